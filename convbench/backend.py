@@ -1,0 +1,299 @@
+"""What is a backend, and where are backends found?
+
+A backend is one way to compute a convolution: one file in `backends/`, one entry point of
+the group `convbench.backends`, or a function in a file or module named by `--plugin`.
+"""
+
+import ast
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from convbench.case import DEVICES, DTYPES, Case
+from convbench.errors import ConvbenchError, unknown
+from convbench.spec import ConvSpec
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+BASELINE = "torch"
+FAMILIES = ("direct", "im2col", "implicit_gemm", "winograd", "fft", "vendor")
+GROUP = "convbench.backends"
+BUILT_IN = Path(__file__).parent / "backends"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backend:
+    """One way to compute y (N, K, P, Q) from x (N, C, H, W) and w (K, C/G, R, S).
+
+    Attributes:
+        name: how it is asked for.
+        fn: `fn(x, w, spec) -> y`, in x's dtype, on x's device, x and w untouched. With
+            `prepare`, `fn` gets what `prepare` returned in the place of w.
+        family: how it sums, which decides its error bound.
+        source: the paper or library it follows.
+        devices, dtypes: what it can do.
+        doc: one line.
+        origin: the file or package it came from.
+        prepare: `prepare(w, spec)`, what is done once for each weight; timed apart.
+        refuse: `refuse(case)`, a reason in words or None.
+        max_macs, macs_per_s: multiply-adds above which it refuses for its cost unless forced,
+            and about how many it does a second.
+        must_run: the operator a profile must show, or the backend did not run what it claims.
+    """
+
+    name: str
+    fn: Callable[[Any, Any, ConvSpec], Any]
+    family: str
+    source: str
+    devices: frozenset[str]
+    dtypes: frozenset[str]
+    doc: str = ""
+    origin: str = ""
+    prepare: Callable[[Any, ConvSpec], Any] | None = None
+    refuse: Callable[[Case], str | None] | None = None
+    max_macs: int | None = None
+    macs_per_s: float = 1.0
+    must_run: str | None = None
+
+    def why_not(self, case: Case, *, force: bool = False) -> str | None:
+        """The reason in words why this case is not for this backend, or None."""
+        if case.why_not is not None:
+            return case.why_not
+        if case.device not in self.devices:
+            return f"{self.name} runs on {' and '.join(sorted(self.devices))}, not on {case.device}"
+        if case.dtype not in self.dtypes:
+            return f"{self.name} has no {case.dtype}, only {', '.join(sorted(self.dtypes))}"
+        if self.refuse is not None and (reason := self.refuse(case)) is not None:
+            return reason
+        if self.max_macs is not None and case.spec.macs > self.max_macs and not force:
+            return (
+                f"{case.spec.macs:,} multiply-adds would take about "
+                f"{case.spec.macs / self.macs_per_s:,.0f} s a call (limit {self.max_macs:,}); --force runs it"
+            )
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unavailable:
+    """A backend that is there but cannot be loaded on this machine."""
+
+    name: str
+    reason: str
+    origin: str
+
+
+def backend(
+    *,
+    family: str,
+    source: str,
+    devices: Iterable[str] = DEVICES,
+    dtypes: Iterable[str] = DTYPES,
+    prepare: Callable[[Any, ConvSpec], Any] | None = None,
+    refuse: Callable[[Case], str | None] | None = None,
+    max_macs: int | None = None,
+    macs_per_s: float = 1.0,
+    must_run: str | None = None,
+) -> Callable[[Callable[[Any, Any, ConvSpec], Any]], Backend]:
+    """Turn a function `fn(x, w, spec) -> y` into a Backend named after it; nothing is registered."""
+    for what, given, allowed in (
+        ("family", [family], FAMILIES),
+        ("device", devices, DEVICES),
+        ("dtype", dtypes, DTYPES),
+    ):
+        for value in given:
+            if value not in allowed:
+                raise unknown(what, value, allowed)
+
+    def wrap(fn: Callable[[Any, Any, ConvSpec], Any]) -> Backend:
+        doc = fn.__doc__ or sys.modules[fn.__module__].__doc__ or ""
+        return Backend(
+            name=fn.__name__.replace("_", "-"),
+            fn=fn,
+            family=family,
+            source=source,
+            devices=frozenset(devices),
+            dtypes=frozenset(dtypes),
+            doc=doc.strip().partition("\n")[0],
+            origin=fn.__module__,
+            prepare=prepare,
+            refuse=refuse,
+            max_macs=max_macs,
+            macs_per_s=macs_per_s,
+            must_run=must_run,
+        )
+
+    return wrap
+
+
+def discover(
+    plugins: Sequence[str] = (), names: Sequence[str] | None = None
+) -> tuple[list[Backend], list[Unavailable]]:
+    """Load the built-in backends, the installed ones, and the plug-ins, in this order.
+
+    Args:
+        plugins: files (`FILE.py`) or importable modules that hold @backend functions.
+        names: load and return only these; all when None.
+
+    Raises:
+        ConvbenchError: a plug-in does not load or holds no backend, two backends share a
+            name, or a name is unknown.
+    """
+    loaded, unavailable, known = [], [], []
+    for source in sources():
+        known.append(source.name)
+        if names is not None and source.name not in names:
+            continue
+        try:
+            loaded.append(source.load())
+        except ConvbenchError:
+            raise
+        except Exception as error:  # an optional dependency may fail in any way when imported
+            reason = f"{type(error).__name__}: {error}".partition("\n")[0].removeprefix("ModuleNotFoundError: ")
+            unavailable.append(Unavailable(name=source.name, reason=reason, origin=source.origin))
+    for plugin in plugins:
+        loaded += load_plugin(plugin)
+    known += [backend.name for backend in loaded]
+    for name in names or ():
+        if name not in known:
+            raise unknown("backend", name, known)
+    _refuse_twins([(backend.name, backend.origin) for backend in loaded])
+    order = {name: place for place, name in enumerate(names or ())}
+    if names is not None:
+        loaded = sorted((one for one in loaded if one.name in order), key=lambda one: order[one.name])
+    return loaded, unavailable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A backend that could be loaded, as far as it is known without importing it."""
+
+    name: str
+    origin: str
+    doc: str
+    devices: tuple[str, ...]
+    family: str
+    missing: tuple[str, ...]
+    load: Callable[[], Backend]
+
+
+def sources() -> Iterator[Source]:
+    """The built-in files, the baseline first, then the entry points; none is imported."""
+    from importlib.metadata import entry_points
+
+    stems = (path.stem for path in BUILT_IN.glob("*.py") if not path.name.startswith("_"))
+    for stem in sorted(stems, key=lambda stem: (stem != BASELINE, stem)):
+        yield _read_card(stem)
+    for point in entry_points(group=GROUP):
+        yield Source(
+            name=point.name,
+            origin=f"{point.dist.name} {point.dist.version}" if point.dist else point.value,
+            doc=f"entry point {point.value}",
+            devices=(),
+            family="",
+            missing=_missing([point.module.partition(".")[0]]),
+            load=lambda point=point: _from_entry_point(point),  # type: ignore[misc]
+        )
+
+
+def load_plugin(plugin: str) -> list[Backend]:
+    """The backends that a file or a module defines itself; those it merely imports are not its own."""
+    try:
+        module = _import_file(Path(plugin)) if plugin.endswith(".py") else importlib.import_module(plugin)
+    except ConvbenchError:
+        raise
+    except Exception as error:
+        raise ConvbenchError(
+            f"plug-in {plugin} could not be loaded: {type(error).__name__}: {error}; "
+            f"--plugin takes a FILE.py or an importable module"
+        ) from None
+    own = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, Backend) and value.origin == module.__name__
+    ]
+    if not own:
+        raise ConvbenchError(f"plug-in {plugin} holds no backend; decorate a function fn(x, w, spec) with @backend")
+    return own
+
+
+def _import_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise ConvbenchError(f"plug-in {path} is not a file; --plugin takes a FILE.py or an importable module")
+    name = f"convbench_plugin_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None  # the path ends in .py
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # so that @backend can read the module's docstring
+    spec.loader.exec_module(module)
+    return module
+
+
+def _from_entry_point(point: "EntryPoint") -> Backend:
+    value = point.load()
+    if not isinstance(value, Backend) or value.name != point.name:
+        raise ConvbenchError(
+            f"the entry point {point.name} = {point.value} is not a backend of that name; "
+            f"point it at a function decorated with @backend"
+        )
+    return value
+
+
+def _read_card(stem: str) -> Source:
+    """What a built-in file says of itself, read from its text: importing it would import torch."""
+    tree = ast.parse((BUILT_IN / f"{stem}.py").read_text(encoding="utf-8"))
+    function = next(
+        node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == stem and node.decorator_list
+    )
+    decorator = function.decorator_list[0]
+    assert isinstance(decorator, ast.Call)
+    literals = {
+        keyword.arg: ast.literal_eval(keyword.value)
+        for keyword in decorator.keywords
+        if keyword.arg in ("devices", "family")
+    }
+    imports = [
+        name
+        for node in tree.body
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    ]
+
+    def load() -> Backend:
+        found = getattr(importlib.import_module(f"convbench.backends.{stem}"), stem)
+        assert isinstance(found, Backend)
+        return found
+
+    return Source(
+        name=stem.replace("_", "-"),
+        origin="convbench",
+        doc=(ast.get_docstring(tree) or "").partition("\n")[0],
+        devices=tuple(sorted(literals.get("devices", DEVICES))),
+        family=literals["family"],
+        missing=_missing({name.partition(".")[0] for name in imports}),
+        load=load,
+    )
+
+
+def _missing(packages: Iterable[str]) -> tuple[str, ...]:
+    return tuple(name for name in sorted(packages) if importlib.util.find_spec(name) is None)
+
+
+def _refuse_twins(found: Iterable[tuple[str, str]]) -> None:
+    origins: dict[str, str] = {}
+    for name, origin in found:
+        if name in origins:
+            raise ConvbenchError(
+                f"two backends are called {name!r}: one from {origins[name]}, one from {origin}; rename one function"
+            )
+        origins[name] = origin

@@ -1,0 +1,37 @@
+"""oneDNN and nothing else: torch's own rule may choose another path, this one may not."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from convbench.backend import backend
+from convbench.case import Case
+from convbench.spec import ConvSpec
+
+
+def refuse(case: Case) -> str | None:
+    if not torch.backends.mkldnn.is_available():
+        return "this torch was built without oneDNN"
+    if case.dtype == "bf16" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return "oneDNN has no bf16 convolution on this CPU (it needs AVX-512, or Arm's bf16)"
+    if case.dtype == "fp16" and not torch.ops.mkldnn._is_mkldnn_fp16_supported():
+        return "oneDNN has no fp16 convolution on this CPU (it needs AVX512-FP16 or AVX-NE-CONVERT)"
+    return None
+
+
+@backend(
+    devices={"cpu"},
+    dtypes={"fp32", "bf16", "fp16"},
+    family="vendor",
+    source="oneDNN through aten::mkldnn_convolution",
+    refuse=refuse,
+    # The operator has no other path inside: it calls oneDNN or raises.
+    must_run="aten::mkldnn_convolution",
+)
+def onednn(
+    x: Float[Tensor, "n c h w"], w: Float[Tensor, "k cg r s"], spec: ConvSpec
+) -> Float[Tensor, "n k p q"]:
+    y: Tensor = torch.ops.aten.mkldnn_convolution(
+        x, w, None, spec.padding, spec.stride, spec.dilation, spec.groups
+    )
+    return y

@@ -1,0 +1,48 @@
+"""The command line: parse, call, show. One module a command, each importing its work when called."""
+
+import sys
+from typing import NoReturn
+
+import typer
+
+from convbench.cli import explain
+from convbench.errors import ConvbenchError
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="convbench",
+    help="Show how a 2-D convolution is computed, run it, prove it right, and find the fastest one here.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # rich's help costs as much time as all the rest of --help
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("explain", epilog=explain.EXAMPLE)(explain.explain)
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line and exit: 0 right, 1 wrong, 2 bad usage, 3 nothing done, 130 interrupted."""
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(args=arguments, prog_name="convbench", standalone_mode=False)
+    except ConvbenchError as error:
+        complain(str(error))
+        code = 2
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except Exception as error:
+        # Typer carries click within it since 0.26; what both call a usage error has these two.
+        if not (hasattr(error, "format_message") and hasattr(error, "exit_code")):
+            raise
+        complain(f"{error.format_message()} Try 'convbench --help'.")
+        code = error.exit_code
+    if code == INTERRUPTED:
+        complain("interrupted; what was finished is kept")
+    sys.exit(code)
+
+
+def complain(message: str) -> None:
+    """One line on stderr."""
+    sys.stderr.write("convbench: " + " ".join(message.split()) + "\n")

@@ -1,0 +1,3 @@
+EXAMPLE="x"
+def explain() -> None:
+    """x"""

@@ -1,0 +1,82 @@
+"""The options that mean the same in every command, and how their words become values."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from convbench.backend import Backend, Unavailable
+from convbench.case import DEVICES, DTYPES, LAYOUTS, PRECISIONS, Problem
+from convbench.errors import ConvbenchError, unknown
+
+Words = list[str] | None
+
+Suites = Annotated[Words, typer.Option("--suite", help="Shipped suites or CSV files; `convbench list suites`.")]
+Shapes = Annotated[Words, typer.Option("--shape", help="Problems, as n1c64h56w56k64r3s3_pd1 or SUITE:ROW.")]
+Backends = Annotated[Words, typer.Option("--backend", help="Backends; all by default. `convbench list backends`.")]
+Devices = Annotated[Words, typer.Option("--device", help=f"Among {', '.join(DEVICES)}.")]
+Dtypes = Annotated[Words, typer.Option("--dtype", help=f"Among {', '.join(DTYPES)}.")]
+Layouts = Annotated[Words, typer.Option("--layout", help=f"Among {', '.join(LAYOUTS)}.")]
+Precisions = Annotated[Words, typer.Option("--precision", help="ieee: no TF32 anywhere; tf32: allowed (CUDA, fp32).")]
+Plugins = Annotated[Words, typer.Option("--plugin", help="FILE.py or module with @backend functions.")]
+Threads = Annotated[int, typer.Option("--threads", min=0, help="CPU threads; 0 is torch's own choice.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of the random operands.")]
+Csv = Annotated[str | None, typer.Option("--csv", help="CSV file for the results; - is stdout.")]
+Force = Annotated[bool, typer.Option("--force", help="Run what a backend refuses for its cost alone.")]
+
+
+def words(given: Words, default: Sequence[str] = ()) -> list[str]:
+    """A list given as repeated options, comma-separated, or both; `default` when not given."""
+    if given is None:
+        return list(default)
+    return [word for text in given for word in text.split(",") if word]
+
+
+def choose(what: str, given: Words, allowed: Sequence[str], default: Sequence[str]) -> list[str]:
+    """Words that must all be among `allowed`."""
+    chosen = [word.lower() for word in words(given, default)]
+    for word in chosen:
+        if word not in allowed:
+            raise unknown(what, word, allowed)
+    return chosen
+
+
+def choose_devices(given: Words) -> list[str]:
+    """Devices that are there."""
+    chosen = choose("device", given, DEVICES, ("cpu",))
+    if "cuda" in chosen:
+        import torch
+
+        if not torch.cuda.is_available():
+            raise ConvbenchError(
+                f"--device cuda: torch {torch.__version__} sees no CUDA device; try --device cpu, "
+                f"or see what is there with 'convbench list devices'"
+            )
+    return chosen
+
+
+def choose_problems(suites: Words, shapes: Words, default: str) -> list[Problem]:
+    """The problems of the suites and shapes given; the default suite when neither is."""
+    from convbench.suites import find_problem, load_suite
+
+    if suites is None and shapes is None:
+        suites = [default]
+    return [problem for suite in words(suites) for problem in load_suite(suite)] + [
+        find_problem(shape) for shape in words(shapes)
+    ]
+
+
+def choose_backends(given: Words, plugins: Words) -> tuple[list[Backend], list[Unavailable]]:
+    """The backends asked for, or all of them, plug-ins included."""
+    from convbench.backend import discover
+
+    return discover(words(plugins), None if given is None else words(given))
+
+
+def set_threads(threads: int) -> int:
+    """Set torch's CPU threads (0 leaves them) and return how many there are."""
+    import torch
+
+    if threads:
+        torch.set_num_threads(threads)
+    return torch.get_num_threads()

@@ -1,0 +1,1 @@
+"""Facts and results as terminal text and pictures; no arithmetic lives here."""

@@ -1,0 +1,167 @@
+"""What is one 2-D convolution problem, and what follows from its numbers alone?
+
+The letters are the field's: N batch, C input channels, H W input size, K output
+channels, R S kernel height and width, P Q output size.
+"""
+
+import re
+from dataclasses import dataclass, fields
+from math import prod
+from typing import Self
+
+from convbench.errors import ConvbenchError
+
+Pair = tuple[int, int]
+
+ITEM_NBYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "fp64": 8}
+
+_TEXT = re.compile(
+    r"n(?P<n>\d+)c(?P<c>\d+)h(?P<h>\d+)w(?P<w>\d+)k(?P<k>\d+)r(?P<r>\d+)s(?P<s>\d+)"
+    r"(?P<rest>(?:_[a-z]+\d+(?:x\d+)?)*)"
+)
+_PART = re.compile(r"_([a-z]+)(\d+)(?:x(\d+))?")
+_PARTS = {"st": "stride", "pd": "padding", "dl": "dilation", "g": "groups"}
+_EXAMPLE = "n8c64h56w56k64r3s3_st1_pd1 (parts: _st stride, _pd padding, _dl dilation, _g groups; 2x1 for a pair)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConvSpec:
+    """One forward convolution problem, as cross-correlation (the kernel is not flipped).
+
+    y[n, k, p, q] = sum over c, r, s of
+        x[n, g*C/G + c, p*stride_h - padding_h + r*dilation_h, q*stride_w - padding_w + s*dilation_w]
+        * w[k, c, r, s],   with g = k // (K/G) and zeros outside the image.
+
+    Raises:
+        ConvbenchError: a size is out of range, groups divide C or K unevenly, or the
+            dilated kernel is larger than the padded input.
+    """
+
+    n: int
+    c: int
+    h: int
+    w: int
+    k: int
+    r: int
+    s: int
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    dilation: Pair = (1, 1)
+    groups: int = 1
+
+    def __post_init__(self) -> None:
+        for name, value, least in (
+            ("n", self.n, 0),  # an empty batch is legal, and a favourite place for bugs
+            *((letter, getattr(self, letter), 1) for letter in "chwkrs"),
+            *((name, min(getattr(self, name)), 1) for name in ("stride", "dilation")),
+            ("padding", min(self.padding), 0),
+            ("groups", self.groups, 1),
+        ):
+            if value < least:
+                raise ConvbenchError(f"{name} is {value} in {self}: it must be at least {least}")
+        if self.c % self.groups or self.k % self.groups:
+            raise ConvbenchError(
+                f"groups={self.groups} in {self}: it must divide both c={self.c} and k={self.k}"
+            )
+        if self.p < 1 or self.q < 1:
+            raise ConvbenchError(
+                f"no output in {self}: the dilated kernel {self.kernel_extent[0]}x{self.kernel_extent[1]} "
+                f"is larger than the padded input {self.h + 2 * self.padding[0]}x{self.w + 2 * self.padding[1]}; "
+                f"try more padding or a smaller kernel"
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read the text form, `n8c64h56w56k64r3s3_st1_pd1_dl1_g1`; case is ignored."""
+        match = _TEXT.fullmatch(text.strip().lower())
+        if match is None:
+            raise ConvbenchError(f"not a problem: {text!r}; write it like {_EXAMPLE}")
+        numbers: dict[str, int] = {letter: int(match[letter]) for letter in "nchwkrs"}
+        pairs: dict[str, Pair] = {}
+        for part, first, second in _PART.findall(match["rest"]):
+            name = _PARTS.get(part)
+            if name is None or name in numbers or name in pairs or (second and name == "groups"):
+                raise ConvbenchError(f"'_{part}' in {text!r} is unknown, twice, or not a pair; write it like {_EXAMPLE}")
+            if name == "groups":
+                numbers[name] = int(first)
+            else:
+                pairs[name] = (int(first), int(second or first))
+        return cls(**numbers, **pairs)  # type: ignore[arg-type]  # the two dicts hold disjoint field names
+
+    def __str__(self) -> str:
+        """The text form; parts that have their default value are left out."""
+        parts = [f"n{self.n}c{self.c}h{self.h}w{self.w}k{self.k}r{self.r}s{self.s}"]
+        defaults = {field.name: field.default for field in fields(self)}
+        for part, name in _PARTS.items():
+            value = getattr(self, name)
+            if value != defaults[name]:
+                parts.append(part + (pair_text(value) if isinstance(value, tuple) else str(value)))
+        return "_".join(parts)
+
+    @property
+    def kernel_extent(self) -> Pair:
+        """Rows and columns that the dilated kernel spans: dilation * (size - 1) + 1."""
+        return (self.dilation[0] * (self.r - 1) + 1, self.dilation[1] * (self.s - 1) + 1)
+
+    @property
+    def p(self) -> int:
+        """Output height."""
+        return (self.h + 2 * self.padding[0] - self.kernel_extent[0]) // self.stride[0] + 1
+
+    @property
+    def q(self) -> int:
+        """Output width."""
+        return (self.w + 2 * self.padding[1] - self.kernel_extent[1]) // self.stride[1] + 1
+
+    @property
+    def c_per_group(self) -> int:
+        return self.c // self.groups
+
+    @property
+    def k_per_group(self) -> int:
+        return self.k // self.groups
+
+    @property
+    def x_shape(self) -> tuple[int, int, int, int]:
+        return (self.n, self.c, self.h, self.w)
+
+    @property
+    def w_shape(self) -> tuple[int, int, int, int]:
+        return (self.k, self.c_per_group, self.r, self.s)
+
+    @property
+    def y_shape(self) -> tuple[int, int, int, int]:
+        return (self.n, self.k, self.p, self.q)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds of the direct algorithm, taps on padding counted."""
+        return prod(self.y_shape) * self.c_per_group * self.r * self.s
+
+    @property
+    def flops(self) -> int:
+        """Two operations a multiply-add."""
+        return 2 * self.macs
+
+    @property
+    def gemm(self) -> tuple[int, int, int]:
+        """M, N, K of each group's matrix product: (K/G) x (N*P*Q) x (C/G*R*S)."""
+        return (self.k_per_group, self.n * self.p * self.q, self.c_per_group * self.r * self.s)
+
+    def nbytes(self, dtype: str) -> int:
+        """Bytes of x, w and y, each once."""
+        elements = prod(self.x_shape) + prod(self.w_shape) + prod(self.y_shape)
+        return elements * ITEM_NBYTES[dtype]
+
+    def patch_matrix_nbytes(self, dtype: str) -> int:
+        """Bytes of the unfolded input, N x (C*R*S) x (P*Q)."""
+        return self.n * self.c * self.r * self.s * self.p * self.q * ITEM_NBYTES[dtype]
+
+    def intensity(self, dtype: str) -> float:
+        """Operations for each byte that must be moved at the least."""
+        return self.flops / self.nbytes(dtype)
+
+
+def pair_text(pair: Pair) -> str:
+    """`2` for (2, 2), `2x1` for (2, 1)."""
+    return str(pair[0]) if pair[0] == pair[1] else f"{pair[0]}x{pair[1]}"

@@ -1,0 +1,88 @@
+"""Which published convolution problems are shipped, and how is a suite or a problem named?
+
+A suite is a CSV file: name, the sizes, and the source of the numbers. `name*3` says that
+the layer occurs three times in its model; dilation is 1 for a dense kernel.
+"""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+from convbench.case import Problem
+from convbench.errors import ConvbenchError, unknown
+from convbench.spec import ConvSpec
+
+SIZES = ("n", "c", "h", "w", "k", "r", "s")
+PAIRS = {
+    "stride": ("stride_h", "stride_w"),
+    "padding": ("pad_h", "pad_w"),
+    "dilation": ("dil_h", "dil_w"),
+}
+SHIPPED = Path(__file__).parent
+COLUMNS = ("name", *SIZES, *(column for pair in PAIRS.values() for column in pair), "groups", "source")
+
+
+def suite_names() -> list[str]:
+    """The shipped suites, by name."""
+    return sorted(path.stem for path in SHIPPED.glob("*.csv"))
+
+
+def load_suite(suite: str) -> tuple[Problem, ...]:
+    """The problems of a shipped suite, or of a CSV file with the same columns.
+
+    Raises:
+        ConvbenchError: no such suite or file, a missing column, or a bad row.
+    """
+    path = Path(suite) if suite.endswith(".csv") else SHIPPED / f"{suite}.csv"
+    if path.parent == SHIPPED and suite not in suite_names():
+        raise unknown("suite", suite, [*suite_names(), "FILE.csv"])
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConvbenchError(f"cannot read the suite {suite}: {error}; --suite takes a name or a CSV file") from None
+    return tuple(_problems(path.stem, text, origin=suite))
+
+
+def find_problem(text: str) -> Problem:
+    """A problem from its text form, or from `SUITE:ROW`.
+
+    A row is named whole (`resnet50:layer1.0.conv2`) or by its last part where only one row
+    ends so (`benchdnn_resnet_50:res2a_branch2a`).
+    """
+    suite, colon, row = text.partition(":")
+    if not colon:
+        return Problem(suite="shape", name=text.strip().lower(), spec=ConvSpec.parse(text))
+    problems = load_suite(suite)
+    matches = [problem for problem in problems if problem.name == row]
+    matches = matches or [problem for problem in problems if problem.name.endswith(f":{row}")]
+    if not matches:
+        raise unknown(f"row of suite {suite}", row, [problem.name for problem in problems])
+    return matches[0]
+
+
+def _problems(suite: str, text: str, *, origin: str) -> Iterator[Problem]:
+    rows = csv.DictReader(text.splitlines())
+    missing = set(COLUMNS) - set(rows.fieldnames or ())
+    if missing:
+        raise ConvbenchError(
+            f"suite {origin} lacks the columns {', '.join(sorted(missing))}; it needs {', '.join(COLUMNS)}"
+        )
+    for row in rows:
+        name, _, count = row["name"].partition("*")
+        try:
+            yield Problem(
+                suite=suite,
+                name=name,
+                count=int(count or 1),
+                source=row["source"] or "",
+                spec=ConvSpec(
+                    **{size: int(row[size]) for size in SIZES},
+                    **{
+                        pair: (int(row[height]), int(row[width]))
+                        for pair, (height, width) in PAIRS.items()
+                    },
+                    groups=int(row["groups"]),
+                ),
+            )
+        except (TypeError, ValueError, ConvbenchError) as error:
+            raise ConvbenchError(f"suite {origin}, line {rows.line_num}: {error}; sizes are whole numbers") from None

@@ -1,0 +1,49 @@
+"""Where are the wrong outputs, in a person's words?"""
+
+from torch import Tensor
+
+from convbench.spec import ConvSpec
+
+
+def diagnose(out: Tensor, y: Tensor, wrong: Tensor, share: Tensor, spec: ConvSpec) -> str:
+    """One line: how many outputs are wrong, where they lie, and the worst of them."""
+    count, total = int(wrong.sum()), wrong.numel()
+    worst = tuple(int(i) for i in (share.where(wrong, -1.0) == share.where(wrong, -1.0).max()).nonzero()[0])
+    place = "all of them" if count == total else describe_place(wrong, spec)
+    got, expected = float(out[worst]), float(y[worst])
+    n, k, p, q = worst
+    return (
+        f"{count:,} of {total:,} outputs wrong, {place}; worst y[{n},{k},{p},{q}]: "
+        f"got {got:.6g}, expected {expected:.6g} ({float(share[worst]):.3g} of its bound)"
+    )
+
+
+def describe_place(wrong: Tensor, spec: ConvSpec) -> str:
+    """The rows, columns, channels or images that hold every wrong output."""
+    axes = (
+        ("image n", spec.n),
+        ("output channel k", spec.k),
+        ("output row p", spec.p),
+        ("output column q", spec.q),
+    )
+    places = []
+    for axis, (name, size) in enumerate(axes):
+        others = tuple(other for other in range(4) if other != axis)
+        hit = [int(i) for i in wrong.any(dim=others).nonzero().flatten()]
+        if len(hit) < size:
+            places.append(_describe_indices(name, hit, size))
+    return "in " + ", ".join(places) if places else "scattered over every row, column and channel"
+
+
+def _describe_indices(name: str, hit: list[int], size: int) -> str:
+    noun, letter = name.rsplit(" ", 1)
+    if hit == [size - 1]:
+        return f"the last {noun} ({letter}={size - 1})"
+    if hit == [0]:
+        return f"the first {noun} ({letter}=0)"
+    if len(hit) == 1:
+        return f"{noun} {letter}={hit[0]}"
+    if hit == list(range(hit[0], hit[-1] + 1)):
+        return f"{noun}s {letter}={hit[0]}..{hit[-1]}"
+    listed = ",".join(str(i) for i in hit[:6]) + (",..." if len(hit) > 6 else "")
+    return f"{len(hit)} {noun}s ({letter}={listed})"

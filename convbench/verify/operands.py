@@ -1,0 +1,83 @@
+"""The tensors of a case, and the arithmetic that it allows."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from convbench.case import Case
+from convbench.errors import ConvbenchError
+
+TORCH_DTYPE = {
+    "fp32": torch.float32,
+    "fp16": torch.float16,
+    "bf16": torch.bfloat16,
+    "fp64": torch.float64,
+}
+
+
+def make_operands(case: Case, *, salt: int = 0) -> tuple[Tensor, Tensor]:
+    """x (N, C, H, W) and w (K, C/G, R, S) from N(0, 1), as the case lays them out.
+
+    The same case and salt give the same numbers on every device; another salt gives fresh ones.
+    """
+    generator = torch.Generator().manual_seed(case.seed * 1_000_003 + salt)
+    dtype = TORCH_DTYPE[case.dtype]
+    drawn = torch.float64 if dtype == torch.float64 else torch.float32
+    x, w = (
+        lay_out(torch.randn(shape, generator=generator, dtype=drawn).to(case.device, dtype), case.layout)
+        for shape in (case.spec.x_shape, case.spec.w_shape)
+    )
+    return x, w
+
+
+def lay_out(tensor: Tensor, layout: str) -> Tensor:
+    """The same numbers in another memory layout.
+
+    "strided" is a view with an offset and a gap of one element along the last axis; the gaps
+    hold NaN, so that a kernel that reads them is caught.
+    """
+    match layout:
+        case "nchw":
+            return tensor.contiguous()
+        case "nhwc":
+            return tensor.contiguous(memory_format=torch.channels_last)
+        case "strided":
+            room = tensor.new_full((*tensor.shape[:-1], 2 * tensor.shape[-1] + 1), float("nan"))
+            room[..., 1::2] = tensor
+            return room[..., 1::2]
+    raise ConvbenchError(f"unknown layout {layout!r}: choose nchw, nhwc or strided")
+
+
+def settle_layout(y: Tensor, layout: str) -> Tensor:
+    """y as the next layer of such a case wants it; a conversion is the backend's own cost."""
+    return y.contiguous(memory_format=torch.channels_last if layout == "nhwc" else torch.contiguous_format)
+
+
+@contextmanager
+def arithmetic(precision: str) -> Iterator[None]:
+    """One policy for convolution and matrix product, CPU and GPU; torch's own is restored afterwards.
+
+    torch's default is TF32 in cuDNN's convolutions and IEEE in matrix products, and it lets a
+    half-precision matrix product reduce in half precision: no race between the two is fair so.
+    """
+    backends = torch.backends
+    settings = [
+        (backends.cudnn.conv, "fp32_precision", precision),
+        (backends.cuda.matmul, "fp32_precision", precision),
+        # oneDNN knows TF32 too, but no case asks for it on a CPU.
+        (backends.mkldnn.conv, "fp32_precision", "ieee"),
+        (backends.mkldnn.matmul, "fp32_precision", "ieee"),
+        (backends.cuda.matmul, "allow_fp16_reduced_precision_reduction", False),
+        (backends.cuda.matmul, "allow_bf16_reduced_precision_reduction", False),
+        (backends.cuda.matmul, "allow_fp16_accumulation", False),
+    ]
+    before = [(holder, name, getattr(holder, name)) for holder, name, _ in settings]
+    try:
+        for holder, name, value in settings:
+            setattr(holder, name, value)
+        yield
+    finally:
+        for holder, name, value in before:
+            setattr(holder, name, value)
