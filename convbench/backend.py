@@ -87,6 +87,23 @@ class Unavailable:
     reason: str
     origin: str
 
+    def as_backend(self) -> Backend:
+        """A backend that refuses every case with the reason, so that a report has its rows."""
+        return Backend(
+            name=self.name,
+            fn=_never,
+            family="",
+            source="",
+            devices=frozenset(DEVICES),
+            dtypes=frozenset(DTYPES),
+            origin=self.origin,
+            refuse=lambda _: f"unavailable: {self.reason}",
+        )
+
+
+def _never(*_: Any) -> Any:
+    raise AssertionError("a backend that is unavailable refuses every case")
+
 
 def backend(
     *,
@@ -212,11 +229,7 @@ def load_plugin(plugin: str) -> list[Backend]:
             f"plug-in {plugin} could not be loaded: {type(error).__name__}: {error}; "
             f"--plugin takes a FILE.py or an importable module"
         ) from None
-    own = [
-        value
-        for value in vars(module).values()
-        if isinstance(value, Backend) and value.origin == module.__name__
-    ]
+    own = [value for value in vars(module).values() if isinstance(value, Backend) and value.origin == module.__name__]
     if not own:
         raise ConvbenchError(f"plug-in {plugin} holds no backend; decorate a function fn(x, w, spec) with @backend")
     return own
@@ -227,7 +240,8 @@ def _import_file(path: Path) -> ModuleType:
         raise ConvbenchError(f"plug-in {path} is not a file; --plugin takes a FILE.py or an importable module")
     name = f"convbench_plugin_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None  # the path ends in .py
+    assert spec is not None  # the path ends in .py
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # so that @backend can read the module's docstring
     spec.loader.exec_module(module)

@@ -46,7 +46,7 @@ class Case:
     device: str = "cpu"
     seed: int = 0
     # The other passes and epilogues join as axes; each name stands in every report from the start.
-    pass_: str = "fprop"
+    pass_: str = "fprop"  # noqa: S105  # a pass over the data, not a password
     epilogue: str = "none"
 
     @property

@@ -60,9 +60,7 @@ class ConvSpec:
             if value < least:
                 raise ConvbenchError(f"{name} is {value} in {self}: it must be at least {least}")
         if self.c % self.groups or self.k % self.groups:
-            raise ConvbenchError(
-                f"groups={self.groups} in {self}: it must divide both c={self.c} and k={self.k}"
-            )
+            raise ConvbenchError(f"groups={self.groups} in {self}: it must divide both c={self.c} and k={self.k}")
         if self.p < 1 or self.q < 1:
             raise ConvbenchError(
                 f"no output in {self}: the dilated kernel {self.kernel_extent[0]}x{self.kernel_extent[1]} "
@@ -81,7 +79,9 @@ class ConvSpec:
         for part, first, second in _PART.findall(match["rest"]):
             name = _PARTS.get(part)
             if name is None or name in numbers or name in pairs or (second and name == "groups"):
-                raise ConvbenchError(f"'_{part}' in {text!r} is unknown, twice, or not a pair; write it like {_EXAMPLE}")
+                raise ConvbenchError(
+                    f"'_{part}' in {text!r} is unknown, twice, or not a pair; write it like {_EXAMPLE}"
+                )
             if name == "groups":
                 numbers[name] = int(first)
             else:
@@ -122,6 +122,11 @@ class ConvSpec:
         return self.k // self.groups
 
     @property
+    def taps(self) -> int:
+        """Products in one output: C/G * R * S."""
+        return self.c_per_group * self.r * self.s
+
+    @property
     def x_shape(self) -> tuple[int, int, int, int]:
         return (self.n, self.c, self.h, self.w)
 
@@ -136,7 +141,7 @@ class ConvSpec:
     @property
     def macs(self) -> int:
         """Multiply-adds of the direct algorithm, taps on padding counted."""
-        return prod(self.y_shape) * self.c_per_group * self.r * self.s
+        return prod(self.y_shape) * self.taps
 
     @property
     def flops(self) -> int:
@@ -146,7 +151,7 @@ class ConvSpec:
     @property
     def gemm(self) -> tuple[int, int, int]:
         """M, N, K of each group's matrix product: (K/G) x (N*P*Q) x (C/G*R*S)."""
-        return (self.k_per_group, self.n * self.p * self.q, self.c_per_group * self.r * self.s)
+        return (self.k_per_group, self.n * self.p * self.q, self.taps)
 
     def nbytes(self, dtype: str) -> int:
         """Bytes of x, w and y, each once."""

@@ -25,9 +25,7 @@ def refuse(case: Case) -> str | None:
     # The operator has no other path inside: it calls cuDNN or raises.
     must_run="aten::cudnn_convolution",
 )
-def cudnn(
-    x: Float[Tensor, "n c h w"], w: Float[Tensor, "k cg r s"], spec: ConvSpec
-) -> Float[Tensor, "n k p q"]:
+def cudnn(x: Float[Tensor, "n c h w"], w: Float[Tensor, "k cg r s"], spec: ConvSpec) -> Float[Tensor, "n k p q"]:
     y: Tensor = torch.ops.aten.cudnn_convolution(
         x,
         w,
@@ -37,6 +35,6 @@ def cudnn(
         spec.groups,
         torch.backends.cudnn.benchmark,
         torch.backends.cudnn.deterministic,
-        torch.backends.cudnn.conv.fp32_precision == "tf32",
+        torch.backends.cudnn.conv.fp32_precision == "tf32",  # type: ignore[attr-defined]  # torch adds it when imported
     )
     return y

@@ -17,9 +17,7 @@ from convbench.spec import ConvSpec
     max_macs=2_000_000,
     macs_per_s=4e6,
 )
-def naive_loops(
-    x: Float[Tensor, "n c h w"], w: Float[Tensor, "k cg r s"], spec: ConvSpec
-) -> Float[Tensor, "n k p q"]:
+def naive_loops(x: Float[Tensor, "n c h w"], w: Float[Tensor, "k cg r s"], spec: ConvSpec) -> Float[Tensor, "n k p q"]:
     image, kernel = x.tolist(), w.tolist()  # indexing a tensor would cost a microsecond a number
     y = []
     for n in range(spec.n):
@@ -34,9 +32,6 @@ def naive_loops(
                             for s in range(spec.s):
                                 column = q * spec.stride[1] - spec.padding[1] + s * spec.dilation[1]
                                 if 0 <= row < spec.h and 0 <= column < spec.w:
-                                    total += (
-                                        image[n][first_channel + c][row][column]
-                                        * kernel[k][c][r][s]
-                                    )
+                                    total += image[n][first_channel + c][row][column] * kernel[k][c][r][s]
                     y.append(total)
     return torch.tensor(y, dtype=x.dtype, device=x.device).reshape(spec.y_shape)

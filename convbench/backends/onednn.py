@@ -10,11 +10,13 @@ from convbench.spec import ConvSpec
 
 
 def refuse(case: Case) -> str | None:
+    # torch asks the CPU itself by these two operators; they have no public name.
+    has_bf16, has_fp16 = torch.ops.mkldnn._is_mkldnn_bf16_supported, torch.ops.mkldnn._is_mkldnn_fp16_supported  # noqa: SLF001
     if not torch.backends.mkldnn.is_available():
         return "this torch was built without oneDNN"
-    if case.dtype == "bf16" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+    if case.dtype == "bf16" and not has_bf16():
         return "oneDNN has no bf16 convolution on this CPU (it needs AVX-512, or Arm's bf16)"
-    if case.dtype == "fp16" and not torch.ops.mkldnn._is_mkldnn_fp16_supported():
+    if case.dtype == "fp16" and not has_fp16():
         return "oneDNN has no fp16 convolution on this CPU (it needs AVX512-FP16 or AVX-NE-CONVERT)"
     return None
 
@@ -28,10 +30,6 @@ def refuse(case: Case) -> str | None:
     # The operator has no other path inside: it calls oneDNN or raises.
     must_run="aten::mkldnn_convolution",
 )
-def onednn(
-    x: Float[Tensor, "n c h w"], w: Float[Tensor, "k cg r s"], spec: ConvSpec
-) -> Float[Tensor, "n k p q"]:
-    y: Tensor = torch.ops.aten.mkldnn_convolution(
-        x, w, None, spec.padding, spec.stride, spec.dilation, spec.groups
-    )
+def onednn(x: Float[Tensor, "n c h w"], w: Float[Tensor, "k cg r s"], spec: ConvSpec) -> Float[Tensor, "n k p q"]:
+    y: Tensor = torch.ops.aten.mkldnn_convolution(x, w, None, spec.padding, spec.stride, spec.dilation, spec.groups)
     return y

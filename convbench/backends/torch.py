@@ -9,7 +9,5 @@ from convbench.spec import ConvSpec
 
 
 @backend(devices={"cpu", "cuda"}, family="vendor", source="torch.nn.functional.conv2d")
-def torch(
-    x: Float[Tensor, "n c h w"], w: Float[Tensor, "k cg r s"], spec: ConvSpec
-) -> Float[Tensor, "n k p q"]:
+def torch(x: Float[Tensor, "n c h w"], w: Float[Tensor, "k cg r s"], spec: ConvSpec) -> Float[Tensor, "n k p q"]:
     return F.conv2d(x, w, None, spec.stride, spec.padding, spec.dilation, spec.groups)

@@ -20,9 +20,9 @@ def unfold_einsum(
     # b image, p tap (c, r, s), l position (p, q), o output channel, g group
     patches = F.unfold(x, (spec.r, spec.s), spec.dilation, spec.padding, spec.stride)
     if spec.groups == 1:
-        y = torch.einsum("bpl,op->bol", patches, w.reshape(spec.k, -1))
+        y = torch.einsum("bpl,op->bol", patches, w.reshape(spec.k, spec.taps))
     else:
         # Channel-major rows: the taps of one group stand together.
-        grouped = patches.unflatten(1, (spec.groups, -1))
-        y = torch.einsum("bgpl,gop->bgol", grouped, w.reshape(spec.groups, spec.k_per_group, -1))
+        grouped = patches.reshape(spec.n, spec.groups, spec.taps, spec.p * spec.q)
+        y = torch.einsum("bgpl,gop->bgol", grouped, w.reshape(spec.groups, spec.k_per_group, spec.taps))
     return y.reshape(spec.y_shape)

@@ -17,6 +17,6 @@ def unfold_matmul(
     x: Float[Tensor, "n c h w"], w: Float[Tensor, "k cg r s"], spec: ConvSpec
 ) -> Float[Tensor, "n k p q"]:
     patches = F.unfold(x, (spec.r, spec.s), spec.dilation, spec.padding, spec.stride)
-    # (G, K/G, C/G*R*S) @ (N, G, C/G*R*S, P*Q)
-    y = w.reshape(spec.groups, spec.k_per_group, -1) @ patches.unflatten(1, (spec.groups, -1))
+    patches = patches.reshape(spec.n, spec.groups, spec.taps, spec.p * spec.q)
+    y = w.reshape(spec.groups, spec.k_per_group, spec.taps) @ patches
     return y.reshape(spec.y_shape)

@@ -5,7 +5,7 @@ from typing import NoReturn
 
 import typer
 
-from convbench.cli import explain
+from convbench.cli import bench, catalogue, explain, verify
 from convbench.errors import ConvbenchError
 
 INTERRUPTED = 130
@@ -20,6 +20,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("explain", epilog=explain.EXAMPLE)(explain.explain)
+app.command("verify", epilog=verify.EXAMPLE)(verify.verify)
+app.command("bench", epilog=bench.EXAMPLE)(bench.bench)
+app.add_typer(catalogue.app, name="list")
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from convbench.backend import Backend, Unavailable
-from convbench.case import DEVICES, DTYPES, LAYOUTS, PRECISIONS, Problem
+from convbench.backend import Backend
+from convbench.case import DEVICES, DTYPES, LAYOUTS, Problem
 from convbench.errors import ConvbenchError, unknown
 
 Words = list[str] | None
@@ -22,6 +22,7 @@ Plugins = Annotated[Words, typer.Option("--plugin", help="FILE.py or module with
 Threads = Annotated[int, typer.Option("--threads", min=0, help="CPU threads; 0 is torch's own choice.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of the random operands.")]
 Csv = Annotated[str | None, typer.Option("--csv", help="CSV file for the results; - is stdout.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the CSV file if it exists.")]
 Force = Annotated[bool, typer.Option("--force", help="Run what a backend refuses for its cost alone.")]
 
 
@@ -66,11 +67,12 @@ def choose_problems(suites: Words, shapes: Words, default: str) -> list[Problem]
     ]
 
 
-def choose_backends(given: Words, plugins: Words) -> tuple[list[Backend], list[Unavailable]]:
-    """The backends asked for, or all of them, plug-ins included."""
+def choose_backends(given: Words, plugins: Words) -> list[Backend]:
+    """The backends asked for, or all of them; one that cannot be loaded refuses every case."""
     from convbench.backend import discover
 
-    return discover(words(plugins), None if given is None else words(given))
+    loaded, unavailable = discover(words(plugins), None if given is None else words(given))
+    return [*loaded, *(one.as_backend() for one in unavailable)]
 
 
 def set_threads(threads: int) -> int:

@@ -13,13 +13,9 @@ from convbench.errors import ConvbenchError, unknown
 from convbench.spec import ConvSpec
 
 SIZES = ("n", "c", "h", "w", "k", "r", "s")
-PAIRS = {
-    "stride": ("stride_h", "stride_w"),
-    "padding": ("pad_h", "pad_w"),
-    "dilation": ("dil_h", "dil_w"),
-}
+PAIRS = (("stride_h", "stride_w"), ("pad_h", "pad_w"), ("dil_h", "dil_w"))
 SHIPPED = Path(__file__).parent
-COLUMNS = ("name", *SIZES, *(column for pair in PAIRS.values() for column in pair), "groups", "source")
+COLUMNS = ("name", *SIZES, *(column for pair in PAIRS for column in pair), "groups", "source")
 
 
 def suite_names() -> list[str]:
@@ -75,14 +71,25 @@ def _problems(suite: str, text: str, *, origin: str) -> Iterator[Problem]:
                 name=name,
                 count=int(count or 1),
                 source=row["source"] or "",
-                spec=ConvSpec(
-                    **{size: int(row[size]) for size in SIZES},
-                    **{
-                        pair: (int(row[height]), int(row[width]))
-                        for pair, (height, width) in PAIRS.items()
-                    },
-                    groups=int(row["groups"]),
-                ),
+                spec=_spec(row),
             )
         except (TypeError, ValueError, ConvbenchError) as error:
             raise ConvbenchError(f"suite {origin}, line {rows.line_num}: {error}; sizes are whole numbers") from None
+
+
+def _spec(row: dict[str, str]) -> ConvSpec:
+    n, c, h, w, k, r, s = (int(row[size]) for size in SIZES)
+    stride, padding, dilation = ((int(row[height]), int(row[width])) for height, width in PAIRS)
+    return ConvSpec(
+        n=n,
+        c=c,
+        h=h,
+        w=w,
+        k=k,
+        r=r,
+        s=s,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=int(row["groups"]),
+    )

@@ -86,14 +86,12 @@ def winograd_bound(case: Case, x: Tensor, w: Tensor) -> Tensor:
     spec = case.spec
     tiles_h, tiles_w = -(-spec.p // 4), -(-spec.q // 4)
     pad_h, pad_w = spec.padding
-    padded = torch.zeros(
-        (spec.n, spec.c, 4 * tiles_h + 2, 4 * tiles_w + 2), dtype=torch.float64, device=x.device
-    )
+    padded = torch.zeros((spec.n, spec.c, 4 * tiles_h + 2, 4 * tiles_w + 2), dtype=torch.float64, device=x.device)
     padded[..., pad_h : pad_h + spec.h, pad_w : pad_w + spec.w] = x.double().abs()
     tiles = padded.unfold(2, 6, 4).unfold(3, 6, 4)  # (N, C, tiles_h, tiles_w, 6, 6)
     bt, g, at = (matrix.abs().to(x.device) for matrix in (_BT, _G, _AT))
-    data = (bt @ tiles @ bt.T).unflatten(1, (spec.groups, -1))
-    kernel = (g @ w.double().abs() @ g.T).unflatten(0, (spec.groups, -1))
+    data = (bt @ tiles @ bt.T).reshape(spec.n, spec.groups, spec.c_per_group, tiles_h, tiles_w, 6, 6)
+    kernel = (g @ w.double().abs() @ g.T).reshape(spec.groups, spec.k_per_group, spec.c_per_group, 6, 6)
     product = torch.einsum("gkcab,ngchwab->ngkhwab", kernel, data)
     y = (at @ product @ at.T).flatten(1, 2)  # (N, K, tiles_h, tiles_w, 4, 4)
     y = y.permute(0, 1, 2, 4, 3, 5).reshape(spec.n, spec.k, 4 * tiles_h, 4 * tiles_w)

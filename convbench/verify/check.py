@@ -11,6 +11,7 @@ from torch import Tensor
 
 from convbench.backend import Backend
 from convbench.case import Case
+from convbench.machine import free_nbytes
 from convbench.outcome import Check, Failed, Outcome, Result, Skipped, Verified, Wrong
 from convbench.verify.bounds import (
     WINOGRAD_RELATIVE_L2,
@@ -24,6 +25,7 @@ from convbench.verify.diagnosis import diagnose
 from convbench.verify.memory import Guard, poisoned
 from convbench.verify.operands import TORCH_DTYPE, arithmetic, make_operands, settle_layout
 from convbench.verify.oracle import Truth, truth
+from convbench.verify.profile import Profile, profile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,24 +42,26 @@ class Exam:
         """Judge y as a backend returned it."""
         spec = self.case.spec
         if not isinstance(out, Tensor):
-            return _wrong(f"returned {type(out).__name__}, not a tensor")
+            return wrong(f"returned {type(out).__name__}, not a tensor")
         if tuple(out.shape) != spec.y_shape:
-            return _wrong(f"returned shape {tuple(out.shape)}, expected {spec.y_shape}")
+            return wrong(f"returned shape {tuple(out.shape)}, expected {spec.y_shape}")
         if out.dtype != TORCH_DTYPE[self.case.dtype] or out.device != self.x.device:
-            return _wrong(f"returned {out.dtype} on {out.device}, expected {self.case.dtype} on {self.x.device}")
+            return wrong(f"returned {out.dtype} on {out.device}, expected {self.case.dtype} on {self.x.device}")
         if out.numel() == 0:
             return Check(worst_of_bound=0.0, relative_l2=0.0)
         y = self.truth.y
         share = share_of_bound(out, y, *interval(y, self.error, out.dtype))
         size = y.norm()
         relative_l2 = float((out.double() - y).norm() / size) if size else 0.0
-        if share.max() > 1 and winograd_possible(self.case, family):
-            within = relative_l2 <= WINOGRAD_RELATIVE_L2[self.case.dtype]
+        if (
+            share.max() > 1
+            and winograd_possible(self.case, family)
+            and relative_l2 <= WINOGRAD_RELATIVE_L2[self.case.dtype]
+        ):
             error = torch.maximum(self.error, winograd_bound(self.case, self.x, self.w))
-            if within:
-                share = share_of_bound(out, y, *interval(y, error, out.dtype))
-        wrong = share > 1
-        evidence = diagnose(out, y, wrong, share, spec) if wrong.any() else None
+            share = share_of_bound(out, y, *interval(y, error, out.dtype))
+        outside = share > 1
+        evidence = diagnose(out, y, outside, share, spec) if outside.any() else None
         return Check(worst_of_bound=float(share.max()), relative_l2=relative_l2, evidence=evidence)
 
 
@@ -73,7 +77,8 @@ def make_exam(case: Case, x: Tensor, w: Tensor) -> Exam:
     return Exam(case=case, x=x, w=w, truth=answer, error=direct_bound(case, answer))
 
 
-def _wrong(evidence: str) -> Check:
+def wrong(evidence: str) -> Check:
+    """A verdict that needs no numbers."""
     return Check(worst_of_bound=float("inf"), relative_l2=float("inf"), evidence=evidence)
 
 
@@ -114,12 +119,37 @@ def examine(backend: Backend, exam: Exam) -> Outcome:
             with poisoned(exam.case.spec.y_shape, exam.x):
                 out = call()
             synchronize(exam.case.device)
+            if backend.must_run is not None and (broken := proof_of_claim(backend, profile(call, exam.case.device))):
+                return broken
     except Exception as error:  # whatever a backend raises is its row, not the end of the sweep
         return failure(error)
     if harmed := guard.harmed():
-        return Wrong(_wrong(f"it changed its input {' and '.join(harmed)}"))
+        return Wrong(wrong(f"it changed its input {' and '.join(harmed)}"))
     check = exam.check(out, backend.family)
     return Verified(check) if check.passed else Wrong(check)
+
+
+def proof_of_claim(backend: Backend, seen: Profile) -> Failed | None:
+    """None where the profile shows the operator that the backend claims to run."""
+    if backend.must_run is None or backend.must_run in seen.operators:
+        return None
+    return Failed(f"{backend.must_run} did not run; seen: {', '.join(seen.operators) or 'no operator'}")
+
+
+def too_large(case: Case, backend: Backend) -> str | None:
+    """Why this would not fit into memory, judged before anything is allocated; None if it fits."""
+    free = free_nbytes(case.device)
+    spec = case.spec
+    # x, w and y; the oracle's float64 copies of them: padded x, its absolute value, y and M, a bound, a share.
+    elements = spec.nbytes("fp64") // 8
+    needed = spec.nbytes(case.dtype) + 6 * 8 * elements
+    if backend.family == "im2col":
+        needed += spec.patch_matrix_nbytes(case.dtype)
+    if free is None or needed <= free:
+        return None
+    return (
+        f"it needs about {needed / 2**30:.1f} GiB with its oracle, and {free / 2**30:.1f} GiB are free on {case.device}"
+    )
 
 
 def failure(error: BaseException) -> Failed:
@@ -135,7 +165,7 @@ def verify(cases: Iterable[Case], backends: Sequence[Backend], *, force: bool = 
         exam: Exam | Failed | None = None
         for backend in backends:
             outcome: Outcome
-            if (reason := backend.why_not(case, force=force)) is not None:
+            if (reason := backend.why_not(case, force=force) or too_large(case, backend)) is not None:
                 outcome = Skipped(reason)
             else:
                 if exam is None:

@@ -15,6 +15,9 @@ _EMPTY = frozenset({"empty", "empty_like", "empty_strided", "empty_permuted", "n
 class _NaNFilled(TorchDispatchMode):
     """Every uninitialised tensor that Python code asks for starts as NaN."""
 
+    def __init__(self) -> None:
+        super().__init__()
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -62,7 +63,7 @@ def arithmetic(precision: str) -> Iterator[None]:
     torch's default is TF32 in cuDNN's convolutions and IEEE in matrix products, and it lets a
     half-precision matrix product reduce in half precision: no race between the two is fair so.
     """
-    backends = torch.backends
+    backends: Any = torch.backends  # its per-operator settings are made when torch is imported
     settings = [
         (backends.cudnn.conv, "fp32_precision", precision),
         (backends.cuda.matmul, "fp32_precision", precision),

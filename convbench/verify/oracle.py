@@ -49,9 +49,7 @@ def conv2d_float64(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
         spec.n, spec.groups, spec.c_per_group, spec.h, spec.w
     )
     taps = w.reshape(spec.groups, spec.k_per_group, spec.c_per_group, spec.r, spec.s)
-    y = torch.zeros(
-        (spec.n, spec.groups, spec.k_per_group, spec.p * spec.q), dtype=torch.float64, device=x.device
-    )
+    y = torch.zeros((spec.n, spec.groups, spec.k_per_group, spec.p * spec.q), dtype=torch.float64, device=x.device)
     for r in range(spec.r):
         top = r * spec.dilation[0]
         rows = slice(top, top + (spec.p - 1) * stride_h + 1, stride_h)

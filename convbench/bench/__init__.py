@@ -1,0 +1,1 @@
+"""Which backend is faster? Clocks, interleaved rounds, distribution-free verdicts, the sweep."""

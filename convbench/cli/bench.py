@@ -1,0 +1,91 @@
+"""convbench bench: which backend is fastest here, and is it right?"""
+
+from datetime import datetime
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from convbench.case import DTYPES, LAYOUTS, PRECISIONS
+from convbench.cli import options
+from convbench.cli.sweep import Report, Selection
+from convbench.errors import ConvbenchError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import RenderableType
+
+    from convbench.outcome import Result
+
+EXAMPLE = "Example:  convbench bench --suite resnet50 --backend torch,onednn --csv resnet50.csv"
+COLUMNS = (
+    "suite name count spec device threads dtype layout precision backend outcome median_s q25_s q75_s samples "
+    "ratio_to_torch ratio_low ratio_high verdict gflops worst_of_bound relative_l2 first_call_s peak_nbytes reason"
+).split()
+RESULTS = Path("convbench-results")
+
+
+def bench(
+    suite: options.Suites = None,
+    shape: options.Shapes = None,
+    backend: options.Backends = None,
+    device: options.Devices = None,
+    dtype: options.Dtypes = None,
+    layout: options.Layouts = None,
+    precision: options.Precisions = None,
+    plugin: options.Plugins = None,
+    threads: options.Threads = 0,
+    budget: Annotated[float, typer.Option("--budget", min=0.0, help="Seconds of timing for each case.")] = 4.0,
+    seed: options.Seed = 0,
+    csv: options.Csv = None,
+    overwrite: options.Overwrite = False,
+    force: options.Force = False,
+) -> None:
+    """Time every backend on every case, each verified before its timing and after it.
+
+    Over the suite `quick` by default. Backends take turns in random order, round by round, and
+    are compared by the ratios of the same round: a verdict is named only where a 99 % interval
+    of the median ratio allows it. Rows are written to the CSV as each case ends.
+    Exit 1: a backend was wrong or failed; 3: nothing was timed.
+    """
+    selection = Selection.of(
+        problems=options.choose_problems(suite, shape, "quick"),
+        dtypes=options.choose("dtype", dtype, DTYPES, ("fp32",)),
+        layouts=options.choose("layout", layout, LAYOUTS, ("nchw",)),
+        precisions=options.choose("precision", precision, PRECISIONS, ("ieee",)),
+        devices=options.choose_devices(device),
+        backends=options.choose_backends(backend, plugin),
+        seed=seed,
+    )
+    report = Report(
+        selection,
+        columns=COLUMNS,
+        threads=threads,
+        csv=csv or _default_path(),
+        overwrite=overwrite,
+        plugins=plugin,
+        force=force,
+    )
+    from convbench.bench.rounds import Budget
+    from convbench.bench.sweep import bench as run
+
+    report.collect(run(selection.cases, selection.backends, budget=Budget(seconds=budget), force=force))
+    report.show(_tables)
+    raise typer.Exit(report.exit_code("timed"))
+
+
+def _tables(results: "Sequence[Result]", width: int) -> "list[RenderableType]":
+    from convbench.show.tables import bench_table
+
+    suites = groupby(results, lambda one: one.case.problem.suite)
+    return [bench_table(suite, list(group), width=width) for suite, group in suites]
+
+
+def _default_path() -> str:
+    try:
+        RESULTS.mkdir(exist_ok=True)
+    except OSError as error:
+        raise ConvbenchError(f"cannot make {RESULTS}/ for the CSV: {error.strerror}; name a file with --csv") from None
+    return str(RESULTS / f"bench-{datetime.now().astimezone():%Y%m%dT%H%M%S}.csv")

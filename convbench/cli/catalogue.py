@@ -1,0 +1,98 @@
+"""convbench list: which backends, suites and devices are there, and if not, why not?"""
+
+from collections.abc import Sequence
+
+import typer
+
+from convbench.cli import options
+
+app = typer.Typer(help="List backends, suites or devices, and why something is not available.", no_args_is_help=True)
+
+
+@app.command(epilog="Example:  convbench list backends")
+def backends(plugin: options.Plugins = None) -> None:
+    """What can compute a convolution here, without importing any of it (but for plug-ins)."""
+    from convbench.backend import load_plugin, sources
+    from convbench.machine import driver_version
+
+    no_gpu = "" if driver_version() else "no NVIDIA driver on this machine"
+    rows = []
+    for source in sources():
+        reasons = [f"No module named {name!r}" for name in source.missing]
+        reasons += [no_gpu] if no_gpu and source.devices == ("cuda",) else []
+        rows.append(
+            (
+                source.name,
+                source.family,
+                " ".join(source.devices),
+                "; ".join(reasons) or "yes",
+                source.doc,
+                source.origin,
+            )
+        )
+    for name in options.words(plugin):
+        rows += [
+            (one.name, one.family, " ".join(sorted(one.devices)), "yes", one.doc, name) for one in load_plugin(name)
+        ]
+    _show(("backend", "family", "devices", "available", "what it is", "from"), rows)
+
+
+@app.command(epilog="Example:  convbench list suites")
+def suites() -> None:
+    """The shipped shapes, with how many there are and where they were published."""
+    from convbench.show.units import amount
+    from convbench.suites import load_suite, suite_names
+
+    rows = []
+    for name in suite_names():
+        problems = load_suite(name)
+        flops = sum(problem.spec.flops * problem.count for problem in problems)
+        rows.append((name, str(len(problems)), amount(flops, "FLOP"), problems[0].source))
+    _show(("suite", "problems", "all layers", "source of the first row"), rows)
+
+
+@app.command(epilog="Example:  convbench list devices")
+def devices() -> None:
+    """The CPU and the GPUs, with the libraries that would run on them."""
+    import torch
+
+    from convbench.machine import cpu_name, this_machine
+
+    facts = this_machine()
+    rows = [
+        ("cpu", cpu_name(), "yes", f"torch {facts.torch}, oneDNN {facts.onednn}, {torch.get_num_threads()} threads")
+    ]
+    if torch.cuda.is_available():
+        cuda = this_machine("cuda")
+        rows += [
+            (
+                "cuda" if index == 0 else f"cuda:{index}",
+                torch.cuda.get_device_name(index),
+                "yes" if index == 0 else "choose with CUDA_VISIBLE_DEVICES",
+                f"driver {cuda.driver}, CUDA {cuda.cuda}, cuDNN {cuda.cudnn}",
+            )
+            for index in range(torch.cuda.device_count())
+        ]
+    else:
+        why = (
+            "this torch was built without CUDA" if torch.version.cuda is None else "no CUDA device is visible to torch"
+        )
+        rows.append(("cuda", "", why, ""))
+    _show(("device", "name", "available", "with"), rows)
+
+
+def _show(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    from convbench.show.console import result_console
+    from convbench.show.tables import plain_table, tab_line
+
+    console = result_console()
+    if not console.is_terminal:
+        for row in (columns, *rows):
+            console.out(tab_line(row))
+        return
+    table = plain_table()
+    for number, column in enumerate(columns):
+        table.add_column(column, overflow="fold", no_wrap=number == 0)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)

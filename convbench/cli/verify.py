@@ -1,0 +1,53 @@
+"""convbench verify: is every backend right, on every shape, or where is it wrong?"""
+
+from typing import Annotated
+
+import typer
+
+from convbench.case import DTYPES, LAYOUTS, PRECISIONS
+from convbench.cli import options
+from convbench.cli.sweep import Report, Selection
+
+EXAMPLE = "Example:  convbench verify --backend onednn,unfold-matmul --dtype bf16"
+COLUMNS = "suite name spec device dtype layout precision backend outcome worst_of_bound relative_l2 reason".split()
+
+
+def verify(
+    suite: options.Suites = None,
+    shape: options.Shapes = None,
+    backend: options.Backends = None,
+    device: options.Devices = None,
+    dtype: Annotated[options.Words, typer.Option("--dtype", help="Data types; all by default.")] = None,
+    layout: Annotated[options.Words, typer.Option("--layout", help="Memory layouts; all by default.")] = None,
+    precision: options.Precisions = None,
+    plugin: options.Plugins = None,
+    threads: options.Threads = 0,
+    seed: options.Seed = 0,
+    csv: options.Csv = None,
+    overwrite: options.Overwrite = False,
+    force: options.Force = False,
+) -> None:
+    """Compare every output with a float64 oracle, each element within its own proven bound.
+
+    Over the suite `awkward` by default. Outputs start as NaN where the backend lets us, and
+    the inputs must come back untouched. Exit 1: something is wrong or failed; 3: nothing was verified.
+    """
+    devices = options.choose_devices(device)
+    selection = Selection.of(
+        problems=options.choose_problems(suite, shape, "awkward"),
+        dtypes=options.choose("dtype", dtype, DTYPES, DTYPES),
+        layouts=options.choose("layout", layout, LAYOUTS, LAYOUTS),
+        precisions=options.choose("precision", precision, PRECISIONS, PRECISIONS if "cuda" in devices else ("ieee",)),
+        devices=devices,
+        backends=options.choose_backends(backend, plugin),
+        seed=seed,
+    )
+    report = Report(
+        selection, columns=COLUMNS, threads=threads, csv=csv, overwrite=overwrite, plugins=plugin, force=force
+    )
+    from convbench.show.tables import verify_table
+    from convbench.verify.check import verify as run
+
+    report.collect(run(selection.cases, selection.backends, force=force))
+    report.show(lambda results, _: [verify_table(results)])
+    raise typer.Exit(report.exit_code("verified"))

@@ -1,0 +1,216 @@
+"""What happens between a data set and its feature maps, and what does each stage make and cost?"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from convbench.backend import Backend
+from convbench.case import Case, Problem
+from convbench.data.batch import first_batch, make_loader, make_transform, split
+from convbench.data.filters import Filters, make_filters
+from convbench.data.sets import load_set
+from convbench.data.weights import load_filters
+from convbench.errors import ConvbenchError
+from convbench.outcome import Outcome, Skipped, Verified, Wrong
+from convbench.spec import ConvSpec, Pair, pair_text
+from convbench.verify.check import bind, conditions, failure, make_exam, synchronize, too_large, wrong
+from convbench.verify.memory import Guard
+from convbench.verify.operands import TORCH_DTYPE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All that decides a run but its backend.
+
+    Attributes:
+        image_size: (H, W); None leaves the images as they are.
+        split: the share of the images that is for training; the batch comes from it.
+        weights, weights_name: a file to take the filters from, and the tensor in it.
+        padding: None keeps the size of the image at stride 1.
+    """
+
+    data: str = "shapes"
+    root: Path = Path("data")
+    download: bool = False
+    image_size: Pair | None = None
+    split: float = 0.8
+    batch_size: int = 8
+    workers: int = 0
+    filters: str = "edges"
+    weights: Path | None = None
+    weights_name: str | None = None
+    stride: Pair = (1, 1)
+    padding: Pair | None = None
+    dilation: Pair = (1, 1)
+    device: str = "cpu"
+    dtype: str = "fp32"
+    precision: str = "ieee"
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One step: what it made, of which sizes, and how long it took.
+
+    Attributes:
+        sizes: (axis, size) in order; an axis is the field's letter or a word.
+        what: in words.
+    """
+
+    name: str
+    sizes: tuple[tuple[str, int], ...]
+    what: str
+    time_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A run to its end, or to where it had to stop.
+
+    Attributes:
+        stages: those that were done, in order.
+        x: the batch (N, C, H, W); None where the backend refused.
+        y: what the backend made of it (N, K, P, Q); None where it made nothing of that shape.
+        labels: the class of each image, by name where it has one.
+    """
+
+    plan: Plan
+    case: Case
+    backend: str
+    filters: Filters
+    stages: tuple[Stage, ...]
+    outcome: Outcome
+    x: Tensor | None = None
+    y: Tensor | None = None
+    labels: tuple[str, ...] = ()
+
+
+class Stopwatch:
+    """Stages in a row: each takes the time since the one before."""
+
+    def __init__(self) -> None:
+        self.stages: list[Stage] = []
+        self._since = time.perf_counter()
+
+    def stage(self, name: str, what: str, /, **sizes: int) -> None:
+        """End the stage that is running, and begin the next."""
+        now = time.perf_counter()
+        self.stages.append(Stage(name=name, sizes=tuple(sizes.items()), what=what, time_s=now - self._since))
+        self._since = time.perf_counter()
+
+
+def run(plan: Plan, backend: Backend, *, force: bool = False) -> Run:
+    """One batch of the data set through the backend, checked against the float64 oracle.
+
+    Raises:
+        ConvbenchError: the data, the weights or the sizes are at fault.
+    """
+    watch = Stopwatch()
+    images = load_set(
+        plan.data,
+        make_transform(plan.image_size),
+        root=plan.root,
+        download=plan.download,
+        image_size=plan.image_size,
+        seed=plan.seed,
+    )
+    watch.stage("data set", f"{images.name}: {images.origin}", images=len(images), classes=len(images.classes))
+
+    c, h, w = images.images[0][0].shape
+    resized = f"to {plan.image_size[0]}x{plan.image_size[1]}, " if plan.image_size else ""
+    watch.stage("transform", f"{resized}to a tensor in [0, 1]; one image", C=c, H=h, W=w)
+
+    train, validation = split(images.images, len(images), plan.split, plan.seed)
+    watch.stage("split", f"random_split {plan.split:g}, seed {plan.seed}", train=len(train), validation=len(validation))
+
+    filters = choose_filters(plan, c)
+    k, c_per_group, r, s = filters.w.shape
+    watch.stage("filters", filters.origin, K=k, **{"C/G": c_per_group}, R=r, S=s)
+
+    spec = ConvSpec(
+        n=min(plan.batch_size, len(train)), c=c, h=h, w=w, k=k, r=r, s=s, groups=filters.groups,
+        stride=plan.stride, dilation=plan.dilation,
+        padding=keep_size(r, s, plan.dilation) if plan.padding is None else plan.padding,
+    )  # fmt: skip
+    case = Case(
+        problem=Problem(suite="run", name=plan.data, spec=spec),
+        dtype=plan.dtype,
+        precision=plan.precision,
+        device=plan.device,
+        seed=plan.seed,
+    )
+    loader = make_loader(train, batch_size=plan.batch_size, workers=plan.workers, seed=plan.seed)
+    reason = backend.why_not(case, force=force) or too_large(case, backend)
+    if reason is not None:
+        return Run(
+            plan=plan, case=case, backend=backend.name, filters=filters, stages=tuple(watch.stages),
+            outcome=Skipped(reason),
+        )  # fmt: skip
+
+    batch, classes = first_batch(loader)
+    if tuple(batch.shape) != spec.x_shape:  # a folder whose first image has a size of its own
+        raise ConvbenchError(
+            f"the images differ in size: the first is (C, H, W) = {spec.x_shape[1:]}, the batch has "
+            f"{tuple(batch.shape[1:])}; give them one, such as --image-size 224"
+        )
+    labels = tuple(images.classes[label] if images.classes else "" for label in classes)
+    dtype = TORCH_DTYPE[plan.dtype]
+    x, weights = batch.to(plan.device, dtype), filters.w.to(plan.device, dtype).contiguous()
+    if not weights.isfinite().all():
+        raise ConvbenchError(f"the weights ({filters.origin}) hold NaN or infinity in {plan.dtype}; try --dtype fp32")
+    synchronize(plan.device)
+    workers = f"{plan.workers} workers" if plan.workers else "this process"
+    watch.stage("DataLoader", f"one batch, shuffled, {workers}; {plan.dtype} on {plan.device}", N=spec.n, C=c, H=h, W=w)
+
+    outcome, y = _convolve(watch, case, backend, x, weights)
+    return Run(
+        plan=plan, case=case, backend=backend.name, filters=filters, stages=tuple(watch.stages),
+        outcome=outcome, x=x, y=y, labels=labels,
+    )  # fmt: skip
+
+
+def choose_filters(plan: Plan, channels: int) -> Filters:
+    """The filters of the plan for C channels: from its file, else its bank."""
+    if plan.weights is not None:
+        return load_filters(plan.weights, channels, plan.weights_name)
+    return make_filters(plan.filters, channels, plan.seed)
+
+
+def keep_size(r: int, s: int, dilation: Pair) -> Pair:
+    """The padding that keeps H and W at stride 1; an even kernel extent loses one row or column."""
+    return (dilation[0] * (r - 1) // 2, dilation[1] * (s - 1) // 2)
+
+
+def _convolve(watch: Stopwatch, case: Case, backend: Backend, x: Tensor, w: Tensor) -> tuple[Outcome, Tensor | None]:
+    """The outcome, and y where it has the shape (N, K, P, Q)."""
+    spec = case.spec
+    axes = dict(zip("NKPQ", spec.y_shape, strict=True))
+    exam = make_exam(case, x, w)
+    watch.stage("oracle", "the same convolution in float64, and a bound for each output", **axes)
+
+    guard = Guard(x=x, w=w)
+    try:
+        with conditions(case):
+            call, _ = bind(backend, exam)
+            watch.stage("prepare", "once for each weight" if backend.prepare else "nothing to prepare")
+            out = call()
+            synchronize(case.device)
+    except Exception as error:  # whatever a backend raises is the outcome, not a traceback
+        return failure(error), None
+    settings = [
+        f"{name} {pair_text(pair)}"
+        for name, pair in (("stride", spec.stride), ("padding", spec.padding), ("dilation", spec.dilation))
+    ]
+    shape: Sequence[int] = out.shape if isinstance(out, Tensor) and out.dim() == 4 else ()
+    watch.stage(
+        "convolution", f"{backend.name}, first call; {', '.join(settings)}", **dict(zip("NKPQ", shape, strict=False))
+    )
+    if harmed := guard.harmed():
+        return Wrong(wrong(f"it changed its input {' and '.join(harmed)}")), None
+    check = exam.check(out, backend.family)
+    watch.stage("check", "every output within its own bound" if check.passed else "outside its bound", **axes)
+    right_shape = tuple(shape) == spec.y_shape
+    return (Verified(check) if check.passed else Wrong(check)), (out if right_shape else None)

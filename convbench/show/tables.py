@@ -1,0 +1,159 @@
+"""Results as tables: rich on a terminal, tab-separated and whole elsewhere."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from convbench.outcome import Failed, Result, Skipped, Timed, Verified, Wrong
+from convbench.show.units import amount, seconds, share
+from convbench.store import Cell
+
+VERDICT_STYLE = {"faster": "green", "slower": "yellow", "tie": "cyan", "baseline": "bold", "undecided": "dim"}
+
+
+def tab_line(cells: Sequence[Cell]) -> str:
+    """Cells separated by tabs: nothing is cut, wrapped or coloured."""
+    return "\t".join(_plain(cell) for cell in cells)
+
+
+def _plain(cell: Cell) -> str:
+    if isinstance(cell, float):
+        return f"{cell:.6g}"
+    return "" if cell is None else " ".join(str(cell).split())
+
+
+def plain_table(title: str | None = None) -> Table:
+    """The one look of every table."""
+    return Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
+
+
+def bench_table(title: str, results: Sequence[Result], *, width: int) -> Group:
+    """One suite: a heading for each problem, and a line for each backend that ran."""
+    blocks: dict[tuple[str, str, tuple[str, ...]], list[Result]] = defaultdict(list)
+    for result in results:
+        case = result.case
+        axes = (case.device, case.dtype, case.layout, case.precision)
+        blocks[case.problem.name, str(case.spec), axes].append(result)
+    several = len({axes for *_, axes in blocks}) > 1
+    wide = width >= WIDE
+    parts: list[RenderableType] = [Text(title, "bold"), _bench_lines([_BENCH_HEADINGS[: 8 if wide else 6]])]
+    for (name, spec, axes), block in blocks.items():
+        heading = Text.assemble((name, "bold"), ("  " + spec if spec != name else "", "dim"))
+        heading.append("  " + " ".join(axes) if several else "", "cyan")
+        ran = [result for result in block if not isinstance(result.outcome, Skipped)]
+        lines = _bench_lines([_bench_cells(result)[: 8 if wide else 6] for result in ran])
+        parts += [heading, lines if ran else Text("  nothing ran", "dim")]
+    return Group(*parts)
+
+
+WIDE = 110
+_BENCH_HEADINGS = [
+    Text(name, "dim")
+    for name in ("", "time", "torch / this (99 %)", "GFLOP/s", "of bound", "verdict", "first call", "memory")
+]
+_BENCH_WIDTHS = (17, 8, 19, 8, 9, 10, 11, 9)
+
+
+def _bench_lines(rows: Sequence[Sequence[Text]]) -> Table:
+    """Columns of fixed width, so that the blocks of a suite stand in line."""
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for number, width in enumerate(_BENCH_WIDTHS[: len(rows[0]) if rows else 0]):
+        justify: Literal["left", "right"] = "left" if number in (0, 5) else "right"
+        table.add_column(width=width, justify=justify, overflow="ellipsis", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _bench_cells(result: Result) -> list[Text]:
+    name = Text("  " + result.backend)
+    match result.outcome:
+        case Timed(check=check, bill=bill) as timed:
+            compared = timed.comparison
+            verdict = compared.verdict if compared else "baseline"
+            known = compared is not None and compared.low > 0
+            interval = f" ({compared.low:.2f}-{compared.high:.2f})" if compared and known else ""
+            return [
+                name,
+                Text(seconds(timed.median_s)),
+                Text(f"{compared.ratio:.2f}{interval}" if compared else "1"),
+                Text(f"{result.case.spec.flops / timed.median_s * 1e-9:.3g}"),
+                Text(share(check.worst_of_bound)),
+                Text(verdict, VERDICT_STYLE[verdict]),
+                Text(seconds(bill.first_call_s)),
+                Text("" if bill.peak_nbytes is None else amount(bill.peak_nbytes, "B")),
+            ]
+        case Wrong(check):
+            return [
+                name,
+                *[Text("")] * 3,
+                Text(share(check.worst_of_bound), "red"),
+                Text("WRONG", "bold red"),
+                *[Text("")] * 2,
+            ]
+    return [name, *[Text("")] * 4, Text("FAILED", "bold red"), *[Text("")] * 2]
+
+
+def verify_table(results: Sequence[Result]) -> Table:
+    """How many cases of each backend and dtype came out how, and how near the bound they went."""
+    table = plain_table()
+    for name in ("backend", "dtype"):
+        table.add_column(name, no_wrap=True)
+    for name in ("right", "wrong", "failed", "skipped", "worst of bound"):
+        table.add_column(name, justify="right")
+    table.add_column("at", overflow="fold")
+    groups: dict[tuple[str, str], list[Result]] = defaultdict(list)
+    for result in results:
+        groups[result.backend, f"{result.case.device} {result.case.dtype}"].append(result)
+    for (backend, dtype), group in groups.items():
+        right = [(one.outcome.check.worst_of_bound, one) for one in group if isinstance(one.outcome, Verified)]
+        wrong = sum(isinstance(one.outcome, Wrong) for one in group)
+        failed = sum(isinstance(one.outcome, Failed) for one in group)
+        skipped = sum(isinstance(one.outcome, Skipped) for one in group)
+        worst, where = max(right, key=lambda pair: pair[0], default=(None, None))
+        table.add_row(
+            backend,
+            dtype,
+            Text(str(len(right)), "green" if right else "dim"),
+            Text(str(wrong), "bold red" if wrong else "dim"),
+            Text(str(failed), "bold red" if failed else "dim"),
+            Text(str(skipped), "dim"),
+            "" if worst is None else share(worst),
+            Text("" if where is None else f"{where.case.problem.name} {where.case.layout}", "dim"),
+        )
+    return table
+
+
+def skip_lines(results: Iterable[Result]) -> list[str]:
+    """Why backends were skipped: one line a backend and kind of reason, with an example."""
+    reasons: dict[tuple[str, str], list[Result]] = defaultdict(list)
+    for result in results:
+        if isinstance(result.outcome, Skipped):
+            words = " ".join(word for word in result.outcome.reason.split() if not word[:1].isdigit())
+            reasons[result.backend, words].append(result)
+    lines = []
+    for (backend, _), group in reasons.items():
+        first = group[0]
+        assert isinstance(first.outcome, Skipped)
+        cases = "1 case" if len(group) == 1 else f"{len(group)} cases, the first {first.case.problem.name}"
+        lines.append(f"{backend} skipped {cases}: {first.outcome.reason}")
+    return lines
+
+
+def fault_lines(result: Result, repro: str) -> list[str]:
+    """A wrong or failed result in three lines: what, how, and the command that shows it again."""
+    case = result.case
+    match result.outcome:
+        case Wrong(check):
+            kind, words = "WRONG", check.evidence
+        case Failed(message):
+            kind, words = "FAILED", message
+        case _:
+            return []
+    where = f"{case.device} {case.dtype} {case.layout} {case.precision}"
+    return [f"{kind} {result.backend} on {case.problem.name} ({case.spec}; {where})", f"  {words}", f"  {repro}"]

@@ -1,0 +1,32 @@
+"""Numbers in SI units as a person reads them."""
+
+
+def seconds(value: float | None) -> str:
+    """`1.23 ms`, in the unit that keeps three digits."""
+    if value is None:
+        return ""
+    for scale, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")):
+        if value >= scale:
+            return f"{_three_digits(value / scale)} {unit}"
+    return f"{_three_digits(value / 1e-9)} ns"
+
+
+def amount(value: float, unit: str) -> str:
+    """`116 M`, with decimal prefixes."""
+    for scale, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= scale:
+            return f"{_three_digits(value / scale)} {prefix}{unit}"
+    return f"{value:.0f} {unit}"
+
+
+def share(value: float) -> str:
+    """A share of a bound: `3 %`, `<1 %`, or `x12` beyond it."""
+    if value > 1:
+        return "NaN" if value == float("inf") else f"x{value:.3g}"
+    return "<1 %" if 0 < value < 0.01 else f"{value:.0%}".replace("%", " %")
+
+
+def _three_digits(value: float) -> str:
+    if value >= 100:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"

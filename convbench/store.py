@@ -1,0 +1,192 @@
+"""How does a result become a row of a CSV file, and how are rows read again?"""
+
+import csv
+import io
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from convbench.backend import BASELINE
+from convbench.errors import ConvbenchError
+from convbench.machine import Machine
+from convbench.outcome import Failed, Result, Skipped, Timed, Verified, Wrong
+from convbench.spec import pair_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Cell = str | int | float | None
+Row = dict[str, Cell]
+
+# Columns are added at the end and never renamed.
+COLUMNS = tuple(
+    """suite name count spec n c h w k r s stride padding dilation groups pass dtype layout precision epilogue
+    device threads backend family outcome reason median_s q25_s q75_s min_s samples ratio_to_torch verdict
+    gflops gbytes_per_s percent_of_ceiling relative_l2 worst_of_bound first_call_s prepare_s peak_nbytes
+    machine cpu gpu driver python torch cuda cudnn convbench commit command time samples_s
+    seed ratio_low ratio_high patch_matrix_nbytes ran onednn""".split()
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What all rows of one run share."""
+
+    machine: Machine
+    threads: int
+    command: str
+
+
+def to_row(result: Result, context: Context) -> Row:
+    """One result as plain numbers in SI units; what does not apply is None."""
+    case, spec, problem = result.case, result.case.spec, result.case.problem
+    return {
+        **dict.fromkeys(COLUMNS),
+        "suite": problem.suite,
+        "name": problem.name,
+        "count": problem.count,
+        "spec": str(spec),
+        **{letter: getattr(spec, letter) for letter in "nchwkrs"},
+        **{name: pair_text(getattr(spec, name)) for name in ("stride", "padding", "dilation")},
+        "groups": spec.groups,
+        "pass": case.pass_,
+        **{name: getattr(case, name) for name in ("dtype", "layout", "precision", "epilogue", "device", "seed")},
+        "threads": context.threads,
+        "backend": result.backend,
+        "family": result.family,
+        "patch_matrix_nbytes": spec.patch_matrix_nbytes(case.dtype),
+        **_outcome_cells(result),
+        **context.machine.columns(),
+        "command": context.command,
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _outcome_cells(result: Result) -> Row:
+    spec = result.case.spec
+    match result.outcome:
+        case Skipped(reason):
+            return {"outcome": "skipped", "reason": reason}
+        case Failed(message):
+            return {"outcome": "failed", "reason": message}
+        case Wrong(check):
+            cells: Row = {"outcome": "wrong", "reason": check.evidence}
+        case Verified(check):
+            cells = {"outcome": "verified"}
+        case Timed(check=check) as timed:
+            low, high = timed.quartiles_s
+            compared = timed.comparison
+            cells = {
+                "outcome": "timed",
+                "median_s": timed.median_s,
+                "q25_s": low,
+                "q75_s": high,
+                "min_s": min(timed.samples_s),
+                "samples": len(timed.samples_s),
+                "ratio_to_torch": compared.ratio if compared else 1.0 if result.backend == BASELINE else None,
+                "ratio_low": compared.low if compared else None,
+                "ratio_high": compared.high if compared else None,
+                "verdict": compared.verdict if compared else "baseline" if result.backend == BASELINE else None,
+                "gflops": spec.flops / timed.median_s * 1e-9,
+                "gbytes_per_s": spec.nbytes(result.case.dtype) / timed.median_s * 1e-9,
+                "first_call_s": timed.bill.first_call_s,
+                "prepare_s": timed.bill.prepare_s,
+                "peak_nbytes": timed.bill.peak_nbytes,
+                "ran": timed.bill.ran,
+                "samples_s": " ".join(f"{sample:.4g}" for sample in timed.samples_s),
+            }
+    return cells | {"relative_l2": check.relative_l2, "worst_of_bound": check.worst_of_bound}
+
+
+@dataclass(slots=True)
+class CsvFile:
+    """A CSV file that grows row by row; what is in it survives whatever comes next.
+
+    Each row is one write to a file opened for appending, then fsync: a kill leaves whole rows.
+
+    Raises:
+        ConvbenchError: the file exists, cannot be made, or cannot be written any more.
+    """
+
+    path: str
+    overwrite: bool = False
+    _descriptor: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        if self.path == "-":
+            self._descriptor = sys.stdout.fileno()
+        else:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | (os.O_TRUNC if self.overwrite else os.O_EXCL)
+            try:
+                self._descriptor = os.open(self.path, flags, 0o644)
+            except FileExistsError:
+                raise ConvbenchError(
+                    f"{self.path} exists and holds results; name another file, or give --overwrite"
+                ) from None
+            except OSError as error:
+                raise ConvbenchError(f"cannot write {self.path}: {error.strerror}; try another --csv") from None
+        self._write(dict(zip(COLUMNS, COLUMNS, strict=True)))
+
+    def append(self, row: Mapping[str, Cell]) -> None:
+        self._write(row)
+
+    def _write(self, row: Mapping[str, Cell]) -> None:
+        data = csv_line(row).encode()
+        try:
+            while data:
+                data = data[os.write(self._descriptor, data) :]
+            if self.path != "-":
+                os.fsync(self._descriptor)
+        except OSError as error:
+            raise ConvbenchError(
+                f"cannot write {self.path}: {error.strerror}; the rows before this one are kept"
+            ) from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.path != "-":
+            os.close(self._descriptor)
+
+
+def csv_line(row: Mapping[str, Cell]) -> str:
+    """The row's cells in the order of COLUMNS, as one line."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow([_cell(row.get(column)) for column in COLUMNS])
+    return line.getvalue()
+
+
+def _cell(value: Cell) -> str:
+    match value:
+        case None:
+            return ""
+        case float():
+            return f"{value:.6g}"
+        case int():
+            return str(value)
+    text = " ".join(value.split())
+    # A spreadsheet would run such a cell as a formula (CWE-1236).
+    return "'" + text if text[:1] in ("=", "+", "-", "@") else text
+
+
+def read(path: str | Path) -> "pd.DataFrame":
+    """The rows of a results file.
+
+    Raises:
+        ConvbenchError: there is no such file, or it is not one of ours.
+    """
+    import pandas as pd
+
+    try:
+        rows = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise ConvbenchError(f"cannot read {path}: {error}; it takes a CSV file of convbench bench") from None
+    missing = [column for column in COLUMNS if column not in rows.columns]
+    if missing:
+        raise ConvbenchError(f"{path} lacks the columns {', '.join(missing[:5])}; is it a CSV file of convbench bench?")
+    return rows

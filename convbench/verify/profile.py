@@ -1,0 +1,69 @@
+"""What did a call really run, and how much memory did it take beside its inputs?"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+# Kineto reports its own start and stop on stderr otherwise; it reads this at its first use.
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+
+# Operators that move no data, or that only hand over to another one.
+_HOUSEKEEPING = frozenset(
+    """_convolution _local_scalar_dense _nnpack_available _reshape_alias _unsafe_view alias as_strided as_strided_
+    contiguous conv2d convolution detach detach_ einsum empty empty_like empty_strided expand expand_as flatten
+    item lift_fresh mT matmul movedim narrow new_empty pad permute reshape reshape_as resize_ resolve_conj
+    resolve_neg select slice split squeeze t thnn_conv2d to to_ transpose transpose_ unbind unflatten
+    unfold unsqueeze view view_as""".split()
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """One profiled call.
+
+    Attributes:
+        operators: aten operators in the order of their first call, wrappers and views left out.
+        kernels: names of the GPU kernels.
+        peak_nbytes: most bytes that torch's allocator held at a time beyond what it held before.
+    """
+
+    operators: tuple[str, ...]
+    kernels: tuple[str, ...]
+    peak_nbytes: int
+
+    @property
+    def ran(self) -> str:
+        """Kernels where there are any, operators otherwise."""
+        return "; ".join(self.kernels or self.operators)
+
+
+def profile(call: Callable[[], Any], device: str) -> Profile:
+    """Run `call` once under torch's profiler."""
+    # torch.profiler.profile imports for seconds what this lower interface does without.
+    on_gpu = device == "cuda"
+    with torch.autograd.profiler.profile(profile_memory=True, use_device="cuda" if on_gpu else None) as session:
+        out = call()
+        if on_gpu:
+            torch.cuda.synchronize()
+        del out
+    results = session.kineto_results
+    assert results is not None  # set when the context ends
+    operators: dict[str, None] = {}
+    kernels: dict[str, None] = {}
+    held = peak = 0
+    for event in results.events():
+        name = event.name()
+        on_device = event.device_type().name == ("CUDA" if on_gpu else "CPU")
+        if name == "[memory]":
+            if on_device:
+                held += event.nbytes()
+                peak = max(peak, held)
+        elif name.startswith("aten::"):
+            if name.removeprefix("aten::") not in _HOUSEKEEPING:
+                operators[name] = None
+        elif on_gpu and on_device and not name.startswith(("Memcpy", "Memset")):
+            kernels[name] = None
+    return Profile(operators=tuple(operators), kernels=tuple(kernels), peak_nbytes=peak)
