@@ -207,10 +207,11 @@ def sources() -> Iterator[Source]:
     for stem in sorted(stems, key=lambda stem: (stem != BASELINE, stem)):
         yield _read_card(stem)
     for point in entry_points(group=GROUP):
+        origin = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
         yield Source(
             name=point.name,
-            origin=f"{point.dist.name} {point.dist.version}" if point.dist else point.value,
-            doc=f"entry point {point.value}",
+            origin=origin,
+            doc=f"{point.value} of {origin}",
             devices=(),
             family="",
             missing=_missing([point.module.partition(".")[0]]),

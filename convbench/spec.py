@@ -15,11 +15,9 @@ Pair = tuple[int, int]
 
 ITEM_NBYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "fp64": 8}
 
-_TEXT = re.compile(
-    r"n(?P<n>\d+)c(?P<c>\d+)h(?P<h>\d+)w(?P<w>\d+)k(?P<k>\d+)r(?P<r>\d+)s(?P<s>\d+)"
-    r"(?P<rest>(?:_[a-z]+\d+(?:x\d+)?)*)"
-)
-_PART = re.compile(r"_([a-z]+)(\d+)(?:x(\d+))?")
+_SIZE = r"[0-9]{1,9}"
+_TEXT = re.compile("".join(f"{letter}(?P<{letter}>{_SIZE})" for letter in "nchwkrs") + r"(?P<rest>(?:_\w+)*)", re.ASCII)
+_PART = re.compile(rf"(st|pd|dl|g)({_SIZE})(?:x({_SIZE}))?")
 _PARTS = {"st": "stride", "pd": "padding", "dl": "dilation", "g": "groups"}
 _EXAMPLE = "n8c64h56w56k64r3s3_st1_pd1 (parts: _st stride, _pd padding, _dl dilation, _g groups; 2x1 for a pair)"
 
@@ -76,16 +74,17 @@ class ConvSpec:
             raise ConvbenchError(f"not a problem: {text!r}; write it like {_EXAMPLE}")
         numbers: dict[str, int] = {letter: int(match[letter]) for letter in "nchwkrs"}
         pairs: dict[str, Pair] = {}
-        for part, first, second in _PART.findall(match["rest"]):
-            name = _PARTS.get(part)
-            if name is None or name in numbers or name in pairs or (second and name == "groups"):
-                raise ConvbenchError(
-                    f"'_{part}' in {text!r} is unknown, twice, or not a pair; write it like {_EXAMPLE}"
-                )
+        for word in match["rest"].split("_")[1:]:
+            part = _PART.fullmatch(word)
+            name = _PARTS[part[1]] if part else ""
+            if part is None or (part[3] and name == "groups"):
+                raise ConvbenchError(f"'_{word}' in {text!r} is not a part of a problem; write it like {_EXAMPLE}")
+            if name in numbers or name in pairs:
+                raise ConvbenchError(f"{name} stands twice in {text!r}; write it like {_EXAMPLE}")
             if name == "groups":
-                numbers[name] = int(first)
+                numbers[name] = int(part[2])
             else:
-                pairs[name] = (int(first), int(second or first))
+                pairs[name] = (int(part[2]), int(part[3] or part[2]))
         return cls(**numbers, **pairs)  # type: ignore[arg-type]  # the two dicts hold disjoint field names
 
     def __str__(self) -> str:

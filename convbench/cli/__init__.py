@@ -13,7 +13,6 @@ INTERRUPTED = 130
 app = typer.Typer(
     name="convbench",
     help="Show how a 2-D convolution is computed, run it, prove it right, and find the fastest one here.",
-    no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # rich's help costs as much time as all the rest of --help
@@ -28,6 +27,7 @@ app.add_typer(catalogue.app, name="list")
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 right, 1 wrong, 2 bad usage, 3 nothing done, 130 interrupted."""
     command = typer.main.get_command(app)
+    arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     try:
         code = command.main(args=arguments, prog_name="convbench", standalone_mode=False)
     except ConvbenchError as error:

@@ -6,7 +6,7 @@ import typer
 
 from convbench.cli import options
 
-app = typer.Typer(help="List backends, suites or devices, and why something is not available.", no_args_is_help=True)
+app = typer.Typer(help="List backends, suites or devices, and why something is not available.")
 
 
 @app.command(epilog="Example:  convbench list backends")
@@ -20,21 +20,11 @@ def backends(plugin: options.Plugins = None) -> None:
     for source in sources():
         reasons = [f"No module named {name!r}" for name in source.missing]
         reasons += [no_gpu] if no_gpu and source.devices == ("cuda",) else []
-        rows.append(
-            (
-                source.name,
-                source.family,
-                " ".join(source.devices),
-                "; ".join(reasons) or "yes",
-                source.doc,
-                source.origin,
-            )
-        )
+        available = "; ".join(reasons) or "yes"
+        rows.append((source.name, source.family, " ".join(source.devices), available, source.doc))
     for name in options.words(plugin):
-        rows += [
-            (one.name, one.family, " ".join(sorted(one.devices)), "yes", one.doc, name) for one in load_plugin(name)
-        ]
-    _show(("backend", "family", "devices", "available", "what it is", "from"), rows)
+        rows += [(one.name, one.family, " ".join(sorted(one.devices)), "yes", one.doc) for one in load_plugin(name)]
+    _show(("backend", "family", "devices", "available", "what it is"), rows)
 
 
 @app.command(epilog="Example:  convbench list suites")
@@ -82,13 +72,13 @@ def devices() -> None:
 
 
 def _show(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    from convbench.show.console import result_console
-    from convbench.show.tables import plain_table, tab_line
+    from convbench.show.console import print_tabbed, result_console
+    from convbench.show.tables import plain_table
 
     console = result_console()
     if not console.is_terminal:
         for row in (columns, *rows):
-            console.out(tab_line(row))
+            print_tabbed(console, row)
         return
     table = plain_table()
     for number, column in enumerate(columns):

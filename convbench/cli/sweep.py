@@ -90,12 +90,12 @@ class Report:
         """Take every result; Ctrl-C ends the run and keeps what is finished."""
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        from convbench.show.tables import tab_line
+        from convbench.show.console import print_tabbed
         from convbench.store import to_row
 
-        piped = not self._out.is_terminal
+        piped = not self._out.is_terminal and self._csv != "-"
         if piped:
-            self._out.out(tab_line(self._columns))
+            print_tabbed(self._out, self._columns)
         progress = Progress(
             TextColumn("{task.description}", style="dim"),
             BarColumn(),
@@ -116,7 +116,7 @@ class Report:
                     if self._file is not None:
                         self._file.append(row)
                     if piped:
-                        self._out.out(tab_line([row[column] for column in self._columns]))
+                        print_tabbed(self._out, [row[column] for column in self._columns])
                     if number % backends == 0:
                         progress.update(task, advance=1, description=result.case.problem.name, refresh=True)
         except KeyboardInterrupt:

@@ -3,6 +3,8 @@
 stdout is the result, stderr the rest. rich honours NO_COLOR, FORCE_COLOR and COLUMNS.
 """
 
+from collections.abc import Sequence
+
 from rich.console import Console
 
 
@@ -14,3 +16,15 @@ def result_console() -> Console:
 def side_console() -> Console:
     """The console of progress and remarks, on stderr."""
     return Console(stderr=True, highlight=False)
+
+
+def print_tabbed(console: Console, cells: Sequence[str | float | None]) -> None:
+    """A line of cells separated by tabs: nothing is cut, wrapped or coloured, as rich would do."""
+    console.file.write("\t".join(_plain(cell) for cell in cells) + "\n")
+    console.file.flush()
+
+
+def _plain(cell: str | float | None) -> str:
+    if isinstance(cell, float):
+        return f"{cell:.6g}"
+    return "" if cell is None else " ".join(str(cell).split())

@@ -1,4 +1,4 @@
-"""Results as tables: rich on a terminal, tab-separated and whole elsewhere."""
+"""Results as tables, and in words what went wrong or was skipped."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -11,20 +11,8 @@ from rich.text import Text
 
 from convbench.outcome import Failed, Result, Skipped, Timed, Verified, Wrong
 from convbench.show.units import amount, seconds, share
-from convbench.store import Cell
 
 VERDICT_STYLE = {"faster": "green", "slower": "yellow", "tie": "cyan", "baseline": "bold", "undecided": "dim"}
-
-
-def tab_line(cells: Sequence[Cell]) -> str:
-    """Cells separated by tabs: nothing is cut, wrapped or coloured."""
-    return "\t".join(_plain(cell) for cell in cells)
-
-
-def _plain(cell: Cell) -> str:
-    if isinstance(cell, float):
-        return f"{cell:.6g}"
-    return "" if cell is None else " ".join(str(cell).split())
 
 
 def plain_table(title: str | None = None) -> Table:
@@ -37,8 +25,8 @@ def bench_table(title: str, results: Sequence[Result], *, width: int) -> Group:
     blocks: dict[tuple[str, str, tuple[str, ...]], list[Result]] = defaultdict(list)
     for result in results:
         case = result.case
-        axes = (case.device, case.dtype, case.layout, case.precision)
-        blocks[case.problem.name, str(case.spec), axes].append(result)
+        where = (case.device, case.dtype, case.layout, case.precision)
+        blocks[case.problem.name, str(case.spec), where].append(result)
     several = len({axes for *_, axes in blocks}) > 1
     wide = width >= WIDE
     parts: list[RenderableType] = [Text(title, "bold"), _bench_lines([_BENCH_HEADINGS[: 8 if wide else 6]])]
@@ -104,13 +92,15 @@ def verify_table(results: Sequence[Result]) -> Table:
     table = plain_table()
     for name in ("backend", "dtype"):
         table.add_column(name, no_wrap=True)
-    for name in ("right", "wrong", "failed", "skipped", "worst of bound"):
-        table.add_column(name, justify="right")
-    table.add_column("at", overflow="fold")
+    for name in ("right", "wrong", "failed", "skipped", "of bound"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("at the worst", no_wrap=True, overflow="ellipsis")
     groups: dict[tuple[str, str], list[Result]] = defaultdict(list)
     for result in results:
         groups[result.backend, f"{result.case.device} {result.case.dtype}"].append(result)
     for (backend, dtype), group in groups.items():
+        if all(isinstance(one.outcome, Skipped) for one in group):
+            continue  # the reasons stand below the table
         right = [(one.outcome.check.worst_of_bound, one) for one in group if isinstance(one.outcome, Verified)]
         wrong = sum(isinstance(one.outcome, Wrong) for one in group)
         failed = sum(isinstance(one.outcome, Failed) for one in group)

@@ -26,13 +26,14 @@ def describe_place(wrong: Tensor, spec: ConvSpec) -> str:
         ("output row p", spec.p),
         ("output column q", spec.q),
     )
-    places = []
+    places: list[tuple[float, str]] = []
     for axis, (name, size) in enumerate(axes):
         others = tuple(other for other in range(4) if other != axis)
         hit = [int(i) for i in wrong.any(dim=others).nonzero().flatten()]
         if len(hit) < size:
-            places.append(_describe_indices(name, hit, size))
-    return "in " + ", ".join(places) if places else "scattered over every row, column and channel"
+            places.append((len(hit) / size, _describe_indices(name, hit, size)))
+    places.sort(key=lambda place: place[0])  # the narrowest says most
+    return "in " + ", ".join(words for _, words in places) if places else "scattered over every row, column and channel"
 
 
 def _describe_indices(name: str, hit: list[int], size: int) -> str:

@@ -15,9 +15,6 @@ _EMPTY = frozenset({"empty", "empty_like", "empty_strided", "empty_permuted", "n
 class _NaNFilled(TorchDispatchMode):
     """Every uninitialised tensor that Python code asks for starts as NaN."""
 
-    def __init__(self) -> None:
-        super().__init__()
-
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
@@ -36,7 +33,7 @@ def poisoned(shape: tuple[int, ...], like: Tensor) -> Iterator[None]:
     torch's allocator on a GPU, and the C library for small blocks, hands out again next.
     """
     torch.full((max(prod(shape), 1),), float("nan"), dtype=like.dtype, device=like.device)
-    with _NaNFilled():
+    with _NaNFilled():  # type: ignore[no-untyped-call]  # torch leaves its modes untyped
         yield
 
 

@@ -29,7 +29,6 @@ class Truth:
 
 def truth(x: Tensor, w: Tensor, spec: ConvSpec) -> Truth:
     """The oracle's answer for x (N, C, H, W) and w (K, C/G, R, S), on x's device."""
-    x, w = x.double(), w.double()
     return Truth(
         y=conv2d_float64(x, w, spec),
         magnitude=conv2d_float64(x.abs(), w.abs(), spec),
@@ -39,6 +38,7 @@ def truth(x: Tensor, w: Tensor, spec: ConvSpec) -> Truth:
 
 def conv2d_float64(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
     """y (N, K, P, Q): the sum over taps (r, s) of w[:, :, r, s] times a shifted view of x."""
+    x, w = x.double(), w.double()
     (pad_h, pad_w), (stride_h, stride_w) = spec.padding, spec.stride
     padded = torch.zeros(
         (spec.n, spec.groups, spec.c_per_group, spec.h + 2 * pad_h, spec.w + 2 * pad_w),

@@ -1,0 +1,63 @@
+# /// script
+# dependencies = ["nox[uv]>=2024.10"]
+# ///
+"""What is checked, and how: `nox` runs lint, types and tests; `nox -l` lists the rest."""
+
+import nox
+
+nox.needs_version = ">=2024.10"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.sessions = ["lint", "types", "tests"]
+nox.options.reuse_existing_virtualenvs = True
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+CODE = ("convbench", "tests", "noxfile.py")
+
+
+def group(name: str) -> list[str]:
+    """The requirements of a dependency group in pyproject.toml."""
+    return list(nox.project.dependency_groups(PROJECT, name))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and formatting with ruff."""
+    session.install(*group("lint"))
+    session.run("ruff", "check", *CODE, *session.posargs)
+    session.run("ruff", "format", "--check", *CODE)
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types with mypy, strict."""
+    session.install("-e.", "nox", *group("types"))
+    session.run("mypy", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the test suite; `nox -s tests -- -k name` runs a part of it."""
+    session.install("-e.", *group("test"))
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Time the backends with pytest-benchmark; `-- --benchmark-autosave` keeps the numbers."""
+    session.install("-e.", *group("test"))
+    session.run("pytest", "tests/benchmark_backends.py", "--benchmark-only", "--benchmark-group-by=group", *session.posargs)
+
+
+@nox.session(default=False)
+def gpu(session: nox.Session) -> None:
+    """Run the tests that need a CUDA device, and a short sweep on it."""
+    session.install("-e.", *group("test"))
+    session.run("pytest", "-m", "gpu", *session.posargs)
+    session.run("convbench", "bench", "--device", "cuda", "--budget", "1")
+
+
+@nox.session(default=False)
+def minimums(session: nox.Session) -> None:
+    """Run the test suite with the oldest release of every direct dependency (needs uv)."""
+    session.install("--resolution=lowest-direct", "-e.", *group("test"))
+    session.run("pytest", *session.posargs)

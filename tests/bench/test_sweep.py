@@ -1,0 +1,158 @@
+"""The sweep with backends that behave and backends that do not."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from convbench import Backend, ConvSpec, Failed, Result, Skipped, Timed, Wrong, backend, discover
+from convbench.bench.clock import calls_in_a_block, time_block
+from convbench.bench.rounds import Budget
+from convbench.bench.sweep import bench
+from convbench.verify.profile import profile
+from tests.conftest import make_case
+
+CASE = make_case("n1c4h9w8k6r3s3_pd1")
+SHORT = Budget(seconds=0.05, least=3, most=20)
+
+
+def correct(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+    return F.conv2d(x, w, None, spec.stride, spec.padding, spec.dilation, spec.groups)
+
+
+def outcomes(*backends: Backend) -> dict[str, Any]:
+    (torch_itself,), _ = discover(names=["torch"])
+    results = list(bench([CASE], [torch_itself, *backends], budget=SHORT))
+    assert [result.backend for result in results] == ["torch", *(one.name for one in backends)]
+    assert isinstance(results[0].outcome, Timed)
+    return {result.backend: result.outcome for result in results}
+
+
+def test_every_backend_is_timed_in_the_same_rounds_and_compared_with_torch() -> None:
+    backends, _ = discover(names=["torch", "unfold-matmul", "naive-loops", "cudnn"])
+    results = {result.backend: result.outcome for result in bench([CASE], backends, budget=SHORT)}
+    assert isinstance(results["cudnn"], Skipped)
+    baseline, loops, unfold = (results[name] for name in ("torch", "naive-loops", "unfold-matmul"))
+    assert isinstance(baseline, Timed)
+    assert isinstance(loops, Timed)
+    assert isinstance(unfold, Timed)
+    assert baseline.comparison is None
+    assert len(baseline.samples_s) == len(loops.samples_s) == len(unfold.samples_s)
+    assert loops.comparison is not None
+    assert loops.comparison.ratio < 0.2
+    assert 0 < loops.check.worst_of_bound <= 1
+    assert unfold.bill.ran == "aten::im2col; aten::bmm"
+    assert unfold.bill.peak_nbytes is not None
+    assert unfold.bill.peak_nbytes >= CASE.spec.patch_matrix_nbytes("fp32")
+
+
+def test_a_wrong_backend_is_not_timed() -> None:
+    @backend(family="direct", source="")
+    def off_by_one(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        return correct(x, w, spec).roll(1, -1)
+
+    assert isinstance(outcomes(off_by_one)["off-by-one"], Wrong)
+
+
+def test_a_backend_that_turns_wrong_while_it_is_timed_is_found() -> None:
+    calls = iter(range(10**9))
+
+    @backend(family="direct", source="")
+    def tiring(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        return correct(x, w, spec) * (1 if next(calls) < 5 else 2)
+
+    outcome = outcomes(tiring)["tiring"]
+    assert isinstance(outcome, Wrong)
+    assert "right before the timing, wrong after it" in (outcome.check.evidence or "")
+
+
+def test_an_answer_kept_for_a_pointer_is_found() -> None:
+    kept: dict[int, Tensor] = {}
+
+    @backend(family="direct", source="")
+    def cached(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        if x.data_ptr() not in kept:
+            kept[x.data_ptr()] = correct(x, w, spec)
+        return kept[x.data_ptr()]
+
+    assert isinstance(outcomes(cached)["cached"], Wrong)
+
+
+def test_one_that_raises_or_runs_out_of_memory_ends_nothing() -> None:
+    @backend(family="direct", source="")
+    def raising(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        raise ValueError("not today")
+
+    @backend(family="direct", source="")
+    def greedy(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        return torch.empty(2**60)
+
+    calls = iter(range(10**9))
+
+    @backend(family="direct", source="")
+    def late(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        if next(calls) > 6:
+            raise ValueError("later")
+        return correct(x, w, spec)
+
+    found = outcomes(raising, greedy, late)
+    assert found["raising"] == Failed("ValueError: not today")
+    assert isinstance(found["greedy"], Failed)
+    assert found["late"] == Failed("ValueError: later")
+
+
+def test_prepare_is_run_once_and_billed_apart() -> None:
+    prepared: list[int] = []
+
+    def pack(w: Tensor, spec: ConvSpec) -> Tensor:
+        prepared.append(1)
+        return w.flatten(1)
+
+    @backend(family="im2col", source="", prepare=pack)
+    def packed(x: Tensor, flat: Tensor, spec: ConvSpec) -> Tensor:
+        return (flat @ F.unfold(x, (spec.r, spec.s), padding=spec.padding)).reshape(spec.y_shape)
+
+    outcome = outcomes(packed)["packed"]
+    assert isinstance(outcome, Timed)
+    assert outcome.bill.prepare_s > 0
+    assert len(prepared) == 1
+
+
+def test_a_nhwc_case_bills_the_conversion_of_an_nchw_answer() -> None:
+    seen: list[bool] = []
+    case = make_case("n2c8h9w8k6r3s3_pd1", layout="nhwc")
+    from convbench.verify.check import bind, prepare_exam
+
+    @backend(family="direct", source="")
+    def plain(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        seen.append(x.is_contiguous(memory_format=torch.channels_last))
+        return correct(x, w, spec).contiguous()
+
+    call, _ = bind(plain, prepare_exam(case))
+    assert call().is_contiguous(memory_format=torch.channels_last)
+    assert seen == [True]
+
+
+def test_a_fault_outside_any_backend_is_a_row_for_each() -> None:
+    (one,), _ = discover(names=["torch"])
+    huge = make_case("n100000c1000h1000w1000k1000r3s3_pd1")
+    results: list[Result] = list(bench([huge, CASE], [one], budget=SHORT))
+    assert isinstance(results[0].outcome, Skipped)
+    assert isinstance(results[1].outcome, Timed)
+
+
+def test_a_block_is_long_enough_to_time() -> None:
+    x = torch.randn(64, 64)
+    count = calls_in_a_block(lambda: x @ x, "cpu", block_s=2e-3)
+    assert count > 1
+    assert time_block(lambda: x @ x, count, "cpu") * count > 2e-4
+
+
+def test_the_profile_sees_the_operators_and_the_peak() -> None:
+    x, w = torch.randn(1, 1, 4, 4), torch.randn(1, 1, 2, 2)
+    seen = profile(lambda: F.conv2d(x, w), "cpu")
+    assert seen.operators == ("aten::_slow_conv2d_forward",)
+    # The patch matrix of 4 x 9 floats and the output of 9: the note is literally true of its example.
+    assert seen.peak_nbytes == 4 * (36 + 9)
+    assert seen.kernels == ()

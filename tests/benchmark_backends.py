@@ -1,0 +1,26 @@
+"""The backends under pytest-benchmark, for whoever compares releases with its tools: `nox -s bench`."""
+
+from typing import Any
+
+import pytest
+
+from convbench import Backend, Case, discover
+from convbench.suites import load_suite
+from convbench.verify.check import bind, conditions, prepare_exam
+
+PAIRS = [
+    pytest.param(backend, case, id=f"{case.problem.name}-{backend.name}")
+    for case in (Case(problem=problem) for problem in load_suite("quick"))
+    for backend in discover()[0]
+    if backend.why_not(case) is None
+]
+
+
+@pytest.mark.parametrize(("backend", "case"), PAIRS)
+def test_time(benchmark: Any, backend: Backend, case: Case) -> None:
+    exam = prepare_exam(case)
+    benchmark.group = case.problem.name
+    with conditions(case):
+        call, _ = bind(backend, exam)
+        out = benchmark(call)
+    assert exam.check(out, backend.family).passed

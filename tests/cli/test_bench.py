@@ -1,0 +1,115 @@
+"""convbench bench: rows as they come, verdicts, interruptions that lose nothing."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from convbench.store import COLUMNS
+from tests.cli.conftest import LAST_TAP, Cli, table
+
+QUICKLY = ("--shape", "n1c4h9w8k6r3s3", "--budget", "0.05")
+
+
+def test_rows_go_to_the_csv_and_to_the_pipe(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    done = cli("bench", *QUICKLY, "--backend", "torch,unfold-matmul,cudnn", "--csv", path, "--threads", "1")
+    assert done.code == 0
+    rows = {row["backend"]: row for row in table(done.out)}
+    assert rows["torch"]["verdict"] == "baseline"
+    assert rows["cudnn"]["outcome"] == "skipped"
+    assert float(rows["unfold-matmul"]["median_s"]) > 0
+    frame = pd.read_csv(path)
+    assert list(frame.columns) == list(COLUMNS)
+    timed = frame[frame.outcome == "timed"]
+    assert set(timed.threads) == {1}
+    assert timed.command.iloc[0].startswith("convbench bench --shape")
+    assert [len(samples.split()) for samples in timed.samples_s] == timed.samples.tolist()
+    for name in ("machine", "cpu", "python", "torch", "convbench", "onednn", "time"):
+        assert timed[name].notna().all(), name
+
+
+def test_results_land_in_a_folder_of_their_own_by_default(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = cli("bench", *QUICKLY, "--backend", "torch")
+    (path,) = (tmp_path / "convbench-results").iterdir()
+    assert path.name in done.err
+    assert len(pd.read_csv(path)) == 1
+
+
+def test_an_existing_csv_is_not_replaced(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("precious")
+    done = cli("bench", *QUICKLY, "--csv", path)
+    assert done.code == 2
+    assert "--overwrite" in done.err
+    assert path.read_text() == "precious"
+
+
+def test_a_wrong_backend_is_exit_1_and_the_others_are_timed(cli: Cli, tmp_path: Path) -> None:
+    plugin = tmp_path / "bad.py"
+    plugin.write_text(LAST_TAP)
+    done = cli("bench", *QUICKLY, "--plugin", plugin, "--backend", "torch,last-tap", "--csv", tmp_path / "x.csv")
+    assert done.code == 1
+    rows = {row["backend"]: row for row in table(done.out)}
+    assert rows["torch"]["outcome"] == "timed"
+    assert rows["last-tap"]["outcome"] == "wrong"
+    assert rows["last-tap"]["median_s"] == ""
+    assert "convbench verify --backend last-tap --shape n1c4h9w8k6r3s3" in done.err
+
+
+def test_a_missing_dependency_is_a_row_with_the_reason(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.test_backend import install
+
+    install(tmp_path, "absent_conv", "import nothing_of_this_name")
+    monkeypatch.syspath_prepend(tmp_path)
+    done = cli("bench", *QUICKLY, "--backend", "torch,absent-conv", "--csv", tmp_path / "x.csv")
+    assert done.code == 0
+    rows = {row["backend"]: row for row in table(done.out)}
+    assert rows["absent-conv"]["reason"] == "unavailable: No module named 'nothing_of_this_name'"
+
+
+def start_bench(path: Path) -> "subprocess.Popen[str]":
+    words = ["bench", "--suite", "awkward", "--backend", "torch,unfold-matmul", "--budget", "0.1", "--csv", str(path)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "convbench", *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 100
+    while time.monotonic() < deadline and process.poll() is None:
+        if path.exists() and path.read_text().count("\n") > 5:
+            return process
+        time.sleep(0.02)
+    pytest.fail(f"no rows came: {process.stderr.read() if process.stderr else ''}")
+
+
+def test_kill_9_leaves_whole_rows_that_pandas_reads(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    process = start_bench(path)
+    time.sleep(random.random())
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert path.read_text().endswith("\n")
+    frame = pd.read_csv(path)
+    assert list(frame.columns) == list(COLUMNS)
+    assert 4 < len(frame) < 80
+    assert set(frame.outcome) == {"timed"}
+    assert [len(samples.split()) for samples in frame.samples_s] == frame.samples.tolist()
+
+
+def test_ctrl_c_ends_at_once_with_what_is_finished_and_exit_130(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    process = start_bench(path)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert " timed" in err
+    assert len(pd.read_csv(path)) > 4

@@ -1,0 +1,66 @@
+"""Bad usage: one line on stderr that says what was given and what is allowed, exit 2, no traceback."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.cli.conftest import Cli
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["list"], "Missing command"),
+        (["benhc"], "No such command 'benhc'"),
+        (["bench", "--nope"], "No such option: --nope"),
+        (["bench", "--budget", "long"], "'--budget'"),
+        (["bench", "--budget", "-1"], "'--budget'"),
+        (["bench", "--threads", "-1"], "'--threads'"),
+        (["bench", "--suite", "resnet5"], "did you mean 'resnet50'?"),
+        (["bench", "--suite", "nowhere.csv"], "cannot read the suite nowhere.csv"),
+        (["bench", "--shape", "n1c1"], "not a problem: 'n1c1'"),
+        (["bench", "--shape", "resnet50:conv9"], "unknown row of suite resnet50 'conv9'"),
+        (["bench", "--backend", "cuddn"], "did you mean 'cudnn'?"),
+        (["bench", "--device", "tpu"], "unknown device 'tpu': choose from cpu, cuda"),
+        (["bench", "--dtype", "fp8"], "unknown dtype 'fp8'"),
+        (["verify", "--layout", "nchw,chwn"], "unknown layout 'chwn'"),
+        (["verify", "--precision", "tf23"], "did you mean 'tf32'?"),
+        (["verify", "--plugin", "nowhere.py"], "plug-in nowhere.py is not a file"),
+        (["bench", "--shape", "n1c1h4w4k1r2s2", "--csv", "no/such/dir/x.csv"], "cannot write no/such/dir/x.csv"),
+        (["list", "everything"], "No such command 'everything'"),
+    ],
+)
+def test_bad_usage_is_one_line_and_exit_2(cli: Cli, words: list[str], said: str) -> None:
+    done = cli(*words)
+    assert done.code == 2
+    assert said in done.err
+    assert done.err.startswith("convbench: ")
+    assert done.err.count("\n") == 1
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_device_that_is_not_there_is_bad_usage(cli: Cli) -> None:
+    done = cli("bench", "--device", "cuda")
+    assert done.code == 2
+    assert "sees no CUDA device; try --device cpu" in done.err
+
+
+@pytest.mark.parametrize("words", [["--suite", ""], ["--backend", ""], ["--dtype", ","]])
+@pytest.mark.parametrize("command", ["bench", "verify"])
+def test_an_empty_selection_is_exit_3(cli: Cli, command: str, words: list[str], tmp_path: Path) -> None:
+    done = cli(command, *words, "--csv", tmp_path / "x.csv")
+    assert done.code == 3
+    assert "nothing was done" in done.err
+    assert not (tmp_path / "x.csv").exists()
+
+
+def test_only_skips_are_exit_3(cli: Cli) -> None:
+    assert cli("verify", "--backend", "cudnn", "--shape", "n1c1h4w4k1r2s2").code == 3
+
+
+def test_no_words_at_all_is_help(cli: Cli) -> None:
+    done = cli()
+    assert done.code == 0
+    assert "Usage: convbench" in done.out
+    assert not done.err

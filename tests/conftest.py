@@ -1,0 +1,31 @@
+"""What every test shares: one thread, quiet machines, and cheap ways to make cases."""
+
+import os
+
+import pytest
+import torch
+from hypothesis import settings
+
+from convbench.case import Case, Problem
+from convbench.spec import ConvSpec
+
+# These machines are shared: a slow example is no failure.
+settings.register_profile("convbench", deadline=None, max_examples=50)
+settings.load_profile("convbench")
+os.environ.setdefault("CONVBENCH_MACHINE", "test")
+torch.set_num_threads(2)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests marked gpu are left out, not skipped, where there is no GPU: a skip is no pass."""
+    if torch.cuda.is_available():
+        return
+    gpu = [item for item in items if item.get_closest_marker("gpu")]
+    if gpu:
+        config.hook.pytest_deselected(items=gpu)
+        items[:] = [item for item in items if item not in gpu]
+
+
+def make_case(shape: str, **axes: object) -> Case:
+    spec = ConvSpec.parse(shape)
+    return Case(problem=Problem(suite="test", name=shape, spec=spec), **axes)  # type: ignore[arg-type]

@@ -1,0 +1,165 @@
+"""Where backends come from, and what a plug-in may be."""
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from convbench import ConvbenchError, backend, discover
+from convbench.backend import load_plugin, sources
+from tests.conftest import make_case
+
+PLUGIN = '''
+"""Two ways of one library."""
+import torch
+from convbench import backend
+from convbench.backends.torch import torch as imported  # not this file's own
+
+def pack(w, spec):
+    return w.flatten(1)
+
+@backend(family="im2col", source="here", devices={"cpu"}, prepare=pack)
+def my_conv(x, packed, spec):
+    """Unfolds."""
+    patches = torch.nn.functional.unfold(x, (spec.r, spec.s), spec.dilation, spec.padding, spec.stride)
+    return (packed @ patches).reshape(spec.y_shape)
+
+@backend(family="direct", source="here")
+def other_conv(x, w, spec):
+    return torch.nn.functional.conv2d(x, w)
+'''
+
+
+@pytest.fixture
+def plugin(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.py"
+    path.write_text(PLUGIN)
+    return path
+
+
+def test_a_plugin_holds_several_backends_and_not_those_it_imports(plugin: Path) -> None:
+    mine, other = load_plugin(str(plugin))
+    assert (mine.name, mine.doc, mine.family) == ("my-conv", "Unfolds.", "im2col")
+    assert (other.name, other.doc) == ("other-conv", "Two ways of one library.")
+    assert mine.why_not(make_case("n1c1h4w4k1r2s2", device="cuda")) == "my-conv runs on cpu, not on cuda"
+
+
+def test_a_plugin_joins_the_built_in_backends(plugin: Path) -> None:
+    loaded, unavailable = discover([str(plugin)])
+    names = [one.name for one in loaded]
+    assert names[0] == "torch"
+    assert names[-2:] == ["my-conv", "other-conv"]
+    assert not unavailable
+
+
+def test_names_choose_and_order(plugin: Path) -> None:
+    loaded, _ = discover([str(plugin)], names=["my-conv", "torch"])
+    assert [one.name for one in loaded] == ["my-conv", "torch"]
+
+
+def test_an_unknown_name_is_refused_with_the_nearest(plugin: Path) -> None:
+    with pytest.raises(ConvbenchError, match="did you mean 'unfold-einsum'"):
+        discover(names=["unfold-einsun"])
+
+
+def test_two_backends_of_one_name_are_refused_with_both_origins(tmp_path: Path) -> None:
+    twin = tmp_path / "twin.py"
+    twin.write_text(PLUGIN.replace("my_conv", "unfold_einsum"))
+    with pytest.raises(ConvbenchError, match=r"convbench\.backends\.unfold_einsum.*convbench_plugin_twin"):
+        discover([str(twin)])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("def f(:", "could not be loaded: SyntaxError"),
+        ("import nothing_of_this_name", "No module named"),
+        ("x = 1", "holds no backend"),
+        ("from convbench import backend\n@backend(family='magic', source='')\ndef f(x, w, s): ...", "unknown family"),
+        ("from convbench import backend\n@backend(family='fft', source='', dtypes={'fp8'})\ndef f(): ...", "fp8"),
+    ],
+)
+def test_a_broken_plugin_is_refused_in_one_line(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "broken.py"
+    path.write_text(text)
+    with pytest.raises(ConvbenchError, match=words):
+        load_plugin(str(path))
+
+
+@pytest.mark.parametrize("name", ["nowhere.py", "no_such_module_here"])
+def test_a_missing_plugin_is_refused(name: str) -> None:
+    with pytest.raises(ConvbenchError, match=name.replace(".", r"\.")):
+        load_plugin(name)
+
+
+def test_an_importable_module_is_a_plugin(plugin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(plugin.parent)
+    assert [one.name for one in load_plugin("mine")] == ["my-conv", "other-conv"]
+    del sys.modules["mine"]
+
+
+def install(folder: Path, name: str, text: str) -> None:
+    """A distribution with one module and one entry point, as an installer would leave it."""
+    folder.joinpath(f"{name}_module.py").write_text(text)
+    info = folder / f"{name}-1.2.dist-info"
+    info.mkdir()
+    info.joinpath("METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n")
+    point = name.replace("_", "-")
+    info.joinpath("entry_points.txt").write_text(f"[convbench.backends]\n{point} = {name}_module:{name}\n")
+
+
+def test_an_installed_package_brings_a_backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path, "installed_conv", PLUGIN.replace("my_conv", "installed_conv"))
+    monkeypatch.syspath_prepend(tmp_path)
+    loaded, _ = discover()
+    assert loaded[-1].name == "installed-conv"
+    (card,) = (source for source in sources() if source.name == "installed-conv")
+    assert card.origin == "installed_conv 1.2"
+    sys.modules.pop("installed_conv_module")
+
+
+def test_a_missing_dependency_is_a_line_and_not_a_crash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path, "broken_conv", "import nothing_of_this_name")
+    monkeypatch.syspath_prepend(tmp_path)
+    loaded, unavailable = discover()
+    assert [one.name for one in unavailable] == ["broken-conv"]
+    assert unavailable[0].reason == "No module named 'nothing_of_this_name'"
+    refusing = unavailable[0].as_backend()
+    assert refusing.why_not(make_case("n1c1h4w4k1r2s2")) == "unavailable: No module named 'nothing_of_this_name'"
+    assert "torch" in [one.name for one in loaded]
+
+
+def test_a_dependency_that_breaks_in_any_way_is_a_line_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path, "odd_conv", "raise OSError('libfoo.so: cannot open')")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert discover()[1][0].reason == "OSError: libfoo.so: cannot open"
+
+
+def test_the_decorator_keeps_no_registry() -> None:
+    before = [one.name for one in discover()[0]]
+
+    @backend(family="direct", source="")
+    def stray(x: object, w: object, spec: object) -> None: ...
+
+    assert stray.name == "stray"
+    assert [one.name for one in discover()[0]] == before
+
+
+def test_cards_are_read_without_importing_torch() -> None:
+    code = """
+        import sys
+        from convbench.backend import sources
+        cards = {card.name: card for card in sources()}
+        assert "torch" not in sys.modules
+        for card in cards.values():
+            loaded = card.load()
+            assert loaded.name == card.name
+            assert tuple(sorted(loaded.devices)) == card.devices
+            assert loaded.family == card.family
+            assert loaded.doc == card.doc, (loaded.doc, card.doc)
+        print(len(cards))
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
+    assert int(done.stdout) >= 6

@@ -1,0 +1,42 @@
+"""The axes that multiply a problem into cases."""
+
+from convbench.case import cases
+from convbench.suites import find_problem, load_suite
+from tests.conftest import make_case
+
+
+def test_axes_multiply_but_tf32_says_something_of_fp32_alone() -> None:
+    problem = find_problem("n1c1h4w4k1r2s2")
+    found = list(
+        cases(
+            [problem],
+            dtypes=("fp32", "bf16"),
+            layouts=("nchw", "nhwc"),
+            precisions=("ieee", "tf32"),
+            devices=("cuda",),
+        )
+    )
+    assert len(found) == 2 * (2 + 1)
+    assert all(case.precision == "ieee" for case in found if case.dtype == "bf16")
+
+
+def test_a_case_names_itself_in_options() -> None:
+    assert make_case("n1c2h4w4k2r2s2_g2", dtype="bf16", layout="nhwc", seed=7).flags() == (
+        "--shape n1c2h4w4k2r2s2_g2 --dtype bf16 --layout nhwc --precision ieee --device cpu --seed 7"
+    )
+
+
+def test_tf32_on_a_cpu_is_refused_for_every_backend() -> None:
+    assert "CUDA" in (make_case("n1c1h4w4k1r2s2", precision="tf32").why_not or "")
+    assert make_case("n1c1h4w4k1r2s2").why_not is None
+
+
+def test_quick_spans_the_families() -> None:
+    specs = {problem.name: problem.spec for problem in load_suite("quick")}
+    assert 10 <= len(specs) <= 12
+    assert specs["note"].x_shape == (1, 1, 4, 4)
+    assert any(spec.groups == spec.c > 1 and spec.r == 7 for spec in specs.values())
+    assert any(1 < spec.groups < spec.c for spec in specs.values())
+    assert any(spec.dilation != (1, 1) for spec in specs.values())
+    assert any(spec.r != spec.s for spec in specs.values())
+    assert any(spec.c == 1 and spec.n > 1 for spec in specs.values())

@@ -1,0 +1,75 @@
+"""ConvSpec: the arithmetic, the text form, and what it refuses."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from convbench import ConvbenchError, ConvSpec
+from tests.strategies import specs
+
+
+def test_the_note_has_nine_positions_of_four_taps() -> None:
+    spec = ConvSpec.parse("n1c1h4w4k1r2s2")
+    assert (spec.p, spec.q, spec.taps) == (3, 3, 4)
+    assert spec.y_shape == (1, 1, 3, 3)
+    assert (spec.macs, spec.flops) == (36, 72)
+    assert spec.gemm == (1, 9, 4)
+    assert spec.patch_matrix_nbytes("fp32") == 144
+
+
+@given(specs())
+def test_output_size_agrees_with_torch(spec: ConvSpec) -> None:
+    x = torch.empty(spec.x_shape, device="meta")
+    w = torch.empty(spec.w_shape, device="meta")
+    y = torch.nn.functional.conv2d(x, w, None, spec.stride, spec.padding, spec.dilation, spec.groups)
+    assert tuple(y.shape) == spec.y_shape
+
+
+@given(specs())
+def test_the_text_form_is_read_back(spec: ConvSpec) -> None:
+    assert ConvSpec.parse(str(spec)) == spec
+    assert ConvSpec.parse(str(spec).upper()) == spec
+
+
+def test_defaults_may_be_written_or_left_out() -> None:
+    short = ConvSpec.parse("n8c64h56w56k64r3s3_pd1")
+    assert short == ConvSpec.parse("n8c64h56w56k64r3s3_st1_pd1_dl1_g1")
+    assert str(short) == "n8c64h56w56k64r3s3_pd1"
+    assert ConvSpec.parse("n2c4h7w9k6r3s2_st2x1_pd1x0_dl1x2_g2").stride == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("hello", "write it like"),
+        ("n1c1h4w4k1r2", "write it like"),
+        ("n1c1h4w4k1r2s2_zz3", "'_zz3'"),
+        ("n1c1h4w4k1r2s2_st1_st2", "stride stands twice"),
+        ("n1c2h4w4k2r2s2_g1x2", "'_g1x2'"),
+        ("n1c3h4w4k2r2s2_g2", "divide both"),
+        ("n1c1h4w4k1r2s2_st0", "stride is 0"),
+        ("n1c1h4w4k1r2s2_dl0", "dilation is 0"),
+        ("n1c0h4w4k1r2s2", "c is 0"),
+        ("n1c1h4w4k1r5s2", "larger than the padded input"),
+    ],
+)
+def test_a_bad_problem_is_refused_in_one_line(text: str, words: str) -> None:
+    with pytest.raises(ConvbenchError) as refusal:
+        ConvSpec.parse(text)
+    assert words in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_bytes_count_each_tensor_once() -> None:
+    spec = ConvSpec.parse("n2c3h5w5k4r3s3")
+    assert spec.nbytes("bf16") == 2 * (2 * 3 * 25 + 4 * 3 * 9 + 2 * 4 * 9)
+    assert spec.intensity("fp32") == pytest.approx(spec.flops / (4 * (150 + 108 + 72)))
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_either_a_problem_or_refused(text: str) -> None:
+    try:
+        ConvSpec.parse(text)
+    except ConvbenchError:
+        pass

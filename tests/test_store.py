@@ -1,0 +1,139 @@
+"""CSV: whole rows, plain numbers, and nothing a spreadsheet would run."""
+
+import csv
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from convbench import ConvbenchError, Failed, Result, Skipped, Timed, Verified, Wrong
+from convbench.machine import Machine, cpu_name, free_nbytes, this_machine
+from convbench.outcome import Bill, Check, Comparison, Outcome
+from convbench.store import COLUMNS, Context, CsvFile, read, to_row
+from tests.conftest import make_case
+
+DESIGN = (
+    "suite name count spec n c h w k r s stride padding dilation groups pass dtype layout precision epilogue device "
+    "threads backend family outcome reason median_s q25_s q75_s min_s samples ratio_to_torch verdict gflops "
+    "gbytes_per_s percent_of_ceiling relative_l2 worst_of_bound first_call_s prepare_s peak_nbytes machine cpu gpu "
+    "driver python torch cuda cudnn convbench commit command time samples_s"
+).split()
+CHECK = Check(worst_of_bound=0.25, relative_l2=1e-7)
+TIMED = Timed(
+    check=CHECK,
+    samples_s=(2e-3, 1e-3, 4e-3, 3e-3, 5e-3),
+    bill=Bill(prepare_s=1e-4, first_call_s=0.02, peak_nbytes=4096, ran="aten::bmm"),
+    comparison=Comparison(ratio=0.5, low=0.4, high=0.6, verdict="slower"),
+)
+
+
+def machine() -> Machine:
+    words = {name: name for name in Machine.__dataclass_fields__}
+    return Machine(**words)
+
+
+def row_of(outcome: Outcome, backend: str = "unfold-matmul") -> dict[str, object]:
+    case = make_case("n2c4h7w9k6r3s2_st2x1_pd1x0_dl1x2_g2", dtype="bf16", seed=3)
+    result = Result(case=case, backend=backend, family="im2col", outcome=outcome)
+    return dict(to_row(result, Context(machine=machine(), threads=2, command="convbench bench")))
+
+
+def test_the_columns_keep_their_order_and_grow_at_the_end() -> None:
+    assert list(COLUMNS[: len(DESIGN)]) == DESIGN
+    assert len(set(COLUMNS)) == len(COLUMNS)
+
+
+def test_a_timed_row_holds_every_number_in_si_units() -> None:
+    row = row_of(TIMED)
+    assert tuple(row) == COLUMNS
+    assert (row["median_s"], row["q25_s"], row["q75_s"], row["min_s"]) == (3e-3, 2e-3, 4e-3, 1e-3)
+    assert (row["stride"], row["padding"], row["dilation"], row["groups"]) == ("2x1", "1x0", "1x2", 2)
+    assert row["samples_s"] == "0.002 0.001 0.004 0.003 0.005"
+    assert row["seed"] == 3
+    case = make_case("n2c4h7w9k6r3s2_st2x1_pd1x0_dl1x2_g2")
+    assert row["gflops"] == pytest.approx(case.spec.flops / 3e-3 / 1e9)
+    assert row["patch_matrix_nbytes"] == case.spec.patch_matrix_nbytes("bf16")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "word", "reason"),
+    [
+        (Verified(CHECK), "verified", None),
+        (Skipped("too large"), "skipped", "too large"),
+        (Failed("ValueError: no"), "failed", "ValueError: no"),
+        (Wrong(Check(worst_of_bound=9.0, relative_l2=0.1, evidence="all of them")), "wrong", "all of them"),
+    ],
+)
+def test_every_outcome_is_a_row_with_its_reason(outcome: Outcome, word: str, reason: str | None) -> None:
+    row = row_of(outcome)
+    assert (row["outcome"], row["reason"]) == (word, reason)
+    assert row["median_s"] is None
+
+
+def test_the_baseline_is_its_own_measure() -> None:
+    plain = Timed(check=CHECK, samples_s=(1e-3,), bill=TIMED.bill)
+    row = row_of(plain, backend="torch")
+    assert (row["ratio_to_torch"], row["verdict"], row["q25_s"]) == (1.0, "baseline", 1e-3)
+    assert row_of(plain)["ratio_to_torch"] is None  # torch was not among the backends
+
+
+def test_pandas_reads_it_with_no_options(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    with CsvFile(str(path)) as file:
+        for outcome in (TIMED, Skipped("a, b\nand \"c\"")):
+            file.append(row_of(outcome))  # type: ignore[arg-type]
+    frame = pd.read_csv(path)
+    assert list(frame.columns) == list(COLUMNS)
+    assert frame.median_s.tolist()[0] == 3e-3
+    assert frame.reason.tolist()[1] == 'a, b and "c"'
+    assert read(path).equals(frame)
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)"])
+def test_a_cell_that_a_spreadsheet_would_run_is_made_text(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "rows.csv"
+    with CsvFile(str(path)) as file:
+        file.append(row_of(Failed(text)))  # type: ignore[arg-type]
+    assert next(csv.DictReader(path.read_text().splitlines()))["reason"] == "'" + text
+
+
+def test_a_file_that_holds_results_is_not_replaced_unasked(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("precious")
+    with pytest.raises(ConvbenchError, match="exists and holds results"):
+        CsvFile(str(path))
+    assert path.read_text() == "precious"
+    with CsvFile(str(path), overwrite=True):
+        pass
+    assert path.read_text().startswith("suite,name")
+
+
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ConvbenchError, match="cannot write"):
+        CsvFile(str(tmp_path / "no" / "rows.csv"))
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_full_disk_is_one_line() -> None:
+    with pytest.raises(ConvbenchError, match="No space left"):
+        CsvFile("/dev/full", overwrite=True)
+
+
+@pytest.mark.parametrize("text", ["", "a,b\n1,2\n"])
+def test_a_file_that_is_not_ours_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "other.csv"
+    path.write_text(text)
+    with pytest.raises(ConvbenchError):
+        read(path)
+
+
+def test_the_machine_is_named_with_its_versions() -> None:
+    facts = this_machine()
+    assert facts.cpu == cpu_name()
+    assert "cores" in facts.cpu
+    assert facts.torch.startswith("2.")
+    assert facts.onednn.count(".") == 2
+    assert (facts.gpu, facts.cuda) == ("", "")
+    free = free_nbytes("cpu")
+    assert free is None or free > 10**8
