@@ -14,7 +14,7 @@ from convbench.data.filters import Filters, make_filters
 from convbench.data.sets import load_set
 from convbench.data.weights import load_filters
 from convbench.errors import ConvbenchError
-from convbench.outcome import Outcome, Skipped, Verified, Wrong
+from convbench.outcome import Failed, Outcome, Skipped, Verified, Wrong
 from convbench.spec import ConvSpec, Pair, pair_text
 from convbench.verify.check import bind, conditions, failure, make_exam, synchronize, too_large, wrong
 from convbench.verify.memory import Guard
@@ -117,7 +117,7 @@ def run(plan: Plan, backend: Backend, *, force: bool = False) -> Run:
         image_size=plan.image_size,
         seed=plan.seed,
     )
-    watch.stage("data set", f"{images.name}: {images.origin}", images=len(images), classes=len(images.classes))
+    watch.stage("data set", images.origin, images=len(images), classes=len(images.classes))
 
     c, h, w = images.images[0][0].shape
     resized = f"to {plan.image_size[0]}x{plan.image_size[1]}, " if plan.image_size else ""
@@ -128,8 +128,13 @@ def run(plan: Plan, backend: Backend, *, force: bool = False) -> Run:
 
     filters = choose_filters(plan, c)
     k, c_per_group, r, s = filters.w.shape
-    watch.stage("filters", filters.origin, K=k, **{"C/G": c_per_group}, R=r, S=s)
+    if filters.groups == 1:
+        watch.stage("filters", filters.origin, K=k, C=c, R=r, S=s)
+    else:
+        watch.stage("filters", f"{filters.origin}, {filters.groups} groups", K=k, **{"C/G": c_per_group}, R=r, S=s)
 
+    if plan.batch_size < 1:
+        raise ConvbenchError(f"--batch-size {plan.batch_size}: it must be at least 1; try 8")
     spec = ConvSpec(
         n=min(plan.batch_size, len(train)), c=c, h=h, w=w, k=k, r=r, s=s, groups=filters.groups,
         stride=plan.stride, dilation=plan.dilation,
@@ -142,7 +147,7 @@ def run(plan: Plan, backend: Backend, *, force: bool = False) -> Run:
         device=plan.device,
         seed=plan.seed,
     )
-    loader = make_loader(train, batch_size=plan.batch_size, workers=plan.workers, seed=plan.seed)
+    loader = make_loader(train, batch_size=spec.n, workers=plan.workers, seed=plan.seed)
     reason = backend.why_not(case, force=force) or too_large(case, backend)
     if reason is not None:
         return Run(
@@ -188,10 +193,13 @@ def _convolve(watch: Stopwatch, case: Case, backend: Backend, x: Tensor, w: Tens
     """The outcome, and y where it has the shape (N, K, P, Q)."""
     spec = case.spec
     axes = dict(zip("NKPQ", spec.y_shape, strict=True))
-    exam = make_exam(case, x, w)
+    try:
+        exam = make_exam(case, x, w)
+    except (MemoryError, RuntimeError) as error:  # far too much padding, most often
+        return Failed(f"the oracle: {failure(error).message}"), None
+    guard = Guard(x=x, w=w)
     watch.stage("oracle", "the same convolution in float64, and a bound for each output", **axes)
 
-    guard = Guard(x=x, w=w)
     try:
         with conditions(case):
             call, _ = bind(backend, exam)

@@ -8,16 +8,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from convbench.backend import BASELINE
+from convbench.case import Case, Problem
 from convbench.errors import ConvbenchError
 from convbench.machine import Machine
-from convbench.outcome import Failed, Result, Skipped, Timed, Verified, Wrong
-from convbench.spec import pair_text
-
-if TYPE_CHECKING:
-    import pandas as pd
+from convbench.outcome import (
+    Bill,
+    Check,
+    Comparison,
+    Failed,
+    Outcome,
+    Result,
+    Skipped,
+    Timed,
+    Verified,
+    Wrong,
+)
+from convbench.spec import ConvSpec, pair_text
 
 Cell = str | int | float | None
 Row = dict[str, Cell]
@@ -174,19 +183,72 @@ def _cell(value: Cell) -> str:
     return "'" + text if text[:1] in ("=", "+", "-", "@") else text
 
 
-def read(path: str | Path) -> "pd.DataFrame":
-    """The rows of a results file.
+def read_results(path: str | Path) -> list[Result]:
+    """The results that a CSV file holds, in order; numbers come back with the digits that were written.
 
     Raises:
-        ConvbenchError: there is no such file, or it is not one of ours.
+        ConvbenchError: there is no such file, it is not one of ours, or a row is damaged.
     """
     import pandas as pd
 
     try:
-        rows = pd.read_csv(path)
+        rows = pd.read_csv(path, dtype=str, keep_default_na=False).to_dict("records")
     except (OSError, ValueError) as error:
-        raise ConvbenchError(f"cannot read {path}: {error}; it takes a CSV file of convbench bench") from None
-    missing = [column for column in COLUMNS if column not in rows.columns]
-    if missing:
-        raise ConvbenchError(f"{path} lacks the columns {', '.join(missing[:5])}; is it a CSV file of convbench bench?")
-    return rows
+        raise ConvbenchError(f"cannot read {path}: {error}; it takes a CSV file of convbench bench or verify") from None
+    results = []
+    for number, row in enumerate(rows, start=2):
+        try:
+            results.append(from_row({str(column): str(cell) for column, cell in row.items()}))
+        except (KeyError, ValueError, ConvbenchError) as error:
+            raise ConvbenchError(
+                f"{path}, row {number}: {type(error).__name__} {error}; it takes a CSV file of convbench bench or verify"
+            ) from None
+    return results
+
+
+def from_row(row: Mapping[str, str]) -> Result:
+    """The result that `to_row` made into this row."""
+    problem = Problem(suite=row["suite"], name=row["name"], count=int(row["count"]), spec=ConvSpec.parse(row["spec"]))
+    case = Case(
+        problem=problem,
+        seed=int(row["seed"]),
+        pass_=row["pass"],
+        **{name: row[name] for name in ("dtype", "layout", "precision", "epilogue", "device")},
+    )
+    return Result(case=case, backend=row["backend"], family=row["family"], outcome=_outcome(row))
+
+
+def _outcome(row: Mapping[str, str]) -> Outcome:
+    match row["outcome"]:
+        case "skipped":
+            return Skipped(row["reason"])
+        case "failed":
+            return Failed(row["reason"])
+    check = Check(
+        worst_of_bound=float(row["worst_of_bound"]),
+        relative_l2=float(row["relative_l2"]),
+        evidence=row["reason"] or None,
+    )
+    match row["outcome"]:
+        case "wrong":
+            return Wrong(check)
+        case "verified":
+            return Verified(check)
+        case "timed":
+            bill = Bill(
+                prepare_s=float(row["prepare_s"]),
+                first_call_s=float(row["first_call_s"]),
+                peak_nbytes=int(row["peak_nbytes"]) if row["peak_nbytes"] else None,
+                ran=row["ran"],
+            )
+            comparison = None
+            if row["ratio_low"]:
+                comparison = Comparison(
+                    ratio=float(row["ratio_to_torch"]),
+                    low=float(row["ratio_low"]),
+                    high=float(row["ratio_high"]),
+                    verdict=row["verdict"],
+                )
+            samples = tuple(float(sample) for sample in row["samples_s"].split())
+            return Timed(check=check, samples_s=samples, bill=bill, comparison=comparison)
+    raise ValueError(f"unknown outcome {row['outcome']!r}")

@@ -10,7 +10,7 @@ import pytest
 from convbench import ConvbenchError, Failed, Result, Skipped, Timed, Verified, Wrong
 from convbench.machine import Machine, cpu_name, free_nbytes, this_machine
 from convbench.outcome import Bill, Check, Comparison, Outcome
-from convbench.store import COLUMNS, Context, CsvFile, read, to_row
+from convbench.store import COLUMNS, Context, CsvFile, read_results, to_row
 from tests.conftest import make_case
 
 DESIGN = (
@@ -81,13 +81,31 @@ def test_the_baseline_is_its_own_measure() -> None:
 def test_pandas_reads_it_with_no_options(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     with CsvFile(str(path)) as file:
-        for outcome in (TIMED, Skipped("a, b\nand \"c\"")):
+        for outcome in (TIMED, Skipped('a, b\nand "c"')):
             file.append(row_of(outcome))  # type: ignore[arg-type]
     frame = pd.read_csv(path)
     assert list(frame.columns) == list(COLUMNS)
     assert frame.median_s.tolist()[0] == 3e-3
     assert frame.reason.tolist()[1] == 'a, b and "c"'
-    assert read(path).equals(frame)
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        TIMED,
+        Verified(CHECK),
+        Skipped("too large"),
+        Failed("no"),
+        Wrong(Check(worst_of_bound=9, relative_l2=1, evidence="all")),
+    ],
+)
+def test_a_result_is_read_back(tmp_path: Path, outcome: Outcome) -> None:
+    path = tmp_path / "rows.csv"
+    with CsvFile(str(path)) as file:
+        file.append(row_of(outcome))  # type: ignore[arg-type]
+    (result,) = read_results(path)
+    assert result.outcome == outcome
+    assert result.case == make_case("n2c4h7w9k6r3s2_st2x1_pd1x0_dl1x2_g2", dtype="bf16", seed=3)
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)"])
@@ -125,7 +143,7 @@ def test_a_file_that_is_not_ours_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "other.csv"
     path.write_text(text)
     with pytest.raises(ConvbenchError):
-        read(path)
+        read_results(path)
 
 
 def test_the_machine_is_named_with_its_versions() -> None:

@@ -5,7 +5,7 @@ from typing import NoReturn
 
 import typer
 
-from convbench.cli import bench, catalogue, explain, verify
+from convbench.cli import bench, catalogue, explain, report, run, verify
 from convbench.errors import ConvbenchError
 
 INTERRUPTED = 130
@@ -19,8 +19,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("explain", epilog=explain.EXAMPLE)(explain.explain)
+app.command("run", epilog=run.EXAMPLE)(run.run)
 app.command("verify", epilog=verify.EXAMPLE)(verify.verify)
 app.command("bench", epilog=bench.EXAMPLE)(bench.bench)
+app.command("report", epilog=report.EXAMPLE)(report.report)
 app.add_typer(catalogue.app, name="list")
 
 

@@ -1,0 +1,155 @@
+"""convbench run: from a data set to its feature maps, each stage with its shape and its time."""
+
+import re
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from convbench.case import DTYPES, PRECISIONS
+from convbench.cli import options
+from convbench.errors import ConvbenchError
+from convbench.outcome import Failed, Skipped, Wrong
+from convbench.spec import Pair
+
+if TYPE_CHECKING:
+    from convbench.run import Run
+
+EXAMPLE = "Example:  convbench run --data shapes --filters edges --save features.png"
+WRONG, NOTHING = 1, 3
+
+T = TypeVar("T")
+
+_PAIR = re.compile(r"(\d{1,6})(?:x(\d{1,6}))?")
+
+
+def run(
+    data: Annotated[
+        str, typer.Option("--data", help="shapes, mnist, fashion-mnist, cifar10, fake, folder:PATH or image:PATH.")
+    ] = "shapes",
+    root: Annotated[Path, typer.Option("--root", help="Where the data sets of torchvision lie.")] = Path("data"),
+    download: Annotated[bool, typer.Option("--download", help="Fetch the data set into --root.")] = False,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Images in the batch.")] = 8,
+    image_size: Annotated[
+        str | None, typer.Option("--image-size", help="S or HxW: scale to cover it, cut out the middle.")
+    ] = None,
+    split: Annotated[float, typer.Option("--split", help="Share for training; the batch comes from it.")] = 0.8,
+    workers: Annotated[int, typer.Option("--workers", min=0, help="Processes that load; 0 is this one.")] = 0,
+    filters: Annotated[str, typer.Option("--filters", help="edges, blur, random or identity.")] = "edges",
+    weights: Annotated[
+        Path | None, typer.Option("--weights", help="Filters from a safetensors or torch file instead.")
+    ] = None,
+    weights_name: Annotated[
+        str | None, typer.Option("--weights-name", help="The tensor in it; the first 4-D one by default.")
+    ] = None,
+    stride: Annotated[str, typer.Option("--stride", help="2, or 2x1 for height x width.")] = "1",
+    padding: Annotated[str | None, typer.Option("--padding", help="The same; by default it keeps the size.")] = None,
+    dilation: Annotated[str, typer.Option("--dilation", help="The same.")] = "1",
+    backend: Annotated[
+        str, typer.Option("--backend", help="One backend; `convbench list backends`.")
+    ] = "unfold-einsum",
+    plugin: options.Plugins = None,
+    device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
+    dtype: Annotated[str, typer.Option("--dtype", help=f"One of {', '.join(DTYPES)}.")] = "fp32",
+    precision: Annotated[
+        str, typer.Option("--precision", help="ieee: no TF32 anywhere; tf32: allowed (CUDA, fp32).")
+    ] = "ieee",
+    threads: options.Threads = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, max=2**32 - 1, help="Of the shapes, the split, the order, the filters.")
+    ] = 0,
+    save: Annotated[Path | None, typer.Option("--save", help="PNG file for images and feature maps.")] = None,
+    force: options.Force = False,
+) -> None:
+    """Take one batch of a data set through one backend, and show its feature maps.
+
+    Data set, transform, split, DataLoader, filters, convolution: each with its shape and its
+    time. The result is checked against a float64 oracle, each element within its own proven
+    bound. Exit 1: it is wrong or failed; 3: the backend refused.
+    """
+    if save is not None:
+        _check_place(save)
+    settings: dict[str, Any] = {
+        "image_size": None if image_size is None else _pair("--image-size", image_size),
+        "stride": _pair("--stride", stride),
+        "padding": None if padding is None else _pair("--padding", padding),
+        "dilation": _pair("--dilation", dilation),
+        "device": _one("--device", options.choose_devices([device])),
+        "dtype": _one("--dtype", options.choose("dtype", [dtype], DTYPES, ())),
+        "precision": _one("--precision", options.choose("precision", [precision], PRECISIONS, ())),
+    }
+    chosen = _one("--backend", options.choose_backends([backend], plugin))
+    options.set_threads(threads)
+
+    from convbench.run import Plan
+    from convbench.run import run as run_pipeline
+    from convbench.show.run import print_run
+
+    plan = Plan(
+        data=data,
+        root=root,
+        download=download,
+        split=split,
+        batch_size=batch_size,
+        workers=workers,
+        filters=filters,
+        weights=weights,
+        weights_name=weights_name,
+        seed=seed,
+        **settings,
+    )
+    done = run_pipeline(plan, chosen, force=force)
+    if save is not None:
+        done = _save(done, save)
+    print_run(done)
+    match done.outcome:
+        case Wrong() | Failed():
+            raise typer.Exit(WRONG)
+        case Skipped():
+            raise typer.Exit(NOTHING)
+
+
+def _one(option: str, chosen: Sequence[T]) -> T:
+    if len(chosen) != 1:
+        raise ConvbenchError(f"{option} names {len(chosen)}; run takes one, as it makes one picture")
+    return chosen[0]
+
+
+def _pair(option: str, text: str) -> Pair:
+    """`2` is (2, 2), `2x1` is (2, 1)."""
+    match = _PAIR.fullmatch(text.strip().lower())
+    if match is None:
+        raise ConvbenchError(f"{option} {text!r}: give one number, or two as HxW; try 2 or 2x1")
+    return int(match[1]), int(match[2] or match[1])
+
+
+def _check_place(path: Path) -> None:
+    """Refuse what cannot be saved before the work is done."""
+    if path.suffix.lower() != ".png" or path.is_dir():
+        raise ConvbenchError(f"--save {path}: the picture is a PNG file; try --save {path.with_suffix('.png').name}")
+    if not path.parent.is_dir():
+        raise ConvbenchError(f"--save {path}: there is no directory {path.parent}; make it first")
+
+
+def _save(done: "Run", path: Path) -> "Run":
+    """The run with one stage more, the picture; as it was where there is nothing to draw."""
+    from convbench.run import Stage
+    from convbench.show.picture import draw, save_png
+
+    if done.x is None or done.y is None:
+        sys.stderr.write(f"convbench: no picture: there are no feature maps to draw, {path} is not written\n")
+        return done
+    start = time.perf_counter()
+    picture = draw(done)
+    save_png(picture, path)
+    stage = Stage(
+        name="picture",
+        sizes=(("high", picture.height), ("wide", picture.width)),
+        what=str(path),
+        time_s=time.perf_counter() - start,
+    )
+    return replace(done, stages=(*done.stages, stage))

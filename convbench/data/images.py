@@ -1,0 +1,71 @@
+"""Is this file an image that may be decoded, and what does it show?"""
+
+import warnings
+from pathlib import Path
+
+from PIL import Image, ImageOps
+
+from convbench.errors import ConvbenchError
+
+# A short list: every further decoder is code that a hostile file can reach.
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+# Pillow's own limit (a quarter of a GiB at three bytes a pixel), where it only warns.
+MAX_PIXELS = 89_478_485
+
+
+def is_image_name(path: str | Path) -> bool:
+    """Whether a file is named like an image of an allowed format."""
+    return Path(path).suffix.lower() in SUFFIXES
+
+
+def open_image(path: str | Path) -> Image.Image:
+    """Decode one file, upright, as mode L (gray) or RGB; transparent pixels lie on white.
+
+    Raises:
+        ConvbenchError: no such file, not one of FORMATS, more than MAX_PIXELS, truncated, or
+            pixels without a known range.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=FORMATS) as image:  # reads the header only
+                if image.width * image.height > MAX_PIXELS:
+                    raise _too_large(path, f"{image.width}x{image.height} pixels")
+                image.load()
+                upright = ImageOps.exif_transpose(image)
+    except ConvbenchError:
+        raise
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise _too_large(path, str(error).partition(",")[0]) from None
+    except (FileNotFoundError, IsADirectoryError):
+        raise ConvbenchError(f"no image file at {path}; folder:PATH takes a directory, image:PATH a file") from None
+    except Exception as error:  # a broken file makes a decoder raise whatever it likes
+        raise ConvbenchError(
+            f"{path} is not a readable image: {type(error).__name__}: {error}; allowed are {', '.join(FORMATS)}"
+        ) from None
+    return _gray_or_rgb(path, upright)
+
+
+def open_rgb(path: str | Path) -> Image.Image:
+    """`open_image`, always in colour, so that the images of a folder go into one batch."""
+    return open_image(path).convert("RGB")
+
+
+def _gray_or_rgb(path: str | Path, image: Image.Image) -> Image.Image:
+    if image.mode in ("I", "F"):
+        raise ConvbenchError(
+            f"{path} has pixels of mode {image.mode}, whose white is unknown; save it with 8 or 16 bits a channel"
+        )
+    if image.mode.startswith("I;16"):  # convert() would clip, not scale
+        return image.point(lambda value: value * (1 / 257)).convert("L")
+    if image.has_transparency_data:
+        seen = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert(
+            "L" if image.mode in ("L", "LA", "La", "1") else "RGB"
+        )
+    return image.convert("L" if image.mode in ("1", "L", "LA", "La") else "RGB")
+
+
+def _too_large(path: str | Path, found: str) -> ConvbenchError:
+    return ConvbenchError(f"{path} is too large: {found}; at most {MAX_PIXELS:,} pixels are decoded; scale it down")

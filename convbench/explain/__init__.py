@@ -1,0 +1,1 @@
+"""How is a convolution computed? One problem walked step by step on real numbers, and proved."""

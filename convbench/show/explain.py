@@ -1,0 +1,609 @@
+"""How does the walk of one convolution look on a terminal, and as JSON?
+
+A patch is amber and in [ ], a kernel cyan and in ( ), an output green and in < >, wherever one
+appears: by role, never by value, so that the links also hold without colour.
+"""
+
+# ruff: noqa: RUF001, RUF002  # the minus and times signs are meant: this is mathematics as text
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from textwrap import wrap
+from typing import Any
+
+from rich.text import Text
+
+from convbench.explain.steps import Axis, Comparison, Term, Walk
+from convbench.show.console import result_console
+
+NARROWEST, WIDEST = 60, 120
+PIPE_WIDTH = 80
+# From here on there is room for a pane of notes on the right; below, notes stand under the step.
+PANE_FROM, PANE = 112, 38
+
+GRID_ROWS, GRID_COLUMNS = 8, 10
+PATCH_ROWS = 12
+TERMS = 12
+CHANNELS = 2
+TAPS = 24
+
+Block = list[Text]
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What a cell is, as brackets and as a colour."""
+
+    left: str
+    right: str
+    style: str
+
+
+PATCH = Role("[", "]", "bold yellow")
+KERNEL = Role("(", ")", "bold cyan")
+OUTPUT = Role("<", ">", "bold green")
+FAINT = "bright_black"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step as drawn: a title, a formula beside it, the numbers, and what to know of them."""
+
+    title: str
+    aside: str
+    body: Block
+    notes: list[str]
+
+
+def draw(walk: Walk) -> None:
+    """Print the walk as wide as the terminal; a pipe gets 80 columns, or COLUMNS."""
+    console = result_console()
+    width = console.width if console.is_terminal else int(os.environ.get("COLUMNS") or PIPE_WIDTH)
+    for line in page(walk, width):
+        line.rstrip()
+        console.print(line.plain if console.no_color else line, markup=False)
+
+
+def page(walk: Walk, width: int) -> Iterator[Text]:
+    """The lines of the whole walk, none wider than `width` (from 60 to 120)."""
+    width = min(max(width, NARROWEST), WIDEST)
+    room = width - PANE - 3 if width >= PANE_FROM else width
+    steps = (_operands, _one_cell, _positions, _unfold, _flatten, _multiply, _reshape)
+    for number, step in enumerate(steps, start=1):
+        drawn = step(walk, room - 2)
+        yield from _heading(f"{number}/{len(steps)} {drawn.title}", drawn.aside, width)
+        body = [Text("  ") + line for line in drawn.body]
+        if room == width:
+            yield from body
+            yield from (Text("  ") + line for line in _remarks(drawn.notes, width - 4))
+        else:
+            yield from _beside([body, _remarks(drawn.notes, PANE)], starts=[0, room + 1])
+        if number < len(steps):
+            yield Text()
+
+
+def record(walk: Walk) -> dict[str, Any]:
+    """Every number of the walk as plain values, tensors as nested lists in their own shapes."""
+    unfolded, multiplied, reshaped = walk.unfolded, walk.multiplied, walk.reshaped
+    return {
+        "spec": str(walk.spec),
+        "cell": asdict(walk.cell),
+        "x": walk.x.tolist(),
+        "w": walk.w.tolist(),
+        "one_cell": asdict(walk.one_cell),
+        "axes": [asdict(axis) | {"unread": axis.unread} for axis in walk.axes],
+        "variants": [
+            {"change": variant.change, "spec": str(variant.spec), "p": variant.spec.p, "q": variant.spec.q}
+            for variant in walk.variants
+        ],
+        "unfolded": {
+            "patches": unfolded.patches.tolist(),
+            "column": unfolded.column,
+            "first_row": unfolded.first_row,
+            "taps": unfolded.taps,
+            "padding": unfolded.padding.tolist(),
+            "x_nbytes": unfolded.x_nbytes,
+            "patches_nbytes": unfolded.patches_nbytes,
+        },
+        "multiplied": {
+            "formula": multiplied.formula,
+            "w_flat": multiplied.w_flat.tolist(),
+            "y_flat": multiplied.y_flat.tolist(),
+            "gemm": multiplied.gemm,
+            "macs": multiplied.macs,
+            "multiplications": multiplied.multiplications,
+            "additions": multiplied.additions,
+            "on_padding": multiplied.on_padding,
+        },
+        "y": reshaped.y.tolist(),
+        "is_view": reshaped.is_view,
+        "folded": reshaped.folded.tolist(),
+        "proof": [asdict(comparison) | {"holds": comparison.holds} for comparison in walk.proof],
+    }
+
+
+def _operands(walk: Walk, room: int) -> Step:
+    spec, cell, one_cell = walk.spec, walk.cell, walk.one_cell
+    channels = list(dict.fromkeys(term.channel for term in one_cell.terms))
+    rows, columns = one_cell.rows, one_cell.columns
+    x_blocks, w_blocks = [], []
+    for c, channel in list(enumerate(channels))[:CHANNELS]:
+        image, kernel = walk.x[cell.n, channel].tolist(), walk.w[cell.k, c].tolist()
+
+        def look_x(row: int, column: int, image: Any = image) -> tuple[str, Role | None]:
+            inside = 0 <= row < spec.h and 0 <= column < spec.w
+            text = _number(image[row][column]) if inside else "·0"
+            return text, PATCH if row in rows and column in columns else None
+
+        def look_w(r: int, s: int, kernel: Any = kernel) -> tuple[str, Role | None]:
+            return _number(kernel[r][s]), KERNEL
+
+        x_blocks.append(
+            _grid(
+                f"x[{cell.n},{channel}]",
+                _Span(min(0, rows[0]), max(spec.h, rows[-1] + 1), rows[0], rows[-1], GRID_ROWS),
+                _Span(min(0, columns[0]), max(spec.w, columns[-1] + 1), columns[0], columns[-1], GRID_COLUMNS),
+                look_x,
+                room,
+            )
+        )
+        w_blocks.append(
+            _grid(
+                f"w[{cell.k},{c}]",
+                _Span(0, spec.r, 0, 0, GRID_ROWS),
+                _Span(0, spec.s, 0, 0, GRID_COLUMNS),
+                look_w,
+                room,
+            )
+        )
+
+    def look_y(p: int, q: int) -> tuple[str, Role | None]:
+        return ("?", OUTPUT) if (p, q) == (cell.p, cell.q) else (".", None)
+
+    y_block = _grid(
+        f"y[{cell.n},{cell.k}]",
+        _Span(0, spec.p, cell.p, cell.p, GRID_ROWS),
+        _Span(0, spec.q, cell.q, cell.q, GRID_COLUMNS),
+        look_y,
+        room,
+    )
+    body = _flow([*x_blocks, *w_blocks, y_block], room)
+    if len(channels) > CHANNELS:
+        body.append(Text(f"… {_plural(len(channels) - CHANNELS, 'more channel')} of x and of w", style=FAINT))
+    legend = [
+        _in_role("patch", PATCH),
+        _in_role("kernel", KERNEL),
+        _in_role("output", OUTPUT),
+    ]
+    if walk.multiplied.on_padding:
+        legend.append(Text("·0 zero of the padding"))
+    body += [Text(), Text("   ").join(legend)]
+    notes = ["Cross-correlation: the kernel is laid on x as it is, not flipped."]
+    if len(channels) > 1:
+        notes.append(f"Each filter has a slice for each of its {len(channels)} channels; their sums are added.")
+    if spec.groups > 1:
+        notes.append(
+            f"{spec.groups} groups: filter k={cell.k} is in group {cell.group}, which reads "
+            f"{_listed('channel', channels)} of x only."
+        )
+    return Step("OPERANDS", f"x {_shape(walk.x.shape)} ⋆ w {_shape(walk.w.shape)}{_options(walk)}", body, notes)
+
+
+def _one_cell(walk: Walk, room: int) -> Step:
+    spec, cell, one_cell = walk.spec, walk.cell, walk.one_cell
+    stride, padding, dilation = spec.stride, spec.padding, spec.dilation
+    first_channel = one_cell.terms[0].channel
+    channel = f"{first_channel}+c" if first_channel else "c"
+    body = _wrap_words(
+        [
+            Text("y[n,k,p,q] = Σ"),
+            Text(
+                f"x[n, {channel}, p·{stride[0]}−{padding[0]}+r·{dilation[0]}, "
+                f"q·{stride[1]}−{padding[1]}+s·{dilation[1]}]",
+                style=PATCH.style,
+            ),
+            Text("· w[k,c,r,s]", style=KERNEL.style),
+        ],
+        room,
+    )
+    places = [
+        [
+            f"{letter}={position}: {lines} {position}·{stride[axis]} − {padding[axis]} + "
+            f"{_set(range(taps))}·{dilation[axis]}",
+            f"= {_set(found)}",
+        ]
+        for axis, (letter, position, lines, taps, found) in enumerate(
+            (("p", cell.p, "rows", spec.r, one_cell.rows), ("q", cell.q, "columns", spec.s, one_cell.columns))
+        )
+    ]
+    body += _flow([_wrap_words([Text(word) for word in place], room) for place in places], room)
+    many = len(one_cell.channel_sums) > 1
+    for c, channel_sum in list(enumerate(one_cell.channel_sums))[:CHANNELS]:
+        terms = [term for term in one_cell.terms if term.c == c]
+        shown = terms if len(terms) <= TERMS else [term for term in terms if not term.padding][:TERMS]
+        more = [Text(f"… {_plural(len(terms) - len(shown), 'more term')}")] if len(shown) < len(terms) else []
+        lead = f"c={c}: " if many else ""
+        words = [*_joined([_product(term) for term in shown]), *more]
+        body += _wrap_words(words, room, lead=lead)
+        sums = [Text(word) for word in _signed([term.product for term in shown])]
+        total = Text(f"= {_number(channel_sum)}") if many else Text("= ") + _in_role(_number(one_cell.total), OUTPUT)
+        body += _wrap_words([Text("="), *sums, *(Text("…") for _ in more), total], room, lead=" " * len(lead))
+    if many:
+        shown_sums = [Text(word) for word in _signed(one_cell.channel_sums[:TERMS])]
+        left = len(one_cell.channel_sums) - TERMS
+        more = [Text(f"… {_plural(left, 'more channel')}")] if left > 0 else []
+        total = Text("= ") + _in_role(_number(one_cell.total), OUTPUT)
+        body += _wrap_words([Text("over c:"), *shown_sums, *more, total], room)
+    notes = [f"A flipped kernel (a true convolution) would give {_number(one_cell.flipped)} here."]
+    if any(term.padding for term in one_cell.terms):
+        notes.append("The patch hangs over the border: rows and columns outside x are zeros, ·0.")
+    return Step("ONE CELL, BY LOOPS", "index = p·stride − padding + r·dilation", body, notes)
+
+
+def _positions(walk: Walk, room: int) -> Step:
+    body = []
+    for axis in walk.axes:
+        body += _wrap_words(
+            [
+                Text(
+                    f"{axis.letters[0]} = ⌊({axis.size} + 2·{axis.padding} − {axis.dilation}·({axis.taps}−1) − 1) "
+                    f"/ {axis.stride}⌋ + 1"
+                ),
+                Text(f"= ⌊{axis.room}/{axis.stride}⌋ + 1 = {axis.positions}"),
+            ],
+            room,
+            lead="",
+        )
+    p, q = (axis.positions for axis in walk.axes)
+    body.append(Text(f"P·Q = {p}·{q} = {walk.unfolded.own.shape[1]} positions"))
+    changes = [Text(f"{variant.change}: {variant.spec.p}×{variant.spec.q}") for variant in walk.variants]
+    if changes:
+        body += _wrap_words(changes, room, lead="what if  ", space="   ")
+    return Step("POSITIONS", "⌊(H + 2·padding − dilation·(R−1) − 1) / stride⌋ + 1", body, _reading_notes(walk.axes))
+
+
+def _reading_notes(axes: tuple[Axis, Axis]) -> list[str]:
+    lines = list(zip(axes, ("row", "column"), strict=True))
+    notes = [
+        f"The floor leaves out {_plural(axis.rest, line)} at the end of the padded x."
+        for axis, line in lines
+        if axis.rest
+    ]
+    unread = [
+        f"{len(axis.unread)} of {axis.size} {line}s of x are never read: {_listed(line, axis.unread)}."
+        for axis, line in lines
+        if axis.unread
+    ]
+    return notes + (unread or ["Every row and every column of x is read."])
+
+
+def _unfold(walk: Walk, room: int) -> Step:
+    spec, cell, unfolded = walk.spec, walk.cell, walk.unfolded
+    taps, positions = unfolded.own.shape
+    own, padding = unfolded.own, unfolded.padding
+    names = [f"({channel},{r},{s})" for channel, r, s in unfolded.taps]
+    first = next((row for row, term in enumerate(walk.one_cell.terms) if not term.padding), 0)
+
+    def look(row: int, column: int) -> tuple[str, Role | None]:
+        text = "·0" if padding[row, column] else _number(own[row, column].item())
+        return text, PATCH if column == unfolded.column else None
+
+    body = [Text(f"l = p·Q + q = {cell.p}·{spec.q} + {cell.q} = {unfolded.column}")]
+    body += _grid(
+        "(c,r,s)",
+        _Span(0, taps, first, first, PATCH_ROWS),
+        _Span(0, positions, unfolded.column, unfolded.column, room),
+        look,
+        room,
+        row_names=names,
+        marked_column=unfolded.column,
+    )
+    per_group = "C/G" if spec.groups > 1 else "C"
+    notes = [
+        (
+            f"{taps} rows are the taps {per_group}·R·S = {spec.c_per_group}·{spec.r}·{spec.s}; "
+            f"{positions} columns are the positions P·Q. Neither counts channels."
+        ),
+        "Rows run in (c, r, s) order: s fastest, c slowest.",
+        # Implicit GEMM: CUTLASS, media/docs/implicit_gemm_convolution.md.
+        (
+            f"x is {unfolded.x_nbytes:,} B in fp32, the patch matrix {unfolded.patches_nbytes:,} B "
+            f"({unfolded.growth:.4g}×). F.unfold stores it; "
+            "an implicit GEMM forms it in tiles and never stores it whole."
+        ),
+    ]
+    if spec.groups > 1:
+        notes.insert(
+            1,
+            f"Shown are rows {unfolded.first_row} to {unfolded.first_row + taps - 1} of {unfolded.patches.shape[1]}: "
+            f"those of group {cell.group}.",
+        )
+    return Step("UNFOLD", f"{_shape(walk.x.shape)} → (N, C·R·S, P·Q) = {_shape(unfolded.patches.shape)}", body, notes)
+
+
+def _flatten(walk: Walk, room: int) -> Step:
+    spec, cell, multiplied = walk.spec, walk.cell, walk.multiplied
+    numbers = multiplied.w_row.tolist()
+    words = [_in_role(_number(value), KERNEL) for value in numbers[:TAPS]]
+    if len(numbers) > TAPS:
+        words.append(Text(f"… {len(numbers) - TAPS} more"))
+    body = _wrap_words(words, room, lead=f"w_flat of filter {cell.k} = ", space="")
+    names = "(K, C·R·S)" if spec.groups == 1 else "(G, K/G, C/G·R·S)"
+    notes = ["The same (c, r, s) order as the rows of the patch matrix, so that tap meets tap."]
+    return Step("FLATTEN w", f"{_shape(walk.w.shape)} → {names} = {_shape(multiplied.w_flat.shape)}", body, notes)
+
+
+def _multiply(walk: Walk, room: int) -> Step:
+    spec, cell, multiplied = walk.spec, walk.cell, walk.multiplied
+    taps, positions = walk.unfolded.own.shape
+    row = multiplied.y_row
+
+    def look(_: int, column: int) -> tuple[str, Role | None]:
+        return _number(row[column].item()), OUTPUT if column == walk.unfolded.column else None
+
+    filters = multiplied.gemm[0]
+    each = " in each group of each image" if spec.groups > 1 else " in each image" if spec.n > 1 else ""
+    body = _wrap_words(
+        [
+            Text(f"w_flat {filters}×{taps}", style=KERNEL.style),
+            Text("·"),
+            Text(f"patches {taps}×{positions}", style=PATCH.style),
+            Text("="),
+            Text(f"y {filters}×{positions}", style=OUTPUT.style),
+            Text(each.strip()),
+        ],
+        room,
+    )
+    body += _grid(
+        "l",
+        _Span(0, 1, 0, 0, 1),
+        _Span(0, positions, walk.unfolded.column, walk.unfolded.column, room),
+        look,
+        room,
+        row_names=[f"k={cell.k}"],
+        marked_column=walk.unfolded.column,
+    )
+    m, n, k = multiplied.gemm
+    groups = f" for each of {spec.groups} groups" if spec.groups > 1 else ""
+    notes = [
+        "Letters of the formula: b image, p tap, l position, o filter" + (", g group." if spec.groups > 1 else "."),
+        f"As GEMM: M={m} N={n} K={k}{groups}" + (f", the {spec.n} images side by side in N." if spec.n > 1 else "."),
+        (
+            f"{multiplied.macs:,} MACs = {multiplied.multiplications:,} multiplications and "
+            f"{multiplied.additions:,} additions (one less than the taps, for each output). "
+            f"At 2 FLOPs a MAC: {spec.flops:,} FLOPs."
+        ),
+    ]
+    if multiplied.on_padding:
+        notes.append(f"Products with padding are counted: {multiplied.on_padding:,} of them.")
+    return Step("MULTIPLY", f"einsum('{multiplied.formula}', patches, w_flat)", body, notes)
+
+
+def _reshape(walk: Walk, room: int) -> Step:
+    spec, cell, reshaped = walk.spec, walk.cell, walk.reshaped
+    y = reshaped.y[cell.n, cell.k]
+
+    def look(p: int, q: int) -> tuple[str, Role | None]:
+        return _number(y[p, q].item()), OUTPUT if (p, q) == (cell.p, cell.q) else None
+
+    block = _grid(
+        f"y[{cell.n},{cell.k}]",
+        _Span(0, spec.p, cell.p, cell.p, GRID_ROWS),
+        _Span(0, spec.q, cell.q, cell.q, GRID_COLUMNS),
+        look,
+        room,
+    )
+    body = [*block, Text(), *_proof(walk.proof, room)]
+    notes = [
+        "The reshape is a view: no number moves."
+        if reshaped.is_view
+        else "The reshape copies here, as the groups do not lie side by side in memory."
+    ]
+    if reshaped.seen is not None:
+        channel, row, column = reshaped.seen
+        name = f"x[{cell.n},{channel},{row},{column}]"
+        notes.append(
+            f"F.fold is not this step: it sums overlaps and gives back x's size. {name} is "
+            f"{_number(walk.x[cell.n, channel, row, column].item())}, is read {reshaped.readers}×, "
+            f"and would come back as {_number(reshaped.folded[channel, row, column].item())}."
+        )
+    return Step(
+        "RESHAPE + PROOF",
+        f"{_shape(walk.multiplied.y_flat.shape)} → (N, K, P, Q) = {_shape(spec.y_shape)}",
+        body,
+        notes,
+    )
+
+
+def _proof(proof: Sequence[Comparison], room: int) -> Block:
+    """A table: what was checked, how many numbers, how far apart they are, and against what."""
+    lines = [Text(f"  {'':<8}{'compared':>10}  max|Δ|  against", style=FAINT)]
+    for comparison in proof:
+        mark = Text("✓" if comparison.holds else "✗", style="green" if comparison.holds else "red")
+        row = f" {comparison.name:<8}{comparison.compared:>10,}  {comparison.worst:>6g}  "
+        first, *others = wrap(comparison.against, room - len(row) - 1)
+        lines.append(Text() + mark + Text(row + first))
+        lines += [Text(" " * (len(row) + 1) + other) for other in others]
+    return lines
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """Coordinates low to high - 1, of which at most `most` are shown, with first to last in view."""
+
+    low: int
+    high: int
+    first: int
+    last: int
+    most: int
+
+    def window(self, most: int) -> range:
+        if self.high - self.low <= most:
+            return range(self.low, self.high)
+        before = max(0, most - (self.last - self.first + 1)) // 2
+        start = min(max(self.first - before, self.low), self.high - most)
+        return range(start, start + most)
+
+
+def _grid(
+    title: str,
+    rows: _Span,
+    columns: _Span,
+    look: Callable[[int, int], tuple[str, Role | None]],
+    room: int,
+    *,
+    row_names: Sequence[str] = (),
+    marked_column: int | None = None,
+) -> Block:
+    """A window of a matrix with its true coordinates, as many columns as fit."""
+    shown_rows = rows.window(rows.most)
+    names = {row: row_names[row] if row_names else str(row) for row in shown_rows}
+    label = max(len(title), *(len(name) for name in names.values())) + 1
+    for most in range(min(columns.most, columns.high - columns.low), 0, -1):
+        shown_columns = columns.window(most)
+        cells = {(row, column): look(row, column) for row in shown_rows for column in shown_columns}
+        width = max(max(len(text) for text, _ in cells.values()) + 2, max(len(str(c)) for c in shown_columns) + 2)
+        if label + width * most <= room:
+            break
+    head = Text() + Text(title.ljust(label), style=FAINT)
+    for column in shown_columns:
+        head += _cell(str(column), PATCH if column == marked_column else None, width, FAINT)
+    block = [head]
+    for row in shown_rows:
+        line = Text() + Text(f"{names[row]} ".rjust(label), style=FAINT)
+        for column in shown_columns:
+            text, role = cells[row, column]
+            line += _cell(text, role, width, FAINT if text == "·0" else "")
+        block.append(line)
+    left_out = [
+        _plural(count, name)
+        for count, name in (
+            (columns.high - columns.low - len(shown_columns), "more column"),
+            (rows.high - rows.low - len(shown_rows), "more row"),
+        )
+        if count
+    ]
+    if left_out:
+        block.append(Text("… " + ", ".join(left_out), style=FAINT))
+    return block
+
+
+def _cell(text: str, role: Role | None, width: int, style: str) -> Text:
+    """Right-aligned so that digits stand under digits, with or without brackets."""
+    if role is None:
+        return Text(f"{text} ".rjust(width), style=style)
+    return Text(" " * (width - len(text) - 2)) + _in_role(text, role)
+
+
+def _in_role(text: str, role: Role) -> Text:
+    return Text(f"{role.left}{text}{role.right}", style=role.style)
+
+
+def _flow(blocks: Sequence[Block], room: int, gap: int = 3) -> Block:
+    """Blocks side by side as long as they fit, then on below."""
+    lines: Block = []
+    row: list[Block] = []
+    starts: list[int] = []
+    used = 0
+    for block in blocks:
+        width = max(len(line) for line in block)
+        if row and used + width > room:
+            lines += _beside(row, starts)
+            row, starts, used = [], [], 0
+        row.append(block)
+        starts.append(used)
+        used += width + gap
+    return lines + list(_beside(row, starts))
+
+
+def _beside(blocks: Sequence[Block], starts: Sequence[int]) -> Iterator[Text]:
+    """Each block from its own column on, the shorter ones ending early."""
+    for number in range(max(len(block) for block in blocks)):
+        line = Text()
+        for block, start in zip(blocks, starts, strict=True):
+            if number < len(block):
+                line += Text(" " * (start - len(line))) + block[number]
+        yield line
+
+
+def _wrap_words(words: Iterable[Text], room: int, *, lead: str = "", space: str = " ") -> Block:
+    """Words on lines no wider than `room`, hanging below the first one after `lead`."""
+    lines, line = [], Text(lead)
+    for word in words:
+        if len(line) > len(lead) and len(line) + len(space) + len(word) > room:
+            lines.append(line)
+            line = Text(" " * len(lead))
+        line += (Text(space) if len(line) > len(lead) else Text()) + word
+    return [*lines, line]
+
+
+def _remarks(notes: Iterable[str], width: int) -> Block:
+    return [Text(f"│ {line}", style=FAINT) for note in notes for line in wrap(note, width)]
+
+
+def _heading(title: str, aside: str, width: int) -> Iterator[Text]:
+    """A rule with the title in it and a formula at its end, or below where there is no room."""
+    fits = len(title) + len(aside) + 8 <= width
+    rule = width - len(title) - 3 - (len(aside) + 1 if fits else 0)
+    yield (
+        Text()
+        + Text("━ ", style=FAINT)
+        + Text(title, style="bold")
+        + Text(f" {'━' * rule}", style=FAINT)
+        + Text(f" {aside}" if fits else "")
+    )
+    if not fits:
+        yield Text(f"  {aside}")
+
+
+def _product(term: Term) -> Text:
+    return Text() + _in_role("·0" if term.padding else _number(term.x), PATCH) + _in_role(_number(term.w), KERNEL)
+
+
+def _joined(products: Sequence[Text]) -> list[Text]:
+    return [product if not i else Text("+ ") + product for i, product in enumerate(products)]
+
+
+def _signed(values: Sequence[float]) -> list[str]:
+    """`7`, `+ 16`, `− 33`: the words of a sum."""
+    first, *others = values or (0.0,)
+    return [_number(first), *(f"{'−' if value < 0 else '+'} {_number(abs(value))}" for value in others)]
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else f"{value:g}"  # and never -0
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return f"({','.join(str(size) for size in shape)})"
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _set(values: Sequence[int]) -> str:
+    """`{0,1,2}`, or `{0,1,…,14}` when long."""
+    shown = [str(value) for value in values]
+    if len(shown) > 7:
+        shown = [*shown[:2], "…", shown[-1]]
+    return "{" + ",".join(shown) + "}"
+
+
+def _listed(noun: str, values: Sequence[int]) -> str:
+    """`row 3`, `rows 3 and 5`, `rows 1, 3, 5, …, 11`, `channels 2 to 5`."""
+    if len(values) == 1:
+        return f"{noun} {values[0]}"
+    if list(values) == list(range(values[0], values[-1] + 1)):
+        return f"{noun}s {values[0]} to {values[-1]}"
+    shown = [str(value) for value in values]
+    if len(shown) > 6:
+        shown = [*shown[:3], "…", shown[-1]]
+    return f"{noun}s {', '.join(shown)}"
+
+
+def _options(walk: Walk) -> str:
+    """What differs from the plain convolution, as in the text form."""
+    _, _, options = str(walk.spec).partition("_")
+    return f" · {options.replace('_', ' ')}" if options else ""

@@ -1,0 +1,86 @@
+"""A run as text: a line a stage, the verdict, and what to do next."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from convbench.outcome import Failed, Skipped, Verified, Wrong
+from convbench.show.console import print_tabbed, result_console, side_console
+from convbench.show.tables import plain_table
+from convbench.show.units import seconds, share
+
+if TYPE_CHECKING:
+    from convbench.run import Run
+
+STYLE = {"RIGHT": "bold green", "WRONG": "bold red", "FAILED": "bold red", "REFUSED": "bold yellow"}
+
+
+def print_run(done: "Run") -> None:
+    """A table and lines on a terminal; elsewhere rows on stdout, and what to do next on stderr."""
+    console = result_console()
+    word, reason = verdict(done)
+    if console.is_terminal:
+        table = plain_table()
+        table.add_column("stage", no_wrap=True)
+        table.add_column("sizes", no_wrap=True)
+        table.add_column("time", justify="right", no_wrap=True)
+        table.add_column("what", overflow="fold")
+        for stage in done.stages:
+            table.add_row(
+                Text(stage.name, "bold"), sizes_text(stage.sizes), seconds(stage.time_s), Text(stage.what, "dim")
+            )
+        console.print(table)
+        console.print(Text.assemble((word, STYLE[word]), f"  {reason}"))
+        for name, line in next_lines(done):
+            # Not wrapped: a command must survive being copied.
+            console.print(Text.assemble((f"{name:<9}", "dim"), line), soft_wrap=True)
+        return
+    print_tabbed(console, ["stage", "sizes", "time_s", "what"])
+    for stage in done.stages:
+        print_tabbed(console, [stage.name, sizes_text(stage.sizes), stage.time_s, stage.what])
+    print_tabbed(console, ["verdict", word, "", reason])
+    for name, line in next_lines(done):
+        side_console().print(Text(f"{name}: {line}"), soft_wrap=True)
+
+
+def sizes_text(sizes: tuple[tuple[str, int], ...]) -> str:
+    """`N8 C1 H64 W64` for letters, `819 train, 205 validation` for words."""
+    words = any(name.isalpha() and len(name) > 1 for name, _ in sizes)
+    if words:
+        return ", ".join(f"{size} {name}" for name, size in sizes if size)
+    return " ".join(f"{name}{size}" if name.isalpha() else f"{name} {size}" for name, size in sizes)
+
+
+def verdict(done: "Run") -> tuple[str, str]:
+    """One word, and the reason in a line."""
+    match done.outcome:
+        case Verified(check):
+            return "RIGHT", (
+                f"{done.backend} in {done.case.dtype}: the largest error is {share(check.worst_of_bound)} of its "
+                f"bound, relative L2 {check.relative_l2:.2g}, against float64"
+            )
+        case Wrong(check):
+            return "WRONG", f"{done.backend} in {done.case.dtype}: {check.evidence}"
+        case Failed(message):
+            return "FAILED", f"{done.backend}: {message}"
+        case Skipped(reason):
+            return "REFUSED", f"{done.backend}: {reason}"
+    raise AssertionError(done.outcome)
+
+
+def next_lines(done: "Run") -> Iterator[tuple[str, str]]:
+    """The problem in its text form, and the commands that take it further."""
+    case = done.case
+    axes = [
+        f" --{name} {value}"
+        for name, value, usual in (
+            ("dtype", case.dtype, "fp32"),
+            ("precision", case.precision, "ieee"),
+            ("device", case.device, "cpu"),
+        )
+        if value != usual
+    ]
+    yield "problem", str(case.spec)
+    yield "time it", f"convbench bench --shape {case.spec}{''.join(axes)}"
+    yield "see how", f"convbench explain {case.spec}"

@@ -1,0 +1,103 @@
+"""Files that are images, and files that only claim to be."""
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from convbench.data.images import FORMATS, open_image, open_rgb
+from convbench.errors import ConvbenchError
+
+from .files import write_image
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that promises that many pixels, and holds none."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunk = b"IHDR" + header
+    first = struct.pack(">I", len(header)) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return b"\x89PNG\r\n\x1a\n" + first + struct.pack(">I", 1000) + b"IDAT"
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "gif", "webp", "tiff"])
+def test_every_allowed_format_is_read(tmp_path: Path, suffix: str) -> None:
+    image = open_image(write_image(tmp_path / f"a.{suffix}"))
+    assert image.size == (20, 16)
+    assert image.mode == "RGB"
+    assert len(FORMATS) == 6
+
+
+def test_a_gray_file_stays_gray_and_a_folder_wants_colour(tmp_path: Path) -> None:
+    path = write_image(tmp_path / "a.png", mode="L")
+    assert open_image(path).mode == "L"
+    assert open_rgb(path).mode == "RGB"
+
+
+def test_sixteen_bits_are_scaled_and_not_clipped(tmp_path: Path) -> None:
+    pixels = np.array([[0, 257 * 100, 65535]], dtype=np.uint16)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    assert np.asarray(open_image(tmp_path / "a.png")).tolist() == [[0, 100, 255]]
+
+
+def test_floating_point_pixels_are_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.ones((4, 4), np.float32)).save(tmp_path / "a.tiff")
+    with pytest.raises(ConvbenchError, match="mode F"):
+        open_image(tmp_path / "a.tiff")
+
+
+def test_transparent_pixels_lie_on_white(tmp_path: Path) -> None:
+    Image.new("RGBA", (3, 3), (10, 20, 30, 0)).save(tmp_path / "a.png")
+    assert open_image(tmp_path / "a.png").getpixel((1, 1)) == (255, 255, 255)
+
+
+def test_a_photograph_is_turned_upright(tmp_path: Path) -> None:
+    image = Image.new("RGB", (20, 10))
+    exif = image.getexif()
+    exif[0x0112] = 6  # turn by 90 degrees
+    image.save(tmp_path / "a.jpg", exif=exif)
+    assert open_image(tmp_path / "a.jpg").size == (10, 20)
+
+
+@pytest.mark.parametrize("size", [(10_000, 9_000), (60_000, 60_000)])
+def test_a_decompression_bomb_is_refused_by_its_header(tmp_path: Path, size: tuple[int, int]) -> None:
+    path = tmp_path / "bomb.png"
+    path.write_bytes(png_header(*size))
+    with pytest.raises(ConvbenchError, match="too large"):
+        open_image(path)
+
+
+def test_the_limit_holds_even_where_pillow_was_told_to_have_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    path = tmp_path / "bomb.png"
+    path.write_bytes(png_header(10_000, 9_000))
+    with pytest.raises(ConvbenchError, match="too large: 10000x9000"):
+        open_image(path)
+
+
+@pytest.mark.parametrize("keep", [0, 1, 8, 40, 0.5, 0.9])
+@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "gif", "webp", "tiff"])
+def test_a_truncated_file_is_one_line(tmp_path: Path, suffix: str, keep: float) -> None:
+    path = write_image(tmp_path / f"a.{suffix}", (200, 150))
+    content = path.read_bytes()
+    path.write_bytes(content[: int(keep if keep >= 1 else keep * len(content))])
+    with pytest.raises(ConvbenchError, match=r"not a readable image|too large"):
+        open_image(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"%PDF-1.4", b"P6 1 1 255 abc", b"\x89PNG\r\n\x1a\n" + b"\0" * 64])
+def test_what_is_no_allowed_image_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(content)
+    with pytest.raises(ConvbenchError, match="PNG, JPEG"):
+        open_image(path)
+
+
+def test_a_missing_file_and_a_directory_are_told_apart_from_broken_ones(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "nothing.png"):
+        with pytest.raises(ConvbenchError, match="no image file"):
+            open_image(path)

@@ -1,0 +1,227 @@
+"""Does `convbench explain` print what it should, where it should, and exit as it should?"""
+
+import json
+import random
+import re
+import shlex
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from convbench import ConvSpec
+from convbench.cli import main
+from convbench.cli.explain import EXAMPLE
+from convbench.errors import ConvbenchError
+from tests.explain.golden import assert_golden
+
+AWKWARD = "n2c4h7w9k6r3s2_st2x1_pd1x0_dl1x2_g2"
+SHOWN = {
+    "awkward": AWKWARD,
+    "depthwise": "awkward:depthwise_dilated",
+    "corner": "n1c2h6w6k2r3s3_st2_pd1",
+    "unread": "awkward:stride_leaves_a_rest",
+    "resnet50_conv1": "resnet50:conv1",
+}
+
+
+@pytest.fixture(autouse=True)
+def plain_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("COLUMNS", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as stopped:
+        main(["explain", *arguments])
+    out, err = capsys.readouterr()
+    code = stopped.value.code or 0
+    assert isinstance(code, int)
+    return code, out, err
+
+
+def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
+    code, out, err = run(capsys, *arguments, "--json")
+    assert (code, err) == (0, "")
+    return json.loads(out)
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_note_reads_well_at_every_width(
+    width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    code, out, _ = run(capsys)
+    assert code == 0
+    assert max(map(len, out.splitlines())) <= width
+    assert_golden(f"explain_note_{width}", out)
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_an_awkward_problem_reads_well_at_80_columns(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, SHOWN[name])
+    assert code == 0
+    assert max(map(len, out.splitlines())) <= 80
+    assert_golden(f"explain_{name}_80", out)
+
+
+def test_a_wide_kernel_fits_60_columns(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    code, out, _ = run(capsys, "n1c2h30w30k2r7s7_st3_pd1_dl3")
+    assert code == 0
+    assert max(map(len, out.splitlines())) <= 60
+
+
+def random_spec(source: random.Random) -> ConvSpec:
+    groups = source.choice([1, 1, 2, 3])
+    while True:
+        try:
+            return ConvSpec(
+                n=source.randint(1, 3),
+                c=groups * source.randint(1, 3),
+                h=source.randint(1, 9),
+                w=source.randint(1, 9),
+                k=groups * source.randint(1, 3),
+                r=source.randint(1, 4),
+                s=source.randint(1, 4),
+                stride=(source.randint(1, 3), source.randint(1, 3)),
+                padding=(source.randint(0, 2), source.randint(0, 2)),
+                dilation=(source.randint(1, 3), source.randint(1, 3)),
+                groups=groups,
+            )
+        except ConvbenchError:
+            continue  # the kernel is larger than the image; draw again
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_a_random_problem_agrees_with_torch_and_fits_its_width(
+    seed: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = random.Random(seed)
+    spec = random_spec(source)
+    found = answer(capsys, str(spec), "--seed", str(seed))
+    x, w = torch.tensor(found["x"]).double(), torch.tensor(found["w"]).double()
+    assert (x.shape, w.shape) == (spec.x_shape, spec.w_shape)
+    y = F.conv2d(x, w, None, spec.stride, spec.padding, spec.dilation, spec.groups)
+    assert found["y"] == y.tolist()
+    patches = F.unfold(x, (spec.r, spec.s), spec.dilation, spec.padding, spec.stride)
+    assert found["unfolded"]["patches"] == patches.tolist()
+    at = found["cell"]
+    assert sum(term["product"] for term in found["one_cell"]["terms"]) == y[at["n"], at["k"], at["p"], at["q"]]
+    assert [axis["positions"] for axis in found["axes"]] == [spec.p, spec.q]
+    assert all(comparison["holds"] for comparison in found["proof"])
+    width = source.choice([60, 80, 120])
+    monkeypatch.setenv("COLUMNS", str(width))
+    _, out, _ = run(capsys, str(spec), "--seed", str(seed))
+    assert max(map(len, out.splitlines())) <= width
+
+
+def test_the_json_of_an_awkward_problem_holds_every_number_in_its_own_shape(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    spec = ConvSpec.parse(AWKWARD)
+    found = answer(capsys, AWKWARD, "--at", "0,0", "--filter", "5", "--image", "1")
+    assert ConvSpec.parse(found["spec"]) == spec
+    assert found["cell"] == {"n": 1, "k": 5, "p": 0, "q": 0, "group": 1}
+    assert torch.tensor(found["unfolded"]["patches"]).shape == (2, 24, 28)
+    assert torch.tensor(found["multiplied"]["w_flat"]).shape == (2, 3, 12)
+    assert torch.tensor(found["multiplied"]["y_flat"]).shape == (2, 2, 3, 28)
+    assert torch.tensor(found["y"]).shape == spec.y_shape
+    assert json.loads(json.dumps(found)) == found
+
+
+def test_the_chosen_cell_is_in_view_wherever_it_lies(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run(capsys, "n1c3h60w60k2r3s3_pd1", "--at", "59,59", "--filter", "1")
+    assert "<?>" in out
+    assert "[3599]" in out
+    found = answer(capsys, "n1c3h60w60k2r3s3_pd1", "--at", "59,59", "--filter", "1")
+    assert out.count(f"<{found['y'][0][1][59][59]:.0f}>") == 3  # by loops, in the product, in the output
+
+
+def test_a_pipe_and_no_color_have_no_escape_codes_and_a_terminal_has_the_same_text(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, piped, _ = run(capsys)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    _, coloured, _ = run(capsys)
+    monkeypatch.setenv("NO_COLOR", "1")
+    _, uncoloured, _ = run(capsys)
+    assert "\x1b" not in piped
+    assert uncoloured == piped
+    assert "\x1b[1;33m[7]" in coloured
+    assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == piped
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["nonsense"], "not a problem: 'nonsense'; write it like n8c64"),
+        (["resnet50:conv9"], "unknown row of suite resnet50 'conv9'"),
+        (["no_such_suite:conv1"], "unknown suite 'no_such_suite'"),
+        (["--at", "3,0"], "p=3 is outside the output of n1c1h4w4k1r2s2"),
+        (["--at", "0,7"], "q goes from 0 to 2"),
+        (["--at", "1;2"], "--at '1;2' is not P,Q"),
+        (["--filter", "1"], "k goes from 0 to 0"),
+        (["--image", "2"], "n goes from 0 to 0"),
+        (["awkward:batch_0"], "try n1c3h8w8k4r3s3_pd1"),
+        (["resnet50:layer1.0.conv2", "--json", "--at", "0"], "is not P,Q"),
+        (["n8c256h56w56k256r3s3_pd1", "--json"], "(limit 5,000,000)"),
+    ],
+)
+def test_a_mistake_is_one_line_on_stderr_and_exit_2(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = run(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert told in err
+    assert err.count("\n") == 1
+
+
+def test_a_proof_that_fails_prints_no_walk_says_what_differs_and_exits_1(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from convbench.verify import oracle
+
+    right = oracle.conv2d_float64
+    monkeypatch.setattr(oracle, "conv2d_float64", lambda x, w, spec: right(x, w, spec) + 1)
+    code, out, err = run(capsys)
+    assert (code, out) == (1, "")
+    assert "oracle fails: 9 of 9 numbers differ, first at [0,0,0,0]: 44, expected 45" in err
+
+
+def test_a_large_batch_is_walked_on_one_image_and_says_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from convbench.explain import walk
+
+    monkeypatch.setattr(walk, "MAX_MACS", 3_000)
+    code, out, err = run(capsys, AWKWARD, "--image", "1")
+    assert code == 0
+    assert "this is one alone: n1c4h7w9k6r3s2" in err
+    assert "x (1,4,7,9)" in out
+
+
+def test_the_examples_of_the_help_work_when_pasted(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [line.strip() for line in EXAMPLE.splitlines() if line.strip().startswith("convbench ")]
+    assert lines
+    for line in lines:
+        assert run(capsys, *shlex.split(line)[2:])[0] == 0
+        _, out, _ = run(capsys, "--help")
+        assert line in out
+
+
+def test_it_runs_as_a_program_in_a_pipe() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "convbench", "explain", "--at", "0,0"],
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    )
+    assert "<44>" in done.stdout
+    assert "\x1b" not in done.stdout
+    assert done.stderr == ""

@@ -1,0 +1,200 @@
+"""`convbench run` as a person types it."""
+
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from convbench.cli import app, main
+from convbench.cli import run as command
+
+from .data.files import write_cifar10, write_image, write_mnist
+
+if "run" not in {one.name for one in app.registered_commands}:
+    app.command("run", epilog=command.EXAMPLE)(command.run)
+
+Typed = Callable[..., tuple[int, list[str], str]]
+
+PLUGIN = """
+from convbench import backend
+import torch.nn.functional as F
+
+@backend(family="direct", source="test")
+def doubled(x, w, spec):
+    return 2 * F.conv2d(x, w, None, spec.stride, spec.padding, spec.dilation, spec.groups)
+
+@backend(family="direct", source="test")
+def broken(x, w, spec):
+    raise ValueError("oh")
+"""
+
+
+@pytest.fixture
+def typed(capsys: pytest.CaptureFixture[str]) -> Typed:
+    """Run the command line: its exit code, the lines of stdout, and stderr."""
+
+    def call(*words: str) -> tuple[int, list[str], str]:
+        with pytest.raises(SystemExit) as end:
+            main(["run", "--threads", "2", *words])
+        out, err = capsys.readouterr()
+        return int(end.value.code or 0), out.splitlines(), err
+
+    return call
+
+
+def one_line(err: str) -> str:
+    assert err.startswith("convbench: ")
+    assert err.count("\n") == 1
+    return err
+
+
+def test_a_pipe_gets_whole_rows_and_the_next_steps_apart(typed: Typed) -> None:
+    code, out, err = typed()
+    assert code == 0
+    rows = [line.split("\t") for line in out]
+    assert rows[0] == ["stage", "sizes", "time_s", "what"]
+    assert all(len(row) == 4 for row in rows)
+    assert [row[0] for row in rows[1:]] == [
+        "data set", "transform", "split", "filters", "DataLoader",
+        "oracle", "prepare", "convolution", "check", "verdict",
+    ]  # fmt: skip
+    assert all(float(row[2]) >= 0 for row in rows[1:-1])
+    assert rows[-1][1] == "RIGHT"
+    assert "convbench bench --shape n8c1h64w64k8r3s3_pd1" in err
+    assert "convbench explain n8c1h64w64k8r3s3_pd1" in err
+
+
+def test_a_terminal_of_80_columns_shows_a_table_and_a_command_that_is_not_cut(
+    typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "xterm")
+    code, out, _ = typed("--data", "fake", "--dtype", "bf16", "--dilation", "2x1")
+    assert code == 0
+    out = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in out]
+    table = [line for line in out if not line.startswith(("time it", "see how", "problem", "RIGHT"))]
+    assert max(map(len, table)) <= 80
+    text = "\n".join(out)
+    assert "convbench bench --shape n8c3h32w32k8r3s3_pd2x1_dl2x1 --dtype bf16" in text
+    assert "…" not in text
+
+
+def test_the_example_works_when_pasted(typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = shlex.split(command.EXAMPLE.removeprefix("Example:"))
+    assert words[:2] == ["convbench", "run"]
+    code, out, _ = typed(*words[2:])
+    assert code == 0
+    assert any(line.startswith("picture\t") for line in out)
+    with Image.open("features.png") as picture:
+        assert picture.format == "PNG"
+
+
+def test_help_ends_with_the_example(typed: Typed) -> None:
+    code, out, _ = typed("--help")
+    assert code == 0
+    assert out[-1].strip() == command.EXAMPLE
+
+
+@pytest.mark.parametrize("data", ["shapes", "fake", "mnist", "fashion-mnist", "cifar10", "folder", "image"])
+def test_every_kind_of_data_runs(typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: str) -> None:
+    write_mnist(tmp_path)
+    write_mnist(tmp_path, folder="FashionMNIST")
+    write_cifar10(tmp_path, monkeypatch)
+    image = write_image(tmp_path / "images" / "a.png")
+    place = {"folder": f"folder:{image.parent}", "image": f"image:{image}"}
+    code, out, _ = typed("--data", place.get(data, data), "--root", str(tmp_path))
+    assert code == 0, out
+    assert out[-1].startswith("verdict\tRIGHT")
+
+
+def test_weights_from_a_file_are_named(typed: Typed, tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    torch.save({"stem.weight": torch.randn(6, 3, 5, 5), "head.weight": torch.randn(3, 1, 3, 3)}, path)
+    code, out, _ = typed("--data", "fake", "--weights", str(path))
+    assert (code, out[4].split("\t")[1::2]) == (0, ["K6 C3 R5 S5", "stem.weight of model.pt"])
+    code, out, _ = typed("--data", "fake", "--weights", str(path), "--weights-name", "head.weight")
+    assert (code, out[4].split("\t")[1::2]) == (0, ["K3 C/G 1 R3 S3", "head.weight of model.pt, 3 groups"])
+
+
+def test_a_wrong_plug_in_exits_with_1_and_its_picture_says_so(typed: Typed, tmp_path: Path) -> None:
+    plugin, picture = tmp_path / "mine.py", tmp_path / "a.png"
+    plugin.write_text(PLUGIN)
+    code, out, _ = typed("--plugin", str(plugin), "--backend", "doubled", "--save", str(picture))
+    assert code == 1
+    assert out[-1].startswith("verdict\tWRONG\t\tdoubled in fp32: ")
+    assert picture.is_file()
+
+
+def test_a_plug_in_that_raises_exits_with_1_and_leaves_no_picture(typed: Typed, tmp_path: Path) -> None:
+    plugin, picture = tmp_path / "mine.py", tmp_path / "a.png"
+    plugin.write_text(PLUGIN)
+    code, out, err = typed("--plugin", str(plugin), "--backend", "broken", "--save", str(picture))
+    assert (code, out[-1]) == (1, "verdict\tFAILED\t\tbroken: ValueError: oh")
+    assert "no picture" in err
+    assert not picture.exists()
+
+
+def test_a_refusal_exits_with_3_and_force_runs_it(typed: Typed) -> None:
+    code, out, _ = typed("--backend", "naive-loops", "--batch-size", "8")
+    assert (code, out[-1].split("\t")[1]) == (3, "REFUSED")
+    code, out, _ = typed("--backend", "naive-loops", "--batch-size", "8", "--force")
+    assert (code, out[-1].split("\t")[1]) == (0, "RIGHT")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("--data shape", "did you mean 'shapes'"),
+        ("--data mnist --root nowhere", "no mnist at nowhere/MNIST/raw; pass --download"),
+        ("--data image:nothing.png", "no image file at nothing.png"),
+        ("--data folder:nothing", "no directory at nothing"),
+        ("--weights nothing.pt", "no weights file at nothing.pt"),
+        ("--filters edge", "did you mean 'edges'"),
+        ("--backend unfold", "unknown backend 'unfold'"),
+        ("--backend torch,unfold-einsum", "run takes one"),
+        ("--device tpu", "choose from cpu, cuda"),
+        ("--dtype fp8", "choose from"),
+        ("--dtype fp32,bf16", "run takes one"),
+        ("--stride 0", "stride is 0"),
+        ("--stride 1x2x3", "--stride '1x2x3': give one number, or two as HxW"),
+        ("--padding -1", "--padding '-1'"),
+        ("--image-size 0", "an image size of 0x0"),
+        ("--image-size big", "--image-size 'big'"),
+        ("--image-size 999999", "an image size of"),
+        ("--split 0", "--split 0.0"),
+        ("--split nan", "--split nan"),
+        ("--split half", "--split"),
+        ("--batch-size 0", "--batch-size"),
+        ("--workers 99999", "--workers 99999"),
+        ("--seed 99999999999999999999", "--seed"),
+        ("--save nowhere/a.png", "there is no directory nowhere"),
+        ("--save a.jpg", "the picture is a PNG file; try --save a.png"),
+        ("--image-size 4 --padding 0 --filters blur", "larger than the padded input"),
+    ],
+)
+def test_what_a_person_can_mend_is_one_line_and_exit_2(
+    typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, told: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, err = typed(*words.split())
+    assert (code, out) == (2, [])
+    assert told in one_line(err)
+
+
+def test_broken_images_of_a_folder_are_one_line_from_a_worker_too(typed: Typed, tmp_path: Path) -> None:
+    for i in range(8):
+        write_image(tmp_path / f"{i}.png")
+    for i in range(1, 8):
+        (tmp_path / f"{i}.png").write_bytes(b"no image")
+    for workers in ("0", "1"):
+        code, _, err = typed("--data", f"folder:{tmp_path}", "--workers", workers)
+        assert code == 2
+        assert "is not a readable image" in one_line(err)
+        assert "Traceback" not in err
