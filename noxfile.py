@@ -45,7 +45,9 @@ def tests(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Time the backends with pytest-benchmark; `-- --benchmark-autosave` keeps the numbers."""
     session.install("-e.", *group("test"))
-    session.run("pytest", "tests/benchmark_backends.py", "--benchmark-only", "--benchmark-group-by=group", *session.posargs)
+    session.run(
+        "pytest", "tests/benchmark_backends.py", "--benchmark-only", "--benchmark-group-by=group", *session.posargs
+    )
 
 
 @nox.session(default=False)

@@ -201,7 +201,7 @@ def read_results(path: str | Path) -> list[Result]:
             results.append(from_row({str(column): str(cell) for column, cell in row.items()}))
         except (KeyError, ValueError, ConvbenchError) as error:
             raise ConvbenchError(
-                f"{path}, row {number}: {type(error).__name__} {error}; it takes a CSV file of convbench bench or verify"
+                f"{path}, row {number}: {type(error).__name__} {error}; is it a CSV file of convbench bench or verify?"
             ) from None
     return results
 

@@ -209,8 +209,10 @@ def _one_cell(walk: Walk, room: int) -> Step:
     )
     places = [
         [
-            f"{letter}={position}: {lines} {position}·{stride[axis]} − {padding[axis]} + "
-            f"{_set(range(taps))}·{dilation[axis]}",
+            (
+                f"{letter}={position}: {lines} {position}·{stride[axis]} − {padding[axis]} + "
+                f"{_set(range(taps))}·{dilation[axis]}"
+            ),
             f"= {_set(found)}",
         ]
         for axis, (letter, position, lines, taps, found) in enumerate(

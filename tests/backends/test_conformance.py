@@ -38,10 +38,7 @@ def test_the_required_backends_are_found() -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @every_backend
 def test_every_awkward_shape_is_right(backend: Backend, dtype: str, layout: str, device: str) -> None:
-    cases = [
-        Case(problem=problem, dtype=dtype, layout=layout, device=device)
-        for problem in load_suite("awkward")
-    ]
+    cases = [Case(problem=problem, dtype=dtype, layout=layout, device=device) for problem in load_suite("awkward")]
     for result in verify(cases, [backend]):
         match result.outcome:
             case Verified():
@@ -56,9 +53,7 @@ def test_every_awkward_shape_is_right(backend: Backend, dtype: str, layout: str,
 @given(spec=specs(), dtype=st.sampled_from(DTYPES), layout=st.sampled_from(LAYOUTS), seed=st.integers(0, 999))
 @settings(max_examples=40)
 def test_any_problem_is_right(backend: Backend, spec: ConvSpec, dtype: str, layout: str, seed: int) -> None:
-    case = Case(
-        problem=Problem(suite="test", name=str(spec), spec=spec), dtype=dtype, layout=layout, seed=seed
-    )
+    case = Case(problem=Problem(suite="test", name=str(spec), spec=spec), dtype=dtype, layout=layout, seed=seed)
     if backend.why_not(case) is None:
         outcome = examine(backend, prepare_exam(case))
         assert isinstance(outcome, Verified), outcome
@@ -111,9 +106,7 @@ def test_a_one_hot_kernel_cuts_a_slice(backend: Backend, spec: ConvSpec, seed: i
 @every_cpu_backend
 @given(seed=st.integers(0, 999), step=st.tuples(st.integers(1, 3), st.integers(1, 3)))
 @settings(max_examples=10)
-def test_shifting_the_image_by_a_stride_shifts_the_output(
-    backend: Backend, seed: int, step: tuple[int, int]
-) -> None:
+def test_shifting_the_image_by_a_stride_shifts_the_output(backend: Backend, seed: int, step: tuple[int, int]) -> None:
     spec = ConvSpec(n=2, c=2, h=12, w=13, k=3, r=3, s=2, stride=step, dilation=(2, 1))
     x, w = integers(spec.x_shape, seed), integers(spec.w_shape, seed + 1)
     y = run(backend, x, w, spec)

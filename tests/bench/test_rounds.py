@@ -50,7 +50,10 @@ def test_one_that_raises_is_dropped_and_the_others_go_on() -> None:
         return clock.timer("bad", 1.0)()
 
     samples, raised = interleave(
-        {"good": good, "bad": failing}, Budget(seconds=20, least=1, most=9), rng=random.Random(0), now=lambda: clock.time_s
+        {"good": good, "bad": failing},
+        Budget(seconds=20, least=1, most=9),
+        rng=random.Random(0),
+        now=lambda: clock.time_s,
     )
     assert len(samples["good"]) == 9
     assert "bad" not in samples

@@ -43,9 +43,7 @@ def noisy(rng: random.Random, median_s: float, rounds: int = 100) -> list[float]
     return [median_s * rng.lognormvariate(0, 0.05) for _ in range(rounds)]
 
 
-@pytest.mark.parametrize(
-    ("candidate_s", "verdict"), [(0.8, "faster"), (1.25, "slower"), (1.0, "tie"), (0.99, "tie")]
-)
+@pytest.mark.parametrize(("candidate_s", "verdict"), [(0.8, "faster"), (1.25, "slower"), (1.0, "tie"), (0.99, "tie")])
 def test_a_difference_beyond_the_noise_is_named(candidate_s: float, verdict: str) -> None:
     rng = random.Random(5)
     assert compare(noisy(rng, 1.0, 400), noisy(rng, candidate_s, 400)).verdict == verdict

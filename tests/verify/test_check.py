@@ -71,7 +71,10 @@ def flipped(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
         (channels_swapped, "in output channels k=2..3"),
         (reduced_inputs, "outputs wrong"),
         (second_image_forgotten, "in the last image (n=1)"),
-        (nan_in_one_place, "1 of 864 outputs wrong, in output row p=2, output column q=5, output channel k=3, the first image"),
+        (
+            nan_in_one_place,
+            "1 of 864 outputs wrong, in output row p=2, output column q=5, output channel k=3, the first image",
+        ),
         (flipped, "outputs wrong"),
         (lambda x, w, spec: correct(x, w, spec)[..., :-1], "returned shape (2, 6, 9, 7), expected (2, 6, 9, 8)"),
         (lambda x, w, spec: correct(x, w, spec).double(), "returned torch.float64"),
@@ -155,11 +158,15 @@ def test_python_destinations_start_as_nan_under_poison() -> None:
 
 
 def test_a_guard_sees_one_bit_and_a_swap() -> None:
-    for harm in (lambda t: t[0].neg_(), lambda t: t.copy_(t.flip(0)), lambda t: t.view(torch.int32)[7].add_(1)):
-        tensor = torch.arange(1.0, 9.0)
+    before = torch.arange(1.0, 9.0)
+    sign, last_bit = before.clone(), before.clone()
+    sign[0] = -1
+    last_bit[7] = torch.nextafter(before[7], torch.tensor(9.0))
+    for after in (before.flip(0), sign, last_bit):
+        tensor = before.clone()
         guard = Guard(x=tensor, same=torch.ones(2))
         assert guard.harmed() == []
-        harm(tensor)
+        tensor.copy_(after)
         assert guard.harmed() == ["x"]
 
 
@@ -189,10 +196,14 @@ def test_arithmetic_is_restored_even_after_an_error() -> None:
             backends.cuda.matmul.allow_fp16_reduced_precision_reduction,
         ]
 
+    def fail() -> None:
+        with arithmetic("tf32"):
+            assert state()[:2] == ["tf32", "tf32"]
+            raise KeyError
+
     before = state()
-    with pytest.raises(KeyError), arithmetic("tf32"):
-        assert state()[:2] == ["tf32", "tf32"]
-        raise KeyError
+    with pytest.raises(KeyError):
+        fail()
     assert state() == before
     with arithmetic("ieee"):
         assert state() == ["ieee", "ieee", "ieee", False]
