@@ -3,6 +3,7 @@
 stdout is the result, stderr the rest. rich honours NO_COLOR, FORCE_COLOR and COLUMNS.
 """
 
+import os
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -16,6 +17,12 @@ def result_console() -> Console:
 def side_console() -> Console:
     """The console of progress and remarks, on stderr."""
     return Console(stderr=True, highlight=False)
+
+
+def pipe_width() -> int:
+    """Columns of a page that goes to a pipe: COLUMNS, or 80, whatever the terminal around it is."""
+    wished = os.environ.get("COLUMNS", "")
+    return int(wished) if wished.isdecimal() else 80
 
 
 def print_tabbed(console: Console, cells: Sequence[str | float | None]) -> None:

@@ -1,13 +1,8 @@
-"""How does the walk of one convolution look on a terminal, and as JSON?
-
-A patch is amber and in [ ], a kernel cyan and in ( ), an output green and in < >, wherever one
-appears: by role, never by value, so that the links also hold without colour.
-"""
+"""How does the walk of one convolution look on a terminal, and as JSON?"""
 
 # ruff: noqa: RUF001, RUF002  # the minus and times signs are meant: this is mathematics as text
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from textwrap import wrap
 from typing import Any
@@ -15,10 +10,26 @@ from typing import Any
 from rich.text import Text
 
 from convbench.explain.steps import Axis, Comparison, Term, Walk
-from convbench.show.console import result_console
+from convbench.show.console import pipe_width, result_console
+from convbench.show.grid import (
+    FAINT,
+    KERNEL,
+    OUTPUT,
+    PATCH,
+    Block,
+    Role,
+    Span,
+    beside,
+    flow,
+    grid,
+    heading,
+    in_role,
+    plural,
+    remarks,
+    wrap_words,
+)
 
 NARROWEST, WIDEST = 60, 120
-PIPE_WIDTH = 80
 # From here on there is room for a pane of notes on the right; below, notes stand under the step.
 PANE_FROM, PANE = 112, 38
 
@@ -27,23 +38,6 @@ PATCH_ROWS = 12
 TERMS = 12
 CHANNELS = 2
 TAPS = 24
-
-Block = list[Text]
-
-
-@dataclass(frozen=True, slots=True)
-class Role:
-    """What a cell is, as brackets and as a colour."""
-
-    left: str
-    right: str
-    style: str
-
-
-PATCH = Role("[", "]", "bold yellow")
-KERNEL = Role("(", ")", "bold cyan")
-OUTPUT = Role("<", ">", "bold green")
-FAINT = "bright_black"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +53,7 @@ class Step:
 def draw(walk: Walk) -> None:
     """Print the walk as wide as the terminal; a pipe gets 80 columns, or COLUMNS."""
     console = result_console()
-    width = console.width if console.is_terminal else int(os.environ.get("COLUMNS") or PIPE_WIDTH)
+    width = console.width if console.is_terminal else pipe_width()
     for line in page(walk, width):
         line.rstrip()
         console.print(line.plain if console.no_color else line, markup=False)
@@ -72,13 +66,13 @@ def page(walk: Walk, width: int) -> Iterator[Text]:
     steps = (_operands, _one_cell, _positions, _unfold, _flatten, _multiply, _reshape)
     for number, step in enumerate(steps, start=1):
         drawn = step(walk, room - 2)
-        yield from _heading(f"{number}/{len(steps)} {drawn.title}", drawn.aside, width)
+        yield from heading(f"{number}/{len(steps)} {drawn.title}", drawn.aside, width)
         body = [Text("  ") + line for line in drawn.body]
         if room == width:
             yield from body
-            yield from (Text("  ") + line for line in _remarks(drawn.notes, width - 4))
+            yield from (Text("  ") + line for line in remarks(drawn.notes, width - 4))
         else:
-            yield from _beside([body, _remarks(drawn.notes, PANE)], starts=[0, room + 1])
+            yield from beside([body, remarks(drawn.notes, PANE)], starts=[0, room + 1])
         if number < len(steps):
             yield Text()
 
@@ -140,19 +134,19 @@ def _operands(walk: Walk, room: int) -> Step:
             return _number(kernel[r][s]), KERNEL
 
         x_blocks.append(
-            _grid(
+            grid(
                 f"x[{cell.n},{channel}]",
-                _Span(min(0, rows[0]), max(spec.h, rows[-1] + 1), rows[0], rows[-1], GRID_ROWS),
-                _Span(min(0, columns[0]), max(spec.w, columns[-1] + 1), columns[0], columns[-1], GRID_COLUMNS),
+                Span(min(0, rows[0]), max(spec.h, rows[-1] + 1), rows[0], rows[-1], GRID_ROWS),
+                Span(min(0, columns[0]), max(spec.w, columns[-1] + 1), columns[0], columns[-1], GRID_COLUMNS),
                 look_x,
                 room,
             )
         )
         w_blocks.append(
-            _grid(
+            grid(
                 f"w[{cell.k},{c}]",
-                _Span(0, spec.r, 0, 0, GRID_ROWS),
-                _Span(0, spec.s, 0, 0, GRID_COLUMNS),
+                Span(0, spec.r, 0, 0, GRID_ROWS),
+                Span(0, spec.s, 0, 0, GRID_COLUMNS),
                 look_w,
                 room,
             )
@@ -161,20 +155,20 @@ def _operands(walk: Walk, room: int) -> Step:
     def look_y(p: int, q: int) -> tuple[str, Role | None]:
         return ("?", OUTPUT) if (p, q) == (cell.p, cell.q) else (".", None)
 
-    y_block = _grid(
+    y_block = grid(
         f"y[{cell.n},{cell.k}]",
-        _Span(0, spec.p, cell.p, cell.p, GRID_ROWS),
-        _Span(0, spec.q, cell.q, cell.q, GRID_COLUMNS),
+        Span(0, spec.p, cell.p, cell.p, GRID_ROWS),
+        Span(0, spec.q, cell.q, cell.q, GRID_COLUMNS),
         look_y,
         room,
     )
-    body = _flow([*x_blocks, *w_blocks, y_block], room)
+    body = flow([*x_blocks, *w_blocks, y_block], room)
     if len(channels) > CHANNELS:
-        body.append(Text(f"… {_plural(len(channels) - CHANNELS, 'more channel')} of x and of w", style=FAINT))
+        body.append(Text(f"… {plural(len(channels) - CHANNELS, 'more channel')} of x and of w", style=FAINT))
     legend = [
-        _in_role("patch", PATCH),
-        _in_role("kernel", KERNEL),
-        _in_role("output", OUTPUT),
+        in_role("patch", PATCH),
+        in_role("kernel", KERNEL),
+        in_role("output", OUTPUT),
     ]
     if walk.multiplied.on_padding:
         legend.append(Text("·0 zero of the padding"))
@@ -195,7 +189,7 @@ def _one_cell(walk: Walk, room: int) -> Step:
     stride, padding, dilation = spec.stride, spec.padding, spec.dilation
     first_channel = one_cell.terms[0].channel
     channel = f"{first_channel}+c" if first_channel else "c"
-    body = _wrap_words(
+    body = wrap_words(
         [
             Text("y[n,k,p,q] = Σ"),
             Text(
@@ -219,24 +213,24 @@ def _one_cell(walk: Walk, room: int) -> Step:
             (("p", cell.p, "rows", spec.r, one_cell.rows), ("q", cell.q, "columns", spec.s, one_cell.columns))
         )
     ]
-    body += _flow([_wrap_words([Text(word) for word in place], room) for place in places], room)
+    body += flow([wrap_words([Text(word) for word in place], room) for place in places], room)
     many = len(one_cell.channel_sums) > 1
     for c, channel_sum in list(enumerate(one_cell.channel_sums))[:CHANNELS]:
         terms = [term for term in one_cell.terms if term.c == c]
         shown = terms if len(terms) <= TERMS else [term for term in terms if not term.padding][:TERMS]
-        more = [Text(f"… {_plural(len(terms) - len(shown), 'more term')}")] if len(shown) < len(terms) else []
+        more = [Text(f"… {plural(len(terms) - len(shown), 'more term')}")] if len(shown) < len(terms) else []
         lead = f"c={c}: " if many else ""
         words = [*_joined([_product(term) for term in shown]), *more]
-        body += _wrap_words(words, room, lead=lead)
+        body += wrap_words(words, room, lead=lead)
         sums = [Text(word) for word in _signed([term.product for term in shown])]
-        total = Text(f"= {_number(channel_sum)}") if many else Text("= ") + _in_role(_number(one_cell.total), OUTPUT)
-        body += _wrap_words([Text("="), *sums, *(Text("…") for _ in more), total], room, lead=" " * len(lead))
+        total = Text(f"= {_number(channel_sum)}") if many else Text("= ") + in_role(_number(one_cell.total), OUTPUT)
+        body += wrap_words([Text("="), *sums, *(Text("…") for _ in more), total], room, lead=" " * len(lead))
     if many:
         shown_sums = [Text(word) for word in _signed(one_cell.channel_sums[:TERMS])]
         left = len(one_cell.channel_sums) - TERMS
-        more = [Text(f"… {_plural(left, 'more channel')}")] if left > 0 else []
-        total = Text("= ") + _in_role(_number(one_cell.total), OUTPUT)
-        body += _wrap_words([Text("over c:"), *shown_sums, *more, total], room)
+        more = [Text(f"… {plural(left, 'more channel')}")] if left > 0 else []
+        total = Text("= ") + in_role(_number(one_cell.total), OUTPUT)
+        body += wrap_words([Text("over c:"), *shown_sums, *more, total], room)
     notes = [f"A flipped kernel (a true convolution) would give {_number(one_cell.flipped)} here."]
     if any(term.padding for term in one_cell.terms):
         notes.append("The patch hangs over the border: rows and columns outside x are zeros, ·0.")
@@ -246,7 +240,7 @@ def _one_cell(walk: Walk, room: int) -> Step:
 def _positions(walk: Walk, room: int) -> Step:
     body = []
     for axis in walk.axes:
-        body += _wrap_words(
+        body += wrap_words(
             [
                 Text(
                     f"{axis.letters[0]} = ⌊({axis.size} + 2·{axis.padding} − {axis.dilation}·({axis.taps}−1) − 1) "
@@ -261,14 +255,14 @@ def _positions(walk: Walk, room: int) -> Step:
     body.append(Text(f"P·Q = {p}·{q} = {walk.unfolded.own.shape[1]} positions"))
     changes = [Text(f"{variant.change}: {variant.spec.p}×{variant.spec.q}") for variant in walk.variants]
     if changes:
-        body += _wrap_words(changes, room, lead="what if  ", space="   ")
+        body += wrap_words(changes, room, lead="what if  ", space="   ")
     return Step("POSITIONS", "⌊(H + 2·padding − dilation·(R−1) − 1) / stride⌋ + 1", body, _reading_notes(walk.axes))
 
 
 def _reading_notes(axes: tuple[Axis, Axis]) -> list[str]:
     lines = list(zip(axes, ("row", "column"), strict=True))
     notes = [
-        f"The floor leaves out {_plural(axis.rest, line)} at the end of the padded x."
+        f"The floor leaves out {plural(axis.rest, line)} at the end of the padded x."
         for axis, line in lines
         if axis.rest
     ]
@@ -292,10 +286,10 @@ def _unfold(walk: Walk, room: int) -> Step:
         return text, PATCH if column == unfolded.column else None
 
     body = [Text(f"l = p·Q + q = {cell.p}·{spec.q} + {cell.q} = {unfolded.column}")]
-    body += _grid(
+    body += grid(
         "(c,r,s)",
-        _Span(0, taps, first, first, PATCH_ROWS),
-        _Span(0, positions, unfolded.column, unfolded.column, room),
+        Span(0, taps, first, first, PATCH_ROWS),
+        Span(0, positions, unfolded.column, unfolded.column, room),
         look,
         room,
         row_names=names,
@@ -327,10 +321,10 @@ def _unfold(walk: Walk, room: int) -> Step:
 def _flatten(walk: Walk, room: int) -> Step:
     spec, cell, multiplied = walk.spec, walk.cell, walk.multiplied
     numbers = multiplied.w_row.tolist()
-    words = [_in_role(_number(value), KERNEL) for value in numbers[:TAPS]]
+    words = [in_role(_number(value), KERNEL) for value in numbers[:TAPS]]
     if len(numbers) > TAPS:
         words.append(Text(f"… {len(numbers) - TAPS} more"))
-    body = _wrap_words(words, room, lead=f"w_flat of filter {cell.k} = ", space="")
+    body = wrap_words(words, room, lead=f"w_flat of filter {cell.k} = ", space="")
     names = "(K, C·R·S)" if spec.groups == 1 else "(G, K/G, C/G·R·S)"
     notes = ["The same (c, r, s) order as the rows of the patch matrix, so that tap meets tap."]
     return Step("FLATTEN w", f"{_shape(walk.w.shape)} → {names} = {_shape(multiplied.w_flat.shape)}", body, notes)
@@ -346,7 +340,7 @@ def _multiply(walk: Walk, room: int) -> Step:
 
     filters = multiplied.gemm[0]
     each = " in each group of each image" if spec.groups > 1 else " in each image" if spec.n > 1 else ""
-    body = _wrap_words(
+    body = wrap_words(
         [
             Text(f"w_flat {filters}×{taps}", style=KERNEL.style),
             Text("·"),
@@ -357,10 +351,10 @@ def _multiply(walk: Walk, room: int) -> Step:
         ],
         room,
     )
-    body += _grid(
+    body += grid(
         "l",
-        _Span(0, 1, 0, 0, 1),
-        _Span(0, positions, walk.unfolded.column, walk.unfolded.column, room),
+        Span(0, 1, 0, 0, 1),
+        Span(0, positions, walk.unfolded.column, walk.unfolded.column, room),
         look,
         room,
         row_names=[f"k={cell.k}"],
@@ -389,10 +383,10 @@ def _reshape(walk: Walk, room: int) -> Step:
     def look(p: int, q: int) -> tuple[str, Role | None]:
         return _number(y[p, q].item()), OUTPUT if (p, q) == (cell.p, cell.q) else None
 
-    block = _grid(
+    block = grid(
         f"y[{cell.n},{cell.k}]",
-        _Span(0, spec.p, cell.p, cell.p, GRID_ROWS),
-        _Span(0, spec.q, cell.q, cell.q, GRID_COLUMNS),
+        Span(0, spec.p, cell.p, cell.p, GRID_ROWS),
+        Span(0, spec.q, cell.q, cell.q, GRID_COLUMNS),
         look,
         room,
     )
@@ -430,137 +424,8 @@ def _proof(proof: Sequence[Comparison], room: int) -> Block:
     return lines
 
 
-@dataclass(frozen=True, slots=True)
-class _Span:
-    """Coordinates low to high - 1, of which at most `most` are shown, with first to last in view."""
-
-    low: int
-    high: int
-    first: int
-    last: int
-    most: int
-
-    def window(self, most: int) -> range:
-        if self.high - self.low <= most:
-            return range(self.low, self.high)
-        before = max(0, most - (self.last - self.first + 1)) // 2
-        start = min(max(self.first - before, self.low), self.high - most)
-        return range(start, start + most)
-
-
-def _grid(
-    title: str,
-    rows: _Span,
-    columns: _Span,
-    look: Callable[[int, int], tuple[str, Role | None]],
-    room: int,
-    *,
-    row_names: Sequence[str] = (),
-    marked_column: int | None = None,
-) -> Block:
-    """A window of a matrix with its true coordinates, as many columns as fit."""
-    shown_rows = rows.window(rows.most)
-    names = {row: row_names[row] if row_names else str(row) for row in shown_rows}
-    label = max(len(title), *(len(name) for name in names.values())) + 1
-    for most in range(min(columns.most, columns.high - columns.low), 0, -1):
-        shown_columns = columns.window(most)
-        cells = {(row, column): look(row, column) for row in shown_rows for column in shown_columns}
-        width = max(max(len(text) for text, _ in cells.values()) + 2, max(len(str(c)) for c in shown_columns) + 2)
-        if label + width * most <= room:
-            break
-    head = Text() + Text(title.ljust(label), style=FAINT)
-    for column in shown_columns:
-        head += _cell(str(column), PATCH if column == marked_column else None, width, FAINT)
-    block = [head]
-    for row in shown_rows:
-        line = Text() + Text(f"{names[row]} ".rjust(label), style=FAINT)
-        for column in shown_columns:
-            text, role = cells[row, column]
-            line += _cell(text, role, width, FAINT if text == "·0" else "")
-        block.append(line)
-    left_out = [
-        _plural(count, name)
-        for count, name in (
-            (columns.high - columns.low - len(shown_columns), "more column"),
-            (rows.high - rows.low - len(shown_rows), "more row"),
-        )
-        if count
-    ]
-    if left_out:
-        block.append(Text("… " + ", ".join(left_out), style=FAINT))
-    return block
-
-
-def _cell(text: str, role: Role | None, width: int, style: str) -> Text:
-    """Right-aligned so that digits stand under digits, with or without brackets."""
-    if role is None:
-        return Text(f"{text} ".rjust(width), style=style)
-    return Text(" " * (width - len(text) - 2)) + _in_role(text, role)
-
-
-def _in_role(text: str, role: Role) -> Text:
-    return Text(f"{role.left}{text}{role.right}", style=role.style)
-
-
-def _flow(blocks: Sequence[Block], room: int, gap: int = 3) -> Block:
-    """Blocks side by side as long as they fit, then on below."""
-    lines: Block = []
-    row: list[Block] = []
-    starts: list[int] = []
-    used = 0
-    for block in blocks:
-        width = max(len(line) for line in block)
-        if row and used + width > room:
-            lines += _beside(row, starts)
-            row, starts, used = [], [], 0
-        row.append(block)
-        starts.append(used)
-        used += width + gap
-    return lines + list(_beside(row, starts))
-
-
-def _beside(blocks: Sequence[Block], starts: Sequence[int]) -> Iterator[Text]:
-    """Each block from its own column on, the shorter ones ending early."""
-    for number in range(max(len(block) for block in blocks)):
-        line = Text()
-        for block, start in zip(blocks, starts, strict=True):
-            if number < len(block):
-                line += Text(" " * (start - len(line))) + block[number]
-        yield line
-
-
-def _wrap_words(words: Iterable[Text], room: int, *, lead: str = "", space: str = " ") -> Block:
-    """Words on lines no wider than `room`, hanging below the first one after `lead`."""
-    lines, line = [], Text(lead)
-    for word in words:
-        if len(line) > len(lead) and len(line) + len(space) + len(word) > room:
-            lines.append(line)
-            line = Text(" " * len(lead))
-        line += (Text(space) if len(line) > len(lead) else Text()) + word
-    return [*lines, line]
-
-
-def _remarks(notes: Iterable[str], width: int) -> Block:
-    return [Text(f"│ {line}", style=FAINT) for note in notes for line in wrap(note, width)]
-
-
-def _heading(title: str, aside: str, width: int) -> Iterator[Text]:
-    """A rule with the title in it and a formula at its end, or below where there is no room."""
-    fits = len(title) + len(aside) + 8 <= width
-    rule = width - len(title) - 3 - (len(aside) + 1 if fits else 0)
-    yield (
-        Text()
-        + Text("━ ", style=FAINT)
-        + Text(title, style="bold")
-        + Text(f" {'━' * rule}", style=FAINT)
-        + Text(f" {aside}" if fits else "")
-    )
-    if not fits:
-        yield Text(f"  {aside}")
-
-
 def _product(term: Term) -> Text:
-    return Text() + _in_role("·0" if term.padding else _number(term.x), PATCH) + _in_role(_number(term.w), KERNEL)
+    return Text() + in_role("·0" if term.padding else _number(term.x), PATCH) + in_role(_number(term.w), KERNEL)
 
 
 def _joined(products: Sequence[Text]) -> list[Text]:
@@ -579,10 +444,6 @@ def _number(value: float) -> str:
 
 def _shape(shape: Sequence[int]) -> str:
     return f"({','.join(str(size) for size in shape)})"
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _set(values: Sequence[int]) -> str:

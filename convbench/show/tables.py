@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from convbench.outcome import Failed, Result, Skipped, Timed, Verified, Wrong
-from convbench.show.units import amount, seconds, share
+from convbench.show.units import amount, gflops, seconds, share
 
 VERDICT_STYLE = {"faster": "green", "slower": "yellow", "tie": "cyan", "baseline": "bold", "undecided": "dim"}
 
@@ -70,7 +70,7 @@ def _bench_cells(result: Result) -> list[Text]:
                 name,
                 Text(seconds(timed.median_s)),
                 Text(f"{compared.ratio:.2f}{interval}" if compared else "1"),
-                Text(f"{result.case.spec.flops / timed.median_s * 1e-9:.3g}"),
+                Text(gflops(result.case.spec.flops, timed.median_s)),
                 Text(share(check.worst_of_bound)),
                 Text(verdict, VERDICT_STYLE[verdict]),
                 Text(seconds(bill.first_call_s)),
@@ -90,11 +90,11 @@ def _bench_cells(result: Result) -> list[Text]:
 def verify_table(results: Sequence[Result]) -> Table:
     """How many cases of each backend and dtype came out how, and how near the bound they went."""
     table = plain_table()
-    for name in ("backend", "dtype"):
-        table.add_column(name, no_wrap=True)
+    table.add_column("backend", no_wrap=True, min_width=13)
+    table.add_column("dtype", min_width=8)
     for name in ("right", "wrong", "failed", "skipped", "of bound"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("at the worst", no_wrap=True, overflow="ellipsis")
+        table.add_column(name, justify="right", min_width=len(name))
+    table.add_column("at the worst", no_wrap=True)
     groups: dict[tuple[str, str], list[Result]] = defaultdict(list)
     for result in results:
         groups[result.backend, f"{result.case.device} {result.case.dtype}"].append(result)

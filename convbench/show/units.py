@@ -19,6 +19,12 @@ def amount(value: float, unit: str) -> str:
     return f"{value:.0f} {unit}"
 
 
+def gflops(flops: int, time_s: float) -> str:
+    """Operations a second in 1e9, with three digits and without an exponent."""
+    value = flops / time_s * 1e-9
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def share(value: float) -> str:
     """A share of a bound: `3 %`, `<1 %`, or `x12` beyond it."""
     if value > 1:

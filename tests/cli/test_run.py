@@ -9,13 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from convbench.cli import app, main
+from convbench.cli import main
 from convbench.cli import run as command
-
-from .data.files import write_cifar10, write_image, write_mnist
-
-if "run" not in {one.name for one in app.registered_commands}:
-    app.command("run", epilog=command.EXAMPLE)(command.run)
+from tests.data.files import write_cifar10, write_image, write_mnist
 
 Typed = Callable[..., tuple[int, list[str], str]]
 

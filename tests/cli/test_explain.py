@@ -16,7 +16,7 @@ from convbench import ConvSpec
 from convbench.cli import main
 from convbench.cli.explain import EXAMPLE
 from convbench.errors import ConvbenchError
-from tests.explain.golden import assert_golden
+from tests.snapshots import assert_golden
 
 AWKWARD = "n2c4h7w9k6r3s2_st2x1_pd1x0_dl1x2_g2"
 SHOWN = {

@@ -1,0 +1,116 @@
+"""Tables as a person sees them, at 80 and 120 columns."""
+
+import io
+
+import pytest
+from rich.console import Console, RenderableType
+
+from convbench import Case, Failed, Problem, Result, Skipped, Timed, Verified, Wrong
+from convbench.outcome import Bill, Check, Comparison, Outcome
+from convbench.show.tables import bench_table, fault_lines, skip_lines, verify_table
+from convbench.show.units import amount, seconds, share
+from convbench.spec import ConvSpec
+from tests.snapshots import assert_golden
+
+FINE = Check(worst_of_bound=0.034, relative_l2=2e-7)
+BAD = Check(worst_of_bound=12.3, relative_l2=0.1, evidence="3 of 9 outputs wrong, in the last output column (q=2)")
+BILL = Bill(prepare_s=1e-5, first_call_s=0.0123, peak_nbytes=8_028_160, ran="aten::im2col; aten::bmm")
+
+
+def problem(name: str, shape: str) -> Problem:
+    return Problem(suite="quick", name=name, spec=ConvSpec.parse(shape))
+
+
+DENSE = Case(problem=problem("dense3x3_early", "n1c64h56w56k64r3s3_pd1"))
+GROUPED = Case(problem=problem("grouped", "n1c128h56w56k128r3s3_st2x1_pd1_dl1x2_g32"), dtype="bf16", layout="nhwc")
+
+
+def timed(seconds_: float, ratio: float | None = None, verdict: str = "") -> Timed:
+    compared = ratio and Comparison(ratio=ratio, low=ratio * 0.97, high=ratio * 1.02, verdict=verdict)
+    return Timed(check=FINE, samples_s=(seconds_,) * 12, bill=BILL, comparison=compared or None)
+
+
+def results(*rows: tuple[Case, str, Outcome]) -> list[Result]:
+    return [Result(case=case, backend=backend, family="", outcome=outcome) for case, backend, outcome in rows]
+
+
+BENCH = results(
+    (DENSE, "torch", timed(1.19e-3)),
+    (DENSE, "onednn", timed(1.18e-3, 1.01, "tie")),
+    (DENSE, "unfold-einsum", timed(3.77e-3, 0.32, "slower")),
+    (DENSE, "my-very-long-backend-name", timed(3.4e-4, 3.5, "faster")),
+    (DENSE, "wrong-one", Wrong(BAD)),
+    (DENSE, "failing-one", Failed("out of memory: tried to allocate 80 GiB")),
+    (DENSE, "naive-loops", Skipped("115,605,504 multiply-adds would take about 29 s a call")),
+    (GROUPED, "torch", timed(2.5e-6)),
+    (GROUPED, "onednn", timed(2.6e-6, 0.98, "undecided")),
+    (GROUPED, "naive-loops", Skipped("2,709,504 multiply-adds would take about 1 s a call")),
+)
+VERIFY = results(
+    (DENSE, "torch", Verified(FINE)),
+    (DENSE, "unfold-einsum", Verified(FINE)),
+    (DENSE, "wrong-one", Wrong(BAD)),
+    (DENSE, "failing-one", Failed("ValueError: no")),
+    (DENSE, "cudnn", Skipped("cudnn runs on cuda, not on cpu")),
+    (GROUPED, "torch", Verified(Check(worst_of_bound=1, relative_l2=2e-3))),
+)
+
+
+def drawn(width: int, *parts: RenderableType) -> str:
+    out = io.StringIO()
+    console = Console(file=out, width=width, color_system=None, force_terminal=True, highlight=False)
+    for part in parts:
+        console.print(part)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_bench_table_looks_as_it_did(width: int) -> None:
+    text = drawn(width, bench_table("quick", BENCH, width=width))
+    assert max(map(len, text.splitlines())) <= width
+    assert_golden(f"bench_{width}", text)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_verify_table_looks_as_it_did(width: int) -> None:
+    text = drawn(width, verify_table(VERIFY))
+    assert max(map(len, text.splitlines())) <= width
+    assert_golden(f"verify_{width}", text)
+
+
+def test_faults_are_told_in_three_lines() -> None:
+    assert fault_lines(VERIFY[2], "convbench verify ...") == [
+        "WRONG wrong-one on dense3x3_early (n1c64h56w56k64r3s3_pd1; cpu fp32 nchw ieee)",
+        "  3 of 9 outputs wrong, in the last output column (q=2)",
+        "  convbench verify ...",
+    ]
+    assert fault_lines(VERIFY[3], "again")[0].startswith("FAILED failing-one")
+    assert fault_lines(VERIFY[0], "again") == []
+
+
+def test_skips_that_differ_in_numbers_alone_are_told_once() -> None:
+    assert skip_lines(BENCH) == [
+        "naive-loops skipped 2 cases, the first dense3x3_early: 115,605,504 multiply-adds would take about 29 s a call"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (seconds(1.234), "1.23 s"),
+        (seconds(9.87e-3), "9.87 ms"),
+        (seconds(45.6e-6), "45.6 us"),
+        (seconds(789e-9), "789 ns"),
+        (seconds(0.0), "0.00 ns"),
+        (amount(8_028_160, "B"), "8.03 MB"),
+        (amount(180, "B"), "180 B"),
+        (share(0.034), "3 %"),
+        (share(0.0001), "<1 %"),
+        (share(0.0), "0 %"),
+        (share(1.0), "100 %"),
+        (share(12.34), "x12.3"),
+        (share(float("inf")), "NaN"),
+    ],
+)
+def test_numbers_are_scaled_for_reading(text: str, expected: str) -> None:
+    assert text == expected

@@ -1,0 +1,83 @@
+"""What the README and the docs say is true: their commands run, their example works, their links lead somewhere."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from convbench.cli import app, bench, catalogue, explain, report, run, verify
+from convbench.store import COLUMNS
+from tests.cli.conftest import Cli
+from tests.cli.conftest import cli as cli  # noqa: PLC0414  # a fixture of this module too
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/*.md"), *ROOT.glob("results/*.md")])
+COMMANDS = re.findall(r"^\$ (convbench .*)$", README, re.MULTILINE)
+EXAMPLES = [module.EXAMPLE for module in (explain, run, verify, bench, report)]
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with the files that the README's commands name."""
+    block = re.search(r"```python\n# (\w+\.py)\n(.*?)```", README, re.DOTALL)
+    assert block is not None
+    (tmp_path / block[1]).write_text(block[2])
+    assert len([line for line in block[2].splitlines() if line]) <= 10
+    Image.effect_noise((300, 200), 50).save(tmp_path / "photo.jpg")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_of_the_readme_runs(command: str, cli: Cli, workplace: Path) -> None:
+    words = shlex.split(command.partition(" > ")[0])[1:]
+    if "cuda" in words:
+        pytest.importorskip("torch")
+        import torch
+
+        if not torch.cuda.is_available():
+            assert cli(*words).code == 2
+            return
+    if words[0] == "bench":
+        words += ["--budget", "0.02"]  # the command is under test here, not the machine
+    if words == ["verify"]:
+        words += ["--dtype", "fp32", "--layout", "nchw"]  # the whole of it runs in the conformance tests
+    done = cli(*words)
+    assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize("example", [line for text in EXAMPLES for line in text.splitlines() if "convbench" in line])
+def test_the_example_of_a_help_page_runs(example: str, cli: Cli, workplace: Path) -> None:
+    words = shlex.split(example[example.index("convbench ") :])[1:]
+    if words[0] == "report":
+        words = ["report", *map(str, sorted((ROOT / "results").glob("*.csv"))[:1])]
+    if words[0] == "bench":
+        words += ["--budget", "0.02"]
+    assert cli(*words).code == 0
+
+
+def test_every_command_has_help_and_stands_in_the_readme() -> None:
+    names = [command.name for command in app.registered_commands] + ["list"]
+    assert set(names) >= {"explain", "run", "verify", "bench", "list", "report"}
+    for name in names:
+        assert f"convbench {name}" in README, name
+    for command in [*app.registered_commands, *catalogue.app.registered_commands]:
+        assert command.callback is not None
+        assert command.callback.__doc__
+        assert "convbench" in (command.epilog or "")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_to_a_file(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+def test_every_column_is_explained() -> None:
+    text = (ROOT / "docs" / "csv.md").read_text(encoding="utf-8")
+    explained = {word for cell in re.findall(r"^\| ([^|]+) \|", text, re.MULTILINE) for word in re.findall(r"\w+", cell)}
+    assert set(COLUMNS) <= explained
