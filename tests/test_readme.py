@@ -79,5 +79,7 @@ def test_every_link_leads_to_a_file(page: Path) -> None:
 
 def test_every_column_is_explained() -> None:
     text = (ROOT / "docs" / "csv.md").read_text(encoding="utf-8")
-    explained = {word for cell in re.findall(r"^\| ([^|]+) \|", text, re.MULTILINE) for word in re.findall(r"\w+", cell)}
+    explained = {
+        word for cell in re.findall(r"^\| ([^|]+) \|", text, re.MULTILINE) for word in re.findall(r"\w+", cell)
+    }
     assert set(COLUMNS) <= explained

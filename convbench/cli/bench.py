@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from convbench.outcome import Result
 
-EXAMPLE = "Example:  convbench bench --suite resnet50 --backend torch,onednn --csv resnet50.csv"
+EXAMPLE = "\b\nExample:\n  convbench bench --suite resnet50 --backend torch,onednn --csv resnet50.csv"
 COLUMNS = (
     "suite name count spec device threads dtype layout precision backend outcome median_s q25_s q75_s samples "
     "ratio_to_torch ratio_low ratio_high verdict gflops worst_of_bound relative_l2 first_call_s peak_nbytes reason"
@@ -37,7 +37,9 @@ def bench(
     precision: options.Precisions = None,
     plugin: options.Plugins = None,
     threads: options.Threads = 0,
-    budget: Annotated[float, typer.Option("--budget", min=0.0, help="Seconds of timing for each case.")] = 4.0,
+    budget: Annotated[
+        float, typer.Option("--budget", metavar="SECONDS", min=0.0, help="Seconds of timing for each case.")
+    ] = 4.0,
     seed: options.Seed = 0,
     csv: options.Csv = None,
     overwrite: options.Overwrite = False,

@@ -9,7 +9,7 @@ from convbench.cli import options
 app = typer.Typer(help="List backends, suites or devices, and why something is not available.")
 
 
-@app.command(epilog="Example:  convbench list backends")
+@app.command(epilog="\b\nExample:\n  convbench list backends")
 def backends(plugin: options.Plugins = None) -> None:
     """What can compute a convolution here, without importing any of it (but for plug-ins)."""
     from convbench.backend import load_plugin, sources
@@ -27,7 +27,7 @@ def backends(plugin: options.Plugins = None) -> None:
     _show(("backend", "family", "devices", "available", "what it is"), rows)
 
 
-@app.command(epilog="Example:  convbench list suites")
+@app.command(epilog="\b\nExample:\n  convbench list suites")
 def suites() -> None:
     """The shipped shapes, with how many there are and where they were published."""
     from convbench.show.units import amount
@@ -41,7 +41,7 @@ def suites() -> None:
     _show(("suite", "problems", "all layers", "source of the first row"), rows)
 
 
-@app.command(epilog="Example:  convbench list devices")
+@app.command(epilog="\b\nExample:\n  convbench list devices")
 def devices() -> None:
     """The CPU and the GPUs, with the libraries that would run on them."""
     import torch

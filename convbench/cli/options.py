@@ -11,17 +11,27 @@ from convbench.errors import ConvbenchError, unknown
 
 Words = list[str] | None
 
-Suites = Annotated[Words, typer.Option("--suite", help="Shipped suites or CSV files; `convbench list suites`.")]
-Shapes = Annotated[Words, typer.Option("--shape", help="Problems, as n1c64h56w56k64r3s3_pd1 or SUITE:ROW.")]
-Backends = Annotated[Words, typer.Option("--backend", help="Backends; all by default. `convbench list backends`.")]
-Devices = Annotated[Words, typer.Option("--device", help=f"Among {', '.join(DEVICES)}.")]
-Dtypes = Annotated[Words, typer.Option("--dtype", help=f"Among {', '.join(DTYPES)}.")]
-Layouts = Annotated[Words, typer.Option("--layout", help=f"Among {', '.join(LAYOUTS)}.")]
-Precisions = Annotated[Words, typer.Option("--precision", help="ieee: no TF32 anywhere; tf32: allowed (CUDA, fp32).")]
-Plugins = Annotated[Words, typer.Option("--plugin", help="FILE.py or module with @backend functions.")]
-Threads = Annotated[int, typer.Option("--threads", min=0, help="CPU threads; 0 is torch's own choice.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of the random operands.")]
-Csv = Annotated[str | None, typer.Option("--csv", help="CSV file for the results; - is stdout.")]
+Suites = Annotated[
+    Words, typer.Option("--suite", metavar="NAME,...", help="Shipped suites or CSV files; `convbench list suites`.")
+]
+Shapes = Annotated[
+    Words, typer.Option("--shape", metavar="SHAPE,...", help="Problems, as n1c64h56w56k64r3s3_pd1 or SUITE:ROW.")
+]
+Backends = Annotated[
+    Words, typer.Option("--backend", metavar="NAME,...", help="Backends; all by default. `convbench list backends`.")
+]
+Devices = Annotated[Words, typer.Option("--device", metavar="NAME,...", help=f"Among {', '.join(DEVICES)}.")]
+Dtypes = Annotated[Words, typer.Option("--dtype", metavar="NAME,...", help=f"Among {', '.join(DTYPES)}.")]
+Layouts = Annotated[Words, typer.Option("--layout", metavar="NAME,...", help=f"Among {', '.join(LAYOUTS)}.")]
+Precisions = Annotated[
+    Words, typer.Option("--precision", metavar="NAME,...", help="ieee: no TF32 anywhere; tf32: allowed (CUDA, fp32).")
+]
+Plugins = Annotated[
+    Words, typer.Option("--plugin", metavar="FILE.py", help="FILE.py or module with @backend functions.")
+]
+Threads = Annotated[int, typer.Option("--threads", metavar="N", min=0, help="CPU threads; 0 is torch's own choice.")]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of the random operands.")]
+Csv = Annotated[str | None, typer.Option("--csv", metavar="FILE", help="CSV file for the results; - is stdout.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the CSV file if it exists.")]
 Force = Annotated[bool, typer.Option("--force", help="Run what a backend refuses for its cost alone.")]
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-EXAMPLE = "Example:  convbench report results/*.csv"
+EXAMPLE = "\b\nExample:\n  convbench report results/*.csv"
 
 
 def report(

@@ -19,7 +19,7 @@ from convbench.spec import Pair
 if TYPE_CHECKING:
     from convbench.run import Run
 
-EXAMPLE = "Example:  convbench run --data shapes --filters edges --save features.png"
+EXAMPLE = "\b\nExample:\n  convbench run --data shapes --filters edges --save features.png"
 WRONG, NOTHING = 1, 3
 
 T = TypeVar("T")
@@ -29,40 +29,60 @@ _PAIR = re.compile(r"(\d{1,6})(?:x(\d{1,6}))?")
 
 def run(
     data: Annotated[
-        str, typer.Option("--data", help="shapes, mnist, fashion-mnist, cifar10, fake, folder:PATH or image:PATH.")
+        str,
+        typer.Option(
+            "--data", metavar="NAME", help="shapes, mnist, fashion-mnist, cifar10, fake, folder:PATH or image:PATH."
+        ),
     ] = "shapes",
-    root: Annotated[Path, typer.Option("--root", help="Where the data sets of torchvision lie.")] = Path("data"),
+    root: Annotated[Path, typer.Option("--root", metavar="DIR", help="Where the data sets of torchvision lie.")] = Path(
+        "data"
+    ),
     download: Annotated[bool, typer.Option("--download", help="Fetch the data set into --root.")] = False,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Images in the batch.")] = 8,
+    batch_size: Annotated[int, typer.Option("--batch-size", metavar="N", min=1, help="Images in the batch.")] = 8,
     image_size: Annotated[
-        str | None, typer.Option("--image-size", help="S or HxW: scale to cover it, cut out the middle.")
+        str | None,
+        typer.Option("--image-size", metavar="SIZE", help="S or HxW: scale to cover it, cut out the middle."),
     ] = None,
-    split: Annotated[float, typer.Option("--split", help="Share for training; the batch comes from it.")] = 0.8,
-    workers: Annotated[int, typer.Option("--workers", min=0, help="Processes that load; 0 is this one.")] = 0,
-    filters: Annotated[str, typer.Option("--filters", help="edges, blur, random or identity.")] = "edges",
+    split: Annotated[
+        float, typer.Option("--split", metavar="SHARE", help="Share for training; the batch comes from it.")
+    ] = 0.8,
+    workers: Annotated[
+        int, typer.Option("--workers", metavar="N", min=0, help="Processes that load; 0 is this one.")
+    ] = 0,
+    filters: Annotated[
+        str, typer.Option("--filters", metavar="NAME", help="edges, blur, random or identity.")
+    ] = "edges",
     weights: Annotated[
-        Path | None, typer.Option("--weights", help="Filters from a safetensors or torch file instead.")
+        Path | None, typer.Option("--weights", metavar="FILE", help="Filters from a safetensors or torch file instead.")
     ] = None,
     weights_name: Annotated[
-        str | None, typer.Option("--weights-name", help="The tensor in it; the first 4-D one by default.")
+        str | None,
+        typer.Option("--weights-name", metavar="NAME", help="The tensor in it; the first 4-D one by default."),
     ] = None,
-    stride: Annotated[str, typer.Option("--stride", help="2, or 2x1 for height x width.")] = "1",
-    padding: Annotated[str | None, typer.Option("--padding", help="The same; by default it keeps the size.")] = None,
-    dilation: Annotated[str, typer.Option("--dilation", help="The same.")] = "1",
+    stride: Annotated[str, typer.Option("--stride", metavar="PAIR", help="2, or 2x1 for height x width.")] = "1",
+    padding: Annotated[
+        str | None, typer.Option("--padding", metavar="PAIR", help="The same; by default it keeps the size.")
+    ] = None,
+    dilation: Annotated[str, typer.Option("--dilation", metavar="PAIR", help="The same.")] = "1",
     backend: Annotated[
-        str, typer.Option("--backend", help="One backend; `convbench list backends`.")
+        str, typer.Option("--backend", metavar="NAME", help="One backend; `convbench list backends`.")
     ] = "unfold-einsum",
     plugin: options.Plugins = None,
-    device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
-    dtype: Annotated[str, typer.Option("--dtype", help=f"One of {', '.join(DTYPES)}.")] = "fp32",
+    device: Annotated[str, typer.Option("--device", metavar="NAME", help="cpu or cuda.")] = "cpu",
+    dtype: Annotated[str, typer.Option("--dtype", metavar="NAME", help=f"One of {', '.join(DTYPES)}.")] = "fp32",
     precision: Annotated[
-        str, typer.Option("--precision", help="ieee: no TF32 anywhere; tf32: allowed (CUDA, fp32).")
+        str, typer.Option("--precision", metavar="NAME", help="ieee: no TF32 anywhere; tf32: allowed (CUDA, fp32).")
     ] = "ieee",
     threads: options.Threads = 0,
     seed: Annotated[
-        int, typer.Option("--seed", min=0, max=2**32 - 1, help="Of the shapes, the split, the order, the filters.")
+        int,
+        typer.Option(
+            "--seed", metavar="N", min=0, max=2**32 - 1, help="Of the shapes, the split, the order, the filters."
+        ),
     ] = 0,
-    save: Annotated[Path | None, typer.Option("--save", help="PNG file for images and feature maps.")] = None,
+    save: Annotated[
+        Path | None, typer.Option("--save", metavar="FILE.png", help="PNG file for images and feature maps.")
+    ] = None,
     force: options.Force = False,
 ) -> None:
     """Take one batch of a data set through one backend, and show its feature maps.

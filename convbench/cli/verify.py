@@ -8,7 +8,7 @@ from convbench.case import DTYPES, LAYOUTS, PRECISIONS
 from convbench.cli import options
 from convbench.cli.sweep import Report, Selection
 
-EXAMPLE = "Example:  convbench verify --backend onednn,unfold-matmul --dtype bf16"
+EXAMPLE = "\b\nExample:\n  convbench verify --backend onednn,unfold-matmul --dtype bf16"
 COLUMNS = "suite name spec device dtype layout precision backend outcome worst_of_bound relative_l2 reason".split()
 
 
@@ -17,8 +17,12 @@ def verify(
     shape: options.Shapes = None,
     backend: options.Backends = None,
     device: options.Devices = None,
-    dtype: Annotated[options.Words, typer.Option("--dtype", help="Data types; all by default.")] = None,
-    layout: Annotated[options.Words, typer.Option("--layout", help="Memory layouts; all by default.")] = None,
+    dtype: Annotated[
+        options.Words, typer.Option("--dtype", metavar="NAME,...", help="Data types; all by default.")
+    ] = None,
+    layout: Annotated[
+        options.Words, typer.Option("--layout", metavar="NAME,...", help="Memory layouts; all by default.")
+    ] = None,
     precision: options.Precisions = None,
     plugin: options.Plugins = None,
     threads: options.Threads = 0,

@@ -17,7 +17,14 @@ VERDICT_STYLE = {"faster": "green", "slower": "yellow", "tie": "cyan", "baseline
 
 def plain_table(title: str | None = None) -> Table:
     """The one look of every table."""
-    return Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
+    return Table(
+        box=box.SIMPLE_HEAD,
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        pad_edge=False,
+        collapse_padding=True,
+    )
 
 
 def bench_table(title: str, results: Sequence[Result], *, width: int) -> Group:
