@@ -1,6 +1,7 @@
 """Which 4-D tensor of a weights file fits these channels? No code in the file is ever run."""
 
 import pickle
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -59,7 +60,8 @@ def _read_torch(path: Path, name: str | None) -> tuple[str, Tensor]:
                 # torch.save stores plainly; a compressed entry could unpack to any size.
                 if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
                     raise ConvbenchError(f"{path} is a compressed archive, which torch.save does not write")
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # what it warns of is refused below
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except ConvbenchError:
         raise
     except pickle.UnpicklingError:
