@@ -95,7 +95,7 @@ def test_the_example_works_when_pasted(typed: Typed, tmp_path: Path, monkeypatch
 def test_help_ends_with_the_example(typed: Typed) -> None:
     code, out, _ = typed("--help")
     assert code == 0
-    assert out[-1] == command.EXAMPLE.splitlines()[-1]
+    assert out[-1].strip() == command.EXAMPLE.splitlines()[-1].strip()
 
 
 @pytest.mark.parametrize("data", ["shapes", "fake", "mnist", "fashion-mnist", "cifar10", "folder", "image"])
