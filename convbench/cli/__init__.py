@@ -37,6 +37,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         code = 2
     except KeyboardInterrupt:
         code = INTERRUPTED
+    except OSError as error:
+        complain(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+        code = 2
     except Exception as error:
         # Typer carries click within it since 0.26; what both call a usage error has these two.
         if not (hasattr(error, "format_message") and hasattr(error, "exit_code")):

@@ -72,6 +72,8 @@ def devices() -> None:
 
 
 def _show(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    from rich.text import Text
+
     from convbench.show.console import print_tabbed, result_console
     from convbench.show.tables import plain_table
 
@@ -84,5 +86,5 @@ def _show(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     for number, column in enumerate(columns):
         table.add_column(column, overflow="fold", no_wrap=number == 0)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))
     console.print(table)

@@ -4,19 +4,29 @@ stdout is the result, stderr the rest. rich honours NO_COLOR, FORCE_COLOR and CO
 """
 
 import os
+import sys
 from collections.abc import Sequence
 
 from rich.console import Console
 
+PIPE_CLOSED = 141  # what a shell reports of a program that SIGPIPE ended
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """`| head` has read enough. rich's own exit code, 1, and click's would mean a wrong answer here."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(PIPE_CLOSED)
+
 
 def result_console() -> Console:
     """The console of the result. Where stdout is no terminal, nothing is wrapped or cut."""
-    return Console(highlight=False, soft_wrap=not Console().is_terminal)
+    return _Console(highlight=False, soft_wrap=not Console().is_terminal)
 
 
 def side_console() -> Console:
     """The console of progress and remarks, on stderr."""
-    return Console(stderr=True, highlight=False)
+    return _Console(stderr=True, highlight=False)
 
 
 def pipe_width() -> int:
@@ -27,8 +37,11 @@ def pipe_width() -> int:
 
 def print_tabbed(console: Console, cells: Sequence[str | float | None]) -> None:
     """A line of cells separated by tabs: nothing is cut, wrapped or coloured, as rich would do."""
-    console.file.write("\t".join(_plain(cell) for cell in cells) + "\n")
-    console.file.flush()
+    try:
+        console.file.write("\t".join(_plain(cell) for cell in cells) + "\n")
+        console.file.flush()
+    except BrokenPipeError:
+        console.on_broken_pipe()
 
 
 def _plain(cell: str | float | None) -> str:

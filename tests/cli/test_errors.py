@@ -1,5 +1,7 @@
 """Bad usage: one line on stderr that says what was given and what is allowed, exit 2, no traceback."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,3 +66,25 @@ def test_no_words_at_all_is_help(cli: Cli) -> None:
     assert done.code == 0
     assert "Usage: convbench" in done.out
     assert not done.err
+
+
+def in_a_shell(words: str) -> tuple[int, str]:
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", f"{sys.executable} -m convbench {words}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("words", ["explain", "list suites", "verify --backend torch --dtype fp32"])
+def test_a_reader_that_has_enough_is_no_error(words: str) -> None:
+    assert in_a_shell(f"{words} | head -1") == (141, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
+    code, err = in_a_shell("list suites > /dev/full")
+    assert code == 2
+    assert err == "convbench: No space left on device\n"
