@@ -1,4 +1,4 @@
-"""What every test shares: one thread, quiet machines, and cheap ways to make cases."""
+"""What every test shares: one thread, unhurried examples, and a cheap way to make cases."""
 
 import os
 
@@ -13,7 +13,7 @@ from convbench.spec import ConvSpec
 settings.register_profile("convbench", deadline=None, max_examples=50)
 settings.load_profile("convbench")
 os.environ.setdefault("CONVBENCH_MACHINE", "test")
-torch.set_num_threads(2)
+torch.set_num_threads(1)  # on a loaded machine a second thread waits for its turn, by milliseconds
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -1,14 +1,42 @@
 """Which of two interleaved candidates is faster, without assuming a distribution?"""
 
-from collections.abc import Sequence
-from math import comb, inf
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import inf
 from statistics import median
 
 from convbench.outcome import Comparison
 
-CONFIDENCE = 0.99
-# Two backends within this factor of each other are a tie for whoever has to choose one.
-TIE_MARGIN = 0.03
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """When is a verdict allowed?
+
+    Attributes:
+        confidence: of all verdicts of a case together, however often the samples were looked at.
+        margin: two backends within this factor of each other are a tie for whoever has to choose.
+        first_look: pairs before the samples are looked at for the first time.
+    """
+
+    confidence: float = 0.99
+    margin: float = 0.015
+    first_look: int = 12
+
+    def looks(self) -> Iterator[int]:
+        """The numbers of pairs at which a verdict may be given: each a quarter more than the last."""
+        pairs = self.first_look
+        while True:
+            yield pairs
+            pairs += max(1, pairs // 4)
+
+    def verdict(self, low: float, high: float) -> str:
+        """What an interval of the ratio baseline / candidate says."""
+        if low >= 1 / (1 + self.margin) and high <= 1 + self.margin:
+            return "tie"
+        if low > 1:
+            return "faster"
+        return "slower" if high < 1 else "undecided"
 
 
 def median_interval(values: Sequence[float], confidence: float) -> tuple[float, float]:
@@ -19,35 +47,38 @@ def median_interval(values: Sequence[float], confidence: float) -> tuple[float, 
     Too few values for the confidence give (-inf, inf).
     """
     n, ordered = len(values), sorted(values)
-    tail, k = 0.0, 0  # tail = P(Binomial(n, 1/2) < k)
-    while k < n // 2 and tail + comb(n, k) / 2**n <= (1 - confidence) / 2:
-        tail += comb(n, k) / 2**n
+    allowed = Fraction((1 - confidence) / 2) * 2**n  # exact: 2^n leaves the range of a float at n = 1024
+    k, below, ways = 0, 0, 1  # below = 2^n * P(Binomial(n, 1/2) < k), ways = n over k
+    while k < n // 2 and below + ways <= allowed:
+        below += ways
+        ways = ways * (n - k) // (k + 1)
         k += 1
     return (ordered[k - 1], ordered[n - k]) if k else (-inf, inf)
 
 
 def compare(
-    baseline_s: Sequence[float],
-    candidate_s: Sequence[float],
-    *,
-    candidates: int = 1,
-    confidence: float = CONFIDENCE,
-    margin: float = TIE_MARGIN,
+    baseline_s: Sequence[float], candidate_s: Sequence[float], *, candidates: int = 1, rule: Rule | None = None
 ) -> Comparison:
     """The paired ratios baseline / candidate, round by round; above 1 the candidate is faster.
 
+    The samples may be looked at again and again, and the timing stopped at a verdict: look
+    number i spends the share 1/(i*(i+1)) of the allowed error, which adds up to 1, so by the
+    union bound all intervals hold together, and so does what they have in common. The error is
+    also shared out among the candidates (Bonferroni).
+
     Args:
-        candidates: how many are compared with this baseline; the error is shared out among
-            them (Bonferroni), so that `confidence` holds for all verdicts of a case together.
+        baseline_s, candidate_s: samples of the same rounds, in order.
+        candidates: how many are compared with this baseline.
     """
+    rule = rule or Rule()
     ratios = [base / own for base, own in zip(baseline_s, candidate_s, strict=True)]
-    low, high = median_interval(ratios, 1 - (1 - confidence) / candidates)
-    if low >= 1 / (1 + margin) and high <= 1 + margin:
-        verdict = "tie"
-    elif low > 1:
-        verdict = "faster"
-    elif high < 1:
-        verdict = "slower"
-    else:
-        verdict = "undecided"
-    return Comparison(ratio=median(ratios), low=low, high=high, verdict=verdict)
+    error = (1 - rule.confidence) / candidates
+    low, high = -inf, inf
+    for number, pairs in enumerate(rule.looks(), start=1):
+        if pairs > len(ratios):
+            break
+        look_low, look_high = median_interval(ratios[:pairs], 1 - error / (number * (number + 1)))
+        low, high = max(low, look_low), min(high, look_high)
+        if rule.verdict(low, high) != "undecided":
+            break
+    return Comparison(ratio=median(ratios), low=low, high=high, verdict=rule.verdict(low, high))

@@ -8,8 +8,8 @@ from typing import Any
 
 from convbench.backend import BASELINE, Backend
 from convbench.bench.clock import calls_in_a_block, time_block
-from convbench.bench.rounds import Budget, interleave
-from convbench.bench.statistics import compare
+from convbench.bench.rounds import Budget, Contest
+from convbench.bench.statistics import Rule
 from convbench.case import Case
 from convbench.outcome import Bill, Check, Failed, Outcome, Result, Skipped, Timed, Wrong
 from convbench.verify.check import (
@@ -41,20 +41,22 @@ class Contender:
 
 
 def bench(
-    cases: Iterable[Case], backends: Sequence[Backend], *, budget: Budget, force: bool = False
+    cases: Iterable[Case], backends: Sequence[Backend], *, budget: Budget, rule: Rule, force: bool = False
 ) -> Iterator[Result]:
     """Time every backend on every case; the results of a case come together, in the backends' order."""
     for case in cases:
         outcomes: Mapping[str, Outcome]
         try:
-            outcomes = bench_case(case, backends, budget=budget, force=force)
+            outcomes = bench_case(case, backends, budget=budget, rule=rule, force=force)
         except (MemoryError, RuntimeError) as error:  # a fault that one backend left on the device hits the next call
             outcomes = dict.fromkeys((backend.name for backend in backends), failure(error))
         for backend in backends:
             yield Result(case=case, backend=backend.name, family=backend.family, outcome=outcomes[backend.name])
 
 
-def bench_case(case: Case, backends: Sequence[Backend], *, budget: Budget, force: bool = False) -> dict[str, Outcome]:
+def bench_case(
+    case: Case, backends: Sequence[Backend], *, budget: Budget, rule: Rule, force: bool = False
+) -> dict[str, Outcome]:
     """The outcome of each backend on one case, by name."""
     outcomes: dict[str, Outcome] = {}
     able: list[Backend] = []
@@ -76,29 +78,45 @@ def bench_case(case: Case, backends: Sequence[Backend], *, budget: Budget, force
                 contenders[backend.name] = entry
             else:
                 outcomes[backend.name] = entry
-        samples, raised = interleave(
-            {name: _timer(one, case.device) for name, one in contenders.items()},
-            budget,
+        contest = Contest(
+            names=list(contenders),
+            baseline=BASELINE,
+            budget=budget,
+            rule=rule,
             rng=random.Random(case.seed),  # noqa: S311  # an order of rounds, no secret
-            now=time.perf_counter,
         )
-        outcomes |= {name: failure(error) for name, error in raised.items()}
-        rivals = max(1, len(samples) - 1)
+        outcomes |= hold(contest, contenders, case.device)
         again = renew(exam)
-        for name, own in samples.items():
+        for name, own in contest.samples.items():
             check = _recheck(contenders[name], again)
-            if not check.passed:
-                outcomes[name] = Wrong(check)
-                continue
-            outcomes[name] = Timed(
-                check=check,
-                samples_s=tuple(own),
-                bill=contenders[name].bill,
-                comparison=compare(samples[BASELINE], own, candidates=rivals)
-                if BASELINE in samples and name != BASELINE
-                else None,
+            outcomes[name] = (
+                Timed(
+                    check=check,
+                    samples_s=tuple(own),
+                    bill=contenders[name].bill,
+                    comparison=contest.comparison(name),
+                )
+                if check.passed
+                else Wrong(check)
             )
     return outcomes
+
+
+def hold(contest: Contest, contenders: Mapping[str, Contender], device: str) -> dict[str, Outcome]:
+    """Time rounds until the contest is over; the outcomes of those that could not go on."""
+    dropped: dict[str, Outcome] = {}
+    start = time.perf_counter()
+    while order := contest.next_round(time.perf_counter() - start):
+        seconds: dict[str, float] = {}
+        for name in order:
+            one = contenders[name]
+            try:
+                seconds[name] = time_block(one.call, one.calls, device)
+            except Exception as error:  # a backend may raise anything; the others go on
+                dropped[name] = failure(error)
+                contest.drop(name)
+        contest.record(seconds)
+    return dropped
 
 
 def admit(backend: Backend, exam: Exam) -> Contender | Wrong | Failed:
@@ -135,10 +153,6 @@ def renew(exam: Exam) -> Exam:
     fresh, _ = make_operands(exam.case, salt=1)
     exam.x.copy_(fresh)
     return make_exam(exam.case, exam.x, exam.w)
-
-
-def _timer(contender: Contender, device: str) -> Callable[[], float]:
-    return lambda: time_block(contender.call, contender.calls, device)
 
 
 def _recheck(contender: Contender, exam: Exam) -> Check:

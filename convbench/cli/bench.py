@@ -38,8 +38,17 @@ def bench(
     plugin: options.Plugins = None,
     threads: options.Threads = 0,
     budget: Annotated[
-        float, typer.Option("--budget", metavar="SECONDS", min=0.0, help="Seconds of timing for each case.")
+        float, typer.Option("--budget", metavar="SECONDS", min=0.0, help="Most seconds of timing for a case.")
     ] = 4.0,
+    confidence: Annotated[
+        float, typer.Option("--confidence", metavar="SHARE", help="Of all verdicts of a case together.")
+    ] = 0.99,
+    margin: Annotated[
+        float, typer.Option("--margin", metavar="SHARE", help="Within it two backends are a tie.")
+    ] = 0.015,
+    min_rounds: Annotated[
+        int, typer.Option("--min-rounds", metavar="N", min=1, help="Rounds before the first verdict.")
+    ] = 12,
     seed: options.Seed = 0,
     csv: options.Csv = None,
     overwrite: options.Overwrite = False,
@@ -48,10 +57,16 @@ def bench(
     """Time every backend on every case, each verified before its timing and after it.
 
     Over the suite `quick` by default. Backends take turns in random order, round by round, and
-    are compared by the ratios of the same round: a verdict is named only where a 99 % interval
-    of the median ratio allows it. Rows are written to the CSV as each case ends.
+    are compared by the ratios of the same round. A backend leaves when its verdict stands: the
+    interval of the median ratio says faster, slower or tie; else the budget ends undecided.
+    Rows are written to the CSV as each case ends.
     Exit 1: a backend was wrong or failed; 3: nothing was timed.
     """
+    if not 0.5 <= confidence < 1 or not 0 < margin < 1:
+        raise ConvbenchError(
+            f"--confidence {confidence} --margin {margin}: confidence is from 0.5 to below 1, margin between 0 and 1; "
+            f"try --confidence 0.99 --margin 0.015"
+        )
     selection = Selection.of(
         problems=options.choose_problems(suite, shape, "quick"),
         dtypes=options.choose("dtype", dtype, DTYPES, ("fp32",)),
@@ -71,9 +86,11 @@ def bench(
         force=force,
     )
     from convbench.bench.rounds import Budget
+    from convbench.bench.statistics import Rule
     from convbench.bench.sweep import bench as run
 
-    report.collect(run(selection.cases, selection.backends, budget=Budget(seconds=budget), force=force))
+    rule = Rule(confidence=confidence, margin=margin, first_look=min_rounds)
+    report.collect(run(selection.cases, selection.backends, budget=Budget(seconds=budget), rule=rule, force=force))
     report.show(_tables)
     raise typer.Exit(report.exit_code("timed"))
 

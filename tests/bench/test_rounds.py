@@ -1,64 +1,102 @@
-"""The schedule, with a clock that only moves when a block is timed."""
+"""The contest, with a clock that only moves when a block is timed."""
 
 import random
 from collections.abc import Callable
 
-from convbench.bench.rounds import Budget, interleave
+import pytest
+
+from convbench.bench.rounds import Budget, Contest
+from convbench.bench.statistics import Rule
+
+Duration = Callable[[], float]
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.time_s = 0.0
-        self.order: list[str] = []
-
-    def timer(self, name: str, seconds: float) -> Callable[[], float]:
-        def run() -> float:
-            self.time_s += seconds
-            self.order.append(name)
-            return seconds
-
-        return run
-
-    def interleave(self, durations: dict[str, float], budget: Budget) -> dict[str, list[float]]:
-        timers = {name: self.timer(name, seconds) for name, seconds in durations.items()}
-        samples, raised = interleave(timers, budget, rng=random.Random(0), now=lambda: self.time_s)
-        assert not raised
-        return samples
+def contest(names: list[str], budget: Budget, rule: Rule | None = None) -> Contest:
+    return Contest(names=names, baseline="torch", budget=budget, rule=rule or Rule(), rng=random.Random(0))
 
 
-def test_every_round_times_every_candidate_once() -> None:
-    clock = Clock()
-    samples = clock.interleave({"a": 0.1, "b": 0.2, "c": 0.3}, Budget(seconds=6.0, least=1, most=99))
-    assert {name: len(own) for name, own in samples.items()} == {"a": 10, "b": 10, "c": 10}
-    rounds = [clock.order[i : i + 3] for i in range(0, 30, 3)]
-    assert all(sorted(one) == ["a", "b", "c"] for one in rounds)
-    assert len({tuple(one) for one in rounds}) > 3  # a fresh order each round
+def hold(one: Contest, durations: dict[str, Duration]) -> list[list[str]]:
+    """Play a contest to its end: who was timed in each round, in order."""
+    elapsed_s, rounds = 0.0, []
+    while order := one.next_round(elapsed_s):
+        seconds = {name: durations[name]() for name in order}
+        elapsed_s += sum(seconds.values())
+        one.record(seconds)
+        rounds.append(order)
+    return rounds
+
+
+def noisy(rng: random.Random, median_s: float) -> Duration:
+    return lambda: median_s * rng.lognormvariate(0, 0.02)
+
+
+def test_every_round_is_a_fresh_order_of_all_that_are_in() -> None:
+    one = contest(["torch", "a", "b"], Budget(seconds=6.0))
+    rounds = hold(one, {"torch": lambda: 0.1, "a": lambda: 0.2, "b": lambda: 0.3})
+    assert all(sorted(order) == ["a", "b", "torch"] for order in rounds[:10])
+    assert len({tuple(order) for order in rounds[:10]}) > 3
 
 
 def test_the_budget_ends_a_case_but_never_before_the_least_rounds() -> None:
-    assert len(Clock().interleave({"slow": 10.0}, Budget(seconds=1.0, least=3, most=99))["slow"]) == 3
-    assert len(Clock().interleave({"quick": 0.001}, Budget(seconds=9.0, least=3, most=50))["quick"]) == 50
+    assert len(hold(contest(["slow"], Budget(seconds=1.0, least=3)), {"slow": lambda: 10.0})) == 3
+    assert len(hold(contest(["quick"], Budget(seconds=1.0, least=3, most=50)), {"quick": lambda: 1e-3})) == 50
 
 
-def test_one_that_raises_is_dropped_and_the_others_go_on() -> None:
-    clock = Clock()
-    good, calls = clock.timer("good", 1.0), iter(range(9))
+def test_a_candidate_leaves_when_its_verdict_stands_and_the_baseline_stays() -> None:
+    rng = random.Random(1)
+    one = contest(["torch", "far", "near"], Budget(seconds=1e9, most=5000))
+    rounds = hold(one, {"torch": noisy(rng, 1.0), "far": noisy(rng, 3.0), "near": noisy(rng, 1.0)})
+    assert {name: compared.verdict for name, compared in one.verdicts.items()} == {"far": "slower", "near": "tie"}
+    assert len(one.samples["far"]) < 30 < len(one.samples["near"]) == len(one.samples["torch"]) == len(rounds)
+    assert "far" not in rounds[-1]
+    assert one.comparison("far") == one.verdicts["far"]
 
-    def failing() -> float:
-        if next(calls) == 2:
-            raise RuntimeError("illegal address")
-        return clock.timer("bad", 1.0)()
 
-    samples, raised = interleave(
-        {"good": good, "bad": failing},
-        Budget(seconds=20, least=1, most=9),
-        rng=random.Random(0),
-        now=lambda: clock.time_s,
-    )
-    assert len(samples["good"]) == 9
-    assert "bad" not in samples
-    assert str(raised["bad"]) == "illegal address"
+def test_samples_of_one_that_left_still_pair_with_the_baseline_of_its_rounds() -> None:
+    drift = iter(range(1, 10**6))
+    now = {"factor": 1.0}
+
+    def baseline() -> float:
+        now["factor"] = float(next(drift))
+        return now["factor"]
+
+    one = contest(["torch", "twice"], Budget(seconds=1e9, most=40))
+    one.rng = random.Random(3)
+    while order := one.next_round(0.0):
+        base = baseline()
+        one.record({name: base if name == "torch" else 2 * base for name in order})
+    compared = one.comparison("twice")
+    assert compared is not None
+    assert compared.ratio == pytest.approx(0.5)
+
+
+def test_what_is_not_decided_says_so() -> None:
+    rng = random.Random(2)
+    one = contest(["torch", "near"], Budget(seconds=1e9, most=14))
+    hold(one, {"torch": noisy(rng, 1.0), "near": noisy(rng, 1.01)})
+    compared = one.comparison("near")
+    assert compared is not None
+    assert compared.verdict == "undecided"
+    assert not one.verdicts
+
+
+def test_one_that_drops_out_is_forgotten_and_loosens_nothing() -> None:
+    one = contest(["torch", "a", "b"], Budget(seconds=1e9, most=12))
+    while order := one.next_round(0.0):
+        if "b" in order:
+            one.drop("b")
+        one.record(dict.fromkeys(set(order) - {"b"}, 1.0))
+    assert set(one.samples) == {"torch", "a"}
+    assert one.comparison("torch") is None
+    assert one.comparison("a") is not None
+
+
+def test_without_a_baseline_there_are_samples_and_no_verdicts() -> None:
+    one = contest(["a", "b"], Budget(seconds=2.0))
+    hold(one, {"a": lambda: 0.125, "b": lambda: 0.125})
+    assert len(one.samples["a"]) == 8
+    assert one.comparison("a") is None
 
 
 def test_nothing_to_time_ends_at_once() -> None:
-    assert Clock().interleave({}, Budget()) == {}
+    assert contest([], Budget()).next_round(0.0) == []

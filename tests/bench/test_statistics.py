@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convbench.bench.statistics import compare, median_interval
+from convbench.bench.statistics import Rule, compare, median_interval
 
 
 def test_the_interval_is_the_tabled_one() -> None:
@@ -43,10 +43,27 @@ def noisy(rng: random.Random, median_s: float, rounds: int = 100) -> list[float]
     return [median_s * rng.lognormvariate(0, 0.05) for _ in range(rounds)]
 
 
-@pytest.mark.parametrize(("candidate_s", "verdict"), [(0.8, "faster"), (1.25, "slower"), (1.0, "tie"), (0.99, "tie")])
+@pytest.mark.parametrize(
+    ("candidate_s", "verdict"), [(0.8, "faster"), (1.25, "slower"), (1.03, "slower"), (1.0, "tie"), (0.995, "tie")]
+)
 def test_a_difference_beyond_the_noise_is_named(candidate_s: float, verdict: str) -> None:
     rng = random.Random(5)
-    assert compare(noisy(rng, 1.0, 400), noisy(rng, candidate_s, 400)).verdict == verdict
+    assert compare(noisy(rng, 1.0, 4000), noisy(rng, candidate_s, 4000)).verdict == verdict
+
+
+def test_looking_often_raises_no_false_alarm() -> None:
+    rng = random.Random(7)
+    false = 0
+    for _ in range(400):
+        verdict = compare(noisy(rng, 1.0, 300), noisy(rng, 1.0, 300), rule=Rule(confidence=0.9)).verdict
+        false += verdict in ("faster", "slower")
+    assert false / 400 <= 0.1
+
+
+def test_looks_grow_by_a_quarter() -> None:
+    looks = Rule(first_look=12).looks()
+    assert [next(looks) for _ in range(6)] == [12, 15, 18, 22, 27, 33]
+    assert next(Rule(first_look=1).looks()) == 1
 
 
 def test_drift_that_meets_both_alike_cancels() -> None:
