@@ -1,6 +1,26 @@
-"""python -m convbench."""
+"""The program: `convbench`, or python -m convbench."""
 
-from convbench.cli import main
+import os
+import signal
+from types import FrameType
+from typing import NoReturn
+
+INTERRUPTED = 130
+
+
+def leave(signum: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001  # what signal calls it with
+    """End at once. A KeyboardInterrupt raised inside a half-done import of torch is swallowed or garbled."""
+    os.write(2, b"\nconvbench: interrupted\n")
+    os._exit(INTERRUPTED)
+
+
+def main() -> NoReturn:
+    """Run the command line."""
+    signal.signal(signal.SIGINT, leave)
+    from convbench.cli import main as command_line
+
+    command_line()
+
 
 if __name__ == "__main__":
     main()

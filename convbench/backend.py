@@ -118,10 +118,11 @@ def backend(
     must_run: str | None = None,
 ) -> Callable[[Callable[[Any, Any, ConvSpec], Any]], Backend]:
     """Turn a function `fn(x, w, spec) -> y` into a Backend named after it; nothing is registered."""
+    can_devices, can_dtypes = frozenset(devices), frozenset(dtypes)
     for what, given, allowed in (
-        ("family", [family], FAMILIES),
-        ("device", devices, DEVICES),
-        ("dtype", dtypes, DTYPES),
+        ("family", {family}, FAMILIES),
+        ("device", can_devices, DEVICES),
+        ("dtype", can_dtypes, DTYPES),
     ):
         for value in given:
             if value not in allowed:
@@ -134,8 +135,8 @@ def backend(
             fn=fn,
             family=family,
             source=source,
-            devices=frozenset(devices),
-            dtypes=frozenset(dtypes),
+            devices=can_devices,
+            dtypes=can_dtypes,
             doc=doc.strip().partition("\n")[0],
             origin=fn.__module__,
             prepare=prepare,
@@ -168,10 +169,12 @@ def discover(
             continue
         try:
             loaded.append(source.load())
-        except ConvbenchError:
-            raise
-        except Exception as error:  # an optional dependency may fail in any way when imported
-            reason = f"{type(error).__name__}: {error}".partition("\n")[0].removeprefix("ModuleNotFoundError: ")
+        except (Exception, SystemExit) as error:  # an optional dependency may fail in any way when imported
+            reason = (
+                f"{type(error).__name__}: {error}".partition("\n")[0]
+                .removeprefix("ModuleNotFoundError: ")
+                .removeprefix("ConvbenchError: ")
+            )
             unavailable.append(Unavailable(name=source.name, reason=reason, origin=source.origin))
     for plugin in plugins:
         loaded += load_plugin(plugin)
@@ -225,7 +228,7 @@ def load_plugin(plugin: str) -> list[Backend]:
         module = _import_file(Path(plugin)) if plugin.endswith(".py") else importlib.import_module(plugin)
     except ConvbenchError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # sys.exit(0) in a plug-in would pass for "all right"
         raise ConvbenchError(
             f"plug-in {plugin} could not be loaded: {type(error).__name__}: {error}; "
             f"--plugin takes a FILE.py or an importable module"

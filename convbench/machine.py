@@ -89,6 +89,11 @@ def free_nbytes(device: str) -> int | None:
 
         free, _ = torch.cuda.mem_get_info()
         return int(free) + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+    limits = [nbytes for nbytes in (_available_nbytes(), _cgroup_nbytes()) if nbytes is not None]
+    return min(limits, default=None)
+
+
+def _available_nbytes() -> int | None:
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
@@ -96,6 +101,16 @@ def free_nbytes(device: str) -> int | None:
     except OSError:
         pass
     return None
+
+
+def _cgroup_nbytes() -> int | None:
+    """What a container's own limit leaves, which /proc/meminfo knows nothing of."""
+    folder = Path("/sys/fs/cgroup")
+    try:
+        limit, used = ((folder / name).read_text().strip() for name in ("memory.max", "memory.current"))
+        return None if limit == "max" else int(limit) - int(used)
+    except (OSError, ValueError):
+        return None
 
 
 def _onednn_version(config: str) -> str:

@@ -29,7 +29,7 @@ class Check:
 class Bill:
     """What a backend costs besides its steady time: seconds, bytes, and what really ran."""
 
-    prepare_s: float
+    prepare_s: float | None
     first_call_s: float
     peak_nbytes: int | None = None
     ran: str = ""

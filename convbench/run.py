@@ -14,11 +14,11 @@ from convbench.data.filters import Filters, make_filters
 from convbench.data.sets import load_set
 from convbench.data.weights import load_filters
 from convbench.errors import ConvbenchError
-from convbench.outcome import Failed, Outcome, Skipped, Verified, Wrong
+from convbench.outcome import Failed, Outcome
 from convbench.spec import ConvSpec, Pair, pair_text
-from convbench.verify.check import bind, conditions, failure, make_exam, synchronize, too_large, wrong
-from convbench.verify.memory import Guard
+from convbench.verify.check import make_exam
 from convbench.verify.operands import TORCH_DTYPE
+from convbench.verify.trial import attempt, failure, refusal, synchronize
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +101,11 @@ class Stopwatch:
         self.stages.append(Stage(name=name, sizes=tuple(sizes.items()), what=what, time_s=now - self._since))
         self._since = time.perf_counter()
 
+    def took(self, time_s: float, name: str, what: str, /, **sizes: int) -> None:
+        """A stage that was timed elsewhere; its time is no part of the one that is running."""
+        self.stages.append(Stage(name=name, sizes=tuple(sizes.items()), what=what, time_s=time_s))
+        self._since += time_s
+
 
 def run(plan: Plan, backend: Backend, *, force: bool = False) -> Run:
     """One batch of the data set through the backend, checked against the float64 oracle.
@@ -148,11 +153,11 @@ def run(plan: Plan, backend: Backend, *, force: bool = False) -> Run:
         seed=plan.seed,
     )
     loader = make_loader(train, batch_size=spec.n, workers=plan.workers, seed=plan.seed)
-    reason = backend.why_not(case, force=force) or too_large(case, backend)
-    if reason is not None:
+    refused = refusal(backend, case, force=force)
+    if refused is not None:
         return Run(
             plan=plan, case=case, backend=backend.name, filters=filters, stages=tuple(watch.stages),
-            outcome=Skipped(reason),
+            outcome=refused,
         )  # fmt: skip
 
     batch, classes = first_batch(loader)
@@ -197,28 +202,23 @@ def _convolve(watch: Stopwatch, case: Case, backend: Backend, x: Tensor, w: Tens
         exam = make_exam(case, x, w)
     except (MemoryError, RuntimeError) as error:  # far too much padding, most often
         return Failed(f"the oracle: {failure(error).message}"), None
-    guard = Guard(x=x, w=w)
     watch.stage("oracle", "the same convolution in float64, and a bound for each output", **axes)
 
-    try:
-        with conditions(case):
-            call, _ = bind(backend, exam)
-            watch.stage("prepare", "once for each weight" if backend.prepare else "nothing to prepare")
-            out = call()
-            synchronize(case.device)
-    except Exception as error:  # whatever a backend raises is the outcome, not a traceback
-        return failure(error), None
+    trial = attempt(backend, exam, profiled=backend.must_run is not None)
+    if isinstance(trial, Failed):
+        return trial, None
+    bill, check, out = trial.bill, trial.check, trial.out
+    watch.took(bill.prepare_s or 0.0, "prepare", "once for each weight" if backend.prepare else "nothing to prepare")
     settings = [
         f"{name} {pair_text(pair)}"
         for name, pair in (("stride", spec.stride), ("padding", spec.padding), ("dilation", spec.dilation))
     ]
     shape: Sequence[int] = out.shape if isinstance(out, Tensor) and out.dim() == 4 else ()
-    watch.stage(
-        "convolution", f"{backend.name}, first call; {', '.join(settings)}", **dict(zip("NKPQ", shape, strict=False))
+    watch.took(
+        bill.first_call_s,
+        "convolution",
+        f"{backend.name}, first call; {', '.join(settings)}",
+        **dict(zip("NKPQ", shape, strict=False)),
     )
-    if harmed := guard.harmed():
-        return Wrong(wrong(f"it changed its input {' and '.join(harmed)}")), None
-    check = exam.check(out, backend.family)
-    watch.stage("check", "every output within its own bound" if check.passed else "outside its bound", **axes)
-    right_shape = tuple(shape) == spec.y_shape
-    return (Verified(check) if check.passed else Wrong(check)), (out if right_shape else None)
+    watch.stage("check", "every output within its own bound" if check.passed else "not right", **axes)
+    return trial.outcome, (out if tuple(shape) == spec.y_shape else None)

@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import stat
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ from convbench.outcome import (
     Wrong,
 )
 from convbench.spec import ConvSpec, pair_text
+
+VERDICTS = ("faster", "slower", "tie", "undecided")
 
 Cell = str | int | float | None
 Row = dict[str, Cell]
@@ -127,6 +130,7 @@ class CsvFile:
 
     def __post_init__(self) -> None:
         if self.path == "-":
+            sys.stdout.flush()
             self._descriptor = sys.stdout.fileno()
         else:
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | (os.O_TRUNC if self.overwrite else os.O_EXCL)
@@ -145,12 +149,16 @@ class CsvFile:
 
     def _write(self, row: Mapping[str, Cell]) -> None:
         data = csv_line(row).encode()
+        regular = stat.S_ISREG(os.fstat(self._descriptor).st_mode)
+        size = os.fstat(self._descriptor).st_size
         try:
             while data:
                 data = data[os.write(self._descriptor, data) :]
-            if self.path != "-":
+            if regular:
                 os.fsync(self._descriptor)
         except OSError as error:
+            if regular:
+                os.ftruncate(self._descriptor, size)  # half a row would make the whole file unreadable
             raise ConvbenchError(
                 f"cannot write {self.path}: {error.strerror}; the rows before this one are kept"
             ) from None
@@ -183,26 +191,36 @@ def _cell(value: Cell) -> str:
     return "'" + text if text[:1] in ("=", "+", "-", "@") else text
 
 
-def read_results(path: str | Path) -> list[Result]:
-    """The results that a CSV file holds, in order; numbers come back with the digits that were written.
+def read_rows(path: str | Path) -> list[dict[str, str]]:
+    """The rows of a results file, every cell as it was written.
 
     Raises:
-        ConvbenchError: there is no such file, it is not one of ours, or a row is damaged.
+        ConvbenchError: there is no such file, or it is not one of ours.
     """
     import pandas as pd
 
     try:
-        rows = pd.read_csv(path, dtype=str, keep_default_na=False).to_dict("records")
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
         raise ConvbenchError(f"cannot read {path}: {error}; it takes a CSV file of convbench bench or verify") from None
+    missing = [column for column in COLUMNS if column not in frame.columns]
+    if missing:
+        raise ConvbenchError(f"{path} lacks the columns {', '.join(missing[:5])}; is it of convbench bench or verify?")
+    return [{str(column): str(cell) for column, cell in row.items()} for row in frame.to_dict("records")]
+
+
+def read_results(path: str | Path) -> list[Result]:
+    """The results that a CSV file holds, in order; numbers come back with the digits that were written.
+
+    Raises:
+        ConvbenchError: as `read_rows`, or a row is damaged.
+    """
     results = []
-    for number, row in enumerate(rows, start=2):
+    for number, row in enumerate(read_rows(path), start=2):
         try:
-            results.append(from_row({str(column): str(cell) for column, cell in row.items()}))
-        except (KeyError, ValueError, ConvbenchError) as error:
-            raise ConvbenchError(
-                f"{path}, row {number}: {type(error).__name__} {error}; is it a CSV file of convbench bench or verify?"
-            ) from None
+            results.append(from_row(row))
+        except (ValueError, ConvbenchError) as error:
+            raise ConvbenchError(f"{path}, row {number} is damaged: {error}") from None
     return results
 
 
@@ -236,13 +254,15 @@ def _outcome(row: Mapping[str, str]) -> Outcome:
             return Verified(check)
         case "timed":
             bill = Bill(
-                prepare_s=float(row["prepare_s"]),
+                prepare_s=float(row["prepare_s"]) if row["prepare_s"] else None,
                 first_call_s=float(row["first_call_s"]),
                 peak_nbytes=int(row["peak_nbytes"]) if row["peak_nbytes"] else None,
                 ran=row["ran"],
             )
             comparison = None
             if row["ratio_low"]:
+                if row["verdict"] not in VERDICTS:
+                    raise ValueError(f"unknown verdict {row['verdict']!r}")
                 comparison = Comparison(
                     ratio=float(row["ratio_to_torch"]),
                     low=float(row["ratio_low"]),
@@ -250,5 +270,7 @@ def _outcome(row: Mapping[str, str]) -> Outcome:
                     verdict=row["verdict"],
                 )
             samples = tuple(float(sample) for sample in row["samples_s"].split())
+            if not samples:
+                raise ValueError("it is timed and holds no samples")
             return Timed(check=check, samples_s=samples, bill=bill, comparison=comparison)
     raise ValueError(f"unknown outcome {row['outcome']!r}")

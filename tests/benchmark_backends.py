@@ -6,7 +6,8 @@ import pytest
 
 from convbench import Backend, Case, discover
 from convbench.suites import load_suite
-from convbench.verify.check import bind, conditions, prepare_exam
+from convbench.verify.check import prepare_exam
+from convbench.verify.trial import bind, conditions
 
 PAIRS = [
     pytest.param(backend, case, id=f"{case.problem.name}-{backend.name}")

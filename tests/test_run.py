@@ -150,7 +150,7 @@ def test_an_exception_is_a_failure_and_no_traceback() -> None:
 
     done = run(Plan(), made_of(broken))
     assert isinstance(done.outcome, Failed)
-    assert [stage.name for stage in done.stages] == STAGES[:7]
+    assert [stage.name for stage in done.stages] == STAGES[:6]
 
 
 @pytest.mark.gpu

@@ -43,7 +43,9 @@ def test_a_row_is_found_by_its_name_or_the_end_of_it() -> None:
     assert find_problem("benchdnn_resnet_50:res2a_branch2a").name == "resnet_50:res2a_branch2a"
 
 
-@pytest.mark.parametrize("text", ["resnet50:nothing", "resnet5:conv1", "resnet50:", "missing.csv:row"])
+@pytest.mark.parametrize(
+    "text", ["resnet50:nothing", "resnet5:conv1", "resnet50:", "missing.csv:row", "benchdnn_ssd_yolo_densenet:conv1"]
+)
 def test_an_unknown_row_or_suite_is_refused(text: str) -> None:
     with pytest.raises(ConvbenchError):
         find_problem(text)

@@ -2,147 +2,129 @@
 
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from convbench.backend import BASELINE, Backend
 from convbench.bench.clock import calls_in_a_block, time_block
 from convbench.bench.rounds import Budget, Contest
 from convbench.bench.statistics import Rule
 from convbench.case import Case
-from convbench.outcome import Bill, Check, Failed, Outcome, Result, Skipped, Timed, Wrong
-from convbench.verify.check import (
-    Exam,
-    bind,
-    conditions,
-    failure,
-    make_exam,
-    proof_of_claim,
-    synchronize,
-    too_large,
-    try_exam,
-    wrong,
-)
+from convbench.outcome import Check, Failed, Outcome, Result, Timed, Verified, Wrong
+from convbench.verify.check import Exam, make_exam, wrong
 from convbench.verify.memory import Guard
 from convbench.verify.operands import make_operands
-from convbench.verify.profile import profile
+from convbench.verify.trial import (
+    ANY_FAULT,
+    Trial,
+    alive,
+    attempt,
+    conditions,
+    failure,
+    not_run,
+    refusal,
+    synchronize,
+    try_exam,
+)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contender:
-    """A backend that was right before the timing, ready to be timed."""
-
-    backend: Backend
-    call: Callable[[], Any]
-    calls: int
-    check: Check
-    bill: Bill
+class DeviceLost(Exception):  # noqa: N818  # it says what happened
+    """After this backend no call on the device can succeed."""
 
 
 def bench(
     cases: Iterable[Case], backends: Sequence[Backend], *, budget: Budget, rule: Rule, force: bool = False
 ) -> Iterator[Result]:
     """Time every backend on every case; the results of a case come together, in the backends' order."""
+    lost: dict[str, str] = {}
     for case in cases:
-        outcomes: Mapping[str, Outcome]
-        try:
-            outcomes = bench_case(case, backends, budget=budget, rule=rule, force=force)
-        except (MemoryError, RuntimeError) as error:  # a fault that one backend left on the device hits the next call
-            outcomes = dict.fromkeys((backend.name for backend in backends), failure(error))
+        outcomes: dict[str, Outcome] = {}
+        rest: Failed | None = None
         for backend in backends:
-            yield Result(case=case, backend=backend.name, family=backend.family, outcome=outcomes[backend.name])
+            if (refused := refusal(backend, case, force=force)) is not None:
+                outcomes[backend.name] = refused
+        able = [backend for backend in backends if backend.name not in outcomes]
+        if case.device in lost:
+            rest = not_run(lost[case.device])
+        elif able:
+            try:
+                bench_case(case, able, outcomes, budget=budget, rule=rule)
+            except DeviceLost as error:
+                lost[case.device] = f"{error} on {case.problem.name}"
+                rest = not_run(lost[case.device])
+            except ANY_FAULT as error:  # memory, most often: between the calls of the backends
+                rest = failure(error)
+        for backend in backends:
+            outcome = outcomes.get(backend.name, rest)
+            assert outcome is not None  # bench_case leaves none out unless it raises
+            yield Result(case=case, backend=backend.name, family=backend.family, outcome=outcome)
 
 
 def bench_case(
-    case: Case, backends: Sequence[Backend], *, budget: Budget, rule: Rule, force: bool = False
-) -> dict[str, Outcome]:
-    """The outcome of each backend on one case, by name."""
-    outcomes: dict[str, Outcome] = {}
-    able: list[Backend] = []
-    for backend in backends:
-        if (reason := backend.why_not(case, force=force) or too_large(case, backend)) is not None:
-            outcomes[backend.name] = Skipped(reason)
-        else:
-            able.append(backend)
-    if not able:
-        return outcomes
+    case: Case, backends: Sequence[Backend], outcomes: dict[str, Outcome], *, budget: Budget, rule: Rule
+) -> None:
+    """Put the outcome of each backend on one case into `outcomes`, by name.
+
+    Raises:
+        DeviceLost: the outcomes found so far stand.
+    """
     exam = try_exam(case)
     if isinstance(exam, Failed):
-        return outcomes | {backend.name: exam for backend in able}
+        outcomes |= {backend.name: exam for backend in backends}
+        return
+    families = {backend.name: backend.family for backend in backends}
+    trials: dict[str, Trial] = {}
+    calls: dict[str, int] = {}
+    guard = Guard(x=exam.x, w=exam.w)
     with conditions(case):
-        contenders: dict[str, Contender] = {}
-        for backend in able:
-            entry = admit(backend, exam)
-            if isinstance(entry, Contender):
-                contenders[backend.name] = entry
-            else:
-                outcomes[backend.name] = entry
+        for backend in backends:
+            trial = attempt(backend, exam)
+            outcome: Outcome = trial if isinstance(trial, Failed) else trial.outcome
+            if isinstance(trial, Trial) and isinstance(outcome, Verified):
+                try:
+                    calls[backend.name] = calls_in_a_block(trial.call, case.device)
+                    trials[backend.name] = trial
+                    if harmed := guard.restore():
+                        outcome = Wrong(wrong(f"it changed its input {' and '.join(harmed)} after some calls"))
+                except ANY_FAULT as error:
+                    outcome = failure(error)
+            if not isinstance(outcome, Verified):
+                trials.pop(backend.name, None)
+                _settle(outcomes, backend.name, outcome, case.device)
         contest = Contest(
-            names=list(contenders),
+            names=list(trials),
             baseline=BASELINE,
             budget=budget,
             rule=rule,
             rng=random.Random(case.seed),  # noqa: S311  # an order of rounds, no secret
         )
-        outcomes |= hold(contest, contenders, case.device)
+        hold(contest, trials, calls, outcomes, case.device)
+        guard.restore()
         again = renew(exam)
         for name, own in contest.samples.items():
-            check = _recheck(contenders[name], again)
-            outcomes[name] = (
-                Timed(
-                    check=check,
-                    samples_s=tuple(own),
-                    bill=contenders[name].bill,
-                    comparison=contest.comparison(name),
-                )
-                if check.passed
-                else Wrong(check)
-            )
-    return outcomes
+            trial = trials[name]
+            check = _recheck(trial, families[name], again)
+            timed = Timed(check=check, samples_s=tuple(own), bill=trial.bill, comparison=contest.comparison(name))
+            _settle(outcomes, name, timed if check.passed else Wrong(check), case.device)
 
 
-def hold(contest: Contest, contenders: Mapping[str, Contender], device: str) -> dict[str, Outcome]:
-    """Time rounds until the contest is over; the outcomes of those that could not go on."""
-    dropped: dict[str, Outcome] = {}
+def hold(
+    contest: Contest,
+    trials: Mapping[str, Trial],
+    calls: Mapping[str, int],
+    outcomes: dict[str, Outcome],
+    device: str,
+) -> None:
+    """Time rounds until the contest is over; who cannot go on gets an outcome and leaves."""
     start = time.perf_counter()
     while order := contest.next_round(time.perf_counter() - start):
         seconds: dict[str, float] = {}
         for name in order:
-            one = contenders[name]
             try:
-                seconds[name] = time_block(one.call, one.calls, device)
-            except Exception as error:  # a backend may raise anything; the others go on
-                dropped[name] = failure(error)
+                seconds[name] = time_block(trials[name].call, calls[name], device)
+            except ANY_FAULT as error:
                 contest.drop(name)
+                _settle(outcomes, name, failure(error), device)
         contest.record(seconds)
-    return dropped
-
-
-def admit(backend: Backend, exam: Exam) -> Contender | Wrong | Failed:
-    """The first call, timed and judged, then a profiled one, then the warm-up."""
-    device = exam.case.device
-    guard = Guard(x=exam.x, w=exam.w)
-    try:
-        call, prepare_s = bind(backend, exam)
-        start = time.perf_counter()
-        out = call()
-        synchronize(device)
-        first_call_s = time.perf_counter() - start
-        check = exam.check(out, backend.family)
-        del out
-        if harmed := guard.harmed():
-            return Wrong(wrong(f"it changed its input {' and '.join(harmed)}"))
-        if not check.passed:
-            return Wrong(check)
-        seen = profile(call, device)
-        if (broken := proof_of_claim(backend, seen)) is not None:
-            return broken
-        bill = Bill(prepare_s=prepare_s, first_call_s=first_call_s, peak_nbytes=seen.peak_nbytes, ran=seen.ran)
-        calls = calls_in_a_block(call, device)
-    except Exception as error:  # whatever a backend raises is its row
-        return failure(error)
-    return Contender(backend=backend, call=call, calls=calls, check=check, bill=bill)
 
 
 def renew(exam: Exam) -> Exam:
@@ -155,17 +137,27 @@ def renew(exam: Exam) -> Exam:
     return make_exam(exam.case, exam.x, exam.w)
 
 
-def _recheck(contender: Contender, exam: Exam) -> Check:
+def _settle(outcomes: dict[str, Outcome], name: str, outcome: Outcome, device: str) -> None:
+    outcomes[name] = outcome
+    if isinstance(outcome, Failed | Wrong) and not alive(device):
+        raise DeviceLost(name)
+
+
+def _recheck(trial: Trial, family: str, exam: Exam) -> Check:
     """The worse of the two verdicts, before the timing and after it."""
+    guard = Guard(x=exam.x, w=exam.w)
     try:
-        out = contender.call()
+        out = trial.call()
         synchronize(exam.case.device)
-    except Exception as error:  # whatever a backend raises is its row
-        return wrong(f"after the timing it raised {failure(error).message}")
-    after = exam.check(out, contender.backend.family)
+        after = exam.check(out, family)
+        harmed = guard.restore()
+    except ANY_FAULT as error:
+        return wrong(f"right before the timing; after it, it raised {failure(error).message}")
+    if harmed:
+        return wrong(f"right before the timing; after it, it changed its input {' and '.join(harmed)}")
     if not after.passed:
         return wrong(f"right before the timing, wrong after it on fresh data: {after.evidence}")
-    before = contender.check
+    before = trial.check
     return Check(
         worst_of_bound=max(before.worst_of_bound, after.worst_of_bound),
         relative_l2=max(before.relative_l2, after.relative_l2),

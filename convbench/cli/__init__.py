@@ -8,8 +8,6 @@ import typer
 from convbench.cli import bench, catalogue, explain, report, run, verify
 from convbench.errors import ConvbenchError
 
-INTERRUPTED = 130
-
 app = typer.Typer(
     name="convbench",
     help="Show how a 2-D convolution is computed, run it, prove it right, and find the fastest one here.",
@@ -35,8 +33,6 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except ConvbenchError as error:
         complain(str(error))
         code = 2
-    except KeyboardInterrupt:
-        code = INTERRUPTED
     except OSError as error:
         complain(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
         code = 2
@@ -46,8 +42,6 @@ def main(arguments: list[str] | None = None) -> NoReturn:
             raise
         complain(f"{error.format_message()} Try 'convbench --help'.")
         code = error.exit_code
-    if code == INTERRUPTED:
-        complain("interrupted; what was finished is kept")
     sys.exit(code)
 
 

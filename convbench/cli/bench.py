@@ -80,7 +80,7 @@ def bench(
         selection,
         columns=COLUMNS,
         threads=threads,
-        csv=csv or _default_path(),
+        csv=_default_path() if csv is None else csv,
         overwrite=overwrite,
         plugins=plugin,
         force=force,
@@ -90,8 +90,8 @@ def bench(
     from convbench.bench.sweep import bench as run
 
     rule = Rule(confidence=confidence, margin=margin, first_look=min_rounds)
-    report.collect(run(selection.cases, selection.backends, budget=Budget(seconds=budget), rule=rule, force=force))
-    report.show(_tables)
+    results = run(selection.cases, selection.backends, budget=Budget(seconds=budget), rule=rule, force=force)
+    report.follow(results, _tables)
     raise typer.Exit(report.exit_code("timed"))
 
 

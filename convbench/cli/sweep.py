@@ -1,6 +1,8 @@
 """What verify and bench share: the selection, the growing report, the exit code."""
 
+import os
 import shlex
+import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -9,15 +11,16 @@ from typing import TYPE_CHECKING, Self
 
 import typer
 
+from convbench.__main__ import INTERRUPTED
 from convbench.backend import Backend
 from convbench.case import Case, Problem, cases
 from convbench.cli import options
 from convbench.outcome import Failed, Result, Skipped, Timed, Verified, Wrong
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
 
-WRONG, NOTHING, INTERRUPTED = 1, 3, 130
+WRONG, NOTHING = 1, 3
 MOST_FAULTS_SHOWN = 20
 
 
@@ -51,6 +54,9 @@ class Selection:
         return cls(cases=chosen, backends=backends)
 
 
+Draw = Callable[[Sequence[Result], int], "list[RenderableType]"]
+
+
 class Report:
     """Takes results as they come: to the CSV, to a pipe line by line, to a terminal as tables."""
 
@@ -76,7 +82,6 @@ class Report:
         self._out = side_console() if csv == "-" else result_console()
         self._err = side_console()
         self._results: list[Result] = []
-        self._interrupted = False
         command = "convbench " + shlex.join(sys.argv[1:])
         count = options.set_threads(threads)
         self._contexts = {
@@ -84,16 +89,18 @@ class Report:
             for device in {case.device for case in selection.cases}
         }
         self._flags = "".join(f" --plugin {shlex.quote(one)}" for one in options.words(plugins))
+        self._flags += f" --threads {threads}" if threads else ""
         self._flags += " --force" if force else ""
+        self._piped = not self._out.is_terminal
 
-    def collect(self, results: Iterable[Result]) -> None:
-        """Take every result; Ctrl-C ends the run and keeps what is finished."""
+    def follow(self, results: Iterable[Result], draw: Draw) -> None:
+        """Take every result and show them; Ctrl-C ends the program at once with what is finished."""
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         from convbench.show.console import print_tabbed
         from convbench.store import to_row
 
-        piped = not self._out.is_terminal and self._csv != "-"
+        piped = self._piped and self._csv != "-"
         if piped:
             print_tabbed(self._out, self._columns)
         progress = Progress(
@@ -106,39 +113,40 @@ class Report:
             auto_refresh=False,  # a refreshing thread would disturb what is being timed
             disable=not self._err.is_terminal,
         )
+
+        def leave(*_: object) -> None:
+            """From the handler itself: an exception would have to find its way through torch's own code."""
+            progress.stop()
+            self._show(draw)
+            typer.echo("convbench: interrupted; what was finished is kept", err=True)
+            sys.stdout.flush()
+            os._exit(INTERRUPTED)
+
         backends = len(self._selection.backends)
+        before = signal.signal(signal.SIGINT, leave)
         try:
             with progress:
                 task = progress.add_task("", total=len(self._selection.cases))
                 for number, result in enumerate(results, start=1):
-                    self._results.append(result)
                     row = to_row(result, self._contexts[result.case.device])
                     if self._file is not None:
                         self._file.append(row)
+                    self._results.append(result)
                     if piped:
                         print_tabbed(self._out, [row[column] for column in self._columns])
                     if number % backends == 0:
                         progress.update(task, advance=1, description=result.case.problem.name, refresh=True)
-        except KeyboardInterrupt:
-            self._interrupted = True
+        finally:
+            signal.signal(signal.SIGINT, before)
+        self._show(draw)
 
-    def show(self, draw: "Callable[[Sequence[Result], int], list[RenderableType]]") -> None:
-        """What a person wants to see at the end: the tables, the faults, the reasons, the sum."""
-        from convbench.show.tables import fault_lines, skip_lines
-
-        piped = not self._out.is_terminal
-        console = self._err if piped else self._out
-        if not piped:
-            for part in draw(self._results, console.width):
-                console.print(part)
-        faults = [result for result in self._results if isinstance(result.outcome, Wrong | Failed)]
-        for result in faults[:MOST_FAULTS_SHOWN]:
-            for line in fault_lines(result, self.reproduce(result)):
-                console.print(line, markup=False, soft_wrap=True)
-        if len(faults) > MOST_FAULTS_SHOWN:
-            console.print(f"... and {len(faults) - MOST_FAULTS_SHOWN} more; --csv lists every one")
-        for line in skip_lines(self._results):
-            console.print(line, style="dim", markup=False)
+    def _show(self, draw: Draw) -> None:
+        """The tables, the faults, the reasons, the sum."""
+        if not self._piped:
+            for part in draw(self._results, self._out.width):
+                self._out.print(part)
+        console = self._err if self._piped else self._out
+        tell_faults(console, self._results, self.reproduce)
         console.print(self._summary(), markup=False)
 
     def reproduce(self, result: Result) -> str:
@@ -146,23 +154,42 @@ class Report:
         return f"convbench verify --backend {result.backend} {result.case.flags()}{self._flags}"
 
     def exit_code(self, done: str) -> int:
-        """130 interrupted, 1 something wrong or failed, 3 nothing done, 0 otherwise."""
-        count = self._count()
-        if self._interrupted:
-            return INTERRUPTED
-        if count["wrong"] or count["failed"]:
-            return WRONG
-        return 0 if count[done] else NOTHING
-
-    def _count(self) -> Counter[str]:
-        kinds = {Verified: "verified", Timed: "timed", Wrong: "wrong", Failed: "failed", Skipped: "skipped"}
-        return Counter(kinds[type(result.outcome)] for result in self._results)
+        """1 something wrong or failed, 3 nothing done, 0 otherwise."""
+        return exit_code(self._results, done)
 
     def _summary(self) -> str:
-        count = self._count()
+        count = count_outcomes(self._results)
         context = next(iter(self._contexts.values()))
         facts = context.machine
         parts = ", ".join(f"{number} {kind}" for kind, number in count.items()) or "nothing done"
         where = f"{facts.gpu or facts.cpu}, {context.threads} threads, torch {facts.torch}"
         rows = f"\nrows: {self._csv}" if self._csv not in (None, "-") else ""
         return f"{parts}  ({where}){rows}"
+
+
+def count_outcomes(results: Iterable[Result]) -> Counter[str]:
+    """How many came out how, in the words of the CSV."""
+    kinds = {Verified: "verified", Timed: "timed", Wrong: "wrong", Failed: "failed", Skipped: "skipped"}
+    return Counter(kinds[type(result.outcome)] for result in results)
+
+
+def exit_code(results: Iterable[Result], *done: str) -> int:
+    """1 something wrong or failed, 3 nothing done, 0 otherwise."""
+    count = count_outcomes(results)
+    if count["wrong"] or count["failed"]:
+        return WRONG
+    return 0 if any(count[kind] for kind in done) else NOTHING
+
+
+def tell_faults(console: "Console", results: Sequence[Result], reproduce: Callable[[Result], str]) -> None:
+    """What is wrong or failed, with the command that shows it again; then why others were skipped."""
+    from convbench.show.tables import fault_lines, skip_lines
+
+    faults = [result for result in results if isinstance(result.outcome, Wrong | Failed)]
+    for result in faults[:MOST_FAULTS_SHOWN]:
+        for line in fault_lines(result, reproduce(result)):
+            console.print(line, markup=False, soft_wrap=True)
+    if len(faults) > MOST_FAULTS_SHOWN:
+        console.print(f"... and {len(faults) - MOST_FAULTS_SHOWN} more; --csv lists every one")
+    for line in skip_lines(results):
+        console.print(line, style="dim", markup=False)

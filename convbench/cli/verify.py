@@ -50,8 +50,7 @@ def verify(
         selection, columns=COLUMNS, threads=threads, csv=csv, overwrite=overwrite, plugins=plugin, force=force
     )
     from convbench.show.tables import verify_table
-    from convbench.verify.check import verify as run
+    from convbench.verify.trial import verify as run
 
-    report.collect(run(selection.cases, selection.backends, force=force))
-    report.show(lambda results, _: [verify_table(results)])
+    report.follow(run(selection.cases, selection.backends, force=force), lambda results, _: [verify_table(results)])
     raise typer.Exit(report.exit_code("verified"))

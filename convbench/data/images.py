@@ -3,6 +3,7 @@
 import warnings
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageOps
 
 from convbench.errors import ConvbenchError
@@ -33,7 +34,7 @@ def open_image(path: str | Path) -> Image.Image:
                 if image.width * image.height > MAX_PIXELS:
                     raise _too_large(path, f"{image.width}x{image.height} pixels")
                 image.load()
-                upright = ImageOps.exif_transpose(image)
+                return _gray_or_rgb(path, ImageOps.exif_transpose(image))
     except ConvbenchError:
         raise
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
@@ -44,7 +45,6 @@ def open_image(path: str | Path) -> Image.Image:
         raise ConvbenchError(
             f"{path} is not a readable image: {type(error).__name__}: {error}; allowed are {', '.join(FORMATS)}"
         ) from None
-    return _gray_or_rgb(path, upright)
 
 
 def open_rgb(path: str | Path) -> Image.Image:
@@ -58,7 +58,7 @@ def _gray_or_rgb(path: str | Path, image: Image.Image) -> Image.Image:
             f"{path} has pixels of mode {image.mode}, whose white is unknown; save it with 8 or 16 bits a channel"
         )
     if image.mode.startswith("I;16"):  # convert() would clip, not scale
-        return image.point(lambda value: value * (1 / 257)).convert("L")
+        return Image.fromarray((np.asarray(image, dtype=np.float64) / 257).round().astype(np.uint8))
     if image.has_transparency_data:
         seen = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert(

@@ -3,7 +3,10 @@
 x and w are whole numbers, so float64 sums are exact in any order and equal means equal.
 """
 
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
+from operator import attrgetter
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -11,47 +14,32 @@ from torch import Tensor
 
 from convbench.backends.naive_loops import naive_loops
 from convbench.case import Case, Problem
-from convbench.explain.steps import (
-    Axis,
-    Cell,
-    Comparison,
-    Multiplied,
-    OneCell,
-    Reshaped,
-    Unfolded,
-    Variant,
-)
+from convbench.explain.steps import Comparison, Term, Walk
 from convbench.spec import ConvSpec
-from convbench.verify.check import conditions, make_exam
+from convbench.verify.check import make_exam
+from convbench.verify.trial import conditions
+
+Pairs = Iterator[tuple[Any, Any]]
 
 
-def prove(
-    x: Tensor,
-    w: Tensor,
-    spec: ConvSpec,
-    cell: Cell,
-    one_cell: OneCell,
-    axes: tuple[Axis, Axis],
-    variants: tuple[Variant, ...],
-    unfolded: Unfolded,
-    multiplied: Multiplied,
-    reshaped: Reshaped,
-) -> tuple[Comparison, ...]:
+def prove(walk: Walk) -> tuple[Comparison, ...]:
     """Every comparison, in the order of the steps."""
+    spec, y = walk.spec, walk.y
     case = Case(problem=Problem(suite="shape", name=str(spec), spec=spec))
-    exam = make_exam(case, x.float(), w.float())
+    exam = make_exam(case, walk.x.float(), walk.w.float())
     with conditions(case):
-        conv2d = _conv2d(x, w, spec)
+        conv2d = _conv2d(walk.x, walk.w, spec)
         single = _conv2d(exam.x, exam.w, spec)
-    y = reshaped.y
     return (
-        _check_loops(x, w, case, cell, one_cell, y),
-        _check_flipped(x, w, spec, cell, one_cell),
-        _check_sizes(spec, axes, variants),
-        _check_unfold(x, spec, unfolded),
-        _check_padding(spec, unfolded),
-        _check_fold(x, spec, cell, axes, reshaped),
-        _check_work(spec, multiplied, exam.truth.terms),
+        _check_loops(walk, case),
+        compare_all("cell", "slices of padded x and of w", _cell(walk)),
+        compare_all("flipped", "F.conv2d with w.flip(2, 3)", _flipped(walk)),
+        compare_all("sizes", "F.conv2d's shape, Tensor.unfold's windows", _sizes(walk, conv2d)),
+        compare_all("unfold", "x by the index formula", _unfold(walk)),
+        compare_all("padding", "F.unfold of ones", _padding(walk)),
+        compare_all("matrix", "the patches, w and y in groups", _matrix(walk)),
+        compare_all("fold", "x times its readers", _fold(walk)),
+        compare_all("work", "products in x and on padding", _work(walk, exam.truth.terms)),
         compare("einsum", "F.conv2d in float64", y, conv2d),
         compare("oracle", "shifted views of x, summed", y, exam.truth.y),
         Comparison(
@@ -86,71 +74,162 @@ def compare(name: str, against: str, got: Tensor, want: Tensor) -> Comparison:
     )
 
 
+def compare_all(name: str, against: str, pairs: Iterable[tuple[Any, Any]]) -> Comparison:
+    """The first pair of tensors or plain numbers that differs, else all of them together."""
+    compared = 0
+    for got, want in pairs:
+        found = compare(name, against, *(torch.as_tensor(one, dtype=torch.float64) for one in (got, want)))
+        if not found.holds:
+            return found
+        compared += found.compared
+    return Comparison(name=name, against=against, compared=compared, worst=0.0)
+
+
 def _conv2d(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
     return F.conv2d(x, w, None, spec.stride, spec.padding, spec.dilation, spec.groups)
 
 
-def _check_loops(x: Tensor, w: Tensor, case: Case, cell: Cell, one_cell: OneCell, y: Tensor) -> Comparison:
-    here = y[cell.n, cell.k, cell.p, cell.q]
-    total = torch.tensor(one_cell.total, dtype=torch.float64)
-    by_definition = compare("loops", "the cell by its indices", total, here)
+def _check_loops(walk: Walk, case: Case) -> Comparison:
+    cell, y = walk.cell, walk.y
+    by_definition = compare_all("loops", "the cell by its indices", [(walk.total, y[cell.n, cell.k, cell.p, cell.q])])
     if not by_definition.holds or naive_loops.why_not(case) is not None:
         return by_definition
-    loops = naive_loops.fn(x, w, case.spec)
-    return compare("loops", "every cell by its indices", loops, y)
+    return compare("loops", "every cell by its indices", naive_loops.fn(walk.x, walk.w, case.spec), y)
 
 
-def _check_flipped(x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell, one_cell: OneCell) -> Comparison:
-    y = _conv2d(x[cell.n : cell.n + 1], w.flip(2, 3), spec)
-    got = torch.tensor(one_cell.flipped, dtype=torch.float64)
-    return compare("flipped", "F.conv2d with w.flip(2, 3)", got, y[0, cell.k, cell.p, cell.q])
-
-
-def _check_sizes(spec: ConvSpec, axes: tuple[Axis, Axis], variants: tuple[Variant, ...]) -> Comparison:
-    sizes = [(axes[0].positions, axes[1].positions), *((variant.spec.p, variant.spec.q) for variant in variants)]
-    problems = [spec, *(variant.spec for variant in variants)]
-    shapes = [
-        _conv2d(
-            torch.zeros((1, 1, one.h, one.w)), torch.zeros((1, 1, one.r, one.s)), replace(one, n=1, c=1, k=1, groups=1)
-        )
-        for one in problems
-    ]
-    return compare("sizes", "F.conv2d's own shapes", torch.tensor(sizes), torch.tensor([y.shape[2:] for y in shapes]))
-
-
-def _check_unfold(x: Tensor, spec: ConvSpec, unfolded: Unfolded) -> Comparison:
-    """Tap by tap, so that no second patch matrix is held."""
-    (stride_h, stride_w), (dilation_h, dilation_w) = spec.stride, spec.dilation
+def _pads(spec: ConvSpec) -> tuple[int, int, int, int]:
     pad_h, pad_w = spec.padding
-    padded = F.pad(x, (pad_w, pad_w, pad_h, pad_h))
-    patches = unfolded.patches.reshape(spec.n, spec.c, spec.r, spec.s, spec.p, spec.q)
-    against = "x by the index formula"
+    return (pad_w, pad_w, pad_h, pad_h)
+
+
+def _group(walk: Walk) -> int:
+    """The group of the cell's filter, looked up."""
+    return int((torch.arange(walk.spec.k).reshape(walk.spec.groups, -1) == walk.cell.k).nonzero()[0, 0])
+
+
+def _channels(walk: Walk) -> Tensor:
+    """The channels of x that the cell reads."""
+    return torch.arange(walk.spec.c).reshape(walk.spec.groups, -1)[_group(walk)]
+
+
+def _patch(walk: Walk) -> tuple[slice, slice]:
+    """The rows and the columns of padded x that the cell reads."""
+    spec, cell = walk.spec, walk.cell
+    (height, width), (dilation_h, dilation_w) = spec.kernel_extent, spec.dilation
+    top, left = cell.p * spec.stride[0], cell.q * spec.stride[1]
+    return slice(top, top + height, dilation_h), slice(left, left + width, dilation_w)
+
+
+def _places(walk: Walk) -> tuple[Tensor, Tensor]:
+    """Those rows and columns, counted in x."""
+    spec = walk.spec
+    rows, columns = (
+        torch.arange(-padding, size + padding)[lines]
+        for size, padding, lines in zip((spec.h, spec.w), spec.padding, _patch(walk), strict=True)
+    )
+    return rows, columns
+
+
+def _cell(walk: Walk) -> Pairs:
+    spec, cell, channels = walk.spec, walk.cell, _channels(walk)
+    rows, columns = _places(walk)
+    image = walk.x[cell.n, channels]
+    patch = F.pad(image, _pads(spec))[:, *_patch(walk)]  # (C/G, R, S)
+    outside = F.pad(torch.zeros_like(image), _pads(spec), value=1.0)[:, *_patch(walk)]
+    products = patch * walk.w[cell.k]
+    yield walk.group, _group(walk)
+    yield walk.rows, rows
+    yield walk.columns, columns
+    taps = torch.cartesian_prod(*(torch.arange(size) for size in products.shape))
+    numbers = torch.stack((patch, walk.w[cell.k], outside, products), dim=3).flatten(0, 2)
+    read = attrgetter(*(field.name for field in fields(Term)), "product")
+    want = torch.cat((taps, torch.cartesian_prod(channels, rows, columns), numbers), dim=1)
+    yield [read(term) for term in walk.terms], want
+    yield walk.channel_sums, products.sum(dim=(1, 2))
+    yield walk.total, products.sum()
+
+
+def _flipped(walk: Walk) -> Pairs:
+    spec, cell = walk.spec, walk.cell
+    image, kernel = walk.x[cell.n, _channels(walk)], walk.w[cell.k]
+    y = F.conv2d(image[None], kernel.flip(1, 2)[None], None, spec.stride, spec.padding, spec.dilation)
+    yield walk.flipped, y[0, 0, cell.p, cell.q]
+
+
+def _sizes(walk: Walk, conv2d: Tensor) -> Pairs:
+    spec = walk.spec
+    for i, axis in enumerate(walk.axes):
+        given = [walk.x.shape[2 + i], spec.padding[i], spec.dilation[i], walk.w.shape[2 + i], spec.stride[i]]
+        yield [axis.size, axis.padding, axis.dilation, axis.taps, axis.stride], given
+        lines = torch.arange(axis.size + 2 * axis.padding)
+        windows = lines.unfold(0, spec.kernel_extent[i], axis.stride)
+        dense = lines.unfold(0, spec.kernel_extent[i], 1)
+        yield [axis.positions] * 2, [len(windows), conv2d.shape[2 + i]]
+        yield [axis.room, axis.rest], [len(dense) - 1, int(lines[-1] - windows[-1, -1])]
+        reads = torch.bincount(windows[:, :: axis.dilation].flatten(), minlength=len(lines))
+        reads = reads[axis.padding : axis.padding + axis.size]
+        yield axis.readers, reads
+        yield axis.unread, (reads == 0).nonzero().flatten()
+    for variant in walk.variants:
+        other = variant.spec
+        padded = torch.zeros(()).expand([walk.x.shape[2 + i] + 2 * other.padding[i] for i in range(2)])
+        extents = [other.dilation[i] * (walk.w.shape[2 + i] - 1) + 1 for i in range(2)]
+        windows = padded.unfold(0, extents[0], other.stride[0]).unfold(1, extents[1], other.stride[1])
+        yield [other.p, other.q], windows.shape[:2]
+
+
+def _unfold(walk: Walk) -> Pairs:
+    """Tap by tap, so that no second patch matrix is held."""
+    spec = walk.spec
+    padded = F.pad(walk.x, _pads(spec))
+    patches = walk.patches.reshape(spec.n, spec.c, spec.r, spec.s, spec.p, spec.q)
     for r in range(spec.r):
-        rows = torch.arange(spec.p) * stride_h + r * dilation_h
+        rows = torch.arange(spec.p) * spec.stride[0] + r * spec.dilation[0]
         for s in range(spec.s):
-            columns = torch.arange(spec.q) * stride_w + s * dilation_w
-            found = compare("unfold", against, patches[:, :, r, s], padded[:, :, rows[:, None], columns])
-            if not found.holds:
-                return found
-    return Comparison(name="unfold", against=against, compared=patches.numel(), worst=0.0)
+            columns = torch.arange(spec.q) * spec.stride[1] + s * spec.dilation[1]
+            yield patches[:, :, r, s], padded[:, :, rows[:, None], columns]
 
 
-def _check_padding(spec: ConvSpec, unfolded: Unfolded) -> Comparison:
+def _padding(walk: Walk) -> Pairs:
+    spec = walk.spec
     ones = torch.ones((1, spec.c_per_group, spec.h, spec.w))
-    inside = F.unfold(ones, (spec.r, spec.s), spec.dilation, spec.padding, spec.stride)[0]
-    return compare("padding", "F.unfold of ones", ~unfolded.padding, inside.bool())
+    yield ~walk.padding, F.unfold(ones, (spec.r, spec.s), spec.dilation, spec.padding, spec.stride)[0]
 
 
-def _check_fold(x: Tensor, spec: ConvSpec, cell: Cell, axes: tuple[Axis, Axis], reshaped: Reshaped) -> Comparison:
-    rows, columns = (torch.tensor(axis.readers, dtype=torch.float64) for axis in axes)
-    want = x[cell.n] * (rows[:, None] * columns)
-    assert want.shape == (spec.c, spec.h, spec.w)
-    return compare("fold", "x times its readers", reshaped.folded, want)
+def _matrix(walk: Walk) -> Pairs:
+    spec, cell, group = walk.spec, walk.cell, _group(walk)
+    yield walk.own, walk.patches[cell.n].unflatten(0, (spec.groups, -1))[group]
+    rows = torch.arange(walk.patches.shape[1]).reshape(spec.groups, -1)[group]
+    yield walk.first_row, rows[0]
+    yield walk.taps, torch.cartesian_prod(_channels(walk), torch.arange(spec.r), torch.arange(spec.s))
+    yield walk.position, torch.arange(walk.patches.shape[2]).reshape(spec.p, spec.q)[cell.p, cell.q]
+    w_flat = F.unfold(walk.w, (spec.r, spec.s))[..., 0]  # each filter is one patch of itself
+    yield walk.w_flat, w_flat if spec.groups == 1 else w_flat.unflatten(0, (spec.groups, -1))
+    yield walk.w_row, w_flat[cell.k]
+    yield walk.y_row, walk.y[cell.n, cell.k].flatten()
+    yield walk.gemm, [walk.w_flat.shape[-2], len(walk.x) * walk.y_flat.shape[-1], len(rows)]
+    yield [walk.x_nbytes, walk.patches_nbytes], [walk.x.nbytes // 2, walk.patches.nbytes // 2]  # fp32 is half of fp64
+    yield walk.growth, walk.patches.numel() / walk.x.numel()
+    yield walk.is_view, walk.y.untyped_storage().data_ptr() == walk.y_flat.untyped_storage().data_ptr()
 
 
-def _check_work(spec: ConvSpec, multiplied: Multiplied, terms: Tensor) -> Comparison:
-    in_image = spec.n * spec.k * int(terms.sum())
-    outputs = multiplied.y_flat.numel()
-    ledger = [multiplied.macs, multiplied.multiplications, multiplied.additions + outputs]
-    against = "products in x and on padding"
-    return compare("work", against, torch.tensor(ledger), torch.tensor([in_image + multiplied.on_padding] * 3))
+def _fold(walk: Walk) -> Pairs:
+    spec = walk.spec
+    ones = walk.x.new_ones((1, 1, spec.h, spec.w))
+    size, options = (spec.r, spec.s), (spec.dilation, spec.padding, spec.stride)
+    reads = F.fold(F.unfold(ones, size, *options), (spec.h, spec.w), size, *options)[0, 0]
+    rows, columns = (axis.readers for axis in walk.axes)
+    yield rows[:, None] * columns, reads
+    yield walk.folded, walk.x[walk.cell.n] * reads
+    patch = F.pad(reads, _pads(spec))[_patch(walk)]
+    row, column = (int(i) for i in torch.unravel_index(patch.argmax(), patch.shape))
+    rows, columns = _places(walk)
+    seen = [int(_channels(walk)[0]), int(rows[row]), int(columns[column])] if patch.any() else []
+    yield [*(walk.seen or ()), walk.seen_readers], [*seen, int(patch.max())]
+
+
+def _work(walk: Walk, terms: Tensor) -> Pairs:
+    in_image = walk.spec.n * walk.spec.k * int(terms.sum())
+    ledger = [walk.macs, walk.multiplications, walk.additions + walk.y_flat.numel()]
+    yield ledger, [in_image + walk.on_padding] * 3
+    yield walk.flops, walk.multiplications + walk.additions + walk.y_flat.numel()

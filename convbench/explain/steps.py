@@ -1,26 +1,27 @@
 """What is there to see in each step of the walk from operands to output?
 
-Every step is a value, computed once and drawn elsewhere. Tensors are float64 and hold whole
-tensors, not windows of them. A tap is one (c, r, s) of a kernel; a position is one (p, q) of
-an output.
+What was computed by itself is stored, whole tensors in float64; what follows from it is a
+property. A tap is one (c, r, s) of a kernel; a position is one (p, q) of an output.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import prod
 
+import torch
 from torch import Tensor
 
-from convbench.spec import ConvSpec
+from convbench.errors import ConvbenchError
+from convbench.spec import ITEM_NBYTES, ConvSpec, pair_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """The output y[n, k, p, q] that the walk follows, and the group of its filter."""
+    """The output y[n, k, p, q] that the walk follows."""
 
     n: int
     k: int
     p: int
     q: int
-    group: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,27 +41,11 @@ class Term:
     column: int
     x: float
     w: float
-    product: float
     padding: bool
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OneCell:
-    """The cell by the definition: a sum over c, r, s.
-
-    Attributes:
-        terms: in the order (c, r, s), C/G*R*S of them.
-        channel_sums: the sum over r and s for each c.
-        rows, columns: where the taps fall, for r = 0.. and s = 0..; negative is padding.
-        flipped: what the cell would hold if the kernel were flipped, as in a true convolution.
-    """
-
-    terms: tuple[Term, ...]
-    channel_sums: tuple[float, ...]
-    total: float
-    rows: tuple[int, ...]
-    columns: tuple[int, ...]
-    flipped: float
+    @property
+    def product(self) -> float:
+        return self.x * self.w
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,10 +54,6 @@ class Axis:
 
     Attributes:
         letters: of the output size, the input size and the kernel size: P H R or Q W S.
-        room: size + 2*padding - dilation*(taps - 1) - 1, what the stride divides.
-        rest: what the floor of room / stride drops.
-        positions: the output size.
-        readers: for each row or column of x, how many (position, tap) pairs read it.
     """
 
     letters: tuple[str, str, str]
@@ -81,96 +62,95 @@ class Axis:
     dilation: int
     taps: int
     stride: int
-    room: int
-    rest: int
-    positions: int
-    readers: tuple[int, ...]
+
+    @property
+    def room(self) -> int:
+        """What the stride divides."""
+        return self.size + 2 * self.padding - self.dilation * (self.taps - 1) - 1
+
+    @property
+    def rest(self) -> int:
+        """What the floor of room / stride drops."""
+        return self.room % self.stride
+
+    @property
+    def positions(self) -> int:
+        """The output size."""
+        return self.room // self.stride + 1
+
+    @property
+    def readers(self) -> Tensor:
+        """(size,) int: for each row or column of x, how many (position, tap) pairs read it."""
+        return torch.bincount(place_taps(self)[inside(self)], minlength=self.size)
 
     @property
     def unread(self) -> tuple[int, ...]:
         """Rows or columns of x that no output reads."""
-        return tuple(line for line, count in enumerate(self.readers) if not count)
+        return tuple((self.readers == 0).nonzero().flatten().tolist())
+
+
+def measure_axes(spec: ConvSpec) -> tuple[Axis, Axis]:
+    """The output-size formula with its values, for the rows and for the columns."""
+    rows, columns = (
+        Axis(
+            letters=letters,
+            size=size,
+            padding=spec.padding[axis],
+            dilation=spec.dilation[axis],
+            taps=taps,
+            stride=spec.stride[axis],
+        )
+        for axis, (letters, size, taps) in enumerate(
+            ((("P", "H", "R"), spec.h, spec.r), (("Q", "W", "S"), spec.w, spec.s))
+        )
+    )
+    return rows, columns
+
+
+def place_taps(axis: Axis) -> Tensor:
+    """(taps, positions): the row or column of x that each tap reads at each position; outside is padding."""
+    return torch.arange(axis.positions) * axis.stride - axis.padding + torch.arange(axis.taps)[:, None] * axis.dilation
+
+
+def inside(axis: Axis) -> Tensor:
+    """(taps, positions) bool: where that row or column is one of x."""
+    lines = place_taps(axis)
+    return (lines >= 0) & (lines < axis.size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
-    """The output size when one parameter is another."""
+    """The problem when one parameter is another."""
 
-    change: str
+    name: str
     spec: ConvSpec
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unfolded:
-    """x as a matrix with one column for each position.
-
-    Attributes:
-        patches: (N, C*R*S, P*Q).
-        own: (C/G*R*S, P*Q), the rows of the cell's image that the cell's group reads.
-        first_row: where `own` begins in `patches`.
-        taps: (channel of x, r, s) for each row of `own`.
-        padding: (C/G*R*S, P*Q) bool, the zeros that stand for padding.
-        column: l = p*Q + q of the cell.
-        x_nbytes, patches_nbytes, growth: in fp32, and the ratio of the two.
-    """
-
-    patches: Tensor
-    own: Tensor
-    first_row: int
-    taps: tuple[tuple[int, int, int], ...]
-    padding: Tensor
-    column: int
-    x_nbytes: int
-    patches_nbytes: int
-    growth: float
+    @property
+    def change(self) -> str:
+        return f"{self.name} {pair_text(getattr(self.spec, self.name))}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Multiplied:
-    """The kernel as a matrix, and its product with the patches.
-
-    Attributes:
-        formula: what torch.einsum was given.
-        w_flat: (K, C*R*S), or (G, K/G, C/G*R*S) in groups.
-        w_row: (C/G*R*S,), the cell's filter.
-        y_flat: (N, K, P*Q), or (N, G, K/G, P*Q) in groups.
-        y_row: (P*Q,), what the cell's filter gives for the cell's image.
-        gemm: M, N, K of each group's product.
-        multiplications: one for each tap of each output, padding counted.
-        additions: one less than the taps, for each output.
-        on_padding: the multiplications by a zero of the padding.
-    """
-
-    formula: str
-    w_flat: Tensor
-    w_row: Tensor
-    y_flat: Tensor
-    y_row: Tensor
-    gemm: tuple[int, int, int]
-    macs: int
-    multiplications: int
-    additions: int
-    on_padding: int
+def vary(spec: ConvSpec) -> tuple[Variant, ...]:
+    """The problem with another stride, dilation or padding, where it still has an output."""
+    variants = []
+    for name, usual, other in (("stride", 1, 2), ("dilation", 1, 2), ("padding", 0, 1)):
+        value = other if getattr(spec, name) == (usual, usual) else usual
+        try:
+            changed = replace(spec, **{name: (value, value)})  # type: ignore[arg-type]  # only pairs are named
+        except ConvbenchError:
+            continue  # the dilated kernel has outgrown the input
+        variants.append(Variant(name=name, spec=changed))
+    return tuple(variants)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reshaped:
-    """The output, and what F.fold gives in its place.
+def name_formula(spec: ConvSpec) -> str:
+    """What torch.einsum is given: b image, g group, o output channel, p tap, l position."""
+    return "bpl,op->bol" if spec.groups == 1 else "bgpl,gop->bgol"
 
-    Attributes:
-        y: (N, K, P, Q).
-        is_view: whether the reshape moved no number.
-        folded: (C, H, W), F.fold of the patches of the cell's image.
-        seen: the number of x that most patches read, of those the cell reads, as (channel, row,
-            column); None when the cell reads only padding.
-        readers: how many patches read it.
-    """
 
-    y: Tensor
-    is_view: bool
-    folded: Tensor
-    seen: tuple[int, int, int] | None
-    readers: int
+def flatten_kernel(w: Tensor, spec: ConvSpec) -> Tensor:
+    """(K, C*R*S), or (G, K/G, C/G*R*S) in groups."""
+    return w.reshape(spec.k, -1) if spec.groups == 1 else w.reshape(spec.groups, spec.k_per_group, -1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,21 +178,195 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Walk:
-    """The seven steps of one problem on x (N, C, H, W) and w (K, C/G, R, S), and their proof."""
+    """The seven steps of one problem on x (N, C, H, W) and w (K, C/G, R, S), and their proof.
+
+    Attributes:
+        terms: of the cell by the definition, in the order (c, r, s); C/G*R*S of them.
+        patches: (N, C*R*S, P*Q), x as a matrix with one column for each position.
+        padding: (C/G*R*S, P*Q) bool, the zeros of `own` that stand for padding.
+        y_flat: (N, K, P*Q), or (N, G, K/G, P*Q) in groups: the flattened kernel times the patches.
+        folded: (C, H, W), F.fold of the patches of the cell's image.
+        proof: empty until `prove` was asked.
+    """
 
     spec: ConvSpec
     cell: Cell
     x: Tensor
     w: Tensor
-    one_cell: OneCell
-    axes: tuple[Axis, Axis]
-    variants: tuple[Variant, ...]
-    unfolded: Unfolded
-    multiplied: Multiplied
-    reshaped: Reshaped
-    proof: tuple[Comparison, ...]
+    terms: tuple[Term, ...]
+    patches: Tensor
+    padding: Tensor
+    y_flat: Tensor
+    folded: Tensor
+    proof: tuple[Comparison, ...] = ()
 
     @property
     def holds(self) -> bool:
-        """Whether every comparison holds; only then may the walk be shown."""
-        return all(comparison.holds for comparison in self.proof)
+        """Whether it is proved and every comparison holds; only then may the walk be shown."""
+        return bool(self.proof) and all(comparison.holds for comparison in self.proof)
+
+    @property
+    def group(self) -> int:
+        """The group of the cell's filter."""
+        return self.cell.k // self.spec.k_per_group
+
+    # One cell, by loops.
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """Where the taps r = 0.. fall; negative is padding."""
+        return tuple(term.row for term in self.terms[: self.spec.r * self.spec.s : self.spec.s])
+
+    @property
+    def columns(self) -> tuple[int, ...]:
+        """Where the taps s = 0.. fall; negative is padding."""
+        return tuple(term.column for term in self.terms[: self.spec.s])
+
+    @property
+    def terms_by_channel(self) -> list[tuple[Term, ...]]:
+        size = self.spec.r * self.spec.s
+        return [self.terms[start : start + size] for start in range(0, len(self.terms), size)]
+
+    @property
+    def channel_sums(self) -> tuple[float, ...]:
+        """The sum over r and s for each c."""
+        return tuple(sum(term.product for term in terms) for terms in self.terms_by_channel)
+
+    @property
+    def total(self) -> float:
+        return sum(self.channel_sums)
+
+    @property
+    def flipped(self) -> float:
+        """What the cell would hold if the kernel were flipped, as in a true convolution."""
+        return sum(
+            term.x * mirrored.w
+            for terms in self.terms_by_channel
+            for term, mirrored in zip(terms, reversed(terms), strict=True)
+        )
+
+    # Positions.
+
+    @property
+    def axes(self) -> tuple[Axis, Axis]:
+        return measure_axes(self.spec)
+
+    @property
+    def variants(self) -> tuple[Variant, ...]:
+        return vary(self.spec)
+
+    # Unfold.
+
+    @property
+    def first_row(self) -> int:
+        """Where `own` begins in the patches."""
+        return self.group * self.spec.taps
+
+    @property
+    def own(self) -> Tensor:
+        """(C/G*R*S, P*Q), the patch rows of the cell's image that the cell's group reads."""
+        return self.patches[self.cell.n, self.first_row : self.first_row + self.spec.taps]
+
+    @property
+    def taps(self) -> tuple[tuple[int, int, int], ...]:
+        """(channel of x, r, s) for each row of `own`."""
+        return tuple((term.channel, term.r, term.s) for term in self.terms)
+
+    @property
+    def position(self) -> int:
+        """The cell's column l = p*Q + q of the patches."""
+        return self.cell.p * self.spec.q + self.cell.q
+
+    @property
+    def x_nbytes(self) -> int:
+        """In fp32."""
+        return prod(self.spec.x_shape) * ITEM_NBYTES["fp32"]
+
+    @property
+    def patches_nbytes(self) -> int:
+        """In fp32."""
+        return self.spec.patch_matrix_nbytes("fp32")
+
+    @property
+    def growth(self) -> float:
+        return self.patches_nbytes / self.x_nbytes
+
+    # Flatten and multiply.
+
+    @property
+    def formula(self) -> str:
+        return name_formula(self.spec)
+
+    @property
+    def w_flat(self) -> Tensor:
+        return flatten_kernel(self.w, self.spec)
+
+    @property
+    def w_row(self) -> Tensor:
+        """(C/G*R*S,), the cell's filter."""
+        return self.w_flat.reshape(self.spec.k, -1)[self.cell.k]
+
+    @property
+    def y_row(self) -> Tensor:
+        """(P*Q,), what the cell's filter gives for the cell's image."""
+        return self.y_flat.reshape(self.spec.n, self.spec.k, -1)[self.cell.n, self.cell.k]
+
+    @property
+    def gemm(self) -> tuple[int, int, int]:
+        """M, N, K of each group's product."""
+        return self.spec.gemm
+
+    @property
+    def macs(self) -> int:
+        return self.spec.macs
+
+    @property
+    def flops(self) -> int:
+        return self.spec.flops
+
+    @property
+    def multiplications(self) -> int:
+        """One for each tap of each output, padding counted."""
+        return prod(self.spec.y_shape) * self.spec.taps
+
+    @property
+    def additions(self) -> int:
+        """One less than the taps, for each output."""
+        return prod(self.spec.y_shape) * (self.spec.taps - 1)
+
+    @property
+    def on_padding(self) -> int:
+        """The multiplications by a zero of the padding."""
+        return int(self.padding.sum()) * self.spec.n * self.spec.k
+
+    # Reshape.
+
+    @property
+    def y(self) -> Tensor:
+        """(N, K, P, Q)."""
+        return self.y_flat.reshape(self.spec.y_shape)
+
+    @property
+    def is_view(self) -> bool:
+        """Whether the reshape moved no number."""
+        return self.y.data_ptr() == self.y_flat.data_ptr()
+
+    @property
+    def seen(self) -> tuple[int, int, int] | None:
+        """(channel, row, column) of the number of x that most patches read, of those the cell reads.
+
+        None when the cell reads only padding.
+        """
+        row, column = (
+            max((line for line in lines if 0 <= line < axis.size), key=axis.readers.tolist().__getitem__, default=None)
+            for axis, lines in zip(self.axes, (self.rows, self.columns), strict=True)
+        )
+        return None if row is None or column is None else (self.terms[0].channel, row, column)
+
+    @property
+    def seen_readers(self) -> int:
+        """How many patches read it."""
+        if self.seen is None:
+            return 0
+        _, row, column = self.seen
+        return int(self.axes[0].readers[row] * self.axes[1].readers[column])

@@ -2,12 +2,13 @@
 
 # ruff: noqa: RUF001, RUF002  # the minus and times signs are meant: this is mathematics as text
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from textwrap import wrap
 from typing import Any
 
 from rich.text import Text
+from torch import Tensor
 
 from convbench.explain.steps import Axis, Comparison, Term, Walk
 from convbench.show.console import pipe_width, result_console
@@ -79,59 +80,75 @@ def page(walk: Walk, width: int) -> Iterator[Text]:
 
 def record(walk: Walk) -> dict[str, Any]:
     """Every number of the walk as plain values, tensors as nested lists in their own shapes."""
-    unfolded, multiplied, reshaped = walk.unfolded, walk.multiplied, walk.reshaped
     return {
         "spec": str(walk.spec),
-        "cell": asdict(walk.cell),
+        "cell": asdict(walk.cell) | {"group": walk.group},
         "x": walk.x.tolist(),
         "w": walk.w.tolist(),
-        "one_cell": asdict(walk.one_cell),
-        "axes": [asdict(axis) | {"unread": axis.unread} for axis in walk.axes],
+        "one_cell": {
+            "terms": [asdict(term) | {"product": term.product} for term in walk.terms],
+            "channel_sums": walk.channel_sums,
+            "total": walk.total,
+            "rows": walk.rows,
+            "columns": walk.columns,
+            "flipped": walk.flipped,
+        },
+        "axes": [
+            asdict(axis)
+            | {
+                "room": axis.room,
+                "rest": axis.rest,
+                "positions": axis.positions,
+                "readers": axis.readers.tolist(),
+                "unread": axis.unread,
+            }
+            for axis in walk.axes
+        ],
         "variants": [
             {"change": variant.change, "spec": str(variant.spec), "p": variant.spec.p, "q": variant.spec.q}
             for variant in walk.variants
         ],
         "unfolded": {
-            "patches": unfolded.patches.tolist(),
-            "column": unfolded.column,
-            "first_row": unfolded.first_row,
-            "taps": unfolded.taps,
-            "padding": unfolded.padding.tolist(),
-            "x_nbytes": unfolded.x_nbytes,
-            "patches_nbytes": unfolded.patches_nbytes,
+            "patches": walk.patches.tolist(),
+            "column": walk.position,
+            "first_row": walk.first_row,
+            "taps": walk.taps,
+            "padding": walk.padding.tolist(),
+            "x_nbytes": walk.x_nbytes,
+            "patches_nbytes": walk.patches_nbytes,
         },
         "multiplied": {
-            "formula": multiplied.formula,
-            "w_flat": multiplied.w_flat.tolist(),
-            "y_flat": multiplied.y_flat.tolist(),
-            "gemm": multiplied.gemm,
-            "macs": multiplied.macs,
-            "multiplications": multiplied.multiplications,
-            "additions": multiplied.additions,
-            "on_padding": multiplied.on_padding,
+            "formula": walk.formula,
+            "w_flat": walk.w_flat.tolist(),
+            "y_flat": walk.y_flat.tolist(),
+            "gemm": walk.gemm,
+            "macs": walk.macs,
+            "multiplications": walk.multiplications,
+            "additions": walk.additions,
+            "on_padding": walk.on_padding,
         },
-        "y": reshaped.y.tolist(),
-        "is_view": reshaped.is_view,
-        "folded": reshaped.folded.tolist(),
+        "y": walk.y.tolist(),
+        "is_view": walk.is_view,
+        "folded": walk.folded.tolist(),
         "proof": [asdict(comparison) | {"holds": comparison.holds} for comparison in walk.proof],
     }
 
 
 def _operands(walk: Walk, room: int) -> Step:
-    spec, cell, one_cell = walk.spec, walk.cell, walk.one_cell
-    channels = list(dict.fromkeys(term.channel for term in one_cell.terms))
-    rows, columns = one_cell.rows, one_cell.columns
+    spec, cell = walk.spec, walk.cell
+    channels = list(dict.fromkeys(term.channel for term in walk.terms))
+    rows, columns = walk.rows, walk.columns
     x_blocks, w_blocks = [], []
     for c, channel in list(enumerate(channels))[:CHANNELS]:
-        image, kernel = walk.x[cell.n, channel].tolist(), walk.w[cell.k, c].tolist()
+        image, kernel = walk.x[cell.n, channel], walk.w[cell.k, c]
 
-        def look_x(row: int, column: int, image: Any = image) -> tuple[str, Role | None]:
+        def look_x(row: int, column: int, image: Tensor = image) -> tuple[str, Role | None]:
             inside = 0 <= row < spec.h and 0 <= column < spec.w
-            text = _number(image[row][column]) if inside else "·0"
+            text = _number(image[row, column].item()) if inside else "·0"
             return text, PATCH if row in rows and column in columns else None
 
-        def look_w(r: int, s: int, kernel: Any = kernel) -> tuple[str, Role | None]:
-            return _number(kernel[r][s]), KERNEL
+        def look_w(r: int, s: int, kernel: Tensor = kernel) -> tuple[str, Role | None]:
+            return _number(kernel[r, s].item()), KERNEL
 
         x_blocks.append(
             grid(
@@ -152,16 +169,7 @@ def _operands(walk: Walk, room: int) -> Step:
             )
         )
 
-    def look_y(p: int, q: int) -> tuple[str, Role | None]:
-        return ("?", OUTPUT) if (p, q) == (cell.p, cell.q) else (".", None)
-
-    y_block = grid(
-        f"y[{cell.n},{cell.k}]",
-        Span(0, spec.p, cell.p, cell.p, GRID_ROWS),
-        Span(0, spec.q, cell.q, cell.q, GRID_COLUMNS),
-        look_y,
-        room,
-    )
+    y_block = _output(walk, room, lambda p, q: "?" if (p, q) == (cell.p, cell.q) else ".")
     body = flow([*x_blocks, *w_blocks, y_block], room)
     if len(channels) > CHANNELS:
         body.append(Text(f"… {plural(len(channels) - CHANNELS, 'more channel')} of x and of w", style=FAINT))
@@ -170,7 +178,7 @@ def _operands(walk: Walk, room: int) -> Step:
         in_role("kernel", KERNEL),
         in_role("output", OUTPUT),
     ]
-    if walk.multiplied.on_padding:
+    if walk.on_padding:
         legend.append(Text("·0 zero of the padding"))
     body += [Text(), Text("   ").join(legend)]
     notes = ["Cross-correlation: the kernel is laid on x as it is, not flipped."]
@@ -178,16 +186,16 @@ def _operands(walk: Walk, room: int) -> Step:
         notes.append(f"Each filter has a slice for each of its {len(channels)} channels; their sums are added.")
     if spec.groups > 1:
         notes.append(
-            f"{spec.groups} groups: filter k={cell.k} is in group {cell.group}, which reads "
+            f"{spec.groups} groups: filter k={cell.k} is in group {walk.group}, which reads "
             f"{_listed('channel', channels)} of x only."
         )
     return Step("OPERANDS", f"x {_shape(walk.x.shape)} ⋆ w {_shape(walk.w.shape)}{_options(walk)}", body, notes)
 
 
 def _one_cell(walk: Walk, room: int) -> Step:
-    spec, cell, one_cell = walk.spec, walk.cell, walk.one_cell
+    spec, cell = walk.spec, walk.cell
     stride, padding, dilation = spec.stride, spec.padding, spec.dilation
-    first_channel = one_cell.terms[0].channel
+    first_channel = walk.terms[0].channel
     channel = f"{first_channel}+c" if first_channel else "c"
     body = wrap_words(
         [
@@ -210,29 +218,29 @@ def _one_cell(walk: Walk, room: int) -> Step:
             f"= {_set(found)}",
         ]
         for axis, (letter, position, lines, taps, found) in enumerate(
-            (("p", cell.p, "rows", spec.r, one_cell.rows), ("q", cell.q, "columns", spec.s, one_cell.columns))
+            (("p", cell.p, "rows", spec.r, walk.rows), ("q", cell.q, "columns", spec.s, walk.columns))
         )
     ]
     body += flow([wrap_words([Text(word) for word in place], room) for place in places], room)
-    many = len(one_cell.channel_sums) > 1
-    for c, channel_sum in list(enumerate(one_cell.channel_sums))[:CHANNELS]:
-        terms = [term for term in one_cell.terms if term.c == c]
+    sums_by_channel = walk.channel_sums
+    many = len(sums_by_channel) > 1
+    for c, (channel_sum, terms) in list(enumerate(zip(sums_by_channel, walk.terms_by_channel, strict=True)))[:CHANNELS]:
         shown = terms if len(terms) <= TERMS else [term for term in terms if not term.padding][:TERMS]
         more = [Text(f"… {plural(len(terms) - len(shown), 'more term')}")] if len(shown) < len(terms) else []
         lead = f"c={c}: " if many else ""
         words = [*_joined([_product(term) for term in shown]), *more]
         body += wrap_words(words, room, lead=lead)
         sums = [Text(word) for word in _signed([term.product for term in shown])]
-        total = Text(f"= {_number(channel_sum)}") if many else Text("= ") + in_role(_number(one_cell.total), OUTPUT)
+        total = Text(f"= {_number(channel_sum)}") if many else Text("= ") + in_role(_number(walk.total), OUTPUT)
         body += wrap_words([Text("="), *sums, *(Text("…") for _ in more), total], room, lead=" " * len(lead))
     if many:
-        shown_sums = [Text(word) for word in _signed(one_cell.channel_sums[:TERMS])]
-        left = len(one_cell.channel_sums) - TERMS
+        shown_sums = [Text(word) for word in _signed(sums_by_channel[:TERMS])]
+        left = len(sums_by_channel) - TERMS
         more = [Text(f"… {plural(left, 'more channel')}")] if left > 0 else []
-        total = Text("= ") + in_role(_number(one_cell.total), OUTPUT)
+        total = Text("= ") + in_role(_number(walk.total), OUTPUT)
         body += wrap_words([Text("over c:"), *shown_sums, *more, total], room)
-    notes = [f"A flipped kernel (a true convolution) would give {_number(one_cell.flipped)} here."]
-    if any(term.padding for term in one_cell.terms):
+    notes = [f"A flipped kernel (a true convolution) would give {_number(walk.flipped)} here."]
+    if any(term.padding for term in walk.terms):
         notes.append("The patch hangs over the border: rows and columns outside x are zeros, ·0.")
     return Step("ONE CELL, BY LOOPS", "index = p·stride − padding + r·dilation", body, notes)
 
@@ -252,7 +260,7 @@ def _positions(walk: Walk, room: int) -> Step:
             lead="",
         )
     p, q = (axis.positions for axis in walk.axes)
-    body.append(Text(f"P·Q = {p}·{q} = {walk.unfolded.own.shape[1]} positions"))
+    body.append(Text(f"P·Q = {p}·{q} = {walk.own.shape[1]} positions"))
     changes = [Text(f"{variant.change}: {variant.spec.p}×{variant.spec.q}") for variant in walk.variants]
     if changes:
         body += wrap_words(changes, room, lead="what if  ", space="   ")
@@ -275,25 +283,25 @@ def _reading_notes(axes: tuple[Axis, Axis]) -> list[str]:
 
 
 def _unfold(walk: Walk, room: int) -> Step:
-    spec, cell, unfolded = walk.spec, walk.cell, walk.unfolded
-    taps, positions = unfolded.own.shape
-    own, padding = unfolded.own, unfolded.padding
-    names = [f"({channel},{r},{s})" for channel, r, s in unfolded.taps]
-    first = next((row for row, term in enumerate(walk.one_cell.terms) if not term.padding), 0)
+    spec, cell = walk.spec, walk.cell
+    taps, positions = walk.own.shape
+    own, padding = walk.own, walk.padding
+    names = [f"({channel},{r},{s})" for channel, r, s in walk.taps]
+    first = next((row for row, term in enumerate(walk.terms) if not term.padding), 0)
 
     def look(row: int, column: int) -> tuple[str, Role | None]:
         text = "·0" if padding[row, column] else _number(own[row, column].item())
-        return text, PATCH if column == unfolded.column else None
+        return text, PATCH if column == walk.position else None
 
-    body = [Text(f"l = p·Q + q = {cell.p}·{spec.q} + {cell.q} = {unfolded.column}")]
+    body = [Text(f"l = p·Q + q = {cell.p}·{spec.q} + {cell.q} = {walk.position}")]
     body += grid(
         "(c,r,s)",
         Span(0, taps, first, first, PATCH_ROWS),
-        Span(0, positions, unfolded.column, unfolded.column, room),
+        Span(0, positions, walk.position, walk.position, room),
         look,
         room,
         row_names=names,
-        marked_column=unfolded.column,
+        marked_column=walk.position,
     )
     per_group = "C/G" if spec.groups > 1 else "C"
     notes = [
@@ -304,41 +312,41 @@ def _unfold(walk: Walk, room: int) -> Step:
         "Rows run in (c, r, s) order: s fastest, c slowest.",
         # Implicit GEMM: CUTLASS, media/docs/implicit_gemm_convolution.md.
         (
-            f"x is {unfolded.x_nbytes:,} B in fp32, the patch matrix {unfolded.patches_nbytes:,} B "
-            f"({unfolded.growth:.4g}×). F.unfold stores it; "
+            f"x is {walk.x_nbytes:,} B in fp32, the patch matrix {walk.patches_nbytes:,} B "
+            f"({walk.growth:.4g}×). F.unfold stores it; "
             "an implicit GEMM forms it in tiles and never stores it whole."
         ),
     ]
     if spec.groups > 1:
         notes.insert(
             1,
-            f"Shown are rows {unfolded.first_row} to {unfolded.first_row + taps - 1} of {unfolded.patches.shape[1]}: "
-            f"those of group {cell.group}.",
+            f"Shown are rows {walk.first_row} to {walk.first_row + taps - 1} of {walk.patches.shape[1]}: "
+            f"those of group {walk.group}.",
         )
-    return Step("UNFOLD", f"{_shape(walk.x.shape)} → (N, C·R·S, P·Q) = {_shape(unfolded.patches.shape)}", body, notes)
+    return Step("UNFOLD", f"{_shape(walk.x.shape)} → (N, C·R·S, P·Q) = {_shape(walk.patches.shape)}", body, notes)
 
 
 def _flatten(walk: Walk, room: int) -> Step:
-    spec, cell, multiplied = walk.spec, walk.cell, walk.multiplied
-    numbers = multiplied.w_row.tolist()
+    spec, cell = walk.spec, walk.cell
+    numbers = walk.w_row.tolist()
     words = [in_role(_number(value), KERNEL) for value in numbers[:TAPS]]
     if len(numbers) > TAPS:
         words.append(Text(f"… {len(numbers) - TAPS} more"))
     body = wrap_words(words, room, lead=f"w_flat of filter {cell.k} = ", space="")
     names = "(K, C·R·S)" if spec.groups == 1 else "(G, K/G, C/G·R·S)"
     notes = ["The same (c, r, s) order as the rows of the patch matrix, so that tap meets tap."]
-    return Step("FLATTEN w", f"{_shape(walk.w.shape)} → {names} = {_shape(multiplied.w_flat.shape)}", body, notes)
+    return Step("FLATTEN w", f"{_shape(walk.w.shape)} → {names} = {_shape(walk.w_flat.shape)}", body, notes)
 
 
 def _multiply(walk: Walk, room: int) -> Step:
-    spec, cell, multiplied = walk.spec, walk.cell, walk.multiplied
-    taps, positions = walk.unfolded.own.shape
-    row = multiplied.y_row
+    spec, cell = walk.spec, walk.cell
+    taps, positions = walk.own.shape
+    row = walk.y_row
 
     def look(_: int, column: int) -> tuple[str, Role | None]:
-        return _number(row[column].item()), OUTPUT if column == walk.unfolded.column else None
+        return _number(row[column].item()), OUTPUT if column == walk.position else None
 
-    filters = multiplied.gemm[0]
+    filters = walk.gemm[0]
     each = " in each group of each image" if spec.groups > 1 else " in each image" if spec.n > 1 else ""
     body = wrap_words(
         [
@@ -354,61 +362,62 @@ def _multiply(walk: Walk, room: int) -> Step:
     body += grid(
         "l",
         Span(0, 1, 0, 0, 1),
-        Span(0, positions, walk.unfolded.column, walk.unfolded.column, room),
+        Span(0, positions, walk.position, walk.position, room),
         look,
         room,
         row_names=[f"k={cell.k}"],
-        marked_column=walk.unfolded.column,
+        marked_column=walk.position,
     )
-    m, n, k = multiplied.gemm
+    m, n, k = walk.gemm
     groups = f" for each of {spec.groups} groups" if spec.groups > 1 else ""
     notes = [
         "Letters of the formula: b image, p tap, l position, o filter" + (", g group." if spec.groups > 1 else "."),
         f"As GEMM: M={m} N={n} K={k}{groups}" + (f", the {spec.n} images side by side in N." if spec.n > 1 else "."),
         (
-            f"{multiplied.macs:,} MACs = {multiplied.multiplications:,} multiplications and "
-            f"{multiplied.additions:,} additions (one less than the taps, for each output). "
-            f"At 2 FLOPs a MAC: {spec.flops:,} FLOPs."
+            f"{walk.macs:,} MACs = {walk.multiplications:,} multiplications and "
+            f"{walk.additions:,} additions (one less than the taps, for each output). "
+            f"At 2 FLOPs a MAC: {walk.flops:,} FLOPs."
         ),
     ]
-    if multiplied.on_padding:
-        notes.append(f"Products with padding are counted: {multiplied.on_padding:,} of them.")
-    return Step("MULTIPLY", f"einsum('{multiplied.formula}', patches, w_flat)", body, notes)
+    if walk.on_padding:
+        notes.append(f"Products with padding are counted: {walk.on_padding:,} of them.")
+    return Step("MULTIPLY", f"einsum('{walk.formula}', patches, w_flat)", body, notes)
 
 
 def _reshape(walk: Walk, room: int) -> Step:
-    spec, cell, reshaped = walk.spec, walk.cell, walk.reshaped
-    y = reshaped.y[cell.n, cell.k]
-
-    def look(p: int, q: int) -> tuple[str, Role | None]:
-        return _number(y[p, q].item()), OUTPUT if (p, q) == (cell.p, cell.q) else None
-
-    block = grid(
-        f"y[{cell.n},{cell.k}]",
-        Span(0, spec.p, cell.p, cell.p, GRID_ROWS),
-        Span(0, spec.q, cell.q, cell.q, GRID_COLUMNS),
-        look,
-        room,
-    )
-    body = [*block, Text(), *_proof(walk.proof, room)]
+    spec, cell = walk.spec, walk.cell
+    y = walk.y[cell.n, cell.k]
+    body = [*_output(walk, room, lambda p, q: _number(y[p, q].item())), Text(), *_proof(walk.proof, room)]
     notes = [
         "The reshape is a view: no number moves."
-        if reshaped.is_view
+        if walk.is_view
         else "The reshape copies here, as the groups do not lie side by side in memory."
     ]
-    if reshaped.seen is not None:
-        channel, row, column = reshaped.seen
+    if walk.seen is not None:
+        channel, row, column = walk.seen
         name = f"x[{cell.n},{channel},{row},{column}]"
         notes.append(
             f"F.fold is not this step: it sums overlaps and gives back x's size. {name} is "
-            f"{_number(walk.x[cell.n, channel, row, column].item())}, is read {reshaped.readers}×, "
-            f"and would come back as {_number(reshaped.folded[channel, row, column].item())}."
+            f"{_number(walk.x[cell.n, channel, row, column].item())}, is read {walk.seen_readers}×, "
+            f"and would come back as {_number(walk.folded[channel, row, column].item())}."
         )
     return Step(
         "RESHAPE + PROOF",
-        f"{_shape(walk.multiplied.y_flat.shape)} → (N, K, P, Q) = {_shape(spec.y_shape)}",
+        f"{_shape(walk.y_flat.shape)} → (N, K, P, Q) = {_shape(walk.y.shape)}",
         body,
         notes,
+    )
+
+
+def _output(walk: Walk, room: int, text: Callable[[int, int], str]) -> Block:
+    """y of the cell's image and filter, with the cell marked."""
+    spec, cell = walk.spec, walk.cell
+    return grid(
+        f"y[{cell.n},{cell.k}]",
+        Span(0, spec.p, cell.p, cell.p, GRID_ROWS),
+        Span(0, spec.q, cell.q, cell.q, GRID_COLUMNS),
+        lambda p, q: (text(p, q), OUTPUT if (p, q) == (cell.p, cell.q) else None),
+        room,
     )
 
 

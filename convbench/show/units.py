@@ -28,7 +28,7 @@ def gflops(flops: int, time_s: float) -> str:
 def share(value: float) -> str:
     """A share of a bound: `3 %`, `<1 %`, or `x12` beyond it."""
     if value > 1:
-        return "NaN" if value == float("inf") else f"x{value:.3g}"
+        return f"x{value:.3g}"
     return "<1 %" if 0 < value < 0.01 else f"{value:.0%}".replace("%", " %")
 
 

@@ -33,7 +33,7 @@ def load_suite(suite: str) -> tuple[Problem, ...]:
     if path.parent == SHIPPED and suite not in suite_names():
         raise unknown("suite", suite, [*suite_names(), "FILE.csv"])
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # a spreadsheet may put a mark in front
     except (OSError, UnicodeDecodeError) as error:
         raise ConvbenchError(f"cannot read the suite {suite}: {error}; --suite takes a name or a CSV file") from None
     return tuple(_problems(path.stem, text, origin=suite))
@@ -51,6 +51,9 @@ def find_problem(text: str) -> Problem:
     problems = load_suite(suite)
     matches = [problem for problem in problems if problem.name == row]
     matches = matches or [problem for problem in problems if problem.name.endswith(f":{row}")]
+    if len(matches) > 1:
+        names = ", ".join(f"{suite}:{problem.name}" for problem in matches)
+        raise ConvbenchError(f"{text} may be {len(matches)} rows: {names}; name one of them whole")
     if not matches:
         raise unknown(f"row of suite {suite}", row, [problem.name for problem in problems])
     return matches[0]
@@ -64,8 +67,8 @@ def _problems(suite: str, text: str, *, origin: str) -> Iterator[Problem]:
             f"suite {origin} lacks the columns {', '.join(sorted(missing))}; it needs {', '.join(COLUMNS)}"
         )
     for row in rows:
-        name, _, count = row["name"].partition("*")
         try:
+            name, _, count = row["name"].partition("*")
             yield Problem(
                 suite=suite,
                 name=name,
@@ -73,7 +76,7 @@ def _problems(suite: str, text: str, *, origin: str) -> Iterator[Problem]:
                 source=row["source"] or "",
                 spec=_spec(row),
             )
-        except (TypeError, ValueError, ConvbenchError) as error:
+        except (TypeError, AttributeError, ValueError, ConvbenchError) as error:
             raise ConvbenchError(f"suite {origin}, line {rows.line_num}: {error}; sizes are whole numbers") from None
 
 

@@ -5,6 +5,7 @@ and e bounds the error of any order of summation. A violation proves a defect; t
 tolerance to tune.
 """
 
+from math import inf, log2
 from typing import TypeVar
 
 import torch
@@ -15,9 +16,12 @@ from convbench.verify.oracle import Truth
 
 Number = TypeVar("Number", Tensor, float)
 
-# A vendor's Winograd is another algorithm with a bound of its own; a loose one, so it must also
-# be as close as this as a whole (oneDNN's benchdnn accepts its own Winograd by the same figure).
-WINOGRAD_RELATIVE_L2 = {"fp32": 2e-5, "fp16": 7e-3}
+# A vendor's Winograd or FFT is another algorithm with a bound of its own; a loose one, so the output
+# must also be as close as this as a whole. fp32 and fp16 as oneDNN's benchdnn accepts its own
+# Winograd; bf16 has three bits less than fp16.
+TRANSFORM_RELATIVE_L2 = {"fp32": 2e-5, "fp16": 7e-3, "bf16": 5.6e-2}
+# What the transformed tiles of a 16-bit case are stored in.
+_STORED = {"fp16": 2.0**-11, "bf16": 2.0**-8}
 
 # F(4x4, 3x3) with the points 0, +-1, +-2, infinity: Lavin and Gray 2016, section 4.1.
 _BT = torch.tensor(
@@ -49,8 +53,10 @@ _AT = torch.tensor(
 
 
 def gamma(k: Number, u: float) -> Number:
-    """k*u / (1 - k*u): the relative error of k roundings. Higham 2002, ASNA, lemma 3.1."""
-    return k * u / (1 - k * u)
+    """k*u / (1 - k*u): the relative error of k roundings, infinite from k*u = 1 on. Higham 2002, ASNA, lemma 3.1."""
+    if isinstance(k, Tensor):
+        return torch.where(k * u < 1, k * u / (1 - k * u), torch.inf)
+    return k * u / (1 - k * u) if k * u < 1 else inf
 
 
 def accumulator_roundoff(case: Case) -> float:
@@ -74,7 +80,7 @@ def direct_bound(case: Case, truth: Truth) -> Tensor:
         return 2 * error + steps * torch.finfo(torch.float64).tiny  # the oracle errs as much
     if case.precision == "tf32":
         t = 2.0**-10  # tensor cores truncate fp32 inputs to 10 bits
-        error = error + (2 * t + t * t) * truth.magnitude
+        error = error + (2 * t + t * t) * (truth.magnitude + error)
     return error + steps * torch.finfo(torch.float32).tiny
 
 
@@ -95,19 +101,45 @@ def winograd_bound(case: Case, x: Tensor, w: Tensor) -> Tensor:
     product = torch.einsum("gkcab,ngchwab->ngkhwab", kernel, data)
     y = (at @ product @ at.T).flatten(1, 2)  # (N, K, tiles_h, tiles_w, 4, 4)
     y = y.permute(0, 1, 2, 4, 3, 5).reshape(spec.n, spec.k, 4 * tiles_h, 4 * tiles_w)
-    # In half precision the transformed tiles are stored in half precision too.
-    u = 2.0**-11 if case.dtype == "fp16" else accumulator_roundoff(case)
-    return gamma(spec.c_per_group + 34, u) * y[..., : spec.p, : spec.q]
+    return gamma(spec.c_per_group + 34.0, _transform_roundoff(case)) * y[..., : spec.p, : spec.q]
 
 
-def winograd_possible(case: Case, family: str) -> bool:
-    """Whether a backend may have run Winograd on its own account."""
+def fft_bound(case: Case, x: Tensor, w: Tensor) -> Tensor:
+    """e (N, K, 1, 1) of a convolution by FFT: after Higham 2002, ASNA, chapter 24.
+
+    (3 * eta * log2(T) + C/G + 4) * u * sum over c of norm(x_c) * norm(w_c), with T points in a
+    transform and eta = 1 + 4 * (1 + sqrt(2)) for the weights of the transform.
+    """
+    spec = case.spec
+    points = (spec.h + 2 * spec.padding[0]) * (spec.w + 2 * spec.padding[1])
+    steps = 3 * (1 + 4 * (1 + 2**0.5)) * max(1.0, log2(points)) + spec.c_per_group + 4
+    images = x.double().flatten(2).norm(dim=2).reshape(spec.n, spec.groups, 1, spec.c_per_group)
+    kernels = w.double().flatten(2).norm(dim=2).reshape(spec.groups, spec.k_per_group, spec.c_per_group)
+    norms: Tensor = (images * kernels).sum(dim=3)  # (N, G, K/G)
+    return steps * _transform_roundoff(case) * norms.reshape(spec.n, spec.k, 1, 1)
+
+
+def _transform_roundoff(case: Case) -> float:
+    return _STORED.get(case.dtype) or accumulator_roundoff(case)
+
+
+def transform_bound(case: Case, x: Tensor, w: Tensor) -> Tensor:
+    """e (N, K, P, Q) or wider of whichever transform a vendor may have run."""
+    error = fft_bound(case, x, w)
+    if (case.spec.r, case.spec.s) == (3, 3):
+        error = torch.maximum(error, winograd_bound(case, x, w))
+    return error
+
+
+def transform_possible(case: Case, family: str) -> bool:
+    """Whether a backend may have run Winograd or an FFT on its own account."""
     spec = case.spec
     return (
-        family in ("vendor", "winograd")
+        family in ("vendor", "winograd", "fft")
         and case.device == "cuda"
-        and case.dtype in WINOGRAD_RELATIVE_L2
-        and (spec.r, spec.s, spec.stride, spec.dilation) == (3, 3, (1, 1), (1, 1))
+        and case.dtype in TRANSFORM_RELATIVE_L2
+        and (spec.stride, spec.dilation) == ((1, 1), (1, 1))
+        and min(spec.r, spec.s) > 1
     )
 
 
@@ -134,10 +166,12 @@ def share_of_bound(out: Tensor, y: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """
     out = out.double()
     error = (out - y).abs()
-    share = error / torch.where(out >= y, high - y, y - low)
     inside = (low <= out) & (out <= high)
+    # The interval of a 16-bit type may lie on one side of y altogether, so outside it the wider side counts.
+    side = torch.where(out >= y, high - y, y - low)
+    widest = torch.maximum(high - y, y - low)
     return torch.where(
         inside,
-        share.nan_to_num(nan=0.0).clamp(max=1.0),  # 0/0, and inf/inf where the interval overflows
-        share.nan_to_num(nan=torch.inf, posinf=torch.inf).clamp(min=1.0 + 2.0**-52),
+        (error / side).nan_to_num(nan=0.0).clamp(0.0, 1.0),  # 0/0, and inf/inf where the interval overflows
+        (error / widest).nan_to_num(nan=inf, posinf=inf).clamp(min=1.0 + 2.0**-52),
     )

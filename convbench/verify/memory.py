@@ -29,30 +29,30 @@ def poisoned(shape: tuple[int, ...], like: Tensor) -> Iterator[None]:
     """Memory that nobody wrote holds NaN, where the interface lets us say so.
 
     Destinations allocated in Python are filled as they are made. A library allocates its own
-    below that level: for it, a block of the output's size is filled with NaN and freed, which
-    torch's allocator on a GPU, and the C library for small blocks, hands out again next.
+    below that level: for it, some blocks of the output's size are filled with NaN and freed.
+    torch's allocator on a GPU hands one of them out next; a CPU's may take another.
     """
-    torch.full((max(prod(shape), 1),), float("nan"), dtype=like.dtype, device=like.device)
+    blocks = [torch.full((max(prod(shape), 1),), float("nan"), dtype=like.dtype, device=like.device) for _ in range(4)]
+    del blocks
     with _NaNFilled():  # type: ignore[no-untyped-call]  # torch leaves its modes untyped
         yield
 
 
 class Guard:
-    """A fingerprint of some tensors' values, to be compared after a call."""
+    """Copies of some tensors, to see whether a call changed them, and to undo it if so."""
 
     def __init__(self, **tensors: Tensor) -> None:
         self._tensors = tensors
-        self._before = {name: _fingerprint(tensor) for name, tensor in tensors.items()}
+        self._before = {name: tensor.clone() for name, tensor in tensors.items()}
 
-    def harmed(self) -> list[str]:
-        """Names of the tensors whose bits have changed."""
-        return [name for name, tensor in self._tensors.items() if _fingerprint(tensor) != self._before[name]]
+    def restore(self) -> list[str]:
+        """Names of the tensors whose bits had changed; they are as before again."""
+        harmed = [name for name, tensor in self._tensors.items() if not _same_bits(tensor, self._before[name])]
+        for name in harmed:
+            self._tensors[name].copy_(self._before[name])
+        return harmed
 
 
-def _fingerprint(tensor: Tensor) -> int:
-    """A hash over the bits, weighted by position so that a swap shows too."""
-    words = {2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.element_size()]
-    bits = tensor.contiguous().view(words).flatten().long()
-    # An odd multiplier is a bijection modulo 2^64, where int64 arithmetic wraps around.
-    place = torch.arange(bits.numel(), device=bits.device) * 0x9E3779B97F4A7C1 + 1
-    return int((bits * (place | 1)).sum())
+def _same_bits(one: Tensor, other: Tensor) -> bool:
+    whole = {2: torch.int16, 4: torch.int32, 8: torch.int64}[one.element_size()]
+    return torch.equal(one.contiguous().view(whole), other.contiguous().view(whole))

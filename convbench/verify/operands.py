@@ -1,5 +1,6 @@
 """The tensors of a case, and the arithmetic that it allows."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -62,9 +63,15 @@ def arithmetic(precision: str) -> Iterator[None]:
 
     torch's default is TF32 in cuDNN's convolutions and IEEE in matrix products, and it lets a
     half-precision matrix product reduce in half precision: no race between the two is fair so.
+    cuDNN's benchmark mode is off, as torch has it, whatever an imported module left behind.
     """
     backends: Any = torch.backends  # its per-operator settings are made when torch is imported
+    tf32 = precision == "tf32"
     settings = [
+        # The older switches must agree with the newer ones, or torch raises when anybody reads them.
+        (backends.cudnn, "allow_tf32", tf32),
+        (backends.cuda.matmul, "allow_tf32", tf32),
+        (backends.cudnn.rnn, "fp32_precision", precision),
         (backends.cudnn.conv, "fp32_precision", precision),
         (backends.cuda.matmul, "fp32_precision", precision),
         # oneDNN knows TF32 too, but no case asks for it on a CPU.
@@ -73,12 +80,25 @@ def arithmetic(precision: str) -> Iterator[None]:
         (backends.cuda.matmul, "allow_fp16_reduced_precision_reduction", False),
         (backends.cuda.matmul, "allow_bf16_reduced_precision_reduction", False),
         (backends.cuda.matmul, "allow_fp16_accumulation", False),
+        (backends.cudnn, "benchmark", False),
+        (backends.cudnn, "deterministic", False),
     ]
-    before = [(holder, name, getattr(holder, name)) for holder, name, _ in settings]
-    try:
+    with warnings.catch_warnings(action="ignore"):  # some releases warn whoever touches the older switches
+        before = [(holder, name, _setting(holder, name)) for holder, name, _ in settings]
         for holder, name, value in settings:
             setattr(holder, name, value)
+    try:
         yield
     finally:
-        for holder, name, value in before:
-            setattr(holder, name, value)
+        with warnings.catch_warnings(action="ignore"):
+            for holder, name, value in before:
+                if value is not None:
+                    setattr(holder, name, value)
+
+
+def _setting(holder: Any, name: str) -> Any:
+    """A setting's value; None where the caller has mixed old and new switches, which torch refuses to read."""
+    try:
+        return getattr(holder, name)
+    except RuntimeError:
+        return None

@@ -44,7 +44,9 @@ def profile(call: Callable[[], Any], device: str) -> Profile:
     """Run `call` once under torch's profiler."""
     # torch.profiler.profile imports for seconds what this lower interface does without.
     on_gpu = device == "cuda"
-    with torch.autograd.profiler.profile(profile_memory=True, use_device="cuda" if on_gpu else None) as session:
+    with torch.autograd.profiler.profile(
+        profile_memory=True, use_kineto=True, use_device="cuda" if on_gpu else None
+    ) as session:
         out = call()
         if on_gpu:
             torch.cuda.synchronize()

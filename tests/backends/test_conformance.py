@@ -9,7 +9,8 @@ from torch import Tensor
 from convbench import Backend, Case, ConvSpec, Problem, Skipped, Verified, discover
 from convbench.case import DTYPES, LAYOUTS
 from convbench.suites import load_suite
-from convbench.verify.check import conditions, examine, prepare_exam, verify
+from convbench.verify.check import prepare_exam
+from convbench.verify.trial import conditions, examine, verify
 from tests.conftest import make_case
 from tests.strategies import specs
 

@@ -3,15 +3,17 @@
 import time
 from typing import Any
 
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from convbench import Backend, ConvSpec, Failed, Result, Skipped, Timed, Wrong, backend, discover
+from convbench import Backend, ConvSpec, Failed, Skipped, Timed, Wrong, backend, discover
 from convbench.bench.clock import calls_in_a_block, time_block
 from convbench.bench.rounds import Budget
 from convbench.bench.statistics import Rule
 from convbench.bench.sweep import bench
+from convbench.verify.check import Exam
 from convbench.verify.profile import profile
 from tests.conftest import make_case
 
@@ -117,6 +119,7 @@ def test_prepare_is_run_once_and_billed_apart() -> None:
 
     outcome = outcomes(packed)["packed"]
     assert isinstance(outcome, Timed)
+    assert outcome.bill.prepare_s is not None
     assert outcome.bill.prepare_s > 0
     assert len(prepared) == 1
 
@@ -124,7 +127,8 @@ def test_prepare_is_run_once_and_billed_apart() -> None:
 def test_a_nhwc_case_bills_the_conversion_of_an_nchw_answer() -> None:
     seen: list[bool] = []
     case = make_case("n2c8h9w8k6r3s3_pd1", layout="nhwc")
-    from convbench.verify.check import bind, prepare_exam
+    from convbench.verify.check import prepare_exam
+    from convbench.verify.trial import bind
 
     @backend(family="direct", source="")
     def plain(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
@@ -136,12 +140,55 @@ def test_a_nhwc_case_bills_the_conversion_of_an_nchw_answer() -> None:
     assert seen == [True]
 
 
-def test_a_fault_outside_any_backend_is_a_row_for_each() -> None:
+def test_a_fault_outside_any_backend_is_a_row_for_each_and_the_sweep_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     (one,), _ = discover(names=["torch"])
-    huge = make_case("n100000c1000h1000w1000k1000r3s3_pd1")
-    results: list[Result] = list(bench([huge, CASE], [one], budget=SHORT, rule=Rule()))
-    assert isinstance(results[0].outcome, Skipped)
-    assert isinstance(results[1].outcome, Timed)
+    from convbench.bench import sweep
+
+    renew, calls = sweep.renew, iter(range(9))
+
+    def failing(exam: Exam) -> Exam:
+        if next(calls) == 0:
+            raise MemoryError
+        return renew(exam)
+
+    monkeypatch.setattr(sweep, "renew", failing)
+    first, second = bench([CASE, CASE], [one], budget=SHORT, rule=Rule())
+    assert first.outcome == Failed("out of memory")
+    assert isinstance(second.outcome, Timed)
+
+
+def test_after_a_lost_device_what_was_found_stands_and_the_culprit_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    (torch_itself, cudnn), _ = discover(names=["torch", "cudnn"])
+
+    @backend(family="direct", source="")
+    def illegal(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        monkeypatch.setattr("convbench.bench.sweep.alive", lambda device: False)
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    results = list(bench([CASE, CASE], [cudnn, illegal, torch_itself], budget=SHORT, rule=Rule()))
+    assert [type(result.outcome) for result in results] == [Skipped, Failed, Failed, Skipped, Failed, Failed]
+    messages = [result.outcome.message for result in results if isinstance(result.outcome, Failed)]
+    assert messages[0].startswith("RuntimeError: CUDA error")
+    assert all(message.startswith("not run: the device was lost in illegal") for message in messages[1:])
+
+
+def test_one_that_harms_its_input_late_is_found_and_harms_nobody_else() -> None:
+    calls = iter(range(10**9))
+
+    @backend(family="direct", source="")
+    def harming(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        y = correct(x, w, spec)
+        if next(calls) > 5:
+            w.add_(1)
+        return y
+
+    @backend(family="direct", source="")
+    def innocent(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        return correct(x, w, spec)
+
+    found = outcomes(harming, innocent)
+    assert isinstance(found["harming"], Wrong)
+    assert isinstance(found["innocent"], Timed)
 
 
 def test_a_block_is_long_enough_to_time() -> None:

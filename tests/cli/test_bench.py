@@ -114,4 +114,21 @@ def test_ctrl_c_ends_at_once_with_what_is_finished_and_exit_130(tmp_path: Path) 
     assert process.returncode == 130
     assert "Traceback" not in err
     assert " timed" in err
+    assert err.endswith("interrupted; what was finished is kept\n")
     assert len(pd.read_csv(path)) > 4
+
+
+def test_ctrl_c_while_everything_is_still_imported_is_quiet_too() -> None:
+    for wait_s in (0.05, 0.3, 1.0):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "convbench", "verify", "--suite", "awkward"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        time.sleep(wait_s)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+        assert process.returncode in (130, -signal.SIGINT), err  # the latter: before Python has begun
+        if process.returncode == 130:
+            assert "Traceback" not in err

@@ -19,6 +19,11 @@ from tests.cli.conftest import Cli
         (["bench", "--budget", "long"], "'--budget'"),
         (["bench", "--budget", "-1"], "'--budget'"),
         (["bench", "--threads", "-1"], "'--threads'"),
+        (["bench", "--threads", "99999999999"], "'--threads'"),
+        (["verify", "--seed", "99999999999999999999"], "'--seed'"),
+        (["bench", "--confidence", "1"], "try --confidence 0.99"),
+        (["report", "pyproject.toml"], "convbench bench or verify"),
+        (["report", "nowhere.csv"], "cannot read nowhere.csv"),
         (["bench", "--suite", "resnet5"], "did you mean 'resnet50'?"),
         (["bench", "--suite", "nowhere.csv"], "cannot read the suite nowhere.csv"),
         (["bench", "--shape", "n1c1"], "not a problem: 'n1c1'"),
@@ -78,9 +83,8 @@ def in_a_shell(words: str) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
-@pytest.mark.parametrize("words", ["explain", "list suites", "verify --backend torch --dtype fp32"])
-def test_a_reader_that_has_enough_is_no_error(words: str) -> None:
-    assert in_a_shell(f"{words} | head -1") == (141, "")
+def test_a_reader_that_has_enough_is_no_error() -> None:
+    assert in_a_shell("verify --backend torch --dtype fp32 | head -1") == (141, "")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

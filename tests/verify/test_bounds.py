@@ -13,11 +13,12 @@ from convbench.verify.bounds import (
     _G,
     accumulator_roundoff,
     direct_bound,
+    fft_bound,
     gamma,
     interval,
     share_of_bound,
+    transform_possible,
     winograd_bound,
-    winograd_possible,
 )
 from convbench.verify.check import prepare_exam
 from tests.conftest import make_case
@@ -104,13 +105,40 @@ def test_winograd_keeps_its_own_bound(shape: str) -> None:
     assert 1e-4 < share < 0.2  # the bound's transforms are the right ones: it is not loose beyond sense
 
 
-def test_winograd_is_thought_of_only_where_a_vendor_could_run_it() -> None:
+@pytest.mark.parametrize("shape", ["n2c6h13w14k8r5s5_pd2", "n1c16h9w7k4r3s3_g4"])
+def test_an_fft_keeps_its_bound(shape: str) -> None:
+    case = make_case(shape)
+    exam, spec = prepare_exam(case), case.spec
+    size = (spec.h + 2 * spec.padding[0], spec.w + 2 * spec.padding[1])
+    padded = torch.nn.functional.pad(exam.x, (spec.padding[1],) * 2 + (spec.padding[0],) * 2)
+    images = torch.fft.rfft2(padded).reshape(spec.n, spec.groups, 1, spec.c_per_group, size[0], -1)
+    kernels = (
+        torch.fft.rfft2(exam.w, s=size).conj().reshape(spec.groups, spec.k_per_group, spec.c_per_group, size[0], -1)
+    )
+    y = torch.fft.irfft2((images * kernels).sum(dim=3), s=size).reshape(spec.n, spec.k, *size)[..., : spec.p, : spec.q]
+    share = ((y.double() - exam.truth.y).abs() / fft_bound(case, exam.x, exam.w)).max().item()
+    assert 1e-5 < share < 0.2
+
+
+def test_a_transform_is_thought_of_only_where_a_vendor_could_run_it() -> None:
     on_gpu = make_case("n1c8h9w9k8r3s3_pd1", device="cuda")
-    assert winograd_possible(on_gpu, "vendor")
-    assert not winograd_possible(on_gpu, "im2col")
-    assert not winograd_possible(make_case("n1c8h9w9k8r3s3_pd1"), "vendor")
-    assert not winograd_possible(make_case("n1c8h9w9k8r3s3_st2", device="cuda"), "vendor")
-    assert not winograd_possible(make_case("n1c8h9w9k8r3s3_pd1", device="cuda", dtype="bf16"), "vendor")
+    assert transform_possible(on_gpu, "vendor")
+    assert not transform_possible(on_gpu, "im2col")
+    assert not transform_possible(make_case("n1c8h9w9k8r3s3_pd1"), "vendor")
+    assert not transform_possible(make_case("n1c8h9w9k8r3s3_st2", device="cuda"), "vendor")
+    assert not transform_possible(make_case("n1c8h9w9k8r1s1", device="cuda"), "vendor")
+    assert not transform_possible(make_case("n1c8h9w9k8r3s3_pd1", device="cuda", dtype="fp64"), "vendor")
+
+
+def test_a_sum_too_long_for_its_arithmetic_has_no_bound() -> None:
+    assert gamma(2048.0, 2.0**-11) == float("inf")
+    assert gamma(torch.tensor([1.0, 4096.0]), 2.0**-11).tolist() == pytest.approx([2.0**-11, float("inf")], rel=1e-3)
+
+
+def test_an_error_beyond_an_interval_on_the_other_side_is_still_measured() -> None:
+    y = torch.tensor([-0.7314], dtype=torch.float64)
+    low, high = interval(y, torch.tensor([1e-7], dtype=torch.float64), torch.bfloat16)
+    assert share_of_bound(torch.tensor([-100.0], dtype=torch.bfloat16), y, low, high).item() > 1000
 
 
 def test_the_bound_grows_with_the_terms_and_tf32_adds_its_inputs() -> None:

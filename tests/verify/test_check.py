@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from convbench import Backend, ConvSpec, Failed, Skipped, Verified, Wrong, backend
-from convbench.verify.check import examine, prepare_exam, too_large, verify
+from convbench.verify.check import prepare_exam
 from convbench.verify.memory import Guard, poisoned
 from convbench.verify.operands import arithmetic, lay_out, make_operands
+from convbench.verify.trial import examine, too_large, verify
 from tests.conftest import make_case
 
 CASE = make_case("n2c4h9w8k6r3s3_pd1")
@@ -157,7 +158,7 @@ def test_python_destinations_start_as_nan_under_poison() -> None:
     assert whole.dtype == torch.int64
 
 
-def test_a_guard_sees_one_bit_and_a_swap() -> None:
+def test_a_guard_sees_one_bit_and_a_swap_and_undoes_them() -> None:
     before = torch.arange(1.0, 9.0)
     sign, last_bit = before.clone(), before.clone()
     sign[0] = -1
@@ -165,9 +166,10 @@ def test_a_guard_sees_one_bit_and_a_swap() -> None:
     for after in (before.flip(0), sign, last_bit):
         tensor = before.clone()
         guard = Guard(x=tensor, same=torch.ones(2))
-        assert guard.harmed() == []
+        assert guard.restore() == []
         tensor.copy_(after)
-        assert guard.harmed() == ["x"]
+        assert guard.restore() == ["x"]
+        assert torch.equal(tensor, before)
 
 
 def test_operands_are_the_same_numbers_in_every_layout() -> None:
@@ -208,3 +210,78 @@ def test_arithmetic_is_restored_even_after_an_error() -> None:
     with arithmetic("ieee"):
         assert state() == ["ieee", "ieee", "ieee", False]
     assert state() == before
+
+
+def test_one_that_harms_its_inputs_harms_nobody_after_it() -> None:
+    def harming(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        y = correct(x, w, spec)
+        x.add_(1)
+        w.zero_()
+        return y
+
+    good = backend(family="direct", source="a test")(correct)
+    kinds = [type(result.outcome) for result in verify([CASE], [planted(harming), good])]
+    assert kinds == [Wrong, Verified]
+
+
+def test_code_that_runs_otherwise_under_the_poison_is_judged_as_a_user_runs_it() -> None:
+    """What torch.compile made runs eagerly under a dispatch mode: the other call must count as well."""
+
+    def compiled(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        watched = torch.utils._python_dispatch._get_current_dispatch_mode() is not None
+        return correct(x, w, spec) * (1 if watched else 2)
+
+    assert isinstance(examine(planted(compiled), prepare_exam(CASE)), Wrong)
+
+
+def test_what_is_wrong_on_poisoned_memory_alone_says_so() -> None:
+    def leaving_one_out(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        y = torch.empty(spec.y_shape)
+        whole = correct(x, w, spec)
+        if torch.utils._python_dispatch._get_current_dispatch_mode() is None:
+            return whole  # stale memory held the right number
+        y.view(-1)[:-1] = whole.view(-1)[:-1]
+        return y
+
+    outcome = examine(planted(leaving_one_out), prepare_exam(CASE))
+    assert isinstance(outcome, Wrong)
+    assert "right on fresh memory, wrong on memory that holds NaN: 1 of 864" in (outcome.check.evidence or "")
+
+
+def test_leaving_the_program_is_a_fault_like_any_other() -> None:
+    def leaving(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        raise SystemExit(0)
+
+    assert examine(planted(leaving), prepare_exam(CASE)) == Failed("SystemExit: 0")
+
+
+def test_a_refusal_that_raises_is_a_row() -> None:
+    def refuse(case: object) -> str:
+        raise KeyError("dtype")
+
+    odd = backend(family="direct", source="a test", refuse=refuse)(correct)
+    (result,) = verify([CASE], [odd])
+    assert result.outcome == Failed("KeyError: 'dtype'")
+
+
+def test_after_a_lost_device_the_culprit_is_named_and_nothing_more_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def illegal(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        monkeypatch.setattr("convbench.verify.trial.alive", lambda device: False)
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    good = backend(family="direct", source="a test")(correct)
+    one, two, three, four = verify([CASE, CASE], [planted(illegal), good])
+    assert one.outcome == Failed("RuntimeError: CUDA error: an illegal memory access was encountered")
+    for other in (two, three, four):
+        assert isinstance(other.outcome, Failed)
+        assert other.outcome.message.startswith("not run: the device was lost in planted on n2c4h9w8k6r3s3_pd1")
+
+
+def test_older_switches_can_be_read_under_either_policy() -> None:
+    for precision in ("ieee", "tf32"):
+        with arithmetic(precision):
+            backends: Any = torch.backends
+            assert backends.cudnn.allow_tf32 is (precision == "tf32")
+            assert backends.cuda.matmul.allow_tf32 is (precision == "tf32")
+            with torch.backends.cudnn.flags(benchmark=True):
+                assert backends.cudnn.benchmark

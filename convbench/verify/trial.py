@@ -1,0 +1,195 @@
+"""One backend tried on one case: may it, is it right, does it leave what is not its own alone?"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from convbench.backend import Backend
+from convbench.case import Case
+from convbench.machine import free_nbytes
+from convbench.outcome import Bill, Check, Failed, Outcome, Result, Skipped, Verified, Wrong
+from convbench.verify.check import Exam, prepare_exam, wrong
+from convbench.verify.memory import Guard, poisoned
+from convbench.verify.operands import arithmetic, settle_layout
+from convbench.verify.profile import profile
+
+# Whatever foreign code raises is its row and not the end of a sweep; sys.exit in it is no exit of ours.
+ANY_FAULT = (Exception, SystemExit)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """A backend that ran.
+
+    Attributes:
+        call: `call() -> y`, in the case's layout.
+        out: what the first call returned.
+        check: the verdict on all of its calls.
+        bill: what it cost besides its steady time.
+    """
+
+    call: Callable[[], Any]
+    out: Any
+    check: Check
+    bill: Bill
+
+    @property
+    def outcome(self) -> Verified | Wrong:
+        return Verified(self.check) if self.check.passed else Wrong(self.check)
+
+
+def verify(cases: Iterable[Case], backends: Sequence[Backend], *, force: bool = False) -> Iterator[Result]:
+    """Every backend on every case, in order; the oracle works once a case."""
+    lost: dict[str, str] = {}
+    for case in cases:
+        exam: Exam | Failed | None = None
+        for backend in backends:
+            outcome: Outcome | None = refusal(backend, case, force=force)
+            if outcome is None and case.device in lost:
+                outcome = not_run(lost[case.device])
+            if outcome is None:
+                exam = exam or try_exam(case)
+                outcome = exam if isinstance(exam, Failed) else examine(backend, exam)
+                if isinstance(outcome, Failed) and not alive(case.device):
+                    lost[case.device] = f"{backend.name} on {case.problem.name}"
+            yield Result(case=case, backend=backend.name, family=backend.family, outcome=outcome)
+
+
+def examine(backend: Backend, exam: Exam) -> Verified | Wrong | Failed:
+    """The verdict on one backend."""
+    trial = attempt(backend, exam, profiled=backend.must_run is not None)
+    return trial if isinstance(trial, Failed) else trial.outcome
+
+
+def refusal(backend: Backend, case: Case, *, force: bool = False) -> Skipped | Failed | None:
+    """Why this backend does not run this case, or None."""
+    try:
+        reason = backend.why_not(case, force=force) or too_large(case, backend)
+    except ANY_FAULT as error:
+        return failure(error)
+    return None if reason is None else Skipped(reason)
+
+
+def try_exam(case: Case, *, salt: int = 0) -> Exam | Failed:
+    """The exam, or why it cannot be held on this machine (its memory, most often)."""
+    try:
+        return prepare_exam(case, salt=salt)
+    except (MemoryError, RuntimeError) as error:
+        return Failed(f"the oracle: {failure(error).message}")
+
+
+def attempt(backend: Backend, exam: Exam, *, profiled: bool = True) -> Trial | Failed:
+    """Call a backend as a user would, then on poisoned memory, then profiled; x and w end as they began.
+
+    Both outputs are judged: what torch.compile made runs eagerly under the poison, so that
+    call alone would judge other code than the user's.
+    """
+    guard = Guard(x=exam.x, w=exam.w)
+    try:
+        with conditions(exam.case):
+            return _attempt(backend, exam, guard, profiled=profiled)
+    except ANY_FAULT as error:
+        with suppress(*ANY_FAULT):  # a lost device restores nothing
+            guard.restore()
+        return failure(error)
+
+
+def _attempt(backend: Backend, exam: Exam, guard: Guard, *, profiled: bool) -> Trial:
+    device, spec = exam.case.device, exam.case.spec
+    call, prepare_s = bind(backend, exam)
+    start = time.perf_counter()
+    out = call()
+    synchronize(device)
+    bill = Bill(prepare_s=prepare_s, first_call_s=time.perf_counter() - start)
+    check = _judge(out, exam, guard, backend.family)
+    if check.passed:
+        with poisoned(spec.y_shape, exam.x):
+            again = call()
+        synchronize(device)
+        second = _judge(again, exam, guard, backend.family)
+        if not second.passed:
+            check = wrong(f"right on fresh memory, wrong on memory that holds NaN: {second.evidence}")
+    if check.passed and profiled:
+        seen = profile(call, device)
+        if backend.must_run is not None and backend.must_run not in seen.operators:
+            raise RuntimeError(f"{backend.must_run} did not run; seen: {', '.join(seen.operators) or 'no operator'}")
+        bill = replace(bill, peak_nbytes=seen.peak_nbytes, ran=seen.ran)
+    return Trial(call=call, out=out, check=check, bill=bill)
+
+
+def _judge(out: Any, exam: Exam, guard: Guard, family: str) -> Check:
+    """The verdict on an output and on the manners of the call that made it; its harm is undone."""
+    if harmed := guard.restore():
+        return wrong(f"it changed its input {' and '.join(harmed)}")
+    return exam.check(out, family)
+
+
+def bind(backend: Backend, exam: Exam) -> tuple[Callable[[], Any], float | None]:
+    """`call() -> y` in the case's layout, and the seconds of the prepare step; None without one."""
+    case, weights, prepare_s = exam.case, exam.w, None
+    if backend.prepare is not None:
+        start = time.perf_counter()
+        weights = backend.prepare(exam.w, case.spec)
+        synchronize(case.device)
+        prepare_s = time.perf_counter() - start
+
+    def call() -> Any:
+        out = backend.fn(exam.x, weights, case.spec)
+        return settle_layout(out, case.layout) if isinstance(out, Tensor) and out.dim() == 4 else out
+
+    return call, prepare_s
+
+
+@contextmanager
+def conditions(case: Case) -> Iterator[None]:
+    """What every call of a case runs under: its arithmetic, and no gradients."""
+    with arithmetic(case.precision), torch.no_grad():
+        yield
+
+
+def synchronize(device: str) -> None:
+    """Wait until the device is idle, so that a fault is met here and a clock reads true."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def alive(device: str) -> bool:
+    """Whether the device still computes: an illegal address ends it for this process."""
+    try:
+        return bool(torch.ones(1, device=device).item() == 1)
+    except ANY_FAULT:
+        return False
+
+
+def not_run(culprit: str) -> Failed:
+    """The row of whoever comes after the one that took the device down."""
+    return Failed(f"not run: the device was lost in {culprit}; run it alone with --backend and --shape")
+
+
+def failure(error: BaseException) -> Failed:
+    """A backend's exception as one line."""
+    kind = "out of memory" if isinstance(error, MemoryError | torch.OutOfMemoryError) else type(error).__name__
+    first = str(error).strip().partition("\n")[0]
+    return Failed(f"{kind}: {first}" if first else kind)
+
+
+def too_large(case: Case, backend: Backend) -> str | None:
+    """Why this would not fit into memory, judged before anything is allocated; None if it fits."""
+    free = free_nbytes(case.device)
+    spec = case.spec
+    padded = spec.n * spec.c * (spec.h + 2 * spec.padding[0]) * (spec.w + 2 * spec.padding[1])
+    # Measured: about 120 bytes an output for float64 y, M, bound, interval and share, of two sets of operands.
+    needed = spec.nbytes(case.dtype) + 150 * prod(spec.y_shape) + 24 * (padded + prod(spec.w_shape))
+    if backend.family == "im2col":
+        needed += spec.patch_matrix_nbytes(case.dtype)
+    if free is None or needed <= free:
+        return None
+    return (
+        f"it needs about {needed / 2**30:.1f} GiB with its oracle, and {free / 2**30:.1f} GiB are free on {case.device}"
+    )
