@@ -1,13 +1,15 @@
 # /// script
 # dependencies = ["nox[uv]>=2024.10"]
 # ///
-"""What is checked, and how: `nox` runs lint, types and tests; `nox -l` lists the rest."""
+"""What is checked, and how: `nox` runs lint, types, docs and tests; `nox -l` lists the rest."""
+
+from pathlib import Path
 
 import nox
 
 nox.needs_version = ">=2024.10"
 nox.options.default_venv_backend = "uv|virtualenv"
-nox.options.sessions = ["lint", "types", "tests"]
+nox.options.sessions = ["lint", "types", "docs", "tests"]
 nox.options.reuse_existing_virtualenvs = True
 
 PROJECT = nox.project.load_toml("pyproject.toml")
@@ -39,6 +41,15 @@ def tests(session: nox.Session) -> None:
     """Run the test suite; `nox -s tests -- -k name` runs a part of it."""
     session.install("-e.", *group("test"))
     session.run("pytest", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Check that the Markdown is well-formed; `-- --write` formats it."""
+    session.install(*group("docs"))
+    pages = [str(page) for page in (*Path().glob("*.md"), *Path().glob("docs/*.md"), *Path().glob("results/*.md"))]
+    check = [] if "--write" in session.posargs else ["--check"]
+    session.run("mdformat", "--wrap", "keep", *check, *pages)
 
 
 @nox.session(default=False)

@@ -33,10 +33,10 @@ def load_filters(path: Path, channels: int, name: str | None = None) -> Filters:
             f"{found} in {path} is (K, C/G, R, S) = {tuple(w.shape)}, the data has C={channels}: C must be a multiple "
             f"of C/G, and K of C over C/G; try other --data, or --weights-name with another tensor"
         )
-    if w.is_meta or w.numel() * w.element_size() > w.untyped_storage().nbytes():
-        raise ConvbenchError(f"{found} in {path} claims {tuple(w.shape)} and holds fewer numbers; save it again, whole")
     if not w.is_floating_point() or w.layout != torch.strided:
         raise ConvbenchError(f"{found} in {path} is {w.dtype}, {w.layout}; it must be floating-point and dense")
+    if w.is_meta or w.numel() * w.element_size() > w.untyped_storage().nbytes():
+        raise ConvbenchError(f"{found} in {path} claims {tuple(w.shape)} and holds fewer numbers; save it again, whole")
     return Filters(
         w=w,
         names=tuple(f"{found.removesuffix('.weight')}[{i}]" for i in range(k)),

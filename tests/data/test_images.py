@@ -101,3 +101,19 @@ def test_a_missing_file_and_a_directory_are_told_apart_from_broken_ones(tmp_path
     for path in (tmp_path, tmp_path / "nothing.png"):
         with pytest.raises(ConvbenchError, match="no image file"):
             open_image(path)
+
+
+def test_sixteen_bits_in_either_byte_order_are_scaled(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 65535, 12).reshape(3, 4).round().astype(np.uint16)
+    little = tmp_path / "little.tif"
+    Image.fromarray(ramp).save(little)
+    big = tmp_path / "big.tif"
+    # A TIFF of one strip by hand: Pillow writes none with the high byte first.
+    tags = [(256, 4), (257, 3), (258, 16), (259, 1), (262, 1), (273, 122), (277, 1), (278, 3), (279, 24)]
+    entries = b"".join(struct.pack(">HHIHH", tag, 3, 1, value, 0) for tag, value in tags)
+    header = b"MM\x00*" + struct.pack(">I", 8) + struct.pack(">H", len(tags)) + entries + struct.pack(">I", 0)
+    assert len(header) == 122
+    big.write_bytes(header + ramp.astype(">u2").tobytes())
+    expected = (ramp / 257).round().astype(np.uint8)
+    for path in (little, big):
+        assert np.array_equal(np.asarray(open_image(path)), expected)

@@ -139,3 +139,15 @@ def test_a_missing_file_and_a_directory_are_one_line(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "a.pt"):
         with pytest.raises(ConvbenchError, match="no weights file at"):
             load_filters(path, 3)
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [torch.zeros(1).expand(30_000_000, 1, 3, 3), torch.zeros(4, 1, 3, 3, device="meta")],
+    ids=["stride 0", "meta"],
+)
+def test_a_tensor_that_claims_more_than_it_holds_is_refused(tmp_path: Path, tensor: torch.Tensor) -> None:
+    path = tmp_path / "a.pt"
+    torch.save({"w": tensor}, path)
+    with pytest.raises(ConvbenchError, match="claims"):
+        load_filters(path, 1)
