@@ -2,6 +2,8 @@
 
 import os
 import signal
+import sys
+from io import TextIOWrapper
 from types import FrameType
 from typing import NoReturn
 
@@ -17,6 +19,9 @@ def leave(signum: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001  # 
 def main() -> NoReturn:
     """Run the command line."""
     signal.signal(signal.SIGINT, leave)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # an old encoding gets a question mark, not a traceback
     from convbench.cli import main as command_line
 
     command_line()

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+MOST_NAMES = 16
+
 
 class ConvbenchError(Exception):
     """One line that says what was given, what is allowed and what to try.
@@ -16,4 +18,5 @@ def unknown(what: str, given: str, allowed: Iterable[str]) -> ConvbenchError:
     names = sorted(allowed)
     near = get_close_matches(given, names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    return ConvbenchError(f"unknown {what} {given!r}: choose from {', '.join(names)}{hint}")
+    choice = ", ".join(names) if len(names) <= MOST_NAMES else f"{len(names)}, from {names[0]} to {names[-1]}"
+    return ConvbenchError(f"unknown {what} {given!r}: choose from {choice}{hint}")

@@ -137,9 +137,7 @@ class CsvFile:
             try:
                 self._descriptor = os.open(self.path, flags, 0o644)
             except FileExistsError:
-                raise ConvbenchError(
-                    f"{self.path} exists and holds results; name another file, or give --overwrite"
-                ) from None
+                raise ConvbenchError(f"{self.path} exists; name another file, or replace it with --overwrite") from None
             except OSError as error:
                 raise ConvbenchError(f"cannot write {self.path}: {error.strerror}; try another --csv") from None
         self._write(dict(zip(COLUMNS, COLUMNS, strict=True)))

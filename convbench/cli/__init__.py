@@ -1,7 +1,7 @@
 """The command line: parse, call, show. One module a command, each importing its work when called."""
 
 import sys
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -10,12 +10,30 @@ from convbench.errors import ConvbenchError
 
 app = typer.Typer(
     name="convbench",
-    help="Show how a 2-D convolution is computed, run it, prove it right, and find the fastest one here.",
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # rich's help costs as much time as all the rest of --help
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def show_version(asked: bool) -> None:
+    if asked:
+        from convbench import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    version: Annotated[  # its callback answers
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Show how a 2-D convolution is computed, run it, prove it right, and find the fastest one here."""
+
+
 app.command("explain", epilog=explain.EXAMPLE)(explain.explain)
 app.command("run", epilog=run.EXAMPLE)(run.run)
 app.command("verify", epilog=verify.EXAMPLE)(verify.verify)
@@ -40,7 +58,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         # Typer carries click within it since 0.26; what both call a usage error has these two.
         if not (hasattr(error, "format_message") and hasattr(error, "exit_code")):
             raise
-        complain(f"{error.format_message()} Try 'convbench --help'.")
+        complain(f"{error.format_message().rstrip('.')}. Try 'convbench --help'.")
         code = error.exit_code
     sys.exit(code)
 

@@ -91,15 +91,21 @@ def bench(
 
     rule = Rule(confidence=confidence, margin=margin, first_look=min_rounds)
     results = run(selection.cases, selection.backends, budget=Budget(seconds=budget), rule=rule, force=force)
-    report.follow(results, _tables)
+    report.follow(results, draw)
     raise typer.Exit(report.exit_code("timed"))
 
 
-def _tables(results: "Sequence[Result]", width: int) -> "list[RenderableType]":
-    from convbench.show.tables import bench_table
+def draw(results: "Sequence[Result]", width: int) -> "list[RenderableType]":
+    """Suite by suite: the cases, and what one backend everywhere would cost."""
+    from convbench.show.tables import bench_table, standing_table
 
-    suites = groupby(results, lambda one: one.case.problem.suite)
-    return [bench_table(suite, list(group), width=width) for suite, group in suites]
+    parts: list[RenderableType] = []
+    for suite, group in groupby(results, lambda one: one.case.problem.suite):
+        rows = list(group)
+        parts.append(bench_table(suite, rows, width=width))
+        if (standing := standing_table(rows)) is not None:
+            parts.append(standing)
+    return parts
 
 
 def _default_path() -> str:

@@ -1,6 +1,7 @@
 """convbench list: which backends, suites and devices are there, and if not, why not?"""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
@@ -27,18 +28,27 @@ def backends(plugin: options.Plugins = None) -> None:
     _show(("backend", "family", "devices", "available", "what it is"), rows)
 
 
-@app.command(epilog="\b\nExample:\n  convbench list suites")
-def suites() -> None:
+@app.command(epilog="\b\nExamples:\n  convbench list suites\n  convbench list suites resnet50")
+def suites(
+    suite: Annotated[str | None, typer.Argument(metavar="[SUITE]", help="List the rows of this one.")] = None,
+) -> None:
     """The shipped shapes, with how many there are and where they were published."""
     from convbench.show.units import amount
     from convbench.suites import load_suite, suite_names
 
-    rows = []
+    if suite is not None:
+        rows = [
+            (one.name, str(one.spec), str(one.count), amount(one.spec.flops, "FLOP"), one.source)
+            for one in load_suite(suite)
+        ]
+        _show(("row", "problem", "count", "each", "source"), rows, cut_last=True)
+        return
+    whole = []
     for name in suite_names():
         problems = load_suite(name)
         flops = sum(problem.spec.flops * problem.count for problem in problems)
-        rows.append((name, str(len(problems)), amount(flops, "FLOP"), problems[0].source))
-    _show(("suite", "problems", "all layers", "source of the first row"), rows)
+        whole.append((name, str(len(problems)), amount(flops, "FLOP"), problems[0].source))
+    _show(("suite", "problems", "all layers", "source of the first row"), whole, cut_last=True)
 
 
 @app.command(epilog="\b\nExample:\n  convbench list devices")
@@ -71,7 +81,7 @@ def devices() -> None:
     _show(("device", "name", "available", "with"), rows)
 
 
-def _show(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+def _show(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, cut_last: bool = False) -> None:
     from rich.text import Text
 
     from convbench.show.console import print_tabbed, result_console
@@ -84,7 +94,12 @@ def _show(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
         return
     table = plain_table()
     for number, column in enumerate(columns):
-        table.add_column(column, overflow="fold", no_wrap=number == 0)
+        if not cut_last:
+            table.add_column(column, overflow="fold", no_wrap=number == 0)
+        elif number < len(columns) - 1:
+            table.add_column(column, min_width=max(len(row[number]) for row in (columns, *rows)))
+        else:
+            table.add_column(column, no_wrap=True)
     for row in rows:
         table.add_row(*map(Text, row))
     console.print(table)

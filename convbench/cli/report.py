@@ -16,10 +16,10 @@ def report(
 
     Exit 1: something is wrong or failed; 3: nothing was timed or verified.
     """
-    from convbench.cli.bench import COLUMNS
+    from convbench.cli.bench import COLUMNS, draw
     from convbench.outcome import Result, Timed
     from convbench.show.console import print_tabbed, result_console, side_console
-    from convbench.show.tables import bench_table, verify_table
+    from convbench.show.tables import verify_table
     from convbench.store import read_results, read_rows
 
     console = result_console()
@@ -33,7 +33,9 @@ def report(
             for row in read_rows(file):
                 print_tabbed(console, [file, *(row[column] for column in COLUMNS)])
         elif any(isinstance(result.outcome, Timed) for result in results):
-            console.print(bench_table(file, results, width=console.width))
+            console.print(f"{file}:", markup=False)
+            for part in draw(results, console.width):
+                console.print(part)
         else:
             console.print(verify_table(results))
     tell_faults(

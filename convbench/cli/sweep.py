@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 WRONG, NOTHING = 1, 3
-MOST_FAULTS_SHOWN = 20
+MOST_FAULTS_SHOWN = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,10 +34,10 @@ def prove(walk: Walk) -> tuple[Comparison, ...]:
         _check_loops(walk, case),
         compare_all("cell", "slices of padded x and of w", _cell(walk)),
         compare_all("flipped", "F.conv2d with w.flip(2, 3)", _flipped(walk)),
-        compare_all("sizes", "F.conv2d's shape, Tensor.unfold's windows", _sizes(walk, conv2d)),
+        compare_all("sizes", "F.conv2d and Tensor.unfold", _sizes(walk, conv2d)),
         compare_all("unfold", "x by the index formula", _unfold(walk)),
         compare_all("padding", "F.unfold of ones", _padding(walk)),
-        compare_all("matrix", "the patches, w and y in groups", _matrix(walk)),
+        compare_all("matrix", "patches, w and y by slices", _matrix(walk)),
         compare_all("fold", "x times its readers", _fold(walk)),
         compare_all("work", "products in x and on padding", _work(walk, exam.truth.terms)),
         compare("einsum", "F.conv2d in float64", y, conv2d),
@@ -59,17 +59,16 @@ def compare(name: str, against: str, got: Tensor, want: Tensor) -> Comparison:
         return Comparison(name=name, against=against, compared=0, worst=float("inf"), evidence=evidence)
     if torch.equal(got, want):
         return Comparison(name=name, against=against, compared=got.numel(), worst=0.0)
-    differs = (got != want).flatten()
-    first = int(differs.nonzero()[0])
-    place = ",".join(str(int(i)) for i in torch.unravel_index(torch.tensor(first), got.shape))
+    differs = (got != want).nonzero()
+    first = tuple(differs[0].tolist())
     return Comparison(
         name=name,
         against=against,
         compared=got.numel(),
         worst=float((got.double() - want.double()).abs().max()),
         evidence=(
-            f"{int(differs.sum()):,} of {got.numel():,} numbers differ, first at [{place}]: "
-            f"{got.flatten()[first].item():g}, expected {want.flatten()[first].item():g}"
+            f"{len(differs):,} of {got.numel():,} numbers differ, first at [{','.join(map(str, first))}]: "
+            f"{got[first].item():g}, expected {want[first].item():g}"
         ),
     )
 
@@ -222,7 +221,7 @@ def _fold(walk: Walk) -> Pairs:
     yield rows[:, None] * columns, reads
     yield walk.folded, walk.x[walk.cell.n] * reads
     patch = F.pad(reads, _pads(spec))[_patch(walk)]
-    row, column = (int(i) for i in torch.unravel_index(patch.argmax(), patch.shape))
+    row, column = divmod(int(patch.argmax()), spec.s)
     rows, columns = _places(walk)
     seen = [int(_channels(walk)[0]), int(rows[row]), int(columns[column])] if patch.any() else []
     yield [*(walk.seen or ()), walk.seen_readers], [*seen, int(patch.max())]

@@ -118,6 +118,12 @@ def inside(axis: Axis) -> Tensor:
     return (lines >= 0) & (lines < axis.size)
 
 
+def most_read(axis: Axis, lines: tuple[int, ...]) -> int | None:
+    """The first of those lines of x that most patches read; None where all are padding."""
+    of_x = [line for line in lines if 0 <= line < axis.size]
+    return of_x[int(axis.readers[of_x].argmax())] if of_x else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
     """The problem when one parameter is another."""
@@ -222,15 +228,15 @@ class Walk:
         """Where the taps s = 0.. fall; negative is padding."""
         return tuple(term.column for term in self.terms[: self.spec.s])
 
-    @property
-    def terms_by_channel(self) -> list[tuple[Term, ...]]:
+    def terms_of(self, c: int) -> tuple[Term, ...]:
+        """Those of one channel of the kernel."""
         size = self.spec.r * self.spec.s
-        return [self.terms[start : start + size] for start in range(0, len(self.terms), size)]
+        return self.terms[c * size : (c + 1) * size]
 
     @property
     def channel_sums(self) -> tuple[float, ...]:
         """The sum over r and s for each c."""
-        return tuple(sum(term.product for term in terms) for terms in self.terms_by_channel)
+        return tuple(sum(term.product for term in self.terms_of(c)) for c in range(self.spec.c_per_group))
 
     @property
     def total(self) -> float:
@@ -241,7 +247,7 @@ class Walk:
         """What the cell would hold if the kernel were flipped, as in a true convolution."""
         return sum(
             term.x * mirrored.w
-            for terms in self.terms_by_channel
+            for terms in map(self.terms_of, range(self.spec.c_per_group))
             for term, mirrored in zip(terms, reversed(terms), strict=True)
         )
 
@@ -357,10 +363,7 @@ class Walk:
 
         None when the cell reads only padding.
         """
-        row, column = (
-            max((line for line in lines if 0 <= line < axis.size), key=axis.readers.tolist().__getitem__, default=None)
-            for axis, lines in zip(self.axes, (self.rows, self.columns), strict=True)
-        )
+        row, column = (most_read(axis, lines) for axis, lines in zip(self.axes, (self.rows, self.columns), strict=True))
         return None if row is None or column is None else (self.terms[0].channel, row, column)
 
     @property

@@ -26,7 +26,7 @@ def result_console() -> Console:
 
 def side_console() -> Console:
     """The console of progress and remarks, on stderr."""
-    return _Console(stderr=True, highlight=False)
+    return _Console(stderr=True, highlight=False, soft_wrap=not Console(stderr=True).is_terminal)
 
 
 def pipe_width() -> int:

@@ -222,10 +222,11 @@ def _one_cell(walk: Walk, room: int) -> Step:
         )
     ]
     body += flow([wrap_words([Text(word) for word in place], room) for place in places], room)
-    sums_by_channel = walk.channel_sums
-    many = len(sums_by_channel) > 1
-    for c, (channel_sum, terms) in list(enumerate(zip(sums_by_channel, walk.terms_by_channel, strict=True)))[:CHANNELS]:
-        shown = terms if len(terms) <= TERMS else [term for term in terms if not term.padding][:TERMS]
+    channel_sums = walk.channel_sums
+    many = len(channel_sums) > 1
+    for c, channel_sum in enumerate(channel_sums[:CHANNELS]):
+        terms = walk.terms_of(c)
+        shown = list(terms) if len(terms) <= TERMS else [term for term in terms if not term.padding][:TERMS]
         more = [Text(f"… {plural(len(terms) - len(shown), 'more term')}")] if len(shown) < len(terms) else []
         lead = f"c={c}: " if many else ""
         words = [*_joined([_product(term) for term in shown]), *more]
@@ -234,8 +235,8 @@ def _one_cell(walk: Walk, room: int) -> Step:
         total = Text(f"= {_number(channel_sum)}") if many else Text("= ") + in_role(_number(walk.total), OUTPUT)
         body += wrap_words([Text("="), *sums, *(Text("…") for _ in more), total], room, lead=" " * len(lead))
     if many:
-        shown_sums = [Text(word) for word in _signed(sums_by_channel[:TERMS])]
-        left = len(sums_by_channel) - TERMS
+        shown_sums = [Text(word) for word in _signed(channel_sums[:TERMS])]
+        left = len(channel_sums) - TERMS
         more = [Text(f"… {plural(left, 'more channel')}")] if left > 0 else []
         total = Text("= ") + in_role(_number(walk.total), OUTPUT)
         body += wrap_words([Text("over c:"), *shown_sums, *more, total], room)
@@ -275,9 +276,9 @@ def _reading_notes(axes: tuple[Axis, Axis]) -> list[str]:
         if axis.rest
     ]
     unread = [
-        f"{len(axis.unread)} of {axis.size} {line}s of x are never read: {_listed(line, axis.unread)}."
+        f"{len(lost)} of {axis.size} {line}s of x are never read: {_listed(line, lost)}."
         for axis, line in lines
-        if axis.unread
+        if (lost := axis.unread)
     ]
     return notes + (unread or ["Every row and every column of x is read."])
 
@@ -385,7 +386,7 @@ def _multiply(walk: Walk, room: int) -> Step:
 
 
 def _reshape(walk: Walk, room: int) -> Step:
-    spec, cell = walk.spec, walk.cell
+    cell = walk.cell
     y = walk.y[cell.n, cell.k]
     body = [*_output(walk, room, lambda p, q: _number(y[p, q].item())), Text(), *_proof(walk.proof, room)]
     notes = [
@@ -467,12 +468,10 @@ def _listed(noun: str, values: Sequence[int]) -> str:
     """`row 3`, `rows 3 and 5`, `rows 1, 3, 5, …, 11`, `channels 2 to 5`."""
     if len(values) == 1:
         return f"{noun} {values[0]}"
-    if list(values) == list(range(values[0], values[-1] + 1)):
+    if values[-1] - values[0] == len(values) - 1:  # they ascend
         return f"{noun}s {values[0]} to {values[-1]}"
-    shown = [str(value) for value in values]
-    if len(shown) > 6:
-        shown = [*shown[:3], "…", shown[-1]]
-    return f"{noun}s {', '.join(shown)}"
+    shown = [*values[:3], "…", values[-1]] if len(values) > 6 else values
+    return f"{noun}s {', '.join(str(value) for value in shown)}"
 
 
 def _options(walk: Walk) -> str:

@@ -9,6 +9,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from convbench.backend import BASELINE
+from convbench.bench.decision import standings
 from convbench.outcome import Failed, Result, Skipped, Timed, Verified, Wrong
 from convbench.show.units import amount, gflops, seconds, share
 
@@ -35,33 +37,35 @@ def bench_table(title: str, results: Sequence[Result], *, width: int) -> Group:
         where = (case.device, case.dtype, case.layout, case.precision)
         blocks[case.problem.name, str(case.spec), where].append(result)
     several = len({axes for *_, axes in blocks}) > 1
-    wide = width >= WIDE
-    parts: list[RenderableType] = [Text(title, "bold"), _bench_lines([_BENCH_HEADINGS[: 8 if wide else 6]])]
+    shown = next(columns for least, columns in _BENCH_COLUMNS if width >= least)
+    parts: list[RenderableType] = [Text(title, "bold"), _bench_lines([_BENCH_HEADINGS], shown)]
     for (name, spec, axes), block in blocks.items():
         heading = Text.assemble((name, "bold"), ("  " + spec if spec != name else "", "dim"))
         heading.append("  " + " ".join(axes) if several else "", "cyan")
         ran = [result for result in block if not isinstance(result.outcome, Skipped)]
-        lines = _bench_lines([_bench_cells(result)[: 8 if wide else 6] for result in ran])
+        lines = _bench_lines([_bench_cells(result) for result in ran], shown)
         parts += [heading, lines if ran else Text("  nothing ran", "dim")]
     return Group(*parts)
 
 
-WIDE = 110
 _BENCH_HEADINGS = [
     Text(name, "dim")
-    for name in ("", "time", "torch / this (99 %)", "GFLOP/s", "of bound", "verdict", "first call", "memory")
+    for name in ("", "time", "torch / this (99 %)", "GFLOP/s", "err/bound", "verdict", "first call", "memory")
 ]
 _BENCH_WIDTHS = (17, 8, 19, 8, 9, 10, 11, 9)
+_LEFT = (0, 5)
+# From so many columns on, these are shown.
+_BENCH_COLUMNS = ((110, range(8)), (78, range(6)), (0, (0, 1, 2, 5)))
 
 
-def _bench_lines(rows: Sequence[Sequence[Text]]) -> Table:
+def _bench_lines(rows: Sequence[Sequence[Text]], shown: Sequence[int]) -> Table:
     """Columns of fixed width, so that the blocks of a suite stand in line."""
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1, 0, 0))
-    for number, width in enumerate(_BENCH_WIDTHS[: len(rows[0]) if rows else 0]):
-        justify: Literal["left", "right"] = "left" if number in (0, 5) else "right"
-        table.add_column(width=width, justify=justify, overflow="ellipsis", no_wrap=True)
+    for number in shown:
+        justify: Literal["left", "right"] = "left" if number in _LEFT else "right"
+        table.add_column(width=_BENCH_WIDTHS[number], justify=justify, overflow="ellipsis", no_wrap=True)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(row[number] for number in shown))
     return table
 
 
@@ -70,16 +74,17 @@ def _bench_cells(result: Result) -> list[Text]:
     match result.outcome:
         case Timed(check=check, bill=bill) as timed:
             compared = timed.comparison
-            verdict = compared.verdict if compared else "baseline"
+            alone = "baseline" if result.backend == BASELINE else ""
+            verdict = compared.verdict if compared else alone
             known = compared is not None and compared.low > 0
             interval = f" ({compared.low:.2f}-{compared.high:.2f})" if compared and known else ""
             return [
                 name,
                 Text(seconds(timed.median_s)),
-                Text(f"{compared.ratio:.2f}{interval}" if compared else "1"),
+                Text(f"{compared.ratio:.2f}{interval}" if compared else "1" if alone else ""),
                 Text(gflops(result.case.spec.flops, timed.median_s)),
                 Text(share(check.worst_of_bound)),
-                Text(verdict, VERDICT_STYLE[verdict]),
+                Text(verdict, VERDICT_STYLE.get(verdict, "")),
                 Text(seconds(bill.first_call_s)),
                 Text("" if bill.peak_nbytes is None else amount(bill.peak_nbytes, "B")),
             ]
@@ -94,12 +99,39 @@ def _bench_cells(result: Result) -> list[Text]:
     return [name, *[Text("")] * 4, Text("FAILED", "bold red"), *[Text("")] * 2]
 
 
+def standing_table(results: Sequence[Result]) -> Table | None:
+    """A suite as a whole, for each set of axes; None where there is no choice to make."""
+    table = plain_table()
+    table.add_column("all layers", no_wrap=True, min_width=17)
+    for name in ("total", "regret", "geomean", "cases"):
+        table.add_column(name, justify="right", min_width=len(name))
+    groups: dict[tuple[str, ...], list[Result]] = defaultdict(list)
+    for result in results:
+        case = result.case
+        groups[case.device, case.dtype, case.layout, case.precision].append(result)
+    for axes, group in groups.items():
+        found = standings(group)
+        if len(found) < 2 or found[0].cases < 2:
+            continue
+        if len(groups) > 1:
+            table.add_row(Text(" ".join(axes), "cyan"))
+        for one in found:
+            table.add_row(
+                Text(one.backend),
+                seconds(one.total_s),
+                "" if one.regret is None else f"{one.regret:.1%}".replace("%", " %"),
+                "" if one.geomean is None else f"{one.geomean:.2f}",
+                f"{one.done} of {one.cases}",
+            )
+    return table if table.row_count else None
+
+
 def verify_table(results: Sequence[Result]) -> Table:
     """How many cases of each backend and dtype came out how, and how near the bound they went."""
     table = plain_table()
     table.add_column("backend", no_wrap=True, min_width=13)
     table.add_column("dtype", min_width=8)
-    for name in ("right", "wrong", "failed", "skipped", "of bound"):
+    for name in ("right", "wrong", "failed", "skipped", "err/bound"):
         table.add_column(name, justify="right", min_width=len(name))
     table.add_column("at the worst", no_wrap=True)
     groups: dict[tuple[str, str], list[Result]] = defaultdict(list)

@@ -29,9 +29,12 @@ def load_suite(suite: str) -> tuple[Problem, ...]:
     Raises:
         ConvbenchError: no such suite or file, a missing column, or a bad row.
     """
-    path = Path(suite) if suite.endswith(".csv") else SHIPPED / f"{suite}.csv"
-    if path.parent == SHIPPED and suite not in suite_names():
-        raise unknown("suite", suite, [*suite_names(), "FILE.csv"])
+    own = suite.endswith(".csv")
+    if not own and suite not in suite_names():
+        raise ConvbenchError(
+            f"{unknown('suite', suite, suite_names())}; see 'convbench list suites', or name a FILE.csv"
+        )
+    path = Path(suite) if own else SHIPPED / f"{suite}.csv"
     try:
         text = path.read_text(encoding="utf-8-sig")  # a spreadsheet may put a mark in front
     except (OSError, UnicodeDecodeError) as error:
@@ -46,6 +49,9 @@ def find_problem(text: str) -> Problem:
     ends so (`benchdnn_resnet_50:res2a_branch2a`).
     """
     suite, colon, row = text.partition(":")
+    if suite in suite_names() and not row:
+        first = load_suite(suite)[0].name
+        raise ConvbenchError(f"{text} is a whole suite; name a row of it, such as {suite}:{first}")
     if not colon:
         return Problem(suite="shape", name=text.strip().lower(), spec=ConvSpec.parse(text))
     problems = load_suite(suite)

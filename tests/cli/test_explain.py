@@ -171,6 +171,8 @@ def test_a_pipe_and_no_color_have_no_escape_codes_and_a_terminal_has_the_same_te
         (["awkward:batch_0"], "try n1c3h8w8k4r3s3_pd1"),
         (["resnet50:layer1.0.conv2", "--json", "--at", "0"], "is not P,Q"),
         (["n8c256h56w56k256r3s3_pd1", "--json"], "(limit 5,000,000)"),
+        (["n1c1h30000w30000k1r1s1_st30000"], "try a smaller c, h, w, k or padding"),
+        (["n1c300000h1w1k1r1s1", "--json"], "try a smaller c, r or s"),
     ],
 )
 def test_a_mistake_is_one_line_on_stderr_and_exit_2(

@@ -7,8 +7,8 @@ from hypothesis import given
 
 from convbench import ConvSpec
 from convbench.errors import ConvbenchError
-from convbench.explain.steps import Walk
-from convbench.explain.walk import affordable, choose_cell, measure_axes, small_integers, walk
+from convbench.explain.steps import Walk, measure_axes
+from convbench.explain.walk import affordable, choose_cell, small_integers, walk
 from convbench.verify.oracle import count_terms
 from tests.strategies import specs
 
@@ -24,35 +24,35 @@ def test_the_note_s_numbers_come_out_at_every_step() -> None:
     found = walk_of(NOTE)
     assert found.x.flatten().tolist() == list(range(1, 17))
     assert found.w.flatten().tolist() == [1, 2, 3, 4]
-    assert [term.product for term in found.one_cell.terms] == [7, 16, 33, 48]
-    assert (found.one_cell.total, found.one_cell.flipped) == (104, 86)
+    assert [term.product for term in found.terms] == [7, 16, 33, 48]
+    assert (found.total, found.flipped) == (104, 86)
     assert [axis.positions for axis in found.axes] == [3, 3]
     assert [(variant.spec.p, variant.spec.q) for variant in found.variants] == [(2, 2), (2, 2), (5, 5)]
-    assert found.unfolded.patches.shape == (1, 4, 9)
-    assert found.unfolded.own[:, found.unfolded.column].tolist() == [7, 8, 11, 12]
-    assert (found.unfolded.x_nbytes, found.unfolded.patches_nbytes, found.unfolded.growth) == (64, 144, 2.25)
-    assert (found.multiplied.formula, found.multiplied.gemm) == ("bpl,op->bol", (1, 9, 4))
-    assert (found.multiplied.multiplications, found.multiplied.additions) == (36, 27)
-    assert found.reshaped.y[0, 0].tolist() == [[44, 54, 64], [84, 94, 104], [124, 134, 144]]
-    assert (found.reshaped.seen, found.reshaped.readers) == ((0, 1, 2), 4)
-    assert found.reshaped.folded[0, 1, 2] == 28
+    assert found.patches.shape == (1, 4, 9)
+    assert found.own[:, found.position].tolist() == [7, 8, 11, 12]
+    assert (found.x_nbytes, found.patches_nbytes, found.growth) == (64, 144, 2.25)
+    assert (found.formula, found.gemm) == ("bpl,op->bol", (1, 9, 4))
+    assert (found.multiplications, found.additions) == (36, 27)
+    assert found.y[0, 0].tolist() == [[44, 54, 64], [84, 94, 104], [124, 134, 144]]
+    assert (found.seen, found.seen_readers) == ((0, 1, 2), 4)
+    assert found.folded[0, 1, 2] == 28
     assert found.holds
 
 
 def test_the_first_cell_is_44_and_26_if_the_kernel_were_flipped() -> None:
-    cell = walk(*small_integers(NOTE), NOTE, choose_cell(NOTE, at=(0, 0))).one_cell
-    assert (cell.total, cell.flipped) == (44, 26)
+    found = walk(*small_integers(NOTE), NOTE, choose_cell(NOTE, at=(0, 0)))
+    assert (found.total, found.flipped) == (44, 26)
 
 
 def test_a_filter_meets_the_channels_and_the_patch_rows_of_its_own_group() -> None:
     found = walk_of(AWKWARD, filter_index=4)
-    assert found.cell.group == 1
-    assert {term.channel for term in found.one_cell.terms} == {2, 3}
-    assert found.unfolded.first_row == 12
-    assert found.unfolded.taps[:3] == ((2, 0, 0), (2, 0, 1), (2, 1, 0))
-    assert found.multiplied.formula == "bgpl,gop->bgol"
-    assert torch.equal(found.unfolded.own, found.unfolded.patches[0, 12:])
-    assert torch.equal(found.multiplied.w_row, found.w[4].flatten())
+    assert found.group == 1
+    assert {term.channel for term in found.terms} == {2, 3}
+    assert found.first_row == 12
+    assert found.taps[:3] == ((2, 0, 0), (2, 0, 1), (2, 1, 0))
+    assert found.formula == "bgpl,gop->bgol"
+    assert torch.equal(found.own, found.patches[0, 12:])
+    assert torch.equal(found.w_row, found.w[4].flatten())
 
 
 @given(spec=specs(least_batch=1))
@@ -60,11 +60,11 @@ def test_every_walk_holds_and_agrees_with_torch(spec: ConvSpec) -> None:
     found = walk_of(spec)
     assert found.holds, [comparison for comparison in found.proof if not comparison.holds]
     y = F.conv2d(found.x, found.w, None, spec.stride, spec.padding, spec.dilation, spec.groups)
-    assert torch.equal(found.reshaped.y, y)
-    assert found.one_cell.total == y[found.cell.n, found.cell.k, found.cell.p, found.cell.q]
-    column = [term.x for term in found.one_cell.terms]
-    assert column == found.unfolded.own[:, found.unfolded.column].tolist()
-    assert found.multiplied.macs - found.multiplied.on_padding == spec.n * spec.k * count_terms(spec).sum()
+    assert torch.equal(found.y, y)
+    assert found.total == y[found.cell.n, found.cell.k, found.cell.p, found.cell.q]
+    column = [term.x for term in found.terms]
+    assert column == found.own[:, found.position].tolist()
+    assert found.macs - found.on_padding == spec.n * spec.k * count_terms(spec).sum()
 
 
 @given(spec=specs(least_batch=1))
@@ -97,10 +97,10 @@ def test_the_same_seed_gives_the_same_numbers_and_another_gives_others() -> None
 
 
 def test_a_padded_problem_is_entered_where_its_patch_hangs_over_the_corner() -> None:
-    cell = walk_of(ConvSpec.parse("n1c1h5w5k1r3s3_pd1")).one_cell
-    assert cell.rows[0] < 0
-    assert cell.columns[0] < 0
-    assert any(not term.padding for term in cell.terms)
+    found = walk_of(ConvSpec.parse("n1c1h5w5k1r3s3_pd1"))
+    assert found.rows[0] < 0
+    assert found.columns[0] < 0
+    assert any(not term.padding for term in found.terms)
 
 
 def test_an_empty_batch_is_refused_with_a_problem_to_try() -> None:
@@ -108,8 +108,25 @@ def test_an_empty_batch_is_refused_with_a_problem_to_try() -> None:
         choose_cell(ConvSpec.parse("n0c3h8w8k4r3s3_pd1"))
 
 
-def test_a_large_batch_is_walked_on_one_image_and_a_huge_image_is_refused() -> None:
+def test_a_large_batch_is_walked_on_one_image() -> None:
     assert affordable(AWKWARD) is AWKWARD
     assert affordable(ConvSpec.parse("n64c64h224w224k64r3s3_pd1")) == ConvSpec.parse("n1c64h224w224k64r3s3_pd1")
-    with pytest.raises(ConvbenchError, match="try a smaller h and w"):
-        affordable(ConvSpec.parse("n1c256h768w768k256r3s3_pd1"))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "n1c256h768w768k256r3s3_pd1",
+            "multiply-adds, and an explanation takes seconds up to .*; try a smaller h and w",
+        ),
+        ("n1c16h570w570k1r3s3", "46,457,856 patch numbers"),
+        ("n1c1h30000w30000k1r1s1_st30000", "900,000,002 numbers in padded x, w and y"),
+        ("n1c1h1w1k999999999r1s1", "1,999,999,999 numbers in padded x, w and y"),
+        ("n1c1h1w1k1r1s1_st99999_pd99999", "in padded x, w and y, .*; try a smaller c, h, w, k or padding"),
+        ("n1c300000h1w1k1r1s1", "300,000 terms in one output, .* 32,768; try a smaller c, r or s"),
+    ],
+)
+def test_what_would_not_fit_is_refused_before_anything_is_allocated(text: str, told: str) -> None:
+    with pytest.raises(ConvbenchError, match=told):
+        affordable(ConvSpec.parse(text))

@@ -7,7 +7,7 @@ from rich.console import Console, RenderableType
 
 from convbench import Case, Failed, Problem, Result, Skipped, Timed, Verified, Wrong
 from convbench.outcome import Bill, Check, Comparison, Outcome
-from convbench.show.tables import bench_table, fault_lines, skip_lines, verify_table
+from convbench.show.tables import bench_table, fault_lines, skip_lines, standing_table, verify_table
 from convbench.show.units import amount, seconds, share
 from convbench.spec import ConvSpec
 from tests.snapshots import assert_golden
@@ -76,6 +76,16 @@ def test_the_verify_table_looks_as_it_did(width: int) -> None:
     text = drawn(width, verify_table(VERIFY))
     assert max(map(len, text.splitlines())) <= width
     assert_golden(f"verify_{width}", text)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_standings_look_as_they_did(width: int) -> None:
+    grouped = Case(problem=problem("grouped", "n1c128h56w56k128r3s3_g32"))
+    rows = BENCH[:7] + results((grouped, "torch", timed(2e-3)), (grouped, "onednn", timed(3e-3, 0.67, "slower")))
+    table = standing_table(rows)
+    assert table is not None
+    assert_golden(f"standing_{width}", drawn(width, table))
+    assert standing_table(BENCH[:7]) is None  # one case: the table above says it all
 
 
 def test_faults_are_told_in_three_lines() -> None:

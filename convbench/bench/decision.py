@@ -1,0 +1,59 @@
+"""What does it cost to use one backend everywhere, rather than the best for each layer?"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import exp, log
+
+from convbench.backend import BASELINE
+from convbench.case import Case
+from convbench.outcome import Result, Timed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """One backend over the cases of a suite that agree in all but the problem.
+
+    Attributes:
+        done, cases: how many of the cases it was timed on, of those that any backend was.
+        geomean: geometric mean of torch's time over its own, where both were timed; None without any.
+        total_s: seconds for all layers, each as often as its model has it; None unless all were done.
+        regret: how much longer that is than with the lowest median of each layer.
+    """
+
+    backend: str
+    done: int
+    cases: int
+    geomean: float | None
+    total_s: float | None
+    regret: float | None
+
+
+def standings(results: Iterable[Result]) -> list[Standing]:
+    """The backends that were timed at all, the cheapest whole first."""
+    times: dict[Case, dict[str, float]] = defaultdict(dict)
+    ratios: dict[str, list[float]] = defaultdict(list)
+    for result in results:
+        if isinstance(result.outcome, Timed):
+            times[result.case][result.backend] = result.outcome.median_s
+            if result.backend == BASELINE:
+                ratios[BASELINE].append(1.0)
+            elif result.outcome.comparison is not None:
+                ratios[result.backend].append(result.outcome.comparison.ratio)
+    best_s = sum(case.problem.count * min(row.values()) for case, row in times.items())
+    found = []
+    for backend in dict.fromkeys(name for row in times.values() for name in row):
+        own = [case.problem.count * row[backend] for case, row in times.items() if backend in row]
+        total_s = sum(own) if len(own) == len(times) else None
+        compared = ratios[backend]
+        found.append(
+            Standing(
+                backend=backend,
+                done=len(own),
+                cases=len(times),
+                geomean=exp(sum(map(log, compared)) / len(compared)) if compared else None,
+                total_s=total_s,
+                regret=None if total_s is None else total_s / best_s - 1,
+            )
+        )
+    return sorted(found, key=lambda one: (one.total_s is None, one.total_s or 0.0, -one.done))

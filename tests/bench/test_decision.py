@@ -1,0 +1,53 @@
+"""One backend everywhere against the best of each layer."""
+
+import pytest
+
+from convbench import Case, ConvSpec, Problem, Result, Skipped, Timed
+from convbench.bench.decision import standings
+from convbench.outcome import Bill, Check, Comparison
+
+CHECK = Check(worst_of_bound=0.1, relative_l2=1e-7)
+BILL = Bill(prepare_s=None, first_call_s=1e-3)
+
+
+def layer(name: str, count: int) -> Case:
+    return Case(problem=Problem(suite="model", name=name, count=count, spec=ConvSpec.parse("n1c1h4w4k1r2s2")))
+
+
+def row(case: Case, backend: str, median_s: float | None, ratio: float | None = None) -> Result:
+    compared = None if ratio is None else Comparison(ratio=ratio, low=ratio, high=ratio, verdict="faster")
+    outcome = (
+        Skipped("no") if median_s is None else Timed(check=CHECK, samples_s=(median_s,), bill=BILL, comparison=compared)
+    )
+    return Result(case=case, backend=backend, family="", outcome=outcome)
+
+
+def test_layers_count_as_often_as_the_model_has_them() -> None:
+    first, second = layer("first", 1), layer("second", 3)
+    rows = [
+        row(first, "torch", 4.0),
+        row(first, "quick", 1.0, 4.0),
+        row(first, "partial", 0.5, 8.0),
+        row(second, "torch", 1.0),
+        row(second, "quick", 2.0, 0.5),
+        row(second, "partial", None),
+    ]
+    by_name = {one.backend: one for one in standings(rows)}
+    best = 0.5 + 3 * 1.0
+    assert by_name["torch"].total_s == 7.0
+    assert by_name["quick"].total_s == 7.0
+    assert by_name["torch"].regret == pytest.approx(7.0 / best - 1)
+    assert by_name["quick"].geomean == pytest.approx(2**0.5)
+    assert by_name["torch"].geomean == 1.0
+    assert (by_name["partial"].total_s, by_name["partial"].regret) == (None, None)
+    assert (by_name["partial"].done, by_name["partial"].cases) == (1, 2)
+    assert standings(rows)[-1].backend == "partial"
+
+
+def test_without_torch_there_is_a_total_and_no_mean() -> None:
+    (only,) = standings([row(layer("first", 2), "mine", 3.0)])
+    assert (only.geomean, only.total_s, only.regret) == (None, 6.0, 0.0)
+
+
+def test_nothing_timed_gives_no_standing() -> None:
+    assert standings([row(layer("first", 1), "mine", None)]) == []
