@@ -94,12 +94,11 @@ def _show(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, cut_last
         return
     table = plain_table()
     for number, column in enumerate(columns):
-        if not cut_last:
-            table.add_column(column, overflow="fold", no_wrap=number == 0)
-        elif number < len(columns) - 1:
-            table.add_column(column, min_width=max(len(row[number]) for row in (columns, *rows)))
-        else:
-            table.add_column(column, no_wrap=True)
+        table.add_column(column, overflow="fold", no_wrap=number == 0 or cut_last)
+    if cut_last:
+        used = sum(max(len(row[number]) for row in (columns, *rows)) + 2 for number in range(len(columns) - 1))
+        room = max(console.width - used - 1, 10)
+        rows = [(*row[:-1], row[-1] if len(row[-1]) <= room else row[-1][: room - 1] + "…") for row in rows]
     for row in rows:
         table.add_row(*map(Text, row))
     console.print(table)

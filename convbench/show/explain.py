@@ -5,10 +5,9 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from textwrap import wrap
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
-from torch import Tensor
 
 from convbench.explain.steps import Axis, Comparison, Term, Walk
 from convbench.show.console import pipe_width, result_console
@@ -29,6 +28,9 @@ from convbench.show.grid import (
     remarks,
     wrap_words,
 )
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NARROWEST, WIDEST = 60, 120
 # From here on there is room for a pane of notes on the right; below, notes stand under the step.
@@ -142,12 +144,12 @@ def _operands(walk: Walk, room: int) -> Step:
     for c, channel in list(enumerate(channels))[:CHANNELS]:
         image, kernel = walk.x[cell.n, channel], walk.w[cell.k, c]
 
-        def look_x(row: int, column: int, image: Tensor = image) -> tuple[str, Role | None]:
+        def look_x(row: int, column: int, image: "Tensor" = image) -> tuple[str, Role | None]:
             inside = 0 <= row < spec.h and 0 <= column < spec.w
             text = _number(image[row, column].item()) if inside else "·0"
             return text, PATCH if row in rows and column in columns else None
 
-        def look_w(r: int, s: int, kernel: Tensor = kernel) -> tuple[str, Role | None]:
+        def look_w(r: int, s: int, kernel: "Tensor" = kernel) -> tuple[str, Role | None]:
             return _number(kernel[r, s].item()), KERNEL
 
         x_blocks.append(
