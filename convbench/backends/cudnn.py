@@ -26,7 +26,7 @@ def refuse(case: Case) -> str | None:
     must_run="aten::cudnn_convolution",
 )
 def cudnn(x: Float[Tensor, "n c h w"], w: Float[Tensor, "k cg r s"], spec: ConvSpec) -> Float[Tensor, "n k p q"]:
-    y: Tensor = torch.ops.aten.cudnn_convolution(
+    return torch.cudnn_convolution(
         x,
         w,
         spec.padding,
@@ -37,4 +37,3 @@ def cudnn(x: Float[Tensor, "n c h w"], w: Float[Tensor, "k cg r s"], spec: ConvS
         torch.backends.cudnn.deterministic,
         torch.backends.cudnn.conv.fp32_precision == "tf32",  # type: ignore[attr-defined]  # torch adds it when imported
     )
-    return y
