@@ -31,5 +31,5 @@ def refuse(case: Case) -> str | None:
     must_run="aten::mkldnn_convolution",
 )
 def onednn(x: Float[Tensor, "n c h w"], w: Float[Tensor, "k cg r s"], spec: ConvSpec) -> Float[Tensor, "n k p q"]:
-    y: Tensor = torch.ops.aten.mkldnn_convolution(x, w, None, spec.padding, spec.stride, spec.dilation, spec.groups)
-    return y
+    # torch.ops.aten has the same operator behind a slower door: 3 % of a 1.5 ms call.
+    return torch.mkldnn_convolution(x, w, None, spec.padding, spec.stride, spec.dilation, spec.groups)
