@@ -11,11 +11,19 @@ from convbench.outcome import Comparison
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """How long a case may take: `seconds` of timing, but at least `least` rounds and at most `most`."""
+    """How long a case may take: `seconds` of timing, but at least `least` rounds and at most `most`.
+
+    The rounds of the first eighth, at most half a second, warm up and are not counted: clocks
+    rise and thread pools settle for longer than a call takes.
+    """
 
     seconds: float = 4.0
     least: int = 3
     most: int = 2000
+
+    @property
+    def warm_up_s(self) -> float:
+        return min(0.5, self.seconds / 8)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,12 +49,14 @@ class Contest:
     samples: dict[str, list[float]] = field(init=False)
     verdicts: dict[str, Comparison] = field(default_factory=dict, init=False)
     _rounds: int = field(default=0, init=False)
+    _elapsed_s: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
         self.samples = {name: [] for name in self.names}
 
     def next_round(self, elapsed_s: float) -> list[str]:
         """Who is timed now, in order; nobody when the contest is over."""
+        self._elapsed_s = elapsed_s
         still_in = [name for name in self.samples if name not in self.verdicts]
         over = still_in in ([], [self.baseline]) and self._rounds > 0 and len(self.samples) > 1
         late = elapsed_s >= self.budget.seconds and self._rounds >= self.budget.least
@@ -56,6 +66,8 @@ class Contest:
 
     def record(self, seconds: Mapping[str, float]) -> None:
         """Take the samples of a round, and decide what can be decided."""
+        if self._elapsed_s < self.budget.warm_up_s and self._rounds == 0:
+            return
         self._rounds += 1
         for name, value in seconds.items():
             self.samples[name].append(value)

@@ -63,8 +63,9 @@ def compare(
 
     The samples may be looked at again and again, and the timing stopped at a verdict: look
     number i spends the share 1/(i*(i+1)) of the allowed error, which adds up to 1, so by the
-    union bound all intervals hold together, and so does what they have in common. The error is
-    also shared out among the candidates (Bonferroni).
+    union bound all intervals hold together. The error is also shared out among the candidates
+    (Bonferroni). That holds for samples that do not drift; because some do (a thread pool was
+    seen to settle for a second), a verdict must come out the same at two looks in a row.
 
     Args:
         baseline_s, candidate_s: samples of the same rounds, in order.
@@ -73,12 +74,14 @@ def compare(
     rule = rule or Rule()
     ratios = [base / own for base, own in zip(baseline_s, candidate_s, strict=True)]
     error = (1 - rule.confidence) / candidates
-    low, high = -inf, inf
+    low, high, verdict, before = -inf, inf, "undecided", ""
     for number, pairs in enumerate(rule.looks(), start=1):
         if pairs > len(ratios):
+            verdict = "undecided"
             break
-        look_low, look_high = median_interval(ratios[:pairs], 1 - error / (number * (number + 1)))
-        low, high = max(low, look_low), min(high, look_high)
-        if rule.verdict(low, high) != "undecided":
+        low, high = median_interval(ratios[:pairs], 1 - error / (number * (number + 1)))
+        verdict = rule.verdict(low, high)
+        if verdict == before != "undecided":
             break
-    return Comparison(ratio=median(ratios), low=low, high=high, verdict=rule.verdict(low, high))
+        before = verdict
+    return Comparison(ratio=median(ratios), low=low, high=high, verdict=verdict)
