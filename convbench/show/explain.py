@@ -183,7 +183,10 @@ def _operands(walk: Walk, room: int) -> Step:
     if walk.on_padding:
         legend.append(Text("·0 zero of the padding"))
     body += [Text(), Text("   ").join(legend)]
-    notes = ["Cross-correlation: the kernel is laid on x as it is, not flipped."]
+    notes = [
+        "x has N images of C channels, H×W each; w has K filters of R×S; y is P×Q.",
+        "Cross-correlation: the kernel is laid on x as it is, not flipped.",
+    ]
     if len(channels) > 1:
         notes.append(f"Each filter has a slice for each of its {len(channels)} channels; their sums are added.")
     if spec.groups > 1:
@@ -309,8 +312,8 @@ def _unfold(walk: Walk, room: int) -> Step:
     per_group = "C/G" if spec.groups > 1 else "C"
     notes = [
         (
-            f"{taps} rows are the taps {per_group}·R·S = {spec.c_per_group}·{spec.r}·{spec.s}; "
-            f"{positions} columns are the positions P·Q. Neither counts channels."
+            f"{plural(taps, 'row')} for the taps {per_group}·R·S = {spec.c_per_group}·{spec.r}·{spec.s}; "
+            f"{plural(positions, 'column')} for the positions P·Q. Neither counts channels."
         ),
         "Rows run in (c, r, s) order: s fastest, c slowest.",
         # Implicit GEMM: CUTLASS, media/docs/implicit_gemm_convolution.md.
