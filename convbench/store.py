@@ -29,6 +29,7 @@ from convbench.outcome import (
 )
 from convbench.spec import ConvSpec, pair_text
 
+PIPE_CLOSED = 141  # what a shell reports of a program that SIGPIPE ended
 VERDICTS = ("faster", "slower", "tie", "undecided")
 
 Cell = str | int | float | None
@@ -154,6 +155,8 @@ class CsvFile:
                 data = data[os.write(self._descriptor, data) :]
             if regular:
                 os.fsync(self._descriptor)
+        except BrokenPipeError:  # `--csv - | head` has read enough
+            raise SystemExit(PIPE_CLOSED) from None
         except OSError as error:
             if regular:
                 os.ftruncate(self._descriptor, size)  # half a row would make the whole file unreadable

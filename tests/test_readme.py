@@ -20,7 +20,7 @@ EXAMPLES = [module.EXAMPLE for module in (explain, run, verify, bench, report)]
 
 
 @pytest.fixture
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory with the files that the README's commands name."""
     block = re.search(r"```python\n# (\w+\.py)\n(.*?)```", README, re.DOTALL)
     assert block is not None
@@ -32,7 +32,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_of_the_readme_runs(command: str, cli: Cli, workplace: Path) -> None:
+def test_a_command_of_the_readme_runs(command: str, cli: Cli, folder: Path) -> None:
     words = shlex.split(command.partition(" > ")[0])[1:]
     if "cuda" in words:
         pytest.importorskip("torch")
@@ -50,7 +50,7 @@ def test_a_command_of_the_readme_runs(command: str, cli: Cli, workplace: Path) -
 
 
 @pytest.mark.parametrize("example", [line for text in EXAMPLES for line in text.splitlines() if "convbench" in line])
-def test_the_example_of_a_help_page_runs(example: str, cli: Cli, workplace: Path) -> None:
+def test_the_example_of_a_help_page_runs(example: str, cli: Cli, folder: Path) -> None:
     words = shlex.split(example[example.index("convbench ") :])[1:]
     if words[0] == "report":
         words = ["report", *map(str, sorted((ROOT / "results").glob("*.csv"))[:1])]

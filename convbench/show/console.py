@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-PIPE_CLOSED = 141  # what a shell reports of a program that SIGPIPE ended
+from convbench.store import PIPE_CLOSED
 
 
 class _Console(Console):

@@ -83,8 +83,9 @@ def in_a_shell(words: str) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
-def test_a_reader_that_has_enough_is_no_error() -> None:
-    assert in_a_shell("verify --backend torch --dtype fp32 | head -1") == (141, "")
+@pytest.mark.parametrize("csv", ["", "--csv -"])
+def test_a_reader_that_has_enough_is_no_error(csv: str) -> None:
+    assert in_a_shell(f"verify --backend torch --dtype fp32 {csv} | head -1") == (141, "")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
