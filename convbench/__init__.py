@@ -1,4 +1,4 @@
-"""convbench shows how a convolution is computed, runs it, proves it right, and times it.
+"""convbench shows how a convolution is computed, runs it, checks it, and times it.
 
 The public names. Importing this package imports no torch; a backend's file does, when it
 is loaded.

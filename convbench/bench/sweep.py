@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from convbench.backend import BASELINE, Backend
 from convbench.bench.clock import calls_in_a_block, time_block
@@ -77,12 +78,13 @@ def bench_case(
     guard = Guard(x=exam.x, w=exam.w)
     with conditions(case):
         for backend in backends:
+            guard.restore()  # from what the one before may have left behind
             trial = attempt(backend, exam)
             outcome: Outcome = trial if isinstance(trial, Failed) else trial.outcome
             if isinstance(trial, Trial) and isinstance(outcome, Verified):
                 try:
                     calls[backend.name] = calls_in_a_block(trial.call, case.device)
-                    trials[backend.name] = trial
+                    trials[backend.name] = replace(trial, out=None)  # outputs kept would fill the device
                     if harmed := guard.restore():
                         outcome = Wrong(wrong(f"it changed its input {' and '.join(harmed)} after some calls"))
                 except ANY_FAULT as error:

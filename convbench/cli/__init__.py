@@ -31,7 +31,7 @@ def program(
         bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Show how a 2-D convolution is computed, run it, prove it right, and find the fastest one here."""
+    """Show how a 2-D convolution is computed, run it, check it against proven bounds, and find the fastest."""
 
 
 app.command("explain", epilog=explain.EXAMPLE)(explain.explain)

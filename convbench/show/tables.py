@@ -50,7 +50,7 @@ def bench_table(title: str, results: Sequence[Result], *, width: int) -> Group:
 
 _BENCH_HEADINGS = [
     Text(name, "dim")
-    for name in ("", "time", "torch / this (99 %)", "GFLOP/s", "err/bound", "verdict", "first call", "memory")
+    for name in ("", "time", "torch / this", "GFLOP/s", "err/bound", "verdict", "first call", "memory")
 ]
 _BENCH_WIDTHS = (17, 8, 19, 8, 9, 10, 11, 9)
 _LEFT = (0, 5)

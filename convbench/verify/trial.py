@@ -90,13 +90,15 @@ def attempt(backend: Backend, exam: Exam, *, profiled: bool = True) -> Trial | F
     Both outputs are judged: what torch.compile made runs eagerly under the poison, so that
     call alone would judge other code than the user's.
     """
-    guard = Guard(x=exam.x, w=exam.w)
+    guard = None
     try:
+        guard = Guard(x=exam.x, w=exam.w)  # copies, for which there may be no memory
         with conditions(exam.case):
             return _attempt(backend, exam, guard, profiled=profiled)
     except ANY_FAULT as error:
         with suppress(*ANY_FAULT):  # a lost device restores nothing
-            guard.restore()
+            if guard is not None:
+                guard.restore()
         return failure(error)
 
 
