@@ -27,12 +27,55 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bill:
-    """What a backend costs besides its steady time: seconds, bytes, and what really ran."""
+    """What a backend costs besides its steady time: seconds, bytes, and what really ran.
+
+    Attributes:
+        prepare_s: what is done once for each weight; None where nothing is.
+        first_call_s: the first call, with whatever is planned or compiled in it.
+        peak_nbytes: allocated at most in one call, the output included.
+        ran: the operators or kernels.
+        cold_s: a call whose operands are in no cache.
+        wall_s, host_s: on a GPU a single call from start to idle, and until the host is free again.
+        graph_s: on a GPU a call within a replayed CUDA graph, free of launch gaps.
+        layout_s: to bring the input from NCHW into the case's layout and the output back, where the
+            neighbours are NCHW; no part of the call.
+    """
 
     prepare_s: float | None
     first_call_s: float
     peak_nbytes: int | None = None
     ran: str = ""
+    cold_s: float | None = None
+    wall_s: float | None = None
+    host_s: float | None = None
+    graph_s: float | None = None
+    layout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noise:
+    """What else the machine did while a case was timed; None where the system does not say.
+
+    Attributes:
+        set_aside: disturbed samples that were not used.
+        noisy: too few were clean, so that all were used.
+        steal: share of all CPU time that the hypervisor took.
+        foreign: share of it that other processes used.
+        switches: how often a thread of ours was thrown off its core.
+        clock_hz: the SM clock of a GPU, or the fastest core's.
+        power_w, temperature_c: the GPU's highest.
+        throttle: what slowed the GPU down, in words.
+    """
+
+    set_aside: int = 0
+    noisy: bool = False
+    steal: float | None = None
+    foreign: float | None = None
+    switches: int | None = None
+    clock_hz: float | None = None
+    power_w: float | None = None
+    temperature_c: float | None = None
+    throttle: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,14 +106,16 @@ class Timed:
     """Right before the timing and after it, and timed.
 
     Attributes:
-        samples_s: seconds a call, one for each interleaved round, in order.
+        samples_s: seconds a call, one for each interleaved round that was not disturbed, in order.
         comparison: against the baseline; None for the baseline itself or without one.
+        noise: what else the machine did meanwhile.
     """
 
     check: Check
     samples_s: tuple[float, ...]
     bill: Bill
     comparison: Comparison | None = None
+    noise: Noise = Noise()
 
     @property
     def median_s(self) -> float:

@@ -6,10 +6,10 @@ import os
 import stat
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from convbench.backend import BASELINE
 from convbench.case import Case, Problem
@@ -20,6 +20,7 @@ from convbench.outcome import (
     Check,
     Comparison,
     Failed,
+    Noise,
     Outcome,
     Result,
     Skipped,
@@ -41,8 +42,12 @@ COLUMNS = tuple(
     device threads backend family outcome reason median_s q25_s q75_s min_s samples ratio_to_torch verdict
     gflops gbytes_per_s percent_of_ceiling relative_l2 worst_of_bound first_call_s prepare_s peak_nbytes
     machine cpu gpu driver python torch cuda cudnn convbench commit command time samples_s
-    seed ratio_low ratio_high patch_matrix_nbytes ran onednn""".split()
+    seed ratio_low ratio_high patch_matrix_nbytes ran onednn
+    cold_s wall_s host_s graph_s layout_s set_aside noisy steal foreign switches clock_hz power_w temperature_c throttle
+    """.split()
 )
+# A file that lacks later ones was written by an older release, and reads as if they were empty.
+FIRST_COLUMNS = COLUMNS[: COLUMNS.index("onednn") + 1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,10 +111,8 @@ def _outcome_cells(result: Result) -> Row:
                 "verdict": compared.verdict if compared else "baseline" if result.backend == BASELINE else None,
                 "gflops": spec.flops / timed.median_s * 1e-9,
                 "gbytes_per_s": spec.nbytes(result.case.dtype) / timed.median_s * 1e-9,
-                "first_call_s": timed.bill.first_call_s,
-                "prepare_s": timed.bill.prepare_s,
-                "peak_nbytes": timed.bill.peak_nbytes,
-                "ran": timed.bill.ran,
+                **asdict(timed.bill),
+                **asdict(timed.noise),
                 "samples_s": " ".join(f"{sample:.4g}" for sample in timed.samples_s),
             }
     return cells | {"relative_l2": check.relative_l2, "worst_of_bound": check.worst_of_bound}
@@ -186,7 +189,7 @@ def _cell(value: Cell) -> str:
         case float():
             return f"{value:.6g}"
         case int():
-            return str(value)
+            return str(int(value))  # true is 1
     text = " ".join(value.split())
     # A spreadsheet would run such a cell as a formula (CWE-1236).
     return "'" + text if text[:1] in ("=", "+", "-", "@") else text
@@ -204,10 +207,11 @@ def read_rows(path: str | Path) -> list[dict[str, str]]:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
         raise ConvbenchError(f"cannot read {path}: {error}; it takes a CSV file of convbench bench or verify") from None
-    missing = [column for column in COLUMNS if column not in frame.columns]
+    missing = [column for column in FIRST_COLUMNS if column not in frame.columns]
     if missing:
         raise ConvbenchError(f"{path} lacks the columns {', '.join(missing[:5])}; is it of convbench bench or verify?")
-    return [{str(column): str(cell) for column, cell in row.items()} for row in frame.to_dict("records")]
+    later = dict.fromkeys(COLUMNS, "")
+    return [later | {str(column): str(cell) for column, cell in row.items()} for row in frame.to_dict("records")]
 
 
 def read_results(path: str | Path) -> list[Result]:
@@ -255,10 +259,17 @@ def _outcome(row: Mapping[str, str]) -> Outcome:
             return Verified(check)
         case "timed":
             bill = Bill(
-                prepare_s=float(row["prepare_s"]) if row["prepare_s"] else None,
                 first_call_s=float(row["first_call_s"]),
-                peak_nbytes=int(row["peak_nbytes"]) if row["peak_nbytes"] else None,
+                peak_nbytes=_known(row["peak_nbytes"], int),
                 ran=row["ran"],
+                **{name: _known(row[name], float) for name in _BILL_S},
+            )
+            noise = Noise(
+                set_aside=int(row["set_aside"] or 0),
+                noisy=bool(int(row["noisy"] or 0)),
+                switches=_known(row["switches"], int),
+                throttle=row["throttle"],
+                **{name: _known(row[name], float) for name in _NOISE_NUMBERS},
             )
             comparison = None
             if row["ratio_low"]:
@@ -273,5 +284,15 @@ def _outcome(row: Mapping[str, str]) -> Outcome:
             samples = tuple(float(sample) for sample in row["samples_s"].split())
             if not samples:
                 raise ValueError("it is timed and holds no samples")
-            return Timed(check=check, samples_s=samples, bill=bill, comparison=comparison)
+            return Timed(check=check, samples_s=samples, bill=bill, comparison=comparison, noise=noise)
     raise ValueError(f"unknown outcome {row['outcome']!r}")
+
+
+_BILL_S = ("prepare_s", "cold_s", "wall_s", "host_s", "graph_s", "layout_s")
+_NOISE_NUMBERS = ("steal", "foreign", "clock_hz", "power_w", "temperature_c")
+_Number = TypeVar("_Number", int, float)
+
+
+def _known(text: str, kind: type[_Number]) -> _Number | None:
+    """The number in a cell; None in an empty one."""
+    return kind(text) if text else None

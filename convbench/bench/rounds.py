@@ -2,43 +2,67 @@
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import takewhile
+from dataclasses import dataclass, field, replace
 
 from convbench.bench.statistics import Rule, compare
 from convbench.outcome import Comparison
 
+FIRST_LOOK = 1 / 32  # of the budget; each later look at half as much again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """Seconds a call over one block, and what disturbed it; "" when nothing was seen to."""
+
+    seconds: float
+    dirt: str = ""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """How long a case may take: `seconds` of timing, but at least `least` rounds and at most `most`.
+    """How long the timing of a case may take: `seconds` for each candidate against the baseline.
 
-    The rounds of the first eighth, at most half a second, warm up and are not counted: clocks
-    rise and thread pools settle for longer than a call takes.
+    But at least `least` rounds and at most `most`. The first rounds, a tenth of the time and at
+    most a quarter of a second, warm up and are not counted: clocks rise and thread pools settle
+    for longer than a call takes.
     """
 
-    seconds: float = 4.0
+    seconds: float = 3.0
     least: int = 3
-    most: int = 2000
+    most: int = 5000
 
-    @property
-    def warm_up_s(self) -> float:
-        return min(0.5, self.seconds / 8)
+    def total_s(self, names: int) -> float:
+        return self.seconds * max(1, names - 1)
+
+    def warm_up_s(self, names: int) -> float:
+        return min(0.25, self.total_s(names) / 10)
 
 
 @dataclass(slots=True, kw_only=True)
 class Contest:
     """The rounds of one case, as a state machine that touches no clock and no backend.
 
-    Each round is a fresh random order of those still in: slow drift (clock, heat, neighbours)
-    then meets all alike, and the samples of one round are pairs. A candidate leaves when its
-    verdict against the baseline stands; the baseline stays to the end, so sample i of a
-    candidate always pairs with sample i of the baseline.
+    Each round is a fresh random order of those still in. The order is what makes the verdicts
+    valid: where candidate and baseline are the same, which of the two stood at the worse moment
+    is the toss of a coin, whatever the machine did in between, so the signs of the log ratios
+    are those of fair coins and the order-statistic interval of their median covers 1 as often as
+    it says (the randomisation argument: Fisher 1935, The Design of Experiments, section 21).
+    Slow drift (clock, heat, neighbours) meets all alike.
+
+    The samples are looked at again and again, and a candidate leaves when its verdict stands.
+    Of the error that the confidence allows, a look spends the share of the budget that has gone
+    by since the look before (Lan and DeMets 1983, with the linear spending function), and the
+    candidates share it equally; by the union bound all intervals hold together.
+
+    A disturbed pair is set aside. Where too few are left, all serve for the numbers and none for
+    a verdict: two threads that want the same core as a stranger can lose a hundredfold what one
+    thread loses, so under load the wrong one wins.
 
     Attributes:
         names: the candidates; with the baseline among them the others are decided against it.
-        samples: seconds a call by name, in the order of the rounds.
-        verdicts: the comparisons that are decided.
+        samples: by name, in the order of the rounds. The baseline stays to the end, so sample i
+            of a candidate always pairs with sample i of the baseline.
+        comparisons: what the last look said, or the one that decided.
     """
 
     names: Sequence[str]
@@ -46,46 +70,59 @@ class Contest:
     budget: Budget
     rule: Rule
     rng: random.Random
-    samples: dict[str, list[float]] = field(init=False)
-    verdicts: dict[str, Comparison] = field(default_factory=dict, init=False)
+    samples: dict[str, list[Sample]] = field(init=False)
+    comparisons: dict[str, Comparison] = field(default_factory=dict, init=False)
+    _decided: set[str] = field(default_factory=set, init=False)
     _rounds: int = field(default=0, init=False)
-    _elapsed_s: float = field(default=0.0, init=False)
+    _warm: bool = field(default=False, init=False)
+    _spent: float = field(default=0.0, init=False)
+    _next_look: float = field(default=FIRST_LOOK, init=False)
 
     def __post_init__(self) -> None:
         self.samples = {name: [] for name in self.names}
 
     def next_round(self, elapsed_s: float) -> list[str]:
         """Who is timed now, in order; nobody when the contest is over."""
-        self._elapsed_s = elapsed_s
-        still_in = [name for name in self.samples if name not in self.verdicts]
+        self._warm = elapsed_s >= self.budget.warm_up_s(len(self.names))
+        total_s = self.budget.total_s(len(self.names))
+        late = elapsed_s >= total_s and self._rounds >= self.budget.least
+        late = late or self._rounds >= self.budget.most
+        share = 1.0 if late else max(elapsed_s / total_s if total_s else 0.0, self._rounds / self.budget.most)
+        if late or self._next_look <= share < 1:
+            self._look(share)
+            while self._next_look <= share:
+                self._next_look *= 1.5
+        still_in = [name for name in self.samples if name not in self._decided]
         over = still_in in ([], [self.baseline]) and self._rounds > 0 and len(self.samples) > 1
-        late = elapsed_s >= self.budget.seconds and self._rounds >= self.budget.least
-        if over or late or self._rounds >= self.budget.most:
-            return []
-        return self.rng.sample(still_in, len(still_in))
+        return [] if late or over else self.rng.sample(still_in, len(still_in))
 
-    def record(self, seconds: Mapping[str, float]) -> None:
-        """Take the samples of a round, and decide what can be decided."""
-        if self._elapsed_s < self.budget.warm_up_s and self._rounds == 0:
-            return
-        self._rounds += 1
-        for name, value in seconds.items():
-            self.samples[name].append(value)
-        looks = takewhile(lambda pairs: pairs <= self._rounds, self.rule.looks())
-        if self.baseline in self.samples and self._rounds in looks:
-            for name in seconds.keys() - {self.baseline}:
-                compared = self.comparison(name)
-                if compared is not None and compared.verdict != "undecided":
-                    self.verdicts[name] = compared
+    def record(self, samples: Mapping[str, Sample]) -> None:
+        """Take the samples of a round; those of the warm-up are forgotten."""
+        if self._warm or self.budget.total_s(len(self.names)) == 0:
+            self._rounds += 1
+            for name, sample in samples.items():
+                self.samples[name].append(sample)
 
     def drop(self, name: str) -> None:
         """Take out a candidate that cannot go on."""
         del self.samples[name]
 
-    def comparison(self, name: str) -> Comparison | None:
-        """A candidate against the baseline, decided or not; None where there is no baseline."""
-        if name == self.baseline or self.baseline not in self.samples or not self.samples[name]:
-            return None
+    def kept(self, name: str) -> list[Sample]:
+        """The clean samples, or all where too few are clean."""
         own = self.samples[name]
-        rivals = len(self.names) - 1  # as many as set out, so that a drop-out loosens nothing
-        return compare(self.samples[self.baseline][: len(own)], own, candidates=rivals, rule=self.rule)
+        clean = [sample for sample in own if not sample.dirt]
+        return clean if len(clean) >= self.rule.least else own
+
+    def _look(self, share: float) -> None:
+        rivals = max(1, len(self.names) - 1)  # as many as set out, so that a drop-out loosens nothing
+        error = (1 - self.rule.confidence) * (share - self._spent) / rivals
+        self._spent = share
+        for name in self.samples.keys() - self._decided - {self.baseline}:
+            pairs = list(zip(self.samples.get(self.baseline, ()), self.samples[name], strict=False))
+            clean = [(base, own) for base, own in pairs if not base.dirt and not own.dirt]
+            enough = len(clean) >= self.rule.least
+            if ratios := [base.seconds / own.seconds for base, own in (clean if enough else pairs)]:
+                found = compare(ratios, error, self.rule)
+                self.comparisons[name] = found if enough else replace(found, verdict="undecided")
+                if self.comparisons[name].verdict != "undecided":
+                    self._decided.add(name)

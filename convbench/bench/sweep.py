@@ -6,11 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from convbench.backend import BASELINE, Backend
-from convbench.bench.clock import calls_in_a_block, time_block
-from convbench.bench.rounds import Budget, Contest
+from convbench.bench.clock import alike, calls_in_a_block, time_block
+from convbench.bench.noise import Watch
+from convbench.bench.regimes import conversion_time, itemise
+from convbench.bench.rounds import Budget, Contest, Sample
 from convbench.bench.statistics import Rule
 from convbench.case import Case
-from convbench.outcome import Check, Failed, Outcome, Result, Timed, Verified, Wrong
+from convbench.outcome import Bill, Check, Failed, Outcome, Result, Timed, Verified, Wrong
 from convbench.verify.check import Exam, make_exam, wrong
 from convbench.verify.memory import Guard
 from convbench.verify.operands import make_operands
@@ -99,13 +101,28 @@ def bench_case(
             rule=rule,
             rng=random.Random(case.seed),  # noqa: S311  # an order of rounds, no secret
         )
-        hold(contest, trials, calls, outcomes, case.device)
+        with Watch(case.device) as watch:
+            hold(contest, trials, alike(calls, BASELINE), outcomes, case.device, watch)
+            noise = watch.noise()
+        left = [name for name, own in contest.samples.items() if own]
+        bills = _itemised({name: trials[name] for name in left}, exam)
         guard.restore()
         again = renew(exam)
-        for name, own in contest.samples.items():
-            trial = trials[name]
+        for name, bill in bills.items():
+            trial, samples = trials[name], contest.samples[name]
             check = _recheck(trial, families[name], again)
-            timed = Timed(check=check, samples_s=tuple(own), bill=trial.bill, comparison=contest.comparison(name))
+            kept = contest.kept(name)
+            timed = Timed(
+                check=check,
+                samples_s=tuple(sample.seconds for sample in kept),
+                bill=bill,
+                comparison=contest.comparisons.get(name),
+                noise=replace(
+                    noise,
+                    set_aside=len(samples) - len(kept),
+                    noisy=any(sample.dirt for sample in kept),
+                ),
+            )
             _settle(outcomes, name, timed if check.passed else Wrong(check), case.device)
 
 
@@ -115,18 +132,36 @@ def hold(
     calls: Mapping[str, int],
     outcomes: dict[str, Outcome],
     device: str,
+    watch: Watch,
 ) -> None:
     """Time rounds until the contest is over; who cannot go on gets an outcome and leaves."""
     start = time.perf_counter()
     while order := contest.next_round(time.perf_counter() - start):
-        seconds: dict[str, float] = {}
+        samples: dict[str, Sample] = {}
+        watch.refresh()
         for name in order:
+            call, count = trials[name].call, calls[name]
             try:
-                seconds[name] = time_block(trials[name].call, calls[name], device)
+                if count > 1:
+                    call()  # others have run since: this brings its operands and threads back
+                before = watch.read()
+                seconds = time_block(call, count, device)
+                samples[name] = Sample(seconds=seconds, dirt=watch.dirt(before, watch.read(), seconds * count))
             except ANY_FAULT as error:
                 contest.drop(name)
                 _settle(outcomes, name, failure(error), device)
-        contest.record(seconds)
+        contest.record(samples)
+
+
+def _itemised(trials: Mapping[str, Trial], exam: Exam) -> dict[str, Bill]:
+    """The whole bill of each; what it was, where one fails at it."""
+    bills = {name: trial.bill for name, trial in trials.items()}
+    try:
+        found = itemise(bills, {name: trial.call for name, trial in trials.items()}, exam.case.device)
+        layout_s = conversion_time(exam.x, exam.truth.y, exam.case)
+        return {name: replace(bill, layout_s=layout_s) for name, bill in found.items()}
+    except ANY_FAULT:  # a fault in the call shows again when it is checked; memory for the eviction may lack
+        return bills
 
 
 def renew(exam: Exam) -> Exam:

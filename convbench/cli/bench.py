@@ -38,14 +38,14 @@ def bench(
     plugin: options.Plugins = None,
     threads: options.Threads = 0,
     budget: Annotated[
-        float, typer.Option("--budget", metavar="SECONDS", min=0.0, help="Most seconds of timing for a case.")
-    ] = 4.0,
+        float, typer.Option("--budget", metavar="SECONDS", min=0.0, help="Most seconds of timing for each candidate.")
+    ] = 3.0,
     confidence: Annotated[
         float, typer.Option("--confidence", metavar="SHARE", help="Of all verdicts of a case together.")
     ] = 0.99,
     margin: Annotated[
-        float, typer.Option("--margin", metavar="SHARE", help="Within it two backends are a tie.")
-    ] = 0.015,
+        float, typer.Option("--margin", metavar="SHARE", help="Within it two that cannot be told apart are a tie.")
+    ] = 0.02,
     min_rounds: Annotated[
         int, typer.Option("--min-rounds", metavar="N", min=1, help="Rounds before the first verdict.")
     ] = 12,
@@ -57,15 +57,16 @@ def bench(
     """Time every backend on every case, each verified before its timing and after it.
 
     Over the suite `quick` by default. Backends take turns in random order, round by round, and
-    are compared by the ratios of the same round. A backend leaves when its verdict stands: the
-    interval of the median ratio says faster, slower or tie; else the budget ends undecided.
+    are compared by the ratios of the same round; disturbed samples are set aside. A backend leaves
+    when its verdict stands: the interval of the median ratio excludes 1 (faster, slower), or lies
+    within the margin around 1 (tie); else the budget ends undecided.
     Rows are written to the CSV as each case ends.
     Exit 1: a backend was wrong or failed; 3: nothing was timed.
     """
     if not 0.5 <= confidence < 1 or not 0 < margin < 1:
         raise ConvbenchError(
             f"--confidence {confidence} --margin {margin}: confidence is from 0.5 to below 1, margin between 0 and 1; "
-            f"try --confidence 0.99 --margin 0.015"
+            f"try --confidence 0.99 --margin 0.02"
         )
     selection = Selection.of(
         problems=options.choose_problems(suite, shape, "quick"),
@@ -85,11 +86,13 @@ def bench(
         plugins=plugin,
         force=force,
     )
+    from convbench.bench.doctor import warning
     from convbench.bench.rounds import Budget
     from convbench.bench.statistics import Rule
     from convbench.bench.sweep import bench as run
 
-    rule = Rule(confidence=confidence, margin=margin, first_look=min_rounds)
+    typer.echo(warning(), err=True)
+    rule = Rule(confidence=confidence, margin=margin, least=min_rounds)
     results = run(selection.cases, selection.backends, budget=Budget(seconds=budget), rule=rule, force=force)
     report.follow(results, draw)
     raise typer.Exit(report.exit_code("timed"))

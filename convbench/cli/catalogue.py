@@ -25,7 +25,7 @@ def backends(plugin: options.Plugins = None) -> None:
         rows.append((source.name, source.family, " ".join(source.devices), available, source.doc))
     for name in options.words(plugin):
         rows += [(one.name, one.family, " ".join(sorted(one.devices)), "yes", one.doc) for one in load_plugin(name)]
-    _show(("backend", "family", "devices", "available", "what it is"), rows)
+    show_table(("backend", "family", "devices", "available", "what it is"), rows)
 
 
 @app.command(epilog="\b\nExamples:\n  convbench list suites\n  convbench list suites resnet50")
@@ -41,14 +41,14 @@ def suites(
             (one.name, str(one.spec), str(one.count), amount(one.spec.flops, "FLOP"), one.source)
             for one in load_suite(suite)
         ]
-        _show(("row", "problem", "count", "each", "source"), rows, cut_last=True)
+        show_table(("row", "problem", "count", "each", "source"), rows, cut_last=True)
         return
     whole = []
     for name in suite_names():
         problems = load_suite(name)
         flops = sum(problem.spec.flops * problem.count for problem in problems)
         whole.append((name, str(len(problems)), amount(flops, "FLOP"), problems[0].source))
-    _show(("suite", "problems", "all layers", "source of the first row"), whole, cut_last=True)
+    show_table(("suite", "problems", "all layers", "source of the first row"), whole, cut_last=True)
 
 
 @app.command(epilog="\b\nExample:\n  convbench list devices")
@@ -78,10 +78,11 @@ def devices() -> None:
             "this torch was built without CUDA" if torch.version.cuda is None else "no CUDA device is visible to torch"
         )
         rows.append(("cuda", "", why, ""))
-    _show(("device", "name", "available", "with"), rows)
+    show_table(("device", "name", "available", "with"), rows)
 
 
-def _show(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, cut_last: bool = False) -> None:
+def show_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, cut_last: bool = False) -> None:
+    """A table on a terminal, lines of cells separated by tabs in a pipe."""
     from rich.text import Text
 
     from convbench.show.console import print_tabbed, result_console

@@ -129,6 +129,7 @@ def test_ctrl_c_while_everything_is_still_imported_is_quiet_too() -> None:
         time.sleep(wait_s)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
-        assert process.returncode in (130, -signal.SIGINT), err  # the latter: before Python has begun
+        # Before Python itself has begun it ends otherwise, in code that is none of ours.
+        assert process.returncode in (130, -signal.SIGINT) or "Could not import runpy" in err, err
         if process.returncode == 130:
             assert "Traceback" not in err

@@ -1,0 +1,186 @@
+"""What about this machine makes timings noisy, and what can be done about it?"""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from convbench.bench.noise import TICK_S, Gpu, noise_now
+
+# Above these shares of all CPU time a sweep loses samples that it could use.
+FOREIGN, STEAL = 0.05, 0.01
+HOT_C = 85.0
+SYSTEM = Path("/sys/devices/system/cpu")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing looked at: `ok` is None where the system does not say; `advice` is empty where all is well."""
+
+    what: str
+    ok: bool | None
+    found: str
+    advice: str = ""
+
+
+def examine(device: str, threads: int, *, seconds: float = 0.5) -> Iterator[Finding]:
+    """Look at load, clocks and cores, and with `device` cuda at the GPU; takes `seconds`."""
+    yield from _load(seconds)
+    yield _governor()
+    yield _turbo()
+    yield from _cores(threads)
+    if device == "cuda":
+        yield from _gpu()
+
+
+def _load(seconds: float) -> Iterator[Finding]:
+    before = _process_ticks()
+    noise = noise_now(seconds)
+    if noise.foreign is None or noise.steal is None:
+        yield Finding(what="other load", ok=None, found="this system has no /proc/stat")
+        return
+    after = _process_ticks()
+    spent = {pid: ticks - before.get(pid, (0, ""))[0] for pid, (ticks, _) in after.items()}
+    busiest = [pid for pid in sorted(spent, key=lambda pid: -spent[pid])[:3] if spent[pid] * TICK_S > 0.02 * seconds]
+    names = ", ".join(f"{after[pid][1]} ({pid}, {spent[pid] * TICK_S / seconds:.0%} of a core)" for pid in busiest)
+    heavy = noise.foreign > FOREIGN
+    yield Finding(
+        what="other load",
+        ok=not heavy,
+        found=f"{noise.foreign:.1%} of all cores{f': {names}' if names else ''}",
+        advice="stop it, or wait until it ends" if heavy else "",
+    )
+    yield Finding(
+        what="steal",
+        ok=noise.steal <= STEAL,
+        found=f"{noise.steal:.1%} of all cores taken by the hypervisor",
+        advice="a machine of your own, or another hour" if noise.steal > STEAL else "",
+    )
+
+
+def _process_ticks() -> dict[int, tuple[int, str]]:
+    """CPU ticks and name of every other process: proc(5), /proc/PID/stat."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, ValueError, IndexError):
+            head, _, tail = (folder / "stat").read_text().rpartition(")")
+            numbers = tail.split()
+            found[int(folder.name)] = (int(numbers[11]) + int(numbers[12]), head.partition("(")[2])
+    found.pop(os.getpid(), None)
+    return found
+
+
+def _governor() -> Finding:
+    governors = {_read(file) for file in SYSTEM.glob("cpu[0-9]*/cpufreq/scaling_governor")} - {""}
+    if not governors:
+        return Finding(what="governor", ok=None, found="not told here (a virtual machine, most often)")
+    right = governors == {"performance"}
+    return Finding(
+        what="governor",
+        ok=right,
+        found=", ".join(sorted(governors)),
+        advice="" if right else "sudo cpupower frequency-set -g performance",
+    )
+
+
+def _turbo() -> Finding:
+    off, boost = _read(SYSTEM / "intel_pstate/no_turbo"), _read(SYSTEM / "cpufreq/boost")
+    if not off and not boost:
+        return Finding(what="turbo", ok=None, found="not told here")
+    on = off == "0" or boost == "1"
+    file, value = ("intel_pstate/no_turbo", 1) if off else ("cpufreq/boost", 0)
+    return Finding(
+        what="turbo",
+        ok=not on,
+        found="on: the clock follows heat and the neighbours" if on else "off",
+        advice=f"ratios bear it; for steady times: echo {value} | sudo tee {SYSTEM / file}" if on else "",
+    )
+
+
+def _cores(threads: int) -> Iterator[Finding]:
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _quota()
+    room = min(allowed, quota or allowed)
+    limit = f", a container's limit of {quota:.3g} cores" if quota else ""
+    crowded = threads > room
+    yield Finding(
+        what="threads",
+        ok=not crowded,
+        found=f"{threads} threads on {allowed} allowed CPUs{limit}",
+        advice=f"--threads {max(1, int(room))}" if crowded else "",
+    )
+    siblings = _read(SYSTEM / "cpu0/topology/thread_siblings_list")
+    if _read(SYSTEM / "smt/active") == "1" and siblings.strip() not in ("", "0"):
+        cores = {_read(file) for file in SYSTEM.glob("cpu[0-9]*/topology/thread_siblings_list")}
+        shared = threads > len(cores)
+        yield Finding(
+            what="SMT",
+            ok=not shared,
+            found=f"on: {len(cores)} cores have two threads each and more",
+            advice=f"--threads {len(cores)}: two threads of one core disturb each other" if shared else "",
+        )
+    else:
+        yield Finding(what="SMT", ok=True, found="off, or not seen")
+    nodes = len(list(Path("/sys/devices/system/node").glob("node[0-9]*")))
+    if nodes > 1:
+        bound = allowed < (os.cpu_count() or 1)
+        yield Finding(
+            what="memory nodes",
+            ok=bound,
+            found=f"{nodes}, and this process is {'bound to some CPUs' if bound else 'not pinned'}",
+            advice="" if bound else "numactl --cpunodebind=0 --membind=0 convbench ...",
+        )
+
+
+def _gpu() -> Iterator[Finding]:
+    gpu = Gpu.open()
+    if gpu is None:
+        yield Finding(what="GPU", ok=None, found="NVML tells nothing of it")
+        return
+    state, others = gpu.state(), gpu.others()
+    yield Finding(
+        what="GPU load",
+        ok=not others,
+        found=f"{len(others)} other processes{': ' if others else ''}{', '.join(map(str, others[:5]))}",
+        advice="stop them, or choose another GPU with CUDA_VISIBLE_DEVICES" if others else "",
+    )
+    hot = bool(state.throttle) or state.temperature_c > HOT_C
+    yield Finding(
+        what="GPU clock",
+        ok=not hot,
+        found=f"{state.clock_hz * 1e-6:.0f} MHz, {state.temperature_c:.0f} °C, {state.power_w:.0f} W"
+        + (f", slowed by: {state.throttle}" if state.throttle else ""),
+        advice="let it cool; look at its fans and its neighbours" if hot else "",
+    )
+
+
+def _quota() -> float | None:
+    """Cores that a container may use: cgroup v2, cpu.max."""
+    with suppress(OSError, ValueError):
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return None if quota == "max" else int(quota) / int(period)
+    return None
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text().strip()
+    except OSError:
+        return ""
+
+
+def warning(now_s: float = 0.2) -> str:
+    """One line for the head of a sweep: how noisy the machine is now; takes `now_s` seconds."""
+    begun = time.perf_counter()
+    noise = noise_now(now_s)
+    if noise.foreign is None or noise.steal is None:
+        return "machine now: it does not say how busy it is"
+    loud = noise.foreign > FOREIGN or noise.steal > STEAL
+    words = "busy, expect more undecided" if loud else "quiet"
+    spent = time.perf_counter() - begun
+    return (
+        f"machine now: {words} ({noise.foreign:.0%} foreign load, {noise.steal:.0%} steal over {spent:.1f} s"
+        f"{'; convbench doctor says more' if loud else ''})"
+    )

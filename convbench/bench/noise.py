@@ -1,0 +1,200 @@
+"""What else did the machine do while a block was timed?"""
+
+import os
+import resource
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from convbench.outcome import Noise
+
+# A block is disturbed when its threads waited for a core for more than this share of it.
+DELAYED = 0.01
+TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+# nvmlClocksEventReason*: what slows a GPU down against its own will. A power cap is not among
+# them: large products run into it by themselves, and would never give a clean sample.
+_SLOWED = {0x8: "hardware slowdown", 0x20: "thermal limit", 0x40: "thermal limit", 0x80: "power brake"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """Counters at one moment; what the system does not tell stays 0.
+
+    Attributes:
+        waited_s: how long threads of this process were ready and had no core.
+        switches: how often they were thrown off one.
+        steal_s: how long the hypervisor kept virtual CPUs from running.
+    """
+
+    waited_s: float
+    switches: int
+    steal_s: float
+
+
+class Watch:
+    """Reads, block by block, what disturbs this process: a few small files, outside the timed window.
+
+    Time ready without a core is what foreign load costs, thread by thread and to the
+    nanosecond: proc(5), /proc/PID/task/TID/schedstat. Where the kernel keeps no such count, an
+    involuntary switch of any thread tells. Steal is counted in ticks of 10 ms, so it marks the
+    block in which the tick fell.
+    """
+
+    def __init__(self, device: str = "cpu") -> None:
+        self._stat = _open("/proc/stat")
+        self._tasks: dict[str, int] = {}
+        self._gpu = Gpu.open() if device == "cuda" else None
+        self._throttle = ""
+        self._seen: list[GpuState] = []
+        self.refresh()
+        self._begun_s = time.perf_counter()
+        self._cpu_at_start = (*self._cpu_ticks(), time.process_time())
+        self._first = self.read()
+
+    def refresh(self) -> None:
+        """Once a round: find the threads that came and went, and ask the GPU how it is."""
+        with suppress(OSError):
+            for task in set(os.listdir("/proc/self/task")) - self._tasks.keys():
+                if (opened := _open(f"/proc/self/task/{task}/schedstat")) is not None:
+                    self._tasks[task] = opened
+        if self._gpu:
+            state = self._gpu.state()
+            self._throttle = state.throttle
+            self._seen.append(state)
+
+    def read(self) -> Reading:
+        waited_ns = 0
+        for task, opened in list(self._tasks.items()):
+            try:
+                waited_ns += int(os.pread(opened, 64, 0).split()[1])
+            except (OSError, IndexError):  # the thread has ended
+                os.close(self._tasks.pop(task))
+        return Reading(
+            waited_s=waited_ns * 1e-9,
+            switches=resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw,
+            steal_s=self._cpu_ticks()[1] * TICK_S,
+        )
+
+    def dirt(self, before: Reading, after: Reading, seconds: float) -> str:
+        """What disturbed the `seconds` between two readings, in words; "" when nothing did."""
+        if self._throttle:
+            return self._throttle
+        if after.steal_s > before.steal_s:
+            return "steal"
+        if self._tasks:
+            return "foreign load" if after.waited_s - before.waited_s > DELAYED * seconds else ""
+        return "switched off a core" if after.switches > before.switches else ""
+
+    def noise(self) -> Noise:
+        """What there was since this watch began."""
+        total, steal, idle = self._cpu_ticks()
+        total_0, steal_0, idle_0, own_0 = self._cpu_at_start
+        spent_s = max((total - total_0) * TICK_S, 1e-9)
+        own_s = time.process_time() - own_0
+        busy_s = (total - total_0 - (steal - steal_0) - (idle - idle_0)) * TICK_S
+        known = total > total_0
+        middle = sorted(self._seen, key=lambda state: state.clock_hz)[len(self._seen) // 2] if self._seen else None
+        return Noise(
+            steal=(steal - steal_0) * TICK_S / spent_s if known else None,
+            foreign=max(0.0, busy_s - own_s) / spent_s if known else None,
+            switches=self.read().switches - self._first.switches,
+            clock_hz=middle.clock_hz if middle else cpu_clock_hz(),
+            power_w=max((state.power_w for state in self._seen), default=None),
+            temperature_c=max((state.temperature_c for state in self._seen), default=None),
+            throttle="; ".join(dict.fromkeys(state.throttle for state in self._seen if state.throttle)),
+        )
+
+    def _cpu_ticks(self) -> tuple[int, int, int]:
+        """All ticks of all CPUs, those stolen, and those idle: proc(5), /proc/stat."""
+        if self._stat is None:
+            return (0, 0, 0)
+        user, nice, system, idle, iowait, irq, softirq, steal = map(int, os.pread(self._stat, 256, 0).split()[1:9])
+        return (user + nice + system + idle + iowait + irq + softirq + steal, steal, idle + iowait)
+
+    def close(self) -> None:
+        for opened in (*self._tasks.values(), *([] if self._stat is None else [self._stat])):
+            os.close(opened)
+        self._tasks.clear()
+        self._stat = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuState:
+    """One look at a GPU."""
+
+    clock_hz: float
+    power_w: float
+    temperature_c: float
+    throttle: str
+
+
+class Gpu:
+    """The GPU that torch calls cuda:0, seen through NVML."""
+
+    def __init__(self, nvml: Any, handle: Any) -> None:
+        self._nvml, self._handle = nvml, handle
+
+    @classmethod
+    def open(cls) -> "Gpu | None":
+        """None where NVML or the device cannot be reached."""
+        try:
+            import pynvml
+            import torch
+
+            pynvml.nvmlInit()
+            # torch counts only what CUDA_VISIBLE_DEVICES shows, NVML counts all: the bus address is common.
+            facts: Any = torch.cuda.get_device_properties(0)
+            address = f"{facts.pci_domain_id:08x}:{facts.pci_bus_id:02x}:{facts.pci_device_id:02x}.0"
+            return cls(pynvml, pynvml.nvmlDeviceGetHandleByPciBusId(address.encode()))
+        except Exception:  # no module, no driver, no right to ask: the sweep goes on without
+            return None
+
+    def state(self) -> GpuState:
+        nvml, handle = self._nvml, self._handle
+        with suppress(nvml.NVMLError):
+            reasons = nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)
+            return GpuState(
+                clock_hz=nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM) * 1e6,
+                power_w=nvml.nvmlDeviceGetPowerUsage(handle) * 1e-3,
+                temperature_c=float(nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)),
+                throttle="; ".join(dict.fromkeys(words for bit, words in _SLOWED.items() if reasons & bit)),
+            )
+        return GpuState(clock_hz=0.0, power_w=0.0, temperature_c=0.0, throttle="")
+
+    def others(self) -> list[int]:
+        """Process ids of others that compute on it."""
+        with suppress(self._nvml.NVMLError):
+            found = self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle)
+            return [one.pid for one in found if one.pid != os.getpid()]
+        return []
+
+
+def noise_now(seconds: float = 0.3) -> Noise:
+    """How noisy the machine is while this process sleeps."""
+    with Watch() as watch:
+        time.sleep(seconds)
+        return watch.noise()
+
+
+def cpu_clock_hz() -> float | None:
+    """The clock of the fastest core now; None where the system does not say."""
+    speeds = []
+    for file in Path("/sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_cur_freq"):
+        with suppress(OSError, ValueError):
+            speeds.append(int(file.read_text()) * 1e3)
+    return max(speeds, default=None)
+
+
+def _open(path: str) -> int | None:
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None

@@ -1,0 +1,135 @@
+"""What does a call cost when its operands are in no cache, and when no launch gap is hidden?"""
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from convbench.case import Case
+from convbench.machine import last_cache_nbytes
+from convbench.outcome import Bill
+from convbench.verify.operands import lay_out
+from convbench.verify.trial import synchronize
+
+Call = Callable[[], Any]
+
+ROUNDS = {"cpu": 5, "cuda": 11}
+GRAPH_CALLS = 20
+
+
+class Eviction:
+    """Writes more than the last cache holds, so that what a call reads next comes from memory.
+
+    The whole bill is cold: input, weights (prepared ones too) and output. On a GPU the writing
+    also lets the host run ahead, so that the events enclose no launch gap (the blocking kernel
+    of nvbench serves the same end); for that it is made long.
+    """
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+        nbytes = max(4 * torch.cuda.get_device_properties(0).L2_cache_size, 2**28) if device == "cuda" else 0
+        nbytes = nbytes or min(max(2 * last_cache_nbytes(), 2**24), 2**29)
+        self._room = torch.zeros(nbytes // 4, device=device)
+
+    def time(self, call: Call) -> float:
+        """Seconds of one cold call."""
+        self._room.add_(1)  # all threads write, so that every core's own cache is emptied too
+        if self._device == "cuda":
+            start, stop = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            start.record()
+            call()
+            stop.record()
+            torch.cuda.synchronize()
+            return float(start.elapsed_time(stop)) * 1e-3
+        begin = time.perf_counter()
+        call()
+        return time.perf_counter() - begin
+
+
+def cold_times(calls: Mapping[str, Call], device: str) -> dict[str, float]:
+    """Median seconds of a cold call by name, taken in turns."""
+    eviction = Eviction(device)
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(ROUNDS[device]):
+        for name, call in calls.items():
+            seconds[name].append(eviction.time(call))
+    return {name: median(own) for name, own in seconds.items()}
+
+
+def eager_times(call: Call) -> tuple[float, float]:
+    """On a GPU: median seconds from the call to an idle device, and until the host is free again."""
+    whole, host = [], []
+    for _ in range(ROUNDS["cuda"]):
+        torch.cuda.synchronize()
+        begin = time.perf_counter()
+        call()
+        host.append(time.perf_counter() - begin)
+        torch.cuda.synchronize()
+        whole.append(time.perf_counter() - begin)
+    return median(whole), median(host)
+
+
+def graph_time(call: Call) -> float | None:
+    """On a GPU: median seconds a call within a replayed CUDA graph; None where it cannot be captured."""
+    graph = torch.cuda.CUDAGraph()
+    try:
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):  # what is planned or allocated at first must not fall into the capture
+            for _ in range(3):
+                call()
+        torch.cuda.current_stream().wait_stream(side)
+        with torch.cuda.graph(graph):
+            for _ in range(GRAPH_CALLS):
+                call()
+        graph.replay()
+        seconds = []
+        for _ in range(ROUNDS["cuda"]):
+            start, stop = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            start.record()
+            graph.replay()
+            stop.record()
+            torch.cuda.synchronize()
+            seconds.append(float(start.elapsed_time(stop)) * 1e-3 / GRAPH_CALLS)
+        return median(seconds)
+    except RuntimeError:  # a call that synchronises or allocates on the host cannot be captured
+        with suppress(RuntimeError):
+            torch.cuda.synchronize()
+        return None
+
+
+def conversion_time(x: Tensor, y: Tensor, case: Case) -> float:
+    """Seconds to bring x into the case's layout from NCHW and y back: for neighbours that are NCHW.
+
+    y is any tensor of the output's shape.
+    """
+    if case.layout == "nchw":
+        return 0.0
+    plain, out = x.contiguous(), lay_out(y.to(x.dtype), case.layout)
+    seconds = []
+    for _ in range(ROUNDS[case.device]):
+        synchronize(case.device)
+        begin = time.perf_counter()
+        lay_out(plain, case.layout)
+        out.contiguous()
+        synchronize(case.device)
+        seconds.append(time.perf_counter() - begin)
+    return median(seconds)
+
+
+def itemise(bills: Mapping[str, Bill], calls: Mapping[str, Call], device: str) -> dict[str, Bill]:
+    """The bills with what the calls cost in the other regimes."""
+    cold = cold_times(calls, device)
+    found = {}
+    for name, call in calls.items():
+        bill = replace(bills[name], cold_s=cold[name])
+        if device == "cuda":
+            wall_s, host_s = eager_times(call)
+            bill = replace(bill, wall_s=wall_s, host_s=host_s, graph_s=graph_time(call))
+        found[name] = bill
+    return found

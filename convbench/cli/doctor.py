@@ -1,0 +1,29 @@
+"""convbench doctor: what about this machine makes timings noisy, and what can be changed?"""
+
+from typing import Annotated
+
+import typer
+
+from convbench.cli import options
+
+EXAMPLE = "\b\nExample:\n  convbench doctor"
+
+
+def doctor(
+    device: Annotated[str, typer.Option("--device", metavar="NAME", help="cpu, or cuda for the GPU as well.")] = "cpu",
+    threads: options.Threads = 0,
+) -> None:
+    """Say what makes timings noisy here, and what to change: load, clocks, threads, the GPU's state.
+
+    It changes nothing itself. Verdicts are made of ratios within a round, so most of this costs
+    time and undecided cases, not truth.
+    """
+    chosen = "cuda" if "cuda" in options.choose_devices([device]) else "cpu"
+    count = options.set_threads(threads)
+
+    from convbench.bench.doctor import examine
+    from convbench.cli.catalogue import show_table
+
+    words = {True: "ok", False: "change", None: "unknown"}
+    rows = [(words[one.ok], one.what, one.found, one.advice) for one in examine(chosen, count)]
+    show_table(("", "what", "found", "what to do"), rows)

@@ -1,0 +1,157 @@
+"""What disturbs a block is seen, and what a machine could be better at is said."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from convbench.bench import doctor, noise
+from convbench.bench.noise import Gpu, GpuState, Reading, Watch
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's /proc")
+CALM = Reading(waited_s=1.0, switches=10, steal_s=2.0)
+
+
+def burn(seconds: float) -> None:
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        pass
+
+
+@contextmanager
+def busy_process() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def one_core() -> Iterator[None]:
+    """Everybody on the same core, so that they disturb each other for certain."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    yield
+    os.sched_setaffinity(0, before)
+
+
+@linux
+def test_a_block_beside_another_process_on_the_same_core_is_dirty(one_core: None) -> None:
+    with Watch() as watch:
+        with busy_process():
+            time.sleep(0.1)
+            before = watch.read()
+            burn(0.3)
+            after = watch.read()
+        assert after.waited_s - before.waited_s > 0.05
+        assert watch.dirt(before, after, 0.3) in ("foreign load", "steal")
+        found = watch.noise()
+    assert found.foreign is not None
+    assert found.foreign > 0.05
+    assert found.switches is not None
+    assert found.switches > 0
+
+
+@linux
+def test_a_thread_that_ends_is_forgotten_and_a_new_one_is_found() -> None:
+    stop = threading.Event()
+    thread = threading.Thread(target=stop.wait)
+    with Watch() as watch:
+        thread.start()
+        watch.refresh()
+        with_thread = len(watch._tasks)
+        stop.set()
+        thread.join()
+        time.sleep(0.05)
+        watch.read()
+        assert len(watch._tasks) == with_thread - 1
+    assert watch._tasks == {}
+
+
+def test_what_is_too_little_to_matter_is_clean() -> None:
+    with Watch() as watch:
+        assert watch.dirt(CALM, CALM, 1e-3) == ""
+        late = Reading(waited_s=CALM.waited_s + 5e-6, switches=CALM.switches, steal_s=CALM.steal_s)
+        assert watch.dirt(CALM, late, 1e-3) == ""
+        stolen = Reading(waited_s=CALM.waited_s, switches=CALM.switches, steal_s=CALM.steal_s + 0.01)
+        assert watch.dirt(CALM, stolen, 1e-3) == "steal"
+
+
+def test_without_thread_counts_an_involuntary_switch_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(noise, "_open", lambda path: None)
+    with Watch() as watch:
+        thrown = Reading(waited_s=0.0, switches=CALM.switches + 1, steal_s=CALM.steal_s)
+        assert watch.dirt(CALM, thrown, 1e-3) == "switched off a core"
+        assert watch.dirt(CALM, CALM, 1e-3) == ""
+        assert (watch.noise().steal, watch.noise().foreign) == (None, None)
+
+
+class Nvml:
+    """The part of NVML that is asked, with answers of our own."""
+
+    NVMLError = RuntimeError
+    NVML_CLOCK_SM = 1
+    NVML_TEMPERATURE_GPU = 0
+
+    def __init__(self, reasons: int) -> None:
+        self.reasons = reasons
+
+    def nvmlDeviceGetCurrentClocksThrottleReasons(self, handle: object) -> int:  # noqa: N802
+        return self.reasons
+
+    def nvmlDeviceGetClockInfo(self, handle: object, kind: int) -> int:  # noqa: N802
+        return 1980
+
+    def nvmlDeviceGetPowerUsage(self, handle: object) -> int:  # noqa: N802
+        return 350_000
+
+    def nvmlDeviceGetTemperature(self, handle: object, kind: int) -> int:  # noqa: N802
+        return 61
+
+
+@pytest.mark.parametrize(
+    ("reasons", "words"),
+    [(0x0, ""), (0x4, ""), (0x20, "thermal limit"), (0x60, "thermal limit"), (0x88, "hardware slowdown; power brake")],
+)
+def test_a_gpu_slowed_by_heat_is_told_and_one_at_its_power_cap_is_not(reasons: int, words: str) -> None:
+    state = Gpu(Nvml(reasons), None).state()
+    assert state == GpuState(clock_hz=1.98e9, power_w=350.0, temperature_c=61.0, throttle=words)
+
+
+def test_samples_of_a_slowed_gpu_are_dirty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Gpu, "open", classmethod(lambda cls: Gpu(Nvml(0x20), None)))
+    with Watch("cuda") as watch:
+        watch.refresh()
+        assert watch.dirt(CALM, CALM, 1e-3) == "thermal limit"
+        assert (watch.noise().throttle, watch.noise().power_w) == ("thermal limit", 350.0)
+
+
+def test_the_doctor_names_who_uses_the_cpu_and_what_to_do() -> None:
+    with busy_process() as rival:
+        findings = {one.what: one for one in doctor.examine("cpu", threads=10_000, seconds=0.4)}
+    load = findings["other load"]
+    assert load.ok is False or os.cpu_count() > 16  # type: ignore[operator]
+    assert str(rival.pid) in load.found
+    assert findings["threads"].ok is False
+    assert findings["threads"].advice.startswith("--threads ")
+    assert all(bool(one.advice) == (one.ok is False) for one in findings.values())
+
+
+def test_governor_and_turbo_are_read_where_they_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "SYSTEM", tmp_path)
+    assert (doctor._governor().ok, doctor._turbo().ok) == (None, None)
+    (tmp_path / "cpu0/cpufreq").mkdir(parents=True)
+    (tmp_path / "cpu0/cpufreq/scaling_governor").write_text("powersave\n")
+    (tmp_path / "cpufreq").mkdir()
+    (tmp_path / "cpufreq/boost").write_text("1\n")
+    assert (doctor._governor().ok, doctor._turbo().ok) == (False, False)
+    (tmp_path / "cpu0/cpufreq/scaling_governor").write_text("performance\n")
+    (tmp_path / "cpufreq/boost").write_text("0\n")
+    assert (doctor._governor().ok, doctor._turbo().ok) == (True, True)
