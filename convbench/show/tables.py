@@ -174,6 +174,20 @@ def skip_lines(results: Iterable[Result]) -> list[str]:
     return lines
 
 
+def noise_line(results: Iterable[Result]) -> str:
+    """What disturbed the timing, and what it cost; "" where it cost nothing."""
+    timed = [one.outcome for one in results if isinstance(one.outcome, Timed)]
+    aside = sum(one.noise.set_aside for one in timed)
+    taken = sum(len(one.samples_s) for one in timed) + aside
+    noisy = sum(one.noise.noisy for one in timed)
+    if not aside and not noisy:
+        return ""
+    line = f"{aside:,} of {taken:,} samples were disturbed and set aside"
+    if noisy:
+        line += f"; {noisy} of {len(timed)} rows had too few clean ones for a verdict: see convbench doctor"
+    return line
+
+
 def fault_lines(result: Result, repro: str) -> list[str]:
     """A wrong or failed result in three lines: what, how, and the command that shows it again."""
     case = result.case

@@ -1,0 +1,183 @@
+"""How often is a verdict wrong, and how often is a difference found? On this machine, with its own noise.
+
+    python scripts/verdicts.py alike --pairs 200            the same backend against itself
+    python scripts/verdicts.py alike --pairs 200 --load     beside a load that comes and goes
+    python scripts/verdicts.py slower --pairs 100 --by 0.05
+    python scripts/verdicts.py sequential --pairs 200       torch.utils.benchmark, one after the other
+    python scripts/verdicts.py cost                         time to a verdict over the quick suite
+
+Each prints a table of the verdicts, a shape a line. `slower` does the same work and then waits
+until its own call has taken that fraction more.
+"""
+
+import argparse
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from statistics import median, quantiles
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch.utils import benchmark
+
+from convbench import Backend, Timed, backend, discover
+from convbench.bench.rounds import Budget
+from convbench.bench.statistics import Rule
+from convbench.bench.sweep import bench
+from convbench.case import Case, Problem
+from convbench.spec import ConvSpec
+from convbench.suites import load_suite
+from convbench.verify.operands import make_operands
+
+SHAPES = (
+    "n1c64h56w56k64r3s3_pd1",
+    "n1c256h56w56k64r1s1",
+    "n1c3h224w224k64r7s7_st2_pd3",
+    "n1c96h112w112k96r3s3_st2_pd1_g96",
+    "n1c512h7w7k512r3s3_pd1",
+    "n1c128h28w28k128r3s3_pd1",
+    "n8c1h28w28k32r5s5_pd2",
+    "n1c128h17w17k128r1s7_pd0x3",
+)
+# Busy for 0.2 to 1 s, then idle for 0.5 to 2 s, on one core.
+LOAD = """
+import random, time
+while True:
+    end = time.perf_counter() + random.uniform(0.2, 1.0)
+    while time.perf_counter() < end: pass
+    time.sleep(random.uniform(0.5, 2.0))
+"""
+
+
+def case_of(text: str) -> Case:
+    return Case(problem=Problem(suite="shape", name=text, spec=ConvSpec.parse(text)))
+
+
+def slower(by: float) -> Backend:
+    """The baseline's work and then `by` of the time it took."""
+
+    @backend(family="vendor", source="F.conv2d", devices={"cpu"})
+    def slowed(x: Any, w: Any, spec: ConvSpec) -> Any:
+        begin = time.perf_counter()
+        y = F.conv2d(x, w, None, spec.stride, spec.padding, spec.dilation, spec.groups)
+        end = begin + (time.perf_counter() - begin) * (1 + by)
+        while time.perf_counter() < end:
+            pass
+        return y
+
+    return slowed
+
+
+@contextmanager
+def load(wanted: bool) -> Iterator[None]:
+    process = subprocess.Popen([sys.executable, "-c", LOAD]) if wanted else None  # noqa: S603
+    try:
+        yield
+    finally:
+        if process is not None:
+            process.kill()
+            process.wait()
+
+
+def race(rival: Backend, pairs: int) -> dict[str, list[tuple[str, float]]]:
+    """Verdicts and seconds by shape; every round visits the shapes in a new order."""
+    (torch_itself,), _ = discover(names=["torch"])
+    found: dict[str, list[tuple[str, float]]] = {shape: [] for shape in SHAPES}
+    order = [SHAPES[number % len(SHAPES)] for number in range(pairs)]
+    random.shuffle(order)
+    for number, shape in enumerate(order):
+        begin = time.perf_counter()
+        case = replace(case_of(shape), seed=number)
+        _, result = bench([case], [torch_itself, rival], budget=Budget(), rule=Rule())
+        assert isinstance(result.outcome, Timed), result
+        assert result.outcome.comparison is not None
+        found[shape].append((result.outcome.comparison.verdict, time.perf_counter() - begin))
+    return found
+
+
+def sequential(pairs: int) -> dict[str, list[tuple[str, float]]]:
+    """The usual way: one after the other, and different where the interquartile ranges are disjoint."""
+    found: dict[str, list[tuple[str, float]]] = {shape: [] for shape in SHAPES}
+    for number in range(pairs):
+        shape = SHAPES[number % len(SHAPES)]
+        case = case_of(shape)
+        x, w = make_operands(case)
+        spec = case.spec
+        timer = benchmark.Timer(
+            "F.conv2d(x, w, None, spec.stride, spec.padding, spec.dilation, spec.groups)",
+            globals={"F": F, "x": x, "w": w, "spec": spec},
+            num_threads=torch.get_num_threads(),
+        )
+        begin = time.perf_counter()
+        first, second = (quantiles(timer.blocked_autorange(min_run_time=0.2).times, n=4) for _ in range(2))
+        verdict = "undecided"
+        if first[2] < second[0]:
+            verdict = "slower"
+        elif second[2] < first[0]:
+            verdict = "faster"
+        found[shape].append((verdict, time.perf_counter() - begin))
+    return found
+
+
+def cost() -> None:
+    """Time to a verdict for each candidate of the quick suite, verification and cold calls included."""
+    backends, _ = discover(names=["torch", "onednn", "unfold-matmul", "unfold-einsum"])
+    each = []
+    for problem in load_suite("quick"):
+        begin = time.perf_counter()
+        results = list(bench([Case(problem=problem)], backends, budget=Budget(), rule=Rule()))
+        spent = time.perf_counter() - begin
+        words = [
+            one.outcome.comparison.verdict
+            for one in results
+            if isinstance(one.outcome, Timed) and one.outcome.comparison
+        ]
+        each.append(spent / len(results))
+        print(
+            f"{problem.name:20s} {spent:6.2f} s for {len(results)} candidates, {each[-1]:5.2f} s each: {', '.join(words)}"
+        )
+    print(f"median {median(each):.2f} s a candidate; a fixed second for each would be 1.00 s")
+
+
+def show(found: dict[str, list[tuple[str, float]]]) -> None:
+    words = ("slower", "faster", "tie", "undecided")
+    print(f"{'':34s}" + "".join(f"{word:>10s}" for word in words) + f"{'median s':>10s}")
+    every = [one for own in found.values() for one in own]
+    for name, own in [*found.items(), ("all", every)]:
+        count = Counter(verdict for verdict, _ in own)
+        print(
+            f"{name:34s}"
+            + "".join(f"{count[word]:10d}" for word in words)
+            + (f"{median(seconds for _, seconds in own):10.2f}" if own else ""),
+            flush=True,
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("alike", "slower", "sequential", "cost"))
+    parser.add_argument("--pairs", type=int, default=100)
+    parser.add_argument("--by", type=float, default=0.05)
+    parser.add_argument("--load", action="store_true")
+    chosen = parser.parse_args()
+    with load(chosen.load):
+        match chosen.what:
+            case "alike":
+                (torch_itself,), _ = discover(names=["torch"])
+                show(race(replace(torch_itself, name="torch-again"), chosen.pairs))
+            case "slower":
+                show(race(slower(chosen.by), chosen.pairs))
+            case "sequential":
+                show(sequential(chosen.pairs))
+            case "cost":
+                cost()
+
+
+if __name__ == "__main__":
+    main()
