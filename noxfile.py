@@ -13,7 +13,7 @@ nox.options.sessions = ["lint", "types", "docs", "tests"]
 nox.options.reuse_existing_virtualenvs = True
 
 PROJECT = nox.project.load_toml("pyproject.toml")
-CODE = ("convbench", "tests", "noxfile.py")
+CODE = ("convbench", "scripts", "tests", "noxfile.py")
 
 
 def group(name: str) -> list[str]:

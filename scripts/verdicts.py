@@ -76,7 +76,7 @@ def slower(by: float) -> Backend:
 
 @contextmanager
 def load(wanted: bool) -> Iterator[None]:
-    process = subprocess.Popen([sys.executable, "-c", LOAD]) if wanted else None  # noqa: S603
+    process = subprocess.Popen([sys.executable, "-c", LOAD]) if wanted else None
     try:
         yield
     finally:
@@ -133,15 +133,10 @@ def cost() -> None:
         begin = time.perf_counter()
         results = list(bench([Case(problem=problem)], backends, budget=Budget(), rule=Rule()))
         spent = time.perf_counter() - begin
-        words = [
-            one.outcome.comparison.verdict
-            for one in results
-            if isinstance(one.outcome, Timed) and one.outcome.comparison
-        ]
+        timed = [one.outcome.comparison for one in results if isinstance(one.outcome, Timed)]
+        verdicts = ", ".join(one.verdict for one in timed if one is not None)
         each.append(spent / len(results))
-        print(
-            f"{problem.name:20s} {spent:6.2f} s for {len(results)} candidates, {each[-1]:5.2f} s each: {', '.join(words)}"
-        )
+        print(f"{problem.name:20s} {spent:6.2f} s for {len(results)}, {each[-1]:5.2f} s each: {verdicts}", flush=True)
     print(f"median {median(each):.2f} s a candidate; a fixed second for each would be 1.00 s")
 
 
