@@ -8,7 +8,7 @@ import typer
 
 from convbench.case import Problem
 from convbench.cli.options import Words, words
-from convbench.errors import ConvbenchError, unknown
+from convbench.errors import ConvbenchError
 
 if TYPE_CHECKING:
     from convbench.suites.axes import Axis
@@ -31,7 +31,7 @@ def choose_axes(batch: Words, axis: Words, **given: Words) -> "tuple[list[Axis],
             sizes.append(Axis.parse(text))
         elif name not in given:
             hint = "; one run has one number of threads, --threads" if name == "threads" else ""
-            raise ConvbenchError(f"{unknown('axis', name, [*FIELDS, *given])}{hint}")
+            raise ConvbenchError(f"unknown axis {name!r}: choose from {' '.join([*FIELDS, *given])}{hint}")
         elif given[name] is not None:
             raise ConvbenchError(f"--axis {text}: {name} is given already; give it all its values once")
         elif not words([values]):

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from rich.table import Table
 from rich.text import Text
 
 from convbench.outcome import Failed, Skipped
@@ -63,21 +64,23 @@ def _row(one: "Planned") -> list[str | float | None]:
     ]
 
 
-def _table(planned: "Sequence[Planned]") -> "object":
-    axes = [(one.case.device, one.case.dtype, one.case.layout, one.case.precision) for one in planned]
-    several = len(set(axes)) > 1
+def _table(planned: "Sequence[Planned]") -> Table:
+    columns = zip(
+        *((one.case.device, one.case.dtype, one.case.layout, one.case.precision) for one in planned), strict=True
+    )
+    axes = list(zip(*(column for column in columns if len(set(column)) > 1), strict=True))  # those that vary
     suites = len({one.case.problem.suite for one in planned}) > 1
     table = plain_table()
     table.add_column("problem", overflow="fold", ratio=1)
-    if several:
+    if axes:
         table.add_column("axes", overflow="fold")
     for name in ("work", "operands", "memory", "at most", "runs"):
         table.add_column(name, justify="right", no_wrap=True)
-    for one, own in zip(planned, axes, strict=True):
+    for one, own in zip(planned, axes or [()] * len(planned), strict=True):
         case = one.case
         name = f"{case.problem.suite}:{case.problem.name}" if suites else case.problem.name
         cells: list[str | Text] = [Text(name)]
-        if several:
+        if axes:
             cells.append(Text(" ".join(own), "cyan"))
         cells += [
             amount(case.spec.flops, "FLOP"),

@@ -111,7 +111,8 @@ def expand(problems: Iterable[Problem], axes: Sequence[Axis], wanted: Filter) ->
     _refuse_overlap(axes)
     count = prod((len(axis.values) for axis in axes), start=len(given))
     if count > MOST_PROBLEMS:
-        factors = " x ".join([f"{len(given)} problems", *(f"{len(axis.values)} of {axis.name}" for axis in axes)])
+        few = "1 problem" if len(given) == 1 else f"{len(given)} problems"
+        factors = " x ".join([few, *(f"{len(axis.values)} of {axis.name}" for axis in axes)])
         raise ConvbenchError(
             f"{factors} are {count:,} problems; at most {MOST_PROBLEMS:,} are run at once; try a coarser --axis"
         )
