@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from convbench.suites.foreign import LeftOut
 
 
+MOST_DETAIL = 100  # characters of a line that is not taken over
+
+
 def choose_axes(batch: Words, axis: Words, **given: Words) -> "tuple[list[Axis], list[Words]]":
     """The axes over sizes, and the words of the other axes, each from its own option or from --axis.
 
@@ -92,5 +95,6 @@ def tell_left_out(left_out: "Iterable[LeftOut]") -> None:
     for one in left_out:
         kinds.setdefault(one.kind, []).append(one)
     for kind, group in kinds.items():
+        detail = group[0].detail if len(group[0].detail) <= MOST_DETAIL else group[0].detail[: MOST_DETAIL - 1] + "…"
         times = f"{len(group):,} times, first " if len(group) > 1 else ""
-        typer.echo(f"convbench: not taken over: {kind} ({times}{group[0].place}: {group[0].detail})", err=True)
+        typer.echo(f"convbench: not taken over: {kind} ({times}{group[0].place}: {detail})", err=True)

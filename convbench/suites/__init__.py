@@ -104,7 +104,7 @@ def _only(text: str, reading: Reading) -> Problem:
 
 def _problems(suite: str, text: str, *, origin: str) -> Iterator[Problem]:
     rows = csv.DictReader(text.splitlines())
-    columns = rows.fieldnames or ()
+    columns = list(rows.fieldnames or ())
     missing = [column for column in SIZES if column not in columns]
     if missing:
         raise ConvbenchError(
@@ -112,6 +112,8 @@ def _problems(suite: str, text: str, *, origin: str) -> Iterator[Problem]:
             f"{', '.join(DEFAULTS)}"
         )
     for column in columns:
+        if columns.count(column) > 1:
+            raise ConvbenchError(f"suite {origin}: the column {column!r} stands twice; delete one of them")
         if column not in SIZES and column not in DEFAULTS:
             raise ConvbenchError(f"suite {origin}: {unknown('column', column, [*SIZES, *DEFAULTS])}")
     for row in rows:

@@ -117,7 +117,7 @@ def expand(problems: Iterable[Problem], axes: Sequence[Axis], wanted: Filter) ->
             f"{factors} are {count:,} problems; at most {MOST_PROBLEMS:,} are run at once; try a coarser --axis"
         )
     if not axes:
-        return Expansion(problems=tuple(one for one in given if wanted.wants(*_texts(one))))
+        return Expansion(problems=tuple(one for one in given if wanted.wants(*_texts(one), str(one.spec))))
     found: dict[tuple[str, ConvSpec, str | None], Problem] = {}
     illegal, first_illegal, repeated = 0, "", 0
     for problem, values in product(given, product(*(axis.values for axis in axes))):
@@ -125,13 +125,13 @@ def expand(problems: Iterable[Problem], axes: Sequence[Axis], wanted: Filter) ->
         try:
             spec = _set(problem.spec, dict(zip((axis.name for axis in axes), values, strict=True)))
         except ConvbenchError as error:
-            if wanted.wants(f"{problem.suite}:{problem.name} {label}", str(problem.spec)):
+            if wanted.wants(*_texts(problem, label), str(problem.spec)):
                 illegal += 1
                 first_illegal = first_illegal or f"{problem.name} {label}: {error}"
             continue
         name = str(spec) if _names_itself(problem) else f"{problem.name} {label}"
         one = replace(problem, name=name, spec=spec)
-        if not wanted.wants(*_texts(one)):
+        if not wanted.wants(*_texts(problem, label), str(spec)):
             continue
         key = (one.suite, one.spec, one.dtype)
         if (known := found.get(key)) is not None:
@@ -251,5 +251,7 @@ def _names_itself(problem: Problem) -> bool:
         return False
 
 
-def _texts(problem: Problem) -> tuple[str, str]:
-    return f"{problem.suite}:{problem.name}", str(problem.spec)
+def _texts(problem: Problem, label: str = "") -> tuple[str, ...]:
+    """The name as it is listed, and with its axes: `conv2$` is looked for in both."""
+    name = f"{problem.suite}:{problem.name}"
+    return (name, f"{name} {label}") if label else (name,)

@@ -42,7 +42,7 @@ _BENCHDNN_EXAMPLE = 'mb1ic64ih56oc64oh56kh3ph1n"name"'
 _KNOBS = frozenset(
     """alg allow-enum-tags-only attr-deterministic attr-scratchpad batch-start canonical cold-cache cpu-isa-hints
     ctx-exe ctx-init engine execution-mode fast-ref fix-times-per-prb impl max-ms-per-prb mem-check memory-kind mode
-    mode-modifier num-streams perf-template repeats-per-prb skip-impl start stream-kind strides summary
+    mode-modifier num-streams perf-template repeats-per-prb skip-impl start stream-kind summary
     use-fast-ref v verbose""".split()
 )
 # Options that change the work or its memory, which this line cannot say here.
@@ -61,6 +61,7 @@ _TOLD = {
     "inplace": "in-place work",
     "match": "a filter; --match says it here",
     "stag": "a memory layout; --layout says it here",
+    "strides": "memory strides; --layout says it here",
     "wtag": "a memory layout; --layout says it here",
 }
 _DRIVERS = frozenset(
@@ -219,7 +220,7 @@ class _Reader:
     def read(self, text: str, origin: str) -> None:
         self._within.append(origin)
         for number, tokens in _token_lines(text):
-            self._place = f"{origin}, line {number}" if self.numbered else origin
+            self._place = f"{origin}, line {number}" if self.numbered or len(self._within) > 1 else origin
             try:
                 self._line(tokens, origin)
             except _PlacedError:  # in a file that this line names
@@ -392,7 +393,6 @@ def _token_lines(text: str) -> Iterator[tuple[int, list[str]]]:
         kept += tokens[:cut]
         if kept and kept[-1] == "\\":
             kept.pop()
-            # `--dt=a,b, \` goes on with its list.
             continue
         if kept:
             yield number, _joined(kept)

@@ -216,6 +216,12 @@ def test_a_filter_sees_the_problem_that_would_run_and_counts_no_other() -> None:
     assert found.illegal == 1
 
 
+def test_a_filter_finds_the_end_of_a_name_with_axes_and_without() -> None:
+    axes = [Axis.parse("n=1,8")]
+    for match, left in (("conv2$", 2), ("conv2 n=8$", 1), ("^n8c", 1), ("conv$", 0)):
+        assert len(expand([problem(name="a.conv2")], axes, Filter.parse([match], [])).problems) == left
+
+
 def test_a_bad_expression_is_refused_with_its_position() -> None:
     with pytest.raises(ConvbenchError, match=r"--exclude 'r3\(' is no regular expression at position 2"):
         Filter.parse([], ["r3("])
