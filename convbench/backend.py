@@ -7,6 +7,7 @@ the group `convbench.backends`, or a function in a file or module named by `--pl
 import ast
 import importlib
 import importlib.util
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -156,7 +157,8 @@ def discover(
 
     Args:
         plugins: files (`FILE.py`) or importable modules that hold @backend functions.
-        names: load and return only these; all when None.
+        names: load and return only these, in this order; all when None. `/REGEX/` stands for
+            every name in which the regular expression is found.
 
     Raises:
         ConvbenchError: a plug-in does not load or holds no backend, two backends share a
@@ -165,7 +167,7 @@ def discover(
     loaded, unavailable, known = [], [], []
     for source in sources():
         known.append(source.name)
-        if names is not None and source.name not in names:
+        if names is not None and _place(source.name, names) is None:
             continue
         try:
             loaded.append(source.load())
@@ -180,13 +182,28 @@ def discover(
         loaded += load_plugin(plugin)
     known += [backend.name for backend in loaded]
     for name in names or ():
-        if name not in known:
+        if name not in known and not is_pattern(name):
             raise unknown("backend", name, known)
     _refuse_twins([(backend.name, backend.origin) for backend in loaded])
-    order = {name: place for place, name in enumerate(names or ())}
     if names is not None:
-        loaded = sorted((one for one in loaded if one.name in order), key=lambda one: order[one.name])
+        places = [(place, one) for one in loaded if (place := _place(one.name, names)) is not None]
+        loaded = [one for _, one in sorted(places, key=lambda pair: pair[0])]
     return loaded, unavailable
+
+
+def is_pattern(name: str) -> bool:
+    """Whether a word that asks for backends is `/REGEX/` and not a name."""
+    return len(name) > 2 and name[0] == name[-1] == "/"
+
+
+def _place(name: str, names: Sequence[str]) -> int | None:
+    """Where a backend is first asked for, or None."""
+    matches = (place for place, one in enumerate(names) if one == name or _matches(one, name))
+    return next(matches, None)
+
+
+def _matches(pattern: str, name: str) -> bool:
+    return is_pattern(pattern) and re.search(pattern[1:-1], name) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ class Problem:
         name: its name there.
         count: how often the layer occurs in its model.
         source: where the numbers were published.
+        dtype: the data type that its source names, in which alone it runs; None where it names none.
     """
 
     suite: str
@@ -29,6 +30,7 @@ class Problem:
     spec: ConvSpec
     count: int = 1
     source: str = ""
+    dtype: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,10 +81,13 @@ def cases(
 ) -> Iterator[Case]:
     """Every problem along every axis; a dtype that has no TF32 is not repeated for it."""
     for problem, device, dtype, layout in product(problems, devices, dtypes, layouts):
-        for precision in precisions if dtype == "fp32" else ("ieee",):
+        if problem.dtype is not None and dtype != dtypes[0]:
+            continue  # once, in its own
+        own = problem.dtype or dtype
+        for precision in precisions if own == "fp32" else ("ieee",):
             yield Case(
                 problem=problem,
-                dtype=dtype,
+                dtype=own,
                 layout=layout,
                 precision=precision,
                 device=device,

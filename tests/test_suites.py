@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from convbench import ConvbenchError
-from convbench.suites import COLUMNS, find_problem, load_suite, suite_names
+from convbench.suites import COLUMNS, SHIPPED, find_problem, load_suite, suite_names
 
 
 @pytest.mark.parametrize("suite", suite_names())
@@ -58,9 +58,36 @@ def test_a_suite_of_ones_own_is_a_csv_with_the_same_columns(tmp_path: Path) -> N
     assert (problem.suite, problem.name, problem.count) == ("mine", "first", 4)
 
 
+def test_what_has_a_default_may_be_left_out_of_a_suite(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("c,n,h,w,k,r,s,pad_h,pad_w,count\n3,1,8,8,4,3,3,1,1,4\n3,2,8,8,4,3,3,,,\n")
+    first, second = load_suite(str(path))
+    assert (first.name, first.count, str(first.spec)) == ("n1c3h8w8k4r3s3_pd1", 4, "n1c3h8w8k4r3s3_pd1")
+    assert (second.name, second.count, str(second.spec)) == ("n2c3h8w8k4r3s3", 1, "n2c3h8w8k4r3s3")
+
+
+def test_a_shipped_suite_copied_to_a_file_is_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "resnet50.csv"
+    path.write_bytes((SHIPPED / "resnet50.csv").read_bytes())
+    assert load_suite(str(path)) == load_suite("resnet50")
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("name,n\nx,1\n", "lacks the columns"), (",".join(COLUMNS) + "\nx,1,a,8,8,4,3,3,1,1,1,1,1,1,1,me\n", "line 2")],
+    [
+        (
+            "name,n\nx,1\n",
+            "lacks the columns c, h, w, k, r, s; it needs n, c, h, w, k, r, s, and may have name, stride_h",
+        ),
+        (",".join(COLUMNS) + "\nx,1,a,8,8,4,3,3,1,1,1,1,1,1,1,me\n", "line 2: c is 'a'; sizes are whole numbers"),
+        (",".join(COLUMNS) + "\nx,1,3,8,8,4,3,3,1,1,1,1,1,1,2,me\n", "line 2: groups=2 .* must divide"),
+        ("n,c,h,w,k,r,s,n\n1,3,8,8,4,3,3,2\n", "the column 'n' stands twice"),
+        ("n,c,h,w,k,r,s,pad\n1,3,8,8,4,3,3,1\n", "unknown column 'pad': .* did you mean 'pad_"),
+        ("n,c,h,w,k,r,s\n1,3,8,8,4,3,3\n1,3,8,8\n", "line 3: k is ''"),
+        ("n,c,h,w,k,r,s\n1,3,8,8,4,3,3,1,1\n", "line 2: it has more cells than there are columns"),
+        ("n,c,h,w,k,r,s,count\n1,3,8,8,4,3,3,many\n", "line 2: count is 'many'"),
+        ("name,n,c,h,w,k,r,s,count\nx*2,1,3,8,8,4,3,3,2\n", "line 2: x\\*2 says \\*2 beside a column count"),
+    ],
 )
 def test_a_broken_suite_is_refused_with_its_place(tmp_path: Path, text: str, words: str) -> None:
     path = tmp_path / "broken.csv"

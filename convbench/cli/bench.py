@@ -1,6 +1,7 @@
 """convbench bench: which backend is fastest here, and is it right?"""
 
 from datetime import datetime
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from convbench.case import DTYPES, LAYOUTS, PRECISIONS
-from convbench.cli import options
+from convbench.cli import options, problems
+from convbench.cli.plan import show_plan
 from convbench.cli.sweep import Report, Selection
 from convbench.errors import ConvbenchError
 
@@ -31,6 +33,10 @@ def bench(
     suite: options.Suites = None,
     shape: options.Shapes = None,
     backend: options.Backends = None,
+    batch: options.Batches = None,
+    axis: options.Axes = None,
+    match: options.Match = None,
+    exclude: options.Exclude = None,
     device: options.Devices = None,
     dtype: options.Dtypes = None,
     layout: options.Layouts = None,
@@ -53,6 +59,7 @@ def bench(
     csv: options.Csv = None,
     overwrite: options.Overwrite = False,
     force: options.Force = False,
+    dry_run: options.DryRun = False,
 ) -> None:
     """Time every backend on every case, each verified before its timing and after it.
 
@@ -68,8 +75,13 @@ def bench(
             f"--confidence {confidence} --margin {margin}: confidence is from 0.5 to below 1, margin between 0 and 1; "
             f"try --confidence 0.99 --margin 0.02"
         )
+    sizes, (dtype, layout, precision, device) = problems.choose_axes(
+        batch, axis, dtype=dtype, layout=layout, precision=precision, device=device
+    )
     selection = Selection.of(
-        problems=options.choose_problems(suite, shape, "quick"),
+        problems=problems.choose(
+            suite, shape, "quick", sizes=sizes, match=match, exclude=exclude, any_dtype=dtype is not None
+        ),
         dtypes=options.choose("dtype", dtype, DTYPES, ("fp32",)),
         layouts=options.choose("layout", layout, LAYOUTS, ("nchw",)),
         precisions=options.choose("precision", precision, PRECISIONS, ("ieee",)),
@@ -77,6 +89,8 @@ def bench(
         backends=options.choose_backends(backend, plugin),
         seed=seed,
     )
+    if dry_run:
+        raise typer.Exit(_show_plan(selection, budget, force=force))
     report = Report(
         selection,
         columns=COLUMNS,
@@ -96,6 +110,17 @@ def bench(
     results = run(selection.cases, selection.backends, budget=Budget(seconds=budget), rule=rule, force=force)
     report.follow(results, draw)
     raise typer.Exit(report.exit_code("timed"))
+
+
+def _show_plan(selection: Selection, budget: float, *, force: bool) -> int:
+    from convbench.bench.rounds import Budget
+    from convbench.verify.cost import bench_s
+
+    why = (
+        f"at most: {budget:g} s of rounds a case (--budget), or {Budget().least} rounds where they take longer; before "
+        f"and after them the oracle, calls and verdicts, by rates seen on two CPU cores"
+    )
+    return show_plan(selection, partial(bench_s, budget_s=budget, least_rounds=Budget().least), force=force, why=why)
 
 
 def draw(results: "Sequence[Result]", width: int) -> "list[RenderableType]":

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from convbench.cli import options
+from convbench.cli.problems import tell_left_out
 
 app = typer.Typer(help="List backends, suites or devices, and why something is not available.")
 
@@ -30,16 +31,20 @@ def backends(plugin: options.Plugins = None) -> None:
 
 @app.command(epilog="\b\nExamples:\n  convbench list suites\n  convbench list suites resnet50")
 def suites(
-    suite: Annotated[str | None, typer.Argument(metavar="[SUITE]", help="List the rows of this one.")] = None,
+    suite: Annotated[
+        str | None, typer.Argument(metavar="[SUITE]", help="List the rows of this one, or of a file.")
+    ] = None,
 ) -> None:
     """The shipped shapes, with how many there are and where they were published."""
     from convbench.show.units import amount
-    from convbench.suites import load_suite, suite_names
+    from convbench.suites import load_suite, read_suite, suite_names
 
     if suite is not None:
+        reading = read_suite(suite)
+        tell_left_out(reading.left_out)
         rows = [
             (one.name, str(one.spec), str(one.count), amount(one.spec.flops, "FLOP"), one.source)
-            for one in load_suite(suite)
+            for one in reading.problems
         ]
         show_table(("row", "problem", "count", "each", "source"), rows, cut_last=True)
         return

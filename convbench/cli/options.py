@@ -1,24 +1,58 @@
 """The options that mean the same in every command, and how their words become values."""
 
+import re
 from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from convbench.backend import Backend
-from convbench.case import DEVICES, DTYPES, LAYOUTS, Problem
+from convbench.case import DEVICES, DTYPES, LAYOUTS
 from convbench.errors import ConvbenchError, unknown
 
 Words = list[str] | None
 
 Suites = Annotated[
-    Words, typer.Option("--suite", metavar="NAME,...", help="Shipped suites or CSV files; `convbench list suites`.")
+    Words,
+    typer.Option(
+        "--suite",
+        metavar="NAME,...",
+        help="Shipped suites, CSV files, or files of benchdnn or MIOpenDriver lines; `convbench list suites`.",
+    ),
 ]
 Shapes = Annotated[
-    Words, typer.Option("--shape", metavar="SHAPE,...", help="Problems, as n1c64h56w56k64r3s3_pd1 or SUITE:ROW.")
+    Words,
+    typer.Option(
+        "--shape",
+        metavar="SHAPE,...",
+        help="Problems, as n1c64h56w56k64r3s3_pd1 or SUITE:ROW; or one benchdnn or MIOpenDriver line.",
+    ),
+]
+Batches = Annotated[
+    Words, typer.Option("--batch", metavar="N,...", help="Every problem with these batch sizes; short for --axis n=N.")
+]
+Axes = Annotated[
+    Words,
+    typer.Option(
+        "--axis",
+        metavar="NAME=VALUES",
+        help="Every problem with these values of a size (n c h w k r s hw rs ck stride padding dilation groups) or of "
+        "dtype, layout, precision, device: a list 1,8,32, a range 64:512:64, powers '64:512:*2', padding=same. "
+        "Repeat it for more axes.",
+    ),
+]
+Match = Annotated[
+    Words, typer.Option("--match", metavar="REGEX", help="Only problems with this in SUITE:NAME or in their text.")
+]
+Exclude = Annotated[Words, typer.Option("--exclude", metavar="REGEX", help="No problems with this in them.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="List what would run, and what it would take; run nothing, write no CSV.")
 ]
 Backends = Annotated[
-    Words, typer.Option("--backend", metavar="NAME,...", help="Backends; all by default. `convbench list backends`.")
+    Words,
+    typer.Option(
+        "--backend", metavar="NAME,...", help="Backends, or '/REGEX/'; all by default. `convbench list backends`."
+    ),
 ]
 Devices = Annotated[Words, typer.Option("--device", metavar="NAME,...", help=f"Among {', '.join(DEVICES)}.")]
 Dtypes = Annotated[Words, typer.Option("--dtype", metavar="NAME,...", help=f"Among {', '.join(DTYPES)}.")]
@@ -68,23 +102,20 @@ def choose_devices(given: Words) -> list[str]:
     return chosen
 
 
-def choose_problems(suites: Words, shapes: Words, default: str) -> list[Problem]:
-    """The problems of the suites and shapes given; the default suite when neither is."""
-    from convbench.suites import find_problem, load_suite
-
-    if suites is None and shapes is None:
-        suites = [default]
-    return [problem for suite in words(suites) for problem in load_suite(suite)] + [
-        find_problem(shape) for shape in words(shapes)
-    ]
-
-
 def choose_backends(given: Words, plugins: Words) -> list[Backend]:
     """The backends asked for, or all of them; one that cannot be loaded refuses every case."""
-    from convbench.backend import discover
+    from convbench.backend import discover, is_pattern
+    from convbench.suites.axes import compile_regex
 
-    loaded, unavailable = discover(words(plugins), None if given is None else words(given))
-    return [*loaded, *(one.as_backend() for one in unavailable)]
+    # A comma within /REGEX/ is the expression's own.
+    asked = None if given is None else [word for text in given for word in re.findall("/[^/]*/|[^,]+", text)]
+    patterns = [(word, compile_regex("--backend", word[1:-1])) for word in asked or () if is_pattern(word)]
+    loaded, unavailable = discover(words(plugins), asked)
+    backends = [*loaded, *(one.as_backend() for one in unavailable)]
+    for word, pattern in patterns:
+        if not any(pattern.search(one.name) for one in backends):
+            typer.echo(f"convbench: --backend {word} matches no backend; see 'convbench list backends'", err=True)
+    return backends
 
 
 def set_threads(threads: int) -> int:

@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Self
 
 import typer
@@ -15,6 +16,7 @@ from convbench.__main__ import INTERRUPTED
 from convbench.backend import Backend
 from convbench.case import Case, Problem, cases
 from convbench.cli import options
+from convbench.errors import ConvbenchError
 from convbench.outcome import Failed, Result, Skipped, Timed, Verified, Wrong
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 WRONG, NOTHING = 1, 3
 MOST_FAULTS_SHOWN = 8
+MOST_CASES = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +47,13 @@ class Selection:
         seed: int,
     ) -> Self:
         """All cases along the axes; exits with 3 when there is nothing to do."""
-        chosen = list(
-            cases(problems, dtypes=dtypes, layouts=layouts, precisions=precisions, devices=devices, seed=seed)
-        )
+        found = cases(problems, dtypes=dtypes, layouts=layouts, precisions=precisions, devices=devices, seed=seed)
+        chosen = list(islice(found, MOST_CASES + 1))
+        if len(chosen) > MOST_CASES:
+            raise ConvbenchError(
+                f"the axes multiply to more than {MOST_CASES:,} cases, the most that are run at once; try fewer "
+                f"values, or choose among the problems with --match"
+            )
         if not chosen or not backends:
             what = "case" if backends else "backend"
             typer.echo(f"convbench: the selection holds no {what}; nothing was done", err=True)

@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from convbench.case import DTYPES, LAYOUTS, PRECISIONS
-from convbench.cli import options
+from convbench.cli import options, problems
+from convbench.cli.plan import show_plan
 from convbench.cli.sweep import Report, Selection
 
 EXAMPLE = "\b\nExample:\n  convbench verify --backend onednn,unfold-matmul --dtype bf16"
@@ -16,6 +17,10 @@ def verify(
     suite: options.Suites = None,
     shape: options.Shapes = None,
     backend: options.Backends = None,
+    batch: options.Batches = None,
+    axis: options.Axes = None,
+    match: options.Match = None,
+    exclude: options.Exclude = None,
     device: options.Devices = None,
     dtype: Annotated[
         options.Words, typer.Option("--dtype", metavar="NAME,...", help="Data types; all by default.")
@@ -30,15 +35,21 @@ def verify(
     csv: options.Csv = None,
     overwrite: options.Overwrite = False,
     force: options.Force = False,
+    dry_run: options.DryRun = False,
 ) -> None:
     """Compare every output with a float64 oracle, each element within its own proven bound.
 
     Over the suite `awkward` by default. Outputs start as NaN where the backend lets us, and
     the inputs must come back untouched. Exit 1: something is wrong or failed; 3: nothing was verified.
     """
+    sizes, (dtype, layout, precision, device) = problems.choose_axes(
+        batch, axis, dtype=dtype, layout=layout, precision=precision, device=device
+    )
     devices = options.choose_devices(device)
     selection = Selection.of(
-        problems=options.choose_problems(suite, shape, "awkward"),
+        problems=problems.choose(
+            suite, shape, "awkward", sizes=sizes, match=match, exclude=exclude, any_dtype=dtype is not None
+        ),
         dtypes=options.choose("dtype", dtype, DTYPES, DTYPES),
         layouts=options.choose("layout", layout, LAYOUTS, LAYOUTS),
         precisions=options.choose("precision", precision, PRECISIONS, PRECISIONS if "cuda" in devices else ("ieee",)),
@@ -46,6 +57,11 @@ def verify(
         backends=options.choose_backends(backend, plugin),
         seed=seed,
     )
+    if dry_run:
+        from convbench.verify.cost import verify_s
+
+        why = "at most: the oracle, three calls and two verdicts for each backend, by rates seen on two CPU cores"
+        raise typer.Exit(show_plan(selection, verify_s, force=force, why=why))
     report = Report(
         selection, columns=COLUMNS, threads=threads, csv=csv, overwrite=overwrite, plugins=plugin, force=force
     )

@@ -11,6 +11,16 @@ def seconds(value: float | None) -> str:
     return f"{_three_digits(value / 1e-9)} ns"
 
 
+def duration(value: float) -> str:
+    """`3.2 s`, `4 min 5 s`, `2 h 5 min`: how long somebody waits."""
+    if value < 99.5:
+        return f"{value:.1f} s" if value < 9.95 else f"{value:.0f} s"
+    minutes, rest = divmod(round(value), 60)
+    if minutes < 100:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60:,} h {minutes % 60} min"
+
+
 def amount(value: float, unit: str) -> str:
     """`116 M`, with decimal prefixes."""
     for scale, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):

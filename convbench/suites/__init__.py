@@ -1,7 +1,8 @@
-"""Which published convolution problems are shipped, and how is a suite or a problem named?
+"""Which convolution problems are shipped, which are read from files, and how is one named?
 
 A suite is a CSV file: name, the sizes, and the source of the numbers. `name*3` says that
-the layer occurs three times in its model; dilation is 1 for a dense kernel.
+the layer occurs three times in its model; dilation is 1 for a dense kernel. A suite of one's
+own may leave out what has a default, or be lines of benchdnn or MIOpenDriver.
 """
 
 import csv
@@ -11,11 +12,20 @@ from pathlib import Path
 from convbench.case import Problem
 from convbench.errors import ConvbenchError, unknown
 from convbench.spec import ConvSpec
+from convbench.suites.foreign import Reading, is_foreign, read_foreign, read_text
 
 SIZES = ("n", "c", "h", "w", "k", "r", "s")
 PAIRS = (("stride_h", "stride_w"), ("pad_h", "pad_w"), ("dil_h", "dil_w"))
 SHIPPED = Path(__file__).parent
 COLUMNS = ("name", *SIZES, *(column for pair in PAIRS for column in pair), "groups", "source")
+# What a cell means that is empty or whose column is not there; the sizes have no default.
+DEFAULTS = {
+    "name": "",
+    **{column: "0" if column.startswith("pad") else "1" for pair in PAIRS for column in pair},
+    "groups": "1",
+    "source": "",
+    "count": "1",
+}
 
 
 def suite_names() -> list[str]:
@@ -24,30 +34,46 @@ def suite_names() -> list[str]:
 
 
 def load_suite(suite: str) -> tuple[Problem, ...]:
-    """The problems of a shipped suite, or of a CSV file with the same columns.
+    """The problems of a shipped suite, or of a file; see `read_suite`."""
+    return read_suite(suite).problems
+
+
+def read_suite(suite: str) -> Reading:
+    """The problems of a shipped suite, of a CSV file, or of a file of benchdnn or MIOpenDriver lines.
 
     Raises:
-        ConvbenchError: no such suite or file, a missing column, or a bad row.
+        ConvbenchError: no such suite or file, a missing column, or a bad row or line.
     """
-    own = suite.endswith(".csv")
-    if not own and suite not in suite_names():
-        raise ConvbenchError(
-            f"{unknown('suite', suite, suite_names())}; see 'convbench list suites', or name a FILE.csv"
-        )
-    path = Path(suite) if own else SHIPPED / f"{suite}.csv"
-    try:
-        text = path.read_text(encoding="utf-8-sig")  # a spreadsheet may put a mark in front
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConvbenchError(f"cannot read the suite {suite}: {error}; --suite takes a name or a CSV file") from None
-    return tuple(_problems(path.stem, text, origin=suite))
+    if suite in suite_names():
+        path = SHIPPED / f"{suite}.csv"
+    else:
+        path = Path(suite)
+        if path.suffix != ".csv" and not path.exists():
+            raise ConvbenchError(
+                f"{unknown('suite', suite, suite_names())}; see 'convbench list suites', or name a FILE.csv "
+                f"or a file of benchdnn or MIOpenDriver lines"
+            )
+    text = read_text(path, f"the suite {suite}")
+    if path.suffix == ".csv":
+        return Reading(problems=tuple(_problems(path.stem, text, origin=suite)))
+    return read_foreign(text, suite=path.stem, origin=suite)
+
+
+def read_shape(text: str) -> Reading:
+    """The problems that one --shape names; benchdnn options may make several of a descriptor, or none."""
+    if is_foreign(text):
+        return read_foreign(text, suite="shape", origin="--shape", numbered=False)
+    return Reading(problems=(find_problem(text),))
 
 
 def find_problem(text: str) -> Problem:
-    """A problem from its text form, or from `SUITE:ROW`.
+    """A problem from its text form, from a benchdnn or MIOpenDriver line, or from `SUITE:ROW`.
 
     A row is named whole (`resnet50:layer1.0.conv2`) or by its last part where only one row
     ends so (`benchdnn_resnet_50:res2a_branch2a`).
     """
+    if is_foreign(text):
+        return _only(text, read_shape(text))
     suite, colon, row = text.partition(":")
     if suite in suite_names() and not row:
         first = load_suite(suite)[0].name
@@ -65,40 +91,69 @@ def find_problem(text: str) -> Problem:
     return matches[0]
 
 
+def _only(text: str, reading: Reading) -> Problem:
+    if len(reading.problems) > 1:
+        raise ConvbenchError(
+            f"{text!r} names {len(reading.problems)} problems, where one is asked for; name one of them"
+        )
+    if not reading.problems:
+        left_out = "; ".join(f"{one.kind} are not taken over ({one.detail})" for one in reading.left_out)
+        raise ConvbenchError(f"{text!r} names no 2-D forward convolution: {left_out}")
+    return reading.problems[0]
+
+
 def _problems(suite: str, text: str, *, origin: str) -> Iterator[Problem]:
     rows = csv.DictReader(text.splitlines())
-    missing = set(COLUMNS) - set(rows.fieldnames or ())
+    columns = list(rows.fieldnames or ())
+    missing = [column for column in SIZES if column not in columns]
     if missing:
         raise ConvbenchError(
-            f"suite {origin} lacks the columns {', '.join(sorted(missing))}; it needs {', '.join(COLUMNS)}"
+            f"suite {origin} lacks the columns {', '.join(missing)}; it needs {', '.join(SIZES)}, and may have "
+            f"{', '.join(DEFAULTS)}"
         )
+    for column in columns:
+        if columns.count(column) > 1:
+            raise ConvbenchError(f"suite {origin}: the column {column!r} stands twice; delete one of them")
+        if column not in SIZES and column not in DEFAULTS:
+            raise ConvbenchError(f"suite {origin}: {unknown('column', column, [*SIZES, *DEFAULTS])}")
     for row in rows:
         try:
-            name, _, count = row["name"].partition("*")
-            yield Problem(
-                suite=suite,
-                name=name,
-                count=int(count or 1),
-                source=row["source"] or "",
-                spec=_spec(row),
-            )
-        except (TypeError, AttributeError, ValueError, ConvbenchError) as error:
-            raise ConvbenchError(f"suite {origin}, line {rows.line_num}: {error}; sizes are whole numbers") from None
+            yield _problem(suite, row)
+        except ConvbenchError as error:
+            raise ConvbenchError(f"suite {origin}, line {rows.line_num}: {error}") from None
 
 
-def _spec(row: dict[str, str]) -> ConvSpec:
-    n, c, h, w, k, r, s = (int(row[size]) for size in SIZES)
-    stride, padding, dilation = ((int(row[height]), int(row[width])) for height, width in PAIRS)
+def _problem(suite: str, row: dict[str, str]) -> Problem:
+    if None in row:
+        raise ConvbenchError("it has more cells than there are columns")
+    cells = {column: (row.get(column) or default).strip() for column, default in DEFAULTS.items()}
+    cells |= {column: (row[column] or "").strip() for column in SIZES}
+    name, _, times = cells["name"].partition("*")
+    if times and "count" in row:
+        raise ConvbenchError(f"{cells['name']} says *{times} beside a column count; say it in one place")
+    spec = _spec(cells)
+    return Problem(
+        suite=suite,
+        name=name or str(spec),
+        count=_number("count", times or cells["count"]),
+        source=cells["source"],
+        spec=spec,
+    )
+
+
+def _spec(cells: dict[str, str]) -> ConvSpec:
+    sizes = {column: _number(column, cells[column]) for column in (*SIZES, *(one for pair in PAIRS for one in pair))}
+    stride, padding, dilation = ((sizes[height], sizes[width]) for height, width in PAIRS)
     return ConvSpec(
-        n=n,
-        c=c,
-        h=h,
-        w=w,
-        k=k,
-        r=r,
-        s=s,
+        **{size: sizes[size] for size in SIZES},
         stride=stride,
         padding=padding,
         dilation=dilation,
-        groups=int(row["groups"]),
+        groups=_number("groups", cells["groups"]),
     )
+
+
+def _number(column: str, cell: str) -> int:
+    if not (cell.isascii() and cell.isdecimal() and len(cell) <= 9):
+        raise ConvbenchError(f"{column} is {cell!r}; sizes are whole numbers of at most 9 digits")
+    return int(cell)

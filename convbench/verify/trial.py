@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from math import prod
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ from convbench.case import Case
 from convbench.machine import free_nbytes
 from convbench.outcome import Bill, Check, Failed, Outcome, Result, Skipped, Verified, Wrong
 from convbench.verify.check import Exam, prepare_exam, wrong
+from convbench.verify.cost import needed_nbytes
 from convbench.verify.memory import Guard, poisoned
 from convbench.verify.operands import arithmetic, settle_layout
 from convbench.verify.profile import profile
@@ -183,13 +183,7 @@ def failure(error: BaseException) -> Failed:
 
 def too_large(case: Case, backend: Backend) -> str | None:
     """Why this would not fit into memory, judged before anything is allocated; None if it fits."""
-    free = free_nbytes(case.device)
-    spec = case.spec
-    padded = spec.n * spec.c * (spec.h + 2 * spec.padding[0]) * (spec.w + 2 * spec.padding[1])
-    # Measured: about 120 bytes an output for float64 y, M, bound, interval and share, of two sets of operands.
-    needed = spec.nbytes(case.dtype) + 150 * prod(spec.y_shape) + 24 * (padded + prod(spec.w_shape))
-    if backend.family == "im2col":
-        needed += spec.patch_matrix_nbytes(case.dtype)
+    free, needed = free_nbytes(case.device), needed_nbytes(case, backend.family)
     if free is None or needed <= free:
         return None
     return (

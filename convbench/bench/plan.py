@@ -1,0 +1,52 @@
+"""What would a sweep do, case by case? Everything but the work."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from convbench.backend import Backend
+from convbench.case import Case
+from convbench.outcome import Result
+from convbench.verify.cost import needed_nbytes
+from convbench.verify.trial import refusal
+
+Seconds = Callable[[Case, Sequence[Backend]], float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """One case that would run.
+
+    Attributes:
+        case: the case.
+        runs: the names of the backends that would run, in order.
+        refused: the rows of the others, with their reasons.
+        needed_nbytes: memory on its device at most, the oracle's included.
+        at_most_s: seconds at most, verification included; 0 when nothing runs.
+    """
+
+    case: Case
+    runs: tuple[str, ...]
+    refused: tuple[Result, ...]
+    needed_nbytes: int
+    at_most_s: float
+
+
+def plan(
+    cases: Iterable[Case], backends: Sequence[Backend], seconds: Seconds, *, force: bool = False
+) -> Iterator[Planned]:
+    """Ask every backend about every case, as a sweep would before it allocates anything."""
+    for case in cases:
+        running, refused = [], []
+        for backend in backends:
+            outcome = refusal(backend, case, force=force)
+            if outcome is None:
+                running.append(backend)
+            else:
+                refused.append(Result(case=case, backend=backend.name, family=backend.family, outcome=outcome))
+        yield Planned(
+            case=case,
+            runs=tuple(one.name for one in running),
+            refused=tuple(refused),
+            needed_nbytes=max((needed_nbytes(case, one.family) for one in running), default=0),
+            at_most_s=seconds(case, running),
+        )

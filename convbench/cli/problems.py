@@ -1,0 +1,100 @@
+"""Which problems does a command line choose: suites and shapes, along axes, through filters?"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import typer
+
+from convbench.case import Problem
+from convbench.cli.options import Words, words
+from convbench.errors import ConvbenchError
+
+if TYPE_CHECKING:
+    from convbench.suites.axes import Axis
+    from convbench.suites.foreign import LeftOut
+
+
+MOST_DETAIL = 100  # characters of a line that is not taken over
+
+
+def choose_axes(batch: Words, axis: Words, **given: Words) -> "tuple[list[Axis], list[Words]]":
+    """The axes over sizes, and the words of the other axes, each from its own option or from --axis.
+
+    Raises:
+        ConvbenchError: an axis that is unknown, given twice, or without values.
+    """
+    from convbench.suites.axes import FIELDS, Axis
+
+    sizes = [Axis.of_batches(",".join(batch))] if batch is not None else []
+    for text in axis or ():
+        name, _, values = text.partition("=")
+        name = name.strip().lower()
+        if name in FIELDS:
+            sizes.append(Axis.parse(text))
+        elif name not in given:
+            hint = "; one run has one number of threads, --threads" if name == "threads" else ""
+            raise ConvbenchError(f"unknown axis {name!r}: choose from {' '.join([*FIELDS, *given])}{hint}")
+        elif given[name] is not None:
+            raise ConvbenchError(f"--axis {text}: {name} is given already; give it all its values once")
+        elif not words([values]):
+            raise ConvbenchError(f"--axis {text!r} has no values; write it like --axis {name}=ONE,OTHER")
+        else:
+            given[name] = [values]
+    return sizes, list(given.values())
+
+
+def choose(
+    suites: Words,
+    shapes: Words,
+    default: str,
+    *,
+    sizes: "Sequence[Axis]" = (),
+    match: Words = None,
+    exclude: Words = None,
+    any_dtype: bool = False,
+) -> list[Problem]:
+    """The problems of the suites and shapes given, of the default suite when neither is; remarks go to stderr.
+
+    Args:
+        suites, shapes, default: where they come from.
+        sizes: the axes that multiply them.
+        match, exclude: regular expressions.
+        any_dtype: whether the data type that a problem names itself gives way.
+    """
+    from convbench.suites import read_shape, read_suite
+    from convbench.suites.axes import Filter, expand
+    from convbench.suites.foreign import is_foreign
+
+    wanted = Filter.parse(match or (), exclude or ())
+    if suites is None and shapes is None:
+        suites = [default]
+    # A line of benchdnn or MIOpenDriver may have commas of its own.
+    single = [shape for text in shapes or () for shape in ([text] if is_foreign(text) else words([text]))]
+    readings = [*map(read_suite, words(suites)), *map(read_shape, single)]
+    tell_left_out(one for reading in readings for one in reading.left_out)
+    problems = [problem for reading in readings for problem in reading.problems]
+    if any_dtype:
+        problems = [replace(problem, dtype=None) for problem in problems]
+    found = expand(problems, sizes, wanted)
+    if found.illegal:
+        few = "1 combination is" if found.illegal == 1 else f"{found.illegal:,} combinations are"
+        typer.echo(f"convbench: {few} no convolution and left out, the first {found.first_illegal}", err=True)
+    if found.repeated:
+        few = "1 problem has" if found.repeated == 1 else f"{found.repeated:,} problems have"
+        typer.echo(f"convbench: {few} the shape of another on these axes and counts with it", err=True)
+    if problems and not found.problems and (match or exclude):
+        options = [f"--match {one}" for one in match or ()] + [f"--exclude {one}" for one in exclude or ()]
+        typer.echo(f"convbench: {' '.join(options)} leaves none of {len(problems):,} problems", err=True)
+    return list(found.problems)
+
+
+def tell_left_out(left_out: "Iterable[LeftOut]") -> None:
+    """A line on stderr for each kind of what files ask for and convbench does not do."""
+    kinds: dict[str, list[LeftOut]] = {}
+    for one in left_out:
+        kinds.setdefault(one.kind, []).append(one)
+    for kind, group in kinds.items():
+        detail = group[0].detail if len(group[0].detail) <= MOST_DETAIL else group[0].detail[: MOST_DETAIL - 1] + "…"
+        times = f"{len(group):,} times, first " if len(group) > 1 else ""
+        typer.echo(f"convbench: not taken over: {kind} ({times}{group[0].place}: {detail})", err=True)

@@ -1,0 +1,541 @@
+"""Which problems do the lines of benchdnn and MIOpenDriver name?
+
+benchdnn is oneDNN's benchmark: its files hold descriptors (`mb1ic64ih56oc64oh56kh3ph1n"name"`) and
+options that stay in force for the lines below them. MIOpenDriver is MIOpen's: its command lines
+are what an application logs with MIOPEN_ENABLE_LOGGING_CMD=1. Letters and defaults are those of
+oneDNN's tests/benchdnn/conv/conv_aux.cpp and of MIOpen's driver/conv_driver.hpp.
+
+What a line asks for and convbench does not have (3-D, backward passes, int8) is left out and
+told; what cannot be read at all is an error with its place.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from convbench.case import Problem
+from convbench.errors import ConvbenchError, unknown
+from convbench.spec import ConvSpec
+
+# What a direction computes: (pass, epilogue). Lines of the passes in PASSES become problems.
+DIRECTIONS = {
+    "FWD_B": ("fprop", "bias"),
+    "FWD_D": ("fprop", "none"),
+    "FWD_I": ("fprop", "none"),
+    "BWD_D": ("dgrad", "none"),
+    "BWD_W": ("wgrad", "none"),
+    "BWD_WB": ("wgrad", "bias"),
+}
+FORW_BITS = {1: "fprop", 2: "dgrad", 4: "wgrad"}
+PASSES = ("fprop",)
+
+DTYPES = {"f32": "fp32", "f16": "fp16", "bf16": "bf16", "f64": "fp64"}
+
+_SIZES = "g mb ic id ih iw oc od oh ow kd kh kw sd sh sw pd ph pw dd dh dw".split()
+_SIZE = re.compile(rf"({'|'.join(_SIZES)})([0-9]{{1,9}})")
+_NAME = r'n(?:"[^"]*"|[^",\s]*)(?:\*[0-9]+)?'
+_DESCRIPTOR = re.compile(rf"(?=\S*ic[0-9])(?:_|(?:{'|'.join(_SIZES)})[0-9]+)+(?:{_NAME})?", re.ASCII)
+_BENCHDNN_EXAMPLE = 'mb1ic64ih56oc64oh56kh3ph1n"name"'
+
+# Options of benchdnn that choose how something is run, not what.
+_KNOBS = frozenset(
+    """alg allow-enum-tags-only attr-deterministic attr-scratchpad batch-start canonical cold-cache cpu-isa-hints
+    ctx-exe ctx-init engine execution-mode fast-ref fix-times-per-prb impl max-ms-per-prb mem-check memory-kind mode
+    mode-modifier num-streams perf-template repeats-per-prb skip-impl start stream-kind summary
+    use-fast-ref v verbose""".split()
+)
+# Options that change the work or its memory, which this line cannot say here.
+_TOLD = {
+    "attr-acc-mode": "an accumulation mode",
+    "attr-dropout": "dropout",
+    "attr-fpmath": "relaxed arithmetic; --precision says it here",
+    "attr-oscale": "scales",
+    "attr-post-ops": "fused operations",
+    "attr-rounding-mode": "a rounding mode",
+    "attr-scales": "scales",
+    "attr-zero-points": "zero points",
+    "bia-dt": "a data type of the bias",
+    "dtag": "a memory layout; --layout says it here",
+    "encoding": "sparse weights",
+    "inplace": "in-place work",
+    "match": "a filter; --match says it here",
+    "stag": "a memory layout; --layout says it here",
+    "strides": "memory strides; --layout says it here",
+    "wtag": "a memory layout; --layout says it here",
+}
+_DRIVERS = frozenset(
+    """binary bnorm brgemm concat deconv eltwise gated_mlp gnorm graph ip lnorm lrn matmul pool prelu reduction reorder
+    resampling rnn self sdpa shuffle softmax sum zeropad""".split()
+)
+
+_MIOPEN_EXAMPLE = "MIOpenDriver conv -n 1 -c 64 -H 56 -W 56 -k 64 -y 3 -x 3 -p 1 -q 1"
+_MIOPEN_DTYPES = {"conv": None, "convfp16": "fp16", "convbfp16": "bf16"}
+_MIOPEN_OTHER_DTYPES = ("convint8", "convfp8", "convbfp8")
+# Flag, long names, default.
+_MIOPEN_SIZES = {
+    "n": ("batchsize", 100),
+    "c": ("in_channels", 3),
+    "H": ("in_h", 32),
+    "W": ("in_w", 32),
+    "k": ("out_channels", 32),
+    "y": ("fil_h", 3),
+    "x": ("fil_w", 3),
+    "p": ("pad_h", 0),
+    "q": ("pad_w", 0),
+    "u": ("conv_stride_h conv_stride_0", 1),
+    "v": ("conv_stride_w conv_stride_1", 1),
+    "l": ("dilation_h", 1),
+    "j": ("dilation_w", 1),
+    "g": ("group_count", 1),
+    "F": ("forw", 0),
+    "_": ("spatial_dim", 2),
+}
+_MIOPEN_WORDS = {
+    "m": ("mode", "conv"),
+    "z": ("pad_mode", "default"),
+    "I": ("in_layout", "NCHW"),
+    "O": ("out_layout", "NCHW"),
+    "f": ("fil_layout", "NCHW"),
+    "Z": ("tensor_vect", "0"),
+    "r": ("pad_val", "0"),
+    "b": ("bias", "0"),
+    "U": ("in_cast_type", "-1"),
+    "T": ("out_cast_type", "-1"),
+    "R": ("wei_cast_type", "-1"),
+}
+_MIOPEN_TOLD = {
+    "I": "a memory layout; --layout says it here",
+    "O": "a memory layout; --layout says it here",
+    "f": "a memory layout; --layout says it here",
+    "Z": "vectorised tensors",
+    "r": "padding that is not zero",
+    "b": "a bias",
+    "U": "a cast",
+    "T": "a cast",
+    "R": "a cast",
+}
+# What says how to run, search, check or print, or belongs to 3-D and transposed problems alone.
+_MIOPEN_KNOBS = {
+    "i": "iter",
+    "V": "verify",
+    "C": "verification_cache",
+    "t": "time",
+    "w": "wall",
+    "s": "search",
+    "P": "printconv",
+    "o": "dump_output",
+    "d": "in_data",
+    "e": "weights",
+    "a": "in_bias",
+    "D": "dout_data",
+    "S": "solution",
+    "G": "gpualloc",
+    "L": "vector_length",
+    "!": "in_d",
+    "@": "fil_d",
+    "#": "conv_stride_d",
+    "$": "pad_d",
+    "^": "dilation_d",
+    "%": "trans_output_pad_d",
+    "Y": "trans_output_pad_h",
+    "X": "trans_output_pad_w",
+}
+_MIOPEN_SHORT = {
+    **{name: flag for flag, (names, _) in {**_MIOPEN_SIZES, **_MIOPEN_WORDS}.items() for name in names.split()},
+    **{name: flag for flag, name in _MIOPEN_KNOBS.items()},
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """What a line asks for and convbench does not do.
+
+    Attributes:
+        place: the file and the line.
+        kind: in words that all lines of the kind share.
+        detail: what this line says.
+    """
+
+    place: str
+    kind: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """The problems of a suite, and what of its lines is not among them."""
+
+    problems: tuple[Problem, ...]
+    left_out: tuple[LeftOut, ...] = ()
+
+
+def is_foreign(text: str) -> bool:
+    """Whether a text holds a benchdnn descriptor or an MIOpenDriver command."""
+    return any(_is_miopen(token) or _DESCRIPTOR.fullmatch(token) for token in text.split())
+
+
+def read_foreign(text: str, *, suite: str, origin: str, numbered: bool = True) -> Reading:
+    """The problems that the lines of a text name, in order.
+
+    A command that a log holds several times is one problem that counts so often.
+
+    Args:
+        text: the lines.
+        suite: the suite the problems belong to.
+        origin: the file, beside which `--batch=FILE` is looked for, or the option.
+        numbered: whether places are told by line.
+
+    Raises:
+        ConvbenchError: a line that cannot be read, with its place.
+    """
+    reader = _Reader(suite=suite, numbered=numbered)
+    reader.read(text, origin)
+    return Reading(problems=tuple(reader.problems.values()), left_out=tuple(reader.left_out))
+
+
+class _PlacedError(ConvbenchError):
+    """It says its file and line already."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Settings:
+    """The options of benchdnn that stay in force until another or --reset comes."""
+
+    batches: Sequence[int] = (0,)  # 0: what the descriptor says
+    dtypes: Sequence[str] = ("",)
+    directions: Sequence[str] = ()
+
+
+@dataclass(slots=True, kw_only=True)
+class _Reader:
+    suite: str
+    numbered: bool
+    settings: _Settings = field(default_factory=_Settings)
+    problems: dict[tuple[str, ConvSpec, str | None], Problem] = field(default_factory=dict)
+    left_out: list[LeftOut] = field(default_factory=list)
+    _within: list[str] = field(default_factory=list)
+    _place: str = ""
+
+    def read(self, text: str, origin: str) -> None:
+        self._within.append(origin)
+        for number, tokens in _token_lines(text):
+            self._place = f"{origin}, line {number}" if self.numbered or len(self._within) > 1 else origin
+            try:
+                self._line(tokens, origin)
+            except _PlacedError:  # in a file that this line names
+                raise
+            except ConvbenchError as error:
+                raise _PlacedError(f"{self._place}: {error}") from None
+        self._within.pop()
+
+    def _line(self, tokens: Sequence[str], origin: str) -> None:
+        start = next((place for place, token in enumerate(tokens) if _is_miopen(token)), None)
+        if start is not None:
+            self._miopen(tokens[start + 1 :])
+        elif tokens[0].startswith("MIOpen"):
+            self._leave_out("log lines without a command", " ".join(tokens))
+        else:
+            self._benchdnn(tokens, origin)
+
+    def _leave_out(self, kind: str, detail: str) -> None:
+        self.left_out.append(LeftOut(place=self._place, kind=kind, detail=detail))
+
+    def _add(self, name: str, spec: ConvSpec, *, count: int = 1, dtype: str | None = None) -> None:
+        problem = Problem(suite=self.suite, name=name, spec=spec, count=count, source=self._place, dtype=dtype)
+        self.problems.setdefault((name, spec, dtype), problem)
+
+    def _benchdnn(self, tokens: Sequence[str], origin: str) -> None:
+        other = ""
+        for token in tokens:
+            if token.rpartition("/")[2] in ("benchdnn", "__REPRO:"):
+                continue
+            if token.startswith("-"):
+                other = self._option(token.lstrip("-"), origin) or other
+            elif not _DESCRIPTOR.fullmatch(token):
+                raise ConvbenchError(
+                    f"{token!r} is no problem; a line is a benchdnn descriptor such as {_BENCHDNN_EXAMPLE}, a command "
+                    f"such as {_MIOPEN_EXAMPLE}, or a # comment; of a log keep what 'grep MIOpenDriver' finds"
+                )
+            elif other:
+                self._leave_out("problems of another benchdnn driver", f"--{other} {token}")
+            else:
+                self._descriptor(token)
+
+    def _option(self, option: str, origin: str) -> str:
+        """Take an option in; the driver, where it names another than conv."""
+        name, equals, value = option.partition("=")
+        name, values = name.lower(), [one for one in value.split(",") if one]
+        match name:
+            case "conv":
+                pass
+            case "reset":
+                self.settings = _Settings()
+            case "mb":
+                if not values or not all(one.isdecimal() for one in values):
+                    raise ConvbenchError(f"--{option}: --mb takes batch sizes, such as --mb=2 (0: as the line says)")
+                self.settings.batches = [int(one) for one in values]
+            case "dir":
+                directions = [one.upper() for one in values]
+                for one in directions:
+                    if one not in DIRECTIONS:
+                        raise unknown("--dir", one, DIRECTIONS)
+                self.settings.directions = directions
+            case "dt" | "cfg":
+                self.settings.dtypes = [_dtype(one) for one in values] or [""]
+            case "batch":
+                self._batch(value, origin)
+            case _ if name in _DRIVERS and not equals:
+                return name
+            case _ if name in _TOLD:
+                if value.strip(",").lower() not in ("", "any", "strict", "false", "undef"):
+                    self._leave_out(f"--{name} ({_TOLD[name]})", f"--{option}")
+            case _ if name not in _KNOBS and not re.fullmatch("v[0-9]+", name):
+                known = {"mb", "dir", "dt", "cfg", "batch", "reset", *_KNOBS, *_TOLD}
+                raise ConvbenchError(f"{unknown('benchdnn option', name, known)}; delete it if it says not what is run")
+        return ""
+
+    def _batch(self, name: str, origin: str) -> None:
+        path = Path(origin).parent / name
+        if str(path) in self._within:
+            raise ConvbenchError(f"--batch={name} leads back to itself: {' -> '.join(self._within)}")
+        place = self._place
+        self.read(read_text(path, f"--batch={name}"), str(path))
+        self._place = place
+
+    def _descriptor(self, token: str) -> None:
+        sizes, name, count = _take_apart(token)
+        for direction in self.settings.directions:
+            if DIRECTIONS[direction][0] not in PASSES:
+                self._leave_out("backward passes", f"--dir={direction} is {DIRECTIONS[direction][0]}")
+        if self.settings.directions and not any(DIRECTIONS[one][0] in PASSES for one in self.settings.directions):
+            return
+        missing = _why_not_2d(sizes)
+        if missing:
+            self._leave_out(missing, token)
+            return
+        for batch in self.settings.batches:
+            spec = _descriptor_spec({**sizes, "mb": batch or sizes.get("mb", 2)})  # its default is 2
+            if isinstance(spec, str):
+                self._leave_out("problems with asymmetric padding", f"{spec} in {token}")
+                return
+            label = f"{name} n={batch}" if name and len(self.settings.batches) > 1 else name
+            for dtype in self.settings.dtypes:
+                if dtype and dtype not in DTYPES:
+                    self._leave_out("data types that convbench does not have", f"{dtype} for {token}")
+                else:
+                    self._add(label or str(spec), spec, count=count, dtype=DTYPES.get(dtype))
+
+    def _miopen(self, tokens: Sequence[str]) -> None:
+        driver = tokens[0] if tokens else ""
+        if driver in _MIOPEN_OTHER_DTYPES:
+            self._leave_out("data types that convbench does not have", driver)
+            return
+        if driver not in _MIOPEN_DTYPES:
+            if not driver or driver.startswith("-"):
+                raise ConvbenchError(
+                    f"MIOpenDriver is followed by {driver!r}; it takes a line such as {_MIOPEN_EXAMPLE}"
+                )
+            self._leave_out("MIOpenDriver commands that are no convolution", driver)
+            return
+        sizes, words = _miopen_flags(tokens[1:])
+        if sizes["_"] == 3:
+            self._leave_out("3-D problems", "--spatial_dim 3")
+            return
+        if sizes["_"] != 2:
+            raise ConvbenchError(f"--spatial_dim {sizes['_']}: MIOpen has 2 and 3; leave it out for 2")
+        if words["m"] == "trans":
+            self._leave_out("transposed convolutions", "-m trans")
+            return
+        for flag, allowed in (("m", ("conv",)), ("z", ("default", "same", "valid"))):
+            if words[flag] not in allowed:
+                raise unknown(_MIOPEN_WORDS[flag][0], words[flag], allowed)
+        passes = [one for bit, one in FORW_BITS.items() if sizes["F"] & bit or sizes["F"] == 0]
+        if not 0 <= sizes["F"] <= 7:
+            raise ConvbenchError(
+                f"-F {sizes['F']}: a sum of 1 forward, 2 backward data, 4 backward weights, or 0 for all"
+            )
+        for one in passes:
+            if one not in PASSES:
+                self._leave_out("backward passes", f"-F {sizes['F']} asks for {one}")
+        if not set(passes) & set(PASSES):
+            return
+        for flag, meaning in _MIOPEN_TOLD.items():
+            name, default = _MIOPEN_WORDS[flag]
+            if words[flag] != default:
+                self._leave_out(f"--{name} ({meaning})", words[flag])
+        spec = _miopen_spec(sizes, words["z"])
+        dtype = _MIOPEN_DTYPES[driver]
+        known = self.problems.get((str(spec), spec, dtype))
+        self._add(str(spec), spec, dtype=dtype)
+        if known is not None:
+            self.problems[str(spec), spec, dtype] = replace(known, count=known.count + 1)
+
+
+def read_text(path: Path, what: str) -> str:
+    """A text file as it is, less the mark that a spreadsheet may put in front."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConvbenchError(f"cannot read {what}: {error}; --suite takes a name or a file") from None
+
+
+def _is_miopen(token: str) -> bool:
+    return token.rpartition("/")[2] == "MIOpenDriver"
+
+
+def _token_lines(text: str) -> Iterator[tuple[int, list[str]]]:
+    """Line numbers and words; comments are cut off, a backslash at the end goes on in the next line."""
+    kept: list[str] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        tokens = line.split()
+        cut = next((place for place, token in enumerate(tokens) if token.startswith("#")), len(tokens))
+        kept += tokens[:cut]
+        if kept and kept[-1] == "\\":
+            kept.pop()
+            continue
+        if kept:
+            yield number, _joined(kept)
+        kept = []
+    if kept:
+        yield len(text.splitlines()), _joined(kept)
+
+
+def _joined(tokens: Sequence[str]) -> list[str]:
+    """An option's list may be broken after a comma."""
+    joined: list[str] = []
+    for token in tokens:
+        if joined and joined[-1].startswith("--") and joined[-1].endswith(","):
+            joined[-1] += token
+        else:
+            joined.append(token)
+    return joined
+
+
+def _take_apart(token: str) -> tuple[dict[str, int], str, int]:
+    """Sizes by their keys, the name, and how often it occurs (`n"name*3"` or `n"name"*3`)."""
+    sizes: dict[str, int] = {}
+    place = 0
+    while place < len(token) and token[place] != "n":
+        if token[place] == "_":
+            place += 1
+            continue
+        match = _SIZE.match(token, place)
+        if match is None:
+            raise ConvbenchError(f"a size in {token!r} has more than 9 digits; write it like {_BENCHDNN_EXAMPLE}")
+        if match[1] in sizes:
+            raise ConvbenchError(f"{match[1]} stands twice in {token!r}; write it like {_BENCHDNN_EXAMPLE}")
+        sizes[match[1]] = int(match[2])
+        place = match.end()
+    name, star, count = token[place + 1 :].replace('"', "").rpartition("*")
+    if not star or not count.isdecimal():
+        return sizes, token[place + 1 :].replace('"', ""), 1
+    return sizes, name, int(count)
+
+
+def _why_not_2d(sizes: Mapping[str, int]) -> str:
+    if _given(sizes, "d"):
+        return "3-D problems"
+    return "1-D problems" if _given(sizes, "w") and not _given(sizes, "h") else ""
+
+
+def _given(sizes: Mapping[str, int], axis: str) -> bool:
+    """Whether a descriptor says anything of an axis; `sw1` and `pw0` alone say nothing."""
+    return any(sizes.get(letter + axis, 0) for letter in "iokdp") or sizes.get("s" + axis, 1) != 1
+
+
+def _descriptor_spec(sizes: dict[str, int]) -> ConvSpec | str:
+    """The problem, or what its output sizes say against equal padding on both sides."""
+    if not _given(sizes, "w"):  # square: benchdnn takes either all of w or none
+        sizes = sizes | {letter + "w": sizes[letter + "h"] for letter in "iokspd" if letter + "h" in sizes}
+    for needed in ("ic", "oc", "ih", "kh", "iw", "kw"):
+        if not sizes.get(needed):
+            hint = " (either all of w stands there, or none for a square)" if needed.endswith("w") else ""
+            raise ConvbenchError(f"{needed} is missing{hint}; write it like {_BENCHDNN_EXAMPLE}")
+    padding = {axis: _padding(sizes, axis) for axis in "hw"}
+    if min(padding.values()) < 0:
+        return "an output that leaves rows or columns of the input unread"
+    spec = ConvSpec(
+        n=sizes["mb"],
+        c=sizes["ic"],
+        h=sizes["ih"],
+        w=sizes["iw"],
+        k=sizes["oc"],
+        r=sizes["kh"],
+        s=sizes["kw"],
+        stride=(sizes.get("sh", 1), sizes.get("sw", 1)),
+        padding=(padding["h"], padding["w"]),
+        dilation=(sizes.get("dh", 0) + 1, sizes.get("dw", 0) + 1),  # its dense kernel has dilation 0
+        groups=sizes.get("g", 1),
+    )
+    for axis, computed in (("oh", spec.p), ("ow", spec.q)):
+        if sizes.get(axis, 0) not in (0, computed):
+            return f"{axis}{sizes[axis]}, where equal padding on both sides gives {computed},"
+    return spec
+
+
+def _padding(sizes: Mapping[str, int], axis: str) -> int:
+    """As it is given; else what the output size asks for, the smaller half in front; else none."""
+    if f"p{axis}" in sizes or not sizes.get(f"o{axis}"):
+        return sizes.get(f"p{axis}", 0)
+    extent = (sizes[f"k{axis}"] - 1) * (sizes.get(f"d{axis}", 0) + 1) + 1
+    return ((sizes[f"o{axis}"] - 1) * sizes.get(f"s{axis}", 1) - sizes[f"i{axis}"] + extent) // 2
+
+
+def _dtype(config: str) -> str:
+    """One name where source, weights and destination have one type; else the text as it is."""
+    parts = config.lower().removesuffix("_wino").split(":")
+    parts = re.findall("bf16", parts[0]) if re.fullmatch("(bf16){3}", parts[0]) else parts
+    return parts[0] if len(set(parts)) == 1 else config
+
+
+def _miopen_flags(tokens: Sequence[str]) -> tuple[dict[str, int], dict[str, str]]:
+    """Sizes and words by their short flag, defaults filled in."""
+    sizes = {flag: default for flag, (_, default) in _MIOPEN_SIZES.items()}
+    words = {flag: default for flag, (_, default) in _MIOPEN_WORDS.items()}
+    known = {*_MIOPEN_SHORT.values()}
+    place = 0
+    while place < len(tokens):
+        token = tokens[place]
+        flag = _MIOPEN_SHORT.get(token[2:], "") if token.startswith("--") else token[1:]
+        if not token.startswith("-") or flag not in known:
+            near = unknown("MIOpenDriver flag", token, [*(f"--{name}" for name in _MIOPEN_SHORT)])
+            raise ConvbenchError(f"{near}; write it like {_MIOPEN_EXAMPLE}")
+        if place + 1 == len(tokens):
+            raise ConvbenchError(f"{token} has no value; write it like {_MIOPEN_EXAMPLE}")
+        value = tokens[place + 1]
+        if flag in sizes:
+            if not value.isdecimal() or len(value) > 9:
+                raise ConvbenchError(f"{token} {value}: it takes a whole number; write it like {_MIOPEN_EXAMPLE}")
+            sizes[flag] = int(value)
+        elif flag in words:
+            words[flag] = value
+        place += 2
+    return sizes, words
+
+
+def _miopen_spec(sizes: Mapping[str, int], pad_mode: str) -> ConvSpec:
+    padding = (sizes["p"], sizes["q"])
+    dense = (sizes["l"], sizes["j"]) == (1, 1) or (sizes["y"], sizes["x"]) == (1, 1)
+    if pad_mode == "valid" and dense:
+        padding = (0, 0)
+    elif pad_mode == "same" and dense:  # half of what "same" asks for, on both sides
+        padding = (_same(sizes["H"], sizes["y"], sizes["u"]), _same(sizes["W"], sizes["x"], sizes["v"]))
+    return ConvSpec(
+        n=sizes["n"],
+        c=sizes["c"],
+        h=sizes["H"],
+        w=sizes["W"],
+        k=sizes["k"],
+        r=sizes["y"],
+        s=sizes["x"],
+        stride=(sizes["u"], sizes["v"]),
+        padding=padding,
+        dilation=(sizes["l"], sizes["j"]),
+        groups=max(sizes["g"], 1),
+    )
+
+
+def _same(size: int, taps: int, stride: int) -> int:
+    rest = size % stride if stride else 0
+    return max(taps - (rest or stride), 0) // 2

@@ -1,0 +1,75 @@
+"""What will a case take, in memory and in time? Foretold from its numbers alone, without torch.
+
+The memory decides what is run: a case that would not fit is skipped before it is tried. The time is
+for a person who decides whether to start: an upper estimate, from rates at which nothing here was
+seen to stay behind.
+"""
+
+from collections.abc import Iterable
+from math import prod
+
+from convbench.backend import Backend
+from convbench.case import Case
+
+# Seen on two Zen 4 cores at 2.6 GHz, float64, from a 4x4 image to 64 channels of 224x224, and rounded up.
+# The oracle: for each tap a shifted view is multiplied and added, 5 to 11 ns an output, at 0.5 ns a product.
+TAP_S, PRODUCT_S = 12e-9, 0.5e-9
+# A verdict: bound, interval and share of every output.
+VERDICT_S = 250e-9
+# Profiling a call, and what every trial costs on a problem of no size at all.
+TRIAL_S = 0.1
+# Multiply-adds a second of a backend that does not say its own; a depthwise layer is among the slow ones.
+MACS_PER_S = {"cpu": 1e9, "cuda": 1e11}
+
+# How often a backend is called besides the rounds: plainly, poisoned, profiled; and three blocks of one
+# call that find how many fill a sample, and once more after the timing.
+CALLS_TO_VERIFY, CALLS_TO_BENCH = 3, 7
+VERDICTS_TO_VERIFY, VERDICTS_TO_BENCH = 2, 3
+
+
+def needed_nbytes(case: Case, family: str) -> int:
+    """Bytes that a case takes on its device with its oracle, by a backend of this family."""
+    spec = case.spec
+    padded = spec.n * spec.c * (spec.h + 2 * spec.padding[0]) * (spec.w + 2 * spec.padding[1])
+    # Measured: about 120 bytes an output for float64 y, M, bound, interval and share, of two sets of operands.
+    needed = spec.nbytes(case.dtype) + 150 * prod(spec.y_shape) + 24 * (padded + prod(spec.w_shape))
+    if family == "im2col":
+        needed += spec.patch_matrix_nbytes(case.dtype)
+    return needed
+
+
+def exam_s(case: Case) -> float:
+    """Seconds for one exam: the oracle answers for x and w, and for |x| and |w|."""
+    spec = case.spec
+    return 2 * (TAP_S * spec.r * spec.s * prod(spec.y_shape) + PRODUCT_S * spec.macs)
+
+
+def call_s(case: Case, backend: Backend) -> float:
+    """Seconds a call: by the rate that a backend with a limit says of itself, else by MACS_PER_S."""
+    rate = MACS_PER_S[case.device] if backend.max_macs is None else backend.macs_per_s
+    return case.spec.macs / rate
+
+
+def verify_s(case: Case, backends: Iterable[Backend]) -> float:
+    """Seconds at most that verify takes for a case with the backends that do not refuse it."""
+    trials = sum(
+        TRIAL_S + CALLS_TO_VERIFY * call_s(case, one) + VERDICTS_TO_VERIFY * _verdict_s(case) for one in backends
+    )
+    return trials + exam_s(case) if trials else 0.0
+
+
+def bench_s(case: Case, backends: Iterable[Backend], *, budget_s: float, least_rounds: int) -> float:
+    """Seconds at most that bench takes: the budget, or the least rounds where they are longer, and what
+    stands around the timing: two exams, and each backend's calls and verdicts before and after it.
+    """
+    running = list(backends)
+    if not running:
+        return 0.0
+    calls_s = sum(call_s(case, one) for one in running)
+    verdicts_s = len(running) * (TRIAL_S + VERDICTS_TO_BENCH * _verdict_s(case))
+    rounds_s = max(budget_s + calls_s, least_rounds * calls_s)  # the last round begins within the budget
+    return 2 * exam_s(case) + CALLS_TO_BENCH * calls_s + verdicts_s + rounds_s
+
+
+def _verdict_s(case: Case) -> float:
+    return VERDICT_S * prod(case.spec.y_shape)

@@ -1,0 +1,282 @@
+"""Lines of benchdnn and MIOpenDriver: read as their own tools read them, or left out and told."""
+
+import random
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from convbench import ConvbenchError, ConvSpec
+from convbench.suites import find_problem, load_suite, read_shape, read_suite, suite_names
+from convbench.suites.foreign import DIRECTIONS, is_foreign
+from tests.strategies import specs
+
+LOGGED = (
+    "MIOpen(HIP): Command [LogCmdConvolution] ./bin/MIOpenDriver conv -n 128 -c 64 -H 56 -W 56 -k 64 -y 3 -x 3 "
+    "-p 1 -q 1 -u 1 -v 1 -l 1 -j 1 -m conv -g 1 -F 1 -t 1"
+)
+LONG = {
+    **dict(zip("ncHWkyx", "batchsize in_channels in_h in_w out_channels fil_h fil_w".split(), strict=True)),
+    **dict(zip("pquv", "pad_h pad_w conv_stride_h conv_stride_w".split(), strict=True)),
+    **dict(zip("ljgF", "dilation_h dilation_w group_count forw".split(), strict=True)),
+}
+
+
+def descriptor(spec: ConvSpec, *, name: str = "", outputs: bool = False, square: bool = False) -> str:
+    """The problem as benchdnn writes it."""
+    axes = {
+        "h": (spec.h, spec.p, spec.r, spec.stride[0], spec.padding[0], spec.dilation[0] - 1),
+        "w": (spec.w, spec.q, spec.s, spec.stride[1], spec.padding[1], spec.dilation[1] - 1),
+    }
+    if square and axes["h"] == axes["w"]:
+        del axes["w"]
+    parts = [f"g{spec.groups}" if spec.groups > 1 else "", f"mb{spec.n}_ic{spec.c}oc{spec.k}"]
+    for letter, sizes in axes.items():
+        parts += [
+            f"{key}{letter}{size}" for key, size in zip("iokspd", sizes, strict=True) if key != "o" or outputs
+        ] + ["_"]
+    return "".join(parts) + (f'n"{name}"' if name else "")
+
+
+def command(spec: ConvSpec, *, long: bool = False, driver: str = "conv") -> str:
+    """The problem as MIOpen logs it."""
+    (u, v), (p, q), (l_, j) = spec.stride, spec.padding, spec.dilation
+    sizes = (spec.n, spec.c, spec.h, spec.w, spec.k, spec.r, spec.s, p, q, u, v, l_, j, spec.groups, 1)
+    flags = [f"--{LONG[flag]}" if long else f"-{flag}" for flag in "ncHWkyxpquvljgF"]
+    return f"./bin/MIOpenDriver {driver} " + " ".join(f"{a} {b}" for a, b in zip(flags, sizes, strict=True))
+
+
+def only(text: str) -> ConvSpec:
+    reading = read_shape(text)
+    assert not reading.left_out
+    (problem,) = reading.problems
+    return problem.spec
+
+
+@given(specs(), st.booleans(), st.booleans())
+def test_a_benchdnn_descriptor_and_back_is_the_same_problem(spec: ConvSpec, outputs: bool, square: bool) -> None:
+    assert only(descriptor(spec, outputs=outputs, square=square)) == spec
+
+
+@given(specs(), st.booleans())
+def test_a_miopen_command_and_back_is_the_same_problem(spec: ConvSpec, long: bool) -> None:
+    assert only(command(spec, long=long)) == spec
+    assert only(f"MIOpen: Command [LogCmdFindConvolution] {command(spec, long=long)} -t 1 -V 0") == spec
+
+
+@pytest.mark.parametrize("suite", [name for name in suite_names() if name.startswith("benchdnn")])
+def test_the_shipped_benchdnn_suites_come_back_from_their_descriptors(suite: str, tmp_path: Path) -> None:
+    shipped = load_suite(suite)
+    path = tmp_path / suite
+    path.write_text(
+        "# a comment\n\n--reset --dt=f32\n--dir=FWD_B\n"
+        + "\n".join(
+            descriptor(one.spec, name=f"{one.name}*{one.count}", outputs=True, square=random.random() < 0.5)
+            for one in shipped
+        )
+    )
+    reading = read_suite(str(path))
+    assert not reading.left_out
+    assert [(one.name, one.count, one.spec) for one in reading.problems] == [
+        (one.name, one.count, one.spec) for one in shipped
+    ]
+    assert {one.dtype for one in reading.problems} == {"fp32"}
+    assert reading.problems[0].source == f"{path}, line 5"
+
+
+@pytest.mark.parametrize(
+    ("text", "spec"),
+    [
+        # benchdnn's own defaults: minibatch 2, square, no dilation, and the padding that the output asks for
+        ("ic16ih5oc16oh5kh3", "n2c16h5w5k16r3s3_pd1"),
+        ('g4ic16oc16_ih5oh5kh3ph1_n"2d_conv:grouped"', "n2c16h5w5k16r3s3_pd1_g4"),
+        ("mb32ic3oc64_ih300oh150kh7sh2dh0ph3_iw300ow150kw7sw2dw0pw3", "n32c3h300w300k64r7s7_st2_pd3"),
+        # w stands whole or not at all: beside iw and kw, sw is 1 although sh is 2
+        ("mb1ic4ih8iw9oc4kh3kw3sh2", "n1c4h8w9k4r3s3_st2x1"),
+        ("mb1ic4ih9oc4kh3dh1", "n1c4h9w9k4r3s3_dl2"),
+        ("--mb=8 mb1ic4ih9oc4kh3", "n8c4h9w9k4r3s3"),
+        ("--mb=8 --reset --conv mb1ic4ih9oc4kh3", "n1c4h9w9k4r3s3"),
+        ("./benchdnn --conv -v5 --mode=P --dir=FWD_D --cfg=f32 --skip-impl=ref mb1ic4ih9oc4kh3", "n1c4h9w9k4r3s3"),
+    ],
+)
+def test_a_descriptor_is_read_as_benchdnn_reads_it(text: str, spec: str) -> None:
+    assert only(text) == ConvSpec.parse(spec)
+
+
+@pytest.mark.parametrize(
+    ("text", "spec"),
+    [
+        ("MIOpenDriver conv -F 1", "n100c3h32w32k32r3s3"),
+        ("MIOpenDriver conv -F 1 --conv_stride_0 2 --conv_stride_1 1 -n 1", "n1c3h32w32k32r3s3_st2x1"),
+        ("MIOpenDriver conv -F 1 -n 1 -z same -u 2 -v 1 -y 5 -x 5", "n1c3h32w32k32r5s5_st2x1_pd1x2"),
+        ("MIOpenDriver conv -F 1 -n 1 -z valid -p 4", "n1c3h32w32k32r3s3"),
+        ("MIOpenDriver conv -F 1 -n 1 -g 0 --spatial_dim 2", "n1c3h32w32k32r3s3"),
+    ],
+)
+def test_a_command_is_read_as_miopendriver_reads_it(text: str, spec: str) -> None:
+    assert only(text) == ConvSpec.parse(spec)
+
+
+@pytest.mark.parametrize(
+    ("text", "dtype"),
+    [
+        ("MIOpenDriver convfp16 -F 1", "fp16"),
+        ("MIOpenDriver convbfp16 -F 1", "bf16"),
+        ("MIOpenDriver conv -F 1", None),
+        ("--dt=bf16 ic3ih8oc4kh3", "bf16"),
+        ("--dt=f16:f16:f16 ic3ih8oc4kh3", "fp16"),
+        ("--cfg=bf16bf16bf16 ic3ih8oc4kh3", "bf16"),
+        ("--cfg=f32_wino ic3ih8oc4kh3", "fp32"),
+        ("ic3ih8oc4kh3", None),
+    ],
+)
+def test_a_line_may_name_its_data_type(text: str, dtype: str | None) -> None:
+    (problem,) = read_shape(text).problems
+    assert problem.dtype == dtype
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "left"),
+    [
+        ("ic3id8oc4kd3", "3-D problems", 0),
+        ("ic3id8ih8iw8oc4kd3kh3kw3", "3-D problems", 0),
+        ("ic3iw8oc4kw3", "1-D problems", 0),
+        ("ic3ih8oh8oc4kh4ph1", "asymmetric padding", 0),
+        ("ic3ih8oh8oc4kh4", "asymmetric padding", 0),
+        ("ic3ih9oh2oc4kh3", "asymmetric padding", 0),
+        ("--dir=BWD_D ic3ih8oc4kh3", "backward passes", 0),
+        ("--dir=FWD_B,BWD_W ic3ih8oc4kh3", "backward passes", 1),
+        ("--dt=f32,u8:s8:f32 ic3ih8oc4kh3", "data types", 1),
+        ("--attr-post-ops=relu ic3ih8oc4kh3", "fused operations", 1),
+        ("--stag=axb ic3ih8oc4kh3", "memory layout", 1),
+        ("--deconv ic3ih8oc4kh3", "another benchdnn driver", 0),
+        ("MIOpenDriver conv", "backward passes", 1),
+        ("MIOpenDriver conv -F 6", "backward passes", 0),
+        ("MIOpenDriver conv -F 1 -m trans", "transposed", 0),
+        ("MIOpenDriver conv -F 1 --spatial_dim 3 --in_d 8", "3-D problems", 0),
+        ("MIOpenDriver convint8 -F 1", "data types", 0),
+        ("MIOpenDriver conv -F 1 --in_layout NHWC", "memory layout", 1),
+        ("MIOpenDriver conv -F 1 -b 1", "a bias", 1),
+        ("./bin/MIOpenDriver pool -W 3", "no convolution", 0),
+    ],
+)
+def test_what_convbench_does_not_do_is_left_out_and_told(text: str, kind: str, left: int) -> None:
+    reading = read_shape(text)
+    assert any(kind in one.kind for one in reading.left_out), reading.left_out
+    assert len(reading.problems) == left
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("ic3ih8oc4kh3zh2", "is no problem"),
+        ("n1c3h8w8k4r3s3", "is no problem"),
+        ("epoch 1 of 3", "grep MIOpenDriver"),
+        ("ic3ih8iw8oc4kh3", "kw is missing"),
+        ("ic3ih8oc4", "kh is missing"),
+        ("ic3oc4", "ih is missing"),
+        ("ic3ic3ih8oc4kh3", "ic stands twice"),
+        ("ic3ih8oc4kh1234567890", "more than 9 digits"),
+        ("g2ic3ih8oc4kh3", "must divide both"),
+        ("ic3ih8oc4kh9", "larger than the padded input"),
+        ("ic3ih8oc4kh3sh0", "stride is 0"),
+        ("--mb=two", "--mb takes batch sizes"),
+        ("--dir=SIDEWAYS", "unknown --dir 'SIDEWAYS'"),
+        ("--nope=1", "unknown benchdnn option 'nope'"),
+        ("--batch=nowhere", "cannot read --batch=nowhere"),
+        ("MIOpenDriver", "is followed by ''"),
+        ("MIOpenDriver -n 1", "is followed by '-n'"),
+        ("MIOpenDriver conv -Q 1", "unknown MIOpenDriver flag '-Q'"),
+        ("MIOpenDriver conv --fil_hh 1", "did you mean '--fil_h'"),
+        ("MIOpenDriver conv -n", "-n has no value"),
+        ("MIOpenDriver conv -n many", "-n many: it takes a whole number"),
+        ("MIOpenDriver conv -F 9", "-F 9"),
+        ("MIOpenDriver conv -m sideways", "unknown mode 'sideways'"),
+        ("MIOpenDriver conv -z sideways", "unknown pad_mode 'sideways'"),
+        ("MIOpenDriver conv -_ 4", "--spatial_dim 4"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_with_file_and_line(line: str, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "shapes"
+    path.write_text(f"# one\n\n{line}\n")
+    with pytest.raises(ConvbenchError) as refusal:
+        read_suite(str(path))
+    assert str(refusal.value).startswith(f"{path}, line 3: ")
+    assert words in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_file_may_mix_everything(tmp_path: Path) -> None:
+    (tmp_path / "more").write_text('mb7ic4ih9oc4kh3n"from_more"\n')
+    path = tmp_path / "mixed.txt"
+    path.write_text(
+        f'{LOGGED}\n# then benchdnn\n--mb=2,4 --dt=f32, \\\n   bf16\nic4ih8oc4kh3n"twice*3"  # each dtype\n'
+        f"--batch=more\n--reset\nic4ih8oc4kh3\n{LOGGED}\n"
+    )
+    reading = read_suite(str(path))
+    assert [(one.name, one.spec.n, one.dtype, one.count) for one in reading.problems] == [
+        ("n128c64h56w56k64r3s3_pd1", 128, None, 2),  # as often as the log has it
+        ("twice n=2", 2, "fp32", 3),
+        ("twice n=2", 2, "bf16", 3),
+        ("twice n=4", 4, "fp32", 3),
+        ("twice n=4", 4, "bf16", 3),
+        ("from_more n=2", 2, "fp32", 1),
+        ("from_more n=2", 2, "bf16", 1),
+        ("from_more n=4", 4, "fp32", 1),
+        ("from_more n=4", 4, "bf16", 1),
+        ("n2c4h8w8k4r3s3", 2, None, 1),
+    ]
+    assert {one.suite for one in reading.problems} == {"mixed"}
+
+
+def test_an_error_in_a_file_that_a_file_names_has_the_inner_place(tmp_path: Path) -> None:
+    (tmp_path / "inner").write_text("\nnonsense\n")
+    (tmp_path / "outer").write_text("--batch=inner\n")
+    with pytest.raises(ConvbenchError) as refusal:
+        read_suite(str(tmp_path / "outer"))
+    assert str(refusal.value).startswith(f"{tmp_path / 'inner'}, line 2: 'nonsense'")
+
+
+def test_a_file_that_leads_back_to_itself_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("--batch=b\n")
+    (tmp_path / "b").write_text("--batch=a\n")
+    with pytest.raises(ConvbenchError, match="leads back to itself"):
+        read_suite(str(tmp_path / "a"))
+
+
+def test_a_row_of_such_a_file_is_found_by_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "shapes"
+    path.write_text('ic3ih8oc4kh3n"net:conv1"\nic3ih9oc4kh3n"net:conv2"\n')
+    assert find_problem(f"{path}:net:conv2").spec.h == 9
+    assert find_problem(f"{path}:conv1").spec.h == 8
+
+
+def test_one_problem_is_asked_for_where_a_command_takes_one() -> None:
+    assert find_problem(LOGGED).spec == ConvSpec.parse("n128c64h56w56k64r3s3_pd1")
+    with pytest.raises(ConvbenchError, match="names 2 problems"):
+        find_problem("--mb=1,2 ic3ih8oc4kh3")
+    with pytest.raises(ConvbenchError, match="3-D problems are not taken over"):
+        find_problem("ic3id8oc4kd3")
+
+
+def test_our_own_text_is_not_foreign() -> None:
+    assert not is_foreign("n1c64h56w56k64r3s3_pd1")
+    assert not is_foreign("resnet50:conv1")
+    assert is_foreign('mb1ic64ih56oc64oh56kh3ph1n"name,with_a_comma"')
+
+
+def test_every_direction_says_a_pass_and_an_epilogue() -> None:
+    assert {pass_ for pass_, _ in DIRECTIONS.values()} == {"fprop", "dgrad", "wgrad"}
+    assert {epilogue for _, epilogue in DIRECTIONS.values()} == {"none", "bias"}
+
+
+@given(st.text(alphabet='gmbicohkwspd_n"*-=FWD0123456789 \\#,:', max_size=40))
+def test_any_line_is_either_problems_or_refused(text: str) -> None:
+    with suppress(ConvbenchError):
+        read_shape(text)
+    with suppress(ConvbenchError):
+        read_shape(f"ic3ih8oc4kh3 {text}")
+    with suppress(ConvbenchError):
+        read_shape(f"MIOpenDriver conv {text}")

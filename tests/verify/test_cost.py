@@ -1,0 +1,54 @@
+"""What a case is foretold to take: memory as it is judged before a run, and time that is not exceeded."""
+
+import pytest
+
+from convbench.backend import Backend, discover
+from convbench.verify.cost import bench_s, call_s, exam_s, needed_nbytes, verify_s
+from convbench.verify.trial import too_large
+from tests.conftest import make_case
+
+
+def backend(name: str) -> Backend:
+    return discover(names=[name])[0][0]
+
+
+def test_the_patch_matrix_counts_for_backends_that_make_one() -> None:
+    case = make_case("n2c64h56w56k64r3s3_pd1")
+    more = needed_nbytes(case, "im2col") - needed_nbytes(case, "vendor")
+    assert more == case.spec.patch_matrix_nbytes("fp32")
+
+
+def test_a_case_is_too_large_from_what_it_needs_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    case, torch_itself = make_case("n2c64h56w56k64r3s3_pd1"), backend("torch")
+    needed = needed_nbytes(case, torch_itself.family)
+    monkeypatch.setattr("convbench.verify.trial.free_nbytes", lambda _: needed)
+    assert too_large(case, torch_itself) is None
+    monkeypatch.setattr("convbench.verify.trial.free_nbytes", lambda _: needed - 1)
+    assert "are free on cpu" in (too_large(case, torch_itself) or "")
+
+
+def test_loops_are_as_slow_as_they_say() -> None:
+    case = make_case("n1c16h32w32k16r3s3_pd1")
+    loops = backend("naive-loops")
+    assert call_s(case, loops) == pytest.approx(case.spec.macs / loops.macs_per_s)
+    assert verify_s(case, [loops]) > 3 * call_s(case, loops)
+
+
+def test_a_budget_bounds_the_rounds_unless_the_calls_are_longer() -> None:
+    case, loops = make_case("n1c16h32w32k16r3s3_pd1"), backend("naive-loops")
+    call = call_s(case, loops)
+    short, long = (bench_s(case, [loops], budget_s=budget, least_rounds=3) for budget in (0, 100 * call))
+    assert long - short == pytest.approx((100 + 1 - 3) * call)
+
+
+def test_nothing_takes_no_time() -> None:
+    case = make_case("n1c16h32w32k16r3s3_pd1")
+    assert verify_s(case, []) == bench_s(case, [], budget_s=4, least_rounds=3) == 0
+
+
+def test_more_work_is_never_foretold_to_take_less() -> None:
+    small, large = make_case("n1c16h32w32k16r3s3_pd1"), make_case("n8c16h32w32k16r3s3_pd1")
+    torch_itself = backend("torch")
+    assert exam_s(small) < exam_s(large)
+    assert verify_s(small, [torch_itself]) < verify_s(large, [torch_itself])
+    assert needed_nbytes(small, "vendor") < needed_nbytes(large, "vendor")
