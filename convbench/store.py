@@ -22,6 +22,7 @@ from convbench.outcome import (
     Failed,
     Outcome,
     Result,
+    Roofline,
     Skipped,
     Timed,
     Verified,
@@ -41,8 +42,11 @@ COLUMNS = tuple(
     device threads backend family outcome reason median_s q25_s q75_s min_s samples ratio_to_torch verdict
     gflops gbytes_per_s percent_of_ceiling relative_l2 worst_of_bound first_call_s prepare_s peak_nbytes
     machine cpu gpu driver python torch cuda cudnn convbench commit command time samples_s
-    seed ratio_low ratio_high patch_matrix_nbytes ran onednn""".split()
+    seed ratio_low ratio_high patch_matrix_nbytes ran onednn
+    roofline_s bound peak_flops_per_s peak_bytes_per_s ceiling_probe actual_flops flag""".split()
 )
+# Files of older versions lack what was added after this one, and are read all the same.
+OLDEST = COLUMNS[: COLUMNS.index("onednn") + 1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,8 +115,25 @@ def _outcome_cells(result: Result) -> Row:
                 "peak_nbytes": timed.bill.peak_nbytes,
                 "ran": timed.bill.ran,
                 "samples_s": " ".join(f"{sample:.4g}" for sample in timed.samples_s),
+                "actual_flops": timed.actual_flops,
+                **_roofline_cells(timed),
             }
     return cells | {"relative_l2": check.relative_l2, "worst_of_bound": check.worst_of_bound}
+
+
+def _roofline_cells(timed: Timed) -> Row:
+    roof = timed.roofline
+    if roof is None:
+        return {}
+    return {
+        "percent_of_ceiling": roof.percent(timed.median_s),
+        "roofline_s": roof.time_s,
+        "bound": roof.bound,
+        "peak_flops_per_s": roof.flops_per_s,
+        "peak_bytes_per_s": roof.bytes_per_s,
+        "ceiling_probe": roof.probe,
+        "flag": timed.flag,
+    }
 
 
 @dataclass(slots=True)
@@ -204,10 +225,11 @@ def read_rows(path: str | Path) -> list[dict[str, str]]:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
         raise ConvbenchError(f"cannot read {path}: {error}; it takes a CSV file of convbench bench or verify") from None
-    missing = [column for column in COLUMNS if column not in frame.columns]
+    missing = [column for column in OLDEST if column not in frame.columns]
     if missing:
         raise ConvbenchError(f"{path} lacks the columns {', '.join(missing[:5])}; is it of convbench bench or verify?")
-    return [{str(column): str(cell) for column, cell in row.items()} for row in frame.to_dict("records")]
+    nothing = dict.fromkeys(COLUMNS, "")
+    return [nothing | {str(column): str(cell) for column, cell in row.items()} for row in frame.to_dict("records")]
 
 
 def read_results(path: str | Path) -> list[Result]:
@@ -273,5 +295,22 @@ def _outcome(row: Mapping[str, str]) -> Outcome:
             samples = tuple(float(sample) for sample in row["samples_s"].split())
             if not samples:
                 raise ValueError("it is timed and holds no samples")
-            return Timed(check=check, samples_s=samples, bill=bill, comparison=comparison)
+            roofline = None
+            if row["roofline_s"]:
+                roofline = Roofline(
+                    time_s=float(row["roofline_s"]),
+                    bound=row["bound"],
+                    flops_per_s=float(row["peak_flops_per_s"]),
+                    bytes_per_s=float(row["peak_bytes_per_s"]),
+                    probe=row["ceiling_probe"],
+                )
+            return Timed(
+                check=check,
+                samples_s=samples,
+                bill=bill,
+                comparison=comparison,
+                roofline=roofline,
+                actual_flops=int(row["actual_flops"]) if row["actual_flops"] else None,
+                flag=row["flag"],
+            )
     raise ValueError(f"unknown outcome {row['outcome']!r}")
