@@ -143,13 +143,14 @@ def with_rooflines(
         timed = replace(timed, actual_flops=actual)
         if kind in known:
             held = hold_against(timed, result, known[kind])
-            if held.flag == IMPOSSIBLE and result.case.device == "cpu" and held.roofline is not None:
+            while held.flag == IMPOSSIBLE and result.case.device == "cpu" and held.roofline is not None:
                 side = "memory" if held.roofline.bound == "memory" else "compute"
-                if (kind, side) not in asked:
-                    asked.add((kind, side))
-                    if (higher := reprobe(kind, side)) is not None:
-                        known[kind] = higher
-                        held = hold_against(timed, result, higher)
+                if (kind, side) in asked:
+                    break
+                asked.add((kind, side))
+                if (higher := reprobe(kind, side)) is not None:
+                    known[kind] = higher
+                    held = hold_against(timed, result, higher)
             timed = held
         yield replace(result, outcome=timed)
 

@@ -198,6 +198,19 @@ def test_a_ceiling_that_a_row_broke_is_probed_once_more_before_the_row_is_flagge
     assert peaks == [20_000, 40_000, 40_000, 40_000, 40_000]
 
 
+def test_with_one_side_raised_the_other_is_probed_too() -> None:
+    asked: list[str] = []
+
+    def reprobe(kind: Kind, bound: str) -> Ceilings:
+        asked.append(bound)
+        return ceilings(flops=1e9, memory=8_400 if bound == "compute" else 84_000)
+
+    (row,) = with_rooflines([result(0.5)], [], {KIND: ceilings(flops=20_000, memory=8_401)}, reprobe)
+    assert asked == ["compute", "memory"]
+    assert isinstance(row.outcome, Timed)
+    assert row.outcome.flag == ""
+
+
 def test_a_broken_bandwidth_asks_for_memory_and_a_gpu_asks_for_nothing() -> None:
     asked: list[str] = []
 

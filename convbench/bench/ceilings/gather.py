@@ -58,7 +58,7 @@ class Prober:
         ]
         if wanted:
             self._probe(kind, wanted, anew=refresh)
-            self._renewed |= set(wanted)
+            self._renewed |= set(wanted if refresh else ())
         return self._read(kind)
 
     def groups(self, kind: Kind) -> list[tuple[str, str, int | None]]:
