@@ -1,7 +1,8 @@
 """convbench ceilings: how fast could this machine be, and who says so?"""
 
 import json as json_text
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -61,8 +62,8 @@ def make_prober(remark: str) -> "Prober":
     from convbench.bench.ceilings.cache import Cache
     from convbench.bench.ceilings.gather import Prober
 
-    def say(what: str, seconds: float) -> None:
-        typer.echo(f"convbench: probing the ceilings of {what}; about {seconds:.0f} s{remark}", err=True)
+    def say(kind: "Kind", groups: Sequence[str], seconds: float) -> None:  # noqa: ARG001
+        _tell(f"probing ceilings of {' '.join(kind)}, about {seconds:.0f} s{remark}")
 
     return Prober(threads=torch.get_num_threads(), cache=Cache.of_user(), say=say)
 
@@ -74,16 +75,22 @@ def known_ceilings(cases: Iterable[Case]) -> "tuple[dict[Kind, Ceilings], Reprob
     prober = None
     found = {}
     for kind in dict.fromkeys(kind_of(case) for case in cases if case.why_not is None):
-        prober = prober or make_prober(" (kept for the next time; --no-ceilings leaves it out)")
+        prober = prober or make_prober(" (--no-ceilings skips it)")
         if (one := prober.ceilings(kind)) is not None:
             found[kind] = one
 
     def reprobe(kind: "Kind", bound: str) -> "Ceilings | None":
         assert prober is not None  # a kind without ceilings is never asked for again
-        typer.echo(f"convbench: a timing lies above its ceiling, so the {bound} is probed once more", err=True)
+        _tell(f"a timing is above its ceiling: probing the {bound} again")
         return prober.again(kind, bound)
 
     return found, reprobe
+
+
+def _tell(text: str) -> None:
+    """One line on stderr as it is now: a progress bar puts itself there, and typer.echo would write into it."""
+    sys.stderr.write(f"convbench: {text}\n")
+    sys.stderr.flush()
 
 
 def _rows(prober: "Prober", kind: "Kind") -> list[list[str | float | None]]:

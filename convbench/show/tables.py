@@ -121,7 +121,7 @@ def roof_lines(results: Iterable[Result]) -> list[str]:
     timed = [(one, one.outcome) for one in results if isinstance(one.outcome, Timed)]
     if not any(outcome.roofline for _, outcome in timed):
         return []
-    lines = ["of roof: share of what this machine could do at best, bound by c compute, m memory, l launch"]
+    lines = ["of roof: share of the best this machine could do; c compute, m memory, l launch"]
     for flag, mark, cause in ((IMPOSSIBLE, "! ", LIKELY_CAUSE), (TRANSFORM, "", "")):
         found = [one for one, outcome in timed if outcome.flag == flag]
         if found:

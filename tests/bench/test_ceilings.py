@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from convbench.bench.ceilings.cache import VERSION, Cache, Ledger, Reading
 from convbench.bench.ceilings.gather import Prober
 from convbench.bench.ceilings.measure import Probe, highest, in_blocks, make
 from convbench.bench.ceilings.simd import STREAMS, fma_loops, stream_loop, streamed, together, unit, vector_bits
+from convbench.bench.roofline import Kind
 from convbench.machine import cpu_caches, cpus_allowed, fingerprint, free_nbytes
 
 FACTS = {"device": "cpu", "cpu": "a test"}
@@ -220,7 +221,11 @@ def probed(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def prober(folder: Path | None) -> tuple[Prober, list[str]]:
     said: list[str] = []
-    return Prober(threads=1, cache=Cache(folder), say=lambda what, seconds: said.append(what), scale=0.0), said
+
+    def say(kind: Kind, groups: Sequence[str], seconds: float) -> None:
+        said.append(f"{' '.join(kind)}: {', '.join(groups)}")
+
+    return Prober(threads=1, cache=Cache(folder), say=say, scale=0.0), said
 
 
 def test_what_is_known_is_not_probed_again(probed: list[float], tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from convbench.bench.ceilings.measure import Probe, Recipe, in_blocks
 from convbench.machine import cpus_allowed, free_nbytes
 from convbench.verify.operands import TORCH_DTYPE
 
-LOOP_S = 3e-3  # of one loop in registers or over a buffer
+LOOP_S = 1e-3  # of one loop: short, so that on a busy machine some find all threads at work
 LARGEST_NBYTES = 1 << 30
 
 

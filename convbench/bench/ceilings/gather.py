@@ -19,8 +19,8 @@ CALLS_S = 0.2
 ROUNDED_UP = 1.5  # rounds are whole, and probes have to be made
 CALLS = "calls"
 
-# Says what is about to be probed, and about how long it takes in seconds.
-Say = Callable[[str, float], None]
+# Says of which kind which groups are about to be probed, and about how long it takes in seconds.
+Say = Callable[[Kind, Sequence[str], float], None]
 
 
 @dataclass(slots=True)
@@ -37,7 +37,7 @@ class Prober:
 
     threads: int
     cache: Cache
-    say: Say = lambda what, seconds: None  # noqa: ARG005
+    say: Say = lambda kind, groups, seconds: None  # noqa: ARG005
     scale: float = 1.0
     saved: bool = field(default=True, init=False)
     _ledgers: dict[str, Ledger] = field(default_factory=dict, init=False)
@@ -116,7 +116,7 @@ class Prober:
     def _probe(self, kind: Kind, groups: Sequence[str], *, anew: bool) -> None:
         device, dtype, precision = kind
         seconds = {group: self._seconds(group) for group in groups}
-        self.say(f"{device} {dtype} {precision}: {', '.join(groups)}", ROUNDED_UP * sum(seconds.values()))
+        self.say(kind, groups, ROUNDED_UP * sum(seconds.values()))
         found = Ledger()
         with torch.inference_mode(), arithmetic(precision):
             for group in groups:
