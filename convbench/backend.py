@@ -46,6 +46,8 @@ class Backend:
         max_macs, macs_per_s: multiply-adds above which it refuses for its cost unless forced,
             and about how many it does a second.
         must_run: the operator a profile must show, or the backend did not run what it claims.
+        actual_flops: `actual_flops(spec)`, the operations that it does, two for a multiply-add, where
+            they are not those of the direct algorithm.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Backend:
     max_macs: int | None = None
     macs_per_s: float = 1.0
     must_run: str | None = None
+    actual_flops: Callable[[ConvSpec], int] | None = None
 
     def why_not(self, case: Case, *, force: bool = False) -> str | None:
         """The reason in words why this case is not for this backend, or None."""
@@ -117,6 +120,7 @@ def backend(
     max_macs: int | None = None,
     macs_per_s: float = 1.0,
     must_run: str | None = None,
+    actual_flops: Callable[[ConvSpec], int] | None = None,
 ) -> Callable[[Callable[[Any, Any, ConvSpec], Any]], Backend]:
     """Turn a function `fn(x, w, spec) -> y` into a Backend named after it; nothing is registered."""
     can_devices, can_dtypes = frozenset(devices), frozenset(dtypes)
@@ -145,6 +149,7 @@ def backend(
             max_macs=max_macs,
             macs_per_s=macs_per_s,
             must_run=must_run,
+            actual_flops=actual_flops,
         )
 
     return wrap

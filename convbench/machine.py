@@ -1,5 +1,6 @@
 """What machine is this, which versions are installed, and how much memory is free?"""
 
+import hashlib
 import os
 import platform
 import subprocess
@@ -64,6 +65,63 @@ def cpu_name() -> str:
     return f"{name}{detail}, {os.cpu_count()} cores"
 
 
+def fingerprint(device: str, threads: int) -> dict[str, str]:
+    """What a ceiling depends on: where one of these differs, it is another machine.
+
+    The host's name is not among them: a container has a new one each time it starts.
+    """
+    import numpy as np
+    import torch
+
+    facts = {
+        "device": device,
+        "cpu": cpu_name(),
+        "cpu_flags": _cpu_flags(),
+        "cpus_allowed": str(cpus_allowed()),
+        "cpu_quota": _cpu_quota(),
+        "torch": str(torch.__version__),
+    }
+    if device == "cuda":
+        return facts | {
+            "gpu": torch.cuda.get_device_name(),
+            "driver": driver_version(),
+            "cuda": str(torch.version.cuda or ""),
+            "cudnn": str(torch.backends.cudnn.version() or ""),
+        }
+    return facts | {"numpy": np.__version__, "threads": str(threads)}
+
+
+def cpus_allowed() -> int:
+    """CPUs that this process may run on."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS
+        return os.cpu_count() or 1
+
+
+def cpu_caches(threads: int) -> list[tuple[str, int]]:
+    """Name and bytes of each level of data cache, all that `threads` threads can reach together, nearest first.
+
+    Where the system does not say, 32 KiB and 512 KiB for each thread and 8 MiB for all.
+    """
+    sizes: dict[str, dict[str, int]] = {}
+    try:
+        allowed = sorted(os.sched_getaffinity(0))
+        for cpu in allowed:
+            for folder in sorted(Path(f"/sys/devices/system/cpu/cpu{cpu}/cache").glob("index*")):
+                level, kind, size, shared = (
+                    (folder / name).read_text().strip() for name in ("level", "type", "size", "shared_cpu_list")
+                )
+                if kind != "Instruction":
+                    scale = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}.get(size[-1:], 1)
+                    sizes.setdefault(f"L{level}", {})[shared] = int(size.rstrip("KMG")) * scale
+    except (AttributeError, OSError, ValueError):
+        sizes = {}
+    if not sizes:
+        return [("L1", threads << 15), ("L2", threads << 19), ("L3", 8 << 20)]
+    return [(level, sum(sorted(each.values(), reverse=True)[:threads])) for level, each in sorted(sizes.items())]
+
+
 def driver_version() -> str:
     """The NVIDIA driver's version, empty where it cannot be told."""
     try:
@@ -104,6 +162,29 @@ def free_nbytes(device: str) -> int | None:
         return int(free) + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
     limits = [nbytes for nbytes in (_available_nbytes(), _cgroup_nbytes()) if nbytes is not None]
     return min(limits, default=None)
+
+
+def _cpu_flags() -> str:
+    """The instruction sets and the microcode as a short hash: a hypervisor hides some of them."""
+    lines = []
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.partition(":")[0].strip() in ("flags", "Features", "microcode"):
+                lines.append(line)
+            elif not line.strip() and lines:
+                break  # the other CPUs are alike
+    except OSError:
+        pass
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
+
+
+def _cpu_quota() -> str:
+    """What a container may use of the CPUs, as "quota period" in microseconds; empty without a limit."""
+    try:
+        quota = Path("/sys/fs/cgroup/cpu.max").read_text().strip()
+    except OSError:
+        return ""
+    return "" if quota.startswith("max") else quota
 
 
 def _available_nbytes() -> int | None:

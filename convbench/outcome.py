@@ -94,6 +94,28 @@ class Comparison:
     verdict: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Roofline:
+    """The least time that the direct algorithm can take on this machine, by measured ceilings.
+
+    Attributes:
+        time_s: seconds.
+        bound: what decides it: compute, memory or launch.
+        flops_per_s, bytes_per_s: the ceilings that it was computed with.
+        probe: what reached the one that decides; empty for launch.
+    """
+
+    time_s: float
+    bound: str
+    flops_per_s: float
+    bytes_per_s: float
+    probe: str
+
+    def percent(self, time_s: float) -> float:
+        """How much of the speed at the roofline a call of `time_s` seconds has."""
+        return 100 * self.time_s / time_s
+
+
 @dataclass(frozen=True, slots=True)
 class Verified:
     """The output lies within its bound, and the inputs are unharmed."""
@@ -109,6 +131,9 @@ class Timed:
         samples_s: seconds a call, one for each interleaved round that was not disturbed, in order.
         comparison: against the baseline; None for the baseline itself or without one.
         noise: what else the machine did meanwhile.
+        roofline: the least time; None where no ceilings were measured.
+        actual_flops: operations that the backend does, where they are known.
+        flag: what is suspicious about the median against the roofline; empty for nothing.
     """
 
     check: Check
@@ -116,6 +141,9 @@ class Timed:
     bill: Bill
     comparison: Comparison | None = None
     noise: Noise = Noise()
+    roofline: Roofline | None = None
+    actual_flops: int | None = None
+    flag: str = ""
 
     @property
     def median_s(self) -> float:

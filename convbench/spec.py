@@ -165,6 +165,33 @@ class ConvSpec:
         """Operations for each byte that must be moved at the least."""
         return self.flops / self.nbytes(dtype)
 
+    @property
+    def inner_macs(self) -> int:
+        """Multiply-adds whose tap lies on the image: those on padding may be left out."""
+        rows, columns = ([len(self._outputs(axis, tap)) for tap in range((self.r, self.s)[axis])] for axis in (0, 1))
+        return self.n * self.k * self.c_per_group * sum(rows) * sum(columns)
+
+    def needed_nbytes(self, dtype: str) -> int:
+        """Bytes of y and of what it depends on, each once: a 1x1 kernel of stride 2 needs a quarter of x."""
+        pixels = taps = 1
+        for axis, kernel in enumerate((self.r, self.s)):
+            reached = [
+                [place * self.stride[axis] + tap * self.dilation[axis] for place in self._outputs(axis, tap)]
+                for tap in range(kernel)
+            ]
+            pixels *= len({pixel for each in reached for pixel in each})
+            taps *= sum(bool(each) for each in reached)
+        if self.n == 0:
+            return 0
+        elements = self.n * self.c * pixels + self.k * self.c_per_group * taps + prod(self.y_shape)
+        return elements * ITEM_NBYTES[dtype]
+
+    def _outputs(self, axis: int, tap: int) -> range:
+        """The rows (axis 0) or columns (1) of y for which a tap of the kernel lies on the image."""
+        size, count, stride = ((self.h, self.w)[axis], (self.p, self.q)[axis], self.stride[axis])
+        shift = self.padding[axis] - tap * self.dilation[axis]  # the input is at place * stride - shift
+        return range(max(0, -(-shift // stride)), min(count, (size - 1 + shift) // stride + 1))
+
 
 def pair_text(pair: Pair) -> str:
     """`2` for (2, 2), `2x1` for (2, 1)."""

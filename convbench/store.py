@@ -23,6 +23,7 @@ from convbench.outcome import (
     Noise,
     Outcome,
     Result,
+    Roofline,
     Skipped,
     Timed,
     Verified,
@@ -44,10 +45,10 @@ COLUMNS = tuple(
     machine cpu gpu driver python torch cuda cudnn convbench commit command time samples_s
     seed ratio_low ratio_high patch_matrix_nbytes ran onednn
     cold_s wall_s host_s graph_s layout_s set_aside noisy steal foreign switches clock_hz power_w temperature_c throttle
-    """.split()
+    roofline_s bound peak_flops_per_s peak_bytes_per_s ceiling_probe actual_flops flag""".split()
 )
-# A file that lacks later ones was written by an older release, and reads as if they were empty.
-FIRST_COLUMNS = COLUMNS[: COLUMNS.index("onednn") + 1]
+# Files of older versions lack what was added after this one, and are read all the same.
+OLDEST = COLUMNS[: COLUMNS.index("onednn") + 1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,8 +115,25 @@ def _outcome_cells(result: Result) -> Row:
                 **asdict(timed.bill),
                 **asdict(timed.noise),
                 "samples_s": " ".join(f"{sample:.4g}" for sample in timed.samples_s),
+                "actual_flops": timed.actual_flops,
+                **_roofline_cells(timed),
             }
     return cells | {"relative_l2": check.relative_l2, "worst_of_bound": check.worst_of_bound}
+
+
+def _roofline_cells(timed: Timed) -> Row:
+    roof = timed.roofline
+    if roof is None:
+        return {}
+    return {
+        "percent_of_ceiling": roof.percent(timed.median_s),
+        "roofline_s": roof.time_s,
+        "bound": roof.bound,
+        "peak_flops_per_s": roof.flops_per_s,
+        "peak_bytes_per_s": roof.bytes_per_s,
+        "ceiling_probe": roof.probe,
+        "flag": timed.flag,
+    }
 
 
 @dataclass(slots=True)
@@ -207,11 +225,11 @@ def read_rows(path: str | Path) -> list[dict[str, str]]:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
         raise ConvbenchError(f"cannot read {path}: {error}; it takes a CSV file of convbench bench or verify") from None
-    missing = [column for column in FIRST_COLUMNS if column not in frame.columns]
+    missing = [column for column in OLDEST if column not in frame.columns]
     if missing:
         raise ConvbenchError(f"{path} lacks the columns {', '.join(missing[:5])}; is it of convbench bench or verify?")
-    later = dict.fromkeys(COLUMNS, "")
-    return [later | {str(column): str(cell) for column, cell in row.items()} for row in frame.to_dict("records")]
+    nothing = dict.fromkeys(COLUMNS, "")
+    return [nothing | {str(column): str(cell) for column, cell in row.items()} for row in frame.to_dict("records")]
 
 
 def read_results(path: str | Path) -> list[Result]:
@@ -284,7 +302,25 @@ def _outcome(row: Mapping[str, str]) -> Outcome:
             samples = tuple(float(sample) for sample in row["samples_s"].split())
             if not samples:
                 raise ValueError("it is timed and holds no samples")
-            return Timed(check=check, samples_s=samples, bill=bill, comparison=comparison, noise=noise)
+            roofline = None
+            if row["roofline_s"]:
+                roofline = Roofline(
+                    time_s=float(row["roofline_s"]),
+                    bound=row["bound"],
+                    flops_per_s=float(row["peak_flops_per_s"]),
+                    bytes_per_s=float(row["peak_bytes_per_s"]),
+                    probe=row["ceiling_probe"],
+                )
+            return Timed(
+                check=check,
+                samples_s=samples,
+                bill=bill,
+                comparison=comparison,
+                noise=noise,
+                roofline=roofline,
+                actual_flops=_known(row["actual_flops"], int),
+                flag=row["flag"],
+            )
     raise ValueError(f"unknown outcome {row['outcome']!r}")
 
 

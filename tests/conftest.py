@@ -1,18 +1,39 @@
 """What every test shares: one thread, unhurried examples, and a cheap way to make cases."""
 
+import atexit
 import os
+import shutil
+import tempfile
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import settings
 
-from convbench.case import Case, Problem
+from convbench.bench.ceilings.cache import Cache, Ledger, Reading
+from convbench.case import DTYPES, Case, Problem
+from convbench.machine import cpu_caches, fingerprint
 from convbench.spec import ConvSpec
+
+
+def keep_fake_ceilings(folder: Path, threads: int, *, rate: float = 1e15) -> None:
+    """Put a cache file there that knows every ceiling of this CPU."""
+    known = Reading(rate=rate, time="2026-01-01T00:00:00+00:00")
+    groups = [f"flops {dtype} ieee" for dtype in DTYPES]
+    groups += [f"bytes {name}" for name, _ in cpu_caches(threads)] + ["bytes memory", "calls"]
+    ledger = Ledger(readings={group: {"a fake": known} for group in groups})
+    Cache(folder).add(fingerprint("cpu", threads), ledger)
+
 
 # These machines are shared: a slow example is no failure.
 settings.register_profile("convbench", deadline=None, max_examples=50)
 settings.load_profile("convbench")
 os.environ.setdefault("CONVBENCH_MACHINE", "test")
+os.environ["CONVBENCH_CACHE"] = tempfile.mkdtemp(prefix="convbench-cache-")
+atexit.register(shutil.rmtree, os.environ["CONVBENCH_CACHE"], ignore_errors=True)
+# Nobody's own readings are touched, and no test waits for a probe: these ceilings are out of reach.
+for threads in {1, 2, torch.get_num_threads()}:
+    keep_fake_ceilings(Path(os.environ["CONVBENCH_CACHE"]), threads)
 torch.set_num_threads(1)  # on a loaded machine a second thread waits for its turn, by milliseconds
 
 

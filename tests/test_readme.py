@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from convbench.cli import app, bench, catalogue, explain, report, run, verify
+from convbench.cli import app, bench, catalogue, ceilings, explain, report, run, verify
 from convbench.store import COLUMNS
 from tests.cli.conftest import Cli
 from tests.cli.conftest import cli as cli  # noqa: PLC0414  # a fixture of this module too
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/*.md"), *ROOT.glob("results/*.md")])
 COMMANDS = re.findall(r"^\$ (convbench .*)$", README, re.MULTILINE)
-EXAMPLES = [module.EXAMPLE for module in (explain, run, verify, bench, report)]
+EXAMPLES = [module.EXAMPLE for module in (explain, run, verify, bench, report, ceilings)]
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import typer
 
 from convbench.case import DTYPES, LAYOUTS, PRECISIONS
 from convbench.cli import options, problems
+from convbench.cli.ceilings import known_ceilings
 from convbench.cli.plan import show_plan
 from convbench.cli.sweep import Report, Selection
 from convbench.errors import ConvbenchError
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 EXAMPLE = "\b\nExample:\n  convbench bench --suite resnet50 --backend torch,onednn --csv resnet50.csv"
 COLUMNS = (
     "suite name count spec device threads dtype layout precision backend outcome median_s q25_s q75_s samples "
-    "ratio_to_torch ratio_low ratio_high verdict gflops worst_of_bound relative_l2 first_call_s peak_nbytes reason"
+    "ratio_to_torch ratio_low ratio_high verdict gflops percent_of_ceiling bound flag "
+    "worst_of_bound relative_l2 first_call_s peak_nbytes reason"
 ).split()
 RESULTS = Path("convbench-results")
 
@@ -55,6 +57,9 @@ def bench(
     min_rounds: Annotated[
         int, typer.Option("--min-rounds", metavar="N", min=1, help="Rounds before the first verdict.")
     ] = 12,
+    no_ceilings: Annotated[
+        bool, typer.Option("--no-ceilings", help="Probe no ceilings, and leave their columns empty.")
+    ] = False,
     seed: options.Seed = 0,
     csv: options.Csv = None,
     overwrite: options.Overwrite = False,
@@ -67,7 +72,8 @@ def bench(
     are compared by the ratios of the same round; disturbed samples are set aside. A backend leaves
     when its verdict stands: the interval of the median ratio excludes 1 (faster, slower), or lies
     within the margin around 1 (tie); else the budget ends undecided.
-    Rows are written to the CSV as each case ends.
+    Rows are written to the CSV as each case ends. Each timing stands beside its share of the
+    roofline: what this machine could do, by ceilings that are probed once (`convbench ceilings`).
     Exit 1: a backend was wrong or failed; 3: nothing was timed.
     """
     if not 0.5 <= confidence < 1 or not 0 < margin < 1:
@@ -101,6 +107,7 @@ def bench(
         force=force,
     )
     from convbench.bench.doctor import warning
+    from convbench.bench.roofline import with_rooflines
     from convbench.bench.rounds import Budget
     from convbench.bench.statistics import Rule
     from convbench.bench.sweep import bench as run
@@ -108,7 +115,8 @@ def bench(
     typer.echo(warning(), err=True)
     rule = Rule(confidence=confidence, margin=margin, least=min_rounds)
     results = run(selection.cases, selection.backends, budget=Budget(seconds=budget), rule=rule, force=force)
-    report.follow(results, draw)
+    ceilings, reprobe = known_ceilings(() if no_ceilings else selection.cases)
+    report.follow(with_rooflines(results, selection.backends, ceilings, reprobe), draw)
     raise typer.Exit(report.exit_code("timed"))
 
 

@@ -11,9 +11,14 @@ from rich.text import Text
 
 from convbench.backend import BASELINE
 from convbench.bench.decision import standings
+from convbench.bench.roofline import IMPOSSIBLE, TRANSFORM
 from convbench.outcome import Failed, Result, Skipped, Timed, Verified, Wrong
 from convbench.show.units import amount, gflops, seconds, share
 
+LIKELY_CAUSE = (
+    "; likely the ceiling was probed while the machine was busy (convbench ceilings --refresh), or TF32, "
+    "Winograd in a library, or more threads than were given"
+)
 VERDICT_STYLE = {"faster": "green", "slower": "yellow", "tie": "cyan", "baseline": "bold", "undecided": "dim"}
 
 
@@ -45,17 +50,17 @@ def bench_table(title: str, results: Sequence[Result], *, width: int) -> Group:
         ran = [result for result in block if not isinstance(result.outcome, Skipped)]
         lines = _bench_lines([_bench_cells(result) for result in ran], shown)
         parts += [heading, lines if ran else Text("  nothing ran", "dim")]
-    return Group(*parts)
+    return Group(*parts, *(Text(line, "dim") for line in roof_lines(results)))
 
 
 _BENCH_HEADINGS = [
     Text(name, "dim")
-    for name in ("", "time", "torch / this", "GFLOP/s", "err/bound", "verdict", "first call", "memory")
+    for name in ("", "time", "torch / this", "GFLOP/s", "of roof", "err/bound", "verdict", "first call", "memory")
 ]
-_BENCH_WIDTHS = (17, 8, 19, 8, 9, 10, 11, 9)
-_LEFT = (0, 5)
+_BENCH_WIDTHS = (15, 8, 19, 7, 7, 9, 9, 11, 9)
+_LEFT = (0, 6)
 # From so many columns on, these are shown.
-_BENCH_COLUMNS = ((110, range(8)), (78, range(6)), (0, (0, 1, 2, 5)))
+_BENCH_COLUMNS = ((110, range(9)), (80, range(7)), (0, (0, 1, 2, 6)))
 
 
 def _bench_lines(rows: Sequence[Sequence[Text]], shown: Sequence[int]) -> Table:
@@ -83,6 +88,7 @@ def _bench_cells(result: Result) -> list[Text]:
                 Text(seconds(timed.median_s)),
                 Text(f"{compared.ratio:.2f}{interval}" if compared else "1" if alone else ""),
                 Text(gflops(result.case.spec.flops, timed.median_s)),
+                _of_roof(timed),
                 Text(share(check.worst_of_bound)),
                 Text(verdict, VERDICT_STYLE.get(verdict, "")),
                 Text(seconds(bill.first_call_s)),
@@ -91,12 +97,37 @@ def _bench_cells(result: Result) -> list[Text]:
         case Wrong(check):
             return [
                 name,
-                *[Text("")] * 3,
+                *[Text("")] * 4,
                 Text(share(check.worst_of_bound), "red"),
                 Text("WRONG", "bold red"),
                 *[Text("")] * 2,
             ]
-    return [name, *[Text("")] * 4, Text("FAILED", "bold red"), *[Text("")] * 2]
+    return [name, *[Text("")] * 5, Text("FAILED", "bold red"), *[Text("")] * 2]
+
+
+def _of_roof(timed: Timed) -> Text:
+    """`63 % c`: the share of the speed at the roofline, and the initial of what binds; `!` for an impossible one."""
+    roof = timed.roofline
+    if roof is None:
+        return Text("")
+    percent = roof.percent(timed.median_s)
+    number = "<1" if 0 < percent < 1 else f"{percent:.0f}"
+    flagged = timed.flag == IMPOSSIBLE
+    return Text(f"{number} % {'!' if flagged else roof.bound[0]}", "bold red" if flagged else "")
+
+
+def roof_lines(results: Iterable[Result]) -> list[str]:
+    """What the column "of roof" says, and why a row in it may lie above 100 %."""
+    timed = [(one, one.outcome) for one in results if isinstance(one.outcome, Timed)]
+    if not any(outcome.roofline for _, outcome in timed):
+        return []
+    lines = ["of roof: share of the best this machine could do; c compute, m memory, l launch"]
+    for flag, mark, cause in ((IMPOSSIBLE, "! ", LIKELY_CAUSE), (TRANSFORM, "", "")):
+        found = [one for one, outcome in timed if outcome.flag == flag]
+        if found:
+            count = "" if len(found) == 1 else f" and {len(found) - 1} more"
+            lines.append(f"{mark}{found[0].backend} on {found[0].case.problem.name}{count}: {flag}{cause}")
+    return lines
 
 
 def standing_table(results: Sequence[Result]) -> Table | None:

@@ -1,12 +1,16 @@
 """Tables as a person sees them, at 80 and 120 columns."""
 
 import io
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from rich.console import Console, RenderableType
 
 from convbench import Case, Failed, Problem, Result, Skipped, Timed, Verified, Wrong
-from convbench.outcome import Bill, Check, Comparison, Outcome
+from convbench.bench.roofline import IMPOSSIBLE, TRANSFORM
+from convbench.outcome import Bill, Check, Comparison, Outcome, Roofline
+from convbench.show.ceilings import age, ceiling_table
 from convbench.show.tables import bench_table, fault_lines, skip_lines, standing_table, verify_table
 from convbench.show.units import amount, seconds, share
 from convbench.spec import ConvSpec
@@ -30,19 +34,25 @@ def timed(seconds_: float, ratio: float | None = None, verdict: str = "") -> Tim
     return Timed(check=FINE, samples_s=(seconds_,) * 12, bill=BILL, comparison=compared or None)
 
 
+def below(timed: Timed, roof_s: float, bound: str, flag: str = "") -> Timed:
+    roof = Roofline(time_s=roof_s, bound=bound, flops_per_s=2e11, bytes_per_s=1e11, probe="fma")
+    return replace(timed, roofline=roof, flag=flag)
+
+
 def results(*rows: tuple[Case, str, Outcome]) -> list[Result]:
     return [Result(case=case, backend=backend, family="", outcome=outcome) for case, backend, outcome in rows]
 
 
 BENCH = results(
-    (DENSE, "torch", timed(1.19e-3)),
+    (DENSE, "torch", below(timed(1.19e-3), 1.11e-3, "compute")),
     (DENSE, "onednn", timed(1.18e-3, 1.01, "tie")),
-    (DENSE, "unfold-einsum", timed(3.77e-3, 0.32, "slower")),
-    (DENSE, "my-very-long-backend-name", timed(3.4e-4, 3.5, "faster")),
+    (DENSE, "unfold-einsum", below(timed(3.77e-3, 0.32, "slower"), 1.11e-3, "memory")),
+    (DENSE, "my-very-long-backend-name", below(timed(3.4e-4, 3.5, "faster"), 1.11e-3, "compute", TRANSFORM)),
+    (DENSE, "too-good", below(timed(8e-4, 1.49, "faster"), 1.11e-3, "compute", IMPOSSIBLE)),
     (DENSE, "wrong-one", Wrong(BAD)),
     (DENSE, "failing-one", Failed("out of memory: tried to allocate 80 GiB")),
     (DENSE, "naive-loops", Skipped("115,605,504 multiply-adds would take about 29 s a call")),
-    (GROUPED, "torch", timed(2.5e-6)),
+    (GROUPED, "torch", below(timed(2.5e-6), 2.4e-9, "launch")),
     (GROUPED, "onednn", timed(2.6e-6, 0.98, "undecided")),
     (GROUPED, "naive-loops", Skipped("2,709,504 multiply-adds would take about 1 s a call")),
 )
@@ -71,6 +81,28 @@ def test_the_bench_table_looks_as_it_did(width: int) -> None:
     assert_golden(f"bench_{width}", text)
 
 
+def test_without_ceilings_nothing_is_said_of_the_roof() -> None:
+    bare = results((DENSE, "torch", timed(1.19e-3)))
+    assert "of roof:" not in drawn(80, bench_table("quick", bare, width=80))
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_ceilings_look_as_they_did(width: int) -> None:
+    now = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+    rows: list[list[str | float | None]] = [
+        ["operations", None, "llvm fma 512-bit", 2.252e11, "yes", "2026-11-22T11:00:00+00:00", ""],
+        ["operations", None, "torch.mm 1024", 1.477e11, "", "2026-11-20T11:00:00+00:00", ""],
+        ["operations", None, "numpy matmul 1024", None, "", "", "ImportError: no such library"],
+        ["L1", 65536, "llvm triad", 4.67e11, "yes", "2026-11-22T11:59:30+00:00", ""],
+        ["memory", None, "llvm copy past the cache", 4.58e10, "yes", "not a time", ""],
+        ["call", None, "F.conv2d 1x1x1x1", 3.6e5, "yes", "2026-11-22T11:50:00+00:00", ""],
+    ]
+    text = drawn(width, ceiling_table("cpu fp32 ieee  (a CPU, 2 threads)", rows, now=now))
+    assert max(map(len, text.splitlines())) <= width
+    assert_golden(f"ceilings_{width}", text)
+    assert age("2026-11-20T11:00:00+00:00", now) == "2 d"
+
+
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_verify_table_looks_as_it_did(width: int) -> None:
     text = drawn(width, verify_table(VERIFY))
@@ -81,11 +113,11 @@ def test_the_verify_table_looks_as_it_did(width: int) -> None:
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_standings_look_as_they_did(width: int) -> None:
     grouped = Case(problem=problem("grouped", "n1c128h56w56k128r3s3_g32"))
-    rows = BENCH[:7] + results((grouped, "torch", timed(2e-3)), (grouped, "onednn", timed(3e-3, 0.67, "slower")))
+    rows = BENCH[:8] + results((grouped, "torch", timed(2e-3)), (grouped, "onednn", timed(3e-3, 0.67, "slower")))
     table = standing_table(rows)
     assert table is not None
     assert_golden(f"standing_{width}", drawn(width, table))
-    assert standing_table(BENCH[:7]) is None  # one case: the table above says it all
+    assert standing_table(BENCH[:8]) is None  # one case: the table above says it all
 
 
 def test_faults_are_told_in_three_lines() -> None:

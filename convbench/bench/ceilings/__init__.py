@@ -1,0 +1,1 @@
+"""How fast could this machine be? Ceilings by several probes, the best of each kept between runs."""

@@ -1,0 +1,144 @@
+"""convbench ceilings: how fast could this machine be, and who says so?"""
+
+import json as json_text
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from convbench.case import DTYPES, PRECISIONS, Case
+from convbench.cli import options
+
+if TYPE_CHECKING:
+    from convbench.bench.ceilings.gather import Prober
+    from convbench.bench.roofline import Ceilings, Kind, Reprobe
+
+EXAMPLE = "\b\nExample:\n  convbench ceilings --dtype fp32 --threads 1"
+COLUMNS = "device threads dtype precision kind nbytes probe per_second best time reason".split()
+
+
+def ceilings(
+    device: options.Devices = None,
+    dtype: options.Dtypes = None,
+    precision: options.Precisions = None,
+    threads: options.Threads = 0,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Forget what is known and probe all of it anew.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show the ceilings that `bench` holds its timings against, and probe what is not known yet.
+
+    Operations a second by products, convolutions and loops in registers; bytes a second for
+    each level of memory; the cheapest call. The highest reading of each is the ceiling, kept
+    between runs for this machine, its versions and this number of threads.
+    """
+    devices = options.choose_devices(device)
+    dtypes = options.choose("dtype", dtype, DTYPES, ("fp32",))
+    precisions = options.choose("precision", precision, PRECISIONS, ("ieee",))
+    options.set_threads(threads)
+    kinds = [
+        (device, dtype, precision)
+        for device in devices
+        for dtype in dtypes
+        for precision in precisions
+        if precision == "ieee" or (device, dtype) == ("cuda", "fp32")
+    ]
+    if not kinds:
+        typer.echo("convbench: TF32 is for fp32 on cuda alone; nothing was probed", err=True)
+        raise typer.Exit(3)
+    prober = make_prober("")
+    found = {kind: prober.ceilings(kind, refresh=refresh) for kind in kinds}
+    if json:
+        typer.echo(json_text.dumps([_as_data(prober, kind, one) for kind, one in found.items()], indent=1))
+    else:
+        _show(prober, found)
+    raise typer.Exit(0 if all(found.values()) else 3)
+
+
+def make_prober(remark: str) -> "Prober":
+    """A prober with the user's cache that says on stderr what it is about to do."""
+    import torch
+
+    from convbench.bench.ceilings.cache import Cache
+    from convbench.bench.ceilings.gather import Prober
+
+    def say(kind: "Kind", groups: Sequence[str], seconds: float) -> None:  # noqa: ARG001
+        _tell(f"probing ceilings of {' '.join(kind)}, about {seconds:.0f} s{remark}")
+
+    return Prober(threads=torch.get_num_threads(), cache=Cache.of_user(), say=say)
+
+
+def known_ceilings(cases: Iterable[Case]) -> "tuple[dict[Kind, Ceilings], Reprobe]":
+    """The ceilings of every kind among the cases, probed where they are not known, and how to probe again."""
+    from convbench.bench.roofline import kind_of
+
+    prober = None
+    found = {}
+    for kind in dict.fromkeys(kind_of(case) for case in cases if case.why_not is None):
+        prober = prober or make_prober(" (--no-ceilings skips it)")
+        if (one := prober.ceilings(kind)) is not None:
+            found[kind] = one
+
+    def reprobe(kind: "Kind", bound: str) -> "Ceilings | None":
+        assert prober is not None  # a kind without ceilings is never asked for again
+        _tell(f"a timing is above its ceiling: probing the {bound} again")
+        return prober.again(kind, bound)
+
+    return found, reprobe
+
+
+def _tell(text: str) -> None:
+    """One line on stderr as it is now: a progress bar puts itself there, and typer.echo would write into it."""
+    sys.stderr.write(f"convbench: {text}\n")
+    sys.stderr.flush()
+
+
+def _rows(prober: "Prober", kind: "Kind") -> list[list[str | float | None]]:
+    """One row for each probe, the ones that did not run with their reason."""
+    device, dtype, precision = kind
+    ledger, rows = prober.ledger(device), []
+    for name, group, nbytes in prober.groups(kind):
+        best = ledger.best(group)
+        where = [device, str(prober.threads) if device == "cpu" else "", dtype, precision, name, nbytes]
+        readings = sorted(ledger.readings.get(group, {}).items(), key=lambda pair: -pair[1].rate)
+        rows += [
+            [*where, probe, reading.rate, "yes" if best and probe == best[0] else "", reading.time, ""]
+            for probe, reading in readings
+        ]
+        rows += [[*where, probe, None, "", "", reason] for probe, reason in ledger.missing.get(group, {}).items()]
+    return rows
+
+
+def _as_data(prober: "Prober", kind: "Kind", found: "Ceilings | None") -> dict[str, Any]:
+    from dataclasses import asdict
+
+    rows = [dict(zip(COLUMNS, row, strict=True)) for row in _rows(prober, kind)]
+    return {
+        "fingerprint": prober.facts(kind[0]),
+        "dtype": kind[1],
+        "precision": kind[2],
+        "ceilings": None if found is None else asdict(found),
+        "probes": [
+            {key: row[key] for key in ("kind", "nbytes", "probe", "per_second", "time", "reason")} for row in rows
+        ],
+    }
+
+
+def _show(prober: "Prober", found: "dict[Kind, Ceilings | None]") -> None:
+    from convbench.show.ceilings import ceiling_table
+    from convbench.show.console import print_tabbed, result_console
+
+    console = result_console()
+    if not console.is_terminal:
+        print_tabbed(console, COLUMNS)
+        for kind in found:
+            for row in _rows(prober, kind):
+                print_tabbed(console, row)
+        return
+    for kind in found:
+        facts = prober.facts(kind[0])
+        where = f"{facts['cpu']}, {prober.threads} threads" if kind[0] == "cpu" else facts["gpu"]
+        console.print(ceiling_table(f"{' '.join(kind)}  ({where})", [row[4:] for row in _rows(prober, kind)]))
+    path = prober.cache.path(prober.facts(next(iter(found))[0]))
+    kept = f"kept in {path}" if prober.saved and path is not None else "not kept: the cache folder cannot be written"
+    console.print(f"{kept}; --refresh probes anew", style="dim", markup=False, soft_wrap=True)
