@@ -59,15 +59,16 @@ def verify_s(case: Case, backends: Iterable[Backend]) -> float:
 
 
 def bench_s(case: Case, backends: Iterable[Backend], *, budget_s: float, least_rounds: int) -> float:
-    """Seconds at most that bench takes: the budget, or the least rounds where they are longer, and what
-    stands around the timing: two exams, and each backend's calls and verdicts before and after it.
+    """Seconds at most that bench takes: the budget of each candidate against the baseline, or the least
+    rounds where they are longer, and what stands around the timing: two exams, and each backend's
+    calls and verdicts before and after it.
     """
     running = list(backends)
     if not running:
         return 0.0
     calls_s = sum(call_s(case, one) for one in running)
     verdicts_s = len(running) * (TRIAL_S + VERDICTS_TO_BENCH * _verdict_s(case))
-    rounds_s = max(budget_s + calls_s, least_rounds * calls_s)  # the last round begins within the budget
+    rounds_s = max(budget_s * max(1, len(running) - 1) + calls_s, least_rounds * calls_s)  # the last round begins within the budget
     return 2 * exam_s(case) + CALLS_TO_BENCH * calls_s + verdicts_s + rounds_s
 
 
