@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 BASELINE = "torch"
 FAMILIES = ("direct", "im2col", "implicit_gemm", "winograd", "fft", "vendor")
 GROUP = "convbench.backends"
+OWN = "convbench"
 BUILT_IN = Path(__file__).parent / "backends"
 
 
@@ -45,6 +46,7 @@ class Backend:
         max_macs, macs_per_s: multiply-adds above which it refuses for its cost unless forced,
             and about how many it does a second.
         must_run: the operator a profile must show, or the backend did not run what it claims.
+        on_request: it runs only when it is named, for it would hold up everybody else.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Backend:
     max_macs: int | None = None
     macs_per_s: float = 1.0
     must_run: str | None = None
+    on_request: bool = False
 
     def why_not(self, case: Case, *, force: bool = False) -> str | None:
         """The reason in words why this case is not for this backend, or None."""
@@ -116,6 +119,7 @@ def backend(
     max_macs: int | None = None,
     macs_per_s: float = 1.0,
     must_run: str | None = None,
+    on_request: bool = False,
 ) -> Callable[[Callable[[Any, Any, ConvSpec], Any]], Backend]:
     """Turn a function `fn(x, w, spec) -> y` into a Backend named after it; nothing is registered."""
     can_devices, can_dtypes = frozenset(devices), frozenset(dtypes)
@@ -144,6 +148,7 @@ def backend(
             max_macs=max_macs,
             macs_per_s=macs_per_s,
             must_run=must_run,
+            on_request=on_request,
         )
 
     return wrap
@@ -156,7 +161,7 @@ def discover(
 
     Args:
         plugins: files (`FILE.py`) or importable modules that hold @backend functions.
-        names: load and return only these; all when None.
+        names: load and return only these; all that join unasked when None.
 
     Raises:
         ConvbenchError: a plug-in does not load or holds no backend, two backends share a
@@ -165,7 +170,7 @@ def discover(
     loaded, unavailable, known = [], [], []
     for source in sources():
         known.append(source.name)
-        if names is not None and source.name not in names:
+        if not source.joins_unasked if names is None else source.name not in names:
             continue
         try:
             loaded.append(source.load())
@@ -200,6 +205,12 @@ class Source:
     family: str
     missing: tuple[str, ...]
     load: Callable[[], Backend]
+    on_request: bool = False
+
+    @property
+    def joins_unasked(self) -> bool:
+        """Whether it runs where no backend was named: an optional package that is not installed is no news there."""
+        return not self.on_request and not (self.origin == OWN and self.missing)
 
 
 def sources() -> Iterator[Source]:
@@ -273,7 +284,7 @@ def _read_card(stem: str) -> Source:
     literals = {
         keyword.arg: ast.literal_eval(keyword.value)
         for keyword in decorator.keywords
-        if keyword.arg in ("devices", "family")
+        if keyword.arg in ("devices", "family", "on_request")
     }
     imports = [
         name
@@ -294,12 +305,13 @@ def _read_card(stem: str) -> Source:
 
     return Source(
         name=stem.replace("_", "-"),
-        origin="convbench",
+        origin=OWN,
         doc=(ast.get_docstring(tree) or "").partition("\n")[0],
         devices=tuple(sorted(literals.get("devices", DEVICES))),
         family=literals["family"],
         missing=_missing({name.partition(".")[0] for name in imports}),
         load=load,
+        on_request=literals.get("on_request", False),
     )
 
 
