@@ -74,7 +74,7 @@ def jax(x: Float[Tensor, "n c h w"], compiled: Compiled, spec: ConvSpec) -> Floa
         if layout not in compiled.code:
             compiled.code[layout] = compile_for(layout, operand, compiled.w, spec)
         # torch does not know when XLA has finished, so this must wait.
-        y = torch.from_dlpack(compiled.code[layout](operand).block_until_ready())
+        y: Tensor = torch.utils.dlpack.from_dlpack(compiled.code[layout](operand).block_until_ready())
     return y if layout == "NCHW" else y.permute(0, 3, 1, 2)
 
 

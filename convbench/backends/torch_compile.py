@@ -4,10 +4,9 @@ from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
-from types import FunctionType
+from types import FunctionType, MethodType
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -42,28 +41,27 @@ def start_inductor() -> None:
     import_module("torch._inductor.cpu_vec_isa").pick_vec_isa()  # by compiling small programs
 
 
-class Convolution(nn.Module):
-    """A layer at inference: freezing folds its weight into the code, in whatever layout the code wants."""
-
-    def __init__(self, w: Float[Tensor, "k cg r s"], spec: ConvSpec) -> None:
-        super().__init__()
-        self.w, self.spec = nn.Parameter(w, requires_grad=False), spec
-
-    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k p q"]:
-        return F.conv2d(x, self.w, None, self.spec.stride, self.spec.padding, self.spec.dilation, self.spec.groups)
-
-
 def compiled(w: Float[Tensor, "k cg r s"], spec: ConvSpec) -> Run:
-    """The layer, to be compiled by its first call: the code is made for x's own strides."""
-    layer = Convolution(w, spec).eval()
+    """A layer at inference, to be compiled by its first call: the code is made for x's own strides.
 
-    def convolve(x: Tensor) -> Tensor:
-        return layer(x)
-
+    Freezing folds the weight into the code, in whatever layout the code wants.
+    """
+    layer = nn.Conv2d(
+        spec.c,
+        spec.k,
+        (spec.r, spec.s),
+        spec.stride,
+        spec.padding,
+        spec.dilation,
+        spec.groups,
+        bias=False,
+        device="meta",
+    )
+    layer.weight = nn.Parameter(w, requires_grad=False)
     # Dynamo counts compilations by the code object of a function and falls back to eager mode at the
     # eighth, so each case has one of its own.
-    code = convolve.__code__.replace(co_name=f"convolve_{spec}")
-    own = FunctionType(code, convolve.__globals__, code.co_name, None, convolve.__closure__)
+    forward = nn.Conv2d.forward
+    own = FunctionType(forward.__code__.replace(co_name=f"forward_{spec}"), forward.__globals__)
     options = {
         **torch._inductor.list_mode_options("max-autotune-no-cudagraphs"),  # noqa: SLF001  # a mode goes with no options
         "freezing": True,
@@ -71,7 +69,7 @@ def compiled(w: Float[Tensor, "k cg r s"], spec: ConvSpec) -> Run:
         "force_disable_caches": True,
         "compile_threads": 1,
     }
-    return torch.compile(own, dynamic=False, options=options)
+    return torch.compile(MethodType(own, layer.eval()), dynamic=False, options=options)
 
 
 @backend(
@@ -82,5 +80,9 @@ def compiled(w: Float[Tensor, "k cg r s"], spec: ConvSpec) -> Run:
     refuse=refuse,
     on_request=True,  # seconds a case, and verify has 480 of them
 )
-def torch_compile(x: Float[Tensor, "n c h w"], layer: Run, spec: ConvSpec) -> Float[Tensor, "n k p q"]:
+def torch_compile(
+    x: Float[Tensor, "n c h w"],
+    layer: Run,
+    spec: ConvSpec,  # noqa: ARG001  # the layer was made for it
+) -> Float[Tensor, "n k p q"]:
     return layer(x)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from convbench.backend import BASELINE, Backend
 from convbench.bench.clock import calls_in_a_block, time_block
+from convbench.bench.crews import Crews
 from convbench.bench.rounds import Budget, Contest
 from convbench.bench.statistics import Rule
 from convbench.case import Case
@@ -75,6 +76,7 @@ def bench_case(
     families = {backend.name: backend.family for backend in backends}
     trials: dict[str, Trial] = {}
     calls: dict[str, int] = {}
+    crews = Crews()
     guard = Guard(x=exam.x, w=exam.w)
     with conditions(case):
         for backend in backends:
@@ -83,6 +85,8 @@ def bench_case(
             outcome: Outcome = trial if isinstance(trial, Failed) else trial.outcome
             if isinstance(trial, Trial) and isinstance(outcome, Verified):
                 try:
+                    if case.device == "cpu":
+                        crews.learn(backend.name, trial.call)
                     calls[backend.name] = calls_in_a_block(trial.call, case.device)
                     trials[backend.name] = replace(trial, out=None)  # outputs kept would fill the device
                     if harmed := guard.restore():
@@ -99,7 +103,7 @@ def bench_case(
             rule=rule,
             rng=random.Random(case.seed),  # noqa: S311  # an order of rounds, no secret
         )
-        hold(contest, trials, calls, outcomes, case.device)
+        hold(contest, trials, calls, outcomes, case.device, crews)
         guard.restore()
         again = renew(exam)
         for name, own in contest.samples.items():
@@ -115,6 +119,7 @@ def hold(
     calls: Mapping[str, int],
     outcomes: dict[str, Outcome],
     device: str,
+    crews: Crews,
 ) -> None:
     """Time rounds until the contest is over; who cannot go on gets an outcome and leaves."""
     start = time.perf_counter()
@@ -122,6 +127,7 @@ def hold(
         seconds: dict[str, float] = {}
         for name in order:
             try:
+                crews.make_way(name, trials[name].call)
                 seconds[name] = time_block(trials[name].call, calls[name], device)
             except ANY_FAULT as error:
                 contest.drop(name)
