@@ -59,9 +59,10 @@ def compiled(w: Float[Tensor, "k cg r s"], spec: ConvSpec) -> Run:
     )
     layer.weight = nn.Parameter(w, requires_grad=False)
     # Dynamo counts compilations by the code object of a function and falls back to eager mode at the
-    # eighth, so each case has one of its own.
+    # eighth, so each case has one of its own; under torch's file name it would be wrapped in a shared one.
     forward = nn.Conv2d.forward
-    own = FunctionType(forward.__code__.replace(co_name=f"forward_{spec}"), forward.__globals__)
+    code = forward.__code__.replace(co_name=f"forward_{spec}", co_filename=__file__)
+    own = FunctionType(code, forward.__globals__)
     options = {
         **torch._inductor.list_mode_options("max-autotune-no-cudagraphs"),  # noqa: SLF001  # a mode goes with no options
         "freezing": True,
