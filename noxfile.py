@@ -70,6 +70,13 @@ def gpu(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def rivals(session: nox.Session) -> None:
+    """Install the rival libraries and run the conformance suite over them: about ten minutes on two cores."""
+    session.install("-e.[rivals]", *group("test"))
+    session.run("pytest", "tests/backends", "-m", "compiles or not compiles", *session.posargs)
+
+
+@nox.session(default=False)
 def minimums(session: nox.Session) -> None:
     """Run the test suite with the oldest release of every direct dependency (needs uv)."""
     session.install("--resolution=lowest-direct", "-e.", *group("test"))

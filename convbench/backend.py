@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 BASELINE = "torch"
 FAMILIES = ("direct", "im2col", "implicit_gemm", "winograd", "fft", "vendor")
 GROUP = "convbench.backends"
+OWN = "convbench"
 BUILT_IN = Path(__file__).parent / "backends"
 
 
@@ -48,6 +49,7 @@ class Backend:
         must_run: the operator a profile must show, or the backend did not run what it claims.
         actual_flops: `actual_flops(spec)`, the operations that it does, two for a multiply-add, where
             they are not those of the direct algorithm.
+        on_request: it runs only when it is named, for it would hold up everybody else.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Backend:
     macs_per_s: float = 1.0
     must_run: str | None = None
     actual_flops: Callable[[ConvSpec], int] | None = None
+    on_request: bool = False
 
     def why_not(self, case: Case, *, force: bool = False) -> str | None:
         """The reason in words why this case is not for this backend, or None."""
@@ -121,6 +124,7 @@ def backend(
     macs_per_s: float = 1.0,
     must_run: str | None = None,
     actual_flops: Callable[[ConvSpec], int] | None = None,
+    on_request: bool = False,
 ) -> Callable[[Callable[[Any, Any, ConvSpec], Any]], Backend]:
     """Turn a function `fn(x, w, spec) -> y` into a Backend named after it; nothing is registered."""
     can_devices, can_dtypes = frozenset(devices), frozenset(dtypes)
@@ -150,6 +154,7 @@ def backend(
             macs_per_s=macs_per_s,
             must_run=must_run,
             actual_flops=actual_flops,
+            on_request=on_request,
         )
 
     return wrap
@@ -162,8 +167,8 @@ def discover(
 
     Args:
         plugins: files (`FILE.py`) or importable modules that hold @backend functions.
-        names: load and return only these, in this order; all when None. `/REGEX/` stands for
-            every name in which the regular expression is found.
+        names: load and return only these, in this order; all that join unasked when None.
+            `/REGEX/` stands for every name in which the regular expression is found.
 
     Raises:
         ConvbenchError: a plug-in does not load or holds no backend, two backends share a
@@ -172,7 +177,7 @@ def discover(
     loaded, unavailable, known = [], [], []
     for source in sources():
         known.append(source.name)
-        if names is not None and _place(source.name, names) is None:
+        if not source.joins_unasked if names is None else _place(source.name, names) is None:
             continue
         try:
             loaded.append(source.load())
@@ -222,6 +227,12 @@ class Source:
     family: str
     missing: tuple[str, ...]
     load: Callable[[], Backend]
+    on_request: bool = False
+
+    @property
+    def joins_unasked(self) -> bool:
+        """Whether it runs where no backend was named: an optional package that is not installed is no news there."""
+        return not self.on_request and not (self.origin == OWN and self.missing)
 
 
 def sources() -> Iterator[Source]:
@@ -295,7 +306,7 @@ def _read_card(stem: str) -> Source:
     literals = {
         keyword.arg: ast.literal_eval(keyword.value)
         for keyword in decorator.keywords
-        if keyword.arg in ("devices", "family")
+        if keyword.arg in ("devices", "family", "on_request")
     }
     imports = [
         name
@@ -316,12 +327,13 @@ def _read_card(stem: str) -> Source:
 
     return Source(
         name=stem.replace("_", "-"),
-        origin="convbench",
+        origin=OWN,
         doc=(ast.get_docstring(tree) or "").partition("\n")[0],
         devices=tuple(sorted(literals.get("devices", DEVICES))),
         family=literals["family"],
         missing=_missing({name.partition(".")[0] for name in imports}),
         load=load,
+        on_request=literals.get("on_request", False),
     )
 
 

@@ -38,13 +38,14 @@ torch.set_num_threads(1)  # on a loaded machine a second thread waits for its tu
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests marked gpu are left out, not skipped, where there is no GPU: a skip is no pass."""
-    if torch.cuda.is_available():
-        return
-    gpu = [item for item in items if item.get_closest_marker("gpu")]
-    if gpu:
-        config.hook.pytest_deselected(items=gpu)
-        items[:] = [item for item in items if item not in gpu]
+    """What cannot run, or was not asked for, is left out and not skipped: a skip is no pass."""
+    left_out = set() if torch.cuda.is_available() else {"gpu"}
+    if "compiles" not in config.option.markexpr:
+        left_out.add("compiles")
+    out = [item for item in items if any(item.get_closest_marker(name) for name in left_out)]
+    if out:
+        config.hook.pytest_deselected(items=out)
+        items[:] = [item for item in items if item not in out]
 
 
 def make_case(shape: str, **axes: object) -> Case:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from convbench.backend import BASELINE, Backend
 from convbench.bench.clock import alike, calls_in_a_block, time_block
+from convbench.bench.crews import Crews
 from convbench.bench.noise import Watch
 from convbench.bench.regimes import conversion_time, itemise
 from convbench.bench.rounds import Budget, Contest, Sample
@@ -77,6 +78,7 @@ def bench_case(
     families = {backend.name: backend.family for backend in backends}
     trials: dict[str, Trial] = {}
     calls: dict[str, int] = {}
+    crews = Crews()
     guard = Guard(x=exam.x, w=exam.w)
     with conditions(case):
         for backend in backends:
@@ -85,6 +87,8 @@ def bench_case(
             outcome: Outcome = trial if isinstance(trial, Failed) else trial.outcome
             if isinstance(trial, Trial) and isinstance(outcome, Verified):
                 try:
+                    if case.device == "cpu":
+                        crews.learn(backend.name, trial.call)
                     calls[backend.name] = calls_in_a_block(trial.call, case.device)
                     trials[backend.name] = replace(trial, out=None)  # outputs kept would fill the device
                     if harmed := guard.restore():
@@ -102,7 +106,7 @@ def bench_case(
             rng=random.Random(case.seed),  # noqa: S311  # an order of rounds, no secret
         )
         with Watch(case.device) as watch:
-            hold(contest, trials, alike(calls, BASELINE), outcomes, case.device, watch)
+            hold(contest, trials, alike(calls, BASELINE), outcomes, case.device, crews, watch)
             noise = watch.noise()
         left = [name for name, own in contest.samples.items() if own]
         bills = _itemised({name: trials[name] for name in left}, exam)
@@ -132,6 +136,7 @@ def hold(
     calls: Mapping[str, int],
     outcomes: dict[str, Outcome],
     device: str,
+    crews: Crews,
     watch: Watch,
 ) -> None:
     """Time rounds until the contest is over; who cannot go on gets an outcome and leaves."""
@@ -142,7 +147,8 @@ def hold(
         for name in order:
             call, count = trials[name].call, calls[name]
             try:
-                if count > 1:
+                crews.make_way(name)
+                if count > 1 or crews.several:
                     call()  # others have run since: this brings its operands and threads back
                 before = watch.read()
                 seconds = time_block(call, count, device)

@@ -125,8 +125,8 @@ def _show_plan(selection: Selection, budget: float, *, force: bool) -> int:
     from convbench.verify.cost import bench_s
 
     why = (
-        f"at most: {budget:g} s of rounds a candidate (--budget), or {Budget().least} rounds where they take longer; before "
-        f"and after them the oracle, calls and verdicts, by rates seen on two CPU cores"
+        f"at most: {budget:g} s of rounds a candidate (--budget), or {Budget().least} rounds where they take longer; "
+        f"before and after them the oracle, calls and verdicts, by rates seen on two CPU cores"
     )
     return show_plan(selection, partial(bench_s, budget_s=budget, least_rounds=Budget().least), force=force, why=why)
 

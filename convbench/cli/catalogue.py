@@ -22,7 +22,7 @@ def backends(plugin: options.Plugins = None) -> None:
     for source in sources():
         reasons = [f"No module named {name!r}" for name in source.missing]
         reasons += [no_gpu] if no_gpu and source.devices == ("cuda",) else []
-        available = "; ".join(reasons) or "yes"
+        available = "; ".join(reasons) or ("yes, when named" if source.on_request else "yes")
         rows.append((source.name, source.family, " ".join(source.devices), available, source.doc))
     for name in options.words(plugin):
         rows += [(one.name, one.family, " ".join(sorted(one.devices)), "yes", one.doc) for one in load_plugin(name)]

@@ -23,33 +23,15 @@ TRANSFORM_RELATIVE_L2 = {"fp32": 2e-5, "fp16": 7e-3, "bf16": 5.6e-2}
 # What the transformed tiles of a 16-bit case are stored in.
 _STORED = {"fp16": 2.0**-11, "bf16": 2.0**-8}
 
-# F(4x4, 3x3) with the points 0, +-1, +-2, infinity: Lavin and Gray 2016, section 4.1.
-_BT = torch.tensor(
-    [
-        [4, 0, -5, 0, 1, 0],
-        [0, -4, -4, 1, 1, 0],
-        [0, 4, -4, -1, 1, 0],
-        [0, -2, -1, 2, 1, 0],
-        [0, 2, -1, -2, 1, 0],
-        [0, 4, 0, -5, 0, 1],
-    ],
-    dtype=torch.float64,
+# Where libraries evaluate the polynomials of Winograd F(m, 3), besides infinity; there are m + 1 of them.
+# F(2), F(4) and F(6) of Lavin and Gray 2016, and the F(4) of ncnn, whose points lie closer together.
+WINOGRAD_POINTS = (
+    (0.0, 1.0, -1.0),
+    (0.0, 1.0, -1.0, 2.0, -2.0),
+    (0.0, 0.5**0.5, -(0.5**0.5), 2**0.5, -(2**0.5)),
+    (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5),
 )
-_G = torch.tensor(
-    [
-        [1 / 4, 0, 0],
-        [-1 / 6, -1 / 6, -1 / 6],
-        [-1 / 6, 1 / 6, -1 / 6],
-        [1 / 24, 1 / 12, 1 / 6],
-        [1 / 24, -1 / 12, 1 / 6],
-        [0, 0, 1],
-    ],
-    dtype=torch.float64,
-)
-_AT = torch.tensor(
-    [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]],
-    dtype=torch.float64,
-)
+_LAVIN = WINOGRAD_POINTS[1]
 
 
 def gamma(k: Number, u: float) -> Number:
@@ -84,24 +66,49 @@ def direct_bound(case: Case, truth: Truth) -> Tensor:
     return error + steps * torch.finfo(torch.float32).tiny
 
 
-def winograd_bound(case: Case, x: Tensor, w: Tensor) -> Tensor:
-    """e (N, K, P, Q) of Winograd F(4x4, 3x3): gamma_{C/G + 34} * M_W.
+def winograd_matrices(points: tuple[float, ...]) -> tuple[Tensor, Tensor, Tensor]:
+    """B^T (t, t), G (t, 3) and A^T (m, t) of F(m, 3), t = m + 2: Toom and Cook's, Blahut 2010, section 5.2.
 
-    M_W is the same algorithm on absolute values, which is what its own roundings scale with.
+    How rows of G are scaled against those of B^T differs between libraries, and cancels in a bound.
+    """
+    roots = torch.tensor(points, dtype=torch.float64)
+    size = len(points) + 1
+    bt = torch.zeros(size, size, dtype=torch.float64)
+    for i in range(size):  # row i: the product of (z - a) over the other points, infinity being none
+        row = torch.ones(1, dtype=torch.float64)
+        for root in torch.cat([roots[:i], roots[i + 1 :]]):
+            row = torch.cat([row.new_zeros(1), row]) - root * torch.cat([row, row.new_zeros(1)])
+        bt[i, : len(row)] = row
+    powers = roots[:, None] ** torch.arange(size)  # 0**0 is 1
+    infinity = torch.zeros(1, size, dtype=torch.float64)
+    infinity[0, -1] = 1
+    scale = (bt[:-1] * powers).sum(dim=1, keepdim=True)  # each product, at its own point
+    g = torch.cat([powers[:, :3] / scale, infinity[:, -3:]])
+    return bt, g, torch.cat([powers[:, : size - 2], infinity[:, 2:]]).T
+
+
+def winograd_bound(case: Case, x: Tensor, w: Tensor, points: tuple[float, ...] = _LAVIN) -> Tensor:
+    """e (N, K, P, Q) of Winograd F(m x m, 3x3) at these points: gamma_{C/G + 4t + 10} * M_W, with t = m + 2.
+
+    M_W is the same algorithm on absolute values, which is what its own roundings scale with. On
+    the way of a term lie C/G - 1 additions, a product, and two passes of each transform: as many
+    roundings as a row has entries, and one of the entry itself. No row of B^T or A^T has more
+    than t - 1 entries and none of G more than 3: C/G + 2t + 2 * 4 + 2t, and two to spare.
     """
     spec = case.spec
-    tiles_h, tiles_w = -(-spec.p // 4), -(-spec.q // 4)
+    bt, g, at = (matrix.abs().to(x.device) for matrix in winograd_matrices(points))
+    t, m = len(bt), len(at)
+    tiles_h, tiles_w = -(-spec.p // m), -(-spec.q // m)
     pad_h, pad_w = spec.padding
-    padded = torch.zeros((spec.n, spec.c, 4 * tiles_h + 2, 4 * tiles_w + 2), dtype=torch.float64, device=x.device)
+    padded = torch.zeros((spec.n, spec.c, m * tiles_h + 2, m * tiles_w + 2), dtype=torch.float64, device=x.device)
     padded[..., pad_h : pad_h + spec.h, pad_w : pad_w + spec.w] = x.double().abs()
-    tiles = padded.unfold(2, 6, 4).unfold(3, 6, 4)  # (N, C, tiles_h, tiles_w, 6, 6)
-    bt, g, at = (matrix.abs().to(x.device) for matrix in (_BT, _G, _AT))
-    data = (bt @ tiles @ bt.T).reshape(spec.n, spec.groups, spec.c_per_group, tiles_h, tiles_w, 6, 6)
-    kernel = (g @ w.double().abs() @ g.T).reshape(spec.groups, spec.k_per_group, spec.c_per_group, 6, 6)
+    tiles = padded.unfold(2, t, m).unfold(3, t, m)  # (N, C, tiles_h, tiles_w, t, t)
+    data = (bt @ tiles @ bt.T).reshape(spec.n, spec.groups, spec.c_per_group, tiles_h, tiles_w, t, t)
+    kernel = (g @ w.double().abs() @ g.T).reshape(spec.groups, spec.k_per_group, spec.c_per_group, t, t)
     product = torch.einsum("gkcab,ngchwab->ngkhwab", kernel, data)
-    y = (at @ product @ at.T).flatten(1, 2)  # (N, K, tiles_h, tiles_w, 4, 4)
-    y = y.permute(0, 1, 2, 4, 3, 5).reshape(spec.n, spec.k, 4 * tiles_h, 4 * tiles_w)
-    return gamma(spec.c_per_group + 34.0, _transform_roundoff(case)) * y[..., : spec.p, : spec.q]
+    y = (at @ product @ at.T).flatten(1, 2)  # (N, K, tiles_h, tiles_w, m, m)
+    y = y.permute(0, 1, 2, 4, 3, 5).reshape(spec.n, spec.k, m * tiles_h, m * tiles_w)
+    return gamma(spec.c_per_group + 4.0 * t + 10, _transform_roundoff(case)) * y[..., : spec.p, : spec.q]
 
 
 def fft_bound(case: Case, x: Tensor, w: Tensor) -> Tensor:
@@ -124,7 +131,10 @@ def _transform_roundoff(case: Case) -> float:
 
 
 def transform_bound(case: Case, x: Tensor, w: Tensor) -> Tensor:
-    """e (N, K, P, Q) or wider of whichever transform a vendor may have run."""
+    """e (N, K, P, Q) or wider of whichever transform a backend may have run."""
+    if case.device == "cpu":
+        errors = [winograd_bound(case, x, w, points) for points in WINOGRAD_POINTS]
+        return torch.stack(errors).amax(dim=0)
     error = fft_bound(case, x, w)
     if (case.spec.r, case.spec.s) == (3, 3):
         error = torch.maximum(error, winograd_bound(case, x, w))
@@ -132,15 +142,16 @@ def transform_bound(case: Case, x: Tensor, w: Tensor) -> Tensor:
 
 
 def transform_possible(case: Case, family: str) -> bool:
-    """Whether a backend may have run Winograd or an FFT on its own account."""
+    """Whether a backend may have run Winograd or an FFT on its own account.
+
+    On a GPU any vendor may. On a CPU nobody does unless it says so, and then it is Winograd.
+    """
     spec = case.spec
-    return (
-        family in ("vendor", "winograd", "fft")
-        and case.device == "cuda"
-        and case.dtype in TRANSFORM_RELATIVE_L2
-        and (spec.stride, spec.dilation) == ((1, 1), (1, 1))
-        and min(spec.r, spec.s) > 1
-    )
+    if case.dtype not in TRANSFORM_RELATIVE_L2 or (spec.stride, spec.dilation) != ((1, 1), (1, 1)):
+        return False
+    if case.device == "cpu":
+        return family == "winograd" and (spec.r, spec.s) == (3, 3)
+    return family in ("vendor", "winograd", "fft") and min(spec.r, spec.s) > 1
 
 
 def interval(y: Tensor, error: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

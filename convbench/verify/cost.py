@@ -68,7 +68,8 @@ def bench_s(case: Case, backends: Iterable[Backend], *, budget_s: float, least_r
         return 0.0
     calls_s = sum(call_s(case, one) for one in running)
     verdicts_s = len(running) * (TRIAL_S + VERDICTS_TO_BENCH * _verdict_s(case))
-    rounds_s = max(budget_s * max(1, len(running) - 1) + calls_s, least_rounds * calls_s)  # the last round begins within the budget
+    total_s = budget_s * max(1, len(running) - 1)
+    rounds_s = max(total_s + calls_s, least_rounds * calls_s)  # the last round begins within the budget
     return 2 * exam_s(case) + CALLS_TO_BENCH * calls_s + verdicts_s + rounds_s
 
 

@@ -8,17 +8,17 @@ from torch import Tensor
 
 from convbench import ConvSpec
 from convbench.verify.bounds import (
-    _AT,
-    _BT,
-    _G,
+    WINOGRAD_POINTS,
     accumulator_roundoff,
     direct_bound,
     fft_bound,
     gamma,
     interval,
     share_of_bound,
+    transform_bound,
     transform_possible,
     winograd_bound,
+    winograd_matrices,
 )
 from convbench.verify.check import prepare_exam
 from tests.conftest import make_case
@@ -82,27 +82,68 @@ def test_an_overflow_that_the_format_forces_is_right() -> None:
     assert share_of_bound(torch.tensor([6e4], dtype=torch.float16), y, low, high).item() > 1
 
 
-def winograd_float32(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
-    """F(4x4, 3x3) in float32, for 3x3 kernels with stride 1."""
-    tiles_h, tiles_w = -(-spec.p // 4), -(-spec.q // 4)
-    right, bottom = 4 * tiles_w + 2 - spec.w - spec.padding[1], 4 * tiles_h + 2 - spec.h - spec.padding[0]
+# F(4x4, 3x3) as Lavin and Gray 2016 print it in section 4.1.
+PRINTED_BT = [[4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0], [0, -2, -1, 2, 1, 0]]
+PRINTED_BT += [[0, 2, -1, -2, 1, 0], [0, 4, 0, -5, 0, 1]]
+PRINTED_G = [[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]  # in twenty-fourths
+PRINTED_AT = [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]
+
+
+def test_the_matrices_are_the_printed_ones_but_for_the_scale_of_a_row() -> None:
+    bt, g, at = winograd_matrices(WINOGRAD_POINTS[1])
+    assert at.tolist() == PRINTED_AT
+    # Infinity stands last in both; the sign of a row may move from B to G.
+    scale = torch.tensor(PRINTED_BT).double().abs().amax(1) / bt.abs().amax(1)
+    assert torch.equal((scale[:, None] * bt).abs(), torch.tensor(PRINTED_BT).double().abs())
+    printed_g = torch.tensor(PRINTED_G).double() / 24
+    assert torch.allclose((g / scale[:, None]).abs(), printed_g.abs(), rtol=1e-15, atol=0)
+
+
+@pytest.mark.parametrize("points", WINOGRAD_POINTS, ids=len)
+def test_the_matrices_convolve(points: tuple[float, ...]) -> None:
+    bt, g, at = winograd_matrices(points)
+    x, w = torch.randn(len(bt), dtype=torch.float64), torch.randn(3, dtype=torch.float64)
+    expected = torch.nn.functional.conv1d(x[None, None], w[None, None]).flatten()
+    assert torch.allclose(at @ ((g @ w) * (bt @ x)), expected, atol=1e-12)
+    # What the proof counts on: no row of B^T or A^T is full.
+    assert max(int(row.count_nonzero()) for matrix in (bt, at) for row in matrix) <= len(bt) - 1
+
+
+def winograd_float32(x: Tensor, w: Tensor, spec: ConvSpec, points: tuple[float, ...]) -> Tensor:
+    """F(m x m, 3x3) in float32, for 3x3 kernels with stride 1."""
+    bt, g, at = (matrix.float() for matrix in winograd_matrices(points))
+    t, m = len(bt), len(at)
+    tiles_h, tiles_w = -(-spec.p // m), -(-spec.q // m)
+    right, bottom = m * tiles_w + 2 - spec.w - spec.padding[1], m * tiles_h + 2 - spec.h - spec.padding[0]
     padded = torch.nn.functional.pad(x, (spec.padding[1], right, spec.padding[0], bottom))
-    bt, g, at = _BT.float(), _G.float(), _AT.float()
-    data = bt @ padded.unfold(2, 6, 4).unfold(3, 6, 4) @ bt.T
+    data = bt @ padded.unfold(2, t, m).unfold(3, t, m) @ bt.T
     product = torch.einsum("kcab,nchwab->nkhwab", g @ w @ g.T, data)
-    y = (at @ product @ at.T).permute(0, 1, 2, 4, 3, 5).reshape(spec.n, spec.k, 4 * tiles_h, 4 * tiles_w)
+    y = (at @ product @ at.T).permute(0, 1, 2, 4, 3, 5).reshape(spec.n, spec.k, m * tiles_h, m * tiles_w)
     return y[..., : spec.p, : spec.q]
 
 
+@pytest.mark.parametrize("points", WINOGRAD_POINTS, ids=len)
 @pytest.mark.parametrize("shape", ["n2c64h13w14k8r3s3_pd1", "n1c16h9w7k4r3s3", "n1c8h12w12k8r3s3_pd2x0"])
-def test_winograd_keeps_its_own_bound(shape: str) -> None:
+def test_winograd_keeps_its_own_bound(shape: str, points: tuple[float, ...]) -> None:
     case = make_case(shape)
     exam = prepare_exam(case)
-    y = winograd_float32(exam.x, exam.w, case.spec)
-    bound = winograd_bound(case, exam.x, exam.w)
+    y = winograd_float32(exam.x, exam.w, case.spec, points)
+    bound = winograd_bound(case, exam.x, exam.w, points)
     assert bound.shape == exam.truth.y.shape
     share = ((y.double() - exam.truth.y).abs() / bound).max().item()
     assert 1e-4 < share < 0.2  # the bound's transforms are the right ones: it is not loose beyond sense
+    assert torch.all(bound <= transform_bound(case, exam.x, exam.w))
+
+
+def test_winograd_on_a_cpu_is_judged_by_its_own_bound_and_only_where_it_says_so() -> None:
+    """With a single channel the direct bound is too narrow for F(6x6, 3x3)."""
+    case = make_case("n1c1h20w20k1r3s3_pd1")
+    exam = prepare_exam(case)
+    y = winograd_float32(exam.x, exam.w, case.spec, WINOGRAD_POINTS[3])
+    assert exam.check(y, "winograd").passed
+    assert not exam.check(y, "vendor").passed
+    y[0, 0, 5, 5] += 1e-2
+    assert not exam.check(y, "winograd").passed
 
 
 @pytest.mark.parametrize("shape", ["n2c6h13w14k8r5s5_pd2", "n1c16h9w7k4r3s3_g4"])
@@ -125,6 +166,9 @@ def test_a_transform_is_thought_of_only_where_a_vendor_could_run_it() -> None:
     assert transform_possible(on_gpu, "vendor")
     assert not transform_possible(on_gpu, "im2col")
     assert not transform_possible(make_case("n1c8h9w9k8r3s3_pd1"), "vendor")
+    assert transform_possible(make_case("n1c8h9w9k8r3s3_pd1"), "winograd")
+    assert not transform_possible(make_case("n1c8h9w9k8r3s2_pd1"), "winograd")
+    assert not transform_possible(make_case("n1c8h9w9k8r3s3_pd1_dl2"), "winograd")
     assert not transform_possible(make_case("n1c8h9w9k8r3s3_st2", device="cuda"), "vendor")
     assert not transform_possible(make_case("n1c8h9w9k8r1s1", device="cuda"), "vendor")
     assert not transform_possible(make_case("n1c8h9w9k8r3s3_pd1", device="cuda", dtype="fp64"), "vendor")

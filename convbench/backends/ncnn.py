@@ -1,0 +1,66 @@
+"""ncnn on the CPU with its defaults in fp32: Winograd for most 3x3 kernels of stride 1, one image at a time."""
+
+import tempfile
+
+import ncnn as nn
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from convbench.backend import backend
+from convbench.spec import ConvSpec
+
+PLAIN_FLOATS = b"\0\0\0\0"  # the tag before weights that are stored as they are
+
+
+def load(w: Float[Tensor, "k cg r s"], spec: ConvSpec) -> nn.Net:
+    """A network of one layer, its weight transformed and packed, for as many threads as torch has."""
+    net = nn.Net()
+    net.opt.num_threads = torch.get_num_threads()
+    net.opt.use_vulkan_compute = False
+    for name in dir(net.opt):  # nothing is stored or added in fewer bits than fp32
+        if name.startswith(("use_fp16_", "use_bf16_", "use_int8_")):
+            setattr(net.opt, name, False)
+    if net.load_param_mem(layers(spec)) != 0:
+        raise RuntimeError("ncnn did not take the layer's parameters")
+    with tempfile.NamedTemporaryFile(suffix=".bin") as weights:  # from memory it reads text alone
+        weights.write(PLAIN_FLOATS + w.contiguous().numpy().tobytes())
+        weights.flush()
+        if net.load_model(weights.name) != 0:
+            raise RuntimeError("ncnn did not take the weight")
+    return net
+
+
+def layers(spec: ConvSpec) -> str:
+    """The network as ncnn's .param text; the shapes let it choose a Winograd tile by them."""
+    (stride_h, stride_w), (pad_h, pad_w), (dilation_h, dilation_w) = spec.stride, spec.padding, spec.dilation
+    kind, groups = ("Convolution", "") if spec.groups == 1 else ("ConvolutionDepthWise", f" 7={spec.groups}")
+    return (
+        "7767517\n2 2\n"
+        f"Input input 0 1 x 0={spec.w} 1={spec.h} 2={spec.c} -23330=4,3,{spec.w},{spec.h},{spec.c}\n"
+        f"{kind} convolution 1 1 x y 0={spec.k} 1={spec.s} 11={spec.r} 2={dilation_w} 12={dilation_h} "
+        f"3={stride_w} 13={stride_h} 4={pad_w} 15={pad_w} 14={pad_h} 16={pad_h} 6={spec.k * spec.taps}{groups} "
+        f"-23330=4,3,{spec.q},{spec.p},{spec.k}\n"
+    )
+
+
+@backend(devices={"cpu"}, dtypes={"fp32"}, family="winograd", source="ncnn, Convolution on the CPU", prepare=load)
+def ncnn(x: Float[Tensor, "n c h w"], net: nn.Net, spec: ConvSpec) -> Float[Tensor, "n k p q"]:
+    x = x.contiguous()  # the only layout it takes from outside
+    images = [run(net, image) for image in x]
+    if len(images) == 1:
+        return images[0].unsqueeze(0)
+    y = torch.empty(spec.y_shape)
+    for place, image in zip(y, images, strict=True):
+        place.copy_(image)
+    return y
+
+
+def run(net: nn.Net, image: Float[Tensor, "c h w"]) -> Float[Tensor, "k p q"]:
+    """y of one image, in memory of ncnn's own; its channels may lie apart, for alignment."""
+    extractor = net.create_extractor()
+    extractor.input("x", nn.Mat(image.numpy()))
+    code, y = extractor.extract("y")
+    if code != 0:
+        raise RuntimeError(f"ncnn returned {code}")
+    return torch.from_numpy(y.numpy())
