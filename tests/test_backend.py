@@ -153,7 +153,7 @@ def test_cards_are_read_without_importing_torch() -> None:
         from convbench.backend import sources
         cards = {card.name: card for card in sources()}
         assert "torch" not in sys.modules
-        for card in cards.values():
+        for card in (one for one in cards.values() if not one.missing):
             loaded = card.load()
             assert loaded.name == card.name
             assert tuple(sorted(loaded.devices)) == card.devices
