@@ -5,7 +5,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from convbench.cli import bench, catalogue, explain, report, run, verify
+from convbench.cli import bench, catalogue, compare, explain, report, run, verify
 from convbench.errors import ConvbenchError
 
 app = typer.Typer(
@@ -39,6 +39,7 @@ app.command("run", epilog=run.EXAMPLE)(run.run)
 app.command("verify", epilog=verify.EXAMPLE)(verify.verify)
 app.command("bench", epilog=bench.EXAMPLE)(bench.bench)
 app.command("report", epilog=report.EXAMPLE)(report.report)
+app.command("compare", epilog=compare.EXAMPLE)(compare.compare)
 app.add_typer(catalogue.app, name="list")
 
 
