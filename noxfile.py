@@ -3,6 +3,7 @@
 # ///
 """What is checked, and how: `nox` runs lint, types, docs and tests; `nox -l` lists the rest."""
 
+import shutil
 from pathlib import Path
 
 import nox
@@ -67,6 +68,15 @@ def gpu(session: nox.Session) -> None:
     session.install("-e.", *group("test"))
     session.run("pytest", "-m", "gpu", *session.posargs)
     session.run("convbench", "bench", "--device", "cuda", "--budget", "1")
+
+
+@nox.session(default=False)
+def browser(session: nox.Session) -> None:
+    """Open the page of convbench report in the system's Chromium: sort, filter, keys, dark and light, print."""
+    if not any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")):
+        session.error("no chromium on PATH: install one, as `apt install chromium`")
+    session.install("-e.", *group("browser"))
+    session.run("pytest", "-m", "browser", *session.posargs)
 
 
 @nox.session(default=False)

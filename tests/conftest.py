@@ -17,13 +17,16 @@ torch.set_num_threads(1)  # on a loaded machine a second thread waits for its tu
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests marked gpu are left out, not skipped, where there is no GPU: a skip is no pass."""
-    if torch.cuda.is_available():
-        return
-    gpu = [item for item in items if item.get_closest_marker("gpu")]
-    if gpu:
-        config.hook.pytest_deselected(items=gpu)
-        items[:] = [item for item in items if item not in gpu]
+    """Tests marked gpu are left out, not skipped, where there is no GPU: a skip is no pass.
+
+    So are tests marked browser, unless -m asks for them: nox -s browser does.
+    """
+    absent = [] if torch.cuda.is_available() else ["gpu"]
+    absent += [] if "browser" in str(config.getoption("markexpr")) else ["browser"]
+    left_out = [item for item in items if any(item.get_closest_marker(name) for name in absent)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 def make_case(shape: str, **axes: object) -> Case:

@@ -130,7 +130,7 @@ class Scene:
                     place = {"start": "ls", "middle": "ms", "end": "rs"}[anchor]
                     stroke = fine / 4 if bold else 0
                     pen.text((x * fine, y * fine), text, ink_of(ink), font, anchor=place, stroke_width=stroke)
-        return canvas.resize((round(self.width * scale), round(self.height * scale)), Image.Resampling.LANCZOS)
+        return canvas.resize((round(self.width * scale), round(self.height * scale)), Image.Resampling.BOX)
 
 
 def stacked(scenes: Iterable[Scene], title: str) -> Scene:

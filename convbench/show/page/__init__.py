@@ -30,6 +30,10 @@ HERE = Path(__file__).parent
 MOST_SAMPLES, ALL_SAMPLES = 200, 500_000  # of a row, and of the page
 LEAST_SAMPLES = 40
 MOST_FAULTS = 200
+# What the rows of one run share.
+MACHINE = tuple("machine cpu gpu driver python torch cuda cudnn onednn convbench commit command".split())
+# Columns that stand elsewhere in the detail of a row; those of later versions join the facts.
+_ELSEWHERE = frozenset([*MACHINE, *"n c h w k r s stride padding dilation groups backend reason samples_s".split()])
 # A word beside each sign: neither colour nor sign alone.
 SIGNS = {
     "faster": "▲",
@@ -43,9 +47,6 @@ SIGNS = {
     "wrong": "✕",
     "failed": "!",
 }
-MACHINE = (
-    "machine cpu gpu driver python torch cuda cudnn onednn convbench commit command".split()  # what rows share
-)
 _FACTS = (
     "suite name count spec device threads dtype layout precision pass epilogue seed family outcome median_s "
     "q25_s q75_s min_s samples ratio_to_torch ratio_low ratio_high verdict gflops gbytes_per_s percent_of_ceiling "
@@ -205,6 +206,7 @@ def _json(entries: Sequence[Entry], table: Sequence[Sequence[Cell]]) -> str:
         for entry in entries
         if entry.result.backend == BASELINE and isinstance(entry.result.outcome, Timed)
     }
+    facts = list(dict.fromkeys([*_FACTS, *(name for entry in entries for name in entry.row if name not in _ELSEWHERE)]))
     contexts: dict[tuple[str, ...], int] = {}
     rows = []
     for entry, cells in zip(entries, table, strict=True):
@@ -230,18 +232,12 @@ def _json(entries: Sequence[Entry], table: Sequence[Sequence[Cell]]) -> str:
                 "baseline": baselines.get((entry.group, entry.result.case)),
                 "context": context,
                 "again": again(entry),
-                "facts": [(name, entry.row[name]) for name in (*_FACTS, *_more(entry.row)) if entry.row.get(name)],
+                "facts": [entry.row.get(name, "") for name in facts],
             }
         )
     shared = [dict(zip(("file", *MACHINE), values, strict=True)) for values in contexts]
-    text = json.dumps({"rows": rows, "contexts": shared}, separators=(",", ":"), allow_nan=False)
+    text = json.dumps({"facts": facts, "rows": rows, "contexts": shared}, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _more(row: Mapping[str, str]) -> list[str]:
-    """Columns that later versions added."""
-    shown = {*_FACTS, *MACHINE, *"n c h w k r s stride padding dilation groups backend reason samples_s".split()}
-    return [name for name in row if name not in shown]
 
 
 def _summary(entries: Sequence[Entry], groups: Mapping[tuple[str, str, str], Sequence[Entry]]) -> str:

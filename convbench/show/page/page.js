@@ -9,7 +9,7 @@
   const dialog = document.getElementById("detail");
   // Cells on their own would run together; the problem stands among the facts.
   const texts = rows.map((row, i) => [...Array.from(row.cells, (cell) => cell.textContent),
-    ...data.rows[i].facts.filter(([name]) => name === "spec").map(([, value]) => value)].join(" ").toLowerCase());
+    data.rows[i].facts[data.facts.indexOf("spec")]].join(" ").toLowerCase());
 
   function make(name, attributes, ...children) {
     const element = document.createElement(name);
@@ -35,6 +35,7 @@
       return direction * (typeof x === "number" ? x - y : collator.compare(x, y));
     });
     body.append(...order);
+    filter();
   }
   const headings = Array.from(document.querySelectorAll("#table thead th"));
   headings.forEach((heading, column) => {
@@ -49,24 +50,35 @@
     });
   });
 
+  // A browser lays out some hundred rows at once; a button, and a printer, shows the rest.
+  const STEP = 500;
+  let most = STEP;
+  const more = make("button", { type: "button", hidden: "" });
+  document.querySelector("#rows .scroll").after(more);
+  more.addEventListener("click", () => { most += STEP; filter(); });
+
   // Filters: every word must stand in the row; a list must be met.
   const count = document.getElementById("count");
   function filter() {
     const words = form.elements.text.value.toLowerCase().split(/\s+/).filter(Boolean);
     const wanted = Array.from(form.querySelectorAll("select")).map((list) => [list.name, list.value]);
     let shown = 0;
-    rows.forEach((row, i) => {
+    for (const row of body.rows) {
+      const i = Number(row.dataset.row);
       const own = data.rows[i].filters;
       const match = words.every((word) => texts[i].includes(word)) &&
         wanted.every(([name, value]) => value === "" || own[name] === value);
       row.hidden = !match;
       shown += match;
-    });
+      row.classList.toggle("later", match && shown > most);
+    }
     count.textContent = `${shown} of ${rows.length} rows`;
+    more.hidden = shown <= most;
+    more.textContent = `Show ${Math.min(STEP, shown - most)} more of ${shown - most}`;
   }
   form.hidden = false;
   document.querySelectorAll(".script-only").forEach((element) => { element.hidden = false; });
-  form.addEventListener("input", filter);
+  form.addEventListener("input", () => { most = STEP; filter(); });
   form.addEventListener("submit", (event) => event.preventDefault());
   filter();
 
@@ -86,7 +98,7 @@
       event.preventDefault();
       const step = event.key === "ArrowDown" ? "nextElementSibling" : "previousElementSibling";
       let next = row[step];
-      while (next && next.hidden) next = next[step];
+      while (next && (next.hidden || next.classList.contains("later"))) next = next[step];
       if (next) next.focus();
     }
   });
@@ -192,7 +204,7 @@
     dialog.append(...command("Do it again", row.again), ...command("The command that made this row",
       data.contexts[row.context].command));
     dialog.append(make("h3", {}, "Facts"),
-      facts([...row.facts, ...Object.entries(data.contexts[row.context])]));
+      facts([...row.facts.map((value, i) => [data.facts[i], value]), ...Object.entries(data.contexts[row.context])]));
     opener = document.activeElement;
     dialog.showModal();
     dialog.scrollTop = 0;
