@@ -3,6 +3,7 @@
 # ///
 """What is checked, and how: `nox` runs lint, types, docs and tests; `nox -l` lists the rest."""
 
+import shutil
 from pathlib import Path
 
 import nox
@@ -74,6 +75,15 @@ def rivals(session: nox.Session) -> None:
     """Install the rival libraries and run the conformance suite over them: about ten minutes on two cores."""
     session.install("-e.[rivals]", *group("test"))
     session.run("pytest", "tests/backends", "-m", "compiles or not compiles", *session.posargs)
+
+
+@nox.session(default=False)
+def browser(session: nox.Session) -> None:
+    """Open the page of convbench report in the system's Chromium: sort, filter, keys, dark and light, print."""
+    if not any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")):
+        session.error("no chromium on PATH: install one, as `apt install chromium`")
+    session.install("-e.", *group("browser"))
+    session.run("pytest", "-m", "browser", *session.posargs)
 
 
 @nox.session(default=False)

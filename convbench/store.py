@@ -238,13 +238,22 @@ def read_results(path: str | Path) -> list[Result]:
     Raises:
         ConvbenchError: as `read_rows`, or a row is damaged.
     """
-    results = []
+    return [result for _, result in read_pairs(path)]
+
+
+def read_pairs(path: str | Path) -> list[tuple[dict[str, str], Result]]:
+    """Each row of a CSV file beside the result that it holds: the row knows the machine, too.
+
+    Raises:
+        ConvbenchError: as `read_results`.
+    """
+    pairs = []
     for number, row in enumerate(read_rows(path), start=2):
         try:
-            results.append(from_row(row))
+            pairs.append((row, from_row(row)))
         except (ValueError, ConvbenchError) as error:
             raise ConvbenchError(f"{path}, row {number} is damaged: {error}") from None
-    return results
+    return pairs
 
 
 def from_row(row: Mapping[str, str]) -> Result:

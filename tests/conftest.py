@@ -40,8 +40,7 @@ torch.set_num_threads(1)  # on a loaded machine a second thread waits for its tu
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What cannot run, or was not asked for, is left out and not skipped: a skip is no pass."""
     left_out = set() if torch.cuda.is_available() else {"gpu"}
-    if "compiles" not in config.option.markexpr:
-        left_out.add("compiles")
+    left_out |= {name for name in ("browser", "compiles") if name not in config.option.markexpr}
     out = [item for item in items if any(item.get_closest_marker(name) for name in left_out)]
     if out:
         config.hook.pytest_deselected(items=out)

@@ -2,12 +2,13 @@
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from convbench.cli import app, bench, catalogue, ceilings, explain, report, run, verify
+from convbench.cli import app, bench, catalogue, ceilings, compare, doctor, explain, report, run, verify
 from convbench.store import COLUMNS
 from tests.cli.conftest import Cli
 from tests.cli.conftest import cli as cli  # noqa: PLC0414  # a fixture of this module too
@@ -16,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/*.md"), *ROOT.glob("results/*.md")])
 COMMANDS = re.findall(r"^\$ (convbench .*)$", README, re.MULTILINE)
-EXAMPLES = [module.EXAMPLE for module in (explain, run, verify, bench, report, ceilings)]
+EXAMPLES = [module.EXAMPLE for module in (explain, run, verify, bench, report, ceilings, compare, doctor)]
 
 
 @pytest.fixture
@@ -27,6 +28,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / block[1]).write_text(block[2])
     assert len([line for line in block[2].splitlines() if line]) <= 10
     Image.effect_noise((300, 200), 50).save(tmp_path / "photo.jpg")
+    for name in ("before.csv", "after.csv"):
+        shutil.copy(ROOT / "results" / "quick-cpu-zen4.csv", tmp_path / name)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -61,7 +64,7 @@ def test_the_example_of_a_help_page_runs(example: str, cli: Cli, folder: Path) -
 
 def test_every_command_has_help_and_stands_in_the_readme() -> None:
     names = [command.name for command in app.registered_commands] + ["list"]
-    assert set(names) >= {"explain", "run", "verify", "bench", "list", "report"}
+    assert set(names) >= {"explain", "run", "verify", "bench", "list", "report", "compare"}
     for name in names:
         assert f"convbench {name}" in README, name
     for command in [*app.registered_commands, *catalogue.app.registered_commands]:

@@ -5,7 +5,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from convbench.cli import bench, catalogue, ceilings, doctor, explain, report, run, verify
+from convbench.cli import bench, catalogue, ceilings, compare, doctor, explain, report, run, verify
 from convbench.errors import ConvbenchError
 
 app = typer.Typer(
@@ -41,6 +41,7 @@ app.command("bench", epilog=bench.EXAMPLE)(bench.bench)
 app.command("report", epilog=report.EXAMPLE)(report.report)
 app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
 app.command("ceilings", epilog=ceilings.EXAMPLE)(ceilings.ceilings)
+app.command("compare", epilog=compare.EXAMPLE)(compare.compare)
 app.add_typer(catalogue.app, name="list")
 
 

@@ -1,36 +1,104 @@
 """convbench report: what does a CSV file of results say?"""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from convbench.cli import options
 from convbench.cli.sweep import exit_code, tell_faults
 
-EXAMPLE = "\b\nExample:\n  convbench report results/*.csv"
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from convbench.outcome import Result
+    from convbench.show.charts import Entry
+
+EXAMPLE = "\b\nExample:\n  convbench report results/*.csv --html report.html"
+PLOTS = ("ratio", "roofline")
 
 
 def report(
     files: Annotated[list[str], typer.Argument(help="CSV files of convbench bench or verify.", metavar="FILE...")],
+    html: Annotated[
+        str | None, typer.Option(metavar="FILE", help="One page of all files, for a browser; - is stdout.")
+    ] = None,
+    svg: Annotated[str | None, typer.Option(metavar="FILE", help="The plots as SVG; - is stdout.")] = None,
+    png: Annotated[str | None, typer.Option(metavar="FILE", help="The plots as PNG.")] = None,
+    plot: Annotated[
+        list[str] | None, typer.Option(metavar="NAME,...", help="For --svg and --png: ratio (default), roofline.")
+    ] = None,
 ) -> None:
     """Print the tables of finished, interrupted or foreign runs from their CSV files.
 
+    With --html, --svg or --png a file is written instead. The page needs no network and no server.
     Exit 1: something is wrong or failed; 3: nothing was timed or verified.
     """
+    from convbench.store import read_pairs
+
+    plots = options.choose("plot", plot, PLOTS, ("ratio",))
+    pairs = [(file, row, result) for file in files for row, result in read_pairs(file)]
+    results = [result for _, _, result in pairs]
+    if html is svg is png is None:
+        print_tables(files, pairs)
+    else:
+        from convbench.show.charts import Entry
+
+        entries = [
+            Entry(number=number, file=file, row=row, result=result) for number, (file, row, result) in enumerate(pairs)
+        ]
+        write_files(entries, html=html, svg=svg, png=png, plots=plots)
+    raise typer.Exit(exit_code(results, "timed", "verified"))
+
+
+def write_files(
+    entries: "Sequence[Entry]", *, html: str | None, svg: str | None, png: str | None, plots: "Sequence[str]"
+) -> None:
+    """The page and the plots that were asked for."""
+    from convbench.errors import ConvbenchError
+    from convbench.show.charts import plot_scene
+    from convbench.show.page import page
+
+    if html is not None:
+        _write(html, page(entries))
+    if svg is None and png is None:
+        return
+    scene = plot_scene(entries, plots)
+    if scene is None:
+        raise ConvbenchError(
+            f"--plot {','.join(plots)}: no row has what it shows; ratio wants rows compared with torch, "
+            f"roofline timed ones"
+        )
+    if svg is not None:
+        _write(svg, scene.svg(alone=True))
+    if png is not None:
+        try:
+            scene.image().save(png)
+        except ValueError:
+            raise ConvbenchError(f"--png {png}: it takes a file that ends in .png") from None
+
+
+def _write(path: str, text: str) -> None:
+    if path == "-":
+        typer.echo(text, nl=False)
+    else:
+        Path(path).write_text(text, encoding="utf-8")
+
+
+def print_tables(files: "Sequence[str]", rows: "Sequence[tuple[str, dict[str, str], Result]]") -> None:
+    """File by file: tables on a terminal, tab-separated values in a pipe; then the faults of all."""
     from convbench.cli.bench import COLUMNS, draw
-    from convbench.outcome import Result, Timed
+    from convbench.outcome import Timed
     from convbench.show.console import print_tabbed, result_console, side_console
     from convbench.show.tables import verify_table
-    from convbench.store import read_results, read_rows
 
     console = result_console()
-    everything: list[Result] = []
     if not console.is_terminal:
         print_tabbed(console, ["file", *COLUMNS])
     for file in files:
-        results = read_results(file)
-        everything += results
+        results = [result for origin, _, result in rows if origin == file]
         if not console.is_terminal:
-            for row in read_rows(file):
+            for row in (row for origin, row, _ in rows if origin == file):
                 print_tabbed(console, [file, *(row[column] for column in COLUMNS)])
         elif any(isinstance(result.outcome, Timed) for result in results):
             console.print(f"{file}:", markup=False)
@@ -40,7 +108,6 @@ def report(
             console.print(verify_table(results))
     tell_faults(
         console if console.is_terminal else side_console(),
-        everything,
+        [result for _, _, result in rows],
         lambda result: f"convbench verify --backend {result.backend} {result.case.flags()}",
     )
-    raise typer.Exit(exit_code(everything, "timed", "verified"))

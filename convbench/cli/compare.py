@@ -1,0 +1,110 @@
+"""convbench compare: what became slower or wrong from one run to another?"""
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from convbench.errors import ConvbenchError
+
+EXAMPLE = "\b\nExample:\n  convbench compare before.csv after.csv --fail-if-slower 5%"
+EXIT = {"ok": 0, "regression": 1, "undecided": 3, "nothing": 3}
+MARGIN = 0.015
+
+
+def compare(
+    before: Annotated[str, typer.Argument(metavar="BEFORE.csv", help="CSV file of convbench bench or verify.")],
+    after: Annotated[str, typer.Argument(metavar="AFTER.csv", help="The same, later, or with other versions.")],
+    fail_if_slower: Annotated[
+        str | None,
+        typer.Option(metavar="5%", help="What a row may lose, as 5% or 0.05; --margin by default."),
+    ] = None,
+    margin: Annotated[
+        str | None, typer.Option(metavar="1.5%", help="Within it two times are the same; 1.5% by default.")
+    ] = None,
+    confidence: Annotated[float, typer.Option(metavar="SHARE", help="Of all intervals together.")] = 0.99,
+    relative: Annotated[
+        bool, typer.Option("--relative", help="Compare ratios to torch: hides drift, and a change of torch.")
+    ] = False,
+    across: Annotated[bool, typer.Option("--across", help="Compare different machines all the same.")] = False,
+    markdown: Annotated[
+        str | None, typer.Option(metavar="FILE", help="A comment for a pull request; - is stdout.")
+    ] = None,
+    junit: Annotated[str | None, typer.Option(metavar="FILE", help="JUnit XML for a CI server.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Compare the rows that two files share, and name the rest.
+
+    Rows match by problem, device, threads, dtype, layout, precision, pass, epilogue and backend. A row
+    is a regression when its interval lies beyond --fail-if-slower as a whole, or when it became wrong
+    or failed; it is undecided when its interval holds the limit.
+    Exit 0: no row is a regression or undecided; 1: a regression; 2: other machines, or bad input;
+    3: no regression, and something undecided, or nothing to compare.
+    """
+    from convbench.compare import Gate, compare_files
+    from convbench.show.changes import (
+        COLUMNS,
+        apart_lines,
+        as_json,
+        changes_rows,
+        changes_table,
+        headline,
+        remarks,
+    )
+    from convbench.show.changes import junit as junit_text
+    from convbench.show.changes import markdown as markdown_text
+    from convbench.show.console import print_tabbed, result_console, side_console
+
+    if not 0.5 <= confidence < 1:
+        raise ConvbenchError(f"--confidence {confidence}: it is from 0.5 to below 1; try --confidence 0.99")
+    if json and markdown == "-":
+        raise ConvbenchError("--json and --markdown - both want stdout; name a file: --markdown changes.md")
+    allowance = None if fail_if_slower is None else share("--fail-if-slower", fail_if_slower)
+    same = min(MARGIN, allowance or MARGIN) if margin is None else share("--margin", margin)
+    if allowance is not None and allowance < same:
+        raise ConvbenchError(
+            f"--fail-if-slower {fail_if_slower} lies within --margin {margin}, where times are the same; "
+            f"give a margin no wider"
+        )
+    gate = Gate(confidence=confidence, margin=same, allowance=allowance or same, relative=relative)
+    changes = compare_files(before, after, gate=gate, across=across)
+
+    out, err = result_console(), side_console()
+    if markdown not in (None, "-"):
+        Path(str(markdown)).write_text(markdown_text(changes), encoding="utf-8")
+    if junit is not None:
+        Path(junit).write_text(junit_text(changes), encoding="utf-8")
+    whole = out.is_terminal and not json and markdown != "-"
+    if json:
+        import json as json_module
+
+        typer.echo(json_module.dumps(as_json(changes), indent=1, allow_nan=False))
+    elif markdown == "-":
+        typer.echo(markdown_text(changes), nl=False)
+    elif whole:
+        out.print(changes_table(changes, width=out.width))
+    else:
+        print_tabbed(out, COLUMNS)
+        for row in changes_rows(changes):
+            print_tabbed(out, row)
+    words = out if whole else err
+    for line in apart_lines(changes):
+        words.print(line, style="bold red" if line.startswith(("WRONG", "FAILED")) else "dim", markup=False)
+    for line in remarks(changes):
+        words.print(line, style="bold yellow" if line.startswith("WARNING") else "dim", markup=False)
+    words.print(headline(changes), style="bold", markup=False)
+    raise typer.Exit(EXIT[changes.state])
+
+
+def share(option: str, text: str) -> float:
+    """`5%` or `0.05` as 0.05.
+
+    Raises:
+        ConvbenchError: it is not a number, not above 0, or 1 and more without a percent sign.
+    """
+    match = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*(%?)\s*", text, re.ASCII)
+    value = float(match[1]) / (100 if match[2] else 1) if match else 0.0
+    if match is None or value <= 0 or value > 10 or (value >= 1 and not match[2]):
+        raise ConvbenchError(f"{option} {text}: it takes a share above 0, as 5% or 0.05; try {option} 5%")
+    return value

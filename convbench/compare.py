@@ -1,0 +1,429 @@
+"""What became faster, slower or wrong between two files of results?"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import exp, inf, log
+from pathlib import Path
+from statistics import median
+
+from convbench.backend import BASELINE
+from convbench.bench.shift import MOST_BATCHES, Shift, batch_medians, shift
+from convbench.errors import ConvbenchError
+from convbench.outcome import Failed, Result, Skipped, Timed, Verified, Wrong
+from convbench.store import read_pairs
+
+# What makes two files comparable at all, and what may be the very thing that is compared.
+IDENTITY = ("machine", "cpu", "gpu")
+VERSIONS = ("driver", "python", "torch", "cuda", "cudnn", "onednn", "convbench", "commit")
+# Of several rows of one key, the worst says what became of it.
+_OUTCOMES = {Wrong: "wrong", Failed: "failed", Timed: "timed", Verified: "verified", Skipped: "skipped"}
+_BROKEN = ("wrong", "failed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """What is a change, and which one is too much?
+
+    A factor is old time / new time: above 1 is faster. All intervals of a comparison hold together
+    with the confidence (the error is shared out among the rows: Bonferroni).
+
+    Attributes:
+        margin: within this factor of each other two times are the same.
+        allowance: slower by more than this is a regression.
+        relative: judge each backend's ratio to torch in its own file, not its time.
+    """
+
+    confidence: float = 0.99
+    margin: float = 0.015
+    allowance: float = 0.015
+    relative: bool = False
+
+    def verdict(self, found: Shift) -> str:
+        """faster, slower, same, or undecided: the whole interval lies there."""
+        least, most = 1 / (1 + self.margin), 1 + self.margin
+        if found.low > most:
+            return "faster"
+        if found.high < least:
+            return "slower"
+        return "same" if least <= found.low and found.high <= most else "undecided"
+
+    def state(self, found: Shift) -> str:
+        """ok or regression where the whole interval is on that side of the allowance, else undecided."""
+        limit = 1 / (1 + self.allowance)
+        if found.high < limit:
+            return "regression"
+        return "ok" if found.low >= limit else "undecided"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """What must agree in two rows for them to be compared."""
+
+    suite: str
+    name: str
+    spec: str
+    device: str
+    threads: str
+    dtype: str
+    layout: str
+    precision: str
+    pass_: str
+    epilogue: str
+    backend: str
+
+    @property
+    def axes(self) -> str:
+        """Everything but the problem and the backend; the forward pass without epilogue is not mentioned."""
+        threads = f"{self.threads} threads" if self.threads else ""
+        parts = (self.device, threads, self.dtype, self.layout, self.precision, self.pass_, self.epilogue)
+        return " ".join(part for part in parts if part not in ("", "fprop", "none"))
+
+    @property
+    def case(self) -> tuple[str, ...]:
+        """The key without its backend."""
+        return (self.suite, self.name, self.spec, self.axes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One backend on one case, timed in both files.
+
+    Attributes:
+        before_s, after_s: medians.
+        time: old time / new time.
+        to_torch: the same of the ratio torch / this in each file; None without torch in both, and of torch.
+        verdict: faster, slower, same or undecided.
+        state: ok, regression or undecided for the gate.
+        note: what a reader must know of it.
+    """
+
+    key: Key
+    before_s: float
+    after_s: float
+    time: Shift
+    to_torch: Shift | None
+    judged: Shift
+    verdict: str
+    state: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Apart:
+    """A row that has no time to compare in both files.
+
+    Attributes:
+        before, after: its outcomes, empty where the file does not have it.
+        reason: in words.
+        regression: it was not wrong and not failed, and is now.
+    """
+
+    key: Key
+    before: str
+    after: str
+    reason: str
+    regression: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whole:
+    """One backend over all its compared rows: the geometric mean of the factors.
+
+    Its bounds are the geometric means of the rows' bounds: where all of those hold, so do these.
+    """
+
+    backend: str
+    rows: int
+    factor: Shift
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """A fact of the machine or a version that is not the same in both files."""
+
+    name: str
+    before: str
+    after: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.before or 'unknown'} -> {self.after or 'unknown'}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drift:
+    """How far torch itself moved: in how many of its cases beyond the margin, and overall."""
+
+    cases: int
+    moved: int
+    factor: Shift
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """Everything that two files say of each other.
+
+    Attributes:
+        machine: facts of the machine that differ; not empty only where that was allowed.
+        versions: versions that differ.
+        verified: rows that are right in both files and timed in neither.
+    """
+
+    before: str
+    after: str
+    gate: Gate
+    machine: tuple[Fact, ...]
+    versions: tuple[Fact, ...]
+    rows: tuple[Change, ...]
+    apart: tuple[Apart, ...]
+    verified: int
+    wholes: tuple[Whole, ...]
+    drift: Drift | None
+
+    @property
+    def state(self) -> str:
+        """regression before undecided before nothing (to compare) before ok."""
+        states = {row.state for row in self.rows}
+        if "regression" in states or any(one.regression for one in self.apart):
+            return "regression"
+        if "undecided" in states:
+            return "undecided"
+        return "ok" if self.rows or self.verified else "nothing"
+
+    @property
+    def drifted(self) -> bool:
+        """Did torch move by more than the margin, in one case or overall?"""
+        if self.drift is None:
+            return False
+        return self.drift.moved > 0 or abs(log(self.drift.factor.ratio)) > log(1 + self.gate.margin)
+
+
+Pair = tuple[Mapping[str, str], Result]
+
+
+def compare_files(before: str | Path, after: str | Path, *, gate: Gate, across: bool = False) -> Changes:
+    """What changed from one file to the other.
+
+    Raises:
+        ConvbenchError: a file cannot be read, or they are of different machines and `across` is not set.
+    """
+    old, new = read_pairs(before), read_pairs(after)
+    machine = _machine_facts(old, new)
+    if machine and not across:
+        raise ConvbenchError(
+            f"{before} and {after} are not of one machine: {'; '.join(map(str, machine))}; --across compares them "
+            f"all the same, and CONVBENCH_MACHINE names a machine whose host name changes"
+        )
+    # Other threads were allowed: one number stands against one other number, and is no part of the key.
+    other_threads = any(fact.name == "threads" and "," not in fact.before + fact.after for fact in machine)
+    rows, apart, verified, drift = _match(old, new, gate, threads=not other_threads)
+    return Changes(
+        before=str(before),
+        after=str(after),
+        gate=gate,
+        machine=tuple(machine),
+        versions=tuple(_facts(VERSIONS, old, new)),
+        rows=tuple(rows),
+        apart=tuple(apart),
+        verified=verified,
+        wholes=tuple(_wholes(rows)),
+        drift=drift,
+    )
+
+
+def _machine_facts(old: Sequence[Pair], new: Sequence[Pair]) -> list[Fact]:
+    """What differs in the machine for the devices that both files have."""
+    shared = {row["device"] for row, _ in old} & {row["device"] for row, _ in new}
+    found: dict[str, Fact] = {}
+    for device in sorted(shared):
+        mine, yours = ([one for one in side if one[0]["device"] == device] for side in (old, new))
+        for fact in _facts(IDENTITY, mine, yours):
+            found.setdefault(fact.name, fact)
+        threads = [{row["threads"] for row, _ in side} for side in (mine, yours)]
+        if not threads[0] & threads[1]:  # where some agree, those are compared
+            found.setdefault("threads", _fact("threads", *threads))
+        for name in IDENTITY:  # two machines in one file would be pooled in silence
+            several = [{row[name] for row, _ in side} for side in (mine, yours)]
+            if max(map(len, several)) > 1:
+                found.setdefault(name, _fact(name, *several))
+    return list(found.values())
+
+
+def _facts(names: Iterable[str], old: Sequence[Pair], new: Sequence[Pair]) -> list[Fact]:
+    pairs = ((name, {row[name] for row, _ in old}, {row[name] for row, _ in new}) for name in names)
+    return [_fact(name, mine, yours) for name, mine, yours in pairs if mine != yours]
+
+
+def _fact(name: str, before: set[str], after: set[str]) -> Fact:
+    return Fact(name=name, before=", ".join(sorted(before)), after=", ".join(sorted(after)))
+
+
+def _match(
+    old: Sequence[Pair], new: Sequence[Pair], gate: Gate, *, threads: bool
+) -> tuple[list[Change], list[Apart], int, Drift | None]:
+    mine, yours = _by_key(old, threads=threads), _by_key(new, threads=threads)
+    both = [key for key in mine if key in yours and _outcome(mine[key]) == _outcome(yours[key]) == "timed"]
+    torch_of = {key.case: key for key in both if key.backend == BASELINE}
+    judged, apart = both, []
+    if gate.relative:
+        judged = [key for key in both if key.backend != BASELINE and _ratios(key, torch_of, mine, yours)]
+        apart = [
+            _apart(key, mine, yours, f"--relative needs {BASELINE} with as many rows of this case in both files")
+            for key in both
+            if key not in judged and key.backend != BASELINE
+        ]
+    confidence = 1 - (1 - gate.confidence) / max(1, len(judged))
+    rows = [_change(key, torch_of, mine, yours, gate, confidence) for key in judged]
+    verified = 0
+    for key in dict.fromkeys([*mine, *yours]):
+        outcomes = [_outcome(side.get(key, [])) for side in (mine, yours)]
+        if outcomes == ["verified", "verified"]:
+            verified += 1
+        elif outcomes != ["timed", "timed"]:
+            apart.append(_apart(key, mine, yours))
+    torches = [_samples_shift(mine[key], yours[key], confidence) for key in torch_of.values()]
+    drift = None
+    if torches:
+        moved = sum(gate.verdict(one) in ("faster", "slower") for one in torches)
+        drift = Drift(cases=len(torches), moved=moved, factor=_mean(torches))
+    return rows, apart, verified, drift
+
+
+def _by_key(pairs: Iterable[Pair], *, threads: bool) -> dict[Key, list[Result]]:
+    found: dict[Key, list[Result]] = defaultdict(list)
+    for row, result in pairs:
+        case = result.case
+        key = Key(
+            suite=case.problem.suite,
+            name=case.problem.name,
+            spec=str(case.spec),
+            device=case.device,
+            threads=row["threads"] if threads else "",
+            dtype=case.dtype,
+            layout=case.layout,
+            precision=case.precision,
+            pass_=case.pass_,
+            epilogue=case.epilogue,
+            backend=result.backend,
+        )
+        found[key].append(result)
+    return dict(found)
+
+
+def _outcome(results: Sequence[Result]) -> str:
+    words = {_OUTCOMES[type(result.outcome)] for result in results}
+    return next((word for word in _OUTCOMES.values() if word in words), "")
+
+
+def _reason(results: Sequence[Result]) -> str:
+    for result in results:
+        match result.outcome:
+            case Wrong(check):
+                return check.evidence or ""
+            case Failed(reason) | Skipped(reason):
+                return reason
+    return ""
+
+
+def _apart(key: Key, mine: Mapping[Key, list[Result]], yours: Mapping[Key, list[Result]], reason: str = "") -> Apart:
+    before, after = _outcome(mine.get(key, [])), _outcome(yours.get(key, []))
+    return Apart(
+        key=key,
+        before=before,
+        after=after,
+        reason=reason or _reason(yours.get(key, [])) or _reason(mine.get(key, [])),
+        regression=after in _BROKEN and before not in ("", *_BROKEN),
+    )
+
+
+def _change(
+    key: Key,
+    torch_of: Mapping[tuple[str, ...], Key],
+    mine: Mapping[Key, list[Result]],
+    yours: Mapping[Key, list[Result]],
+    gate: Gate,
+    confidence: float,
+) -> Change:
+    time = _samples_shift(mine[key], yours[key], confidence)
+    ratios = _ratios(key, torch_of, mine, yours)
+    # The ratio torch / this grows when this gets faster, so new / old of it is old / new of the time.
+    to_torch = shift(_batches(ratios[1]), _batches(ratios[0]), confidence=confidence) if ratios else None
+    notes = []
+    if _samples(mine[key]) == _samples(yours[key]):
+        to_torch = to_torch and time
+        notes.append("the same measurement in both files")
+    if (runs := (len(mine[key]), len(yours[key]))) != (1, 1):
+        notes.append(f"runs pooled: {runs[0]} and {runs[1]}")
+    judged = to_torch if gate.relative and to_torch is not None else time
+    return Change(
+        key=key,
+        before_s=_median(mine[key]),
+        after_s=_median(yours[key]),
+        time=time,
+        to_torch=to_torch,
+        judged=judged,
+        verdict=gate.verdict(judged),
+        state=gate.state(judged),
+        note="; ".join(notes),
+    )
+
+
+def _samples(results: Iterable[Result]) -> list[tuple[float, ...]]:
+    return [result.outcome.samples_s for result in results if isinstance(result.outcome, Timed)]
+
+
+def _median(results: Iterable[Result]) -> float:
+    return median(value for run in _samples(results) for value in run)
+
+
+def _samples_shift(mine: Iterable[Result], yours: Iterable[Result], confidence: float) -> Shift:
+    old, new = _samples(mine), _samples(yours)
+    if old == new:  # one measurement in both files has changed by nothing, however noisy it was
+        return Shift(ratio=1.0, low=1.0, high=1.0)
+    return shift(_batches(old), _batches(new), confidence=confidence)
+
+
+def _batches(runs: Sequence[Sequence[float]]) -> list[float]:
+    """The batches of several runs: more runs show how runs differ, and must not narrow the interval."""
+    each = MOST_BATCHES // len(runs)
+    if not each:
+        return batch_medians([median(run) for run in runs])
+    return [value for run in runs for value in batch_medians(run, each)]
+
+
+def _ratios(
+    key: Key,
+    torch_of: Mapping[tuple[str, ...], Key],
+    mine: Mapping[Key, list[Result]],
+    yours: Mapping[Key, list[Result]],
+) -> tuple[list[list[float]], list[list[float]]] | None:
+    """torch / this, round by round, of each run in both files; None where a run has no torch."""
+    torch = torch_of.get(key.case)
+    if torch is None or torch == key:
+        return None
+    sides = []
+    for side in (mine, yours):
+        base, own = _samples(side[torch]), _samples(side[key])
+        if len(base) != len(own) or any(len(b) < len(o) for b, o in zip(base, own, strict=True)):
+            return None
+        sides.append([[b / o for b, o in zip(b, o, strict=False)] for b, o in zip(base, own, strict=True)])
+    return sides[0], sides[1]
+
+
+def _wholes(rows: Iterable[Change]) -> list[Whole]:
+    groups: dict[str, list[Shift]] = defaultdict(list)
+    for row in rows:
+        groups[row.key.backend].append(row.judged)
+    return [Whole(backend=name, rows=len(group), factor=_mean(group)) for name, group in groups.items()]
+
+
+def _mean(shifts: Sequence[Shift]) -> Shift:
+    def mean(values: Iterable[float]) -> float:
+        return exp(sum(map(log, values)) / len(shifts))
+
+    known = all(one.low > 0 and one.high < inf for one in shifts)
+    return Shift(
+        ratio=mean(one.ratio for one in shifts),
+        low=mean(one.low for one in shifts) if known else 0.0,
+        high=mean(one.high for one in shifts) if known else inf,
+    )

@@ -1,0 +1,329 @@
+"""A comparison of two files as a table, as Markdown, as JUnit XML, and as one JSON object."""
+
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from math import inf, isfinite
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from convbench.bench.shift import Shift
+from convbench.compare import Apart, Change, Changes, Key
+from convbench.show.tables import plain_table
+from convbench.show.units import seconds
+
+STYLE = {
+    "faster": "green",
+    "slower": "yellow",
+    "same": "cyan",
+    "undecided": "dim",
+    "regression": "bold red",
+}
+COLUMNS = (
+    "suite name spec device threads dtype layout precision pass epilogue backend outcome_before outcome_after "
+    "median_before_s median_after_s ratio ratio_low ratio_high to_torch to_torch_low to_torch_high verdict gate reason"
+).split()
+# A comment of GitHub takes 65,536 characters, a job summary 1 MiB.
+MOST_MARKDOWN = 60_000
+_ORDER = ("regression", "undecided", "ok")
+_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def percent(value: float) -> str:
+    return f"{100 * value:.3g} %"
+
+
+def factor(found: Shift | None, *, interval: bool = True) -> str:
+    """`0.952 (0.941-0.960)`; `0.952 (any)` where the samples are too few for the confidence."""
+    if found is None:
+        return ""
+    if not interval:
+        return _digits(found.ratio)
+    known = found.low > 0 and found.high < inf
+    return f"{_digits(found.ratio)} ({f'{_digits(found.low)}-{_digits(found.high)}' if known else 'any'})"
+
+
+def _digits(value: float) -> str:
+    return f"{value:.3f}" if value < 10 else f"{value:.4g}"
+
+
+def headline(changes: Changes) -> str:
+    """The answer in one sentence."""
+    gate, rows = changes.gate, len(changes.rows)
+    broken = sum(one.regression for one in changes.apart)
+    counts = {state: sum(row.state == state for row in changes.rows) for state in _ORDER}
+    beyond = f"slower by more than {percent(gate.allowance)}"
+    match changes.state:
+        case "regression":
+            parts = [f"{counts['regression']} of {rows} rows {beyond}"] if counts["regression"] else []
+            parts += [f"{broken} became wrong or failed"] if broken else []
+            parts += [f"{counts['undecided']} undecided"] if counts["undecided"] else []
+            return f"REGRESSION: {', '.join(parts)}"
+        case "undecided":
+            return f"UNDECIDED: {counts['undecided']} of {rows} rows may be {beyond}; none is for certain"
+        case "nothing":
+            return "NOTHING COMPARED: no row was timed, or verified, in both files"
+    what = f"none of {rows} rows is {beyond}" if rows else ""
+    right = f"{changes.verified} right in both files" if changes.verified else ""
+    return f"OK: {'; '.join(part for part in (what, right) if part)}"
+
+
+def remarks(changes: Changes) -> list[str]:
+    """What must be known beside the numbers: other machine, other versions, drift."""
+    found = []
+    if changes.machine:
+        found.append(f"WARNING: not one machine: {'; '.join(map(str, changes.machine))}")
+    if changes.drifted and changes.drift is not None:
+        drift = changes.drift
+        what = (
+            "the ratios to torch hide it"
+            if changes.gate.relative
+            else "the machine drifted, or torch changed; --relative compares ratios to torch"
+        )
+        where = f"in {drift.moved} of {drift.cases} cases, {factor(drift.factor, interval=False)} overall"
+        beyond = percent(changes.gate.margin)
+        found.append(f"WARNING: torch itself moved by more than {beyond} {where}: {what}")
+    if changes.versions:
+        found.append("versions: " + "; ".join(map(str, changes.versions)))
+    return found
+
+
+def method(changes: Changes) -> str:
+    """How the numbers came about, in one sentence."""
+    gate = changes.gate
+    what = "(torch / this) after / before" if gate.relative else "time before / after"
+    return (
+        f"{what}, above 1 is faster; all intervals together hold with {percent(gate.confidence)} but for drift; "
+        f"same is within {percent(gate.margin)}"
+    )
+
+
+def apart_lines(changes: Changes) -> list[str]:
+    """What could not be compared: what broke in full, the rest counted by what became of it."""
+    lines = [
+        f"{one.after.upper()} {one.key.backend} on {one.key.name} ({one.key.spec}; {one.key.axes}), "
+        f"was {one.before}: {one.reason}"
+        for one in changes.apart
+        if one.regression
+    ]
+    groups: dict[tuple[str, str, str], list[Apart]] = {}
+    for one in changes.apart:
+        if not one.regression:
+            groups.setdefault((one.before, one.after, one.key.backend), []).append(one)
+    for (_, _, backend), group in groups.items():
+        first = group[0]
+        cases = first.key.name if len(group) == 1 else f"{len(group)} cases, the first {first.key.name}"
+        lines.append(f"{apart_words(first)}: {backend} on {cases}" + (f": {first.reason}" if first.reason else ""))
+    return lines
+
+
+def apart_words(one: Apart) -> str:
+    """What became of a row that has no times to compare."""
+    if not one.before or not one.after:
+        return f"only in the {'first' if one.before else 'second'} file ({one.before or one.after})"
+    return f"{one.before} in both" if one.before == one.after else f"{one.before}, then {one.after}"
+
+
+def changes_table(changes: Changes, *, width: int) -> Group:
+    """The rows under a heading for each case, then each backend as a whole."""
+    relative = changes.gate.relative
+    parts: list[RenderableType] = [Text(method(changes), "dim")]
+    shown = next(columns for least, columns in _SHOWN if width >= least)
+    headings = ["", "before", "after", "before / after", "to torch", "verdict", "gate"]
+    if changes.rows:
+        parts.append(_lines([[Text(word, "dim") for word in headings]], shown))
+    blocks: dict[tuple[str, ...], list[Change]] = {}
+    for row in changes.rows:
+        blocks.setdefault(row.key.case, []).append(row)
+    several = len({axes for *_, axes in blocks}) > 1
+    for (suite, name, spec, axes), block in blocks.items():
+        heading = Text.assemble((f"{suite}:{name}" if suite != "shape" else name, "bold"))
+        heading.append("  " + spec if spec != name else "", "dim")
+        heading.append("  " + axes if several else "", "cyan")
+        parts += [heading, _lines([_cells(row, relative=relative) for row in block], shown)]
+    if changes.wholes:
+        table = plain_table()
+        table.add_column("geometric mean", no_wrap=True, min_width=17)
+        table.add_column("torch / this" if relative else "before / after", justify="right", no_wrap=True)
+        table.add_column("rows", justify="right")
+        for whole in changes.wholes:
+            table.add_row(Text(whole.backend), factor(whole.factor), str(whole.rows))
+        parts.append(table)
+    return Group(*parts)
+
+
+_WIDTHS = (17, 8, 8, 19, 19, 9, 10)
+_LEFT = (0, 5, 6)
+_SHOWN = ((100, range(7)), (78, (0, 1, 2, 3, 5, 6)), (0, (0, 3, 5, 6)))
+
+
+def _lines(rows: Sequence[Sequence[Text]], shown: Sequence[int]) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for number in shown:
+        table.add_column(
+            width=_WIDTHS[number], justify="left" if number in _LEFT else "right", overflow="ellipsis", no_wrap=True
+        )
+    for row in rows:
+        table.add_row(*(row[number] for number in shown))
+    return table
+
+
+def _cells(row: Change, *, relative: bool) -> list[Text]:
+    judged = factor(row.judged)
+    return [
+        Text("  " + row.key.backend),
+        Text(seconds(row.before_s)),
+        Text(seconds(row.after_s)),
+        Text(judged if not relative else factor(row.time)),
+        Text(factor(row.to_torch)),
+        Text(row.verdict, STYLE[row.verdict]),
+        Text("REGRESSION" if row.state == "regression" else row.state, STYLE.get(row.state, "")),
+    ]
+
+
+def changes_rows(changes: Changes) -> Iterator[list[str | float | None]]:
+    """The cells of COLUMNS for each row, compared or not."""
+    for row in changes.rows:
+        to_torch = row.to_torch
+        yield [
+            *_key_cells(row.key),
+            "timed",
+            "timed",
+            row.before_s,
+            row.after_s,
+            *(row.time.ratio, row.time.low, row.time.high),
+            *((to_torch.ratio, to_torch.low, to_torch.high) if to_torch else (None,) * 3),
+            row.verdict,
+            row.state,
+            row.note,
+        ]
+    for one in changes.apart:
+        state = "regression" if one.regression else ""
+        yield [*_key_cells(one.key), one.before, one.after, *(None,) * 9, state, one.reason or apart_words(one)]
+
+
+def _key_cells(key: Key) -> list[str]:
+    return list(asdict(key).values())
+
+
+def as_json(changes: Changes) -> dict[str, Any]:
+    """Everything, as plain values; an interval without a bound has null there."""
+    found = asdict(changes) | {"state": changes.state, "drifted": changes.drifted, "headline": headline(changes)}
+    plain: dict[str, Any] = _plain(found)
+    return plain
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {"pass" if name == "pass_" else name: _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
+
+
+def markdown(changes: Changes) -> str:
+    """A comment for a pull request: the answer, the regressions, then the rest folded away.
+
+    What would not fit into a comment is left out from the end of the least important rows, and counted.
+    """
+    parts = [f"### convbench: {_md(headline(changes))}", ""]
+    parts += [f"{_md(line)}\n" for line in (f"{changes.before} -> {changes.after}", *remarks(changes))]
+    if changes.wholes:
+        parts += ["| backend | geometric mean | rows |", "| --- | ---: | ---: |"]
+        parts += [f"| {_md(one.backend)} | {factor(one.factor)} | {one.rows} |" for one in changes.wholes]
+        parts.append("")
+    head = [
+        "| case | backend | before | after | ratio | verdict | gate |",
+        "| --- | --- | ---: | ---: | ---: | --- | --- |",
+    ]
+    bad = [row for row in changes.rows if row.state == "regression"]
+    rest = sorted((row for row in changes.rows if row not in bad), key=lambda row: _ORDER.index(row.state))
+    room = _Room(MOST_MARKDOWN - sum(map(len, parts)) - 2_000)
+    for title, rows in (("", bad), (f"{len(rest)} other rows", rest)):
+        lines = room.take([_md_row(row) for row in rows])
+        if lines:
+            parts += _folded(title, [*head, *lines])
+    lines = room.take([f"- {_md(line)}" for line in apart_lines(changes)])
+    parts += _folded("not compared", lines) if lines else []
+    if room.left_out:
+        parts.append(f"{room.left_out} more lines did not fit; `convbench compare` prints them all.\n")
+    parts.append(f"<sub>{_md(method(changes))}</sub>")
+    return "\n".join(parts) + "\n"
+
+
+class _Room:
+    """So many characters, taken line by line."""
+
+    def __init__(self, characters: int) -> None:
+        self._left = characters
+        self.left_out = 0
+
+    def take(self, lines: Sequence[str]) -> list[str]:
+        taken = []
+        for line in lines:
+            if len(line) + 1 > self._left:
+                self.left_out += 1
+                continue
+            self._left -= len(line) + 1
+            taken.append(line)
+        return taken
+
+
+def _folded(title: str, lines: Sequence[str]) -> list[str]:
+    if not title:
+        return [*lines, ""]
+    return [f"<details><summary>{_md(title)}</summary>", "", *lines, "", "</details>", ""]
+
+
+def _md_row(row: Change) -> str:
+    where = f"{row.key.suite}:{row.key.name} {row.key.axes}"
+    state = "**regression**" if row.state == "regression" else row.state
+    cells = (where, row.key.backend, seconds(row.before_s), seconds(row.after_s), factor(row.judged), row.verdict)
+    return f"| {' | '.join(_md(cell) for cell in cells)} | {state} |"
+
+
+def _md(text: str) -> str:
+    """Text that Markdown shows as it is: no tag, no link, no table cell, no mention begins in it."""
+    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_\[\]|~#@])", lambda found: f"&#{ord(found[0])};", text)
+
+
+def junit(changes: Changes) -> str:
+    """A test for each row: regressions fail, what was not compared or not decided is skipped."""
+    suite = ET.Element("testsuite", name="convbench compare")
+    counts = {"tests": 0, "failures": 0, "skipped": 0, "errors": 0}
+    for row in changes.rows:
+        words = f"{row.verdict}: {factor(row.judged)}, {seconds(row.before_s)} -> {seconds(row.after_s)}"
+        kind = {"regression": "failure", "undecided": "skipped"}.get(row.state)
+        _test(suite, row.key, kind, words, counts, row.after_s)
+    for one in changes.apart:
+        _test(suite, one.key, "failure" if one.regression else "skipped", f"{apart_words(one)}: {one.reason}", counts)
+    for name, count in counts.items():
+        suite.set(name, str(count))
+    whole = ET.Element("testsuites")
+    whole.append(suite)
+    ET.indent(whole)
+    return ET.tostring(whole, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _test(
+    suite: ET.Element, key: Key, kind: str | None, words: str, counts: dict[str, int], time_s: float | None = None
+) -> None:
+    place = ".".join(part.replace(".", "_") for part in ("convbench", key.suite, key.axes.replace(" ", "-")))
+    name = _xml(f"{key.name} {key.spec} {key.backend}")
+    test = ET.SubElement(suite, "testcase", classname=_xml(place), name=name)
+    if time_s is not None:
+        test.set("time", f"{time_s:.9f}")
+    counts["tests"] += 1
+    if kind is not None:
+        ET.SubElement(test, kind, message=_xml(words)).text = _xml(words)
+        counts["failures" if kind == "failure" else "skipped"] += 1
+
+
+def _xml(text: str) -> str:
+    """XML 1.0 has no place for most control characters, not even escaped."""
+    return _NO_XML.sub("?", text)

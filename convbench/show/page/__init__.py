@@ -1,0 +1,397 @@
+"""What do the results say, as one page that needs no network and no server?
+
+Everything comes from the CSV and is escaped on its way: into HTML, into the JSON that the script
+reads, and into a shell's command. The script may run by its hash alone, so that no other can.
+"""
+
+import base64
+import hashlib
+import json
+import re
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from itertools import pairwise
+from math import inf
+from pathlib import Path
+from typing import Any
+
+from convbench.backend import BASELINE
+from convbench.bench.decision import standings
+from convbench.outcome import Failed, Result, Skipped, Timed, Wrong
+from convbench.show.charts import Entry, by_machine, group_title, grouped, ratio_chart, roofline_chart, series
+from convbench.show.scene import Scene
+from convbench.show.tables import skip_lines
+from convbench.show.units import amount, gflops, seconds, share
+
+HERE = Path(__file__).parent
+MOST_SAMPLES, ALL_SAMPLES = 200, 500_000  # of a row, and of the page
+LEAST_SAMPLES = 40
+MOST_FAULTS = 200
+# What the rows of one run share.
+MACHINE = tuple("machine cpu gpu driver python torch cuda cudnn onednn convbench commit command".split())
+# Columns that stand elsewhere in the detail of a row; those of later versions join the facts.
+_ELSEWHERE = frozenset([*MACHINE, *"n c h w k r s stride padding dilation groups backend reason samples_s".split()])
+# A word beside each sign: neither colour nor sign alone.
+SIGNS = {
+    "faster": "▲",
+    "slower": "▼",
+    "tie": "=",
+    "undecided": "?",
+    "baseline": "●",
+    "timed": "●",
+    "verified": "✓",
+    "skipped": "-",
+    "wrong": "✕",
+    "failed": "!",
+}
+_FACTS = (
+    "suite name count spec device threads dtype layout precision pass epilogue seed family outcome median_s "
+    "q25_s q75_s min_s samples ratio_to_torch ratio_low ratio_high verdict gflops gbytes_per_s percent_of_ceiling "
+    "relative_l2 worst_of_bound first_call_s prepare_s peak_nbytes patch_matrix_nbytes ran time"
+).split()
+
+
+def page(entries: Sequence[Entry], *, title: str = "convbench report") -> str:
+    """The whole page as HTML.
+
+    Args:
+        entries: rows of one or more files, numbered from 0 in their order.
+    """
+    groups = grouped(entries)
+    numbers = series(entries)
+    columns = _columns(entries)
+    table = [_cells(entry, columns) for entry in entries]
+    script = _file("page.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    parts = {
+        "script_hash": f"sha256-{digest}",
+        "title": escape(title),
+        "css": _file("page.css"),
+        "js": script,
+        "summary": _summary(entries, groups),
+        "standings": _standings(groups),
+        "filters": _filters(entries),
+        "headings": "".join(map(_heading, columns)),
+        "rows": "\n".join(_table_row(entry, columns, cells) for entry, cells in zip(entries, table, strict=True)),
+        "ratios": _charts(ratio_chart(group_title(key, groups), own, numbers) for key, own in groups.items())
+        or "<p>No row was compared with torch.</p>",
+        "rooflines": _charts(roofline_chart(name, own, numbers) for name, own in by_machine(entries).items())
+        or "<p>No row was timed.</p>",
+        "faults": _faults(entries),
+        "machines": _machines(entries),
+        "footer": "Made by convbench report from the CSV alone; times in seconds unless a unit stands beside them.",
+        "data": _json(entries, table),
+    }
+    # In one pass: a cell that holds {{data}} is text.
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _file("page.html"))
+
+
+def again(entry: Entry) -> str:
+    """A command that shows this row again, fit for a shell whatever its cells hold."""
+    row, case = entry.row, entry.result.case
+    timed = isinstance(entry.result.outcome, Timed)
+    backend = entry.result.backend
+    names = f"{BASELINE},{backend}" if timed and backend != BASELINE else backend
+    words = ["convbench", "bench" if timed else "verify", "--backend", names, "--shape", str(case.spec)]
+    for option in ("dtype", "layout", "precision", "device"):
+        words += [f"--{option}", str(getattr(case, option))]
+    words += ["--seed", str(case.seed), *(["--threads", row["threads"]] if row["threads"] else [])]
+    return shlex.join([*words, *_plugins(row["command"])])
+
+
+def _plugins(command: str) -> list[str]:
+    """The plug-ins that the run had, and --force."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return []
+    pairs = list(pairwise(words))
+    found = [word for pair in pairs if pair[0] == "--plugin" for word in pair]
+    found += [word for word in words if word.startswith("--plugin=") or word == "--force"]
+    return found
+
+
+def _file(name: str) -> str:
+    return (HERE / name).read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """Heading, share of the table's width, and whether it holds numbers."""
+
+    name: str
+    width: int
+    number: bool = False
+
+
+def _columns(entries: Sequence[Entry]) -> list[Column]:
+    """The axes only where they differ, the ceiling only where there is one."""
+    several = len({entry.axes for entry in entries}) > 1
+    ceiling = any(entry.number_of("percent_of_ceiling") is not None for entry in entries)
+    found = [
+        Column(name="Case", width=18),
+        Column(name="Backend", width=12),
+        *([Column(name="Axes", width=17)] if several else []),
+        Column(name="Outcome", width=10),
+        Column(name="torch / this", width=16, number=True),
+        Column(name="Time", width=8, number=True),
+        Column(name="GFLOP/s", width=9, number=True),
+        *([Column(name="Ceiling", width=9, number=True)] if ceiling else []),
+        Column(name="Error", width=8, number=True),
+    ]
+    # The words take what is left of a table that may be wider than the window.
+    return [*found, Column(name="Reason", width=max(12, 100 - sum(column.width for column in found)))]
+
+
+def _heading(column: Column) -> str:
+    return f'<th scope="col" style="width:{column.width}%"{_look(column)}>{column.name}</th>'
+
+
+def _look(column: Column) -> str:
+    return ' class="n"' if column.number else ""
+
+
+Cell = tuple[str, str | float | None]
+
+
+def _cells(entry: Entry, columns: Sequence[Column]) -> list[Cell]:
+    """What each column shows, and what it is sorted by."""
+    result, outcome, problem = entry.result, entry.result.outcome, entry.result.case.problem
+    error, percent = entry.number_of("worst_of_bound"), entry.number_of("percent_of_ceiling")
+    case = f"{problem.suite}:{problem.name}"
+    found: dict[str, Cell] = {
+        "Case": (case, case),
+        "Backend": (result.backend, result.backend),
+        "Axes": (entry.axes, entry.axes),
+        "Outcome": (f"{SIGNS[entry.status]} {entry.status}", entry.status),
+        "Ceiling": ("" if percent is None else f"{percent:.0f} %", percent),
+        "Error": ("" if error is None else share(error), error),
+        "Reason": (entry.row["reason"], entry.row["reason"] or None),
+    }
+    if isinstance(outcome, Timed):
+        flops = result.case.spec.flops
+        found["Time"] = (seconds(outcome.median_s), outcome.median_s)
+        found["GFLOP/s"] = (gflops(flops, outcome.median_s), flops / outcome.median_s)
+        if (ratio := outcome.comparison) is not None:
+            known = ratio.low > 0 and ratio.high < inf
+            interval = f"{ratio.low:.3f}-{ratio.high:.3f}" if known else "any"
+            found["torch / this"] = (f"{ratio.ratio:.3f} ({interval})", ratio.ratio)
+        elif result.backend == BASELINE:
+            found["torch / this"] = ("1", 1.0)
+    return [found.get(column.name, ("", None)) for column in columns]
+
+
+def _table_row(entry: Entry, columns: Sequence[Column], cells: Sequence[Cell]) -> str:
+    parts = []
+    for column, (text, _) in zip(columns, cells, strict=True):
+        look = f' class="{entry.status}"' if column.name == "Outcome" else _look(column)
+        # What may be cut on a screen is whole when pointed at.
+        title = {"Case": f"{text} {entry.result.case.spec}", "Reason": text}.get(column.name, "")
+        parts.append(f"<td{look}{_title(title)}>{escape(text)}</td>")
+    return f'<tr data-row="{entry.number}">{"".join(parts)}</tr>'
+
+
+def _title(text: str) -> str:
+    return f' title="{escape(text)}"' if text else ""
+
+
+def _json(entries: Sequence[Entry], table: Sequence[Sequence[Cell]]) -> str:
+    """What the script needs of each row, as JSON that no cell can end: every < is written as an escape."""
+    most = max(LEAST_SAMPLES, min(MOST_SAMPLES, ALL_SAMPLES // max(1, len(entries))))
+    baselines = {
+        (entry.group, entry.result.case): entry.number
+        for entry in entries
+        if entry.result.backend == BASELINE and isinstance(entry.result.outcome, Timed)
+    }
+    facts = list(dict.fromkeys([*_FACTS, *(name for entry in entries for name in entry.row if name not in _ELSEWHERE)]))
+    contexts: dict[tuple[str, ...], int] = {}
+    rows = []
+    for entry, cells in zip(entries, table, strict=True):
+        outcome = entry.result.outcome
+        samples = outcome.samples_s if isinstance(outcome, Timed) else ()
+        drawn = min(most, len(samples))
+        chosen = [samples[number * len(samples) // drawn] for number in range(drawn)]
+        middle = outcome.median_s if isinstance(outcome, Timed) else 1.0
+        context = contexts.setdefault((entry.file, *(entry.row[name] for name in MACHINE)), len(contexts))
+        rows.append(
+            {
+                "backend": entry.result.backend,
+                "name": entry.result.case.problem.name,
+                "status": entry.status,
+                "reason": entry.row["reason"],
+                "cells": [key for _, key in cells],
+                "filters": {"suite": entry.result.case.problem.suite, "backend": entry.result.backend}
+                | {"axes": entry.axes, "status": entry.status},
+                "median_s": middle,
+                "samples": [round(1000 * sample / middle) for sample in chosen],
+                "drawn": drawn,
+                "count": len(samples),
+                "baseline": baselines.get((entry.group, entry.result.case)),
+                "context": context,
+                "again": again(entry),
+                "facts": [entry.row.get(name, "") for name in facts],
+            }
+        )
+    shared = [dict(zip(("file", *MACHINE), values, strict=True)) for values in contexts]
+    text = json.dumps({"facts": facts, "rows": rows, "contexts": shared}, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _summary(entries: Sequence[Entry], groups: Mapping[tuple[str, str, str], Sequence[Entry]]) -> str:
+    """How many came out how, and the first answer."""
+    counts = Counter(_outcome(entry) for entry in entries)
+    words = ", ".join(f"{number} {kind}" for kind, number in counts.items()) or "no rows"
+    parts = [f'<p class="quiet">{escape(words)}; from {_list(dict.fromkeys(entry.file for entry in entries))}.</p>']
+    if bad := counts["wrong"] + counts["failed"]:
+        parts.append(f'<p class="verdict wrong">✕ {bad} wrong or failed: <a href="#faults">see them</a>.</p>')
+    for key, own in groups.items():
+        found = standings(entry.result for entry in own)
+        whole = [one for one in found if one.total_s is not None]
+        if len(whole) < 2 or whole[0].cases < 2:
+            continue
+        first, second = whole[0], whole[1]
+        rival = first if first.backend != BASELINE else second
+        verdicts = Counter(entry.status for entry in own if entry.result.backend == rival.backend)
+        decided = ", ".join(f"{word} in {verdicts[word]}" for word in _DECIDED if verdicts[word])
+        parts.append(
+            f'<p class="verdict">{escape(group_title(key, groups))}: <b>{escape(first.backend)}</b> needs the least '
+            f"for all layers, {_time(first.total_s)}; then {escape(second.backend)}, {_time(second.total_s)}. "
+            + (f"Against torch {escape(rival.backend)} is {decided} of {rival.cases} cases." if decided else "")
+            + "</p>"
+        )
+    return "\n".join(parts)
+
+
+def _outcome(entry: Entry) -> str:
+    return entry.row["outcome"]
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(f"<code>{escape(name)}</code>" for name in names)
+
+
+def _time(value: float | None) -> str:
+    return seconds(value).replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f}\N{NO-BREAK SPACE}%"
+
+
+def _standings(groups: Mapping[tuple[str, str, str], Sequence[Entry]]) -> str:
+    """For each suite: what one backend everywhere would cost, and how its cases were decided."""
+    parts = []
+    for key, own in groups.items():
+        found = standings(entry.result for entry in own)
+        if not found:
+            continue
+        lowest = Counter(_lowest(own).values())
+        lines = []
+        for one in found:
+            verdicts = Counter(entry.status for entry in own if entry.result.backend == one.backend)
+            cells = [
+                _time(one.total_s),
+                "" if one.regret is None else _percent(one.regret),
+                "" if one.geomean is None else f"{one.geomean:.2f}",
+                *(str(verdicts[word]) if one.backend != BASELINE else "" for word in _DECIDED),
+                str(lowest[one.backend]),
+                f"{one.done} of {one.cases}",
+            ]
+            numbers = "".join(f'<td class="n">{cell}</td>' for cell in cells)
+            lines.append(f'<tr><th scope="row">{escape(one.backend)}</th>{numbers}</tr>')
+        words = ("all layers", "regret", "geomean", *(f"{SIGNS[word]} {word}" for word in _DECIDED), "lowest", "cases")
+        head = "".join(f'<th scope="col" class="n">{word}</th>' for word in words)
+        parts.append(
+            f"<h3>{escape(group_title(key, groups))}</h3>"
+            f'<div class="scroll"><table><thead><tr><th scope="col">backend</th>{head}</tr></thead>'
+            f"<tbody>{''.join(lines)}</tbody></table></div>"
+        )
+    parts.append(
+        '<p class="quiet">all layers: the sum, each as often as its model has it. regret: how much more that is than '
+        "with the lowest median of each layer. geomean: of torch's time over its own. faster, slower, tie, "
+        "undecided: cases, by the interval against torch. lowest: cases where its median is the lowest, be the "
+        "difference certain or not.</p>"
+    )
+    return "\n".join(parts) if len(parts) > 1 else "<p>Nothing was timed.</p>"
+
+
+_DECIDED = ("faster", "slower", "tie", "undecided")
+
+
+def _lowest(entries: Iterable[Entry]) -> dict[Any, str]:
+    """The backend with the lowest median, by case."""
+    best: dict[Any, tuple[float, str]] = {}
+    for entry in entries:
+        if isinstance(entry.result.outcome, Timed):
+            own = (entry.result.outcome.median_s, entry.result.backend)
+            best[entry.result.case] = min(best.get(entry.result.case, own), own)
+    return {case: backend for case, (_, backend) in best.items()}
+
+
+def _filters(entries: Sequence[Entry]) -> str:
+    """A list for each way to choose rows, where there is more than one choice."""
+    parts = []
+    for name, label, values in (
+        ("suite", "Suite", [entry.result.case.problem.suite for entry in entries]),
+        ("backend", "Backend", [entry.result.backend for entry in entries]),
+        ("axes", "Axes", [entry.axes for entry in entries]),
+        ("status", "Outcome", [entry.status for entry in entries]),
+    ):
+        choices = "".join(f'<option value="{escape(one)}">{escape(one)}</option>' for one in dict.fromkeys(values))
+        parts.append(f'<label>{label} <select name="{name}"><option value="">all</option>{choices}</select></label>')
+    return "\n".join(parts)
+
+
+def _charts(scenes: Iterable[Scene | None]) -> str:
+    return "\n".join(f'<div class="chart">{scene.svg(alone=False)}</div>' for scene in scenes if scene is not None)
+
+
+def _faults(entries: Sequence[Entry]) -> str:
+    """Every wrong and failed row with its command, then the reasons of the skips."""
+    parts = []
+    bad = [entry for entry in entries if isinstance(entry.result.outcome, Wrong | Failed)]
+    for entry in bad[:MOST_FAULTS]:
+        result = entry.result
+        what = f"{SIGNS[entry.status]} {entry.status}: {result.backend} on {result.case.problem.name}"
+        where = f"{result.case.spec}, {entry.axes}"
+        parts.append(
+            f'<h3 class="{entry.status}">{escape(what)}</h3><p>{escape(where)}<br>{escape(entry.row["reason"])}</p>'
+            f'<div class="command"><pre>{escape(again(entry))}</pre></div>'
+        )
+    if len(bad) > MOST_FAULTS:
+        parts.append(f"<p>And {len(bad) - MOST_FAULTS} more: the table has all.</p>")
+    if not bad:
+        parts.append("<p>Nothing was wrong and nothing failed.</p>")
+    if skips := skip_lines(_results(entries, Skipped)):
+        items = "".join(f"<li>{escape(line)}</li>" for line in skips)
+        parts.append(f"<h3>Skipped</h3><ul>{items}</ul>")
+    return "\n".join(parts)
+
+
+def _results(entries: Iterable[Entry], kind: type) -> list[Result]:
+    return [entry.result for entry in entries if isinstance(entry.result.outcome, kind)]
+
+
+def _machines(entries: Sequence[Entry]) -> str:
+    """The facts of each run: file, machine, versions, command, and when."""
+    runs: dict[tuple[str, ...], list[Entry]] = {}
+    for entry in entries:
+        runs.setdefault((entry.file, *(entry.row[name] for name in MACHINE)), []).append(entry)
+    parts = []
+    for (file, *values), own in runs.items():
+        facts = dict(zip(MACHINE, values, strict=True))
+        command = facts.pop("command")
+        times = sorted(entry.row["time"] for entry in own)
+        facts["threads"] = ", ".join(dict.fromkeys(entry.row["threads"] for entry in own))
+        facts["rows"] = f"{len(own)}, from {times[0]} to {times[-1]}"
+        if roofs := sorted({entry.row.get("peak_flops_per_s", "") for entry in own} - {""}):
+            facts["peak_flops_per_s"] = ", ".join(amount(float(roof), "FLOP/s") for roof in roofs)
+        items = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.items() if value)
+        parts.append(
+            f"<h3>{escape(file)}</h3><dl>{items}</dl>"
+            f'<div class="command"><pre>{escape(" ".join(command.split()))}</pre></div>'
+        )
+    return "\n".join(parts)

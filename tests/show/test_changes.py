@@ -1,0 +1,62 @@
+"""The comparison on a terminal, at 80 and 120 columns."""
+
+import pytest
+
+from convbench.bench.shift import Shift
+from convbench.compare import Apart, Change, Changes, Drift, Fact, Gate, Key, Whole
+from convbench.show.changes import apart_lines, changes_table, headline, remarks
+from tests.show.test_tables import drawn
+from tests.snapshots import assert_golden
+
+
+def key(name: str, backend: str, **axes: str) -> Key:
+    case = {"device": "cpu", "threads": "2", "dtype": "fp32", "layout": "nchw", "precision": "ieee"} | axes
+    return Key(
+        suite="quick", name=name, spec="n1c64h56w56k64r3s3_pd1", pass_="fprop", epilogue="none", backend=backend, **case
+    )
+
+
+def change(key: Key, after_s: float, ratio: float, verdict: str, state: str) -> Change:
+    found = Shift(ratio=ratio, low=ratio * 0.99, high=ratio * 1.01)
+    return Change(
+        key=key,
+        before_s=after_s * ratio,
+        after_s=after_s,
+        time=found,
+        to_torch=None if key.backend == "torch" else found,
+        judged=found,
+        verdict=verdict,
+        state=state,
+    )
+
+
+CHANGES = Changes(
+    before="old.csv",
+    after="new.csv",
+    gate=Gate(allowance=0.05),
+    machine=(Fact(name="cpu", before="old one", after="new one"),),
+    versions=(Fact(name="torch", before="2.14", after="2.15"), Fact(name="driver", before="", after="590")),
+    rows=(
+        change(key("dense3x3_early", "torch"), 1.19e-3, 0.97, "slower", "ok"),
+        change(key("dense3x3_early", "my-very-long-backend-name"), 3.4e-4, 0.88, "slower", "regression"),
+        change(key("grouped", "torch", dtype="bf16"), 2.5e-6, 1.0, "same", "ok"),
+        change(key("grouped", "onednn", dtype="bf16"), 2.5e-6, 12.5, "faster", "ok"),
+    ),
+    apart=(
+        Apart(key=key("note", "onednn"), before="timed", after="wrong", reason="3 of 9 wrong", regression=True),
+        Apart(key=key("note", "cudnn"), before="skipped", after="skipped", reason="no CUDA", regression=False),
+        Apart(key=key("stem", "cudnn"), before="skipped", after="skipped", reason="no CUDA", regression=False),
+        Apart(key=key("stem", "torch"), before="timed", after="", reason="", regression=False),
+    ),
+    verified=0,
+    wholes=(Whole(backend="torch", rows=2, factor=Shift(ratio=0.98, low=0.97, high=0.99)),),
+    drift=Drift(cases=2, moved=1, factor=Shift(ratio=0.98, low=0.97, high=0.99)),
+)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_changes_look_as_they_did(width: int) -> None:
+    text = drawn(width, changes_table(CHANGES, width=width))
+    assert max(map(len, text.splitlines())) <= width
+    lines = [*apart_lines(CHANGES), *remarks(CHANGES), headline(CHANGES)]
+    assert_golden(f"changes_{width}", text + "\n".join(lines) + "\n")

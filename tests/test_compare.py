@@ -1,0 +1,250 @@
+"""Two files of results: what matches, what is a regression, and how sure that is."""
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from math import exp, inf
+from pathlib import Path
+
+import pytest
+
+from convbench import Case, ConvbenchError, Failed, Problem, Result, Skipped, Timed, Verified, Wrong
+from convbench.bench.shift import Shift
+from convbench.compare import Changes, Gate, compare_files
+from convbench.machine import Machine
+from convbench.outcome import Bill, Check, Outcome
+from convbench.spec import ConvSpec
+from convbench.store import Context, CsvFile, to_row
+
+FINE = Check(worst_of_bound=0.1, relative_l2=1e-7)
+BAD = Check(worst_of_bound=9.0, relative_l2=1.0, evidence="3 of 9 outputs wrong")
+BILL = Bill(prepare_s=None, first_call_s=0.1)
+MACHINE = Machine(
+    machine="ci", cpu="CPU, 2 cores", gpu="", driver="", python="3.11.7", torch="2.14.0", cuda="", cudnn="",
+    onednn="3.13", convbench="0.1.0", commit="abc",
+)  # fmt: skip
+RESULTS = Path(__file__).parent.parent / "results"
+
+
+def case(name: str = "first", **axes: str) -> Case:
+    spec = ConvSpec.parse("n1c64h56w56k64r3s3_pd1")
+    return Case(problem=Problem(suite="quick", name=name, spec=spec), **axes)  # type: ignore[arg-type]
+
+
+def timed(samples: Iterable[float]) -> Timed:
+    return Timed(check=FINE, samples_s=tuple(samples), bill=BILL)
+
+
+def noisy(seed: object, median_s: float = 1e-3, rounds: int = 100, spread: float = 0.01) -> Timed:
+    rng = random.Random(str(seed))
+    return timed(median_s * rng.lognormvariate(0, spread) for _ in range(rounds))
+
+
+Row = tuple[Case, str, Outcome]
+
+
+def write(path: Path, rows: Sequence[Row], machine: Machine = MACHINE, threads: int = 2, mode: str = "w") -> Path:
+    with CsvFile(str(path), overwrite=True) as file:
+        for one, backend, outcome in rows:
+            result = Result(case=one, backend=backend, family="vendor", outcome=outcome)
+            file.append(to_row(result, Context(machine=machine, threads=threads, command="convbench bench")))
+    return path
+
+
+@pytest.fixture
+def changes(tmp_path: Path):  # type: ignore[no-untyped-def]
+    def found(old: Sequence[Row], new: Sequence[Row], gate: Gate | None = None, **options: object) -> Changes:
+        gate = gate or Gate(allowance=0.05)
+        paths = write(tmp_path / "old.csv", old), write(tmp_path / "new.csv", new)
+        return compare_files(*paths, gate=gate, **options)  # type: ignore[arg-type]
+
+    return found
+
+
+@pytest.mark.parametrize(
+    ("interval", "verdict", "state"),
+    [
+        ((1.02, 1.10), "faster", "ok"),
+        ((0.99, 1.01), "same", "ok"),
+        ((0.99, 1.05), "undecided", "ok"),  # same or faster: no reason to stop a release
+        ((0.96, 0.97), "slower", "ok"),  # within the allowance
+        ((0.94, 0.97), "slower", "undecided"),
+        ((0.90, 0.95), "slower", "regression"),
+        ((0.0, inf), "undecided", "undecided"),
+    ],
+)
+def test_an_interval_is_judged_as_a_whole(interval: tuple[float, float], verdict: str, state: str) -> None:
+    gate, found = Gate(margin=0.015, allowance=0.05), Shift(ratio=1.0, low=interval[0], high=interval[1])
+    assert (gate.verdict(found), gate.state(found)) == (verdict, state)
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.csv")), ids=lambda path: path.stem)
+def test_a_file_against_itself_is_the_same_in_every_row(path: Path) -> None:
+    found = compare_files(path, path, gate=Gate())
+    assert found.state == "ok"
+    assert {row.verdict for row in found.rows} == {"same"}
+    assert {(row.judged.low, row.judged.high) for row in found.rows} == {(1.0, 1.0)}
+    assert not found.drifted
+    assert found.machine == found.versions == ()
+
+
+def test_a_regression_is_found_and_the_others_are_left_in_peace(changes) -> None:  # type: ignore[no-untyped-def]
+    names = ("torch", "onednn", "unfold-matmul")
+    old = [(case(), name, noisy(("old", name))) for name in names]
+    new = [(case(), name, noisy(("new", name), 1.12e-3 if name == "onednn" else 1e-3)) for name in names]
+    found = changes(old, new)
+    assert found.state == "regression"
+    assert [row.state for row in found.rows] == ["ok", "regression", "ok"]
+    slow = found.rows[1]
+    assert slow.verdict == "slower"
+    assert slow.judged.low < 1 / 1.12 < slow.judged.high
+    assert [one.backend for one in found.wholes] == list(names)
+    assert not found.drifted
+
+
+def test_a_row_matches_by_every_axis_and_the_rest_is_named(changes) -> None:  # type: ignore[no-untyped-def]
+    old = [(case(), "torch", noisy(1)), (case(dtype="bf16"), "torch", noisy(2)), (case("second"), "torch", noisy(3))]
+    new = [(case(), "torch", noisy(4)), (case(layout="nhwc"), "torch", noisy(5)), (case(), "onednn", noisy(6))]
+    found = changes(old, new)
+    assert [(row.key.dtype, row.key.layout) for row in found.rows] == [("fp32", "nchw")]
+    assert [(one.key.name, one.key.dtype, one.before, one.after) for one in found.apart] == [
+        ("first", "bf16", "timed", ""),
+        ("second", "fp32", "timed", ""),
+        ("first", "fp32", "", "timed"),
+        ("first", "fp32", "", "timed"),
+    ]
+    assert found.state == "ok"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "state"),
+    [
+        (noisy(1), Wrong(BAD), "regression"),
+        (noisy(1), Failed("out of memory"), "regression"),
+        (Verified(FINE), Wrong(BAD), "regression"),
+        (Skipped("no cuDNN"), Failed("out of memory"), "regression"),
+        (Wrong(BAD), Wrong(BAD), "nothing"),
+        (Wrong(BAD), noisy(1), "nothing"),
+        (noisy(1), Skipped("too large"), "nothing"),
+        (Verified(FINE), Verified(FINE), "ok"),
+    ],
+)
+def test_what_becomes_of_an_outcome(changes, old: Outcome, new: Outcome, state: str) -> None:  # type: ignore[no-untyped-def]
+    found = changes([(case(), "torch", old)], [(case(), "torch", new)])
+    assert found.state == state
+    assert len(found.apart) == (state != "ok")
+
+
+def test_a_wrong_row_beats_an_undecided_one_and_that_a_right_one(changes) -> None:  # type: ignore[no-untyped-def]
+    few, right = noisy(1, rounds=2), noisy(2)
+    assert changes(
+        [(case(), "a", few), (case(), "b", right)], [(case(), "a", noisy(3)), (case(), "b", right)]
+    ).state == ("undecided")
+    assert changes(
+        [(case(), "a", few), (case(), "b", right)], [(case(), "a", right), (case(), "b", Wrong(BAD))]
+    ).state == ("regression")
+    assert changes([], [(case(), "a", right)]).state == "nothing"
+
+
+def test_drift_of_the_machine_cancels_in_ratios_to_torch(changes) -> None:  # type: ignore[no-untyped-def]
+    def run(seed: int, drift: float, own: float) -> list[Row]:
+        rng = random.Random(seed)
+        speed = [drift * exp(rng.gauss(0, 0.02)) for _ in range(120)]
+        return [
+            (case(), "torch", timed(1e-3 * one * rng.lognormvariate(0, 0.003) for one in speed)),
+            (case(), "onednn", timed(own * one * rng.lognormvariate(0, 0.003) for one in speed[:60])),  # left early
+        ]
+
+    found = changes(run(1, 1.0, 2e-3), run(2, 1.2, 2e-3))
+    assert found.drifted
+    assert [row.state for row in found.rows] == ["regression", "regression"]
+    relative = Gate(allowance=0.05, relative=True)
+    found = changes(run(1, 1.0, 2e-3), run(2, 1.2, 2e-3), relative)
+    assert [(row.key.backend, row.verdict, row.state) for row in found.rows] == [("onednn", "same", "ok")]
+    assert found.drifted  # said all the same
+    found = changes(run(1, 1.0, 2e-3), run(2, 1.2, 2.2e-3), relative)
+    assert [(row.verdict, row.state) for row in found.rows] == [("slower", "regression")]
+    assert found.rows[0].judged.ratio == pytest.approx(1 / 1.1, rel=0.01)
+
+
+def test_without_torch_there_is_nothing_relative(changes) -> None:  # type: ignore[no-untyped-def]
+    rows = [(case(), "onednn", noisy(1))]
+    found = changes(rows, [(case(), "onednn", noisy(2))], Gate(relative=True))
+    assert found.state == "nothing"
+    assert "torch" in found.apart[0].reason
+
+
+def test_several_runs_are_pooled_and_narrow_nothing(changes) -> None:  # type: ignore[no-untyped-def]
+    old = [(case(), "torch", noisy(seed, 1e-3 * (1 + seed / 50))) for seed in range(4)]
+    new = [(case(), "torch", noisy(seed + 9, 1e-3 * (1 + seed / 50))) for seed in range(4)]
+    found = changes(old, new)
+    assert len(found.rows) == 1
+    assert "pooled: 4 and 4" in found.rows[0].note
+    one = changes(old[:1], new[:1])
+    width = {name: rows[0].judged.high / rows[0].judged.low for name, rows in (("4", found.rows), ("1", one.rows))}
+    assert width["4"] > width["1"]  # runs differ, and that shows
+    many = [(case(), "torch", noisy(seed)) for seed in range(40)]
+    assert changes(many, [(case(), "torch", noisy(seed + 99)) for seed in range(40)]).rows[0].verdict == "same"
+
+
+@pytest.mark.parametrize("fact", ["machine", "cpu", "gpu"])
+def test_another_machine_is_refused_by_the_name_of_the_fact(tmp_path: Path, fact: str) -> None:
+    rows = [(case(), "torch", noisy(1))]
+    old = write(tmp_path / "old.csv", rows)
+    new = write(tmp_path / "new.csv", rows, replace(MACHINE, **{fact: "another"}))
+    with pytest.raises(ConvbenchError, match=f"{fact} .*-> another.*--across"):
+        compare_files(old, new, gate=Gate())
+    found = compare_files(old, new, gate=Gate(), across=True)
+    assert [one.name for one in found.machine] == [fact]
+    assert len(found.rows) == 1
+
+
+def test_other_threads_are_another_machine(tmp_path: Path) -> None:
+    rows = [(case(), "torch", noisy(1))]
+    paths = [write(tmp_path / f"{count}.csv", rows, threads=count) for count in (2, 4)]
+    with pytest.raises(ConvbenchError, match="threads 2 -> 4"):
+        compare_files(*paths, gate=Gate())
+    assert len(compare_files(*paths, gate=Gate(), across=True).rows) == 1
+
+
+def test_two_machines_in_one_file_are_refused(tmp_path: Path) -> None:
+    one = write(tmp_path / "one.csv", [(case(), "torch", noisy(1))])
+    two = write(tmp_path / "two.csv", [(case(), "torch", noisy(2))], replace(MACHINE, machine="b"))
+    one.write_text(one.read_text() + two.read_text().partition("\n")[2])
+    with pytest.raises(ConvbenchError, match="machine b, ci -> b, ci"):
+        compare_files(one, one, gate=Gate())
+
+
+def test_other_versions_are_told_and_compared(tmp_path: Path) -> None:
+    old = write(tmp_path / "old.csv", [(case(), "torch", noisy(1))])
+    new = write(tmp_path / "new.csv", [(case(), "torch", noisy(2))], replace(MACHINE, torch="2.15.0", driver="590"))
+    found = compare_files(old, new, gate=Gate(allowance=0.05))
+    assert [str(one) for one in found.versions] == ["driver unknown -> 590", "torch 2.14.0 -> 2.15.0"]
+    assert found.state == "ok"
+
+
+def test_a_run_against_another_of_the_same_is_called_different_no_oftener_than_it_says(tmp_path: Path) -> None:
+    # 20 rows a comparison, at 90 % for all of them together: 60 comparisons, each its own false alarm or none.
+    false = 0
+    for trial in range(60):
+        paths = [
+            write(
+                tmp_path / f"{trial}{side}.csv",
+                [(case(str(i)), "torch", noisy((trial, side, i), rounds=24, spread=0.3)) for i in range(20)],
+            )
+            for side in "ab"
+        ]
+        found = compare_files(*paths, gate=Gate(confidence=0.9, margin=1e-9, allowance=1e-9))
+        false += any(row.verdict in ("faster", "slower") for row in found.rows)
+    assert false / 60 <= 0.1 + 3 * (0.1 * 0.9 / 60) ** 0.5
+
+
+def test_the_geometric_mean_lies_within_the_bounds_of_its_rows(changes) -> None:  # type: ignore[no-untyped-def]
+    old = [(case(str(i)), "torch", noisy(("a", i))) for i in range(5)]
+    new = [(case(str(i)), "torch", noisy(("b", i), 0.8e-3)) for i in range(5)]
+    (whole,) = changes(old, new).wholes
+    assert whole.rows == 5
+    assert whole.factor.low < 1.25 < whole.factor.high
+    few = [*new[:4], (case("4"), "torch", noisy(7, rounds=2))]
+    (whole,) = changes(old, few).wholes
+    assert (whole.factor.low, whole.factor.high) == (0.0, inf)
