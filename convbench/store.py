@@ -105,7 +105,7 @@ def _outcome_cells(result: Result) -> Row:
                 "ratio_high": compared.high if compared else None,
                 "verdict": compared.verdict if compared else "baseline" if result.backend == BASELINE else None,
                 "gflops": spec.flops / timed.median_s * 1e-9,
-                "gbytes_per_s": spec.nbytes(result.case.dtype) / timed.median_s * 1e-9,
+                "gbytes_per_s": result.case.nbytes / timed.median_s * 1e-9,
                 "first_call_s": timed.bill.first_call_s,
                 "prepare_s": timed.bill.prepare_s,
                 "peak_nbytes": timed.bill.peak_nbytes,

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 EXAMPLE = "\b\nExample:\n  convbench bench --suite resnet50 --backend torch,onednn --csv resnet50.csv"
 COLUMNS = (
-    "suite name count spec device threads dtype layout precision backend outcome median_s q25_s q75_s samples "
-    "ratio_to_torch ratio_low ratio_high verdict gflops worst_of_bound relative_l2 first_call_s peak_nbytes reason"
+    "suite name count spec device threads dtype layout precision pass epilogue backend outcome median_s q25_s q75_s "
+    "samples ratio_to_torch ratio_low ratio_high verdict gflops worst_of_bound relative_l2 first_call_s peak_nbytes "
+    "reason"
 ).split()
 RESULTS = Path("convbench-results")
 
@@ -35,6 +36,8 @@ def bench(
     dtype: options.Dtypes = None,
     layout: options.Layouts = None,
     precision: options.Precisions = None,
+    pass_: options.Passes = None,
+    epilogue: options.Epilogues = None,
     plugin: options.Plugins = None,
     threads: options.Threads = 0,
     budget: Annotated[
@@ -67,6 +70,7 @@ def bench(
             f"--confidence {confidence} --margin {margin}: confidence is from 0.5 to below 1, margin between 0 and 1; "
             f"try --confidence 0.99 --margin 0.015"
         )
+    passes, epilogues = options.choose_passes(pass_, epilogue)
     selection = Selection.of(
         problems=options.choose_problems(suite, shape, "quick"),
         dtypes=options.choose("dtype", dtype, DTYPES, ("fp32",)),
@@ -75,6 +79,8 @@ def bench(
         devices=options.choose_devices(device),
         backends=options.choose_backends(backend, plugin),
         seed=seed,
+        passes=passes,
+        epilogues=epilogues,
     )
     report = Report(
         selection,

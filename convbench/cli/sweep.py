@@ -42,10 +42,21 @@ class Selection:
         devices: Sequence[str],
         backends: list[Backend],
         seed: int,
+        passes: Sequence[str] = ("fprop",),
+        epilogues: Sequence[str] = ("none",),
     ) -> Self:
         """All cases along the axes; exits with 3 when there is nothing to do."""
         chosen = list(
-            cases(problems, dtypes=dtypes, layouts=layouts, precisions=precisions, devices=devices, seed=seed)
+            cases(
+                problems,
+                dtypes=dtypes,
+                layouts=layouts,
+                precisions=precisions,
+                devices=devices,
+                passes=passes,
+                epilogues=epilogues,
+                seed=seed,
+            )
         )
         if not chosen or not backends:
             what = "case" if backends else "backend"

@@ -9,7 +9,9 @@ from convbench.cli import options
 from convbench.cli.sweep import Report, Selection
 
 EXAMPLE = "\b\nExample:\n  convbench verify --backend onednn,unfold-matmul --dtype bf16"
-COLUMNS = "suite name spec device dtype layout precision backend outcome worst_of_bound relative_l2 reason".split()
+COLUMNS = (
+    "suite name spec device dtype layout precision pass epilogue backend outcome worst_of_bound relative_l2 reason"
+).split()
 
 
 def verify(
@@ -24,6 +26,8 @@ def verify(
         options.Words, typer.Option("--layout", metavar="NAME,...", help="Memory layouts; all by default.")
     ] = None,
     precision: options.Precisions = None,
+    pass_: options.Passes = None,
+    epilogue: options.Epilogues = None,
     plugin: options.Plugins = None,
     threads: options.Threads = 0,
     seed: options.Seed = 0,
@@ -37,6 +41,7 @@ def verify(
     the inputs must come back untouched. Exit 1: something is wrong or failed; 3: nothing was verified.
     """
     devices = options.choose_devices(device)
+    passes, epilogues = options.choose_passes(pass_, epilogue)
     selection = Selection.of(
         problems=options.choose_problems(suite, shape, "awkward"),
         dtypes=options.choose("dtype", dtype, DTYPES, DTYPES),
@@ -45,6 +50,8 @@ def verify(
         devices=devices,
         backends=options.choose_backends(backend, plugin),
         seed=seed,
+        passes=passes,
+        epilogues=epilogues,
     )
     report = Report(
         selection, columns=COLUMNS, threads=threads, csv=csv, overwrite=overwrite, plugins=plugin, force=force

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from convbench.backend import BASELINE
 from convbench.bench.decision import standings
+from convbench.case import Case
 from convbench.outcome import Failed, Result, Skipped, Timed, Verified, Wrong
 from convbench.show.units import amount, gflops, seconds, share
 
@@ -34,10 +35,12 @@ def bench_table(title: str, results: Sequence[Result], *, width: int) -> Group:
     blocks: dict[tuple[str, str, tuple[str, ...]], list[Result]] = defaultdict(list)
     for result in results:
         case = result.case
-        where = (case.device, case.dtype, case.layout, case.precision)
+        where = _axes(case)
         blocks[case.problem.name, str(case.spec), where].append(result)
     several = len({axes for *_, axes in blocks}) > 1
     shown = next(columns for least, columns in _BENCH_COLUMNS if width >= least)
+    if blocks and not several and (kind := results[0].case.kind):
+        title = f"{title}  {kind}"
     parts: list[RenderableType] = [Text(title, "bold"), _bench_lines([_BENCH_HEADINGS], shown)]
     for (name, spec, axes), block in blocks.items():
         heading = Text.assemble((name, "bold"), ("  " + spec if spec != name else "", "dim"))
@@ -46,6 +49,12 @@ def bench_table(title: str, results: Sequence[Result], *, width: int) -> Group:
         lines = _bench_lines([_bench_cells(result) for result in ran], shown)
         parts += [heading, lines if ran else Text("  nothing ran", "dim")]
     return Group(*parts)
+
+
+def _axes(case: Case) -> tuple[str, ...]:
+    """What a case is besides its problem, in words; fprop without an epilogue goes without saying."""
+    axes = (case.device, case.dtype, case.layout, case.precision)
+    return (*axes, case.kind) if case.kind else axes
 
 
 _BENCH_HEADINGS = [
@@ -108,7 +117,7 @@ def standing_table(results: Sequence[Result]) -> Table | None:
     groups: dict[tuple[str, ...], list[Result]] = defaultdict(list)
     for result in results:
         case = result.case
-        groups[case.device, case.dtype, case.layout, case.precision].append(result)
+        groups[_axes(case)].append(result)
     for axes, group in groups.items():
         found = standings(group)
         if len(found) < 2 or found[0].cases < 2:
@@ -136,7 +145,8 @@ def verify_table(results: Sequence[Result]) -> Table:
     table.add_column("at the worst", no_wrap=True)
     groups: dict[tuple[str, str], list[Result]] = defaultdict(list)
     for result in results:
-        groups[result.backend, f"{result.case.device} {result.case.dtype}"].append(result)
+        case = result.case
+        groups[result.backend, f"{case.device} {case.dtype} {case.kind}".rstrip()].append(result)
     for (backend, dtype), group in groups.items():
         if all(isinstance(one.outcome, Skipped) for one in group):
             continue  # the reasons stand below the table
@@ -184,5 +194,5 @@ def fault_lines(result: Result, repro: str) -> list[str]:
             kind, words = "FAILED", message
         case _:
             return []
-    where = f"{case.device} {case.dtype} {case.layout} {case.precision}"
+    where = " ".join(_axes(case))
     return [f"{kind} {result.backend} on {case.problem.name} ({case.spec}; {where})", f"  {words}", f"  {repro}"]
