@@ -1,5 +1,7 @@
 """What several backends need of torch's own operator for the gradients, which is no backend by itself."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -12,12 +14,14 @@ def dgrad(dy: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
 
     It asks for x, for its shape and layout alone: memory that nobody writes costs next to nothing.
     """
-    return _backward(dy, _blank(spec.x_shape, dy), w, spec, (True, False, False))[0]
+    dx: Tensor = _backward(dy, _blank(spec.x_shape, dy), w, spec, (True, False, False))[0]
+    return dx
 
 
 def wgrad(dy: Tensor, x: Tensor, spec: ConvSpec) -> Tensor:
     """dw by aten::convolution_backward."""
-    return _backward(dy, x, _blank(spec.w_shape, x), spec, (False, True, False))[1]
+    dw: Tensor = _backward(dy, x, _blank(spec.w_shape, x), spec, (False, True, False))[1]
+    return dw
 
 
 def library(case: Case) -> str:
@@ -38,13 +42,11 @@ def library(case: Case) -> str:
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16, "fp64": torch.float64}
 
 
-def _backward(
-    dy: Tensor, x: Tensor, w: Tensor, spec: ConvSpec, mask: tuple[bool, bool, bool]
-) -> tuple[Tensor, Tensor, Tensor]:
-    found: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.convolution_backward(
+def _backward(dy: Tensor, x: Tensor, w: Tensor, spec: ConvSpec, mask: tuple[bool, bool, bool]) -> Any:
+    """dx, dw and the bias's gradient; None where the mask asks for none."""
+    return torch.ops.aten.convolution_backward(
         dy, x, w, None, spec.stride, spec.padding, spec.dilation, False, (0, 0), spec.groups, mask
     )
-    return found
 
 
 def _blank(shape: tuple[int, ...], like: Tensor) -> Tensor:
