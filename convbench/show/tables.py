@@ -139,14 +139,15 @@ def verify_table(results: Sequence[Result]) -> Table:
     """How many cases of each backend and dtype came out how, and how near the bound they went."""
     table = plain_table()
     table.add_column("backend", no_wrap=True, min_width=13)
-    table.add_column("dtype", min_width=8)
+    # As wide as its longest: at 80 columns the last column gives way.
+    longest = max((len(_sort(result)) for result in results), default=0)
+    table.add_column("dtype", no_wrap=True, min_width=max(8, longest))
     for name in ("right", "wrong", "failed", "skipped", "err/bound"):
         table.add_column(name, justify="right", min_width=len(name))
     table.add_column("at the worst", no_wrap=True)
     groups: dict[tuple[str, str], list[Result]] = defaultdict(list)
     for result in results:
-        case = result.case
-        groups[result.backend, f"{case.device} {case.dtype} {case.kind}".rstrip()].append(result)
+        groups[result.backend, _sort(result)].append(result)
     for (backend, dtype), group in groups.items():
         if all(isinstance(one.outcome, Skipped) for one in group):
             continue  # the reasons stand below the table
@@ -166,6 +167,11 @@ def verify_table(results: Sequence[Result]) -> Table:
             Text("" if where is None else f"{where.case.problem.name} {where.case.layout}", "dim"),
         )
     return table
+
+
+def _sort(result: Result) -> str:
+    """Device and dtype, and the pass or the epilogue where it is not the usual: "cpu fp32 dgrad"."""
+    return f"{result.case.device} {result.case.dtype} {result.case.kind}".rstrip()
 
 
 def skip_lines(results: Iterable[Result]) -> list[str]:
