@@ -9,13 +9,14 @@ import importlib
 import importlib.util
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from convbench.case import DEVICES, DTYPES, Case
+from convbench.case import DEVICES, DTYPES, PASSES, Case
 from convbench.errors import ConvbenchError, unknown
 from convbench.spec import ConvSpec
 
@@ -31,25 +32,31 @@ BUILT_IN = Path(__file__).parent / "backends"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
-    """One way to compute y (N, K, P, Q) from x (N, C, H, W) and w (K, C/G, R, S).
+    """One way to compute y (N, K, P, Q) from x (N, C, H, W) and w (K, C/G, R, S), and its gradients if it can.
 
     Attributes:
         name: how it is asked for.
         fn: `fn(x, w, spec) -> y`, in x's dtype, on x's device, x and w untouched. With
             `prepare`, `fn` gets what `prepare` returned in the place of w.
+        dgrad: `dgrad(dy, w, spec) -> dx` (N, C, H, W), or None where it has none.
+        wgrad: `wgrad(dy, x, spec) -> dw` (K, C/G, R, S), or None where it has none.
+        fused: `fused(x, w, spec, bias, relu) -> y`, with bias (K) added and then relu if asked; without
+            it torch does both after `fn`. `prepare` holds for it too.
         family: how it sums, which decides its error bound.
         source: the paper or library it follows.
         devices, dtypes: what it can do.
         doc: one line.
         origin: the file or package it came from.
-        prepare: `prepare(w, spec)`, what is done once for each weight; timed apart.
+        prepare: `prepare(w, spec)`, what is done once for each weight of fprop; timed apart.
         refuse: `refuse(case)`, a reason in words or None.
         max_macs, macs_per_s: multiply-adds above which it refuses for its cost unless forced,
             and about how many it does a second.
-        must_run: the operator a profile must show, or the backend did not run what it claims.
         actual_flops: `actual_flops(spec)`, the operations that it does, two for a multiply-add, where
             they are not those of the direct algorithm.
         on_request: it runs only when it is named, for it would hold up everybody else.
+        must_run: the operator a profile of a pass must show, or the backend did not run what it claims.
+        roundings: `roundings(case)`, how often a 16-bit case's partial sums are stored in 16 bits
+            on their way; each widens the bound. None is never.
     """
 
     name: str
@@ -60,13 +67,40 @@ class Backend:
     dtypes: frozenset[str]
     doc: str = ""
     origin: str = ""
+    dgrad: Callable[[Any, Any, ConvSpec], Any] | None = None
+    wgrad: Callable[[Any, Any, ConvSpec], Any] | None = None
+    fused: Callable[[Any, Any, ConvSpec, Any, bool], Any] | None = None
     prepare: Callable[[Any, ConvSpec], Any] | None = None
     refuse: Callable[[Case], str | None] | None = None
     max_macs: int | None = None
     macs_per_s: float = 1.0
-    must_run: str | None = None
+    must_run: Mapping[str, str] = field(default_factory=dict)
+    roundings: Callable[[Case], int] | None = None
     actual_flops: Callable[[ConvSpec], int] | None = None
     on_request: bool = False
+
+    def bind(self, case: Case, operands: Sequence[Any]) -> Callable[[], Any]:
+        """`call() -> out` of the case's pass and epilogue, on its operands in their order."""
+        if case.pass_ != "fprop" or case.epilogue == "none":
+            first, second = operands
+            return partial(self._functions[case.pass_], first, second, case.spec)
+        x, w, bias = operands
+        if self.fused is not None:
+            return partial(self.fused, x, w, case.spec, bias, case.relu)
+        return partial(_then_epilogue, self.fn, x, w, case.spec, bias, case.relu)
+
+    @property
+    def _functions(self) -> dict[str, Callable[[Any, Any, ConvSpec], Any]]:
+        """What it can do, by pass."""
+        found = {"fprop": self.fn, "dgrad": self.dgrad, "wgrad": self.wgrad}
+        return {name: fn for name, fn in found.items() if fn is not None}
+
+    def count_roundings(self, case: Case) -> int:
+        """How often a partial sum is rounded to the case's 16 bits before the result is."""
+        if case.dtype not in ("fp16", "bf16"):
+            return 0  # a sum in the dtype of the result is what the bound is for
+        separate = case.epilogue != "none" and self.fused is None  # y is stored before the bias is added
+        return separate + (0 if self.roundings is None else self.roundings(case))
 
     def why_not(self, case: Case, *, force: bool = False) -> str | None:
         """The reason in words why this case is not for this backend, or None."""
@@ -76,6 +110,8 @@ class Backend:
             return f"{self.name} runs on {' and '.join(sorted(self.devices))}, not on {case.device}"
         if case.dtype not in self.dtypes:
             return f"{self.name} has no {case.dtype}, only {', '.join(sorted(self.dtypes))}"
+        if case.pass_ not in self._functions:
+            return f"{self.name} has no {case.pass_}"
         if self.refuse is not None and (reason := self.refuse(case)) is not None:
             return reason
         if self.max_macs is not None and case.spec.macs > self.max_macs and not force:
@@ -99,6 +135,8 @@ class Unavailable:
         return Backend(
             name=self.name,
             fn=_never,
+            dgrad=_never,
+            wgrad=_never,
             family="",
             source="",
             devices=frozenset(DEVICES),
@@ -112,26 +150,46 @@ def _never(*_: Any) -> Any:
     raise AssertionError("a backend that is unavailable refuses every case")
 
 
+def _then_epilogue(
+    fn: Callable[[Any, Any, ConvSpec], Any], x: Any, w: Any, spec: ConvSpec, bias: Any, relu: bool
+) -> Any:
+    """The epilogue of a backend that has none of its own, by torch."""
+    y = fn(x, w, spec)
+    if getattr(y, "ndim", None) != 4:
+        return y  # for the check to say what is wrong with it
+    y = y + bias.reshape(1, -1, 1, 1)  # not in place: y may be a buffer that the backend keeps
+    return y.relu_() if relu else y
+
+
 def backend(
     *,
     family: str,
     source: str,
     devices: Iterable[str] = DEVICES,
     dtypes: Iterable[str] = DTYPES,
+    dgrad: Callable[[Any, Any, ConvSpec], Any] | None = None,
+    wgrad: Callable[[Any, Any, ConvSpec], Any] | None = None,
+    fused: Callable[[Any, Any, ConvSpec, Any, bool], Any] | None = None,
     prepare: Callable[[Any, ConvSpec], Any] | None = None,
     refuse: Callable[[Case], str | None] | None = None,
     max_macs: int | None = None,
     macs_per_s: float = 1.0,
-    must_run: str | None = None,
+    must_run: str | Mapping[str, str] | None = None,
+    roundings: Callable[[Case], int] | None = None,
     actual_flops: Callable[[ConvSpec], int] | None = None,
     on_request: bool = False,
 ) -> Callable[[Callable[[Any, Any, ConvSpec], Any]], Backend]:
-    """Turn a function `fn(x, w, spec) -> y` into a Backend named after it; nothing is registered."""
+    """Turn a function `fn(x, w, spec) -> y` into a Backend named after it; nothing is registered.
+
+    `must_run` names an operator for each pass; a single name speaks of fprop.
+    """
+    must_run = {"fprop": must_run} if isinstance(must_run, str) else dict(must_run or {})
     can_devices, can_dtypes = frozenset(devices), frozenset(dtypes)
     for what, given, allowed in (
         ("family", {family}, FAMILIES),
         ("device", can_devices, DEVICES),
         ("dtype", can_dtypes, DTYPES),
+        ("pass", must_run, PASSES),
     ):
         for value in given:
             if value not in allowed:
@@ -148,6 +206,9 @@ def backend(
             dtypes=can_dtypes,
             doc=doc.strip().partition("\n")[0],
             origin=fn.__module__,
+            dgrad=dgrad,
+            wgrad=wgrad,
+            fused=fused,
             prepare=prepare,
             refuse=refuse,
             max_macs=max_macs,
@@ -155,6 +216,7 @@ def backend(
             must_run=must_run,
             actual_flops=actual_flops,
             on_request=on_request,
+            roundings=roundings,
         )
 
     return wrap

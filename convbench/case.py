@@ -1,8 +1,9 @@
-"""What is one run: a problem, and the axes (dtype, layout, precision, device) that make it a case?"""
+"""What is one run: a problem, and the axes (pass, epilogue, dtype, layout, precision, device) that make it a case?"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
+from math import prod
 
 from convbench.spec import ITEM_NBYTES, ConvSpec
 
@@ -11,6 +12,10 @@ DTYPES = tuple(ITEM_NBYTES)
 LAYOUTS = ("nchw", "nhwc", "strided")
 PRECISIONS = ("ieee", "tf32")
 DEVICES = ("cpu", "cuda")
+# fprop: y from x and w; dgrad: dx from dy and w; wgrad: dw from dy and x.
+PASSES = ("fprop", "dgrad", "wgrad")
+# What is done to y before it is given back: y + bias[k], and max(0, y + bias[k]).
+EPILOGUES = ("none", "bias", "bias_relu")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +52,7 @@ class Case:
     precision: str = "ieee"
     device: str = "cpu"
     seed: int = 0
-    # The other passes and epilogues join as axes; each name stands in every report from the start.
-    pass_: str = "fprop"  # noqa: S105  # a pass over the data, not a password
+    pass_: str = "fprop"
     epilogue: str = "none"
 
     @property
@@ -56,10 +60,48 @@ class Case:
         return self.problem.spec
 
     @property
+    def operands(self) -> dict[str, tuple[int, ...]]:
+        """The tensors that the pass reads, by name with their shapes, in the order in which a backend gets them."""
+        spec = self.spec
+        match self.pass_:
+            case "dgrad":
+                return {"dy": spec.y_shape, "w": spec.w_shape}
+            case "wgrad":
+                return {"dy": spec.y_shape, "x": spec.x_shape}
+        bias = {} if self.epilogue == "none" else {"bias": (spec.k,)}
+        return {"x": spec.x_shape, "w": spec.w_shape, **bias}
+
+    @property
+    def out_name(self) -> str:
+        """What the pass makes: y, dx or dw."""
+        return {"fprop": "y", "dgrad": "dx", "wgrad": "dw"}[self.pass_]
+
+    @property
+    def out_shape(self) -> tuple[int, int, int, int]:
+        return {"fprop": self.spec.y_shape, "dgrad": self.spec.x_shape, "wgrad": self.spec.w_shape}[self.pass_]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of what the pass reads and writes, each once."""
+        elements = sum(map(prod, self.operands.values())) + prod(self.out_shape)
+        return elements * ITEM_NBYTES[self.dtype]
+
+    @property
+    def relu(self) -> bool:
+        return self.epilogue == "bias_relu"
+
+    @property
+    def kind(self) -> str:
+        """The pass and the epilogue where they are not fprop and none, for a heading: "dgrad", "bias_relu", ""."""
+        return " ".join(word for word in (self.pass_, self.epilogue) if word not in ("fprop", "none"))
+
+    @property
     def why_not(self) -> str | None:
         """The reason why no backend can do this case, or None."""
         if self.precision == "tf32" and self.device == "cpu":
             return "TF32 is arithmetic of CUDA tensor cores; on the CPU use --precision ieee"
+        if self.pass_ != "fprop" and self.epilogue != "none":
+            return f"the epilogue {self.epilogue} follows fprop; {self.pass_} has none"
         return None
 
     def flags(self) -> str:
@@ -67,6 +109,8 @@ class Case:
         return (
             f"--shape {self.spec} --dtype {self.dtype} --layout {self.layout} "
             f"--precision {self.precision} --device {self.device} --seed {self.seed}"
+            + (f" --pass {self.pass_}" if self.pass_ != "fprop" else "")
+            + (f" --epilogue {self.epilogue}" if self.epilogue != "none" else "")
         )
 
 
@@ -77,14 +121,17 @@ def cases(
     layouts: Sequence[str] = ("nchw",),
     precisions: Sequence[str] = ("ieee",),
     devices: Sequence[str] = ("cpu",),
+    passes: Sequence[str] = ("fprop",),
+    epilogues: Sequence[str] = ("none",),
     seed: int = 0,
 ) -> Iterator[Case]:
-    """Every problem along every axis; a dtype that has no TF32 is not repeated for it."""
+    """Every problem along every axis; a dtype that has no TF32, a pass that has no epilogue are not repeated for it."""
+    kinds = [(one, after) for one in passes for after in (epilogues if one == "fprop" else ("none",))]
     for problem, device, dtype, layout in product(problems, devices, dtypes, layouts):
         if problem.dtype is not None and dtype != dtypes[0]:
             continue  # once, in its own
         own = problem.dtype or dtype
-        for precision in precisions if own == "fp32" else ("ieee",):
+        for precision, (pass_, epilogue) in product(precisions if own == "fp32" else ("ieee",), kinds):
             yield Case(
                 problem=problem,
                 dtype=own,
@@ -92,4 +139,6 @@ def cases(
                 precision=precision,
                 device=device,
                 seed=seed,
+                pass_=pass_,
+                epilogue=epilogue,
             )

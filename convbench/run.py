@@ -204,7 +204,7 @@ def _convolve(watch: Stopwatch, case: Case, backend: Backend, x: Tensor, w: Tens
         return Failed(f"the oracle: {failure(error).message}"), None
     watch.stage("oracle", "the same convolution in float64, and a bound for each output", **axes)
 
-    trial = attempt(backend, exam, profiled=backend.must_run is not None)
+    trial = attempt(backend, exam, profiled="fprop" in backend.must_run)
     if isinstance(trial, Failed):
         return trial, None
     bill, check, out = trial.bill, trial.check, trial.out

@@ -111,7 +111,7 @@ def _outcome_cells(result: Result) -> Row:
                 "ratio_high": compared.high if compared else None,
                 "verdict": compared.verdict if compared else "baseline" if result.backend == BASELINE else None,
                 "gflops": spec.flops / timed.median_s * 1e-9,
-                "gbytes_per_s": spec.nbytes(result.case.dtype) / timed.median_s * 1e-9,
+                "gbytes_per_s": result.case.nbytes / timed.median_s * 1e-9,
                 **asdict(timed.bill),
                 **asdict(timed.noise),
                 "samples_s": " ".join(f"{sample:.4g}" for sample in timed.samples_s),

@@ -7,7 +7,7 @@ import pytest
 from convbench import Backend, Case, discover
 from convbench.suites import load_suite
 from convbench.verify.check import prepare_exam
-from convbench.verify.trial import bind, conditions
+from convbench.verify.trial import bind, conditions, judge
 
 PAIRS = [
     pytest.param(backend, case, id=f"{case.problem.name}-{backend.name}")
@@ -24,4 +24,4 @@ def test_time(benchmark: Any, backend: Backend, case: Case) -> None:
     with conditions(case):
         call, _ = bind(backend, exam)
         out = benchmark(call)
-    assert exam.check(out, backend.family).passed
+    assert judge(out, exam, backend).passed

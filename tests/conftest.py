@@ -4,6 +4,7 @@ import atexit
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,15 @@ atexit.register(shutil.rmtree, os.environ["CONVBENCH_CACHE"], ignore_errors=True
 for threads in {1, 2, torch.get_num_threads()}:
     keep_fake_ceilings(Path(os.environ["CONVBENCH_CACHE"]), threads)
 torch.set_num_threads(1)  # on a loaded machine a second thread waits for its turn, by milliseconds
+
+
+@pytest.fixture(autouse=True)
+def keep_threads() -> Iterator[None]:
+    """What a test sets with --threads ends with it."""
+    before = torch.get_num_threads()
+    yield
+    if torch.get_num_threads() != before:
+        torch.set_num_threads(before)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

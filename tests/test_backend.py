@@ -163,3 +163,18 @@ def test_cards_are_read_without_importing_torch() -> None:
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
     assert int(done.stdout) >= 6
+
+
+def test_what_must_run_is_said_for_each_pass() -> None:
+    def fn(x: object, w: object, spec: object) -> None: ...
+
+    assert backend(family="vendor", source="", must_run="aten::bmm")(fn).must_run == {"fprop": "aten::bmm"}
+    assert backend(family="vendor", source="", must_run={"wgrad": "aten::bmm"})(fn).must_run == {"wgrad": "aten::bmm"}
+    with pytest.raises(ConvbenchError, match="unknown pass 'backward'"):
+        backend(family="vendor", source="", must_run={"backward": "aten::bmm"})
+
+
+def test_a_backend_without_a_gradient_refuses_it_in_words(plugin: Path) -> None:
+    mine = load_plugin(str(plugin))[0]
+    assert mine.why_not(make_case("n1c1h4w4k1r2s2", pass_="wgrad")) == "my-conv has no wgrad"
+    assert mine.why_not(make_case("n1c1h4w4k1r2s2", epilogue="bias_relu")) is None

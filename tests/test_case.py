@@ -40,3 +40,28 @@ def test_quick_spans_the_families() -> None:
     assert any(spec.dilation != (1, 1) for spec in specs.values())
     assert any(spec.r != spec.s for spec in specs.values())
     assert any(spec.c == 1 and spec.n > 1 for spec in specs.values())
+
+
+def test_each_pass_reads_two_tensors_and_writes_the_third() -> None:
+    shapes = {"x": (2, 4, 9, 8), "w": (6, 4, 3, 3), "y": (2, 6, 9, 8)}
+    for kind, reads, writes in (("fprop", ("x", "w"), "y"), ("dgrad", ("y", "w"), "x"), ("wgrad", ("y", "x"), "w")):
+        case = make_case("n2c4h9w8k6r3s3_pd1", pass_=kind)
+        assert tuple(case.operands.values()) == tuple(shapes[name] for name in reads)
+        assert case.out_shape == shapes[writes]
+        assert case.nbytes == case.spec.nbytes("fp32")
+    assert tuple(make_case("n2c4h9w8k6r3s3_pd1", pass_="wgrad").operands) == ("dy", "x")
+    bias = make_case("n2c4h9w8k6r3s3_pd1", epilogue="bias", dtype="fp16")
+    assert bias.operands["bias"] == (6,)
+    assert bias.nbytes == bias.spec.nbytes("fp16") + 6 * 2
+
+
+def test_an_epilogue_follows_fprop_alone() -> None:
+    problem = find_problem("n1c1h4w4k1r2s2")
+    found = list(cases([problem], passes=("fprop", "wgrad"), epilogues=("none", "bias_relu")))
+    assert [case.kind for case in found] == ["", "bias_relu", "wgrad"]
+    assert "wgrad has none" in (make_case("n1c1h4w4k1r2s2", pass_="wgrad", epilogue="bias").why_not or "")
+
+
+def test_a_case_names_its_pass_and_epilogue_where_they_are_not_the_usual() -> None:
+    assert make_case("n1c1h4w4k1r2s2", pass_="dgrad").flags().endswith("--seed 0 --pass dgrad")
+    assert make_case("n1c1h4w4k1r2s2", epilogue="bias").flags().endswith("--seed 0 --epilogue bias")

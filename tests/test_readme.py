@@ -86,3 +86,30 @@ def test_every_column_is_explained() -> None:
         word for cell in re.findall(r"^\| ([^|]+) \|", text, re.MULTILINE) for word in re.findall(r"\w+", cell)
     }
     assert set(COLUMNS) <= explained
+
+
+def test_the_example_with_gradients_is_right(cli: Cli, tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "backends.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n# my_gradients\.py\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "my_gradients.py").write_text(block)
+    plugin = ("--plugin", tmp_path / "my_gradients.py", "--backend", "my-gradients")
+    axes = (
+        "--pass",
+        "fprop,dgrad,wgrad",
+        "--epilogue",
+        "bias,bias_relu",
+        "--layout",
+        "strided",
+        "--csv",
+        tmp_path / "csv",
+    )
+    assert cli("verify", *plugin, "--dtype", "fp32,fp64", *axes).code == 0
+    assert cli("verify", *plugin, "--dtype", "bf16", "--shape", "n1c1h4w4k1r2s2").code == 3
+    block = block.replace('"fp32", "fp64"', '"fp16"')
+    (tmp_path / "my_gradients.py").write_text(block)
+    shape = ("--shape", "n2c4h9w8k6r3s3_pd1", "--pass", "dgrad")
+    assert cli("verify", *plugin, *shape).code == 1  # as the page says
+    declared = 'roundings=lambda case: case.spec.r * case.spec.s + 1 if case.pass_ == "dgrad" else 0'
+    assert declared in text
+    (tmp_path / "my_gradients.py").write_text(block.replace("fused=fused)", f"fused=fused, {declared})"))
+    assert cli("verify", *plugin, *shape).code == 0

@@ -24,6 +24,7 @@ from convbench.verify.trial import (
     attempt,
     conditions,
     failure,
+    judge,
     not_run,
     refusal,
     synchronize,
@@ -75,11 +76,11 @@ def bench_case(
     if isinstance(exam, Failed):
         outcomes |= {backend.name: exam for backend in backends}
         return
-    families = {backend.name: backend.family for backend in backends}
+    by_name = {backend.name: backend for backend in backends}
     trials: dict[str, Trial] = {}
     calls: dict[str, int] = {}
     crews = Crews()
-    guard = Guard(x=exam.x, w=exam.w)
+    guard = Guard(**exam.operands)
     with conditions(case):
         for backend in backends:
             guard.restore()  # from what the one before may have left behind
@@ -114,7 +115,7 @@ def bench_case(
         again = renew(exam)
         for name, bill in bills.items():
             trial, samples = trials[name], contest.samples[name]
-            check = _recheck(trial, families[name], again)
+            check = _recheck(trial, by_name[name], again)
             kept = contest.kept(name)
             timed = Timed(
                 check=check,
@@ -173,11 +174,13 @@ def _itemised(trials: Mapping[str, Trial], exam: Exam) -> dict[str, Bill]:
 def renew(exam: Exam) -> Exam:
     """Fresh numbers in the same buffers, with their own truth.
 
-    A backend that kept an answer for a pointer it has seen before gives itself away.
+    A backend that kept an answer for a pointer it has seen before gives itself away. The weight
+    stays: what was prepared from it still holds.
     """
-    fresh, _ = make_operands(exam.case, salt=1)
-    exam.x.copy_(fresh)
-    return make_exam(exam.case, exam.x, exam.w)
+    for (name, kept), fresh in zip(exam.operands.items(), make_operands(exam.case, salt=1), strict=True):
+        if name != "w":
+            kept.copy_(fresh)
+    return make_exam(exam.case, *exam.operands.values())
 
 
 def _settle(outcomes: dict[str, Outcome], name: str, outcome: Outcome, device: str) -> None:
@@ -186,13 +189,13 @@ def _settle(outcomes: dict[str, Outcome], name: str, outcome: Outcome, device: s
         raise DeviceLost(name)
 
 
-def _recheck(trial: Trial, family: str, exam: Exam) -> Check:
+def _recheck(trial: Trial, backend: Backend, exam: Exam) -> Check:
     """The worse of the two verdicts, before the timing and after it."""
-    guard = Guard(x=exam.x, w=exam.w)
+    guard = Guard(**exam.operands)
     try:
         out = trial.call()
         synchronize(exam.case.device)
-        after = exam.check(out, family)
+        after = judge(out, exam, backend)
         harmed = guard.restore()
     except ANY_FAULT as error:
         return wrong(f"right before the timing; after it, it raised {failure(error).message}")

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 EXAMPLE = "\b\nExample:\n  convbench bench --suite resnet50 --backend torch,onednn --csv resnet50.csv"
 COLUMNS = (
-    "suite name count spec device threads dtype layout precision backend outcome median_s q25_s q75_s samples "
-    "ratio_to_torch ratio_low ratio_high verdict gflops percent_of_ceiling bound flag "
+    "suite name count spec device threads dtype layout precision pass epilogue backend outcome median_s q25_s q75_s "
+    "samples ratio_to_torch ratio_low ratio_high verdict gflops percent_of_ceiling bound flag "
     "worst_of_bound relative_l2 first_call_s peak_nbytes reason"
 ).split()
 RESULTS = Path("convbench-results")
@@ -43,6 +43,8 @@ def bench(
     dtype: options.Dtypes = None,
     layout: options.Layouts = None,
     precision: options.Precisions = None,
+    pass_: options.Passes = None,
+    epilogue: options.Epilogues = None,
     plugin: options.Plugins = None,
     threads: options.Threads = 0,
     budget: Annotated[
@@ -81,9 +83,17 @@ def bench(
             f"--confidence {confidence} --margin {margin}: confidence is from 0.5 to below 1, margin between 0 and 1; "
             f"try --confidence 0.99 --margin 0.02"
         )
-    sizes, (dtype, layout, precision, device) = problems.choose_axes(
-        batch, axis, dtype=dtype, layout=layout, precision=precision, device=device
+    sizes, (dtype, layout, precision, device, epilogue, pass_) = problems.choose_axes(
+        batch,
+        axis,
+        dtype=dtype,
+        layout=layout,
+        precision=precision,
+        device=device,
+        epilogue=epilogue,
+        **{"pass": pass_},
     )
+    passes, epilogues = options.choose_passes(pass_, epilogue)
     selection = Selection.of(
         problems=problems.choose(
             suite, shape, "quick", sizes=sizes, match=match, exclude=exclude, any_dtype=dtype is not None
@@ -94,6 +104,8 @@ def bench(
         devices=options.choose_devices(device),
         backends=options.choose_backends(backend, plugin),
         seed=seed,
+        passes=passes,
+        epilogues=epilogues,
     )
     if dry_run:
         raise typer.Exit(_show_plan(selection, budget, force=force))

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from convbench.backend import Backend
-from convbench.case import DEVICES, DTYPES, LAYOUTS
+from convbench.case import DEVICES, DTYPES, EPILOGUES, LAYOUTS, PASSES
 from convbench.errors import ConvbenchError, unknown
 
 Words = list[str] | None
@@ -60,6 +60,12 @@ Layouts = Annotated[Words, typer.Option("--layout", metavar="NAME,...", help=f"A
 Precisions = Annotated[
     Words, typer.Option("--precision", metavar="NAME,...", help="ieee: no TF32 anywhere; tf32: allowed (CUDA, fp32).")
 ]
+Passes = Annotated[
+    Words, typer.Option("--pass", metavar="NAME,...", help=f"Among {', '.join(PASSES)}; fprop by default.")
+]
+Epilogues = Annotated[
+    Words, typer.Option("--epilogue", metavar="NAME,...", help=f"After fprop, among {', '.join(EPILOGUES)}.")
+]
 Plugins = Annotated[
     Words, typer.Option("--plugin", metavar="FILE.py", help="FILE.py or module with @backend functions.")
 ]
@@ -86,6 +92,18 @@ def choose(what: str, given: Words, allowed: Sequence[str], default: Sequence[st
         if word not in allowed:
             raise unknown(what, word, allowed)
     return chosen
+
+
+def choose_passes(passes: Words, epilogues: Words) -> tuple[list[str], list[str]]:
+    """Passes, and epilogues for the one that has them."""
+    chosen = choose("pass", passes, PASSES, ("fprop",))
+    after = choose("epilogue", epilogues, EPILOGUES, ("none",))
+    if "fprop" not in chosen and (idle := [name for name in after if name != "none"]):
+        raise ConvbenchError(
+            f"--epilogue {','.join(idle)} --pass {','.join(chosen)}: an epilogue follows fprop alone; "
+            f"add fprop to --pass, or leave --epilogue out"
+        )
+    return chosen, after
 
 
 def choose_devices(given: Words) -> list[str]:

@@ -45,9 +45,20 @@ class Selection:
         devices: Sequence[str],
         backends: list[Backend],
         seed: int,
+        passes: Sequence[str] = ("fprop",),
+        epilogues: Sequence[str] = ("none",),
     ) -> Self:
         """All cases along the axes; exits with 3 when there is nothing to do."""
-        found = cases(problems, dtypes=dtypes, layouts=layouts, precisions=precisions, devices=devices, seed=seed)
+        found = cases(
+            problems,
+            dtypes=dtypes,
+            layouts=layouts,
+            precisions=precisions,
+            devices=devices,
+            passes=passes,
+            epilogues=epilogues,
+            seed=seed,
+        )
         chosen = list(islice(found, MOST_CASES + 1))
         if len(chosen) > MOST_CASES:
             raise ConvbenchError(

@@ -10,7 +10,9 @@ from convbench.cli.plan import show_plan
 from convbench.cli.sweep import Report, Selection
 
 EXAMPLE = "\b\nExample:\n  convbench verify --backend onednn,unfold-matmul --dtype bf16"
-COLUMNS = "suite name spec device dtype layout precision backend outcome worst_of_bound relative_l2 reason".split()
+COLUMNS = (
+    "suite name spec device dtype layout precision pass epilogue backend outcome worst_of_bound relative_l2 reason"
+).split()
 
 
 def verify(
@@ -29,6 +31,8 @@ def verify(
         options.Words, typer.Option("--layout", metavar="NAME,...", help="Memory layouts; all by default.")
     ] = None,
     precision: options.Precisions = None,
+    pass_: options.Passes = None,
+    epilogue: options.Epilogues = None,
     plugin: options.Plugins = None,
     threads: options.Threads = 0,
     seed: options.Seed = 0,
@@ -42,10 +46,18 @@ def verify(
     Over the suite `awkward` by default. Outputs start as NaN where the backend lets us, and
     the inputs must come back untouched. Exit 1: something is wrong or failed; 3: nothing was verified.
     """
-    sizes, (dtype, layout, precision, device) = problems.choose_axes(
-        batch, axis, dtype=dtype, layout=layout, precision=precision, device=device
+    sizes, (dtype, layout, precision, device, epilogue, pass_) = problems.choose_axes(
+        batch,
+        axis,
+        dtype=dtype,
+        layout=layout,
+        precision=precision,
+        device=device,
+        epilogue=epilogue,
+        **{"pass": pass_},
     )
     devices = options.choose_devices(device)
+    passes, epilogues = options.choose_passes(pass_, epilogue)
     selection = Selection.of(
         problems=problems.choose(
             suite, shape, "awkward", sizes=sizes, match=match, exclude=exclude, any_dtype=dtype is not None
@@ -56,6 +68,8 @@ def verify(
         devices=devices,
         backends=options.choose_backends(backend, plugin),
         seed=seed,
+        passes=passes,
+        epilogues=epilogues,
     )
     if dry_run:
         from convbench.verify.cost import verify_s

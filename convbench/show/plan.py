@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from convbench.bench.plan import Planned
 
 COLUMNS = (
-    "suite name count spec device dtype layout precision flop operand_nbytes needed_nbytes at_most_s backends refused"
+    "suite name count spec device dtype layout precision pass epilogue flop operand_nbytes needed_nbytes at_most_s "
+    "backends refused"
 ).split()
 
 
@@ -55,8 +56,10 @@ def _row(one: "Planned") -> list[str | float | None]:
         case.dtype,
         case.layout,
         case.precision,
+        case.pass_,
+        case.epilogue,
         spec.flops,
-        spec.nbytes(case.dtype),
+        case.nbytes,
         one.needed_nbytes,
         one.at_most_s,
         " ".join(one.runs),
@@ -66,7 +69,8 @@ def _row(one: "Planned") -> list[str | float | None]:
 
 def _table(planned: "Sequence[Planned]") -> Table:
     columns = zip(
-        *((one.case.device, one.case.dtype, one.case.layout, one.case.precision) for one in planned), strict=True
+        *((one.case.device, one.case.dtype, one.case.layout, one.case.precision, one.case.kind) for one in planned),
+        strict=True,
     )
     axes = list(zip(*(column for column in columns if len(set(column)) > 1), strict=True))  # those that vary
     suites = len({one.case.problem.suite for one in planned}) > 1
@@ -84,7 +88,7 @@ def _table(planned: "Sequence[Planned]") -> Table:
             cells.append(Text(" ".join(own), "cyan"))
         cells += [
             amount(case.spec.flops, "FLOP"),
-            amount(case.spec.nbytes(case.dtype), "B"),
+            amount(case.nbytes, "B"),
             amount(one.needed_nbytes, "B") if one.runs else "",
             duration(one.at_most_s) if one.runs else "",
             Text(f"{len(one.runs)} of {len(one.runs) + len(one.refused)}", "" if one.runs else "yellow"),

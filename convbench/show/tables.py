@@ -12,6 +12,7 @@ from rich.text import Text
 from convbench.backend import BASELINE
 from convbench.bench.decision import standings
 from convbench.bench.roofline import IMPOSSIBLE, TRANSFORM
+from convbench.case import Case
 from convbench.outcome import Failed, Result, Skipped, Timed, Verified, Wrong
 from convbench.show.units import amount, gflops, seconds, share
 
@@ -39,10 +40,12 @@ def bench_table(title: str, results: Sequence[Result], *, width: int) -> Group:
     blocks: dict[tuple[str, str, tuple[str, ...]], list[Result]] = defaultdict(list)
     for result in results:
         case = result.case
-        where = (case.device, case.dtype, case.layout, case.precision)
+        where = _axes(case)
         blocks[case.problem.name, str(case.spec), where].append(result)
     several = len({axes for *_, axes in blocks}) > 1
     shown = next(columns for least, columns in _BENCH_COLUMNS if width >= least)
+    if blocks and not several and (kind := results[0].case.kind):
+        title = f"{title}  {kind}"
     parts: list[RenderableType] = [Text(title, "bold"), _bench_lines([_BENCH_HEADINGS], shown)]
     for (name, spec, axes), block in blocks.items():
         heading = Text.assemble((name, "bold"), ("  " + spec if spec != name else "", "dim"))
@@ -51,6 +54,12 @@ def bench_table(title: str, results: Sequence[Result], *, width: int) -> Group:
         lines = _bench_lines([_bench_cells(result) for result in ran], shown)
         parts += [heading, lines if ran else Text("  nothing ran", "dim")]
     return Group(*parts, *(Text(line, "dim") for line in roof_lines(results)))
+
+
+def _axes(case: Case) -> tuple[str, ...]:
+    """What a case is besides its problem, in words; fprop without an epilogue goes without saying."""
+    axes = (case.device, case.dtype, case.layout, case.precision)
+    return (*axes, case.kind) if case.kind else axes
 
 
 _BENCH_HEADINGS = [
@@ -139,7 +148,7 @@ def standing_table(results: Sequence[Result]) -> Table | None:
     groups: dict[tuple[str, ...], list[Result]] = defaultdict(list)
     for result in results:
         case = result.case
-        groups[case.device, case.dtype, case.layout, case.precision].append(result)
+        groups[_axes(case)].append(result)
     for axes, group in groups.items():
         found = standings(group)
         if len(found) < 2 or found[0].cases < 2:
@@ -161,13 +170,15 @@ def verify_table(results: Sequence[Result]) -> Table:
     """How many cases of each backend and dtype came out how, and how near the bound they went."""
     table = plain_table()
     table.add_column("backend", no_wrap=True, min_width=13)
-    table.add_column("dtype", min_width=8)
+    # As wide as its longest: at 80 columns the last column gives way.
+    longest = max((len(_sort(result)) for result in results), default=0)
+    table.add_column("dtype", no_wrap=True, min_width=max(8, longest))
     for name in ("right", "wrong", "failed", "skipped", "err/bound"):
         table.add_column(name, justify="right", min_width=len(name))
     table.add_column("at the worst", no_wrap=True)
     groups: dict[tuple[str, str], list[Result]] = defaultdict(list)
     for result in results:
-        groups[result.backend, f"{result.case.device} {result.case.dtype}"].append(result)
+        groups[result.backend, _sort(result)].append(result)
     for (backend, dtype), group in groups.items():
         if all(isinstance(one.outcome, Skipped) for one in group):
             continue  # the reasons stand below the table
@@ -187,6 +198,11 @@ def verify_table(results: Sequence[Result]) -> Table:
             Text("" if where is None else f"{where.case.problem.name} {where.case.layout}", "dim"),
         )
     return table
+
+
+def _sort(result: Result) -> str:
+    """Device and dtype, and the pass or the epilogue where it is not the usual: "cpu fp32 dgrad"."""
+    return f"{result.case.device} {result.case.dtype} {result.case.kind}".rstrip()
 
 
 def skip_lines(results: Iterable[Result]) -> list[str]:
@@ -229,5 +245,5 @@ def fault_lines(result: Result, repro: str) -> list[str]:
             kind, words = "FAILED", message
         case _:
             return []
-    where = f"{case.device} {case.dtype} {case.layout} {case.precision}"
+    where = " ".join(_axes(case))
     return [f"{kind} {result.backend} on {case.problem.name} ({case.spec}; {where})", f"  {words}", f"  {repro}"]

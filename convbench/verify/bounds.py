@@ -5,6 +5,7 @@ and e bounds the error of any order of summation. A violation proves a defect; t
 tolerance to tune.
 """
 
+from dataclasses import replace
 from math import inf, log2
 from typing import TypeVar
 
@@ -51,19 +52,30 @@ def accumulator_roundoff(case: Case) -> float:
 
 
 def direct_bound(case: Case, truth: Truth) -> Tensor:
-    """e (N, K, P, Q) for a sum of products in any order, with or without FMA.
+    """e, of the truth's shape, for a sum of products in any order, with or without FMA.
 
     gamma_{n+2}(u) * M + (n+2) * tiny: Higham 2002, ASNA, section 3.1, with the smallest normal
-    number for what an accumulator that flushes subnormals may lose.
+    number for what an accumulator that flushes subnormals may lose. A sum of nothing is exactly 0.
     """
     steps, u = truth.terms + 2, accumulator_roundoff(case)
     error = gamma(steps, u) * truth.magnitude
     if case.dtype == "fp64":
-        return 2 * error + steps * torch.finfo(torch.float64).tiny  # the oracle errs as much
+        error = 2 * error + steps * torch.finfo(torch.float64).tiny  # the oracle errs as much
+        return torch.where(truth.terms > 0, error, 0.0)
     if case.precision == "tf32":
         t = 2.0**-10  # tensor cores truncate fp32 inputs to 10 bits
         error = error + (2 * t + t * t) * (truth.magnitude + error)
-    return error + steps * torch.finfo(torch.float32).tiny
+    return torch.where(truth.terms > 0, error + steps * torch.finfo(torch.float32).tiny, 0.0)
+
+
+def storing_bound(dtype: torch.dtype, magnitude: Tensor, error: Tensor, times: int) -> Tensor:
+    """What is added to e when partial sums are rounded to `dtype` up to `times` times on their way.
+
+    Each product then passes so many more roundings: (1 + gamma_n(u)) * (1 + gamma_times(v)) - 1,
+    times M, with v the unit roundoff of `dtype`; half a subnormal each for what underflows.
+    """
+    kind = torch.finfo(dtype)
+    return gamma(float(times), kind.eps / 2) * (magnitude + error) + times * kind.tiny * kind.eps / 2
 
 
 def winograd_matrices(points: tuple[float, ...]) -> tuple[Tensor, Tensor, Tensor]:
@@ -130,15 +142,60 @@ def _transform_roundoff(case: Case) -> float:
     return _STORED.get(case.dtype) or accumulator_roundoff(case)
 
 
-def transform_bound(case: Case, x: Tensor, w: Tensor) -> Tensor:
-    """e (N, K, P, Q) or wider of whichever transform a backend may have run."""
+def transform_bound(case: Case, first: Tensor, second: Tensor, *_: Tensor) -> Tensor:
+    """e, broadcast to the output, of whichever transform a vendor may have run for the case's operands.
+
+    dgrad with stride 1 is fprop of dy with the kernel turned around, so it has fprop's bounds.
+    For wgrad there is an FFT's alone: a Winograd of it has other matrices, which no vendor publishes.
+    """
+    if case.pass_ == "wgrad":
+        return fft_wgrad_bound(case, first, second)
+    if case.pass_ == "dgrad":
+        case, first, second = dgrad_as_fprop(case, first, second)
     if case.device == "cpu":
-        errors = [winograd_bound(case, x, w, points) for points in WINOGRAD_POINTS]
-        return torch.stack(errors).amax(dim=0)
-    error = fft_bound(case, x, w)
+        return torch.stack([winograd_bound(case, first, second, points) for points in WINOGRAD_POINTS]).amax(dim=0)
+    error = fft_bound(case, first, second)
     if (case.spec.r, case.spec.s) == (3, 3):
-        error = torch.maximum(error, winograd_bound(case, x, w))
+        error = torch.maximum(error, winograd_bound(case, first, second))
     return error
+
+
+def dgrad_as_fprop(case: Case, dy: Tensor, w: Tensor) -> tuple[Case, Tensor, Tensor]:
+    """The fprop that a dgrad with stride 1 and dilation 1 is, with its x and w.
+
+    dx = conv(dy, w'), with w'[g*C/G + c, k, r, s] = w[g*K/G + k, c, R-1-r, S-1-s] and the padding
+    R-1-padding; where that is negative, the rows of dy that no pixel was read for are cut off.
+    """
+    spec = case.spec
+    padding = (spec.r - 1 - spec.padding[0], spec.s - 1 - spec.padding[1])
+    top, left = max(0, -padding[0]), max(0, -padding[1])
+    dy = dy[..., top : spec.p - top, left : spec.q - left]
+    turned = w.reshape(spec.groups, spec.k_per_group, spec.c_per_group, spec.r, spec.s).transpose(1, 2).flip(3, 4)
+    mirrored = replace(
+        spec,
+        c=spec.k,
+        h=dy.shape[2],
+        w=dy.shape[3],
+        k=spec.c,
+        padding=(max(0, padding[0]), max(0, padding[1])),
+    )
+    fprop = replace(case, problem=replace(case.problem, spec=mirrored), pass_="fprop")
+    return fprop, dy, turned.reshape(mirrored.w_shape)
+
+
+def fft_wgrad_bound(case: Case, dy: Tensor, x: Tensor) -> Tensor:
+    """e (K, C/G, 1, 1) of a wgrad by FFT: `fft_bound` with images for channels.
+
+    Each dw[k, c] correlates x[n, c] with dy[n, k] and sums over the N images, as fprop correlates
+    with w[k, c] and sums over the channels.
+    """
+    spec = case.spec
+    points = (spec.h + 2 * spec.padding[0]) * (spec.w + 2 * spec.padding[1])
+    steps = 3 * (1 + 4 * (1 + 2**0.5)) * max(1.0, log2(points)) + spec.n + 4
+    images = x.double().flatten(2).norm(dim=2).reshape(spec.n, spec.groups, 1, spec.c_per_group)
+    gradients = dy.double().flatten(2).norm(dim=2).reshape(spec.n, spec.groups, spec.k_per_group, 1)
+    norms: Tensor = (images * gradients).sum(dim=0)  # (G, K/G, C/G)
+    return steps * _transform_roundoff(case) * norms.reshape(spec.k, spec.c_per_group, 1, 1)
 
 
 def transform_possible(case: Case, family: str) -> bool:
@@ -150,7 +207,7 @@ def transform_possible(case: Case, family: str) -> bool:
     if case.dtype not in TRANSFORM_RELATIVE_L2 or (spec.stride, spec.dilation) != ((1, 1), (1, 1)):
         return False
     if case.device == "cpu":
-        return family == "winograd" and (spec.r, spec.s) == (3, 3)
+        return family == "winograd" and (spec.r, spec.s) == (3, 3) and case.pass_ != "wgrad"
     return family in ("vendor", "winograd", "fft") and min(spec.r, spec.s) > 1
 
 

@@ -13,6 +13,7 @@ from convbench.verify.bounds import (
     direct_bound,
     interval,
     share_of_bound,
+    storing_bound,
     transform_bound,
     transform_possible,
 )
@@ -26,48 +27,69 @@ class Exam:
     """One set of operands with its truth, shared by every backend of a case."""
 
     case: Case
-    x: Tensor
-    w: Tensor
+    operands: dict[str, Tensor]
     truth: Truth
     error: Tensor
 
-    def check(self, out: Any, family: str) -> Check:
-        """Judge y as a backend returned it."""
-        spec = self.case.spec
+    @property
+    def x(self) -> Tensor:
+        return self.operands["x"]
+
+    @property
+    def w(self) -> Tensor:
+        return self.operands["w"]
+
+    @property
+    def first(self) -> Tensor:
+        """What changes from call to call: x, or dy for a gradient."""
+        return next(iter(self.operands.values()))
+
+    def check(self, out: Any, family: str, roundings: int = 0) -> Check:
+        """Judge the output of the case's pass as a backend returned it.
+
+        `roundings` is how often it says that it stores partial sums in the case's 16 bits.
+        """
+        case, expected = self.case, self.case.out_shape
         if not isinstance(out, Tensor):
             return wrong(f"returned {type(out).__name__}, not a tensor")
-        if tuple(out.shape) != spec.y_shape:
-            return wrong(f"returned shape {tuple(out.shape)}, expected {spec.y_shape}")
-        if out.dtype != TORCH_DTYPE[self.case.dtype] or out.device != self.x.device:
-            return wrong(f"returned {out.dtype} on {out.device}, expected {self.case.dtype} on {self.x.device}")
+        if tuple(out.shape) != expected:
+            return wrong(f"returned shape {tuple(out.shape)}, expected {expected}")
+        if out.dtype != TORCH_DTYPE[case.dtype] or out.device != self.first.device:
+            return wrong(f"returned {out.dtype} on {out.device}, expected {case.dtype} on {self.first.device}")
         if out.numel() == 0:
             return Check(worst_of_bound=0.0, relative_l2=0.0)
-        y = self.truth.y
-        share = share_of_bound(out, y, *interval(y, self.error, out.dtype))
+        y = self.truth.y.clamp(min=0) if case.relu else self.truth.y
+        share = self._share(out, y, self.error, roundings)
         size = y.norm()
         relative_l2 = float((out.double() - y).norm() / size) if size else 0.0
-        if (
-            share.max() > 1
-            and transform_possible(self.case, family)
-            and relative_l2 <= TRANSFORM_RELATIVE_L2[self.case.dtype]
-        ):
-            error = torch.maximum(self.error, transform_bound(self.case, self.x, self.w))
-            share = share_of_bound(out, y, *interval(y, error, out.dtype))
+        if share.max() > 1 and transform_possible(case, family) and relative_l2 <= TRANSFORM_RELATIVE_L2[case.dtype]:
+            wide = transform_bound(case, *self.operands.values())
+            error = torch.maximum(self.error, wide) if case.epilogue == "none" else self.error + wide
+            share = self._share(out, y, error, roundings)
         outside = share > 1
-        evidence = diagnose(out, y, outside, share, spec) if outside.any() else None
+        evidence = diagnose(out, y, outside, share, case.out_name) if outside.any() else None
         return Check(worst_of_bound=float(share.max()), relative_l2=relative_l2, evidence=evidence)
+
+    def _share(self, out: Tensor, y: Tensor, error: Tensor, roundings: int) -> Tensor:
+        """The share of the bound that each output takes; y is after the relu, which is monotone, as rounding is."""
+        if roundings:
+            error = error + storing_bound(out.dtype, self.truth.magnitude, error, roundings)
+        low, high = interval(self.truth.y, error, out.dtype)
+        if self.case.relu:
+            low, high = low.clamp(min=0), high.clamp(min=0)
+        return share_of_bound(out, y, low, high)
 
 
 def prepare_exam(case: Case, *, salt: int = 0) -> Exam:
     """Draw the operands of a case and compute their truth."""
-    x, w = make_operands(case, salt=salt)
-    return make_exam(case, x, w)
+    return make_exam(case, *make_operands(case, salt=salt))
 
 
-def make_exam(case: Case, x: Tensor, w: Tensor) -> Exam:
-    """An exam on given operands: x (N, C, H, W) and w (K, C/G, R, S) in the case's dtype."""
-    answer = truth(x, w, case.spec)
-    return Exam(case=case, x=x, w=w, truth=answer, error=direct_bound(case, answer))
+def make_exam(case: Case, *operands: Tensor) -> Exam:
+    """An exam on given operands in the case's dtype and order: x (N, C, H, W) and w (K, C/G, R, S) for fprop."""
+    answer = truth(case, *operands)
+    named = dict(zip(case.operands, operands, strict=True))
+    return Exam(case=case, operands=named, truth=answer, error=direct_bound(case, answer))
 
 
 def wrong(evidence: str) -> Check:

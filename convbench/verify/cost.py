@@ -32,9 +32,12 @@ def needed_nbytes(case: Case, family: str) -> int:
     spec = case.spec
     padded = spec.n * spec.c * (spec.h + 2 * spec.padding[0]) * (spec.w + 2 * spec.padding[1])
     # Measured: about 120 bytes an output for float64 y, M, bound, interval and share, of two sets of operands.
-    needed = spec.nbytes(case.dtype) + 150 * prod(spec.y_shape) + 24 * (padded + prod(spec.w_shape))
+    read = padded + sum(map(prod, case.operands.values()))
+    needed = case.nbytes + 150 * prod(case.out_shape) + 24 * read
     if family == "im2col":
-        needed += spec.patch_matrix_nbytes(case.dtype)
+        # A fold sums in fp32 whatever the dtype, beside the columns; wgrad puts the patches in another order.
+        copies = 1 if case.pass_ == "fprop" else 2
+        needed += copies * max(spec.patch_matrix_nbytes(case.dtype), (copies - 1) * spec.patch_matrix_nbytes("fp32"))
     return needed
 
 

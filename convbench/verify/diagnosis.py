@@ -2,38 +2,36 @@
 
 from torch import Tensor
 
-from convbench.spec import ConvSpec
+# What the four axes of an output are called.
+_AXES = {
+    "y": ("image n", "output channel k", "output row p", "output column q"),
+    "dx": ("image n", "input channel c", "input row h", "input column w"),
+    "dw": ("output channel k", "channel of the group c", "kernel row r", "kernel column s"),
+}
 
 
-def diagnose(out: Tensor, y: Tensor, wrong: Tensor, share: Tensor, spec: ConvSpec) -> str:
-    """One line: how many outputs are wrong, where they lie, and the worst of them."""
+def diagnose(out: Tensor, y: Tensor, wrong: Tensor, share: Tensor, name: str) -> str:
+    """One line: how many outputs of y, dx or dw are wrong, where they lie, and the worst of them."""
     count, total = int(wrong.sum()), wrong.numel()
     worst = tuple(int(i) for i in (share.where(wrong, -1.0) == share.where(wrong, -1.0).max()).nonzero()[0])
-    place = "all of them" if count == total else describe_place(wrong, spec)
+    place = "all of them" if count == total else describe_place(wrong, name)
     got, expected = float(out[worst]), float(y[worst])
-    n, k, p, q = worst
     return (
-        f"{count:,} of {total:,} outputs wrong, {place}; worst y[{n},{k},{p},{q}]: "
+        f"{count:,} of {total:,} outputs wrong, {place}; worst {name}[{','.join(map(str, worst))}]: "
         f"got {got:.6g}, expected {expected:.6g} ({float(share[worst]):.3g} of its bound)"
     )
 
 
-def describe_place(wrong: Tensor, spec: ConvSpec) -> str:
+def describe_place(wrong: Tensor, name: str) -> str:
     """The rows, columns, channels or images that hold every wrong output."""
-    axes = (
-        ("image n", spec.n),
-        ("output channel k", spec.k),
-        ("output row p", spec.p),
-        ("output column q", spec.q),
-    )
     places: list[tuple[float, str]] = []
-    for axis, (name, size) in enumerate(axes):
+    for axis, (words, size) in enumerate(zip(_AXES[name], wrong.shape, strict=True)):
         others = tuple(other for other in range(4) if other != axis)
         hit = [int(i) for i in wrong.any(dim=others).nonzero().flatten()]
         if len(hit) < size:
-            places.append((len(hit) / size, _describe_indices(name, hit, size)))
+            places.append((len(hit) / size, _describe_indices(words, hit, size)))
     places.sort(key=lambda place: place[0])  # the narrowest says most
-    return "in " + ", ".join(words for _, words in places) if places else "scattered over every row, column and channel"
+    return "in " + ", ".join(place for _, place in places) if places else "scattered over every row, column and channel"
 
 
 def _describe_indices(name: str, hit: list[int], size: int) -> str:

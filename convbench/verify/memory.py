@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from math import prod
+from math import nan, prod
 from typing import Any
 
 import torch
@@ -12,29 +12,33 @@ from torch.utils._python_dispatch import TorchDispatchMode
 _EMPTY = frozenset({"empty", "empty_like", "empty_strided", "empty_permuted", "new_empty", "new_empty_strided"})
 
 
-class _NaNFilled(TorchDispatchMode):
-    """Every uninitialised tensor that Python code asks for starts as NaN."""
+class _Filled(TorchDispatchMode):
+    """Every uninitialised tensor that Python code asks for starts with one value."""
+
+    def __init__(self, value: float) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # torch leaves its modes untyped
+        self._value = value
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         out = func(*args, **(kwargs or {}))
         if func.overloadpacket.__name__ in _EMPTY and out.is_floating_point():
-            out.fill_(float("nan"))
+            out.fill_(self._value)
         return out
 
 
 @contextmanager
-def poisoned(shape: tuple[int, ...], like: Tensor) -> Iterator[None]:
-    """Memory that nobody wrote holds NaN, where the interface lets us say so.
+def poisoned(shape: tuple[int, ...], like: Tensor, value: float = nan) -> Iterator[None]:
+    """Memory that nobody wrote holds NaN, or another value, where the interface lets us say so.
 
     Destinations allocated in Python are filled as they are made. A library allocates its own
-    below that level: for it, some blocks of the output's size are filled with NaN and freed.
+    below that level: for it, some blocks of the output's size are filled and freed.
     torch's allocator on a GPU hands one of them out next; a CPU's may take another.
     """
-    blocks = [torch.full((max(prod(shape), 1),), float("nan"), dtype=like.dtype, device=like.device) for _ in range(4)]
+    blocks = [torch.full((max(prod(shape), 1),), value, dtype=like.dtype, device=like.device) for _ in range(4)]
     del blocks
-    with _NaNFilled():  # type: ignore[no-untyped-call]  # torch leaves its modes untyped
+    with _Filled(value):
         yield
 
 

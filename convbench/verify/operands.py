@@ -19,19 +19,18 @@ TORCH_DTYPE = {
 }
 
 
-def make_operands(case: Case, *, salt: int = 0) -> tuple[Tensor, Tensor]:
-    """x (N, C, H, W) and w (K, C/G, R, S) from N(0, 1), as the case lays them out.
+def make_operands(case: Case, *, salt: int = 0) -> tuple[Tensor, ...]:
+    """What the case's pass reads, in its order, from N(0, 1), as the case lays it out: x and w for fprop.
 
     The same case and salt give the same numbers on every device; another salt gives fresh ones.
     """
     generator = torch.Generator().manual_seed(case.seed * 1_000_003 + salt)
     dtype = TORCH_DTYPE[case.dtype]
     drawn = torch.float64 if dtype == torch.float64 else torch.float32
-    x, w = (
+    return tuple(
         lay_out(torch.randn(shape, generator=generator, dtype=drawn).to(case.device, dtype), case.layout)
-        for shape in (case.spec.x_shape, case.spec.w_shape)
+        for shape in case.operands.values()
     )
-    return x, w
 
 
 def lay_out(tensor: Tensor, layout: str) -> Tensor:
@@ -44,7 +43,7 @@ def lay_out(tensor: Tensor, layout: str) -> Tensor:
         case "nchw":
             return tensor.contiguous()
         case "nhwc":
-            return tensor.contiguous(memory_format=torch.channels_last)
+            return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
         case "strided":
             room = tensor.new_full((*tensor.shape[:-1], 2 * tensor.shape[-1] + 1), float("nan"))
             room[..., 1::2] = tensor

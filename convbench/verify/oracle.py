@@ -1,25 +1,29 @@
 """The truth of a case in float64, and what an error bound needs beside it.
 
-One product for each tap, over shifted views of the padded input: no code is shared with any
-backend, neither `F.unfold` nor `F.conv2d`.
+One product for each tap, over shifted views of the padded image: no code is shared with any
+backend, neither `F.unfold` nor `F.conv2d`, nor any gradient of torch. The gradients are the
+same sums, read from the other side: dgrad adds each product to the pixel it was read from,
+wgrad adds it to its tap.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from convbench.case import Case
 from convbench.spec import ConvSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truth:
-    """What is known of a convolution, element by element.
+    """What is known of the output of a pass, element by element.
 
     Attributes:
-        y: (N, K, P, Q) float64, the result.
-        magnitude: (N, K, P, Q) float64, M = conv(|x|, |w|).
-        terms: (P, Q) float64, n: products that lie inside the image.
+        y: float64, the result before a relu: y (N, K, P, Q), dx (N, C, H, W) or dw (K, C/G, R, S).
+        magnitude: float64, of the same shape: the sum of the absolute values of its terms.
+        terms: (P, Q), (H, W) or (R, S) float64, n: products that lie inside the image, and the bias.
     """
 
     y: Tensor
@@ -27,50 +31,102 @@ class Truth:
     terms: Tensor
 
 
-def truth(x: Tensor, w: Tensor, spec: ConvSpec) -> Truth:
-    """The oracle's answer for x (N, C, H, W) and w (K, C/G, R, S), on x's device."""
-    return Truth(
-        y=conv2d_float64(x, w, spec),
-        magnitude=conv2d_float64(x.abs(), w.abs(), spec),
-        terms=count_terms(spec).to(x.device),
-    )
+def truth(case: Case, first: Tensor, second: Tensor, bias: Tensor | None = None) -> Truth:
+    """The oracle's answer for a case's operands, in their order, on their device."""
+    sums = {"fprop": conv2d_float64, "dgrad": dgrad_float64, "wgrad": wgrad_float64}[case.pass_]
+    y = sums(first, second, case.spec)
+    magnitude = sums(first.abs(), second.abs(), case.spec)
+    terms = count_terms(case.spec, case.pass_).to(first.device)
+    if bias is not None:
+        added = bias.double().reshape(1, -1, 1, 1)
+        y, magnitude, terms = y + added, magnitude + added.abs(), terms + 1
+    return Truth(y=y, magnitude=magnitude, terms=terms)
 
 
 def conv2d_float64(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
     """y (N, K, P, Q): the sum over taps (r, s) of w[:, :, r, s] times a shifted view of x."""
-    x, w = x.double(), w.double()
-    (pad_h, pad_w), (stride_h, stride_w) = spec.padding, spec.stride
-    padded = torch.zeros(
-        (spec.n, spec.groups, spec.c_per_group, spec.h + 2 * pad_h, spec.w + 2 * pad_w),
-        dtype=torch.float64,
-        device=x.device,
-    )
-    padded[..., pad_h : pad_h + spec.h, pad_w : pad_w + spec.w] = x.reshape(
-        spec.n, spec.groups, spec.c_per_group, spec.h, spec.w
-    )
-    taps = w.reshape(spec.groups, spec.k_per_group, spec.c_per_group, spec.r, spec.s)
+    padded, kernel = _pad(x.double(), spec), _by_group(w, spec)
     y = torch.zeros((spec.n, spec.groups, spec.k_per_group, spec.p * spec.q), dtype=torch.float64, device=x.device)
-    for r in range(spec.r):
-        top = r * spec.dilation[0]
-        rows = slice(top, top + (spec.p - 1) * stride_h + 1, stride_h)
-        for s in range(spec.s):
-            left = s * spec.dilation[1]
-            columns = slice(left, left + (spec.q - 1) * stride_w + 1, stride_w)
-            shifted = padded[..., rows, columns].flatten(3)  # (N, G, C/G, P*Q)
-            if spec.c_per_group == 1:  # a product of 1-wide matrices is slow, and no sum is needed
-                y += taps[..., r, s] * shifted
-            else:
-                y += taps[..., r, s] @ shifted
+    for r, s, rows, columns in _taps(spec):
+        shifted = padded[..., rows, columns].flatten(3)  # (N, G, C/G, P*Q)
+        if spec.c_per_group == 1:  # a product of 1-wide matrices is slow, and no sum is needed
+            y += kernel[..., r, s] * shifted
+        else:
+            y += kernel[..., r, s] @ shifted
     return y.reshape(spec.y_shape)
 
 
-def count_terms(spec: ConvSpec) -> Tensor:
-    """(P, Q) float64: the taps that fall inside the image, times C/G."""
+def dgrad_float64(dy: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+    """dx (N, C, H, W): for each tap, w[:, :, r, s] transposed times dy, added to where x was read."""
+    dy, kernel = dy.double().reshape(spec.n, spec.groups, spec.k_per_group, spec.p * spec.q), _by_group(w, spec)
+    padded = _pad(torch.zeros(spec.x_shape, dtype=torch.float64, device=dy.device), spec)
+    for r, s, rows, columns in _taps(spec):
+        tap = kernel[..., r, s].mT  # (G, C/G, K/G)
+        part = tap * dy if spec.k_per_group == 1 else tap @ dy
+        padded[..., rows, columns] += part.reshape(*part.shape[:3], spec.p, spec.q)
+    (pad_h, pad_w), (h, w_) = spec.padding, (spec.h, spec.w)
+    return padded[..., pad_h : pad_h + h, pad_w : pad_w + w_].reshape(spec.x_shape)
 
-    def inside(out: int, size: int, taps: int, stride: int, padding: int, dilation: int) -> Tensor:
-        position = torch.arange(out)[:, None] * stride - padding + torch.arange(taps) * dilation
-        return ((position >= 0) & (position < size)).sum(dim=1).double()
 
-    rows = inside(spec.p, spec.h, spec.r, spec.stride[0], spec.padding[0], spec.dilation[0])
-    columns = inside(spec.q, spec.w, spec.s, spec.stride[1], spec.padding[1], spec.dilation[1])
-    return rows[:, None] * columns * spec.c_per_group
+def wgrad_float64(dy: Tensor, x: Tensor, spec: ConvSpec) -> Tensor:
+    """dw (K, C/G, R, S): for each tap, dy times the shifted view of x transposed, summed over the images."""
+    dy = dy.double().reshape(spec.n, spec.groups, spec.k_per_group, spec.p * spec.q)
+    padded = _pad(x.double(), spec)
+    dw = torch.zeros(
+        (spec.groups, spec.k_per_group, spec.c_per_group, spec.r, spec.s), dtype=torch.float64, device=dy.device
+    )
+    for r, s, rows, columns in _taps(spec):
+        dw[..., r, s] = (dy @ padded[..., rows, columns].flatten(3).mT).sum(dim=0)
+    return dw.reshape(spec.w_shape)
+
+
+def _pad(x: Tensor, spec: ConvSpec) -> Tensor:
+    """x (N, G, C/G, H + 2*padding_h, W + 2*padding_w), zeros around it."""
+    pad_h, pad_w = spec.padding
+    padded = x.new_zeros((spec.n, spec.groups, spec.c_per_group, spec.h + 2 * pad_h, spec.w + 2 * pad_w))
+    padded[..., pad_h : pad_h + spec.h, pad_w : pad_w + spec.w] = x.reshape(
+        spec.n, spec.groups, spec.c_per_group, spec.h, spec.w
+    )
+    return padded
+
+
+def _by_group(w: Tensor, spec: ConvSpec) -> Tensor:
+    return w.double().reshape(spec.groups, spec.k_per_group, spec.c_per_group, spec.r, spec.s)
+
+
+def _taps(spec: ConvSpec) -> Iterator[tuple[int, int, slice, slice]]:
+    """Each tap (r, s) with the rows and columns of the padded image that it reads, P and Q of them."""
+    (stride_h, stride_w), (dilation_h, dilation_w) = spec.stride, spec.dilation
+    for r in range(spec.r):
+        top = r * dilation_h
+        for s in range(spec.s):
+            left = s * dilation_w
+            yield (
+                r,
+                s,
+                slice(top, top + (spec.p - 1) * stride_h + 1, stride_h),
+                slice(left, left + (spec.q - 1) * stride_w + 1, stride_w),
+            )
+
+
+def count_terms(spec: ConvSpec, pass_: str = "fprop") -> Tensor:
+    """(P, Q), (H, W) or (R, S) float64: how many products an output of the pass sums.
+
+    For fprop the taps that fall inside the image, times C/G; for dgrad the outputs that read a
+    pixel, times K/G; for wgrad the outputs whose tap falls inside the image, times N.
+    """
+
+    def count(out: int, size: int, taps: int, stride: int, padding: int, dilation: int) -> Tensor:
+        position = torch.arange(out)[:, None] * stride - padding + torch.arange(taps) * dilation  # (out, taps)
+        inside = (position >= 0) & (position < size)
+        match pass_:
+            case "dgrad":
+                return torch.bincount(position[inside], minlength=size).double()
+            case "wgrad":
+                return inside.sum(dim=0).double()
+        return inside.sum(dim=1).double()
+
+    rows = count(spec.p, spec.h, spec.r, spec.stride[0], spec.padding[0], spec.dilation[0])
+    columns = count(spec.q, spec.w, spec.s, spec.stride[1], spec.padding[1], spec.dilation[1])
+    summed = {"fprop": spec.c_per_group, "dgrad": spec.k_per_group, "wgrad": spec.n}[pass_]
+    return rows[:, None] * columns * summed

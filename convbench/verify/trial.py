@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from math import inf, nan
 from typing import Any
 
 import torch
@@ -28,7 +29,7 @@ class Trial:
     """A backend that ran.
 
     Attributes:
-        call: `call() -> y`, in the case's layout.
+        call: `call() -> out`, in the case's layout.
         out: what the first call returned.
         check: the verdict on all of its calls.
         bill: what it cost besides its steady time.
@@ -63,7 +64,7 @@ def verify(cases: Iterable[Case], backends: Sequence[Backend], *, force: bool = 
 
 def examine(backend: Backend, exam: Exam) -> Verified | Wrong | Failed:
     """The verdict on one backend."""
-    trial = attempt(backend, exam, profiled=backend.must_run is not None)
+    trial = attempt(backend, exam, profiled=exam.case.pass_ in backend.must_run)
     return trial if isinstance(trial, Failed) else trial.outcome
 
 
@@ -85,14 +86,14 @@ def try_exam(case: Case, *, salt: int = 0) -> Exam | Failed:
 
 
 def attempt(backend: Backend, exam: Exam, *, profiled: bool = True) -> Trial | Failed:
-    """Call a backend as a user would, then on poisoned memory, then profiled; x and w end as they began.
+    """Call a backend as a user would, then on poisoned memory, then profiled; its operands end as they began.
 
     Both outputs are judged: what torch.compile made runs eagerly under the poison, so that
     call alone would judge other code than the user's.
     """
     guard = None
     try:
-        guard = Guard(x=exam.x, w=exam.w)  # copies, for which there may be no memory
+        guard = Guard(**exam.operands)  # copies, for which there may be no memory
         with conditions(exam.case):
             return _attempt(backend, exam, guard, profiled=profiled)
     except ANY_FAULT as error:
@@ -103,46 +104,56 @@ def attempt(backend: Backend, exam: Exam, *, profiled: bool = True) -> Trial | F
 
 
 def _attempt(backend: Backend, exam: Exam, guard: Guard, *, profiled: bool) -> Trial:
-    device, spec = exam.case.device, exam.case.spec
+    case, device = exam.case, exam.case.device
     call, prepare_s = bind(backend, exam)
     start = time.perf_counter()
     out = call()
     synchronize(device)
     bill = Bill(prepare_s=prepare_s, first_call_s=time.perf_counter() - start)
-    check = _judge(out, exam, guard, backend.family)
-    if check.passed:
-        with poisoned(spec.y_shape, exam.x):
-            again = call()
-        synchronize(device)
-        second = _judge(again, exam, guard, backend.family)
-        if not second.passed:
-            check = wrong(f"right on fresh memory, wrong on memory that holds NaN: {second.evidence}")
+    check = _judge(out, exam, guard, backend)
+    # A relu that takes the larger of 0 and NaN for 0 hides NaN, but not infinity.
+    for poison, words in ((nan, "NaN"), (inf, "infinity")) if case.relu else ((nan, "NaN"),):
+        if check.passed:
+            with poisoned(case.out_shape, exam.first, poison):
+                again = call()
+            synchronize(device)
+            second = _judge(again, exam, guard, backend)
+            if not second.passed:
+                check = wrong(f"right on fresh memory, wrong on memory that holds {words}: {second.evidence}")
     if check.passed and profiled:
         seen = profile(call, device)
-        if backend.must_run is not None and backend.must_run not in seen.operators:
-            raise RuntimeError(f"{backend.must_run} did not run; seen: {', '.join(seen.operators) or 'no operator'}")
+        promised = backend.must_run.get(case.pass_)
+        if promised is not None and promised not in seen.operators:
+            raise RuntimeError(f"{promised} did not run; seen: {', '.join(seen.operators) or 'no operator'}")
         bill = replace(bill, peak_nbytes=seen.peak_nbytes, ran=seen.ran)
     return Trial(call=call, out=out, check=check, bill=bill)
 
 
-def _judge(out: Any, exam: Exam, guard: Guard, family: str) -> Check:
+def _judge(out: Any, exam: Exam, guard: Guard, backend: Backend) -> Check:
     """The verdict on an output and on the manners of the call that made it; its harm is undone."""
     if harmed := guard.restore():
         return wrong(f"it changed its input {' and '.join(harmed)}")
-    return exam.check(out, family)
+    return judge(out, exam, backend)
+
+
+def judge(out: Any, exam: Exam, backend: Backend) -> Check:
+    """The verdict on a backend's output, by how the backend says that it sums."""
+    return exam.check(out, backend.family, backend.count_roundings(exam.case))
 
 
 def bind(backend: Backend, exam: Exam) -> tuple[Callable[[], Any], float | None]:
-    """`call() -> y` in the case's layout, and the seconds of the prepare step; None without one."""
-    case, weights, prepare_s = exam.case, exam.w, None
-    if backend.prepare is not None:
+    """`call() -> out` in the case's layout, and the seconds of the prepare step; None without one."""
+    case, prepare_s = exam.case, None
+    operands: list[Any] = list(exam.operands.values())
+    if backend.prepare is not None and case.pass_ == "fprop":
         start = time.perf_counter()
-        weights = backend.prepare(exam.w, case.spec)
+        operands[1] = backend.prepare(exam.w, case.spec)
         synchronize(case.device)
         prepare_s = time.perf_counter() - start
+    compute = backend.bind(case, operands)
 
     def call() -> Any:
-        out = backend.fn(exam.x, weights, case.spec)
+        out = compute()
         return settle_layout(out, case.layout) if isinstance(out, Tensor) and out.dim() == 4 else out
 
     return call, prepare_s

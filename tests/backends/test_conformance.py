@@ -16,6 +16,7 @@ from tests.strategies import specs
 
 BACKENDS = discover()[0]
 ON_CPU = [backend for backend in BACKENDS if "cpu" in backend.devices]
+KINDS = [("dgrad", "none"), ("wgrad", "none"), ("fprop", "bias"), ("fprop", "bias_relu")]
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 
 every_backend = pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
@@ -50,11 +51,49 @@ def test_every_awkward_shape_is_right(backend: Backend, dtype: str, layout: str,
                 pytest.fail(f"{result.case.flags()}: {other}")
 
 
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("turn", [0, 1])
+@pytest.mark.parametrize("kind", KINDS, ids=" ".join)
+@every_backend
+def test_every_pass_and_epilogue_is_right(backend: Backend, kind: tuple[str, str], turn: int, device: str) -> None:
+    """Every awkward shape, dtypes and layouts by turns; `convbench verify --pass dgrad,wgrad` takes all of them."""
+    for number, problem in enumerate(load_suite("awkward"), start=5 * turn + KINDS.index(kind)):
+        case = Case(
+            problem=problem, dtype=DTYPES[number % 4], layout=LAYOUTS[number % 3], device=device,
+            pass_=kind[0], epilogue=kind[1],
+        )  # fmt: skip
+        (result,) = verify([case], [backend])
+        match result.outcome:
+            case Verified():
+                assert backend.why_not(case) is None
+            case Skipped(reason):
+                assert backend.why_not(case) == reason
+            case other:
+                pytest.fail(f"{case.flags()}: {other}")
+
+
+def test_every_built_in_backend_has_all_passes() -> None:
+    for backend in BACKENDS:
+        assert backend.dgrad is not None, backend.name
+        assert backend.wgrad is not None, backend.name
+
+
 @every_cpu_backend
-@given(spec=specs(), dtype=st.sampled_from(DTYPES), layout=st.sampled_from(LAYOUTS), seed=st.integers(0, 999))
-@settings(max_examples=40)
-def test_any_problem_is_right(backend: Backend, spec: ConvSpec, dtype: str, layout: str, seed: int) -> None:
-    case = Case(problem=Problem(suite="test", name=str(spec), spec=spec), dtype=dtype, layout=layout, seed=seed)
+@given(
+    spec=specs(),
+    kind=st.sampled_from([("fprop", "none"), *KINDS]),
+    dtype=st.sampled_from(DTYPES),
+    layout=st.sampled_from(LAYOUTS),
+    seed=st.integers(0, 999),
+)
+@settings(max_examples=50)
+def test_any_problem_is_right(
+    backend: Backend, spec: ConvSpec, kind: tuple[str, str], dtype: str, layout: str, seed: int
+) -> None:
+    case = Case(
+        problem=Problem(suite="test", name=str(spec), spec=spec),
+        dtype=dtype, layout=layout, seed=seed, pass_=kind[0], epilogue=kind[1],
+    )  # fmt: skip
     if backend.why_not(case) is None:
         outcome = examine(backend, prepare_exam(case))
         assert isinstance(outcome, Verified), outcome
@@ -134,6 +173,19 @@ def test_groups_are_blocks(backend: Backend, spec: ConvSpec, seed: int) -> None:
         first = k // spec.k_per_group * spec.c_per_group
         blocks[k, first : first + spec.c_per_group] = w[k]
     assert torch.equal(run(backend, x, w, spec), run(backend, x, blocks, dense))
+
+
+@every_cpu_backend
+@given(spec=specs(), seed=st.integers(0, 999))
+@settings(max_examples=15)
+def test_the_gradients_are_adjoint_to_the_convolution(backend: Backend, spec: ConvSpec, seed: int) -> None:
+    x, w, dy = (integers(shape, seed) for shape in (spec.x_shape, spec.w_shape, spec.y_shape))
+    inner = (run(backend, x, w, spec) * dy).sum()
+    for kind, other, against in (("dgrad", w, x), ("wgrad", x, w)):
+        case = make_case(str(spec), pass_=kind)
+        if backend.why_not(case) is None:
+            with conditions(case):
+                assert (backend.bind(case, [dy, other])() * against).sum() == inner
 
 
 @every_backend

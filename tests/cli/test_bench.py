@@ -11,7 +11,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from convbench.store import COLUMNS
+from convbench import ConvSpec
+from convbench.store import COLUMNS, read_results, read_rows
 from tests.cli.conftest import LAST_TAP, Cli, table
 
 QUICKLY = ("--shape", "n1c4h9w8k6r3s3", "--budget", "0.05")
@@ -133,3 +134,21 @@ def test_ctrl_c_while_everything_is_still_imported_is_quiet_too() -> None:
         assert process.returncode in (130, -signal.SIGINT) or "Could not import runpy" in err, err
         if process.returncode == 130:
             assert "Traceback" not in err
+
+
+def test_gradients_are_timed_with_their_own_bytes(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    words = ("--shape", "n2c4h9w8k6r3s3_pd1", "--backend", "torch,unfold-matmul", "--budget", "0.02", "--csv", path)
+    done = cli("bench", *words, "--pass", "fprop,dgrad,wgrad", "--epilogue", "none,bias")
+    assert done.code == 0, done.err
+    spec = ConvSpec.parse("n2c4h9w8k6r3s3_pd1")
+    for row in read_rows(path):
+        added = 6 * 4 if row["epilogue"] == "bias" else 0
+        median = float(row["median_s"])
+        assert float(row["gflops"]) * median == pytest.approx(spec.flops * 1e-9, rel=1e-4)
+        assert float(row["gbytes_per_s"]) * median == pytest.approx((spec.nbytes("fp32") + added) * 1e-9, rel=1e-4)
+    results = read_results(path)
+    assert [(one.case.pass_, one.case.epilogue) for one in results[::2]] == [
+        ("fprop", "none"), ("fprop", "bias"), ("dgrad", "none"), ("wgrad", "none"),
+    ]  # fmt: skip
+    assert "aten::convolution_backward" in read_rows(path)[4]["ran"]

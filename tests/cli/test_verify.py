@@ -46,3 +46,72 @@ def test_a_wrong_plugin_is_exit_1_named_with_its_place_and_a_command(cli: Cli, t
     (row,) = table(again.out)
     assert row["outcome"] == "wrong"
     assert "the last output column (q=2)" in row["reason"]
+
+
+NO_REST = """
+from convbench import backend
+from convbench.backends import _aten
+from convbench.backends.torch import torch
+
+def dgrad(dy, w, spec):
+    dx = _aten.dgrad(dy, w, spec)
+    rest = (spec.h + 2 * spec.padding[0] - spec.kernel_extent[0]) % spec.stride[0]
+    dx[:, :, spec.h - rest :] = 0
+    return dx
+
+def bias_after_relu(x, w, spec, bias, relu):
+    y = torch.fn(x, w, spec)
+    return (y.relu() if relu else y) + bias.reshape(1, -1, 1, 1)
+
+@backend(family="direct", source="a test", dgrad=dgrad, fused=bias_after_relu)
+def no_rest(x, w, spec):
+    return torch.fn(x, w, spec)
+"""
+
+
+def test_passes_and_epilogues_multiply_and_a_backend_without_one_says_so(cli: Cli, tmp_path: Path) -> None:
+    path, plugin = tmp_path / "rows.csv", tmp_path / "bare.py"
+    plugin.write_text(LAST_TAP.replace("last_tap", "bare"))
+    axes = ("--pass", "fprop,dgrad,wgrad", "--epilogue", "none,bias,bias_relu", "--dtype", "fp32")
+    done = cli("verify", "--shape", SHAPE, "--backend", "torch,bare", "--plugin", plugin, *axes, "--csv", path)
+    assert done.code == 1  # bare is wrong in fprop
+    assert "bare skipped 3 cases, the first n2c4h7w9k6r3s2_st2x1_pd1x0_dl1x2_g2: bare has no wgrad" in done.err
+    frame = pd.read_csv(path)
+    torch = frame[frame.backend == "torch"]
+    assert set(zip(torch["pass"], torch.epilogue, strict=True)) == {
+        ("fprop", "none"), ("fprop", "bias"), ("fprop", "bias_relu"), ("dgrad", "none"), ("wgrad", "none"),
+    }  # fmt: skip
+    assert len(torch) == 5 * 3
+    assert set(torch.outcome) == {"verified"}
+
+
+def test_a_wrong_gradient_and_a_wrong_epilogue_come_with_a_command_that_shows_them_again(
+    cli: Cli, tmp_path: Path
+) -> None:
+    plugin = tmp_path / "no_rest.py"
+    plugin.write_text(NO_REST)
+    shape = "n2c4h10w8k6r4s3_st3x1_pd2x1"
+    for axes, where, words in (
+        (("--pass", "dgrad"), "cpu fp32 nchw ieee dgrad", "in the last input row (h=9); worst dx["),
+        (("--epilogue", "bias_relu"), "cpu fp32 nchw ieee bias_relu", "outputs wrong"),
+    ):
+        done = cli("verify", "--plugin", plugin, "--backend", "no-rest", "--shape", shape, "--dtype", "fp32", *axes)
+        assert done.code == 1
+        lines = done.err.splitlines()
+        assert lines[0] == f"WRONG no-rest on {shape} ({shape}; {where})"
+        assert words in lines[1]
+        again = cli(*shlex.split(lines[2].strip())[1:])
+        assert again.code == 1
+        (row,) = table(again.out)
+        assert (row["pass"], row["epilogue"]) == ((axes[1], "none") if "dgrad" in axes else ("fprop", axes[1]))
+        assert words in row["reason"]
+
+
+def test_an_epilogue_of_a_gradient_is_refused_in_one_line(cli: Cli) -> None:
+    done = cli("verify", "--pass", "dgrad,wgrad", "--epilogue", "bias")
+    assert done.code == 2
+    assert "--epilogue bias --pass dgrad,wgrad: an epilogue follows fprop alone; add fprop to --pass" in done.err
+    done = cli("verify", "--pass", "bwd")
+    assert done.code == 2
+    assert "bwd" in done.err
+    assert "dgrad" in done.err

@@ -156,3 +156,24 @@ def test_skips_that_differ_in_numbers_alone_are_told_once() -> None:
 )
 def test_numbers_are_scaled_for_reading(text: str, expected: str) -> None:
     assert text == expected
+
+
+def test_a_pass_that_is_not_fprop_is_told_in_every_table() -> None:
+    wgrad, relu = replace(DENSE, pass_="wgrad"), replace(DENSE, epilogue="bias_relu")
+    rows = results((wgrad, "torch", timed(1e-3)), (wgrad, "onednn", timed(2e-3, 0.5, "slower")))
+    alone = drawn(80, bench_table("quick", rows, width=80))
+    assert alone.splitlines()[0] == "quick  wgrad"
+    both = drawn(80, bench_table("quick", rows + results((relu, "torch", timed(1e-3))), width=80))
+    assert "cpu fp32 nchw ieee wgrad" in both
+    assert "cpu fp32 nchw ieee bias_relu" in both
+    other = Case(problem=problem("grouped", "n1c128h56w56k128r3s3_g32"), pass_="wgrad")
+    more = results((other, "torch", timed(2e-3)), (other, "onednn", timed(3e-3, 0.67, "slower")))
+    standing = standing_table(
+        rows + more + [replace(one, case=replace(one.case, pass_="dgrad")) for one in rows + more]
+    )
+    assert standing is not None
+    assert "cpu fp32 nchw ieee dgrad" in drawn(80, standing)
+    verified = drawn(80, verify_table(results((wgrad, "torch", Verified(FINE)), (relu, "torch", Verified(FINE)))))
+    assert "cpu fp32 wgrad" in verified
+    assert "cpu fp32 bias_relu" in verified
+    assert fault_lines(results((wgrad, "torch", Wrong(BAD)))[0], "")[0].endswith("cpu fp32 nchw ieee wgrad)")

@@ -95,10 +95,8 @@ def again(entry: Entry) -> str:
     timed = isinstance(entry.result.outcome, Timed)
     backend = entry.result.backend
     names = f"{BASELINE},{backend}" if timed and backend != BASELINE else backend
-    words = ["convbench", "bench" if timed else "verify", "--backend", names, "--shape", str(case.spec)]
-    for option in ("dtype", "layout", "precision", "device"):
-        words += [f"--{option}", str(getattr(case, option))]
-    words += ["--seed", str(case.seed), *(["--threads", row["threads"]] if row["threads"] else [])]
+    words = ["convbench", "bench" if timed else "verify", "--backend", names, *case.flags().split()]
+    words += ["--threads", row["threads"]] if row["threads"] else []
     return shlex.join([*words, *_plugins(row["command"])])
 
 
