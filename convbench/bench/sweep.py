@@ -16,7 +16,10 @@ from convbench.verify.memory import Guard
 from convbench.verify.operands import make_operands
 from convbench.verify.trial import (
     ANY_FAULT,
+    Loss,
+    Stage,
     Trial,
+    Watch,
     alive,
     attempt,
     conditions,
@@ -33,24 +36,31 @@ class DeviceLost(Exception):  # noqa: N818  # it says what happened
 
 
 def bench(
-    cases: Iterable[Case], backends: Sequence[Backend], *, budget: Budget, rule: Rule, force: bool = False
+    cases: Iterable[Case],
+    backends: Sequence[Backend],
+    *,
+    budget: Budget,
+    rule: Rule,
+    force: bool = False,
+    watch: Watch | None = None,
 ) -> Iterator[Result]:
     """Time every backend on every case; the results of a case come together, in the backends' order."""
-    lost: dict[str, str] = {}
+    watch = watch or Watch()
+    lost = watch.lost
     for case in cases:
         outcomes: dict[str, Outcome] = {}
         rest: Failed | None = None
         for backend in backends:
-            if (refused := refusal(backend, case, force=force)) is not None:
+            if (refused := refusal(backend, case, force=force, watch=watch)) is not None:
                 outcomes[backend.name] = refused
         able = [backend for backend in backends if backend.name not in outcomes]
         if case.device in lost:
             rest = not_run(lost[case.device])
         elif able:
             try:
-                bench_case(case, able, outcomes, budget=budget, rule=rule)
+                bench_case(case, able, outcomes, budget=budget, rule=rule, watch=watch)
             except DeviceLost as error:
-                lost[case.device] = f"{error} on {case.problem.name}"
+                lost[case.device] = Loss(backend=str(error), problem=case.problem.name)
                 rest = not_run(lost[case.device])
             except ANY_FAULT as error:  # memory, most often: between the calls of the backends
                 rest = failure(error)
@@ -61,13 +71,20 @@ def bench(
 
 
 def bench_case(
-    case: Case, backends: Sequence[Backend], outcomes: dict[str, Outcome], *, budget: Budget, rule: Rule
+    case: Case,
+    backends: Sequence[Backend],
+    outcomes: dict[str, Outcome],
+    *,
+    budget: Budget,
+    rule: Rule,
+    watch: Watch,
 ) -> None:
     """Put the outcome of each backend on one case into `outcomes`, by name.
 
     Raises:
         DeviceLost: the outcomes found so far stand.
     """
+    watch.tell("", Stage.TRUTH)
     exam = try_exam(case)
     if isinstance(exam, Failed):
         outcomes |= {backend.name: exam for backend in backends}
@@ -79,9 +96,11 @@ def bench_case(
     with conditions(case):
         for backend in backends:
             guard.restore()  # from what the one before may have left behind
+            watch.tell(backend.name, Stage.VERIFIED)
             trial = attempt(backend, exam)
             outcome: Outcome = trial if isinstance(trial, Failed) else trial.outcome
             if isinstance(trial, Trial) and isinstance(outcome, Verified):
+                watch.tell(backend.name, Stage.TIMED)
                 try:
                     calls[backend.name] = calls_in_a_block(trial.call, case.device)
                     trials[backend.name] = replace(trial, out=None)  # outputs kept would fill the device
@@ -99,11 +118,13 @@ def bench_case(
             rule=rule,
             rng=random.Random(case.seed),  # noqa: S311  # an order of rounds, no secret
         )
-        hold(contest, trials, calls, outcomes, case.device)
+        hold(contest, trials, calls, outcomes, case.device, watch)
         guard.restore()
+        watch.tell("", Stage.TRUTH)
         again = renew(exam)
         for name, own in contest.samples.items():
             trial = trials[name]
+            watch.tell(name, Stage.VERIFIED_AGAIN)
             check = _recheck(trial, families[name], again)
             timed = Timed(check=check, samples_s=tuple(own), bill=trial.bill, comparison=contest.comparison(name))
             _settle(outcomes, name, timed if check.passed else Wrong(check), case.device)
@@ -115,12 +136,14 @@ def hold(
     calls: Mapping[str, int],
     outcomes: dict[str, Outcome],
     device: str,
+    watch: Watch,
 ) -> None:
     """Time rounds until the contest is over; who cannot go on gets an outcome and leaves."""
     start = time.perf_counter()
     while order := contest.next_round(time.perf_counter() - start):
         seconds: dict[str, float] = {}
         for name in order:
+            watch.tell(name, Stage.TIMED)
             try:
                 seconds[name] = time_block(trials[name].call, calls[name], device)
             except ANY_FAULT as error:
