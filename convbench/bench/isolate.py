@@ -47,8 +47,6 @@ from convbench.outcome import Failed, Result
 from convbench.verify.memory import poisoned
 from convbench.verify.trial import Stage, Watch
 
-AVAILABLE = sys.platform == "linux"
-
 # One look at a few small files of /proc ten times a second: about a tenth of a millisecond each, so
 # at most a thousandth of one core is taken from what is being timed.
 POLL_S = 0.1
@@ -109,10 +107,8 @@ def isolated(
         cases_each: cases that one worker does, if it lives.
 
     Raises:
-        ConvbenchError: there are no worker processes here.
+        ConvbenchError: no worker process can be had.
     """
-    if not AVAILABLE:
-        raise ConvbenchError(f"--isolate needs Linux, this is {sys.platform}; try --no-isolate")
     limits = limits or Limits()
     names = [backend.name for backend in backends]
     families = {backend.name: backend.family for backend in backends}

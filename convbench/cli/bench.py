@@ -1,6 +1,7 @@
 """convbench bench: which backend is fastest here, and is it right?"""
 
 from datetime import datetime
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +10,7 @@ import typer
 
 from convbench.case import DTYPES, LAYOUTS, PRECISIONS
 from convbench.cli import options
-from convbench.cli.sweep import Report, Selection
+from convbench.cli.sweep import Report, Selection, choose_run
 from convbench.errors import ConvbenchError
 
 if TYPE_CHECKING:
@@ -52,6 +53,10 @@ def bench(
     seed: options.Seed = 0,
     csv: options.Csv = None,
     overwrite: options.Overwrite = False,
+    resume: options.Resume = False,
+    isolate: options.Isolate = None,
+    timeout: options.Timeout = None,
+    memory_limit: options.MemoryLimit = None,
     force: options.Force = False,
 ) -> None:
     """Time every backend on every case, each verified before its timing and after it.
@@ -76,22 +81,24 @@ def bench(
         backends=options.choose_backends(backend, plugin),
         seed=seed,
     )
+    run = choose_run(isolate, timeout, memory_limit, selection=selection, plugins=plugin)
     report = Report(
         selection,
         columns=COLUMNS,
         threads=threads,
-        csv=_default_path() if csv is None else csv,
+        csv=_default_path() if csv is None and not resume else csv,
         overwrite=overwrite,
+        resume=resume,
         plugins=plugin,
         force=force,
     )
     from convbench.bench.rounds import Budget
     from convbench.bench.statistics import Rule
-    from convbench.bench.sweep import bench as run
+    from convbench.bench.sweep import bench as measure
 
     rule = Rule(confidence=confidence, margin=margin, first_look=min_rounds)
-    results = run(selection.cases, selection.backends, budget=Budget(seconds=budget), rule=rule, force=force)
-    report.follow(results, draw)
+    sweep = partial(measure, budget=Budget(seconds=budget), rule=rule, force=force)
+    report.follow(run(sweep, report.remaining, selection.backends), draw)
     raise typer.Exit(report.exit_code("timed"))
 
 
