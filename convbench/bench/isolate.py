@@ -255,8 +255,9 @@ class Server:
                 connection.send(job)
             yield from self._follow(job, connection, pid, board)
         except _ServerGone as error:
+            fall = _fall(board, str(error))
             self.stop()
-            yield _fall(board, str(error))
+            yield fall
         finally:
             connection.close()
 
