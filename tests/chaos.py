@@ -23,7 +23,7 @@ from pathlib import Path
 
 import pandas as pd
 
-TIMEOUT_S, MEMORY_GIB = 4, 1.5
+TIMEOUT_S, MEMORY_GIB = 6, 1.5
 # What each backend does when it is its turn, and how its row must say so.
 MISCHIEF = {
     "segfault": ("ctypes.string_at(0)", r"died of SIGSEGV while being verified"),
@@ -124,6 +124,7 @@ class Chaos:
             if self.killed < self.kills and not ended:
                 os.kill(process.pid, signal.SIGKILL)
                 self.killed += 1
+                sys.stderr.write(f"kill {self.killed} of {self.kills}\n")
             out, err = process.communicate(timeout=600)
             self.nobody_left()
             before = self.whole(path, before)
@@ -154,10 +155,18 @@ class Chaos:
         )
 
     def wait(self, process: "subprocess.Popen[bytes]", path: Path) -> None:
-        """Until a random moment: one in five at any time, the others while workers are at work."""
-        if self.rng.random() < 0.8:
-            self.until(lambda: len(self.processes()) > 2 or process.poll() is not None, 120)
-        moment = time.monotonic() + self.rng.uniform(0, 8)
+        """Until a random moment: at any time, while workers are at work, or soon after a case was finished."""
+        size = path.stat().st_size if path.exists() else 0
+        ready: Callable[[], bool] = self.rng.choice(
+            [
+                lambda: True,
+                lambda: len(self.processes()) > 2,
+                lambda: path.exists() and path.stat().st_size > size + 1000,
+                lambda: path.exists() and path.stat().st_size > size + 1000,
+            ]
+        )
+        self.until(lambda: ready() or process.poll() is not None, 300)
+        moment = time.monotonic() + self.rng.uniform(0, 4)
         while time.monotonic() < moment and process.poll() is None:
             time.sleep(self.rng.uniform(0, 1))
             if path.exists() and path.stat().st_size:

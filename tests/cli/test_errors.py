@@ -35,6 +35,12 @@ from tests.cli.conftest import Cli
         (["verify", "--precision", "tf23"], "did you mean 'tf32'?"),
         (["verify", "--plugin", "nowhere.py"], "plug-in nowhere.py is not a file"),
         (["bench", "--shape", "n1c1h4w4k1r2s2", "--csv", "no/such/dir/x.csv"], "cannot write no/such/dir/x.csv"),
+        (["bench", "--resume"], "--resume goes on with a file: name it with --csv FILE"),
+        (["verify", "--resume", "--csv", "-"], "name it with --csv FILE"),
+        (["bench", "--resume", "--overwrite", "--csv", "x.csv"], "leave --overwrite out"),
+        (["bench", "--resume", "--csv", "/dev/null"], "/dev/null: it is no regular file"),
+        (["bench", "--no-isolate", "--timeout", "3"], "leave --no-isolate out"),
+        (["bench", "--timeout", "0"], "'--timeout'"),
         (["list", "everything"], "No such command 'everything'"),
     ],
 )
