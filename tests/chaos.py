@@ -113,6 +113,14 @@ class Chaos:
     def backends(self) -> tuple[str, ...]:
         return (*GOOD, *MISCHIEF)
 
+    @property
+    def out(self) -> Path:
+        return self.folder / "stdout.txt"
+
+    @property
+    def err(self) -> Path:
+        return self.folder / "stderr.txt"
+
     def fill(self, path: Path) -> None:
         """One sweep, killed and gone on with until it is complete."""
         before = b""
@@ -125,34 +133,33 @@ class Chaos:
                 os.kill(process.pid, signal.SIGKILL)
                 self.killed += 1
                 sys.stderr.write(f"kill {self.killed} of {self.kills}\n")
-            out, err = process.communicate(timeout=600)
+            process.wait(600)
             self.nobody_left()
             before = self.whole(path, before)
             if process.returncode != -signal.SIGKILL:
-                assert process.returncode == 1, err  # some failed, as they should
-                assert b"noise" not in out
+                assert process.returncode == 1, self.err.read_text()  # some failed, as they should
+                assert b"noise" not in self.out.read_bytes()
                 break
             self.resumed += before.count(b"\n") > 1
         self.right(path)
-        again = self.start(path)
-        out, err = again.communicate(timeout=600)
-        assert again.returncode == 1, err
+        assert self.start(path).wait(600) == 1, self.err.read_text()
         assert path.read_bytes() == before, "a complete file was changed"
-        assert out.count(b"\n") == before.count(b"\n"), "the rows of a complete file are not shown"
+        assert self.out.read_bytes().count(b"\n") == before.count(b"\n"), "the rows of a complete file are not shown"
 
     def start(self, path: Path) -> "subprocess.Popen[bytes]":
         shapes = ",".join(f"n1c2h6w5k{number}r3s3" for number in range(1, self.cases + 1))
         name, _, value = self.marker.partition("=")
         words = f"bench --shape {shapes} --backend {','.join(self.backends)} --plugin mischief.py --threads 1 "
         words += f"--budget 0.05 --min-rounds 3 --timeout {TIMEOUT_S} --memory-limit {MEMORY_GIB} --resume --csv {path}"
-        return subprocess.Popen(
-            [sys.executable, "-m", "convbench", *words.split()],
-            cwd=self.folder,
-            env=os.environ | {name: value},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
+        with self.out.open("wb") as out, self.err.open("wb") as err:  # a pipe that nobody reads would hang the chatty
+            return subprocess.Popen(
+                [sys.executable, "-m", "convbench", *words.split()],
+                cwd=self.folder,
+                env=os.environ | {name: value},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+            )
 
     def wait(self, process: "subprocess.Popen[bytes]", path: Path) -> None:
         """Until a random moment: at any time, while workers are at work, or soon after a case was finished."""
