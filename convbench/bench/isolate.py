@@ -43,7 +43,7 @@ from convbench.bench import sweep as _preload  # noqa: F401  # so that a worker 
 from convbench.case import Case
 from convbench.errors import ConvbenchError
 from convbench.machine import children, free_nbytes, held_nbytes
-from convbench.outcome import Failed, Result
+from convbench.outcome import Failed, Outcome, Result
 from convbench.verify.memory import poisoned
 from convbench.verify.trial import Stage, Watch
 
@@ -112,7 +112,7 @@ def isolated(
     limits = limits or Limits()
     names = [backend.name for backend in backends]
     families = {backend.name: backend.family for backend in backends}
-    felled: dict[str, Failed] = {}  # of the case that is being done
+    felled: dict[str, Outcome] = {}  # of the case that is being done
     done = 0
     with Server() as server:
         while done < len(cases):
@@ -169,7 +169,7 @@ class Fall:
     """A worker did not finish a case: because of this backend, or of nobody in particular."""
 
     backend: str | None
-    outcome: Failed
+    outcome: Outcome
 
 
 def _free_nbytes() -> int | None:
@@ -247,17 +247,21 @@ class Server:
         board.clear(job.names)
         ours, theirs = socket.socketpair()
         connection = Connection(ours.detach())
+        answered = 0
         try:
             with theirs:
                 socket.send_fds(control, [_START], [theirs.fileno()])
             pid, _ = self._status(STARTUP_S)
             with suppress(OSError):  # killed as soon as it was born; what follows finds its status
                 connection.send(job)
-            yield from self._follow(job, connection, pid, board)
-        except _ServerGone as error:
-            fall = _fall(board, str(error))
+            for answer in self._follow(job, connection, pid, board):
+                answered += 1
+                yield answer
+        except (_ServerGone, _Silence, OSError) as error:
+            fall = _fall(board, str(error) or "did not begin")
             self.stop()
-            yield fall
+            if answered < len(job.cases):  # else it has done all that it had to
+                yield fall
         finally:
             connection.close()
 
@@ -270,7 +274,7 @@ class Server:
             if connection in readable and done < len(job.cases):
                 try:
                     answer = connection.recv()
-                except EOFError:
+                except (EOFError, OSError):  # it is dead; a reset means that it had not read its job
                     answer = None
                 except Exception as error:  # whatever a backend may have smuggled into its words
                     answer = f"sent what cannot be read ({type(error).__name__}: {error})"
@@ -330,6 +334,8 @@ class Server:
         return int(pid), int(status)
 
     def _ready(self) -> tuple[socket.socket, Board]:
+        if self._process is not None and self._process.poll() is not None:
+            self.stop()  # somebody killed it while it had nothing to do
         if self._control is not None and self._board is not None:
             return self._control, self._board
         self._control, theirs = socket.socketpair()
@@ -499,7 +505,6 @@ def _do(job: Job, connection: Connection, board: Board) -> None:
         if case.device in watch.lost:  # the others have not had their turn, and cannot have it in this process
             culprit = watch.lost[case.device].backend
             (outcome,) = (result.outcome for result in results if result.backend == culprit)
-            assert isinstance(outcome, Failed)
             connection.send(Fall(culprit, outcome))
             return
         connection.send(results)

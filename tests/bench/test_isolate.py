@@ -3,10 +3,11 @@
 import json
 import mmap
 import os
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from functools import partial
 from pathlib import Path
 
@@ -178,14 +179,19 @@ def test_nothing_to_do_starts_nothing() -> None:
     assert children(os.getpid()) == before
 
 
-def test_who_does_not_wait_for_the_end_leaves_no_process_behind() -> None:
+def test_an_idle_server_that_was_killed_is_replaced_and_who_stops_early_leaves_no_process_behind() -> None:
     backends, _ = discover([], ["torch"])
     before = children(os.getpid())
     results = isolated(BENCH, CASES, backends)
+    assert isinstance(results, Generator)
     next(results)
+    (server,) = set(children(os.getpid())) - set(before)
+    os.kill(server, signal.SIGKILL)
+    os.waitid(os.P_PID, server, os.WEXITED | os.WNOWAIT)
+    assert isinstance(next(results).outcome, Timed)
+    assert server not in children(os.getpid())
     assert len(children(os.getpid())) == len(before) + 1
-    assert isinstance(results, Iterator)
-    results.close()  # type: ignore[attr-defined]  # it is a generator
+    results.close()
     assert children(os.getpid()) == before
 
 
