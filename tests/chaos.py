@@ -23,7 +23,7 @@ from pathlib import Path
 
 import pandas as pd
 
-TIMEOUT_S, MEMORY_GIB = 6, 1.5
+TIMEOUT_S, MEMORY_GIB = 8, 1.0
 # What each backend does when it is its turn, and how its row must say so.
 MISCHIEF = {
     "segfault": ("ctypes.string_at(0)", r"died of SIGSEGV while being verified"),
@@ -35,7 +35,7 @@ MISCHIEF = {
         rf"hung: no answer within {TIMEOUT_S} s while being verified; killed",
     ),
     "hoards": (
-        "while seen.append(bytearray(b'x') * 2**25) is None: time.sleep(0.01)",
+        "while seen.append(bytearray(b'x') * 2**27) is None: time.sleep(0.05)",
         rf"used more than {MEMORY_GIB} GiB while being verified; killed",
     ),
     "leaves": ("os._exit(0)", r"exited with code 0 while being verified"),
