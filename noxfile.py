@@ -87,6 +87,13 @@ def browser(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def chaos(session: nox.Session) -> None:
+    """Kill a sweep of misbehaving backends again and again; `-- --kills 50` says how often."""
+    session.install("-e.", *group("test"))
+    session.run("python", "-m", "tests.chaos", *session.posargs)
+
+
+@nox.session(default=False)
 def minimums(session: nox.Session) -> None:
     """Run the test suite with the oldest release of every direct dependency (needs uv)."""
     session.install("--resolution=lowest-direct", "-e.", *group("test"))

@@ -4,6 +4,7 @@ import hashlib
 import os
 import platform
 import subprocess
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -185,6 +186,31 @@ def _cpu_quota() -> str:
     except OSError:
         return ""
     return "" if quota.startswith("max") else quota
+
+
+def held_nbytes(pid: int) -> int:
+    """Bytes of memory that a process and its children hold for themselves; 0 where the system does not say.
+
+    Pages of files are left out: the kernel takes them back when it needs them, and libraries are
+    shared by all who use them.
+    """
+    kilobytes = 0
+    try:
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith(("RssAnon:", "RssShmem:")):
+                kilobytes += int(line.split()[1])
+    except (OSError, ValueError):  # it has just ended
+        return 0
+    return kilobytes * 1024 + sum(map(held_nbytes, children(pid)))
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started and not yet waited for."""
+    found: list[int] = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError, ValueError):  # a thread may have ended meanwhile
+            found += map(int, path.read_text().split())
+    return found
 
 
 def _available_nbytes() -> int | None:

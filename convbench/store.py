@@ -3,11 +3,13 @@
 import csv
 import io
 import os
+import shlex
 import stat
 import sys
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -138,16 +140,25 @@ def _roofline_cells(timed: Timed) -> Row:
 
 @dataclass(slots=True)
 class CsvFile:
-    """A CSV file that grows row by row; what is in it survives whatever comes next.
+    """A CSV file that grows case by case; what is in it survives whatever comes next.
 
-    Each row is one write to a file opened for appending, then fsync: a kill leaves whole rows.
+    The rows of a case are one write to a file opened for appending, then fsync: a kill leaves
+    whole cases, but for one inside that write. `plan` goes on with such a file.
+
+    Attributes:
+        plan: the rows that the whole run makes, case by case, as far as they are known before it.
+            With it an existing file is gone on with, after what it holds of a case that is not whole is cut off.
+        finished: the rows of the whole cases that the file held.
 
     Raises:
-        ConvbenchError: the file exists, cannot be made, or cannot be written any more.
+        ConvbenchError: the file exists, cannot be made, or cannot be written any more; or it does
+            not hold the beginning of the plan.
     """
 
     path: str
     overwrite: bool = False
+    plan: Sequence[Sequence[Row]] | None = None
+    finished: list[dict[str, str]] = field(init=False, default_factory=list)
     _descriptor: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -155,20 +166,64 @@ class CsvFile:
             sys.stdout.flush()
             self._descriptor = sys.stdout.fileno()
         else:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | (os.O_TRUNC if self.overwrite else os.O_EXCL)
+            old = self.overwrite or self.plan is not None
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | (0 if old else os.O_EXCL)
             try:
                 self._descriptor = os.open(self.path, flags, 0o644)
+                if stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+                    self._claim()
+                    if self.overwrite:
+                        os.ftruncate(self._descriptor, 0)
             except FileExistsError:
-                raise ConvbenchError(f"{self.path} exists; name another file, or replace it with --overwrite") from None
+                raise ConvbenchError(
+                    f"{self.path} exists; name another file, replace it with --overwrite, or go on with --resume"
+                ) from None
             except OSError as error:
                 raise ConvbenchError(f"cannot write {self.path}: {error.strerror}; try another --csv") from None
-        self._write(dict(zip(COLUMNS, COLUMNS, strict=True)))
+            try:
+                if self.plan is not None and self._go_on(self.plan):
+                    return
+            except ConvbenchError:
+                os.close(self._descriptor)
+                raise
+        self._write(csv_line(dict(zip(COLUMNS, COLUMNS, strict=True))))
 
-    def append(self, row: Mapping[str, Cell]) -> None:
-        self._write(row)
+    def append(self, *rows: Mapping[str, Cell]) -> None:
+        """Write rows all at once."""
+        self._write("".join(map(csv_line, rows)))
 
-    def _write(self, row: Mapping[str, Cell]) -> None:
-        data = csv_line(row).encode()
+    def _claim(self) -> None:
+        """One process writes a file; the lock goes with the process, whatever it dies of."""
+        try:
+            import fcntl
+        except ImportError:  # Windows
+            return
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._descriptor)
+            raise ConvbenchError(f"{self.path} is being written by another convbench; wait, or name another") from None
+        except OSError:  # a file system without locks
+            pass
+
+    def _go_on(self, plan: Sequence[Sequence[Row]]) -> bool:
+        """Keep the whole cases, cut off the rest; False when there is not even a header."""
+        if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+            raise ConvbenchError(f"--resume {self.path}: it is no regular file; name one with --csv FILE")
+        data = Path(self.path).read_bytes()
+        if (csv_line(dict(zip(COLUMNS, COLUMNS, strict=True))).encode()).startswith(data) and data[-1:] != b"\n":
+            os.ftruncate(self._descriptor, 0)
+            return False
+        try:
+            whole = whole_cases(data, plan)
+        except ConvbenchError as error:
+            raise ConvbenchError(f"--resume {self.path}: {error}; the file is as it was") from None
+        self.finished = whole.rows
+        os.ftruncate(self._descriptor, whole.nbytes)
+        return True
+
+    def _write(self, text: str) -> None:
+        data = text.encode()
         regular = stat.S_ISREG(os.fstat(self._descriptor).st_mode)
         size = os.fstat(self._descriptor).st_size
         try:
@@ -185,12 +240,15 @@ class CsvFile:
                 f"cannot write {self.path}: {error.strerror}; the rows before this one are kept"
             ) from None
 
+    def close(self) -> None:
+        if self.path != "-":
+            os.close(self._descriptor)
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.path != "-":
-            os.close(self._descriptor)
+        self.close()
 
 
 def csv_line(row: Mapping[str, Cell]) -> str:
@@ -211,6 +269,70 @@ def _cell(value: Cell) -> str:
     text = " ".join(value.split())
     # A spreadsheet would run such a cell as a formula (CWE-1236).
     return "'" + text if text[:1] in ("=", "+", "-", "@") else text
+
+
+# What must be the same when a run is gone on with; the other columns are what it finds out.
+_PLANNED = (
+    *"suite name count spec pass dtype layout precision epilogue device seed threads backend family".split(),
+    *(one.name for one in fields(Machine)),
+)
+# Options that change nothing in a row that was finished; the number is of the words that follow.
+_FREE_OPTIONS = {"--resume": 0, "--overwrite": 0, "--csv": 1, "--timeout": 1, "--memory-limit": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class WholeCases:
+    """The rows of the cases that are all there, and where in the file they end."""
+
+    rows: list[dict[str, str]]
+    nbytes: int
+
+
+def whole_cases(data: bytes, plan: Sequence[Sequence[Row]]) -> WholeCases:
+    """The part of a CSV file that needs not be done again.
+
+    Args:
+        data: the file. No cell of ours holds a line break, so a line is a row.
+        plan: as `CsvFile.plan`.
+
+    Raises:
+        ConvbenchError: these are not the first rows of the plan.
+    """
+    lines = data.split(b"\n")[:-1]  # what follows the last line break is torn
+    rows = list(csv.reader(line.decode(errors="replace") for line in lines))
+    if not rows or tuple(rows[0]) != COLUMNS:
+        raise ConvbenchError("its columns are not those of this version of convbench")
+    found, whole = [dict(zip(COLUMNS, cells, strict=False)) for cells in rows[1:]], 0
+    for number, (row, planned) in enumerate(zip(found, chain.from_iterable(plan), strict=False), start=2):
+        for column in (*_PLANNED, "command"):
+            here, there = row.get(column, ""), _cell(planned.get(column))
+            if column == "command":
+                here, there = _essence(here), _essence(there)
+            if here != there:
+                raise ConvbenchError(f"row {number} has {column} {here!r}, this run has {there!r}")
+    if len(found) > sum(map(len, plan)):
+        raise ConvbenchError("it holds more rows than this run makes")
+    for case in plan:
+        if whole + len(case) > len(found):
+            break
+        whole += len(case)
+    return WholeCases(found[:whole], sum(len(line) + 1 for line in lines[: whole + 1]))
+
+
+def _essence(command: str) -> str:
+    """A command without what makes no difference to its rows."""
+    try:
+        words, kept = iter(shlex.split(command)), []
+    except ValueError:  # no command of ours
+        return command
+    for word in words:
+        name, has_value, _ = word.partition("=")
+        if name not in _FREE_OPTIONS:
+            kept.append(word)
+        elif not has_value:
+            for _ in range(_FREE_OPTIONS[name]):
+                next(words, None)
+    return shlex.join(kept)
 
 
 def read_rows(path: str | Path) -> list[dict[str, str]]:

@@ -2,7 +2,9 @@
 
 import csv
 import os
+import re
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -155,3 +157,131 @@ def test_the_machine_is_named_with_its_versions() -> None:
     assert (facts.gpu, facts.cuda) == ("", "")
     free = free_nbytes("cpu")
     assert free is None or free > 10**8
+
+
+def plan_of(*shapes: str) -> list[list[dict[str, Any]]]:
+    """A run of these shapes with two backends, as it is known before it."""
+    context = Context(machine=machine(), threads=2, command="convbench bench --budget 1 --csv rows.csv --resume")
+    return [
+        [
+            dict(to_row(Result(case=make_case(shape), backend=name, family="im2col", outcome=Skipped("")), context))
+            for name in ("torch", "mine")
+        ]
+        for shape in shapes
+    ]
+
+
+def finished(plan: list[list[dict[str, Any]]]) -> list[list[dict[str, Any]]]:
+    """The same rows with what a run found out, by the command that was first given."""
+    return [
+        [row | {"reason": 'it said "no, never"', "command": "convbench bench --budget 1 --overwrite"} for row in case]
+        for case in plan
+    ]
+
+
+PLAN = plan_of("n1c1h4w4k1r2s2", "n1c1h4w4k2r2s2", "n1c1h4w4k1r2s2")  # the last one is the first again
+
+
+def written(path: Path, rows: list[list[dict[str, Any]]]) -> bytes:
+    with CsvFile(str(path), overwrite=True) as file:
+        for case in rows:
+            file.append(*case)
+    return path.read_bytes()
+
+
+def test_wherever_a_file_is_cut_its_whole_cases_are_kept_and_the_rest_is_done_again(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    rows = finished(PLAN)
+    data = written(path, rows)
+    ends = [len(b"".join(data.splitlines(keepends=True)[: 1 + 2 * cases])) for cases in range(4)]
+    for cut in sorted({*range(0, len(data) + 1, 13), *(end + more for end in ends for more in (-1, 0, 1)), len(data)}):
+        if cut > len(data):
+            continue
+        path.write_bytes(data[:cut])
+        with CsvFile(str(path), plan=PLAN) as file:
+            whole = sum(cut >= end for end in ends[1:])
+            assert len(file.finished) == 2 * whole
+            assert path.read_bytes() == data[: ends[whole]]
+            if cut % 7 == 0:
+                for case in rows[whole:]:
+                    file.append(*case)
+                assert path.read_bytes() == data
+
+
+def test_a_run_goes_on_with_a_file_that_is_not_there_yet(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    with CsvFile(str(path), plan=PLAN) as file:
+        assert file.finished == []
+    assert path.read_text().startswith("suite,name")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"torch": "2.11.0"}, "row 2 has torch '2.11.0', this run has 'torch'"),
+        ({"backend": "other"}, "row 2 has backend 'other', this run has 'torch'"),
+        ({"seed": 1}, "row 2 has seed '1', this run has '0'"),
+        ({"threads": 1}, "row 2 has threads '1', this run has '2'"),
+        ({"command": "convbench bench --budget 2"}, "row 2 has command 'convbench bench --budget 2'"),
+        ({"command": "an odd ' quote"}, 'row 2 has command "an odd \' quote"'),
+    ],
+)
+def test_another_run_is_not_gone_on_with(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    path = tmp_path / "rows.csv"
+    data = written(path, [[row | change for row in case] for case in finished(PLAN)])
+    for _ in range(2):  # and the file is not left locked
+        with pytest.raises(ConvbenchError, match=re.escape(said)):
+            CsvFile(str(path), plan=PLAN)
+    assert path.read_bytes() == data
+
+
+def test_a_file_with_more_or_other_cases_is_not_gone_on_with(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    written(path, finished(PLAN))
+    with pytest.raises(ConvbenchError, match="more rows than this run makes"):
+        CsvFile(str(path), plan=PLAN[:2])
+    with pytest.raises(ConvbenchError, match="row 2 has name"):
+        CsvFile(str(path), plan=PLAN[1:])
+
+
+@pytest.mark.parametrize("text", ["precious", "precious\n", "a,b\n1,2\n", "\n"])
+def test_a_foreign_file_is_not_gone_on_with_and_not_touched(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text(text)
+    with pytest.raises(ConvbenchError, match="columns are not those"):
+        CsvFile(str(path), plan=PLAN)
+    assert path.read_text() == text
+
+
+def test_timeout_memory_and_file_name_may_differ(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    command = "convbench bench --timeout 3 --budget 1 --memory-limit=2 --csv=elsewhere.csv"
+    written(path, [[row | {"command": command} for row in case] for case in finished(PLAN)])
+    with CsvFile(str(path), plan=PLAN) as file:
+        assert len(file.finished) == 6
+
+
+def test_two_runs_do_not_write_one_file(tmp_path: Path) -> None:
+    path = str(tmp_path / "rows.csv")
+    with CsvFile(path) as file:
+        with pytest.raises(ConvbenchError, match="is being written by another convbench"):
+            CsvFile(path, plan=PLAN)
+        with pytest.raises(ConvbenchError, match="is being written by another convbench"):
+            CsvFile(path, overwrite=True)
+        file.append(*PLAN[0])
+    with CsvFile(path, plan=PLAN) as file:
+        assert len(file.finished) == 2
+
+
+def test_the_rows_of_a_case_are_one_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writes: list[int] = []
+    real = os.write
+
+    def write(where: int, data: bytes) -> int:
+        writes.append(data.count(b"\n"))
+        return real(where, data)
+
+    with CsvFile(str(tmp_path / "rows.csv")) as file:
+        monkeypatch.setattr("os.write", write)
+        file.append(*PLAN[0])
+    assert writes == [2]

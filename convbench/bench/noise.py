@@ -33,7 +33,7 @@ class Reading:
     steal_s: float
 
 
-class Watch:
+class Meter:
     """Reads, block by block, what disturbs this process: a few small files, outside the timed window.
 
     Time ready without a core is what foreign load costs, thread by thread and to the
@@ -88,7 +88,7 @@ class Watch:
         return "switched off a core" if after.switches > before.switches else ""
 
     def noise(self) -> Noise:
-        """What there was since this watch began."""
+        """What there was since this meter began."""
         total, steal, idle = self._cpu_ticks()
         total_0, steal_0, idle_0, own_0 = self._cpu_at_start
         spent_s = max((total - total_0) * TICK_S, 1e-9)
@@ -179,9 +179,9 @@ class Gpu:
 
 def noise_now(seconds: float = 0.3) -> Noise:
     """How noisy the machine is while this process sleeps."""
-    with Watch() as watch:
+    with Meter() as meter:
         time.sleep(seconds)
-        return watch.noise()
+        return meter.noise()
 
 
 def cpu_clock_hz() -> float | None:

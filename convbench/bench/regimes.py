@@ -14,7 +14,7 @@ from convbench.case import Case
 from convbench.machine import last_cache_nbytes
 from convbench.outcome import Bill
 from convbench.verify.operands import lay_out
-from convbench.verify.trial import synchronize
+from convbench.verify.trial import Stage, Watch, synchronize
 
 Call = Callable[[], Any]
 
@@ -51,12 +51,13 @@ class Eviction:
         return time.perf_counter() - begin
 
 
-def cold_times(calls: Mapping[str, Call], device: str) -> dict[str, float]:
+def cold_times(calls: Mapping[str, Call], device: str, watch: Watch) -> dict[str, float]:
     """Median seconds of a cold call by name, taken in turns."""
     eviction = Eviction(device)
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(ROUNDS[device]):
         for name, call in calls.items():
+            watch.tell(name, Stage.TIMED)
             seconds[name].append(eviction.time(call))
     return {name: median(own) for name, own in seconds.items()}
 
@@ -103,14 +104,14 @@ def graph_time(call: Call) -> float | None:
         return None
 
 
-def conversion_time(x: Tensor, y: Tensor, case: Case) -> float:
-    """Seconds to bring x into the case's layout from NCHW and y back: for neighbours that are NCHW.
+def conversion_time(first: Tensor, out: Tensor, case: Case) -> float | None:
+    """Seconds to bring the first operand from NCHW into NHWC and the output back: for neighbours that are NCHW.
 
-    y is any tensor of the output's shape.
+    `out` is any tensor of the output's shape. None for a layout that nobody would convert to.
     """
-    if case.layout == "nchw":
-        return 0.0
-    plain, out = x.contiguous(), lay_out(y.to(x.dtype), case.layout)
+    if case.layout != "nhwc":
+        return 0.0 if case.layout == "nchw" else None
+    plain, out = first.contiguous(), lay_out(out.to(first.dtype), case.layout)
     seconds = []
     for _ in range(ROUNDS[case.device]):
         synchronize(case.device)
@@ -122,13 +123,14 @@ def conversion_time(x: Tensor, y: Tensor, case: Case) -> float:
     return median(seconds)
 
 
-def itemise(bills: Mapping[str, Bill], calls: Mapping[str, Call], device: str) -> dict[str, Bill]:
+def itemise(bills: Mapping[str, Bill], calls: Mapping[str, Call], device: str, watch: Watch) -> dict[str, Bill]:
     """The bills with what the calls cost in the other regimes."""
-    cold = cold_times(calls, device)
+    cold = cold_times(calls, device, watch)
     found = {}
     for name, call in calls.items():
         bill = replace(bills[name], cold_s=cold[name])
         if device == "cuda":
+            watch.tell(name, Stage.TIMED)
             wall_s, host_s = eager_times(call)
             bill = replace(bill, wall_s=wall_s, host_s=host_s, graph_s=graph_time(call))
         found[name] = bill

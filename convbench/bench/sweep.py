@@ -8,7 +8,7 @@ from dataclasses import replace
 from convbench.backend import BASELINE, Backend
 from convbench.bench.clock import alike, calls_in_a_block, time_block
 from convbench.bench.crews import Crews
-from convbench.bench.noise import Watch
+from convbench.bench.noise import Meter
 from convbench.bench.regimes import conversion_time, itemise
 from convbench.bench.rounds import Budget, Contest, Sample
 from convbench.bench.statistics import Rule
@@ -19,7 +19,10 @@ from convbench.verify.memory import Guard
 from convbench.verify.operands import make_operands
 from convbench.verify.trial import (
     ANY_FAULT,
+    Loss,
+    Stage,
     Trial,
+    Watch,
     alive,
     attempt,
     conditions,
@@ -37,24 +40,31 @@ class DeviceLost(Exception):  # noqa: N818  # it says what happened
 
 
 def bench(
-    cases: Iterable[Case], backends: Sequence[Backend], *, budget: Budget, rule: Rule, force: bool = False
+    cases: Iterable[Case],
+    backends: Sequence[Backend],
+    *,
+    budget: Budget,
+    rule: Rule,
+    force: bool = False,
+    watch: Watch | None = None,
 ) -> Iterator[Result]:
     """Time every backend on every case; the results of a case come together, in the backends' order."""
-    lost: dict[str, str] = {}
+    watch = watch or Watch()
+    lost = watch.lost
     for case in cases:
         outcomes: dict[str, Outcome] = {}
         rest: Failed | None = None
         for backend in backends:
-            if (refused := refusal(backend, case, force=force)) is not None:
+            if (refused := refusal(backend, case, force=force, watch=watch)) is not None:
                 outcomes[backend.name] = refused
         able = [backend for backend in backends if backend.name not in outcomes]
         if case.device in lost:
             rest = not_run(lost[case.device])
         elif able:
             try:
-                bench_case(case, able, outcomes, budget=budget, rule=rule)
+                bench_case(case, able, outcomes, budget=budget, rule=rule, watch=watch)
             except DeviceLost as error:
-                lost[case.device] = f"{error} on {case.problem.name}"
+                lost[case.device] = Loss(backend=str(error), problem=case.problem.name)
                 rest = not_run(lost[case.device])
             except ANY_FAULT as error:  # memory, most often: between the calls of the backends
                 rest = failure(error)
@@ -65,13 +75,20 @@ def bench(
 
 
 def bench_case(
-    case: Case, backends: Sequence[Backend], outcomes: dict[str, Outcome], *, budget: Budget, rule: Rule
+    case: Case,
+    backends: Sequence[Backend],
+    outcomes: dict[str, Outcome],
+    *,
+    budget: Budget,
+    rule: Rule,
+    watch: Watch,
 ) -> None:
     """Put the outcome of each backend on one case into `outcomes`, by name.
 
     Raises:
         DeviceLost: the outcomes found so far stand.
     """
+    watch.tell("", Stage.TRUTH)
     exam = try_exam(case)
     if isinstance(exam, Failed):
         outcomes |= {backend.name: exam for backend in backends}
@@ -84,9 +101,11 @@ def bench_case(
     with conditions(case):
         for backend in backends:
             guard.restore()  # from what the one before may have left behind
+            watch.tell(backend.name, Stage.VERIFIED)
             trial = attempt(backend, exam)
             outcome: Outcome = trial if isinstance(trial, Failed) else trial.outcome
             if isinstance(trial, Trial) and isinstance(outcome, Verified):
+                watch.tell(backend.name, Stage.TIMED)
                 try:
                     if case.device == "cpu":
                         crews.learn(backend.name, trial.call)
@@ -106,15 +125,17 @@ def bench_case(
             rule=rule,
             rng=random.Random(case.seed),  # noqa: S311  # an order of rounds, no secret
         )
-        with Watch(case.device) as watch:
-            hold(contest, trials, alike(calls, BASELINE), outcomes, case.device, crews, watch)
-            noise = watch.noise()
+        with Meter(case.device) as meter:
+            hold(contest, trials, alike(calls, BASELINE), outcomes, case.device, crews, meter, watch)
+            noise = meter.noise()
         left = [name for name, own in contest.samples.items() if own]
-        bills = _itemised({name: trials[name] for name in left}, exam)
+        bills = _itemised({name: trials[name] for name in left}, exam, watch)
         guard.restore()
+        watch.tell("", Stage.TRUTH)
         again = renew(exam)
         for name, bill in bills.items():
             trial, samples = trials[name], contest.samples[name]
+            watch.tell(name, Stage.VERIFIED_AGAIN)
             check = _recheck(trial, by_name[name], again)
             kept = contest.kept(name)
             timed = Timed(
@@ -138,34 +159,36 @@ def hold(
     outcomes: dict[str, Outcome],
     device: str,
     crews: Crews,
+    meter: Meter,
     watch: Watch,
 ) -> None:
     """Time rounds until the contest is over; who cannot go on gets an outcome and leaves."""
     start = time.perf_counter()
     while order := contest.next_round(time.perf_counter() - start):
         samples: dict[str, Sample] = {}
-        watch.refresh()
+        meter.refresh()
         for name in order:
             call, count = trials[name].call, calls[name]
+            watch.tell(name, Stage.TIMED)
             try:
                 crews.make_way(name)
                 if count > 1 or crews.several:
                     call()  # others have run since: this brings its operands and threads back
-                before = watch.read()
+                before = meter.read()
                 seconds = time_block(call, count, device)
-                samples[name] = Sample(seconds=seconds, dirt=watch.dirt(before, watch.read(), seconds * count))
+                samples[name] = Sample(seconds=seconds, dirt=meter.dirt(before, meter.read(), seconds * count))
             except ANY_FAULT as error:
                 contest.drop(name)
                 _settle(outcomes, name, failure(error), device)
         contest.record(samples)
 
 
-def _itemised(trials: Mapping[str, Trial], exam: Exam) -> dict[str, Bill]:
+def _itemised(trials: Mapping[str, Trial], exam: Exam, watch: Watch) -> dict[str, Bill]:
     """The whole bill of each; what it was, where one fails at it."""
     bills = {name: trial.bill for name, trial in trials.items()}
     try:
-        found = itemise(bills, {name: trial.call for name, trial in trials.items()}, exam.case.device)
-        layout_s = conversion_time(exam.x, exam.truth.y, exam.case)
+        found = itemise(bills, {name: trial.call for name, trial in trials.items()}, exam.case.device, watch)
+        layout_s = conversion_time(exam.first, exam.truth.y, exam.case)
         return {name: replace(bill, layout_s=layout_s) for name, bill in found.items()}
     except ANY_FAULT:  # a fault in the call shows again when it is checked; memory for the eviction may lack
         return bills

@@ -12,7 +12,7 @@ from convbench.case import DTYPES, LAYOUTS, PRECISIONS
 from convbench.cli import options, problems
 from convbench.cli.ceilings import known_ceilings
 from convbench.cli.plan import show_plan
-from convbench.cli.sweep import Report, Selection
+from convbench.cli.sweep import Report, Selection, choose_run
 from convbench.errors import ConvbenchError
 
 if TYPE_CHECKING:
@@ -65,6 +65,10 @@ def bench(
     seed: options.Seed = 0,
     csv: options.Csv = None,
     overwrite: options.Overwrite = False,
+    resume: options.Resume = False,
+    isolate: options.Isolate = None,
+    timeout: options.Timeout = None,
+    memory_limit: options.MemoryLimit = None,
     force: options.Force = False,
     dry_run: options.DryRun = False,
 ) -> None:
@@ -109,12 +113,14 @@ def bench(
     )
     if dry_run:
         raise typer.Exit(_show_plan(selection, budget, force=force))
+    run = choose_run(isolate, timeout, memory_limit, selection=selection, plugins=plugin)
     report = Report(
         selection,
         columns=COLUMNS,
         threads=threads,
-        csv=_default_path() if csv is None else csv,
+        csv=_default_path() if csv is None and not resume else csv,
         overwrite=overwrite,
+        resume=resume,
         plugins=plugin,
         force=force,
     )
@@ -122,12 +128,13 @@ def bench(
     from convbench.bench.roofline import with_rooflines
     from convbench.bench.rounds import Budget
     from convbench.bench.statistics import Rule
-    from convbench.bench.sweep import bench as run
+    from convbench.bench.sweep import bench as measure
 
     typer.echo(warning(), err=True)
     rule = Rule(confidence=confidence, margin=margin, least=min_rounds)
-    results = run(selection.cases, selection.backends, budget=Budget(seconds=budget), rule=rule, force=force)
-    ceilings, reprobe = known_ceilings(() if no_ceilings else selection.cases)
+    sweep = partial(measure, budget=Budget(seconds=budget), rule=rule, force=force)
+    ceilings, reprobe = known_ceilings(() if no_ceilings else report.remaining)
+    results = run(sweep, report.remaining, selection.backends)
     report.follow(with_rooflines(results, selection.backends, ceilings, reprobe), draw)
     raise typer.Exit(report.exit_code("timed"))
 

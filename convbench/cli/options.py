@@ -75,6 +75,28 @@ Threads = Annotated[
 Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, max=2**32 - 1, help="Seed of the random operands.")]
 Csv = Annotated[str | None, typer.Option("--csv", metavar="FILE", help="CSV file for the results; - is stdout.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the CSV file if it exists.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the CSV file of a run that was cut short.")]
+Isolate = Annotated[
+    bool | None,
+    typer.Option(
+        "--isolate/--no-isolate",
+        help="A process that may die for each case; on with --plugin or on cuda.",
+        show_default=False,
+    ),
+]
+Timeout = Annotated[
+    float | None,
+    typer.Option(
+        "--timeout",
+        metavar="SECONDS",
+        min=0.1,
+        help="Kill a backend that takes longer for one step; 120 by default, more for large cases.",
+    ),
+]
+MemoryLimit = Annotated[
+    float | None,
+    typer.Option("--memory-limit", metavar="GIB", min=0.5, help="Kill a case that takes more; 90 % of what is free."),
+]
 Force = Annotated[bool, typer.Option("--force", help="Run what a backend refuses for its cost alone.")]
 
 

@@ -5,8 +5,9 @@ import shlex
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Self
 
@@ -72,6 +73,39 @@ class Selection:
         return cls(cases=chosen, backends=backends)
 
 
+Run = Callable[[Callable[..., Iterator[Result]], Sequence[Case], Sequence[Backend]], Iterator[Result]]
+
+
+def choose_run(
+    isolate: bool | None,
+    timeout: float | None,
+    memory_limit: float | None,
+    *,
+    selection: Selection,
+    plugins: options.Words,
+    cases_each: int = 1,
+) -> Run:
+    """How `bench` or `verify` is run: in this process, or each case in one that may die."""
+    limited = timeout is not None or memory_limit is not None
+    if isolate is None:
+        foreign = bool(plugins) or any(case.device == "cuda" for case in selection.cases)
+        isolate = limited or (foreign and sys.platform == "linux")
+    if not isolate and limited:
+        raise ConvbenchError("--timeout and --memory-limit need a process that may be killed; leave --no-isolate out")
+    if not isolate:
+        return lambda sweep, cases, backends: sweep(cases, backends)
+    if sys.platform != "linux":
+        raise ConvbenchError(f"--isolate needs Linux and this is {sys.platform}; try --no-isolate")
+    from convbench.bench.isolate import Limits, isolated
+
+    return partial(
+        isolated,
+        plugins=options.words(plugins),
+        limits=Limits(timeout_s=timeout, memory_nbytes=None if memory_limit is None else int(memory_limit * 2**30)),
+        cases_each=cases_each,
+    )
+
+
 Draw = Callable[[Sequence[Result], int], "list[RenderableType]"]
 
 
@@ -86,30 +120,54 @@ class Report:
         threads: int,
         csv: str | None,
         overwrite: bool,
+        resume: bool,
         plugins: options.Words,
         force: bool,
     ) -> None:
         from convbench.machine import this_machine
         from convbench.show.console import result_console, side_console
-        from convbench.store import Context, CsvFile
+        from convbench.store import Context, CsvFile, from_row, to_row
 
+        if resume and (csv in (None, "-") or overwrite):
+            raise ConvbenchError("--resume goes on with a file: name it with --csv FILE, and leave --overwrite out")
         self._selection = selection
         self._columns = columns
         self._csv = csv
-        self._file = CsvFile(csv, overwrite=overwrite) if csv is not None else None
         self._out = side_console() if csv == "-" else result_console()
         self._err = side_console()
-        self._results: list[Result] = []
         command = "convbench " + shlex.join(sys.argv[1:])
         count = options.set_threads(threads)
         self._contexts = {
             device: Context(machine=this_machine(device), threads=count, command=command)
             for device in {case.device for case in selection.cases}
         }
+        plan = None
+        if resume:
+            plan = [
+                [
+                    to_row(
+                        Result(case=case, backend=one.name, family=one.family, outcome=Skipped("")),
+                        self._contexts[case.device],
+                    )
+                    for one in selection.backends
+                ]
+                for case in selection.cases
+            ]
+        self._file = CsvFile(csv, overwrite=overwrite, plan=plan) if csv is not None else None
+        self._old = self._file.finished if self._file is not None else []
+        try:
+            self._results = [from_row(row) for row in self._old]
+        except ValueError as error:
+            raise ConvbenchError(f"--resume {csv}: a row is damaged: {error}") from None
         self._flags = "".join(f" --plugin {shlex.quote(one)}" for one in options.words(plugins))
         self._flags += f" --threads {threads}" if threads else ""
         self._flags += " --force" if force else ""
         self._piped = not self._out.is_terminal
+
+    @property
+    def remaining(self) -> list[Case]:
+        """The cases that are still to be done."""
+        return self._selection.cases[len(self._old) // len(self._selection.backends) :]
 
     def follow(self, results: Iterable[Result], draw: Draw) -> None:
         """Take every result and show them; Ctrl-C ends the program at once with what is finished."""
@@ -121,6 +179,8 @@ class Report:
         piped = self._piped and self._csv != "-"
         if piped:
             print_tabbed(self._out, self._columns)
+            for old in self._old:
+                print_tabbed(self._out, [old[column] for column in self._columns])
         progress = Progress(
             TextColumn("{task.description}", style="dim"),
             BarColumn(),
@@ -144,18 +204,22 @@ class Report:
         before = signal.signal(signal.SIGINT, leave)
         try:
             with progress:
-                task = progress.add_task("", total=len(self._selection.cases))
-                for number, result in enumerate(results, start=1):
-                    row = to_row(result, self._contexts[result.case.device])
+                total = len(self._selection.cases)
+                task = progress.add_task("", total=total, completed=total - len(self.remaining))
+                results = iter(results)
+                while case := list(islice(results, backends)):  # all of a case at once: a kill leaves whole cases
+                    rows = [to_row(result, self._contexts[result.case.device]) for result in case]
                     if self._file is not None:
-                        self._file.append(row)
-                    self._results.append(result)
+                        self._file.append(*rows)
+                    self._results += case
                     if piped:
-                        print_tabbed(self._out, [row[column] for column in self._columns])
-                    if number % backends == 0:
-                        progress.update(task, advance=1, description=result.case.problem.name, refresh=True)
+                        for row in rows:
+                            print_tabbed(self._out, [row[column] for column in self._columns])
+                    progress.update(task, advance=1, description=case[0].case.problem.name, refresh=True)
         finally:
             signal.signal(signal.SIGINT, before)
+            if self._file is not None:
+                self._file.close()
         self._show(draw)
 
     def _show(self, draw: Draw) -> None:

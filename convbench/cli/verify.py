@@ -1,5 +1,6 @@
 """convbench verify: is every backend right, on every shape, or where is it wrong?"""
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -7,9 +8,10 @@ import typer
 from convbench.case import DTYPES, LAYOUTS, PRECISIONS
 from convbench.cli import options, problems
 from convbench.cli.plan import show_plan
-from convbench.cli.sweep import Report, Selection
+from convbench.cli.sweep import Report, Selection, choose_run
 
 EXAMPLE = "\b\nExample:\n  convbench verify --backend onednn,unfold-matmul --dtype bf16"
+CASES_EACH = 50  # nothing is timed, so a worker goes on while it lives
 COLUMNS = (
     "suite name spec device dtype layout precision pass epilogue backend outcome worst_of_bound relative_l2 reason"
 ).split()
@@ -38,6 +40,10 @@ def verify(
     seed: options.Seed = 0,
     csv: options.Csv = None,
     overwrite: options.Overwrite = False,
+    resume: options.Resume = False,
+    isolate: options.Isolate = None,
+    timeout: options.Timeout = None,
+    memory_limit: options.MemoryLimit = None,
     force: options.Force = False,
     dry_run: options.DryRun = False,
 ) -> None:
@@ -76,11 +82,20 @@ def verify(
 
         why = "at most: the oracle, three calls and two verdicts for each backend, by rates seen on two CPU cores"
         raise typer.Exit(show_plan(selection, verify_s, force=force, why=why))
+    run = choose_run(isolate, timeout, memory_limit, selection=selection, plugins=plugin, cases_each=CASES_EACH)
     report = Report(
-        selection, columns=COLUMNS, threads=threads, csv=csv, overwrite=overwrite, plugins=plugin, force=force
+        selection,
+        columns=COLUMNS,
+        threads=threads,
+        csv=csv,
+        overwrite=overwrite,
+        resume=resume,
+        plugins=plugin,
+        force=force,
     )
     from convbench.show.tables import verify_table
-    from convbench.verify.trial import verify as run
+    from convbench.verify.trial import verify as judge
 
-    report.follow(run(selection.cases, selection.backends, force=force), lambda results, _: [verify_table(results)])
+    results = run(partial(judge, force=force), report.remaining, selection.backends)
+    report.follow(results, lambda results, _: [verify_table(results)])
     raise typer.Exit(report.exit_code("verified"))

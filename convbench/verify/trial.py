@@ -1,9 +1,11 @@
 """One backend tried on one case: may it, is it right, does it leave what is not its own alone?"""
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from math import inf, nan
 from typing import Any
 
@@ -12,7 +14,7 @@ from torch import Tensor
 
 from convbench.backend import Backend
 from convbench.case import Case
-from convbench.machine import free_nbytes
+from convbench.machine import free_nbytes, held_nbytes
 from convbench.outcome import Bill, Check, Failed, Outcome, Result, Skipped, Verified, Wrong
 from convbench.verify.check import Exam, prepare_exam, wrong
 from convbench.verify.cost import needed_nbytes
@@ -22,6 +24,44 @@ from convbench.verify.profile import profile
 
 # Whatever foreign code raises is its row and not the end of a sweep; sys.exit in it is no exit of ours.
 ANY_FAULT = (Exception, SystemExit)
+
+
+class Stage(StrEnum):
+    """What a sweep is doing, as the end of "it died ..."."""
+
+    LOADING = "while the backends were loaded"
+    TRUTH = "while the truth was computed"
+    ASKED = "while being asked what it can do"
+    VERIFIED = "while being verified"
+    TIMED = "while being timed"
+    VERIFIED_AGAIN = "while being verified again"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loss:
+    """Who took a device down, and on what."""
+
+    backend: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.backend} on {self.problem}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """What ties a sweep to whoever watches over it, from another process perhaps.
+
+    Attributes:
+        tell: `tell(backend, stage)`, called before each thing that could be the last; the name is
+            empty when it is no backend's doing. It is never called in a timed window.
+        memory_nbytes: what this process may hold; None for all that is free.
+        lost: the devices that were lost so far, by name.
+    """
+
+    tell: Callable[[str, Stage], None] = lambda _backend, _stage: None
+    memory_nbytes: int | None = None
+    lost: dict[str, Loss] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,20 +85,25 @@ class Trial:
         return Verified(self.check) if self.check.passed else Wrong(self.check)
 
 
-def verify(cases: Iterable[Case], backends: Sequence[Backend], *, force: bool = False) -> Iterator[Result]:
+def verify(
+    cases: Iterable[Case], backends: Sequence[Backend], *, force: bool = False, watch: Watch | None = None
+) -> Iterator[Result]:
     """Every backend on every case, in order; the oracle works once a case."""
-    lost: dict[str, str] = {}
+    watch = watch or Watch()
+    lost = watch.lost
     for case in cases:
         exam: Exam | Failed | None = None
         for backend in backends:
-            outcome: Outcome | None = refusal(backend, case, force=force)
+            outcome: Outcome | None = refusal(backend, case, force=force, watch=watch)
             if outcome is None and case.device in lost:
                 outcome = not_run(lost[case.device])
             if outcome is None:
+                watch.tell("", Stage.TRUTH)
                 exam = exam or try_exam(case)
+                watch.tell(backend.name, Stage.VERIFIED)
                 outcome = exam if isinstance(exam, Failed) else examine(backend, exam)
                 if isinstance(outcome, Failed) and not alive(case.device):
-                    lost[case.device] = f"{backend.name} on {case.problem.name}"
+                    lost[case.device] = Loss(backend=backend.name, problem=case.problem.name)
             yield Result(case=case, backend=backend.name, family=backend.family, outcome=outcome)
 
 
@@ -68,10 +113,14 @@ def examine(backend: Backend, exam: Exam) -> Verified | Wrong | Failed:
     return trial if isinstance(trial, Failed) else trial.outcome
 
 
-def refusal(backend: Backend, case: Case, *, force: bool = False) -> Skipped | Failed | None:
+def refusal(
+    backend: Backend, case: Case, *, force: bool = False, watch: Watch | None = None
+) -> Skipped | Failed | None:
     """Why this backend does not run this case, or None."""
+    watch = watch or Watch()
+    watch.tell(backend.name, Stage.ASKED)
     try:
-        reason = backend.why_not(case, force=force) or too_large(case, backend)
+        reason = backend.why_not(case, force=force) or too_large(case, backend, limit_nbytes=watch.memory_nbytes)
     except ANY_FAULT as error:
         return failure(error)
     return None if reason is None else Skipped(reason)
@@ -180,9 +229,9 @@ def alive(device: str) -> bool:
         return False
 
 
-def not_run(culprit: str) -> Failed:
+def not_run(loss: Loss) -> Failed:
     """The row of whoever comes after the one that took the device down."""
-    return Failed(f"not run: the device was lost in {culprit}; run it alone with --backend and --shape")
+    return Failed(f"not run: the device was lost in {loss}; --isolate runs the others in a process of their own")
 
 
 def failure(error: BaseException) -> Failed:
@@ -192,9 +241,12 @@ def failure(error: BaseException) -> Failed:
     return Failed(f"{kind}: {first}" if first else kind)
 
 
-def too_large(case: Case, backend: Backend) -> str | None:
+def too_large(case: Case, backend: Backend, *, limit_nbytes: int | None = None) -> str | None:
     """Why this would not fit into memory, judged before anything is allocated; None if it fits."""
     free, needed = free_nbytes(case.device), needed_nbytes(case, backend.family)
+    if limit_nbytes is not None and case.device == "cpu":
+        left = max(0, limit_nbytes - held_nbytes(os.getpid()))
+        free = left if free is None else min(free, left)
     if free is None or needed <= free:
         return None
     return (

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from convbench.bench import doctor, noise
-from convbench.bench.noise import Gpu, GpuState, Reading, Watch
+from convbench.bench.noise import Gpu, GpuState, Meter, Reading
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's /proc")
 CALM = Reading(waited_s=1.0, switches=10, steal_s=2.0)
@@ -44,15 +44,15 @@ def one_core() -> Iterator[None]:
 
 @linux
 def test_a_block_beside_another_process_on_the_same_core_is_dirty(one_core: None) -> None:
-    with Watch() as watch:
+    with Meter() as meter:
         with busy_process():
             time.sleep(0.1)
-            before = watch.read()
+            before = meter.read()
             burn(0.3)
-            after = watch.read()
+            after = meter.read()
         assert after.waited_s - before.waited_s > 0.05
-        assert watch.dirt(before, after, 0.3) in ("foreign load", "steal")
-        found = watch.noise()
+        assert meter.dirt(before, after, 0.3) in ("foreign load", "steal")
+        found = meter.noise()
     assert found.foreign is not None
     assert found.foreign > 0.05
     assert found.switches is not None
@@ -63,34 +63,34 @@ def test_a_block_beside_another_process_on_the_same_core_is_dirty(one_core: None
 def test_a_thread_that_ends_is_forgotten_and_a_new_one_is_found() -> None:
     stop = threading.Event()
     thread = threading.Thread(target=stop.wait)
-    with Watch() as watch:
+    with Meter() as meter:
         thread.start()
-        watch.refresh()
-        with_thread = len(watch._tasks)
+        meter.refresh()
+        with_thread = len(meter._tasks)
         stop.set()
         thread.join()
         time.sleep(0.05)
-        watch.read()
-        assert len(watch._tasks) == with_thread - 1
-    assert watch._tasks == {}
+        meter.read()
+        assert len(meter._tasks) == with_thread - 1
+    assert meter._tasks == {}
 
 
 def test_what_is_too_little_to_matter_is_clean() -> None:
-    with Watch() as watch:
-        assert watch.dirt(CALM, CALM, 1e-3) == ""
+    with Meter() as meter:
+        assert meter.dirt(CALM, CALM, 1e-3) == ""
         late = Reading(waited_s=CALM.waited_s + 5e-6, switches=CALM.switches, steal_s=CALM.steal_s)
-        assert watch.dirt(CALM, late, 1e-3) == ""
+        assert meter.dirt(CALM, late, 1e-3) == ""
         stolen = Reading(waited_s=CALM.waited_s, switches=CALM.switches, steal_s=CALM.steal_s + 0.01)
-        assert watch.dirt(CALM, stolen, 1e-3) == "steal"
+        assert meter.dirt(CALM, stolen, 1e-3) == "steal"
 
 
 def test_without_thread_counts_an_involuntary_switch_tells(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(noise, "_open", lambda path: None)
-    with Watch() as watch:
+    with Meter() as meter:
         thrown = Reading(waited_s=0.0, switches=CALM.switches + 1, steal_s=CALM.steal_s)
-        assert watch.dirt(CALM, thrown, 1e-3) == "switched off a core"
-        assert watch.dirt(CALM, CALM, 1e-3) == ""
-        assert (watch.noise().steal, watch.noise().foreign) == (None, None)
+        assert meter.dirt(CALM, thrown, 1e-3) == "switched off a core"
+        assert meter.dirt(CALM, CALM, 1e-3) == ""
+        assert (meter.noise().steal, meter.noise().foreign) == (None, None)
 
 
 class Nvml:
@@ -127,10 +127,10 @@ def test_a_gpu_slowed_by_heat_is_told_and_one_at_its_power_cap_is_not(reasons: i
 
 def test_samples_of_a_slowed_gpu_are_dirty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Gpu, "open", classmethod(lambda cls: Gpu(Nvml(0x20), None)))
-    with Watch("cuda") as watch:
-        watch.refresh()
-        assert watch.dirt(CALM, CALM, 1e-3) == "thermal limit"
-        assert (watch.noise().throttle, watch.noise().power_w) == ("thermal limit", 350.0)
+    with Meter("cuda") as meter:
+        meter.refresh()
+        assert meter.dirt(CALM, CALM, 1e-3) == "thermal limit"
+        assert (meter.noise().throttle, meter.noise().power_w) == ("thermal limit", 350.0)
 
 
 def test_the_doctor_names_who_uses_the_cpu_and_what_to_do() -> None:
