@@ -32,6 +32,7 @@ class Crews:
             call()
             if time.perf_counter() - start > 10e-3:
                 break
+        wait_for(cpu_ns())  # what a thread has run is counted when it leaves its core
         self._crews[name] = frozenset(
             thread
             for thread, spent in cpu_ns().items()
@@ -40,14 +41,20 @@ class Crews:
 
     @property
     def several(self) -> bool:
-        """Whether there is more than one pool of threads."""
-        return len({crew for crew in self._crews.values() if crew}) > 1
+        """Whether there is more than one pool of threads; crews with a thread in common are one."""
+        pools: list[frozenset[int]] = []
+        for crew in self._crews.values():
+            shared = [pool for pool in pools if pool & crew]
+            pools = [pool for pool in pools if not pool & crew] + ([crew.union(*shared)] if crew else [])
+        return len(pools) > 1
 
     def make_way(self, name: str) -> None:
-        """Wait for the others' threads to sleep; its own then need a call that nobody times to wake."""
-        others = frozenset().union(*self._crews.values()) - self._crews.get(name, frozenset())
-        if others:
-            wait_for(others)
+        """Wait for the others' threads to sleep; its own then need a call that nobody times to wake.
+
+        With one pool nobody waits: whoever did would find it asleep, and be compared with who did not.
+        """
+        if self.several:
+            wait_for(frozenset().union(*self._crews.values()) - self._crews.get(name, frozenset()))
 
 
 def cpu_ns() -> dict[int, int]:
