@@ -37,24 +37,29 @@ def time_block(call: Callable[[], Any], count: int, device: str) -> float:
     return (time.perf_counter() - begin) / count
 
 
-def calls_in_a_block(call: Callable[[], Any], device: str, *, block_s: float | None = None) -> int:
-    """How many calls fill a block; warms up by doubling, so the estimate is of a warm call.
+def seconds_a_call(call: Callable[[], Any], device: str) -> float:
+    """About how long a warm call takes; warms up by doubling until the calls fill half a block.
 
     The shortest of three blocks counts: one hiccup must not make blocks of a single call.
     """
-    count, block_s = 1, block_s or BLOCK_S[device]
+    count = 1
     while True:
-        elapsed = min(time_block(call, count, device) for _ in range(3)) * count
-        if elapsed >= block_s / 2 or count >= MOST_CALLS:
-            return max(1, min(MOST_CALLS, round(count * block_s / max(elapsed, 1e-9))))
+        call_s = min(time_block(call, count, device) for _ in range(3))
+        if call_s * count >= BLOCK_S[device] / 2 or count >= MOST_CALLS:
+            return call_s
         count *= 2
 
 
-def alike(counts: Mapping[str, int], baseline: str) -> dict[str, int]:
-    """The baseline's number of calls for all that are about as fast as it.
+def block_counts(call_s: Mapping[str, float], baseline: str, device: str) -> dict[str, int]:
+    """How many calls each candidate's block takes, from its seconds a call.
 
-    The mean of many calls and the mean of few have different medians where the noise is
-    skewed: two that are equally fast would not look so.
+    All that are about as fast as the baseline get its number: the mean of many calls and the mean
+    of few have different medians where the noise is skewed, so two that are equally fast would
+    not look so.
     """
-    base = counts.get(baseline)
-    return {name: base if base and base / 2 <= count <= base * 2 else count for name, count in counts.items()}
+    counts = {name: max(1, min(MOST_CALLS, round(BLOCK_S[device] / max(own, 1e-9)))) for name, own in call_s.items()}
+    base_s = call_s.get(baseline)
+    if base_s is None:
+        return counts
+    alike = (name for name, own in call_s.items() if base_s / 2 <= own <= base_s * 2)
+    return counts | dict.fromkeys(alike, counts[baseline])

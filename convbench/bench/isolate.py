@@ -434,7 +434,7 @@ def serve(control_fd: int, board_fd: int) -> NoReturn:
 
 
 def warm_up() -> None:
-    """Import what the first verification would: a dispatch mode loads all of torch's compiler, which takes seconds.
+    """Import what the first verification would.
 
     Nothing here starts a thread or asks for CUDA: neither would live on in a worker.
     """

@@ -63,6 +63,7 @@ class Contest:
         samples: by name, in the order of the rounds. The baseline stays to the end, so sample i
             of a candidate always pairs with sample i of the baseline.
         comparisons: what the last look said, or the one that decided.
+        warm: whether the round that is on counts.
     """
 
     names: Sequence[str]
@@ -72,9 +73,9 @@ class Contest:
     rng: random.Random
     samples: dict[str, list[Sample]] = field(init=False)
     comparisons: dict[str, Comparison] = field(default_factory=dict, init=False)
+    warm: bool = field(default=False, init=False)
     _decided: set[str] = field(default_factory=set, init=False)
     _rounds: int = field(default=0, init=False)
-    _warm: bool = field(default=False, init=False)
     _spent: float = field(default=0.0, init=False)
     _next_look: float = field(default=FIRST_LOOK, init=False)
 
@@ -83,7 +84,7 @@ class Contest:
 
     def next_round(self, elapsed_s: float) -> list[str]:
         """Who is timed now, in order; nobody when the contest is over."""
-        self._warm = elapsed_s >= self.budget.warm_up_s(len(self.names))
+        self.warm = elapsed_s >= self.budget.warm_up_s(len(self.names))
         total_s = self.budget.total_s(len(self.names))
         late = elapsed_s >= total_s and self._rounds >= self.budget.least
         late = late or self._rounds >= self.budget.most
@@ -98,7 +99,7 @@ class Contest:
 
     def record(self, samples: Mapping[str, Sample]) -> None:
         """Take the samples of a round; those of the warm-up are forgotten."""
-        if self._warm or self.budget.total_s(len(self.names)) == 0:
+        if self.warm or self.budget.total_s(len(self.names)) == 0:
             self._rounds += 1
             for name, sample in samples.items():
                 self.samples[name].append(sample)

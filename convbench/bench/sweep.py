@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from convbench.backend import BASELINE, Backend
-from convbench.bench.clock import alike, calls_in_a_block, time_block
+from convbench.bench.clock import block_counts, seconds_a_call, time_block
 from convbench.bench.crews import Crews
 from convbench.bench.noise import Meter
 from convbench.bench.regimes import conversion_time, itemise
@@ -95,7 +95,7 @@ def bench_case(
         return
     by_name = {backend.name: backend for backend in backends}
     trials: dict[str, Trial] = {}
-    calls: dict[str, int] = {}
+    call_s: dict[str, float] = {}
     crews = Crews()
     guard = Guard(**exam.operands)
     with conditions(case):
@@ -109,7 +109,7 @@ def bench_case(
                 try:
                     if case.device == "cpu":
                         crews.learn(backend.name, trial.call)
-                    calls[backend.name] = calls_in_a_block(trial.call, case.device)
+                    call_s[backend.name] = seconds_a_call(trial.call, case.device)
                     trials[backend.name] = replace(trial, out=None)  # outputs kept would fill the device
                     if harmed := guard.restore():
                         outcome = Wrong(wrong(f"it changed its input {' and '.join(harmed)} after some calls"))
@@ -126,7 +126,7 @@ def bench_case(
             rng=random.Random(case.seed),  # noqa: S311  # an order of rounds, no secret
         )
         with Meter(case.device) as meter:
-            hold(contest, trials, alike(calls, BASELINE), outcomes, case.device, crews, meter, watch)
+            hold(contest, trials, call_s, outcomes, case.device, crews, meter, watch)
             noise = meter.noise()
         left = [name for name, own in contest.samples.items() if own]
         bills = _itemised({name: trials[name] for name in left}, exam, watch)
@@ -155,20 +155,27 @@ def bench_case(
 def hold(
     contest: Contest,
     trials: Mapping[str, Trial],
-    calls: Mapping[str, int],
+    call_s: Mapping[str, float],
     outcomes: dict[str, Outcome],
     device: str,
     crews: Crews,
     meter: Meter,
     watch: Watch,
 ) -> None:
-    """Time rounds until the contest is over; who cannot go on gets an outcome and leaves."""
+    """Time rounds until the contest is over; who cannot go on gets an outcome and leaves.
+
+    `call_s` are seconds a call as each was met alone. Those of the warm-up replace them: taken in
+    turns, two that are equally fast were disturbed alike.
+    """
+    counts, warming_s = block_counts(call_s, BASELINE, device), dict[str, float]()
     start = time.perf_counter()
     while order := contest.next_round(time.perf_counter() - start):
+        if contest.warm and warming_s:
+            counts, warming_s = block_counts({**call_s, **warming_s}, BASELINE, device), {}
         samples: dict[str, Sample] = {}
         meter.refresh()
         for name in order:
-            call, count = trials[name].call, calls[name]
+            call, count = trials[name].call, counts[name]
             watch.tell(name, Stage.TIMED)
             try:
                 crews.make_way(name)
@@ -181,6 +188,9 @@ def hold(
                 contest.drop(name)
                 _settle(outcomes, name, failure(error), device)
         contest.record(samples)
+        if not contest.warm:
+            for name, sample in samples.items():
+                warming_s[name] = min(sample.seconds, warming_s.get(name, sample.seconds))
 
 
 def _itemised(trials: Mapping[str, Trial], exam: Exam, watch: Watch) -> dict[str, Bill]:

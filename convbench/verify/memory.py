@@ -19,6 +19,11 @@ class _Filled(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]  # torch leaves its modes untyped
         self._value = value
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Hiding the method from torch.compile would import the whole compiler: seconds, for code that runs eagerly."""
+        return False
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:

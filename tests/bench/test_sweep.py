@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from convbench import Backend, ConvSpec, Failed, Skipped, Timed, Wrong, backend, discover
-from convbench.bench.clock import calls_in_a_block, time_block
+from convbench.bench.clock import block_counts, seconds_a_call, time_block
 from convbench.bench.rounds import Budget
 from convbench.bench.statistics import Rule
 from convbench.bench.sweep import bench
@@ -193,8 +193,13 @@ def test_one_that_harms_its_input_late_is_found_and_harms_nobody_else() -> None:
 
 def test_a_block_is_long_enough_to_time() -> None:
     nap = lambda: time.sleep(1e-4)  # noqa: E731  # on a loaded machine it sleeps longer, never shorter
-    assert 1 <= calls_in_a_block(nap, "cpu", block_s=2e-3) <= 20
-    assert calls_in_a_block(lambda: None, "cpu", block_s=2e-3) > 20
+    assert seconds_a_call(nap, "cpu") >= 1e-4
+    assert seconds_a_call(lambda: None, "cpu") < 1e-5
+    counts = block_counts(
+        {"torch": 1e-4, "alike": 1.9e-4, "quicker": 0.6e-4, "slow": 1e-2, "empty": 0.0}, "torch", "cpu"
+    )
+    assert counts == {"torch": 5, "alike": 5, "quicker": 5, "slow": 1, "empty": 10_000}
+    assert block_counts({"slow": 1.0}, "torch", "cpu") == {"slow": 1}
     assert time_block(nap, 3, "cpu") >= 1e-4
 
 
