@@ -3,6 +3,7 @@
 import os
 import resource
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +24,12 @@ class Reading:
     """Counters at one moment; what the system does not tell stays 0.
 
     Attributes:
-        waited_s: how long threads of this process were ready and had no core.
+        waited_s: by thread of this process, how long it was ready and had no core.
         switches: how often they were thrown off one.
         steal_s: how long the hypervisor kept virtual CPUs from running.
     """
 
-    waited_s: float
+    waited_s: Mapping[str, float]
     switches: int
     steal_s: float
 
@@ -45,6 +46,7 @@ class Meter:
     def __init__(self, device: str = "cpu") -> None:
         self._stat = _open("/proc/stat")
         self._tasks: dict[str, int] = {}
+        self._kept = _read("/proc/self/schedstat").split()[:1] not in ([], ["0"])  # a kernel may count nothing
         self._gpu = Gpu.open() if device == "cuda" else None
         self._throttle = ""
         self._seen: list[GpuState] = []
@@ -56,7 +58,8 @@ class Meter:
     def refresh(self) -> None:
         """Once a round: find the threads that came and went, and ask the GPU how it is."""
         with suppress(OSError):
-            for task in set(os.listdir("/proc/self/task")) - self._tasks.keys():
+            found = os.listdir("/proc/self/task") if self._kept else []
+            for task in set(found) - self._tasks.keys():
                 if (opened := _open(f"/proc/self/task/{task}/schedstat")) is not None:
                     self._tasks[task] = opened
         if self._gpu:
@@ -65,14 +68,14 @@ class Meter:
             self._seen.append(state)
 
     def read(self) -> Reading:
-        waited_ns = 0
+        waited_s = {}
         for task, opened in list(self._tasks.items()):
             try:
-                waited_ns += int(os.pread(opened, 64, 0).split()[1])
+                waited_s[task] = int(os.pread(opened, 64, 0).split()[1]) * 1e-9
             except (OSError, IndexError):  # the thread has ended
                 os.close(self._tasks.pop(task))
         return Reading(
-            waited_s=waited_ns * 1e-9,
+            waited_s=waited_s,
             switches=resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw,
             steal_s=self._cpu_ticks()[1] * TICK_S,
         )
@@ -81,10 +84,12 @@ class Meter:
         """What disturbed the `seconds` between two readings, in words; "" when nothing did."""
         if self._throttle:
             return self._throttle
-        if after.steal_s > before.steal_s:
+        if after.steal_s - before.steal_s > DELAYED * seconds:
             return "steal"
         if self._tasks:
-            return "foreign load" if after.waited_s - before.waited_s > DELAYED * seconds else ""
+            # The longest wait of one: of many threads each waits a little whenever it is woken.
+            waited_s = max((now - before.waited_s.get(task, 0.0) for task, now in after.waited_s.items()), default=0.0)
+            return "foreign load" if waited_s > DELAYED * seconds else ""
         return "switched off a core" if after.switches > before.switches else ""
 
     def noise(self) -> Noise:
@@ -191,6 +196,13 @@ def cpu_clock_hz() -> float | None:
         with suppress(OSError, ValueError):
             speeds.append(int(file.read_text()) * 1e3)
     return max(speeds, default=None)
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return ""
 
 
 def _open(path: str) -> int | None:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from convbench.bench import doctor, noise
 from convbench.bench.noise import Gpu, GpuState, Meter, Reading
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's /proc")
-CALM = Reading(waited_s=1.0, switches=10, steal_s=2.0)
+CALM = Reading(waited_s={"1": 1.0, "2": 3.0}, switches=10, steal_s=2.0)
 
 
 def burn(seconds: float) -> None:
@@ -50,7 +51,7 @@ def test_a_block_beside_another_process_on_the_same_core_is_dirty(one_core: None
             before = meter.read()
             burn(0.3)
             after = meter.read()
-        assert after.waited_s - before.waited_s > 0.05
+        assert max(now - before.waited_s.get(task, 0.0) for task, now in after.waited_s.items()) > 0.05
         assert meter.dirt(before, after, 0.3) in ("foreign load", "steal")
         found = meter.noise()
     assert found.foreign is not None
@@ -78,16 +79,19 @@ def test_a_thread_that_ends_is_forgotten_and_a_new_one_is_found() -> None:
 def test_what_is_too_little_to_matter_is_clean() -> None:
     with Meter() as meter:
         assert meter.dirt(CALM, CALM, 1e-3) == ""
-        late = Reading(waited_s=CALM.waited_s + 5e-6, switches=CALM.switches, steal_s=CALM.steal_s)
+        late = replace(CALM, waited_s={"1": 1.0 + 6e-6, "2": 3.0 + 6e-6})  # each a little, as all do that are woken
         assert meter.dirt(CALM, late, 1e-3) == ""
-        stolen = Reading(waited_s=CALM.waited_s, switches=CALM.switches, steal_s=CALM.steal_s + 0.01)
+        waited = replace(CALM, waited_s={"1": 1.0, "2": 3.0 + 2e-5})
+        assert meter.dirt(CALM, waited, 1e-3) == "foreign load"
+        stolen = replace(CALM, steal_s=CALM.steal_s + 0.01)
         assert meter.dirt(CALM, stolen, 1e-3) == "steal"
+        assert meter.dirt(CALM, stolen, 2.0) == ""
 
 
 def test_without_thread_counts_an_involuntary_switch_tells(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(noise, "_open", lambda path: None)
     with Meter() as meter:
-        thrown = Reading(waited_s=0.0, switches=CALM.switches + 1, steal_s=CALM.steal_s)
+        thrown = replace(CALM, switches=CALM.switches + 1)
         assert meter.dirt(CALM, thrown, 1e-3) == "switched off a core"
         assert meter.dirt(CALM, CALM, 1e-3) == ""
         assert (meter.noise().steal, meter.noise().foreign) == (None, None)
