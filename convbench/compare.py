@@ -372,6 +372,10 @@ def _samples(results: Iterable[Result]) -> list[tuple[float, ...]]:
     return [result.outcome.samples_s for result in results if isinstance(result.outcome, Timed)]
 
 
+def _rounds(results: Iterable[Result]) -> list[dict[int, float]]:
+    return [result.outcome.by_round for result in results if isinstance(result.outcome, Timed)]
+
+
 def _median(results: Iterable[Result]) -> float:
     return median(value for run in _samples(results) for value in run)
 
@@ -403,10 +407,14 @@ def _ratios(
         return None
     sides = []
     for side in (mine, yours):
-        base, own = _samples(side[torch]), _samples(side[key])
-        if len(base) != len(own) or any(len(b) < len(o) for b, o in zip(base, own, strict=True)):
+        base, own = _rounds(side[torch]), _rounds(side[key])
+        if len(base) != len(own):
             return None
-        sides.append([[b / o for b, o in zip(b, o, strict=False)] for b, o in zip(base, own, strict=True)])
+        pairs = zip(base, own, strict=True)
+        ratios = [[them[number] / us[number] for number in us if number in them] for them, us in pairs]
+        if not all(ratios):
+            return None
+        sides.append(ratios)
     return sides[0], sides[1]
 
 

@@ -57,7 +57,7 @@ class Noise:
     """What else the machine did while a case was timed; None where the system does not say.
 
     Attributes:
-        set_aside: disturbed samples that were not used.
+        set_aside: the rounds of the disturbed samples that were not used, counted from 0.
         noisy: too few were clean, so that all were used.
         steal: share of all CPU time that the hypervisor took.
         foreign: share of it that other processes used.
@@ -67,7 +67,7 @@ class Noise:
         throttle: what slowed the GPU down, in words.
     """
 
-    set_aside: int = 0
+    set_aside: tuple[int, ...] = ()
     noisy: bool = False
     steal: float | None = None
     foreign: float | None = None
@@ -148,6 +148,13 @@ class Timed:
     @property
     def median_s(self) -> float:
         return median(self.samples_s)
+
+    @property
+    def by_round(self) -> dict[int, float]:
+        """The samples by the number of their round: those of one round, of two backends, are a pair."""
+        aside = set(self.noise.set_aside)
+        rounds = (number for number in range(len(self.samples_s) + len(aside)) if number not in aside)
+        return dict(zip(rounds, self.samples_s, strict=True))
 
     @property
     def quartiles_s(self) -> tuple[float, float]:

@@ -47,6 +47,7 @@ COLUMNS = tuple(
     machine cpu gpu driver python torch cuda cudnn convbench commit command time samples_s
     seed ratio_low ratio_high patch_matrix_nbytes ran onednn
     cold_s wall_s host_s graph_s layout_s set_aside noisy steal foreign switches clock_hz power_w temperature_c throttle
+    set_aside_rounds
     roofline_s bound peak_flops_per_s peak_bytes_per_s ceiling_probe actual_flops flag""".split()
 )
 # Files of older versions lack what was added after this one, and are read all the same.
@@ -116,6 +117,8 @@ def _outcome_cells(result: Result) -> Row:
                 "gbytes_per_s": result.case.nbytes / timed.median_s * 1e-9,
                 **asdict(timed.bill),
                 **asdict(timed.noise),
+                "set_aside": len(timed.noise.set_aside),
+                "set_aside_rounds": " ".join(map(str, timed.noise.set_aside)),
                 "samples_s": " ".join(f"{sample:.4g}" for sample in timed.samples_s),
                 "actual_flops": timed.actual_flops,
                 **_roofline_cells(timed),
@@ -414,7 +417,7 @@ def _outcome(row: Mapping[str, str]) -> Outcome:
                 **{name: _known(row[name], float) for name in _BILL_S},
             )
             noise = Noise(
-                set_aside=int(row["set_aside"] or 0),
+                set_aside=tuple(map(int, row["set_aside_rounds"].split())),
                 noisy=bool(int(row["noisy"] or 0)),
                 switches=_known(row["switches"], int),
                 throttle=row["throttle"],

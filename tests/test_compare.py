@@ -12,7 +12,7 @@ from convbench import Case, ConvbenchError, Failed, Problem, Result, Skipped, Ti
 from convbench.bench.shift import Shift
 from convbench.compare import Changes, Gate, compare_files
 from convbench.machine import Machine
-from convbench.outcome import Bill, Check, Outcome
+from convbench.outcome import Bill, Check, Noise, Outcome
 from convbench.spec import ConvSpec
 from convbench.store import Context, CsvFile, to_row
 
@@ -248,3 +248,19 @@ def test_the_geometric_mean_lies_within_the_bounds_of_its_rows(changes) -> None:
     few = [*new[:4], (case("4"), "torch", noisy(7, rounds=2))]
     (whole,) = changes(old, few).wholes
     assert (whole.factor.low, whole.factor.high) == (0.0, inf)
+
+
+def test_relative_pairs_what_was_timed_in_one_round_though_samples_were_set_aside(changes) -> None:  # type: ignore[no-untyped-def]
+    """The machine becomes ten times slower midway; torch lost a sample to noise and the other did not."""
+    drift = [1.0] * 50 + [10.0] * 50
+
+    def run(seed: int, lost: int) -> list[Row]:
+        rng = random.Random(seed)
+        base, own = ([1e-3 * slow * rng.lognormvariate(0, 0.01) for slow in drift] for _ in range(2))
+        torch = replace(timed(base[:lost] + base[lost + 1 :]), noise=Noise(set_aside=(lost,)))
+        return [(case(), "torch", torch), (case(), "onednn", timed(own))]
+
+    found = changes(run(1, 3), run(2, 30), Gate(relative=True))
+    (row,) = [row for row in found.rows if row.key.backend == "onednn"]
+    assert row.judged.low > 0.98
+    assert row.judged.high < 1.02

@@ -138,16 +138,13 @@ def bench_case(
             watch.tell(name, Stage.VERIFIED_AGAIN)
             check = _recheck(trial, by_name[name], again)
             kept = contest.kept(name)
+            aside = () if len(kept) == len(samples) else tuple(n for n, one in enumerate(samples) if one.dirt)
             timed = Timed(
                 check=check,
                 samples_s=tuple(sample.seconds for sample in kept),
                 bill=bill,
                 comparison=contest.comparisons.get(name),
-                noise=replace(
-                    noise,
-                    set_aside=len(samples) - len(kept),
-                    noisy=any(sample.dirt for sample in kept),
-                ),
+                noise=replace(noise, set_aside=aside, noisy=any(sample.dirt for sample in kept)),
             )
             _settle(outcomes, name, timed if check.passed else Wrong(check), case.device)
 

@@ -224,7 +224,7 @@ def skip_lines(results: Iterable[Result]) -> list[str]:
 def noise_line(results: Iterable[Result]) -> str:
     """What disturbed the timing, and what it cost; "" where it cost nothing."""
     timed = [one.outcome for one in results if isinstance(one.outcome, Timed)]
-    aside = sum(one.noise.set_aside for one in timed)
+    aside = sum(len(one.noise.set_aside) for one in timed)
     taken = sum(len(one.samples_s) for one in timed) + aside
     noisy = sum(one.noise.noisy for one in timed)
     if not aside and not noisy:
