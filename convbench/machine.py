@@ -79,7 +79,7 @@ def fingerprint(device: str, threads: int) -> dict[str, str]:
         "cpu": cpu_name(),
         "cpu_flags": _cpu_flags(),
         "cpus_allowed": str(cpus_allowed()),
-        "cpu_quota": _cpu_quota(),
+        "cpu_quota": "" if (quota := cpu_quota()) is None else f"{quota:g}",
         "torch": str(torch.__version__),
     }
     if device == "cuda":
@@ -141,19 +141,6 @@ def commit() -> str:
     return head + ("+" if changed else "")
 
 
-def last_cache_nbytes() -> int:
-    """Bytes of the CPU's last caches together; 32 MiB where the system does not say."""
-    caches: dict[tuple[int, str], int] = {}
-    for folder in Path("/sys/devices/system/cpu").glob("cpu[0-9]*/cache/index[0-9]*"):
-        try:
-            level, size, shared = ((folder / name).read_text().strip() for name in ("level", "size", "shared_cpu_list"))
-            caches[int(level), shared] = int(size.removesuffix("K")) * 1024
-        except (OSError, ValueError):
-            continue
-    last = max((level for level, _ in caches), default=0)
-    return sum(nbytes for (level, _), nbytes in caches.items() if level == last) or 2**25
-
-
 def free_nbytes(device: str) -> int | None:
     """Bytes that can still be allocated, or None where the system does not say."""
     if device == "cuda":
@@ -179,13 +166,12 @@ def _cpu_flags() -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
 
 
-def _cpu_quota() -> str:
-    """What a container may use of the CPUs, as "quota period" in microseconds; empty without a limit."""
-    try:
-        quota = Path("/sys/fs/cgroup/cpu.max").read_text().strip()
-    except OSError:
-        return ""
-    return "" if quota.startswith("max") else quota
+def cpu_quota() -> float | None:
+    """Cores that a container may use at a time (cgroup v2, cpu.max); None without a limit."""
+    with suppress(OSError, ValueError):
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return None if quota == "max" else int(quota) / int(period)
+    return None
 
 
 def held_nbytes(pid: int) -> int:

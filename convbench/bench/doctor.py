@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from convbench.bench.noise import TICK_S, Gpu, noise_now
+from convbench.machine import cpu_quota, cpus_allowed
 
 # Above these shares of all CPU time a sweep loses samples that it could use.
 FOREIGN, STEAL = 0.05, 0.01
@@ -100,8 +101,7 @@ def _turbo() -> Finding:
 
 
 def _cores(threads: int) -> Iterator[Finding]:
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = _quota()
+    allowed, quota = cpus_allowed(), cpu_quota()
     room = min(allowed, quota or allowed)
     limit = f", a container's limit of {quota:.3g} cores" if quota else ""
     crowded = threads > room
@@ -146,22 +146,22 @@ def _gpu() -> Iterator[Finding]:
         found=f"{len(others)} other processes{': ' if others else ''}{', '.join(map(str, others[:5]))}",
         advice="stop them, or choose another GPU with CUDA_VISIBLE_DEVICES" if others else "",
     )
-    hot = bool(state.throttle) or state.temperature_c > HOT_C
+    facts = [
+        f"{value * scale:.0f} {unit}"
+        for value, scale, unit in (
+            (state.clock_hz, 1e-6, "MHz"),
+            (state.temperature_c, 1, "°C"),
+            (state.power_w, 1, "W"),
+        )
+        if value is not None
+    ]
+    hot = bool(state.throttle) or (state.temperature_c or 0) > HOT_C
     yield Finding(
         what="GPU clock",
         ok=not hot,
-        found=f"{state.clock_hz * 1e-6:.0f} MHz, {state.temperature_c:.0f} °C, {state.power_w:.0f} W"
-        + (f", slowed by: {state.throttle}" if state.throttle else ""),
+        found=", ".join(facts or ["not told here"]) + (f"; slowed by: {state.throttle}" if state.throttle else ""),
         advice="let it cool; look at its fans and its neighbours" if hot else "",
     )
-
-
-def _quota() -> float | None:
-    """Cores that a container may use: cgroup v2, cpu.max."""
-    with suppress(OSError, ValueError):
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return None if quota == "max" else int(quota) / int(period)
-    return None
 
 
 def _read(file: Path) -> str:

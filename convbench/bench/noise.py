@@ -3,10 +3,11 @@
 import os
 import resource
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any, Self
 
 from convbench.outcome import Noise
@@ -100,14 +101,16 @@ class Meter:
         own_s = time.process_time() - own_0
         busy_s = (total - total_0 - (steal - steal_0) - (idle - idle_0)) * TICK_S
         known = total > total_0
-        middle = sorted(self._seen, key=lambda state: state.clock_hz)[len(self._seen) // 2] if self._seen else None
+        clocks = [state.clock_hz for state in self._seen if state.clock_hz is not None]
         return Noise(
             steal=(steal - steal_0) * TICK_S / spent_s if known else None,
             foreign=max(0.0, busy_s - own_s) / spent_s if known else None,
             switches=self.read().switches - self._first.switches,
-            clock_hz=middle.clock_hz if middle else cpu_clock_hz(),
-            power_w=max((state.power_w for state in self._seen), default=None),
-            temperature_c=max((state.temperature_c for state in self._seen), default=None),
+            clock_hz=(median(clocks) if clocks else None) if self._gpu else cpu_clock_hz(),
+            power_w=max((state.power_w for state in self._seen if state.power_w is not None), default=None),
+            temperature_c=max(
+                (state.temperature_c for state in self._seen if state.temperature_c is not None), default=None
+            ),
             throttle="; ".join(dict.fromkeys(state.throttle for state in self._seen if state.throttle)),
         )
 
@@ -133,11 +136,11 @@ class Meter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuState:
-    """One look at a GPU."""
+    """One look at a GPU; None where it does not say."""
 
-    clock_hz: float
-    power_w: float
-    temperature_c: float
+    clock_hz: float | None
+    power_w: float | None
+    temperature_c: float | None
     throttle: str
 
 
@@ -164,15 +167,22 @@ class Gpu:
 
     def state(self) -> GpuState:
         nvml, handle = self._nvml, self._handle
-        with suppress(nvml.NVMLError):
-            reasons = nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)
-            return GpuState(
-                clock_hz=nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM) * 1e6,
-                power_w=nvml.nvmlDeviceGetPowerUsage(handle) * 1e-3,
-                temperature_c=float(nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)),
-                throttle="; ".join(dict.fromkeys(words for bit, words in _SLOWED.items() if reasons & bit)),
-            )
-        return GpuState(clock_hz=0.0, power_w=0.0, temperature_c=0.0, throttle="")
+
+        def ask(question: Callable[..., float], *words: Any) -> float | None:
+            try:
+                return question(handle, *words)
+            except nvml.NVMLError:  # a slice of a GPU, or a virtual one, does not know everything
+                return None
+
+        mhz = ask(nvml.nvmlDeviceGetClockInfo, nvml.NVML_CLOCK_SM)
+        milliwatts = ask(nvml.nvmlDeviceGetPowerUsage)
+        reasons = int(ask(nvml.nvmlDeviceGetCurrentClocksThrottleReasons) or 0)
+        return GpuState(
+            clock_hz=None if mhz is None else mhz * 1e6,
+            power_w=None if milliwatts is None else milliwatts * 1e-3,
+            temperature_c=ask(nvml.nvmlDeviceGetTemperature, nvml.NVML_TEMPERATURE_GPU),
+            throttle="; ".join(dict.fromkeys(words for bit, words in _SLOWED.items() if reasons & bit)),
+        )
 
     def others(self) -> list[int]:
         """Process ids of others that compute on it."""

@@ -1,9 +1,9 @@
 """What does a call cost when its operands are in no cache, and when no launch gap is hidden?"""
 
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from statistics import median
 from typing import Any
 
@@ -12,15 +12,16 @@ from torch import Tensor
 
 from convbench.bench.crews import cpu_ns, wait_for
 from convbench.case import Case
-from convbench.machine import last_cache_nbytes
-from convbench.outcome import Bill
+from convbench.machine import cpu_caches, cpus_allowed
 from convbench.verify.operands import lay_out
-from convbench.verify.trial import Stage, Watch, synchronize
+from convbench.verify.trial import ANY_FAULT, Stage, Watch, synchronize
 
 Call = Callable[[], Any]
+Fault = Callable[[str, BaseException], None]
 
 ROUNDS = {"cpu": 5, "cuda": 11}
 GRAPH_CALLS = 20
+LAUNCH_BOUND_S = 5e-3  # a longer call hides its launch gaps, and a graph of it has nothing to tell
 
 
 class Eviction:
@@ -31,10 +32,14 @@ class Eviction:
     of nvbench serves the same end); for that it is made long.
     """
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, memory_nbytes: int | None = None) -> None:
         self._device = device
-        nbytes = max(4 * torch.cuda.get_device_properties(0).L2_cache_size, 2**28) if device == "cuda" else 0
-        nbytes = nbytes or min(max(2 * last_cache_nbytes(), 2**24), 2**29)
+        if device == "cuda":
+            nbytes = max(4 * torch.cuda.get_device_properties(0).L2_cache_size, 2**28)
+        else:
+            nbytes = min(max(2 * cpu_caches(cpus_allowed())[-1][1], 2**24), 2**29)
+            if memory_nbytes is not None and nbytes > memory_nbytes // 8:
+                raise MemoryError("emptying the caches would take too much of the memory limit")
         self._room = torch.zeros(nbytes // 4, device=device)
 
     def time(self, call: Call) -> float:
@@ -53,21 +58,30 @@ class Eviction:
         return time.perf_counter() - begin
 
 
-def cold_times(calls: Mapping[str, Call], device: str, watch: Watch) -> dict[str, float]:
-    """Median seconds of a cold call by name, taken in turns."""
-    eviction = Eviction(device)
+def cold_times(calls: Mapping[str, Call], device: str, watch: Watch, fault: Fault) -> dict[str, float]:
+    """Median seconds of a cold call by name, taken in turns; empty where there is no memory to empty the caches."""
+    watch.tell("", Stage.EVICTED)
+    try:
+        eviction = Eviction(device, watch.memory_nbytes)
+    except (MemoryError, RuntimeError):
+        return {}
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(ROUNDS[device]):
-        for name, call in calls.items():
+        for name in list(seconds):
             watch.tell(name, Stage.TIMED)
-            seconds[name].append(eviction.time(call))
+            try:
+                seconds[name].append(eviction.time(calls[name]))
+            except ANY_FAULT as error:
+                del seconds[name]
+                fault(name, error)
     return {name: median(own) for name, own in seconds.items()}
 
 
-def eager_times(call: Call) -> tuple[float, float]:
+def eager_times(call: Call, tell: Callable[[], None]) -> tuple[float, float]:
     """On a GPU: median seconds from the call to an idle device, and until the host is free again."""
     whole, host = [], []
     for _ in range(ROUNDS["cuda"]):
+        tell()
         torch.cuda.synchronize()
         begin = time.perf_counter()
         call()
@@ -77,22 +91,33 @@ def eager_times(call: Call) -> tuple[float, float]:
     return median(whole), median(host)
 
 
-def graph_time(call: Call) -> float | None:
-    """On a GPU: median seconds a call within a replayed CUDA graph; None where it cannot be captured."""
+def graph_time(call: Call, tell: Callable[[], None]) -> float | None:
+    """On a GPU: median seconds a call within a replayed CUDA graph; None where it cannot be captured.
+
+    A capture that fails can leave torch's allocator and current stream as they were within it, so
+    this comes last of all that is done for a case.
+    """
+    tell()
+    before = torch.cuda.current_stream()
     graph = torch.cuda.CUDAGraph()
     try:
         side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
+        side.wait_stream(before)
         with torch.cuda.stream(side):  # what is planned or allocated at first must not fall into the capture
             for _ in range(3):
                 call()
-        torch.cuda.current_stream().wait_stream(side)
-        with torch.cuda.graph(graph):
-            for _ in range(GRAPH_CALLS):
-                call()
+        before.wait_stream(side)
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "error"
+            )  # torch only warns of a graph that holds nothing: its work is on another stream
+            with torch.cuda.graph(graph):
+                for _ in range(GRAPH_CALLS):
+                    call()
         graph.replay()
         seconds = []
         for _ in range(ROUNDS["cuda"]):
+            tell()
             start, stop = (torch.cuda.Event(enable_timing=True) for _ in range(2))
             start.record()
             graph.replay()
@@ -100,10 +125,12 @@ def graph_time(call: Call) -> float | None:
             torch.cuda.synchronize()
             seconds.append(float(start.elapsed_time(stop)) * 1e-3 / GRAPH_CALLS)
         return median(seconds)
-    except RuntimeError:  # a call that synchronises or allocates on the host cannot be captured
+    except (RuntimeError, Warning):  # a call that synchronises or allocates on the host cannot be captured
         with suppress(RuntimeError):
             torch.cuda.synchronize()
         return None
+    finally:
+        torch.cuda.set_stream(before)
 
 
 def conversion_time(first: Tensor, out: Tensor, case: Case) -> float | None:
@@ -123,17 +150,3 @@ def conversion_time(first: Tensor, out: Tensor, case: Case) -> float | None:
         synchronize(case.device)
         seconds.append(time.perf_counter() - begin)
     return median(seconds)
-
-
-def itemise(bills: Mapping[str, Bill], calls: Mapping[str, Call], device: str, watch: Watch) -> dict[str, Bill]:
-    """The bills with what the calls cost in the other regimes."""
-    cold = cold_times(calls, device, watch)
-    found = {}
-    for name, call in calls.items():
-        bill = replace(bills[name], cold_s=cold[name])
-        if device == "cuda":
-            watch.tell(name, Stage.TIMED)
-            wall_s, host_s = eager_times(call)
-            bill = replace(bill, wall_s=wall_s, host_s=host_s, graph_s=graph_time(call))
-        found[name] = bill
-    return found

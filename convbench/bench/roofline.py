@@ -139,7 +139,8 @@ def with_rooflines(
             yield result
             continue
         kind = kind_of(result.case)
-        actual = operations(by_name.get(result.backend), result.family, result.case.spec)
+        known_of = by_name.get(result.backend) if result.case.pass_ == "fprop" else None  # it speaks of fprop
+        actual = operations(known_of, result.family, result.case.spec)
         timed = replace(timed, actual_flops=actual)
         if kind in known:
             held = hold_against(timed, result, known[kind])

@@ -4,12 +4,13 @@ import random
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from convbench.backend import BASELINE, Backend
 from convbench.bench.clock import block_counts, seconds_a_call, time_block
 from convbench.bench.crews import Crews
 from convbench.bench.noise import Meter
-from convbench.bench.regimes import conversion_time, itemise
+from convbench.bench.regimes import LAUNCH_BOUND_S, cold_times, conversion_time, eager_times, graph_time
 from convbench.bench.rounds import Budget, Contest, Sample
 from convbench.bench.statistics import Rule
 from convbench.case import Case
@@ -118,6 +119,9 @@ def bench_case(
             if not isinstance(outcome, Verified):
                 trials.pop(backend.name, None)
                 _settle(outcomes, backend.name, outcome, case.device)
+            del trial  # with its output
+        if not trials:
+            return
         contest = Contest(
             names=list(trials),
             baseline=BASELINE,
@@ -128,23 +132,27 @@ def bench_case(
         with Meter(case.device) as meter:
             hold(contest, trials, call_s, outcomes, case.device, crews, meter, watch)
             noise = meter.noise()
-        left = [name for name, own in contest.samples.items() if own]
-        bills = _itemised({name: trials[name] for name in left}, exam, watch)
-        guard.restore()
+        bills = _itemised(contest, trials, exam, outcomes, watch)
         watch.tell("", Stage.TRUTH)
+        guard.restore()
         again = renew(exam)
-        for name, bill in bills.items():
-            trial, samples = trials[name], contest.samples[name]
+        checks: dict[str, Check] = {}
+        for name in bills:
             watch.tell(name, Stage.VERIFIED_AGAIN)
-            check = _recheck(trial, by_name[name], again)
+            checks[name] = _recheck(trials[name], by_name[name], again)
+        for name, bill in bills.items():
+            trial, samples, check = trials[name], contest.samples[name], checks[name]
+            if case.device == "cuda" and check.passed and (bill.cold_s or 0.0) < LAUNCH_BOUND_S:
+                bill = replace(bill, graph_s=graph_time(trial.call, partial(watch.tell, name, Stage.TIMED)))  # noqa: PLW2901
             kept = contest.kept(name)
             aside = () if len(kept) == len(samples) else tuple(n for n, one in enumerate(samples) if one.dirt)
+            noisy = any(sample.dirt for sample in kept) and not contest.disturbs_itself(name)
             timed = Timed(
                 check=check,
                 samples_s=tuple(sample.seconds for sample in kept),
                 bill=bill,
                 comparison=contest.comparisons.get(name),
-                noise=replace(noise, set_aside=aside, noisy=any(sample.dirt for sample in kept)),
+                noise=replace(noise, set_aside=aside, noisy=noisy),
             )
             _settle(outcomes, name, timed if check.passed else Wrong(check), case.device)
 
@@ -190,15 +198,31 @@ def hold(
                 warming_s[name] = min(sample.seconds, warming_s.get(name, sample.seconds))
 
 
-def _itemised(trials: Mapping[str, Trial], exam: Exam, watch: Watch) -> dict[str, Bill]:
-    """The whole bill of each; what it was, where one fails at it."""
-    bills = {name: trial.bill for name, trial in trials.items()}
-    try:
-        found = itemise(bills, {name: trial.call for name, trial in trials.items()}, exam.case.device, watch)
-        layout_s = conversion_time(exam.first, exam.truth.y, exam.case)
-        return {name: replace(bill, layout_s=layout_s) for name, bill in found.items()}
-    except ANY_FAULT:  # a fault in the call shows again when it is checked; memory for the eviction may lack
-        return bills
+def _itemised(
+    contest: Contest, trials: Mapping[str, Trial], exam: Exam, outcomes: dict[str, Outcome], watch: Watch
+) -> dict[str, Bill]:
+    """The bills of those that are left, with what a call costs in the other regimes; who fails at it is out."""
+    device = exam.case.device
+    bills = {name: trials[name].bill for name, own in contest.samples.items() if own}
+
+    def fault(name: str, error: BaseException) -> None:
+        del bills[name]
+        contest.drop(name)
+        _settle(outcomes, name, failure(error), device)
+
+    cold = cold_times({name: trials[name].call for name in bills}, device, watch, fault)
+    watch.tell("", Stage.EVICTED)
+    layout_s = conversion_time(exam.first, exam.truth.y, exam.case)
+    for name in list(bills):
+        bills[name] = replace(bills[name], cold_s=cold.get(name), layout_s=layout_s)
+        if device == "cuda":
+            try:
+                wall_s, host_s = eager_times(trials[name].call, partial(watch.tell, name, Stage.TIMED))
+            except ANY_FAULT as error:
+                fault(name, error)
+            else:
+                bills[name] = replace(bills[name], wall_s=wall_s, host_s=host_s)
+    return bills
 
 
 def renew(exam: Exam) -> Exam:

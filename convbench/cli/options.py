@@ -37,8 +37,8 @@ Axes = Annotated[
         "--axis",
         metavar="NAME=VALUES",
         help="Every problem with these values of a size (n c h w k r s hw rs ck stride padding dilation groups) or of "
-        "dtype, layout, precision, device: a list 1,8,32, a range 64:512:64, powers '64:512:*2', padding=same. "
-        "Repeat it for more axes.",
+        "dtype, layout, precision, device, pass, epilogue: a list 1,8,32, a range 64:512:64, powers '64:512:*2', "
+        "padding=same. Repeat it for more axes.",
     ),
 ]
 Match = Annotated[

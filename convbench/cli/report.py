@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from convbench.cli import options
-from convbench.cli.sweep import exit_code, tell_faults
+from convbench.cli.sweep import exit_code, seen_by, tell_faults
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,5 +109,5 @@ def print_tables(files: "Sequence[str]", rows: "Sequence[tuple[str, dict[str, st
     tell_faults(
         console if console.is_terminal else side_console(),
         [result for _, _, result in rows],
-        lambda result: f"convbench verify --backend {result.backend} {result.case.flags()}",
+        lambda result: f"convbench {seen_by(result)} --backend {result.backend} {result.case.flags()}",
     )

@@ -233,7 +233,7 @@ class Report:
 
     def reproduce(self, result: Result) -> str:
         """The command that shows this result again."""
-        return f"convbench verify --backend {result.backend} {result.case.flags()}{self._flags}"
+        return f"convbench {seen_by(result)} --backend {result.backend} {result.case.flags()}{self._flags}"
 
     def exit_code(self, done: str) -> int:
         """1 something wrong or failed, 3 nothing done, 0 otherwise."""
@@ -247,6 +247,18 @@ class Report:
         where = f"{facts.gpu or facts.cpu}, {context.threads} threads, torch {facts.torch}"
         rows = f"\nrows: {self._csv}" if self._csv not in (None, "-") else ""
         return f"{parts}  ({where}){rows}"
+
+
+def seen_by(result: Result) -> str:
+    """The command that meets this fault again: verify, or bench for what only shows when it is timed."""
+    match result.outcome:
+        case Wrong(check):
+            words = check.evidence or ""
+        case Failed(message):
+            words = message
+        case _:
+            return "verify"
+    return "bench" if any(sign in words for sign in ("right before the timing", "being timed", "again")) else "verify"
 
 
 def count_outcomes(results: Iterable[Result]) -> Counter[str]:

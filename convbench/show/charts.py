@@ -156,11 +156,7 @@ def roofline_chart(title: str, entries: Sequence[Entry], numbers: Mapping[str, i
             points.append((case.spec.intensity(case.dtype), gflops, entry))
     if not points:
         return None
-    roofs = {
-        (entry.row["device"], entry.row["dtype"], entry.row["precision"], peak * 1e-9, moved * 1e-9): None
-        for _, _, entry in points
-        if (peak := entry.number_of("peak_flops_per_s")) and (moved := entry.number_of("peak_bytes_per_s"))
-    }
+    roofs = _roofs(entry for _, _, entry in points)
     left, right = _MARGIN + 64, WIDTH - _MARGIN - 8
     x_axis = Axis.around([x for x, _, _ in points], left, right)
     scene = Scene(width=WIDTH, height=0, title=f"Roofline: {title}")
@@ -171,7 +167,7 @@ def roofline_chart(title: str, entries: Sequence[Entry], numbers: Mapping[str, i
         scene.items.append(Words(x=_MARGIN, y=top + 4, text=words, size=11, ink="quiet"))
         top += 18
     bottom = top + 380
-    y_axis = Axis.around([*(y for _, y, _ in points), *(roof[3] for roof in roofs)], bottom, top + 8)
+    y_axis = Axis.around([*(y for _, y, _ in points), *(roof.flops_per_s * 1e-9 for roof in roofs)], bottom, top + 8)
     for value, label in x_axis.ticks():
         x = x_axis.place(value)
         scene.items.append(Line(points=((x, top + 8), (x, bottom)), ink="line", width=0.7))
@@ -180,14 +176,18 @@ def roofline_chart(title: str, entries: Sequence[Entry], numbers: Mapping[str, i
         y = y_axis.place(value)
         scene.items.append(Line(points=((left, y), (right, y)), ink="line", width=0.7))
         scene.items.append(Words(x=left - 6, y=y + 4, text=label, anchor="end", size=11, ink="quiet"))
-    for place, (*what, peak, moved) in enumerate(roofs):
-        low, high = max(x_axis.low, y_axis.low / moved), x_axis.high
-        corner = min(max(peak / moved, low), high)
-        line = [(x, min(peak, moved * x)) for x in (low, corner, high)]
-        placed = tuple((x_axis.place(x), y_axis.place(y)) for x, y in line)
-        scene.items.append(Line(points=placed, width=1.8, dashed=place % 2 == 1))
-        text = f"{' '.join(what)}: {peak:,.0f} GFLOP/s, {moved:,.0f} GB/s"
-        scene.items.append(Words(x=right - 4, y=placed[-1][1] - 5, text=text, anchor="end", size=11))
+    for place, roof in enumerate(roofs):
+        peak = roof.flops_per_s * 1e-9
+        for moved in sorted({roof.most_bytes_per_s * 1e-9, roof.least_bytes_per_s * 1e-9}, reverse=True):
+            low, high = max(x_axis.low, y_axis.low / moved), x_axis.high
+            corner = min(max(peak / moved, low), high)
+            line = [(x, min(peak, moved * x)) for x in (low, corner, high)]
+            placed = tuple((x_axis.place(x), y_axis.place(y)) for x, y in line)
+            scene.items.append(Line(points=placed, width=1.8, dashed=place % 2 == 1))
+        speeds = sorted({f"{value * 1e-9:,.0f}" for value in (roof.least_bytes_per_s, roof.most_bytes_per_s)}, key=len)
+        text = f"{roof.what}: {peak:,.0f} GFLOP/s, {' to '.join(speeds)} GB/s"
+        y = y_axis.place(peak) - 5 - 13 * sum(one.flops_per_s == roof.flops_per_s for one in roofs[:place])
+        scene.items.append(Words(x=right - 4, y=y, text=text, anchor="end", size=11))
     for x, y, entry in points:
         number = numbers[entry.result.backend]
         filled = entry.status not in ("tie", "undecided")
@@ -198,6 +198,35 @@ def roofline_chart(title: str, entries: Sequence[Entry], numbers: Mapping[str, i
     scene.items.append(Words(x=_MARGIN, y=top + 3, text="GFLOP/s", size=12))
     scene.height = bottom + 46
     return scene
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Roof:
+    """The ceilings of one kind of case. Small problems move in faster memory, so bandwidth is a range."""
+
+    what: str
+    flops_per_s: float
+    least_bytes_per_s: float
+    most_bytes_per_s: float
+
+
+def _roofs(entries: Iterable[Entry]) -> list[_Roof]:
+    kinds: dict[str, list[tuple[float, float]]] = {}
+    for entry in entries:
+        peak, moved = entry.number_of("peak_flops_per_s"), entry.number_of("peak_bytes_per_s")
+        if peak and moved:
+            words = [entry.row[name] for name in ("device", "dtype", "precision")]
+            words += [f"{entry.row['threads']} threads"] if entry.row["device"] == "cpu" else []
+            kinds.setdefault(" ".join(words), []).append((peak, moved))
+    return [
+        _Roof(
+            what=what,
+            flops_per_s=max(peak for peak, _ in own),
+            least_bytes_per_s=min(moved for _, moved in own),
+            most_bytes_per_s=max(moved for _, moved in own),
+        )
+        for what, own in kinds.items()
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

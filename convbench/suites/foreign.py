@@ -307,7 +307,9 @@ class _Reader:
         sizes, name, count = _take_apart(token)
         for direction in self.settings.directions:
             if DIRECTIONS[direction][0] not in PASSES:
-                self._leave_out("backward passes", f"--dir={direction} is {DIRECTIONS[direction][0]}")
+                self._leave_out(
+                    "backward passes; --pass runs them here", f"--dir={direction} is {DIRECTIONS[direction][0]}"
+                )
         if self.settings.directions and not any(DIRECTIONS[one][0] in PASSES for one in self.settings.directions):
             return
         missing = _why_not_2d(sizes)
@@ -357,7 +359,7 @@ class _Reader:
             )
         for one in passes:
             if one not in PASSES:
-                self._leave_out("backward passes", f"-F {sizes['F']} asks for {one}")
+                self._leave_out("backward passes; --pass runs them here", f"-F {sizes['F']} asks for {one}")
         if not set(passes) & set(PASSES):
             return
         for flag, meaning in _MIOPEN_TOLD.items():

@@ -21,10 +21,10 @@ TRIAL_S = 0.1
 # Multiply-adds a second of a backend that does not say its own; a depthwise layer is among the slow ones.
 MACS_PER_S = {"cpu": 1e9, "cuda": 1e11}
 
-# How often a backend is called besides the rounds: plainly, poisoned, profiled; and three blocks of one
-# call that find how many fill a sample, and once more after the timing.
-CALLS_TO_VERIFY, CALLS_TO_BENCH = 3, 7
-VERDICTS_TO_VERIFY, VERDICTS_TO_BENCH = 2, 3
+# How often a backend is called besides the rounds: plainly, poisoned (with an epilogue twice), profiled; and
+# to learn its threads, three blocks of one call that find how many fill a sample, cold, and after the timing.
+CALLS_TO_VERIFY, CALLS_TO_BENCH = 4, 18
+VERDICTS_TO_VERIFY, VERDICTS_TO_BENCH = 3, 4
 
 
 def needed_nbytes(case: Case, family: str) -> int:
@@ -77,4 +77,4 @@ def bench_s(case: Case, backends: Iterable[Backend], *, budget_s: float, least_r
 
 
 def _verdict_s(case: Case) -> float:
-    return VERDICT_S * prod(case.spec.y_shape)
+    return VERDICT_S * prod(case.out_shape)

@@ -34,6 +34,7 @@ class Stage(StrEnum):
     ASKED = "while being asked what it can do"
     VERIFIED = "while being verified"
     TIMED = "while being timed"
+    EVICTED = "while the caches were emptied"
     VERIFIED_AGAIN = "while being verified again"
 
 

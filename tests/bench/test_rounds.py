@@ -152,3 +152,14 @@ def test_where_nothing_is_clean_all_samples_serve_and_no_verdict_is_given() -> N
     assert len(one.kept("a")) == len(one.samples["a"]) > 12
     assert one.comparisons["a"].ratio == pytest.approx(0.5)
     assert verdicts(one) == {"a": "undecided"}
+
+
+def test_who_disturbs_itself_is_judged_all_the_same() -> None:
+    rng, one, elapsed_s = random.Random(5), contest(["torch", "crowded"], Budget(seconds=20.0)), 0.0
+    while order := one.next_round(elapsed_s):
+        elapsed_s += 0.3
+        dirt = {"torch": "foreign load" if rng.random() < 0.03 else "", "crowded": "foreign load"}
+        one.record({name: Sample(seconds=0.1 if name == "torch" else 0.2, dirt=dirt[name]) for name in order})
+    assert verdicts(one) == {"crowded": "slower"}
+    assert len(one.kept("crowded")) == len(one.samples["crowded"])
+    assert len(one.kept("torch")) < len(one.samples["torch"])
