@@ -18,7 +18,7 @@ class Standing:
         done, cases: how many of the cases it was timed on, of those that any backend was.
         geomean: geometric mean of torch's time over its own, where both were timed; None without any.
         total_s: seconds for all layers, each as often as its model has it; None unless all were done.
-        regret: how much longer that is than with the lowest median of each layer.
+        regret: how much longer that is than with the quickest for each layer.
     """
 
     backend: str
@@ -30,12 +30,24 @@ class Standing:
 
 
 def standings(results: Iterable[Result]) -> list[Standing]:
-    """The backends that were timed at all, the cheapest whole first."""
+    """The backends that were timed at all, the cheapest whole first.
+
+    Where the baseline was timed, a backend's time is the baseline's median over the paired ratio:
+    who is decided early has medians of other moments than who stays to the end.
+    """
+    results = list(results)
+    base_s = {
+        result.case: result.outcome.median_s
+        for result in results
+        if result.backend == BASELINE and isinstance(result.outcome, Timed)
+    }
     times: dict[Case, dict[str, float]] = defaultdict(dict)
     ratios: dict[str, list[float]] = defaultdict(list)
     for result in results:
         if isinstance(result.outcome, Timed):
-            times[result.case][result.backend] = result.outcome.median_s
+            compared = result.outcome.comparison
+            paired_s = base_s[result.case] / compared.ratio if compared and result.case in base_s else None
+            times[result.case][result.backend] = paired_s or result.outcome.median_s
             if result.backend == BASELINE:
                 ratios[BASELINE].append(1.0)
             elif result.outcome.comparison is not None:
@@ -45,13 +57,13 @@ def standings(results: Iterable[Result]) -> list[Standing]:
     for backend in dict.fromkeys(name for row in times.values() for name in row):
         own = [case.problem.count * row[backend] for case, row in times.items() if backend in row]
         total_s = sum(own) if len(own) == len(times) else None
-        compared = ratios[backend]
+        own_ratios = ratios[backend]
         found.append(
             Standing(
                 backend=backend,
                 done=len(own),
                 cases=len(times),
-                geomean=exp(sum(map(log, compared)) / len(compared)) if compared else None,
+                geomean=exp(sum(map(log, own_ratios)) / len(own_ratios)) if own_ratios else None,
                 total_s=total_s,
                 regret=None if total_s is None else total_s / best_s - 1,
             )
