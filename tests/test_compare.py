@@ -23,7 +23,7 @@ MACHINE = Machine(
     machine="ci", cpu="CPU, 2 cores", gpu="", driver="", python="3.11.7", torch="2.14.0", cuda="", cudnn="",
     onednn="3.13", convbench="0.1.0", commit="abc",
 )  # fmt: skip
-RESULTS = Path(__file__).parent.parent / "results"
+RESULTS = Path(__file__).parent / "results"
 
 
 def case(name: str = "first", **axes: str) -> Case:

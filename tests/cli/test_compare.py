@@ -13,7 +13,7 @@ from convbench.cli.compare import share
 from convbench.errors import ConvbenchError
 from tests.cli.conftest import Cli, table
 
-QUICK = Path(__file__).parents[2] / "results" / "quick-cpu-zen4.csv"
+QUICK = Path(__file__).parents[1] / "results" / "quick-cpu-zen4.csv"
 Row = dict[str, str]
 
 

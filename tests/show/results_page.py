@@ -6,7 +6,7 @@ from pathlib import Path
 from convbench.show.charts import Entry
 from convbench.store import read_pairs
 
-RESULTS = Path(__file__).parents[2] / "results"
+RESULTS = Path(__file__).parents[1] / "results"
 QUICK = RESULTS / "quick-cpu-zen4.csv"
 EVIL = "</script><script>window.pwned=1</script><img src=x onerror='window.pwned=1'> {{data}} & \"q\" `$(touch x)`"
 MORE = ("peak_flops_per_s", "peak_bytes_per_s", "roofline_s", "bound")
