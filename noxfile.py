@@ -1,7 +1,7 @@
 # /// script
 # dependencies = ["nox[uv]>=2024.10"]
 # ///
-"""What is checked, and how: `nox` runs lint, types, docs and tests; `nox -l` lists the rest."""
+"""What is checked, and how: `nox` runs lint, types, docs, tests and chaos; `nox -l` lists the rest."""
 
 import shutil
 from pathlib import Path
@@ -10,7 +10,7 @@ import nox
 
 nox.needs_version = ">=2024.10"
 nox.options.default_venv_backend = "uv|virtualenv"
-nox.options.sessions = ["lint", "types", "docs", "tests"]
+nox.options.sessions = ["lint", "types", "docs", "tests", "chaos"]
 nox.options.reuse_existing_virtualenvs = True
 
 PROJECT = nox.project.load_toml("pyproject.toml")
@@ -39,9 +39,9 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the test suite; `nox -s tests -- -k name` runs a part of it."""
+    """Run the test suite on two cores; `nox -s tests -- -k name` runs a part of it."""
     session.install("-e.", *group("test"))
-    session.run("pytest", *session.posargs)
+    session.run("pytest", "-n", "2", *session.posargs)
 
 
 @nox.session
@@ -86,11 +86,11 @@ def browser(session: nox.Session) -> None:
     session.run("pytest", "-m", "browser", *session.posargs)
 
 
-@nox.session(default=False)
+@nox.session
 def chaos(session: nox.Session) -> None:
     """Kill a sweep of misbehaving backends again and again; `-- --kills 50` says how often."""
     session.install("-e.", *group("test"))
-    session.run("python", "-m", "tests.chaos", *session.posargs)
+    session.run("python", "-m", "tests.chaos", *(session.posargs or ["--kills", "2"]))
 
 
 @nox.session(default=False)

@@ -129,11 +129,3 @@ def test_an_interruption_leaves_no_process_behind(
     assert process.returncode == code
     assert b"Traceback" not in err
     chaos.nobody_left()
-
-
-@linux
-def test_chaos_a_sweep_of_misbehaving_backends_that_is_killed_again_and_again(tmp_path: Path) -> None:
-    """`python -m tests.chaos --kills 50` is the long version."""
-    summary = Chaos(folder=tmp_path, kills=2, cases=3, rng=random.Random(0)).run()
-    assert "2 kills" in summary
-    assert "36 rows in 1 files all there once and right" in summary

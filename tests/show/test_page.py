@@ -141,7 +141,7 @@ def test_ceilings_are_a_column_and_roofs_only_where_they_were_measured(plain: st
     assert "no roofs: the file holds no measured ceilings" in plain
     text = page(entries(hostile(tmp_path / "evil.csv")))
     assert ">Ceiling</th>" in text
-    assert "cpu fp32 ieee: 260 GFLOP/s, 21 GB/s" in text
+    assert "cpu fp32 ieee 2 threads: 260 GFLOP/s, 21 GB/s" in text
 
 
 def test_a_page_of_nothing_is_a_page() -> None:
