@@ -309,7 +309,7 @@ def _standings(groups: Mapping[tuple[str, str, str], Sequence[Entry]]) -> str:
         )
     parts.append(
         '<p class="quiet">all layers: the sum, each as often as its model has it. regret: how much more that is than '
-        "with the lowest median of each layer. geomean: of torch's time over its own. faster, slower, tie, "
+        "with the quickest for each layer. geomean: of torch's time over its own. faster, slower, tie, "
         "undecided: cases, by the interval against torch. lowest: cases where its median is the lowest, be the "
         "difference certain or not.</p>"
     )
