@@ -9,6 +9,7 @@ from functools import partial
 from convbench.backend import BASELINE, Backend
 from convbench.bench.clock import block_counts, seconds_a_call, time_block
 from convbench.bench.crews import Crews
+from convbench.bench.heap import heap_kept
 from convbench.bench.noise import Meter
 from convbench.bench.regimes import LAUNCH_BOUND_S, cold_times, conversion_time, eager_times, graph_time
 from convbench.bench.rounds import Budget, Contest, Sample
@@ -63,7 +64,8 @@ def bench(
             rest = not_run(lost[case.device])
         elif able:
             try:
-                bench_case(case, able, outcomes, budget=budget, rule=rule, watch=watch)
+                with heap_kept():
+                    bench_case(case, able, outcomes, budget=budget, rule=rule, watch=watch)
             except DeviceLost as error:
                 lost[case.device] = Loss(backend=str(error), problem=case.problem.name)
                 rest = not_run(lost[case.device])
