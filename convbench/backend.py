@@ -54,6 +54,10 @@ class Backend:
         actual_flops: `actual_flops(spec)`, the operations that it does, two for a multiply-add, where
             they are not those of the direct algorithm.
         on_request: it runs only when it is named, for it would hold up everybody else.
+        nondeterministic: `nondeterministic(case)`, whether two equal calls may differ in their last bits;
+            None is never.
+        defects: `defects(case, probe)`, a known defect of the library underneath that a probe of verify meets
+            (numeric, sharp, lattice, memory, repeat, locality), in words, or None; it is shown and fails nobody.
         must_run: the operator a profile of a pass must show, or the backend did not run what it claims.
         roundings: `roundings(case)`, how often a 16-bit case's partial sums are stored in 16 bits
             on their way; each widens the bound. None is never.
@@ -78,6 +82,13 @@ class Backend:
     roundings: Callable[[Case], int] | None = None
     actual_flops: Callable[[ConvSpec], int] | None = None
     on_request: bool = False
+    nondeterministic: Callable[[Case], bool] | None = None
+    defects: Callable[[Case, str], str | None] | None = None
+
+    @property
+    def built_in(self) -> bool:
+        """Whether it is convbench's own, and no code of others."""
+        return self.origin.startswith(f"{OWN}.")
 
     def bind(self, case: Case, operands: Sequence[Any]) -> Callable[[], Any]:
         """`call() -> out` of the case's pass and epilogue, on its operands in their order."""
@@ -178,6 +189,8 @@ def backend(
     roundings: Callable[[Case], int] | None = None,
     actual_flops: Callable[[ConvSpec], int] | None = None,
     on_request: bool = False,
+    nondeterministic: Callable[[Case], bool] | None = None,
+    defects: Callable[[Case, str], str | None] | None = None,
 ) -> Callable[[Callable[[Any, Any, ConvSpec], Any]], Backend]:
     """Turn a function `fn(x, w, spec) -> y` into a Backend named after it; nothing is registered.
 
@@ -217,6 +230,8 @@ def backend(
             actual_flops=actual_flops,
             on_request=on_request,
             roundings=roundings,
+            nondeterministic=nondeterministic,
+            defects=defects,
         )
 
     return wrap

@@ -1,7 +1,8 @@
 """What came of one backend on one case?"""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median, quantiles
+from typing import Self
 
 from convbench.case import Case
 
@@ -14,15 +15,27 @@ class Check:
         worst_of_bound: the largest error as a share of its own bound; at most 1 is right.
         relative_l2: norm of the error over norm of the truth.
         evidence: where and how it is wrong; None when it is right.
+        probe: which of the probes it failed: numeric, sharp, lattice, memory, repeat or locality; "" when it is right.
+        omega: the largest error beyond the rounding of the result, in units of u * M; None where nothing was measured.
+        arithmetic: what the errors say of the inputs and the sums, in words; "" where they say nothing.
+        defect: a known defect of the library underneath that was met, in words; it is no pass, and no news.
     """
 
     worst_of_bound: float
     relative_l2: float
     evidence: str | None = None
+    probe: str = ""
+    omega: float | None = None
+    arithmetic: str = ""
+    defect: str = ""
 
     @property
     def passed(self) -> bool:
         return self.evidence is None
+
+    def fails(self, probe: str, evidence: str, arithmetic: str = "") -> Self:
+        """The same figures, and what a probe found."""
+        return replace(self, probe=probe, evidence=evidence, arithmetic=arithmetic or self.arithmetic)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,7 +48,8 @@ COLUMNS = tuple(
     seed ratio_low ratio_high patch_matrix_nbytes ran onednn
     cold_s wall_s host_s graph_s layout_s set_aside noisy steal foreign switches clock_hz power_w temperature_c throttle
     set_aside_rounds
-    roofline_s bound peak_flops_per_s peak_bytes_per_s ceiling_probe actual_flops flag""".split()
+    roofline_s bound peak_flops_per_s peak_bytes_per_s ceiling_probe actual_flops flag
+    probe omega arithmetic defect""".split()
 )
 # Files of older versions lack what was added after this one, and are read all the same.
 OLDEST = COLUMNS[: COLUMNS.index("onednn") + 1]
@@ -123,7 +124,10 @@ def _outcome_cells(result: Result) -> Row:
                 "actual_flops": timed.actual_flops,
                 **_roofline_cells(timed),
             }
-    return cells | {"relative_l2": check.relative_l2, "worst_of_bound": check.worst_of_bound}
+    return cells | {name: getattr(check, name) for name in _CHECK}
+
+
+_CHECK = ("worst_of_bound", "relative_l2", "probe", "omega", "arithmetic", "defect")
 
 
 def _roofline_cells(timed: Timed) -> Row:
@@ -403,6 +407,8 @@ def _outcome(row: Mapping[str, str]) -> Outcome:
         worst_of_bound=float(row["worst_of_bound"]),
         relative_l2=float(row["relative_l2"]),
         evidence=row["reason"] or None,
+        omega=_known(row["omega"], float),
+        **{name: row[name] for name in ("probe", "arithmetic", "defect")},
     )
     match row["outcome"]:
         case "wrong":

@@ -24,6 +24,11 @@ def wgrad(dy: Tensor, x: Tensor, spec: ConvSpec) -> Tensor:
     return dw
 
 
+def nondeterministic(case: Case) -> bool:
+    """Some of cuDNN's gradients add with atomics: its developer guide, "Reproducibility (determinism)"."""
+    return case.device == "cuda" and case.pass_ != "fprop"
+
+
 def library(case: Case) -> str:
     """Which of its libraries torch's rule chooses for a case: Cudnn, Mkldnn, Slow2d, CudaDepthwise2d and others.
 

@@ -54,6 +54,7 @@ def wgrad(dy: Float[Tensor, "n k p q"], x: Float[Tensor, "n c h w"], spec: ConvS
     dgrad=dgrad,
     wgrad=wgrad,
     refuse=refuse,
+    nondeterministic=_aten.nondeterministic,
     # The first two have no other path inside: they call cuDNN or raise. The third has many, so `refuse` asks first.
     must_run={
         "fprop": "aten::cudnn_convolution",

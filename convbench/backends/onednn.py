@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from convbench.backend import backend
-from convbench.backends import _aten
+from convbench.backends import _aten, _onednn
 from convbench.case import Case
 from convbench.spec import ConvSpec
 
@@ -49,6 +49,7 @@ def wgrad(dy: Float[Tensor, "n k p q"], x: Float[Tensor, "n c h w"], spec: ConvS
     wgrad=wgrad,
     fused=fused,
     refuse=refuse,
+    defects=_onednn.defects,
     # The first has no other path inside: it calls oneDNN or raises. The second has many, so `refuse` asks first.
     must_run={
         "fprop": "aten::mkldnn_convolution",

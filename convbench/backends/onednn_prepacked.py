@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from convbench.backend import backend
+from convbench.backends import _onednn
 from convbench.backends.onednn import refuse
 from convbench.spec import ConvSpec
 
@@ -27,6 +28,7 @@ def reorder(w: Float[Tensor, "k cg r s"], spec: ConvSpec) -> Tensor:
     source="oneDNN through mkldnn::_convolution_pointwise",
     prepare=reorder,
     refuse=refuse,
+    defects=_onednn.defects,
 )
 def onednn_prepacked(x: Float[Tensor, "n c h w"], packed: Tensor, spec: ConvSpec) -> Float[Tensor, "n k p q"]:
     # The operator has no other path inside, and its y is channels_last whatever x is.

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from convbench.backend import backend
-from convbench.backends import _aten
+from convbench.backends import _aten, _onednn
 from convbench.case import Case
 from convbench.spec import ConvSpec
 
@@ -38,6 +38,10 @@ def roundings(case: Case) -> int:
     return case.spec.r * case.spec.s + 1 if case.pass_ == "dgrad" else case.spec.n
 
 
+def defects(case: Case, probe: str) -> str | None:
+    return _onednn.defects(case, probe) if case.device == "cpu" and _aten.library(case) == "Mkldnn" else None
+
+
 @backend(
     devices={"cpu", "cuda"},
     family="vendor",
@@ -46,6 +50,8 @@ def roundings(case: Case) -> int:
     wgrad=wgrad,
     fused=fused,
     roundings=roundings,
+    nondeterministic=_aten.nondeterministic,
+    defects=defects,
 )
 def torch(x: Float[Tensor, "n c h w"], w: Float[Tensor, "k cg r s"], spec: ConvSpec) -> Float[Tensor, "n k p q"]:
     return F.conv2d(x, w, None, spec.stride, spec.padding, spec.dilation, spec.groups)

@@ -133,14 +133,14 @@ def graph_time(call: Call, tell: Callable[[], None]) -> float | None:
         torch.cuda.set_stream(before)
 
 
-def conversion_time(first: Tensor, out: Tensor, case: Case) -> float | None:
+def conversion_time(first: Tensor, case: Case) -> float | None:
     """Seconds to bring the first operand from NCHW into NHWC and the output back: for neighbours that are NCHW.
 
-    `out` is any tensor of the output's shape. None for a layout that nobody would convert to.
+    None for a layout that nobody would convert to.
     """
     if case.layout != "nhwc":
         return 0.0 if case.layout == "nchw" else None
-    plain, out = first.contiguous(), lay_out(out.to(first.dtype), case.layout)
+    plain, out = first.contiguous(), lay_out(first.new_zeros(case.out_shape), case.layout)
     seconds = []
     for _ in range(ROUNDS[case.device]):
         synchronize(case.device)

@@ -16,12 +16,15 @@ from convbench.bench.rounds import Budget, Contest, Sample
 from convbench.bench.statistics import Rule
 from convbench.case import Case
 from convbench.outcome import Bill, Check, Failed, Outcome, Result, Timed, Verified, Wrong
-from convbench.verify.check import Exam, make_exam, wrong
+from convbench.verify.check import Exam, make_exam, prepare_exam, wrong
 from convbench.verify.memory import Guard
 from convbench.verify.operands import make_operands
 from convbench.verify.trial import (
     ANY_FAULT,
+    Answer,
+    Answers,
     Loss,
+    Probes,
     Stage,
     Trial,
     Watch,
@@ -31,9 +34,9 @@ from convbench.verify.trial import (
     failure,
     judge,
     not_run,
+    question,
     refusal,
     synchronize,
-    try_exam,
 )
 
 
@@ -92,20 +95,20 @@ def bench_case(
         DeviceLost: the outcomes found so far stand.
     """
     watch.tell("", Stage.TRUTH)
-    exam = try_exam(case)
-    if isinstance(exam, Failed):
-        outcomes |= {backend.name: exam for backend in backends}
-        return
+    exam = prepare_exam(case)
     by_name = {backend.name: backend for backend in backends}
     trials: dict[str, Trial] = {}
     call_s: dict[str, float] = {}
     crews = Crews()
     guard = Guard(**exam.operands)
     with conditions(case):
+        early = _question_early(backends, exam, outcomes, watch)
         for backend in backends:
+            if backend.name in outcomes:
+                continue
             guard.restore()  # from what the one before may have left behind
             watch.tell(backend.name, Stage.VERIFIED)
-            trial = attempt(backend, exam)
+            trial = attempt(backend, exam, answers=early.pop(backend.name, None))
             outcome: Outcome = trial if isinstance(trial, Failed) else trial.outcome
             if isinstance(trial, Trial) and isinstance(outcome, Verified):
                 watch.tell(backend.name, Stage.TIMED)
@@ -124,6 +127,7 @@ def bench_case(
             del trial  # with its output
         if not trials:
             return
+        exam.forget()  # what is timed must not find what it should compute
         contest = Contest(
             names=list(trials),
             baseline=BASELINE,
@@ -139,9 +143,14 @@ def bench_case(
         guard.restore()
         again = renew(exam)
         checks: dict[str, Check] = {}
-        for name in bills:
+        late: dict[str, Answer | Check] = {}
+        for name in sorted(bills, key=lambda name: by_name[name].built_in):  # the others answer before there is a truth
             watch.tell(name, Stage.VERIFIED_AGAIN)
-            checks[name] = _recheck(trials[name], by_name[name], again)
+            late[name] = _answer_again(trials[name], again)
+            if by_name[name].built_in:
+                checks[name] = _recheck(trials[name], by_name[name], again, late.pop(name))
+        for name, answer in late.items():
+            checks[name] = _recheck(trials[name], by_name[name], again, answer)
         for name, bill in bills.items():
             trial, samples, check = trials[name], contest.samples[name], checks[name]
             if case.device == "cuda" and check.passed and (bill.cold_s or 0.0) < LAUNCH_BOUND_S:
@@ -214,7 +223,7 @@ def _itemised(
 
     cold = cold_times({name: trials[name].call for name in bills}, device, watch, fault)
     watch.tell("", Stage.EVICTED)
-    layout_s = conversion_time(exam.first, exam.truth.y, exam.case)
+    layout_s = conversion_time(exam.first, exam.case)
     for name in list(bills):
         bills[name] = replace(bills[name], cold_s=cold.get(name), layout_s=layout_s)
         if device == "cuda":
@@ -236,7 +245,7 @@ def renew(exam: Exam) -> Exam:
     for (name, kept), fresh in zip(exam.operands.items(), make_operands(exam.case, salt=1), strict=True):
         if name != "w":
             kept.copy_(fresh)
-    return make_exam(exam.case, *exam.operands.values())
+    return make_exam(exam.case, *exam.operands.values(), drawn=exam.drawn)
 
 
 def _settle(outcomes: dict[str, Outcome], name: str, outcome: Outcome, device: str) -> None:
@@ -245,22 +254,50 @@ def _settle(outcomes: dict[str, Outcome], name: str, outcome: Outcome, device: s
         raise DeviceLost(name)
 
 
-def _recheck(trial: Trial, backend: Backend, exam: Exam) -> Check:
-    """The worse of the two verdicts, before the timing and after it."""
+def _answer_again(trial: Trial, exam: Exam) -> Answer | Check:
+    """What a call returns after the timing, or that it could not."""
     guard = Guard(**exam.operands)
     try:
         out = trial.call()
         synchronize(exam.case.device)
-        after = judge(out, exam, backend)
-        harmed = guard.restore()
+        return Answer(out, tuple(guard.restore()))
     except ANY_FAULT as error:
         return wrong(f"right before the timing; after it, it raised {failure(error).message}")
-    if harmed:
-        return wrong(f"right before the timing; after it, it changed its input {' and '.join(harmed)}")
+
+
+def _recheck(trial: Trial, backend: Backend, exam: Exam, answer: Answer | Check) -> Check:
+    """The worse of the two verdicts, before the timing and after it."""
+    if isinstance(answer, Check):
+        return answer
+    if answer.harmed:
+        return wrong(f"right before the timing; after it, it changed its input {' and '.join(answer.harmed)}", "memory")
+    try:
+        after = judge(answer.out, exam, backend)
+    except ANY_FAULT as error:
+        return wrong(f"right before the timing; after it, nobody could say: {failure(error).message}")
     if not after.passed:
-        return wrong(f"right before the timing, wrong after it on fresh data: {after.evidence}")
+        evidence = f"right before the timing, wrong after it on fresh data: {after.evidence}"
+        return wrong(evidence, after.probe)
     before = trial.check
-    return Check(
+    return replace(
+        before,
         worst_of_bound=max(before.worst_of_bound, after.worst_of_bound),
         relative_l2=max(before.relative_l2, after.relative_l2),
+        omega=max(before.omega or 0.0, after.omega or 0.0),
     )
+
+
+def _question_early(
+    backends: Sequence[Backend], exam: Exam, outcomes: dict[str, Outcome], watch: Watch
+) -> dict[str, Answers]:
+    """What foreign backends answer, taken before the truth is computed: while their code runs, it is not there."""
+    early: dict[str, Answers] = {}
+    for backend in backends:
+        if not backend.built_in:
+            watch.tell(backend.name, Stage.VERIFIED)
+            found = question(backend, Probes(exam), profiled=True, whole=False)
+            if isinstance(found, Answers):
+                early[backend.name] = found
+            else:
+                _settle(outcomes, backend.name, found, exam.case.device)
+    return early

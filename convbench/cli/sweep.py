@@ -277,7 +277,7 @@ def exit_code(results: Iterable[Result], *done: str) -> int:
 
 def tell_faults(console: "Console", results: Sequence[Result], reproduce: Callable[[Result], str]) -> None:
     """What is wrong or failed, with the command that shows it again; then why others were skipped, and the noise."""
-    from convbench.show.tables import fault_lines, noise_line, skip_lines
+    from convbench.show.tables import defect_lines, fault_lines, noise_line, skip_lines
 
     faults = [result for result in results if isinstance(result.outcome, Wrong | Failed)]
     for result in faults[:MOST_FAULTS_SHOWN]:
@@ -285,6 +285,8 @@ def tell_faults(console: "Console", results: Sequence[Result], reproduce: Callab
             console.print(line, markup=False, soft_wrap=True)
     if len(faults) > MOST_FAULTS_SHOWN:
         console.print(f"... and {len(faults) - MOST_FAULTS_SHOWN} more; --csv lists every one")
+    for line in defect_lines(results):
+        console.print(line, style="yellow", markup=False, soft_wrap=True)
     for line in (*skip_lines(results), noise_line(results)):
         if line:
             console.print(line, style="dim", markup=False)

@@ -13,7 +13,8 @@ from convbench.cli.sweep import Report, Selection, choose_run
 EXAMPLE = "\b\nExample:\n  convbench verify --backend onednn,unfold-matmul --dtype bf16"
 CASES_EACH = 50  # nothing is timed, so a worker goes on while it lives
 COLUMNS = (
-    "suite name spec device dtype layout precision pass epilogue backend outcome worst_of_bound relative_l2 reason"
+    "suite name spec device dtype layout precision pass epilogue backend outcome worst_of_bound relative_l2 omega "
+    "arithmetic probe defect reason"
 ).split()
 
 

@@ -221,6 +221,23 @@ def skip_lines(results: Iterable[Result]) -> list[str]:
     return lines
 
 
+def defect_lines(results: Iterable[Result]) -> list[str]:
+    """Which known defects of the libraries underneath were met: one line a backend and defect, with an example."""
+    met: dict[tuple[str, str], list[Result]] = defaultdict(list)
+    for result in results:
+        if isinstance(result.outcome, Verified | Timed) and result.outcome.check.defect:
+            met[result.backend, result.outcome.check.defect].append(result)
+    return [
+        f"KNOWN DEFECT {backend}, {len(group)} case{'s' * (len(group) > 1)}, the first {_where(group[0])}: {words}"
+        for (backend, words), group in met.items()
+    ]
+
+
+def _where(result: Result) -> str:
+    case = result.case
+    return f"{case.problem.name} ({case.spec}; {' '.join(_axes(case))})"
+
+
 def noise_line(results: Iterable[Result]) -> str:
     """What disturbed the timing, and what it cost; "" where it cost nothing."""
     timed = [one.outcome for one in results if isinstance(one.outcome, Timed)]
@@ -237,7 +254,6 @@ def noise_line(results: Iterable[Result]) -> str:
 
 def fault_lines(result: Result, repro: str) -> list[str]:
     """A wrong or failed result in three lines: what, how, and the command that shows it again."""
-    case = result.case
     match result.outcome:
         case Wrong(check):
             kind, words = "WRONG", check.evidence
@@ -245,5 +261,4 @@ def fault_lines(result: Result, repro: str) -> list[str]:
             kind, words = "FAILED", message
         case _:
             return []
-    where = " ".join(_axes(case))
-    return [f"{kind} {result.backend} on {case.problem.name} ({case.spec}; {where})", f"  {words}", f"  {repro}"]
+    return [f"{kind} {result.backend} on {_where(result)}", f"  {words}", f"  {repro}"]

@@ -10,15 +10,19 @@ _AXES = {
 }
 
 
-def diagnose(out: Tensor, y: Tensor, wrong: Tensor, share: Tensor, name: str) -> str:
-    """One line: how many outputs of y, dx or dw are wrong, where they lie, and the worst of them."""
+def diagnose(out: Tensor, y: Tensor, wrong: Tensor, share: Tensor, name: str, unit: str = "its bound") -> str:
+    """One line: how many outputs of y, dx or dw are wrong, where they lie, and the worst of them.
+
+    `share` is each error in the unit that is named; "" where it has none.
+    """
     count, total = int(wrong.sum()), wrong.numel()
     worst = tuple(int(i) for i in (share.where(wrong, -1.0) == share.where(wrong, -1.0).max()).nonzero()[0])
     place = "all of them" if count == total else describe_place(wrong, name)
     got, expected = float(out[worst]), float(y[worst])
+    amount = f" ({float(share[worst]):.3g} of {unit})" if unit else ""
     return (
         f"{count:,} of {total:,} outputs wrong, {place}; worst {name}[{','.join(map(str, worst))}]: "
-        f"got {got:.6g}, expected {expected:.6g} ({float(share[worst]):.3g} of its bound)"
+        f"got {got:.6g}, expected {expected:.6g}{amount}"
     )
 
 

@@ -12,12 +12,39 @@ from torch.utils._python_dispatch import TorchDispatchMode
 _EMPTY = frozenset({"empty", "empty_like", "empty_strided", "empty_permuted", "new_empty", "new_empty_strided"})
 
 
+GUARD = 4096  # elements on either side: whole cache lines of every dtype, so a zone changes no alignment
+
+
+class Zone:
+    """A tensor that lies between NaN: what reads beyond it computes NaN, what writes beyond it leaves a trace."""
+
+    def __init__(self, like: Tensor) -> None:
+        """Room with the shape and strides of `like`, filled with NaN throughout."""
+        reach = sum((size - 1) * stride for size, stride in zip(like.shape, like.stride(), strict=True)) + 1
+        self._room = like.new_full((reach + 2 * GUARD,), nan)
+        self._edges = (self._room[:GUARD], self._room[GUARD + reach :])
+        self.tensor = self._room.as_strided(like.shape, like.stride(), GUARD)
+
+    @property
+    def whole(self) -> bool:
+        """Whether nobody wrote beyond the tensor."""
+        return all(bool(edge.isnan().all()) for edge in self._edges)
+
+
+def zoned(tensor: Tensor) -> Zone:
+    """The same numbers in the same layout, between NaN."""
+    zone = Zone(tensor)
+    zone.tensor.copy_(tensor)
+    return zone
+
+
 class _Filled(TorchDispatchMode):
-    """Every uninitialised tensor that Python code asks for starts with one value."""
+    """Every uninitialised tensor that Python code asks for starts with one value, and lies between NaN."""
 
     def __init__(self, value: float) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch leaves its modes untyped
         self._value = value
+        self.zones: list[Zone] = []
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -28,23 +55,30 @@ class _Filled(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         out = func(*args, **(kwargs or {}))
-        if func.overloadpacket.__name__ in _EMPTY and out.is_floating_point():
+        name = func.overloadpacket.__name__
+        if name in _EMPTY and out.is_floating_point():
+            if out.numel() and not (kwargs or {}).get("pin_memory"):
+                self.zones.append(Zone(out))
+                out = self.zones[-1].tensor
             out.fill_(self._value)
+        elif name == "resize_":  # it may grow into its own zone, and may do so
+            self.zones[:] = [zone for zone in self.zones if zone.tensor.data_ptr() != out.data_ptr()]
         return out
 
 
 @contextmanager
-def poisoned(shape: tuple[int, ...], like: Tensor, value: float = nan) -> Iterator[None]:
+def poisoned(shape: tuple[int, ...], like: Tensor, value: float = nan) -> Iterator[list[Zone]]:
     """Memory that nobody wrote holds NaN, or another value, where the interface lets us say so.
 
-    Destinations allocated in Python are filled as they are made. A library allocates its own
-    below that level: for it, some blocks of the output's size are filled and freed.
-    torch's allocator on a GPU hands one of them out next; a CPU's may take another.
+    Destinations allocated in Python are filled as they are made, and lie between NaN: the list
+    that is yielded holds them. A library allocates its own below that level: for it, some blocks
+    of the output's size are filled and freed. torch's allocator on a GPU hands one of them out
+    next; a CPU's may take another.
     """
     blocks = [torch.full((max(prod(shape), 1),), value, dtype=like.dtype, device=like.device) for _ in range(4)]
     del blocks
-    with _Filled(value):
-        yield
+    with _Filled(value) as mode:
+        yield mode.zones
 
 
 class Guard:
@@ -56,12 +90,13 @@ class Guard:
 
     def restore(self) -> list[str]:
         """Names of the tensors whose bits had changed; they are as before again."""
-        harmed = [name for name, tensor in self._tensors.items() if not _same_bits(tensor, self._before[name])]
+        harmed = [name for name, tensor in self._tensors.items() if not same_bits(tensor, self._before[name])]
         for name in harmed:
             self._tensors[name].copy_(self._before[name])
         return harmed
 
 
-def _same_bits(one: Tensor, other: Tensor) -> bool:
-    whole = {2: torch.int16, 4: torch.int32, 8: torch.int64}[one.element_size()]
+def same_bits(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors of one shape and dtype hold the same numbers, NaN and the sign of zero included."""
+    whole = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[one.element_size()]
     return torch.equal(one.contiguous().view(whole), other.contiguous().view(whole))

@@ -6,8 +6,9 @@ same sums, read from the other side: dgrad adds each product to the pixel it was
 wgrad adds it to its tap.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import mul
 
 import torch
 from torch import Tensor
@@ -33,14 +34,16 @@ class Truth:
 
 def truth(case: Case, first: Tensor, second: Tensor, bias: Tensor | None = None) -> Truth:
     """The oracle's answer for a case's operands, in their order, on their device."""
-    sums = {"fprop": conv2d_float64, "dgrad": dgrad_float64, "wgrad": wgrad_float64}[case.pass_]
-    y = sums(first, second, case.spec)
-    magnitude = sums(first.abs(), second.abs(), case.spec)
-    terms = count_terms(case.spec, case.pass_).to(first.device)
-    if bias is not None:
-        added = bias.double().reshape(1, -1, 1, 1)
-        y, magnitude, terms = y + added, magnitude + added.abs(), terms + 1
+    y = answer(case, first, second, bias)
+    magnitude = answer(case, first.abs(), second.abs(), None if bias is None else bias.abs())
+    terms = count_terms(case.spec, case.pass_).to(first.device) + (bias is not None)
     return Truth(y=y, magnitude=magnitude, terms=terms)
+
+
+def answer(case: Case, first: Tensor, second: Tensor, bias: Tensor | None = None) -> Tensor:
+    """y, dx or dw in float64, before a relu; exact where all sums of whole numbers stay below 2^53."""
+    y = {"fprop": conv2d_float64, "dgrad": dgrad_float64, "wgrad": wgrad_float64}[case.pass_](first, second, case.spec)
+    return y if bias is None else y + bias.double().reshape(1, -1, 1, 1)
 
 
 def conv2d_float64(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
@@ -130,3 +133,44 @@ def count_terms(spec: ConvSpec, pass_: str = "fprop") -> Tensor:
     columns = count(spec.q, spec.w, spec.s, spec.stride[1], spec.padding[1], spec.dilation[1])
     summed = {"fprop": spec.c_per_group, "dgrad": spec.k_per_group, "wgrad": spec.n}[pass_]
     return rows[:, None] * columns * summed
+
+
+def by_loops(case: Case, operands: Sequence[Tensor], place: Sequence[int]) -> int:
+    """One output of whole numbers, exactly, by the index formula of the pass: no float, no product of matrices."""
+    spec = case.spec
+    first, second = (operand.double().to("cpu", torch.int64) for operand in operands[:2])
+    one, two, row, column = place
+    total = 0
+    match case.pass_:
+        case "fprop":
+            group = two // spec.k_per_group * spec.c_per_group
+            for r, h in _read(spec, 0, row):
+                for s, w in _read(spec, 1, column):
+                    total += int((first[one, group : group + spec.c_per_group, h, w] * second[two, :, r, s]).sum())
+            if len(operands) > 2:
+                total += int(operands[2][two])
+        case "dgrad":
+            group, inner = divmod(two, spec.c_per_group)
+            ks = slice(group * spec.k_per_group, (group + 1) * spec.k_per_group)
+            for p in range(spec.p):
+                for r, h in _read(spec, 0, p):
+                    for q in range(spec.q) if h == row else ():
+                        for s, w in _read(spec, 1, q):
+                            if w == column:
+                                total += int((first[one, ks, p, q] * second[ks, inner, r, s]).sum())
+        case "wgrad":
+            channel = one // spec.k_per_group * spec.c_per_group + two
+            rows = [(p, h) for p in range(spec.p) for r, h in _read(spec, 0, p) if r == row]
+            columns = [(q, w) for q in range(spec.q) for s, w in _read(spec, 1, q) if s == column]
+            for p, h in rows:
+                for q, w in columns:
+                    total += sum(map(mul, first[:, one, p, q].tolist(), second[:, channel, h, w].tolist()))
+    return total
+
+
+def _read(spec: ConvSpec, axis: int, place: int) -> Iterator[tuple[int, int]]:
+    """The taps of the output row (axis 0) or column (1) that lie on the image, each with what it reads."""
+    for tap in range((spec.r, spec.s)[axis]):
+        source = place * spec.stride[axis] - spec.padding[axis] + tap * spec.dilation[axis]
+        if 0 <= source < (spec.h, spec.w)[axis]:
+            yield tap, source

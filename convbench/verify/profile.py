@@ -28,11 +28,13 @@ class Profile:
         operators: aten operators in the order of their first call, wrappers and views left out.
         kernels: names of the GPU kernels.
         peak_nbytes: most bytes that torch's allocator held at a time beyond what it held before.
+        out: what the call returned.
     """
 
     operators: tuple[str, ...]
     kernels: tuple[str, ...]
     peak_nbytes: int
+    out: Any
 
     @property
     def ran(self) -> str:
@@ -50,7 +52,6 @@ def profile(call: Callable[[], Any], device: str) -> Profile:
         out = call()
         if on_gpu:
             torch.cuda.synchronize()
-        del out
     results = session.kineto_results
     assert results is not None  # set when the context ends
     operators: dict[str, None] = {}
@@ -68,4 +69,4 @@ def profile(call: Callable[[], Any], device: str) -> Profile:
                 operators[name] = None
         elif on_gpu and on_device and not name.startswith(("Memcpy", "Memset")):
             kernels[name] = None
-    return Profile(operators=tuple(operators), kernels=tuple(kernels), peak_nbytes=peak)
+    return Profile(operators=tuple(operators), kernels=tuple(kernels), peak_nbytes=peak, out=out)

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -18,7 +18,10 @@ from convbench.machine import free_nbytes, held_nbytes
 from convbench.outcome import Bill, Check, Failed, Outcome, Result, Skipped, Verified, Wrong
 from convbench.verify.check import Exam, prepare_exam, wrong
 from convbench.verify.cost import needed_nbytes
-from convbench.verify.memory import Guard, poisoned
+from convbench.verify.diagnosis import describe_place
+from convbench.verify.lattice import Lattice
+from convbench.verify.locality import Pierced
+from convbench.verify.memory import Guard, poisoned, same_bits
 from convbench.verify.operands import arithmetic, settle_layout
 from convbench.verify.profile import profile
 
@@ -86,32 +89,123 @@ class Trial:
         return Verified(self.check) if self.check.passed else Wrong(self.check)
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one call returned, which of its inputs it changed, and whether it wrote beyond its own memory."""
+
+    out: Any
+    harmed: tuple[str, ...] = ()
+    strayed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """What a backend answered, before anybody knows whether it is right.
+
+    Attributes:
+        poisoned: what the unwritten memory held, in words, with the answer.
+        again: of a second plain call, on the same operands.
+        not_run: that what it promises to run did not run, in words; "" otherwise.
+    """
+
+    call: Callable[[], Any]
+    bill: Bill
+    plain: Answer
+    poisoned: Mapping[str, Answer]
+    again: Answer | None = None
+    lattice: Answer | None = None
+    pierced: Answer | None = None
+    not_run: str = ""
+
+
+class Probes:
+    """The exam of a case and its siblings, shared by all backends; each truth is computed when it is first needed."""
+
+    def __init__(self, exam: Exam) -> None:
+        self.exam = exam
+        self.pierced = Pierced(exam=exam)
+        self._lattices: dict[bool, Lattice] = {}
+
+    def lattice_for(self, family: str) -> Lattice:
+        """Whole numbers; small ones for an algorithm that rounds on its way."""
+        small = family in ("winograd", "fft")
+        if small not in self._lattices:
+            self._lattices[small] = Lattice(case=self.exam.case, small=small)
+        return self._lattices[small]
+
+
 def verify(
     cases: Iterable[Case], backends: Sequence[Backend], *, force: bool = False, watch: Watch | None = None
 ) -> Iterator[Result]:
-    """Every backend on every case, in order; the oracle works once a case."""
+    """Every backend on every case, in order; the oracle works once a case.
+
+    Foreign backends answer before it does: while their code runs, there is no truth to be found.
+    """
     watch = watch or Watch()
-    lost = watch.lost
     for case in cases:
-        exam: Exam | Failed | None = None
+        outcomes: dict[str, Outcome] = {}
         for backend in backends:
-            outcome: Outcome | None = refusal(backend, case, force=force, watch=watch)
-            if outcome is None and case.device in lost:
-                outcome = not_run(lost[case.device])
-            if outcome is None:
-                watch.tell("", Stage.TRUTH)
-                exam = exam or try_exam(case)
-                watch.tell(backend.name, Stage.VERIFIED)
-                outcome = exam if isinstance(exam, Failed) else examine(backend, exam)
-                if isinstance(outcome, Failed) and not alive(case.device):
-                    lost[case.device] = Loss(backend=backend.name, problem=case.problem.name)
-            yield Result(case=case, backend=backend.name, family=backend.family, outcome=outcome)
+            if (refused := refusal(backend, case, force=force, watch=watch)) is not None:
+                outcomes[backend.name] = refused
+        able = [backend for backend in backends if backend.name not in outcomes]
+        outcomes |= _verify_case(case, able, watch) if able else {}
+        for backend in backends:
+            yield Result(case=case, backend=backend.name, family=backend.family, outcome=outcomes[backend.name])
+
+
+def _verify_case(case: Case, backends: Sequence[Backend], watch: Watch) -> dict[str, Outcome]:
+    outcomes: dict[str, Outcome] = {}
+    try:
+        probes = Probes(prepare_exam(case))
+    except (MemoryError, RuntimeError) as error:
+        return {backend.name: _of_the_oracle(error) for backend in backends}
+    answers: dict[str, Answers] = {}
+
+    def ask(backend: Backend) -> None:
+        if case.device in watch.lost:
+            outcomes[backend.name] = not_run(watch.lost[case.device])
+            return
+        watch.tell(backend.name, Stage.VERIFIED)
+        found = question(backend, probes)
+        if isinstance(found, Answers):
+            answers[backend.name] = found
+            return
+        outcomes[backend.name] = found
+        if not alive(case.device):
+            watch.lost[case.device] = Loss(backend=backend.name, problem=case.problem.name)
+
+    for backend in backends:
+        if not backend.built_in:
+            ask(backend)
+    for backend in backends:
+        if backend.built_in:
+            ask(backend)
+        if backend.name in answers:
+            watch.tell("", Stage.TRUTH)
+            outcomes[backend.name] = weigh(backend, probes, answers.pop(backend.name))
+    return outcomes
 
 
 def examine(backend: Backend, exam: Exam) -> Verified | Wrong | Failed:
-    """The verdict on one backend."""
-    trial = attempt(backend, exam, profiled=exam.case.pass_ in backend.must_run)
-    return trial if isinstance(trial, Failed) else trial.outcome
+    """The verdict on one backend, by all probes."""
+    probes = Probes(exam)
+    answers = question(backend, probes)
+    return answers if isinstance(answers, Failed) else weigh(backend, probes, answers)
+
+
+def weigh(backend: Backend, probes: Probes, answers: Answers) -> Verified | Wrong | Failed:
+    """What the answers of a backend are worth; here the truth is computed, if nobody has asked for it before."""
+    try:
+        check = verdict(backend, probes, answers)
+    except (MemoryError, RuntimeError, AssertionError) as error:
+        return _of_the_oracle(error)
+    if not check.passed:
+        return Wrong(check)
+    return Failed(answers.not_run) if answers.not_run else Verified(check)
+
+
+def _of_the_oracle(error: BaseException) -> Failed:
+    return Failed(f"the oracle: {failure(error).message}")
 
 
 def refusal(
@@ -127,63 +221,173 @@ def refusal(
     return None if reason is None else Skipped(reason)
 
 
-def try_exam(case: Case, *, salt: int = 0) -> Exam | Failed:
-    """The exam, or why it cannot be held on this machine (its memory, most often)."""
-    try:
-        return prepare_exam(case, salt=salt)
-    except (MemoryError, RuntimeError) as error:
-        return Failed(f"the oracle: {failure(error).message}")
+def attempt(backend: Backend, exam: Exam, *, profiled: bool = True, answers: Answers | None = None) -> Trial | Failed:
+    """Call a backend as a user would, then on poisoned memory, then once more; its operands end as they began.
 
-
-def attempt(backend: Backend, exam: Exam, *, profiled: bool = True) -> Trial | Failed:
-    """Call a backend as a user would, then on poisoned memory, then profiled; its operands end as they began.
-
-    Both outputs are judged: what torch.compile made runs eagerly under the poison, so that
-    call alone would judge other code than the user's.
+    `answers` are its own, where they were taken before.
     """
-    guard = None
+    probes = Probes(exam)
+    found = answers or question(backend, probes, profiled=profiled, whole=False)
+    if isinstance(found, Failed):
+        return found
+    outcome = weigh(backend, probes, found)
+    if isinstance(outcome, Failed):
+        return outcome
+    return Trial(call=found.call, out=found.plain.out, check=outcome.check, bill=found.bill)
+
+
+def question(backend: Backend, probes: Probes, *, profiled: bool | None = None, whole: bool = True) -> Answers | Failed:
+    """Take a backend's answers, and judge none; the operands end as they began.
+
+    Args:
+        profiled: whether the second plain call is profiled; by default where an operator is promised.
+        whole: whether it is asked for whole numbers, and with a NaN among its inputs, as well.
+    """
+    case, exam = probes.exam.case, probes.exam
+    profiled = case.pass_ in backend.must_run if profiled is None else profiled
+    guards: list[Guard] = []
+    doing = ""
+
+    def take(call: Callable[[], Any], guard: Guard) -> Answer:
+        out = call()
+        synchronize(case.device)
+        return Answer(out, tuple(guard.restore()))
+
+    def guarded(operands: dict[str, Tensor]) -> Guard:
+        guards.append(Guard(**operands))  # copies, for which there may be no memory
+        return guards[-1]
+
     try:
-        guard = Guard(**exam.operands)  # copies, for which there may be no memory
-        with conditions(exam.case):
-            return _attempt(backend, exam, guard, profiled=profiled)
+        guard = guarded(exam.operands)
+        with conditions(case):
+            call, prepare_s = bind(backend, exam)
+            start = time.perf_counter()
+            out = call()
+            synchronize(case.device)
+            bill = Bill(prepare_s=prepare_s, first_call_s=time.perf_counter() - start)
+            plain, poisoned_answers, not_run_words = Answer(out, tuple(guard.restore())), {}, ""
+            # A relu that takes the larger of 0 and NaN for 0 hides NaN, but not infinity.
+            for poison, words in ((nan, "NaN"), (inf, "infinity")) if case.relu else ((nan, "NaN"),):
+                doing = f" on memory that holds {words}"
+                with poisoned(case.out_shape, exam.first, poison) as zones:
+                    answer = take(call, guard)
+                poisoned_answers[words] = replace(answer, strayed=not all(zone.whole for zone in zones))
+                del zones
+            doing = ""
+            if profiled:
+                seen = profile(call, case.device)
+                again = Answer(seen.out, tuple(guard.restore()))
+                promised = backend.must_run.get(case.pass_)
+                if promised is not None and promised not in seen.operators:
+                    not_run_words = (
+                        f"RuntimeError: {promised} did not run; seen: {', '.join(seen.operators) or 'no operator'}"
+                    )
+                bill = replace(bill, peak_nbytes=seen.peak_nbytes, ran=seen.ran)
+            else:
+                again = take(call, guard)
+            lattice = pierced = None
+            if whole:
+                doing = " on whole numbers"
+                sibling = probes.lattice_for(backend.family).exam
+                lattice = take(bind(backend, sibling)[0], guarded(sibling.operands))
+            if whole and probes.pierced.place is not None:
+                doing = f" with a NaN in {next(iter(case.operands))}"
+                sibling = replace(exam, operands=probes.pierced.operands)
+                pierced = take(bind(backend, sibling)[0], guarded(sibling.operands))
     except ANY_FAULT as error:
         with suppress(*ANY_FAULT):  # a lost device restores nothing
-            if guard is not None:
+            for guard in guards:
                 guard.restore()
-        return failure(error)
+        return Failed(failure(error).message + (f" ({doing.strip()})" if doing else ""))
+    return Answers(
+        call=call,
+        bill=bill,
+        plain=plain,
+        poisoned=poisoned_answers,
+        again=again,
+        lattice=lattice,
+        pierced=pierced,
+        not_run=not_run_words,
+    )
 
 
-def _attempt(backend: Backend, exam: Exam, guard: Guard, *, profiled: bool) -> Trial:
-    case, device = exam.case, exam.case.device
-    call, prepare_s = bind(backend, exam)
-    start = time.perf_counter()
-    out = call()
-    synchronize(device)
-    bill = Bill(prepare_s=prepare_s, first_call_s=time.perf_counter() - start)
-    check = _judge(out, exam, guard, backend)
-    # A relu that takes the larger of 0 and NaN for 0 hides NaN, but not infinity.
-    for poison, words in ((nan, "NaN"), (inf, "infinity")) if case.relu else ((nan, "NaN"),):
-        if check.passed:
-            with poisoned(case.out_shape, exam.first, poison):
-                again = call()
-            synchronize(device)
-            second = _judge(again, exam, guard, backend)
-            if not second.passed:
-                check = wrong(f"right on fresh memory, wrong on memory that holds {words}: {second.evidence}")
-    if check.passed and profiled:
-        seen = profile(call, device)
-        promised = backend.must_run.get(case.pass_)
-        if promised is not None and promised not in seen.operators:
-            raise RuntimeError(f"{promised} did not run; seen: {', '.join(seen.operators) or 'no operator'}")
-        bill = replace(bill, peak_nbytes=seen.peak_nbytes, ran=seen.ran)
-    return Trial(call=call, out=out, check=check, bill=bill)
+def verdict(backend: Backend, probes: Probes, answers: Answers) -> Check:
+    """The figures of the plain answer, and the first fault of any; a known defect of a library is none, and told."""
+    case = probes.exam.case
+    defects: dict[str, None] = {}
+    figures: Check | None = None
+    for found in _findings(backend, probes, answers):
+        figures = figures or found
+        if found.passed:
+            figures = replace(figures, arithmetic=figures.arithmetic or found.arithmetic)
+            continue
+        known = None if backend.defects is None else backend.defects(case, found.probe)
+        if known is None:
+            return replace(
+                found,
+                worst_of_bound=max(figures.worst_of_bound, found.worst_of_bound),
+                relative_l2=figures.relative_l2,
+                omega=figures.omega,
+                arithmetic=found.arithmetic or figures.arithmetic,
+            )
+        defects[known] = None
+    assert figures is not None
+    return replace(figures, evidence=None, probe="", defect="; ".join(defects))
 
 
-def _judge(out: Any, exam: Exam, guard: Guard, backend: Backend) -> Check:
-    """The verdict on an output and on the manners of the call that made it; its harm is undone."""
-    if harmed := guard.restore():
-        return wrong(f"it changed its input {' and '.join(harmed)}")
-    return judge(out, exam, backend)
+def _findings(backend: Backend, probes: Probes, answers: Answers) -> Iterator[Check]:
+    """What each probe finds, the plain answer first."""
+    exam, family, roundings = probes.exam, backend.family, backend.count_roundings(probes.exam.case)
+    plain = answers.plain.out
+
+    def manners(answer: Answer) -> Check | None:
+        if answer.harmed:
+            return wrong(f"it changed its input {' and '.join(answer.harmed)}", "memory")
+        return wrong("it wrote beyond the memory that it had asked for", "memory") if answer.strayed else None
+
+    yield manners(answers.plain) or exam.check(plain, family, roundings)
+    if exam.misfit(plain) is not None:
+        return
+    for words, answer in answers.poisoned.items():
+        found = manners(answer)
+        if found is None and not _alike(answer.out, plain):
+            found = exam.check(answer.out, family, roundings)
+            if not found.passed:
+                found = found.fails(
+                    "memory", f"right on fresh memory, wrong on memory that holds {words}: {found.evidence}"
+                )
+        if found is not None:
+            yield found
+    if answers.again is not None:
+        found = manners(answers.again)
+        if found is None and not _alike(answers.again.out, plain):
+            found = exam.misfit(answers.again.out) or _unlike(backend, exam, answers.again.out, plain)
+        if found is not None:
+            yield found
+    if answers.lattice is not None:
+        yield manners(answers.lattice) or probes.lattice_for(family).check(answers.lattice.out, family, roundings)
+    if answers.pierced is not None:
+        yield manners(answers.pierced) or probes.pierced.check(answers.pierced.out, plain, family, roundings)
+
+
+def _alike(out: Any, plain: Tensor) -> bool:
+    return (
+        isinstance(out, Tensor)
+        and (out.shape, out.dtype, out.device) == (plain.shape, plain.dtype, plain.device)
+        and same_bits(out, plain)
+    )
+
+
+def _unlike(backend: Backend, exam: Exam, again: Tensor, plain: Tensor) -> Check:
+    """A second call that gave other bits: wrong, unless the backend says so of itself, and both are right."""
+    found = exam.check(again, backend.family, backend.count_roundings(exam.case))
+    if not found.passed:
+        return found.fails("repeat", f"right at the first call, wrong at a second one: {found.evidence}")
+    if backend.nondeterministic is not None and backend.nondeterministic(exam.case):
+        return found
+    differs = again != plain
+    place = describe_place(differs, exam.case.out_name)
+    return found.fails("repeat", f"two equal calls differ in {int(differs.sum()):,} outputs, {place}")
 
 
 def judge(out: Any, exam: Exam, backend: Backend) -> Check:

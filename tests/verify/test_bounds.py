@@ -7,20 +7,16 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from convbench import ConvSpec
-from convbench.verify.bounds import (
+from convbench.verify.bounds import accumulator_roundoff, direct_bound, gamma, interval, share_of_bound
+from convbench.verify.check import prepare_exam
+from convbench.verify.transforms import (
     WINOGRAD_POINTS,
-    accumulator_roundoff,
-    direct_bound,
     fft_bound,
-    gamma,
-    interval,
-    share_of_bound,
     transform_bound,
     transform_possible,
     winograd_bound,
     winograd_matrices,
 )
-from convbench.verify.check import prepare_exam
 from tests.conftest import make_case
 
 

@@ -1,6 +1,7 @@
 """The verdict finds what is planted, says where, and leaves what is right alone."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -23,8 +24,7 @@ def correct(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
 
 
 def planted(fn: Callable[[Tensor, Tensor, ConvSpec], Any]) -> Backend:
-    fn.__name__ = "planted"
-    return backend(family="direct", source="a test")(fn)
+    return replace(backend(family="direct", source="a test")(fn), name="planted")
 
 
 def last_tap_missing_in_last_column(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:

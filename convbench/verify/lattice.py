@@ -1,0 +1,115 @@
+"""Is the output exact where it can be? Whole numbers so small that no sum of them is ever rounded.
+
+Every direct algorithm gives the same bits then, in any order and with any accumulator that holds them,
+so one wrong bit is a proof. The size of the numbers is fitted to the accumulator and not to
+the output (as oneDNN's benchdnn does), so that a narrower accumulator has to round. The numbers lie
+between NaN, so that nothing beside them can be read unseen.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import isqrt
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from convbench.case import Case
+from convbench.outcome import Check
+from convbench.verify.check import Exam, name_operands, wrong
+from convbench.verify.diagnosis import diagnose
+from convbench.verify.memory import Zone, zoned
+from convbench.verify.operands import TORCH_DTYPE, lay_out
+from convbench.verify.oracle import answer, by_loops
+from convbench.verify.transforms import transform_possible
+
+# The largest sum of absolute values: what float32 and float64 hold with a bit to spare, and fp16 at all.
+LARGEST_SUM = {"fp32": 2**23, "bf16": 2**23, "fp16": 2**16 - 2**5, "fp64": 2**52}
+# The largest number that a product's factor may be: of the dtype's own digits, TF32's for fp32.
+LARGEST = {"fp32": 2**11, "bf16": 2**8, "fp16": 2**11, "fp64": 2**20}
+# For Winograd and FFT, whose transforms round: there an error stays far below one half.
+LARGEST_TRANSFORMED_SUM = 2**10
+SPOT_CHECKS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lattice:
+    """Operands of whole numbers, no weight among them zero, between NaN.
+
+    Attributes:
+        small: for an algorithm that rounds whole numbers on its way.
+    """
+
+    case: Case
+    small: bool = False
+
+    @cached_property
+    def zones(self) -> dict[str, Zone]:
+        """The operands with what lies around them."""
+        case, count = self.case, longest_sum(self.case)
+        limit = LARGEST_TRANSFORMED_SUM if self.small else LARGEST_SUM[case.dtype]
+        most = max(1, min(LARGEST[case.dtype], isqrt(limit // count)))
+        generator = torch.Generator().manual_seed(case.seed * 1_000_003 + 2)
+        zones = {}
+        for name, shape in case.operands.items():
+            sign = 1 - 2 * torch.randint(0, 2, shape, generator=generator)
+            numbers = sign * torch.randint(1, most + 1, shape, generator=generator)
+            if count > limit and name == next(iter(case.operands)) and not self.small:
+                numbers *= torch.rand(shape, generator=generator) < limit / count
+            zones[name] = zoned(lay_out(numbers.to(case.device, TORCH_DTYPE[case.dtype]), case.layout))
+        return zones
+
+    @cached_property
+    def exam(self) -> Exam:
+        """The same operands as an exam: nothing is computed before it is asked for."""
+        return Exam(case=self.case, operands=name_operands(self.case, [zone.tensor for zone in self.zones.values()]))
+
+    @cached_property
+    def y(self) -> Tensor:
+        """The exact output, float64.
+
+        Raises:
+            AssertionError: the oracle and integer loops differ, so that nothing can be judged.
+        """
+        y, operands = answer(self.case, *self.exam.operands.values()), list(self.exam.operands.values())
+        generator = torch.Generator().manual_seed(self.case.seed)
+        for _ in range(SPOT_CHECKS if y.numel() else 0):
+            place = [int(torch.randint(0, size, (), generator=generator)) for size in y.shape]
+            got, exact = float(y[tuple(place)]), by_loops(self.case, operands, place)
+            if got != exact:
+                raise AssertionError(f"the oracle says {got:.17g} at {place} and integer loops {exact}")
+        return y.clamp(min=0) if self.case.relu else y
+
+    def check(self, out: Any, family: str, roundings: int = 0) -> Check:
+        """Judge the output on these operands."""
+        if (misfit := self.exam.misfit(out)) is not None:
+            return misfit
+        strayed = [name for name, zone in self.zones.items() if not zone.whole]
+        if strayed:
+            return wrong(f"it wrote beyond its input {' and '.join(strayed)}", "memory")
+        right = Check(worst_of_bound=0.0, relative_l2=0.0)
+        if torch.equal(out, self.y.to(out.dtype)):
+            return right
+        if roundings or transform_possible(self.case, family):
+            if self.small and self.case.dtype == "fp32":
+                wild = ~((out.double() - self.y).abs() < 0.5)
+            else:  # what it rounds on its way is known, not where
+                found = self.exam.check(out, family, roundings)
+                return right if found.passed else found.fails("lattice", f"on whole numbers, {found.evidence}")
+        else:
+            wild = out.double() != self.y.to(out.dtype).double()
+        if not wild.any():
+            return right
+        apart = (out.double() - self.y).abs().nan_to_num(nan=torch.inf)
+        return wrong(f"on whole numbers, {diagnose(out, self.y, wild, apart, self.case.out_name, '')}", "lattice")
+
+
+def longest_sum(case: Case) -> int:
+    """The most terms that an output of the case's pass may sum."""
+    spec = case.spec
+    longest = {
+        "fprop": spec.taps,
+        "dgrad": spec.k_per_group * spec.r * spec.s,
+        "wgrad": max(spec.n, 1) * spec.p * spec.q,
+    }[case.pass_]
+    return longest + (case.epilogue != "none")

@@ -1,0 +1,165 @@
+"""Does one NaN reach exactly the outputs that depend on it?
+
+Where it reaches fewer, somebody swallows NaN; where it reaches more, somebody reads what is not
+theirs and multiplies it by zero. Winograd and FFT mix neighbours by their nature, and may.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import nan
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from convbench.case import Case
+from convbench.outcome import Check
+from convbench.spec import ConvSpec
+from convbench.verify.check import Exam, wrong
+from convbench.verify.diagnosis import describe_place
+from convbench.verify.memory import zoned
+from convbench.verify.transforms import transform_possible
+
+Place = tuple[int, int, int, int]
+WINOGRAD_TILES = (2, 4, 6)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pierced:
+    """The operands of an exam with one NaN in the first.
+
+    Attributes:
+        exam: whose truth holds wherever the NaN does not reach.
+        place: of the NaN; None where no output depends on any element.
+    """
+
+    exam: Exam
+
+    @cached_property
+    def place(self) -> Place | None:
+        return choose_place(self.exam.case)
+
+    @cached_property
+    def operands(self) -> dict[str, Tensor]:
+        name, first = next(iter(self.exam.operands.items()))
+        pierced = zoned(first).tensor
+        pierced[self.place] = nan
+        return self.exam.operands | {name: pierced}
+
+    def check(self, out: Any, plain: Tensor, family: str, roundings: int = 0) -> Check:
+        """Judge the output on these operands; `plain` is the output without the NaN, which was right."""
+        case, place = self.exam.case, self.place
+        assert place is not None
+        if (misfit := self.exam.misfit(out)) is not None:
+            return misfit
+        must, may = (mask.to(out.device) for mask in reach(case, place))
+        lost = out.isnan()
+        who = f"NaN at {next(iter(case.operands))}[{','.join(map(str, place))}]"
+        missing = must & ~lost
+        if missing.any() and not case.relu:  # a relu may take the larger of 0 and NaN for 0
+            return wrong(f"{who} does not reach {_count(missing, case)} that depend on it", "locality")
+        right = Check(worst_of_bound=0.0, relative_l2=0.0)
+        if transform_possible(case, family) and (lost & ~may).any():
+            return replace(right, arithmetic=_name_transform(case, place, lost))
+        if (leaked := ~may & ~out.isfinite() & plain.isfinite()).any():
+            return wrong(f"{who} also reaches {_count(leaked, case)} that do not depend on it", "locality")
+        elsewhere = torch.where(may, plain, out)
+        if torch.equal(elsewhere, plain):
+            return right
+        found = self.exam.check(elsewhere, family, roundings)  # summed in another order than without it
+        return found if found.passed else found.fails("locality", f"beside a {who}, {found.evidence}")
+
+
+def _name_transform(case: Case, place: Place, lost: Tensor) -> str:
+    """Which transform mixes just these outputs: Winograd those of a tile, an FFT all of an image."""
+    if case.pass_ != "fprop":
+        return ""
+    plane = lost[place[0]].any(dim=0).cpu()
+    for m in WINOGRAD_TILES:
+        rows, columns = (
+            torch.tensor([0 <= side + padding - m * (out // m) < m + 2 for out in range(size)])
+            for side, padding, size in zip(place[2:], case.spec.padding, plane.shape, strict=True)
+        )
+        if torch.equal(plane, rows[:, None] & columns):
+            return f"Winograd F({m}x{m}, 3x3)"
+    return "FFT" if bool(plane.all()) else ""
+
+
+def _count(mask: Tensor, case: Case) -> str:
+    count = int(mask.sum())
+    return f"{count:,} output{'s' * (count != 1)} ({describe_place(mask, case.out_name)})"
+
+
+def choose_place(case: Case) -> Place | None:
+    """An element of the first operand that some output depends on, drawn by the case's seed; None if there is none."""
+    spec, generator = case.spec, torch.Generator().manual_seed(case.seed)
+
+    def draw(size: int) -> int:
+        return int(torch.randint(0, size, (), generator=generator))
+
+    if spec.n == 0:
+        return None
+    image, channel = draw(spec.n), draw(spec.c if case.pass_ == "fprop" else spec.k)
+    sides = []
+    for axis in (0, 1):
+        pairs = [pair for pair in _pairs(spec, axis) if pair[2] is not None]
+        if not pairs:
+            return None
+        out, _, source = pairs[draw(len(pairs))]
+        sides.append(source if case.pass_ == "fprop" else out)
+    row, column = sides
+    assert row is not None
+    assert column is not None
+    return (image, channel, row, column)
+
+
+def reach(case: Case, place: Place) -> tuple[Tensor, Tensor]:
+    """Which outputs a NaN at `place` of the first operand must reach, and which it may: bool, of the output's shape.
+
+    They differ for wgrad alone: a kernel may multiply dy with the zeros of the padding, or leave them out.
+    """
+    spec = case.spec
+    image, channel, *sides = place
+    must = []
+    for axis, side in enumerate(sides):
+        size = {
+            "fprop": (spec.p, spec.q),
+            "dgrad": (spec.h, spec.w),
+            "wgrad": (spec.r, spec.s),
+        }[case.pass_][axis]
+        hit = torch.zeros(size, dtype=torch.bool)
+        for out, tap, source in _pairs(spec, axis):
+            if source is None:
+                continue
+            if case.pass_ == "fprop" and source == side:
+                hit[out] = True
+            elif case.pass_ == "dgrad" and out == side:
+                hit[source] = True
+            elif case.pass_ == "wgrad" and out == side:
+                hit[tap] = True
+        must.append(hit)
+    mask = torch.zeros(case.out_shape, dtype=torch.bool)
+    may = mask.clone()
+    plane = must[0][:, None] & must[1]
+    match case.pass_:
+        case "fprop":
+            group = channel // spec.c_per_group
+            mask[image, group * spec.k_per_group : (group + 1) * spec.k_per_group] = plane
+        case "dgrad":
+            group = channel // spec.k_per_group
+            mask[image, group * spec.c_per_group : (group + 1) * spec.c_per_group] = plane
+        case "wgrad":
+            mask[channel] = plane
+            may[channel] = True
+    return mask, may | mask
+
+
+def _pairs(spec: ConvSpec, axis: int) -> list[tuple[int, int, int | None]]:
+    """Each output row or column with each tap, and what it reads; None on the padding."""
+    size, outs, taps = ((spec.h, spec.p, spec.r), (spec.w, spec.q, spec.s))[axis]
+    pairs: list[tuple[int, int, int | None]] = []
+    for out in range(outs):
+        for tap in range(taps):
+            source = out * spec.stride[axis] - spec.padding[axis] + tap * spec.dilation[axis]
+            pairs.append((out, tap, source if 0 <= source < size else None))
+    return pairs

@@ -1,0 +1,344 @@
+"""Each probe finds what no other can, and leaves right kernels of every kind alone."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from convbench import Backend, ConvSpec, Failed, Verified, Wrong, backend
+from convbench.case import Case
+from convbench.verify.check import prepare_exam
+from convbench.verify.fingerprint import tf32_nearest, tf32_truncated
+from convbench.verify.lattice import LARGEST_SUM, Lattice, longest_sum
+from convbench.verify.locality import choose_place, reach
+from convbench.verify.memory import GUARD, Zone, poisoned, zoned
+from convbench.verify.oracle import answer, by_loops, truth
+from convbench.verify.transforms import WINOGRAD_POINTS
+from convbench.verify.trial import examine, verify
+from tests.conftest import make_case
+from tests.verify.test_bounds import winograd_float32
+
+CASE = make_case("n2c20h9w10k6r3s3_pd1")
+Conv = Callable[[Tensor, Tensor, ConvSpec], Tensor]
+
+
+def conv(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+    return F.conv2d(x, w, None, spec.stride, spec.padding, spec.dilation, spec.groups)
+
+
+def made(fn: Conv, family: str = "direct", **more: Any) -> Backend:
+    return replace(backend(family=family, source="a test", **more)(fn), name="made")
+
+
+def check_of(fn: Conv, case: Case = CASE, family: str = "direct", **more: Any) -> Any:
+    outcome = examine(made(fn, family, **more), prepare_exam(case))
+    assert not isinstance(outcome, Failed), outcome
+    return outcome.check
+
+
+@pytest.mark.parametrize(
+    ("inputs", "words"),
+    [
+        (tf32_nearest, "TF32 inputs: "),
+        (tf32_truncated, "truncated TF32 inputs: "),
+    ],
+)
+def test_tf32_for_ieee_is_wrong_by_name_even_where_the_wide_bound_lets_it_pass(
+    inputs: Callable[[Tensor], Tensor], words: str
+) -> None:
+    case = make_case("n1c4096h3w3k4r3s3_pd1")
+    check = check_of(lambda x, w, spec: conv(inputs(x), inputs(w), spec), case)
+    assert check.probe == "sharp"
+    assert check.evidence.startswith(words)
+    assert "of what random numbers allow" in check.evidence
+
+
+def test_an_fp32_kernel_on_bf16_inputs_is_named() -> None:
+    check = check_of(lambda x, w, spec: conv(x.bfloat16().float(), w.bfloat16().float(), spec))
+    assert (check.passed, check.probe) == (False, "numeric")
+
+
+def sequential(x: Tensor, w: Tensor, spec: ConvSpec, kind: torch.dtype) -> Tensor:
+    """Every partial sum rounded to a dtype."""
+    patches = F.unfold(x.float(), (spec.r, spec.s), spec.dilation, spec.padding, spec.stride)  # (N, C*R*S, P*Q)
+    total = torch.zeros(spec.n, spec.k, spec.p * spec.q)
+    for term, row in enumerate(w.float().flatten(1).T):
+        total = (total + row[:, None] * patches[:, term, None]).to(kind).float()
+    return total.reshape(spec.y_shape).to(x.dtype)
+
+
+@pytest.mark.parametrize(("dtype", "kind"), [("bf16", torch.bfloat16), ("fp16", torch.float16)])
+def test_sums_kept_in_16_bits_are_found_and_named(dtype: str, kind: torch.dtype) -> None:
+    case = make_case("n1c32h8w8k4r3s3_pd1", dtype=dtype)
+    check = check_of(lambda x, w, spec: sequential(x, w, spec, kind), case)
+    assert check.probe in ("numeric", "sharp")
+    exam = prepare_exam(case)
+    found = exam._check_sharply(
+        sequential(exam.x, exam.w, case.spec, kind), exam.truth.y, "direct", 0, check.fails("", "")
+    )
+    assert found.arithmetic == f"sums kept in {dtype}"
+
+
+def test_a_narrow_accumulator_rounds_on_whole_numbers() -> None:
+    case = make_case("n1c32h8w8k4r3s3_pd1", dtype="bf16")
+    lattice = Lattice(case=case)
+    x, w = lattice.exam.operands.values()
+    out = sequential(x, w, case.spec, torch.bfloat16)
+    check = lattice.check(out, "direct")
+    assert check.probe == "lattice"
+    assert check.evidence is not None
+    assert check.evidence.startswith("on whole numbers, ")
+
+
+def test_one_scalar_tap_in_a_long_sum_is_one_wrong_whole_number() -> None:
+    case = make_case("n1c2048h3w3k2r3s3_pd1")
+
+    def without(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        w = w.clone()
+        w[0, 7, 1, 1] *= 1 - 2**-10
+        return conv(x, w, spec)
+
+    check = check_of(without, case)
+    assert check.probe == "lattice"  # neither of the bounds sees a part in 20 million
+
+
+@pytest.mark.parametrize("kind", ["fprop", "dgrad", "wgrad"])
+@pytest.mark.parametrize("dtype", ["fp32", "bf16", "fp16", "fp64"])
+def test_no_sum_of_the_lattice_is_ever_rounded(kind: str, dtype: str) -> None:
+    for shape in ("n2c6h9w8k4r3s3_st2_pd1_g2", "n1c2048h2w2k2r2s2_pd1", "n3c1h5w4k2r2s3_pd1x0_dl2x1"):
+        case = make_case(shape, dtype=dtype, pass_=kind)
+        lattice = Lattice(case=case)
+        operands = list(lattice.exam.operands.values())
+        magnitude = answer(case, *(operand.abs() for operand in operands))
+        assert magnitude.max() <= LARGEST_SUM[dtype]
+        assert all(bool((operand != 0).all()) for operand in operands)
+        assert all(torch.equal(operand.double(), operand.double().round()) for operand in operands)
+        assert longest_sum(case) >= prepare_exam(case).truth.terms.max()
+
+
+@pytest.mark.parametrize("kind", ["fprop", "dgrad", "wgrad"])
+def test_the_oracle_equals_integer_loops_everywhere(kind: str) -> None:
+    for shape in ("n2c4h6w5k4r3s2_st2x1_pd1x0_g2", "n1c2h7w7k3r2s2_dl2_pd2"):
+        case = make_case(shape, pass_=kind)
+        operands = list(Lattice(case=case).exam.operands.values())
+        y = answer(case, *operands)
+        for place in torch.cartesian_prod(*(torch.arange(size) for size in y.shape)).tolist():
+            assert y[tuple(place)].item() == by_loops(case, operands, place)
+
+
+def test_an_oracle_that_disagrees_with_the_loops_judges_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("convbench.verify.lattice.by_loops", lambda *_: 1 << 60)
+    outcome = examine(made(conv), prepare_exam(CASE))
+    assert isinstance(outcome, Failed)
+    assert outcome.message.startswith("the oracle: AssertionError: the oracle says ")
+
+
+def test_a_sum_longer_than_the_accumulator_is_thinned_out() -> None:
+    case = make_case("n1c1h4200w2100k1r1s1", pass_="wgrad")
+    lattice = Lattice(case=case)
+    magnitude = answer(case, *(operand.abs() for operand in lattice.exam.operands.values()))
+    assert 0 < magnitude.max() <= 2**24  # float32 holds it
+
+
+def test_reading_beside_the_input_is_found() -> None:
+    def beyond(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        y = conv(x, w, spec)
+        if x.storage_offset() >= GUARD:  # elsewhere it would be memory that is not there
+            after = x.as_strided((1,), (1,), x.storage_offset() + x.numel())
+            y[-1, -1, -1, -1] += after.item() * 0
+        return y
+
+    check = check_of(beyond)
+    assert check.probe == "lattice"
+    assert "1 of 1,080 outputs wrong" in check.evidence
+    assert "got nan" in check.evidence
+
+
+def test_writing_beside_the_input_or_the_output_is_found() -> None:
+    def beside_input(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        if w.storage_offset() >= GUARD:
+            w.as_strided((1,), (1,), w.storage_offset() - 1).fill_(0)
+        return conv(x, w, spec)
+
+    def beside_output(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        y = torch.empty(spec.y_shape)
+        if y.storage_offset() >= GUARD:
+            y.as_strided((1,), (1,), y.storage_offset() + y.numel()).fill_(0)
+        return y.copy_(conv(x, w, spec))
+
+    assert check_of(beside_input).evidence == "it wrote beyond its input w"
+    assert check_of(beside_output).evidence == "it wrote beyond the memory that it had asked for"
+
+
+def test_a_tensor_may_be_resized_into_what_surrounds_it() -> None:
+    def resizing(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        scratch = torch.empty(3)
+        scratch.resize_(64).zero_()
+        return conv(x, w, spec)
+
+    assert check_of(resizing).passed
+
+
+@pytest.mark.parametrize("layout", ["nchw", "nhwc", "strided"])
+def test_a_zone_keeps_numbers_strides_and_alignment(layout: str) -> None:
+    for tensor in prepare_exam(make_case("n2c3h5w4k6r3s3", layout=layout)).operands.values():
+        zone = zoned(tensor)
+        assert torch.equal(zone.tensor, tensor)
+        assert zone.tensor.stride() == tensor.stride()
+        assert zone.tensor.data_ptr() % 64 == 0
+        assert zone.whole
+        zone.tensor.as_strided((1,), (1,), GUARD - 1).fill_(1)
+        assert not zone.whole
+
+
+def test_memory_asked_for_in_python_lies_in_a_zone() -> None:
+    with poisoned((1,), torch.zeros(1)) as zones:
+        kept = torch.empty(2, 3, memory_format=torch.contiguous_format)
+        torch.empty(0)
+    assert len(zones) == 1
+    assert isinstance(zones[0], Zone)
+    assert kept.isnan().all()
+
+
+def test_an_answer_kept_by_address_is_wrong_for_other_operands() -> None:
+    kept: list[Tensor] = []
+
+    def lazy(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        kept.append(conv(x, w, spec))
+        return kept[0].clone()
+
+    assert check_of(lazy).probe == "lattice"
+
+
+def test_two_calls_that_differ_in_a_bit_are_wrong_unless_that_is_declared() -> None:
+    def wavering() -> Conv:
+        calls = iter(range(10**6))
+
+        def waver(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+            y = conv(x, w, spec)
+            if next(calls) == 2:
+                y[0, 0, 0, 0] = torch.nextafter(y[0, 0, 0, 0], torch.tensor(9.0))
+            return y
+
+        return waver
+
+    check = check_of(wavering())
+    assert check.probe == "repeat"
+    assert check.evidence.startswith("two equal calls differ in 1 outputs, in ")
+    assert check_of(wavering(), nondeterministic=lambda case: True).passed
+
+
+@pytest.mark.parametrize("kind", ["fprop", "dgrad", "wgrad"])
+@pytest.mark.parametrize("shape", ["n2c6h9w8k4r3s3_st2_pd1_g2", "n1c3h8w9k2r2s3_dl2x1_pd0x2", "n3c2h4w4k2r1s1_st3"])
+def test_the_reach_of_a_nan_is_that_of_the_sum(shape: str, kind: str) -> None:
+    """By the oracle itself: a number that is changed moves every output that depends on it."""
+    for seed in range(5):
+        case = make_case(shape, pass_=kind, seed=seed)
+        place = choose_place(case)
+        assert place is not None
+        operands = list(prepare_exam(case).operands.values())
+        before = answer(case, *operands)
+        operands[0][place] += 1
+        must, may = reach(case, place)
+        assert torch.equal(answer(case, *operands) != before, must)
+        assert bool((must <= may).all())
+        if kind != "wgrad":
+            assert torch.equal(must, may)
+
+
+def test_a_nan_that_is_swallowed_or_spread_is_told() -> None:
+    swallowed = check_of(lambda x, w, spec: conv(x.nan_to_num(), w, spec))
+    assert swallowed.probe == "locality"
+    assert "does not reach 54 outputs" in swallowed.evidence or "does not reach 36 outputs" in swallowed.evidence
+
+    def spread(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        y = conv(x, w, spec)
+        return y + 0 * y.roll(1, -1)  # a neighbour, times zero
+
+    leaked = check_of(spread)
+    assert leaked.probe == "locality"
+    assert "that do not depend on it" in leaked.evidence
+
+
+def test_a_place_is_chosen_that_some_output_reads() -> None:
+    assert choose_place(make_case("n0c1h4w4k1r2s2")) is None
+    only_padding = make_case("n1c1h1w1k1r1s1_st3_pd1")
+    assert choose_place(only_padding) is None
+    for seed in range(20):
+        case = make_case("n1c1h7w7k1r1s1_st3", seed=seed)
+        place = choose_place(case)
+        assert place is not None
+        assert place[2] % 3 == place[3] % 3 == 0
+
+
+@pytest.mark.parametrize(("points", "name"), list(zip(WINOGRAD_POINTS, (2, 4, 4, 6), strict=True)))
+def test_winograd_passes_as_such_and_is_named(points: tuple[float, ...], name: int) -> None:
+    case = make_case("n1c8h26w25k4r3s3_pd1")
+    check = check_of(lambda x, w, spec: winograd_float32(x, w, spec, points), case, "winograd")
+    assert check.passed, check.evidence
+    assert check.arithmetic in (f"Winograd F({name}x{name}, 3x3)", "ieee fp32")
+    direct = check_of(lambda x, w, spec: winograd_float32(x, w, spec, points), case)
+    assert not direct.passed
+
+
+def test_winograd_with_a_bug_is_wrong_on_whole_numbers() -> None:
+    case = make_case("n1c8h26w25k4r3s3_pd1")
+
+    def bugged(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        y = winograd_float32(x, w, spec, WINOGRAD_POINTS[1])
+        y[0, 0, 25, 24] = (y[0, 0, 25, 24] - w[0, 0, 1, 1] * x[0, 0, 25, 24]).item()
+        return y
+
+    assert not check_of(bugged, case, "winograd").passed
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16", "fp16"])
+def test_the_arithmetic_of_a_right_kernel_is_named(dtype: str) -> None:
+    check = check_of(conv, make_case("n1c16h9w9k4r3s3_pd1", dtype=dtype))
+    if check.passed:  # oneDNN's bf16 has a defect of its own
+        assert check.arithmetic == ("ieee fp32" if dtype == "fp32" else "fp32 sums")
+        assert 0 <= check.omega < 16
+
+
+def test_a_known_defect_is_told_and_fails_nobody() -> None:
+    def swallowing(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        return conv(x.nan_to_num(), w, spec)
+
+    known = made(swallowing, defects=lambda case, probe: "it swallows NaN" if probe == "locality" else None)
+    outcome = examine(known, prepare_exam(CASE))
+    assert isinstance(outcome, Verified)
+    assert outcome.check.defect == "it swallows NaN"
+    other = made(swallowing, defects=lambda case, probe: "slow" if probe == "numeric" else None)
+    assert isinstance(examine(other, prepare_exam(CASE)), Wrong)
+
+
+def test_what_raises_in_a_probe_says_in_which() -> None:
+    def finite(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        if x.isnan().any():
+            raise ValueError("x is not finite")
+        return conv(x, w, spec)
+
+    assert examine(made(finite), prepare_exam(CASE)) == Failed("ValueError: x is not finite (with a NaN in x)")
+
+
+def test_foreign_code_runs_before_the_truth_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+
+    def watched(*operands: Any) -> Any:
+        order.append("truth")
+        return truth(*operands)
+
+    def foreign(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        order.append("foreign")
+        return conv(x, w, spec)
+
+    own = replace(made(conv), name="own", origin="convbench.backends.own")
+    monkeypatch.setattr("convbench.verify.check.truth", watched)
+    results = list(verify([CASE], [own, made(foreign)]))
+    assert [type(result.outcome) for result in results] == [Verified, Verified]
+    assert "truth" in order
+    assert order == sorted(order)  # "foreign" comes before "truth"
