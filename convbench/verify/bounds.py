@@ -76,19 +76,19 @@ def storing_bound(dtype: torch.dtype, magnitude: Tensor, error: Tensor, times: i
 
 
 def interval(y: Tensor, error: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """RN(y - e) and RN(y + e) as float64, rounded through `dtype`.
+    """RN(y - e) and RN(y + e) in `dtype`.
 
-    torch rounds float64 to a 16-bit type through float32; the step outwards there undoes the
-    double rounding, so the interval never comes out too narrow.
+    torch rounds float64 to a 16-bit type through float32; a step outwards of one float32 undoes
+    the double rounding, so the interval never comes out too narrow.
     """
     low, high = y - error, y + error
-    if dtype == torch.float64:
-        return low, high
-    low, high = low.float(), high.float()
-    if dtype != torch.float32:
-        low = torch.nextafter(low, torch.full_like(low, -torch.inf))
-        high = torch.nextafter(high, torch.full_like(high, torch.inf))
-    return low.to(dtype).double(), high.to(dtype).double()
+    if dtype not in (torch.float64, torch.float32):
+        kind = torch.finfo(torch.float32)
+        low, high = (
+            low - (low.abs() * kind.eps + kind.smallest_normal),
+            high + (high.abs() * kind.eps + kind.smallest_normal),
+        )
+    return low.to(dtype), high.to(dtype)
 
 
 def share_of_bound(out: Tensor, y: Tensor, low: Tensor, high: Tensor) -> Tensor:
@@ -96,9 +96,9 @@ def share_of_bound(out: Tensor, y: Tensor, low: Tensor, high: Tensor) -> Tensor:
 
     NaN, and infinity where the interval is finite, are infinitely wrong.
     """
-    out = out.double()
-    error = (out - y).abs()
     inside = (low <= out) & (out <= high)
+    out, low, high = out.double(), low.double(), high.double()
+    error = (out - y).abs()
     # The interval of a 16-bit type may lie on one side of y altogether, so outside it the wider side counts.
     side = torch.where(out >= y, high - y, y - low)
     widest = torch.maximum(high - y, y - low)

@@ -24,6 +24,9 @@ from convbench.verify.operands import TORCH_DTYPE, make_operands
 from convbench.verify.oracle import Truth, truth
 from convbench.verify.transforms import TRANSFORM_RELATIVE_L2, transform_bound, transform_possible
 
+# What an exam computes when it is first asked for it; it depends on the numbers and not on where they lie.
+CACHED = ("truth", "error", "within", "sharply_within")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Exam:
@@ -52,8 +55,22 @@ class Exam:
 
     def forget(self) -> None:
         """Let go of the truth; who asks for it again has it computed again."""
-        self.__dict__.pop("truth", None)
-        self.__dict__.pop("error", None)
+        for name in CACHED:
+            self.__dict__.pop(name, None)
+
+    def adopt(self, other: "Exam") -> None:
+        """Take over what another exam has computed: of the same numbers, laid out in another way."""
+        self.__dict__.update({name: other.__dict__[name] for name in CACHED if name in other.__dict__})
+
+    @cached_property
+    def within(self) -> tuple[Tensor, Tensor]:
+        """Between which numbers of the case's dtype each output lies."""
+        return self._interval(self.error, 0)
+
+    @cached_property
+    def sharply_within(self) -> tuple[Tensor, Tensor]:
+        """Between which it lies on random operands."""
+        return self._interval(sharp_bound(self.case, self.truth, self.error), 0)
 
     @property
     def x(self) -> Tensor:
@@ -90,14 +107,15 @@ class Exam:
         if out.numel() == 0:
             return Check(worst_of_bound=0.0, relative_l2=0.0)
         y = self.truth.y.clamp(min=0) if case.relu else self.truth.y
-        share = self.share(out, y, self.error, roundings)
-        size = y.norm()
-        relative_l2 = float((out.double() - y).norm() / size) if size else 0.0
-        transform = None
+        share = share_of_bound(out, y, *self._within(roundings))
+        error, size = (out.double() - y).abs(), y.norm()
+        relative_l2 = float(error.norm() / size) if size else 0.0
         if share.max() > 1 and transform_possible(case, family) and relative_l2 <= TRANSFORM_RELATIVE_L2[case.dtype]:
-            transform = transform_bound(case, *self.operands.values())
-            share = self.share(out, y, self._allow(transform), roundings)
-        found = Check(worst_of_bound=float(share.max()), relative_l2=relative_l2, omega=self.omega(out, y))
+            allowed = self._allow(transform_bound(case, *self.operands.values()), self.error)
+            share = share_of_bound(out, y, *self._interval(allowed, roundings))
+        u, own = accumulator_roundoff(case), torch.finfo(out.dtype).eps / 2
+        omega = ((error - own * y.abs()).clamp(min=0) / (u * self.truth.magnitude)).nan_to_num(nan=0.0).max()
+        found = Check(worst_of_bound=float(share.max()), relative_l2=relative_l2, omega=float(omega))
         if (outside := share > 1).any():
             return found.fails("numeric", diagnose(out, y, outside, share, case.out_name))
         return self._check_sharply(out, y, family, roundings, found) if self.drawn else found
@@ -107,57 +125,50 @@ class Exam:
         case = self.case
         if case.dtype == "fp64":
             return found
-        error = sharp_bound(case, self.truth, self.error)
-        if self._inside(out, error, roundings).all():
+        within = self._within(roundings, sharp=True)
+        if _inside(out, *within):
             return replace(found, arithmetic="ieee fp32" if case.dtype == "fp32" else "fp32 sums")
+        error = sharp_bound(case, self.truth, self.error)
         if transform_possible(case, family):
             wide = self._allow(transform_bound(case, *self.operands.values(), sharp=True), error)
-            if self._inside(out, wide, roundings).all():
+            if _inside(out, *self._interval(wide, roundings)):
                 return found
         really = self._really(out, error)
         if case.precision == "tf32" and really.endswith("TF32 inputs"):
             return replace(found, arithmetic=really)
-        share = self.share(out, y, error, roundings)
+        share = share_of_bound(out, y, *within)
         place = diagnose(out, y, share > 1, share, case.out_name, "what random numbers allow")
         return found.fails("sharp", f"{really or 'less exact than its sums should be'}: {place}", really)
 
     def _really(self, out: Tensor, error: Tensor) -> str:
         """What was done with less care than the case asks for, in words; "" where it does not show."""
         for words, y in other_inputs(self):
-            low, high = interval(y, error, out.dtype)
-            if self.case.relu:
-                low, high = low.clamp(min=0), high.clamp(min=0)
-            if bool(((low <= out.double()) & (out.double() <= high)).all()):
+            if _inside(out, *self._interval(error, 0, y)):
                 return words
         if self.case.relu:
             return ""
         return name_sums(out, self.truth.y, self.truth.magnitude, self.truth.terms)
 
-    def omega(self, out: Tensor, y: Tensor) -> float:
-        """The largest error beyond the rounding of the result, in units of u * M."""
-        u, own = accumulator_roundoff(self.case), torch.finfo(out.dtype).eps / 2
-        beyond = ((out.double() - y).abs() - own * y.abs()).clamp(min=0) / (u * self.truth.magnitude)
-        return float(beyond.nan_to_num(nan=0.0, posinf=torch.inf).max())
+    def _within(self, roundings: int, *, sharp: bool = False) -> tuple[Tensor, Tensor]:
+        if not roundings:
+            return self.sharply_within if sharp else self.within
+        return self._interval(sharp_bound(self.case, self.truth, self.error) if sharp else self.error, roundings)
 
-    def share(self, out: Tensor, y: Tensor, error: Tensor, roundings: int) -> Tensor:
-        """The share of the bound that each output takes; y is after the relu, which is monotone, as rounding is."""
-        return share_of_bound(out, y, *self._interval(out, error, roundings))
-
-    def _inside(self, out: Tensor, error: Tensor, roundings: int) -> Tensor:
-        low, high = self._interval(out, error, roundings)
-        out = out.double()
-        return (low <= out) & (out <= high)
-
-    def _interval(self, out: Tensor, error: Tensor, roundings: int) -> tuple[Tensor, Tensor]:
+    def _interval(self, error: Tensor, roundings: int, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The interval of each output; a relu is monotone, as rounding is."""
+        dtype = TORCH_DTYPE[self.case.dtype]
         if roundings:
-            error = error + storing_bound(out.dtype, self.truth.magnitude, error, roundings)
-        low, high = interval(self.truth.y, error, out.dtype)
+            error = error + storing_bound(dtype, self.truth.magnitude, error, roundings)
+        low, high = interval(self.truth.y if y is None else y, error, dtype)
         return (low.clamp(min=0), high.clamp(min=0)) if self.case.relu else (low, high)
 
-    def _allow(self, transform: Tensor, direct: Tensor | None = None) -> Tensor:
+    def _allow(self, transform: Tensor, direct: Tensor) -> Tensor:
         """What a transform may err: its own bound, and with an epilogue the rounding of that."""
-        direct = self.error if direct is None else direct
         return torch.maximum(direct, transform) if self.case.epilogue == "none" else direct + transform
+
+
+def _inside(out: Tensor, low: Tensor, high: Tensor) -> bool:
+    return bool(((low <= out) & (out <= high)).all())
 
 
 def prepare_exam(case: Case, *, salt: int = 0) -> Exam:
