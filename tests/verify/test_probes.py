@@ -220,7 +220,7 @@ def test_two_calls_that_differ_in_a_bit_are_wrong_unless_that_is_declared() -> N
 
         def waver(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
             y = conv(x, w, spec)
-            if next(calls) == 2:
+            if next(calls) % 2:
                 y[0, 0, 0, 0] = torch.nextafter(y[0, 0, 0, 0], torch.tensor(9.0))
             return y
 
