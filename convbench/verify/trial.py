@@ -19,6 +19,7 @@ from convbench.outcome import Bill, Check, Failed, Outcome, Result, Skipped, Ver
 from convbench.verify.check import Exam, prepare_exam, wrong
 from convbench.verify.cost import needed_nbytes
 from convbench.verify.diagnosis import describe_place
+from convbench.verify.gradient import gradient_fault
 from convbench.verify.lattice import Lattice
 from convbench.verify.locality import Pierced
 from convbench.verify.memory import Guard, poisoned, same_bits
@@ -105,6 +106,7 @@ class Answers:
     Attributes:
         poisoned: what the unwritten memory held, in words, with the answer.
         again: of further plain calls; none where the poisoned ones gave the same bits as the first.
+        gradient: what is wrong with autograd through it, in words; "" otherwise.
         not_run: that what it promises to run did not run, in words; "" otherwise.
     """
 
@@ -115,6 +117,7 @@ class Answers:
     again: tuple[Answer, ...] = ()
     lattice: Answer | None = None
     pierced: Answer | None = None
+    gradient: str = ""
     not_run: str = ""
 
 
@@ -311,7 +314,7 @@ def question(backend: Backend, probes: Probes, *, profiled: bool | None = None, 
             elif not all(_alike(answer.out, out) for answer in poisoned_answers.values()):
                 # Two calls differ, or it runs other code under the poison, as torch.compile's does.
                 again = [take(call, guard) for _ in range(2)]
-            lattice = pierced = None
+            lattice, pierced, gradient = None, None, ""
             if whole:
                 doing = " on whole numbers"
                 sibling = probes.lattice_for(backend.family).exam
@@ -320,6 +323,9 @@ def question(backend: Backend, probes: Probes, *, profiled: bool | None = None, 
                 doing = f" with a NaN in {next(iter(case.operands))}"
                 sibling = replace(exam, operands=probes.pierced.operands)
                 pierced = take(bind(backend, sibling)[0], guarded(sibling.operands))
+            if whole:
+                doing = " under autograd"
+                gradient = gradient_fault(backend, exam)
     except ANY_FAULT as error:
         with suppress(*ANY_FAULT):  # a lost device restores nothing
             for guard in guards:
@@ -333,6 +339,7 @@ def question(backend: Backend, probes: Probes, *, profiled: bool | None = None, 
         again=tuple(again),
         lattice=lattice,
         pierced=pierced,
+        gradient=gradient,
         not_run=not_run_words,
     )
 
@@ -394,6 +401,8 @@ def _findings(backend: Backend, probes: Probes, answers: Answers) -> Iterator[Ch
         yield manners(answers.lattice) or probes.lattice_for(family).check(answers.lattice.out, family, roundings)
     if answers.pierced is not None:
         yield manners(answers.pierced) or probes.pierced.check(answers.pierced.out, plain, family, roundings)
+    if answers.gradient:
+        yield wrong(answers.gradient, "gradient")
 
 
 def _alike(out: Any, plain: Any) -> bool:

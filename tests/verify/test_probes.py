@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.grad import conv2d_input, conv2d_weight
 
 from convbench import Backend, ConvSpec, Failed, Verified, Wrong, backend
 from convbench.case import Case
@@ -342,3 +343,32 @@ def test_foreign_code_runs_before_the_truth_is_computed(monkeypatch: pytest.Monk
     assert [type(result.outcome) for result in results] == [Verified, Verified]
     assert "truth" in order
     assert order == sorted(order)  # "foreign" comes before "truth"
+
+
+def test_autograd_through_a_backend_is_compared_with_finite_differences() -> None:
+    class Doubled(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+            ctx.save_for_backward(x, w)
+            ctx.spec = spec
+            return conv(x, w, spec)
+
+        @staticmethod
+        def backward(ctx: Any, *gradients: Tensor) -> Any:
+            x, w = ctx.saved_tensors
+            dx = conv2d_input(x.shape, w, gradients[0], padding=ctx.spec.padding)
+            dw = conv2d_weight(x, w.shape, gradients[0], padding=ctx.spec.padding)
+            return dx, 2 * dw, None
+
+    def doubled(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        y: Tensor = Doubled.apply(x, w, spec)
+        return y
+
+    case = make_case("n1c2h5w5k3r3s3_pd1", dtype="fp64")
+    check = check_of(doubled, case)
+    assert check.probe == "gradient"
+    assert "wrong gradient: Jacobian" in check.evidence
+    assert "with respect to w" in check.evidence
+    assert check_of(conv, case).passed
+    assert check_of(lambda x, w, spec: conv(x.detach(), w.detach(), spec), case).passed  # it promises none
+    assert check_of(doubled, make_case("n1c2h5w5k3r3s3_pd1")).passed  # float32 has no such differences

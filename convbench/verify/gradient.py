@@ -1,0 +1,33 @@
+"""Does autograd go through a backend, and if so, to the right gradients?"""
+
+import torch
+from torch.autograd.gradcheck import GradcheckError, gradcheck
+
+from convbench.backend import Backend
+from convbench.verify.check import Exam
+
+MOST_MACS = 50_000  # finite differences call the function again and again
+
+
+def gradient_fault(backend: Backend, exam: Exam) -> str:
+    """What is wrong with autograd through fprop in float64, in words; "" where it is right or does not go through.
+
+    torch.autograd.gradcheck compares it with finite differences in a random direction.
+    """
+    case = exam.case
+    if (case.dtype, case.pass_, case.epilogue) != ("fp64", "fprop", "none") or backend.prepare is not None:
+        return ""
+    if not 0 < case.spec.macs <= MOST_MACS:
+        return ""
+    x, w = (operand.detach().clone().requires_grad_() for operand in exam.operands.values())
+    with torch.enable_grad():
+        if not getattr(backend.fn(x, w, case.spec), "requires_grad", False):
+            return ""
+        try:
+            gradcheck(lambda x, w: backend.fn(x, w, case.spec), (x, w), fast_mode=True)
+        except GradcheckError as error:
+            first = str(error).strip().partition("\n")[0]
+            for number, name in enumerate(("x", "w")):
+                first = first.replace(f"with respect to input {number}", f"with respect to {name}")
+            return f"autograd goes through it to a wrong gradient: {first}"
+    return ""
