@@ -56,8 +56,9 @@ class Backend:
         on_request: it runs only when it is named, for it would hold up everybody else.
         nondeterministic: `nondeterministic(case)`, whether two equal calls may differ in their last bits;
             None is never.
-        defects: `defects(case, probe)`, a known defect of the library underneath that a probe of verify meets (numeric, sharp,
-            memory, repeat, lattice, locality, gradient), in words, or None; it is shown and fails nobody.
+        defects: `defects(case, probe)`, a known defect of the library underneath that a probe of verify meets
+            (numeric, sharp, memory, repeat, lattice, locality, gradient), in words, or None; it is
+            shown and fails nobody.
         must_run: the operator a profile of a pass must show, or the backend did not run what it claims.
         roundings: `roundings(case)`, how often a 16-bit case's partial sums are stored in 16 bits
             on their way; each widens the bound. None is never.

@@ -1,9 +1,12 @@
 """Does one NaN reach exactly the outputs that depend on it?
 
-Where it reaches fewer, somebody swallows NaN; where it reaches more, somebody reads what is not
-theirs and multiplies it by zero. Winograd and FFT mix neighbours by their nature, and may.
+Where it reaches fewer, somebody swallows NaN, or gives the answer that was kept for these buffers;
+where it reaches more, somebody reads what is not theirs and multiplies it by zero. Winograd and FFT mix
+neighbours by their nature, and may.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import nan
@@ -17,7 +20,6 @@ from convbench.outcome import Check
 from convbench.spec import ConvSpec
 from convbench.verify.check import Exam, wrong
 from convbench.verify.diagnosis import describe_place
-from convbench.verify.memory import zoned
 from convbench.verify.transforms import transform_possible
 
 Place = tuple[int, int, int, int]
@@ -25,8 +27,8 @@ WINOGRAD_TILES = (2, 4, 6)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pierced:
-    """The operands of an exam with one NaN in the first.
+class Locality:
+    """One NaN in the first operand of an exam.
 
     Attributes:
         exam: whose truth holds wherever the NaN does not reach.
@@ -39,12 +41,16 @@ class Pierced:
     def place(self) -> Place | None:
         return choose_place(self.exam.case)
 
-    @cached_property
-    def operands(self) -> dict[str, Tensor]:
-        name, first = next(iter(self.exam.operands.items()))
-        pierced = zoned(first).tensor
-        pierced[self.place] = nan
-        return self.exam.operands | {name: pierced}
+    @contextmanager
+    def pierced(self) -> Iterator[None]:
+        """The NaN lies in the exam's own operand: in the buffer that was read before, with another number in it."""
+        first = self.exam.first
+        before = first[self.place].clone()
+        first[self.place] = nan
+        try:
+            yield
+        finally:
+            first[self.place] = before
 
     def check(self, out: Any, plain: Tensor, family: str, roundings: int = 0) -> Check:
         """Judge the output on these operands; `plain` is the output without the NaN, which was right."""

@@ -57,7 +57,7 @@ class _Filled(TorchDispatchMode):
         out = func(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__
         if name in _EMPTY and out.is_floating_point():
-            if out.numel() and not (kwargs or {}).get("pin_memory"):
+            if out.numel() and not out.is_meta and not (kwargs or {}).get("pin_memory"):
                 self.zones.append(Zone(out))
                 out = self.zones[-1].tensor
             out.fill_(self._value)

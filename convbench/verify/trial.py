@@ -21,7 +21,7 @@ from convbench.verify.cost import needed_nbytes
 from convbench.verify.diagnosis import describe_place
 from convbench.verify.gradient import gradient_fault
 from convbench.verify.lattice import Lattice
-from convbench.verify.locality import Pierced
+from convbench.verify.locality import Locality
 from convbench.verify.memory import Guard, poisoned, same_bits
 from convbench.verify.operands import arithmetic, settle_layout
 from convbench.verify.profile import profile
@@ -126,7 +126,7 @@ class Probes:
 
     def __init__(self, exam: Exam) -> None:
         self.exam = exam
-        self.pierced = Pierced(exam=exam)
+        self.locality = Locality(exam=exam)
         self.lattices: dict[bool, Lattice] = {}
 
     def adopt(self, other: "Probes") -> None:
@@ -319,10 +319,12 @@ def question(backend: Backend, probes: Probes, *, profiled: bool | None = None, 
                 doing = " on whole numbers"
                 sibling = probes.lattice_for(backend.family).exam
                 lattice = take(bind(backend, sibling)[0], guarded(sibling.operands))
-            if whole and probes.pierced.place is not None:
+            if whole and probes.locality.place is not None:
                 doing = f" with a NaN in {next(iter(case.operands))}"
-                sibling = replace(exam, operands=probes.pierced.operands)
-                pierced = take(bind(backend, sibling)[0], guarded(sibling.operands))
+                with probes.locality.pierced():
+                    out = call()
+                    synchronize(case.device)
+                pierced = Answer(out, tuple(guard.restore()))
             if whole:
                 doing = " under autograd"
                 gradient = gradient_fault(backend, exam)
@@ -400,7 +402,7 @@ def _findings(backend: Backend, probes: Probes, answers: Answers) -> Iterator[Ch
     if answers.lattice is not None:
         yield manners(answers.lattice) or probes.lattice_for(family).check(answers.lattice.out, family, roundings)
     if answers.pierced is not None:
-        yield manners(answers.pierced) or probes.pierced.check(answers.pierced.out, plain, family, roundings)
+        yield manners(answers.pierced) or probes.locality.check(answers.pierced.out, plain, family, roundings)
     if answers.gradient:
         yield wrong(answers.gradient, "gradient")
 

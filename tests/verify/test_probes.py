@@ -200,6 +200,7 @@ def test_memory_asked_for_in_python_lies_in_a_zone() -> None:
     with poisoned((1,), torch.zeros(1)) as zones:
         kept = torch.empty(2, 3, memory_format=torch.contiguous_format)
         torch.empty(0)
+        torch.empty(5, device="meta")
     assert len(zones) == 1
     assert isinstance(zones[0], Zone)
     assert kept.isnan().all()
@@ -213,6 +214,20 @@ def test_an_answer_kept_by_address_is_wrong_for_other_operands() -> None:
         return kept[0].clone()
 
     assert check_of(lazy).probe == "lattice"
+
+
+def test_an_answer_kept_for_a_buffer_is_wrong_for_other_numbers_in_it() -> None:
+    kept: dict[tuple[int, int], Tensor] = {}
+
+    def lazy(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        key = (x.data_ptr(), w.data_ptr())
+        if key not in kept:
+            kept[key] = conv(x, w, spec)
+        return kept[key].clone()
+
+    check = check_of(lazy)
+    assert check.probe == "locality"
+    assert "does not reach" in check.evidence
 
 
 def test_two_calls_that_differ_in_a_bit_are_wrong_unless_that_is_declared() -> None:
