@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from convbench.case import Case
@@ -105,16 +106,22 @@ def patches(
         border: what lies beyond the image: "zero"; "edge" repeats its edge; on the right, "next" goes on
             with what is stored there, the next row.
     """
-    rows = places(spec, 0) if rows is None else rows
-    columns = places(spec, 1) if columns is None else columns
-    height, width = spec.h, spec.w
-    row, column = rows[:, :, None, None], columns[None, None]  # (P, R, Q, S) together
-    flat = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
-    inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+    if rows is None and columns is None and border == "zero":  # views are faster than indices
+        padded = F.pad(wide(x), (spec.padding[1],) * 2 + (spec.padding[0],) * 2)
+        (height, width), (down, right) = spec.kernel_extent, spec.dilation
+        windows = padded.unfold(2, height, spec.stride[0]).unfold(3, width, spec.stride[1])[..., ::down, ::right]
+        return windows.permute(0, 1, 4, 5, 2, 3).reshape(spec.n, spec.groups, spec.taps, spec.p * spec.q)
+    row = (places(spec, 0) if rows is None else rows)[:, :, None, None]
+    column = places(spec, 1) if columns is None else columns  # (P, R, Q, S) together
+    inside = (row >= 0) & (row < spec.h) & (column >= 0)
     if border == "next":
-        inside = (row >= 0) & (row < height) & (column >= 0) & (row * width + column < height * width)
-        flat = torch.where(inside, row * width + column, 0)
-    read = wide(x).reshape(spec.n, spec.c, height * width)[:, :, flat.flatten()]
+        flat = row * spec.w + column
+        inside &= flat < spec.h * spec.w
+        flat = flat.where(inside, 0)
+    else:
+        inside &= column < spec.w
+        flat = row.clamp(0, spec.h - 1) * spec.w + column.clamp(0, spec.w - 1)
+    read = wide(x).flatten(2)[:, :, flat.flatten()]
     if border != "edge":
         read = torch.where(inside.flatten(), read, 0.0)
     read = read.reshape(spec.n, spec.c, *flat.shape).permute(0, 1, 3, 5, 2, 4)  # (N, C, R, S, P, Q)
@@ -256,8 +263,9 @@ def kahan(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
     return _finish(torch.from_numpy(_compensated(_compensated(padded.reshape(steps, -1, terms.shape[1])))), x, spec)
 
 
-def _compensated(terms: "np.ndarray[tuple[int, ...], np.dtype[np.float32]]") -> "np.ndarray[tuple[int, ...], np.dtype[np.float32]]":
-    total, lost = np.zeros_like(terms[0]), np.zeros_like(terms[0])
+def _compensated(terms: NDArray[np.float32]) -> NDArray[np.float32]:
+    total: NDArray[np.float32] = np.zeros_like(terms[0])
+    lost = np.zeros_like(total)
     for term in terms:
         step = term - lost
         new = total + step

@@ -7,6 +7,7 @@ wrong. Bugs of behaviour return right numbers from a call that does what it must
 
 from collections.abc import Callable
 from dataclasses import replace
+from math import prod
 
 import torch
 from torch import Tensor
@@ -77,7 +78,7 @@ def weight_missing(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
 
 
 @bug("structure")
-def weight_missing_in_last_column(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+def last_column_lacks_weight(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
     """One weight of one channel is left out, in the last column of the output alone"""
     y, cut = convolve(x, w, spec), w.clone()
     cut[0, 0, spec.r // 2, spec.s // 2] = 0
@@ -161,7 +162,8 @@ def first_group_for_all(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
 @bug("structure")
 def groups_interleaved(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
     """Output channels go round the groups in turn, in place of one group after another"""
-    return convolve(x, w, spec).unflatten(1, (spec.groups, spec.k_per_group)).transpose(1, 2).flatten(1, 2)
+    y = convolve(x, w, spec).reshape(spec.n, spec.groups, spec.k_per_group, spec.p, spec.q)
+    return y.transpose(1, 2).reshape(spec.y_shape)
 
 
 @bug("structure")
@@ -221,7 +223,7 @@ def last_row_zero(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
 
 
 @bug("structure")
-def right_border_reads_next_row(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+def border_reads_next_row(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
     """Beyond the right border lies what is stored there: the next row"""
     return convolve(x, w, spec, border="next")
 
@@ -245,7 +247,7 @@ def square_input_transposed(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
 
 
 def _as_contiguous(tensor: Tensor) -> Tensor:
-    strides = torch.empty(tensor.shape, device="meta").stride()
+    strides = [prod(tensor.shape[axis + 1 :]) for axis in range(tensor.dim())]
     return tensor.as_strided(tensor.shape, strides, tensor.storage_offset())
 
 
@@ -553,7 +555,7 @@ def writes_beyond_y(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
 BUGS = (
     tap_missing,
     weight_missing,
-    weight_missing_in_last_column,
+    last_column_lacks_weight,
     padding_one_less,
     padding_one_more,
     padding_swapped,
@@ -572,7 +574,7 @@ BUGS = (
     output_channel_tail_zero,
     tail_zero,
     last_row_zero,
-    right_border_reads_next_row,
+    border_reads_next_row,
     border_repeated,
     first_image_for_all,
     square_input_transposed,
