@@ -7,9 +7,9 @@ from rich.table import Table
 from rich.text import Text
 
 from convbench.show.tables import plain_table
-from convbench.verify.kernels import DTYPES
+from convbench.verify.kernels import CORRECT, DTYPES
+from convbench.verify.mutants import BUGS
 from convbench.verify.selftest import (
-    KERNELS,
     LEAST_BUG_RUNS,
     LEAST_CORRECT_RUNS,
     LEAST_FOUND,
@@ -93,7 +93,7 @@ def _percent(rate: Rate) -> str:
 
 
 def _by_kernel(judged: Iterable[Judged]) -> dict[str, list[Judged]]:
-    groups: dict[str, list[Judged]] = {kernel.name: [] for kernel in KERNELS}
+    groups: dict[str, list[Judged]] = {kernel.name: [] for kernel in (*CORRECT, *BUGS)}
     for one in judged:
         groups[one.kernel].append(one)
     return {name: group for name, group in groups.items() if group}
