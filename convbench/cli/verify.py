@@ -9,6 +9,7 @@ from convbench.case import DTYPES, LAYOUTS, PRECISIONS
 from convbench.cli import options, problems
 from convbench.cli.plan import show_plan
 from convbench.cli.sweep import Report, Selection, choose_run
+from convbench.errors import ConvbenchError
 
 EXAMPLE = "\b\nExample:\n  convbench verify --backend onednn,unfold-matmul --dtype bf16"
 CASES_EACH = 50  # nothing is timed, so a worker goes on while it lives
@@ -47,12 +48,39 @@ def verify(
     memory_limit: options.MemoryLimit = None,
     force: options.Force = False,
     dry_run: options.DryRun = False,
+    self_test: Annotated[
+        bool, typer.Option("--self-test", help="Verify the verifier: right kernels and planted bugs, random shapes.")
+    ] = False,
+    shapes: Annotated[
+        int | None, typer.Option("--shapes", metavar="N", min=1, help="Random shapes of --self-test; 200 by default.")
+    ] = None,
 ) -> None:
     """Compare every output with a float64 oracle, each element within its own proven bound.
 
     Over the suite `awkward` by default. Outputs start as NaN where the backend lets us, and
     the inputs must come back untouched. Exit 1: something is wrong or failed; 3: nothing was verified.
     """
+    if self_test:
+        from convbench.cli.selftest import self_test as run_self_test
+
+        refused: dict[str, object] = {"--suite": suite, "--batch": batch, "--axis": axis, "--match": match}
+        refused |= {"--exclude": exclude, "--device": device, "--precision": precision, "--pass": pass_}
+        refused |= {"--epilogue": epilogue, "--plugin": plugin, "--resume": resume, "--isolate": isolate}
+        refused |= {"--timeout": timeout, "--memory-limit": memory_limit, "--force": force, "--dry-run": dry_run}
+        run_self_test(
+            shapes=shapes,
+            shape=shape,
+            backend=backend,
+            dtype=dtype,
+            layout=layout,
+            threads=threads,
+            seed=seed,
+            csv=csv,
+            overwrite=overwrite,
+            refused=refused,
+        )
+    if shapes is not None:
+        raise ConvbenchError(f"--shapes {shapes}: random shapes are for --self-test; name problems with --shape")
     sizes, (dtype, layout, precision, device, epilogue, pass_) = problems.choose_axes(
         batch,
         axis,

@@ -1,0 +1,160 @@
+"""convbench verify --self-test: can the verifier be trusted?"""
+
+import csv as csv_module
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+import typer
+
+from convbench.case import LAYOUTS, Case
+from convbench.cli import options, problems
+from convbench.cli.sweep import MOST_FAULTS_SHOWN, NOTHING, WRONG
+from convbench.errors import ConvbenchError
+
+if TYPE_CHECKING:
+    from convbench.verify.selftest import Finding, Judged
+
+# Every product of a convolution is written out for some kernels: more would take gigabytes.
+MOST_MACS = 10_000_000
+# A process takes seconds to import torch: fewer cases are judged in this one.
+CASES_WORTH_A_PROCESS = 30
+
+
+def self_test(
+    *,
+    shapes: int | None,
+    shape: options.Words,
+    backend: options.Words,
+    dtype: options.Words,
+    layout: options.Words,
+    threads: int,
+    seed: int,
+    csv: str | None,
+    overwrite: bool,
+    refused: dict[str, object],
+) -> None:
+    """Run the verifier on kernels whose answer is known; exits with 0, 1 or 3.
+
+    Args:
+        shapes: how many random shapes; None for the default.
+        shape, layout: problems, and their layouts, in place of random ones.
+        backend: names of kernels of the self-test, all by default.
+        refused: the options that say nothing here, by name, with what was given.
+    """
+    idle = [name for name, value in refused.items() if value not in (None, False)]
+    if idle:
+        raise ConvbenchError(
+            f"--self-test brings its own kernels and does not take {', '.join(idle)}; it takes --shapes or --shape, "
+            f"--backend, --dtype, --layout, --seed, --threads and --csv"
+        )
+    if shape is not None and shapes is not None:
+        raise ConvbenchError(f"--shapes {shapes} and --shape: give a number of random shapes, or shapes; not both")
+    if shape is None and layout is not None:
+        raise ConvbenchError("--layout: random shapes draw a layout each; leave it out, or name shapes with --shape")
+    if csv not in (None, "-") and not overwrite and Path(str(csv)).exists():
+        raise ConvbenchError(f"{csv} exists; name another file, or replace it with --overwrite")
+
+    from convbench.verify.kernels import DTYPES
+    from convbench.verify.selftest import (
+        KERNELS,
+        SHAPES,
+        Finding,
+        choose_kernels,
+        measure,
+        measure_with,
+        random_cases,
+    )
+
+    dtypes = options.choose("dtype", dtype, DTYPES, DTYPES)
+    kernels = choose_kernels(options.words(backend))
+    count = SHAPES if shapes is None else shapes
+    cases = (
+        random_cases(count, seed=seed, dtypes=dtypes) if shape is None else _given_cases(shape, layout, dtypes, seed)
+    )
+    by_choice = shape is not None or (count, set(dtypes), len(kernels)) != (SHAPES, set(DTYPES), len(KERNELS))
+
+    processes = options.set_threads(threads)
+    options.set_threads(1)  # in each process, so that a single case is computed as it was among many
+    alone = processes == 1 or len(cases) < CASES_WORTH_A_PROCESS
+    found = measure(cases, kernels) if alone else measure_with(processes, cases, kernels)
+    with _csv_file(csv) as file:
+        judged = _follow(found, len(cases), file)
+    finding = Finding.of(judged, by_choice=by_choice)
+    _show(judged, finding, csv=csv)
+    raise typer.Exit(NOTHING if finding.nothing else 0 if finding.met else WRONG)
+
+
+def _given_cases(shape: options.Words, layout: options.Words, dtypes: list[str], seed: int) -> list[Case]:
+    given = problems.choose(None, shape, "awkward", any_dtype=True)
+    for problem in given:
+        if problem.spec.macs > MOST_MACS or problem.spec.n == 0:
+            raise ConvbenchError(
+                f"{problem.name}: {problem.spec.macs:,} multiply-adds; --self-test takes 1 to {MOST_MACS:,}, for it "
+                f"writes every product out; try a smaller shape"
+            )
+    layouts = options.choose("layout", layout, LAYOUTS, ("nchw",))
+    return [
+        Case(problem=problem, dtype=dtype, layout=one, seed=seed)
+        for problem in given
+        for dtype in dtypes
+        for one in layouts
+    ]
+
+
+@contextmanager
+def _csv_file(path: str | None) -> Iterator[TextIO | None]:
+    if path is None or path == "-":
+        yield None if path is None else sys.stdout
+        return
+    with Path(path).open("w", newline="", encoding="utf-8") as file:
+        yield file
+
+
+def _follow(found: "Iterator[list[Judged]]", total: int, file: TextIO | None) -> "list[Judged]":
+    """Everything as it comes, into the file as well."""
+    from rich.progress import track
+
+    from convbench.show.console import side_console
+    from convbench.show.selftest import CSV_COLUMNS, csv_row
+
+    writer = None if file is None else csv_module.writer(file, lineterminator="\n")
+    if writer is not None:
+        writer.writerow(CSV_COLUMNS)
+    console, judged = side_console(), []
+    for some in track(
+        found, "", total=total, console=console, transient=True, disable=not console.is_terminal, auto_refresh=False
+    ):
+        judged += some
+        if writer is not None and file is not None:
+            writer.writerows(map(csv_row, some))
+            file.flush()
+    return judged
+
+
+def _show(judged: "list[Judged]", finding: "Finding", *, csv: str | None) -> None:
+    from convbench.machine import this_machine
+    from convbench.show.console import print_tabbed, result_console, side_console
+    from convbench.show.selftest import COLUMNS, fault_lines, headline, remarks, selftest_rows, selftest_tables
+
+    out, words = result_console(), side_console()
+    if csv != "-" and out.is_terminal:
+        words = out
+        for part in selftest_tables(judged, width=out.width):
+            out.print(part)
+    elif csv != "-":
+        print_tabbed(out, COLUMNS)
+        for row in selftest_rows(judged):
+            print_tabbed(out, row)
+    faults = [one for one in judged if one.fault]
+    for one in faults[:MOST_FAULTS_SHOWN]:
+        for line in fault_lines(one):
+            words.print(line, markup=False, soft_wrap=True)
+    if len(faults) > MOST_FAULTS_SHOWN:
+        words.print(f"... and {len(faults) - MOST_FAULTS_SHOWN:,} more; --csv lists every run", markup=False)
+    for line in remarks(finding):
+        words.print(line, style="dim", markup=False)
+    facts = this_machine()
+    words.print(f"{headline(finding)}  ({facts.cpu}, torch {facts.torch})", style="bold", markup=False)
