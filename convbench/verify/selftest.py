@@ -26,7 +26,7 @@ from convbench.verify.kernels import CORRECT, DTYPES, Kernel
 from convbench.verify.memory import Guard
 from convbench.verify.mutants import BUGS
 from convbench.verify.operands import TORCH_DTYPE, lay_out
-from convbench.verify.trial import conditions, examine
+from convbench.verify.trial import Probes, conditions, question, weigh
 
 KERNELS = (*CORRECT, *BUGS)
 SHAPES = 200
@@ -173,7 +173,7 @@ class Subject:
     """A case with what its kernels share."""
 
     def __init__(self, exam: Exam) -> None:
-        self._exam = exam
+        self._exam, self._probes = exam, Probes(exam)
 
     @cached_property
     def _truth(self) -> Tensor:
@@ -187,13 +187,14 @@ class Subject:
     def judge(self, kernel: Kernel) -> Judged:
         """Ours on all that `examine` does, and the others on one plain call."""
         case = self._exam.case
-        outcome = examine(as_backend(kernel), self._exam)
+        one = as_backend(kernel)
+        answers = question(one, self._probes)
+        outcome = answers if isinstance(answers, Failed) else weigh(one, self._probes, answers)
         match outcome:
             case Verified():
                 rejected, probe, evidence = False, "", ""
             case Wrong(check):
-                # Which probe it was is known from the verdicts that say so.
-                rejected, probe, evidence = True, getattr(check, "probe", ""), check.evidence or ""
+                rejected, probe, evidence = True, check.probe, check.evidence or ""
             case Failed(message):  # no proof of a bug, and no pass
                 rejected, probe, evidence = kernel.kind == "correct", "", f"failed: {message}"
         out = self._call(kernel)

@@ -15,7 +15,7 @@ from convbench import ConvSpec
 from convbench.case import Case
 from convbench.outcome import Check, Verified, Wrong
 from convbench.verify import mutants, selftest
-from convbench.verify.bounds import interval, winograd_bound
+from convbench.verify.bounds import interval
 from convbench.verify.check import Exam, prepare_exam
 from convbench.verify.kernels import CORRECT, DTYPES, Kernel, convolve, round_once
 from convbench.verify.mutants import BUGS
@@ -35,6 +35,7 @@ from convbench.verify.selftest import (
     nearest,
     random_cases,
 )
+from convbench.verify.transforms import winograd_bound
 from tests.cli.conftest import Cli, table
 from tests.cli.conftest import cli as cli  # noqa: PLC0414  # a fixture of this module too
 from tests.conftest import make_case
