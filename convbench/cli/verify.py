@@ -109,7 +109,7 @@ def verify(
     if dry_run:
         from convbench.verify.cost import verify_s
 
-        why = "at most: the oracle, four calls and three verdicts for each backend, by rates seen on two CPU cores"
+        why = "at most: the oracle, five calls and three verdicts for each backend, by rates seen on two CPU cores"
         raise typer.Exit(show_plan(selection, verify_s, force=force, why=why))
     run = choose_run(isolate, timeout, memory_limit, selection=selection, plugins=plugin, cases_each=CASES_EACH)
     report = Report(
