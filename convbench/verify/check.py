@@ -58,6 +58,10 @@ class Exam:
             return wrong(f"returned {out.dtype} on {out.device}, expected {case.dtype} on {self.first.device}")
         if out.numel() == 0:
             return Check(worst_of_bound=0.0, relative_l2=0.0)
+        if not all(bool(one.isfinite().all()) for one in self.operands.values()):
+            from convbench.verify.nonfinite import check_nonfinite
+
+            return check_nonfinite(self, out, family, roundings)
         y = self.truth.y.clamp(min=0) if case.relu else self.truth.y
         share = self._share(out, y, self.error, roundings)
         size = y.norm()
