@@ -28,6 +28,9 @@ class Problem:
         count: how often the layer occurs in its model.
         source: where the numbers were published.
         dtype: the data type that its source names, in which alone it runs; None where it names none.
+        layout, pass_: likewise, where the problem is one of a memory layout or of a gradient.
+        operands: what its operands are like, by the name of a recipe; N(0, 1) where it is empty.
+        skip: why convbench cannot hold it at all, in words.
     """
 
     suite: str
@@ -36,6 +39,15 @@ class Problem:
     count: int = 1
     source: str = ""
     dtype: str | None = None
+    layout: str | None = None
+    pass_: str | None = None
+    operands: str = ""
+    skip: str = ""
+
+    @property
+    def text(self) -> str:
+        """What names it in any command: its sizes, and after @ what its operands are like."""
+        return f"{self.spec}@{self.operands}" if self.operands else str(self.spec)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +110,8 @@ class Case:
     @property
     def why_not(self) -> str | None:
         """The reason why no backend can do this case, or None."""
+        if self.problem.skip:
+            return self.problem.skip
         if self.precision == "tf32" and self.device == "cpu":
             return "TF32 is arithmetic of CUDA tensor cores; on the CPU use --precision ieee"
         if self.pass_ != "fprop" and self.epilogue != "none":
@@ -107,7 +121,7 @@ class Case:
     def flags(self) -> str:
         """The options that name this case on any command line."""
         return (
-            f"--shape {self.spec} --dtype {self.dtype} --layout {self.layout} "
+            f"--shape {self.problem.text} --dtype {self.dtype} --layout {self.layout} "
             f"--precision {self.precision} --device {self.device} --seed {self.seed}"
             + (f" --pass {self.pass_}" if self.pass_ != "fprop" else "")
             + (f" --epilogue {self.epilogue}" if self.epilogue != "none" else "")
@@ -125,20 +139,27 @@ def cases(
     epilogues: Sequence[str] = ("none",),
     seed: int = 0,
 ) -> Iterator[Case]:
-    """Every problem along every axis; a dtype that has no TF32, a pass that has no epilogue are not repeated for it."""
-    kinds = [(one, after) for one in passes for after in (epilogues if one == "fprop" else ("none",))]
-    for problem, device, dtype, layout in product(problems, devices, dtypes, layouts):
-        if problem.dtype is not None and dtype != dtypes[0]:
-            continue  # once, in its own
-        own = problem.dtype or dtype
-        for precision, (pass_, epilogue) in product(precisions if own == "fp32" else ("ieee",), kinds):
-            yield Case(
-                problem=problem,
-                dtype=own,
-                layout=layout,
-                precision=precision,
-                device=device,
-                seed=seed,
-                pass_=pass_,
-                epilogue=epilogue,
-            )
+    """Every problem along every axis; a dtype that has no TF32, a pass that has no epilogue are not repeated for it.
+
+    What a problem names itself (dtype, layout, pass) stands in the place of the whole axis.
+    """
+
+    def own(named: str | None, axis: Sequence[str]) -> Sequence[str]:
+        return axis if named is None else (named,)
+
+    for problem, device in product(problems, devices):
+        kinds = [
+            (one, after) for one in own(problem.pass_, passes) for after in (epilogues if one == "fprop" else ("none",))
+        ]
+        for dtype, layout in product(own(problem.dtype, dtypes), own(problem.layout, layouts)):
+            for precision, (pass_, epilogue) in product(precisions if dtype == "fp32" else ("ieee",), kinds):
+                yield Case(
+                    problem=problem,
+                    dtype=dtype,
+                    layout=layout,
+                    precision=precision,
+                    device=device,
+                    seed=seed,
+                    pass_=pass_,
+                    epilogue=epilogue,
+                )

@@ -49,7 +49,7 @@ COLUMNS = tuple(
     cold_s wall_s host_s graph_s layout_s set_aside noisy steal foreign switches clock_hz power_w temperature_c throttle
     set_aside_rounds
     roofline_s bound peak_flops_per_s peak_bytes_per_s ceiling_probe actual_flops flag
-    probe omega arithmetic defect""".split()
+    probe omega arithmetic defect operands""".split()
 )
 # Files of older versions lack what was added after this one, and are read all the same.
 OLDEST = COLUMNS[: COLUMNS.index("onednn") + 1]
@@ -76,6 +76,7 @@ def to_row(result: Result, context: Context) -> Row:
         **{letter: getattr(spec, letter) for letter in "nchwkrs"},
         **{name: pair_text(getattr(spec, name)) for name in ("stride", "padding", "dilation")},
         "groups": spec.groups,
+        "operands": problem.operands,
         "pass": case.pass_,
         **{name: getattr(case, name) for name in ("dtype", "layout", "precision", "epilogue", "device", "seed")},
         "threads": context.threads,
@@ -387,7 +388,13 @@ def read_pairs(path: str | Path) -> list[tuple[dict[str, str], Result]]:
 
 def from_row(row: Mapping[str, str]) -> Result:
     """The result that `to_row` made into this row."""
-    problem = Problem(suite=row["suite"], name=row["name"], count=int(row["count"]), spec=ConvSpec.parse(row["spec"]))
+    problem = Problem(
+        suite=row["suite"],
+        name=row["name"],
+        count=int(row["count"]),
+        spec=ConvSpec.parse(row["spec"]),
+        operands=row["operands"],
+    )
     case = Case(
         problem=problem,
         seed=int(row["seed"]),

@@ -1,10 +1,17 @@
-"""What is known of oneDNN by those who call it."""
+"""What is known of oneDNN's bf16 by those who call it: docs/found-defects.md."""
 
 from convbench.case import Case
 
 
 def defects(case: Case, probe: str) -> str | None:
-    """A NaN, or an infinity, in a 16-bit x also reaches outputs that do not depend on it: docs/found-defects.md."""
-    if probe == "locality" and case.device == "cpu" and case.dtype in ("bf16", "fp16"):
-        return "oneDNN carries a NaN of a 16-bit input into neighbouring outputs (docs/found-defects.md)"
+    """What goes wrong in its convolutions, in words, where a probe met it."""
+    if probe == "locality" and case.device == "cpu" and case.dtype == "bf16":
+        return "oneDNN carries a NaN of bf16 inputs into outputs that do not read it (docs/found-defects.md)"
+    return subnormals(case, probe)
+
+
+def subnormals(case: Case, _probe: str) -> str | None:
+    """What goes wrong in its matrix products, which torch uses for bf16 on a CPU."""
+    if case.problem.operands == "subnormal_second" and case.device == "cpu" and case.dtype == "bf16":
+        return "oneDNN takes subnormal bf16 numbers for zero (docs/found-defects.md)"
     return None

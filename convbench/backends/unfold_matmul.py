@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from convbench.backend import backend
+from convbench.backends import _onednn
 from convbench.case import Case
 from convbench.spec import ConvSpec
 
@@ -41,6 +42,7 @@ def wgrad(dy: Float[Tensor, "n k p q"], x: Float[Tensor, "n c h w"], spec: ConvS
     dgrad=dgrad,
     wgrad=wgrad,
     roundings=columns_stored,
+    defects=_onednn.subnormals,
 )
 def unfold_matmul(
     x: Float[Tensor, "n c h w"], w: Float[Tensor, "k cg r s"], spec: ConvSpec

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from convbench.case import DTYPES, LAYOUTS, PRECISIONS
-from convbench.cli import options, problems
+from convbench.case import DTYPES, EPILOGUES, LAYOUTS, PRECISIONS
+from convbench.cli import cases, options, problems
 from convbench.cli.plan import show_plan
 from convbench.cli.sweep import Report, Selection, choose_run
 from convbench.errors import ConvbenchError
@@ -37,6 +37,22 @@ def verify(
     precision: options.Precisions = None,
     pass_: options.Passes = None,
     epilogue: options.Epilogues = None,
+    fuzz: Annotated[
+        int | None,
+        typer.Option(
+            "--fuzz", metavar="N", min=1, help="N random cases of --seed, in place of a suite.", show_default=False
+        ),
+    ] = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option("--seconds", metavar="S", min=0.1, help="Random cases until the time is up.", show_default=False),
+    ] = None,
+    vectors: Annotated[
+        options.Words,
+        typer.Option(
+            "--vectors", metavar="NAME,...", help="Test vectors of others, in place of a suite: onnx, opinfo."
+        ),
+    ] = None,
     plugin: options.Plugins = None,
     threads: options.Threads = 0,
     seed: options.Seed = 0,
@@ -57,8 +73,9 @@ def verify(
 ) -> None:
     """Compare every output with a float64 oracle, each element within its own proven bound.
 
-    Over the suite `awkward` by default. Outputs start as NaN where the backend lets us, and
-    the inputs must come back untouched. Exit 1: something is wrong or failed; 3: nothing was verified.
+    Over the suite `awkward` by default; `edge` holds faults that others met. Outputs start as NaN where the
+    backend lets us, and the inputs must come back untouched. Exit 1: something is wrong or failed; 3: nothing
+    was verified.
     """
     if self_test:
         from convbench.cli.selftest import self_test as run_self_test
@@ -91,21 +108,62 @@ def verify(
         epilogue=epilogue,
         **{"pass": pass_},
     )
-    devices = options.choose_devices(device)
-    passes, epilogues = options.choose_passes(pass_, epilogue)
-    selection = Selection.of(
-        problems=problems.choose(
-            suite, shape, "awkward", sizes=sizes, match=match, exclude=exclude, any_dtype=dtype is not None
-        ),
-        dtypes=options.choose("dtype", dtype, DTYPES, DTYPES),
-        layouts=options.choose("layout", layout, LAYOUTS, LAYOUTS),
-        precisions=options.choose("precision", precision, PRECISIONS, PRECISIONS if "cuda" in devices else ("ieee",)),
-        devices=devices,
-        backends=options.choose_backends(backend, plugin),
-        seed=seed,
-        passes=passes,
-        epilogues=epilogues,
+    by_clock = fuzz is not None or seconds is not None
+    cases.refuse_mixture(
+        suite=suite is not None,
+        shape=shape is not None,
+        fuzz=by_clock,
+        vectors=vectors is not None,
     )
+    if by_clock or vectors is not None:
+        cases.refuse_filters(sizes=bool(sizes), match=match is not None, exclude=exclude is not None)
+    if seconds is not None and (resume or (dry_run and fuzz is None)):
+        raise ConvbenchError(
+            f"--seconds {seconds:g} --{'resume' if resume else 'dry-run'}: what a clock ends is not known beforehand; "
+            f"try --fuzz N alone"
+        )
+    devices = options.choose_devices(device)
+    precisions = options.choose("precision", precision, PRECISIONS, PRECISIONS if "cuda" in devices else ("ieee",))
+    code = 0
+    if by_clock:
+        selection = cases.choose_random(
+            fuzz,
+            seconds,
+            seed=seed,
+            dtype=dtype,
+            layout=layout,
+            pass_=pass_,
+            epilogues=options.choose("epilogue", epilogue, EPILOGUES, ("none",)),
+            precisions=precisions,
+            devices=devices,
+            backends=options.choose_backends(backend, plugin),
+        )
+    elif vectors is not None:
+        cases.refuse_filters(**{"pass": pass_ is not None, "epilogue": epilogue is not None})
+        selection, code = cases.choose_vectors(
+            vectors,
+            seed=seed,
+            dtype=dtype,
+            layout=layout,
+            precisions=precisions,
+            devices=devices,
+            backends=options.choose_backends(backend, plugin),
+        )
+    else:
+        passes, epilogues = options.choose_passes(pass_, epilogue)
+        selection = Selection.of(
+            problems=problems.choose(
+                suite, shape, "awkward", sizes=sizes, match=match, exclude=exclude, any_dtype=dtype is not None
+            ),
+            dtypes=options.choose("dtype", dtype, DTYPES, DTYPES),
+            layouts=options.choose("layout", layout, LAYOUTS, LAYOUTS),
+            precisions=precisions,
+            devices=devices,
+            backends=options.choose_backends(backend, plugin),
+            seed=seed,
+            passes=passes,
+            epilogues=epilogues,
+        )
     if dry_run:
         from convbench.verify.cost import verify_s
 
@@ -125,6 +183,9 @@ def verify(
     from convbench.show.tables import verify_table
     from convbench.verify.trial import verify as judge
 
-    results = run(partial(judge, force=force), report.remaining, selection.backends)
+    deadline = cases.Deadline(seconds=seconds, each=len(selection.backends))
+    results = deadline.limit(run(partial(judge, force=force), report.remaining, selection.backends))
     report.follow(results, lambda results, _: [verify_table(results)])
-    raise typer.Exit(report.exit_code("verified"))
+    if by_clock:
+        typer.echo(f"convbench: {deadline.done:,} random cases of seed {seed}", err=True)
+    raise typer.Exit(code or report.exit_code("verified"))

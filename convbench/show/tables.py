@@ -206,18 +206,23 @@ def _sort(result: Result) -> str:
 
 
 def skip_lines(results: Iterable[Result]) -> list[str]:
-    """Why backends were skipped: one line a backend and kind of reason, with an example."""
+    """Why backends were skipped: one line a backend and kind of reason, with an example.
+
+    What no backend can do is one line for all of them.
+    """
     reasons: dict[tuple[str, str], list[Result]] = defaultdict(list)
     for result in results:
         if isinstance(result.outcome, Skipped):
+            who = "every backend" if result.case.why_not is not None else result.backend
             words = " ".join(word for word in result.outcome.reason.split() if not word[:1].isdigit())
-            reasons[result.backend, words].append(result)
+            reasons[who, words].append(result)
     lines = []
-    for (backend, _), group in reasons.items():
+    for (who, _), group in reasons.items():
         first = group[0]
         assert isinstance(first.outcome, Skipped)
-        cases = "1 case" if len(group) == 1 else f"{len(group)} cases, the first {first.case.problem.name}"
-        lines.append(f"{backend} skipped {cases}: {first.outcome.reason}")
+        count = len({one.case for one in group})
+        cases = "1 case" if count == 1 else f"{count} cases, the first {first.case.problem.name}"
+        lines.append(f"{who} skipped {cases}: {first.outcome.reason}")
     return lines
 
 

@@ -2,16 +2,18 @@
 
 A suite is a CSV file: name, the sizes, and the source of the numbers. `name*3` says that
 the layer occurs three times in its model; dilation is 1 for a dense kernel. A suite of one's
-own may leave out what has a default, or be lines of benchdnn or MIOpenDriver.
+own may leave out what has a default, or be lines of benchdnn or MIOpenDriver. A row may also say
+in which dtype, layout and pass alone it runs, and what its operands are like.
 """
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from convbench.case import Problem
+from convbench.case import DTYPES, LAYOUTS, PASSES, Problem
 from convbench.errors import ConvbenchError, unknown
 from convbench.spec import ConvSpec
+from convbench.suites.edge import known_operands
 from convbench.suites.foreign import Reading, is_foreign, read_foreign, read_text
 
 SIZES = ("n", "c", "h", "w", "k", "r", "s")
@@ -25,6 +27,11 @@ DEFAULTS = {
     "groups": "1",
     "source": "",
     "count": "1",
+    "dtype": "",
+    "layout": "",
+    "pass": "",
+    "operands": "",
+    "skip": "",
 }
 
 
@@ -63,7 +70,13 @@ def read_shape(text: str) -> Reading:
     """The problems that one --shape names; benchdnn options may make several of a descriptor, or none."""
     if is_foreign(text):
         return read_foreign(text, suite="shape", origin="--shape", numbered=False)
-    return Reading(problems=(find_problem(text),))
+    spec, at, operands = text.partition("@")
+    if not at or ":" in spec:  # a path may have an @ of its own
+        return Reading(problems=(find_problem(text),))
+    problem = Problem(
+        suite="shape", name=text.strip().lower(), spec=ConvSpec.parse(spec), operands=known_operands(operands.strip())
+    )
+    return Reading(problems=(problem,))
 
 
 def find_problem(text: str) -> Problem:
@@ -138,7 +151,18 @@ def _problem(suite: str, row: dict[str, str]) -> Problem:
         count=_number("count", times or cells["count"]),
         source=cells["source"],
         spec=spec,
+        dtype=_one_of("dtype", cells["dtype"], DTYPES),
+        layout=_one_of("layout", cells["layout"], LAYOUTS),
+        pass_=_one_of("pass", cells["pass"], PASSES),
+        operands=known_operands(cells["operands"]),
+        skip=cells["skip"],
     )
+
+
+def _one_of(column: str, cell: str, allowed: Sequence[str]) -> str | None:
+    if cell and cell not in allowed:
+        raise unknown(column, cell, allowed)
+    return cell or None
 
 
 def _spec(cells: dict[str, str]) -> ConvSpec:

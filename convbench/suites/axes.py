@@ -118,7 +118,7 @@ def expand(problems: Iterable[Problem], axes: Sequence[Axis], wanted: Filter) ->
         )
     if not axes:
         return Expansion(problems=tuple(one for one in given if wanted.wants(*_texts(one), str(one.spec))))
-    found: dict[tuple[str, ConvSpec, str | None], Problem] = {}
+    found: dict[tuple[object, ...], Problem] = {}
     illegal, first_illegal, repeated = 0, "", 0
     for problem, values in product(given, product(*(axis.values for axis in axes))):
         label = " ".join(axis.label(value) for axis, value in zip(axes, values, strict=True))
@@ -133,7 +133,7 @@ def expand(problems: Iterable[Problem], axes: Sequence[Axis], wanted: Filter) ->
         one = replace(problem, name=name, spec=spec)
         if not wanted.wants(*_texts(problem, label), str(spec)):
             continue
-        key = (one.suite, one.spec, one.dtype)
+        key = (one.suite, one.spec, one.dtype, one.layout, one.pass_, one.operands, one.skip)
         if (known := found.get(key)) is not None:
             repeated += 1
             one = replace(known, count=known.count + one.count)

@@ -22,6 +22,7 @@ from convbench.verify.diagnosis import diagnose
 from convbench.verify.fingerprint import name_sums, other_inputs
 from convbench.verify.operands import TORCH_DTYPE, make_operands
 from convbench.verify.oracle import Truth, truth
+from convbench.verify.recipes import drawn_from_normal
 from convbench.verify.transforms import TRANSFORM_RELATIVE_L2, transform_bound, transform_possible
 
 # What an exam computes when it is first asked for it; it depends on the numbers and not on where they lie.
@@ -52,6 +53,11 @@ class Exam:
     def error(self) -> Tensor:
         """e, of the truth's shape, for any order of summation."""
         return direct_bound(self.case, self.truth)
+
+    @cached_property
+    def finite(self) -> bool:
+        """Whether no operand holds NaN or infinity."""
+        return all(bool(one.isfinite().all()) for one in self.operands.values())
 
     def forget(self) -> None:
         """Let go of the truth; who asks for it again has it computed again."""
@@ -106,6 +112,10 @@ class Exam:
             return misfit
         if out.numel() == 0:
             return Check(worst_of_bound=0.0, relative_l2=0.0)
+        if not self.finite:
+            from convbench.verify.nonfinite import check_nonfinite
+
+            return check_nonfinite(self, out, family, roundings)
         y = self.truth.y.clamp(min=0) if case.relu else self.truth.y
         share = share_of_bound(out, y, *self._within(roundings))
         error, size = (out.double() - y).abs(), y.norm()
@@ -172,8 +182,8 @@ def _inside(out: Tensor, low: Tensor, high: Tensor) -> bool:
 
 
 def prepare_exam(case: Case, *, salt: int = 0) -> Exam:
-    """The exam of a case on operands drawn from N(0, 1)."""
-    return make_exam(case, *make_operands(case, salt=salt), drawn=True)
+    """The exam of a case on operands drawn from N(0, 1), or what its problem says of them."""
+    return make_exam(case, *make_operands(case, salt=salt), drawn=drawn_from_normal(case))
 
 
 def make_exam(case: Case, *operands: Tensor, drawn: bool = False) -> Exam:

@@ -17,7 +17,7 @@ def gradient_fault(backend: Backend, exam: Exam) -> str:
     case = exam.case
     if (case.dtype, case.pass_, case.epilogue) != ("fp64", "fprop", "none") or backend.prepare is not None:
         return ""
-    if not 0 < case.spec.macs <= MOST_MACS:
+    if not exam.drawn or not 0 < case.spec.macs <= MOST_MACS:  # differences of huge numbers say nothing
         return ""
     x, w = (operand.detach().clone().requires_grad_() for operand in exam.operands.values())
     with torch.enable_grad():

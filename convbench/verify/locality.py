@@ -39,7 +39,7 @@ class Locality:
 
     @cached_property
     def place(self) -> Place | None:
-        return choose_place(self.exam.case)
+        return choose_place(self.exam.case) if self.exam.finite else None
 
     @contextmanager
     def pierced(self) -> Iterator[None]:

@@ -23,14 +23,19 @@ def make_operands(case: Case, *, salt: int = 0) -> tuple[Tensor, ...]:
     """What the case's pass reads, in its order, from N(0, 1), as the case lays it out: x and w for fprop.
 
     The same case and salt give the same numbers on every device; another salt gives fresh ones.
+    A problem that says what its operands are like gets those (`verify/recipes.py`).
     """
     generator = torch.Generator().manual_seed(case.seed * 1_000_003 + salt)
     dtype = TORCH_DTYPE[case.dtype]
     drawn = torch.float64 if dtype == torch.float64 else torch.float32
-    return tuple(
-        lay_out(torch.randn(shape, generator=generator, dtype=drawn).to(case.device, dtype), case.layout)
-        for shape in case.operands.values()
-    )
+    numbers = [
+        torch.randn(shape, generator=generator, dtype=drawn).to(case.device, dtype) for shape in case.operands.values()
+    ]
+    if case.problem.operands:
+        from convbench.verify.recipes import follow_recipe
+
+        return follow_recipe(case, numbers)
+    return tuple(lay_out(number, case.layout) for number in numbers)
 
 
 def lay_out(tensor: Tensor, layout: str) -> Tensor:

@@ -1,0 +1,120 @@
+"""The samples that torch tests its own conv2d with, and the calls that it must refuse."""
+
+import logging
+import warnings
+from typing import Any
+from unittest.mock import patch
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from convbench.errors import ConvbenchError
+from convbench.spec import ConvSpec, Pair
+from convbench.verify.vectors import Corpus, Vector, pad_before
+
+
+def load() -> Corpus:
+    """Samples in fp32, with the answer of torch's own operator on the same numbers in fp64."""
+    invocations = _import_samples()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # the samples are drawn from the global generator
+        samples = list(invocations.sample_inputs_conv2d(None, "cpu", torch.float32, False))
+        errors = [one.sample_input for one in invocations.error_inputs_conv2d(None, "cpu")]
+    vectors, left_out = [], []
+    for number, sample in enumerate(samples):
+        try:
+            vectors.append(_read(f"conv2d_{number:02}", sample))
+        except ConvbenchError as error:
+            left_out.append((f"conv2d_{number:02}", str(error)))
+    refused, accepted = [], []
+    for number, sample in enumerate(errors):
+        by = _refused_by(sample)
+        if by is None:
+            accepted.append(f"error_{number:02}")
+        else:
+            refused.append(by)
+    return Corpus(
+        name="opinfo",
+        version=f"torch {torch.__version__.partition('+')[0]}",
+        vectors=tuple(vectors),
+        left_out=tuple(left_out),
+        refused=tuple(refused),
+        accepted=tuple(accepted),
+    )
+
+
+def _import_samples() -> Any:
+    """torch's own test module, kept from forbidding everybody to set a switch of torch.backends when it is imported."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # it looks for compilers, and tells of those it does not find
+    try:
+        with warnings.catch_warnings(action="ignore"), patch.object(torch.backends, "disable_global_flags"):
+            from torch.testing._internal import common_methods_invocations
+    finally:
+        logging.disable(level)
+    return common_methods_invocations
+
+
+def _read(name: str, sample: Any) -> Vector:
+    x, (w, bias) = sample.input, sample.args
+    with warnings.catch_warnings(action="ignore"):  # torch says that an even kernel with "same" costs a copy
+        expected = F.conv2d(x.double(), w.double(), None if bias is None else bias.double(), **sample.kwargs)
+    spec, x = _spec_of(sample)
+    operands = (x, w) if bias is None else (x, w, bias)
+    return Vector(name=name, spec=spec, operands=operands, expected=expected.float().reshape(spec.y_shape))
+
+
+def _spec_of(sample: Any) -> tuple[ConvSpec, Tensor]:
+    """The problem that a call of conv2d stands for, and x with its batch and what is padded beforehand.
+
+    Raises:
+        ConvbenchError: it stands for none.
+    """
+    x, w, options = sample.input, sample.args[0], sample.kwargs
+    x = x[None] if x.dim() == 3 else x
+    if x.dim() != 4 or w.dim() != 4:
+        raise ConvbenchError(f"x and w have {x.dim()} and {w.dim()} dimensions; both have four")
+    stride, dilation = _pair(options.get("stride", 1)), _pair(options.get("dilation", 1))
+    padding = options.get("padding", 0)
+    if padding == "same":  # what is left over stands at the end
+        totals = [dilation[axis] * (w.shape[2 + axis] - 1) for axis in (0, 1)]
+        before = [total // 2 for total in totals]
+        x, pair = pad_before(x, *before, *(total - one for total, one in zip(totals, before, strict=True)))
+    else:
+        pair = (0, 0) if padding == "valid" else _pair(padding)
+    spec = ConvSpec(
+        n=x.shape[0],
+        c=x.shape[1],
+        h=x.shape[2],
+        w=x.shape[3],
+        k=w.shape[0],
+        r=w.shape[2],
+        s=w.shape[3],
+        stride=stride,
+        padding=pair,
+        dilation=dilation,
+        groups=options.get("groups", 1),
+    )
+    if tuple(w.shape) != spec.w_shape:
+        raise ConvbenchError(f"w is {tuple(w.shape)}, and {spec} has {spec.w_shape}")
+    return spec, x
+
+
+def _refused_by(sample: Any) -> str | None:
+    """Who refuses a call that is none: ConvSpec, or torch's own operator where the sizes are right; None is nobody."""
+    try:
+        _spec_of(sample)
+    except ConvbenchError:
+        return "ConvSpec"
+    try:
+        F.conv2d(sample.input, *sample.args, **sample.kwargs)
+    except (RuntimeError, TypeError):
+        return "torch"
+    return None
+
+
+def _pair(value: Any) -> Pair:
+    if isinstance(value, int):
+        return (value, value)
+    return (int(value[0]), int(value[-1]))
