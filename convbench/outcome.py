@@ -7,6 +7,25 @@ from convbench.case import Case
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """Where the errors of one image and channel lie.
+
+    Attributes:
+        name: what is shown, as "y[0,3]".
+        axes: letters of its rows and columns.
+        rows, columns: how many outputs there are.
+        shares: the errors as shares of their bounds, above 1 is wrong; in fewer cells than outputs
+            each cell is the worst of a block.
+    """
+
+    name: str
+    axes: tuple[str, str]
+    rows: int
+    columns: int
+    shares: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """One output against the float64 oracle.
 
@@ -14,11 +33,17 @@ class Check:
         worst_of_bound: the largest error as a share of its own bound; at most 1 is right.
         relative_l2: norm of the error over norm of the truth.
         evidence: where and how it is wrong; None when it is right.
+        cause: why it is wrong, in a sentence; empty where nobody knows.
+        smallest: the smallest problem found on which it is wrong in the same way; empty where none was found.
+        picture: where its errors lie.
     """
 
     worst_of_bound: float
     relative_l2: float
     evidence: str | None = None
+    cause: str = ""
+    smallest: str = ""
+    picture: Picture | None = None
 
     @property
     def passed(self) -> bool:

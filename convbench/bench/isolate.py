@@ -498,8 +498,8 @@ def _do(job: Job, connection: Connection, board: Board) -> None:
         torch.set_num_threads(job.threads)
     backends = _load(job.plugins, job.names)
     felled: Sequence[str] = job.felled
+    watch = Watch(tell=board.tell, memory_nbytes=job.memory_nbytes)
     for case in job.cases:
-        watch = Watch(tell=board.tell, memory_nbytes=job.memory_nbytes)
         run = [backend for backend in backends if backend.name not in felled]
         results = list(job.sweep([case], run, watch=watch))
         if case.device in watch.lost:  # the others have not had their turn, and cannot have it in this process

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,8 @@ from convbench.verify.profile import profile
 
 # Whatever foreign code raises is its row and not the end of a sweep; sys.exit in it is no exit of ours.
 ANY_FAULT = (Exception, SystemExit)
+# Wrong answers of one backend in one process: so many get a smaller problem, and so many a cause.
+MOST_SHRUNK, MOST_EXPLAINED = 8, 40
 
 
 class Stage(StrEnum):
@@ -36,6 +39,7 @@ class Stage(StrEnum):
     TIMED = "while being timed"
     EVICTED = "while the caches were emptied"
     VERIFIED_AGAIN = "while being verified again"
+    EXPLAINED = "while the cause of a wrong answer was looked for"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,11 +62,13 @@ class Watch:
             empty when it is no backend's doing. It is never called in a timed window.
         memory_nbytes: what this process may hold; None for all that is free.
         lost: the devices that were lost so far, by name.
+        faults: how many wrong answers of each backend were explained so far.
     """
 
     tell: Callable[[str, Stage], None] = lambda _backend, _stage: None
     memory_nbytes: int | None = None
     lost: dict[str, Loss] = field(default_factory=dict)
+    faults: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +109,8 @@ def verify(
                 exam = exam or try_exam(case)
                 watch.tell(backend.name, Stage.VERIFIED)
                 outcome = exam if isinstance(exam, Failed) else examine(backend, exam)
+                if isinstance(outcome, Wrong) and isinstance(exam, Exam):
+                    outcome = explained(backend, exam, outcome, watch)
                 if isinstance(outcome, Failed) and not alive(case.device):
                     lost[case.device] = Loss(backend=backend.name, problem=case.problem.name)
             yield Result(case=case, backend=backend.name, family=backend.family, outcome=outcome)
@@ -112,6 +120,19 @@ def examine(backend: Backend, exam: Exam) -> Verified | Wrong | Failed:
     """The verdict on one backend."""
     trial = attempt(backend, exam, profiled=exam.case.pass_ in backend.must_run)
     return trial if isinstance(trial, Failed) else trial.outcome
+
+
+def explained(backend: Backend, exam: Exam, outcome: Wrong, watch: Watch) -> Wrong:
+    """The outcome with what can be found out about it: of its backend's first faults all, of the next the cause."""
+    from convbench.verify.fault import Effort, explain_fault  # it calls examine
+
+    watch.tell(backend.name, Stage.EXPLAINED)
+    watch.faults[backend.name] += 1
+    number = watch.faults[backend.name]
+    if number > MOST_EXPLAINED:
+        return outcome
+    effort = Effort() if number <= MOST_SHRUNK else Effort(tries=0)
+    return Wrong(explain_fault(backend, exam, outcome.check, effort))
 
 
 def refusal(
