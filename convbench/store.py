@@ -48,7 +48,8 @@ COLUMNS = tuple(
     seed ratio_low ratio_high patch_matrix_nbytes ran onednn
     cold_s wall_s host_s graph_s layout_s set_aside noisy steal foreign switches clock_hz power_w temperature_c throttle
     set_aside_rounds
-    roofline_s bound peak_flops_per_s peak_bytes_per_s ceiling_probe actual_flops flag""".split()
+    roofline_s bound peak_flops_per_s peak_bytes_per_s ceiling_probe actual_flops flag
+    cause smallest""".split()
 )
 # Files of older versions lack what was added after this one, and are read all the same.
 OLDEST = COLUMNS[: COLUMNS.index("onednn") + 1]
@@ -123,7 +124,12 @@ def _outcome_cells(result: Result) -> Row:
                 "actual_flops": timed.actual_flops,
                 **_roofline_cells(timed),
             }
-    return cells | {"relative_l2": check.relative_l2, "worst_of_bound": check.worst_of_bound}
+    return cells | {
+        "relative_l2": check.relative_l2,
+        "worst_of_bound": check.worst_of_bound,
+        "cause": check.cause or None,
+        "smallest": check.smallest or None,
+    }
 
 
 def _roofline_cells(timed: Timed) -> Row:
@@ -254,10 +260,15 @@ class CsvFile:
         self.close()
 
 
+def text_row(row: Mapping[str, Cell]) -> dict[str, str]:
+    """The cells as a file holds them, by column."""
+    return {column: _cell(row.get(column)) for column in COLUMNS}
+
+
 def csv_line(row: Mapping[str, Cell]) -> str:
     """The row's cells in the order of COLUMNS, as one line."""
     line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow([_cell(row.get(column)) for column in COLUMNS])
+    csv.writer(line, lineterminator="\n").writerow(text_row(row).values())
     return line.getvalue()
 
 
@@ -403,6 +414,8 @@ def _outcome(row: Mapping[str, str]) -> Outcome:
         worst_of_bound=float(row["worst_of_bound"]),
         relative_l2=float(row["relative_l2"]),
         evidence=row["reason"] or None,
+        cause=row["cause"],
+        smallest=str(ConvSpec.parse(row["smallest"])) if row["smallest"] else "",
     )
     match row["outcome"]:
         case "wrong":

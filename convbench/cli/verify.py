@@ -8,7 +8,7 @@ import typer
 from convbench.case import DTYPES, LAYOUTS, PRECISIONS
 from convbench.cli import options, problems
 from convbench.cli.plan import show_plan
-from convbench.cli.sweep import Report, Selection, choose_run
+from convbench.cli.sweep import Report, Selection, choose_run, write_page
 
 EXAMPLE = "\b\nExample:\n  convbench verify --backend onednn,unfold-matmul --dtype bf16"
 CASES_EACH = 50  # nothing is timed, so a worker goes on while it lives
@@ -46,11 +46,23 @@ def verify(
     memory_limit: options.MemoryLimit = None,
     force: options.Force = False,
     dry_run: options.DryRun = False,
+    html: Annotated[
+        str | None, typer.Option("--html", metavar="FILE", help="One page for a browser: results, faults, heat maps.")
+    ] = None,
+    heat_map: Annotated[
+        bool | None,
+        typer.Option(
+            "--heat-map/--no-heat-map",
+            help="Draw where the errors of the first faults lie; on at a terminal.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Compare every output with a float64 oracle, each element within its own proven bound.
 
     Over the suite `awkward` by default. Outputs start as NaN where the backend lets us, and
-    the inputs must come back untouched. Exit 1: something is wrong or failed; 3: nothing was verified.
+    the inputs must come back untouched. Of what is wrong the cause is looked for, and the smallest
+    problem that shows it. Exit 1: something is wrong or failed; 3: nothing was verified.
     """
     sizes, (dtype, layout, precision, device, epilogue, pass_) = problems.choose_axes(
         batch,
@@ -92,10 +104,15 @@ def verify(
         resume=resume,
         plugins=plugin,
         force=force,
+        heat_map=heat_map,
     )
     from convbench.show.tables import verify_table
     from convbench.verify.trial import verify as judge
 
     results = run(partial(judge, force=force), report.remaining, selection.backends)
     report.follow(results, lambda results, _: [verify_table(results)])
+    if html is not None:
+        from convbench.show.page import verify_page
+
+        write_page(html, verify_page(report.entries()))
     raise typer.Exit(report.exit_code("verified"))

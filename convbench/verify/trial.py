@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -25,7 +24,7 @@ from convbench.verify.profile import profile
 
 # Whatever foreign code raises is its row and not the end of a sweep; sys.exit in it is no exit of ours.
 ANY_FAULT = (Exception, SystemExit)
-# Wrong answers of one backend in one process: so many get a smaller problem, and so many a cause.
+# Traits of a backend's faults, after so many of which no smaller problem and no cause is looked for.
 MOST_SHRUNK, MOST_EXPLAINED = 8, 40
 
 
@@ -62,13 +61,13 @@ class Watch:
             empty when it is no backend's doing. It is never called in a timed window.
         memory_nbytes: what this process may hold; None for all that is free.
         lost: the devices that were lost so far, by name.
-        faults: how many wrong answers of each backend were explained so far.
+        faults: the traits of the wrong answers met so far; of more of the same nothing new is expected.
     """
 
     tell: Callable[[str, Stage], None] = lambda _backend, _stage: None
     memory_nbytes: int | None = None
     lost: dict[str, Loss] = field(default_factory=dict)
-    faults: Counter[str] = field(default_factory=Counter)
+    faults: set[tuple[str, str]] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,16 +122,23 @@ def examine(backend: Backend, exam: Exam) -> Verified | Wrong | Failed:
 
 
 def explained(backend: Backend, exam: Exam, outcome: Wrong, watch: Watch) -> Wrong:
-    """The outcome with what can be found out about it: of its backend's first faults all, of the next the cause."""
+    """The outcome with what can be found out about it: the first of its backend on each problem and on each axis."""
     from convbench.verify.fault import Effort, explain_fault  # it calls examine
 
-    watch.tell(backend.name, Stage.EXPLAINED)
-    watch.faults[backend.name] += 1
-    number = watch.faults[backend.name]
-    if number > MOST_EXPLAINED:
+    new = fault_traits(backend.name, exam.case) - watch.faults
+    known = sum(name == backend.name for name, _ in watch.faults)
+    watch.faults.update(new)
+    if not new or known >= MOST_EXPLAINED:
         return outcome
-    effort = Effort() if number <= MOST_SHRUNK else Effort(tries=0)
+    watch.tell(backend.name, Stage.EXPLAINED)
+    effort = Effort() if known < MOST_SHRUNK else Effort(tries=0)
     return Wrong(explain_fault(backend, exam, outcome.check, effort))
+
+
+def fault_traits(backend: str, case: Case) -> set[tuple[str, str]]:
+    """What makes a fault a new one: the problem, and all the rest of the case."""
+    axes = f"{case.device} {case.dtype} {case.layout} {case.precision} {case.kind}"
+    return {(backend, str(case.spec)), (backend, axes)}
 
 
 def refusal(
