@@ -13,9 +13,9 @@ from convbench.show.grid import FAINT, Block, wrap_words
 LEVELS = (
     (1.0, "·", "right", FAINT),
     (10.0, "░", "up to 10 times its bound", "yellow"),
-    (1e3, "▒", "up to 1,000 times", "dark_orange"),
-    (1e6, "▓", "up to 1,000,000 times", "red"),
-    (1.7e308, "█", "more", "bold red"),
+    (1e3, "▒", "up to 1,000 times its bound", "dark_orange"),
+    (1e6, "▓", "up to 1,000,000 times its bound", "red"),
+    (1.7e308, "█", "more than that", "bold red"),
     (inf, "N", "NaN or infinite", "bold magenta"),
 )
 
@@ -34,13 +34,14 @@ def heat_map(picture: Picture, width: int) -> Block:
     cell = 2 if 2 * len(shares[0]) <= room else 1
     tall, wide = -(-picture.rows // len(shares)), -(-picture.columns // len(shares[0]))
     title = f"errors of {picture.name} as shares of their bounds, {picture.rows}x{picture.columns}"
-    if tall * wide > 1:
-        title += f"; a cell is the worst of {tall}x{wide}"
     first, last = f"{across}=0", str(picture.columns - 1)
     ruler = first
     if (gap := cell * (len(shares[0]) - 1) + 1 - len(first) - len(last)) > 0:
         ruler += " " * gap + last
-    lines = [Text(f"  {title}", "bold"), Text(" " * (label + 3) + ruler, FAINT)]
+    lines = [Text(f"  {title}", "bold")]
+    if tall * wide > 1:
+        lines.append(Text(f"  each cell is the worst of {tall}x{wide} outputs", FAINT))
+    lines.append(Text(" " * (label + 3) + ruler, FAINT))
     for number, row in enumerate(shares):
         line = Text(f"  {f'{down}={number * tall}'.rjust(label)} ", FAINT)
         for share in row:

@@ -235,9 +235,12 @@ def find_spread(subject: Subject, exam: Exam) -> Cause | None:
         operands = [one.clone() for one in exam.operands.values()]
         operands[0][place] = nan
         probe = subject.exam(*operands)
-        got, due = subject.run(probe).isnan(), probe.truth.y.isnan()
+        lonely = [torch.zeros_like(operands[0]), torch.ones_like(operands[1]), *map(torch.zeros_like, operands[2:])]
+        lonely[0][place] = 1
+        # What is multiplied with the zeros of the padding may be NaN, or be left out.
+        got, may, must = subject.run(probe).isnan(), probe.truth.y.isnan(), subject.exam(*lonely).truth.y != 0
         at = f"NaN at {name}[{','.join(map(str, place))}]"
-        for differ, words in ((got & ~due, "also reaches"), (due & ~got, "does not reach")):
+        for differ, words in ((got & ~may, "also reaches"), (must & ~got, "does not reach")):
             if differ.any() and not (case.relu and words == "does not reach"):
                 count = int(differ.sum())
                 more = "" if count == 1 else f" and {count - 1:,} other outputs"
