@@ -8,6 +8,25 @@ from convbench.case import Case
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """Where the errors of one image and channel lie.
+
+    Attributes:
+        name: what is shown, as "y[0,3]".
+        axes: letters of its rows and columns.
+        rows, columns: how many outputs there are.
+        shares: the errors as shares of their bounds, above 1 is wrong; in fewer cells than outputs
+            each cell is the worst of a block.
+    """
+
+    name: str
+    axes: tuple[str, str]
+    rows: int
+    columns: int
+    shares: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """One output against the float64 oracle.
 
@@ -20,6 +39,9 @@ class Check:
         omega: the largest error beyond the rounding of the result, in units of u * M; None where nothing was measured.
         arithmetic: what the errors say of the inputs and the sums, in words; "" where they say nothing.
         defect: a known defect of the library underneath that was met, in words; it is no pass, and no news.
+        cause: why it is wrong, in a sentence; empty where nobody knows.
+        smallest: the smallest problem found on which it is wrong in the same way; empty where none was found.
+        picture: where its errors lie.
     """
 
     worst_of_bound: float
@@ -29,6 +51,9 @@ class Check:
     omega: float | None = None
     arithmetic: str = ""
     defect: str = ""
+    cause: str = ""
+    smallest: str = ""
+    picture: Picture | None = None
 
     @property
     def passed(self) -> bool:

@@ -49,7 +49,7 @@ COLUMNS = tuple(
     cold_s wall_s host_s graph_s layout_s set_aside noisy steal foreign switches clock_hz power_w temperature_c throttle
     set_aside_rounds
     roofline_s bound peak_flops_per_s peak_bytes_per_s ceiling_probe actual_flops flag
-    probe omega arithmetic defect operands""".split()
+    probe omega arithmetic defect operands cause smallest""".split()
 )
 # Files of older versions lack what was added after this one, and are read all the same.
 OLDEST = COLUMNS[: COLUMNS.index("onednn") + 1]
@@ -128,7 +128,7 @@ def _outcome_cells(result: Result) -> Row:
     return cells | {name: getattr(check, name) for name in _CHECK}
 
 
-_CHECK = ("worst_of_bound", "relative_l2", "probe", "omega", "arithmetic", "defect")
+_CHECK = ("worst_of_bound", "relative_l2", "probe", "omega", "arithmetic", "defect", "cause", "smallest")
 
 
 def _roofline_cells(timed: Timed) -> Row:
@@ -259,10 +259,15 @@ class CsvFile:
         self.close()
 
 
+def text_row(row: Mapping[str, Cell]) -> dict[str, str]:
+    """The cells as a file holds them, by column."""
+    return {column: _cell(row.get(column)) for column in COLUMNS}
+
+
 def csv_line(row: Mapping[str, Cell]) -> str:
     """The row's cells in the order of COLUMNS, as one line."""
     line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow([_cell(row.get(column)) for column in COLUMNS])
+    csv.writer(line, lineterminator="\n").writerow(text_row(row).values())
     return line.getvalue()
 
 
@@ -415,7 +420,11 @@ def _outcome(row: Mapping[str, str]) -> Outcome:
         relative_l2=float(row["relative_l2"]),
         evidence=row["reason"] or None,
         omega=_known(row["omega"], float),
-        **{name: row[name] for name in ("probe", "arithmetic", "defect")},
+        smallest=str(ConvSpec.parse(row["smallest"])) if row["smallest"] else "",
+        probe=row["probe"],
+        arithmetic=row["arithmetic"],
+        defect=row["defect"],
+        cause=row["cause"],
     )
     match row["outcome"]:
         case "wrong":

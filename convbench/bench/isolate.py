@@ -43,9 +43,9 @@ from convbench.bench import sweep as _preload  # noqa: F401  # so that a worker 
 from convbench.case import Case
 from convbench.errors import ConvbenchError
 from convbench.machine import children, free_nbytes, held_nbytes
-from convbench.outcome import Failed, Outcome, Result
+from convbench.outcome import Failed, Outcome, Result, Wrong
 from convbench.verify.memory import poisoned
-from convbench.verify.trial import Stage, Watch
+from convbench.verify.trial import Stage, Watch, fault_traits
 
 # One look at a few small files of /proc ten times a second: about a tenth of a millisecond each, so
 # at most a thousandth of one core is taken from what is being timed.
@@ -113,6 +113,7 @@ def isolated(
     names = [backend.name for backend in backends]
     families = {backend.name: backend.family for backend in backends}
     felled: dict[str, Outcome] = {}  # of the case that is being done
+    faults: set[tuple[str, str]] = set()
     done = 0
     with Server() as server:
         while done < len(cases):
@@ -127,6 +128,7 @@ def isolated(
                     limits.timeout_s or default_timeout_s(case, backends) for case in cases[done : done + cases_each]
                 ),
                 memory_nbytes=limits.memory_nbytes or _free_nbytes(),
+                faults=frozenset(faults),
             )
             for answer in server.work(job):
                 case = cases[done]
@@ -138,6 +140,9 @@ def isolated(
                     found: dict[str, Result] = {}
                 else:
                     found = {result.backend: result for result in answer}
+                    for one in answer:
+                        if isinstance(one.outcome, Wrong):
+                            faults |= fault_traits(one.backend, case)
                 for name in names:
                     outcome = felled.get(name)
                     if outcome is None and isinstance(answer, Fall):
@@ -152,7 +157,10 @@ def isolated(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What a worker is to do; `felled` are the backends that the first of its cases is run without."""
+    """What a worker is to do; `felled` are the backends that the first of its cases is run without.
+
+    `faults` are the traits of the wrong answers that earlier workers have met.
+    """
 
     sweep: Sweep
     cases: tuple[Case, ...]
@@ -162,6 +170,7 @@ class Job:
     threads: int
     timeouts_s: tuple[float, ...]
     memory_nbytes: int | None
+    faults: frozenset[tuple[str, str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -498,8 +507,8 @@ def _do(job: Job, connection: Connection, board: Board) -> None:
         torch.set_num_threads(job.threads)
     backends = _load(job.plugins, job.names)
     felled: Sequence[str] = job.felled
+    watch = Watch(tell=board.tell, memory_nbytes=job.memory_nbytes, faults=set(job.faults))
     for case in job.cases:
-        watch = Watch(tell=board.tell, memory_nbytes=job.memory_nbytes)
         run = [backend for backend in backends if backend.name not in felled]
         results = list(job.sweep([case], run, watch=watch))
         if case.device in watch.lost:  # the others have not had their turn, and cannot have it in this process

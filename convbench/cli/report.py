@@ -1,12 +1,11 @@
 """convbench report: what does a CSV file of results say?"""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from convbench.cli import options
-from convbench.cli.sweep import exit_code, seen_by, tell_faults
+from convbench.cli.sweep import exit_code, seen_by, tell_faults, write_page
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,7 +59,7 @@ def write_files(
     from convbench.show.page import page
 
     if html is not None:
-        _write(html, page(entries))
+        write_page(html, page(entries))
     if svg is None and png is None:
         return
     scene = plot_scene(entries, plots)
@@ -70,19 +69,12 @@ def write_files(
             f"roofline timed ones"
         )
     if svg is not None:
-        _write(svg, scene.svg(alone=True))
+        write_page(svg, scene.svg(alone=True))
     if png is not None:
         try:
             scene.image().save(png)
         except ValueError:
             raise ConvbenchError(f"--png {png}: it takes a file that ends in .png") from None
-
-
-def _write(path: str, text: str) -> None:
-    if path == "-":
-        typer.echo(text, nl=False)
-    else:
-        Path(path).write_text(text, encoding="utf-8")
 
 
 def print_tables(files: "Sequence[str]", rows: "Sequence[tuple[str, dict[str, str], Result]]") -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import typer
@@ -23,8 +24,10 @@ from convbench.outcome import Failed, Result, Skipped, Timed, Verified, Wrong
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+    from convbench.show.charts import Entry
+
 WRONG, NOTHING = 1, 3
-MOST_FAULTS_SHOWN = 8
+MOST_FAULTS_SHOWN, MOST_MAPS_SHOWN = 8, 3
 MOST_CASES = 100_000
 
 
@@ -123,6 +126,7 @@ class Report:
         resume: bool,
         plugins: options.Words,
         force: bool,
+        heat_map: bool | None = None,
     ) -> None:
         from convbench.machine import this_machine
         from convbench.show.console import result_console, side_console
@@ -163,6 +167,7 @@ class Report:
         self._flags += f" --threads {threads}" if threads else ""
         self._flags += " --force" if force else ""
         self._piped = not self._out.is_terminal
+        self._maps = MOST_MAPS_SHOWN if (not self._piped if heat_map is None else heat_map) else 0
 
     @property
     def remaining(self) -> list[Case]:
@@ -228,12 +233,31 @@ class Report:
             for part in draw(self._results, self._out.width):
                 self._out.print(part)
         console = self._err if self._piped else self._out
-        tell_faults(console, self._results, self.reproduce)
+        tell_faults(console, self._results, self.reproduce, maps=self._maps)
         console.print(self._summary(), markup=False)
 
     def reproduce(self, result: Result) -> str:
         """The command that shows this result again."""
         return f"convbench {seen_by(result)} --backend {result.backend} {result.case.flags()}{self._flags}"
+
+    def entries(self) -> "list[Entry]":
+        """The rows so far, for a page."""
+        from convbench.show.charts import Entry
+        from convbench.store import text_row, to_row
+
+        file = self._csv if self._csv not in (None, "-") else "this run"
+        known = len(self._old)
+        return [
+            Entry(
+                number=number,
+                file=file or "",
+                row=self._old[number]
+                if number < known
+                else text_row(to_row(result, self._contexts[result.case.device])),
+                result=result,
+            )
+            for number, result in enumerate(self._results)
+        ]
 
     def exit_code(self, done: str) -> int:
         """1 something wrong or failed, 3 nothing done, 0 otherwise."""
@@ -275,14 +299,26 @@ def exit_code(results: Iterable[Result], *done: str) -> int:
     return 0 if any(count[kind] for kind in done) else NOTHING
 
 
-def tell_faults(console: "Console", results: Sequence[Result], reproduce: Callable[[Result], str]) -> None:
-    """What is wrong or failed, with the command that shows it again; then why others were skipped, and the noise."""
-    from convbench.show.tables import defect_lines, fault_lines, noise_line, skip_lines
+def tell_faults(
+    console: "Console", results: Sequence[Result], reproduce: Callable[[Result], str], *, maps: int = 0
+) -> None:
+    """What is wrong or failed, with the command that shows it again; then why others were skipped, and the noise.
+
+    Args:
+        maps: so many faults come with a map of their errors.
+    """
+    from convbench.show.heatmap import heat_map
+    from convbench.show.tables import defect_lines, fault_lines, noise_line, shrunk, skip_lines
 
     faults = [result for result in results if isinstance(result.outcome, Wrong | Failed)]
     for result in faults[:MOST_FAULTS_SHOWN]:
-        for line in fault_lines(result, reproduce(result)):
+        smaller = shrunk(result)
+        for line in fault_lines(result, reproduce(result), "" if smaller is None else reproduce(smaller)):
             console.print(line, markup=False, soft_wrap=True)
+        if maps and isinstance(result.outcome, Wrong) and (picture := result.outcome.check.picture) is not None:
+            maps -= 1
+            for row in heat_map(picture, console.width):
+                console.print(row, soft_wrap=True)
     if len(faults) > MOST_FAULTS_SHOWN:
         console.print(f"... and {len(faults) - MOST_FAULTS_SHOWN} more; --csv lists every one")
     for line in defect_lines(results):
@@ -290,3 +326,11 @@ def tell_faults(console: "Console", results: Sequence[Result], reproduce: Callab
     for line in (*skip_lines(results), noise_line(results)):
         if line:
             console.print(line, style="dim", markup=False)
+
+
+def write_page(path: str, text: str) -> None:
+    """A page or a drawing to a file, or to stdout for -."""
+    if path == "-":
+        typer.echo(text, nl=False)
+    else:
+        Path(path).write_text(text, encoding="utf-8")

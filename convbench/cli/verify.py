@@ -8,7 +8,7 @@ import typer
 from convbench.case import DTYPES, EPILOGUES, LAYOUTS, PRECISIONS
 from convbench.cli import cases, options, problems
 from convbench.cli.plan import show_plan
-from convbench.cli.sweep import Report, Selection, choose_run
+from convbench.cli.sweep import Report, Selection, choose_run, write_page
 from convbench.errors import ConvbenchError
 
 EXAMPLE = "\b\nExample:\n  convbench verify --backend onednn,unfold-matmul --dtype bf16"
@@ -70,12 +70,23 @@ def verify(
     shapes: Annotated[
         int | None, typer.Option("--shapes", metavar="N", min=1, help="Random shapes of --self-test; 200 by default.")
     ] = None,
+    html: Annotated[
+        str | None, typer.Option("--html", metavar="FILE", help="One page for a browser: results, faults, heat maps.")
+    ] = None,
+    heat_map: Annotated[
+        bool | None,
+        typer.Option(
+            "--heat-map/--no-heat-map",
+            help="Draw where the errors of the first faults lie; on at a terminal.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Compare every output with a float64 oracle, each element within its own proven bound.
 
     Over the suite `awkward` by default; `edge` holds faults that others met. Outputs start as NaN where the
-    backend lets us, and the inputs must come back untouched. Exit 1: something is wrong or failed; 3: nothing
-    was verified.
+    backend lets us, and the inputs must come back untouched. Of what is wrong the cause is looked for, and the
+    smallest problem that shows it. Exit 1: something is wrong or failed; 3: nothing was verified.
     """
     if self_test:
         from convbench.cli.selftest import self_test as run_self_test
@@ -179,6 +190,7 @@ def verify(
         resume=resume,
         plugins=plugin,
         force=force,
+        heat_map=heat_map,
     )
     from convbench.show.tables import verify_table
     from convbench.verify.trial import verify as judge
@@ -188,4 +200,8 @@ def verify(
     report.follow(results, lambda results, _: [verify_table(results)])
     if by_clock:
         typer.echo(f"convbench: {deadline.done:,} random cases of seed {seed}", err=True)
+    if html is not None:
+        from convbench.show.page import verify_page
+
+        write_page(html, verify_page(report.entries()))
     raise typer.Exit(code or report.exit_code("verified"))

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Literal
 
 from rich import box
@@ -15,6 +16,7 @@ from convbench.bench.roofline import IMPOSSIBLE, TRANSFORM
 from convbench.case import Case
 from convbench.outcome import Failed, Result, Skipped, Timed, Verified, Wrong
 from convbench.show.units import amount, gflops, seconds, share
+from convbench.spec import ConvSpec
 
 LIKELY_CAUSE = (
     "; likely the ceiling was probed while the machine was busy (convbench ceilings --refresh), or TF32, "
@@ -257,13 +259,26 @@ def noise_line(results: Iterable[Result]) -> str:
     return line
 
 
-def fault_lines(result: Result, repro: str) -> list[str]:
-    """A wrong or failed result in three lines: what, how, and the command that shows it again."""
+def fault_lines(result: Result, repro: str, smallest: str = "") -> list[str]:
+    """A wrong or failed result: what, why, how, the command that shows it again, and the smallest that does."""
     match result.outcome:
         case Wrong(check):
-            kind, words = "WRONG", check.evidence
+            kind, words = "WRONG", [check.cause, check.evidence or ""]
         case Failed(message):
-            kind, words = "FAILED", message
+            kind, words = "FAILED", [message]
         case _:
             return []
-    return [f"{kind} {result.backend} on {_where(result)}", f"  {words}", f"  {repro}"]
+    return [
+        f"{kind} {result.backend} on {_where(result)}",
+        *(f"  {line}" for line in words if line),
+        f"  {repro}",
+        *([f"  smallest: {smallest}"] if smallest else []),
+    ]
+
+
+def shrunk(result: Result) -> Result | None:
+    """A wrong result on the smallest problem that was found to show it; None where there is none."""
+    if not isinstance(result.outcome, Wrong) or not result.outcome.check.smallest:
+        return None
+    problem = replace(result.case.problem, spec=ConvSpec.parse(result.outcome.check.smallest))
+    return replace(result, case=replace(result.case, problem=problem))

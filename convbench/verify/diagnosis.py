@@ -3,7 +3,7 @@
 from torch import Tensor
 
 # What the four axes of an output are called.
-_AXES = {
+AXES = {
     "y": ("image n", "output channel k", "output row p", "output column q"),
     "dx": ("image n", "input channel c", "input row h", "input column w"),
     "dw": ("output channel k", "channel of the group c", "kernel row r", "kernel column s"),
@@ -26,13 +26,18 @@ def diagnose(out: Tensor, y: Tensor, wrong: Tensor, share: Tensor, name: str, un
     )
 
 
-def describe_place(wrong: Tensor, name: str) -> str:
-    """The rows, columns, channels or images that hold every wrong output."""
+def describe_place(wrong: Tensor, name: str, among: Tensor | None = None) -> str:
+    """The rows, columns, channels or images that hold every wrong output.
+
+    Args:
+        among: the outputs that could be wrong; what is true of all of them is no news. All by default.
+    """
     places: list[tuple[float, str]] = []
-    for axis, (words, size) in enumerate(zip(_AXES[name], wrong.shape, strict=True)):
+    for axis, (words, size) in enumerate(zip(AXES[name], wrong.shape, strict=True)):
         others = tuple(other for other in range(4) if other != axis)
         hit = [int(i) for i in wrong.any(dim=others).nonzero().flatten()]
-        if len(hit) < size:
+        possible = size if among is None else int(among.any(dim=others).sum())
+        if len(hit) < possible:
             places.append((len(hit) / size, _describe_indices(words, hit, size)))
     places.sort(key=lambda place: place[0])  # the narrowest says most
     return "in " + ", ".join(place for _, place in places) if places else "scattered over every row, column and channel"

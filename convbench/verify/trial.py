@@ -28,6 +28,8 @@ from convbench.verify.profile import profile
 
 # Whatever foreign code raises is its row and not the end of a sweep; sys.exit in it is no exit of ours.
 ANY_FAULT = (Exception, SystemExit)
+# Traits of a backend's faults, after so many of which no smaller problem and no cause is looked for.
+MOST_SHRUNK, MOST_EXPLAINED = 8, 40
 
 
 class Stage(StrEnum):
@@ -40,6 +42,7 @@ class Stage(StrEnum):
     TIMED = "while being timed"
     EVICTED = "while the caches were emptied"
     VERIFIED_AGAIN = "while being verified again"
+    EXPLAINED = "while the cause of a wrong answer was looked for"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,11 +65,13 @@ class Watch:
             empty when it is no backend's doing. It is never called in a timed window.
         memory_nbytes: what this process may hold; None for all that is free.
         lost: the devices that were lost so far, by name.
+        faults: the traits of the wrong answers met so far; of more of the same nothing new is expected.
     """
 
     tell: Callable[[str, Stage], None] = lambda _backend, _stage: None
     memory_nbytes: int | None = None
     lost: dict[str, Loss] = field(default_factory=dict)
+    faults: set[tuple[str, str]] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,7 +215,12 @@ def _verify_case(probes: Probes, backends: Sequence[Backend], watch: Watch) -> d
             ask(backend)
         if backend.name in answers:
             watch.tell("", Stage.TRUTH)
-            outcomes[backend.name] = weigh(backend, probes, answers.pop(backend.name))
+            outcome = weigh(backend, probes, answers.pop(backend.name))
+            outcomes[backend.name] = (
+                explained(backend, probes.exam, outcome, watch) if isinstance(outcome, Wrong) else outcome
+            )
+            if isinstance(outcome, Wrong) and not alive(case.device):
+                watch.lost[case.device] = Loss(backend=backend.name, problem=case.problem.name)
     return outcomes
 
 
@@ -234,6 +244,26 @@ def weigh(backend: Backend, probes: Probes, answers: Answers) -> Verified | Wron
 
 def _of_the_oracle(error: BaseException) -> Failed:
     return Failed(f"the oracle: {failure(error).message}")
+
+
+def explained(backend: Backend, exam: Exam, outcome: Wrong, watch: Watch) -> Wrong:
+    """The outcome with what can be found out about it: the first of its backend on each problem and on each axis."""
+    from convbench.verify.fault import Effort, explain_fault  # it calls examine
+
+    new = fault_traits(backend.name, exam.case) - watch.faults
+    known = sum(name == backend.name for name, _ in watch.faults)
+    watch.faults.update(new)
+    if not new or known >= MOST_EXPLAINED:
+        return outcome
+    watch.tell(backend.name, Stage.EXPLAINED)
+    effort = Effort() if known < MOST_SHRUNK else Effort(tries=0)
+    return Wrong(explain_fault(backend, exam, outcome.check, effort))
+
+
+def fault_traits(backend: str, case: Case) -> set[tuple[str, str]]:
+    """What makes a fault a new one: the problem, and all the rest of the case."""
+    axes = f"{case.device} {case.dtype} {case.layout} {case.precision} {case.kind}"
+    return {(backend, str(case.spec)), (backend, axes)}
 
 
 def refusal(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from convbench import ConvSpec
 from tests.cli.conftest import LAST_TAP, Cli, table
 
 SHAPE = "n2c4h7w9k6r3s2_st2x1_pd1x0_dl1x2_g2"
@@ -39,13 +40,21 @@ def test_a_wrong_plugin_is_exit_1_named_with_its_place_and_a_command(cli: Cli, t
     assert done.code == 1
     lines = done.err.splitlines()
     place = next(number for number, line in enumerate(lines) if line.startswith("WRONG last-tap on note"))
-    assert "in the last output column (q=2)" in lines[place + 1]
-    command = shlex.split(lines[place + 2].strip())
+    assert lines[place + 1].strip() == "tap (1,1) is missing in the last output column (q=2)"
+    assert "in the last output column (q=2)" in lines[place + 2]
+    command = shlex.split(lines[place + 3].strip())
     again = cli(*command[1:])
     assert again.code == 1
     (row,) = table(again.out)
     assert row["outcome"] == "wrong"
     assert "the last output column (q=2)" in row["reason"]
+    head, _, smallest = lines[place + 4].partition(": ")
+    assert head.strip() == "smallest"
+    shrunk = cli(*shlex.split(smallest)[1:])
+    assert shrunk.code == 1
+    (row,) = table(shrunk.out)
+    assert ConvSpec.parse(row["spec"]).macs < ConvSpec.parse("n1c1h4w4k1r2s2").macs
+    assert row["outcome"] == "wrong"
 
 
 NO_REST = """
@@ -99,8 +108,9 @@ def test_a_wrong_gradient_and_a_wrong_epilogue_come_with_a_command_that_shows_th
         assert done.code == 1
         lines = done.err.splitlines()
         assert lines[0] == f"WRONG no-rest on {shape} ({shape}; {where})"
-        assert words in lines[1]
-        again = cli(*shlex.split(lines[2].strip())[1:])
+        evidence = next(number for number, line in enumerate(lines) if "outputs wrong" in line)
+        assert words in lines[evidence]
+        again = cli(*shlex.split(lines[evidence + 1].strip())[1:])
         assert again.code == 1
         (row,) = table(again.out)
         assert (row["pass"], row["epilogue"]) == ((axes[1], "none") if "dgrad" in axes else ("fprop", axes[1]))
@@ -115,3 +125,33 @@ def test_an_epilogue_of_a_gradient_is_refused_in_one_line(cli: Cli) -> None:
     assert done.code == 2
     assert "bwd" in done.err
     assert "dgrad" in done.err
+
+
+def test_a_page_holds_the_results_the_causes_the_commands_and_the_maps(cli: Cli, tmp_path: Path) -> None:
+    plugin, page = tmp_path / "bad.py", tmp_path / "verify.html"
+    plugin.write_text(LAST_TAP)
+    shape = ("--shape", "n1c2h5w6k2r2s2", "--dtype", "fp32", "--layout", "nchw")
+    done = cli("verify", "--plugin", plugin, "--backend", "last-tap,torch", *shape, "--html", page, "--no-isolate")
+    assert done.code == 1
+    text = page.read_text(encoding="utf-8")
+    assert "tap (1,1) is missing in the last output column (q=4)" in text
+    assert text.count("<figure>") == 1
+    assert text.count("convbench verify --backend last-tap") >= 2
+    assert "{{" not in text.replace("{{data}}", "")
+    for outside in ("http://", "https://", "src="):
+        assert outside not in text.replace("http://www.w3.org/2000/svg", "")
+    assert "errors of y[" not in done.err  # a pipe wants no map unless it asks
+    done = cli("verify", "--plugin", plugin, "--backend", "last-tap", *shape, "--heat-map", "--no-isolate")
+    assert "errors of y[0,0] as shares of their bounds, 4x5" in done.err
+
+
+def test_the_cause_and_the_smallest_problem_are_in_the_csv_and_come_back(cli: Cli, tmp_path: Path) -> None:
+    plugin, path = tmp_path / "bad.py", tmp_path / "rows.csv"
+    plugin.write_text(LAST_TAP)
+    shape = ("--shape", "n1c2h5w6k2r2s2", "--dtype", "fp32", "--layout", "nchw")
+    assert cli("verify", "--plugin", plugin, "--backend", "last-tap", *shape, "--csv", path, "--isolate").code == 1
+    (row,) = pd.read_csv(path).to_dict("records")
+    assert row["cause"] == "tap (1,1) is missing in the last output column (q=4)"
+    told = cli("report", path)
+    assert row["cause"] in told.err
+    assert f"--shape {row['smallest']} " in told.err

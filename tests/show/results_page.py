@@ -1,10 +1,16 @@
 """Rows for a page, the well-behaved and the hostile."""
 
 import csv
+from dataclasses import replace
+from math import inf
 from pathlib import Path
 
+from convbench.case import Case, Problem
+from convbench.machine import Machine
+from convbench.outcome import Check, Failed, Outcome, Picture, Result, Skipped, Verified, Wrong
 from convbench.show.charts import Entry
-from convbench.store import read_pairs
+from convbench.spec import ConvSpec
+from convbench.store import Context, read_pairs, text_row, to_row
 
 RESULTS = Path(__file__).parents[1] / "results"
 QUICK = RESULTS / "quick-cpu-zen4.csv"
@@ -37,3 +43,26 @@ def hostile(path: Path) -> Path:
             row |= {"command": f'convbench bench --plugin "my kernel.py" --force {EVIL}'}
             writer.writerow(row)
     return path
+
+
+def faults() -> list[Entry]:
+    """What verify may have found: right, wrong, failed, skipped; one text would like to be code."""
+    small = Picture(name="y[0,1]", axes=("p", "q"), rows=2, columns=3, shares=((0.1, 3.0, inf), (0.2, 0.3, 4e4)))
+    large = Picture(name="y[1,0]", axes=("p", "q"), rows=320, columns=640, shares=((0.5, 2.0) * 32,) * 32)
+    bad = Check(worst_of_bound=inf, relative_l2=0.5, evidence="2 of 6 outputs wrong", cause="tap (0,0) is missing")
+    outcomes: list[tuple[str, Outcome]] = [
+        ("mine", Wrong(replace(bad, smallest="n1c1h1w2k1r1s2", picture=small))),
+        (EVIL, Wrong(replace(bad, cause=EVIL, evidence=EVIL, picture=large))),
+        ("torch", Verified(Check(worst_of_bound=0.1, relative_l2=1e-7))),
+        ("broken", Failed("ValueError: no")),
+        ("cudnn", Skipped("cudnn runs on cuda, not on cpu")),
+    ]
+    case = Case(problem=Problem(suite="shape", name="n1c4h3w4k2r2s2", spec=ConvSpec.parse("n1c4h3w4k2r2s2")))
+    context = Context(
+        machine=Machine(**dict.fromkeys(Machine.__dataclass_fields__, "one")), threads=1, command="convbench verify"
+    )
+    results = [Result(case=case, backend=name, family="direct", outcome=outcome) for name, outcome in outcomes]
+    return [
+        Entry(number=number, file="this run", row=text_row(to_row(result, context)), result=result)
+        for number, result in enumerate(results)
+    ]

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from convbench.show.page import page as make_page
-from tests.show.results_page import RESULTS, entries, hostile
+from convbench.show.page import verify_page
+from tests.show.results_page import EVIL, RESULTS, entries, faults, hostile
 
 pytestmark = pytest.mark.browser
 ROWS = "#table tbody tr"
@@ -36,6 +37,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         path = folder / f"{name}.html"
         path.write_text(make_page(entries(*paths)), encoding="utf-8")
         found[name] = path.as_uri()
+    path = folder / "verify.html"
+    path.write_text(verify_page(faults()), encoding="utf-8")
+    found["verify"] = path.as_uri()
     return found
 
 
@@ -227,3 +231,22 @@ def test_a_large_page_shows_its_rows_in_steps(browser: Any, opened: Any, files: 
     assert len(column(page, 0)) == 1000
     page.fill("input[name=text]", "onednn")
     assert len(column(page, 0)) == 175
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_of_verify_opens_in_either_scheme_and_draws_its_maps(opened: Any, scheme: str) -> None:
+    page = opened("verify", color_scheme=scheme, viewport={"width": 500, "height": 900})
+    assert page.locator("figure svg.heat").count() == 2
+    assert page.locator(ROWS).count() == len(faults())
+    text = page.locator("#faults").inner_text()
+    assert EVIL in text
+    assert "tap (0,0) is missing" in text
+    fills = page.evaluate(
+        "Array.from(document.querySelectorAll('figure svg.heat rect'), one => getComputedStyle(one).fill)"
+    )
+    assert len(set(fills)) >= 3
+    assert "rgb(0, 0, 0)" not in fills  # a class without a colour is black
+    assert page.evaluate("document.documentElement.scrollWidth") <= 500
+    page.locator(ROWS).first.click()
+    assert "smallest" in page.locator("dialog").inner_text()
+    assert page.evaluate("window.pwned") is None

@@ -11,7 +11,7 @@ from convbench import Case, Failed, Problem, Result, Skipped, Timed, Verified, W
 from convbench.bench.roofline import IMPOSSIBLE, TRANSFORM
 from convbench.outcome import Bill, Check, Comparison, Outcome, Roofline
 from convbench.show.ceilings import age, ceiling_table
-from convbench.show.tables import bench_table, fault_lines, skip_lines, standing_table, verify_table
+from convbench.show.tables import bench_table, fault_lines, shrunk, skip_lines, standing_table, verify_table
 from convbench.show.units import amount, seconds, share
 from convbench.spec import ConvSpec
 from tests.snapshots import assert_golden
@@ -126,6 +126,18 @@ def test_faults_are_told_in_three_lines() -> None:
         "  3 of 9 outputs wrong, in the last output column (q=2)",
         "  convbench verify ...",
     ]
+    known = replace(BAD, cause="tap (0,2) is missing in the last output column (q=2)", smallest="n1c1h1w2k1r1s2")
+    (result,) = results((DENSE, "wrong-one", Wrong(known)))
+    assert fault_lines(result, "convbench verify ...", "convbench verify -")[1:] == [
+        "  tap (0,2) is missing in the last output column (q=2)",
+        "  3 of 9 outputs wrong, in the last output column (q=2)",
+        "  convbench verify ...",
+        "  smallest: convbench verify -",
+    ]
+    smaller = shrunk(result)
+    assert smaller is not None
+    assert str(smaller.case.spec) == "n1c1h1w2k1r1s2"
+    assert shrunk(VERIFY[2]) is None
     assert fault_lines(VERIFY[3], "again")[0].startswith("FAILED failing-one")
     assert fault_lines(VERIFY[0], "again") == []
 

@@ -11,7 +11,7 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from itertools import pairwise
 from math import inf
@@ -20,16 +20,17 @@ from typing import Any
 
 from convbench.backend import BASELINE
 from convbench.bench.decision import standings
-from convbench.outcome import Failed, Result, Skipped, Timed, Wrong
+from convbench.outcome import Failed, Picture, Result, Skipped, Timed, Wrong
 from convbench.show.charts import Entry, by_machine, group_title, grouped, ratio_chart, roofline_chart, series
+from convbench.show.heatmap import LEVELS, heat_svg, used_levels
 from convbench.show.scene import Scene
-from convbench.show.tables import skip_lines
+from convbench.show.tables import shrunk, skip_lines
 from convbench.show.units import amount, gflops, seconds, share
 
 HERE = Path(__file__).parent
 MOST_SAMPLES, ALL_SAMPLES = 200, 500_000  # of a row, and of the page
 LEAST_SAMPLES = 40
-MOST_FAULTS = 200
+MOST_FAULTS, MOST_MAPS = 200, 24
 # What the rows of one run share.
 MACHINE = tuple("machine cpu gpu driver python torch cuda cudnn onednn convbench commit command".split())
 # Columns that stand elsewhere in the detail of a row; those of later versions join the facts.
@@ -54,11 +55,17 @@ _FACTS = (
 ).split()
 
 
-def page(entries: Sequence[Entry], *, title: str = "convbench report") -> str:
+def verify_page(entries: Sequence[Entry], *, title: str = "convbench verify") -> str:
+    """What was found right and wrong, as HTML: the faults first, each with its cause, commands and heat map."""
+    return page(entries, title=title, template="verify.html")
+
+
+def page(entries: Sequence[Entry], *, title: str = "convbench report", template: str = "page.html") -> str:
     """The whole page as HTML.
 
     Args:
         entries: rows of one or more files, numbered from 0 in their order.
+        template: the file with the sections and their order.
     """
     groups = grouped(entries)
     numbers = series(entries)
@@ -73,6 +80,7 @@ def page(entries: Sequence[Entry], *, title: str = "convbench report") -> str:
         "js": script,
         "summary": _summary(entries, groups),
         "standings": _standings(groups),
+        "verdicts": _verdicts(entries),
         "filters": _filters(entries),
         "headings": "".join(map(_heading, columns)),
         "rows": "\n".join(_table_row(entry, columns, cells) for entry, cells in zip(entries, table, strict=True)),
@@ -82,11 +90,11 @@ def page(entries: Sequence[Entry], *, title: str = "convbench report") -> str:
         or "<p>No row was timed.</p>",
         "faults": _faults(entries),
         "machines": _machines(entries),
-        "footer": "Made by convbench report from the CSV alone; times in seconds unless a unit stands beside them.",
+        "footer": f"Made by {escape(title)} from its rows alone; times in seconds unless a unit stands beside them.",
         "data": _json(entries, table),
     }
     # In one pass: a cell that holds {{data}} is text.
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _file("page.html"))
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _file(template))
 
 
 def again(entry: Entry) -> str:
@@ -128,20 +136,26 @@ class Column:
 def _columns(entries: Sequence[Entry]) -> list[Column]:
     """The axes only where they differ, the ceiling only where there is one."""
     several = len({entry.axes for entry in entries}) > 1
+    timed = any(isinstance(entry.result.outcome, Timed) for entry in entries)
     ceiling = any(entry.number_of("percent_of_ceiling") is not None for entry in entries)
     found = [
         Column(name="Case", width=18),
         Column(name="Backend", width=12),
         *([Column(name="Axes", width=17)] if several else []),
         Column(name="Outcome", width=10),
-        Column(name="torch / this", width=16, number=True),
-        Column(name="Time", width=8, number=True),
-        Column(name="GFLOP/s", width=9, number=True),
+        *(_TIMES if timed else []),
         *([Column(name="Ceiling", width=9, number=True)] if ceiling else []),
         Column(name="Error", width=8, number=True),
     ]
     # The words take what is left of a table that may be wider than the window.
     return [*found, Column(name="Reason", width=max(12, 100 - sum(column.width for column in found)))]
+
+
+_TIMES = (
+    Column(name="torch / this", width=16, number=True),
+    Column(name="Time", width=8, number=True),
+    Column(name="GFLOP/s", width=9, number=True),
+)
 
 
 def _heading(column: Column) -> str:
@@ -167,7 +181,7 @@ def _cells(entry: Entry, columns: Sequence[Column]) -> list[Cell]:
         "Outcome": (f"{SIGNS[entry.status]} {entry.status}", entry.status),
         "Ceiling": ("" if percent is None else f"{percent:.0f} %", percent),
         "Error": ("" if error is None else share(error), error),
-        "Reason": (entry.row["reason"], entry.row["reason"] or None),
+        "Reason": (_reason(entry), _reason(entry) or None),
     }
     if isinstance(outcome, Timed):
         flops = result.case.spec.flops
@@ -180,6 +194,11 @@ def _cells(entry: Entry, columns: Sequence[Column]) -> list[Cell]:
         elif result.backend == BASELINE:
             found["torch / this"] = ("1", 1.0)
     return [found.get(column.name, ("", None)) for column in columns]
+
+
+def _reason(entry: Entry) -> str:
+    """The cause where it is known, and where it is wrong."""
+    return "; ".join(filter(None, (entry.row.get("cause", ""), entry.row["reason"])))
 
 
 def _table_row(entry: Entry, columns: Sequence[Column], cells: Sequence[Cell]) -> str:
@@ -351,14 +370,25 @@ def _faults(entries: Sequence[Entry]) -> str:
     """Every wrong and failed row with its command, then the reasons of the skips."""
     parts = []
     bad = [entry for entry in entries if isinstance(entry.result.outcome, Wrong | Failed)]
+    maps = MOST_MAPS
     for entry in bad[:MOST_FAULTS]:
         result = entry.result
         what = f"{SIGNS[entry.status]} {entry.status}: {result.backend} on {result.case.problem.name}"
         where = f"{result.case.spec}, {entry.axes}"
+        cause = entry.row.get("cause", "")
         parts.append(
-            f'<h3 class="{entry.status}">{escape(what)}</h3><p>{escape(where)}<br>{escape(entry.row["reason"])}</p>'
+            f'<h3 class="{entry.status}">{escape(what)}</h3>'
+            + (f'<p class="verdict">{escape(cause)}</p>' if cause else "")
+            + f"<p>{escape(where)}<br>{escape(entry.row['reason'])}</p>"
             f'<div class="command"><pre>{escape(again(entry))}</pre></div>'
         )
+        if (smaller := shrunk(result)) is not None:
+            command = escape(again(replace(entry, result=smaller)))
+            parts.append(f'<p>The smallest that was found:</p><div class="command"><pre>{command}</pre></div>')
+        picture = result.outcome.check.picture if isinstance(result.outcome, Wrong) else None
+        if picture is not None and maps:
+            maps -= 1
+            parts.append(_heat(picture))
     if len(bad) > MOST_FAULTS:
         parts.append(f"<p>And {len(bad) - MOST_FAULTS} more: the table has all.</p>")
     if not bad:
@@ -367,6 +397,39 @@ def _faults(entries: Sequence[Entry]) -> str:
         items = "".join(f"<li>{escape(line)}</li>" for line in skips)
         parts.append(f"<h3>Skipped</h3><ul>{items}</ul>")
     return "\n".join(parts)
+
+
+def _heat(picture: Picture) -> str:
+    """A heat map with its caption and the legend of its levels."""
+    legend = "".join(
+        f'<span><svg class="key" viewBox="0 0 12 12" width="12" height="12" aria-hidden="true">'
+        f'<rect class="h{number}" width="12" height="12"/></svg> {escape(LEVELS[number][2])}</span>'
+        for number in used_levels(picture)
+    )
+    return (
+        f'<figure><figcaption class="quiet">Errors of {escape(picture.name)} as shares of their bounds, '
+        f"{picture.rows}x{picture.columns}; the worst image and channel.</figcaption>"
+        f'<div class="scroll">{heat_svg(picture)}</div><p class="legend quiet">{legend}</p></figure>'
+    )
+
+
+def _verdicts(entries: Sequence[Entry]) -> str:
+    """How many cases of each backend came out how."""
+    found: dict[str, Counter[str]] = {}
+    for entry in entries:
+        found.setdefault(entry.result.backend, Counter())[entry.status] += 1
+    words = [
+        word for word in ("verified", "wrong", "failed", "skipped") if any(count[word] for count in found.values())
+    ]
+    head = "".join(f'<th scope="col" class="n">{SIGNS[word]} {word}</th>' for word in words)
+    lines = []
+    for name, count in found.items():
+        cells = "".join(f'<td class="n{f" {word}" if count[word] else ""}">{count[word] or ""}</td>' for word in words)
+        lines.append(f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>')
+    return (
+        f'<div class="scroll"><table><thead><tr><th scope="col">backend</th>{head}</tr></thead>'
+        f"<tbody>{''.join(lines)}</tbody></table></div>"
+    )
 
 
 def _results(entries: Iterable[Entry], kind: type) -> list[Result]:
