@@ -35,3 +35,12 @@ def one_line(text: str, most: int = MOST_CHARACTERS) -> str:
     """What foreign code says, as one printable line of at most `most` characters and a word on what is cut."""
     line = printable(text[: most + 1])
     return line if len(text) <= most else f"{line[:most]}... ({len(text):,} characters)"
+
+
+def first_line(error: BaseException) -> str:
+    """What a foreign exception says, the first line of it; saying it is foreign code too."""
+    try:
+        text = str(error)
+    except BaseException as other:  # whatever it raises
+        return f"(asked for its words it raised {type(other).__name__})"
+    return one_line(text.strip().partition("\n")[0])

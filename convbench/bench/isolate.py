@@ -60,6 +60,8 @@ STAGES = list(Stage)  # the first one stands in memory that is still zero
 
 Sweep = Callable[..., Iterator[Result]]
 
+_HOME = str(Path(__file__).parents[2])  # where this package lies, should it not be installed
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -346,7 +348,8 @@ class Server:
             # Its stdout is our stderr: whatever a backend prints stays out of the CSV. A session of its own
             # keeps Ctrl-C at a terminal for us alone.
             self._process = subprocess.Popen(  # noqa: S603  # our own module
-                [sys.executable, "-c", _SERVE, json.dumps(sys.path), *map(str, descriptors)],
+                # -P: not even json is taken from the working directory.
+                [sys.executable, "-P", "-c", _SERVE, json.dumps([*sys.path, _HOME]), *map(str, descriptors)],
                 stdin=subprocess.DEVNULL,
                 stdout=2,
                 pass_fds=descriptors,

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from convbench.backend import Backend
 from convbench.case import Case
+from convbench.errors import first_line
 from convbench.machine import free_nbytes, held_nbytes
 from convbench.outcome import Bill, Check, Failed, Outcome, Result, Skipped, Verified, Wrong
 from convbench.verify.check import Exam, prepare_exam, wrong
@@ -238,7 +239,7 @@ def not_run(loss: Loss) -> Failed:
 def failure(error: BaseException) -> Failed:
     """A backend's exception as one line."""
     kind = "out of memory" if isinstance(error, MemoryError | torch.OutOfMemoryError) else type(error).__name__
-    first = str(error).strip().partition("\n")[0]
+    first = first_line(error)
     return Failed(f"{kind}: {first}" if first else kind)
 
 
