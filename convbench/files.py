@@ -16,13 +16,16 @@ def read_bytes(path: str | Path, most_nbytes: int) -> bytes:
     Raises:
         OSError: there is none, it is not a regular file, or it holds more than `most_nbytes`.
     """
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    with open(descriptor, "rb") as file:
+    with open(path, "rb", opener=_open_at_once) as file:
         _refuse(os.fstat(file.fileno()), path, most_nbytes)
         data = file.read(most_nbytes + 1)
     if len(data) > most_nbytes:  # it has grown, or a file of /proc does not say how large it is
         raise _too_large(len(data), path, most_nbytes)
     return data
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # opening a pipe waits for a writer otherwise
 
 
 def check(path: str | Path, most_nbytes: int | None = None) -> None:

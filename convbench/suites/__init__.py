@@ -6,6 +6,7 @@ own may leave out what has a default, or be lines of benchdnn or MIOpenDriver.
 """
 
 import csv
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def read_suite(suite: str) -> Reading:
         path = SHIPPED / f"{suite}.csv"
     else:
         path = Path(suite)
-        if path.suffix != ".csv" and not path.exists():
+        if path.suffix != ".csv" and not os.path.exists(path):  # Path.exists raises where the name is too long
             raise ConvbenchError(
                 f"{unknown('suite', suite, suite_names())}; see 'convbench list suites', or name a FILE.csv "
                 f"or a file of benchdnn or MIOpenDriver lines"
@@ -104,6 +105,13 @@ def _only(text: str, reading: Reading) -> Problem:
 
 def _problems(suite: str, text: str, *, origin: str) -> Iterator[Problem]:
     rows = csv.DictReader(text.splitlines())
+    try:
+        yield from _rows(suite, rows, origin)
+    except csv.Error as error:  # a cell of more than 131,072 characters
+        raise ConvbenchError(f"suite {origin}, line {rows.line_num + 1}: {error}") from None
+
+
+def _rows(suite: str, rows: "csv.DictReader[str]", origin: str) -> Iterator[Problem]:
     columns = list(rows.fieldnames or ())
     missing = [column for column in SIZES if column not in columns]
     if missing:
