@@ -34,7 +34,7 @@ def printable(text: str) -> str:
 def one_line(text: str, most: int = MOST_CHARACTERS) -> str:
     """What foreign code says, as one printable line of at most `most` characters and a word on what is cut."""
     line = printable(text[: most + 1])
-    return line if len(text) <= most else f"{line[:most]}... ({len(text):,} characters)"
+    return line if max(len(text), len(line)) <= most else f"{line[:most]}... ({len(text):,} characters)"
 
 
 def first_line(error: BaseException) -> str:

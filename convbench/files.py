@@ -5,7 +5,7 @@ import os
 import stat
 from pathlib import Path
 
-_KINDS = {stat.S_IFDIR: "a directory", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+_KINDS = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
 
 
 def read_bytes(path: str | Path, most_nbytes: int) -> bytes:
@@ -38,6 +38,8 @@ def check(path: str | Path, most_nbytes: int | None = None) -> None:
 
 
 def _refuse(found: os.stat_result, path: str | Path, most_nbytes: int | None) -> None:
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not stat.S_ISREG(found.st_mode):
         kind = _KINDS.get(stat.S_IFMT(found.st_mode), "a device")
         raise OSError(errno.EINVAL, f"It is {kind}, not a regular file", str(path))

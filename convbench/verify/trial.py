@@ -21,6 +21,7 @@ from convbench.verify.check import Exam, prepare_exam, wrong
 from convbench.verify.cost import needed_nbytes
 from convbench.verify.memory import Guard, poisoned
 from convbench.verify.operands import arithmetic, settle_layout
+from convbench.verify.outputs import changed, taken
 from convbench.verify.profile import profile
 
 # Whatever foreign code raises is its row and not the end of a sweep; sys.exit in it is no exit of ours.
@@ -189,7 +190,9 @@ def _judge(out: Any, exam: Exam, guard: Guard, backend: Backend) -> Check:
 
 def judge(out: Any, exam: Exam, backend: Backend) -> Check:
     """The verdict on a backend's output, by how the backend says that it sums."""
-    return exam.check(out, backend.family, backend.count_roundings(exam.case))
+    own = taken(out)  # before anything else looks at it
+    check = exam.check(own, backend.family, backend.count_roundings(exam.case))
+    return wrong("its output changed after it was returned") if check.passed and changed(out, own) else check
 
 
 def bind(backend: Backend, exam: Exam) -> tuple[Callable[[], Any], float | None]:
