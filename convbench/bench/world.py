@@ -26,7 +26,9 @@ def _threads(count: int) -> None:
 
 
 def _determinism(setting: tuple[bool, bool]) -> None:
-    torch.use_deterministic_algorithms(setting[0], warn_only=setting[1])
+    if inductor := sys.modules.get("torch._inductor.config"):  # torch's own function would import it, for seconds
+        inductor.deterministic = setting[0]  # type: ignore[attr-defined]
+    torch._C._set_deterministic_algorithms(setting[0], warn_only=setting[1])  # noqa: SLF001
 
 
 def _go_to(folder: str | None) -> None:

@@ -134,6 +134,7 @@ def test_what_lies_beside_a_plug_in_takes_nobodys_place(tmp_path: Path, monkeypa
         ),
         ("raise ValueError('\\x1b[2J gone')", r"ValueError: \x1b[2J gone"),
         ("import sys; sys.exit(0)", "SystemExit: 0"),
+        ("import os; os._exit(0)", "SystemExit: os._exit(0)"),
     ],
 )
 def test_a_plug_in_that_raises_whatever_it_likes_is_one_short_line(tmp_path: Path, code: str, said: str) -> None:
