@@ -304,15 +304,16 @@ class CsvFile:
         data = text.encode()
         regular = stat.S_ISREG(os.fstat(self._descriptor).st_mode)
         size = os.fstat(self._descriptor).st_size
+        self._sound = False  # Ctrl-C may come in between: nothing is to be mended then
         try:
             _write_all(self._descriptor, data)
             if regular:
                 os.fsync(self._descriptor)
                 self._kept.append(data)
+            self._sound = True
         except BrokenPipeError:  # `--csv - | head` has read enough
             raise SystemExit(PIPE_CLOSED) from None
         except OSError as error:
-            self._sound = False
             if regular:
                 with suppress(OSError):  # the disk is going: --resume cuts a torn row off
                     os.ftruncate(self._descriptor, size)  # half a row would make the whole file unreadable

@@ -181,6 +181,23 @@ def test_a_file_that_nobody_touched_stays_the_same_file(tmp_path: Path) -> None:
     assert told == []
 
 
+def test_an_interruption_in_the_middle_of_a_write_is_nobodys_meddling(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, told = tmp_path / "rows.csv", list[str]()
+    with CsvFile(str(path), tell=told.append) as file:
+        real = os.fsync
+
+        def fsync(where: int) -> None:
+            file.mend()  # as the handler of Ctrl-C does
+            real(where)
+
+        monkeypatch.setattr(os, "fsync", fsync)
+        file.append(row_of(1))
+    assert told == []
+    assert len(read_rows(path)) == 1
+
+
 def test_a_link_of_the_users_stays_a_link_when_its_target_is_put_back(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     (tmp_path / "link.csv").symlink_to(path)
