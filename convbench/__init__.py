@@ -4,6 +4,12 @@ The public names. Importing this package imports no torch; a backend's file does
 is loaded.
 """
 
+import sys
+
+if sys.argv[:1] == ["-m"] and not sys.flags.safe_path:
+    # `python -m convbench` looks into the working directory first: a torch.py or typing.py that lies there would run.
+    del sys.path[0]
+
 from typing import TYPE_CHECKING, Any
 
 from convbench.backend import Backend, Unavailable, backend, discover

@@ -7,17 +7,19 @@ the group `convbench.backends`, or a function in a file or module named by `--pl
 import ast
 import importlib
 import importlib.util
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from convbench.case import DEVICES, DTYPES, PASSES, Case
-from convbench.errors import ConvbenchError, unknown
+from convbench.errors import ConvbenchError, first_line, one_line, unknown
 from convbench.spec import ConvSpec
 
 if TYPE_CHECKING:
@@ -260,10 +262,8 @@ def discover(
         try:
             loaded.append(source.load())
         except (Exception, SystemExit) as error:  # an optional dependency may fail in any way when imported
-            reason = (
-                f"{type(error).__name__}: {error}".partition("\n")[0]
-                .removeprefix("ModuleNotFoundError: ")
-                .removeprefix("ConvbenchError: ")
+            reason = f"{type(error).__name__}: {first_line(error)}".removeprefix("ModuleNotFoundError: ").removeprefix(
+                "ConvbenchError: "
             )
             unavailable.append(Unavailable(name=source.name, reason=reason, origin=source.origin))
     for plugin in plugins:
@@ -334,25 +334,63 @@ def sources() -> Iterator[Source]:
 
 
 def load_plugin(plugin: str) -> list[Backend]:
-    """The backends that a file or a module defines itself; those it merely imports are not its own."""
+    """The backends that a file or a module defines itself; those it merely imports are not its own.
+
+    What lies beside a FILE.py, or a module in the working directory, is found last: it takes nobody else's place.
+    """
     try:
-        module = _import_file(Path(plugin)) if plugin.endswith(".py") else importlib.import_module(plugin)
-    except ConvbenchError:
+        with _no_end_in_success():
+            if plugin.endswith(".py"):
+                module = _import_file(Path(plugin))
+            else:
+                if importlib.util.find_spec(plugin.partition(".")[0]) is None:
+                    _look_last_in(Path.cwd())
+                module = importlib.import_module(plugin)
+    except (ConvbenchError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:  # sys.exit(0) in a plug-in would pass for "all right"
+    except BaseException as error:  # sys.exit(0) in a plug-in would pass for "all right"
         raise ConvbenchError(
-            f"plug-in {plugin} could not be loaded: {type(error).__name__}: {error}; "
+            f"plug-in {plugin} could not be loaded: {type(error).__name__}: {first_line(error)}; "
             f"--plugin takes a FILE.py or an importable module"
         ) from None
     own = [value for value in vars(module).values() if isinstance(value, Backend) and value.origin == module.__name__]
     if not own:
         raise ConvbenchError(f"plug-in {plugin} holds no backend; decorate a function fn(x, w, spec) with @backend")
+    for one in own:
+        if one_line(one.name, 100) != one.name or not one.name:
+            raise ConvbenchError(
+                f"plug-in {plugin} names a backend {one.name[:100]!r}; a name is one to 100 printable characters"
+            )
     return own
+
+
+@contextmanager
+def _no_end_in_success() -> Iterator[None]:
+    """os._exit(0) at the top of a plug-in would pass for "all right"; from C it still does."""
+    real = os._exit
+
+    def leave(status: int) -> NoReturn:
+        if status == 0:
+            raise SystemExit("os._exit(0)")
+        real(status)
+
+    os._exit = leave
+    try:
+        yield
+    finally:
+        os._exit = real
+
+
+def _look_last_in(folder: Path) -> None:
+    place = str(folder.resolve())
+    if place not in sys.path:
+        sys.path.append(place)
 
 
 def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise ConvbenchError(f"plug-in {path} is not a file; --plugin takes a FILE.py or an importable module")
+    _look_last_in(path.parent)
     name = f"convbench_plugin_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None  # the path ends in .py

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 MOST_NAMES = 16
+MOST_CHARACTERS = 1000  # of what foreign code says; a screen holds no more
 
 
 class ConvbenchError(Exception):
@@ -20,3 +21,26 @@ def unknown(what: str, given: str, allowed: Iterable[str]) -> ConvbenchError:
     hint = f"; did you mean {near[0]!r}?" if near else ""
     choice = ", ".join(names) if len(names) <= MOST_NAMES else f"{len(names)}, from {names[0]} to {names[-1]}"
     return ConvbenchError(f"unknown {what} {given!r}: choose from {choice}{hint}")
+
+
+def printable(text: str) -> str:
+    """White space as single spaces; what would steer a terminal (escapes, bells, turned text) by its code."""
+    words = " ".join(text.split())
+    if words.isprintable():
+        return words
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in words)
+
+
+def one_line(text: str, most: int = MOST_CHARACTERS) -> str:
+    """What foreign code says, as one printable line of at most `most` characters and a word on what is cut."""
+    line = printable(text[: most + 1])
+    return line if max(len(text), len(line)) <= most else f"{line[:most]}... ({len(text):,} characters)"
+
+
+def first_line(error: BaseException) -> str:
+    """What a foreign exception says, the first line of it; saying it is foreign code too."""
+    try:
+        text = str(error)
+    except BaseException as other:  # whatever it raises
+        return f"(asked for its words it raised {type(other).__name__})"
+    return one_line(text.strip().partition("\n")[0])

@@ -175,19 +175,32 @@ def cpu_quota() -> float | None:
 
 
 def held_nbytes(pid: int) -> int:
-    """Bytes of memory that a process and its children hold for themselves; 0 where the system does not say.
+    """Bytes of memory that a process and all below it hold for themselves; 0 where the system does not say.
 
     Pages of files are left out: the kernel takes them back when it needs them, and libraries are
     shared by all who use them.
     """
+    return sum(map(own_nbytes, [pid, *descendants(pid)]))
+
+
+def own_nbytes(pid: int) -> int:
+    """As `held_nbytes`, of one process alone."""
     kilobytes = 0
-    try:
+    with suppress(OSError, ValueError):  # it has just ended
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
             if line.startswith(("RssAnon:", "RssShmem:")):
                 kilobytes += int(line.split()[1])
-    except (OSError, ValueError):  # it has just ended
-        return 0
-    return kilobytes * 1024 + sum(map(held_nbytes, children(pid)))
+    return kilobytes * 1024
+
+
+def descendants(pid: int, most: int = 100_000) -> list[int]:
+    """The processes below one, however deep; when `most` are found nobody looks further."""
+    found = [pid]
+    for one in found:  # it grows meanwhile
+        if len(found) > most:
+            break
+        found += children(one)
+    return found[1:]
 
 
 def children(pid: int) -> list[int]:

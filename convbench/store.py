@@ -6,7 +6,8 @@ import os
 import shlex
 import stat
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from itertools import chain
@@ -15,7 +16,8 @@ from typing import Self, TypeVar
 
 from convbench.backend import BASELINE
 from convbench.case import Case, Problem
-from convbench.errors import ConvbenchError
+from convbench.errors import ConvbenchError, printable
+from convbench.files import read_bytes
 from convbench.machine import Machine
 from convbench.outcome import (
     Bill,
@@ -35,6 +37,7 @@ from convbench.spec import ConvSpec, pair_text
 
 PIPE_CLOSED = 141  # what a shell reports of a program that SIGPIPE ended
 VERDICTS = ("faster", "slower", "tie", "undecided")
+MOST_NBYTES = 2**30  # of a results file; a long sweep makes some hundred megabytes
 
 Cell = str | int | float | None
 Row = dict[str, Cell]
@@ -151,11 +154,13 @@ class CsvFile:
     """A CSV file that grows case by case; what is in it survives whatever comes next.
 
     The rows of a case are one write to a file opened for appending, then fsync: a kill leaves
-    whole cases, but for one inside that write. `plan` goes on with such a file.
+    whole cases, but for one inside that write. `plan` goes on with such a file. Its rows are kept in
+    memory too, and put back should somebody delete, replace or change the file meanwhile.
 
     Attributes:
         plan: the rows that the whole run makes, case by case, as far as they are known before it.
             With it an existing file is gone on with, after what it holds of a case that is not whole is cut off.
+        tell: takes a line on what somebody else did to the file.
         finished: the rows of the whole cases that the file held.
 
     Raises:
@@ -166,13 +171,20 @@ class CsvFile:
     path: str
     overwrite: bool = False
     plan: Sequence[Sequence[Row]] | None = None
+    tell: Callable[[str], None] = lambda _: None
     finished: list[dict[str, str]] = field(init=False, default_factory=list)
     _descriptor: int = field(init=False)
+    _place: str = field(init=False)  # whatever becomes of the working directory
+    _target: str = field(init=False)  # where that leads, if it is a link
+    _kept: list[bytes] = field(init=False, default_factory=list)
+    _sound: bool = field(init=False, default=True)
 
     def __post_init__(self) -> None:
+        self._place, self._target = os.path.abspath(self.path), os.path.realpath(self.path)
         if self.path == "-":
             sys.stdout.flush()
             self._descriptor = sys.stdout.fileno()
+            self._write(_HEADER)
         else:
             old = self.overwrite or self.plan is not None
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | (0 if old else os.O_EXCL)
@@ -189,16 +201,75 @@ class CsvFile:
             except OSError as error:
                 raise ConvbenchError(f"cannot write {self.path}: {error.strerror}; try another --csv") from None
             try:
-                if self.plan is not None and self._go_on(self.plan):
-                    return
+                if self.plan is None or not self._go_on(self.plan):
+                    self._write(_HEADER)
             except ConvbenchError:
                 os.close(self._descriptor)
                 raise
-        self._write(csv_line(dict(zip(COLUMNS, COLUMNS, strict=True))))
 
     def append(self, *rows: Mapping[str, Cell]) -> None:
         """Write rows all at once."""
+        self.mend()
         self._write("".join(map(csv_line, rows)))
+
+    def mend(self, *, thorough: bool = False) -> None:
+        """Put the rows back if somebody else deleted, replaced or changed the file; `thorough` looks at every byte.
+
+        Raises:
+            ConvbenchError: they can be written nowhere.
+        """
+        if not self._regular or not self._sound or (harm := self._harm(thorough)) is None:
+            return
+        try:
+            place = self._put_back()
+        except OSError as error:
+            self._sound = False
+            raise ConvbenchError(
+                f"{self.path} was {harm} by somebody else, and cannot be written again: {error.strerror}"
+            ) from None
+        rows = b"".join(self._kept).count(b"\n") - 1
+        self.tell(f"{self.path} was {harm} by somebody else; its rows so far ({rows}) have been put back in {place}")
+
+    @property
+    def _regular(self) -> bool:
+        return stat.S_ISREG(os.fstat(self._descriptor).st_mode) and self.path != "-"
+
+    def _harm(self, thorough: bool) -> str | None:
+        own, nbytes = os.fstat(self._descriptor), sum(map(len, self._kept))
+        try:
+            there = os.stat(self._place)
+        except OSError:
+            return "renamed" if own.st_nlink else "deleted"
+        if not os.path.samestat(own, there):
+            return "replaced"
+        if there.st_size != nbytes:
+            return "cut short" if there.st_size < nbytes else "written to"
+        return "changed" if thorough and read_bytes(self._place, nbytes) != b"".join(self._kept) else None
+
+    def _put_back(self) -> str:
+        """A new file in the place of the old one, or beside it where that cannot be; a reader meets no half of it."""
+        if os.path.realpath(self._place) != self._target:
+            self._target = self._place  # a link that leads elsewhere now is replaced, not followed
+        os.makedirs(os.path.dirname(self._target), exist_ok=True)
+        fresh = f"{self._target}.{os.getpid()}.csv"
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        try:
+            os.fchmod(descriptor, stat.S_IMODE(os.fstat(self._descriptor).st_mode))
+            _write_all(descriptor, b"".join(self._kept))
+            os.fsync(descriptor)
+        except OSError:
+            os.close(descriptor)
+            os.unlink(fresh)
+            raise
+        try:
+            os.replace(fresh, self._target)
+        except OSError:  # a directory lies there
+            self._place = self._target = fresh
+        os.close(self._descriptor)
+        self._descriptor = descriptor
+        with suppress(ConvbenchError):
+            self._claim()
+        return self._target
 
     def _claim(self) -> None:
         """One process writes a file; the lock goes with the process, whatever it dies of."""
@@ -218,8 +289,11 @@ class CsvFile:
         """Keep the whole cases, cut off the rest; False when there is not even a header."""
         if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
             raise ConvbenchError(f"--resume {self.path}: it is no regular file; name one with --csv FILE")
-        data = Path(self.path).read_bytes()
-        if (csv_line(dict(zip(COLUMNS, COLUMNS, strict=True))).encode()).startswith(data) and data[-1:] != b"\n":
+        try:
+            data = read_bytes(self.path, MOST_NBYTES)
+        except OSError as error:
+            raise ConvbenchError(f"--resume {self.path}: {error.strerror}") from None
+        if _HEADER.encode().startswith(data) and data[-1:] != b"\n":
             os.ftruncate(self._descriptor, 0)
             return False
         try:
@@ -228,28 +302,36 @@ class CsvFile:
             raise ConvbenchError(f"--resume {self.path}: {error}; the file is as it was") from None
         self.finished = whole.rows
         os.ftruncate(self._descriptor, whole.nbytes)
+        self._kept = [data[: whole.nbytes]]
         return True
 
     def _write(self, text: str) -> None:
         data = text.encode()
         regular = stat.S_ISREG(os.fstat(self._descriptor).st_mode)
         size = os.fstat(self._descriptor).st_size
+        self._sound = False  # Ctrl-C may come in between: nothing is to be mended then
         try:
-            while data:
-                data = data[os.write(self._descriptor, data) :]
+            _write_all(self._descriptor, data)
             if regular:
                 os.fsync(self._descriptor)
+                self._kept.append(data)
+            self._sound = True
         except BrokenPipeError:  # `--csv - | head` has read enough
             raise SystemExit(PIPE_CLOSED) from None
         except OSError as error:
             if regular:
-                os.ftruncate(self._descriptor, size)  # half a row would make the whole file unreadable
+                with suppress(OSError):  # the disk is going: --resume cuts a torn row off
+                    os.ftruncate(self._descriptor, size)  # half a row would make the whole file unreadable
             raise ConvbenchError(
                 f"cannot write {self.path}: {error.strerror}; the rows before this one are kept"
             ) from None
 
     def close(self) -> None:
-        if self.path != "-":
+        if self.path == "-":
+            return
+        try:
+            self.mend(thorough=True)
+        finally:
             os.close(self._descriptor)
 
     def __enter__(self) -> Self:
@@ -262,6 +344,11 @@ class CsvFile:
 def text_row(row: Mapping[str, Cell]) -> dict[str, str]:
     """The cells as a file holds them, by column."""
     return {column: _cell(row.get(column)) for column in COLUMNS}
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
 
 
 def csv_line(row: Mapping[str, Cell]) -> str:
@@ -279,10 +366,24 @@ def _cell(value: Cell) -> str:
             return f"{value:.6g}"
         case int():
             return str(int(value))  # true is 1
-    text = " ".join(value.split())
-    # A spreadsheet would run such a cell as a formula (CWE-1236).
-    return "'" + text if text[:1] in ("=", "+", "-", "@") else text
+    return guard(printable(value))
 
+
+# What a spreadsheet runs when a cell begins with it (CWE-1236; ASVS 1.2.10), quoted or not.
+_RUN = ("=", "+", "-", "@", "\t", "\r", "\0")
+
+
+def guard(text: str) -> str:
+    """A text cell that no spreadsheet runs; `unguard` gives the text back."""
+    return "'" + text if text.startswith((*_RUN, "'")) else text
+
+
+def unguard(cell: str) -> str:
+    """The text of a cell, as it was before `guard`."""
+    return cell[1:] if cell.startswith(tuple("'" + one for one in (*_RUN, "'"))) else cell
+
+
+_HEADER = csv_line(dict(zip(COLUMNS, COLUMNS, strict=True)))
 
 # What must be the same when a run is gone on with; the other columns are what it finds out.
 _PLANNED = (
@@ -312,7 +413,13 @@ def whole_cases(data: bytes, plan: Sequence[Sequence[Row]]) -> WholeCases:
         ConvbenchError: these are not the first rows of the plan.
     """
     lines = data.split(b"\n")[:-1]  # what follows the last line break is torn
-    rows = list(csv.reader(line.decode(errors="replace") for line in lines))
+    before = csv.field_size_limit(max(len(data), 1))  # the samples of a patient run are one long cell
+    try:
+        rows = list(csv.reader(line.decode(errors="replace") for line in lines))
+    except csv.Error as error:
+        raise ConvbenchError(f"it is damaged ({error})") from None
+    finally:
+        csv.field_size_limit(before)
     if not rows or tuple(rows[0]) != COLUMNS:
         raise ConvbenchError("its columns are not those of this version of convbench")
     found, whole = [dict(zip(COLUMNS, cells, strict=False)) for cells in rows[1:]], 0
@@ -329,7 +436,8 @@ def whole_cases(data: bytes, plan: Sequence[Sequence[Row]]) -> WholeCases:
         if whole + len(case) > len(found):
             break
         whole += len(case)
-    return WholeCases(found[:whole], sum(len(line) + 1 for line in lines[: whole + 1]))
+    kept = [{column: unguard(cell) for column, cell in row.items()} for row in found[:whole]]
+    return WholeCases(kept, sum(len(line) + 1 for line in lines[: whole + 1]))
 
 
 def _essence(command: str) -> str:
@@ -349,7 +457,7 @@ def _essence(command: str) -> str:
 
 
 def read_rows(path: str | Path) -> list[dict[str, str]]:
-    """The rows of a results file, every cell as it was written.
+    """The rows of a results file, every cell as text, as it was before a spreadsheet was thought of.
 
     Raises:
         ConvbenchError: there is no such file, or it is not one of ours.
@@ -357,14 +465,16 @@ def read_rows(path: str | Path) -> list[dict[str, str]]:
     import pandas as pd
 
     try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+        frame = pd.read_csv(io.BytesIO(read_bytes(path, MOST_NBYTES)), dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
         raise ConvbenchError(f"cannot read {path}: {error}; it takes a CSV file of convbench bench or verify") from None
     missing = [column for column in OLDEST if column not in frame.columns]
     if missing:
         raise ConvbenchError(f"{path} lacks the columns {', '.join(missing[:5])}; is it of convbench bench or verify?")
     nothing = dict.fromkeys(COLUMNS, "")
-    return [nothing | {str(column): str(cell) for column, cell in row.items()} for row in frame.to_dict("records")]
+    return [
+        nothing | {str(column): unguard(str(cell)) for column, cell in row.items()} for row in frame.to_dict("records")
+    ]
 
 
 def read_results(path: str | Path) -> list[Result]:

@@ -12,7 +12,8 @@ import convbench
 
 ROOT = Path(convbench.__file__).parent
 ROOMS = (
-    "errors spec case suites backend backends outcome machine data verify explain bench run store compare show cli"
+    "errors files spec case suites backend backends outcome machine data verify explain bench run store compare "
+    "show cli"
 ).split()
 TORCH_AT_TOP = {"backends", "data", "verify", "explain", "bench", "run"}
 FILES = sorted(ROOT.rglob("*.py"))

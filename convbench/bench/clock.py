@@ -34,7 +34,10 @@ def time_block(call: Callable[[], Any], count: int, device: str) -> float:
     begin = time.perf_counter()
     for _ in range(count):
         call()
-    return (time.perf_counter() - begin) / count
+    elapsed_s = time.perf_counter() - begin
+    if elapsed_s <= 0:  # everybody's ratios would be spoilt, not its own alone
+        raise RuntimeError("the clock did not run while it was called")
+    return elapsed_s / count
 
 
 def seconds_a_call(call: Callable[[], Any], device: str) -> float:

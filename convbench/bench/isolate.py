@@ -17,9 +17,11 @@ kernel does for us whatever the parent dies of.
 """
 
 import ctypes
+import io
 import json
 import mmap
 import os
+import pickle
 import resource
 import signal
 import socket
@@ -31,19 +33,21 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import NoReturn, Self
+from typing import Any, NoReturn, Self
+from uuid import uuid4
 
 import torch
 
 from convbench.backend import Backend, discover
 from convbench.bench import sweep as _preload  # noqa: F401  # so that a worker finds it imported
+from convbench.bench.world import World
 from convbench.case import Case
-from convbench.errors import ConvbenchError
-from convbench.machine import children, free_nbytes, held_nbytes
-from convbench.outcome import Failed, Outcome, Result, Wrong
+from convbench.errors import MOST_CHARACTERS, ConvbenchError, first_line, one_line
+from convbench.machine import descendants, free_nbytes, own_nbytes
+from convbench.outcome import Failed, Outcome, Result, Skipped, Wrong
 from convbench.verify.memory import poisoned
 from convbench.verify.trial import Stage, Watch, fault_traits
 
@@ -53,12 +57,19 @@ POLL_S = 0.1
 STARTUP_S = 300.0  # torch was seen to take 12 s on a small machine; a network disk is worse
 DYING_S = 10.0  # a process that SIGKILL does not end by then hangs in a driver
 RESERVE = 0.1  # share of the free memory that the parent, the caches and the rest keep
+MOST_PROCESSES = 512  # below a worker; compilers take one for each core
+MOST_THREADS = 4 * MOST_PROCESSES + 64 * (os.cpu_count() or 1)  # of a user's, beyond what he has already
+MOST_ANSWER_NBYTES = 2**28  # the results of a case are some kilobytes
+ANSWER_S = 10  # for the rest of an answer that has begun
+MARK = "CONVBENCH_WORKERS"  # in the environment of all that is below a fork server
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
 STAGES = list(Stage)  # the first one stands in memory that is still zero
 
 Sweep = Callable[..., Iterator[Result]]
+
+_HOME = str(Path(__file__).parents[2])  # where this package lies, should it not be installed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,8 +150,8 @@ def isolated(
                             continue  # the job ends here; once more, without this one
                     found: dict[str, Result] = {}
                 else:
-                    found = {result.backend: result for result in answer}
-                    for one in answer:
+                    found = {result.backend: result for result in answer if result.case == case}
+                    for one in found.values():
                         if isinstance(one.outcome, Wrong):
                             faults |= fault_traits(one.backend, case)
                 for name in names:
@@ -148,9 +159,8 @@ def isolated(
                     if outcome is None and isinstance(answer, Fall):
                         outcome = answer.outcome
                     if outcome is None:
-                        yield found[name]
-                    else:
-                        yield Result(case=case, backend=name, family=families[name], outcome=outcome)
+                        outcome = found[name].outcome if name in found else Failed("not run: its worker sent no row")
+                    yield Result(case=case, backend=name, family=families[name], outcome=_in_one_line(outcome))
                 felled.clear()
                 done += 1
 
@@ -179,6 +189,19 @@ class Fall:
 
     backend: str | None
     outcome: Outcome
+
+
+def _in_one_line(outcome: Outcome) -> Outcome:
+    """The words in it are foreign: neither a terminal nor a file is to see a megabyte of them, or an escape."""
+    most = 2 * MOST_CHARACTERS  # what was cut already has a few words more now
+    match outcome:
+        case Failed(message):
+            return Failed(one_line(message, most))
+        case Skipped(reason):
+            return Skipped(one_line(reason, most))
+        case Wrong(check):
+            return Wrong(replace(check, evidence=one_line(check.evidence or "", most)))
+    return outcome
 
 
 def _free_nbytes() -> int | None:
@@ -243,6 +266,7 @@ class Server:
     _process: "subprocess.Popen[bytes] | None" = field(default=None, init=False)
     _control: socket.socket | None = field(default=None, init=False)
     _board: Board | None = field(default=None, init=False)
+    _mark: str = field(default_factory=lambda: f"{os.getpid()}-{uuid4()}", init=False)
 
     def __enter__(self) -> Self:
         return self
@@ -255,38 +279,46 @@ class Server:
         control, board = self._ready()
         board.clear(job.names)
         ours, theirs = socket.socketpair()
+        # Half an answer must not hold us up: a backend can write to any descriptor of its process.
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", ANSWER_S, 0))
         connection = Connection(ours.detach())
         answered = 0
         try:
             with theirs:
                 socket.send_fds(control, [_START], [theirs.fileno()])
-            pid, _ = self._status(STARTUP_S)
+            self._status(STARTUP_S)
             with suppress(OSError):  # killed as soon as it was born; what follows finds its status
                 connection.send(job)
-            for answer in self._follow(job, connection, pid, board):
+            for answer in self._follow(job, connection, board):
                 answered += 1
                 yield answer
         except (_ServerGone, _Silence, OSError) as error:
             fall = _fall(board, str(error) or "did not begin")
             self.stop()
+            _end_all_with(self._mark)
             if answered < len(job.cases):  # else it has done all that it had to
                 yield fall
         finally:
             connection.close()
 
-    def _follow(self, job: Job, connection: Connection, pid: int, board: Board) -> Iterator[list[Result] | Fall]:
+    def _follow(self, job: Job, connection: Connection, board: Board) -> Iterator[list[Result] | Fall]:
         assert self._control is not None
+        assert self._process is not None
+        server = self._process.pid
         done, step, since, why = 0, -1, time.monotonic(), ""
         while True:
             timeout_s = job.timeouts_s[min(done, len(job.cases) - 1)]
             readable = wait([connection, self._control], POLL_S)
             if connection in readable and done < len(job.cases):
+                answer: list[Result] | Fall | str | None
                 try:
-                    answer = connection.recv()
+                    answer = _read(connection)
+                except BlockingIOError:
+                    answer = "sent half an answer"
                 except (EOFError, OSError):  # it is dead; a reset means that it had not read its job
                     answer = None
                 except Exception as error:  # whatever a backend may have smuggled into its words
-                    answer = f"sent what cannot be read ({type(error).__name__}: {error})"
+                    answer = f"sent what cannot be read ({type(error).__name__}: {first_line(error)})"
                 since = time.monotonic()
                 if isinstance(answer, list):
                     done += 1
@@ -298,6 +330,9 @@ class Server:
                     return
                 if isinstance(answer, str):
                     why = answer
+            if _is_stopped(server):
+                os.kill(server, signal.SIGCONT)
+                why = why or "stopped the fork server"
             if self._control in readable or done == len(job.cases) or (connection in readable and not why):
                 # It is done or dead; its status comes as soon as everything that it left behind is killed.
                 with suppress(_Silence):
@@ -307,8 +342,11 @@ class Server:
             now, steps = time.monotonic(), board.read()[0]
             if steps != step:
                 step, since = steps, now
-            held = held_nbytes(pid) if job.memory_nbytes is not None else 0
-            if job.memory_nbytes is not None and held > job.memory_nbytes:
+            below = descendants(server, MOST_PROCESSES + 1)  # who left the worker's own family counts too
+            held = sum(map(own_nbytes, below)) if job.memory_nbytes is not None else 0
+            if len(below) > MOST_PROCESSES:
+                why = f"started more than {MOST_PROCESSES} processes"
+            elif job.memory_nbytes is not None and held > job.memory_nbytes:
                 why = f"used more than {job.memory_nbytes / 2**30:.1f} GiB"
             elif now - since > timeout_s:
                 why = f"hung: no answer within {timeout_s:g} s"
@@ -355,10 +393,12 @@ class Server:
             # Its stdout is our stderr: whatever a backend prints stays out of the CSV. A session of its own
             # keeps Ctrl-C at a terminal for us alone.
             self._process = subprocess.Popen(  # noqa: S603  # our own module
-                [sys.executable, "-c", _SERVE, json.dumps(sys.path), *map(str, descriptors)],
+                # -P: not even json is taken from the working directory.
+                [sys.executable, "-P", "-c", _SERVE, json.dumps([*sys.path, _HOME]), *map(str, descriptors)],
                 stdin=subprocess.DEVNULL,
                 stdout=2,
                 pass_fds=descriptors,
+                env=os.environ | {MARK: self._mark},
                 start_new_session=True,
             )
         try:
@@ -389,6 +429,50 @@ class _ServerGone(Exception):  # noqa: N818  # it says what happened
 
 class _Silence(Exception):  # noqa: N818  # it says what happened
     """The server has nothing to report."""
+
+
+class _Rows(pickle.Unpickler):
+    """Results, and nothing that runs when it is read: a backend may have written what we read."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        found = super().find_class(module, name) if module.startswith("convbench.") and "." not in name else None
+        if not (isinstance(found, type) and is_dataclass(found)):
+            raise pickle.UnpicklingError(f"{module}.{name} is no part of a result")
+        return found
+
+
+def _read(connection: "Connection") -> list[Result] | Fall:
+    """The next answer of a worker.
+
+    Raises:
+        EOFError, OSError: there is none, or half of one.
+        Exception: it is none.
+    """
+    answer = _Rows(io.BytesIO(connection.recv_bytes(MOST_ANSWER_NBYTES))).load()
+    if isinstance(answer, Fall):
+        return answer
+    if isinstance(answer, list) and all(isinstance(one, Result) for one in answer):
+        return answer
+    raise TypeError(f"a {type(answer).__name__} for results")
+
+
+def _is_stopped(pid: int) -> bool:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:1] == ["T"]
+    return False
+
+
+def _end_all_with(mark: str) -> None:
+    """Kill what a fork server left behind that was killed itself: all below it had its environment."""
+    line, deadline = f"{MARK}={mark}".encode(), time.monotonic() + DYING_S / 2
+    left = True
+    while left and time.monotonic() < deadline:
+        left = False
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            with suppress(OSError):  # somebody else's, or it has just ended
+                if line in path.read_bytes().split(b"\0"):
+                    left = True
+                    os.kill(int(path.parent.name), signal.SIGKILL)
 
 
 def _fall(board: Board, what: str, after: str = "") -> Fall:
@@ -465,11 +549,14 @@ def _watch_over(pid: int, control: socket.socket) -> int:
     deadline = time.monotonic() + DYING_S / 2
     with suppress(ChildProcessError):  # none is left
         while time.monotonic() < deadline:
-            for child in children(os.getpid()):  # in a group of its own
-                with suppress(ProcessLookupError):
-                    os.kill(child, signal.SIGKILL)
-            if os.waitpid(-1, os.WNOHANG) == (0, 0):
-                time.sleep(0.001)
+            below = descendants(os.getpid())  # in groups of their own
+            for kill_by in (signal.SIGSTOP, signal.SIGKILL):  # who is stopped starts nobody while the others die
+                for one in below:
+                    with suppress(ProcessLookupError):
+                        os.kill(one, kill_by)
+            while os.waitpid(-1, os.WNOHANG) != (0, 0):
+                pass
+            time.sleep(0.001)
     return status
 
 
@@ -489,12 +576,13 @@ def _be_a_worker(descriptor: int, board: Board, server: int) -> NoReturn:
     os.set_inheritable(descriptor, False)
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")  # if the kernel must kill somebody, then not the sweep
+    _bound_threads()
     connection = Connection(descriptor)
     try:
         _do(connection.recv(), connection, board)
     except BaseException as error:  # KeyboardInterrupt too: whatever it is, it is a row
         with suppress(Exception):
-            connection.send(_fall(board, f"raised {type(error).__name__}: {error}".strip(": ")))
+            connection.send(_fall(board, f"raised {type(error).__name__}: {first_line(error)}".strip(": ")))
     with suppress(Exception):
         sys.stdout.flush()
         sys.stderr.flush()
@@ -505,12 +593,16 @@ def _do(job: Job, connection: Connection, board: Board) -> None:
     board.clear(job.names)
     if torch.get_num_threads() != job.threads:
         torch.set_num_threads(job.threads)
+    world = World()
     backends = _load(job.plugins, job.names)
+    world.keep_environment()
     felled: Sequence[str] = job.felled
-    watch = Watch(tell=board.tell, memory_nbytes=job.memory_nbytes, faults=set(job.faults))
+    watch = Watch(memory_nbytes=job.memory_nbytes, faults=set(job.faults))
     for case in job.cases:
+        turn = Turn(board, world)
+        watch = replace(watch, tell=turn.tell)
         run = [backend for backend in backends if backend.name not in felled]
-        results = list(job.sweep([case], run, watch=watch))
+        results = [turn.judge(result) for result in list(job.sweep([case], run, watch=watch))]
         if case.device in watch.lost:  # the others have not had their turn, and cannot have it in this process
             culprit = watch.lost[case.device].backend
             (outcome,) = (result.outcome for result in results if result.backend == culprit)
@@ -518,6 +610,50 @@ def _do(job: Job, connection: Connection, board: Board) -> None:
             return
         connection.send(results)
         felled = ()
+
+
+class Turn:
+    """Whose turn it is, on the board; before each one the world is as it was."""
+
+    def __init__(self, board: Board, world: World) -> None:
+        self._board = board
+        self._world = world
+        self._backend = ""
+        self._accused: dict[str, str] = {}
+        world.restore()  # of what an import did nobody in particular is accused
+
+    def tell(self, backend: str, stage: Stage) -> None:
+        """As `Watch.tell`."""
+        self._clear_up()
+        self._backend = backend
+        self._board.tell(backend, stage)
+
+    def judge(self, result: Result) -> Result:
+        """The result, or a failure where the backend replaced what judges it."""
+        self._clear_up()
+        replaced = self._accused.get(result.backend)
+        if replaced is None or isinstance(result.outcome, Skipped):
+            return result
+        return replace(result, outcome=Failed(f"it replaced {replaced}, so that no verdict on it stands"))
+
+    def _clear_up(self) -> None:
+        if replaced := self._world.restore():
+            self._accused.setdefault(self._backend, ", ".join(replaced[:5]))
+
+
+def _bound_threads() -> None:
+    """A limit on processes and threads of this user, which a fork bomb meets before the next look at it.
+
+    It does not bind root, so the parent counts as well.
+    """
+    if os.geteuid() == 0:
+        return
+    count = 0
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            count += len(os.listdir(path / "task")) if path.stat().st_uid == os.getuid() else 0
+    with suppress(ValueError, OSError):  # it is lower already
+        resource.setrlimit(resource.RLIMIT_NPROC, (count + MOST_THREADS, count + MOST_THREADS))
 
 
 def _load(plugins: Sequence[str], names: Sequence[str]) -> list[Backend]:

@@ -260,7 +260,7 @@ def _answer_again(trial: Trial, exam: Exam) -> Answer | Check:
     try:
         out = trial.call()
         synchronize(exam.case.device)
-        return Answer(out, tuple(guard.restore()))
+        return Answer.of(out, guard)
     except ANY_FAULT as error:
         return wrong(f"right before the timing; after it, it raised {failure(error).message}")
 
@@ -271,6 +271,8 @@ def _recheck(trial: Trial, backend: Backend, exam: Exam, answer: Answer | Check)
         return answer
     if answer.harmed:
         return wrong(f"right before the timing; after it, it changed its input {' and '.join(answer.harmed)}", "memory")
+    if answer.shifted:
+        return wrong("right before the timing; after it, its output changed after it was returned", "memory")
     try:
         after = judge(answer.out, exam, backend)
     except ANY_FAULT as error:

@@ -6,7 +6,9 @@ from typing import Annotated, NoReturn
 import typer
 
 from convbench.cli import bench, catalogue, ceilings, compare, doctor, explain, report, run, verify
-from convbench.errors import ConvbenchError
+from convbench.errors import ConvbenchError, one_line
+
+MOST_SHOWN = 2000  # characters of an error: it may quote what it was given
 
 app = typer.Typer(
     name="convbench",
@@ -68,4 +70,4 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 def complain(message: str) -> None:
     """One line on stderr."""
-    sys.stderr.write("convbench: " + " ".join(message.split()) + "\n")
+    sys.stderr.write("convbench: " + one_line(message, MOST_SHOWN) + "\n")

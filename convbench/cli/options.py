@@ -144,13 +144,17 @@ def choose_devices(given: Words) -> list[str]:
 
 def choose_backends(given: Words, plugins: Words) -> list[Backend]:
     """The backends asked for, or all of them; one that cannot be loaded refuses every case."""
-    from convbench.backend import discover, is_pattern
+    from convbench.backend import OWN, discover, is_pattern, sources
     from convbench.suites.axes import compile_regex
 
     # A comma within /REGEX/ is the expression's own.
     asked = None if given is None else [word for text in given for word in re.findall("/[^/]*/|[^,]+", text)]
     patterns = [(word, compile_regex("--backend", word[1:-1])) for word in asked or () if is_pattern(word)]
     loaded, unavailable = discover(words(plugins), asked)
+    names = {one.name for one in loaded}
+    for source in sources():  # code that came with another package: whose, and which version
+        if source.origin != OWN and source.name in names:
+            typer.echo(f"convbench: the backend {source.name} is {source.doc}", err=True)
     backends = [*loaded, *(one.as_backend() for one in unavailable)]
     for word, pattern in patterns:
         if not any(pattern.search(one.name) for one in backends):

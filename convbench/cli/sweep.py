@@ -6,6 +6,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -157,7 +158,7 @@ class Report:
                 ]
                 for case in selection.cases
             ]
-        self._file = CsvFile(csv, overwrite=overwrite, plan=plan) if csv is not None else None
+        self._file = CsvFile(csv, overwrite=overwrite, plan=plan, tell=tell) if csv is not None else None
         self._old = self._file.finished if self._file is not None else []
         try:
             self._results = [from_row(row) for row in self._old]
@@ -200,6 +201,9 @@ class Report:
         def leave(*_: object) -> None:
             """From the handler itself: an exception would have to find its way through torch's own code."""
             progress.stop()
+            if self._file is not None:
+                with suppress(ConvbenchError, OSError):
+                    self._file.mend()
             self._show(draw)
             typer.echo("convbench: interrupted; what was finished is kept", err=True)
             sys.stdout.flush()
@@ -271,6 +275,11 @@ class Report:
         where = f"{facts.gpu or facts.cpu}, {context.threads} threads, torch {facts.torch}"
         rows = f"\nrows: {self._csv}" if self._csv not in (None, "-") else ""
         return f"{parts}  ({where}){rows}"
+
+
+def tell(remark: str) -> None:
+    """A line on stderr."""
+    typer.echo(f"convbench: {remark}", err=True)
 
 
 def seen_by(result: Result) -> str:

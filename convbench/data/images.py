@@ -7,12 +7,14 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from convbench.errors import ConvbenchError
+from convbench.files import check
 
 # A short list: every further decoder is code that a hostile file can reach.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 # Pillow's own limit (a quarter of a GiB at three bytes a pixel), where it only warns.
 MAX_PIXELS = 89_478_485
+MAX_NBYTES = 2**30  # of a file: those pixels stored plainly, with four bytes each, are a third of it
 
 
 def is_image_name(path: str | Path) -> bool:
@@ -28,6 +30,7 @@ def open_image(path: str | Path) -> Image.Image:
             pixels without a known range.
     """
     try:
+        check(path, MAX_NBYTES)  # a pipe would hang the reader
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=FORMATS) as image:  # reads the header only

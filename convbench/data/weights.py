@@ -13,6 +13,8 @@ from torch import Tensor
 
 from convbench.data.filters import Filters
 from convbench.errors import ConvbenchError, unknown
+from convbench.files import check
+from convbench.machine import free_nbytes
 
 
 def load_filters(path: Path, channels: int, name: str | None = None) -> Filters:
@@ -22,8 +24,13 @@ def load_filters(path: Path, channels: int, name: str | None = None) -> Filters:
         ConvbenchError: no such file, broken, pickled code, no 4-D tensor, or one that does not
             fit: C must be a multiple of its C/G, and K of the groups that follow.
     """
-    if not path.is_file():
-        raise ConvbenchError(f"no weights file at {path}; --weights takes FILE.safetensors, or a FILE of torch.save")
+    try:
+        check(path, free_nbytes("cpu"))  # no tensor is larger than its file, which the readers hold them to
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ConvbenchError(
+            f"no weights file at {path}: {why}; --weights takes FILE.safetensors, or a FILE of torch.save"
+        ) from None
     found, w = _read_safetensors(path, name) if path.suffix == ".safetensors" else _read_torch(path, name)
     k, c_per_group, *_ = w.shape
     if 0 in w.shape:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from convbench.errors import printable
 from convbench.store import PIPE_CLOSED
 
 
@@ -47,4 +48,4 @@ def print_tabbed(console: Console, cells: Sequence[str | float | None]) -> None:
 def _plain(cell: str | float | None) -> str:
     if isinstance(cell, float):
         return f"{cell:.6g}"
-    return "" if cell is None else " ".join(str(cell).split())
+    return "" if cell is None else printable(str(cell))

@@ -7,6 +7,7 @@ in which dtype, layout and pass alone it runs, and what its operands are like.
 """
 
 import csv
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def read_suite(suite: str) -> Reading:
         path = SHIPPED / f"{suite}.csv"
     else:
         path = Path(suite)
-        if path.suffix != ".csv" and not path.exists():
+        if path.suffix != ".csv" and not os.path.exists(path):  # Path.exists raises where the name is too long
             raise ConvbenchError(
                 f"{unknown('suite', suite, suite_names())}; see 'convbench list suites', or name a FILE.csv "
                 f"or a file of benchdnn or MIOpenDriver lines"
@@ -117,6 +118,13 @@ def _only(text: str, reading: Reading) -> Problem:
 
 def _problems(suite: str, text: str, *, origin: str) -> Iterator[Problem]:
     rows = csv.DictReader(text.splitlines())
+    try:
+        yield from _rows(suite, rows, origin)
+    except csv.Error as error:  # a cell of more than 131,072 characters
+        raise ConvbenchError(f"suite {origin}, line {rows.line_num + 1}: {error}") from None
+
+
+def _rows(suite: str, rows: "csv.DictReader[str]", origin: str) -> Iterator[Problem]:
     columns = list(rows.fieldnames or ())
     missing = [column for column in SIZES if column not in columns]
     if missing:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from convbench.case import Problem
 from convbench.errors import ConvbenchError, unknown
+from convbench.files import read_bytes
 from convbench.spec import ConvSpec
 
 # What a direction computes: (pass, epilogue). Lines of the passes in PASSES become problems.
@@ -29,6 +30,9 @@ DIRECTIONS = {
 }
 FORW_BITS = {1: "fprop", 2: "dgrad", 4: "wgrad"}
 PASSES = ("fprop",)
+MOST_NBYTES = 64 * 2**20  # of a file; benchdnn's own inputs, all together, are 2 MB
+MOST_FILES = 1000  # that --batch lines lead to: ten files that name each other ten times are ten billion
+MOST_DIGITS = 9
 
 DTYPES = {"f32": "fp32", "f16": "fp16", "bf16": "bf16", "f64": "fp64"}
 
@@ -215,6 +219,7 @@ class _Reader:
     problems: dict[tuple[str, ConvSpec, str | None], Problem] = field(default_factory=dict)
     left_out: list[LeftOut] = field(default_factory=list)
     _within: list[str] = field(default_factory=list)
+    _files: int = 0
     _place: str = ""
 
     def read(self, text: str, origin: str) -> None:
@@ -272,7 +277,7 @@ class _Reader:
             case "reset":
                 self.settings = _Settings()
             case "mb":
-                if not values or not all(one.isdecimal() for one in values):
+                if not values or not all(one.isdecimal() and len(one) <= MOST_DIGITS for one in values):
                     raise ConvbenchError(f"--{option}: --mb takes batch sizes, such as --mb=2 (0: as the line says)")
                 self.settings.batches = [int(one) for one in values]
             case "dir":
@@ -299,6 +304,9 @@ class _Reader:
         path = Path(origin).parent / name
         if str(path) in self._within:
             raise ConvbenchError(f"--batch={name} leads back to itself: {' -> '.join(self._within)}")
+        self._files += 1
+        if self._files > MOST_FILES:
+            raise ConvbenchError(f"--batch={name} leads to more than {MOST_FILES:,} files; name those that are meant")
         place = self._place
         self.read(read_text(path, f"--batch={name}"), str(path))
         self._place = place
@@ -377,8 +385,8 @@ class _Reader:
 def read_text(path: Path, what: str) -> str:
     """A text file as it is, less the mark that a spreadsheet may put in front."""
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        return read_bytes(path, MOST_NBYTES).decode("utf-8-sig")
+    except (OSError, ValueError) as error:  # ValueError: no UTF-8, or a name with a NUL in it
         raise ConvbenchError(f"cannot read {what}: {error}; --suite takes a name or a file") from None
 
 
@@ -430,7 +438,7 @@ def _take_apart(token: str) -> tuple[dict[str, int], str, int]:
         sizes[match[1]] = int(match[2])
         place = match.end()
     name, star, count = token[place + 1 :].replace('"', "").rpartition("*")
-    if not star or not count.isdecimal():
+    if not star or not count.isdecimal() or len(count) > MOST_DIGITS:
         return sizes, token[place + 1 :].replace('"', ""), 1
     return sizes, name, int(count)
 
@@ -507,7 +515,7 @@ def _miopen_flags(tokens: Sequence[str]) -> tuple[dict[str, int], dict[str, str]
             raise ConvbenchError(f"{token} has no value; write it like {_MIOPEN_EXAMPLE}")
         value = tokens[place + 1]
         if flag in sizes:
-            if not value.isdecimal() or len(value) > 9:
+            if not value.isdecimal() or len(value) > MOST_DIGITS:
                 raise ConvbenchError(f"{token} {value}: it takes a whole number; write it like {_MIOPEN_EXAMPLE}")
             sizes[flag] = int(value)
         elif flag in words:

@@ -7,13 +7,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from math import inf, nan
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from convbench.backend import Backend
 from convbench.case import Case
+from convbench.errors import first_line
 from convbench.machine import free_nbytes, held_nbytes
 from convbench.outcome import Bill, Check, Failed, Outcome, Result, Skipped, Verified, Wrong
 from convbench.verify.check import Exam, prepare_exam, wrong
@@ -24,6 +25,7 @@ from convbench.verify.lattice import Lattice
 from convbench.verify.locality import Locality
 from convbench.verify.memory import Guard, poisoned, same_bits
 from convbench.verify.operands import arithmetic, settle_layout
+from convbench.verify.outputs import changed, taken
 from convbench.verify.profile import profile
 
 # Whatever foreign code raises is its row and not the end of a sweep; sys.exit in it is no exit of ours.
@@ -97,11 +99,25 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one call returned, which of its inputs it changed, and whether it wrote beyond its own memory."""
+    """What one call returned, and how it behaved.
+
+    Attributes:
+        out: a copy that nobody else holds: a backend may keep its buffer, and write to it at the next call.
+        harmed: the inputs that it changed.
+        shifted: whether its output changed after it was returned.
+        strayed: whether it wrote beyond its own memory.
+    """
 
     out: Any
     harmed: tuple[str, ...] = ()
+    shifted: bool = False
     strayed: bool = False
+
+    @classmethod
+    def of(cls, out: Any, guard: Guard) -> Self:
+        """Take what was returned, and put the inputs back that were changed."""
+        own = taken(out)  # before anything else looks at it
+        return cls(own, tuple(guard.restore()), changed(out, own))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,7 +325,7 @@ def question(backend: Backend, probes: Probes, *, profiled: bool | None = None, 
     def take(call: Callable[[], Any], guard: Guard) -> Answer:
         out = call()
         synchronize(case.device)
-        return Answer(out, tuple(guard.restore()))
+        return Answer.of(out, guard)
 
     def guarded(operands: dict[str, Tensor]) -> Guard:
         guards.append(Guard(**operands))  # copies, for which there may be no memory
@@ -323,7 +339,7 @@ def question(backend: Backend, probes: Probes, *, profiled: bool | None = None, 
             out = call()
             synchronize(case.device)
             bill = Bill(prepare_s=prepare_s, first_call_s=time.perf_counter() - start)
-            plain, poisoned_answers, not_run_words = Answer(out, tuple(guard.restore())), {}, ""
+            plain, poisoned_answers, not_run_words = Answer.of(out, guard), {}, ""
             # A relu that takes the larger of 0 and NaN for 0 hides NaN, but not infinity.
             for poison, words in ((nan, "NaN"), (inf, "infinity")) if case.relu else ((nan, "NaN"),):
                 doing = f" on memory that holds {words}"
@@ -334,14 +350,14 @@ def question(backend: Backend, probes: Probes, *, profiled: bool | None = None, 
             doing, again = "", []
             if profiled:
                 seen = profile(call, case.device)
-                again = [Answer(seen.out, tuple(guard.restore()))]
+                again = [Answer.of(seen.out, guard)]
                 promised = backend.must_run.get(case.pass_)
                 if promised is not None and promised not in seen.operators:
                     not_run_words = (
                         f"RuntimeError: {promised} did not run; seen: {', '.join(seen.operators) or 'no operator'}"
                     )
                 bill = replace(bill, peak_nbytes=seen.peak_nbytes, ran=seen.ran)
-            elif not all(_alike(answer.out, out) for answer in poisoned_answers.values()):
+            elif not all(_alike(answer.out, plain.out) for answer in poisoned_answers.values()):
                 # Two calls differ, or it runs other code under the poison, as torch.compile's does.
                 again = [take(call, guard) for _ in range(2)]
             lattice, pierced, gradient = None, None, ""
@@ -354,7 +370,7 @@ def question(backend: Backend, probes: Probes, *, profiled: bool | None = None, 
                 with probes.locality.pierced():
                     out = call()
                     synchronize(case.device)
-                pierced = Answer(out, tuple(guard.restore()))
+                pierced = Answer.of(out, guard)
             if whole:
                 doing = " under autograd"
                 gradient = gradient_fault(backend, exam)
@@ -408,6 +424,8 @@ def _findings(backend: Backend, probes: Probes, answers: Answers) -> Iterator[Ch
     def manners(answer: Answer) -> Check | None:
         if answer.harmed:
             return wrong(f"it changed its input {' and '.join(answer.harmed)}", "memory")
+        if answer.shifted:
+            return wrong("its output changed after it was returned", "memory")
         return wrong("it wrote beyond the memory that it had asked for", "memory") if answer.strayed else None
 
     yield manners(answers.plain) or exam.check(plain, family, roundings)
@@ -460,7 +478,7 @@ def _unlike(backend: Backend, exam: Exam, again: Tensor, plain: Tensor) -> Check
 
 def judge(out: Any, exam: Exam, backend: Backend) -> Check:
     """The verdict on a backend's output, by how the backend says that it sums."""
-    return exam.check(out, backend.family, backend.count_roundings(exam.case))
+    return exam.check(taken(out), backend.family, backend.count_roundings(exam.case))
 
 
 def bind(backend: Backend, exam: Exam) -> tuple[Callable[[], Any], float | None]:
@@ -510,7 +528,7 @@ def not_run(loss: Loss) -> Failed:
 def failure(error: BaseException) -> Failed:
     """A backend's exception as one line."""
     kind = "out of memory" if isinstance(error, MemoryError | torch.OutOfMemoryError) else type(error).__name__
-    first = str(error).strip().partition("\n")[0]
+    first = first_line(error)
     return Failed(f"{kind}: {first}" if first else kind)
 
 
