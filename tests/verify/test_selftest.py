@@ -36,6 +36,7 @@ from convbench.verify.selftest import (
     random_cases,
 )
 from convbench.verify.transforms import winograd_bound
+from convbench.verify.trial import Probes
 from tests.cli.conftest import Cli, table
 from tests.cli.conftest import cli as cli  # noqa: PLC0414  # a fixture of this module too
 from tests.conftest import make_case
@@ -408,7 +409,7 @@ def test_the_csv_of_a_self_test_may_go_to_stdout(cli: Cli) -> None:
 
 
 def test_it_is_exit_1_when_the_verifier_lets_bugs_through(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(selftest, "examine", lambda *_: Verified(Check(worst_of_bound=0.0, relative_l2=0.0)))
+    monkeypatch.setattr(selftest, "weigh", lambda *_: Verified(Check(worst_of_bound=0.0, relative_l2=0.0)))
     done = cli("verify", "--self-test", "--shapes", 2, "--dtype", "bf16", "--backend", "kahan,padding-one-more")
     assert done.code == 1
     first, command, *_ = done.err.splitlines()
@@ -423,14 +424,15 @@ def test_it_is_exit_1_when_the_verifier_lets_bugs_through(cli: Cli, monkeypatch:
 
 
 def test_it_is_exit_1_when_the_verifier_cries_wolf(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    def too_strict(backend: Any, exam: Exam) -> Verified | Wrong:
+    def too_strict(backend: Any, probes: Probes, _: object) -> Verified | Wrong:
+        exam = probes.exam
         out = backend.fn(exam.x, exam.w, exam.case.spec)
         same = torch.equal(out, exam.truth.y.to(out.dtype))
         return Verified(Check(worst_of_bound=0, relative_l2=0)) if same else Wrong(
             Check(worst_of_bound=2, relative_l2=1, evidence="not every bit")
         )  # fmt: skip
 
-    monkeypatch.setattr(selftest, "examine", too_strict)
+    monkeypatch.setattr(selftest, "weigh", too_strict)
     done = cli("verify", "--self-test", "--shape", SMALL, "--dtype", "fp32", "--backend", "one-after-another")
     assert done.code == 1
     first, evidence, command, *_ = done.err.splitlines()
