@@ -123,8 +123,9 @@ class Exam:
         if share.max() > 1 and transform_possible(case, family) and relative_l2 <= TRANSFORM_RELATIVE_L2[case.dtype]:
             allowed = self._allow(transform_bound(case, *self.operands.values()), self.error)
             share = share_of_bound(out, y, *self._interval(allowed, roundings))
-        u, own = accumulator_roundoff(case), torch.finfo(out.dtype).eps / 2
-        omega = ((error - own * y.abs()).clamp(min=0) / (u * self.truth.magnitude)).nan_to_num(nan=0.0).max()
+        u, kind = accumulator_roundoff(case), torch.finfo(out.dtype)
+        rounding = kind.eps / 2 * y.abs().clamp(min=kind.tiny)  # of the result
+        omega = ((error - rounding).clamp(min=0) / (u * self.truth.magnitude)).nan_to_num(nan=0.0).max()
         found = Check(worst_of_bound=float(share.max()), relative_l2=relative_l2, omega=float(omega))
         if (outside := share > 1).any():
             return found.fails("numeric", diagnose(out, y, outside, share, case.out_name))

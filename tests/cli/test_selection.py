@@ -185,7 +185,7 @@ def test_too_little_memory_is_foretold(cli: Cli, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(trial, "free_nbytes", lambda _: 400_000)
     done, rows = dry(cli, "--shape", f"{SHAPE},n64c64h56w56k64r3s3", "--backend", "torch")
     assert [row["backends"] for row in rows] == ["torch", ""]
-    assert "it needs about 2.8 GiB with its oracle" in rows[1]["refused"]
+    assert "it needs about 2.6 GiB with its oracle" in rows[1]["refused"]
     assert done.code == 0
 
 
