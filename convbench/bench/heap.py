@@ -19,7 +19,8 @@ def heap_kept() -> Iterator[None]:
     """Freed memory stays with the process while this lasts, however large; what is unused goes back at the end.
 
     Only for glibc's allocator, which torch's tensors on the CPU use; without it nothing changes.
-    glibc's sliding mmap threshold, which mallopt ends for good, stays off afterwards.
+    glibc's sliding mmap threshold, which mallopt ends for good, stays off afterwards. After an allocation
+    that failed, glibc serves the thread from a heap of another kind, of which nothing is kept.
     """
     libc = ctypes.CDLL(None)
     if not (hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim")):
