@@ -62,10 +62,7 @@ class Subject:
     def shares(self, out: Tensor, truth: Truth, *, relu: bool | None = None) -> Tensor:
         """The share that each output takes of its bound around any truth, y before the relu: above 1 is wrong."""
         case, y = self.case, truth.y
-        error = direct_bound(case, truth)
-        if roundings := self.backend.count_roundings(case):
-            error = error + storing_bound(out.dtype, truth.magnitude, error, roundings)
-        low, high = interval(y, error, out.dtype)
+        low, high = self.allowed(out.dtype, truth)
         if case.relu if relu is None else relu:
             y, low, high = y.clamp(min=0), low.clamp(min=0), high.clamp(min=0)
         share = share_of_bound(out, y, low, high)
@@ -74,6 +71,13 @@ class Subject:
             if distance <= TRANSFORM_RELATIVE_L2[case.dtype] * size:
                 return share.clamp(max=1.0)
         return share
+
+    def allowed(self, dtype: torch.dtype, truth: Truth) -> tuple[Tensor, Tensor]:
+        """The least and the most that each output may be by the bound of the direct sum."""
+        error = direct_bound(self.case, truth)
+        if roundings := self.backend.count_roundings(self.case):
+            error = error + storing_bound(dtype, truth.magnitude, error, roundings)
+        return interval(truth.y, error, dtype)
 
     def draw(self, shape: tuple[int, ...], low: int, high: int, *, seed: int = 0) -> Tensor:
         """Whole numbers from low to high as float64."""
