@@ -104,6 +104,7 @@ class Noise:
         clock_hz: the SM clock of a GPU, or the fastest core's.
         power_w, temperature_c: the GPU's highest.
         throttle: what slowed the GPU down, in words.
+        handover_s: in which two CPUs exchange a cache line; it tells where a hypervisor put them.
     """
 
     set_aside: tuple[int, ...] = ()
@@ -115,6 +116,7 @@ class Noise:
     power_w: float | None = None
     temperature_c: float | None = None
     throttle: str = ""
+    handover_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,7 +52,8 @@ COLUMNS = tuple(
     cold_s wall_s host_s graph_s layout_s set_aside noisy steal foreign switches clock_hz power_w temperature_c throttle
     set_aside_rounds
     roofline_s bound peak_flops_per_s peak_bytes_per_s ceiling_probe actual_flops flag
-    probe omega arithmetic defect operands cause smallest""".split()
+    probe omega arithmetic defect operands cause smallest
+    handover_s""".split()
 )
 # Files of older versions lack what was added after this one, and are read all the same.
 OLDEST = COLUMNS[: COLUMNS.index("onednn") + 1]
@@ -591,7 +592,7 @@ def _outcome(row: Mapping[str, str]) -> Outcome:
 
 
 _BILL_S = ("prepare_s", "cold_s", "wall_s", "host_s", "graph_s", "layout_s")
-_NOISE_NUMBERS = ("steal", "foreign", "clock_hz", "power_w", "temperature_c")
+_NOISE_NUMBERS = ("steal", "foreign", "clock_hz", "power_w", "temperature_c", "handover_s")
 _Number = TypeVar("_Number", int, float)
 
 

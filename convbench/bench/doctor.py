@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from convbench.bench.noise import TICK_S, Gpu, noise_now
+from convbench.bench.placement import Placement
 from convbench.machine import cpu_quota, cpus_allowed
 
 # Above these shares of all CPU time a sweep loses samples that it could use.
 FOREIGN, STEAL = 0.05, 0.01
 HOT_C = 85.0
+PLACE_LOOKS = 10  # now, beside what is known from before
+RARE = 0.02  # of all looks: a place that hardly matters
 SYSTEM = Path("/sys/devices/system/cpu")
 
 
@@ -32,6 +35,7 @@ def examine(device: str, threads: int, *, seconds: float = 0.5) -> Iterator[Find
     yield _governor()
     yield _turbo()
     yield from _cores(threads)
+    yield from _places(threads)
     if device == "cuda":
         yield from _gpu()
 
@@ -131,6 +135,27 @@ def _cores(threads: int) -> Iterator[Finding]:
             ok=bound,
             found=f"{nodes}, and this process is {'bound to some CPUs' if bound else 'not pinned'}",
             advice="" if bound else "numactl --cpunodebind=0 --membind=0 convbench ...",
+        )
+
+
+def _places(threads: int) -> Iterator[Finding]:
+    placement = Placement.of_machine(threads)
+    if placement is None:
+        return
+    for _ in range(PLACE_LOOKS * len(placement.pairs)):
+        placement.look(now=True)
+        time.sleep(10e-3)
+    placement.keep()
+    for pair in placement.pairs:
+        shares = placement.shares(pair)
+        often = [(seconds, share) for seconds, share in shares if share > RARE]
+        steady = len(often) < 2
+        found = " or ".join(f"{1e9 * seconds:.0f} ns ({share:.0%})" for seconds, share in often) or "not measured"
+        yield Finding(
+            what=f"CPUs {pair[0]}, {pair[1]}",
+            ok=steady if often else None,
+            found=f"hand over in {found}",
+            advice="" if steady else "the hypervisor moves them: bench judges the commonest place only",
         )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Self
 
+from convbench.bench.placement import LOOK_EVERY_S, Placement
 from convbench.outcome import Noise
 
 # A block is disturbed when its threads waited for a core for more than this share of it.
@@ -41,14 +42,17 @@ class Meter:
     Time ready without a core is what foreign load costs, thread by thread and to the
     nanosecond: proc(5), /proc/PID/task/TID/schedstat. Where the kernel keeps no such count, an
     involuntary switch of any thread tells. Steal is counted in ticks of 10 ms, so it marks the
-    block in which the tick fell.
+    block in which the tick fell. With `threads` it is also looked at whether the CPUs stay in their place.
     """
 
-    def __init__(self, device: str = "cpu") -> None:
+    def __init__(self, device: str = "cpu", threads: int = 1) -> None:
         self._stat = _open("/proc/stat")
         self._tasks: dict[str, int] = {}
         self._kept = _read("/proc/self/schedstat").split()[:1] not in ([], ["0"])  # a kernel may count nothing
         self._gpu = Gpu.open() if device == "cuda" else None
+        self._placement = Placement.of_machine(threads) if device == "cpu" else None
+        for _ in self._placement.pairs if self._placement else ():
+            self._placement.look(now=True)  # here, for no contest's time is running
         self._throttle = ""
         self._seen: list[GpuState] = []
         self.refresh()
@@ -57,7 +61,7 @@ class Meter:
         self._first = self.read()
 
     def refresh(self) -> None:
-        """Once a round: find the threads that came and went, and ask the GPU how it is."""
+        """Once a round: find the threads that came and went, and ask how the GPU is and where the CPUs are."""
         with suppress(OSError):
             found = os.listdir("/proc/self/task") if self._kept else []
             for task in set(found) - self._tasks.keys():
@@ -67,6 +71,23 @@ class Meter:
             state = self._gpu.state()
             self._throttle = state.throttle
             self._seen.append(state)
+        if self._placement:
+            self._placement.look()
+
+    @property
+    def moved(self) -> bool:
+        """Whether the CPUs lie elsewhere than they mostly do."""
+        return bool(self._placement and self._placement.moved)
+
+    def wait(self, most_s: float) -> float:
+        """Sleep until the CPUs are back, and say for how many seconds."""
+        begin, seen = time.perf_counter(), list(self._placement.seen) if self._placement else []
+        while self.moved and time.perf_counter() - begin < most_s:
+            time.sleep(LOOK_EVERY_S)
+            self.refresh()
+        if self._placement:  # of what is told, the time in which nothing was timed is no part
+            self._placement.seen[:] = seen
+        return time.perf_counter() - begin
 
     def read(self) -> Reading:
         waited_s = {}
@@ -85,6 +106,8 @@ class Meter:
         """What disturbed the `seconds` between two readings, in words; "" when nothing did."""
         if self._throttle:
             return self._throttle
+        if self.moved:
+            return "CPUs moved"
         if after.steal_s - before.steal_s > DELAYED * seconds:
             return "steal"
         if self._tasks:
@@ -112,6 +135,7 @@ class Meter:
                 (state.temperature_c for state in self._seen if state.temperature_c is not None), default=None
             ),
             throttle="; ".join(dict.fromkeys(state.throttle for state in self._seen if state.throttle)),
+            handover_s=median(self._placement.seen) if self._placement and self._placement.seen else None,
         )
 
     def _cpu_ticks(self) -> tuple[int, int, int]:
@@ -126,6 +150,8 @@ class Meter:
             os.close(opened)
         self._tasks.clear()
         self._stat = None
+        if self._placement:
+            self._placement.keep()
 
     def __enter__(self) -> Self:
         return self

@@ -23,15 +23,16 @@ class Rule:
     margin: float = 0.02
     least: int = 12
 
-    def verdict(self, low: float, high: float) -> str:
-        """What an interval of the ratio baseline / candidate says.
+    def verdict(self, ratio: float, low: float, high: float) -> str:
+        """What the ratio baseline / candidate and its interval say.
 
-        Whether two differ is asked first, whether by much is left to the interval: a backend
-        that is surely 1 % faster is called faster.
+        An interval holds for the run that it comes from, and what nobody can hold still (where the
+        operands lie, who else uses the cache) moves ratios by some thousandths from run to run. So a
+        difference must be sure, and half the margin in size.
         """
-        if low > 1:
+        if low > 1 and ratio >= 1 + self.margin / 2:
             return "faster"
-        if high < 1:
+        if high < 1 and ratio <= 1 / (1 + self.margin / 2):
             return "slower"
         return "tie" if low >= 1 / (1 + self.margin) and high <= 1 + self.margin else "undecided"
 
@@ -60,5 +61,5 @@ def compare(ratios: Sequence[float], error: float, rule: Rule) -> Comparison:
         ratios: one for each round; not empty.
         error: the probability of a miss that this look may spend.
     """
-    low, high = median_interval(ratios, error)
-    return Comparison(ratio=median(ratios), low=low, high=high, verdict=rule.verdict(low, high))
+    (low, high), ratio = median_interval(ratios, error), median(ratios)
+    return Comparison(ratio=ratio, low=low, high=high, verdict=rule.verdict(ratio, low, high))

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
+import torch
+
 from convbench.backend import BASELINE, Backend
 from convbench.bench.clock import block_counts, seconds_a_call, time_block
 from convbench.bench.crews import Crews
@@ -38,6 +40,8 @@ from convbench.verify.trial import (
     refusal,
     synchronize,
 )
+
+MOST_PATIENCE_S = 10.0  # of a case, while the CPUs lie elsewhere; its budget waits too
 
 
 class DeviceLost(Exception):  # noqa: N818  # it says what happened
@@ -135,7 +139,7 @@ def bench_case(
             rule=rule,
             rng=random.Random(case.seed),  # noqa: S311  # an order of rounds, no secret
         )
-        with Meter(case.device) as meter:
+        with Meter(case.device, torch.get_num_threads()) as meter:
             hold(contest, trials, call_s, outcomes, case.device, crews, meter, watch)
             noise = meter.noise()
         bills = _itemised(contest, trials, exam, outcomes, watch)
@@ -184,12 +188,17 @@ def hold(
     turns, two that are equally fast were disturbed alike.
     """
     counts, warming_s = block_counts(call_s, BASELINE, device), dict[str, float]()
+    patience_s = min(MOST_PATIENCE_S, contest.budget.total_s(len(contest.names)))
     start = time.perf_counter()
     while order := contest.next_round(time.perf_counter() - start):
         if contest.warm and warming_s:
             counts, warming_s = block_counts({**call_s, **warming_s}, BASELINE, device), {}
         samples: dict[str, Sample] = {}
         meter.refresh()
+        if meter.moved and patience_s > 0:
+            watch.tell("", Stage.WAITED)
+            waited_s = meter.wait(patience_s)
+            patience_s, start = patience_s - waited_s, start + waited_s
         for name in order:
             call, count = trials[name].call, counts[name]
             watch.tell(name, Stage.TIMED)

@@ -41,6 +41,7 @@ class Stage(StrEnum):
     TRUTH = "while the truth was computed"
     ASKED = "while being asked what it can do"
     VERIFIED = "while being verified"
+    WAITED = "while the CPUs were out of their place"
     TIMED = "while being timed"
     EVICTED = "while the caches were emptied"
     VERIFIED_AGAIN = "while being verified again"

@@ -41,18 +41,21 @@ def test_less_error_is_never_narrower(values: list[float], error: float) -> None
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "verdict"),
+    ("ratio", "low", "high", "verdict"),
     [
-        (1.001, 1.002, "faster"),
-        (0.9, 0.999, "slower"),
-        (0.99, 1.01, "tie"),
-        (1.0, 1.0, "tie"),
-        (0.97, 1.01, "undecided"),
-        (-inf, inf, "undecided"),
+        (1.015, 1.001, 1.03, "faster"),
+        (0.97, 0.9, 0.999, "slower"),
+        (1.005, 1.001, 1.009, "tie"),  # surely different, but by less than half the margin
+        (0.995, 0.991, 0.999, "tie"),
+        (1.005, 1.001, 1.03, "undecided"),
+        (1.0, 0.99, 1.01, "tie"),
+        (1.0, 1.0, 1.0, "tie"),
+        (0.99, 0.97, 1.01, "undecided"),
+        (1.0, -inf, inf, "undecided"),
     ],
 )
-def test_whether_two_differ_is_asked_before_by_how_much(low: float, high: float, verdict: str) -> None:
-    assert Rule(margin=0.02).verdict(low, high) == verdict
+def test_a_difference_must_be_sure_and_of_some_size(ratio: float, low: float, high: float, verdict: str) -> None:
+    assert Rule(margin=0.02).verdict(ratio, low, high) == verdict
 
 
 @pytest.mark.parametrize(("ratio", "verdict"), [(1.25, "faster"), (0.8, "slower"), (0.98, "slower"), (1.0, "tie")])

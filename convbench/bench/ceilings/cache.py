@@ -107,7 +107,7 @@ class Cache:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with _locked(path.with_suffix(".lock")):
                     ledger = _joined(self.load(facts), found, anew=anew)
-                    _replace(path, {"version": VERSION, "fingerprint": dict(facts), **asdict(ledger)})
+                    write_json(path, {"version": VERSION, "fingerprint": dict(facts), **asdict(ledger)})
                     return ledger, True
         return _joined(self.load(facts), found, anew=anew), False
 
@@ -140,7 +140,8 @@ def _read(data: Any, facts: Mapping[str, str]) -> Ledger:
     return ledger
 
 
-def _replace(path: Path, data: Mapping[str, Any]) -> None:
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Put a file there by a rename: who reads sees the old one or the new one, whole."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:

@@ -45,7 +45,7 @@ def fma_loops(dtype: str) -> Iterator[FmaLoop]:
                 f"call <{lanes} x float> @llvm.x86.avx512bf16.dpbf16ps.512"
                 f"(<{lanes} x float> %a{{n}}, <{2 * lanes} x bfloat> %u, <{2 * lanes} x bfloat> %v)"
             )
-            loop = _compile(
+            loop = compile_loop(
                 _register_loop(f"<{lanes} x float>", f"<{2 * lanes} x bfloat>", body, chains=_chains(512))
                 + f"declare <{lanes} x float> @llvm.x86.avx512bf16.dpbf16ps.512"
                 f"(<{lanes} x float>, <{2 * lanes} x bfloat>, <{2 * lanes} x bfloat>)\n"
@@ -67,7 +67,7 @@ def fma_loops(dtype: str) -> Iterator[FmaLoop]:
             body = f"fmul {vector} %a{{n}}, %u\n  %b{{n}} = fadd {vector} %m{{n}}, %v"
         text = _register_loop(vector, vector, body, chains=chains) + declared
         name = f"llvm {'fma' if _fuses() else 'mul+add'} {bits}-bit"
-        yield FmaLoop(name=name, flops=2 * lanes * chains, loop=_compile(text))
+        yield FmaLoop(name=name, flops=2 * lanes * chains, loop=compile_loop(text))
 
 
 @cache
@@ -101,7 +101,7 @@ def stream_loop(name: str) -> Loop:
     sums = f"<{lanes} x i32>"
     last = f"%s{unrolled - 1}" if name == "read" else "%sum"
     body = "\n  ".join(lines)
-    return _compile(f"""
+    return compile_loop(f"""
 define void @loop(ptr noalias %a, ptr noalias %b, ptr noalias %c, i64 %nbytes, i64 %repeats) {{
 start:
   br label %outer
@@ -231,7 +231,7 @@ end:
 """
 
 
-def _compile(text: str) -> Loop:
+def compile_loop(text: str) -> Loop:
     """The function `loop` of a module, compiled for this very CPU."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
