@@ -51,8 +51,9 @@ class Meter:
         self._kept = _read("/proc/self/schedstat").split()[:1] not in ([], ["0"])  # a kernel may count nothing
         self._gpu = Gpu.open() if device == "cuda" else None
         self._placement = Placement.of_machine(threads) if device == "cpu" else None
-        for _ in self._placement.pairs if self._placement else ():
-            self._placement.look(now=True)  # here, for no contest's time is running
+        if self._placement:
+            for _ in self._placement.pairs:
+                self._placement.look(now=True)  # here, for no contest's time is running
         self._throttle = ""
         self._seen: list[GpuState] = []
         self.refresh()

@@ -87,7 +87,7 @@ class Placement:
         """Which pair lies elsewhere than usual, in words; "" when none does."""
         for pair, now_s in self._now.items():
             usual_s = self._usual[pair]
-            if not _same(now_s, usual_s):
+            if not same_place(now_s, usual_s):
                 return f"CPUs {pair[0]} and {pair[1]} {1e9 * now_s:.0f} ns apart, mostly {1e9 * usual_s:.0f} ns"
         return ""
 
@@ -134,7 +134,7 @@ class Placement:
             self.seen.append(found_s)
         places = self.known.setdefault(pair, [])
         for place in places:
-            if _same(found_s, place.handover_s):
+            if same_place(found_s, place.handover_s):
                 place.looks += 1
                 place.handover_s += (found_s - place.handover_s) / min(place.looks, 100)
                 break
@@ -175,7 +175,8 @@ def handover_s(one: int, other: int) -> float | None:
     return min(turns) / EXCHANGES if whole else None
 
 
-def _same(one_s: float, other_s: float) -> bool:
+def same_place(one_s: float, other_s: float) -> bool:
+    """Whether two hand-over times are of one place."""
     return max(one_s, other_s) <= SAME * min(one_s, other_s)
 
 
