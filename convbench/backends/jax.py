@@ -42,6 +42,16 @@ def refuse(case: Case) -> str | None:  # noqa: ARG001  # a matter of the process
     return None
 
 
+def defects(case: Case, probe: str) -> str | None:
+    """What goes wrong in XLA's kernels, in words, where a probe met it."""
+    spec = case.spec
+    if case.problem.operands == "subnormal_second" and case.dtype != "fp16":
+        return "XLA takes subnormal numbers for zero (docs/found-defects.md)"
+    if probe == "locality" and case.dtype == "fp64" and spec.groups > 1 and spec.c_per_group == 1:
+        return "XLA carries a NaN into the other channels of a depthwise fp64 convolution (docs/found-defects.md)"
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Compiled:
     """The weight as XLA sees it, and the code made for each layout that x came in."""
@@ -63,6 +73,7 @@ def share(w: Float[Tensor, "k cg r s"], spec: ConvSpec) -> Compiled:  # noqa: AR
     source="XLA through jax.lax.conv_general_dilated",
     prepare=share,
     refuse=refuse,
+    defects=defects,
 )
 def jax(x: Float[Tensor, "n c h w"], compiled: Compiled, spec: ConvSpec) -> Float[Tensor, "n k p q"]:
     if x.is_contiguous() or not x.is_contiguous(memory_format=torch.channels_last):

@@ -8,6 +8,7 @@ from openvino import opset8
 from torch import Tensor
 
 from convbench.backend import backend
+from convbench.case import Case
 from convbench.spec import ConvSpec
 
 
@@ -32,7 +33,21 @@ def compiled(w: Float[Tensor, "k cg r s"], spec: ConvSpec) -> ov.InferRequest:
     return ov.Core().compile_model(ov.Model([y], [x], "convolution"), "CPU", settings).create_infer_request()
 
 
-@backend(devices={"cpu"}, dtypes={"fp32"}, family="vendor", source="OpenVINO, CPU plug-in", prepare=compiled)
+def defects(case: Case, _probe: str) -> str | None:
+    """What goes wrong in its kernels, in words."""
+    if case.problem.operands == "subnormal_second":
+        return "OpenVINO takes subnormal numbers for zero (docs/found-defects.md)"
+    return None
+
+
+@backend(
+    devices={"cpu"},
+    dtypes={"fp32"},
+    family="vendor",
+    source="OpenVINO, CPU plug-in",
+    prepare=compiled,
+    defects=defects,
+)
 def openvino(x: Float[Tensor, "n c h w"], request: ov.InferRequest, spec: ConvSpec) -> Float[Tensor, "n k p q"]:
     x = x.contiguous()  # the model's own layout
     y = torch.empty(spec.y_shape)
