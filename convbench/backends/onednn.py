@@ -14,7 +14,7 @@ def refuse(case: Case) -> str | None:
     if not torch.backends.mkldnn.is_available():
         return "this torch was built without oneDNN"
     # torch asks the CPU itself by these two operators; they have no public name.
-    has_bf16, has_fp16 = torch.ops.mkldnn._is_mkldnn_bf16_supported, torch.ops.mkldnn._is_mkldnn_fp16_supported  # noqa: SLF001
+    has_bf16, has_fp16 = torch.ops.mkldnn._is_mkldnn_bf16_supported, torch.ops.mkldnn._is_mkldnn_fp16_supported  # noqa: SLF001  # it has no public name
     if case.dtype == "bf16" and not has_bf16():
         return "oneDNN has no bf16 convolution on this CPU (it needs AVX-512, or Arm's bf16)"
     if case.dtype == "fp16" and not has_fp16():

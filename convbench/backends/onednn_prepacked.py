@@ -32,7 +32,7 @@ def reorder(w: Float[Tensor, "k cg r s"], spec: ConvSpec) -> Tensor:
 )
 def onednn_prepacked(x: Float[Tensor, "n c h w"], packed: Tensor, spec: ConvSpec) -> Float[Tensor, "n k p q"]:
     # The operator has no other path inside, and its y is channels_last whatever x is.
-    y: Tensor = torch.ops.mkldnn._convolution_pointwise(  # noqa: SLF001
+    y: Tensor = torch.ops.mkldnn._convolution_pointwise(  # noqa: SLF001  # it has no public name
         x, packed, None, spec.padding, spec.stride, spec.dilation, spec.groups, "none", [], ""
     )
     return y

@@ -124,7 +124,7 @@ def with_rooflines(
     results: Iterable[Result],
     backends: Iterable[Backend],
     ceilings: Mapping[Kind, Ceilings],
-    reprobe: Reprobe = lambda kind, bound: None,  # noqa: ARG005
+    reprobe: Reprobe = lambda kind, bound: None,  # noqa: ARG005  # it says nothing
 ) -> Iterator[Result]:
     """The results, each timed one with its roofline where the ceilings of its kind are known.
 

@@ -158,7 +158,7 @@ def bench_case(
         for name, bill in bills.items():
             trial, samples, check = trials[name], contest.samples[name], checks[name]
             if case.device == "cuda" and check.passed and (bill.cold_s or 0.0) < LAUNCH_BOUND_S:
-                bill = replace(bill, graph_s=graph_time(trial.call, partial(watch.tell, name, Stage.TIMED)))  # noqa: PLW2901
+                bill = replace(bill, graph_s=graph_time(trial.call, partial(watch.tell, name, Stage.TIMED)))  # noqa: PLW2901  # the same bill, complete
             kept = contest.kept(name)
             aside = () if len(kept) == len(samples) else tuple(n for n, one in enumerate(samples) if one.dirt)
             noisy = any(sample.dirt for sample in kept) and not contest.disturbs_itself(name)

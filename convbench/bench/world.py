@@ -28,7 +28,7 @@ def _threads(count: int) -> None:
 def _determinism(setting: tuple[bool, bool]) -> None:
     if inductor := sys.modules.get("torch._inductor.config"):  # torch's own function would import it, for seconds
         inductor.deterministic = setting[0]  # type: ignore[attr-defined]
-    torch._C._set_deterministic_algorithms(setting[0], warn_only=setting[1])  # noqa: SLF001
+    torch._C._set_deterministic_algorithms(setting[0], warn_only=setting[1])  # noqa: SLF001  # it has no public name
 
 
 def _go_to(folder: str | None) -> None:
@@ -77,7 +77,7 @@ _STATE: tuple[tuple[str, Callable[[], Any], Callable[[Any], Any]], ...] = (
         _determinism,
     ),
     ("cuDNN's switch", torch._C._get_cudnn_enabled, torch._C._set_cudnn_enabled),  # noqa: SLF001  # the others warn
-    ("oneDNN's switch", torch._C._get_mkldnn_enabled, torch._C._set_mkldnn_enabled),  # noqa: SLF001
+    ("oneDNN's switch", torch._C._get_mkldnn_enabled, torch._C._set_mkldnn_enabled),  # noqa: SLF001  # it has no public name
     ("subnormal numbers", _flushing, torch.set_flush_denormal),
     ("the working directory", _folder, _go_to),
     ("the signal handlers", _handlers, _handle),

@@ -28,7 +28,7 @@ def changed(out: Any, own: Any) -> bool:
         return False
     if now.shape != own.shape or now.dtype != own.dtype:
         return True
-    with torch._C.DisableTorchFunctionSubclass():  # noqa: SLF001
+    with torch._C.DisableTorchFunctionSubclass():  # noqa: SLF001  # it has no public name
         return not torch.equal(_bits(now), _bits(own))
 
 
@@ -38,9 +38,9 @@ def plain(out: Any) -> Tensor | None:
         return None
     if type(out) is Tensor:
         return out
-    if torch._C._dispatch_keys(out).has(torch._C.DispatchKey.Python):  # noqa: SLF001
+    if torch._C._dispatch_keys(out).has(torch._C.DispatchKey.Python):  # noqa: SLF001  # it has no public name
         raise TypeError(f"returned a {type(out).__name__}, a tensor without memory of its own")
-    with torch._C.DisableTorchFunctionSubclass():  # noqa: SLF001
+    with torch._C.DisableTorchFunctionSubclass():  # noqa: SLF001  # it has no public name
         return torch._C.TensorBase.as_subclass(out, Tensor)  # noqa: SLF001  # Tensor's own may have been replaced
 
 

@@ -72,7 +72,7 @@ def _libraries_have(dtype: str) -> bool:
     """Whether products in this dtype have arithmetic of their own; torch's plain loops would take seconds."""
     if dtype in ("fp32", "fp64"):
         return True
-    asks = torch.ops.mkldnn._is_mkldnn_bf16_supported, torch.ops.mkldnn._is_mkldnn_fp16_supported  # noqa: SLF001
+    asks = torch.ops.mkldnn._is_mkldnn_bf16_supported, torch.ops.mkldnn._is_mkldnn_fp16_supported  # noqa: SLF001  # it has no public name
     return bool(torch.backends.mkldnn.is_available() and asks[dtype == "fp16"]())
 
 

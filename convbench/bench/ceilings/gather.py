@@ -37,7 +37,7 @@ class Prober:
 
     threads: int
     cache: Cache
-    say: Say = lambda kind, groups, seconds: None  # noqa: ARG005
+    say: Say = lambda kind, groups, seconds: None  # noqa: ARG005  # it says nothing
     scale: float = 1.0
     saved: bool = field(default=True, init=False)
     _ledgers: dict[str, Ledger] = field(default_factory=dict, init=False)
