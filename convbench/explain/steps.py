@@ -81,7 +81,15 @@ class Axis:
     @property
     def readers(self) -> Tensor:
         """(size,) int: for each row or column of x, how many (position, tap) pairs read it."""
-        return torch.bincount(place_taps(self)[inside(self)], minlength=self.size)
+        reads = torch.zeros(self.size, dtype=torch.int64)
+        # Tap by tap or position by position, whichever are fewer: what each reads is an evenly spaced slice.
+        by_tap, by_position = (self.taps, self.dilation), (self.positions, self.stride)
+        (slices, apart), (length, every) = sorted((by_tap, by_position))
+        for i in range(slices):
+            start = i * apart - self.padding
+            stop = start + (length - 1) * every + 1
+            reads[start if start >= 0 else start % every : max(0, stop) : every] += 1
+        return reads
 
     @property
     def unread(self) -> tuple[int, ...]:
@@ -289,6 +297,16 @@ class Walk:
         return prod(self.spec.x_shape) * ITEM_NBYTES["fp32"]
 
     @property
+    def w_nbytes(self) -> int:
+        """In fp32."""
+        return prod(self.spec.w_shape) * ITEM_NBYTES["fp32"]
+
+    @property
+    def y_nbytes(self) -> int:
+        """In fp32."""
+        return prod(self.spec.y_shape) * ITEM_NBYTES["fp32"]
+
+    @property
     def patches_nbytes(self) -> int:
         """In fp32."""
         return self.spec.patch_matrix_nbytes("fp32")
@@ -306,6 +324,11 @@ class Walk:
     @property
     def w_flat(self) -> Tensor:
         return flatten_kernel(self.w, self.spec)
+
+    @property
+    def w_is_view(self) -> bool:
+        """Whether flattening the kernel moved no number."""
+        return self.w_flat.data_ptr() == self.w.data_ptr()
 
     @property
     def w_row(self) -> Tensor:
@@ -369,7 +392,8 @@ class Walk:
     @property
     def seen_readers(self) -> int:
         """How many patches read it."""
-        if self.seen is None:
+        seen = self.seen
+        if seen is None:
             return 0
-        _, row, column = self.seen
+        _, row, column = seen
         return int(self.axes[0].readers[row] * self.axes[1].readers[column])
