@@ -190,6 +190,14 @@ class Comparison:
         return self.evidence is None
 
 
+class UnprovedError(Exception):
+    """A comparison of a walk fails, so the walk may not be shown."""
+
+    def __init__(self, failures: tuple[Comparison, ...]) -> None:
+        super().__init__("; ".join(f"{one.name} fails: {one.evidence}" for one in failures))
+        self.failures = failures
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Walk:
     """The seven steps of one problem on x (N, C, H, W) and w (K, C/G, R, S), and their proof.
@@ -217,7 +225,12 @@ class Walk:
     @property
     def holds(self) -> bool:
         """Whether it is proved and every comparison holds; only then may the walk be shown."""
-        return bool(self.proof) and all(comparison.holds for comparison in self.proof)
+        return bool(self.proof) and not self.failures
+
+    @property
+    def failures(self) -> tuple[Comparison, ...]:
+        """The comparisons that do not hold."""
+        return tuple(comparison for comparison in self.proof if not comparison.holds)
 
     @property
     def group(self) -> int:

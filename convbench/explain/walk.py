@@ -13,7 +13,7 @@ from torch import Tensor
 
 from convbench.errors import ConvbenchError
 from convbench.explain.proof import prove, prove_move
-from convbench.explain.steps import Cell, Term, Walk, flatten_kernel, inside, measure_axes, name_formula
+from convbench.explain.steps import Cell, Term, UnprovedError, Walk, flatten_kernel, inside, measure_axes, name_formula
 from convbench.spec import ITEM_NBYTES, ConvSpec, Pair
 
 # A walk takes seconds up to here, and the two or three GiB of a dozen float64 tensors.
@@ -42,13 +42,20 @@ def walk(x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Walk:
 
 
 def move(walk: Walk, cell: Cell) -> Walk:
-    """The same walk at another cell; only what follows from the cell is computed and proved anew."""
+    """The same walk at another cell; only what follows from the cell is computed and proved anew.
+
+    Raises:
+        UnprovedError: a comparison fails.
+    """
     spec, folded = walk.spec, walk.folded
     if cell.n != walk.cell.n:
         size, options = (spec.r, spec.s), (spec.dilation, spec.padding, spec.stride)
         folded = F.fold(walk.patches[cell.n], (spec.h, spec.w), size, *options)
     moved = replace(walk, cell=cell, terms=list_terms(walk.x, walk.w, spec, cell), folded=folded)
-    return replace(moved, proof=prove_move(moved))
+    proved = replace(moved, proof=prove_move(moved))
+    if not proved.holds:
+        raise UnprovedError(proved.failures)
+    return proved
 
 
 def choose_cell(spec: ConvSpec, *, at: Pair | None = None, image: int = 0, filter_index: int | None = None) -> Cell:
