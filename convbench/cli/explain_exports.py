@@ -80,9 +80,7 @@ def check_outputs(svg: str | None, cast: str | None, *, overwrite: bool) -> None
 def refuse_without_terminal(*, others: bool) -> None:
     """Raise where there are no keys to read or no screen to draw on."""
     if others:
-        raise ConvbenchError(
-            "--interactive takes no --json, --svg or --cast; leave them out, its key e exports a frame"
-        )
+        raise ConvbenchError("--interactive takes no --json, --svg or --cast: leave them out; its key e exports")
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise ConvbenchError(
             "--interactive needs a terminal for its keys and its screen; without one, --at P,Q and --step STEP "

@@ -31,6 +31,11 @@ class Question:
     def answer_text(self) -> str:
         return ",".join(str(number) for number in self.answer)
 
+    @property
+    def form(self) -> str:
+        """What a reply looks like."""
+        return "a number" if len(self.answer) == 1 else "two numbers, like 1,2"
+
     def grade(self, reply: str) -> bool | None:
         """Whether the reply is right; None where it is not the numbers that were asked for."""
         words = re.split(r"[\s,]+", reply.strip().strip("()"))
@@ -79,18 +84,30 @@ def _which_number(walk: Walk, random: Random) -> Question:
 
 def _what_output(walk: Walk, random: Random) -> Question:
     spec, cell = walk.spec, walk.cell
-    if spec.taps > MOST_TERMS:
-        return Question(
-            text="How many products are added up for one output?",
-            answer=(len(walk.terms),),
-            because=f"C/G·R·S = {spec.c_per_group}·{spec.r}·{spec.s}",
-        )
     p, q = _draw_output(walk, random)
+    if spec.taps > MOST_TERMS:
+        return _where_tap_falls(walk, (p, q), random)
     pairs = zip(walk.own[:, p * spec.q + q].tolist(), walk.w_row.tolist(), strict=True)
     return Question(
         text=f"What is y[{cell.n},{cell.k},{p},{q}]?",
         answer=(int(walk.y[cell.n, cell.k, p, q]),),
         because=" + ".join(f"{x:.0f}·{f'({w:.0f})' if w < 0 else f'{w:.0f}'}" for x, w in pairs),
+    )
+
+
+def _where_tap_falls(walk: Walk, output: tuple[int, int], random: Random) -> Question:
+    spec, cell = walk.spec, walk.cell
+    tap = random.randrange(spec.r), random.randrange(spec.s)
+    places, sums = [], []
+    for i, size in enumerate((spec.h, spec.w)):
+        lines = torch.arange(-spec.padding[i], size + spec.padding[i]).unfold(0, spec.kernel_extent[i], spec.stride[i])
+        places.append(int(lines[output[i], tap[i] * spec.dilation[i]]))
+        sums.append(f"{output[i]}·{spec.stride[i]} − {spec.padding[i]} + {tap[i]}·{spec.dilation[i]} = {places[i]}")
+    return Question(
+        text=f"For y[{cell.n},{cell.k},{output[0]},{output[1]}], where in x does tap ({tap[0]},{tap[1]}) fall? "
+        "(row,column; negative is padding)",
+        answer=(places[0], places[1]),
+        because=", ".join(sums),
     )
 
 

@@ -143,9 +143,10 @@ def screen(session: Session) -> list[Text]:
     bottom = _bottom(session)
     head = [_status(session)]
     room = height - len(head) - len(bottom)
+    above = 0 if session.mode == "help" else session.scroll
     lines = _help(width) if session.mode == "help" else list(session.frame().lines)
-    body = lines[session.scroll : session.scroll + room]
-    left = len(lines) - session.scroll - len(body)
+    body = lines[above : above + room]
+    left = len(lines) - above - len(body)
     if left > 0:
         body[-1] = Text(f"  … {left + 1} more lines: PgDn", style=FAINT)
     body += [Text()] * (room - len(body))
@@ -173,20 +174,21 @@ def _bottom(session: Session) -> list[Text]:
     match session.mode:
         case "quiz" if session.question is not None:
             asked = [Text(f" {line}", style="bold") for line in wrap(session.question.text, width)]
-            return [*asked, Text(f" > {session.typed}_") + Text("   Enter answers, Esc leaves", style=FAINT)]
+            hint = session.message or "Enter answers, Esc leaves"
+            return [*asked, Text(f" > {session.typed}_") + Text(f"   {hint}", style=FAINT)]
         case "export":
             return [Text(" Export as  s SVG   c recording   t text   Esc leaves", style="bold")]
         case "help":
             return [Text(" Any key goes back", style=FAINT)]
     if session.message:
         return [Text(f" {line}", style="bold") for line in wrap(session.message, width)]
-    keys = ["←→↑↓ cell", "[ ] step", "c k n", "a algorithm", "? quiz", "e export", "h help", "q quit"]
-    if session.backward:
-        keys.insert(4, "d dX,dW")
-    gap = "   " if len("   ".join(keys)) <= width else "  "
-    while len(gap.join(keys)) > width:
-        keys.pop(-3)  # help names them all
-    return [Text(f" {gap.join(keys)}", style=FAINT)]
+    spec = session.walk.spec
+    others = " ".join(key for key, count in (("c", spec.c_per_group), ("k", spec.k), ("n", spec.n)) if count > 1)
+    keys = ["←→↑↓ cell", "[ ] step", others, "a algorithm", "d dX,dW" if session.backward else ""]
+    keys = [key for key in (*keys, "? quiz", "e export", "h help", "q quit") if key]
+    while len("  ".join(keys)) > width:
+        keys.pop(2)  # help names them all
+    return [Text(f" {'  '.join(keys)}", style=FAINT)]
 
 
 def _help(width: int) -> list[Text]:
@@ -242,7 +244,7 @@ def _reply(session: Session, key: str) -> Session:
         return replace(session, typed=session.typed + key) if fits else session
     right = question.grade(session.typed)
     if right is None:
-        return replace(session, typed="") if session.typed else session
+        return replace(session, typed="", message=f"Type {question.form}, then Enter")
     verdict = f"Right: {question.answer_text}" if right else f"No, it is {question.answer_text}"
     score = session.right + right
     message = f"{verdict}; {question.because}. {score} of {session.asked} right; ? asks another."

@@ -6,7 +6,6 @@ A few lines of termios, as eleven keys and one page of text need no toolkit.
 import os
 import re
 import select
-import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -28,7 +27,7 @@ ESCAPE_S = 0.03  # a lone ESC is the key if nothing follows it by then
 
 
 def run(session: Session) -> None:
-    """Draw, wait for a key, and again until it quits; a new size draws anew. The terminal is given back however it ends.
+    """Draw, wait for a key or a new size, and again until q. However it ends, the terminal is given back.
 
     Raises:
         ConvbenchError: this system's terminals have no termios.
@@ -38,7 +37,8 @@ def run(session: Session) -> None:
     with _whole_terminal() as woken:
         coloured = not os.environ.get("NO_COLOR")
         while True:
-            session = replace(session, size=tuple(shutil.get_terminal_size()))
+            columns, lines = os.get_terminal_size(sys.stdout.fileno())
+            session = replace(session, size=(columns, lines))
             _paint(session, coloured=coloured)
             keys = _read_keys(woken)
             if keys is None:
@@ -97,15 +97,21 @@ def _whole_terminal() -> Iterator[int]:
     before = termios.tcgetattr(terminal)
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
-    handlers = {signal.SIGWINCH: _noted, signal.SIGINT: _ended, signal.SIGTERM: _ended, signal.SIGHUP: _ended}
+
+    def take(_number: int = 0, _frame: FrameType | None = None) -> None:
+        """Also after a stop: the shell had the terminal meanwhile."""
+        tty.setraw(terminal)
+        sys.stdout.write(TAKE)
+
+    ends = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    handlers = {signal.SIGWINCH: _noted, signal.SIGCONT: take, **dict.fromkeys(ends, _ended)}
     handled = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     told = signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
     try:
-        tty.setraw(terminal)
-        sys.stdout.write(TAKE)
+        take()
         yield woken
     finally:
-        with suppress(OSError):  # the terminal may be gone
+        with suppress(OSError, termios.error):  # the terminal may be gone
             sys.stdout.write(GIVE_BACK)
             sys.stdout.flush()
             termios.tcsetattr(terminal, termios.TCSADRAIN, before)
@@ -116,9 +122,9 @@ def _whole_terminal() -> Iterator[int]:
         os.close(wake)
 
 
-def _noted(number: int, frame: FrameType | None) -> None:
+def _noted(_number: int, _frame: FrameType | None) -> None:
     """The wake-up descriptor says it; this handler only keeps the signal from being ignored."""
 
 
-def _ended(number: int, frame: FrameType | None) -> None:
+def _ended(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
