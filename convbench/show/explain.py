@@ -166,7 +166,7 @@ def _operands(walk: Walk, room: int, view: View) -> Step:
     spec, cell = walk.spec, walk.cell
     channels = list(dict.fromkeys(term.channel for term in walk.terms))
     rows, columns = walk.rows, walk.columns
-    x_blocks, w_blocks = [], []
+    blocks = []  # each channel of x beside the kernel's slice for it
     shown = list(enumerate(channels))[view.channel : view.channel + view.channels]
     for c, channel in shown:
         image, kernel = walk.x[cell.n, channel], walk.w[cell.k, c]
@@ -179,7 +179,7 @@ def _operands(walk: Walk, room: int, view: View) -> Step:
         def look_w(r: int, s: int, kernel: "Tensor" = kernel) -> tuple[str, Role | None]:
             return _number(kernel[r, s].item()), KERNEL
 
-        x_blocks.append(
+        blocks.append(
             grid(
                 f"x[{cell.n},{channel}]",
                 Span(min(0, rows[0]), max(spec.h, rows[-1] + 1), rows[0], rows[-1], view.rows),
@@ -188,7 +188,7 @@ def _operands(walk: Walk, room: int, view: View) -> Step:
                 room,
             )
         )
-        w_blocks.append(
+        blocks.append(
             grid(
                 f"w[{cell.k},{c}]",
                 Span(0, spec.r, 0, 0, view.rows),
@@ -199,7 +199,7 @@ def _operands(walk: Walk, room: int, view: View) -> Step:
         )
 
     y_block = _output(walk, room, view, lambda p, q: "?" if (p, q) == (cell.p, cell.q) else ".")
-    body = flow([*x_blocks, *w_blocks, y_block], room)
+    body = flow([*blocks, y_block], room)
     if len(channels) > len(shown):
         body.append(Text(f"… {plural(len(channels) - len(shown), 'more channel')} of x and of w", style=FAINT))
     legend = [
