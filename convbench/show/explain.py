@@ -299,7 +299,7 @@ def _positions(walk: Walk, room: int, _: View) -> Step:
     changes = [Text(f"{variant.change}: {variant.spec.p}×{variant.spec.q}") for variant in walk.variants]
     if changes:
         body += wrap_words(changes, room, lead="what if  ", space="   ")
-    cost = f"N·K·P·Q = {plural(walk.y.numel(), 'output')}, each a sum of {plural(len(walk.terms), 'product')}."
+    cost = f"N·K·P·Q = {walk.y.numel():,} {'output' if walk.y.numel() == 1 else 'outputs'}, each a sum of {plural(len(walk.terms), 'product')}."
     formula = "⌊(H + 2·padding − dilation·(R−1) − 1) / stride⌋ + 1"
     return Step("POSITIONS", formula, body, _reading_notes(walk.axes), cost)
 
@@ -367,7 +367,7 @@ def _flatten(walk: Walk, room: int, _: View) -> Step:
     numbers = walk.w_row.tolist()
     words = [in_role(_number(value), KERNEL) for value in numbers[:TAPS]]
     if len(numbers) > TAPS:
-        words.append(Text(f"… {len(numbers) - TAPS} more"))
+        words.append(Text(f" … {len(numbers) - TAPS} more"))
     body = wrap_words(words, room, lead=f"w_flat of filter {cell.k} = ", space="")
     names = "(K, C·R·S)" if spec.groups == 1 else "(G, K/G, C/G·R·S)"
     notes = ["The same (c, r, s) order as the rows of the patch matrix, so that tap meets tap."]

@@ -20,6 +20,7 @@ from convbench.errors import ConvbenchError
 
 AWKWARD = "n2c4h7w9k6r3s2_st2x1_pd1x0_dl1x2_g2"
 
+
 @pytest.fixture(autouse=True)
 def plain_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("COLUMNS", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE"):
