@@ -1,4 +1,4 @@
-"""Texts that a test compares with a file; pytest --update-frames (or CONVBENCH_REFRESH_GOLDEN=1) writes the files anew."""
+"""Texts that a test compares with a file; pytest --update-frames, or CONVBENCH_REFRESH_GOLDEN=1, writes them anew."""
 
 import os
 from pathlib import Path

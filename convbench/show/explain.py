@@ -299,7 +299,7 @@ def _positions(walk: Walk, room: int, _: View) -> Step:
     changes = [Text(f"{variant.change}: {variant.spec.p}×{variant.spec.q}") for variant in walk.variants]
     if changes:
         body += wrap_words(changes, room, lead="what if  ", space="   ")
-    cost = f"N·K·P·Q = {walk.y.numel():,} {'output' if walk.y.numel() == 1 else 'outputs'}, each a sum of {plural(len(walk.terms), 'product')}."
+    cost = f"N·K·P·Q = {plural(walk.y.numel(), 'output')}, each a sum of {plural(len(walk.terms), 'product')}."
     formula = "⌊(H + 2·padding − dilation·(R−1) − 1) / stride⌋ + 1"
     return Step("POSITIONS", formula, body, _reading_notes(walk.axes), cost)
 

@@ -128,7 +128,7 @@ def test_a_recording_shows_the_steps_and_every_output_in_turn() -> None:
     assert drawn[0] == draw_step(found, "operands", 80).plain()
     first, *others = [data for data in drawn if "UNFOLD" in data]
     assert "[5]" in first
-    assert [re.findall(r"\[(\d)\] ", data.splitlines()[2] + " ") for data in others] == [[str(l)] for l in range(9)]
+    assert [re.findall(r"\[(\d)\] ", data.splitlines()[2] + " ") for data in others] == [[str(i)] for i in range(9)]
     events: list[Any] = [json.loads(line) for line in text.splitlines()[1:]]
     assert events[0][:2] == [0.0, "m"]
     assert events[2][0] == READ_S
