@@ -79,7 +79,7 @@ def explain(
     if svg is not None or cast is not None:
         exports.write_frames(found, chosen, view, svg=svg, cast=cast)
     elif interactive:
-        exports.interact(found, chosen[0], view, seed)
+        exports.interact(found, chosen[0], view, seed=seed, ones=str(spec) == NOTE and seed == 0)
     elif not as_json:
         draw(found, chosen, view)
 

@@ -116,14 +116,17 @@ def write_frames(
             refuse_unproved(unproved.failures)
 
 
-def interact(walk: "Walk", step: str, view: "View", seed: int) -> None:
-    """Let keys move through the walk until q."""
+def interact(walk: "Walk", step: str, view: "View", *, seed: int, ones: bool) -> None:
+    """Let keys move through the walk until q; `ones` and the seed make the gradient of the backward pass."""
     from convbench.explain.steps import UnprovedError
+    from convbench.show.further_pages import further_pages
     from convbench.show.interactive import Session
     from convbench.show.keyboard import run
 
+    algorithms, backward = further_pages(walk, seed, ones=ones)
+    session = Session(walk=walk, step=step, channel=view.channel, seed=seed, algorithms=algorithms, backward=backward)
     try:
-        run(Session(walk=walk, step=step, channel=view.channel, seed=seed))
+        run(session)
     except UnprovedError as unproved:
         refuse_unproved(unproved.failures)
     except KeyboardInterrupt:

@@ -5,7 +5,6 @@ A session is a value: `press` gives the next one, `screen` its lines. Neither kn
 
 # the arrows and minus signs are meant
 
-from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
@@ -19,11 +18,9 @@ from convbench.explain.steps import Cell, Walk
 from convbench.explain.walk import move
 from convbench.show.explain import NARROWEST, WIDEST, View, draw_step
 from convbench.show.frames import Frame, asciicast, svg
+from convbench.show.further_pages import Pages
 from convbench.show.grid import FAINT, OUTPUT, heading, in_role
 from convbench.show.tour import tour
-
-# A page beside the walk: its name and how its lines are drawn, for the cell that is followed.
-Pages = Mapping[str, Callable[[Walk, int], Iterable[Text]]]
 
 FEWEST_LINES = 12
 TALL = 36  # lines from which two channels stand side by side
@@ -82,8 +79,7 @@ class Session:
         width = min(max(self.size[0], NARROWEST), WIDEST)
         pages = {**self.algorithms, **self.backward}
         if self.page:
-            lines = (*heading(self.page, "", width), *pages[self.page](self.walk, width))
-            return Frame(title=self.page, width=width, lines=lines)
+            return Frame(title=self.page, width=width, lines=tuple(pages[self.page](self.walk, width)))
         return draw_step(self.walk, self.step, width, self.view)
 
 
@@ -256,7 +252,7 @@ def _export(session: Session, key: str) -> Session:
     if ending is None:
         return session
     walk, cell, frame = session.walk, session.walk.cell, session.frame()
-    page = session.page.split()[0].lower() if session.page else session.step
+    page = "".join(one if one.isalnum() else "-" for one in session.page.lower()) or session.step
     place = "_".join(map(str, (cell.n, cell.k, cell.p, cell.q)))
     path = session.folder / f"explain-{walk.spec}-{page}-y{place}.{ending}"
     match ending:

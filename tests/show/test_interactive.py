@@ -133,7 +133,6 @@ def test_a_asks_for_the_walk_s_own_two_ways_and_for_more_once_there_are_more() -
 
     more = replace(session, algorithms={"WINOGRAD": draw, "FFT": draw}, backward={"dX": draw})
     assert [type_keys(more, *["a"] * i).page for i in range(4)] == ["", "WINOGRAD", "FFT", ""]
-    assert "WINOGRAD" in shown(type_keys(more, "a"))
     assert "80 wide" in shown(type_keys(more, "a", "left"))
     assert type_keys(more, "a", "d").page == "dX"
     assert type_keys(more, "a", "]").page == ""
