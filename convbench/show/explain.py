@@ -39,6 +39,7 @@ NARROWEST, WIDEST = 60, 120
 PANE_FROM, PANE = 112, 38
 
 GRID_COLUMNS = 10
+NARROWEST_CELL = 3  # a digit and its brackets: more columns than room / 3 are not worth a try
 TERMS = 12
 TAPS = 24
 
@@ -335,7 +336,7 @@ def _unfold(walk: Walk, room: int, view: View) -> Step:
     body += grid(
         "(c,r,s)",
         Span(0, taps, first, first, view.patch_rows),
-        Span(0, positions, position, position, room),
+        Span(0, positions, position, position, room // NARROWEST_CELL),
         look,
         room,
         row_names=names,
@@ -399,7 +400,7 @@ def _multiply(walk: Walk, room: int, _: View) -> Step:
     body += grid(
         "l",
         Span(0, 1, 0, 0, 1),
-        Span(0, positions, walk.position, walk.position, room),
+        Span(0, positions, walk.position, walk.position, room // NARROWEST_CELL),
         look,
         room,
         row_names=[f"k={cell.k}"],

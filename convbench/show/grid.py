@@ -60,8 +60,7 @@ def grid(
     shown_rows = rows.window(rows.most)
     names = {row: row_names[row] if row_names else str(row) for row in shown_rows}
     label = max(len(title), *(len(name) for name in names.values())) + 1
-    # No cell is narrower than three characters, so more columns than this are not worth a try.
-    for most in range(max(1, min(columns.most, columns.high - columns.low, (room - label) // 3)), 0, -1):
+    for most in range(min(columns.most, columns.high - columns.low), 0, -1):
         shown_columns = columns.window(most)
         cells = {(row, column): look(row, column) for row in shown_rows for column in shown_columns}
         width = max(max(len(text) for text, _ in cells.values()) + 2, max(len(str(c)) for c in shown_columns) + 2)
