@@ -19,7 +19,7 @@ from convbench.show.interactive import Session, press, screen
 
 # xterm's control sequences, ctlseqs, "Alt and Meta Keys" and "PC-Style Function Keys": ESC [ A and ESC O A are both up.
 NAMES = {"A": "up", "B": "down", "C": "right", "D": "left", "5~": "pageup", "6~": "pagedown"}
-PLAIN = {"\r": "enter", "\n": "enter", "\x7f": "backspace", "\b": "backspace", "\x1b": "escape", "\x03": "interrupt"}
+PLAIN = {"\r": "enter", "\n": "enter", "\x7f": "backspace", "\b": "backspace", "\x1b": "escape"}
 _KEY = re.compile(r"\x1b[\[O]([0-9;]*[A-Za-z~])|(.)", re.DOTALL)
 TAKE = "\x1b[?1049h\x1b[?25l"  # the other screen, no cursor
 GIVE_BACK = "\x1b[?25h\x1b[?1049l"
@@ -44,8 +44,6 @@ def run(session: Session) -> None:
             if keys is None:
                 return
             for key in keys:  # all that were typed meanwhile, then one drawing
-                if key == "interrupt":
-                    raise KeyboardInterrupt
                 session = press(session, key)
                 if session.done:
                     return
@@ -63,6 +61,9 @@ def parse_keys(typed: str) -> list[str]:
 
 
 def _paint(session: Session, *, coloured: bool) -> None:
+    if session.page:  # an algorithm may take seconds for all of a large x
+        sys.stdout.write(f"\x1b[{session.size[1]};1H Working ...  Ctrl-C ends\x1b[K")
+        sys.stdout.flush()
     lines = (ansi(line) if coloured else line.plain for line in screen(session))
     # Home, each line over the old one, the rest erased: in one write, so that nothing flickers.
     sys.stdout.write("\x1b[H" + "\r\n".join(line + "\x1b[K" for line in lines) + "\x1b[J")
@@ -101,6 +102,10 @@ def _whole_terminal() -> Iterator[int]:
     def take(_number: int = 0, _frame: FrameType | None = None) -> None:
         """Also after a stop: the shell had the terminal meanwhile."""
         tty.setraw(terminal)
+        modes = termios.tcgetattr(terminal)
+        modes[3] |= termios.ISIG  # Ctrl-C also while something is computed
+        modes[6][termios.VSUSP] = modes[6][termios.VQUIT] = b"\0"  # no key stops it or dumps its core
+        termios.tcsetattr(terminal, termios.TCSANOW, modes)
         sys.stdout.write(TAKE)
 
     ends = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
