@@ -195,6 +195,14 @@ def test_keys_are_read_as_terminals_send_them() -> None:
     assert parse_keys("\x1b[1;5A\x1b[200~x\x1b[15~") == ["x"]
 
 
+# The session's leader opens the terminal by its name, so that it is the one whose Ctrl-C and size it hears of.
+START = """
+import os, sys
+os.close(os.open(os.ttyname(0), os.O_RDWR))
+os.execv(sys.executable, [sys.executable, "-m", "convbench", "explain", "--interactive"])
+"""
+
+
 class Terminal:
     """convbench explain --interactive in a terminal of its own."""
 
@@ -204,7 +212,7 @@ class Terminal:
         self.resize(columns, lines)
         world = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS", "LINES")}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "convbench", "explain", "--interactive"],
+            [sys.executable, "-c", START],
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
@@ -261,7 +269,6 @@ def test_in_a_terminal_it_moves_follows_the_size_and_gives_everything_back(
     terminal.read_until("y[0,0,1,1] = \x1b[1;32m<94>")
     assert "\x1b[1;33m[4]" in terminal.read_until("q quit")
     terminal.resize(120, 40)
-    os.kill(terminal.process.pid, signal.SIGWINCH)
     drawn = terminal.read_until("q quit")
     assert drawn.count("\r\n") == 39
     assert "━" * 60 in drawn
