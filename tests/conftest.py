@@ -47,6 +47,15 @@ def keep_threads() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-frames", action="store_true", help="write the golden texts anew; then look at them")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--update-frames"):
+        os.environ["CONVBENCH_REFRESH_GOLDEN"] = "1"
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What cannot run, or was not asked for, is left out and not skipped: a skip is no pass."""
     left_out = set() if torch.cuda.is_available() else {"gpu"}

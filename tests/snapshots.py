@@ -1,13 +1,14 @@
-"""Texts that a test compares with a file; CONVBENCH_REFRESH_GOLDEN=1 writes the files anew."""
+"""Texts that a test compares with a file; pytest --update-frames, or CONVBENCH_REFRESH_GOLDEN=1, writes them anew."""
 
 import os
 from pathlib import Path
 
 GOLDEN = Path(__file__).parent / "golden"
+FRAMES = Path(__file__).parent / "explain" / "frames"
 
 
-def assert_golden(name: str, text: str) -> None:
-    path = GOLDEN / f"{name}.txt"
+def assert_golden(name: str, text: str, folder: Path = GOLDEN) -> None:
+    path = folder / f"{name}.txt"
     if os.environ.get("CONVBENCH_REFRESH_GOLDEN") == "1":
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from convbench.cli import explain_exports as exports
 from convbench.cli.options import Seed
 from convbench.errors import ConvbenchError
 from convbench.spec import ITEM_NBYTES, ConvSpec, Pair
@@ -18,6 +19,8 @@ EXAMPLE = """\b
 Examples:
   convbench explain
   convbench explain n1c2h5w5k4r3s3_st2_pd1_g2 --at 0,0 --filter 3
+  convbench explain --at 1,2 --step unfold
+  convbench explain --svg -
 """
 
 
@@ -32,11 +35,18 @@ def explain(
     image: Annotated[int, typer.Option("--image", metavar="N", help="Its image of the batch.")] = 0,
     seed: Seed = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Every number as one JSON object.")] = False,
+    steps: exports.Steps = None,
+    channel: exports.Channel = 0,
+    svg: exports.Svg = None,
+    cast: exports.Cast = None,
+    overwrite: exports.Overwrite = False,
+    interactive: exports.Interactive = False,
 ) -> None:
     """Show how a convolution is computed: seven steps on real numbers, each of them proved.
 
     The numbers are small integers; with seed 0, x counts 1, 2, 3, ... They are printed after
-    each has been compared with torch and float64.
+    each has been compared with torch and float64. With --svg or --cast they go to a file instead, COLUMNS wide (60
+    to 120; 80 where it is not set).
     """
     from convbench.suites import find_problem
 
@@ -44,9 +54,14 @@ def explain(
     position = None if at is None else parse_at(at, whole)
     if as_json:
         refuse_long_json(whole)
+    chosen = exports.parse_steps(steps)
+    exports.check_channel(channel, whole)
+    exports.check_outputs(svg, cast, overwrite=overwrite)
+    if interactive:
+        exports.refuse_without_terminal(others=as_json or svg is not None or cast is not None)
 
     from convbench.explain.walk import affordable, choose_cell, small_integers, walk
-    from convbench.show.explain import draw, record
+    from convbench.show.explain import View, draw, record
 
     cell = choose_cell(whole, at=position, image=image, filter_index=filter_index)
     spec = affordable(whole)
@@ -57,14 +72,16 @@ def explain(
         cell = replace(cell, n=0)
     found = walk(*small_integers(spec, seed), spec, cell)
     if not found.holds:
-        for comparison in found.proof:
-            if not comparison.holds:
-                typer.echo(f"convbench: {comparison.name} fails: {comparison.evidence}", err=True)
-        raise typer.Exit(1)
+        exports.refuse_unproved(found.failures)
+    view = View(channel=channel)
     if as_json:
         typer.echo(json.dumps(record(found)))
-    else:
-        draw(found)
+    if svg is not None or cast is not None:
+        exports.write_frames(found, chosen, view, svg=svg, cast=cast)
+    elif interactive:
+        exports.interact(found, chosen[0], view, seed=seed, ones=str(spec) == NOTE and seed == 0)
+    elif not as_json:
+        draw(found, chosen, view)
 
 
 def refuse_long_json(spec: ConvSpec) -> None:

@@ -30,15 +30,16 @@ def prove(walk: Walk) -> tuple[Comparison, ...]:
     with conditions(case):
         conv2d = _conv2d(walk.x, walk.w, spec)
         single = _conv2d(exam.x, exam.w, spec)
+    cell, flipped, matrix, fold = _prove_cell(walk)
     return (
         _check_loops(walk, case),
-        compare_all("cell", "slices of padded x and of w", _cell(walk)),
-        compare_all("flipped", "F.conv2d with w.flip(2, 3)", _flipped(walk)),
+        cell,
+        flipped,
         compare_all("sizes", "F.conv2d and Tensor.unfold", _sizes(walk, conv2d)),
         compare_all("unfold", "x by the index formula", _unfold(walk)),
         compare_all("padding", "F.unfold of ones", _padding(walk)),
-        compare_all("matrix", "patches, w and y by slices", _matrix(walk)),
-        compare_all("fold", "x times its readers", _fold(walk)),
+        matrix,
+        fold,
         compare_all("work", "products in x and on padding", _work(walk, exam.truth.terms)),
         compare("einsum", "F.conv2d in float64", y, conv2d),
         compare("oracle", "shifted views of x, summed", y, exam.truth.y),
@@ -50,6 +51,19 @@ def prove(walk: Walk) -> tuple[Comparison, ...]:
             evidence=exam.check(single, "vendor").evidence,
         ),
     )
+
+
+def prove_move(walk: Walk) -> tuple[Comparison, ...]:
+    """The proof after a step to another cell of the same tensors.
+
+    `walk.proof` is still that of the cell before: what it says of whole tensors stands, and
+    what follows from the cell is compared anew.
+    """
+    term_by_term = _check_total(walk)
+    anew = {comparison.name: comparison for comparison in _prove_cell(walk)}
+    if not term_by_term.holds:
+        anew[term_by_term.name] = term_by_term
+    return tuple(anew.get(before.name, before) for before in walk.proof)
 
 
 def compare(name: str, against: str, got: Tensor, want: Tensor) -> Comparison:
@@ -88,12 +102,26 @@ def _conv2d(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
     return F.conv2d(x, w, None, spec.stride, spec.padding, spec.dilation, spec.groups)
 
 
+def _prove_cell(walk: Walk) -> tuple[Comparison, Comparison, Comparison, Comparison]:
+    """What follows from the cell that is followed."""
+    return (
+        compare_all("cell", "slices of padded x and of w", _cell(walk)),
+        compare_all("flipped", "F.conv2d with w.flip(2, 3)", _flipped(walk)),
+        compare_all("matrix", "patches, w and y by slices", _matrix(walk)),
+        compare_all("fold", "x times its readers", _fold(walk)),
+    )
+
+
+def _check_total(walk: Walk) -> Comparison:
+    cell = walk.cell
+    return compare_all("loops", "the cell by its indices", [(walk.total, walk.y[cell.n, cell.k, cell.p, cell.q])])
+
+
 def _check_loops(walk: Walk, case: Case) -> Comparison:
-    cell, y = walk.cell, walk.y
-    by_definition = compare_all("loops", "the cell by its indices", [(walk.total, y[cell.n, cell.k, cell.p, cell.q])])
+    by_definition = _check_total(walk)
     if not by_definition.holds or naive_loops.why_not(case) is not None:
         return by_definition
-    return compare("loops", "every cell by its indices", naive_loops.fn(walk.x, walk.w, case.spec), y)
+    return compare("loops", "every cell by its indices", naive_loops.fn(walk.x, walk.w, case.spec), walk.y)
 
 
 def _pads(spec: ConvSpec) -> tuple[int, int, int, int]:
@@ -207,8 +235,10 @@ def _matrix(walk: Walk) -> Pairs:
     yield walk.w_row, w_flat[cell.k]
     yield walk.y_row, walk.y[cell.n, cell.k].flatten()
     yield walk.gemm, [walk.w_flat.shape[-2], len(walk.x) * walk.y_flat.shape[-1], len(rows)]
-    yield [walk.x_nbytes, walk.patches_nbytes], [walk.x.nbytes // 2, walk.patches.nbytes // 2]  # fp32 is half of fp64
+    nbytes = [walk.x_nbytes, walk.w_nbytes, walk.y_nbytes, walk.patches_nbytes]
+    yield nbytes, [tensor.nbytes // 2 for tensor in (walk.x, walk.w, walk.y_flat, walk.patches)]  # fp32: half of fp64
     yield walk.growth, walk.patches.numel() / walk.x.numel()
+    yield walk.w_is_view, walk.w.untyped_storage().data_ptr() == walk.w_flat.untyped_storage().data_ptr()
     yield walk.is_view, walk.y.untyped_storage().data_ptr() == walk.y_flat.untyped_storage().data_ptr()
 
 

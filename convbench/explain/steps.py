@@ -81,7 +81,15 @@ class Axis:
     @property
     def readers(self) -> Tensor:
         """(size,) int: for each row or column of x, how many (position, tap) pairs read it."""
-        return torch.bincount(place_taps(self)[inside(self)], minlength=self.size)
+        reads = torch.zeros(self.size, dtype=torch.int64)
+        # Tap by tap or position by position, whichever are fewer: what each reads is an evenly spaced slice.
+        by_tap, by_position = (self.taps, self.dilation), (self.positions, self.stride)
+        (slices, apart), (length, every) = sorted((by_tap, by_position))
+        for i in range(slices):
+            start = i * apart - self.padding
+            stop = start + (length - 1) * every + 1
+            reads[start if start >= 0 else start % every : max(0, stop) : every] += 1
+        return reads
 
     @property
     def unread(self) -> tuple[int, ...]:
@@ -182,6 +190,14 @@ class Comparison:
         return self.evidence is None
 
 
+class UnprovedError(Exception):
+    """A comparison of a walk fails, so the walk may not be shown."""
+
+    def __init__(self, failures: tuple[Comparison, ...]) -> None:
+        super().__init__("; ".join(f"{one.name} fails: {one.evidence}" for one in failures))
+        self.failures = failures
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Walk:
     """The seven steps of one problem on x (N, C, H, W) and w (K, C/G, R, S), and their proof.
@@ -209,7 +225,12 @@ class Walk:
     @property
     def holds(self) -> bool:
         """Whether it is proved and every comparison holds; only then may the walk be shown."""
-        return bool(self.proof) and all(comparison.holds for comparison in self.proof)
+        return bool(self.proof) and not self.failures
+
+    @property
+    def failures(self) -> tuple[Comparison, ...]:
+        """The comparisons that do not hold."""
+        return tuple(comparison for comparison in self.proof if not comparison.holds)
 
     @property
     def group(self) -> int:
@@ -289,6 +310,16 @@ class Walk:
         return prod(self.spec.x_shape) * ITEM_NBYTES["fp32"]
 
     @property
+    def w_nbytes(self) -> int:
+        """In fp32."""
+        return prod(self.spec.w_shape) * ITEM_NBYTES["fp32"]
+
+    @property
+    def y_nbytes(self) -> int:
+        """In fp32."""
+        return prod(self.spec.y_shape) * ITEM_NBYTES["fp32"]
+
+    @property
     def patches_nbytes(self) -> int:
         """In fp32."""
         return self.spec.patch_matrix_nbytes("fp32")
@@ -306,6 +337,11 @@ class Walk:
     @property
     def w_flat(self) -> Tensor:
         return flatten_kernel(self.w, self.spec)
+
+    @property
+    def w_is_view(self) -> bool:
+        """Whether flattening the kernel moved no number."""
+        return self.w_flat.data_ptr() == self.w.data_ptr()
 
     @property
     def w_row(self) -> Tensor:
@@ -369,7 +405,8 @@ class Walk:
     @property
     def seen_readers(self) -> int:
         """How many patches read it."""
-        if self.seen is None:
+        seen = self.seen
+        if seen is None:
             return 0
-        _, row, column = self.seen
+        _, row, column = seen
         return int(self.axes[0].readers[row] * self.axes[1].readers[column])

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from convbench.errors import ConvbenchError
-from convbench.explain.proof import prove
-from convbench.explain.steps import Cell, Term, Walk, flatten_kernel, inside, measure_axes, name_formula
+from convbench.explain.proof import prove, prove_move
+from convbench.explain.steps import Cell, Term, UnprovedError, Walk, flatten_kernel, inside, measure_axes, name_formula
 from convbench.spec import ITEM_NBYTES, ConvSpec, Pair
 
 # A walk takes seconds up to here, and the two or three GiB of a dozen float64 tensors.
@@ -39,6 +39,23 @@ def walk(x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Walk:
         folded=F.fold(patches[cell.n], (spec.h, spec.w), size, *options),
     )
     return replace(unproved, proof=prove(unproved))
+
+
+def move(walk: Walk, cell: Cell) -> Walk:
+    """The same walk at another cell; only what follows from the cell is computed and proved anew.
+
+    Raises:
+        UnprovedError: a comparison fails.
+    """
+    spec, folded = walk.spec, walk.folded
+    if cell.n != walk.cell.n:
+        size, options = (spec.r, spec.s), (spec.dilation, spec.padding, spec.stride)
+        folded = F.fold(walk.patches[cell.n], (spec.h, spec.w), size, *options)
+    moved = replace(walk, cell=cell, terms=list_terms(walk.x, walk.w, spec, cell), folded=folded)
+    proved = replace(moved, proof=prove_move(moved))
+    if not proved.holds:
+        raise UnprovedError(proved.failures)
+    return proved
 
 
 def choose_cell(spec: ConvSpec, *, at: Pair | None = None, image: int = 0, filter_index: int | None = None) -> Cell:

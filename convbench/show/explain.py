@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from convbench.explain import STEPS
 from convbench.explain.steps import Axis, Comparison, Term, Walk
 from convbench.show.console import pipe_width, result_console
+from convbench.show.frames import Frame
 from convbench.show.grid import (
     FAINT,
     KERNEL,
@@ -36,48 +38,73 @@ NARROWEST, WIDEST = 60, 120
 # From here on there is room for a pane of notes on the right; below, notes stand under the step.
 PANE_FROM, PANE = 112, 38
 
-GRID_ROWS, GRID_COLUMNS = 8, 10
-PATCH_ROWS = 12
+GRID_COLUMNS = 10
+NARROWEST_CELL = 3  # a digit and its brackets: more columns than room / 3 are not worth a try
 TERMS = 12
-CHANNELS = 2
 TAPS = 24
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What of large tensors is in sight.
+
+    Attributes:
+        channel: of the kernel's slices (0 to C/G-1), the first one shown; `channels` is how many.
+        rows: of each image; `patch_rows` of the patch matrix.
+    """
+
+    channel: int = 0
+    channels: int = 2
+    rows: int = 8
+    patch_rows: int = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step as drawn: a title, a formula beside it, the numbers, and what to know of them."""
+    """One step as drawn: a title, a formula beside it, the numbers, what to know of them and what they cost."""
 
     title: str
     aside: str
     body: Block
     notes: list[str]
+    cost: str
 
 
-def draw(walk: Walk) -> None:
-    """Print the walk as wide as the terminal; a pipe gets 80 columns, or COLUMNS."""
+def draw(walk: Walk, steps: Sequence[str] = STEPS, view: View | None = None) -> None:
+    """Print the steps as wide as the terminal; a pipe gets 80 columns, or COLUMNS."""
     console = result_console()
     width = console.width if console.is_terminal else pipe_width()
-    for line in page(walk, width):
-        line.rstrip()
+    for line in page(walk, width, steps, view):
         console.print(line.plain if console.no_color else line, markup=False)
 
 
-def page(walk: Walk, width: int) -> Iterator[Text]:
-    """The lines of the whole walk, none wider than `width` (from 60 to 120)."""
+def page(walk: Walk, width: int, steps: Sequence[str] = STEPS, view: View | None = None) -> Iterator[Text]:
+    """The lines of those steps with a free line between, none wider than `width` (from 60 to 120)."""
+    for i, step in enumerate(steps):
+        if i:
+            yield Text()
+        yield from draw_step(walk, step, width, view).lines
+
+
+def draw_step(walk: Walk, step: str, width: int, view: View | None = None) -> Frame:
+    """One of STEPS as a frame."""
     width = min(max(width, NARROWEST), WIDEST)
     room = width - PANE - 3 if width >= PANE_FROM else width
-    steps = (_operands, _one_cell, _positions, _unfold, _flatten, _multiply, _reshape)
-    for number, step in enumerate(steps, start=1):
-        drawn = step(walk, room - 2)
-        yield from heading(f"{number}/{len(steps)} {drawn.title}", drawn.aside, width)
-        body = [Text("  ") + line for line in drawn.body]
-        if room == width:
-            yield from body
-            yield from (Text("  ") + line for line in remarks(drawn.notes, width - 4))
-        else:
-            yield from beside([body, remarks(drawn.notes, PANE)], starts=[0, room + 1])
-        if number < len(steps):
-            yield Text()
+    number = STEPS.index(step)
+    drawn = (_operands, _one_cell, _positions, _unfold, _flatten, _multiply, _reshape)[number](
+        walk, room - 2, view or View()
+    )
+    title = f"{number + 1}/{len(STEPS)} {drawn.title}"
+    body = [Text("  ") + line for line in drawn.body]
+    notes = [*drawn.notes, f"Cost: {drawn.cost}"]
+    if room == width:
+        body += [Text("  ") + line for line in remarks(notes, width - 4)]
+    else:
+        body = list(beside([body, remarks(notes, PANE)], starts=[0, room + 1]))
+    lines = [*heading(title, drawn.aside, width), *body]
+    for line in lines:
+        line.rstrip()
+    return Frame(title=title, width=width, lines=tuple(lines))
 
 
 def record(walk: Walk) -> dict[str, Any]:
@@ -136,12 +163,13 @@ def record(walk: Walk) -> dict[str, Any]:
     }
 
 
-def _operands(walk: Walk, room: int) -> Step:
+def _operands(walk: Walk, room: int, view: View) -> Step:
     spec, cell = walk.spec, walk.cell
     channels = list(dict.fromkeys(term.channel for term in walk.terms))
     rows, columns = walk.rows, walk.columns
-    x_blocks, w_blocks = [], []
-    for c, channel in list(enumerate(channels))[:CHANNELS]:
+    blocks = []  # each channel of x beside the kernel's slice for it
+    shown = list(enumerate(channels))[view.channel : view.channel + view.channels]
+    for c, channel in shown:
         image, kernel = walk.x[cell.n, channel], walk.w[cell.k, c]
 
         def look_x(row: int, column: int, image: "Tensor" = image) -> tuple[str, Role | None]:
@@ -152,29 +180,29 @@ def _operands(walk: Walk, room: int) -> Step:
         def look_w(r: int, s: int, kernel: "Tensor" = kernel) -> tuple[str, Role | None]:
             return _number(kernel[r, s].item()), KERNEL
 
-        x_blocks.append(
+        blocks.append(
             grid(
                 f"x[{cell.n},{channel}]",
-                Span(min(0, rows[0]), max(spec.h, rows[-1] + 1), rows[0], rows[-1], GRID_ROWS),
+                Span(min(0, rows[0]), max(spec.h, rows[-1] + 1), rows[0], rows[-1], view.rows),
                 Span(min(0, columns[0]), max(spec.w, columns[-1] + 1), columns[0], columns[-1], GRID_COLUMNS),
                 look_x,
                 room,
             )
         )
-        w_blocks.append(
+        blocks.append(
             grid(
                 f"w[{cell.k},{c}]",
-                Span(0, spec.r, 0, 0, GRID_ROWS),
+                Span(0, spec.r, 0, 0, view.rows),
                 Span(0, spec.s, 0, 0, GRID_COLUMNS),
                 look_w,
                 room,
             )
         )
 
-    y_block = _output(walk, room, lambda p, q: "?" if (p, q) == (cell.p, cell.q) else ".")
-    body = flow([*x_blocks, *w_blocks, y_block], room)
-    if len(channels) > CHANNELS:
-        body.append(Text(f"… {plural(len(channels) - CHANNELS, 'more channel')} of x and of w", style=FAINT))
+    y_block = _output(walk, room, view, lambda p, q: "?" if (p, q) == (cell.p, cell.q) else ".")
+    body = flow([*blocks, y_block], room)
+    if len(channels) > len(shown):
+        body.append(Text(f"… {plural(len(channels) - len(shown), 'more channel')} of x and of w", style=FAINT))
     legend = [
         in_role("patch", PATCH),
         in_role("kernel", KERNEL),
@@ -194,10 +222,11 @@ def _operands(walk: Walk, room: int) -> Step:
             f"{spec.groups} groups: filter k={cell.k} is in group {walk.group}, which reads "
             f"{_listed('channel', channels)} of x only."
         )
-    return Step("OPERANDS", f"x {_shape(walk.x.shape)} ⋆ w {_shape(walk.w.shape)}{_options(walk)}", body, notes)
+    cost = f"x {walk.x_nbytes:,} B + w {walk.w_nbytes:,} B in, y {walk.y_nbytes:,} B out, in fp32."
+    return Step("OPERANDS", f"x {_shape(walk.x.shape)} ⋆ w {_shape(walk.w.shape)}{_options(walk)}", body, notes, cost)
 
 
-def _one_cell(walk: Walk, room: int) -> Step:
+def _one_cell(walk: Walk, room: int, view: View) -> Step:
     spec, cell = walk.spec, walk.cell
     stride, padding, dilation = spec.stride, spec.padding, spec.dilation
     first_channel = walk.terms[0].channel
@@ -229,7 +258,7 @@ def _one_cell(walk: Walk, room: int) -> Step:
     body += flow([wrap_words([Text(word) for word in place], room) for place in places], room)
     channel_sums = walk.channel_sums
     many = len(channel_sums) > 1
-    for c, channel_sum in enumerate(channel_sums[:CHANNELS]):
+    for c, channel_sum in list(enumerate(channel_sums))[view.channel : view.channel + view.channels]:
         terms = walk.terms_of(c)
         shown = list(terms) if len(terms) <= TERMS else [term for term in terms if not term.padding][:TERMS]
         more = [Text(f"… {plural(len(terms) - len(shown), 'more term')}")] if len(shown) < len(terms) else []
@@ -248,10 +277,11 @@ def _one_cell(walk: Walk, room: int) -> Step:
     notes = [f"A flipped kernel (a true convolution) would give {_number(walk.flipped)} here."]
     if any(term.padding for term in walk.terms):
         notes.append("The patch hangs over the border: rows and columns outside x are zeros, ·0.")
-    return Step("ONE CELL, BY LOOPS", "index = p·stride − padding + r·dilation", body, notes)
+    cost = f"{plural(len(walk.terms), 'multiplication')} and {plural(len(walk.terms) - 1, 'addition')} for this output."
+    return Step("ONE CELL, BY LOOPS", "index = p·stride − padding + r·dilation", body, notes, cost)
 
 
-def _positions(walk: Walk, room: int) -> Step:
+def _positions(walk: Walk, room: int, _: View) -> Step:
     body = []
     for axis in walk.axes:
         body += wrap_words(
@@ -270,7 +300,9 @@ def _positions(walk: Walk, room: int) -> Step:
     changes = [Text(f"{variant.change}: {variant.spec.p}×{variant.spec.q}") for variant in walk.variants]
     if changes:
         body += wrap_words(changes, room, lead="what if  ", space="   ")
-    return Step("POSITIONS", "⌊(H + 2·padding − dilation·(R−1) − 1) / stride⌋ + 1", body, _reading_notes(walk.axes))
+    cost = f"N·K·P·Q = {plural(walk.y.numel(), 'output')}, each a sum of {plural(len(walk.terms), 'product')}."
+    formula = "⌊(H + 2·padding − dilation·(R−1) − 1) / stride⌋ + 1"
+    return Step("POSITIONS", formula, body, _reading_notes(walk.axes), cost)
 
 
 def _reading_notes(axes: tuple[Axis, Axis]) -> list[str]:
@@ -288,26 +320,27 @@ def _reading_notes(axes: tuple[Axis, Axis]) -> list[str]:
     return notes + (unread or ["Every row and every column of x is read."])
 
 
-def _unfold(walk: Walk, room: int) -> Step:
+def _unfold(walk: Walk, room: int, view: View) -> Step:
     spec, cell = walk.spec, walk.cell
     taps, positions = walk.own.shape
     own, padding = walk.own, walk.padding
     names = [f"({channel},{r},{s})" for channel, r, s in walk.taps]
-    first = next((row for row, term in enumerate(walk.terms) if not term.padding), 0)
+    start, position = view.channel * spec.r * spec.s, walk.position
+    first = next((row for row in range(start, taps) if not walk.terms[row].padding), start)
 
     def look(row: int, column: int) -> tuple[str, Role | None]:
         text = "·0" if padding[row, column] else _number(own[row, column].item())
-        return text, PATCH if column == walk.position else None
+        return text, PATCH if column == position else None
 
-    body = [Text(f"l = p·Q + q = {cell.p}·{spec.q} + {cell.q} = {walk.position}")]
+    body = [Text(f"l = p·Q + q = {cell.p}·{spec.q} + {cell.q} = {position}")]
     body += grid(
         "(c,r,s)",
-        Span(0, taps, first, first, PATCH_ROWS),
-        Span(0, positions, walk.position, walk.position, room),
+        Span(0, taps, first, first, view.patch_rows),
+        Span(0, positions, position, position, room // NARROWEST_CELL),
         look,
         room,
         row_names=names,
-        marked_column=walk.position,
+        marked_column=position,
     )
     per_group = "C/G" if spec.groups > 1 else "C"
     notes = [
@@ -316,12 +349,8 @@ def _unfold(walk: Walk, room: int) -> Step:
             f"{plural(positions, 'column')} for the positions P·Q. Neither counts channels."
         ),
         "Rows run in (c, r, s) order: s fastest, c slowest.",
-        # Implicit GEMM: CUTLASS, media/docs/implicit_gemm_convolution.md.
-        (
-            f"x is {walk.x_nbytes:,} B in fp32, the patch matrix {walk.patches_nbytes:,} B "
-            f"({walk.growth:.4g}×). F.unfold stores it; "
-            "an implicit GEMM forms it in tiles and never stores it whole."
-        ),
+        # CUTLASS, media/docs/implicit_gemm_convolution.md.
+        "F.unfold stores this matrix; an implicit GEMM forms it in tiles and never stores it whole.",
     ]
     if spec.groups > 1:
         notes.insert(
@@ -329,22 +358,25 @@ def _unfold(walk: Walk, room: int) -> Step:
             f"Shown are rows {walk.first_row} to {walk.first_row + taps - 1} of {walk.patches.shape[1]}: "
             f"those of group {walk.group}.",
         )
-    return Step("UNFOLD", f"{_shape(walk.x.shape)} → (N, C·R·S, P·Q) = {_shape(walk.patches.shape)}", body, notes)
+    cost = f"x is {walk.x_nbytes:,} B in fp32, the patch matrix {walk.patches_nbytes:,} B ({walk.growth:.4g}×)."
+    aside = f"{_shape(walk.x.shape)} → (N, C·R·S, P·Q) = {_shape(walk.patches.shape)}"
+    return Step("UNFOLD", aside, body, notes, cost)
 
 
-def _flatten(walk: Walk, room: int) -> Step:
+def _flatten(walk: Walk, room: int, _: View) -> Step:
     spec, cell = walk.spec, walk.cell
     numbers = walk.w_row.tolist()
     words = [in_role(_number(value), KERNEL) for value in numbers[:TAPS]]
     if len(numbers) > TAPS:
-        words.append(Text(f"… {len(numbers) - TAPS} more"))
+        words.append(Text(f" … {len(numbers) - TAPS} more"))
     body = wrap_words(words, room, lead=f"w_flat of filter {cell.k} = ", space="")
     names = "(K, C·R·S)" if spec.groups == 1 else "(G, K/G, C/G·R·S)"
     notes = ["The same (c, r, s) order as the rows of the patch matrix, so that tap meets tap."]
-    return Step("FLATTEN w", f"{_shape(walk.w.shape)} → {names} = {_shape(walk.w_flat.shape)}", body, notes)
+    cost = "nothing, it is a view." if walk.w_is_view else f"a copy of {walk.w_nbytes:,} B."
+    return Step("FLATTEN w", f"{_shape(walk.w.shape)} → {names} = {_shape(walk.w_flat.shape)}", body, notes, cost)
 
 
-def _multiply(walk: Walk, room: int) -> Step:
+def _multiply(walk: Walk, room: int, _: View) -> Step:
     spec, cell = walk.spec, walk.cell
     taps, positions = walk.own.shape
     row = walk.y_row
@@ -368,37 +400,35 @@ def _multiply(walk: Walk, room: int) -> Step:
     body += grid(
         "l",
         Span(0, 1, 0, 0, 1),
-        Span(0, positions, walk.position, walk.position, room),
+        Span(0, positions, walk.position, walk.position, room // NARROWEST_CELL),
         look,
         room,
         row_names=[f"k={cell.k}"],
         marked_column=walk.position,
     )
     m, n, k = walk.gemm
+    cost = (
+        f"{walk.macs:,} MACs = {walk.multiplications:,} multiplications and {walk.additions:,} additions (one less "
+        f"than the taps, for each output). At 2 FLOPs a MAC: {walk.flops:,} FLOPs."
+    )
     groups = f" for each of {spec.groups} groups" if spec.groups > 1 else ""
     notes = [
         "Letters of the formula: b image, p tap, l position, o filter" + (", g group." if spec.groups > 1 else "."),
         f"As GEMM: M={m} N={n} K={k}{groups}" + (f", the {spec.n} images side by side in N." if spec.n > 1 else "."),
-        (
-            f"{walk.macs:,} MACs = {walk.multiplications:,} multiplications and "
-            f"{walk.additions:,} additions (one less than the taps, for each output). "
-            f"At 2 FLOPs a MAC: {walk.flops:,} FLOPs."
-        ),
     ]
     if walk.on_padding:
         notes.append(f"Products with padding are counted: {walk.on_padding:,} of them.")
-    return Step("MULTIPLY", f"einsum('{walk.formula}', patches, w_flat)", body, notes)
+    return Step("MULTIPLY", f"einsum('{walk.formula}', patches, w_flat)", body, notes, cost)
 
 
-def _reshape(walk: Walk, room: int) -> Step:
+def _reshape(walk: Walk, room: int, view: View) -> Step:
     cell = walk.cell
     y = walk.y[cell.n, cell.k]
-    body = [*_output(walk, room, lambda p, q: _number(y[p, q].item())), Text(), *_proof(walk.proof, room)]
-    notes = [
-        "The reshape is a view: no number moves."
-        if walk.is_view
-        else "The reshape copies here, as the groups do not lie side by side in memory."
-    ]
+    body = [*_output(walk, room, view, lambda p, q: _number(y[p, q].item())), Text(), *_proof(walk.proof, room)]
+    if walk.is_view:
+        notes, cost = [], "nothing, the reshape is a view: no number moves."
+    else:
+        notes, cost = ["The groups do not lie side by side in memory."], f"the reshape copies {walk.y_nbytes:,} B."
     if walk.seen is not None:
         channel, row, column = walk.seen
         name = f"x[{cell.n},{channel},{row},{column}]"
@@ -412,15 +442,16 @@ def _reshape(walk: Walk, room: int) -> Step:
         f"{_shape(walk.y_flat.shape)} → (N, K, P, Q) = {_shape(walk.y.shape)}",
         body,
         notes,
+        cost,
     )
 
 
-def _output(walk: Walk, room: int, text: Callable[[int, int], str]) -> Block:
+def _output(walk: Walk, room: int, view: View, text: Callable[[int, int], str]) -> Block:
     """y of the cell's image and filter, with the cell marked."""
     spec, cell = walk.spec, walk.cell
     return grid(
         f"y[{cell.n},{cell.k}]",
-        Span(0, spec.p, cell.p, cell.p, GRID_ROWS),
+        Span(0, spec.p, cell.p, cell.p, view.rows),
         Span(0, spec.q, cell.q, cell.q, GRID_COLUMNS),
         lambda p, q: (text(p, q), OUTPUT if (p, q) == (cell.p, cell.q) else None),
         room,

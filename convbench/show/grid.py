@@ -158,4 +158,4 @@ def heading(title: str, aside: str, width: int) -> Iterator[Text]:
 
 
 def plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

