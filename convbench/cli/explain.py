@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from convbench.cli.options import Seed
+from convbench.cli.options import Devices, Dtypes, Layouts, Precisions, Seed, Threads
+from convbench.cli.ran import refuse_mixture, show_what_ran
 from convbench.errors import ConvbenchError
 from convbench.spec import ITEM_NBYTES, ConvSpec, Pair
 
@@ -18,6 +19,7 @@ EXAMPLE = """\b
 Examples:
   convbench explain
   convbench explain n1c2h5w5k4r3s3_st2_pd1_g2 --at 0,0 --filter 3
+  convbench explain resnet50:layer1.0.conv2 --ran --dtype fp32,fp64
 """
 
 
@@ -32,6 +34,14 @@ def explain(
     image: Annotated[int, typer.Option("--image", metavar="N", help="Its image of the batch.")] = 0,
     seed: Seed = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Every number as one JSON object.")] = False,
+    ran: Annotated[
+        bool, typer.Option("--ran", help="What F.conv2d really ran, by which rule, with evidence; not the walk.")
+    ] = False,
+    devices: Devices = None,
+    dtypes: Dtypes = None,
+    layouts: Layouts = None,
+    precisions: Precisions = None,
+    threads: Threads = 0,
 ) -> None:
     """Show how a convolution is computed: seven steps on real numbers, each of them proved.
 
@@ -40,7 +50,30 @@ def explain(
     """
     from convbench.suites import find_problem
 
-    whole = find_problem(shape).spec
+    problem = find_problem(shape)
+    refuse_mixture(
+        ran=ran,
+        of_ran={
+            "--device": devices,
+            "--dtype": dtypes,
+            "--layout": layouts,
+            "--precision": precisions,
+            "--threads": threads,
+        },
+        of_walk={"--at": at, "--filter": filter_index is not None, "--image": image, "--seed": seed},
+    )
+    if ran:
+        show_what_ran(
+            problem,
+            devices=devices,
+            dtypes=dtypes,
+            layouts=layouts,
+            precisions=precisions,
+            threads=threads,
+            as_json=as_json,
+        )
+        return
+    whole = problem.spec
     position = None if at is None else parse_at(at, whole)
     if as_json:
         refuse_long_json(whole)

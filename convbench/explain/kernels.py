@@ -67,7 +67,7 @@ def read_kernel(name: str) -> Kernel:
 
     algorithm = first(ALGORITHMS)
     moved = first(MOVES)
-    if moved and (not algorithm or algorithm in ("direct", "im2col", "GEMM") and "conv" not in low):
+    if moved and (not algorithm or (algorithm in ("direct", "im2col", "GEMM") and "conv" not in low)):
         return Kernel(name=name, role=moved)
     return Kernel(
         name=name,

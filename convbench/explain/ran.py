@@ -44,6 +44,7 @@ CUDA_ROUNDING = 512  # c10's CUDACachingAllocator, kMinBlockSize: it gives out m
 
 STARTUP_S = 120.0  # torch's import and the profiler's first start, on a machine that has other work
 MACS_PER_S = 1e8  # of the slowest of torch's own loops
+KINETO_SILENT = "99"  # torch's profiler complains on stderr where a build for CUDA finds no GPU
 SAMPLE = 3  # lines of a log that stand as evidence
 
 _HOME = str(Path(__file__).parents[2])  # where this package lies, should it not be installed
@@ -230,44 +231,58 @@ def what_ran(
     onednn: bool = True,
     timeout_s: float | None = None,
 ) -> list[Ran]:
-    """What F.conv2d runs for each problem, in their order: one child process for all, about 0.1 s for each problem.
+    """What F.conv2d runs for each problem, in their order; see `watch` for the rest."""
+    calls = [Ran(spec=spec, dtype=dtype, layout=layout, precision=precision, device=device) for spec in specs]
+    return watch(calls, threads=threads, onednn=onednn, timeout_s=timeout_s)
 
-    A problem that crashes the child is unknown, and the next ones get a new child.
+
+def watch(calls: Sequence[Ran], *, threads: int = 0, onednn: bool = True, timeout_s: float | None = None) -> list[Ran]:
+    """The same calls with what was seen of them: one child process for all, a few milliseconds for each.
+
+    A call that crashes the child is unknown, and the next ones get a new child.
 
     Args:
         threads: CPU threads; 0 is torch's own choice.
         onednn: False switches oneDNN off, as torch.backends.mkldnn.enabled does.
         timeout_s: seconds for all; by default two minutes and what torch's slowest code takes.
     """
-    request = {
-        "dtype": dtype,
-        "layout": layout,
-        "precision": precision,
-        "device": device,
-        "threads": threads,
-        "onednn": onednn,
-    }
-    limit_s = STARTUP_S + sum(spec.macs for spec in specs) / MACS_PER_S if timeout_s is None else timeout_s
+    limit_s = STARTUP_S + sum(call.spec.macs for call in calls) / MACS_PER_S if timeout_s is None else timeout_s
     deadline = time.monotonic() + limit_s
-    blank = [Ran(spec=spec, dtype=dtype, layout=layout, precision=precision, device=device) for spec in specs]
     found: list[Ran] = []
-    while len(found) < len(specs):
-        rest = blank[len(found) :]
-        output, ended = _ask_child(request | {"specs": [str(one.spec) for one in rest]}, deadline - time.monotonic())
+    while len(found) < len(calls):
+        rest = calls[len(found) :]
+        output, ended = _ask_child(rest, threads=threads, onednn=onednn, timeout_s=deadline - time.monotonic())
         found += [_read_answer(one, answer) for one, answer in zip(rest, _split(output), strict=False)]
-        if len(found) < len(specs) and ended == TOO_LATE:
-            trouble = f"unknown: no answer within {limit_s:.3g} s"
-            found += [replace(one, trouble=trouble) for one in blank[len(found) :]]
-        elif len(found) < len(specs):
-            found.append(replace(blank[len(found)], trouble=f"unknown: the process that should tell {ended}"))
+        rest = calls[len(found) :]
+        if rest and ended == TOO_LATE:
+            found += [replace(one, trouble=f"unknown: no answer within {limit_s:.3g} s") for one in rest]
+        elif rest:
+            found.append(replace(rest[0], trouble=f"unknown: the process that should tell {ended}"))
     return found
+
+
+def glance(spec: ConvSpec, dtype: str = "fp32") -> Ran:
+    """What can be seen on the CPU without a process of its own, in milliseconds: all but oneDNN's log."""
+    from convbench.explain.witness import observe
+
+    os.environ.setdefault("KINETO_LOG_LEVEL", KINETO_SILENT)  # read when the profiler is first used
+    blank = Ran(spec=spec, dtype=dtype, layout="nchw", precision="ieee", device="cpu")
+    return _read_answer(blank, (observe(spec, dtype=dtype), ""))
 
 
 TOO_LATE = "took too long"
 
 
-def _ask_child(request: Mapping[str, Any], timeout_s: float) -> tuple[str, str]:
+def _ask_child(calls: Sequence[Ran], *, threads: int, onednn: bool, timeout_s: float) -> tuple[str, str]:
     """What the child wrote, and how it ended."""
+    request = {
+        "threads": threads,
+        "onednn": onednn,
+        "calls": [
+            {"spec": str(one.spec)} | {name: getattr(one, name) for name in ("dtype", "layout", "precision", "device")}
+            for one in calls
+        ],
+    }
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         try:
             done = subprocess.run(  # noqa: S603  # our own module
@@ -276,7 +291,7 @@ def _ask_child(request: Mapping[str, Any], timeout_s: float) -> tuple[str, str]:
                 input=json.dumps(request).encode(),
                 stdout=out,
                 stderr=err,
-                env=os.environ | {"ONEDNN_VERBOSE": "1"},
+                env=os.environ | {"ONEDNN_VERBOSE": "1", "KINETO_LOG_LEVEL": KINETO_SILENT},
                 timeout=max(timeout_s, 0),
                 check=False,
             )
@@ -295,8 +310,7 @@ def _ask_child(request: Mapping[str, Any], timeout_s: float) -> tuple[str, str]:
 
 def _split(output: str) -> Iterator[tuple[dict[str, Any], str]]:
     """For each problem that was answered: the answer, and what stood before it since it began."""
-    from_, log = "convbench-begin ", ""
-    for part in output.split(f"\n{from_}")[1:]:
+    for part in output.split("\nconvbench-begin ")[1:]:
         log, seen, answer = part.partition("\nconvbench-seen ")
         if not seen:
             return
@@ -413,12 +427,13 @@ def _find_patches(ran: Ran) -> Patches:
         words = "the patch matrix of a 1x1 kernel with stride 1 is x itself, and nothing was formed"
         return Patches(kind="x", words=words, certain=ran.backend in LOWERING)
     scratch = ran.scratch_nbytes or 0
-    if ran.primitive is not None and not ran.primitive.own_scratch:
-        words = f"whether it formed the patch matrix ({would}) is unknown: oneDNN's own scratch memory is not counted"
+    if not _counts_scratch(ran):
+        library = LIBRARY.get(ran.backend, ran.backend)
+        words = f"whether it formed the patch matrix ({would}) is unknown: {library}'s own memory is not counted"
         return Patches(kind="unknown", words=words, certain=False)
     lowers = ran.primitive is not None and "gemm" in ran.primitive.implementation
     if scratch < whole and lowers and scratch:
-        part = f"a scratch of {scratch:,} B, 1/{whole / scratch:,.4g} of it"
+        part = f"a scratch of {scratch:,} B, {100 * scratch / whole:.2g} % of it"
         return Patches(
             kind="tiles", words=f"it formed the patch matrix ({would}) in tiles, within {part}", nbytes=scratch
         )
@@ -431,6 +446,13 @@ def _find_patches(ran: Ran) -> Patches:
         return Patches(kind="room", words=words, nbytes=scratch, certain=False)
     words = f"whether it formed the patch matrix ({would}) is unknown: its scratch of {scratch:,} B has room for it"
     return Patches(kind="unknown", words=words, nbytes=scratch, certain=False)
+
+
+def _counts_scratch(ran: Ran) -> bool:
+    """Whether all the memory in which a patch matrix could stand comes from torch's allocator."""
+    if ran.backend == "Mkldnn":
+        return ran.primitive is not None and ran.primitive.own_scratch
+    return ran.backend in (*LOWERING, "Cudnn", "CudaDepthwise2d")
 
 
 def _beside(uses: Sequence[Use]) -> str:
@@ -451,8 +473,8 @@ def _blocks(use: Use) -> str:
 # Claims.
 
 _SELECT = "torch._C._select_conv_backend(x, w, ...)"
-_PROFILE = "torch.profiler, the operators of the call"
-_ALLOCATOR = "torch.profiler, profile_memory: blocks that the allocator gave out during the call"
+_PROFILE = "torch's profiler: operators of the call"
+_ALLOCATOR = "torch's profiler: what its allocator gave out during the call"
 _LOG = "ONEDNN_VERBOSE=1"
 
 
@@ -521,7 +543,7 @@ def _layout_claim(ran: Ran) -> Iterator[Claim]:
 
 def _kernel_claims(ran: Ran) -> list[Claim]:
     kernels = ran.kernels
-    evidence = tuple(Evidence(asked="torch.profiler, kernels on the device", answered=one.name) for one in kernels)
+    evidence = tuple(Evidence(asked="torch's profiler: kernels on the device", answered=one.name) for one in kernels)
     claims = [
         Claim(
             about="kernels",
@@ -530,9 +552,7 @@ def _kernel_claims(ran: Ran) -> list[Claim]:
             evidence=evidence,
         )
     ]
-    read = [
-        " in ".join(word for word in (one.algorithm, one.arithmetic) if word) for one in kernels if one.algorithm
-    ]
+    read = [" in ".join(word for word in (one.algorithm, one.arithmetic) if word) for one in kernels if one.algorithm]
     claims.append(
         Claim(
             about="algorithm",

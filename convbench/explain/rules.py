@@ -116,7 +116,9 @@ def _onednn_takes(spec: ConvSpec, dtype: str, setting: Setting) -> tuple[bool, s
 def _on_cuda(spec: ConvSpec, dtype: str, layout: str, setting: Setting) -> Rule:
     image, out = spec.c * spec.h * spec.w, spec.k * spec.p * spec.q
     cudnn = setting.cudnn and max(image, out) <= MOST_INDEX
-    why_not = "cuDNN is switched off or not there" if not setting.cudnn else f"one image is above {MOST_INDEX:,} elements"
+    why_not = (
+        "cuDNN is switched off or not there" if not setting.cudnn else f"one image is above {MOST_INDEX:,} elements"
+    )
     if spec.groups == spec.c > 1:
         each = f"each of {spec.c:,} channels is its own group (depthwise)"
         if not cudnn:

@@ -94,5 +94,7 @@ def _follow(events: Iterable[Mapping[str, Any]], device_type: int) -> tuple[tupl
             now -= given[held.pop(address)][0]
         peak = max(peak, now)
     kept = set(held.values())
-    blocks = (Block(nbytes=nbytes, operators=where, kept=number in kept) for number, (nbytes, where) in enumerate(given))
+    blocks = (
+        Block(nbytes=nbytes, operators=where, kept=number in kept) for number, (nbytes, where) in enumerate(given)
+    )
     return tuple(blocks), peak

@@ -107,7 +107,7 @@ def _read_memory(word: str) -> Memory | None:
 
 
 def name_layout(memory: Memory) -> str:
-    """A tag in words: `plain`, `channels last`, `channels in blocks of 16`; the tag itself where it is none of these."""
+    """A tag in words: `plain`, `channels last`, `channels in blocks of 16`; any other one is its own name."""
     letters = _TAG.fullmatch(memory.tag)
     if letters is None:
         return memory.tag

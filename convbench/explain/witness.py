@@ -28,14 +28,14 @@ BEGIN, SEEN = "convbench-begin ", "convbench-seen "
 
 
 def main() -> None:
-    """Answer the request on stdin: for each of its specs a line when it begins and one with what was seen."""
+    """Answer the request on stdin: for each of its calls a line when it begins and one with what was seen."""
     request = json.load(sys.stdin)
     if request["threads"]:
         torch.set_num_threads(request["threads"])
-    for number, text in enumerate(request["specs"]):
+    for number, asked in enumerate(request["calls"]):
         _say(f"{BEGIN}{number}")
-        options = {name: request[name] for name in ("dtype", "layout", "precision", "device", "onednn")}
-        _say(SEEN + json.dumps(observe(ConvSpec.parse(text), **options)))
+        spec = ConvSpec.parse(asked.pop("spec"))
+        _say(SEEN + json.dumps(observe(spec, **asked, onednn=request["onednn"])))
 
 
 def _say(line: str) -> None:
@@ -129,16 +129,14 @@ def profile(x: Tensor, w: Tensor, spec: ConvSpec, device: str) -> Trace:
     Raises:
         ValueError: the profiler wrote none that can be read.
     """
-    from torch.profiler import ProfilerActivity, record_function
-    from torch.profiler import profile as record
-
-    activities = [ProfilerActivity.CPU]
     if device == "cuda":
-        activities.append(ProfilerActivity.CUDA)
         call(x, w, spec)
         torch.cuda.synchronize()
-    with record(activities=activities, profile_memory=True) as recorded:
-        with record_function(CALL):
+    # torch.profiler.profile would do the same, and import torch._inductor first: seconds.
+    with torch.autograd.profiler.profile(
+        use_device="cuda" if device == "cuda" else None, profile_memory=True
+    ) as recorded:
+        with torch.autograd.profiler.record_function(CALL):
             y = call(x, w, spec)
         if device == "cuda":
             torch.cuda.synchronize()
@@ -150,7 +148,7 @@ def profile(x: Tensor, w: Tensor, spec: ConvSpec, device: str) -> Trace:
             content = json.loads(path.read_bytes())
         except OSError as error:
             raise ValueError(f"the profiler wrote no trace ({error})") from None
-    events: Sequence[Mapping[str, Any]] = content["traceEvents"] if "traceEvents" in content else []
+    events: Sequence[Mapping[str, Any]] = content.get("traceEvents", [])
     return read_trace(events, device=device)
 
 
