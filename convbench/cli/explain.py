@@ -97,7 +97,9 @@ def explain(
     if as_json:
         typer.echo(json.dumps(record(found)))
     else:
-        draw(found)
+        from convbench.explain.ran import glance
+
+        draw(found, glance(spec).remark if spec == whole else "")
 
 
 def refuse_long_json(spec: ConvSpec) -> None:

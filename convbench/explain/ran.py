@@ -18,7 +18,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from convbench.errors import one_line
+from convbench.errors import first_line, one_line
 from convbench.explain.kernels import Kernel, read_kernel
 from convbench.explain.rules import Rule, Setting, apply_rule
 from convbench.explain.trace import Block, Trace
@@ -45,7 +45,6 @@ CUDA_ROUNDING = 512  # c10's CUDACachingAllocator, kMinBlockSize: it gives out m
 STARTUP_S = 120.0  # torch's import and the profiler's first start, on a machine that has other work
 MACS_PER_S = 1e8  # of the slowest of torch's own loops
 KINETO_SILENT = "99"  # torch's profiler complains on stderr where a build for CUDA finds no GPU
-SAMPLE = 3  # lines of a log that stand as evidence
 
 _HOME = str(Path(__file__).parents[2])  # where this package lies, should it not be installed
 _RUN = f"import sys; sys.path.append({_HOME!r}); from convbench.explain.witness import main; main()"
@@ -96,6 +95,7 @@ class Patches:
         nbytes: of the piece, or of the scratch.
         count: of the pieces.
         words: a sentence.
+        certain: whether it was seen; else it follows from what is known of the library.
     """
 
     kind: str
@@ -113,6 +113,7 @@ class Ran:
         setting: what torch's rule reads beside the problem; None where nothing was seen at all.
         selected: torch's own answer, as Slow2d; None where it gave none, and `selected_why` says why.
         trace: the profile of the call; None where there is none, and `trace_why` says why.
+        cuda_peak_nbytes: by how much the call raised torch.cuda.max_memory_allocated; None on the CPU.
         primitives: what oneDNN logged, in its order.
         trouble: why the call was not seen.
     """
@@ -127,6 +128,7 @@ class Ran:
     selected_why: str = ""
     trace: Trace | None = None
     trace_why: str = ""
+    cuda_peak_nbytes: int | None = None
     primitives: tuple[Primitive, ...] = ()
     trouble: str = ""
 
@@ -208,6 +210,24 @@ class Ran:
         return f"{self.name}: {why}; {self.patches.words}"
 
     @property
+    def remark(self) -> str:
+        """A line of the walk's last step: `ran (fp32): Slow2d; scratch 144 B = the patch matrix, so literal here`."""
+        patches = self.patches
+        match self.backend, patches.kind:
+            case None, _:
+                return ""
+            case backend, "whole":
+                words = f"{backend}; scratch {patches.nbytes:,} B = the patch matrix, so literal here"
+            case backend, "pieces":
+                times = "" if patches.count == 1 else f"{patches.count:,} x "
+                words = f"{backend}; scratch {times}{patches.nbytes:,} B, the patch matrix in pieces"
+            case backend, "x" if backend in LOWERING:
+                words = f"{backend}; the patch matrix is x itself, so nothing was formed"
+            case backend, _:
+                words = f"{LIBRARY.get(backend, backend)}; --ran says how, and what became of the patch matrix"
+        return f"ran ({self.dtype}): {words}"
+
+    @property
     def claims(self) -> tuple[Claim, ...]:
         """All that can be said, each with its evidence."""
         if self.trouble:
@@ -267,7 +287,10 @@ def glance(spec: ConvSpec, dtype: str = "fp32") -> Ran:
 
     os.environ.setdefault("KINETO_LOG_LEVEL", KINETO_SILENT)  # read when the profiler is first used
     blank = Ran(spec=spec, dtype=dtype, layout="nchw", precision="ieee", device="cpu")
-    return _read_answer(blank, (observe(spec, dtype=dtype), ""))
+    try:
+        return _read_answer(blank, (observe(spec, dtype=dtype), ""))
+    except RuntimeError as error:  # torch has no such call, or no memory for it
+        return replace(blank, trouble=f"unknown: {first_line(error)}")
 
 
 TOO_LATE = "took too long"
@@ -330,6 +353,7 @@ def _read_answer(blank: Ran, answered: tuple[dict[str, Any], str]) -> Ran:
         selected_why=seen["selected_why"],
         trace=None if trace is None else _read_trace(trace),
         trace_why=seen["trace_why"],
+        cuda_peak_nbytes=seen["cuda_peak_nbytes"],
         primitives=read_primitives(log),
     )
 
@@ -434,9 +458,9 @@ def _find_patches(ran: Ran) -> Patches:
     lowers = ran.primitive is not None and "gemm" in ran.primitive.implementation
     if scratch < whole and lowers and scratch:
         part = f"a scratch of {scratch:,} B, {100 * scratch / whole:.2g} % of it"
-        return Patches(
-            kind="tiles", words=f"it formed the patch matrix ({would}) in tiles, within {part}", nbytes=scratch
-        )
+        words = f"it formed the patch matrix ({would}) in tiles, within {part}"
+        # That a gemm reads patches is known of oneDNN, and not seen.
+        return Patches(kind="tiles", words=words, nbytes=scratch, certain=False)
     if scratch < whole:
         beside = f"{scratch:,} B" if scratch else "nothing"
         words = f"it formed no patch matrix: that would be {would}, and {beside} was allocated beside {_beside(uses)}"
@@ -497,13 +521,13 @@ def _backend_claim(ran: Ran) -> Claim:
 
 def _rule_claim(ran: Ran) -> Claim:
     rule, predicted = ran.rule, ran.predicted
-    answered = "nothing" if predicted is None else f"{predicted.backend}: {predicted.why}"
+    said = "nothing" if predicted is None else predicted.backend if rule else f"{predicted.backend}: {predicted.why}"
     evidence = (
-        Evidence(asked="the rule of ATen's Convolution.cpp, with these numbers", answered=answered),
+        Evidence(asked="the rule of ATen's Convolution.cpp, with these numbers", answered=said),
         Evidence(asked="what ran", answered=ran.backend or "unknown"),
     )
     if rule is not None:
-        return Claim(about="rule", words=_sentence(rule.why), kind="inference", evidence=evidence)
+        return Claim(about="rule", words=rule.why, kind="inference", evidence=evidence)
     words = "which rule chose it is unknown: the rule as convbench knows it says otherwise"
     return Claim(about="rule", words=words, kind="unknown", evidence=evidence)
 
@@ -532,12 +556,16 @@ def _layout_claim(ran: Ran) -> Iterator[Claim]:
     ]
     count = len(ran.reorders)
     moved = f"{count} reorder{'' if count == 1 else 's'}" if count else "no reorder"
-    evidence = [Evidence(asked=_LOG, answered=reorder.line) for reorder in ran.reorders[:SAMPLE]]
+    answered = ", ".join(
+        f"{src.tag if src else '?'} to {dst.tag if dst else '?'} of {reorder.sizes} by {reorder.implementation}"
+        for reorder in ran.reorders
+        for src, dst in [(reorder.memory("src"), reorder.memory("dst"))]
+    )
     yield Claim(
         about="layouts",
         words=f"{', '.join(layouts)}; {moved} to get there and back",
         kind="fact",
-        evidence=tuple(evidence) or (Evidence(asked=_LOG, answered="no line of a reorder"),),
+        evidence=(Evidence(asked=f"{_LOG}, its reorders", answered=answered or "none"),),
     )
 
 
@@ -567,17 +595,16 @@ def _kernel_claims(ran: Ran) -> list[Claim]:
 def _memory_claim(ran: Ran) -> Claim:
     uses, trace = ran.uses, ran.trace
     if uses is None or trace is None:
-        evidence = (Evidence(asked=_ALLOCATOR, answered=ran.trace_why),)
-        return Claim(about="memory", words="what it allocated is unknown", kind="unknown", evidence=evidence)
+        why = (Evidence(asked=_ALLOCATOR, answered=ran.trace_why),)
+        return Claim(about="memory", words="what it allocated is unknown", kind="unknown", evidence=why)
     parts = [f"{use.what} {_blocks(use)}" for use in uses]
     blocks = [f"{block.nbytes:,} B" for block in trace.blocks]
     words = f"{', '.join(parts) or 'nothing'}; at most {trace.peak_nbytes:,} B at once"
-    return Claim(
-        about="memory",
-        words=words,
-        kind="fact",
-        evidence=(Evidence(asked=_ALLOCATOR, answered=_listed(blocks)),),
-    )
+    evidence = [Evidence(asked=_ALLOCATOR, answered=_listed(blocks))]
+    if ran.cuda_peak_nbytes is not None:
+        asked = "torch.cuda.max_memory_allocated(), above what was allocated before the call"
+        evidence.append(Evidence(asked=asked, answered=f"{ran.cuda_peak_nbytes:,} B"))
+    return Claim(about="memory", words=words, kind="fact", evidence=tuple(evidence))
 
 
 def _patches_claim(ran: Ran) -> Claim:
@@ -592,13 +619,8 @@ def _patches_claim(ran: Ran) -> Claim:
         Evidence(asked=_ALLOCATOR, answered=ran.trace_why if scratch is None else f"{scratch:,} B of scratch"),
     ]
     if patches.kind in ("tiles", "room") and ran.primitive is not None:
-        kind = "inference"  # that a gemm reads patches is known of oneDNN, and not seen
         evidence.append(Evidence(asked=f"{_LOG}, implementation", answered=ran.primitive.implementation))
-    return Claim(about="patch matrix", words=_sentence(patches.words), kind=kind, evidence=tuple(evidence))
-
-
-def _sentence(words: str) -> str:
-    return words[:1].upper() + words[1:]
+    return Claim(about="patch matrix", words=patches.words, kind=kind, evidence=tuple(evidence))
 
 
 def _listed(words: Sequence[str], most: int = 8) -> str:

@@ -63,9 +63,10 @@ def observe(
         x, w = (lay_out(torch.zeros(shape, dtype=TORCH_DTYPE[dtype], device=device), layout) for shape in shapes)
         seen["selected"], seen["selected_why"] = select(x, w, spec)
         try:
-            seen["trace"], seen["trace_why"] = asdict(profile(x, w, spec, device)), ""
+            trace, seen["cuda_peak_nbytes"] = profile(x, w, spec, device)
+            seen["trace"], seen["trace_why"] = asdict(trace), ""
         except ValueError as error:
-            seen["trace"], seen["trace_why"] = None, str(error)
+            seen["trace"], seen["trace_why"], seen["cuda_peak_nbytes"] = None, str(error), None
         return seen
 
 
@@ -123,15 +124,20 @@ def select(x: Tensor, w: Tensor, spec: ConvSpec) -> tuple[str | None, str]:
     return (name, "") if name.isidentifier() else (None, f"a value without a name, {chosen}")
 
 
-def profile(x: Tensor, w: Tensor, spec: ConvSpec, device: str) -> Trace:
-    """The profile of one call; on a GPU of the second one, when cuDNN has chosen and loaded its kernel.
+def profile(x: Tensor, w: Tensor, spec: ConvSpec, device: str) -> tuple[Trace, int | None]:
+    """The profile of one call, and by how much it raised the peak of a GPU's memory, in bytes.
+
+    On a GPU it is the second call, when cuDNN has chosen and loaded its kernel.
 
     Raises:
         ValueError: the profiler wrote none that can be read.
     """
+    before = 0
     if device == "cuda":
         call(x, w, spec)
         torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
     # torch.profiler.profile would do the same, and import torch._inductor first: seconds.
     with torch.autograd.profiler.profile(
         use_device="cuda" if device == "cuda" else None, profile_memory=True
@@ -140,6 +146,7 @@ def profile(x: Tensor, w: Tensor, spec: ConvSpec, device: str) -> Trace:
             y = call(x, w, spec)
         if device == "cuda":
             torch.cuda.synchronize()
+    peak = torch.cuda.max_memory_allocated() - before if device == "cuda" else None
     del y
     with tempfile.TemporaryDirectory(prefix="convbench-ran-") as folder:
         path = Path(folder) / "trace.json"
@@ -149,7 +156,7 @@ def profile(x: Tensor, w: Tensor, spec: ConvSpec, device: str) -> Trace:
         except OSError as error:
             raise ValueError(f"the profiler wrote no trace ({error})") from None
     events: Sequence[Mapping[str, Any]] = content.get("traceEvents", [])
-    return read_trace(events, device=device)
+    return read_trace(events, device=device), peak
 
 
 def call(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:

@@ -53,22 +53,24 @@ class Step:
     notes: list[str]
 
 
-def draw(walk: Walk) -> None:
-    """Print the walk as wide as the terminal; a pipe gets 80 columns, or COLUMNS."""
+def draw(walk: Walk, remark: str = "") -> None:
+    """Print the walk as wide as the terminal; a pipe gets 80 columns, or COLUMNS. The remark ends its last step."""
     console = result_console()
     width = console.width if console.is_terminal else pipe_width()
-    for line in page(walk, width):
+    for line in page(walk, width, remark):
         line.rstrip()
         console.print(line.plain if console.no_color else line, markup=False)
 
 
-def page(walk: Walk, width: int) -> Iterator[Text]:
+def page(walk: Walk, width: int, remark: str = "") -> Iterator[Text]:
     """The lines of the whole walk, none wider than `width` (from 60 to 120)."""
     width = min(max(width, NARROWEST), WIDEST)
     room = width - PANE - 3 if width >= PANE_FROM else width
     steps = (_operands, _one_cell, _positions, _unfold, _flatten, _multiply, _reshape)
     for number, step in enumerate(steps, start=1):
         drawn = step(walk, room - 2)
+        if remark and number == len(steps):
+            drawn.notes.append(remark)
         yield from heading(f"{number}/{len(steps)} {drawn.title}", drawn.aside, width)
         body = [Text("  ") + line for line in drawn.body]
         if room == width:

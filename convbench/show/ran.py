@@ -2,6 +2,7 @@
 
 # the arrow and the middle dot are meant
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from textwrap import wrap
@@ -13,6 +14,7 @@ from convbench.explain.ran import Claim, Ran
 from convbench.show.console import pipe_width, result_console
 from convbench.show.grid import FAINT, heading
 
+LOG_PREFIX = re.compile(r"^(?:onednn|dnnl)_verbose,.*?exec,\w+,")  # the same in each line
 NARROWEST, WIDEST = 60, 120
 ABOUT = 14  # room for what a claim is about
 EVIDENCE_LINES = 3  # of one answer; a line of oneDNN's log is 300 characters long, and --json has all of it
@@ -74,7 +76,8 @@ def _claim(claim: Claim, width: int) -> Iterator[Text]:
     for line in lines:
         yield Text(" " * indent + line)
     for evidence in claim.evidence:
-        shown = wrap(f"{evidence.asked} → {evidence.answered}", width - indent - 2)
+        answered = LOG_PREFIX.sub("…", evidence.answered)
+        shown = wrap(f"{evidence.asked} → {answered}", width - indent - 2)
         if len(shown) > EVIDENCE_LINES:
             shown = [*shown[: EVIDENCE_LINES - 1], f"{shown[EVIDENCE_LINES - 1][: width - indent - 3]}…"]
         for line in shown:
