@@ -44,7 +44,6 @@ CUDA_ROUNDING = 512  # c10's CUDACachingAllocator, kMinBlockSize: it gives out m
 
 STARTUP_S = 120.0  # torch's import and the profiler's first start, on a machine that has other work
 MACS_PER_S = 1e8  # of the slowest of torch's own loops
-KINETO_SILENT = "99"  # torch's profiler complains on stderr where a build for CUDA finds no GPU
 
 _HOME = str(Path(__file__).parents[2])  # where this package lies, should it not be installed
 _RUN = f"import sys; sys.path.append({_HOME!r}); from convbench.explain.witness import main; main()"
@@ -231,7 +230,9 @@ class Ran:
     def claims(self) -> tuple[Claim, ...]:
         """All that can be said, each with its evidence."""
         if self.trouble:
-            return (Claim(about="backend", words=self.trouble, kind="unknown"),)
+            asked = "a fresh process, what it sees of this call"
+            evidence = (Evidence(asked=asked, answered=self.trouble),)
+            return (Claim(about="backend", words="what ran is unknown", kind="unknown", evidence=evidence),)
         found = [_backend_claim(self), _rule_claim(self)]
         if self.backend == "Mkldnn":
             found += [_primitive_claim(self), *_layout_claim(self)]
@@ -275,9 +276,9 @@ def watch(calls: Sequence[Ran], *, threads: int = 0, onednn: bool = True, timeou
         found += [_read_answer(one, answer) for one, answer in zip(rest, _split(output), strict=False)]
         rest = calls[len(found) :]
         if rest and ended == TOO_LATE:
-            found += [replace(one, trouble=f"unknown: no answer within {limit_s:.3g} s") for one in rest]
+            found += [replace(one, trouble=f"no answer within {limit_s:.3g} s") for one in rest]
         elif rest:
-            found.append(replace(rest[0], trouble=f"unknown: the process that should tell {ended}"))
+            found.append(replace(rest[0], trouble=f"the process that should tell {ended}"))
     return found
 
 
@@ -285,12 +286,11 @@ def glance(spec: ConvSpec, dtype: str = "fp32") -> Ran:
     """What can be seen on the CPU without a process of its own, in milliseconds: all but oneDNN's log."""
     from convbench.explain.witness import observe
 
-    os.environ.setdefault("KINETO_LOG_LEVEL", KINETO_SILENT)  # read when the profiler is first used
     blank = Ran(spec=spec, dtype=dtype, layout="nchw", precision="ieee", device="cpu")
     try:
         return _read_answer(blank, (observe(spec, dtype=dtype), ""))
     except RuntimeError as error:  # torch has no such call, or no memory for it
-        return replace(blank, trouble=f"unknown: {first_line(error)}")
+        return replace(blank, trouble=first_line(error))
 
 
 TOO_LATE = "took too long"
@@ -314,7 +314,7 @@ def _ask_child(calls: Sequence[Ran], *, threads: int, onednn: bool, timeout_s: f
                 input=json.dumps(request).encode(),
                 stdout=out,
                 stderr=err,
-                env=os.environ | {"ONEDNN_VERBOSE": "1", "KINETO_LOG_LEVEL": KINETO_SILENT},
+                env=os.environ | {"ONEDNN_VERBOSE": "1"},
                 timeout=max(timeout_s, 0),
                 check=False,
             )

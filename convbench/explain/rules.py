@@ -72,11 +72,13 @@ def _on_cpu(spec: ConvSpec, dtype: str, setting: Setting) -> Rule:
         and spec.n >= ENOUGH_IMAGES
         and spec.r <= NNPACK_MOST_SIDE
         and spec.s <= NNPACK_MOST_SIDE
+        and spec.padding[0] < spec.r
+        and spec.padding[1] < spec.s
     ):
         return Rule(
             backend="NnpackSpatial",
             why=f"{why}; {spec.n} images are at least {ENOUGH_IMAGES} and the kernel is at most "
-            f"{NNPACK_MOST_SIDE}x{NNPACK_MOST_SIDE}, so NNPACK gets it",
+            f"{NNPACK_MOST_SIDE}x{NNPACK_MOST_SIDE} and wider than its padding, so NNPACK gets it",
         )
     return Rule(backend="Slow2d", why=why)
 

@@ -24,6 +24,9 @@ from convbench.explain.trace import CALL, Trace, read_trace
 from convbench.spec import ConvSpec
 from convbench.verify.operands import TORCH_DTYPE, arithmetic, lay_out
 
+# Kineto reports its own start and stop on stderr otherwise; it reads this at its first use.
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+
 BEGIN, SEEN = "convbench-begin ", "convbench-seen "
 
 

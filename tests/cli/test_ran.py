@@ -14,15 +14,16 @@ def plain_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-@pytest.mark.parametrize("width", [60, 80, 120])
-def test_what_ran_fits_every_width(width: int, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", str(width))
-    done = cli("explain", "resnet50:layer1.0.conv2", "--ran")
+def test_what_ran_is_said_claim_by_claim_and_call_by_call(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    done = cli("explain", "resnet50:layer1.0.conv2", "--ran", "--dtype", "fp32,fp64")
     assert (done.code, done.err) == (0, "")
-    assert max(map(len, done.out.splitlines())) <= width
+    assert max(map(len, done.out.splitlines())) <= 60
+    assert done.out.count("WHAT RAN") == 2
     text = " ".join(done.out.split())
     assert "1 image of 200,704 elements is above 20,480" in text
     assert "torch ran Mkldnn, that is oneDNN" in text
+    assert "it formed the patch matrix (14,450,688 B = 1,806,336 numbers of fp64)" in text
     assert "✓ seen ≈ concluded from what was seen ? unknown" in text
 
 
@@ -40,12 +41,6 @@ def test_json_says_all_with_its_evidence(cli: Cli) -> None:
     for claim in single["claims"]:
         assert claim["kind"] in ("fact", "inference", "unknown")
         assert all(evidence["asked"] and evidence["answered"] for evidence in claim["evidence"])
-
-
-def test_several_calls_stand_one_below_the_other(cli: Cli) -> None:
-    done = cli("explain", "--ran", "--dtype", "fp32,fp64")
-    assert done.out.count("WHAT RAN") == 2
-    assert "fp64 · nchw · ieee · cpu" in done.out
 
 
 def test_the_walk_says_in_one_line_what_ran(cli: Cli) -> None:

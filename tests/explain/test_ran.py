@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +14,7 @@ from convbench.explain.rules import Setting
 from convbench.explain.trace import Block, Trace
 from convbench.explain.verbose import read_primitives
 from convbench.explain.witness import observe
+from convbench.show.ran import ran_page
 
 NOTE = "n1c1h4w4k1r2s2"
 PLAIN = {
@@ -38,16 +39,48 @@ DOUBLE = {
 }
 
 
-@pytest.fixture(scope="module")
-def fp32() -> dict[str, Ran]:
-    specs = [ConvSpec.parse(text) for text in PLAIN.values()]
-    return dict(zip(PLAIN, what_ran(specs, threads=2), strict=True))
+SIZES = range(4, 54)
+BLANK = Ran(spec=ConvSpec.parse(NOTE), dtype="fp32", layout="nchw", precision="ieee", device="cpu")
 
 
 @pytest.fixture(scope="module")
-def fp64() -> dict[str, Ran]:
-    specs = [ConvSpec.parse(text) for text in DOUBLE.values()]
-    return dict(zip(DOUBLE, what_ran(specs, "fp64"), strict=True))
+def watched() -> dict[str, Ran]:
+    """All calls of this module, seen by one child."""
+    calls = {f"fp32 {name}": replace(BLANK, spec=ConvSpec.parse(text)) for name, text in PLAIN.items()}
+    calls |= {f"fp64 {name}": replace(BLANK, spec=ConvSpec.parse(text), dtype="fp64") for name, text in DOUBLE.items()}
+    calls |= {"bf16": replace(BLANK, dtype="bf16")}
+    calls |= {layout: replace(BLANK, layout=layout) for layout in ("strided", "nhwc")}
+    calls |= {f"size {size}": replace(BLANK, spec=ConvSpec.parse(f"n1c3h{size}w{size}k4r3s3")) for size in SIZES}
+    children = []
+    with pytest.MonkeyPatch.context() as patch:
+        real = ran_module._ask_child
+
+        def ask(*args: Any, **options: Any) -> tuple[str, str]:
+            children.append(args)
+            return real(*args, **options)
+
+        patch.setattr(ran_module, "_ask_child", ask)
+        found = dict(zip(calls, watch(list(calls.values()), threads=2), strict=True))
+    assert len(children) == 1
+    return found
+
+
+@pytest.fixture
+def fp32(watched: dict[str, Ran]) -> dict[str, Ran]:
+    return {name: watched[f"fp32 {name}"] for name in PLAIN}
+
+
+@pytest.fixture
+def fp64(watched: dict[str, Ran]) -> dict[str, Ran]:
+    return {name: watched[f"fp64 {name}"] for name in DOUBLE}
+
+
+def test_fifty_problems_in_one_child_keep_their_order(watched: dict[str, Ran]) -> None:
+    for size in SIZES:
+        one = watched[f"size {size}"]
+        assert one.spec.h == size
+        assert (one.backend, one.rule and one.rule.backend) == ("Slow2d", "Slow2d")
+        assert one.patches.nbytes == 3 * 9 * (size - 2) ** 2 * 4
 
 
 def test_the_notes_own_example_forms_its_patch_matrix(fp32: dict[str, Ran]) -> None:
@@ -141,16 +174,27 @@ def test_without_onednn_its_problems_are_lowered_by_torch() -> None:
         assert many.patches.kind == "unknown"
 
 
-def test_dtypes_and_layouts_share_one_process() -> None:
-    spec = ConvSpec.parse(NOTE)
-    blank = Ran(spec=spec, dtype="fp32", layout="nchw", precision="ieee", device="cpu")
-    wanted = [replace(blank, dtype="bf16"), replace(blank, layout="strided"), replace(blank, layout="nhwc")]
-    half, strided, last = watch(wanted)
+def test_dtypes_and_layouts_share_one_process(watched: dict[str, Ran]) -> None:
+    half, strided, last = watched["bf16"], watched["strided"], watched["nhwc"]
     assert half.rule is not None
     assert half.backend == ("Mkldnn" if half.setting and half.setting.onednn_bf16 else "Slow2d")
     assert "bf16" in half.sentence
     assert {use.what for use in strided.uses or ()} == {"copy of an operand", "patches", "y"}
     assert last.patches.kind == "whole"
+
+
+def without_spaces(text: str) -> str:
+    return "".join(text.split())
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_page_fits_every_width_whatever_ran(width: int, watched: dict[str, Ran]) -> None:
+    for one in [*watched.values(), replace(BLANK, trouble="no answer within 3 s"), ON_CUDA]:
+        lines = [line.plain for line in ran_page(one, width)]
+        assert max(map(len, lines)) <= width
+        text = without_spaces("".join(lines))
+        assert without_spaces(one.sentence) in text
+        assert all(without_spaces(claim.words) in text for claim in one.claims)
 
 
 def test_every_claim_has_evidence_and_facts_come_from_what_was_seen(fp32: dict[str, Ran]) -> None:
@@ -241,7 +285,7 @@ def test_scratch_as_large_as_the_patch_matrix_rules_nothing_out(fp32: dict[str, 
 
 
 def test_a_child_that_dies_is_one_unknown_and_the_next_are_asked_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fall = (
         "import convbench.explain.witness as w, os, sys\n"
@@ -255,7 +299,7 @@ def test_a_child_that_dies_is_one_unknown_and_the_next_are_asked_again(
     first, fallen, last = what_ran([ConvSpec.parse(text) for text in texts])
     assert (first.backend, last.backend) == ("Slow2d", "Slow2d")
     assert fallen.backend is None
-    assert fallen.sentence == fallen.trouble
+    assert fallen.sentence == f"unknown: {fallen.trouble}"
     assert "was killed by signal 6" in fallen.trouble
     assert [claim.kind for claim in fallen.claims] == ["unknown"]
 
@@ -263,24 +307,13 @@ def test_a_child_that_dies_is_one_unknown_and_the_next_are_asked_again(
 def test_a_child_that_raises_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ran_module, "_RUN", "raise RuntimeError('no luck')")
     [one] = what_ran([ConvSpec.parse(NOTE)])
-    assert one.trouble == "unknown: the process that should tell ended with code 1: RuntimeError: no luck"
+    assert one.trouble == "the process that should tell ended with code 1: RuntimeError: no luck"
 
 
 def test_a_child_that_hangs_is_ended_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ran_module, "_RUN", "import time; time.sleep(600)")
     found = what_ran([ConvSpec.parse(NOTE)] * 3, timeout_s=0.5)
-    assert [one.trouble for one in found] == ["unknown: no answer within 0.5 s"] * 3
-
-
-def test_fifty_problems_take_one_child(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
-    real = ran_module._ask_child
-    monkeypatch.setattr(ran_module, "_ask_child", lambda *a, **k: (asked.append(1), real(*a, **k))[1])
-    sizes = range(4, 54)
-    found = what_ran([ConvSpec.parse(f"n1c3h{size}w{size}k4r3s3") for size in sizes])
-    assert [one.spec.h for one in found] == list(sizes)
-    assert all(one.rule for one in found)
-    assert asked == [1]
+    assert [one.trouble for one in found] == ["no answer within 0.5 s"] * 3
 
 
 def test_no_problem_asks_no_child() -> None:
