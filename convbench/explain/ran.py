@@ -40,6 +40,7 @@ BACKEND_OF = {
 LIBRARY = {"Mkldnn": "oneDNN", "NnpackSpatial": "NNPACK", "Cudnn": "cuDNN", "Miopen": "MIOpen"}
 # Those that lower the convolution to a matrix product over a patch matrix of their own.
 LOWERING = ("Slow2d", "SlowDilated2d")
+PATCH_SIZED = "patch-sized"  # a block of exactly the bytes of the patch matrix, or of a group's or an image's part
 CUDA_ROUNDING = 512  # c10's CUDACachingAllocator, kMinBlockSize: it gives out multiples
 
 STARTUP_S = 120.0  # torch's import and the profiler's first start, on a machine that has other work
@@ -76,7 +77,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Use:
-    """Blocks of one size that torch's allocator gave out for one thing: `y`, `patches`, `scratch`, ..."""
+    """Blocks of one size that torch's allocator gave out for one thing: `y`, `patch-sized`, `scratch`, ..."""
 
     what: str
     nbytes: int
@@ -337,7 +338,10 @@ def _split(output: str) -> Iterator[tuple[dict[str, Any], str]]:
         log, seen, answer = part.partition("\nconvbench-seen ")
         if not seen:
             return
-        yield json.loads(answer.partition("\n")[0]), log
+        try:
+            yield json.loads(answer.partition("\n")[0]), log
+        except json.JSONDecodeError:  # it ended in the middle of its answer
+            return
 
 
 def _read_answer(blank: Ran, answered: tuple[dict[str, Any], str]) -> Ran:
@@ -396,7 +400,7 @@ def _account(ran: Ran, blocks: Sequence[Block]) -> tuple[Use, ...]:
         take(what, nbytes)
     if ran.backend in LOWERING:
         for nbytes in _piece_sizes(ran):
-            while take("patches", nbytes):
+            while take(PATCH_SIZED, nbytes):
                 pass
     uses += [("scratch", block.nbytes) for block in left]
     return tuple(
@@ -405,7 +409,7 @@ def _account(ran: Ran, blocks: Sequence[Block]) -> tuple[Use, ...]:
     )
 
 
-_ORDER = ["y", "patches", "scratch", "copy", "x", "w"]
+_ORDER = ["y", PATCH_SIZED, "scratch", "copy", "x", "w"]
 
 
 def _piece_sizes(ran: Ran) -> list[int]:
@@ -437,16 +441,17 @@ def _find_patches(ran: Ran) -> Patches:
     if uses is None or ran.backend is None:
         return Patches(kind="unknown", words="whether it formed the patch matrix is unknown", certain=False)
     would = f"{_size(whole, ran.dtype)}"
-    formed = [use for use in uses if use.what == "patches"]
+    formed = [use for use in uses if use.what == PATCH_SIZED]
     if formed:
         use = formed[0]
         if use.nbytes == whole:
-            return Patches(kind="whole", words=f"it formed the patch matrix ({would})", nbytes=whole, count=1)
+            words = f"it formed the patch matrix ({would})"
+            return Patches(kind="whole", words=words, nbytes=whole, count=1, certain=False)
         each = "group" if use.count == spec.groups and use.nbytes * spec.groups == whole else "image"
         if spec.groups > 1 and use.nbytes * spec.groups * spec.n == whole and spec.n > 1:
             each = "group of an image"
         words = f"it formed the patch matrix one {each} at a time, in {_blocks(use)} (all of it: {would})"
-        return Patches(kind="pieces", words=words, nbytes=use.nbytes, count=use.count)
+        return Patches(kind="pieces", words=words, nbytes=use.nbytes, count=use.count, certain=False)
     if (spec.r, spec.s) == (1, 1) and spec.stride == (1, 1) and spec.padding == (0, 0):
         words = "the patch matrix of a 1x1 kernel with stride 1 is x itself, and nothing was formed"
         return Patches(kind="x", words=words, certain=ran.backend in LOWERING)
@@ -581,12 +586,14 @@ def _kernel_claims(ran: Ran) -> list[Claim]:
         )
     ]
     read = [" in ".join(word for word in (one.algorithm, one.arithmetic) if word) for one in kernels if one.algorithm]
+    named = tuple(Evidence(asked="a name", answered=one.short) for one in kernels if one.algorithm)
     claims.append(
         Claim(
             about="algorithm",
             words=f"by their names: {', '.join(read)}" if read else "the names do not say which algorithm it is",
             kind="inference" if read else "unknown",
-            evidence=evidence,
+            evidence=tuple(Evidence(asked="a name", answered=one.short) for one in kernels if one.algorithm)
+            or evidence,
         )
     )
     return claims
@@ -618,6 +625,10 @@ def _patches_claim(ran: Ran) -> Claim:
         ),
         Evidence(asked=_ALLOCATOR, answered=ran.trace_why if scratch is None else f"{scratch:,} B of scratch"),
     ]
+    if patches.kind in ("whole", "pieces"):
+        # Of blocks their size is seen, and not what stands in them.
+        block = f"{patches.nbytes:,} B" if patches.count == 1 else f"{patches.count:,} x {patches.nbytes:,} B"
+        evidence[1] = Evidence(asked=f"{_ALLOCATOR}, within {ran.operators[-1]}", answered=block)
     if patches.kind in ("tiles", "room") and ran.primitive is not None:
         evidence.append(Evidence(asked=f"{_LOG}, implementation", answered=ran.primitive.implementation))
     return Claim(about="patch matrix", words=patches.words, kind=kind, evidence=tuple(evidence))

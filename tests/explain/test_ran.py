@@ -15,6 +15,7 @@ from convbench.explain.trace import Block, Trace
 from convbench.explain.verbose import read_primitives
 from convbench.explain.witness import observe
 from convbench.show.ran import ran_page
+from tests.snapshots import assert_golden
 
 NOTE = "n1c1h4w4k1r2s2"
 PLAIN = {
@@ -89,7 +90,7 @@ def test_the_notes_own_example_forms_its_patch_matrix(fp32: dict[str, Ran]) -> N
         "Slow2d: 1 image of 16 elements is at most 20,480, in 1 group and under a 2x2 kernel (not above 3 on both "
         "sides), so torch does not hand it to oneDNN; it formed the patch matrix (144 B = 36 floats)"
     )
-    assert {(use.what, use.nbytes, use.count) for use in note.uses or ()} == {("y", 36, 1), ("patches", 144, 1)}
+    assert {(use.what, use.nbytes, use.count) for use in note.uses or ()} == {("y", 36, 1), ("patch-sized", 144, 1)}
     assert note.remark == "ran (fp32): Slow2d; scratch 144 B = the patch matrix, so literal here"
 
 
@@ -179,7 +180,7 @@ def test_dtypes_and_layouts_share_one_process(watched: dict[str, Ran]) -> None:
     assert half.rule is not None
     assert half.backend == ("Mkldnn" if half.setting and half.setting.onednn_bf16 else "Slow2d")
     assert "bf16" in half.sentence
-    assert {use.what for use in strided.uses or ()} == {"copy of an operand", "patches", "y"}
+    assert {use.what for use in strided.uses or ()} == {"copy of an operand", "patch-sized", "y"}
     assert last.patches.kind == "whole"
 
 
@@ -204,7 +205,9 @@ def test_every_claim_has_evidence_and_facts_come_from_what_was_seen(fp32: dict[s
             assert claim.evidence
             assert all(evidence.asked and evidence.answered for evidence in claim.evidence), claim
     kinds = {claim.about: claim.kind for claim in fp32["note"].claims}
-    assert kinds == {"backend": "fact", "rule": "inference", "memory": "fact", "patch matrix": "fact"}
+    # A block's size is seen, and not what stands in it; that there was none large enough is seen.
+    assert kinds == {"backend": "fact", "rule": "inference", "memory": "fact", "patch matrix": "inference"}
+    assert fp32["vgg"].claims[-1].kind == "fact"
 
 
 # What happens when something is missing.
@@ -389,36 +392,46 @@ def test_a_gpu_names_its_kernels(dtype: str, precision: str) -> None:
     assert one.cuda_peak_nbytes >= one.y_nbytes
 
 
-# A log of the past.
+# A log of the past, and pages of calls that were recorded.
+
+LOG_OF_2 = (
+    "onednn_verbose,exec,cpu,reorder,jit:uni,undef,src_f32::blocked:abcd:f0 dst_f32::blocked:aBcd16b:f0,,,"
+    "1x64x56x56,0.07\n"
+    "onednn_verbose,exec,cpu,convolution,jit:avx512_core,forward_training,src_f32::blocked:aBcd16b:f0 "
+    "wei_f32::blocked:abcd:f0 bia_undef::undef::f0 dst_f32::blocked:aBcd16b:f0,attr-scratchpad:user ,"
+    "alg:convolution_direct,mb1_ic64oc64_ih56oh56kh3sh1dh0ph1_iw56ow56kw3sw1dw0pw1,1.05\n"
+    "onednn_verbose,exec,cpu,reorder,jit:uni,undef,src_f32::blocked:aBcd16b:f0 dst_f32::blocked:abcd:f0,,,"
+    "1x64x56x56,0.03\n"
+)
+
+ON_CPU = Ran(
+    spec=ConvSpec.parse("n1c64h56w56k64r3s3_pd1"),
+    dtype="fp32",
+    layout="nchw",
+    precision="ieee",
+    device="cpu",
+    setting=Setting(torch="2.11", library="oneDNN 2.7", threads=2, machine="AVX512"),
+    selected="Mkldnn",
+    trace=Trace(
+        operators=("aten::conv2d", "aten::mkldnn_convolution"),
+        blocks=(Block(nbytes=802_816), Block(nbytes=802_816), Block(nbytes=802_816, kept=True)),
+        peak_nbytes=1_605_632,
+    ),
+    primitives=read_primitives(LOG_OF_2),
+)
 
 
 def test_a_log_of_onednn_2_is_read_for_layouts_and_copies() -> None:
-    log = (
-        "onednn_verbose,exec,cpu,reorder,jit:uni,undef,src_f32::blocked:abcd:f0 dst_f32::blocked:aBcd16b:f0,,,"
-        "1x64x56x56,0.07\n"
-        "onednn_verbose,exec,cpu,convolution,jit:avx512_core,forward_training,src_f32::blocked:aBcd16b:f0 "
-        "wei_f32::blocked:abcd:f0 bia_undef::undef::f0 dst_f32::blocked:aBcd16b:f0,attr-scratchpad:user ,"
-        "alg:convolution_direct,mb1_ic64oc64_ih56oh56kh3sh1dh0ph1_iw56ow56kw3sw1dw0pw1,1.05\n"
-        "onednn_verbose,exec,cpu,reorder,jit:uni,undef,src_f32::blocked:aBcd16b:f0 dst_f32::blocked:abcd:f0,,,"
-        "1x64x56x56,0.03\n"
-    )
-    spec = ConvSpec.parse("n1c64h56w56k64r3s3_pd1")
-    one = Ran(
-        spec=spec,
-        dtype="fp32",
-        layout="nchw",
-        precision="ieee",
-        device="cpu",
-        setting=Setting(threads=2),
-        selected="Mkldnn",
-        trace=Trace(
-            operators=("aten::mkldnn_convolution",),
-            blocks=(Block(nbytes=802_816), Block(nbytes=802_816), Block(nbytes=802_816, kept=True)),
-            peak_nbytes=1_605_632,
-        ),
-        primitives=read_primitives(log),
-    )
+    one = ON_CPU
     assert [(use.what, use.count) for use in one.uses or ()] == [("y", 1), ("y as aBcd16b", 1), ("x as aBcd16b", 1)]
     layouts = next(claim for claim in one.claims if claim.about == "layouts")
     assert layouts.words.startswith("x channels in blocks of 16 (aBcd16b), w plain (abcd)")
     assert layouts.evidence[0].answered.startswith("abcd to aBcd16b of 1x64x56x56 by jit:uni")
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("name", ["cpu", "cuda"])
+def test_a_recorded_call_reads_well(name: str, width: int) -> None:
+    one = {"cpu": ON_CPU, "cuda": ON_CUDA}[name]
+    page = "\n".join(line.plain.rstrip() for line in ran_page(one, width))
+    assert_golden(f"ran_{name}_{width}", f"{page}\n")
