@@ -274,7 +274,8 @@ def watch(calls: Sequence[Ran], *, threads: int = 0, onednn: bool = True, timeou
     while len(found) < len(calls):
         rest = calls[len(found) :]
         output, ended = _ask_child(rest, threads=threads, onednn=onednn, timeout_s=deadline - time.monotonic())
-        found += [_read_answer(one, answer) for one, answer in zip(rest, _split(output), strict=False)]
+        version = read_version(output)  # said once, before the first primitive
+        found += [_read_answer(one, answer, version) for one, answer in zip(rest, _split(output), strict=False)]
         rest = calls[len(found) :]
         if rest and ended == TOO_LATE:
             found += [replace(one, trouble=f"no answer within {limit_s:.3g} s") for one in rest]
@@ -344,11 +345,12 @@ def _split(output: str) -> Iterator[tuple[dict[str, Any], str]]:
             return
 
 
-def _read_answer(blank: Ran, answered: tuple[dict[str, Any], str]) -> Ran:
+def _read_answer(blank: Ran, answered: tuple[dict[str, Any], str], onednn: str = "") -> Ran:
     seen, log = answered
     setting = Setting(**seen["setting"])
-    if version := read_version(log):
-        setting = replace(setting, library=f"oneDNN {version}")
+    primitives = read_primitives(log)
+    if primitives and onednn:
+        setting = replace(setting, library=f"oneDNN {onednn}")
     trace = seen["trace"]
     return replace(
         blank,
@@ -358,7 +360,7 @@ def _read_answer(blank: Ran, answered: tuple[dict[str, Any], str]) -> Ran:
         trace=None if trace is None else _read_trace(trace),
         trace_why=seen["trace_why"],
         cuda_peak_nbytes=seen["cuda_peak_nbytes"],
-        primitives=read_primitives(log),
+        primitives=primitives,
     )
 
 
@@ -379,11 +381,11 @@ def _read_trace(trace: Mapping[str, Any]) -> Trace:
 def _account(ran: Ran, blocks: Sequence[Block]) -> tuple[Use, ...]:
     spec, left, uses = ran.spec, list(blocks), list[tuple[str, int]]()
 
-    def take(what: str, nbytes: int, *, within: Sequence[str] = ()) -> bool:
+    def take(what: str, nbytes: int) -> bool:
         """Take the last block of that size out; the last, since y is what a call ends with."""
         sizes = {nbytes, -(-nbytes // CUDA_ROUNDING) * CUDA_ROUNDING if ran.device == "cuda" else nbytes}
         for block in reversed(left):
-            if block.nbytes in sizes and (not within or set(within) & set(block.operators)):
+            if block.nbytes in sizes:
                 left.remove(block)
                 uses.append((what, block.nbytes))
                 return True
@@ -592,8 +594,7 @@ def _kernel_claims(ran: Ran) -> list[Claim]:
             about="algorithm",
             words=f"by their names: {', '.join(read)}" if read else "the names do not say which algorithm it is",
             kind="inference" if read else "unknown",
-            evidence=tuple(Evidence(asked="a name", answered=one.short) for one in kernels if one.algorithm)
-            or evidence,
+            evidence=named or evidence,
         )
     )
     return claims

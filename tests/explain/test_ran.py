@@ -134,6 +134,8 @@ def test_onednns_blocked_layouts_are_told_from_scratch(fp32: dict[str, Ran]) -> 
     assert len(copies) == len(one.reorders)
     assert one.scratch_nbytes == 0
     assert one.patches.certain
+    assert one.setting is not None
+    assert one.setting.library.startswith("oneDNN ")
     assert "7,225,344 B" in one.patches.words
 
 
