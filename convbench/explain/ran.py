@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
@@ -19,10 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from convbench.errors import first_line, one_line
+from convbench.explain.claims import Claim, list_claims
 from convbench.explain.kernels import Kernel, read_kernel
+from convbench.explain.patches import LIBRARY, LOWERING, Patches, Use, account, find_patches
 from convbench.explain.rules import Rule, Setting, apply_rule
 from convbench.explain.trace import Block, Trace
-from convbench.explain.verbose import Primitive, name_layout, read_primitives, read_version, reorder_nbytes
+from convbench.explain.verbose import Primitive, read_primitives, read_version
 from convbench.spec import ITEM_NBYTES, ConvSpec
 
 # Operators that only one of torch's backends calls, and the backend's name in ATen.
@@ -37,72 +38,11 @@ BACKEND_OF = {
     "aten::miopen_convolution": "Miopen",
     "aten::miopen_depthwise_convolution": "MiopenDepthwise",
 }
-LIBRARY = {"Mkldnn": "oneDNN", "NnpackSpatial": "NNPACK", "Cudnn": "cuDNN", "Miopen": "MIOpen"}
-# Those that lower the convolution to a matrix product over a patch matrix of their own.
-LOWERING = ("Slow2d", "SlowDilated2d")
-PATCH_SIZED = "patch-sized"  # a block of exactly the bytes of the patch matrix, or of a group's or an image's part
-CUDA_ROUNDING = 512  # c10's CUDACachingAllocator, kMinBlockSize: it gives out multiples
-
 STARTUP_S = 120.0  # torch's import and the profiler's first start, on a machine that has other work
 MACS_PER_S = 1e8  # of the slowest of torch's own loops
 
 _HOME = str(Path(__file__).parents[2])  # where this package lies, should it not be installed
 _RUN = f"import sys; sys.path.append({_HOME!r}); from convbench.explain.witness import main; main()"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
-    """What was asked, and what was answered."""
-
-    asked: str
-    answered: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
-    """One thing said of a call.
-
-    Attributes:
-        about: backend, rule, primitive, layouts, memory, patch matrix, kernels.
-        words: a sentence.
-        kind: "fact" was seen; "inference" follows from what was seen and from what is known of the library;
-            "unknown" could not be found out.
-    """
-
-    about: str
-    words: str
-    kind: str
-    evidence: tuple[Evidence, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Use:
-    """Blocks of one size that torch's allocator gave out for one thing: `y`, `patch-sized`, `scratch`, ..."""
-
-    what: str
-    nbytes: int
-    count: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patches:
-    """What became of the patch matrix.
-
-    Attributes:
-        kind: "whole" was formed at once; "pieces" one after another, each `nbytes`; "tiles" smaller than an image's,
-            in a library's scratch; "room" for all of it was in a library's scratch; "x" is the patch matrix itself;
-            "none" had room anywhere; "empty": there is none; "unknown".
-        nbytes: of the piece, or of the scratch.
-        count: of the pieces.
-        words: a sentence.
-        certain: whether it was seen; else it follows from what is known of the library.
-    """
-
-    kind: str
-    words: str
-    nbytes: int = 0
-    count: int = 0
-    certain: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +129,7 @@ class Ran:
     @property
     def uses(self) -> tuple[Use, ...] | None:
         """Each block that torch's allocator gave out, by what it was for; None where nobody saw."""
-        return None if self.trace is None else _account(self, self.trace.blocks)
+        return None if self.trace is None else account(self, self.trace.blocks)
 
     @property
     def scratch_nbytes(self) -> int | None:
@@ -199,7 +139,7 @@ class Ran:
 
     @property
     def patches(self) -> Patches:
-        return _find_patches(self)
+        return find_patches(self)
 
     @property
     def sentence(self) -> str:
@@ -230,16 +170,7 @@ class Ran:
     @property
     def claims(self) -> tuple[Claim, ...]:
         """All that can be said, each with its evidence."""
-        if self.trouble:
-            asked = "a fresh process, what it sees of this call"
-            evidence = (Evidence(asked=asked, answered=self.trouble),)
-            return (Claim(about="backend", words="what ran is unknown", kind="unknown", evidence=evidence),)
-        found = [_backend_claim(self), _rule_claim(self)]
-        if self.backend == "Mkldnn":
-            found += [_primitive_claim(self), *_layout_claim(self)]
-        if self.kernels:
-            found += _kernel_claims(self)
-        return (*found, _memory_claim(self), _patches_claim(self))
+        return list_claims(self)
 
 
 def what_ran(
@@ -373,270 +304,3 @@ def _read_trace(trace: Mapping[str, Any]) -> Trace:
         peak_nbytes=trace["peak_nbytes"],
         kernels=tuple(trace["kernels"]),
     )
-
-
-# Memory: every block is y, a copy of something in another layout, the patch matrix, or scratch.
-
-
-def _account(ran: Ran, blocks: Sequence[Block]) -> tuple[Use, ...]:
-    spec, left, uses = ran.spec, list(blocks), list[tuple[str, int]]()
-
-    def take(what: str, nbytes: int) -> bool:
-        """Take the last block of that size out; the last, since y is what a call ends with."""
-        sizes = {nbytes, -(-nbytes // CUDA_ROUNDING) * CUDA_ROUNDING if ran.device == "cuda" else nbytes}
-        for block in reversed(left):
-            if block.nbytes in sizes:
-                left.remove(block)
-                uses.append((what, block.nbytes))
-                return True
-        return False
-
-    for block in [one for one in left if {"aten::contiguous", "aten::clone"} & set(one.operators)]:
-        left.remove(block)
-        uses.append(("copy of an operand", block.nbytes))
-    take("y", ran.y_nbytes)
-    if ran.backend in (*LOWERING, "NnpackSpatial") and spec.groups > 1:
-        for _ in range(spec.groups):
-            take("y of a group", ran.y_nbytes // spec.groups)
-    for what, nbytes in _onednn_copies(ran):
-        take(what, nbytes)
-    if ran.backend in LOWERING:
-        for nbytes in _piece_sizes(ran):
-            while take(PATCH_SIZED, nbytes):
-                pass
-    uses += [("scratch", block.nbytes) for block in left]
-    return tuple(
-        Use(what=what, nbytes=nbytes, count=count)
-        for (what, nbytes), count in sorted(Counter(uses).items(), key=lambda one: _ORDER.index(one[0][0].split()[0]))
-    )
-
-
-_ORDER = ["y", PATCH_SIZED, "scratch", "copy", "x", "w"]
-
-
-def _piece_sizes(ran: Ran) -> list[int]:
-    """Bytes of the patch matrix, of one group's, of one image's, of one group's of one image, each once."""
-    spec, whole = ran.spec, ran.patches_nbytes
-    return list(dict.fromkeys([whole, whole // spec.groups, whole // spec.n, whole // (spec.n * spec.groups)]))
-
-
-def _onednn_copies(ran: Ran) -> Iterator[tuple[str, int]]:
-    """What oneDNN's reorders wrote before the convolution and read after it, which is memory of its own."""
-    after = False
-    for one in ran.primitives:
-        if one.kind == "convolution":
-            after = True
-        nbytes = reorder_nbytes(one, after=after) if one.kind == "reorder" else None
-        memory = one.memory("src" if after else "dst")
-        if nbytes is None or memory is None:
-            continue
-        sizes = one.sizes.split("x")
-        is_w = not after and [int(size) for size in sizes] != list(ran.spec.x_shape)
-        yield f"{'y' if after else 'w' if is_w else 'x'} as {memory.tag}", nbytes
-
-
-def _find_patches(ran: Ran) -> Patches:
-    spec, whole = ran.spec, ran.patches_nbytes
-    uses = ran.uses
-    if spec.n == 0:
-        return Patches(kind="empty", words="there is no patch matrix")
-    if uses is None or ran.backend is None:
-        return Patches(kind="unknown", words="whether it formed the patch matrix is unknown", certain=False)
-    would = f"{_size(whole, ran.dtype)}"
-    formed = [use for use in uses if use.what == PATCH_SIZED]
-    if formed:
-        use = formed[0]
-        if use.nbytes == whole:
-            words = f"it formed the patch matrix ({would})"
-            return Patches(kind="whole", words=words, nbytes=whole, count=1, certain=False)
-        each = "group" if use.count == spec.groups and use.nbytes * spec.groups == whole else "image"
-        if spec.groups > 1 and use.nbytes * spec.groups * spec.n == whole and spec.n > 1:
-            each = "group of an image"
-        words = f"it formed the patch matrix one {each} at a time, in {_blocks(use)} (all of it: {would})"
-        return Patches(kind="pieces", words=words, nbytes=use.nbytes, count=use.count, certain=False)
-    if (spec.r, spec.s) == (1, 1) and spec.stride == (1, 1) and spec.padding == (0, 0):
-        words = "the patch matrix of a 1x1 kernel with stride 1 is x itself, and nothing was formed"
-        return Patches(kind="x", words=words, certain=ran.backend in LOWERING)
-    scratch = ran.scratch_nbytes or 0
-    if not _counts_scratch(ran):
-        library = LIBRARY.get(ran.backend, ran.backend)
-        words = f"whether it formed the patch matrix ({would}) is unknown: {library}'s own memory is not counted"
-        return Patches(kind="unknown", words=words, certain=False)
-    lowers = ran.primitive is not None and "gemm" in ran.primitive.implementation
-    if scratch < whole and lowers and scratch:
-        part = f"a scratch of {scratch:,} B, {100 * scratch / whole:.2g} % of it"
-        words = f"it formed the patch matrix ({would}) in tiles, within {part}"
-        # That a gemm reads patches is known of oneDNN, and not seen.
-        return Patches(kind="tiles", words=words, nbytes=scratch, certain=False)
-    if scratch < whole:
-        beside = f"{scratch:,} B" if scratch else "nothing"
-        words = f"it formed no patch matrix: that would be {would}, and {beside} was allocated beside {_beside(uses)}"
-        return Patches(kind="none", words=words, nbytes=scratch)
-    if lowers:
-        words = f"it formed the patch matrix ({would}) in its scratch of {scratch:,} B, where there is room for all"
-        return Patches(kind="room", words=words, nbytes=scratch, certain=False)
-    words = f"whether it formed the patch matrix ({would}) is unknown: its scratch of {scratch:,} B has room for it"
-    return Patches(kind="unknown", words=words, nbytes=scratch, certain=False)
-
-
-def _counts_scratch(ran: Ran) -> bool:
-    """Whether all the memory in which a patch matrix could stand comes from torch's allocator."""
-    if ran.backend == "Mkldnn":
-        return ran.primitive is not None and ran.primitive.own_scratch
-    return ran.backend in (*LOWERING, "Cudnn", "CudaDepthwise2d")
-
-
-def _beside(uses: Sequence[Use]) -> str:
-    copies = any(use.what not in ("y", "scratch") for use in uses)
-    return "y and copies in other layouts" if copies else "y"
-
-
-def _size(nbytes: int, dtype: str) -> str:
-    """`144 B = 36 floats`."""
-    numbers = nbytes // ITEM_NBYTES[dtype]
-    return f"{nbytes:,} B = {numbers:,} {'floats' if dtype == 'fp32' else f'numbers of {dtype}'}"
-
-
-def _blocks(use: Use) -> str:
-    return f"{use.nbytes:,} B" if use.count == 1 else f"{use.count:,} blocks of {use.nbytes:,} B"
-
-
-# Claims.
-
-_SELECT = "torch._C._select_conv_backend(x, w, ...)"
-_PROFILE = "torch's profiler: operators of the call"
-_ALLOCATOR = "torch's profiler: what its allocator gave out during the call"
-_LOG = "ONEDNN_VERBOSE=1"
-
-
-def _backend_claim(ran: Ran) -> Claim:
-    evidence = [
-        Evidence(asked=_SELECT, answered=ran.selected or ran.selected_why),
-        Evidence(asked=_PROFILE, answered=_listed(ran.operators) if ran.trace else ran.trace_why),
-    ]
-    if ran.backend is None:
-        return Claim(about="backend", words="which backend ran is unknown", kind="unknown", evidence=tuple(evidence))
-    library = LIBRARY.get(ran.backend)
-    words = f"torch ran {ran.backend}{f', that is {library}' if library else ''}"
-    if not ran.operators and ran.spec.n:
-        words = f"torch says it runs {ran.backend}; no operator that only it calls was seen"
-    elif ran.selected not in (None, ran.backend):
-        words += f", though it says that it selects {ran.selected}"
-    seen = bool(ran.operators) or ran.spec.n == 0
-    return Claim(about="backend", words=words, kind="fact" if seen else "inference", evidence=tuple(evidence))
-
-
-def _rule_claim(ran: Ran) -> Claim:
-    rule, predicted = ran.rule, ran.predicted
-    said = "nothing" if predicted is None else predicted.backend if rule else f"{predicted.backend}: {predicted.why}"
-    evidence = (
-        Evidence(asked="the rule of ATen's Convolution.cpp, with these numbers", answered=said),
-        Evidence(asked="what ran", answered=ran.backend or "unknown"),
-    )
-    if rule is not None:
-        return Claim(about="rule", words=rule.why, kind="inference", evidence=evidence)
-    words = "which rule chose it is unknown: the rule as convbench knows it says otherwise"
-    return Claim(about="rule", words=words, kind="unknown", evidence=evidence)
-
-
-def _primitive_claim(ran: Ran) -> Claim:
-    one = ran.primitive
-    if one is None:
-        words = "which primitive of oneDNN ran is unknown: its log names none"
-        answered = f"{len(ran.primitives)} lines, none of a convolution"
-        return Claim(
-            about="primitive", words=words, kind="unknown", evidence=(Evidence(asked=_LOG, answered=answered),)
-        )
-    words = f"oneDNN ran {one.implementation}, algorithm {one.algorithm or 'not named'}"
-    return Claim(about="primitive", words=words, kind="fact", evidence=(Evidence(asked=_LOG, answered=one.line),))
-
-
-def _layout_claim(ran: Ran) -> Iterator[Claim]:
-    one = ran.primitive
-    if one is None:
-        return
-    named = {"src": "x", "wei": "w", "dst": "y"}
-    layouts = [
-        f"{name} {name_layout(memory)} ({memory.tag})"
-        for key, name in named.items()
-        if (memory := one.memory(key)) is not None
-    ]
-    count = len(ran.reorders)
-    moved = f"{count} reorder{'' if count == 1 else 's'}" if count else "no reorder"
-    answered = ", ".join(
-        f"{src.tag if src else '?'} to {dst.tag if dst else '?'} of {reorder.sizes} by {reorder.implementation}"
-        for reorder in ran.reorders
-        for src, dst in [(reorder.memory("src"), reorder.memory("dst"))]
-    )
-    yield Claim(
-        about="layouts",
-        words=f"{', '.join(layouts)}; {moved} to get there and back",
-        kind="fact",
-        evidence=(Evidence(asked=f"{_LOG}, its reorders", answered=answered or "none"),),
-    )
-
-
-def _kernel_claims(ran: Ran) -> list[Claim]:
-    kernels = ran.kernels
-    evidence = tuple(Evidence(asked="torch's profiler: kernels on the device", answered=one.name) for one in kernels)
-    claims = [
-        Claim(
-            about="kernels",
-            words=", then ".join(f"{one.short} ({one.role})" for one in kernels),
-            kind="fact",
-            evidence=evidence,
-        )
-    ]
-    read = [" in ".join(word for word in (one.algorithm, one.arithmetic) if word) for one in kernels if one.algorithm]
-    named = tuple(Evidence(asked="a name", answered=one.short) for one in kernels if one.algorithm)
-    claims.append(
-        Claim(
-            about="algorithm",
-            words=f"by their names: {', '.join(read)}" if read else "the names do not say which algorithm it is",
-            kind="inference" if read else "unknown",
-            evidence=named or evidence,
-        )
-    )
-    return claims
-
-
-def _memory_claim(ran: Ran) -> Claim:
-    uses, trace = ran.uses, ran.trace
-    if uses is None or trace is None:
-        why = (Evidence(asked=_ALLOCATOR, answered=ran.trace_why),)
-        return Claim(about="memory", words="what it allocated is unknown", kind="unknown", evidence=why)
-    parts = [f"{use.what} {_blocks(use)}" for use in uses]
-    blocks = [f"{block.nbytes:,} B" for block in trace.blocks]
-    words = f"{', '.join(parts) or 'nothing'}; at most {trace.peak_nbytes:,} B at once"
-    evidence = [Evidence(asked=_ALLOCATOR, answered=_listed(blocks))]
-    if ran.cuda_peak_nbytes is not None:
-        asked = "torch.cuda.max_memory_allocated(), above what was allocated before the call"
-        evidence.append(Evidence(asked=asked, answered=f"{ran.cuda_peak_nbytes:,} B"))
-    return Claim(about="memory", words=words, kind="fact", evidence=tuple(evidence))
-
-
-def _patches_claim(ran: Ran) -> Claim:
-    patches = ran.patches
-    kind = "unknown" if patches.kind == "unknown" else "fact" if patches.certain else "inference"
-    scratch = ran.scratch_nbytes
-    evidence = [
-        Evidence(
-            asked="N*C*R*S*P*Q numbers",
-            answered=f"{ran.patches_nbytes:,} B; y has {ran.y_nbytes:,} B",
-        ),
-        Evidence(asked=_ALLOCATOR, answered=ran.trace_why if scratch is None else f"{scratch:,} B of scratch"),
-    ]
-    if patches.kind in ("whole", "pieces"):
-        # Of blocks their size is seen, and not what stands in them.
-        block = f"{patches.nbytes:,} B" if patches.count == 1 else f"{patches.count:,} x {patches.nbytes:,} B"
-        evidence[1] = Evidence(asked=f"{_ALLOCATOR}, within {ran.operators[-1]}", answered=block)
-    if patches.kind in ("tiles", "room") and ran.primitive is not None:
-        evidence.append(Evidence(asked=f"{_LOG}, implementation", answered=ran.primitive.implementation))
-    return Claim(about="patch matrix", words=patches.words, kind=kind, evidence=tuple(evidence))
-
-
-def _listed(words: Sequence[str], most: int = 8) -> str:
-    shown = list(words[:most])
-    if len(words) > most:
-        shown.append(f"... {len(words) - most} more")
-    return ", ".join(shown) or "none"

@@ -10,7 +10,8 @@ from typing import Any
 
 from rich.text import Text
 
-from convbench.explain.ran import Claim, Ran
+from convbench.explain.claims import Claim
+from convbench.explain.ran import Ran
 from convbench.show.console import pipe_width, result_console
 from convbench.show.grid import FAINT, heading
 
