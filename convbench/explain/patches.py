@@ -129,22 +129,22 @@ def find_patches(ran: "Ran") -> Patches:
         words = f"it formed the patch matrix one {each} at a time, in {count_blocks(use)} (all of it: {would})"
         return Patches(kind="pieces", words=words, nbytes=use.nbytes, count=use.count, certain=False)
     if (spec.r, spec.s) == (1, 1) and spec.stride == (1, 1) and spec.padding == (0, 0):
-        words = "the patch matrix of a 1x1 kernel with stride 1 is x itself, and nothing was formed"
-        return Patches(kind="x", words=words, certain=ran.backend in LOWERING)
+        return Patches(kind="x", words="the patch matrix of a 1x1 kernel with stride 1 is x itself: nothing to form")
     scratch = ran.scratch_nbytes or 0
     if not _counts_scratch(ran):
         library = LIBRARY.get(ran.backend, ran.backend)
         words = f"whether it formed the patch matrix ({would}) is unknown: {library}'s own memory is not counted"
         return Patches(kind="unknown", words=words, certain=False)
-    lowers = ran.primitive is not None and "gemm" in ran.primitive.implementation
+    # x64:gemm:jit, gemm:ref; brgemm is another thing, direct on small blocks.
+    lowers = ran.primitive is not None and "gemm" in ran.primitive.implementation.split(":")
     if scratch < whole and lowers and scratch:
         part = f"a scratch of {scratch:,} B, {100 * scratch / whole:.2g} % of it"
         words = f"it formed the patch matrix ({would}) in tiles, within {part}"
         # That a gemm reads patches is known of oneDNN, and not seen.
         return Patches(kind="tiles", words=words, nbytes=scratch, certain=False)
     if scratch < whole:
-        beside = f"{scratch:,} B" if scratch else "nothing"
-        words = f"it formed no patch matrix: that would be {would}, and {beside} was allocated beside {_beside(uses)}"
+        took = f"only {scratch:,} B of scratch" if scratch else "nothing"
+        words = f"it formed no patch matrix: that would be {would}, and beside {_beside(uses)} it took {took}"
         return Patches(kind="none", words=words, nbytes=scratch)
     if lowers:
         words = f"it formed the patch matrix ({would}) in its scratch of {scratch:,} B, where there is room for all"

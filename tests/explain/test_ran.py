@@ -437,3 +437,31 @@ def test_a_recorded_call_reads_well(name: str, width: int) -> None:
     one = {"cpu": ON_CPU, "cuda": ON_CUDA}[name]
     page = "\n".join(line.plain.rstrip() for line in ran_page(one, width))
     assert_golden(f"ran_{name}_{width}", f"{page}\n")
+
+
+@pytest.mark.parametrize(
+    ("implementation", "scratch", "kind"),
+    [
+        ("x64:gemm:jit", 1_000, "tiles"),
+        ("x64:gemm:jit", 8_000_000, "room"),
+        ("gemm:ref", 1_000, "tiles"),
+        ("x64:gemm:jit", 0, "none"),
+        ("brgemm:avx512_core", 1_000, "none"),
+        ("brgemm:avx512_core", 8_000_000, "unknown"),
+    ],
+)
+def test_scratch_is_patches_only_where_onednn_lowers_to_a_matrix_product(
+    implementation: str, scratch: int, kind: str
+) -> None:
+    assert ON_CPU.trace is not None
+    blocks = (*ON_CPU.trace.blocks, *([Block(nbytes=scratch)] if scratch else []))
+    one = replace(
+        ON_CPU,
+        trace=replace(ON_CPU.trace, blocks=blocks),
+        primitives=tuple(
+            replace(each, implementation=implementation) if each.kind == "convolution" else each
+            for each in ON_CPU.primitives
+        ),
+    )
+    assert one.scratch_nbytes == scratch
+    assert (one.patches.kind, one.patches.certain) == (kind, kind == "none")
