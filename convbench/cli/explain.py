@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from convbench.cli import explain_exports as exports
-from convbench.cli.options import Seed
+from convbench.cli.options import Devices, Dtypes, Layouts, Precisions, Seed, Threads
+from convbench.cli.ran import refuse_mixture, show_what_ran
 from convbench.errors import ConvbenchError
 from convbench.spec import ITEM_NBYTES, ConvSpec, Pair
 
@@ -21,6 +22,7 @@ Examples:
   convbench explain n1c2h5w5k4r3s3_st2_pd1_g2 --at 0,0 --filter 3
   convbench explain --at 1,2 --step unfold
   convbench explain --svg -
+  convbench explain resnet50:layer1.0.conv2 --ran --dtype fp32,fp64
 """
 
 
@@ -41,6 +43,14 @@ def explain(
     cast: exports.Cast = None,
     overwrite: exports.Overwrite = False,
     interactive: exports.Interactive = False,
+    ran: Annotated[
+        bool, typer.Option("--ran", help="What F.conv2d really ran, by which rule, with evidence; not the walk.")
+    ] = False,
+    devices: Devices = None,
+    dtypes: Dtypes = None,
+    layouts: Layouts = None,
+    precisions: Precisions = None,
+    threads: Threads = 0,
 ) -> None:
     """Show how a convolution is computed: seven steps on real numbers, each of them proved.
 
@@ -50,7 +60,30 @@ def explain(
     """
     from convbench.suites import find_problem
 
-    whole = find_problem(shape).spec
+    problem = find_problem(shape)
+    refuse_mixture(
+        ran=ran,
+        of_ran={
+            "--device": devices,
+            "--dtype": dtypes,
+            "--layout": layouts,
+            "--precision": precisions,
+            "--threads": threads,
+        },
+        of_walk={"--at": at, "--filter": filter_index is not None, "--image": image, "--seed": seed},
+    )
+    if ran:
+        show_what_ran(
+            problem,
+            devices=devices,
+            dtypes=dtypes,
+            layouts=layouts,
+            precisions=precisions,
+            threads=threads,
+            as_json=as_json,
+        )
+        return
+    whole = problem.spec
     position = None if at is None else parse_at(at, whole)
     if as_json:
         refuse_long_json(whole)
@@ -60,6 +93,7 @@ def explain(
     if interactive:
         exports.refuse_without_terminal(others=as_json or svg is not None or cast is not None)
 
+    from convbench.explain.ran import glance
     from convbench.explain.walk import affordable, choose_cell, small_integers, walk
     from convbench.show.explain import View, draw, record
 
@@ -73,7 +107,7 @@ def explain(
     found = walk(*small_integers(spec, seed), spec, cell)
     if not found.holds:
         exports.refuse_unproved(found.failures)
-    view = View(channel=channel)
+    view = View(channel=channel, remark=glance(spec).remark if spec == whole else "")
     if as_json:
         typer.echo(json.dumps(record(found)))
     if svg is not None or cast is not None:

@@ -51,12 +51,14 @@ class View:
     Attributes:
         channel: of the kernel's slices (0 to C/G-1), the first one shown; `channels` is how many.
         rows: of each image; `patch_rows` of the patch matrix.
+        remark: a sentence that ends the last step.
     """
 
     channel: int = 0
     channels: int = 2
     rows: int = 8
     patch_rows: int = 12
+    remark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +92,12 @@ def draw_step(walk: Walk, step: str, width: int, view: View | None = None) -> Fr
     """One of STEPS as a frame."""
     width = min(max(width, NARROWEST), WIDEST)
     room = width - PANE - 3 if width >= PANE_FROM else width
-    number = STEPS.index(step)
-    drawn = (_operands, _one_cell, _positions, _unfold, _flatten, _multiply, _reshape)[number](
-        walk, room - 2, view or View()
-    )
+    number, view = STEPS.index(step), view or View()
+    drawn = (_operands, _one_cell, _positions, _unfold, _flatten, _multiply, _reshape)[number](walk, room - 2, view)
     title = f"{number + 1}/{len(STEPS)} {drawn.title}"
     body = [Text("  ") + line for line in drawn.body]
-    notes = [*drawn.notes, f"Cost: {drawn.cost}"]
+    remark = [view.remark] if view.remark and step == STEPS[-1] else []
+    notes = [*drawn.notes, *remark, f"Cost: {drawn.cost}"]
     if room == width:
         body += [Text("  ") + line for line in remarks(notes, width - 4)]
     else:

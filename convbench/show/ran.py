@@ -1,0 +1,116 @@
+"""How does what torch really ran look on a terminal, and as JSON?"""
+
+# the arrow and the middle dot are meant
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from textwrap import wrap
+from typing import Any
+
+from rich.text import Text
+
+from convbench.explain.claims import Claim
+from convbench.explain.ran import Ran
+from convbench.show.console import pipe_width, result_console
+from convbench.show.grid import FAINT, heading
+
+LOG_PREFIX = re.compile(r"^(?:onednn|dnnl)_verbose,.*?exec,\w+,")  # the same in each line
+NARROWEST, WIDEST = 60, 120
+ABOUT = 14  # room for what a claim is about
+EVIDENCE_LINES = 3  # of one answer; a line of oneDNN's log is 300 characters long, and --json has all of it
+
+# How sure: by sign as well as by colour.
+MARKS = {"fact": ("✓", "green"), "inference": ("≈", "yellow"), "unknown": ("?", "red")}
+LEGEND = "✓ seen   ≈ concluded from what was seen   ? unknown   → what was answered; --json has it whole"
+
+
+def draw_ran(calls: Sequence[Ran]) -> None:
+    """Print each call as wide as the terminal; a pipe gets 80 columns, or COLUMNS."""
+    console = result_console()
+    width = console.width if console.is_terminal else pipe_width()
+    for number, ran in enumerate(calls):
+        if number:
+            console.print()
+        for line in ran_page(ran, width):
+            line.rstrip()
+            console.print(line.plain if console.no_color else line, markup=False)
+
+
+def ran_page(ran: Ran, width: int) -> Iterator[Text]:
+    """The lines of one call, none wider than `width` (from 60 to 120)."""
+    width = min(max(width, NARROWEST), WIDEST)
+    yield from heading("WHAT RAN", f"F.conv2d · {ran.spec}", width)
+    for line in wrap(_conditions(ran), width - 2):
+        yield Text(f"  {line}", style=FAINT)
+    yield Text()
+    for line in wrap(ran.sentence, width - 2):
+        yield Text(f"  {line}", style="bold")
+    for claim in ran.claims:
+        yield Text()
+        yield from _claim(claim, width)
+    yield Text()
+    for line in wrap(LEGEND, width - 2):
+        yield Text(f"  {line}", style=FAINT)
+
+
+def _conditions(ran: Ran) -> str:
+    words = [ran.dtype, ran.layout, ran.precision, ran.device]
+    if ran.setting is not None:
+        threads = f"{ran.setting.threads} thread{'' if ran.setting.threads == 1 else 's'}"
+        words += [threads] if ran.device == "cpu" else []
+        words += [ran.setting.machine, f"torch {ran.setting.torch}", ran.setting.library]
+    return " · ".join(word for word in words if word)
+
+
+def _claim(claim: Claim, width: int) -> Iterator[Text]:
+    sign, style = MARKS[claim.kind]
+    # At 60 columns the words stand under their subject.
+    indent = ABOUT + 4 if width >= 80 else 4
+    lines = wrap(claim.words, width - indent)
+    head = Text("  ") + Text(sign, style=style) + Text(f" {claim.about:<{ABOUT}}", style="bold")
+    if width >= 80:
+        yield head + Text(lines[0])
+        lines = lines[1:]
+    else:
+        yield head
+    for line in lines:
+        yield Text(" " * indent + line)
+    for evidence in claim.evidence:
+        answered = LOG_PREFIX.sub("…", evidence.answered)
+        shown = wrap(f"{evidence.asked} → {answered}", width - indent - 2)
+        if len(shown) > EVIDENCE_LINES:
+            shown = [*shown[: EVIDENCE_LINES - 1], f"{shown[EVIDENCE_LINES - 1][: width - indent - 3]}…"]
+        for line in shown:
+            yield Text(f"{' ' * indent}│ {line}", style=FAINT)
+
+
+def record_ran(ran: Ran) -> dict[str, Any]:
+    """All that is known of one call, as plain values; bytes as numbers."""
+    uses, primitive = ran.uses, ran.primitive
+    return {
+        "spec": str(ran.spec),
+        "dtype": ran.dtype,
+        "layout": ran.layout,
+        "precision": ran.precision,
+        "device": ran.device,
+        "sentence": ran.sentence,
+        "backend": ran.backend,
+        "name": ran.name,
+        "selected": ran.selected,
+        "operators": ran.operators,
+        "rule": None if ran.rule is None else asdict(ran.rule),
+        "predicted": None if ran.predicted is None else asdict(ran.predicted),
+        "setting": None if ran.setting is None else asdict(ran.setting),
+        "primitive": None if primitive is None else asdict(primitive),
+        "reorders": [asdict(one) for one in ran.reorders],
+        "kernels": [asdict(one) for one in ran.kernels],
+        "uses": None if uses is None else [asdict(use) for use in uses],
+        "scratch_nbytes": ran.scratch_nbytes,
+        "peak_nbytes": None if ran.trace is None else ran.trace.peak_nbytes,
+        "y_nbytes": ran.y_nbytes,
+        "patch_matrix_nbytes": ran.patches_nbytes,
+        "patches": asdict(ran.patches),
+        "claims": [asdict(claim) for claim in ran.claims],
+        "trouble": ran.trouble,
+    }

@@ -1,0 +1,76 @@
+"""Does `convbench explain --ran` print what it should, where it should, and exit as it should?"""
+
+import json
+
+import pytest
+
+from convbench.explain import ran as ran_module
+from tests.cli.conftest import Cli
+
+
+@pytest.fixture(autouse=True)
+def plain_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("COLUMNS", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_what_ran_is_said_claim_by_claim_and_call_by_call(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    done = cli("explain", "resnet50:layer1.0.conv2", "--ran", "--dtype", "fp32,fp64")
+    assert (done.code, done.err) == (0, "")
+    assert max(map(len, done.out.splitlines())) <= 60
+    assert done.out.count("WHAT RAN") == 2
+    text = " ".join(done.out.split())
+    assert "1 image of 200,704 elements is above 20,480" in text
+    assert "torch ran Mkldnn, that is oneDNN" in text
+    assert "it formed the patch matrix (14,450,688 B = 1,806,336 numbers of fp64)" in text
+    assert "✓ seen ≈ concluded from what was seen ? unknown" in text
+
+
+def test_json_says_all_with_its_evidence(cli: Cli) -> None:
+    done = cli("explain", "--ran", "--json", "--dtype", "fp32,fp64", "--layout", "nhwc", "--threads", "1")
+    assert (done.code, done.err) == (0, "")
+    single, double = json.loads(done.out)["ran"]
+    assert (single["dtype"], double["dtype"]) == ("fp32", "fp64")
+    assert single["backend"] == double["backend"] == "Slow2d"
+    assert single["setting"]["threads"] == 1
+    assert (single["patches"]["kind"], single["patches"]["nbytes"]) == ("whole", 144)
+    assert single["patch_matrix_nbytes"] == 144
+    assert double["patch_matrix_nbytes"] == 288
+    assert single["sentence"].endswith("it formed the patch matrix (144 B = 36 floats)")
+    for claim in single["claims"]:
+        assert claim["kind"] in ("fact", "inference", "unknown")
+        assert all(evidence["asked"] and evidence["answered"] for evidence in claim["evidence"])
+
+
+def test_the_walk_says_in_one_line_what_ran(cli: Cli) -> None:
+    done = cli("explain")
+    assert done.code == 0
+    assert "ran (fp32): Slow2d; scratch 144 B = the patch matrix, so literal here" in done.out
+    assert done.err == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--dtype", "fp64"], "--dtype without --ran"),
+        (["--threads", "1"], "--threads without --ran"),
+        (["--ran", "--at", "1,1"], "--at beside --ran"),
+        (["--ran", "--filter", "0"], "--filter beside --ran"),
+        (["--ran", "--precision", "tf32"], "TF32 is arithmetic of CUDA tensor cores"),
+        (["--ran", "--dtype", "fp8"], "unknown dtype 'fp8'"),
+    ],
+)
+def test_what_cannot_be_asked_is_one_line(words: list[str], message: str, cli: Cli) -> None:
+    done = cli("explain", *words)
+    assert done.code == 2
+    assert message in done.err
+    assert done.err.count("\n") == 1
+    assert done.out == ""
+
+
+def test_where_nothing_can_be_found_out_the_exit_is_3(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ran_module, "_RUN", "raise SystemExit(7)")
+    done = cli("explain", "--ran")
+    assert done.code == 3
+    assert "the process that should tell ended with code 7" in " ".join(done.out.split())
