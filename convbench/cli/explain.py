@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from convbench.cli.options import Seed
+from convbench.cli.options import Overwrite, Seed, Words
 from convbench.errors import ConvbenchError
 from convbench.spec import ITEM_NBYTES, ConvSpec, Pair
 
@@ -18,6 +18,8 @@ EXAMPLE = """\b
 Examples:
   convbench explain
   convbench explain n1c2h5w5k4r3s3_st2_pd1_g2 --at 0,0 --filter 3
+  convbench explain resnet50:conv1 --ledger
+  convbench explain --model mobilenet_v2 --no-time
 """
 
 
@@ -32,15 +34,46 @@ def explain(
     image: Annotated[int, typer.Option("--image", metavar="N", help="Its image of the batch.")] = 0,
     seed: Seed = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Every number as one JSON object.")] = False,
+    ledger: Annotated[
+        bool, typer.Option("--ledger", help="What it costs in every unit, and who counts it how, instead of the walk.")
+    ] = False,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            metavar="NAME",
+            help="Every convolution of a model of torchvision or timm, of package.module:factory or of FILE.onnx.",
+        ),
+    ] = None,
+    model_input: Annotated[
+        Words, typer.Option("--input", metavar="SHAPE,...", help="The model's input, as 1x3x224x224.")
+    ] = None,
+    csv: Annotated[
+        str | None,
+        typer.Option("--csv", metavar="FILE", help="Write the model's convolutions as a suite; - is stdout."),
+    ] = None,
+    overwrite: Overwrite = False,
+    no_time: Annotated[bool, typer.Option("--no-time", help="Do not time the model's convolutions.")] = False,
 ) -> None:
     """Show how a convolution is computed: seven steps on real numbers, each of them proved.
 
     The numbers are small integers; with seed 0, x counts 1, 2, 3, ... They are printed after
     each has been compared with torch and float64.
     """
+    from convbench.cli.costs import show_ledger, show_model
+
+    if model is not None:
+        refuse_mixed(shape, at, ledger=ledger)
+        show_model(model, inputs=model_input, csv=csv, overwrite=overwrite, timed=not no_time, as_json=as_json)
+        return
+    if model_input is not None or csv is not None or no_time:
+        raise ConvbenchError("--input, --csv and --no-time go with --model, as in --model resnet50 --csv mine.csv")
     from convbench.suites import find_problem
 
     whole = find_problem(shape).spec
+    if ledger:
+        show_ledger(whole, as_json=as_json)
+        return
     position = None if at is None else parse_at(at, whole)
     if as_json:
         refuse_long_json(whole)
@@ -65,6 +98,14 @@ def explain(
         typer.echo(json.dumps(record(found)))
     else:
         draw(found)
+
+
+def refuse_mixed(shape: str, at: str | None, *, ledger: bool) -> None:
+    """Raise where a model is asked for and something of a single problem too."""
+    if shape != NOTE or at is not None or ledger:
+        raise ConvbenchError(
+            "--model is a whole model: leave SHAPE, --at and --ledger out, or ask for one of its layers without --model"
+        )
 
 
 def refuse_long_json(spec: ConvSpec) -> None:

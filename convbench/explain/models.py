@@ -176,7 +176,7 @@ def algorithms(specs: Sequence[ConvSpec]) -> list[str]:
 
     `torch._C._select_conv_backend` is private; a torch that has it no more leaves the column empty.
     """
-    select = getattr(torch._C, "_select_conv_backend", None)
+    select = getattr(torch._C, "_select_conv_backend", None)  # noqa: SLF001  # see above
     if select is None:
         return [""] * len(specs)
     return [_selected(select, spec) for spec in specs]
@@ -279,7 +279,7 @@ class _Stopwatch(TorchDispatchMode):
     """Times each operator as it is called below autograd."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.calls: list[tuple[tuple[int, ...], float]] = []
         self.operators_s = 0.0
         self._clock = clock

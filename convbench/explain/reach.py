@@ -1,8 +1,10 @@
 """Which part of a model's input can one number of a tensor depend on?
 
-Araujo, Norris and Sim, "Computing receptive fields of convolutional neural networks" (Distill 2019), carried along every
-dimension of every tensor: an affine map from a position to an interval of input coordinates.
+Araujo, Norris and Sim, "Computing receptive fields of convolutional neural networks" (Distill 2019), carried along
+every dimension of every tensor: an affine map from a position to an interval of input coordinates.
 """
+
+# ruff: noqa: SLF001  # each step makes another Reach and goes on with it
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

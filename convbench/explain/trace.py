@@ -1,8 +1,10 @@
 """Which convolutions does a model really run, and what of the input does each one see?
 
-One forward pass under a TorchDispatchMode, so that functional calls, scripted parts and what a module decomposes into are
-found as well as modules are. On the meta device it takes no memory and next to no time.
+One forward pass under a TorchDispatchMode, so that functional calls, scripted parts and what a module decomposes into
+are found as well as modules are. On the meta device it takes no memory and next to no time.
 """
+
+# ruff: noqa: SLF001  # many of torch's operators have names that begin with an underscore
 
 import warnings
 import weakref
@@ -176,7 +178,7 @@ class _Recorder(TorchDispatchMode):
     """Notes each convolution, and carries the reach of each tensor through every operator."""
 
     def __init__(self, model: nn.Module) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.calls: list[Call] = []
         self.uncounted: list[tuple[str, str]] = []
         self.unfollowed: Counter[str] = Counter()
@@ -342,9 +344,9 @@ def _rule(
         case aten.permute:
             return [x.permute([dim % rank for dim in args[1]])]
         case aten.transpose | aten.t:
+            first, second = (0, rank - 1) if packet is aten.t else (args[1] % rank, args[2] % rank)
             order = list(range(rank))
-            one, other = (0, rank - 1) if packet is aten.t else (args[1] % rank, args[2] % rank)
-            order[one], order[other] = order[other], order[one]
+            order[first], order[second] = second, first
             return [x.permute(order)]
         case aten.slice:
             dim = (args[1] if len(args) > 1 else 0) % rank
