@@ -32,8 +32,8 @@ MAX_PLANE = 2**24  # pixels of one plane, for the count by ones
 class Ledger:
     """The costs of one convolution by arithmetic alone; see the properties for what each counts.
 
-    The direct algorithm: C/G*R*S products an output, one addition less. `on_image` leaves out products with the zeros of
-    the padding; their additions go with them.
+    The direct algorithm: C/G*R*S products an output, one addition less. `on_image` leaves out products with the zeros
+    of the padding; their additions go with them.
     """
 
     spec: ConvSpec

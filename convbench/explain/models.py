@@ -195,14 +195,23 @@ def _selected(select: Any, spec: ConvSpec) -> str:
 
 def _take_census(source: Source, shapes: Sequence[tuple[int, ...]]) -> Census:
     try:
-        return _census_on("meta", source, shapes)
+        return census(source.build("meta"), [_numbers(shape, "meta") for shape in shapes])
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # of somebody else's code, sys.exit() among them
         why_not_meta = f"{type(error).__name__}: {first_line(error)}"
     try:
-        return replace(_census_on("cpu", source, shapes), why_not_meta=why_not_meta)
+        model = source.build("cpu")
     except (KeyboardInterrupt, ConvbenchError):
+        raise
+    except BaseException as error:
+        raise ConvbenchError(
+            f"--model {source.name} cannot be built: {type(error).__name__}: {first_line(error)}; "
+            f"it is called without arguments"
+        ) from None
+    try:
+        return replace(census(model, [_numbers(shape, "cpu") for shape in shapes]), why_not_meta=why_not_meta)
+    except KeyboardInterrupt:
         raise
     except BaseException as error:
         given = ",".join("x".join(map(str, shape)) for shape in shapes)
@@ -210,10 +219,6 @@ def _take_census(source: Source, shapes: Sequence[tuple[int, ...]]) -> Census:
             f"--model {source.name} does not run on --input {given}: {type(error).__name__}: {first_line(error)}; "
             f"try the input size that the model is made for"
         ) from None
-
-
-def _census_on(device: str, source: Source, shapes: Sequence[tuple[int, ...]]) -> Census:
-    return census(source.build(device), [_numbers(shape, device) for shape in shapes])
 
 
 def _numbers(shape: tuple[int, ...], device: str) -> Tensor:

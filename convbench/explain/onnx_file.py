@@ -1,11 +1,12 @@
 """Which convolutions does an ONNX file hold? Read from its graph and shape inference; nothing in it is run.
 
-The sizes come from the declared inputs (or --input), the initialisers and onnx.shape_inference. External data is not opened.
+The sizes come from the declared inputs (or --input), the initialisers and onnx.shape_inference. External data is not
+opened.
 """
 
 import importlib.util
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,16 @@ from convbench.errors import ConvbenchError, first_line
 from convbench.explain.calls import Call, Shape
 from convbench.explain.models import ModelCosts, gather
 from convbench.explain.reach import Reach
-from convbench.explain.trace import Census
+from convbench.explain.trace import Census, convolved
 from convbench.files import read_bytes
 
-MAX_NBYTES = 2**31 - 1  # protobuf reads no more
+MAX_NBYTES = 2**30  # in memory it takes twice that; protobuf itself ends at 2 GiB
 MAX_STRIPPED = 1024  # numbers of an initialiser that shape inference may need (a shape, sizes of pads)
 CONVOLUTIONS = ("Conv", "ConvTranspose")
 # Elementwise, or the same numbers for the receptive field.
 SAME_PLACE = frozenset(
-    "Relu LeakyRelu PRelu Sigmoid Tanh Clip Elu Selu Celu Gelu HardSigmoid HardSwish Mish Softplus Softsign Erf Sqrt Exp Log "
-    "Neg Abs Reciprocal Add Sub Mul Div Pow Min Max Sum Mean Identity Cast Dropout BatchNormalization Where "
+    "Relu LeakyRelu PRelu Sigmoid Tanh Clip Elu Selu Celu Gelu HardSigmoid HardSwish Mish Softplus Softsign Erf Sqrt "
+    "Exp Log Neg Abs Reciprocal Add Sub Mul Div Pow Min Max Sum Mean Identity Cast Dropout BatchNormalization Where "
     "QuantizeLinear DequantizeLinear Floor Ceil Round Sign Swish ThresholdedRelu".split()
 )
 GLOBAL_POOLS = ("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool")
@@ -40,6 +41,7 @@ def measure_onnx(path: Path, shapes: Sequence[tuple[int, ...]] | None) -> ModelC
     if importlib.util.find_spec("onnx") is None:
         raise ConvbenchError(f"--model {path}: reading it takes the package onnx; try 'pip install onnx'")
     import onnx
+    import onnx.inliner
 
     try:
         data = read_bytes(path, MAX_NBYTES)
@@ -56,10 +58,15 @@ def measure_onnx(path: Path, shapes: Sequence[tuple[int, ...]] | None) -> ModelC
     inputs = _set_inputs(model, shapes, path)
     _strip(model)
     try:
+        if model.functions:  # what torch.export calls a function may hold convolutions
+            model = onnx.inliner.inline_local_functions(model)
         model = onnx.shape_inference.infer_shapes(model, data_prop=True)
     except Exception as error:
         raise ConvbenchError(f"the shapes in {path} contradict each other: {first_line(error)}") from None
-    found = _Graph(model.graph, inputs[0][0]).census()
+    try:
+        found = _Graph(model.graph, inputs[0][0]).census()
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise ConvbenchError(f"{path} holds a malformed node: {type(error).__name__}: {first_line(error)}") from None
     return ModelCosts(
         model=path.name,
         origin=f"onnx opset {max((one.version for one in model.opset_import), default=0)}",
@@ -154,11 +161,7 @@ class _Graph:
     def _call(self, node: Any, shape: Shape, name: str) -> Call:
         reach = self._reach.get(node.input[0])
         if reach is not None:
-            reach = reach.resize(1, shape.y[1]) if node.input[1] not in self._reach else reach.lost(shape.y)
-            for axis in range(len(shape.x) - 2):
-                move: Callable[..., Reach] = reach.spread if shape.transposed else reach.window
-                extent = shape.dilation[axis] * (shape.w[axis + 2] - 1) + 1
-                reach = move(axis + 2, extent, shape.stride[axis], shape.padding[axis], shape.y[axis + 2])
+            reach = convolved(reach, shape) if node.input[1] not in self._reach else reach.lost(shape.y)
             self._reach[node.output[0]] = reach
         bias = len(node.input) > 2 and bool(node.input[2])
         return Call(name=name, shape=shape, bias=bias, field=None if reach is None else reach.extents)
@@ -196,13 +199,13 @@ class _Graph:
                     self._unfollowed[f"{node.op_type} of unknown sizes"] += 1
                 continue
             try:
-                reach = self._rule(node, known, size)
+                followed = self._rule(node, known, size)
             except (IndexError, KeyError, TypeError, ValueError):
-                reach = None
-            if reach is None or reach.shape != size:
+                followed = None
+            if followed is None or followed.shape != size:
                 self._unfollowed[node.op_type] += 1
-                reach = known[0].lost(size)
-            self._reach[output] = reach
+                followed = known[0].lost(size)
+            self._reach[output] = followed
 
     def _rule(self, node: Any, known: Sequence[Reach], size: tuple[int, ...]) -> Reach | None:
         x, options = known[0], _attributes(node)
@@ -248,8 +251,8 @@ class _Graph:
             case "MatMul" | "Gemm":
                 if node.input[0] not in self._reach or options.get("transA"):
                     return None
-                other = self._reach.get(node.input[1])
-                return None if node.op_type == "Gemm" and other is not None else x.matmul(other, size)
+                right = self._reach.get(node.input[1])
+                return None if node.op_type == "Gemm" and right is not None else x.matmul(right, size)
             case "Resize" | "Upsample":
                 taps = {"nearest": 1, "linear": 2, "cubic": 4}[options.get("mode", b"nearest").decode()]
                 for axis in range(rank):

@@ -194,6 +194,8 @@ class _Recorder(TorchDispatchMode):
         """Know which module is running, by hooks."""
         with ExitStack() as stack:
             for name, module in self._model.named_modules():
+                if isinstance(module, torch.jit.ScriptModule):
+                    continue  # it takes no hooks
 
                 def enter(_: nn.Module, __: object, at: tuple[str, nn.Module] = (name, module)) -> None:
                     self._stack.append(at)
@@ -249,13 +251,13 @@ class _Recorder(TorchDispatchMode):
         where, module = self._stack[-1]
         functional = not isinstance(module, nn.modules.conv._ConvNd)
         owner = self._owners.get(id(w))
-        name = owner.removesuffix(".weight") if owner else where or shape.kind
+        name = (owner.removesuffix("weight").rstrip(".") if owner else where) or shape.kind
         self._seen[name] += 1
         if self._seen[name] > 1:
             name = f"{name}#{self._seen[name]}"
         seen = self._of(x)
         if seen is not None:
-            seen = _convolved(seen, shape) if self._of(w) is None else seen.lost(y.shape)
+            seen = convolved(seen, shape) if self._of(w) is None else seen.lost(y.shape)
         self.calls.append(
             Call(
                 name=name,
@@ -302,7 +304,8 @@ class _Recorder(TorchDispatchMode):
             self._reach[id(one)] = (weakref.ref(one), reach)
 
 
-def _convolved(reach: Reach, shape: Shape) -> Reach:
+def convolved(reach: Reach, shape: Shape) -> Reach:
+    """What y of a convolution sees, from what x does."""
     reach = reach.resize(1, shape.y[1])
     for axis in range(len(shape.x) - 2):
         extent = shape.dilation[axis] * (shape.w[axis + 2] - 1) + 1
@@ -358,7 +361,7 @@ def _rule(
         case aten.select:
             dim = args[1] % rank
             return [x.select(dim, args[2] % x.shape[dim])]
-        case aten.split | aten.split_with_sizes | aten.chunk:
+        case aten.split | aten.unsafe_split | aten.split_with_sizes | aten.chunk:
             dim = (args[2] if len(args) > 2 else kwargs.get("dim", 0)) % rank
             parts, start = [], 0
             for one in results:
@@ -421,7 +424,7 @@ def _rule(
                 dilation=dilation,
                 transposed=args[6],
             )
-            return [_convolved(x, described)]
+            return [convolved(x, described)]
         case aten.mm | aten.bmm:
             return [_product(x, of(args[1]), shape)]
         case _ if packet in ATTENTIONS:

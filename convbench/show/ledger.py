@@ -2,7 +2,8 @@
 
 # ruff: noqa: RUF001  # the times sign is meant
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from textwrap import wrap
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -17,6 +18,7 @@ from convbench.show.units import amount
 from convbench.spec import ITEM_NBYTES
 
 NARROWEST, WIDEST = 60, 120
+BESIDE_FROM = 80
 
 
 def print_ledger(ledger: Ledger, checks: Sequence[Check], counts: Sequence[Count], missing: Sequence[str]) -> None:
@@ -37,18 +39,27 @@ def page(
 ) -> RenderableType:
     """The whole ledger, no wider than `width` (from 60 to 120)."""
     width = min(max(width, NARROWEST), WIDEST)
+    facts = (
+        f"receptive field: {_field(ledger)}, the rows and columns of x that one output sees",
+        f"patch matrix: {_patches(ledger)}",
+        f"on padding: {_percent(ledger.padding_waste)} of the MACs multiply a zero of the padding",
+    )
     return Group(
         *heading("LEDGER", str(ledger.spec), width),
         _work(ledger),
         _bytes(ledger),
-        Text(f"  receptive field  {_field(ledger)}: rows and columns of x that one output sees"),
-        Text(f"  patch matrix     {_patches(ledger)}"),
-        Text(f"  on padding       {_percent(ledger.padding_waste)} of the MACs multiply a zero of the padding"),
+        *hanging(facts, width),
         Text(),
         *heading("WHO COUNTS WHAT", "this layer with a bias", width),
         _tools(counts, width),
-        *(Text(f"  {line}", "dim") for line in _remarks(checks, missing)),
+        *hanging(_remarks(checks, missing), width),
     )
+
+
+def hanging(lines: Iterable[str], width: int) -> Iterator[Text]:
+    """Each line wrapped to `width`, what goes on further in."""
+    for line in lines:
+        yield from map(Text, wrap(line, width, initial_indent="  ", subsequent_indent="    "))
 
 
 def record(ledger: Ledger, checks: Sequence[Check], counts: Sequence[Count]) -> dict[str, Any]:
@@ -123,40 +134,33 @@ def _bytes(ledger: Ledger) -> Table:
     return table
 
 
-def _tools(counts: Sequence[Count], width: int) -> Table:
-    """Each tool's figures, and how it counts."""
+def _tools(counts: Sequence[Count], width: int) -> RenderableType:
+    """Each tool's figures, and how it counts: beside them, or below where there is no room."""
+    if width < BESIDE_FROM:
+        lines = []
+        for one in counts:
+            said = zip(("module", "function"), (one.module, one.function), strict=True)
+            figures = "  ".join(f"{name} {figure:,}" for name, figure in said if figure is not None)
+            lines.append(Text(f"  {one.tool}  {figures}"))
+            lines += [Text(f"    {line}", _style(one)) for line in wrap(_verdict(one), width - 4)]
+        return Group(*lines)
     table = plain_table()
     table.add_column("tool", no_wrap=True)
     table.add_column("nn.Conv2d", justify="right", no_wrap=True)
     table.add_column("F.conv2d", justify="right", no_wrap=True)
-    wide = width >= 80
-    table.add_column("counts" if wide else "", overflow="fold")
+    table.add_column("counts", overflow="fold")
     for one in counts:
-        verdict = {True: "✓ ", False: "differs: ", None: ""}[one.reconciled]
-        style = "yellow" if one.reconciled is False else ""
-        said = [Text("" if figure is None else f"{figure:,}") for figure in (one.module, one.function)]
-        table.add_row(one.tool, *said, Text(f"{verdict}{_how(one)}" if wide else verdict.strip(": "), style))
-        if not wide:
-            table.add_row(Text(""), "", "", "")
-    if wide:
-        return table
-    return _stacked(counts)
-
-
-def _stacked(counts: Sequence[Count]) -> Table:
-    """For a narrow terminal: how it counts stands below its figures."""
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(overflow="fold")
-    for one in counts:
-        said = [
-            f"{name} {figure:,}"
-            for name, figure in (("module", one.module), ("function", one.function))
-            if figure is not None
-        ]
-        verdict = {True: "✓ ", False: "differs: ", None: ""}[one.reconciled]
-        table.add_row(Text(f"  {one.tool}  {'  '.join(said)}"))
-        table.add_row(Text(f"    {verdict}{_how(one)}", "yellow" if one.reconciled is False else "dim"))
+        figures_ = ("" if figure is None else f"{figure:,}" for figure in (one.module, one.function))
+        table.add_row(one.tool, *figures_, Text(_verdict(one), _style(one)))
     return table
+
+
+def _verdict(one: Count) -> str:
+    return {True: "✓ ", False: "differs: ", None: ""}[one.reconciled] + _how(one)
+
+
+def _style(one: Count) -> str:
+    return "yellow" if one.reconciled is False else ""
 
 
 def _how(one: Count) -> str:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from convbench.show.console import print_tabbed, result_console, side_console
 from convbench.show.grid import plural
+from convbench.show.ledger import hanging
 from convbench.show.tables import plain_table
 from convbench.show.units import amount
 from convbench.suites import COLUMNS
@@ -22,7 +23,7 @@ NARROWEST, WIDEST = 60, 120
 # From so many columns on a convolution is one line, and the rest of it is shown.
 ONE_LINE_FROM, ALL_FROM = 110, 80
 HEADINGS = ("times", "MACs", "share", "FLOP/B", "field", "blow-up", "ran", "time")
-WIDTHS = (5, 6, 6, 6, 9, 7, 8, 6)
+WIDTHS = (5, 6, 7, 6, 9, 7, 8, 7)
 FEW = (0, 1, 2, 3, 4, 7)
 COLUMNS_PIPED = (
     "name spec kind count macs macs_total macs_share intensity field_low field_high field_exact blow_up ran time_share "
@@ -48,12 +49,14 @@ def page(costs: "ModelCosts", width: int) -> RenderableType:
     """The table and the totals, no wider than `width` (from 60 to 120)."""
     width = min(max(width, NARROWEST), WIDEST)
     title = Text.assemble((costs.model, "bold"), (f"  {_origin(costs)}", "dim"))
-    table = _wide(costs) if width >= ONE_LINE_FROM else _blocks(costs, range(8) if width >= ALL_FROM else FEW)
-    lines = Table(box=None, show_header=False, pad_edge=False)
-    lines.add_column(overflow="fold")
-    for line in remarks(costs):
-        lines.add_row(Text(line))
-    return Group(title, table, lines)
+    shown = [number for number in (range(len(HEADINGS)) if width >= ALL_FROM else FEW) if _told(number, costs)]
+    table = _wide(costs, shown) if width >= ONE_LINE_FROM else _blocks(costs, shown)
+    return Group(title, table, Text(), *hanging(remarks(costs), width))
+
+
+def _told(number: int, costs: "ModelCosts") -> bool:
+    """A column in which there is something."""
+    return HEADINGS[number] not in ("ran", "time") or any(_cells(row, costs)[number] for row in costs.rows)
 
 
 def remarks(costs: "ModelCosts") -> Iterator[str]:
@@ -67,7 +70,8 @@ def remarks(costs: "ModelCosts") -> Iterator[str]:
         if costs.conv_share is not None:
             rest = ", ".join(f"{op.removeprefix('aten.')} {amount(macs, 'MAC')}" for op, macs in found.other_macs)
             share = _percent(costs.conv_share)
-            yield f"{share} of the model's MACs are convolutions{f'; the rest: {rest}' if rest else ''}"
+            whose = "the MACs that were counted" if found.uncounted else "the model's MACs"
+            yield f"{share} of {whose} are convolutions{f'; the rest: {rest}' if rest else ''}"
     if costs.conv_time_share is not None:
         passes = f"{costs.passes} pass{'es' * (costs.passes != 1)}"
         yield (
@@ -145,14 +149,15 @@ def _origin(costs: "ModelCosts") -> str:
     return source(costs).replace(f" {costs.model} ", " ", 1)
 
 
-def _wide(costs: "ModelCosts") -> Table:
+def _wide(costs: "ModelCosts", shown: Sequence[int]) -> Table:
     table = plain_table()
     table.add_column("convolution", overflow="fold", ratio=1)
-    table.add_column("problem", overflow="fold", max_width=30)
-    for name in HEADINGS:
-        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("problem", overflow="fold", max_width=31)
+    for number in shown:
+        table.add_column(HEADINGS[number], justify="right", no_wrap=True)
     for row in costs.rows:
-        table.add_row(Text(row.name, "bold"), Text(str(row.shape), "dim"), *_cells(row, costs))
+        cells = _cells(row, costs)
+        table.add_row(Text(row.name, "bold"), Text(str(row.shape), "dim"), *(cells[number] for number in shown))
     return table
 
 
@@ -217,4 +222,7 @@ def _piped(row: "Row", costs: "ModelCosts") -> list[str | float | None]:
 
 
 def _percent(share: float) -> str:
-    return "<0.1 %" if 0 < share < 0.001 else f"{share:.1%}".replace("%", " %")
+    """Nothing is 0 or 100 % that is not quite."""
+    if 0 < share < 0.0005:
+        return "<0.1 %"
+    return ">99.9 %" if 0.9995 <= share < 1 else f"{share:.1%}".replace("%", " %")
