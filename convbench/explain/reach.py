@@ -67,13 +67,17 @@ class Extent:
         )
 
     def resampled(self, scale: Fraction, taps: int) -> "Extent":
-        """After interpolation by `scale` outputs for an input, each from `taps` neighbours at most."""
+        """After interpolation by `scale` outputs for an input, each from `taps` neighbours at most.
+
+        Output o lies at the input o/scale, or by half-pixel centres or aligned corners up to 1/scale - 1 beside it.
+        """
         if not self.jump:
             return self
+        shift, reach = 1 / scale - 1, max(1, taps // 2)
         return replace(
             self,
-            low=self.low - self.jump * (taps + 1) / 2,
-            high=self.high + self.jump * (taps + 1) / 2,
+            low=self.low + self.jump * (min(shift, Fraction(0)) - reach),
+            high=self.high + self.jump * (max(shift, Fraction(0)) + reach),
             jump=self.jump / scale,
             exact=False,
         )
