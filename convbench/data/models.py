@@ -49,7 +49,9 @@ class Source:
             model = self.make()
         if not isinstance(model, nn.Module):
             raise ConvbenchError(f"--model {self.name} makes a {type(model).__name__}, not a torch.nn.Module")
-        return model.to(device).eval()
+        if any(one.device.type != device for one in (*model.parameters(), *model.buffers())):
+            model = copy.deepcopy(model).to(device)  # a factory may keep its model for the next who asks
+        return model.eval()
 
 
 def find_model(name: str) -> Source:
@@ -125,7 +127,7 @@ def _from_factory(name: str, module_name: str, path: str) -> Source:
         raise ConvbenchError(f"--model {name}: {type(error).__name__}: {first_line(error)}; {usage}") from None
     if isinstance(found, nn.Module):
         model = found
-        return Source(name=name, origin=module_name, make=lambda: copy.deepcopy(model))  # to() would change it
+        return Source(name=name, origin=module_name, make=lambda: model)
     if not callable(found):
         raise ConvbenchError(f"--model {name} is a {type(found).__name__}; {usage}")
     return Source(name=name, origin=module_name, make=found)

@@ -107,6 +107,8 @@ ATTENTIONS = {
     aten._scaled_dot_product_attention_math,
     aten.scaled_dot_product_attention,
 }
+# Followed as a whole: torch's own ways to take them apart gather by computed indices, which are not.
+WHOLE = POOLS | ADAPTIVE | UPSAMPLINGS.keys() | PADDINGS | ATTENTIONS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,14 +220,13 @@ class _Recorder(TorchDispatchMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        kwargs = kwargs or {}
-        if func.namespace != "prim":
+        kwargs, packet = kwargs or {}, func.overloadpacket
+        if func.namespace != "prim" and packet not in WHOLE:
             with self:  # in inference mode composite operators come here whole
                 parts = func.decompose(*args, **kwargs)
             if parts is not NotImplemented:
                 return parts
         out = func(*args, **kwargs)
-        packet = func.overloadpacket
         if packet is aten.convolution:
             self._note(args, out)
         elif "conv" in packet.__name__ and not packet.__name__.startswith("convert"):

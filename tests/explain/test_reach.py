@@ -48,10 +48,11 @@ def assert_like_the_gradient(model: nn.Module, shape: tuple[int, ...] = (1, 2, S
         for extent, position, found in zip(last.field, place, (rows, columns), strict=True):
             low, high = (end + extent.jump * position for end in (extent.low, extent.high))
             assert all(low <= one <= high for one in found)
-            # Of taps on the padding a gradient says nothing.
-            if extent.exact and low >= 0:
+            # Of taps on the padding a gradient says nothing, and in a corner all may lie there.
+            assert found or place != (height // 2, (width + 1) // 2)
+            if found and extent.exact and low >= 0:
                 assert min(found) == low
-            if extent.exact and high < extent.length:
+            if found and extent.exact and high < extent.length:
                 assert max(found) == high
     return last.field
 
@@ -97,6 +98,10 @@ def test_windows_in_a_row_see_what_a_gradient_reaches(windows: list[tuple[str, i
             windows = windows[: windows.index((kind, r, s, stride, _, dilation))]
             break
     assert all(extent.exact for extent in assert_like_the_gradient(Last(body)))
+
+
+# Bounded by no more than the image.
+UNFOLLOWED = {"rolled", "windows of four", "written into a part", "adaptive pooling that does not"}
 
 
 def written(x: Tensor) -> Tensor:
@@ -160,6 +165,8 @@ def test_a_way_to_move_numbers_keeps_the_field_or_bounds_it(name: str) -> None:
     body, exact = BODIES[name]
     field = assert_like_the_gradient(Last(body))
     assert all(extent.exact for extent in field) == exact
+    if name not in UNFOLLOWED:
+        assert not all(extent.size == extent.length and not extent.exact for extent in field)
 
 
 def test_attention_sees_the_whole_image() -> None:
