@@ -289,7 +289,8 @@ class _Recorder(TorchDispatchMode):
             self._remember(one, reach if reach.shape == tuple(one.shape) else anything.lost(one.shape))
         if func._schema.is_mutable and followed != [before]:
             written = tensors[0]
-            if written.numel() * written.element_size() < written.untyped_storage().nbytes():
+            part = written.numel() * written.element_size() < written.untyped_storage().nbytes()
+            if part or written._is_view():
                 self._written[written.untyped_storage()._cdata] = anything
 
     def _of(self, one: object) -> Reach | None:

@@ -174,7 +174,10 @@ def test_the_suite_that_is_written_is_what_bench_and_verify_take(
     assert run(capsys, "verify", "--suite", "mine.csv", "--backend", "unfold-matmul")[0] == 0
     timing = ["--backend", "torch", "--no-ceilings", "--no-isolate", "--budget", "0.1", "--csv", "timed.csv"]
     assert run(capsys, "bench", "--suite", "mine.csv", *timing)[0] == 0
-    assert [(row["name"], row["count"], row["outcome"]) for row in csv.DictReader(Path("timed.csv").open())] == [
+    assert [
+        (row["name"], row["count"], row["outcome"])
+        for row in csv.DictReader(Path("timed.csv").read_text().splitlines())
+    ] == [
         ("stem", "1", "timed"),
         ("blocks.0", "3", "timed"),
     ]

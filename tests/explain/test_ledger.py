@@ -1,6 +1,7 @@
 """Do the ledger's figures hold, and is it told apart who counts what?"""
 
 import importlib.util
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -69,7 +70,7 @@ def test_the_stem_of_resnet_is_three_different_numbers_to_the_tools() -> None:
     assert TOOLS["torchinfo"].expected_function(ledger) == 0
 
 
-def tool(ask: object, *, computes: bool = False) -> Tool:
+def tool(ask: Callable[[torch.nn.Module, torch.Tensor], int], *, computes: bool = False) -> Tool:
     return replace(TOOLS["FlopCounterMode"], ask=ask, computes=computes)
 
 
@@ -89,7 +90,7 @@ def test_a_tool_that_fails_is_told_and_not_compared(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_tool_that_computes_is_not_asked_for_a_large_layer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rooms, "TOOLS", {"other": tool(lambda model, x: 1 / 0, computes=True)})
+    monkeypatch.setattr(rooms, "TOOLS", {"other": tool(lambda model, x: 1 // 0, computes=True)})
     (count,) = ask_tools(Ledger(spec=ConvSpec.parse("n64c256h56w56k256r3s3_pd1")))
     assert count.reconciled is None
     assert "it would compute" in count.why_not
