@@ -112,7 +112,7 @@ UNFOLLOWED = {
 
 def written_as_a_whole(x: Tensor) -> Tensor:
     buffer = torch.zeros_like(x)
-    buffer[:] = x
+    buffer.view(x.shape).copy_(x)
     return conv(buffer, 3, 3)
 
 
