@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from convbench.explain.trace import Block
+from convbench.explain.chrome_trace import Block
 from convbench.explain.verbose import reorder_nbytes
 from convbench.spec import ITEM_NBYTES
 

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from convbench.errors import first_line, one_line
+from convbench.explain.chrome_trace import Block, Trace
 from convbench.explain.claims import Claim, list_claims
 from convbench.explain.kernels import Kernel, read_kernel
 from convbench.explain.patches import LIBRARY, LOWERING, Patches, Use, account, find_patches
 from convbench.explain.rules import Rule, Setting, apply_rule
-from convbench.explain.trace import Block, Trace
 from convbench.explain.verbose import Primitive, read_primitives, read_version
 from convbench.spec import ITEM_NBYTES, ConvSpec
 

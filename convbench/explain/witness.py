@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from convbench.explain.chrome_trace import CALL, Trace, read_trace
 from convbench.explain.rules import Setting
-from convbench.explain.trace import CALL, Trace, read_trace
 from convbench.spec import ConvSpec
 from convbench.verify.operands import TORCH_DTYPE, arithmetic, lay_out
 

@@ -3,7 +3,7 @@
 A suite is a CSV file: name, the sizes, and the source of the numbers. `name*3` says that
 the layer occurs three times in its model; dilation is 1 for a dense kernel. A suite of one's
 own may leave out what has a default, or be lines of benchdnn or MIOpenDriver. A row may also say
-in which dtype, layout and pass alone it runs, and what its operands are like.
+in which dtype, layout and pass alone it runs, and what its operands are like; `macs`, where it is given, is checked.
 """
 
 import csv
@@ -28,6 +28,7 @@ DEFAULTS = {
     "groups": "1",
     "source": "",
     "count": "1",
+    "macs": "",
     "dtype": "",
     "layout": "",
     "pass": "",
@@ -153,6 +154,10 @@ def _problem(suite: str, row: dict[str, str]) -> Problem:
     if times and "count" in row:
         raise ConvbenchError(f"{cells['name']} says *{times} beside a column count; say it in one place")
     spec = _spec(cells)
+    if cells["macs"] and cells["macs"] != str(spec.macs):
+        raise ConvbenchError(
+            f"macs is {cells['macs'][:40]!r}, and {spec} takes {spec.macs}; correct it, or leave it empty"
+        )
     return Problem(
         suite=suite,
         name=name or str(spec),

@@ -9,9 +9,9 @@ import torch
 
 from convbench import ConvSpec
 from convbench.explain import ran as ran_module
+from convbench.explain.chrome_trace import Block, Trace
 from convbench.explain.ran import Ran, glance, watch, what_ran
 from convbench.explain.rules import Setting
-from convbench.explain.trace import Block, Trace
 from convbench.explain.verbose import read_primitives
 from convbench.explain.witness import observe
 from convbench.show.ran import ran_page

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from convbench.explain.trace import CALL, Block, read_trace
+from convbench.explain.chrome_trace import CALL, Block, read_trace
 
 
 def span(name: str, begin: float, end: float, cat: str = "cpu_op") -> dict[str, Any]:

@@ -1,0 +1,98 @@
+"""explain --ledger and --model: what does a convolution cost, and what do all those of a model cost?"""
+
+import io
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from convbench.cli.options import Words, words
+from convbench.errors import ConvbenchError
+from convbench.spec import ConvSpec
+
+if TYPE_CHECKING:
+    from convbench.explain.models import ModelCosts
+
+NOTHING = 3
+
+
+def show_ledger(spec: ConvSpec, *, as_json: bool) -> None:
+    """Print the ledger; exit with 1 where one of its figures does not hold."""
+    from convbench.explain.ledger import Ledger, ask_tools, check_ledger, not_installed
+    from convbench.show.ledger import print_ledger, record
+
+    ledger = Ledger(spec=spec)
+    checks = check_ledger(ledger)
+    if failed := [one for one in checks if not one.holds]:
+        for one in failed:
+            typer.echo(f"convbench: {one.name}: {one.expected:,} by the ledger, {one.found:,} by {one.by}", err=True)
+        raise typer.Exit(1)
+    counts = ask_tools(ledger)
+    if as_json:
+        typer.echo(json.dumps(record(ledger, checks, counts)))
+    else:
+        print_ledger(ledger, checks, counts, not_installed())
+
+
+def show_model(model: str, *, inputs: Words, csv: str | None, overwrite: bool, timed: bool, as_json: bool) -> None:
+    """Print the table of a model and write its suite; exit with 3 where there is no convolution."""
+    if csv == "-" and as_json:
+        raise ConvbenchError("--csv - --json: both would go to stdout; name a file for the suite")
+    if csv is not None and csv != "-":
+        _refuse_to_replace(csv, overwrite=overwrite)
+    costs = _measure(model, inputs, timed=timed)
+    if csv is not None:
+        _write(costs, csv)
+    if as_json:
+        from convbench.show.models import record
+
+        typer.echo(json.dumps(record(costs)))
+    elif csv != "-":
+        from convbench.show.models import print_model
+
+        print_model(costs)
+    if not costs.census.calls:
+        typer.echo(f"convbench: {model} runs no convolution on this input", err=True)
+        raise typer.Exit(NOTHING)
+
+
+def _measure(model: str, inputs: Words, *, timed: bool) -> "ModelCosts":
+    from convbench.explain.models import measure, parse_inputs
+
+    shapes = None if inputs is None else parse_inputs(",".join(words(inputs)))
+    if model.lower().endswith(".onnx"):
+        from convbench.explain.onnx_file import measure_onnx
+
+        return measure_onnx(Path(model), shapes)
+    from convbench.data.models import find_model
+
+    return measure(find_model(model), shapes, timed=timed)
+
+
+def _refuse_to_replace(csv: str, *, overwrite: bool) -> None:
+    path = Path(csv)
+    if path.suffix != ".csv":
+        raise ConvbenchError(f"--csv {csv}: a suite is a FILE.csv, so that bench and verify know it as one")
+    if path.exists() and not overwrite:
+        raise ConvbenchError(f"{csv} exists; name another file, or replace it with --overwrite")
+
+
+def _write(costs: "ModelCosts", csv: str) -> None:
+    from convbench.show.models import write_suite
+
+    if not costs.problems:
+        typer.echo(f"convbench: no suite is written: {costs.model} runs no plain 2-D convolution", err=True)
+        return
+    text = io.StringIO()
+    write_suite(costs, text)
+    if csv == "-":
+        typer.echo(text.getvalue(), nl=False)
+        return
+    try:
+        Path(csv).write_text(text.getvalue(), encoding="utf-8")
+    except OSError as error:
+        raise ConvbenchError(f"cannot write {csv}: {error.strerror}; try another --csv") from None
+    left_out = sum(costs.others.values())
+    rest = f"; {left_out} that are no 2-D problem are left out" if left_out else ""
+    typer.echo(f"convbench: {len(costs.problems)} problems in {csv}{rest}: convbench bench --suite {csv}", err=True)
