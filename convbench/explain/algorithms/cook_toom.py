@@ -63,9 +63,7 @@ def cook_toom(m: int, r: int) -> Transforms:
         rows.append((*(coefficient / scale for coefficient in _with_roots(others)), Fraction(0)))
     rows.append(tuple(_with_roots(finite)))
     return Transforms(
-        at=tuple(
-            (*(point**power for point in finite), Fraction(int(power == m - 1))) for power in range(m)
-        ),
+        at=tuple((*(point**power for point in finite), Fraction(int(power == m - 1))) for power in range(m)),
         g=(*(tuple(point**power for power in range(r)) for point in finite), _last(r)),
         bt=tuple(rows),
     )

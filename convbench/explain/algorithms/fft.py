@@ -30,7 +30,7 @@ from convbench.explain.geometry import channels, pad, window
 from convbench.explain.steps import Cell
 from convbench.spec import ConvSpec, Pair
 
-MAX_NUMBERS = 2**24
+MAX_NUMBERS = 2**23
 UNIT = 2.0**-53
 # Of a root of unity as computed: its angle is rounded twice (at most 2 * pi * UNIT), its sine and cosine once each.
 ROOT_ERROR = 8 * UNIT
@@ -146,7 +146,8 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
         ),
         Stage(
             title="MULTIPLY",
-            formula="Z = X · conj(W), number by number" + (f", summed over {spec.c_per_group} channels" if many else ""),
+            formula="Z = X · conj(W), number by number"
+            + (f", summed over {spec.c_per_group} channels" if many else ""),
             matrices=(Matrix(label="Z", numbers=spectrum, followed=nothing),),
         ),
         Stage(

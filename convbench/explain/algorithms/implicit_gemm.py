@@ -26,7 +26,7 @@ from convbench.spec import ConvSpec
 
 # Tiles of 4 are small enough to be looked at; larger problems take larger ones.
 SMALLEST_TILE = 4
-MAX_TILES = 4096
+MAX_TILES = 1024
 
 
 def tile_of(spec: ConvSpec) -> int:
@@ -79,23 +79,23 @@ def read(x: Tensor, places: Tensor) -> Tensor:
 def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Trace:
     tile, tally = tile_of(spec), Tally()
     rows, filters, taps = (torch.arange(size) for size in (spec.n * spec.p * spec.q, spec.k_per_group, spec.taps))
-    kernels = w.reshape(spec.groups, spec.k_per_group, spec.taps)
+    kernels = w.reshape(spec.groups, spec.k_per_group, spec.taps).mT.contiguous()  # (G, taps, K/G)
     y = torch.empty((spec.groups, len(rows), len(filters)), dtype=torch.float64)
     most = 0
     for group in range(spec.groups):
         for i in rows.split(tile):
             for j in filters.split(tile):
-                sums = None
+                sums = torch.empty(0)
                 for k in taps.split(tile):
-                    a, b = read(x, addresses(i, k, group, spec)), kernels[group][j][:, k].T
+                    a, b = read(x, addresses(i, k, group, spec)), kernels[group][k[0] : k[-1] + 1, j[0] : j[-1] + 1]
                     product = tally.matmul(a, b)
-                    if sums is None:
+                    if k[0] == 0:
                         sums = product
                     else:
                         sums += product
                         tally.additions += sums.numel()
                     most = max(most, a.numel() + b.numel() + sums.numel())
-                y[group, i[:, None], j] = sums if sums is not None else 0.0
+                y[group, i[0] : i[-1] + 1, j[0] : j[-1] + 1] = sums
     whole = y.reshape(spec.groups, spec.n, spec.p, spec.q, spec.k_per_group).permute(1, 0, 4, 2, 3)
     group, filter_ = divmod(cell.k, spec.k_per_group)
     i_cell = int(row_of(torch.tensor([cell.n, cell.p, cell.q]), spec))
@@ -163,7 +163,7 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
                 ),
                 Matrix(
                     label="of w",
-                    numbers=kernels[group][j][:, k].T,
+                    numbers=kernels[group][k][:, j],
                     followed=mark((len(k), len(j)), slice(None), j_at),
                     role="kernel",
                     rows=tap_names,
@@ -216,10 +216,7 @@ def again(x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Again:
     j = slice(j_cell - j_cell % tile, j_cell - j_cell % tile + tile)
     numbered = torch.arange(x.numel(), dtype=torch.float64).reshape(spec.x_shape)
     places = torch.stack(
-        [
-            pad(numbered, spec, -1.0)[n, own][:, *window(spec, p, q)].flatten()
-            for n, p, q in outputs[i].tolist()
-        ]
+        [pad(numbered, spec, -1.0)[n, own][:, *window(spec, p, q)].flatten() for n, p, q in outputs[i].tolist()]
     )  # (i, taps)
     values = torch.stack([pad(x, spec)[n, own][:, *window(spec, p, q)].flatten() for n, p, q in outputs[i].tolist()])
     on_image = places[i_cell % tile] >= 0
@@ -235,9 +232,7 @@ def again(x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Again:
     side = [min(tile, size) for size in (m, n, depth)]
     return Again(
         matrices=(
-            Second(
-                label="output", against="all outputs, listed", numbers=outputs[i], followed=row.expand(-1, 3)
-            ),
+            Second(label="output", against="all outputs, listed", numbers=outputs[i], followed=row.expand(-1, 3)),
             Second(
                 label="tap",
                 against="all taps, listed",

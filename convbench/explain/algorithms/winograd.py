@@ -308,7 +308,9 @@ def _transforms_again(tiles: Tiling, a: int, b: int) -> list[Second]:
     """
     seconds = []
     same = len(_distinct(tiles)) == 1
-    for m, size, row, side in ((tiles.m[0], tiles.size[0], a, 0), (tiles.m[1], tiles.size[1], b, 1))[: 1 if same else 2]:
+    for m, size, row, side in ((tiles.m[0], tiles.size[0], a, 0), (tiles.m[1], tiles.size[1], b, 1))[
+        : 1 if same else 2
+    ]:
         place = "" if same else (" down", " across")[side]
         values = _vandermonde(size)
         at, g, bt = _first_columns(values, m), _first_columns(values, size - m + 1), _inverse(values)
@@ -391,8 +393,9 @@ def _whole(x: Tensor, w: Tensor, spec: ConvSpec, tiles: Tiling) -> tuple[Tensor,
             f"F({m_h}×{m_w}, {spec.r}×{spec.s}) of these numbers may reach {largest}, beyond 2^53, where float64 is no "
             f"longer exact; try smaller numbers or a smaller tile"
         )
-    (at_h, g_h, bt_h, scale_h), (at_w, g_w, bt_w, scale_w) = _in_whole_numbers(tiles.down), _in_whole_numbers(
-        tiles.across
+    (at_h, g_h, bt_h, scale_h), (at_w, g_w, bt_w, scale_w) = (
+        _in_whole_numbers(tiles.down),
+        _in_whole_numbers(tiles.across),
     )
     below, right = tiles_h * m_h - spec.p, tiles_w * m_w - spec.q
     padded = F.pad(pad(x, spec), (0, right, 0, below))
@@ -418,9 +421,7 @@ def _whole(x: Tensor, w: Tensor, spec: ConvSpec, tiles: Tiling) -> tuple[Tensor,
             multiplications=of_data.multiplications * tiles_of_x + of_y.multiplications * tiles_of_y,
             additions=of_data.additions * tiles_of_x + of_y.additions * tiles_of_y,
         ),
-        weights=Work(
-            multiplications=of_kernel.multiplications * kernels, additions=of_kernel.additions * kernels
-        ),
+        weights=Work(multiplications=of_kernel.multiplications * kernels, additions=of_kernel.additions * kernels),
         stored=stored,
         held=stored,
     )
@@ -540,9 +541,7 @@ def _counts_again(spec: ConvSpec, tiles: Tiling) -> Counts:
     images, outputs, kernels = spec.n * spec.c * count, spec.n * spec.k * count, spec.k * spec.c_per_group
     stored = (images + outputs + kernels) * area
     return Counts(
-        core=Work(
-            multiplications=outputs * area * spec.c_per_group, additions=outputs * area * (spec.c_per_group - 1)
-        ),
+        core=Work(multiplications=outputs * area * spec.c_per_group, additions=outputs * area * (spec.c_per_group - 1)),
         transform=Work(
             multiplications=images * of_x.multiplications + outputs * of_y.multiplications,
             additions=images * of_x.additions + outputs * of_y.additions,
