@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 from math import prod
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,6 +18,7 @@ EXAMPLE = """\b
 Examples:
   convbench explain
   convbench explain n1c2h5w5k4r3s3_st2_pd1_g2 --at 0,0 --filter 3
+  convbench explain --algorithm winograd,fft
 """
 
 
@@ -31,6 +32,13 @@ def explain(
     ] = None,
     image: Annotated[int, typer.Option("--image", metavar="N", help="Its image of the batch.")] = 0,
     seed: Seed = 0,
+    algorithm: Annotated[
+        str | None,
+        typer.Option(
+            "--algorithm", metavar="NAMES", help="Other algorithms on the same numbers: all, or winograd,fft."
+        ),
+    ] = None,
+    backward: Annotated[bool, typer.Option("--backward", help="The gradients of x and w on the same numbers.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Every number as one JSON object.")] = False,
 ) -> None:
     """Show how a convolution is computed: seven steps on real numbers, each of them proved.
@@ -45,10 +53,13 @@ def explain(
     if as_json:
         refuse_long_json(whole)
 
+    from convbench.cli.explain_algorithms import explain_algorithms, explain_backward
+    from convbench.explain.algorithms.catalogue import choose
     from convbench.explain.walk import affordable, choose_cell, small_integers, walk
     from convbench.show.explain import draw, record
 
     cell = choose_cell(whole, at=position, image=image, filter_index=filter_index)
+    chosen = choose(algorithm) if algorithm is not None else ()
     spec = affordable(whole)
     if spec != whole:
         typer.echo(
@@ -61,9 +72,17 @@ def explain(
             if not comparison.holds:
                 typer.echo(f"convbench: {comparison.name} fails: {comparison.evidence}", err=True)
         raise typer.Exit(1)
+    more: dict[str, Any] = {}
+    if backward:
+        ones = str(spec) == NOTE and seed == 0
+        more["backward"] = explain_backward(found, ones=ones, seed=seed, as_json=as_json)
+    if chosen:
+        if backward and not as_json:
+            typer.echo()
+        more["algorithms"] = explain_algorithms(found, chosen, most=MAX_JSON_NUMBERS if as_json else None)
     if as_json:
-        typer.echo(json.dumps(record(found)))
-    else:
+        typer.echo(json.dumps(record(found) | more))
+    elif not more:
         draw(found)
 
 

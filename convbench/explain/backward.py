@@ -244,7 +244,8 @@ def _places(found: Backward) -> Iterator[tuple[Any, Any]]:
 
 
 def _own(found: Backward) -> Tensor:
-    return _gradient_of_patches(found)[found.cell.n].unflatten(0, (found.spec.groups, -1))[found.group]
+    grouped: Tensor = _gradient_of_patches(found)[found.cell.n].unflatten(0, (found.spec.groups, -1))
+    return grouped[found.group]
 
 
 def _pixel_again(found: Backward) -> Iterator[tuple[Any, Any]]:

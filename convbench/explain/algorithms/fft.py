@@ -5,6 +5,8 @@ the beginning. They are shown, and thrown away. float64 rounds here, so every nu
 where that of y is below a half, the whole number next to it is the exact one.
 """
 
+# ruff: noqa: RUF001  # the minus and times signs are meant: this is mathematics as text
+
 import cmath
 from dataclasses import dataclass
 from math import log2, pi, sqrt

@@ -4,6 +4,8 @@ i numbers the outputs (n,p,q), j the filters of a group, k the taps (c,r,s). GPU
 each tile is gathered, used and forgotten.
 """
 
+# ruff: noqa: RUF001  # the minus and times signs are meant: this is mathematics as text
+
 import torch
 from torch import Tensor
 

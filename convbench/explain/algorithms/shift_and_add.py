@@ -1,5 +1,7 @@
 """How does shift-and-add (kn2row) compute a convolution? As R·S convolutions of size 1×1, shifted and added up."""
 
+# ruff: noqa: RUF001, RUF002  # the minus and times signs are meant: this is mathematics as text
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -64,7 +66,7 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
     stages = [
         Stage(
             title="ONE 1×1 PRODUCT FOR EACH TAP",
-            formula=f"(K, {'C' if spec.groups == 1 else 'C/G'}) @ ({'C' if spec.groups == 1 else 'C/G'}, H·W), R·S times",
+            formula="w[:,:,r,s] (K, C) @ x (C, H·W), R·S times" + (", in each group" if spec.groups > 1 else ""),
             matrices=tuple(matrices),
             facts=(
                 Fact(

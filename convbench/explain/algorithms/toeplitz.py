@@ -1,5 +1,7 @@
 """How is a convolution one matrix? A doubly blocked Toeplitz matrix T, mostly zeros, with y = T · vec(x)."""
 
+# ruff: noqa: RUF001  # the minus and times signs are meant: this is mathematics as text
+
 from math import prod
 
 import torch

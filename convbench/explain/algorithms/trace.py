@@ -17,6 +17,7 @@ from convbench.explain.steps import Cell, Comparison
 from convbench.spec import ITEM_NBYTES, ConvSpec
 from convbench.verify.oracle import conv2d_float64
 
+ANSWER = "answer"  # the comparisons of all of y
 ITEM = ITEM_NBYTES["fp32"]
 
 Fractions = tuple[tuple[Fraction, ...], ...]
@@ -217,8 +218,8 @@ class Algorithm:
         spec = trace.spec
         again = self.again(x, w, spec, trace.cell)
         conv2d = F.conv2d(x, w, None, spec.stride, spec.padding, spec.dilation, spec.groups)
-        yield close("y", "F.conv2d in float64", trace.y, conv2d, again.bound)
-        yield close("y", "shifted views of x, summed", trace.y, conv2d_float64(x, w, spec), again.bound)
+        yield close(ANSWER, "F.conv2d in float64", trace.y, conv2d, again.bound)
+        yield close(ANSWER, "shifted views of x, summed", trace.y, conv2d_float64(x, w, spec), again.bound)
         yield same_words("labels", [matrix.label for matrix in trace.matrices], [one.label for one in again.matrices])
         for matrix, second in zip(trace.matrices, again.matrices, strict=False):
             yield same_numbers(matrix.label, second.against, matrix.numbers, second.numbers, second.bound)

@@ -3,6 +3,8 @@
 By einsum as in the walk, or by torch.matmul with the positions of all images side by side: one product for a group.
 """
 
+# ruff: noqa: RUF001  # the minus and times signs are meant: this is mathematics as text
+
 from collections.abc import Callable
 from math import prod
 
@@ -78,8 +80,10 @@ def form_with(join: Multiply, formula: Callable[[ConvSpec], str]) -> Callable[..
                     ),
                 ),
                 facts=(
-                    Fact(text="x has {} numbers, the patches of it {}.", values=(x.numel(), patches.numel())),
-                    Fact(text="{} of those are zeros of the padding.", values=(_count_padding(x, spec),)),
+                    Fact(
+                        text="x has {} numbers, the patches of it {}, of which {} are zeros of the padding.",
+                        values=(x.numel(), patches.numel(), _count_padding(x, spec)),
+                    ),
                 ),
             ),
             Stage(
@@ -144,7 +148,7 @@ def again(x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Again:
                 followed=here,
             ),
         ),
-        values=((spec.n * spec.c * spec.h * spec.w, patches), (int(outside.sum()),)),
+        values=((spec.n * spec.c * spec.h * spec.w, patches, int(outside.sum())),),
         counts=Counts(
             core=Work(multiplications=spec.macs, additions=spec.macs - outputs), stored=patches, held=patches
         ),

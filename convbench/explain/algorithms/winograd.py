@@ -4,6 +4,8 @@ Every number is exact: the tile that is shown goes through the matrices as fract
 together as whole numbers in float64 with the denominators taken out.
 """
 
+# ruff: noqa: RUF001  # the minus and times signs are meant: this is mathematics as text
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -73,13 +75,14 @@ def _usual(taps: int) -> int:
 def why_not(tile: Pair | None, spec: ConvSpec) -> str | None:
     if spec.stride != (1, 1):
         return (
-            f"the outputs of a tile must be neighbours, so stride 1 is needed; a stride of {pair_text(spec.stride)} would "
-            f"deal the rows and columns of x and of w out into {prod(spec.stride)} convolutions of stride 1, to be summed"
+            f"the outputs of a tile must be neighbours, so stride 1 is needed; a stride of {pair_text(spec.stride)} "
+            f"would deal the rows and columns of x and of w out into {prod(spec.stride)} convolutions of stride 1, "
+            f"to be summed"
         )
     if spec.dilation != (1, 1):
         return (
-            f"the taps must be neighbours, so dilation 1 is needed; a dilation of {pair_text(spec.dilation)} would deal "
-            f"the rows and columns of x out into {prod(spec.dilation)} convolutions of dilation 1"
+            f"the taps must be neighbours, so dilation 1 is needed; a dilation of {pair_text(spec.dilation)} would "
+            f"deal the rows and columns of x out into {prod(spec.dilation)} convolutions of dilation 1"
         )
     m = tile or (_usual(spec.r), _usual(spec.s))
     size = (m[0] + spec.r - 1, m[1] + spec.s - 1)
@@ -475,10 +478,9 @@ def _growth(transforms: Transforms) -> int:
         for g, bt, (scale_g, scale_bt) in zip(transforms.g, transforms.bt, _row_scales(transforms), strict=True)
     ]
     # The half-transformed tiles and the products are no larger than this either: A^T has whole numbers.
-    return max(
-        int(max(g * bt for g, bt in sums)),
-        max(int(sum(abs(value) * g * bt for value, (g, bt) in zip(row, sums, strict=True))) for row in at),
-    )
+    products = [g * bt for g, bt in sums]
+    outputs = [sum(abs(value) * one for value, one in zip(row, products, strict=True)) for row in at]
+    return int(max(*products, *outputs))
 
 
 def _transform_work(left: Fractions, right: Fractions) -> Work:
