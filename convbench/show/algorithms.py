@@ -152,8 +152,8 @@ class Texts:
                 real, imaginary = (0.0 if abs(part) <= self.noise else part for part in (value.real, value.imag))
                 if not imaginary:
                     return _number(real)
-                sign = "−" if imaginary < 0 else "+"
-                return f"{_number(real) if real else ''}{sign if real or sign == '−' else ''}{_number(abs(imaginary))}i"
+                sign = "-" if imaginary < 0 else "+"
+                return f"{_number(real) if real else ''}{sign if real or sign == '-' else ''}{_number(abs(imaginary))}i"
             case _:
                 return _number(0.0 if abs(value) <= self.noise else value)
 

@@ -116,7 +116,6 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
     exact = bound < 0.5 and are_whole(x, w)
     place = (cell.p * stride_h, cell.q * stride_w)
     first = group * spec.c_per_group
-    channel = f"[{first}]" if spec.c > 1 else ""
     shape = (height, width)
     kept = mark(shape, slice(0, valid[0], stride_h), slice(0, valid[1], stride_w))
     wrapped = mark(shape)
@@ -134,16 +133,16 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
             title="PAD TO POWERS OF TWO",
             formula=f"x padded and w {'spread out, both ' if spec.dilation != (1, 1) else ''}to {height}×{width}",
             matrices=(
-                Matrix(label=f"x{channel}", numbers=padded[cell.n, first], followed=patch, role="patch"),
-                Matrix(label=f"w{channel}", numbers=spread[cell.k, 0], followed=taps, role="kernel"),
+                Matrix(label=f"x[{cell.n},{first}]", numbers=padded[cell.n, first], followed=patch, role="patch"),
+                Matrix(label=f"w[{cell.k},0]", numbers=spread[cell.k, 0], followed=taps, role="kernel"),
             ),
         ),
         Stage(
             title="SPECTRA",
             formula="X = DFT(x), W = DFT(w), once for each weight; every number is in every output",
             matrices=(
-                Matrix(label=f"X{channel}", numbers=image[cell.n, group, 0], followed=nothing),
-                Matrix(label=f"W{channel}", numbers=kernel[cell.k, 0], followed=nothing),
+                Matrix(label="X", numbers=image[cell.n, group, 0], followed=nothing),
+                Matrix(label="W", numbers=kernel[cell.k, 0], followed=nothing),
             ),
         ),
         Stage(
@@ -254,14 +253,14 @@ def again(x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Again:
     wrapped = over[0][:, None] | over[1]
     bound = answer_bound(image, kernel, spec)
     exact = bound < 0.5 and are_whole(x, w)
-    channel = f"[{int(own[0])}]" if spec.c > 1 else ""
+    first = int(own[0])
     nothing = mark(shape)
     return Again(
         matrices=(
-            Second(label=f"x{channel}", against="padded x", numbers=here[0], followed=_extend(seen, shape)),
-            Second(label=f"w{channel}", against="w, tap by tap", numbers=weights[0], followed=_extend(taps, shape)),
-            _spectrum(f"X{channel}", here[0], nothing, _error_of(here[0])),
-            _spectrum(f"W{channel}", weights[0], nothing, _error_of(weights[0])),
+            Second(label=f"x[{cell.n},{first}]", against="padded x", numbers=here[0], followed=_extend(seen, shape)),
+            Second(label=f"w[{cell.k},0]", against="w, tap by tap", numbers=weights[0], followed=_extend(taps, shape)),
+            _spectrum("X", here[0], nothing, _error_of(here[0])),
+            _spectrum("W", weights[0], nothing, _error_of(weights[0])),
             _spectrum("Z", circular, nothing, _error_of_product(here, weights)),
             Second(
                 label="IDFT(Z)",
