@@ -12,6 +12,8 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+import torch
+
 from convbench.errors import ConvbenchError
 from convbench.explain.algorithms.catalogue import ALGORITHMS, NotHere, follow
 from convbench.explain.algorithms.trace import Algorithm
@@ -90,4 +92,5 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(1)  # a second thread costs more than it saves on so few numbers
     raise SystemExit(main())

@@ -235,8 +235,8 @@ def _places(found: Backward) -> Iterator[tuple[Any, Any]]:
     counts = _readers(spec)
     if read:
         yield counts[h, w], counts.flatten()[torch.tensor(read) - 1].max()
-    yield found.group, int((torch.arange(spec.k).reshape(spec.groups, -1) == cell.k).nonzero()[0, 0])
-    yield found.first_row, found.group * len(own) * spec.r * spec.s
+    yield found.group, _group(found)
+    yield found.first_row, _group(found) * len(own) * spec.r * spec.s
     height, width = spec.kernel_extent
     sizes = [(spec.p - 1) * spec.stride[0] + height, (spec.q - 1) * spec.stride[1] + width]
     padded = pad(numbered, spec).shape[2:]
@@ -245,7 +245,12 @@ def _places(found: Backward) -> Iterator[tuple[Any, Any]]:
 
 def _own(found: Backward) -> Tensor:
     grouped: Tensor = _gradient_of_patches(found)[found.cell.n].unflatten(0, (found.spec.groups, -1))
-    return grouped[found.group]
+    return grouped[_group(found)]
+
+
+def _group(found: Backward) -> int:
+    """The group of the cell's filter, looked up."""
+    return int((torch.arange(found.spec.k).reshape(found.spec.groups, -1) == found.cell.k).nonzero()[0, 0])
 
 
 def _pixel_again(found: Backward) -> Iterator[tuple[Any, Any]]:
