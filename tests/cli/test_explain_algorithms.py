@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -12,9 +11,11 @@ import torch.nn.functional as F
 
 from convbench import ConvSpec
 from convbench.cli import main
+from convbench.explain import steps
 from convbench.explain.algorithms.catalogue import ALGORITHMS
 from convbench.explain.algorithms.trace import Matrix
 from convbench.show.algorithms import Texts, draw_matrix, fraction_text
+from convbench.verify.oracle import dgrad_float64
 from tests.snapshots import assert_golden
 
 AWKWARD = "n2c4h7w9k6r3s2_st2x1_pd1x0_dl1x2_g2"
@@ -173,10 +174,9 @@ def test_a_json_too_long_to_read_is_refused(
 def test_an_algorithm_that_is_not_proved_is_not_printed_and_exits_1(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from convbench.explain.algorithms import shift_and_add
-
-    right = shift_and_add.inside
-    monkeypatch.setattr(shift_and_add, "inside", lambda axis: right(axis).roll(1, dims=1))
+    monkeypatch.setattr(
+        "convbench.explain.algorithms.shift_and_add.inside", lambda axis: steps.inside(axis).roll(1, dims=1)
+    )
     code, out, err = run(capsys, "n1c1h5w5k1r3s3_pd1", "--algorithm", "shift-and-add")
     assert (code, out) == (1, "")
     assert "shift-and-add: answer fails" in err
@@ -185,10 +185,7 @@ def test_an_algorithm_that_is_not_proved_is_not_printed_and_exits_1(
 def test_a_gradient_that_is_not_proved_is_not_printed_and_exits_1(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from convbench.explain import backward
-
-    right = backward.dgrad_float64
-    monkeypatch.setattr(backward, "dgrad_float64", lambda *given: right(*given) + 1)
+    monkeypatch.setattr("convbench.explain.backward.dgrad_float64", lambda *given: dgrad_float64(*given) + 1)
     code, out, err = run(capsys, "--backward")
     assert (code, out) == (1, "")
     assert "backward: dx fails: 16 of 16 numbers differ" in err
@@ -204,17 +201,18 @@ def test_fractions_are_decimals_where_three_of_them_are_exact() -> None:
     ]
 
 
-def complex_texts() -> Iterator[tuple[complex, str]]:
-    yield 3 + 0j, "3"
-    yield 0 + 0j, "0"
-    yield -8 - 8j, "-8-8i"
-    yield 2j, "2i"
-    yield -1.5j, "-1.5i"
-    yield 1 + 0.25j, "1+0.25i"
-    yield 100 + 1e-13j, "100"
-
-
-@pytest.mark.parametrize(("value", "text"), complex_texts())
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (3 + 0j, "3"),
+        (0j, "0"),
+        (-8 - 8j, "-8-8i"),
+        (2j, "2i"),
+        (-1.5j, "-1.5i"),
+        (1 + 0.25j, "1+0.25i"),
+        (100 + 1e-13j, "100"),
+    ],
+)
 def test_complex_numbers_are_written_without_their_rounding_errors(value: complex, text: str) -> None:
     assert Texts(torch.tensor([[value, 100.0]], dtype=torch.complex128))(0, 0) == text
 

@@ -1,5 +1,8 @@
 """Do the algorithms show the right numbers, and is each wrong one found?"""
 
+# ruff: noqa: RUF001  # the times signs are meant: this is mathematics as text
+
+import re
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from fractions import Fraction
@@ -182,9 +185,7 @@ def test_any_tile_of_outputs_gives_the_same_answer(tile: tuple[int, int]) -> Non
     ],
 )
 def test_what_an_algorithm_does_not_do_is_said_in_words(name: str, text: str, told: str) -> None:
-    assert (reason := BY_NAME[name].why_not(ConvSpec.parse(text))) is not None
-    with pytest.raises(AssertionError, match=told):
-        raise AssertionError(reason)
+    assert re.search(told, BY_NAME[name].why_not(ConvSpec.parse(text)) or "")
 
 
 def test_only_winograd_leaves_out_an_awkward_problem_and_all_agree_with_the_walk() -> None:
@@ -333,7 +334,8 @@ def spoiled(trace: Trace) -> Iterator[tuple[str, Trace]]:
             else [value + 1]
         )
         for wrong_count in wrongs:
-            yield f"counts.{field.name}", replace(trace, counts=replace(trace.counts, **{field.name: wrong_count}))
+            changed: dict[str, Any] = {field.name: wrong_count}
+            yield f"counts.{field.name}", replace(trace, counts=replace(trace.counts, **changed))
 
 
 @pytest.mark.parametrize("name", BY_NAME)

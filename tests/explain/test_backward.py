@@ -96,6 +96,12 @@ def test_another_place_than_the_one_followed_is_found(name: str, at: int) -> Non
     assert failures(replace(RIGHT, **{name: wrong}))
 
 
+def moved(part: Part, axis: int) -> Any:
+    place = list(part.place)
+    place[axis] += 1
+    return tuple(place)
+
+
 @pytest.mark.parametrize("name", ["into_pixel", "into_tap"])
 def test_a_wrong_or_a_missing_product_is_found(name: str) -> None:
     parts: tuple[Part, ...] = getattr(RIGHT, name)
@@ -104,10 +110,7 @@ def test_a_wrong_or_a_missing_product_is_found(name: str) -> None:
         parts[1:],
         (replace(first, operand=first.operand + 1), *parts[1:]),
         (replace(first, g=first.g + 1), *parts[1:]),
-        *(
-            (replace(first, place=(*first.place[:i], first.place[i] + 1, *first.place[i + 1 :])), *parts[1:])
-            for i in range(5)
-        ),
+        *((replace(first, place=moved(first, i)), *parts[1:]) for i in range(5)),
     ]
     for wrong in wrongs:
         assert failures(replace(RIGHT, **{name: wrong}))  # type: ignore[arg-type]  # the two hold parts
