@@ -41,6 +41,7 @@ ROLES = {"patch": PATCH, "kernel": KERNEL, "output": OUTPUT}
 GRID_ROWS, GRID_COLUMNS = 9, 10
 MATRICES = 6
 PARTS = 10
+GROUPS = ((0, 2), (2, 3), (3, 4), (4, 7))  # of the table's columns: products, transforms, weights, memory
 Page = Callable[[int], Iterator[Text]]
 
 WORK_NOTES = (
@@ -105,7 +106,9 @@ def stage_lines(stage: Stage, number: str, width: int) -> Iterator[Text]:
 def draw_matrix(matrix: Matrix, room: int, most: int) -> Block:
     """A window of it in which what is followed is seen."""
     texts = Texts(matrix.numbers)
-    rows, columns = (matrix.followed.any(dim=axis).nonzero().flatten().tolist() for axis in (1, 0))
+    rows = matrix.followed.any(dim=1).nonzero().flatten().tolist()
+    # Of the last such row: what comes of the others.
+    columns = matrix.followed[rows[-1]].nonzero().flatten().tolist() if rows else []
 
     def look(row: int, column: int) -> tuple[str, Role | None]:
         text = texts(row, column)
@@ -209,14 +212,24 @@ def table(everyone: Sequence[Trace | NotHere], width: int) -> Iterator[Text]:
     names = [trace.name for trace in traces]
     widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
     label = max(map(len, names), default=0)
-    whole = label + sum(widths) + 2 * len(widths)
-    parts = [slice(0, None)] if whole <= width - 2 else [slice(0, 4), slice(4, None)]
-    for part in parts if rows else []:
+    for part in _split(widths, width - 2 - label) if rows else []:
         yield Text("  " + _row("", heads[part], label, widths[part]), style=FAINT)
         for name, row in zip(names, rows, strict=True):
             yield Text("  " + _row(name, row[part], label, widths[part]))
     missing = [f"{one.name}: {one.why_not}." for one in everyone if isinstance(one, NotHere)]
     yield from _indented(remarks([*missing, *WORK_NOTES], width - 4))
+
+
+def _split(widths: Sequence[int], room: int) -> Iterator[slice]:
+    """Columns that stand beside each other; the others follow below. Those of one group stay together."""
+    start = used = 0
+    for first, end in GROUPS:
+        width = sum(widths[first:end]) + 2 * (end - first)
+        if used and used + width > room:
+            yield slice(start, first)
+            start, used = first, 0
+        used += width
+    yield slice(start, len(widths))
 
 
 def _row(name: str, cells: Sequence[str], label: int, widths: Sequence[int]) -> str:
