@@ -53,7 +53,7 @@ def explain(
     if as_json:
         refuse_long_json(whole)
 
-    from convbench.cli.explain_algorithms import explain_algorithms, explain_backward
+    from convbench.cli.explain_algorithms import explain_algorithms, explain_backward, print_also_proved
     from convbench.explain.algorithms.catalogue import choose
     from convbench.explain.walk import affordable, choose_cell, small_integers, walk
     from convbench.show.explain import draw, record
@@ -84,6 +84,7 @@ def explain(
         typer.echo(json.dumps(record(found) | more))
     elif not more:
         draw(found)
+        print_also_proved(found)
 
 
 def refuse_long_json(spec: ConvSpec) -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from convbench.explain.steps import Comparison, Walk
 
 NOTHING_HERE = 3
+MAX_ALSO_MACS = 20_000  # tens of milliseconds
 
 
 def explain_algorithms(walk: "Walk", chosen: "Sequence[Algorithm]", *, most: int | None) -> list[dict[str, Any]]:
@@ -44,6 +45,24 @@ def explain_algorithms(walk: "Walk", chosen: "Sequence[Algorithm]", *, most: int
     if not any(isinstance(one, Trace) for one in shown):
         raise typer.Exit(NOTHING_HERE)
     return []
+
+
+def print_also_proved(walk: "Walk") -> None:
+    """Below a walk that is small: which algorithms were proved on its numbers as well.
+
+    Raises:
+        typer.Exit: 1, something is not proved.
+    """
+    from convbench.explain.algorithms.catalogue import ALSO, follow
+    from convbench.explain.algorithms.trace import Trace
+    from convbench.show.algorithms import also_proved, print_page
+
+    if walk.macs > MAX_ALSO_MACS:
+        return
+    traces = [one for one in follow(walk, ALSO) if isinstance(one, Trace)]
+    for trace in traces:
+        refuse_unproved(trace.proof, trace.name)
+    print_page(lambda width: also_proved(traces, width))
 
 
 def explain_backward(walk: "Walk", *, ones: bool, seed: int, as_json: bool) -> dict[str, Any]:

@@ -77,6 +77,16 @@ def algorithms_page(
     yield from table(everyone, width)
 
 
+def also_proved(traces: Sequence[Trace], width: int) -> Iterator[Text]:
+    """One line below a walk: the algorithms that give the same y, and the products of those that save some."""
+    words = []
+    for trace in traces:
+        products = trace.counts.core.multiplications
+        saved = f": {_count(products)} products" if products < trace.spec.macs else ""
+        words.append(Text("✓ ", style="green") + Text(trace.title + saved))
+    yield from wrap_words([*words, Text("--algorithm all", style=FAINT)], width, lead="  the same y:  ", space="   ")
+
+
 def trace_page(trace: Trace, width: int) -> Iterator[Text]:
     """One algorithm, its stages with the followed cell marked, and its proof."""
     cell = trace.cell

@@ -1,5 +1,7 @@
 """Do `explain --algorithm` and `explain --backward` print what they should, and exit as they should?"""
 
+# ruff: noqa: RUF001  # the times signs are meant: this is mathematics as text
+
 import json
 import re
 from fractions import Fraction
@@ -190,6 +192,16 @@ def test_a_gradient_that_is_not_proved_is_not_printed_and_exits_1(
     code, out, err = run(capsys, "--backward")
     assert (code, out) == (1, "")
     assert "backward: dx fails: 16 of 16 numbers differ" in err
+
+
+def test_a_small_walk_ends_with_the_algorithms_that_were_proved_on_its_numbers(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, out, _ = run(capsys)
+    end = " ".join(out.split()).partition("the same y:")[2]
+    assert end == " ✓ Toeplitz 9×16 ✓ Winograd F(3×3, 2×2): 16 products ✓ FFT 4×4 --algorithm all"
+    monkeypatch.setattr("convbench.cli.explain_algorithms.MAX_ALSO_MACS", 35)
+    assert "the same y" not in run(capsys)[1]
 
 
 def test_fractions_are_decimals_where_three_of_them_are_exact() -> None:

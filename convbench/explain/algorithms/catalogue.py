@@ -16,6 +16,7 @@ from convbench.explain.algorithms.winograd import winograd
 from convbench.explain.steps import Walk
 
 ALGORITHMS = (LOOPS, UNFOLD_EINSUM, UNFOLD_MATMUL, IMPLICIT_GEMM, SHIFT_AND_ADD, TOEPLITZ, winograd(), FFT)
+ALSO = (TOEPLITZ, winograd(), FFT)  # what the walk names at its end: as unlike it as can be
 _TILE = re.compile(r"winograd-([1-9]\d?)(?:x([1-9]\d?))?")
 
 

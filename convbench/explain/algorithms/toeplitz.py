@@ -65,7 +65,7 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
     stages = [
         Stage(
             title="ONE MATRIX",
-            formula=f"T {matrix.shape[0]}×{matrix.shape[1]}: row (k·P + p)·Q + q, column (c·H + h)·W + w",
+            formula="row (k·P + p)·Q + q of T, column (c·H + h)·W + w",
             matrices=(
                 Matrix(
                     label=f"T, k={cell.k}",
@@ -158,7 +158,7 @@ def _open(spec: ConvSpec, cell: Cell) -> tuple[Tensor, Tensor]:
 
 TOEPLITZ = Algorithm(
     name="toeplitz",
-    title=lambda _: "Toeplitz matrix",
+    title=lambda spec: f"Toeplitz {prod(spec.y_shape[1:])}×{prod(spec.x_shape[1:])}",
     source="Dumoulin and Visin 2016, A guide to convolution arithmetic for deep learning, section 4.1",
     why_not=why_not,
     form=form,
