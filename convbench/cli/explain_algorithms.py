@@ -12,11 +12,14 @@ if TYPE_CHECKING:
     from convbench.explain.steps import Comparison, Walk
 
 NOTHING_HERE = 3
-MAX_ALSO_MACS = 20_000  # tens of milliseconds
+MAX_OTHERS_MACS = 2_000_000  # a second for all of them
+MAX_ALSO_MACS = 5_000  # a tenth of a second
 
 
 def explain_algorithms(walk: "Walk", chosen: "Sequence[Algorithm]", *, most: int | None) -> list[dict[str, Any]]:
     """Print each and a table of all; with `most`, return them for a JSON of that many numbers instead.
+
+    Of a large problem the table has the chosen ones alone.
 
     Raises:
         ConvbenchError: the JSON would be longer.
@@ -27,8 +30,10 @@ def explain_algorithms(walk: "Walk", chosen: "Sequence[Algorithm]", *, most: int
     from convbench.show.algorithms import algorithms_page, algorithms_record, count_numbers, print_page
 
     others = [one for one in ALGORITHMS if one.name not in {choice.name for choice in chosen}]
-    everyone = [*follow(walk, chosen), *([] if most is not None else follow(walk, others))]
-    shown = everyone[: len(chosen)]
+    everyone = list(follow(walk, chosen))
+    shown = tuple(everyone)
+    if most is None and walk.macs <= MAX_OTHERS_MACS:
+        everyone += follow(walk, others)
     traces = [one for one in everyone if isinstance(one, Trace)]
     for trace in traces:
         refuse_unproved(trace.proof, trace.name)

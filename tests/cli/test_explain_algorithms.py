@@ -147,6 +147,19 @@ def test_algorithms_that_are_not_here_exit_3_and_the_table_has_the_others(capsys
     assert run(capsys, AWKWARD, "--algorithm", "winograd,loops")[0] == 0
 
 
+def test_the_table_of_a_large_problem_has_those_that_were_asked_for_alone(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = run(capsys, "--algorithm", "winograd")[1].partition("ALL ON THE SAME NUMBERS")[2]
+    assert re.search(r"\n  loops +36 ", table)
+    monkeypatch.setattr("convbench.cli.explain_algorithms.MAX_OTHERS_MACS", 35)
+    code, out, _ = run(capsys, "--algorithm", "winograd")
+    table = out.partition("ALL ON THE SAME NUMBERS")[2]
+    assert code == 0
+    assert re.search(r"\n  winograd +16 ", table)
+    assert not re.search(r"\n  loops ", table)
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
