@@ -99,9 +99,17 @@ def again(x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Again:
     numbered = torch.arange(1, spec.h * spec.w + 1, dtype=torch.float64).reshape(1, 1, spec.h, spec.w)
     alone = Cell(n=0, k=0, p=cell.p, q=cell.q)
     one_channel = ConvSpec(
-        n=1, c=1, h=spec.h, w=spec.w, k=1, r=spec.r, s=spec.s,
-        stride=spec.stride, padding=spec.padding, dilation=spec.dilation,
-    )  # fmt: skip
+        n=1,
+        c=1,
+        h=spec.h,
+        w=spec.w,
+        k=1,
+        r=spec.r,
+        s=spec.s,
+        stride=spec.stride,
+        padding=spec.padding,
+        dilation=spec.dilation,
+    )
     reads = patch(numbered, one_channel, alone)[0]  # (R, S)
     matrices = [
         Second(

@@ -322,9 +322,13 @@ def _transforms_again(tiles: Tiling, a: int, b: int) -> list[Second]:
         seconds += [
             Second(label=f"A^T{place}", against=against, numbers=at, followed=mark((m, size), row)),
             Second(label=f"G{place}", against=against, numbers=g, followed=mark((size, len(g[0])))),
-            Second(label=f"B^T{place}", against="the inverse of those, by elimination", numbers=bt,
-                   followed=mark((size, size))),
-        ]  # fmt: skip
+            Second(
+                label=f"B^T{place}",
+                against="the inverse of those, by elimination",
+                numbers=bt,
+                followed=mark((size, size)),
+            ),
+        ]
     return seconds
 
 
@@ -339,9 +343,15 @@ def _vandermonde(size: int) -> Fractions:
     found: list[Fraction] = []
     numerator = 0
     while len(found) < size - 1:  # 0, then ±1, ±2, ±1/2, ±3, ±1/3, ...
-        new = [Fraction(0)] if not numerator else [
-            sign * value for value in dict.fromkeys((Fraction(numerator), 1 / Fraction(numerator))) for sign in (1, -1)
-        ]  # fmt: skip
+        new = (
+            [Fraction(0)]
+            if not numerator
+            else [
+                sign * value
+                for value in dict.fromkeys((Fraction(numerator), 1 / Fraction(numerator)))
+                for sign in (1, -1)
+            ]
+        )
         found += new
         numerator += 1
     rows = [tuple(point**power for power in range(size)) for point in found[: size - 1]]
@@ -364,9 +374,7 @@ def _inverse(values: Fractions) -> Fractions:
 
 def _right_coefficients(tiles: Tiling) -> int:
     """How many coefficients there are if all of them are right."""
-    return sum(
-        len(one.at) * len(one.g[0]) * len(one.g) if one.is_convolution() else 0 for one in _distinct(tiles)
-    )  # fmt: skip
+    return sum(len(one.at) * len(one.g[0]) * len(one.g) if one.is_convolution() else 0 for one in _distinct(tiles))
 
 
 def _kronecker(left: Fractions, right: Fractions) -> Fractions:
