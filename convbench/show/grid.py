@@ -54,21 +54,23 @@ def grid(
     room: int,
     *,
     row_names: Sequence[str] = (),
+    column_names: Sequence[str] = (),
     marked_column: int | None = None,
 ) -> Block:
-    """A window of a matrix with its true coordinates, as many columns as fit."""
+    """A window of a matrix with its true coordinates or the names of its lines, as many columns as fit."""
     shown_rows = rows.window(rows.most)
     names = {row: row_names[row] if row_names else str(row) for row in shown_rows}
     label = max(len(title), *(len(name) for name in names.values())) + 1
     for most in range(min(columns.most, columns.high - columns.low), 0, -1):
         shown_columns = columns.window(most)
         cells = {(row, column): look(row, column) for row in shown_rows for column in shown_columns}
-        width = max(max(len(text) for text, _ in cells.values()) + 2, max(len(str(c)) for c in shown_columns) + 2)
+        heads = [column_names[column] if column_names else str(column) for column in shown_columns]
+        width = max(len(text) for text in [*heads, *(text for text, _ in cells.values())]) + 2
         if label + width * most <= room:
             break
     head = Text() + Text(title.ljust(label), style=FAINT)
-    for column in shown_columns:
-        head += cell(str(column), PATCH if column == marked_column else None, width, FAINT)
+    for column, name in zip(shown_columns, heads, strict=True):
+        head += cell(name, PATCH if column == marked_column else None, width, FAINT)
     block = [head]
     for row in shown_rows:
         line = Text() + Text(f"{names[row]} ".rjust(label), style=FAINT)

@@ -1,0 +1,96 @@
+"""convbench explain --algorithm and --backward: other ways through the numbers of the walk."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from convbench.errors import ConvbenchError
+
+if TYPE_CHECKING:
+    from convbench.explain.algorithms.trace import Algorithm
+    from convbench.explain.steps import Comparison, Walk
+
+NOTHING_HERE = 3
+MAX_OTHERS_MACS = 2_000_000  # a second for all of them
+MAX_ALSO_MACS = 5_000  # a tenth of a second
+
+
+def explain_algorithms(walk: "Walk", chosen: "Sequence[Algorithm]", *, most: int | None) -> list[dict[str, Any]]:
+    """Print each and a table of all; with `most`, return them for a JSON of that many numbers instead.
+
+    Of a large problem the table has the chosen ones alone.
+
+    Raises:
+        ConvbenchError: the JSON would be longer.
+        typer.Exit: 1, something is not proved; 3, none of the chosen does this problem.
+    """
+    from convbench.explain.algorithms.catalogue import ALGORITHMS, follow
+    from convbench.explain.algorithms.trace import Trace
+    from convbench.show.algorithms import algorithms_page, algorithms_record, count_numbers, print_page
+
+    others = [one for one in ALGORITHMS if one.name not in {choice.name for choice in chosen}]
+    everyone = list(follow(walk, chosen))
+    shown = tuple(everyone)
+    if most is None and walk.macs <= MAX_OTHERS_MACS:
+        everyone += follow(walk, others)
+    traces = [one for one in everyone if isinstance(one, Trace)]
+    for trace in traces:
+        refuse_unproved(trace.proof, trace.name)
+    if most is not None:
+        if (numbers := count_numbers(everyone)) > most:
+            raise ConvbenchError(
+                f"--json of these algorithms on {walk.spec} would print {numbers:,} numbers (limit {most:,}); "
+                f"try a smaller n, h and w, or leave --json out to see a window of it"
+            )
+        return algorithms_record(everyone)
+    order = [one.name for one in ALGORITHMS]
+    ranked = sorted(everyone, key=lambda one: order.index(one.name) if one.name in order else len(order))
+    print_page(lambda width: algorithms_page(shown, ranked, width))
+    if not any(isinstance(one, Trace) for one in shown):
+        raise typer.Exit(NOTHING_HERE)
+    return []
+
+
+def print_also_proved(walk: "Walk") -> None:
+    """Below a walk that is small: which algorithms were proved on its numbers as well.
+
+    Raises:
+        typer.Exit: 1, something is not proved.
+    """
+    from convbench.explain.algorithms.catalogue import ALSO, follow
+    from convbench.explain.algorithms.trace import Trace
+    from convbench.show.algorithms import also_proved, print_page
+
+    if walk.macs > MAX_ALSO_MACS:
+        return
+    traces = [one for one in follow(walk, ALSO) if isinstance(one, Trace)]
+    for trace in traces:
+        refuse_unproved(trace.proof, trace.name)
+    print_page(lambda width: also_proved(traces, width))
+
+
+def explain_backward(walk: "Walk", *, ones: bool, seed: int, as_json: bool) -> dict[str, Any]:
+    """Print both gradients, or return them for a JSON.
+
+    Raises:
+        typer.Exit: 1, something is not proved.
+    """
+    from convbench.explain.backward import backward, gradient
+    from convbench.show.algorithms import backward_page, backward_record, print_page
+
+    found = backward(walk, gradient(walk.spec, seed, ones=ones))
+    refuse_unproved(found.proof, "backward")
+    if as_json:
+        return backward_record(found)
+    print_page(lambda width: backward_page(found, width))
+    return {}
+
+
+def refuse_unproved(proof: "Sequence[Comparison]", of: str) -> None:
+    """Exit 1 and say what differs: what is not proved is not printed."""
+    wrong = [comparison for comparison in proof if not comparison.holds]
+    for comparison in wrong:
+        typer.echo(f"convbench: {of}: {comparison.name} fails: {comparison.evidence}", err=True)
+    if wrong or not proof:
+        raise typer.Exit(1)

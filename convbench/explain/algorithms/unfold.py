@@ -1,0 +1,183 @@
+"""How does im2col compute a convolution? x becomes a matrix of patches, and a matrix product does the rest.
+
+By einsum as in the walk, or by torch.matmul with the positions of all images side by side: one product for a group.
+"""
+
+# ruff: noqa: RUF001  # the minus and times signs are meant: this is mathematics as text
+
+from collections.abc import Callable
+from math import prod
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from convbench.explain.algorithms.trace import (
+    Again,
+    Algorithm,
+    Counts,
+    Fact,
+    Matrix,
+    Second,
+    Stage,
+    Tally,
+    Trace,
+    Work,
+    mark,
+    too_many,
+)
+from convbench.explain.geometry import channels, windows
+from convbench.explain.steps import Cell, name_formula
+from convbench.explain.walk import MAX_PATCHES, multiply
+from convbench.spec import ConvSpec
+
+Multiply = Callable[[Tally, Tensor, Tensor, ConvSpec], Tensor]
+
+
+def why_not(spec: ConvSpec) -> str | None:
+    return too_many(spec.patch_matrix_nbytes("fp32") // 4, "the patch matrix", MAX_PATCHES)
+
+
+def by_einsum(tally: Tally, patches: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+    y = multiply(patches, w, spec)
+    tally.multiplications += y.numel() * spec.taps
+    tally.additions += y.numel() * (spec.taps - 1)
+    return y.reshape(spec.y_shape)
+
+
+def by_matmul(tally: Tally, patches: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+    side_by_side = patches.unflatten(1, (spec.groups, -1)).permute(1, 2, 0, 3).flatten(2)  # (G, taps, N*P*Q)
+    y = tally.matmul(w.reshape(spec.groups, spec.k_per_group, -1), side_by_side)  # (G, K/G, N*P*Q)
+    return y.reshape(spec.k, spec.n, spec.p, spec.q).transpose(0, 1)
+
+
+def form_with(join: Multiply, formula: Callable[[ConvSpec], str]) -> Callable[..., Trace]:
+    def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Trace:
+        tally = Tally()
+        patches = F.unfold(x, (spec.r, spec.s), spec.dilation, spec.padding, spec.stride)
+        y = join(tally, patches, w, spec)
+        group = cell.k // spec.k_per_group
+        own = patches[cell.n, group * spec.taps : (group + 1) * spec.taps]
+        at = cell.p * spec.q + cell.q
+        names = tuple(
+            f"({group * spec.c_per_group + c},{r},{s})"
+            for c in range(spec.c_per_group)
+            for r in range(spec.r)
+            for s in range(spec.s)
+        )
+        kernel, row = w[cell.k].reshape(1, -1), y[cell.n, cell.k].reshape(1, -1)
+        stages = [
+            Stage(
+                title="UNFOLD",
+                formula="row (c,r,s), column l = p·Q + q",
+                matrices=(
+                    Matrix(
+                        label="(c,r,s)",
+                        numbers=own,
+                        followed=mark(own.shape, slice(None), at),
+                        role="patch",
+                        rows=names,
+                    ),
+                ),
+                facts=(
+                    Fact(
+                        text="x has {} numbers, the patches of it {}, of which {} are zeros of the padding.",
+                        values=(x.numel(), patches.numel(), _count_padding(x, spec)),
+                    ),
+                ),
+            ),
+            Stage(
+                title="MULTIPLY",
+                formula=formula(spec),
+                matrices=(
+                    Matrix(
+                        label="w_flat",
+                        numbers=kernel,
+                        followed=mark(kernel.shape, slice(None)),
+                        role="kernel",
+                        rows=(f"k={cell.k}",),
+                    ),
+                    Matrix(
+                        label="y",
+                        numbers=row,
+                        followed=mark(row.shape, 0, at),
+                        role="output",
+                        rows=(f"k={cell.k}",),
+                    ),
+                ),
+            ),
+        ]
+        counts = Counts(core=tally.work, stored=patches.numel(), held=patches.numel())
+        return algorithm.trace(spec, cell, stages, y, counts)
+
+    return form
+
+
+def _count_padding(x: Tensor, spec: ConvSpec) -> int:
+    ones = F.unfold(torch.ones_like(x[:1, :1]), (spec.r, spec.s), spec.dilation, spec.padding, spec.stride)
+    return spec.n * spec.c * int((ones == 0).sum())
+
+
+def again(x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Again:
+    views = windows(x, spec)
+    own = views[cell.n, channels(spec, cell)]  # (C/G, P, Q, R, S)
+    own = own.permute(0, 3, 4, 1, 2).reshape(spec.taps, spec.p * spec.q)
+    here = mark((spec.p, spec.q), cell.p, cell.q).reshape(1, -1)
+    kernel = w[cell.k].reshape(1, -1)
+    outside = windows(torch.zeros_like(x), spec, 1.0)
+    patches = spec.n * spec.c * spec.r * spec.s * spec.p * spec.q
+    outputs = prod(spec.y_shape)
+    return Again(
+        matrices=(
+            Second(
+                label="(c,r,s)",
+                against="windows of padded x",
+                numbers=own,
+                followed=here.expand(own.shape),
+            ),
+            Second(
+                label="w_flat",
+                against="w, number by number",
+                numbers=torch.tensor([[w[cell.k, c, r, s].item() for c, r, s in _taps(spec)]], dtype=torch.float64),
+                followed=torch.ones_like(kernel, dtype=torch.bool),
+            ),
+            Second(
+                label="y",
+                against="the kernel times the windows",
+                numbers=(own * kernel.reshape(-1, 1)).sum(0, keepdim=True),
+                followed=here,
+            ),
+        ),
+        values=((spec.n * spec.c * spec.h * spec.w, patches, int(outside.sum())),),
+        counts=Counts(
+            core=Work(multiplications=spec.macs, additions=spec.macs - outputs), stored=patches, held=patches
+        ),
+    )
+
+
+def _taps(spec: ConvSpec) -> list[tuple[int, int, int]]:
+    return [(c, r, s) for c in range(spec.c_per_group) for r in range(spec.r) for s in range(spec.s)]
+
+
+UNFOLD_EINSUM = Algorithm(
+    name="unfold-einsum",
+    title=lambda _: "unfold + einsum",
+    source="Chellapilla, Puri, Simard 2006, High Performance Convolutional Neural Networks, section 3",
+    why_not=why_not,
+    form=form_with(by_einsum, lambda spec: f"einsum('{name_formula(spec)}', patches, w_flat)"),
+    again=again,
+)
+UNFOLD_MATMUL = Algorithm(
+    name="unfold-matmul",
+    title=lambda _: "unfold + matmul",
+    source="Chellapilla, Puri, Simard 2006, High Performance Convolutional Neural Networks, section 3",
+    why_not=why_not,
+    form=form_with(
+        by_matmul,
+        lambda spec: (
+            f"w_flat {spec.gemm[0]}×{spec.gemm[2]} @ patches {spec.gemm[2]}×{spec.gemm[1]}"
+            + (f", for each of {spec.groups} groups" if spec.groups > 1 else "")
+        ),
+    ),
+    again=again,
+)
