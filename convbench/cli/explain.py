@@ -18,6 +18,7 @@ EXAMPLE = """\b
 Examples:
   convbench explain
   convbench explain n1c2h5w5k4r3s3_st2_pd1_g2 --at 0,0 --filter 3
+  convbench explain --html explain.html
 """
 
 
@@ -32,6 +33,9 @@ def explain(
     image: Annotated[int, typer.Option("--image", metavar="N", help="Its image of the batch.")] = 0,
     seed: Seed = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Every number as one JSON object.")] = False,
+    html: Annotated[
+        str | None, typer.Option("--html", metavar="FILE", help="A page to try it out in a browser; - is stdout.")
+    ] = None,
 ) -> None:
     """Show how a convolution is computed: seven steps on real numbers, each of them proved.
 
@@ -42,6 +46,8 @@ def explain(
 
     whole = find_problem(shape).spec
     position = None if at is None else parse_at(at, whole)
+    if as_json and html is not None:
+        raise ConvbenchError("--json and --html: both are asked for; give one of them, as --html explain.html")
     if as_json:
         refuse_long_json(whole)
 
@@ -55,13 +61,22 @@ def explain(
             f"{whole.n} images take too long to prove; images do not mix, so this is one alone: {spec}", err=True
         )
         cell = replace(cell, n=0)
+    if html is not None:
+        from convbench.show.explain_page import check_size
+
+        check_size(spec)  # before the proof, which may take longer
     found = walk(*small_integers(spec, seed), spec, cell)
     if not found.holds:
         for comparison in found.proof:
             if not comparison.holds:
                 typer.echo(f"convbench: {comparison.name} fails: {comparison.evidence}", err=True)
         raise typer.Exit(1)
-    if as_json:
+    if html is not None:
+        from convbench.cli.sweep import write_page
+        from convbench.show.explain_page import explain_page
+
+        write_page(html, explain_page(found, seed=seed))
+    elif as_json:
         typer.echo(json.dumps(record(found)))
     else:
         draw(found)
