@@ -8,7 +8,7 @@
   const STEPS = 7;
   const EASY = 300000; // products that every way computes without being asked
   const { trace } = data;
-  const START = { shape: trace.spec, mode: "zeros", seed: data.seed, ...trace.cell, c: 0, view: "1", algorithm: "loops",
+  const START = { shape: trace.spec, mode: "zeros", seed: data.seed, ...trace.cell, c: trace.terms[0][0], view: "1", algorithm: "loops",
     m: 0, g: "ones", theme: "auto", asked: 0 };
   let state = { ...START };
   let self = null; // the problem that is shown, with its numbers
@@ -29,6 +29,7 @@
   }
   const text = (value) => (Object.is(value, -0) ? "0" : String(Number.isInteger(value) ? value : Number(value.toPrecision(7))))
     .replace("-", "−");
+  const signed = (values) => values.map((value, i) => (i === 0 ? text(value) : `${value < 0 ? "−" : "+"} ${text(Math.abs(value))}`)).join(" ");
   const count = (value) => value.toLocaleString("en-US");
   const bytes = (value) => (value < 10000 ? `${count(value)} B` :
     value < 1e7 ? `${(value / 1000).toFixed(1)} kB` : `${(value / 1e6).toFixed(1)} MB`);
@@ -212,7 +213,7 @@
   }
 
   // Sizes of windows.
-  const WIDE = () => (narrow() ? { x: 8, y: 8, rows: 10, columns: 6 } : { x: 13, y: 12, rows: 16, columns: 14 });
+  const WIDE = () => (narrow() ? { x: 8, y: 8, rows: 10, columns: 6 } : { x: 11, y: 8, rows: 16, columns: 14 });
 
   const first = () => self.group(state.k) * self.spec.cg; // the first channel that the filter reads
   const reads = (c) => c >= first() && c < first() + self.spec.cg;
@@ -279,6 +280,7 @@
   }
   function drawStage() {
     const { spec } = self;
+    $("stage").hidden = state.view === "quiz"; // its questions are about problems of their own
     $("pickers").replaceChildren(picker("n", "image", spec.n), picker("c", "channel", spec.c), picker("k", "filter", spec.k),
       picker("p", "output row", spec.p), picker("q", "output column", spec.q));
     $("grids").replaceChildren(xGrid(), reads(state.c) ? wGrid() : make("p", {}, `Filter ${state.k} is in group ${self.group(state.k)}, which ` +
@@ -439,11 +441,12 @@
       spec.groups > 1 ? p(`${spec.groups} groups: filter k = ${state.k} is in group ${self.group(state.k)} and reads channels ` +
         `${first()} to ${first() + spec.cg - 1} of x only; w is (K, C/G, R, S) = (${spec.k}, ${spec.cg}, ${spec.r}, ${spec.s}).`) : null,
       p("Cross-correlation: the kernel is laid on x as it is, not flipped."),
-      ...shown.map((c, i) => make("div", { class: "grids step" }, xGrid({ id: `all-x-${c}`, c, title: `x[${state.n},${c}]`, most }),
+      ...(spec.cg === 1 ? [] : shown).map((c, i) => make("div", { class: "grids step" }, xGrid({ id: `all-x-${c}`, c, title: `x[${state.n},${c}]`, most }),
         wGrid({ id: `all-w-${i}`, c: i, title: `w[${state.k},${i}]`, most }), formula("Σ over r, s = ", text(sums[i])))),
       channels.length > shown.length ? quiet(`… ${plural(channels.length - shown.length, "more channel")}.`) : null,
-      formula(`y[${state.n},${state.k},${state.p},${state.q}] = `, sums.slice(0, 12).map(text).join(" + "),
-        sums.length > 12 ? " + …" : "", " = ", role("output", text(totalOf(terms))))];
+      spec.cg === 1 ? p("The patch, the kernel and the output that is followed are marked above; any other output can be chosen there.") :
+        formula(`y[${state.n},${state.k},${state.p},${state.q}] = `, signed(sums.slice(0, 12)),
+          sums.length > 12 ? " + …" : "", " = ", role("output", text(totalOf(terms))))];
     },
     2() {
       const { spec } = self;
@@ -809,6 +812,7 @@
       score = { right: score.right + right, of: score.of + 1 };
       verdict = { right, given: asked.cells ? null : answer.value };
       drawPanel();
+      $("spoken").textContent = $("graded").textContent;
       $("next-question").focus();
     };
     if (verdict?.given) answer.value = verdict.given;
@@ -816,7 +820,7 @@
       make("button", { disabled: verdict !== null }, "Check"),
       button("Next question", () => { verdict = null; marked = new Set(); change({ asked: state.asked + 1 }); }, { id: "next-question" }));
     form.addEventListener("submit", (event) => { event.preventDefault(); check(); });
-    const [, , rows, columns] = [0, 0, asked.spec.h, asked.spec.w];
+    const { h: rows, w: columns } = asked.spec;
     const images = asked.shows.includes("x") ? range([0, asked.spec.c]).map((c) => plainNamed(`x[0,${c}]`, rows, columns, (i, j) => text(own.pixel(0, c, i, j)),
       (i, j) => (asked.kind === "readers" || asked.kind === "overlap") && c === 0 && i === asked.at[0] && j === asked.at[1])) : [];
     const kernels = asked.shows.includes("w") ? range([0, asked.spec.c]).map((c) =>
@@ -837,9 +841,10 @@
       quiet(`x is ${asked.spec.n}×${asked.spec.c}×${rows}×${columns}, ${plural(asked.spec.k, "filter")} of ${asked.spec.r}×${asked.spec.s}, stride ${stride.join("×")}, padding ${padding.join("×")}, ` +
         `dilation ${dilation.join("×")}.`),
       p(make("b", {}, asked.prompt)), make("div", { class: "grids" }, images, kernels), choices, form,
-      make("p", { role: "status", id: "graded", class: verdict ? (verdict.right ? "right" : "wrong") : null },
+      make("p", { id: "graded", class: verdict ? (verdict.right ? "right" : "wrong") : null },
         verdict ? `${verdict.right ? "✓ Right." : "✗ Not so."} ${asked.why}.` : ""),
-      verdict ? button("Show this problem above", () => change({ shape: asked.shape, mode: "zeros", seed: asked.spec.seed, n: 0, k: 0 })) : null,
+      verdict ? button("Walk through this problem", () => change({ shape: asked.shape, mode: "zeros", seed: asked.spec.seed, n: 0, k: 0,
+        view: "1" })) : null,
       quiet(`${score.right} of ${score.of} right so far.`)];
   }
   function plainNamed(title, rows, columns, at, marked) {
@@ -962,7 +967,11 @@
     change({ [name]: (state[name] + by + size) % size });
   }
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("input, select, textarea")) return;
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target.closest?.("input, select")) {
+      if (event.key === "Escape") event.target.blur();
+      return;
+    }
     const td = event.target.closest?.("td[data-key]");
     const arrow = ARROWS[event.key];
     if (td && (event.key === "Enter" || event.key === " ")) {
@@ -997,7 +1006,10 @@
       a: () => (state.view === "algorithms" ?
         change({ algorithm: names[(names.indexOf(state.algorithm) + by + names.length) % names.length] }) : change({ view: "algorithms" })),
       d: () => change({ view: state.view === "backward" ? "1" : "backward" }),
-      "?": () => change({ view: "quiz" }),
+      "?": () => {
+        change({ view: "quiz" });
+        ($("answer") ?? $("choice-0")).focus();
+      },
       escape: () => { held = null; hovered = null; drawLinks(); },
     };
     const action = actions[event.key.toLowerCase()];
