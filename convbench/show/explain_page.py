@@ -42,9 +42,7 @@ def explain_page(walk: Walk, *, seed: int = 0) -> str:
         "css": style,
         "js": script,
         "walk": escape("\n".join(line.plain.rstrip() for line in text_page(walk, 80))),
-        "data": as_json(
-            {"trace": trace, "seed": seed, "limits": {"products": MOST_PRODUCTS, "numbers": MOST_NUMBERS}}
-        ),
+        "data": as_json({"trace": trace, "seed": seed, "limits": {"products": MOST_PRODUCTS, "numbers": MOST_NUMBERS}}),
     }
     return fill("explain.html", parts)
 

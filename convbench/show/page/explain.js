@@ -235,7 +235,7 @@
       return { from: value ? 0 : -spec.padding[axis], to: size + (value ? 0 : spec.padding[axis]), first: from, last: to,
         most: most ?? WIDE().x };
     });
-    return grid({ id, title: title ?? `x[${n},${c}]`, note: spec.c > 1 && !title ? `channel ${c} of ${spec.c}` : null, rows, columns,
+    return grid({ id, title: title ?? `x[${n},${c}]`, note: spec.c > 1 && !title ? `channel ${c} of 0–${spec.c - 1}` : null, rows, columns,
       at: (row, column) => {
         const outside = row < 0 || row >= spec.h || column < 0 || column >= spec.w;
         const number = value ? value(row, column) : self.padded(n, c, row + spec.padding[0], column + spec.padding[1]);
@@ -249,7 +249,7 @@
   }
   function wGrid({ id = "w", k = state.k, c = state.c - first(), title, value, most } = {}) {
     const { spec } = self;
-    return grid({ id, title: title ?? `w[${k},${c}]`, note: spec.k > 1 && !title ? `filter ${k} of ${spec.k}` : null,
+    return grid({ id, title: title ?? `w[${k},${c}]`, note: spec.k > 1 && !title ? `filter ${k} of 0–${spec.k - 1}` : null,
       rows: { from: 0, to: spec.r, most: most ?? WIDE().y }, columns: { from: 0, to: spec.s, most: most ?? WIDE().y },
       at: (r, s) => {
         const number = text(value ? value(r, s) : self.weight(k, c, r, s));
