@@ -15,7 +15,8 @@ from convbench.show.explain import page as text_page
 from convbench.show.html import allowed, as_json, fill, read
 from convbench.spec import ConvSpec
 
-SCRIPTS = ("explain_compute.js", "explain_algorithms.js", "explain_quiz.js", "explain.js")
+SCRIPTS = tuple(f"explain_{name}.js" for name in "compute algorithms dom check grids links steps ways quiz".split())
+SCRIPTS += ("explain.js",)
 STYLES = ("style.css", "explain.css")
 # A browser takes some tenths of a second for a new setting up to here; the page itself holds to them, too.
 MOST_PRODUCTS, MOST_NUMBERS = 2**25, 2**22

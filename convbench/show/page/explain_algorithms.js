@@ -179,7 +179,8 @@
     }
     if (spec.r === 1 && spec.s === 1) return "a 1×1 kernel has nothing to share between neighbours";
     if (Math.max(spec.r, spec.s) > LARGEST_TILE - 1) {
-      return `kernel ${spec.r}×${spec.s}: two outputs would need more than ${LARGEST_TILE} points, and rounding grows with them`;
+      return `kernel ${spec.r}×${spec.s}: two outputs would need more than ${LARGEST_TILE} points, and rounding ` +
+        `grows with them`;
     }
     return null;
   }
@@ -188,7 +189,8 @@
   function whole(matrix) {
     let common = 1n;
     for (const [, bottom] of matrix.flat()) common = common * bottom / gcd(common, bottom);
-    return { common: Number(common), rows: matrix.map((row) => row.map(([top, bottom]) => Number(top * common / bottom))) };
+    return { common: Number(common), rows: matrix.map((row) =>
+      row.map(([top, bottom]) => Number(top * common / bottom))) };
   }
   function sandwich(left, block, right) { // left block right^T
     const half = left.map((row) => block[0].map((_, j) => row.reduce((sum, value, i) => sum + value * block[i][j], 0)));
@@ -196,10 +198,11 @@
   }
   function winogradPlan(spec, m) {
     const tiles = winogradTiles(spec, m);
-    const axes = [spec.r, spec.s].map((taps, axis) => ({ m: tiles[axis], r: taps, ...winogradMatrices(tiles[axis], taps) }));
+    const axes = [spec.r, spec.s].map((taps, axis) => ({ m: tiles[axis], r: taps,
+      ...winogradMatrices(tiles[axis], taps) }));
     return { axes, rows: Math.ceil(spec.p / tiles[0]), columns: Math.ceil(spec.q / tiles[1]) };
   }
-  // U, V (of the first channel), their product over all channels and the outputs of the tile (i, j); V over a denominator.
+  // U and V of the first channel, their product summed over all channels, the outputs of tile (i, j); V over `common`.
   function winogradTile(self, n, k, plan, i, j) {
     const { spec } = self;
     const [vertical, horizontal] = plan.axes;
@@ -356,12 +359,15 @@
   }
   const ALGORITHMS = {
     loops: { title: "loops", run: loops, count: direct,
-      note: () => "Each output by itself, and nothing stored beside it. Compiled and blocked, this is what direct kernels do." },
+      note: () => "Each output by itself, and nothing stored beside it. Compiled and blocked, this is what direct " +
+        "kernels do." },
     unfold: { title: "unfold + matmul", run: unfold,
       count: (spec) => ({ ...direct(spec), memory: BYTES * spec.n * spec.c * spec.r * spec.s * spec.l }),
-      note: (spec) => `The patch matrix is stored whole: ${spec.c * spec.r * spec.s}×${spec.l} numbers for each image.` },
+      note: (spec) => `The patch matrix is stored whole: ${spec.c * spec.r * spec.s}×${spec.l} numbers for each ` +
+        `image.` },
     implicit: { title: "implicit GEMM", run: implicit, count: direct,
-      note: () => "The same matrix product, but tiles of the patch matrix are gathered by index arithmetic when they are " +
+      note: () => "The same matrix product, but tiles of the patch matrix are gathered by index arithmetic when they " +
+        "are " +
         `needed (here ${TILE}×${TILE}, in registers or shared memory on a GPU) and never stored.` },
     shift: { title: "shift and add", run: shift, count: direct,
       note: (spec) => `R·S = ${spec.r * spec.s} shifted images, each times one weight per channel, added up in y: ` +
@@ -373,7 +379,8 @@
           additions: spec.n * spec.groups * rows * (columns - 1), memory: BYTES * spec.groups * rows * columns,
           nonzeros: spec.k * nonzeros(spec), entries: spec.groups * rows * columns };
       },
-      note: (spec) => `The convolution as one linear map y = T·x: ${spec.l}×${spec.cg * spec.h * spec.w} for a filter, ` +
+      note: (spec) => `The convolution as one linear map y = T·x: ${spec.l}×${spec.cg * spec.h * spec.w} for a ` +
+        `filter, ` +
         `${nonzeros(spec)} of its ${spec.l * spec.cg * spec.h * spec.w} entries are not zero; its transpose is dX.` },
     winograd: { title: "Winograd", run: winograd, whyNot: winogradWhyNot,
       count: (spec, { m } = {}) => {
@@ -391,7 +398,8 @@
       note: (spec, { m } = {}) => {
         const [mv, mh] = winogradTiles(spec, m);
         return `F(${mv}×${mh}, ${spec.r}×${spec.s}): ${mv * mh} outputs of a tile take ` +
-          `${(mv + spec.r - 1) * (mh + spec.s - 1)} multiplications for each channel, not ${mv * mh * spec.r * spec.s}; ` +
+          `${(mv + spec.r - 1) * (mh + spec.s - 1)} multiplications for each channel, not ` +
+            `${mv * mh * spec.r * spec.s}; ` +
           "the transforms are counted apart.";
       } },
     fft: { title: "FFT", run: fft,

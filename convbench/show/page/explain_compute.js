@@ -9,11 +9,11 @@ const convbench = (() => {
   const EXAMPLE = "n1c2h5w5k2r3s3_st2_pd1";
 
   // A problem from its text form; throws an Error with a sentence.
-  function parse(text) {
+  function parse(given) {
     const size = "([0-9]{1,9})";
     const match = new RegExp(`^${SIZES.map((letter) => letter + size).join("")}((?:_\\w+)*)$`)
-      .exec(text.trim().toLowerCase());
-    if (!match) throw new Error(`Not a problem: “${text}”; write it like ${EXAMPLE}.`);
+      .exec(given.trim().toLowerCase());
+    if (!match) throw new Error(`Not a problem: “${given}”; write it like ${EXAMPLE}.`);
     const spec = { stride: [1, 1], padding: [0, 0], dilation: [1, 1], groups: 1 };
     SIZES.forEach((letter, i) => { spec[letter] = Number(match[i + 1]); });
     const seen = new Set();
@@ -22,7 +22,7 @@ const convbench = (() => {
       if (!part || (part[1] === "g" && part[3])) {
         throw new Error(`“_${word}” is not a part of a problem; write it like ${EXAMPLE}.`);
       }
-      if (seen.has(part[1])) throw new Error(`${PARTS[part[1]]} stands twice in “${text}”.`);
+      if (seen.has(part[1])) throw new Error(`${PARTS[part[1]]} stands twice in “${given}”.`);
       seen.add(part[1]);
       const first = Number(part[2]);
       spec[PARTS[part[1]]] = part[1] === "g" ? first : [first, part[3] === undefined ? first : Number(part[3])];
@@ -79,8 +79,8 @@ const convbench = (() => {
   // What follows from the sizes alone.
   function derive(given) {
     const spec = { mode: "zeros", seed: 0, ...given };
-    const problem = complaint(spec);
-    if (problem) throw new Error(problem);
+    const sentence = complaint(spec);
+    if (sentence) throw new Error(sentence);
     spec.axes = [["P", "H", "R", spec.h, spec.r], ["Q", "W", "S", spec.w, spec.s]]
       .map(([out, whole, tap, size, taps], axis) => makeAxis({ letters: [out, whole, tap], size, taps,
         stride: spec.stride[axis], padding: spec.padding[axis], dilation: spec.dilation[axis], mode: spec.mode }));
