@@ -97,17 +97,23 @@ def random_setting(dice: random.Random) -> tuple[ConvSpec, str, int]:
         mode = dice.choice(MODES)
         most = {"zeros": 3, "replicate": 3, "reflect": min(h, w) - 1, "circular": min(h, w)}[mode]
         easy = dice.random() < 0.5  # stride and dilation 1, for Winograd
-        sizes = {"n": dice.randint(1, 2), "c": groups * dice.randint(1, 3), "h": h, "w": w}
-        sizes |= {"k": groups * dice.randint(1, 2), "r": dice.randint(1, 4), "s": dice.randint(1, 4)}
-        pairs = {
-            "stride": (1, 1) if easy else (dice.randint(1, 3), dice.randint(1, 3)),
-            "dilation": (1, 1) if easy else (dice.randint(1, 2), dice.randint(1, 2)),
-            "padding": (dice.randint(0, min(3, most)), dice.randint(0, min(3, most))),
-        }
         try:
-            return ConvSpec(**sizes, **pairs, groups=groups), mode, dice.choice((0, 0, dice.randint(1, 2**32 - 1)))
+            spec = ConvSpec(
+                n=dice.randint(1, 2),
+                c=groups * dice.randint(1, 3),
+                h=h,
+                w=w,
+                k=groups * dice.randint(1, 2),
+                r=dice.randint(1, 4),
+                s=dice.randint(1, 4),
+                stride=(1, 1) if easy else (dice.randint(1, 3), dice.randint(1, 3)),
+                padding=(dice.randint(0, min(3, most)), dice.randint(0, min(3, most))),
+                dilation=(1, 1) if easy else (dice.randint(1, 2), dice.randint(1, 2)),
+                groups=groups,
+            )
         except ConvbenchError:
             continue  # the dilated kernel has outgrown the input
+        return spec, mode, dice.choice((0, 0, dice.randint(1, 2**32 - 1)))
 
 
 def by_torch(spec: ConvSpec, mode: str, seed: int, gradient: str) -> dict[str, Any]:

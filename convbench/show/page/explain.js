@@ -20,7 +20,7 @@
   let hovered = null;
   let held = null;
   const page = { state, self, known, pans, roving, data, change, draw, drawPanel };
-  const { make, text, count, button, narrow } = convbench.dom;
+  const { make, text, count, plural, button, narrow } = convbench.dom;
   const grids = convbench.makeGrids(page);
   const { first, reads, xGrid, wGrid, yGrid, cellTerms, sumOf } = grids;
   const { linkedKeys, describe } = convbench.makeLinks(page, grids);

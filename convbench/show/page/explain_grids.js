@@ -99,7 +99,8 @@ convbench.makeGrids = ({ state, self, known, pans, roving }) => {
         return { text: marked ? `[${shown}]` : shown, key: `x:${c},${row},${column}`,
           role: [marked && "patch", outside && (spec.mode === "zeros" ? "pad" : "copy"), unread &&
             "unread"].filter(Boolean).join(" "),
-          label: `${text(number)}${marked ? ", in the patch" : ""}${outside ? ", padding" : ""}${unread ? ", never read" : ""}` };
+          label: [text(number), marked && "in the patch", outside && "padding", unread && "never read"]
+            .filter(Boolean).join(", ") };
       } });
   }
   function wGrid({ id = "w", k = state.k, c = state.c - first(), title, value, most } = {}) {

@@ -172,10 +172,10 @@ convbench.makeQuiz = ({ state, change, drawPanel }, { grid }) => {
         view: "1" })) : null,
       quiet(`${score.right} of ${score.of} right so far.`)];
   }
-  function plainNamed(title, rows, columns, at, marked) {
+  function plainNamed(title, rows, columns, at, asked) {
     return grid({ id: `quiz-${title}`, title, rows: { from: 0, to: rows, most: 12 },
       columns: { from: 0, to: columns, most: 12 },
-      at: (i, j) => ({ text: marked(i, j) ? `[${at(i, j)}]` : at(i, j), role: marked(i, j) ? "patch" : "" }) });
+      at: (i, j) => ({ text: asked(i, j) ? `[${at(i, j)}]` : at(i, j), role: asked(i, j) ? "patch" : "" }) });
   }
 
   return { quiz: quizPanel };

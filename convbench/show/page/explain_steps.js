@@ -39,10 +39,12 @@ convbench.makeSteps = ({ state, self, data, change }, grids, agreement) => {
       const { spec } = self;
       const terms = cellTerms();
       const flipped = terms.reduce((sum, term) => sum + term.x * term.mirrored, 0);
-      const axis = (letter, position, i, taps, name) =>
-        formula(`${letter} = ${position}: ${name} ${position}·${spec.stride[i]} − ` +
-        `${spec.padding[i]} + {0..${taps - 1}}·${spec.dilation[i]} = {` +
-        `${range([0, taps]).map((tap) => position * spec.stride[i] - spec.padding[i] + tap * spec.dilation[i]).map(text).join(", ")}}`);
+      const axis = (letter, position, i, taps, name) => {
+        const start = position * spec.stride[i] - spec.padding[i];
+        const lines = range([0, taps]).map((tap) => text(start + tap * spec.dilation[i]));
+        return formula(`${letter} = ${position}: ${name} ${position}·${spec.stride[i]} − ${spec.padding[i]} + ` +
+          `{0..${taps - 1}}·${spec.dilation[i]} = {${lines.join(", ")}}`);
+      };
       const channels = range([0, spec.cg]);
       return [formula(`y[n,k,p,q] = Σ x[n, ${first() ? `${first()}+` : ""}c, ` +
         `p·${spec.stride[0]}−${spec.padding[0]}+r·${spec.dilation[0]}, ` +

@@ -139,8 +139,7 @@ convbench.makeWays = ({ state, self, known, change, draw }, grids) => {
           return { text: i === l && value !== undefined ? `(${shown})` : shown, role: value === undefined ? "zero" :
             i === l ? "kernel" : "" };
         } }),
-      formula(`row l = ${l}: ${plural(row(l).size, "entry").replace("entrys", "entries")} not zero, times x as one ` +
-        `vector = `,
+      formula(`row l = ${l}: ${count(row(l).size)} not zero, times x as one vector = `,
         role("output", text(yPlane()[l])))];
     },
     winograd() {
@@ -150,8 +149,8 @@ convbench.makeWays = ({ state, self, known, change, draw }, grids) => {
       const [i, j] = [Math.floor(state.p / v.m), Math.floor(state.q / h.m)];
       const tile = convbench.winogradTile(self, state.n, state.k, plan, i, j);
       const fraction = ([top, bottom]) => text(Number(top)) + (bottom === 1n ? "" : `/${bottom}`);
-      const show = (matrix) => matrix.map((row) => row.map(fraction));
-      const numbers = (matrix, over = 1) => matrix.map((row) => row.map((value) => text(value / over)));
+      const show = (rows) => rows.map((row) => row.map(fraction));
+      const numbers = (rows, over = 1) => rows.map((row) => row.map((value) => text(value / over)));
       const list = make("select", { "aria-label": "outputs of a tile" }, make("option", { value: "0" }, "the usual"),
         [2, 3, 4, 5].filter((m) => m + Math.max(spec.r, spec.s) - 1 <= convbench.LARGEST_TILE)
           .map((m) => make("option", { value: m, selected: m === state.m }, `m = ${m}`)));
@@ -185,7 +184,7 @@ convbench.makeWays = ({ state, self, known, change, draw }, grids) => {
           return { text: here ? `<${value}>` : value, role: here ? "output" : kept ? "" : "zero" };
         } }),
       quiet(`Shown rounded to whole numbers; the valid corner is ${rows}×${columns}` +
-        `${spec.stride.some((value) => value > 1) ? ", and of it the stride keeps each value on a filled ground" : ""}.`)];
+        `${spec.stride.some((value) => value > 1) ? ", and the stride keeps what stands on a filled ground" : ""}.`)];
     },
   };
 
