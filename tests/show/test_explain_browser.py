@@ -248,7 +248,7 @@ def test_the_fft_wraps_round_where_it_says(opened: Any) -> None:
 def test_it_finds_itself_equal_to_the_trace(opened: Any, name: str) -> None:
     page = opened(name)
     assert re.match(r"✓ [\d,]+ numbers equal to the trace of n1|✓ [\d,]+ numbers equal", page.inner_text("#verdict"))
-    found = page.evaluate("convbench.check()")
+    found = page.evaluate("convbench.check(convbench.trace, convbench.state().seed)")
     assert found["wrong"] == []
     assert found["equal"] > {"note": 140, "awkward": 2500, "unread": 140, "large": 40_000}[name]
 
