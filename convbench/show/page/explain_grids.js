@@ -65,7 +65,11 @@ convbench.makeGrids = ({ state, self, known, pans, roving }) => {
   }
 
   // Sizes of windows.
-  const WIDE = () => (narrow() ? { x: 8, y: 8, rows: 10, columns: 6 } : { x: 11, y: 8, rows: 16, columns: 14 });
+  const WIDE = () => {
+    if (narrow()) return { x: 8, y: 8, rows: 10, columns: 6 };
+    const roomy = self.spec.wp + self.spec.s + self.spec.q <= 20; // x, w and y side by side
+    return { x: roomy ? 13 : 9, y: roomy ? 10 : 6, rows: 16, columns: 14 };
+  };
 
   const first = () => self.group(state.k) * self.spec.cg; // the first channel that the filter reads
   const reads = (c) => c >= first() && c < first() + self.spec.cg;
