@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -208,7 +209,10 @@ def test_a_large_batch_is_walked_on_one_image_and_says_so(
     assert "x (1,4,7,9)" in out
 
 
-def test_the_examples_of_the_help_work_when_pasted(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_examples_of_the_help_work_when_pasted(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # one of them writes a file
     lines = [line.strip() for line in EXAMPLE.splitlines() if line.strip().startswith("convbench ")]
     assert lines
     for line in lines:
