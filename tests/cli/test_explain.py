@@ -229,7 +229,10 @@ def test_another_channel_comes_first_when_it_is_asked_for(capsys: pytest.Capture
     assert "(40,0,0)" in out
 
 
-def test_the_examples_of_the_help_work_when_pasted(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_examples_of_the_help_work_when_pasted(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # one of them writes a file
     lines = [line.strip() for line in EXAMPLE.splitlines() if line.strip().startswith("convbench ")]
     assert lines
     for line in lines:

@@ -1,7 +1,5 @@
 """The page in a real browser: sort, filter, keys, dark and light, print, and no error in the console."""
 
-import importlib
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,20 +8,12 @@ import pytest
 
 from convbench.show.page import page as make_page
 from convbench.show.page import verify_page
+from tests.show.chromium import CONTRASTS
+from tests.show.chromium import browser as browser  # noqa: PLC0414  # a fixture of this module too
 from tests.show.results_page import EVIL, RESULTS, entries, faults, hostile
 
 pytestmark = pytest.mark.browser
 ROWS = "#table tbody tr"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    assert program is not None, "no chromium on PATH"
-    with importlib.import_module("playwright.sync_api").sync_playwright() as play:
-        chromium = play.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")
@@ -160,22 +150,7 @@ def test_the_copy_button_copies(opened: Any) -> None:
 def test_it_fits_the_window_and_can_be_read(opened: Any, name: str, scheme: str, width: int) -> None:
     page = opened(name, viewport={"width": width, "height": 900}, color_scheme=scheme)
     assert page.evaluate("document.documentElement.scrollWidth") <= width  # tables scroll within themselves
-    contrasts = page.evaluate(
-        """() => {
-          const light = (colour) => {
-            const [r, g, b] = colour.match(/[\\d.]+/g).slice(0, 3).map((value) => {
-              value /= 255;
-              return value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
-            });
-            return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-          };
-          const paper = light(getComputedStyle(document.body).backgroundColor);
-          return Array.from(document.querySelectorAll("p, td, th, a, dt, dd, h1, h2, h3, li"), (element) => {
-            const ink = light(getComputedStyle(element).color);
-            return (Math.max(ink, paper) + 0.05) / (Math.min(ink, paper) + 0.05);
-          });
-        }"""
-    )
+    contrasts = page.evaluate(CONTRASTS, "p, td, th, a, dt, dd, h1, h2, h3, li")
     assert min(contrasts) >= 4.5  # WCAG 2.2, 1.4.3
     assert page.evaluate("document.querySelectorAll('svg').length") >= 2
     assert page.evaluate("window.pwned") is None

@@ -4,10 +4,6 @@ Everything comes from the CSV and is escaped on its way: into HTML, into the JSO
 reads, and into a shell's command. The script may run by its hash alone, so that no other can.
 """
 
-import base64
-import hashlib
-import json
-import re
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +11,6 @@ from dataclasses import dataclass, replace
 from html import escape
 from itertools import pairwise
 from math import inf
-from pathlib import Path
 from typing import Any
 
 from convbench.backend import BASELINE
@@ -23,11 +18,11 @@ from convbench.bench.decision import standings
 from convbench.outcome import Failed, Picture, Result, Skipped, Timed, Wrong
 from convbench.show.charts import Entry, by_machine, group_title, grouped, ratio_chart, roofline_chart, series
 from convbench.show.heatmap import LEVELS, heat_svg, used_levels
+from convbench.show.html import allowed, as_json, fill, read
 from convbench.show.scene import Scene
 from convbench.show.tables import shrunk, skip_lines
 from convbench.show.units import amount, gflops, seconds, share
 
-HERE = Path(__file__).parent
 MOST_SAMPLES, ALL_SAMPLES = 200, 500_000  # of a row, and of the page
 LEAST_SAMPLES = 40
 MOST_FAULTS, MOST_MAPS = 200, 24
@@ -71,12 +66,11 @@ def page(entries: Sequence[Entry], *, title: str = "convbench report", template:
     numbers = series(entries)
     columns = _columns(entries)
     table = [_cells(entry, columns) for entry in entries]
-    script = _file("page.js")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    script = read("page.js")
     parts = {
-        "script_hash": f"sha256-{digest}",
+        "script_hash": allowed(script),
         "title": escape(title),
-        "css": _file("page.css"),
+        "css": read("style.css", "page.css"),
         "js": script,
         "summary": _summary(entries, groups),
         "standings": _standings(groups),
@@ -93,8 +87,7 @@ def page(entries: Sequence[Entry], *, title: str = "convbench report", template:
         "footer": f"Made by {escape(title)} from its rows alone; times in seconds unless a unit stands beside them.",
         "data": _json(entries, table),
     }
-    # In one pass: a cell that holds {{data}} is text.
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _file(template))
+    return fill(template, parts)
 
 
 def again(entry: Entry) -> str:
@@ -118,10 +111,6 @@ def _plugins(command: str) -> list[str]:
     found = [word for pair in pairs if pair[0] == "--plugin" for word in pair]
     found += [word for word in words if word.startswith("--plugin=") or word == "--force"]
     return found
-
-
-def _file(name: str) -> str:
-    return (HERE / name).read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,7 +205,7 @@ def _title(text: str) -> str:
 
 
 def _json(entries: Sequence[Entry], table: Sequence[Sequence[Cell]]) -> str:
-    """What the script needs of each row, as JSON that no cell can end: every < is written as an escape."""
+    """What the script needs of each row."""
     most = max(LEAST_SAMPLES, min(MOST_SAMPLES, ALL_SAMPLES // max(1, len(entries))))
     baselines = {
         (entry.group, entry.result.case): entry.number
@@ -253,8 +242,7 @@ def _json(entries: Sequence[Entry], table: Sequence[Sequence[Cell]]) -> str:
             }
         )
     shared = [dict(zip(("file", *MACHINE), values, strict=True)) for values in contexts]
-    text = json.dumps({"facts": facts, "rows": rows, "contexts": shared}, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return as_json({"facts": facts, "rows": rows, "contexts": shared})
 
 
 def _summary(entries: Sequence[Entry], groups: Mapping[tuple[str, str, str], Sequence[Entry]]) -> str:

@@ -1,0 +1,721 @@
+"""The page of explain in a real browser: its arithmetic against torch, its links, keys, settings, quiz, and looks."""
+
+# ruff: noqa: RUF001  # the times sign is meant
+
+import random
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from math import ceil, log2, prod
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from convbench import ConvSpec
+from convbench.errors import ConvbenchError
+from convbench.explain.walk import choose_cell, small_integers, walk
+from convbench.show.explain_page import explain_page
+from tests.show.chromium import CONTRASTS
+from tests.show.chromium import browser as browser  # noqa: PLC0414  # a fixture of this module too
+
+pytestmark = pytest.mark.browser
+
+SHAPES = {
+    "note": "n1c1h4w4k1r2s2",
+    "awkward": "n2c4h7w9k6r3s2_st2x1_pd1x0_dl1x2_g2",
+    "unread": "n1c1h8w8k1r2s2_st3",
+    "large": "n1c64h56w56k64r3s3_pd1",
+}
+MODES = ("zeros", "reflect", "replicate", "circular")
+VIEWS = "1 2 3 4 5 6 7 algorithms backward quiz".split()
+ALGORITHMS = "loops unfold implicit shift toeplitz winograd fft".split()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("pages")
+    for name, shape in SHAPES.items():
+        spec = ConvSpec.parse(shape)
+        html = explain_page(walk(*small_integers(spec), spec, choose_cell(spec)))
+        (folder / f"{name}.html").write_text(html, encoding="utf-8")
+    return {name: folder / f"{name}.html" for name in SHAPES}
+
+
+@pytest.fixture
+def opened(browser: Any, files: dict[str, Path]) -> Iterator[Any]:
+    """Opens a page; whatever its console said by the end is a failure, and so is any request."""
+    said: list[str] = []
+    contexts = []
+
+    def show(name: str = "note", fragment: str = "", **options: Any) -> Any:
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | options)
+        contexts.append(context)
+        page = context.new_page()
+        address = files[name].as_uri()
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda one: None if one.url.split("#")[0] == address else said.append(one.url))
+        page.goto(address + fragment)
+        return page
+
+    yield show
+    for context in contexts:
+        context.close()
+    assert said == []
+
+
+def state(page: Any) -> dict[str, Any]:
+    found: dict[str, Any] = page.evaluate("convbench.state()")
+    return found
+
+
+def wait_for(page: Any, condition: str, *, most_s: float = 30.0) -> None:
+    """Until it holds; playwright's own way evaluates text in the page, which its policy forbids."""
+    end = time.monotonic() + most_s
+    while not page.evaluate(condition):
+        assert time.monotonic() < end, f"never: {condition}"
+        page.wait_for_timeout(50)
+
+
+def linked(page: Any, grid: str) -> set[str]:
+    """The keys of the linked cells of a grid."""
+    found = page.eval_on_selector_all(f"#grid-{grid} td.linked", "(all) => all.map((td) => td.dataset.key)")
+    return set(found)
+
+
+# The arithmetic.
+
+
+def random_setting(dice: random.Random) -> tuple[ConvSpec, str, int]:
+    while True:
+        groups = dice.choice((1, 1, 2, 3))
+        h, w = dice.randint(1, 8), dice.randint(1, 8)
+        mode = dice.choice(MODES)
+        most = {"zeros": 3, "replicate": 3, "reflect": min(h, w) - 1, "circular": min(h, w)}[mode]
+        easy = dice.random() < 0.5  # stride and dilation 1, for Winograd
+        try:
+            spec = ConvSpec(
+                n=dice.randint(1, 2),
+                c=groups * dice.randint(1, 3),
+                h=h,
+                w=w,
+                k=groups * dice.randint(1, 2),
+                r=dice.randint(1, 4),
+                s=dice.randint(1, 4),
+                stride=(1, 1) if easy else (dice.randint(1, 3), dice.randint(1, 3)),
+                padding=(dice.randint(0, min(3, most)), dice.randint(0, min(3, most))),
+                dilation=(1, 1) if easy else (dice.randint(1, 2), dice.randint(1, 2)),
+                groups=groups,
+            )
+        except ConvbenchError:
+            continue  # the dilated kernel has outgrown the input
+        return spec, mode, dice.choice((0, 0, dice.randint(1, 2**32 - 1)))
+
+
+def by_torch(spec: ConvSpec, mode: str, seed: int, gradient: str) -> dict[str, Any]:
+    """What the page should compute, by torch alone."""
+    x, w = small_integers(spec, seed)
+    x.requires_grad_()
+    w.requires_grad_()
+    pad_h, pad_w = spec.padding
+    pads = (pad_w, pad_w, pad_h, pad_h)
+
+    def pad(image: torch.Tensor) -> torch.Tensor:
+        return F.pad(image, pads) if mode == "zeros" else F.pad(image, pads, mode=mode)
+
+    y = F.conv2d(pad(x), w, None, spec.stride, 0, spec.dilation, spec.groups)
+    size = (spec.r, spec.s)
+    patches = F.unfold(pad(x), size, spec.dilation, 0, spec.stride)
+    g = torch.ones_like(y) if gradient == "ones" else (torch.arange(y.numel()) % 5 + 1).reshape(y.shape).double()
+    dx, dw = torch.autograd.grad(y, (x, w), g)
+    one = torch.ones((1, 1, spec.h, spec.w), dtype=torch.float64, requires_grad=True)
+    (overlaps,) = torch.autograd.grad(F.unfold(pad(one), size, spec.dilation, 0, spec.stride).sum(), one)
+    tensors = {"x": x, "w": w, "y": y, "patches": patches, "dx": dx, "dw": dw, "overlaps": overlaps}
+    # Each pixel alone through a kernel of ones: an output that it reaches holds an entry of T.
+    basis = torch.eye(spec.h * spec.w, dtype=torch.float64).reshape(-1, 1, spec.h, spec.w)
+    reached = F.conv2d(pad(basis), torch.ones((1, 1, *size), dtype=torch.float64), None, spec.stride, 0, spec.dilation)
+    flat = {name: tensor.flatten().tolist() for name, tensor in tensors.items()}
+    nonzeros = int((reached != 0).sum()) * spec.c_per_group * spec.k
+    return flat | {"nonzeros": nonzeros, "p": y.shape[2], "q": y.shape[3]}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_page_computes_what_torch_computes(opened: Any, seed: int) -> None:
+    dice = random.Random(seed)
+    page = opened()
+    transformed = 0
+    for _ in range(25):
+        spec, mode, operands = random_setting(dice)
+        gradient, m = dice.choice(("ones", "counting")), dice.choice((None, 2, 3))
+        got = page.evaluate(
+            "([shape, parts, options]) => convbench.compute({ ...convbench.parse(shape), ...parts }, options)",
+            [str(spec), {"mode": mode, "seed": operands}, {"gradient": gradient} | ({"m": m} if m else {})],
+        )
+        want = by_torch(spec, mode, operands, gradient)
+        for name in ("p", "q", "x", "w", "y", "patches", "dx", "dw", "overlaps"):
+            assert got[name] == want[name], (name, str(spec), mode, operands)
+        for name in ALGORITHMS:
+            found = got["algorithms"][name]
+            if "whyNot" in found:
+                assert name == "winograd"
+                plain = spec.stride == spec.dilation == (1, 1) and (spec.r, spec.s) != (1, 1)
+                assert not plain, (str(spec), found["whyNot"])
+            elif name == "fft":  # its roots of unity are no whole numbers
+                largest = max(1.0, *map(abs, want["y"]))
+                assert max(abs(a - b) for a, b in zip(found["y"], want["y"], strict=True)) <= 1e-12 * largest
+            else:
+                assert found["y"] == want["y"], (name, str(spec), mode, operands)
+                transformed += name == "winograd"
+        check_counts(spec, got["algorithms"], want["nonzeros"], m)
+    assert transformed >= 3
+
+
+def check_counts(spec: ConvSpec, found: dict[str, Any], nonzeros: int, m: int | None) -> None:
+    outputs = prod(spec.y_shape)
+    for name in ("loops", "unfold", "implicit", "shift"):
+        assert found[name]["multiplications"] == spec.macs
+        assert found[name]["additions"] == outputs * (spec.taps - 1)
+        assert found[name]["memory"] == (spec.patch_matrix_nbytes("fp32") if name == "unfold" else 0)
+    entries = spec.groups * (spec.k_per_group * spec.p * spec.q) * (spec.c_per_group * spec.h * spec.w)
+    assert found["toeplitz"]["entries"] == entries
+    assert found["toeplitz"]["nonzeros"] == nonzeros
+    assert found["toeplitz"]["multiplications"] == spec.n * entries
+    height, width = spec.h + 2 * spec.padding[0], spec.w + 2 * spec.padding[1]
+    half, pairs = height * (width // 2 + 1), spec.n * spec.k * spec.c_per_group
+    assert found["fft"]["multiplications"] == 4 * half * pairs
+    planes = spec.n * spec.c + spec.k * spec.c_per_group + spec.n * spec.k
+    assert found["fft"]["memory"] == 8 * half * planes
+    size = height * width
+    assert found["fft"]["transforms"]["operations"] == pytest.approx(2.5 * size * log2(max(2, size)) * planes, abs=1)
+    if "whyNot" not in found["winograd"]:
+        tiles = [1 if taps == 1 else min(m or max(2, 5 - taps), 7 - taps) for taps in (spec.r, spec.s)]
+        points = (tiles[0] + spec.r - 1) * (tiles[1] + spec.s - 1)
+        number = spec.n * ceil(spec.p / tiles[0]) * ceil(spec.q / tiles[1])
+        assert found["winograd"]["multiplications"] == number * points * spec.k * spec.c_per_group
+
+
+def test_the_page_counts_and_reads_as_the_walk_does(opened: Any) -> None:
+    page = opened()
+    for shape in SHAPES.values():
+        spec = ConvSpec.parse(shape)
+        if spec.macs > 10**6:
+            continue
+        found = walk(*small_integers(spec), spec, choose_cell(spec))
+        got = page.evaluate("(shape) => convbench.compute(shape)", shape)
+        axes = [
+            {
+                "room": axis.room,
+                "rest": axis.rest,
+                "positions": axis.positions,
+                "readers": axis.readers.tolist(),
+                "unread": list(axis.unread),
+            }
+            for axis in found.axes
+        ]
+        assert got["axes"] == axes
+        assert got["macs"] == found.macs
+        assert got["algorithms"]["loops"]["additions"] == found.additions
+
+
+def test_winograd_s_matrices_are_the_ones_of_the_textbook(opened: Any) -> None:
+    matrices = opened().evaluate(
+        "(() => { const { g, bt, at } = convbench.winogradMatrices(3, 2);"
+        "const number = ([top, bottom]) => Number(top) / Number(bottom);"
+        "return [g, bt, at].map((all) => all.map((row) => row.map(number))) })()"
+    )
+    assert matrices == [
+        [[1, 0], [1, 1], [1, -1], [0, 1]],
+        [[1, 0, -1, 0], [0, 0.5, 0.5, 0], [0, -0.5, 0.5, 0], [0, -1, 0, 1]],
+        [[1, 1, 1, 0], [0, 1, -1, 0], [0, 1, 1, 1]],
+    ]
+
+
+def test_the_fft_wraps_round_where_it_says(opened: Any) -> None:
+    page = opened(fragment="#view=algorithms&algorithm=fft")
+    cells = page.locator("#grid-circular tbody td").all_inner_texts()
+    assert cells[:4] == ["44", "54", "64", "~50~"]
+    assert cells[12:] == ["~52~", "~62~", "~72~", "~58~"]
+
+
+# The proof.
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_it_finds_itself_equal_to_the_trace(opened: Any, name: str) -> None:
+    page = opened(name)
+    assert re.match(r"✓ [\d,]+ numbers equal to the trace of n1|✓ [\d,]+ numbers equal", page.inner_text("#verdict"))
+    found = page.evaluate("convbench.check(convbench.trace, convbench.state().seed)")
+    assert found["wrong"] == []
+    assert found["equal"] > {"note": 140, "awkward": 2500, "unread": 140, "large": 40_000}[name]
+
+
+@pytest.mark.parametrize("name", ["x", "w", "y", "y_plane", "patches", "folded", "sums"])
+def test_one_number_that_differs_is_told_loudly(opened: Any, files: dict[str, Path], name: str, tmp_path: Path) -> None:
+    html = files["note"].read_text(encoding="utf-8")
+    spoilt, times = re.subn(rf'"{name}":\[(\d+)', lambda found: f'"{name}":[{int(found[1]) + 1}', html)
+    assert times == 1
+    files["spoilt"] = tmp_path / "spoilt.html"
+    files["spoilt"].write_text(spoilt, encoding="utf-8")
+    page = opened("spoilt")
+    assert "THIS PAGE DIFFERS FROM WHAT WAS PROVED" in page.inner_text("#verdict")
+    assert page.get_attribute("#verdict", "class") == "verdict wrong"
+
+
+def test_every_way_agrees_on_the_proof_s_page(opened: Any) -> None:
+    page = opened(fragment="#view=7")
+    text = page.inner_text("#agreement")
+    assert text.count("✓") == len(ALGORITHMS)
+    assert "✗" not in text
+    assert page.locator("table[aria-label='Proof by convbench'] tbody tr").count() == 12
+    page.fill("input[name=h]", "5")
+    assert page.locator("table[aria-label='Proof by convbench']").count() == 0
+    assert "not the one that was proved" in page.inner_text("#panel-7")
+
+
+# Links.
+
+
+def test_a_pixel_shows_every_output_that_reads_it(opened: Any) -> None:
+    page = opened("awkward", "#view=4")
+    spec = ConvSpec.parse(SHAPES["awkward"])
+    for row, column in ((0, 0), (3, 4), (6, 8), (-1, 2)):
+        page.hover(f"#grid-x td[data-key='x:2,{row},{column}']")
+        pairs = [
+            (p, q, r, s)
+            for p in range(spec.p)
+            for q in range(spec.q)
+            for r in range(spec.r)
+            for s in range(spec.s)
+            if (p * 2 - 1 + r, q + 2 * s) == (row, column)
+        ]
+        assert linked(page, "y") == {f"y:{p},{q}" for p, q, _, _ in pairs}
+        assert linked(page, "w") == {f"w:0,{r},{s}" for _, _, r, s in pairs}
+        seen = page.eval_on_selector_all("#grid-patches td[data-key]", "(all) => all.map((td) => td.dataset.key)")
+        assert linked(page, "patches") == {f"m:{r * 2 + s},{p * 7 + q}" for p, q, r, s in pairs} & set(seen)
+        assert page.inner_text("#hint").startswith(f"x[0,2,{row},{column}] = ")
+        assert f"is read {len(pairs)}×" in page.inner_text("#hint")
+
+
+def test_an_output_a_tap_and_a_column_show_what_they_read(opened: Any) -> None:
+    page = opened(fragment="#view=6")
+    page.hover("#grid-y td[data-key='y:0,1']")
+    assert linked(page, "x") == {"x:0,0,1", "x:0,0,2", "x:0,1,1", "x:0,1,2"}
+    assert linked(page, "product") == {"f:0", "f:1", "f:2", "f:3", "l:1", *(f"m:{j},1" for j in range(4))}
+    page.hover("#grid-w td[data-key='w:0,1,0']")
+    assert linked(page, "x") == {f"x:0,{row},{column}" for row in (1, 2, 3) for column in (0, 1, 2)}
+    assert linked(page, "y") == {f"y:{p},{q}" for p in range(3) for q in range(3)}
+    page.hover("#grid-product td[data-key='m:3,4']")
+    assert (linked(page, "x"), linked(page, "w"), linked(page, "y")) == ({"x:0,2,2"}, {"w:0,1,1"}, {"y:1,1"})
+    assert "reads x[0,0,2,2] = 11" in page.inner_text("#hint")
+    page.mouse.move(2, 2)
+    assert linked(page, "x") == set()
+
+
+def test_a_click_holds_a_link_and_escape_lets_go(opened: Any) -> None:
+    page = opened()
+    page.click("#grid-x td[data-key='x:0,1,1']")
+    page.mouse.move(2, 2)
+    page.evaluate("document.activeElement.blur()")
+    assert len(linked(page, "y")) == 4
+    page.keyboard.press("Escape")
+    assert linked(page, "y") == set()
+
+
+def test_in_backward_the_gradient_is_linked_and_right(opened: Any) -> None:
+    page = opened(fragment="#view=backward")
+    text = [page.locator(f"#grid-{name} tbody td").all_inner_texts() for name in ("dx", "dw", "overlap")]
+    numbers = [[int(one.strip("[]()")) for one in cells] for cells in text]
+    assert numbers[0] == [1, 3, 3, 2, 4, 10, 10, 6, 4, 10, 10, 6, 3, 7, 7, 4]
+    assert numbers[1] == [54, 63, 90, 99]
+    assert numbers[2] == [1, 2, 2, 1, 2, 4, 4, 2, 2, 4, 4, 2, 1, 2, 2, 1]
+    page.hover("#grid-dx td[data-key='x:0,0,1']")
+    assert linked(page, "g") == {"y:0,0", "y:0,1"}
+    page.select_option("#panel-backward select", "counting")
+    assert state(page)["g"] == "counting"
+    assert page.locator("#grid-g tbody td").all_inner_texts()[:3] == ["1", "2", "3"]
+
+
+# Keys and focus.
+
+
+def test_the_keys_move_the_cell_the_step_and_the_axes(opened: Any) -> None:
+    page = opened("awkward")
+    assert (state(page)["p"], state(page)["q"], state(page)["c"], state(page)["k"]) == (0, 6, 2, 3)
+    for key in ("ArrowDown", "ArrowDown", "ArrowLeft", "ArrowUp"):
+        page.keyboard.press(key)
+    assert (state(page)["p"], state(page)["q"]) == (1, 5)
+    for key, name, want in (
+        ("c", "c", 3),
+        ("c", "c", 0),
+        ("Shift+C", "c", 3),
+        ("k", "k", 4),
+        ("n", "n", 1),
+        ("]", "view", "2"),
+        ("]", "view", "3"),
+        ("[", "view", "2"),
+        ("a", "view", "algorithms"),
+        ("a", "algorithm", "unfold"),
+        ("Shift+A", "algorithm", "loops"),
+        ("d", "view", "backward"),
+        ("d", "view", "1"),
+        ("[", "view", "1"),
+        ("?", "view", "quiz"),
+    ):
+        page.keyboard.press(key)
+        assert state(page)[name] == want, key
+    assert page.evaluate("document.activeElement.id") == "answer"
+    page.keyboard.press("]")  # it is typed here
+    assert state(page)["view"] == "quiz"
+
+
+def test_a_filter_of_another_group_brings_its_channels(opened: Any) -> None:
+    page = opened("awkward")
+    for _ in range(3):
+        page.click("#more-k")
+    assert (state(page)["k"], state(page)["c"]) == (0, 0)
+    assert page.evaluate("document.activeElement.id") == "more-k"
+    page.click("#less-c")
+    assert state(page)["c"] == 3
+    assert "reads channels 0 to 1; channel 3 is not among them" in page.inner_text("#grids")
+
+
+def test_each_grid_has_one_stop_for_tab_and_the_arrows_walk_in_it(opened: Any) -> None:
+    page = opened("large", "#view=4&p=20&q=30")
+    for grid in ("x", "w", "y", "patches"):
+        assert page.locator(f"#grid-{grid} [tabindex='0']").count() == 1
+    page.focus("#grid-x [tabindex='0']")
+    before = page.evaluate("document.activeElement.dataset.key")
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    for _ in range(9):  # beyond the window, which follows
+        page.keyboard.press("ArrowRight")
+    after = page.evaluate("document.activeElement.dataset.key")
+    assert int(after.split(",")[2]) == int(before.split(",")[2]) + 9
+    assert page.locator("#grid-x [tabindex='0']").count() == 1
+    assert page.inner_text("#hint").startswith(f"x[0,{after[2:]}]")
+    assert (state(page)["p"], state(page)["q"]) == (20, 30)
+    page.focus("#grid-y [tabindex='0']")
+    page.keyboard.press("ArrowDown")
+    assert (state(page)["p"], state(page)["q"]) == (21, 30)
+    assert page.evaluate("document.activeElement.dataset.key") == "y:21,30"
+    page.focus("#grid-patches [tabindex='0']")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.dataset.key").startswith("m:")
+    assert (state(page)["p"], state(page)["q"]) == (21, 31)
+
+
+def test_the_tabs_are_tabs(opened: Any) -> None:
+    page = opened()
+    page.focus("#tab-1")
+    page.keyboard.press("ArrowLeft")
+    assert state(page)["view"] == "quiz"
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("document.activeElement.id") == "tab-1"
+    assert page.locator("[role=tab][aria-selected=true]").count() == 1
+    assert page.locator("[role=tabpanel]:visible").count() == 1
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_everything_that_can_be_operated_has_a_name(opened: Any, view: str) -> None:
+    page = opened("awkward", f"#view={view}")
+    nameless = page.evaluate(
+        """() => Array.from(document.querySelectorAll("button, input, select, [role=grid], [role=tabpanel]"))
+          .filter((one) => !(one.getAttribute("aria-label") || one.textContent.trim() && one.tagName !== "SELECT" ||
+            one.labels?.length || one.getAttribute("aria-labelledby"))).map((one) => one.outerHTML.slice(0, 80))"""
+    )
+    assert nameless == []
+
+
+def test_the_sum_is_spoken_when_the_cell_moves(opened: Any) -> None:
+    page = opened()
+    assert page.get_attribute("#spoken", "aria-live") == "polite"
+    said = (
+        "y in row 1, column 2 of filter 0, image 0 is 104: 7 times 1, plus 8 times 2, plus 11 times 3, plus 12 times 4."
+    )
+    assert page.text_content("#spoken") == said
+    page.keyboard.press("ArrowUp")
+    assert "row 0, column 2 of filter 0, image 0 is 64" in page.text_content("#spoken")
+    assert page.inner_text("#sum") == "y[0,0,0,2] = [3](1) + [4](2) + [7](3) + [8](4) = <64>"
+
+
+# Settings and state.
+
+
+def test_a_setting_recomputes_everything(opened: Any) -> None:
+    page = opened()
+    page.fill("input[name=stride0]", "2")
+    assert state(page)["shape"] == "n1c1h4w4k1r2s2_st2x1"
+    assert page.locator("#grid-y tbody tr").count() == 2
+    page.fill("input[name=padding1]", "2")
+    page.select_option("select[name=mode]", "circular")
+    assert page.locator("#grid-x tbody tr").first.locator("td").all_inner_texts()[:3] == ["·3", "·4", "1"]
+    page.fill("input[name=shape]", "n1c2h5w5k2r3s3_g2")
+    page.press("input[name=shape]", "Enter")
+    assert page.input_value("input[name=groups]") == "2"
+    assert page.input_value("input[name=c]") == "2"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("r", "5", "the dilated kernel 5×2 is larger than the padded input 4×4"),
+        ("groups", "2", "2 groups must divide the channels (c = 1) and the filters (k = 1)"),
+        ("h", "0", "h must be a whole number from 1 on"),
+        ("h", "", "h must be a whole number from 1 on"),
+        ("w", "1.5", "w must be a whole number from 1 on"),
+        ("c", "5000", "above 4,096"),
+        ("shape", "n1c512h512w512k1r3s3", "this page answers at once up to 33,554,432"),
+        ("shape", "n1c1024h128w128k1r1s1", "this page shows up to 4,194,304"),
+        ("shape", "note<img src=x>", "Not a problem: “note<img src=x>”"),
+        ("shape", "n1c1h4w4k1r2s2_st1_st2", "stride stands twice"),
+        ("seed", "-1", "seed must be a whole number from 0"),
+    ],
+)
+def test_a_setting_that_cannot_be_leaves_a_sentence_and_the_view(
+    opened: Any, name: str, value: str, words: str
+) -> None:
+    page = opened()
+    page.fill(f"input[name={name}]", value)
+    page.press(f"input[name={name}]", "Tab")
+    assert words in page.inner_text("#complaint")
+    assert page.inner_text("#sum").endswith("<104>")
+    assert state(page)["shape"] == SHAPES["note"]
+    page.fill("input[name=shape]", "n1c1h5w4k1r2s2")
+    page.press("input[name=shape]", "Enter")
+    assert page.inner_text("#complaint") == ""
+
+
+def test_the_state_stands_in_the_address_and_comes_back(opened: Any) -> None:
+    page = opened()
+    page.fill("input[name=h]", "6")
+    page.select_option("select[name=mode]", "replicate")
+    page.click("#tab-algorithms")
+    page.get_by_role("button", name="Winograd").click()
+    page.click("#less-q")
+    page.select_option("#theme", "dark")
+    wait_for(page, "location.hash.includes('q=1')")
+    want = state(page)
+    fragment = page.evaluate("location.hash")
+    assert state(opened(fragment=fragment)) == want
+    page.evaluate("location.hash = '#shape=n1c1h3w3k1r2s2&p=9&q=-4&view=nothing'")
+    wait_for(page, "convbench.state().shape === 'n1c1h3w3k1r2s2'")
+    now = state(page)
+    assert (now["p"], now["q"], now["view"], now["mode"]) == (1, 0, "1", "zeros")
+
+
+def test_a_broken_address_leaves_a_sentence_and_the_page_as_it_was_made(opened: Any) -> None:
+    page = opened(fragment="#shape=%3Cscript%3E&view=4")
+    assert "Not a problem: “<script>”" in page.inner_text("#complaint")
+    assert page.inner_text("#sum").endswith("<104>")
+    for fragment in ("#mode=mirror", "#seed=x", "#seed=1e99"):
+        page = opened(fragment=fragment)
+        assert page.inner_text("#complaint") != ""
+        assert page.inner_text("#sum").endswith("<104>")
+
+
+def test_play_goes_from_cell_to_cell_until_stopped(opened: Any) -> None:
+    page = opened()
+    page.click("#play")
+    assert page.get_attribute("#play", "aria-pressed") == "true"
+    wait_for(page, "convbench.state().p === 2")
+    page.click("#play")
+    assert page.get_attribute("#play", "aria-pressed") == "false"
+
+
+# The algorithms.
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("shape", ["n1c1h4w4k1r2s2", "n1c3h6w5k2r3s3_pd1", "n1c2h9w9k2r1s5_pd0x2_g2"])
+def test_each_way_says_that_it_is_right_and_shows_its_numbers(opened: Any, algorithm: str, shape: str) -> None:
+    page = opened(fragment=f"#shape={shape}&view=algorithms&algorithm={algorithm}")
+    assert page.inner_text("#result").startswith("✓")
+    title = page.inner_text("#way-title")
+    assert page.locator("#panel-algorithms button[aria-pressed=true]").inner_text() == title
+    # There is more than the bill: each way shows its own working.
+    assert page.locator("#panel-algorithms #result ~ *").count() >= 1
+
+
+def test_a_way_that_does_not_apply_says_why(opened: Any) -> None:
+    for shape, words in (
+        ("n1c1h6w6k1r2s2_st2", "needs stride 1"),
+        ("n1c1h6w6k1r2s2_dl2", "needs dilation 1"),
+        ("n1c1h6w6k1r1s1", "nothing to share"),
+        ("n1c1h9w9k1r6s6", "more than 6 points"),
+    ):
+        page = opened(fragment=f"#shape={shape}&view=algorithms&algorithm=winograd")
+        assert words in page.inner_text("#panel-algorithms")
+        assert page.locator("#result").count() == 0
+
+
+def test_a_large_way_waits_to_be_asked(opened: Any) -> None:
+    page = opened("large", "#view=algorithms&algorithm=unfold")
+    assert page.locator("#result").count() == 0
+    page.get_by_role("button", name="Compute y[0,0] this way (1,806,336 products)").click()
+    assert page.inner_text("#result").startswith("✓ y[0,0]: 3,136 numbers")
+
+
+@pytest.mark.parametrize("view", VIEWS[:-1])
+def test_a_large_problem_is_shown_through_windows(opened: Any, view: str) -> None:
+    page = opened("large", f"#view={view}&p=55&q=55&c=63&k=63")
+    assert page.locator("td").count() < 1500
+    assert page.inner_text("#grid-y td.output").startswith("<")
+    assert "more rows" in page.inner_text("#stage")
+
+
+# The quiz.
+
+
+def test_the_quiz_knows_the_answers(opened: Any) -> None:
+    page = opened()
+    kinds = set()
+    for number in range(48):
+        asked = page.evaluate(
+            "(i) => { const { spec, shape, kind, answer, at, why, prompt } = convbench.quiz.question(i);"
+            "return { shape, kind, answer, at, why, prompt, seed: spec.seed } }",
+            number,
+        )
+        spec = ConvSpec.parse(asked["shape"])
+        x, w = small_integers(spec, asked["seed"])
+        y = F.conv2d(x, w, None, spec.stride, spec.padding, spec.dilation)
+        patches = F.unfold(x, (spec.r, spec.s), spec.dilation, spec.padding, spec.stride)[0]
+        kinds.add(asked["kind"])
+        match asked["kind"]:
+            case "size":
+                want: Any = spec.p if "is P," in asked["prompt"] else spec.q
+            case "cell":
+                want = y[0, 0, asked["at"][0], asked["at"][1]].item()
+            case "entry":
+                want = patches[asked["at"][0], asked["at"][1]].item()
+            case "rows":
+                want = len(patches)
+            case "weights":
+                want = w.numel()
+            case "macs":
+                want = spec.macs
+            case "readers" | "overlap":
+                x.requires_grad_()
+                ones = torch.ones((1, spec.c, spec.r, spec.s), dtype=torch.float64)
+                sums = F.conv2d(x, ones, None, spec.stride, spec.padding, spec.dilation).flatten()
+                row, column = asked["at"]
+                reads = [torch.autograd.grad(one, x, retain_graph=True)[0][0, 0, row, column].item() for one in sums]
+                want = sum(reads) if asked["kind"] == "overlap" else [i for i, one in enumerate(reads) if one]
+        assert asked["answer"] == want, asked
+        assert page.evaluate("([i, given]) => convbench.quiz.grade(convbench.quiz.question(i), given)", [number, want])
+        wrong = [*want, 999] if isinstance(want, list) else want + 1
+        assert not page.evaluate(
+            "([i, given]) => convbench.quiz.grade(convbench.quiz.question(i), given)", [number, wrong]
+        )
+    assert kinds == set(page.evaluate("convbench.quiz.kinds"))
+
+
+def test_the_quiz_grades_explains_and_goes_on(opened: Any) -> None:
+    page = opened()
+    page.keyboard.press("?")
+    assert not page.is_visible("#stage")
+    answer = page.evaluate("convbench.quiz.question(0).answer")
+    page.fill("#answer", str(answer))
+    page.keyboard.press("Enter")
+    assert page.inner_text("#graded").startswith("✓ Right.")
+    assert page.text_content("#spoken").startswith("✓ Right.")
+    assert page.evaluate("document.activeElement.id") == "next-question"
+    page.keyboard.press("Enter")
+    page.fill("#answer", "123456")
+    page.keyboard.press("Enter")
+    assert page.inner_text("#graded").startswith("✗ Not so.")
+    assert "1 of 2 right" in page.inner_text("#panel-quiz")
+    page.get_by_role("button", name="Walk through this problem").click()
+    assert state(page)["shape"] == page.evaluate("convbench.quiz.question(1).shape")
+    assert page.is_visible("#stage")
+
+
+def test_outputs_are_marked_to_answer_which_of_them_read_a_pixel(opened: Any) -> None:
+    page = opened(fragment="#view=quiz&asked=3")
+    assert page.evaluate("convbench.quiz.question(3).kind") == "readers"
+    for position in page.evaluate("convbench.quiz.question(3).answer"):
+        page.click(f"#choice-{position}")
+        assert page.get_attribute(f"#choice-{position}", "aria-pressed") == "true"
+    page.get_by_role("button", name="Check").click()
+    assert page.inner_text("#graded").startswith("✓ Right.")
+
+
+# Looks.
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_it_fits_the_window_and_can_be_read(opened: Any, width: int, scheme: str) -> None:
+    for name in ("awkward", "large", "unread"):
+        page = opened(name, viewport={"width": width, "height": 900}, color_scheme=scheme)
+        for view in VIEWS:
+            page.click(f"#tab-{view}")
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, (name, view)
+            contrasts = page.evaluate(CONTRASTS, "p, td, th, a, dt, dd, h1, h2, h3, li, button, span, label, legend")
+            assert len(contrasts) > 20
+            assert min(contrasts) >= 4.5, (name, view)  # WCAG 2.2, 1.4.3
+
+
+def test_what_colour_says_brackets_say_too(opened: Any) -> None:
+    page = opened("awkward", "#view=6")
+    for selector, brackets in (("td.patch", "[]"), ("td.kernel", "()"), ("td.output", "<>")):
+        texts = page.locator(selector).all_inner_texts()
+        assert texts
+        assert {(text[0], text[-1]) for text in texts} == {(brackets[0], brackets[1])}
+    unread = opened("unread").locator("#grid-x td.unread")
+    assert unread.count() == 28
+    assert "line-through" in unread.first.evaluate("(one) => getComputedStyle(one).textDecorationLine")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_switch_overrules_the_scheme(opened: Any, scheme: str) -> None:
+    page = opened(color_scheme=scheme)
+    ground = "getComputedStyle(document.body).backgroundColor"
+    assert page.evaluate(ground) == {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 24, 28)"}[scheme]
+    page.select_option("#theme", "dark")
+    assert page.evaluate(ground) == "rgb(20, 24, 28)"
+    page.select_option("#theme", "light")
+    assert page.evaluate(ground) == "rgb(255, 255, 255)"
+
+
+def test_reduced_motion_is_honoured(opened: Any) -> None:
+    duration = "getComputedStyle(document.querySelector('#grid-x td[data-key]')).transitionDuration"
+    assert "0.15s" in opened(reduced_motion="no-preference").evaluate(duration)
+    assert opened(reduced_motion="reduce").evaluate(duration) == "0s"
+
+
+def test_it_prints_every_step(opened: Any, tmp_path: Path) -> None:
+    page = opened("awkward", viewport={"width": 794, "height": 1100}, color_scheme="dark")
+    page.emulate_media(media="print")
+    wait_for(page, "document.querySelector('#panel-7 .body').childElementCount > 0")
+    for view in VIEWS[:-1]:
+        assert page.is_visible(f"#panel-{view}")
+    assert not page.is_visible("#panel-quiz")
+    assert not page.is_visible("#tabs")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    page.pdf(path=str(tmp_path / "page.pdf"), format="A4")
+    assert (tmp_path / "page.pdf").read_bytes().count(b"/Type /Page\n") >= 3
+    page.emulate_media(media="screen")
+    wait_for(page, "document.querySelectorAll('[role=tabpanel]:not([hidden])').length === 1")
+
+
+def test_without_javascript_the_proved_walk_is_there(opened: Any) -> None:
+    page = opened(java_script_enabled=False)
+    assert "RESHAPE + PROOF" in page.inner_text("pre")
+    assert not page.is_visible("#app")
+
+
+def test_a_proof_that_fails_is_told_loudly(browser: Any, tmp_path: Path) -> None:
+    spec = ConvSpec.parse(SHAPES["note"])
+    found = walk(*small_integers(spec), spec, choose_cell(spec))
+    failed = replace(found.proof[3], evidence="3 numbers differ <b>")
+    path = tmp_path / "failed.html"
+    path.write_text(explain_page(replace(found, proof=(*found.proof[:3], failed))), encoding="utf-8")
+    page = browser.new_page()
+    page.goto(path.as_uri())
+    assert "3 numbers differ <b>" in page.inner_text("#verdict")
+    assert "wrong" in page.get_attribute("#verdict", "class")
+    page.close()
