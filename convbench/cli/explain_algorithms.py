@@ -1,5 +1,6 @@
 """convbench explain --algorithm and --backward: other ways through the numbers of the walk."""
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,25 @@ if TYPE_CHECKING:
     from convbench.explain.steps import Comparison, Walk
 
 NOTHING_HERE = 3
+MAX_JSON_NUMBERS = 5_000_000
 MAX_OTHERS_MACS = 2_000_000  # a second for all of them
 MAX_ALSO_MACS = 5_000  # a tenth of a second
+
+
+def show_further(walk: "Walk", names: str | None, *, backward: bool, ones: bool, seed: int, as_json: bool) -> None:
+    """Print the backward pass and the algorithms that were asked for; as JSON together with the walk."""
+    from convbench.explain.algorithms.catalogue import choose
+    from convbench.show.explain import record
+
+    more: dict[str, Any] = {}
+    if backward:
+        more["backward"] = explain_backward(walk, ones=ones, seed=seed, as_json=as_json)
+    if names is not None:
+        if backward and not as_json:
+            typer.echo()
+        more["algorithms"] = explain_algorithms(walk, choose(names), most=MAX_JSON_NUMBERS if as_json else None)
+    if as_json:
+        typer.echo(json.dumps(record(walk) | more))
 
 
 def explain_algorithms(walk: "Walk", chosen: "Sequence[Algorithm]", *, most: int | None) -> list[dict[str, Any]]:

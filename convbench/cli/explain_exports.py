@@ -1,6 +1,7 @@
 """Where else may the frames of an explanation go: some steps only, a drawing, a recording, a screen with keys."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -24,7 +25,7 @@ Cast = Annotated[
     str | None,
     typer.Option("--cast", metavar="FILE", help="A recording (asciicast v3) that moves the cell; - is stdout."),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the --svg or --cast file if it exists.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")]
 Interactive = Annotated[
     bool, typer.Option("--interactive", "-i", help="On a terminal: keys move the cell and the step; h shows them.")
 ]
@@ -63,24 +64,23 @@ def check_channel(channel: int, spec: ConvSpec) -> None:
         )
 
 
-def check_outputs(svg: str | None, cast: str | None, *, overwrite: bool) -> None:
+def check_outputs(files: Mapping[str, str | None], *, overwrite: bool) -> None:
     """Raise before anything is computed where a file would be lost or two results would mix."""
-    if svg is not None and svg == cast:
-        raise ConvbenchError(f"--svg and --cast both go to {svg}; give them different files")
-    for option, file in (("--svg", svg), ("--cast", cast)):
-        if file in (None, "-"):
+    named = {option: file for option, file in files.items() if file is not None}
+    if len(set(named.values())) < len(named):
+        raise ConvbenchError(f"{' and '.join(named)} both go to {next(iter(named.values()))}; give them different files")
+    for option, file in named.items():
+        if file == "-":
             continue
-        path = Path(str(file))
+        path = Path(file)
         if path.exists() and not overwrite:
             raise ConvbenchError(f"{option}: {file} exists; name another file, or replace it with --overwrite")
         if not path.parent.is_dir():
             raise ConvbenchError(f"{option}: there is no folder {path.parent}; make it, or name another file")
 
 
-def refuse_without_terminal(*, others: bool) -> None:
+def refuse_without_terminal() -> None:
     """Raise where there are no keys to read or no screen to draw on."""
-    if others:
-        raise ConvbenchError("--interactive takes no --json, --svg or --cast: leave them out; its key e exports")
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise ConvbenchError(
             "--interactive needs a terminal for its keys and its screen; without one, --at P,Q and --step STEP "
@@ -108,10 +108,10 @@ def write_frames(
     width, title = pipe_width(), f"convbench explain {walk.spec}"
     if svg is not None:
         frames = [draw_step(walk, step, width, view) for step in steps]
-        _write(svg, draw_svg(join(frames, title)))
+        write(svg, draw_svg(join(frames, title)))
     if cast is not None:
         try:
-            _write(cast, asciicast(tour(walk, steps, width, view), title))
+            write(cast, asciicast(tour(walk, steps, width, view), title))
         except UnprovedError as unproved:
             refuse_unproved(unproved.failures)
 
@@ -133,7 +133,8 @@ def interact(walk: "Walk", step: str, view: "View", *, seed: int, ones: bool) ->
         raise typer.Exit(130) from None
 
 
-def _write(file: str, text: str) -> None:
+def write(file: str, text: str) -> None:
+    """To a file, or to stdout for -."""
     if file == "-":
         sys.stdout.write(text)
     else:

@@ -54,14 +54,3 @@ def show_what_ran(
         draw_ran(found)
     if all(one.backend is None for one in found):
         raise typer.Exit(NOTHING_SEEN)
-
-
-def refuse_mixture(*, ran: bool, of_ran: Mapping[str, object], of_walk: Mapping[str, object]) -> None:
-    """Raise for options of --ran without it, and for those of the walk beside it."""
-    idle = [name for name, value in (of_walk if ran else of_ran).items() if value]
-    if idle and ran:
-        raise ConvbenchError(
-            f"{', '.join(idle)} beside --ran: --ran watches the whole call and not one output; leave one of them out"
-        )
-    if idle:
-        raise ConvbenchError(f"{', '.join(idle)} without --ran: the walk is in float64 on the CPU; add --ran")
