@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from convbench.cli import why as answers
 from convbench.cli.options import Seed
 from convbench.errors import ConvbenchError
 from convbench.spec import ITEM_NBYTES, ConvSpec, Pair
@@ -18,6 +19,8 @@ EXAMPLE = """\b
 Examples:
   convbench explain
   convbench explain n1c2h5w5k4r3s3_st2_pd1_g2 --at 0,0 --filter 3
+  convbench explain resnet50:conv1 --why floor,memory
+  convbench explain --error "non-positive stride is not supported"
 """
 
 
@@ -32,6 +35,8 @@ def explain(
     image: Annotated[int, typer.Option("--image", metavar="N", help="Its image of the batch.")] = 0,
     seed: Seed = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Every number as one JSON object.")] = False,
+    why: answers.Why = None,
+    error: answers.Error = None,
 ) -> None:
     """Show how a convolution is computed: seven steps on real numbers, each of them proved.
 
@@ -40,8 +45,18 @@ def explain(
     """
     from convbench.suites import find_problem
 
+    if error is not None:
+        if why is not None:
+            raise ConvbenchError("--why and --error: both are asked for; give one of them")
+        answers.show_error(error, as_json=as_json)
+        return
     whole = find_problem(shape).spec
     position = None if at is None else parse_at(at, whole)
+    if why is not None:
+        answers.show_answers(
+            why, whole, at=position, image=image, filter_index=filter_index, seed=seed, as_json=as_json
+        )
+        return
     if as_json:
         refuse_long_json(whole)
 

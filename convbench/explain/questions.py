@@ -833,7 +833,7 @@ QUESTIONS = _catalogue(
             name="floor",
             text="Why the floor in the output size, and what is dropped?",
             answer=_floor,
-            sources=(f"{CONV2D_DOC}: Shape", "Dumoulin and Visin 2016, section 2.4"),
+            sources=(f"{CONV2D_DOC}: Shape", "Dumoulin and Visin 2016"),
             nearest=_wants_rest,
         ),
         Question(
