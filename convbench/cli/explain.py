@@ -46,8 +46,8 @@ def explain(
     from convbench.suites import find_problem
 
     if error is not None:
-        if why is not None:
-            raise ConvbenchError("--why and --error: both are asked for; give one of them")
+        if why is not None or shape != NOTE:
+            raise ConvbenchError("--error is about torch's message alone: leave SHAPE and --why out")
         answers.show_error(error, as_json=as_json)
         return
     whole = find_problem(shape).spec

@@ -61,7 +61,9 @@ def show_error(text: str, *, as_json: bool) -> None:
     if text == "-":
         text = sys.stdin.read(MOST_READ)
     if not text.strip():
-        raise ConvbenchError("--error is empty: give the last line of torch's traceback, or pipe the traceback to --error -")
+        raise ConvbenchError(
+            "--error is empty: give the last line of torch's traceback, or pipe the traceback to --error -"
+        )
     from convbench.explain.messages import decode
     from convbench.show.questions import draw_decoded
 

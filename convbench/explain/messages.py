@@ -3,6 +3,8 @@
 Each message is read by its numbers, and each call that is offered has been run before it is shown.
 """
 
+# ruff: noqa: RUF001  # the minus and times signs are meant: this is mathematics as text
+
 import re
 import warnings
 from collections.abc import Callable, Iterator
@@ -156,7 +158,8 @@ def decode(text: str) -> Decoded:
             fixes=tuple(_try(reading.fixes)),
         )
     raise ConvbenchError(
-        f"not a message that is known: {one_line(line, 200)!r}; known are those of conv2d, unfold and fold about shapes, "
+        f"not a message that is known: {one_line(line, 200)!r}; known are those of conv2d, unfold and fold about "
+        "shapes, "
         f"types and options; give the whole last line of the traceback, or the traceback through a pipe to --error -"
     )
 
@@ -172,11 +175,9 @@ def _try(fixes: tuple[tuple[str, Call], ...]) -> Iterator[Fix]:
             shape, computed = call.run()
         except (RuntimeError, ValueError, TypeError, MemoryError):
             continue
-        if first:
-            words = words.removeprefix("Or ")
-            words = words[0].upper() + words[1:]
+        bare = words.removeprefix("Or ")
+        yield Fix(words=bare[0].upper() + bare[1:] if first else words, call=call, shape=shape, computed=computed)
         first = False
-        yield Fix(words=words, call=call, shape=shape, computed=computed)
 
 
 def _sizes(text: str) -> tuple[int, ...]:
@@ -202,7 +203,9 @@ def _name_w(w: tuple[int, ...]) -> str:
     if len(w) < 3:
         return "w"
     k, c, *rest = w
-    return f"w: {k} filter{'s' * (k != 1)}, each with {c} slice{'s' * (c != 1)} of {_by(tuple(rest))} taps (K, C/G, R, S)"
+    return (
+        f"w: {k} filter{'s' * (k != 1)}, each with {c} slice{'s' * (c != 1)} of {_by(tuple(rest))} taps (K, C/G, R, S)"
+    )
 
 
 def _convolution(w: tuple[int, ...]) -> str:
@@ -227,7 +230,7 @@ def _channels(match: re.Match[str]) -> Reading:
     kind, groups, w, x = match[1], int(match[2]), _sizes(match[3]), _sizes(match[4])
     wanted, got = int(match[5]), int(match[6])
     if kind == "transposed":
-        return _transposed_channels(match, w, x, wanted, got)
+        return _transposed_channels(w, x, wanted, got)
     c, k = (w[1] if len(w) > 1 else 0), w[0]
     meanings = (
         (f"groups={groups}", "G, as it was given (1 is the default)"),
@@ -239,18 +242,44 @@ def _channels(match: re.Match[str]) -> Reading:
     fixes: list[tuple[str, Call]] = []
     if x[-1] == wanted and x[-1] != got:
         moved = (x[0], x[-1], *x[1:-1])
-        fixes.append((f"x has its {wanted} channels last (NHWC): x.permute(0, 3, 1, 2) puts them second.", _fitted(moved, w, **_g(groups))))
+        fixes.append(
+            (
+                f"x has its {wanted} channels last (NHWC): x.permute(0, 3, 1, 2) puts them second.",
+                _fitted(moved, w, **_g(groups)),
+            )
+        )
     if groups > 0 and got % groups == 0:
         other = (k, got // groups, *w[2:])
-        fixes.append((f"Or change w: in_channels of the layer is {got}, not {wanted}; w.shape[1] becomes {got // groups}.", _fitted(x, other, **_g(groups))))
+        fixes.append(
+            (
+                f"Or change w: in_channels of the layer is {got}, not {wanted}; w.shape[1] becomes {got // groups}.",
+                _fitted(x, other, **_g(groups)),
+            )
+        )
     if c and got % c == 0 and got // c != groups:
         g = got // c
         if k % g == 0:
-            fixes.append((f"Or say groups={g}, if each filter shall read only {c} of the {got} channels.", _fitted(x, w, groups=g)))
+            fixes.append(
+                (
+                    f"Or say groups={g}, if each filter shall read only {c} of the {got} channels.",
+                    _fitted(x, w, groups=g),
+                )
+            )
         else:
             many = -(-k // g) * g
-            fixes.append((f"Or say groups={g}, if each filter shall read only {c} of the {got} channels; filters must then be a multiple of {g}, such as {many}.", _fitted(x, (many, *w[1:]), groups=g)))
-    fixes.append((f"Or change x: give it {wanted} channels, as w reads.", _fitted((x[0], wanted, *x[2:]), w, **_g(groups))))
+            fixes.append(
+                (
+                    (
+                        f"Or say groups={g}, if each filter shall read only {c} of the {got} channels; filters "
+                        "must then "
+                        f"be a multiple of {g}, such as {many}."
+                    ),
+                    _fitted(x, (many, *w[1:]), groups=g),
+                )
+            )
+    fixes.append(
+        (f"Or change x: give it {wanted} channels, as w reads.", _fitted((x[0], wanted, *x[2:]), w, **_g(groups)))
+    )
     return Reading(
         function=_convolution(w),
         meanings=meanings,
@@ -263,7 +292,7 @@ def _g(groups: int) -> dict[str, Any]:
     return {"groups": groups} if groups > 1 else {}
 
 
-def _transposed_channels(match: re.Match[str], w: tuple[int, ...], x: tuple[int, ...], wanted: int, got: int) -> Reading:
+def _transposed_channels(w: tuple[int, ...], x: tuple[int, ...], wanted: int, got: int) -> Reading:
     function = f"conv_transpose{len(w) - 2}d"
     return Reading(
         function=function,
@@ -276,7 +305,10 @@ def _transposed_channels(match: re.Match[str], w: tuple[int, ...], x: tuple[int,
         ),
         fault=f"w reads {wanted} channels and x has {got}. In a transposed convolution x.shape[1] must be w.shape[0].",
         fixes=(
-            (f"Change w: in_channels of the layer is {got}; w.shape[0] becomes {got}.", Call(function=function, operands=(x, (got, *w[1:])))),
+            (
+                f"Change w: in_channels of the layer is {got}; w.shape[0] becomes {got}.",
+                Call(function=function, operands=(x, (got, *w[1:]))),
+            ),
             (f"Or change x: give it {wanted} channels.", Call(function=function, operands=((x[0], wanted, *x[2:]), w))),
         ),
     )
@@ -297,7 +329,10 @@ def _weight_groups(match: re.Match[str]) -> Reading:
         fault=f"{groups} groups cannot share {w[0]} filters: w.shape[0] (out_channels) must be a multiple of groups.",
         fixes=(
             (f"Change w: make out_channels {many}.", _fitted(x, (many, *w[1:]), groups=groups)),
-            ("Or leave groups out, if each filter shall read every channel of x.", _fitted((1, w[1], *x[2:]), (max(1, w[0]), *w[1:]))),
+            (
+                "Or leave groups out, if each filter shall read every channel of x.",
+                _fitted((1, w[1], *x[2:]), (max(1, w[0]), *w[1:])),
+            ),
         ),
     )
 
@@ -309,7 +344,10 @@ def _indivisible(match: re.Match[str]) -> Reading:
         meanings=((f"{side}_channels", "C of x" if side == "in" else "K, the filters"), ("groups", "G")),
         fault=f"{side}_channels must be a multiple of groups, as each group gets as many.",
         fixes=(
-            ("Such as 4 channels, 6 filters and groups=2:", Call(function="conv2d", operands=((1, 4, 8, 8), (6, 2, 3, 3)), options={"groups": 2})),
+            (
+                "Such as 4 channels, 6 filters and groups=2:",
+                Call(function="conv2d", operands=((1, 4, 8, 8), (6, 2, 3, 3)), options={"groups": 2}),
+            ),
         ),
     )
 
@@ -341,11 +379,29 @@ def _kernel(match: re.Match[str]) -> Reading:
     fixes = []
     if min(size) > 0:
         more = _by(padding) if len(set(padding)) > 1 else str(padding[0])
-        fixes.append((f"Pad more: {more} lines more on each side.", Call(function=function, operands=((1, 1, *size), w), options={"padding": padding})))
+        fixes.append(
+            (
+                f"Pad more: {more} lines more on each side.",
+                Call(function=function, operands=((1, 1, *size), w), options={"padding": padding}),
+            )
+        )
         smaller = tuple(min(lines, taps) for lines, taps in zip(size, extent, strict=True))
-        fixes.append((f"Or a smaller kernel, or less dilation: it may span {_by(smaller)} at most.", Call(function=function, operands=((1, 1, *size), (1, 1, *smaller)))))
+        fixes.append(
+            (
+                f"Or a smaller kernel, or less dilation: it may span {_by(smaller)} at most.",
+                Call(function=function, operands=((1, 1, *size), (1, 1, *smaller))),
+            )
+        )
     larger = tuple(max(lines, taps, 1) for lines, taps in zip(size, extent, strict=True))
-    fixes.append((f"Or a larger x: {_by(larger)} with its padding, at least. In a network: fewer strides and poolings before.", Call(function=function, operands=((1, 1, *larger), w))))
+    fixes.append(
+        (
+            (
+                f"Or a larger x: {_by(larger)} with its padding, at least. In a network: fewer strides and poolings "
+                "before."
+            ),
+            Call(function=function, operands=((1, 1, *larger), w)),
+        )
+    )
     return Reading(
         function=function,
         meanings=(
@@ -374,8 +430,14 @@ def _blocks(match: re.Match[str]) -> Reading:
         ),
         fault="The kernel is larger than the padded x, so there is no patch.",
         fixes=(
-            (f"Pad more: padding={more}.", Call(function="unfold", operands=((1, 1, *size),), options=options | {"padding": more})),
-            (f"Or a larger x: {_by(larger)}.", Call(function="unfold", operands=((1, 1, *larger),), options=options | {"padding": padding})),
+            (
+                f"Pad more: padding={more}.",
+                Call(function="unfold", operands=((1, 1, *size),), options=options | {"padding": more}),
+            ),
+            (
+                f"Or a larger x: {_by(larger)}.",
+                Call(function="unfold", operands=((1, 1, *larger),), options=options | {"padding": padding}),
+            ),
         ),
     )
 
@@ -385,7 +447,8 @@ def _dimensions(match: re.Match[str]) -> Reading:
     return Reading(
         function=match[1],
         meanings=((_show(x), f"x: {len(x)} sizes"), ("3D or 4D", "(C, H, W) for one image, (N, C, H, W) for a batch")),
-        fault=f"x has {len(x)} dimension{'s' * (len(x) != 1)}, and a 2-D convolution wants four: images, channels, height, width.",
+        fault=f"x has {len(x)} dimension{'s' * (len(x) != 1)}, and a 2-D convolution wants four: images, channels, "
+        "height, width.",
         fixes=tuple(_four(x, lambda shape: _fitted(shape, (1, shape[1], 3, 3)))),
     )
 
@@ -411,7 +474,10 @@ def _unfold_dimensions(match: re.Match[str]) -> Reading:
         fixes = tuple(_four(x, _unfold))
     return Reading(
         function="unfold",
-        meanings=((_show(x), "x"), ("3D or 4D", "(C, H, W) for one image, (N, C, H, W) for a batch; only N may be zero")),
+        meanings=(
+            (_show(x), "x"),
+            ("3D or 4D", "(C, H, W) for one image, (N, C, H, W) for a batch; only N may be zero"),
+        ),
         fault="F.unfold wants images with channels, height and width, none of them zero.",
         fixes=fixes,
     )
@@ -429,7 +495,10 @@ def _pairs(match: re.Match[str]) -> Reading:
         return Reading(
             function="conv2d",
             meanings=(
-                (f"{wanted} value{'s' * (wanted != 1)}", f"torch takes it for a {wanted}-D convolution: w has {dimensions} dimensions"),
+                (
+                    f"{wanted} value{'s' * (wanted != 1)}",
+                    f"torch takes it for a {wanted}-D convolution: w has {dimensions} dimensions",
+                ),
                 (f"{name}={list(given)}", "conv2d's own, a pair"),
             ),
             fault=f"It is w that is wrong: it has {dimensions} dimensions, and conv2d wants four, (K, C/G, R, S).",
@@ -443,13 +512,16 @@ def _pairs(match: re.Match[str]) -> Reading:
     x = (1, 3, *(max(8, 3 * abs(one)) for one in pair))
     return Reading(
         function="conv2d",
-        meanings=((f"{wanted} values", "height and width"), (f"{name}={list(given)}", f"what was given: {len(given)} values")),
+        meanings=(
+            (f"{wanted} values", "height and width"),
+            (f"{name}={list(given)}", f"what was given: {len(given)} values"),
+        ),
         fault=f"{name} has {len(given)} values; a 2-D convolution takes one number or two.",
         fixes=((words, Call(function="conv2d", operands=(x, _W), options={name: pair})),),
     )
 
 
-def _flat_weight(match: re.Match[str]) -> Reading:
+def _flat_weight(_: re.Match[str]) -> Reading:
     return Reading(
         function="conv2d",
         meanings=(("three dimensions", "the least: (K, C/G, S) of a 1-D convolution; conv2d wants (K, C/G, R, S)"),),
@@ -464,7 +536,12 @@ def _addition(match: re.Match[str]) -> Reading:
     names = {0: "N, the images", 1: "C, the channels", 2: "H, the height", 3: "W, the width"}
     fixes: list[tuple[str, Call]] = []
     if axis == 1:
-        fixes.append((f"Bring the {small} channels to {large} by a 1×1 convolution on that branch:", Call(function="conv2d", operands=((1, small, 8, 8), (large, small, 1, 1)))))
+        fixes.append(
+            (
+                f"Bring the {small} channels to {large} by a 1×1 convolution on that branch:",
+                Call(function="conv2d", operands=((1, small, 8, 8), (large, small, 1, 1))),
+            )
+        )
     elif axis in (2, 3):
         lost = large - small
         shape = (1, 4, 1, large) if axis == 3 else (1, 4, large, 1)
@@ -474,12 +551,30 @@ def _addition(match: re.Match[str]) -> Reading:
 
         if lost % 2 == 0:
             pad = (0, lost // 2) if axis == 3 else (lost // 2, 0)
-            fixes.append((f"A kernel of {lost + 1} without padding loses {lost}: with padding {lost // 2} it loses none.", Call(function="conv2d", operands=(shape, kernel(lost + 1)), options={"padding": pad})))
+            fixes.append(
+                (
+                    f"A kernel of {lost + 1} without padding loses {lost}: with padding {lost // 2} it loses none.",
+                    Call(function="conv2d", operands=(shape, kernel(lost + 1)), options={"padding": pad}),
+                )
+            )
         else:
-            fixes.append((f"A kernel of {lost + 1} without padding loses {lost}: padding='same' loses none.", Call(function="conv2d", operands=(shape, kernel(lost + 1)), options={"padding": "same"})))
+            fixes.append(
+                (
+                    f"A kernel of {lost + 1} without padding loses {lost}: padding='same' loses none.",
+                    Call(function="conv2d", operands=(shape, kernel(lost + 1)), options={"padding": "same"}),
+                )
+            )
         if small and -(-large // 2) == small:
             stride = (1, 2) if axis == 3 else (2, 1)
-            fixes.append((f"Or one branch has stride 2 ({large} becomes {small}): give the other a 1×1 convolution of stride 2.", Call(function="conv2d", operands=(shape, kernel(1)), options={"stride": stride})))
+            fixes.append(
+                (
+                    (
+                        f"Or one branch has stride 2 ({large} becomes {small}): give the other a 1×1 convolution of "
+                        "stride 2."
+                    ),
+                    Call(function="conv2d", operands=(shape, kernel(1)), options={"stride": stride}),
+                )
+            )
     return Reading(
         function="a + b",
         meanings=(
@@ -500,7 +595,8 @@ def _product(match: re.Match[str]) -> Reading:
             (f"{a}x{b}", f"{a} row{'s' * (a != 1)} of {b} features: after a convolution, flatten gives K·P·Q of them"),
             (f"{c}x{d}", f"the layer's weight, transposed: it takes {c} features and gives {d}"),
         ),
-        fault=f"{b} features meet a layer for {c}: the convolution's output has another size than the layer was made for.",
+        fault=f"{b} features meet a layer for {c}: the convolution's output has another size than the layer was made "
+        "for.",
         fixes=((f"Change the layer: in_features is {b}.", Call(function="linear", operands=((a, b), (d, b)))),),
     )
 
@@ -518,7 +614,12 @@ def _einsum(match: re.Match[str]) -> Reading:
             (str(got), "numbers in a flattened filter: C/G·R·S"),
         ),
         fault=f"The flattened kernel has {got} taps and the patches have {seen}.{reason}",
-        fixes=((f"A kernel of {seen} taps goes with these patches:", Call(function="linear", operands=((9, seen), (4, seen)))),),
+        fixes=(
+            (
+                f"A kernel of {seen} taps goes with these patches:",
+                Call(function="linear", operands=((9, seen), (4, seen))),
+            ),
+        ),
     )
 
 
@@ -530,13 +631,23 @@ def _positive(match: re.Match[str]) -> Reading:
     default = {"stride": 1, "groups": 1}[name]
     return Reading(
         function="conv2d",
-        meanings=((name, {"stride": "how far the kernel moves from one output to the next", "groups": "into how many parts the channels are divided"}[name]),),
+        meanings=(
+            (
+                name,
+                {
+                    "stride": "how far the kernel moves from one output to the next",
+                    "groups": "into how many parts the channels are divided",
+                }[name],
+            ),
+        ),
         fault=f"{name} must be at least 1.",
-        fixes=((f"{name}={default} is the default:", Call(function="conv2d", operands=(_X, _W), options={name: default})),),
+        fixes=(
+            (f"{name}={default} is the default:", Call(function="conv2d", operands=(_X, _W), options={name: default})),
+        ),
     )
 
 
-def _negative_padding(match: re.Match[str]) -> Reading:
+def _negative_padding(_: re.Match[str]) -> Reading:
     return Reading(
         function="conv2d",
         meanings=(("padding", "lines of zeros around x"),),
@@ -564,17 +675,25 @@ def _zero_option(match: re.Match[str]) -> Reading:
         function="unfold",
         meanings=((str(height), f"{name} in height"), (str(width), f"{name} in width")),
         fault=f"{name} must be at least {least} in both.",
-        fixes=((f"{option}={pair}:", Call(function="unfold", operands=((1, 1, max(8, pair[0]), max(8, pair[1])),), options=options)),),
+        fixes=(
+            (
+                f"{option}={pair}:",
+                Call(function="unfold", operands=((1, 1, max(8, pair[0]), max(8, pair[1])),), options=options),
+            ),
+        ),
     )
 
 
-def _same(match: re.Match[str]) -> Reading:
+def _same(_: re.Match[str]) -> Reading:
     return Reading(
         function="conv2d",
         meanings=(("padding='same'", "as much padding as keeps H×W"), ("strided", "a stride above 1")),
         fault="With a stride y cannot have x's size, and torch does not guess what is meant.",
         fixes=(
-            ("A stride of 2 that gives half the size, rounded up: padding (R−1)/2 for an odd kernel.", Call(function="conv2d", operands=(_X, _W), options={"stride": (2, 2), "padding": (1, 1)})),
+            (
+                "A stride of 2 that gives half the size, rounded up: padding (R−1)/2 for an odd kernel.",
+                Call(function="conv2d", operands=(_X, _W), options={"stride": (2, 2), "padding": (1, 1)}),
+            ),
             ("Or stride 1:", Call(function="conv2d", operands=(_X, _W), options={"padding": "same"})),
         ),
     )
@@ -584,9 +703,13 @@ def _padding_word(match: re.Match[str]) -> Reading:
     return Reading(
         function="conv2d",
         meanings=((repr(match[1]), "the word given for padding"),),
-        fault="padding is a number, a pair, 'valid' (none) or 'same'. 'full' of other libraries is padding = kernel − 1.",
+        fault="padding is a number, a pair, 'valid' (none) or 'same'. 'full' of other libraries is padding = kernel − "
+        "1.",
         fixes=(
-            ("As 'full' would be, for a 3×3 kernel:", Call(function="conv2d", operands=(_X, _W), options={"padding": (2, 2)})),
+            (
+                "As 'full' would be, for a 3×3 kernel:",
+                Call(function="conv2d", operands=(_X, _W), options={"padding": (2, 2)}),
+            ),
             ("Or 'same':", Call(function="conv2d", operands=(_X, _W), options={"padding": "same"})),
         ),
     )
@@ -596,8 +719,14 @@ def _padding_mode(match: re.Match[str]) -> Reading:
     return Reading(
         function="Conv2d",
         meanings=((repr(match[1]), "the mode that was given"),),
-        fault="padding_mode is zeros, reflect, replicate or circular; what others call mirror is reflect, and edge is replicate.",
-        fixes=(("The same by hand, before the convolution:", Call(function="pad", operands=(_X,), options={"pad": (1, 1, 1, 1), "mode": "reflect"})),),
+        fault="padding_mode is zeros, reflect, replicate or circular; what others call mirror is reflect, and edge is "
+        "replicate.",
+        fixes=(
+            (
+                "The same by hand, before the convolution:",
+                Call(function="pad", operands=(_X,), options={"pad": (1, 1, 1, 1), "mode": "reflect"}),
+            ),
+        ),
     )
 
 
@@ -616,17 +745,32 @@ def _mode_size(match: re.Match[str]) -> Reading:
         fault=f"reflect mirrors without the border's own line, so it can add at most {most} lines to {size}.",
         fixes=(
             (f"At most {most}:", Call(function="pad", operands=(x,), options={"pad": pad, "mode": "reflect"})),
-            ("Or replicate, which has no limit:", Call(function="pad", operands=(x,), options={"pad": (pads[0], pads[-1], 0, 0) if axis == len(x) - 1 else (0, 0, pads[0], pads[-1]), "mode": "replicate"})),
+            (
+                "Or replicate, which has no limit:",
+                Call(
+                    function="pad",
+                    operands=(x,),
+                    options={
+                        "pad": (pads[0], pads[-1], 0, 0) if axis == len(x) - 1 else (0, 0, pads[0], pads[-1]),
+                        "mode": "replicate",
+                    },
+                ),
+            ),
         ),
     )
 
 
-def _wrapping(match: re.Match[str]) -> Reading:
+def _wrapping(_: re.Match[str]) -> Reading:
     return Reading(
         function="pad",
         meanings=(("wrapping around", "circular padding takes lines from the other end of x"),),
         fault="circular can add at most as many lines as x has.",
-        fixes=(("Such as 8 lines around 8:", Call(function="pad", operands=(_X,), options={"pad": (8, 8, 0, 0), "mode": "circular"})),),
+        fixes=(
+            (
+                "Such as 8 lines around 8:",
+                Call(function="pad", operands=(_X,), options={"pad": (8, 8, 0, 0), "mode": "circular"}),
+            ),
+        ),
     )
 
 
@@ -671,8 +815,11 @@ def _arguments(match: re.Match[str]) -> Reading:
     return Reading(
         function="conv2d",
         meanings=((given, "the types of what was given, in its order"),),
-        fault="x, w and bias must be tensors, stride, padding and dilation whole numbers or pairs, groups a whole number.",
-        fixes=(("Such as:", Call(function="conv2d", operands=(_X, _W), options={"stride": (2, 2), "padding": (1, 1)})),),
+        fault="x, w and bias must be tensors, stride, padding and dilation whole numbers or pairs, groups a whole "
+        "number.",
+        fixes=(
+            ("Such as:", Call(function="conv2d", operands=(_X, _W), options={"stride": (2, 2), "padding": (1, 1)})),
+        ),
     )
 
 
@@ -683,12 +830,28 @@ def _fold_length(match: re.Match[str]) -> Reading:
     size, kernel, dilation, padding, stride = (_sizes(match[i]) for i in range(1, 6))
     high, wide, wanted, got = (int(match[i]) for i in (6, 7, 8, 9))
     taps = prod(kernel)
-    options: dict[str, Any] = {"output_size": size, "kernel_size": kernel, "dilation": dilation, "padding": padding, "stride": stride}
+    options: dict[str, Any] = {
+        "output_size": size,
+        "kernel_size": kernel,
+        "dilation": dilation,
+        "padding": padding,
+        "stride": stride,
+    }
     fixes = []
     if wanted > 0:
-        fixes.append((f"Give it {wanted} columns, one for each position: (N, C·{taps}, {wanted}).", Call(function="fold", operands=((1, taps, wanted),), options=options)))
-    for other in _sizes_of(got, kernel, dilation, padding, stride):
-        fixes.append((f"Or {got} columns make an output_size of {other}.", Call(function="fold", operands=((1, taps, got),), options=options | {"output_size": other})))
+        fixes.append(
+            (
+                f"Give it {wanted} columns, one for each position: (N, C·{taps}, {wanted}).",
+                Call(function="fold", operands=((1, taps, wanted),), options=options),
+            )
+        )
+    fixes += [
+        (
+            f"Or {got} columns make an output_size of {other}.",
+            Call(function="fold", operands=((1, taps, got),), options=options | {"output_size": other}),
+        )
+        for other in _sizes_of(got, kernel, dilation, padding, stride)
+    ]
     return Reading(
         function="fold",
         meanings=(
@@ -697,7 +860,8 @@ def _fold_length(match: re.Match[str]) -> Reading:
             (f"{high} * {wide} = {wanted}", "positions of that kernel in that image: P·Q"),
             (str(got), "columns that were given: input.size(-1)"),
         ),
-        fault=f"An image of {_by(size)} has {wanted} patches, and {got} were given. (Is it y that you want? That is a reshape to (K, P, Q).)",
+        fault=f"An image of {_by(size)} has {wanted} patches, and {got} were given. (Is it y that you want? That is a "
+        "reshape to (K, P, Q).)",
         fixes=tuple(fixes),
     )
 
@@ -724,16 +888,35 @@ def _fold_taps(match: re.Match[str]) -> Reading:
     many = max(1, -(-got // taps)) * taps
     extent = tuple(max(4, size) for size in kernel)
     length = prod(size - taps_ + 1 for size, taps_ in zip(extent, kernel, strict=True))
-    fixes = [(f"Give it {many} rows: {many // taps} channel{'s' * (many != taps)} of {taps} taps.", Call(function="fold", operands=((1, many, length),), options={"output_size": extent, "kernel_size": kernel}))]
+    fixes = [
+        (
+            f"Give it {many} rows: {many // taps} channel{'s' * (many != taps)} of {taps} taps.",
+            Call(
+                function="fold", operands=((1, many, length),), options={"output_size": extent, "kernel_size": kernel}
+            ),
+        )
+    ]
     for r, s in product(range(1, 12), repeat=2):
         if r * s == got and abs(r - s) <= 1:
             height = (max(4, r), max(4, s))
             count = (height[0] - r + 1) * (height[1] - s + 1)
-            fixes.append((f"Or a kernel of {r}×{s}, which has {got} taps.", Call(function="fold", operands=((1, got, count),), options={"output_size": height, "kernel_size": (r, s)})))
+            fixes.append(
+                (
+                    f"Or a kernel of {r}×{s}, which has {got} taps.",
+                    Call(
+                        function="fold",
+                        operands=((1, got, count),),
+                        options={"output_size": height, "kernel_size": (r, s)},
+                    ),
+                )
+            )
             break
     return Reading(
         function="fold",
-        meanings=((str(got), "rows that were given: input.size(1), C·R·S"), (_by(kernel), f"the kernel: {taps} taps a channel")),
+        meanings=(
+            (str(got), "rows that were given: input.size(1), C·R·S"),
+            (_by(kernel), f"the kernel: {taps} taps a channel"),
+        ),
         fault=f"{got} rows are no whole number of channels of {taps} taps.",
         fixes=tuple(fixes),
     )
@@ -744,7 +927,10 @@ def _fold_dimensions(match: re.Match[str]) -> Reading:
     call = Call(function="fold", operands=((1, 4, 9),), options={"output_size": (4, 4), "kernel_size": (2, 2)})
     return Reading(
         function="fold",
-        meanings=((_show(x), f"what was given: {len(x)} sizes"), ("2D or 3D", "(C·R·S, L) for one image, (N, C·R·S, L) for a batch")),
+        meanings=(
+            (_show(x), f"what was given: {len(x)} sizes"),
+            ("2D or 3D", "(C·R·S, L) for one image, (N, C·R·S, L) for a batch"),
+        ),
         fault="F.fold wants the columns that F.unfold gives, not images.",
         fixes=(("As F.unfold of (1, 1, 4, 4) by a 2×2 kernel gives them:", call),),
     )
@@ -763,27 +949,36 @@ MESSAGES = (
     _message(
         "channels",
         "x has other channels than w reads",
-        rf"Given (groups|transposed)={_INT}, weight of size {_LIST}, expected input ?\[([\d, ]+)\] to have {_INT} channels, "
+        rf"Given (groups|transposed)={_INT}, weight of size {_LIST}, expected input ?\[([\d, ]+)\] to have "
+        "{_INT} channels, "
         rf"but got {_INT} channels",
         _channels,
     ),
     _message(
         "filters",
         "groups and filters do not go together",
-        rf"Given groups={_INT}, expected weight to be (at least|divisible by) {_INT} at dimension 0, but got weight of size {_LIST}",
+        rf"Given groups={_INT}, expected weight to be (at least|divisible by) {_INT} at dimension 0, but got weight of "
+        rf"size {_LIST}",
         _weight_groups,
     ),
-    _message("divisible", "groups do not divide the channels", r"\b(in|out)_channels must be divisible by groups", _indivisible),
+    _message(
+        "divisible",
+        "groups do not divide the channels",
+        r"\b(in|out)_channels must be divisible by groups",
+        _indivisible,
+    ),
     _message(
         "bias",
         "a bias of another length",
-        rf"Given weight of size {_LIST}, expected bias to be 1-dimensional with {_INT} elements, but got bias of size {_LIST}",
+        rf"Given weight of size {_LIST}, expected bias to be 1-dimensional with {_INT} elements, but got bias of size "
+        rf"{_LIST}",
         _bias,
     ),
     _message(
         "kernel",
         "the kernel is larger than x",
-        r"padded input size per channel: \(([\d x]+)\)\. Kernel size: \(([\d x]+)\)\. Kernel size can't be greater than",
+        r"padded input size per channel: \(([\d x]+)\)\. Kernel size: \(([\d x]+)\)\. Kernel size can't be greater "
+        r"than",
         _kernel,
     ),
     _message(
@@ -814,44 +1009,61 @@ MESSAGES = (
     _message(
         "fold-length",
         "another number of columns than positions",
-        rf"Given output_size={_PAIR}, kernel_size={_PAIR}, dilation={_PAIR}, padding={_PAIR}, stride={_PAIR}, expected .*?"
+        rf"Given output_size={_PAIR}, kernel_size={_PAIR}, dilation={_PAIR}, padding={_PAIR}, stride={_PAIR}, "
+        "expected .*?"
         rf"sliding blocks {_INT} \* {_INT} = {_INT}, but got input\.size\(-?\d+\)={_INT}",
         _fold_length,
     ),
     _message(
         "fold-taps",
         "rows that are no whole number of channels",
-        rf"divisible by the product of kernel_size, but got input\.(?:size|shape)[\[(]-?\d+[\])] ?= ?{_INT} and kernel_size={_PAIR}",
+        rf"divisible by the product of kernel_size, but got input\.(?:size|shape)[\[(]-?\d+[\])] ?= ?{_INT} and "
+        rf"kernel_size={_PAIR}",
         _fold_taps,
     ),
     _message(
         "pairs",
         "one number or a pair",
-        rf"expected (stride|padding|dilation|output_padding) to be a single integer value or a list of {_INT} values? to match "
+        rf"expected (stride|padding|dilation|output_padding) to be a single integer value or a list of {_INT} "
+        "values? to match "
         rf"the convolution dimensions, but got \w+={_LIST}",
         _pairs,
     ),
     _message("flat-weight", "w is flat", r"weight should have at least three dimensions", _flat_weight),
     _message("positive", "an option must be positive", r"non-positive (stride|groups) is not supported", _positive),
     _message("negative-padding", "negative padding", r"negative padding is not supported", _negative_padding),
-    _message("dilation", "a dilation of zero", rf"dilation should be greater than zero, but got {_PAIR}", _zero_dilation),
+    _message(
+        "dilation", "a dilation of zero", rf"dilation should be greater than zero, but got {_PAIR}", _zero_dilation
+    ),
     _message(
         "options",
         "an option is too small",
-        rf"(stride|kernel size|dilation|padding) should be (?:greater than zero|non-negative), but got \w+_height: {_INT} \w+_width: {_INT}",
+        rf"(stride|kernel size|dilation|padding) should be (?:greater than zero|non-negative), but got \w+_height: "
+        rf"{_INT} \w+_width: {_INT}",
         _zero_option,
     ),
     _message("same", "padding='same' and a stride", r"padding='same' is not supported for strided convolutions", _same),
     _message("padding-word", "padding as a word", r"Invalid padding string:? '([^']*)'", _padding_word),
-    _message("padding-mode", "an unknown padding_mode", r"padding_mode must be one of .*?padding_mode='([^']*)'", _padding_mode),
+    _message(
+        "padding-mode",
+        "an unknown padding_mode",
+        r"padding_mode must be one of .*?padding_mode='([^']*)'",
+        _padding_mode,
+    ),
     _message(
         "reflect",
         "more padding than reflect can give",
-        rf"Padding size should be less than the corresponding input dimension, but got: padding \(([-\d, ]+)\) at dimension "
+        rf"Padding size should be less than the corresponding input dimension, but got: padding \(([-\d, ]+)\) "
+        "at dimension "
         rf"{_INT} of input {_LIST}",
         _mode_size,
     ),
-    _message("circular", "more padding than circular can give", r"Padding value causes wrapping around more than once", _wrapping),
+    _message(
+        "circular",
+        "more padding than circular can give",
+        r"Padding value causes wrapping around more than once",
+        _wrapping,
+    ),
     _message(
         "operand-type",
         "x and a weight or bias differ in type or device",
@@ -859,11 +1071,17 @@ MESSAGES = (
         _operand_type,
     ),
     _message("scalar-type", "x and w differ in type", r"expected scalar type (\w+) but found (\w+)", _scalar_type),
-    _message("not-implemented", "no code for this type", r"\"(\w*(?:conv|im2col|col2im)\w*)\" not implemented for '(\w+)'", _not_implemented),
+    _message(
+        "not-implemented",
+        "no code for this type",
+        r"\"(\w*(?:conv|im2col|col2im)\w*)\" not implemented for '(\w+)'",
+        _not_implemented,
+    ),
     _message(
         "addition",
         "two tensors of different sizes",
-        rf"The size of tensor a \({_INT}\) must match the size of tensor b \({_INT}\) at non-singleton dimension {_INT}",
+        rf"The size of tensor a \({_INT}\) must match the size of tensor b \({_INT}\) at non-singleton dimension "
+        rf"{_INT}",
         _addition,
     ),
     _message(

@@ -1,5 +1,7 @@
 """What do rounding, memory, algorithms and operation counts make of this problem? The last four of the questions."""
 
+# ruff: noqa: RUF001  # the minus and times signs are meant: this is mathematics as text
+
 import importlib
 import importlib.util
 import warnings
@@ -16,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from convbench.backends.unfold_matmul import unfold_matmul
 from convbench.case import Case, Problem
 from convbench.errors import ConvbenchError, first_line
-from convbench.explain.sheet import Sheet, convolve, unfolded_shape
+from convbench.explain.sheet import Sheet, convolve, hollow, shape_of_y, unfolded_shape
 from convbench.explain.steps import inside, measure_axes
 from convbench.spec import ITEM_NBYTES, ConvSpec
 from convbench.verify.bounds import gamma
@@ -45,59 +47,74 @@ def not_equal(sheet: Sheet) -> str:
             longer = _race(other, sheet.seed)
             if not torch.equal(*longer[2:]):
                 found, sheet.spec = longer, other
-                sheet.stand_in = "there the two are equal bit for bit: torch sums in the same order, or has little to sum"
+                sheet.stand_in = (
+                    "there the two are equal bit for bit: torch sums in the same order, or has little to sum"
+                )
                 break
     x, w, conv, unfolded = found
     spec = sheet.spec
     case = Case(problem=Problem(suite="shape", name=str(spec), spec=spec), seed=sheet.seed)
     exam = make_exam(case, x, w, drawn=True)
     y = exam.truth.y
-    other = convolve(x.double(), w.double(), spec)
+    again_y = convolve(x.double(), w.double(), spec)
     magnitude = convolve(x.double().abs(), w.double().abs(), spec)
     taps = float(len(w[0].flatten()))
     slack = float((2 * gamma(taps + 2, U64) * magnitude).max())  # both truths are sums in float64
-    sheet.check("float64", y, other, "F.conv2d in float64", within=slack)
+    sheet.check("float64", y, again_y, "F.conv2d in float64", within=slack)
     difference = conv.double() - unfolded.double()
-    sheet.number("apart", float(difference.abs().max()), torch.dist(conv.double(), unfolded.double(), p=torch.inf), "torch.dist")
+    sheet.number(
+        "apart", float(difference.abs().max()), torch.dist(conv.double(), unfolded.double(), p=torch.inf), "torch.dist"
+    )
     sheet.number("differ", int((conv != unfolded).sum()), int(difference.count_nonzero()), "their difference")
-    sheet.number("outputs", conv.numel(), prod(_shape(spec)), "F.conv2d's shape")
+    sheet.number("outputs", conv.numel(), prod(shape_of_y(spec)), "F.conv2d's shape")
     close = torch.allclose(unfolded, conv)
     beyond = (unfolded - conv).abs() > 1e-8 + 1e-5 * conv.abs()
     sheet.check("allclose", close, not bool(beyond.any()), "|a − b| <= 1e-8 + 1e-5·|b| by hand")
     sheet.number("beyond", int(beyond.sum()), int((~torch.isclose(unfolded, conv)).sum()), "torch.isclose")
     # The hard bound, by hand: gamma_{n+2} times the sum of the absolute products, and fp32's own rounding of y.
     one = replace(spec, n=1, c=1, k=1, groups=1)
-    taps_in = spec.c_per_group * convolve(*(torch.ones(shape).double() for shape in (one.x_shape, one.w_shape)), one)
+    ones = (torch.ones(shape, dtype=torch.float64) for shape in (one.x_shape, one.w_shape))
+    taps_in = spec.c_per_group * convolve(next(ones), next(ones), one)
     steps = taps_in.round() + 2
     allowed = torch.where(taps_in > 0, gamma(steps, U32) * magnitude + steps * torch.finfo(torch.float32).tiny, 0.0)
-    low, high = (other - allowed).float().double(), (other + allowed).float().double()
+    low, high = (again_y - allowed).float().double(), (again_y + allowed).float().double()
     rows = []
     again = []
     for label, out in (("F.conv2d", conv), ("unfold + matmul", unfolded)):
         checked = exam.check(out, "vendor" if out is conv else "im2col")
-        side = torch.where(out.double() >= other, high - other, other - low)
-        by_hand = ((out.double() - other).abs() / side).nan_to_num(nan=0.0).max()
+        side = torch.where(out.double() >= again_y, high - again_y, again_y - low)
+        by_hand = ((out.double() - again_y).abs() / side).nan_to_num(nan=0.0).max()
         name = "conv" if out is conv else "unfold"
         error = float((out.double() - y).abs().max())
-        error_again = float((out.double() - other).abs().max())
+        error_again = float((out.double() - again_y).abs().max())
         sheet.number(name, error, error_again, "float64 by F.conv2d", within=slack)
         sheet.number(f"{name}_share", checked.worst_of_bound, float(by_hand), "the bound by hand", within=1e-6)
         sheet.check(f"{name} in its bound", checked.passed, True, "the bound of convbench verify")
         rows.append((label, (error, checked.worst_of_bound)))
         again.append((error_again, float(by_hand)))
-    sheet.check("triangle", sheet.numbers["apart"] <= sheet.numbers["conv"] + sheet.numbers["unfold"] + slack, True, "both errors")
+    sheet.check(
+        "triangle",
+        sheet.numbers["apart"] <= sheet.numbers["conv"] + sheet.numbers["unfold"] + slack,
+        True,
+        "both errors",
+    )
     verdict = "True" if close else "False"
     sheet.say(
-        "Random normal x and w in fp32: {differ:,} of {outputs:,} outputs differ, by at most {apart:.2g}. torch.allclose "
+        "Random normal x and w in fp32: {differ:,} of {outputs:,} outputs differ, by at most {apart:.2g}. "
+        "torch.allclose "
         f"with its defaults says {verdict}" + (": {beyond:,} outputs are beyond it." if not close else ".")
     )
-    sheet.table(("from float64", "of the bound"), rows, again, "float64 by F.conv2d, the bound by hand", within=max(slack, 1e-6))
+    sheet.table(
+        ("from float64", "of the bound"), rows, again, "float64 by F.conv2d, the bound by hand", within=max(slack, 1e-6)
+    )
     sheet.say(
         "Both are right: the bound is what any order of summation may err (gamma_{{n+2}}·Σ|x·w|), and each lies within "
         "{conv_share:.2g} and {unfold_share:.2g} of it."
     )
     doubled = unfold_matmul.fn(x.double(), w.double(), spec)
-    sheet.number("apart64", float((doubled - other).abs().max()), torch.dist(doubled, other, p=torch.inf), "torch.dist")
+    sheet.number(
+        "apart64", float((doubled - again_y).abs().max()), torch.dist(doubled, again_y, p=torch.inf), "torch.dist"
+    )
     sheet.say("The same two in float64 are {apart64:.2g} apart: the difference is rounding, and shrinks with it.")
     whole = sheet.operands if sheet.spec == ours else (x.mul(8).round().double(), w.mul(8).round().double())
     same = unfold_matmul.fn(*whole, spec) - convolve(*whole, spec)
@@ -114,9 +131,13 @@ def not_equal(sheet: Sheet) -> str:
         "knows the sum: convbench verify does."
     )
     if not sheet.numbers["apart"]:
-        return "Here it is: both sum in the same order, or have a single product to sum. Longer sums differ in their last bits."
+        return (
+            "Here it is: both sum in the same order, or have a single product to sum. Longer sums differ in their "
+            "last bits."
+        )
     return (
-        "Because sums round, and the two add in another order. They are {apart:.2g} apart here, while each is only {conv:.2g} "
+        "Because sums round, and the two add in another order. They are {apart:.2g} apart here, while each is only "
+        "{conv:.2g} "
         "and {unfold:.2g} away from float64: neither is wrong."
     )
 
@@ -143,11 +164,6 @@ def _longer(spec: ConvSpec) -> list[ConvSpec]:
     return [*found, ConvSpec(n=2, c=32, h=16, w=16, k=8, r=3, s=3)]
 
 
-def _shape(spec: ConvSpec) -> tuple[int, ...]:
-    x, w = torch.empty(spec.x_shape, device="meta"), torch.empty(spec.w_shape, device="meta")
-    return tuple(convolve(x, w, spec).shape)
-
-
 # ----------------------------------------------------------------------------- memory
 
 
@@ -156,7 +172,7 @@ def memory(sheet: Sheet) -> str:
     spec = sheet.spec
     x = torch.empty(spec.x_shape, device="meta")
     images, rows, columns = unfolded_shape(spec)
-    y = _shape(spec)
+    y = shape_of_y(spec)
     for name, value, again, by in (
         ("N", spec.n, sheet.x.shape[0], "x's shape"),
         ("C", spec.c, sheet.x.shape[1], "x's shape"),
@@ -170,12 +186,18 @@ def memory(sheet: Sheet) -> str:
         ("x_nbytes", prod(spec.x_shape) * ITEM, x.nbytes, "torch's own count"),
         ("patches_nbytes", spec.patch_matrix_nbytes("fp32"), images * rows * columns * ITEM, "F.unfold's numbers"),
         ("y_nbytes", prod(spec.y_shape) * ITEM, prod(y) * ITEM, "F.conv2d's shape"),
-        ("times", spec.patch_matrix_nbytes("fp32") / (prod(spec.x_shape) * ITEM), images * rows * columns / x.numel(), "F.unfold's numbers"),
+        (
+            "times",
+            spec.patch_matrix_nbytes("fp32") / (prod(spec.x_shape) * ITEM),
+            images * rows * columns / x.numel(),
+            "F.unfold's numbers",
+        ),
         ("taps", spec.r * spec.s, sheet.w[0, 0].numel(), "w's numbers"),
     ):
         sheet.number(name, value, again, by)
     sheet.say(
-        "An image holds C·H·W = {C}·{H}·{W} = {x:,} numbers. Its patch matrix holds C·R·S·L = {C}·{R}·{S}·{L} = {patches:,}: "
+        "An image holds C·H·W = {C}·{H}·{W} = {x:,} numbers. Its patch matrix holds C·R·S·L = {C}·{R}·{S}·{L} = "
+        "{patches:,}: "
         "each pixel stands there once for each patch that reads it. {times:.4g}× as many."
     )
     sheet.say("In fp32, with N={N}: x {x_nbytes:,} B, patches {patches_nbytes:,} B, y {y_nbytes:,} B.")
@@ -186,7 +208,8 @@ def memory(sheet: Sheet) -> str:
     sheet.number("fit", MEMORY_NBYTES // without, int(MEMORY_NBYTES / single[0]), "torch's own count")
     sheet.number("fit_patches", MEMORY_NBYTES // with_patches, int(MEMORY_NBYTES / single[1]), "torch's own count")
     sheet.say(
-        "Into {gib} GiB go x and y of {fit:,} images, and of {fit_patches:,} where all their patches are held as well: so a "
+        "Into {gib} GiB go x and y of {fit:,} images, and of {fit_patches:,} where all their patches are held as "
+        "well: so a "
         "batch shrinks."
     )
     positions, taps = spec.n * spec.p * spec.q, spec.taps
@@ -196,7 +219,8 @@ def memory(sheet: Sheet) -> str:
     sheet.number("tile_positions", min(TILE[1], positions), whole[:, : TILE[1]].shape[1], "a slice of the matrix")
     sheet.number("tile", tile, whole[: TILE[0], : TILE[1]].numel() * ITEM, "a slice of the matrix")
     sheet.say(
-        "An implicit GEMM computes indices and gathers a tile of the matrix when its product is due: {tile_taps} taps by "
+        "An implicit GEMM computes indices and gathers a tile of the matrix when its product is due: {tile_taps} taps "
+        "by "
         "{tile_positions} positions are {tile:,} B, and no more is ever there."
     )
     view = _windows(x, spec)
@@ -204,17 +228,22 @@ def memory(sheet: Sheet) -> str:
     padded = spec.n * spec.c * (spec.h + 2 * spec.padding[0]) * (spec.w + 2 * spec.padding[1]) * ITEM
     sheet.number("stored", view.untyped_storage().nbytes(), padded, "N·C times the padded image")
     sheet.say(
-        "The patches can be seen without being stored, too: x.unfold(2, ...).unfold(3, ...) is a view of {windows:,} numbers on "
+        "The patches can be seen without being stored, too: x.unfold(2, ...).unfold(3, ...) is a view of {windows:,} "
+        "numbers on "
         "{stored:,} B of padded x. The reshape to a matrix is what copies."
     )
     sheet.note(
-        "Hungry is F.unfold, and each library that stores the matrix. A framework that forms tiles, or reads x directly, "
+        "Hungry is F.unfold, and each library that stores the matrix. A framework that forms tiles, or reads x "
+        "directly, "
         "is not: see the question 'algorithm' for what torch does here."
     )
     if spec.patch_matrix_nbytes("fp32") <= prod(spec.x_shape) * ITEM:
-        return "It is not, here: the patch matrix is {times:.4g}× as large as x ({patches:,} and {x:,} numbers an image)."
+        return (
+            "It is not, here: the patch matrix is {times:.4g}× as large as x ({patches:,} and {x:,} numbers an image)."
+        )
     return (
-        "A pixel is copied once for each patch that holds it: {patches:,} numbers for {x:,}, {times:.4g}× as much, where the "
+        "A pixel is copied once for each patch that holds it: {patches:,} numbers for {x:,}, {times:.4g}× as much, "
+        "where the "
         "kernel has {taps} taps."
     )
 
@@ -241,7 +270,10 @@ def algorithm(sheet: Sheet) -> str:
         ("im2col", (multiplications, spec.patch_matrix_nbytes("fp32"))),
     ]
     m, n, k = spec.gemm
-    again: list[tuple[float, float]] = [(m * n * k * spec.groups, 0), (spec.k * k * n, prod(unfolded_shape(spec)) * ITEM)]
+    again: list[tuple[float, float]] = [
+        (m * n * k * spec.groups, 0),
+        (spec.k * k * n, prod(unfolded_shape(spec)) * ITEM),
+    ]
     reasons = _reasons(spec)
     tile = choose_tile(spec)
     if reasons["winograd"] is None and tile is not None:
@@ -254,24 +286,42 @@ def algorithm(sheet: Sheet) -> str:
         name = f"Winograd F({tile[0]}×{tile[1]}, {spec.r}×{spec.s})"
         rows.append((name, (tiles * prod(sides) * spec.k * spec.c_per_group, numbers * ITEM)))
         again.append((each, sum(prod(shape) for shape in shapes) * ITEM))
-        sheet.number("winograd", multiplications / (tiles * prod(sides) * spec.k * spec.c_per_group), m * n * k * spec.groups / each, "the counts again")
-        sheet.say("Winograd would take {winograd:.3g}× fewer multiplications, its transforms apart; it applies here: stride and dilation are 1.")
+        sheet.number(
+            "winograd",
+            multiplications / (tiles * prod(sides) * spec.k * spec.c_per_group),
+            m * n * k * spec.groups / each,
+            "the counts again",
+        )
+        sheet.say(
+            "Winograd would take {winograd:.3g}× fewer multiplications, its transforms apart; it applies here: stride "
+            "and dilation are 1."
+        )
     else:
         sheet.word("no_winograd", reasons["winograd"] or "a tile would be too large")
         sheet.say("Winograd does not apply here: {no_winograd}.")
     if reasons["fft"] is None:
-        size = tuple(2 ** (extent + 2 * pad - 1).bit_length() for extent, pad in zip((spec.h, spec.w), spec.padding, strict=True))
+        size = tuple(
+            2 ** (extent + 2 * pad - 1).bit_length() for extent, pad in zip((spec.h, spec.w), spec.padding, strict=True)
+        )
         spectrum = size[0] * (size[1] // 2 + 1)
         planes = (spec.n * spec.c, spec.k * spec.c_per_group, spec.n * spec.k)
         bins = prod(torch.fft.rfft2(torch.empty((1, *size), device="meta")).shape)
         products = 4 * spec.n * spec.k * spec.c_per_group  # real ones of each complex one
         rows.append((f"FFT {size[0]}×{size[1]}", (products * spectrum, sum(planes) * spectrum * 2 * ITEM)))
-        again.append((products * bins, sum(prod(s[:2]) for s in (spec.x_shape, spec.w_shape, spec.y_shape)) * bins * 2 * ITEM))
-        sheet.number("fft", products * spectrum / multiplications, products * bins / (m * n * k * spec.groups), "the counts again")
+        again.append(
+            (products * bins, sum(prod(s[:2]) for s in (spec.x_shape, spec.w_shape, spec.y_shape)) * bins * 2 * ITEM)
+        )
+        sheet.number(
+            "fft",
+            products * spectrum / multiplications,
+            products * bins / (m * n * k * spec.groups),
+            "the counts again",
+        )
         sheet.check("y by FFT", _by_fft(sheet, size).round(), convolve(sheet.one_x, sheet.one_w, sheet.one), "F.conv2d")
         kind = "fewer" if sheet.numbers["fft"] < 1 else "more"
         sheet.say(
-            f"An FFT computes it too, with {{fft:.3g}}× the multiplications ({kind}) plus the transforms; the larger the "
+            f"An FFT computes it too, with {{fft:.3g}}× the multiplications ({kind}) plus the transforms; the larger "
+            "the "
             "kernel, the better it stands, as its cost does not grow with the taps."
         )
     else:
@@ -282,17 +332,22 @@ def algorithm(sheet: Sheet) -> str:
     axes = measure_axes(spec)
     nonzeros = prod(int(inside(axis).sum()) for axis in axes)
     sheet.number("nonzeros", nonzeros, _toeplitz_nonzeros(one), "ones convolved with ones")
-    sheet.number("places", spec.p * spec.q * spec.h * spec.w, prod(_shape(one)) * prod(sheet.x.shape[2:]), "P·Q times H·W")
+    sheet.number(
+        "places", spec.p * spec.q * spec.h * spec.w, prod(shape_of_y(one)) * prod(sheet.x.shape[2:]), "P·Q times H·W"
+    )
     sheet.note(
-        "'Not performed on images; it is linear algebra' is right as mathematics: for one channel y is a matrix times x, "
+        "'Not performed on images; it is linear algebra' is right as mathematics: for one channel y is a matrix times "
+        "x, "
         "with {nonzeros:,} nonzeros of {places:,}. As an account of what runs it depends on the shape: see above."
     )
     sheet.note(
         "'Nested loops are inefficient' is true of interpreted, unblocked ones. What libraries call direct is nested "
-        "loops too, compiled and blocked for the caches, and often the fastest. Data sets and loaders have no part in it."
+        "loops too, compiled and blocked for the caches, and often the fastest. Data sets and loaders have no part in "
+        "it."
     )
     sheet.note(
-        "Winograd in cuDNN needs a three by three kernel; oneDNN has it on GPUs and AArch64 only, not on x86. FFT needs room "
+        "Winograd in cuDNN needs a three by three kernel; oneDNN has it on GPUs and AArch64 only, not on x86. FFT "
+        "needs room "
         "for the spectra. The environment variable ONEDNN_VERBOSE tells what ran on a CPU, torch.profiler on a GPU."
     )
     return "Here torch took {ran}"
@@ -318,7 +373,7 @@ def _by_fft(sheet: Sheet, size: tuple[int, ...]) -> Tensor:
     w = sheet.one_w.new_zeros((1, spec.c, *spec.kernel_extent))
     w[:, :, :: spec.dilation[0], :: spec.dilation[1]] = sheet.one_w
     product = (torch.fft.rfft2(x, s=size) * torch.fft.rfft2(w, s=size).conj()).sum(1, keepdim=True)
-    full = torch.fft.irfft2(product, s=size)
+    full: Tensor = torch.fft.irfft2(product, s=size)
     return full[..., : spec.p * spec.stride[0] : spec.stride[0], : spec.q * spec.stride[1] : spec.stride[1]]
 
 
@@ -335,8 +390,10 @@ def _what_ran(spec: ConvSpec) -> str:
     try:
         x, w = torch.empty(spec.x_shape), torch.empty(spec.w_shape)
         with warnings.catch_warnings(action="ignore"):
-            asked: Callable[..., Any] = torch._C._select_conv_backend  # type: ignore[attr-defined]
-            found = asked(x, w, None, list(spec.stride), list(spec.padding), list(spec.dilation), False, [0, 0], spec.groups)
+            asked: Callable[..., Any] = torch._C._select_conv_backend  # noqa: SLF001  # there is no public way to ask
+            found = asked(
+                x, w, None, list(spec.stride), list(spec.padding), list(spec.dilation), False, [0, 0], spec.groups
+            )
         name = str(found).rpartition(".")[2]
         if name.isidentifier():
             return f"{name} (torch._C._select_conv_backend says so; it was not watched)."
@@ -375,10 +432,16 @@ def flops(sheet: Sheet) -> str:
     spec = sheet.spec
     outputs, taps = prod(spec.y_shape), spec.taps
     with FlopCounterMode(display=False) as counter:
-        x, w = torch.empty(spec.x_shape, device="meta"), torch.empty(spec.w_shape, device="meta")
+        x, w = hollow(spec)
         y = convolve(x, w, spec)
     m, n, k = spec.gemm
-    products = int(convolve(torch.ones((1, 1, spec.h, spec.w)).double(), torch.ones((1, 1, spec.r, spec.s)).double(), replace(spec, n=1, c=1, k=1, groups=1)).sum())
+    products = int(
+        convolve(
+            torch.ones((1, 1, spec.h, spec.w)).double(),
+            torch.ones((1, 1, spec.r, spec.s)).double(),
+            replace(spec, n=1, c=1, k=1, groups=1),
+        ).sum()
+    )
     for name, value, again, by in (
         ("macs", outputs * taps, counter.get_total_flops() // 2, "half of torch's FlopCounterMode"),
         ("flops", 2 * outputs * taps, counter.get_total_flops(), "torch's FlopCounterMode"),
@@ -393,7 +456,10 @@ def flops(sheet: Sheet) -> str:
         sheet.number(name, value, again, by)
     _check_ledger(sheet)
     sheet.say("{macs:,} MACs: {outputs:,} outputs of {taps:,} multiply-adds each. At two FLOPs a MAC: {flops:,} FLOPs.")
-    sheet.say("Exactly: {mul:,} multiplications + {add:,} additions = {exact:,}; a sum takes one addition less than terms. A bias adds {bias:,} more.")
+    sheet.say(
+        "Exactly: {mul:,} multiplications + {add:,} additions = {exact:,}; a sum takes one addition less than terms. "
+        "A bias adds {bias:,} more."
+    )
     if spec.inner_macs < spec.macs:
         sheet.say("{inner:,} of the MACs meet a pixel, the others a zero of the padding; most tools count them all.")
     sheet.say("What moves, each of x, w and y once, against what is computed (fp32):")
@@ -401,9 +467,12 @@ def flops(sheet: Sheet) -> str:
     for label, change in (
         ("depthwise", {"k": spec.c * max(1, spec.k // spec.c), "groups": spec.c}),
         ("one filter", {"k": spec.groups}),
-        ("1×1 kernel", {"r": 1, "s": 1, "padding": (0, 0), "dilation": (1, 1), "h": spec.p, "w": spec.q, "stride": (1, 1)}),
+        (
+            "1×1 kernel",
+            {"r": 1, "s": 1, "padding": (0, 0), "dilation": (1, 1), "h": spec.p, "w": spec.q, "stride": (1, 1)},
+        ),
     ):
-        other = replace(spec, **change)  # type: ignore[arg-type]
+        other = replace(spec, **change)
         if all(other != one for _, one in variants):
             variants.append((label, other))
     sheet.table(
@@ -413,26 +482,40 @@ def flops(sheet: Sheet) -> str:
         "FlopCounterMode and the tensors' own bytes",
         within=1e-9,
     )
-    dense, depthwise = (next((one for label, one in variants if label == name), spec) for name in ("this problem", "depthwise"))
+    dense, depthwise = (
+        next((one for label, one in variants if label == name), spec) for name in ("this problem", "depthwise")
+    )
     if depthwise != dense and depthwise.macs < dense.macs:
         ratio, bytes_ratio = dense.macs / depthwise.macs, dense.nbytes("fp32") / depthwise.nbytes("fp32")
         ours, theirs = _measured(dense), _measured(depthwise)
         sheet.number("fewer", ratio, ours[0] / theirs[0], "FlopCounterMode", within=1e-9 * ratio)
         sheet.number("lighter", bytes_ratio, ours[1] / theirs[1], "the tensors' own bytes", within=1e-9 * bytes_ratio)
-        sheet.say("Depthwise has {fewer:.3g}× fewer MACs but moves only {lighter:.3g}× fewer bytes. A memory that is the limit sees the second.")
-    sheet.number("intensity", spec.intensity("fp32"), _measured(spec)[2], "FlopCounterMode and bytes", within=1e-9 * spec.intensity("fp32"))
+        sheet.say(
+            "Depthwise has {fewer:.3g}× fewer MACs but moves only {lighter:.3g}× fewer bytes. A memory that is the "
+            "limit sees the second."
+        )
+    sheet.number(
+        "intensity",
+        spec.intensity("fp32"),
+        _measured(spec)[2],
+        "FlopCounterMode and bytes",
+        within=1e-9 * spec.intensity("fp32"),
+    )
     sheet.number("patchy", _with_patches(spec), _measured(spec)[3], "FlopCounterMode and bytes", within=1e-9)
     sheet.note(
-        "Papers say FLOPs and mean MACs, or twice as many; say which. The last column counts patches written once and read "
+        "Papers say FLOPs and mean MACs, or twice as many; say which. The last column counts patches written once and "
+        "read "
         "once: what im2col makes of the same work."
     )
     if spec.k_per_group == 1:
         sheet.note(
-            "One filter for a group makes the product a matrix times a vector: each patch is used once, and the reuse that "
+            "One filter for a group makes the product a matrix times a vector: each patch is used once, and the reuse "
+            "that "
             "makes a GEMM fast cannot be seen in this problem."
         )
     return (
-        "{macs:,} MACs, which are {flops:,} FLOPs at two a MAC and {exact:,} operations exactly. Fewer is not faster where bytes "
+        "{macs:,} MACs, which are {flops:,} FLOPs at two a MAC and {exact:,} operations exactly. Fewer is not faster "
+        "where bytes "
         "are the limit: here {intensity:.3g} FLOP stand against each byte ({patchy:.2g} with patches)."
     )
 
@@ -445,7 +528,7 @@ def _with_patches(spec: ConvSpec) -> float:
 def _measured(spec: ConvSpec) -> tuple[float, float, float, float]:
     """MACs, bytes and FLOP a byte without and with patches, as torch counts them."""
     with FlopCounterMode(display=False) as counter:
-        x, w = torch.empty(spec.x_shape, device="meta"), torch.empty(spec.w_shape, device="meta")
+        x, w = hollow(spec)
         y = convolve(x, w, spec)
     total, nbytes = counter.get_total_flops(), x.nbytes + w.nbytes + y.nbytes
     return total // 2, nbytes, total / nbytes, total / (nbytes + 2 * prod(unfolded_shape(spec)) * ITEM)

@@ -4,10 +4,15 @@ Twelve questions. Every number is computed on the problem and compared with anot
 question that a problem cannot show is shown on the nearest one that can.
 """
 
+# ruff: noqa: RUF001  # the minus and times signs are meant: this is mathematics as text
+
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from math import nan, prod
+from contextlib import suppress
+from dataclasses import dataclass, fields, replace
+from itertools import chain
+from math import prod
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +20,7 @@ from torch import Tensor, nn
 
 from convbench.errors import ConvbenchError, first_line, unknown
 from convbench.explain import question_costs as costs
-from convbench.explain.sheet import Answer, Sheet, convolve, unfolded_shape
+from convbench.explain.sheet import Answer, Sheet, convolve, shape_of_y, unfolded_shape
 from convbench.explain.steps import Axis, Cell, inside, measure_axes, place_taps
 from convbench.explain.walk import affordable, choose_cell
 from convbench.spec import ConvSpec, pair_text
@@ -23,6 +28,8 @@ from convbench.verify.oracle import conv2d_float64
 
 Nearest = Callable[[ConvSpec], tuple[str, Iterator[ConvSpec]] | None]
 
+# Where nothing near is affordable.
+SHOWS_ALL = ConvSpec.parse("n1c4h7w8k4r2s2_st2_pd1_dl2_g2")
 MODES = ("zeros", "reflect", "replicate", "circular")
 CONV2D_DOC = "torch.nn.Conv2d, documentation"
 CUTLASS_DOC = costs.CUTLASS_DOC
@@ -77,7 +84,7 @@ def ask(question: Question, spec: ConvSpec, cell: Cell | None = None, seed: int 
     shown, why = spec, ""
     if (nearest := question.nearest(spec)) is not None:
         why, others = nearest
-        shown = next(others)
+        shown = next(others, SHOWS_ALL)
         cell = choose_cell(shown)
     sheet = Sheet(spec=shown, cell=cell, seed=seed, stand_in=why)
     short = sheet.words(question.answer(sheet))
@@ -99,35 +106,26 @@ def ask(question: Question, spec: ConvSpec, cell: Cell | None = None, seed: int 
 # ----------------------------------------------------------------------------- the nearest problem
 
 
-def _others(*changes: tuple[ConvSpec, dict[str, object]]) -> Iterator[ConvSpec]:
-    """The changed problems that exist and are affordable, with x enlarged where the kernel has outgrown it."""
-    for spec, change in changes:
-        pads, sizes = change.get("padding", spec.padding), (change.get("h", spec.h), change.get("w", spec.w))
-        taps, dilation = (change.get("r", spec.r), change.get("s", spec.s)), change.get("dilation", spec.dilation)
-        h, w = (
-            max(size, step * (tap - 1) + 2 - 2 * pad)
-            for size, tap, step, pad in zip(sizes, taps, dilation, pads, strict=True)  # type: ignore[call-overload]
-        )
+def _changed(spec: ConvSpec, **changes: Any) -> Iterator[ConvSpec]:
+    """The problem with other parameters, then smaller ones of the kind; x grows where the kernel would outgrow it."""
+    values = {one.name: getattr(spec, one.name) for one in fields(spec)} | changes
+    for axis, (size, taps) in enumerate((("h", "r"), ("w", "s"))):
+        extent = values["dilation"][axis] * (values[taps] - 1) + 1
+        values[size] = max(values[size], extent + 1 - 2 * values["padding"][axis])
+    few = 2 * values["groups"]
+    for smaller in ({}, {"n": 1}, {"n": 1, "c": few, "k": few}):
         try:
-            found = replace(spec, **{**change, "h": h, "w": w})  # type: ignore[arg-type]
-            for one in (found, replace(found, n=1), replace(found, n=1, c=found.groups * 2, k=found.groups * 2)):
-                try:
-                    if affordable(one) == one:
-                        yield one
-                except ConvbenchError:
-                    continue
+            one = ConvSpec(**(values | smaller))
+            if affordable(one) == one:
+                yield one
         except ConvbenchError:
             continue
-    # Nothing near was possible: a small one.
-    spec, change = changes[-1]
-    small = ConvSpec(n=1, c=2, h=6, w=7, k=2, r=2, s=2)
-    yield replace(small, **{name: value for name, value in change.items() if name not in ("h", "w", "c", "k")})  # type: ignore[arg-type]
 
 
 def _wants_taps(spec: ConvSpec) -> tuple[str, Iterator[ConvSpec]] | None:
     if spec.r * spec.s > 1:
         return None
-    return "a 1x1 kernel has nothing to flip", _others((spec, {"r": 2, "s": 2}))
+    return "a 1x1 kernel has nothing to flip", _changed(spec, r=2, s=2)
 
 
 def _wants_channels(spec: ConvSpec) -> tuple[str, Iterator[ConvSpec]] | None:
@@ -136,58 +134,53 @@ def _wants_channels(spec: ConvSpec) -> tuple[str, Iterator[ConvSpec]] | None:
     r, s = (spec.r, spec.s) if spec.r * spec.s > 1 else (2, 2)
     c = spec.c if spec.c_per_group > 1 else 2 * spec.groups
     why = "with one channel for a filter" if spec.c_per_group == 1 else "with a 1x1 kernel"
-    return f"{why} every order is the same", _others((spec, {"c": c, "r": r, "s": s}))
+    return f"{why} every order is the same", _changed(spec, c=c, r=r, s=s)
+
+
+def _drops(spec: ConvSpec) -> bool:
+    return any(axis.rest for axis in measure_axes(spec))
 
 
 def _wants_rest(spec: ConvSpec) -> tuple[str, Iterator[ConvSpec]] | None:
-    if any(axis.rest for axis in measure_axes(spec)):
+    if _drops(spec):
         return None
-
-    def others() -> Iterator[ConvSpec]:
-        stride = (max(2, spec.stride[0]), max(2, spec.stride[1]))
-        grown = {"h": spec.h + stride[0] - 1, "w": spec.w + stride[1] - 1, "stride": stride}
-        for one in _others((spec, {"stride": stride}), (spec, grown)):
-            if any(axis.rest for axis in measure_axes(one)):
-                yield one
-        yield ConvSpec(n=1, c=1, h=5, w=5, k=1, r=2, s=2, stride=(2, 2))
-
-    return "its strides divide evenly, so the floor drops nothing", others()
+    stride = (max(2, spec.stride[0]), max(2, spec.stride[1]))
+    h, w = spec.h + stride[0] - 1, spec.w + stride[1] - 1
+    others = chain(_changed(spec, stride=stride), _changed(spec, stride=stride, h=h, w=w))
+    return "its strides divide evenly, so the floor drops nothing", filter(_drops, others)
 
 
 def _wants_dilation(spec: ConvSpec) -> tuple[str, Iterator[ConvSpec]] | None:
     if (spec.dilation[0] > 1 and spec.r > 1) or (spec.dilation[1] > 1 and spec.s > 1):
         return None
     if spec.r * spec.s == 1:
-        return "a 1x1 kernel has no gaps to widen", _others((spec, {"r": 3, "s": 3, "dilation": (2, 2)}))
-    return "its dilation is 1", _others((spec, {"dilation": (2, 2)}))
+        return "a 1x1 kernel has no gaps to widen", _changed(spec, r=3, s=3, dilation=(2, 2))
+    return "its taps are neighbours", _changed(spec, dilation=(2, 2))
+
+
+def _overlaps(spec: ConvSpec) -> bool:
+    return int(_reads(spec).max()) > 1
 
 
 def _wants_overlap(spec: ConvSpec) -> tuple[str, Iterator[ConvSpec]] | None:
-    if int(_reads(spec).max()) > 1:
+    if _overlaps(spec):
         return None
     r, s = (spec.r, spec.s) if spec.r * spec.s > 1 else (2, 2)
-
-    def others() -> Iterator[ConvSpec]:
-        change: dict[str, object] = {"r": r, "s": s, "stride": (1, 1)}
-        for one in _others((spec, change), (spec, change | {"h": spec.h + r, "w": spec.w + s, "dilation": (1, 1)})):
-            if int(_reads(one).max()) > 1:
-                yield one
-        yield ConvSpec(n=1, c=1, h=4, w=4, k=1, r=2, s=2)
-
-    return "its patches do not overlap, so fold does undo unfold here", others()
+    h, w = spec.h + r, spec.w + s
+    others = chain(
+        _changed(spec, r=r, s=s, stride=(1, 1)), _changed(spec, r=r, s=s, h=h, w=w, stride=(1, 1), dilation=(1, 1))
+    )
+    return "its patches do not overlap, so fold does undo unfold there", filter(_overlaps, others)
 
 
 def _wants_groups(spec: ConvSpec) -> tuple[str, Iterator[ConvSpec]] | None:
     if spec.groups > 1:
         return None
-    c, k = max(4, spec.c + spec.c % 2), spec.k + spec.k % 2
-    return "it has one group", _others((spec, {"c": c, "k": k, "groups": 2}))
+    return "it has one group", _changed(spec, c=max(4, spec.c + spec.c % 2), k=spec.k + spec.k % 2, groups=2)
 
 
 def _wants_padding(spec: ConvSpec) -> tuple[str, Iterator[ConvSpec]] | None:
-    if max(spec.padding):
-        return None
-    return "it has no padding", _others((spec, {"padding": (1, 1)}))
+    return None if max(spec.padding) else ("it has no padding", _changed(spec, padding=(1, 1)))
 
 
 # ----------------------------------------------------------------------------- flip, order, nine
@@ -222,7 +215,9 @@ def _flip(sheet: Sheet) -> str:
         "A convolution of the textbooks flips its kernel; the one of the frameworks is a cross-correlation. A learned "
         "kernel does not mind: it is learned flipped. A kernel from a textbook does: give it as w.flip(2, 3)."
     )
-    same = " Here the two are equal by chance of the numbers." if sheet.numbers["plain"] == sheet.numbers["turned"] else ""
+    same = (
+        " Here the two are equal by chance of the numbers." if sheet.numbers["plain"] == sheet.numbers["turned"] else ""
+    )
     return (
         f"No. F.conv2d lays the kernel on x as it is: {sheet.cell_name} is {{plain:g}}, and would be {{turned:g}} with "
         f"the kernel flipped.{same}"
@@ -278,9 +273,12 @@ def _order(sheet: Sheet) -> str:
         sheet.number("all", spec.c * r * s, unfolded_shape(replace(spec, n=1))[1], "F.unfold's shape")
         sheet.number("groups", spec.groups, sheet.x.shape[1] // sheet.w.shape[1], "the shapes of x and w")
         sheet.number("taps", c * r * s, len(sheet.terms), "the cell's products")
-        sheet.say("F.unfold knows no groups: of its {all} rows each of the {groups} groups reads its own {taps}, in order.")
+        sheet.say(
+            "F.unfold knows no groups: of its {all} rows each of the {groups} groups reads its own {taps}, in order."
+        )
     sheet.note(
-        "torch's NCHW tensors give (c,r,s), channel slowest, and so does w.reshape(K, -1). CUTLASS and others that keep "
+        "torch's NCHW tensors give (c,r,s), channel slowest, and so does w.reshape(K, -1). CUTLASS and others that "
+        "keep "
         "NHWC count (r,s,c), channel fastest. Neither is wrong; both sides of a product must use the same one."
     )
     return "Channel by channel: (c, r, s), s fastest and c slowest, the same as w.reshape(K, -1)."
@@ -313,17 +311,12 @@ def _nine(sheet: Sheet) -> str:
     sheet.say("{columns:,} = P·Q = {P}·{Q}: the positions. One column holds one patch, and becomes one output.")
     sheet.say("What moves which:")
     changes: list[tuple[str, ConvSpec]] = [("this problem", spec)]
-    for label, change in (
-        ("twice the images", {"n": 2 * spec.n}),
-        ("twice the channels", {"c": 2 * spec.c}),
-        ("a row more of kernel", {"r": spec.r + 1}),
-        ("a row more of x", {"h": spec.h + 1}),
-        ("twice the filters", {"k": 2 * spec.k}),
-    ):
-        try:
-            changes.append((label, replace(spec, **change)))
-        except ConvbenchError:
-            continue  # the longer kernel does not fit
+    changes.append(("twice the images", replace(spec, n=2 * spec.n)))
+    changes.append(("twice the channels", replace(spec, c=2 * spec.c)))
+    with suppress(ConvbenchError):  # the longer kernel may not fit
+        changes.append(("a row more of kernel", replace(spec, r=spec.r + 1)))
+    changes.append(("a row more of x", replace(spec, h=spec.h + 1)))
+    changes.append(("twice the filters", replace(spec, k=2 * spec.k)))
     sheet.table(
         ("N", "C·R·S", "P·Q"),
         [(label, (one.n, one.c * one.r * one.s, one.p * one.q)) for label, one in changes],
@@ -333,7 +326,8 @@ def _nine(sheet: Sheet) -> str:
     sheet.note("The last number is often read as 'additional channels'. It counts places, and no channel is in it.")
     sheet.note("Filters are not in it either: the patch matrix is the same for one filter and for a thousand.")
     return (
-        "F.unfold gives ({images}, {rows}, {columns}): {rows} taps of the kernel over all channels, and {columns} positions."
+        "F.unfold gives ({images}, {rows}, {columns}): {rows} taps of the kernel over all channels, and {columns} "
+        "positions."
     )
 
 
@@ -394,7 +388,8 @@ def _floor(sheet: Sheet) -> str:
             sheet.number(name, value, again, by)
         sheet.say(
             f"{out} = ⌊({{{size}}} + 2·{{padding{at}}} − {{dilation{at}}}·({{{taps}}}−1) − 1) / {{stride{at}}}⌋ + 1 = "
-            f"⌊{{room{at}}}/{{stride{at}}}⌋ + 1 = ⌊{{quotient{at}:.4g}}⌋ + 1 = {{{out}}}; left over at the end: {{rest{at}}}."
+            f"⌊{{room{at}}}/{{stride{at}}}⌋ + 1 = ⌊{{quotient{at}:.4g}}⌋ + 1 = {{{out}}}; left over at the end: "
+            f"{{rest{at}}}."
         )
     one, reads = _plane(spec), _reads(spec)
     ones = torch.ones(one.x_shape, dtype=torch.float64)
@@ -414,9 +409,9 @@ def _floor(sheet: Sheet) -> str:
             sheet.say(f"{line} of x that no output reads: {{lost{at}}}.")
     if unread.any():
         other = torch.where(unread, 1_000_000.0, sheet.one_x)
-        changed = float((convolve(other, sheet.one_w, sheet.one) - convolve(sheet.one_x, sheet.one_w, sheet.one)).abs().max())
-        again = conv2d_float64(other, sheet.one_w, sheet.one) - conv2d_float64(sheet.one_x, sheet.one_w, sheet.one)
-        sheet.number("changed", changed, float(again.abs().max()), "shifted views of x, summed")
+        change = convolve(other, sheet.one_w, sheet.one) - convolve(sheet.one_x, sheet.one_w, sheet.one)
+        oracle = conv2d_float64(other, sheet.one_w, sheet.one) - conv2d_float64(sheet.one_x, sheet.one_w, sheet.one)
+        sheet.number("changed", float(change.abs().max()), float(oracle.abs().max()), "shifted views of x, summed")
         sheet.say("Put a million into every unread pixel, and y changes by {changed:g}.")
     else:
         sheet.say("Every pixel is read: what is left over is padding only.")
@@ -425,7 +420,8 @@ def _floor(sheet: Sheet) -> str:
         "ceil_mode as pooling has. To use every pixel, pad or crop x first."
     )
     return (
-        "A kernel that would hang over the end has no output there, so the quotient is rounded down. Left over at the end of "
+        "A kernel that would hang over the end has no output there, so the quotient is rounded down. Left over at the "
+        "end of "
         "the padded x are {rest2} in height and {rest3} in width; {unread:,} of {pixels:,} pixels are never read."
     )
 
@@ -445,7 +441,15 @@ def _step(axis: Axis) -> int:
 def _weights(spec: ConvSpec) -> int:
     """Numbers in the weight of a module of torch."""
     return nn.Conv2d(
-        spec.c, spec.k, (spec.r, spec.s), spec.stride, spec.padding, spec.dilation, spec.groups, bias=False, device="meta"
+        spec.c,
+        spec.k,
+        (spec.r, spec.s),
+        spec.stride,
+        spec.padding,
+        spec.dilation,
+        spec.groups,
+        bias=False,
+        device="meta",
     ).weight.numel()
 
 
@@ -471,11 +475,16 @@ def _dilation(sheet: Sheet) -> str:
         ("extent_w", spec.kernel_extent[1], columns[-1] - columns[0] + 1, "from the first column read to the last"),
         ("weights", prod(spec.w_shape), _weights(spec), "torch.nn.Conv2d's weight"),
         ("undilated", prod(undilated.w_shape), _weights(undilated), "torch.nn.Conv2d's weight with dilation 1"),
-        ("P", spec.p, _meta_y(spec)[2], "F.conv2d's shape"),
-        ("Q", spec.q, _meta_y(spec)[3], "F.conv2d's shape"),
-        ("P1", undilated.p, _meta_y(undilated)[2], "F.conv2d's shape"),
-        ("Q1", undilated.q, _meta_y(undilated)[3], "F.conv2d's shape"),
-        ("holes", prod(spec.kernel_extent) - spec.r * spec.s, int((dense[0, 0] == 0).sum()), "zeros of the wide kernel"),
+        ("P", spec.p, shape_of_y(spec)[2], "F.conv2d's shape"),
+        ("Q", spec.q, shape_of_y(spec)[3], "F.conv2d's shape"),
+        ("P1", undilated.p, shape_of_y(undilated)[2], "F.conv2d's shape"),
+        ("Q1", undilated.q, shape_of_y(undilated)[3], "F.conv2d's shape"),
+        (
+            "holes",
+            prod(spec.kernel_extent) - spec.r * spec.s,
+            int((dense[0, 0] == 0).sum()),
+            "zeros of the wide kernel",
+        ),
     ):
         sheet.number(name, value, again, by)
     sheet.say(
@@ -485,11 +494,11 @@ def _dilation(sheet: Sheet) -> str:
     sheet.say("The same as a kernel of {extent_h}×{extent_w} with {holes:,} zeros in each slice, and dilation 1:")
     marked = torch.zeros(spec.kernel_extent, dtype=torch.bool)
     marked[:: spec.dilation[0], :: spec.dilation[1]] = True
-    again = torch.zeros(spec.kernel_extent, dtype=torch.float64)
+    one_by_one = torch.zeros(spec.kernel_extent, dtype=torch.float64)
     for r in range(spec.r):
         for s in range(spec.s):
-            again[r * spec.dilation[0], s * spec.dilation[1]] = sheet.w[cell.k, 0, r, s]
-    sheet.grid("wide w", dense[0, 0], again, "w's numbers one by one", role="kernel", marked=marked)
+            one_by_one[r * spec.dilation[0], s * spec.dilation[1]] = sheet.w[cell.k, 0, r, s]
+    sheet.grid("wide w", dense[0, 0], one_by_one, "w's numbers one by one", role="kernel", marked=marked)
     wide = replace(sheet.one, r=dense.shape[2], s=dense.shape[3], dilation=(1, 1))
     y = convolve(sheet.one_x, sheet.one_w, sheet.one)
     sheet.check("y", y, convolve(sheet.one_x, dense, wide), "F.conv2d with the wide kernel")
@@ -505,7 +514,7 @@ def _dilation(sheet: Sheet) -> str:
     sheet.table(
         ("rows", "columns", "P", "Q", "weights"),
         [(label, (*one.kernel_extent, one.p, one.q, prod(one.w_shape))) for label, one in tried],
-        [(*_wide(one), *_meta_y(one)[2:], _weights(one)) for _, one in tried],
+        [(*_wide(one), *shape_of_y(one)[2:], _weights(one)) for _, one in tried],
         "F.conv2d's and torch.nn.Conv2d's shapes",
     )
     axis = measure_axes(spec)[0 if spec.r > 1 else 1]
@@ -518,11 +527,13 @@ def _dilation(sheet: Sheet) -> str:
         within=1e-12 * lines,
     )
     sheet.note(
-        f"The formula for {axis.letters[0]} solved for the dilation gives {{solved:.4g}} here: it finds the dilation only "
+        f"The formula for {axis.letters[0]} solved for the dilation gives {{solved:.4g}} here: it finds the dilation "
+        "only "
         "where the floor drops nothing. Choose the dilation; the size follows."
     )
     return (
-        "It spreads the taps apart: {R}×{S} of them span {extent_h}×{extent_w} of x, with the same {weights:,} weights; y is "
+        "It spreads the taps apart: {R}×{S} of them span {extent_h}×{extent_w} of x, with the same {weights:,} "
+        "weights; y is "
         "{P}×{Q} in place of {P1}×{Q1}."
     )
 
@@ -535,12 +546,6 @@ def _wide(spec: ConvSpec) -> tuple[int, int]:
 
 def _gap(places: Sequence[int], alone: int) -> int:
     return places[1] - places[0] if len(places) > 1 else alone
-
-
-def _meta_y(spec: ConvSpec) -> tuple[int, ...]:
-    """F.conv2d's shape, without computing it."""
-    x, w = torch.empty(spec.x_shape, device="meta"), torch.empty(spec.w_shape, device="meta")
-    return tuple(convolve(x, w, spec).shape)
 
 
 def _fold(sheet: Sheet) -> str:
@@ -576,16 +581,18 @@ def _fold(sheet: Sheet) -> str:
     sheet.say("fold(unfold(x)) / fold(unfold(ones)) gives back {restored:,} of {pixels:,} pixels exactly.")
     if sheet.numbers["restored"] < sheet.numbers["pixels"]:
         sheet.say("The others are in no patch: what was never read cannot come back.")
-    sheet.number("P", spec.p, _meta_y(spec)[2], "F.conv2d's shape")
-    sheet.number("Q", spec.q, _meta_y(spec)[3], "F.conv2d's shape")
+    sheet.number("P", spec.p, shape_of_y(spec)[2], "F.conv2d's shape")
+    sheet.number("Q", spec.q, shape_of_y(spec)[3], "F.conv2d's shape")
     sheet.number("H", folded.shape[0], spec.h, "x's height")
     sheet.number("W", folded.shape[1], spec.w, "x's width")
     sheet.note(
         "y is made by a reshape of the product, (K, P·Q) to (K, P, Q), which moves no number in an ungrouped problem. "
-        "F.fold sums what overlaps, and is what the gradient by x needs: it is the transpose of F.unfold, not its inverse."
+        "F.fold sums what overlaps, and is what the gradient by x needs: it is the transpose of F.unfold, not its "
+        "inverse."
     )
     return (
-        "Neither: it adds up what overlaps and gives x's size, {H}×{W}, not y's {P}×{Q}. {value:g} comes back as {comes:g}; "
+        "Neither: it adds up what overlaps and gives x's size, {H}×{W}, not y's {P}×{Q}. {value:g} comes back as "
+        "{comes:g}; "
         "divided by the counts it is {value:g} again."
     )
 
@@ -614,19 +621,29 @@ def _groups(sheet: Sheet) -> str:
         ("slices", spec.c_per_group, sheet.w.shape[1], "w's shape"),
         ("R", spec.r, sheet.w.shape[2], "w's shape"),
         ("S", spec.s, sheet.w.shape[3], "w's shape"),
-        ("k", cell.k, int((torch.arange(spec.k).reshape(spec.groups, -1)[group] == cell.k).nonzero()[0, 0]) + group * spec.k_per_group, "its place in its group"),
+        (
+            "k",
+            cell.k,
+            int((torch.arange(spec.k).reshape(spec.groups, -1)[group] == cell.k).nonzero()[0, 0])
+            + group * spec.k_per_group,
+            "its place in its group",
+        ),
         ("group", group, int((torch.arange(spec.k).reshape(spec.groups, -1) == cell.k).nonzero()[0, 0]), "looked up"),
         ("channels", read, mine, "channels dealt out to groups"),
         ("weights", prod(spec.w_shape), _weights(spec), "torch.nn.Conv2d's weight"),
         ("dense", prod(whole.w_shape), _weights(whole), "torch.nn.Conv2d's weight with one group"),
     ):
         sheet.number(name, value, again, by)
-    sheet.say("w is (K, C/G, R, S) = ({K}, {slices}, {R}, {S}): C/G, as a filter only has slices for its group's channels.")
+    sheet.say(
+        "w is (K, C/G, R, S) = ({K}, {slices}, {R}, {S}): C/G, as a filter only has slices for its group's channels."
+    )
     sheet.say("Filter {k} is in group {group} and reads channels {channels} of {C}. Slice by slice, then summed:")
     size = spec.r * spec.s
     sums = [sum(t.product for t in sheet.terms[c * size : (c + 1) * size]) for c in range(spec.c_per_group)]
     slices = convolve(
-        sheet.one_x, sheet.one_w[0][:, None], replace(sheet.one, c=spec.c_per_group, k=spec.c_per_group, groups=spec.c_per_group)
+        sheet.one_x,
+        sheet.one_w[0][:, None],
+        replace(sheet.one, c=spec.c_per_group, k=spec.c_per_group, groups=spec.c_per_group),
     )[0, :, cell.p, cell.q]
     sheet.table(
         (sheet.cell_name,),
@@ -648,7 +665,9 @@ def _groups(sheet: Sheet) -> str:
         same = sheet.one_w[:, :1].expand_as(sheet.one_w)
         reused = convolve(sheet.one_x, same, sheet.one)[0, 0, cell.p, cell.q]
         summed = convolve(sheet.one_x.sum(1, keepdim=True), sheet.one_w[:, :1], replace(sheet.one, c=1))
-        sheet.number("reused", float(reused), float(summed[0, 0, cell.p, cell.q]), "one slice on the sum of the channels")
+        sheet.number(
+            "reused", float(reused), float(summed[0, 0, cell.p, cell.q]), "one slice on the sum of the channels"
+        )
         sheet.say("Were one slice used again for every channel, it would be {reused:g}.")
     try:
         F.conv2d(torch.zeros((1, *sheet.x.shape[1:])), torch.zeros(sheet.w.shape), None, *_plain(spec))
@@ -660,7 +679,8 @@ def _groups(sheet: Sheet) -> str:
         "group, (K/G, C/G·R·S) times that group's rows."
     )
     return (
-        "Each filter has a slice of its own for every channel that it reads, and their sums are added. {G} groups: filter "
+        "Each filter has a slice of its own for every channel that it reads, and their sums are added. {G} groups: "
+        "filter "
         "{k} reads {slices} of {C} channels; {weights:,} weights in place of {dense:,}."
     )
 
@@ -697,19 +717,18 @@ def _padding(sheet: Sheet) -> str:
         rows=tuple(mode for mode, _ in possible),
         marked=around.expand_as(lines),
     )
-    for mode, refusal in refused.items():
-        sheet.word(mode, refusal)
+    for mode, words in refused.items():
+        sheet.word(mode, words)
         sheet.say(f"{mode} is not possible here; torch says: {{{mode}}}")
-    found = []
+    found: list[tuple[str, float, float]] = []
     for mode, _ in possible:
-        try:
-            found.append((mode, *(_module_y(sheet, mode, way)[cell.p, cell.q].item() for way in (True, False))))
-        except RuntimeError:
-            continue  # the other axis is too short for this mode
+        with suppress(RuntimeError):  # the other axis may be too short for this mode
+            by_module, by_hand = (float(_module_y(sheet, mode, way)[cell.p, cell.q]) for way in (True, False))
+            found.append((mode, by_module, by_hand))
     sheet.table(
         (sheet.cell_name,),
-        [(mode, (first,)) for mode, first, _ in found],
-        [[second] for _, _, second in found],
+        [(mode, (by_module,)) for mode, by_module, _ in found],
+        [(by_hand,) for _, _, by_hand in found],
         "x padded first, then F.conv2d",
     )
     sheet.say("padding='same' adds dilation·(size − 1) lines in all, the odd one after the image:")
@@ -726,8 +745,8 @@ def _padding(sheet: Sheet) -> str:
     try:
         F.conv2d(one, one[:, :, :1, :1], stride=2, padding="same")
         sheet.say("torch took padding='same' with a stride when asked just now.")
-    except RuntimeError as refusal:
-        sheet.word("refusal", first_line(refusal))
+    except RuntimeError as error:
+        sheet.word("refusal", first_line(error))
         sheet.say("With a stride it is refused; asked just now, torch says: {refusal}.")
     zeros = int((~torch.stack([inside(axis) for axis in measure_axes(spec)[:1]])).sum())
     missing = [int((~inside(axis)).sum()) for axis in measure_axes(spec)]
@@ -738,11 +757,13 @@ def _padding(sheet: Sheet) -> str:
     counted = (F.unfold(ones, (spec.r, spec.s), *_rest(spec)) == 0).sum()
     sheet.number("share", outside / total, int(counted) / total, "zeros in F.unfold of ones", within=1e-12)
     sheet.note(
-        "F.conv2d itself only knows zeros; the other modes pad a copy of x first. F.unfold pads with zeros only as well: "
+        "F.conv2d itself only knows zeros; the other modes pad a copy of x first. F.unfold pads with zeros only as "
+        "well: "
         "for another mode give it F.pad(x, ..., mode=...). {share:.1%} of this problem's products are with padding."
     )
     return (
-        "Zeros unless padding_mode says otherwise, and each mode gives other outputs at the border. padding='same' works "
+        "Zeros unless padding_mode says otherwise, and each mode gives other outputs at the border. padding='same' "
+        "works "
         "for stride 1 only; a kernel of even size gets one line more at the bottom and on the right."
     )
 
@@ -768,11 +789,13 @@ def _pad_by_index(line: Tensor, padding: int, mode: str) -> Tensor:
     return torch.tensor(found, dtype=line.dtype)
 
 
-def _module_y(sheet: Sheet, mode: str, by_module: bool) -> Tensor:
+def _module_y(sheet: Sheet, mode: Any, by_module: bool) -> Tensor:
     """(P, Q) of the cell's filter under a padding mode, by torch.nn.Conv2d or by F.pad and F.conv2d."""
     spec, x, w = sheet.one, sheet.one_x, sheet.one_w
     if by_module:
-        layer = nn.Conv2d(spec.c, 1, (spec.r, spec.s), *_plain(spec), bias=False, padding_mode=mode, dtype=torch.float64)
+        layer = nn.Conv2d(
+            spec.c, 1, (spec.r, spec.s), *_plain(spec), bias=False, padding_mode=mode, dtype=torch.float64
+        )
         with torch.no_grad():
             layer.weight.copy_(w)
             found: Tensor = layer(x)[0, 0]

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from convbench.explain.proof import compare
 from convbench.explain.steps import Cell, Comparison, Term
-from convbench.explain.walk import count_patches, list_terms, small_integers
+from convbench.explain.walk import count_operands, count_patches, list_terms, small_integers
 from convbench.spec import ConvSpec
 
 Number = int | float
@@ -212,7 +212,9 @@ class Sheet:
 
     def words(self, template: str) -> str:
         """The template with numbers of the sheet in its places."""
-        return template.format_map(self.numbers | {name: _set(one) for name, one in self.numbers.items() if _is_set(one)})
+        return template.format_map(
+            self.numbers | {name: _set(one) for name, one in self.numbers.items() if isinstance(one, tuple)}
+        )
 
     def say(self, template: str) -> None:
         self.parts.append(Say(text=self.words(template)))
@@ -226,16 +228,24 @@ def convolve(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
     return F.conv2d(x, w, None, spec.stride, spec.padding, spec.dilation, spec.groups)
 
 
+def hollow(spec: ConvSpec) -> tuple[Tensor, Tensor]:
+    """x and w whose numbers do not count: on the meta device where they would take time.
+
+    It takes torch seconds to set that device up, and a small problem is computed in less.
+    """
+    device = "cpu" if max(spec.macs, count_patches(spec), count_operands(spec)) <= SMALL else "meta"
+    return torch.zeros(spec.x_shape, device=device), torch.zeros(spec.w_shape, device=device)
+
+
+def shape_of_y(spec: ConvSpec) -> tuple[int, ...]:
+    """What F.conv2d says of y: (N, K, P, Q)."""
+    return tuple(convolve(*hollow(spec), spec).shape)
+
+
 def unfolded_shape(spec: ConvSpec) -> tuple[int, ...]:
     """What F.unfold says of the patch matrix: (N, C*R*S, P*Q)."""
-    # torch takes seconds to set up F.unfold without numbers, and a patch matrix of this size is formed in less.
-    device = "cpu" if count_patches(spec) <= SMALL else "meta"
-    x = torch.zeros(spec.x_shape, device=device)
+    x, _ = hollow(spec)
     return tuple(F.unfold(x, (spec.r, spec.s), spec.dilation, spec.padding, spec.stride).shape)
-
-
-def _is_set(value: Any) -> bool:
-    return isinstance(value, tuple)
 
 
 def _set(values: Sequence[int]) -> str:

@@ -200,7 +200,9 @@ def _grid(part: Grid, room: int) -> Block:
 
 def _sum(part: Sum, room: int) -> Iterator[Text]:
     shown = part.products[:TERMS]
-    more = [Text(f"… {plural(len(part.products) - len(shown), 'more term')}")] if len(shown) < len(part.products) else []
+    more = (
+        [Text(f"… {plural(len(part.products) - len(shown), 'more term')}")] if len(shown) < len(part.products) else []
+    )
     products = []
     for i, (x, w) in enumerate(shown):
         product = Text() + in_role("·0" if x is None else _number(x), PATCH) + in_role(_number(w), KERNEL)
