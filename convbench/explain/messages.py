@@ -54,15 +54,21 @@ class Call:
         if self.function != "conv2d" or any(len(shape) != 4 for shape in self.operands[:2]):
             return None
         (n, c, h, w), (k, _, r, s) = self.operands[:2]
-        padding = self.options.get("padding", (0, 0))
+        stride, padding, dilation = (
+            (given, given) if isinstance(given, int) else given
+            for given in (
+                self.options.get(name, usual) for name, usual in (("stride", 1), ("padding", 0), ("dilation", 1))
+            )
+        )
+        if padding == "same":
+            if r % 2 == 0 or s % 2 == 0:
+                return None  # more on one side than on the other
+            padding = (r // 2, s // 2)
+        groups = self.options.get("groups", 1)
         try:
-            if padding == "same":
-                if r % 2 == 0 or s % 2 == 0:
-                    return None  # more on one side than on the other
-                padding = (r // 2, s // 2)
-            stride = self.options.get("stride", (1, 1))
-            groups = self.options.get("groups", 1)
-            return ConvSpec(n=n, c=c, h=h, w=w, k=k, r=r, s=s, stride=stride, padding=padding, groups=groups)
+            return ConvSpec(
+                n=n, c=c, h=h, w=w, k=k, r=r, s=s, stride=stride, padding=padding, dilation=dilation, groups=groups
+            )
         except ConvbenchError:
             return None
 
@@ -147,7 +153,10 @@ def decode(text: str) -> Decoded:
     for message in MESSAGES:
         if (match := message.pattern.search(line)) is None:
             continue
-        reading = message.read(match)
+        try:
+            reading = message.read(match)
+        except (ArithmeticError, LookupError, TypeError, ValueError):
+            continue  # the words of torch, but numbers that it never says
         return Decoded(
             name=message.name,
             title=message.title,
@@ -159,8 +168,7 @@ def decode(text: str) -> Decoded:
         )
     raise ConvbenchError(
         f"not a message that is known: {one_line(line, 200)!r}; known are those of conv2d, unfold and fold about "
-        "shapes, "
-        f"types and options; give the whole last line of the traceback, or the traceback through a pipe to --error -"
+        f"shapes, types and options; give the whole last line of the traceback, or pipe the traceback to --error -"
     )
 
 
@@ -950,8 +958,7 @@ MESSAGES = (
         "channels",
         "x has other channels than w reads",
         rf"Given (groups|transposed)={_INT}, weight of size {_LIST}, expected input ?\[([\d, ]+)\] to have "
-        "{_INT} channels, "
-        rf"but got {_INT} channels",
+        rf"{_INT} channels, but got {_INT} channels",
         _channels,
     ),
     _message(
@@ -1010,8 +1017,7 @@ MESSAGES = (
         "fold-length",
         "another number of columns than positions",
         rf"Given output_size={_PAIR}, kernel_size={_PAIR}, dilation={_PAIR}, padding={_PAIR}, stride={_PAIR}, "
-        "expected .*?"
-        rf"sliding blocks {_INT} \* {_INT} = {_INT}, but got input\.size\(-?\d+\)={_INT}",
+        rf"expected .*?sliding blocks {_INT} \* {_INT} = {_INT}, but got input\.size\(-?\d+\)={_INT}",
         _fold_length,
     ),
     _message(
@@ -1025,8 +1031,7 @@ MESSAGES = (
         "pairs",
         "one number or a pair",
         rf"expected (stride|padding|dilation|output_padding) to be a single integer value or a list of {_INT} "
-        "values? to match "
-        rf"the convolution dimensions, but got \w+={_LIST}",
+        rf"values? to match the convolution dimensions, but got \w+={_LIST}",
         _pairs,
     ),
     _message("flat-weight", "w is flat", r"weight should have at least three dimensions", _flat_weight),
@@ -1054,8 +1059,7 @@ MESSAGES = (
         "reflect",
         "more padding than reflect can give",
         rf"Padding size should be less than the corresponding input dimension, but got: padding \(([-\d, ]+)\) "
-        "at dimension "
-        rf"{_INT} of input {_LIST}",
+        rf"at dimension {_INT} of input {_LIST}",
         _mode_size,
     ),
     _message(
@@ -1067,7 +1071,7 @@ MESSAGES = (
     _message(
         "operand-type",
         "x and a weight or bias differ in type or device",
-        r"Input type \(([\w.]+)\) and (weight|bias) type \(([\w.]+)\) should be the same",
+        r"Input type \(([\w.: ]+)\) and (weight|bias) type \(([\w.: ]+)\) should be the same",
         _operand_type,
     ),
     _message("scalar-type", "x and w differ in type", r"expected scalar type (\w+) but found (\w+)", _scalar_type),

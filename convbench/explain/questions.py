@@ -491,7 +491,7 @@ def _dilation(sheet: Sheet) -> str:
         "Rows: {D_h}·({R}−1) + 1 = {extent_h}. Columns: {D_w}·({S}−1) + 1 = {extent_w}. "
         f"{sheet.cell_name} reads rows {{rows}} and columns {{columns}} of x; negative ones are padding."
     )
-    sheet.say("The same as a kernel of {extent_h}×{extent_w} with {holes:,} zeros in each slice, and dilation 1:")
+    sheet.say("The same as a kernel of {extent_h}×{extent_w} with {holes:,} zeros in each slice, undilated:")
     marked = torch.zeros(spec.kernel_extent, dtype=torch.bool)
     marked[:: spec.dilation[0], :: spec.dilation[1]] = True
     one_by_one = torch.zeros(spec.kernel_extent, dtype=torch.float64)
@@ -704,7 +704,13 @@ def _padding(sheet: Sheet) -> str:
         except (RuntimeError, ValueError) as refusal:
             refused[mode] = first_line(refusal)
     name = f"row {index}" if at == 3 else f"column {index}"
-    sheet.say(f"{name.capitalize()} of x with each padding_mode of torch.nn.Conv2d:")
+    sheet.number(
+        "line",
+        index,
+        min(max((sheet.terms[0].row, sheet.terms[0].column)[3 - at], 0), sheet.x.shape[5 - at] - 1),
+        "x's shape",
+    )
+    sheet.say(f"{name.partition(' ')[0].capitalize()} {{line}} of x with each padding_mode of torch.nn.Conv2d:")
     lines = torch.stack([padded for _, padded in possible])
     around = torch.ones(lines.shape[1], dtype=torch.bool)
     around[axis.padding : axis.padding + axis.size] = False
@@ -762,9 +768,8 @@ def _padding(sheet: Sheet) -> str:
         "for another mode give it F.pad(x, ..., mode=...). {share:.1%} of this problem's products are with padding."
     )
     return (
-        "Zeros unless padding_mode says otherwise, and each mode gives other outputs at the border. padding='same' "
-        "works "
-        "for stride 1 only; a kernel of even size gets one line more at the bottom and on the right."
+        "Zeros, unless padding_mode says otherwise; each mode gives other outputs at the border. padding='same' works "
+        "without a stride only; where it needs an odd number of lines, the odd one is at the bottom or on the right."
     )
 
 
@@ -841,7 +846,7 @@ QUESTIONS = _catalogue(
         ),
         Question(
             name="order",
-            text="In what order do the rows of the patch matrix run?",
+            text="In what order do the patch rows run?",
             answer=_order,
             sources=("torch.nn.Unfold, documentation", "d-li14/involution#18", f"{CUTLASS_DOC}: NHWC"),
             nearest=_wants_channels,
@@ -854,7 +859,7 @@ QUESTIONS = _catalogue(
         ),
         Question(
             name="floor",
-            text="Why the floor in the output size, and what is dropped?",
+            text="Why the floor, and what does it drop?",
             answer=_floor,
             sources=(f"{CONV2D_DOC}: Shape", "Dumoulin and Visin 2016"),
             nearest=_wants_rest,
@@ -892,7 +897,7 @@ QUESTIONS = _catalogue(
         ),
         Question(
             name="padding",
-            text="What does padding put there, and what does 'same' do?",
+            text="What does padding put around x?",
             answer=_padding,
             sources=("pytorch#152152: the modes", "pytorch#67551: same and stride"),
             nearest=_wants_padding,
@@ -911,7 +916,7 @@ QUESTIONS = _catalogue(
         ),
         Question(
             name="algorithm",
-            text="Which algorithm runs, and when would Winograd or FFT?",
+            text="Which algorithm runs, when Winograd or FFT?",
             answer=costs.algorithm,
             sources=(
                 "Stack Overflow 64506489",

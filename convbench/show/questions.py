@@ -37,6 +37,7 @@ NARROWEST, WIDEST = 60, 120
 PANE_FROM, PANE = 112, 38
 GRID_ROWS, GRID_COLUMNS = 6, 16
 TABLE_ROWS, TERMS = 8, 12
+LEAD = 22  # columns for a number of a message, before what it means
 ROLES = {"patch": PATCH, "kernel": KERNEL, "output": OUTPUT}
 
 
@@ -84,9 +85,13 @@ def decoded_page(decoded: "Decoded", width: int) -> Iterator[Text]:
     width = min(max(width, NARROWEST), WIDEST)
     yield from heading(f"MESSAGE · {decoded.title}", decoded.function, width)
     for number, meaning in decoded.meanings:
-        for i, line in enumerate(wrap(meaning, width - 28)):
-            lead = Text(number.rjust(22), style=PATCH.style) if not i else Text(" " * 22)
-            yield Text("  ") + lead + Text(f"  {line}")
+        lead = number.rjust(LEAD)
+        if len(number) > LEAD:
+            yield from (Text(f"  {line}", style=PATCH.style) for line in wrap(number, width - 2))
+            lead = " " * LEAD
+        for line in wrap(meaning, width - LEAD - 4):
+            yield Text("  ") + Text(lead, style=PATCH.style) + Text(f"  {line}")
+            lead = " " * LEAD
     yield Text()
     yield from (Text(f"  {line}", style="bold") for line in wrap(decoded.fault, width - 2))
     for fix in decoded.fixes:
