@@ -101,7 +101,8 @@ def decoded_page(decoded: "Decoded", width: int) -> Iterator[Text]:
             Text("    ") + Text(line, style=KERNEL.style)
             for line in wrap(fix.call.text, width - 4, break_long_words=False, break_on_hyphens=False)
         )
-        yield Text(f"    ✓ ran just now: {_shape(fix.shape)}", style="green")
+        seen = "ran just now" if fix.computed else "too large to run; torch's own arithmetic of its shapes"
+        yield Text(f"    ✓ {seen}: {_shape(fix.shape)}", style="green")
         if fix.spec is not None:
             yield Text(f"    convbench explain {fix.spec}")
 

@@ -13,7 +13,9 @@ from convbench.explain import questions
 from convbench.explain.questions import QUESTIONS
 from tests.snapshots import assert_golden
 
-MESSAGE = "Given groups=1, weight of size [4, 3, 3, 3], expected input[1, 4, 8, 8] to have 3 channels, but got 4 channels instead"
+MESSAGE = (
+    "Given groups=1, weight of size [4, 3, 3, 3], expected input[1, 4, 8, 8] to have 3 channels, but got 4 channels"
+)
 
 
 @pytest.fixture(autouse=True)
