@@ -1,17 +1,22 @@
-"""convbench explain: walk one convolution from x and w to y on real numbers."""
+"""convbench explain: walk one convolution from x and w to y on real numbers, or answer another question about it."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from math import prod
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from convbench.cli import explain_exports as exports
-from convbench.cli.options import Devices, Dtypes, Layouts, Precisions, Seed, Threads
-from convbench.cli.ran import refuse_mixture, show_what_ran
+from convbench.cli.options import Devices, Dtypes, Layouts, Precisions, Seed, Threads, Words
+from convbench.cli.why import Error, Why, show_answers, show_error
 from convbench.errors import ConvbenchError
+from convbench.explain import STEPS
 from convbench.spec import ITEM_NBYTES, ConvSpec, Pair
+
+if TYPE_CHECKING:
+    from convbench.explain.steps import Walk
 
 NOTE = "n1c1h4w4k1r2s2"
 MAX_JSON_NUMBERS = 5_000_000
@@ -22,11 +27,55 @@ Examples:
   convbench explain n1c2h5w5k4r3s3_st2_pd1_g2 --at 0,0 --filter 3
   convbench explain --at 1,2 --step unfold
   convbench explain --svg -
+  convbench explain --algorithm winograd,fft --backward
+  convbench explain --html explain.html --overwrite
   convbench explain resnet50:layer1.0.conv2 --ran --dtype fp32,fp64
+  convbench explain resnet50:conv1 --ledger
+  convbench explain --model mobilenet_v2 --no-time
+  convbench explain resnet50:conv1 --why floor,memory
+  convbench explain --error "non-positive stride is not supported"
 """
+
+# What can be asked for instead of the walk, by the options that ask for it, and what else goes with each.
+CELL = frozenset({"shape", "at", "filter_index", "image", "seed"})
+MODES: Mapping[str, frozenset[str]] = {
+    "error": frozenset({"as_json"}),
+    "model": frozenset({"model_input", "csv", "overwrite", "no_time", "as_json"}),
+    "ran": frozenset({"shape", "devices", "dtypes", "layouts", "precisions", "threads", "as_json"}),
+    "ledger": frozenset({"shape", "as_json"}),
+    "why": CELL | {"as_json"},
+    "html": CELL | {"overwrite"},
+    "algorithm": CELL | {"backward", "as_json"},
+    "backward": CELL | {"algorithm", "as_json"},
+    "interactive": CELL | {"steps", "channel"},
+}
+WALK = CELL | {"steps", "channel", "svg", "cast", "overwrite", "as_json"}
+
+Algorithms = Annotated[
+    str | None,
+    typer.Option("--algorithm", metavar="NAMES", help="Other algorithms on the same numbers: all, or winograd,fft."),
+]
+Backward = Annotated[bool, typer.Option("--backward", help="The gradients of x and w on the same numbers.")]
+Html = Annotated[str | None, typer.Option("--html", metavar="FILE", help="A page to try it out; - is stdout.")]
+WhatRan = Annotated[bool, typer.Option("--ran", help="What F.conv2d really ran, by which rule, with evidence.")]
+Costs = Annotated[bool, typer.Option("--ledger", help="What it costs in every unit, and who counts it how.")]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="NAME",
+        help="Every convolution of a model of torchvision or timm, of package.module:factory or of FILE.onnx.",
+    ),
+]
+ModelInput = Annotated[Words, typer.Option("--input", metavar="SHAPE,...", help="The model's input, as 1x3x224x224.")]
+Suite = Annotated[
+    str | None, typer.Option("--csv", metavar="FILE", help="Write the model's convolutions as a suite; - is stdout.")
+]
+NoTime = Annotated[bool, typer.Option("--no-time", help="Do not time the model's convolutions.")]
 
 
 def explain(
+    context: typer.Context,
     shape: Annotated[str, typer.Argument(metavar="SHAPE", help="A problem, as n1c2h5w5k2r3s3_pd1 or SUITE:ROW.")] = (
         NOTE
     ),
@@ -36,21 +85,29 @@ def explain(
     ] = None,
     image: Annotated[int, typer.Option("--image", metavar="N", help="Its image of the batch.")] = 0,
     seed: Seed = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Every number as one JSON object.")] = False,
     steps: exports.Steps = None,
     channel: exports.Channel = 0,
+    interactive: exports.Interactive = False,
     svg: exports.Svg = None,
     cast: exports.Cast = None,
+    html: Html = None,
     overwrite: exports.Overwrite = False,
-    interactive: exports.Interactive = False,
-    ran: Annotated[
-        bool, typer.Option("--ran", help="What F.conv2d really ran, by which rule, with evidence; not the walk.")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Every number as one JSON object.")] = False,
+    algorithm: Algorithms = None,
+    backward: Backward = False,
+    why: Why = None,
+    error: Error = None,
+    ran: WhatRan = False,
     devices: Devices = None,
     dtypes: Dtypes = None,
     layouts: Layouts = None,
     precisions: Precisions = None,
     threads: Threads = 0,
+    ledger: Costs = False,
+    model: Model = None,
+    model_input: ModelInput = None,
+    csv: Suite = None,
+    no_time: NoTime = False,
 ) -> None:
     """Show how a convolution is computed: seven steps on real numbers, each of them proved.
 
@@ -58,21 +115,23 @@ def explain(
     each has been compared with torch and float64. With --svg or --cast they go to a file instead, COLUMNS wide (60
     to 120; 80 where it is not set).
     """
+    mode = choose_mode(context)
+    if error is not None:
+        show_error(error, as_json=as_json)
+        return
+    if model is not None:
+        from convbench.cli.costs import show_model
+
+        show_model(model, inputs=model_input, csv=csv, overwrite=overwrite, timed=not no_time, as_json=as_json)
+        return
+
     from convbench.suites import find_problem
 
     problem = find_problem(shape)
-    refuse_mixture(
-        ran=ran,
-        of_ran={
-            "--device": devices,
-            "--dtype": dtypes,
-            "--layout": layouts,
-            "--precision": precisions,
-            "--threads": threads,
-        },
-        of_walk={"--at": at, "--filter": filter_index is not None, "--image": image, "--seed": seed},
-    )
+    whole = problem.spec
     if ran:
+        from convbench.cli.ran import show_what_ran
+
         show_what_ran(
             problem,
             devices=devices,
@@ -83,21 +142,95 @@ def explain(
             as_json=as_json,
         )
         return
-    whole = problem.spec
+    if ledger:
+        from convbench.cli.costs import show_ledger
+
+        show_ledger(whole, as_json=as_json)
+        return
     position = None if at is None else parse_at(at, whole)
+    if why is not None:
+        show_answers(why, whole, at=position, image=image, filter_index=filter_index, seed=seed, as_json=as_json)
+        return
+
+    # What may be wrong in the question is told before the proof.
     if as_json:
         refuse_long_json(whole)
     chosen = exports.parse_steps(steps)
     exports.check_channel(channel, whole)
-    exports.check_outputs(svg, cast, overwrite=overwrite)
+    exports.check_outputs({"--svg": svg, "--cast": cast, "--html": html}, overwrite=overwrite)
     if interactive:
-        exports.refuse_without_terminal(others=as_json or svg is not None or cast is not None)
+        exports.refuse_without_terminal()
+    if algorithm is not None:
+        from convbench.explain.algorithms.catalogue import choose
+
+        choose(algorithm)
+    if html is not None:
+        from convbench.show.explain_page import check_size
+
+        check_size(whole)
+
+    found = prove(whole, position, image, filter_index, seed)
+    ones = str(found.spec) == NOTE and seed == 0  # the gradient of the note: that of a sum
+    if mode in ("algorithm", "backward"):
+        from convbench.cli.explain_algorithms import show_further
+
+        show_further(found, algorithm, backward=backward, ones=ones, seed=seed, as_json=as_json)
+        return
+    if html is not None:
+        from convbench.show.explain_page import explain_page
+
+        exports.write(html, explain_page(found, seed=seed))
+        return
 
     from convbench.explain.ran import glance
-    from convbench.explain.walk import affordable, choose_cell, small_integers, walk
     from convbench.show.explain import View, draw, record
 
-    cell = choose_cell(whole, at=position, image=image, filter_index=filter_index)
+    view = View(channel=channel, remark=glance(found.spec).remark if found.spec == whole else "")
+    if interactive:
+        exports.interact(found, chosen[0], view, seed=seed, ones=ones)
+        return
+    if as_json:
+        typer.echo(json.dumps(record(found)))
+    if svg is not None or cast is not None:
+        exports.write_frames(found, chosen, view, svg=svg, cast=cast)
+    elif not as_json:
+        draw(found, chosen, view)
+        if chosen[-1] == STEPS[-1]:
+            from convbench.cli.explain_algorithms import print_also_proved
+
+            print_also_proved(found)
+
+
+def choose_mode(context: typer.Context) -> str | None:
+    """The option that asks for something else than the walk; None for the walk.
+
+    Raises:
+        ConvbenchError: two of them, or an option that does not go with what is asked for.
+    """
+    words = {param.name or "": param.opts[0] for param in context.command.params} | {"shape": "SHAPE"}
+    given = [name for name in words if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"]
+    mode = next((name for name in MODES if name in given), None)
+    fitting = WALK if mode is None else MODES[mode] | {mode}
+    odd = [name for name in given if name not in fitting]
+    if not odd:
+        return mode
+    belongs = [words[other] for other in MODES if not set(odd) - MODES[other]] if mode is None else []
+    raise ConvbenchError(
+        f"{', '.join(words[name] for name in odd)} {'goes' if len(odd) == 1 else 'go'} "
+        + (
+            f"only with {' or '.join(belongs)}; the walk itself takes "
+            if belongs
+            else f"not with {'the walk' if mode is None else words[mode]}, which takes "
+        )
+        + ", ".join(words[name] for name in words if name in fitting and name != mode)
+    )
+
+
+def prove(whole: ConvSpec, at: Pair | None, image: int, filter_index: int | None, seed: int) -> "Walk":
+    """The walk, of one image where all are too many; exit 1 where a number does not hold."""
+    from convbench.explain.walk import affordable, choose_cell, small_integers, walk
+
+    cell = choose_cell(whole, at=at, image=image, filter_index=filter_index)
     spec = affordable(whole)
     if spec != whole:
         typer.echo(
@@ -107,15 +240,7 @@ def explain(
     found = walk(*small_integers(spec, seed), spec, cell)
     if not found.holds:
         exports.refuse_unproved(found.failures)
-    view = View(channel=channel, remark=glance(spec).remark if spec == whole else "")
-    if as_json:
-        typer.echo(json.dumps(record(found)))
-    if svg is not None or cast is not None:
-        exports.write_frames(found, chosen, view, svg=svg, cast=cast)
-    elif interactive:
-        exports.interact(found, chosen[0], view, seed=seed, ones=str(spec) == NOTE and seed == 0)
-    elif not as_json:
-        draw(found, chosen, view)
+    return found
 
 
 def refuse_long_json(spec: ConvSpec) -> None:

@@ -68,7 +68,9 @@ def check_outputs(files: Mapping[str, str | None], *, overwrite: bool) -> None:
     """Raise before anything is computed where a file would be lost or two results would mix."""
     named = {option: file for option, file in files.items() if file is not None}
     if len(set(named.values())) < len(named):
-        raise ConvbenchError(f"{' and '.join(named)} both go to {next(iter(named.values()))}; give them different files")
+        raise ConvbenchError(
+            f"{' and '.join(named)} both go to {next(iter(named.values()))}; give them different files"
+        )
     for option, file in named.items():
         if file == "-":
             continue

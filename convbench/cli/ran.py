@@ -1,7 +1,6 @@
 """convbench explain --ran: what torch really ran for a problem."""
 
 import json
-from collections.abc import Mapping
 
 import typer
 

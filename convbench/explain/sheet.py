@@ -1,0 +1,256 @@
+"""What stands in an answer to a question, and who says that it is right?
+
+A sheet is filled by the answer's author: each number goes on it together with the same number had in another way, and
+a sentence can only quote numbers that are on it. So nothing is said that was not compared first.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from convbench.explain.proof import compare
+from convbench.explain.steps import Cell, Comparison, Term
+from convbench.explain.walk import count_operands, count_patches, list_terms, small_integers
+from convbench.spec import ConvSpec
+
+Number = int | float
+SMALL = 2**22
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Say:
+    """A paragraph."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sum:
+    """One output as a sum of products: (number of x or None on padding, number of w) each, and the total."""
+
+    lead: str
+    products: tuple[tuple[float | None, float], ...]
+    total: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """A matrix with its coordinates.
+
+    Attributes:
+        numbers: (rows, columns).
+        role: of the marked ones: patch, kernel, output.
+        marked: (rows, columns) bool.
+        origin: coordinates of the first row and column; negative on padding.
+        rows: names of the rows; their coordinates where empty.
+    """
+
+    label: str
+    numbers: Tensor
+    role: str = "patch"
+    marked: Tensor | None = None
+    origin: tuple[int, int] = (0, 0)
+    rows: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """Numbers under names, a row for each case; NaN where there is none."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Number, ...]], ...]
+
+
+Part = Say | Sum | Grid | Table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One question answered on one problem.
+
+    Attributes:
+        asked: the problem that it was asked on.
+        spec: the one that it is shown on; another where `asked` cannot show it, and `stand_in` says why.
+        short: the answer in a sentence or two.
+        notes: what is often said and is not the whole truth.
+        sources: where it is written, and where people asked.
+        numbers: every number that a sentence quotes, by name.
+        proof: each number and matrix against another way to it.
+    """
+
+    name: str
+    question: str
+    asked: ConvSpec
+    spec: ConvSpec
+    stand_in: str
+    short: str
+    parts: tuple[Part, ...]
+    notes: tuple[str, ...]
+    sources: tuple[str, ...]
+    numbers: dict[str, Any]
+    proof: tuple[Comparison, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is proved and every comparison holds; only then may it be shown."""
+        return bool(self.proof) and all(comparison.holds for comparison in self.proof)
+
+
+@dataclass(kw_only=True)
+class Sheet:
+    """What an answer is written on: the problem with its numbers, and what was found so far.
+
+    x (N, C, H, W) and w (K, C/G, R, S) hold whole numbers in float64, so that sums are exact.
+    """
+
+    spec: ConvSpec
+    cell: Cell
+    seed: int = 0
+    stand_in: str = ""
+    parts: list[Part] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    numbers: dict[str, Any] = field(default_factory=dict)
+    proof: list[Comparison] = field(default_factory=list)
+
+    # The problem.
+
+    @cached_property
+    def operands(self) -> tuple[Tensor, Tensor]:
+        return small_integers(self.spec, self.seed)
+
+    @property
+    def x(self) -> Tensor:
+        return self.operands[0]
+
+    @property
+    def w(self) -> Tensor:
+        return self.operands[1]
+
+    @cached_property
+    def terms(self) -> tuple[Term, ...]:
+        """The products of the cell, by the definition."""
+        return list_terms(self.x, self.w, self.spec, self.cell)
+
+    @property
+    def one(self) -> ConvSpec:
+        """The part of the problem that the cell's filter sees in the cell's image: one group, one filter."""
+        return replace(self.spec, n=1, c=self.spec.c_per_group, k=1, groups=1)
+
+    @property
+    def one_x(self) -> Tensor:
+        """(1, C/G, H, W)."""
+        first = self.cell.k // self.spec.k_per_group * self.spec.c_per_group
+        return self.x[self.cell.n, first : first + self.spec.c_per_group][None]
+
+    @property
+    def one_w(self) -> Tensor:
+        """(1, C/G, R, S)."""
+        return self.w[self.cell.k][None]
+
+    @property
+    def at_cell(self) -> Tensor:
+        """(P, Q) bool, the followed output."""
+        marked = torch.zeros((self.spec.p, self.spec.q), dtype=torch.bool)
+        marked[self.cell.p, self.cell.q] = True
+        return marked
+
+    @property
+    def cell_name(self) -> str:
+        return f"y[{self.cell.n},{self.cell.k},{self.cell.p},{self.cell.q}]"
+
+    # What was found.
+
+    def number(self, name: str, value: Any, again: Any, by: str, *, within: float = 0.0) -> Any:
+        """Put a number, or a tuple of whole numbers, on the sheet, with the same from another way."""
+        self.numbers[name] = value
+        self.check(name, value, again, by, within=within)
+        return value
+
+    def word(self, name: str, text: str) -> str:
+        """Put on the sheet what somebody else says: a message, a name. It is quoted, not proved."""
+        self.numbers[name] = text
+        return text
+
+    def check(self, name: str, got: Any, want: Any, by: str, *, within: float = 0.0) -> None:
+        """Compare two ways to the same numbers; they must be equal, or as near as `within`."""
+        left, right = (torch.as_tensor(one, dtype=torch.float64) for one in (got, want))
+        found = compare(name, by, left, right)
+        if not found.holds and left.shape == right.shape and found.worst <= within:
+            found = replace(found, evidence=None)
+        self.proof.append(found)
+
+    def grid(self, label: str, numbers: Tensor, again: Tensor, by: str, **how: Any) -> None:
+        self.check(label, numbers, again, by)
+        self.parts.append(Grid(label=label, numbers=numbers, **how))
+
+    def table(
+        self,
+        columns: Sequence[str],
+        rows: Iterable[tuple[str, Sequence[Number]]],
+        again: Sequence[Sequence[Number]],
+        by: str,
+        *,
+        within: float = 0.0,
+    ) -> None:
+        """Rows of a name and its numbers; `again` holds the same numbers from another way."""
+        named = tuple((name, tuple(numbers)) for name, numbers in rows)
+        self.check(", ".join(columns), [numbers for _, numbers in named], list(again), by, within=within)
+        self.parts.append(Table(columns=tuple(columns), rows=named))
+
+    def sum(self, lead: str, terms: Sequence[tuple[float | None, float]], again: float, by: str) -> None:
+        """A sum of products and its total, which must be `again`."""
+        total = sum((x or 0.0) * w for x, w in terms)
+        self.check(lead, total, again, by)
+        self.parts.append(Sum(lead=lead, products=tuple(terms), total=total))
+
+    # What is said of it.
+
+    def words(self, template: str) -> str:
+        """The template with numbers of the sheet in its places."""
+        return template.format_map(
+            self.numbers | {name: _set(one) for name, one in self.numbers.items() if isinstance(one, tuple)}
+        )
+
+    def say(self, template: str) -> None:
+        self.parts.append(Say(text=self.words(template)))
+
+    def note(self, template: str) -> None:
+        self.notes.append(self.words(template))
+
+
+def convolve(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+    """What F.conv2d says."""
+    return F.conv2d(x, w, None, spec.stride, spec.padding, spec.dilation, spec.groups)
+
+
+def hollow(spec: ConvSpec) -> tuple[Tensor, Tensor]:
+    """x and w whose numbers do not count: on the meta device where they would take time.
+
+    It takes torch seconds to set that device up, and a small problem is computed in less.
+    """
+    device = "cpu" if max(spec.macs, count_patches(spec), count_operands(spec)) <= SMALL else "meta"
+    return torch.zeros(spec.x_shape, device=device), torch.zeros(spec.w_shape, device=device)
+
+
+def shape_of_y(spec: ConvSpec) -> tuple[int, ...]:
+    """What F.conv2d says of y: (N, K, P, Q)."""
+    return tuple(convolve(*hollow(spec), spec).shape)
+
+
+def unfolded_shape(spec: ConvSpec) -> tuple[int, ...]:
+    """What F.unfold says of the patch matrix: (N, C*R*S, P*Q)."""
+    x, _ = hollow(spec)
+    return tuple(F.unfold(x, (spec.r, spec.s), spec.dilation, spec.padding, spec.stride).shape)
+
+
+def _set(values: Sequence[int]) -> str:
+    """`{0,1,2}`, or `{0,1,...,14}` when long."""
+    shown = [str(value) for value in values]
+    if len(shown) > 7:
+        shown = [*shown[:2], "…", shown[-1]]
+    return "{" + ",".join(shown) + "}"

@@ -1,0 +1,247 @@
+"""How do the answers to the twelve questions look on a terminal, and as JSON?"""
+
+# ruff: noqa: RUF001  # the times sign and the like are meant: this is mathematics as text
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from math import isnan
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from convbench.explain.sheet import Answer, Grid, Say, Sum, Table
+from convbench.show.console import pipe_width, result_console
+from convbench.show.grid import (
+    FAINT,
+    KERNEL,
+    OUTPUT,
+    PATCH,
+    Block,
+    Role,
+    Span,
+    beside,
+    flow,
+    grid,
+    heading,
+    in_role,
+    plural,
+    remarks,
+    wrap_words,
+)
+
+if TYPE_CHECKING:
+    from convbench.explain.messages import Decoded
+
+NARROWEST, WIDEST = 60, 120
+PANE_FROM, PANE = 112, 38
+GRID_ROWS, GRID_COLUMNS = 6, 16
+TABLE_ROWS, TERMS = 8, 12
+LEAD = 22  # columns for a number of a message, before what it means
+ROLES = {"patch": PATCH, "kernel": KERNEL, "output": OUTPUT}
+
+
+def draw_answers(answers: Sequence[Answer]) -> None:
+    """Print them as wide as the terminal; a pipe gets 80 columns, or COLUMNS."""
+    _print(answer_page(answers, _width()))
+
+
+def draw_decoded(decoded: "Decoded") -> None:
+    """Print what a message of torch means."""
+    _print(decoded_page(decoded, _width()))
+
+
+def _width() -> int:
+    console = result_console()
+    return console.width if console.is_terminal else pipe_width()
+
+
+def _print(lines: Iterator[Text]) -> None:
+    console = result_console()
+    for line in lines:
+        line.rstrip()
+        console.print(line.plain if console.no_color else line, markup=False)
+
+
+def answer_page(answers: Sequence[Answer], width: int) -> Iterator[Text]:
+    """The lines of all answers, none wider than `width` (from 60 to 120)."""
+    width = min(max(width, NARROWEST), WIDEST)
+    room = width - PANE - 3 if width >= PANE_FROM else width
+    for number, answer in enumerate(answers):
+        if number:
+            yield Text()
+        yield from heading(f"{answer.name.upper()} · {answer.question}", str(answer.spec), width)
+        body = [Text("  ") + line for line in _body(answer, room - 2)]
+        notes = [*answer.notes, f"Sources: {'; '.join(answer.sources)}."]
+        if room == width:
+            yield from body
+            yield from (Text("  ") + line for line in remarks(notes, width - 4))
+        else:
+            yield from beside([body, remarks(notes, PANE)], starts=[0, room + 1])
+
+
+def decoded_page(decoded: "Decoded", width: int) -> Iterator[Text]:
+    """The lines of one decoded message, none wider than `width` (from 60 to 120)."""
+    width = min(max(width, NARROWEST), WIDEST)
+    yield from heading(f"MESSAGE · {decoded.title}", decoded.function, width)
+    for number, meaning in decoded.meanings:
+        lead = number.rjust(LEAD)
+        if len(number) > LEAD:
+            yield from (Text(f"  {line}", style=PATCH.style) for line in wrap(number, width - 2))
+            lead = " " * LEAD
+        for line in wrap(meaning, width - LEAD - 4):
+            yield Text("  ") + Text(lead, style=PATCH.style) + Text(f"  {line}")
+            lead = " " * LEAD
+    yield Text()
+    yield from (Text(f"  {line}", style="bold") for line in wrap(decoded.fault, width - 2))
+    for fix in decoded.fixes:
+        yield Text()
+        yield from (Text(f"  {line}") for line in wrap(fix.words, width - 2))
+        yield from (
+            Text("    ") + Text(line, style=KERNEL.style)
+            for line in wrap(fix.call.text, width - 4, break_long_words=False, break_on_hyphens=False)
+        )
+        seen = "ran just now" if fix.computed else "too large to run; torch's own arithmetic of its shapes"
+        yield Text(f"    ✓ {seen}: {_shape(fix.shape)}", style="green")
+        if fix.spec is not None:
+            yield Text(f"    convbench explain {fix.spec}")
+
+
+def record_answers(answers: Sequence[Answer]) -> dict[str, Any]:
+    """Questions, answers, numbers, sources and proofs as plain values."""
+    return {"answers": [_record(answer) for answer in answers]}
+
+
+def _record(answer: Answer) -> dict[str, Any]:
+    return {
+        "name": answer.name,
+        "question": answer.question,
+        "asked": str(answer.asked),
+        "spec": str(answer.spec),
+        "stand_in": answer.stand_in,
+        "answer": answer.short,
+        "parts": [_record_part(part) for part in answer.parts],
+        "notes": answer.notes,
+        "sources": answer.sources,
+        "numbers": answer.numbers,
+        "proof": [asdict(comparison) | {"holds": comparison.holds} for comparison in answer.proof],
+    }
+
+
+def _record_part(part: Say | Sum | Grid | Table) -> dict[str, Any]:
+    match part:
+        case Say():
+            return {"kind": "text", "text": part.text}
+        case Sum():
+            return {"kind": "sum", "of": part.lead, "products": part.products, "total": part.total}
+        case Table():
+            rows = [{"name": name, "numbers": numbers} for name, numbers in part.rows]
+            return {"kind": "table", "columns": part.columns, "rows": rows}
+        case Grid():
+            return {
+                "kind": "grid",
+                "label": part.label,
+                "origin": part.origin,
+                "rows": part.rows,
+                "role": part.role,
+                "numbers": part.numbers.tolist(),
+                "marked": None if part.marked is None else part.marked.tolist(),
+            }
+
+
+def _body(answer: Answer, room: int) -> Iterator[Text]:
+    yield from (Text(line, style="bold") for line in wrap(answer.short, room))
+    if answer.stand_in:
+        words = f"{answer.asked} cannot show it: {answer.stand_in}. Shown on {answer.spec}, the nearest that can."
+        yield from (Text(line) for line in wrap(words, room))
+    yield Text()
+    grids: list[Block] = []
+    for part in answer.parts:
+        if isinstance(part, Grid):
+            grids.append(_grid(part, room))
+            continue
+        if grids:
+            yield from flow(grids, room)
+            grids = []
+        match part:
+            case Say():
+                yield from (Text(line) for line in wrap(part.text, room))
+            case Sum():
+                yield from _sum(part, room)
+            case Table():
+                yield from _table(part, room)
+    if grids:
+        yield from flow(grids, room)
+    compared = sum(comparison.compared for comparison in answer.proof)
+    ways = dict.fromkeys(comparison.against for comparison in answer.proof)
+    mark = Text("✓ ", style="green") if answer.holds else Text("✗ ", style="red")
+    words = f"{plural(compared, 'number')} compared with: {', '.join(ways)}"
+    for i, line in enumerate(wrap(words, room - 2)):
+        yield (mark if not i else Text("  ")) + Text(line, style=FAINT)
+
+
+def _grid(part: Grid, room: int) -> Block:
+    top, left = part.origin
+    height, width = part.numbers.shape
+    marked = part.marked
+    # In view is the first that is marked, if not everything is.
+    row, column = 0, 0
+    if marked is not None and bool(marked.any()) and not bool(marked.all()):
+        row, column = marked.nonzero()[0].tolist()
+    role: Role = ROLES[part.role]
+
+    def look(i: int, j: int) -> tuple[str, Role | None]:
+        given = marked is not None and bool(marked[i - top, j - left])
+        return _number(part.numbers[i - top, j - left].item()), role if given else None
+
+    return grid(
+        part.label,
+        Span(top, top + height, top + row, top + row, GRID_ROWS),
+        Span(left, left + width, left + column, left + column, GRID_COLUMNS),
+        look,
+        room,
+        row_names=part.rows,
+    )
+
+
+def _sum(part: Sum, room: int) -> Iterator[Text]:
+    shown = part.products[:TERMS]
+    more = (
+        [Text(f"… {plural(len(part.products) - len(shown), 'more term')}")] if len(shown) < len(part.products) else []
+    )
+    products = []
+    for i, (x, w) in enumerate(shown):
+        product = Text() + in_role("·0" if x is None else _number(x), PATCH) + in_role(_number(w), KERNEL)
+        products.append(product if not i else Text("+ ") + product)
+    total = Text("= ") + in_role(_number(part.total), OUTPUT)
+    yield from wrap_words([*products, *more, total], room, lead=f"{part.lead} = ")
+
+
+def _table(part: Table, room: int) -> Iterator[Text]:
+    shown = part.rows[:TABLE_ROWS]
+    cells = [[_cell(value) for value in numbers] for _, numbers in shown]
+    widths = [max(len(name), *(len(row[i]) for row in cells)) for i, name in enumerate(part.columns)]
+    lead = max(len(name) for name, _ in shown)
+    lead = min(lead, room - sum(widths) - 2 * len(widths))
+    header = "".join(f"  {name:>{width}}" for name, width in zip(part.columns, widths, strict=True))
+    yield Text(" " * lead + header, style=FAINT)
+    for (name, _), row in zip(shown, cells, strict=True):
+        yield Text(f"{name:<{lead}}" + "".join(f"  {one:>{width}}" for one, width in zip(row, widths, strict=True)))
+    if len(shown) < len(part.rows):
+        yield Text(f"… {plural(len(part.rows) - len(shown), 'more row')}", style=FAINT)
+
+
+def _cell(value: float) -> str:
+    if isinstance(value, float) and isnan(value):
+        return "–"
+    if value == int(value) and abs(value) < 1e15:
+        return f"{int(value):,}"
+    return f"{value:.3g}"
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else f"{value:g}"  # and never -0
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return f"({', '.join(str(size) for size in shape)})"

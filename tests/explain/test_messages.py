@@ -1,0 +1,232 @@
+"""Is every message of the installed torch about shapes read rightly, and does each call that is offered work?"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from convbench.errors import ConvbenchError
+from convbench.explain.messages import MESSAGES, Decoded, decode
+from convbench.show.questions import decoded_page
+
+z = torch.zeros
+WRONG: Any = [1, 2]  # a list for a tensor
+HALF: Any = 1.5
+MIRROR: Any = "mirror"
+UNFOLD: dict[str, Any] = {"output_size": (4, 4), "kernel_size": 2}
+
+# What provokes each message: live, so that a torch that words it otherwise is noticed.
+PROVOKED: dict[str, tuple[str, Callable[[], Any]]] = {
+    "channels": ("channels", lambda: F.conv2d(z(1, 4, 8, 8), z(4, 3, 3, 3))),
+    "channels of one image": ("channels", lambda: F.conv2d(z(4, 8, 8), z(4, 3, 3, 3))),
+    "channels in groups": ("channels", lambda: F.conv2d(z(1, 6, 8, 8), z(4, 2, 3, 3), groups=2)),
+    "channels, groups forgotten": ("channels", lambda: F.conv2d(z(1, 6, 8, 8), z(6, 1, 3, 3))),
+    "channels last": ("channels", lambda: F.conv2d(z(2, 32, 24, 3), z(8, 3, 5, 5))),
+    "channels, 1-D": ("channels", lambda: F.conv1d(z(1, 4, 8), z(4, 3, 3))),
+    "channels, 3-D": ("channels", lambda: F.conv3d(z(1, 4, 8, 8, 8), z(4, 3, 3, 3, 3))),
+    "channels, transposed": ("channels", lambda: F.conv_transpose2d(z(1, 4, 4, 4), z(3, 4, 3, 3))),
+    "fewer filters than groups": ("filters", lambda: F.conv2d(z(1, 4, 8, 8), z(1, 1, 3, 3), groups=4)),
+    "no filter": ("filters", lambda: F.conv2d(z(1, 4, 8, 8), z(0, 4, 3, 3))),
+    "filters that groups do not divide": ("filters", lambda: F.conv2d(z(1, 6, 8, 8), z(3, 3, 3, 3), groups=2)),
+    "in_channels": ("divisible", lambda: nn.Conv2d(3, 4, 3, groups=2)),
+    "out_channels": ("divisible", lambda: nn.Conv2d(4, 3, 3, groups=2)),
+    "bias": ("bias", lambda: F.conv2d(z(1, 1, 4, 4), z(2, 1, 3, 3), z(3))),
+    "bias, 2-D": ("bias", lambda: F.conv2d(z(1, 1, 4, 4), z(2, 1, 3, 3), z(2, 1))),
+    "kernel": ("kernel", lambda: F.conv2d(z(1, 1, 2, 2), z(1, 1, 3, 3))),
+    "kernel, dilated": ("kernel", lambda: F.conv2d(z(1, 1, 4, 4), z(1, 1, 3, 3), dilation=2, padding=(0, 1))),
+    "kernel, 1-D": ("kernel", lambda: F.conv1d(z(1, 1, 2), z(1, 1, 5))),
+    "kernel, no pixel": ("kernel", lambda: F.conv2d(z(1, 1, 0, 4), z(1, 1, 1, 1))),
+    "stride 0": ("positive", lambda: F.conv2d(z(1, 1, 4, 4), z(1, 1, 3, 3), stride=0)),
+    "stride -1": ("positive", lambda: F.conv2d(z(1, 1, 4, 4), z(1, 1, 3, 3), stride=-1)),
+    "groups 0": ("positive", lambda: F.conv2d(z(1, 1, 4, 4), z(1, 1, 3, 3), groups=0)),
+    "padding -1": ("negative-padding", lambda: F.conv2d(z(1, 1, 4, 4), z(1, 1, 3, 3), padding=-1)),
+    "dilation 0": ("dilation", lambda: F.conv2d(z(1, 1, 4, 4), z(1, 1, 3, 3), dilation=0)),
+    "2-D x": ("dimensions", lambda: F.conv2d(z(4, 5), z(1, 1, 3, 3))),
+    "5-D x": ("dimensions", lambda: F.conv2d(z(2, 3, 1, 4, 4), z(1, 1, 3, 3))),
+    "3-D w": ("pairs", lambda: F.conv2d(z(1, 1, 4, 4), z(1, 3, 3))),
+    "5-D w": ("pairs", lambda: F.conv2d(z(1, 1, 4, 4), z(1, 1, 1, 3, 3))),
+    "2-D w": ("flat-weight", lambda: F.conv2d(z(1, 1, 4, 4), z(3, 3))),
+    "stride of three": ("pairs", lambda: F.conv2d(z(1, 1, 4, 4), z(2, 1, 3, 3), stride=(1, 2, 3))),
+    "padding of four": ("pairs", lambda: F.conv2d(z(1, 1, 4, 4), z(2, 1, 3, 3), padding=(1, 2, 3, 4))),
+    "dilation of three": ("pairs", lambda: F.conv2d(z(1, 1, 4, 4), z(2, 1, 3, 3), dilation=(1, 2, 3))),
+    "double w": ("scalar-type", lambda: F.conv2d(z(1, 1, 4, 4), z(1, 1, 3, 3).double())),
+    "uint8 x": ("scalar-type", lambda: F.conv2d(z(1, 1, 4, 4).byte(), z(1, 1, 3, 3))),
+    "double bias": ("operand-type", lambda: F.conv2d(z(1, 1, 4, 4), z(1, 1, 3, 3), z(1).double())),
+    "bool": ("not-implemented", lambda: F.conv2d(z(1, 1, 4, 4).bool(), z(1, 1, 3, 3).bool())),
+    "same and stride": ("same", lambda: F.conv2d(z(1, 1, 4, 4), z(1, 1, 3, 3), padding="same", stride=2)),
+    "same and stride, module": ("same", lambda: nn.Conv2d(1, 1, 3, padding="same", stride=2)),
+    "padding word": ("padding-word", lambda: F.conv2d(z(1, 1, 4, 4), z(1, 1, 3, 3), padding="full")),
+    "padding word, module": ("padding-word", lambda: nn.Conv2d(1, 1, 3, padding="full")),
+    "padding mode": ("padding-mode", lambda: nn.Conv2d(1, 1, 3, padding_mode=MIRROR)),
+    "reflect": ("reflect", lambda: F.pad(z(1, 1, 4, 4), (4, 4, 0, 0), mode="reflect")),
+    "reflect, rows": ("reflect", lambda: F.pad(z(1, 1, 4, 6), (0, 0, 5, 5), mode="reflect")),
+    "circular": ("circular", lambda: F.pad(z(1, 1, 4, 4), (5, 5, 0, 0), mode="circular")),
+    "list for x": ("arguments", lambda: F.conv2d(WRONG, z(1, 1, 2, 2))),
+    "stride 1.5": ("arguments", lambda: F.conv2d(z(1, 1, 4, 4), z(1, 1, 2, 2), stride=HALF)),
+    "shortcut, width": ("addition", lambda: z(1, 4, 8, 8) + z(1, 4, 8, 6)),
+    "shortcut, odd": ("addition", lambda: z(1, 4, 8, 8) + z(1, 4, 7, 8)),
+    "shortcut, stride": ("addition", lambda: z(1, 4, 7, 7) + z(1, 4, 7, 4)),
+    "shortcut, channels": ("addition", lambda: z(1, 64, 8, 8) + z(1, 32, 8, 8)),
+    "linear": ("product", lambda: F.linear(z(2, 256), z(10, 100))),
+    "einsum": ("einsum", lambda: torch.einsum("bpl,op->bol", z(1, 16, 9), z(4, 8))),
+    "unfold, kernel": ("blocks", lambda: F.unfold(z(1, 1, 2, 2), 3)),
+    "unfold, dilated": ("blocks", lambda: F.unfold(z(1, 1, 4, 9), (3, 2), dilation=(3, 1), padding=(1, 0))),
+    "unfold, 5-D": ("unfold-dimensions", lambda: F.unfold(z(1, 1, 1, 4, 4), 2)),
+    "unfold, no channel": ("unfold-dimensions", lambda: F.unfold(z(1, 0, 4, 4), 2)),
+    "unfold, int64": ("not-implemented", lambda: F.unfold(z(1, 1, 4, 4).long(), 2)),
+    "unfold, stride 0": ("options", lambda: F.unfold(z(1, 1, 4, 4), 2, stride=0)),
+    "unfold, dilation 0": ("options", lambda: F.unfold(z(1, 1, 4, 4), 2, dilation=0)),
+    "unfold, kernel 0": ("options", lambda: F.unfold(z(1, 1, 4, 4), 0)),
+    "unfold, padding -1": ("options", lambda: F.unfold(z(1, 1, 4, 4), 2, padding=-1)),
+    "fold, columns": ("fold-length", lambda: F.fold(z(1, 4, 16), **UNFOLD)),
+    "fold, kernel": ("fold-length", lambda: F.fold(z(1, 9, 1), (2, 2), 3)),
+    "fold, rows": ("fold-taps", lambda: F.fold(z(1, 6, 9), **UNFOLD)),
+    "fold, images": ("fold-dimensions", lambda: F.fold(z(1, 1, 4, 9), **UNFOLD)),
+    "fold, int64": ("not-implemented", lambda: F.fold(z(1, 4, 9).long(), **UNFOLD)),
+    "fold, stride 0": ("options", lambda: F.fold(z(1, 4, 9), stride=0, **UNFOLD)),
+}
+
+
+def provoke(case: str) -> str:
+    with pytest.raises(Exception) as raised:  # noqa: PT011  # whatever torch raises is what is read
+        PROVOKED[case][1]()
+    return str(raised.value)
+
+
+@pytest.mark.parametrize("case", PROVOKED)
+def test_the_installed_torch_says_what_is_known_and_each_fix_runs(case: str) -> None:
+    found = decode(provoke(case))
+    assert found.name == PROVOKED[case][0]
+    assert found.meanings
+    assert found.fault
+    assert found.fixes
+    for fix in found.fixes:
+        assert fix.computed
+        with torch.no_grad():
+            assert tuple(eval(fix.call.text, {"torch": torch, "F": F}).shape) == fix.shape
+        if fix.spec is not None:
+            assert fix.spec.y_shape == fix.shape
+
+
+def test_every_kind_of_message_is_provoked() -> None:
+    assert {name for name, _ in PROVOKED.values()} == {message.name for message in MESSAGES}
+
+
+def numbers(found: Decoded) -> set[str]:
+    return {number for number, _ in found.meanings}
+
+
+def test_each_number_of_the_channels_message_is_named() -> None:
+    found = decode(provoke("channels"))
+    assert numbers(found) == {"groups=1", "[4, 3, 3, 3]", "[1, 4, 8, 8]", "3 channels", "4 channels"}
+    assert "w reads 3 channels and x has 4" in found.fault
+    calls = [fix.call.operands for fix in found.fixes]
+    assert ((1, 4, 8, 8), (4, 4, 3, 3)) in calls
+    assert ((1, 3, 8, 8), (4, 3, 3, 3)) in calls
+    assert not found.fixes[0].words.startswith("Or")
+    assert str(found.fixes[0].spec) == "n1c4h8w8k4r3s3"
+
+
+def test_channels_last_are_recognised() -> None:
+    first = decode(provoke("channels last")).fixes[0]
+    assert "permute(0, 3, 1, 2)" in first.words
+    assert first.call.operands[0] == (2, 3, 32, 24)
+
+
+def test_forgotten_groups_are_offered() -> None:
+    found = decode(provoke("channels, groups forgotten"))
+    assert any(fix.call.options.get("groups") == 6 and fix.shape == (1, 6, 6, 6) for fix in found.fixes)
+
+
+def test_the_kernel_message_counts_the_dilated_kernel_and_names_the_padding() -> None:
+    found = decode(provoke("kernel, dilated"))
+    assert found.fixes[0].call.options["padding"] == (1, 0)
+    assert found.fixes[0].shape[2:] == (2, 2)
+
+
+def test_a_lost_border_and_a_stride_are_told_apart() -> None:
+    lost = decode(provoke("shortcut, width"))
+    assert lost.fixes[0].call.options == {"padding": (0, 1)}
+    assert lost.fixes[0].shape[-1] == 8
+    stride = decode(provoke("shortcut, stride"))
+    assert any(fix.call.options.get("stride") == (1, 2) and fix.shape[-1] == 4 for fix in stride.fixes)
+
+
+def test_fold_is_offered_the_image_that_its_columns_make() -> None:
+    found = decode(provoke("fold, columns"))
+    assert [fix.shape for fix in found.fixes] == [(1, 1, 4, 4), (1, 1, 5, 5)]
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Input type (torch.cuda.FloatTensor) and weight type (torch.FloatTensor) should be the same", "operand-type"),
+        (
+            "Input type (torch.FloatTensor) and weight type (torch.cuda.FloatTensor) should be the same or",
+            "operand-type",
+        ),
+        ("Input type (c10::BFloat16) and bias type (float) should be the same", "operand-type"),
+        ("Input type (unsigned char) and bias type (float) should be the same", "operand-type"),
+    ],
+)
+def test_messages_of_other_devices_and_releases_are_read(text: str, name: str) -> None:
+    assert decode(text).name == name
+
+
+def test_a_device_is_told_from_a_type() -> None:
+    device = decode("Input type (torch.cuda.FloatTensor) and weight type (torch.FloatTensor) should be the same")
+    assert "devices" in device.fault
+    assert "types" in decode(provoke("double bias")).fault
+
+
+def test_a_whole_traceback_with_line_breaks_is_read() -> None:
+    text = (
+        'Traceback (most recent call last):\n  File "a.py", line 3, in <module>\n    y = F.conv2d(x, w)\n'
+        "RuntimeError: Given groups=1, weight of size [4, 3, 3, 3],\n expected input[1, 4, 8, 8] to have 3 channels,\n"
+        " but got 4 channels instead\n"
+    )
+    assert decode(text).name == "channels"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "no such thing", "Given groups=", "KeyError: 'x'", "\x1b[31mred\x00" * 50, "[" * 30_000]
+)
+def test_what_is_no_known_message_is_one_line(text: str) -> None:
+    with pytest.raises(ConvbenchError) as refused:
+        decode(text)
+    assert "\n" not in str(refused.value)
+    assert "\x1b" not in str(refused.value)
+
+
+GARBLED = """
+Given groups=0, weight of size [4, 0, 3, 3], expected input[1, 4, 8, 8] to have 0 channels, but got 4 channels
+Given groups=1, weight of size [], expected input[1] to have 3 channels, but got 4 channels instead
+Given groups=0, expected weight to be at least 0 at dimension 0, but got weight of size [1] instead
+Given groups=9, weight of size [999999999, 9, 9, 9], expected input[9, 5, 9, 9] to have 99 channels, but got 5 channels
+Calculated padded input size per channel: (2 x 2). Kernel size: (3). Kernel size can't be greater than actual
+The size of tensor a (0) must match the size of tensor b (0) at non-singleton dimension 9
+divisible by the product of kernel_size, but got input.size(1)=5 and kernel_size=(0, 0).
+Given input with spatial size (2), kernel_size=(3, 3), dilation=(1, 1), padding=(0, 0), sliding blocks as (0, 0)
+Expected 3D (unbatched) or 4D (batched) input to conv2d, but got input of size: []
+Expected 3D or 4D (batch mode) tensor with x, but got: [0]
+Padding size should be less than the corresponding input dimension, but got: padding (4, 4) at dimension 9 of input [1]
+expected stride to be a single integer value or a list of 1 value to match the convolution dimensions, but got stride=[]
+""".strip().splitlines()
+
+
+@pytest.mark.parametrize("text", GARBLED)
+def test_a_garbled_message_is_read_or_refused_and_never_crashes(text: str) -> None:
+    try:
+        found = decode(text)
+    except ConvbenchError:
+        return
+    assert all(len(line) for line in decoded_page(found, 80) if line.plain.strip())
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("case", PROVOKED)
+def test_what_a_message_means_fits_its_width(case: str, width: int) -> None:
+    assert max(len(line) for line in decoded_page(decode(provoke(case)), width)) <= width

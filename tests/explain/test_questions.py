@@ -1,0 +1,309 @@
+"""Are the twelve answers right on any problem, and is nothing in them canned?"""
+
+import random
+import re
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from convbench import ConvSpec
+from convbench.errors import ConvbenchError
+from convbench.explain import question_costs
+from convbench.explain.questions import QUESTIONS, SHOWS_ALL, ask, choose
+from convbench.explain.sheet import Answer, Grid, Sheet, Sum, Table
+from convbench.explain.walk import choose_cell
+from convbench.show.questions import answer_page
+
+NOTE = ConvSpec.parse("n1c1h4w4k1r2s2")
+AWKWARD = [
+    "n2c4h7w9k6r3s2_st2x1_pd1x0_dl1x2_g2",
+    "n1c6h6w5k6r3s3_pd1_g6",
+    "n3c2h1w9k1r1s4_st1x3_pd0x2",
+    "n1c3h11w4k2r5s1_st4x1_pd0_dl2x1",
+    "n2c4h5w6k4r1s1_st2",
+]
+
+
+def answer(name: str, spec: ConvSpec = NOTE, **how: Any) -> Answer:
+    found = ask(QUESTIONS[name], spec, **how)
+    assert found.proof
+    assert found.holds, [one for one in found.proof if not one.holds]
+    return found
+
+
+def grid(found: Answer, label: str) -> list[list[float]]:
+    return next(part.numbers.tolist() for part in found.parts if isinstance(part, Grid) and part.label == label)
+
+
+def table(found: Answer) -> dict[str, tuple[float, ...]]:
+    return {name: numbers for part in found.parts if isinstance(part, Table) for name, numbers in part.rows}
+
+
+def test_the_kernel_of_the_note_is_not_flipped() -> None:
+    found = answer("flip", cell=choose_cell(NOTE, at=(0, 0)))
+    assert (found.numbers["plain"], found.numbers["turned"]) == (44, 26)
+    assert [part.total for part in found.parts if isinstance(part, Sum)] == [44, 26]
+    assert grid(found, "y") == [[44, 54, 64], [84, 94, 104], [124, 134, 144]]
+    assert grid(found, "y flipped") == [[26, 36, 46], [66, 76, 86], [106, 116, 126]]
+    assert "44" in found.short
+    assert "26" in found.short
+
+
+def test_two_channels_show_the_order_of_the_rows() -> None:
+    found = answer("order", ConvSpec.parse("n1c2h4w4k1r2s2"))
+    assert not found.stand_in
+    assert grid(found, "order") == [[11, 12, 13, 14, 21, 22, 23, 24], [11, 21, 12, 22, 13, 23, 14, 24]]
+    assert str(answer("order").spec) == "n1c2h4w4k1r2s2"
+
+
+def test_the_nine_counts_positions_and_the_four_counts_taps() -> None:
+    found = answer("nine")
+    assert found.short.startswith("F.unfold gives (1, 4, 9)")
+    assert table(found)["twice the channels"] == (1, 8, 9)
+    assert table(found)["twice the filters"] == table(found)["this problem"] == (1, 4, 9)
+
+
+def test_the_floor_names_the_rows_and_columns_that_nobody_reads() -> None:
+    found = answer("floor", ConvSpec.parse("n1c1h5w8k1r2s2_st2x3"))
+    assert not found.stand_in
+    assert (found.numbers["lost2"], found.numbers["lost3"]) == ((4,), (2, 5))
+    assert found.numbers["unread"] == 40 - 4 * 6
+    assert found.numbers["changed"] == 0
+    assert "⌊1.5⌋" in found.parts[0].text  # type: ignore[union-attr]
+
+
+def test_a_rest_that_is_padding_only_leaves_no_pixel_unread() -> None:
+    found = answer("floor", ConvSpec.parse("n1c1h4w4k1r3s3_st2_pd1"))
+    assert found.numbers["rest2"] == 1
+    assert found.numbers["unread"] == 0
+    assert any("Every pixel is read" in getattr(part, "text", "") for part in found.parts)
+
+
+def test_dilation_widens_the_kernel_and_adds_no_weight() -> None:
+    found = answer("dilation", ConvSpec.parse("n1c2h9w9k3r3s2_dl2x3"))
+    assert (found.numbers["extent_h"], found.numbers["extent_w"]) == (5, 4)
+    assert found.numbers["weights"] == found.numbers["undilated"] == 36
+    assert table(found)["dilation 1"] == (3, 2, 7, 8, 36)
+
+
+def test_the_overlaps_of_the_note_are_one_two_and_four() -> None:
+    found = answer("fold")
+    assert [found.numbers[name] for name in ("corner", "edge", "inside")] == [1, 2, 4]
+    assert grid(found, "counts") == [[1, 2, 2, 1], [2, 4, 4, 2], [2, 4, 4, 2], [1, 2, 2, 1]]
+    assert (found.numbers["value"], found.numbers["comes"]) == (6, 24)
+    assert found.numbers["restored"] == 16
+
+
+def test_what_was_never_read_does_not_come_back_from_fold() -> None:
+    found = answer("fold", ConvSpec.parse("n1c1h6w6k1r3s3_st2"))
+    assert found.numbers["restored"] == 25
+    assert found.numbers["pixels"] == 36
+
+
+def test_groups_are_shown_with_the_weights_of_the_filter() -> None:
+    found = answer("groups", ConvSpec.parse("n1c6h5w5k4r3s3_g2"))
+    assert found.numbers["channels"] == (3, 4, 5)
+    assert (found.numbers["weights"], found.numbers["dense"]) == (4 * 3 * 9, 4 * 6 * 9)
+    assert sum(numbers[0] for numbers in table(found).values()) == found.numbers["total"]
+    assert "Given groups=1" in found.numbers["refusal"]
+    assert str(answer("groups").spec) == "n1c4h4w4k2r2s2_g2"
+
+
+def test_the_padding_modes_of_the_note_are_those_of_torch() -> None:
+    found = answer("padding", ConvSpec.parse("n1c1h4w4k1r2s2_pd2"))
+    assert grid(found, "row 0") == [
+        [0, 0, 1, 2, 3, 4, 0, 0],
+        [3, 2, 1, 2, 3, 4, 3, 2],
+        [1, 1, 1, 2, 3, 4, 4, 4],
+        [3, 4, 1, 2, 3, 4, 1, 2],
+    ]
+    assert table(found)["2×2 kernel (this)"] == (0, 1, 0, 1)  # noqa: RUF001
+    assert "strided" in found.numbers["refusal"]
+
+
+def test_a_mode_that_is_impossible_is_told_in_torchs_words() -> None:
+    found = answer("padding", ConvSpec.parse("n1c1h4w2k1r2s2_pd0x2"))
+    assert "Padding size should be less" in found.numbers["reflect"]
+    assert "circular" in table(found)
+    assert "reflect" not in table(found)
+
+
+def test_same_padding_is_what_torch_does_for_every_kernel() -> None:
+    for r in range(1, 6):
+        found = table(answer("padding", ConvSpec(n=1, c=1, h=9, w=9, k=1, r=r, s=2, padding=(1, 1), dilation=(2, 3))))
+        top, bottom, left, right = next(iter(value for name, value in found.items() if "(this)" in name))
+        x, w = torch.rand(1, 1, 9, 9, dtype=torch.float64), torch.rand(1, 1, r, 2, dtype=torch.float64)
+        padded = F.pad(x, [int(one) for one in (left, right, top, bottom)])
+        with warnings.catch_warnings(action="ignore"):  # torch tells of a copy
+            same = F.conv2d(x, w, padding="same", dilation=(2, 3))
+        assert torch.equal(same, F.conv2d(padded, w, dilation=(2, 3)))
+
+
+def test_two_right_answers_differ_by_their_order_of_summation() -> None:
+    found = answer("not-equal", ConvSpec.parse("n1c3h32w32k16r7s7_st2_pd3"))
+    assert 0 < found.numbers["apart"] <= found.numbers["conv"] + found.numbers["unfold"] + 1e-12
+    assert found.numbers["whole"] == 0
+    assert found.numbers["apart64"] < 1e-12
+    assert found.numbers["conv_share"] < 1
+    assert found.numbers["unfold_share"] < 1
+
+
+def test_where_two_sums_are_equal_bit_for_bit_a_longer_one_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    race = question_costs._race
+
+    def alike(spec: ConvSpec, seed: int) -> Any:
+        x, w, conv, unfolded = race(spec, seed)
+        return (x, w, conv, conv.clone() if spec == NOTE else unfolded + 0)
+
+    monkeypatch.setattr(question_costs, "_race", alike)
+    found = answer("not-equal")
+    assert found.asked == NOTE
+    assert found.spec != NOTE
+    assert "bit for bit" in found.stand_in
+
+
+def test_the_patch_matrix_of_the_note_is_its_144_bytes() -> None:
+    found = answer("memory")
+    assert (found.numbers["x_nbytes"], found.numbers["patches_nbytes"], found.numbers["times"]) == (64, 144, 2.25)
+    large = answer("memory", ConvSpec.parse("n1c64h56w56k64r3s3_pd1"))
+    assert large.numbers["patches_nbytes"] == 7_225_344
+    assert large.numbers["tile"] == 8 * 128 * 4
+
+
+def test_winograd_takes_16_multiplications_for_the_note_and_toeplitz_36_of_144() -> None:
+    found = answer("algorithm")
+    counts = {name: numbers[0] for name, numbers in table(found).items()}
+    assert counts["direct"] == counts["im2col"] == 36
+    assert next(value for name, value in counts.items() if name.startswith("Winograd F(3")) == 16
+    assert (found.numbers["nonzeros"], found.numbers["places"]) == (36, 144)
+    assert "Slow2d" in found.short
+
+
+@pytest.mark.parametrize("spec", ["n1c2h9w9k2r3s3_st2", "n1c2h9w9k2r3s3_dl2", "n1c2h9w9k2r1s1", "n1c1h9w9k1r7s7"])
+def test_winograd_is_refused_in_words_where_it_does_not_apply(spec: str) -> None:
+    found = answer("algorithm", ConvSpec.parse(spec))
+    assert not any("Winograd" in name for name in table(found))
+    assert found.numbers["no_winograd"]
+
+
+def test_a_torch_that_does_not_tell_its_choice_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(question_costs, "_part", lambda _: None)
+    monkeypatch.delattr(torch._C, "_select_conv_backend")
+    assert "unknown" in answer("algorithm").short
+
+
+def test_the_note_has_36_macs_72_flops_and_63_operations() -> None:
+    found = answer("flops")
+    assert [found.numbers[name] for name in ("macs", "flops", "exact", "bias")] == [36, 72, 63, 9]
+    assert round(found.numbers["intensity"], 2) == 0.62
+    assert round(found.numbers["patchy"], 2) == 0.18
+    large = answer("flops", ConvSpec.parse("n1c64h56w56k64r3s3_pd1"))
+    assert (round(large.numbers["intensity"]), round(large.numbers["patchy"])) == (132, 14)
+    assert large.numbers["fewer"] == 64
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+@pytest.mark.parametrize("text", AWKWARD)
+def test_an_awkward_problem_is_answered_with_proof_and_fits_every_width(name: str, text: str) -> None:
+    found = answer(name, ConvSpec.parse(text), seed=1)
+    for width in (60, 80, 120):
+        assert max(len(line) for line in answer_page([found], width)) <= width
+
+
+def small_specs(count: int) -> Iterator[ConvSpec]:
+    source = random.Random(7)
+    while count:
+        groups = source.choice([1, 1, 2, 3])
+        try:
+            yield ConvSpec(
+                n=source.randint(1, 2),
+                c=groups * source.randint(1, 2),
+                h=source.randint(1, 7),
+                w=source.randint(1, 7),
+                k=groups * source.randint(1, 2),
+                r=source.randint(1, 4),
+                s=source.randint(1, 3),
+                stride=(source.randint(1, 3), source.randint(1, 3)),
+                padding=(source.randint(0, 3), source.randint(0, 2)),
+                dilation=(source.randint(1, 3), source.randint(1, 2)),
+                groups=groups,
+            )
+            count -= 1
+        except ConvbenchError:
+            continue
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_a_hundred_random_problems_are_answered_with_every_proof_holding(name: str) -> None:
+    for seed, spec in enumerate(small_specs(100)):
+        found = ask(QUESTIONS[name], spec, seed=seed % 3)
+        assert found.holds, (spec, found.spec, [one for one in found.proof if not one.holds])
+        assert all(len(line) <= 60 for line in answer_page([found], 60))
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_no_sentence_of_an_answer_holds_a_canned_number(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    templates: list[str] = []
+    words = Sheet.words
+
+    def listen(sheet: Sheet, template: str) -> str:
+        templates.append(template)
+        return words(sheet, template)
+
+    monkeypatch.setattr(Sheet, "words", listen)
+    for text in (str(NOTE), *AWKWARD):
+        ask(QUESTIONS[name], ConvSpec.parse(text))
+    assert templates
+    terms = r"conv2d|Conv2d|float64|fp32|int64|im2col|AArch64|x86|flip\(2, 3\)|unfold\([23], \.\.\.\)|K, -1"
+    terms += r"|[-+\u2212] ?1\b|2·\{"
+    for template in templates:
+        # What is left after names of indices, types and formulas: places, and y[...], x[...] of the walk.
+        bare = re.sub(
+            rf"\{{\w*:?[^}}]*\}}|[xy]\[[\d,]+\]|groups=\d+|\(channel \d+\)|\bF\(|{terms}|dilation are 1", "", template
+        )
+        bare = re.sub(r"\b(rest|room|quotient|stride|padding|dilation|lost)[23]\b", "", bare)
+        assert not re.search(r"\d", bare), template
+
+
+def test_every_question_can_be_shown_on_the_last_resort() -> None:
+    for name, question in QUESTIONS.items():
+        assert question.nearest(SHOWS_ALL) is None, name
+        answer(name, SHOWS_ALL)
+
+
+def test_a_stand_in_can_show_what_was_asked_for() -> None:
+    for spec in (NOTE, *small_specs(40)):
+        for question in QUESTIONS.values():
+            nearest = question.nearest(spec)
+            if nearest is not None:
+                assert question.nearest(next(nearest[1], SHOWS_ALL)) is None, (question.name, spec)
+
+
+def test_a_number_that_two_ways_disagree_on_is_no_proof() -> None:
+    sheet = Sheet(spec=NOTE, cell=choose_cell(NOTE))
+    sheet.number("right", 3, 3, "counting")
+    assert all(one.holds for one in sheet.proof)
+    sheet.number("wrong", 3, 4, "counting")
+    sheet.number("near", 1.0, 1.25, "counting", within=0.25)
+    assert [one.holds for one in sheet.proof] == [True, False, True]
+
+
+def test_a_sentence_cannot_quote_what_is_not_on_the_sheet() -> None:
+    with pytest.raises(KeyError):
+        Sheet(spec=NOTE, cell=choose_cell(NOTE)).say("{unheard:,} of them")
+
+
+def test_all_is_the_twelve_and_a_list_keeps_its_order() -> None:
+    assert len(choose("all")) == 12
+    assert [one.name for one in choose("flops, Flip,flops")] == ["flops", "flip"]
+
+
+def test_an_unknown_question_names_the_twelve_and_a_near_one() -> None:
+    with pytest.raises(ConvbenchError, match=r"not-equal.*did you mean 'dilation'") as refused:
+        choose("dilaton")
+    assert all(name in str(refused.value) for name in QUESTIONS)
+    assert "\n" not in str(refused.value)
