@@ -174,7 +174,8 @@ def explain(
     if mode in ("algorithm", "backward"):
         from convbench.cli.explain_algorithms import show_further
 
-        show_further(found, algorithm, backward=backward, ones=ones, seed=seed, as_json=as_json)
+        most = MAX_JSON_NUMBERS if as_json else None
+        show_further(found, algorithm, backward=backward, ones=ones, seed=seed, most=most)
         return
     if html is not None:
         from convbench.show.explain_page import explain_page
@@ -215,15 +216,10 @@ def choose_mode(context: typer.Context) -> str | None:
     if not odd:
         return mode
     belongs = [words[other] for other in MODES if not set(odd) - MODES[other]] if mode is None else []
-    raise ConvbenchError(
-        f"{', '.join(words[name] for name in odd)} {'goes' if len(odd) == 1 else 'go'} "
-        + (
-            f"only with {' or '.join(belongs)}; the walk itself takes "
-            if belongs
-            else f"not with {'the walk' if mode is None else words[mode]}, which takes "
-        )
-        + ", ".join(words[name] for name in words if name in fitting and name != mode)
-    )
+    asked = "the walk" if mode is None else words[mode]
+    fault = f"only with {' or '.join(belongs)}; {asked} takes" if belongs else f"not with {asked}, which takes"
+    taken = [words[name] for name in words if name in fitting and name != mode]
+    raise ConvbenchError(f"{', '.join(words[name] for name in odd)}: {fault} {', '.join(taken)}")
 
 
 def prove(whole: ConvSpec, at: Pair | None, image: int, filter_index: int | None, seed: int) -> "Walk":

@@ -13,24 +13,23 @@ if TYPE_CHECKING:
     from convbench.explain.steps import Comparison, Walk
 
 NOTHING_HERE = 3
-MAX_JSON_NUMBERS = 5_000_000
 MAX_OTHERS_MACS = 2_000_000  # a second for all of them
 MAX_ALSO_MACS = 5_000  # a tenth of a second
 
 
-def show_further(walk: "Walk", names: str | None, *, backward: bool, ones: bool, seed: int, as_json: bool) -> None:
-    """Print the backward pass and the algorithms that were asked for; as JSON together with the walk."""
+def show_further(walk: "Walk", names: str | None, *, backward: bool, ones: bool, seed: int, most: int | None) -> None:
+    """Print the backward pass and the algorithms that were asked for; with `most`, as JSON together with the walk."""
     from convbench.explain.algorithms.catalogue import choose
     from convbench.show.explain import record
 
     more: dict[str, Any] = {}
     if backward:
-        more["backward"] = explain_backward(walk, ones=ones, seed=seed, as_json=as_json)
+        more["backward"] = explain_backward(walk, ones=ones, seed=seed, as_json=most is not None)
     if names is not None:
-        if backward and not as_json:
+        if backward and most is None:
             typer.echo()
-        more["algorithms"] = explain_algorithms(walk, choose(names), most=MAX_JSON_NUMBERS if as_json else None)
-    if as_json:
+        more["algorithms"] = explain_algorithms(walk, choose(names), most=most)
+    if most is not None:
         typer.echo(json.dumps(record(walk) | more))
 
 

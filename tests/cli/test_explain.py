@@ -148,7 +148,7 @@ def test_a_pipe_and_no_color_have_no_escape_codes_and_a_terminal_has_the_same_te
         (["--svg", "-", "--cast", "-"], "--svg and --cast both go to -"),
         (["--svg", "no/such/folder/a.svg"], "there is no folder no/such/folder"),
         (["--interactive"], "without one, --at P,Q and --step STEP print the same frame"),
-        (["--interactive", "--json"], "leave them out; its key e exports"),
+        (["--interactive", "--json"], "--json: not with --interactive, which takes"),
         (["--image", "2"], "n goes from 0 to 0"),
         (["awkward:batch_0"], "try n1c3h8w8k4r3s3_pd1"),
         (["resnet50:layer1.0.conv2", "--json", "--at", "0"], "is not P,Q"),
