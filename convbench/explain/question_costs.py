@@ -262,7 +262,9 @@ def _windows(x: Tensor, spec: ConvSpec) -> Tensor:
 def algorithm(sheet: Sheet) -> str:
     """What torch selects here, and what the fast algorithms would take."""
     spec = sheet.spec
-    sheet.word("ran", _what_ran(spec))
+    name, sentence = _what_ran(spec)
+    sheet.word("took", name)
+    sheet.word("ran", sentence)
     sheet.say("F.conv2d in fp32 on this machine's CPU: {ran}")
     multiplications = prod(spec.y_shape) * spec.taps
     rows: list[tuple[str, tuple[float, float]]] = [
@@ -350,7 +352,8 @@ def algorithm(sheet: Sheet) -> str:
         "needs room "
         "for the spectra. The environment variable ONEDNN_VERBOSE tells what ran on a CPU, torch.profiler on a GPU."
     )
-    return "Here torch took {ran}"
+    fits = "does not apply" if "no_winograd" in sheet.numbers else "would take {winograd:.3g}× fewer multiplications"
+    return f"Here F.conv2d took {{took}}. Winograd {fits}; an FFT pays only for large kernels."
 
 
 def choose_tile(spec: ConvSpec) -> tuple[int, int] | None:
@@ -382,24 +385,31 @@ def _toeplitz_nonzeros(one: ConvSpec) -> int:
     return round(float(convolve(*ones, one).sum()))
 
 
-def _what_ran(spec: ConvSpec) -> str:
-    """What torch ran, seen; where that part of convbench is not there, what torch selects, asked."""
+def _what_ran(spec: ConvSpec) -> tuple[str, str]:
+    """What torch ran, its name and a sentence; where that part of convbench is not there, what torch selects."""
     if (module := _part("convbench.explain.ran")) is not None:
         seen: Any = module.glance(spec)
-        return f"{seen.sentence}."
+        return seen.name, f"{seen.sentence}."
     try:
-        x, w = torch.empty(spec.x_shape), torch.empty(spec.w_shape)
         with warnings.catch_warnings(action="ignore"):
             asked: Callable[..., Any] = torch._C._select_conv_backend  # noqa: SLF001  # there is no public way to ask
             found = asked(
-                x, w, None, list(spec.stride), list(spec.padding), list(spec.dilation), False, [0, 0], spec.groups
+                torch.empty(spec.x_shape),
+                torch.empty(spec.w_shape),
+                None,
+                list(spec.stride),
+                list(spec.padding),
+                list(spec.dilation),
+                False,  # not transposed
+                [0, 0],
+                spec.groups,
             )
-        name = str(found).rpartition(".")[2]
-        if name.isidentifier():
-            return f"{name} (torch._C._select_conv_backend says so; it was not watched)."
     except (AttributeError, TypeError, RuntimeError) as refusal:
-        return f"unknown: torch does not tell ({type(refusal).__name__})."
-    return "unknown: torch selects a backend that it has no name for."
+        return "an unknown algorithm", f"unknown: torch does not tell ({type(refusal).__name__})."
+    name = str(found).rpartition(".")[2]
+    if not name.isidentifier():
+        return "an unknown algorithm", "unknown: torch selects a backend that it has no name for."
+    return name, f"{name} (torch._C._select_conv_backend says so; it was not watched)."
 
 
 def _reasons(spec: ConvSpec) -> dict[str, str | None]:
