@@ -58,16 +58,16 @@ def show_model(model: str, *, inputs: Words, csv: str | None, overwrite: bool, t
 
 
 def _measure(model: str, inputs: Words, *, timed: bool) -> "ModelCosts":
-    from convbench.explain.models import measure, parse_inputs
+    from convbench.explain.models import measure, parse_inputs, watch_what_ran
 
     shapes = None if inputs is None else parse_inputs(",".join(words(inputs)))
     if model.lower().endswith(".onnx"):
         from convbench.explain.onnx_file import measure_onnx
 
-        return measure_onnx(Path(model), shapes)
+        return watch_what_ran(measure_onnx(Path(model), shapes))
     from convbench.data.models import find_model
 
-    return measure(find_model(model), shapes, timed=timed)
+    return watch_what_ran(measure(find_model(model), shapes, timed=timed))
 
 
 def _refuse_to_replace(csv: str, *, overwrite: bool) -> None:

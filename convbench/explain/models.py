@@ -17,9 +17,9 @@ from convbench.data.models import Source
 from convbench.errors import ConvbenchError, first_line
 from convbench.explain.calls import Call, Shape
 from convbench.explain.forward import Census, census, forward_only
+from convbench.explain.ran import what_ran
 from convbench.explain.reach import Extent
 from convbench.machine import free_nbytes
-from convbench.spec import ConvSpec
 
 CONVOLUTION = torch.ops.aten.convolution
 PASSES = 7
@@ -166,32 +166,18 @@ def gather(calls: Sequence[Call]) -> tuple[Row, ...]:
     groups: dict[Shape, list[Call]] = {}
     for call in calls:
         groups.setdefault(call.shape, []).append(call)
-    rows = [Row(calls=tuple(group)) for group in groups.values()]
-    specs = [row.shape.spec for row in rows if row.shape.why_no_spec is None]
-    ran = dict(zip(specs, algorithms(specs), strict=True))
-    return tuple(replace(row, ran=ran[row.shape.spec]) if row.shape.why_no_spec is None else row for row in rows)
+    return tuple(Row(calls=tuple(group)) for group in groups.values())
 
 
-def algorithms(specs: Sequence[ConvSpec]) -> list[str]:
-    """Which of its ways torch takes for each problem on this CPU in fp32: the one place that asks.
-
-    `torch._C._select_conv_backend` is private; a torch that has it no more leaves the column empty.
-    """
-    select = getattr(torch._C, "_select_conv_backend", None)  # noqa: SLF001  # see above
-    if select is None:
-        return [""] * len(specs)
-    return [_selected(select, spec) for spec in specs]
-
-
-def _selected(select: Any, spec: ConvSpec) -> str:
-    try:
-        with torch.no_grad():
-            x, w = torch.empty(spec.x_shape), torch.empty(spec.w_shape)  # never touched, so no memory is taken
-            options = ([*spec.stride], [*spec.padding], [*spec.dilation], False, [0, 0], spec.groups)
-            name = str(select(x, w, None, *options)).rpartition(".")[2]
-    except (RuntimeError, TypeError, ValueError):
-        return ""
-    return "" if "?" in name else name
+def watch_what_ran(costs: ModelCosts) -> ModelCosts:
+    """With what torch runs on this CPU in fp32 for each plain convolution, seen in a process of its own."""
+    found = iter(what_ran([row.shape.spec for row in costs.problems]))
+    return replace(
+        costs,
+        rows=tuple(
+            row if row.shape.why_no_spec is not None else replace(row, ran=next(found).name) for row in costs.rows
+        ),
+    )
 
 
 def _take_census(source: Source, shapes: Sequence[tuple[int, ...]]) -> Census:

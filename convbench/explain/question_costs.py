@@ -2,13 +2,8 @@
 
 # ruff: noqa: RUF001  # the minus and times signs are meant: this is mathematics as text
 
-import importlib
-import importlib.util
-import warnings
-from collections.abc import Callable
 from dataclasses import replace
 from math import ceil, gcd, prod
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +13,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from convbench.backends.unfold_matmul import unfold_matmul
 from convbench.case import Case, Problem
 from convbench.errors import ConvbenchError, first_line
+from convbench.explain.algorithms.catalogue import ALGORITHMS
+from convbench.explain.ledger import Ledger
+from convbench.explain.ran import glance
 from convbench.explain.sheet import Sheet, convolve, hollow, shape_of_y, unfolded_shape
 from convbench.explain.steps import inside, measure_axes
 from convbench.spec import ITEM_NBYTES, ConvSpec
@@ -262,7 +260,8 @@ def _windows(x: Tensor, spec: ConvSpec) -> Tensor:
 def algorithm(sheet: Sheet) -> str:
     """What torch selects here, and what the fast algorithms would take."""
     spec = sheet.spec
-    name, sentence = _what_ran(spec)
+    seen = glance(spec)
+    name, sentence = seen.name, f"{seen.sentence}."
     sheet.word("took", name)
     sheet.word("ran", sentence)
     sheet.say("F.conv2d in fp32 on this machine's CPU: {ran}")
@@ -385,53 +384,14 @@ def _toeplitz_nonzeros(one: ConvSpec) -> int:
     return round(float(convolve(*ones, one).sum()))
 
 
-def _what_ran(spec: ConvSpec) -> tuple[str, str]:
-    """What torch ran, its name and a sentence; where that part of convbench is not there, what torch selects."""
-    if (module := _part("convbench.explain.ran")) is not None:
-        seen: Any = module.glance(spec)
-        return seen.name, f"{seen.sentence}."
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            asked: Callable[..., Any] = torch._C._select_conv_backend  # noqa: SLF001  # there is no public way to ask
-            found = asked(
-                torch.empty(spec.x_shape),
-                torch.empty(spec.w_shape),
-                None,
-                list(spec.stride),
-                list(spec.padding),
-                list(spec.dilation),
-                False,  # not transposed
-                [0, 0],
-                spec.groups,
-            )
-    except (AttributeError, TypeError, RuntimeError) as refusal:
-        return "an unknown algorithm", f"unknown: torch does not tell ({type(refusal).__name__})."
-    name = str(found).rpartition(".")[2]
-    if not name.isidentifier():
-        return "an unknown algorithm", "unknown: torch selects a backend that it has no name for."
-    return name, f"{name} (torch._C._select_conv_backend says so; it was not watched)."
-
-
 def _reasons(spec: ConvSpec) -> dict[str, str | None]:
     """Why Winograd and FFT do not do a problem; None where they do."""
-    reasons: dict[str, str | None] = {"winograd": None, "fft": None}
-    if (catalogue := _part("convbench.explain.algorithms.catalogue")) is not None:
-        reasons |= {one.name: one.why_not(spec) for one in catalogue.ALGORITHMS if one.name in reasons}
-    elif spec.stride != (1, 1) or spec.dilation != (1, 1):
-        reasons["winograd"] = "its outputs and its taps must be neighbours, so stride and dilation must be 1"
+    reasons = {one.name: one.why_not(spec) for one in ALGORITHMS if one.name in ("winograd", "fft")}
     if reasons["winograd"] is None and spec.r * spec.s == 1:
         reasons["winograd"] = "a 1x1 kernel leaves no product to save"
     if reasons["winograd"] is None and max(spec.r, spec.s) >= LARGEST_TILE:
         reasons["winograd"] = f"its kernel is as large as the largest tile in use, {LARGEST_TILE}×{LARGEST_TILE}"
     return reasons
-
-
-def _part(name: str) -> Any:
-    """A module of convbench that may not be there."""
-    try:
-        return importlib.import_module(name) if importlib.util.find_spec(name) is not None else None
-    except ModuleNotFoundError:  # its package is not there either
-        return None
 
 
 # ----------------------------------------------------------------------------- flops
@@ -545,10 +505,8 @@ def _measured(spec: ConvSpec) -> tuple[float, float, float, float]:
 
 
 def _check_ledger(sheet: Sheet) -> None:
-    """Compare with the cost ledger, where that part of convbench is there."""
-    if (module := _part("convbench.explain.ledger")) is None:
-        return
-    ledger: Any = module.Ledger(spec=sheet.spec)
+    """Compare with the cost ledger."""
+    ledger = Ledger(spec=sheet.spec)
     for name, again in (
         ("macs", ledger.macs),
         ("mul", ledger.multiplications),

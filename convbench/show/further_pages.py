@@ -1,12 +1,15 @@
 """What do the keys `a` and `d` turn to: which algorithms, and the gradients, on the numbers of a walk?"""
 
 from collections.abc import Callable, Iterable, Mapping
-from importlib import import_module
 from typing import Any
 
 from rich.text import Text
 
+from convbench.explain.algorithms.catalogue import ALGORITHMS, NotHere, follow
+from convbench.explain.algorithms.trace import Algorithm
+from convbench.explain.backward import backward, gradient
 from convbench.explain.steps import UnprovedError, Walk
+from convbench.show.algorithms import backward_page, trace_page
 from convbench.show.grid import heading, wrap_words
 
 # A page beside the walk: its name, and its lines at a width for the cell that the walk follows.
@@ -14,34 +17,23 @@ Pages = Mapping[str, Callable[[Walk, int], Iterable[Text]]]
 
 
 def further_pages(walk: Walk, seed: int, *, ones: bool) -> tuple[Pages, Pages]:
-    """The pages of the algorithms and of the backward pass; none where those parts are not installed.
+    """The pages of the algorithms and of the backward pass; the gradient of y is of ones, or drawn from the seed."""
 
-    The gradient of y is of ones, or drawn from the seed.
-    """
-    try:
-        catalogue = import_module("convbench.explain.algorithms.catalogue")
-        gradients = import_module("convbench.explain.backward")
-        drawing = import_module("convbench.show.algorithms")
-    except ModuleNotFoundError as missing:
-        if (missing.name or "").startswith("convbench."):
-            return {}, {}
-        raise
-
-    def draw_algorithm(algorithm: Any) -> Callable[[Walk, int], list[Text]]:
+    def draw_algorithm(algorithm: Algorithm) -> Callable[[Walk, int], list[Text]]:
         def draw(walk: Walk, width: int) -> list[Text]:
-            (found,) = catalogue.follow(walk, [algorithm])
-            if isinstance(found, catalogue.NotHere):
+            (found,) = follow(walk, [algorithm])
+            if isinstance(found, NotHere):
                 why_not = wrap_words([Text(word) for word in f"{found.why_not}.".split()], width - 2, lead="  ")
                 return [*heading(found.title.upper(), "not here", width), *why_not]
-            return _proved(found, drawing.trace_page, width)
+            return _proved(found, trace_page, width)
 
         return _last_kept(draw)
 
     def draw_gradients(walk: Walk, width: int) -> list[Text]:
-        g = gradients.gradient(walk.spec, seed, ones=ones)
-        return _proved(gradients.backward(walk, g), drawing.backward_page, width)
+        g = gradient(walk.spec, seed, ones=ones)
+        return _proved(backward(walk, g), backward_page, width)
 
-    algorithms = {one.title(walk.spec): draw_algorithm(one) for one in catalogue.ALGORITHMS}
+    algorithms = {one.title(walk.spec): draw_algorithm(one) for one in ALGORITHMS}
     return algorithms, {"dx and dw": _last_kept(draw_gradients)}
 
 

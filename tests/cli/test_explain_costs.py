@@ -217,9 +217,9 @@ def test_a_model_without_a_convolution_is_exit_3(nets: Path, capsys: pytest.Capt
         (["--model", "resnet18", "--input", "big"], "write it like 1x3x224x224"),
         (["--model", "resnet18", "--csv", "mine.txt"], "a suite is a FILE.csv"),
         (["--model", "resnet18", "--csv", "-", "--json"], "both would go to stdout"),
-        (["--model", "resnet18", "--ledger"], "--model is a whole model"),
-        (["resnet50:conv1", "--model", "resnet18"], "--model is a whole model"),
-        (["--csv", "mine.csv"], "go with --model"),
+        (["--model", "resnet18", "--ledger"], "--ledger: not with --model, which takes"),
+        (["resnet50:conv1", "--model", "resnet18"], "SHAPE: not with --model, which takes"),
+        (["--csv", "mine.csv"], "--csv: only with --model; the walk takes"),
         (["nonsense", "--ledger"], "not a problem"),
     ],
 )

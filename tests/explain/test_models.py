@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from convbench import ConvbenchError
 from convbench.data.models import Source, find_model
 from convbench.explain.forward import Census, census
-from convbench.explain.models import algorithms, gather, measure, parse_inputs, time_passes
+from convbench.explain.models import gather, measure, parse_inputs, time_passes, watch_what_ran
 from convbench.spec import ConvSpec
 from convbench.suites import load_suite
 
@@ -247,13 +247,14 @@ def test_a_pass_in_inference_mode_is_timed_by_the_convolution() -> None:
     assert [shape for shape, _ in one.calls] == [(4, 3, 3, 3), (4, 4, 3, 3)]
 
 
-def test_torch_is_asked_which_way_it_takes_and_a_torch_that_does_not_say_leaves_it_empty(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    specs = [ConvSpec.parse("n1c1h4w4k1r2s2"), ConvSpec.parse("n1c64h56w56k64r3s3_pd1")]
-    assert all(name.isidentifier() for name in algorithms(specs))
-    monkeypatch.delattr(torch._C, "_select_conv_backend")
-    assert algorithms(specs) == ["", ""]
+def test_what_torch_runs_is_seen_for_each_plain_convolution() -> None:
+    layers = nn.Sequential(nn.Conv2d(1, 1, 2), nn.ConvTranspose2d(1, 64, 2), nn.Conv2d(64, 64, 3))
+    costs = costs_of(lambda: layers, 1, 1, 20, 20, timed=False)
+    assert [row.ran for row in costs.rows] == ["", "", ""]
+    first, second, third = (row.ran for row in watch_what_ran(costs).rows)
+    assert first == "Slow2d"
+    assert second == ""
+    assert third.startswith("oneDNN ")
 
 
 @pytest.mark.parametrize(

@@ -190,12 +190,6 @@ def test_winograd_is_refused_in_words_where_it_does_not_apply(spec: str) -> None
     assert found.numbers["no_winograd"]
 
 
-def test_a_torch_that_does_not_tell_its_choice_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(question_costs, "_part", lambda _: None)
-    monkeypatch.delattr(torch._C, "_select_conv_backend")
-    assert "unknown" in answer("algorithm").short
-
-
 def test_the_note_has_36_macs_72_flops_and_63_operations() -> None:
     found = answer("flops")
     assert [found.numbers[name] for name in ("macs", "flops", "exact", "bias")] == [36, 72, 63, 9]

@@ -1,8 +1,6 @@
 """Do the algorithms and the gradients stand beside the walk, proved, and drawn once a cell?"""
 
-import sys
 from dataclasses import dataclass, replace
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -43,7 +41,7 @@ def note() -> Walk:
 
 @pytest.fixture
 def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Stand-ins for the three modules, and what was run of them."""
+    """Stand-ins for the algorithms and the gradients, and what was run of them."""
     ran: list[str] = []
 
     def follow(walk: Walk, algorithms: list[Algorithm]) -> list[Any]:
@@ -63,19 +61,17 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def backward(walk: Walk, g: str) -> Found:
         return Found(g)
 
-    modules: dict[str, dict[str, object]] = {
-        "convbench.explain.algorithms.catalogue": {
-            "ALGORITHMS": [Algorithm("fft"), Algorithm("picky"), Algorithm("wrong")],
-            "follow": follow,
-            "NotHere": NotHere,
-        },
-        "convbench.explain.backward": {"gradient": gradient, "backward": backward},
-        "convbench.show.algorithms": {"trace_page": draw, "backward_page": draw},
+    stand_ins = {
+        "ALGORITHMS": [Algorithm("fft"), Algorithm("picky"), Algorithm("wrong")],
+        "follow": follow,
+        "NotHere": NotHere,
+        "gradient": gradient,
+        "backward": backward,
+        "trace_page": draw,
+        "backward_page": draw,
     }
-    for name, members in modules.items():
-        module = ModuleType(name)
-        vars(module).update(members)
-        monkeypatch.setitem(sys.modules, name, module)
+    for name, one in stand_ins.items():
+        monkeypatch.setattr(f"convbench.show.further_pages.{name}", one)
     return ran
 
 
@@ -104,6 +100,10 @@ def test_an_algorithm_that_is_not_proved_is_not_drawn(ran: list[str]) -> None:
         list(further_pages(here, 0, ones=True)[0][f"wrong of {NOTE}"](here, 80))
 
 
-def test_without_those_parts_there_are_no_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "convbench.explain.algorithms.catalogue", None)
-    assert further_pages(note(), 0, ones=True) == ({}, {})
+def test_every_algorithm_and_both_gradients_have_a_page_on_the_note() -> None:
+    here = note()
+    algorithms, backward = further_pages(here, 0, ones=True)
+    pages = {name: "\n".join(line.plain for line in draw(here, 80)) for name, draw in {**algorithms, **backward}.items()}
+    assert len(pages) >= 9
+    assert all("104" in text for name, text in pages.items() if name != "dx and dw")
+    assert "10" in pages["dx and dw"]
