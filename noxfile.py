@@ -78,8 +78,15 @@ def rivals(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def counters(session: nox.Session) -> None:
+    """Install timm and the other tools that count operations, and compare with them."""
+    session.install("-e.[counters,models]", *group("test"))
+    session.run("pytest", "tests/explain/test_ledger.py", "tests/explain/test_models.py", *session.posargs)
+
+
+@nox.session(default=False)
 def browser(session: nox.Session) -> None:
-    """Open the page of convbench report in the system's Chromium: sort, filter, keys, dark and light, print."""
+    """Open the pages in the system's Chromium: sort, filter, keys, dark and light, print."""
     if not any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")):
         session.error("no chromium on PATH: install one, as `apt install chromium`")
     session.install("-e.", *group("browser"))

@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -60,10 +61,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """What cannot run, or was not asked for, is left out and not skipped: a skip is no pass."""
     left_out = set() if torch.cuda.is_available() else {"gpu"}
     left_out |= {name for name in ("browser", "compiles") if name not in config.option.markexpr}
-    out = [item for item in items if any(item.get_closest_marker(name) for name in left_out)]
+    out = [item for item in items if any(item.get_closest_marker(name) for name in left_out) or lacks_package(item)]
     if out:
         config.hook.pytest_deselected(items=out)
         items[:] = [item for item in items if item not in out]
+
+
+def lacks_package(item: pytest.Item) -> bool:
+    """Whether it needs one that is not installed."""
+    return any(find_spec(package) is None for mark in item.iter_markers("needs") for package in mark.args)
 
 
 def make_case(shape: str, **axes: object) -> Case:

@@ -3,7 +3,6 @@
 import json
 import random
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +14,6 @@ import torch.nn.functional as F
 
 from convbench import ConvSpec
 from convbench.cli import main
-from convbench.cli.explain import EXAMPLE
 from convbench.errors import ConvbenchError
 
 AWKWARD = "n2c4h7w9k6r3s2_st2x1_pd1x0_dl1x2_g2"
@@ -227,18 +225,6 @@ def test_another_channel_comes_first_when_it_is_asked_for(capsys: pytest.Capture
     assert "x[0,0]" not in out
     assert "c=40: " in out
     assert "(40,0,0)" in out
-
-
-def test_the_examples_of_the_help_work_when_pasted(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)  # one of them writes a file
-    lines = [line.strip() for line in EXAMPLE.splitlines() if line.strip().startswith("convbench ")]
-    assert lines
-    for line in lines:
-        assert run(capsys, *shlex.split(line)[2:])[0] == 0
-        _, out, _ = run(capsys, "--help")
-        assert line in out
 
 
 def test_it_runs_as_a_program_in_a_pipe() -> None:

@@ -53,10 +53,10 @@ def test_the_walk_says_in_one_line_what_ran(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--dtype", "fp64"], "--dtype without --ran"),
-        (["--threads", "1"], "--threads without --ran"),
-        (["--ran", "--at", "1,1"], "--at beside --ran"),
-        (["--ran", "--filter", "0"], "--filter beside --ran"),
+        (["--dtype", "fp64"], "--dtype: only with --ran; the walk takes"),
+        (["--threads", "1"], "--threads: only with --ran; the walk takes"),
+        (["--ran", "--at", "1,1"], "--at: not with --ran, which takes"),
+        (["--ran", "--filter", "0"], "--filter: not with --ran, which takes"),
         (["--ran", "--precision", "tf32"], "TF32 is arithmetic of CUDA tensor cores"),
         (["--ran", "--dtype", "fp8"], "unknown dtype 'fp8'"),
     ],

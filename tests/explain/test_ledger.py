@@ -54,10 +54,9 @@ def test_the_note_costs_36_products_and_27_sums() -> None:
     assert (ledger.field, ledger.padding_waste) == ((2, 2), 0)
 
 
-@pytest.mark.parametrize("name", TOOLS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.needs(TOOLS[name].package)) for name in TOOLS])
 @pytest.mark.parametrize("text", [str(AWKWARD), "n1c8h9w9k8r3s3_pd1_g8", "n3c5h8w7k4r1s1"])
 def test_a_tool_counts_what_is_said_of_it(name: str, text: str) -> None:
-    pytest.importorskip(TOOLS[name].package)
     (count,) = (one for one in ask_tools(Ledger(spec=ConvSpec.parse(text))) if one.tool == name)
     assert (count.why_not, count.reconciled) == ("", True)
 

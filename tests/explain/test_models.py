@@ -312,8 +312,8 @@ def test_a_factory_that_raises_or_exits_or_makes_something_else_is_one_line(
         measure(find_model("own_nets:net"), [(1, 5, 8, 8)], timed=False)
 
 
+@pytest.mark.needs("timm")
 def test_a_model_of_timm_is_built_without_a_download() -> None:
-    pytest.importorskip("timm")
     source = find_model("timm:resnet18")
     assert source.input_shape == (3, 224, 224)
     costs = measure(source, timed=False)

@@ -103,7 +103,9 @@ def test_an_algorithm_that_is_not_proved_is_not_drawn(ran: list[str]) -> None:
 def test_every_algorithm_and_both_gradients_have_a_page_on_the_note() -> None:
     here = note()
     algorithms, backward = further_pages(here, 0, ones=True)
-    pages = {name: "\n".join(line.plain for line in draw(here, 80)) for name, draw in {**algorithms, **backward}.items()}
+    pages = {
+        name: "\n".join(line.plain for line in draw(here, 80)) for name, draw in {**algorithms, **backward}.items()
+    }
     assert len(pages) >= 9
     assert all("104" in text for name, text in pages.items() if name != "dx and dw")
     assert "10" in pages["dx and dw"]
