@@ -74,8 +74,8 @@ class Placement:
             return None
         with suppress(Exception):  # a CPU that LLVM cannot compile for: nothing is known of distances, as before
             exchange_loop()
-            step = max(1, (len(cpus) - 1) // MOST_PAIRS)
-            pairs = tuple((cpus[0], cpu) for cpu in cpus[1::step][:MOST_PAIRS])
+            step = -(-(len(cpus) - 1) // MOST_PAIRS)
+            pairs = tuple((cpus[0], cpu) for cpu in cpus[1::step])
             folder = Cache.of_user().folder
             name = hashlib.sha256(f"{cpu_name()} {cpus}".encode()).hexdigest()[:16]
             path = None if folder is None else folder / f"placement-{name}.json"
@@ -95,16 +95,14 @@ class Placement:
         """Measure the next pair, when it is time for that or `now`."""
         if not now and time.perf_counter() - self._looked_s < LOOK_EVERY_S:
             return
+        if not self.pairs:
+            return
         pair = self.pairs[self._next % len(self.pairs)]
         self._next += 1
         if pair not in self._usual:
-            if not self.known.get(pair):
-                for _ in range(SURVEY_LOOKS):
-                    self._take(pair)
-                    time.sleep(LOOK_EVERY_S / 4)
-            if self.known.get(pair):
-                self._usual[pair] = max(self.known[pair], key=lambda place: place.looks).handover_s
-        self._take(pair)
+            self._survey(pair)
+        if pair in self._usual:
+            self._take(pair)
         self._looked_s = time.perf_counter()
 
     def shares(self, pair: Pair) -> list[tuple[float, float]]:
@@ -124,6 +122,17 @@ class Placement:
         with suppress(OSError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             write_json(self.path, {"version": VERSION, "places": places})
+
+    def _survey(self, pair: Pair) -> None:
+        """Find out what is usual for a pair; one that cannot be measured is not looked at again."""
+        if not self.known.get(pair):
+            for _ in range(SURVEY_LOOKS):
+                self._take(pair)
+                time.sleep(LOOK_EVERY_S / 4)
+        if self.known.get(pair):
+            self._usual[pair] = max(self.known[pair], key=lambda place: place.looks).handover_s
+        else:
+            self.pairs = tuple(other for other in self.pairs if other != pair)
 
     def _take(self, pair: Pair) -> None:
         found_s = handover_s(*pair)
@@ -156,14 +165,16 @@ def handover_s(one: int, other: int) -> float | None:
     turns: list[float] = []
 
     def lead() -> None:
-        os.sched_setaffinity(0, {one})
+        with suppress(OSError):  # the CPU was taken from us
+            os.sched_setaffinity(0, {one})
         for turn in range(TURNS):
             begin = time.perf_counter()
             loop(mine, theirs, theirs, turn * EXCHANGES, EXCHANGES)
             turns.append(time.perf_counter() - begin)
 
     def follow() -> None:
-        os.sched_setaffinity(0, {other})
+        with suppress(OSError):
+            os.sched_setaffinity(0, {other})
         loop(theirs, mine, mine, 0, TURNS * EXCHANGES)
 
     threads = [Thread(target=work, daemon=True) for work in (follow, lead)]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from convbench.cli.explain_exports import check_outputs
 from convbench.cli.options import Words, words
 from convbench.errors import ConvbenchError
 from convbench.spec import ConvSpec
@@ -39,8 +40,9 @@ def show_model(model: str, *, inputs: Words, csv: str | None, overwrite: bool, t
     """Print the table of a model and write its suite; exit with 3 where there is no convolution."""
     if csv == "-" and as_json:
         raise ConvbenchError("--csv - --json: both would go to stdout; name a file for the suite")
-    if csv is not None and csv != "-":
-        _refuse_to_replace(csv, overwrite=overwrite)
+    if csv not in (None, "-") and Path(csv).suffix != ".csv":
+        raise ConvbenchError(f"--csv {csv}: a suite is a FILE.csv, so that bench and verify know it as one")
+    check_outputs({"--csv": csv}, overwrite=overwrite)
     costs = _measure(model, inputs, timed=timed)
     if csv is not None:
         _write(costs, csv)
@@ -68,14 +70,6 @@ def _measure(model: str, inputs: Words, *, timed: bool) -> "ModelCosts":
     from convbench.data.models import find_model
 
     return watch_what_ran(measure(find_model(model), shapes, timed=timed))
-
-
-def _refuse_to_replace(csv: str, *, overwrite: bool) -> None:
-    path = Path(csv)
-    if path.suffix != ".csv":
-        raise ConvbenchError(f"--csv {csv}: a suite is a FILE.csv, so that bench and verify know it as one")
-    if path.exists() and not overwrite:
-        raise ConvbenchError(f"{csv} exists; name another file, or replace it with --overwrite")
 
 
 def _write(costs: "ModelCosts", csv: str) -> None:

@@ -157,7 +157,8 @@ def explain(
         refuse_long_json(whole)
     chosen = exports.parse_steps(steps)
     exports.check_channel(channel, whole)
-    exports.check_outputs({"--svg": svg, "--cast": cast, "--html": html}, overwrite=overwrite)
+    outputs = {"--svg": svg, "--cast": cast, "--html": html, "--json": "-" if as_json else None}
+    exports.check_outputs(outputs, overwrite=overwrite)
     if interactive:
         exports.refuse_without_terminal()
     if algorithm is not None:
@@ -168,6 +169,9 @@ def explain(
         from convbench.show.explain_page import check_size
 
         check_size(whole)
+
+    if steps is not None and as_json and svg is None and cast is None:
+        raise ConvbenchError("--step with --json: the JSON has all steps; leave one of the two out")
 
     found = prove(whole, position, image, filter_index, seed)
     ones = str(found.spec) == NOTE and seed == 0  # the gradient of the note: that of a sum

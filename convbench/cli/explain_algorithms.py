@@ -31,6 +31,8 @@ def show_further(walk: "Walk", names: str | None, *, backward: bool, ones: bool,
         more["algorithms"] = explain_algorithms(walk, choose(names), most=most)
     if most is not None:
         typer.echo(json.dumps(record(walk) | more))
+        if names is not None and all("why_not" in one for one in more["algorithms"]):
+            raise typer.Exit(NOTHING_HERE)
 
 
 def explain_algorithms(walk: "Walk", chosen: "Sequence[Algorithm]", *, most: int | None) -> list[dict[str, Any]]:

@@ -67,7 +67,7 @@ def check_channel(channel: int, spec: ConvSpec) -> None:
 def check_outputs(files: Mapping[str, str | None], *, overwrite: bool) -> None:
     """Raise before anything is computed where a file would be lost or two results would mix."""
     named = {option: file for option, file in files.items() if file is not None}
-    if len(set(named.values())) < len(named):
+    if len({"-" if file == "-" else str(Path(file).resolve()) for file in named.values()}) < len(named):
         raise ConvbenchError(
             f"{' and '.join(named)} both go to {next(iter(named.values()))}; give them different files"
         )

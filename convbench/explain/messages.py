@@ -181,7 +181,7 @@ def _try(fixes: tuple[tuple[str, Call], ...]) -> Iterator[Fix]:
         seen.add(call.text)
         try:
             shape, computed = call.run()
-        except (RuntimeError, ValueError, TypeError, MemoryError):
+        except (RuntimeError, ValueError, TypeError, IndexError, MemoryError):
             continue
         bare = words.removeprefix("Or ")
         yield Fix(words=bare[0].upper() + bare[1:] if first else words, call=call, shape=shape, computed=computed)

@@ -30,7 +30,6 @@ MEMORY_NBYTES = 2**33  # of the example: eight GiB
 TILE = (8, 128)  # taps and positions of an implicit GEMM's tile in the example
 LARGEST_TILE = 6  # of Winograd in use: F(4x4, 3x3), Lavin and Gray 2016
 U32, U64 = 2.0**-24, 2.0**-53
-MAX_TOEPLITZ = 2**20
 
 
 # ----------------------------------------------------------------------------- not-equal

@@ -182,9 +182,9 @@ def _bottom(session: Session) -> list[Text]:
     others = " ".join(key for key, count in (("c", spec.c_per_group), ("k", spec.k), ("n", spec.n)) if count > 1)
     keys = ["←→↑↓ cell", "[ ] step", others, "a algorithm", "d dX,dW" if session.backward else ""]
     keys = [key for key in (*keys, "? quiz", "e export", "h help", "q quit") if key]
-    while len("  ".join(keys)) > width:
+    while len(keys) > 2 and len("  ".join(keys)) > width:
         keys.pop(2)  # help names them all
-    return [Text(f" {'  '.join(keys)}", style=FAINT)]
+    return [Text(f" {'  '.join(keys)}"[:width], style=FAINT)]
 
 
 def _help(width: int) -> list[Text]:

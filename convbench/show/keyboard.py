@@ -1,6 +1,6 @@
 """How does a session reach a terminal: which key was pressed, and how is the screen taken and given back?
 
-A few lines of termios, as eleven keys and one page of text need no toolkit.
+A few lines of termios, as ten keys and one page of text need no toolkit.
 """
 
 import os

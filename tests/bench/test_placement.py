@@ -77,6 +77,26 @@ def test_looks_are_far_between_unless_asked_for(monkeypatch: pytest.MonkeyPatch)
     assert len(place.seen) < 20
 
 
+def test_a_pair_that_cannot_be_measured_is_surveyed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(module, "handover_s", lambda one, _other: asked.append(one))
+    monkeypatch.setattr(module, "SURVEY_LOOKS", 3)
+    place = Placement(pairs=(PAIR,))
+    for _ in range(5):
+        place.look(now=True)
+    assert len(asked) == 3
+    assert not place.moved
+
+
+@pytest.mark.parametrize(("cpus", "pairs"), [(2, 1), (9, 8), (10, 5), (16, 8), (20, 7), (64, 8)])
+def test_of_many_cpus_some_from_all_over_are_watched(monkeypatch: pytest.MonkeyPatch, cpus: int, pairs: int) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(cpus)))
+    place = Placement.of_machine(cpus)
+    assert place is not None
+    assert len(place.pairs) == pairs
+    assert place.pairs[-1][1] >= cpus - 9
+
+
 def test_what_is_usual_is_learned_from_run_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = made_up(monkeypatch, FAR, near=10)
     place.path = tmp_path / "new" / "placement.json"
