@@ -19,7 +19,10 @@ _SIZE = r"[0-9]{1,9}"
 _TEXT = re.compile("".join(f"{letter}(?P<{letter}>{_SIZE})" for letter in "nchwkrs") + r"(?P<rest>(?:_\w+)*)", re.ASCII)
 _PART = re.compile(rf"(st|pd|dl|g)({_SIZE})(?:x({_SIZE}))?")
 _PARTS = {"st": "stride", "pd": "padding", "dl": "dilation", "g": "groups"}
-_EXAMPLE = "n8c64h56w56k64r3s3_st1_pd1 (parts: _st stride, _pd padding, _dl dilation, _g groups; 2x1 for a pair)"
+_EXAMPLE = (
+    "n8c64h56w56k64r3s3_st1_pd1 (n images of c channels, h by w; k filters of r by s; _st stride, _pd padding, "
+    "_dl dilation, _g groups; 2x1 for a pair)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

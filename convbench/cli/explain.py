@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from convbench.explain.steps import Walk
 
 NOTE = "n1c1h4w4k1r2s2"
+SHAPE_HELP = "A problem: n images, c channels, h by w; k filters, r by s; as n1c2h5w5k2r3s3_pd1; or SUITE:ROW."
 MAX_JSON_NUMBERS = 5_000_000
 
 EXAMPLE = """\b
@@ -76,9 +77,7 @@ NoTime = Annotated[bool, typer.Option("--no-time", help="Do not time the model's
 
 def explain(
     context: typer.Context,
-    shape: Annotated[str, typer.Argument(metavar="SHAPE", help="A problem, as n1c2h5w5k2r3s3_pd1 or SUITE:ROW.")] = (
-        NOTE
-    ),
+    shape: Annotated[str, typer.Argument(metavar="SHAPE", help=SHAPE_HELP)] = (NOTE),
     at: Annotated[str | None, typer.Option("--at", metavar="P,Q", help="The output to follow, row and column.")] = None,
     filter_index: Annotated[
         int | None, typer.Option("--filter", metavar="K", help="Its output channel (its filter).")
@@ -188,7 +187,7 @@ def explain(
         return
 
     from convbench.explain.ran import glance
-    from convbench.show.explain import View, draw, record
+    from convbench.show.explain import View, draw, more, record
 
     view = View(channel=channel, remark=glance(found.spec).remark if found.spec == whole else "")
     if interactive:
@@ -202,8 +201,10 @@ def explain(
         draw(found, chosen, view)
         if chosen[-1] == STEPS[-1]:
             from convbench.cli.explain_algorithms import print_also_proved
+            from convbench.show.algorithms import print_page
 
             print_also_proved(found)
+            print_page(more)
 
 
 def choose_mode(context: typer.Context) -> str | None:

@@ -293,8 +293,8 @@ def algorithm(sheet: Sheet) -> str:
             "the counts again",
         )
         sheet.say(
-            "Winograd would take {winograd:.3g}× fewer multiplications, its transforms apart; it applies here: stride "
-            "and dilation are 1."
+            "Winograd would take {winograd:.3g}× fewer multiplications, its transforms apart. It applies to this "
+            "problem, for stride and dilation are 1; whether a library has it for this device is said below."
         )
     else:
         sheet.word("no_winograd", reasons["winograd"] or "a tile would be too large")
@@ -348,10 +348,11 @@ def algorithm(sheet: Sheet) -> str:
     sheet.note(
         "Winograd in cuDNN needs a three by three kernel; oneDNN has it on GPUs and AArch64 only, not on x86. FFT "
         "needs room "
-        "for the spectra. The environment variable ONEDNN_VERBOSE tells what ran on a CPU, torch.profiler on a GPU."
+        "for the spectra. What a call really runs is watched by convbench explain --ran: primitive, layouts, memory."
     )
     fits = "does not apply" if "no_winograd" in sheet.numbers else "would take {winograd:.3g}× fewer multiplications"
-    return f"Here F.conv2d took {{took}}. Winograd {fits}; an FFT pays only for large kernels."
+    where = "" if "no_winograd" in sheet.numbers else ", where a library has it (oneDNN not on x86)"
+    return f"Here F.conv2d took {{took}}. Winograd {fits}{where}; an FFT pays only for large kernels."
 
 
 def choose_tile(spec: ConvSpec) -> tuple[int, int] | None:

@@ -2,7 +2,7 @@
 
 # ruff: noqa: RUF001  # the minus and times signs are meant: this is mathematics as text
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from fractions import Fraction
 from textwrap import wrap
@@ -42,7 +42,7 @@ GRID_ROWS, GRID_COLUMNS = 9, 10
 MATRICES = 6
 PARTS = 10
 GROUPS = ((0, 2), (2, 3), (3, 4), (4, 7))  # of the table's columns: products, transforms, weights, memory
-Page = Callable[[int], Iterator[Text]]
+Page = Callable[[int], Iterable[Text]]
 
 WORK_NOTES = (
     "transforms: multiplications + additions for x and y, in each run; weights: for w, once for all images.",
@@ -84,7 +84,7 @@ def also_proved(traces: Sequence[Trace], width: int) -> Iterator[Text]:
         products = trace.counts.core.multiplications
         saved = f": {_count(products)} products" if products < trace.spec.macs else ""
         words.append(Text("✓ ", style="green") + Text(trace.title + saved))
-    yield from wrap_words([*words, Text("--algorithm all", style=FAINT)], width, lead="  the same y:  ", space="   ")
+    yield from wrap_words(words, width, lead="  the same y:  ", space="   ")
 
 
 def trace_page(trace: Trace, width: int) -> Iterator[Text]:

@@ -80,6 +80,12 @@ def draw(walk: Walk, steps: Sequence[str] = STEPS, view: View | None = None) -> 
         console.print(line.plain if console.no_color else line, markup=False)
 
 
+def more(width: int) -> Block:
+    """What else may be asked of the same problem."""
+    asks = ("--why QUESTION", "--algorithm all", "--backward", "--ran", "--ledger", "--html FILE", "--interactive")
+    return wrap_words([Text(ask, style=FAINT) for ask in asks], width, lead="  and more:    ", space="   ")
+
+
 def page(walk: Walk, width: int, steps: Sequence[str] = STEPS, view: View | None = None) -> Iterator[Text]:
     """The lines of those steps with a free line between, none wider than `width` (from 60 to 120)."""
     for i, step in enumerate(steps):
@@ -347,7 +353,8 @@ def _unfold(walk: Walk, room: int, view: View) -> Step:
     notes = [
         (
             f"{plural(taps, 'row')} for the taps {per_group}·R·S = {spec.c_per_group}·{spec.r}·{spec.s}; "
-            f"{plural(positions, 'column')} for the positions P·Q. Neither counts channels."
+            f"{plural(positions, 'column')} for the positions P·Q. A row is one tap of one "
+            "channel, a column one place of the kernel."
         ),
         "Rows run in (c, r, s) order: s fastest, c slowest.",
         # CUTLASS, media/docs/implicit_gemm_convolution.md.

@@ -251,12 +251,13 @@ def noise_line(results: Iterable[Result]) -> str:
     aside = sum(len(one.noise.set_aside) for one in timed)
     taken = sum(len(one.samples_s) for one in timed) + aside
     noisy = sum(one.noise.noisy for one in timed)
-    if not aside and not noisy:
-        return ""
-    line = f"{aside:,} of {taken:,} samples were disturbed and set aside"
+    told = [f"{aside:,} of {taken:,} samples were disturbed and set aside"] if aside else []
     if noisy:
-        line += f"; {noisy} of {len(timed)} rows had too few clean ones for a verdict: see convbench doctor"
-    return line
+        told.append(
+            f"{noisy} of {len(timed)} rows had too few clean samples for a verdict: convbench doctor says what "
+            f"disturbs, and a larger --budget gives them time"
+        )
+    return "; ".join(told)
 
 
 def fault_lines(result: Result, repro: str, smallest: str = "") -> list[str]:
