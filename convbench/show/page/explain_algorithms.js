@@ -413,8 +413,8 @@
         const [i, j, taps] = [spec.n * spec.l, spec.kg, spec.taps].map((size) => Math.min(size, gemmTile(spec)));
         return { ...dense(spec), memory: BYTES * (i * taps + taps * j + i * j) };
       },
-      note: (spec) => "The same matrix product, but tiles of the patch matrix are gathered by index arithmetic when they " +
-        "are " +
+      note: (spec) => "The same matrix product, but tiles of the patch matrix are gathered by index arithmetic when " +
+        "they are " +
         `needed (here ${gemmTile(spec)}×${gemmTile(spec)}, in registers or shared memory on a GPU) and never stored.` },
     shift: { title: "shift and add", run: shift,
       count: (spec) => {
@@ -509,6 +509,6 @@
     };
   }
 
-  Object.assign(convbench, { ALGORITHMS, LARGEST_TILE, whyNot, compute, difference, circular, transformSize, toeplitzRow,
-    unfolded, nonzeros, winogradMatrices, winogradPlan, winogradTile, winogradTiles, defaultTile });
+  Object.assign(convbench, { ALGORITHMS, LARGEST_TILE, whyNot, compute, difference, circular, transformSize,
+    toeplitzRow, unfolded, nonzeros, winogradMatrices, winogradPlan, winogradTile, winogradTiles, defaultTile });
 })();

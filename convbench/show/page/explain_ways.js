@@ -52,10 +52,11 @@ convbench.makeWays = ({ state, self, known, change, draw }, grids) => {
     const reason = convbench.whyNot(state.algorithm, spec);
     const heavy = spec.l * spec.taps > EASY && !known.has(`${state.algorithm} ${state.n} ${state.k} ${state.m}`);
     return [p("The same numbers, by every way. Counted for the whole problem as on the terminal: multiplications " +
-      "and additions that join x with w; apart from them (multiplications + additions) the transforms of x and y, for " +
-      "each image, and of w, once; memory beside x, w and y in fp32. Winograd's tiles have up to " +
+      "and additions that join x with w; apart from them (multiplications + additions) the transforms of x and y, " +
+      "for each image, and of w, once; memory beside x, w and y in fp32. Winograd's tiles have up to " +
       `${convbench.LARGEST_TILE} points an axis here, on the terminal more.`),
-    listTable(["way", "multiplications", "additions", "transforms", "of w", "memory"], rows, "What each algorithm costs"),
+    listTable(["way", "multiplications", "additions", "transforms", "of w", "memory"], rows,
+      "What each algorithm costs"),
     make("h3", { id: "way-title" }, title),
     reason ? p(`Not here: ${reason}.`) : p(note(spec, options)),
     ...(reason ? [] : heavy ?
