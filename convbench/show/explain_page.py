@@ -1,7 +1,7 @@
 """How does the walk of one convolution look as one page that a reader can touch?
 
 The page computes everything by itself, for any setting. It carries what was proved here and
-compares itself with it when it opens, so it cannot show other numbers than the terminal does.
+compares itself with it when it opens.
 """
 
 from dataclasses import asdict

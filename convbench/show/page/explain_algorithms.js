@@ -1,6 +1,7 @@
 "use strict";
 // Which ways lead to the same numbers, and what does each of them cost?
-// A way computes y[n, k] (p, q) from the operands by itself; counts are of the whole problem, fp32 for bytes.
+// A way computes y[n, k] (p, q) from the operands by itself; counts are of the whole problem, fp32 for bytes. Where the
+// padding is not zeros they are those of x padded before; only Toeplitz takes that padding into its matrix.
 (() => {
   const BYTES = 4;
 
@@ -52,47 +53,69 @@
     return y;
   }
 
+  // Rows and columns of a tile of the implicit GEMM: 4, or the power of two with which there are at most 1,024 tiles.
+  function gemmTile(spec) {
+    let tile = 4;
+    const tiles = () => [spec.n * spec.l, spec.kg, spec.taps].reduce((all, size) => all * Math.ceil(size / tile),
+      spec.groups);
+    while (tiles() > 1024) tile *= 2;
+    return tile;
+  }
   // The same product, but a tile of the matrix is gathered when it is needed and then forgotten.
-  const TILE = 16;
   function implicit(self, n, k) {
     const { spec } = self;
+    const side = gemmTile(spec);
     const first = self.group(k) * spec.cg * spec.r * spec.s;
     const y = new Float64Array(spec.l);
-    const tile = new Float64Array(TILE * TILE);
-    for (let l0 = 0; l0 < spec.l; l0 += TILE) {
-      const columns = Math.min(TILE, spec.l - l0);
-      for (let j0 = 0; j0 < spec.taps; j0 += TILE) {
-        const rows = Math.min(TILE, spec.taps - j0);
+    const tile = new Float64Array(side * side);
+    for (let l0 = 0; l0 < spec.l; l0 += side) {
+      const columns = Math.min(side, spec.l - l0);
+      for (let j0 = 0; j0 < spec.taps; j0 += side) {
+        const rows = Math.min(side, spec.taps - j0);
         for (let j = 0; j < rows; j++) {
-          for (let l = 0; l < columns; l++) tile[j * TILE + l] = self.patch(n, first + j0 + j, l0 + l);
+          for (let l = 0; l < columns; l++) tile[j * side + l] = self.patch(n, first + j0 + j, l0 + l);
         }
         for (let j = 0; j < rows; j++) {
-          for (let l = 0; l < columns; l++) y[l0 + l] += self.w[k * spec.taps + j0 + j] * tile[j * TILE + l];
+          for (let l = 0; l < columns; l++) y[l0 + l] += self.w[k * spec.taps + j0 + j] * tile[j * side + l];
         }
       }
     }
     return y;
   }
 
-  // One tap at a time: the whole image, shifted, times one weight.
+  // One tap at a time: a 1x1 convolution of the whole image (kn2row), then shifted and added where it falls on y.
   function shift(self, n, k) {
     const { spec } = self;
     const first = self.group(k) * spec.cg;
+    const { source, rows, columns } = shifted(spec);
+    const planes = Array.from({ length: spec.cg }, (_, c) => (spec.mode === "zeros" ?
+      self.x.subarray((n * spec.c + first + c) * rows * columns, (n * spec.c + first + c + 1) * rows * columns) :
+      self.plane(n, first + c)));
     const y = new Float64Array(spec.l);
-    for (let c = 0; c < spec.cg; c++) {
-      const plane = self.plane(n, first + c);
-      for (let r = 0; r < spec.r; r++) {
-        for (let s = 0; s < spec.s; s++) {
+    for (let r = 0; r < spec.r; r++) {
+      for (let s = 0; s < spec.s; s++) {
+        const product = new Float64Array(rows * columns);
+        planes.forEach((plane, c) => {
           const weight = self.weight(k, c, r, s);
-          const corner = r * spec.dilation[0] * spec.wp + s * spec.dilation[1];
-          for (let p = 0, l = 0; p < spec.p; p++) {
-            const start = corner + p * spec.stride[0] * spec.wp;
-            for (let q = 0; q < spec.q; q++) y[l++] += weight * plane[start + q * spec.stride[1]];
+          for (let i = 0; i < product.length; i++) product[i] += weight * plane[i];
+        });
+        for (let p = 0, l = 0; p < spec.p; p++) {
+          const row = source[0](p * spec.stride[0] + r * spec.dilation[0]);
+          for (let q = 0; q < spec.q; q++, l++) {
+            const column = source[1](q * spec.stride[1] + s * spec.dilation[1]);
+            if (row >= 0 && column >= 0) y[l] += product[row * columns + column];
           }
         }
       }
     }
     return y;
+  }
+  // What is shifted: x itself, or, where the padding is not zeros, x padded before.
+  function shifted(spec) {
+    if (spec.mode !== "zeros") {
+      return { rows: spec.hp, columns: spec.wp, source: [(line) => line, (line) => line] };
+    }
+    return { rows: spec.h, columns: spec.w, source: spec.axes.map((axis) => (line) => axis.source[line]) };
   }
 
   // Row l of the matrix T with y = T x: a Map from the index of a pixel, (c, row, column) in the group, to its weight.
@@ -253,40 +276,33 @@
     return [0, 1].map((which) => a[which] * right[0].length + b[which] * left.length);
   }
 
-  // The discrete Fourier transform of any length by its smallest factor (Cooley and Tukey 1965), in place.
+  // The discrete Fourier transform of a power of two (Cooley and Tukey 1965), in place.
   const roots = new Map();
   function rootsOf(size) {
     if (!roots.has(size)) {
       const angle = (i) => 2 * Math.PI * i / size;
-      roots.set(size, [Float64Array.from({ length: size }, (_, i) => Math.cos(angle(i))),
-        Float64Array.from({ length: size }, (_, i) => Math.sin(angle(i)))]);
+      roots.set(size, [Float64Array.from({ length: size / 2 }, (_, i) => Math.cos(angle(i))),
+        Float64Array.from({ length: size / 2 }, (_, i) => Math.sin(angle(i)))]);
     }
     return roots.get(size);
   }
   function transform(real, imaginary, sign) {
     const size = real.length;
     if (size === 1) return;
-    let factor = 2;
-    while (size % factor) factor += 1;
-    const part = size / factor;
-    const parts = Array.from({ length: factor }, (_, f) => {
-      const [re, im] = [new Float64Array(part), new Float64Array(part)];
-      for (let i = 0; i < part; i++) [re[i], im[i]] = [real[i * factor + f], imaginary[i * factor + f]];
+    const half = size / 2;
+    const parts = [0, 1].map((odd) => {
+      const [re, im] = [new Float64Array(half), new Float64Array(half)];
+      for (let i = 0; i < half; i++) [re[i], im[i]] = [real[2 * i + odd], imaginary[2 * i + odd]];
       transform(re, im, sign);
       return [re, im];
     });
+    const [[evenRe, evenIm], [oddRe, oddIm]] = parts;
     const [cosines, sines] = rootsOf(size);
-    for (let i = 0; i < size; i++) {
-      let re = 0, im = 0;
-      for (let f = 0; f < factor; f++) {
-        const turn = (i * f) % size;
-        const [partRe, partIm] = parts[f];
-        const cosine = cosines[turn], sine = sign * sines[turn], at = i % part;
-        re += partRe[at] * cosine - partIm[at] * sine;
-        im += partRe[at] * sine + partIm[at] * cosine;
-      }
-      real[i] = re;
-      imaginary[i] = im;
+    for (let i = 0; i < half; i++) { // a butterfly: one complex product, two complex sums
+      const [cosine, sine] = [cosines[i], sign * sines[i]];
+      const [re, im] = [oddRe[i] * cosine - oddIm[i] * sine, oddRe[i] * sine + oddIm[i] * cosine];
+      [real[i], imaginary[i]] = [evenRe[i] + re, evenIm[i] + im];
+      [real[i + half], imaginary[i + half]] = [evenRe[i] - re, evenIm[i] - im];
     }
   }
   function transform2d({ re, im }, rows, columns, sign) {
@@ -305,36 +321,46 @@
       }
     }
   }
-  // All hp x wp values of the circular correlation; those whose kernel crosses the border have wrapped around.
+  // The powers of two that hold the padded image.
+  function transformSize(spec) {
+    return [spec.hp, spec.wp].map((size) => 2 ** Math.ceil(Math.log2(size)));
+  }
+  // All values of the circular correlation; those whose kernel crosses the border have wrapped around.
   function circular(self, n, k) {
     const { spec } = self;
     const first = self.group(k) * spec.cg;
-    const size = spec.hp * spec.wp;
+    const [rows, columns] = transformSize(spec);
+    const size = rows * columns;
     const sum = { re: new Float64Array(size), im: new Float64Array(size) };
     for (let c = 0; c < spec.cg; c++) {
-      const x = { re: self.plane(n, first + c), im: new Float64Array(size) };
+      const x = { re: new Float64Array(size), im: new Float64Array(size) };
+      const plane = self.plane(n, first + c);
+      for (let row = 0; row < spec.hp; row++) {
+        x.re.set(plane.subarray(row * spec.wp, (row + 1) * spec.wp), row * columns);
+      }
       const w = { re: new Float64Array(size), im: new Float64Array(size) };
       for (let r = 0; r < spec.r; r++) {
         for (let s = 0; s < spec.s; s++) {
-          w.re[r * spec.dilation[0] * spec.wp + s * spec.dilation[1]] = self.weight(k, c, r, s);
+          w.re[r * spec.dilation[0] * columns + s * spec.dilation[1]] = self.weight(k, c, r, s);
         }
       }
-      transform2d(x, spec.hp, spec.wp, -1);
-      transform2d(w, spec.hp, spec.wp, -1);
+      transform2d(x, rows, columns, -1);
+      transform2d(w, rows, columns, -1);
       for (let i = 0; i < size; i++) { // times the conjugate: correlation, not convolution
         sum.re[i] += x.re[i] * w.re[i] + x.im[i] * w.im[i];
         sum.im[i] += x.im[i] * w.re[i] - x.re[i] * w.im[i];
       }
     }
-    transform2d(sum, spec.hp, spec.wp, 1);
+    transform2d(sum, rows, columns, 1);
     return sum.re.map((value) => value / size);
   }
   function fft(self, n, k) {
     const { spec } = self;
     const full = circular(self, n, k);
+    const [, columns] = transformSize(spec);
     const y = new Float64Array(spec.l);
     for (let p = 0, l = 0; p < spec.p; p++) {
-      for (let q = 0; q < spec.q; q++) y[l++] = full[p * spec.stride[0] * spec.wp + q * spec.stride[1]];
+      for (let q = 0; q < spec.q; q++) y[l++] = full[p * spec.stride[0] * columns + q * spec.stride[1]];
     }
     return y;
   }
@@ -353,47 +379,77 @@
     return spec.cg * along(spec.axes[0]) * along(spec.axes[1]);
   }
 
-  // multiplications and additions of the products themselves; transforms apart; memory beside x, w and y in bytes.
-  function direct(spec) {
+  // Pairs of an output's position and a tap that lie on the image, of one filter and channel; and how many outputs
+  // have one at all. With another padding than zeros all do.
+  function onImage(spec) {
+    const found = spec.axes.map((axis) => {
+      const taps = Array.from({ length: axis.positions }, (_, position) => Array.from({ length: axis.taps },
+        (__, tap) => axis.source[position * axis.stride + tap * axis.dilation]).filter((line) => line >= 0).length);
+      return { pairs: taps.reduce((sum, one) => sum + one, 0), some: taps.filter(Boolean).length };
+    });
+    return { pairs: found[0].pairs * found[1].pairs, some: found[0].some * found[1].some };
+  }
+
+  // As in convbench/explain/algorithms: multiplications and additions that join x with w; apart from them those of the
+  // transforms of x and y, and of w; memory beside x, w and y in bytes.
+  function dense(spec) {
     return { multiplications: spec.macs, additions: spec.n * spec.k * spec.l * (spec.taps - 1), memory: 0 };
   }
   const ALGORITHMS = {
-    loops: { title: "loops", run: loops, count: direct,
+    loops: { title: "loops", run: loops,
+      count: (spec) => {
+        const { pairs, some } = onImage(spec);
+        return { multiplications: spec.n * spec.k * spec.cg * pairs,
+          additions: spec.n * spec.k * (spec.cg * pairs - some), memory: 0 };
+      },
       note: () => "Each output by itself, and nothing stored beside it. Compiled and blocked, this is what direct " +
         "kernels do." },
     unfold: { title: "unfold + matmul", run: unfold,
-      count: (spec) => ({ ...direct(spec), memory: BYTES * spec.n * spec.c * spec.r * spec.s * spec.l }),
+      count: (spec) => ({ ...dense(spec), memory: BYTES * spec.n * spec.c * spec.r * spec.s * spec.l }),
       note: (spec) => `The patch matrix is stored whole: ${spec.c * spec.r * spec.s}×${spec.l} numbers for each ` +
         `image.` },
-    implicit: { title: "implicit GEMM", run: implicit, count: direct,
-      note: () => "The same matrix product, but tiles of the patch matrix are gathered by index arithmetic when they " +
-        "are " +
-        `needed (here ${TILE}×${TILE}, in registers or shared memory on a GPU) and never stored.` },
-    shift: { title: "shift and add", run: shift, count: direct,
-      note: (spec) => `R·S = ${spec.r * spec.s} shifted images, each times one weight per channel, added up in y: ` +
-        "the kernel's taps are the outer loop." },
+    implicit: { title: "implicit GEMM", run: implicit,
+      count: (spec) => {
+        const [i, j, taps] = [spec.n * spec.l, spec.kg, spec.taps].map((size) => Math.min(size, gemmTile(spec)));
+        return { ...dense(spec), memory: BYTES * (i * taps + taps * j + i * j) };
+      },
+      note: (spec) => "The same matrix product, but tiles of the patch matrix are gathered by index arithmetic when " +
+        "they are " +
+        `needed (here ${gemmTile(spec)}×${gemmTile(spec)}, in registers or shared memory on a GPU) and never stored.` },
+    shift: { title: "shift and add", run: shift,
+      count: (spec) => {
+        const { rows, columns } = shifted(spec);
+        const { pairs, some } = onImage(spec);
+        const numbers = spec.n * spec.k * rows * columns;
+        return { multiplications: numbers * spec.r * spec.s * spec.cg,
+          additions: numbers * spec.r * spec.s * (spec.cg - 1) + spec.n * spec.k * (pairs - some),
+          memory: BYTES * numbers };
+      },
+      note: (spec) => `R·S = ${spec.r * spec.s} 1×1 convolutions of the whole image, one for each tap, shifted and ` +
+        "added up in y (kn2row): the kernel's taps are the outer loop." },
     toeplitz: { title: "Toeplitz matrix", run: toeplitz,
       count: (spec) => {
-        const [rows, columns] = [spec.kg * spec.l, spec.cg * spec.h * spec.w];
-        return { multiplications: spec.n * spec.groups * rows * columns,
-          additions: spec.n * spec.groups * rows * (columns - 1), memory: BYTES * spec.groups * rows * columns,
-          nonzeros: spec.k * nonzeros(spec), entries: spec.groups * rows * columns };
+        const [weights, entries] = [spec.k * nonzeros(spec), spec.k * spec.l * spec.c * spec.h * spec.w];
+        return { multiplications: spec.n * weights,
+          additions: spec.n * (weights - spec.k * onImage(spec).some), memory: BYTES * entries,
+          nonzeros: weights, entries };
       },
       note: (spec) => `The convolution as one linear map y = T·x: ${spec.l}×${spec.cg * spec.h * spec.w} for a ` +
         `filter, ` +
-        `${nonzeros(spec)} of its ${spec.l * spec.cg * spec.h * spec.w} entries are not zero; its transpose is dX.` },
+        `${nonzeros(spec)} of its ${spec.l * spec.cg * spec.h * spec.w} entries are not zero, and only products with ` +
+        "them are counted; its transpose is dX." },
     winograd: { title: "Winograd", run: winograd, whyNot: winogradWhyNot,
       count: (spec, { m } = {}) => {
         const plan = winogradPlan(spec, m);
         const [vertical, horizontal] = plan.axes;
         const [points, tiles] = [vertical.t * horizontal.t, spec.n * plan.rows * plan.columns];
-        const costs = [[vertical.bt, horizontal.bt, spec.c * tiles], [vertical.g, horizontal.g, spec.k * spec.cg],
-          [vertical.at, horizontal.at, spec.k * tiles]];
-        const apart = [0, 1].map((which) => costs.reduce((sum, [left, right, often]) =>
-          sum + often * transformCost(left, right)[which], 0));
+        const [ofX, ofW, ofY] = [vertical.bt, vertical.g, vertical.at].map((left, i) =>
+          transformCost(left, [horizontal.bt, horizontal.g, horizontal.at][i]));
+        const work = (which) => spec.c * tiles * ofX[which] + spec.k * tiles * ofY[which];
         return { multiplications: tiles * spec.k * spec.cg * points, additions: tiles * spec.k * (spec.cg - 1) * points,
           memory: BYTES * points * (spec.c * tiles + spec.k * spec.cg + spec.k * tiles),
-          transforms: { multiplications: apart[0], additions: apart[1] }, tiles };
+          transforms: { multiplications: work(0), additions: work(1) },
+          weights: { multiplications: spec.k * spec.cg * ofW[0], additions: spec.k * spec.cg * ofW[1] }, tiles };
       },
       note: (spec, { m } = {}) => {
         const [mv, mh] = winogradTiles(spec, m);
@@ -404,15 +460,19 @@
       } },
     fft: { title: "FFT", run: fft,
       count: (spec) => {
-        const [size, half] = [spec.hp * spec.wp, spec.hp * (Math.floor(spec.wp / 2) + 1)];
-        const [planes, pairs] = [spec.n * spec.c + spec.k * spec.cg + spec.n * spec.k, spec.n * spec.k * spec.cg];
-        // A complex product is 4 real multiplications and 2 additions; a real transform of N points about 2.5 N log2 N.
-        return { multiplications: 4 * half * pairs, additions: half * (2 * pairs + 2 * spec.n * spec.k * (spec.cg - 1)),
-          memory: 2 * BYTES * half * planes,
-          transforms: { operations: Math.round(2.5 * size * Math.log2(Math.max(2, size)) * planes) } };
+        const size = transformSize(spec).reduce((a, b) => a * b);
+        const butterflies = size / 2 * Math.log2(size); // of one plane
+        const [images, kernels, outputs] = [spec.n * spec.c, spec.k * spec.cg, spec.n * spec.k];
+        // A complex product is 4 real multiplications and 2 additions, a complex sum 2 additions; the inverse divides.
+        return { multiplications: 4 * size * outputs * spec.cg,
+          additions: 2 * size * outputs * spec.cg + 2 * size * outputs * (spec.cg - 1),
+          memory: 2 * BYTES * size * (images + kernels + outputs),
+          transforms: { multiplications: 4 * butterflies * (images + outputs) + size * outputs,
+            additions: 6 * butterflies * (images + outputs) },
+          weights: { multiplications: 4 * butterflies * kernels, additions: 6 * butterflies * kernels } };
       },
-      note: (spec) => `Of the ${spec.hp}×${spec.wp} circular values the first ` +
-        `${spec.axes[0].room + 1}×${spec.axes[1].room + 1} are right, the others have wrapped around` +
+      note: (spec) => `Padded to powers of two; of the ${transformSize(spec).join("×")} circular values the first ` +
+        `${spec.axes[0].room + 1}×${spec.axes[1].room + 1} are right` +
         (spec.stride.some((value) => value > 1) ? "; the stride then throws most of them away." : ".") },
   };
 
@@ -426,7 +486,7 @@
   }
 
   // Everything of one problem as flat arrays, for those who want to check this page from outside.
-  function compute(given, { m, gradient = "ones" } = {}) {
+  function compute(given, { m, gradient = "terminal" } = {}) {
     const self = convbench.problem(typeof given === "string" ? convbench.parse(given) : given);
     const { spec } = self;
     const images = Array.from({ length: spec.n }, (_, n) => n);
@@ -449,6 +509,6 @@
     };
   }
 
-  Object.assign(convbench, { ALGORITHMS, LARGEST_TILE, whyNot, compute, difference, circular, toeplitzRow, unfolded,
-    nonzeros, winogradMatrices, winogradPlan, winogradTile, winogradTiles, defaultTile });
+  Object.assign(convbench, { ALGORITHMS, LARGEST_TILE, whyNot, compute, difference, circular, transformSize,
+    toeplitzRow, unfolded, nonzeros, winogradMatrices, winogradPlan, winogradTile, winogradTiles, defaultTile });
 })();

@@ -54,8 +54,8 @@
     same("counts", [counts.position, ...counts.gemm, counts.macs, counts.multiplications, counts.additions,
       counts.on_padding, counts.x_nbytes, counts.patches_nbytes],
       [cell.p * spec.q + cell.q, spec.kg, spec.n * spec.l, spec.taps, spec.macs,
-        convbench.ALGORITHMS.loops.count(spec).multiplications,
-        convbench.ALGORITHMS.loops.count(spec).additions, padded, 4 * own.x.length,
+        convbench.ALGORITHMS.unfold.count(spec).multiplications,
+        convbench.ALGORITHMS.unfold.count(spec).additions, padded, 4 * own.x.length,
           convbench.ALGORITHMS.unfold.count(spec).memory]);
     return { equal, wrong };
   }

@@ -145,13 +145,14 @@ const convbench = (() => {
   }
 
   // The operands of `convbench explain`: with seed 0, x counts to 97 and again, and a w of at most nine numbers too.
+  const WEIGHTS = [-3, -2, -1, 1, 2, 3];
   function operands(spec) {
     const random = mersenneTwister(spec.seed);
     const x = new Float64Array(spec.n * spec.c * spec.h * spec.w);
     for (let i = 0; i < x.length; i++) x[i] = (spec.seed ? random() % 97 : i % 97) + 1;
     const w = new Float64Array(spec.k * spec.taps);
     const drawn = spec.seed > 0 || w.length > 9;
-    for (let i = 0; i < w.length; i++) w[i] = drawn ? [-3, -2, -1, 1, 2, 3][random() % 6] : i + 1;
+    for (let i = 0; i < w.length; i++) w[i] = drawn ? WEIGHTS[random() % 6] : i + 1;
     return { x, w };
   }
 
@@ -165,6 +166,11 @@ const convbench = (() => {
     // Padded coordinates: (0, 0) is the corner of the padding.
     self.padded = (n, c, row, column) =>
       (rows[row] < 0 || columns[column] < 0 ? 0 : self.pixel(n, c, rows[row], columns[column]));
+    const gradients = {};
+    self.gradient = (name, n, k, p, q) => {
+      gradients[name] ??= GRADIENTS[name](spec);
+      return gradients[name][((n * spec.k + k) * spec.p + p) * spec.q + q];
+    };
     self.weight = (k, c, r, s) => w[((k * spec.cg + c) * spec.r + r) * spec.s + s];
     self.group = (k) => Math.floor(k / spec.kg);
     // Row j of the patch matrix is the tap (c, r, s) in this order, s fastest.
@@ -226,14 +232,19 @@ const convbench = (() => {
     return rows.flatMap(([p, r]) => columns.map(([q, s]) => ({ r, s, p, q })));
   }
 
-  // The gradient of the output that backward begins with.
+  // The gradient of the output that backward begins with, (n, k, p, q). `--backward` takes ones for the note alone.
+  const takesOnes = (spec) => text(spec) === "n1c1h4w4k1r2s2" && spec.mode === "zeros" && spec.seed === 0;
   const GRADIENTS = {
-    ones: () => 1,
-    counting: (spec, n, k, p, q) => (((n * spec.k + k) * spec.p + p) * spec.q + q) % 5 + 1,
+    terminal(spec) {
+      if (takesOnes(spec)) return GRADIENTS.ones(spec);
+      const random = mersenneTwister(spec.seed + 1);
+      return Float64Array.from({ length: spec.n * spec.k * spec.l }, () => WEIGHTS[random() % 6]);
+    },
+    ones: (spec) => new Float64Array(spec.n * spec.k * spec.l).fill(1),
   };
 
   // dX of one image and channel, (h, w): the columns w_flat^T g, folded: each adds where it was read.
-  function inputGradient(self, n, channel, name = "ones") {
+  function inputGradient(self, n, channel, name) {
     const { spec } = self;
     const [group, c] = [Math.floor(channel / spec.cg), channel % spec.cg];
     const [rows, columns] = spec.axes.map((axis) => axis.source);
@@ -241,7 +252,7 @@ const convbench = (() => {
     for (let k = group * spec.kg; k < (group + 1) * spec.kg; k++) {
       for (let p = 0; p < spec.p; p++) {
         for (let q = 0; q < spec.q; q++) {
-          const g = GRADIENTS[name](spec, n, k, p, q);
+          const g = self.gradient(name, n, k, p, q);
           for (let r = 0; r < spec.r; r++) {
             const row = rows[p * spec.stride[0] + r * spec.dilation[0]];
             if (row < 0) continue;
@@ -257,7 +268,7 @@ const convbench = (() => {
   }
 
   // dW of one filter, (c, r, s): each tap's row of the patches times g, summed over images and positions.
-  function filterGradient(self, k, name = "ones") {
+  function filterGradient(self, k, name) {
     const { spec } = self;
     const first = self.group(k) * spec.cg;
     const dw = new Float64Array(spec.taps);
@@ -267,7 +278,7 @@ const convbench = (() => {
       for (let n = 0; n < spec.n; n++) {
         for (let p = 0; p < spec.p; p++) {
           for (let q = 0; q < spec.q; q++) {
-            sum += GRADIENTS[name](spec, n, k, p, q) * self.padded(n, first + c,
+            sum += self.gradient(name, n, k, p, q) * self.padded(n, first + c,
               p * spec.stride[0] + r * spec.dilation[0], q * spec.stride[1] + s * spec.dilation[1]);
           }
         }
@@ -282,6 +293,6 @@ const convbench = (() => {
     return spec.axes[0].readers[row] * spec.axes[1].readers[column];
   }
 
-  return { MODES, SIZES, GRADIENTS, parse, text, complaint, derive, problem, terms, readersOf, inputGradient,
+  return { MODES, SIZES, GRADIENTS, takesOnes, parse, text, complaint, derive, problem, terms, readersOf, inputGradient,
     filterGradient, overlap, mersenneTwister };
 })();

@@ -193,18 +193,19 @@ convbench.makeSteps = ({ state, self, data, change }, grids, agreement) => {
     const dx = memo(`dx ${state.n} ${state.c} ${state.g}`, () =>
       convbench.inputGradient(self, state.n, state.c, state.g));
     const dw = memo(`dw ${state.k} ${state.g}`, () => convbench.filterGradient(self, state.k, state.g));
-    const g = (row, column) => convbench.GRADIENTS[state.g](spec, state.n, state.k, row, column);
+    const g = (row, column) => self.gradient(state.g, state.n, state.k, row, column);
     const most = narrow() ? 7 : 8;
     const list = make("select", { "aria-label": "gradient of the output" },
-      make("option", { value: "ones", selected: state.g === "ones" }, "all ones"),
-      make("option", { value: "counting", selected: state.g === "counting" }, "1, 2, 3, 4, 5 and again"));
+      make("option", { value: "terminal", selected: state.g === "terminal" },
+        convbench.takesOnes(spec) ? "as --backward: ones" : "as --backward: drawn from −3..3, without 0"),
+      make("option", { value: "ones", selected: state.g === "ones" }, "all ones"));
     list.addEventListener("change", () => change({ g: list.value }));
     const value = (row, column) => text(dx[row * spec.w + column]);
     const [row, column] = [0, 1].map((axis) => Math.min(Math.max(lineSpan(axis)[0], 0), [spec.h, spec.w][axis] - 1));
     const pairs = convbench.readersOf(self, row, column);
     const group = Math.floor(state.c / spec.cg);
     const sum = pairs.flatMap((one) => range([group * spec.kg, (group + 1) * spec.kg]).map((k) =>
-      [convbench.GRADIENTS[state.g](spec, state.n, k, one.p, one.q),
+      [self.gradient(state.g, state.n, k, one.p, one.q),
         self.weight(k, state.c - group * spec.cg, one.r, one.s)]));
     const c = reads(state.c) ? state.c - first() : 0;
     return [make("label", { class: "inline ways" }, "Gradient of the output, dY ", list),

@@ -40,22 +40,23 @@ convbench.makeWays = ({ state, self, known, change, draw }, grids) => {
       const reason = convbench.whyNot(name, spec);
       const head = make("th", { scope: "row" }, button(title, () => change({ algorithm: name }),
         { "aria-pressed": String(state.algorithm === name) }));
-      if (reason) return make("tr", {}, head, make("td", { colspan: 4 },
+      if (reason) return make("tr", {}, head, make("td", { colspan: 5 },
         make("span", { class: "why quiet" }, `not here: ${reason}`)));
       const found = bill(spec, options);
-      const apart = found.transforms;
+      const apart = (work) => (work ? `${count(work.multiplications)} + ${count(work.additions)}` : "0");
       return make("tr", {}, head, ...[count(found.multiplications), count(found.additions),
-        apart ? (apart.operations ? `≈ ${count(apart.operations)}` :
-          `${count(apart.multiplications)} + ${count(apart.additions)}`) : "0",
+        apart(found.transforms), apart(found.weights),
         found.memory ? bytes(found.memory) : "0"].map((value) => make("td", { class: "n" }, value)));
     });
     const { title, note } = convbench.ALGORITHMS[state.algorithm];
     const reason = convbench.whyNot(state.algorithm, spec);
     const heavy = spec.l * spec.taps > EASY && !known.has(`${state.algorithm} ${state.n} ${state.k} ${state.m}`);
-    return [p("The same numbers, by every way. Counted for the whole problem: multiplications and additions of the " +
-      "products themselves, ",
-      "transforms apart (multiplications + additions), memory beside x, w and y in fp32."),
-    listTable(["way", "multiplications", "additions", "transforms", "memory"], rows, "What each algorithm costs"),
+    return [p("The same numbers, by every way. Counted for the whole problem as on the terminal: multiplications " +
+      "and additions that join x with w; apart from them (multiplications + additions) the transforms of x and y, " +
+      "for each image, and of w, once; memory beside x, w and y in fp32. Winograd's tiles have up to " +
+      `${convbench.LARGEST_TILE} points an axis here, on the terminal more.`),
+    listTable(["way", "multiplications", "additions", "transforms", "of w", "memory"], rows,
+      "What each algorithm costs"),
     make("h3", { id: "way-title" }, title),
     reason ? p(`Not here: ${reason}.`) : p(note(spec, options)),
     ...(reason ? [] : heavy ?
@@ -171,16 +172,19 @@ convbench.makeWays = ({ state, self, known, change, draw }, grids) => {
       const { spec } = self;
       const full = memo(`circular ${state.n} ${state.k}`, () => convbench.circular(self, state.n, state.k));
       const [rows, columns] = spec.axes.map((axis) => axis.room + 1);
-      const span = (axis, position) => ({ from: 0, to: [spec.hp, spec.wp][axis], first: position * spec.stride[axis],
+      const size = convbench.transformSize(spec);
+      const wrapped = (line, axis) => line > size[axis] - spec.axes[axis].extent;
+      const span = (axis, position) => ({ from: 0, to: size[axis], first: position * spec.stride[axis],
         last: position * spec.stride[axis], most: WIDE().y });
-      return [grid({ id: "circular", title: `the ${spec.hp}×${spec.wp} circular values`,
+      return [grid({ id: "circular", title: `the ${size.join("×")} circular values`,
         note: "~crossed out~ where the kernel wrapped round the border",
         rows: span(0, state.p), columns: span(1, state.q),
         at: (row, column) => {
-          const value = text(Math.round(full[row * spec.wp + column]));
-          if (row >= rows || column >= columns) return { text: `~${value}~`, role: "wrap" };
+          const value = text(Math.round(full[row * size[1] + column]));
+          if (wrapped(row, 0) || wrapped(column, 1)) return { text: `~${value}~`, role: "wrap" };
           const here = row === state.p * spec.stride[0] && column === state.q * spec.stride[1];
-          const kept = row % spec.stride[0] === 0 && column % spec.stride[1] === 0;
+          const kept = row < rows && column < columns && row % spec.stride[0] === 0 &&
+            column % spec.stride[1] === 0;
           return { text: here ? `<${value}>` : value, role: here ? "output" : kept ? "" : "zero" };
         } }),
       quiet(`Shown rounded to whole numbers; the valid corner is ${rows}×${columns}` +
