@@ -815,16 +815,3 @@ def test_without_javascript_the_proved_walk_is_there(opened: Any) -> None:
     page = opened(java_script_enabled=False)
     assert "RESHAPE + PROOF" in page.inner_text("pre")
     assert not page.is_visible("#app")
-
-
-def test_a_proof_that_fails_is_told_loudly(browser: Any, tmp_path: Path) -> None:
-    spec = ConvSpec.parse(SHAPES["note"])
-    found = walk(*small_integers(spec), spec, choose_cell(spec))
-    failed = replace(found.proof[3], evidence="3 numbers differ <b>")
-    path = tmp_path / "failed.html"
-    path.write_text(explain_page(replace(found, proof=(*found.proof[:3], failed))), encoding="utf-8")
-    page = browser.new_page()
-    page.goto(path.as_uri())
-    assert "3 numbers differ <b>" in page.inner_text("#verdict")
-    assert "wrong" in page.get_attribute("#verdict", "class")
-    page.close()
