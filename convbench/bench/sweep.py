@@ -41,7 +41,8 @@ from convbench.verify.trial import (
     synchronize,
 )
 
-MOST_PATIENCE_S = 10.0  # of a case, while the CPUs lie elsewhere; its budget waits too
+# How long a case waits while the CPUs lie elsewhere, by its budget, and at most: they were met away for 10 to 20 s.
+PATIENCE, MOST_PATIENCE_S = 7.0, 20.0
 
 
 class DeviceLost(Exception):  # noqa: N818  # it says what happened
@@ -188,7 +189,7 @@ def hold(
     turns, two that are equally fast were disturbed alike.
     """
     counts, warming_s = block_counts(call_s, BASELINE, device), dict[str, float]()
-    patience_s = min(MOST_PATIENCE_S, contest.budget.total_s(len(contest.names)))
+    patience_s = min(MOST_PATIENCE_S, PATIENCE * contest.budget.total_s(len(contest.names)))
     start = time.perf_counter()
     while order := contest.next_round(time.perf_counter() - start):
         if contest.warm and warming_s:
