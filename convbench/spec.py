@@ -5,7 +5,7 @@ channels, R S kernel height and width, P Q output size.
 """
 
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from math import prod
 from typing import Self
 
@@ -154,6 +154,11 @@ class ConvSpec:
     def gemm(self) -> tuple[int, int, int]:
         """M, N, K of each group's matrix product: (K/G) x (N*P*Q) x (C/G*R*S)."""
         return (self.k_per_group, self.n * self.p * self.q, self.taps)
+
+    @property
+    def plane(self) -> "ConvSpec":
+        """One image, one channel and one filter of it."""
+        return replace(self, n=1, c=1, k=1, groups=1)
 
     def nbytes(self, dtype: str) -> int:
         """Bytes of x, w and y, each once."""

@@ -1,4 +1,4 @@
-"""How does a result become a row of a CSV file, and how are rows read again?"""
+"""How does a results file grow so that nothing is lost, and how is it read again?"""
 
 import csv
 import io
@@ -8,146 +8,21 @@ import stat
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, fields
 from itertools import chain
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Self
 
-from convbench.backend import BASELINE
-from convbench.case import Case, Problem
-from convbench.errors import ConvbenchError, printable
+from convbench.errors import ConvbenchError
 from convbench.files import read_bytes
 from convbench.machine import Machine
-from convbench.outcome import (
-    Bill,
-    Check,
-    Comparison,
-    Failed,
-    Noise,
-    Outcome,
-    Result,
-    Roofline,
-    Skipped,
-    Timed,
-    Verified,
-    Wrong,
-)
-from convbench.spec import ConvSpec, pair_text
+from convbench.outcome import Result
+from convbench.rows import COLUMNS, OLDEST, Cell, Row, cell_text, csv_line, from_row, unguard
 
 PIPE_CLOSED = 141  # what a shell reports of a program that SIGPIPE ended
-VERDICTS = ("faster", "slower", "tie", "undecided")
 MOST_NBYTES = 2**30  # of a results file; a long sweep makes some hundred megabytes
 
-Cell = str | int | float | None
-Row = dict[str, Cell]
-
-# Columns are added at the end and never renamed.
-COLUMNS = tuple(
-    """suite name count spec n c h w k r s stride padding dilation groups pass dtype layout precision epilogue
-    device threads backend family outcome reason median_s q25_s q75_s min_s samples ratio_to_torch verdict
-    gflops gbytes_per_s percent_of_ceiling relative_l2 worst_of_bound first_call_s prepare_s peak_nbytes
-    machine cpu gpu driver python torch cuda cudnn convbench commit command time samples_s
-    seed ratio_low ratio_high patch_matrix_nbytes ran onednn
-    cold_s wall_s host_s graph_s layout_s set_aside noisy steal foreign switches clock_hz power_w temperature_c throttle
-    set_aside_rounds
-    roofline_s bound peak_flops_per_s peak_bytes_per_s ceiling_probe actual_flops flag
-    probe omega arithmetic defect operands cause smallest
-    handover_s""".split()
-)
-# Files of older versions lack what was added after this one, and are read all the same.
-OLDEST = COLUMNS[: COLUMNS.index("onednn") + 1]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
-    """What all rows of one run share."""
-
-    machine: Machine
-    threads: int
-    command: str
-
-
-def to_row(result: Result, context: Context) -> Row:
-    """One result as plain numbers in SI units; what does not apply is None."""
-    case, spec, problem = result.case, result.case.spec, result.case.problem
-    return {
-        **dict.fromkeys(COLUMNS),
-        "suite": problem.suite,
-        "name": problem.name,
-        "count": problem.count,
-        "spec": str(spec),
-        **{letter: getattr(spec, letter) for letter in "nchwkrs"},
-        **{name: pair_text(getattr(spec, name)) for name in ("stride", "padding", "dilation")},
-        "groups": spec.groups,
-        "operands": problem.operands,
-        "pass": case.pass_,
-        **{name: getattr(case, name) for name in ("dtype", "layout", "precision", "epilogue", "device", "seed")},
-        "threads": context.threads,
-        "backend": result.backend,
-        "family": result.family,
-        "patch_matrix_nbytes": spec.patch_matrix_nbytes(case.dtype),
-        **_outcome_cells(result),
-        **context.machine.columns(),
-        "command": context.command,
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-
-
-def _outcome_cells(result: Result) -> Row:
-    spec = result.case.spec
-    match result.outcome:
-        case Skipped(reason):
-            return {"outcome": "skipped", "reason": reason}
-        case Failed(message):
-            return {"outcome": "failed", "reason": message}
-        case Wrong(check):
-            cells: Row = {"outcome": "wrong", "reason": check.evidence}
-        case Verified(check):
-            cells = {"outcome": "verified"}
-        case Timed(check=check) as timed:
-            low, high = timed.quartiles_s
-            compared = timed.comparison
-            cells = {
-                "outcome": "timed",
-                "median_s": timed.median_s,
-                "q25_s": low,
-                "q75_s": high,
-                "min_s": min(timed.samples_s),
-                "samples": len(timed.samples_s),
-                "ratio_to_torch": compared.ratio if compared else 1.0 if result.backend == BASELINE else None,
-                "ratio_low": compared.low if compared else None,
-                "ratio_high": compared.high if compared else None,
-                "verdict": compared.verdict if compared else "baseline" if result.backend == BASELINE else None,
-                "gflops": spec.flops / timed.median_s * 1e-9,
-                "gbytes_per_s": result.case.nbytes / timed.median_s * 1e-9,
-                **asdict(timed.bill),
-                **asdict(timed.noise),
-                "set_aside": len(timed.noise.set_aside),
-                "set_aside_rounds": " ".join(map(str, timed.noise.set_aside)),
-                "samples_s": " ".join(f"{sample:.4g}" for sample in timed.samples_s),
-                "actual_flops": timed.actual_flops,
-                **_roofline_cells(timed),
-            }
-    return cells | {name: getattr(check, name) for name in _CHECK}
-
-
-_CHECK = ("worst_of_bound", "relative_l2", "probe", "omega", "arithmetic", "defect", "cause", "smallest")
-
-
-def _roofline_cells(timed: Timed) -> Row:
-    roof = timed.roofline
-    if roof is None:
-        return {}
-    return {
-        "percent_of_ceiling": roof.percent(timed.median_s),
-        "roofline_s": roof.time_s,
-        "bound": roof.bound,
-        "peak_flops_per_s": roof.flops_per_s,
-        "peak_bytes_per_s": roof.bytes_per_s,
-        "ceiling_probe": roof.probe,
-        "flag": timed.flag,
-    }
+_HEADER = csv_line(dict(zip(COLUMNS, COLUMNS, strict=True)))
 
 
 @dataclass(slots=True)
@@ -342,49 +217,10 @@ class CsvFile:
         self.close()
 
 
-def text_row(row: Mapping[str, Cell]) -> dict[str, str]:
-    """The cells as a file holds them, by column."""
-    return {column: _cell(row.get(column)) for column in COLUMNS}
-
-
 def _write_all(descriptor: int, data: bytes) -> None:
     while data:
         data = data[os.write(descriptor, data) :]
 
-
-def csv_line(row: Mapping[str, Cell]) -> str:
-    """The row's cells in the order of COLUMNS, as one line."""
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(text_row(row).values())
-    return line.getvalue()
-
-
-def _cell(value: Cell) -> str:
-    match value:
-        case None:
-            return ""
-        case float():
-            return f"{value:.6g}"
-        case int():
-            return str(int(value))  # true is 1
-    return guard(printable(value))
-
-
-# What a spreadsheet runs when a cell begins with it (CWE-1236; ASVS 1.2.10), quoted or not.
-_RUN = ("=", "+", "-", "@", "\t", "\r", "\0")
-
-
-def guard(text: str) -> str:
-    """A text cell that no spreadsheet runs; `unguard` gives the text back."""
-    return "'" + text if text.startswith((*_RUN, "'")) else text
-
-
-def unguard(cell: str) -> str:
-    """The text of a cell, as it was before `guard`."""
-    return cell[1:] if cell.startswith(tuple("'" + one for one in (*_RUN, "'"))) else cell
-
-
-_HEADER = csv_line(dict(zip(COLUMNS, COLUMNS, strict=True)))
 
 # What must be the same when a run is gone on with; the other columns are what it finds out.
 _PLANNED = (
@@ -426,7 +262,7 @@ def whole_cases(data: bytes, plan: Sequence[Sequence[Row]]) -> WholeCases:
     found, whole = [dict(zip(COLUMNS, cells, strict=False)) for cells in rows[1:]], 0
     for number, (row, planned) in enumerate(zip(found, chain.from_iterable(plan), strict=False), start=2):
         for column in (*_PLANNED, "command"):
-            here, there = row.get(column, ""), _cell(planned.get(column))
+            here, there = row.get(column, ""), cell_text(planned.get(column))
             if column == "command":
                 here, there = _essence(here), _essence(there)
             if here != there:
@@ -500,102 +336,3 @@ def read_pairs(path: str | Path) -> list[tuple[dict[str, str], Result]]:
         except (ValueError, ConvbenchError) as error:
             raise ConvbenchError(f"{path}, row {number} is damaged: {error}") from None
     return pairs
-
-
-def from_row(row: Mapping[str, str]) -> Result:
-    """The result that `to_row` made into this row."""
-    problem = Problem(
-        suite=row["suite"],
-        name=row["name"],
-        count=int(row["count"]),
-        spec=ConvSpec.parse(row["spec"]),
-        operands=row["operands"],
-    )
-    case = Case(
-        problem=problem,
-        seed=int(row["seed"]),
-        pass_=row["pass"],
-        **{name: row[name] for name in ("dtype", "layout", "precision", "epilogue", "device")},
-    )
-    return Result(case=case, backend=row["backend"], family=row["family"], outcome=_outcome(row))
-
-
-def _outcome(row: Mapping[str, str]) -> Outcome:
-    match row["outcome"]:
-        case "skipped":
-            return Skipped(row["reason"])
-        case "failed":
-            return Failed(row["reason"])
-    check = Check(
-        worst_of_bound=float(row["worst_of_bound"]),
-        relative_l2=float(row["relative_l2"]),
-        evidence=row["reason"] or None,
-        omega=_known(row["omega"], float),
-        smallest=str(ConvSpec.parse(row["smallest"])) if row["smallest"] else "",
-        probe=row["probe"],
-        arithmetic=row["arithmetic"],
-        defect=row["defect"],
-        cause=row["cause"],
-    )
-    match row["outcome"]:
-        case "wrong":
-            return Wrong(check)
-        case "verified":
-            return Verified(check)
-        case "timed":
-            bill = Bill(
-                first_call_s=float(row["first_call_s"]),
-                peak_nbytes=_known(row["peak_nbytes"], int),
-                ran=row["ran"],
-                **{name: _known(row[name], float) for name in _BILL_S},
-            )
-            noise = Noise(
-                set_aside=tuple(map(int, row["set_aside_rounds"].split())),
-                noisy=bool(int(row["noisy"] or 0)),
-                switches=_known(row["switches"], int),
-                throttle=row["throttle"],
-                **{name: _known(row[name], float) for name in _NOISE_NUMBERS},
-            )
-            comparison = None
-            if row["ratio_low"]:
-                if row["verdict"] not in VERDICTS:
-                    raise ValueError(f"unknown verdict {row['verdict']!r}")
-                comparison = Comparison(
-                    ratio=float(row["ratio_to_torch"]),
-                    low=float(row["ratio_low"]),
-                    high=float(row["ratio_high"]),
-                    verdict=row["verdict"],
-                )
-            samples = tuple(float(sample) for sample in row["samples_s"].split())
-            if not samples:
-                raise ValueError("it is timed and holds no samples")
-            roofline = None
-            if row["roofline_s"]:
-                roofline = Roofline(
-                    time_s=float(row["roofline_s"]),
-                    bound=row["bound"],
-                    flops_per_s=float(row["peak_flops_per_s"]),
-                    bytes_per_s=float(row["peak_bytes_per_s"]),
-                    probe=row["ceiling_probe"],
-                )
-            return Timed(
-                check=check,
-                samples_s=samples,
-                bill=bill,
-                comparison=comparison,
-                noise=noise,
-                roofline=roofline,
-                actual_flops=_known(row["actual_flops"], int),
-                flag=row["flag"],
-            )
-    raise ValueError(f"unknown outcome {row['outcome']!r}")
-
-
-_BILL_S = ("prepare_s", "cold_s", "wall_s", "host_s", "graph_s", "layout_s")
-_NOISE_NUMBERS = ("steal", "foreign", "clock_hz", "power_w", "temperature_c", "handover_s")
-_Number = TypeVar("_Number", int, float)
-
-
-def _known(text: str, kind: type[_Number]) -> _Number | None:
-    """The number in a cell; None in an empty one."""
-    return kind(text) if text else None

@@ -13,8 +13,9 @@ from convbench.bench.shift import Shift
 from convbench.compare import Changes, Gate, compare_files
 from convbench.machine import Machine
 from convbench.outcome import Bill, Check, Noise, Outcome
+from convbench.rows import Context, to_row
 from convbench.spec import ConvSpec
-from convbench.store import Context, CsvFile, to_row
+from convbench.store import CsvFile
 
 FINE = Check(worst_of_bound=0.1, relative_l2=1e-7)
 BAD = Check(worst_of_bound=9.0, relative_l2=1.0, evidence="3 of 9 outputs wrong")

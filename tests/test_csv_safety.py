@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from convbench import ConvbenchError, Failed, Result, Skipped
 from convbench.errors import MOST_CHARACTERS, one_line, printable
 from convbench.machine import Machine
-from convbench.store import Context, CsvFile, csv_line, guard, read_results, read_rows, to_row, unguard
+from convbench.rows import Context, csv_line, guard, to_row, unguard
+from convbench.store import CsvFile, read_results, read_rows
 from tests.cli.conftest import Cli
 from tests.cli.conftest import cli as cli  # noqa: PLC0414  # a fixture
 from tests.conftest import make_case

@@ -12,7 +12,7 @@ import convbench
 
 ROOT = Path(convbench.__file__).parent
 ROOMS = (
-    "errors files spec case suites backend backends outcome machine data verify explain bench run store compare "
+    "errors files spec case suites backend backends outcome machine data verify explain bench run rows store compare "
     "show cli"
 ).split()
 TORCH_AT_TOP = {"backends", "data", "verify", "explain", "bench", "run"}

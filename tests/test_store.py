@@ -12,7 +12,8 @@ import pytest
 from convbench import ConvbenchError, Failed, Result, Skipped, Timed, Verified, Wrong
 from convbench.machine import Machine, cpu_name, free_nbytes, this_machine
 from convbench.outcome import Bill, Check, Comparison, Outcome
-from convbench.store import COLUMNS, Context, CsvFile, read_results, to_row
+from convbench.rows import COLUMNS, Context, to_row
+from convbench.store import CsvFile, read_results
 from tests.conftest import make_case
 
 DESIGN = (

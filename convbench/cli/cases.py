@@ -11,7 +11,8 @@ import typer
 
 from convbench.case import DTYPES, LAYOUTS, PASSES, Case
 from convbench.cli import options
-from convbench.cli.sweep import MOST_CASES, NOTHING, WRONG, Selection
+from convbench.cli.outputs import NOTHING, WRONG
+from convbench.cli.sweep import MOST_CASES, Selection
 from convbench.errors import ConvbenchError
 from convbench.outcome import Result
 

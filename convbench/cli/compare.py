@@ -1,11 +1,12 @@
 """convbench compare: what became slower or wrong from one run to another?"""
 
 import re
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from convbench.cli import options
+from convbench.cli.outputs import check_outputs, write
 from convbench.errors import ConvbenchError
 
 EXAMPLE = "\b\nExample:\n  convbench compare before.csv after.csv --fail-if-slower 5%"
@@ -32,6 +33,7 @@ def compare(
         str | None, typer.Option(metavar="FILE", help="A comment for a pull request; - is stdout.")
     ] = None,
     junit: Annotated[str | None, typer.Option(metavar="FILE", help="JUnit XML for a CI server.")] = None,
+    overwrite: options.Overwrite = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Compare the rows that two files share, and name the rest.
@@ -60,6 +62,7 @@ def compare(
         raise ConvbenchError(f"--confidence {confidence}: it is from 0.5 to below 1; try --confidence 0.99")
     if json and markdown == "-":
         raise ConvbenchError("--json and --markdown - both want stdout; name a file: --markdown changes.md")
+    check_outputs({"--markdown": markdown, "--junit": junit}, overwrite=overwrite)
     allowance = None if fail_if_slower is None else share("--fail-if-slower", fail_if_slower)
     same = min(MARGIN, allowance or MARGIN) if margin is None else share("--margin", margin)
     if allowance is not None and allowance < same:
@@ -72,9 +75,9 @@ def compare(
 
     out, err = result_console(), side_console()
     if markdown not in (None, "-"):
-        Path(str(markdown)).write_text(markdown_text(changes), encoding="utf-8")
+        write(str(markdown), markdown_text(changes))
     if junit is not None:
-        Path(junit).write_text(junit_text(changes), encoding="utf-8")
+        write(junit, junit_text(changes))
     whole = out.is_terminal and not json and markdown != "-"
     if json:
         import json as json_module

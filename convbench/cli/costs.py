@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from convbench.cli.explain_exports import check_outputs
 from convbench.cli.options import Words, words
+from convbench.cli.outputs import NOTHING, check_outputs, write
 from convbench.errors import ConvbenchError
 from convbench.spec import ConvSpec
 
 if TYPE_CHECKING:
     from convbench.explain.models import ModelCosts
-
-NOTHING = 3
 
 
 def show_ledger(spec: ConvSpec, *, as_json: bool) -> None:
@@ -80,13 +78,9 @@ def _write(costs: "ModelCosts", csv: str) -> None:
         return
     text = io.StringIO()
     write_suite(costs, text)
+    write(csv, text.getvalue())
     if csv == "-":
-        typer.echo(text.getvalue(), nl=False)
         return
-    try:
-        Path(csv).write_text(text.getvalue(), encoding="utf-8")
-    except OSError as error:
-        raise ConvbenchError(f"cannot write {csv}: {error.strerror}; try another --csv") from None
     left_out = sum(costs.others.values())
     rest = f"; {left_out} that are no 2-D problem are left out" if left_out else ""
     typer.echo(f"convbench: {len(costs.problems)} problems in {csv}{rest}: convbench bench --suite {csv}", err=True)

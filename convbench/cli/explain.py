@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from convbench.cli import explain_exports as exports
-from convbench.cli.options import Devices, Dtypes, Layouts, Precisions, Seed, Threads, Words
+from convbench.cli.options import Devices, Dtypes, Layouts, Overwrite, Precisions, Seed, Threads, Words
+from convbench.cli.outputs import check_outputs, refuse_unproved, write
 from convbench.cli.why import Error, Why, show_answers, show_error
 from convbench.errors import ConvbenchError
 from convbench.explain import STEPS
@@ -90,7 +91,7 @@ def explain(
     svg: exports.Svg = None,
     cast: exports.Cast = None,
     html: Html = None,
-    overwrite: exports.Overwrite = False,
+    overwrite: Overwrite = False,
     as_json: Annotated[bool, typer.Option("--json", help="Every number as one JSON object.")] = False,
     algorithm: Algorithms = None,
     backward: Backward = False,
@@ -157,7 +158,7 @@ def explain(
     chosen = exports.parse_steps(steps)
     exports.check_channel(channel, whole)
     outputs = {"--svg": svg, "--cast": cast, "--html": html, "--json": "-" if as_json else None}
-    exports.check_outputs(outputs, overwrite=overwrite)
+    check_outputs(outputs, overwrite=overwrite)
     if interactive:
         exports.refuse_without_terminal()
     if algorithm is not None:
@@ -183,7 +184,7 @@ def explain(
     if html is not None:
         from convbench.show.explain_page import explain_page
 
-        exports.write(html, explain_page(found, seed=seed))
+        write(html, explain_page(found, seed=seed))
         return
 
     from convbench.explain.ran import glance
@@ -201,7 +202,7 @@ def explain(
         draw(found, chosen, view)
         if chosen[-1] == STEPS[-1]:
             from convbench.cli.explain_algorithms import print_also_proved
-            from convbench.show.algorithms import print_page
+            from convbench.show.pages import print_page
 
             print_also_proved(found)
             print_page(more)
@@ -239,8 +240,7 @@ def prove(whole: ConvSpec, at: Pair | None, image: int, filter_index: int | None
         )
         cell = replace(cell, n=0)
     found = walk(*small_integers(spec, seed), spec, cell)
-    if not found.holds:
-        exports.refuse_unproved(found.failures)
+    refuse_unproved(found.proof)
     return found
 
 

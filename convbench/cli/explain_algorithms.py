@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from convbench.cli.outputs import NOTHING, refuse_unproved
 from convbench.errors import ConvbenchError
 
 if TYPE_CHECKING:
     from convbench.explain.algorithms.trace import Algorithm
-    from convbench.explain.steps import Comparison, Walk
+    from convbench.explain.steps import Walk
 
-NOTHING_HERE = 3
 MAX_OTHERS_MACS = 2_000_000  # a second for all of them
 MAX_ALSO_MACS = 5_000  # a tenth of a second
 
@@ -32,7 +32,7 @@ def show_further(walk: "Walk", names: str | None, *, backward: bool, ones: bool,
     if most is not None:
         typer.echo(json.dumps(record(walk) | more))
         if names is not None and all("why_not" in one for one in more["algorithms"]):
-            raise typer.Exit(NOTHING_HERE)
+            raise typer.Exit(NOTHING)
 
 
 def explain_algorithms(walk: "Walk", chosen: "Sequence[Algorithm]", *, most: int | None) -> list[dict[str, Any]]:
@@ -46,7 +46,8 @@ def explain_algorithms(walk: "Walk", chosen: "Sequence[Algorithm]", *, most: int
     """
     from convbench.explain.algorithms.catalogue import ALGORITHMS, follow
     from convbench.explain.algorithms.trace import Trace
-    from convbench.show.algorithms import algorithms_page, algorithms_record, count_numbers, print_page
+    from convbench.show.algorithms import algorithms_page, algorithms_record, count_numbers
+    from convbench.show.pages import print_page
 
     others = [one for one in ALGORITHMS if one.name not in {choice.name for choice in chosen}]
     everyone = list(follow(walk, chosen))
@@ -67,7 +68,7 @@ def explain_algorithms(walk: "Walk", chosen: "Sequence[Algorithm]", *, most: int
     ranked = sorted(everyone, key=lambda one: order.index(one.name) if one.name in order else len(order))
     print_page(lambda width: algorithms_page(shown, ranked, width))
     if not any(isinstance(one, Trace) for one in shown):
-        raise typer.Exit(NOTHING_HERE)
+        raise typer.Exit(NOTHING)
     return []
 
 
@@ -79,7 +80,8 @@ def print_also_proved(walk: "Walk") -> None:
     """
     from convbench.explain.algorithms.catalogue import ALSO, follow
     from convbench.explain.algorithms.trace import Trace
-    from convbench.show.algorithms import also_proved, print_page
+    from convbench.show.algorithms import also_proved
+    from convbench.show.pages import print_page
 
     if walk.macs > MAX_ALSO_MACS:
         return
@@ -96,7 +98,8 @@ def explain_backward(walk: "Walk", *, ones: bool, seed: int, as_json: bool) -> d
         typer.Exit: 1, something is not proved.
     """
     from convbench.explain.backward import backward, gradient
-    from convbench.show.algorithms import backward_page, backward_record, print_page
+    from convbench.show.algorithms import backward_page, backward_record
+    from convbench.show.pages import print_page
 
     found = backward(walk, gradient(walk.spec, seed, ones=ones))
     refuse_unproved(found.proof, "backward")
@@ -104,12 +107,3 @@ def explain_backward(walk: "Walk", *, ones: bool, seed: int, as_json: bool) -> d
         return backward_record(found)
     print_page(lambda width: backward_page(found, width))
     return {}
-
-
-def refuse_unproved(proof: "Sequence[Comparison]", of: str) -> None:
-    """Exit 1 and say what differs: what is not proved is not printed."""
-    wrong = [comparison for comparison in proof if not comparison.holds]
-    for comparison in wrong:
-        typer.echo(f"convbench: {of}: {comparison.name} fails: {comparison.evidence}", err=True)
-    if wrong or not proof:
-        raise typer.Exit(1)

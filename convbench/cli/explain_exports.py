@@ -1,18 +1,17 @@
 """Where else may the frames of an explanation go: some steps only, a drawing, a recording, a screen with keys."""
 
 import sys
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from convbench.cli.outputs import refuse_unproved, write
 from convbench.errors import ConvbenchError
 from convbench.explain import STEPS
 from convbench.spec import ConvSpec
 
 if TYPE_CHECKING:
-    from convbench.explain.steps import Comparison, Walk
+    from convbench.explain.steps import Walk
     from convbench.show.explain import View
 
 Steps = Annotated[
@@ -25,7 +24,6 @@ Cast = Annotated[
     str | None,
     typer.Option("--cast", metavar="FILE", help="A recording (asciicast v3) that moves the cell; - is stdout."),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")]
 Interactive = Annotated[
     bool, typer.Option("--interactive", "-i", help="On a terminal: keys move the cell and the step; h shows them.")
 ]
@@ -64,23 +62,6 @@ def check_channel(channel: int, spec: ConvSpec) -> None:
         )
 
 
-def check_outputs(files: Mapping[str, str | None], *, overwrite: bool) -> None:
-    """Raise before anything is computed where a file would be lost or two results would mix."""
-    named = {option: file for option, file in files.items() if file is not None}
-    if len({"-" if file == "-" else str(Path(file).resolve()) for file in named.values()}) < len(named):
-        raise ConvbenchError(
-            f"{' and '.join(named)} both go to {next(iter(named.values()))}; give them different files"
-        )
-    for option, file in named.items():
-        if file == "-":
-            continue
-        path = Path(file)
-        if path.exists() and not overwrite:
-            raise ConvbenchError(f"{option}: {file} exists; name another file, or replace it with --overwrite")
-        if not path.parent.is_dir():
-            raise ConvbenchError(f"{option}: there is no folder {path.parent}; make it, or name another file")
-
-
 def refuse_without_terminal() -> None:
     """Raise where there are no keys to read or no screen to draw on."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
@@ -88,12 +69,6 @@ def refuse_without_terminal() -> None:
             "--interactive needs a terminal for its keys and its screen; without one, --at P,Q and --step STEP "
             "print the same frame"
         )
-
-
-def refuse_unproved(failures: "tuple[Comparison, ...]") -> NoReturn:
-    for comparison in failures:
-        typer.echo(f"convbench: {comparison.name} fails: {comparison.evidence}", err=True)
-    raise typer.Exit(1)
 
 
 def write_frames(
@@ -133,11 +108,3 @@ def interact(walk: "Walk", step: str, view: "View", *, seed: int, ones: bool) ->
         refuse_unproved(unproved.failures)
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
-
-
-def write(file: str, text: str) -> None:
-    """To a file, or to stdout for -."""
-    if file == "-":
-        sys.stdout.write(text)
-    else:
-        Path(file).write_text(text, encoding="utf-8")

@@ -74,7 +74,7 @@ Threads = Annotated[
 ]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, max=2**32 - 1, help="Seed of the random operands.")]
 Csv = Annotated[str | None, typer.Option("--csv", metavar="FILE", help="CSV file for the results; - is stdout.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the CSV file if it exists.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the CSV file of a run that was cut short.")]
 Isolate = Annotated[
     bool | None,

@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from convbench.cli.sweep import NOTHING, Selection
+from convbench.cli.outputs import NOTHING
+from convbench.cli.sweep import Selection
 
 if TYPE_CHECKING:
     from convbench.bench.plan import Seconds

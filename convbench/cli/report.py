@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from convbench.cli import options
-from convbench.cli.sweep import exit_code, seen_by, tell_faults, write_page
+from convbench.cli.outputs import check_outputs, tell, write
+from convbench.cli.sweep import exit_code, seen_by, tell_faults
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +28,7 @@ def report(
     plot: Annotated[
         list[str] | None, typer.Option(metavar="NAME,...", help="For --svg and --png: ratio (default), roofline.")
     ] = None,
+    overwrite: options.Overwrite = False,
 ) -> None:
     """Print the tables of finished, interrupted or foreign runs from their CSV files.
 
@@ -36,6 +38,7 @@ def report(
     from convbench.store import read_pairs
 
     plots = options.choose("plot", plot, PLOTS, ("ratio",))
+    check_outputs({"--html": html, "--svg": svg, "--png": png}, overwrite=overwrite)
     pairs = [(file, row, result) for file in files for row, result in read_pairs(file)]
     results = [result for _, _, result in pairs]
     if html is svg is png is None:
@@ -59,7 +62,7 @@ def write_files(
     from convbench.show.page import page
 
     if html is not None:
-        write_page(html, page(entries))
+        write(html, page(entries))
     if svg is None and png is None:
         return
     scene = plot_scene(entries, plots)
@@ -69,12 +72,13 @@ def write_files(
             f"roofline timed ones"
         )
     if svg is not None:
-        write_page(svg, scene.svg(alone=True))
+        write(svg, scene.svg(alone=True))
     if png is not None:
         try:
             scene.image().save(png)
         except ValueError:
             raise ConvbenchError(f"--png {png}: it takes a file that ends in .png") from None
+        tell(f"wrote {png}")
 
 
 def print_tables(files: "Sequence[str]", rows: "Sequence[tuple[str, dict[str, str], Result]]") -> None:

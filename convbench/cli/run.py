@@ -12,6 +12,7 @@ import typer
 
 from convbench.case import DTYPES, PRECISIONS
 from convbench.cli import options
+from convbench.cli.outputs import NOTHING, WRONG, check_outputs
 from convbench.errors import ConvbenchError
 from convbench.outcome import Failed, Skipped, Wrong
 from convbench.spec import Pair
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from convbench.run import Run
 
 EXAMPLE = "\b\nExample:\n  convbench run --data shapes --filters edges --save features.png"
-WRONG, NOTHING = 1, 3
 
 T = TypeVar("T")
 
@@ -83,6 +83,7 @@ def run(
     save: Annotated[
         Path | None, typer.Option("--save", metavar="FILE.png", help="PNG file for images and feature maps.")
     ] = None,
+    overwrite: options.Overwrite = False,
     force: options.Force = False,
 ) -> None:
     """Take one batch of a data set through one backend, and show its feature maps.
@@ -92,7 +93,7 @@ def run(
     bound. Exit 1: it is wrong or failed; 3: the backend refused.
     """
     if save is not None:
-        _check_place(save)
+        _check_place(save, overwrite=overwrite)
     settings: dict[str, Any] = {
         "image_size": None if image_size is None else _pair("--image-size", image_size),
         "stride": _pair("--stride", stride),
@@ -147,12 +148,11 @@ def _pair(option: str, text: str) -> Pair:
     return int(match[1]), int(match[2] or match[1])
 
 
-def _check_place(path: Path) -> None:
+def _check_place(path: Path, *, overwrite: bool) -> None:
     """Refuse what cannot be saved before the work is done."""
     if path.suffix.lower() != ".png" or path.is_dir():
         raise ConvbenchError(f"--save {path}: the picture is a PNG file; try --save {path.with_suffix('.png').name}")
-    if not path.parent.is_dir():
-        raise ConvbenchError(f"--save {path}: there is no directory {path.parent}; make it first")
+    check_outputs({"--save": str(path)}, overwrite=overwrite)
 
 
 def _save(done: "Run", path: Path) -> "Run":

@@ -11,7 +11,8 @@ import typer
 
 from convbench.case import LAYOUTS, Case
 from convbench.cli import options, problems
-from convbench.cli.sweep import MOST_FAULTS_SHOWN, NOTHING, WRONG
+from convbench.cli.outputs import NOTHING, WRONG
+from convbench.cli.sweep import MOST_FAULTS_SHOWN
 from convbench.errors import ConvbenchError
 
 if TYPE_CHECKING:

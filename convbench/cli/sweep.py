@@ -10,7 +10,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import typer
@@ -19,6 +18,7 @@ from convbench.__main__ import INTERRUPTED
 from convbench.backend import Backend
 from convbench.case import Case, Problem, cases
 from convbench.cli import options
+from convbench.cli.outputs import NOTHING, WRONG, tell
 from convbench.errors import ConvbenchError
 from convbench.outcome import Failed, Result, Skipped, Timed, Verified, Wrong
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from convbench.show.charts import Entry
 
-WRONG, NOTHING = 1, 3
 MOST_FAULTS_SHOWN, MOST_MAPS_SHOWN = 8, 3
 MOST_CASES = 100_000
 
@@ -130,8 +129,9 @@ class Report:
         heat_map: bool | None = None,
     ) -> None:
         from convbench.machine import this_machine
+        from convbench.rows import Context, from_row, to_row
         from convbench.show.console import result_console, side_console
-        from convbench.store import Context, CsvFile, from_row, to_row
+        from convbench.store import CsvFile
 
         if resume and (csv in (None, "-") or overwrite):
             raise ConvbenchError("--resume goes on with a file: name it with --csv FILE, and leave --overwrite out")
@@ -179,8 +179,8 @@ class Report:
         """Take every result and show them; Ctrl-C ends the program at once with what is finished."""
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+        from convbench.rows import to_row
         from convbench.show.console import print_tabbed
-        from convbench.store import to_row
 
         piped = self._piped and self._csv != "-"
         if piped:
@@ -246,8 +246,8 @@ class Report:
 
     def entries(self) -> "list[Entry]":
         """The rows so far, for a page."""
+        from convbench.rows import text_row, to_row
         from convbench.show.charts import Entry
-        from convbench.store import text_row, to_row
 
         file = self._csv if self._csv not in (None, "-") else "this run"
         known = len(self._old)
@@ -275,11 +275,6 @@ class Report:
         where = f"{facts.gpu or facts.cpu}, {context.threads} threads, torch {facts.torch}"
         rows = f"\nrows: {self._csv}" if self._csv not in (None, "-") else ""
         return f"{parts}  ({where}){rows}"
-
-
-def tell(remark: str) -> None:
-    """A line on stderr."""
-    typer.echo(f"convbench: {remark}", err=True)
 
 
 def seen_by(result: Result) -> str:
@@ -335,11 +330,3 @@ def tell_faults(
     for line in (*skip_lines(results), noise_line(results)):
         if line:
             console.print(line, style="dim", markup=False)
-
-
-def write_page(path: str, text: str) -> None:
-    """A page or a drawing to a file, or to stdout for -."""
-    if path == "-":
-        typer.echo(text, nl=False)
-    else:
-        Path(path).write_text(text, encoding="utf-8")

@@ -7,8 +7,9 @@ import typer
 
 from convbench.case import DTYPES, EPILOGUES, LAYOUTS, PRECISIONS
 from convbench.cli import cases, options, problems
+from convbench.cli.outputs import check_outputs, write
 from convbench.cli.plan import show_plan
-from convbench.cli.sweep import Report, Selection, choose_run, write_page
+from convbench.cli.sweep import Report, Selection, choose_run
 from convbench.errors import ConvbenchError
 
 EXAMPLE = "\b\nExample:\n  convbench verify --backend onednn,unfold-matmul --dtype bf16"
@@ -175,6 +176,7 @@ def verify(
             passes=passes,
             epilogues=epilogues,
         )
+    check_outputs({"--html": html}, overwrite=overwrite)
     if dry_run:
         from convbench.verify.cost import verify_s
 
@@ -203,5 +205,5 @@ def verify(
     if html is not None:
         from convbench.show.page import verify_page
 
-        write_page(html, verify_page(report.entries()))
+        write(html, verify_page(report.entries()))
     raise typer.Exit(code or report.exit_code("verified"))

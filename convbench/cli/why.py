@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from convbench.cli.outputs import refuse_unproved
 from convbench.errors import ConvbenchError
 from convbench.spec import ConvSpec, Pair
 
@@ -45,11 +46,8 @@ def show_answers(
         typer.echo(f"{spec.n} images take too long to prove; this is one alone: {smaller}", err=True)
         cell = choose_cell(smaller, at=at, filter_index=filter_index)
     answers = [ask(question, smaller, cell, seed) for question in questions]
-    failed = [(answer.name, one) for answer in answers for one in answer.proof if not one.holds]
-    for name, comparison in failed:
-        typer.echo(f"convbench: {name}: {comparison.name} fails: {comparison.evidence}", err=True)
-    if failed:
-        raise typer.Exit(1)
+    for answer in answers:
+        refuse_unproved(answer.proof, answer.name)
     if as_json:
         typer.echo(json.dumps(record_answers(answers)))
     else:

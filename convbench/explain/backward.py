@@ -15,6 +15,7 @@ from torch import Tensor
 
 from convbench.backends import naive_loops
 from convbench.case import Case, Problem
+from convbench.explain.by_torch import convolve
 from convbench.explain.geometry import channels, pad, window, windows
 from convbench.explain.proof import compare, compare_all
 from convbench.explain.steps import Cell, Comparison, Walk, flatten_kernel, measure_axes, place_taps
@@ -197,7 +198,7 @@ def prove(found: Backward) -> Iterator[Comparison]:
 
 def _autograd(x: Tensor, w: Tensor, g: Tensor, spec: ConvSpec) -> tuple[Tensor, Tensor]:
     x, w = x.clone().requires_grad_(), w.clone().requires_grad_()
-    F.conv2d(x, w, None, spec.stride, spec.padding, spec.dilation, spec.groups).backward(g)
+    convolve(x, w, spec).backward(g)
     assert x.grad is not None
     assert w.grad is not None
     return x.grad, w.grad

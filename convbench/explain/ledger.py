@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convbench.errors import first_line
+from convbench.explain.by_torch import convolve, unfold
 from convbench.spec import ITEM_NBYTES, ConvSpec, Pair
 
 # fvcore traces with real numbers, so that it computes: up to so many multiply-adds somebody waits for it.
@@ -170,16 +171,16 @@ def check_ledger(ledger: Ledger) -> list[Check]:
     """
     spec, checks = ledger.spec, []
     x, w = torch.empty(spec.x_shape, device="meta"), torch.empty(spec.w_shape, device="meta")
-    y = F.conv2d(x, w, None, spec.stride, spec.padding, spec.dilation, spec.groups)
+    y = convolve(x, w, spec)
     for name, tensor, expected in zip("xwy", (x, w, y), ledger.nbytes("fp32"), strict=True):
         checks.append(Check(name=f"bytes of {name}", by="the tensor's own", found=tensor.nbytes, expected=expected))
-    patches = F.unfold(x, (spec.r, spec.s), spec.dilation, spec.padding, spec.stride) if spec.n else x
+    patches = unfold(x, spec) if spec.n else x
     if spec.n:
         expected = spec.patch_matrix_nbytes("fp32")
         checks.append(Check(name="patch matrix", by="F.unfold", found=patches.nbytes, expected=expected))
     if max(spec.h * spec.w, spec.p * spec.q, spec.r * spec.s) <= MAX_PLANE and spec.p * spec.q * spec.r * spec.s < 1e9:
         ones = torch.ones((1, 1, spec.h, spec.w), dtype=torch.float64), torch.ones((1, 1, spec.r, spec.s)).double()
-        plane = F.conv2d(*ones, None, spec.stride, spec.padding, spec.dilation)
+        plane = convolve(*ones, spec.plane)
         products = int(plane.sum().item()) * spec.n * spec.k * spec.c_per_group
         reading = int(plane.count_nonzero().item()) * spec.n * spec.k
         by = "ones convolved with ones"

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from convbench.backends.naive_loops import naive_loops
 from convbench.case import Case, Problem
+from convbench.explain.by_torch import convolve, fold, unfold
 from convbench.explain.steps import Comparison, Term, Walk
 from convbench.spec import ConvSpec
 from convbench.verify.check import make_exam
@@ -28,8 +29,8 @@ def prove(walk: Walk) -> tuple[Comparison, ...]:
     case = Case(problem=Problem(suite="shape", name=str(spec), spec=spec))
     exam = make_exam(case, walk.x.float(), walk.w.float())
     with conditions(case):
-        conv2d = _conv2d(walk.x, walk.w, spec)
-        single = _conv2d(exam.x, exam.w, spec)
+        conv2d = convolve(walk.x, walk.w, spec)
+        single = convolve(exam.x, exam.w, spec)
     cell, flipped, matrix, fold = _prove_cell(walk)
     return (
         _check_loops(walk, case),
@@ -96,10 +97,6 @@ def compare_all(name: str, against: str, pairs: Iterable[tuple[Any, Any]]) -> Co
             return found
         compared += found.compared
     return Comparison(name=name, against=against, compared=compared, worst=0.0)
-
-
-def _conv2d(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
-    return F.conv2d(x, w, None, spec.stride, spec.padding, spec.dilation, spec.groups)
 
 
 def _prove_cell(walk: Walk) -> tuple[Comparison, Comparison, Comparison, Comparison]:
@@ -220,7 +217,7 @@ def _unfold(walk: Walk) -> Pairs:
 def _padding(walk: Walk) -> Pairs:
     spec = walk.spec
     ones = torch.ones((1, spec.c_per_group, spec.h, spec.w))
-    yield ~walk.padding, F.unfold(ones, (spec.r, spec.s), spec.dilation, spec.padding, spec.stride)[0]
+    yield ~walk.padding, unfold(ones, spec)[0]
 
 
 def _matrix(walk: Walk) -> Pairs:
@@ -245,8 +242,7 @@ def _matrix(walk: Walk) -> Pairs:
 def _fold(walk: Walk) -> Pairs:
     spec = walk.spec
     ones = walk.x.new_ones((1, 1, spec.h, spec.w))
-    size, options = (spec.r, spec.s), (spec.dilation, spec.padding, spec.stride)
-    reads = F.fold(F.unfold(ones, size, *options), (spec.h, spec.w), size, *options)[0, 0]
+    reads = fold(unfold(ones, spec), spec)[0, 0]
     rows, columns = (axis.readers for axis in walk.axes)
     yield rows[:, None] * columns, reads
     yield walk.folded, walk.x[walk.cell.n] * reads

@@ -10,16 +10,14 @@ from functools import cached_property
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from convbench.explain.proof import compare
 from convbench.explain.steps import Cell, Comparison, Term
-from convbench.explain.walk import count_operands, count_patches, list_terms, small_integers
+from convbench.explain.walk import list_terms, small_integers
 from convbench.spec import ConvSpec
 
 Number = int | float
-SMALL = 2**22
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +174,10 @@ class Sheet:
         self.numbers[name] = text
         return text
 
+    def given(self, **numbers: Any) -> None:
+        """Put on the sheet what the problem itself says: a size, a stride. It was asked for, and is not proved."""
+        self.numbers |= numbers
+
     def check(self, name: str, got: Any, want: Any, by: str, *, within: float = 0.0) -> None:
         """Compare two ways to the same numbers; they must be equal, or as near as `within`."""
         left, right = (torch.as_tensor(one, dtype=torch.float64) for one in (got, want))
@@ -213,7 +215,7 @@ class Sheet:
     def words(self, template: str) -> str:
         """The template with numbers of the sheet in its places."""
         return template.format_map(
-            self.numbers | {name: _set(one) for name, one in self.numbers.items() if isinstance(one, tuple)}
+            self.numbers | {name: set_text(one) for name, one in self.numbers.items() if isinstance(one, tuple)}
         )
 
     def say(self, template: str) -> None:
@@ -223,32 +225,7 @@ class Sheet:
         self.notes.append(self.words(template))
 
 
-def convolve(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
-    """What F.conv2d says."""
-    return F.conv2d(x, w, None, spec.stride, spec.padding, spec.dilation, spec.groups)
-
-
-def hollow(spec: ConvSpec) -> tuple[Tensor, Tensor]:
-    """x and w whose numbers do not count: on the meta device where they would take time.
-
-    It takes torch seconds to set that device up, and a small problem is computed in less.
-    """
-    device = "cpu" if max(spec.macs, count_patches(spec), count_operands(spec)) <= SMALL else "meta"
-    return torch.zeros(spec.x_shape, device=device), torch.zeros(spec.w_shape, device=device)
-
-
-def shape_of_y(spec: ConvSpec) -> tuple[int, ...]:
-    """What F.conv2d says of y: (N, K, P, Q)."""
-    return tuple(convolve(*hollow(spec), spec).shape)
-
-
-def unfolded_shape(spec: ConvSpec) -> tuple[int, ...]:
-    """What F.unfold says of the patch matrix: (N, C*R*S, P*Q)."""
-    x, _ = hollow(spec)
-    return tuple(F.unfold(x, (spec.r, spec.s), spec.dilation, spec.padding, spec.stride).shape)
-
-
-def _set(values: Sequence[int]) -> str:
+def set_text(values: Sequence[int]) -> str:
     """`{0,1,2}`, or `{0,1,...,14}` when long."""
     shown = [str(value) for value in values]
     if len(shown) > 7:

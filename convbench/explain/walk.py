@@ -8,10 +8,10 @@ from dataclasses import replace
 from math import prod
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from convbench.errors import ConvbenchError
+from convbench.explain.by_torch import fold, unfold
 from convbench.explain.proof import prove, prove_move
 from convbench.explain.steps import Cell, Term, UnprovedError, Walk, flatten_kernel, inside, measure_axes, name_formula
 from convbench.spec import ITEM_NBYTES, ConvSpec, Pair
@@ -25,8 +25,7 @@ MAX_TERMS = 2**15
 
 def walk(x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Walk:
     """Every step for x (N, C, H, W) and w (K, C/G, R, S) in float64, then the proof."""
-    size, options = (spec.r, spec.s), (spec.dilation, spec.padding, spec.stride)
-    patches = F.unfold(x, size, *options)
+    patches = unfold(x, spec)
     unproved = Walk(
         spec=spec,
         cell=cell,
@@ -36,7 +35,7 @@ def walk(x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Walk:
         patches=patches,
         padding=mark_padding(spec),
         y_flat=multiply(patches, w, spec),
-        folded=F.fold(patches[cell.n], (spec.h, spec.w), size, *options),
+        folded=fold(patches[cell.n], spec),
     )
     return replace(unproved, proof=prove(unproved))
 
@@ -49,8 +48,7 @@ def move(walk: Walk, cell: Cell) -> Walk:
     """
     spec, folded = walk.spec, walk.folded
     if cell.n != walk.cell.n:
-        size, options = (spec.r, spec.s), (spec.dilation, spec.padding, spec.stride)
-        folded = F.fold(walk.patches[cell.n], (spec.h, spec.w), size, *options)
+        folded = fold(walk.patches[cell.n], spec)
     moved = replace(walk, cell=cell, terms=list_terms(walk.x, walk.w, spec, cell), folded=folded)
     proved = replace(moved, proof=prove_move(moved))
     if not proved.holds:

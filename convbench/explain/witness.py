@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from convbench.explain.by_torch import convolve
 from convbench.explain.chrome_trace import CALL, Trace, read_trace
 from convbench.explain.rules import Setting
 from convbench.spec import ConvSpec
@@ -143,7 +143,7 @@ def profile(x: Tensor, w: Tensor, spec: ConvSpec, device: str) -> tuple[Trace, i
     """
     before = 0
     if device == "cuda":
-        call(x, w, spec)
+        convolve(x, w, spec)
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
@@ -152,7 +152,7 @@ def profile(x: Tensor, w: Tensor, spec: ConvSpec, device: str) -> tuple[Trace, i
         use_device="cuda" if device == "cuda" else None, profile_memory=True
     ) as recorded:
         with torch.autograd.profiler.record_function(CALL):
-            y = call(x, w, spec)
+            y = convolve(x, w, spec)
         if device == "cuda":
             torch.cuda.synchronize()
     peak = torch.cuda.max_memory_allocated() - before if device == "cuda" else None
@@ -166,11 +166,6 @@ def profile(x: Tensor, w: Tensor, spec: ConvSpec, device: str) -> tuple[Trace, i
             raise ValueError(f"the profiler wrote no trace ({error})") from None
     events: Sequence[Mapping[str, Any]] = content.get("traceEvents", [])
     return read_trace(events, device=device), peak
-
-
-def call(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
-    """What all of this is about."""
-    return F.conv2d(x, w, None, spec.stride, spec.padding, spec.dilation, spec.groups)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 # ruff: noqa: RUF001  # the minus and times signs are meant: this is mathematics as text
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from fractions import Fraction
 from textwrap import wrap
@@ -14,13 +14,12 @@ from convbench.explain.algorithms.catalogue import NotHere
 from convbench.explain.algorithms.trace import ANSWER, Matrix, Numbers, Stage, Trace, Work
 from convbench.explain.backward import Backward, Part
 from convbench.explain.steps import Comparison
-from convbench.show.console import pipe_width, result_console
-from convbench.show.explain import NARROWEST, WIDEST
 from convbench.show.grid import (
     FAINT,
     KERNEL,
     OUTPUT,
     PATCH,
+    ROLES,
     Block,
     Role,
     Span,
@@ -32,17 +31,15 @@ from convbench.show.grid import (
     remarks,
     wrap_words,
 )
-from convbench.show.units import amount
+from convbench.show.units import amount, tuple_text
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-ROLES = {"patch": PATCH, "kernel": KERNEL, "output": OUTPUT}
 GRID_ROWS, GRID_COLUMNS = 9, 10
 MATRICES = 6
 PARTS = 10
 GROUPS = ((0, 2), (2, 3), (3, 4), (4, 7))  # of the table's columns: products, transforms, weights, memory
-Page = Callable[[int], Iterable[Text]]
 
 WORK_NOTES = (
     "transforms: multiplications + additions for x and y, in each run; weights: for w, once for all images.",
@@ -51,15 +48,6 @@ WORK_NOTES = (
     "moved: bytes of x, w and y in fp32, and of every intermediate, written once and read once.",
     "extra: bytes held beside x, w and y.",
 )
-
-
-def print_page(page: Page) -> None:
-    """As wide as the terminal; a pipe gets 80 columns, or COLUMNS."""
-    console = result_console()
-    width = console.width if console.is_terminal else pipe_width()
-    for line in page(min(max(width, NARROWEST), WIDEST)):
-        line.rstrip()
-        console.print(line.plain if console.no_color else line, markup=False)
 
 
 def algorithms_page(
@@ -271,7 +259,7 @@ def backward_page(found: Backward, width: int) -> Iterator[Text]:
     """The gradient of y, then dx by fold and dw by the patches, each with one number followed to its products."""
     spec = found.spec
     steps = (_given, _through_fold, _through_patches)
-    yield from heading("BACKWARD", f"for a gradient g of y {_shape(spec.y_shape)}", width)
+    yield from heading("BACKWARD", f"for a gradient g of y {tuple_text(spec.y_shape)}", width)
     for number, step in enumerate(steps, start=1):
         stage, body = step(found, width - 2)
         yield from stage_lines(stage, f"{number}/{len(steps)}", width)
@@ -377,10 +365,6 @@ def _places(shape: Sequence[int], places: Sequence[Sequence[int]]) -> "Tensor":
     for row, column in places:
         marked[row, column] = True
     return marked
-
-
-def _shape(shape: Sequence[int]) -> str:
-    return f"({','.join(str(size) for size in shape)})"
 
 
 # As JSON.

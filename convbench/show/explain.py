@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from convbench.explain import STEPS
+from convbench.explain.sheet import set_text
 from convbench.explain.steps import Axis, Comparison, Term, Walk
-from convbench.show.console import pipe_width, result_console
 from convbench.show.frames import Frame
 from convbench.show.grid import (
     FAINT,
@@ -21,22 +21,18 @@ from convbench.show.grid import (
     Block,
     Role,
     Span,
-    beside,
     flow,
     grid,
     heading,
     in_role,
     plural,
-    remarks,
     wrap_words,
 )
+from convbench.show.pages import fit, print_page, room_for_text, with_notes
+from convbench.show.units import numeral, tuple_text
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-NARROWEST, WIDEST = 60, 120
-# From here on there is room for a pane of notes on the right; below, notes stand under the step.
-PANE_FROM, PANE = 112, 38
 
 GRID_COLUMNS = 10
 NARROWEST_CELL = 3  # a digit and its brackets: more columns than room / 3 are not worth a try
@@ -74,10 +70,7 @@ class Step:
 
 def draw(walk: Walk, steps: Sequence[str] = STEPS, view: View | None = None) -> None:
     """Print the steps as wide as the terminal; a pipe gets 80 columns, or COLUMNS."""
-    console = result_console()
-    width = console.width if console.is_terminal else pipe_width()
-    for line in page(walk, width, steps, view):
-        console.print(line.plain if console.no_color else line, markup=False)
+    print_page(lambda width: page(walk, width, steps, view))
 
 
 def more(width: int) -> Block:
@@ -96,19 +89,15 @@ def page(walk: Walk, width: int, steps: Sequence[str] = STEPS, view: View | None
 
 def draw_step(walk: Walk, step: str, width: int, view: View | None = None) -> Frame:
     """One of STEPS as a frame."""
-    width = min(max(width, NARROWEST), WIDEST)
-    room = width - PANE - 3 if width >= PANE_FROM else width
+    width = fit(width)
     number, view = STEPS.index(step), view or View()
-    drawn = (_operands, _one_cell, _positions, _unfold, _flatten, _multiply, _reshape)[number](walk, room - 2, view)
+    drawn = (_operands, _one_cell, _positions, _unfold, _flatten, _multiply, _reshape)[number](
+        walk, room_for_text(width) - 2, view
+    )
     title = f"{number + 1}/{len(STEPS)} {drawn.title}"
-    body = [Text("  ") + line for line in drawn.body]
     remark = [view.remark] if view.remark and step == STEPS[-1] else []
     notes = [*drawn.notes, *remark, f"Cost: {drawn.cost}"]
-    if room == width:
-        body += [Text("  ") + line for line in remarks(notes, width - 4)]
-    else:
-        body = list(beside([body, remarks(notes, PANE)], starts=[0, room + 1]))
-    lines = [*heading(title, drawn.aside, width), *body]
+    lines = [*heading(title, drawn.aside, width), *with_notes(drawn.body, notes, width)]
     for line in lines:
         line.rstrip()
     return Frame(title=title, width=width, lines=tuple(lines))
@@ -181,11 +170,11 @@ def _operands(walk: Walk, room: int, view: View) -> Step:
 
         def look_x(row: int, column: int, image: "Tensor" = image) -> tuple[str, Role | None]:
             inside = 0 <= row < spec.h and 0 <= column < spec.w
-            text = _number(image[row, column].item()) if inside else "·0"
+            text = numeral(image[row, column].item()) if inside else "·0"
             return text, PATCH if row in rows and column in columns else None
 
         def look_w(r: int, s: int, kernel: "Tensor" = kernel) -> tuple[str, Role | None]:
-            return _number(kernel[r, s].item()), KERNEL
+            return numeral(kernel[r, s].item()), KERNEL
 
         blocks.append(
             grid(
@@ -230,7 +219,9 @@ def _operands(walk: Walk, room: int, view: View) -> Step:
             f"{_listed('channel', channels)} of x only."
         )
     cost = f"x {walk.x_nbytes:,} B + w {walk.w_nbytes:,} B in, y {walk.y_nbytes:,} B out, in fp32."
-    return Step("OPERANDS", f"x {_shape(walk.x.shape)} ⋆ w {_shape(walk.w.shape)}{_options(walk)}", body, notes, cost)
+    return Step(
+        "OPERANDS", f"x {tuple_text(walk.x.shape)} ⋆ w {tuple_text(walk.w.shape)}{_options(walk)}", body, notes, cost
+    )
 
 
 def _one_cell(walk: Walk, room: int, view: View) -> Step:
@@ -254,9 +245,9 @@ def _one_cell(walk: Walk, room: int, view: View) -> Step:
         [
             (
                 f"{letter}={position}: {lines} {position}·{stride[axis]} − {padding[axis]} + "
-                f"{_set(range(taps))}·{dilation[axis]}"
+                f"{set_text(range(taps))}·{dilation[axis]}"
             ),
-            f"= {_set(found)}",
+            f"= {set_text(found)}",
         ]
         for axis, (letter, position, lines, taps, found) in enumerate(
             (("p", cell.p, "rows", spec.r, walk.rows), ("q", cell.q, "columns", spec.s, walk.columns))
@@ -273,15 +264,15 @@ def _one_cell(walk: Walk, room: int, view: View) -> Step:
         words = [*_joined([_product(term) for term in shown]), *more]
         body += wrap_words(words, room, lead=lead)
         sums = [Text(word) for word in _signed([term.product for term in shown])]
-        total = Text(f"= {_number(channel_sum)}") if many else Text("= ") + in_role(_number(walk.total), OUTPUT)
+        total = Text(f"= {numeral(channel_sum)}") if many else Text("= ") + in_role(numeral(walk.total), OUTPUT)
         body += wrap_words([Text("="), *sums, *(Text("…") for _ in more), total], room, lead=" " * len(lead))
     if many:
         shown_sums = [Text(word) for word in _signed(channel_sums[:TERMS])]
         left = len(channel_sums) - TERMS
         more = [Text(f"… {plural(left, 'more channel')}")] if left > 0 else []
-        total = Text("= ") + in_role(_number(walk.total), OUTPUT)
+        total = Text("= ") + in_role(numeral(walk.total), OUTPUT)
         body += wrap_words([Text("over c:"), *shown_sums, *more, total], room)
-    notes = [f"A flipped kernel (a true convolution) would give {_number(walk.flipped)} here."]
+    notes = [f"A flipped kernel (a true convolution) would give {numeral(walk.flipped)} here."]
     if any(term.padding for term in walk.terms):
         notes.append("The patch hangs over the border: rows and columns outside x are zeros, ·0.")
     cost = f"{plural(len(walk.terms), 'multiplication')} and {plural(len(walk.terms) - 1, 'addition')} for this output."
@@ -336,7 +327,7 @@ def _unfold(walk: Walk, room: int, view: View) -> Step:
     first = next((row for row in range(start, taps) if not walk.terms[row].padding), start)
 
     def look(row: int, column: int) -> tuple[str, Role | None]:
-        text = "·0" if padding[row, column] else _number(own[row, column].item())
+        text = "·0" if padding[row, column] else numeral(own[row, column].item())
         return text, PATCH if column == position else None
 
     body = [Text(f"l = p·Q + q = {cell.p}·{spec.q} + {cell.q} = {position}")]
@@ -367,21 +358,23 @@ def _unfold(walk: Walk, room: int, view: View) -> Step:
             f"those of group {walk.group}.",
         )
     cost = f"x is {walk.x_nbytes:,} B in fp32, the patch matrix {walk.patches_nbytes:,} B ({walk.growth:.4g}×)."
-    aside = f"{_shape(walk.x.shape)} → (N, C·R·S, P·Q) = {_shape(walk.patches.shape)}"
+    aside = f"{tuple_text(walk.x.shape)} → (N, C·R·S, P·Q) = {tuple_text(walk.patches.shape)}"
     return Step("UNFOLD", aside, body, notes, cost)
 
 
 def _flatten(walk: Walk, room: int, _: View) -> Step:
     spec, cell = walk.spec, walk.cell
     numbers = walk.w_row.tolist()
-    words = [in_role(_number(value), KERNEL) for value in numbers[:TAPS]]
+    words = [in_role(numeral(value), KERNEL) for value in numbers[:TAPS]]
     if len(numbers) > TAPS:
         words.append(Text(f" … {len(numbers) - TAPS} more"))
     body = wrap_words(words, room, lead=f"w_flat of filter {cell.k} = ", space="")
     names = "(K, C·R·S)" if spec.groups == 1 else "(G, K/G, C/G·R·S)"
     notes = ["The same (c, r, s) order as the rows of the patch matrix, so that tap meets tap."]
     cost = "nothing, it is a view." if walk.w_is_view else f"a copy of {walk.w_nbytes:,} B."
-    return Step("FLATTEN w", f"{_shape(walk.w.shape)} → {names} = {_shape(walk.w_flat.shape)}", body, notes, cost)
+    return Step(
+        "FLATTEN w", f"{tuple_text(walk.w.shape)} → {names} = {tuple_text(walk.w_flat.shape)}", body, notes, cost
+    )
 
 
 def _multiply(walk: Walk, room: int, _: View) -> Step:
@@ -390,7 +383,7 @@ def _multiply(walk: Walk, room: int, _: View) -> Step:
     row = walk.y_row
 
     def look(_: int, column: int) -> tuple[str, Role | None]:
-        return _number(row[column].item()), OUTPUT if column == walk.position else None
+        return numeral(row[column].item()), OUTPUT if column == walk.position else None
 
     filters = walk.gemm[0]
     each = " in each group of each image" if spec.groups > 1 else " in each image" if spec.n > 1 else ""
@@ -432,7 +425,7 @@ def _multiply(walk: Walk, room: int, _: View) -> Step:
 def _reshape(walk: Walk, room: int, view: View) -> Step:
     cell = walk.cell
     y = walk.y[cell.n, cell.k]
-    body = [*_output(walk, room, view, lambda p, q: _number(y[p, q].item())), Text(), *_proof(walk.proof, room)]
+    body = [*_output(walk, room, view, lambda p, q: numeral(y[p, q].item())), Text(), *_proof(walk.proof, room)]
     if walk.is_view:
         notes, cost = [], "nothing, the reshape is a view: no number moves."
     else:
@@ -442,12 +435,12 @@ def _reshape(walk: Walk, room: int, view: View) -> Step:
         name = f"x[{cell.n},{channel},{row},{column}]"
         notes.append(
             f"F.fold is not this step: it sums overlaps and gives back x's size. {name} is "
-            f"{_number(walk.x[cell.n, channel, row, column].item())}, is read {walk.seen_readers}×, "
-            f"and would come back as {_number(walk.folded[channel, row, column].item())}."
+            f"{numeral(walk.x[cell.n, channel, row, column].item())}, is read {walk.seen_readers}×, "
+            f"and would come back as {numeral(walk.folded[channel, row, column].item())}."
         )
     return Step(
         "RESHAPE + PROOF",
-        f"{_shape(walk.y_flat.shape)} → (N, K, P, Q) = {_shape(walk.y.shape)}",
+        f"{tuple_text(walk.y_flat.shape)} → (N, K, P, Q) = {tuple_text(walk.y.shape)}",
         body,
         notes,
         cost,
@@ -479,7 +472,7 @@ def _proof(proof: Sequence[Comparison], room: int) -> Block:
 
 
 def _product(term: Term) -> Text:
-    return Text() + in_role("·0" if term.padding else _number(term.x), PATCH) + in_role(_number(term.w), KERNEL)
+    return Text() + in_role("·0" if term.padding else numeral(term.x), PATCH) + in_role(numeral(term.w), KERNEL)
 
 
 def _joined(products: Sequence[Text]) -> list[Text]:
@@ -489,23 +482,7 @@ def _joined(products: Sequence[Text]) -> list[Text]:
 def _signed(values: Sequence[float]) -> list[str]:
     """`7`, `+ 16`, `− 33`: the words of a sum."""
     first, *others = values or (0.0,)
-    return [_number(first), *(f"{'−' if value < 0 else '+'} {_number(abs(value))}" for value in others)]
-
-
-def _number(value: float) -> str:
-    return str(int(value)) if value == int(value) else f"{value:g}"  # and never -0
-
-
-def _shape(shape: Sequence[int]) -> str:
-    return f"({','.join(str(size) for size in shape)})"
-
-
-def _set(values: Sequence[int]) -> str:
-    """`{0,1,2}`, or `{0,1,…,14}` when long."""
-    shown = [str(value) for value in values]
-    if len(shown) > 7:
-        shown = [*shown[:2], "…", shown[-1]]
-    return "{" + ",".join(shown) + "}"
+    return [numeral(first), *(f"{'−' if value < 0 else '+'} {numeral(abs(value))}" for value in others)]
 
 
 def _listed(noun: str, values: Sequence[int]) -> str:

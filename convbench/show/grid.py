@@ -25,6 +25,7 @@ class Role:
 PATCH = Role("[", "]", "bold yellow")
 KERNEL = Role("(", ")", "bold cyan")
 OUTPUT = Role("<", ">", "bold green")
+ROLES = {"patch": PATCH, "kernel": KERNEL, "output": OUTPUT}
 FAINT = "bright_black"
 
 

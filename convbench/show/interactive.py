@@ -3,8 +3,6 @@
 A session is a value: `press` gives the next one, `screen` its lines. Neither knows a terminal.
 """
 
-# the arrows and minus signs are meant
-
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
@@ -16,10 +14,11 @@ from convbench.explain import STEPS
 from convbench.explain.quiz import Question, ask
 from convbench.explain.steps import Cell, Walk
 from convbench.explain.walk import move
-from convbench.show.explain import NARROWEST, WIDEST, View, draw_step
+from convbench.show.explain import View, draw_step
 from convbench.show.frames import Frame, asciicast, svg
 from convbench.show.further_pages import Pages
 from convbench.show.grid import FAINT, OUTPUT, heading, in_role
+from convbench.show.pages import NARROWEST, fit
 from convbench.show.tour import tour
 
 FEWEST_LINES = 12
@@ -76,7 +75,7 @@ class Session:
 
     def frame(self) -> Frame:
         """The step, or the page in its place, as wide as the screen."""
-        width = min(max(self.size[0], NARROWEST), WIDEST)
+        width = fit(self.size[0])
         pages = {**self.algorithms, **self.backward}
         if self.page:
             return Frame(title=self.page, width=width, lines=tuple(pages[self.page](self.walk, width)))

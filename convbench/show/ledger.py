@@ -13,11 +13,11 @@ from rich.text import Text
 from convbench.explain.ledger import Check, Count, Ledger
 from convbench.show.console import print_tabbed, result_console, side_console
 from convbench.show.grid import heading, plural
+from convbench.show.pages import fit
 from convbench.show.tables import plain_table
 from convbench.show.units import amount
 from convbench.spec import ITEM_NBYTES
 
-NARROWEST, WIDEST = 60, 120
 BESIDE_FROM = 80
 
 
@@ -38,7 +38,7 @@ def page(
     ledger: Ledger, checks: Sequence[Check], counts: Sequence[Count], missing: Sequence[str], width: int
 ) -> RenderableType:
     """The whole ledger, no wider than `width` (from 60 to 120)."""
-    width = min(max(width, NARROWEST), WIDEST)
+    width = fit(width)
     facts = (
         f"receptive field: {_field(ledger)}, the rows and columns of x that one output sees",
         f"patch matrix: {_patches(ledger)}",

@@ -11,6 +11,7 @@ from rich.text import Text
 from convbench.show.console import print_tabbed, result_console, side_console
 from convbench.show.grid import plural
 from convbench.show.ledger import hanging
+from convbench.show.pages import fit
 from convbench.show.tables import plain_table
 from convbench.show.units import amount
 from convbench.suites import COLUMNS
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from convbench.explain.models import ModelCosts, Row
     from convbench.explain.reach import Extent
 
-NARROWEST, WIDEST = 60, 120
 # From so many columns on a convolution is one line, and the rest of it is shown.
 ONE_LINE_FROM, ALL_FROM = 110, 80
 HEADINGS = ("times", "MACs", "share", "FLOP/B", "field", "blow-up", "ran", "time")
@@ -47,7 +47,7 @@ def print_model(costs: "ModelCosts") -> None:
 
 def page(costs: "ModelCosts", width: int) -> RenderableType:
     """The table and the totals, no wider than `width` (from 60 to 120)."""
-    width = min(max(width, NARROWEST), WIDEST)
+    width = fit(width)
     title = Text.assemble((costs.model, "bold"), (f"  {_origin(costs)}", "dim"))
     shown = [number for number in (range(len(HEADINGS)) if width >= ALL_FROM else FEW) if _told(number, costs)]
     table = _wide(costs, shown) if width >= ONE_LINE_FROM else _blocks(costs, shown)

@@ -4,6 +4,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from math import isnan
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
@@ -11,78 +12,57 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from convbench.explain.sheet import Answer, Grid, Say, Sum, Table
-from convbench.show.console import pipe_width, result_console
 from convbench.show.grid import (
     FAINT,
     KERNEL,
     OUTPUT,
     PATCH,
+    ROLES,
     Block,
     Role,
     Span,
-    beside,
     flow,
     grid,
     heading,
     in_role,
     plural,
-    remarks,
     wrap_words,
 )
+from convbench.show.pages import fit, print_page, room_for_text, with_notes
+from convbench.show.units import numeral
 
 if TYPE_CHECKING:
-    from convbench.explain.messages import Decoded
+    from convbench.explain.messages.reading import Decoded
 
-NARROWEST, WIDEST = 60, 120
-PANE_FROM, PANE = 112, 38
 GRID_ROWS, GRID_COLUMNS = 6, 16
 TABLE_ROWS, TERMS = 8, 12
 LEAD = 22  # columns for a number of a message, before what it means
-ROLES = {"patch": PATCH, "kernel": KERNEL, "output": OUTPUT}
 
 
 def draw_answers(answers: Sequence[Answer]) -> None:
     """Print them as wide as the terminal; a pipe gets 80 columns, or COLUMNS."""
-    _print(answer_page(answers, _width()))
+    print_page(partial(answer_page, answers))
 
 
 def draw_decoded(decoded: "Decoded") -> None:
     """Print what a message of torch means."""
-    _print(decoded_page(decoded, _width()))
-
-
-def _width() -> int:
-    console = result_console()
-    return console.width if console.is_terminal else pipe_width()
-
-
-def _print(lines: Iterator[Text]) -> None:
-    console = result_console()
-    for line in lines:
-        line.rstrip()
-        console.print(line.plain if console.no_color else line, markup=False)
+    print_page(partial(decoded_page, decoded))
 
 
 def answer_page(answers: Sequence[Answer], width: int) -> Iterator[Text]:
     """The lines of all answers, none wider than `width` (from 60 to 120)."""
-    width = min(max(width, NARROWEST), WIDEST)
-    room = width - PANE - 3 if width >= PANE_FROM else width
+    width = fit(width)
     for number, answer in enumerate(answers):
         if number:
             yield Text()
         yield from heading(f"{answer.name.upper()} · {answer.question}", str(answer.spec), width)
-        body = [Text("  ") + line for line in _body(answer, room - 2)]
         notes = [*answer.notes, f"Sources: {'; '.join(answer.sources)}."]
-        if room == width:
-            yield from body
-            yield from (Text("  ") + line for line in remarks(notes, width - 4))
-        else:
-            yield from beside([body, remarks(notes, PANE)], starts=[0, room + 1])
+        yield from with_notes(_body(answer, room_for_text(width) - 2), notes, width)
 
 
 def decoded_page(decoded: "Decoded", width: int) -> Iterator[Text]:
     """The lines of one decoded message, none wider than `width` (from 60 to 120)."""
-    width = min(max(width, NARROWEST), WIDEST)
+    width = fit(width)
     yield from heading(f"MESSAGE · {decoded.title}", decoded.function, width)
     for number, meaning in decoded.meanings:
         lead = number.rjust(LEAD)
@@ -192,7 +172,7 @@ def _grid(part: Grid, room: int) -> Block:
 
     def look(i: int, j: int) -> tuple[str, Role | None]:
         given = marked is not None and bool(marked[i - top, j - left])
-        return _number(part.numbers[i - top, j - left].item()), role if given else None
+        return numeral(part.numbers[i - top, j - left].item()), role if given else None
 
     return grid(
         part.label,
@@ -211,9 +191,9 @@ def _sum(part: Sum, room: int) -> Iterator[Text]:
     )
     products = []
     for i, (x, w) in enumerate(shown):
-        product = Text() + in_role("·0" if x is None else _number(x), PATCH) + in_role(_number(w), KERNEL)
+        product = Text() + in_role("·0" if x is None else numeral(x), PATCH) + in_role(numeral(w), KERNEL)
         products.append(product if not i else Text("+ ") + product)
-    total = Text("= ") + in_role(_number(part.total), OUTPUT)
+    total = Text("= ") + in_role(numeral(part.total), OUTPUT)
     yield from wrap_words([*products, *more, total], room, lead=f"{part.lead} = ")
 
 
@@ -237,10 +217,6 @@ def _cell(value: float) -> str:
     if value == int(value) and abs(value) < 1e15:
         return f"{int(value):,}"
     return f"{value:.3g}"
-
-
-def _number(value: float) -> str:
-    return str(int(value)) if value == int(value) else f"{value:g}"  # and never -0
 
 
 def _shape(shape: Sequence[int]) -> str:

@@ -1,10 +1,9 @@
 """How does what torch really ran look on a terminal, and as JSON?"""
 
-# the arrow and the middle dot are meant
-
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from textwrap import wrap
 from typing import Any
 
@@ -12,11 +11,10 @@ from rich.text import Text
 
 from convbench.explain.claims import Claim
 from convbench.explain.ran import Ran
-from convbench.show.console import pipe_width, result_console
 from convbench.show.grid import FAINT, heading
+from convbench.show.pages import fit, print_page
 
 LOG_PREFIX = re.compile(r"^(?:onednn|dnnl)_verbose,.*?exec,\w+,")  # the same in each line
-NARROWEST, WIDEST = 60, 120
 ABOUT = 14  # room for what a claim is about
 EVIDENCE_LINES = 3  # of one answer; a line of oneDNN's log is 300 characters long, and --json has all of it
 
@@ -27,19 +25,15 @@ LEGEND = "✓ seen   ≈ concluded from what was seen   ? unknown   → what was
 
 def draw_ran(calls: Sequence[Ran]) -> None:
     """Print each call as wide as the terminal; a pipe gets 80 columns, or COLUMNS."""
-    console = result_console()
-    width = console.width if console.is_terminal else pipe_width()
     for number, ran in enumerate(calls):
         if number:
-            console.print()
-        for line in ran_page(ran, width):
-            line.rstrip()
-            console.print(line.plain if console.no_color else line, markup=False)
+            print_page(lambda _: [Text()])
+        print_page(partial(ran_page, ran))
 
 
 def ran_page(ran: Ran, width: int) -> Iterator[Text]:
     """The lines of one call, none wider than `width` (from 60 to 120)."""
-    width = min(max(width, NARROWEST), WIDEST)
+    width = fit(width)
     yield from heading("WHAT RAN", f"F.conv2d · {ran.spec}", width)
     for line in wrap(_conditions(ran), width - 2):
         yield Text(f"  {line}", style=FAINT)

@@ -1,5 +1,7 @@
 """Numbers in SI units as a person reads them."""
 
+from collections.abc import Sequence
+
 
 def seconds(value: float | None) -> str:
     """`1.23 ms`, in the unit that keeps three digits."""
@@ -46,3 +48,14 @@ def _three_digits(value: float) -> str:
     if value >= 100:
         return f"{value:.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def numeral(value: float) -> str:
+    """`12`, and never `-0`; `0.333` where there is a rest."""
+    near = round(value, 9)
+    return str(int(near)) if near == int(near) else f"{value:g}"
+
+
+def tuple_text(sizes: Sequence[int]) -> str:
+    """`(1,4,9)`, a shape."""
+    return f"({','.join(map(str, sizes))})"

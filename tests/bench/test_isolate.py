@@ -15,7 +15,8 @@ import pytest
 import torch
 
 from convbench import Failed, Result, Skipped, Timed, Verified, discover
-from convbench.bench.isolate import Board, Limits, default_timeout_s, isolated
+from convbench.bench.isolate import Limits, default_timeout_s, isolated
+from convbench.bench.jobs import Board
 from convbench.bench.rounds import Budget
 from convbench.bench.statistics import Rule
 from convbench.bench.sweep import bench
@@ -199,7 +200,7 @@ def test_the_fork_server_asks_for_no_cuda_device_and_starts_no_thread_pool() -> 
     """Neither would live on in a worker: CUDA refuses to work there, and a pool's threads are not forked."""
     code = """
 import os, torch
-from convbench.bench.isolate import warm_up
+from convbench.bench.worker import warm_up
 asked, threads = [], len(os.listdir("/proc/self/task"))
 for module, name in ((torch.cuda, "is_available"), (torch.cuda, "device_count"), (torch.cuda, "_lazy_init"),
                      (torch._C, "_cuda_getDeviceCount")):

@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 
 from convbench import ConvSpec
-from convbench.store import COLUMNS, read_results, read_rows
+from convbench.rows import COLUMNS
+from convbench.store import read_results, read_rows
 from tests.cli.conftest import LAST_TAP, Cli, table
 
 QUICKLY = ("--shape", "n1c4h9w8k6r3s3", "--budget", "0.05")

@@ -199,7 +199,7 @@ def test_the_frames_go_to_files_that_are_not_replaced_unasked(
 ) -> None:
     svg, cast = tmp_path / "walk.svg", tmp_path / "walk.cast"
     files = ("--svg", str(svg), "--cast", str(cast), "--step", "unfold")
-    assert run(capsys, *files) == (0, "", "")
+    assert run(capsys, *files) == (0, "", f"convbench: wrote {svg}\nconvbench: wrote {cast}\n")
     assert svg.read_text(encoding="utf-8").startswith("<svg")
     assert json.loads(cast.read_text(encoding="utf-8").splitlines()[0])["version"] == 3
     code, out, err = run(capsys, *files, "--at", "0,0")

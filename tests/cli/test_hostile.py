@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from convbench.bench import isolate
+from convbench.bench import server, worker
 from convbench.store import read_rows
 from tests.chaos import Chaos
 from tests.cli.conftest import Cli
@@ -218,7 +218,7 @@ def chaos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Chaos:
     """It knows the processes below this one by a mark in their environment."""
     chaos = Chaos(folder=tmp_path, kills=0, cases=1, rng=random.Random(0))
     monkeypatch.setenv(*chaos.marker.split("="))
-    monkeypatch.setattr(isolate, "ANSWER_S", 1)
+    monkeypatch.setattr(server, "ANSWER_S", 1)
     return chaos
 
 
@@ -266,7 +266,7 @@ def test_a_fork_bomb_is_stopped_and_all_of_it_is_gone(
     cli: Cli, tmp_path: Path, chaos: Chaos, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A small one: it ends of itself after 80 processes, and the limit is set lower for it."""
-    monkeypatch.setattr(isolate, "MOST_PROCESSES", 20)
+    monkeypatch.setattr(server, "MOST_PROCESSES", 20)
     deeds = {
         "bombs": ("sleep_apart(40); time.sleep(60)", "failed", rf"started more than 20 processes {KILLED}"),
         # Each is the child of the one before: a walk down such a line must not recurse.
@@ -308,10 +308,10 @@ def test_the_limit_on_threads_of_those_who_are_not_root(monkeypatch: pytest.Monk
     limits: list[tuple[int, tuple[int, int]]] = []
     monkeypatch.setattr(resource, "setrlimit", lambda which, limit: limits.append((which, limit)))
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    isolate._bound_threads()
+    worker._bound_threads()
     assert limits == []
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    isolate._bound_threads()
+    worker._bound_threads()
     ((which, (soft, hard)),) = limits
     assert which == resource.RLIMIT_NPROC
-    assert soft == hard > isolate.MOST_THREADS
+    assert soft == hard > worker.MOST_THREADS

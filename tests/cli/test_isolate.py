@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from convbench.store import COLUMNS
+from convbench.rows import COLUMNS
 from tests.chaos import Chaos
 from tests.cli.conftest import Cli, table
 

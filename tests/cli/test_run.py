@@ -170,7 +170,7 @@ def test_a_refusal_exits_with_3_and_force_runs_it(typed: Typed) -> None:
         ("--batch-size 0", "--batch-size"),
         ("--workers 99999", "--workers 99999"),
         ("--seed 99999999999999999999", "--seed"),
-        ("--save nowhere/a.png", "there is no directory nowhere"),
+        ("--save nowhere/a.png", "there is no folder nowhere"),
         ("--save a.jpg", "the picture is a PNG file; try --save a.png"),
         ("--image-size 4 --padding 0 --filters blur", "larger than the padded input"),
     ],

@@ -9,7 +9,7 @@ import pytest
 
 from convbench.cli import main
 from convbench.cli.why import NAMES
-from convbench.explain import questions
+from convbench.explain.questions import patches
 from convbench.explain.questions import QUESTIONS
 from tests.snapshots import assert_golden
 
@@ -82,7 +82,7 @@ def test_a_pipe_gets_no_escape_codes_and_a_terminal_the_same_text(
 def test_a_number_that_does_not_hold_is_not_shown(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(questions, "unfolded_shape", lambda spec: (spec.n, 5, 9))
+    monkeypatch.setattr(patches, "unfolded_shape", lambda spec: (spec.n, 5, 9))
     code, out, err = run(capsys, "--why", "flip,nine")
     assert (code, out) == (1, "")
     assert "nine: rows fails" in err

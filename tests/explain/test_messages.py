@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from convbench.errors import ConvbenchError
-from convbench.explain.messages import MESSAGES, Decoded, decode
+from convbench.explain.messages import MESSAGES, decode
+from convbench.explain.messages.reading import Decoded
 from convbench.show.questions import decoded_page
 
 z = torch.zeros

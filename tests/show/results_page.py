@@ -8,9 +8,10 @@ from pathlib import Path
 from convbench.case import Case, Problem
 from convbench.machine import Machine
 from convbench.outcome import Check, Failed, Outcome, Picture, Result, Skipped, Verified, Wrong
+from convbench.rows import Context, text_row, to_row
 from convbench.show.charts import Entry
 from convbench.spec import ConvSpec
-from convbench.store import Context, read_pairs, text_row, to_row
+from convbench.store import read_pairs
 
 RESULTS = Path(__file__).parents[1] / "results"
 QUICK = RESULTS / "quick-cpu-zen4.csv"

@@ -122,7 +122,8 @@ def test_a_long_name_gets_an_ellipsis() -> None:
 def test_report_writes_what_it_is_asked_for(cli: Cli, tmp_path: Path) -> None:
     html, svg, png = (tmp_path / f"out.{kind}" for kind in ("html", "svg", "png"))
     done = cli("report", QUICK, "--html", html, "--svg", svg, "--png", png, "--plot", "ratio,roofline")
-    assert (done.code, done.out, done.err) == (0, "", "")
+    assert (done.code, done.out) == (0, "")
+    assert done.err.split() == [word for path in (html, svg, png) for word in ("convbench:", "wrote", str(path))]
     assert html.read_text().startswith("<!doctype html>")
     ET.fromstring(svg.read_text())
     with Image.open(png) as image:

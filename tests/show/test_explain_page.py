@@ -111,7 +111,7 @@ def run(*arguments: str) -> int:
 def test_html_writes_a_file_and_prints_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "page.html"
     assert run(AWKWARD, "--at", "1,2", "--filter", "4", "--image", "1", "--html", str(path)) == 0
-    assert capsys.readouterr() == ("", "")
+    assert capsys.readouterr() == ("", f"convbench: wrote {path}\n")
     assert data_of(path.read_text(encoding="utf-8"))["trace"]["cell"] == {"n": 1, "k": 4, "p": 1, "q": 2}
 
 

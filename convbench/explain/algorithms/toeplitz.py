@@ -5,7 +5,6 @@
 from math import prod
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from convbench.explain.algorithms.trace import (
@@ -21,6 +20,7 @@ from convbench.explain.algorithms.trace import (
     mark,
     too_many,
 )
+from convbench.explain.by_torch import convolve
 from convbench.explain.geometry import channels, window, windows
 from convbench.explain.steps import Cell, inside, measure_axes, place_taps
 from convbench.spec import ConvSpec
@@ -114,9 +114,8 @@ def again(x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Again:
     """Column by column: what F.conv2d makes of an image that is 1 in one place and 0 elsewhere."""
     pixels = prod(spec.x_shape[1:])
     impulses = torch.eye(pixels, dtype=torch.float64).reshape(pixels, *spec.x_shape[1:])
-    options = (None, spec.stride, spec.padding, spec.dilation, spec.groups)
-    own = F.conv2d(impulses, w, *options)[:, cell.k].flatten(1).T
-    reached = F.conv2d(impulses, torch.ones_like(w), *options).flatten(1).T != 0  # no two taps of an output meet
+    own = convolve(impulses, w, spec)[:, cell.k].flatten(1).T
+    reached = convolve(impulses, torch.ones_like(w), spec).flatten(1).T != 0  # no two taps of an output meet
     reached_own = reached.reshape(spec.k, spec.p * spec.q, pixels)[cell.k]
     seen = mark((spec.c, spec.h + 2 * spec.padding[0], spec.w + 2 * spec.padding[1]))
     seen[channels(spec, cell)[:, None, None], *_open(spec, cell)] = True

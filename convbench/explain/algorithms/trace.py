@@ -9,9 +9,9 @@ from dataclasses import astuple, dataclass, replace
 from fractions import Fraction
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from convbench.explain.by_torch import convolve
 from convbench.explain.proof import compare, compare_all
 from convbench.explain.steps import Cell, Comparison
 from convbench.spec import ITEM_NBYTES, ConvSpec
@@ -217,7 +217,7 @@ class Algorithm:
         """Every comparison: the answer twice, each matrix, each value of a fact, each count."""
         spec = trace.spec
         again = self.again(x, w, spec, trace.cell)
-        conv2d = F.conv2d(x, w, None, spec.stride, spec.padding, spec.dilation, spec.groups)
+        conv2d = convolve(x, w, spec)
         yield close(ANSWER, "F.conv2d in float64", trace.y, conv2d, again.bound)
         yield close(ANSWER, "shifted views of x, summed", trace.y, conv2d_float64(x, w, spec), again.bound)
         yield same_words("labels", [matrix.label for matrix in trace.matrices], [one.label for one in again.matrices])

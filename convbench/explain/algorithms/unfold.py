@@ -9,7 +9,6 @@ from collections.abc import Callable
 from math import prod
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from convbench.explain.algorithms.trace import (
@@ -26,6 +25,7 @@ from convbench.explain.algorithms.trace import (
     mark,
     too_many,
 )
+from convbench.explain.by_torch import unfold
 from convbench.explain.geometry import channels, windows
 from convbench.explain.steps import Cell, name_formula
 from convbench.explain.walk import MAX_PATCHES, multiply
@@ -54,7 +54,7 @@ def by_matmul(tally: Tally, patches: Tensor, w: Tensor, spec: ConvSpec) -> Tenso
 def form_with(join: Multiply, formula: Callable[[ConvSpec], str]) -> Callable[..., Trace]:
     def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Trace:
         tally = Tally()
-        patches = F.unfold(x, (spec.r, spec.s), spec.dilation, spec.padding, spec.stride)
+        patches = unfold(x, spec)
         y = join(tally, patches, w, spec)
         group = cell.k // spec.k_per_group
         own = patches[cell.n, group * spec.taps : (group + 1) * spec.taps]
@@ -114,7 +114,7 @@ def form_with(join: Multiply, formula: Callable[[ConvSpec], str]) -> Callable[..
 
 
 def _count_padding(x: Tensor, spec: ConvSpec) -> int:
-    ones = F.unfold(torch.ones_like(x[:1, :1]), (spec.r, spec.s), spec.dilation, spec.padding, spec.stride)
+    ones = unfold(torch.ones_like(x[:1, :1]), spec)
     return spec.n * spec.c * int((ones == 0).sum())
 
 

@@ -1,0 +1,48 @@
+"""What does torch itself say of a problem? Its convolution, unfold and fold, and the shapes that they give."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from convbench.spec import ConvSpec, Pair
+
+SMALL = 2**22
+
+
+def convolve(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+    """y (N, K, P, Q) of x (N, C, H, W) and w (K, C/G, R, S), by F.conv2d."""
+    return F.conv2d(x, w, None, spec.stride, spec.padding, spec.dilation, spec.groups)
+
+
+def unfold(x: Tensor, spec: ConvSpec) -> Tensor:
+    """The patch matrix (N, C*R*S, P*Q) of x (N, C, H, W), by F.unfold."""
+    return F.unfold(x, *_windows(spec))
+
+
+def fold(patches: Tensor, spec: ConvSpec) -> Tensor:
+    """The patches' numbers summed where they overlap (N, C, H, W), by F.fold."""
+    return F.fold(patches, (spec.h, spec.w), *_windows(spec))
+
+
+def _windows(spec: ConvSpec) -> tuple[Pair, Pair, Pair, Pair]:
+    return (spec.r, spec.s), spec.dilation, spec.padding, spec.stride
+
+
+def hollow(spec: ConvSpec) -> tuple[Tensor, Tensor]:
+    """x and w whose numbers do not count: on the meta device where they would take time.
+
+    It takes torch seconds to set that device up, and a small problem is computed in less.
+    """
+    small = max(spec.macs, spec.patch_matrix_nbytes("fp32") // 4, spec.nbytes("fp32") // 4) <= SMALL
+    device = "cpu" if small else "meta"
+    return torch.zeros(spec.x_shape, device=device), torch.zeros(spec.w_shape, device=device)
+
+
+def shape_of_y(spec: ConvSpec) -> tuple[int, ...]:
+    """(N, K, P, Q)."""
+    return tuple(convolve(*hollow(spec), spec).shape)
+
+
+def unfolded_shape(spec: ConvSpec) -> tuple[int, ...]:
+    """(N, C*R*S, P*Q)."""
+    return tuple(unfold(hollow(spec)[0], spec).shape)

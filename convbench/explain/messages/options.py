@@ -1,0 +1,227 @@
+"""What torch says of strides, padding, dilation and types."""
+
+# ruff: noqa: RUF001  # the minus and times signs are meant: this is mathematics as text
+
+import re
+
+from convbench.errors import one_line
+from convbench.explain.messages.reading import (
+    SOME_W,
+    SOME_X,
+    Call,
+    Reading,
+    fitted,
+    name_x,
+    show,
+    sizes,
+)
+from convbench.explain.messages.shapes import unfold_call
+
+
+def positive(match: re.Match[str]) -> Reading:
+    name = match[1]
+    default = {"stride": 1, "groups": 1}[name]
+    return Reading(
+        function="conv2d",
+        meanings=(
+            (
+                name,
+                {
+                    "stride": "how far the kernel moves from one output to the next",
+                    "groups": "into how many parts the channels are divided",
+                }[name],
+            ),
+        ),
+        fault=f"{name} must be at least 1.",
+        fixes=(
+            (
+                f"{name}={default} is the default:",
+                Call(function="conv2d", operands=(SOME_X, SOME_W), options={name: default}),
+            ),
+        ),
+    )
+
+
+def negative_padding(_: re.Match[str]) -> Reading:
+    return Reading(
+        function="conv2d",
+        meanings=(("padding", "lines of zeros around x"),),
+        fault="padding must not be negative. To leave pixels out, cut x: x[..., 1:-1, 1:-1].",
+        fixes=(
+            ("padding=0 is the default:", Call(function="conv2d", operands=(SOME_X, SOME_W), options={"padding": 0})),
+        ),
+    )
+
+
+def zero_dilation(match: re.Match[str]) -> Reading:
+    return Reading(
+        function="conv2d",
+        meanings=((show(sizes(match[1])), "the dilation that was given: distance between two taps"),),
+        fault="A dilation is at least 1, which is a kernel without gaps; 0 would lay all taps on one pixel.",
+        fixes=(
+            ("dilation=1 is the default:", Call(function="conv2d", operands=(SOME_X, SOME_W), options={"dilation": 1})),
+        ),
+    )
+
+
+def zero_option(match: re.Match[str]) -> Reading:
+    name, height, width = match[1], int(match[2]), int(match[3])
+    option = {"kernel size": "kernel_size"}.get(name, name)
+    least = 0 if option == "padding" else 1
+    pair = (max(least, height), max(least, width))
+    options = {"kernel_size": (2, 2)} | {option: pair}
+    return Reading(
+        function="unfold",
+        meanings=((str(height), f"{name} in height"), (str(width), f"{name} in width")),
+        fault=f"{name} must be at least {least} in both.",
+        fixes=(
+            (
+                f"{option}={pair}:",
+                Call(function="unfold", operands=((1, 1, max(8, pair[0]), max(8, pair[1])),), options=options),
+            ),
+        ),
+    )
+
+
+def same(_: re.Match[str]) -> Reading:
+    return Reading(
+        function="conv2d",
+        meanings=(("padding='same'", "as much padding as keeps H×W"), ("strided", "a stride above 1")),
+        fault="With a stride y cannot have x's size, and torch does not guess what is meant.",
+        fixes=(
+            (
+                "A stride of 2 that gives half the size, rounded up: padding (R−1)/2 for an odd kernel.",
+                Call(function="conv2d", operands=(SOME_X, SOME_W), options={"stride": (2, 2), "padding": (1, 1)}),
+            ),
+            ("Or stride 1:", Call(function="conv2d", operands=(SOME_X, SOME_W), options={"padding": "same"})),
+        ),
+    )
+
+
+def padding_word(match: re.Match[str]) -> Reading:
+    return Reading(
+        function="conv2d",
+        meanings=((repr(match[1]), "the word given for padding"),),
+        fault="padding is a number, a pair, 'valid' (none) or 'same'. 'full' of other libraries is padding = kernel − "
+        "1.",
+        fixes=(
+            (
+                "As 'full' would be, for a 3×3 kernel:",
+                Call(function="conv2d", operands=(SOME_X, SOME_W), options={"padding": (2, 2)}),
+            ),
+            ("Or 'same':", Call(function="conv2d", operands=(SOME_X, SOME_W), options={"padding": "same"})),
+        ),
+    )
+
+
+def padding_mode(match: re.Match[str]) -> Reading:
+    return Reading(
+        function="Conv2d",
+        meanings=((repr(match[1]), "the mode that was given"),),
+        fault="padding_mode is zeros, reflect, replicate or circular; what others call mirror is reflect, and edge is "
+        "replicate.",
+        fixes=(
+            (
+                "The same by hand, before the convolution:",
+                Call(function="pad", operands=(SOME_X,), options={"pad": (1, 1, 1, 1), "mode": "reflect"}),
+            ),
+        ),
+    )
+
+
+def mode_size(match: re.Match[str]) -> Reading:
+    pads, axis, x = sizes(match[1]), int(match[2]), sizes(match[3])
+    size = x[axis] if axis < len(x) else 1
+    most = max(0, size - 1)
+    pad = (most, most, 0, 0) if axis == len(x) - 1 else (0, 0, most, most)
+    return Reading(
+        function="pad",
+        meanings=(
+            (str(pads), "lines before and after"),
+            (f"dimension {axis}", f"of x, which has {size} there"),
+            (show(x), name_x(x)),
+        ),
+        fault=f"reflect mirrors without the border's own line, so it can add at most {most} lines to {size}.",
+        fixes=(
+            (f"At most {most}:", Call(function="pad", operands=(x,), options={"pad": pad, "mode": "reflect"})),
+            (
+                "Or replicate, which has no limit:",
+                Call(
+                    function="pad",
+                    operands=(x,),
+                    options={
+                        "pad": (pads[0], pads[-1], 0, 0) if axis == len(x) - 1 else (0, 0, pads[0], pads[-1]),
+                        "mode": "replicate",
+                    },
+                ),
+            ),
+        ),
+    )
+
+
+def wrapping(_: re.Match[str]) -> Reading:
+    return Reading(
+        function="pad",
+        meanings=(("wrapping around", "circular padding takes lines from the other end of x"),),
+        fault="circular can add at most as many lines as x has.",
+        fixes=(
+            (
+                "Such as 8 lines around 8:",
+                Call(function="pad", operands=(SOME_X,), options={"pad": (8, 8, 0, 0), "mode": "circular"}),
+            ),
+        ),
+    )
+
+
+def scalar_type(match: re.Match[str]) -> Reading:
+    first, second = match[1], match[2]
+    return Reading(
+        function="conv2d",
+        meanings=((first, "the type of x"), (second, "the type of w")),
+        fault=f"x and w must be of one type: they are {first} and {second}.",
+        fixes=(
+            ("Convert one of them: x.to(w.dtype), or layer.to(x.dtype). With both in float32:", fitted(SOME_X, SOME_W)),
+        ),
+    )
+
+
+def operand_type(match: re.Match[str]) -> Reading:
+    x, other, theirs = match[1], match[2], match[3]
+    device = ("cuda" in x) != ("cuda" in theirs)
+    how = "x.to(layer.weight.device)" if device else "x.to(layer.weight.dtype)"
+    return Reading(
+        function="conv2d",
+        meanings=((x, "x: its type, and its device where it is not the CPU"), (theirs, f"the {other}")),
+        fault=f"x and the {other} are {'on different devices' if device else 'of different types'}.",
+        fixes=((f"Convert one of them: {how}. With both in float32 on the CPU:", fitted(SOME_X, SOME_W)),),
+    )
+
+
+def not_implemented(match: re.Match[str]) -> Reading:
+    kernel, kind = match[1], match[2]
+    unfolds = "im2col" in kernel
+    call = unfold_call((1, 1, 4, 4)) if unfolds else fitted(SOME_X, SOME_W)
+    if "col2im" in kernel:
+        call = Call(function="fold", operands=((1, 4, 9),), options={"output_size": (4, 4), "kernel_size": (2, 2)})
+    return Reading(
+        function=call.function,
+        meanings=((kernel, "torch's name of the inner function"), (kind, "the type of the numbers that were given")),
+        fault=f"This function has no code for {kind}.",
+        fixes=(("Convert first, with x.float():", call),),
+    )
+
+
+def arguments(match: re.Match[str]) -> Reading:
+    given = one_line(match[1], 200)
+    return Reading(
+        function="conv2d",
+        meanings=((given, "the types of what was given, in its order"),),
+        fault="x, w and bias must be tensors, stride, padding and dilation whole numbers or pairs, groups a whole "
+        "number.",
+        fixes=(
+            (
+                "Such as:",
+                Call(function="conv2d", operands=(SOME_X, SOME_W), options={"stride": (2, 2), "padding": (1, 1)}),
+            ),
+        ),
+    )

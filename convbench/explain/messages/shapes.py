@@ -1,0 +1,272 @@
+"""What torch says of sizes and dimensions, and of a product whose sides do not fit."""
+
+# ruff: noqa: RUF001  # the minus and times signs are meant: this is mathematics as text
+
+import re
+from collections.abc import Callable, Iterator
+from math import prod
+
+from convbench.explain.messages.reading import (
+    SOME_W,
+    SOME_X,
+    Call,
+    Reading,
+    by,
+    convolution,
+    fitted,
+    show,
+    sizes,
+)
+
+
+def kernel(match: re.Match[str]) -> Reading:
+    size, extent = sizes(match[1]), sizes(match[2])
+    w = (1, 1, *extent)
+    function = convolution(w)
+    missing = tuple(max(0, taps - lines) for lines, taps in zip(size, extent, strict=True))
+    padding = tuple(-(-lack // 2) for lack in missing)
+    fixes = []
+    if min(size) > 0:
+        more = by(padding) if len(set(padding)) > 1 else str(padding[0])
+        fixes.append(
+            (
+                f"Pad more: {more} lines more on each side.",
+                Call(function=function, operands=((1, 1, *size), w), options={"padding": padding}),
+            )
+        )
+        smaller = tuple(min(lines, taps) for lines, taps in zip(size, extent, strict=True))
+        fixes.append(
+            (
+                f"Or a smaller kernel, or less dilation: it may span {by(smaller)} at most.",
+                Call(function=function, operands=((1, 1, *size), (1, 1, *smaller))),
+            )
+        )
+    larger = tuple(max(lines, taps, 1) for lines, taps in zip(size, extent, strict=True))
+    fixes.append(
+        (
+            (
+                f"Or a larger x: {by(larger)} with its padding, at least. In a network: fewer strides and poolings "
+                "before."
+            ),
+            Call(function=function, operands=((1, 1, *larger), w)),
+        )
+    )
+    return Reading(
+        function=function,
+        meanings=(
+            (by(size), "x with its padding: H + 2·padding, and so on for each axis"),
+            (by(extent), "the kernel with its dilation: dilation·(R − 1) + 1, and so on"),
+        ),
+        fault="The kernel is larger than the padded x, so it has no position at all and y would be empty.",
+        fixes=tuple(fixes),
+    )
+
+
+def blocks(match: re.Match[str]) -> Reading:
+    size, kernel, dilation, padding = (sizes(match[i]) for i in (1, 2, 3, 4))
+    blocks = sizes(match[5])
+    extent = tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))
+    more = tuple(max(p, -(-(e - s) // 2)) for s, e, p in zip(size, extent, padding, strict=True))
+    options = {"kernel_size": kernel, "dilation": dilation}
+    larger = tuple(max(s, e - 2 * p) for s, e, p in zip(size, extent, padding, strict=True))
+    return Reading(
+        function="unfold",
+        meanings=(
+            (by(size), "x: H×W"),
+            (by(kernel), f"the kernel, R×S; with dilation {by(dilation)} it spans {by(extent)}"),
+            (by(padding), "padding in height and width"),
+            (by(blocks), "positions of the kernel, P×Q: none"),
+        ),
+        fault="The kernel is larger than the padded x, so there is no patch.",
+        fixes=(
+            (
+                f"Pad more: padding={more}.",
+                Call(function="unfold", operands=((1, 1, *size),), options=options | {"padding": more}),
+            ),
+            (
+                f"Or a larger x: {by(larger)}.",
+                Call(function="unfold", operands=((1, 1, *larger),), options=options | {"padding": padding}),
+            ),
+        ),
+    )
+
+
+def dimensions(match: re.Match[str]) -> Reading:
+    x = sizes(match[2])
+    return Reading(
+        function=match[1],
+        meanings=((show(x), f"x: {len(x)} sizes"), ("3D or 4D", "(C, H, W) for one image, (N, C, H, W) for a batch")),
+        fault=f"x has {len(x)} dimension{'s' * (len(x) != 1)}, and a 2-D convolution wants four: images, channels, "
+        "height, width.",
+        fixes=tuple(_four(x, lambda shape: fitted(shape, (1, shape[1], 3, 3)))),
+    )
+
+
+def _four(x: tuple[int, ...], call: Callable[[tuple[int, ...]], Call]) -> Iterator[tuple[str, Call]]:
+    """Ways to four dimensions."""
+    if len(x) == 2:
+        yield "A grey image: x[None, None] puts N and C before H and W.", call((1, 1, *x))
+    elif len(x) == 1:
+        yield "A signal: x[None, None, None] makes it an image of one row.", call((1, 1, 1, *x))
+    elif len(x) > 4:
+        yield f"Take the leading sizes as one batch: x.flatten(0, {len(x) - 4}).", call((prod(x[:-3]), *x[-3:]))
+    else:
+        yield "Such as:", call(tuple(max(1, size) for size in (1, 1, 8, 8)[: 4 - len(x)] + x))
+
+
+def unfold_dimensions(match: re.Match[str]) -> Reading:
+    x = sizes(match[1])
+    if len(x) in (3, 4) and 0 in x[-3:]:
+        shape = tuple(size or 8 for size in x)
+        fixes: tuple[tuple[str, Call], ...] = (("Give it pixels and channels:", unfold_call(shape)),)
+    else:
+        fixes = tuple(_four(x, unfold_call))
+    return Reading(
+        function="unfold",
+        meanings=(
+            (show(x), "x"),
+            ("3D or 4D", "(C, H, W) for one image, (N, C, H, W) for a batch; only N may be zero"),
+        ),
+        fault="F.unfold wants images with channels, height and width, none of them zero.",
+        fixes=fixes,
+    )
+
+
+def unfold_call(shape: tuple[int, ...]) -> Call:
+    kernel = (min(2, shape[-2]), min(2, shape[-1]))
+    return Call(function="unfold", operands=(shape,), options={"kernel_size": kernel})
+
+
+def pairs(match: re.Match[str]) -> Reading:
+    name, wanted, given = match[1], int(match[2]), sizes(match[3])
+    if wanted != 2:
+        dimensions = wanted + 2
+        return Reading(
+            function="conv2d",
+            meanings=(
+                (
+                    f"{wanted} value{'s' * (wanted != 1)}",
+                    f"torch takes it for a {wanted}-D convolution: w has {dimensions} dimensions",
+                ),
+                (f"{name}={list(given)}", "conv2d's own, a pair"),
+            ),
+            fault=f"It is w that is wrong: it has {dimensions} dimensions, and conv2d wants four, (K, C/G, R, S).",
+            fixes=(("Give w four sizes, such as w[None] or w.reshape(K, C, R, S):", fitted(SOME_X, SOME_W)),),
+        )
+    number = {"stride": 1, "dilation": 1}.get(name, 0)
+    pair = tuple((*given, number, number)[:2])
+    words = f"Give a pair (height, width): {name}={pair}."
+    if name == "padding" and len(given) == 4:
+        words += " For four different sides use F.pad(x, (left, right, top, bottom)) first."
+    x = (1, 3, *(max(8, 3 * abs(one)) for one in pair))
+    return Reading(
+        function="conv2d",
+        meanings=(
+            (f"{wanted} values", "height and width"),
+            (f"{name}={list(given)}", f"what was given: {len(given)} values"),
+        ),
+        fault=f"{name} has {len(given)} values; a 2-D convolution takes one number or two.",
+        fixes=((words, Call(function="conv2d", operands=(x, SOME_W), options={name: pair})),),
+    )
+
+
+def flat_weight(_: re.Match[str]) -> Reading:
+    return Reading(
+        function="conv2d",
+        meanings=(("three dimensions", "the least: (K, C/G, S) of a 1-D convolution; conv2d wants (K, C/G, R, S)"),),
+        fault="w is a matrix or a vector; conv2d wants four sizes: filters, channels of a group, height, width.",
+        fixes=(("A single R×S kernel for one channel: w[None, None].", fitted((1, 1, 8, 8), (1, 1, 3, 3))),),
+    )
+
+
+def addition(match: re.Match[str]) -> Reading:
+    a, b, axis = (int(match[i]) for i in (1, 2, 3))
+    large, small = max(a, b), min(a, b)
+    names = {0: "N, the images", 1: "C, the channels", 2: "H, the height", 3: "W, the width"}
+    fixes: list[tuple[str, Call]] = []
+    if axis == 1:
+        fixes.append(
+            (
+                f"Bring the {small} channels to {large} by a 1×1 convolution on that branch:",
+                Call(function="conv2d", operands=((1, small, 8, 8), (large, small, 1, 1))),
+            )
+        )
+    elif axis in (2, 3):
+        lost = large - small
+        shape = (1, 4, 1, large) if axis == 3 else (1, 4, large, 1)
+
+        def kernel(taps: int) -> tuple[int, int, int, int]:
+            return (4, 4, 1, taps) if axis == 3 else (4, 4, taps, 1)
+
+        if lost % 2 == 0:
+            pad = (0, lost // 2) if axis == 3 else (lost // 2, 0)
+            fixes.append(
+                (
+                    f"A kernel of {lost + 1} without padding loses {lost}: with padding {lost // 2} it loses none.",
+                    Call(function="conv2d", operands=(shape, kernel(lost + 1)), options={"padding": pad}),
+                )
+            )
+        else:
+            fixes.append(
+                (
+                    f"A kernel of {lost + 1} without padding loses {lost}: padding='same' loses none.",
+                    Call(function="conv2d", operands=(shape, kernel(lost + 1)), options={"padding": "same"}),
+                )
+            )
+        if small and -(-large // 2) == small:
+            stride = (1, 2) if axis == 3 else (2, 1)
+            fixes.append(
+                (
+                    (
+                        f"Or one branch has stride 2 ({large} becomes {small}): give the other a 1×1 convolution of "
+                        "stride 2."
+                    ),
+                    Call(function="conv2d", operands=(shape, kernel(1)), options={"stride": stride}),
+                )
+            )
+    return Reading(
+        function="a + b",
+        meanings=(
+            (str(a), f"the first tensor's size along dimension {axis}"),
+            (str(b), "the second one's"),
+            (f"dimension {axis}", f"of images (N, C, H, W): {names.get(axis, 'beyond W')}"),
+        ),
+        fault="Two tensors are joined number by number, as where a shortcut is added, and have different sizes there.",
+        fixes=tuple(fixes),
+    )
+
+
+def matrix_product(match: re.Match[str]) -> Reading:
+    a, b, c, d = (int(match[i]) for i in (1, 2, 3, 4))
+    return Reading(
+        function="linear",
+        meanings=(
+            (f"{a}x{b}", f"{a} row{'s' * (a != 1)} of {b} features: after a convolution, flatten gives K·P·Q of them"),
+            (f"{c}x{d}", f"the layer's weight, transposed: it takes {c} features and gives {d}"),
+        ),
+        fault=f"{b} features meet a layer for {c}: the convolution's output has another size than the layer was made "
+        "for.",
+        fixes=((f"Change the layer: in_features is {b}.", Call(function="linear", operands=((a, b), (d, b)))),),
+    )
+
+
+def einsum(match: re.Match[str]) -> Reading:
+    letter, got, seen = match[1], int(match[2]), int(match[3])
+    reason = ""
+    if got and seen % got == 0:
+        reason = f" {seen} is {seen // got}·{got}: with groups={seen // got} each group has its own {got} rows."
+    return Reading(
+        function="einsum",
+        meanings=(
+            (letter, "the letter of the taps, C·R·S, in both operands"),
+            (str(seen), "rows of the patch matrix: C·R·S over all channels"),
+            (str(got), "numbers in a flattened filter: C/G·R·S"),
+        ),
+        fault=f"The flattened kernel has {got} taps and the patches have {seen}.{reason}",
+        fixes=(
+            (
+                f"A kernel of {seen} taps goes with these patches:",
+                Call(function="linear", operands=((9, seen), (4, seen))),
+            ),
+        ),
+    )

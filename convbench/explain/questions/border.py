@@ -1,0 +1,234 @@
+"""What happens at the border: what the floor drops, and what padding puts there."""
+
+# ruff: noqa: RUF001  # the minus and times signs are meant: this is mathematics as text
+
+import warnings
+from contextlib import suppress
+from math import prod
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from convbench.errors import first_line
+from convbench.explain.by_torch import convolve, fold, unfold
+from convbench.explain.questions.patches import reads
+from convbench.explain.sheet import Sheet
+from convbench.explain.steps import Axis, inside, measure_axes
+from convbench.spec import ConvSpec
+from convbench.verify.oracle import conv2d_float64
+
+MODES = ("zeros", "reflect", "replicate", "circular")
+
+
+def floor(sheet: Sheet) -> str:
+    spec = sheet.spec
+    for axis in measure_axes(spec):
+        out, size, taps = axis.letters
+        lines = torch.arange(axis.size + 2 * axis.padding)
+        windows = lines.unfold(0, axis.dilation * (axis.taps - 1) + 1, axis.stride)
+        dense = lines.unfold(0, axis.dilation * (axis.taps - 1) + 1, 1)
+        at = 2 if out == "P" else 3
+        sheet.given(**{size: axis.size, taps: axis.taps, f"padding{at}": axis.padding})
+        sheet.given(**{f"dilation{at}": axis.dilation, f"stride{at}": axis.stride})
+        for name, value, again, by in (
+            (f"room{at}", axis.room, len(dense) - 1, "windows at stride 1"),
+            (f"quotient{at}", axis.room / axis.stride, (len(dense) - 1) / axis.stride, "windows at stride 1"),
+            (out, axis.positions, len(windows), "windows of the padded lines"),
+            (f"rest{at}", axis.rest, int(lines[-1] - windows[-1, -1]), "lines after the last window"),
+        ):
+            sheet.number(name, value, again, by)
+        sheet.say(
+            f"{out} = ⌊({{{size}}} + 2·{{padding{at}}} − {{dilation{at}}}·({{{taps}}}−1) − 1) / {{stride{at}}}⌋ + 1 = "
+            f"⌊{{room{at}}}/{{stride{at}}}⌋ + 1 = ⌊{{quotient{at}:.4g}}⌋ + 1 = {{{out}}}; left over at the end: "
+            f"{{rest{at}}}."
+        )
+    one, readers = spec.plane, reads(spec)
+    ones = torch.ones(one.x_shape, dtype=torch.float64)
+    sheet.say("How many patches read each pixel of x:")
+    sheet.grid("reads", readers, fold(unfold(ones, one), one)[0, 0], "F.fold of F.unfold of ones", marked=readers > 0)
+    unread = readers == 0
+    x = ones.clone().requires_grad_()
+    convolve(x, torch.ones(one.w_shape, dtype=torch.float64), one).sum().backward()
+    assert x.grad is not None
+    sheet.number("unread", int(unread.sum()), int((x.grad == 0).sum()), "the gradient of y's sum by x")
+    sheet.number("pixels", readers.numel(), prod(sheet.x.shape[2:]), "x's shape")
+    for at, axis, line in zip((2, 3), measure_axes(spec), ("Rows", "Columns"), strict=True):
+        if axis.unread:
+            alone = fold(unfold(torch.ones((1, 1, axis.size, 1)), _line(axis)), _line(axis))
+            found = (alone.flatten() == 0).nonzero().flatten().tolist()
+            sheet.number(f"lost{at}", axis.unread, found, "F.fold of F.unfold of ones")
+            sheet.say(f"{line} of x that no output reads: {{lost{at}}}.")
+    if unread.any():
+        other = torch.where(unread, 1_000_000.0, sheet.one_x)
+        change = convolve(other, sheet.one_w, sheet.one) - convolve(sheet.one_x, sheet.one_w, sheet.one)
+        oracle = conv2d_float64(other, sheet.one_w, sheet.one) - conv2d_float64(sheet.one_x, sheet.one_w, sheet.one)
+        sheet.number("changed", float(change.abs().max()), float(oracle.abs().max()), "shifted views of x, summed")
+        sheet.say("Put a million into every unread pixel, and y changes by {changed:g}.")
+    else:
+        sheet.say("Every pixel is read: what is left over is padding only.")
+    sheet.note(
+        "Some tools refuse a stride that does not divide; torch takes the floor and says nothing. A convolution has no "
+        "ceil_mode as pooling has. To use every pixel, pad or crop x first."
+    )
+    return (
+        "A kernel that would hang over the end has no output there, so the quotient is rounded down. Left over at the "
+        "end of "
+        "the padded x are {rest2} in height and {rest3} in width; {unread:,} of {pixels:,} pixels are never read."
+    )
+
+
+def _line(axis: Axis) -> ConvSpec:
+    """One axis by itself: a problem one column wide."""
+    return ConvSpec(
+        n=1,
+        c=1,
+        h=axis.size,
+        w=1,
+        k=1,
+        r=axis.taps,
+        s=1,
+        stride=(axis.stride, 1),
+        padding=(axis.padding, 0),
+        dilation=(axis.dilation, 1),
+    )
+
+
+def padding(sheet: Sheet) -> str:
+    spec, cell = sheet.spec, sheet.cell
+    at = 3 if spec.padding[1] else 2  # along a row if there is padding there, else along a column
+    axis = measure_axes(spec)[at - 2]
+    plane = sheet.one_x[0, 0]
+    index = min(max(sheet.terms[0].row if at == 3 else sheet.terms[0].column, 0), (spec.h, spec.w)[3 - at] - 1)
+    line = plane[index] if at == 3 else plane[:, index]
+    possible, refused = [], {}
+    for mode in MODES:
+        try:
+            possible.append((mode, _pad_line(line, axis.padding, mode)))
+        except (RuntimeError, ValueError) as refusal:
+            refused[mode] = first_line(refusal)
+    name = f"row {index}" if at == 3 else f"column {index}"
+    sheet.given(line=index)
+    sheet.say(f"{'Row' if at == 3 else 'Column'} {{line}} of x with each padding_mode of torch.nn.Conv2d:")
+    lines = torch.stack([padded for _, padded in possible])
+    around = torch.ones(lines.shape[1], dtype=torch.bool)
+    around[axis.padding : axis.padding + axis.size] = False
+    sheet.grid(
+        name,
+        lines,
+        torch.stack([_pad_by_index(line, axis.padding, mode) for mode, _ in possible]),
+        "x by index: mirrored, clamped, modulo",
+        origin=(0, -axis.padding),
+        rows=tuple(mode for mode, _ in possible),
+        marked=around.expand_as(lines),
+    )
+    for mode, words in refused.items():
+        sheet.word(mode, words)
+        sheet.say(f"{mode} is not possible here; torch says: {{{mode}}}")
+    found: list[tuple[str, float, float]] = []
+    for mode, _ in possible:
+        with suppress(RuntimeError):  # the other axis may be too short for this mode
+            by_module, by_hand = (float(_module_y(sheet, mode, way)[cell.p, cell.q]) for way in (True, False))
+            found.append((mode, by_module, by_hand))
+    sheet.table(
+        (sheet.cell_name,),
+        [(mode, (by_module,)) for mode, by_module, _ in found],
+        [(by_hand,) for _, _, by_hand in found],
+        "x padded first, then F.conv2d",
+    )
+    sheet.say("padding='same' adds dilation·(size − 1) lines in all, the odd one after the image:")
+    rows = []
+    measured = []
+    for extra in (0, 1):
+        taps = [(spec.r + extra, spec.dilation[0]), (spec.s + extra, spec.dilation[1])]
+        sides = [side for size, step in taps for side in _same(size, step)]
+        label = f"{taps[0][0]}×{taps[1][0]} kernel" + (" (one more)" if extra else " (this)")
+        rows.append((label, sides))
+        measured.append([side for size, step in taps for side in _measure_same(size, step)])
+    sheet.table(("top", "bottom", "left", "right"), rows, measured, "zeros that F.conv2d brings in, one tap at a time")
+    one = torch.zeros((1, 1, 4, 4))
+    try:
+        F.conv2d(one, one[:, :, :1, :1], stride=2, padding="same")
+        sheet.say("torch took padding='same' with a stride when asked just now.")
+    except RuntimeError as error:
+        sheet.word("refusal", first_line(error))
+        sheet.say("With a stride it is refused; asked just now, torch says: {refusal}.")
+    missing = [int((~inside(axis)).sum()) for axis in measure_axes(spec)]
+    total = spec.r * spec.p * spec.s * spec.q
+    outside = total - (spec.r * spec.p - missing[0]) * (spec.s * spec.q - missing[1])
+    ones = torch.ones((1, 1, spec.h, spec.w))
+    counted = (unfold(ones, spec) == 0).sum()
+    sheet.number("share", outside / total, int(counted) / total, "zeros in F.unfold of ones", within=1e-12)
+    sheet.note(
+        "F.conv2d itself only knows zeros; the other modes pad a copy of x first. F.unfold pads with zeros only as "
+        "well: "
+        "for another mode give it F.pad(x, ..., mode=...). {share:.1%} of this problem's products are with padding."
+    )
+    return (
+        "Zeros, unless padding_mode says otherwise; each mode gives other outputs at the border. padding='same' works "
+        "without a stride only; where it needs an odd number of lines, the odd one is at the bottom or on the right."
+    )
+
+
+def _pad_line(line: Tensor, padding: int, mode: str) -> Tensor:
+    """A line of x as torch pads it."""
+    return F.pad(line[None, None], (padding, padding), mode="constant" if mode == "zeros" else mode)[0, 0]
+
+
+def _pad_by_index(line: Tensor, padding: int, mode: str) -> Tensor:
+    """The same from the definition of each mode."""
+    size, numbers = len(line), line.tolist()
+    places = range(-padding, size + padding)
+    match mode:
+        case "zeros":
+            found = [numbers[i] if 0 <= i < size else 0.0 for i in places]
+        case "reflect":
+            found = [numbers[size - 1 - abs(size - 1 - abs(i))] for i in places]
+        case "replicate":
+            found = [numbers[min(max(i, 0), size - 1)] for i in places]
+        case _:
+            found = [numbers[i % size] for i in places]
+    return torch.tensor(found, dtype=line.dtype)
+
+
+def _module_y(sheet: Sheet, mode: Any, by_module: bool) -> Tensor:
+    """(P, Q) of the cell's filter under a padding mode, by torch.nn.Conv2d or by F.pad and F.conv2d."""
+    spec, x, w = sheet.one, sheet.one_x, sheet.one_w
+    if by_module:
+        layer = nn.Conv2d(
+            spec.c,
+            1,
+            (spec.r, spec.s),
+            spec.stride,
+            spec.padding,
+            spec.dilation,
+            bias=False,
+            padding_mode=mode,
+            dtype=torch.float64,
+        )
+        with torch.no_grad():
+            layer.weight.copy_(w)
+            found: Tensor = layer(x)[0, 0]
+        return found
+    pad_h, pad_w = spec.padding
+    padded = F.pad(x, (pad_w, pad_w, pad_h, pad_h), mode="constant" if mode == "zeros" else mode)
+    return F.conv2d(padded, w, None, spec.stride, (0, 0), spec.dilation)[0, 0]
+
+
+def _same(size: int, step: int) -> tuple[int, int]:
+    """Lines before and after, by arithmetic."""
+    total = step * (size - 1)
+    return total // 2, total - total // 2
+
+
+def _measure_same(size: int, step: int) -> tuple[int, int]:
+    """Lines before and after, seen: a kernel with one tap reads zeros where it reads padding."""
+    ones, found = torch.ones((1, 1, 1, 2 * step * size)), []
+    for tap in (0, size - 1):
+        w = torch.zeros((1, 1, 1, size))
+        w[..., tap] = 1
+        with warnings.catch_warnings(action="ignore"):  # torch tells of the copy that an uneven padding costs
+            y = F.conv2d(ones, w, padding="same", dilation=(1, step))
+        found.append(int((y == 0).sum()))
+    return found[0], found[1]

@@ -1,0 +1,298 @@
+"""What does a problem cost: memory, by which algorithm, how many operations?"""
+
+# ruff: noqa: RUF001  # the minus and times signs are meant: this is mathematics as text
+
+from dataclasses import replace
+from math import prod
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from convbench.explain.algorithms.fft import FFT
+from convbench.explain.algorithms.unfold import UNFOLD_MATMUL
+from convbench.explain.algorithms.winograd import winograd
+from convbench.explain.by_torch import convolve, hollow, shape_of_y, unfolded_shape
+from convbench.explain.geometry import windows
+from convbench.explain.ledger import Ledger
+from convbench.explain.ran import glance
+from convbench.explain.sheet import Sheet, Table
+from convbench.explain.steps import inside, measure_axes
+from convbench.spec import ITEM_NBYTES, ConvSpec
+
+ITEM = ITEM_NBYTES["fp32"]
+MEMORY_NBYTES = 2**33  # of the example: eight GiB
+TILE = (8, 128)  # taps and positions of an implicit GEMM's tile in the example
+
+
+def memory(sheet: Sheet) -> str:
+    """What the patch matrix takes, and what an implicit GEMM takes in its place."""
+    spec = sheet.spec
+    x = torch.empty(spec.x_shape, device="meta")
+    images, rows, columns = unfolded_shape(spec)
+    y = shape_of_y(spec)
+    for name, value, again, by in (
+        ("N", spec.n, sheet.x.shape[0], "x's shape"),
+        ("C", spec.c, sheet.x.shape[1], "x's shape"),
+        ("H", spec.h, sheet.x.shape[2], "x's shape"),
+        ("W", spec.w, sheet.x.shape[3], "x's shape"),
+        ("R", spec.r, sheet.w.shape[2], "w's shape"),
+        ("S", spec.s, sheet.w.shape[3], "w's shape"),
+        ("L", spec.p * spec.q, columns, "F.unfold's shape"),
+        ("x", prod(spec.x_shape[1:]), sheet.x[0].numel(), "x's numbers"),
+        ("patches", spec.c * spec.r * spec.s * spec.p * spec.q, rows * columns, "F.unfold's numbers"),
+        ("x_nbytes", prod(spec.x_shape) * ITEM, x.nbytes, "torch's own count"),
+        ("patches_nbytes", spec.patch_matrix_nbytes("fp32"), images * rows * columns * ITEM, "F.unfold's numbers"),
+        ("y_nbytes", prod(spec.y_shape) * ITEM, prod(y) * ITEM, "F.conv2d's shape"),
+        (
+            "times",
+            spec.patch_matrix_nbytes("fp32") / (prod(spec.x_shape) * ITEM),
+            images * rows * columns / x.numel(),
+            "F.unfold's numbers",
+        ),
+        ("taps", spec.r * spec.s, sheet.w[0, 0].numel(), "w's numbers"),
+    ):
+        sheet.number(name, value, again, by)
+    sheet.say(
+        "An image holds C·H·W = {C}·{H}·{W} = {x:,} numbers. Its patch matrix holds C·R·S·L = {C}·{R}·{S}·{L} = "
+        "{patches:,}: "
+        "each pixel stands there once for each patch that reads it. {times:.4g}× as many."
+    )
+    sheet.say("In fp32, with N={N}: x {x_nbytes:,} B, patches {patches_nbytes:,} B, y {y_nbytes:,} B.")
+    without = (prod(spec.x_shape[1:]) + prod(spec.y_shape[1:])) * ITEM
+    single = (x[0].nbytes + prod(y[1:]) * ITEM, x[0].nbytes + (prod(y[1:]) + rows * columns) * ITEM)
+    with_patches = without + spec.patch_matrix_nbytes("fp32") // spec.n
+    sheet.given(gib=MEMORY_NBYTES >> 30)
+    sheet.number("fit", MEMORY_NBYTES // without, int(MEMORY_NBYTES / single[0]), "torch's own count")
+    sheet.number("fit_patches", MEMORY_NBYTES // with_patches, int(MEMORY_NBYTES / single[1]), "torch's own count")
+    sheet.say(
+        "Into {gib} GiB go x and y of {fit:,} images, and of {fit_patches:,} where all their "
+        "patches are held as well: so a batch shrinks."
+    )
+    positions, taps = spec.n * spec.p * spec.q, spec.taps
+    tile = min(TILE[0], taps) * min(TILE[1], positions) * ITEM
+    whole = torch.empty((taps, positions), device="meta")
+    sheet.number("tile_taps", min(TILE[0], taps), whole[: TILE[0]].shape[0], "a slice of the matrix")
+    sheet.number("tile_positions", min(TILE[1], positions), whole[:, : TILE[1]].shape[1], "a slice of the matrix")
+    sheet.number("tile", tile, whole[: TILE[0], : TILE[1]].numel() * ITEM, "a slice of the matrix")
+    sheet.say(
+        "An implicit GEMM computes indices and gathers a tile of the matrix when its product is due: {tile_taps} taps "
+        "by "
+        "{tile_positions} positions are {tile:,} B, and no more is ever there."
+    )
+    view = windows(x, spec)
+    sheet.number("windows", view.numel(), spec.n * spec.c * spec.r * spec.s * spec.p * spec.q, "N·C·R·S·P·Q")
+    padded = spec.n * spec.c * (spec.h + 2 * spec.padding[0]) * (spec.w + 2 * spec.padding[1]) * ITEM
+    sheet.number("stored", view.untyped_storage().nbytes(), padded, "N·C times the padded image")
+    sheet.say(
+        "The patches can be seen without being stored, too: x.unfold(2, ...).unfold(3, ...) is a view of {windows:,} "
+        "numbers on "
+        "{stored:,} B of padded x. The reshape to a matrix is what copies."
+    )
+    sheet.note(
+        "Hungry is F.unfold, and each library that stores the matrix. A framework that forms tiles, or reads x "
+        "directly, "
+        "is not: see the question 'algorithm' for what torch does here."
+    )
+    if spec.patch_matrix_nbytes("fp32") <= prod(spec.x_shape) * ITEM:
+        return (
+            "It is not, here: the patch matrix is {times:.4g}× as large as x ({patches:,} and {x:,} numbers an image)."
+        )
+    return (
+        "A pixel is copied once for each patch that holds it: {patches:,} numbers for {x:,}, {times:.4g}× as much, "
+        "where the "
+        "kernel has {taps} taps."
+    )
+
+
+def algorithm(sheet: Sheet) -> str:
+    """What torch selects here, and what other algorithms take for the same numbers."""
+    spec = sheet.spec
+    seen = glance(spec)
+    sheet.word("took", seen.name)
+    sheet.word("ran", f"{seen.sentence}.")
+    sheet.say("F.conv2d in fp32 on this machine's CPU: {ran}")
+    m, n, k = spec.gemm
+    sheet.number("direct", spec.macs, m * n * k * spec.groups, "the product's M·N·K")
+    rows = [("direct", (spec.macs, 0))]
+    for one in (UNFOLD_MATMUL, winograd(), FFT):
+        title = one.title(spec)
+        if (why_not := one.why_not(spec)) is not None:
+            sheet.word(f"no_{one.name}", why_not)
+            sheet.word(f"name_{one.name}", title)
+            sheet.say(f"{{name_{one.name}}} is not shown here: {{no_{one.name}}}.")
+            continue
+        trace = one.run(sheet.x, sheet.w, spec, sheet.cell)
+        sheet.proof += trace.proof  # its counts and its y are compared there
+        core = trace.counts.core.multiplications
+        rows.append((title, (core, trace.extra_nbytes)))
+        sheet.given(**{one.name: spec.macs / core if one.name == "winograd" else core / spec.macs})
+    sheet.parts.append(Table(columns=("multiplications", "extra B, fp32"), rows=tuple(rows)))
+    sheet.say(
+        "The multiplications are those that join x with w, transforms apart, taps on padding counted. "
+        "(convbench explain --algorithm shows each of them at work.)"
+    )
+    saves = sheet.numbers.get("winograd", 0.0) > 1
+    if saves:
+        sheet.say(
+            "Winograd applies, for stride and dilation are 1: {winograd:.3g}× fewer multiplications than {direct:,}; "
+            "whether a library has it for this device is said below."
+        )
+    elif "winograd" in sheet.numbers:
+        sheet.say("Winograd saves no multiplication here: the outputs are too few for its tile, or share no pixel.")
+    if "fft" in sheet.numbers:
+        kind = "fewer" if sheet.numbers["fft"] < 1 else "more"
+        sheet.say(
+            f"An FFT takes {{fft:.3g}}× the multiplications ({kind}) plus the transforms; the larger the kernel, the "
+            "better it stands, as its cost does not grow with the taps."
+        )
+    plane = spec.plane
+    axes = measure_axes(spec)
+    nonzeros = prod(int(inside(axis).sum()) for axis in axes)
+    sheet.number("nonzeros", nonzeros, _toeplitz_nonzeros(plane), "ones convolved with ones")
+    sheet.number(
+        "places", spec.p * spec.q * spec.h * spec.w, prod(shape_of_y(plane)) * prod(sheet.x.shape[2:]), "P·Q times H·W"
+    )
+    sheet.note(
+        "'Not performed on images; it is linear algebra' is right as mathematics: for one channel y is a matrix times "
+        "x, "
+        "with {nonzeros:,} nonzeros of {places:,}. As an account of what runs it depends on the shape: see above."
+    )
+    sheet.note(
+        "'Nested loops are inefficient' is true of interpreted, unblocked ones. What libraries call direct is nested "
+        "loops too, compiled and blocked for the caches, and often the fastest. Data sets and loaders have no part in "
+        "it."
+    )
+    sheet.note(
+        "Winograd in cuDNN needs a three by three kernel; oneDNN has it on GPUs and AArch64 only, not on x86. FFT "
+        "needs room "
+        "for the spectra. What a call really runs is watched by convbench explain --ran: primitive, layouts, memory."
+    )
+    fits = "Winograd saves nothing" if "winograd" in sheet.numbers else "Winograd does not do this problem"
+    if saves:
+        fits = "Winograd would take {winograd:.3g}× fewer multiplications, where a library has it (oneDNN not on x86)"
+    return f"Here F.conv2d took {{took}}. {fits}; an FFT pays only for large kernels."
+
+
+def _toeplitz_nonzeros(one: ConvSpec) -> int:
+    ones = torch.ones(one.x_shape, dtype=torch.float64), torch.ones(one.w_shape, dtype=torch.float64)
+    return round(float(convolve(*ones, one).sum()))
+
+
+def flops(sheet: Sheet) -> str:
+    """The work in every unit, and the bytes that it stands beside."""
+    spec = sheet.spec
+    outputs, taps = prod(spec.y_shape), spec.taps
+    with FlopCounterMode(display=False) as counter:
+        x, w = hollow(spec)
+        y = convolve(x, w, spec)
+    m, n, k = spec.gemm
+    products = int(
+        convolve(
+            torch.ones((1, 1, spec.h, spec.w)).double(),
+            torch.ones((1, 1, spec.r, spec.s)).double(),
+            spec.plane,
+        ).sum()
+    )
+    for name, value, again, by in (
+        ("macs", outputs * taps, counter.get_total_flops() // 2, "half of torch's FlopCounterMode"),
+        ("flops", 2 * outputs * taps, counter.get_total_flops(), "torch's FlopCounterMode"),
+        ("outputs", outputs, y.numel(), "F.conv2d's shape"),
+        ("taps", taps, w[0].numel(), "numbers in a filter"),
+        ("mul", outputs * taps, m * n * k * spec.groups, "the product's M·N·K"),
+        ("add", outputs * (taps - 1), m * n * (k - 1) * spec.groups, "the product's M·N·(K−1)"),
+        ("exact", outputs * (2 * taps - 1), m * n * (2 * k - 1) * spec.groups, "the product's M·N·(2K−1)"),
+        ("bias", outputs, m * n * spec.groups, "the product's M·N"),
+        ("inner", spec.inner_macs, products * spec.n * spec.k * spec.c_per_group, "ones convolved with ones"),
+    ):
+        sheet.number(name, value, again, by)
+    _check_ledger(sheet)
+    sheet.say("{macs:,} MACs: {outputs:,} outputs of {taps:,} multiply-adds each. At two FLOPs a MAC: {flops:,} FLOPs.")
+    sheet.say(
+        "Exactly: {mul:,} multiplications + {add:,} additions = {exact:,}; a sum takes one addition less than terms. "
+        "A bias adds {bias:,} more."
+    )
+    if spec.inner_macs < spec.macs:
+        sheet.say("{inner:,} of the MACs meet a pixel, the others a zero of the padding; most tools count them all.")
+    sheet.say("What moves, each of x, w and y once, against what is computed (fp32):")
+    variants = [("this problem", spec)]
+    for label, change in (
+        ("depthwise", {"k": spec.c * max(1, spec.k // spec.c), "groups": spec.c}),
+        ("one filter", {"k": spec.groups}),
+        (
+            "1×1 kernel",
+            {"r": 1, "s": 1, "padding": (0, 0), "dilation": (1, 1), "h": spec.p, "w": spec.q, "stride": (1, 1)},
+        ),
+    ):
+        other = replace(spec, **change)
+        if all(other != one for _, one in variants):
+            variants.append((label, other))
+    sheet.table(
+        ("MACs", "B", "FLOP/B", "with patches"),
+        [(label, (one.macs, one.nbytes("fp32"), one.intensity("fp32"), _with_patches(one))) for label, one in variants],
+        [_measured(one) for _, one in variants],
+        "FlopCounterMode and the tensors' own bytes",
+        within=1e-9,
+    )
+    dense, depthwise = (
+        next((one for label, one in variants if label == name), spec) for name in ("this problem", "depthwise")
+    )
+    if depthwise != dense and depthwise.macs < dense.macs:
+        ratio, bytes_ratio = dense.macs / depthwise.macs, dense.nbytes("fp32") / depthwise.nbytes("fp32")
+        ours, theirs = _measured(dense), _measured(depthwise)
+        sheet.number("fewer", ratio, ours[0] / theirs[0], "FlopCounterMode", within=1e-9 * ratio)
+        sheet.number("lighter", bytes_ratio, ours[1] / theirs[1], "the tensors' own bytes", within=1e-9 * bytes_ratio)
+        sheet.say(
+            "Depthwise has {fewer:.3g}× fewer MACs but moves only {lighter:.3g}× fewer bytes. A memory that is the "
+            "limit sees the second."
+        )
+    sheet.number(
+        "intensity",
+        spec.intensity("fp32"),
+        _measured(spec)[2],
+        "FlopCounterMode and bytes",
+        within=1e-9 * spec.intensity("fp32"),
+    )
+    sheet.number("patchy", _with_patches(spec), _measured(spec)[3], "FlopCounterMode and bytes", within=1e-9)
+    sheet.note(
+        "Papers say FLOPs and mean MACs, or twice as many; say which. The last column counts patches written once and "
+        "read "
+        "once: what im2col makes of the same work."
+    )
+    if spec.k_per_group == 1:
+        sheet.note(
+            "One filter for a group makes the product a matrix times a vector: each patch is used once, and the reuse "
+            "that "
+            "makes a GEMM fast cannot be seen in this problem."
+        )
+    return (
+        "{macs:,} MACs, which are {flops:,} FLOPs at two a MAC and {exact:,} operations exactly. Fewer is not faster "
+        "where bytes "
+        "are the limit: here {intensity:.3g} FLOP stand against each byte ({patchy:.2g} with patches)."
+    )
+
+
+def _with_patches(spec: ConvSpec) -> float:
+    """FLOP for each byte where the patches are written once and read once."""
+    return spec.flops / (spec.nbytes("fp32") + 2 * spec.patch_matrix_nbytes("fp32"))
+
+
+def _measured(spec: ConvSpec) -> tuple[float, float, float, float]:
+    """MACs, bytes and FLOP a byte without and with patches, as torch counts them."""
+    with FlopCounterMode(display=False) as counter:
+        x, w = hollow(spec)
+        y = convolve(x, w, spec)
+    total, nbytes = counter.get_total_flops(), x.nbytes + w.nbytes + y.nbytes
+    return total // 2, nbytes, total / nbytes, total / (nbytes + 2 * prod(unfolded_shape(spec)) * ITEM)
+
+
+def _check_ledger(sheet: Sheet) -> None:
+    """Compare with the cost ledger."""
+    ledger = Ledger(spec=sheet.spec)
+    for name, again in (
+        ("macs", ledger.macs),
+        ("mul", ledger.multiplications),
+        ("add", ledger.additions),
+        ("bias", ledger.bias_additions),
+        ("inner", ledger.multiplications_on_image),
+    ):
+        sheet.check(f"{name}, ledger", sheet.numbers[name], again, "the cost ledger")

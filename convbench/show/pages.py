@@ -1,0 +1,43 @@
+"""How wide is a page of text, where do its notes stand, and how is it printed?"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from rich.text import Text
+
+from convbench.show.console import pipe_width, result_console
+from convbench.show.grid import Block, beside, remarks
+
+NARROWEST, WIDEST = 60, 120
+# From here on there is room for a pane of notes on the right; below, notes stand under the text.
+PANE_FROM, PANE = 112, 38
+
+Page = Callable[[int], Iterable[Text]]
+
+
+def fit(width: int) -> int:
+    """The width of a page where there are so many columns."""
+    return min(max(width, NARROWEST), WIDEST)
+
+
+def print_page(page: Page) -> None:
+    """As wide as the terminal; a pipe gets 80 columns, or COLUMNS."""
+    console = result_console()
+    for line in page(fit(console.width if console.is_terminal else pipe_width())):
+        line.rstrip()
+        console.print(line.plain if console.no_color else line, markup=False)
+
+
+def room_for_text(width: int) -> int:
+    """Columns of a page that its notes leave."""
+    return width - PANE - 3 if width >= PANE_FROM else width
+
+
+def with_notes(body: Iterable[Text], notes: Sequence[str], width: int) -> Iterator[Text]:
+    """The body, drawn for `room_for_text` less two, with its notes beside or below."""
+    indented: Block = [Text("  ") + line for line in body]
+    room = room_for_text(width)
+    if room == width:
+        yield from indented
+        yield from (Text("  ") + line for line in remarks(notes, width - 4))
+    else:
+        yield from beside([indented, remarks(notes, PANE)], starts=[0, room + 1])
