@@ -1,7 +1,7 @@
 # /// script
 # dependencies = ["nox[uv]>=2024.10"]
 # ///
-"""What is checked, and how: `nox` runs lint, types, docs, tests and chaos; `nox -l` lists the rest."""
+"""What is checked, and how: `nox` runs lint, types, docs, tests, programs and chaos; `nox -l` lists the rest."""
 
 import shutil
 from pathlib import Path
@@ -10,7 +10,7 @@ import nox
 
 nox.needs_version = ">=2024.10"
 nox.options.default_venv_backend = "uv|virtualenv"
-nox.options.sessions = ["lint", "types", "docs", "tests", "chaos"]
+nox.options.sessions = ["lint", "types", "docs", "tests", "programs", "chaos"]
 nox.options.reuse_existing_virtualenvs = True
 
 PROJECT = nox.project.load_toml("pyproject.toml")
@@ -41,7 +41,14 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the test suite on two cores; `nox -s tests -- -k name` runs a part of it."""
     session.install("-e.", *group("test"))
-    session.run("pytest", "-n", "2", *session.posargs)
+    session.run("pytest", "-n", "2", "--dist", "worksteal", *session.posargs)
+
+
+@nox.session
+def programs(session: nox.Session) -> None:
+    """Run what starts the program or its workers anew: whole commands, those of the README, kills, hostile backends."""
+    session.install("-e.", *group("test"))
+    session.run("pytest", "-n", "2", "--dist", "worksteal", "-m", "program", *session.posargs)
 
 
 @nox.session
@@ -104,4 +111,4 @@ def chaos(session: nox.Session) -> None:
 def minimums(session: nox.Session) -> None:
     """Run the test suite with the oldest release of every direct dependency (needs uv)."""
     session.install("--resolution=lowest-direct", "-e.", *group("test"))
-    session.run("pytest", *session.posargs)
+    session.run("pytest", "-m", "program or not program", *session.posargs)

@@ -23,6 +23,11 @@ def unknown(what: str, given: str, allowed: Iterable[str]) -> ConvbenchError:
     return ConvbenchError(f"unknown {what} {given!r}: choose from {choice}{hint}")
 
 
+def cause(error: Exception) -> str:
+    """Why a file cannot be read, in the system's words and without their number."""
+    return str(getattr(error, "strerror", None) or error)
+
+
 def printable(text: str) -> str:
     """White space as single spaces; what would steer a terminal (escapes, bells, turned text) by its code."""
     words = " ".join(text.split())

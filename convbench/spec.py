@@ -179,8 +179,11 @@ class ConvSpec:
         rows, columns = ([len(self._outputs(axis, tap)) for tap in range((self.r, self.s)[axis])] for axis in (0, 1))
         return self.n * self.k * self.c_per_group * sum(rows) * sum(columns)
 
-    def needed_nbytes(self, dtype: str) -> int:
-        """Bytes of y and of what it depends on, each once: a 1x1 kernel of stride 2 needs a quarter of x."""
+    def needed_nbytes(self, dtype: str, pass_: str = "fprop") -> int:
+        """Bytes of y and of what it depends on, each once: a 1x1 kernel of stride 2 needs a quarter of x.
+
+        Of a gradient (`dgrad`, `wgrad`) the same of dy and the other operand, and all of the gradient, zeros as well.
+        """
         pixels = taps = 1
         for axis, kernel in enumerate((self.r, self.s)):
             reached = [
@@ -191,6 +194,10 @@ class ConvSpec:
             taps *= sum(bool(each) for each in reached)
         if self.n == 0:
             return 0
+        if pass_ == "dgrad":
+            pixels = self.h * self.w
+        elif pass_ == "wgrad":
+            taps = self.r * self.s
         elements = self.n * self.c * pixels + self.k * self.c_per_group * taps + prod(self.y_shape)
         return elements * ITEM_NBYTES[dtype]
 

@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Self
 
-from convbench.errors import ConvbenchError
+from convbench.errors import ConvbenchError, cause
 from convbench.files import read_bytes
 from convbench.machine import Machine
 from convbench.outcome import Result
@@ -304,7 +304,9 @@ def read_rows(path: str | Path) -> list[dict[str, str]]:
     try:
         frame = pd.read_csv(io.BytesIO(read_bytes(path, MOST_NBYTES)), dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
-        raise ConvbenchError(f"cannot read {path}: {error}; it takes a CSV file of convbench bench or verify") from None
+        raise ConvbenchError(
+            f"cannot read {path}: {cause(error)}; it takes a CSV file of convbench bench or verify"
+        ) from None
     missing = [column for column in OLDEST if column not in frame.columns]
     if missing:
         raise ConvbenchError(f"{path} lacks the columns {', '.join(missing[:5])}; is it of convbench bench or verify?")

@@ -147,6 +147,7 @@ def test_the_decorator_keeps_no_registry() -> None:
     assert [one.name for one in discover()[0]] == before
 
 
+@pytest.mark.program
 def test_cards_are_read_without_importing_torch() -> None:
     code = """
         import sys

@@ -34,6 +34,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.program
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_of_the_readme_runs(command: str, cli: Cli, folder: Path) -> None:
     words = shlex.split(command.partition(" > ")[0])[1:]
@@ -54,6 +55,7 @@ def test_a_command_of_the_readme_runs(command: str, cli: Cli, folder: Path) -> N
     assert done.code == 0, done.err
 
 
+@pytest.mark.program
 @pytest.mark.parametrize("example", [line for text in EXAMPLES for line in text.splitlines() if "convbench" in line])
 def test_the_example_of_a_help_page_runs(example: str, cli: Cli, folder: Path) -> None:
     words = shlex.split(example[example.index("convbench ") :])[1:]
@@ -90,6 +92,7 @@ def test_every_column_is_explained() -> None:
     assert set(COLUMNS) <= explained
 
 
+@pytest.mark.program
 def test_the_example_with_gradients_is_right(cli: Cli, tmp_path: Path) -> None:
     text = (ROOT / "docs" / "backends.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```python\n# my_gradients\.py\n(.*?)```", text, re.DOTALL)

@@ -53,18 +53,17 @@ def kind_of(case: Case) -> Kind:
     return case.device, case.dtype, case.precision
 
 
-def roofline(spec: ConvSpec, dtype: str, ceilings: Ceilings, *, cold: bool = False) -> Roofline:
+def roofline(spec: ConvSpec, dtype: str, ceilings: Ceilings, pass_: str = "fprop") -> Roofline:
     """The least time for the direct algorithm, after Williams, Waterman, Patterson 2009.
 
     max(operations / peak FLOP/s, bytes / bandwidth), and on a GPU the time of an empty kernel on
     top. Operations are the multiply-adds on the image, without the padding; bytes are what the
     outputs depend on and the outputs, each once. In repeated calls the data stays in the caches
-    as far as it fits, so each byte moves at the speed of the nearest level that has room for it;
-    `cold` data all comes from main memory.
+    as far as it fits, so each byte moves at the speed of the nearest level that has room for it.
     """
     compute_s = 2 * spec.inner_macs / ceilings.flops_per_s
-    nbytes = spec.needed_nbytes(dtype)
-    moved_s, memory_probe = _moving(nbytes, ceilings.levels[-1:] if cold else ceilings.levels)
+    nbytes = spec.needed_nbytes(dtype, pass_)
+    moved_s, memory_probe = _moving(nbytes, ceilings.levels)
     on_gpu = ceilings.device == "cuda"
     longest = max(compute_s, moved_s)
     if ceilings.launch_s > longest:
@@ -159,7 +158,9 @@ def with_rooflines(
 def hold_against(timed: Timed, result: Result, ceilings: Ceilings) -> Timed:
     """The timing with its roofline, and a flag where it is below it."""
     case = result.case
-    roof = roofline(case.spec, case.dtype, ceilings)
-    least_s = max(case.spec.needed_nbytes(case.dtype) / roof.bytes_per_s, (timed.actual_flops or 0) / roof.flops_per_s)
+    roof = roofline(case.spec, case.dtype, ceilings, case.pass_)
+    least_s = max(
+        case.spec.needed_nbytes(case.dtype, case.pass_) / roof.bytes_per_s, (timed.actual_flops or 0) / roof.flops_per_s
+    )
     said = flag(roof, timed.median_s, family=result.family, device=case.device, least_s=least_s)
     return replace(timed, roofline=roof, flag=said)

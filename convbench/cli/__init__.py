@@ -63,7 +63,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         # Typer carries click within it since 0.26; what both call a usage error has these two.
         if not (hasattr(error, "format_message") and hasattr(error, "exit_code")):
             raise
-        complain(f"{error.format_message().rstrip('.')}. Try 'convbench --help'.")
+        message = error.format_message().rstrip(".")
+        complain(f"{message}{'' if message.endswith('?') else '.'} Try 'convbench --help'.")
         code = error.exit_code
     sys.exit(code)
 

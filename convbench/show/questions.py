@@ -155,7 +155,7 @@ def _body(answer: Answer, room: int) -> Iterator[Text]:
     compared = sum(comparison.compared for comparison in answer.proof)
     ways = dict.fromkeys(comparison.against for comparison in answer.proof)
     mark = Text("✓ ", style="green") if answer.holds else Text("✗ ", style="red")
-    words = f"{plural(compared, 'number')} compared with: {', '.join(ways)}"
+    words = f"{plural(compared, 'number')} compared with: {'; '.join(ways)}"
     for i, line in enumerate(wrap(words, room - 2)):
         yield (mark if not i else Text("  ")) + Text(line, style=FAINT)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from convbench.case import Problem
-from convbench.errors import ConvbenchError, unknown
+from convbench.errors import ConvbenchError, cause, unknown
 from convbench.files import read_bytes
 from convbench.spec import ConvSpec
 
@@ -387,7 +387,7 @@ def read_text(path: Path, what: str) -> str:
     try:
         return read_bytes(path, MOST_NBYTES).decode("utf-8-sig")
     except (OSError, ValueError) as error:  # ValueError: no UTF-8, or a name with a NUL in it
-        raise ConvbenchError(f"cannot read {what}: {error}; --suite takes a name or a file") from None
+        raise ConvbenchError(f"cannot read {what}: {cause(error)}; --suite takes a name or a file") from None
 
 
 def _is_miopen(token: str) -> bool:

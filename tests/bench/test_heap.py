@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the heap of glibc")
+pytestmark = [pytest.mark.program, pytest.mark.skipif(sys.platform != "linux", reason="the heap of glibc")]
 
 PREPARE = """
 import os, resource

@@ -24,7 +24,7 @@ from convbench.machine import children, held_nbytes
 from convbench.verify.trial import Stage, Watch, too_large, verify
 from tests.conftest import make_case
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="worker processes need Linux")
+pytestmark = [pytest.mark.program, pytest.mark.skipif(sys.platform != "linux", reason="worker processes need Linux")]
 
 BENCH = partial(bench, budget=Budget(seconds=0.02, least=3, most=20), rule=Rule())
 PLUGIN = '''

@@ -56,6 +56,7 @@ def test_an_existing_csv_is_not_replaced(cli: Cli, tmp_path: Path) -> None:
     assert path.read_text() == "precious"
 
 
+@pytest.mark.program
 def test_a_wrong_backend_is_exit_1_and_the_others_are_timed(cli: Cli, tmp_path: Path) -> None:
     plugin = tmp_path / "bad.py"
     plugin.write_text(LAST_TAP)
@@ -94,6 +95,7 @@ def start_bench(path: Path) -> "subprocess.Popen[str]":
     pytest.fail(f"no rows came: {process.stderr.read() if process.stderr else ''}")
 
 
+@pytest.mark.program
 def test_kill_9_leaves_whole_rows_that_pandas_reads(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     process = start_bench(path)
@@ -108,6 +110,7 @@ def test_kill_9_leaves_whole_rows_that_pandas_reads(tmp_path: Path) -> None:
     assert [len(samples.split()) for samples in frame.samples_s] == frame.samples.tolist()
 
 
+@pytest.mark.program
 def test_ctrl_c_ends_at_once_with_what_is_finished_and_exit_130(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     process = start_bench(path)
@@ -120,6 +123,7 @@ def test_ctrl_c_ends_at_once_with_what_is_finished_and_exit_130(tmp_path: Path) 
     assert len(pd.read_csv(path)) > 4
 
 
+@pytest.mark.program
 @pytest.mark.parametrize("later_s", [0.0, 0.2, 0.5])
 def test_ctrl_c_while_torch_is_still_imported_is_quiet_too(later_s: float) -> None:
     process = subprocess.Popen(

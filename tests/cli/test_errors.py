@@ -108,6 +108,7 @@ def in_a_shell(words: str) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
+@pytest.mark.program
 @pytest.mark.parametrize("csv", ["", "--csv -"])
 def test_a_reader_that_has_enough_is_no_error(csv: str) -> None:
     assert in_a_shell(f"verify --backend torch --dtype fp32 {csv} | head -1") == (141, "")

@@ -227,6 +227,7 @@ def test_another_channel_comes_first_when_it_is_asked_for(capsys: pytest.Capture
     assert "(40,0,0)" in out
 
 
+@pytest.mark.program
 def test_it_runs_as_a_program_in_a_pipe() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "convbench", "explain", "--at", "0,0"],

@@ -163,9 +163,10 @@ def test_the_table_of_a_large_problem_has_those_that_were_asked_for_alone(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--algorithm", "strassen"], "unknown algorithm 'strassen'; there are loops, unfold-einsum"),
+        (["--algorithm", "strassen"], "unknown algorithm 'strassen': choose from all, fft"),
+        (["--algorithm", "winogard"], "did you mean 'winograd'?"),
         (["--algorithm", ""], "unknown algorithm ''"),
-        (["--algorithm", "winograd-0"], "winograd-4 or winograd-4x2"),
+        (["--algorithm", "winograd-0"], "winograd-4, winograd-4x2"),
     ],
 )
 def test_a_mistake_is_one_line_on_stderr_and_exit_2(

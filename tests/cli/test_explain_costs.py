@@ -171,7 +171,7 @@ def test_the_suite_that_is_written_is_what_bench_and_verify_take(
         ("stem", 1, 69_120),
         ("blocks.0", 3, 23_040),
     ]
-    assert run(capsys, "verify", "--suite", "mine.csv", "--backend", "unfold-matmul")[0] == 0
+    assert run(capsys, "verify", "--suite", "mine.csv", "--backend", "unfold-matmul", "--layout", "nchw")[0] == 0
     timing = ["--backend", "torch", "--no-ceilings", "--no-isolate", "--budget", "0.1", "--csv", "timed.csv"]
     assert run(capsys, "bench", "--suite", "mine.csv", *timing)[0] == 0
     assert [

@@ -14,7 +14,7 @@ from convbench.store import read_rows
 from tests.chaos import Chaos
 from tests.cli.conftest import Cli
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="worker processes need Linux")
+pytestmark = [pytest.mark.program, pytest.mark.skipif(sys.platform != "linux", reason="worker processes need Linux")]
 
 SHAPE = "n1c3h9w8k3r3s3_pd1"
 TIMEOUT_S = 8

@@ -62,6 +62,7 @@ def run(folder: Path, *words: str, script: bool = False) -> "subprocess.Complete
     return done
 
 
+@pytest.mark.program
 @pytest.mark.skipif(sys.platform != "linux", reason="worker processes need Linux")
 def test_neither_the_program_nor_its_workers_import_what_lies_in_the_working_directory_but_what_is_named(
     tmp_path: Path,

@@ -80,6 +80,7 @@ def test_another_selection_does_not_go_on_with_the_file(cli: Cli, tmp_path: Path
     assert path.read_bytes() == data
 
 
+@pytest.mark.program
 def test_verify_goes_on_too_and_keeps_its_exit_code(cli: Cli, tmp_path: Path) -> None:
     from tests.cli.conftest import LAST_TAP
 
@@ -94,6 +95,7 @@ def test_verify_goes_on_too_and_keeps_its_exit_code(cli: Cli, tmp_path: Path) ->
     assert {row["outcome"] for row in table(done.out)} == {"wrong", "verified"}
 
 
+@pytest.mark.program
 @linux
 def test_what_a_backend_prints_does_not_reach_the_csv_on_stdout(cli: Cli, plugin: Path) -> None:
     done = cli(*SWEEP, "--plugin", plugin, "--backend", "chatty,torch", "--csv", "-")
@@ -105,6 +107,7 @@ def test_what_a_backend_prints_does_not_reach_the_csv_on_stdout(cli: Cli, plugin
     assert "from C\n" in done.err
 
 
+@pytest.mark.program
 @linux
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
 def test_an_interruption_leaves_no_process_behind(

@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import LAST_TAP, Cli, table
 
 SHAPE = ("--shape", "n1c4h9w8k6r3s3")
 
 
+@pytest.mark.program
 def test_a_report_repeats_the_rows_and_the_exit_code_of_the_run(cli: Cli, tmp_path: Path) -> None:
     plugin, good, bad = tmp_path / "bad.py", tmp_path / "good.csv", tmp_path / "bad.csv"
     plugin.write_text(LAST_TAP)

@@ -4,6 +4,7 @@ import shlex
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from convbench import ConvSpec
 from tests.cli.conftest import LAST_TAP, Cli, table
@@ -33,6 +34,7 @@ def test_the_csv_may_go_to_stdout(cli: Cli) -> None:
     assert len(rows) == 3
 
 
+@pytest.mark.program
 def test_a_wrong_plugin_is_exit_1_named_with_its_place_and_a_command(cli: Cli, tmp_path: Path) -> None:
     plugin = tmp_path / "bad kernel.py"
     plugin.write_text(LAST_TAP)
@@ -94,6 +96,7 @@ def test_passes_and_epilogues_multiply_and_a_backend_without_one_says_so(cli: Cl
     assert set(torch.outcome) == {"verified"}
 
 
+@pytest.mark.program
 def test_a_wrong_gradient_and_a_wrong_epilogue_come_with_a_command_that_shows_them_again(
     cli: Cli, tmp_path: Path
 ) -> None:
@@ -145,6 +148,7 @@ def test_a_page_holds_the_results_the_causes_the_commands_and_the_maps(cli: Cli,
     assert "errors of y[0,0] as shares of their bounds, 4x5" in done.err
 
 
+@pytest.mark.program
 def test_the_cause_and_the_smallest_problem_are_in_the_csv_and_come_back(cli: Cli, tmp_path: Path) -> None:
     plugin, path = tmp_path / "bad.py", tmp_path / "rows.csv"
     plugin.write_text(LAST_TAP)

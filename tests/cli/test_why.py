@@ -9,8 +9,7 @@ import pytest
 
 from convbench.cli import main
 from convbench.cli.why import NAMES
-from convbench.explain.questions import patches
-from convbench.explain.questions import QUESTIONS
+from convbench.explain.questions import QUESTIONS, patches
 from tests.snapshots import assert_golden
 
 MESSAGE = (

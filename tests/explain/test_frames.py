@@ -45,6 +45,7 @@ def test_no_golden_frame_is_left_over() -> None:
     assert {path.stem for path in FRAMES.iterdir()} == {f"{name}_{width}" for name in SHOWN for width in (60, 80, 120)}
 
 
+@pytest.mark.program
 @pytest.mark.parametrize("settings", [{}, {"NO_COLOR": "1", "FORCE_COLOR": "1", "TERM": "xterm-256color"}])
 def test_a_pipe_and_no_color_print_the_golden_text(settings: dict[str, str]) -> None:
     world = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")}

@@ -289,6 +289,7 @@ def test_scratch_as_large_as_the_patch_matrix_rules_nothing_out(fp32: dict[str, 
     assert replace(one, trace=more).patches.kind == "unknown"
 
 
+@pytest.mark.program
 def test_a_child_that_dies_is_one_unknown_and_the_next_are_asked_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -257,6 +257,7 @@ def open_terminal() -> Iterator[Callable[..., Terminal]]:
         terminal.close()
 
 
+@pytest.mark.program
 def test_in_a_terminal_it_moves_follows_the_size_and_gives_everything_back(
     open_terminal: Callable[..., Terminal],
 ) -> None:
@@ -278,6 +279,7 @@ def test_in_a_terminal_it_moves_follows_the_size_and_gives_everything_back(
     assert termios.tcgetattr(terminal.ours) == terminal.settings
 
 
+@pytest.mark.program
 @pytest.mark.parametrize("how", ["ctrl+c", "a signal"])
 def test_an_interrupt_leaves_the_terminal_clean_and_exits_130(how: str, open_terminal: Callable[..., Terminal]) -> None:
     terminal = open_terminal(60, 24, NO_COLOR="1")

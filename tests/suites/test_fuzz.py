@@ -74,6 +74,7 @@ def test_fuzz_runs_as_many_cases_as_it_was_told_and_says_so(cli: Cli, tmp_path: 
     assert table(again.out) == rows
 
 
+@pytest.mark.program
 def test_a_fault_is_printed_as_a_command_that_shows_it_again(cli: Cli, tmp_path: Path) -> None:
     plugin = tmp_path / "swapped.py"
     plugin.write_text(
@@ -109,6 +110,7 @@ def test_whichever_ends_first_ends_the_run(cli: Cli) -> None:
     assert "3 random cases of seed 0" in done.err
 
 
+@pytest.mark.program
 def test_random_cases_outlive_a_backend_that_does_not(cli: Cli) -> None:
     done = cli("verify", "--fuzz", "3", "--backend", "torch", "--isolate")
     assert done.code == 0

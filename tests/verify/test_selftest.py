@@ -356,6 +356,7 @@ def test_the_published_rates_are_met_or_not() -> None:
     assert not met(right[:10], found[:10], missed, by_choice=True)
 
 
+@pytest.mark.program
 def test_processes_side_by_side_find_what_one_does() -> None:
     cases, kernels = random_cases(2, seed=5), choose_kernels(["kahan", "tap-missing", "sums-not-cleared"])
     threads = torch.get_num_threads()

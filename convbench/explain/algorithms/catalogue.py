@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from convbench.errors import ConvbenchError
+from convbench.errors import unknown
 from convbench.explain.algorithms.fft import FFT
 from convbench.explain.algorithms.implicit_gemm import IMPLICIT_GEMM
 from convbench.explain.algorithms.loops import LOOPS
@@ -33,7 +33,7 @@ def choose(names: str) -> tuple[Algorithm, ...]:
     """`winograd,fft`, `winograd-4x2` for another tile of outputs, or `all`, each once.
 
     Raises:
-        ConvbenchError: there is no such algorithm.
+        ConvbenchError: there is no such algorithm, or no such tile.
     """
     known = {algorithm.name: algorithm for algorithm in ALGORITHMS}
     chosen: dict[str, Algorithm] = {}
@@ -46,10 +46,7 @@ def choose(names: str) -> tuple[Algorithm, ...]:
             found = winograd((int(tile[1]), int(tile[2] or tile[1])))
             chosen[found.name] = found
         else:
-            raise ConvbenchError(
-                f"unknown algorithm {name!r}; there are {', '.join(known)}, all, "
-                f"and winograd-4 or winograd-4x2 for another tile of outputs"
-            )
+            raise unknown("algorithm", name, [*known, "all", "winograd-4", "winograd-4x2"])
     return tuple(chosen.values())
 
 

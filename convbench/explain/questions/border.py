@@ -20,6 +20,7 @@ from convbench.spec import ConvSpec
 from convbench.verify.oracle import conv2d_float64
 
 MODES = ("zeros", "reflect", "replicate", "circular")
+END = 9  # columns of a long line in sight at either end
 
 
 def floor(sheet: Sheet) -> str:
@@ -112,17 +113,22 @@ def padding(sheet: Sheet) -> str:
     sheet.given(line=index)
     sheet.say(f"{'Row' if at == 3 else 'Column'} {{line}} of x with each padding_mode of torch.nn.Conv2d:")
     lines = torch.stack([padded for _, padded in possible])
+    by_index = torch.stack([_pad_by_index(line, axis.padding, mode) for mode, _ in possible])
     around = torch.ones(lines.shape[1], dtype=torch.bool)
     around[axis.padding : axis.padding + axis.size] = False
-    sheet.grid(
-        name,
-        lines,
-        torch.stack([_pad_by_index(line, axis.padding, mode) for mode, _ in possible]),
-        "x by index: mirrored, clamped, modulo",
-        origin=(0, -axis.padding),
-        rows=tuple(mode for mode, _ in possible),
-        marked=around.expand_as(lines),
-    )
+    ends = [(name, slice(None))]
+    if lines.shape[1] > 2 * END:  # what padding does is at the two ends
+        ends = [(f"{name}, its start", slice(END)), (f"{name}, its end", slice(-END, None))]
+    for label, part in ends:
+        sheet.grid(
+            label,
+            lines[:, part],
+            by_index[:, part],
+            "x by index: mirrored, clamped, modulo",
+            origin=(0, (lines.shape[1] - END if part.start else 0) - axis.padding),
+            rows=tuple(mode for mode, _ in possible),
+            marked=around[part].expand_as(lines[:, part]),
+        )
     for mode, words in refused.items():
         sheet.word(mode, words)
         sheet.say(f"{mode} is not possible here; torch says: {{{mode}}}")
