@@ -74,14 +74,17 @@ class ConvSpec:
         """Read the text form, `n8c64h56w56k64r3s3_st1_pd1_dl1_g1`; case is ignored."""
         match = _TEXT.fullmatch(text.strip().lower())
         if match is None:
-            raise ConvbenchError(f"not a problem: {text!r}; write it like {_EXAMPLE}")
+            raise ConvbenchError(f"not a problem: {text!r}{_fault(text)}; write it like {_EXAMPLE}")
         numbers: dict[str, int] = {letter: int(match[letter]) for letter in "nchwkrs"}
         pairs: dict[str, Pair] = {}
         for word in match["rest"].split("_")[1:]:
             part = _PART.fullmatch(word)
             name = _PARTS[part[1]] if part else ""
             if part is None or (part[3] and name == "groups"):
-                raise ConvbenchError(f"'_{word}' in {text!r} is not a part of a problem; write it like {_EXAMPLE}")
+                number = ", whose padding is a number" if word.startswith("pd") else ""
+                raise ConvbenchError(
+                    f"'_{word}' in {text!r} is not a part of a problem{number}; write it like {_EXAMPLE}"
+                )
             if name in numbers or name in pairs:
                 raise ConvbenchError(f"{name} stands twice in {text!r}; write it like {_EXAMPLE}")
             if name == "groups":
@@ -206,6 +209,18 @@ class ConvSpec:
         size, count, stride = ((self.h, self.w)[axis], (self.p, self.q)[axis], self.stride[axis])
         shift = self.padding[axis] - tap * self.dilation[axis]  # the input is at place * stride - shift
         return range(max(0, -(-shift // stride)), min(count, (size - 1 + shift) // stride + 1))
+
+
+def _fault(text: str) -> str:
+    """What keeps a text from being a problem, where that can be told."""
+    text = text.strip().lower()
+    if re.match(r"n-?[0-9].*-[0-9]|n-[0-9]", text):
+        return ", as nothing in it may be negative"
+    given = re.findall(r"([nchwkrs])[0-9]+", text.partition("_")[0])
+    missing = [letter for letter in "nchwkrs" if letter not in given]
+    if given and missing:
+        return f", as it has no {', '.join(missing)}"
+    return ", as its sizes are in another order" if sorted(given) == sorted("nchwkrs") else ""
 
 
 def pair_text(pair: Pair) -> str:

@@ -72,15 +72,16 @@ class Placement:
             return None
         if min(threads, len(cpus)) < 2:
             return None
-        with suppress(Exception):  # a CPU that LLVM cannot compile for: nothing is known of distances, as before
+        try:
             exchange_loop()
-            step = -(-(len(cpus) - 1) // MOST_PAIRS)
-            pairs = tuple((cpus[0], cpu) for cpu in cpus[1::step])
-            folder = Cache.of_user().folder
-            name = hashlib.sha256(f"{cpu_name()} {cpus}".encode()).hexdigest()[:16]
-            path = None if folder is None else folder / f"placement-{name}.json"
-            return cls(pairs=pairs, path=path, known=_load(path))
-        return None
+        except (ImportError, OSError, RuntimeError):  # no LLVM, or none for this CPU: nothing is known of distances
+            return None
+        step = -(-(len(cpus) - 1) // MOST_PAIRS)
+        pairs = tuple((cpus[0], cpu) for cpu in cpus[1::step])
+        folder = Cache.of_user().folder
+        name = hashlib.sha256(f"{cpu_name()} {cpus}".encode()).hexdigest()[:16]
+        path = None if folder is None else folder / f"placement-{name}.json"
+        return cls(pairs=pairs, path=path, known=_load(path))
 
     @property
     def moved(self) -> str:

@@ -2,13 +2,14 @@
 
 import io
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from convbench.cli.options import Words, words
-from convbench.cli.outputs import NOTHING, check_outputs, write
+from convbench.cli.outputs import NOTHING, check_outputs, tell, write
 from convbench.errors import ConvbenchError
 from convbench.spec import ConvSpec
 
@@ -41,6 +42,8 @@ def show_model(model: str, *, inputs: Words, csv: str | None, overwrite: bool, t
     if csv not in (None, "-") and Path(csv).suffix != ".csv":
         raise ConvbenchError(f"--csv {csv}: a suite is a FILE.csv, so that bench and verify know it as one")
     check_outputs({"--csv": csv}, overwrite=overwrite)
+    if timed:
+        _say_what_comes(model)
     costs = _measure(model, inputs, timed=timed)
     if csv is not None:
         _write(costs, csv)
@@ -55,6 +58,17 @@ def show_model(model: str, *, inputs: Words, csv: str | None, overwrite: bool, t
     if not costs.census.calls:
         typer.echo(f"convbench: {model} runs no convolution on this input", err=True)
         raise typer.Exit(NOTHING)
+
+
+def _say_what_comes(model: str) -> None:
+    """Shares of time mean little on a busy machine, and take a while."""
+    from convbench.bench.doctor import warning
+
+    tell(warning())
+    if sys.stderr.isatty():
+        tell(
+            f"{model}: one pass for its shapes, several for shares of time (30 s at most), then what each runs"
+        )
 
 
 def _measure(model: str, inputs: Words, *, timed: bool) -> "ModelCosts":

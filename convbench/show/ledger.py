@@ -172,9 +172,8 @@ def _how(one: Count) -> str:
 
 
 def _remarks(checks: Sequence[Check], missing: Sequence[str]) -> Iterator[str]:
-    held = sum(one.holds for one in checks)
     ways = ", ".join(dict.fromkeys(one.by for one in checks))
-    yield f"{held} of {plural(len(checks), 'figure')} agree with torch: {ways}"
+    yield f"{plural(len(checks), 'figure')} compared with torch: {ways}"
     if missing:
         yield f"not installed, not asked: {', '.join(missing)}"
 

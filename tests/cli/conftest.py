@@ -45,6 +45,20 @@ def cli(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> C
     return run
 
 
+def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a command."""
+    with pytest.raises(SystemExit) as stopped:
+        main([*words])
+    out, err = capsys.readouterr()
+    code = stopped.value.code or 0
+    assert isinstance(code, int)
+    return code, out, err
+
+
+def explain(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    return run(capsys, "explain", *words)
+
+
 def table(out: str) -> list[dict[str, str]]:
     """Tab-separated output as rows."""
     header, *lines = [line.split("\t") for line in out.splitlines()]

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 
 from convbench import ConvSpec
-from convbench.cli import main
 from convbench.errors import ConvbenchError
+from tests.cli.conftest import explain
 
 AWKWARD = "n2c4h7w9k6r3s2_st2x1_pd1x0_dl1x2_g2"
 
@@ -25,24 +25,15 @@ def plain_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as stopped:
-        main(["explain", *arguments])
-    out, err = capsys.readouterr()
-    code = stopped.value.code or 0
-    assert isinstance(code, int)
-    return code, out, err
-
-
 def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
-    code, out, err = run(capsys, *arguments, "--json")
+    code, out, err = explain(capsys, *arguments, "--json")
     assert (code, err) == (0, "")
     return json.loads(out)
 
 
 def test_a_wide_kernel_fits_60_columns(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
-    code, out, _ = run(capsys, "n1c2h30w30k2r7s7_st3_pd1_dl3")
+    code, out, _ = explain(capsys, "n1c2h30w30k2r7s7_st3_pd1_dl3")
     assert code == 0
     assert max(map(len, out.splitlines())) <= 60
 
@@ -87,7 +78,7 @@ def test_a_random_problem_agrees_with_torch_and_fits_its_width(
     assert all(comparison["holds"] for comparison in found["proof"])
     width = source.choice([60, 80, 120])
     monkeypatch.setenv("COLUMNS", str(width))
-    _, out, _ = run(capsys, str(spec), "--seed", str(seed))
+    _, out, _ = explain(capsys, str(spec), "--seed", str(seed))
     assert max(map(len, out.splitlines())) <= width
 
 
@@ -106,7 +97,7 @@ def test_the_json_of_an_awkward_problem_holds_every_number_in_its_own_shape(
 
 
 def test_the_chosen_cell_is_in_view_wherever_it_lies(capsys: pytest.CaptureFixture[str]) -> None:
-    _, out, _ = run(capsys, "n1c3h60w60k2r3s3_pd1", "--at", "59,59", "--filter", "1")
+    _, out, _ = explain(capsys, "n1c3h60w60k2r3s3_pd1", "--at", "59,59", "--filter", "1")
     assert "<?>" in out
     assert "[3599]" in out
     found = answer(capsys, "n1c3h60w60k2r3s3_pd1", "--at", "59,59", "--filter", "1")
@@ -116,13 +107,13 @@ def test_the_chosen_cell_is_in_view_wherever_it_lies(capsys: pytest.CaptureFixtu
 def test_a_pipe_and_no_color_have_no_escape_codes_and_a_terminal_has_the_same_text(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, piped, _ = run(capsys)
+    _, piped, _ = explain(capsys)
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("TERM", "xterm-256color")
-    _, coloured, _ = run(capsys)
+    _, coloured, _ = explain(capsys)
     monkeypatch.setenv("NO_COLOR", "1")
-    _, uncoloured, _ = run(capsys)
+    _, uncoloured, _ = explain(capsys)
     assert "\x1b" not in piped
     assert uncoloured == piped
     assert "\x1b[1;33m[7]" in coloured
@@ -158,7 +149,7 @@ def test_a_pipe_and_no_color_have_no_escape_codes_and_a_terminal_has_the_same_te
 def test_a_mistake_is_one_line_on_stderr_and_exit_2(
     arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, out, err = run(capsys, *arguments)
+    code, out, err = explain(capsys, *arguments)
     assert (code, out) == (2, "")
     assert told in err
     assert err.count("\n") == 1
@@ -171,7 +162,7 @@ def test_a_proof_that_fails_prints_no_walk_says_what_differs_and_exits_1(
 
     right = oracle.conv2d_float64
     monkeypatch.setattr(oracle, "conv2d_float64", lambda x, w, spec: right(x, w, spec) + 1)
-    code, out, err = run(capsys)
+    code, out, err = explain(capsys)
     assert (code, out) == (1, "")
     assert "oracle fails: 9 of 9 numbers differ, first at [0,0,0,0]: 44, expected 45" in err
 
@@ -182,15 +173,15 @@ def test_a_large_batch_is_walked_on_one_image_and_says_so(
     from convbench.explain import walk
 
     monkeypatch.setattr(walk, "MAX_MACS", 3_000)
-    code, out, err = run(capsys, AWKWARD, "--image", "1")
+    code, out, err = explain(capsys, AWKWARD, "--image", "1")
     assert code == 0
     assert "this is one alone: n1c4h7w9k6r3s2" in err
     assert "x (1,4,7,9)" in out
 
 
 def test_the_chosen_steps_are_the_same_lines_as_in_the_whole_walk(capsys: pytest.CaptureFixture[str]) -> None:
-    _, whole, _ = run(capsys, AWKWARD)
-    parts = [run(capsys, AWKWARD, "--step", step)[1] for step in ("1", "loops,3", "4-6", "RESHAPE")]
+    _, whole, _ = explain(capsys, AWKWARD)
+    parts = [explain(capsys, AWKWARD, "--step", step)[1] for step in ("1", "loops,3", "4-6", "RESHAPE")]
     assert "\n".join(parts) == whole
 
 
@@ -199,27 +190,27 @@ def test_the_frames_go_to_files_that_are_not_replaced_unasked(
 ) -> None:
     svg, cast = tmp_path / "walk.svg", tmp_path / "walk.cast"
     files = ("--svg", str(svg), "--cast", str(cast), "--step", "unfold")
-    assert run(capsys, *files) == (0, "", f"convbench: wrote {svg}\nconvbench: wrote {cast}\n")
+    assert explain(capsys, *files) == (0, "", f"convbench: wrote {svg}\nconvbench: wrote {cast}\n")
     assert svg.read_text(encoding="utf-8").startswith("<svg")
     assert json.loads(cast.read_text(encoding="utf-8").splitlines()[0])["version"] == 3
-    code, out, err = run(capsys, *files, "--at", "0,0")
+    code, out, err = explain(capsys, *files, "--at", "0,0")
     assert (code, out) == (2, "")
     assert f"--svg: {svg} exists; name another file, or replace it with --overwrite" in err
     before = svg.read_bytes()
-    assert run(capsys, *files, "--at", "0,0", "--overwrite")[0] == 0
+    assert explain(capsys, *files, "--at", "0,0", "--overwrite")[0] == 0
     assert svg.read_bytes() != before
 
 
 def test_a_file_is_as_wide_as_columns_says(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    _, out, _ = run(capsys, "--cast", "-", "--step", "3")
+    _, out, _ = explain(capsys, "--cast", "-", "--step", "3")
     assert json.loads(out.splitlines()[0])["term"]["cols"] == 80
     monkeypatch.setenv("COLUMNS", "120")
-    _, out, _ = run(capsys, "--cast", "-", "--step", "3")
+    _, out, _ = explain(capsys, "--cast", "-", "--step", "3")
     assert json.loads(out.splitlines()[0])["term"]["cols"] == 120
 
 
 def test_another_channel_comes_first_when_it_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
-    _, out, _ = run(capsys, "n1c64h8w8k2r3s3_pd1", "--channel", "40", "--step", "1,2,4")
+    _, out, _ = explain(capsys, "n1c64h8w8k2r3s3_pd1", "--channel", "40", "--step", "1,2,4")
     assert "x[0,40]" in out
     assert "w[0,40]" in out
     assert "x[0,0]" not in out

@@ -12,12 +12,12 @@ import torch
 import torch.nn.functional as F
 
 from convbench import ConvSpec
-from convbench.cli import main
 from convbench.explain import steps
 from convbench.explain.algorithms.catalogue import ALGORITHMS
 from convbench.explain.algorithms.trace import Matrix
 from convbench.show.algorithms import Texts, draw_matrix, fraction_text
 from convbench.verify.oracle import dgrad_float64
+from tests.cli.conftest import explain
 from tests.snapshots import assert_golden
 
 AWKWARD = "n2c4h7w9k6r3s2_st2x1_pd1x0_dl1x2_g2"
@@ -30,15 +30,6 @@ def plain_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as stopped:
-        main(["explain", *arguments])
-    out, err = capsys.readouterr()
-    code = stopped.value.code or 0
-    assert isinstance(code, int)
-    return code, out, err
-
-
 def without_noise(text: str) -> str:
     """Rounding errors of float64 are another machine's."""
     return re.sub(r"At most [\de.-]+\s+apart", "At most … apart", text)
@@ -49,7 +40,7 @@ def test_all_algorithms_on_the_note_read_well_at_every_width(
     width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
-    code, out, err = run(capsys, "--algorithm", "all")
+    code, out, err = explain(capsys, "--algorithm", "all")
     assert (code, err) == (0, "")
     assert max(map(len, out.splitlines())) <= width
     assert_golden(f"explain_algorithms_note_{width}", without_noise(out))
@@ -60,7 +51,7 @@ def test_the_gradients_of_the_note_read_well_at_every_width(
     width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
-    code, out, err = run(capsys, "--backward")
+    code, out, err = explain(capsys, "--backward")
     assert (code, err) == (0, "")
     assert max(map(len, out.splitlines())) <= width
     assert_golden(f"explain_backward_note_{width}", out)
@@ -77,7 +68,7 @@ def test_the_gradients_of_the_note_read_well_at_every_width(
 def test_awkward_problems_read_well_at_80_columns(
     name: str, arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, out, _ = run(capsys, *arguments)
+    code, out, _ = explain(capsys, *arguments)
     assert code == 0
     assert max(map(len, out.splitlines())) <= 80
     assert_golden(f"explain_{name}_80", without_noise(out))
@@ -88,15 +79,15 @@ def test_larger_problems_fit_60_columns(
     text: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "60")
-    code, out, _ = run(capsys, text, "--algorithm", "all", "--backward")
+    code, out, _ = explain(capsys, text, "--algorithm", "all", "--backward")
     assert code == 0
     assert max(map(len, out.splitlines())) <= 60
 
 
 def test_the_followed_cell_stands_in_every_algorithm(capsys: pytest.CaptureFixture[str]) -> None:
-    _, out, _ = run(capsys, "n1c3h20w20k2r3s3_pd1", "--at", "17,3", "--filter", "1", "--algorithm", "all")
+    _, out, _ = explain(capsys, "n1c3h20w20k2r3s3_pd1", "--at", "17,3", "--filter", "1", "--algorithm", "all")
     spec = ConvSpec.parse("n1c3h20w20k2r3s3_pd1")
-    _, text, _ = run(capsys, str(spec), "--at", "17,3", "--filter", "1", "--json")
+    _, text, _ = explain(capsys, str(spec), "--at", "17,3", "--filter", "1", "--json")
     value = json.loads(text)["y"][0][1][17][3]
     sections = out.split("y[0,1,17,3]")
     assert len(sections) == len(ALGORITHMS) + 1
@@ -105,7 +96,9 @@ def test_the_followed_cell_stands_in_every_algorithm(capsys: pytest.CaptureFixtu
 
 
 def test_json_has_every_number_of_the_algorithms_and_of_the_gradients(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, err = run(capsys, UNIT_STRIDE, "--algorithm", "winograd-4x1,fft", "--backward", "--json", "--seed", "3")
+    code, out, err = explain(
+        capsys, UNIT_STRIDE, "--algorithm", "winograd-4x1,fft", "--backward", "--json", "--seed", "3"
+    )
     assert (code, err) == (0, "")
     found = json.loads(out)
     spec = ConvSpec.parse(UNIT_STRIDE)
@@ -128,32 +121,32 @@ def test_json_has_every_number_of_the_algorithms_and_of_the_gradients(capsys: py
 
 
 def test_json_of_the_walk_alone_has_no_key_of_the_others(capsys: pytest.CaptureFixture[str]) -> None:
-    _, out, _ = run(capsys, "--json")
+    _, out, _ = explain(capsys, "--json")
     assert not {"algorithms", "backward"} & set(json.loads(out))
 
 
 def test_json_says_why_an_algorithm_is_not_here(capsys: pytest.CaptureFixture[str]) -> None:
-    _, out, _ = run(capsys, AWKWARD, "--algorithm", "winograd", "--json")
+    _, out, _ = explain(capsys, AWKWARD, "--algorithm", "winograd", "--json")
     (found,) = json.loads(out)["algorithms"]
     assert found["name"] == "winograd"
     assert "so stride 1 is needed" in found["why_not"]
 
 
 def test_algorithms_that_are_not_here_exit_3_and_the_table_has_the_others(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, err = run(capsys, AWKWARD, "--algorithm", "winograd")
+    code, out, err = explain(capsys, AWKWARD, "--algorithm", "winograd")
     assert (code, err) == (3, "")
     assert "so stride 1 is needed" in " ".join(out.split())
     assert re.search(r"loops +3,360 +3,024", out)
-    assert run(capsys, AWKWARD, "--algorithm", "winograd,loops")[0] == 0
+    assert explain(capsys, AWKWARD, "--algorithm", "winograd,loops")[0] == 0
 
 
 def test_the_table_of_a_large_problem_has_those_that_were_asked_for_alone(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    table = run(capsys, "--algorithm", "winograd")[1].partition("ALL ON THE SAME NUMBERS")[2]
+    table = explain(capsys, "--algorithm", "winograd")[1].partition("ALL ON THE SAME NUMBERS")[2]
     assert re.search(r"\n  loops +36 ", table)
     monkeypatch.setattr("convbench.cli.explain_algorithms.MAX_OTHERS_MACS", 35)
-    code, out, _ = run(capsys, "--algorithm", "winograd")
+    code, out, _ = explain(capsys, "--algorithm", "winograd")
     table = out.partition("ALL ON THE SAME NUMBERS")[2]
     assert code == 0
     assert re.search(r"\n  winograd +16 ", table)
@@ -172,7 +165,7 @@ def test_the_table_of_a_large_problem_has_those_that_were_asked_for_alone(
 def test_a_mistake_is_one_line_on_stderr_and_exit_2(
     arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, out, err = run(capsys, *arguments)
+    code, out, err = explain(capsys, *arguments)
     assert (code, out) == (2, "")
     assert told in err
     assert err.count("\n") == 1
@@ -182,7 +175,7 @@ def test_a_json_too_long_to_read_is_refused(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("convbench.cli.explain.MAX_JSON_NUMBERS", 100)
-    code, out, err = run(capsys, "--algorithm", "all", "--json")
+    code, out, err = explain(capsys, "--algorithm", "all", "--json")
     assert (code, out) == (2, "")
     assert "--json of these algorithms on n1c1h4w4k1r2s2 would print" in err
 
@@ -194,7 +187,7 @@ def test_an_algorithm_that_is_not_proved_is_not_printed_and_exits_1(
         "convbench.explain.algorithms.shift_and_add.inside",
         lambda axis: steps.inside(axis) & (torch.arange(axis.positions) > 0),
     )
-    code, out, err = run(capsys, "n1c1h5w5k1r3s3_pd1", "--algorithm", "shift-and-add")
+    code, out, err = explain(capsys, "n1c1h5w5k1r3s3_pd1", "--algorithm", "shift-and-add")
     assert (code, out) == (1, "")
     assert "shift-and-add: answer fails" in err
 
@@ -203,7 +196,7 @@ def test_a_gradient_that_is_not_proved_is_not_printed_and_exits_1(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("convbench.explain.backward.dgrad_float64", lambda *given: dgrad_float64(*given) + 1)
-    code, out, err = run(capsys, "--backward")
+    code, out, err = explain(capsys, "--backward")
     assert (code, out) == (1, "")
     assert "backward: dx fails: 16 of 16 numbers differ" in err
 
@@ -211,11 +204,11 @@ def test_a_gradient_that_is_not_proved_is_not_printed_and_exits_1(
 def test_a_small_walk_ends_with_the_algorithms_that_were_proved_on_its_numbers(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, out, _ = run(capsys)
+    _, out, _ = explain(capsys)
     end = " ".join(out.split()).partition("the same y:")[2]
     assert end.startswith(" ✓ Toeplitz 9×16 ✓ Winograd F(3×3, 2×2): 16 products ✓ FFT 4×4 and more: --why QUESTION")
     monkeypatch.setattr("convbench.cli.explain_algorithms.MAX_ALSO_MACS", 35)
-    assert "the same y" not in run(capsys)[1]
+    assert "the same y" not in explain(capsys)[1]
 
 
 def test_fractions_are_decimals_where_three_of_them_are_exact() -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console, RenderableType
 
-from convbench.cli import main
 from convbench.explain.ledger import Ledger, check_ledger
 from convbench.spec import ConvSpec
 from convbench.suites import load_suite
+from tests.cli.conftest import run
 from tests.snapshots import assert_golden
 
 AWKWARD = "n2c4h7w9k6r3s2_st2x1_pd1x0_dl1x2_g2"
@@ -53,15 +53,6 @@ def nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def plain_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("COLUMNS", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE"):
         monkeypatch.delenv(name, raising=False)
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as stopped:
-        main([*arguments])
-    out, err = capsys.readouterr()
-    code = stopped.value.code or 0
-    assert isinstance(code, int)
-    return code, out, err
 
 
 def drawn(page: RenderableType, width: int) -> str:
@@ -117,7 +108,7 @@ def test_a_model_reads_well_at_every_width(width: int, nets: Path) -> None:
 def test_the_ledger_in_a_pipe_is_rows_and_as_json_an_object(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, "explain", AWKWARD, "--ledger")
     assert code == 0
-    assert "6 of 6 figures agree with torch" in err
+    assert "6 figures compared with torch" in err
     rows = [line.split("\t") for line in out.splitlines()]
     assert {len(row) for row in rows} == {4}
     figures = {row[0]: row[1] for row in rows if row[3] in ("", "padding counted", "of the layer")}
