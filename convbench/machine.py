@@ -227,7 +227,12 @@ def _cgroup_nbytes() -> int | None:
     folder = Path("/sys/fs/cgroup")
     try:
         limit, used = ((folder / name).read_text().strip() for name in ("memory.max", "memory.current"))
-        return None if limit == "max" else int(limit) - int(used)
+        if limit == "max":
+            return None
+        kinds = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        # What files have left in memory counts as used, and is given back as soon as somebody wants it.
+        cached = int(kinds.get("inactive_file", 0)) + int(kinds.get("active_file", 0))
+        return int(limit) - int(used) + cached
     except (OSError, ValueError):
         return None
 

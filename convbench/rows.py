@@ -207,6 +207,9 @@ def _outcome(row: Mapping[str, str]) -> Outcome:
             samples = tuple(float(sample) for sample in row["samples_s"].split())
             if not samples:
                 raise ValueError("it is timed and holds no samples")
+            rounds = len(samples) + len(noise.set_aside)
+            if len({*noise.set_aside} & {*range(rounds)}) < len(noise.set_aside):
+                raise ValueError(f"it has {rounds} rounds and other ones set aside")
             roofline = None
             if row["roofline_s"]:
                 roofline = Roofline(

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
-from itertools import chain
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import Self
 
@@ -53,6 +53,7 @@ class CsvFile:
     _place: str = field(init=False)  # whatever becomes of the working directory
     _target: str = field(init=False)  # where that leads, if it is a link
     _kept: list[bytes] = field(init=False, default_factory=list)
+    _kept_nbytes: int = field(init=False, default=0)
     _sound: bool = field(init=False, default=True)
 
     def __post_init__(self) -> None:
@@ -67,7 +68,11 @@ class CsvFile:
             try:
                 self._descriptor = os.open(self.path, flags, 0o644)
                 if stat.S_ISREG(os.fstat(self._descriptor).st_mode):
-                    self._claim()
+                    if not _lock(self._descriptor):
+                        os.close(self._descriptor)
+                        raise ConvbenchError(
+                            f"{self.path} is being written by another convbench; wait, or name another"
+                        )
                     if self.overwrite:
                         os.ftruncate(self._descriptor, 0)
             except FileExistsError:
@@ -111,7 +116,7 @@ class CsvFile:
         return stat.S_ISREG(os.fstat(self._descriptor).st_mode) and self.path != "-"
 
     def _harm(self, thorough: bool) -> str | None:
-        own, nbytes = os.fstat(self._descriptor), sum(map(len, self._kept))
+        own, nbytes = os.fstat(self._descriptor), self._kept_nbytes
         try:
             there = os.stat(self._place)
         except OSError:
@@ -130,6 +135,7 @@ class CsvFile:
         fresh = f"{self._target}.{os.getpid()}.csv"
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
         try:
+            _lock(descriptor)  # before anybody can find it
             os.fchmod(descriptor, stat.S_IMODE(os.fstat(self._descriptor).st_mode))
             _write_all(descriptor, b"".join(self._kept))
             os.fsync(descriptor)
@@ -143,23 +149,7 @@ class CsvFile:
             self._place = self._target = fresh
         os.close(self._descriptor)
         self._descriptor = descriptor
-        with suppress(ConvbenchError):
-            self._claim()
         return self._target
-
-    def _claim(self) -> None:
-        """One process writes a file; the lock goes with the process, whatever it dies of."""
-        try:
-            import fcntl
-        except ImportError:  # Windows
-            return
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self._descriptor)
-            raise ConvbenchError(f"{self.path} is being written by another convbench; wait, or name another") from None
-        except OSError:  # a file system without locks
-            pass
 
     def _go_on(self, plan: Sequence[Sequence[Row]]) -> bool:
         """Keep the whole cases, cut off the rest; False when there is not even a header."""
@@ -178,12 +168,12 @@ class CsvFile:
             raise ConvbenchError(f"--resume {self.path}: {error}; the file is as it was") from None
         self.finished = whole.rows
         os.ftruncate(self._descriptor, whole.nbytes)
-        self._kept = [data[: whole.nbytes]]
+        self._kept, self._kept_nbytes = [data[: whole.nbytes]], whole.nbytes
         return True
 
     def _write(self, text: str) -> None:
         data = text.encode()
-        regular = stat.S_ISREG(os.fstat(self._descriptor).st_mode)
+        regular = self._regular
         size = os.fstat(self._descriptor).st_size
         self._sound = False  # Ctrl-C may come in between: nothing is to be mended then
         try:
@@ -191,6 +181,7 @@ class CsvFile:
             if regular:
                 os.fsync(self._descriptor)
                 self._kept.append(data)
+                self._kept_nbytes += len(data)
             self._sound = True
         except BrokenPipeError:  # `--csv - | head` has read enough
             raise SystemExit(PIPE_CLOSED) from None
@@ -215,6 +206,21 @@ class CsvFile:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _lock(descriptor: int) -> bool:
+    """Whether the file is ours alone now; the lock goes with the process, whatever it dies of."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        pass
+    return True
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
@@ -259,7 +265,8 @@ def whole_cases(data: bytes, plan: Sequence[Sequence[Row]]) -> WholeCases:
         csv.field_size_limit(before)
     if not rows or tuple(rows[0]) != COLUMNS:
         raise ConvbenchError("its columns are not those of this version of convbench")
-    found, whole = [dict(zip(COLUMNS, cells, strict=False)) for cells in rows[1:]], 0
+    complete = takewhile(lambda cells: len(cells) == len(COLUMNS), rows[1:])  # somebody's editor may end a torn line
+    found, whole = [dict(zip(COLUMNS, cells, strict=True)) for cells in complete], 0
     for number, (row, planned) in enumerate(zip(found, chain.from_iterable(plan), strict=False), start=2):
         for column in (*_PLANNED, "command"):
             here, there = row.get(column, ""), cell_text(planned.get(column))

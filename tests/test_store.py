@@ -286,3 +286,35 @@ def test_the_rows_of_a_case_are_one_write(tmp_path: Path, monkeypatch: pytest.Mo
         monkeypatch.setattr("os.write", write)
         file.append(*PLAN[0])
     assert writes == [2]
+
+
+def test_a_torn_row_that_an_editor_has_ended_is_done_again(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    lines = written(path, finished(PLAN)).splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:4]) + lines[4][: len(lines[4]) // 2] + b"\n")
+    with CsvFile(str(path), plan=PLAN) as file:
+        assert len(file.finished) == 2
+        assert path.read_bytes() == b"".join(lines[:3])
+
+
+def test_rows_that_were_put_back_are_still_ours_alone(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    told: list[str] = []
+    with CsvFile(str(path), tell=told.append) as file:
+        file.append(*PLAN[0])
+        path.unlink()
+        file.mend()
+        assert "have been put back" in told[0]
+        with pytest.raises(ConvbenchError, match="is being written by another convbench"):
+            CsvFile(str(path), overwrite=True)
+        file.append(*PLAN[1])
+    assert len(path.read_text().splitlines()) == 5
+
+
+def test_rounds_set_aside_that_were_never_held_are_a_damaged_row(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    with CsvFile(str(path)) as file:
+        row: dict[str, Any] = row_of(TIMED) | {"set_aside": 1, "set_aside_rounds": "17"}
+        file.append(row)
+    with pytest.raises(ConvbenchError, match=r"row 2 is damaged: it has 6 rounds and other ones set aside"):
+        read_results(path)

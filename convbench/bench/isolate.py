@@ -105,7 +105,7 @@ def isolated(
             for answer in server.work(job):
                 case = cases[done]
                 if isinstance(answer, Fall):
-                    if answer.backend is not None:
+                    if answer.backend in names and answer.backend not in felled:
                         felled[answer.backend] = answer.outcome
                         if len(felled) < len(names):
                             continue  # the job ends here; once more, without this one

@@ -15,6 +15,7 @@ from convbench.outcome import Noise
 
 # A block is disturbed when its threads waited for a core for more than this share of it.
 DELAYED = 0.01
+MOST_STAT_NBYTES = 2**17  # of /proc/stat: the lines of a thousand CPUs
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 # nvmlClocksEventReason*: what slows a GPU down against its own will. A power cap is not among
 # them: large products run into it by themselves, and would never give a clean sample.
@@ -28,7 +29,7 @@ class Reading:
     Attributes:
         waited_s: by thread of this process, how long it was ready and had no core.
         switches: how often they were thrown off one.
-        steal_s: how long the hypervisor kept virtual CPUs from running.
+        steal_s: how long the hypervisor kept those virtual CPUs from running that we may use.
     """
 
     waited_s: Mapping[str, float]
@@ -42,22 +43,25 @@ class Meter:
     Time ready without a core is what foreign load costs, thread by thread and to the
     nanosecond: proc(5), /proc/PID/task/TID/schedstat. Where the kernel keeps no such count, an
     involuntary switch of any thread tells. Steal is counted in ticks of 10 ms, so it marks the
-    block in which the tick fell. With `threads` it is also looked at whether the CPUs stay in their place.
+    block in which the tick fell. With `threads` it is also looked at whether the CPUs stay in their place;
+    `tell` is called whenever that takes time.
     """
 
-    def __init__(self, device: str = "cpu", threads: int = 1) -> None:
+    def __init__(self, device: str = "cpu", threads: int = 1, tell: Callable[[], None] = lambda: None) -> None:
+        self._tell = tell
         self._stat = _open("/proc/stat")
+        self._cpus = _allowed_cpus()
         self._tasks: dict[str, int] = {}
         self._kept = _read("/proc/self/schedstat").split()[:1] not in ([], ["0"])  # a kernel may count nothing
         self._gpu = Gpu.open() if device == "cuda" else None
         self._placement = Placement.of_machine(threads) if device == "cpu" else None
         if self._placement:
             for _ in self._placement.pairs:
+                tell()
                 self._placement.look(now=True)  # here, for no contest's time is running
         self._throttle = ""
         self._seen: list[GpuState] = []
         self.refresh()
-        self._begun_s = time.perf_counter()
         self._cpu_at_start = (*self._cpu_ticks(), time.process_time())
         self._first = self.read()
 
@@ -84,6 +88,7 @@ class Meter:
         """Sleep until the CPUs are back, and say for how many seconds."""
         begin, seen = time.perf_counter(), list(self._placement.seen) if self._placement else []
         while self.moved and time.perf_counter() - begin < most_s:
+            self._tell()
             time.sleep(LOOK_EVERY_S)
             self.refresh()
         if self._placement:  # of what is told, the time in which nothing was timed is no part
@@ -109,7 +114,7 @@ class Meter:
             return self._throttle
         if self.moved:
             return "CPUs moved"
-        if after.steal_s - before.steal_s > DELAYED * seconds:
+        if after.steal_s - before.steal_s > DELAYED * seconds * len(self._cpus):
             return "steal"
         if self._tasks:
             # The longest wait of one: of many threads each waits a little whenever it is woken.
@@ -140,11 +145,17 @@ class Meter:
         )
 
     def _cpu_ticks(self) -> tuple[int, int, int]:
-        """All ticks of all CPUs, those stolen, and those idle: proc(5), /proc/stat."""
-        if self._stat is None:
-            return (0, 0, 0)
-        user, nice, system, idle, iowait, irq, softirq, steal = map(int, os.pread(self._stat, 256, 0).split()[1:9])
-        return (user + nice + system + idle + iowait + irq + softirq + steal, steal, idle + iowait)
+        """All ticks of the CPUs that we may use, those stolen, and those idle: proc(5), /proc/stat."""
+        total = stolen = unused = 0
+        for line in () if self._stat is None else os.pread(self._stat, MOST_STAT_NBYTES, 0).split(b"\n")[1:]:
+            name, *ticks = line.split()[:9]
+            if not name.startswith(b"cpu"):
+                break  # the interrupts follow
+            if name in self._cpus:
+                user, nice, system, idle, iowait, irq, softirq, steal = map(int, ticks)
+                total += user + nice + system + idle + iowait + irq + softirq + steal
+                stolen, unused = stolen + steal, unused + idle + iowait
+        return total, stolen, unused
 
     def close(self) -> None:
         for opened in (*self._tasks.values(), *([] if self._stat is None else [self._stat])):
@@ -233,6 +244,15 @@ def cpu_clock_hz() -> float | None:
         with suppress(OSError, ValueError):
             speeds.append(int(file.read_text()) * 1e3)
     return max(speeds, default=None)
+
+
+def _allowed_cpus() -> set[bytes]:
+    """Their names in /proc/stat."""
+    try:
+        cpus = os.sched_getaffinity(0)
+    except AttributeError:  # not Linux
+        cpus = set(range(os.cpu_count() or 1))
+    return {b"cpu%d" % cpu for cpu in cpus}
 
 
 def _read(path: str) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from convbench.bench.crews import cpu_ns, wait_for
 from convbench.case import Case
-from convbench.machine import cpu_caches, cpus_allowed
+from convbench.machine import cpu_caches, cpus_allowed, free_nbytes
 from convbench.verify.operands import lay_out
 from convbench.verify.trial import ANY_FAULT, Stage, Watch, synchronize
 
@@ -37,9 +37,10 @@ class Eviction:
         if device == "cuda":
             nbytes = max(4 * torch.cuda.get_device_properties(0).L2_cache_size, 2**28)
         else:
-            nbytes = min(max(2 * cpu_caches(cpus_allowed())[-1][1], 2**24), 2**29)
-            if memory_nbytes is not None and nbytes > memory_nbytes // 8:
-                raise MemoryError("emptying the caches would take too much of the memory limit")
+            nbytes = max(2 * cpu_caches(cpus_allowed())[-1][1], 2**24)
+            room = free_nbytes(device) if memory_nbytes is None else memory_nbytes
+            if room is not None and nbytes > room // 8:
+                raise MemoryError("emptying the caches would take too much of the memory")
         self._room = torch.zeros(nbytes // 4, device=device)
 
     def time(self, call: Call) -> float:
@@ -99,8 +100,8 @@ def graph_time(call: Call, tell: Callable[[], None]) -> float | None:
     """
     tell()
     before = torch.cuda.current_stream()
-    graph = torch.cuda.CUDAGraph()
     try:
+        graph = torch.cuda.CUDAGraph()
         side = torch.cuda.Stream()
         side.wait_stream(before)
         with torch.cuda.stream(side):  # what is planned or allocated at first must not fall into the capture
@@ -125,7 +126,7 @@ def graph_time(call: Call, tell: Callable[[], None]) -> float | None:
             torch.cuda.synchronize()
             seconds.append(float(start.elapsed_time(stop)) * 1e-3 / GRAPH_CALLS)
         return median(seconds)
-    except (RuntimeError, Warning):  # a call that synchronises or allocates on the host cannot be captured
+    except ANY_FAULT:  # a call that synchronises or allocates on the host cannot be captured, and may say so in any way
         with suppress(RuntimeError):
             torch.cuda.synchronize()
         return None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from convbench.bench.statistics import Rule, compare
 from convbench.outcome import Comparison
 
+FEWEST_CLEAN = 12  # samples that stand for a backend; with fewer, the disturbed ones serve as well
 FIRST_LOOK = 1 / 32  # of the budget; each later look at half as much again
 
 
@@ -64,6 +65,7 @@ class Contest:
             of a candidate always pairs with sample i of the baseline.
         comparisons: what the last look said, or the one that decided.
         warm: whether the round that is on counts.
+        too_few: who had too few clean pairs for a verdict when they were last looked at.
     """
 
     names: Sequence[str]
@@ -74,6 +76,7 @@ class Contest:
     samples: dict[str, list[Sample]] = field(init=False)
     comparisons: dict[str, Comparison] = field(default_factory=dict, init=False)
     warm: bool = field(default=False, init=False)
+    too_few: set[str] = field(default_factory=set, init=False)
     _decided: set[str] = field(default_factory=set, init=False)
     _rounds: int = field(default=0, init=False)
     _spent: float = field(default=0.0, init=False)
@@ -89,7 +92,7 @@ class Contest:
         late = elapsed_s >= total_s and self._rounds >= self.budget.least
         late = late or self._rounds >= self.budget.most
         share = 1.0 if late else max(elapsed_s / total_s if total_s else 0.0, self._rounds / self.budget.most)
-        if late or self._next_look <= share < 1:
+        if late or (self.warm and self._next_look <= share < 1):
             self._look(share)
             while self._next_look <= share:
                 self._next_look *= 1.5
@@ -99,7 +102,7 @@ class Contest:
 
     def record(self, samples: Mapping[str, Sample]) -> None:
         """Take the samples of a round; those of the warm-up are forgotten."""
-        if self.warm or self.budget.total_s(len(self.names)) == 0:
+        if self.warm:
             self._rounds += 1
             for name, sample in samples.items():
                 self.samples[name].append(sample)
@@ -114,7 +117,7 @@ class Contest:
         """The clean samples, or all where too few are clean."""
         own = self.samples[name]
         clean = own if self.disturbs_itself(name) else [sample for sample in own if not sample.dirt]
-        return clean if len(clean) >= self.rule.least else own
+        return clean if len(clean) >= FEWEST_CLEAN else own
 
     def disturbs_itself(self, name: str) -> bool:
         """Whether what disturbs a candidate is itself: more threads than cores wait for each other in every round.
@@ -134,6 +137,8 @@ class Contest:
             spared = self.disturbs_itself(name)
             clean = [(base, own) for base, own in pairs if not base.dirt and (spared or not own.dirt)]
             enough = len(clean) >= self.rule.least
+            self.too_few -= {name}
+            self.too_few |= set() if enough else {name}
             if ratios := [base.seconds / own.seconds for base, own in (clean if enough else pairs)]:
                 found = compare(ratios, error, self.rule)
                 self.comparisons[name] = found if enough else replace(found, verdict="undecided")

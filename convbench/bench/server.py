@@ -25,8 +25,8 @@ from convbench.errors import ConvbenchError, first_line
 from convbench.machine import descendants, own_nbytes
 from convbench.outcome import Result
 
-# One look at a few small files of /proc ten times a second: about a tenth of a millisecond each, so
-# at most a thousandth of one core is taken from what is being timed.
+# One look at a few small files of /proc ten times a second, a tenth of a millisecond for a worker with few threads:
+# a thousandth of one core is taken from what is being timed.
 POLL_S = 0.1
 STARTUP_S = 300.0  # torch was seen to take 12 s on a small machine; a network disk is worse
 MOST_ANSWER_NBYTES = 2**28  # the results of a case are some kilobytes
@@ -213,14 +213,18 @@ class _Silence(Exception):  # noqa: N818  # it says what happened
     """The server has nothing to report."""
 
 
+_PARTS = ("convbench.spec", "convbench.case", "convbench.outcome", "convbench.bench.jobs")
+
+
 class _Rows(pickle.Unpickler):
     """Results, and nothing that runs when it is read: a backend may have written what we read."""
 
     def find_class(self, module: str, name: str) -> Any:
-        found = super().find_class(module, name) if module.startswith("convbench.") and "." not in name else None
-        if not (isinstance(found, type) and is_dataclass(found)):
-            raise pickle.UnpicklingError(f"{module}.{name} is no part of a result")
-        return found
+        if module in _PARTS and "." not in name:
+            found = super().find_class(module, name)
+            if isinstance(found, type) and is_dataclass(found):
+                return found
+        raise pickle.UnpicklingError(f"{module}.{name} is no part of a result")
 
 
 def _read(connection: "Connection") -> list[Result] | Fall:

@@ -123,9 +123,9 @@ def bench_case(
                     call_s[backend.name] = seconds_a_call(trial.call, case.device)
                     trials[backend.name] = replace(trial, out=None)  # outputs kept would fill the device
                     if harmed := guard.restore():
-                        outcome = Wrong(wrong(f"it changed its input {' and '.join(harmed)} after some calls"))
+                        outcome = Wrong(wrong(f"it changed its input {' and '.join(harmed)} {Stage.TIMED}"))
                 except ANY_FAULT as error:
-                    outcome = failure(error)
+                    outcome = _failed_timing(error)
             if not isinstance(outcome, Verified):
                 trials.pop(backend.name, None)
                 _settle(outcomes, backend.name, outcome, case.device)
@@ -140,7 +140,7 @@ def bench_case(
             rule=rule,
             rng=random.Random(case.seed),  # noqa: S311  # an order of rounds, no secret
         )
-        with Meter(case.device, torch.get_num_threads()) as meter:
+        with Meter(case.device, torch.get_num_threads(), partial(watch.tell, "", Stage.WAITED)) as meter:
             hold(contest, trials, call_s, outcomes, case.device, crews, meter, watch)
             noise = meter.noise()
         bills = _itemised(contest, trials, exam, outcomes, watch)
@@ -148,12 +148,17 @@ def bench_case(
         guard.restore()
         again = renew(exam)
         checks: dict[str, Check] = {}
-        late: dict[str, Answer | Check] = {}
+        late: dict[str, Answer] = {}
         for name in sorted(bills, key=lambda name: by_name[name].built_in):  # the others answer before there is a truth
             watch.tell(name, Stage.VERIFIED_AGAIN)
-            late[name] = _answer_again(trials[name], again)
-            if by_name[name].built_in:
-                checks[name] = _recheck(trials[name], by_name[name], again, late.pop(name))
+            answer = _answer_again(trials[name], again)
+            if isinstance(answer, Check):
+                del bills[name]
+                _settle(outcomes, name, Wrong(answer), case.device)
+            elif by_name[name].built_in:
+                checks[name] = _recheck(trials[name], by_name[name], again, answer)
+            else:
+                late[name] = answer
         for name, answer in late.items():
             checks[name] = _recheck(trials[name], by_name[name], again, answer)
         for name, bill in bills.items():
@@ -162,7 +167,8 @@ def bench_case(
                 bill = replace(bill, graph_s=graph_time(trial.call, partial(watch.tell, name, Stage.TIMED)))  # noqa: PLW2901  # the same bill, complete
             kept = contest.kept(name)
             aside = () if len(kept) == len(samples) else tuple(n for n, one in enumerate(samples) if one.dirt)
-            noisy = any(sample.dirt for sample in kept) and not contest.disturbs_itself(name)
+            dirty = any(sample.dirt for sample in kept) and not contest.disturbs_itself(name)
+            noisy = dirty or name in contest.too_few
             timed = Timed(
                 check=check,
                 samples_s=tuple(sample.seconds for sample in kept),
@@ -197,7 +203,6 @@ def hold(
         samples: dict[str, Sample] = {}
         meter.refresh()
         if meter.moved and patience_s > 0:
-            watch.tell("", Stage.WAITED)
             waited_s = meter.wait(patience_s)
             patience_s, start = patience_s - waited_s, start + waited_s
         for name in order:
@@ -212,7 +217,7 @@ def hold(
                 samples[name] = Sample(seconds=seconds, dirt=meter.dirt(before, meter.read(), seconds * count))
             except ANY_FAULT as error:
                 contest.drop(name)
-                _settle(outcomes, name, failure(error), device)
+                _settle(outcomes, name, _failed_timing(error), device)
         contest.record(samples)
         if not contest.warm:
             for name, sample in samples.items():
@@ -224,12 +229,12 @@ def _itemised(
 ) -> dict[str, Bill]:
     """The bills of those that are left, with what a call costs in the other regimes; who fails at it is out."""
     device = exam.case.device
-    bills = {name: trials[name].bill for name, own in contest.samples.items() if own}
+    bills = {name: trials[name].bill for name in contest.samples}
 
     def fault(name: str, error: BaseException) -> None:
         del bills[name]
         contest.drop(name)
-        _settle(outcomes, name, failure(error), device)
+        _settle(outcomes, name, _failed_timing(error), device)
 
     cold = cold_times({name: trials[name].call for name in bills}, device, watch, fault)
     watch.tell("", Stage.EVICTED)
@@ -258,6 +263,11 @@ def renew(exam: Exam) -> Exam:
     return make_exam(exam.case, *exam.operands.values(), drawn=exam.drawn)
 
 
+def _failed_timing(error: BaseException) -> Failed:
+    """What was right when it was verified: only a run that times it meets this again."""
+    return Failed(f"{failure(error).message} ({Stage.TIMED})")
+
+
 def _settle(outcomes: dict[str, Outcome], name: str, outcome: Outcome, device: str) -> None:
     outcomes[name] = outcome
     if isinstance(outcome, Failed | Wrong) and not alive(device):
@@ -266,8 +276,8 @@ def _settle(outcomes: dict[str, Outcome], name: str, outcome: Outcome, device: s
 
 def _answer_again(trial: Trial, exam: Exam) -> Answer | Check:
     """What a call returns after the timing, or that it could not."""
-    guard = Guard(**exam.operands)
     try:
+        guard = Guard(**exam.operands)
         out = trial.call()
         synchronize(exam.case.device)
         return Answer.of(out, guard)
@@ -275,10 +285,8 @@ def _answer_again(trial: Trial, exam: Exam) -> Answer | Check:
         return wrong(f"right before the timing; after it, it raised {failure(error).message}")
 
 
-def _recheck(trial: Trial, backend: Backend, exam: Exam, answer: Answer | Check) -> Check:
+def _recheck(trial: Trial, backend: Backend, exam: Exam, answer: Answer) -> Check:
     """The worse of the two verdicts, before the timing and after it."""
-    if isinstance(answer, Check):
-        return answer
     if answer.harmed:
         return wrong(f"right before the timing; after it, it changed its input {' and '.join(answer.harmed)}", "memory")
     if answer.shifted:

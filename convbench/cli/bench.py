@@ -57,7 +57,14 @@ def bench(
         float, typer.Option("--margin", metavar="SHARE", help="Within it two that cannot be told apart are a tie.")
     ] = 0.02,
     min_rounds: Annotated[
-        int, typer.Option("--min-rounds", metavar="N", min=1, help="Rounds before the first verdict.")
+        int,
+        typer.Option(
+            "--min-rounds",
+            metavar="N",
+            min=1,
+            max=5000,
+            help="Clean rounds before the first verdict; more than 12 are waited for beyond --budget.",
+        ),
     ] = 12,
     no_ceilings: Annotated[
         bool, typer.Option("--no-ceilings", help="Probe no ceilings, and leave their columns empty.")
@@ -132,7 +139,8 @@ def bench(
 
     typer.echo(warning(), err=True)
     rule = Rule(confidence=confidence, margin=margin, least=min_rounds)
-    sweep = partial(measure, budget=Budget(seconds=budget), rule=rule, force=force)
+    rounds = Budget(seconds=budget, least=min_rounds) if min_rounds > Rule().least else Budget(seconds=budget)
+    sweep = partial(measure, budget=rounds, rule=rule, force=force)
     ceilings, reprobe = known_ceilings(() if no_ceilings else report.remaining)
     results = run(sweep, report.remaining, selection.backends)
     report.follow(with_rooflines(results, selection.backends, ceilings, reprobe), draw)
@@ -145,7 +153,8 @@ def _show_plan(selection: Selection, budget: float, *, force: bool) -> int:
 
     why = (
         f"at most: {budget:g} s of rounds a candidate (--budget), or {Budget().least} rounds where they take longer; "
-        f"before and after them the oracle, calls and verdicts, by rates seen on two CPU cores"
+        f"before and after them the oracle, calls and verdicts, by rates seen on two CPU cores; "
+        f"CPUs that a hypervisor moved are waited for on top"
     )
     return show_plan(selection, partial(bench_s, budget_s=budget, least_rounds=Budget().least), force=force, why=why)
 

@@ -11,7 +11,7 @@ import typer
 
 from convbench.case import DTYPES, LAYOUTS, PASSES, Case
 from convbench.cli import options
-from convbench.cli.outputs import NOTHING, WRONG
+from convbench.cli.outputs import NOTHING, WRONG, tell
 from convbench.cli.sweep import MOST_CASES, Selection
 from convbench.errors import ConvbenchError
 from convbench.outcome import Result
@@ -149,7 +149,7 @@ def choose_vectors(
             total = len(corpus.refused) + len(corpus.accepted)
             by = ", ".join(f"{corpus.refused.count(who)} by {who}" for who in sorted(set(corpus.refused)))
             words += f"; {len(corpus.refused)} of {total} ill-formed calls refused ({by})"
-        typer.echo(f"convbench: {words}", err=True)
+        tell(words)
         tell_left_out(LeftOut(kind=why, place=corpus.name, detail=what) for what, why in corpus.left_out)
         wrong += [f"{corpus.name}:{one} is no convolution, and nobody refuses it" for one in corpus.accepted]
         if len(corpus.vectors) < least:
@@ -157,7 +157,7 @@ def choose_vectors(
                 f"expected at least {least} cases of {corpus.name}, as {counted} has, and found {len(corpus.vectors)}"
             )
         for line in wrong:
-            typer.echo(f"convbench: {line}", err=True)
+            tell(line)
             code = WRONG
         cases += [
             Case(
@@ -177,6 +177,6 @@ def choose_vectors(
             for precision in (precisions if one == "fp32" else ("ieee",))
         ]
     if not cases or not backends:
-        typer.echo("convbench: there is no vector to run; nothing was done", err=True)
+        tell("there is no vector to run; nothing was done")
         raise typer.Exit(code or NOTHING)
     return Selection(cases=cases, backends=backends), code

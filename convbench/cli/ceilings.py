@@ -1,7 +1,6 @@
 """convbench ceilings: how fast could this machine be, and who says so?"""
 
 import json as json_text
-import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,6 +8,7 @@ import typer
 
 from convbench.case import DTYPES, PRECISIONS, Case
 from convbench.cli import options
+from convbench.cli.outputs import NOTHING, tell
 
 if TYPE_CHECKING:
     from convbench.bench.ceilings.gather import Prober
@@ -44,15 +44,15 @@ def ceilings(
         if precision == "ieee" or (device, dtype) == ("cuda", "fp32")
     ]
     if not kinds:
-        typer.echo("convbench: TF32 is for fp32 on cuda alone; nothing was probed", err=True)
-        raise typer.Exit(3)
+        tell("TF32 is for fp32 on cuda alone; nothing was probed")
+        raise typer.Exit(NOTHING)
     prober = make_prober("")
     found = {kind: prober.ceilings(kind, refresh=refresh) for kind in kinds}
     if json:
         typer.echo(json_text.dumps([_as_data(prober, kind, one) for kind, one in found.items()], indent=1))
     else:
         _show(prober, found)
-    raise typer.Exit(0 if all(found.values()) else 3)
+    raise typer.Exit(0 if all(found.values()) else NOTHING)
 
 
 def make_prober(remark: str) -> "Prober":
@@ -63,7 +63,7 @@ def make_prober(remark: str) -> "Prober":
     from convbench.bench.ceilings.gather import Prober
 
     def say(kind: "Kind", groups: Sequence[str], seconds: float) -> None:  # noqa: ARG001
-        _tell(f"probing ceilings of {' '.join(kind)}, about {seconds:.0f} s{remark}")
+        tell(f"probing ceilings of {' '.join(kind)}, about {seconds:.0f} s{remark}")
 
     return Prober(threads=torch.get_num_threads(), cache=Cache.of_user(), say=say)
 
@@ -81,16 +81,10 @@ def known_ceilings(cases: Iterable[Case]) -> "tuple[dict[Kind, Ceilings], Reprob
 
     def reprobe(kind: "Kind", bound: str) -> "Ceilings | None":
         assert prober is not None  # a kind without ceilings is never asked for again
-        _tell(f"a timing is above its ceiling: probing the {bound} again")
+        tell(f"a timing is above its ceiling: probing the {bound} again")
         return prober.again(kind, bound)
 
     return found, reprobe
-
-
-def _tell(text: str) -> None:
-    """One line on stderr as it is now: a progress bar puts itself there, and typer.echo would write into it."""
-    sys.stderr.write(f"convbench: {text}\n")
-    sys.stderr.flush()
 
 
 def _rows(prober: "Prober", kind: "Kind") -> list[list[str | float | None]]:

@@ -60,9 +60,8 @@ def compare(
 
     if not 0.5 <= confidence < 1:
         raise ConvbenchError(f"--confidence {confidence}: it is from 0.5 to below 1; try --confidence 0.99")
-    if json and markdown == "-":
-        raise ConvbenchError("--json and --markdown - both want stdout; name a file: --markdown changes.md")
-    check_outputs({"--markdown": markdown, "--junit": junit}, overwrite=overwrite)
+    files = {"--json": "-" if json else None, "--markdown": markdown, "--junit": junit}
+    check_outputs(files, overwrite=overwrite)
     allowance = None if fail_if_slower is None else share("--fail-if-slower", fail_if_slower)
     same = min(MARGIN, allowance or MARGIN) if margin is None else share("--margin", margin)
     if allowance is not None and allowance < same:
@@ -74,20 +73,19 @@ def compare(
     changes = compare_files(before, after, gate=gate, across=across)
 
     out, err = result_console(), side_console()
-    if markdown not in (None, "-"):
-        write(str(markdown), markdown_text(changes))
+    if markdown is not None:
+        write(markdown, markdown_text(changes))
     if junit is not None:
         write(junit, junit_text(changes))
-    whole = out.is_terminal and not json and markdown != "-"
+    taken = json or "-" in (markdown, junit)
+    whole = out.is_terminal and not taken
     if json:
         import json as json_module
 
         typer.echo(json_module.dumps(as_json(changes), indent=1, allow_nan=False))
-    elif markdown == "-":
-        typer.echo(markdown_text(changes), nl=False)
-    elif whole:
+    if whole:
         out.print(changes_table(changes, width=out.width))
-    else:
+    elif not taken:
         print_tabbed(out, COLUMNS)
         for row in changes_rows(changes):
             print_tabbed(out, row)

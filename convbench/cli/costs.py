@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from convbench.cli.options import Words, words
-from convbench.cli.outputs import NOTHING, check_outputs, tell, write
+from convbench.cli.outputs import NOTHING, WRONG, check_outputs, tell, write
 from convbench.errors import ConvbenchError
 from convbench.spec import ConvSpec
 
@@ -26,8 +26,8 @@ def show_ledger(spec: ConvSpec, *, as_json: bool) -> None:
     checks = check_ledger(ledger)
     if failed := [one for one in checks if not one.holds]:
         for one in failed:
-            typer.echo(f"convbench: {one.name}: {one.expected:,} by the ledger, {one.found:,} by {one.by}", err=True)
-        raise typer.Exit(1)
+            tell(f"{one.name}: {one.expected:,} by the ledger, {one.found:,} by {one.by}")
+        raise typer.Exit(WRONG)
     counts = ask_tools(ledger)
     if as_json:
         typer.echo(json.dumps(record(ledger, checks, counts)))
@@ -42,8 +42,6 @@ def show_model(model: str, *, inputs: Words, csv: str | None, overwrite: bool, t
     if csv not in (None, "-") and Path(csv).suffix != ".csv":
         raise ConvbenchError(f"--csv {csv}: a suite is a FILE.csv, so that bench and verify know it as one")
     check_outputs({"--csv": csv}, overwrite=overwrite)
-    if timed:
-        _say_what_comes(model)
     costs = _measure(model, inputs, timed=timed)
     if csv is not None:
         _write(costs, csv)
@@ -56,7 +54,7 @@ def show_model(model: str, *, inputs: Words, csv: str | None, overwrite: bool, t
 
         print_model(costs)
     if not costs.census.calls:
-        typer.echo(f"convbench: {model} runs no convolution on this input", err=True)
+        tell(f"{model} runs no convolution on this input")
         raise typer.Exit(NOTHING)
 
 
@@ -66,9 +64,7 @@ def _say_what_comes(model: str) -> None:
 
     tell(warning())
     if sys.stderr.isatty():
-        tell(
-            f"{model}: one pass for its shapes, several for shares of time (30 s at most), then what each runs"
-        )
+        tell(f"{model}: one pass for its shapes, several for shares of time (30 s at most), then what each runs")
 
 
 def _measure(model: str, inputs: Words, *, timed: bool) -> "ModelCosts":
@@ -81,14 +77,17 @@ def _measure(model: str, inputs: Words, *, timed: bool) -> "ModelCosts":
         return watch_what_ran(measure_onnx(Path(model), shapes))
     from convbench.data.models import find_model
 
-    return watch_what_ran(measure(find_model(model), shapes, timed=timed))
+    found = find_model(model)
+    if timed:
+        _say_what_comes(model)
+    return watch_what_ran(measure(found, shapes, timed=timed))
 
 
 def _write(costs: "ModelCosts", csv: str) -> None:
     from convbench.show.models import write_suite
 
     if not costs.problems:
-        typer.echo(f"convbench: no suite is written: {costs.model} runs no plain 2-D convolution", err=True)
+        tell(f"no suite is written: {costs.model} runs no plain 2-D convolution")
         return
     text = io.StringIO()
     write_suite(costs, text)
@@ -97,4 +96,4 @@ def _write(costs: "ModelCosts", csv: str) -> None:
         return
     left_out = sum(costs.others.values())
     rest = f"; {left_out} that are no 2-D problem are left out" if left_out else ""
-    typer.echo(f"convbench: {len(costs.problems)} problems in {csv}{rest}: convbench bench --suite {csv}", err=True)
+    tell(f"{len(costs.problems)} problems in {csv}{rest}: convbench bench --suite {csv}")

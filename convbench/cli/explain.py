@@ -10,7 +10,7 @@ import typer
 
 from convbench.cli import explain_exports as exports
 from convbench.cli.options import Devices, Dtypes, Layouts, Overwrite, Precisions, Seed, Threads, Words
-from convbench.cli.outputs import check_outputs, refuse_unproved, write
+from convbench.cli.outputs import check_outputs, refuse_unproved, tell, write
 from convbench.cli.why import Error, Why, show_answers, show_error
 from convbench.errors import ConvbenchError
 from convbench.explain import STEPS
@@ -235,12 +235,10 @@ def prove(whole: ConvSpec, at: Pair | None, image: int, filter_index: int | None
     cell = choose_cell(whole, at=at, image=image, filter_index=filter_index)
     spec = affordable(whole)
     if spec != whole:
-        typer.echo(
-            f"{whole.n} images take too long to prove; images do not mix, so this is one alone: {spec}", err=True
-        )
+        tell(f"{whole.n} images take too long to prove; images do not mix, so this is one alone: {spec}")
         cell = replace(cell, n=0)
     found = walk(*small_integers(spec, seed), spec, cell)
-    refuse_unproved(found.proof)
+    refuse_unproved({"": found.proof})
     return found
 
 

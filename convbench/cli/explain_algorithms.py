@@ -55,8 +55,7 @@ def explain_algorithms(walk: "Walk", chosen: "Sequence[Algorithm]", *, most: int
     if most is None and walk.macs <= MAX_OTHERS_MACS:
         everyone += follow(walk, others)
     traces = [one for one in everyone if isinstance(one, Trace)]
-    for trace in traces:
-        refuse_unproved(trace.proof, trace.name)
+    refuse_unproved({trace.name: trace.proof for trace in traces})
     if most is not None:
         if (numbers := count_numbers(everyone)) > most:
             raise ConvbenchError(
@@ -86,8 +85,7 @@ def print_also_proved(walk: "Walk") -> None:
     if walk.macs > MAX_ALSO_MACS:
         return
     traces = [one for one in follow(walk, ALSO) if isinstance(one, Trace)]
-    for trace in traces:
-        refuse_unproved(trace.proof, trace.name)
+    refuse_unproved({trace.name: trace.proof for trace in traces})
     print_page(lambda width: also_proved(traces, width))
 
 
@@ -102,7 +100,7 @@ def explain_backward(walk: "Walk", *, ones: bool, seed: int, as_json: bool) -> d
     from convbench.show.pages import print_page
 
     found = backward(walk, gradient(walk.spec, seed, ones=ones))
-    refuse_unproved(found.proof, "backward")
+    refuse_unproved({"backward": found.proof})
     if as_json:
         return backward_record(found)
     print_page(lambda width: backward_page(found, width))

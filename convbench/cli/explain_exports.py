@@ -90,7 +90,7 @@ def write_frames(
         try:
             write(cast, asciicast(tour(walk, steps, width, view), title))
         except UnprovedError as unproved:
-            refuse_unproved(unproved.failures)
+            refuse_unproved({"": unproved.failures})
 
 
 def interact(walk: "Walk", step: str, view: "View", *, seed: int, ones: bool) -> None:
@@ -105,6 +105,6 @@ def interact(walk: "Walk", step: str, view: "View", *, seed: int, ones: bool) ->
     try:
         run(session)
     except UnprovedError as unproved:
-        refuse_unproved(unproved.failures)
+        refuse_unproved({"": unproved.failures})
     except KeyboardInterrupt:
         raise typer.Exit(130) from None

@@ -8,6 +8,7 @@ import typer
 
 from convbench.backend import Backend
 from convbench.case import DEVICES, DTYPES, EPILOGUES, LAYOUTS, PASSES
+from convbench.cli.outputs import tell
 from convbench.errors import ConvbenchError, unknown
 
 Words = list[str] | None
@@ -154,11 +155,11 @@ def choose_backends(given: Words, plugins: Words) -> list[Backend]:
     names = {one.name for one in loaded}
     for source in sources():  # code that came with another package: whose, and which version
         if source.origin != OWN and source.name in names:
-            typer.echo(f"convbench: the backend {source.name} is {source.doc}", err=True)
+            tell(f"the backend {source.name} is {source.doc}")
     backends = [*loaded, *(one.as_backend() for one in unavailable)]
     for word, pattern in patterns:
         if not any(pattern.search(one.name) for one in backends):
-            typer.echo(f"convbench: --backend {word} matches no backend; see 'convbench list backends'", err=True)
+            tell(f"--backend {word} matches no backend; see 'convbench list backends'")
     return backends
 
 

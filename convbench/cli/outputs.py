@@ -21,11 +21,7 @@ def check_outputs(files: Mapping[str, str | None], *, overwrite: bool) -> None:
     Args:
         files: by option; None where it was not given, - for stdout.
     """
-    named = {option: file for option, file in files.items() if file is not None}
-    if len({"-" if file == "-" else str(Path(file).resolve()) for file in named.values()}) < len(named):
-        raise ConvbenchError(
-            f"{' and '.join(named)} both go to {next(iter(named.values()))}; give them different files"
-        )
+    named = check_apart(files)
     for option, file in named.items():
         if file == "-":
             continue
@@ -34,6 +30,19 @@ def check_outputs(files: Mapping[str, str | None], *, overwrite: bool) -> None:
             raise ConvbenchError(f"{option}: {file} exists; name another file, or replace it with --overwrite")
         if not path.parent.is_dir():
             raise ConvbenchError(f"{option}: there is no folder {path.parent}; make it, or name another file")
+
+
+def check_apart(files: Mapping[str, str | None]) -> dict[str, str]:
+    """Those that were given; raise where two results would go to one file."""
+    named = {option: file for option, file in files.items() if file is not None}
+    together: dict[str, list[str]] = {}
+    for option, file in named.items():
+        together.setdefault(file if file == "-" else str(Path(file).resolve()), []).append(option)
+    for place, options in together.items():
+        if len(options) > 1:
+            where = "stdout" if place == "-" else named[options[0]]
+            raise ConvbenchError(f"{' and '.join(options)} go to {where} together; give them different files")
+    return named
 
 
 def write(file: str, text: str) -> None:
@@ -49,14 +58,23 @@ def write(file: str, text: str) -> None:
 
 
 def tell(remark: str) -> None:
-    """A line on stderr."""
-    typer.echo(f"convbench: {remark}", err=True)
+    """A line on stderr as it is now: a progress bar puts itself there, and typer.echo would write into it."""
+    sys.stderr.write(f"convbench: {remark}\n")
+    sys.stderr.flush()
 
 
-def refuse_unproved(proof: "Sequence[Comparison]", of: str = "") -> None:
-    """Exit 1 and say what differs, if anything does: what is not proved is not printed."""
-    wrong = [comparison for comparison in proof if not comparison.holds]
-    for comparison in wrong:
-        tell(f"{of and f'{of}: '}{comparison.name} fails: {comparison.evidence}")
-    if wrong or not proof:
+def refuse_unproved(proofs: "Mapping[str, Sequence[Comparison]]") -> None:
+    """Exit 1 and say what differs, if anything does: what is not proved is not printed.
+
+    Args:
+        proofs: by what is proved; "" where that is said by the comparisons.
+    """
+    faults = []
+    for of, proof in proofs.items():
+        what = f"{of}: " if of else ""
+        faults += [f"{what}{one.name} fails: {one.evidence}" for one in proof if not one.holds]
+        faults += [] if proof else [f"{what}nothing was proved"]
+    for fault in faults:
+        tell(fault)
+    if faults:
         raise typer.Exit(WRONG)

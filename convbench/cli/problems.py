@@ -4,10 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import typer
-
 from convbench.case import Problem
 from convbench.cli.options import Words, words
+from convbench.cli.outputs import tell
 from convbench.errors import ConvbenchError
 
 if TYPE_CHECKING:
@@ -79,13 +78,13 @@ def choose(
     found = expand(problems, sizes, wanted)
     if found.illegal:
         few = "1 combination is" if found.illegal == 1 else f"{found.illegal:,} combinations are"
-        typer.echo(f"convbench: {few} no convolution and left out, the first {found.first_illegal}", err=True)
+        tell(f"{few} no convolution and left out, the first {found.first_illegal}")
     if found.repeated:
         few = "1 problem has" if found.repeated == 1 else f"{found.repeated:,} problems have"
-        typer.echo(f"convbench: {few} the shape of another on these axes and counts with it", err=True)
+        tell(f"{few} the shape of another on these axes and counts with it")
     if problems and not found.problems and (match or exclude):
         options = [f"--match {one}" for one in match or ()] + [f"--exclude {one}" for one in exclude or ()]
-        typer.echo(f"convbench: {' '.join(options)} leaves none of {len(problems):,} problems", err=True)
+        tell(f"{' '.join(options)} leaves none of {len(problems):,} problems")
     return list(found.problems)
 
 
@@ -97,4 +96,4 @@ def tell_left_out(left_out: "Iterable[LeftOut]") -> None:
     for kind, group in kinds.items():
         detail = group[0].detail if len(group[0].detail) <= MOST_DETAIL else group[0].detail[: MOST_DETAIL - 1] + "…"
         times = f"{len(group):,} times, first " if len(group) > 1 else ""
-        typer.echo(f"convbench: not taken over: {kind} ({times}{group[0].place}: {detail})", err=True)
+        tell(f"not taken over: {kind} ({times}{group[0].place}: {detail})")

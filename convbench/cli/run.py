@@ -1,7 +1,6 @@
 """convbench run: from a data set to its feature maps, each stage with its shape and its time."""
 
 import re
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,7 +11,7 @@ import typer
 
 from convbench.case import DTYPES, PRECISIONS
 from convbench.cli import options
-from convbench.cli.outputs import NOTHING, WRONG, check_outputs
+from convbench.cli.outputs import NOTHING, WRONG, check_outputs, tell
 from convbench.errors import ConvbenchError
 from convbench.outcome import Failed, Skipped, Wrong
 from convbench.spec import Pair
@@ -161,7 +160,7 @@ def _save(done: "Run", path: Path) -> "Run":
     from convbench.show.picture import draw, save_png
 
     if done.x is None or done.y is None:
-        sys.stderr.write(f"convbench: no picture: there are no feature maps to draw, {path} is not written\n")
+        tell(f"no picture: there are no feature maps to draw, {path} is not written")
         return done
     start = time.perf_counter()
     picture = draw(done)

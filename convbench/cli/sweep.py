@@ -38,6 +38,12 @@ class Selection:
     cases: list[Case]
     backends: list[Backend]
 
+    def __post_init__(self) -> None:
+        """Exit with 3 when there is nothing to do."""
+        if not self.cases or not self.backends:
+            tell(f"the selection holds no {'case' if self.backends else 'backend'}; nothing was done")
+            raise typer.Exit(NOTHING)
+
     @classmethod
     def of(
         cls,
@@ -52,7 +58,7 @@ class Selection:
         passes: Sequence[str] = ("fprop",),
         epilogues: Sequence[str] = ("none",),
     ) -> Self:
-        """All cases along the axes; exits with 3 when there is nothing to do."""
+        """All cases along the axes."""
         found = cases(
             problems,
             dtypes=dtypes,
@@ -69,10 +75,6 @@ class Selection:
                 f"the axes multiply to more than {MOST_CASES:,} cases, the most that are run at once; try fewer "
                 f"values, or choose among the problems with --match"
             )
-        if not chosen or not backends:
-            what = "case" if backends else "backend"
-            typer.echo(f"convbench: the selection holds no {what}; nothing was done", err=True)
-            raise typer.Exit(NOTHING)
         return cls(cases=chosen, backends=backends)
 
 
@@ -98,7 +100,10 @@ def choose_run(
     if not isolate:
         return lambda sweep, cases, backends: sweep(cases, backends)
     if sys.platform != "linux":
-        raise ConvbenchError(f"--isolate needs Linux and this is {sys.platform}; try --no-isolate")
+        given, instead = "--isolate needs", "try --no-isolate"
+        if limited:
+            given, instead = "--timeout and --memory-limit need", "leave them out"
+        raise ConvbenchError(f"{given} Linux and this is {sys.platform}; {instead}")
     from convbench.bench.isolate import Limits, isolated
 
     return partial(
@@ -205,7 +210,7 @@ class Report:
                 with suppress(ConvbenchError, OSError):
                     self._file.mend()
             self._show(draw)
-            typer.echo("convbench: interrupted; what was finished is kept", err=True)
+            tell("interrupted; what was finished is kept")
             sys.stdout.flush()
             os._exit(INTERRUPTED)
 

@@ -7,7 +7,7 @@ import typer
 
 from convbench.case import DTYPES, EPILOGUES, LAYOUTS, PRECISIONS
 from convbench.cli import cases, options, problems
-from convbench.cli.outputs import check_outputs, write
+from convbench.cli.outputs import check_apart, check_outputs, tell, write
 from convbench.cli.plan import show_plan
 from convbench.cli.sweep import Report, Selection, choose_run
 from convbench.errors import ConvbenchError
@@ -176,7 +176,8 @@ def verify(
             passes=passes,
             epilogues=epilogues,
         )
-    check_outputs({"--html": html}, overwrite=overwrite)
+    check_apart({"--csv": csv, "--html": html})
+    check_outputs({"--html": html}, overwrite=overwrite or resume)
     if dry_run:
         from convbench.verify.cost import verify_s
 
@@ -201,7 +202,7 @@ def verify(
     results = deadline.limit(run(partial(judge, force=force), report.remaining, selection.backends))
     report.follow(results, lambda results, _: [verify_table(results)])
     if by_clock:
-        typer.echo(f"convbench: {deadline.done:,} random cases of seed {seed}", err=True)
+        tell(f"{deadline.done:,} random cases of seed {seed}")
     if html is not None:
         from convbench.show.page import verify_page
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from convbench.cli.outputs import refuse_unproved
+from convbench.cli.outputs import refuse_unproved, tell
 from convbench.errors import ConvbenchError
 from convbench.spec import ConvSpec, Pair
 
@@ -43,11 +43,10 @@ def show_answers(
     cell = choose_cell(spec, at=at, image=image, filter_index=filter_index)
     smaller = affordable(spec)
     if smaller != spec:
-        typer.echo(f"{spec.n} images take too long to prove; this is one alone: {smaller}", err=True)
+        tell(f"{spec.n} images take too long to prove; images do not mix, so this is one alone: {smaller}")
         cell = choose_cell(smaller, at=at, filter_index=filter_index)
     answers = [ask(question, smaller, cell, seed) for question in questions]
-    for answer in answers:
-        refuse_unproved(answer.proof, answer.name)
+    refuse_unproved({answer.name: answer.proof for answer in answers})
     if as_json:
         typer.echo(json.dumps(record_answers(answers)))
     else:

@@ -3,24 +3,28 @@
 import json
 import mmap
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from functools import partial
+from multiprocessing import Pipe
 from pathlib import Path
 
 import pytest
 import torch
 
 from convbench import Failed, Result, Skipped, Timed, Verified, discover
+from convbench.bench import server
 from convbench.bench.isolate import Limits, default_timeout_s, isolated
-from convbench.bench.jobs import Board
+from convbench.bench.jobs import Board, Fall, Job
 from convbench.bench.rounds import Budget
 from convbench.bench.statistics import Rule
 from convbench.bench.sweep import bench
 from convbench.machine import children, held_nbytes
+from convbench.store import CsvFile
 from convbench.verify.trial import Stage, Watch, too_large, verify
 from tests.conftest import make_case
 
@@ -265,3 +269,43 @@ def test_the_memory_of_children_counts() -> None:
         assert child.stdout.readline() == b"134217728\n"
         assert held_nbytes(os.getpid()) > before + 2**27 - 2**24
         child.communicate(b"\n")
+
+
+class Obstinate:
+    """A fork server whose worker falls again and again, by its own word because of somebody who is not there."""
+
+    jobs = 0
+
+    def __enter__(self) -> "Obstinate":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def work(self, job: Job) -> Iterator[Fall]:
+        self.jobs += 1
+        assert self.jobs < 5, "it goes on for ever"
+        yield Fall("nobody", Failed("died"))
+
+
+def test_a_fall_of_nobody_in_particular_ends_the_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("convbench.bench.isolate.Server", Obstinate)
+    backends, _ = discover(names=["torch", "unfold-matmul"])
+    results = list(isolated(BENCH, [make_case("n1c1h4w4k1r2s2")], backends))
+    assert [result.outcome for result in results] == [Failed("died"), Failed("died")]
+
+
+def test_an_answer_that_would_do_something_when_it_is_read_is_refused(tmp_path: Path) -> None:
+    """A backend can write to the worker's socket: CsvFile(path, True) would empty a file."""
+    victim = tmp_path / "notes.txt"
+    victim.write_text("mine")
+
+    class Harm:
+        def __reduce__(self) -> tuple[type[CsvFile], tuple[str, bool]]:
+            return CsvFile, (str(victim), True)
+
+    ours, theirs = Pipe()
+    theirs.send_bytes(pickle.dumps([Harm()]))
+    with pytest.raises(pickle.UnpicklingError, match="CsvFile is no part of a result"):
+        server._read(ours)
+    assert victim.read_text() == "mine"

@@ -160,3 +160,23 @@ def test_governor_and_turbo_are_read_where_they_stand(tmp_path: Path, monkeypatc
     (tmp_path / "cpu0/cpufreq/scaling_governor").write_text("performance\n")
     (tmp_path / "cpufreq/boost").write_text("0\n")
     assert (doctor._governor().ok, doctor._turbo().ok) == (True, True)
+
+
+def test_only_the_cpus_that_we_may_use_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stat = tmp_path / "stat"
+    lines = [f"cpu{n} {10 * n} 0 0 100 0 0 0 {n} 0 0" for n in range(4)]
+    stat.write_text("\n".join(["cpu  60 0 0 400 0 0 0 6 0 0", *lines, "intr 1 2 3", "cpu9 7 7 7 7 7 7 7 7"]))
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {1, 3})
+    with Meter() as meter:
+        assert meter._stat is not None
+        os.close(meter._stat)
+        meter._stat = os.open(stat, os.O_RDONLY)
+        assert meter._cpu_ticks() == (10 + 100 + 1 + 30 + 100 + 3, 4, 200)
+
+
+def test_steal_is_a_share_of_the_time_of_all_our_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, after = (Reading(waited_s={}, switches=0, steal_s=steal_s) for steal_s in (0.0, 0.02))
+    with Meter() as meter:
+        for cpus, words in ((1, "steal"), (4, "")):
+            monkeypatch.setattr(meter, "_cpus", {b"%d" % n for n in range(cpus)})
+            assert meter.dirt(before, after, seconds=1.0) == words

@@ -171,8 +171,11 @@ def test_where_they_do_not_come_back_nothing_is_decided(monkeypatch: pytest.Monk
 def test_a_wait_ends_with_its_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     place = made_up(monkeypatch, FAR, near=100)
     monkeypatch.setattr(Placement, "of_machine", classmethod(lambda _cls, _threads: place))
-    with Meter("cpu", 2) as meter:
+    told: list[None] = []
+    with Meter("cpu", 2, lambda: told.append(None)) as meter:
         meter.refresh()
         assert meter.moved
-        assert 0.2 <= meter.wait(0.2) < 2
+        told.clear()
+        assert 0.35 <= meter.wait(0.35) < 2
+        assert len(told) >= 2  # a parent that waits for a sign of life gets it
         assert meter.dirt(meter.read(), meter.read(), 1.0) == "CPUs moved"

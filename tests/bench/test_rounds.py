@@ -163,3 +163,30 @@ def test_who_disturbs_itself_is_judged_all_the_same() -> None:
     assert verdicts(one) == {"crowded": "slower"}
     assert len(one.kept("crowded")) == len(one.samples["crowded"])
     assert len(one.kept("torch")) < len(one.samples["torch"])
+
+
+def test_no_error_is_spent_before_there_is_a_sample() -> None:
+    one = contest(["torch", "a"], Budget(seconds=3.0))
+    for elapsed_s in (0.0, 0.1, 0.15, 0.22):
+        assert one.next_round(elapsed_s)
+        one.record({name: Sample(seconds=1.0) for name in ("torch", "a")})
+    assert one._spent == 0
+    assert one.samples == {"torch": [], "a": []}
+    assert one.next_round(0.3)
+    assert one._spent == pytest.approx(0.1)
+
+
+def test_many_rounds_that_were_asked_for_do_not_bring_disturbed_samples_back() -> None:
+    one = contest(["torch", "a"], Budget(seconds=0.0, least=40), rule=Rule(least=40))
+    dirt = iter(["steal"] * 8 + [""] * 1000)
+    hold(one, {"torch": lambda: 1.0, "a": lambda: 1.0}, lambda: next(dirt))
+    assert len(one.samples["a"]) == 40
+    assert len(one.kept("a")) == 36
+    assert verdicts(one) == {"a": "undecided"}
+    assert one.too_few == {"a"}
+
+
+def test_who_has_clean_pairs_enough_is_not_called_noisy() -> None:
+    one = contest(["torch", "a"], Budget(seconds=0.0, least=40), rule=Rule(least=12))
+    hold(one, {"torch": lambda: 1.0, "a": lambda: 1.0})
+    assert one.too_few == set()

@@ -9,12 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from convbench import Backend, ConvSpec, Failed, Skipped, Timed, Wrong, backend, discover
+from convbench.bench import sweep
 from convbench.bench.clock import block_counts, seconds_a_call, time_block
 from convbench.bench.rounds import Budget
 from convbench.bench.statistics import Rule
 from convbench.bench.sweep import bench
-from convbench.verify.check import Exam
+from convbench.verify.check import Exam, wrong
 from convbench.verify.profile import profile
+from convbench.verify.trial import Watch
 from tests.conftest import make_case
 
 CASE = make_case("n1c4h9w8k6r3s3_pd1")
@@ -107,7 +109,7 @@ def test_one_that_raises_or_runs_out_of_memory_ends_nothing() -> None:
     found = outcomes(raising, greedy, late)
     assert found["raising"] == Failed("ValueError: not today")
     assert isinstance(found["greedy"], Failed)
-    assert found["late"] == Failed("ValueError: later")
+    assert found["late"] == Failed("ValueError: later (while being timed)")
 
 
 def test_prepare_is_run_once_and_billed_apart() -> None:
@@ -214,3 +216,35 @@ def test_the_profile_sees_the_operators_and_the_peak() -> None:
     # The patch matrix of 4 x 9 floats and the output of 9: the note is literally true of its example.
     assert seen.peak_nbytes == 4 * (36 + 9)
     assert seen.kernels == ()
+
+
+def test_who_loses_the_device_in_the_call_after_the_timing_is_named_and_nobody_is_asked_after_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+    real = sweep._answer_again
+
+    def again(trial: Any, exam: Exam) -> Any:
+        asked.append(trial.call.__qualname__ if hasattr(trial.call, "__qualname__") else "")
+        if len(asked) == 1:
+            monkeypatch.setattr(sweep, "alive", lambda device: False)
+            return wrong("right before the timing; after it, it raised CUDA error: an illegal memory access")
+        return real(trial, exam)
+
+    monkeypatch.setattr(sweep, "_answer_again", again)
+
+    @backend(family="direct", source="")
+    def illegal(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        return correct(x, w, spec)
+
+    (torch_itself,), _ = discover(names=["torch"])
+    watch = Watch()
+    results = list(bench([CASE, CASE], [torch_itself, illegal], budget=SHORT, rule=Rule(), watch=watch))
+    first = {result.backend: result.outcome for result in results[:2]}
+    assert isinstance(first["illegal"], Wrong)  # those that are not built in answer first
+    assert "illegal memory access" in (first["illegal"].check.evidence or "")
+    assert isinstance(first["torch"], Failed)
+    assert first["torch"].message.startswith(f"not run: the device was lost in illegal on {CASE.problem.name}")
+    assert len(asked) == 1
+    assert watch.lost["cpu"].backend == "illegal"
+    assert all(isinstance(result.outcome, Failed) for result in results[2:])

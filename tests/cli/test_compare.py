@@ -210,3 +210,21 @@ def test_options_that_make_no_sense_are_exit_2(cli: Cli, words: tuple[str, ...])
 
 def test_a_small_allowance_narrows_the_margin(cli: Cli) -> None:
     assert cli("compare", QUICK, QUICK, "--fail-if-slower", "1%").code == 0
+
+
+def test_junit_on_stdout_is_alone_there(cli: Cli, changed: Callable[..., Path]) -> None:
+    done = cli("compare", changed("a"), changed("b", slow_onednn), "--junit", "-")
+    assert done.code == 1
+    assert ET.fromstring(done.out).tag == "testsuites"
+
+
+def test_no_file_is_replaced_unasked(cli: Cli, changed: Callable[..., Path], tmp_path: Path) -> None:
+    out = tmp_path / "changes.md"
+    out.write_text("mine")
+    words = ("compare", changed("a"), changed("b"), "--markdown", out)
+    done = cli(*words)
+    assert (done.code, done.out) == (2, "")
+    assert f"--markdown: {out} exists; name another file, or replace it with --overwrite" in done.err
+    assert out.read_text() == "mine"
+    assert cli(*words, "--overwrite").code == 0
+    assert "convbench" in out.read_text()

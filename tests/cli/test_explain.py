@@ -134,7 +134,7 @@ def test_a_pipe_and_no_color_have_no_escape_codes_and_a_terminal_has_the_same_te
         (["--step", "4-2"], "--step '4-2': give a number"),
         (["--step", "unfolds"], "--step 'unfolds': give a number"),
         (["--channel", "1"], "--channel 1: the kernel of n1c1h4w4k1r2s2 has 1"),
-        (["--svg", "-", "--cast", "-"], "--svg and --cast both go to -"),
+        (["--svg", "-", "--cast", "-"], "--svg and --cast go to stdout together"),
         (["--svg", "no/such/folder/a.svg"], "there is no folder no/such/folder"),
         (["--interactive"], "without one, --at P,Q and --step STEP print the same frame"),
         (["--interactive", "--json"], "--json: not with --interactive, which takes"),

@@ -214,3 +214,28 @@ def test_the_two_limits_agree() -> None:
     from convbench.suites.axes import MOST_PROBLEMS
 
     assert sweep.MOST_CASES == MOST_PROBLEMS
+
+
+def test_no_backend_among_random_cases_is_nothing_to_do(cli: Cli) -> None:
+    done = cli("verify", "--fuzz", "3", "--backend", "/zzz/")
+    assert (done.code, done.out) == (3, "")
+    assert "the selection holds no backend; nothing was done" in done.err
+
+
+def test_rows_and_a_page_do_not_go_to_one_file_and_a_page_may_be_made_again(cli: Cli, tmp_path: Path) -> None:
+    rows, page = tmp_path / "rows.csv", tmp_path / "page.html"
+    words = ("verify", "--shape", SHAPE, "--dtype", "fp32", "--layout", "nchw", "--backend", "torch")
+    done = cli(*words, "--csv", rows, "--html", rows)
+    assert done.code == 2
+    assert f"--csv and --html go to {rows} together" in done.err
+    assert cli(*words, "--csv", rows, "--html", page).code == 0
+    assert cli(*words, "--csv", rows, "--html", page, "--resume").code == 0
+    assert cli(*words, "--html", page).code == 2
+    assert cli(*words, "--html", page, "--overwrite").code == 0
+
+
+def test_what_needs_linux_says_what_to_leave_out(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "darwin")
+    done = cli("bench", "--shape", SHAPE, "--timeout", "10")
+    assert done.code == 2
+    assert "--timeout and --memory-limit need Linux and this is darwin; leave them out" in done.err

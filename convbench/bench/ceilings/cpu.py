@@ -12,6 +12,7 @@ from torch import Tensor
 
 from convbench.bench.ceilings.measure import Probe, Recipe, in_blocks
 from convbench.machine import cpus_allowed, free_nbytes
+from convbench.spec import ConvSpec
 from convbench.verify.operands import TORCH_DTYPE
 
 LOOP_S = 1e-3  # of one loop: short, so that on a busy machine some find all threads at work
@@ -64,16 +65,16 @@ def level_nbytes(capacity: int | None, nearer: int) -> int:
     """A working set that lives in a level of `capacity` bytes and not in one of `nearer`; None is main memory."""
     if capacity is not None:
         return min(max(capacity // 2, 2 * nearer), capacity * 3 // 4)
-    room = free_nbytes("cpu")
-    return min(max(4 * nearer, 64 << 20), LARGEST_NBYTES, LARGEST_NBYTES if room is None else room // 8)
+    return max(min(max(4 * nearer, 64 << 20), LARGEST_NBYTES), 2 * nearer)
 
 
 def _libraries_have(dtype: str) -> bool:
     """Whether products in this dtype have arithmetic of their own; torch's plain loops would take seconds."""
     if dtype in ("fp32", "fp64"):
         return True
-    asks = torch.ops.mkldnn._is_mkldnn_bf16_supported, torch.ops.mkldnn._is_mkldnn_fp16_supported  # noqa: SLF001  # it has no public name
-    return bool(torch.backends.mkldnn.is_available() and asks[dtype == "fp16"]())
+    if not torch.backends.mkldnn.is_available():  # torch.ops.mkldnn is not there either, then
+        return False
+    return bool(getattr(torch.ops.mkldnn, f"_is_mkldnn_{dtype}_supported")())
 
 
 def _by_clock(name: str, work: float, call: Callable[[], Any]) -> Probe:
@@ -106,15 +107,13 @@ def _convolution(dtype: str, kernel: int, stride: int, batch: int) -> Probe:
     def call() -> Tensor:
         return torch.mkldnn_convolution(x, w, None, [kernel // 2] * 2, [stride] * 2, [1, 1], 1)
 
-    taps = _taps(28, kernel, stride)  # the padding is not multiplied
-    return _by_clock(f"oneDNN {kernel}x{kernel} 256x28x28", 2 * batch * 256 * 256 * taps**2, call)
+    return _by_clock(f"oneDNN {kernel}x{kernel} 256x28x28", 2 * square(batch, 256, 28, kernel, stride).inner_macs, call)
 
 
-def _taps(size: int, kernel: int, stride: int) -> int:
-    """Taps on the image along one axis, over all outputs."""
-    pad = kernel // 2
-    outputs = (size + 2 * pad - kernel) // stride + 1
-    return sum(0 <= place * stride - pad + tap < size for place in range(outputs) for tap in range(kernel))
+def square(batch: int, channels: int, size: int, kernel: int, stride: int) -> ConvSpec:
+    """A convolution with as many filters as channels, padded so that every output has its middle on the image."""
+    sides: dict[str, Any] = {"stride": (stride, stride), "padding": (kernel // 2, kernel // 2)}
+    return ConvSpec(n=batch, c=channels, h=size, w=size, k=channels, r=kernel, s=kernel, **sides)
 
 
 def _loops(dtype: str, threads: int, suffix: str) -> Iterator[Recipe]:
@@ -179,9 +178,15 @@ def _repeats(loop: Callable[[int], Any]) -> int:
 
 
 def _aligned(nbytes: int) -> Tensor:
-    """Zeroed bytes that begin where a cache line does."""
+    """Zeroed bytes that begin where a cache line does.
+
+    Raises:
+        MemoryError: they are more than a quarter of what is free.
+    """
     from convbench.bench.ceilings.simd import ALIGNMENT
 
+    if (free := free_nbytes("cpu")) is not None and nbytes > free // 4:
+        raise MemoryError(f"it takes {nbytes >> 20:,} MiB, and {free >> 20:,} MiB are free")
     room = torch.zeros(nbytes + ALIGNMENT, dtype=torch.uint8)
     return room[-room.data_ptr() % ALIGNMENT :][:nbytes]
 

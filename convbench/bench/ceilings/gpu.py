@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from convbench.bench.ceilings.cpu import square
 from convbench.bench.ceilings.measure import Probe, Recipe, in_blocks
 from convbench.machine import free_nbytes
 from convbench.verify.operands import TORCH_DTYPE
@@ -102,12 +103,8 @@ def _convolution(dtype: str, kernel: int, stride: int) -> Probe:
     def call() -> Tensor:
         return torch.cudnn_convolution(x, w, [pad] * 2, [stride] * 2, [1, 1], 1, True, False, tf32)
 
-    outputs = (size + 2 * pad - kernel) // stride + 1
-    taps = sum(
-        0 <= place * stride - pad + tap < size for place in range(outputs) for tap in range(kernel)
-    )  # along one axis; the padding is not multiplied
     name = f"cuDNN {kernel}x{kernel} {'stride 2 ' if stride == 2 else ''}{channels}x{size}x{size}"
-    return _by_events(name, 2 * batch * channels * channels * taps**2, call)
+    return _by_events(name, 2 * square(batch, channels, size, kernel, stride).inner_macs, call)
 
 
 def _registers(dtype: str) -> Probe:
