@@ -45,6 +45,19 @@ class Problem:
     skip: str = ""
 
     @property
+    def size(self) -> str:
+        """`n=8` where an axis gave a layer another size; empty for a problem as its suite has it."""
+        words = self.name.split(" ")
+        while words and "=" in words[-1]:
+            words.pop()
+        return self.name[len(" ".join(words)) :].strip()
+
+    @property
+    def layer(self) -> str:
+        """Its name without that."""
+        return self.name.removesuffix(self.size).rstrip()
+
+    @property
     def text(self) -> str:
         """What names it in any command: its sizes, and after @ what its operands are like."""
         return f"{self.spec}@{self.operands}" if self.operands else str(self.spec)

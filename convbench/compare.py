@@ -216,13 +216,15 @@ def compare_files(before: str | Path, after: str | Path, *, gate: Gate, across: 
         )
     # Other threads were allowed: one number stands against one other number, and is no part of the key.
     other_threads = any(fact.name == "threads" and "," not in fact.before + fact.after for fact in machine)
-    rows, apart, verified, drift = _match(old, new, gate, threads=not other_threads)
+    versions = _facts(VERSIONS, old, new)
+    steady = all(fact.name != "torch" for fact in versions)  # else torch may be what has changed
+    rows, apart, verified, drift = _match(old, new, gate, threads=not other_threads, steady=steady)
     return Changes(
         before=str(before),
         after=str(after),
         gate=gate,
         machine=tuple(machine),
-        versions=tuple(_facts(VERSIONS, old, new)),
+        versions=tuple(versions),
         rows=tuple(rows),
         apart=tuple(apart),
         verified=verified,
@@ -259,7 +261,7 @@ def _fact(name: str, before: set[str], after: set[str]) -> Fact:
 
 
 def _match(
-    old: Sequence[Pair], new: Sequence[Pair], gate: Gate, *, threads: bool
+    old: Sequence[Pair], new: Sequence[Pair], gate: Gate, *, threads: bool, steady: bool
 ) -> tuple[list[Change], list[Apart], int, Drift | None]:
     mine, yours = _by_key(old, threads=threads), _by_key(new, threads=threads)
     both = [key for key in mine if key in yours and _outcome(mine[key]) == _outcome(yours[key]) == "timed"]
@@ -273,7 +275,7 @@ def _match(
             if key not in judged and key.backend != BASELINE
         ]
     confidence = 1 - (1 - gate.confidence) / max(1, len(judged))
-    rows = [_change(key, torch_of, mine, yours, gate, confidence) for key in judged]
+    rows = [_change(key, torch_of, mine, yours, gate, confidence, steady=steady) for key in judged]
     verified = 0
     for key in dict.fromkeys([*mine, *yours]):
         outcomes = [_outcome(side.get(key, [])) for side in (mine, yours)]
@@ -343,6 +345,8 @@ def _change(
     yours: Mapping[Key, list[Result]],
     gate: Gate,
     confidence: float,
+    *,
+    steady: bool,
 ) -> Change:
     time = _samples_shift(mine[key], yours[key], confidence)
     ratios = _ratios(key, torch_of, mine, yours)
@@ -355,6 +359,15 @@ def _change(
     if (runs := (len(mine[key]), len(yours[key]))) != (1, 1):
         notes.append(f"runs pooled: {runs[0]} and {runs[1]}")
     judged = to_torch if gate.relative and to_torch is not None else time
+    verdict, state = gate.verdict(judged), gate.state(judged)
+    torch = torch_of.get(key.case)
+    if noisy := _noisy(mine, yours, (key, torch) if gate.relative and torch else (key,)):
+        verdict = state = "undecided"
+        notes.append(noisy)
+    elif steady and judged is time and to_torch is not None and not _goes_with(verdict, to_torch, gate):
+        state = "undecided" if state == "regression" else state
+        verdict = "undecided"
+        notes.append("torch moved as much in the same rounds: the machine, it seems")
     return Change(
         key=key,
         before_s=_median(mine[key]),
@@ -362,10 +375,33 @@ def _change(
         time=time,
         to_torch=to_torch,
         judged=judged,
-        verdict=gate.verdict(judged),
-        state=gate.state(judged),
+        verdict=verdict,
+        state=state,
         note="; ".join(notes),
     )
+
+
+def _noisy(mine: Mapping[Key, list[Result]], yours: Mapping[Key, list[Result]], keys: Iterable[Key]) -> str:
+    """In which file too few samples were clean for a verdict; "" for none."""
+    where = [
+        name
+        for name, side in (("before", mine), ("after", yours))
+        if any(isinstance(one.outcome, Timed) and one.outcome.noise.noisy for key in keys for one in side[key])
+    ]
+    return f"noisy {' and '.join(where)}: too few clean samples" if where else ""
+
+
+def _goes_with(verdict: str, to_torch: Shift, gate: Gate) -> bool:
+    """Whether a backend moved against torch as well, so that not all of it is the machine's doing.
+
+    A backend that leaves its case early has samples of a second: what the machine did then looks like a change.
+    """
+    match verdict:
+        case "faster":
+            return to_torch.ratio > 1 + gate.margin
+        case "slower":
+            return to_torch.ratio < 1 / (1 + gate.margin)
+    return True
 
 
 def _samples(results: Iterable[Result]) -> list[tuple[float, ...]]:

@@ -272,6 +272,8 @@ def whole_cases(data: bytes, plan: Sequence[Sequence[Row]]) -> WholeCases:
             here, there = row.get(column, ""), cell_text(planned.get(column))
             if column == "command":
                 here, there = _essence(here), _essence(there)
+            if here != there and column == "command":
+                raise ConvbenchError(f"row {number} was made {_difference(here, there)}")
             if here != there:
                 raise ConvbenchError(f"row {number} has {column} {here!r}, this run has {there!r}")
     if len(found) > sum(map(len, plan)):
@@ -298,6 +300,19 @@ def _essence(command: str) -> str:
             for _ in range(_FREE_OPTIONS[name]):
                 next(words, None)
     return shlex.join(kept)
+
+
+def _difference(here: str, there: str) -> str:
+    """How a row was made otherwise than this run would make it, in the words in which the two commands differ."""
+    mine, yours = here.split(), there.split()
+    same = [one == other for one, other in zip(mine, yours, strict=False)]
+    first = same.index(False) if False in same else len(same)
+    if first and mine[first - 1].startswith("--"):  # an option of this value
+        first -= 1
+    old, new = (" ".join(words[first : first + 2]) for words in (mine, yours))
+    if not old:
+        return f"without {new!r}, which this run has"
+    return f"with {old!r}, where this run has {new!r}" if new else f"with {old!r}, which this run has not"
 
 
 def read_rows(path: str | Path) -> list[dict[str, str]]:

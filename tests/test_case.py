@@ -1,6 +1,9 @@
 """The axes that multiply a problem into cases."""
 
-from convbench.case import cases
+import pytest
+
+from convbench import ConvSpec
+from convbench.case import Problem, cases
 from convbench.suites import find_problem, load_suite
 from tests.conftest import make_case
 
@@ -65,3 +68,17 @@ def test_an_epilogue_follows_fprop_alone() -> None:
 def test_a_case_names_its_pass_and_epilogue_where_they_are_not_the_usual() -> None:
     assert make_case("n1c1h4w4k1r2s2", pass_="dgrad").flags().endswith("--seed 0 --pass dgrad")
     assert make_case("n1c1h4w4k1r2s2", epilogue="bias").flags().endswith("--seed 0 --epilogue bias")
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "size"),
+    [
+        ("layer1.0.conv2 n=8", "layer1.0.conv2", "n=8"),
+        ("conv1 hw=8 stride=2x1", "conv1", "hw=8 stride=2x1"),
+        ("a layer", "a layer", ""),
+        ("n1c1h4w4k1r2s2", "n1c1h4w4k1r2s2", ""),
+    ],
+)
+def test_a_size_that_an_axis_gave_stands_after_the_layer(name: str, layer: str, size: str) -> None:
+    problem = Problem(suite="mine", name=name, spec=ConvSpec.parse("n1c1h4w4k1r2s2"))
+    assert (problem.layer, problem.size) == (layer, size)

@@ -158,7 +158,7 @@ def test_drift_of_the_machine_cancels_in_ratios_to_torch(changes) -> None:  # ty
 
     found = changes(run(1, 1.0, 2e-3), run(2, 1.2, 2e-3))
     assert found.drifted
-    assert [row.state for row in found.rows] == ["regression", "regression"]
+    assert [row.state for row in found.rows] == ["regression", "undecided"]  # nobody can tell torch from the machine
     relative = Gate(allowance=0.05, relative=True)
     found = changes(run(1, 1.0, 2e-3), run(2, 1.2, 2e-3), relative)
     assert [(row.key.backend, row.verdict, row.state) for row in found.rows] == [("onednn", "same", "ok")]
@@ -265,3 +265,67 @@ def test_relative_pairs_what_was_timed_in_one_round_though_samples_were_set_asid
     (row,) = [row for row in found.rows if row.key.backend == "onednn"]
     assert row.judged.low > 0.98
     assert row.judged.high < 1.02
+
+
+def disturbed(outcome: Timed) -> Timed:
+    return replace(outcome, noise=Noise(noisy=True))
+
+
+def test_what_was_noisy_is_undecided_however_far_apart(changes) -> None:  # type: ignore[no-untyped-def]
+    quick, slow = noisy(1), noisy(2, median_s=3e-3)
+    for old, new, words in (
+        (disturbed(quick), slow, "noisy before: too few clean samples"),
+        (quick, disturbed(slow), "noisy after: too few clean samples"),
+        (disturbed(quick), disturbed(slow), "noisy before and after: too few clean samples"),
+    ):
+        found = changes([(case(), "mine", old)], [(case(), "mine", new)])
+        assert [(one.verdict, one.state, one.note) for one in found.rows] == [("undecided", "undecided", words)]
+        assert found.state == "undecided"
+    assert changes([(case(), "mine", quick)], [(case(), "mine", slow)]).state == "regression"
+
+
+def test_a_noisy_torch_decides_no_ratio_to_it(changes) -> None:  # type: ignore[no-untyped-def]
+    old = [(case(), "torch", disturbed(noisy(1))), (case(), "mine", noisy(2))]
+    new = [(case(), "torch", noisy(3)), (case(), "mine", noisy(4, median_s=3e-3))]
+    assert changes(old, new, Gate(allowance=0.05, relative=True)).state == "undecided"
+
+
+def early(rounds: int, slow: float = 1.0) -> tuple[Timed, Timed]:
+    """torch over 100 rounds and one that left early; the first rounds were slow for both."""
+    base, own = noisy(("torch", slow)).samples_s, noisy(("mine", slow), rounds=rounds).samples_s
+    return (
+        timed([one * (slow if number < rounds else 1.0) for number, one in enumerate(base)]),
+        timed([one * slow for one in own]),
+    )
+
+
+def test_slow_rounds_that_torch_met_as_well_are_no_regression(changes) -> None:  # type: ignore[no-untyped-def]
+    (torch_old, mine_old), (torch_new, mine_new) = early(20), early(20, slow=1.3)
+    old = [(case(), "torch", torch_old), (case(), "mine", mine_old)]
+    new = [(case(), "torch", torch_new), (case(), "mine", mine_new)]
+    mine = next(one for one in changes(old, new).rows if one.key.backend == "mine")
+    assert mine.time.high < 1 / 1.05
+    assert (mine.verdict, mine.state) == ("undecided", "undecided")
+    assert "torch moved as much in the same rounds" in mine.note
+    alone = changes(old[1:], new[1:]).rows[0]
+    assert alone.state == "regression"  # without torch nobody can tell
+
+
+def test_one_that_moves_against_torch_is_a_regression_whatever_the_machine_did(changes) -> None:  # type: ignore[no-untyped-def]
+    (torch_old, mine_old), (torch_new, mine_new) = early(40), early(40, slow=1.3)
+    slower = timed(1.2 * one for one in mine_new.samples_s)
+    old = [(case(), "torch", torch_old), (case(), "mine", mine_old)]
+    new = [(case(), "torch", torch_new), (case(), "mine", slower)]
+    assert next(one for one in changes(old, new).rows if one.key.backend == "mine").state == "regression"
+
+
+def test_where_torch_is_another_one_it_is_no_measure(tmp_path: Path) -> None:
+    (torch_old, mine_old), (torch_new, mine_new) = early(20), early(20, slow=1.3)
+    old = write(tmp_path / "old.csv", [(case(), "torch", torch_old), (case(), "mine", mine_old)])
+    new = write(
+        tmp_path / "new.csv",
+        [(case(), "torch", torch_new), (case(), "mine", mine_new)],
+        machine=replace(MACHINE, torch="2.15.0"),
+    )
+    rows = compare_files(old, new, gate=Gate(allowance=0.05)).rows
+    assert next(one for one in rows if one.key.backend == "mine").state == "regression"

@@ -223,8 +223,13 @@ def test_a_run_goes_on_with_a_file_that_is_not_there_yet(tmp_path: Path) -> None
         ({"backend": "other"}, "row 2 has backend 'other', this run has 'torch'"),
         ({"seed": 1}, "row 2 has seed '1', this run has '0'"),
         ({"threads": 1}, "row 2 has threads '1', this run has '2'"),
-        ({"command": "convbench bench --budget 2"}, "row 2 has command 'convbench bench --budget 2'"),
-        ({"command": "an odd ' quote"}, 'row 2 has command "an odd \' quote"'),
+        (
+            {"command": "convbench bench --budget 2"},
+            "row 2 was made with '--budget 2', where this run has '--budget 1'",
+        ),
+        ({"command": "convbench bench"}, "row 2 was made without '--budget 1', which this run has"),
+        ({"command": "convbench bench --budget 1 --force"}, "row 2 was made with '--force', which this run has not"),
+        ({"command": "an odd ' quote"}, "row 2 was made with 'an odd', where this run has 'convbench bench'"),
     ],
 )
 def test_another_run_is_not_gone_on_with(tmp_path: Path, change: dict[str, Any], said: str) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import exp, log
 
 from convbench.backend import BASELINE
-from convbench.case import Case
+from convbench.case import Case, Problem
 from convbench.outcome import Result, Timed
 
 
@@ -29,11 +29,17 @@ class Standing:
     regret: float | None
 
 
-def standings(results: Iterable[Result]) -> list[Standing]:
-    """The backends that were timed at all, the cheapest whole first.
+def sizes_apart(problems: Iterable[Problem]) -> bool:
+    """Whether several layers stand there in several sizes: then each size is a whole of its own."""
+    problems = list(problems)
+    return len({one.size for one in problems}) > 1 and len({one.layer for one in problems}) > 1
 
-    Where the baseline was timed, a backend's time is the baseline's median over the paired ratio:
-    who is decided early has medians of other moments than who stays to the end.
+
+def paired_times(results: Iterable[Result]) -> dict[Case, dict[str, float]]:
+    """Seconds a call by case and backend, fit to be compared with each other.
+
+    Where the baseline was timed, that is its median over the paired ratio: who is decided early
+    has medians of other moments than who stays to the end.
     """
     results = list(results)
     base_s = {
@@ -42,12 +48,21 @@ def standings(results: Iterable[Result]) -> list[Standing]:
         if result.backend == BASELINE and isinstance(result.outcome, Timed)
     }
     times: dict[Case, dict[str, float]] = defaultdict(dict)
-    ratios: dict[str, list[float]] = defaultdict(list)
     for result in results:
         if isinstance(result.outcome, Timed):
             compared = result.outcome.comparison
             paired_s = base_s[result.case] / compared.ratio if compared and result.case in base_s else None
             times[result.case][result.backend] = paired_s or result.outcome.median_s
+    return dict(times)
+
+
+def standings(results: Iterable[Result]) -> list[Standing]:
+    """The backends that were timed at all, the cheapest whole first."""
+    results = list(results)
+    times = paired_times(results)
+    ratios: dict[str, list[float]] = defaultdict(list)
+    for result in results:
+        if isinstance(result.outcome, Timed):
             if result.backend == BASELINE:
                 ratios[BASELINE].append(1.0)
             elif result.outcome.comparison is not None:

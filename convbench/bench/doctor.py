@@ -21,12 +21,23 @@ SYSTEM = Path("/sys/devices/system/cpu")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing looked at: `ok` is None where the system does not say; `advice` is empty where all is well."""
+    """One thing looked at: `ok` is None where the system does not say; `advice` is empty where all is well.
+
+    `mendable` is false for what nobody can change here.
+    """
 
     what: str
     ok: bool | None
     found: str
     advice: str = ""
+    mendable: bool = True
+
+    @property
+    def word(self) -> str:
+        """ok, change, note or unknown."""
+        if self.ok is None:
+            return "unknown"
+        return "ok" if self.ok else "change" if self.mendable else "note"
 
 
 def examine(device: str, threads: int, *, seconds: float = 0.5) -> Iterator[Finding]:
@@ -154,8 +165,9 @@ def _places(threads: int) -> Iterator[Finding]:
         yield Finding(
             what=f"CPUs {pair[0]}, {pair[1]}",
             ok=steady if often else None,
+            mendable=False,
             found=f"hand over in {found}",
-            advice="" if steady else "the hypervisor moves them: bench judges the commonest place only",
+            advice="" if steady else "nothing: the hypervisor moves them, and bench judges the commonest place only",
         )
 
 

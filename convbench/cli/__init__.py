@@ -64,7 +64,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         if not (hasattr(error, "format_message") and hasattr(error, "exit_code")):
             raise
         message = error.format_message().rstrip(".")
-        complain(f"{message}{'' if message.endswith('?') else '.'} Try 'convbench --help'.")
+        given = [word for word in arguments[:1] if word in {one.name for one in [*app.registered_commands]} | {"list"}]
+        help_page = " ".join(["convbench", *given, "--help"])
+        complain(f"{message}{'' if message.endswith('?') else '.'} Try '{help_page}'.")
         code = error.exit_code
     sys.exit(code)
 

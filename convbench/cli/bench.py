@@ -159,14 +159,15 @@ def _show_plan(selection: Selection, budget: float, *, force: bool) -> int:
     return show_plan(selection, partial(bench_s, budget_s=budget, least_rounds=Budget().least), force=force, why=why)
 
 
-def draw(results: "Sequence[Result]", width: int) -> "list[RenderableType]":
-    """Suite by suite: the cases, and what one backend everywhere would cost."""
+def draw(results: "Sequence[Result]", width: int, *, whole: bool = True) -> "list[RenderableType]":
+    """Suite by suite: the cases if `whole`, and what one backend everywhere would cost."""
     from convbench.show.tables import bench_table, standing_table
 
     parts: list[RenderableType] = []
     for suite, group in groupby(results, lambda one: one.case.problem.suite):
         rows = list(group)
-        parts.append(bench_table(suite, rows, width=width))
+        if whole:
+            parts.append(bench_table(suite, rows, width=width))
         if (standing := standing_table(rows)) is not None:
             parts.append(standing)
     return parts

@@ -52,6 +52,7 @@ def compare(
         changes_rows,
         changes_table,
         headline,
+        note_lines,
         remarks,
     )
     from convbench.show.changes import junit as junit_text
@@ -92,6 +93,8 @@ def compare(
     words = out if whole else err
     for line in apart_lines(changes):
         words.print(line, style="bold red" if line.startswith(("WRONG", "FAILED")) else "dim", markup=False)
+    for line in note_lines(changes):
+        words.print(line, style="dim", markup=False)
     for line in remarks(changes):
         words.print(line, style="bold yellow" if line.startswith("WARNING") else "dim", markup=False)
     words.print(headline(changes), style="bold", markup=False)

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from convbench.cli import options
+from convbench.cli.outputs import tell
 
 EXAMPLE = "\b\nExample:\n  convbench doctor"
 
@@ -24,6 +25,6 @@ def doctor(
     from convbench.bench.doctor import examine
     from convbench.cli.catalogue import show_table
 
-    words = {True: "ok", False: "change", None: "unknown"}
-    rows = [(words[one.ok], one.what, one.found, one.advice) for one in examine(chosen, count)]
+    tell("looking at load, clocks and CPUs for some seconds")
+    rows = [(one.word, one.what, one.found, one.advice) for one in examine(chosen, count)]
     show_table(("", "what", "found", "what to do"), rows)

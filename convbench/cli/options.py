@@ -163,10 +163,23 @@ def choose_backends(given: Words, plugins: Words) -> list[Backend]:
     return backends
 
 
+MOST_THREADS_A_CPU = 4
+
+
 def set_threads(threads: int) -> int:
-    """Set torch's CPU threads (0 leaves them) and return how many there are."""
+    """Set torch's CPU threads (0 leaves them) and return how many there are.
+
+    Raises:
+        ConvbenchError: far more than there are CPUs, which would wait for each other without end.
+    """
     import torch
 
+    from convbench.machine import cpus_allowed
+
+    if threads > (most := MOST_THREADS_A_CPU * cpus_allowed()):
+        raise ConvbenchError(
+            f"--threads {threads}: this process may use {cpus_allowed()} CPUs; give up to {most}, or leave it out"
+        )
     if threads:
         torch.set_num_threads(threads)
     return torch.get_num_threads()

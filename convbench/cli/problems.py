@@ -84,7 +84,11 @@ def choose(
         tell(f"{few} the shape of another on these axes and counts with it")
     if problems and not found.problems and (match or exclude):
         options = [f"--match {one}" for one in match or ()] + [f"--exclude {one}" for one in exclude or ()]
-        tell(f"{' '.join(options)} leaves none of {len(problems):,} problems")
+        first = problems[0]
+        tell(
+            f"{' '.join(options)} leaves none of {len(problems):,} problems; they are looked for in names and "
+            f"sizes, such as {first.suite}:{first.name} {first.spec}"
+        )
     return list(found.problems)
 
 

@@ -96,6 +96,8 @@ def print_tables(files: "Sequence[str]", rows: "Sequence[tuple[str, dict[str, st
         if not console.is_terminal:
             for row in (row for origin, row, _ in rows if origin == file):
                 print_tabbed(console, [file, *(row[column] for column in COLUMNS)])
+            for part in draw(results, side_console().width, whole=False):
+                side_console().print(part)
         elif any(isinstance(result.outcome, Timed) for result in results):
             console.print(f"{file}:", markup=False)
             for part in draw(results, console.width):

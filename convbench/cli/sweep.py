@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 import typer
 
@@ -114,7 +114,10 @@ def choose_run(
     )
 
 
-Draw = Callable[[Sequence[Result], int], "list[RenderableType]"]
+class Draw(Protocol):
+    """Tables for so many columns; without `whole` what the rows in a pipe do not say."""
+
+    def __call__(self, results: Sequence[Result], width: int, *, whole: bool) -> "list[RenderableType]": ...
 
 
 class Report:
@@ -169,6 +172,8 @@ class Report:
             self._results = [from_row(row) for row in self._old]
         except ValueError as error:
             raise ConvbenchError(f"--resume {csv}: a row is damaged: {error}") from None
+        if resume and (done := len(self._old) // len(selection.backends)):
+            tell(f"{done} of {len(selection.cases)} cases are in {csv} and kept")
         self._flags = "".join(f" --plugin {shlex.quote(one)}" for one in options.words(plugins))
         self._flags += f" --threads {threads}" if threads else ""
         self._flags += " --force" if force else ""
@@ -238,10 +243,9 @@ class Report:
 
     def _show(self, draw: Draw) -> None:
         """The tables, the faults, the reasons, the sum."""
-        if not self._piped:
-            for part in draw(self._results, self._out.width):
-                self._out.print(part)
         console = self._err if self._piped else self._out
+        for part in draw(self._results, console.width, whole=not self._piped):
+            console.print(part)
         tell_faults(console, self._results, self.reproduce, maps=self._maps)
         console.print(self._summary(), markup=False)
 

@@ -1,7 +1,7 @@
 """convbench verify: is every backend right, on every shape, or where is it wrong?"""
 
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,13 @@ from convbench.cli.outputs import check_apart, check_outputs, tell, write
 from convbench.cli.plan import show_plan
 from convbench.cli.sweep import Report, Selection, choose_run
 from convbench.errors import ConvbenchError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import RenderableType
+
+    from convbench.outcome import Result
 
 EXAMPLE = "\b\nExample:\n  convbench verify --backend onednn,unfold-matmul --dtype bf16"
 CASES_EACH = 50  # nothing is timed, so a worker goes on while it lives
@@ -195,12 +202,11 @@ def verify(
         force=force,
         heat_map=heat_map,
     )
-    from convbench.show.tables import verify_table
     from convbench.verify.trial import verify as judge
 
     deadline = cases.Deadline(seconds=seconds, each=len(selection.backends))
     results = deadline.limit(run(partial(judge, force=force), report.remaining, selection.backends))
-    report.follow(results, lambda results, _: [verify_table(results)])
+    report.follow(results, draw)
     if by_clock:
         tell(f"{deadline.done:,} random cases of seed {seed}")
     if html is not None:
@@ -208,3 +214,10 @@ def verify(
 
         write(html, verify_page(report.entries()))
     raise typer.Exit(code or report.exit_code("verified"))
+
+
+def draw(results: "Sequence[Result]", width: int, *, whole: bool) -> "list[RenderableType]":  # noqa: ARG001  # it fits any
+    """One table; what a pipe got as rows needs no other."""
+    from convbench.show.tables import verify_table
+
+    return [verify_table(results)] if whole else []

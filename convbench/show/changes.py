@@ -34,7 +34,7 @@ _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def percent(value: float) -> str:
-    return f"{100 * value:.3g} %"
+    return f"{100 * value:.3g} %" if value < 1 else f"{100 * value:.0f} %"
 
 
 def factor(found: Shift | None, *, interval: bool = True) -> str:
@@ -84,8 +84,10 @@ def remarks(changes: Changes) -> list[str]:
             if changes.gate.relative
             else "the machine drifted, or torch changed; --relative compares ratios to torch"
         )
-        where = f"in {drift.moved} of {drift.cases} cases, {factor(drift.factor, interval=False)} overall"
-        beyond = percent(changes.gate.margin)
+        beyond, overall = percent(changes.gate.margin), factor(drift.factor, interval=False)
+        where = f"in {drift.moved} of {drift.cases} cases, {overall} overall"
+        if not drift.moved:
+            where = f"overall ({overall}), though in no case for certain"
         found.append(f"WARNING: torch itself moved by more than {beyond} {where}: {what}")
     if changes.versions:
         found.append("versions: " + "; ".join(map(str, changes.versions)))
@@ -121,6 +123,19 @@ def apart_lines(changes: Changes) -> list[str]:
     return lines
 
 
+def note_lines(changes: Changes) -> list[str]:
+    """Why rows were not decided or what else is to be known of them, counted by what it is."""
+    groups: dict[str, list[Change]] = {}
+    for row in changes.rows:
+        if row.note:
+            groups.setdefault(row.note, []).append(row)
+    lines = []
+    for note, group in groups.items():
+        first = f"{group[0].key.backend} on {group[0].key.name}"
+        lines.append(f"{note}: {first if len(group) == 1 else f'{len(group)} rows, the first {first}'}")
+    return lines
+
+
 def apart_words(one: Apart) -> str:
     """What became of a row that has no times to compare."""
     if not one.before or not one.after:
@@ -132,7 +147,8 @@ def changes_table(changes: Changes, *, width: int) -> Group:
     """The rows under a heading for each case, then each backend as a whole."""
     relative = changes.gate.relative
     parts: list[RenderableType] = [Text(method(changes), "dim")]
-    shown = next(columns for least, columns in _SHOWN if width >= least)
+    judged = 4 if relative else 3  # the column that decides is always there
+    shown = next(columns for least, columns in _shown(judged) if width >= least)
     headings = ["", "before", "after", "before / after", "to torch", "verdict", "gate"]
     if changes.rows:
         parts.append(_lines([[Text(word, "dim") for word in headings]], shown))
@@ -144,7 +160,7 @@ def changes_table(changes: Changes, *, width: int) -> Group:
         heading = Text.assemble((f"{suite}:{name}" if suite != "shape" else name, "bold"))
         heading.append("  " + spec if spec != name else "", "dim")
         heading.append("  " + axes if several else "", "cyan")
-        parts += [heading, _lines([_cells(row, relative=relative) for row in block], shown)]
+        parts += [heading, _lines([_cells(row) for row in block], shown)]
     if changes.wholes:
         table = plain_table()
         table.add_column("geometric mean", no_wrap=True, min_width=17)
@@ -158,7 +174,11 @@ def changes_table(changes: Changes, *, width: int) -> Group:
 
 _WIDTHS = (17, 8, 8, 19, 19, 9, 10)
 _LEFT = (0, 5, 6)
-_SHOWN = ((100, range(7)), (78, (0, 1, 2, 3, 5, 6)), (0, (0, 3, 5, 6)))
+
+
+def _shown(judged: int) -> tuple[tuple[int, Sequence[int]], ...]:
+    """The columns that have room, from so many columns of the terminal on."""
+    return (100, range(7)), (78, (0, 1, 2, judged, 5, 6)), (0, (0, judged, 5, 6))
 
 
 def _lines(rows: Sequence[Sequence[Text]], shown: Sequence[int]) -> Table:
@@ -172,13 +192,12 @@ def _lines(rows: Sequence[Sequence[Text]], shown: Sequence[int]) -> Table:
     return table
 
 
-def _cells(row: Change, *, relative: bool) -> list[Text]:
-    judged = factor(row.judged)
+def _cells(row: Change) -> list[Text]:
     return [
         Text("  " + row.key.backend),
         Text(seconds(row.before_s)),
         Text(seconds(row.after_s)),
-        Text(judged if not relative else factor(row.time)),
+        Text(factor(row.time)),
         Text(factor(row.to_torch)),
         Text(row.verdict, STYLE[row.verdict]),
         Text("REGRESSION" if row.state == "regression" else row.state, STYLE.get(row.state, "")),
@@ -231,7 +250,7 @@ def markdown(changes: Changes) -> str:
     What would not fit into a comment is left out from the end of the least important rows, and counted.
     """
     parts = [f"### convbench: {_md(headline(changes))}", ""]
-    parts += [f"{_md(line)}\n" for line in (f"{changes.before} -> {changes.after}", *remarks(changes))]
+    parts += [f"{_md(line)}\n" for line in (f"{changes.before}, then {changes.after}", *remarks(changes))]
     if changes.wholes:
         parts += ["| backend | geometric mean | rows |", "| --- | ---: | ---: |"]
         parts += [f"| {_md(one.backend)} | {factor(one.factor)} | {one.rows} |" for one in changes.wholes]
@@ -247,8 +266,9 @@ def markdown(changes: Changes) -> str:
         lines = room.take([_md_row(row) for row in rows])
         if lines:
             parts += _folded(title, [*head, *lines])
-    lines = room.take([f"- {_md(line)}" for line in apart_lines(changes)])
-    parts += _folded("not compared", lines) if lines else []
+    for title, words in (("not compared", apart_lines(changes)), ("notes", note_lines(changes))):
+        lines = room.take([f"- {_md(line)}" for line in words])
+        parts += _folded(title, lines) if lines else []
     if room.left_out:
         parts.append(f"{room.left_out} more lines did not fit; `convbench compare` prints them all.\n")
     parts.append(f"<sub>{_md(method(changes))}</sub>")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import ceil, floor, inf, isfinite, log10
 
 from convbench.backend import BASELINE
+from convbench.bench.decision import sizes_apart
 from convbench.outcome import Failed, Result, Skipped, Timed, Verified, Wrong
 from convbench.show.scene import SHAPES, Item, Line, Mark, Scene, Words, shortened, stacked
 from convbench.show.units import seconds
@@ -66,11 +67,17 @@ class Entry:
 
 
 def grouped(entries: Iterable[Entry]) -> dict[tuple[str, str, str], list[Entry]]:
-    """The entries by group, in order."""
+    """The entries by group, in order; several layers in several sizes are several groups."""
     found: dict[tuple[str, str, str], list[Entry]] = defaultdict(list)
     for entry in entries:
         found[entry.group].append(entry)
-    return dict(found)
+    apart: dict[tuple[str, str, str], list[Entry]] = defaultdict(list)
+    for (file, suite, axes), own in found.items():
+        sizes = sizes_apart(entry.result.case.problem for entry in own)
+        for entry in own:
+            size = f" {entry.result.case.problem.size or 'as they are'}" if sizes else ""
+            apart[file, suite, axes + size].append(entry)
+    return dict(apart)
 
 
 def group_title(group: tuple[str, str, str], groups: Iterable[tuple[str, str, str]]) -> str:

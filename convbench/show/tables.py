@@ -1,6 +1,6 @@
 """Results as tables, and in words what went wrong or was skipped."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Literal
@@ -11,18 +11,27 @@ from rich.table import Table
 from rich.text import Text
 
 from convbench.backend import BASELINE
-from convbench.bench.decision import standings
+from convbench.bench.decision import paired_times, sizes_apart, standings
 from convbench.bench.roofline import IMPOSSIBLE, TRANSFORM
 from convbench.case import Case
 from convbench.outcome import Failed, Result, Skipped, Timed, Verified, Wrong
 from convbench.show.units import amount, gflops, seconds, share
 from convbench.spec import ConvSpec
+from convbench.suites import load_suite, suite_names
 
 LIKELY_CAUSE = (
     "; likely the ceiling was probed while the machine was busy (convbench ceilings --refresh), or TF32, "
     "Winograd in a library, or more threads than were given"
 )
-VERDICT_STYLE = {"faster": "green", "slower": "yellow", "tie": "cyan", "baseline": "bold", "undecided": "dim"}
+VERDICT_STYLE = {
+    "faster": "green",
+    "slower": "yellow",
+    "tie": "cyan",
+    "baseline": "bold",
+    "undecided": "dim",
+    "noisy": "magenta",  # undecided, because too few samples were clean
+}
+PAIRED = "time: torch's over the ratio of shared rounds, for backends leave at different moments; the CSV has their own"
 
 
 def plain_table(title: str | None = None) -> Table:
@@ -49,12 +58,15 @@ def bench_table(title: str, results: Sequence[Result], *, width: int) -> Group:
     if blocks and not several and (kind := results[0].case.kind):
         title = f"{title}  {kind}"
     parts: list[RenderableType] = [Text(title, "bold"), _bench_lines([_BENCH_HEADINGS], shown)]
+    times = paired_times(results)
     for (name, spec, axes), block in blocks.items():
         heading = Text.assemble((name, "bold"), ("  " + spec if spec != name else "", "dim"))
         heading.append("  " + " ".join(axes) if several else "", "cyan")
         ran = [result for result in block if not isinstance(result.outcome, Skipped)]
-        lines = _bench_lines([_bench_cells(result) for result in ran], shown)
+        lines = _bench_lines([_bench_cells(one, times.get(one.case, {}).get(one.backend, 0.0)) for one in ran], shown)
         parts += [heading, lines if ran else Text("  nothing ran", "dim")]
+    if any(isinstance(one.outcome, Timed) and one.outcome.comparison for one in results):
+        parts.append(Text(PAIRED, "dim"))
     return Group(*parts, *(Text(line, "dim") for line in roof_lines(results)))
 
 
@@ -85,21 +97,22 @@ def _bench_lines(rows: Sequence[Sequence[Text]], shown: Sequence[int]) -> Table:
     return table
 
 
-def _bench_cells(result: Result) -> list[Text]:
+def _bench_cells(result: Result, time_s: float) -> list[Text]:
     name = Text("  " + result.backend)
     match result.outcome:
         case Timed(check=check, bill=bill) as timed:
             compared = timed.comparison
             alone = "baseline" if result.backend == BASELINE else ""
             verdict = compared.verdict if compared else alone
+            verdict = "noisy" if timed.noise.noisy and verdict in ("", "undecided") else verdict
             known = compared is not None and compared.low > 0
             interval = f" ({compared.low:.2f}-{compared.high:.2f})" if compared and known else ""
             return [
                 name,
-                Text(seconds(timed.median_s)),
+                Text(seconds(time_s)),
                 Text(f"{compared.ratio:.2f}{interval}" if compared else "1" if alone else ""),
-                Text(gflops(result.case.spec.flops, timed.median_s)),
-                _of_roof(timed),
+                Text(gflops(result.case.spec.flops, time_s)),
+                _of_roof(timed, time_s),
                 Text(share(check.worst_of_bound)),
                 Text(verdict, VERDICT_STYLE.get(verdict, "")),
                 Text(seconds(bill.first_call_s)),
@@ -116,12 +129,12 @@ def _bench_cells(result: Result) -> list[Text]:
     return [name, *[Text("")] * 5, Text("FAILED", "bold red"), *[Text("")] * 2]
 
 
-def _of_roof(timed: Timed) -> Text:
+def _of_roof(timed: Timed, time_s: float) -> Text:
     """`63 % c`: the share of the speed at the roofline, and the initial of what binds; `!` for an impossible one."""
     roof = timed.roofline
     if roof is None:
         return Text("")
-    percent = roof.percent(timed.median_s)
+    percent = roof.percent(time_s)
     number = "<1" if 0 < percent < 1 else f"{percent:.0f}"
     flagged = timed.flag == IMPOSSIBLE
     return Text(f"{number} % {'!' if flagged else roof.bound[0]}", "bold red" if flagged else "")
@@ -141,23 +154,26 @@ def roof_lines(results: Iterable[Result]) -> list[str]:
     return lines
 
 
-def standing_table(results: Sequence[Result]) -> Table | None:
-    """A suite as a whole, for each set of axes; None where there is no choice to make."""
+def standing_table(results: Sequence[Result]) -> Group | None:
+    """A suite as a whole, for each set of axes, and the answer in a sentence; None where there is no choice to make."""
     table = plain_table()
-    table.add_column("all layers", no_wrap=True, min_width=17)
+    table.add_column(layers_title(results), no_wrap=True, min_width=17)
     for name in ("total", "regret", "geomean", "cases"):
         table.add_column(name, justify="right", min_width=len(name))
     groups: dict[tuple[str, ...], list[Result]] = defaultdict(list)
+    apart = sizes_apart(result.case.problem for result in results)
     for result in results:
-        case = result.case
-        groups[_axes(case)].append(result)
+        size = (result.case.problem.size or "as they are",) if apart else ()
+        groups[(*size, *_axes(result.case))].append(result)
+    answers = []
     for axes, group in groups.items():
-        found = standings(group)
-        if len(found) < 2 or found[0].cases < 2:
+        if not (said := answer(group)):
             continue
-        if len(groups) > 1:
-            table.add_row(Text(" ".join(axes), "cyan"))
-        for one in found:
+        heading = " ".join(axes) if len(groups) > 1 else ""
+        answers.append(Text(f"{heading}: {said}" if heading else said))
+        if heading:
+            table.add_row(Text(heading, "cyan"))
+        for one in standings(group):
             table.add_row(
                 Text(one.backend),
                 seconds(one.total_s),
@@ -165,7 +181,44 @@ def standing_table(results: Sequence[Result]) -> Table | None:
                 "" if one.geomean is None else f"{one.geomean:.2f}",
                 f"{one.done} of {one.cases}",
             )
-    return table if table.row_count else None
+    if not answers:
+        return None
+    if noisy := sum(isinstance(one.outcome, Timed) and one.outcome.noise.noisy for one in results):
+        answers.append(Text(f"{noisy} of the rows are noisy, and stand in the totals as they are", "magenta"))
+    return Group(table, *answers)
+
+
+def answer(results: Sequence[Result]) -> str:
+    """Which backend needs the least for all layers, and how sure it is; empty where there is no choice to make."""
+    found = standings(results)
+    whole = [one for one in found if one.total_s is not None]
+    if len(found) < 2 or found[0].cases < 2:
+        return ""
+    if len(whole) < 2:
+        return "no two backends did all of these layers"
+    first, second = whole[:2]
+    rival = first if first.backend != BASELINE else second
+    verdicts = Counter(
+        one.outcome.comparison.verdict
+        for one in results
+        if one.backend == rival.backend and isinstance(one.outcome, Timed) and one.outcome.comparison
+    )
+    words = {"faster": "faster in {}", "slower": "slower in {}", "tie": "level in {}", "undecided": "undecided in {}"}
+    decided = ", ".join(text.format(verdicts[word]) for word, text in words.items() if verdicts[word])
+    against = f" Against torch {rival.backend} is {decided} of {rival.cases} cases." if decided else ""
+    return (
+        f"{first.backend} needs the least for {layers_title(results)}, {seconds(first.total_s)}; "
+        f"then {second.backend}, {seconds(second.total_s)}.{against}"
+    )
+
+
+def layers_title(results: Sequence[Result]) -> str:
+    """`all layers`, or `4 of 23 layers` of a suite of which not all is there."""
+    suites = {result.case.problem.suite for result in results}
+    (suite,) = suites if len(suites) == 1 else ("",)
+    whole = {one.layer for one in load_suite(suite)} if suite in suite_names() else set()
+    here = {result.case.problem.layer for result in results if isinstance(result.outcome, Timed)}
+    return "all layers" if not whole - here else f"{len(here)} of {len(whole)} layers"
 
 
 def verify_table(results: Sequence[Result]) -> Table:

@@ -127,11 +127,15 @@ def _problems(suite: str, text: str, *, origin: str) -> Iterator[Problem]:
 
 def _rows(suite: str, rows: "csv.DictReader[str]", origin: str) -> Iterator[Problem]:
     columns = list(rows.fieldnames or ())
+    if {"backend", "outcome", "samples_s"} <= set(columns):
+        raise ConvbenchError(f"suite {origin} is a file of results; convbench report {origin} shows it")
+    if (lower := [column.lower() for column in columns]) != columns and set(SIZES) <= set(lower):
+        raise ConvbenchError(f"suite {origin}: its columns are {', '.join(columns[:7])}; write them in small letters")
     missing = [column for column in SIZES if column not in columns]
     if missing:
         raise ConvbenchError(
-            f"suite {origin} lacks the columns {', '.join(missing)}; it needs {', '.join(SIZES)}, and may have "
-            f"{', '.join(DEFAULTS)}"
+            f"suite {origin} lacks the columns {', '.join(missing)}; it needs {', '.join(SIZES)}, separated by commas, "
+            f"and may have {', '.join(DEFAULTS)}"
         )
     for column in columns:
         if columns.count(column) > 1:

@@ -46,6 +46,8 @@ class Axis:
         name = name.strip().lower()
         if not equals or not values.strip():
             raise ConvbenchError(f"--axis {text!r} has no values; write it like --axis n=1,8,32, with {_FORMS}")
+        if name == "batch":
+            raise ConvbenchError(f"--axis {text}: the batch is the axis n; write --batch {values}")
         if name not in FIELDS:
             raise unknown("axis", name, FIELDS)
         return cls(name=name, values=_all_values(name, values, f"--axis {name}="))

@@ -3,7 +3,7 @@
 import pytest
 
 from convbench import Case, ConvSpec, Problem, Result, Skipped, Timed
-from convbench.bench.decision import standings
+from convbench.bench.decision import paired_times, sizes_apart, standings
 from convbench.outcome import Bill, Check, Comparison
 
 CHECK = Check(worst_of_bound=0.1, relative_l2=1e-7)
@@ -51,3 +51,22 @@ def test_without_torch_there_is_a_total_and_no_mean() -> None:
 
 def test_nothing_timed_gives_no_standing() -> None:
     assert standings([row(layer("first", 1), "mine", None)]) == []
+
+
+def sized(name: str) -> Problem:
+    return layer(name, 1).problem
+
+
+def test_several_layers_in_several_sizes_are_wholes_of_their_own() -> None:
+    assert sizes_apart([sized("a n=1"), sized("b n=1"), sized("a n=4"), sized("b n=4")])
+    assert not sizes_apart([sized("a n=1"), sized("a n=4")])  # one layer in several sizes
+    assert not sizes_apart([sized("a n=4"), sized("b n=4")])
+    assert not sizes_apart([sized("a"), sized("b")])
+
+
+def test_times_fit_the_ratios_of_shared_rounds() -> None:
+    """It left early, while the machine was slow: its own median would say that it is slower than torch."""
+    case = layer("first", 1)
+    times = paired_times([row(case, "torch", 9e-4), row(case, "early", 1.03e-3, 1.07)])
+    assert times[case]["early"] == pytest.approx(9e-4 / 1.07)
+    assert paired_times([row(case, "early", 1.03e-3, 1.07)])[case]["early"] == 1.03e-3

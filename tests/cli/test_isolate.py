@@ -3,6 +3,7 @@
 import csv
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -75,7 +76,8 @@ def test_another_selection_does_not_go_on_with_the_file(cli: Cli, tmp_path: Path
     for words in (["--backend", "torch"], ["--budget", "0.03"], ["--seed", "1"], ["--threads", "1"]):
         done = cli(*SWEEP, *words, "--csv", path, "--resume")
         assert done.code == 2
-        assert f"--resume {path}: row 2 has " in done.err or f"--resume {path}: row 3 has " in done.err
+        assert re.search(r"row [23] (has|was made)", done.err)
+        assert f"--resume {path}: row" in done.err
         assert done.err.count("\n") == 1
     assert path.read_bytes() == data
 

@@ -6,21 +6,22 @@ reads, and into a shell's command. The script may run by its hash alone, so that
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from itertools import pairwise
 from math import inf
+from pathlib import Path
 from typing import Any
 
 from convbench.backend import BASELINE
-from convbench.bench.decision import standings
+from convbench.bench.decision import paired_times, standings
 from convbench.outcome import Failed, Picture, Result, Skipped, Timed, Wrong
 from convbench.show.charts import Entry, by_machine, group_title, grouped, ratio_chart, roofline_chart, series
 from convbench.show.heatmap import LEVELS, heat_svg, used_levels
 from convbench.show.html import allowed, as_json, fill, read
 from convbench.show.scene import Scene
-from convbench.show.tables import shrunk, skip_lines
+from convbench.show.tables import answer, layers_title, shrunk, skip_lines
 from convbench.show.units import amount, gflops, seconds, share
 
 MOST_SAMPLES, ALL_SAMPLES = 200, 500_000  # of a row, and of the page
@@ -65,7 +66,16 @@ def page(entries: Sequence[Entry], *, title: str = "convbench report", template:
     groups = grouped(entries)
     numbers = series(entries)
     columns = _columns(entries)
-    table = [_cells(entry, columns) for entry in entries]
+    times = {
+        (file, case, backend): time_s
+        for file in dict.fromkeys(entry.file for entry in entries)
+        for case, row in paired_times(entry.result for entry in entries if entry.file == file).items()
+        for backend, time_s in row.items()
+    }
+    table = [
+        _cells(entry, columns, times.get((entry.file, entry.result.case, entry.result.backend), 0.0))
+        for entry in entries
+    ]
     script = read("page.js")
     parts = {
         "script_hash": allowed(script),
@@ -125,11 +135,14 @@ class Column:
 def _columns(entries: Sequence[Entry]) -> list[Column]:
     """The axes only where they differ, the ceiling only where there is one."""
     several = len({entry.axes for entry in entries}) > 1
+    sizes, files = (len(set(own)) > 1 for own in (map(_size, entries), (entry.file for entry in entries)))
     timed = any(isinstance(entry.result.outcome, Timed) for entry in entries)
     ceiling = any(entry.number_of("percent_of_ceiling") is not None for entry in entries)
     found = [
+        *([Column(name="File", width=11)] if files else []),
         Column(name="Case", width=18),
-        Column(name="Backend", width=12),
+        *([Column(name="Size", width=8)] if sizes else []),
+        Column(name="Backend", width=13),
         *([Column(name="Axes", width=17)] if several else []),
         Column(name="Outcome", width=10),
         *(_TIMES if timed else []),
@@ -158,24 +171,31 @@ def _look(column: Column) -> str:
 Cell = tuple[str, str | float | None]
 
 
-def _cells(entry: Entry, columns: Sequence[Column]) -> list[Cell]:
+def _size(entry: Entry) -> str:
+    return entry.result.case.problem.size
+
+
+def _cells(entry: Entry, columns: Sequence[Column], time_s: float) -> list[Cell]:
     """What each column shows, and what it is sorted by."""
     result, outcome, problem = entry.result, entry.result.outcome, entry.result.case.problem
     error, percent = entry.number_of("worst_of_bound"), entry.number_of("percent_of_ceiling")
-    case = f"{problem.suite}:{problem.name}"
+    case = f"{problem.suite}:{problem.layer}"
+    noisy = isinstance(outcome, Timed) and outcome.noise.noisy and entry.status == "undecided"
     found: dict[str, Cell] = {
+        "File": (Path(entry.file).name, entry.file),
         "Case": (case, case),
+        "Size": (problem.size, problem.size),
         "Backend": (result.backend, result.backend),
         "Axes": (entry.axes, entry.axes),
-        "Outcome": (f"{SIGNS[entry.status]} {entry.status}", entry.status),
+        "Outcome": (f"{SIGNS[entry.status]} {'noisy' if noisy else entry.status}", entry.status),
         "Ceiling": ("" if percent is None else f"{percent:.0f} %", percent),
         "Error": ("" if error is None else share(error), error),
         "Reason": (_reason(entry), _reason(entry) or None),
     }
     if isinstance(outcome, Timed):
         flops = result.case.spec.flops
-        found["Time"] = (seconds(outcome.median_s), outcome.median_s)
-        found["GFLOP/s"] = (gflops(flops, outcome.median_s), flops / outcome.median_s)
+        found["Time"] = (seconds(time_s), time_s)
+        found["GFLOP/s"] = (gflops(flops, time_s), flops / time_s)
         if (ratio := outcome.comparison) is not None:
             known = ratio.low > 0 and ratio.high < inf
             interval = f"{ratio.low:.3f}-{ratio.high:.3f}" if known else "any"
@@ -195,7 +215,9 @@ def _table_row(entry: Entry, columns: Sequence[Column], cells: Sequence[Cell]) -
     for column, (text, _) in zip(columns, cells, strict=True):
         look = f' class="{entry.status}"' if column.name == "Outcome" else _look(column)
         # What may be cut on a screen is whole when pointed at.
-        title = {"Case": f"{text} {entry.result.case.spec}", "Reason": text}.get(column.name, "")
+        problem = entry.result.case.problem
+        whole = {"Case": f"{problem.suite}:{problem.name} {problem.spec}", "File": entry.file}
+        title = {**whole, "Reason": text, "Backend": text}.get(column.name, "")
         parts.append(f"<td{look}{_title(title)}>{escape(text)}</td>")
     return f'<tr data-row="{entry.number}">{"".join(parts)}</tr>'
 
@@ -229,8 +251,7 @@ def _json(entries: Sequence[Entry], table: Sequence[Sequence[Cell]]) -> str:
                 "status": entry.status,
                 "reason": entry.row["reason"],
                 "cells": [key for _, key in cells],
-                "filters": {"suite": entry.result.case.problem.suite, "backend": entry.result.backend}
-                | {"axes": entry.axes, "status": entry.status},
+                "filters": {name: choice(entry) for name, (_, choice) in FILTERS.items()},
                 "median_s": middle,
                 "samples": [round(1000 * sample / middle) for sample in chosen],
                 "drawn": drawn,
@@ -253,20 +274,8 @@ def _summary(entries: Sequence[Entry], groups: Mapping[tuple[str, str, str], Seq
     if bad := counts["wrong"] + counts["failed"]:
         parts.append(f'<p class="verdict wrong">✕ {bad} wrong or failed: <a href="#faults">see them</a>.</p>')
     for key, own in groups.items():
-        found = standings(entry.result for entry in own)
-        whole = [one for one in found if one.total_s is not None]
-        if len(whole) < 2 or whole[0].cases < 2:
-            continue
-        first, second = whole[0], whole[1]
-        rival = first if first.backend != BASELINE else second
-        verdicts = Counter(entry.status for entry in own if entry.result.backend == rival.backend)
-        decided = ", ".join(f"{word} in {verdicts[word]}" for word in _DECIDED if verdicts[word])
-        parts.append(
-            f'<p class="verdict">{escape(group_title(key, groups))}: <b>{escape(first.backend)}</b> needs the least '
-            f"for all layers, {_time(first.total_s)}; then {escape(second.backend)}, {_time(second.total_s)}. "
-            + (f"Against torch {escape(rival.backend)} is {decided} of {rival.cases} cases." if decided else "")
-            + "</p>"
-        )
+        if said := answer([entry.result for entry in own]):
+            parts.append(f'<p class="verdict">{escape(group_title(key, groups))}: {escape(said)}</p>')
     return "\n".join(parts)
 
 
@@ -307,7 +316,8 @@ def _standings(groups: Mapping[tuple[str, str, str], Sequence[Entry]]) -> str:
             ]
             numbers = "".join(f'<td class="n">{cell}</td>' for cell in cells)
             lines.append(f'<tr><th scope="row">{escape(one.backend)}</th>{numbers}</tr>')
-        words = ("all layers", "regret", "geomean", *(f"{SIGNS[word]} {word}" for word in _DECIDED), "lowest", "cases")
+        title = layers_title([entry.result for entry in own])
+        words = (title, "regret", "geomean", *(f"{SIGNS[word]} {word}" for word in _DECIDED), "lowest", "cases")
         head = "".join(f'<th scope="col" class="n">{word}</th>' for word in words)
         parts.append(
             f"<h3>{escape(group_title(key, groups))}</h3>"
@@ -317,7 +327,7 @@ def _standings(groups: Mapping[tuple[str, str, str], Sequence[Entry]]) -> str:
     parts.append(
         '<p class="quiet">all layers: the sum, each as often as its model has it. regret: how much more that is than '
         "with the quickest for each layer. geomean: of torch's time over its own. faster, slower, tie, "
-        "undecided: cases, by the interval against torch. lowest: cases where its median is the lowest, be the "
+        "undecided: cases, by the interval against torch. lowest: cases where its time is the lowest, be the "
         "difference certain or not.</p>"
     )
     return "\n".join(parts) if len(parts) > 1 else "<p>Nothing was timed.</p>"
@@ -327,24 +337,28 @@ _DECIDED = ("faster", "slower", "tie", "undecided")
 
 
 def _lowest(entries: Iterable[Entry]) -> dict[Any, str]:
-    """The backend with the lowest median, by case."""
-    best: dict[Any, tuple[float, str]] = {}
-    for entry in entries:
-        if isinstance(entry.result.outcome, Timed):
-            own = (entry.result.outcome.median_s, entry.result.backend)
-            best[entry.result.case] = min(best.get(entry.result.case, own), own)
-    return {case: backend for case, (_, backend) in best.items()}
+    """The backend with the lowest time, by case."""
+    times = paired_times(entry.result for entry in entries)
+    return {case: min(row, key=lambda backend: row[backend]) for case, row in times.items()}
+
+
+FILTERS: dict[str, tuple[str, Callable[[Entry], str]]] = {
+    "file": ("File", lambda entry: entry.file),
+    "suite": ("Suite", lambda entry: entry.result.case.problem.suite),
+    "size": ("Size", _size),
+    "backend": ("Backend", lambda entry: entry.result.backend),
+    "axes": ("Axes", lambda entry: entry.axes),
+    "status": ("Outcome", lambda entry: entry.status),
+}
 
 
 def _filters(entries: Sequence[Entry]) -> str:
     """A list for each way to choose rows, where there is more than one choice."""
     parts = []
-    for name, label, values in (
-        ("suite", "Suite", [entry.result.case.problem.suite for entry in entries]),
-        ("backend", "Backend", [entry.result.backend for entry in entries]),
-        ("axes", "Axes", [entry.axes for entry in entries]),
-        ("status", "Outcome", [entry.status for entry in entries]),
-    ):
+    for name, (label, choice) in FILTERS.items():
+        values = [choice(entry) for entry in entries]
+        if name in ("file", "size") and len(set(values)) < 2:
+            continue
         choices = "".join(f'<option value="{escape(one)}">{escape(one)}</option>' for one in dict.fromkeys(values))
         parts.append(f'<label>{label} <select name="{name}"><option value="">all</option>{choices}</select></label>')
     return "\n".join(parts)
