@@ -77,7 +77,7 @@ def test_a_shipped_suite_copied_to_a_file_is_the_same(tmp_path: Path) -> None:
     [
         (
             "name,n\nx,1\n",
-            "lacks the columns c, h, w, k, r, s; it needs n, c, h, w, k, r, s, and may have name, stride_h",
+            "lacks the columns c, h, w, k, r, s; it needs n, c, h, w, k, r, s, separated by commas, and may",
         ),
         (",".join(COLUMNS) + "\nx,1,a,8,8,4,3,3,1,1,1,1,1,1,1,me\n", "line 2: c is 'a'; sizes are whole numbers"),
         (",".join(COLUMNS) + "\nx,1,3,8,8,4,3,3,1,1,1,1,1,1,2,me\n", "line 2: groups=2 .* must divide"),
@@ -93,4 +93,17 @@ def test_a_broken_suite_is_refused_with_its_place(tmp_path: Path, text: str, wor
     path = tmp_path / "broken.csv"
     path.write_text(text)
     with pytest.raises(ConvbenchError, match=words):
+        load_suite(str(path))
+
+
+def test_a_file_of_results_is_recognised() -> None:
+    path = Path(__file__).parents[1] / "results" / "quick-cpu-zen4.csv"
+    with pytest.raises(ConvbenchError, match=r"is a file of results; convbench report .*quick-cpu-zen4.csv shows it"):
+        load_suite(str(path))
+
+
+def test_a_heading_in_capitals_is_recognised(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("N,C,H,W,K,R,S\n1,1,4,4,1,2,2\n")
+    with pytest.raises(ConvbenchError, match=r"its columns are N, C, H, W, K, R, S; write them in small letters"):
         load_suite(str(path))

@@ -1,5 +1,6 @@
 """The command line: parse, call, show. One module a command, each importing its work when called."""
 
+import re
 import sys
 from typing import Annotated, NoReturn
 
@@ -63,12 +64,24 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         # Typer carries click within it since 0.26; what both call a usage error has these two.
         if not (hasattr(error, "format_message") and hasattr(error, "exit_code")):
             raise
-        message = error.format_message().rstrip(".")
+        message = _with_value(error.format_message().rstrip("."), arguments)
         given = [word for word in arguments[:1] if word in {one.name for one in [*app.registered_commands]} | {"list"}]
         help_page = " ".join(["convbench", *given, "--help"])
         complain(f"{message}{'' if message.endswith('?') else '.'} Try '{help_page}'.")
         code = error.exit_code
     sys.exit(code)
+
+
+def _with_value(message: str, arguments: list[str]) -> str:
+    """What typer says of a value, with the value."""
+    match = re.match(r"Invalid value for '(?:-\w' / ')?(--[\w-]+)'(.*)", message)
+    if match is None:
+        return message
+    words = [word for argument in arguments for word in argument.split("=", 1)]
+    given = words[words.index(match[1]) + 1 :][:1] if match[1] in words else []
+    if not given or repr(given[0]) in message:  # it is quoted already
+        return message
+    return f"Invalid value for {match[1]} {given[0]}{match[2]}"
 
 
 def complain(message: str) -> None:

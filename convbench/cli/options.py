@@ -70,9 +70,7 @@ Epilogues = Annotated[
 Plugins = Annotated[
     Words, typer.Option("--plugin", metavar="FILE.py", help="FILE.py or module with @backend functions.")
 ]
-Threads = Annotated[
-    int, typer.Option("--threads", metavar="N", min=0, max=1024, help="CPU threads; 0 is torch's own choice.")
-]
+Threads = Annotated[int, typer.Option("--threads", metavar="N", min=0, help="CPU threads; 0 is torch's own choice.")]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, max=2**32 - 1, help="Seed of the random operands.")]
 Csv = Annotated[str | None, typer.Option("--csv", metavar="FILE", help="CSV file for the results; - is stdout.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]

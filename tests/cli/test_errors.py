@@ -16,11 +16,11 @@ from tests.cli.conftest import Cli
         (["list"], "Missing command"),
         (["benhc"], "No such command 'benhc'"),
         (["bench", "--nope"], "No such option: --nope"),
-        (["bench", "--budget", "long"], "'--budget'"),
-        (["bench", "--budget", "-1"], "'--budget'"),
-        (["bench", "--threads", "-1"], "'--threads'"),
-        (["bench", "--threads", "99999999999"], "'--threads'"),
-        (["verify", "--seed", "99999999999999999999"], "'--seed'"),
+        (["bench", "--budget", "long"], "value for --budget"),
+        (["bench", "--budget", "-1"], "value for --budget"),
+        (["bench", "--threads", "-1"], "value for --threads"),
+        (["bench", "--threads", "99999999999"], "--threads 99999999999: this process may use"),
+        (["verify", "--seed", "99999999999999999999"], "value for --seed"),
         (["bench", "--confidence", "1"], "try --confidence 0.99"),
         (["report", "pyproject.toml"], "convbench bench or verify"),
         (["report", "nowhere.csv"], "cannot read nowhere.csv"),
@@ -40,7 +40,7 @@ from tests.cli.conftest import Cli
         (["bench", "--resume", "--overwrite", "--csv", "x.csv"], "leave --overwrite out"),
         (["bench", "--resume", "--csv", "/dev/null"], "/dev/null: it is no regular file"),
         (["bench", "--no-isolate", "--timeout", "3"], "leave --no-isolate out"),
-        (["bench", "--timeout", "0"], "'--timeout'"),
+        (["bench", "--timeout", "0"], "value for --timeout"),
         (["list", "everything"], "No such command 'everything'"),
         (["list", "suites", "resnet5"], "did you mean 'resnet50'?"),
         (["bench", "--batch", "eight"], "--batch eight: it takes numbers"),
@@ -119,3 +119,26 @@ def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
     code, err = in_a_shell("list suites > /dev/full")
     assert code == 2
     assert err == "convbench: No space left on device\n"
+
+
+def test_the_help_that_is_named_is_the_commands_own(cli: Cli) -> None:
+    assert "Try 'convbench report --help'." in cli("report", "a.csv", "--match", "x").err
+    assert "Try 'convbench --help'." in cli("nonsense").err
+
+
+def test_far_more_threads_than_cpus_are_refused(cli: Cli) -> None:
+    done = cli("bench", "--shape", "n1c1h4w4k1r2s2", "--threads", "100000")
+    assert (done.code, done.out) == (2, "")
+    assert "--threads 100000: this process may use" in done.err
+
+
+def test_an_expression_that_meets_nothing_shows_what_it_is_held_against(cli: Cli) -> None:
+    done = cli("bench", "--suite", "resnet50", "--match", "1x1", "--dry-run")
+    assert done.code == 3
+    assert "looked for in names and sizes, such as resnet50:conv1 n1c3h224w224k64r7s7_st2_pd3" in done.err
+
+
+def test_a_value_that_typer_refuses_is_told(cli: Cli) -> None:
+    done = cli("bench", "--budget", "-1")
+    assert "Invalid value for --budget -1: " in done.err
+    assert "Invalid value for --budget -2: " in cli("bench", "--budget=-2").err
