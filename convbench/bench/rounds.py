@@ -92,7 +92,8 @@ class Contest:
         late = elapsed_s >= total_s and self._rounds >= self.budget.least
         late = late or self._rounds >= self.budget.most
         share = 1.0 if late else max(elapsed_s / total_s if total_s else 0.0, self._rounds / self.budget.most)
-        if late or (self.warm and self._next_look <= share < 1):
+        # Before there are rounds enough for a verdict a look could only spend what it is allowed to err.
+        if late or (self._rounds >= self.rule.least and self._next_look <= share < 1):
             self._look(share)
             while self._next_look <= share:
                 self._next_look *= 1.5

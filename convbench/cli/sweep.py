@@ -224,7 +224,9 @@ class Report:
         try:
             with progress:
                 total = len(self._selection.cases)
-                task = progress.add_task("", total=total, completed=total - len(self.remaining))
+                upcoming = (case.problem.name for case in self.remaining)
+                task = progress.add_task(next(upcoming, ""), total=total, completed=total - len(self.remaining))
+                progress.refresh()
                 results = iter(results)
                 while case := list(islice(results, backends)):  # all of a case at once: a kill leaves whole cases
                     rows = [to_row(result, self._contexts[result.case.device]) for result in case]
@@ -234,7 +236,7 @@ class Report:
                     if piped:
                         for row in rows:
                             print_tabbed(self._out, [row[column] for column in self._columns])
-                    progress.update(task, advance=1, description=case[0].case.problem.name, refresh=True)
+                    progress.update(task, advance=1, description=next(upcoming, ""), refresh=True)
         finally:
             signal.signal(signal.SIGINT, before)
             if self._file is not None:

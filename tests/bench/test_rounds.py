@@ -165,15 +165,19 @@ def test_who_disturbs_itself_is_judged_all_the_same() -> None:
     assert len(one.kept("torch")) < len(one.samples["torch"])
 
 
-def test_no_error_is_spent_before_there_is_a_sample() -> None:
+def test_no_error_is_spent_before_a_verdict_is_possible() -> None:
     one = contest(["torch", "a"], Budget(seconds=3.0))
     for elapsed_s in (0.0, 0.1, 0.15, 0.22):
         assert one.next_round(elapsed_s)
         one.record({name: Sample(seconds=1.0) for name in ("torch", "a")})
     assert one._spent == 0
     assert one.samples == {"torch": [], "a": []}
-    assert one.next_round(0.3)
-    assert one._spent == pytest.approx(0.1)
+    for number in range(one.rule.least):
+        assert one.next_round(0.3 + number / 100)
+        assert one._spent == 0
+        one.record({name: Sample(seconds=1.0 + number / 1e6) for name in ("torch", "a")})
+    one.next_round(0.6)
+    assert one._spent == pytest.approx(0.2)
 
 
 def test_many_rounds_that_were_asked_for_do_not_bring_disturbed_samples_back() -> None:
