@@ -92,11 +92,11 @@ class Contest:
         late = elapsed_s >= total_s and self._rounds >= self.budget.least
         late = late or self._rounds >= self.budget.most
         share = 1.0 if late else max(elapsed_s / total_s if total_s else 0.0, self._rounds / self.budget.most)
-        # Before there are rounds enough for a verdict a look could only spend what it is allowed to err.
-        if late or (self._rounds >= self.rule.least and self._next_look <= share < 1):
+        due = self._next_look <= share < 1
+        if late or (due and self._rounds >= self.rule.least):  # with fewer a look could only spend its error
             self._look(share)
-            while self._next_look <= share:
-                self._next_look *= 1.5
+        while due and self._next_look <= share:
+            self._next_look *= 1.5
         still_in = [name for name in self.samples if name not in self._decided]
         over = still_in in ([], [self.baseline]) and self._rounds > 0 and len(self.samples) > 1
         return [] if late or over else self.rng.sample(still_in, len(still_in))

@@ -173,11 +173,13 @@ def test_no_error_is_spent_before_a_verdict_is_possible() -> None:
     assert one._spent == 0
     assert one.samples == {"torch": [], "a": []}
     for number in range(one.rule.least):
-        assert one.next_round(0.3 + number / 100)
+        assert one.next_round(0.3 + number / 1000)
         assert one._spent == 0
         one.record({name: Sample(seconds=1.0 + number / 1e6) for name in ("torch", "a")})
-    one.next_round(0.6)
-    assert one._spent == pytest.approx(0.2)
+    one.next_round(0.315)
+    assert one._spent == 0  # the next look is at 27/256 of the budget
+    one.next_round(0.33)
+    assert one._spent == pytest.approx(0.11)
 
 
 def test_many_rounds_that_were_asked_for_do_not_bring_disturbed_samples_back() -> None:
