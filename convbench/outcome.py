@@ -124,8 +124,8 @@ class Comparison:
     """Paired ratios, the baseline's time over this backend's: above 1 is faster.
 
     Attributes:
-        ratio: median of the paired ratios.
-        low, high: a distribution-free confidence interval of that median.
+        ratio: their centre, by Hodges and Lehmann, of the logarithms.
+        low, high: a distribution-free confidence interval of that centre.
         verdict: faster, slower, tie or undecided.
     """
 

@@ -4,7 +4,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from convbench.bench.statistics import Rule, compare
+from convbench.bench.statistics import Rule, compare, signed_rank
 from convbench.outcome import Comparison
 
 FEWEST_CLEAN = 12  # samples that stand for a backend; with fewer, the disturbed ones serve as well
@@ -46,7 +46,7 @@ class Contest:
     Each round is a fresh random order of those still in. The order is what makes the verdicts
     valid: where candidate and baseline are the same, which of the two stood at the worse moment
     is the toss of a coin, whatever the machine did in between, so the signs of the log ratios
-    are those of fair coins and the order-statistic interval of their median covers 1 as often as
+    are those of fair coins, whatever their sizes, and the signed-rank interval covers 1 as often as
     it says (the randomisation argument: Fisher 1935, The Design of Experiments, section 21).
     Slow drift (clock, heat, neighbours) meets all alike.
 
@@ -92,11 +92,10 @@ class Contest:
         late = elapsed_s >= total_s and self._rounds >= self.budget.least
         late = late or self._rounds >= self.budget.most
         share = 1.0 if late else max(elapsed_s / total_s if total_s else 0.0, self._rounds / self.budget.most)
-        due = self._next_look <= share < 1
-        if late or (due and self._rounds >= self.rule.least):  # with fewer a look could only spend its error
+        if late or (self._next_look <= share < 1 and self._could_decide(share)):
             self._look(share)
-        while due and self._next_look <= share:
-            self._next_look *= 1.5
+            while self._next_look <= share:
+                self._next_look *= 1.5
         still_in = [name for name in self.samples if name not in self._decided]
         over = still_in in ([], [self.baseline]) and self._rounds > 0 and len(self.samples) > 1
         return [] if late or over else self.rng.sample(still_in, len(still_in))
@@ -129,10 +128,17 @@ class Contest:
         dirty = [sum(bool(sample.dirt) for sample in samples) for samples in (own, base)]
         return len(base) >= self.rule.least and dirty[0] >= 0.9 * len(own) and dirty[1] <= 0.1 * len(base)
 
-    def _look(self, share: float) -> None:
+    def _error(self, share: float) -> float:
+        """What a look now may spend on each candidate."""
         rivals = max(1, len(self.names) - 1)  # as many as set out, so that a drop-out loosens nothing
-        error = (1 - self.rule.confidence) * (share - self._spent) / rivals
-        self._spent = share
+        return (1 - self.rule.confidence) * (share - self._spent) / rivals
+
+    def _could_decide(self, share: float) -> bool:
+        """Whether the rounds are enough for any verdict; a look at fewer could only spend its error."""
+        return self._rounds >= self.rule.least and signed_rank(self._rounds, self._error(share)) > 0
+
+    def _look(self, share: float) -> None:
+        error, self._spent = self._error(share), share
         for name in self.samples.keys() - self._decided - {self.baseline}:
             pairs = list(zip(self.samples.get(self.baseline, ()), self.samples[name], strict=False))
             spared = self.disturbs_itself(name)

@@ -52,7 +52,7 @@ def bench(
     ] = 3.0,
     confidence: Annotated[
         float, typer.Option("--confidence", metavar="SHARE", help="Of all verdicts of a case together.")
-    ] = 0.99,
+    ] = 0.998,
     margin: Annotated[
         float, typer.Option("--margin", metavar="SHARE", help="Within it two that cannot be told apart are a tie.")
     ] = 0.02,
@@ -83,7 +83,7 @@ def bench(
 
     Over the suite `quick` by default. Backends take turns in random order, round by round, and
     are compared by the ratios of the same round; disturbed samples are set aside. A backend leaves
-    when its verdict stands: the interval of the median ratio excludes 1 and the ratio is half the margin
+    when its verdict stands: the interval of the ratio excludes 1 and the ratio is half the margin
     away from it (faster, slower), or the interval lies within the margin around 1 (tie); else the budget
     ends undecided.
     Rows are written to the CSV as each case ends. Each timing stands beside its share of the
@@ -93,7 +93,7 @@ def bench(
     if not 0.5 <= confidence < 1 or not 0 < margin < 1:
         raise ConvbenchError(
             f"--confidence {confidence} --margin {margin}: confidence is from 0.5 to below 1, margin between 0 and 1; "
-            f"try --confidence 0.99 --margin 0.02"
+            f"try --confidence 0.998 --margin 0.02"
         )
     sizes, (dtype, layout, precision, device, epilogue, pass_) = problems.choose_axes(
         batch,

@@ -166,20 +166,19 @@ def test_who_disturbs_itself_is_judged_all_the_same() -> None:
 
 
 def test_no_error_is_spent_before_a_verdict_is_possible() -> None:
-    one = contest(["torch", "a"], Budget(seconds=3.0))
+    one = contest(["torch", "a"], Budget(seconds=3.0), rule=Rule(confidence=0.99))
+    alike = {name: Sample(seconds=1.0) for name in ("torch", "a")}
     for elapsed_s in (0.0, 0.1, 0.15, 0.22):
         assert one.next_round(elapsed_s)
-        one.record({name: Sample(seconds=1.0) for name in ("torch", "a")})
-    assert one._spent == 0
+        one.record(alike)
     assert one.samples == {"torch": [], "a": []}
-    for number in range(one.rule.least):
-        assert one.next_round(0.3 + number / 1000)
+    for rounds in range(12):  # 2^-11, all ratios on one side, is more than a tenth of 1 %
+        assert one.next_round(0.3), rounds
         assert one._spent == 0
-        one.record({name: Sample(seconds=1.0 + number / 1e6) for name in ("torch", "a")})
-    one.next_round(0.315)
-    assert one._spent == 0  # the next look is at 27/256 of the budget
-    one.next_round(0.33)
-    assert one._spent == pytest.approx(0.11)
+        one.record(alike)
+    one.next_round(0.3 + 1e-9)
+    assert one._spent == pytest.approx(0.1)
+    assert verdicts(one) == {"a": "tie"}
 
 
 def test_many_rounds_that_were_asked_for_do_not_bring_disturbed_samples_back() -> None:

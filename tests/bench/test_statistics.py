@@ -1,43 +1,98 @@
 """Verdicts: the interval covers as often as it says, and nothing is named that is not separated."""
 
 import random
+from itertools import combinations_with_replacement
 from math import inf
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import wilcoxon
 
-from convbench.bench.statistics import Rule, compare, median_interval
+from convbench.bench.statistics import MOST_EXACT, Rule, centre, compare, signed_rank
 
 
-def test_the_interval_is_the_tabled_one() -> None:
-    # n = 10: the 2nd smallest and 2nd largest enclose the median with 97.9 %: Conover 1999, table A3.
-    assert median_interval([float(i) for i in range(1, 11)], 0.05) == (2, 9)
-    assert median_interval([float(i) for i in range(1, 11)], 0.01) == (1, 10)
+def walsh_averages(values: list[float]) -> list[float]:
+    return sorted((one + other) / 2 for one, other in combinations_with_replacement(values, 2))
+
+
+@pytest.mark.parametrize(
+    ("n", "error", "rank"), [(6, 0.05, 1), (10, 0.05, 9), (10, 0.01, 4), (20, 0.05, 53), (30, 0.01, 110)]
+)
+def test_the_rank_is_the_tabled_one(n: int, error: float, rank: int) -> None:
+    # One more than the largest T that rejects, two-sided: Wilcoxon and Wilcox 1964, table 2.
+    assert signed_rank(n, error) == rank
+
+
+@pytest.mark.parametrize("n", [7, 15, 40])
+def test_the_distribution_is_scipys(n: int) -> None:
+    for error in (0.1, 0.01, 1e-3):
+        rank = signed_rank(n, error)
+        reached = {k: scipy_tail(n, k) for k in (rank - 1, rank)}  # P(T <= k)
+        assert (reached[rank - 1] if rank else 0) <= error / 2 < reached[rank]
+
+
+def scipy_tail(n: int, most: int) -> float:
+    """P(T <= most) as scipy's exact test gives it, for ranks whose positive ones sum to `most`."""
+    positive, rest = set[int](), most
+    for rank in range(n, 0, -1):
+        if rank <= rest:
+            positive.add(rank)
+            rest -= rank
+    found = wilcoxon(
+        [rank if rank in positive else -rank for rank in range(1, n + 1)], alternative="less", mode="exact"
+    )
+    return float(found.pvalue)
+
+
+@pytest.mark.parametrize("n", [MOST_EXACT + 1, 80, 120])
+def test_the_normal_tails_are_never_narrower_than_the_exact_ones(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    errors = (0.1, 0.03, 0.01, 1e-3, 1e-5, 1e-8)
+    by_normal = [signed_rank(n, error) for error in errors]
+    monkeypatch.setattr("convbench.bench.statistics.MOST_EXACT", n)
+    exact = [signed_rank(n, error) for error in errors]
+    assert all(0.6 * one < other <= one for one, other in zip(exact, by_normal, strict=True))
 
 
 def test_too_few_values_say_nothing() -> None:
-    assert median_interval([1.0, 2.0, 3.0], 0.01) == (-inf, inf)
-    assert median_interval([1.0] * 100, 0.0) == (-inf, inf)
+    assert centre([1.0, 2.0, 4.0], 0.01) == (pytest.approx(2.0), -inf, inf)
+    assert centre([1.0] * 100, 0.0) == (1.0, -inf, inf)
     assert compare([9.0] * 3, 0.01, Rule()).verdict == "undecided"
 
 
-@pytest.mark.parametrize("n", [12, 25, 60])
-def test_the_interval_covers_at_least_as_often_as_it_says(n: int) -> None:
+@given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=40), st.sampled_from([0.2, 0.01, 0.001]))
+def test_the_ends_are_walsh_averages(values: list[float], error: float) -> None:
+    means, rank = walsh_averages(values), signed_rank(len(values), error)
+    middle, low, high = centre(values, error)
+    near = pytest.approx
+    width = 1e-8 * (max(values) - min(values)) + 1e-12
+    assert middle == near(means[(len(means) + 1) // 2 - 1], abs=width)
+    assert (low, high) == ((near(means[rank - 1], abs=width), near(means[-rank], abs=width)) if rank else (-inf, inf))
+
+
+@pytest.mark.parametrize("n", [12, 25, 60, 90])
+@pytest.mark.parametrize("peaks", [0.0, 3.0])
+def test_the_interval_covers_at_least_as_often_as_it_says(n: int, peaks: float) -> None:
     rng = random.Random(n)
-    trials = 2000
+    trials = 1000
     covered = 0
     for _ in range(trials):
-        low, high = median_interval([rng.lognormvariate(0, 1.5) for _ in range(n)], 0.05)
-        covered += low <= 1 <= high  # exp(0) is the median
-    assert covered / trials >= 0.94
+        _, low, high = centre([5 + rng.choice([-peaks, peaks]) + rng.gauss(0, 1) for _ in range(n)], 0.05)
+        covered += low <= 5 <= high
+    assert covered / trials >= 0.935
 
 
-@given(st.lists(st.floats(1e-6, 1e3), min_size=1, max_size=80), st.sampled_from([0.1, 0.01, 0.001]))
+@given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=80), st.sampled_from([0.1, 0.01, 0.001]))
 def test_less_error_is_never_narrower(values: list[float], error: float) -> None:
-    low, high = median_interval(values, error)
-    wide_low, wide_high = median_interval(values, error / 10)
+    _, low, high = centre(values, error)
+    _, wide_low, wide_high = centre(values, error / 10)
     assert wide_low <= low <= high <= wide_high
+
+
+@given(st.lists(st.floats(0.5, 2.0), min_size=20, max_size=20))
+def test_the_other_way_round_the_verdict_turns(ratios: list[float]) -> None:
+    one, other = compare(ratios, 0.01, Rule()), compare([1 / ratio for ratio in ratios], 0.01, Rule())
+    assert (other.low, other.high) == (pytest.approx(1 / one.high), pytest.approx(1 / one.low))
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from tests.cli.conftest import Cli
         (["bench", "--threads", "-1"], "value for --threads"),
         (["bench", "--threads", "99999999999"], "--threads 99999999999: this process may use"),
         (["verify", "--seed", "99999999999999999999"], "value for --seed"),
-        (["bench", "--confidence", "1"], "try --confidence 0.99"),
+        (["bench", "--confidence", "1"], "try --confidence 0.998"),
         (["report", "pyproject.toml"], "convbench bench or verify"),
         (["report", "nowhere.csv"], "cannot read nowhere.csv"),
         (["bench", "--suite", "resnet5"], "did you mean 'resnet50'?"),
