@@ -3,6 +3,7 @@
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import inf
 
 from convbench.bench.statistics import Rule, compare, signed_rank
 from convbench.outcome import Comparison
@@ -94,8 +95,7 @@ class Contest:
         share = 1.0 if late else max(elapsed_s / total_s if total_s else 0.0, self._rounds / self.budget.most)
         if late or (self._next_look <= share < 1 and self._could_decide(share)):
             self._look(share)
-            while self._next_look <= share:
-                self._next_look *= 1.5
+            self._next_look = 1.5 * share
         still_in = [name for name in self.samples if name not in self._decided]
         over = still_in in ([], [self.baseline]) and self._rounds > 0 and len(self.samples) > 1
         return [] if late or over else self.rng.sample(still_in, len(still_in))
@@ -134,7 +134,7 @@ class Contest:
         return (1 - self.rule.confidence) * (share - self._spent) / rivals
 
     def _could_decide(self, share: float) -> bool:
-        """Whether the rounds are enough for any verdict; a look at fewer could only spend its error."""
+        """Whether the rounds, were all clean, are enough for a verdict; a look at fewer could only spend its error."""
         return self._rounds >= self.rule.least and signed_rank(self._rounds, self._error(share)) > 0
 
     def _look(self, share: float) -> None:
@@ -148,6 +148,8 @@ class Contest:
             self.too_few |= set() if enough else {name}
             if ratios := [base.seconds / own.seconds for base, own in (clean if enough else pairs)]:
                 found = compare(ratios, error, self.rule)
+                if found.high == inf and name in self.comparisons:
+                    continue  # the last look may have little to spend; what an earlier one said still holds
                 self.comparisons[name] = found if enough else replace(found, verdict="undecided")
                 if self.comparisons[name].verdict != "undecided":
                     self._decided.add(name)

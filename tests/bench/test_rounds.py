@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Callable
+from math import inf
 
 import pytest
 
@@ -166,19 +167,30 @@ def test_who_disturbs_itself_is_judged_all_the_same() -> None:
 
 
 def test_no_error_is_spent_before_a_verdict_is_possible() -> None:
-    one = contest(["torch", "a"], Budget(seconds=3.0), rule=Rule(confidence=0.99))
+    one = contest(["torch", "a"], Budget(seconds=3.0))
     alike = {name: Sample(seconds=1.0) for name in ("torch", "a")}
     for elapsed_s in (0.0, 0.1, 0.15, 0.22):
         assert one.next_round(elapsed_s)
         one.record(alike)
     assert one.samples == {"torch": [], "a": []}
-    for rounds in range(12):  # 2^-11, all ratios on one side, is more than a tenth of 1 %
+    for rounds in range(14):  # 2^-12, thirteen ratios on one side, is more than a tenth of 0.2 %
         assert one.next_round(0.3), rounds
         assert one._spent == 0
         one.record(alike)
     one.next_round(0.3 + 1e-9)
     assert one._spent == pytest.approx(0.1)
     assert verdicts(one) == {"a": "tie"}
+
+
+def test_the_last_look_does_not_lose_what_an_earlier_one_said() -> None:
+    one = contest(["torch", "a"], Budget(seconds=30.0))
+    for rounds in range(16):
+        assert one.next_round(27.0 if rounds == 15 else 5.0)  # after fifteen rounds, at nine tenths of the budget
+        one.record({"torch": Sample(seconds=1.0), "a": Sample(seconds=1.0 + 0.1 * (-1) ** rounds)})
+    found = one.comparisons["a"]
+    assert 0 < found.low < found.ratio < found.high < inf
+    assert one.next_round(30.0) == []  # with less than 2^-16 of error left for either side
+    assert one.comparisons["a"] == found
 
 
 def test_many_rounds_that_were_asked_for_do_not_bring_disturbed_samples_back() -> None:
