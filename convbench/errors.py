@@ -1,7 +1,11 @@
 """What the user can mend, in one line."""
 
+import os
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
+from sysconfig import get_paths
+from traceback import walk_tb
 
 MOST_NAMES = 16
 MOST_CHARACTERS = 1000  # of what foreign code says; a screen holds no more
@@ -49,3 +53,19 @@ def first_line(error: BaseException) -> str:
     except BaseException as other:  # whatever it raises
         return f"(asked for its words it raised {type(other).__name__})"
     return one_line(text.strip().partition("\n")[0])
+
+
+def place(error: BaseException) -> str:
+    """The last line of a file of the user's own on an exception's way, as `my_conv.py:12`; "" where there is none.
+
+    What is installed, convbench's own files and text that was compiled are nobody's to mend.
+    """
+    found = ""
+    folders = [get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    not_theirs = ("<", *(folder + os.sep for folder in (*folders, str(Path(__file__).parent))))
+    traceback = BaseException.__dict__["__traceback__"].__get__(error)  # its own attribute of that name may be anything
+    for frame, line in walk_tb(traceback):
+        file = frame.f_code.co_filename
+        if not file.startswith(not_theirs):
+            found = f"{one_line(Path(file).name, 100)}:{line}"
+    return found

@@ -53,17 +53,27 @@ def this_machine(device: str = "cpu") -> Machine:
 
 def cpu_name() -> str:
     """Model, family and cores: many virtual machines call every model by one name."""
-    facts: dict[str, str] = {}
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            key, colon, value = line.partition(":")
-            if colon:
-                facts.setdefault(key.strip(), value.strip())
-    except OSError:
-        pass
+    facts = _cpu_facts()
     name = facts.get("model name") or platform.processor() or platform.machine()
     detail = f" (family {facts['cpu family']} model {facts['model']})" if "cpu family" in facts else ""
     return f"{name}{detail}, {os.cpu_count()} cores"
+
+
+def is_virtual() -> bool | None:
+    """Whether a hypervisor runs this machine; None where the processor does not say, as only those of x86 do."""
+    flags = _cpu_facts().get("flags")
+    return None if flags is None else "hypervisor" in flags.split()
+
+
+def _cpu_facts(path: Path = Path("/proc/cpuinfo")) -> dict[str, str]:
+    """What Linux says of the first CPU: proc(5), /proc/cpuinfo."""
+    facts: dict[str, str] = {}
+    with suppress(OSError):
+        for line in path.read_text().splitlines():
+            key, colon, value = line.partition(":")
+            if colon:
+                facts.setdefault(key.strip(), value.strip())
+    return facts
 
 
 def fingerprint(device: str, threads: int) -> dict[str, str]:

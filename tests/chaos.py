@@ -43,8 +43,8 @@ MISCHIEF = {
         "subprocess.Popen(['sleep', '1000'], start_new_session=True); os._exit(7)",
         r"exited with code 7 while being verified",
     ),
-    "quits": ("sys.exit(0)", r"SystemExit: 0"),
-    "raises": ("raise ValueError('not today')", r"ValueError: not today"),
+    "quits": ("sys.exit(0)", r"SystemExit: 0 \([\w-]+\.py:\d+\)"),
+    "raises": ("raise ValueError('not today')", r"ValueError: not today \([\w-]+\.py:\d+\)"),
 }
 GOOD = ("torch", "unfold-matmul", "chatty")
 EVERY = 3  # each misbehaves in every third case, so that all meet all kinds of neighbours

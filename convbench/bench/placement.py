@@ -19,7 +19,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from convbench.bench.ceilings.cache import Cache, write_json
-from convbench.machine import cpu_name
+from convbench.machine import cpu_name, is_virtual
 
 if TYPE_CHECKING:
     from convbench.bench.ceilings.simd import Loop
@@ -65,7 +65,9 @@ class Placement:
 
     @classmethod
     def of_machine(cls, threads: int) -> "Placement | None":
-        """What is known of this machine; None where there is one thread or one CPU, or where it cannot be measured."""
+        """What is known of this machine; None where no CPU is moved, for one of them or one thread, or without LLVM."""
+        if is_virtual() is False:  # a clock that sleeps between two looks would pass for another place
+            return None
         try:
             cpus = sorted(os.sched_getaffinity(0))
         except AttributeError:  # not Linux

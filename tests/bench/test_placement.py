@@ -90,6 +90,7 @@ def test_a_pair_that_cannot_be_measured_is_surveyed_once(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize(("cpus", "pairs"), [(2, 1), (9, 8), (10, 5), (16, 8), (20, 7), (64, 8)])
 def test_of_many_cpus_some_from_all_over_are_watched(monkeypatch: pytest.MonkeyPatch, cpus: int, pairs: int) -> None:
+    monkeypatch.setattr(module, "is_virtual", lambda: True)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(cpus)))
     place = Placement.of_machine(cpus)
     assert place is not None
@@ -126,6 +127,14 @@ def test_a_machine_that_moved_for_good_is_believed_in_the_end(monkeypatch: pytes
 
 def test_one_thread_needs_no_neighbour() -> None:
     assert Placement.of_machine(1) is None
+
+
+def test_without_a_hypervisor_nobody_moves_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1})
+    monkeypatch.setattr(module, "is_virtual", lambda: None)  # not told: it may
+    assert Placement.of_machine(2) is not None
+    monkeypatch.setattr(module, "is_virtual", lambda: False)
+    assert Placement.of_machine(2) is None
 
 
 def test_the_file_holds_every_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

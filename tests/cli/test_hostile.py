@@ -97,6 +97,7 @@ def {name}(x, w, spec):
     {deed}
     return right(x, w, spec)
 """
+PLACE = r"\([\w-]+\.py:\d+\)"
 # What it does, how it comes out, and the whole reason as a regular expression.
 DEEDS = {
     "loops": ("while True: pass", "failed", rf"hung: no answer within {TIMEOUT_S} s {KILLED}"),
@@ -113,14 +114,14 @@ DEEDS = {
     "leaves": ("os._exit(0)", "failed", "exited with code 0 while being verified"),
     "crashes": ("ctypes.string_at(0)", "failed", "died of SIGSEGV while being verified"),
     "interrupts": ("raise KeyboardInterrupt", "failed", "raised KeyboardInterrupt while being verified"),
-    "quits": ("sys.exit(0)", "failed", "SystemExit: 0"),
+    "quits": ("sys.exit(0)", "failed", rf"SystemExit: 0 {PLACE}"),
     "closes": ("raise GeneratorExit", "failed", "raised GeneratorExit while being verified"),
     "odd": ("raise Odd('odd')", "failed", "raised Odd: odd while being verified"),
-    "mute": ("raise Mute", "failed", r"Mute: \(asked for its words it raised Odd\)"),
+    "mute": ("raise Mute", "failed", rf"Mute: \(asked for its words it raised Odd\) {PLACE}"),
     "babbles": (
         r"raise ValueError('=\x1b[2J\x07\x00' + 'x' * 2**20 + '\nsecond line')",
         "failed",
-        r"ValueError: =\\x1b\[2J\\x07\\x00x{900,1000}\.\.\. \(1,048,583 characters\)",
+        r"ValueError: =\\x1b\[2J\\x07\\x00x{900,1000}\.\.\. \(1,048,583 characters\) " + PLACE,
     ),
     "recurses": ("(lambda f: f(f))(lambda f: f(f))", "failed", "RecursionError: .*"),
     "sends-half": ("send(struct.pack('!i', 1000)); time.sleep(60)", "failed", rf"sent half an answer {KILLED}"),

@@ -118,7 +118,7 @@ def test_what_a_backend_raises_is_its_row(error: Exception, words: str) -> None:
         raise error
 
     outcome = examine(planted(raising), prepare_exam(CASE))
-    assert outcome == Failed(words)
+    assert outcome == Failed(f"{words} (test_check.py:{raising.__code__.co_firstlineno + 1})")
 
 
 def test_a_backend_that_did_not_run_what_it_claims_has_failed() -> None:
@@ -252,7 +252,8 @@ def test_leaving_the_program_is_a_fault_like_any_other() -> None:
     def leaving(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
         raise SystemExit(0)
 
-    assert examine(planted(leaving), prepare_exam(CASE)) == Failed("SystemExit: 0")
+    line = leaving.__code__.co_firstlineno + 1
+    assert examine(planted(leaving), prepare_exam(CASE)) == Failed(f"SystemExit: 0 (test_check.py:{line})")
 
 
 def test_a_refusal_that_raises_is_a_row() -> None:
@@ -261,7 +262,7 @@ def test_a_refusal_that_raises_is_a_row() -> None:
 
     odd = backend(family="direct", source="a test", refuse=refuse)(correct)
     (result,) = verify([CASE], [odd])
-    assert result.outcome == Failed("KeyError: 'dtype'")
+    assert result.outcome == Failed(f"KeyError: 'dtype' (test_check.py:{refuse.__code__.co_firstlineno + 1})")
 
 
 def test_after_a_lost_device_the_culprit_is_named_and_nothing_more_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,7 +272,8 @@ def test_after_a_lost_device_the_culprit_is_named_and_nothing_more_is_run(monkey
 
     good = backend(family="direct", source="a test")(correct)
     one, two, three, four = verify([CASE, CASE], [planted(illegal), good])
-    assert one.outcome == Failed("RuntimeError: CUDA error: an illegal memory access was encountered")
+    assert isinstance(one.outcome, Failed)
+    assert one.outcome.message.startswith("RuntimeError: CUDA error: an illegal memory access was encountered")
     for other in (two, three, four):
         assert isinstance(other.outcome, Failed)
         assert other.outcome.message.startswith("not run: the device was lost in planted on n2c4h9w8k6r3s3_pd1")
