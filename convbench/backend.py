@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from convbench.case import DEVICES, DTYPES, PASSES, Case
-from convbench.errors import ConvbenchError, first_line, one_line, unknown
+from convbench.errors import ConvbenchError, first_line, in_words, one_line, unknown
 from convbench.spec import ConvSpec
 
 if TYPE_CHECKING:
@@ -350,8 +350,7 @@ def load_plugin(plugin: str) -> list[Backend]:
         raise
     except BaseException as error:  # sys.exit(0) in a plug-in would pass for "all right"
         raise ConvbenchError(
-            f"plug-in {plugin} could not be loaded: {type(error).__name__}: {first_line(error)}; "
-            f"--plugin takes a FILE.py or an importable module"
+            f"plug-in {plugin} could not be loaded: {in_words(error)}; --plugin takes a FILE.py or an importable module"
         ) from None
     own = [value for value in vars(module).values() if isinstance(value, Backend) and value.origin == module.__name__]
     if not own:

@@ -1,6 +1,7 @@
 """What the user can mend, in one line."""
 
 import os
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
@@ -9,6 +10,9 @@ from traceback import walk_tb
 
 MOST_NAMES = 16
 MOST_CHARACTERS = 1000  # of what foreign code says; a screen holds no more
+INSTALLED = re.compile(
+    r"[/\\](site-packages|dist-packages|torchinductor_[^/\\]*)[/\\]"
+)  # the last: what torch.compile writes
 
 
 class ConvbenchError(Exception):
@@ -55,17 +59,23 @@ def first_line(error: BaseException) -> str:
     return one_line(text.strip().partition("\n")[0])
 
 
+def in_words(error: BaseException, *, kind: str = "") -> str:
+    """What foreign code raised: `ValueError: x is not finite (my_conv.py:12)`; `kind` stands for its type."""
+    words = ": ".join(filter(None, (kind or type(error).__name__, first_line(error))))
+    return f"{words} ({where})" if (where := place(error)) else words
+
+
 def place(error: BaseException) -> str:
     """The last line of a file of the user's own on an exception's way, as `my_conv.py:12`; "" where there is none.
 
-    What is installed, convbench's own files and text that was compiled are nobody's to mend.
+    What is installed, convbench's own files and what a compiler wrote are nobody's to mend.
     """
     found = ""
-    folders = [get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    not_theirs = ("<", *(folder + os.sep for folder in (*folders, str(Path(__file__).parent))))
+    folders = [get_paths()["stdlib"], get_paths()["platstdlib"], str(Path(__file__).parent)]
+    not_theirs = ("<", *(folder + os.sep for folder in folders))
     traceback = BaseException.__dict__["__traceback__"].__get__(error)  # its own attribute of that name may be anything
     for frame, line in walk_tb(traceback):
-        file = frame.f_code.co_filename
-        if not file.startswith(not_theirs):
+        file = str.__str__(frame.f_code.co_filename)
+        if not file.startswith(not_theirs) and not INSTALLED.search(file):
             found = f"{one_line(Path(file).name, 100)}:{line}"
     return found

@@ -125,7 +125,7 @@ class Comparison:
 
     Attributes:
         ratio: their centre, by Hodges and Lehmann, of the logarithms.
-        low, high: a distribution-free confidence interval of that centre.
+        low, high: a confidence interval of that centre, for any distribution that is symmetric.
         verdict: faster, slower, tie or undecided.
     """
 

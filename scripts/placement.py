@@ -35,7 +35,7 @@ def main() -> None:
     names = asked.backends.split(",")
     place = Placement.of_machine(torch.get_num_threads())
     if place is None:
-        raise SystemExit("one thread or one CPU: nothing can move apart")
+        raise SystemExit("one thread, one CPU, no hypervisor or no LLVM: nothing moves, or nothing can see it")
     case = Case(problem=Problem(suite="shape", name=asked.shape, spec=ConvSpec.parse(asked.shape)))
     backends, _ = discover(names=names)
     exam, by_name = prepare_exam(case), {backend.name: backend for backend in backends}

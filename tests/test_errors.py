@@ -32,6 +32,29 @@ def test_what_was_never_raised_or_has_no_file_has_no_place() -> None:
     assert place(caught.value.with_traceback(own.tb_next)) == ""
 
 
+@pytest.mark.parametrize(
+    "folder", ["venv/lib/python3/site-packages/torch", "usr/lib/python3/dist-packages", "torchinductor_me/ab"]
+)
+def test_what_is_installed_or_was_written_by_a_compiler_is_not_the_users_own(tmp_path: Path, folder: str) -> None:
+    scope = {"inner": defined("def outer():\n    1 / 0\n", str(tmp_path / folder / "functional.py"))}
+    exec(compile("def outer():\n    inner()\n", str(tmp_path / "my_conv.py"), "exec"), scope)
+    with pytest.raises(ZeroDivisionError) as caught:
+        scope["outer"]()
+    assert place(caught.value) == "my_conv.py:2"
+
+
+def test_a_file_name_may_be_of_a_class_of_its_own() -> None:
+    class Odd(str):
+        def startswith(self, *_: object) -> bool:
+            raise OSError
+
+    outer = defined("def outer():\n    1 / 0\n", "my_conv.py")
+    outer.__code__ = outer.__code__.replace(co_filename=Odd("other.py"))
+    with pytest.raises(ZeroDivisionError) as caught:
+        outer()
+    assert place(caught.value) == "other.py:2"
+
+
 def test_a_file_that_tries_to_steer_the_terminal_is_written_out(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError) as caught:
         defined("def outer():\n    1 / 0\n", str(tmp_path / "\x1b[2J.py"))()

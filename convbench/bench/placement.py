@@ -65,7 +65,7 @@ class Placement:
 
     @classmethod
     def of_machine(cls, threads: int) -> "Placement | None":
-        """What is known of this machine; None where no CPU is moved, for one of them or one thread, or without LLVM."""
+        """What is known of this machine; None with one thread, one CPU, no hypervisor or no LLVM."""
         if is_virtual() is False:  # a clock that sleeps between two looks would pass for another place
             return None
         try:

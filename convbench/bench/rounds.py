@@ -24,8 +24,8 @@ class Sample:
 class Budget:
     """How long the timing of a case may take: `seconds` for each candidate against the baseline.
 
-    But at least `least` rounds and at most `most`. The first rounds, a tenth of the time and at
-    most a quarter of a second, warm up and are not counted: clocks rise and thread pools settle
+    But at least `least` rounds and at most `most`. The first rounds, a thirtieth of the time and at
+    most a tenth of a second, warm up and are not counted: clocks rise and thread pools settle
     for longer than a call takes.
     """
 
@@ -37,7 +37,7 @@ class Budget:
         return self.seconds * max(1, names - 1)
 
     def warm_up_s(self, names: int) -> float:
-        return min(0.25, self.total_s(names) / 10)
+        return min(0.1, self.total_s(names) / 30)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -144,11 +144,12 @@ class Contest:
             spared = self.disturbs_itself(name)
             clean = [(base, own) for base, own in pairs if not base.dirt and (spared or not own.dirt)]
             enough = len(clean) >= self.rule.least
+            known = name in self.comparisons and name not in self.too_few
             self.too_few -= {name}
             self.too_few |= set() if enough else {name}
             if ratios := [base.seconds / own.seconds for base, own in (clean if enough else pairs)]:
                 found = compare(ratios, error, self.rule)
-                if found.high == inf and name in self.comparisons:
+                if found.high == inf and known:
                     continue  # the last look may have little to spend; what an earlier one said still holds
                 self.comparisons[name] = found if enough else replace(found, verdict="undecided")
                 if self.comparisons[name].verdict != "undecided":

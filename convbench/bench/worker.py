@@ -21,7 +21,7 @@ from convbench.backend import Backend, discover
 from convbench.bench import sweep as _preload  # noqa: F401  # so that a worker finds it imported
 from convbench.bench.jobs import BEGUN, DYING_S, MOST_PROCESSES, START, STATUS, Board, Fall, Job, fall_of
 from convbench.bench.world import World
-from convbench.errors import first_line
+from convbench.errors import in_words
 from convbench.machine import descendants
 from convbench.outcome import Failed, Result, Skipped
 from convbench.verify.memory import poisoned
@@ -112,7 +112,7 @@ def _be_a_worker(descriptor: int, board: Board, server: int) -> NoReturn:
         _do(connection.recv(), connection, board)
     except BaseException as error:  # KeyboardInterrupt too: whatever it is, it is a row
         with suppress(Exception):
-            connection.send(fall_of(board, f"raised {type(error).__name__}: {first_line(error)}".strip(": ")))
+            connection.send(fall_of(board, f"raised {in_words(error)}"))
     with suppress(Exception):
         sys.stdout.flush()
         sys.stderr.flush()

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from convbench.errors import ConvbenchError, first_line
+from convbench.errors import ConvbenchError, in_words
 
 LIBRARIES = ("torchvision", "timm")
 NEAR = 3
@@ -124,7 +124,7 @@ def _from_factory(name: str, module_name: str, path: str) -> Source:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # sys.exit(0) in a module would pass for "all right"
-        raise ConvbenchError(f"--model {name}: {type(error).__name__}: {first_line(error)}; {usage}") from None
+        raise ConvbenchError(f"--model {name}: {in_words(error)}; {usage}") from None
     if isinstance(found, nn.Module):
         model = found
         return Source(name=name, origin=module_name, make=lambda: model)

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from convbench.errors import first_line
+from convbench.errors import in_words
 from convbench.explain.by_torch import convolve, unfold
 from convbench.spec import ITEM_NBYTES, ConvSpec, Pair
 
@@ -219,7 +219,7 @@ def _ask(name: str, tool: Tool, ledger: Ledger) -> Count:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # of somebody else's code
-            figures, why_not = [], f"{type(error).__name__}: {first_line(error)}"
+            figures, why_not = [], in_words(error)
     module, function = figures or (None, None)
     return Count(
         tool=name,

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from convbench.data.models import Source
-from convbench.errors import ConvbenchError, first_line
+from convbench.errors import ConvbenchError, in_words
 from convbench.explain.calls import Call, Shape
 from convbench.explain.forward import Census, census, forward_only
 from convbench.explain.ran import what_ran
@@ -186,15 +186,14 @@ def _take_census(source: Source, shapes: Sequence[tuple[int, ...]]) -> Census:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # of somebody else's code, sys.exit() among them
-        why_not_meta = f"{type(error).__name__}: {first_line(error)}"
+        why_not_meta = in_words(error)
     try:
         model = source.build("cpu")
     except (KeyboardInterrupt, ConvbenchError):
         raise
     except BaseException as error:
         raise ConvbenchError(
-            f"--model {source.name} cannot be built: {type(error).__name__}: {first_line(error)}; "
-            f"it is called without arguments"
+            f"--model {source.name} cannot be built: {in_words(error)}; it is called without arguments"
         ) from None
     try:
         return replace(census(model, [_numbers(shape, "cpu") for shape in shapes]), why_not_meta=why_not_meta)
@@ -203,7 +202,7 @@ def _take_census(source: Source, shapes: Sequence[tuple[int, ...]]) -> Census:
     except BaseException as error:
         given = ",".join("x".join(map(str, shape)) for shape in shapes)
         raise ConvbenchError(
-            f"--model {source.name} does not run on --input {given}: {type(error).__name__}: {first_line(error)}; "
+            f"--model {source.name} does not run on --input {given}: {in_words(error)}; "
             f"try the input size that the model is made for"
         ) from None
 
@@ -227,7 +226,7 @@ def _timed(costs: ModelCosts, source: Source, clock: Callable[[], float]) -> Mod
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        return replace(costs, unmeasured=f"{type(error).__name__}: {first_line(error)}")
+        return replace(costs, unmeasured=in_words(error))
     calls = costs.census.calls
     if any([shape for shape, _ in one.calls] != [call.shape.w for call in calls] for one in passes):
         return replace(costs, unmeasured="its convolutions differ from one pass to the next")

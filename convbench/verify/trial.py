@@ -14,7 +14,7 @@ from torch import Tensor
 
 from convbench.backend import Backend
 from convbench.case import Case
-from convbench.errors import first_line, place
+from convbench.errors import in_words
 from convbench.machine import free_nbytes, held_nbytes
 from convbench.outcome import Bill, Check, Failed, Outcome, Result, Skipped, Verified, Wrong
 from convbench.verify.check import Exam, prepare_exam, wrong
@@ -527,10 +527,9 @@ def not_run(loss: Loss) -> Failed:
 
 
 def failure(error: BaseException) -> Failed:
-    """A backend's exception as one line, with the line of a plug-in that raised it."""
-    kind = "out of memory" if isinstance(error, MemoryError | torch.OutOfMemoryError) else type(error).__name__
-    first, where = first_line(error), place(error)
-    return Failed((f"{kind}: {first}" if first else kind) + (f" ({where})" if where else ""))
+    """A backend's exception as one line."""
+    lacked = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return Failed(in_words(error, kind="out of memory" if lacked else ""))
 
 
 def too_large(case: Case, backend: Backend, *, limit_nbytes: int | None = None) -> str | None:

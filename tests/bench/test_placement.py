@@ -125,7 +125,8 @@ def test_a_machine_that_moved_for_good_is_believed_in_the_end(monkeypatch: pytes
     assert sum(one.looks for one in place.known[PAIR]) <= module.MOST_LOOKS
 
 
-def test_one_thread_needs_no_neighbour() -> None:
+def test_one_thread_needs_no_neighbour(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "is_virtual", lambda: True)
     assert Placement.of_machine(1) is None
 
 

@@ -113,10 +113,10 @@ DEEDS = {
     ),
     "leaves": ("os._exit(0)", "failed", "exited with code 0 while being verified"),
     "crashes": ("ctypes.string_at(0)", "failed", "died of SIGSEGV while being verified"),
-    "interrupts": ("raise KeyboardInterrupt", "failed", "raised KeyboardInterrupt while being verified"),
+    "interrupts": ("raise KeyboardInterrupt", "failed", rf"raised KeyboardInterrupt {PLACE} while being verified"),
     "quits": ("sys.exit(0)", "failed", rf"SystemExit: 0 {PLACE}"),
-    "closes": ("raise GeneratorExit", "failed", "raised GeneratorExit while being verified"),
-    "odd": ("raise Odd('odd')", "failed", "raised Odd: odd while being verified"),
+    "closes": ("raise GeneratorExit", "failed", rf"raised GeneratorExit {PLACE} while being verified"),
+    "odd": ("raise Odd('odd')", "failed", rf"raised Odd: odd {PLACE} while being verified"),
     "mute": ("raise Mute", "failed", rf"Mute: \(asked for its words it raised Odd\) {PLACE}"),
     "babbles": (
         r"raise ValueError('=\x1b[2J\x07\x00' + 'x' * 2**20 + '\nsecond line')",
