@@ -85,7 +85,8 @@ def test_a_tool_that_fails_is_told_and_not_compared(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(rooms, "TOOLS", {"other": tool(fail)})
     (count,) = ask_tools(Ledger(spec=AWKWARD))
-    assert (count.reconciled, count.why_not) == (None, "SystemExit: no such layer")
+    line = fail.__code__.co_firstlineno + 1
+    assert (count.reconciled, count.why_not) == (None, f"SystemExit: no such layer (test_ledger.py:{line})")
 
 
 def test_a_tool_that_computes_is_not_asked_for_a_large_layer(monkeypatch: pytest.MonkeyPatch) -> None:
