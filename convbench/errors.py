@@ -10,9 +10,8 @@ from traceback import walk_tb
 
 MOST_NAMES = 16
 MOST_CHARACTERS = 1000  # of what foreign code says; a screen holds no more
-INSTALLED = re.compile(
-    r"[/\\](site-packages|dist-packages|torchinductor_[^/\\]*)[/\\]"
-)  # the last: what torch.compile writes
+# Folders of packages, and those into which torch.compile writes.
+INSTALLED = re.compile(r"[/\\](site-packages|dist-packages|torchinductor_[^/\\]*)[/\\]")
 
 
 class ConvbenchError(Exception):
