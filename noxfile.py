@@ -88,7 +88,7 @@ def rivals(session: nox.Session) -> None:
 def counters(session: nox.Session) -> None:
     """Install timm and the other tools that count operations, and compare with them."""
     session.install("-e.[counters,models]", *group("test"))
-    session.run("pytest", "tests/explain/test_ledger.py", "tests/explain/test_models.py", *session.posargs)
+    session.run("pytest", "tests/explain/test_ledger.py", "tests/models/test_models.py", *session.posargs)
 
 
 @nox.session(default=False)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from convbench.bench.ceilings.cache import Cache, Ledger, Reading
+from convbench.ceilings.cache import Cache, Ledger, Reading
 from convbench.case import DTYPES, Case, Problem
 from convbench.machine import cpu_caches, fingerprint
 from convbench.spec import ConvSpec

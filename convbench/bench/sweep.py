@@ -19,7 +19,7 @@ from convbench.bench.statistics import Rule
 from convbench.case import Case
 from convbench.outcome import Bill, Check, Failed, Outcome, Result, Timed, Verified, Wrong
 from convbench.verify.check import Exam, make_exam, prepare_exam, wrong
-from convbench.verify.memory import Guard
+from convbench.call.memory import Guard
 from convbench.verify.operands import make_operands
 from convbench.verify.trial import (
     ANY_FAULT,

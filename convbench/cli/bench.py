@@ -133,7 +133,7 @@ def bench(
         force=force,
     )
     from convbench.bench.doctor import warning
-    from convbench.bench.roofline import with_rooflines
+    from convbench.ceilings.roofline import with_rooflines
     from convbench.bench.rounds import Budget
     from convbench.bench.statistics import Rule
     from convbench.bench.sweep import bench as measure

@@ -11,8 +11,8 @@ from convbench.cli import options
 from convbench.cli.outputs import NOTHING, tell
 
 if TYPE_CHECKING:
-    from convbench.bench.ceilings.gather import Prober
-    from convbench.bench.roofline import Ceilings, Kind, Reprobe
+    from convbench.ceilings.gather import Prober
+    from convbench.ceilings.roofline import Ceilings, Kind, Reprobe
 
 EXAMPLE = "\b\nExample:\n  convbench ceilings --dtype fp32 --threads 1"
 COLUMNS = "device threads dtype precision kind nbytes probe per_second best time reason".split()
@@ -59,8 +59,8 @@ def make_prober(remark: str) -> "Prober":
     """A prober with the user's cache that says on stderr what it is about to do."""
     import torch
 
-    from convbench.bench.ceilings.cache import Cache
-    from convbench.bench.ceilings.gather import Prober
+    from convbench.ceilings.cache import Cache
+    from convbench.ceilings.gather import Prober
 
     def say(kind: "Kind", groups: Sequence[str], seconds: float) -> None:  # noqa: ARG001
         tell(f"probing ceilings of {' '.join(kind)}, about {seconds:.0f} s{remark}")
@@ -70,7 +70,7 @@ def make_prober(remark: str) -> "Prober":
 
 def known_ceilings(cases: Iterable[Case]) -> "tuple[dict[Kind, Ceilings], Reprobe]":
     """The ceilings of every kind among the cases, probed where they are not known, and how to probe again."""
-    from convbench.bench.roofline import kind_of
+    from convbench.ceilings.roofline import kind_of
 
     prober = None
     found = {}

@@ -16,7 +16,7 @@ from convbench.cli.sweep import MOST_FAULTS_SHOWN
 from convbench.errors import ConvbenchError
 
 if TYPE_CHECKING:
-    from convbench.verify.selftest import Finding, Judged
+    from convbench.verify.selftest.selftest import Finding, Judged
 
 # Every product of a convolution is written out for some kernels: more would take gigabytes.
 MOST_MACS = 10_000_000
@@ -58,8 +58,8 @@ def self_test(
     if csv not in (None, "-") and not overwrite and Path(str(csv)).exists():
         raise ConvbenchError(f"{csv} exists; name another file, or replace it with --overwrite")
 
-    from convbench.verify.kernels import DTYPES
-    from convbench.verify.selftest import (
+    from convbench.verify.selftest.kernels import DTYPES
+    from convbench.verify.selftest.selftest import (
         KERNELS,
         SHAPES,
         Finding,

@@ -104,7 +104,7 @@ def choose_run(
         if limited:
             given, instead = "--timeout and --memory-limit need", "leave them out"
         raise ConvbenchError(f"{given} Linux and this is {sys.platform}; {instead}")
-    from convbench.bench.isolate import Limits, isolated
+    from convbench.workers.isolate import Limits, isolated
 
     return partial(
         isolated,

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from convbench.backends import naive_loops
 from convbench.case import Case, Problem
-from convbench.explain.by_torch import convolve
+from convbench.ran.by_torch import convolve
 from convbench.explain.geometry import channels, pad, window, windows
 from convbench.explain.proof import compare, compare_all
 from convbench.explain.steps import Cell, Comparison, Walk, flatten_kernel, measure_axes, place_taps

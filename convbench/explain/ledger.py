@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convbench.errors import in_words
-from convbench.explain.by_torch import convolve, unfold
+from convbench.ran.by_torch import convolve, unfold
 from convbench.spec import ITEM_NBYTES, ConvSpec, Pair
 
 # fvcore traces with real numbers, so that it computes: up to so many multiply-adds somebody waits for it.

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from convbench.errors import ConvbenchError
-from convbench.explain.by_torch import fold, unfold
+from convbench.ran.by_torch import fold, unfold
 from convbench.explain.proof import prove, prove_move
 from convbench.explain.steps import Cell, Term, UnprovedError, Walk, flatten_kernel, inside, measure_axes, name_formula
 from convbench.spec import ITEM_NBYTES, ConvSpec, Pair

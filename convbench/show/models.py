@@ -17,8 +17,8 @@ from convbench.show.units import amount
 from convbench.suites import COLUMNS
 
 if TYPE_CHECKING:
-    from convbench.explain.models import ModelCosts, Row
-    from convbench.explain.reach import Extent
+    from convbench.models.costs import ModelCosts, Row
+    from convbench.models.reach import Extent
 
 # From so many columns on a convolution is one line, and the rest of it is shown.
 ONE_LINE_FROM, ALL_FROM = 110, 80

@@ -9,8 +9,8 @@ from typing import Any
 
 from rich.text import Text
 
-from convbench.explain.claims import Claim
-from convbench.explain.ran import Ran
+from convbench.ran.claims import Claim
+from convbench.ran.watch import Ran
 from convbench.show.grid import FAINT, heading
 from convbench.show.pages import fit, print_page
 

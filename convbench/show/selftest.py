@@ -7,9 +7,9 @@ from rich.table import Table
 from rich.text import Text
 
 from convbench.show.tables import plain_table
-from convbench.verify.kernels import CORRECT, DTYPES
-from convbench.verify.mutants import BUGS
-from convbench.verify.selftest import (
+from convbench.verify.selftest.kernels import CORRECT, DTYPES
+from convbench.verify.selftest.mutants import BUGS
+from convbench.verify.selftest.selftest import (
     LEAST_BUG_RUNS,
     LEAST_CORRECT_RUNS,
     LEAST_FOUND,

@@ -18,7 +18,7 @@ from convbench.case import Case
 from convbench.outcome import Check
 from convbench.verify.check import Exam, name_operands, wrong
 from convbench.verify.diagnosis import diagnose
-from convbench.verify.memory import Zone, zoned
+from convbench.call.memory import Zone, zoned
 from convbench.verify.operands import TORCH_DTYPE, lay_out
 from convbench.verify.oracle import answer, by_loops
 from convbench.verify.transforms import transform_possible

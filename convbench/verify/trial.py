@@ -23,10 +23,10 @@ from convbench.verify.diagnosis import describe_place
 from convbench.verify.gradient import gradient_fault
 from convbench.verify.lattice import Lattice
 from convbench.verify.locality import Locality
-from convbench.verify.memory import Guard, poisoned, same_bits
+from convbench.call.memory import Guard, poisoned, same_bits
 from convbench.verify.operands import arithmetic, settle_layout
-from convbench.verify.outputs import changed, taken
-from convbench.verify.profile import profile
+from convbench.call.outputs import changed, taken
+from convbench.call.profile import profile
 
 # Whatever foreign code raises is its row and not the end of a sweep; sys.exit in it is no exit of ours.
 ANY_FAULT = (Exception, SystemExit)
@@ -265,7 +265,7 @@ def _of_the_oracle(error: BaseException) -> Failed:
 
 def explained(backend: Backend, exam: Exam, outcome: Wrong, watch: Watch) -> Wrong:
     """The outcome with what can be found out about it: the first of its backend on each problem and on each axis."""
-    from convbench.verify.fault import Effort, explain_fault  # it calls examine
+    from convbench.verify.diagnose.fault import Effort, explain_fault  # it calls examine
 
     new = fault_traits(backend.name, exam.case) - watch.faults
     known = sum(name == backend.name for name, _ in watch.faults)

@@ -16,7 +16,7 @@ from convbench.bench.rounds import Budget
 from convbench.bench.statistics import Rule
 from convbench.bench.sweep import bench
 from convbench.verify.check import Exam, wrong
-from convbench.verify.profile import profile
+from convbench.call.profile import profile
 from convbench.verify.trial import Watch
 from tests.conftest import make_case
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from convbench.bench.ceilings.cache import Cache
+from convbench.ceilings.cache import Cache
 from convbench.machine import fingerprint
 from tests.cli.conftest import Cli, table
 from tests.conftest import keep_fake_ceilings
@@ -25,8 +25,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Real probes, but for the shortest time."""
-    from convbench.bench.ceilings import cpu, gather
-    from convbench.bench.ceilings.measure import highest
+    from convbench.ceilings import cpu, gather
+    from convbench.ceilings.measure import highest
 
     for name in ("COMPUTE_S", "MEMORY_S", "CALLS_S"):
         monkeypatch.setattr(gather, name, 0.0)

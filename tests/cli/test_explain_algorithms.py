@@ -145,7 +145,7 @@ def test_the_table_of_a_large_problem_has_those_that_were_asked_for_alone(
 ) -> None:
     table = explain(capsys, "--algorithm", "winograd")[1].partition("ALL ON THE SAME NUMBERS")[2]
     assert re.search(r"\n  loops +36 ", table)
-    monkeypatch.setattr("convbench.cli.explain_algorithms.MAX_OTHERS_MACS", 35)
+    monkeypatch.setattr("convbench.cli.explain.algorithms.MAX_OTHERS_MACS", 35)
     code, out, _ = explain(capsys, "--algorithm", "winograd")
     table = out.partition("ALL ON THE SAME NUMBERS")[2]
     assert code == 0
@@ -207,7 +207,7 @@ def test_a_small_walk_ends_with_the_algorithms_that_were_proved_on_its_numbers(
     _, out, _ = explain(capsys)
     end = " ".join(out.split()).partition("the same y:")[2]
     assert end.startswith(" ✓ Toeplitz 9×16 ✓ Winograd F(3×3, 2×2): 16 products ✓ FFT 4×4 and more: --why QUESTION")
-    monkeypatch.setattr("convbench.cli.explain_algorithms.MAX_ALSO_MACS", 35)
+    monkeypatch.setattr("convbench.cli.explain.algorithms.MAX_ALSO_MACS", 35)
     assert "the same y" not in explain(capsys)[1]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from convbench.cli.why import NAMES
+from convbench.cli.explain.why import NAMES
 from convbench.explain.questions import QUESTIONS, patches
 from tests.cli.conftest import explain
 from tests.snapshots import assert_golden

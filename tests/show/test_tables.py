@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console, RenderableType
 
 from convbench import Case, Failed, Problem, Result, Skipped, Timed, Verified, Wrong
-from convbench.bench.roofline import IMPOSSIBLE, TRANSFORM
+from convbench.ceilings.roofline import IMPOSSIBLE, TRANSFORM
 from convbench.outcome import Bill, Check, Comparison, Outcome, Roofline
 from convbench.show.ceilings import age, ceiling_table
 from convbench.show.tables import bench_table, fault_lines, shrunk, skip_lines, standing_table, verify_table

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from convbench import Backend, ConvSpec, Failed, Skipped, Verified, Wrong, backend
 from convbench.verify.check import prepare_exam
-from convbench.verify.memory import Guard, poisoned
+from convbench.call.memory import Guard, poisoned
 from convbench.verify.operands import arithmetic, lay_out, make_operands
 from convbench.verify.trial import examine, too_large, verify
 from tests.conftest import make_case

@@ -17,7 +17,7 @@ from convbench.verify.check import prepare_exam
 from convbench.verify.fingerprint import tf32_nearest, tf32_truncated
 from convbench.verify.lattice import LARGEST_SUM, Lattice, longest_sum
 from convbench.verify.locality import choose_place, reach
-from convbench.verify.memory import GUARD, Zone, poisoned, zoned
+from convbench.call.memory import GUARD, Zone, poisoned, zoned
 from convbench.verify.oracle import answer, by_loops, truth
 from convbench.verify.transforms import WINOGRAD_POINTS
 from convbench.verify.trial import examine, verify

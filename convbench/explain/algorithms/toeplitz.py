@@ -20,7 +20,7 @@ from convbench.explain.algorithms.trace import (
     mark,
     too_many,
 )
-from convbench.explain.by_torch import convolve
+from convbench.ran.by_torch import convolve
 from convbench.explain.geometry import channels, window, windows
 from convbench.explain.steps import Cell, inside, measure_axes, place_taps
 from convbench.spec import ConvSpec

@@ -11,7 +11,7 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
-from convbench.explain.by_torch import convolve
+from convbench.ran.by_torch import convolve
 from convbench.explain.proof import compare, compare_all
 from convbench.explain.steps import Cell, Comparison
 from convbench.spec import ITEM_NBYTES, ConvSpec

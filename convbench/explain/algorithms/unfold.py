@@ -25,7 +25,7 @@ from convbench.explain.algorithms.trace import (
     mark,
     too_many,
 )
-from convbench.explain.by_torch import unfold
+from convbench.ran.by_torch import unfold
 from convbench.explain.geometry import channels, windows
 from convbench.explain.steps import Cell, name_formula
 from convbench.explain.walk import MAX_PATCHES, multiply

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convbench.errors import first_line
-from convbench.explain.by_torch import convolve, fold, unfold
+from convbench.ran.by_torch import convolve, fold, unfold
 from convbench.explain.questions.patches import reads
 from convbench.explain.sheet import Sheet
 from convbench.explain.steps import Axis, inside, measure_axes

@@ -12,10 +12,10 @@ from torch.utils.flop_counter import conv_flop_count
 from convbench.explain.algorithms.fft import FFT
 from convbench.explain.algorithms.unfold import UNFOLD_MATMUL
 from convbench.explain.algorithms.winograd import winograd
-from convbench.explain.by_torch import convolve, hollow, shape_of_y, unfolded_shape
+from convbench.ran.by_torch import convolve, hollow, shape_of_y, unfolded_shape
 from convbench.explain.geometry import windows
 from convbench.explain.ledger import Ledger
-from convbench.explain.ran import glance
+from convbench.ran.watch import glance
 from convbench.explain.sheet import Sheet, Table
 from convbench.explain.steps import inside, measure_axes
 from convbench.spec import ITEM_NBYTES, ConvSpec

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from convbench.errors import ConvbenchError, first_line
-from convbench.explain.by_torch import convolve, shape_of_y
+from convbench.ran.by_torch import convolve, shape_of_y
 from convbench.explain.sheet import Sheet
 from convbench.explain.steps import measure_axes, place_taps
 from convbench.spec import ConvSpec, pair_text

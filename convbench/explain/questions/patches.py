@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from convbench.errors import ConvbenchError
-from convbench.explain.by_torch import convolve, fold, shape_of_y, unfold, unfolded_shape
+from convbench.ran.by_torch import convolve, fold, shape_of_y, unfold, unfolded_shape
 from convbench.explain.sheet import Sheet
 from convbench.explain.steps import measure_axes
 from convbench.spec import ConvSpec

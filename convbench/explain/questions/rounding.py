@@ -12,7 +12,7 @@ from torch import Tensor
 from convbench.backends.unfold_matmul import unfold_matmul
 from convbench.case import Case, Problem
 from convbench.errors import ConvbenchError, first_line
-from convbench.explain.by_torch import convolve, shape_of_y
+from convbench.ran.by_torch import convolve, shape_of_y
 from convbench.explain.sheet import Sheet
 from convbench.spec import ConvSpec
 from convbench.verify.bounds import gamma

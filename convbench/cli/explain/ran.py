@@ -1,0 +1,55 @@
+"""convbench explain --ran: what torch really ran for a problem."""
+
+import json
+
+import typer
+
+from convbench.case import DTYPES, LAYOUTS, PRECISIONS, Problem, cases
+from convbench.cli.options import Words, choose, choose_devices
+from convbench.errors import ConvbenchError
+
+NOTHING_SEEN = 3
+
+
+def show_what_ran(
+    problem: Problem,
+    *,
+    devices: Words,
+    dtypes: Words,
+    layouts: Words,
+    precisions: Words,
+    threads: int,
+    as_json: bool,
+) -> None:
+    """Print it for every combination; exit 3 where nothing could be found out.
+
+    Raises:
+        ConvbenchError: there is no such combination.
+    """
+    wanted = list(
+        cases(
+            [problem],
+            dtypes=choose("dtype", dtypes, DTYPES, ("fp32",)),
+            layouts=choose("layout", layouts, LAYOUTS, ("nchw",)),
+            precisions=choose("precision", precisions, PRECISIONS, ("ieee",)),
+            devices=choose_devices(devices),
+        )
+    )
+    for case in wanted:
+        if case.why_not:
+            raise ConvbenchError(f"{case.flags()}: {case.why_not}")
+
+    from convbench.ran.watch import Ran, watch
+    from convbench.show.ran import draw_ran, record_ran
+
+    calls = [
+        Ran(spec=case.spec, dtype=case.dtype, layout=case.layout, precision=case.precision, device=case.device)
+        for case in wanted
+    ]
+    found = watch(calls, threads=threads)
+    if as_json:
+        typer.echo(json.dumps({"ran": [record_ran(one) for one in found]}))
+    else:
+        draw_ran(found)
+    if all(one.backend is None for one in found):
+        raise typer.Exit(NOTHING_SEEN)

@@ -1,0 +1,1 @@
+"""Whole models: load them, list their convolutions, count, read ONNX files."""

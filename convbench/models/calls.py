@@ -1,0 +1,130 @@
+"""What is one convolution of a model: its kind, its sizes, its work?
+
+A model may hold what a ConvSpec cannot say: transposed, 1-D and 3-D convolutions, and padding that differs at the two
+ends. All of them are counted; those that are a 2-D problem have a `spec`.
+"""
+
+from dataclasses import dataclass
+from math import prod
+
+from convbench.errors import ConvbenchError
+from convbench.models.reach import Extent
+from convbench.spec import ITEM_NBYTES, ConvSpec, pair_text
+
+Sizes = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """The numbers of one convolution of any number of dimensions; equal ones are one row of the table.
+
+    Attributes:
+        x: (N, C, *sizes).
+        w: (K, C/G, *kernel), transposed (C, K/G, *kernel).
+        y: (N, K, *sizes).
+        padding: for each axis.
+        padding_after: the same, but at the end of each axis.
+    """
+
+    x: Sizes
+    w: Sizes
+    y: Sizes
+    stride: Sizes
+    padding: Sizes
+    padding_after: Sizes
+    dilation: Sizes
+    groups: int = 1
+    transposed: bool = False
+
+    @property
+    def kind(self) -> str:
+        """`conv2d`, `conv_transpose3d`."""
+        return f"conv{'_transpose' * self.transposed}{len(self.x) - 2}d"
+
+    @property
+    def why_no_spec(self) -> str | None:
+        """Why this is no problem of `bench` and `verify`; None where it is one."""
+        if self.transposed or len(self.x) != 4:
+            return self.kind
+        if self.padding != self.padding_after:
+            return "conv2d with more padding at one end than at the other"
+        try:
+            self.spec  # noqa: B018  # what it raises is the answer
+        except ConvbenchError as error:
+            return str(error)
+        return None
+
+    @property
+    def spec(self) -> ConvSpec:
+        """The problem, for a plain 2-D convolution; see `why_no_spec`."""
+        (n, c, h, w), (k, _, r, s) = self.x, self.w
+        (stride, padding, dilation) = ((sizes[0], sizes[1]) for sizes in (self.stride, self.padding, self.dilation))
+        return ConvSpec(
+            n=n, c=c, h=h, w=w, k=k, r=r, s=s, stride=stride, padding=padding, dilation=dilation, groups=self.groups
+        )
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds, padding counted.
+
+        Each output takes C/G*R*S of them; in a transposed convolution each input gives K/G*R*S.
+        """
+        return prod(self.x if self.transposed else self.y) * prod(self.w[1:])
+
+    def nbytes(self, dtype: str) -> int:
+        """Bytes of x, w and y, each once."""
+        return (prod(self.x) + prod(self.w) + prod(self.y)) * ITEM_NBYTES[dtype]
+
+    def intensity(self, dtype: str) -> float:
+        """Operations (two for each multiply-add) for each byte that must be moved at the least."""
+        return 2 * self.macs / self.nbytes(dtype)
+
+    @property
+    def blow_up(self) -> float | None:
+        """The patch matrix over x, both in elements; a transposed convolution forms columns of its own. None then."""
+        if self.transposed:
+            return None
+        return self.x[1] * prod(self.w[2:]) * prod(self.y[2:]) / prod(self.x[1:])
+
+    def __str__(self) -> str:
+        """The text form of the problem; for other kinds something like it, that no command takes."""
+        if self.why_no_spec is None:
+            return str(self.spec)
+        c_or_k = self.w[1] * self.groups
+        k = c_or_k if self.transposed else self.w[0]
+        text = f"n{self.x[0]}c{self.x[1]}i{_by(self.x[2:])}k{k}f{_by(self.w[2:])}"
+        padding = _by(self.padding)
+        if self.padding_after != self.padding:
+            padding += f"+{_by(self.padding_after)}"
+        for name, value, usual in (
+            ("st", _by(self.stride), "1"),
+            ("pd", padding, "0"),
+            ("dl", _by(self.dilation), "1"),
+            ("g", str(self.groups), "1"),
+        ):
+            text += f"_{name}{value}" if value != usual else ""
+        return f"{self.kind}:{text}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One convolution as the model called it.
+
+    Attributes:
+        name: of the module, or of the parameter or the module around where a function was called.
+        functional: it was no nn.Conv module that called.
+        field: what of the input one output sees, along each axis of the input; None where it is not followed.
+    """
+
+    name: str
+    shape: Shape
+    bias: bool = False
+    functional: bool = False
+    field: tuple[Extent, ...] | None = None
+
+
+def _by(sizes: Sizes) -> str:
+    """`3` for (3, 3), `3x1` for (3, 1)."""
+    if len(sizes) == 2:
+        return pair_text((sizes[0], sizes[1]))
+    return str(sizes[0]) if len(set(sizes)) == 1 else "x".join(map(str, sizes))

@@ -1,0 +1,304 @@
+"""Which convolutions does an ONNX file hold? Read from its graph and shape inference; nothing in it is run.
+
+The sizes come from the declared inputs (or --input), the initialisers and onnx.shape_inference. External data is not
+opened.
+"""
+
+import importlib.util
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from convbench.errors import ConvbenchError, first_line
+from convbench.models.calls import Call, Shape
+from convbench.models.forward import Census, convolved
+from convbench.models.costs import ModelCosts, gather
+from convbench.models.reach import Reach
+from convbench.files import read_bytes
+
+MAX_NBYTES = 2**30  # in memory it takes twice that; protobuf itself ends at 2 GiB
+MAX_STRIPPED = 1024  # numbers of an initialiser that shape inference may need (a shape, sizes of pads)
+CONVOLUTIONS = ("Conv", "ConvTranspose")
+# Elementwise, or the same numbers for the receptive field.
+SAME_PLACE = frozenset(
+    "Relu LeakyRelu PRelu Sigmoid Tanh Clip Elu Selu Celu Gelu HardSigmoid HardSwish Mish Softplus Softsign Erf Sqrt "
+    "Exp Log Neg Abs Reciprocal Add Sub Mul Div Pow Min Max Sum Mean Identity Cast Dropout BatchNormalization Where "
+    "QuantizeLinear DequantizeLinear Floor Ceil Round Sign Swish ThresholdedRelu".split()
+)
+GLOBAL_POOLS = ("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool")
+POOLS = ("MaxPool", "AveragePool", "LpPool")
+SHAPES_ONLY = ("Shape", "Constant", "ConstantOfShape", "Size", "Range", "EyeLike")
+
+
+def measure_onnx(path: Path, shapes: Sequence[tuple[int, ...]] | None) -> ModelCosts:
+    """Every convolution of the file, as `explain.models.measure` has it of a torch model; no time, for none is run.
+
+    Raises:
+        ConvbenchError: no onnx package, no such file, a broken one, or an input whose size is open.
+    """
+    if importlib.util.find_spec("onnx") is None:
+        raise ConvbenchError(f"--model {path}: reading it takes the package onnx; try 'pip install onnx'")
+    import onnx
+    import onnx.inliner
+
+    try:
+        data = read_bytes(path, MAX_NBYTES)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ConvbenchError(f"no model at {path}: {why}; --model takes a FILE.onnx") from None
+    try:
+        model = onnx.load_model_from_string(data)
+        nodes = list(model.graph.node)
+    except Exception as error:  # protobuf's own, and others by version
+        raise ConvbenchError(f"{path} is no readable ONNX file: {first_line(error)}; export it again") from None
+    if not nodes:
+        raise ConvbenchError(f"{path} holds no graph; export it again")
+    inputs = _set_inputs(model, shapes, path)
+    _strip(model)
+    try:
+        if model.functions:  # what torch.export calls a function may hold convolutions
+            model = onnx.inliner.inline_local_functions(model)
+        model = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    except Exception as error:
+        raise ConvbenchError(f"the shapes in {path} contradict each other: {first_line(error)}") from None
+    try:
+        found = _Graph(model.graph, inputs[0][0]).census()
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise ConvbenchError(f"{path} holds a malformed node: {type(error).__name__}: {first_line(error)}") from None
+    return ModelCosts(
+        model=path.name,
+        origin=f"onnx opset {max((one.version for one in model.opset_import), default=0)}",
+        inputs=tuple(shape for _, shape in inputs),
+        census=found,
+        rows=gather(found.calls),
+        unmeasured="an ONNX file is read, not run",
+    )
+
+
+def _set_inputs(model: Any, shapes: Sequence[tuple[int, ...]] | None, path: Path) -> list[tuple[str, tuple[int, ...]]]:
+    """Write the sizes that were given into the graph's inputs; a batch that is left open is 1."""
+    initial = {one.name for one in model.graph.initializer}
+    inputs = [one for one in model.graph.input if one.name not in initial and one.type.HasField("tensor_type")]
+    if not inputs:
+        raise ConvbenchError(f"{path} has no input that is a tensor")
+    if shapes is not None and len(shapes) != len(inputs):
+        names = ", ".join(one.name for one in inputs)
+        raise ConvbenchError(f"--input has {len(shapes)} shapes, {path} {len(inputs)} inputs: {names}")
+    done = []
+    for place, one in enumerate(inputs):
+        dims = one.type.tensor_type.shape.dim
+        declared = [dim.dim_value if dim.dim_value > 0 else None for dim in dims]
+        said = "x".join(str(size or dim.dim_param or "?") for size, dim in zip(declared, dims, strict=True))
+        if shapes is None:
+            sizes = [1 if size is None and axis == 0 else size for axis, size in enumerate(declared)]
+        else:
+            sizes = list(shapes[place])
+            fits = len(sizes) == len(declared)
+            if not fits or any(own not in (None, size) for own, size in zip(declared, sizes, strict=True)):
+                raise ConvbenchError(f"--input {'x'.join(map(str, sizes))} does not fit {one.name} of {path}: {said}")
+        if any(size is None for size in sizes):
+            raise ConvbenchError(f"the input {one.name} of {path} is {said}: give the sizes, as --input 1x3x224x224")
+        for dim, size in zip(dims, sizes, strict=True):
+            dim.dim_value = size
+        done.append((one.name, tuple(size for size in sizes if size is not None)))
+    del model.graph.value_info[:]  # inferred for other sizes perhaps
+    for one in model.graph.output:
+        if one.type.HasField("tensor_type"):
+            one.type.tensor_type.ClearField("shape")
+    return done
+
+
+def _strip(model: Any) -> None:
+    """Drop the numbers of large initialisers, and where external ones lie: only their sizes are needed."""
+    for one in model.graph.initializer:
+        numbers = 1
+        for size in one.dims:
+            numbers *= size
+        if numbers > MAX_STRIPPED or one.external_data:
+            for field in ("raw_data", "float_data", "int32_data", "int64_data", "double_data", "uint64_data"):
+                one.ClearField(field)
+            one.ClearField("external_data")
+            one.ClearField("data_location")
+
+
+class _Graph:
+    """One walk over the nodes, which an ONNX file holds in an order that can be run."""
+
+    def __init__(self, graph: Any, first_input: str) -> None:
+        self._graph = graph
+        self._sizes: dict[str, tuple[int, ...] | None] = {one.name: tuple(one.dims) for one in graph.initializer}
+        for one in (*graph.input, *graph.value_info, *graph.output):
+            dims = [dim.dim_value for dim in one.type.tensor_type.shape.dim]
+            known = one.type.tensor_type.HasField("shape") and all(size > 0 for size in dims)
+            self._sizes[one.name] = tuple(dims) if known else None
+        self._reach: dict[str, Reach] = {}
+        if (size := self._sizes[first_input]) is not None and len(size) >= 3:
+            self._reach[first_input] = Reach.of_input(size)
+        self._unfollowed: Counter[str] = Counter()
+
+    def census(self) -> Census:
+        calls: list[Call] = []
+        uncounted: list[tuple[str, str]] = []
+        for place, node in enumerate(self._graph.node):
+            name = (node.name or f"{node.op_type}_{place}").strip("/").replace("/", ".")
+            if node.op_type in CONVOLUTIONS:
+                shape = self._shape(node)
+                if shape is None:
+                    uncounted.append((f"{node.op_type} of unknown sizes", name))
+                else:
+                    calls.append(self._call(node, shape, name))
+                    continue
+            elif "Conv" in node.op_type or "conv" in node.op_type:
+                uncounted.append((node.op_type, name))
+            uncounted += [(f"{op} within {node.op_type}", name) for op in _inside(node)]
+            self._follow(node)
+        return Census(
+            calls=tuple(calls), uncounted=tuple(uncounted), unfollowed=tuple(self._unfollowed.items()), device=""
+        )
+
+    def _call(self, node: Any, shape: Shape, name: str) -> Call:
+        reach = self._reach.get(node.input[0])
+        if reach is not None:
+            reach = convolved(reach, shape) if node.input[1] not in self._reach else reach.lost(shape.y)
+            self._reach[node.output[0]] = reach
+        bias = len(node.input) > 2 and bool(node.input[2])
+        return Call(name=name, shape=shape, bias=bias, field=None if reach is None else reach.extents)
+
+    def _shape(self, node: Any) -> Shape | None:
+        x, w, y = (self._sizes.get(name) for name in (node.input[0], node.input[1], node.output[0]))
+        if x is None or w is None or y is None or not len(x) == len(w) == len(y) >= 3:
+            return None
+        options = _attributes(node)
+        rank = len(x) - 2
+        stride, dilation = (tuple(options.get(name) or [1] * rank) for name in ("strides", "dilations"))
+        before, after = _pads(
+            options, x[2:], w[2:], stride, dilation, y[2:], transposed=node.op_type == "ConvTranspose"
+        )
+        return Shape(
+            x=x,
+            w=w,
+            y=y,
+            stride=stride,
+            padding=before,
+            padding_after=after,
+            dilation=dilation,
+            groups=options.get("group", 1),
+            transposed=node.op_type == "ConvTranspose",
+        )
+
+    def _follow(self, node: Any) -> None:
+        known = [self._reach[name] for name in node.input if name in self._reach]
+        if not known or node.op_type in SHAPES_ONLY:
+            return
+        for output in node.output:
+            size = self._sizes.get(output)
+            if not output or size is None:
+                if output:
+                    self._unfollowed[f"{node.op_type} of unknown sizes"] += 1
+                continue
+            try:
+                followed = self._rule(node, known, size)
+            except (IndexError, KeyError, TypeError, ValueError):
+                followed = None
+            if followed is None or followed.shape != size:
+                self._unfollowed[node.op_type] += 1
+                followed = known[0].lost(size)
+            self._reach[output] = followed
+
+    def _rule(self, node: Any, known: Sequence[Reach], size: tuple[int, ...]) -> Reach | None:
+        x, options = known[0], _attributes(node)
+        rank = len(x.dims)
+        match node.op_type:
+            case op if op in SAME_PLACE:
+                joined = x.expand(size)
+                for other in known[1:]:
+                    joined = joined.join(other, size)
+                return joined
+            case "Concat":
+                axis = options["axis"] % rank
+                if any(factor.axis is not None for one in known for factor in one.dims[axis]):
+                    return None
+                joined = x.resize(axis, size[axis])
+                for other in known[1:]:
+                    joined = joined.join(other.resize(axis, size[axis]), size)
+                return joined
+            case op if op in GLOBAL_POOLS:
+                return x.reduce(range(2, rank))
+            case op if op in POOLS:
+                kernel = options["kernel_shape"]
+                stride, dilation = (options.get(name) or [1] * (rank - 2) for name in ("strides", "dilations"))
+                before, _ = _pads(options, x.shape[2:], kernel, stride, dilation, size[2:])
+                for axis in range(rank - 2):
+                    extent = dilation[axis] * (kernel[axis] - 1) + 1
+                    x = x.window(axis + 2, extent, stride[axis], before[axis], size[axis + 2])
+                return x
+            case "ReduceMean" | "ReduceSum" | "ReduceMax" | "ReduceMin":
+                if "axes" in options:
+                    return x.reduce([axis % rank for axis in options["axes"]], keep=bool(options.get("keepdims", 1)))
+                if len(size) != rank:
+                    return None
+                return x.reduce([axis for axis in range(rank) if size[axis] != x.shape[axis]])
+            case "Transpose":
+                return x.permute(options.get("perm") or range(rank)[::-1])
+            case "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze":
+                return x.regroup(size)
+            case "Softmax" | "LogSoftmax":
+                return x.mix([options.get("axis", -1) % rank])
+            case "LayerNormalization":
+                return x.mix(range(options.get("axis", -1) % rank, rank))
+            case "MatMul" | "Gemm":
+                if node.input[0] not in self._reach or options.get("transA"):
+                    return None
+                right = self._reach.get(node.input[1])
+                return None if node.op_type == "Gemm" and right is not None else x.matmul(right, size)
+            case "Resize" | "Upsample":
+                taps = {"nearest": 1, "linear": 2, "cubic": 4}[options.get("mode", b"nearest").decode()]
+                for axis in range(rank):
+                    if size[axis] != x.shape[axis]:
+                        x = x.resample(axis, size[axis], taps)
+                return x
+        return None
+
+
+def _pads(
+    options: Mapping[str, Any],
+    x: Sequence[int],
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    dilation: Sequence[int],
+    y: Sequence[int],
+    *,
+    transposed: bool = False,
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Padding at the two ends; auto_pad says them by a word."""
+    rank = len(x)
+    word = options.get("auto_pad", b"NOTSET").decode()
+    if word in ("SAME_UPPER", "SAME_LOWER"):
+        totals = []
+        for axis in range(rank):
+            extent = dilation[axis] * (kernel[axis] - 1) + 1
+            ends = ((x[axis] - 1) * stride[axis] + extent - y[axis]) if transposed else 0
+            same = (ceil(x[axis] / stride[axis]) - 1) * stride[axis] + extent - x[axis]
+            totals.append(max(0, ends if transposed else same))
+        less, more = tuple(total // 2 for total in totals), tuple(total - total // 2 for total in totals)
+        return (less, more) if word == "SAME_UPPER" else (more, less)
+    pads = options.get("pads") or [0] * (2 * rank)
+    return tuple(pads[:rank]), tuple(pads[rank:])
+
+
+def _attributes(node: Any) -> dict[str, Any]:
+    import onnx
+
+    return {one.name: onnx.helper.get_attribute_value(one) for one in node.attribute}
+
+
+def _inside(node: Any) -> Iterator[str]:
+    """Convolutions in the branches of an If or the body of a Loop, whose number of runs the file does not say."""
+    for one in node.attribute:
+        for graph in ([one.g] if one.HasField("g") else []) + list(one.graphs):
+            for inner in graph.node:
+                if "Conv" in inner.op_type:
+                    yield inner.op_type
+                yield from _inside(inner)

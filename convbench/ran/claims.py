@@ -1,0 +1,188 @@
+"""What can be said of a call of F.conv2d, and what is each of it known by?"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from convbench.ran.patches import LIBRARY, count_blocks
+from convbench.ran.verbose import name_layout
+
+if TYPE_CHECKING:
+    from convbench.ran.watch import Ran
+
+_SELECT = "torch._C._select_conv_backend(x, w, ...)"
+_PROFILE = "torch's profiler: operators of the call"
+_ALLOCATOR = "torch's profiler: what its allocator gave out during the call"
+_LOG = "ONEDNN_VERBOSE=1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What was asked, and what was answered."""
+
+    asked: str
+    answered: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """One thing said of a call.
+
+    Attributes:
+        about: backend, rule, primitive, layouts, memory, patch matrix, kernels.
+        words: a sentence.
+        kind: "fact" was seen; "inference" follows from what was seen and from what is known of the library;
+            "unknown" could not be found out.
+    """
+
+    about: str
+    words: str
+    kind: str
+    evidence: tuple[Evidence, ...] = ()
+
+
+def list_claims(ran: "Ran") -> tuple[Claim, ...]:
+    """All that can be said, each with its evidence."""
+    if ran.trouble:
+        asked = "a fresh process, what it sees of this call"
+        evidence = (Evidence(asked=asked, answered=ran.trouble),)
+        return (Claim(about="backend", words="what ran is unknown", kind="unknown", evidence=evidence),)
+    found = [_backend_claim(ran), _rule_claim(ran)]
+    if ran.backend == "Mkldnn":
+        found += [_primitive_claim(ran), *_layout_claim(ran)]
+    if ran.kernels:
+        found += _kernel_claims(ran)
+    return (*found, _memory_claim(ran), _patches_claim(ran))
+
+
+def _backend_claim(ran: "Ran") -> Claim:
+    evidence = [
+        Evidence(asked=_SELECT, answered=ran.selected or ran.selected_why),
+        Evidence(asked=_PROFILE, answered=_listed(ran.operators) if ran.trace else ran.trace_why),
+    ]
+    if ran.backend is None:
+        return Claim(about="backend", words="which backend ran is unknown", kind="unknown", evidence=tuple(evidence))
+    library = LIBRARY.get(ran.backend)
+    words = f"torch ran {ran.backend}{f', that is {library}' if library else ''}"
+    if not ran.operators and ran.spec.n:
+        words = f"torch says it runs {ran.backend}; no operator that only it calls was seen"
+    elif ran.selected not in (None, ran.backend):
+        words += f", though it says that it selects {ran.selected}"
+    seen = bool(ran.operators) or ran.spec.n == 0
+    return Claim(about="backend", words=words, kind="fact" if seen else "inference", evidence=tuple(evidence))
+
+
+def _rule_claim(ran: "Ran") -> Claim:
+    rule, predicted = ran.rule, ran.predicted
+    said = "nothing" if predicted is None else predicted.backend if rule else f"{predicted.backend}: {predicted.why}"
+    evidence = (
+        Evidence(asked="the rule of ATen's Convolution.cpp, with these numbers", answered=said),
+        Evidence(asked="what ran", answered=ran.backend or "unknown"),
+    )
+    if rule is not None:
+        return Claim(about="rule", words=rule.why, kind="inference", evidence=evidence)
+    words = "which rule chose it is unknown: the rule as convbench knows it says otherwise"
+    return Claim(about="rule", words=words, kind="unknown", evidence=evidence)
+
+
+def _primitive_claim(ran: "Ran") -> Claim:
+    one = ran.primitive
+    if one is None:
+        words = "which primitive of oneDNN ran is unknown: its log names none"
+        answered = f"{len(ran.primitives)} lines, none of a convolution"
+        return Claim(
+            about="primitive", words=words, kind="unknown", evidence=(Evidence(asked=_LOG, answered=answered),)
+        )
+    words = f"oneDNN ran {one.implementation}, algorithm {one.algorithm or 'not named'}"
+    return Claim(about="primitive", words=words, kind="fact", evidence=(Evidence(asked=_LOG, answered=one.line),))
+
+
+def _layout_claim(ran: "Ran") -> Iterator[Claim]:
+    one = ran.primitive
+    if one is None:
+        return
+    named = {"src": "x", "wei": "w", "dst": "y"}
+    layouts = [
+        f"{name} {name_layout(memory)} ({memory.tag})"
+        for key, name in named.items()
+        if (memory := one.memory(key)) is not None
+    ]
+    count = len(ran.reorders)
+    moved = f"{count} reorder{'' if count == 1 else 's'}" if count else "no reorder"
+    answered = ", ".join(
+        f"{src.tag if src else '?'} to {dst.tag if dst else '?'} of {reorder.sizes} by {reorder.implementation}"
+        for reorder in ran.reorders
+        for src, dst in [(reorder.memory("src"), reorder.memory("dst"))]
+    )
+    yield Claim(
+        about="layouts",
+        words=f"{', '.join(layouts)}; {moved} to get there and back",
+        kind="fact",
+        evidence=(Evidence(asked=f"{_LOG}, its reorders", answered=answered or "none"),),
+    )
+
+
+def _kernel_claims(ran: "Ran") -> list[Claim]:
+    kernels = ran.kernels
+    evidence = tuple(Evidence(asked="torch's profiler: kernels on the device", answered=one.name) for one in kernels)
+    claims = [
+        Claim(
+            about="kernels",
+            words=", then ".join(f"{one.short} ({one.role})" for one in kernels),
+            kind="fact",
+            evidence=evidence,
+        )
+    ]
+    read = [" in ".join(word for word in (one.algorithm, one.arithmetic) if word) for one in kernels if one.algorithm]
+    named = tuple(Evidence(asked="a name", answered=one.short) for one in kernels if one.algorithm)
+    claims.append(
+        Claim(
+            about="algorithm",
+            words=f"by their names: {', '.join(read)}" if read else "the names do not say which algorithm it is",
+            kind="inference" if read else "unknown",
+            evidence=named or evidence,
+        )
+    )
+    return claims
+
+
+def _memory_claim(ran: "Ran") -> Claim:
+    uses, trace = ran.uses, ran.trace
+    if uses is None or trace is None:
+        why = (Evidence(asked=_ALLOCATOR, answered=ran.trace_why),)
+        return Claim(about="memory", words="what it allocated is unknown", kind="unknown", evidence=why)
+    parts = [f"{use.what} {count_blocks(use)}" for use in uses]
+    blocks = [f"{block.nbytes:,} B" for block in trace.blocks]
+    words = f"{', '.join(parts) or 'nothing'}; at most {trace.peak_nbytes:,} B at once"
+    evidence = [Evidence(asked=_ALLOCATOR, answered=_listed(blocks))]
+    if ran.cuda_peak_nbytes is not None:
+        asked = "torch.cuda.max_memory_allocated(), above what was allocated before the call"
+        evidence.append(Evidence(asked=asked, answered=f"{ran.cuda_peak_nbytes:,} B"))
+    return Claim(about="memory", words=words, kind="fact", evidence=tuple(evidence))
+
+
+def _patches_claim(ran: "Ran") -> Claim:
+    patches = ran.patches
+    kind = "unknown" if patches.kind == "unknown" else "fact" if patches.certain else "inference"
+    scratch = ran.scratch_nbytes
+    evidence = [
+        Evidence(
+            asked="N*C*R*S*P*Q numbers",
+            answered=f"{ran.patches_nbytes:,} B; y has {ran.y_nbytes:,} B",
+        ),
+        Evidence(asked=_ALLOCATOR, answered=ran.trace_why if scratch is None else f"{scratch:,} B of scratch"),
+    ]
+    if patches.kind in ("whole", "pieces"):
+        # Of blocks their size is seen, and not what stands in them.
+        block = f"{patches.nbytes:,} B" if patches.count == 1 else f"{patches.count:,} x {patches.nbytes:,} B"
+        evidence[1] = Evidence(asked=f"{_ALLOCATOR}, within {ran.operators[-1]}", answered=block)
+    if patches.kind in ("tiles", "room") and ran.primitive is not None:
+        evidence.append(Evidence(asked=f"{_LOG}, implementation", answered=ran.primitive.implementation))
+    return Claim(about="patch matrix", words=patches.words, kind=kind, evidence=tuple(evidence))
+
+
+def _listed(words: Sequence[str], most: int = 8) -> str:
+    shown = list(words[:most])
+    if len(words) > most:
+        shown.append(f"... {len(words) - most} more")
+    return ", ".join(shown) or "none"

@@ -1,0 +1,176 @@
+"""What became of the patch matrix? Each block that torch's allocator gave out, by what it was for.
+
+A block is y, a copy of something in another layout, as large as the patch matrix or a part of it, or scratch.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from convbench.ran.chrome_trace import Block
+from convbench.ran.verbose import reorder_nbytes
+from convbench.spec import ITEM_NBYTES
+
+if TYPE_CHECKING:
+    from convbench.ran.watch import Ran
+
+LIBRARY = {"Mkldnn": "oneDNN", "NnpackSpatial": "NNPACK", "Cudnn": "cuDNN", "Miopen": "MIOpen"}
+# Those that lower the convolution to a matrix product over a patch matrix of their own.
+LOWERING = ("Slow2d", "SlowDilated2d")
+PATCH_SIZED = "patch-sized"  # a block of exactly the bytes of the patch matrix, or of a group's or an image's part
+_ORDER = ["y", PATCH_SIZED, "scratch", "copy", "x", "w"]  # by the first word of a use
+CUDA_ROUNDING = 512  # c10's CUDACachingAllocator, kMinBlockSize: it gives out multiples
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """Blocks of one size that torch's allocator gave out for one thing: `y`, `patch-sized`, `scratch`, ..."""
+
+    what: str
+    nbytes: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patches:
+    """What became of the patch matrix.
+
+    Attributes:
+        kind: "whole" was formed at once; "pieces" one after another, each `nbytes`; "tiles" smaller than an image's,
+            in a library's scratch; "room" for all of it was in a library's scratch; "x" is the patch matrix itself;
+            "none" had room anywhere; "empty": there is none; "unknown".
+        nbytes: of the piece, or of the scratch.
+        count: of the pieces.
+        words: a sentence.
+        certain: whether it was seen; else it follows from what is known of the library.
+    """
+
+    kind: str
+    words: str
+    nbytes: int = 0
+    count: int = 0
+    certain: bool = True
+
+
+def account(ran: "Ran", blocks: Sequence[Block]) -> tuple[Use, ...]:
+    """All blocks of the call by what they were for, y first; each block once."""
+    spec, left, uses = ran.spec, list(blocks), list[tuple[str, int]]()
+
+    def take(what: str, nbytes: int) -> bool:
+        """Take the last block of that size out; the last, since y is what a call ends with."""
+        sizes = {nbytes, -(-nbytes // CUDA_ROUNDING) * CUDA_ROUNDING if ran.device == "cuda" else nbytes}
+        for block in reversed(left):
+            if block.nbytes in sizes:
+                left.remove(block)
+                uses.append((what, block.nbytes))
+                return True
+        return False
+
+    for block in [one for one in left if {"aten::contiguous", "aten::clone"} & set(one.operators)]:
+        left.remove(block)
+        uses.append(("copy of an operand", block.nbytes))
+    take("y", ran.y_nbytes)
+    if ran.backend in (*LOWERING, "NnpackSpatial") and spec.groups > 1:
+        for _ in range(spec.groups):
+            take("y of a group", ran.y_nbytes // spec.groups)
+    for what, nbytes in _onednn_copies(ran):
+        take(what, nbytes)
+    if ran.backend in LOWERING:
+        for nbytes in _piece_sizes(ran):
+            while take(PATCH_SIZED, nbytes):
+                pass
+    uses += [("scratch", block.nbytes) for block in left]
+    return tuple(
+        Use(what=what, nbytes=nbytes, count=count)
+        for (what, nbytes), count in sorted(Counter(uses).items(), key=lambda one: _ORDER.index(one[0][0].split()[0]))
+    )
+
+
+def _piece_sizes(ran: "Ran") -> list[int]:
+    """Bytes of the patch matrix, of one group's, of one image's, of one group's of one image, each once."""
+    spec, whole = ran.spec, ran.patches_nbytes
+    return list(dict.fromkeys([whole, whole // spec.groups, whole // spec.n, whole // (spec.n * spec.groups)]))
+
+
+def _onednn_copies(ran: "Ran") -> Iterator[tuple[str, int]]:
+    """What oneDNN's reorders wrote before the convolution and read after it, which is memory of its own."""
+    after = False
+    for one in ran.primitives:
+        if one.kind == "convolution":
+            after = True
+        nbytes = reorder_nbytes(one, after=after) if one.kind == "reorder" else None
+        memory = one.memory("src" if after else "dst")
+        if nbytes is None or memory is None:
+            continue
+        sizes = one.sizes.split("x")
+        is_w = not after and [int(size) for size in sizes] != list(ran.spec.x_shape)
+        yield f"{'y' if after else 'w' if is_w else 'x'} as {memory.tag}", nbytes
+
+
+def find_patches(ran: "Ran") -> Patches:
+    """By its size against the blocks: too little scratch for it proves that there was none."""
+    spec, whole = ran.spec, ran.patches_nbytes
+    uses = ran.uses
+    if spec.n == 0:
+        return Patches(kind="empty", words="there is no patch matrix")
+    if uses is None or ran.backend is None:
+        return Patches(kind="unknown", words="whether it formed the patch matrix is unknown", certain=False)
+    would = _size(whole, ran.dtype)
+    formed = [use for use in uses if use.what == PATCH_SIZED]
+    if formed:
+        use = formed[0]
+        if use.nbytes == whole:
+            words = f"it formed the patch matrix ({would})"
+            return Patches(kind="whole", words=words, nbytes=whole, count=1, certain=False)
+        each = "group" if use.count == spec.groups and use.nbytes * spec.groups == whole else "image"
+        if spec.groups > 1 and use.nbytes * spec.groups * spec.n == whole and spec.n > 1:
+            each = "group of an image"
+        words = f"it formed the patch matrix one {each} at a time, in {count_blocks(use)} (all of it: {would})"
+        return Patches(kind="pieces", words=words, nbytes=use.nbytes, count=use.count, certain=False)
+    if (spec.r, spec.s) == (1, 1) and spec.stride == (1, 1) and spec.padding == (0, 0):
+        return Patches(kind="x", words="the patch matrix of a 1x1 kernel with stride 1 is x itself: nothing to form")
+    scratch = ran.scratch_nbytes or 0
+    if not _counts_scratch(ran):
+        library = LIBRARY.get(ran.backend, ran.backend)
+        words = f"whether it formed the patch matrix ({would}) is unknown: {library}'s own memory is not counted"
+        return Patches(kind="unknown", words=words, certain=False)
+    # x64:gemm:jit, gemm:ref; brgemm is another thing, direct on small blocks.
+    lowers = ran.primitive is not None and "gemm" in ran.primitive.implementation.split(":")
+    if scratch < whole and lowers and scratch:
+        part = f"a scratch of {scratch:,} B, {100 * scratch / whole:.2g} % of it"
+        words = f"it formed the patch matrix ({would}) in tiles, within {part}"
+        # That a gemm reads patches is known of oneDNN, and not seen.
+        return Patches(kind="tiles", words=words, nbytes=scratch, certain=False)
+    if scratch < whole:
+        took = f"only {scratch:,} B of scratch" if scratch else "nothing"
+        words = f"it formed no patch matrix: that would be {would}, and beside {_beside(uses)} it took {took}"
+        return Patches(kind="none", words=words, nbytes=scratch)
+    if lowers:
+        words = f"it formed the patch matrix ({would}) in its scratch of {scratch:,} B, where there is room for all"
+        return Patches(kind="room", words=words, nbytes=scratch, certain=False)
+    words = f"whether it formed the patch matrix ({would}) is unknown: its scratch of {scratch:,} B has room for it"
+    return Patches(kind="unknown", words=words, nbytes=scratch, certain=False)
+
+
+def _counts_scratch(ran: "Ran") -> bool:
+    """Whether all the memory in which a patch matrix could stand comes from torch's allocator."""
+    if ran.backend == "Mkldnn":
+        return ran.primitive is not None and ran.primitive.own_scratch
+    return ran.backend in (*LOWERING, "Cudnn", "CudaDepthwise2d")
+
+
+def _beside(uses: Sequence[Use]) -> str:
+    copies = any(use.what not in ("y", "scratch") for use in uses)
+    return "y and copies in other layouts" if copies else "y"
+
+
+def _size(nbytes: int, dtype: str) -> str:
+    """`144 B = 36 floats`."""
+    numbers = nbytes // ITEM_NBYTES[dtype]
+    return f"{nbytes:,} B = {numbers:,} {'floats' if dtype == 'fp32' else f'numbers of {dtype}'}"
+
+
+def count_blocks(use: Use) -> str:
+    """`144 B`, `2 blocks of 7,680 B`."""
+    return f"{use.nbytes:,} B" if use.count == 1 else f"{use.count:,} blocks of {use.nbytes:,} B"

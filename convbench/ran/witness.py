@@ -1,0 +1,172 @@
+"""What does one process see of its own convolutions?
+
+Run in a fresh process: oneDNN reads ONEDNN_VERBOSE once, before its first primitive, and what it then writes would
+stand between the lines of whoever asked. Its lines and this module's go to one stdout, in the order of events.
+"""
+
+import ctypes
+import json
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from convbench.ran.by_torch import convolve
+from convbench.ran.chrome_trace import CALL, Trace, read_trace
+from convbench.ran.rules import Setting
+from convbench.spec import ConvSpec
+from convbench.verify.operands import TORCH_DTYPE, arithmetic, lay_out
+
+# Kineto reports its own start and stop on stderr otherwise; it reads this at its first use.
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+
+BEGIN, SEEN = "convbench-begin ", "convbench-seen "
+
+
+PR_SET_PDEATHSIG = 1  # of linux/prctl.h
+
+
+def main() -> None:
+    """Answer the request on stdin: for each of its calls a line when it begins and one with what was seen."""
+    if sys.platform == "linux":  # whoever asked may be killed, and nobody else would end us
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    request = json.load(sys.stdin)
+    if request["threads"]:
+        torch.set_num_threads(request["threads"])
+    for number, asked in enumerate(request["calls"]):
+        _say(f"{BEGIN}{number}")
+        spec = ConvSpec.parse(asked.pop("spec"))
+        _say(SEEN + json.dumps(observe(spec, **asked, onednn=request["onednn"])))
+
+
+def _say(line: str) -> None:
+    """After all that C code has written."""
+    ctypes.CDLL(None).fflush(None)
+    os.write(1, f"\n{line}\n".encode())
+
+
+def observe(
+    spec: ConvSpec,
+    *,
+    dtype: str = "fp32",
+    layout: str = "nchw",
+    precision: str = "ieee",
+    device: str = "cpu",
+    onednn: bool = True,
+) -> dict[str, Any]:
+    """One call of F.conv2d on zeros, without gradients: the setting, what torch selects, and the profile.
+
+    What cannot be found out is None, and `selected_why` or `trace_why` says why.
+    """
+    with torch.no_grad(), arithmetic(precision), _onednn(on=onednn):
+        seen: dict[str, Any] = {"setting": asdict(read_setting(device))}
+        shapes = (spec.x_shape, spec.w_shape)
+        x, w = (lay_out(torch.zeros(shape, dtype=TORCH_DTYPE[dtype], device=device), layout) for shape in shapes)
+        seen["selected"], seen["selected_why"] = select(x, w, spec)
+        try:
+            trace, seen["cuda_peak_nbytes"] = profile(x, w, spec, device)
+            seen["trace"], seen["trace_why"] = asdict(trace), ""
+        except ValueError as error:
+            seen["trace"], seen["trace_why"], seen["cuda_peak_nbytes"] = None, str(error), None
+        return seen
+
+
+@contextmanager
+def _onednn(*, on: bool) -> Iterator[None]:
+    before = torch._C._get_mkldnn_enabled()  # noqa: SLF001  # the public switch warns in some releases
+    torch._C._set_mkldnn_enabled(before and on)  # noqa: SLF001
+    try:
+        yield
+    finally:
+        torch._C._set_mkldnn_enabled(before)  # noqa: SLF001
+
+
+def read_setting(device: str) -> Setting:
+    """What torch's rule reads beside the problem, on this machine and in this process."""
+    here = {
+        "torch": str(torch.__version__),
+        "threads": torch.get_num_threads(),
+        "onednn": torch.backends.mkldnn.is_available() and torch._C._get_mkldnn_enabled(),  # noqa: SLF001
+        "nnpack": torch.backends.nnpack.is_available(),
+    }
+    if device == "cuda":
+        return Setting(
+            **here,
+            library=f"cuDNN {torch.backends.cudnn.version()}" if torch.backends.cudnn.is_available() else "",
+            cudnn=torch.backends.cudnn.is_available() and torch._C._get_cudnn_enabled(),  # noqa: SLF001
+            machine=torch.cuda.get_device_name(),
+        )
+    return Setting(
+        **here,
+        onednn_bf16=_has("_is_mkldnn_bf16_supported"),
+        onednn_fp16=_has("_is_mkldnn_fp16_supported"),
+        machine=torch.backends.cpu.get_cpu_capability(),
+    )
+
+
+def _has(name: str) -> bool:
+    """What torch answers to a question that has no public name; no where it no longer has that one."""
+    try:
+        return bool(getattr(torch.ops.mkldnn, name)())
+    except (AttributeError, RuntimeError):
+        return False
+
+
+def select(x: Tensor, w: Tensor, spec: ConvSpec) -> tuple[str | None, str]:
+    """The name that torch._C._select_conv_backend gives, or None and why there is none."""
+    try:
+        chosen = torch._C._select_conv_backend(  # noqa: SLF001  # there is no public name for the question
+            x, w, None, spec.stride, spec.padding, spec.dilation, False, (0, 0), spec.groups
+        )
+    except (AttributeError, TypeError, RuntimeError) as error:
+        return None, f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+    name = str(getattr(chosen, "name", "")).strip(",")
+    # An enumerator that pybind11 has no name for prints as ???.
+    return (name, "") if name.isidentifier() else (None, f"a value without a name, {chosen}")
+
+
+def profile(x: Tensor, w: Tensor, spec: ConvSpec, device: str) -> tuple[Trace, int | None]:
+    """The profile of one call, and by how much it raised the peak of a GPU's memory, in bytes.
+
+    On a GPU it is the second call, when cuDNN has chosen and loaded its kernel.
+
+    Raises:
+        ValueError: the profiler wrote none that can be read.
+    """
+    before = 0
+    if device == "cuda":
+        convolve(x, w, spec)
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+    # torch.profiler.profile would do the same, and import torch._inductor first: seconds.
+    with torch.autograd.profiler.profile(
+        use_device="cuda" if device == "cuda" else None, profile_memory=True
+    ) as recorded:
+        with torch.autograd.profiler.record_function(CALL):
+            y = convolve(x, w, spec)
+        if device == "cuda":
+            torch.cuda.synchronize()
+    peak = torch.cuda.max_memory_allocated() - before if device == "cuda" else None
+    del y
+    with tempfile.TemporaryDirectory(prefix="convbench-ran-") as folder:
+        path = Path(folder) / "trace.json"
+        recorded.export_chrome_trace(str(path))
+        try:
+            content = json.loads(path.read_bytes())
+        except OSError as error:
+            raise ValueError(f"the profiler wrote no trace ({error})") from None
+    events: Sequence[Mapping[str, Any]] = content.get("traceEvents", [])
+    return read_trace(events, device=device), peak
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Why is it wrong, and on how small a problem?"""

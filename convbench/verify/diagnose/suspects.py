@@ -1,0 +1,288 @@
+"""What would come out if one thing were different? The oracle with a stride swapped, a kernel flipped, groups mixed up.
+
+Each suspect is bilinear in x and w, so its gradients follow from it as they do from the truth: one
+list serves all three passes. It shares no code with the oracle.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from convbench.case import Case
+from convbench.spec import ConvSpec, Pair, pair_text
+from convbench.verify.check import Exam
+from convbench.verify.diagnose.experiment import Cause, Subject
+from convbench.verify.oracle import Truth
+
+Model = Callable[[Tensor, Tensor], Tensor]  # x (N, C, H, W), w (K, C/G, R, S) -> y (N, K, P, Q), all float64
+NEAR = 0.3  # relative L2 beyond which nobody asks element by element
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspect:
+    """A changed convolution; `finish(y, bias)` is what it does instead of the case's epilogue."""
+
+    cause: Cause
+    model: Model
+    finish: Callable[[Tensor, Tensor], Tensor] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """Which pixels a kernel reads: of output p and tap r the row p * stride - padding + r * dilation.
+
+    Beyond the border stand zeros, the nearest pixel ("edge"), the opposite side ("around"), or what
+    lies there in memory ("memory": columns run on into the next row).
+    """
+
+    stride: Pair
+    padding: Pair
+    dilation: Pair
+    border: str = "zeros"
+
+
+def convolve(x: Tensor, w: Tensor, *, spec: ConvSpec, reading: Reading) -> Tensor:
+    """y (N, K, P, Q) of the spec's sizes, whatever the reading is."""
+    rows = _positions(spec.p, spec.r, 0, reading).to(x.device)
+    columns = _positions(spec.q, spec.s, 1, reading).to(x.device)
+    kernel = w.reshape(spec.groups, spec.k_per_group, spec.c_per_group, spec.r, spec.s)
+    y = torch.zeros((spec.n, spec.groups, spec.k_per_group, spec.p * spec.q), dtype=x.dtype, device=x.device)
+    for r in range(spec.r):
+        for s in range(spec.s):
+            pixels = _read(x, rows[:, r], columns[:, s], reading.border)
+            y = y + kernel[..., r, s] @ pixels.reshape(spec.n, spec.groups, spec.c_per_group, -1)
+    return y.reshape(spec.y_shape)
+
+
+def _positions(out: int, taps: int, axis: int, reading: Reading) -> Tensor:
+    """(out, taps): coordinates in the image, negative and too large ones too."""
+    start = torch.arange(out) * reading.stride[axis] - reading.padding[axis]
+    return start[:, None] + torch.arange(taps) * reading.dilation[axis]
+
+
+def _read(x: Tensor, rows: Tensor, columns: Tensor, border: str) -> Tensor:
+    """(N, C, P, Q): the pixels at rows x columns."""
+    h, w = x.shape[2:]
+    if border == "around":
+        return x[:, :, rows % h][..., columns % w]
+    row_in, column_in = (rows >= 0) & (rows < h), (columns >= 0) & (columns < w)
+    if border == "memory":
+        plane = torch.arange(x[..., 0, 0].numel(), device=x.device).reshape(*x.shape[:2], 1, 1) * (h * w)
+        place = plane + rows[:, None] * w + columns
+        inside = row_in[:, None] & (place >= 0) & (place < x.numel())
+        return x.reshape(-1)[place.clamp(0, x.numel() - 1)] * inside
+    pixels = x[:, :, rows.clamp(0, h - 1)][..., columns.clamp(0, w - 1)]
+    return pixels if border == "edge" else pixels * (row_in[:, None] & column_in)
+
+
+def suspects(case: Case, group_map: tuple[int, ...] | None = None) -> Iterator[Suspect]:
+    """Every changed convolution that this case can tell from the right one, the simplest first.
+
+    Args:
+        group_map: the group whose channels each group seems to read, where that is known.
+    """
+    spec = case.spec
+    right = Reading(stride=spec.stride, padding=spec.padding, dilation=spec.dilation)
+    base = partial(convolve, spec=spec, reading=right)
+    seen = {right}
+    for kind, words, reading in _readings(spec, right):
+        if reading not in seen:
+            seen.add(reading)
+            yield Suspect(cause=Cause(kind=kind, words=words), model=partial(convolve, spec=spec, reading=reading))
+    for words, model in (
+        *_kernels(spec, base),
+        *_groups(spec, base, group_map),
+        *_layouts(case, base),
+        ("the sign of every output is wrong", lambda x, w: -base(x, w)),
+    ):
+        yield Suspect(cause=Cause(kind="".join(one for one in words if not one.isdigit()), words=words), model=model)
+    if case.pass_ == "fprop":
+        for words, finish in _epilogues(case):
+            yield Suspect(cause=Cause(kind=words, words=words), model=base, finish=finish)
+
+
+def _readings(spec: ConvSpec, right: Reading) -> Iterator[tuple[str, str, Reading]]:
+    """Kind, words and reading."""
+    for name, plain in (("stride", 1), ("dilation", 1), ("padding", 0)):
+        given: Pair = getattr(spec, name)
+        swapped, none = (given[1], given[0]), (plain, plain)
+        told = f"({pair_text(given)})"
+        yield (
+            f"{name} swapped",
+            f"the {name} is taken with h and w swapped {told}",
+            _with(right, name, swapped),
+        )
+        yield f"{name} ignored", f"the {name} {told} is ignored", _with(right, name, none)
+        for axis, letter in enumerate("hw"):
+            one = (plain, given[1]) if axis == 0 else (given[0], plain)
+            words = f"the {name} along {letter} ({given[axis]}) is ignored"
+            yield f"{name} {letter} ignored", words, _with(right, name, one)
+            other = (given[1 - axis],) * 2
+            words = f"the {name} of {'wh'[axis]} ({given[1 - axis]}) is taken along {letter} too"
+            yield f"{name} one for both", words, _with(right, name, other)
+    top, left = spec.padding
+    for change in (-1, 1):
+        for moved, along in (((change, change), "h and w"), ((change, 0), "h"), ((0, change), "w")):
+            padding = (top + moved[0], left + moved[1])
+            words = (
+                f"the padding along {along} is off by one: it starts "
+                f"{'inside of' if change < 0 else 'outside of'} where it should"
+            )
+            yield f"padding {along} {change}", words, replace(right, padding=padding)
+    yield "border edge", "the padding is not zero: the pixels of the border are repeated", replace(right, border="edge")
+    yield (
+        "border around",
+        "the padding is not zero: the image goes on at its other side",
+        replace(right, border="around"),
+    )
+    yield (
+        "border memory",
+        "beyond the first and last column it reads on in memory, into the neighbouring row, instead of zeros",
+        replace(right, border="memory"),
+    )
+
+
+def _with(reading: Reading, name: str, pair: Pair) -> Reading:
+    return replace(reading, **{name: pair})  # type: ignore[arg-type]  # stride, padding or dilation
+
+
+Named = tuple[str, Model]
+
+
+def _kernels(spec: ConvSpec, base: Model) -> Iterator[Named]:
+    k, c, r, s = spec.w_shape
+    if r > 1 and s > 1:
+        yield (
+            "the kernel is flipped along r and s: a convolution, not the cross-correlation",
+            lambda x, w: base(x, w.flip(2, 3)),
+        )
+        yield "r and s of the kernel are swapped", lambda x, w: base(x, w.reshape(k, c, s, r).mT)
+    if r > 1:
+        yield "the kernel is flipped along r", lambda x, w: base(x, w.flip(2))
+    if s > 1:
+        yield "the kernel is flipped along s", lambda x, w: base(x, w.flip(3))
+    if k == c > 1:
+        yield "k and c of w are swapped", lambda x, w: base(x, w.transpose(0, 1))
+    if r * s > 1 and c > 1:
+        yield "w is read as if it lay in the order k r s c", lambda x, w: base(x, w.reshape(k, r, s, c).movedim(3, 1))
+    if k > 1 and c * r * s > 1:
+        yield (
+            "w is read as if it lay in the order r s c k",
+            lambda x, w: base(x, w.reshape(r, s, c, k).permute(3, 2, 0, 1)),
+        )
+
+
+def _groups(spec: ConvSpec, base: Model, group_map: tuple[int, ...] | None) -> Iterator[Named]:
+    g, each, outs = spec.groups, spec.c_per_group, spec.k_per_group
+    if g == 1:
+        return
+    if each > 1:
+        order = torch.arange(spec.c).reshape(each, g).T.flatten()
+        yield (
+            "the channels are interleaved over the groups: group g reads every G-th channel from c=g",
+            lambda x, w: base(x[:, order.to(x.device)], w),
+        )
+    if outs > 1:
+        turn = torch.arange(spec.k).reshape(outs, g).T.flatten()
+        yield (
+            "the output channels are interleaved over the groups: k belongs to group k % G",
+            lambda x, w: base(x, w[turn.to(w.device)])[:, turn.argsort().to(x.device)],
+        )
+    if group_map is not None:
+        picked = torch.cat([torch.arange(each) + source * each for source in group_map])
+        yield _tell_groups(group_map), lambda x, w: base(x[:, picked.to(x.device)], w)
+
+
+def _tell_groups(group_map: tuple[int, ...]) -> str:
+    wrong = [group for group, source in enumerate(group_map) if group != source]
+    sources = {group_map[group] for group in wrong}
+    if len(sources) == 1:
+        groups = f"group {wrong[0]} reads" if len(wrong) == 1 else f"groups {','.join(map(str, wrong))} read"
+        return f"{groups} the channels of group {sources.pop()}"
+    pairs = [f"group {group} those of group {group_map[group]}" for group in wrong[:4]]
+    return "groups read each other's channels: " + ", ".join(pairs) + (", ..." if len(wrong) > 4 else "")
+
+
+def _layouts(case: Case, base: Model) -> Iterator[Named]:
+    n, c, h, w_ = case.spec.x_shape
+    _, k, p, q = case.spec.y_shape
+    if h == w_ > 1:
+        yield "x is read with h and w swapped", lambda x, w: base(x.mT, w)
+    if p == q > 1:
+        yield "y is written with p and q swapped", lambda x, w: base(x, w).mT
+    if c > 1 and h * w_ > 1:
+        if case.layout == "nhwc":
+            yield (
+                "x lies in memory as nhwc and is read as nchw",
+                lambda x, w: base(x.movedim(1, 3).reshape(n, c, h, w_), w),
+            )
+        else:
+            yield (
+                "x lies in memory as nchw and is read as nhwc",
+                lambda x, w: base(x.reshape(n, h, w_, c).movedim(3, 1), w),
+            )
+    if k > 1 and p * q > 1:
+        if case.layout == "nhwc":
+            yield (
+                "y is written as nchw into memory that is nhwc",
+                lambda x, w: base(x, w).reshape(n, p, q, k).movedim(3, 1),
+            )
+        else:
+            yield (
+                "y is written as nhwc into memory that is nchw",
+                lambda x, w: base(x, w).movedim(1, 3).reshape(n, k, p, q),
+            )
+
+
+def _epilogues(case: Case) -> Iterator[tuple[str, Callable[[Tensor, Tensor], Tensor]]]:
+    def ended(y: Tensor) -> Tensor:
+        return y.clamp(min=0) if case.relu else y
+
+    if case.epilogue == "none":
+        yield "a relu is done that nobody asked for", lambda y, _: y.clamp(min=0)
+        return
+    yield "the bias is not added", lambda y, _: ended(y)
+    yield "the bias is added twice", lambda y, b: ended(y + 2 * b)
+    yield "the bias is subtracted", lambda y, b: ended(y - b)
+    if case.relu:
+        yield "the relu is not done", lambda y, b: y + b
+        yield "the bias is added after the relu", lambda y, b: y.clamp(min=0) + b
+    else:
+        yield "a relu is done that nobody asked for", lambda y, b: (y + b).clamp(min=0)
+
+
+def changed(case: Case, model: Model, operands: list[Tensor]) -> Tensor:
+    """What a model gives for the case's pass: y itself, or its gradient with respect to x or w."""
+    first, second = operands[0].double(), operands[1].double()
+    if case.pass_ == "fprop":
+        return model(first, second)
+    shape = case.spec.x_shape if case.pass_ == "dgrad" else case.spec.w_shape
+    with torch.enable_grad():
+        asked = torch.zeros(shape, dtype=torch.float64, device=first.device, requires_grad=True)
+        y = model(asked, second) if case.pass_ == "dgrad" else model(second, asked)
+        (y * first).sum().backward()  # torch.autograd.grad imports sympy at its first use: seconds
+    assert asked.grad is not None
+    return asked.grad
+
+
+def matches(subject: Subject, exam: Exam, out: Tensor, suspect: Suspect) -> bool:
+    """Whether every output lies within its bound around the suspect's truth."""
+    case, operands = exam.case, list(exam.operands.values())
+    y = changed(case, suspect.model, operands[:2])
+    bias = operands[2].double().reshape(1, -1, 1, 1) if len(operands) == 3 else y.new_zeros(1)
+    before = y + bias if suspect.finish is None else suspect.finish(y, bias)
+    after = before.clamp(min=0) if case.relu and suspect.finish is None else before
+    distance, size = float((out.double() - after).norm()), float(after.norm())
+    if not distance <= NEAR * size:  # NaN is not near
+        return False
+    magnitude = changed(case, suspect.model, [one.abs() for one in operands[:2]]).abs() + 2 * bias.abs()
+    terms = torch.full_like(exam.truth.terms, float(exam.truth.terms.max()) + 2)
+    share = subject.shares(
+        out,
+        Truth(y=before, magnitude=magnitude, terms=terms),
+        relu=None if suspect.finish is None else False,
+    )
+    return bool((share <= 1).all())

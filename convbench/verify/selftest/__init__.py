@@ -1,0 +1,1 @@
+"""Does the verifier find planted faults, and pass right kernels?"""

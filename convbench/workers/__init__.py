@@ -1,0 +1,1 @@
+"""Processes that may die: a sweep goes on when a backend crashes, hangs or takes too much memory."""

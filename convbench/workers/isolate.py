@@ -1,0 +1,144 @@
+"""How does a sweep outlive its backends? Each case runs in a process of its own that may crash, hang or eat memory.
+
+A fork server (`worker`, run in a fresh interpreter) imports torch once and forks a worker
+from that whenever it is asked: some hundredths of a second instead of a torch import. It has
+neither a thread pool nor a CUDA context, so each worker starts its own. The worker is a session
+of its own, runs the ordinary sweep on one case, and sends the results back. Before each thing it
+does for a backend it writes that backend's number into shared memory, which outlives it: so
+whoever crashed, hung or grew too large is known, gets its row, and the case is run again
+without it.
+
+multiprocessing's own fork server would not do: it hands each child the pipe that keeps it
+alive, so that a hung worker survives a killed parent for ever; it runs the user's main module
+again; and it lends its children stdout, which belongs to the CSV.
+
+Everything below is killed at the latest when the parent's end of one socket closes, which the
+kernel does for us whatever the parent dies of.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from convbench.backend import Backend
+from convbench.workers.jobs import Fall, Job, Sweep
+from convbench.workers.server import Server
+from convbench.case import Case
+from convbench.errors import MOST_CHARACTERS, one_line
+from convbench.machine import free_nbytes
+from convbench.outcome import Failed, Outcome, Result, Skipped, Wrong
+from convbench.verify.trial import fault_traits
+
+RESERVE = 0.1  # share of the free memory that the parent, the caches and the rest keep
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a worker may use.
+
+    Its memory is looked at and not limited by RLIMIT_AS, which counts addresses: CUDA reserves
+    hundreds of gigabytes of those when it starts, whatever it will use.
+
+    Attributes:
+        timeout_s: seconds for one step of one backend (its verification, one block of timed calls);
+            None for `default_timeout_s`.
+        memory_nbytes: memory of the worker and its children; None for what is free when it starts, less a reserve.
+    """
+
+    timeout_s: float | None = None
+    memory_nbytes: int | None = None
+
+
+def default_timeout_s(case: Case, backends: Sequence[Backend]) -> float:
+    """Two minutes, a second for each 1e8 multiply-adds, and 20 calls of the slowest one that says how slow it is.
+
+    A clock that starts anew at each step blames nobody for the time of the others, so it depends
+    neither on the budget nor on the number of backends. Two minutes are for compilers and
+    autotuners; the oracle and slow kernels do 1e8 multiply-adds a second in float64 on any CPU.
+    """
+    macs = case.spec.macs
+    slowest = max((macs / one.macs_per_s for one in backends if one.max_macs is not None), default=0.0)
+    return 120.0 + macs / 1e8 + 20 * slowest
+
+
+def isolated(
+    sweep: Sweep,
+    cases: Sequence[Case],
+    backends: Sequence[Backend],
+    *,
+    plugins: Sequence[str] = (),
+    limits: Limits | None = None,
+    cases_each: int = 1,
+) -> Iterator[Result]:
+    """What `sweep(cases, backends, watch=...)` yields, each case in a process that may die.
+
+    Args:
+        sweep: `bench` or `verify`, its options bound by functools.partial; it must be picklable.
+        backends: they are loaded again in the worker, by name, from the same plug-ins.
+        cases_each: cases that one worker does, if it lives.
+
+    Raises:
+        ConvbenchError: no worker process can be had.
+    """
+    limits = limits or Limits()
+    names = [backend.name for backend in backends]
+    families = {backend.name: backend.family for backend in backends}
+    felled: dict[str, Outcome] = {}  # of the case that is being done
+    faults: set[tuple[str, str]] = set()
+    done = 0
+    with Server() as server:
+        while done < len(cases):
+            job = Job(
+                sweep=sweep,
+                cases=tuple(cases[done : done + cases_each]),
+                names=tuple(names),
+                felled=tuple(felled),
+                plugins=tuple(plugins),
+                threads=torch.get_num_threads(),
+                timeouts_s=tuple(
+                    limits.timeout_s or default_timeout_s(case, backends) for case in cases[done : done + cases_each]
+                ),
+                memory_nbytes=limits.memory_nbytes or _free_nbytes(),
+                faults=frozenset(faults),
+            )
+            for answer in server.work(job):
+                case = cases[done]
+                if isinstance(answer, Fall):
+                    if answer.backend in names and answer.backend not in felled:
+                        felled[answer.backend] = answer.outcome
+                        if len(felled) < len(names):
+                            continue  # the job ends here; once more, without this one
+                    found: dict[str, Result] = {}
+                else:
+                    found = {result.backend: result for result in answer if result.case == case}
+                    for one in found.values():
+                        if isinstance(one.outcome, Wrong):
+                            faults |= fault_traits(one.backend, case)
+                for name in names:
+                    outcome = felled.get(name)
+                    if outcome is None and isinstance(answer, Fall):
+                        outcome = answer.outcome
+                    if outcome is None:
+                        outcome = found[name].outcome if name in found else Failed("not run: its worker sent no row")
+                    yield Result(case=case, backend=name, family=families[name], outcome=_in_one_line(outcome))
+                felled.clear()
+                done += 1
+
+
+def _in_one_line(outcome: Outcome) -> Outcome:
+    """The words in it are foreign: neither a terminal nor a file is to see a megabyte of them, or an escape."""
+    most = 2 * MOST_CHARACTERS  # what was cut already has a few words more now
+    match outcome:
+        case Failed(message):
+            return Failed(one_line(message, most))
+        case Skipped(reason):
+            return Skipped(one_line(reason, most))
+        case Wrong(check):
+            return Wrong(replace(check, evidence=one_line(check.evidence or "", most)))
+    return outcome
+
+
+def _free_nbytes() -> int | None:
+    free = free_nbytes("cpu")
+    return None if free is None else int(free * (1 - RESERVE))

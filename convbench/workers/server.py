@@ -1,0 +1,275 @@
+"""The fork server as its parent sees it: it gives out jobs, looks at the workers, and ends them."""
+
+import io
+import json
+import mmap
+import os
+import pickle
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, is_dataclass
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any, Self
+from uuid import uuid4
+
+from convbench.workers.jobs import DYING_S, KILL, MOST_PROCESSES, START, STATUS, Board, Fall, Job, fall_of
+from convbench.errors import ConvbenchError, first_line
+from convbench.machine import descendants, own_nbytes
+from convbench.outcome import Result
+
+# One look at a few small files of /proc ten times a second, a tenth of a millisecond for a worker with few threads:
+# a thousandth of one core is taken from what is being timed.
+POLL_S = 0.1
+STARTUP_S = 300.0  # torch was seen to take 12 s on a small machine; a network disk is worse
+MOST_ANSWER_NBYTES = 2**28  # the results of a case are some kilobytes
+ANSWER_S = 10  # for the rest of an answer that has begun
+MARK = "CONVBENCH_WORKERS"  # in the environment of all that is below a fork server
+
+_HOME = str(Path(__file__).parents[2])  # where this package lies, should it not be installed
+
+_SERVE = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from convbench.workers.worker import serve; serve(int(sys.argv[2]), int(sys.argv[3]))"
+)
+
+
+@dataclass(slots=True)
+class Server:
+    """The fork server as its parent sees it; started when first needed, and again if it was killed."""
+
+    _process: "subprocess.Popen[bytes] | None" = field(default=None, init=False)
+    _control: socket.socket | None = field(default=None, init=False)
+    _board: Board | None = field(default=None, init=False)
+    _mark: str = field(default_factory=lambda: f"{os.getpid()}-{uuid4()}", init=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def work(self, job: Job) -> Iterator[list[Result] | Fall]:
+        """The results of each case in order; a Fall is the last thing of a job."""
+        control, board = self._ready()
+        board.clear(job.names)
+        ours, theirs = socket.socketpair()
+        # Half an answer must not hold us up: a backend can write to any descriptor of its process.
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", ANSWER_S, 0))
+        connection = Connection(ours.detach())
+        answered = 0
+        try:
+            with theirs:
+                socket.send_fds(control, [START], [theirs.fileno()])
+            self._status(STARTUP_S)
+            with suppress(OSError):  # killed as soon as it was born; what follows finds its status
+                connection.send(job)
+            for answer in self._follow(job, connection, board):
+                answered += 1
+                yield answer
+        except (_ServerGone, _Silence, OSError) as error:
+            fall = fall_of(board, str(error) or "did not begin")
+            self.stop()
+            _end_all_with(self._mark)
+            if answered < len(job.cases):  # else it has done all that it had to
+                yield fall
+        finally:
+            connection.close()
+
+    def _follow(self, job: Job, connection: Connection, board: Board) -> Iterator[list[Result] | Fall]:
+        assert self._control is not None
+        assert self._process is not None
+        server = self._process.pid
+        done, step, since, why = 0, -1, time.monotonic(), ""
+        while True:
+            timeout_s = job.timeouts_s[min(done, len(job.cases) - 1)]
+            readable = wait([connection, self._control], POLL_S)
+            if connection in readable and done < len(job.cases):
+                answer: list[Result] | Fall | str | None
+                try:
+                    answer = _read(connection)
+                except BlockingIOError:
+                    answer = "sent half an answer"
+                except (EOFError, OSError):  # it is dead; a reset means that it had not read its job
+                    answer = None
+                except Exception as error:  # whatever a backend may have smuggled into its words
+                    answer = f"sent what cannot be read ({type(error).__name__}: {first_line(error)})"
+                since = time.monotonic()
+                if isinstance(answer, list):
+                    done += 1
+                    yield answer
+                    continue
+                if isinstance(answer, Fall):
+                    self._kill()
+                    yield answer
+                    return
+                if isinstance(answer, str):
+                    why = answer
+            if _is_stopped(server):
+                os.kill(server, signal.SIGCONT)
+                why = why or "stopped the fork server"
+            if self._control in readable or done == len(job.cases) or (connection in readable and not why):
+                # It is done or dead; its status comes as soon as everything that it left behind is killed.
+                with suppress(_Silence):
+                    _, status = self._status(DYING_S)
+                    break
+                why = why or "ended, yet did not exit"
+            now, steps = time.monotonic(), board.read()[0]
+            if steps != step:
+                step, since = steps, now
+            below = descendants(server, MOST_PROCESSES + 1)  # who left the worker's own family counts too
+            held = sum(map(own_nbytes, below)) if job.memory_nbytes is not None else 0
+            if len(below) > MOST_PROCESSES:
+                why = f"started more than {MOST_PROCESSES} processes"
+            elif job.memory_nbytes is not None and held > job.memory_nbytes:
+                why = f"used more than {job.memory_nbytes / 2**30:.1f} GiB"
+            elif now - since > timeout_s:
+                why = f"hung: no answer within {timeout_s:g} s"
+            if why:
+                status = self._kill()
+                break
+        if done < len(job.cases):
+            killed = "; killed" if why else ""
+            yield fall_of(board, why or _death(status), killed)
+
+    def _kill(self) -> int:
+        """Have the worker and all it started killed; its wait status."""
+        assert self._control is not None
+        try:
+            self._control.sendall(KILL)
+            return self._status(DYING_S)[1]
+        except (OSError, _Silence):  # it hangs in a driver, where no signal reaches it: leave it behind
+            raise _ServerGone("could not be killed") from None
+
+    def _status(self, timeout_s: float) -> tuple[int, int]:
+        assert self._control is not None
+        self._control.settimeout(timeout_s)
+        try:
+            data = self._control.recv(STATUS.size, socket.MSG_WAITALL)
+        except TimeoutError:
+            raise _Silence from None
+        except OSError:
+            data = b""
+        if len(data) < STATUS.size:
+            raise _ServerGone("took the fork server down")
+        pid, status = STATUS.unpack(data)
+        return int(pid), int(status)
+
+    def _ready(self) -> tuple[socket.socket, Board]:
+        if self._process is not None and self._process.poll() is not None:
+            self.stop()  # somebody killed it while it had nothing to do
+        if self._control is not None and self._board is not None:
+            return self._control, self._board
+        self._control, theirs = socket.socketpair()
+        with tempfile.TemporaryFile() as shared, theirs:
+            shared.truncate(mmap.PAGESIZE)
+            self._board = Board(shared.fileno())
+            descriptors = (theirs.fileno(), shared.fileno())
+            # Its stdout is our stderr: whatever a backend prints stays out of the CSV. A session of its own
+            # keeps Ctrl-C at a terminal for us alone.
+            self._process = subprocess.Popen(  # noqa: S603  # our own module
+                # -P: not even json is taken from the working directory.
+                [sys.executable, "-P", "-c", _SERVE, json.dumps([*sys.path, _HOME]), *map(str, descriptors)],
+                stdin=subprocess.DEVNULL,
+                stdout=2,
+                pass_fds=descriptors,
+                env=os.environ | {MARK: self._mark},
+                start_new_session=True,
+            )
+        try:
+            self._status(STARTUP_S)
+        except (_Silence, _ServerGone):
+            self.stop()
+            raise ConvbenchError("the fork server of --isolate did not start; try --no-isolate") from None
+        return self._control, self._board
+
+    def stop(self) -> None:
+        """End the server and whatever runs below it."""
+        if self._control is not None:
+            self._control.close()
+        if self._process is not None:
+            try:
+                self._process.wait(DYING_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        if self._board is not None:
+            self._board.close()
+        self._process = self._control = self._board = None
+
+
+class _ServerGone(Exception):  # noqa: N818  # it says what happened
+    """There is no server any more that could say how the worker died."""
+
+
+class _Silence(Exception):  # noqa: N818  # it says what happened
+    """The server has nothing to report."""
+
+
+_PARTS = ("convbench.spec", "convbench.case", "convbench.outcome", "convbench.workers.jobs")
+
+
+class _Rows(pickle.Unpickler):
+    """Results, and nothing that runs when it is read: a backend may have written what we read."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module in _PARTS and "." not in name:
+            found = super().find_class(module, name)
+            if isinstance(found, type) and is_dataclass(found):
+                return found
+        raise pickle.UnpicklingError(f"{module}.{name} is no part of a result")
+
+
+def _read(connection: "Connection") -> list[Result] | Fall:
+    """The next answer of a worker.
+
+    Raises:
+        EOFError, OSError: there is none, or half of one.
+        Exception: it is none.
+    """
+    answer = _Rows(io.BytesIO(connection.recv_bytes(MOST_ANSWER_NBYTES))).load()
+    if isinstance(answer, Fall):
+        return answer
+    if isinstance(answer, list) and all(isinstance(one, Result) for one in answer):
+        return answer
+    raise TypeError(f"a {type(answer).__name__} for results")
+
+
+def _is_stopped(pid: int) -> bool:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:1] == ["T"]
+    return False
+
+
+def _end_all_with(mark: str) -> None:
+    """Kill what a fork server left behind that was killed itself: all below it had its environment."""
+    line, deadline = f"{MARK}={mark}".encode(), time.monotonic() + DYING_S / 2
+    left = True
+    while left and time.monotonic() < deadline:
+        left = False
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            with suppress(OSError):  # somebody else's, or it has just ended
+                if line in path.read_bytes().split(b"\0"):
+                    left = True
+                    os.kill(int(path.parent.name), signal.SIGKILL)
+
+
+def _death(status: int) -> str:
+    """How a process ended, in words."""
+    code = os.waitstatus_to_exitcode(status)
+    if code >= 0:
+        return f"exited with code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    if name == "SIGKILL":  # and nobody here sent it
+        return "was killed from outside (SIGKILL), for want of memory most often,"
+    return f"died of {name}"

@@ -1,0 +1,192 @@
+"""The fork server and its workers: a process that may crash, hang or eat memory, and what its parent never sees."""
+
+import ctypes
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import NoReturn
+
+import torch
+
+from convbench.backend import Backend, discover
+from convbench.bench import sweep as _preload  # noqa: F401  # so that a worker finds it imported
+from convbench.workers.jobs import BEGUN, DYING_S, MOST_PROCESSES, START, STATUS, Board, Fall, Job, fall_of
+from convbench.workers.world import World
+from convbench.errors import in_words
+from convbench.machine import descendants
+from convbench.outcome import Failed, Result, Skipped
+from convbench.call.memory import poisoned
+from convbench.verify.trial import Stage, Watch
+
+MOST_THREADS = 4 * MOST_PROCESSES + 64 * (os.cpu_count() or 1)  # of a user's, beyond what he has already
+
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+
+
+def serve(control_fd: int, board_fd: int) -> NoReturn:
+    """Fork a worker whenever the parent asks; kill it when told to, and when the parent is gone."""
+    warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside numpy's threads, which provides for that
+    control, board = socket.socket(fileno=control_fd), Board(board_fd)
+    os.close(board_fd)
+    control.set_inheritable(False)
+    warm_up()
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)  # whom a dead worker leaves behind becomes ours, and is killed
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # gigabytes a crash, and the time to write them
+    with suppress(OSError):  # the parent is gone
+        control.sendall(STATUS.pack(os.getpid(), BEGUN))
+        while True:
+            order, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+            if order == START:
+                server, pid = os.getpid(), os.fork()
+                if pid == 0:
+                    control.close()
+                    _be_a_worker(descriptors[0], board, server)
+                os.close(descriptors[0])
+                status = _watch_over(pid, control)
+                control.sendall(STATUS.pack(pid, status))
+            elif not order:
+                break
+            # else: told to kill a worker that ended just now
+    os._exit(0)
+
+
+def warm_up() -> None:
+    """Import what the first verification would.
+
+    Nothing here starts a thread or asks for CUDA: neither would live on in a worker.
+    """
+    with poisoned((1,), torch.zeros(1)):
+        torch.empty(1)
+
+
+def _watch_over(pid: int, control: socket.socket) -> int:
+    """Wait until the worker has ended, of itself or by our hand; nothing that it started is left. Its wait status."""
+    handle = os.pidfd_open(pid)
+    with suppress(OSError):
+        control.sendall(STATUS.pack(pid, BEGUN))
+    wait([handle, control])  # its end, an order to kill it, or the end of the parent
+    os.close(handle)
+    for kill in (os.killpg, os.kill):  # it may not have made its group yet
+        with suppress(ProcessLookupError):
+            kill(pid, signal.SIGKILL)
+    _, status = os.waitpid(pid, 0)
+    deadline = time.monotonic() + DYING_S / 2
+    with suppress(ChildProcessError):  # none is left
+        while time.monotonic() < deadline:
+            below = descendants(os.getpid())  # in groups of their own
+            for kill_by in (signal.SIGSTOP, signal.SIGKILL):  # who is stopped starts nobody while the others die
+                for one in below:
+                    with suppress(ProcessLookupError):
+                        os.kill(one, kill_by)
+            while os.waitpid(-1, os.WNOHANG) != (0, 0):
+                pass
+            time.sleep(0.001)
+    return status
+
+
+def _prctl(option: int, value: int) -> None:
+    ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+def _be_a_worker(descriptor: int, board: Board, server: int) -> NoReturn:
+    """Do a job and leave without any exit handler, which could hang in a driver."""
+    os.setsid()
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # should the server be killed, nobody else would end us
+    if os.getppid() != server:
+        os._exit(0)
+    os.set_inheritable(descriptor, False)
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")  # if the kernel must kill somebody, then not the sweep
+    _bound_threads()
+    connection = Connection(descriptor)
+    try:
+        _do(connection.recv(), connection, board)
+    except BaseException as error:  # KeyboardInterrupt too: whatever it is, it is a row
+        with suppress(Exception):
+            connection.send(fall_of(board, f"raised {in_words(error)}"))
+    with suppress(Exception):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(0)
+
+
+def _do(job: Job, connection: Connection, board: Board) -> None:
+    board.clear(job.names)
+    if torch.get_num_threads() != job.threads:
+        torch.set_num_threads(job.threads)
+    world = World()
+    backends = _load(job.plugins, job.names)
+    world.keep_environment()
+    felled: Sequence[str] = job.felled
+    watch = Watch(memory_nbytes=job.memory_nbytes, faults=set(job.faults))
+    for case in job.cases:
+        turn = Turn(board, world)
+        watch = replace(watch, tell=turn.tell)
+        run = [backend for backend in backends if backend.name not in felled]
+        results = [turn.judge(result) for result in list(job.sweep([case], run, watch=watch))]
+        if case.device in watch.lost:  # the others have not had their turn, and cannot have it in this process
+            culprit = watch.lost[case.device].backend
+            (outcome,) = (result.outcome for result in results if result.backend == culprit)
+            connection.send(Fall(culprit, outcome))
+            return
+        connection.send(results)
+        felled = ()
+
+
+class Turn:
+    """Whose turn it is, on the board; before each one the world is as it was."""
+
+    def __init__(self, board: Board, world: World) -> None:
+        self._board = board
+        self._world = world
+        self._backend = ""
+        self._accused: dict[str, str] = {}
+        world.restore()  # of what an import did nobody in particular is accused
+
+    def tell(self, backend: str, stage: Stage) -> None:
+        """As `Watch.tell`."""
+        self._clear_up()
+        self._backend = backend
+        self._board.tell(backend, stage)
+
+    def judge(self, result: Result) -> Result:
+        """The result, or a failure where the backend replaced what judges it."""
+        self._clear_up()
+        replaced = self._accused.get(result.backend)
+        if replaced is None or isinstance(result.outcome, Skipped):
+            return result
+        return replace(result, outcome=Failed(f"it replaced {replaced}, so that no verdict on it stands"))
+
+    def _clear_up(self) -> None:
+        if replaced := self._world.restore():
+            self._accused.setdefault(self._backend, ", ".join(replaced[:5]))
+
+
+def _bound_threads() -> None:
+    """A limit on processes and threads of this user, which a fork bomb meets before the next look at it.
+
+    It does not bind root, so the parent counts as well.
+    """
+    if os.geteuid() == 0:
+        return
+    count = 0
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            count += len(os.listdir(path / "task")) if path.stat().st_uid == os.getuid() else 0
+    with suppress(ValueError, OSError):  # it is lower already
+        resource.setrlimit(resource.RLIMIT_NPROC, (count + MOST_THREADS, count + MOST_THREADS))
+
+
+def _load(plugins: Sequence[str], names: Sequence[str]) -> list[Backend]:
+    loaded, unavailable = discover(plugins, names)
+    known = {one.name: one for one in [*loaded, *(one.as_backend() for one in unavailable)]}
+    return [known[name] for name in names]

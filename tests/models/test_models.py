@@ -1,0 +1,335 @@
+"""Is every convolution of a model found, once, with its numbers?"""
+
+import itertools
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from convbench import ConvbenchError
+from convbench.models.load import Source, find_model
+from convbench.models.forward import Census, census
+from convbench.models.costs import gather, measure, parse_inputs, time_passes, watch_what_ran
+from convbench.spec import ConvSpec
+from convbench.suites import load_suite
+
+
+def census_of(model: nn.Module, *shape: int, device: str = "meta") -> Census:
+    return census(model.to(device), [torch.zeros(shape, device=device)])
+
+
+def costs_of(make: object, *shape: int, **options: object):  # type: ignore[no-untyped-def]
+    source = Source(name="own", origin="tests", make=make)  # type: ignore[arg-type]
+    return measure(source, [shape], **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "calls", "gmacs"),
+    [
+        ("resnet50", 53, 4.087),
+        ("mobilenet_v2", 52, 0.2995),
+        ("efficientnet_b0", 81, 0.3845),
+        ("vgg16", 13, 15.347),
+        ("convnext_tiny", 22, 0.29297),
+    ],
+)
+def test_a_model_adds_up_to_its_published_work_and_to_the_shipped_suite(name: str, calls: int, gmacs: float) -> None:
+    costs = measure(find_model(name), timed=False)
+    assert len(costs.census.calls) == calls
+    assert costs.macs / 1e9 == pytest.approx(gmacs, rel=2e-4)
+    assert costs.census.torch_macs == costs.macs
+    assert costs.macs == sum(problem.count * problem.spec.macs for problem in load_suite(name))
+    assert not costs.others
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "resnet18",
+        "resnet50",
+        "resnext50_32x4d",
+        "vgg16",
+        "mobilenet_v2",
+        "efficientnet_b0",
+        "convnext_tiny",
+        "googlenet",
+    ],
+)
+def test_a_shipped_suite_is_what_its_model_runs(name: str) -> None:
+    rows = measure(find_model(name), timed=False).rows
+    assert [(row.name, row.shape.spec, row.count) for row in rows] == [
+        (problem.name, problem.spec, problem.count) for problem in load_suite(name)
+    ]
+
+
+def test_linear_layers_and_attention_are_counted_apart() -> None:
+    resnet = measure(find_model("resnet50"), timed=False)
+    assert resnet.other_macs == 2048 * 1000
+    assert resnet.conv_share == pytest.approx(0.9995, abs=1e-4)
+    vit = measure(find_model("vit_b_16"), timed=False)
+    assert vit.macs == 115_605_504
+    assert {op for op, _ in vit.census.other_macs} >= {"aten.addmm", "aten.bmm"}
+    assert vit.conv_share is not None
+    assert vit.conv_share < 0.01
+
+
+class Kinds(nn.Module):
+    """One of each kind, as a module and as a function."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.plain = nn.Conv2d(3, 4, 3, stride=(2, 1), padding=(1, 0), dilation=(1, 2), bias=False)
+        self.kernel = nn.Parameter(torch.randn(6, 2, 3, 3))
+        self.up = nn.ConvTranspose2d(6, 4, 4, 2, 1, groups=2)
+        self.line = nn.Conv1d(4, 5, 3, padding=1)
+        self.block = nn.Conv3d(1, 2, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.conv2d(self.plain(x), self.kernel, None, 1, 1, 1, 2)
+        x = self.up(x)
+        y = self.line(x.flatten(2))
+        z = self.block(x[:, None])
+        last = F.conv2d(x, torch.ones(1, 4, 1, 1, device=x.device))
+        return torch.cat([y.flatten(), z.flatten(), last.flatten()])
+
+
+def test_every_kind_and_every_way_to_call_is_found_with_its_work() -> None:
+    found = census_of(Kinds(), 2, 3, 8, 9)
+    assert [(call.name, call.shape.kind, call.functional, call.bias) for call in found.calls] == [
+        ("plain", "conv2d", False, False),
+        ("kernel", "conv2d", True, False),
+        ("up", "conv_transpose2d", False, True),
+        ("line", "conv1d", False, True),
+        ("block", "conv3d", False, True),
+        ("conv2d", "conv2d", True, False),
+    ]
+    plain, kernel, up, line, block, last = (call.shape for call in found.calls)
+    assert plain.spec == ConvSpec.parse("n2c3h8w9k4r3s3_st2x1_pd1x0_dl1x2")
+    assert str(kernel) == "n2c4h4w5k6r3s3_pd1_g2"
+    assert up.macs == 2 * 6 * 4 * 5 * (4 // 2) * 4 * 4  # each input gives K/G*R*S
+    assert line.macs == 2 * 5 * 80 * 4 * 3
+    assert block.macs == 2 * 2 * (2 * 6 * 8) * 27
+    assert last.macs == 2 * 80 * 4
+    assert found.macs == found.torch_macs
+    assert [shape.why_no_spec for shape in (plain, up, line, block)] == [None, "conv_transpose2d", "conv1d", "conv3d"]
+    assert str(up) == "conv_transpose2d:n2c6i4x5k4f4_st2_pd1_g2"
+
+
+def test_what_cannot_be_a_problem_is_counted_and_told() -> None:
+    costs = costs_of(Kinds, 2, 3, 8, 9, timed=False)
+    assert costs.others == {"conv_transpose2d": 1, "conv1d": 1, "conv3d": 1}
+    assert len(costs.problems) == 3
+    assert costs.macs == sum(row.macs for row in costs.rows)
+
+
+class Cached(nn.Module):
+    """Inference mode within forward(), where composite operators are not taken apart by themselves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3))
+
+    @torch.inference_mode()
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.body(x)
+        return y
+
+
+def test_inference_mode_and_direct_calls_of_forward_hide_nothing() -> None:
+    class Direct(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.inner.forward(x)  # no hook runs
+
+    assert [call.name for call in census_of(Cached(), 1, 3, 9, 9).calls] == ["body.0", "body.2"]
+    assert [call.name for call in census_of(Direct(), 1, 3, 9, 9).calls] == ["inner"]
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*")
+def test_a_scripted_model_is_looked_into() -> None:
+    scripted = torch.jit.script(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3)))
+    found = census_of(scripted, 1, 3, 9, 9, device="cpu")
+    assert [(call.name, str(call.shape)) for call in found.calls] == [("0", "n1c3h9w9k4r3s3"), ("2", "n1c4h7w7k2r3s3")]
+
+
+def test_a_convolution_of_another_kind_is_not_dropped_in_silence() -> None:
+    from torchvision.ops import DeformConv2d
+
+    class Deformed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.offset = nn.Conv2d(3, 18, 3)
+            self.deformed = DeformConv2d(3, 4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y: Tensor = self.deformed(x, self.offset(x))
+            return y
+
+    found = census_of(Deformed(), 1, 3, 9, 9)
+    assert [call.name for call in found.calls] == ["offset"]
+    assert found.uncounted == (("deform_conv2d", "deformed"),)
+
+
+def test_a_model_is_left_as_it_was() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Dropout()).train()
+    hooks = [len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules()]
+    census_of(model, 1, 3, 9, 9)
+    assert model.training
+    assert [len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules()] == hooks
+    assert torch.backends.mha.get_fastpath_enabled()
+
+
+def test_what_needs_numbers_runs_on_the_cpu_and_says_why() -> None:
+    class Choosing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.one(x) if x.sum() < 1e9 else x
+
+    costs = costs_of(Choosing, 1, 3, 8, 8, timed=False)
+    assert costs.census.device == "cpu"
+    assert costs.census.why_not_meta
+    assert costs.macs == 36 * 4 * 27
+    assert costs_of(Cached, 1, 3, 8, 8, timed=False).census.device == "meta"
+
+
+def test_equal_convolutions_are_one_row_with_their_number_and_range_of_fields() -> None:
+    rows = gather(census_of(nn.Sequential(*[nn.Conv2d(4, 4, 3, padding=1) for _ in range(3)]), 1, 4, 32, 32).calls)
+    (row,) = rows
+    assert (row.name, row.count) == ("0", 3)
+    assert row.field is not None
+    assert [extent.size for extent in row.field] == [3, 7]
+
+
+TICK_S = 2.0**-10
+
+
+class Clock:
+    """Goes on by the same little at each look, so that every operator takes one tick."""
+
+    def __init__(self) -> None:
+        self.looks = itertools.count()
+
+    def __call__(self) -> float:
+        return next(self.looks) * TICK_S
+
+
+def test_shares_of_time_are_those_of_the_clock() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3)).eval()
+    passes = time_passes(model, [torch.zeros(1, 3, 9, 9)], passes=3, clock=Clock())
+    assert len(passes) == 3
+    for one in passes:
+        assert one.calls == (((4, 3, 3, 3), TICK_S), ((4, 4, 3, 3), TICK_S))
+        assert one.operators_s == 3 * TICK_S
+    costs = costs_of(lambda: model, 1, 3, 9, 9, clock=Clock())
+    assert [row.time_share for row in costs.rows] == [0.5, 0.5]
+    assert (costs.conv_time_share, costs.passes) == (pytest.approx(2 / 3), 7)
+
+
+def test_a_model_too_large_for_the_memory_is_counted_and_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("convbench.models.costs.free_nbytes", lambda device: 1000)
+    costs = costs_of(Cached, 1, 3, 9, 9)
+    assert costs.macs == 49 * 4 * 27 + 25 * 4 * 36
+    assert "1,000 are free" in costs.unmeasured
+    assert costs.conv_time_share is None
+
+
+def test_a_pass_in_inference_mode_is_timed_by_the_convolution() -> None:
+    (one,) = time_passes(Cached(), [torch.zeros(1, 3, 9, 9)], passes=1)
+    assert [shape for shape, _ in one.calls] == [(4, 3, 3, 3), (4, 4, 3, 3)]
+
+
+def test_what_torch_runs_is_seen_for_each_plain_convolution() -> None:
+    layers = nn.Sequential(nn.Conv2d(1, 1, 2), nn.ConvTranspose2d(1, 64, 2), nn.Conv2d(64, 64, 3))
+    costs = costs_of(lambda: layers, 1, 1, 20, 20, timed=False)
+    assert [row.ran for row in costs.rows] == ["", "", ""]
+    first, second, third = (row.ran for row in watch_what_ran(costs).rows)
+    assert first == "Slow2d"
+    assert second == ""
+    assert third.startswith("oneDNN ")
+
+
+@pytest.mark.parametrize(
+    ("text", "shapes"),
+    [("1x3x224x224", ((1, 3, 224, 224),)), ("2X3X8X8,1x4", ((2, 3, 8, 8), (1, 4)))],
+)
+def test_inputs_are_read(text: str, shapes: tuple[tuple[int, ...], ...]) -> None:
+    assert parse_inputs(text) == shapes
+
+
+@pytest.mark.parametrize("text", ["", "1x3x", "1,x", "0x3x8x8", "1x-3", "99999x99999x9", "1x3x²"])
+def test_what_is_no_input_is_refused(text: str) -> None:
+    with pytest.raises(ConvbenchError, match="--input"):
+        parse_inputs(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("resnet5", "did you mean resnet50"),
+        ("no.such:factory", "No module named 'no'"),
+        ("torchvision:resnet5", "did you mean resnet50"),
+        ("a b:c", "is no module"),
+        ("math:", "names nothing"),
+        ("math:pi", "is a float"),
+        ("math:nothing", "has no attribute"),
+    ],
+)
+def test_a_model_that_is_not_there_is_one_line(name: str, words: str) -> None:
+    with pytest.raises(ConvbenchError, match=words) as refused:
+        find_model(name)
+    assert "\n" not in str(refused.value)
+    assert "package.module:factory" in str(refused.value)
+
+
+def test_a_factory_that_raises_or_exits_or_makes_something_else_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [*__import__("sys").path])
+    (tmp_path / "own_nets.py").write_text(
+        "import torch\nfrom torch import nn\n"
+        "def leaves(): raise SystemExit(0)\n"
+        "def words(): return 'a model'\n"
+        "net = nn.Conv2d(3, 4, 3)\n"
+        "class Net(nn.Conv2d):\n    def __init__(self): super().__init__(3, 4, 3)\n"
+    )
+    for name, words in (("leaves", "cannot be built: SystemExit: 0"), ("words", "makes a str")):
+        with pytest.raises(ConvbenchError, match=words):
+            measure(find_model(f"own_nets:{name}"), timed=False)
+    for name in ("net", "Net"):
+        costs = measure(find_model(f"own_nets:{name}"), [(1, 3, 8, 8)], timed=False)
+        assert costs.macs == 36 * 4 * 27
+    with pytest.raises(ConvbenchError, match="does not run on --input 1x5x8x8: RuntimeError"):
+        measure(find_model("own_nets:net"), [(1, 5, 8, 8)], timed=False)
+
+
+@pytest.mark.needs("timm")
+def test_a_model_of_timm_is_built_without_a_download() -> None:
+    source = find_model("timm:resnet18")
+    assert source.input_shape == (3, 224, 224)
+    costs = measure(source, timed=False)
+    assert Counter({row.shape.spec: row.count for row in costs.rows}) == Counter(
+        {problem.spec: problem.count for problem in load_suite("resnet18")}
+    )
+
+
+def test_no_model_downloads_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("it would download")
+
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", refuse)
+    monkeypatch.setattr("urllib.request.urlopen", refuse)
+    costs = measure(
+        find_model("fcn_resnet50"), [(1, 3, 64, 64)], timed=False
+    )  # its backbone's usual weights are a file
+    assert costs.census.device == "meta"
+    assert costs.macs == costs.census.torch_macs

@@ -1,0 +1,155 @@
+"""Is every convolution of an ONNX file read, with the numbers that torch would give it?"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from convbench import ConvbenchError
+from convbench.explain import onnx_file
+from convbench.models.onnx_file import measure_onnx
+
+onnx = pytest.importorskip("onnx")
+
+
+def value(name: str, sizes: list[int | str] | None) -> Any:
+    return onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, sizes)
+
+
+def weight(name: str, *dims: int) -> Any:
+    return onnx.numpy_helper.from_array(np.full(dims, 0.5, np.float32), name)
+
+
+def save(path: Path, nodes: list[Any], weights: list[Any], x: list[int | str], **options: Any) -> Path:
+    graph = onnx.helper.make_graph(nodes, "net", [value("x", x)], [value(nodes[-1].output[0], None)], weights)
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], **options), path)
+    return path
+
+
+def node(op: str, inputs: str, output: str, **attributes: Any) -> Any:
+    return onnx.helper.make_node(op, inputs.split(), [output], name=f"/{output}/{op}", **attributes)
+
+
+def test_the_convolutions_of_a_file_are_those_of_the_same_network_in_torch(tmp_path: Path) -> None:
+    import torch
+    import torch.nn.functional as F
+
+    from convbench.models.forward import census
+
+    nodes = [
+        node("Conv", "x w b", "a", strides=[2, 2], pads=[1, 1, 1, 1]),
+        node("Relu", "a", "a2"),
+        node("MaxPool", "a2", "p", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]),
+        node("Conv", "p v", "c", pads=[1, 0, 1, 0], dilations=[1, 2], group=2),
+        node("GlobalAveragePool", "c", "g"),
+        node("Conv", "g u", "e"),
+        node("Mul", "c e", "m"),
+        node("Concat", "m c", "cat", axis=1),
+        node("ConvTranspose", "cat t", "y", strides=[2, 2], pads=[1, 1, 1, 1], kernel_shape=[4, 4]),
+    ]
+    weights = [weight("w", 4, 3, 3, 3), weight("b", 4), weight("v", 8, 2, 3, 3), weight("u", 8, 8, 1, 1)]
+    path = save(tmp_path / "net.onnx", nodes, [*weights, weight("t", 16, 2, 4, 4)], ["N", 3, 33, 40])
+
+    class Net(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            def ones(*sizes: int) -> torch.Tensor:
+                return torch.ones(sizes, device=x.device)
+
+            x = F.max_pool2d(F.conv2d(x, ones(4, 3, 3, 3), ones(4), 2, 1).relu(), 3, 2, 1)
+            c = F.conv2d(x, ones(8, 2, 3, 3), None, 1, (1, 0), (1, 2), 2)
+            e = F.conv2d(c.mean((2, 3), keepdim=True), ones(8, 8, 1, 1))
+            return F.conv_transpose2d(torch.cat([c * e, c], 1), ones(16, 2, 4, 4), None, 2, 1)
+
+    found = measure_onnx(path, None)
+    wanted = census(Net(), [torch.zeros(1, 3, 33, 40)])
+    assert [call.shape for call in found.census.calls] == [call.shape for call in wanted.calls]
+    assert [call.field for call in found.census.calls] == [call.field for call in wanted.calls]
+    assert [call.bias for call in found.census.calls] == [True, False, False, False]
+    assert [row.name for row in found.rows] == ["a.Conv", "c.Conv", "e.Conv", "y.ConvTranspose"]
+    assert found.macs == wanted.torch_macs
+    assert found.others == {"conv_transpose2d": 1}
+    assert found.inputs == ((1, 3, 33, 40),)
+
+
+def test_padding_by_a_word_is_worked_out_and_uneven_padding_is_told(tmp_path: Path) -> None:
+    nodes = [
+        node("Conv", "x w", "a", auto_pad="SAME_UPPER", strides=[2, 2]),
+        node("Conv", "a v", "y", auto_pad="SAME_LOWER"),
+    ]
+    path = save(tmp_path / "same.onnx", nodes, [weight("w", 4, 3, 3, 3), weight("v", 4, 4, 3, 3)], [1, 3, 8, 9])
+    found = measure_onnx(path, None)
+    first, second = (call.shape for call in found.census.calls)
+    assert (first.y, first.padding, first.padding_after) == ((1, 4, 4, 5), (0, 1), (1, 1))
+    assert first.why_no_spec == "conv2d with more padding at one end than at the other"
+    assert str(second) == "n1c4h4w5k4r3s3_pd1"
+    assert found.macs == 4 * 4 * 5 * 27 + 4 * 4 * 5 * 36
+
+
+def test_open_sizes_are_asked_for_and_taken_from_the_input(tmp_path: Path) -> None:
+    nodes = [node("Conv", "x w", "y")]
+    path = save(tmp_path / "open.onnx", nodes, [weight("w", 4, 3, 3, 3)], ["batch", 3, "height", "width"])
+    with pytest.raises(ConvbenchError, match="is batchx3xheightxwidth: give the sizes, as --input"):
+        measure_onnx(path, None)
+    assert str(measure_onnx(path, [(2, 3, 8, 9)]).rows[0].shape) == "n2c3h8w9k4r3s3"
+    with pytest.raises(ConvbenchError, match="--input 2x5x8x9 does not fit x"):
+        measure_onnx(path, [(2, 5, 8, 9)])
+    with pytest.raises(ConvbenchError, match=r"has 2 shapes, .* 1 inputs: x"):
+        measure_onnx(path, [(2, 3, 8, 9), (1,)])
+
+
+def test_a_convolution_whose_sizes_the_file_does_not_say_is_told(tmp_path: Path) -> None:
+    nodes = [
+        node("NonZero", "x", "z"),  # how many there are hangs on the numbers
+        node("Cast", "z", "f", to=onnx.TensorProto.FLOAT),
+        node("Unsqueeze", "f zero", "u"),
+        node("Conv", "u w", "y"),
+    ]
+    zero = onnx.helper.make_tensor("zero", onnx.TensorProto.INT64, [1], [0])
+    path = save(tmp_path / "unknown.onnx", nodes, [weight("w", 4, 4, 3), zero], [1, 3, 8, 9])
+    found = measure_onnx(path, None).census
+    assert found.calls == ()
+    assert found.uncounted == (("Conv of unknown sizes", "y.Conv"),)
+
+
+def test_convolutions_in_branches_and_of_integers_are_told(tmp_path: Path) -> None:
+    inner = onnx.helper.make_graph([node("Conv", "x w", "then")], "then", [], [value("then", None)])
+    other = onnx.helper.make_graph([node("Identity", "x", "else")], "else", [], [value("else", None)])
+    nodes = [node("If", "condition", "y", then_branch=inner, else_branch=other)]
+    condition = onnx.helper.make_tensor("condition", onnx.TensorProto.BOOL, [], [True])
+    path = save(tmp_path / "if.onnx", nodes, [weight("w", 4, 3, 3, 3), condition], [1, 3, 8, 9])
+    assert measure_onnx(path, None).census.uncounted == (("Conv within If", "y.If"),)
+
+
+def test_numbers_outside_the_file_are_not_opened(tmp_path: Path) -> None:
+    nodes = [node("Conv", "x w", "y")]
+    path = save(tmp_path / "external.onnx", nodes, [weight("w", 64, 3, 7, 7)], [1, 3, 32, 32])
+    model = onnx.load(path)
+    onnx.save(model, path, save_as_external_data=True, location="numbers.bin", size_threshold=0)
+    (tmp_path / "numbers.bin").unlink()
+    assert measure_onnx(path, None).macs == 26 * 26 * 64 * 147
+
+
+@pytest.mark.parametrize("content", [b"", b"no model at all", b"\x08\x07" + b"\xff" * 40])
+def test_what_is_no_model_is_one_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "broken.onnx"
+    path.write_bytes(content)
+    with pytest.raises(ConvbenchError, match=r"broken\.onnx") as refused:
+        measure_onnx(path, None)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_missing_a_large_and_an_endless_file_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in (tmp_path / "none.onnx", Path("/dev/zero"), tmp_path):
+        with pytest.raises(ConvbenchError, match="no model at"):
+            measure_onnx(path, None)
+    path = save(tmp_path / "large.onnx", [node("Conv", "x w", "y")], [weight("w", 4, 3, 3, 3)], [1, 3, 8, 8])
+    monkeypatch.setattr(onnx_file, "MAX_NBYTES", 100)
+    with pytest.raises(ConvbenchError, match="no model at"):
+        measure_onnx(path, None)
+
+
+def test_without_the_package_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConvbenchError, match="pip install onnx"):
+        measure_onnx(tmp_path / "any.onnx", None)
