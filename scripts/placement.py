@@ -18,10 +18,11 @@ from convbench import discover
 from convbench.bench.clock import block_counts, seconds_a_call, time_block
 from convbench.bench.heap import heap_kept
 from convbench.bench.placement import Placement, handover_s, same_place
+from convbench.call.bind import conditions
 from convbench.case import Case, Problem
 from convbench.spec import ConvSpec
-from convbench.verify.check import prepare_exam
-from convbench.verify.trial import Trial, attempt, conditions
+from convbench.verify.exam import prepare_exam
+from convbench.verify.trial import Trial, attempt
 
 Window = tuple[float, float, float, float]  # seconds for a hand-over, of the baseline, of the other, and the ratio
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 from hypothesis import settings
 
-from convbench.ceilings.cache import Cache, Ledger, Reading
 from convbench.case import DTYPES, Case, Problem
+from convbench.ceilings.cache import Cache, Ledger, Reading
 from convbench.machine import cpu_caches, fingerprint
 from convbench.spec import ConvSpec
 

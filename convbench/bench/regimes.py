@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from convbench.bench.crews import cpu_ns, wait_for
+from convbench.call.bind import ANY_FAULT, synchronize
+from convbench.call.tensors import lay_out
+from convbench.call.watch import Stage, Watch
 from convbench.case import Case
 from convbench.machine import cpu_caches, cpus_allowed, free_nbytes
-from convbench.verify.operands import lay_out
-from convbench.verify.trial import ANY_FAULT, Stage, Watch, synchronize
 
 Call = Callable[[], Any]
 Fault = Callable[[str, BaseException], None]

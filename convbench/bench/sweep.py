@@ -16,30 +16,17 @@ from convbench.bench.noise import Meter
 from convbench.bench.regimes import LAUNCH_BOUND_S, cold_times, conversion_time, eager_times, graph_time
 from convbench.bench.rounds import Budget, Contest, Sample
 from convbench.bench.statistics import Rule
+from convbench.call.bind import ANY_FAULT, alive, conditions, failure, synchronize
+from convbench.call.memory import Guard
+from convbench.call.watch import Loss, Stage, Watch, not_run
 from convbench.case import Case
 from convbench.outcome import Bill, Check, Failed, Outcome, Result, Timed, Verified, Wrong
-from convbench.verify.check import Exam, make_exam, prepare_exam, wrong
-from convbench.call.memory import Guard
+from convbench.verify.answers import Answer, Answers, question
+from convbench.verify.exam import Exam, make_exam, prepare_exam, wrong
+from convbench.verify.lineup import refusal
 from convbench.verify.operands import make_operands
-from convbench.verify.trial import (
-    ANY_FAULT,
-    Answer,
-    Answers,
-    Loss,
-    Probes,
-    Stage,
-    Trial,
-    Watch,
-    alive,
-    attempt,
-    conditions,
-    failure,
-    judge,
-    not_run,
-    question,
-    refusal,
-    synchronize,
-)
+from convbench.verify.probes import Probes
+from convbench.verify.trial import Trial, attempt, judge
 
 # How long a case waits while the CPUs lie elsewhere, by its budget, and at most: they were met away for 10 to 20 s.
 PATIENCE, MOST_PATIENCE_S = 7.0, 20.0

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 
 import torch
 
+from convbench.call.tensors import arithmetic
 from convbench.ceilings import cpu
 from convbench.ceilings.cache import Cache, Ledger, Reading
 from convbench.ceilings.measure import Recipe, highest, make
 from convbench.ceilings.roofline import Ceilings, Kind, Level
 from convbench.machine import cpu_caches, fingerprint
-from convbench.verify.operands import arithmetic
 
 COMPUTE_S = 2.5  # for each dtype and precision
 MEMORY_S = 0.6  # for each level

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from convbench.call.tensors import TORCH_DTYPE
 from convbench.ceilings.cpu import square
 from convbench.ceilings.measure import Probe, Recipe, in_blocks
 from convbench.machine import free_nbytes
-from convbench.verify.operands import TORCH_DTYPE
 
 BLOCK_S = 5e-3
 CHAIN = 200  # kernels of a graph, so that starting the graph itself counts for little

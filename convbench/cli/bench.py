@@ -133,10 +133,10 @@ def bench(
         force=force,
     )
     from convbench.bench.doctor import warning
-    from convbench.ceilings.roofline import with_rooflines
     from convbench.bench.rounds import Budget
     from convbench.bench.statistics import Rule
     from convbench.bench.sweep import bench as measure
+    from convbench.ceilings.roofline import with_rooflines
 
     typer.echo(warning(), err=True)
     rule = Rule(confidence=confidence, margin=margin, least=min_rounds)

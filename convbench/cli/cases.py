@@ -134,7 +134,8 @@ def choose_vectors(
     """
     from convbench.cli.problems import tell_left_out
     from convbench.suites.foreign import LeftOut
-    from convbench.verify.vectors import LEAST, find_disagreements, load_corpus
+    from convbench.verify.vectors import LEAST, load_corpus
+    from convbench.verify.vectors.agreement import find_disagreements
 
     code, cases = 0, []
     dtypes = options.choose("dtype", dtype, DTYPES, ())

@@ -202,7 +202,7 @@ def verify(
         force=force,
         heat_map=heat_map,
     )
-    from convbench.verify.trial import verify as judge
+    from convbench.verify.sweep import verify as judge
 
     deadline = cases.Deadline(seconds=seconds, each=len(selection.backends))
     results = deadline.limit(run(partial(judge, force=force), report.remaining, selection.backends))

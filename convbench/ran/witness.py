@@ -19,11 +19,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from convbench.call.tensors import TORCH_DTYPE, arithmetic, lay_out
 from convbench.ran.by_torch import convolve
 from convbench.ran.chrome_trace import CALL, Trace, read_trace
 from convbench.ran.rules import Setting
 from convbench.spec import ConvSpec
-from convbench.verify.operands import TORCH_DTYPE, arithmetic, lay_out
 
 # Kineto reports its own start and stop on stderr otherwise; it reads this at its first use.
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")

@@ -14,14 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from convbench.call.memory import Zone, zoned
+from convbench.call.tensors import TORCH_DTYPE, lay_out
 from convbench.case import Case
 from convbench.outcome import Check
-from convbench.verify.check import Exam, name_operands, wrong
 from convbench.verify.diagnosis import diagnose
-from convbench.call.memory import Zone, zoned
-from convbench.verify.operands import TORCH_DTYPE, lay_out
+from convbench.verify.exam import Exam, name_operands, wrong
 from convbench.verify.oracle import answer, by_loops
 from convbench.verify.transforms import transform_possible
+from convbench.verify.verdict import check
 
 # The largest sum of absolute values: what float32 and float64 hold with a bit to spare, and fp16 at all.
 LARGEST_SUM = {"fp32": 2**23, "bf16": 2**23, "fp16": 2**16 - 2**5, "fp64": 2**52}
@@ -103,7 +104,7 @@ class Lattice:
             if self.small and self.case.dtype == "fp32":
                 wild = ~((out.double() - self.y).abs() < 0.5)
             else:  # what it rounds on its way is known, not where
-                found = self.exam.check(out, family, roundings)
+                found = check(self.exam, out, family, roundings)
                 return right if found.passed else found.fails("lattice", f"on whole numbers, {found.evidence}")
         else:
             wild = out != self.expected

@@ -22,13 +22,13 @@ from dataclasses import dataclass, replace
 import torch
 
 from convbench.backend import Backend
-from convbench.workers.jobs import Fall, Job, Sweep
-from convbench.workers.server import Server
+from convbench.call.watch import fault_traits
 from convbench.case import Case
 from convbench.errors import MOST_CHARACTERS, one_line
 from convbench.machine import free_nbytes
 from convbench.outcome import Failed, Outcome, Result, Skipped, Wrong
-from convbench.verify.trial import fault_traits
+from convbench.workers.jobs import Fall, Job, Sweep
+from convbench.workers.server import Server
 
 RESERVE = 0.1  # share of the free memory that the parent, the caches and the rest keep
 

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any, Self
 from uuid import uuid4
 
-from convbench.workers.jobs import DYING_S, KILL, MOST_PROCESSES, START, STATUS, Board, Fall, Job, fall_of
 from convbench.errors import ConvbenchError, first_line
 from convbench.machine import descendants, own_nbytes
 from convbench.outcome import Result
+from convbench.workers.jobs import DYING_S, KILL, MOST_PROCESSES, START, STATUS, Board, Fall, Job, fall_of
 
 # One look at a few small files of /proc ten times a second, a tenth of a millisecond for a worker with few threads:
 # a thousandth of one core is taken from what is being timed.

@@ -15,9 +15,9 @@ from convbench.bench.clock import block_counts, seconds_a_call, time_block
 from convbench.bench.rounds import Budget
 from convbench.bench.statistics import Rule
 from convbench.bench.sweep import bench
-from convbench.verify.check import Exam, wrong
 from convbench.call.profile import profile
-from convbench.verify.trial import Watch
+from convbench.call.watch import Watch
+from convbench.verify.exam import Exam, wrong
 from tests.conftest import make_case
 
 CASE = make_case("n1c4h9w8k6r3s3_pd1")
@@ -136,15 +136,15 @@ def test_prepare_is_run_once_and_billed_apart() -> None:
 def test_a_nhwc_case_bills_the_conversion_of_an_nchw_answer() -> None:
     seen: list[bool] = []
     case = make_case("n2c8h9w8k6r3s3_pd1", layout="nhwc")
-    from convbench.verify.check import prepare_exam
-    from convbench.verify.trial import bind
+    from convbench.call.bind import bind
+    from convbench.verify.exam import prepare_exam
 
     @backend(family="direct", source="")
     def plain(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
         seen.append(x.is_contiguous(memory_format=torch.channels_last))
         return correct(x, w, spec).contiguous()
 
-    call, _ = bind(plain, prepare_exam(case))
+    call, _ = bind(plain, case, prepare_exam(case).operands)
     assert call().is_contiguous(memory_format=torch.channels_last)
     assert seen == [True]
 

@@ -15,8 +15,8 @@ from convbench.ceilings import cpu, gather
 from convbench.ceilings.cache import VERSION, Cache, Ledger, Reading
 from convbench.ceilings.gather import Prober
 from convbench.ceilings.measure import Probe, highest, in_blocks, make
-from convbench.ceilings.simd import STREAMS, fma_loops, stream_loop, streamed, together, unit, vector_bits
 from convbench.ceilings.roofline import Kind
+from convbench.ceilings.simd import STREAMS, fma_loops, stream_loop, streamed, together, unit, vector_bits
 from convbench.machine import cpu_caches, cpus_allowed, fingerprint
 
 FACTS = {"device": "cpu", "cpu": "a test"}

@@ -180,9 +180,9 @@ def test_a_dry_run_that_would_run_nothing_is_exit_3(cli: Cli) -> None:
 
 
 def test_too_little_memory_is_foretold(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    from convbench.verify import trial
+    from convbench.verify import lineup
 
-    monkeypatch.setattr(trial, "free_nbytes", lambda _: 400_000)
+    monkeypatch.setattr(lineup, "free_nbytes", lambda _: 400_000)
     done, rows = dry(cli, "--shape", f"{SHAPE},n64c64h56w56k64r3s3", "--backend", "torch")
     assert [row["backends"] for row in rows] == ["torch", ""]
     assert "it needs about 2.6 GiB with its oracle" in rows[1]["refused"]

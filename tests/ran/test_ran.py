@@ -10,9 +10,9 @@ import torch
 from convbench import ConvSpec
 from convbench.explain import ran as ran_module
 from convbench.ran.chrome_trace import Block, Trace
-from convbench.ran.watch import Ran, glance, watch, what_ran
 from convbench.ran.rules import Setting
 from convbench.ran.verbose import read_primitives
+from convbench.ran.watch import Ran, glance, watch, what_ran
 from convbench.ran.witness import observe
 from convbench.show.ran import ran_page
 from tests.snapshots import assert_golden

@@ -20,9 +20,9 @@ from convbench.explain.algorithms.trace import (
     mark,
     too_many,
 )
-from convbench.ran.by_torch import convolve
 from convbench.explain.geometry import channels, window, windows
 from convbench.explain.steps import Cell, inside, measure_axes, place_taps
+from convbench.ran.by_torch import convolve
 from convbench.spec import ConvSpec
 from convbench.verify.oracle import count_terms
 

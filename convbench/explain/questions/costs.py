@@ -12,12 +12,12 @@ from torch.utils.flop_counter import conv_flop_count
 from convbench.explain.algorithms.fft import FFT
 from convbench.explain.algorithms.unfold import UNFOLD_MATMUL
 from convbench.explain.algorithms.winograd import winograd
-from convbench.ran.by_torch import convolve, hollow, shape_of_y, unfolded_shape
 from convbench.explain.geometry import windows
 from convbench.explain.ledger import Ledger
-from convbench.ran.watch import glance
 from convbench.explain.sheet import Sheet, Table
 from convbench.explain.steps import inside, measure_axes
+from convbench.ran.by_torch import convolve, hollow, shape_of_y, unfolded_shape
+from convbench.ran.watch import glance
 from convbench.spec import ITEM_NBYTES, ConvSpec
 
 ITEM = ITEM_NBYTES["fp32"]

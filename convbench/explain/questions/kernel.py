@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from convbench.errors import ConvbenchError, first_line
-from convbench.ran.by_torch import convolve, shape_of_y
 from convbench.explain.sheet import Sheet
 from convbench.explain.steps import measure_axes, place_taps
+from convbench.ran.by_torch import convolve, shape_of_y
 from convbench.spec import ConvSpec, pair_text
 from convbench.verify.oracle import conv2d_float64
 

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from convbench.errors import ConvbenchError
-from convbench.ran.by_torch import convolve, fold, shape_of_y, unfold, unfolded_shape
 from convbench.explain.sheet import Sheet
 from convbench.explain.steps import measure_axes
+from convbench.ran.by_torch import convolve, fold, shape_of_y, unfold, unfolded_shape
 from convbench.spec import ConvSpec
 
 

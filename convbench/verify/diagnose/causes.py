@@ -10,14 +10,14 @@ from math import isnan, nan
 import torch
 from torch import Tensor
 
-from convbench.verify.check import Exam, prepare_exam
-from convbench.verify.diagnosis import AXES, describe_place
+from convbench.call.memory import poisoned
 from convbench.verify.diagnose.experiment import Cause, Subject
 from convbench.verify.diagnose.impulses import find_terms
-from convbench.call.memory import poisoned
-from convbench.verify.oracle import Truth
 from convbench.verify.diagnose.precision import find_precision
 from convbench.verify.diagnose.suspects import NEAR, matches, suspects
+from convbench.verify.diagnosis import AXES, describe_place
+from convbench.verify.exam import Exam, prepare_exam
+from convbench.verify.oracle import Truth
 
 SALT = 77  # of the numbers that confirm a cause
 MARK = -1.5 * 2.0**13  # a value for memory that nobody wrote; every dtype holds it, no sum comes to it

@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 
 from convbench.backend import Backend
+from convbench.call.bind import bind, synchronize
+from convbench.call.memory import Guard
+from convbench.call.tensors import TORCH_DTYPE, lay_out
 from convbench.case import Case
 from convbench.verify.bounds import direct_bound, interval, share_of_bound, storing_bound
-from convbench.verify.check import Exam, make_exam
-from convbench.call.memory import Guard
-from convbench.verify.operands import TORCH_DTYPE, lay_out
+from convbench.verify.exam import Exam, make_exam
 from convbench.verify.oracle import Truth
 from convbench.verify.transforms import TRANSFORM_RELATIVE_L2, transform_possible
-from convbench.verify.trial import bind, synchronize
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ class Subject:
         """
         guard = Guard(**exam.operands)
         try:
-            out = bind(self.backend, exam)[0]()
+            out = bind(self.backend, exam.case, exam.operands)[0]()
             synchronize(self.case.device)
         finally:
             guard.restore()

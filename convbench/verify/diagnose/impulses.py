@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from convbench.case import Case
-from convbench.verify.diagnosis import describe_place
 from convbench.verify.diagnose.experiment import Cause, Subject
+from convbench.verify.diagnosis import describe_place
 
 MOST_RUNS = 64  # of one family of terms
 MOST_SENTENCES = 2

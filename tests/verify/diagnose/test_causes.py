@@ -13,16 +13,26 @@ from torch.nn.grad import conv2d_input, conv2d_weight
 
 from convbench import Backend, ConvSpec, Wrong, backend
 from convbench.backend import discover
+from convbench.call.watch import Watch
 from convbench.case import Case
 from convbench.outcome import Check
 from convbench.verify.diagnose.causes import find_cause
-from convbench.verify.check import prepare_exam
 from convbench.verify.diagnose.experiment import Subject
-from convbench.verify.diagnose.fault import MOST_COLUMNS, MOST_MACS, MOST_ROWS, Effort, draw_errors, explain_fault, similar
+from convbench.verify.diagnose.fault import (
+    MOST_COLUMNS,
+    MOST_MACS,
+    MOST_ROWS,
+    Effort,
+    draw_errors,
+    explain_fault,
+    similar,
+)
 from convbench.verify.diagnose.precision import significant_bits
 from convbench.verify.diagnose.shrink import shrink
 from convbench.verify.diagnose.suspects import suspects
-from convbench.verify.trial import MOST_EXPLAINED, Watch, examine, verify
+from convbench.verify.exam import prepare_exam
+from convbench.verify.sweep import MOST_EXPLAINED, verify
+from convbench.verify.trial import examine
 from tests.conftest import make_case
 
 S = "n2c4h9w8k6r3s3_pd1"

@@ -1,0 +1,96 @@
+"""Is every backend right on every case, and where not, why?"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from convbench.backend import Backend
+from convbench.call.watch import Stage, Watch, fault_traits
+from convbench.case import Case
+from convbench.outcome import Failed, Result, Wrong
+from convbench.verify.answers import Answers, question
+from convbench.verify.diagnose.fault import Effort, explain_fault
+from convbench.verify.exam import Exam, prepare_exam
+from convbench.verify.lineup import Lineup
+from convbench.verify.probes import Probes
+from convbench.verify.trial import of_the_oracle, weigh
+
+# Traits of a backend's faults, after so many of which no smaller problem and no cause is looked for.
+MOST_SHRUNK, MOST_EXPLAINED = 8, 40
+
+
+def verify(
+    cases: Iterable[Case], backends: Sequence[Backend], *, force: bool = False, watch: Watch | None = None
+) -> Iterator[Result]:
+    """Every backend on every case, in order; the oracle works once a case.
+
+    Foreign backends answer before it does: while their code runs, there is no truth to be found.
+    """
+    watch = watch or Watch()
+    before: Probes | None = None
+    for case in cases:
+        lineup = Lineup.of(case, backends, force=force, watch=watch)
+        if lineup.left:
+            probes = _probes(case)
+            if isinstance(probes, Failed):
+                lineup.give_up(probes)
+                before = None
+            else:
+                alike = before is not None and _same_numbers(before.exam.case, case)
+                if before is not None and alike and all(one.built_in for one in lineup.left):
+                    probes.adopt(before)
+                _verify_case(probes, lineup)
+                before = probes
+        yield from lineup.results()
+
+
+def _probes(case: Case) -> Probes | Failed:
+    try:
+        return Probes(prepare_exam(case))
+    except (MemoryError, RuntimeError) as error:  # for want of memory, most often
+        return of_the_oracle(error)
+
+
+def _same_numbers(one: Case, other: Case) -> bool:
+    return replace(one, layout=other.layout) == other
+
+
+def _verify_case(probes: Probes, lineup: Lineup) -> None:
+    """Everybody who is left answers and is judged; nobody is left then."""
+    watch = lineup.watch
+    answers: dict[str, Answers] = {}
+
+    def ask(backend: Backend) -> None:
+        watch.tell(backend.name, Stage.VERIFIED)
+        found = question(backend, probes)
+        if isinstance(found, Answers):
+            answers[backend.name] = found
+        else:
+            lineup.settle(backend.name, found)
+
+    foreign = [backend for backend in lineup.foreign_first if not backend.built_in]
+    for backend in foreign:
+        if backend.name not in lineup.out:
+            ask(backend)
+    for backend in lineup.left:
+        if backend.name in lineup.out:  # the device was lost since
+            continue
+        if backend.built_in:
+            ask(backend)
+        if backend.name in answers:
+            watch.tell("", Stage.TRUTH)
+            outcome = weigh(backend, probes, answers.pop(backend.name))
+            if isinstance(outcome, Wrong):
+                outcome = explained(backend, probes.exam, outcome, watch)
+            lineup.settle(backend.name, outcome)
+
+
+def explained(backend: Backend, exam: Exam, outcome: Wrong, watch: Watch) -> Wrong:
+    """The outcome with what can be found out about it: the first of its backend on each problem and on each axis."""
+    new = fault_traits(backend.name, exam.case) - watch.faults
+    known = sum(name == backend.name for name, _ in watch.faults)
+    watch.faults.update(new)
+    if not new or known >= MOST_EXPLAINED:
+        return outcome
+    watch.tell(backend.name, Stage.EXPLAINED)
+    effort = Effort() if known < MOST_SHRUNK else Effort(tries=0)
+    return Wrong(explain_fault(backend, exam, outcome.check, effort))
