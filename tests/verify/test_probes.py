@@ -22,6 +22,7 @@ from convbench.verify.oracle import answer, by_loops, truth
 from convbench.verify.sweep import verify
 from convbench.verify.transforms import WINOGRAD_POINTS
 from convbench.verify.trial import examine
+from convbench.verify.verdict import _check_sharply
 from tests.conftest import make_case
 from tests.verify.test_bounds import winograd_float32
 
@@ -80,8 +81,8 @@ def test_sums_kept_in_16_bits_are_found_and_named(dtype: str, kind: torch.dtype)
     check = check_of(lambda x, w, spec: sequential(x, w, spec, kind), case)
     assert check.probe in ("numeric", "sharp")
     exam = prepare_exam(case)
-    found = exam._check_sharply(
-        sequential(exam.x, exam.w, case.spec, kind), exam.truth.y, "direct", 0, check.fails("", "")
+    found = _check_sharply(
+        exam, sequential(exam.x, exam.w, case.spec, kind), exam.truth.y, "direct", 0, check.fails("", "")
     )
     assert found.arithmetic == f"sums kept in {dtype}"
 
