@@ -14,7 +14,7 @@ app = typer.Typer(help="List backends, suites or devices, and why something is n
 @app.command(epilog="\b\nExample:\n  convbench list backends")
 def backends(plugin: options.Plugins = None) -> None:
     """What can compute a convolution here, without importing any of it (but for plug-ins)."""
-    from convbench.backend import load_plugin, sources
+    from convbench.discovery import load_plugin, sources
     from convbench.machine import driver_version
 
     no_gpu = "" if driver_version() else "no NVIDIA driver on this machine"

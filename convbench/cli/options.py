@@ -143,7 +143,8 @@ def choose_devices(given: Words) -> list[str]:
 
 def choose_backends(given: Words, plugins: Words) -> list[Backend]:
     """The backends asked for, or all of them; one that cannot be loaded refuses every case."""
-    from convbench.backend import OWN, discover, is_pattern, sources
+    from convbench.backend import OWN
+    from convbench.discovery import discover, is_pattern, sources
     from convbench.suites.axes import compile_regex
 
     # A comma within /REGEX/ is the expression's own.

@@ -17,10 +17,10 @@ from typing import NoReturn
 
 import torch
 
-from convbench.backend import Backend, discover
-from convbench.bench import sweep as _preload  # noqa: F401  # so that a worker finds it imported
+from convbench.backend import Backend
 from convbench.call.memory import poisoned
 from convbench.call.watch import Stage, Watch
+from convbench.discovery import discover
 from convbench.errors import in_words
 from convbench.machine import descendants
 from convbench.outcome import Failed, Result, Skipped

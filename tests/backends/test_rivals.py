@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from convbench import Backend, Verified, discover
-from convbench.backend import Source, sources
 from convbench.call.bind import bind, conditions
 from convbench.case import LAYOUTS, Case
+from convbench.discovery import Source, sources
 from convbench.suites import load_suite
 from convbench.verify.exam import prepare_exam
 from convbench.verify.sweep import verify

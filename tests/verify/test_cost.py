@@ -2,7 +2,8 @@
 
 import pytest
 
-from convbench.backend import Backend, discover
+from convbench.backend import Backend
+from convbench.discovery import discover
 from convbench.verify.cost import bench_s, call_s, exam_s, needed_nbytes, verify_s
 from convbench.verify.lineup import too_large
 from tests.conftest import make_case

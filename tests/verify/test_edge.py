@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from convbench.backend import Backend, backend, discover
+from convbench.backend import Backend, backend
 from convbench.case import Case, Problem, cases
+from convbench.discovery import discover
 from convbench.errors import ConvbenchError
 from convbench.outcome import Skipped, Verified, Wrong
 from convbench.spec import ConvSpec

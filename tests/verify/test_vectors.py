@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from convbench.backend import discover
 from convbench.case import Case
+from convbench.discovery import discover
 from convbench.errors import ConvbenchError
 from convbench.outcome import Verified, Wrong
 from convbench.suites import read_shape

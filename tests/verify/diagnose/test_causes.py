@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn.grad import conv2d_input, conv2d_weight
 
 from convbench import Backend, ConvSpec, Wrong, backend
-from convbench.backend import discover
 from convbench.call.watch import Watch
 from convbench.case import Case
+from convbench.discovery import discover
 from convbench.outcome import Check
 from convbench.verify.diagnose.causes import find_cause
 from convbench.verify.diagnose.experiment import Subject
