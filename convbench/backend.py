@@ -103,7 +103,7 @@ class Backend:
         """The reason in words why this case is not for this backend, or None."""
         if case.why_not is not None:
             return case.why_not
-        if case.device not in self.devices:
+        if case.target.kind not in self.devices:
             return f"{self.name} runs on {' and '.join(sorted(self.devices))}, not on {case.device}"
         if case.dtype not in self.dtypes:
             return f"{self.name} has no {case.dtype}, only {', '.join(sorted(self.dtypes))}"

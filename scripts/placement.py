@@ -15,7 +15,7 @@ from statistics import median
 import torch
 
 from convbench import discover
-from convbench.bench.clock import block_counts, seconds_a_call, time_block
+from convbench.bench.clock import block_counts, seconds_a_call
 from convbench.bench.heap import heap_kept
 from convbench.bench.placement import Placement, handover_s, same_place
 from convbench.call.bind import conditions
@@ -47,7 +47,9 @@ def main() -> None:
         if len(calls) < 2:
             raise SystemExit(f"two backends that can do it are needed, of {asked.backends} only {', '.join(calls)} can")
         exam.forget()
-        counts = block_counts({name: seconds_a_call(call, "cpu") for name, call in calls.items()}, names[0], "cpu")
+        counts = block_counts(
+            {name: seconds_a_call(call, case.target) for name, call in calls.items()}, names[0], case.target
+        )
         end = time.monotonic() + asked.seconds
         while time.monotonic() < end:
             window_end, places = time.monotonic() + 1, list[float]()
@@ -58,7 +60,7 @@ def main() -> None:
                 for _ in range(10):
                     for name in random.sample(names, len(names)):
                         calls[name]()
-                        taken[name].append(time_block(calls[name], counts[name], "cpu"))
+                        taken[name].append(case.target.time_block(calls[name], counts[name]) / counts[name])
             if not places or not same_place(min(places), max(places)):
                 continue
             ratio = median(base / own for base, own in zip(*taken.values(), strict=True))

@@ -14,7 +14,8 @@ from hypothesis import settings
 
 from convbench.case import DTYPES, Case, Problem
 from convbench.ceilings.cache import Cache, Ledger, Reading
-from convbench.machine import cpu_caches, fingerprint
+from convbench.device.host import cpu_caches
+from convbench.machine import fingerprint
 from convbench.spec import ConvSpec
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from convbench.backend import Backend
 from convbench.call.tensors import arithmetic, settle_layout
 from convbench.case import Case
+from convbench.device import find_device
 from convbench.errors import in_words
 from convbench.outcome import Failed
 
@@ -42,21 +43,20 @@ def bind(backend: Backend, case: Case, operands: Mapping[str, Tensor]) -> tuple[
 
 @contextmanager
 def conditions(case: Case) -> Iterator[None]:
-    """What every call of a case runs under: its arithmetic, and no gradients."""
-    with arithmetic(case.precision), torch.no_grad():
+    """What every call of a case runs under: its device, its arithmetic, and no gradients."""
+    with case.target.selected(), arithmetic(case.precision), torch.no_grad():
         yield
 
 
 def synchronize(device: str) -> None:
     """Wait until the device is idle, so that a fault is met here and a clock reads true."""
-    if device == "cuda":
-        torch.cuda.synchronize()
+    find_device(device).synchronize()
 
 
 def alive(device: str) -> bool:
     """Whether the device still computes: an illegal address ends it for this process."""
     try:
-        return bool(torch.ones(1, device=device).item() == 1)
+        return bool(torch.ones(1, device=find_device(device).torch_name).item() == 1)
     except ANY_FAULT:
         return False
 

@@ -9,6 +9,7 @@ import typer
 from convbench.case import DTYPES, PRECISIONS, Case
 from convbench.cli import options
 from convbench.cli.outputs import NOTHING, tell
+from convbench.device import find_device
 
 if TYPE_CHECKING:
     from convbench.ceilings.gather import Prober
@@ -41,7 +42,7 @@ def ceilings(
         for device in devices
         for dtype in dtypes
         for precision in precisions
-        if precision == "ieee" or (device, dtype) == ("cuda", "fp32")
+        if precision == "ieee" or (dtype == "fp32" and find_device(device).tensor_cores)
     ]
     if not kinds:
         tell("TF32 is for fp32 on cuda alone; nothing was probed")
@@ -93,7 +94,7 @@ def _rows(prober: "Prober", kind: "Kind") -> list[list[str | float | None]]:
     ledger, rows = prober.ledger(device), []
     for name, group, nbytes in prober.groups(kind):
         best = ledger.best(group)
-        where = [device, str(prober.threads) if device == "cpu" else "", dtype, precision, name, nbytes]
+        where = [device, str(prober.threads) if find_device(device).on_host else "", dtype, precision, name, nbytes]
         readings = sorted(ledger.readings.get(group, {}).items(), key=lambda pair: -pair[1].rate)
         rows += [
             [*where, probe, reading.rate, "yes" if best and probe == best[0] else "", reading.time, ""]
@@ -131,7 +132,7 @@ def _show(prober: "Prober", found: "dict[Kind, Ceilings | None]") -> None:
         return
     for kind in found:
         facts = prober.facts(kind[0])
-        where = f"{facts['cpu']}, {prober.threads} threads" if kind[0] == "cpu" else facts["gpu"]
+        where = f"{facts['cpu']}, {prober.threads} threads" if find_device(kind[0]).on_host else facts["gpu"]
         console.print(ceiling_table(f"{' '.join(kind)}  ({where})", [row[4:] for row in _rows(prober, kind)]))
     path = prober.cache.path(prober.facts(next(iter(found))[0]))
     kept = f"kept in {path}" if prober.saved and path is not None else "not kept: the cache folder cannot be written"

@@ -9,6 +9,7 @@ import typer
 from convbench.backend import Backend
 from convbench.case import DEVICES, DTYPES, EPILOGUES, LAYOUTS, PASSES
 from convbench.cli.outputs import tell
+from convbench.device import find_device
 from convbench.errors import ConvbenchError, unknown
 
 Words = list[str] | None
@@ -129,16 +130,13 @@ def choose_passes(passes: Words, epilogues: Words) -> tuple[list[str], list[str]
 
 def choose_devices(given: Words) -> list[str]:
     """Devices that are there."""
-    chosen = choose("device", given, DEVICES, ("cpu",))
-    if "cuda" in chosen:
-        import torch
-
-        if not torch.cuda.is_available():
+    chosen = [find_device(word.lower()) for word in words(given, ("cpu",))]
+    for device in chosen:
+        if (why := device.why_absent()) is not None:
             raise ConvbenchError(
-                f"--device cuda: torch {torch.__version__} sees no CUDA device; try --device cpu, "
-                f"or see what is there with 'convbench list devices'"
+                f"--device {device.name}: {why}; try --device cpu, or see what is there with 'convbench list devices'"
             )
-    return chosen
+    return [device.name for device in chosen]
 
 
 def choose_backends(given: Words, plugins: Words) -> list[Backend]:
@@ -173,7 +171,7 @@ def set_threads(threads: int) -> int:
     """
     import torch
 
-    from convbench.machine import cpus_allowed
+    from convbench.device.host import cpus_allowed
 
     if threads > (most := MOST_THREADS_A_CPU * cpus_allowed()):
         raise ConvbenchError(

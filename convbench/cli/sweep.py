@@ -93,7 +93,7 @@ def choose_run(
     """How `bench` or `verify` is run: in this process, or each case in one that may die."""
     limited = timeout is not None or memory_limit is not None
     if isolate is None:
-        foreign = bool(plugins) or any(case.device == "cuda" for case in selection.cases)
+        foreign = bool(plugins) or not all(case.target.on_host for case in selection.cases)
         isolate = limited or (foreign and sys.platform == "linux")
     if not isolate and limited:
         raise ConvbenchError("--timeout and --memory-limit need a process that may be killed; leave --no-isolate out")

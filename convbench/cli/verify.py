@@ -10,6 +10,7 @@ from convbench.cli import cases, options, problems
 from convbench.cli.outputs import check_apart, check_outputs, tell, write
 from convbench.cli.plan import show_plan
 from convbench.cli.sweep import Report, Selection, choose_run
+from convbench.device import find_device
 from convbench.errors import ConvbenchError
 
 if TYPE_CHECKING:
@@ -142,7 +143,12 @@ def verify(
             f"try --fuzz N alone"
         )
     devices = options.choose_devices(device)
-    precisions = options.choose("precision", precision, PRECISIONS, PRECISIONS if "cuda" in devices else ("ieee",))
+    precisions = options.choose(
+        "precision",
+        precision,
+        PRECISIONS,
+        PRECISIONS if any(find_device(one).tensor_cores for one in devices) else ("ieee",),
+    )
     code = 0
     if by_clock:
         selection = cases.choose_random(

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from convbench.device import find_device
 from convbench.ran.chrome_trace import Block
 from convbench.ran.verbose import reorder_nbytes
 from convbench.spec import ITEM_NBYTES
@@ -20,7 +21,6 @@ LIBRARY = {"Mkldnn": "oneDNN", "NnpackSpatial": "NNPACK", "Cudnn": "cuDNN", "Mio
 LOWERING = ("Slow2d", "SlowDilated2d")
 PATCH_SIZED = "patch-sized"  # a block of exactly the bytes of the patch matrix, or of a group's or an image's part
 _ORDER = ["y", PATCH_SIZED, "scratch", "copy", "x", "w"]  # by the first word of a use
-CUDA_ROUNDING = 512  # c10's CUDACachingAllocator, kMinBlockSize: it gives out multiples
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,8 @@ def account(ran: "Ran", blocks: Sequence[Block]) -> tuple[Use, ...]:
 
     def take(what: str, nbytes: int) -> bool:
         """Take the last block of that size out; the last, since y is what a call ends with."""
-        sizes = {nbytes, -(-nbytes // CUDA_ROUNDING) * CUDA_ROUNDING if ran.device == "cuda" else nbytes}
+        multiple = find_device(ran.device).allocation_nbytes
+        sizes = {nbytes, -(-nbytes // multiple) * multiple}
         for block in reversed(left):
             if block.nbytes in sizes:
                 left.remove(block)

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.text import Text
 
+from convbench.device import find_device
 from convbench.ran.claims import Claim
 from convbench.ran.watch import Ran
 from convbench.show.grid import FAINT, heading
@@ -52,7 +53,7 @@ def _conditions(ran: Ran) -> str:
     words = [ran.dtype, ran.layout, ran.precision, ran.device]
     if ran.setting is not None:
         threads = f"{ran.setting.threads} thread{'' if ran.setting.threads == 1 else 's'}"
-        words += [threads] if ran.device == "cpu" else []
+        words += [threads] if find_device(ran.device).on_host else []
         words += [ran.setting.machine, f"torch {ran.setting.torch}", ran.setting.library]
     return " · ".join(word for word in words if word)
 

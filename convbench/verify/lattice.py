@@ -57,7 +57,7 @@ class Lattice:
             numbers = sign * torch.randint(1, most + 1, shape, generator=generator)
             if count > limit and name == next(iter(case.operands)) and not self.small:
                 numbers *= torch.rand(shape, generator=generator) < limit / count
-            zones[name] = zoned(lay_out(numbers.to(case.device, TORCH_DTYPE[case.dtype]), case.layout))
+            zones[name] = zoned(lay_out(numbers.to(case.target.torch_name, TORCH_DTYPE[case.dtype]), case.layout))
         return zones
 
     @cached_property

@@ -1,7 +1,7 @@
 """Who runs a case, in which order, and who is out?"""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -12,6 +12,10 @@ from convbench.case import Case
 from convbench.machine import free_nbytes, held_nbytes
 from convbench.outcome import Failed, Outcome, Result, Skipped, Wrong
 from convbench.verify.cost import needed_nbytes
+
+
+class DeviceLost(Exception):  # noqa: N818  # it says what happened
+    """No call on the device can succeed any more, and everybody in the lineup has an outcome."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,22 +48,27 @@ class Lineup:
         return [backend for backend in self.backends if backend.name not in self.out]
 
     @property
+    def foreign(self) -> list[Backend]:
+        """Code of others among them: it is to run while there is no truth that it could find."""
+        return [backend for backend in self.left if not backend.built_in]
+
+    @property
     def foreign_first(self) -> list[Backend]:
-        """The same, code of others before our own: it is to run while there is no truth that it could find."""
+        """Who is still in, code of others before our own."""
         return sorted(self.left, key=lambda backend: backend.built_in)
 
     def settle(self, name: str, outcome: Outcome) -> None:
-        """One is out, with this outcome; if it took the device down, so is everybody else."""
+        """One is out, with this outcome.
+
+        Raises:
+            DeviceLost: it took the device down, so that everybody else is out too.
+        """
         self.out[name] = outcome
         if isinstance(outcome, Failed | Wrong) and not alive(self.case.device):
             loss = Loss(backend=name, problem=self.case.problem.name)
             self.watch.lost[self.case.device] = loss
             self.give_up(not_run(loss))
-
-    def settle_all(self, outcomes: Mapping[str, Outcome]) -> None:
-        """As `settle`, one after another."""
-        for name, outcome in outcomes.items():
-            self.settle(name, outcome)
+            raise DeviceLost(name)
 
     def give_up(self, outcome: Outcome) -> None:
         """Everybody who is left is out."""
@@ -90,7 +99,7 @@ def refusal(
 def too_large(case: Case, backend: Backend, *, limit_nbytes: int | None = None) -> str | None:
     """Why this would not fit into memory, judged before anything is allocated; None if it fits."""
     free, needed = free_nbytes(case.device), needed_nbytes(case, backend.family)
-    if limit_nbytes is not None and case.device == "cpu":
+    if limit_nbytes is not None and case.target.on_host:
         left = max(0, limit_nbytes - held_nbytes(os.getpid()))
         free = left if free is None else min(free, left)
     if free is None or needed <= free:

@@ -18,7 +18,8 @@ def make_operands(case: Case, *, salt: int = 0) -> tuple[Tensor, ...]:
     dtype = TORCH_DTYPE[case.dtype]
     drawn = torch.float64 if dtype == torch.float64 else torch.float32
     numbers = [
-        torch.randn(shape, generator=generator, dtype=drawn).to(case.device, dtype) for shape in case.operands.values()
+        torch.randn(shape, generator=generator, dtype=drawn).to(case.target.torch_name, dtype)
+        for shape in case.operands.values()
     ]
     if case.problem.operands:
         return follow_recipe(case, numbers)

@@ -1,6 +1,7 @@
 """Is every backend right on every case, and where not, why?"""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from convbench.backend import Backend
@@ -10,7 +11,7 @@ from convbench.outcome import Failed, Result, Wrong
 from convbench.verify.answers import Answers, question
 from convbench.verify.diagnose.fault import Effort, explain_fault
 from convbench.verify.exam import Exam, prepare_exam
-from convbench.verify.lineup import Lineup
+from convbench.verify.lineup import DeviceLost, Lineup
 from convbench.verify.probes import Probes
 from convbench.verify.trial import of_the_oracle, weigh
 
@@ -38,7 +39,8 @@ def verify(
                 alike = before is not None and _same_numbers(before.exam.case, case)
                 if before is not None and alike and all(one.built_in for one in lineup.left):
                     probes.adopt(before)
-                _verify_case(probes, lineup)
+                with suppress(DeviceLost):
+                    _verify_case(probes, lineup)
                 before = probes
         yield from lineup.results()
 
@@ -55,7 +57,11 @@ def _same_numbers(one: Case, other: Case) -> bool:
 
 
 def _verify_case(probes: Probes, lineup: Lineup) -> None:
-    """Everybody who is left answers and is judged; nobody is left then."""
+    """Everybody who is left answers and is judged; nobody is left then.
+
+    Raises:
+        DeviceLost: everybody has an outcome.
+    """
     watch = lineup.watch
     answers: dict[str, Answers] = {}
 
@@ -67,13 +73,9 @@ def _verify_case(probes: Probes, lineup: Lineup) -> None:
         else:
             lineup.settle(backend.name, found)
 
-    foreign = [backend for backend in lineup.foreign_first if not backend.built_in]
-    for backend in foreign:
-        if backend.name not in lineup.out:
-            ask(backend)
+    for backend in lineup.foreign:
+        ask(backend)
     for backend in lineup.left:
-        if backend.name in lineup.out:  # the device was lost since
-            continue
         if backend.built_in:
             ask(backend)
         if backend.name in answers:

@@ -17,7 +17,8 @@ from convbench.ceilings.gather import Prober
 from convbench.ceilings.measure import Probe, highest, in_blocks, make
 from convbench.ceilings.roofline import Kind
 from convbench.ceilings.simd import STREAMS, fma_loops, stream_loop, streamed, together, unit, vector_bits
-from convbench.machine import cpu_caches, cpus_allowed, fingerprint
+from convbench.device.host import cpu_caches, cpus_allowed
+from convbench.machine import fingerprint
 
 FACTS = {"device": "cpu", "cpu": "a test"}
 FP32 = ("cpu", "fp32", "ieee")

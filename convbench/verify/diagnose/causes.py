@@ -153,10 +153,10 @@ def read_groups(subject: Subject) -> tuple[int, ...] | None:
     if spec.groups > 200:  # bf16 counts no further than 256
         return None
     x = torch.arange(1.0, spec.groups + 1, dtype=torch.float64).repeat_interleave(spec.c_per_group)
-    x = x.reshape(1, -1, 1, 1).expand(spec.x_shape).to(case.device)
-    w = torch.zeros(spec.w_shape, dtype=torch.float64, device=case.device)
+    x = x.reshape(1, -1, 1, 1).expand(spec.x_shape).to(case.target.torch_name)
+    w = torch.zeros(spec.w_shape, dtype=torch.float64, device=case.target.torch_name)
     w[:, 0, spec.r // 2, spec.s // 2] = 1
-    bias = [torch.zeros(spec.k, dtype=torch.float64, device=case.device)] if case.epilogue != "none" else []
+    bias = [torch.zeros(spec.k, dtype=torch.float64, device=case.target.torch_name)] if case.epilogue != "none" else []
     y = subject.run(subject.exam(x, w, *bias)).double().amax(dim=(0, 2, 3)).reshape(spec.groups, -1)
     read = [row.unique() for row in y]
     if any(len(one) != 1 or one[0] != one[0].round() or not 1 <= float(one[0]) <= spec.groups for one in read):

@@ -82,4 +82,4 @@ class Subject:
     def draw(self, shape: tuple[int, ...], low: int, high: int, *, seed: int = 0) -> Tensor:
         """Whole numbers from low to high as float64."""
         generator = torch.Generator().manual_seed(self.case.seed * 1_000_003 + seed)
-        return torch.randint(low, high + 1, shape, generator=generator).double().to(self.case.device)
+        return torch.randint(low, high + 1, shape, generator=generator).double().to(self.case.target.torch_name)

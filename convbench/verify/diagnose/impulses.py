@@ -137,7 +137,7 @@ def isolate(subject: Subject, *parts: Part) -> Effect | None:
     first, second = (subject.draw(shape, 1, 3, seed=seed) for seed, shape in enumerate(shapes[:2]))
     for part in parts:
         first, second = part.keep(first, second)
-    bias = [torch.zeros(shape, dtype=torch.float64, device=case.device) for shape in shapes[2:]]
+    bias = [torch.zeros(shape, dtype=torch.float64, device=case.target.torch_name) for shape in shapes[2:]]
     operands = [first, second, *bias]
     exam = subject.exam(*operands)
     out, y = subject.run(exam), exam.truth.y

@@ -111,7 +111,7 @@ def operands_of(case: Case) -> tuple[Tensor, ...]:
             f"the vector {case.problem.operands} is {vector.spec} --pass {vector.pass_} --epilogue {vector.epilogue}, "
             f"not {case.spec} --pass {case.pass_} --epilogue {case.epilogue}"
         )
-    return tuple(one.to(case.device, TORCH_DTYPE[case.dtype]) for one in vector.operands)
+    return tuple(one.to(case.target.torch_name, TORCH_DTYPE[case.dtype]) for one in vector.operands)
 
 
 def pad_before(x: Tensor, top: int, left: int, bottom: int, right: int) -> tuple[Tensor, tuple[int, int]]:
