@@ -13,7 +13,7 @@ import convbench
 ROOT = Path(convbench.__file__).parent
 ROOMS = (
     "errors files spec case machine suites data backend discovery backends outcome call workers rows store verify "
-    "ceilings bench ran models explain run compare show cli"
+    "ceilings bench ran models explain selection session run compare show cli"
 ).split()
 TORCH_AT_TOP = {"backends", "call", "data", "workers", "verify", "ceilings", "bench", "ran", "models", "explain", "run"}
 FILES = sorted(ROOT.rglob("*.py"))

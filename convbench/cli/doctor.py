@@ -20,10 +20,12 @@ def doctor(
     time and undecided cases, not truth.
     """
     chosen = "cuda" if "cuda" in options.choose_devices([device]) else "cpu"
-    count = options.set_threads(threads)
 
     from convbench.bench.doctor import examine
     from convbench.cli.catalogue import show_table
+    from convbench.session import set_threads
+
+    count = set_threads(threads)
 
     tell("looking at load, clocks and CPUs for some seconds")
     rows = [(one.word, one.what, one.found, one.advice) for one in examine(chosen, count)]
