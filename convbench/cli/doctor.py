@@ -21,10 +21,12 @@ def doctor(
     time and undecided cases, not truth.
     """
     (chosen,) = options.choose_devices([device])
-    count = options.set_threads(threads)
 
     from convbench.bench.doctor import examine
     from convbench.cli.catalogue import show_table
+    from convbench.session import set_threads
+
+    count = set_threads(threads)
 
     tell("looking at load, clocks and CPUs for some seconds")
     rows = [(one.word, one.what, one.found, one.advice) for one in examine(find_device(chosen), count)]
