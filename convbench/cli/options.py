@@ -64,7 +64,9 @@ Backends = Annotated[
         "--backend", metavar="NAME,...", help="Backends, or '/REGEX/'; all by default. `convbench list backends`."
     ),
 ]
-Devices = Annotated[Words, typer.Option("--device", metavar="NAME,...", help=f"Among {', '.join(DEVICES)}; cuda:1 is the second GPU.")]
+Devices = Annotated[
+    Words, typer.Option("--device", metavar="NAME,...", help=f"Among {', '.join(DEVICES)}; cuda:1 is the second GPU.")
+]
 Dtypes = Annotated[Words, typer.Option("--dtype", metavar="NAME,...", help=f"Among {', '.join(DTYPES)}.")]
 Layouts = Annotated[Words, typer.Option("--layout", metavar="NAME,...", help=f"Among {', '.join(LAYOUTS)}.")]
 Precisions = Annotated[
