@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from convbench import ConvSpec
-from convbench.explain import ran as ran_module
+from convbench.ran import watch as ran_module
 from convbench.ran.chrome_trace import Block, Trace
 from convbench.ran.watch import Ran, glance, watch, what_ran
 from convbench.ran.rules import Setting
