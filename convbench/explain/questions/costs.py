@@ -12,12 +12,13 @@ from torch.utils.flop_counter import conv_flop_count
 from convbench.explain.algorithms.fft import FFT
 from convbench.explain.algorithms.unfold import UNFOLD_MATMUL
 from convbench.explain.algorithms.winograd import winograd
-from convbench.ran.by_torch import convolve, hollow, shape_of_y, unfolded_shape
 from convbench.explain.geometry import windows
 from convbench.explain.ledger import Ledger
-from convbench.ran.watch import glance
 from convbench.explain.sheet import Sheet, Table
 from convbench.explain.steps import inside, measure_axes
+from convbench.ran.by_torch import convolve, hollow, shape_of_y, unfolded_shape
+from convbench.ran.claims import sentence
+from convbench.ran.watch import glance
 from convbench.spec import ITEM_NBYTES, ConvSpec
 
 ITEM = ITEM_NBYTES["fp32"]
@@ -110,7 +111,7 @@ def algorithm(sheet: Sheet) -> str:
     spec = sheet.spec
     seen = glance(spec)
     sheet.word("took", seen.name)
-    sheet.word("ran", f"{seen.sentence}.")
+    sheet.word("ran", f"{sentence(seen)}.")
     sheet.say("F.conv2d in fp32 on this machine's CPU: {ran}")
     m, n, k = spec.gemm
     sheet.number("direct", spec.macs, m * n * k * spec.groups, "the product's M·N·K")
