@@ -14,8 +14,8 @@ from torch import Tensor
 
 from convbench.backends.naive_loops import naive_loops
 from convbench.case import Case, Problem
-from convbench.ran.by_torch import convolve, fold, unfold
 from convbench.explain.steps import Comparison, Term, Walk
+from convbench.ran.by_torch import convolve, fold, unfold
 from convbench.spec import ConvSpec
 from convbench.verify.check import make_exam
 from convbench.verify.trial import conditions

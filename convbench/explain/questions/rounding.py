@@ -12,8 +12,8 @@ from torch import Tensor
 from convbench.backends.unfold_matmul import unfold_matmul
 from convbench.case import Case, Problem
 from convbench.errors import ConvbenchError, first_line
-from convbench.ran.by_torch import convolve, shape_of_y
 from convbench.explain.sheet import Sheet
+from convbench.ran.by_torch import convolve, shape_of_y
 from convbench.spec import ConvSpec
 from convbench.verify.bounds import gamma
 from convbench.verify.check import make_exam
