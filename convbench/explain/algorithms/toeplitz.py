@@ -134,7 +134,12 @@ def again(x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Again:
                 followed=here.T & seen,
                 aside=~reached_own,
             ),
-            Second(label="vec(x)", against="x in rows", numbers=x[cell.n].reshape(1, -1), followed=seen),
+            Second(
+                label="vec(x)",
+                against="the rows of x, laid end to end",
+                numbers=torch.cat([row for plane in x[cell.n] for row in plane])[None],
+                followed=seen,
+            ),
             Second(label="y", against="windows of padded x", numbers=conv.reshape(1, -1), followed=here),
         ),
         values=((int(reached.sum()), reached.numel()),),
