@@ -8,6 +8,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from convbench.version import installed_version
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
@@ -33,8 +35,6 @@ def this_machine(device: str = "cpu") -> Machine:
     """The facts of this machine; those of the GPU only where `device` is cuda."""
     import torch
 
-    from convbench import __version__
-
     on_gpu = device == "cuda"
     return Machine(
         machine=os.environ.get("CONVBENCH_MACHINE") or platform.node(),
@@ -46,7 +46,7 @@ def this_machine(device: str = "cpu") -> Machine:
         cuda=str(torch.version.cuda or "") if on_gpu else "",
         cudnn=str(torch.backends.cudnn.version() or "") if on_gpu else "",
         onednn=_onednn_version(torch.__config__.show()),
-        convbench=__version__,
+        convbench=installed_version(),
         commit=commit(),
     )
 

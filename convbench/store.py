@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Self
 
 from convbench.errors import ConvbenchError, cause
+from convbench.exit_codes import PIPE_CLOSED
 from convbench.files import read_bytes
 from convbench.machine import Machine
 from convbench.outcome import Result
 from convbench.rows import COLUMNS, OLDEST, Cell, Row, cell_text, csv_line, from_row, unguard
 
-PIPE_CLOSED = 141  # what a shell reports of a program that SIGPIPE ended
 MOST_NBYTES = 2**30  # of a results file; a long sweep makes some hundred megabytes
 
 _HEADER = csv_line(dict(zip(COLUMNS, COLUMNS, strict=True)))

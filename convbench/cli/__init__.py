@@ -22,9 +22,9 @@ app = typer.Typer(
 
 def show_version(asked: bool) -> None:
     if asked:
-        from convbench import __version__
+        from convbench.version import installed_version
 
-        typer.echo(__version__)
+        typer.echo(installed_version())
         raise typer.Exit
 
 

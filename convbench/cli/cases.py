@@ -11,9 +11,10 @@ import typer
 
 from convbench.case import DTYPES, LAYOUTS, PASSES, Case
 from convbench.cli import options
-from convbench.cli.outputs import NOTHING, WRONG, tell
+from convbench.cli.outputs import tell
 from convbench.cli.sweep import MOST_CASES, Selection
 from convbench.errors import ConvbenchError
+from convbench.exit_codes import NOTHING, WRONG
 from convbench.outcome import Result
 
 if TYPE_CHECKING:

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from convbench.cli.outputs import NOTHING
 from convbench.cli.sweep import Selection
+from convbench.exit_codes import NOTHING, RIGHT
 
 if TYPE_CHECKING:
     from convbench.bench.plan import Seconds
@@ -18,4 +18,4 @@ def show_plan(selection: Selection, seconds: "Seconds", *, force: bool, why: str
     from convbench.show.plan import print_plan
 
     planned = print_plan(plan(selection.cases, selection.backends, seconds, force=force), why=why)
-    return 0 if any(one.runs for one in planned) else NOTHING
+    return RIGHT if any(one.runs for one in planned) else NOTHING

@@ -11,9 +11,9 @@ import typer
 
 from convbench.case import LAYOUTS, Case
 from convbench.cli import options, problems
-from convbench.cli.outputs import NOTHING, WRONG
 from convbench.cli.sweep import MOST_FAULTS_SHOWN
 from convbench.errors import ConvbenchError
+from convbench.exit_codes import NOTHING, RIGHT, WRONG
 
 if TYPE_CHECKING:
     from convbench.verify.selftest.selftest import Finding, Judged
@@ -85,7 +85,7 @@ def self_test(
         judged = _follow(found, len(cases), file)
     finding = Finding.of(judged, by_choice=by_choice)
     _show(judged, finding, csv=csv)
-    raise typer.Exit(NOTHING if finding.nothing else 0 if finding.met else WRONG)
+    raise typer.Exit(NOTHING if finding.nothing else RIGHT if finding.met else WRONG)
 
 
 def _given_cases(shape: options.Words, layout: options.Words, dtypes: list[str], seed: int) -> list[Case]:

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 import typer
 
-from convbench.__main__ import INTERRUPTED
 from convbench.backend import Backend
 from convbench.case import Case, Problem, cases
 from convbench.cli import options
-from convbench.cli.outputs import NOTHING, WRONG, tell
+from convbench.cli.outputs import tell
 from convbench.errors import ConvbenchError
+from convbench.exit_codes import INTERRUPTED, NOTHING, WRONG
 from convbench.outcome import Failed, Result, Skipped, Timed, Verified, Wrong
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from convbench.cli.outputs import check_apart, check_outputs, tell, write
 from convbench.cli.plan import show_plan
 from convbench.cli.sweep import Report, Selection, choose_run
 from convbench.errors import ConvbenchError
+from convbench.exit_codes import RIGHT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -143,7 +144,7 @@ def verify(
         )
     devices = options.choose_devices(device)
     precisions = options.choose("precision", precision, PRECISIONS, PRECISIONS if "cuda" in devices else ("ieee",))
-    code = 0
+    code = RIGHT
     if by_clock:
         selection = cases.choose_random(
             fuzz,

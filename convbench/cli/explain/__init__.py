@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from convbench.cli import explain_exports as exports
+from convbench.cli.explain import exports
 from convbench.cli.options import Devices, Dtypes, Layouts, Overwrite, Precisions, Seed, Threads, Words
 from convbench.cli.outputs import check_outputs, refuse_unproved, tell, write
 from convbench.cli.explain.why import Error, Why, show_answers, show_error
