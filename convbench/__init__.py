@@ -13,7 +13,7 @@ if sys.argv[:1] == ["-m"] and not sys.flags.safe_path:
     if (_program.partition("m")[2] if _program.startswith("-") else _program).partition(".")[0] == "convbench":
         del sys.path[0]
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from convbench.backend import Backend, Unavailable, backend, discover
 from convbench.case import Case, Problem
@@ -43,9 +43,11 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name == "__version__":  # read when asked for: importlib.metadata would slow down --help
-        from convbench.version import installed_version
+if not TYPE_CHECKING:  # a type checker would take any name for one of ours
 
-        return installed_version()
-    raise AttributeError(f"module 'convbench' has no attribute {name!r}")
+    def __getattr__(name: str) -> str:
+        if name == "__version__":  # read when asked for: importlib.metadata would slow down --help
+            from convbench.version import installed_version
+
+            return installed_version()
+        raise AttributeError(f"module 'convbench' has no attribute {name!r}")

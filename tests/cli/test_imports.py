@@ -88,7 +88,9 @@ def test_an_entry_point_that_lies_in_the_working_directory_is_not_even_listed(tm
     assert "unfold-einsum" in done.stdout
 
 
-@pytest.mark.parametrize("words", ["-m mypkg", "-m mypkg.tool", "-mmypkg.tool", "-Bm mypkg.tool", "-m convbench_tool.sub"])
+@pytest.mark.parametrize(
+    "words", ["-m mypkg", "-m mypkg.tool", "-mmypkg.tool", "-Bm mypkg.tool", "-m convbench_tool.sub"]
+)
 def test_another_package_that_imports_convbench_and_is_run_by_m_finds_its_own_modules(
     tmp_path: Path, words: str
 ) -> None:
