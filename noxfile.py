@@ -32,9 +32,10 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Check types with mypy, strict."""
+    """Check types with mypy, strict: our own, and those that a program which imports convbench sees."""
     session.install("-e.", "nox", *group("types"))
     session.run("mypy", *session.posargs)
+    session.run("pytest", "tests/test_types.py")
 
 
 @nox.session

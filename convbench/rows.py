@@ -267,6 +267,7 @@ def cell_text(value: Cell) -> str:
 
 # What a spreadsheet runs when a cell begins with it (CWE-1236; ASVS 1.2.10), quoted or not.
 _RUN = ("=", "+", "-", "@", "\t", "\r", "\0")
+_GUARDED = tuple("'" + one for one in (*_RUN, "'"))
 
 
 def guard(text: str) -> str:
@@ -276,4 +277,4 @@ def guard(text: str) -> str:
 
 def unguard(cell: str) -> str:
     """The text of a cell, as it was before `guard`."""
-    return cell[1:] if cell.startswith(tuple("'" + one for one in (*_RUN, "'"))) else cell
+    return cell[1:] if cell.startswith(_GUARDED) else cell

@@ -7,8 +7,8 @@ from typing import Annotated, NoReturn
 import typer
 
 from convbench.cli import bench, catalogue, ceilings, compare, doctor, explain, report, run, verify
-from convbench.cli.outputs import NOTHING, WRONG
 from convbench.errors import ConvbenchError, NothingSelected, one_line
+from convbench.exit_codes import NOTHING, WRONG
 
 MOST_SHOWN = 2000  # characters of an error: it may quote what it was given
 
@@ -23,9 +23,9 @@ app = typer.Typer(
 
 def show_version(asked: bool) -> None:
     if asked:
-        from convbench import __version__
+        from convbench.version import installed_version
 
-        typer.echo(__version__)
+        typer.echo(installed_version())
         raise typer.Exit
 
 

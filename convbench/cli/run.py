@@ -11,8 +11,9 @@ import typer
 
 from convbench.case import DTYPES, PRECISIONS
 from convbench.cli import options
-from convbench.cli.outputs import NOTHING, WRONG, check_outputs, tell
+from convbench.cli.outputs import check_outputs, tell
 from convbench.errors import ConvbenchError
+from convbench.exit_codes import NOTHING, WRONG
 from convbench.outcome import Failed, Skipped, Wrong
 from convbench.spec import Pair
 

@@ -7,8 +7,7 @@ import typer
 from convbench.case import DTYPES, LAYOUTS, PRECISIONS, Problem, cases
 from convbench.cli.options import Words, choose, choose_devices
 from convbench.errors import ConvbenchError
-
-NOTHING_SEEN = 3
+from convbench.exit_codes import NOTHING
 
 
 def show_what_ran(
@@ -53,4 +52,4 @@ def show_what_ran(
     else:
         draw_ran(found)
     if all(one.backend is None for one in found):
-        raise typer.Exit(NOTHING_SEEN)
+        raise typer.Exit(NOTHING)
