@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from convbench import system
 from convbench.bench.noise import TICK_S, Gpu, noise_now
 from convbench.bench.placement import Placement
 from convbench.machine import cpu_quota, cpus_allowed
@@ -41,7 +42,8 @@ class Finding:
 
 
 def examine(device: str, threads: int, *, seconds: float = 0.5) -> Iterator[Finding]:
-    """Look at load, clocks and cores, and with `device` cuda at the GPU; takes `seconds`."""
+    """Look at the system, load, clocks and cores, and with `device` cuda at the GPU; takes `seconds`."""
+    yield _system()
     yield from _load(seconds)
     yield _governor()
     yield _turbo()
@@ -49,6 +51,17 @@ def examine(device: str, threads: int, *, seconds: float = 0.5) -> Iterator[Find
     yield from _places(threads)
     if device == "cuda":
         yield from _gpu()
+
+
+def _system() -> Finding:
+    missing = [why for part in system.NEEDS if (why := system.lacks(part))]
+    return Finding(
+        what="system",
+        ok=not missing,
+        mendable=False,
+        found=f"{system.name()}: {'; '.join(missing) or 'everything runs here'}",
+        advice=system.elsewhere() if missing else "",
+    )
 
 
 def _load(seconds: float) -> Iterator[Finding]:

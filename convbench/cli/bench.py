@@ -14,6 +14,7 @@ from convbench.cli.ceilings import known_ceilings
 from convbench.cli.plan import show_plan
 from convbench.cli.sweep import Report, Selection, choose_run
 from convbench.errors import ConvbenchError
+from convbench.system import require
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -121,6 +122,7 @@ def bench(
     )
     if dry_run:
         raise typer.Exit(_show_plan(selection, budget, force=force))
+    require("bench")
     run = choose_run(isolate, timeout, memory_limit, selection=selection, plugins=plugin)
     report = Report(
         selection,

@@ -25,6 +25,7 @@ from convbench.ran.patches import LIBRARY, LOWERING, Patches, Use, account, find
 from convbench.ran.rules import Rule, Setting, apply_rule
 from convbench.ran.verbose import Primitive, read_primitives, read_version
 from convbench.spec import ITEM_NBYTES, ConvSpec
+from convbench.system import lacks
 
 # Operators that only one of torch's backends calls, and the backend's name in ATen.
 BACKEND_OF = {
@@ -199,6 +200,8 @@ def watch(calls: Sequence[Ran], *, threads: int = 0, onednn: bool = True, timeou
         onednn: False switches oneDNN off, as torch.backends.mkldnn.enabled does.
         timeout_s: seconds for all; by default two minutes and what torch's slowest code takes.
     """
+    if why := lacks("explain --ran"):
+        return [replace(one, trouble=why) for one in calls]
     limit_s = STARTUP_S + sum(call.spec.macs for call in calls) / MACS_PER_S if timeout_s is None else timeout_s
     deadline = time.monotonic() + limit_s
     found: list[Ran] = []

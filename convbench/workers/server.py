@@ -24,6 +24,7 @@ from convbench.workers.jobs import DYING_S, KILL, MOST_PROCESSES, START, STATUS,
 from convbench.errors import ConvbenchError, first_line
 from convbench.machine import descendants, own_nbytes
 from convbench.outcome import Result
+from convbench.system import require
 
 # One look at a few small files of /proc ten times a second, a tenth of a millisecond for a worker with few threads:
 # a thousandth of one core is taken from what is being timed.
@@ -167,6 +168,7 @@ class Server:
             self.stop()  # somebody killed it while it had nothing to do
         if self._control is not None and self._board is not None:
             return self._control, self._board
+        require("isolation", "try --no-isolate")
         self._control, theirs = socket.socketpair()
         with tempfile.TemporaryFile() as shared, theirs:
             shared.truncate(mmap.PAGESIZE)

@@ -7,6 +7,7 @@ import typer
 from convbench.case import DTYPES, LAYOUTS, PRECISIONS, Problem, cases
 from convbench.cli.options import Words, choose, choose_devices
 from convbench.errors import ConvbenchError
+from convbench.system import require
 
 NOTHING_SEEN = 3
 
@@ -24,8 +25,9 @@ def show_what_ran(
     """Print it for every combination; exit 3 where nothing could be found out.
 
     Raises:
-        ConvbenchError: there is no such combination.
+        ConvbenchError: there is no such combination, or this system cannot tell.
     """
+    require("explain --ran")
     wanted = list(
         cases(
             [problem],
