@@ -20,7 +20,10 @@ from convbench import ConvbenchError, discover, system
 from convbench.bench import doctor
 from convbench.bench.heap import heap_kept
 from convbench.bench.noise import Meter
+from convbench.explain.walk import choose_cell, small_integers, walk
 from convbench.ran.watch import what_ran
+from convbench.show.interactive import Session
+from convbench.show.keyboard import run
 from convbench.spec import ConvSpec
 from convbench.verify.trial import verify
 from convbench.workers.isolate import isolated
@@ -157,6 +160,16 @@ def test_what_torch_ran_is_refused_where_its_log_would_come_too_late(windows: bo
     assert "Windows lacks" in ran.trouble
 
 
+def test_keys_are_refused_where_there_is_no_termios(windows: bool) -> None:
+    why = "explain --interactive needs termios.tcgetattr, which Windows lacks"
+    assert system.lacks("explain --interactive") == (why if windows else "")
+    if windows:
+        spec = ConvSpec.parse("n1c1h4w4k1r2s2")
+        session = Session(walk=walk(*small_integers(spec), spec, choose_cell(spec)), step="operands")
+        with pytest.raises(ConvbenchError, match="try --at P,Q and --step STEP or run convbench in WSL"):
+            run(session)
+
+
 @pytest.mark.parametrize("words", [["--isolate"], ["--timeout", "10"], ["--memory-limit", "1"]])
 def test_isolation_on_the_command_line_is_one_line(elsewhere: str, cli: Cli, words: list[str]) -> None:
     done = cli("verify", "--shape", SHAPE, "--backend", "torch", *words)
@@ -202,11 +215,16 @@ def test_heap_and_meter_do_without_what_is_missing(windows: bool) -> None:
 
 def test_rows_on_windows_end_as_they_do_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without O_BINARY its C library writes every line break as two bytes, and --resume counts bytes."""
-    flags = []
+    flags: list[int] = []
     binary = 0x8000  # of Windows' fcntl.h; a flag that Linux ignores
     open_file = os.open
+
+    def noted(path: str, flag: int, *mode: int) -> int:
+        flags.append(flag)
+        return open_file(path, flag, *mode)
+
     monkeypatch.setattr(os, "O_BINARY", binary, raising=False)
-    monkeypatch.setattr(os, "open", lambda path, flag, *mode: flags.append(flag) or open_file(path, flag, *mode))
+    monkeypatch.setattr(os, "open", noted)
     spec = importlib.util.find_spec("convbench.store")
     assert spec is not None
     assert spec.loader is not None

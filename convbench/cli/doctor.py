@@ -16,9 +16,9 @@ def doctor(
 ) -> None:
     """Say what makes timings noisy here, and what to change: load, clocks, threads, the GPU's state.
 
-    It changes nothing itself. Linux, or WSL on Windows, runs all of convbench; macOS all but isolation;
-    Windows itself neither isolation, nor bench, nor explain --ran. Verdicts are made of ratios within a round,
-    so most of this costs time and undecided cases, not truth.
+    It changes nothing itself. Verdicts are made of ratios within a round, so most of this costs
+    time and undecided cases, not truth. Linux, or WSL on Windows, runs all of convbench, macOS all but isolation.
+    Windows itself lacks what isolation, bench, explain --ran and explain --interactive need.
     """
     chosen = "cuda" if "cuda" in options.choose_devices([device]) else "cpu"
     count = options.set_threads(threads)
