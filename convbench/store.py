@@ -20,6 +20,8 @@ from convbench.machine import Machine
 from convbench.outcome import Result
 from convbench.rows import COLUMNS, OLDEST, Cell, Row, cell_text, csv_line, from_row, unguard
 
+# On Windows a line break would be written as two bytes without O_BINARY.
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
 MOST_NBYTES = 2**30  # of a results file; a long sweep makes some hundred megabytes
 
 _HEADER = csv_line(dict(zip(COLUMNS, COLUMNS, strict=True)))
@@ -64,7 +66,7 @@ class CsvFile:
             self._write(_HEADER)
         else:
             old = self.overwrite or self.plan is not None
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | (0 if old else os.O_EXCL)
+            flags = _APPEND | (0 if old else os.O_EXCL)
             try:
                 self._descriptor = os.open(self.path, flags, 0o644)
                 if stat.S_ISREG(os.fstat(self._descriptor).st_mode):
@@ -133,10 +135,10 @@ class CsvFile:
             self._target = self._place  # a link that leads elsewhere now is replaced, not followed
         os.makedirs(os.path.dirname(self._target), exist_ok=True)
         fresh = f"{self._target}.{os.getpid()}.csv"
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        descriptor = os.open(fresh, _APPEND | os.O_EXCL, 0o644)
         try:
             _lock(descriptor)  # before anybody can find it
-            os.fchmod(descriptor, stat.S_IMODE(os.fstat(self._descriptor).st_mode))
+            os.chmod(fresh, stat.S_IMODE(os.fstat(self._descriptor).st_mode))
             _write_all(descriptor, b"".join(self._kept))
             os.fsync(descriptor)
         except OSError:
