@@ -12,8 +12,8 @@ import convbench
 
 ROOT = Path(convbench.__file__).parent
 ROOMS = (
-    "errors files spec device case machine suites data backend discovery backends outcome call workers rows store "
-    "verify ceilings bench ran models explain run compare show cli"
+    "errors files dtypes spec device case machine suites data backend discovery backends outcome call workers rows "
+    "store verify ceilings bench ran models explain plan run compare show cli"
 ).split()
 TORCH_AT_TOP = set("backends call data workers verify ceilings bench ran models explain run".split())
 FILES = sorted(ROOT.rglob("*.py"))
