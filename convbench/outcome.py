@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from statistics import median, quantiles
 from typing import Self
 
-from convbench.case import Case
+from convbench.case import Case, RowKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,3 +237,8 @@ class Result:
     backend: str
     family: str
     outcome: Outcome
+
+    def key(self, threads: str = "") -> RowKey:
+        """Which row of a report it is; the run knows its threads."""
+        problem = self.case.problem
+        return RowKey(suite=problem.suite, name=problem.name, case=self.case.key, threads=threads, backend=self.backend)

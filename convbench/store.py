@@ -13,6 +13,7 @@ from itertools import chain, takewhile
 from pathlib import Path
 from typing import Self
 
+from convbench.case import ROW_KEY_COLUMNS
 from convbench.errors import ConvbenchError, cause
 from convbench.exit_codes import PIPE_CLOSED
 from convbench.files import read_bytes
@@ -231,10 +232,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 # What must be the same when a run is gone on with; the other columns are what it finds out.
-_PLANNED = (
-    *"suite name count spec pass dtype layout precision epilogue device seed threads backend family".split(),
-    *(one.name for one in fields(Machine)),
-)
+_PLANNED = (*ROW_KEY_COLUMNS, "count", "family", *(one.name for one in fields(Machine)))
 # Options that change nothing in a row that was finished; the number is of the words that follow.
 _FREE_OPTIONS = {"--resume": 0, "--overwrite": 0, "--csv": 1, "--timeout": 1, "--memory-limit": 1}
 

@@ -12,8 +12,9 @@ import convbench
 
 ROOT = Path(convbench.__file__).parent
 ROOMS = (
-    "errors exit_codes files system version spec device case machine suites data backend discovery jit backends "
-    "outcome call workers rows store verify ceilings bench ran models explain selection session run compare show cli"
+    "errors exit_codes files system version dtypes spec device case machine suites data backend discovery jit "
+    "backends outcome call workers rows store verify ceilings bench ran models explain plan selection session "
+    "compare run show cli"
 ).split()
 TORCH_AT_TOP = set("backends call data workers verify ceilings bench ran models explain run".split())
 FILES = sorted(ROOT.rglob("*.py"))

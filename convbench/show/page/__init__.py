@@ -12,10 +12,10 @@ from html import escape
 from itertools import pairwise
 from math import inf
 from pathlib import Path
-from typing import Any
 
 from convbench.backend import BASELINE
 from convbench.bench.decision import paired_times, standings
+from convbench.case import RowKey
 from convbench.outcome import Failed, Picture, Result, Skipped, Timed, Wrong
 from convbench.show.charts import Entry, by_machine, group_title, grouped, ratio_chart, roofline_chart, series
 from convbench.show.heatmap import LEVELS, heat_svg, used_levels
@@ -67,13 +67,13 @@ def page(entries: Sequence[Entry], *, title: str = "convbench report", template:
     numbers = series(entries)
     columns = _columns(entries)
     times = {
-        (file, case, backend): time_s
+        (file, block, backend): time_s
         for file in dict.fromkeys(entry.file for entry in entries)
-        for case, row in paired_times(entry.result for entry in entries if entry.file == file).items()
+        for block, row in paired_times(entry.result for entry in entries if entry.file == file).items()
         for backend, time_s in row.items()
     }
     table = [
-        _cells(entry, columns, times.get((entry.file, entry.result.case, entry.result.backend), 0.0))
+        _cells(entry, columns, times.get((entry.file, entry.result.key().block, entry.result.backend), 0.0))
         for entry in entries
     ]
     script = read("page.js")
@@ -336,10 +336,10 @@ def _standings(groups: Mapping[tuple[str, str, str], Sequence[Entry]]) -> str:
 _DECIDED = ("faster", "slower", "tie", "undecided")
 
 
-def _lowest(entries: Iterable[Entry]) -> dict[Any, str]:
-    """The backend with the lowest time, by case."""
+def _lowest(entries: Iterable[Entry]) -> dict[RowKey, str]:
+    """The backend with the lowest time, by block of rows."""
     times = paired_times(entry.result for entry in entries)
-    return {case: min(row, key=lambda backend: row[backend]) for case, row in times.items()}
+    return {block: min(row, key=lambda backend: row[backend]) for block, row in times.items()}
 
 
 FILTERS: dict[str, tuple[str, Callable[[Entry], str]]] = {
