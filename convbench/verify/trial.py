@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import partial
 from math import inf, nan
 from typing import Any, Self
 
@@ -272,9 +273,11 @@ def explained(backend: Backend, exam: Exam, outcome: Wrong, watch: Watch) -> Wro
     watch.faults.update(new)
     if not new or known >= MOST_EXPLAINED:
         return outcome
-    watch.tell(backend.name, Stage.EXPLAINED)
     effort = Effort() if known < MOST_SHRUNK else Effort(tries=0)
-    return Wrong(explain_fault(backend, exam, outcome.check, effort))
+    # Each question is a step of its own: a watch that counts the seconds of a step ends what hangs, and no long search.
+    tell = partial(watch.tell, backend.name, Stage.EXPLAINED)
+    tell()
+    return Wrong(explain_fault(backend, exam, outcome.check, effort, tell=tell))
 
 
 def fault_traits(backend: str, case: Case) -> set[tuple[str, str]]:
