@@ -102,6 +102,7 @@ def test_pandas_reads_it_with_no_options(tmp_path: Path) -> None:
         Skipped("too large"),
         Failed("no"),
         Wrong(Check(worst_of_bound=9, relative_l2=1, evidence="all")),
+        Wrong(Check(worst_of_bound=9, relative_l2=1, evidence="all", cause_cut=99, smallest_cut=60)),
     ],
 )
 def test_a_result_is_read_back(tmp_path: Path, outcome: Outcome) -> None:
