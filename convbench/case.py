@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from itertools import product
 from math import prod
 
+from convbench.device import KINDS, Device, find_device
 from convbench.spec import ITEM_NBYTES, ConvSpec
 
 DTYPES = tuple(ITEM_NBYTES)
 # strided: x and w are views with gaps and an offset, so that nothing may be assumed of their memory.
 LAYOUTS = ("nchw", "nhwc", "strided")
 PRECISIONS = ("ieee", "tf32")
-DEVICES = ("cpu", "cuda")
+DEVICES = tuple(KINDS)
 # fprop: y from x and w; dgrad: dx from dy and w; wgrad: dw from dy and x.
 PASSES = ("fprop", "dgrad", "wgrad")
 # What is done to y before it is given back: y + bias[k], and max(0, y + bias[k]).
@@ -85,6 +86,11 @@ class Case:
         return self.problem.spec
 
     @property
+    def target(self) -> Device:
+        """The device that it runs on."""
+        return find_device(self.device)
+
+    @property
     def operands(self) -> dict[str, tuple[int, ...]]:
         """The tensors that the pass reads, by name with their shapes, in the order in which a backend gets them."""
         spec = self.spec
@@ -125,7 +131,7 @@ class Case:
         """The reason why no backend can do this case, or None."""
         if self.problem.skip:
             return self.problem.skip
-        if self.precision == "tf32" and self.device == "cpu":
+        if self.precision == "tf32" and not self.target.tensor_cores:
             return "TF32 is arithmetic of CUDA tensor cores; on the CPU use --precision ieee"
         if self.pass_ != "fprop" and self.epilogue != "none":
             return f"the epilogue {self.epilogue} follows fprop; {self.pass_} has none"

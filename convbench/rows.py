@@ -123,9 +123,7 @@ def _outcome_cells(result: Result) -> Row:
     return cells | {name: getattr(check, name) for name in _CHECK}
 
 
-_CHECK = tuple(
-    "worst_of_bound relative_l2 probe omega arithmetic defect cause smallest cause_cut smallest_cut".split()
-)
+_CHECK = tuple("worst_of_bound relative_l2 probe omega arithmetic defect cause smallest cause_cut smallest_cut".split())
 
 
 def _roofline_cells(timed: Timed) -> Row:

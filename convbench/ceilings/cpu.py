@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from convbench.call.tensors import TORCH_DTYPE
 from convbench.ceilings.measure import Probe, Recipe, in_blocks
-from convbench.machine import cpus_allowed, free_nbytes
+from convbench.device.host import cpus_allowed
+from convbench.machine import free_nbytes
 from convbench.spec import ConvSpec
-from convbench.verify.operands import TORCH_DTYPE
 
 LOOP_S = 1e-3  # of one loop: short, so that on a busy machine some find all threads at work
 LARGEST_NBYTES = 1 << 30

@@ -7,6 +7,7 @@ from math import ceil, floor, inf, isfinite, log10
 
 from convbench.backend import BASELINE
 from convbench.bench.decision import sizes_apart
+from convbench.device import find_device
 from convbench.outcome import Failed, Result, Skipped, Timed, Verified, Wrong
 from convbench.show.scene import SHAPES, Item, Line, Mark, Scene, Words, shortened, stacked
 from convbench.show.units import seconds
@@ -223,7 +224,7 @@ def _roofs(entries: Iterable[Entry]) -> list[_Roof]:
         peak, moved = entry.number_of("peak_flops_per_s"), entry.number_of("peak_bytes_per_s")
         if peak and moved:
             words = [entry.row[name] for name in ("device", "dtype", "precision")]
-            words += [f"{entry.row['threads']} threads"] if entry.row["device"] == "cpu" else []
+            words += [f"{entry.row['threads']} threads"] if find_device(entry.row["device"]).on_host else []
             kinds.setdefault(" ".join(words), []).append((peak, moved))
     return [
         _Roof(

@@ -12,8 +12,8 @@ from rich.text import Text
 
 from convbench.backend import BASELINE
 from convbench.bench.decision import paired_times, sizes_apart, standings
-from convbench.ceilings.roofline import IMPOSSIBLE, TRANSFORM
 from convbench.case import Case
+from convbench.ceilings.roofline import IMPOSSIBLE, TRANSFORM
 from convbench.outcome import Check, Failed, Result, Skipped, Timed, Verified, Wrong
 from convbench.show.units import amount, gflops, seconds, share
 from convbench.spec import ConvSpec

@@ -28,7 +28,7 @@ def accumulator_roundoff(case: Case) -> float:
     """Unit roundoff of the sums that a case promises."""
     if case.dtype == "fp64":
         return 2.0**-53
-    tensor_core = case.device == "cuda" and (case.dtype != "fp32" or case.precision == "tf32")
+    tensor_core = case.target.tensor_cores and (case.dtype != "fp32" or case.precision == "tf32")
     # Tensor cores add in fp32 and truncate (Fasi et al. 2021), which doubles the roundoff.
     return 2.0**-23 if tensor_core else 2.0**-24
 

@@ -14,14 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from convbench.call.memory import Zone, zoned
+from convbench.call.tensors import TORCH_DTYPE, lay_out
 from convbench.case import Case
 from convbench.outcome import Check
-from convbench.verify.check import Exam, name_operands, wrong
 from convbench.verify.diagnosis import diagnose
-from convbench.call.memory import Zone, zoned
-from convbench.verify.operands import TORCH_DTYPE, lay_out
+from convbench.verify.exam import Exam, name_operands, wrong
 from convbench.verify.oracle import answer, by_loops
 from convbench.verify.transforms import transform_possible
+from convbench.verify.verdict import check
 
 # The largest sum of absolute values: what float32 and float64 hold with a bit to spare, and fp16 at all.
 LARGEST_SUM = {"fp32": 2**23, "bf16": 2**23, "fp16": 2**16 - 2**5, "fp64": 2**52}
@@ -56,7 +57,7 @@ class Lattice:
             numbers = sign * torch.randint(1, most + 1, shape, generator=generator)
             if count > limit and name == next(iter(case.operands)) and not self.small:
                 numbers *= torch.rand(shape, generator=generator) < limit / count
-            zones[name] = zoned(lay_out(numbers.to(case.device, TORCH_DTYPE[case.dtype]), case.layout))
+            zones[name] = zoned(lay_out(numbers.to(case.target.torch_name, TORCH_DTYPE[case.dtype]), case.layout))
         return zones
 
     @cached_property
@@ -103,7 +104,7 @@ class Lattice:
             if self.small and self.case.dtype == "fp32":
                 wild = ~((out.double() - self.y).abs() < 0.5)
             else:  # what it rounds on its way is known, not where
-                found = self.exam.check(out, family, roundings)
+                found = check(self.exam, out, family, roundings)
                 return right if found.passed else found.fails("lattice", f"on whole numbers, {found.evidence}")
         else:
             wild = out != self.expected

@@ -18,9 +18,10 @@ from torch import Tensor
 from convbench.case import Case
 from convbench.outcome import Check
 from convbench.spec import ConvSpec
-from convbench.verify.check import Exam, wrong
 from convbench.verify.diagnosis import describe_place
+from convbench.verify.exam import Exam, wrong
 from convbench.verify.transforms import transform_possible
+from convbench.verify.verdict import check
 
 Place = tuple[int, int, int, int]
 WINOGRAD_TILES = (2, 4, 6)
@@ -72,7 +73,7 @@ class Locality:
         elsewhere = torch.where(may, plain, out)
         if torch.equal(elsewhere, plain):
             return right
-        found = self.exam.check(elsewhere, family, roundings)  # summed in another order than without it
+        found = check(self.exam, elsewhere, family, roundings)  # summed in another order than without it
         return found if found.passed else found.fails("locality", f"beside a {who}, {found.evidence}")
 
 

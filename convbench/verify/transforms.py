@@ -143,7 +143,7 @@ def transform_bound(case: Case, first: Tensor, second: Tensor, *_: Tensor, sharp
     if case.pass_ == "dgrad":
         case, first, second = dgrad_as_fprop(case, first, second)
     of_winograd = winograd_sharp_bound if sharp else winograd_bound
-    if case.device == "cpu":
+    if case.target.on_host:
         return torch.stack([of_winograd(case, first, second, points) for points in WINOGRAD_POINTS]).amax(dim=0)
     error = (fft_sharp_bound if sharp else fft_bound)(case, first, second)
     if (case.spec.r, case.spec.s) == (3, 3):
@@ -196,6 +196,6 @@ def transform_possible(case: Case, family: str) -> bool:
     spec = case.spec
     if case.dtype not in TRANSFORM_RELATIVE_L2 or (spec.stride, spec.dilation) != ((1, 1), (1, 1)):
         return False
-    if case.device == "cpu":
+    if case.target.on_host:
         return family == "winograd" and (spec.r, spec.s) == (3, 3) and case.pass_ != "wgrad"
     return family in ("vendor", "winograd", "fft") and min(spec.r, spec.s) > 1

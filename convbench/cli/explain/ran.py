@@ -39,7 +39,8 @@ def show_what_ran(
         if case.why_not:
             raise ConvbenchError(f"{case.flags()}: {case.why_not}")
 
-    from convbench.ran.watch import Ran, watch
+    from convbench.ran.seen import Ran
+    from convbench.ran.watch import watch
     from convbench.show.ran import draw_ran, record_ran
 
     calls = [

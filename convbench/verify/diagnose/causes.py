@@ -9,14 +9,14 @@ from math import isnan, nan
 import torch
 from torch import Tensor
 
-from convbench.verify.check import Exam, prepare_exam
-from convbench.verify.diagnosis import AXES, describe_place
+from convbench.call.memory import poisoned
 from convbench.verify.diagnose.experiment import Cause, Subject
 from convbench.verify.diagnose.impulses import find_terms
-from convbench.call.memory import poisoned
-from convbench.verify.oracle import Truth
 from convbench.verify.diagnose.precision import find_precision
 from convbench.verify.diagnose.suspects import NEAR, matches, suspects
+from convbench.verify.diagnosis import AXES, describe_place
+from convbench.verify.exam import Exam, prepare_exam
+from convbench.verify.oracle import Truth
 
 SALT = 77  # of the numbers that confirm a cause
 MARK = -1.5 * 2.0**13  # a value for memory that nobody wrote; every dtype holds it, no sum comes to it
@@ -148,10 +148,10 @@ def read_groups(subject: Subject) -> tuple[int, ...] | None:
     if spec.groups > 200:  # bf16 counts no further than 256
         return None
     x = torch.arange(1.0, spec.groups + 1, dtype=torch.float64).repeat_interleave(spec.c_per_group)
-    x = x.reshape(1, -1, 1, 1).expand(spec.x_shape).to(case.device)
-    w = torch.zeros(spec.w_shape, dtype=torch.float64, device=case.device)
+    x = x.reshape(1, -1, 1, 1).expand(spec.x_shape).to(case.target.torch_name)
+    w = torch.zeros(spec.w_shape, dtype=torch.float64, device=case.target.torch_name)
     w[:, 0, spec.r // 2, spec.s // 2] = 1
-    bias = [torch.zeros(spec.k, dtype=torch.float64, device=case.device)] if case.epilogue != "none" else []
+    bias = [torch.zeros(spec.k, dtype=torch.float64, device=case.target.torch_name)] if case.epilogue != "none" else []
     y = subject.run(subject.exam(x, w, *bias)).double().amax(dim=(0, 2, 3)).reshape(spec.groups, -1)
     read = [row.unique() for row in y]
     if any(len(one) != 1 or one[0] != one[0].round() or not 1 <= float(one[0]) <= spec.groups for one in read):

@@ -10,18 +10,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from convbench.backend import Backend
+from convbench.call.bind import ANY_FAULT, conditions
+from convbench.call.memory import poisoned
 from convbench.case import Case
 from convbench.outcome import Check, Picture, Wrong
 from convbench.spec import ConvSpec
+from convbench.verify.cost import CALLS_TO_VERIFY
 from convbench.verify.diagnose.budget import Budget, Spent
 from convbench.verify.diagnose.causes import find_cause
-from convbench.verify.check import Exam, prepare_exam
-from convbench.verify.cost import CALLS_TO_VERIFY
-from convbench.verify.diagnosis import AXES
 from convbench.verify.diagnose.experiment import Cause, Subject
-from convbench.call.memory import poisoned
 from convbench.verify.diagnose.shrink import MOST_TRIES, shrink
-from convbench.verify.trial import ANY_FAULT, conditions, examine
+from convbench.verify.diagnosis import AXES
+from convbench.verify.exam import Exam, prepare_exam
+from convbench.verify.trial import examine
 
 # A hundred truths and more are computed for a cause; of a larger problem a smaller one that fails alike is asked.
 MOST_MACS = 1_000_000

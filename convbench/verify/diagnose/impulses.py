@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from convbench.case import Case
-from convbench.verify.diagnosis import describe_place
 from convbench.verify.diagnose.experiment import Cause, Subject
+from convbench.verify.diagnosis import describe_place
 
 MOST_RUNS = 64  # of one family of terms
 MOST_SENTENCES = 2
@@ -145,7 +145,7 @@ def isolate(subject: Subject, *parts: Part) -> Effect | None:
     first, second = (subject.draw(shape, 1, 3, seed=seed) for seed, shape in enumerate(shapes[:2]))
     for part in parts:
         first, second = part.keep(first, second)
-    bias = [torch.zeros(shape, dtype=torch.float64, device=case.device) for shape in shapes[2:]]
+    bias = [torch.zeros(shape, dtype=torch.float64, device=case.target.torch_name) for shape in shapes[2:]]
     operands = [first, second, *bias]
     exam = subject.exam(*operands)
     out, y = subject.run(exam), exam.truth.y

@@ -92,7 +92,7 @@ def _input_bits(subject: Subject, place: int, promised: int) -> int | None:
     """Bits that are left of one operand, the other being 1; None if more is wrong than its last bits."""
     case = subject.case
     shapes = list(case.operands.values())
-    operands = [torch.ones(shape, dtype=torch.float64, device=case.device) for shape in shapes[:2]]
+    operands = [torch.ones(shape, dtype=torch.float64, device=case.target.torch_name) for shape in shapes[:2]]
     operands[place] = _numbers(subject, shapes[place], promised, seed=7 + place)
     got, exact = _ask(subject, *one_product(case, *operands))
     if not got.numel() or not bool(((got - exact).abs() <= 2.0**-7 * exact).all()):
@@ -104,7 +104,7 @@ def _keeps_small(subject: Subject, place: int) -> bool:
     """Whether 11 bits are left of a number as small as 2^-20: in TF32 they are, in fp16 it is subnormal."""
     case = subject.case
     shapes = list(case.operands.values())
-    operands = [torch.ones(shape, dtype=torch.float64, device=case.device) for shape in shapes[:2]]
+    operands = [torch.ones(shape, dtype=torch.float64, device=case.target.torch_name) for shape in shapes[:2]]
     operands[place] = _numbers(subject, shapes[place], 11, seed=13) * 2.0**-20
     return torch.equal(*_ask(subject, *one_product(case, *operands)))
 
@@ -149,7 +149,7 @@ def _sums_exact(subject: Subject, most: int) -> bool:
             subject.draw(shape, (largest + 1) // 2, largest, seed=31 + 2 * seed + place)
             for place, shape in enumerate(shapes[:2])
         )
-        bias = [torch.zeros(shape, dtype=torch.float64, device=case.device) for shape in shapes[2:]]
+        bias = [torch.zeros(shape, dtype=torch.float64, device=case.target.torch_name) for shape in shapes[2:]]
         exam = subject.exam(first, second, *bias)
         out, y = subject.run(exam), exam.truth.y
         if not torch.equal(out, y.to(out.dtype)):
@@ -158,4 +158,4 @@ def _sums_exact(subject: Subject, most: int) -> bool:
 
 
 def _ones(case: Case) -> list[Tensor]:
-    return [torch.ones(shape, dtype=torch.float64, device=case.device) for shape in case.operands.values()]
+    return [torch.ones(shape, dtype=torch.float64, device=case.target.torch_name) for shape in case.operands.values()]

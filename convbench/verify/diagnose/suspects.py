@@ -13,8 +13,8 @@ from torch import Tensor
 
 from convbench.case import Case
 from convbench.spec import ConvSpec, Pair, pair_text
-from convbench.verify.check import Exam
 from convbench.verify.diagnose.experiment import Cause, Subject
+from convbench.verify.exam import Exam
 from convbench.verify.oracle import Truth
 
 Model = Callable[[Tensor, Tensor], Tensor]  # x (N, C, H, W), w (K, C/G, R, S) -> y (N, K, P, Q), all float64

@@ -14,14 +14,14 @@ from torch import Tensor
 from torch.nn.grad import conv2d_input, conv2d_weight
 
 from convbench import Backend, ConvSpec, Wrong, backend
-from convbench.backend import discover
+from convbench.call.watch import Stage, Watch
 from convbench.case import Case
+from convbench.discovery import discover
 from convbench.outcome import Check
+from convbench.verify.cost import CALLS_TO_VERIFY
 from convbench.verify.diagnose.budget import Budget, Spent
 from convbench.verify.diagnose.causes import find_cause
-from convbench.verify.check import prepare_exam
 from convbench.verify.diagnose.experiment import Subject
-from convbench.verify.cost import CALLS_TO_VERIFY
 from convbench.verify.diagnose.fault import (
     LEAST_WORK,
     MOST_COLUMNS,
@@ -37,7 +37,9 @@ from convbench.verify.diagnose.fault import (
 from convbench.verify.diagnose.precision import significant_bits
 from convbench.verify.diagnose.shrink import shrink
 from convbench.verify.diagnose.suspects import suspects
-from convbench.verify.trial import MOST_EXPLAINED, Stage, Watch, examine, verify
+from convbench.verify.exam import prepare_exam
+from convbench.verify.sweep import MOST_EXPLAINED, verify
+from convbench.verify.trial import examine
 from tests.conftest import make_case
 
 S = "n2c4h9w8k6r3s3_pd1"
@@ -521,7 +523,7 @@ def test_a_large_problem_that_no_smaller_one_resembles_is_not_searched_for_ever(
     assert check.cause == ""
     assert check.cause_cut is not None
     assert check.smallest_cut is not None
-    assert 8_000_000 < spec(check.smallest).macs
+    assert spec(check.smallest).macs > 8_000_000
     assert calls < 400
 
 
