@@ -145,7 +145,7 @@ def test_a_search_that_was_cut_is_told_on_the_page_of_verify() -> None:
     def told(**cut: Any) -> str:
         assert isinstance(mine.result.outcome, Wrong)
         outcome = Wrong(replace(mine.result.outcome.check, **cut))
-        row = mine.row | {name: str(value) for name, value in cut.items()}
+        row = {**mine.row} | {name: str(value) for name, value in cut.items()}
         return verify_page([replace(mine, row=row, result=replace(mine.result, outcome=outcome)), *others])
 
     assert "<p>The smallest that was found:</p>" in told()
