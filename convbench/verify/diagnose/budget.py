@@ -9,11 +9,8 @@ from math import prod
 
 from convbench.spec import ConvSpec
 
-# What a question takes besides its multiply-adds, in multiply-adds of a backend that does 3e7 a second: 2 ms for
-# operands, truth and bounds, and an eighth of one for each tap of the kernel, of which the oracle takes a view.
 # What a question takes besides its multiply-adds, in those of a slow backend (3e7 a second): 2 ms for operands, truth
 # and bounds, and an eighth of one for each tap of the kernel, for which the oracle takes a view of the image.
-
 CALL, TAP = 60_000, 4_000
 
 
