@@ -1,7 +1,6 @@
 """What came of one backend on one case?"""
 
 from dataclasses import dataclass, replace
-from statistics import median, quantiles
 from typing import Self
 
 from convbench.case import Case, RowKey
@@ -191,6 +190,8 @@ class Timed:
 
     @property
     def median_s(self) -> float:
+        from statistics import median  # here: --help imports this module too, and statistics is a tenth of its time
+
         return median(self.samples_s)
 
     @property
@@ -204,6 +205,8 @@ class Timed:
     def quartiles_s(self) -> tuple[float, float]:
         if len(self.samples_s) < 2:
             return (self.samples_s[0], self.samples_s[0])
+        from statistics import quantiles
+
         first, _, third = quantiles(self.samples_s, n=4, method="inclusive")
         return (first, third)
 

@@ -204,7 +204,7 @@ def _outcome(row: Mapping[str, str]) -> Outcome:
                     high=float(row["ratio_high"]),
                     verdict=row["verdict"],
                 )
-            samples = tuple(float(sample) for sample in row["samples_s"].split())
+            samples = tuple(map(float, row["samples_s"].split()))
             if not samples:
                 raise ValueError("it is timed and holds no samples")
             rounds = len(samples) + len(noise.set_aside)
