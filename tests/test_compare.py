@@ -107,8 +107,8 @@ def test_a_row_matches_by_every_axis_and_the_rest_is_named(changes) -> None:  # 
     old = [(case(), "torch", noisy(1)), (case(dtype="bf16"), "torch", noisy(2)), (case("second"), "torch", noisy(3))]
     new = [(case(), "torch", noisy(4)), (case(layout="nhwc"), "torch", noisy(5)), (case(), "onednn", noisy(6))]
     found = changes(old, new)
-    assert [(row.key.dtype, row.key.layout) for row in found.rows] == [("fp32", "nchw")]
-    assert [(one.key.name, one.key.dtype, one.before, one.after) for one in found.apart] == [
+    assert [(row.key.case.dtype, row.key.case.layout) for row in found.rows] == [("fp32", "nchw")]
+    assert [(one.key.name, one.key.case.dtype, one.before, one.after) for one in found.apart] == [
         ("first", "bf16", "timed", ""),
         ("second", "fp32", "timed", ""),
         ("first", "fp32", "", "timed"),

@@ -23,7 +23,8 @@ def test_contributing_names_files_that_exist(name: str) -> None:
 @pytest.mark.parametrize(
     ("file", "words"),
     [
-        ("convbench/verify/trial.py", ["def question(", "class Answers:", "def _findings("]),
+        ("convbench/verify/answers.py", ["def question(", "class Answers:"]),
+        ("convbench/verify/trial.py", ["def _findings("]),
         ("convbench/verify/selftest/mutants.py", ["BUGS = (", "def bug("]),
         ("convbench/explain/questions/__init__.py", ["QUESTIONS = ", "class Question:"]),
         ("convbench/cli/explain/why.py", ["NAMES = "]),

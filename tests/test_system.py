@@ -20,13 +20,14 @@ from convbench import ConvbenchError, discover, system
 from convbench.bench import doctor
 from convbench.bench.heap import heap_kept
 from convbench.bench.noise import Meter
+from convbench.device import find_device
 from convbench.explain.walk import choose_cell, small_integers, walk
 from convbench.ran.watch import what_ran
 from convbench.show.interactive import Session
 from convbench.show.keyboard import run
 from convbench.spec import ConvSpec
 from convbench.store import CsvFile
-from convbench.verify.trial import verify
+from convbench.verify.sweep import verify
 from convbench.workers.isolate import isolated
 from tests.cli.conftest import LAST_TAP, Cli
 from tests.cli.conftest import cli as cli  # noqa: PLC0414  # a fixture of this module too
@@ -197,7 +198,7 @@ def test_a_python_for_linux_that_was_built_without_something_is_told(monkeypatch
 
 
 def test_the_doctor_says_what_does_not_run_here(windows: bool) -> None:
-    findings = {one.what: one for one in doctor.examine("cpu", 1, seconds=0.01)}
+    findings = {one.what: one for one in doctor.examine(find_device("cpu"), 1, seconds=0.01)}
     found = findings["system"]
     assert (found.word, findings["other load"].word) == ("note", "unknown")
     assert found.found.startswith("Windows: isolation needs" if windows else "macOS: isolation needs")

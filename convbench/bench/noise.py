@@ -10,6 +10,7 @@ from statistics import median
 from typing import Any, Self
 
 from convbench.bench.placement import LOOK_EVERY_S, Placement
+from convbench.device import Device
 from convbench.outcome import Noise
 
 # A block is disturbed when its threads waited for a core for more than this share of it.
@@ -46,14 +47,14 @@ class Meter:
     `tell` is called whenever that takes time.
     """
 
-    def __init__(self, device: str = "cpu", threads: int = 1, tell: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, device: Device | None = None, threads: int = 1, tell: Callable[[], None] = lambda: None) -> None:
         self._tell = tell
         self._stat = _open("/proc/stat")
         self._cpus = _allowed_cpus()
         self._tasks: dict[str, int] = {}
         self._kept = _read("/proc/self/schedstat").split()[:1] not in ([], ["0"])  # a kernel may count nothing
-        self._gpu = Gpu.open() if device == "cuda" else None
-        self._placement = Placement.of_machine(threads) if device == "cpu" else None
+        self._gpu = None if device is None or device.on_host else Gpu.open(device)
+        self._placement = Placement.of_machine(threads) if device is None or device.on_host else None
         if self._placement:
             for _ in self._placement.pairs:
                 tell()
@@ -182,21 +183,20 @@ class GpuState:
 
 
 class Gpu:
-    """The GPU that torch calls cuda:0, seen through NVML."""
+    """A GPU, seen through NVML."""
 
     def __init__(self, nvml: Any, handle: Any) -> None:
         self._nvml, self._handle = nvml, handle
 
     @classmethod
-    def open(cls) -> "Gpu | None":
+    def open(cls, device: Device) -> "Gpu | None":
         """None where NVML or the device cannot be reached."""
         try:
             import pynvml
-            import torch
 
             pynvml.nvmlInit()
             # torch counts only what CUDA_VISIBLE_DEVICES shows, NVML counts all: the bus address is common.
-            facts: Any = torch.cuda.get_device_properties(0)
+            facts: Any = device.properties()
             address = f"{facts.pci_domain_id:08x}:{facts.pci_bus_id:02x}:{facts.pci_device_id:02x}.0"
             return cls(pynvml, pynvml.nvmlDeviceGetHandleByPciBusId(address.encode()))
         except Exception:  # no module, no driver, no right to ask: the sweep goes on without

@@ -7,7 +7,8 @@ from typing import Annotated, NoReturn
 import typer
 
 from convbench.cli import bench, catalogue, ceilings, compare, doctor, explain, report, run, verify
-from convbench.errors import ConvbenchError, one_line
+from convbench.errors import ConvbenchError, NothingSelected, one_line
+from convbench.exit_codes import NOTHING, WRONG
 
 MOST_SHOWN = 2000  # characters of an error: it may quote what it was given
 
@@ -22,9 +23,9 @@ app = typer.Typer(
 
 def show_version(asked: bool) -> None:
     if asked:
-        from convbench import __version__
+        from convbench.version import installed_version
 
-        typer.echo(__version__)
+        typer.echo(installed_version())
         raise typer.Exit
 
 
@@ -54,6 +55,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     try:
         code = command.main(args=arguments, prog_name="convbench", standalone_mode=False)
+    except NothingSelected as nothing:
+        complain(str(nothing))
+        code = WRONG if nothing.wrong else NOTHING
     except ConvbenchError as error:
         complain(str(error))
         code = 2

@@ -18,12 +18,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from convbench.call.tensors import TORCH_DTYPE, arithmetic, lay_out
+from convbench.device import find_device
 from convbench.ran.by_torch import convolve
 from convbench.ran.chrome_trace import CALL, Trace, read_trace
 from convbench.ran.rules import Setting
 from convbench.spec import ConvSpec
 from convbench.system import libc
-from convbench.verify.operands import TORCH_DTYPE, arithmetic, lay_out
 
 # Kineto reports its own start and stop on stderr otherwise; it reads this at its first use.
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")
@@ -67,10 +68,13 @@ def observe(
 
     What cannot be found out is None, and `selected_why` or `trace_why` says why.
     """
-    with torch.no_grad(), arithmetic(precision), _onednn(on=onednn):
+    where = find_device(device)
+    with where.selected(), torch.no_grad(), arithmetic(precision), _onednn(on=onednn):
         seen: dict[str, Any] = {"setting": asdict(read_setting(device))}
         shapes = (spec.x_shape, spec.w_shape)
-        x, w = (lay_out(torch.zeros(shape, dtype=TORCH_DTYPE[dtype], device=device), layout) for shape in shapes)
+        x, w = (
+            lay_out(torch.zeros(shape, dtype=TORCH_DTYPE[dtype], device=where.torch_name), layout) for shape in shapes
+        )
         seen["selected"], seen["selected_why"] = select(x, w, spec)
         try:
             trace, seen["cuda_peak_nbytes"] = profile(x, w, spec, device)
@@ -98,12 +102,12 @@ def read_setting(device: str) -> Setting:
         "onednn": torch.backends.mkldnn.is_available() and torch._C._get_mkldnn_enabled(),  # noqa: SLF001
         "nnpack": torch.backends.nnpack.is_available(),
     }
-    if device == "cuda":
+    if not find_device(device).on_host:
         return Setting(
             **here,
             library=f"cuDNN {torch.backends.cudnn.version()}" if torch.backends.cudnn.is_available() else "",
             cudnn=torch.backends.cudnn.is_available() and torch._C._get_cudnn_enabled(),  # noqa: SLF001
-            machine=torch.cuda.get_device_name(),
+            machine=find_device(device).facts()["gpu"],
         )
     return Setting(
         **here,
@@ -142,21 +146,18 @@ def profile(x: Tensor, w: Tensor, spec: ConvSpec, device: str) -> tuple[Trace, i
     Raises:
         ValueError: the profiler wrote none that can be read.
     """
-    before = 0
-    if device == "cuda":
+    where = find_device(device)
+    if not where.on_host:
         convolve(x, w, spec)
-        torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
+    peak_nbytes = where.watch_peak()
     # torch.profiler.profile would do the same, and import torch._inductor first: seconds.
     with torch.autograd.profiler.profile(
-        use_device="cuda" if device == "cuda" else None, profile_memory=True
+        use_device=None if where.on_host else where.kind, profile_memory=True
     ) as recorded:
         with torch.autograd.profiler.record_function(CALL):
             y = convolve(x, w, spec)
-        if device == "cuda":
-            torch.cuda.synchronize()
-    peak = torch.cuda.max_memory_allocated() - before if device == "cuda" else None
+        where.synchronize()
+    peak = peak_nbytes()
     del y
     with tempfile.TemporaryDirectory(prefix="convbench-ran-") as folder:
         path = Path(folder) / "trace.json"

@@ -16,15 +16,15 @@ from typing import NoReturn
 
 import torch
 
-from convbench.backend import Backend, discover
-from convbench.bench import sweep as _preload  # noqa: F401  # so that a worker finds it imported
-from convbench.workers.jobs import BEGUN, DYING_S, MOST_PROCESSES, START, STATUS, Board, Fall, Job, fall_of
-from convbench.workers.world import World
+from convbench.backend import Backend
+from convbench.call.memory import poisoned
+from convbench.call.watch import Stage, Watch
+from convbench.discovery import discover
 from convbench.errors import in_words
 from convbench.machine import descendants
 from convbench.outcome import Failed, Result, Skipped
-from convbench.call.memory import poisoned
-from convbench.verify.trial import Stage, Watch
+from convbench.workers.jobs import BEGUN, DYING_S, MOST_PROCESSES, START, STATUS, Board, Fall, Job, fall_of
+from convbench.workers.world import World
 
 MOST_THREADS = 4 * MOST_PROCESSES + 64 * (os.cpu_count() or 1)  # of a user's, beyond what he has already
 
