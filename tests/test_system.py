@@ -177,6 +177,8 @@ def test_isolation_on_the_command_line_is_one_line(elsewhere: str, cli: Cli, wor
     done = cli("verify", "--shape", SHAPE, "--backend", "torch", *words)
     assert done.code == 2
     assert done.err.count("\n") == 1
+    assert ("WSL" in done.err) == (elsewhere == "win32")
+    assert ("--no-isolate" in done.err) or words[0] in done.err
 
 
 def test_isolation_is_refused_with_what_is_missing_and_what_to_try(windows: bool) -> None:
