@@ -26,6 +26,7 @@ from convbench.ran.watch import what_ran
 from convbench.show.interactive import Session
 from convbench.show.keyboard import run
 from convbench.spec import ConvSpec
+from convbench.store import CsvFile
 from convbench.verify.sweep import verify
 from convbench.workers.isolate import isolated
 from tests.cli.conftest import LAST_TAP, Cli
@@ -176,6 +177,8 @@ def test_isolation_on_the_command_line_is_one_line(elsewhere: str, cli: Cli, wor
     done = cli("verify", "--shape", SHAPE, "--backend", "torch", *words)
     assert done.code == 2
     assert done.err.count("\n") == 1
+    assert ("WSL" in done.err) == (elsewhere == "win32")
+    assert ("--no-isolate" in done.err) or words[0] in done.err
 
 
 def test_isolation_is_refused_with_what_is_missing_and_what_to_try(windows: bool) -> None:
@@ -212,6 +215,17 @@ def test_heap_and_meter_do_without_what_is_missing(windows: bool) -> None:
         assert (before.waited_s, before.steal_s) == ({}, 0)
         assert meter.noise().foreign is None
     assert (system.libc() is None) == windows
+
+
+def test_a_file_of_rows_that_was_deleted_is_put_back(elsewhere: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    told: list[str] = []
+    with CsvFile(str(path), tell=told.append) as file:
+        before = path.read_bytes()
+        path.unlink()
+        file.append()
+    assert path.read_bytes() == before
+    assert len(told) == 1
 
 
 def test_rows_on_windows_end_as_they_do_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
