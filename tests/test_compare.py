@@ -27,7 +27,7 @@ MACHINE = Machine(
 RESULTS = Path(__file__).parent / "results"
 
 
-def case(name: str = "first", **axes: str) -> Case:
+def case(name: str = "first", **axes: object) -> Case:
     spec = ConvSpec.parse("n1c64h56w56k64r3s3_pd1")
     return Case(problem=Problem(suite="quick", name=name, spec=spec), **axes)  # type: ignore[arg-type]
 
@@ -115,6 +115,13 @@ def test_a_row_matches_by_every_axis_and_the_rest_is_named(changes) -> None:  # 
         ("first", "fp32", "", "timed"),
     ]
     assert found.state == "ok"
+
+
+def test_other_random_numbers_are_compared_and_other_kinds_of_them_are_not(changes) -> None:  # type: ignore[no-untyped-def]
+    huge = replace(case(), problem=replace(case().problem, operands="huge"))
+    found = changes([(case(seed=1), "torch", noisy(1))], [(case(seed=2), "torch", noisy(2)), (huge, "torch", noisy(3))])
+    assert [row.key.case.seed for row in found.rows] == [0]
+    assert [one.key.case.operands for one in found.apart] == ["huge"]
 
 
 @pytest.mark.parametrize(

@@ -42,8 +42,16 @@ def test_the_fastest_of_those_that_are_faster_is_chosen_with_its_settings() -> N
 
 @pytest.mark.parametrize(
     "outcome",
-    [timed("tie", 1.01), timed("undecided", 3.0), timed("slower", 0.5), timed(), Wrong(CHECK), Failed("no"), Verified(CHECK)],
-)  # fmt: skip
+    [
+        timed("tie", 1.01),
+        timed("undecided", 3.0),
+        timed("slower", 0.5),
+        timed(),
+        Wrong(CHECK),
+        Failed("no"),
+        Verified(CHECK),
+    ],
+)
 def test_where_nobody_is_surely_faster_torch_is_chosen(outcome: Outcome) -> None:
     chosen = plan_of((CASE, "torch", timed()), (CASE, "mine", outcome)).choose(CASE)
     assert chosen is not None

@@ -242,8 +242,9 @@ def _key_cells(key: RowKey) -> dict[str, str]:
 def as_json(changes: Changes) -> dict[str, Any]:
     """Everything, as plain values; an interval without a bound has null there."""
     found = asdict(changes) | {"state": changes.state, "drifted": changes.drifted, "headline": headline(changes)}
-    for one, row in zip(found["rows"] + found["apart"], (*changes.rows, *changes.apart), strict=True):
-        one["key"] = _key_cells(row.key)
+    keys = [*(row.key for row in changes.rows), *(one.key for one in changes.apart)]
+    for one, key in zip(found["rows"] + found["apart"], keys, strict=True):
+        one["key"] = _key_cells(key)
     plain: dict[str, Any] = _plain(found)
     return plain
 

@@ -26,6 +26,10 @@ from convbench.verify.oracle import answer, by_loops
 from convbench.verify.transforms import transform_possible
 from convbench.verify.verdict import check
 
+# The largest sum of absolute values: what float32 and float64 hold with a bit to spare, and the dtype at all.
+LARGEST_SUM = {
+    name: min(2 ** (DTYPE[one.sums].digits - 1), int(torch.finfo(TORCH_DTYPE[name]).max)) for name, one in DTYPE.items()
+}
 # For Winograd and FFT, whose transforms round: there an error stays far below one half.
 LARGEST_TRANSFORMED_SUM = 2**10
 SPOT_CHECKS = 4
@@ -46,7 +50,7 @@ class Lattice:
     def zones(self) -> dict[str, Zone]:
         """The operands with what lies around them."""
         case, count = self.case, longest_sum(self.case)
-        limit = largest_sum(case.dtype)
+        limit = LARGEST_SUM[case.dtype]
         limit = min(limit, LARGEST_TRANSFORMED_SUM) if self.small else limit
         most = max(1, min(2 ** DTYPE[case.dtype].factor_digits, isqrt(limit // count)))
         generator = torch.Generator().manual_seed(case.seed * 1_000_003 + 2)
@@ -111,11 +115,6 @@ class Lattice:
             return right
         apart = (out.double() - self.y).abs().nan_to_num(nan=torch.inf)
         return wrong(f"on whole numbers, {diagnose(out, self.y, wild, apart, self.case.out_name, '')}", "lattice")
-
-
-def largest_sum(dtype: str) -> int:
-    """The largest sum of absolute values: what its sums hold with a bit to spare, and the dtype at all."""
-    return min(2 ** (DTYPE[DTYPE[dtype].sums].digits - 1), int(torch.finfo(TORCH_DTYPE[dtype]).max))
 
 
 def longest_sum(case: Case) -> int:
