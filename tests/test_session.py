@@ -30,7 +30,7 @@ class Unread(list[str]):
     def _refuse(self, *_: object) -> Any:
         pytest.fail("sys.argv was read")
 
-    __getitem__ = __iter__ = __len__ = __contains__ = _refuse  # type: ignore[assignment]
+    __getitem__ = __iter__ = __len__ = __contains__ = _refuse
 
 
 @pytest.fixture
@@ -249,7 +249,7 @@ def test_an_object_is_not_sent_to_another_process_and_bears_a_name_of_its_own(tm
     selection = small(SHAPES[0], backends=["last-tap", plain], plugins=[str(plugin)])
     for limits in ({"isolate": True}, {"timeout_s": 3.0}, {"memory_nbytes": 2**30}):
         with pytest.raises(ConvbenchError, match="another process cannot load plain, given as an object"):
-            Session(selection, Verify(), **limits)  # type: ignore[arg-type]
+            Session(selection, Verify(), **limits)
     session = Session(selection, Verify())  # so it runs in this one, plug-in or not
     assert [[type(one.outcome) for one in results] for results in session.run()] == [[Wrong, Verified]]
     assert session.reproduce(session.results[0]).endswith(f" --plugin '{plugin}'")
