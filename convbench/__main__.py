@@ -7,7 +7,7 @@ from io import TextIOWrapper
 from types import FrameType
 from typing import NoReturn
 
-INTERRUPTED = 130
+from convbench.exit_codes import INTERRUPTED
 
 
 def leave(signum: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001  # what signal calls it with

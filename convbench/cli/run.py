@@ -11,8 +11,9 @@ import typer
 
 from convbench.case import DTYPES, PRECISIONS
 from convbench.cli import options
-from convbench.cli.outputs import NOTHING, WRONG, check_outputs, tell
+from convbench.cli.outputs import check_outputs, tell
 from convbench.errors import ConvbenchError
+from convbench.exit_codes import NOTHING, WRONG
 from convbench.outcome import Failed, Skipped, Wrong
 from convbench.spec import Pair
 
@@ -103,12 +104,13 @@ def run(
         "precision": _one("--precision", options.choose("precision", [precision], PRECISIONS, ())),
     }
     chosen = _one("--backend", options.choose_backends([backend], plugin))
-    options.set_threads(threads)
 
     from convbench.run import Plan
     from convbench.run import run as run_pipeline
+    from convbench.session import set_threads
     from convbench.show.run import print_run
 
+    set_threads(threads)
     plan = Plan(
         data=data,
         root=root,

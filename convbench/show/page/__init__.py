@@ -12,16 +12,16 @@ from html import escape
 from itertools import pairwise
 from math import inf
 from pathlib import Path
-from typing import Any
 
 from convbench.backend import BASELINE
 from convbench.bench.decision import paired_times, standings
+from convbench.case import RowKey
 from convbench.outcome import Failed, Picture, Result, Skipped, Timed, Wrong
 from convbench.show.charts import Entry, by_machine, group_title, grouped, ratio_chart, roofline_chart, series
 from convbench.show.heatmap import LEVELS, heat_svg, used_levels
 from convbench.show.html import allowed, as_json, fill, read
 from convbench.show.scene import Scene
-from convbench.show.tables import answer, layers_title, shrunk, skip_lines
+from convbench.show.tables import answer, cause_cut_words, layers_title, shrunk, skip_lines, smallest_words
 from convbench.show.units import amount, gflops, seconds, share
 
 MOST_SAMPLES, ALL_SAMPLES = 200, 500_000  # of a row, and of the page
@@ -72,13 +72,13 @@ def page(entries: Sequence[Entry], *, title: str = "convbench report", sections:
     numbers = series(entries)
     columns = _columns(entries)
     times = {
-        (file, case, backend): time_s
+        (file, block, backend): time_s
         for file in dict.fromkeys(entry.file for entry in entries)
-        for case, row in paired_times(entry.result for entry in entries if entry.file == file).items()
+        for block, row in paired_times(entry.result for entry in entries if entry.file == file).items()
         for backend, time_s in row.items()
     }
     table = [
-        _cells(entry, columns, times.get((entry.file, entry.result.case, entry.result.backend), 0.0))
+        _cells(entry, columns, times.get((entry.file, entry.result.key().block, entry.result.backend), 0.0))
         for entry in entries
     ]
     ratios = (ratio_chart(group_title(key, groups), own, numbers) for key, own in groups.items())
@@ -354,10 +354,10 @@ def _standings(groups: Mapping[tuple[str, str, str], Sequence[Entry]]) -> str:
 _DECIDED = ("faster", "slower", "tie", "undecided")
 
 
-def _lowest(entries: Iterable[Entry]) -> dict[Any, str]:
-    """The backend with the lowest time, by case."""
+def _lowest(entries: Iterable[Entry]) -> dict[RowKey, str]:
+    """The backend with the lowest time, by block of rows."""
     times = paired_times(entry.result for entry in entries)
-    return {case: min(row, key=lambda backend: row[backend]) for case, row in times.items()}
+    return {block: min(row, key=lambda backend: row[backend]) for block, row in times.items()}
 
 
 FILTERS: dict[str, tuple[str, Callable[[Entry], str]]] = {
@@ -395,17 +395,22 @@ def _faults(entries: Sequence[Entry]) -> str:
         result = entry.result
         what = f"{SIGNS[entry.status]} {entry.status}: {result.backend} on {result.case.problem.name}"
         where = f"{result.case.spec}, {entry.axes}"
-        cause = entry.row.get("cause", "")
+        check = result.outcome.check if isinstance(result.outcome, Wrong) else None
+        cause = entry.row.get("cause") or (cause_cut_words(check) if check else "")
         parts.append(
             f'<h3 class="{entry.status}">{escape(what)}</h3>'
             + (f'<p class="verdict">{escape(cause)}</p>' if cause else "")
             + f"<p>{escape(where)}<br>{escape(entry.row['reason'])}</p>"
             f'<div class="command"><pre>{escape(again(entry))}</pre></div>'
         )
+        words = smallest_words(check) if check else ""
         if (smaller := shrunk(result)) is not None:
             command = escape(again(replace(entry, result=smaller)))
-            parts.append(f'<p>The smallest that was found:</p><div class="command"><pre>{command}</pre></div>')
-        picture = result.outcome.check.picture if isinstance(result.outcome, Wrong) else None
+            found = words if check and check.smallest_cut is not None else "smallest that was found"
+            parts.append(f'<p>The {found}:</p><div class="command"><pre>{command}</pre></div>')
+        elif words:
+            parts.append(f"<p>{words.capitalize()}.</p>")
+        picture = check.picture if check else None
         if picture is not None and maps:
             maps -= 1
             parts.append(_heat(picture))
