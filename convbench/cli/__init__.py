@@ -8,11 +8,21 @@ from typing import Annotated, NoReturn
 import typer
 
 from convbench.errors import ConvbenchError, NothingSelected, one_line
-from convbench.exit_codes import BAD_USAGE, NOTHING, WRONG
+from convbench.exit_codes import BAD_USAGE, NOTHING, RIGHT, WRONG
+from convbench.show.waiting import Waiting
 
 MOST_SHOWN = 2000  # characters of an error: it may quote what it was given
-# Each is a function in the module of its name; `list` is a group of them.
-COMMANDS = ("explain", "run", "verify", "bench", "report", "doctor", "ceilings", "compare")
+# Each is a function in the module of its name; and what a terminal reads while it has nothing to show yet.
+COMMANDS = {
+    "explain": "computing",
+    "run": "running one batch",
+    "verify": "preparing the cases",
+    "bench": "preparing the cases",
+    "report": "reading results",
+    "doctor": "looking at this machine",
+    "ceilings": "looking at this machine",
+    "compare": "comparing",
+}
 
 
 def make_app(asked: str = "") -> typer.Typer:
@@ -62,9 +72,16 @@ def program(
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 right, 1 wrong, 2 bad usage, 3 nothing done, 130 interrupted."""
     arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    with Waiting(COMMANDS.get(arguments[0], "looking at this machine")) as waiting:
+        code = run_command(arguments, waiting)
+    sys.exit(code)
+
+
+def run_command(arguments: list[str], waiting: Waiting) -> int:
+    """Its exit code; an error of the user is one line. A command finds `waiting` as the `obj` of its context."""
     command = typer.main.get_command(make_app(arguments[0]))
     try:
-        code = command.main(args=arguments, prog_name="convbench", standalone_mode=False)
+        code = command.main(args=arguments, prog_name="convbench", standalone_mode=False, obj=waiting)
     except NothingSelected as nothing:
         complain(str(nothing))
         code = WRONG if nothing.wrong else NOTHING
@@ -83,7 +100,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         help_page = " ".join(["convbench", *given, "--help"])
         complain(f"{message}{'' if message.endswith('?') else '.'} Try '{help_page}'.")
         code = error.exit_code
-    sys.exit(code)
+    return code or RIGHT
 
 
 def _with_value(message: str, arguments: list[str]) -> str:

@@ -28,6 +28,7 @@ _PAIR = re.compile(r"(\d{1,6})(?:x(\d{1,6}))?")
 
 
 def run(
+    context: typer.Context,
     data: Annotated[
         str,
         typer.Option(
@@ -124,6 +125,7 @@ def run(
         seed=seed,
         **settings,
     )
+    context.obj.hold()  # each stage is timed
     done = run_pipeline(plan, chosen, force=force)
     if save is not None:
         done = _save(done, save)
