@@ -3,23 +3,25 @@
 import pytest
 import torch
 
-from convbench.bench.regimes import ROUNDS, Eviction, cold_times, conversion_time
-from convbench.machine import cpu_caches, cpus_allowed
-from convbench.verify.trial import Watch
+from convbench.bench.regimes import Eviction, cold_times, conversion_time
+from convbench.call.watch import Watch
+from convbench.device import find_device
 from tests.conftest import make_case
+
+CPU = find_device("cpu")
 
 
 def fail(name: str, error: BaseException) -> None:
     pytest.fail(f"{name}: {error}")
 
 
-def test_more_than_the_last_cache_is_written_before_each_call() -> None:
-    one = Eviction("cpu")
+def test_more_than_the_caches_hold_is_written_before_each_call() -> None:
+    one = Eviction(CPU)
     written: list[float] = []
     for _ in range(3):
         assert one.time(lambda: written.append(float(one._room.min()))) > 0
     assert written == [1.0, 2.0, 3.0]
-    assert one._room.nbytes >= 2 * cpu_caches(cpus_allowed())[-1][1]
+    assert one._room.nbytes == CPU.cold_nbytes(None)
 
 
 def test_all_are_called_in_turns_and_who_raises_is_told_once_and_left_out() -> None:
@@ -33,24 +35,22 @@ def test_all_are_called_in_turns_and_who_raises_is_told_once_and_left_out() -> N
 
     found = cold_times(
         {"good": lambda: order.append("good"), "bad": bad},
-        "cpu",
+        CPU,
         Watch(),
         lambda name, error: faults.append(f"{name}: {error}"),
     )
     assert set(found) == {"good"}
     assert faults == ["bad: not today"]
-    assert order == ["good", "bad"] * 2 + ["good"] * (ROUNDS["cpu"] - 2)
+    assert order == ["good", "bad"] * 2 + ["good"] * (CPU.cold_rounds - 2)
 
 
 def test_caches_that_would_take_an_eighth_of_the_memory_are_not_emptied() -> None:
-    room = Eviction("cpu")._room.nbytes
-    assert Eviction("cpu", memory_nbytes=8 * room)._room.nbytes == room
-    with pytest.raises(MemoryError):
-        Eviction("cpu", memory_nbytes=8 * room - 8)
+    room = Eviction(CPU)._room.nbytes
     called: list[str] = []
-    watch = Watch(memory_nbytes=8 * room - 8)
-    assert cold_times({"one": lambda: called.append("one")}, "cpu", watch, fail) == {}
-    assert called == []
+    for memory_nbytes, names in ((8 * room, {"one"}), (8 * room - 8, set[str]())):
+        watch = Watch(memory_nbytes=memory_nbytes)
+        assert set(cold_times({"one": lambda: called.append("one")}, CPU, watch, fail)) == names
+    assert len(called) == CPU.cold_rounds
 
 
 def test_only_nhwc_has_a_conversion_to_pay_for() -> None:
