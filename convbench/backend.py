@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from convbench.case import DEVICES, DTYPES, PASSES, Case
+from convbench.dtypes import DTYPE
 from convbench.errors import unknown
 from convbench.spec import ConvSpec
 
@@ -105,7 +106,7 @@ class Backend(Traits):
 
     def count_roundings(self, case: Case) -> int:
         """How often a partial sum is rounded to the case's 16 bits before the result is."""
-        if case.dtype not in ("fp16", "bf16"):
+        if not DTYPE[case.dtype].narrow:
             return 0  # a sum in the dtype of the result is what the bound is for
         separate = case.epilogue != "none" and self.fused is None  # y is stored before the bias is added
         return separate + (0 if self.roundings is None else self.roundings(case))

@@ -1,10 +1,9 @@
 """What came of one backend on one case?"""
 
 from dataclasses import dataclass, replace
-from statistics import median, quantiles
 from typing import Self
 
-from convbench.case import Case
+from convbench.case import Case, RowKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,6 +190,8 @@ class Timed:
 
     @property
     def median_s(self) -> float:
+        from statistics import median  # here: --help imports this module too, and statistics is a tenth of its time
+
         return median(self.samples_s)
 
     @property
@@ -204,6 +205,8 @@ class Timed:
     def quartiles_s(self) -> tuple[float, float]:
         if len(self.samples_s) < 2:
             return (self.samples_s[0], self.samples_s[0])
+        from statistics import quantiles
+
         first, _, third = quantiles(self.samples_s, n=4, method="inclusive")
         return (first, third)
 
@@ -240,3 +243,8 @@ class Result:
     backend: str
     family: str
     outcome: Outcome
+
+    def key(self, threads: str = "") -> RowKey:
+        """Which row of a report it is; the run knows its threads."""
+        problem = self.case.problem
+        return RowKey(suite=problem.suite, name=problem.name, case=self.case.key, threads=threads, backend=self.backend)

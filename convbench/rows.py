@@ -67,13 +67,10 @@ def to_row(result: Result, context: Context) -> Row:
         "suite": problem.suite,
         "name": problem.name,
         "count": problem.count,
-        "spec": str(spec),
+        **case.key.cells,
         **{letter: getattr(spec, letter) for letter in "nchwkrs"},
         **{name: pair_text(getattr(spec, name)) for name in ("stride", "padding", "dilation")},
         "groups": spec.groups,
-        "operands": problem.operands,
-        "pass": case.pass_,
-        **{name: getattr(case, name) for name in ("dtype", "layout", "precision", "epilogue", "device", "seed")},
         "threads": context.threads,
         "backend": result.backend,
         "family": result.family,
@@ -207,7 +204,7 @@ def _outcome(row: Mapping[str, str]) -> Outcome:
                     high=float(row["ratio_high"]),
                     verdict=row["verdict"],
                 )
-            samples = tuple(float(sample) for sample in row["samples_s"].split())
+            samples = tuple(map(float, row["samples_s"].split()))
             if not samples:
                 raise ValueError("it is timed and holds no samples")
             rounds = len(samples) + len(noise.set_aside)
@@ -270,6 +267,7 @@ def cell_text(value: Cell) -> str:
 
 # What a spreadsheet runs when a cell begins with it (CWE-1236; ASVS 1.2.10), quoted or not.
 _RUN = ("=", "+", "-", "@", "\t", "\r", "\0")
+_GUARDED = tuple("'" + one for one in (*_RUN, "'"))
 
 
 def guard(text: str) -> str:
@@ -279,4 +277,4 @@ def guard(text: str) -> str:
 
 def unguard(cell: str) -> str:
     """The text of a cell, as it was before `guard`."""
-    return cell[1:] if cell.startswith(tuple("'" + one for one in (*_RUN, "'"))) else cell
+    return cell[1:] if cell.startswith(_GUARDED) else cell

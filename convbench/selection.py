@@ -4,14 +4,14 @@ Nothing here prints or exits: an error is a ConvbenchError, a remark goes to `te
 command line; its --suite is `suites` here. torch is imported only for what is on CUDA, and by the backends.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from math import ceil
 from typing import Any
 
 from convbench.backend import OWN, Backend, backend
-from convbench.case import DTYPES, EPILOGUES, LAYOUTS, PASSES, PRECISIONS, Case, cases
+from convbench.case import DTYPES, EPILOGUES, LAYOUTS, PASSES, PRECISIONS, Case, Problem, cases
 from convbench.device import find_device
 from convbench.errors import ConvbenchError, NothingSelected, check_words
 
@@ -142,18 +142,8 @@ def select(
     if vectors is None:
         axis_values["passes"] = among("pass", PASSES, PASSES if random else ("fprop",))
         axis_values["epilogues"] = among("epilogue", EPILOGUES, ("none",))
-    faults: list[str] = []
-    found: Iterable[Case]
-    if random:
-        from convbench.suites.fuzz import fuzz as random_cases
-
-        count = _count_random(fuzz, seconds)
-        found = islice(random_cases(seed, **axis_values), count if all(axis_values.values()) else 0)
-    elif vectors is not None:
-        from convbench.verify.vectors.cases import vector_cases
-
-        found, faults = vector_cases(vectors, **axis_values, seed=seed, tell=tell)
-    else:
+    problems: list[Problem] = []
+    if vectors is None and not random:
         _refuse_idle_epilogues(axis_values["passes"], axis_values["epilogues"])
         problems = choose_problems(
             suites,
@@ -165,6 +155,20 @@ def select(
             exclude=exclude,
             any_dtype=words["dtype"] is not None,
         )
+    loaded, local = load_backends(backends, plugins, tell=tell)
+    found: Iterator[Case]
+    faults: list[str] = []
+    if random:
+        from convbench.suites.fuzz import fuzz as random_cases
+
+        count = _count_random(fuzz, seconds)
+        found = islice(random_cases(seed, **axis_values), count if all(axis_values.values()) else 0)
+    elif vectors is not None:
+        from convbench.verify.vectors.cases import vector_cases
+
+        of_vectors, faults = vector_cases(vectors, **axis_values, seed=seed, tell=tell)
+        found = iter(of_vectors)
+    else:
         found = cases(problems, seed=seed, **axis_values)
     chosen = list(islice(found, MOST_CASES + 1))
     if len(chosen) > MOST_CASES:
@@ -172,7 +176,6 @@ def select(
             f"the axes multiply to more than {MOST_CASES:,} cases, the most that are run at once; try fewer "
             f"values, or choose among the problems with --match"
         )
-    loaded, local = load_backends(backends, plugins, tell=tell)
     if vectors is not None and not (chosen and loaded):
         raise NothingSelected("there is no vector to run; nothing was done", wrong=bool(faults))
     return Selection(cases=chosen, backends=loaded, plugins=tuple(plugins), local=local, faults=faults)

@@ -3,6 +3,8 @@
 import csv
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,8 @@ import pytest
 from convbench import ConvbenchError, Failed, Result, Skipped, Timed, Verified, Wrong
 from convbench.machine import Machine, cpu_name, free_nbytes, this_machine
 from convbench.outcome import Bill, Check, Comparison, Outcome
-from convbench.rows import COLUMNS, Context, to_row
-from convbench.store import CsvFile, read_results
+from convbench.rows import COLUMNS, OLDEST, Context, csv_line, text_row, to_row
+from convbench.store import CsvFile, read_pairs, read_results, read_rows
 from tests.conftest import make_case
 
 DESIGN = (
@@ -112,6 +114,35 @@ def test_a_result_is_read_back(tmp_path: Path, outcome: Outcome) -> None:
     assert result.case == make_case("n2c4h7w9k6r3s2_st2x1_pd1x0_dl1x2_g2", dtype="bf16", seed=3)
 
 
+@pytest.mark.parametrize("columns", [COLUMNS, OLDEST], ids=["now", "oldest"])
+def test_a_row_read_back_has_the_key_of_its_result(tmp_path: Path, columns: tuple[str, ...]) -> None:
+    path = tmp_path / "rows.csv"
+    axes: list[dict[str, object]] = [
+        {},
+        {"pass_": "dgrad"},
+        {"epilogue": "bias_relu"},
+        {"device": "cuda", "precision": "tf32", "seed": 2**70},
+    ]
+    made = [make_case("n2c4h7w9k6r3s2_pd1x0_g2", **one) for one in axes]
+    results = [Result(case=one, backend="=mine", family="", outcome=Skipped("no")) for one in made]
+    with path.open("w") as file:
+        writer = csv.DictWriter(file, columns, extrasaction="ignore")
+        writer.writeheader()
+        for result in results:
+            writer.writerow(text_row(to_row(result, Context(machine=machine(), threads=2, command=""))))
+    read = [result.key(row["threads"]) for row, result in read_pairs(path)]
+    assert read == [result.key("2") for result in results]
+    assert len(set(read)) == len(axes)
+
+
+def test_a_row_of_unknown_axes_is_damaged_in_one_line(tmp_path: Path) -> None:
+    path, row = tmp_path / "rows.csv", text_row(row_of(TIMED))  # type: ignore[arg-type]  # as row_of has it
+    for column, value in (("dtype", "fp23"), ("layout", ""), ("spec", "n1"), ("seed", "a"), ("pass", "forward")):
+        path.write_text(csv_line(dict(zip(COLUMNS, COLUMNS, strict=True))) + csv_line(row | {column: value}))
+        with pytest.raises(ConvbenchError, match="row 2 is damaged"):
+            read_results(path)
+
+
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)"])
 def test_a_cell_that_a_spreadsheet_would_run_is_made_text(tmp_path: Path, text: str) -> None:
     path = tmp_path / "rows.csv"
@@ -148,6 +179,74 @@ def test_a_file_that_is_not_ours_is_refused(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(ConvbenchError):
         read_results(path)
+
+
+LINES = (",".join(COLUMNS), ",".join(text_row(row_of(Skipped("why"))).values()))  # type: ignore[arg-type]  # cells
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "{0}\n{1}\n",
+        "{0}\n{1}",
+        "\ufeff{0}\r\n{1}\r\n",
+        "{0}\r{1}\r",
+        "\n{0}\n\n  \n{1}\n,,,\n",
+        "{0},,\n{1},,\n",
+        '{0},mine\n{1},"two\nlines"\n',
+        "{0},mine\n{1},\0\n",
+    ],
+)
+def test_what_an_editor_or_a_spreadsheet_does_to_a_file_does_no_harm(tmp_path: Path, data: str) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_bytes(data.format(*LINES).encode())
+    (row,) = read_rows(path)
+    assert list(row) == [*COLUMNS, *(["mine"] if "mine" in data else [])]
+    assert (row["spec"], row["reason"], row["cause"]) == ("n2c4h7w9k6r3s2_st2x1_pd1x0_dl1x2_g2", "why", "")
+    assert row.get("mine", "\0") in ("two\nlines", "\0")
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ("", "it is empty"),
+        ("\n \n", "it is empty"),
+        ("{0}\n{1}\n{1},0\n", f"row 3 is damaged: it has {len(COLUMNS) + 1} cells for {len(COLUMNS)} columns"),
+        ("{0}\n{1},0\n", "row 2 is damaged"),
+        ("{0}\n\n{1}\nrow,quick\n", "row 3 is damaged: it has 2 cells"),
+        ('{0}\n{1}\n"', "line 3: unexpected end of data"),
+        ('{0},mine\n{1},"a"b\n', "line 2: ',' expected after '\"'"),
+        ("{0},seed\n{1},1\n", "has the column seed twice"),
+        ("{0}\n\udcff{1}\n", "can't decode byte 0xff"),
+        ("\udcff\udcfe{0}\n", "can't decode byte 0xff"),
+    ],
+)
+def test_a_damaged_file_is_one_line_that_says_where(tmp_path: Path, data: str, said: str) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_bytes(data.format(*LINES).encode(errors="surrogateescape"))
+    with pytest.raises(ConvbenchError) as raised:
+        read_rows(path)
+    assert str(path) in str(raised.value)
+    assert said in str(raised.value)
+
+
+def test_a_cell_may_be_as_long_as_the_file_and_the_limit_of_others_is_left_alone(tmp_path: Path) -> None:
+    path, limit = tmp_path / "rows.csv", csv.field_size_limit()
+    path.write_text(f"{LINES[0]},mine\n{LINES[1]},{'x' * (limit + 1)}\n")
+    assert len(read_rows(path)[0]["mine"]) == limit + 1
+    assert csv.field_size_limit() == limit
+
+
+@pytest.mark.parametrize("words", [["compare", "--across"], ["report"]])
+def test_compare_and_report_import_no_heavy_package(words: list[str]) -> None:
+    files = [str(path) for path in sorted((Path(__file__).parent / "results").glob("*.csv"))]
+    code = (
+        f"import sys\nfrom convbench.cli import main\ntry: main({[*words, *files]!r})\nexcept SystemExit: pass\n"
+        "print('HEAVY', sorted({'numpy', 'pandas', 'PIL', 'torch'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.count("\n") > 10
+    assert done.stdout.endswith("HEAVY []\n")
 
 
 def test_the_machine_is_named_with_its_versions() -> None:
@@ -224,6 +323,7 @@ def test_a_run_goes_on_with_a_file_that_is_not_there_yet(tmp_path: Path) -> None
         ({"backend": "other"}, "row 2 has backend 'other', this run has 'torch'"),
         ({"seed": 1}, "row 2 has seed '1', this run has '0'"),
         ({"threads": 1}, "row 2 has threads '1', this run has '2'"),
+        ({"operands": "huge"}, "row 2 has operands 'huge', this run has ''"),
         (
             {"command": "convbench bench --budget 2"},
             "row 2 was made with '--budget 2', where this run has '--budget 1'",

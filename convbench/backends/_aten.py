@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from convbench.case import Case
+from convbench.dtypes import DTYPE
 from convbench.spec import ConvSpec
 
 
@@ -35,16 +36,13 @@ def library(case: Case) -> str:
     The rule of aten::convolution_backward; it reads shapes, dtype, device and the layout of one operand.
     """
     spec = case.spec
-    like = torch.empty(1, dtype=_DTYPES[case.dtype], device=case.target.torch_name)
+    like = torch.empty(1, dtype=getattr(torch, DTYPE[case.dtype].torch), device=case.target.torch_name)
     layout = torch.channels_last if case.layout == "nhwc" else torch.contiguous_format
     w = torch.empty(spec.w_shape, dtype=like.dtype, device=case.target.torch_name, memory_format=layout)
     chosen = torch._C._select_conv_backend(  # noqa: SLF001  # there is no public name for the question
         like.expand(spec.x_shape), w, None, spec.stride, spec.padding, spec.dilation, False, (0, 0), spec.groups
     )
     return str(chosen.name)
-
-
-_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16, "fp64": torch.float64}
 
 
 def _backward(dy: Tensor, x: Tensor, w: Tensor, spec: ConvSpec, mask: tuple[bool, bool, bool]) -> Any:

@@ -8,14 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from convbench.dtypes import DTYPE
 from convbench.errors import ConvbenchError
 
-TORCH_DTYPE = {
-    "fp32": torch.float32,
-    "fp16": torch.float16,
-    "bf16": torch.bfloat16,
-    "fp64": torch.float64,
-}
+TORCH_DTYPE: dict[str, torch.dtype] = {name: getattr(torch, one.torch) for name, one in DTYPE.items()}
 
 
 def lay_out(tensor: Tensor, layout: str) -> Tensor:

@@ -58,5 +58,4 @@ def not_run(loss: Loss) -> Failed:
 
 def fault_traits(backend: str, case: Case) -> set[tuple[str, str]]:
     """What makes a fault a new one: the problem, and all the rest of the case."""
-    axes = f"{case.device} {case.dtype} {case.layout} {case.precision} {case.kind}"
-    return {(backend, str(case.spec)), (backend, axes)}
+    return {(backend, case.key.spec), (backend, " ".join(case.key.axes))}

@@ -47,7 +47,7 @@ def fma_loops(dtype: str) -> Iterator[FmaLoop]:
             )
             yield FmaLoop(name="llvm dpbf16 512-bit", flops=4 * lanes * _chains(512), loop=loop)
         return
-    if dtype == "fp16" and not (has("avx512fp16") or has("fullfp16")):
+    if dtype not in TYPES or (dtype == "fp16" and not (has("avx512fp16") or has("fullfp16"))):
         return
     word, nbytes = TYPES[dtype]
     for bits in vector_bits():

@@ -7,8 +7,9 @@ import typer
 
 from convbench.case import DTYPES, PRECISIONS
 from convbench.cli import options
-from convbench.cli.outputs import NOTHING, tell
+from convbench.cli.outputs import tell
 from convbench.device import find_device
+from convbench.exit_codes import NOTHING, RIGHT
 
 if TYPE_CHECKING:
     from convbench.ceilings.gather import Prober
@@ -55,7 +56,7 @@ def ceilings(
         typer.echo(json_text.dumps([_as_data(prober, kind, one) for kind, one in found.items()], indent=1))
     else:
         _show(prober, found)
-    raise typer.Exit(0 if all(found.values()) else NOTHING)
+    raise typer.Exit(RIGHT if all(found.values()) else NOTHING)
 
 
 def _rows(prober: "Prober", kind: "Kind") -> list[list[str | float | None]]:

@@ -18,7 +18,8 @@ def doctor(
     """Say what makes timings noisy here, and what to change: load, clocks, threads, the GPU's state.
 
     It changes nothing itself. Verdicts are made of ratios within a round, so most of this costs
-    time and undecided cases, not truth.
+    time and undecided cases, not truth. Linux, or WSL on Windows, runs all of convbench, macOS all but isolation.
+    Windows itself lacks what isolation, bench, explain --ran and explain --interactive need.
     """
     (chosen,) = options.choose_devices([device])
 

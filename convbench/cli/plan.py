@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from convbench.cli.outputs import NOTHING
+from convbench.exit_codes import NOTHING, RIGHT
 
 if TYPE_CHECKING:
     from convbench.selection import Selection
@@ -18,4 +18,4 @@ def show_plan(selection: "Selection", work: "Verify | Bench", *, why: str) -> in
     from convbench.show.plan import print_plan
 
     planned = print_plan(plan(selection.cases, selection.backends, work.at_most_s, force=work.force), why=why)
-    return 0 if any(one.runs for one in planned) else NOTHING
+    return RIGHT if any(one.runs for one in planned) else NOTHING

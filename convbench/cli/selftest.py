@@ -12,9 +12,10 @@ import typer
 
 from convbench.case import LAYOUTS, Case
 from convbench.cli import options
-from convbench.cli.outputs import NOTHING, WRONG, tell
+from convbench.cli.outputs import tell
 from convbench.cli.sweep import MOST_FAULTS_SHOWN
 from convbench.errors import ConvbenchError
+from convbench.exit_codes import NOTHING, RIGHT, WRONG
 
 if TYPE_CHECKING:
     from convbench.verify.selftest.selftest import Finding, Judged
@@ -74,7 +75,7 @@ def self_test(choice: options.Choice, how: options.How, *, shapes: int | None) -
         judged = _follow(found, len(cases), file)
     finding = Finding.of(judged, by_choice=by_choice)
     _show(judged, finding, csv=csv)
-    raise typer.Exit(NOTHING if finding.nothing else 0 if finding.met else WRONG)
+    raise typer.Exit(NOTHING if finding.nothing else RIGHT if finding.met else WRONG)
 
 
 def _given_cases(choice: options.Choice, dtypes: list[str]) -> list[Case]:

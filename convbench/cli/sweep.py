@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Protocol
 
-from convbench.__main__ import INTERRUPTED
-from convbench.cli.outputs import NOTHING, WRONG, tell
+from convbench.cli.outputs import tell
 from convbench.errors import ConvbenchError
+from convbench.exit_codes import INTERRUPTED, NOTHING, WRONG
 from convbench.outcome import Failed, Result, Wrong
 
 if TYPE_CHECKING:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from convbench.cli import options
-from convbench.cli.outputs import WRONG, check_apart, check_outputs, tell, write
+from convbench.cli.outputs import check_apart, check_outputs, tell, write
 from convbench.cli.plan import show_plan
 from convbench.cli.sweep import exit_code, follow
 from convbench.errors import ConvbenchError
+from convbench.exit_codes import WRONG
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -22,6 +22,7 @@ from convbench.ran.rules import Setting
 from convbench.ran.seen import Ran
 from convbench.ran.verbose import read_primitives, read_version
 from convbench.spec import ConvSpec
+from convbench.system import lacks
 
 STARTUP_S = 120.0  # torch's import and the profiler's first start, on a machine that has other work
 MACS_PER_S = 1e8  # of the slowest of torch's own loops
@@ -56,6 +57,8 @@ def watch(calls: Sequence[Ran], *, threads: int = 0, onednn: bool = True, timeou
         onednn: False switches oneDNN off, as torch.backends.mkldnn.enabled does.
         timeout_s: seconds for all; by default two minutes and what torch's slowest code takes.
     """
+    if why := lacks("explain --ran"):
+        return [replace(one, trouble=why) for one in calls]
     limit_s = STARTUP_S + sum(call.spec.macs for call in calls) / MACS_PER_S if timeout_s is None else timeout_s
     deadline = time.monotonic() + limit_s
     found: list[Ran] = []

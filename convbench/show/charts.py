@@ -7,6 +7,7 @@ from math import ceil, floor, inf, isfinite, log10
 
 from convbench.backend import BASELINE
 from convbench.bench.decision import sizes_apart
+from convbench.case import RowKey
 from convbench.device import find_device
 from convbench.outcome import Failed, Result, Skipped, Timed, Verified, Wrong
 from convbench.show.scene import SHAPES, Item, Line, Mark, Scene, Words, shortened, stacked
@@ -26,6 +27,10 @@ class Entry:
     file: str
     row: Mapping[str, str]
     result: Result
+
+    @property
+    def key(self) -> RowKey:
+        return self.result.key(self.row["threads"])
 
     @property
     def status(self) -> str:
@@ -48,10 +53,8 @@ class Entry:
     @property
     def axes(self) -> str:
         """The rest of the case; the forward pass without epilogue is not mentioned."""
-        case = self.result.case
-        parts = (case.device, case.dtype, case.layout, case.precision, case.pass_, case.epilogue)
         threads = f" {self.row['threads']} threads" if self.row["threads"] else ""
-        return " ".join(part for part in parts if part not in ("", "fprop", "none")) + threads
+        return " ".join(self.key.case.axes) + threads
 
     @property
     def group(self) -> tuple[str, str, str]:
@@ -99,11 +102,11 @@ def ratio_chart(title: str, entries: Sequence[Entry], numbers: Mapping[str, int]
 
     Of more than 60 cases the 60 that take torch longest are drawn, and the chart says so.
     """
-    blocks: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+    blocks: dict[RowKey, list[Entry]] = defaultdict(list)
     for entry in entries:
         outcome = entry.result.outcome
         if isinstance(outcome, Timed) and outcome.comparison is not None:
-            blocks[entry.result.case.problem.name, str(entry.result.case.spec)].append(entry)
+            blocks[entry.key.block].append(entry)
     if not blocks:
         return None
     total = len(blocks)
@@ -130,11 +133,11 @@ def ratio_chart(title: str, entries: Sequence[Entry], numbers: Mapping[str, int]
     top = y + 4
     marks: list[Item] = []
     y = top
-    for (name, _), several in blocks.items():
+    for block_key, several in blocks.items():
         block = sorted(several, key=lambda entry: numbers[entry.result.backend])
         height = max(_LANE * len(block), 12.0) + 7
         scene.items.append(Line(points=((left, y), (right, y)), ink="line", width=0.7))
-        label = shortened(name, _NAMES - 12, 11.5)
+        label = shortened(block_key.name, _NAMES - 12, 11.5)
         scene.items.append(Words(x=left - 8, y=y + height / 2 + 4, text=label, anchor="end", size=11.5))
         for lane, entry in enumerate(block):
             middle = y + height / 2 + _LANE * (lane - (len(block) - 1) / 2)
@@ -192,7 +195,8 @@ def roofline_chart(title: str, entries: Sequence[Entry], numbers: Mapping[str, i
             line = [(x, min(peak, moved * x)) for x in (low, corner, high)]
             placed = tuple((x_axis.place(x), y_axis.place(y)) for x, y in line)
             scene.items.append(Line(points=placed, width=1.8, dashed=place % 2 == 1))
-        speeds = sorted({f"{value * 1e-9:,.0f}" for value in (roof.least_bytes_per_s, roof.most_bytes_per_s)}, key=len)
+        range_of = (roof.least_bytes_per_s, roof.most_bytes_per_s)
+        speeds = dict.fromkeys(f"{value * 1e-9:,.0f}" for value in range_of)  # a set has no order
         text = f"{roof.what}: {peak:,.0f} GFLOP/s, {' to '.join(speeds)} GB/s"
         y = y_axis.place(peak) - 5 - 13 * sum(one.flops_per_s == roof.flops_per_s for one in roofs[:place])
         scene.items.append(Words(x=right - 4, y=y, text=text, anchor="end", size=11))

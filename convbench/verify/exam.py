@@ -93,7 +93,7 @@ class Exam:
         if roundings:
             error = error + storing_bound(dtype, self.truth.magnitude, error, roundings)
         low, high = interval(self.truth.y if y is None else y, error, dtype)
-        return (low.clamp(min=0), high.clamp(min=0)) if self.case.relu else (low, high)
+        return (_relu(low), _relu(high)) if self.case.relu else (low, high)
 
     def misfit(self, out: Any) -> Check | None:
         """Why this is no output of the case at all, or None."""
@@ -105,6 +105,10 @@ class Exam:
         if out.dtype != TORCH_DTYPE[case.dtype] or out.device != self.first.device:
             return wrong(f"returned {out.dtype} on {out.device}, expected {case.dtype} on {self.first.device}")
         return None
+
+
+def _relu(bound: Tensor) -> Tensor:
+    return bound.double().clamp(min=0).to(bound.dtype)  # torch clamps no float8
 
 
 def prepare_exam(case: Case, *, salt: int = 0) -> Exam:

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from convbench.call.tensors import TORCH_DTYPE, lay_out
 from convbench.case import Case
+from convbench.dtypes import DTYPE
 from convbench.verify.recipes import follow_recipe
 
 
@@ -15,8 +16,7 @@ def make_operands(case: Case, *, salt: int = 0) -> tuple[Tensor, ...]:
     A problem that says what its operands are like gets those (`verify/recipes.py`).
     """
     generator = torch.Generator().manual_seed(case.seed * 1_000_003 + salt)
-    dtype = TORCH_DTYPE[case.dtype]
-    drawn = torch.float64 if dtype == torch.float64 else torch.float32
+    dtype, drawn = TORCH_DTYPE[case.dtype], TORCH_DTYPE[DTYPE[case.dtype].sums]
     numbers = [
         torch.randn(shape, generator=generator, dtype=drawn).to(case.target.torch_name, dtype)
         for shape in case.operands.values()

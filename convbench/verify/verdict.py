@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from convbench.dtypes import DTYPE
 from convbench.outcome import Check
 from convbench.verify.bounds import accumulator_roundoff, share_of_bound, sharp_bound
 from convbench.verify.diagnosis import diagnose
@@ -57,11 +58,12 @@ def _check_nonfinite(exam: Exam, out: Tensor, family: str, roundings: int) -> Ch
 def _check_sharply(exam: Exam, out: Tensor, y: Tensor, family: str, roundings: int, found: Check) -> Check:
     """Whether an output within the bound is as near as random operands make it."""
     case = exam.case
-    if case.dtype == "fp64":
+    kind = DTYPE[case.dtype]
+    if kind.sums == "fp64":
         return found
     within = exam.within_after(roundings, sharp=True)
     if _inside(out, *within):
-        return replace(found, arithmetic="ieee fp32" if case.dtype == "fp32" else "fp32 sums")
+        return replace(found, arithmetic=f"{kind.sums} sums" if kind.narrow else f"ieee {kind.name}")
     error = sharp_bound(case, exam.truth, exam.error)
     if transform_possible(case, family):
         wide = _allow(exam, transform_bound(case, *exam.operands.values(), sharp=True), error)
@@ -91,4 +93,5 @@ def _allow(exam: Exam, transform: Tensor, direct: Tensor) -> Tensor:
 
 
 def _inside(out: Tensor, low: Tensor, high: Tensor) -> bool:
-    return bool(((low <= out) & (out <= high)).all())
+    out = out.double()
+    return bool(((low.double() <= out) & (out <= high.double())).all())

@@ -1,5 +1,6 @@
 """The sweep with backends that behave and backends that do not."""
 
+import gc
 import re
 import time
 from typing import Any
@@ -15,10 +16,11 @@ from convbench.bench.clock import block_counts, seconds_a_call
 from convbench.bench.rounds import Budget
 from convbench.bench.statistics import Rule
 from convbench.bench.sweep import bench
+from convbench.call.bind import bind
 from convbench.call.profile import profile
 from convbench.call.watch import Watch
 from convbench.device import find_device
-from convbench.verify.exam import Exam, wrong
+from convbench.verify.exam import Exam, prepare_exam, wrong
 from tests.conftest import make_case
 
 CPU = find_device("cpu")
@@ -92,6 +94,35 @@ def test_an_answer_kept_for_a_pointer_is_found() -> None:
     assert isinstance(outcomes(cached)["cached"], Wrong)
 
 
+def truths() -> int:
+    """How many tensors there are that only an oracle makes: float64, of the shape of the output."""
+    return sum(
+        type(one) is Tensor and one.dtype == torch.float64 and one.shape == CASE.out_shape for one in gc.get_objects()
+    )
+
+
+def test_what_is_timed_finds_no_truth_in_its_process() -> None:
+    found: list[int] = []
+
+    @backend(family="direct", source="")
+    def spying(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        found.append(truths())
+        return correct(x, w, spec)
+
+    gc.collect()
+    gc.freeze()  # so that a look through all objects sees those of this test alone, and is short
+    try:
+        outcome = outcomes(spying)["spying"]
+        held = prepare_exam(CASE).truth
+        assert truths() > 0, f"a look that does not find {held.y.dtype} finds nothing"
+    finally:
+        gc.unfreeze()
+    assert isinstance(outcome, Timed)
+    rounds = len(outcome.samples_s) + len(outcome.noise.set_aside)
+    assert len(found) > rounds
+    assert set(found[-rounds:]) == {0}
+
+
 def test_one_that_raises_or_runs_out_of_memory_ends_nothing() -> None:
     @backend(family="direct", source="")
     def raising(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
@@ -138,8 +169,6 @@ def test_prepare_is_run_once_and_billed_apart() -> None:
 def test_a_nhwc_case_bills_the_conversion_of_an_nchw_answer() -> None:
     seen: list[bool] = []
     case = make_case("n2c8h9w8k6r3s3_pd1", layout="nhwc")
-    from convbench.call.bind import bind
-    from convbench.verify.exam import prepare_exam
 
     @backend(family="direct", source="")
     def plain(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
