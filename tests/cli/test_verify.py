@@ -172,7 +172,7 @@ def test_neither_hash_seed_nor_clock_changes_what_is_found(tmp_path: Path) -> No
         path = tmp_path / f"{seed}.csv"
         words = ("verify", "--plugin", plugin, "--backend", "last-tap", "--dtype", "fp32,bf16", "--layout", "nchw,nhwc")
         done = subprocess.run(
-            [sys.executable, "-m", "convbench", *words, "--shape", "n1c64h14w14k64r3s3_pd1", "--csv", path],
+            [sys.executable, "-m", "convbench", *words, "--shape", "n1c64h14w14k64r3s3", "--csv", path],
             check=False,
             env=os.environ | {"PYTHONHASHSEED": seed},
             capture_output=True,
@@ -180,8 +180,7 @@ def test_neither_hash_seed_nor_clock_changes_what_is_found(tmp_path: Path) -> No
         )
         assert done.returncode == 1
         columns = ["reason", "cause", "cause_cut", "smallest", "smallest_cut"]
-        told = done.stderr.partition(str(path))[0]
-        found.append((told.replace(str(path), ""), pd.read_csv(path, dtype=str)[columns].to_csv()))
+        found.append((done.stderr.replace(str(path), ""), pd.read_csv(path, dtype=str)[columns].to_csv()))
     first, second = found
-    assert "tap (2,2) is missing in the last output column (q=11) (seen on n1c4h12w12k4r3s3_pd1)" in first[1]
+    assert "tap (2,2) is missing in the last output column (q=9) (seen on n1c4h12w12k4r3s3)" in first[1]
     assert first == second
