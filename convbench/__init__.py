@@ -15,8 +15,9 @@ if sys.argv[:1] == ["-m"] and not sys.flags.safe_path:
 
 from typing import TYPE_CHECKING
 
-from convbench.backend import Backend, Unavailable, backend, discover
+from convbench.backend import Backend, Unavailable, backend
 from convbench.case import Case, Problem
+from convbench.discovery import discover
 from convbench.errors import ConvbenchError
 from convbench.outcome import Failed, Result, Skipped, Timed, Verified, Wrong
 from convbench.spec import ConvSpec

@@ -1,17 +1,23 @@
 """What is one run: a problem, and the axes (pass, epilogue, dtype, layout, precision, device) that make it a case?"""
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import product
 from math import prod
+from typing import Self
 
+from convbench.device import KINDS, Device, find_device
+from convbench.dtypes import DTYPE
+from convbench.errors import ConvbenchError, unknown
 from convbench.spec import ITEM_NBYTES, ConvSpec
 
-DTYPES = tuple(ITEM_NBYTES)
+DTYPES = tuple(DTYPE)
 # strided: x and w are views with gaps and an offset, so that nothing may be assumed of their memory.
 LAYOUTS = ("nchw", "nhwc", "strided")
 PRECISIONS = ("ieee", "tf32")
-DEVICES = ("cpu", "cuda")
+DEVICES = tuple(KINDS)
 # fprop: y from x and w; dgrad: dx from dy and w; wgrad: dw from dy and x.
 PASSES = ("fprop", "dgrad", "wgrad")
 # What is done to y before it is given back: y + bias[k], and max(0, y + bias[k]).
@@ -64,11 +70,104 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    """One problem with everything that decides its numbers.
+class CaseKey:
+    """What decides the numbers of a case, in plain values: the one name by which cases are told apart.
+
+    Not among them are what its problem is called, how often a model has it and where it was published: equal
+    problems of two suites are equal cases. `text` and `sha256` are the same in every process and release.
+    """
+
+    spec: str
+    operands: str
+    pass_: str
+    dtype: str
+    layout: str
+    precision: str
+    epilogue: str
+    device: str
+    seed: int
+
+    @property
+    def cells(self) -> dict[str, str | int]:
+        """The values by the names of their columns in a CSV file."""
+        return {name.rstrip("_"): value for name, value in asdict(self).items()}
+
+    @property
+    def text(self) -> str:
+        """Canonical JSON: sorted names, no spaces, whole numbers and ASCII text alone."""
+        return json.dumps(self.cells, sort_keys=True, separators=(",", ":"))
+
+    @property
+    def sha256(self) -> str:
+        """A short name of it for files and shards, in hexadecimal."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """What it is besides its problem, in words; fprop without an epilogue goes without saying."""
+        kind = (word for word in (self.pass_, self.epilogue) if word not in _UNSAID)
+        return (self.device, self.dtype, self.layout, self.precision, *kind)
+
+    @property
+    def unseeded(self) -> Self:
+        """The same for any random numbers: how long a case takes does not depend on which were drawn."""
+        return replace(self, seed=0)
+
+
+KEY_COLUMNS = tuple(one.name.rstrip("_") for one in fields(CaseKey))
+_UNSAID = ("fprop", "none")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowKey:
+    """Which row of a report it is: what people call the problem, the case, and who ran it on how many threads.
+
+    `threads` is text as in a CSV file, empty where they are not known or make no difference.
+    """
+
+    suite: str
+    name: str
+    case: CaseKey
+    threads: str = ""
+    backend: str = ""
+
+    @property
+    def axes(self) -> str:
+        """The case besides its problem, and the threads, in words: "cpu 2 threads fp32 nchw ieee"."""
+        device, *others = self.case.axes
+        return " ".join((device, *([f"{self.threads} threads"] if self.threads else []), *others))
+
+    @property
+    def block(self) -> Self:
+        """The key of all backends that did the same."""
+        return replace(self, backend="")
+
+    @property
+    def cells(self) -> dict[str, str | int]:
+        """The values by the names of their columns in a CSV file."""
+        ends = {"threads": self.threads, "backend": self.backend}
+        return {"suite": self.suite, "name": self.name, **self.case.cells, **ends}
+
+
+ROW_KEY_COLUMNS = ("suite", "name", *KEY_COLUMNS, "threads", "backend")
+
+
+class _Keyed:
+    """Room for the key of a case, which is made when it is first asked for: most cases are never looked up."""
+
+    __slots__ = ("_key",)
+    _key: CaseKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Case(_Keyed):
+    """One problem with everything that decides its numbers. Cases with equal keys are equal.
 
     `precision` is one policy for convolutions and matrix products alike: "ieee" means no
     TF32 anywhere, "tf32" allows it in both. It says something of fp32 alone.
+
+    Raises:
+        ConvbenchError: the seed is no whole number, or one of the others has no such name.
     """
 
     problem: Problem
@@ -80,9 +179,63 @@ class Case:
     pass_: str = "fprop"
     epilogue: str = "none"
 
+    def __post_init__(self) -> None:
+        if self.device not in DEVICES:  # one of several, as cuda:1, or no device at all
+            object.__setattr__(self, "device", find_device(str(self.device)).name)
+        if (
+            self.dtype in DTYPES
+            and self.layout in LAYOUTS
+            and self.precision in PRECISIONS
+            and self.pass_ in PASSES
+            and self.epilogue in EPILOGUES
+            and type(self.seed) is int
+        ):
+            return
+        for what, given, allowed in (
+            ("dtype", self.dtype, DTYPES),
+            ("layout", self.layout, LAYOUTS),
+            ("precision", self.precision, PRECISIONS),
+            ("pass", self.pass_, PASSES),
+            ("epilogue", self.epilogue, EPILOGUES),
+        ):
+            if given not in allowed:
+                raise unknown(what, str(given), allowed)
+        raise ConvbenchError(f"the seed of a case is {self.seed!r}: it is a whole number, as seed=0")
+
+    def __eq__(self, other: object) -> bool:
+        return self.key == other.key if isinstance(other, Case) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    @property
+    def key(self) -> CaseKey:
+        """What decides its numbers."""
+        try:
+            return self._key
+        except AttributeError:
+            key = CaseKey(
+                spec=str(self.spec),
+                operands=self.problem.operands,
+                pass_=self.pass_,
+                dtype=self.dtype,
+                layout=self.layout,
+                precision=self.precision,
+                epilogue=self.epilogue,
+                device=self.device,
+                seed=self.seed,
+            )
+            object.__setattr__(self, "_key", key)
+            return key
+
     @property
     def spec(self) -> ConvSpec:
         return self.problem.spec
+
+    @property
+    def target(self) -> Device:
+        """The device that it runs on."""
+        return find_device(self.device)
 
     @property
     def operands(self) -> dict[str, tuple[int, ...]]:
@@ -125,7 +278,7 @@ class Case:
         """The reason why no backend can do this case, or None."""
         if self.problem.skip:
             return self.problem.skip
-        if self.precision == "tf32" and self.device == "cpu":
+        if self.precision == "tf32" and not self.target.tensor_cores:
             return "TF32 is arithmetic of CUDA tensor cores; on the CPU use --precision ieee"
         if self.pass_ != "fprop" and self.epilogue != "none":
             return f"the epilogue {self.epilogue} follows fprop; {self.pass_} has none"

@@ -2,13 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp, inf, log
 from pathlib import Path
 from statistics import median
 
 from convbench.backend import BASELINE
 from convbench.bench.shift import MOST_BATCHES, Shift, batch_medians, shift
+from convbench.case import RowKey
 from convbench.errors import ConvbenchError
 from convbench.outcome import Failed, Result, Skipped, Timed, Verified, Wrong
 from convbench.store import read_pairs
@@ -57,35 +58,6 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
-    """What must agree in two rows for them to be compared."""
-
-    suite: str
-    name: str
-    spec: str
-    device: str
-    threads: str
-    dtype: str
-    layout: str
-    precision: str
-    pass_: str
-    epilogue: str
-    backend: str
-
-    @property
-    def axes(self) -> str:
-        """Everything but the problem and the backend; the forward pass without epilogue is not mentioned."""
-        threads = f"{self.threads} threads" if self.threads else ""
-        parts = (self.device, threads, self.dtype, self.layout, self.precision, self.pass_, self.epilogue)
-        return " ".join(part for part in parts if part not in ("", "fprop", "none"))
-
-    @property
-    def case(self) -> tuple[str, ...]:
-        """The key without its backend."""
-        return (self.suite, self.name, self.spec, self.axes)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """One backend on one case, timed in both files.
 
@@ -98,7 +70,7 @@ class Change:
         note: what a reader must know of it.
     """
 
-    key: Key
+    key: RowKey
     before_s: float
     after_s: float
     time: Shift
@@ -119,7 +91,7 @@ class Apart:
         regression: it was not wrong and not failed, and is now.
     """
 
-    key: Key
+    key: RowKey
     before: str
     after: str
     reason: str
@@ -265,7 +237,7 @@ def _match(
 ) -> tuple[list[Change], list[Apart], int, Drift | None]:
     mine, yours = _by_key(old, threads=threads), _by_key(new, threads=threads)
     both = [key for key in mine if key in yours and _outcome(mine[key]) == _outcome(yours[key]) == "timed"]
-    torch_of = {key.case: key for key in both if key.backend == BASELINE}
+    torch_of = {key.block: key for key in both if key.backend == BASELINE}
     judged, apart = both, []
     if gate.relative:
         judged = [key for key in both if key.backend != BASELINE and _ratios(key, torch_of, mine, yours)]
@@ -291,24 +263,12 @@ def _match(
     return rows, apart, verified, drift
 
 
-def _by_key(pairs: Iterable[Pair], *, threads: bool) -> dict[Key, list[Result]]:
-    found: dict[Key, list[Result]] = defaultdict(list)
+def _by_key(pairs: Iterable[Pair], *, threads: bool) -> dict[RowKey, list[Result]]:
+    """The rows that are compared as one; whichever random numbers they were timed on."""
+    found: dict[RowKey, list[Result]] = defaultdict(list)
     for row, result in pairs:
-        case = result.case
-        key = Key(
-            suite=case.problem.suite,
-            name=case.problem.name,
-            spec=str(case.spec),
-            device=case.device,
-            threads=row["threads"] if threads else "",
-            dtype=case.dtype,
-            layout=case.layout,
-            precision=case.precision,
-            pass_=case.pass_,
-            epilogue=case.epilogue,
-            backend=result.backend,
-        )
-        found[key].append(result)
+        key = result.key(row["threads"] if threads else "")
+        found[replace(key, case=key.case.unseeded)].append(result)
     return dict(found)
 
 
@@ -327,7 +287,9 @@ def _reason(results: Sequence[Result]) -> str:
     return ""
 
 
-def _apart(key: Key, mine: Mapping[Key, list[Result]], yours: Mapping[Key, list[Result]], reason: str = "") -> Apart:
+def _apart(
+    key: RowKey, mine: Mapping[RowKey, list[Result]], yours: Mapping[RowKey, list[Result]], reason: str = ""
+) -> Apart:
     before, after = _outcome(mine.get(key, [])), _outcome(yours.get(key, []))
     return Apart(
         key=key,
@@ -339,10 +301,10 @@ def _apart(key: Key, mine: Mapping[Key, list[Result]], yours: Mapping[Key, list[
 
 
 def _change(
-    key: Key,
-    torch_of: Mapping[tuple[str, ...], Key],
-    mine: Mapping[Key, list[Result]],
-    yours: Mapping[Key, list[Result]],
+    key: RowKey,
+    torch_of: Mapping[RowKey, RowKey],
+    mine: Mapping[RowKey, list[Result]],
+    yours: Mapping[RowKey, list[Result]],
     gate: Gate,
     confidence: float,
     *,
@@ -360,7 +322,7 @@ def _change(
         notes.append(f"runs pooled: {runs[0]} and {runs[1]}")
     judged = to_torch if gate.relative and to_torch is not None else time
     verdict, state = gate.verdict(judged), gate.state(judged)
-    torch = torch_of.get(key.case)
+    torch = torch_of.get(key.block)
     if noisy := _noisy(mine, yours, (key, torch) if gate.relative and torch else (key,)):
         verdict = state = "undecided"
         notes.append(noisy)
@@ -381,7 +343,7 @@ def _change(
     )
 
 
-def _noisy(mine: Mapping[Key, list[Result]], yours: Mapping[Key, list[Result]], keys: Iterable[Key]) -> str:
+def _noisy(mine: Mapping[RowKey, list[Result]], yours: Mapping[RowKey, list[Result]], keys: Iterable[RowKey]) -> str:
     """In which file too few samples were clean for a verdict; "" for none."""
     where = [
         name
@@ -432,13 +394,13 @@ def _batches(runs: Sequence[Sequence[float]]) -> list[float]:
 
 
 def _ratios(
-    key: Key,
-    torch_of: Mapping[tuple[str, ...], Key],
-    mine: Mapping[Key, list[Result]],
-    yours: Mapping[Key, list[Result]],
+    key: RowKey,
+    torch_of: Mapping[RowKey, RowKey],
+    mine: Mapping[RowKey, list[Result]],
+    yours: Mapping[RowKey, list[Result]],
 ) -> tuple[list[list[float]], list[list[float]]] | None:
     """torch / this, round by round, of each run in both files; None where a run has no torch."""
-    torch = torch_of.get(key.case)
+    torch = torch_of.get(key.block)
     if torch is None or torch == key:
         return None
     sides = []

@@ -8,6 +8,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from convbench.device import find_device
+from convbench.device.host import cpus_allowed
 from convbench.version import installed_version
 
 
@@ -32,19 +34,19 @@ class Machine:
 
 
 def this_machine(device: str = "cpu") -> Machine:
-    """The facts of this machine; those of the GPU only where `device` is cuda."""
+    """The facts of this machine, with those of a device that is an accelerator."""
     import torch
 
-    on_gpu = device == "cuda"
+    facts = find_device(device).facts()
     return Machine(
         machine=os.environ.get("CONVBENCH_MACHINE") or platform.node(),
         cpu=cpu_name(),
-        gpu=torch.cuda.get_device_name() if on_gpu else "",
-        driver=driver_version() if on_gpu else "",
+        gpu=facts.get("gpu", ""),
+        driver=facts.get("driver", ""),
         python=platform.python_version(),
         torch=str(torch.__version__),
-        cuda=str(torch.version.cuda or "") if on_gpu else "",
-        cudnn=str(torch.backends.cudnn.version() or "") if on_gpu else "",
+        cuda=facts.get("cuda", ""),
+        cudnn=facts.get("cudnn", ""),
         onednn=_onednn_version(torch.__config__.show()),
         convbench=installed_version(),
         commit=commit(),
@@ -92,53 +94,10 @@ def fingerprint(device: str, threads: int) -> dict[str, str]:
         "cpu_quota": "" if (quota := cpu_quota()) is None else f"{quota:g}",
         "torch": str(torch.__version__),
     }
-    if device == "cuda":
-        return facts | {
-            "gpu": torch.cuda.get_device_name(),
-            "driver": driver_version(),
-            "cuda": str(torch.version.cuda or ""),
-            "cudnn": str(torch.backends.cudnn.version() or ""),
-        }
+    where = find_device(device)
+    if not where.on_host:
+        return facts | where.facts()
     return facts | {"numpy": np.__version__, "threads": str(threads)}
-
-
-def cpus_allowed() -> int:
-    """CPUs that this process may run on."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS
-        return os.cpu_count() or 1
-
-
-def cpu_caches(threads: int) -> list[tuple[str, int]]:
-    """Name and bytes of each level of data cache, all that `threads` threads can reach together, nearest first.
-
-    Where the system does not say, 32 KiB and 512 KiB for each thread and 8 MiB for all.
-    """
-    sizes: dict[str, dict[str, int]] = {}
-    try:
-        allowed = sorted(os.sched_getaffinity(0))
-        for cpu in allowed:
-            for folder in sorted(Path(f"/sys/devices/system/cpu/cpu{cpu}/cache").glob("index*")):
-                level, kind, size, shared = (
-                    (folder / name).read_text().strip() for name in ("level", "type", "size", "shared_cpu_list")
-                )
-                if kind != "Instruction":
-                    scale = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}.get(size[-1:], 1)
-                    sizes.setdefault(f"L{level}", {})[shared] = int(size.rstrip("KMG")) * scale
-    except (AttributeError, OSError, ValueError):
-        sizes = {}
-    if not sizes:
-        return [("L1", threads << 15), ("L2", threads << 19), ("L3", 8 << 20)]
-    return [(level, sum(sorted(each.values(), reverse=True)[:threads])) for level, each in sorted(sizes.items())]
-
-
-def driver_version() -> str:
-    """The NVIDIA driver's version, empty where it cannot be told."""
-    try:
-        return Path("/sys/module/nvidia/version").read_text().strip()
-    except OSError:
-        return _output("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader").partition("\n")[0]
 
 
 def commit() -> str:
@@ -152,14 +111,8 @@ def commit() -> str:
 
 
 def free_nbytes(device: str) -> int | None:
-    """Bytes that can still be allocated, or None where the system does not say."""
-    if device == "cuda":
-        import torch
-
-        free, _ = torch.cuda.mem_get_info()
-        return int(free) + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
-    limits = [nbytes for nbytes in (_available_nbytes(), _cgroup_nbytes()) if nbytes is not None]
-    return min(limits, default=None)
+    """Bytes that can still be allocated on a device, or None where the system does not say."""
+    return find_device(device).free_nbytes()
 
 
 def _cpu_flags() -> str:
@@ -220,31 +173,6 @@ def children(pid: int) -> list[int]:
         with suppress(OSError, ValueError):  # a thread may have ended meanwhile
             found += map(int, path.read_text().split())
     return found
-
-
-def _available_nbytes() -> int | None:
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return None
-
-
-def _cgroup_nbytes() -> int | None:
-    """What a container's own limit leaves, which /proc/meminfo knows nothing of."""
-    folder = Path("/sys/fs/cgroup")
-    try:
-        limit, used = ((folder / name).read_text().strip() for name in ("memory.max", "memory.current"))
-        if limit == "max":
-            return None
-        kinds = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-        # What files have left in memory counts as used, and is given back as soon as somebody wants it.
-        cached = int(kinds.get("inactive_file", 0)) + int(kinds.get("active_file", 0))
-        return int(limit) - int(used) + cached
-    except (OSError, ValueError):
-        return None
 
 
 def _onednn_version(config: str) -> str:

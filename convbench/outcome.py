@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Self
 
-from convbench.case import Case
+from convbench.case import Case, RowKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +41,7 @@ class Check:
         cause: why it is wrong, in a sentence; empty where nobody knows.
         smallest: the smallest problem found on which it is wrong in the same way; empty where none was found.
         picture: where its errors lie.
+        cause_cut, smallest_cut: after so many experiments, or tries, the search was cut; None where it came to an end.
     """
 
     worst_of_bound: float
@@ -53,6 +54,8 @@ class Check:
     cause: str = ""
     smallest: str = ""
     picture: Picture | None = None
+    cause_cut: int | None = None
+    smallest_cut: int | None = None
 
     @property
     def passed(self) -> bool:
@@ -240,3 +243,8 @@ class Result:
     backend: str
     family: str
     outcome: Outcome
+
+    def key(self, threads: str = "") -> RowKey:
+        """Which row of a report it is; the run knows its threads."""
+        problem = self.case.problem
+        return RowKey(suite=problem.suite, name=problem.name, case=self.case.key, threads=threads, backend=self.backend)

@@ -43,7 +43,8 @@ COLUMNS = tuple(
     set_aside_rounds
     roofline_s bound peak_flops_per_s peak_bytes_per_s ceiling_probe actual_flops flag
     probe omega arithmetic defect operands cause smallest
-    handover_s""".split()
+    handover_s
+    cause_cut smallest_cut""".split()
 )
 # Files of older versions lack what was added after this one, and are read all the same.
 OLDEST = COLUMNS[: COLUMNS.index("onednn") + 1]
@@ -66,13 +67,10 @@ def to_row(result: Result, context: Context) -> Row:
         "suite": problem.suite,
         "name": problem.name,
         "count": problem.count,
-        "spec": str(spec),
+        **case.key.cells,
         **{letter: getattr(spec, letter) for letter in "nchwkrs"},
         **{name: pair_text(getattr(spec, name)) for name in ("stride", "padding", "dilation")},
         "groups": spec.groups,
-        "operands": problem.operands,
-        "pass": case.pass_,
-        **{name: getattr(case, name) for name in ("dtype", "layout", "precision", "epilogue", "device", "seed")},
         "threads": context.threads,
         "backend": result.backend,
         "family": result.family,
@@ -122,7 +120,7 @@ def _outcome_cells(result: Result) -> Row:
     return cells | {name: getattr(check, name) for name in _CHECK}
 
 
-_CHECK = ("worst_of_bound", "relative_l2", "probe", "omega", "arithmetic", "defect", "cause", "smallest")
+_CHECK = tuple("worst_of_bound relative_l2 probe omega arithmetic defect cause smallest cause_cut smallest_cut".split())
 
 
 def _roofline_cells(timed: Timed) -> Row:
@@ -174,6 +172,8 @@ def _outcome(row: Mapping[str, str]) -> Outcome:
         arithmetic=row["arithmetic"],
         defect=row["defect"],
         cause=row["cause"],
+        cause_cut=_known(row["cause_cut"], int),
+        smallest_cut=_known(row["smallest_cut"], int),
     )
     match row["outcome"]:
         case "wrong":

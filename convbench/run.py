@@ -8,6 +8,8 @@ from pathlib import Path
 from torch import Tensor
 
 from convbench.backend import Backend
+from convbench.call.bind import failure, synchronize
+from convbench.call.tensors import TORCH_DTYPE
 from convbench.case import Case, Problem
 from convbench.data.batch import first_batch, make_loader, make_transform, split
 from convbench.data.filters import Filters, make_filters
@@ -16,9 +18,9 @@ from convbench.data.weights import load_filters
 from convbench.errors import ConvbenchError
 from convbench.outcome import Failed, Outcome
 from convbench.spec import ConvSpec, Pair, pair_text
-from convbench.verify.check import make_exam
-from convbench.verify.operands import TORCH_DTYPE
-from convbench.verify.trial import attempt, failure, refusal, synchronize
+from convbench.verify.exam import make_exam
+from convbench.verify.lineup import refusal
+from convbench.verify.trial import attempt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

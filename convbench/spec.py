@@ -5,16 +5,20 @@ channels, R S kernel height and width, P Q output size.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from math import prod
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 
+from convbench.dtypes import DTYPE
 from convbench.errors import ConvbenchError
 
 Pair = tuple[int, int]
 
-ITEM_NBYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "fp64": 8}
+ITEM_NBYTES = {name: one.nbytes for name, one in DTYPE.items()}
 
+_LEAST = {"n": 0, **dict.fromkeys("chwkrs", 1), "groups": 1}  # an empty batch is legal, and a favourite place for bugs
+_LEAST_OF_PAIR = {"stride": 1, "padding": 0, "dilation": 1}
 _SIZE = r"[0-9]{1,9}"
 _TEXT = re.compile("".join(f"{letter}(?P<{letter}>{_SIZE})" for letter in "nchwkrs") + r"(?P<rest>(?:_\w+)*)", re.ASCII)
 _PART = re.compile(rf"(st|pd|dl|g)({_SIZE})(?:x({_SIZE}))?")
@@ -33,9 +37,11 @@ class ConvSpec:
         x[n, g*C/G + c, p*stride_h - padding_h + r*dilation_h, q*stride_w - padding_w + s*dilation_w]
         * w[k, c, r, s],   with g = k // (K/G) and zeros outside the image.
 
+    A stride, padding or dilation may be given as one number for both axes: stride=2 is (2, 2).
+
     Raises:
-        ConvbenchError: a size is out of range, groups divide C or K unevenly, or the
-            dilated kernel is larger than the padded input.
+        ConvbenchError: a size is no whole number or out of range, groups divide C or K unevenly,
+            or the dilated kernel is larger than the padded input.
     """
 
     n: int
@@ -50,16 +56,38 @@ class ConvSpec:
     dilation: Pair = (1, 1)
     groups: int = 1
 
+    if TYPE_CHECKING:  # what may be given is wider than what is kept
+
+        def __init__(
+            self,
+            *,
+            n: int,
+            c: int,
+            h: int,
+            w: int,
+            k: int,
+            r: int,
+            s: int,
+            stride: int | Sequence[int] = (1, 1),
+            padding: int | Sequence[int] = (0, 0),
+            dilation: int | Sequence[int] = (1, 1),
+            groups: int = 1,
+        ) -> None: ...
+
     def __post_init__(self) -> None:
-        for name, value, least in (
-            ("n", self.n, 0),  # an empty batch is legal, and a favourite place for bugs
-            *((letter, getattr(self, letter), 1) for letter in "chwkrs"),
-            *((name, min(getattr(self, name)), 1) for name in ("stride", "dilation")),
-            ("padding", min(self.padding), 0),
-            ("groups", self.groups, 1),
-        ):
+        for name in _LEAST_OF_PAIR:
+            pair = getattr(self, name)
+            if type(pair) is not tuple or len(pair) != 2 or type(pair[0]) is not int or type(pair[1]) is not int:
+                object.__setattr__(self, name, _as_pair(name, pair))
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if type(value) is not int:
+                raise ConvbenchError(f"{name} is {value!r}: it is a whole number, as {name}=1")
             if value < least:
-                raise ConvbenchError(f"{name} is {value} in {self}: it must be at least {least}")
+                raise self._too_small(name, value, least)
+        for name, least in _LEAST_OF_PAIR.items():
+            if (value := min(getattr(self, name))) < least:
+                raise self._too_small(name, value, least)
         if self.c % self.groups or self.k % self.groups:
             raise ConvbenchError(f"groups={self.groups} in {self}: it must divide both c={self.c} and k={self.k}")
         if self.p < 1 or self.q < 1:
@@ -68,6 +96,9 @@ class ConvSpec:
                 f"is larger than the padded input {self.h + 2 * self.padding[0]}x{self.w + 2 * self.padding[1]}; "
                 f"try more padding or a smaller kernel"
             )
+
+    def _too_small(self, name: str, value: int, least: int) -> ConvbenchError:
+        return ConvbenchError(f"{name} is {value} in {self}: it must be at least {least}")
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -209,6 +240,16 @@ class ConvSpec:
         size, count, stride = ((self.h, self.w)[axis], (self.p, self.q)[axis], self.stride[axis])
         shift = self.padding[axis] - tap * self.dilation[axis]  # the input is at place * stride - shift
         return range(max(0, -(-shift // stride)), min(count, (size - 1 + shift) // stride + 1))
+
+
+def _as_pair(name: str, given: Any) -> Pair:
+    """One whole number for both axes, or two: of the height and of the width."""
+    pair = (given, given) if type(given) is int else tuple(given) if isinstance(given, list | tuple) else ()
+    if len(pair) != 2 or any(type(one) is not int for one in pair):
+        raise ConvbenchError(
+            f"{name} is {given!r}: it is a whole number, or two of them for height and width, as {name}=(2, 1)"
+        )
+    return pair
 
 
 def _fault(text: str) -> str:

@@ -13,6 +13,7 @@ from itertools import chain, takewhile
 from pathlib import Path
 from typing import Self
 
+from convbench.case import ROW_KEY_COLUMNS
 from convbench.errors import ConvbenchError, cause
 from convbench.exit_codes import PIPE_CLOSED
 from convbench.files import read_bytes
@@ -20,6 +21,8 @@ from convbench.machine import Machine
 from convbench.outcome import Result
 from convbench.rows import COLUMNS, OLDEST, Cell, Row, cell_text, csv_line, from_row, unguard
 
+# On Windows a line break would be written as two bytes without O_BINARY.
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
 MOST_NBYTES = 2**30  # of a results file; a long sweep makes some hundred megabytes
 
 _HEADER = csv_line(dict(zip(COLUMNS, COLUMNS, strict=True)))
@@ -64,7 +67,7 @@ class CsvFile:
             self._write(_HEADER)
         else:
             old = self.overwrite or self.plan is not None
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | (0 if old else os.O_EXCL)
+            flags = _APPEND | (0 if old else os.O_EXCL)
             try:
                 self._descriptor = os.open(self.path, flags, 0o644)
                 if stat.S_ISREG(os.fstat(self._descriptor).st_mode):
@@ -133,10 +136,10 @@ class CsvFile:
             self._target = self._place  # a link that leads elsewhere now is replaced, not followed
         os.makedirs(os.path.dirname(self._target), exist_ok=True)
         fresh = f"{self._target}.{os.getpid()}.csv"
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        descriptor = os.open(fresh, _APPEND | os.O_EXCL, 0o644)
         try:
             _lock(descriptor)  # before anybody can find it
-            os.fchmod(descriptor, stat.S_IMODE(os.fstat(self._descriptor).st_mode))
+            os.chmod(fresh, stat.S_IMODE(os.fstat(self._descriptor).st_mode))
             _write_all(descriptor, b"".join(self._kept))
             os.fsync(descriptor)
         except OSError:
@@ -229,10 +232,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 # What must be the same when a run is gone on with; the other columns are what it finds out.
-_PLANNED = (
-    *"suite name count spec pass dtype layout precision epilogue device seed threads backend family".split(),
-    *(one.name for one in fields(Machine)),
-)
+_PLANNED = (*ROW_KEY_COLUMNS, "count", "family", *(one.name for one in fields(Machine)))
 # Options that change nothing in a row that was finished; the number is of the words that follow.
 _FREE_OPTIONS = {"--resume": 0, "--overwrite": 0, "--csv": 1, "--timeout": 1, "--memory-limit": 1}
 

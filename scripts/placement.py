@@ -15,13 +15,14 @@ from statistics import median
 import torch
 
 from convbench import discover
-from convbench.bench.clock import block_counts, seconds_a_call, time_block
+from convbench.bench.clock import block_counts, seconds_a_call
 from convbench.bench.heap import heap_kept
 from convbench.bench.placement import Placement, handover_s, same_place
+from convbench.call.bind import conditions
 from convbench.case import Case, Problem
 from convbench.spec import ConvSpec
-from convbench.verify.check import prepare_exam
-from convbench.verify.trial import Trial, attempt, conditions
+from convbench.verify.exam import prepare_exam
+from convbench.verify.trial import Trial, attempt
 
 Window = tuple[float, float, float, float]  # seconds for a hand-over, of the baseline, of the other, and the ratio
 
@@ -46,7 +47,9 @@ def main() -> None:
         if len(calls) < 2:
             raise SystemExit(f"two backends that can do it are needed, of {asked.backends} only {', '.join(calls)} can")
         exam.forget()
-        counts = block_counts({name: seconds_a_call(call, "cpu") for name, call in calls.items()}, names[0], "cpu")
+        counts = block_counts(
+            {name: seconds_a_call(call, case.target) for name, call in calls.items()}, names[0], case.target
+        )
         end = time.monotonic() + asked.seconds
         while time.monotonic() < end:
             window_end, places = time.monotonic() + 1, list[float]()
@@ -57,7 +60,7 @@ def main() -> None:
                 for _ in range(10):
                     for name in random.sample(names, len(names)):
                         calls[name]()
-                        taken[name].append(time_block(calls[name], counts[name], "cpu"))
+                        taken[name].append(case.target.time_block(calls[name], counts[name]) / counts[name])
             if not places or not same_place(min(places), max(places)):
                 continue
             ratio = median(base / own for base, own in zip(*taken.values(), strict=True))

@@ -30,11 +30,11 @@ from convbench import Backend, Timed, backend, discover
 from convbench.bench.rounds import Budget
 from convbench.bench.statistics import Rule
 from convbench.bench.sweep import bench
+from convbench.call.watch import Stage, Watch
 from convbench.case import Case, Problem
 from convbench.spec import ConvSpec
 from convbench.suites import load_suite
 from convbench.verify.operands import make_operands
-from convbench.verify.trial import Stage, Watch
 
 SHAPES = (
     "n1c64h56w56k64r3s3_pd1",

@@ -16,7 +16,7 @@ from convbench import Verified, discover
 from convbench.case import Case
 from convbench.suites import load_suite
 from convbench.verify.operands import make_operands
-from convbench.verify.trial import verify
+from convbench.verify.sweep import verify
 
 ROUNDS = 7
 

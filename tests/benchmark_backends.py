@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from convbench import Backend, Case, discover
+from convbench.call.bind import bind, conditions
 from convbench.suites import load_suite
-from convbench.verify.check import prepare_exam
-from convbench.verify.trial import bind, conditions, judge
+from convbench.verify.exam import prepare_exam
+from convbench.verify.trial import judge
 
 PAIRS = [
     pytest.param(backend, case, id=f"{case.problem.name}-{backend.name}")
@@ -22,6 +23,6 @@ def test_time(benchmark: Any, backend: Backend, case: Case) -> None:
     exam = prepare_exam(case)
     benchmark.group = case.problem.name
     with conditions(case):
-        call, _ = bind(backend, exam)
+        call, _ = bind(backend, exam.case, exam.operands)
         out = benchmark(call)
     assert judge(out, exam, backend).passed

@@ -12,9 +12,10 @@ import pytest
 import torch
 from hypothesis import settings
 
-from convbench.ceilings.cache import Cache, Ledger, Reading
 from convbench.case import DTYPES, Case, Problem
-from convbench.machine import cpu_caches, fingerprint
+from convbench.ceilings.cache import Cache, Ledger, Reading
+from convbench.device.host import cpu_caches
+from convbench.machine import fingerprint
 from convbench.spec import ConvSpec
 
 

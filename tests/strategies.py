@@ -2,7 +2,8 @@
 
 from hypothesis import strategies as st
 
-from convbench import ConvSpec
+from convbench import Case, ConvSpec, Problem
+from convbench.case import DTYPES, EPILOGUES, LAYOUTS, PASSES, PRECISIONS
 
 
 @st.composite
@@ -27,4 +28,27 @@ def specs(draw: st.DrawFn, *, largest: int = 9, least_batch: int = 0) -> ConvSpe
         padding=padding,
         dilation=dilation,
         groups=groups,
+    )
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    """Any case, of few problems and many names, so that equal ones are drawn often."""
+    problem = Problem(
+        suite=draw(st.sampled_from(["quick", "mine", "Größe"])),
+        name=draw(st.sampled_from(["a", "b"])),
+        count=draw(st.integers(1, 3)),
+        source=draw(st.sampled_from(["", "a paper"])),
+        spec=ConvSpec.parse(draw(st.sampled_from(["n1c2h4w4k2r2s2", "n1c2h4w4k2r2s2_g2", "n1c2h4w4k2r2s2_st2x1"]))),
+        operands=draw(st.sampled_from(["", "huge"])),
+    )
+    return Case(
+        problem=problem,
+        dtype=draw(st.sampled_from(DTYPES[:2])),
+        layout=draw(st.sampled_from(LAYOUTS[:2])),
+        precision=draw(st.sampled_from(PRECISIONS)),
+        device=draw(st.sampled_from(["cpu", "cuda:1"])),
+        seed=draw(st.integers(0, 1) | st.integers(-(2**70), 2**70)),
+        pass_=draw(st.sampled_from(PASSES[:2])),
+        epilogue=draw(st.sampled_from(EPILOGUES[:2])),
     )

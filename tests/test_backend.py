@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from convbench import ConvbenchError, backend, discover
-from convbench.backend import load_plugin, sources
+from convbench.discovery import load_plugin, sources
 from tests.conftest import make_case
 
 PLUGIN = '''
@@ -151,7 +151,7 @@ def test_the_decorator_keeps_no_registry() -> None:
 def test_cards_are_read_without_importing_torch() -> None:
     code = """
         import sys
-        from convbench.backend import sources
+        from convbench.discovery import sources
         cards = {card.name: card for card in sources()}
         assert "torch" not in sys.modules
         for card in (one for one in cards.values() if not one.missing):

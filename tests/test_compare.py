@@ -27,7 +27,7 @@ MACHINE = Machine(
 RESULTS = Path(__file__).parent / "results"
 
 
-def case(name: str = "first", **axes: str) -> Case:
+def case(name: str = "first", **axes: object) -> Case:
     spec = ConvSpec.parse("n1c64h56w56k64r3s3_pd1")
     return Case(problem=Problem(suite="quick", name=name, spec=spec), **axes)  # type: ignore[arg-type]
 
@@ -107,14 +107,21 @@ def test_a_row_matches_by_every_axis_and_the_rest_is_named(changes) -> None:  # 
     old = [(case(), "torch", noisy(1)), (case(dtype="bf16"), "torch", noisy(2)), (case("second"), "torch", noisy(3))]
     new = [(case(), "torch", noisy(4)), (case(layout="nhwc"), "torch", noisy(5)), (case(), "onednn", noisy(6))]
     found = changes(old, new)
-    assert [(row.key.dtype, row.key.layout) for row in found.rows] == [("fp32", "nchw")]
-    assert [(one.key.name, one.key.dtype, one.before, one.after) for one in found.apart] == [
+    assert [(row.key.case.dtype, row.key.case.layout) for row in found.rows] == [("fp32", "nchw")]
+    assert [(one.key.name, one.key.case.dtype, one.before, one.after) for one in found.apart] == [
         ("first", "bf16", "timed", ""),
         ("second", "fp32", "timed", ""),
         ("first", "fp32", "", "timed"),
         ("first", "fp32", "", "timed"),
     ]
     assert found.state == "ok"
+
+
+def test_other_random_numbers_are_compared_and_other_kinds_of_them_are_not(changes) -> None:  # type: ignore[no-untyped-def]
+    huge = replace(case(), problem=replace(case().problem, operands="huge"))
+    found = changes([(case(seed=1), "torch", noisy(1))], [(case(seed=2), "torch", noisy(2)), (huge, "torch", noisy(3))])
+    assert [row.key.case.seed for row in found.rows] == [0]
+    assert [one.key.case.operands for one in found.apart] == ["huge"]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -12,10 +12,11 @@ import convbench
 
 ROOT = Path(convbench.__file__).parent
 ROOMS = (
-    "errors exit_codes files version spec case suites backend backends outcome machine data verify explain bench run rows store compare "
-    "show cli"
+    "errors exit_codes files system version dtypes spec device case machine suites data backend discovery jit "
+    "backends outcome call workers rows store verify ceilings bench ran models explain plan selection session "
+    "compare run show cli"
 ).split()
-TORCH_AT_TOP = {"backends", "data", "verify", "explain", "bench", "run"}
+TORCH_AT_TOP = set("backends call data workers verify ceilings bench ran models explain run".split())
 FILES = sorted(ROOT.rglob("*.py"))
 
 
@@ -51,6 +52,84 @@ def test_a_file_uses_only_the_rooms_above_its_own(path: Path) -> None:
             assert used <= own, f"{room} uses {parts[1]}, which is below it"
 
 
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__")
+
+
+def used_modules(path: Path, modules: Container[str]) -> set[str]:
+    """The modules of the package that a file imports, wherever in it: within functions and for types as well."""
+    used = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            used |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            used |= {name if (name := f"{node.module}.{one.name}") in modules else node.module for one in node.names}
+    return {name for name in used if name in modules}
+
+
+def circles(graph: Mapping[str, set[str]]) -> list[list[str]]:
+    """The groups of nodes of which each leads to every other (Tarjan 1972), none of a single node."""
+    order: dict[str, int] = {}
+    low: dict[str, int] = {}
+    path: list[str] = []
+    found: list[list[str]] = []
+
+    def visit(node: str) -> None:
+        order[node] = low[node] = len(order)
+        path.append(node)
+        for other in sorted(graph[node]):
+            if other not in order:
+                visit(other)
+                low[node] = min(low[node], low[other])
+            elif other in path:
+                low[node] = min(low[node], order[other])
+        if low[node] == order[node]:
+            group = path[path.index(node) :]
+            del path[path.index(node) :]
+            if len(group) > 1:
+                found.append(sorted(group))
+
+    for node in graph:
+        if node not in order:
+            visit(node)
+    return found
+
+
+def test_no_two_files_import_each_other_in_a_circle() -> None:
+    modules = {module_of(path) for path in FILES}
+    assert circles({module_of(path): used_modules(path, modules) - {module_of(path)} for path in FILES}) == []
+
+
+def test_a_circle_is_found_through_imports_within_functions_and_for_types(tmp_path: Path) -> None:
+    graph = {"a": {"b"}, "b": {"c", "d"}, "c": {"a"}, "d": set[str]()}
+    assert circles(graph) == [["a", "b", "c"]]
+    file = tmp_path / "file.py"
+    file.write_text(
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from convbench.verify import exam\n"
+        "def f():\n    import convbench.spec\n    from convbench.case import Case\n"
+    )
+    modules = {"convbench.verify", "convbench.verify.exam", "convbench.spec", "convbench.case"}
+    assert used_modules(file, modules) == {"convbench.verify.exam", "convbench.spec", "convbench.case"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nobody_but_the_devices_compares_names_of_devices(path: Path) -> None:
+    """What differs between devices is a property of `Device`, so that another kind is one file."""
+    if room_of(path) == "device":
+        return
+    for node in ast.walk(ast.parse(path.read_text())):
+        sides: list[ast.expr] = []
+        if isinstance(node, ast.MatchValue):
+            sides = [node.value]
+        elif isinstance(node, ast.Compare):
+            sides = [node.left, *node.comparators]
+            for side in list(sides):
+                sides += side.elts if isinstance(side, ast.Tuple | ast.List | ast.Set) else []
+            if isinstance(node.ops[0], ast.In | ast.NotIn) and not isinstance(node.comparators[0], ast.Tuple | ast.Set):
+                sides = []  # a word looked for in a text
+        assert not {side.value for side in sides if isinstance(side, ast.Constant)} & {"cpu", "cuda"}, ast.unparse(node)
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_heavy_packages_stay_where_they_belong(path: Path) -> None:
     room, tree = room_of(path), ast.parse(path.read_text())
@@ -58,7 +137,7 @@ def test_heavy_packages_stay_where_they_belong(path: Path) -> None:
     anywhere = {name.partition(".")[0] for name in imports(tree, top_only=False)}
     assert "torch" not in top or room in TORCH_AT_TOP
     assert "torchvision" not in top  # its import takes longer than all the rest
-    assert "torchvision" not in anywhere or room == "data"
+    assert "torchvision" not in anywhere or room in ("data", "models")
     assert "pandas" not in top
     assert "rich" not in anywhere or room in ("show", "cli")
     assert "typer" not in anywhere or room in ("cli",)

@@ -15,7 +15,7 @@ from tests.cli.conftest import cli as cli  # noqa: PLC0414  # a fixture of this 
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/*.md"), *ROOT.glob("results/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("results/*.md")])
 COMMANDS = re.findall(r"^\$ (convbench .*)$", README, re.MULTILINE)
 EXAMPLES = [module.EXAMPLE for module in (explain, run, verify, bench, report, ceilings, compare, doctor)]
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from convbench.backend import Backend, backend, discover
+from convbench.backend import Backend, backend
+from convbench.discovery import discover
 from convbench.errors import ConvbenchError
 from convbench.outcome import Failed, Skipped, Verified, Wrong
 from convbench.run import Plan, keep_size, run

@@ -1,6 +1,7 @@
 """ConvSpec: the arithmetic, the text form, and what it refuses."""
 
 from contextlib import suppress
+from typing import Any
 
 import pytest
 import torch
@@ -65,6 +66,40 @@ def test_a_bad_problem_is_refused_in_one_line(text: str, words: str) -> None:
     with pytest.raises(ConvbenchError) as refusal:
         ConvSpec.parse(text)
     assert words in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_one_number_stands_for_both_axes() -> None:
+    sizes = dict.fromkeys("nchwkrs", 3)
+    pairs = ConvSpec(**sizes, stride=(2, 2), padding=(1, 1), dilation=(1, 1))
+    for stride in (2, [2, 2], (2, 2)):
+        spec = ConvSpec(**sizes, stride=stride, padding=1, dilation=[1, 1])
+        assert (spec, hash(spec), str(spec)) == (pairs, hash(pairs), str(pairs))
+    assert ConvSpec(**sizes, stride=[2, 1]).stride == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "words"),
+    [
+        ({"stride": 2.0}, "stride is 2.0: it is a whole number, or two of them for height and width, as stride=(2, 1)"),
+        ({"stride": (1, 2, 3)}, "stride is (1, 2, 3): "),
+        ({"stride": ()}, "stride is (): "),
+        ({"stride": "2"}, "stride is '2': "),
+        ({"padding": True}, "padding is True: "),
+        ({"padding": (1, None)}, "padding is (1, None): "),
+        ({"dilation": (1, 1.5)}, "dilation is (1, 1.5): "),
+        ({"padding": -1}, "padding is -1 in n4c4h4w4k4r4s4_pd-1: it must be at least 0"),
+        ({"stride": 0}, "stride is 0 in "),
+        ({"n": 1.0}, "n is 1.0: it is a whole number, as n=1"),
+        ({"h": True}, "h is True: "),
+        ({"groups": None}, "groups is None: "),
+        ({"c": -4}, "c is -4 in n4c-4h4w4k4r4s4: it must be at least 1"),
+    ],
+)
+def test_sizes_that_are_none_are_refused_in_one_line(sizes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConvbenchError) as refusal:
+        ConvSpec(**(dict.fromkeys("nchwkrs", 4) | sizes))
+    assert str(refusal.value).startswith(words)
     assert "\n" not in str(refusal.value)
 
 

@@ -14,8 +14,8 @@ import pytest
 from convbench import ConvbenchError, Failed, Result, Skipped, Timed, Verified, Wrong
 from convbench.machine import Machine, cpu_name, free_nbytes, this_machine
 from convbench.outcome import Bill, Check, Comparison, Outcome
-from convbench.rows import COLUMNS, Context, text_row, to_row
-from convbench.store import CsvFile, read_results, read_rows
+from convbench.rows import COLUMNS, OLDEST, Context, csv_line, text_row, to_row
+from convbench.store import CsvFile, read_pairs, read_results, read_rows
 from tests.conftest import make_case
 
 DESIGN = (
@@ -102,6 +102,7 @@ def test_pandas_reads_it_with_no_options(tmp_path: Path) -> None:
         Skipped("too large"),
         Failed("no"),
         Wrong(Check(worst_of_bound=9, relative_l2=1, evidence="all")),
+        Wrong(Check(worst_of_bound=9, relative_l2=1, evidence="all", cause_cut=99, smallest_cut=60)),
     ],
 )
 def test_a_result_is_read_back(tmp_path: Path, outcome: Outcome) -> None:
@@ -111,6 +112,35 @@ def test_a_result_is_read_back(tmp_path: Path, outcome: Outcome) -> None:
     (result,) = read_results(path)
     assert result.outcome == outcome
     assert result.case == make_case("n2c4h7w9k6r3s2_st2x1_pd1x0_dl1x2_g2", dtype="bf16", seed=3)
+
+
+@pytest.mark.parametrize("columns", [COLUMNS, OLDEST], ids=["now", "oldest"])
+def test_a_row_read_back_has_the_key_of_its_result(tmp_path: Path, columns: tuple[str, ...]) -> None:
+    path = tmp_path / "rows.csv"
+    axes: list[dict[str, object]] = [
+        {},
+        {"pass_": "dgrad"},
+        {"epilogue": "bias_relu"},
+        {"device": "cuda", "precision": "tf32", "seed": 2**70},
+    ]
+    made = [make_case("n2c4h7w9k6r3s2_pd1x0_g2", **one) for one in axes]
+    results = [Result(case=one, backend="=mine", family="", outcome=Skipped("no")) for one in made]
+    with path.open("w") as file:
+        writer = csv.DictWriter(file, columns, extrasaction="ignore")
+        writer.writeheader()
+        for result in results:
+            writer.writerow(text_row(to_row(result, Context(machine=machine(), threads=2, command=""))))
+    read = [result.key(row["threads"]) for row, result in read_pairs(path)]
+    assert read == [result.key("2") for result in results]
+    assert len(set(read)) == len(axes)
+
+
+def test_a_row_of_unknown_axes_is_damaged_in_one_line(tmp_path: Path) -> None:
+    path, row = tmp_path / "rows.csv", text_row(row_of(TIMED))  # type: ignore[arg-type]  # as row_of has it
+    for column, value in (("dtype", "fp23"), ("layout", ""), ("spec", "n1"), ("seed", "a"), ("pass", "forward")):
+        path.write_text(csv_line(dict(zip(COLUMNS, COLUMNS, strict=True))) + csv_line(row | {column: value}))
+        with pytest.raises(ConvbenchError, match="row 2 is damaged"):
+            read_results(path)
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)"])
@@ -293,6 +323,7 @@ def test_a_run_goes_on_with_a_file_that_is_not_there_yet(tmp_path: Path) -> None
         ({"backend": "other"}, "row 2 has backend 'other', this run has 'torch'"),
         ({"seed": 1}, "row 2 has seed '1', this run has '0'"),
         ({"threads": 1}, "row 2 has threads '1', this run has '2'"),
+        ({"operands": "huge"}, "row 2 has operands 'huge', this run has ''"),
         (
             {"command": "convbench bench --budget 2"},
             "row 2 was made with '--budget 2', where this run has '--budget 1'",

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from convbench.case import Case
+from convbench.dtypes import DTYPE
 from convbench.spec import ConvSpec
 
 
@@ -26,7 +27,7 @@ def wgrad(dy: Tensor, x: Tensor, spec: ConvSpec) -> Tensor:
 
 def nondeterministic(case: Case) -> bool:
     """Some of cuDNN's gradients add with atomics: its developer guide, "Reproducibility (determinism)"."""
-    return case.device == "cuda" and case.pass_ != "fprop"
+    return not case.target.on_host and case.pass_ != "fprop"
 
 
 def library(case: Case) -> str:
@@ -35,16 +36,13 @@ def library(case: Case) -> str:
     The rule of aten::convolution_backward; it reads shapes, dtype, device and the layout of one operand.
     """
     spec = case.spec
-    like = torch.empty(1, dtype=_DTYPES[case.dtype], device=case.device)
+    like = torch.empty(1, dtype=getattr(torch, DTYPE[case.dtype].torch), device=case.target.torch_name)
     layout = torch.channels_last if case.layout == "nhwc" else torch.contiguous_format
-    w = torch.empty(spec.w_shape, dtype=like.dtype, device=case.device, memory_format=layout)
+    w = torch.empty(spec.w_shape, dtype=like.dtype, device=case.target.torch_name, memory_format=layout)
     chosen = torch._C._select_conv_backend(  # noqa: SLF001  # there is no public name for the question
         like.expand(spec.x_shape), w, None, spec.stride, spec.padding, spec.dilation, False, (0, 0), spec.groups
     )
     return str(chosen.name)
-
-
-_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16, "fp64": torch.float64}
 
 
 def _backward(dy: Tensor, x: Tensor, w: Tensor, spec: ConvSpec, mask: tuple[bool, bool, bool]) -> Any:

@@ -32,18 +32,17 @@ def roundings(case: Case) -> int:
     bias, a GPU's y is stored before it is added (aten's _convolution, after cuDNN).
     """
     if case.epilogue != "none":
-        return int(case.device == "cuda")
-    if case.pass_ == "fprop" or case.device != "cpu" or not _aten.library(case).startswith("Slow"):
+        return int(not case.target.on_host)
+    if case.pass_ == "fprop" or not case.target.on_host or not _aten.library(case).startswith("Slow"):
         return 0
     return case.spec.r * case.spec.s + 1 if case.pass_ == "dgrad" else case.spec.n
 
 
 def defects(case: Case, probe: str) -> str | None:
-    return _onednn.defects(case, probe) if case.device == "cpu" and _aten.library(case) == "Mkldnn" else None
+    return _onednn.defects(case, probe) if case.target.on_host and _aten.library(case) == "Mkldnn" else None
 
 
 @backend(
-    devices={"cpu", "cuda"},
     family="vendor",
     source="torch.nn.functional.conv2d, aten::convolution_backward",
     dgrad=dgrad,

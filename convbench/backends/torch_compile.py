@@ -18,7 +18,7 @@ Run = Callable[[Tensor], Tensor]
 
 
 def refuse(case: Case) -> str | None:
-    if case.device == "cuda" and not find_spec("triton"):
+    if not case.target.on_host and not find_spec("triton"):
         return "torch.compile writes GPU code through triton, which is not installed"
     from torch._inductor.cpp_builder import get_cpp_compiler
     from torch._inductor.exc import InvalidCxxCompiler
@@ -74,7 +74,6 @@ def compiled(w: Float[Tensor, "k cg r s"], spec: ConvSpec) -> Run:
 
 
 @backend(
-    devices={"cpu", "cuda"},
     family="vendor",
     source="torch.compile (Ansel et al. 2024, PyTorch 2)",
     prepare=compiled,

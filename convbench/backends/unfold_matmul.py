@@ -36,7 +36,6 @@ def wgrad(dy: Float[Tensor, "n k p q"], x: Float[Tensor, "n c h w"], spec: ConvS
 
 
 @backend(
-    devices={"cpu", "cuda"},
     family="im2col",
     source="Chellapilla, Puri, Simard 2006, High Performance Convolutional Neural Networks, section 3",
     dgrad=dgrad,

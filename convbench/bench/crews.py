@@ -8,13 +8,10 @@ that work for each backend are learned, and a turn begins when those of the othe
 
 import threading
 import time
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-TASKS = Path("/proc/self/task")  # of Linux; elsewhere nothing is learned, and nobody waits
-PATIENCE_S = 50e-3
-LOOK_S = 2e-4
+from convbench.device.host import cpu_ns, wait_for
 
 
 class Crews:
@@ -55,33 +52,3 @@ class Crews:
         """
         if self.several:
             wait_for(frozenset().union(*self._crews.values()) - self._crews.get(name, frozenset()))
-
-
-def cpu_ns() -> dict[int, int]:
-    """Nanoseconds that each thread of this process has run."""
-    spent = {}
-    for task in TASKS.glob("*"):
-        text = read(task / "schedstat")
-        if text:
-            spent[int(task.name)] = int(text.split()[0])
-    return spent
-
-
-def wait_for(threads: Iterable[int]) -> None:
-    """Until none of these threads runs, the calling one left out; not longer than PATIENCE_S."""
-    rest = set(threads) - {threading.get_native_id()}
-    end = time.perf_counter() + PATIENCE_S
-    while any(running(thread) for thread in rest) and time.perf_counter() < end:
-        time.sleep(LOOK_S)
-
-
-def running(thread: int) -> bool:
-    """Whether it runs or would, if it got a core. A thread that has ended does not."""
-    return read(TASKS / str(thread) / "stat").rpartition(")")[2].split()[:1] == ["R"]
-
-
-def read(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError:
-        return ""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import exp, log
 
 from convbench.backend import BASELINE
-from convbench.case import Case, Problem
+from convbench.case import Problem, RowKey
 from convbench.outcome import Result, Timed
 
 
@@ -35,24 +35,24 @@ def sizes_apart(problems: Iterable[Problem]) -> bool:
     return len({one.size for one in problems}) > 1 and len({one.layer for one in problems}) > 1
 
 
-def paired_times(results: Iterable[Result]) -> dict[Case, dict[str, float]]:
-    """Seconds a call by case and backend, fit to be compared with each other.
+def paired_times(results: Iterable[Result]) -> dict[RowKey, dict[str, float]]:
+    """Seconds a call by block of rows and backend, fit to be compared with each other.
 
     Where the baseline was timed, that is its median over the paired ratio: who is decided early
     has medians of other moments than who stays to the end.
     """
     results = list(results)
     base_s = {
-        result.case: result.outcome.median_s
+        result.key().block: result.outcome.median_s
         for result in results
         if result.backend == BASELINE and isinstance(result.outcome, Timed)
     }
-    times: dict[Case, dict[str, float]] = defaultdict(dict)
+    times: dict[RowKey, dict[str, float]] = defaultdict(dict)
     for result in results:
         if isinstance(result.outcome, Timed):
-            compared = result.outcome.comparison
-            paired_s = base_s[result.case] / compared.ratio if compared and result.case in base_s else None
-            times[result.case][result.backend] = paired_s or result.outcome.median_s
+            block, compared = result.key().block, result.outcome.comparison
+            paired_s = base_s[block] / compared.ratio if compared and block in base_s else None
+            times[block][result.backend] = paired_s or result.outcome.median_s
     return dict(times)
 
 
@@ -67,10 +67,11 @@ def standings(results: Iterable[Result]) -> list[Standing]:
                 ratios[BASELINE].append(1.0)
             elif result.outcome.comparison is not None:
                 ratios[result.backend].append(result.outcome.comparison.ratio)
-    best_s = sum(case.problem.count * min(row.values()) for case, row in times.items())
+    counts = {result.key().block: result.case.problem.count for result in results}
+    best_s = sum(counts[block] * min(row.values()) for block, row in times.items())
     found = []
     for backend in dict.fromkeys(name for row in times.values() for name in row):
-        own = [case.problem.count * row[backend] for case, row in times.items() if backend in row]
+        own = [counts[block] * row[backend] for block, row in times.items() if backend in row]
         total_s = sum(own) if len(own) == len(times) else None
         own_ratios = ratios[backend]
         found.append(

@@ -7,9 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from convbench import system
 from convbench.bench.noise import TICK_S, Gpu, noise_now
 from convbench.bench.placement import Placement
-from convbench.machine import cpu_quota, cpus_allowed
+from convbench.device import Device
+from convbench.device.host import cpus_allowed
+from convbench.machine import cpu_quota
 
 # Above these shares of all CPU time a sweep loses samples that it could use.
 FOREIGN, STEAL = 0.05, 0.01
@@ -40,15 +43,27 @@ class Finding:
         return "ok" if self.ok else "change" if self.mendable else "note"
 
 
-def examine(device: str, threads: int, *, seconds: float = 0.5) -> Iterator[Finding]:
-    """Look at load, clocks and cores, and with `device` cuda at the GPU; takes `seconds`."""
+def examine(device: Device, threads: int, *, seconds: float = 0.5) -> Iterator[Finding]:
+    """Look at the system, load, clocks and cores, and at the device where it is no CPU; takes `seconds`."""
+    yield _system()
     yield from _load(seconds)
     yield _governor()
     yield _turbo()
     yield from _cores(threads)
     yield from _places(threads)
-    if device == "cuda":
-        yield from _gpu()
+    if not device.on_host:
+        yield from _gpu(device)
+
+
+def _system() -> Finding:
+    missing = [why for part in system.NEEDS if (why := system.lacks(part))]
+    return Finding(
+        what="system",
+        ok=not missing,
+        mendable=False,
+        found=f"{system.name()}: {'; '.join(missing) or 'everything runs here'}",
+        advice=system.elsewhere() if missing else "",
+    )
 
 
 def _load(seconds: float) -> Iterator[Finding]:
@@ -171,8 +186,8 @@ def _places(threads: int) -> Iterator[Finding]:
         )
 
 
-def _gpu() -> Iterator[Finding]:
-    gpu = Gpu.open()
+def _gpu(device: Device) -> Iterator[Finding]:
+    gpu = Gpu.open(device)
     if gpu is None:
         yield Finding(what="GPU", ok=None, found="NVML tells nothing of it")
         return

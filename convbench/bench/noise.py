@@ -1,7 +1,6 @@
 """What else did the machine do while a block was timed?"""
 
 import os
-import resource
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -11,12 +10,13 @@ from statistics import median
 from typing import Any, Self
 
 from convbench.bench.placement import LOOK_EVERY_S, Placement
+from convbench.device import Device
 from convbench.outcome import Noise
 
 # A block is disturbed when its threads waited for a core for more than this share of it.
 DELAYED = 0.01
 MOST_STAT_NBYTES = 2**17  # of /proc/stat: the lines of a thousand CPUs
-TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+TICK_S = 1 / os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0.01  # Windows counts no ticks that we read
 # nvmlClocksEventReason*: what slows a GPU down against its own will. A power cap is not among
 # them: large products run into it by themselves, and would never give a clean sample.
 _SLOWED = {0x8: "hardware slowdown", 0x20: "thermal limit", 0x40: "thermal limit", 0x80: "power brake"}
@@ -47,14 +47,14 @@ class Meter:
     `tell` is called whenever that takes time.
     """
 
-    def __init__(self, device: str = "cpu", threads: int = 1, tell: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, device: Device | None = None, threads: int = 1, tell: Callable[[], None] = lambda: None) -> None:
         self._tell = tell
         self._stat = _open("/proc/stat")
         self._cpus = _allowed_cpus()
         self._tasks: dict[str, int] = {}
         self._kept = _read("/proc/self/schedstat").split()[:1] not in ([], ["0"])  # a kernel may count nothing
-        self._gpu = Gpu.open() if device == "cuda" else None
-        self._placement = Placement.of_machine(threads) if device == "cpu" else None
+        self._gpu = None if device is None or device.on_host else Gpu.open(device)
+        self._placement = Placement.of_machine(threads) if device is None or device.on_host else None
         if self._placement:
             for _ in self._placement.pairs:
                 tell()
@@ -104,7 +104,7 @@ class Meter:
                 os.close(self._tasks.pop(task))
         return Reading(
             waited_s=waited_s,
-            switches=resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw,
+            switches=_switches(),
             steal_s=self._cpu_ticks()[1] * TICK_S,
         )
 
@@ -183,21 +183,20 @@ class GpuState:
 
 
 class Gpu:
-    """The GPU that torch calls cuda:0, seen through NVML."""
+    """A GPU, seen through NVML."""
 
     def __init__(self, nvml: Any, handle: Any) -> None:
         self._nvml, self._handle = nvml, handle
 
     @classmethod
-    def open(cls) -> "Gpu | None":
+    def open(cls, device: Device) -> "Gpu | None":
         """None where NVML or the device cannot be reached."""
         try:
             import pynvml
-            import torch
 
             pynvml.nvmlInit()
             # torch counts only what CUDA_VISIBLE_DEVICES shows, NVML counts all: the bus address is common.
-            facts: Any = torch.cuda.get_device_properties(0)
+            facts: Any = device.properties()
             address = f"{facts.pci_domain_id:08x}:{facts.pci_bus_id:02x}:{facts.pci_device_id:02x}.0"
             return cls(pynvml, pynvml.nvmlDeviceGetHandleByPciBusId(address.encode()))
         except Exception:  # no module, no driver, no right to ask: the sweep goes on without
@@ -255,6 +254,15 @@ def _allowed_cpus() -> set[bytes]:
     return {b"cpu%d" % cpu for cpu in cpus}
 
 
+def _switches() -> int:
+    """How often this process was thrown off a core; 0 where the system keeps no such count."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+
+
 def _read(path: str) -> str:
     try:
         return Path(path).read_text()
@@ -264,6 +272,6 @@ def _read(path: str) -> str:
 
 def _open(path: str) -> int | None:
     try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return os.open(path, os.O_RDONLY)
     except OSError:
         return None

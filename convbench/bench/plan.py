@@ -7,7 +7,7 @@ from convbench.backend import Backend
 from convbench.case import Case
 from convbench.outcome import Result
 from convbench.verify.cost import needed_nbytes
-from convbench.verify.trial import refusal
+from convbench.verify.lineup import refusal
 
 Seconds = Callable[[Case, Sequence[Backend]], float]
 

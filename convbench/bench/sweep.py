@@ -3,50 +3,34 @@
 import random
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
 
 from convbench.backend import BASELINE, Backend
-from convbench.bench.clock import block_counts, seconds_a_call, time_block
+from convbench.bench.clock import block_counts, seconds_a_call
 from convbench.bench.crews import Crews
 from convbench.bench.heap import heap_kept
 from convbench.bench.noise import Meter
-from convbench.bench.regimes import LAUNCH_BOUND_S, cold_times, conversion_time, eager_times, graph_time
+from convbench.bench.regimes import LAUNCH_BOUND_S, cold_times, conversion_time
 from convbench.bench.rounds import Budget, Contest, Sample
 from convbench.bench.statistics import Rule
-from convbench.case import Case
-from convbench.outcome import Bill, Check, Failed, Outcome, Result, Timed, Verified, Wrong
-from convbench.verify.check import Exam, make_exam, prepare_exam, wrong
+from convbench.call.bind import ANY_FAULT, conditions, failure, synchronize
 from convbench.call.memory import Guard
+from convbench.call.watch import Stage, Watch
+from convbench.case import Case
+from convbench.outcome import Bill, Check, Failed, Noise, Result, Timed, Wrong
+from convbench.verify.answers import Answer, Answers, question
+from convbench.verify.exam import Exam, make_exam, prepare_exam, wrong
+from convbench.verify.lineup import DeviceLost, Lineup
 from convbench.verify.operands import make_operands
-from convbench.verify.trial import (
-    ANY_FAULT,
-    Answer,
-    Answers,
-    Loss,
-    Probes,
-    Stage,
-    Trial,
-    Watch,
-    alive,
-    attempt,
-    conditions,
-    failure,
-    judge,
-    not_run,
-    question,
-    refusal,
-    synchronize,
-)
+from convbench.verify.probes import Probes
+from convbench.verify.trial import Trial, attempt, judge
 
 # How long a case waits while the CPUs lie elsewhere, by its budget, and at most: they were met away for 10 to 20 s.
 PATIENCE, MOST_PATIENCE_S = 7.0, 20.0
-
-
-class DeviceLost(Exception):  # noqa: N818  # it says what happened
-    """After this backend no call on the device can succeed."""
 
 
 def bench(
@@ -60,146 +44,132 @@ def bench(
 ) -> Iterator[Result]:
     """Time every backend on every case; the results of a case come together, in the backends' order."""
     watch = watch or Watch()
-    lost = watch.lost
     for case in cases:
-        outcomes: dict[str, Outcome] = {}
-        rest: Failed | None = None
-        for backend in backends:
-            if (refused := refusal(backend, case, force=force, watch=watch)) is not None:
-                outcomes[backend.name] = refused
-        able = [backend for backend in backends if backend.name not in outcomes]
-        if case.device in lost:
-            rest = not_run(lost[case.device])
-        elif able:
+        lineup = Lineup.of(case, backends, force=force, watch=watch)
+        if lineup.left:
             try:
-                with heap_kept():
-                    bench_case(case, able, outcomes, budget=budget, rule=rule, watch=watch)
-            except DeviceLost as error:
-                lost[case.device] = Loss(backend=str(error), problem=case.problem.name)
-                rest = not_run(lost[case.device])
+                with suppress(DeviceLost), heap_kept():
+                    bench_case(lineup, budget=budget, rule=rule)
             except ANY_FAULT as error:  # memory, most often: between the calls of the backends
-                rest = failure(error)
-        for backend in backends:
-            outcome = outcomes.get(backend.name, rest)
-            assert outcome is not None  # bench_case leaves none out unless it raises
-            yield Result(case=case, backend=backend.name, family=backend.family, outcome=outcome)
+                lineup.give_up(failure(error))
+        yield from lineup.results()
 
 
-def bench_case(
-    case: Case,
-    backends: Sequence[Backend],
-    outcomes: dict[str, Outcome],
-    *,
-    budget: Budget,
-    rule: Rule,
-    watch: Watch,
-) -> None:
-    """Put the outcome of each backend on one case into `outcomes`, by name.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entrant:
+    """A backend that was right, and may be timed.
+
+    Attributes:
+        trial: its verdict and its call; the output is let go, for all of them would fill the device.
+        call_s: about how long a warm call takes, alone.
+    """
+
+    trial: Trial
+    call_s: float
+
+
+def bench_case(lineup: Lineup, *, budget: Budget, rule: Rule) -> None:
+    """Verify whoever is left, time those that are right, verify them again; nobody is left then.
 
     Raises:
-        DeviceLost: the outcomes found so far stand.
+        DeviceLost: everybody has an outcome.
     """
+    case, watch = lineup.case, lineup.watch
     watch.tell("", Stage.TRUTH)
     exam = prepare_exam(case)
-    by_name = {backend.name: backend for backend in backends}
-    trials: dict[str, Trial] = {}
-    call_s: dict[str, float] = {}
-    crews = Crews()
     guard = Guard(**exam.operands)
+    crews = Crews()
     with conditions(case):
-        early = _question_early(backends, exam, outcomes, watch)
-        for backend in backends:
-            if backend.name in outcomes:
-                continue
-            guard.restore()  # from what the one before may have left behind
-            watch.tell(backend.name, Stage.VERIFIED)
-            trial = attempt(backend, exam, answers=early.pop(backend.name, None))
-            outcome: Outcome = trial if isinstance(trial, Failed) else trial.outcome
-            if isinstance(trial, Trial) and isinstance(outcome, Verified):
-                watch.tell(backend.name, Stage.TIMED)
-                try:
-                    if case.device == "cpu":
-                        crews.learn(backend.name, trial.call)
-                    call_s[backend.name] = seconds_a_call(trial.call, case.device)
-                    trials[backend.name] = replace(trial, out=None)  # outputs kept would fill the device
-                    if harmed := guard.restore():
-                        outcome = Wrong(wrong(f"it changed its input {' and '.join(harmed)} {Stage.TIMED}"))
-                except ANY_FAULT as error:
-                    outcome = _failed_timing(error)
-            if not isinstance(outcome, Verified):
-                trials.pop(backend.name, None)
-                _settle(outcomes, backend.name, outcome, case.device)
-            del trial  # with its output
-        if not trials:
+        entrants = admit(lineup, exam, guard, crews)
+        if not entrants:
             return
         exam.forget()  # what is timed must not find what it should compute
         contest = Contest(
-            names=list(trials),
+            names=list(entrants),
             baseline=BASELINE,
             budget=budget,
             rule=rule,
             rng=random.Random(case.seed),  # noqa: S311  # an order of rounds, no secret
         )
-        with Meter(case.device, torch.get_num_threads(), partial(watch.tell, "", Stage.WAITED)) as meter:
-            hold(contest, trials, call_s, outcomes, case.device, crews, meter, watch)
+        trials = {name: entrant.trial for name, entrant in entrants.items()}
+        call_s = {name: entrant.call_s for name, entrant in entrants.items()}
+        with Meter(case.target, torch.get_num_threads(), partial(watch.tell, "", Stage.WAITED)) as meter:
+            hold(contest, trials, call_s, lineup, crews, meter)
             noise = meter.noise()
-        bills = _itemised(contest, trials, exam, outcomes, watch)
+        bills = itemise(contest, trials, lineup, exam)
         watch.tell("", Stage.TRUTH)
         guard.restore()
-        again = renew(exam)
-        checks: dict[str, Check] = {}
-        late: dict[str, Answer] = {}
-        for name in sorted(bills, key=lambda name: by_name[name].built_in):  # the others answer before there is a truth
-            watch.tell(name, Stage.VERIFIED_AGAIN)
-            answer = _answer_again(trials[name], again)
-            if isinstance(answer, Check):
-                del bills[name]
-                _settle(outcomes, name, Wrong(answer), case.device)
-            elif by_name[name].built_in:
-                checks[name] = _recheck(trials[name], by_name[name], again, answer)
-            else:
-                late[name] = answer
-        for name, answer in late.items():
-            checks[name] = _recheck(trials[name], by_name[name], again, answer)
-        for name, bill in bills.items():
-            trial, samples, check = trials[name], contest.samples[name], checks[name]
-            if case.device == "cuda" and check.passed and (bill.cold_s or 0.0) < LAUNCH_BOUND_S:
-                bill = replace(bill, graph_s=graph_time(trial.call, partial(watch.tell, name, Stage.TIMED)))  # noqa: PLW2901  # the same bill, complete
-            kept = contest.kept(name)
-            aside = () if len(kept) == len(samples) else tuple(n for n, one in enumerate(samples) if one.dirt)
-            dirty = any(sample.dirt for sample in kept) and not contest.disturbs_itself(name)
-            noisy = dirty or name in contest.too_few
-            timed = Timed(
-                check=check,
-                samples_s=tuple(sample.seconds for sample in kept),
-                bill=bill,
-                comparison=contest.comparisons.get(name),
-                noise=replace(noise, set_aside=aside, noisy=noisy),
-            )
-            _settle(outcomes, name, timed if check.passed else Wrong(check), case.device)
+        checks = verify_again(trials, lineup, renew(exam))
+        for name, check in checks.items():
+            lineup.settle(name, conclude(name, contest, trials[name], bills[name], check, noise, lineup))
+
+
+def admit(lineup: Lineup, exam: Exam, guard: Guard, crews: Crews) -> dict[str, Entrant]:
+    """Who is right and can be timed, by name; everybody else is out.
+
+    Code of others answers first: while it runs, the truth has not been computed.
+    """
+    early: dict[str, Answers] = {}
+    for backend in lineup.foreign:
+        lineup.watch.tell(backend.name, Stage.VERIFIED)
+        found = question(backend, Probes(exam), profiled=True, whole=False)
+        if isinstance(found, Answers):
+            early[backend.name] = found
+        else:
+            lineup.settle(backend.name, found)
+    entrants: dict[str, Entrant] = {}
+    for backend in lineup.left:
+        guard.restore()  # from what the one before may have left behind
+        entrant = _admit(backend, exam, guard, crews, lineup.watch, early.pop(backend.name, None))
+        if isinstance(entrant, Entrant):
+            entrants[backend.name] = entrant
+        else:
+            lineup.settle(backend.name, entrant)
+    return entrants
+
+
+def _admit(
+    backend: Backend, exam: Exam, guard: Guard, crews: Crews, watch: Watch, answers: Answers | None
+) -> Entrant | Wrong | Failed:
+    target = exam.case.target
+    watch.tell(backend.name, Stage.VERIFIED)
+    trial = attempt(backend, exam, answers=answers)
+    if isinstance(trial, Failed):
+        return trial
+    if isinstance(trial.outcome, Wrong):
+        return trial.outcome
+    watch.tell(backend.name, Stage.TIMED)
+    try:
+        if target.on_host:
+            crews.learn(backend.name, trial.call)
+        entrant = Entrant(trial=replace(trial, out=None), call_s=seconds_a_call(trial.call, target))
+        if harmed := guard.restore():
+            return Wrong(wrong(f"it changed its input {' and '.join(harmed)} {Stage.TIMED}"))
+    except ANY_FAULT as error:
+        return _failed_timing(error)
+    return entrant
 
 
 def hold(
     contest: Contest,
     trials: Mapping[str, Trial],
     call_s: Mapping[str, float],
-    outcomes: dict[str, Outcome],
-    device: str,
+    lineup: Lineup,
     crews: Crews,
     meter: Meter,
-    watch: Watch,
 ) -> None:
-    """Time rounds until the contest is over; who cannot go on gets an outcome and leaves.
+    """Time rounds until the contest is over; who cannot go on is out.
 
     `call_s` are seconds a call as each was met alone. Those of the warm-up replace them: taken in
     turns, two that are equally fast were disturbed alike.
     """
-    counts, warming_s = block_counts(call_s, BASELINE, device), dict[str, float]()
+    target, watch = lineup.case.target, lineup.watch
+    counts, warming_s = block_counts(call_s, BASELINE, target), dict[str, float]()
     patience_s = min(MOST_PATIENCE_S, PATIENCE * contest.budget.total_s(len(contest.names)))
     start = time.perf_counter()
     while order := contest.next_round(time.perf_counter() - start):
         if contest.warm and warming_s:
-            counts, warming_s = block_counts({**call_s, **warming_s}, BASELINE, device), {}
+            counts, warming_s = block_counts({**call_s, **warming_s}, BASELINE, target), {}
         samples: dict[str, Sample] = {}
         meter.refresh()
         if meter.moved and patience_s > 0:
@@ -213,42 +183,82 @@ def hold(
                 if count > 1 or crews.several:
                     call()  # others have run since: this brings its operands and threads back
                 before = meter.read()
-                seconds = time_block(call, count, device)
-                samples[name] = Sample(seconds=seconds, dirt=meter.dirt(before, meter.read(), seconds * count))
+                block_s = target.time_block(call, count)
+                samples[name] = Sample(seconds=block_s / count, dirt=meter.dirt(before, meter.read(), block_s))
             except ANY_FAULT as error:
                 contest.drop(name)
-                _settle(outcomes, name, _failed_timing(error), device)
+                lineup.settle(name, _failed_timing(error))
         contest.record(samples)
         if not contest.warm:
             for name, sample in samples.items():
                 warming_s[name] = min(sample.seconds, warming_s.get(name, sample.seconds))
 
 
-def _itemised(
-    contest: Contest, trials: Mapping[str, Trial], exam: Exam, outcomes: dict[str, Outcome], watch: Watch
-) -> dict[str, Bill]:
+def itemise(contest: Contest, trials: Mapping[str, Trial], lineup: Lineup, exam: Exam) -> dict[str, Bill]:
     """The bills of those that are left, with what a call costs in the other regimes; who fails at it is out."""
-    device = exam.case.device
-    bills = {name: trials[name].bill for name in contest.samples}
+    target, watch = lineup.case.target, lineup.watch
 
     def fault(name: str, error: BaseException) -> None:
-        del bills[name]
         contest.drop(name)
-        _settle(outcomes, name, _failed_timing(error), device)
+        lineup.settle(name, _failed_timing(error))
 
-    cold = cold_times({name: trials[name].call for name in bills}, device, watch, fault)
+    cold = cold_times({name: trials[name].call for name in contest.samples}, target, watch, fault)
     watch.tell("", Stage.EVICTED)
     layout_s = conversion_time(exam.first, exam.case)
-    for name in list(bills):
-        bills[name] = replace(bills[name], cold_s=cold.get(name), layout_s=layout_s)
-        if device == "cuda":
-            try:
-                wall_s, host_s = eager_times(trials[name].call, partial(watch.tell, name, Stage.TIMED))
-            except ANY_FAULT as error:
-                fault(name, error)
-            else:
-                bills[name] = replace(bills[name], wall_s=wall_s, host_s=host_s)
+    bills: dict[str, Bill] = {}
+    for name in list(contest.samples):
+        try:
+            eager = target.eager_times(trials[name].call, partial(watch.tell, name, Stage.TIMED))
+        except ANY_FAULT as error:
+            fault(name, error)
+        else:
+            wall_s, host_s = eager or (None, None)
+            bills[name] = replace(
+                trials[name].bill, cold_s=cold.get(name), layout_s=layout_s, wall_s=wall_s, host_s=host_s
+            )
     return bills
+
+
+def verify_again(trials: Mapping[str, Trial], lineup: Lineup, again: Exam) -> dict[str, Check]:
+    """The verdict on each that is left, before the timing and after it; who cannot answer any more is out.
+
+    Code of others answers first: while it runs, the truth of the fresh numbers has not been computed.
+    """
+    checks: dict[str, Check] = {}
+    late: dict[str, tuple[Backend, Answer]] = {}
+    for backend in lineup.foreign_first:
+        name = backend.name
+        lineup.watch.tell(name, Stage.VERIFIED_AGAIN)
+        answer = _answer_again(trials[name], again)
+        if isinstance(answer, Check):
+            lineup.settle(name, Wrong(answer))
+        elif backend.built_in:
+            checks[name] = _recheck(trials[name], backend, again, answer)
+        else:
+            late[name] = (backend, answer)
+    return checks | {name: _recheck(trials[name], backend, again, answer) for name, (backend, answer) in late.items()}
+
+
+def conclude(
+    name: str, contest: Contest, trial: Trial, bill: Bill, check: Check, noise: Noise, lineup: Lineup
+) -> Timed | Wrong:
+    """What came of one that was timed."""
+    if not check.passed:
+        return Wrong(check)
+    if (bill.cold_s or 0.0) < LAUNCH_BOUND_S:
+        bill = replace(
+            bill, graph_s=lineup.case.target.graph_time(trial.call, partial(lineup.watch.tell, name, Stage.TIMED))
+        )
+    samples, kept = contest.samples[name], contest.kept(name)
+    aside = () if len(kept) == len(samples) else tuple(n for n, one in enumerate(samples) if one.dirt)
+    dirty = any(sample.dirt for sample in kept) and not contest.disturbs_itself(name)
+    return Timed(
+        check=check,
+        samples_s=tuple(sample.seconds for sample in kept),
+        bill=bill,
+        comparison=contest.comparisons.get(name),
+        noise=replace(noise, set_aside=aside, noisy=dirty or name in contest.too_few),
+    )
 
 
 def renew(exam: Exam) -> Exam:
@@ -266,12 +276,6 @@ def renew(exam: Exam) -> Exam:
 def _failed_timing(error: BaseException) -> Failed:
     """What was right when it was verified: only a run that times it meets this again."""
     return Failed(f"{failure(error).message} ({Stage.TIMED})")
-
-
-def _settle(outcomes: dict[str, Outcome], name: str, outcome: Outcome, device: str) -> None:
-    outcomes[name] = outcome
-    if isinstance(outcome, Failed | Wrong) and not alive(device):
-        raise DeviceLost(name)
 
 
 def _answer_again(trial: Trial, exam: Exam) -> Answer | Check:
@@ -305,19 +309,3 @@ def _recheck(trial: Trial, backend: Backend, exam: Exam, answer: Answer) -> Chec
         relative_l2=max(before.relative_l2, after.relative_l2),
         omega=max(before.omega or 0.0, after.omega or 0.0),
     )
-
-
-def _question_early(
-    backends: Sequence[Backend], exam: Exam, outcomes: dict[str, Outcome], watch: Watch
-) -> dict[str, Answers]:
-    """What foreign backends answer, taken before the truth is computed: while their code runs, it is not there."""
-    early: dict[str, Answers] = {}
-    for backend in backends:
-        if not backend.built_in:
-            watch.tell(backend.name, Stage.VERIFIED)
-            found = question(backend, Probes(exam), profiled=True, whole=False)
-            if isinstance(found, Answers):
-                early[backend.name] = found
-            else:
-                _settle(outcomes, backend.name, found, exam.case.device)
-    return early

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from math import nan, prod
+from math import isinf, nan, prod
 from typing import Any
 
 import torch
@@ -60,7 +60,7 @@ class _Filled(TorchDispatchMode):
             if out.numel() and not out.is_meta and not (kwargs or {}).get("pin_memory"):
                 self.zones.append(Zone(out))
                 out = self.zones[-1].tensor
-            out.fill_(self._value)
+            out.fill_(_held(self._value, out.dtype))
         elif name == "resize_":  # it may grow into its own zone, and may do so
             self.zones[:] = [zone for zone in self.zones if zone.tensor.data_ptr() != out.data_ptr()]
         return out
@@ -75,10 +75,16 @@ def poisoned(shape: tuple[int, ...], like: Tensor, value: float = nan) -> Iterat
     of the output's size are filled and freed. torch's allocator on a GPU hands one of them out
     next; a CPU's may take another.
     """
-    blocks = [torch.full((max(prod(shape), 1),), value, dtype=like.dtype, device=like.device) for _ in range(4)]
+    held = _held(value, like.dtype)
+    blocks = [torch.full((max(prod(shape), 1),), held, dtype=like.dtype, device=like.device) for _ in range(4)]
     del blocks
     with _Filled(value) as mode:
         yield mode.zones
+
+
+def _held(value: float, dtype: torch.dtype) -> float:
+    """The value, or for infinity in a dtype that has none the largest number."""
+    return float(torch.tensor(value).to(dtype)) if isinf(value) else value
 
 
 class Guard:

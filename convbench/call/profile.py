@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from convbench.device import find_device
+
 # Kineto reports its own start and stop on stderr otherwise; it reads this at its first use.
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 
@@ -45,13 +47,12 @@ class Profile:
 def profile(call: Callable[[], Any], device: str) -> Profile:
     """Run `call` once under torch's profiler."""
     # torch.profiler.profile imports for seconds what this lower interface does without.
-    on_gpu = device == "cuda"
+    where = find_device(device)
     with torch.autograd.profiler.profile(
-        profile_memory=True, use_kineto=True, use_device="cuda" if on_gpu else None
+        profile_memory=True, use_kineto=True, use_device=None if where.on_host else where.kind
     ) as session:
         out = call()
-        if on_gpu:
-            torch.cuda.synchronize()
+        where.synchronize()
     results = session.kineto_results
     assert results is not None  # set when the context ends
     operators: dict[str, None] = {}
@@ -59,7 +60,7 @@ def profile(call: Callable[[], Any], device: str) -> Profile:
     held = peak = 0
     for event in results.events():
         name = event.name()
-        on_device = event.device_type().name == ("CUDA" if on_gpu else "CPU")
+        on_device = event.device_type().name == where.profiled_as
         if name == "[memory]":
             if on_device:
                 held += event.nbytes()
@@ -67,6 +68,6 @@ def profile(call: Callable[[], Any], device: str) -> Profile:
         elif name.startswith("aten::"):
             if name.removeprefix("aten::") not in _HOUSEKEEPING:
                 operators[name] = None
-        elif on_gpu and on_device and not name.startswith(("Memcpy", "Memset")):
+        elif not where.on_host and on_device and not name.startswith(("Memcpy", "Memset")):
             kernels[name] = None
     return Profile(operators=tuple(operators), kernels=tuple(kernels), peak_nbytes=peak, out=out)

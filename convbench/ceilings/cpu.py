@@ -10,10 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from convbench.call.tensors import TORCH_DTYPE
 from convbench.ceilings.measure import Probe, Recipe, in_blocks
-from convbench.machine import cpus_allowed, free_nbytes
+from convbench.device.host import cpus_allowed
+from convbench.dtypes import DTYPE
+from convbench.machine import free_nbytes
 from convbench.spec import ConvSpec
-from convbench.verify.operands import TORCH_DTYPE
 
 LOOP_S = 1e-3  # of one loop: short, so that on a busy machine some find all threads at work
 LARGEST_NBYTES = 1 << 30
@@ -23,7 +25,7 @@ def compute_probes(dtype: str, threads: int) -> Iterator[Recipe]:
     """Whatever may reach the highest FLOP/s on `threads` threads in this dtype.
 
     One product alone says little: MKL's was seen at half of what oneDNN's convolutions do on an
-    AMD CPU. What a CPU cannot add in 16 bits it adds in 32, so the loops in fp32 count there too.
+    AMD CPU. What a CPU cannot add in fewer bits it adds in 32, so the loops in fp32 count there too.
     """
     if _libraries_have(dtype):
         edge = max(512, round(1024 * (threads / 2) ** (1 / 3) / 128) * 128)  # about 10 ms, whatever the threads
@@ -38,7 +40,7 @@ def compute_probes(dtype: str, threads: int) -> Iterator[Recipe]:
         if dtype in ("fp32", "fp64") and threads >= cpus_allowed():
             yield f"numpy matmul {edge}", partial(_numpy_product, dtype, edge)
     yield from _loops(dtype, threads, "")
-    if dtype in ("fp16", "bf16"):
+    if DTYPE[dtype].narrow:
         yield from _loops("fp32", threads, " in fp32")
 
 
@@ -74,7 +76,8 @@ def _libraries_have(dtype: str) -> bool:
         return True
     if not torch.backends.mkldnn.is_available():  # torch.ops.mkldnn is not there either, then
         return False
-    return bool(getattr(torch.ops.mkldnn, f"_is_mkldnn_{dtype}_supported")())
+    supported = getattr(torch.ops.mkldnn, f"_is_mkldnn_{dtype}_supported", None)
+    return supported is not None and bool(supported())
 
 
 def _by_clock(name: str, work: float, call: Callable[[], Any]) -> Probe:

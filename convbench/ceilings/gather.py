@@ -6,12 +6,14 @@ from datetime import UTC, datetime
 
 import torch
 
+from convbench.call.tensors import arithmetic
 from convbench.ceilings import cpu
 from convbench.ceilings.cache import Cache, Ledger, Reading
 from convbench.ceilings.measure import Recipe, highest, make
 from convbench.ceilings.roofline import Ceilings, Kind, Level
-from convbench.machine import cpu_caches, fingerprint
-from convbench.verify.operands import arithmetic
+from convbench.device import find_device
+from convbench.device.host import cpu_caches
+from convbench.machine import fingerprint
 
 COMPUTE_S = 2.5  # for each dtype and precision
 MEMORY_S = 0.6  # for each level
@@ -86,10 +88,10 @@ class Prober:
         return fingerprint(device, self.threads)
 
     def _levels(self, device: str) -> Sequence[tuple[str, int | None]]:
-        if device == "cuda":
+        if not find_device(device).on_host:
             from convbench.ceilings import gpu
 
-            return gpu.levels()
+            return gpu.levels(find_device(device))
         return [*cpu_caches(self.threads), ("memory", None)]
 
     def _read(self, kind: Kind) -> Ceilings | None:
@@ -118,7 +120,7 @@ class Prober:
         seconds = {group: self._seconds(group) for group in groups}
         self.say(kind, groups, ROUNDED_UP * sum(seconds.values()))
         found = Ledger()
-        with torch.inference_mode(), arithmetic(precision):
+        with find_device(device).selected(), torch.inference_mode(), arithmetic(precision):
             for group in groups:
                 probes, missing = make(self._recipes(group, device, dtype))
                 now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -142,15 +144,16 @@ class Prober:
 
     def _recipes(self, group: str, device: str, dtype: str) -> Iterable[Recipe]:
         kind, _, name = group.partition(" ")
-        if device == "cuda":
+        where = find_device(device)
+        if not where.on_host:
             from convbench.ceilings import gpu
 
             match kind:
                 case "flops":
-                    return gpu.compute_probes(dtype)
+                    return gpu.compute_probes(where, dtype)
                 case "bytes":
-                    return gpu.memory_probes(self._working_set(device, name))
-            return gpu.launch_probes()
+                    return gpu.memory_probes(where, self._working_set(device, name))
+            return gpu.launch_probes(where)
         match kind:
             case "flops":
                 return cpu.compute_probes(dtype, self.threads)
@@ -159,15 +162,13 @@ class Prober:
         return cpu.launch_probes()
 
     def _working_set(self, device: str, name: str) -> int:
-        if device == "cuda":
-            from convbench.ceilings import gpu
-
-            choose = gpu.level_nbytes
-        else:
-            choose = cpu.level_nbytes
-        nearer = 0
+        where, nearer = find_device(device), 0
         for level, nbytes in self._levels(device):
             if level == name:
-                return choose(nbytes, nearer)
+                if where.on_host:
+                    return cpu.level_nbytes(nbytes, nearer)
+                from convbench.ceilings import gpu
+
+                return gpu.level_nbytes(where, nbytes, nearer)
             nearer = nbytes or 0
         raise AssertionError(name)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from convbench.backend import Backend
 from convbench.case import Case
+from convbench.device import find_device
 from convbench.outcome import Result, Roofline, Timed
 from convbench.spec import ConvSpec
 
@@ -64,7 +65,6 @@ def roofline(spec: ConvSpec, dtype: str, ceilings: Ceilings, pass_: str = "fprop
     compute_s = 2 * spec.inner_macs / ceilings.flops_per_s
     nbytes = spec.needed_nbytes(dtype, pass_)
     moved_s, memory_probe = _moving(nbytes, ceilings.levels)
-    on_gpu = ceilings.device == "cuda"
     longest = max(compute_s, moved_s)
     if ceilings.launch_s > longest:
         bound, probe = "launch", ""
@@ -74,7 +74,7 @@ def roofline(spec: ConvSpec, dtype: str, ceilings: Ceilings, pass_: str = "fprop
         bound, probe = "memory", memory_probe
     return Roofline(
         # A backend on the CPU need not be an operator of torch, so its dispatch is no bound there.
-        time_s=longest + (ceilings.launch_s if on_gpu else 0.0),
+        time_s=longest + (0.0 if find_device(ceilings.device).on_host else ceilings.launch_s),
         bound=bound,
         flops_per_s=ceilings.flops_per_s,
         bytes_per_s=nbytes / moved_s if moved_s else ceilings.levels[0].bytes_per_s,
@@ -104,7 +104,7 @@ def flag(roof: Roofline, time_s: float, *, family: str, device: str, least_s: fl
     """
     if time_s >= roof.time_s:
         return ""
-    transform = family in ("winograd", "fft") or (family == "vendor" and device == "cuda")
+    transform = family in ("winograd", "fft") or (family == "vendor" and not find_device(device).on_host)
     return TRANSFORM if transform and time_s >= least_s else IMPOSSIBLE
 
 
@@ -143,7 +143,7 @@ def with_rooflines(
         timed = replace(timed, actual_flops=actual)
         if kind in known:
             held = hold_against(timed, result, known[kind])
-            while held.flag == IMPOSSIBLE and result.case.device == "cpu" and held.roofline is not None:
+            while held.flag == IMPOSSIBLE and result.case.target.on_host and held.roofline is not None:
                 side = "memory" if held.roofline.bound == "memory" else "compute"
                 if (kind, side) in asked:
                     break

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from convbench.cli import options
-from convbench.cli.problems import tell_left_out
+from convbench.cli.outputs import tell
+from convbench.device import KINDS, find_device
 
 app = typer.Typer(help="List backends, suites or devices, and why something is not available.")
 
@@ -14,14 +15,13 @@ app = typer.Typer(help="List backends, suites or devices, and why something is n
 @app.command(epilog="\b\nExample:\n  convbench list backends")
 def backends(plugin: options.Plugins = None) -> None:
     """What can compute a convolution here, without importing any of it (but for plug-ins)."""
-    from convbench.backend import load_plugin, sources
-    from convbench.machine import driver_version
+    from convbench.discovery import load_plugin, sources
 
-    no_gpu = "" if driver_version() else "no NVIDIA driver on this machine"
     rows = []
     for source in sources():
         reasons = [f"No module named {name!r}" for name in source.missing]
-        reasons += [no_gpu] if no_gpu and source.devices == ("cuda",) else []
+        lacking = [find_device(kind).lacks() for kind in source.devices]
+        reasons += lacking if len(lacking) == 1 and all(lacking) else []
         available = "; ".join(reasons) or ("yes, when named" if source.on_request else "yes")
         rows.append((source.name, source.family, " ".join(source.devices), available, source.doc))
     for name in options.words(plugin):
@@ -38,10 +38,12 @@ def suites(
     """The shipped shapes, with how many there are and where they were published."""
     from convbench.show.units import amount
     from convbench.suites import load_suite, read_suite, suite_names
+    from convbench.suites.choose import left_out_remarks
 
     if suite is not None:
         reading = read_suite(suite)
-        tell_left_out(reading.left_out)
+        for remark in left_out_remarks(reading.left_out):
+            tell(remark)
         rows = [
             (one.name, str(one.spec), str(one.count), amount(one.spec.flops, "FLOP"), one.source)
             for one in reading.problems
@@ -64,25 +66,16 @@ def devices() -> None:
     from convbench.machine import cpu_name, this_machine
 
     facts = this_machine()
-    rows = [
-        ("cpu", cpu_name(), "yes", f"torch {facts.torch}, oneDNN {facts.onednn}, {torch.get_num_threads()} threads")
-    ]
-    if torch.cuda.is_available():
-        cuda = this_machine("cuda")
-        rows += [
-            (
-                "cuda" if index == 0 else f"cuda:{index}",
-                torch.cuda.get_device_name(index),
-                "yes" if index == 0 else "choose with CUDA_VISIBLE_DEVICES",
-                f"driver {cuda.driver}, CUDA {cuda.cuda}, cuDNN {cuda.cudnn}",
-            )
-            for index in range(torch.cuda.device_count())
-        ]
-    else:
-        why = (
-            "this torch was built without CUDA" if torch.version.cuda is None else "no CUDA device is visible to torch"
-        )
-        rows.append(("cuda", "", why, ""))
+    cpu = (cpu_name(), "yes", f"torch {facts.torch}, oneDNN {facts.onednn}, {torch.get_num_threads()} threads")
+    rows = []
+    for kind in KINDS.values():
+        found = kind.present()
+        if not found:
+            rows.append((kind.kind, "", kind().why_absent() or "", ""))
+        for one in found:
+            own = one.facts()
+            libraries = "driver {driver}, CUDA {cuda}, cuDNN {cudnn}".format_map(own) if own else ""
+            rows.append((one.name, *cpu) if one.on_host else (one.name, own["gpu"], "yes", libraries))
     show_table(("device", "name", "available", "with"), rows)
 
 

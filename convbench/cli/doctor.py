@@ -6,6 +6,7 @@ import typer
 
 from convbench.cli import options
 from convbench.cli.outputs import tell
+from convbench.device import find_device
 
 EXAMPLE = "\b\nExample:\n  convbench doctor"
 
@@ -17,14 +18,17 @@ def doctor(
     """Say what makes timings noisy here, and what to change: load, clocks, threads, the GPU's state.
 
     It changes nothing itself. Verdicts are made of ratios within a round, so most of this costs
-    time and undecided cases, not truth.
+    time and undecided cases, not truth. Linux, or WSL on Windows, runs all of convbench, macOS all but isolation.
+    Windows itself lacks what isolation, bench, explain --ran and explain --interactive need.
     """
-    chosen = "cuda" if "cuda" in options.choose_devices([device]) else "cpu"
-    count = options.set_threads(threads)
+    (chosen,) = options.choose_devices([device])
 
     from convbench.bench.doctor import examine
     from convbench.cli.catalogue import show_table
+    from convbench.session import set_threads
+
+    count = set_threads(threads)
 
     tell("looking at load, clocks and CPUs for some seconds")
-    rows = [(one.word, one.what, one.found, one.advice) for one in examine(chosen, count)]
+    rows = [(one.word, one.what, one.found, one.advice) for one in examine(find_device(chosen), count)]
     show_table(("", "what", "found", "what to do"), rows)

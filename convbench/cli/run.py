@@ -105,12 +105,13 @@ def run(
         "precision": _one("--precision", options.choose("precision", [precision], PRECISIONS, ())),
     }
     chosen = _one("--backend", options.choose_backends([backend], plugin))
-    options.set_threads(threads)
 
     from convbench.run import Plan
     from convbench.run import run as run_pipeline
+    from convbench.session import set_threads
     from convbench.show.run import print_run
 
+    set_threads(threads)
     plan = Plan(
         data=data,
         root=root,

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from convbench.backends import naive_loops
 from convbench.case import Case, Problem
-from convbench.ran.by_torch import convolve
 from convbench.explain.geometry import channels, pad, window, windows
 from convbench.explain.proof import compare, compare_all
 from convbench.explain.steps import Cell, Comparison, Walk, flatten_kernel, measure_axes, place_taps
+from convbench.ran.by_torch import convolve
 from convbench.spec import ConvSpec
 from convbench.verify.oracle import count_terms, dgrad_float64, wgrad_float64
 

@@ -13,12 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from convbench.backends.naive_loops import naive_loops
+from convbench.call.bind import conditions
 from convbench.case import Case, Problem
-from convbench.ran.by_torch import convolve, fold, unfold
 from convbench.explain.steps import Comparison, Term, Walk
+from convbench.ran.by_torch import convolve, fold, unfold
 from convbench.spec import ConvSpec
-from convbench.verify.check import make_exam
-from convbench.verify.trial import conditions
+from convbench.verify.exam import make_exam
+from convbench.verify.verdict import check
 
 Pairs = Iterator[tuple[Any, Any]]
 
@@ -49,7 +50,7 @@ def prove(walk: Walk) -> tuple[Comparison, ...]:
             against="its bound around float64",
             compared=y.numel(),
             worst=float((single.double() - exam.truth.y).abs().max()),
-            evidence=exam.check(single, "vendor").evidence,
+            evidence=check(exam, single, "vendor").evidence,
         ),
     )
 

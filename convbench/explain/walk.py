@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from convbench.errors import ConvbenchError
-from convbench.ran.by_torch import fold, unfold
 from convbench.explain.proof import prove, prove_move
 from convbench.explain.steps import Cell, Term, UnprovedError, Walk, flatten_kernel, inside, measure_axes, name_formula
+from convbench.ran.by_torch import fold, unfold
 from convbench.spec import ITEM_NBYTES, ConvSpec, Pair
 
 # A walk takes seconds up to here, and the two or three GiB of a dozen float64 tensors.

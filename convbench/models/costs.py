@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from convbench.models.load import Source
 from convbench.errors import ConvbenchError, in_words
+from convbench.machine import free_nbytes
 from convbench.models.calls import Call, Shape
 from convbench.models.forward import Census, census, forward_only
-from convbench.ran.watch import what_ran
+from convbench.models.load import Source
 from convbench.models.reach import Extent
-from convbench.machine import free_nbytes
+from convbench.ran.watch import what_ran
 
 CONVOLUTION = torch.ops.aten.convolution
 PASSES = 7

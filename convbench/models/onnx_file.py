@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from convbench.errors import ConvbenchError, first_line
-from convbench.models.calls import Call, Shape
-from convbench.models.forward import Census, convolved
-from convbench.models.costs import ModelCosts, gather
-from convbench.models.reach import Reach
 from convbench.files import read_bytes
+from convbench.models.calls import Call, Shape
+from convbench.models.costs import ModelCosts, gather
+from convbench.models.forward import Census, convolved
+from convbench.models.reach import Reach
 
 MAX_NBYTES = 2**30  # in memory it takes twice that; protobuf itself ends at 2 GiB
 MAX_STRIPPED = 1024  # numbers of an initialiser that shape inference may need (a shape, sizes of pads)

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from convbench.device import find_device
+
 CALL = "convbench: the call"  # the record_function around F.conv2d
 CUDA_DEVICE_TYPE = 1  # c10::DeviceType
 HOST_DEVICE_TYPE = 0
@@ -55,7 +57,7 @@ def read_trace(events: Iterable[Mapping[str, Any]], *, device: str = "cpu") -> T
         call = next(event for event in timed if event.get("name") == CALL and event.get("cat") == "user_annotation")
         begin, end = float(call["ts"]), float(call["ts"]) + float(call["dur"])
         within = [event for event in timed if begin <= float(event["ts"]) <= end]
-        kind = CUDA_DEVICE_TYPE if device == "cuda" else HOST_DEVICE_TYPE
+        kind = HOST_DEVICE_TYPE if find_device(device).on_host else CUDA_DEVICE_TYPE
         blocks, peak = _follow(within, kind)
         return Trace(
             operators=tuple(dict.fromkeys(str(event["name"]) for event in within if event.get("cat") == "cpu_op")),

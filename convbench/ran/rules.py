@@ -6,6 +6,7 @@ said again in words. It is not public and may change: whoever uses it compares w
 
 from dataclasses import dataclass
 
+from convbench.device import find_device
 from convbench.spec import ConvSpec
 
 # Convolution.cpp, use_mkldnn: at most so many elements of x, and torch's own loops are taken for faster.
@@ -56,7 +57,7 @@ def apply_rule(spec: ConvSpec, *, dtype: str, layout: str, device: str, setting:
     """The choice for F.conv2d without gradients."""
     if spec.n == 0:
         return Rule(backend="Empty", why="there is no image, so nothing is computed")
-    return _on_cuda(spec, dtype, layout, setting) if device == "cuda" else _on_cpu(spec, dtype, setting)
+    return _on_cpu(spec, dtype, setting) if find_device(device).on_host else _on_cuda(spec, dtype, layout, setting)
 
 
 def _on_cpu(spec: ConvSpec, dtype: str, setting: Setting) -> Rule:

@@ -4,7 +4,6 @@ Run in a fresh process: oneDNN reads ONEDNN_VERBOSE once, before its first primi
 stand between the lines of whoever asked. Its lines and this module's go to one stdout, in the order of events.
 """
 
-import ctypes
 import json
 import os
 import signal
@@ -19,11 +18,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from convbench.call.tensors import TORCH_DTYPE, arithmetic, lay_out
+from convbench.device import find_device
 from convbench.ran.by_torch import convolve
 from convbench.ran.chrome_trace import CALL, Trace, read_trace
 from convbench.ran.rules import Setting
 from convbench.spec import ConvSpec
-from convbench.verify.operands import TORCH_DTYPE, arithmetic, lay_out
+from convbench.system import libc
 
 # Kineto reports its own start and stop on stderr otherwise; it reads this at its first use.
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")
@@ -36,8 +37,8 @@ PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 
 def main() -> None:
     """Answer the request on stdin: for each of its calls a line when it begins and one with what was seen."""
-    if sys.platform == "linux":  # whoever asked may be killed, and nobody else would end us
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if (c := libc()) is not None and hasattr(c, "prctl"):  # Linux; whoever asked may be killed, and nobody else ends us
+        c.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     request = json.load(sys.stdin)
     if request["threads"]:
         torch.set_num_threads(request["threads"])
@@ -49,7 +50,8 @@ def main() -> None:
 
 def _say(line: str) -> None:
     """After all that C code has written."""
-    ctypes.CDLL(None).fflush(None)
+    if (c := libc()) is not None:
+        c.fflush(None)
     os.write(1, f"\n{line}\n".encode())
 
 
@@ -66,10 +68,13 @@ def observe(
 
     What cannot be found out is None, and `selected_why` or `trace_why` says why.
     """
-    with torch.no_grad(), arithmetic(precision), _onednn(on=onednn):
+    where = find_device(device)
+    with where.selected(), torch.no_grad(), arithmetic(precision), _onednn(on=onednn):
         seen: dict[str, Any] = {"setting": asdict(read_setting(device))}
         shapes = (spec.x_shape, spec.w_shape)
-        x, w = (lay_out(torch.zeros(shape, dtype=TORCH_DTYPE[dtype], device=device), layout) for shape in shapes)
+        x, w = (
+            lay_out(torch.zeros(shape, dtype=TORCH_DTYPE[dtype], device=where.torch_name), layout) for shape in shapes
+        )
         seen["selected"], seen["selected_why"] = select(x, w, spec)
         try:
             trace, seen["cuda_peak_nbytes"] = profile(x, w, spec, device)
@@ -97,12 +102,12 @@ def read_setting(device: str) -> Setting:
         "onednn": torch.backends.mkldnn.is_available() and torch._C._get_mkldnn_enabled(),  # noqa: SLF001
         "nnpack": torch.backends.nnpack.is_available(),
     }
-    if device == "cuda":
+    if not find_device(device).on_host:
         return Setting(
             **here,
             library=f"cuDNN {torch.backends.cudnn.version()}" if torch.backends.cudnn.is_available() else "",
             cudnn=torch.backends.cudnn.is_available() and torch._C._get_cudnn_enabled(),  # noqa: SLF001
-            machine=torch.cuda.get_device_name(),
+            machine=find_device(device).facts()["gpu"],
         )
     return Setting(
         **here,
@@ -141,21 +146,18 @@ def profile(x: Tensor, w: Tensor, spec: ConvSpec, device: str) -> tuple[Trace, i
     Raises:
         ValueError: the profiler wrote none that can be read.
     """
-    before = 0
-    if device == "cuda":
+    where = find_device(device)
+    if not where.on_host:
         convolve(x, w, spec)
-        torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
+    peak_nbytes = where.watch_peak()
     # torch.profiler.profile would do the same, and import torch._inductor first: seconds.
     with torch.autograd.profiler.profile(
-        use_device="cuda" if device == "cuda" else None, profile_memory=True
+        use_device=None if where.on_host else where.kind, profile_memory=True
     ) as recorded:
         with torch.autograd.profiler.record_function(CALL):
             y = convolve(x, w, spec)
-        if device == "cuda":
-            torch.cuda.synchronize()
-    peak = torch.cuda.max_memory_allocated() - before if device == "cuda" else None
+        where.synchronize()
+    peak = peak_nbytes()
     del y
     with tempfile.TemporaryDirectory(prefix="convbench-ran-") as folder:
         path = Path(folder) / "trace.json"

@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from convbench.bench.shift import Shift
-from convbench.compare import Apart, Change, Changes, Key
+from convbench.case import RowKey
+from convbench.compare import Apart, Change, Changes
 from convbench.show.tables import plain_table
 from convbench.show.units import seconds
 
@@ -107,7 +108,7 @@ def method(changes: Changes) -> str:
 def apart_lines(changes: Changes) -> list[str]:
     """What could not be compared: what broke in full, the rest counted by what became of it."""
     lines = [
-        f"{one.after.upper()} {one.key.backend} on {one.key.name} ({one.key.spec}; {one.key.axes}), "
+        f"{one.after.upper()} {one.key.backend} on {one.key.name} ({one.key.case.spec}; {one.key.axes}), "
         f"was {one.before}: {one.reason}"
         for one in changes.apart
         if one.regression
@@ -152,14 +153,14 @@ def changes_table(changes: Changes, *, width: int) -> Group:
     headings = ["", "before", "after", "before / after", "to torch", "verdict", "gate"]
     if changes.rows:
         parts.append(_lines([[Text(word, "dim") for word in headings]], shown))
-    blocks: dict[tuple[str, ...], list[Change]] = {}
+    blocks: dict[RowKey, list[Change]] = {}
     for row in changes.rows:
-        blocks.setdefault(row.key.case, []).append(row)
-    several = len({axes for *_, axes in blocks}) > 1
-    for (suite, name, spec, axes), block in blocks.items():
-        heading = Text.assemble((f"{suite}:{name}" if suite != "shape" else name, "bold"))
-        heading.append("  " + spec if spec != name else "", "dim")
-        heading.append("  " + axes if several else "", "cyan")
+        blocks.setdefault(row.key.block, []).append(row)
+    several = len({key.axes for key in blocks}) > 1
+    for key, block in blocks.items():
+        heading = Text.assemble((f"{key.suite}:{key.name}" if key.suite != "shape" else key.name, "bold"))
+        heading.append("  " + key.case.spec if key.case.spec != key.name else "", "dim")
+        heading.append("  " + key.axes if several else "", "cyan")
         parts += [heading, _lines([_cells(row) for row in block], shown)]
     if changes.wholes:
         table = plain_table()
@@ -209,7 +210,7 @@ def changes_rows(changes: Changes) -> Iterator[list[str | float | None]]:
     for row in changes.rows:
         to_torch = row.to_torch
         yield [
-            *_key_cells(row.key),
+            *_key_cells(row.key).values(),
             "timed",
             "timed",
             row.before_s,
@@ -222,23 +223,35 @@ def changes_rows(changes: Changes) -> Iterator[list[str | float | None]]:
         ]
     for one in changes.apart:
         state = "regression" if one.regression else ""
-        yield [*_key_cells(one.key), one.before, one.after, *(None,) * 9, state, one.reason or apart_words(one)]
+        yield [
+            *_key_cells(one.key).values(),
+            one.before,
+            one.after,
+            *(None,) * 9,
+            state,
+            one.reason or apart_words(one),
+        ]
 
 
-def _key_cells(key: Key) -> list[str]:
-    return list(asdict(key).values())
+def _key_cells(key: RowKey) -> dict[str, str]:
+    """The first of COLUMNS: what must agree in two rows for them to be compared."""
+    cells = key.cells
+    return {name: str(cells[name]) for name in COLUMNS[: COLUMNS.index("backend") + 1]}
 
 
 def as_json(changes: Changes) -> dict[str, Any]:
     """Everything, as plain values; an interval without a bound has null there."""
     found = asdict(changes) | {"state": changes.state, "drifted": changes.drifted, "headline": headline(changes)}
+    keys = [*(row.key for row in changes.rows), *(one.key for one in changes.apart)]
+    for one, key in zip(found["rows"] + found["apart"], keys, strict=True):
+        one["key"] = _key_cells(key)
     plain: dict[str, Any] = _plain(found)
     return plain
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
-        return {"pass" if name == "pass_" else name: _plain(one) for name, one in value.items()}
+        return {name: _plain(one) for name, one in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(one) for one in value]
     return None if isinstance(value, float) and not isfinite(value) else value
@@ -331,10 +344,10 @@ def junit(changes: Changes) -> str:
 
 
 def _test(
-    suite: ET.Element, key: Key, kind: str | None, words: str, counts: dict[str, int], time_s: float | None = None
+    suite: ET.Element, key: RowKey, kind: str | None, words: str, counts: dict[str, int], time_s: float | None = None
 ) -> None:
     place = ".".join(part.replace(".", "_") for part in ("convbench", key.suite, key.axes.replace(" ", "-")))
-    name = _xml(f"{key.name} {key.spec} {key.backend}")
+    name = _xml(f"{key.name} {key.case.spec} {key.backend}")
     test = ET.SubElement(suite, "testcase", classname=_xml(place), name=name)
     if time_s is not None:
         test.set("time", f"{time_s:.9f}")

@@ -7,6 +7,8 @@ from math import ceil, floor, inf, isfinite, log10
 
 from convbench.backend import BASELINE
 from convbench.bench.decision import sizes_apart
+from convbench.case import RowKey
+from convbench.device import find_device
 from convbench.outcome import Failed, Result, Skipped, Timed, Verified, Wrong
 from convbench.show.scene import SHAPES, Item, Line, Mark, Scene, Words, shortened, stacked
 from convbench.show.units import seconds
@@ -25,6 +27,10 @@ class Entry:
     file: str
     row: Mapping[str, str]
     result: Result
+
+    @property
+    def key(self) -> RowKey:
+        return self.result.key(self.row["threads"])
 
     @property
     def status(self) -> str:
@@ -47,10 +53,8 @@ class Entry:
     @property
     def axes(self) -> str:
         """The rest of the case; the forward pass without epilogue is not mentioned."""
-        case = self.result.case
-        parts = (case.device, case.dtype, case.layout, case.precision, case.pass_, case.epilogue)
         threads = f" {self.row['threads']} threads" if self.row["threads"] else ""
-        return " ".join(part for part in parts if part not in ("", "fprop", "none")) + threads
+        return " ".join(self.key.case.axes) + threads
 
     @property
     def group(self) -> tuple[str, str, str]:
@@ -98,11 +102,11 @@ def ratio_chart(title: str, entries: Sequence[Entry], numbers: Mapping[str, int]
 
     Of more than 60 cases the 60 that take torch longest are drawn, and the chart says so.
     """
-    blocks: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+    blocks: dict[RowKey, list[Entry]] = defaultdict(list)
     for entry in entries:
         outcome = entry.result.outcome
         if isinstance(outcome, Timed) and outcome.comparison is not None:
-            blocks[entry.result.case.problem.name, str(entry.result.case.spec)].append(entry)
+            blocks[entry.key.block].append(entry)
     if not blocks:
         return None
     total = len(blocks)
@@ -129,11 +133,11 @@ def ratio_chart(title: str, entries: Sequence[Entry], numbers: Mapping[str, int]
     top = y + 4
     marks: list[Item] = []
     y = top
-    for (name, _), several in blocks.items():
+    for block_key, several in blocks.items():
         block = sorted(several, key=lambda entry: numbers[entry.result.backend])
         height = max(_LANE * len(block), 12.0) + 7
         scene.items.append(Line(points=((left, y), (right, y)), ink="line", width=0.7))
-        label = shortened(name, _NAMES - 12, 11.5)
+        label = shortened(block_key.name, _NAMES - 12, 11.5)
         scene.items.append(Words(x=left - 8, y=y + height / 2 + 4, text=label, anchor="end", size=11.5))
         for lane, entry in enumerate(block):
             middle = y + height / 2 + _LANE * (lane - (len(block) - 1) / 2)
@@ -224,7 +228,7 @@ def _roofs(entries: Iterable[Entry]) -> list[_Roof]:
         peak, moved = entry.number_of("peak_flops_per_s"), entry.number_of("peak_bytes_per_s")
         if peak and moved:
             words = [entry.row[name] for name in ("device", "dtype", "precision")]
-            words += [f"{entry.row['threads']} threads"] if entry.row["device"] == "cpu" else []
+            words += [f"{entry.row['threads']} threads"] if find_device(entry.row["device"]).on_host else []
             kinds.setdefault(" ".join(words), []).append((peak, moved))
     return [
         _Roof(

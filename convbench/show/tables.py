@@ -12,9 +12,9 @@ from rich.text import Text
 
 from convbench.backend import BASELINE
 from convbench.bench.decision import paired_times, sizes_apart, standings
+from convbench.case import RowKey
 from convbench.ceilings.roofline import IMPOSSIBLE, TRANSFORM
-from convbench.case import Case
-from convbench.outcome import Failed, Result, Skipped, Timed, Verified, Wrong
+from convbench.outcome import Check, Failed, Result, Skipped, Timed, Verified, Wrong
 from convbench.show.units import amount, gflops, seconds, share
 from convbench.spec import ConvSpec
 from convbench.suites import load_suite, suite_names
@@ -48,32 +48,25 @@ def plain_table(title: str | None = None) -> Table:
 
 def bench_table(title: str, results: Sequence[Result], *, width: int) -> Group:
     """One suite: a heading for each problem, and a line for each backend that ran."""
-    blocks: dict[tuple[str, str, tuple[str, ...]], list[Result]] = defaultdict(list)
+    blocks: dict[RowKey, list[Result]] = defaultdict(list)
     for result in results:
-        case = result.case
-        where = _axes(case)
-        blocks[case.problem.name, str(case.spec), where].append(result)
-    several = len({axes for *_, axes in blocks}) > 1
+        blocks[result.key().block].append(result)
+    several = len({key.case.axes for key in blocks}) > 1
     shown = next(columns for least, columns in _BENCH_COLUMNS if width >= least)
     if blocks and not several and (kind := results[0].case.kind):
         title = f"{title}  {kind}"
     parts: list[RenderableType] = [Text(title, "bold"), _bench_lines([_BENCH_HEADINGS], shown)]
     times = paired_times(results)
-    for (name, spec, axes), block in blocks.items():
-        heading = Text.assemble((name, "bold"), ("  " + spec if spec != name else "", "dim"))
-        heading.append("  " + " ".join(axes) if several else "", "cyan")
+    for key, block in blocks.items():
+        spec = "  " + key.case.spec if key.case.spec != key.name else ""
+        heading = Text.assemble((key.name, "bold"), (spec, "dim"))
+        heading.append("  " + " ".join(key.case.axes) if several else "", "cyan")
         ran = [result for result in block if not isinstance(result.outcome, Skipped)]
-        lines = _bench_lines([_bench_cells(one, times.get(one.case, {}).get(one.backend, 0.0)) for one in ran], shown)
+        lines = _bench_lines([_bench_cells(one, times.get(key, {}).get(one.backend, 0.0)) for one in ran], shown)
         parts += [heading, lines if ran else Text("  nothing ran", "dim")]
     if any(isinstance(one.outcome, Timed) and one.outcome.comparison for one in results):
         parts.append(Text(PAIRED, "dim"))
     return Group(*parts, *(Text(line, "dim") for line in roof_lines(results)))
-
-
-def _axes(case: Case) -> tuple[str, ...]:
-    """What a case is besides its problem, in words; fprop without an epilogue goes without saying."""
-    axes = (case.device, case.dtype, case.layout, case.precision)
-    return (*axes, case.kind) if case.kind else axes
 
 
 _BENCH_HEADINGS = [
@@ -164,7 +157,7 @@ def standing_table(results: Sequence[Result]) -> Group | None:
     apart = sizes_apart(result.case.problem for result in results)
     for result in results:
         size = (result.case.problem.size or "as they are",) if apart else ()
-        groups[(*size, *_axes(result.case))].append(result)
+        groups[(*size, *result.case.key.axes)].append(result)
     answers = []
     for axes, group in groups.items():
         if not (said := answer(group)):
@@ -275,7 +268,7 @@ def skip_lines(results: Iterable[Result]) -> list[str]:
     for (who, _), group in reasons.items():
         first = group[0]
         assert isinstance(first.outcome, Skipped)
-        count = len({one.case for one in group})
+        count = len({one.key().block for one in group})
         cases = "1 case" if count == 1 else f"{count} cases, the first {first.case.problem.name}"
         lines.append(f"{who} skipped {cases}: {first.outcome.reason}")
     return lines
@@ -295,7 +288,7 @@ def defect_lines(results: Iterable[Result]) -> list[str]:
 
 def _where(result: Result) -> str:
     case = result.case
-    return f"{case.problem.name} ({case.spec}; {' '.join(_axes(case))})"
+    return f"{case.problem.name} ({case.spec}; {' '.join(case.key.axes)})"
 
 
 def noise_line(results: Iterable[Result]) -> str:
@@ -315,9 +308,11 @@ def noise_line(results: Iterable[Result]) -> str:
 
 def fault_lines(result: Result, repro: str, smallest: str = "") -> list[str]:
     """A wrong or failed result: what, why, how, the command that shows it again, and the smallest that does."""
+    found = ""
     match result.outcome:
         case Wrong(check):
-            kind, words = "WRONG", [check.cause, check.evidence or ""]
+            kind, words = "WRONG", [check.cause or cause_cut_words(check), check.evidence or ""]
+            found = smallest_words(check)
         case Failed(message):
             kind, words = "FAILED", [message]
         case _:
@@ -326,8 +321,21 @@ def fault_lines(result: Result, repro: str, smallest: str = "") -> list[str]:
         f"{kind} {result.backend} on {_where(result)}",
         *(f"  {line}" for line in words if line),
         f"  {repro}",
-        *([f"  smallest: {smallest}"] if smallest else []),
+        *([f"  {found}: {smallest}" if smallest else f"  {found}"] if found else []),
     ]
+
+
+def cause_cut_words(check: Check) -> str:
+    """That the search for a cause was cut before it could name one; "" where it was not."""
+    return "" if check.cause_cut is None else f"no cause found (search cut after {check.cause_cut:,} experiments)"
+
+
+def smallest_words(check: Check) -> str:
+    """What stands before the command for the smallest problem, or in its place; "" where there is nothing to say."""
+    if check.smallest_cut is None:
+        return "smallest" if check.smallest else ""
+    found = "smallest so far" if check.smallest else "no smaller problem so far"
+    return f"{found} (search cut after {check.smallest_cut} tries)"
 
 
 def shrunk(result: Result) -> Result | None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from convbench.case import Problem
+from convbench.dtypes import DTYPE
 from convbench.errors import ConvbenchError, cause, unknown
 from convbench.files import read_bytes
 from convbench.spec import ConvSpec
@@ -34,7 +35,7 @@ MOST_NBYTES = 64 * 2**20  # of a file; benchdnn's own inputs, all together, are 
 MOST_FILES = 1000  # that --batch lines lead to: ten files that name each other ten times are ten billion
 MOST_DIGITS = 9
 
-DTYPES = {"f32": "fp32", "f16": "fp16", "bf16": "bf16", "f64": "fp64"}
+DTYPES = {one.benchdnn: name for name, one in DTYPE.items() if one.benchdnn}
 
 _SIZES = "g mb ic id ih iw oc od oh ow kd kh kw sd sh sw pd ph pw dd dh dw".split()
 _SIZE = re.compile(rf"({'|'.join(_SIZES)})([0-9]{{1,9}})")
@@ -74,7 +75,7 @@ _DRIVERS = frozenset(
 )
 
 _MIOPEN_EXAMPLE = "MIOpenDriver conv -n 1 -c 64 -H 56 -W 56 -k 64 -y 3 -x 3 -p 1 -q 1"
-_MIOPEN_DTYPES = {"conv": None, "convfp16": "fp16", "convbfp16": "bf16"}
+_MIOPEN_DTYPES = {"conv": None, **{one.miopen: name for name, one in DTYPE.items() if one.miopen}}
 _MIOPEN_OTHER_DTYPES = ("convint8", "convfp8", "convbfp8")
 # Flag, long names, default.
 _MIOPEN_SIZES = {

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from convbench.case import Case
+from convbench.dtypes import DTYPE
 from convbench.verify.oracle import Truth
 
 Number = TypeVar("Number", Tensor, float)
@@ -26,9 +27,9 @@ def gamma(k: Number, u: float) -> Number:
 
 def accumulator_roundoff(case: Case) -> float:
     """Unit roundoff of the sums that a case promises."""
-    if case.dtype == "fp64":
+    if DTYPE[case.dtype].sums == "fp64":
         return 2.0**-53
-    tensor_core = case.device == "cuda" and (case.dtype != "fp32" or case.precision == "tf32")
+    tensor_core = case.target.tensor_cores and (DTYPE[case.dtype].narrow or case.precision == "tf32")
     # Tensor cores add in fp32 and truncate (Fasi et al. 2021), which doubles the roundoff.
     return 2.0**-23 if tensor_core else 2.0**-24
 
@@ -41,7 +42,7 @@ def direct_bound(case: Case, truth: Truth) -> Tensor:
     """
     steps, u = truth.terms + 2, accumulator_roundoff(case)
     error = gamma(steps, u) * truth.magnitude
-    if case.dtype == "fp64":
+    if DTYPE[case.dtype].sums == "fp64":
         error = 2 * error + steps * torch.finfo(torch.float64).tiny  # the oracle errs as much
         return torch.where(truth.terms > 0, error, 0.0)
     if case.precision == "tf32":
@@ -91,14 +92,18 @@ def interval(y: Tensor, error: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tens
     return low.to(dtype), high.to(dtype)
 
 
+def same_numbers(one: Tensor, other: Tensor) -> bool:
+    """Whether all numbers are equal, and none of them is NaN; in float64, for torch compares no float8."""
+    return torch.equal(one.double(), other.double())
+
+
 def share_of_bound(out: Tensor, y: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """|out - y| as a share of what the interval allows on that side: at most 1 is right.
 
     NaN, and infinity where the interval is finite, are infinitely wrong.
     """
-    inside = (low <= out) & (out <= high)
     out, low, high = out.double(), low.double(), high.double()
-    error = (out - y).abs()
+    inside, error = (low <= out) & (out <= high), (out - y).abs()
     # The interval of a 16-bit type may lie on one side of y altogether, so outside it the wider side counts.
     side = torch.where(out >= y, high - y, y - low)
     widest = torch.maximum(high - y, y - low)

@@ -18,8 +18,6 @@ TAP_S, PRODUCT_S = 12e-9, 0.5e-9
 VERDICT_S = 250e-9
 # Profiling a call, and what every trial costs on a problem of no size at all.
 TRIAL_S = 0.1
-# Multiply-adds a second of a backend that does not say its own; a depthwise layer is among the slow ones.
-MACS_PER_S = {"cpu": 1e9, "cuda": 1e11}
 
 # How often a backend is called besides the rounds: plainly, poisoned (with a relu twice), profiled, and by verify on
 # whole numbers and with a NaN as well; and by bench
@@ -49,8 +47,8 @@ def exam_s(case: Case) -> float:
 
 
 def call_s(case: Case, backend: Backend) -> float:
-    """Seconds a call: by the rate that a backend with a limit says of itself, else by MACS_PER_S."""
-    rate = MACS_PER_S[case.device] if backend.max_macs is None else backend.macs_per_s
+    """Seconds a call: by the rate that a backend with a limit says of itself, else by its device's."""
+    rate = case.target.macs_per_s if backend.max_macs is None else backend.macs_per_s
     return case.spec.macs / rate
 
 

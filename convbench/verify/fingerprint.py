@@ -1,15 +1,12 @@
 """Which arithmetic did a backend really use? Its errors on random numbers say so."""
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from convbench.verify.exam import Exam
 from convbench.verify.oracle import answer
-
-if TYPE_CHECKING:
-    from convbench.verify.check import Exam
 
 TF32_BITS, FLOAT32_BITS = 10, 23  # of the fraction
 
@@ -37,7 +34,7 @@ INPUTS: tuple[tuple[str, Callable[[Tensor], Tensor]], ...] = (
 SUMS = (("sums kept in bf16", torch.bfloat16), ("sums kept in fp16", torch.float16))
 
 
-def other_inputs(exam: "Exam") -> Iterator[tuple[str, Tensor]]:
+def other_inputs(exam: Exam) -> Iterator[tuple[str, Tensor]]:
     """The exact outputs of kernels that round their float32 inputs first, with what they do in words."""
     if exam.case.dtype == "fp32":
         for words, rounded in INPUTS:

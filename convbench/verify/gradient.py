@@ -4,7 +4,7 @@ import torch
 from torch.autograd.gradcheck import GradcheckError, gradcheck
 
 from convbench.backend import Backend
-from convbench.verify.check import Exam
+from convbench.verify.exam import Exam
 
 MOST_MACS = 50_000  # finite differences call the function again and again
 

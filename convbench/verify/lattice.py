@@ -14,19 +14,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from convbench.case import Case
-from convbench.outcome import Check
-from convbench.verify.check import Exam, name_operands, wrong
-from convbench.verify.diagnosis import diagnose
 from convbench.call.memory import Zone, zoned
-from convbench.verify.operands import TORCH_DTYPE, lay_out
+from convbench.call.tensors import TORCH_DTYPE, lay_out
+from convbench.case import Case
+from convbench.dtypes import DTYPE
+from convbench.outcome import Check
+from convbench.verify.bounds import same_numbers
+from convbench.verify.diagnosis import diagnose
+from convbench.verify.exam import Exam, name_operands, wrong
 from convbench.verify.oracle import answer, by_loops
 from convbench.verify.transforms import transform_possible
+from convbench.verify.verdict import check
 
-# The largest sum of absolute values: what float32 and float64 hold with a bit to spare, and fp16 at all.
-LARGEST_SUM = {"fp32": 2**23, "bf16": 2**23, "fp16": 2**16 - 2**5, "fp64": 2**52}
-# The largest number that a product's factor may be: of the dtype's own digits, TF32's for fp32.
-LARGEST = {"fp32": 2**11, "bf16": 2**8, "fp16": 2**11, "fp64": 2**20}
+# The largest sum of absolute values: what float32 and float64 hold with a bit to spare, and the dtype at all.
+LARGEST_SUM = {
+    name: min(2 ** (DTYPE[one.sums].digits - 1), int(torch.finfo(TORCH_DTYPE[name]).max)) for name, one in DTYPE.items()
+}
 # For Winograd and FFT, whose transforms round: there an error stays far below one half.
 LARGEST_TRANSFORMED_SUM = 2**10
 SPOT_CHECKS = 4
@@ -47,8 +50,9 @@ class Lattice:
     def zones(self) -> dict[str, Zone]:
         """The operands with what lies around them."""
         case, count = self.case, longest_sum(self.case)
-        limit = LARGEST_TRANSFORMED_SUM if self.small else LARGEST_SUM[case.dtype]
-        most = max(1, min(LARGEST[case.dtype], isqrt(limit // count)))
+        limit = LARGEST_SUM[case.dtype]
+        limit = min(limit, LARGEST_TRANSFORMED_SUM) if self.small else limit
+        most = max(1, min(2 ** DTYPE[case.dtype].factor_digits, isqrt(limit // count)))
         generator = torch.Generator().manual_seed(case.seed * 1_000_003 + 2)
         zones = {}
         for name, shape in case.operands.items():
@@ -56,7 +60,7 @@ class Lattice:
             numbers = sign * torch.randint(1, most + 1, shape, generator=generator)
             if count > limit and name == next(iter(case.operands)) and not self.small:
                 numbers *= torch.rand(shape, generator=generator) < limit / count
-            zones[name] = zoned(lay_out(numbers.to(case.device, TORCH_DTYPE[case.dtype]), case.layout))
+            zones[name] = zoned(lay_out(numbers.to(case.target.torch_name, TORCH_DTYPE[case.dtype]), case.layout))
         return zones
 
     @cached_property
@@ -97,13 +101,13 @@ class Lattice:
         if strayed:
             return wrong(f"it wrote beyond its input {' and '.join(strayed)}", "memory")
         right = Check(worst_of_bound=0.0, relative_l2=0.0)
-        if torch.equal(out, self.expected):
+        if same_numbers(out, self.expected):
             return right
         if roundings or transform_possible(self.case, family):
-            if self.small and self.case.dtype == "fp32":
+            if self.small and not DTYPE[self.case.dtype].narrow:
                 wild = ~((out.double() - self.y).abs() < 0.5)
             else:  # what it rounds on its way is known, not where
-                found = self.exam.check(out, family, roundings)
+                found = check(self.exam, out, family, roundings)
                 return right if found.passed else found.fails("lattice", f"on whole numbers, {found.evidence}")
         else:
             wild = out != self.expected

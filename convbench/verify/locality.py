@@ -18,9 +18,11 @@ from torch import Tensor
 from convbench.case import Case
 from convbench.outcome import Check
 from convbench.spec import ConvSpec
-from convbench.verify.check import Exam, wrong
+from convbench.verify.bounds import same_numbers
 from convbench.verify.diagnosis import describe_place
+from convbench.verify.exam import Exam, wrong
 from convbench.verify.transforms import transform_possible
+from convbench.verify.verdict import check
 
 Place = tuple[int, int, int, int]
 WINOGRAD_TILES = (2, 4, 6)
@@ -70,9 +72,9 @@ class Locality:
         if (leaked := ~may & ~out.isfinite() & plain.isfinite()).any():
             return wrong(f"{who} also reaches {_count(leaked, case)} that do not depend on it", "locality")
         elsewhere = torch.where(may, plain, out)
-        if torch.equal(elsewhere, plain):
+        if same_numbers(elsewhere, plain):
             return right
-        found = self.exam.check(elsewhere, family, roundings)  # summed in another order than without it
+        found = check(self.exam, elsewhere, family, roundings)  # summed in another order than without it
         return found if found.passed else found.fails("locality", f"beside a {who}, {found.evidence}")
 
 

@@ -10,28 +10,29 @@ for whether padding is skipped or read as zeros is the implementation's choice; 
 """
 
 from math import inf, nan
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from convbench.case import Case
 from convbench.outcome import Check
-from convbench.verify import check as checking
 from convbench.verify.diagnosis import describe_place
+from convbench.verify.exam import Exam, make_exam, wrong
 from convbench.verify.oracle import conv2d_float64, dgrad_float64, wgrad_float64
 from convbench.verify.transforms import transform_possible
-
-if TYPE_CHECKING:
-    from convbench.verify.check import Exam
 
 SPREADING = ("winograd", "fft")
 
 
-def check_nonfinite(exam: "Exam", out: Tensor, family: str, roundings: int = 0) -> Check:
-    """The verdict on an output of an exam whose operands are not all finite; shape and dtype are right already."""
+def without_nonfinite(exam: Exam, out: Tensor, family: str) -> Check | tuple[Exam, Tensor]:
+    """What is left to judge of an output whose operands are not all finite; shape and dtype are right already.
+
+    Returns:
+        the fault, where an output is not NaN or infinite that must be; else the exam of the finite operands,
+        and the output with the truth in the place of whatever depends on the others.
+    """
     case, operands = exam.case, list(exam.operands.values())
-    clean = checking.make_exam(case, *(one.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0) for one in operands))
+    clean = make_exam(case, *(torch.where(one.isfinite(), one, 0.0) for one in operands))
     expected, padding = expect(case, *operands)
     spreads = family in SPREADING or transform_possible(case, family)
     got, reached = out.double(), ~expected.isfinite()
@@ -44,7 +45,7 @@ def check_nonfinite(exam: "Exam", out: Tensor, family: str, roundings: int = 0) 
     if (missed := reached & ~right).any():
         place = "all of them" if missed.all() else describe_place(missed, case.out_name)
         first = tuple(int(i) for i in missed.nonzero()[0])
-        return checking.wrong(
+        return wrong(
             f"{int(missed.sum()):,} of {missed.numel():,} outputs wrong, {place}; {case.out_name}"
             f"[{','.join(map(str, first))}]: got {float(got[first]):.6g}, expected {float(expected[first]):.6g}, "
             f"for it reads what is not finite",
@@ -54,10 +55,7 @@ def check_nonfinite(exam: "Exam", out: Tensor, family: str, roundings: int = 0) 
     if spreads:
         free |= ~got.isfinite()
     truth = clean.truth.y.clamp(min=0) if case.relu else clean.truth.y
-    found = clean.check(torch.where(free, truth.to(out.dtype), out), family, roundings)
-    if found.evidence is None:
-        return found
-    return found.fails("locality", f"where nothing that is read is NaN or infinite: {found.evidence}")
+    return clean, torch.where(free, truth.to(out.dtype), out)
 
 
 def expect(case: Case, first: Tensor, second: Tensor, bias: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -73,6 +71,7 @@ def expect(case: Case, first: Tensor, second: Tensor, bias: Tensor | None = None
         """Where a product of one of these with one of those is summed."""
         return sums(one.double(), other.double(), case.spec) > 0
 
+    first, second = first.double(), second.double()  # torch compares no float8
     everything = torch.ones_like(first), torch.ones_like(second)
     invalid = any_product(first.isnan(), everything[1]) | any_product(everything[0], second.isnan())
     invalid |= any_product(first.isinf(), second == 0) | any_product(first == 0, second.isinf())

@@ -1,22 +1,12 @@
-"""The tensors of a case, and the arithmetic that it allows."""
-
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+"""The tensors of a case, as they are drawn."""
 
 import torch
 from torch import Tensor
 
+from convbench.call.tensors import TORCH_DTYPE, lay_out
 from convbench.case import Case
-from convbench.errors import ConvbenchError
-
-TORCH_DTYPE = {
-    "fp32": torch.float32,
-    "fp16": torch.float16,
-    "bf16": torch.bfloat16,
-    "fp64": torch.float64,
-}
+from convbench.dtypes import DTYPE
+from convbench.verify.recipes import follow_recipe
 
 
 def make_operands(case: Case, *, salt: int = 0) -> tuple[Tensor, ...]:
@@ -26,83 +16,11 @@ def make_operands(case: Case, *, salt: int = 0) -> tuple[Tensor, ...]:
     A problem that says what its operands are like gets those (`verify/recipes.py`).
     """
     generator = torch.Generator().manual_seed(case.seed * 1_000_003 + salt)
-    dtype = TORCH_DTYPE[case.dtype]
-    drawn = torch.float64 if dtype == torch.float64 else torch.float32
+    dtype, drawn = TORCH_DTYPE[case.dtype], TORCH_DTYPE[DTYPE[case.dtype].sums]
     numbers = [
-        torch.randn(shape, generator=generator, dtype=drawn).to(case.device, dtype) for shape in case.operands.values()
+        torch.randn(shape, generator=generator, dtype=drawn).to(case.target.torch_name, dtype)
+        for shape in case.operands.values()
     ]
     if case.problem.operands:
-        from convbench.verify.recipes import follow_recipe
-
         return follow_recipe(case, numbers)
     return tuple(lay_out(number, case.layout) for number in numbers)
-
-
-def lay_out(tensor: Tensor, layout: str) -> Tensor:
-    """The same numbers in another memory layout.
-
-    "strided" is a view with an offset and a gap of one element along the last axis; the gaps
-    hold NaN, so that a kernel that reads them is caught.
-    """
-    match layout:
-        case "nchw":
-            return tensor.contiguous()
-        case "nhwc":
-            return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
-        case "strided":
-            room = tensor.new_full((*tensor.shape[:-1], 2 * tensor.shape[-1] + 1), float("nan"))
-            room[..., 1::2] = tensor
-            return room[..., 1::2]
-    raise ConvbenchError(f"unknown layout {layout!r}: choose nchw, nhwc or strided")
-
-
-def settle_layout(y: Tensor, layout: str) -> Tensor:
-    """y as the next layer of such a case wants it; a conversion is the backend's own cost."""
-    return y.contiguous(memory_format=torch.channels_last if layout == "nhwc" else torch.contiguous_format)
-
-
-@contextmanager
-def arithmetic(precision: str) -> Iterator[None]:
-    """One policy for convolution and matrix product, CPU and GPU; torch's own is restored afterwards.
-
-    torch's default is TF32 in cuDNN's convolutions and IEEE in matrix products, and it lets a
-    half-precision matrix product reduce in half precision: no race between the two is fair so.
-    cuDNN's benchmark mode is off, as torch has it, whatever an imported module left behind.
-    """
-    backends: Any = torch.backends  # its per-operator settings are made when torch is imported
-    tf32 = precision == "tf32"
-    settings = [
-        # The older switches must agree with the newer ones, or torch raises when anybody reads them.
-        (backends.cudnn, "allow_tf32", tf32),
-        (backends.cuda.matmul, "allow_tf32", tf32),
-        (backends.cudnn.rnn, "fp32_precision", precision),
-        (backends.cudnn.conv, "fp32_precision", precision),
-        (backends.cuda.matmul, "fp32_precision", precision),
-        # oneDNN knows TF32 too, but no case asks for it on a CPU.
-        (backends.mkldnn.conv, "fp32_precision", "ieee"),
-        (backends.mkldnn.matmul, "fp32_precision", "ieee"),
-        (backends.cuda.matmul, "allow_fp16_reduced_precision_reduction", False),
-        (backends.cuda.matmul, "allow_bf16_reduced_precision_reduction", False),
-        (backends.cuda.matmul, "allow_fp16_accumulation", False),
-        (backends.cudnn, "benchmark", False),
-        (backends.cudnn, "deterministic", False),
-    ]
-    with warnings.catch_warnings(action="ignore"):  # some releases warn whoever touches the older switches
-        before = [(holder, name, _setting(holder, name)) for holder, name, _ in settings]
-        for holder, name, value in settings:
-            setattr(holder, name, value)
-    try:
-        yield
-    finally:
-        with warnings.catch_warnings(action="ignore"):
-            for holder, name, value in before:
-                if value is not None:
-                    setattr(holder, name, value)
-
-
-def _setting(holder: Any, name: str) -> Any:
-    """A setting's value; None where the caller has mixed old and new switches, which torch refuses to read."""
-    try:
-        return getattr(holder, name)
-    except RuntimeError:
-        return None

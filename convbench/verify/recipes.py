@@ -13,8 +13,9 @@ from math import frexp, inf, nan
 import torch
 from torch import Tensor
 
+from convbench.call.tensors import lay_out
 from convbench.case import Case
-from convbench.verify.operands import lay_out
+from convbench.verify.vectors import operands_of
 
 Pair = tuple[Tensor, Tensor]
 
@@ -42,8 +43,6 @@ def follow_recipe(case: Case, drawn: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """
     name = case.problem.operands
     if ":" in name:
-        from convbench.verify.vectors import operands_of
-
         return tuple(lay_out(one, case.layout) for one in operands_of(case))
     recipe = RECIPES[name]
     first, second, *bias = drawn

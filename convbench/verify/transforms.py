@@ -7,15 +7,15 @@ import torch
 from torch import Tensor
 
 from convbench.case import Case
+from convbench.dtypes import DTYPE
 from convbench.spec import ConvSpec
 from convbench.verify.bounds import accumulator_roundoff, gamma
 
 # A vendor's Winograd or FFT is another algorithm with a bound of its own; a loose one, so the output
-# must also be as close as this as a whole. fp32 and fp16 as oneDNN's benchdnn accepts its own
-# Winograd; bf16 has three bits less than fp16.
-TRANSFORM_RELATIVE_L2 = {"fp32": 2e-5, "fp16": 7e-3, "bf16": 5.6e-2}
-# What the transformed tiles of a 16-bit case are stored in.
-_STORED = {"fp16": 2.0**-11, "bf16": 2.0**-8}
+# must also be as close as this as a whole.
+TRANSFORM_RELATIVE_L2 = {
+    name: one.transform_relative_l2 for name, one in DTYPE.items() if one.transform_relative_l2 is not None
+}
 
 # Where libraries evaluate the polynomials of Winograd F(m, 3), besides infinity; there are m + 1 of them.
 # F(2), F(4) and F(6) of Lavin and Gray 2016, and the F(4) of ncnn, whose points lie closer together.
@@ -128,7 +128,9 @@ def _norms(planes: Tensor, *shape: int) -> Tensor:
 
 
 def _transform_roundoff(case: Case) -> float:
-    return _STORED.get(case.dtype) or accumulator_roundoff(case)
+    """Of the transformed tiles: those of a narrow case are stored in its dtype."""
+    kind = DTYPE[case.dtype]
+    return 2.0**-kind.digits if kind.narrow else accumulator_roundoff(case)
 
 
 def transform_bound(case: Case, first: Tensor, second: Tensor, *_: Tensor, sharp: bool = False) -> Tensor:
@@ -143,7 +145,7 @@ def transform_bound(case: Case, first: Tensor, second: Tensor, *_: Tensor, sharp
     if case.pass_ == "dgrad":
         case, first, second = dgrad_as_fprop(case, first, second)
     of_winograd = winograd_sharp_bound if sharp else winograd_bound
-    if case.device == "cpu":
+    if case.target.on_host:
         return torch.stack([of_winograd(case, first, second, points) for points in WINOGRAD_POINTS]).amax(dim=0)
     error = (fft_sharp_bound if sharp else fft_bound)(case, first, second)
     if (case.spec.r, case.spec.s) == (3, 3):
@@ -196,6 +198,6 @@ def transform_possible(case: Case, family: str) -> bool:
     spec = case.spec
     if case.dtype not in TRANSFORM_RELATIVE_L2 or (spec.stride, spec.dilation) != ((1, 1), (1, 1)):
         return False
-    if case.device == "cpu":
+    if case.target.on_host:
         return family == "winograd" and (spec.r, spec.s) == (3, 3) and case.pass_ != "wgrad"
     return family in ("vendor", "winograd", "fft") and min(spec.r, spec.s) > 1

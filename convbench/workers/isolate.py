@@ -22,13 +22,13 @@ from dataclasses import dataclass, replace
 import torch
 
 from convbench.backend import Backend
-from convbench.workers.jobs import Fall, Job, Sweep
-from convbench.workers.server import Server
+from convbench.call.watch import fault_traits
 from convbench.case import Case
 from convbench.errors import MOST_CHARACTERS, one_line
 from convbench.machine import free_nbytes
 from convbench.outcome import Failed, Outcome, Result, Skipped, Wrong
-from convbench.verify.trial import fault_traits
+from convbench.workers.jobs import Fall, Job, Sweep
+from convbench.workers.server import Server
 
 RESERVE = 0.1  # share of the free memory that the parent, the caches and the rest keep
 
@@ -87,7 +87,7 @@ def isolated(
     felled: dict[str, Outcome] = {}  # of the case that is being done
     faults: set[tuple[str, str]] = set()
     done = 0
-    with Server() as server:
+    with Server(preload=_module_of(sweep)) as server:
         while done < len(cases):
             job = Job(
                 sweep=sweep,
@@ -124,6 +124,11 @@ def isolated(
                     yield Result(case=case, backend=name, family=families[name], outcome=_in_one_line(outcome))
                 felled.clear()
                 done += 1
+
+
+def _module_of(sweep: Sweep) -> str:
+    """Where the function lies that a sweep with bound options calls."""
+    return str(getattr(sweep, "func", sweep).__module__)
 
 
 def _in_one_line(outcome: Outcome) -> Outcome:

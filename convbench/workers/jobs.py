@@ -5,9 +5,9 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from convbench.call.watch import Stage
 from convbench.case import Case
 from convbench.outcome import Failed, Outcome, Result
-from convbench.verify.trial import Stage
 
 START, KILL = b"s", b"k"
 STATUS = struct.Struct("=qq")  # pid, wait status

@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Any, Self
 from uuid import uuid4
 
-from convbench.workers.jobs import DYING_S, KILL, MOST_PROCESSES, START, STATUS, Board, Fall, Job, fall_of
 from convbench.errors import ConvbenchError, first_line
 from convbench.machine import descendants, own_nbytes
 from convbench.outcome import Result
+from convbench.system import require
+from convbench.workers.jobs import DYING_S, KILL, MOST_PROCESSES, START, STATUS, Board, Fall, Job, fall_of
 
 # One look at a few small files of /proc ten times a second, a tenth of a millisecond for a worker with few threads:
 # a thousandth of one core is taken from what is being timed.
@@ -36,15 +37,20 @@ MARK = "CONVBENCH_WORKERS"  # in the environment of all that is below a fork ser
 _HOME = str(Path(__file__).parents[2])  # where this package lies, should it not be installed
 
 _SERVE = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from convbench.workers.worker import serve; serve(int(sys.argv[2]), int(sys.argv[3]))"
+    "import importlib, json, sys; sys.path[:] = json.loads(sys.argv[1]); importlib.import_module(sys.argv[2]); "
+    "from convbench.workers.worker import serve; serve(int(sys.argv[3]), int(sys.argv[4]))"
 )
 
 
 @dataclass(slots=True)
 class Server:
-    """The fork server as its parent sees it; started when first needed, and again if it was killed."""
+    """The fork server as its parent sees it; started when first needed, and again if it was killed.
 
+    Attributes:
+        preload: the module of the sweep that its workers run, imported once for all of them.
+    """
+
+    preload: str
     _process: "subprocess.Popen[bytes] | None" = field(default=None, init=False)
     _control: socket.socket | None = field(default=None, init=False)
     _board: Board | None = field(default=None, init=False)
@@ -167,6 +173,7 @@ class Server:
             self.stop()  # somebody killed it while it had nothing to do
         if self._control is not None and self._board is not None:
             return self._control, self._board
+        require("isolation", "try --no-isolate")
         self._control, theirs = socket.socketpair()
         with tempfile.TemporaryFile() as shared, theirs:
             shared.truncate(mmap.PAGESIZE)
@@ -176,7 +183,15 @@ class Server:
             # keeps Ctrl-C at a terminal for us alone.
             self._process = subprocess.Popen(  # noqa: S603  # our own module
                 # -P: not even json is taken from the working directory.
-                [sys.executable, "-P", "-c", _SERVE, json.dumps([*sys.path, _HOME]), *map(str, descriptors)],
+                [
+                    sys.executable,
+                    "-P",
+                    "-c",
+                    _SERVE,
+                    json.dumps([*sys.path, _HOME]),
+                    self.preload,
+                    *map(str, descriptors),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=2,
                 pass_fds=descriptors,

@@ -2,7 +2,6 @@
 
 import ctypes
 import os
-import resource
 import signal
 import socket
 import sys
@@ -17,15 +16,15 @@ from typing import NoReturn
 
 import torch
 
-from convbench.backend import Backend, discover
-from convbench.bench import sweep as _preload  # noqa: F401  # so that a worker finds it imported
-from convbench.workers.jobs import BEGUN, DYING_S, MOST_PROCESSES, START, STATUS, Board, Fall, Job, fall_of
-from convbench.workers.world import World
+from convbench.backend import Backend
+from convbench.call.memory import poisoned
+from convbench.call.watch import Stage, Watch
+from convbench.discovery import discover
 from convbench.errors import in_words
 from convbench.machine import descendants
 from convbench.outcome import Failed, Result, Skipped
-from convbench.call.memory import poisoned
-from convbench.verify.trial import Stage, Watch
+from convbench.workers.jobs import BEGUN, DYING_S, MOST_PROCESSES, START, STATUS, Board, Fall, Job, fall_of
+from convbench.workers.world import World
 
 MOST_THREADS = 4 * MOST_PROCESSES + 64 * (os.cpu_count() or 1)  # of a user's, beyond what he has already
 
@@ -34,6 +33,8 @@ PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
 def serve(control_fd: int, board_fd: int) -> NoReturn:
     """Fork a worker whenever the parent asks; kill it when told to, and when the parent is gone."""
+    import resource
+
     warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside numpy's threads, which provides for that
     control, board = socket.socket(fileno=control_fd), Board(board_fd)
     os.close(board_fd)
@@ -176,6 +177,8 @@ def _bound_threads() -> None:
 
     It does not bind root, so the parent counts as well.
     """
+    import resource
+
     if os.geteuid() == 0:
         return
     count = 0

@@ -7,10 +7,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from convbench import Backend, Case, ConvSpec, Problem, Skipped, Verified, discover
+from convbench.call.bind import conditions
 from convbench.case import DTYPES, LAYOUTS
 from convbench.suites import load_suite
-from convbench.verify.check import prepare_exam
-from convbench.verify.trial import conditions, examine, verify
+from convbench.verify.exam import prepare_exam
+from convbench.verify.sweep import verify
+from convbench.verify.trial import examine
 from tests.conftest import make_case
 from tests.strategies import specs
 

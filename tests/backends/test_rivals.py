@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from convbench import Backend, Verified, discover
-from convbench.backend import Source, sources
+from convbench.call.bind import bind, conditions
 from convbench.case import LAYOUTS, Case
+from convbench.discovery import Source, sources
 from convbench.suites import load_suite
-from convbench.verify.check import prepare_exam
-from convbench.verify.trial import bind, conditions, verify
+from convbench.verify.exam import prepare_exam
+from convbench.verify.sweep import verify
 from tests.conftest import make_case
 
 ROOT = Path(__file__).parents[2]
@@ -73,7 +74,7 @@ def test_an_output_is_the_callers_own(backend: Backend) -> None:
     if backend.why_not(exam.case):
         pytest.fail(f"{backend.name} should run this: {backend.why_not(exam.case)}")
     with conditions(exam.case):
-        call, _ = bind(backend, exam)
+        call, _ = bind(backend, exam.case, exam.operands)
         first = call()
         kept = first.clone()
         exam.x.neg_()
@@ -92,7 +93,7 @@ if "onnxruntime" in NAMES:
         rival, case = one("onnxruntime"), make_case("n0c3h8w8k4r3s3")
         assert rival.why_not(case) == "ONNX Runtime binds no empty memory, so it takes no empty batch"
         with pytest.raises(RuntimeError, match="iobinding"), conditions(case):
-            bind(rival, prepare_exam(case))[0]()
+            bind(rival, case, prepare_exam(case).operands)[0]()
 
 
 @pytest.fixture

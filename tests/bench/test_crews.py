@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from convbench.bench import crews
-from convbench.bench.crews import Crews, cpu_ns, wait_for
+from convbench.bench.crews import Crews
+from convbench.device import host
+from convbench.device.host import cpu_ns, wait_for
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="threads are watched through /proc")
 
@@ -44,7 +45,7 @@ def two() -> Iterator[tuple[Library, Library]]:
 
 @pytest.fixture
 def learned(two: tuple[Library, Library], monkeypatch: pytest.MonkeyPatch) -> Crews:
-    monkeypatch.setattr(crews, "PATIENCE_S", 60.0)
+    monkeypatch.setattr(host, "PATIENCE_S", 60.0)
     both = Crews()
     both.learn("one", two[0].call)
     both.learn("other", two[1].call)
@@ -72,11 +73,11 @@ def test_nobody_waits_for_threads_that_are_shared(two: tuple[Library, Library], 
 
 def test_patience_ends(two: tuple[Library, Library], learned: Crews, monkeypatch: pytest.MonkeyPatch) -> None:
     one, _ = two
-    monkeypatch.setattr(crews, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(host, "PATIENCE_S", 0.0)
     one.spin()
     wait_for(cpu_ns())
     assert not one.left.done()
 
 
 def test_a_thread_that_has_ended_does_not_run() -> None:
-    assert not crews.running(2**22 + 1)
+    assert not host.running(2**22 + 1)

@@ -67,6 +67,13 @@ def test_several_layers_in_several_sizes_are_wholes_of_their_own() -> None:
 def test_times_fit_the_ratios_of_shared_rounds() -> None:
     """It left early, while the machine was slow: its own median would say that it is slower than torch."""
     case = layer("first", 1)
-    times = paired_times([row(case, "torch", 9e-4), row(case, "early", 1.03e-3, 1.07)])
-    assert times[case]["early"] == pytest.approx(9e-4 / 1.07)
-    assert paired_times([row(case, "early", 1.03e-3, 1.07)])[case]["early"] == 1.03e-3
+    (times,) = paired_times([row(case, "torch", 9e-4), row(case, "early", 1.03e-3, 1.07)]).values()
+    assert times["early"] == pytest.approx(9e-4 / 1.07)
+    (times,) = paired_times([row(case, "early", 1.03e-3, 1.07)]).values()
+    assert times["early"] == 1.03e-3
+
+
+def test_two_layers_of_equal_sizes_are_added_both() -> None:
+    rows = [row(layer(name, 1), "torch", time_s) for name, time_s in (("first", 1.0), ("second", 3.0))]
+    (only,) = standings(rows)
+    assert (only.cases, only.total_s) == (2, 4.0)

@@ -14,6 +14,7 @@ import pytest
 
 from convbench.bench import doctor, noise
 from convbench.bench.noise import Gpu, GpuState, Meter, Reading
+from convbench.device import find_device
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's /proc")
 CALM = Reading(waited_s={"1": 1.0, "2": 3.0}, switches=10, steal_s=2.0)
@@ -130,8 +131,8 @@ def test_a_gpu_slowed_by_heat_is_told_and_one_at_its_power_cap_is_not(reasons: i
 
 
 def test_samples_of_a_slowed_gpu_are_dirty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Gpu, "open", classmethod(lambda cls: Gpu(Nvml(0x20), None)))
-    with Meter("cuda") as meter:
+    monkeypatch.setattr(Gpu, "open", classmethod(lambda cls, device: Gpu(Nvml(0x20), None)))
+    with Meter(find_device("cuda")) as meter:
         meter.refresh()
         assert meter.dirt(CALM, CALM, 1e-3) == "thermal limit"
         assert (meter.noise().throttle, meter.noise().power_w) == ("thermal limit", 350.0)
@@ -139,7 +140,7 @@ def test_samples_of_a_slowed_gpu_are_dirty(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_the_doctor_names_who_uses_the_cpu_and_what_to_do() -> None:
     with busy_process() as rival:
-        findings = {one.what: one for one in doctor.examine("cpu", threads=10_000, seconds=0.4)}
+        findings = {one.what: one for one in doctor.examine(find_device("cpu"), threads=10_000, seconds=0.4)}
         assert doctor._process_ticks()[rival.pid][0] > 0
     load = findings["other load"]
     assert load.ok is False or os.cpu_count() > 16  # type: ignore[operator]

@@ -16,6 +16,7 @@ from convbench.bench.placement import Place, Placement, handover_s
 from convbench.bench.rounds import Budget
 from convbench.bench.statistics import Rule
 from convbench.bench.sweep import bench
+from convbench.device import find_device
 from tests.bench.test_sweep import CASE, correct
 
 NEAR, FAR, ONE_CORE = 48e-9, 245e-9, 23e-9
@@ -182,7 +183,7 @@ def test_a_wait_ends_with_its_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     place = made_up(monkeypatch, FAR, near=100)
     monkeypatch.setattr(Placement, "of_machine", classmethod(lambda _cls, _threads: place))
     told: list[None] = []
-    with Meter("cpu", 2, lambda: told.append(None)) as meter:
+    with Meter(find_device("cpu"), 2, lambda: told.append(None)) as meter:
         meter.refresh()
         assert meter.moved
         told.clear()

@@ -1,5 +1,6 @@
 """The sweep with backends that behave and backends that do not."""
 
+import gc
 import re
 import time
 from typing import Any
@@ -11,15 +12,18 @@ from torch import Tensor
 
 from convbench import Backend, ConvSpec, Failed, Skipped, Timed, Wrong, backend, discover
 from convbench.bench import sweep
-from convbench.bench.clock import block_counts, seconds_a_call, time_block
+from convbench.bench.clock import block_counts, seconds_a_call
 from convbench.bench.rounds import Budget
 from convbench.bench.statistics import Rule
 from convbench.bench.sweep import bench
-from convbench.verify.check import Exam, wrong
+from convbench.call.bind import bind
 from convbench.call.profile import profile
-from convbench.verify.trial import Watch
+from convbench.call.watch import Watch
+from convbench.device import find_device
+from convbench.verify.exam import Exam, prepare_exam, wrong
 from tests.conftest import make_case
 
+CPU = find_device("cpu")
 CASE = make_case("n1c4h9w8k6r3s3_pd1")
 SHORT = Budget(seconds=0.05, least=3, most=20)
 
@@ -90,6 +94,35 @@ def test_an_answer_kept_for_a_pointer_is_found() -> None:
     assert isinstance(outcomes(cached)["cached"], Wrong)
 
 
+def truths() -> int:
+    """How many tensors there are that only an oracle makes: float64, of the shape of the output."""
+    return sum(
+        type(one) is Tensor and one.dtype == torch.float64 and one.shape == CASE.out_shape for one in gc.get_objects()
+    )
+
+
+def test_what_is_timed_finds_no_truth_in_its_process() -> None:
+    found: list[int] = []
+
+    @backend(family="direct", source="")
+    def spying(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        found.append(truths())
+        return correct(x, w, spec)
+
+    gc.collect()
+    gc.freeze()  # so that a look through all objects sees those of this test alone, and is short
+    try:
+        outcome = outcomes(spying)["spying"]
+        held = prepare_exam(CASE).truth
+        assert truths() > 0, f"a look that does not find {held.y.dtype} finds nothing"
+    finally:
+        gc.unfreeze()
+    assert isinstance(outcome, Timed)
+    rounds = len(outcome.samples_s) + len(outcome.noise.set_aside)
+    assert len(found) > rounds
+    assert set(found[-rounds:]) == {0}
+
+
 def test_one_that_raises_or_runs_out_of_memory_ends_nothing() -> None:
     @backend(family="direct", source="")
     def raising(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
@@ -136,15 +169,13 @@ def test_prepare_is_run_once_and_billed_apart() -> None:
 def test_a_nhwc_case_bills_the_conversion_of_an_nchw_answer() -> None:
     seen: list[bool] = []
     case = make_case("n2c8h9w8k6r3s3_pd1", layout="nhwc")
-    from convbench.verify.check import prepare_exam
-    from convbench.verify.trial import bind
 
     @backend(family="direct", source="")
     def plain(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
         seen.append(x.is_contiguous(memory_format=torch.channels_last))
         return correct(x, w, spec).contiguous()
 
-    call, _ = bind(plain, prepare_exam(case))
+    call, _ = bind(plain, case, prepare_exam(case).operands)
     assert call().is_contiguous(memory_format=torch.channels_last)
     assert seen == [True]
 
@@ -172,7 +203,7 @@ def test_after_a_lost_device_what_was_found_stands_and_the_culprit_is_named(monk
 
     @backend(family="direct", source="")
     def illegal(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
-        monkeypatch.setattr("convbench.bench.sweep.alive", lambda device: False)
+        monkeypatch.setattr("convbench.verify.lineup.alive", lambda device: False)
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
     results = list(bench([CASE, CASE], [cudnn, illegal, torch_itself], budget=SHORT, rule=Rule()))
@@ -203,14 +234,12 @@ def test_one_that_harms_its_input_late_is_found_and_harms_nobody_else() -> None:
 
 def test_a_block_is_long_enough_to_time() -> None:
     nap = lambda: time.sleep(1e-4)  # noqa: E731  # on a loaded machine it sleeps longer, never shorter
-    assert seconds_a_call(nap, "cpu") >= 1e-4
-    assert seconds_a_call(lambda: None, "cpu") < 1e-5
-    counts = block_counts(
-        {"torch": 1e-4, "alike": 1.9e-4, "quicker": 0.6e-4, "slow": 1e-2, "empty": 0.0}, "torch", "cpu"
-    )
+    assert seconds_a_call(nap, CPU) >= 1e-4
+    assert seconds_a_call(lambda: None, CPU) < 1e-5
+    counts = block_counts({"torch": 1e-4, "alike": 1.9e-4, "quicker": 0.6e-4, "slow": 1e-2, "empty": 0.0}, "torch", CPU)
     assert counts == {"torch": 5, "alike": 5, "quicker": 5, "slow": 1, "empty": 10_000}
-    assert block_counts({"slow": 1.0}, "torch", "cpu") == {"slow": 1}
-    assert time_block(nap, 3, "cpu") >= 1e-4
+    assert block_counts({"slow": 1.0}, "torch", CPU) == {"slow": 1}
+    assert CPU.time_block(nap, 3) >= 3e-4
 
 
 def test_the_profile_sees_the_operators_and_the_peak() -> None:
@@ -231,7 +260,7 @@ def test_who_loses_the_device_in_the_call_after_the_timing_is_named_and_nobody_i
     def again(trial: Any, exam: Exam) -> Any:
         asked.append(trial.call.__qualname__ if hasattr(trial.call, "__qualname__") else "")
         if len(asked) == 1:
-            monkeypatch.setattr(sweep, "alive", lambda device: False)
+            monkeypatch.setattr("convbench.verify.lineup.alive", lambda device: False)
             return wrong("right before the timing; after it, it raised CUDA error: an illegal memory access")
         return real(trial, exam)
 

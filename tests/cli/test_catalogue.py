@@ -7,7 +7,7 @@ from tests.cli.conftest import LAST_TAP, Cli, table
 def test_backends_are_listed_with_why_they_are_not_available(cli: Cli, tmp_path: object) -> None:
     from pathlib import Path
 
-    from convbench.machine import driver_version
+    from convbench.device.cuda import driver_version
 
     plugin = Path(str(tmp_path)) / "mine.py"
     plugin.write_text(LAST_TAP)

@@ -90,8 +90,8 @@ def test_the_ledger_reads_well_at_every_width(width: int) -> None:
 def test_a_model_reads_well_at_every_width(width: int, nets: Path) -> None:
     from dataclasses import replace
 
-    from convbench.models.load import find_model
     from convbench.models.costs import measure
+    from convbench.models.load import find_model
     from convbench.show.models import page
 
     costs = measure(find_model("cost_nets:Small"), [(1, 3, 32, 40)], timed=False)

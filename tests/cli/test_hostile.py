@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from convbench.bench import server, worker
 from convbench.store import read_rows
+from convbench.workers import server, worker
 from tests.chaos import Chaos
 from tests.cli.conftest import Cli
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from convbench import ConvbenchError, discover
-from convbench.backend import load_plugin
+from convbench.discovery import load_plugin
 
 # Standard library, what convbench needs, and what its optional backends would like to find.
 BAIT = (

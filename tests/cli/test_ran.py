@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from convbench.explain import ran as ran_module
+from convbench.ran import watch as ran_module
 from tests.cli.conftest import Cli
 
 

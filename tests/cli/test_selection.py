@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from convbench.cli import sweep
+from convbench import selection
 from convbench.suites import load_suite
 from tests.cli.conftest import LAST_TAP, Cli, Done, table
 
@@ -180,9 +180,9 @@ def test_a_dry_run_that_would_run_nothing_is_exit_3(cli: Cli) -> None:
 
 
 def test_too_little_memory_is_foretold(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    from convbench.verify import trial
+    from convbench.verify import lineup
 
-    monkeypatch.setattr(trial, "free_nbytes", lambda _: 400_000)
+    monkeypatch.setattr(lineup, "free_nbytes", lambda _: 400_000)
     done, rows = dry(cli, "--shape", f"{SHAPE},n64c64h56w56k64r3s3", "--backend", "torch")
     assert [row["backends"] for row in rows] == ["torch", ""]
     assert "it needs about 2.6 GiB with its oracle" in rows[1]["refused"]
@@ -213,7 +213,7 @@ def test_a_plan_on_a_terminal_is_a_table_with_its_sum(cli: Cli, monkeypatch: pyt
 def test_the_two_limits_agree() -> None:
     from convbench.suites.axes import MOST_PROBLEMS
 
-    assert sweep.MOST_CASES == MOST_PROBLEMS
+    assert selection.MOST_CASES == MOST_PROBLEMS
 
 
 def test_no_backend_among_random_cases_is_nothing_to_do(cli: Cli) -> None:

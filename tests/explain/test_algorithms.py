@@ -358,5 +358,18 @@ def test_a_wrong_number_of_any_kind_is_found(name: str, monkeypatch: pytest.Monk
             assert not all(one.holds for one in fixed.prove(right, x, w)), shown
 
 
+@pytest.mark.parametrize("name", BY_NAME)
+def test_no_matrix_is_compared_with_itself(name: str) -> None:
+    algorithm = BY_NAME[name]
+    spec = UNIT_STRIDE if name == "winograd" else AWKWARD
+    x, w = small_integers(spec)
+    cell = choose_cell(spec, filter_index=4)
+    shown = algorithm.form(algorithm, x, w, spec, cell).matrices
+    for matrix, second in zip(shown, algorithm.again(x, w, spec, cell).matrices, strict=True):
+        if isinstance(matrix.numbers, torch.Tensor) and isinstance(second.numbers, torch.Tensor):
+            shared = matrix.numbers.untyped_storage().data_ptr() == second.numbers.untyped_storage().data_ptr()
+            assert not shared, matrix.label
+
+
 def test_an_unproved_trace_does_not_hold() -> None:
     assert not replace(trace_of(LOOPS), proof=()).holds

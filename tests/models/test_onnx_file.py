@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from convbench import ConvbenchError
-from convbench.explain import onnx_file
+from convbench.models import onnx_file
 from convbench.models.onnx_file import measure_onnx
 
 onnx = pytest.importorskip("onnx")

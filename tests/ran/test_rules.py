@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from convbench import ConvbenchError, ConvSpec
+from convbench.call.tensors import TORCH_DTYPE
 from convbench.ran.rules import Rule, Setting, apply_rule
 from convbench.ran.witness import read_setting, select
-from convbench.verify.operands import TORCH_DTYPE
 
 
 @contextmanager

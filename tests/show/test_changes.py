@@ -3,20 +3,20 @@
 import pytest
 
 from convbench.bench.shift import Shift
-from convbench.compare import Apart, Change, Changes, Drift, Fact, Gate, Key, Whole
+from convbench.case import RowKey
+from convbench.compare import Apart, Change, Changes, Drift, Fact, Gate, Whole
 from convbench.show.changes import apart_lines, changes_table, headline, remarks
+from tests.conftest import make_case
 from tests.show.test_tables import drawn
 from tests.snapshots import assert_golden
 
 
-def key(name: str, backend: str, **axes: str) -> Key:
-    case = {"device": "cpu", "threads": "2", "dtype": "fp32", "layout": "nchw", "precision": "ieee"} | axes
-    return Key(
-        suite="quick", name=name, spec="n1c64h56w56k64r3s3_pd1", pass_="fprop", epilogue="none", backend=backend, **case
-    )
+def key(name: str, backend: str, **axes: str) -> RowKey:
+    case = make_case("n1c64h56w56k64r3s3_pd1", **axes).key
+    return RowKey(suite="quick", name=name, case=case, threads="2", backend=backend)
 
 
-def change(key: Key, after_s: float, ratio: float, verdict: str, state: str) -> Change:
+def change(key: RowKey, after_s: float, ratio: float, verdict: str, state: str) -> Change:
     found = Shift(ratio=ratio, low=ratio * 0.99, high=ratio * 1.01)
     return Change(
         key=key,

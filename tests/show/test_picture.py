@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from convbench.backend import discover
 from convbench.data.filters import make_filters
+from convbench.discovery import discover
 from convbench.errors import ConvbenchError
 from convbench.run import Plan, Run, run
 from convbench.show import picture

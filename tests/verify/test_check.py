@@ -10,10 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from convbench import Backend, ConvSpec, Failed, Skipped, Verified, Wrong, backend
-from convbench.verify.check import prepare_exam
 from convbench.call.memory import Guard, poisoned
-from convbench.verify.operands import arithmetic, lay_out, make_operands
-from convbench.verify.trial import examine, too_large, verify
+from convbench.call.tensors import arithmetic, lay_out
+from convbench.verify.exam import prepare_exam
+from convbench.verify.lineup import too_large
+from convbench.verify.operands import make_operands
+from convbench.verify.sweep import verify
+from convbench.verify.trial import examine
 from tests.conftest import make_case
 
 CASE = make_case("n2c4h9w8k6r3s3_pd1")
@@ -267,7 +270,7 @@ def test_a_refusal_that_raises_is_a_row() -> None:
 
 def test_after_a_lost_device_the_culprit_is_named_and_nothing_more_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
     def illegal(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
-        monkeypatch.setattr("convbench.verify.trial.alive", lambda device: False)
+        monkeypatch.setattr("convbench.verify.lineup.alive", lambda device: False)
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
     good = backend(family="direct", source="a test")(correct)

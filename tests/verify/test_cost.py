@@ -2,9 +2,10 @@
 
 import pytest
 
-from convbench.backend import Backend, discover
+from convbench.backend import Backend
+from convbench.discovery import discover
 from convbench.verify.cost import bench_s, call_s, exam_s, needed_nbytes, verify_s
-from convbench.verify.trial import too_large
+from convbench.verify.lineup import too_large
 from tests.conftest import make_case
 
 
@@ -21,9 +22,9 @@ def test_the_patch_matrix_counts_for_backends_that_make_one() -> None:
 def test_a_case_is_too_large_from_what_it_needs_on(monkeypatch: pytest.MonkeyPatch) -> None:
     case, torch_itself = make_case("n2c64h56w56k64r3s3_pd1"), backend("torch")
     needed = needed_nbytes(case, torch_itself.family)
-    monkeypatch.setattr("convbench.verify.trial.free_nbytes", lambda _: needed)
+    monkeypatch.setattr("convbench.verify.lineup.free_nbytes", lambda _: needed)
     assert too_large(case, torch_itself) is None
-    monkeypatch.setattr("convbench.verify.trial.free_nbytes", lambda _: needed - 1)
+    monkeypatch.setattr("convbench.verify.lineup.free_nbytes", lambda _: needed - 1)
     assert "are free on cpu" in (too_large(case, torch_itself) or "")
 
 

@@ -10,18 +10,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from convbench.backend import Backend, backend, discover
+from convbench.backend import Backend, backend
 from convbench.case import Case, Problem, cases
+from convbench.discovery import discover
 from convbench.errors import ConvbenchError
 from convbench.outcome import Skipped, Verified, Wrong
 from convbench.spec import ConvSpec
 from convbench.suites import load_suite, read_shape
 from convbench.suites.edge import RECIPES as NAMES
-from convbench.verify.check import make_exam, prepare_exam
+from convbench.verify.exam import make_exam, prepare_exam
+from convbench.verify.lineup import refusal
 from convbench.verify.nonfinite import expect
 from convbench.verify.operands import make_operands
 from convbench.verify.recipes import RECIPES, drawn_from_normal
-from convbench.verify.trial import examine, refusal
+from convbench.verify.trial import examine
 from tests.cli.conftest import Cli, table
 from tests.cli.conftest import cli as cli  # noqa: PLC0414  # a fixture of this module too
 from tests.conftest import make_case
@@ -79,7 +81,7 @@ def test_large_cases_are_the_same_rows_in_a_suite_of_their_own() -> None:
 def test_more_elements_than_32_bits_count_go_through_the_memory_check(monkeypatch: pytest.MonkeyPatch) -> None:
     (large,) = [one for one in load_suite("edge_large") if one.name.startswith("29")]
     assert large.spec.x_shape[2] * large.spec.x_shape[3] > 2**31
-    monkeypatch.setattr("convbench.verify.trial.free_nbytes", lambda _: 2**33)
+    monkeypatch.setattr("convbench.verify.lineup.free_nbytes", lambda _: 2**33)
     outcome = refusal(faulty(conv), next(cases([large])))
     assert isinstance(outcome, Skipped)
     assert "GiB with its oracle" in outcome.reason

@@ -18,7 +18,7 @@ from convbench.bench.rounds import Budget
 from convbench.bench.statistics import Rule
 from convbench.bench.sweep import bench
 from convbench.verify.bounds import direct_bound, storing_bound
-from convbench.verify.check import Exam, prepare_exam
+from convbench.verify.exam import Exam, prepare_exam
 from convbench.verify.oracle import conv2d_float64, dgrad_float64
 from convbench.verify.transforms import (
     WINOGRAD_POINTS,
@@ -309,7 +309,7 @@ def test_onednn_really_runs_in_both_gradients() -> None:
         pytest.skip("this torch has no oneDNN")
     code = (
         "import torch\nfrom convbench import discover\nfrom tests.conftest import make_case\n"
-        "from convbench.verify.check import prepare_exam\n(one,), _ = discover(names=['onednn'])\n"
+        "from convbench.verify.exam import prepare_exam\n(one,), _ = discover(names=['onednn'])\n"
         "for kind in ('dgrad', 'wgrad'):\n"
         f"    case = make_case('{SHAPE}', pass_=kind)\n    assert one.why_not(case) is None\n"
         "    operands = list(prepare_exam(case).operands.values())\n"

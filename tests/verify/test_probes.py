@@ -12,15 +12,17 @@ from torch import Tensor
 from torch.nn.grad import conv2d_input, conv2d_weight
 
 from convbench import Backend, ConvSpec, Failed, Verified, Wrong, backend
+from convbench.call.memory import GUARD, Zone, poisoned, zoned
 from convbench.case import Case
-from convbench.verify.check import prepare_exam
+from convbench.verify.exam import prepare_exam
 from convbench.verify.fingerprint import tf32_nearest, tf32_truncated
 from convbench.verify.lattice import LARGEST_SUM, Lattice, longest_sum
 from convbench.verify.locality import choose_place, reach
-from convbench.call.memory import GUARD, Zone, poisoned, zoned
 from convbench.verify.oracle import answer, by_loops, truth
+from convbench.verify.sweep import verify
 from convbench.verify.transforms import WINOGRAD_POINTS
-from convbench.verify.trial import examine, verify
+from convbench.verify.trial import examine
+from convbench.verify.verdict import _check_sharply
 from tests.conftest import make_case
 from tests.verify.test_bounds import winograd_float32
 
@@ -79,8 +81,8 @@ def test_sums_kept_in_16_bits_are_found_and_named(dtype: str, kind: torch.dtype)
     check = check_of(lambda x, w, spec: sequential(x, w, spec, kind), case)
     assert check.probe in ("numeric", "sharp")
     exam = prepare_exam(case)
-    found = exam._check_sharply(
-        sequential(exam.x, exam.w, case.spec, kind), exam.truth.y, "direct", 0, check.fails("", "")
+    found = _check_sharply(
+        exam, sequential(exam.x, exam.w, case.spec, kind), exam.truth.y, "direct", 0, check.fails("", "")
     )
     assert found.arithmetic == f"sums kept in {dtype}"
 
@@ -356,7 +358,7 @@ def test_foreign_code_runs_before_the_truth_is_computed(monkeypatch: pytest.Monk
         return conv(x, w, spec)
 
     own = replace(made(conv), name="own", origin="convbench.backends.own")
-    monkeypatch.setattr("convbench.verify.check.truth", watched)
+    monkeypatch.setattr("convbench.verify.exam.truth", watched)
     results = list(verify([CASE], [own, made(foreign)]))
     assert [type(result.outcome) for result in results] == [Verified, Verified]
     assert "truth" in order

@@ -6,15 +6,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from convbench.backend import discover
 from convbench.case import Case
+from convbench.discovery import discover
 from convbench.errors import ConvbenchError
 from convbench.outcome import Verified, Wrong
 from convbench.suites import read_shape
 from convbench.verify import vectors
-from convbench.verify.check import prepare_exam
+from convbench.verify.exam import prepare_exam
 from convbench.verify.trial import examine
-from convbench.verify.vectors import LEAST, Corpus, Vector, find_disagreements, load_corpus
+from convbench.verify.vectors import LEAST, Corpus, Vector, load_corpus
+from convbench.verify.vectors.agreement import find_disagreements
 from tests.cli.conftest import Cli, table
 from tests.cli.conftest import cli as cli  # noqa: PLC0414  # a fixture of this module too
 

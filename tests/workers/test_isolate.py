@@ -18,15 +18,17 @@ import pytest
 import torch
 
 from convbench import Failed, Result, Skipped, Timed, Verified, discover
-from convbench.bench import server
-from convbench.workers.isolate import Limits, default_timeout_s, isolated
-from convbench.workers.jobs import Board, Fall, Job
 from convbench.bench.rounds import Budget
 from convbench.bench.statistics import Rule
 from convbench.bench.sweep import bench
+from convbench.call.watch import Stage, Watch
 from convbench.machine import children, held_nbytes
 from convbench.store import CsvFile
-from convbench.verify.trial import Stage, Watch, too_large, verify
+from convbench.verify.lineup import too_large
+from convbench.verify.sweep import verify
+from convbench.workers import server
+from convbench.workers.isolate import Limits, default_timeout_s, isolated
+from convbench.workers.jobs import Board, Fall, Job
 from tests.conftest import make_case
 
 pytestmark = [pytest.mark.program, pytest.mark.skipif(sys.platform != "linux", reason="worker processes need Linux")]

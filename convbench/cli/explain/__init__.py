@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from convbench.cli.explain import exports
+from convbench.cli.explain.why import Error, Why, show_answers, show_error
 from convbench.cli.options import Devices, Dtypes, Layouts, Overwrite, Precisions, Seed, Threads, Words
 from convbench.cli.outputs import check_outputs, refuse_unproved, tell, write
-from convbench.cli.explain.why import Error, Why, show_answers, show_error
 from convbench.errors import ConvbenchError
 from convbench.explain import STEPS
 from convbench.spec import ITEM_NBYTES, ConvSpec, Pair
@@ -187,10 +187,11 @@ def explain(
         write(html, explain_page(found, seed=seed))
         return
 
+    from convbench.ran.claims import remark
     from convbench.ran.watch import glance
     from convbench.show.explain import View, draw, more, record
 
-    view = View(channel=channel, remark=glance(found.spec).remark if found.spec == whole else "")
+    view = View(channel=channel, remark=remark(glance(found.spec)) if found.spec == whole else "")
     if interactive:
         exports.interact(found, chosen[0], view, seed=seed, ones=ones)
         return

@@ -8,6 +8,7 @@ from convbench.case import DTYPES, LAYOUTS, PRECISIONS, Problem, cases
 from convbench.cli.options import Words, choose, choose_devices
 from convbench.errors import ConvbenchError
 from convbench.exit_codes import NOTHING
+from convbench.system import require
 
 
 def show_what_ran(
@@ -23,8 +24,9 @@ def show_what_ran(
     """Print it for every combination; exit 3 where nothing could be found out.
 
     Raises:
-        ConvbenchError: there is no such combination.
+        ConvbenchError: there is no such combination, or this system cannot tell.
     """
+    require("explain --ran")
     wanted = list(
         cases(
             [problem],
@@ -38,7 +40,8 @@ def show_what_ran(
         if case.why_not:
             raise ConvbenchError(f"{case.flags()}: {case.why_not}")
 
-    from convbench.ran.watch import Ran, watch
+    from convbench.ran.seen import Ran
+    from convbench.ran.watch import watch
     from convbench.show.ran import draw_ran, record_ran
 
     calls = [

@@ -20,9 +20,9 @@ from convbench.explain.algorithms.trace import (
     mark,
     too_many,
 )
-from convbench.ran.by_torch import convolve
 from convbench.explain.geometry import channels, window, windows
 from convbench.explain.steps import Cell, inside, measure_axes, place_taps
+from convbench.ran.by_torch import convolve
 from convbench.spec import ConvSpec
 from convbench.verify.oracle import count_terms
 
@@ -134,7 +134,12 @@ def again(x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Again:
                 followed=here.T & seen,
                 aside=~reached_own,
             ),
-            Second(label="vec(x)", against="x in rows", numbers=x[cell.n].reshape(1, -1), followed=seen),
+            Second(
+                label="vec(x)",
+                against="the rows of x, laid end to end",
+                numbers=torch.cat([row for plane in x[cell.n] for row in plane])[None],
+                followed=seen,
+            ),
             Second(label="y", against="windows of padded x", numbers=conv.reshape(1, -1), followed=here),
         ),
         values=((int(reached.sum()), reached.numel()),),

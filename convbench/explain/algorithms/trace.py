@@ -11,9 +11,9 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
-from convbench.ran.by_torch import convolve
 from convbench.explain.proof import compare, compare_all
 from convbench.explain.steps import Cell, Comparison
+from convbench.ran.by_torch import convolve
 from convbench.spec import ITEM_NBYTES, ConvSpec
 from convbench.verify.oracle import conv2d_float64
 

@@ -25,10 +25,10 @@ from convbench.explain.algorithms.trace import (
     mark,
     too_many,
 )
-from convbench.ran.by_torch import unfold
 from convbench.explain.geometry import channels, windows
 from convbench.explain.steps import Cell, name_formula
 from convbench.explain.walk import MAX_PATCHES, multiply
+from convbench.ran.by_torch import unfold
 from convbench.spec import ConvSpec
 
 Multiply = Callable[[Tally, Tensor, Tensor, ConvSpec], Tensor]

@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convbench.errors import first_line
-from convbench.ran.by_torch import convolve, fold, unfold
 from convbench.explain.questions.patches import reads
 from convbench.explain.sheet import Sheet
 from convbench.explain.steps import Axis, inside, measure_axes
+from convbench.ran.by_torch import convolve, fold, unfold
 from convbench.spec import ConvSpec
 from convbench.verify.oracle import conv2d_float64
 

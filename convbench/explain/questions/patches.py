@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from convbench.errors import ConvbenchError
-from convbench.ran.by_torch import convolve, fold, shape_of_y, unfold, unfolded_shape
 from convbench.explain.sheet import Sheet
 from convbench.explain.steps import measure_axes
+from convbench.ran.by_torch import convolve, fold, shape_of_y, unfold, unfolded_shape
 from convbench.spec import ConvSpec
 
 
@@ -136,7 +136,8 @@ def not_undone(sheet: Sheet) -> str:
         sheet.number(name, int(overlaps[row, column]), int(counts[row, column]), "positions whose patch holds it")
     sheet.say("How often each pixel stands in the patch matrix: corner {corner}, edge {edge}, inside {inside}.")
     sheet.grid("counts", overlaps, counts, "positions whose patch holds each", marked=overlaps > 1)
-    sheet.grid("x", x[0, 0], sheet.x[cell.n, sheet.terms[0].channel], "x itself")
+    one_by_one = F.unfold(sheet.x[cell.n][None], 1)[0, sheet.terms[0].channel].reshape(spec.h, spec.w)
+    sheet.grid("x", x[0, 0], one_by_one, "x itself")
     sheet.grid("folded", folded, x[0, 0] * counts, "x times the counts", marked=overlaps > 1)
     row, column = divmod(int(counts.argmax()), spec.w)
     value = float(x[0, 0, row, column])

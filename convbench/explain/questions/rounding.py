@@ -10,15 +10,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from convbench.backends.unfold_matmul import unfold_matmul
+from convbench.call.bind import conditions
 from convbench.case import Case, Problem
 from convbench.errors import ConvbenchError, first_line
-from convbench.ran.by_torch import convolve, shape_of_y
 from convbench.explain.sheet import Sheet
+from convbench.ran.by_torch import convolve, shape_of_y
 from convbench.spec import ConvSpec
 from convbench.verify.bounds import gamma
-from convbench.verify.check import make_exam
+from convbench.verify.exam import make_exam
 from convbench.verify.oracle import conv2d_float64
-from convbench.verify.trial import conditions
+from convbench.verify.verdict import check
 
 U32, U64 = 2.0**-24, 2.0**-53
 
@@ -66,7 +67,7 @@ def not_equal(sheet: Sheet) -> str:
     rows = []
     again = []
     for label, out in (("F.conv2d", conv), ("unfold + matmul", unfolded)):
-        checked = exam.check(out, "vendor" if out is conv else "im2col")
+        checked = check(exam, out, "vendor" if out is conv else "im2col")
         side = torch.where(out.double() >= again_y, high - again_y, again_y - low)
         by_hand = ((out.double() - again_y).abs() / side).nan_to_num(nan=0.0).max()
         name = "conv" if out is conv else "unfold"

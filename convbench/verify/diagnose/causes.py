@@ -4,42 +4,41 @@ Each experiment either names a cause that explains every output, or says nothing
 believed when it shows on a second set of numbers too.
 """
 
-from collections.abc import Callable
 from math import isnan, nan
 
 import torch
 from torch import Tensor
 
-from convbench.verify.check import Exam, prepare_exam
-from convbench.verify.diagnosis import AXES, describe_place
+from convbench.call.memory import poisoned
 from convbench.verify.diagnose.experiment import Cause, Subject
 from convbench.verify.diagnose.impulses import find_terms
-from convbench.call.memory import poisoned
-from convbench.verify.oracle import Truth
 from convbench.verify.diagnose.precision import find_precision
 from convbench.verify.diagnose.suspects import NEAR, matches, suspects
+from convbench.verify.diagnosis import AXES, describe_place
+from convbench.verify.exam import Exam, prepare_exam
+from convbench.verify.oracle import Truth
 
 SALT = 77  # of the numbers that confirm a cause
 MARK = -1.5 * 2.0**13  # a value for memory that nobody wrote; every dtype holds it, no sum comes to it
 
 
-def find_cause(
-    subject: Subject, exam: Exam, *, late: Callable[[], bool] = lambda: False, sure: bool = True
-) -> Cause | None:
+def find_cause(subject: Subject, exam: Exam, *, sure: bool = True) -> Cause | None:
     """The cause of what is wrong on the exam's numbers, or None when no experiment names one.
 
     Args:
-        late: says that there is no time for another experiment.
         sure: ask for it on a second set of numbers too.
+
+    Raises:
+        Spent: the subject's budget does not hold the next experiment.
     """
-    cause = _first_cause(subject, exam, late)
+    cause = _first_cause(subject, exam)
     if cause is None or not sure or cause.kind in _SEEN_ONCE:
         return cause
-    second = _first_cause(subject, prepare_exam(subject.case, salt=SALT), late)
+    second = _first_cause(subject, prepare_exam(subject.case, salt=SALT))
     return cause if second is not None and second.kind == cause.kind else None
 
 
-def _first_cause(subject: Subject, exam: Exam, late: Callable[[], bool]) -> Cause | None:
+def _first_cause(subject: Subject, exam: Exam) -> Cause | None:
     out = subject.run(exam)
     cause = find_unwritten(subject, exam) or find_repeat(subject, exam, out)
     if cause is not None:
@@ -47,14 +46,10 @@ def _first_cause(subject: Subject, exam: Exam, late: Callable[[], bool]) -> Caus
     share = subject.shares(out, exam.truth)
     if (share > 1).any():
         for experiment in (find_value, find_suspect, find_moved, find_factor):
-            if late():
-                return None
             if (cause := experiment(subject, exam, out, share > 1)) is not None:
                 return cause
-    if late():
-        return None
-    cause = find_precision(subject) or find_terms(subject, late)
-    if cause is not None or late():
+    cause = find_precision(subject) or find_terms(subject)
+    if cause is not None:
         return cause
     # Where outputs are wrong, a NaN that strays is another fault, and not the cause of this one.
     return None if (share > 1).any() else find_spread(subject, exam)
@@ -153,10 +148,10 @@ def read_groups(subject: Subject) -> tuple[int, ...] | None:
     if spec.groups > 200:  # bf16 counts no further than 256
         return None
     x = torch.arange(1.0, spec.groups + 1, dtype=torch.float64).repeat_interleave(spec.c_per_group)
-    x = x.reshape(1, -1, 1, 1).expand(spec.x_shape).to(case.device)
-    w = torch.zeros(spec.w_shape, dtype=torch.float64, device=case.device)
+    x = x.reshape(1, -1, 1, 1).expand(spec.x_shape).to(case.target.torch_name)
+    w = torch.zeros(spec.w_shape, dtype=torch.float64, device=case.target.torch_name)
     w[:, 0, spec.r // 2, spec.s // 2] = 1
-    bias = [torch.zeros(spec.k, dtype=torch.float64, device=case.device)] if case.epilogue != "none" else []
+    bias = [torch.zeros(spec.k, dtype=torch.float64, device=case.target.torch_name)] if case.epilogue != "none" else []
     y = subject.run(subject.exam(x, w, *bias)).double().amax(dim=(0, 2, 3)).reshape(spec.groups, -1)
     read = [row.unique() for row in y]
     if any(len(one) != 1 or one[0] != one[0].round() or not 1 <= float(one[0]) <= spec.groups for one in read):

@@ -6,14 +6,15 @@ import torch
 from torch import Tensor
 
 from convbench.backend import Backend
+from convbench.call.bind import bind, synchronize
+from convbench.call.memory import Guard
+from convbench.call.tensors import TORCH_DTYPE, lay_out
 from convbench.case import Case
 from convbench.verify.bounds import direct_bound, interval, share_of_bound, storing_bound
-from convbench.verify.check import Exam, make_exam
-from convbench.call.memory import Guard
-from convbench.verify.operands import TORCH_DTYPE, lay_out
+from convbench.verify.diagnose.budget import Budget
+from convbench.verify.exam import Exam, make_exam
 from convbench.verify.oracle import Truth
 from convbench.verify.transforms import TRANSFORM_RELATIVE_L2, transform_possible
-from convbench.verify.trial import bind, synchronize
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,10 +32,24 @@ class Cause:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """A backend on a case, open to questions."""
+    """A backend on a case, open to questions.
+
+    Attributes:
+        budget: what pays for them; None for as many as there are.
+    """
 
     backend: Backend
     case: Case
+    budget: Budget | None = None
+
+    def pay(self, *, calls: int = 1) -> None:
+        """Pay for some calls of the backend, or for none and a truth of our own.
+
+        Raises:
+            Spent: the budget does not hold it.
+        """
+        if self.budget is not None:
+            self.budget.pay(self.case.spec, calls=calls)
 
     def exam(self, *operands: Tensor) -> Exam:
         """Operands of our own in the case's dtype and layout, with their truth."""
@@ -45,11 +60,13 @@ class Subject:
         """A copy of what the backend returns; the operands end as they began.
 
         Raises:
+            Spent: the budget does not hold it.
             ValueError: it is no tensor of the case's shape, dtype and device.
         """
+        self.pay()
         guard = Guard(**exam.operands)
         try:
-            out = bind(self.backend, exam)[0]()
+            out = bind(self.backend, exam.case, exam.operands)[0]()
             synchronize(self.case.device)
         finally:
             guard.restore()
@@ -82,4 +99,4 @@ class Subject:
     def draw(self, shape: tuple[int, ...], low: int, high: int, *, seed: int = 0) -> Tensor:
         """Whole numbers from low to high as float64."""
         generator = torch.Generator().manual_seed(self.case.seed * 1_000_003 + seed)
-        return torch.randint(low, high + 1, shape, generator=generator).double().to(self.case.device)
+        return torch.randint(low, high + 1, shape, generator=generator).double().to(self.case.target.torch_name)

@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 
 from convbench.case import Case
+from convbench.dtypes import DTYPE
+from convbench.verify.bounds import same_numbers
 from convbench.verify.diagnose.experiment import Cause, Subject
 
-# Bits of a significand, with the one that is not stored: IEEE 754, and NVIDIA's TF32.
-FORMATS = {"bf16": 8, "fp16": 11, "fp32": 24}
-BITS = {"fp64": 53, "fp32": 24, "fp16": 11, "bf16": 8}
+# Bits of a significand; the formats to which something may be rounded, the narrowest first.
+BITS = {name: one.digits for name, one in DTYPE.items()}
+FORMATS = {name: bits for bits, name in sorted((bits, name) for name, bits in BITS.items()) if bits < 53}
 LEAST_TERMS = 4
 
 
@@ -92,7 +94,7 @@ def _input_bits(subject: Subject, place: int, promised: int) -> int | None:
     """Bits that are left of one operand, the other being 1; None if more is wrong than its last bits."""
     case = subject.case
     shapes = list(case.operands.values())
-    operands = [torch.ones(shape, dtype=torch.float64, device=case.device) for shape in shapes[:2]]
+    operands = [torch.ones(shape, dtype=torch.float64, device=case.target.torch_name) for shape in shapes[:2]]
     operands[place] = _numbers(subject, shapes[place], promised, seed=7 + place)
     got, exact = _ask(subject, *one_product(case, *operands))
     if not got.numel() or not bool(((got - exact).abs() <= 2.0**-7 * exact).all()):
@@ -104,7 +106,7 @@ def _keeps_small(subject: Subject, place: int) -> bool:
     """Whether 11 bits are left of a number as small as 2^-20: in TF32 they are, in fp16 it is subnormal."""
     case = subject.case
     shapes = list(case.operands.values())
-    operands = [torch.ones(shape, dtype=torch.float64, device=case.device) for shape in shapes[:2]]
+    operands = [torch.ones(shape, dtype=torch.float64, device=case.target.torch_name) for shape in shapes[:2]]
     operands[place] = _numbers(subject, shapes[place], 11, seed=13) * 2.0**-20
     return torch.equal(*_ask(subject, *one_product(case, *operands)))
 
@@ -149,13 +151,13 @@ def _sums_exact(subject: Subject, most: int) -> bool:
             subject.draw(shape, (largest + 1) // 2, largest, seed=31 + 2 * seed + place)
             for place, shape in enumerate(shapes[:2])
         )
-        bias = [torch.zeros(shape, dtype=torch.float64, device=case.device) for shape in shapes[2:]]
+        bias = [torch.zeros(shape, dtype=torch.float64, device=case.target.torch_name) for shape in shapes[2:]]
         exam = subject.exam(first, second, *bias)
         out, y = subject.run(exam), exam.truth.y
-        if not torch.equal(out, y.to(out.dtype)):
+        if not same_numbers(out, y.to(out.dtype)):
             return False
     return True
 
 
 def _ones(case: Case) -> list[Tensor]:
-    return [torch.ones(shape, dtype=torch.float64, device=case.device) for shape in case.operands.values()]
+    return [torch.ones(shape, dtype=torch.float64, device=case.target.torch_name) for shape in case.operands.values()]

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from convbench.case import Case
 from convbench.spec import ConvSpec, Pair, pair_text
-from convbench.verify.check import Exam
 from convbench.verify.diagnose.experiment import Cause, Subject
+from convbench.verify.exam import Exam
 from convbench.verify.oracle import Truth
 
 Model = Callable[[Tensor, Tensor], Tensor]  # x (N, C, H, W), w (K, C/G, R, S) -> y (N, K, P, Q), all float64
@@ -270,6 +270,7 @@ def changed(case: Case, model: Model, operands: list[Tensor]) -> Tensor:
 
 def matches(subject: Subject, exam: Exam, out: Tensor, suspect: Suspect) -> bool:
     """Whether every output lies within its bound around the suspect's truth."""
+    subject.pay(calls=0)
     case, operands = exam.case, list(exam.operands.values())
     y = changed(case, suspect.model, operands[:2])
     bias = operands[2].double().reshape(1, -1, 1, 1) if len(operands) == 3 else y.new_zeros(1)

@@ -17,16 +17,19 @@ import torch
 from torch import Tensor
 
 from convbench.backend import Backend
+from convbench.call.bind import conditions
+from convbench.call.memory import Guard
+from convbench.call.tensors import TORCH_DTYPE, lay_out
 from convbench.case import LAYOUTS, Case, Problem
 from convbench.errors import ConvbenchError
 from convbench.outcome import Failed, Verified, Wrong
 from convbench.spec import ConvSpec
-from convbench.verify.check import Exam, prepare_exam
+from convbench.verify.answers import question
+from convbench.verify.exam import Exam, prepare_exam
+from convbench.verify.probes import Probes
 from convbench.verify.selftest.kernels import CORRECT, DTYPES, Kernel
-from convbench.call.memory import Guard
 from convbench.verify.selftest.mutants import BUGS
-from convbench.verify.operands import TORCH_DTYPE, lay_out
-from convbench.verify.trial import Probes, conditions, question, weigh
+from convbench.verify.trial import weigh
 
 KERNELS = (*CORRECT, *BUGS)
 SHAPES = 200

@@ -13,11 +13,11 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
+from convbench.call.tensors import TORCH_DTYPE
 from convbench.case import Case, Problem
 from convbench.errors import ConvbenchError, unknown
 from convbench.spec import ConvSpec
 from convbench.suites.edge import CORPORA
-from convbench.verify.operands import TORCH_DTYPE
 
 # What each corpus held when it was counted: an empty one must not pass for a good one.
 LEAST = {"onnx": (16, "onnx 1.23.2"), "opinfo": (30, "torch 2.15.0")}
@@ -111,20 +111,7 @@ def operands_of(case: Case) -> tuple[Tensor, ...]:
             f"the vector {case.problem.operands} is {vector.spec} --pass {vector.pass_} --epilogue {vector.epilogue}, "
             f"not {case.spec} --pass {case.pass_} --epilogue {case.epilogue}"
         )
-    return tuple(one.to(case.device, TORCH_DTYPE[case.dtype]) for one in vector.operands)
-
-
-def find_disagreements(corpus: Corpus) -> list[str]:
-    """Where the corpus' own answer lies outside the bound around the oracle's, one line each."""
-    from convbench.verify.check import make_exam
-
-    lines = []
-    for vector in corpus.vectors:
-        case = Case(problem=corpus.problem(vector), dtype=vector.dtype, pass_=vector.pass_, epilogue=vector.epilogue)
-        found = make_exam(case, *vector.operands).check(vector.expected, "direct")
-        if not found.passed:
-            lines.append(f"{corpus.name}:{vector.name} and the oracle disagree: {found.evidence}")
-    return lines
+    return tuple(one.to(case.target.torch_name, TORCH_DTYPE[case.dtype]) for one in vector.operands)
 
 
 def pad_before(x: Tensor, top: int, left: int, bottom: int, right: int) -> tuple[Tensor, tuple[int, int]]:

@@ -12,14 +12,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from convbench import ConvSpec
+from convbench.call.tensors import TORCH_DTYPE, lay_out
 from convbench.case import Case
 from convbench.outcome import Check, Verified, Wrong
-from convbench.verify import mutants, selftest
 from convbench.verify.bounds import interval
-from convbench.verify.check import Exam, prepare_exam
+from convbench.verify.exam import Exam, prepare_exam
+from convbench.verify.probes import Probes
+from convbench.verify.selftest import mutants, selftest
 from convbench.verify.selftest.kernels import CORRECT, DTYPES, Kernel, convolve, round_once
 from convbench.verify.selftest.mutants import BUGS
-from convbench.verify.operands import TORCH_DTYPE, lay_out
 from convbench.verify.selftest.selftest import (
     KERNELS,
     LEAST_BUG_RUNS,
@@ -36,7 +37,6 @@ from convbench.verify.selftest.selftest import (
     random_cases,
 )
 from convbench.verify.transforms import winograd_bound
-from convbench.verify.trial import Probes
 from tests.cli.conftest import Cli, table
 from tests.cli.conftest import cli as cli  # noqa: PLC0414  # a fixture of this module too
 from tests.conftest import make_case

@@ -1,0 +1,67 @@
+"""How is a backend called on the operands of a case, and what becomes of an exception that it raises?"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from convbench.backend import Backend
+from convbench.call.tensors import arithmetic, settle_layout
+from convbench.case import Case
+from convbench.device import find_device
+from convbench.errors import in_words
+from convbench.outcome import Failed
+
+# Whatever foreign code raises is its row and not the end of a sweep; sys.exit in it is no exit of ours.
+ANY_FAULT = (Exception, SystemExit)
+
+
+def bind(backend: Backend, case: Case, operands: Mapping[str, Tensor]) -> tuple[Callable[[], Any], float | None]:
+    """`call() -> out` in the case's layout, and the seconds of the prepare step; None without one.
+
+    Args:
+        operands: the tensors that the case's pass reads, by name in its order, as `Case.operands` has them.
+    """
+    prepare_s = None
+    given: list[Any] = list(operands.values())
+    if backend.prepare is not None and case.pass_ == "fprop":
+        start = time.perf_counter()
+        given[1] = backend.prepare(operands["w"], case.spec)
+        synchronize(case.device)
+        prepare_s = time.perf_counter() - start
+    compute = backend.bind(case, given)
+
+    def call() -> Any:
+        out = compute()
+        return settle_layout(out, case.layout) if isinstance(out, Tensor) and out.dim() == 4 else out
+
+    return call, prepare_s
+
+
+@contextmanager
+def conditions(case: Case) -> Iterator[None]:
+    """What every call of a case runs under: its device, its arithmetic, and no gradients."""
+    with case.target.selected(), arithmetic(case.precision), torch.no_grad():
+        yield
+
+
+def synchronize(device: str) -> None:
+    """Wait until the device is idle, so that a fault is met here and a clock reads true."""
+    find_device(device).synchronize()
+
+
+def alive(device: str) -> bool:
+    """Whether the device still computes: an illegal address ends it for this process."""
+    try:
+        return bool(torch.ones(1, device=find_device(device).torch_name).item() == 1)
+    except ANY_FAULT:
+        return False
+
+
+def failure(error: BaseException) -> Failed:
+    """A backend's exception as one line."""
+    lacked = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return Failed(in_words(error, kind="out of memory" if lacked else ""))

@@ -1,0 +1,84 @@
+"""How do tensors of a case lie in memory, and under which arithmetic are they computed with?"""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from convbench.dtypes import DTYPE
+from convbench.errors import ConvbenchError
+
+TORCH_DTYPE: dict[str, torch.dtype] = {name: getattr(torch, one.torch) for name, one in DTYPE.items()}
+
+
+def lay_out(tensor: Tensor, layout: str) -> Tensor:
+    """The same numbers in another memory layout.
+
+    "strided" is a view with an offset and a gap of one element along the last axis; the gaps
+    hold NaN, so that a kernel that reads them is caught.
+    """
+    match layout:
+        case "nchw":
+            return tensor.contiguous()
+        case "nhwc":
+            return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
+        case "strided":
+            room = tensor.new_full((*tensor.shape[:-1], 2 * tensor.shape[-1] + 1), float("nan"))
+            room[..., 1::2] = tensor
+            return room[..., 1::2]
+    raise ConvbenchError(f"unknown layout {layout!r}: choose nchw, nhwc or strided")
+
+
+def settle_layout(y: Tensor, layout: str) -> Tensor:
+    """y as the next layer of such a case wants it; a conversion is the backend's own cost."""
+    return y.contiguous(memory_format=torch.channels_last if layout == "nhwc" else torch.contiguous_format)
+
+
+@contextmanager
+def arithmetic(precision: str) -> Iterator[None]:
+    """One policy for convolution and matrix product, CPU and GPU; torch's own is restored afterwards.
+
+    torch's default is TF32 in cuDNN's convolutions and IEEE in matrix products, and it lets a
+    half-precision matrix product reduce in half precision: no race between the two is fair so.
+    cuDNN's benchmark mode is off, as torch has it, whatever an imported module left behind.
+    """
+    backends: Any = torch.backends  # its per-operator settings are made when torch is imported
+    tf32 = precision == "tf32"
+    settings = [
+        # The older switches must agree with the newer ones, or torch raises when anybody reads them.
+        (backends.cudnn, "allow_tf32", tf32),
+        (backends.cuda.matmul, "allow_tf32", tf32),
+        (backends.cudnn.rnn, "fp32_precision", precision),
+        (backends.cudnn.conv, "fp32_precision", precision),
+        (backends.cuda.matmul, "fp32_precision", precision),
+        # oneDNN knows TF32 too, but no case asks for it on a CPU.
+        (backends.mkldnn.conv, "fp32_precision", "ieee"),
+        (backends.mkldnn.matmul, "fp32_precision", "ieee"),
+        (backends.cuda.matmul, "allow_fp16_reduced_precision_reduction", False),
+        (backends.cuda.matmul, "allow_bf16_reduced_precision_reduction", False),
+        (backends.cuda.matmul, "allow_fp16_accumulation", False),
+        (backends.cudnn, "benchmark", False),
+        (backends.cudnn, "deterministic", False),
+    ]
+    with warnings.catch_warnings(action="ignore"):  # some releases warn whoever touches the older switches
+        before = [(holder, name, _setting(holder, name)) for holder, name, _ in settings]
+        for holder, name, value in settings:
+            setattr(holder, name, value)
+    try:
+        yield
+    finally:
+        with warnings.catch_warnings(action="ignore"):
+            for holder, name, value in before:
+                if value is not None:
+                    setattr(holder, name, value)
+
+
+def _setting(holder: Any, name: str) -> Any:
+    """A setting's value; None where the caller has mixed old and new switches, which torch refuses to read."""
+    try:
+        return getattr(holder, name)
+    except RuntimeError:
+        return None

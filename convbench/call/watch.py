@@ -1,0 +1,61 @@
+"""What ties a sweep to whoever watches over it: its stage, the devices that it lost, the faults that it met."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from convbench.case import Case
+from convbench.outcome import Failed
+
+
+class Stage(StrEnum):
+    """What a sweep is doing, as the end of "it died ..."."""
+
+    LOADING = "while the backends were loaded"
+    TRUTH = "while the truth was computed"
+    ASKED = "while being asked what it can do"
+    VERIFIED = "while being verified"
+    WAITED = "while the CPUs were out of their place"
+    TIMED = "while being timed"
+    EVICTED = "while the caches were emptied"
+    VERIFIED_AGAIN = "while being verified again"
+    EXPLAINED = "while the cause of a wrong answer was looked for"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loss:
+    """Who took a device down, and on what."""
+
+    backend: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.backend} on {self.problem}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """What ties a sweep to whoever watches over it, from another process perhaps.
+
+    Attributes:
+        tell: `tell(backend, stage)`, called before each thing that could be the last; the name is
+            empty when it is no backend's doing. It is never called in a timed window.
+        memory_nbytes: what this process may hold; None for all that is free.
+        lost: the devices that were lost so far, by name.
+        faults: the traits of the wrong answers met so far; of more of the same nothing new is expected.
+    """
+
+    tell: Callable[[str, Stage], None] = lambda _backend, _stage: None
+    memory_nbytes: int | None = None
+    lost: dict[str, Loss] = field(default_factory=dict)
+    faults: set[tuple[str, str]] = field(default_factory=set)
+
+
+def not_run(loss: Loss) -> Failed:
+    """The row of whoever comes after the one that took the device down."""
+    return Failed(f"not run: the device was lost in {loss}; --isolate runs the others in a process of their own")
+
+
+def fault_traits(backend: str, case: Case) -> set[tuple[str, str]]:
+    """What makes a fault a new one: the problem, and all the rest of the case."""
+    return {(backend, case.key.spec), (backend, " ".join(case.key.axes))}

@@ -1,0 +1,128 @@
+"""What every kind of device can be asked."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+Call = Callable[[], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Device(ABC):
+    """A place where tensors are kept and calls run. Asking for one imports no torch; most methods do.
+
+    Attributes:
+        number: which one of its kind, as torch counts them.
+        kind: the word that backends and cases know it by.
+        numbered: whether there may be several.
+        on_host: it computes on the cores of this process, with its threads: a call is done when it returns, and
+            whatever else runs on those cores disturbs it. Otherwise calls are queued.
+        tensor_cores: it has units that multiply TF32, fp16 and bf16 and add in truncated fp32.
+        macs_per_s: multiply-adds a second that a slow backend reaches, to foretell how long a case takes.
+        block_s: seconds of a block of timed calls: long against the clock's resolution and what surrounds a block,
+            short against a scheduler's slice, so that a disturbance spoils few samples.
+        cold_rounds: how often a cold call is timed.
+        allocation_nbytes: torch's allocator gives out multiples of this.
+        profiled_as: what torch's profiler calls it.
+    """
+
+    number: int = 0
+
+    kind: ClassVar[str]
+    numbered: ClassVar[bool] = False
+    on_host: ClassVar[bool]
+    tensor_cores: ClassVar[bool]
+    macs_per_s: ClassVar[float]
+    block_s: ClassVar[float]
+    cold_rounds: ClassVar[int]
+    allocation_nbytes: ClassVar[int] = 1
+    profiled_as: ClassVar[str]
+
+    @property
+    def name(self) -> str:
+        """Its name in a case, a report and on the command line: cpu, cuda, cuda:1."""
+        return f"{self.kind}:{self.number}" if self.number else self.kind
+
+    @property
+    def torch_name(self) -> str:
+        """What torch calls it."""
+        return self.name
+
+    @abstractmethod
+    def why_absent(self) -> str | None:
+        """Why torch cannot compute on it here, in words; None where it can."""
+
+    @classmethod
+    def present(cls) -> "list[Device]":
+        """Those of this kind that torch can compute on here."""
+        found: list[Device] = []
+        while (cls.numbered or not found) and (one := cls(len(found))).why_absent() is None:
+            found.append(one)
+        return found
+
+    def lacks(self) -> str:
+        """What this machine lacks for it, as far as that shows without torch; "" for nothing."""
+        return ""
+
+    @abstractmethod
+    def facts(self) -> dict[str, str]:
+        """Name and versions of an accelerator, as the columns gpu, driver, cuda, cudnn of a report; empty for a CPU."""
+
+    @abstractmethod
+    def free_nbytes(self) -> int | None:
+        """Bytes that can still be allocated on it, or None where the system does not say."""
+
+    @abstractmethod
+    def synchronize(self) -> None:
+        """Wait until it is idle, so that a fault is met here and a clock reads true."""
+
+    @contextmanager
+    def selected(self) -> Iterator[None]:
+        """While this lasts, it is the one that libraries use unless they are told otherwise."""
+        yield
+
+    @abstractmethod
+    def time_block(self, call: Call, count: int) -> float:
+        """Seconds that `count` calls take together."""
+
+    @abstractmethod
+    def cold_nbytes(self, free_nbytes: int | None) -> int:
+        """How much must be written so that nothing else is left in its caches.
+
+        Args:
+            free_nbytes: what may be allocated for that; None for whatever is free.
+
+        Raises:
+            MemoryError: that would take too much of it.
+        """
+
+    @abstractmethod
+    def time_cold(self, empty_caches: Call, call: Call) -> float:
+        """Seconds of one call after `empty_caches` was called."""
+
+    def eager_times(self, call: Call, tell: Call) -> tuple[float, float] | None:  # noqa: ARG002  # for who has them
+        """Median seconds from a call to an idle device, and until the host is free again; None on the host itself."""
+        return None
+
+    def graph_time(self, call: Call, tell: Call) -> float | None:  # noqa: ARG002  # for who has one
+        """Median seconds a call within a replayed graph, free of launch gaps; None where there is none."""
+        return None
+
+    def capture(self, call: Call, count: int) -> Call:
+        """`count` calls as one, which replays them without the host; on the host itself one after another."""
+
+        def replay() -> None:
+            for _ in range(count):
+                call()
+
+        return replay
+
+    def watch_peak(self) -> Callable[[], int | None]:
+        """Begin to watch the allocator; what is returned tells by how many bytes its peak has risen, or None."""
+        return lambda: None
+
+    def properties(self) -> Any:
+        """What torch knows of an accelerator; nothing for a CPU."""
+        return {}

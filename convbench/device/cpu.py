@@ -1,0 +1,83 @@
+"""The CPU that this process runs on."""
+
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from convbench.device.base import Call, Device
+from convbench.device.host import cpu_caches, cpu_ns, cpus_allowed, wait_for
+
+
+@dataclass(frozen=True, slots=True)
+class Cpu(Device):
+    """All cores of the host, by torch's threads."""
+
+    kind: ClassVar[str] = "cpu"
+    on_host: ClassVar[bool] = True
+    tensor_cores: ClassVar[bool] = False
+    macs_per_s: ClassVar[float] = 1e9  # a depthwise layer is among the slow ones
+    block_s: ClassVar[float] = 5e-4
+    cold_rounds: ClassVar[int] = 5
+    profiled_as: ClassVar[str] = "CPU"
+
+    def why_absent(self) -> str | None:
+        return None
+
+    def facts(self) -> dict[str, str]:
+        return {}
+
+    def free_nbytes(self) -> int | None:
+        limits = [nbytes for nbytes in (_available_nbytes(), _cgroup_nbytes()) if nbytes is not None]
+        return min(limits, default=None)
+
+    def synchronize(self) -> None:
+        """A call is done when it returns."""
+
+    def time_block(self, call: Call, count: int) -> float:
+        begin = time.perf_counter()
+        for _ in range(count):
+            call()
+        elapsed_s = time.perf_counter() - begin
+        if elapsed_s <= 0:  # everybody's ratios would be spoilt, not its own alone
+            raise RuntimeError("the clock did not run while it was called")
+        return elapsed_s
+
+    def cold_nbytes(self, free_nbytes: int | None) -> int:
+        nbytes = max(2 * cpu_caches(cpus_allowed())[-1][1], 2**24)
+        room = self.free_nbytes() if free_nbytes is None else free_nbytes
+        if room is not None and nbytes > room // 8:
+            raise MemoryError("emptying the caches would take too much of the memory")
+        return nbytes
+
+    def time_cold(self, empty_caches: Call, call: Call) -> float:
+        empty_caches()  # all threads write, so that every core's own cache is emptied too
+        wait_for(cpu_ns())  # nor do the threads that wrote take a core from those that the call wakes
+        begin = time.perf_counter()
+        call()
+        return time.perf_counter() - begin
+
+
+def _available_nbytes() -> int | None:
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return None
+
+
+def _cgroup_nbytes() -> int | None:
+    """What a container's own limit leaves, which /proc/meminfo knows nothing of."""
+    folder = Path("/sys/fs/cgroup")
+    with suppress(OSError, ValueError):
+        limit, used = ((folder / name).read_text().strip() for name in ("memory.max", "memory.current"))
+        if limit == "max":
+            return None
+        kinds = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        # What files have left in memory counts as used, and is given back as soon as somebody wants it.
+        cached = int(kinds.get("inactive_file", 0)) + int(kinds.get("active_file", 0))
+        return int(limit) - int(used) + cached
+    return None

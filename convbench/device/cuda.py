@@ -1,0 +1,193 @@
+"""A GPU that torch calls cuda."""
+
+import subprocess
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any, ClassVar
+
+from convbench.device.base import Call, Device
+
+GRAPH_CALLS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Cuda(Device):
+    """Calls are queued on its current stream."""
+
+    kind: ClassVar[str] = "cuda"
+    numbered: ClassVar[bool] = True
+    on_host: ClassVar[bool] = False
+    tensor_cores: ClassVar[bool] = True
+    macs_per_s: ClassVar[float] = 1e11
+    block_s: ClassVar[float] = 2e-3  # events and a synchronisation cost more than a clock
+    cold_rounds: ClassVar[int] = 11
+    allocation_nbytes: ClassVar[int] = 512  # c10's CUDACachingAllocator, kMinBlockSize
+    profiled_as: ClassVar[str] = "CUDA"
+
+    def why_absent(self) -> str | None:
+        import torch
+
+        if not torch.cuda.is_available():
+            built = "" if torch.version.cuda else ", and was built without CUDA"
+            return f"torch {torch.__version__} sees no CUDA device{built}"
+        if self.number >= (count := torch.cuda.device_count()):
+            return f"torch {torch.__version__} sees {count} CUDA device{'s' if count > 1 else ''}, counted from 0"
+        return None
+
+    def lacks(self) -> str:
+        return "" if driver_version() else "no NVIDIA driver on this machine"
+
+    def facts(self) -> dict[str, str]:
+        import torch
+
+        return {
+            "gpu": torch.cuda.get_device_name(self.number),
+            "driver": driver_version(),
+            "cuda": str(torch.version.cuda or ""),
+            "cudnn": str(torch.backends.cudnn.version() or ""),
+        }
+
+    def free_nbytes(self) -> int | None:
+        import torch
+
+        free, _ = torch.cuda.mem_get_info(self.number)
+        return int(free) + torch.cuda.memory_reserved(self.number) - torch.cuda.memory_allocated(self.number)
+
+    def synchronize(self) -> None:
+        import torch
+
+        torch.cuda.synchronize(self.number)
+
+    @contextmanager
+    def selected(self) -> Iterator[None]:
+        import torch
+
+        with torch.cuda.device(self.number):
+            yield
+
+    def time_block(self, call: Call, count: int) -> float:
+        """By events on the current stream, gaps between launches included.
+
+        Work on another stream escapes the events, and then the time until the whole device is idle counts.
+        """
+        start, stop = self._events()
+        self.synchronize()
+        begin = time.perf_counter()
+        start.record()
+        for _ in range(count):
+            call()
+        stop.record()
+        self.synchronize()
+        until_idle_s = time.perf_counter() - begin
+        by_events_s = float(start.elapsed_time(stop)) * 1e-3
+        return by_events_s if until_idle_s < 2 * by_events_s + 1e-4 else until_idle_s
+
+    def cold_nbytes(self, free_nbytes: int | None) -> int:  # noqa: ARG002  # of the host's memory
+        """More than the L2 cache holds, and long enough for the host to run ahead meanwhile."""
+        return max(4 * int(self.properties().L2_cache_size), 2**28)
+
+    def time_cold(self, empty_caches: Call, call: Call) -> float:
+        """The events enclose no launch gap: the writing lets the host run ahead, as nvbench's blocking kernel does."""
+        start, stop = self._events()
+        empty_caches()
+        start.record()
+        call()
+        stop.record()
+        self.synchronize()
+        return float(start.elapsed_time(stop)) * 1e-3
+
+    def eager_times(self, call: Call, tell: Call) -> tuple[float, float]:
+        whole, host = [], []
+        for _ in range(self.cold_rounds):
+            tell()
+            self.synchronize()
+            begin = time.perf_counter()
+            call()
+            host.append(time.perf_counter() - begin)
+            self.synchronize()
+            whole.append(time.perf_counter() - begin)
+        return median(whole), median(host)
+
+    def graph_time(self, call: Call, tell: Call) -> float | None:
+        """By a CUDA graph of GRAPH_CALLS calls; None where the call cannot be captured.
+
+        A capture that fails can leave torch's allocator and current stream as they were within it, so
+        this comes last of all that is done for a case.
+        """
+        import torch
+
+        tell()
+        before = torch.cuda.current_stream(self.number)
+        try:
+            replay = self.capture(call, GRAPH_CALLS)
+            replay()
+            seconds = []
+            for _ in range(self.cold_rounds):
+                tell()
+                start, stop = self._events()
+                start.record()
+                replay()
+                stop.record()
+                self.synchronize()
+                seconds.append(float(start.elapsed_time(stop)) * 1e-3 / GRAPH_CALLS)
+            return median(seconds)
+        except (Exception, SystemExit):  # a call that synchronises, or allocates on the host, may say so in any way
+            with suppress(RuntimeError):
+                self.synchronize()
+            return None
+        finally:
+            torch.cuda.set_stream(before)
+
+    def watch_peak(self) -> Callable[[], int | None]:
+        import torch
+
+        self.synchronize()
+        torch.cuda.reset_peak_memory_stats(self.number)
+        before = torch.cuda.memory_allocated(self.number)
+        return lambda: torch.cuda.max_memory_allocated(self.number) - before
+
+    def properties(self) -> Any:
+        import torch
+
+        return torch.cuda.get_device_properties(self.number)
+
+    def capture(self, call: Call, count: int) -> Call:
+        import torch
+
+        graph = torch.cuda.CUDAGraph()
+        before, side = torch.cuda.current_stream(self.number), torch.cuda.Stream(self.number)
+        side.wait_stream(before)
+        with torch.cuda.stream(side):  # what is planned or allocated at first must not fall into the capture
+            for _ in range(3):
+                call()
+        before.wait_stream(side)
+        with warnings.catch_warnings():
+            # torch only warns of a graph that holds nothing: its work is on another stream.
+            warnings.simplefilter("error")
+            with torch.cuda.graph(graph):
+                for _ in range(count):
+                    call()
+        return graph.replay
+
+    def _events(self) -> tuple[Any, Any]:
+        import torch
+
+        return torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+
+
+def driver_version() -> str:
+    """The NVIDIA driver's version, empty where it cannot be told."""
+    try:
+        return Path("/sys/module/nvidia/version").read_text().strip()
+    except OSError:
+        command = ("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
+    try:
+        told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout  # noqa: S603  # no shell
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return told.strip().partition("\n")[0]

@@ -1,0 +1,254 @@
+"""Where are backends found, and how are they loaded?
+
+One file in `backends/`, one entry point of the group `convbench.backends`, or a function in a file or
+module named by `--plugin`.
+"""
+
+import ast
+import importlib
+import importlib.util
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, NoReturn
+
+from convbench.backend import BASELINE, OWN, Backend, Unavailable
+from convbench.case import DEVICES
+from convbench.errors import ConvbenchError, first_line, in_words, one_line, unknown
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+GROUP = "convbench.backends"
+BUILT_IN = Path(__file__).parent / "backends"
+
+
+def discover(
+    plugins: Sequence[str] = (), names: Sequence[str] | None = None
+) -> tuple[list[Backend], list[Unavailable]]:
+    """Load the built-in backends, the installed ones, and the plug-ins, in this order.
+
+    Args:
+        plugins: files (`FILE.py`) or importable modules that hold @backend functions.
+        names: load and return only these, in this order; all that join unasked when None.
+            `/REGEX/` stands for every name in which the regular expression is found.
+
+    Raises:
+        ConvbenchError: a plug-in does not load or holds no backend, two backends share a
+            name, or a name is unknown.
+    """
+    loaded, unavailable, known = [], [], []
+    for source in sources():
+        known.append(source.name)
+        if not source.joins_unasked if names is None else _place(source.name, names) is None:
+            continue
+        try:
+            loaded.append(source.load())
+        except (Exception, SystemExit) as error:  # an optional dependency may fail in any way when imported
+            reason = f"{type(error).__name__}: {first_line(error)}".removeprefix("ModuleNotFoundError: ").removeprefix(
+                "ConvbenchError: "
+            )
+            unavailable.append(Unavailable(name=source.name, reason=reason, origin=source.origin))
+    for plugin in plugins:
+        loaded += load_plugin(plugin)
+    known += [backend.name for backend in loaded]
+    for name in names or ():
+        if name not in known and not is_pattern(name):
+            raise unknown("backend", name, known)
+    refuse_twins([(backend.name, backend.origin) for backend in loaded])
+    if names is not None:
+        places = [(place, one) for one in loaded if (place := _place(one.name, names)) is not None]
+        loaded = [one for _, one in sorted(places, key=lambda pair: pair[0])]
+    return loaded, unavailable
+
+
+def is_pattern(name: str) -> bool:
+    """Whether a word that asks for backends is `/REGEX/` and not a name."""
+    return len(name) > 2 and name[0] == name[-1] == "/"
+
+
+def _place(name: str, names: Sequence[str]) -> int | None:
+    """Where a backend is first asked for, or None."""
+    matches = (place for place, one in enumerate(names) if one == name or _matches(one, name))
+    return next(matches, None)
+
+
+def _matches(pattern: str, name: str) -> bool:
+    return is_pattern(pattern) and re.search(pattern[1:-1], name) is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A backend that could be loaded, as far as it is known without importing it."""
+
+    name: str
+    origin: str
+    doc: str
+    devices: tuple[str, ...]
+    family: str
+    missing: tuple[str, ...]
+    load: Callable[[], Backend]
+    on_request: bool = False
+
+    @property
+    def joins_unasked(self) -> bool:
+        """Whether it runs where no backend was named: an optional package that is not installed is no news there."""
+        return not self.on_request and not (self.origin == OWN and self.missing)
+
+
+def sources() -> Iterator[Source]:
+    """The built-in files, the baseline first, then the entry points; none is imported."""
+    from importlib.metadata import entry_points
+
+    stems = (path.stem for path in BUILT_IN.glob("*.py") if not path.name.startswith("_"))
+    for stem in sorted(stems, key=lambda stem: (stem != BASELINE, stem)):
+        yield _read_card(stem)
+    for point in entry_points(group=GROUP):
+        origin = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+        yield Source(
+            name=point.name,
+            origin=origin,
+            doc=f"{point.value} of {origin}",
+            devices=(),
+            family="",
+            missing=_missing([point.module.partition(".")[0]]),
+            load=lambda point=point: _from_entry_point(point),  # type: ignore[misc]
+        )
+
+
+def load_plugin(plugin: str) -> list[Backend]:
+    """The backends that a file or a module defines itself; those it merely imports are not its own.
+
+    What lies beside a FILE.py, or a module in the working directory, is found last: it takes nobody else's place.
+    """
+    try:
+        with _no_end_in_success():
+            if plugin.endswith(".py"):
+                module = _import_file(Path(plugin))
+            else:
+                if importlib.util.find_spec(plugin.partition(".")[0]) is None:
+                    _look_last_in(Path.cwd())
+                module = importlib.import_module(plugin)
+    except (ConvbenchError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # sys.exit(0) in a plug-in would pass for "all right"
+        raise ConvbenchError(
+            f"plug-in {plugin} could not be loaded: {in_words(error)}; --plugin takes a FILE.py or an importable module"
+        ) from None
+    own = [value for value in vars(module).values() if isinstance(value, Backend) and value.origin == module.__name__]
+    if not own:
+        raise ConvbenchError(f"plug-in {plugin} holds no backend; decorate a function fn(x, w, spec) with @backend")
+    for one in own:
+        if one_line(one.name, 100) != one.name or not one.name:
+            raise ConvbenchError(
+                f"plug-in {plugin} names a backend {one.name[:100]!r}; a name is one to 100 printable characters"
+            )
+    return own
+
+
+@contextmanager
+def _no_end_in_success() -> Iterator[None]:
+    """os._exit(0) at the top of a plug-in would pass for "all right"; from C it still does."""
+    real = os._exit
+
+    def leave(status: int) -> NoReturn:
+        if status == 0:
+            raise SystemExit("os._exit(0)")
+        real(status)
+
+    os._exit = leave
+    try:
+        yield
+    finally:
+        os._exit = real
+
+
+def _look_last_in(folder: Path) -> None:
+    place = str(folder.resolve())
+    if place not in sys.path:
+        sys.path.append(place)
+
+
+def _import_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise ConvbenchError(f"plug-in {path} is not a file; --plugin takes a FILE.py or an importable module")
+    _look_last_in(path.parent)
+    name = f"convbench_plugin_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None  # the path ends in .py
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # so that @backend can read the module's docstring
+    spec.loader.exec_module(module)
+    return module
+
+
+def _from_entry_point(point: "EntryPoint") -> Backend:
+    value = point.load()
+    if not isinstance(value, Backend) or value.name != point.name:
+        raise ConvbenchError(
+            f"the entry point {point.name} = {point.value} is not a backend of that name; "
+            f"point it at a function decorated with @backend"
+        )
+    return value
+
+
+def _read_card(stem: str) -> Source:
+    """What a built-in file says of itself, read from its text: importing it would import torch."""
+    tree = ast.parse((BUILT_IN / f"{stem}.py").read_text(encoding="utf-8"))
+    function = next(
+        node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == stem and node.decorator_list
+    )
+    decorator = function.decorator_list[0]
+    assert isinstance(decorator, ast.Call)
+    literals = {
+        keyword.arg: ast.literal_eval(keyword.value)
+        for keyword in decorator.keywords
+        if keyword.arg in ("devices", "family", "on_request")
+    }
+    imports = [
+        name
+        for node in tree.body
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    ]
+
+    def load() -> Backend:
+        found = getattr(importlib.import_module(f"convbench.backends.{stem}"), stem)
+        assert isinstance(found, Backend)
+        return found
+
+    return Source(
+        name=stem.replace("_", "-"),
+        origin=OWN,
+        doc=(ast.get_docstring(tree) or "").partition("\n")[0],
+        devices=tuple(sorted(literals.get("devices", DEVICES))),
+        family=literals["family"],
+        missing=_missing({name.partition(".")[0] for name in imports}),
+        load=load,
+        on_request=literals.get("on_request", False),
+    )
+
+
+def _missing(packages: Iterable[str]) -> tuple[str, ...]:
+    return tuple(name for name in sorted(packages) if importlib.util.find_spec(name) is None)
+
+
+def refuse_twins(found: Iterable[tuple[str, str]]) -> None:
+    origins: dict[str, str] = {}
+    for name, origin in found:
+        if name in origins:
+            raise ConvbenchError(
+                f"two backends are called {name!r}: one from {origins[name]}, one from {origin}; rename one function"
+            )
+        origins[name] = origin

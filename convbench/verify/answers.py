@@ -1,0 +1,156 @@
+"""What does a backend answer, before anybody judges it: plainly, on poisoned memory, on the further probes?"""
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from math import inf, nan
+from typing import Any, Self
+
+from torch import Tensor
+
+from convbench.backend import Backend
+from convbench.call.bind import ANY_FAULT, bind, conditions, failure, synchronize
+from convbench.call.memory import Guard, poisoned, same_bits
+from convbench.call.outputs import changed, taken
+from convbench.call.profile import profile
+from convbench.outcome import Bill, Failed
+from convbench.verify.gradient import gradient_fault
+from convbench.verify.probes import Probes
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one call returned, and how it behaved.
+
+    Attributes:
+        out: a copy that nobody else holds: a backend may keep its buffer, and write to it at the next call.
+        harmed: the inputs that it changed.
+        shifted: whether its output changed after it was returned.
+        strayed: whether it wrote beyond its own memory.
+    """
+
+    out: Any
+    harmed: tuple[str, ...] = ()
+    shifted: bool = False
+    strayed: bool = False
+
+    @classmethod
+    def of(cls, out: Any, guard: Guard) -> Self:
+        """Take what was returned, and put the inputs back that were changed."""
+        own = taken(out)  # before anything else looks at it
+        return cls(own, tuple(guard.restore()), changed(out, own))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """What a backend answered, before anybody knows whether it is right.
+
+    Attributes:
+        poisoned: what the unwritten memory held, in words, with the answer.
+        again: of further plain calls; none where the poisoned ones gave the same bits as the first.
+        gradient: what is wrong with autograd through it, in words; "" otherwise.
+        not_run: that what it promises to run did not run, in words; "" otherwise.
+    """
+
+    call: Callable[[], Any]
+    bill: Bill
+    plain: Answer
+    poisoned: Mapping[str, Answer]
+    again: tuple[Answer, ...] = ()
+    lattice: Answer | None = None
+    pierced: Answer | None = None
+    gradient: str = ""
+    not_run: str = ""
+
+
+def question(backend: Backend, probes: Probes, *, profiled: bool | None = None, whole: bool = True) -> Answers | Failed:
+    """Take a backend's answers, and judge none; the operands end as they began.
+
+    Args:
+        profiled: whether the second plain call is profiled; by default where an operator is promised.
+        whole: whether it is asked for whole numbers, and with a NaN among its inputs, as well.
+    """
+    case, exam = probes.exam.case, probes.exam
+    profiled = case.pass_ in backend.must_run if profiled is None else profiled
+    guards: list[Guard] = []
+    doing = ""
+
+    def take(call: Callable[[], Any], guard: Guard) -> Answer:
+        out = call()
+        synchronize(case.device)
+        return Answer.of(out, guard)
+
+    def guarded(operands: dict[str, Tensor]) -> Guard:
+        guards.append(Guard(**operands))  # copies, for which there may be no memory
+        return guards[-1]
+
+    try:
+        guard = guarded(exam.operands)
+        with conditions(case):
+            call, prepare_s = bind(backend, case, exam.operands)
+            start = time.perf_counter()
+            out = call()
+            synchronize(case.device)
+            bill = Bill(prepare_s=prepare_s, first_call_s=time.perf_counter() - start)
+            plain, poisoned_answers, not_run_words = Answer.of(out, guard), {}, ""
+            # A relu that takes the larger of 0 and NaN for 0 hides NaN, but not infinity.
+            for poison, words in ((nan, "NaN"), (inf, "infinity")) if case.relu else ((nan, "NaN"),):
+                doing = f" on memory that holds {words}"
+                with poisoned(case.out_shape, exam.first, poison) as zones:
+                    answer = take(call, guard)
+                poisoned_answers[words] = replace(answer, strayed=not all(zone.whole for zone in zones))
+                del zones
+            doing, again = "", []
+            if profiled:
+                seen = profile(call, case.device)
+                again = [Answer.of(seen.out, guard)]
+                promised = backend.must_run.get(case.pass_)
+                if promised is not None and promised not in seen.operators:
+                    not_run_words = (
+                        f"RuntimeError: {promised} did not run; seen: {', '.join(seen.operators) or 'no operator'}"
+                    )
+                bill = replace(bill, peak_nbytes=seen.peak_nbytes, ran=seen.ran)
+            elif not all(alike(answer.out, plain.out) for answer in poisoned_answers.values()):
+                # Two calls differ, or it runs other code under the poison, as torch.compile's does.
+                again = [take(call, guard) for _ in range(2)]
+            lattice, pierced, gradient = None, None, ""
+            if whole:
+                doing = " on whole numbers"
+                sibling = probes.lattice_for(backend.family).exam
+                lattice = take(bind(backend, sibling.case, sibling.operands)[0], guarded(sibling.operands))
+            if whole and probes.locality.place is not None:
+                doing = f" with a NaN in {next(iter(case.operands))}"
+                with probes.locality.pierced():
+                    out = call()
+                    synchronize(case.device)
+                pierced = Answer.of(out, guard)
+            if whole:
+                doing = " under autograd"
+                gradient = gradient_fault(backend, exam)
+    except ANY_FAULT as error:
+        with suppress(*ANY_FAULT):  # a lost device restores nothing
+            for guard in guards:
+                guard.restore()
+        return Failed(failure(error).message + (f" ({doing.strip()})" if doing else ""))
+    return Answers(
+        call=call,
+        bill=bill,
+        plain=plain,
+        poisoned=poisoned_answers,
+        again=tuple(again),
+        lattice=lattice,
+        pierced=pierced,
+        gradient=gradient,
+        not_run=not_run_words,
+    )
+
+
+def alike(out: Any, plain: Any) -> bool:
+    """Whether two answers are the same bits in tensors of one shape and dtype."""
+    return (
+        isinstance(out, Tensor)
+        and isinstance(plain, Tensor)
+        and (out.shape, out.dtype, out.device) == (plain.shape, plain.dtype, plain.device)
+        and same_bits(out, plain)
+    )

@@ -1,0 +1,109 @@
+"""Who runs a case, in which order, and who is out?"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Self
+
+from convbench.backend import Backend
+from convbench.call.bind import ANY_FAULT, alive, failure
+from convbench.call.watch import Loss, Stage, Watch, not_run
+from convbench.case import Case
+from convbench.machine import free_nbytes, held_nbytes
+from convbench.outcome import Failed, Outcome, Result, Skipped, Wrong
+from convbench.verify.cost import needed_nbytes
+
+
+class DeviceLost(Exception):  # noqa: N818  # it says what happened
+    """No call on the device can succeed any more, and everybody in the lineup has an outcome."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Lineup:
+    """The backends of one case: those that are still in it, and what came of those that are out.
+
+    Attributes:
+        out: an outcome for each backend that is out, by name.
+    """
+
+    case: Case
+    backends: Sequence[Backend]
+    watch: Watch
+    out: dict[str, Outcome] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, case: Case, backends: Sequence[Backend], *, force: bool, watch: Watch) -> Self:
+        """Out is whoever refuses the case, and everybody else where its device was lost before."""
+        lineup = cls(case=case, backends=backends, watch=watch)
+        for backend in backends:
+            if (refused := refusal(backend, case, force=force, watch=watch)) is not None:
+                lineup.out[backend.name] = refused
+        if case.device in watch.lost:
+            lineup.give_up(not_run(watch.lost[case.device]))
+        return lineup
+
+    @property
+    def left(self) -> list[Backend]:
+        """Who is still in, in the order in which they were given."""
+        return [backend for backend in self.backends if backend.name not in self.out]
+
+    @property
+    def foreign(self) -> list[Backend]:
+        """Code of others among them: it is to run while there is no truth that it could find."""
+        return [backend for backend in self.left if not backend.built_in]
+
+    @property
+    def foreign_first(self) -> list[Backend]:
+        """Who is still in, code of others before our own."""
+        return sorted(self.left, key=lambda backend: backend.built_in)
+
+    def settle(self, name: str, outcome: Outcome) -> None:
+        """One is out, with this outcome.
+
+        Raises:
+            DeviceLost: it took the device down, so that everybody else is out too.
+        """
+        self.out[name] = outcome
+        if isinstance(outcome, Failed | Wrong) and not alive(self.case.device):
+            loss = Loss(backend=name, problem=self.case.problem.name)
+            self.watch.lost[self.case.device] = loss
+            self.give_up(not_run(loss))
+            raise DeviceLost(name)
+
+    def give_up(self, outcome: Outcome) -> None:
+        """Everybody who is left is out."""
+        for backend in self.left:
+            self.out[backend.name] = outcome
+
+    def results(self) -> list[Result]:
+        """One for each backend, in the order in which they were given; nobody may be left."""
+        return [
+            Result(case=self.case, backend=one.name, family=one.family, outcome=self.out[one.name])
+            for one in self.backends
+        ]
+
+
+def refusal(
+    backend: Backend, case: Case, *, force: bool = False, watch: Watch | None = None
+) -> Skipped | Failed | None:
+    """Why this backend does not run this case, or None."""
+    watch = watch or Watch()
+    watch.tell(backend.name, Stage.ASKED)
+    try:
+        reason = backend.why_not(case, force=force) or too_large(case, backend, limit_nbytes=watch.memory_nbytes)
+    except ANY_FAULT as error:
+        return failure(error)
+    return None if reason is None else Skipped(reason)
+
+
+def too_large(case: Case, backend: Backend, *, limit_nbytes: int | None = None) -> str | None:
+    """Why this would not fit into memory, judged before anything is allocated; None if it fits."""
+    free, needed = free_nbytes(case.device), needed_nbytes(case, backend.family)
+    if limit_nbytes is not None and case.target.on_host:
+        left = max(0, limit_nbytes - held_nbytes(os.getpid()))
+        free = left if free is None else min(free, left)
+    if free is None or needed <= free:
+        return None
+    return (
+        f"it needs about {needed / 2**30:.1f} GiB with its oracle, and {free / 2**30:.1f} GiB are free on {case.device}"
+    )

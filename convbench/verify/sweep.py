@@ -1,0 +1,101 @@
+"""Is every backend right on every case, and where not, why?"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+
+from convbench.backend import Backend
+from convbench.call.watch import Stage, Watch, fault_traits
+from convbench.case import Case
+from convbench.outcome import Failed, Result, Wrong
+from convbench.verify.answers import Answers, question
+from convbench.verify.diagnose.fault import Effort, explain_fault
+from convbench.verify.exam import Exam, prepare_exam
+from convbench.verify.lineup import DeviceLost, Lineup
+from convbench.verify.probes import Probes
+from convbench.verify.trial import of_the_oracle, weigh
+
+# Traits of a backend's faults, after so many of which no smaller problem and no cause is looked for.
+MOST_SHRUNK, MOST_EXPLAINED = 8, 40
+
+
+def verify(
+    cases: Iterable[Case], backends: Sequence[Backend], *, force: bool = False, watch: Watch | None = None
+) -> Iterator[Result]:
+    """Every backend on every case, in order; the oracle works once a case.
+
+    Foreign backends answer before it does: while their code runs, there is no truth to be found.
+    """
+    watch = watch or Watch()
+    before: Probes | None = None
+    for case in cases:
+        lineup = Lineup.of(case, backends, force=force, watch=watch)
+        if lineup.left:
+            probes = _probes(case)
+            if isinstance(probes, Failed):
+                lineup.give_up(probes)
+                before = None
+            else:
+                alike = before is not None and _same_numbers(before.exam.case, case)
+                if before is not None and alike and all(one.built_in for one in lineup.left):
+                    probes.adopt(before)
+                with suppress(DeviceLost):
+                    _verify_case(probes, lineup)
+                before = probes
+        yield from lineup.results()
+
+
+def _probes(case: Case) -> Probes | Failed:
+    try:
+        return Probes(prepare_exam(case))
+    except (MemoryError, RuntimeError) as error:  # for want of memory, most often
+        return of_the_oracle(error)
+
+
+def _same_numbers(one: Case, other: Case) -> bool:
+    return replace(one, layout=other.layout) == other
+
+
+def _verify_case(probes: Probes, lineup: Lineup) -> None:
+    """Everybody who is left answers and is judged; nobody is left then.
+
+    Raises:
+        DeviceLost: everybody has an outcome.
+    """
+    watch = lineup.watch
+    answers: dict[str, Answers] = {}
+
+    def ask(backend: Backend) -> None:
+        watch.tell(backend.name, Stage.VERIFIED)
+        found = question(backend, probes)
+        if isinstance(found, Answers):
+            answers[backend.name] = found
+        else:
+            lineup.settle(backend.name, found)
+
+    for backend in lineup.foreign:
+        ask(backend)
+    for backend in lineup.left:
+        if backend.built_in:
+            ask(backend)
+        if backend.name in answers:
+            watch.tell("", Stage.TRUTH)
+            outcome = weigh(backend, probes, answers.pop(backend.name))
+            if isinstance(outcome, Wrong):
+                outcome = explained(backend, probes.exam, outcome, watch)
+            lineup.settle(backend.name, outcome)
+
+
+def explained(backend: Backend, exam: Exam, outcome: Wrong, watch: Watch) -> Wrong:
+    """The outcome with what can be found out about it: the first of its backend on each problem and on each axis."""
+    new = fault_traits(backend.name, exam.case) - watch.faults
+    known = sum(name == backend.name for name, _ in watch.faults)
+    watch.faults.update(new)
+    if not new or known >= MOST_EXPLAINED:
+        return outcome
+    effort = Effort() if known < MOST_SHRUNK else Effort(tries=0)
+    # Each question is a step of its own: a watch that counts the seconds of a step ends what hangs, and no long search.
+    tell = partial(watch.tell, backend.name, Stage.EXPLAINED)
+    tell()
+    return Wrong(explain_fault(backend, exam, outcome.check, effort, tell=tell))

@@ -1,0 +1,97 @@
+"""Is this output right? The verdict on one tensor, by the error of each of its numbers."""
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from convbench.dtypes import DTYPE
+from convbench.outcome import Check
+from convbench.verify.bounds import accumulator_roundoff, share_of_bound, sharp_bound
+from convbench.verify.diagnosis import diagnose
+from convbench.verify.exam import Exam
+from convbench.verify.fingerprint import name_sums, other_inputs
+from convbench.verify.nonfinite import without_nonfinite
+from convbench.verify.transforms import TRANSFORM_RELATIVE_L2, transform_bound, transform_possible
+
+
+def check(exam: Exam, out: Any, family: str, roundings: int = 0) -> Check:
+    """Judge the output of the case's pass as a backend returned it.
+
+    `roundings` is how often it says that it stores partial sums in the case's 16 bits.
+    """
+    case = exam.case
+    if (misfit := exam.misfit(out)) is not None:
+        return misfit
+    if out.numel() == 0:
+        return Check(worst_of_bound=0.0, relative_l2=0.0)
+    if not exam.finite:
+        return _check_nonfinite(exam, out, family, roundings)
+    y = exam.truth.y.clamp(min=0) if case.relu else exam.truth.y
+    share = share_of_bound(out, y, *exam.within_after(roundings))
+    error, size = (out.double() - y).abs(), y.norm()
+    relative_l2 = float(error.norm() / size) if size else 0.0
+    if share.max() > 1 and transform_possible(case, family) and relative_l2 <= TRANSFORM_RELATIVE_L2[case.dtype]:
+        allowed = _allow(exam, transform_bound(case, *exam.operands.values()), exam.error)
+        share = share_of_bound(out, y, *exam.interval(allowed, roundings))
+    u, kind = accumulator_roundoff(case), torch.finfo(out.dtype)
+    rounding = kind.eps / 2 * y.abs().clamp(min=kind.tiny)  # of the result
+    omega = ((error - rounding).clamp(min=0) / (u * exam.truth.magnitude)).nan_to_num(nan=0.0).max()
+    found = Check(worst_of_bound=float(share.max()), relative_l2=relative_l2, omega=float(omega))
+    if (outside := share > 1).any():
+        return found.fails("numeric", diagnose(out, y, outside, share, case.out_name))
+    return _check_sharply(exam, out, y, family, roundings, found) if exam.drawn else found
+
+
+def _check_nonfinite(exam: Exam, out: Tensor, family: str, roundings: int) -> Check:
+    """First where NaN and infinity must be, then the rest, as if it were alone."""
+    rest = without_nonfinite(exam, out, family)
+    if isinstance(rest, Check):
+        return rest
+    found = check(*rest, family, roundings)
+    if found.passed:
+        return found
+    return found.fails("locality", f"where nothing that is read is NaN or infinite: {found.evidence}")
+
+
+def _check_sharply(exam: Exam, out: Tensor, y: Tensor, family: str, roundings: int, found: Check) -> Check:
+    """Whether an output within the bound is as near as random operands make it."""
+    case = exam.case
+    kind = DTYPE[case.dtype]
+    if kind.sums == "fp64":
+        return found
+    within = exam.within_after(roundings, sharp=True)
+    if _inside(out, *within):
+        return replace(found, arithmetic=f"{kind.sums} sums" if kind.narrow else f"ieee {kind.name}")
+    error = sharp_bound(case, exam.truth, exam.error)
+    if transform_possible(case, family):
+        wide = _allow(exam, transform_bound(case, *exam.operands.values(), sharp=True), error)
+        if _inside(out, *exam.interval(wide, roundings)):
+            return found
+    really = _really(exam, out, error)
+    if case.precision == "tf32" and really.endswith("TF32 inputs"):
+        return replace(found, arithmetic=really)
+    share = share_of_bound(out, y, *within)
+    place = diagnose(out, y, share > 1, share, case.out_name, "what random numbers allow")
+    return found.fails("sharp", f"{really or 'less exact than its sums should be'}: {place}", really)
+
+
+def _really(exam: Exam, out: Tensor, error: Tensor) -> str:
+    """What was done with less care than the case asks for, in words; "" where it does not show."""
+    for words, y in other_inputs(exam):
+        if _inside(out, *exam.interval(error, 0, y)):
+            return words
+    if exam.case.relu:
+        return ""
+    return name_sums(out, exam.truth.y, exam.truth.magnitude, exam.truth.terms)
+
+
+def _allow(exam: Exam, transform: Tensor, direct: Tensor) -> Tensor:
+    """What a transform may err: its own bound, and with an epilogue the rounding of that."""
+    return torch.maximum(direct, transform) if exam.case.epilogue == "none" else direct + transform
+
+
+def _inside(out: Tensor, low: Tensor, high: Tensor) -> bool:
+    out = out.double()
+    return bool(((low.double() <= out) & (out <= high.double())).all())
