@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convbench.errors import in_words
+from convbench.models.eager import without_compiler
 from convbench.ran.by_torch import convolve, unfold
 from convbench.spec import ITEM_NBYTES, ConvSpec, Pair
 
@@ -164,6 +165,7 @@ class Tool:
     computes: bool = False
 
 
+@without_compiler()
 def check_ledger(ledger: Ledger) -> list[Check]:
     """The ledger's figures against torch: its own counter, sizes of tensors, and sums over ones.
 
@@ -191,6 +193,7 @@ def check_ledger(ledger: Ledger) -> list[Check]:
     return checks
 
 
+@without_compiler()
 def ask_tools(ledger: Ledger) -> list[Count]:
     """What FlopCounterMode says, and those of torchinfo, fvcore and ptflops that are installed."""
     missing = not_installed()
