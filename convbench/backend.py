@@ -1,7 +1,7 @@
 """What is a backend? One way to compute a convolution, and what it says of itself."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import Any
@@ -48,8 +48,8 @@ class Traits:
 
     family: str
     source: str
-    devices: Set[str] = frozenset(DEVICES)
-    dtypes: Set[str] = frozenset(DTYPES)
+    devices: Iterable[str] = frozenset(DEVICES)
+    dtypes: Iterable[str] = frozenset(DTYPES)
     dgrad: Callable[[Any, Any, ConvSpec], Any] | None = None
     wgrad: Callable[[Any, Any, ConvSpec], Any] | None = None
     fused: Callable[[Any, Any, ConvSpec, Any, bool], Any] | None = None
@@ -57,7 +57,7 @@ class Traits:
     refuse: Callable[[Case], str | None] | None = None
     max_macs: int | None = None
     macs_per_s: float = 1.0
-    must_run: str | Mapping[str, str] = field(default_factory=dict)
+    must_run: str | Mapping[str, str] | None = None
     roundings: Callable[[Case], int] | None = None
     actual_flops: Callable[[ConvSpec], int] | None = None
     on_request: bool = False
@@ -81,6 +81,8 @@ class Backend(Traits):
     fn: Callable[[Any, Any, ConvSpec], Any]
     doc: str = ""
     origin: str = ""
+    devices: frozenset[str] = frozenset(DEVICES)
+    dtypes: frozenset[str] = frozenset(DTYPES)
     must_run: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -182,7 +184,7 @@ class backend(Traits):  # noqa: N801  # it reads as the decorator that it is
         """The function as a backend."""
         doc = fn.__doc__ or sys.modules[fn.__module__].__doc__ or ""
         traits = {one.name: getattr(self, one.name) for one in fields(Traits)}
-        traits |= {"devices": frozenset(self.devices), "dtypes": frozenset(self.dtypes), "must_run": self._promises}
+        traits["must_run"] = self._promises
         return Backend(
             **traits,
             name=fn.__name__.replace("_", "-"),
@@ -192,6 +194,8 @@ class backend(Traits):  # noqa: N801  # it reads as the decorator that it is
         )
 
     def __post_init__(self) -> None:
+        for axis in ("devices", "dtypes"):
+            object.__setattr__(self, axis, frozenset(getattr(self, axis)))
         for what, given, allowed in (
             ("family", {self.family}, FAMILIES),
             ("device", self.devices, DEVICES),
@@ -204,4 +208,4 @@ class backend(Traits):  # noqa: N801  # it reads as the decorator that it is
 
     @property
     def _promises(self) -> dict[str, str]:
-        return {"fprop": self.must_run} if isinstance(self.must_run, str) else dict(self.must_run)
+        return {"fprop": self.must_run} if isinstance(self.must_run, str) else dict(self.must_run or {})

@@ -21,6 +21,10 @@ class ConvbenchError(Exception):
     """
 
 
+class PipeClosed(ConvbenchError):  # noqa: N818  # it says what happened
+    """Whoever read stdout has read enough: no error to tell of, as in `--csv - | head`."""
+
+
 class NothingSelected(ConvbenchError):  # noqa: N818  # it says what happened
     """No case or no backend is left to be run.
 

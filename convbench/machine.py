@@ -3,13 +3,13 @@
 import hashlib
 import os
 import platform
-import subprocess
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from convbench.device import find_device
 from convbench.device.host import cpus_allowed
+from convbench.system import output_of
 from convbench.version import installed_version
 
 
@@ -105,8 +105,8 @@ def commit() -> str:
     tree = Path(__file__).parent.parent
     if not (tree / ".git").exists():  # installed: the version says what it is
         return ""
-    head = _output("git", "-C", str(tree), "rev-parse", "--short=12", "HEAD")
-    changed = _output("git", "-C", str(tree), "status", "--porcelain", "--untracked-files=no", "--", "convbench")
+    head = output_of("git", "-C", str(tree), "rev-parse", "--short=12", "HEAD")
+    changed = output_of("git", "-C", str(tree), "status", "--porcelain", "--untracked-files=no", "--", "convbench")
     return head + ("+" if changed else "")
 
 
@@ -182,10 +182,3 @@ def _onednn_version(config: str) -> str:
                 (word.removeprefix("v") for word in line.split() if word[:1] == "v" and word[1:2].isdigit()), ""
             )
     return ""
-
-
-def _output(*command: str) -> str:
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()  # noqa: S603  # fixed programs, no shell
-    except (OSError, subprocess.SubprocessError):
-        return ""

@@ -169,8 +169,8 @@ def run(plan: Plan, backend: Backend, *, force: bool = False) -> Run:
             f"{tuple(batch.shape[1:])}; give them one, such as --image-size 224"
         )
     labels = tuple(images.classes[label] if images.classes else "" for label in classes)
-    dtype = TORCH_DTYPE[plan.dtype]
-    x, weights = batch.to(plan.device, dtype), filters.w.to(plan.device, dtype).contiguous()
+    dtype, place = TORCH_DTYPE[plan.dtype], case.target.torch_name
+    x, weights = batch.to(place, dtype), filters.w.to(place, dtype).contiguous()
     if not weights.isfinite().all():
         raise ConvbenchError(f"the weights ({filters.origin}) hold NaN or infinity in {plan.dtype}; try --dtype fp32")
     synchronize(plan.device)

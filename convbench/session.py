@@ -78,6 +78,7 @@ class Verify:
 
     force: bool = False
     seconds: float | None = None
+    needs: ClassVar[str] = ""  # of the system, as system.NEEDS has it
     cases_each: ClassVar[int] = 50  # nothing is timed, so a worker goes on while it lives
 
     def at_most_s(self, case: Case, backends: Sequence[Backend]) -> float:
@@ -112,6 +113,7 @@ class Bench:
     min_rounds: int = 12
     ceilings: bool = True
     force: bool = False
+    needs: ClassVar[str] = "bench"
     cases_each: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
@@ -260,6 +262,8 @@ class Session:
         from convbench.rows import Context, from_row
         from convbench.store import CsvFile
 
+        if work.needs:
+            require(work.needs)
         self.selection = selection
         self.work = work
         self.csv = csv
@@ -278,7 +282,8 @@ class Session:
         self._old = self._file.finished if self._file is not None else []
         try:
             self.results = [from_row(row) for row in self._old]
-        except ValueError as error:
+        except (ValueError, ConvbenchError) as error:
+            self.close()
             raise ConvbenchError(f"--resume {csv}: a row is damaged: {error}") from None
         self.kept = len(self._old) // len(selection.backends)
         if resume and self.kept:
@@ -305,8 +310,12 @@ class Session:
         """
         if self.csv is not None and self._file is None:
             raise ConvbenchError(f"{self.csv} is closed; go on with it in another session, with resume")
-        with _threads_set(self._threads):
-            results = self.work.begin(self._run, self.remaining, self.selection.backends, self._tell)
+        try:
+            with _threads_set(self._threads):
+                results = self.work.begin(self._run, self.remaining, self.selection.backends, self._tell)
+        except BaseException:
+            self.close()
+            raise
         return self._store(results)
 
     def _store(self, results: Iterator[Result]) -> Generator[list[Result], None, None]:

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from convbench.case import ROW_KEY_COLUMNS
-from convbench.errors import ConvbenchError, cause
-from convbench.exit_codes import PIPE_CLOSED
+from convbench.errors import ConvbenchError, PipeClosed, cause
 from convbench.files import read_bytes
 from convbench.machine import Machine
 from convbench.outcome import Result
@@ -187,7 +186,7 @@ class CsvFile:
                 self._kept_nbytes += len(data)
             self._sound = True
         except BrokenPipeError:  # `--csv - | head` has read enough
-            raise SystemExit(PIPE_CLOSED) from None
+            raise PipeClosed("stdout was closed") from None
         except OSError as error:
             if regular:
                 with suppress(OSError):  # the disk is going: --resume cuts a torn row off

@@ -60,6 +60,16 @@ def libc() -> "CDLL | None":
         return None
 
 
+def output_of(*command: str) -> str:
+    """What a program printed, without the white space around it; "" where it is missing, fails or takes too long."""
+    import subprocess
+
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()  # noqa: S603  # fixed programs, no shell
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
 def _has(function: str) -> bool:
     if function == "ctypes.CDLL(None)":
         return libc() is not None

@@ -175,6 +175,13 @@ def test_what_must_run_is_said_for_each_pass() -> None:
         backend(family="vendor", source="", must_run={"backward": "aten::bmm"})
 
 
+def test_what_it_can_do_is_any_collection_of_names_and_nothing_need_be_promised() -> None:
+    def fn(x: object, w: object, spec: object) -> None: ...
+
+    made = backend(family="direct", source="", devices=iter(["cpu"]), dtypes=["fp32"], must_run=None)(fn)
+    assert (made.devices, made.dtypes, made.must_run) == (frozenset({"cpu"}), frozenset({"fp32"}), {})
+
+
 def test_a_backend_without_a_gradient_refuses_it_in_words(plugin: Path) -> None:
     mine = load_plugin(str(plugin))[0]
     assert mine.why_not(make_case("n1c1h4w4k1r2s2", pass_="wgrad")) == "my-conv has no wgrad"

@@ -7,8 +7,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from convbench.errors import ConvbenchError, NothingSelected, one_line
-from convbench.exit_codes import BAD_USAGE, NOTHING, RIGHT, WRONG
+from convbench.errors import ConvbenchError, NothingSelected, PipeClosed, one_line
+from convbench.exit_codes import BAD_USAGE, NOTHING, PIPE_CLOSED, RIGHT, WRONG
 from convbench.show.waiting import Waiting
 
 MOST_SHOWN = 2000  # characters of an error: it may quote what it was given
@@ -82,6 +82,8 @@ def run_command(arguments: list[str], waiting: Waiting) -> int:
     command = typer.main.get_command(make_app(arguments[0]))
     try:
         code = command.main(args=arguments, prog_name="convbench", standalone_mode=False, obj=waiting)
+    except PipeClosed:
+        code = PIPE_CLOSED
     except NothingSelected as nothing:
         complain(str(nothing))
         code = WRONG if nothing.wrong else NOTHING

@@ -12,7 +12,6 @@ from convbench.cli import options
 from convbench.cli.dry_run import show_dry_run
 from convbench.cli.sweep import exit_code, follow
 from convbench.errors import ConvbenchError
-from convbench.system import require
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,7 +87,6 @@ def bench(
             f"CPUs that a hypervisor moved are waited for on top"
         )
         raise typer.Exit(show_dry_run(selection, work, why=why))
-    require("bench")
     if how.csv is None and not how.resume:
         how = replace(how, csv=_default_path())
     session = how.begin(selection, work)

@@ -12,7 +12,9 @@ EXAMPLE = "\b\nExample:\n  convbench doctor"
 
 
 def doctor(
-    device: Annotated[str, typer.Option("--device", metavar="NAME", help="cpu, or cuda for the GPU as well.")] = "cpu",
+    device: Annotated[
+        str, typer.Option("--device", metavar="NAME", help="cpu; cuda or cuda:1 for that GPU as well.")
+    ] = "cpu",
     threads: options.Threads = 0,
 ) -> None:
     """Say what makes timings noisy here, and what to change: load, clocks, threads, the GPU's state.
@@ -21,7 +23,7 @@ def doctor(
     time and undecided cases, not truth. Linux, or WSL on Windows, runs all of convbench, macOS all but isolation.
     Windows itself lacks what isolation, bench, explain --ran and explain --interactive need.
     """
-    (chosen,) = options.choose_devices([device])
+    devices = [find_device(name) for name in options.choose_devices([device])]
 
     from convbench.bench.doctor import examine
     from convbench.cli.catalogue import show_table
@@ -30,5 +32,7 @@ def doctor(
     count = set_threads(threads)
 
     tell("looking at load, clocks and CPUs for some seconds")
-    rows = [(one.word, one.what, one.found, one.advice) for one in examine(find_device(chosen), count)]
+    accelerators = [one for one in devices if not one.on_host]
+    chosen = accelerators[0] if accelerators else find_device("cpu")
+    rows = [(one.word, one.what, one.found, one.advice) for one in examine(chosen, count)]
     show_table(("", "what", "found", "what to do"), rows)

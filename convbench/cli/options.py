@@ -157,7 +157,7 @@ def listed_shapes(given: Words) -> list[str] | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """What verify and bench run: the words of their options, in which `session.select` selects."""
+    """What verify and bench run: the words of their options, in which `selection.select` selects."""
 
     suite: Suites = None
     shape: Shapes = None

@@ -69,7 +69,9 @@ def run(
         str, typer.Option("--backend", metavar="NAME", help="One backend; `convbench list backends`.")
     ] = "unfold-einsum",
     plugin: options.Plugins = None,
-    device: Annotated[str, typer.Option("--device", metavar="NAME", help="cpu or cuda.")] = "cpu",
+    device: Annotated[
+        str, typer.Option("--device", metavar="NAME", help="cpu, cuda, or cuda:1 for the second GPU.")
+    ] = "cpu",
     dtype: Annotated[str, typer.Option("--dtype", metavar="NAME", help=f"One of {', '.join(DTYPES)}.")] = "fp32",
     precision: Annotated[
         str, typer.Option("--precision", metavar="NAME", help="ieee: no TF32 anywhere; tf32: allowed (CUDA, fp32).")

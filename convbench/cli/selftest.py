@@ -27,14 +27,15 @@ CASES_WORTH_A_PROCESS = 30
 TAKEN = frozenset("shape backend dtype layout seed threads csv overwrite".split())
 
 
-def self_test(choice: options.Choice, how: options.How, *, shapes: int | None) -> NoReturn:
+def self_test(choice: options.Choice, how: options.How, *, shapes: int | None, **others: object) -> NoReturn:
     """Run the verifier on kernels whose answer is known; exits with 0, 1 or 3.
 
     Args:
         choice: problems, and their layouts, in place of random ones; kernels of the self-test as backends.
         shapes: how many random shapes; None for the default.
+        others: the options of verify besides these, which it does not take.
     """
-    given = {**asdict(choice), **asdict(how)}
+    given = {**asdict(choice), **asdict(how), **others}
     if idle := [name for name, value in given.items() if name not in TAKEN and value not in (None, False)]:
         options_given = ", ".join("--" + name.strip("_").replace("_", "-") for name in idle)
         raise ConvbenchError(

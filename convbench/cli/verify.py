@@ -89,7 +89,8 @@ def verify(
     if self_test:
         from convbench.cli.selftest import self_test as run_self_test
 
-        run_self_test(choice, how, shapes=shapes)
+        others = {"fuzz": fuzz, "seconds": seconds, "vectors": vectors, "html": html, "heat_map": heat_map}
+        run_self_test(choice, how, shapes=shapes, **others)
     if shapes is not None:
         raise ConvbenchError(f"--shapes {shapes}: random shapes are for --self-test; name problems with --shape")
     refuse_mixture(suite=choice.suite is not None, shape=choice.shape is not None)

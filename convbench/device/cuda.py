@@ -1,16 +1,17 @@
 """A GPU that torch calls cuda."""
 
-import subprocess
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from statistics import median
 from typing import Any, ClassVar
 
 from convbench.device.base import Call, Device
+from convbench.system import output_of
 
 GRAPH_CALLS = 20
 
@@ -28,6 +29,10 @@ class Cuda(Device):
     cold_rounds: ClassVar[int] = 11
     allocation_nbytes: ClassVar[int] = 512  # c10's CUDACachingAllocator, kMinBlockSize
     profiled_as: ClassVar[str] = "CUDA"
+
+    @property
+    def torch_name(self) -> str:
+        return f"cuda:{self.number}"  # torch takes plain cuda for whichever is current
 
     def why_absent(self) -> str | None:
         import torch
@@ -168,8 +173,8 @@ class Cuda(Device):
         before.wait_stream(side)
         with warnings.catch_warnings():
             # torch only warns of a graph that holds nothing: its work is on another stream.
-            warnings.simplefilter("error")
-            with torch.cuda.graph(graph):
+            warnings.filterwarnings("error", message="The CUDA Graph is empty")
+            with torch.cuda.graph(graph, stream=side):  # its own would be of the first GPU that captured
                 for _ in range(count):
                     call()
         return graph.replay
@@ -180,14 +185,10 @@ class Cuda(Device):
         return torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
 
 
+@cache
 def driver_version() -> str:
     """The NVIDIA driver's version, empty where it cannot be told."""
     try:
         return Path("/sys/module/nvidia/version").read_text().strip()
     except OSError:
-        command = ("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
-    try:
-        told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout  # noqa: S603  # no shell
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return told.strip().partition("\n")[0]
+        return output_of("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader").partition("\n")[0]

@@ -253,7 +253,7 @@ class _Graph:
             case "Resize" | "Upsample":
                 dims = [dim for dim in range(rank) if y[dim] != x[dim]]
                 return RESIZED[options.get("mode", b"nearest").decode()], {"dims": dims}
-            case "Gemm" if options.get("transA"):
+            case "Gemm" if options.get("transA") or (options.get("transB") and node.input[1] in self._reach):
                 return "", {}
         return name, {}
 

@@ -139,11 +139,12 @@ class Waiting:
             self._over.set()
             thread, self._thread = self._thread, None
         if thread is not None and thread is not current_thread():
-            thread.join()
+            thread.join(timeout=1)  # Ctrl-C may have come while this thread had the lock that the other waits for
 
     def _end(self) -> None:
         self._unwatch()
         self._stop()
+        self._held = True  # something may be timed from now on: another line would be without seconds
         if self._shown:
             self._shown = False
             with suppress(OSError):

@@ -32,13 +32,13 @@ def verify(
     for case in cases:
         lineup = Lineup.of(case, backends, force=force, watch=watch)
         if lineup.left:
+            if before and not (_same_numbers(before.exam.case, case) and all(one.built_in for one in lineup.left)):
+                before = None  # nobody needs its truth any more, which may be large
             probes = _probes(case)
             if isinstance(probes, Failed):
                 lineup.give_up(probes)
-                before = None
             else:
-                alike = before is not None and _same_numbers(before.exam.case, case)
-                if before is not None and alike and all(one.built_in for one in lineup.left):
+                if before is not None:
                     probes.adopt(before)
                 with suppress(DeviceLost):
                     _verify_case(probes, lineup)

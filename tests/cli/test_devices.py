@@ -20,3 +20,8 @@ def test_all_devices_of_a_kind_are_listed(gpus: Gpus, cli: Cli) -> None:
     assert [device.name for device in Cpu.present()] == ["cpu"]
     lines = cli("list", "devices").out.splitlines()
     assert [line.split("\t")[:3] for line in lines[2:]] == [["cuda", "GPU 0", "yes"], ["cuda:1", "GPU 1", "yes"]]
+
+
+def test_the_doctor_takes_a_list_and_looks_at_the_gpu_in_it(cli: Cli) -> None:
+    for words in ("cpu", "cpu,cpu", ""):
+        assert cli("doctor", "--device", words).code == 0
