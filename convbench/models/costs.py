@@ -20,7 +20,6 @@ from convbench.models.eager import without_compiler
 from convbench.models.forward import CONVOLUTION, Census, census, forward_only
 from convbench.models.load import Source
 from convbench.models.reach import Extent
-from convbench.ran.watch import what_ran
 
 PASSES = 7
 MOST_S = 30.0  # of timing; what is then missing of the passes is missing
@@ -167,17 +166,6 @@ def gather(calls: Sequence[Call]) -> tuple[Row, ...]:
     for call in calls:
         groups.setdefault(call.shape, []).append(call)
     return tuple(Row(calls=tuple(group)) for group in groups.values())
-
-
-def watch_what_ran(costs: ModelCosts) -> ModelCosts:
-    """With what torch runs on this CPU in fp32 for each plain convolution, seen in a process of its own."""
-    found = iter(what_ran([row.shape.spec for row in costs.problems]))
-    return replace(
-        costs,
-        rows=tuple(
-            row if row.shape.why_no_spec is not None else replace(row, ran=next(found).name) for row in costs.rows
-        ),
-    )
 
 
 def _take_census(source: Source, shapes: Sequence[tuple[int, ...]]) -> Census:

@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convbench import ConvbenchError
-from convbench.models.costs import gather, measure, parse_inputs, time_passes, watch_what_ran
+from convbench.models.costs import gather, measure, parse_inputs, time_passes
 from convbench.models.forward import Census, census
 from convbench.models.load import Source, find_model
+from convbench.ran.of_model import watch_what_ran
 from convbench.spec import ConvSpec
 from convbench.suites import load_suite
 

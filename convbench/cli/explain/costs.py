@@ -69,7 +69,8 @@ def _say_what_comes(model: str) -> None:
 
 
 def _measure(model: str, inputs: Words, *, timed: bool) -> "ModelCosts":
-    from convbench.models.costs import measure, parse_inputs, watch_what_ran
+    from convbench.models.costs import measure, parse_inputs
+    from convbench.ran.of_model import watch_what_ran
 
     shapes = None if inputs is None else parse_inputs(",".join(words(inputs)))
     if model.lower().endswith(".onnx"):
