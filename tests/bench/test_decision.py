@@ -44,6 +44,13 @@ def test_layers_count_as_often_as_the_model_has_them() -> None:
     assert standings(rows)[-1].backend == "partial"
 
 
+def test_of_those_that_did_not_do_all_the_one_that_did_more_comes_first() -> None:
+    cases = [layer(f"layer{number}", 1) for number in range(3)]
+    rows = [row(case, "torch", 1.0) for case in cases] + [row(cases[0], "little", 9.0)]
+    rows += [row(case, "much", 9.0) for case in cases[:2]]
+    assert [one.backend for one in standings(rows)] == ["torch", "much", "little"]
+
+
 def test_without_torch_there_is_a_total_and_no_mean() -> None:
     (only,) = standings([row(layer("first", 2), "mine", 3.0)])
     assert (only.geomean, only.total_s, only.regret) == (None, 6.0, 0.0)

@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from convbench import ConvSpec
-from convbench.verify.bounds import accumulator_roundoff, direct_bound, gamma, interval, share_of_bound
+from convbench.verify.bounds import (
+    accumulator_roundoff,
+    direct_bound,
+    gamma,
+    interval,
+    share_of_bound,
+    sharp_bound,
+    storing_bound,
+)
 from convbench.verify.exam import prepare_exam
 from convbench.verify.transforms import (
     WINOGRAD_POINTS,
@@ -188,3 +196,51 @@ def test_the_bound_grows_with_the_terms_and_tf32_adds_its_inputs() -> None:
     assert corner[0, 0, 0, 0] < corner[middle]
     tf32 = direct_bound(make_case("n1c3h6w6k2r3s3_pd1", precision="tf32", device="cuda"), exam.truth)
     assert bool((tf32 > 2.0**-10 * exam.truth.magnitude).all())
+
+
+def test_the_bounds_are_the_ones_of_the_books_to_the_last_digit() -> None:
+    """From their formulas, for 14 products in every output."""
+    shape = "n1c14h3w3k2r1s1"
+    truth = prepare_exam(make_case(shape)).truth
+    magnitude, steps, tiny = truth.magnitude, 16, 2.0**-126
+
+    def near(bound: Tensor, want: Tensor) -> bool:
+        return torch.allclose(bound, want, rtol=1e-14, atol=0)
+
+    def gammas(u: float) -> float:
+        return steps * u / (1 - steps * u)
+
+    fp32, fp64 = make_case(shape), make_case(shape, dtype="fp64")
+    tf32 = make_case(shape, precision="tf32", device="cuda")
+    summed = gammas(2.0**-23) * magnitude
+    t = 2.0**-10
+    hard = {
+        fp32: gammas(2.0**-24) * magnitude + steps * tiny,
+        fp64: 2 * gammas(2.0**-53) * magnitude + steps * 2.0**-1022,  # the oracle errs as much as the kernel
+        tf32: summed + (2 * t + t * t) * (magnitude + summed) + steps * tiny,
+    }
+    for case, want in hard.items():
+        assert near(direct_bound(case, truth), want), case.precision
+    truncating = make_case(shape, dtype="fp16", device="cuda")
+    wide = torch.full_like(magnitude, 1.0)
+    assert near(sharp_bound(fp32, truth, wide), 16 * 2.0**-24 * magnitude + steps * tiny)
+    assert near(sharp_bound(truncating, truth, wide), (16 + 2 * (14 / 8) ** 0.5) * 2.0**-23 * magnitude + steps * tiny)
+    assert torch.equal(sharp_bound(fp32, truth, 1e-30 * wide), 1e-30 * wide)
+    longer = prepare_exam(make_case("n1c900h3w3k2r1s1")).truth
+    assert near(sharp_bound(fp32, longer, wide), 16 * 2.0**-24 * longer.magnitude + 902 * tiny)
+
+
+def test_a_partial_sum_that_is_stored_may_lose_half_a_subnormal_each_time() -> None:
+    nothing = torch.zeros(1, dtype=torch.float64)
+    assert storing_bound(torch.float16, nothing, nothing, 3).item() == 3 * 2.0**-25
+    one = storing_bound(torch.float16, nothing + 1.0, nothing + 0.5, 3).item()
+    assert one == pytest.approx(1.5 * 3 * 2.0**-11 / (1 - 3 * 2.0**-11) + 3 * 2.0**-25, rel=1e-14)
+
+
+@pytest.mark.parametrize(("y", "right"), [(1 + 2**-11 + 2**-40, 1 + 2**-10), (1 + 3 * 2**-11 - 2**-40, 1 + 2**-10)])
+def test_rounding_twice_never_shuts_the_right_number_out(y: float, right: float) -> None:
+    """Next to a tie of fp16: through float32 it becomes the tie, and falls to the wrong side."""
+    exact, nothing = torch.tensor([y], dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+    assert exact.to(torch.float32).to(torch.float16).item() != right
+    low, high = interval(exact, nothing, torch.float16)
+    assert low.item() <= right <= high.item()

@@ -215,6 +215,15 @@ def test_arithmetic_is_restored_even_after_an_error() -> None:
     assert state() == before
 
 
+def test_no_case_is_computed_by_trying_what_is_fastest_whatever_a_module_has_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    with arithmetic("ieee"):
+        assert not torch.backends.cudnn.benchmark
+    assert torch.backends.cudnn.benchmark
+
+
 def test_one_that_harms_its_inputs_harms_nobody_after_it() -> None:
     def harming(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
         y = correct(x, w, spec)

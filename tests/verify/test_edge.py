@@ -24,6 +24,7 @@ from convbench.verify.nonfinite import expect
 from convbench.verify.operands import make_operands
 from convbench.verify.recipes import RECIPES, drawn_from_normal
 from convbench.verify.trial import examine
+from convbench.verify.verdict import check
 from tests.cli.conftest import Cli, table
 from tests.cli.conftest import cli as cli  # noqa: PLC0414  # a fixture of this module too
 from tests.conftest import make_case
@@ -386,6 +387,21 @@ def test_a_transform_may_spread_nan_and_a_direct_sum_may_not() -> None:
     assert isinstance(examine(faulty(winograd_like, "winograd"), exam), Verified)
     assert isinstance(examine(faulty(winograd_like), exam), Wrong)
     assert isinstance(examine(faulty(nan_swallowed, "winograd"), exam), Wrong)
+
+
+def test_padding_that_meets_an_infinite_weight_may_be_read_or_skipped_and_a_pixel_may_not() -> None:
+    case = make_case("n1c1h4w4k1r3s3_pd1")
+    x, w = torch.ones(1, 1, 4, 4), torch.ones(1, 1, 3, 3)
+    w[0, 0, 0, 0] = w[0, 0, 1, 1] = inf  # at the border of y the first lies on padding, and the second never does
+    exam = make_exam(case, x, w)
+    skipped = torch.full((1, 1, 4, 4), inf)
+    read = skipped.clone()
+    read[0, 0, 0, :] = read[0, 0, :, 0] = nan
+    assert F.conv2d(F.pad(x, (1, 1, 1, 1)), w).isnan().equal(read.isnan())
+    assert check(exam, skipped, "direct").passed
+    assert check(exam, read, "direct").passed
+    ignored = torch.full((1, 1, 4, 4), 10.0)
+    assert "expected inf" in (check(exam, ignored, "direct").evidence or "")
 
 
 def test_a_relu_of_nan_may_be_either_and_of_infinity_is_what_it_is() -> None:
