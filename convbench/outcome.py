@@ -198,6 +198,8 @@ class Timed:
     def by_round(self) -> dict[int, float]:
         """The samples by the number of their round: those of one round, of two backends, are a pair."""
         aside = set(self.noise.set_aside)
+        if not aside:
+            return dict(enumerate(self.samples_s))
         rounds = (number for number in range(len(self.samples_s) + len(aside)) if number not in aside)
         return dict(zip(rounds, self.samples_s, strict=True))
 

@@ -9,6 +9,7 @@ imported when a Session is made.
 """
 
 import shlex
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -23,7 +24,7 @@ from convbench.case import Case
 from convbench.errors import ConvbenchError
 from convbench.outcome import Failed, Result, Skipped, Timed, Verified, Wrong
 from convbench.selection import Selection, Tell, silent
-from convbench.system import lacks, require
+from convbench.system import elsewhere, lacks, require
 
 if TYPE_CHECKING:
     from convbench.rows import Row
@@ -189,12 +190,19 @@ def choose_run(
     limited = timeout_s is not None or memory_nbytes is not None
     if isolate is None:
         foreign = bool(selection.plugins) or not all(case.target.on_host for case in selection.cases)
-        isolate = limited or (foreign and not lacks("isolation") and not selection.local)
+        possible = sys.platform == "linux" and not lacks("isolation") and not selection.local
+        isolate = limited or (foreign and possible)
     if not isolate and limited:
         raise ConvbenchError("--timeout and --memory-limit need a process that may be killed; leave --no-isolate out")
     if not isolate:
         return lambda sweep, cases, backends: sweep(cases, backends)
-    require("isolation", "leave --timeout and --memory-limit out" if limited else "try --no-isolate")
+    given, instead = "--isolate needs", "try --no-isolate"
+    if limited:
+        given, instead = "--timeout and --memory-limit need", "leave them out"
+    if sys.platform != "linux":
+        wsl = f" or {elsewhere()}" if sys.platform == "win32" else ""
+        raise ConvbenchError(f"{given} Linux and this is {sys.platform}; {instead}{wsl}")
+    require("isolation", instead)
     if selection.local:
         raise ConvbenchError(
             f"--isolate: another process cannot load {', '.join(selection.local)}, given as an object; "

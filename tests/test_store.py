@@ -181,7 +181,7 @@ def test_a_file_that_is_not_ours_is_refused(tmp_path: Path, text: str) -> None:
         read_results(path)
 
 
-LINES = (",".join(COLUMNS), ",".join(text_row(row_of(Skipped("why"))).values()))  # type: ignore[arg-type]  # cells
+LINES = (",".join(COLUMNS), ",".join(text_row(row_of(Skipped("why"))).values()))  # type: ignore[arg-type]  # its values are objects
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from convbench.cli import options
-from convbench.cli.plan import show_plan
+from convbench.cli.dry_run import show_dry_run
 from convbench.cli.sweep import exit_code, follow
 from convbench.errors import ConvbenchError
 from convbench.system import require
@@ -87,7 +87,7 @@ def bench(
             f"longer; before and after them the oracle, calls and verdicts, by rates seen on two CPU cores; "
             f"CPUs that a hypervisor moved are waited for on top"
         )
-        raise typer.Exit(show_plan(selection, work, why=why))
+        raise typer.Exit(show_dry_run(selection, work, why=why))
     require("bench")
     if how.csv is None and not how.resume:
         how = replace(how, csv=_default_path())

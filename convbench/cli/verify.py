@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from convbench.cli import options
+from convbench.cli.dry_run import show_dry_run
 from convbench.cli.outputs import check_apart, check_outputs, tell, write
-from convbench.cli.plan import show_plan
 from convbench.cli.sweep import exit_code, follow
 from convbench.errors import ConvbenchError
 from convbench.exit_codes import WRONG
@@ -104,7 +104,7 @@ def verify(
     work = Verify(force=how.force, seconds=seconds)
     if how.dry_run:
         why = "at most: the oracle, five calls and three verdicts for each backend, by rates seen on two CPU cores"
-        raise typer.Exit(show_plan(selection, work, why=why))
+        raise typer.Exit(show_dry_run(selection, work, why=why))
     session = how.begin(selection, work)
     follow(session, draw, columns=COLUMNS, heat_map=heat_map)
     if fuzz is not None or seconds is not None:

@@ -17,7 +17,6 @@ from convbench.ceilings.roofline import IMPOSSIBLE, TRANSFORM
 from convbench.outcome import Check, Failed, Result, Skipped, Timed, Verified, Wrong
 from convbench.show.units import amount, gflops, seconds, share
 from convbench.spec import ConvSpec
-from convbench.suites import load_suite, suite_names
 
 LIKELY_CAUSE = (
     "; likely the ceiling was probed while the machine was busy (convbench ceilings --refresh), or TF32, "
@@ -209,6 +208,8 @@ def layers_title(results: Sequence[Result]) -> str:
     """`all layers`, or `4 of 23 layers` of a suite of which not all is there."""
     suites = {result.case.problem.suite for result in results}
     (suite,) = suites if len(suites) == 1 else ("",)
+    from convbench.suites import load_suite, suite_names  # here: compare needs no suites
+
     whole = {one.layer for one in load_suite(suite)} if suite in suite_names() else set()
     here = {result.case.problem.layer for result in results if isinstance(result.outcome, Timed)}
     return "all layers" if not whole - here else f"{len(here)} of {len(whole)} layers"

@@ -92,11 +92,6 @@ def interval(y: Tensor, error: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tens
     return low.to(dtype), high.to(dtype)
 
 
-def same_numbers(one: Tensor, other: Tensor) -> bool:
-    """Whether all numbers are equal, and none of them is NaN; in float64, for torch compares no float8."""
-    return torch.equal(one.double(), other.double())
-
-
 def share_of_bound(out: Tensor, y: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """|out - y| as a share of what the interval allows on that side: at most 1 is right.
 

@@ -18,7 +18,6 @@ from torch import Tensor
 from convbench.case import Case
 from convbench.outcome import Check
 from convbench.spec import ConvSpec
-from convbench.verify.bounds import same_numbers
 from convbench.verify.diagnosis import describe_place
 from convbench.verify.exam import Exam, wrong
 from convbench.verify.transforms import transform_possible
@@ -72,7 +71,7 @@ class Locality:
         if (leaked := ~may & ~out.isfinite() & plain.isfinite()).any():
             return wrong(f"{who} also reaches {_count(leaked, case)} that do not depend on it", "locality")
         elsewhere = torch.where(may, plain, out)
-        if same_numbers(elsewhere, plain):
+        if torch.equal(elsewhere, plain):
             return right
         found = check(self.exam, elsewhere, family, roundings)  # summed in another order than without it
         return found if found.passed else found.fails("locality", f"beside a {who}, {found.evidence}")

@@ -23,8 +23,9 @@ from convbench.explain.algorithms.fft import FFT, Butterflies, relative_error, t
 from convbench.explain.algorithms.implicit_gemm import IMPLICIT_GEMM
 from convbench.explain.algorithms.loops import LOOPS
 from convbench.explain.algorithms.toeplitz import TOEPLITZ
-from convbench.explain.algorithms.trace import Algorithm, Fractions, Matrix, Tally, Trace, Work
+from convbench.explain.algorithms.trace import Algorithm, Matrix, Trace
 from convbench.explain.algorithms.winograd import winograd
+from convbench.explain.algorithms.work import Fractions, Tally, Work
 from convbench.explain.walk import choose_cell, small_integers, walk
 from convbench.verify.transforms import winograd_matrices
 

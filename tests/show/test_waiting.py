@@ -9,8 +9,7 @@ import struct
 import subprocess
 import sys
 import termios
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -26,7 +25,7 @@ def on_a_terminal(
     *words: str,
     stub: Path | None = None,
     piped: Path | None = None,
-    then: Callable[["subprocess.Popen[bytes]"], None] = lambda _: None,
+    interrupt_at: str = "",
     **environment: str,
 ) -> str:
     """What Python writes to a terminal of 80 columns; without what goes to stdout, where that is `piped` to a file."""
@@ -43,7 +42,6 @@ def on_a_terminal(
         os.close(theirs)
         if piped is not None:
             os.close(out)
-        then(one)
         written = b""
         while True:
             try:
@@ -53,6 +51,9 @@ def on_a_terminal(
             if not more:
                 break
             written += more
+            if interrupt_at and re.search(interrupt_at, written.decode(errors="ignore"), re.DOTALL):
+                one.send_signal(signal.SIGINT)
+                interrupt_at = ""
     os.close(ours)
     return written.decode()
 
@@ -160,15 +161,10 @@ def test_no_color_is_respected(tmp_path: Path) -> None:
 
 
 def test_an_interruption_erases_it(tmp_path: Path) -> None:
-    def interrupt(process: "subprocess.Popen[bytes]") -> None:
-        time.sleep(3.0)
-        process.send_signal(signal.SIGINT)
-
     stub = stub_of_torch(tmp_path, 60.0)
-    written = on_a_terminal(MAIN, "list", "devices", stub=stub, then=interrupt)
+    written = on_a_terminal(MAIN, "list", "devices", stub=stub, interrupt_at=f"TORCH RUNS.*{LINE}")
     assert LINE in written
-    assert screen(written)[1:] == ["convbench: interrupted"]
-    assert screen(written)[0].startswith("TORCH RUNS")
+    assert screen(written) == ["TORCH RUNS", "convbench: interrupted"]
 
 
 TIMED = """

@@ -7,12 +7,11 @@ from math import prod
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from convbench.errors import ConvbenchError, first_line
 from convbench.explain.sheet import Sheet
 from convbench.explain.steps import measure_axes, place_taps
-from convbench.ran.by_torch import convolve, shape_of_y
+from convbench.ran.by_torch import convolve, make_module, shape_of_y
 from convbench.spec import ConvSpec, pair_text
 from convbench.verify.oracle import conv2d_float64
 
@@ -242,14 +241,4 @@ def groups(sheet: Sheet) -> str:
 
 def _weights(spec: ConvSpec) -> int:
     """Numbers in the weight of a module of torch."""
-    return nn.Conv2d(
-        spec.c,
-        spec.k,
-        (spec.r, spec.s),
-        spec.stride,
-        spec.padding,
-        spec.dilation,
-        spec.groups,
-        bias=False,
-        device="meta",
-    ).weight.numel()
+    return make_module(spec, bias=False, device="meta").weight.numel()

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from convbench.case import Case
 from convbench.dtypes import DTYPE
-from convbench.verify.bounds import same_numbers
 from convbench.verify.diagnose.experiment import Cause, Subject
 
 # Bits of a significand; the formats to which something may be rounded, the narrowest first.
@@ -154,7 +153,7 @@ def _sums_exact(subject: Subject, most: int) -> bool:
         bias = [torch.zeros(shape, dtype=torch.float64, device=case.target.torch_name) for shape in shapes[2:]]
         exam = subject.exam(first, second, *bias)
         out, y = subject.run(exam), exam.truth.y
-        if not same_numbers(out, y.to(out.dtype)):
+        if not torch.equal(out, y.to(out.dtype)):
             return False
     return True
 
