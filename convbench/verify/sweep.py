@@ -95,7 +95,7 @@ def explained(backend: Backend, exam: Exam, outcome: Wrong, watch: Watch) -> Wro
     if not new or known >= MOST_EXPLAINED:
         return outcome
     effort = Effort() if known < MOST_SHRUNK else Effort(tries=0)
-    # Each question is a step of its own: a watch that counts the seconds of a step ends what hangs, and no long search.
+    # A few questions are a step: a watch that counts the seconds of a step ends what hangs, and no long search.
     tell = partial(watch.tell, backend.name, Stage.EXPLAINED)
     tell()
     return Wrong(explain_fault(backend, exam, outcome.check, effort, tell=tell))

@@ -60,7 +60,7 @@ def explain_fault(
 ) -> Check:
     """The check of a backend that is wrong, with its `cause`, `smallest` and `picture` as far as they can be found.
 
-    `tell` is called before each question that the backend is asked.
+    `tell` is called before every few questions that the backend is asked.
     """
     effort, cause, start = effort or Effort(), None, exam.case
     work = work_for(exam.case.spec) if effort.work is None else effort.work

@@ -19,7 +19,7 @@ from convbench.case import Case
 from convbench.discovery import discover
 from convbench.outcome import Check
 from convbench.verify.cost import CALLS_TO_VERIFY
-from convbench.verify.diagnose.budget import Budget, Spent
+from convbench.verify.diagnose.budget import QUESTIONS_A_STEP, Budget, Spent
 from convbench.verify.diagnose.causes import find_cause
 from convbench.verify.diagnose.experiment import Subject
 from convbench.verify.diagnose.fault import (
@@ -461,7 +461,7 @@ def test_a_budget_is_counted_from_the_problem_alone() -> None:
     left = budget.left
     with pytest.raises(Spent):
         budget.pay(large)
-    assert (budget.left, budget.asked, len(told)) == (left, 1, 1)  # nothing is taken for what is not asked
+    assert (budget.left, budget.asked, told) == (left, 1, [1])  # nothing is taken for what is not asked
     budget.pay(small, calls=2)
     assert left - budget.left == 2 * (10**6 - left)
     before = budget.left
@@ -526,7 +526,7 @@ def test_a_large_problem_that_no_smaller_one_resembles_is_not_searched_for_ever(
     assert calls < 400
 
 
-def test_each_question_is_a_step_of_its_own() -> None:
+def test_a_few_questions_are_a_step() -> None:
     """Who kills a step that takes too long kills what hangs, and no search that takes a while on a busy machine."""
     steps: list[tuple[str, Stage]] = []
     case = make_case(S)
@@ -541,7 +541,7 @@ def test_each_question_is_a_step_of_its_own() -> None:
     (result,) = verify([case], [planted(counted, case)], watch=watch)
     assert isinstance(result.outcome, Wrong)
     explained = steps.count(("planted", Stage.EXPLAINED))
-    assert calls / CALLS_TO_VERIFY < explained
+    assert explained > calls / CALLS_TO_VERIFY / QUESTIONS_A_STEP > 5
 
 
 # ------------------------------------------------------------------------------------ the whole
