@@ -14,6 +14,8 @@ nox.options.sessions = ["lint", "types", "docs", "tests", "programs", "chaos"]
 nox.options.reuse_existing_virtualenvs = True
 
 PROJECT = nox.project.load_toml("pyproject.toml")
+VERSIONS = [one.rpartition(" ")[2] for one in PROJECT["project"]["classifiers"] if "Python :: 3." in one]
+OLDEST, NEWEST = VERSIONS[0], VERSIONS[-1]
 CODE = ("convbench", "scripts", "tests", "noxfile.py")
 
 
@@ -32,9 +34,11 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Check types with mypy, strict."""
+    """Check types with mypy, strict, for the oldest and the newest Python, and those that a user's program sees."""
     session.install("-e.", "nox", *group("types"))
-    session.run("mypy", *session.posargs)
+    for version in (OLDEST, NEWEST):  # mypy needs neither of them installed
+        session.run("mypy", "--python-version", version, *session.posargs)
+    session.run("pytest", "tests/test_types.py")
 
 
 @nox.session

@@ -8,9 +8,12 @@ import sys
 
 if sys.argv[:1] == ["-m"] and not sys.flags.safe_path:
     # `python -m convbench` looks into the working directory first: a torch.py or typing.py that lies there would run.
-    del sys.path[0]
+    # Another program run by -m finds its own modules there. Its name precedes its arguments: `-m name`, or `-mname`.
+    _program = sys.orig_argv[-len(sys.argv)]
+    if (_program.partition("m")[2] if _program.startswith("-") else _program).partition(".")[0] == "convbench":
+        del sys.path[0]
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from convbench.backend import Backend, Unavailable, backend
 from convbench.case import Case, Problem
@@ -41,12 +44,11 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name == "__version__":  # read when asked for: importlib.metadata would slow down --help
-        from importlib.metadata import PackageNotFoundError, version
+if not TYPE_CHECKING:  # a type checker would take any name for one of ours
 
-        try:
-            return version("convbench")
-        except PackageNotFoundError:  # run from a tree that was never installed
-            return "0+unknown"
-    raise AttributeError(f"module 'convbench' has no attribute {name!r}")
+    def __getattr__(name: str) -> str:
+        if name == "__version__":  # read when asked for: importlib.metadata would slow down --help
+            from convbench.version import installed_version
+
+            return installed_version()
+        raise AttributeError(f"module 'convbench' has no attribute {name!r}")

@@ -1,8 +1,8 @@
 """What is a backend? One way to compute a convolution, and what it says of itself."""
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import Any
 
@@ -17,26 +17,25 @@ OWN = "convbench"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Backend:
-    """One way to compute y (N, K, P, Q) from x (N, C, H, W) and w (K, C/G, R, S), and its gradients if it can.
+class Traits:
+    """What the author of a backend says of it.
 
     Attributes:
-        name: how it is asked for.
-        fn: `fn(x, w, spec) -> y`, in x's dtype, on x's device, x and w untouched. With
-            `prepare`, `fn` gets what `prepare` returned in the place of w.
+        family: how it sums, which decides its error bound.
+        source: the paper or library it follows.
+        devices, dtypes: the kinds of device and the data types that it can do.
         dgrad: `dgrad(dy, w, spec) -> dx` (N, C, H, W), or None where it has none.
         wgrad: `wgrad(dy, x, spec) -> dw` (K, C/G, R, S), or None where it has none.
         fused: `fused(x, w, spec, bias, relu) -> y`, with bias (K) added and then relu if asked; without
             it torch does both after `fn`. `prepare` holds for it too.
-        family: how it sums, which decides its error bound.
-        source: the paper or library it follows.
-        devices, dtypes: what it can do.
-        doc: one line.
-        origin: the file or package it came from.
         prepare: `prepare(w, spec)`, what is done once for each weight of fprop; timed apart.
         refuse: `refuse(case)`, a reason in words or None.
         max_macs, macs_per_s: multiply-adds above which it refuses for its cost unless forced,
             and about how many it does a second.
+        must_run: the operator a profile of a pass must show, by pass, or the backend did not run what it
+            claims; a single name speaks of fprop.
+        roundings: `roundings(case)`, how often a 16-bit case's partial sums are stored in 16 bits
+            on their way; each widens the bound. None is never.
         actual_flops: `actual_flops(spec)`, the operations that it does, two for a multiply-add, where
             they are not those of the direct algorithm.
         on_request: it runs only when it is named, for it would hold up everybody else.
@@ -45,19 +44,12 @@ class Backend:
         defects: `defects(case, probe)`, a known defect of the library underneath that a probe of verify meets
             (numeric, sharp, memory, repeat, lattice, locality, gradient), in words, or None; it is
             shown and fails nobody.
-        must_run: the operator a profile of a pass must show, or the backend did not run what it claims.
-        roundings: `roundings(case)`, how often a 16-bit case's partial sums are stored in 16 bits
-            on their way; each widens the bound. None is never.
     """
 
-    name: str
-    fn: Callable[[Any, Any, ConvSpec], Any]
     family: str
     source: str
-    devices: frozenset[str]
-    dtypes: frozenset[str]
-    doc: str = ""
-    origin: str = ""
+    devices: Set[str] = frozenset(DEVICES)
+    dtypes: Set[str] = frozenset(DTYPES)
     dgrad: Callable[[Any, Any, ConvSpec], Any] | None = None
     wgrad: Callable[[Any, Any, ConvSpec], Any] | None = None
     fused: Callable[[Any, Any, ConvSpec, Any, bool], Any] | None = None
@@ -65,12 +57,31 @@ class Backend:
     refuse: Callable[[Case], str | None] | None = None
     max_macs: int | None = None
     macs_per_s: float = 1.0
-    must_run: Mapping[str, str] = field(default_factory=dict)
+    must_run: str | Mapping[str, str] = field(default_factory=dict)
     roundings: Callable[[Case], int] | None = None
     actual_flops: Callable[[ConvSpec], int] | None = None
     on_request: bool = False
     nondeterministic: Callable[[Case], bool] | None = None
     defects: Callable[[Case, str], str | None] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backend(Traits):
+    """One way to compute y (N, K, P, Q) from x (N, C, H, W) and w (K, C/G, R, S), and its gradients if it can.
+
+    Attributes:
+        name: how it is asked for.
+        fn: `fn(x, w, spec) -> y`, in x's dtype, on x's device, x and w untouched. With
+            `prepare`, `fn` gets what `prepare` returned in the place of w.
+        doc: one line.
+        origin: the file or package it came from.
+    """
+
+    name: str
+    fn: Callable[[Any, Any, ConvSpec], Any]
+    doc: str = ""
+    origin: str = ""
+    must_run: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def built_in(self) -> bool:
@@ -159,66 +170,38 @@ def _then_epilogue(
     return y.relu_() if relu else y
 
 
-def backend(
-    *,
-    family: str,
-    source: str,
-    devices: Iterable[str] = DEVICES,
-    dtypes: Iterable[str] = DTYPES,
-    dgrad: Callable[[Any, Any, ConvSpec], Any] | None = None,
-    wgrad: Callable[[Any, Any, ConvSpec], Any] | None = None,
-    fused: Callable[[Any, Any, ConvSpec, Any, bool], Any] | None = None,
-    prepare: Callable[[Any, ConvSpec], Any] | None = None,
-    refuse: Callable[[Case], str | None] | None = None,
-    max_macs: int | None = None,
-    macs_per_s: float = 1.0,
-    must_run: str | Mapping[str, str] | None = None,
-    roundings: Callable[[Case], int] | None = None,
-    actual_flops: Callable[[ConvSpec], int] | None = None,
-    on_request: bool = False,
-    nondeterministic: Callable[[Case], bool] | None = None,
-    defects: Callable[[Case, str], str | None] | None = None,
-) -> Callable[[Callable[[Any, Any, ConvSpec], Any]], Backend]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class backend(Traits):  # noqa: N801  # it reads as the decorator that it is
     """Turn a function `fn(x, w, spec) -> y` into a Backend named after it; nothing is registered.
 
-    `must_run` names an operator for each pass; a single name speaks of fprop.
+    Raises:
+        ConvbenchError: a family, device, dtype or pass that there is not.
     """
-    must_run = {"fprop": must_run} if isinstance(must_run, str) else dict(must_run or {})
-    can_devices, can_dtypes = frozenset(devices), frozenset(dtypes)
-    for what, given, allowed in (
-        ("family", {family}, FAMILIES),
-        ("device", can_devices, DEVICES),
-        ("dtype", can_dtypes, DTYPES),
-        ("pass", must_run, PASSES),
-    ):
-        for value in given:
-            if value not in allowed:
-                raise unknown(what, value, allowed)
 
-    def wrap(fn: Callable[[Any, Any, ConvSpec], Any]) -> Backend:
+    def __call__(self, fn: Callable[[Any, Any, ConvSpec], Any]) -> Backend:
+        """The function as a backend."""
         doc = fn.__doc__ or sys.modules[fn.__module__].__doc__ or ""
+        traits = {one.name: getattr(self, one.name) for one in fields(Traits)}
+        traits |= {"devices": frozenset(self.devices), "dtypes": frozenset(self.dtypes), "must_run": self._promises}
         return Backend(
+            **traits,
             name=fn.__name__.replace("_", "-"),
             fn=fn,
-            family=family,
-            source=source,
-            devices=can_devices,
-            dtypes=can_dtypes,
             doc=doc.strip().partition("\n")[0],
             origin=fn.__module__,
-            dgrad=dgrad,
-            wgrad=wgrad,
-            fused=fused,
-            prepare=prepare,
-            refuse=refuse,
-            max_macs=max_macs,
-            macs_per_s=macs_per_s,
-            must_run=must_run,
-            actual_flops=actual_flops,
-            on_request=on_request,
-            roundings=roundings,
-            nondeterministic=nondeterministic,
-            defects=defects,
         )
 
-    return wrap
+    def __post_init__(self) -> None:
+        for what, given, allowed in (
+            ("family", {self.family}, FAMILIES),
+            ("device", self.devices, DEVICES),
+            ("dtype", self.dtypes, DTYPES),
+            ("pass", self._promises, PASSES),
+        ):
+            for value in given:
+                if value not in allowed:
+                    raise unknown(what, value, allowed)
+
+    @property
+    def _promises(self) -> dict[str, str]:
+        return {"fprop": self.must_run} if isinstance(self.must_run, str) else dict(self.must_run)

@@ -180,6 +180,8 @@ class Case(_Keyed):
     epilogue: str = "none"
 
     def __post_init__(self) -> None:
+        if self.device not in DEVICES:  # one of several, as cuda:1, or no device at all
+            object.__setattr__(self, "device", find_device(str(self.device)).name)
         if (
             self.dtype in DTYPES
             and self.layout in LAYOUTS

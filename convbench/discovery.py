@@ -60,7 +60,7 @@ def discover(
     for name in names or ():
         if name not in known and not is_pattern(name):
             raise unknown("backend", name, known)
-    _refuse_twins([(backend.name, backend.origin) for backend in loaded])
+    refuse_twins([(backend.name, backend.origin) for backend in loaded])
     if names is not None:
         places = [(place, one) for one in loaded if (place := _place(one.name, names)) is not None]
         loaded = [one for _, one in sorted(places, key=lambda pair: pair[0])]
@@ -244,7 +244,7 @@ def _missing(packages: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in sorted(packages) if importlib.util.find_spec(name) is None)
 
 
-def _refuse_twins(found: Iterable[tuple[str, str]]) -> None:
+def refuse_twins(found: Iterable[tuple[str, str]]) -> None:
     origins: dict[str, str] = {}
     for name, origin in found:
         if name in origins:

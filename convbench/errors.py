@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from sysconfig import get_paths
@@ -21,6 +21,18 @@ class ConvbenchError(Exception):
     """
 
 
+class NothingSelected(ConvbenchError):  # noqa: N818  # it says what happened
+    """No case or no backend is left to be run.
+
+    Attributes:
+        wrong: whether something was found wrong all the same, in the test vectors themselves.
+    """
+
+    def __init__(self, message: str, *, wrong: bool = False) -> None:
+        super().__init__(message)
+        self.wrong = wrong
+
+
 def unknown(what: str, given: str, allowed: Iterable[str]) -> ConvbenchError:
     """The error for a name that is not in a list of names."""
     names = sorted(allowed)
@@ -28,6 +40,15 @@ def unknown(what: str, given: str, allowed: Iterable[str]) -> ConvbenchError:
     hint = f"; did you mean {near[0]!r}?" if near else ""
     choice = ", ".join(names) if len(names) <= MOST_NAMES else f"{len(names)}, from {names[0]} to {names[-1]}"
     return ConvbenchError(f"unknown {what} {given!r}: choose from {choice}{hint}")
+
+
+def check_words(what: str, given: Iterable[str], allowed: Sequence[str]) -> list[str]:
+    """The words in small letters; raise where one is not among `allowed`."""
+    chosen = [word.lower() for word in given]
+    for word in chosen:
+        if word not in allowed:
+            raise unknown(what, word, allowed)
+    return chosen
 
 
 def cause(error: Exception) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from convbench.device import find_device
 from convbench.device.host import cpus_allowed
+from convbench.version import installed_version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +37,6 @@ def this_machine(device: str = "cpu") -> Machine:
     """The facts of this machine, with those of a device that is an accelerator."""
     import torch
 
-    from convbench import __version__
-
     facts = find_device(device).facts()
     return Machine(
         machine=os.environ.get("CONVBENCH_MACHINE") or platform.node(),
@@ -49,7 +48,7 @@ def this_machine(device: str = "cpu") -> Machine:
         cuda=facts.get("cuda", ""),
         cudnn=facts.get("cudnn", ""),
         onednn=_onednn_version(torch.__config__.show()),
-        convbench=__version__,
+        convbench=installed_version(),
         commit=commit(),
     )
 

@@ -1,7 +1,6 @@
 """What came of one backend on one case?"""
 
 from dataclasses import dataclass, replace
-from statistics import median, quantiles
 from typing import Self
 
 from convbench.case import Case, RowKey
@@ -42,6 +41,7 @@ class Check:
         cause: why it is wrong, in a sentence; empty where nobody knows.
         smallest: the smallest problem found on which it is wrong in the same way; empty where none was found.
         picture: where its errors lie.
+        cause_cut, smallest_cut: after so many experiments, or tries, the search was cut; None where it came to an end.
     """
 
     worst_of_bound: float
@@ -54,6 +54,8 @@ class Check:
     cause: str = ""
     smallest: str = ""
     picture: Picture | None = None
+    cause_cut: int | None = None
+    smallest_cut: int | None = None
 
     @property
     def passed(self) -> bool:
@@ -188,12 +190,16 @@ class Timed:
 
     @property
     def median_s(self) -> float:
+        from statistics import median  # here: --help imports this module too, and statistics is a tenth of its time
+
         return median(self.samples_s)
 
     @property
     def by_round(self) -> dict[int, float]:
         """The samples by the number of their round: those of one round, of two backends, are a pair."""
         aside = set(self.noise.set_aside)
+        if not aside:
+            return dict(enumerate(self.samples_s))
         rounds = (number for number in range(len(self.samples_s) + len(aside)) if number not in aside)
         return dict(zip(rounds, self.samples_s, strict=True))
 
@@ -201,6 +207,8 @@ class Timed:
     def quartiles_s(self) -> tuple[float, float]:
         if len(self.samples_s) < 2:
             return (self.samples_s[0], self.samples_s[0])
+        from statistics import quantiles
+
         first, _, third = quantiles(self.samples_s, n=4, method="inclusive")
         return (first, third)
 

@@ -43,7 +43,8 @@ COLUMNS = tuple(
     set_aside_rounds
     roofline_s bound peak_flops_per_s peak_bytes_per_s ceiling_probe actual_flops flag
     probe omega arithmetic defect operands cause smallest
-    handover_s""".split()
+    handover_s
+    cause_cut smallest_cut""".split()
 )
 # Files of older versions lack what was added after this one, and are read all the same.
 OLDEST = COLUMNS[: COLUMNS.index("onednn") + 1]
@@ -119,7 +120,7 @@ def _outcome_cells(result: Result) -> Row:
     return cells | {name: getattr(check, name) for name in _CHECK}
 
 
-_CHECK = ("worst_of_bound", "relative_l2", "probe", "omega", "arithmetic", "defect", "cause", "smallest")
+_CHECK = tuple("worst_of_bound relative_l2 probe omega arithmetic defect cause smallest cause_cut smallest_cut".split())
 
 
 def _roofline_cells(timed: Timed) -> Row:
@@ -171,6 +172,8 @@ def _outcome(row: Mapping[str, str]) -> Outcome:
         arithmetic=row["arithmetic"],
         defect=row["defect"],
         cause=row["cause"],
+        cause_cut=_known(row["cause_cut"], int),
+        smallest_cut=_known(row["smallest_cut"], int),
     )
     match row["outcome"]:
         case "wrong":
@@ -201,11 +204,11 @@ def _outcome(row: Mapping[str, str]) -> Outcome:
                     high=float(row["ratio_high"]),
                     verdict=row["verdict"],
                 )
-            samples = tuple(float(sample) for sample in row["samples_s"].split())
+            samples = tuple(map(float, row["samples_s"].split()))
             if not samples:
                 raise ValueError("it is timed and holds no samples")
             rounds = len(samples) + len(noise.set_aside)
-            if len({*noise.set_aside} & {*range(rounds)}) < len(noise.set_aside):
+            if sum(one in range(rounds) for one in {*noise.set_aside}) < len(noise.set_aside):
                 raise ValueError(f"it has {rounds} rounds and other ones set aside")
             roofline = None
             if row["roofline_s"]:
@@ -264,6 +267,7 @@ def cell_text(value: Cell) -> str:
 
 # What a spreadsheet runs when a cell begins with it (CWE-1236; ASVS 1.2.10), quoted or not.
 _RUN = ("=", "+", "-", "@", "\t", "\r", "\0")
+_GUARDED = tuple("'" + one for one in (*_RUN, "'"))
 
 
 def guard(text: str) -> str:
@@ -273,4 +277,4 @@ def guard(text: str) -> str:
 
 def unguard(cell: str) -> str:
     """The text of a cell, as it was before `guard`."""
-    return cell[1:] if cell.startswith(tuple("'" + one for one in (*_RUN, "'"))) else cell
+    return cell[1:] if cell.startswith(_GUARDED) else cell

@@ -6,7 +6,7 @@ import os
 import shlex
 import stat
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from itertools import chain, takewhile
@@ -15,12 +15,14 @@ from typing import Self
 
 from convbench.case import ROW_KEY_COLUMNS
 from convbench.errors import ConvbenchError, cause
+from convbench.exit_codes import PIPE_CLOSED
 from convbench.files import read_bytes
 from convbench.machine import Machine
 from convbench.outcome import Result
 from convbench.rows import COLUMNS, OLDEST, Cell, Row, cell_text, csv_line, from_row, unguard
 
-PIPE_CLOSED = 141  # what a shell reports of a program that SIGPIPE ended
+# On Windows a line break would be written as two bytes without O_BINARY.
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
 MOST_NBYTES = 2**30  # of a results file; a long sweep makes some hundred megabytes
 
 _HEADER = csv_line(dict(zip(COLUMNS, COLUMNS, strict=True)))
@@ -65,7 +67,7 @@ class CsvFile:
             self._write(_HEADER)
         else:
             old = self.overwrite or self.plan is not None
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | (0 if old else os.O_EXCL)
+            flags = _APPEND | (0 if old else os.O_EXCL)
             try:
                 self._descriptor = os.open(self.path, flags, 0o644)
                 if stat.S_ISREG(os.fstat(self._descriptor).st_mode):
@@ -134,10 +136,10 @@ class CsvFile:
             self._target = self._place  # a link that leads elsewhere now is replaced, not followed
         os.makedirs(os.path.dirname(self._target), exist_ok=True)
         fresh = f"{self._target}.{os.getpid()}.csv"
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        descriptor = os.open(fresh, _APPEND | os.O_EXCL, 0o644)
         try:
             _lock(descriptor)  # before anybody can find it
-            os.fchmod(descriptor, stat.S_IMODE(os.fstat(self._descriptor).st_mode))
+            os.chmod(fresh, stat.S_IMODE(os.fstat(self._descriptor).st_mode))
             _write_all(descriptor, b"".join(self._kept))
             os.fsync(descriptor)
         except OSError:
@@ -254,13 +256,10 @@ def whole_cases(data: bytes, plan: Sequence[Sequence[Row]]) -> WholeCases:
         ConvbenchError: these are not the first rows of the plan.
     """
     lines = data.split(b"\n")[:-1]  # what follows the last line break is torn
-    before = csv.field_size_limit(max(len(data), 1))  # the samples of a patient run are one long cell
     try:
-        rows = list(csv.reader(line.decode(errors="replace") for line in lines))
-    except csv.Error as error:
+        rows = _cells((line.decode(errors="replace") for line in lines), len(data))
+    except ValueError as error:
         raise ConvbenchError(f"it is damaged ({error})") from None
-    finally:
-        csv.field_size_limit(before)
     if not rows or tuple(rows[0]) != COLUMNS:
         raise ConvbenchError("its columns are not those of this version of convbench")
     complete = takewhile(lambda cells: len(cells) == len(COLUMNS), rows[1:])  # somebody's editor may end a torn line
@@ -319,21 +318,46 @@ def read_rows(path: str | Path) -> list[dict[str, str]]:
     Raises:
         ConvbenchError: there is no such file, or it is not one of ours.
     """
-    import pandas as pd
-
     try:
-        frame = pd.read_csv(io.BytesIO(read_bytes(path, MOST_NBYTES)), dtype=str, keep_default_na=False)
+        data = read_bytes(path, MOST_NBYTES)
+        text = data.decode("utf-8-sig")  # a spreadsheet may have put its mark before the first column
+        rows = [row for row in _cells(io.StringIO(text, newline=""), len(data), strict=True) if "".join(row).strip()]
+        if not rows:
+            raise ValueError("it is empty")
     except (OSError, ValueError) as error:
         raise ConvbenchError(
             f"cannot read {path}: {cause(error)}; it takes a CSV file of convbench bench or verify"
         ) from None
-    missing = [column for column in OLDEST if column not in frame.columns]
+    header, *rows = rows
+    missing = [column for column in OLDEST if column not in header]
     if missing:
         raise ConvbenchError(f"{path} lacks the columns {', '.join(missing[:5])}; is it of convbench bench or verify?")
+    twice = [column for column in COLUMNS if header.count(column) > 1]
+    if twice:
+        raise ConvbenchError(f"{path} has the column {twice[0]} twice; keep one of the two")
+    for number, row in enumerate(rows, start=2):
+        if len(row) != len(header):
+            raise ConvbenchError(f"{path}, row {number} is damaged: it has {len(row)} cells for {len(header)} columns")
     nothing = dict.fromkeys(COLUMNS, "")
-    return [
-        nothing | {str(column): unguard(str(cell)) for column, cell in row.items()} for row in frame.to_dict("records")
+    return [  # a spreadsheet may have added columns without a name
+        nothing | {column: unguard(cell) for column, cell in zip(header, row, strict=True) if column} for row in rows
     ]
+
+
+def _cells(lines: Iterable[str], nbytes: int, *, strict: bool = False) -> list[list[str]]:
+    """The cells of each line, however long one of them is; `strict` refuses a quote that is not closed.
+
+    Raises:
+        ValueError: they are no CSV.
+    """
+    reader = csv.reader(lines, strict=strict)
+    before = csv.field_size_limit(max(nbytes, 1))  # the samples of a patient run are one long cell
+    try:
+        return list(reader)
+    except csv.Error as error:
+        raise ValueError(f"line {reader.line_num}: {error}") from None
+    finally:
+        csv.field_size_limit(before)
 
 
 def read_results(path: str | Path) -> list[Result]:

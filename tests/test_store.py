@@ -3,6 +3,8 @@
 import csv
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from convbench import ConvbenchError, Failed, Result, Skipped, Timed, Verified, 
 from convbench.machine import Machine, cpu_name, free_nbytes, this_machine
 from convbench.outcome import Bill, Check, Comparison, Outcome
 from convbench.rows import COLUMNS, OLDEST, Context, csv_line, text_row, to_row
-from convbench.store import CsvFile, read_pairs, read_results
+from convbench.store import CsvFile, read_pairs, read_results, read_rows
 from tests.conftest import make_case
 
 DESIGN = (
@@ -100,6 +102,7 @@ def test_pandas_reads_it_with_no_options(tmp_path: Path) -> None:
         Skipped("too large"),
         Failed("no"),
         Wrong(Check(worst_of_bound=9, relative_l2=1, evidence="all")),
+        Wrong(Check(worst_of_bound=9, relative_l2=1, evidence="all", cause_cut=99, smallest_cut=60)),
     ],
 )
 def test_a_result_is_read_back(tmp_path: Path, outcome: Outcome) -> None:
@@ -176,6 +179,74 @@ def test_a_file_that_is_not_ours_is_refused(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(ConvbenchError):
         read_results(path)
+
+
+LINES = (",".join(COLUMNS), ",".join(text_row(row_of(Skipped("why"))).values()))  # type: ignore[arg-type]  # its values are objects
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "{0}\n{1}\n",
+        "{0}\n{1}",
+        "\ufeff{0}\r\n{1}\r\n",
+        "{0}\r{1}\r",
+        "\n{0}\n\n  \n{1}\n,,,\n",
+        "{0},,\n{1},,\n",
+        '{0},mine\n{1},"two\nlines"\n',
+        "{0},mine\n{1},\0\n",
+    ],
+)
+def test_what_an_editor_or_a_spreadsheet_does_to_a_file_does_no_harm(tmp_path: Path, data: str) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_bytes(data.format(*LINES).encode())
+    (row,) = read_rows(path)
+    assert list(row) == [*COLUMNS, *(["mine"] if "mine" in data else [])]
+    assert (row["spec"], row["reason"], row["cause"]) == ("n2c4h7w9k6r3s2_st2x1_pd1x0_dl1x2_g2", "why", "")
+    assert row.get("mine", "\0") in ("two\nlines", "\0")
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ("", "it is empty"),
+        ("\n \n", "it is empty"),
+        ("{0}\n{1}\n{1},0\n", f"row 3 is damaged: it has {len(COLUMNS) + 1} cells for {len(COLUMNS)} columns"),
+        ("{0}\n{1},0\n", "row 2 is damaged"),
+        ("{0}\n\n{1}\nrow,quick\n", "row 3 is damaged: it has 2 cells"),
+        ('{0}\n{1}\n"', "line 3: unexpected end of data"),
+        ('{0},mine\n{1},"a"b\n', "line 2: ',' expected after '\"'"),
+        ("{0},seed\n{1},1\n", "has the column seed twice"),
+        ("{0}\n\udcff{1}\n", "can't decode byte 0xff"),
+        ("\udcff\udcfe{0}\n", "can't decode byte 0xff"),
+    ],
+)
+def test_a_damaged_file_is_one_line_that_says_where(tmp_path: Path, data: str, said: str) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_bytes(data.format(*LINES).encode(errors="surrogateescape"))
+    with pytest.raises(ConvbenchError) as raised:
+        read_rows(path)
+    assert str(path) in str(raised.value)
+    assert said in str(raised.value)
+
+
+def test_a_cell_may_be_as_long_as_the_file_and_the_limit_of_others_is_left_alone(tmp_path: Path) -> None:
+    path, limit = tmp_path / "rows.csv", csv.field_size_limit()
+    path.write_text(f"{LINES[0]},mine\n{LINES[1]},{'x' * (limit + 1)}\n")
+    assert len(read_rows(path)[0]["mine"]) == limit + 1
+    assert csv.field_size_limit() == limit
+
+
+@pytest.mark.parametrize("words", [["compare", "--across"], ["report"]])
+def test_compare_and_report_import_no_heavy_package(words: list[str]) -> None:
+    files = [str(path) for path in sorted((Path(__file__).parent / "results").glob("*.csv"))]
+    code = (
+        f"import sys\nfrom convbench.cli import main\ntry: main({[*words, *files]!r})\nexcept SystemExit: pass\n"
+        "print('HEAVY', sorted({'numpy', 'pandas', 'PIL', 'torch'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.count("\n") > 10
+    assert done.stdout.endswith("HEAVY []\n")
 
 
 def test_the_machine_is_named_with_its_versions() -> None:

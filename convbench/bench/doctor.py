@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from convbench import system
 from convbench.bench.noise import TICK_S, Gpu, noise_now
 from convbench.bench.placement import Placement
 from convbench.device import Device
@@ -43,7 +44,8 @@ class Finding:
 
 
 def examine(device: Device, threads: int, *, seconds: float = 0.5) -> Iterator[Finding]:
-    """Look at load, clocks and cores, and at the device where it is no CPU; takes `seconds`."""
+    """Look at the system, load, clocks and cores, and at the device where it is no CPU; takes `seconds`."""
+    yield _system()
     yield from _load(seconds)
     yield _governor()
     yield _turbo()
@@ -51,6 +53,17 @@ def examine(device: Device, threads: int, *, seconds: float = 0.5) -> Iterator[F
     yield from _places(threads)
     if not device.on_host:
         yield from _gpu(device)
+
+
+def _system() -> Finding:
+    missing = [why for part in system.NEEDS if (why := system.lacks(part))]
+    return Finding(
+        what="system",
+        ok=not missing,
+        mendable=False,
+        found=f"{system.name()}: {'; '.join(missing) or 'everything runs here'}",
+        advice=system.elsewhere() if missing else "",
+    )
 
 
 def _load(seconds: float) -> Iterator[Finding]:

@@ -5,9 +5,10 @@ process and 250 in the next, and lost 15 % by that. Where two backends are that 
 allocator and not the kernel would name the winner, and another one an hour later.
 """
 
-import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from convbench.system import libc
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 NEVER = -1
@@ -22,15 +23,15 @@ def heap_kept() -> Iterator[None]:
     glibc's sliding mmap threshold, which mallopt ends for good, stays off afterwards. After an allocation
     that failed, glibc serves the thread from a heap of another kind, of which nothing is kept.
     """
-    libc = ctypes.CDLL(None)
-    if not (hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim")):
+    glibc = libc()
+    if glibc is None or not (hasattr(glibc, "mallopt") and hasattr(glibc, "malloc_trim")):
         yield
         return
-    libc.mallopt(M_MMAP_MAX, 0)
-    libc.mallopt(M_TRIM_THRESHOLD, NEVER)
+    glibc.mallopt(M_MMAP_MAX, 0)
+    glibc.mallopt(M_TRIM_THRESHOLD, NEVER)
     try:
         yield
     finally:
-        libc.mallopt(M_MMAP_MAX, GLIBC_MMAP_MAX)
-        libc.mallopt(M_TRIM_THRESHOLD, GLIBC_TRIM_NBYTES)
-        libc.malloc_trim(0)
+        glibc.mallopt(M_MMAP_MAX, GLIBC_MMAP_MAX)
+        glibc.mallopt(M_TRIM_THRESHOLD, GLIBC_TRIM_NBYTES)
+        glibc.malloc_trim(0)

@@ -1,7 +1,6 @@
 """What else did the machine do while a block was timed?"""
 
 import os
-import resource
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -17,7 +16,7 @@ from convbench.outcome import Noise
 # A block is disturbed when its threads waited for a core for more than this share of it.
 DELAYED = 0.01
 MOST_STAT_NBYTES = 2**17  # of /proc/stat: the lines of a thousand CPUs
-TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+TICK_S = 1 / os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0.01  # Windows counts no ticks that we read
 # nvmlClocksEventReason*: what slows a GPU down against its own will. A power cap is not among
 # them: large products run into it by themselves, and would never give a clean sample.
 _SLOWED = {0x8: "hardware slowdown", 0x20: "thermal limit", 0x40: "thermal limit", 0x80: "power brake"}
@@ -105,7 +104,7 @@ class Meter:
                 os.close(self._tasks.pop(task))
         return Reading(
             waited_s=waited_s,
-            switches=resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw,
+            switches=_switches(),
             steal_s=self._cpu_ticks()[1] * TICK_S,
         )
 
@@ -255,6 +254,15 @@ def _allowed_cpus() -> set[bytes]:
     return {b"cpu%d" % cpu for cpu in cpus}
 
 
+def _switches() -> int:
+    """How often this process was thrown off a core; 0 where the system keeps no such count."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+
+
 def _read(path: str) -> str:
     try:
         return Path(path).read_text()
@@ -264,6 +272,6 @@ def _read(path: str) -> str:
 
 def _open(path: str) -> int | None:
     try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return os.open(path, os.O_RDONLY)
     except OSError:
         return None

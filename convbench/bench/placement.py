@@ -22,7 +22,7 @@ from convbench.ceilings.cache import Cache, write_json
 from convbench.machine import cpu_name, is_virtual
 
 if TYPE_CHECKING:
-    from convbench.ceilings.simd import Loop
+    from convbench.jit.llvm import Loop
 
 LOOK_EVERY_S = 0.1  # a look takes about a millisecond
 SURVEY_LOOKS = 21  # where nothing is known yet
@@ -209,7 +209,7 @@ def _load(path: Path | None) -> dict[Pair, list[Place]]:
 @cache
 def exchange_loop() -> "Loop":
     """`loop(mine, theirs, theirs, first, count)` writes first + 1, ... and each time waits until the other did."""
-    from convbench.ceilings.simd import compile_loop
+    from convbench.jit.llvm import compile_loop
 
     return compile_loop(f"""
 define void @loop(ptr %mine, ptr %theirs, ptr %unused, i64 %first, i64 %count) {{

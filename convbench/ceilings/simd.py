@@ -5,7 +5,6 @@ compiler: fused multiply-adds that never leave the registers, and streams of loa
 A library's kernel has packing, edges and calls around such loops, so it can only be slower.
 """
 
-import ctypes
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,17 +12,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import llvmlite.binding as llvm
+from convbench.jit.llvm import Loop, compile_loop, fuses, has, on_x86, vector_bits
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 
 # The bytes of a number in LLVM's words.
 TYPES = {"fp64": ("double", 8), "fp32": ("float", 4), "fp16": ("half", 2)}
 STREAMS = ("read", "copy", "triad", "copy past the cache", "triad past the cache")
-
-# Every loop is called as f(to, from, from, bytes, repeats).
-Loop = Callable[..., None]
-_SIGNATURE = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 3, *[ctypes.c_int64] * 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,13 +55,13 @@ def fma_loops(dtype: str) -> Iterator[FmaLoop]:
         vector = f"<{lanes} x {word}>"
         suffix = f"v{lanes}f{8 * nbytes}"
         declared = ""
-        if _fuses():
+        if fuses():
             body = f"call {vector} @llvm.fma.{suffix}({vector} %a{{n}}, {vector} %u, {vector} %v)"
             declared = f"declare {vector} @llvm.fma.{suffix}({vector}, {vector}, {vector})\n"
         else:  # llvm.fma would be a call for each number
             body = f"fmul {vector} %a{{n}}, %u\n  %b{{n}} = fadd {vector} %m{{n}}, %v"
         text = _register_loop(vector, vector, body, chains=chains) + declared
-        name = f"llvm {'fma' if _fuses() else 'mul+add'} {bits}-bit"
+        name = f"llvm {'fma' if fuses() else 'mul+add'} {bits}-bit"
         yield FmaLoop(name=name, flops=2 * lanes * chains, loop=compile_loop(text))
 
 
@@ -164,31 +159,9 @@ def together(calls: Sequence[Callable[[], Any]], *, keep_alive: object = None) -
     return max(end for _, end in spans) - min(start for start, _ in spans)
 
 
-@cache
-def vector_bits() -> tuple[int, ...]:
-    """Widths of the vectors that this CPU computes with, the widest first."""
-    if has("avx512f"):
-        return (512, 256)
-    return (256, 128) if has("avx") else (128,)
-
-
-def has(feature: str) -> bool:
-    """Whether the CPU has what LLVM calls by this name."""
-    return bool(_features().get(feature))
-
-
-@cache
-def _features() -> dict[str, bool]:
-    return dict(llvm.get_host_cpu_features())
-
-
-def _fuses() -> bool:
-    return "x86" not in llvm.get_process_triple() or has("fma")
-
-
 def _chains(bits: int) -> int:
     """Independent sums: more than latency times units (8 to 16), and all in registers with the two factors."""
-    return 24 if bits == 512 or "x86" not in llvm.get_process_triple() else 12
+    return 24 if bits == 512 or not on_x86() else 12
 
 
 def _register_loop(sums: str, factors: str, body: str, *, chains: int) -> str:
@@ -229,17 +202,3 @@ end:
   ret void
 }}
 """
-
-
-def compile_loop(text: str) -> Loop:
-    """The function `loop` of a module, compiled for this very CPU."""
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    target = llvm.Target.from_triple(llvm.get_process_triple())
-    features = ",".join(("+" if there else "-") + name for name, there in _features().items())
-    machine = target.create_target_machine(cpu=llvm.get_host_cpu_name(), features=features, opt=3)
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(text), machine)
-    engine.finalize_object()
-    loop: Any = _SIGNATURE(engine.get_function_address("loop"))
-    loop.engine = engine  # its memory holds the code
-    return loop  # type: ignore[no-any-return]  # ctypes has no type for it

@@ -2,33 +2,65 @@
 
 import re
 import sys
+from importlib import import_module
 from typing import Annotated, NoReturn
 
 import typer
 
-from convbench.cli import bench, catalogue, ceilings, compare, doctor, explain, report, run, verify
-from convbench.errors import ConvbenchError, one_line
+from convbench.errors import ConvbenchError, NothingSelected, one_line
+from convbench.exit_codes import BAD_USAGE, NOTHING, RIGHT, WRONG
+from convbench.show.waiting import Waiting
 
 MOST_SHOWN = 2000  # characters of an error: it may quote what it was given
+# Each is a function in the module of its name; and what a terminal reads while it has nothing to show yet.
+COMMANDS = {
+    "explain": "computing",
+    "run": "running one batch",
+    "verify": "preparing the cases",
+    "bench": "preparing the cases",
+    "report": "reading results",
+    "doctor": "looking at this machine",
+    "ceilings": "looking at this machine",
+    "compare": "comparing",
+}
 
-app = typer.Typer(
-    name="convbench",
-    add_completion=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # rich's help costs as much time as all the rest of --help
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+
+def make_app(asked: str = "") -> typer.Typer:
+    """The command line: with one command where it is asked for by name, with all of them otherwise.
+
+    The other commands are not imported then. Nor is pydantic for `bench --help`: typer (0.29) checks with it every
+    value of an option but True and False, and --help and those for completion are None where they are not given.
+    Before a command by name there are none of them.
+    """
+    named = asked in (*COMMANDS, "list")
+    app = typer.Typer(
+        name="convbench",
+        add_completion=not named,
+        add_help_option=not named,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,  # rich's help costs as much time as all the rest of --help
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(program)
+    for name in COMMANDS:
+        if name == asked or not named:
+            module = import_module(f"convbench.cli.{name}")
+            app.command(name, epilog=module.EXAMPLE)(getattr(module, name))
+    if asked == "list" or not named:
+        from convbench.cli import catalogue
+
+        app.add_typer(catalogue.app, name="list")
+    return app
 
 
 def show_version(asked: bool) -> None:
     if asked:
-        from convbench import __version__
+        from convbench.version import installed_version
 
-        typer.echo(__version__)
+        typer.echo(installed_version())
         raise typer.Exit
 
 
-@app.callback()
 def program(
     version: Annotated[  # its callback answers
         bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")
@@ -37,39 +69,38 @@ def program(
     """Show how a 2-D convolution is computed, run it, check it against proven bounds, and find the fastest."""
 
 
-app.command("explain", epilog=explain.EXAMPLE)(explain.explain)
-app.command("run", epilog=run.EXAMPLE)(run.run)
-app.command("verify", epilog=verify.EXAMPLE)(verify.verify)
-app.command("bench", epilog=bench.EXAMPLE)(bench.bench)
-app.command("report", epilog=report.EXAMPLE)(report.report)
-app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
-app.command("ceilings", epilog=ceilings.EXAMPLE)(ceilings.ceilings)
-app.command("compare", epilog=compare.EXAMPLE)(compare.compare)
-app.add_typer(catalogue.app, name="list")
-
-
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 right, 1 wrong, 2 bad usage, 3 nothing done, 130 interrupted."""
-    command = typer.main.get_command(app)
     arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    with Waiting(COMMANDS.get(arguments[0], "looking at this machine")) as waiting:
+        code = run_command(arguments, waiting)
+    sys.exit(code)
+
+
+def run_command(arguments: list[str], waiting: Waiting) -> int:
+    """Its exit code; an error of the user is one line. A command finds `waiting` as the `obj` of its context."""
+    command = typer.main.get_command(make_app(arguments[0]))
     try:
-        code = command.main(args=arguments, prog_name="convbench", standalone_mode=False)
+        code = command.main(args=arguments, prog_name="convbench", standalone_mode=False, obj=waiting)
+    except NothingSelected as nothing:
+        complain(str(nothing))
+        code = WRONG if nothing.wrong else NOTHING
     except ConvbenchError as error:
         complain(str(error))
-        code = 2
+        code = BAD_USAGE
     except OSError as error:
         complain(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
-        code = 2
+        code = BAD_USAGE
     except Exception as error:
         # Typer carries click within it since 0.26; what both call a usage error has these two.
         if not (hasattr(error, "format_message") and hasattr(error, "exit_code")):
             raise
         message = _with_value(error.format_message().rstrip("."), arguments)
-        given = [word for word in arguments[:1] if word in {one.name for one in [*app.registered_commands]} | {"list"}]
+        given = [word for word in arguments[:1] if word in (*COMMANDS, "list")]
         help_page = " ".join(["convbench", *given, "--help"])
         complain(f"{message}{'' if message.endswith('?') else '.'} Try '{help_page}'.")
         code = error.exit_code
-    sys.exit(code)
+    return code or RIGHT
 
 
 def _with_value(message: str, arguments: list[str]) -> str:

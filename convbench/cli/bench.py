@@ -1,19 +1,18 @@
 """convbench bench: which backend is fastest here, and is it right?"""
 
+from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from convbench.case import DTYPES, LAYOUTS, PRECISIONS
-from convbench.cli import options, problems
-from convbench.cli.ceilings import known_ceilings
-from convbench.cli.plan import show_plan
-from convbench.cli.sweep import Report, Selection, choose_run
+from convbench.cli import options
+from convbench.cli.dry_run import show_dry_run
+from convbench.cli.sweep import exit_code, follow
 from convbench.errors import ConvbenchError
+from convbench.system import require
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,22 +30,9 @@ COLUMNS = (
 RESULTS = Path("convbench-results")
 
 
+@options.unfold
 def bench(
-    suite: options.Suites = None,
-    shape: options.Shapes = None,
-    backend: options.Backends = None,
-    batch: options.Batches = None,
-    axis: options.Axes = None,
-    match: options.Match = None,
-    exclude: options.Exclude = None,
-    device: options.Devices = None,
-    dtype: options.Dtypes = None,
-    layout: options.Layouts = None,
-    precision: options.Precisions = None,
-    pass_: options.Passes = None,
-    epilogue: options.Epilogues = None,
-    plugin: options.Plugins = None,
-    threads: options.Threads = 0,
+    choice: options.Choice,
     budget: Annotated[
         float, typer.Option("--budget", metavar="SECONDS", min=0.0, help="Most seconds of timing for each candidate.")
     ] = 3.0,
@@ -69,15 +55,8 @@ def bench(
     no_ceilings: Annotated[
         bool, typer.Option("--no-ceilings", help="Probe no ceilings, and leave their columns empty.")
     ] = False,
-    seed: options.Seed = 0,
-    csv: options.Csv = None,
-    overwrite: options.Overwrite = False,
-    resume: options.Resume = False,
-    isolate: options.Isolate = None,
-    timeout: options.Timeout = None,
-    memory_limit: options.MemoryLimit = None,
-    force: options.Force = False,
-    dry_run: options.DryRun = False,
+    *,
+    how: options.How,
 ) -> None:
     """Time every backend on every case, each verified before its timing and after it.
 
@@ -90,74 +69,34 @@ def bench(
     roofline: what this machine could do, by ceilings that are probed once (`convbench ceilings`).
     Exit 1: a backend was wrong or failed; 3: nothing was timed.
     """
-    if not 0.5 <= confidence < 1 or not 0 < margin < 1:
-        raise ConvbenchError(
-            f"--confidence {confidence} --margin {margin}: confidence is from 0.5 to below 1, margin between 0 and 1; "
-            f"try --confidence 0.998 --margin 0.02"
+    from convbench.selection import FOR_BENCH
+    from convbench.session import Bench
+
+    work = Bench(
+        budget_s=budget,
+        confidence=confidence,
+        margin=margin,
+        min_rounds=min_rounds,
+        ceilings=not no_ceilings,
+        force=how.force,
+    )
+    selection = choice.select(FOR_BENCH)
+    if how.dry_run:
+        why = (
+            f"at most: {budget:g} s of rounds a candidate (--budget), or {work.least_rounds} rounds where they take "
+            f"longer; before and after them the oracle, calls and verdicts, by rates seen on two CPU cores; "
+            f"CPUs that a hypervisor moved are waited for on top"
         )
-    sizes, (dtype, layout, precision, device, epilogue, pass_) = problems.choose_axes(
-        batch,
-        axis,
-        dtype=dtype,
-        layout=layout,
-        precision=precision,
-        device=device,
-        epilogue=epilogue,
-        **{"pass": pass_},
-    )
-    passes, epilogues = options.choose_passes(pass_, epilogue)
-    selection = Selection.of(
-        problems=problems.choose(
-            suite, shape, "quick", sizes=sizes, match=match, exclude=exclude, any_dtype=dtype is not None
-        ),
-        dtypes=options.choose("dtype", dtype, DTYPES, ("fp32",)),
-        layouts=options.choose("layout", layout, LAYOUTS, ("nchw",)),
-        precisions=options.choose("precision", precision, PRECISIONS, ("ieee",)),
-        devices=options.choose_devices(device),
-        backends=options.choose_backends(backend, plugin),
-        seed=seed,
-        passes=passes,
-        epilogues=epilogues,
-    )
-    if dry_run:
-        raise typer.Exit(_show_plan(selection, budget, force=force))
-    run = choose_run(isolate, timeout, memory_limit, selection=selection, plugins=plugin)
-    report = Report(
-        selection,
-        columns=COLUMNS,
-        threads=threads,
-        csv=_default_path() if csv is None and not resume else csv,
-        overwrite=overwrite,
-        resume=resume,
-        plugins=plugin,
-        force=force,
-    )
+        raise typer.Exit(show_dry_run(selection, work, why=why))
+    require("bench")
+    if how.csv is None and not how.resume:
+        how = replace(how, csv=_default_path())
+    session = how.begin(selection, work)
     from convbench.bench.doctor import warning
-    from convbench.bench.rounds import Budget
-    from convbench.bench.statistics import Rule
-    from convbench.bench.sweep import bench as measure
-    from convbench.ceilings.roofline import with_rooflines
 
     typer.echo(warning(), err=True)
-    rule = Rule(confidence=confidence, margin=margin, least=min_rounds)
-    rounds = Budget(seconds=budget, least=min_rounds) if min_rounds > Rule().least else Budget(seconds=budget)
-    sweep = partial(measure, budget=rounds, rule=rule, force=force)
-    ceilings, reprobe = known_ceilings(() if no_ceilings else report.remaining)
-    results = run(sweep, report.remaining, selection.backends)
-    report.follow(with_rooflines(results, selection.backends, ceilings, reprobe), draw)
-    raise typer.Exit(report.exit_code("timed"))
-
-
-def _show_plan(selection: Selection, budget: float, *, force: bool) -> int:
-    from convbench.bench.rounds import Budget
-    from convbench.verify.cost import bench_s
-
-    why = (
-        f"at most: {budget:g} s of rounds a candidate (--budget), or {Budget().least} rounds where they take longer; "
-        f"before and after them the oracle, calls and verdicts, by rates seen on two CPU cores; "
-        f"CPUs that a hypervisor moved are waited for on top"
-    )
-    return show_plan(selection, partial(bench_s, budget_s=budget, least_rounds=Budget().least), force=force, why=why)
+    follow(session, draw, columns=COLUMNS)
+    raise typer.Exit(exit_code(session.results, "timed"))
 
 
 def draw(results: "Sequence[Result]", width: int, *, whole: bool = True) -> "list[RenderableType]":

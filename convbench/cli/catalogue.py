@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from convbench.cli import options
-from convbench.cli.problems import tell_left_out
+from convbench.cli.outputs import tell
 from convbench.device import KINDS, find_device
 
 app = typer.Typer(help="List backends, suites or devices, and why something is not available.")
@@ -38,10 +38,12 @@ def suites(
     """The shipped shapes, with how many there are and where they were published."""
     from convbench.show.units import amount
     from convbench.suites import load_suite, read_suite, suite_names
+    from convbench.suites.choose import left_out_remarks
 
     if suite is not None:
         reading = read_suite(suite)
-        tell_left_out(reading.left_out)
+        for remark in left_out_remarks(reading.left_out):
+            tell(remark)
         rows = [
             (one.name, str(one.spec), str(one.count), amount(one.spec.flops, "FLOP"), one.source)
             for one in reading.problems

@@ -1,19 +1,19 @@
 """convbench ceilings: how fast could this machine be, and who says so?"""
 
 import json as json_text
-from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from convbench.case import DTYPES, PRECISIONS, Case
+from convbench.case import DTYPES, PRECISIONS
 from convbench.cli import options
-from convbench.cli.outputs import NOTHING, tell
+from convbench.cli.outputs import tell
 from convbench.device import find_device
+from convbench.exit_codes import NOTHING, RIGHT
 
 if TYPE_CHECKING:
     from convbench.ceilings.gather import Prober
-    from convbench.ceilings.roofline import Ceilings, Kind, Reprobe
+    from convbench.ceilings.roofline import Ceilings, Kind
 
 EXAMPLE = "\b\nExample:\n  convbench ceilings --dtype fp32 --threads 1"
 COLUMNS = "device threads dtype precision kind nbytes probe per_second best time reason".split()
@@ -33,10 +33,13 @@ def ceilings(
     each level of memory; the cheapest call. The highest reading of each is the ceiling, kept
     between runs for this machine, its versions and this number of threads.
     """
+    from convbench.ceilings.known import make_prober
+    from convbench.session import set_threads
+
     devices = options.choose_devices(device)
     dtypes = options.choose("dtype", dtype, DTYPES, ("fp32",))
     precisions = options.choose("precision", precision, PRECISIONS, ("ieee",))
-    options.set_threads(threads)
+    set_threads(threads)
     kinds = [
         (device, dtype, precision)
         for device in devices
@@ -47,45 +50,13 @@ def ceilings(
     if not kinds:
         tell("TF32 is for fp32 on cuda alone; nothing was probed")
         raise typer.Exit(NOTHING)
-    prober = make_prober("")
+    prober = make_prober(tell)
     found = {kind: prober.ceilings(kind, refresh=refresh) for kind in kinds}
     if json:
         typer.echo(json_text.dumps([_as_data(prober, kind, one) for kind, one in found.items()], indent=1))
     else:
         _show(prober, found)
-    raise typer.Exit(0 if all(found.values()) else NOTHING)
-
-
-def make_prober(remark: str) -> "Prober":
-    """A prober with the user's cache that says on stderr what it is about to do."""
-    import torch
-
-    from convbench.ceilings.cache import Cache
-    from convbench.ceilings.gather import Prober
-
-    def say(kind: "Kind", groups: Sequence[str], seconds: float) -> None:  # noqa: ARG001
-        tell(f"probing ceilings of {' '.join(kind)}, about {seconds:.0f} s{remark}")
-
-    return Prober(threads=torch.get_num_threads(), cache=Cache.of_user(), say=say)
-
-
-def known_ceilings(cases: Iterable[Case]) -> "tuple[dict[Kind, Ceilings], Reprobe]":
-    """The ceilings of every kind among the cases, probed where they are not known, and how to probe again."""
-    from convbench.ceilings.roofline import kind_of
-
-    prober = None
-    found = {}
-    for kind in dict.fromkeys(kind_of(case) for case in cases if case.why_not is None):
-        prober = prober or make_prober(" (--no-ceilings skips it)")
-        if (one := prober.ceilings(kind)) is not None:
-            found[kind] = one
-
-    def reprobe(kind: "Kind", bound: str) -> "Ceilings | None":
-        assert prober is not None  # a kind without ceilings is never asked for again
-        tell(f"a timing is above its ceiling: probing the {bound} again")
-        return prober.again(kind, bound)
-
-    return found, reprobe
+    raise typer.Exit(RIGHT if all(found.values()) else NOTHING)
 
 
 def _rows(prober: "Prober", kind: "Kind") -> list[list[str | float | None]]:

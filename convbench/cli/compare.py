@@ -8,9 +8,10 @@ import typer
 from convbench.cli import options
 from convbench.cli.outputs import check_outputs, write
 from convbench.errors import ConvbenchError
+from convbench.exit_codes import NOTHING, RIGHT, WRONG
 
 EXAMPLE = "\b\nExample:\n  convbench compare before.csv after.csv --fail-if-slower 5%"
-EXIT = {"ok": 0, "regression": 1, "undecided": 3, "nothing": 3}
+EXIT = {"ok": RIGHT, "regression": WRONG, "undecided": NOTHING, "nothing": NOTHING}
 MARGIN = 0.015
 
 

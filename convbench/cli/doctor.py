@@ -18,13 +18,16 @@ def doctor(
     """Say what makes timings noisy here, and what to change: load, clocks, threads, the GPU's state.
 
     It changes nothing itself. Verdicts are made of ratios within a round, so most of this costs
-    time and undecided cases, not truth.
+    time and undecided cases, not truth. Linux, or WSL on Windows, runs all of convbench, macOS all but isolation.
+    Windows itself lacks what isolation, bench, explain --ran and explain --interactive need.
     """
     (chosen,) = options.choose_devices([device])
-    count = options.set_threads(threads)
 
     from convbench.bench.doctor import examine
     from convbench.cli.catalogue import show_table
+    from convbench.session import set_threads
+
+    count = set_threads(threads)
 
     tell("looking at load, clocks and CPUs for some seconds")
     rows = [(one.word, one.what, one.found, one.advice) for one in examine(find_device(chosen), count)]

@@ -1,16 +1,24 @@
 """The options that mean the same in every command, and how their words become values."""
 
 import re
-from collections.abc import Sequence
-from typing import Annotated
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from functools import wraps
+from inspect import Parameter, Signature, signature
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from convbench.backend import Backend
 from convbench.case import DEVICES, DTYPES, EPILOGUES, LAYOUTS, PASSES
 from convbench.cli.outputs import tell
-from convbench.device import find_device
-from convbench.errors import ConvbenchError, unknown
+from convbench.errors import check_words
+
+if TYPE_CHECKING:
+    from convbench.backend import Backend
+    from convbench.selection import Defaults, Selection
+    from convbench.session import Bench, Session, Verify
 
 Words = list[str] | None
 
@@ -56,7 +64,9 @@ Backends = Annotated[
         "--backend", metavar="NAME,...", help="Backends, or '/REGEX/'; all by default. `convbench list backends`."
     ),
 ]
-Devices = Annotated[Words, typer.Option("--device", metavar="NAME,...", help=f"Among {', '.join(DEVICES)}.")]
+Devices = Annotated[
+    Words, typer.Option("--device", metavar="NAME,...", help=f"Among {', '.join(DEVICES)}; cuda:1 is the second GPU.")
+]
 Dtypes = Annotated[Words, typer.Option("--dtype", metavar="NAME,...", help=f"Among {', '.join(DTYPES)}.")]
 Layouts = Annotated[Words, typer.Option("--layout", metavar="NAME,...", help=f"Among {', '.join(LAYOUTS)}.")]
 Precisions = Annotated[
@@ -109,74 +119,151 @@ def words(given: Words, default: Sequence[str] = ()) -> list[str]:
 
 def choose(what: str, given: Words, allowed: Sequence[str], default: Sequence[str]) -> list[str]:
     """Words that must all be among `allowed`."""
-    chosen = [word.lower() for word in words(given, default)]
-    for word in chosen:
-        if word not in allowed:
-            raise unknown(what, word, allowed)
-    return chosen
-
-
-def choose_passes(passes: Words, epilogues: Words) -> tuple[list[str], list[str]]:
-    """Passes, and epilogues for the one that has them."""
-    chosen = choose("pass", passes, PASSES, ("fprop",))
-    after = choose("epilogue", epilogues, EPILOGUES, ("none",))
-    if "fprop" not in chosen and (idle := [name for name in after if name != "none"]):
-        raise ConvbenchError(
-            f"--epilogue {','.join(idle)} --pass {','.join(chosen)}: an epilogue follows fprop alone; "
-            f"add fprop to --pass, or leave --epilogue out"
-        )
-    return chosen, after
+    return check_words(what, words(given, default), allowed)
 
 
 def choose_devices(given: Words) -> list[str]:
     """Devices that are there."""
-    chosen = [find_device(word.lower()) for word in words(given, ("cpu",))]
-    for device in chosen:
-        if (why := device.why_absent()) is not None:
-            raise ConvbenchError(
-                f"--device {device.name}: {why}; try --device cpu, or see what is there with 'convbench list devices'"
-            )
-    return [device.name for device in chosen]
+    from convbench import selection
+
+    return selection.choose_devices(_listed(given))
 
 
-def choose_backends(given: Words, plugins: Words) -> list[Backend]:
+def choose_backends(given: Words, plugins: Words) -> "list[Backend]":
     """The backends asked for, or all of them; one that cannot be loaded refuses every case."""
-    from convbench.backend import OWN
-    from convbench.discovery import discover, is_pattern, sources
-    from convbench.suites.axes import compile_regex
+    from convbench.selection import load_backends
 
-    # A comma within /REGEX/ is the expression's own.
-    asked = None if given is None else [word for text in given for word in re.findall("/[^/]*/|[^,]+", text)]
-    patterns = [(word, compile_regex("--backend", word[1:-1])) for word in asked or () if is_pattern(word)]
-    loaded, unavailable = discover(words(plugins), asked)
-    names = {one.name for one in loaded}
-    for source in sources():  # code that came with another package: whose, and which version
-        if source.origin != OWN and source.name in names:
-            tell(f"the backend {source.name} is {source.doc}")
-    backends = [*loaded, *(one.as_backend() for one in unavailable)]
-    for word, pattern in patterns:
-        if not any(pattern.search(one.name) for one in backends):
-            tell(f"--backend {word} matches no backend; see 'convbench list backends'")
-    return backends
+    return load_backends(_listed_backends(given), words(plugins), tell=tell)[0]
 
 
-MOST_THREADS_A_CPU = 4
+def _listed(given: Words) -> list[str] | None:
+    """As `words`; None where nothing was given."""
+    return None if given is None else words(given)
 
 
-def set_threads(threads: int) -> int:
-    """Set torch's CPU threads (0 leaves them) and return how many there are.
+def _listed_backends(given: Words) -> list[str] | None:
+    """A comma within /REGEX/ is the expression's own."""
+    return None if given is None else [word for text in given for word in re.findall("/[^/]*/|[^,]+", text)]
 
-    Raises:
-        ConvbenchError: far more than there are CPUs, which would wait for each other without end.
-    """
-    import torch
 
-    from convbench.device.host import cpus_allowed
+def listed_shapes(given: Words) -> list[str] | None:
+    """A line of benchdnn or MIOpenDriver may have commas of its own."""
+    from convbench.suites.foreign import is_foreign
 
-    if threads > (most := MOST_THREADS_A_CPU * cpus_allowed()):
-        raise ConvbenchError(
-            f"--threads {threads}: this process may use {cpus_allowed()} CPUs; give up to {most}, or leave it out"
+    if given is None:
+        return None
+    return [shape for text in given for shape in ([text] if is_foreign(text) else words([text]))]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What verify and bench run: the words of their options, in which `session.select` selects."""
+
+    suite: Suites = None
+    shape: Shapes = None
+    backend: Backends = None
+    batch: Batches = None
+    axis: Axes = None
+    match: Match = None
+    exclude: Exclude = None
+    device: Devices = None
+    dtype: Dtypes = None
+    layout: Layouts = None
+    precision: Precisions = None
+    pass_: Passes = None
+    epilogue: Epilogues = None
+    plugin: Plugins = None
+    seed: Seed = 0
+
+    def select(
+        self,
+        defaults: "Defaults",
+        *,
+        fuzz: int | None = None,
+        seconds: float | None = None,
+        vectors: Words = None,
+    ) -> "Selection":
+        """The cases and backends; what is left out is told on stderr."""
+        from convbench.selection import select
+
+        return select(
+            suites=_listed(self.suite),
+            shapes=listed_shapes(self.shape),
+            fuzz=fuzz,
+            seconds=seconds,
+            vectors=_listed(vectors),
+            batches=self.batch,
+            axes=self.axis,
+            match=self.match,
+            exclude=self.exclude,
+            backends=_listed_backends(self.backend),
+            plugins=words(self.plugin),
+            devices=_listed(self.device),
+            dtypes=_listed(self.dtype),
+            layouts=_listed(self.layout),
+            precisions=_listed(self.precision),
+            passes=_listed(self.pass_),
+            epilogues=_listed(self.epilogue),
+            seed=self.seed,
+            defaults=defaults,
+            tell=tell,
         )
-    if threads:
-        torch.set_num_threads(threads)
-    return torch.get_num_threads()
+
+
+@dataclass(frozen=True, kw_only=True)
+class How:
+    """How verify and bench run it, and where the rows go."""
+
+    threads: Threads = 0
+    csv: Csv = None
+    overwrite: Overwrite = False
+    resume: Resume = False
+    isolate: Isolate = None
+    timeout: Timeout = None
+    memory_limit: MemoryLimit = None
+    force: Force = False
+    dry_run: DryRun = False
+
+    def begin(self, selection: "Selection", work: "Verify | Bench") -> "Session":
+        """The session of these words."""
+        from convbench.session import Session
+
+        return Session(
+            selection,
+            work,
+            csv=self.csv,
+            overwrite=self.overwrite,
+            resume=self.resume,
+            command="convbench " + shlex.join(sys.argv[1:]),
+            threads=self.threads,
+            isolate=self.isolate,
+            timeout_s=self.timeout,
+            memory_nbytes=None if self.memory_limit is None else int(self.memory_limit * 2**30),
+            tell=tell,
+        )
+
+
+def unfold(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with an option for each field of the dataclasses that it takes, which it then gets whole."""
+    groups: dict[str, Any] = {}
+    options: list[Parameter] = []
+    hints = get_type_hints(command, include_extras=True)
+    for name, parameter in signature(command).parameters.items():
+        if not is_dataclass(kind := hints[name]):
+            options.append(parameter.replace(kind=Parameter.KEYWORD_ONLY, annotation=kind))
+            continue
+        groups[name] = kind
+        of_fields = get_type_hints(kind, include_extras=True)
+        options += [
+            Parameter(one.name, Parameter.KEYWORD_ONLY, default=one.default, annotation=of_fields[one.name])
+            for one in fields(kind)
+        ]
+
+    @wraps(command)
+    def unfolded(**given: Any) -> None:
+        whole = {name: kind(**{one.name: given.pop(one.name) for one in fields(kind)}) for name, kind in groups.items()}
+        command(**whole, **given)
+
+    unfolded.__signature__ = Signature(options)  # type: ignore[attr-defined]  # what typer reads
+    unfolded.__annotations__ = {one.name: one.annotation for one in options}
+    return unfolded

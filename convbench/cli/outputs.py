@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from convbench.errors import ConvbenchError
+from convbench.exit_codes import WRONG
 
 if TYPE_CHECKING:
     from convbench.explain.steps import Comparison
-
-WRONG, NOTHING = 1, 3
 
 
 def check_outputs(files: Mapping[str, str | None], *, overwrite: bool) -> None:

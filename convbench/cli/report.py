@@ -6,7 +6,7 @@ import typer
 
 from convbench.cli import options
 from convbench.cli.outputs import check_outputs, tell, write
-from convbench.cli.sweep import exit_code, seen_by, tell_faults
+from convbench.cli.sweep import exit_code, tell_faults
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,6 +85,7 @@ def print_tables(files: "Sequence[str]", rows: "Sequence[tuple[str, dict[str, st
     """File by file: tables on a terminal, tab-separated values in a pipe; then the faults of all."""
     from convbench.cli.bench import COLUMNS, draw
     from convbench.outcome import Timed
+    from convbench.session import reproduce
     from convbench.show.console import print_tabbed, result_console, side_console
     from convbench.show.tables import verify_table
 
@@ -107,5 +108,5 @@ def print_tables(files: "Sequence[str]", rows: "Sequence[tuple[str, dict[str, st
     tell_faults(
         console if console.is_terminal else side_console(),
         [result for _, _, result in rows],
-        lambda result: f"convbench {seen_by(result)} --backend {result.backend} {result.case.flags()}",
+        reproduce,
     )

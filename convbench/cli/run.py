@@ -11,8 +11,9 @@ import typer
 
 from convbench.case import DTYPES, PRECISIONS
 from convbench.cli import options
-from convbench.cli.outputs import NOTHING, WRONG, check_outputs, tell
+from convbench.cli.outputs import check_outputs, tell
 from convbench.errors import ConvbenchError
+from convbench.exit_codes import NOTHING, WRONG
 from convbench.outcome import Failed, Skipped, Wrong
 from convbench.spec import Pair
 
@@ -27,6 +28,7 @@ _PAIR = re.compile(r"(\d{1,6})(?:x(\d{1,6}))?")
 
 
 def run(
+    context: typer.Context,
     data: Annotated[
         str,
         typer.Option(
@@ -103,12 +105,13 @@ def run(
         "precision": _one("--precision", options.choose("precision", [precision], PRECISIONS, ())),
     }
     chosen = _one("--backend", options.choose_backends([backend], plugin))
-    options.set_threads(threads)
 
     from convbench.run import Plan
     from convbench.run import run as run_pipeline
+    from convbench.session import set_threads
     from convbench.show.run import print_run
 
+    set_threads(threads)
     plan = Plan(
         data=data,
         root=root,
@@ -122,6 +125,7 @@ def run(
         seed=seed,
         **settings,
     )
+    context.obj.hold()  # each stage is timed
     done = run_pipeline(plan, chosen, force=force)
     if save is not None:
         done = _save(done, save)

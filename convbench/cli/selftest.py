@@ -4,16 +4,18 @@ import csv as csv_module
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 import typer
 
 from convbench.case import LAYOUTS, Case
-from convbench.cli import options, problems
-from convbench.cli.outputs import NOTHING, WRONG
+from convbench.cli import options
+from convbench.cli.outputs import tell
 from convbench.cli.sweep import MOST_FAULTS_SHOWN
 from convbench.errors import ConvbenchError
+from convbench.exit_codes import NOTHING, RIGHT, WRONG
 
 if TYPE_CHECKING:
     from convbench.verify.selftest.selftest import Finding, Judged
@@ -22,42 +24,32 @@ if TYPE_CHECKING:
 MOST_MACS = 10_000_000
 # A process takes seconds to import torch: fewer cases are judged in this one.
 CASES_WORTH_A_PROCESS = 30
+TAKEN = frozenset("shape backend dtype layout seed threads csv overwrite".split())
 
 
-def self_test(
-    *,
-    shapes: int | None,
-    shape: options.Words,
-    backend: options.Words,
-    dtype: options.Words,
-    layout: options.Words,
-    threads: int,
-    seed: int,
-    csv: str | None,
-    overwrite: bool,
-    refused: dict[str, object],
-) -> None:
+def self_test(choice: options.Choice, how: options.How, *, shapes: int | None) -> NoReturn:
     """Run the verifier on kernels whose answer is known; exits with 0, 1 or 3.
 
     Args:
+        choice: problems, and their layouts, in place of random ones; kernels of the self-test as backends.
         shapes: how many random shapes; None for the default.
-        shape, layout: problems, and their layouts, in place of random ones.
-        backend: names of kernels of the self-test, all by default.
-        refused: the options that say nothing here, by name, with what was given.
     """
-    idle = [name for name, value in refused.items() if value not in (None, False)]
-    if idle:
+    given = {**asdict(choice), **asdict(how)}
+    if idle := [name for name, value in given.items() if name not in TAKEN and value not in (None, False)]:
+        options_given = ", ".join("--" + name.strip("_").replace("_", "-") for name in idle)
         raise ConvbenchError(
-            f"--self-test brings its own kernels and does not take {', '.join(idle)}; it takes --shapes or --shape, "
+            f"--self-test brings its own kernels and does not take {options_given}; it takes --shapes or --shape, "
             f"--backend, --dtype, --layout, --seed, --threads and --csv"
         )
+    shape, layout, csv = choice.shape, choice.layout, how.csv
     if shape is not None and shapes is not None:
         raise ConvbenchError(f"--shapes {shapes} and --shape: give a number of random shapes, or shapes; not both")
     if shape is None and layout is not None:
         raise ConvbenchError("--layout: random shapes draw a layout each; leave it out, or name shapes with --shape")
-    if csv not in (None, "-") and not overwrite and Path(str(csv)).exists():
+    if csv not in (None, "-") and not how.overwrite and Path(str(csv)).exists():
         raise ConvbenchError(f"{csv} exists; name another file, or replace it with --overwrite")
 
+    from convbench.session import set_threads
     from convbench.verify.selftest.kernels import DTYPES
     from convbench.verify.selftest.selftest import (
         KERNELS,
@@ -69,36 +61,36 @@ def self_test(
         random_cases,
     )
 
-    dtypes = options.choose("dtype", dtype, DTYPES, DTYPES)
-    kernels = choose_kernels(options.words(backend))
+    dtypes = options.choose("dtype", choice.dtype, DTYPES, DTYPES)
+    kernels = choose_kernels(options.words(choice.backend))
     count = SHAPES if shapes is None else shapes
-    cases = (
-        random_cases(count, seed=seed, dtypes=dtypes) if shape is None else _given_cases(shape, layout, dtypes, seed)
-    )
+    cases = random_cases(count, seed=choice.seed, dtypes=dtypes) if shape is None else _given_cases(choice, dtypes)
     by_choice = shape is not None or (count, set(dtypes), len(kernels)) != (SHAPES, set(DTYPES), len(KERNELS))
 
-    processes = options.set_threads(threads)
-    options.set_threads(1)  # in each process, so that a single case is computed as it was among many
+    processes = set_threads(how.threads)
+    set_threads(1)  # in each process, so that a single case is computed as it was among many
     alone = processes == 1 or len(cases) < CASES_WORTH_A_PROCESS
     found = measure(cases, kernels) if alone else measure_with(processes, cases, kernels)
     with _csv_file(csv) as file:
         judged = _follow(found, len(cases), file)
     finding = Finding.of(judged, by_choice=by_choice)
     _show(judged, finding, csv=csv)
-    raise typer.Exit(NOTHING if finding.nothing else 0 if finding.met else WRONG)
+    raise typer.Exit(NOTHING if finding.nothing else RIGHT if finding.met else WRONG)
 
 
-def _given_cases(shape: options.Words, layout: options.Words, dtypes: list[str], seed: int) -> list[Case]:
-    given = problems.choose(None, shape, "awkward", any_dtype=True)
+def _given_cases(choice: options.Choice, dtypes: list[str]) -> list[Case]:
+    from convbench.suites.choose import choose_problems
+
+    given = choose_problems(None, options.listed_shapes(choice.shape), "awkward", any_dtype=True, tell=tell)
     for problem in given:
         if problem.spec.macs > MOST_MACS or problem.spec.n == 0:
             raise ConvbenchError(
                 f"{problem.name}: {problem.spec.macs:,} multiply-adds; --self-test takes 1 to {MOST_MACS:,}, for it "
                 f"writes every product out; try a smaller shape"
             )
-    layouts = options.choose("layout", layout, LAYOUTS, ("nchw",))
+    layouts = options.choose("layout", choice.layout, LAYOUTS, ("nchw",))
     return [
-        Case(problem=problem, dtype=dtype, layout=one, seed=seed)
+        Case(problem=problem, dtype=dtype, layout=one, seed=choice.seed)
         for problem in given
         for dtype in dtypes
         for one in layouts

@@ -1,5 +1,6 @@
 """Which image data sets can be asked for by name, and are they there?"""
 
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +11,6 @@ from typing import Any
 
 from torch import Tensor
 from torch.utils.data import Dataset
-from torchvision.datasets import CIFAR10, MNIST, FakeData, FashionMNIST, ImageFolder
 
 from convbench.data.images import SUFFIXES, is_image_name, open_image, open_rgb
 from convbench.data.shapes import Shapes
@@ -19,11 +19,12 @@ from convbench.spec import Pair
 
 NAMES = ("shapes", "mnist", "fashion-mnist", "cifar10", "fake")
 PATHS = ("folder:PATH", "image:PATH")
-# torchvision's class, and where under the root it keeps its files.
+# The name of torchvision's class, and where under the root it keeps its files. torchvision takes seconds to import:
+# it is, where one of its sets is asked for.
 _TORCHVISION = {
-    "mnist": (MNIST, "MNIST/raw"),
-    "fashion-mnist": (FashionMNIST, "FashionMNIST/raw"),
-    "cifar10": (CIFAR10, "cifar-10-batches-py"),
+    "mnist": ("MNIST", "MNIST/raw"),
+    "fashion-mnist": ("FashionMNIST", "FashionMNIST/raw"),
+    "cifar10": ("CIFAR10", "cifar-10-batches-py"),
 }
 
 Transform = Callable[[Any], Tensor]
@@ -50,18 +51,19 @@ class ImageSet:
 
 
 class Files(Dataset[Any]):
-    """Image files in a row, without classes."""
+    """Image files in a row, each with the number of its class."""
 
-    def __init__(self, paths: Sequence[Path], loader: Callable[[Path], Any], transform: Transform) -> None:
-        self.paths = paths
+    def __init__(self, files: Sequence[tuple[str, int]], loader: Callable[[str], Any], transform: Transform) -> None:
+        self.files = files
         self.loader = loader
         self.transform = transform
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.files)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self.transform(self.loader(self.paths[index])), 0
+        path, label = self.files[index]
+        return self.transform(self.loader(path)), label
 
 
 def load_set(
@@ -91,21 +93,25 @@ def load_set(
         return _folder(name, Path(path), transform)
     if colon and kind == "image":
         open_image(path)
-        return ImageSet(name=name, images=Files([Path(path)], open_image, transform), origin=path)
+        return ImageSet(name=name, images=Files([(path, 0)], open_image, transform), origin=path)
     if name in _TORCHVISION:
         return _torchvision(name, transform, root, download=download)
     if name == "shapes":
         drawn = Shapes(image_size=image_size or (64, 64), seed=seed, transform=transform)
         return ImageSet(name=name, images=drawn, origin=f"shapes, drawn with seed {seed}", classes=drawn.classes)
     if name == "fake":
+        from torchvision.datasets import FakeData
+
         noise = FakeData(size=256, image_size=(3, *(image_size or (32, 32))), transform=transform, random_offset=seed)
         return ImageSet(name=name, images=noise, origin=f"noise of torchvision's FakeData, seed {seed}")
     raise unknown("data set", name, [*NAMES, *PATHS])
 
 
 def _torchvision(name: str, transform: Transform, root: Path, *, download: bool) -> ImageSet:
-    make, folder = _TORCHVISION[name]
-    place = root / folder
+    from torchvision import datasets
+
+    kind, folder = _TORCHVISION[name]
+    make, place = getattr(datasets, kind), root / folder
     try:
         with _quiet():
             images = make(root, train=True, transform=transform, download=download)
@@ -139,17 +145,13 @@ def _quiet() -> Iterator[None]:
 def _folder(name: str, path: Path, transform: Transform) -> ImageSet:
     if not path.is_dir():
         raise ConvbenchError(f"no directory at {path}; folder:PATH takes a directory of images, image:PATH one file")
-    flat = sorted(file for file in path.iterdir() if file.is_file() and is_image_name(file))
-    if flat:
-        return ImageSet(name=name, images=Files(flat, open_rgb, transform), origin=str(path))
-    try:
-        images = ImageFolder(
-            str(path), transform=transform, loader=open_rgb, is_valid_file=is_image_name, allow_empty=True
-        )
-    except FileNotFoundError:  # not even a directory of a class
-        images = ()
-    if len(images) == 0:
+    files = [(str(file), 0) for file in sorted(path.iterdir()) if file.is_file() and is_image_name(file)]
+    classes = [] if files else sorted(one.name for one in path.iterdir() if one.is_dir())
+    for label, own in enumerate(classes):  # as torchvision's ImageFolder: all that lies below, directory by directory
+        for folder, _, names in sorted(os.walk(path / own, followlinks=True)):
+            files += [(os.path.join(folder, one), label) for one in sorted(names) if is_image_name(one)]
+    if not files:
         raise ConvbenchError(
             f"no images in {path}; put files in it or in one directory a class, named {' '.join(SUFFIXES)}"
         )
-    return ImageSet(name=name, images=images, origin=str(path), classes=images.classes)
+    return ImageSet(name=name, images=Files(files, open_rgb, transform), origin=str(path), classes=classes)

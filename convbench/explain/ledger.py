@@ -21,7 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convbench.errors import in_words
-from convbench.ran.by_torch import convolve, unfold
+from convbench.models.eager import without_compiler
+from convbench.ran.by_torch import convolve, make_module, unfold
 from convbench.spec import ITEM_NBYTES, ConvSpec, Pair
 
 # fvcore traces with real numbers, so that it computes: up to so many multiply-adds somebody waits for it.
@@ -164,6 +165,7 @@ class Tool:
     computes: bool = False
 
 
+@without_compiler()
 def check_ledger(ledger: Ledger) -> list[Check]:
     """The ledger's figures against torch: its own counter, sizes of tensors, and sums over ones.
 
@@ -191,6 +193,7 @@ def check_ledger(ledger: Ledger) -> list[Check]:
     return checks
 
 
+@without_compiler()
 def ask_tools(ledger: Ledger) -> list[Count]:
     """What FlopCounterMode says, and those of torchinfo, fvcore and ptflops that are installed."""
     missing = not_installed()
@@ -213,8 +216,8 @@ def _ask(name: str, tool: Tool, ledger: Ledger) -> Count:
         device = "cpu" if tool.computes else "meta"
         try:
             with _quiet():
-                for make in (_module, _Functional):
-                    model = make(ledger.spec, device)
+                for make in (make_module, _Functional):
+                    model = make(ledger.spec, device=device).eval()
                     figures.append(tool.ask(model, torch.zeros(ledger.spec.x_shape, device=device)))
         except KeyboardInterrupt:
             raise
@@ -249,20 +252,6 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(level)
-
-
-def _module(spec: ConvSpec, device: str) -> nn.Module:
-    return nn.Conv2d(
-        spec.c,
-        spec.k,
-        (spec.r, spec.s),
-        spec.stride,
-        spec.padding,
-        spec.dilation,
-        spec.groups,
-        bias=True,
-        device=device,
-    ).eval()
 
 
 class _Functional(nn.Module):

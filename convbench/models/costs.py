@@ -16,12 +16,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from convbench.errors import ConvbenchError, in_words
 from convbench.machine import free_nbytes
 from convbench.models.calls import Call, Shape
-from convbench.models.forward import Census, census, forward_only
+from convbench.models.eager import without_compiler
+from convbench.models.forward import CONVOLUTION, Census, census, forward_only
 from convbench.models.load import Source
 from convbench.models.reach import Extent
 from convbench.ran.watch import what_ran
 
-CONVOLUTION = torch.ops.aten.convolution
 PASSES = 7
 MOST_S = 30.0  # of timing; what is then missing of the passes is missing
 USUAL_INPUT = (1, 3, 224, 224)
@@ -248,6 +248,7 @@ class Pass:
     operators_s: float
 
 
+@without_compiler()
 def time_passes(
     model: nn.Module, inputs: Sequence[Tensor], *, passes: int = PASSES, clock: Callable[[], float] = time.perf_counter
 ) -> list[Pass]:
@@ -270,7 +271,7 @@ class _Stopwatch(TorchDispatchMode):
     """Times each operator as it is called below autograd."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # torch leaves its modes untyped
         self.calls: list[tuple[tuple[int, ...], float]] = []
         self.operators_s = 0.0
         self._clock = clock

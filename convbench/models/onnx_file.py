@@ -15,25 +15,43 @@ from convbench.errors import ConvbenchError, first_line
 from convbench.files import read_bytes
 from convbench.models.calls import Call, Shape
 from convbench.models.costs import ModelCosts, gather
-from convbench.models.forward import Census, convolved
+from convbench.models.forward import Census
+from convbench.models.operators import Operator, follow
 from convbench.models.reach import Reach
 
 MAX_NBYTES = 2**30  # in memory it takes twice that; protobuf itself ends at 2 GiB
 MAX_STRIPPED = 1024  # numbers of an initialiser that shape inference may need (a shape, sizes of pads)
 CONVOLUTIONS = ("Conv", "ConvTranspose")
 # Elementwise, or the same numbers for the receptive field.
-SAME_PLACE = frozenset(
+POINTWISE = (
     "Relu LeakyRelu PRelu Sigmoid Tanh Clip Elu Selu Celu Gelu HardSigmoid HardSwish Mish Softplus Softsign Erf Sqrt "
     "Exp Log Neg Abs Reciprocal Add Sub Mul Div Pow Min Max Sum Mean Identity Cast Dropout BatchNormalization Where "
-    "QuantizeLinear DequantizeLinear Floor Ceil Round Sign Swish ThresholdedRelu".split()
+    "QuantizeLinear DequantizeLinear Floor Ceil Round Sign Swish ThresholdedRelu"
 )
-GLOBAL_POOLS = ("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool")
-POOLS = ("MaxPool", "AveragePool", "LpPool")
+# What torch calls them; pools are alike for the receptive field, and so are reductions.
+TORCH_NAMES = {
+    onnx_name: torch_name
+    for torch_name, onnx_names in {
+        "pointwise": POINTWISE,
+        "cat": "Concat",
+        "permute": "Transpose",
+        "view": "Reshape Flatten Squeeze Unsqueeze",
+        "max_pool": "MaxPool AveragePool LpPool",
+        "mean": "GlobalAveragePool GlobalMaxPool GlobalLpPool ReduceMean ReduceSum ReduceMax ReduceMin",
+        "softmax": "Softmax LogSoftmax",
+        "layer_norm": "LayerNormalization",
+        "mm": "MatMul",
+        "addmm": "Gemm",
+        "convolution": "Conv ConvTranspose",
+    }.items()
+    for onnx_name in onnx_names.split()
+}
+RESIZED = {"nearest": "upsample_nearest", "linear": "upsample_linear", "cubic": "upsample_bicubic"}
 SHAPES_ONLY = ("Shape", "Constant", "ConstantOfShape", "Size", "Range", "EyeLike")
 
 
 def measure_onnx(path: Path, shapes: Sequence[tuple[int, ...]] | None) -> ModelCosts:
-    """Every convolution of the file, as `explain.models.measure` has it of a torch model; no time, for none is run.
+    """Every convolution of the file, as `models.costs.measure` has it of a torch model; no time, for none is run.
 
     Raises:
         ConvbenchError: no onnx package, no such file, a broken one, or an input whose size is open.
@@ -145,12 +163,13 @@ class _Graph:
             name = (node.name or f"{node.op_type}_{place}").strip("/").replace("/", ".")
             if node.op_type in CONVOLUTIONS:
                 shape = self._shape(node)
+                self._follow(node)
                 if shape is None:
                     uncounted.append((f"{node.op_type} of unknown sizes", name))
                 else:
                     calls.append(self._call(node, shape, name))
-                    continue
-            elif "Conv" in node.op_type or "conv" in node.op_type:
+                continue
+            if "Conv" in node.op_type or "conv" in node.op_type:
                 uncounted.append((node.op_type, name))
             uncounted += [(f"{op} within {node.op_type}", name) for op in _inside(node)]
             self._follow(node)
@@ -159,12 +178,9 @@ class _Graph:
         )
 
     def _call(self, node: Any, shape: Shape, name: str) -> Call:
-        reach = self._reach.get(node.input[0])
-        if reach is not None:
-            reach = convolved(reach, shape) if node.input[1] not in self._reach else reach.lost(shape.y)
-            self._reach[node.output[0]] = reach
         bias = len(node.input) > 2 and bool(node.input[2])
-        return Call(name=name, shape=shape, bias=bias, field=None if reach is None else reach.extents)
+        field = self._reach[node.output[0]].extents if node.input[0] in self._reach else None
+        return Call(name=name, shape=shape, bias=bias, field=field)
 
     def _shape(self, node: Any) -> Shape | None:
         x, w, y = (self._sizes.get(name) for name in (node.input[0], node.input[1], node.output[0]))
@@ -189,77 +205,57 @@ class _Graph:
         )
 
     def _follow(self, node: Any) -> None:
-        known = [self._reach[name] for name in node.input if name in self._reach]
-        if not known or node.op_type in SHAPES_ONLY:
+        operands = [self._reach.get(name) for name in node.input]
+        if node.op_type == "Gemm":  # torch has what is added in front
+            operands = [*operands[2:], *operands[:2]]
+        if not any(operands) or node.op_type in SHAPES_ONLY:
             return
-        for output in node.output:
-            size = self._sizes.get(output)
-            if not output or size is None:
-                if output:
-                    self._unfollowed[f"{node.op_type} of unknown sizes"] += 1
-                continue
-            try:
-                followed = self._rule(node, known, size)
-            except (IndexError, KeyError, TypeError, ValueError):
-                followed = None
-            if followed is None or followed.shape != size:
-                self._unfollowed[node.op_type] += 1
-                followed = known[0].lost(size)
-            self._reach[output] = followed
+        sizes = {name: self._sizes.get(name) for name in node.output if name}
+        shapes = {name: size for name, size in sizes.items() if size is not None}
+        if len(shapes) < len(sizes):
+            self._unfollowed[f"{node.op_type} of unknown sizes"] += len(sizes) - len(shapes)
+        if not shapes:
+            return
+        try:
+            name, options = self._in_torch(node, next(iter(shapes.values())))
+        except (IndexError, KeyError, TypeError, ValueError, ZeroDivisionError):
+            name, options = "", {}
+        found, known = follow(Operator(name=name, operands=operands, options=options, shapes=list(shapes.values())))
+        if not known:
+            self._unfollowed[node.op_type] += 1
+        self._reach |= zip(shapes, found, strict=True)
 
-    def _rule(self, node: Any, known: Sequence[Reach], size: tuple[int, ...]) -> Reach | None:
-        x, options = known[0], _attributes(node)
-        rank = len(x.dims)
+    def _in_torch(self, node: Any, y: tuple[int, ...]) -> tuple[str, dict[str, Any]]:
+        """What torch calls a node, and its attributes; "" where nothing is known of it."""
+        options, name = _attributes(node), TORCH_NAMES.get(node.op_type, "")
+        x = self._sizes.get(node.input[0]) or ()
+        rank = len(x)
         match node.op_type:
-            case op if op in SAME_PLACE:
-                joined = x.expand(size)
-                for other in known[1:]:
-                    joined = joined.join(other, size)
-                return joined
-            case "Concat":
-                axis = options["axis"] % rank
-                if any(factor.axis is not None for one in known for factor in one.dims[axis]):
-                    return None
-                joined = x.resize(axis, size[axis])
-                for other in known[1:]:
-                    joined = joined.join(other.resize(axis, size[axis]), size)
-                return joined
-            case op if op in GLOBAL_POOLS:
-                return x.reduce(range(2, rank))
-            case op if op in POOLS:
-                kernel = options["kernel_shape"]
-                stride, dilation = (options.get(name) or [1] * (rank - 2) for name in ("strides", "dilations"))
-                before, _ = _pads(options, x.shape[2:], kernel, stride, dilation, size[2:])
-                for axis in range(rank - 2):
-                    extent = dilation[axis] * (kernel[axis] - 1) + 1
-                    x = x.window(axis + 2, extent, stride[axis], before[axis], size[axis + 2])
-                return x
+            case "Conv" | "ConvTranspose" | "MaxPool" | "AveragePool" | "LpPool":
+                kernel = options.get("kernel_shape") or (self._sizes[node.input[1]] or ())[2:]
+                stride, dilation = (options.get(one) or [1] * (rank - 2) for one in ("strides", "dilations"))
+                transposed = node.op_type == "ConvTranspose"
+                before, _ = _pads(options, x[2:], kernel, stride, dilation, y[2:], transposed=transposed)
+                geometry = {"stride": stride, "padding": before, "dilation": dilation, "transposed": transposed}
+                return name, {"kernel_size": kernel, "weight": (0, 0, *kernel)} | geometry
+            case "GlobalAveragePool" | "GlobalMaxPool" | "GlobalLpPool":
+                return name, {"dim": range(2, rank)}
             case "ReduceMean" | "ReduceSum" | "ReduceMax" | "ReduceMin":
-                if "axes" in options:
-                    return x.reduce([axis % rank for axis in options["axes"]], keep=bool(options.get("keepdims", 1)))
-                if len(size) != rank:
-                    return None
-                return x.reduce([axis for axis in range(rank) if size[axis] != x.shape[axis]])
+                if "axes" not in options and len(y) != rank:
+                    return "", {}
+                return name, {"dim": options.get("axes") or [dim for dim in range(rank) if y[dim] != x[dim]]}
+            case "Concat" | "Softmax" | "LogSoftmax":
+                return name, {"dim": options.get("axis", -1)}
             case "Transpose":
-                return x.permute(options.get("perm") or range(rank)[::-1])
-            case "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze":
-                return x.regroup(size)
-            case "Softmax" | "LogSoftmax":
-                return x.mix([options.get("axis", -1) % rank])
+                return name, {"dims": options.get("perm") or range(rank)[::-1]}
             case "LayerNormalization":
-                return x.mix(range(options.get("axis", -1) % rank, rank))
-            case "MatMul" | "Gemm":
-                if node.input[0] not in self._reach or options.get("transA"):
-                    return None
-                right = self._reach.get(node.input[1])
-                return None if node.op_type == "Gemm" and right is not None else x.matmul(right, size)
+                return name, {"normalized_shape": x[options.get("axis", -1) % rank :]}
             case "Resize" | "Upsample":
-                taps = {"nearest": 1, "linear": 2, "cubic": 4}[options.get("mode", b"nearest").decode()]
-                for axis in range(rank):
-                    if size[axis] != x.shape[axis]:
-                        x = x.resample(axis, size[axis], taps)
-                return x
-        return None
+                dims = [dim for dim in range(rank) if y[dim] != x[dim]]
+                return RESIZED[options.get("mode", b"nearest").decode()], {"dims": dims}
+            case "Gemm" if options.get("transA"):
+                return "", {}
+        return name, {}
 
 
 def _pads(

@@ -6,10 +6,13 @@ every dimension of every tensor: an affine map from a position to an interval of
 
 # ruff: noqa: SLF001  # each step makes another Reach and goes on with it
 
-from collections.abc import Sequence
+from bisect import bisect
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import accumulate, chain, pairwise
 from math import floor, prod
+from operator import mul
 from typing import Self
 
 
@@ -44,56 +47,15 @@ class Extent:
         """Every position sees the whole input."""
         return not self.jump and self.low <= 0 and self.high >= self.length - 1
 
-    def window(self, extent: int, stride: int, before: int) -> "Extent":
-        """After a convolution or pooling whose dilated kernel spans `extent`, with `before` positions of padding."""
-        return replace(
-            self,
-            low=self.low - before * self.jump,
-            high=self.high + (extent - 1 - before) * self.jump,
-            jump=self.jump * stride,
-        )
+    @property
+    def lost(self) -> "Extent":
+        """The whole input at the most."""
+        return self if self.whole else Extent.all_of(self.length, exact=False)
 
-    def spread(self, extent: int, stride: int, before: int) -> "Extent":
-        """After a transposed convolution: output o gets from inputs (o + before - tap)/stride.
-
-        Which taps those are hangs on o modulo the stride, so that with a stride the ends are bounds.
-        """
-        return replace(
-            self,
-            low=self.low + self.jump * Fraction(before - (extent - 1), stride),
-            high=self.high + self.jump * Fraction(before, stride),
-            jump=self.jump / stride,
-            exact=self.exact and (stride == 1 or not self.jump),
-        )
-
-    def resampled(self, scale: Fraction, taps: int) -> "Extent":
-        """After interpolation by `scale` outputs for an input, each from `taps` neighbours at most.
-
-        Output o lies at the input o/scale, or by half-pixel centres or aligned corners up to 1/scale - 1 beside it.
-        """
-        if not self.jump:
-            return self
-        shift, reach = 1 / scale - 1, max(1, taps // 2)
-        return replace(
-            self,
-            low=self.low + self.jump * (min(shift, Fraction(0)) - reach),
-            high=self.high + self.jump * (max(shift, Fraction(0)) + reach),
-            jump=self.jump / scale,
-            exact=False,
-        )
-
-    def part(self, start: int, step: int = 1) -> "Extent":
-        """Of the positions start, start + step, ..."""
-        shift = start * self.jump
-        return replace(self, low=self.low + shift, high=self.high + shift, jump=self.jump * step)
-
-    def at(self, position: int) -> "Extent":
-        """Of one position."""
-        return replace(self.part(position), jump=Fraction(0))
-
-    def over(self, count: int) -> "Extent":
-        """Of positions 0 to count - 1 together."""
-        return replace(self, high=self.high + (count - 1) * self.jump, jump=Fraction(0))
+    def step(self, first: Fraction | int, last: Fraction | int, every: Fraction | int, *, exact: bool) -> "Extent":
+        """Where position i is made from the positions first + every*i to last + every*i of this one."""
+        low, high = self.low + self.jump * first, self.high + self.jump * last
+        return replace(self, low=low, high=high, jump=self.jump * every, exact=self.exact and exact)
 
     def join(self, other: "Extent") -> "Extent":
         """Of both: what an addition of two branches sees."""
@@ -125,7 +87,7 @@ class Reach:
     Attributes:
         dims: each dimension as the factors it is made of, the slowest first (N*H*W rows of a matrix are three);
             one of size 1 has none.
-        extents: for each spatial axis of the input.
+        extents: for each spatial axis of the input; one that no factor names is the same from every position.
     """
 
     dims: tuple[Dim, ...]
@@ -134,12 +96,9 @@ class Reach:
     @classmethod
     def of_input(cls, shape: Sequence[int]) -> Self:
         """An image batch (N, C, *sizes): each pixel sees itself."""
-        dims = [_dim(size) for size in shape[:2]]
-        extents = []
-        for axis, size in enumerate(shape[2:]):
-            extents.append(Extent(length=size) if size > 1 else Extent.all_of(size, exact=True))
-            dims.append((Factor(size, axis),) if size > 1 else ())
-        return cls(dims=tuple(dims), extents=tuple(extents))
+        spatial = tuple((Factor(size, axis),) if size > 1 else () for axis, size in enumerate(shape[2:]))
+        extents = (Extent(length=size) if size > 1 else Extent.all_of(size, exact=True) for size in shape[2:])
+        return cls(dims=(*map(_dim, shape[:2]), *spatial), extents=tuple(extents))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -147,18 +106,11 @@ class Reach:
 
     def lost(self, shape: Sequence[int]) -> "Reach":
         """A tensor made of this one in a way that is not known: the whole input at the most."""
-        extents = tuple(one if one.whole else Extent.all_of(one.length, exact=False) for one in self.extents)
-        return Reach(dims=tuple(_dim(size) for size in shape), extents=extents)
+        return Reach(dims=tuple(map(_dim, shape)), extents=tuple(one.lost for one in self.extents))
 
-    def forget(self, *axes: int) -> "Reach":
-        """No longer follow these axes: the whole input at the most."""
-        reach = self
-        for axis in axes:
-            extent = reach.extents[axis]
-            if not extent.whole:
-                reach = reach._with_extent(axis, Extent.all_of(extent.length, exact=False))
-            reach = reach._unnamed(axis)
-        return reach
+    def forget(self, dim: int) -> "Reach":
+        """No longer follow the axes of a dimension: the whole input at the most."""
+        return self._fixed({axis: self.extents[axis].lost for axis in _axes(self.dims[dim])})
 
     def permute(self, order: Sequence[int]) -> "Reach":
         """Dimensions in another order."""
@@ -171,144 +123,104 @@ class Reach:
         """
         reach = self
         while True:
-            dims, broken = _deal_out([factor for dim in reach.dims for factor in dim], shape)
-            if broken is None:
+            dims, cut = _deal_out([factor for dim in reach.dims for factor in dim], shape)
+            if cut is None:
                 return replace(reach, dims=dims)
-            reach = reach.forget(broken)
+            reach = reach._fixed({cut: reach.extents[cut].lost})
 
     def expand(self, shape: Sequence[int]) -> "Reach":
         """Broadcast to a shape: new dimensions in front, and repeats where the size was 1."""
         dims = [()] * (len(shape) - len(self.dims)) + list(self.dims)
         return replace(self, dims=tuple(dim or _dim(size) for dim, size in zip(dims, shape, strict=True)))
 
-    def resize(self, dim: int, size: int) -> "Reach":
-        """Other channels, as many as `size`, each from all there were along this dimension."""
-        reach = self.reduce([dim])
-        return reach._with_dim(dim, _dim(size))
-
-    def reduce(self, dims: Sequence[int], *, keep: bool = True) -> "Reach":
-        """A mean, sum, maximum or product over dimensions; an axis there is seen as a whole from then on."""
-        reach = self
-        for dim in dims:
-            for factor in self.dims[dim]:
-                if factor.axis is not None:
-                    seen = reach.extents[factor.axis].over(factor.size)
-                    reach = reach._with_extent(factor.axis, seen)._unnamed(factor.axis)
+    def reduce(self, dims: Iterable[int]) -> "Reach":
+        """A mean, sum, maximum or product over dimensions, of size 1 then; an axis there is seen as a whole."""
         gone = {dim % len(self.dims) for dim in dims}
-        kept = [() if place in gone else dim for place, dim in enumerate(reach.dims) if keep or place not in gone]
-        return replace(reach, dims=tuple(kept))
+        counts = {factor.axis: factor.size for dim in gone for factor in self.dims[dim] if factor.axis is not None}
+        seen = {axis: self.extents[axis].step(0, count - 1, 0, exact=True) for axis, count in counts.items()}
+        left = replace(self, dims=tuple(() if place in gone else dim for place, dim in enumerate(self.dims)))
+        return left._fixed(seen)
 
-    def mix(self, dims: Sequence[int]) -> "Reach":
-        """Each number from all along these dimensions, of the same shape: softmax, layer normalization."""
-        shape = self.shape
-        reach = self.reduce(dims)
-        return replace(reach, dims=tuple(dim or _dim(size) for dim, size in zip(reach.dims, shape, strict=True)))
+    def mix(self, dims: Iterable[int], shape: Sequence[int] | None = None) -> "Reach":
+        """Each number from all along these dimensions, of the same shape or another: softmax, a linear layer."""
+        return self.reduce(dims).expand(shape or self.shape)
 
-    def part(self, dim: int, start: int, step: int, count: int) -> "Reach":
-        """Of a dimension the positions start, start + step, ..., `count` of them."""
+    def look(
+        self,
+        dim: int,
+        count: int,
+        first: Fraction | int,
+        last: Fraction | int,
+        every: Fraction | int,
+        *,
+        exact: bool = True,
+    ) -> "Reach":
+        """`count` positions along a dimension, number i made from the positions first + every*i to last + every*i."""
         reach, axis = self._pure(dim)
-        if axis is None:
-            return reach._with_dim(dim, _dim(count))
-        return reach._along(dim, axis, reach.extents[axis].part(start, step), count)
+        new = _dim(count)
+        if axis is not None:
+            seen = reach.extents[axis].step(first, last, every, exact=exact)
+            if count == 1:  # nothing moves with the only position
+                reach = reach._fixed({axis: replace(seen, jump=Fraction(0))})
+            else:
+                reach, new = reach._with_extents({axis: seen}), (Factor(count, axis),)
+        return replace(reach, dims=(*reach.dims[:dim], new, *reach.dims[dim + 1 :]))
 
-    def select(self, dim: int, position: int) -> "Reach":
-        """One position of a dimension, which goes."""
-        reach = self.part(dim, position, 1, 1)
-        return replace(reach, dims=(*reach.dims[:dim], *reach.dims[dim + 1 :]))
+    def window(self, dim: int, count: int, extent: int, stride: int, before: int) -> "Reach":
+        """After a convolution or pooling whose dilated kernel spans `extent`, with `before` positions of padding."""
+        return self.look(dim, count, -before, extent - 1 - before, stride)
 
-    def window(self, dim: int, extent: int, stride: int, before: int, count: int) -> "Reach":
-        """A convolution or pooling along a dimension, with `count` outputs; see `Extent.window`."""
-        reach, axis = self._pure(dim)
-        if axis is None:
-            return reach._with_dim(dim, _dim(count))
-        return reach._along(dim, axis, reach.extents[axis].window(extent, stride, before), count)
+    def spread(self, dim: int, count: int, extent: int, stride: int, before: int) -> "Reach":
+        """After a transposed convolution: output o gets from inputs (o + before - tap)/stride.
 
-    def spread(self, dim: int, extent: int, stride: int, before: int, count: int) -> "Reach":
-        """A transposed convolution along a dimension, with `count` outputs; see `Extent.spread`."""
-        reach, axis = self._pure(dim)
-        if axis is None:
-            return reach._with_dim(dim, _dim(count))
-        return reach._along(dim, axis, reach.extents[axis].spread(extent, stride, before), count)
+        Which taps those are hangs on o modulo the stride, so that with a stride the ends are bounds.
+        """
+        first, last = Fraction(before - (extent - 1), stride), Fraction(before, stride)
+        return self.look(dim, count, first, last, Fraction(1, stride), exact=stride == 1)
 
-    def adapt(self, dim: int, count: int) -> "Reach":
-        """Adaptive pooling to `count` outputs: output o pools floor(o*size/count) to ceil((o+1)*size/count) - 1."""
-        size = self.shape[dim]
-        if size % count == 0:
-            return self.window(dim, size // count, size // count, 0, count)
-        reach = self.forget(*_axes(self.dims[dim]))
-        return reach._with_dim(dim, _dim(count))
-
-    def resample(self, dim: int, count: int, taps: int) -> "Reach":
-        """Interpolation to `count` positions; see `Extent.resampled`."""
-        reach, axis = self._pure(dim)
-        if axis is None:
-            return reach._with_dim(dim, _dim(count))
-        scale = Fraction(count, reach.shape[dim])
-        return reach._along(dim, axis, reach.extents[axis].resampled(scale, taps), count)
+    def part(self, dim: int, count: int, start: int, every: int = 1) -> "Reach":
+        """Of a dimension the positions start, start + every, ..., `count` of them; those before it are padding."""
+        return self.look(dim, count, start, start, every)
 
     def join(self, other: "Reach", shape: Sequence[int]) -> "Reach":
         """What elementwise arithmetic of the two sees, broadcast to `shape`."""
-        left, right = self.expand(shape), other.expand(shape)
-        dims = []
-        for mine, theirs in zip(left.dims, right.dims, strict=True):
-            if mine == theirs:
-                dims.append(mine)
-                continue
-            if _axes(mine) and _axes(theirs):  # one dimension counts two things
-                return self.lost(shape)
-            dims.append(theirs if _axes(theirs) else mine)
+        left, right = self.expand(shape).dims, other.expand(shape).dims
+        dims = tuple(theirs if _axes(theirs) else mine for mine, theirs in zip(left, right, strict=True))
         names = [axis for dim in dims for axis in _axes(dim)]
-        if len(names) != len(set(names)):  # x[i] + x[j], as in a matrix of pairs
+        two_things = any(_axes(mine) and mine != dim for mine, dim in zip(left, dims, strict=True))
+        if two_things or len(names) != len(set(names)):  # twice as in x[i] + x[j], a matrix of pairs
             return self.lost(shape)
-        extents = []
-        for axis, (mine_, theirs_) in enumerate(zip(left.extents, right.extents, strict=True)):
-            joined = mine_.join(theirs_)
-            extents.append(joined)
-            if not joined.jump and axis in names:
-                dims = [tuple(replace(f, axis=None) if f.axis == axis else f for f in dim) for dim in dims]
-        return Reach(dims=tuple(dims), extents=tuple(extents))
+        extents = tuple(map(Extent.join, self.extents, other.extents))
+        joined = Reach(dims=dims, extents=extents)
+        return joined._fixed({axis: extent for axis, extent in enumerate(extents) if not extent.jump})
 
     def matmul(self, other: "Reach | None", shape: Sequence[int]) -> "Reach":
         """A (batch of) matrix product(s) (..., M, K) x (..., K, N); None is a matrix that the input does not reach."""
-        last = len(self.dims) - 1
+        left = self.reduce([-1])
         if other is None:
-            reach = self.reduce([last])
-            return replace(reach, dims=(*reach.dims[:last], _dim(shape[-1])))
-        left = self.reduce([last])
-        right = other.reduce([len(other.dims) - 2])
-        return left.join(right, shape)
+            return replace(left, dims=(*left.dims[:-1], _dim(shape[-1])))
+        return left.join(other.reduce([-2]), shape)
 
-    def _along(self, dim: int, axis: int, extent: Extent, count: int) -> "Reach":
-        if count == 1:  # the only position: nothing moves with it
-            extent = extent.at(0)
-        new = (Factor(count, axis),) if count > 1 else ()
-        return self._with_extent(axis, extent)._with_dim(dim, new)
+    def _with_extents(self, changed: dict[int, Extent]) -> "Reach":
+        return replace(self, extents=tuple(changed.get(axis, one) for axis, one in enumerate(self.extents)))
 
-    def _with_dim(self, dim: int, new: Dim) -> "Reach":
-        return replace(self, dims=(*self.dims[:dim], new, *self.dims[dim + 1 :]))
-
-    def _with_extent(self, axis: int, extent: Extent) -> "Reach":
-        return replace(self, extents=(*self.extents[:axis], extent, *self.extents[axis + 1 :]))
-
-    def _unnamed(self, axis: int) -> "Reach":
-        """The positions along an axis no longer matter."""
-        dims = tuple(tuple(replace(f, axis=None) if f.axis == axis else f for f in dim) for dim in self.dims)
-        return replace(self, dims=dims)
+    def _fixed(self, extents: dict[int, Extent]) -> "Reach":
+        """With other extents along some axes, in which positions no longer matter."""
+        dims = tuple(tuple(replace(f, axis=None) if f.axis in extents else f for f in dim) for dim in self.dims)
+        return replace(self._with_extents(extents), dims=dims)
 
     def _pure(self, dim: int) -> "tuple[Reach, int | None]":
         """A dimension that counts one axis alone, or none; where it counts more, those are forgotten."""
-        factors = self.dims[dim]
-        axes = _axes(factors)
-        if not axes:
-            return self, None
-        if len(factors) == 1:
-            return self, axes[0]
-        first, *rest = factors
-        if first.axis is not None and len(axes) == 1:  # pixel shuffle: r outputs in place of each position
-            repeats = prod(factor.size for factor in rest)
-            spread = self.extents[first.axis].spread(repeats, repeats, 0)
-            return self._along(dim, first.axis, spread, first.size * repeats), first.axis
-        return self.forget(*axes), None
+        axes = _axes(self.dims[dim])
+        if not axes or len(self.dims[dim]) == 1:
+            return self, axes[0] if axes else None
+        first, *rest = self.dims[dim]
+        if first.axis is None or len(axes) > 1:
+            return self.forget(dim), None
+        # Pixel shuffle: r outputs in place of each position.
+        repeats = prod(factor.size for factor in rest)
+        alone = replace(self, dims=(*self.dims[:dim], (first,), *self.dims[dim + 1 :]))
+        return alone.spread(dim, first.size * repeats, repeats, repeats, 0), first.axis
 
 
 def _dim(size: int) -> Dim:
@@ -321,29 +233,14 @@ def _axes(dim: Dim) -> list[int]:
 
 def _deal_out(factors: list[Factor], shape: Sequence[int]) -> tuple[tuple[Dim, ...], int | None]:
     """Factors dealt out to dimensions in order; or the axis that would have to be cut."""
-    queue: list[Factor] = []
-    for factor in factors:  # neighbours that are nothing in particular are one
-        if queue and factor.axis is None and queue[-1].axis is None:
-            queue[-1] = Factor(queue[-1].size * factor.size)
-        else:
-            queue.append(factor)
-    queue.reverse()
-    dims: list[Dim] = []
-    for size in shape:
-        need, dim = size, list[Factor]()
-        while need > 1:
-            factor = queue.pop()
-            if need % factor.size == 0:
-                dim.append(factor)
-                need //= factor.size
-            elif factor.axis is not None:
-                return (), factor.axis
-            elif factor.size % need == 0:
-                dim.append(Factor(need))
-                queue.append(Factor(factor.size // need))
-                need = 1
-            else:  # it runs over into an axis, which is cut
-                cut = next((other.axis for other in reversed(queue) if other.axis is not None), None)
-                return (), cut if cut is not None else next(one.axis for one in dim if one.axis is not None)
-        dims.append(tuple(dim))
+    spans = pairwise(accumulate((one.size for one in factors), mul, initial=1))
+    named = {span: one.axis for span, one in zip(spans, factors, strict=True) if one.axis is not None}
+    starts = list(accumulate(shape, mul, initial=1))
+    dims: list[Dim] = [()] * len(shape)
+    for start, end in pairwise(sorted({*starts, *chain(*named)})):
+        axis = named.get((start, end))
+        cut = [other for (first, last), other in named.items() if first < end and start < last]
+        if axis is None and (cut or end % start):
+            return (), [*cut, *(named[span] for span in named if span[0] >= end), *named.values()][0]
+        dims[bisect(starts, start) - 1] += (Factor(end // start, axis),)
     return tuple(dims), None

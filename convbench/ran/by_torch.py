@@ -1,8 +1,10 @@
 """What does torch itself say of a problem? Its convolution, unfold and fold, and the shapes that they give."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from convbench.spec import ConvSpec, Pair
 
@@ -12,6 +14,12 @@ SMALL = 2**22
 def convolve(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
     """y (N, K, P, Q) of x (N, C, H, W) and w (K, C/G, R, S), by F.conv2d."""
     return F.conv2d(x, w, None, spec.stride, spec.padding, spec.dilation, spec.groups)
+
+
+def make_module(spec: ConvSpec, **options: Any) -> nn.Conv2d:
+    """torch's layer for the problem, its weights as torch draws them."""
+    kernel = (spec.r, spec.s)
+    return nn.Conv2d(spec.c, spec.k, kernel, spec.stride, spec.padding, spec.dilation, spec.groups, **options)
 
 
 def unfold(x: Tensor, spec: ConvSpec) -> Tensor:

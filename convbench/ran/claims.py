@@ -2,13 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from convbench.ran.patches import LIBRARY, count_blocks
+from convbench.ran.patches import account, count_blocks, find_patches, scratch_nbytes
+from convbench.ran.seen import LIBRARY, LOWERING, Ran
 from convbench.ran.verbose import name_layout
-
-if TYPE_CHECKING:
-    from convbench.ran.watch import Ran
 
 _SELECT = "torch._C._select_conv_backend(x, w, ...)"
 _PROFILE = "torch's profiler: operators of the call"
@@ -41,7 +38,33 @@ class Claim:
     evidence: tuple[Evidence, ...] = ()
 
 
-def list_claims(ran: "Ran") -> tuple[Claim, ...]:
+def sentence(ran: Ran) -> str:
+    """What ran, why, and what became of the patch matrix."""
+    if ran.backend is None:
+        return f"unknown: {ran.trouble or ran.trace_why or ran.selected_why}"
+    why = ran.rule.why if ran.rule else "which rule chose it is unknown"
+    return f"{ran.name}: {why}; {find_patches(ran).words}"
+
+
+def remark(ran: Ran) -> str:
+    """A line of the walk's last step: `ran (fp32): Slow2d; scratch 144 B = the patch matrix, so literal here`."""
+    patches = find_patches(ran)
+    match ran.backend, patches.kind:
+        case None, _:
+            return ""
+        case backend, "whole":
+            words = f"{backend}; scratch {patches.nbytes:,} B = the patch matrix, so literal here"
+        case backend, "pieces":
+            times = "" if patches.count == 1 else f"{patches.count:,} x "
+            words = f"{backend}; scratch {times}{patches.nbytes:,} B, the patch matrix in pieces"
+        case backend, "x" if backend in LOWERING:
+            words = f"{backend}; the patch matrix is x itself, so nothing was formed"
+        case backend, _:
+            words = f"{LIBRARY.get(backend, backend)}; --ran says how, and what became of the patch matrix"
+    return f"ran ({ran.dtype}): {words}"
+
+
+def list_claims(ran: Ran) -> tuple[Claim, ...]:
     """All that can be said, each with its evidence."""
     if ran.trouble:
         asked = "a fresh process, what it sees of this call"
@@ -55,7 +78,7 @@ def list_claims(ran: "Ran") -> tuple[Claim, ...]:
     return (*found, _memory_claim(ran), _patches_claim(ran))
 
 
-def _backend_claim(ran: "Ran") -> Claim:
+def _backend_claim(ran: Ran) -> Claim:
     evidence = [
         Evidence(asked=_SELECT, answered=ran.selected or ran.selected_why),
         Evidence(asked=_PROFILE, answered=_listed(ran.operators) if ran.trace else ran.trace_why),
@@ -72,7 +95,7 @@ def _backend_claim(ran: "Ran") -> Claim:
     return Claim(about="backend", words=words, kind="fact" if seen else "inference", evidence=tuple(evidence))
 
 
-def _rule_claim(ran: "Ran") -> Claim:
+def _rule_claim(ran: Ran) -> Claim:
     rule, predicted = ran.rule, ran.predicted
     said = "nothing" if predicted is None else predicted.backend if rule else f"{predicted.backend}: {predicted.why}"
     evidence = (
@@ -85,7 +108,7 @@ def _rule_claim(ran: "Ran") -> Claim:
     return Claim(about="rule", words=words, kind="unknown", evidence=evidence)
 
 
-def _primitive_claim(ran: "Ran") -> Claim:
+def _primitive_claim(ran: Ran) -> Claim:
     one = ran.primitive
     if one is None:
         words = "which primitive of oneDNN ran is unknown: its log names none"
@@ -97,7 +120,7 @@ def _primitive_claim(ran: "Ran") -> Claim:
     return Claim(about="primitive", words=words, kind="fact", evidence=(Evidence(asked=_LOG, answered=one.line),))
 
 
-def _layout_claim(ran: "Ran") -> Iterator[Claim]:
+def _layout_claim(ran: Ran) -> Iterator[Claim]:
     one = ran.primitive
     if one is None:
         return
@@ -122,7 +145,7 @@ def _layout_claim(ran: "Ran") -> Iterator[Claim]:
     )
 
 
-def _kernel_claims(ran: "Ran") -> list[Claim]:
+def _kernel_claims(ran: Ran) -> list[Claim]:
     kernels = ran.kernels
     evidence = tuple(Evidence(asked="torch's profiler: kernels on the device", answered=one.name) for one in kernels)
     claims = [
@@ -146,8 +169,8 @@ def _kernel_claims(ran: "Ran") -> list[Claim]:
     return claims
 
 
-def _memory_claim(ran: "Ran") -> Claim:
-    uses, trace = ran.uses, ran.trace
+def _memory_claim(ran: Ran) -> Claim:
+    uses, trace = account(ran), ran.trace
     if uses is None or trace is None:
         why = (Evidence(asked=_ALLOCATOR, answered=ran.trace_why),)
         return Claim(about="memory", words="what it allocated is unknown", kind="unknown", evidence=why)
@@ -161,10 +184,10 @@ def _memory_claim(ran: "Ran") -> Claim:
     return Claim(about="memory", words=words, kind="fact", evidence=tuple(evidence))
 
 
-def _patches_claim(ran: "Ran") -> Claim:
-    patches = ran.patches
+def _patches_claim(ran: Ran) -> Claim:
+    patches = find_patches(ran)
     kind = "unknown" if patches.kind == "unknown" else "fact" if patches.certain else "inference"
-    scratch = ran.scratch_nbytes
+    scratch = scratch_nbytes(ran)
     evidence = [
         Evidence(
             asked="N*C*R*S*P*Q numbers",

@@ -6,19 +6,12 @@ A block is y, a copy of something in another layout, as large as the patch matri
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from convbench.device import find_device
-from convbench.ran.chrome_trace import Block
+from convbench.ran.seen import LIBRARY, LOWERING, Ran
 from convbench.ran.verbose import reorder_nbytes
 from convbench.spec import ITEM_NBYTES
 
-if TYPE_CHECKING:
-    from convbench.ran.watch import Ran
-
-LIBRARY = {"Mkldnn": "oneDNN", "NnpackSpatial": "NNPACK", "Cudnn": "cuDNN", "Miopen": "MIOpen"}
-# Those that lower the convolution to a matrix product over a patch matrix of their own.
-LOWERING = ("Slow2d", "SlowDilated2d")
 PATCH_SIZED = "patch-sized"  # a block of exactly the bytes of the patch matrix, or of a group's or an image's part
 _ORDER = ["y", PATCH_SIZED, "scratch", "copy", "x", "w"]  # by the first word of a use
 
@@ -53,9 +46,11 @@ class Patches:
     certain: bool = True
 
 
-def account(ran: "Ran", blocks: Sequence[Block]) -> tuple[Use, ...]:
-    """All blocks of the call by what they were for, y first; each block once."""
-    spec, left, uses = ran.spec, list(blocks), list[tuple[str, int]]()
+def account(ran: Ran) -> tuple[Use, ...] | None:
+    """Each block that torch's allocator gave out, once, by what it was for, y first; None where nobody saw."""
+    if ran.trace is None:
+        return None
+    spec, left, uses = ran.spec, list(ran.trace.blocks), list[tuple[str, int]]()
 
     def take(what: str, nbytes: int) -> bool:
         """Take the last block of that size out; the last, since y is what a call ends with."""
@@ -88,13 +83,19 @@ def account(ran: "Ran", blocks: Sequence[Block]) -> tuple[Use, ...]:
     )
 
 
-def _piece_sizes(ran: "Ran") -> list[int]:
+def scratch_nbytes(ran: Ran) -> int | None:
+    """All blocks that are neither y, nor a copy of an operand or of y, nor the patch matrix."""
+    uses = account(ran)
+    return None if uses is None else sum(use.nbytes * use.count for use in uses if use.what == "scratch")
+
+
+def _piece_sizes(ran: Ran) -> list[int]:
     """Bytes of the patch matrix, of one group's, of one image's, of one group's of one image, each once."""
     spec, whole = ran.spec, ran.patches_nbytes
     return list(dict.fromkeys([whole, whole // spec.groups, whole // spec.n, whole // (spec.n * spec.groups)]))
 
 
-def _onednn_copies(ran: "Ran") -> Iterator[tuple[str, int]]:
+def _onednn_copies(ran: Ran) -> Iterator[tuple[str, int]]:
     """What oneDNN's reorders wrote before the convolution and read after it, which is memory of its own."""
     after = False
     for one in ran.primitives:
@@ -109,10 +110,10 @@ def _onednn_copies(ran: "Ran") -> Iterator[tuple[str, int]]:
         yield f"{'y' if after else 'w' if is_w else 'x'} as {memory.tag}", nbytes
 
 
-def find_patches(ran: "Ran") -> Patches:
+def find_patches(ran: Ran) -> Patches:
     """By its size against the blocks: too little scratch for it proves that there was none."""
     spec, whole = ran.spec, ran.patches_nbytes
-    uses = ran.uses
+    uses = account(ran)
     if spec.n == 0:
         return Patches(kind="empty", words="there is no patch matrix")
     if uses is None or ran.backend is None:
@@ -131,7 +132,7 @@ def find_patches(ran: "Ran") -> Patches:
         return Patches(kind="pieces", words=words, nbytes=use.nbytes, count=use.count, certain=False)
     if (spec.r, spec.s) == (1, 1) and spec.stride == (1, 1) and spec.padding == (0, 0):
         return Patches(kind="x", words="the patch matrix of a 1x1 kernel with stride 1 is x itself: nothing to form")
-    scratch = ran.scratch_nbytes or 0
+    scratch = scratch_nbytes(ran) or 0
     if not _counts_scratch(ran):
         library = LIBRARY.get(ran.backend, ran.backend)
         words = f"whether it formed the patch matrix ({would}) is unknown: {library}'s own memory is not counted"
@@ -154,7 +155,7 @@ def find_patches(ran: "Ran") -> Patches:
     return Patches(kind="unknown", words=words, nbytes=scratch, certain=False)
 
 
-def _counts_scratch(ran: "Ran") -> bool:
+def _counts_scratch(ran: Ran) -> bool:
     """Whether all the memory in which a patch matrix could stand comes from torch's allocator."""
     if ran.backend == "Mkldnn":
         return ran.primitive is not None and ran.primitive.own_scratch

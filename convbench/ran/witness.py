@@ -4,7 +4,6 @@ Run in a fresh process: oneDNN reads ONEDNN_VERBOSE once, before its first primi
 stand between the lines of whoever asked. Its lines and this module's go to one stdout, in the order of events.
 """
 
-import ctypes
 import json
 import os
 import signal
@@ -25,6 +24,7 @@ from convbench.ran.by_torch import convolve
 from convbench.ran.chrome_trace import CALL, Trace, read_trace
 from convbench.ran.rules import Setting
 from convbench.spec import ConvSpec
+from convbench.system import libc
 
 # Kineto reports its own start and stop on stderr otherwise; it reads this at its first use.
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")
@@ -37,8 +37,8 @@ PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 
 def main() -> None:
     """Answer the request on stdin: for each of its calls a line when it begins and one with what was seen."""
-    if sys.platform == "linux":  # whoever asked may be killed, and nobody else would end us
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if (c := libc()) is not None and hasattr(c, "prctl"):  # Linux; whoever asked may be killed, and nobody else ends us
+        c.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     request = json.load(sys.stdin)
     if request["threads"]:
         torch.set_num_threads(request["threads"])
@@ -50,7 +50,8 @@ def main() -> None:
 
 def _say(line: str) -> None:
     """After all that C code has written."""
-    ctypes.CDLL(None).fflush(None)
+    if (c := libc()) is not None:
+        c.fflush(None)
     os.write(1, f"\n{line}\n".encode())
 
 

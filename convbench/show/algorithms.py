@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from convbench.explain.algorithms.catalogue import NotHere
-from convbench.explain.algorithms.trace import ANSWER, Matrix, Numbers, Stage, Trace, Work
+from convbench.explain.algorithms.trace import ANSWER, Matrix, Numbers, Stage, Trace
+from convbench.explain.algorithms.work import Work
 from convbench.explain.backward import Backward, Part
 from convbench.explain.steps import Comparison
 from convbench.show.grid import (

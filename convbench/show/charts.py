@@ -195,7 +195,8 @@ def roofline_chart(title: str, entries: Sequence[Entry], numbers: Mapping[str, i
             line = [(x, min(peak, moved * x)) for x in (low, corner, high)]
             placed = tuple((x_axis.place(x), y_axis.place(y)) for x, y in line)
             scene.items.append(Line(points=placed, width=1.8, dashed=place % 2 == 1))
-        speeds = dict.fromkeys(f"{value * 1e-9:,.0f}" for value in (roof.least_bytes_per_s, roof.most_bytes_per_s))
+        range_of = (roof.least_bytes_per_s, roof.most_bytes_per_s)
+        speeds = dict.fromkeys(f"{value * 1e-9:,.0f}" for value in range_of)  # a set has no order
         text = f"{roof.what}: {peak:,.0f} GFLOP/s, {' to '.join(speeds)} GB/s"
         y = y_axis.place(peak) - 5 - 13 * sum(one.flops_per_s == roof.flops_per_s for one in roofs[:place])
         scene.items.append(Words(x=right - 4, y=y, text=text, anchor="end", size=11))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from convbench.errors import printable
-from convbench.store import PIPE_CLOSED
+from convbench.exit_codes import PIPE_CLOSED
 
 
 class _Console(Console):

@@ -13,9 +13,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from types import FrameType
 
-from convbench.errors import ConvbenchError
 from convbench.show.frames import ansi
 from convbench.show.interactive import Session, press, screen
+from convbench.system import require
 
 # xterm's control sequences, ctlseqs, "Alt and Meta Keys" and "PC-Style Function Keys": ESC [ A and ESC O A are both up.
 NAMES = {"A": "up", "B": "down", "C": "right", "D": "left", "5~": "pageup", "6~": "pagedown"}
@@ -87,13 +87,10 @@ def _read_keys(woken: int) -> list[str] | None:
 @contextmanager
 def _whole_terminal() -> Iterator[int]:
     """Raw keys and the other screen, and a descriptor that can be read when the size has changed."""
-    try:
-        import termios
-        import tty
-    except ImportError:
-        raise ConvbenchError(
-            "--interactive needs a POSIX terminal (Linux, macOS, WSL); elsewhere try --at P,Q and --step STEP"
-        ) from None
+    require("explain --interactive", "try --at P,Q and --step STEP")
+    import termios
+    import tty
+
     terminal = sys.stdin.fileno()
     before = termios.tcgetattr(terminal)
     woken, wake = os.pipe()

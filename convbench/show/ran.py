@@ -10,8 +10,9 @@ from typing import Any
 from rich.text import Text
 
 from convbench.device import find_device
-from convbench.ran.claims import Claim
-from convbench.ran.watch import Ran
+from convbench.ran.claims import Claim, list_claims, sentence
+from convbench.ran.patches import account, find_patches, scratch_nbytes
+from convbench.ran.seen import Ran
 from convbench.show.grid import FAINT, heading
 from convbench.show.pages import fit, print_page
 
@@ -39,9 +40,9 @@ def ran_page(ran: Ran, width: int) -> Iterator[Text]:
     for line in wrap(_conditions(ran), width - 2):
         yield Text(f"  {line}", style=FAINT)
     yield Text()
-    for line in wrap(ran.sentence, width - 2):
+    for line in wrap(sentence(ran), width - 2):
         yield Text(f"  {line}", style="bold")
-    for claim in ran.claims:
+    for claim in list_claims(ran):
         yield Text()
         yield from _claim(claim, width)
     yield Text()
@@ -82,14 +83,14 @@ def _claim(claim: Claim, width: int) -> Iterator[Text]:
 
 def record_ran(ran: Ran) -> dict[str, Any]:
     """All that is known of one call, as plain values; bytes as numbers."""
-    uses, primitive = ran.uses, ran.primitive
+    uses, primitive = account(ran), ran.primitive
     return {
         "spec": str(ran.spec),
         "dtype": ran.dtype,
         "layout": ran.layout,
         "precision": ran.precision,
         "device": ran.device,
-        "sentence": ran.sentence,
+        "sentence": sentence(ran),
         "backend": ran.backend,
         "name": ran.name,
         "selected": ran.selected,
@@ -101,11 +102,11 @@ def record_ran(ran: Ran) -> dict[str, Any]:
         "reorders": [asdict(one) for one in ran.reorders],
         "kernels": [asdict(one) for one in ran.kernels],
         "uses": None if uses is None else [asdict(use) for use in uses],
-        "scratch_nbytes": ran.scratch_nbytes,
+        "scratch_nbytes": scratch_nbytes(ran),
         "peak_nbytes": None if ran.trace is None else ran.trace.peak_nbytes,
         "y_nbytes": ran.y_nbytes,
         "patch_matrix_nbytes": ran.patches_nbytes,
-        "patches": asdict(ran.patches),
-        "claims": [asdict(claim) for claim in ran.claims],
+        "patches": asdict(find_patches(ran)),
+        "claims": [asdict(claim) for claim in list_claims(ran)],
         "trouble": ran.trouble,
     }

@@ -14,10 +14,9 @@ from convbench.backend import BASELINE
 from convbench.bench.decision import paired_times, sizes_apart, standings
 from convbench.case import RowKey
 from convbench.ceilings.roofline import IMPOSSIBLE, TRANSFORM
-from convbench.outcome import Failed, Result, Skipped, Timed, Verified, Wrong
+from convbench.outcome import Check, Failed, Result, Skipped, Timed, Verified, Wrong
 from convbench.show.units import amount, gflops, seconds, share
 from convbench.spec import ConvSpec
-from convbench.suites import load_suite, suite_names
 
 LIKELY_CAUSE = (
     "; likely the ceiling was probed while the machine was busy (convbench ceilings --refresh), or TF32, "
@@ -209,6 +208,8 @@ def layers_title(results: Sequence[Result]) -> str:
     """`all layers`, or `4 of 23 layers` of a suite of which not all is there."""
     suites = {result.case.problem.suite for result in results}
     (suite,) = suites if len(suites) == 1 else ("",)
+    from convbench.suites import load_suite, suite_names  # here: compare needs no suites
+
     whole = {one.layer for one in load_suite(suite)} if suite in suite_names() else set()
     here = {result.case.problem.layer for result in results if isinstance(result.outcome, Timed)}
     return "all layers" if not whole - here else f"{len(here)} of {len(whole)} layers"
@@ -308,9 +309,11 @@ def noise_line(results: Iterable[Result]) -> str:
 
 def fault_lines(result: Result, repro: str, smallest: str = "") -> list[str]:
     """A wrong or failed result: what, why, how, the command that shows it again, and the smallest that does."""
+    found = ""
     match result.outcome:
         case Wrong(check):
-            kind, words = "WRONG", [check.cause, check.evidence or ""]
+            kind, words = "WRONG", [check.cause or cause_cut_words(check), check.evidence or ""]
+            found = smallest_words(check)
         case Failed(message):
             kind, words = "FAILED", [message]
         case _:
@@ -319,8 +322,21 @@ def fault_lines(result: Result, repro: str, smallest: str = "") -> list[str]:
         f"{kind} {result.backend} on {_where(result)}",
         *(f"  {line}" for line in words if line),
         f"  {repro}",
-        *([f"  smallest: {smallest}"] if smallest else []),
+        *([f"  {found}: {smallest}" if smallest else f"  {found}"] if found else []),
     ]
+
+
+def cause_cut_words(check: Check) -> str:
+    """That the search for a cause was cut before it could name one; "" where it was not."""
+    return "" if check.cause_cut is None else f"no cause found (search cut after {check.cause_cut:,} experiments)"
+
+
+def smallest_words(check: Check) -> str:
+    """What stands before the command for the smallest problem, or in its place; "" where there is nothing to say."""
+    if check.smallest_cut is None:
+        return "smallest" if check.smallest else ""
+    found = "smallest so far" if check.smallest else "no smaller problem so far"
+    return f"{found} (search cut after {check.smallest_cut} tries)"
 
 
 def shrunk(result: Result) -> Result | None:

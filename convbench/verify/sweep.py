@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 from convbench.backend import Backend
 from convbench.call.watch import Stage, Watch, fault_traits
@@ -93,6 +94,8 @@ def explained(backend: Backend, exam: Exam, outcome: Wrong, watch: Watch) -> Wro
     watch.faults.update(new)
     if not new or known >= MOST_EXPLAINED:
         return outcome
-    watch.tell(backend.name, Stage.EXPLAINED)
     effort = Effort() if known < MOST_SHRUNK else Effort(tries=0)
-    return Wrong(explain_fault(backend, exam, outcome.check, effort))
+    # Each question is a step of its own: a watch that counts the seconds of a step ends what hangs, and no long search.
+    tell = partial(watch.tell, backend.name, Stage.EXPLAINED)
+    tell()
+    return Wrong(explain_fault(backend, exam, outcome.check, effort, tell=tell))

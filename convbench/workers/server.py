@@ -23,6 +23,7 @@ from uuid import uuid4
 from convbench.errors import ConvbenchError, first_line
 from convbench.machine import descendants, own_nbytes
 from convbench.outcome import Result
+from convbench.system import require
 from convbench.workers.jobs import DYING_S, KILL, MOST_PROCESSES, START, STATUS, Board, Fall, Job, fall_of
 
 # One look at a few small files of /proc ten times a second, a tenth of a millisecond for a worker with few threads:
@@ -172,6 +173,7 @@ class Server:
             self.stop()  # somebody killed it while it had nothing to do
         if self._control is not None and self._board is not None:
             return self._control, self._board
+        require("isolation", "try --no-isolate")
         self._control, theirs = socket.socketpair()
         with tempfile.TemporaryFile() as shared, theirs:
             shared.truncate(mmap.PAGESIZE)

@@ -2,7 +2,6 @@
 
 import ctypes
 import os
-import resource
 import signal
 import socket
 import sys
@@ -34,6 +33,8 @@ PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
 def serve(control_fd: int, board_fd: int) -> NoReturn:
     """Fork a worker whenever the parent asks; kill it when told to, and when the parent is gone."""
+    import resource
+
     warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside numpy's threads, which provides for that
     control, board = socket.socket(fileno=control_fd), Board(board_fd)
     os.close(board_fd)
@@ -176,6 +177,8 @@ def _bound_threads() -> None:
 
     It does not bind root, so the parent counts as well.
     """
+    import resource
+
     if os.geteuid() == 0:
         return
     count = 0

@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
 from math import inf
 
 import pytest
@@ -155,6 +156,16 @@ def test_where_nothing_is_clean_all_samples_serve_and_no_verdict_is_given() -> N
     assert verdicts(one) == {"a": "undecided"}
 
 
+@pytest.mark.parametrize("clean", [1, 5, 11, 12, 13])
+def test_a_dozen_clean_samples_stand_for_a_backend_and_fewer_do_not(clean: int) -> None:
+    one = contest(["torch", "a"], Budget(seconds=0.0, least=30))
+    dirt = iter([""] * 2 * clean + ["steal"] * 100)  # both are disturbed in the same rounds
+    hold(one, {"torch": lambda: 1.0, "a": lambda: 1.0}, lambda: next(dirt))
+    assert len(one.samples["a"]) == 30
+    assert len(one.kept("a")) == (clean if clean >= 12 else 30)
+    assert one.too_few == ({"a"} if clean < 12 else set())
+
+
 def test_who_disturbs_itself_is_judged_all_the_same() -> None:
     rng, one, elapsed_s = random.Random(5), contest(["torch", "crowded"], Budget(seconds=20.0)), 0.0
     while order := one.next_round(elapsed_s):
@@ -206,4 +217,105 @@ def test_many_rounds_that_were_asked_for_do_not_bring_disturbed_samples_back() -
 def test_who_has_clean_pairs_enough_is_not_called_noisy() -> None:
     one = contest(["torch", "a"], Budget(seconds=0.0, least=40), rule=Rule(least=12))
     hold(one, {"torch": lambda: 1.0, "a": lambda: 1.0})
+    assert one.too_few == set()
+
+
+def test_a_thirtieth_of_a_short_budget_warms_up_and_a_tenth_of_a_second_of_a_long_one() -> None:
+    for seconds, warm_up_s in ((0.3, 0.01), (3.0, 0.1), (300.0, 0.1)):
+        one = contest(["torch", "a"], Budget(seconds=seconds))
+        one.next_round(0.999 * warm_up_s)
+        assert not one.warm
+        one.next_round(1.001 * warm_up_s)
+        assert one.warm
+
+
+def looks(one: Contest, elapsed_s: Callable[[int], float]) -> list[int]:
+    """The rounds before which the samples of one that stays undecided were looked at."""
+    rng, found, number = random.Random(8), [], 0
+    before = one.comparisons.get("a")
+    while order := one.next_round(elapsed_s(number)):
+        if one.comparisons.get("a") is not before:
+            before = one.comparisons["a"]
+            found.append(number)
+        one.record({name: Sample(seconds=rng.lognormvariate(0, 1)) for name in order})
+        number += 1
+    return found
+
+
+def test_each_look_comes_at_half_as_much_of_the_budget_again() -> None:
+    by_time = looks(contest(["torch", "a"], Budget(seconds=1000.0)), lambda number: 1.0 + number)
+    by_rounds = looks(contest(["torch", "a"], Budget(seconds=1e9, most=1000)), lambda number: 1.0 + number)
+    for found in (by_time, by_rounds):
+        assert found[0] <= 33
+        assert found[-1] > 500
+        assert all(1.45 < later / sooner < 1.6 for sooner, later in pairwise(found)), found
+
+
+def test_a_baseline_alone_is_timed_as_long_as_any() -> None:
+    one = contest(["torch"], Budget(seconds=1.0, most=50))
+    hold(one, {"torch": lambda: 1e-3})
+    assert len(one.samples["torch"]) == 50
+
+
+@pytest.mark.parametrize(
+    ("rounds", "own", "base", "itself"),
+    [
+        (20, 20, 0, True),
+        (20, 18, 2, True),
+        (20, 17, 2, False),
+        (20, 18, 3, False),
+        (12, 12, 0, True),
+        (11, 11, 0, False),
+    ],
+)
+def test_who_is_disturbed_in_nine_of_ten_rounds_and_the_baseline_in_one_disturbs_itself(
+    rounds: int, own: int, base: int, itself: bool
+) -> None:
+    one = contest(["torch", "a"], Budget(seconds=100.0))
+    for number in range(rounds):
+        one.next_round(1.0)
+        dirt = {"torch": "steal" if number < base else "", "a": "steal" if number < own else ""}
+        one.record({name: Sample(seconds=1.0, dirt=dirt[name]) for name in dirt})
+    assert one.disturbs_itself("a") == itself
+
+
+def test_one_that_drops_out_leaves_the_others_no_more_error() -> None:
+    def width(*names: str, dropped: tuple[str, ...] = ()) -> float:
+        rng, one = random.Random(9), contest(["torch", *names], Budget(seconds=0.0, least=40))
+        for name in dropped:
+            one.drop(name)
+        while order := one.next_round(0.0):
+            samples = {name: Sample(seconds=1.0 if name == "torch" else rng.lognormvariate(0, 0.5)) for name in order}
+            one.record(samples)
+        return one.comparisons["a"].high / one.comparisons["a"].low
+
+    assert width("a", "b", "c", dropped=("b", "c")) > width("a")
+
+
+def test_without_the_baseline_what_was_decided_stands_and_nothing_else_does() -> None:
+    rng = random.Random(10)
+    one = contest(["torch", "far", "near"], Budget(seconds=100.0))
+    for _ in range(30):
+        one.next_round(50.0)
+        one.record(
+            {"torch": Sample(seconds=1.0), "far": Sample(seconds=9.0), "near": Sample(seconds=rng.lognormvariate(0, 1))}
+        )
+    one.next_round(80.0)
+    assert verdicts(one) == {"far": "slower", "near": "undecided"}
+    one.drop("torch")
+    assert verdicts(one) == {"far": "slower"}
+
+
+def test_who_has_clean_pairs_enough_in_the_end_is_not_called_noisy_for_its_beginning() -> None:
+    rng, one = random.Random(11), contest(["torch", "a"], Budget(seconds=100.0))
+
+    def play(rounds: int, dirt: str) -> None:
+        for _ in range(rounds):
+            one.next_round(40.0)
+            one.record({name: Sample(seconds=rng.lognormvariate(0, 1), dirt=dirt) for name in ("torch", "a")})
+
+    play(20, "steal")
+    assert one.too_few == {"a"}
+    play(20, "")
+    assert one.next_round(100.0) == []
     assert one.too_few == set()

@@ -1,7 +1,9 @@
 """The sweep with backends that behave and backends that do not."""
 
+import gc
 import re
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,10 +17,11 @@ from convbench.bench.clock import block_counts, seconds_a_call
 from convbench.bench.rounds import Budget
 from convbench.bench.statistics import Rule
 from convbench.bench.sweep import bench
+from convbench.call.bind import bind
 from convbench.call.profile import profile
-from convbench.call.watch import Watch
+from convbench.call.watch import Stage, Watch
 from convbench.device import find_device
-from convbench.verify.exam import Exam, wrong
+from convbench.verify.exam import Exam, prepare_exam, wrong
 from tests.conftest import make_case
 
 CPU = find_device("cpu")
@@ -92,6 +95,36 @@ def test_an_answer_kept_for_a_pointer_is_found() -> None:
     assert isinstance(outcomes(cached)["cached"], Wrong)
 
 
+def truths() -> int:
+    """How many tensors there are that only an oracle makes: float64, of the shape of the output."""
+    return sum(
+        type(one) is Tensor and one.dtype == torch.float64 and one.shape == CASE.out_shape for one in gc.get_objects()
+    )
+
+
+def test_what_is_timed_finds_no_truth_in_its_process() -> None:
+    found: list[int] = []
+
+    @backend(family="direct", source="")
+    def spying(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        found.append(truths())
+        return correct(x, w, spec)
+
+    gc.collect()
+    gc.freeze()  # so that a look through all objects sees those of this test alone, and is short
+    try:
+        outcome = outcomes(spying)["spying"]
+        held = prepare_exam(CASE).truth
+        assert truths() > 0, f"a look that does not find {held.y.dtype} finds nothing"
+    finally:
+        gc.unfreeze()
+    assert isinstance(outcome, Timed)
+    rounds = len(outcome.samples_s) + len(outcome.noise.set_aside)
+    assert len(found) > rounds
+    assert set(found[-rounds:]) == {0}
+    assert found[:3] == [0, 0, 0]  # it answers before anybody else is judged
+
+
 def test_one_that_raises_or_runs_out_of_memory_ends_nothing() -> None:
     @backend(family="direct", source="")
     def raising(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
@@ -138,8 +171,6 @@ def test_prepare_is_run_once_and_billed_apart() -> None:
 def test_a_nhwc_case_bills_the_conversion_of_an_nchw_answer() -> None:
     seen: list[bool] = []
     case = make_case("n2c8h9w8k6r3s3_pd1", layout="nhwc")
-    from convbench.call.bind import bind
-    from convbench.verify.exam import prepare_exam
 
     @backend(family="direct", source="")
     def plain(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
@@ -201,6 +232,143 @@ def test_one_that_harms_its_input_late_is_found_and_harms_nobody_else() -> None:
     found = outcomes(harming, innocent)
     assert isinstance(found["harming"], Wrong)
     assert isinstance(found["innocent"], Timed)
+
+
+def on_fresh_numbers(then: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Backend:
+    """One that is right until x holds other numbers than at first, as it does after the timing, and then does this."""
+    first: list[Tensor] = []
+
+    @backend(family="direct", source="")
+    def late(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        if not first:
+            first.append(x.clone())
+        y = correct(x, w, spec)
+        return y if torch.equal(x, first[0]) else then(x, w, y)
+
+    return late
+
+
+def test_one_that_harms_its_input_before_the_rounds_is_in_none_of_them() -> None:
+    calls: list[int] = []
+
+    @backend(family="direct", source="")
+    def harming(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        y = correct(x, w, spec)
+        calls.append(1)
+        if len(calls) > 5:
+            w.add_(1)
+        return y
+
+    told: list[tuple[str, Stage]] = []
+    (torch_itself,), _ = discover(names=["torch"])
+    watch = Watch(tell=lambda name, stage: told.append((name, stage)))
+    found = {
+        one.backend: one.outcome
+        for one in bench([CASE], [torch_itself, harming], budget=SHORT, rule=Rule(), watch=watch)
+    }
+    assert isinstance(found["harming"], Wrong)
+    assert found["harming"].check.evidence == "it changed its input w while being timed"
+    assert told.count(("harming", Stage.TIMED)) == 1
+
+
+def test_one_that_harms_its_input_after_the_timing_is_found() -> None:
+    def harm(x: Tensor, w: Tensor, y: Tensor) -> Tensor:
+        w.add_(1)
+        return y
+
+    outcome = outcomes(on_fresh_numbers(harm))["late"]
+    assert isinstance(outcome, Wrong)
+    assert outcome.check.evidence == "right before the timing; after it, it changed its input w"
+
+
+def test_one_that_harms_a_weight_in_the_rounds_makes_nobody_wrong_who_has_packed_it() -> None:
+    turns: list[str] = []
+
+    @backend(family="direct", source="")
+    def harming(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        y = correct(x, w, spec)
+        if turns.count("harming") > 1:  # the first turn is alone
+            w.fill_(0.5)
+        return y
+
+    @backend(family="direct", source="", prepare=lambda w, spec: w.clone())
+    def packed(x: Tensor, own: Tensor, spec: ConvSpec) -> Tensor:
+        return correct(x, own, spec)
+
+    watch = Watch(tell=lambda name, stage: turns.append(name) if stage == Stage.TIMED else None)
+    (torch_itself,), _ = discover(names=["torch"])
+    backends = [torch_itself, harming, packed]
+    found = {one.backend: one.outcome for one in bench([CASE], backends, budget=SHORT, rule=Rule(), watch=watch)}
+    assert turns.count("harming") > 2
+    assert isinstance(found["harming"], Wrong)
+    assert isinstance(found["packed"], Timed)
+
+
+@pytest.mark.parametrize("disturbed", [set[str](), {"torch"}, {"torch", "own"}])
+def test_a_row_is_noisy_where_its_own_samples_or_too_many_of_its_pairs_are_disturbed(
+    disturbed: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns: list[str] = []
+    monkeypatch.setattr("convbench.bench.noise.Meter.dirt", lambda *_: "steal" if turns[-1] in disturbed else "")
+
+    @backend(family="direct", source="")
+    def own(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        return correct(x, w, spec)
+
+    watch = Watch(tell=lambda name, stage: turns.append(name))
+    (torch_itself,), _ = discover(names=["torch"])
+    budget = Budget(seconds=0.0, least=14)
+    for one in bench([CASE], [torch_itself, own], budget=budget, rule=Rule(), watch=watch):
+        assert isinstance(one.outcome, Timed)
+        assert one.outcome.noise.noisy == bool(disturbed)
+        assert len(one.outcome.samples_s) == 14
+        assert one.outcome.noise.set_aside == ()
+
+
+def test_the_worse_of_both_verdicts_counts() -> None:
+    exact = outcomes(on_fresh_numbers(lambda x, w, y: y))["late"]
+    inexact = outcomes(on_fresh_numbers(lambda x, w, y: y * (1 + 2**-21)))["late"]
+    assert isinstance(exact, Timed)
+    assert isinstance(inexact, Timed)
+    assert inexact.check.relative_l2 >= 2**-22 > exact.check.relative_l2
+    assert inexact.check.worst_of_bound > exact.check.worst_of_bound
+
+
+def test_the_order_of_the_rounds_is_the_one_of_the_seed() -> None:
+    (torch_itself, unfold), _ = discover(names=["torch", "unfold-matmul"])
+
+    @backend(family="direct", source="")
+    def own(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        return correct(x, w, spec)
+
+    def order(seed: int) -> list[tuple[str, Stage]]:
+        told: list[tuple[str, Stage]] = []
+        case = make_case("n1c4h9w8k6r3s3_pd1", seed=seed)
+        watch = Watch(tell=lambda name, stage: told.append((name, stage)))
+        budget = Budget(seconds=0.0, least=10)
+        results = list(bench([case], [torch_itself, unfold, own], budget=budget, rule=Rule(least=99), watch=watch))
+        assert all(isinstance(result.outcome, Timed) for result in results)
+        return [one for one in told if one[1] == Stage.TIMED]
+
+    assert order(1) == order(1)
+    assert order(1) != order(2)
+
+
+def test_what_the_warm_up_met_says_how_many_calls_make_a_block() -> None:
+    calls: list[int] = []
+
+    @backend(family="direct", source="")
+    def waking(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        calls.append(1)
+        if len(calls) < 12:
+            time.sleep(2e-3)  # four blocks long, until after it was met alone
+        return correct(x, w, spec)
+
+    (torch_itself,), _ = discover(names=["torch"])
+    budget = Budget(seconds=1.0, least=3, most=30)
+    (_, found) = bench([CASE], [torch_itself, waking], budget=budget, rule=Rule(least=99))
+    assert isinstance(found.outcome, Timed)
+    assert len(calls) > 4 * 30
 
 
 def test_a_block_is_long_enough_to_time() -> None:

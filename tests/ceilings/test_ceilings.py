@@ -16,8 +16,9 @@ from convbench.ceilings.cache import VERSION, Cache, Ledger, Reading
 from convbench.ceilings.gather import Prober
 from convbench.ceilings.measure import Probe, highest, in_blocks, make
 from convbench.ceilings.roofline import Kind
-from convbench.ceilings.simd import STREAMS, fma_loops, stream_loop, streamed, together, unit, vector_bits
+from convbench.ceilings.simd import STREAMS, fma_loops, stream_loop, streamed, together, unit
 from convbench.device.host import cpu_caches, cpus_allowed
+from convbench.jit.llvm import vector_bits
 from convbench.machine import fingerprint
 
 FACTS = {"device": "cpu", "cpu": "a test"}
@@ -419,7 +420,7 @@ def test_a_loop_lets_go_of_the_interpreter() -> None:
     one = next(fma_loops("fp32"))
     room = torch.zeros(1024, dtype=torch.float64)
     thread = threading.Thread(
-        target=one.loop, args=(room.data_ptr(), room.data_ptr() + 4096, room.data_ptr(), 0, 10**6)
+        target=one.loop, args=(room.data_ptr(), room.data_ptr() + 4096, room.data_ptr(), 0, 3 * 10**7)
     )
     thread.start()
     counted = 0

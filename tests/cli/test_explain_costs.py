@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,8 +42,6 @@ def none(): return nn.Sequential(nn.Flatten(), nn.Linear(768, 2))
 
 @pytest.fixture
 def nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    import sys
-
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.delitem(sys.modules, "cost_nets", raising=False)
@@ -229,3 +229,18 @@ def test_a_suite_whose_macs_are_not_those_of_its_row_is_refused(
     code, _, err = run(capsys, *shlex.split(f"verify --suite {path}"))
     assert code == 2
     assert "line 3: macs is '3887', and n1c3h8w8k4r3s3 takes 3888" in err
+
+
+@pytest.mark.program
+@pytest.mark.parametrize(
+    "words", [("resnet50:conv1", "--ledger"), ("--model", "cost_nets:Small", "--input", "1x3x32x40")], ids=" ".join
+)
+def test_costs_are_told_without_torchs_compiler(words: tuple[str, ...], nets: Path) -> None:
+    """It takes seconds to import; a model of torchvision brings it along by itself."""
+    code = (
+        "import sys\nfrom convbench.cli import main\n"
+        f"try:\n    main(['explain', *{words!r}])\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
+        "print('COMPILER', 'torch._dynamo' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=nets)
+    assert done.stdout.endswith("COMPILER False\n")

@@ -88,6 +88,39 @@ def test_an_entry_point_that_lies_in_the_working_directory_is_not_even_listed(tm
     assert "unfold-einsum" in done.stdout
 
 
+@pytest.mark.parametrize(
+    "words", ["-m mypkg", "-m mypkg.tool", "-mmypkg.tool", "-Bm mypkg.tool", "-m convbench_tool.sub"]
+)
+def test_another_package_that_imports_convbench_and_is_run_by_m_finds_its_own_modules(
+    tmp_path: Path, words: str
+) -> None:
+    for package in ("mypkg", "convbench_tool"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text("import convbench\n")
+        (tmp_path / package / "other.py").write_text("import beside\n")
+        for tool in ("__main__", "tool", "sub"):
+            (tmp_path / package / f"{tool}.py").write_text(
+                f"import sys\nfrom {package} import other\nprint('found', *sys.argv[1:])\n"
+            )
+    (tmp_path / "beside.py").touch()
+    env = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONSAFEPATH")}
+    command = [sys.executable, *words.split(), "-m", "convbench"]  # the last two are the program's own words
+    done = subprocess.run(command, check=False, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "found -m convbench\n"), done.stderr
+
+
+@pytest.mark.parametrize("words", ["-m convbench", "-mconvbench", "-Bmconvbench", "-m convbench.__main__"])
+def test_however_convbench_itself_is_run_by_m_the_working_directory_is_out_of_the_way(
+    tmp_path: Path, words: str
+) -> None:
+    bait(tmp_path)
+    env = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONSAFEPATH")}
+    command = [sys.executable, *words.split(), "--version"]
+    done = subprocess.run(command, check=False, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert sprung(tmp_path) == []
+
+
 def install(folder: Path, name: str, *functions: str) -> None:
     """A package with backends, as pip leaves it."""
     body = "".join(f"@backend(family='direct', source='a test')\ndef {one}(x, w, spec): ...\n" for one in functions)

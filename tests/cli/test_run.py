@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,6 +48,21 @@ def one_line(err: str) -> str:
     assert err.startswith("convbench: ")
     assert err.count("\n") == 1
     return err
+
+
+def test_no_torchvision_is_imported_for_a_data_set_that_is_not_its_own(tmp_path: Path) -> None:
+    write_image(tmp_path / "classes" / "one" / "a.png", (20, 20))
+    flat = write_image(tmp_path / "flat" / "a.png", (20, 20))
+    own = ["shapes", f"image:{flat}", f"folder:{flat.parent}", f"folder:{tmp_path / 'classes'}"]
+    code = (
+        "import sys\nfrom convbench.cli import main\nfor number, data in enumerate(sys.argv[1:]):\n"
+        "    try: main(['run', '--data', data, '--save', f'{number}.png'])\n"
+        "    except SystemExit as end: assert not end.code, end.code\n"
+        "    print('IMPORTED', 'torchvision' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, *own]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert re.findall(r"^IMPORTED (\w+)$", done.stdout, re.MULTILINE) == ["False"] * len(own)
 
 
 def test_a_pipe_gets_whole_rows_and_the_next_steps_apart(typed: Typed) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from convbench.cli import sweep
+from convbench import selection
 from convbench.suites import load_suite
 from tests.cli.conftest import LAST_TAP, Cli, Done, table
 
@@ -213,7 +213,7 @@ def test_a_plan_on_a_terminal_is_a_table_with_its_sum(cli: Cli, monkeypatch: pyt
 def test_the_two_limits_agree() -> None:
     from convbench.suites.axes import MOST_PROBLEMS
 
-    assert sweep.MOST_CASES == MOST_PROBLEMS
+    assert selection.MOST_CASES == MOST_PROBLEMS
 
 
 def test_no_backend_among_random_cases_is_nothing_to_do(cli: Cli) -> None:

@@ -1,6 +1,9 @@
 """convbench verify: verdicts, the reproducing command, the CSV."""
 
+import os
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -159,3 +162,25 @@ def test_the_cause_and_the_smallest_problem_are_in_the_csv_and_come_back(cli: Cl
     told = cli("report", path)
     assert row["cause"] in told.err
     assert f"--shape {row['smallest']} " in told.err
+
+
+@pytest.mark.program
+def test_neither_hash_seed_nor_clock_changes_what_is_found(tmp_path: Path) -> None:
+    plugin, found = tmp_path / "bad.py", []
+    plugin.write_text(LAST_TAP)
+    for seed in ("1", "2"):
+        path = tmp_path / f"{seed}.csv"
+        words = ("verify", "--plugin", plugin, "--backend", "last-tap", "--dtype", "fp32,bf16", "--layout", "nchw,nhwc")
+        done = subprocess.run(
+            [sys.executable, "-m", "convbench", *words, "--shape", "n1c64h14w14k64r3s3", "--csv", path],
+            check=False,
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 1
+        columns = ["reason", "cause", "cause_cut", "smallest", "smallest_cut"]
+        found.append((done.stderr.replace(str(path), ""), pd.read_csv(path, dtype=str)[columns].to_csv()))
+    first, second = found
+    assert "tap (2,2) is missing in the last output column (q=9) (seen on n1c4h12w12k4r3s3)" in first[1]
+    assert first == second

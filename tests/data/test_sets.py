@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 import torch
 import torchvision.datasets.mnist
-from torchvision.datasets import CIFAR10
+from PIL import Image, ImageOps
+from torchvision.datasets import CIFAR10, ImageFolder
+from torchvision.transforms import ToTensor
 
 from convbench.data.batch import first_batch, make_loader, make_transform, split
-from convbench.data.sets import ImageSet, load_set
+from convbench.data.images import is_image_name
+from convbench.data.sets import Files, ImageSet, load_set
 from convbench.data.shapes import CLASSES, Shapes
 from convbench.errors import ConvbenchError
 
@@ -157,6 +160,29 @@ def test_a_folder_is_flat_or_has_a_directory_a_class(tmp_path: Path) -> None:
     assert (len(classes), list(classes.classes)) == (3, ["cat", "dog", "empty"])
     flat = load(f"folder:{tmp_path / 'flat'}")
     assert (len(flat), tuple(flat.images[0][0].shape)) == (1, (3, 16, 20))
+
+
+def test_a_folder_of_classes_is_read_as_torchvisions_imagefolder_reads_it(tmp_path: Path) -> None:
+    for name in ("b/2.png", "b/10.png", "b/deeper/still/1.PNG", "a.b/x.jpg", "B/1.png", "b/deeper/0.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        write_image(tmp_path / name)
+    (tmp_path / "empty" / "notes").mkdir(parents=True)
+    (tmp_path / "empty" / "notes" / "a.txt").touch()
+    ours = load(f"folder:{tmp_path}")
+    theirs = ImageFolder(str(tmp_path), is_valid_file=is_image_name, allow_empty=True)
+    assert isinstance(ours.images, Files)
+    assert ours.images.files == theirs.samples
+    assert ours.classes == theirs.classes
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+@pytest.mark.parametrize("size", [None, (9, 14), (16, 20)])
+def test_the_transform_makes_the_numbers_of_torchvisions(tmp_path: Path, mode: str, size: tuple[int, int]) -> None:
+    image = Image.open(write_image(tmp_path / "a.png", (20, 16), mode=mode))
+    fitted = image if size is None else ImageOps.fit(image, size[::-1], method=Image.Resampling.BICUBIC)
+    ours, theirs = make_transform(size)(image), ToTensor()(fitted)
+    assert torch.equal(ours, theirs)
+    assert (ours.dtype, ours.stride()) == (theirs.dtype, theirs.stride())
 
 
 def test_folders_without_images_are_refused(tmp_path: Path) -> None:

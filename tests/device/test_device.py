@@ -137,6 +137,15 @@ def test_a_call_that_cannot_be_captured_has_no_graph_time(gpus: Gpus) -> None:
     assert len(calls) == 3 + GRAPH_CALLS
 
 
+def test_a_case_knows_its_device_by_one_name() -> None:
+    problem = Problem(suite="shape", name=str(SPEC), spec=SPEC)
+    assert Case(problem=problem, device="cuda:0") == Case(problem=problem, device="cuda")
+    assert Case(problem=problem, device="cuda:1") != Case(problem=problem, device="cuda")
+    for odd in ("cudda", "cpu:1", 3):
+        with pytest.raises(ConvbenchError, match="device"):
+            Case(problem=problem, device=odd)  # type: ignore[arg-type]
+
+
 def test_a_row_says_which_device_it_was_and_backends_of_the_kind_take_it() -> None:
     case = Case(problem=Problem(suite="shape", name=str(SPEC), spec=SPEC), device="cuda:1")
     words = dict.fromkeys(Machine.__dataclass_fields__, "")

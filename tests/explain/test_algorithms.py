@@ -23,8 +23,9 @@ from convbench.explain.algorithms.fft import FFT, Butterflies, relative_error, t
 from convbench.explain.algorithms.implicit_gemm import IMPLICIT_GEMM
 from convbench.explain.algorithms.loops import LOOPS
 from convbench.explain.algorithms.toeplitz import TOEPLITZ
-from convbench.explain.algorithms.trace import Algorithm, Fractions, Matrix, Tally, Trace, Work
+from convbench.explain.algorithms.trace import Algorithm, Matrix, Trace
 from convbench.explain.algorithms.winograd import winograd
+from convbench.explain.algorithms.work import Fractions, Tally, Work
 from convbench.explain.walk import choose_cell, small_integers, walk
 from convbench.verify.transforms import winograd_matrices
 
@@ -356,6 +357,19 @@ def test_a_wrong_number_of_any_kind_is_found(name: str, monkeypatch: pytest.Monk
         with monkeypatch.context() as patched:
             patched.setattr(Trace, shown, property(lambda _: 5))
             assert not all(one.holds for one in fixed.prove(right, x, w)), shown
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_no_matrix_is_compared_with_itself(name: str) -> None:
+    algorithm = BY_NAME[name]
+    spec = UNIT_STRIDE if name == "winograd" else AWKWARD
+    x, w = small_integers(spec)
+    cell = choose_cell(spec, filter_index=4)
+    shown = algorithm.form(algorithm, x, w, spec, cell).matrices
+    for matrix, second in zip(shown, algorithm.again(x, w, spec, cell).matrices, strict=True):
+        if isinstance(matrix.numbers, torch.Tensor) and isinstance(second.numbers, torch.Tensor):
+            shared = matrix.numbers.untyped_storage().data_ptr() == second.numbers.untyped_storage().data_ptr()
+            assert not shared, matrix.label
 
 
 def test_an_unproved_trace_does_not_hold() -> None:

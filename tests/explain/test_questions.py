@@ -285,6 +285,36 @@ def test_a_number_that_two_ways_disagree_on_is_no_proof() -> None:
     assert [one.holds for one in sheet.proof] == [True, False, True]
 
 
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_no_number_is_compared_with_itself(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[str] = []
+    check = Sheet.check
+
+    def look(sheet: Sheet, what: str, got: Any, want: Any, *more: Any, **how: Any) -> None:
+        if isinstance(got, torch.Tensor) and isinstance(want, torch.Tensor):
+            assert got.untyped_storage().data_ptr() != want.untyped_storage().data_ptr(), what
+        compared.append(what)
+        check(sheet, what, got, want, *more, **how)
+
+    monkeypatch.setattr(Sheet, "check", look)
+    for text in (str(NOTE), *AWKWARD):
+        ask(QUESTIONS[name], ConvSpec.parse(text))
+    assert compared
+
+
+@pytest.mark.parametrize(
+    ("question", "owner", "planted", "caught"),
+    [("flip", Sheet, "one_w", "w"), ("fold", Sheet, "one_x", "x"), ("flops", ConvSpec, "inner_macs", "inner, ledger")],
+)
+def test_a_change_planted_in_what_is_shown_is_caught(
+    question: str, owner: type, planted: str, caught: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = getattr(owner, planted)
+    monkeypatch.setattr(owner, planted, property(lambda one: right.fget(one) + 1))
+    found = ask(QUESTIONS[question], ConvSpec.parse("n2c4h7w9k6r3s2_st2x1_pd1x0_dl1x2_g2"))
+    assert caught in {one.name for one in found.proof if not one.holds}
+
+
 def test_a_sentence_cannot_quote_what_is_not_on_the_sheet() -> None:
     with pytest.raises(KeyError):
         Sheet(spec=NOTE, cell=choose_cell(NOTE)).say("{unheard:,} of them")

@@ -72,6 +72,28 @@ def test_the_convolutions_of_a_file_are_those_of_the_same_network_in_torch(tmp_p
     assert found.inputs == ((1, 3, 33, 40),)
 
 
+def test_what_a_classifier_is_made_of_is_followed_to_its_end(tmp_path: Path) -> None:
+    nodes = [
+        node("Conv", "x w", "a", pads=[1, 1, 1, 1]),
+        node("BatchNormalization", "a c c c c", "b"),
+        node("AveragePool", "b", "p", kernel_shape=[2, 2], strides=[2, 2]),
+        node("Resize", "p _ _ s", "r", mode="linear"),
+        node("Transpose", "r", "t", perm=[0, 2, 3, 1]),
+        node("LayerNormalization", "t c", "n", axis=-1),
+        node("MatMul", "n m", "u"),
+        node("ReduceMean", "u", "d", axes=[1, 2], keepdims=0),
+        node("Gemm", "d m c", "g"),
+        node("Softmax", "g", "y", axis=-1),
+    ]
+    for one in nodes:
+        one.input[:] = ["" if name == "_" else name for name in one.input]
+    sizes = onnx.numpy_helper.from_array(np.array([1, 4, 8, 10], np.int64), "s")
+    weights = [weight("w", 4, 3, 3, 3), weight("c", 4), weight("m", 4, 4), sizes]
+    found = measure_onnx(save(tmp_path / "classifier.onnx", nodes, weights, [1, 3, 8, 10]), None).census
+    assert [call.field is not None for call in found.calls] == [True]
+    assert found.unfollowed == ()
+
+
 def test_padding_by_a_word_is_worked_out_and_uneven_padding_is_told(tmp_path: Path) -> None:
     nodes = [
         node("Conv", "x w", "a", auto_pad="SAME_UPPER", strides=[2, 2]),

@@ -10,9 +10,12 @@ import torch
 from convbench import ConvSpec
 from convbench.ran import watch as ran_module
 from convbench.ran.chrome_trace import Block, Trace
+from convbench.ran.claims import list_claims, remark, sentence
+from convbench.ran.patches import account, find_patches, scratch_nbytes
 from convbench.ran.rules import Setting
+from convbench.ran.seen import Ran
 from convbench.ran.verbose import read_primitives
-from convbench.ran.watch import Ran, glance, watch, what_ran
+from convbench.ran.watch import glance, watch, what_ran
 from convbench.ran.witness import observe
 from convbench.show.ran import ran_page
 from tests.snapshots import assert_golden
@@ -81,17 +84,17 @@ def test_fifty_problems_in_one_child_keep_their_order(watched: dict[str, Ran]) -
         one = watched[f"size {size}"]
         assert one.spec.h == size
         assert (one.backend, one.rule and one.rule.backend) == ("Slow2d", "Slow2d")
-        assert one.patches.nbytes == 3 * 9 * (size - 2) ** 2 * 4
+        assert find_patches(one).nbytes == 3 * 9 * (size - 2) ** 2 * 4
 
 
 def test_the_notes_own_example_forms_its_patch_matrix(fp32: dict[str, Ran]) -> None:
     note = fp32["note"]
-    assert note.sentence == (
+    assert sentence(note) == (
         "Slow2d: 1 image of 16 elements is at most 20,480, in 1 group and under a 2x2 kernel (not above 3 on both "
         "sides), so torch does not hand it to oneDNN; it formed the patch matrix (144 B = 36 floats)"
     )
-    assert {(use.what, use.nbytes, use.count) for use in note.uses or ()} == {("y", 36, 1), ("patch-sized", 144, 1)}
-    assert note.remark == "ran (fp32): Slow2d; scratch 144 B = the patch matrix, so literal here"
+    assert {(use.what, use.nbytes, use.count) for use in account(note) or ()} == {("y", 36, 1), ("patch-sized", 144, 1)}
+    assert remark(note) == "ran (fp32): Slow2d; scratch 144 B = the patch matrix, so literal here"
 
 
 @pytest.mark.parametrize(
@@ -117,26 +120,27 @@ def test_backend_rule_and_patch_matrix_of_fp32(
     one = fp32[name]
     assert one.backend == one.selected == backend
     assert one.rule is not None, one.predicted
-    assert one.rule.why in one.sentence
-    assert patches is None or one.patches.kind == patches, one.patches
+    assert one.rule.why in sentence(one)
+    assert patches is None or find_patches(one).kind == patches, find_patches(one)
     assert (one.primitive is not None) == (backend == "Mkldnn")
     # Memory: the blocks that are told are all the blocks there were.
-    assert one.uses is not None
+    uses = account(one)
+    assert uses is not None
     assert one.trace is not None
-    assert sum(use.nbytes * use.count for use in one.uses) == sum(block.nbytes for block in one.trace.blocks)
+    assert sum(use.nbytes * use.count for use in uses) == sum(block.nbytes for block in one.trace.blocks)
 
 
 def test_onednns_blocked_layouts_are_told_from_scratch(fp32: dict[str, Ran]) -> None:
     one = fp32["vgg"]
     assert one.primitive is not None
     assert one.primitive.algorithm == "direct"
-    copies = [use for use in one.uses or () if use.what.split()[0] in ("x", "w", "y") and " as " in use.what]
+    copies = [use for use in account(one) or () if use.what.split()[0] in ("x", "w", "y") and " as " in use.what]
     assert len(copies) == len(one.reorders)
-    assert one.scratch_nbytes == 0
-    assert one.patches.certain
+    assert scratch_nbytes(one) == 0
+    assert find_patches(one).certain
     assert one.setting is not None
     assert one.setting.library.startswith("oneDNN ")
-    assert "7,225,344 B" in one.patches.words
+    assert "7,225,344 B" in find_patches(one).words
 
 
 def test_a_gemm_of_onednn_has_room_for_patches_and_that_is_an_inference(fp32: dict[str, Ran]) -> None:
@@ -144,8 +148,8 @@ def test_a_gemm_of_onednn_has_room_for_patches_and_that_is_an_inference(fp32: di
     assert one.primitive is not None
     if "gemm" not in one.primitive.implementation:
         pytest.skip(f"here oneDNN takes {one.primitive.implementation}")
-    assert one.patches.kind in ("tiles", "room")
-    assert next(claim.kind for claim in one.claims if claim.about == "patch matrix") == "inference"
+    assert find_patches(one).kind in ("tiles", "room")
+    assert next(claim.kind for claim in list_claims(one) if claim.about == "patch matrix") == "inference"
 
 
 @pytest.mark.parametrize(
@@ -162,28 +166,29 @@ def test_in_float64_torchs_own_code_forms_patches_whole_or_in_pieces(
 ) -> None:
     one = fp64[name]
     assert (one.backend, one.rule and one.rule.backend) == (backend, backend)
-    assert "oneDNN convolves no fp64" in one.sentence
-    assert (one.patches.kind, one.patches.nbytes, one.patches.count) == (patches, nbytes, count)
-    assert one.scratch_nbytes == 0
+    assert "oneDNN convolves no fp64" in sentence(one)
+    formed = find_patches(one)
+    assert (formed.kind, formed.nbytes, formed.count) == (patches, nbytes, count)
+    assert scratch_nbytes(one) == 0
 
 
 def test_without_onednn_its_problems_are_lowered_by_torch() -> None:
     one, many = what_ran([ConvSpec.parse("n2c4h9w9k4r3s3"), ConvSpec.parse("n16c4h9w9k4r3s3")], onednn=False)
     assert one.backend == "Slow2d"
-    assert one.patches.kind == "whole"
-    assert "oneDNN is switched off" in one.sentence
+    assert find_patches(one).kind == "whole"
+    assert "oneDNN is switched off" in sentence(one)
     assert many.rule is not None
     if many.backend == "NnpackSpatial":  # NNPACK allocates for itself
-        assert many.patches.kind == "unknown"
+        assert find_patches(many).kind == "unknown"
 
 
 def test_dtypes_and_layouts_share_one_process(watched: dict[str, Ran]) -> None:
     half, strided, last = watched["bf16"], watched["strided"], watched["nhwc"]
     assert half.rule is not None
     assert half.backend == ("Mkldnn" if half.setting and half.setting.onednn_bf16 else "Slow2d")
-    assert "bf16" in half.sentence
-    assert {use.what for use in strided.uses or ()} == {"copy of an operand", "patch-sized", "y"}
-    assert last.patches.kind == "whole"
+    assert "bf16" in sentence(half)
+    assert {use.what for use in account(strided) or ()} == {"copy of an operand", "patch-sized", "y"}
+    assert find_patches(last).kind == "whole"
 
 
 def without_spaces(text: str) -> str:
@@ -196,20 +201,20 @@ def test_a_page_fits_every_width_whatever_ran(width: int, watched: dict[str, Ran
         lines = [line.plain for line in ran_page(one, width)]
         assert max(map(len, lines)) <= width
         text = without_spaces("".join(lines))
-        assert without_spaces(one.sentence) in text
-        assert all(without_spaces(claim.words) in text for claim in one.claims)
+        assert without_spaces(sentence(one)) in text
+        assert all(without_spaces(claim.words) in text for claim in list_claims(one))
 
 
 def test_every_claim_has_evidence_and_facts_come_from_what_was_seen(fp32: dict[str, Ran]) -> None:
     for one in fp32.values():
-        assert {claim.kind for claim in one.claims} <= {"fact", "inference", "unknown"}
-        for claim in one.claims:
+        assert {claim.kind for claim in list_claims(one)} <= {"fact", "inference", "unknown"}
+        for claim in list_claims(one):
             assert claim.evidence
             assert all(evidence.asked and evidence.answered for evidence in claim.evidence), claim
-    kinds = {claim.about: claim.kind for claim in fp32["note"].claims}
+    kinds = {claim.about: claim.kind for claim in list_claims(fp32["note"])}
     # A block's size is seen, and not what stands in it; that there was none large enough is seen.
     assert kinds == {"backend": "fact", "rule": "inference", "memory": "fact", "patch matrix": "inference"}
-    assert fp32["vgg"].claims[-1].kind == "fact"
+    assert list_claims(fp32["vgg"])[-1].kind == "fact"
 
 
 # What happens when something is missing.
@@ -228,7 +233,7 @@ def test_without_torchs_private_name_the_profilers_operators_decide(monkeypatch:
     assert one.selected is None
     assert one.backend == "Slow2d"
     assert one.rule is not None
-    backend = one.claims[0]
+    backend = list_claims(one)[0]
     assert backend.kind == "fact"
     assert "AttributeError" in backend.evidence[0].answered
 
@@ -237,15 +242,15 @@ def test_without_both_the_backend_is_unknown(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.delattr(torch._C, "_select_conv_backend")
     one = seen(trace=None, trace_why="the profiler wrote no trace")
     assert one.backend is None
-    assert one.sentence == "unknown: the profiler wrote no trace"
-    assert {claim.kind for claim in one.claims} == {"unknown"}
-    assert one.remark == ""
+    assert sentence(one) == "unknown: the profiler wrote no trace"
+    assert {claim.kind for claim in list_claims(one)} == {"unknown"}
+    assert remark(one) == ""
 
 
 def test_without_a_profile_the_choice_is_no_fact_and_the_memory_unknown() -> None:
     one = seen(trace=None, trace_why="the profiler wrote no trace")
     assert one.backend == "Slow2d"
-    kinds = {claim.about: claim.kind for claim in one.claims}
+    kinds = {claim.about: claim.kind for claim in list_claims(one)}
     assert kinds == {"backend": "inference", "rule": "inference", "memory": "unknown", "patch matrix": "unknown"}
 
 
@@ -255,8 +260,8 @@ def test_a_rule_that_says_otherwise_is_unknown() -> None:
     other = replace(one, trace=replace(one.trace, operators=("aten::conv2d",)))
     assert other.backend == "Xnnpack2d"
     assert other.rule is None
-    assert "which rule chose it is unknown" in other.sentence
-    claim = next(claim for claim in other.claims if claim.about == "rule")
+    assert "which rule chose it is unknown" in sentence(other)
+    claim = next(claim for claim in list_claims(other) if claim.about == "rule")
     assert claim.kind == "unknown"
     assert claim.evidence[0].answered.startswith("Slow2d: 1 image")
 
@@ -264,29 +269,29 @@ def test_a_rule_that_says_otherwise_is_unknown() -> None:
 def test_where_choice_and_profile_differ_the_profile_is_right() -> None:
     one = seen(selected="Mkldnn")
     assert one.backend == "Slow2d"
-    assert one.claims[0].words == "torch ran Slow2d, though it says that it selects Mkldnn"
+    assert list_claims(one)[0].words == "torch ran Slow2d, though it says that it selects Mkldnn"
 
 
 def test_without_onednns_log_nothing_is_said_of_its_patch_matrix() -> None:
     one = glance(ConvSpec.parse("n2c4h9w9k4r3s3"))
     assert one.backend == "Mkldnn"
-    assert one.patches.kind == "unknown"
-    assert one.remark.startswith("ran (fp32): oneDNN; --ran says how")
-    assert next(claim for claim in one.claims if claim.about == "primitive").kind == "unknown"
+    assert find_patches(one).kind == "unknown"
+    assert remark(one).startswith("ran (fp32): oneDNN; --ran says how")
+    assert next(claim for claim in list_claims(one) if claim.about == "primitive").kind == "unknown"
 
 
 def test_scratch_of_onednns_own_leaves_the_patch_matrix_unknown(fp32: dict[str, Ran]) -> None:
     one = fp32["vgg"]
     hidden = tuple(replace(primitive, own_scratch=False) for primitive in one.primitives)
-    assert replace(one, primitives=hidden).patches.kind == "unknown"
+    assert find_patches(replace(one, primitives=hidden)).kind == "unknown"
 
 
 def test_scratch_as_large_as_the_patch_matrix_rules_nothing_out(fp32: dict[str, Ran]) -> None:
     one = fp32["vgg"]
     assert one.trace is not None
     more = replace(one.trace, blocks=(*one.trace.blocks, Block(nbytes=8_000_000)))
-    assert replace(one, trace=more).scratch_nbytes == 8_000_000
-    assert replace(one, trace=more).patches.kind == "unknown"
+    assert scratch_nbytes(replace(one, trace=more)) == 8_000_000
+    assert find_patches(replace(one, trace=more)).kind == "unknown"
 
 
 @pytest.mark.program
@@ -305,9 +310,9 @@ def test_a_child_that_dies_is_one_unknown_and_the_next_are_asked_again(
     first, fallen, last = what_ran([ConvSpec.parse(text) for text in texts])
     assert (first.backend, last.backend) == ("Slow2d", "Slow2d")
     assert fallen.backend is None
-    assert fallen.sentence == f"unknown: {fallen.trouble}"
+    assert sentence(fallen) == f"unknown: {fallen.trouble}"
     assert "was killed by signal 6" in fallen.trouble
-    assert [claim.kind for claim in fallen.claims] == ["unknown"]
+    assert [claim.kind for claim in list_claims(fallen)] == ["unknown"]
 
 
 def test_a_child_that_raises_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -350,11 +355,11 @@ ON_CUDA = Ran(
 
 
 def test_on_cuda_kernels_and_workspace_are_told() -> None:
-    claims = {claim.about: claim for claim in ON_CUDA.claims}
+    claims = {claim.about: claim for claim in list_claims(ON_CUDA)}
     assert ON_CUDA.backend == "Cudnn"
     assert ON_CUDA.rule is not None
-    assert ON_CUDA.scratch_nbytes == 1_605_632
-    assert ON_CUDA.patches.kind == "none"
+    assert scratch_nbytes(ON_CUDA) == 1_605_632
+    assert find_patches(ON_CUDA).kind == "none"
     assert claims["kernels"].kind == "fact"
     assert "nchwToNhwcKernel (layout change), then sm80_xmma_fprop" in claims["kernels"].words
     assert claims["algorithm"].words == "by their names: implicit GEMM in TF32"
@@ -377,8 +382,8 @@ def test_on_cuda_torchs_own_code_forms_one_images_patches() -> None:
         ),
     )
     assert one.rule is not None
-    assert (one.patches.kind, one.patches.nbytes) == ("pieces", 5_632)
-    assert "one image at a time" in one.patches.words
+    assert (find_patches(one).kind, find_patches(one).nbytes) == ("pieces", 5_632)
+    assert "one image at a time" in find_patches(one).words
 
 
 @pytest.mark.gpu
@@ -389,8 +394,7 @@ def test_a_gpu_names_its_kernels(dtype: str, precision: str) -> None:
     assert one.backend == one.selected == "Cudnn"
     assert one.rule is not None
     assert any(kernel.role == "convolution" for kernel in one.kernels), one.kernels
-    assert one.uses is not None
-    assert any(use.what == "y" for use in one.uses)
+    assert any(use.what == "y" for use in account(one) or ())
     assert one.cuda_peak_nbytes is not None
     assert one.cuda_peak_nbytes >= one.y_nbytes
 
@@ -426,8 +430,8 @@ ON_CPU = Ran(
 
 def test_a_log_of_onednn_2_is_read_for_layouts_and_copies() -> None:
     one = ON_CPU
-    assert [(use.what, use.count) for use in one.uses or ()] == [("y", 1), ("y as aBcd16b", 1), ("x as aBcd16b", 1)]
-    layouts = next(claim for claim in one.claims if claim.about == "layouts")
+    assert [(use.what, use.count) for use in account(one) or ()] == [("y", 1), ("y as aBcd16b", 1), ("x as aBcd16b", 1)]
+    layouts = next(claim for claim in list_claims(one) if claim.about == "layouts")
     assert layouts.words.startswith("x channels in blocks of 16 (aBcd16b), w plain (abcd)")
     assert layouts.evidence[0].answered.startswith("abcd to aBcd16b of 1x64x56x56 by jit:uni")
 
@@ -464,5 +468,5 @@ def test_scratch_is_patches_only_where_onednn_lowers_to_a_matrix_product(
             for each in ON_CPU.primitives
         ),
     )
-    assert one.scratch_nbytes == scratch
-    assert (one.patches.kind, one.patches.certain) == (kind, kind == "none")
+    assert scratch_nbytes(one) == scratch
+    assert (find_patches(one).kind, find_patches(one).certain) == (kind, kind == "none")

@@ -5,14 +5,16 @@ import hashlib
 import json
 import re
 import shlex
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from convbench.show.page import again, page
-from tests.show.results_page import EVIL, QUICK, RESULTS, entries, hostile
+from convbench import Wrong
+from convbench.show.page import again, page, verify_page
+from tests.show.results_page import EVIL, QUICK, RESULTS, entries, faults, hostile
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 
@@ -134,6 +136,22 @@ def test_wrong_and_failed_rows_come_with_reason_and_command(tmp_path: Path) -> N
     assert "✕ wrong: unfold-einsum on note" in faults
     assert "cudnn skipped 12 cases" in faults
     assert "14 wrong or failed" in text[: text.index("</header>")]
+
+
+def test_a_search_that_was_cut_is_told_on_the_page_of_verify() -> None:
+    mine, *others = faults()
+    assert isinstance(mine.result.outcome, Wrong)
+
+    def told(**cut: Any) -> str:
+        assert isinstance(mine.result.outcome, Wrong)
+        outcome = Wrong(replace(mine.result.outcome.check, **cut))
+        row = {**mine.row} | {name: str(value) for name, value in cut.items()}
+        return verify_page([replace(mine, row=row, result=replace(mine.result, outcome=outcome)), *others])
+
+    assert "<p>The smallest that was found:</p>" in told()
+    assert "<p>The smallest so far (search cut after 60 tries):</p>" in told(smallest_cut=60)
+    assert "<p>No smaller problem so far (search cut after 60 tries).</p>" in told(smallest="", smallest_cut=60)
+    assert "no cause found (search cut after 99 experiments)" in told(cause="", cause_cut=99)
 
 
 def test_ceilings_are_a_column_and_roofs_only_where_they_were_measured(plain: str, tmp_path: Path) -> None:

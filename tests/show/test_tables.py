@@ -142,6 +142,22 @@ def test_faults_are_told_in_three_lines() -> None:
     assert fault_lines(VERIFY[0], "again") == []
 
 
+def test_a_fault_whose_search_was_cut_says_so() -> None:
+    def lines(check: Check, smallest: str = "") -> list[str]:
+        (result,) = results((DENSE, "wrong-one", Wrong(check)))
+        return fault_lines(result, "again", smallest)
+
+    cut = replace(BAD, cause_cut=1234, smallest="n1c1h1w2k1r1s2", smallest_cut=60)
+    assert lines(cut, "convbench verify -")[1:] == [
+        "  no cause found (search cut after 1,234 experiments)",
+        "  3 of 9 outputs wrong, in the last output column (q=2)",
+        "  again",
+        "  smallest so far (search cut after 60 tries): convbench verify -",
+    ]
+    assert lines(replace(cut, smallest=""))[-1] == "  no smaller problem so far (search cut after 60 tries)"
+    assert lines(replace(cut, cause="tap (0,2) is missing", cause_cut=None))[1] == "  tap (0,2) is missing"
+
+
 def test_skips_that_differ_in_numbers_alone_are_told_once() -> None:
     assert skip_lines(BENCH) == [
         "naive-loops skipped 2 cases, the first dense3x3_early: 115,605,504 multiply-adds would take about 29 s a call"

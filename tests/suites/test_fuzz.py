@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from convbench.case import DTYPES, LAYOUTS, PASSES
-from convbench.cli.cases import Deadline
+from convbench.session import for_seconds
 from convbench.suites.fuzz import MOST_MACS, MOST_NBYTES, fuzz
 from tests.cli.conftest import Cli, table
 from tests.cli.conftest import cli as cli  # noqa: PLC0414  # a fixture of this module too
@@ -97,11 +97,9 @@ def test_a_fault_is_printed_as_a_command_that_shows_it_again(cli: Cli, tmp_path:
 
 def test_the_clock_ends_a_run_after_a_whole_case(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = iter([0.0, 1.0, 2.5, 4.0])
-    monkeypatch.setattr("convbench.cli.cases.time.monotonic", lambda: next(ticks))
-    deadline = Deadline(seconds=2.0, each=2)
-    numbers: list[object] = list(deadline.limit(range(100)))  # type: ignore[arg-type]
+    monkeypatch.setattr("convbench.session.time.monotonic", lambda: next(ticks))
+    numbers: list[object] = list(for_seconds(2.0, range(100), each=2))  # type: ignore[arg-type]
     assert numbers == [0, 1, 2, 3, 4, 5]  # the clock starts after the first case: 0 s, then 1 s, then 2.5 s
-    assert deadline.done == 3
 
 
 def test_whichever_ends_first_ends_the_run(cli: Cli) -> None:

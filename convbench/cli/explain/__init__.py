@@ -187,10 +187,11 @@ def explain(
         write(html, explain_page(found, seed=seed))
         return
 
+    from convbench.ran.claims import remark
     from convbench.ran.watch import glance
     from convbench.show.explain import View, draw, more, record
 
-    view = View(channel=channel, remark=glance(found.spec).remark if found.spec == whole else "")
+    view = View(channel=channel, remark=remark(glance(found.spec)) if found.spec == whole else "")
     if interactive:
         exports.interact(found, chosen[0], view, seed=seed, ones=ones)
         return

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from convbench.cli.outputs import NOTHING, refuse_unproved
+from convbench.cli.outputs import refuse_unproved
 from convbench.errors import ConvbenchError
+from convbench.exit_codes import NOTHING
 
 if TYPE_CHECKING:
     from convbench.explain.algorithms.trace import Algorithm

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import typer
 
 from convbench.cli.options import Words, words
-from convbench.cli.outputs import NOTHING, WRONG, check_outputs, tell, write
+from convbench.cli.outputs import check_outputs, tell, write
 from convbench.errors import ConvbenchError
+from convbench.exit_codes import NOTHING, WRONG
 from convbench.spec import ConvSpec
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ import typer
 
 from convbench.cli.outputs import refuse_unproved, write
 from convbench.errors import ConvbenchError
+from convbench.exit_codes import INTERRUPTED
 from convbench.explain import STEPS
 from convbench.spec import ConvSpec
 
@@ -107,4 +108,4 @@ def interact(walk: "Walk", step: str, view: "View", *, seed: int, ones: bool) ->
     except UnprovedError as unproved:
         refuse_unproved({"": unproved.failures})
     except KeyboardInterrupt:
-        raise typer.Exit(130) from None
+        raise typer.Exit(INTERRUPTED) from None

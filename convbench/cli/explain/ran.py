@@ -7,8 +7,8 @@ import typer
 from convbench.case import DTYPES, LAYOUTS, PRECISIONS, Problem, cases
 from convbench.cli.options import Words, choose, choose_devices
 from convbench.errors import ConvbenchError
-
-NOTHING_SEEN = 3
+from convbench.exit_codes import NOTHING
+from convbench.system import require
 
 
 def show_what_ran(
@@ -24,8 +24,9 @@ def show_what_ran(
     """Print it for every combination; exit 3 where nothing could be found out.
 
     Raises:
-        ConvbenchError: there is no such combination.
+        ConvbenchError: there is no such combination, or this system cannot tell.
     """
+    require("explain --ran")
     wanted = list(
         cases(
             [problem],
@@ -39,7 +40,8 @@ def show_what_ran(
         if case.why_not:
             raise ConvbenchError(f"{case.flags()}: {case.why_not}")
 
-    from convbench.ran.watch import Ran, watch
+    from convbench.ran.seen import Ran
+    from convbench.ran.watch import watch
     from convbench.show.ran import draw_ran, record_ran
 
     calls = [
@@ -52,4 +54,4 @@ def show_what_ran(
     else:
         draw_ran(found)
     if all(one.backend is None for one in found):
-        raise typer.Exit(NOTHING_SEEN)
+        raise typer.Exit(NOTHING)

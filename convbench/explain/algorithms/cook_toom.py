@@ -14,7 +14,7 @@ from fractions import Fraction
 from functools import cache
 from itertools import islice
 
-from convbench.explain.algorithms.trace import Fractions
+from convbench.explain.algorithms.work import Fractions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

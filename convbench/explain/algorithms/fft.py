@@ -15,19 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from convbench.explain.algorithms.trace import (
-    Again,
-    Algorithm,
-    Counts,
-    Fact,
-    Matrix,
-    Second,
-    Stage,
-    Trace,
-    Work,
-    mark,
-    too_many,
-)
+from convbench.explain.algorithms.trace import Again, Algorithm, Fact, Matrix, Second, Stage, Trace
+from convbench.explain.algorithms.work import Counts, Work, mark, too_many
 from convbench.explain.geometry import channels, pad, window
 from convbench.explain.steps import Cell
 from convbench.spec import ConvSpec, Pair
@@ -133,45 +122,37 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
             title="PAD TO POWERS OF TWO",
             formula=f"x padded and w {'spread out, both ' if spec.dilation != (1, 1) else ''}to {height}×{width}",
             matrices=(
-                Matrix(label=f"x[{cell.n},{first}]", numbers=padded[cell.n, first], followed=patch, role="patch"),
-                Matrix(label=f"w[{cell.k},0]", numbers=spread[cell.k, 0], followed=taps, role="kernel"),
+                Matrix(f"x[{cell.n},{first}]", padded[cell.n, first], patch, role="patch"),
+                Matrix(f"w[{cell.k},0]", spread[cell.k, 0], taps, role="kernel"),
             ),
         ),
         Stage(
             title="SPECTRA",
             formula="X = DFT(x), W = DFT(w), once for each weight; every number is in every output",
             matrices=(
-                Matrix(label="X", numbers=image[cell.n, group, 0], followed=nothing),
-                Matrix(label="W", numbers=kernel[cell.k, 0], followed=nothing),
+                Matrix("X", image[cell.n, group, 0], nothing),
+                Matrix("W", kernel[cell.k, 0], nothing),
             ),
         ),
         Stage(
             title="MULTIPLY",
             formula="Z = X · conj(W), number by number"
             + (f", summed over {spec.c_per_group} channels" if many else ""),
-            matrices=(Matrix(label="Z", numbers=spectrum, followed=nothing),),
+            matrices=(Matrix("Z", spectrum, nothing),),
         ),
         Stage(
             title="TRANSFORM BACK",
             formula="IDFT(Z): the answer, and what wrapped around (~)",
-            matrices=(
-                Matrix(
-                    label="IDFT(Z)",
-                    numbers=circular[cell.n, cell.k],
-                    followed=mark(shape, *place),
-                    role="output",
-                    aside=wrapped,
-                ),
-            ),
+            matrices=(Matrix("IDFT(Z)", circular[cell.n, cell.k], mark(shape, *place), role="output", aside=wrapped),),
             facts=(
                 Fact(
-                    text="Of the {} numbers {} are outputs; {} wrapped around.",
-                    values=(height * width, int(kept.sum()), int(wrapped.sum())),
+                    "Of the {} numbers {} are outputs; {} wrapped around.",
+                    (height * width, int(kept.sum()), int(wrapped.sum())),
                 ),
                 Fact(
-                    text="By Higham's bound no output is further than {} from the truth"
+                    "By Higham's bound no output is further than {} from the truth"
                     + (", so the next whole number is the exact one." if exact else "."),
-                    values=(bound,),
+                    (bound,),
                 ),
             ),
         ),
@@ -257,19 +238,12 @@ def again(x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Again:
     nothing = mark(shape)
     return Again(
         matrices=(
-            Second(label=f"x[{cell.n},{first}]", against="padded x", numbers=here[0], followed=_extend(seen, shape)),
-            Second(label=f"w[{cell.k},0]", against="w, tap by tap", numbers=weights[0], followed=_extend(taps, shape)),
+            Second(f"x[{cell.n},{first}]", "padded x", here[0], _extend(seen, shape)),
+            Second(f"w[{cell.k},0]", "w, tap by tap", weights[0], _extend(taps, shape)),
             _spectrum("X", here[0], nothing, _error_of(here[0])),
             _spectrum("W", weights[0], nothing, _error_of(weights[0])),
             _spectrum("Z", circular, nothing, _error_of_product(here, weights)),
-            Second(
-                label="IDFT(Z)",
-                against="x rolled round, exactly",
-                numbers=circular,
-                followed=place,
-                aside=wrapped,
-                bound=bound,
-            ),
+            Second("IDFT(Z)", "x rolled round, exactly", circular, place, aside=wrapped, bound=bound),
         ),
         values=((height * width, spec.p * spec.q, int(wrapped.sum())), (bound,)),
         counts=_counts_again(spec),
@@ -289,10 +263,10 @@ def _spectrum(label: str, plane: Tensor, followed: Tensor, bound: float) -> Seco
     roots = [_all_roots(size) for size in plane.shape]
     error = (1 + ROOT_ERROR) ** 2 * (1 + _gamma(plane.shape[0] + 4)) * (1 + _gamma(plane.shape[1] + 4)) - 1
     return Second(
-        label=label,
-        against="the DFT by its definition",
-        numbers=roots[0] @ plane.to(torch.complex128) @ roots[1],
-        followed=followed,
+        label,
+        "the DFT by its definition",
+        roots[0] @ plane.to(torch.complex128) @ roots[1],
+        followed,
         bound=bound + 2 * error * float(plane.abs().sum()),
     )
 

@@ -9,19 +9,8 @@ each tile is gathered, used and forgotten.
 import torch
 from torch import Tensor
 
-from convbench.explain.algorithms.trace import (
-    Again,
-    Algorithm,
-    Counts,
-    Fact,
-    Matrix,
-    Second,
-    Stage,
-    Tally,
-    Trace,
-    Work,
-    mark,
-)
+from convbench.explain.algorithms.trace import Again, Algorithm, Fact, Matrix, Second, Stage, Trace
+from convbench.explain.algorithms.work import Counts, Tally, Work, mark
 from convbench.explain.geometry import channels, pad, window, windows
 from convbench.explain.steps import Cell
 from convbench.spec import ConvSpec
@@ -115,17 +104,17 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
             formula="n = i÷(P·Q), p = i÷Q mod P, q = i mod Q; c = k÷(R·S), r = k÷S mod R, s = k mod S",
             matrices=(
                 Matrix(
-                    label="output",
-                    numbers=output_of(i, spec),
-                    followed=mark((len(i), 3), i_at),
+                    "output",
+                    output_of(i, spec),
+                    mark((len(i), 3), i_at),
                     role="output",
                     rows=row_names,
                     columns=("n", "p", "q"),
                 ),
                 Matrix(
-                    label="tap",
-                    numbers=tap_of(k, spec),
-                    followed=mark((len(k), 3), slice(None)),
+                    "tap",
+                    tap_of(k, spec),
+                    mark((len(k), 3), slice(None)),
                     role="kernel",
                     rows=tap_names,
                     columns=("c", "r", "s"),
@@ -133,8 +122,8 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
             ),
             facts=(
                 Fact(
-                    text="Back: i = (n·P + p)·Q + q and k = (c·R + r)·S + s; {} of {} i and {} of {} k come back.",
-                    values=(
+                    "Back: i = (n·P + p)·Q + q and k = (c·R + r)·S + s; {} of {} i and {} of {} k come back.",
+                    (
                         int((row_of(output_of(rows, spec), spec) == rows).sum()),
                         len(rows),
                         int((column_of(tap_of(taps, spec), spec) == taps).sum()),
@@ -148,25 +137,20 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
             formula="address = ((n·C + c)·H + h)·W + w, −1 on padding",
             matrices=(
                 Matrix(
-                    label="address",
-                    numbers=gathered,
-                    followed=mark(gathered.shape, i_at),
+                    "address", gathered, mark(gathered.shape, i_at), role="patch", rows=row_names, columns=tap_names
+                ),
+                Matrix(
+                    "tile of x",
+                    read(x, gathered),
+                    mark(gathered.shape, i_at),
                     role="patch",
                     rows=row_names,
                     columns=tap_names,
                 ),
                 Matrix(
-                    label="tile of x",
-                    numbers=read(x, gathered),
-                    followed=mark(gathered.shape, i_at),
-                    role="patch",
-                    rows=row_names,
-                    columns=tap_names,
-                ),
-                Matrix(
-                    label="of w",
-                    numbers=kernels[group][k][:, j],
-                    followed=mark((len(k), len(j)), slice(None), j_at),
+                    "of w",
+                    kernels[group][k][:, j],
+                    mark((len(k), len(j)), slice(None), j_at),
                     role="kernel",
                     rows=tap_names,
                     columns=filter_names,
@@ -178,9 +162,9 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
             formula=f"sums {len(i)}×{len(j)} ← sums + tile of x · tile of w, over all k",
             matrices=(
                 Matrix(
-                    label="y",
-                    numbers=y[group, i][:, j],
-                    followed=mark((len(i), len(j)), i_at, j_at),
+                    "y",
+                    y[group, i][:, j],
+                    mark((len(i), len(j)), i_at, j_at),
                     role="output",
                     rows=row_names,
                     columns=filter_names,
@@ -188,8 +172,8 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
             ),
             facts=(
                 Fact(
-                    text="{} tiles of x, at most {}×{}, were gathered and forgotten; a patch matrix was never there.",
-                    values=(_tiles(spec, tile), tile, tile),
+                    "{} tiles of x, at most {}×{}, were gathered and forgotten; a patch matrix was never there.",
+                    (_tiles(spec, tile), tile, tile),
                 ),
             ),
         ),
@@ -234,29 +218,12 @@ def again(x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Again:
     side = [min(tile, size) for size in (m, n, depth)]
     return Again(
         matrices=(
-            Second(label="output", against="all outputs, listed", numbers=outputs[i], followed=row.expand(-1, 3)),
-            Second(
-                label="tap",
-                against="all taps, listed",
-                numbers=taps[k],
-                followed=torch.ones_like(taps[k], dtype=torch.bool),
-            ),
-            Second(
-                label="address",
-                against="slices of numbered x",
-                numbers=shown_places,
-                followed=row.expand(shown_places.shape),
-            ),
-            Second(
-                label="tile of x",
-                against="slices of padded x",
-                numbers=shown_values,
-                followed=row.expand(shown_values.shape),
-            ),
-            Second(
-                label="of w", against="slices of w", numbers=shown_kernel, followed=column.expand(shown_kernel.shape)
-            ),
-            Second(label="y", against="the tile in one product", numbers=rows_x_w, followed=row & column),
+            Second("output", "all outputs, listed", outputs[i], row.expand(-1, 3)),
+            Second("tap", "all taps, listed", taps[k], torch.ones_like(taps[k], dtype=torch.bool)),
+            Second("address", "slices of numbered x", shown_places, row.expand(shown_places.shape)),
+            Second("tile of x", "slices of padded x", shown_values, row.expand(shown_values.shape)),
+            Second("of w", "slices of w", shown_kernel, column.expand(shown_kernel.shape)),
+            Second("y", "the tile in one product", rows_x_w, row & column),
         ),
         values=((len(outputs), m, len(taps), depth), (tiles, tile, tile)),
         counts=Counts(

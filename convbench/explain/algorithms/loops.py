@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from convbench.explain.algorithms.trace import Again, Algorithm, Counts, Fact, Matrix, Second, Stage, Trace, Work, mark
+from convbench.explain.algorithms.trace import Again, Algorithm, Fact, Matrix, Second, Stage, Trace
+from convbench.explain.algorithms.work import Counts, Work, mark
 from convbench.explain.geometry import patch
 from convbench.explain.steps import Cell
 from convbench.spec import ConvSpec
@@ -57,9 +58,9 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
         formula="sum ← sum + x[n,c,h,w] · w[k,c,r,s], for each (c,r,s)",
         matrices=(
             Matrix(
-                label="c,r,s",
-                numbers=rows,
-                followed=_follow(rows),
+                "c,r,s",
+                rows,
+                _follow(rows),
                 role=("patch", "kernel", "", "output"),
                 rows=("x", "w", "x·w", "sum"),
                 columns=names,
@@ -67,8 +68,8 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
         ),
         facts=(
             Fact(
-                text="This cell has {} products inside the image; {} taps on padding are stepped over.",
-                values=(len(followed), spec.taps - len(followed)),
+                "This cell has {} products inside the image; {} taps on padding are stepped over.",
+                (len(followed), spec.taps - len(followed)),
             ),
         ),
     )
@@ -86,7 +87,7 @@ def again(x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Again:
     in_all = spec.n * spec.k * int(terms.sum())
     some = spec.n * spec.k * int((terms > 0).sum())  # outputs that have a product at all
     return Again(
-        matrices=(Second(label="c,r,s", against="slices of padded x", numbers=rows, followed=_follow(rows)),),
+        matrices=(Second("c,r,s", "slices of padded x", rows, _follow(rows)),),
         values=((int(inside.sum()), int((~inside).sum())),),
         counts=Counts(core=Work(multiplications=in_all, additions=in_all - some)),
     )

@@ -6,20 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from convbench.explain.algorithms.trace import (
-    Again,
-    Algorithm,
-    Counts,
-    Fact,
-    Matrix,
-    Second,
-    Stage,
-    Tally,
-    Trace,
-    Work,
-    mark,
-    too_many,
-)
+from convbench.explain.algorithms.trace import Again, Algorithm, Fact, Matrix, Second, Stage, Trace
+from convbench.explain.algorithms.work import Counts, Tally, Work, mark, too_many
 from convbench.explain.geometry import patch
 from convbench.explain.steps import Cell, inside, measure_axes, place_taps
 from convbench.explain.walk import MAX_PATCHES
@@ -55,9 +43,9 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
             hit = bool(on_image[0][r, cell.p] and on_image[1][s, cell.q])
             matrices.append(
                 Matrix(
-                    label=f"tap {r},{s}",
-                    numbers=product[cell.n, cell.k].clone(),
-                    followed=mark((spec.h, spec.w), *(place if hit else ())),
+                    f"tap {r},{s}",
+                    product[cell.n, cell.k].clone(),
+                    mark((spec.h, spec.w), *(place if hit else ())),
                     role="patch",
                 )
             )
@@ -70,8 +58,8 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
             matrices=tuple(matrices),
             facts=(
                 Fact(
-                    text="Of the {} numbers in the products of one filter, {} are added to y; the rest is thrown away.",
-                    values=(spec.r * spec.s * spec.h * spec.w, used),
+                    "Of the {} numbers in the products of one filter, {} are added to y; the rest is thrown away.",
+                    (spec.r * spec.s * spec.h * spec.w, used),
                 ),
             ),
         ),
@@ -80,9 +68,9 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
             formula="y[p,q] ← y[p,q] + product(r,s)[p·stride − padding + r·dilation, …]",
             matrices=(
                 Matrix(
-                    label="after tap",
-                    numbers=total,
-                    followed=mark(total.shape, 0, -1),
+                    "after tap",
+                    total,
+                    mark(total.shape, 0, -1),
                     role="output",
                     rows=(f"y[{cell.p},{cell.q}]",),
                     columns=tuple(f"{r},{s}" for r in range(spec.r) for s in range(spec.s)),
@@ -113,10 +101,10 @@ def again(x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Again:
     reads = patch(numbered, one_channel, alone)[0]  # (R, S)
     matrices = [
         Second(
-            label=f"tap {r},{s}",
-            against="F.conv2d with a 1×1 kernel",
-            numbers=F.conv2d(x[cell.n], w[:, :, r : r + 1, s : s + 1], groups=spec.groups)[cell.k],
-            followed=numbered[0, 0] == reads[r, s],
+            f"tap {r},{s}",
+            "F.conv2d with a 1×1 kernel",
+            F.conv2d(x[cell.n], w[:, :, r : r + 1, s : s + 1], groups=spec.groups)[cell.k],
+            numbered[0, 0] == reads[r, s],
         )
         for r in range(spec.r)
         for s in range(spec.s)
@@ -124,10 +112,10 @@ def again(x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Again:
     by_tap = (patch(x, spec, cell) * w[cell.k]).sum(0).flatten().cumsum(0)[None]
     matrices.append(
         Second(
-            label="after tap",
-            against="sums over the patch",
-            numbers=by_tap,
-            followed=mark(by_tap.shape, slice(None), slice(by_tap.shape[1] - 1, None)),
+            "after tap",
+            "sums over the patch",
+            by_tap,
+            mark(by_tap.shape, slice(None), slice(by_tap.shape[1] - 1, None)),
         )
     )
     terms = count_terms(spec) / spec.c_per_group

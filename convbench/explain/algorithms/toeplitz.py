@@ -7,19 +7,8 @@ from math import prod
 import torch
 from torch import Tensor
 
-from convbench.explain.algorithms.trace import (
-    Again,
-    Algorithm,
-    Counts,
-    Fact,
-    Matrix,
-    Second,
-    Stage,
-    Trace,
-    Work,
-    mark,
-    too_many,
-)
+from convbench.explain.algorithms.trace import Again, Algorithm, Fact, Matrix, Second, Stage, Trace
+from convbench.explain.algorithms.work import Counts, Work, mark, too_many
 from convbench.explain.geometry import channels, window, windows
 from convbench.explain.steps import Cell, inside, measure_axes, place_taps
 from convbench.ran.by_torch import convolve
@@ -68,9 +57,9 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
             formula="row (k·P + p)·Q + q of T, column (c·H + h)·W + w",
             matrices=(
                 Matrix(
-                    label=f"T, k={cell.k}",
-                    numbers=matrix[own],
-                    followed=followed,
+                    f"T, k={cell.k}",
+                    matrix[own],
+                    followed,
                     role="kernel",
                     rows=tuple(f"{p},{q}" for p in range(spec.p) for q in range(spec.q)),
                     aside=~written[own],
@@ -78,9 +67,8 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
             ),
             facts=(
                 Fact(
-                    text="{} of the {} numbers of T are weights; the others are zeros, and products with them are left "
-                    "out.",
-                    values=(nonzeros, matrix.numel()),
+                    "{} of the {} numbers of T are weights; the others are zeros, and products with them are left out.",
+                    (nonzeros, matrix.numel()),
                 ),
             ),
         ),
@@ -88,20 +76,8 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
             title="ONE PRODUCT",
             formula="y = T · vec(x)",
             matrices=(
-                Matrix(
-                    label="vec(x)",
-                    numbers=vector,
-                    followed=followed[at][None],
-                    role="patch",
-                    rows=(f"n={cell.n}",),
-                ),
-                Matrix(
-                    label="y",
-                    numbers=result,
-                    followed=mark(result.shape, 0, at),
-                    role="output",
-                    rows=(f"k={cell.k}",),
-                ),
+                Matrix("vec(x)", vector, followed[at][None], role="patch", rows=(f"n={cell.n}",)),
+                Matrix("y", result, mark(result.shape, 0, at), role="output", rows=(f"k={cell.k}",)),
             ),
         ),
     ]
@@ -127,15 +103,14 @@ def again(x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Again:
     size = prod(spec.y_shape[1:]) * pixels
     return Again(
         matrices=(
+            Second(f"T, k={cell.k}", "F.conv2d of unit impulses", own, here.T & seen, aside=~reached_own),
             Second(
-                label=f"T, k={cell.k}",
-                against="F.conv2d of unit impulses",
-                numbers=own,
-                followed=here.T & seen,
-                aside=~reached_own,
+                "vec(x)",
+                "the rows of x, laid end to end",
+                torch.cat([row for plane in x[cell.n] for row in plane])[None],
+                seen,
             ),
-            Second(label="vec(x)", against="x in rows", numbers=x[cell.n].reshape(1, -1), followed=seen),
-            Second(label="y", against="windows of padded x", numbers=conv.reshape(1, -1), followed=here),
+            Second("y", "windows of padded x", conv.reshape(1, -1), here),
         ),
         values=((int(reached.sum()), reached.numel()),),
         counts=Counts(

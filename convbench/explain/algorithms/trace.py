@@ -5,12 +5,13 @@ every number of it with a second way to the same number; whole numbers and fract
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import KW_ONLY, astuple, dataclass, replace
 from fractions import Fraction
 
 import torch
 from torch import Tensor
 
+from convbench.explain.algorithms.work import Counts, Fractions
 from convbench.explain.proof import compare, compare_all
 from convbench.explain.steps import Cell, Comparison
 from convbench.ran.by_torch import convolve
@@ -20,12 +21,11 @@ from convbench.verify.oracle import conv2d_float64
 ANSWER = "answer"  # the comparisons of all of y
 ITEM = ITEM_NBYTES["fp32"]
 
-Fractions = tuple[tuple[Fraction, ...], ...]
 Numbers = Tensor | Fractions
 Role = str  # "patch", "kernel", "output", or "" for what is none of them
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Matrix:
     """Numbers on the way, as rows and columns.
 
@@ -40,13 +40,14 @@ class Matrix:
     label: str
     numbers: Numbers
     followed: Tensor
+    _: KW_ONLY
     role: Role | tuple[Role, ...] = ""
     rows: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     aside: Tensor | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Fact:
     """A sentence with numbers in it, each of them proved: `text` has a {} for each value."""
 
@@ -65,52 +66,6 @@ class Stage:
     formula: str
     matrices: tuple[Matrix, ...] = ()
     facts: tuple[Fact, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
-    """Multiplications and additions of real numbers."""
-
-    multiplications: int = 0
-    additions: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
-    """What an algorithm costs.
-
-    Attributes:
-        core: the work that joins x with w.
-        transform: of x before and of y behind it, once an image.
-        weights: of w, once for all images that ever come.
-        stored: numbers of the intermediates, each written once and read once.
-        held: how many of them at the same time, in memory beside x, w and y.
-    """
-
-    core: Work
-    transform: Work = Work()
-    weights: Work = Work()
-    stored: int = 0
-    held: int = 0
-
-
-@dataclass(slots=True)
-class Tally:
-    """Counts the work while it computes."""
-
-    multiplications: int = 0
-    additions: int = 0
-
-    def matmul(self, a: Tensor, b: Tensor) -> Tensor:
-        """a @ b: for each of its numbers as many products as a has columns, and one sum less."""
-        result = a @ b
-        self.multiplications += result.numel() * a.shape[-1]
-        self.additions += result.numel() * (a.shape[-1] - 1)
-        return result
-
-    @property
-    def work(self) -> Work:
-        return Work(multiplications=self.multiplications, additions=self.additions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +106,7 @@ class Trace:
         return ITEM * self.counts.held
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Second:
     """The numbers of one matrix by another way.
 
@@ -164,6 +119,7 @@ class Second:
     against: str
     numbers: Numbers
     followed: Tensor
+    _: KW_ONLY
     aside: Tensor | None = None
     bound: float = 0.0
 
@@ -277,19 +233,6 @@ def same_words(name: str, got: Iterable[str], want: Iterable[str]) -> Comparison
     ours, theirs = list(got), list(want)
     evidence = None if ours == theirs else f"{ours}, expected {theirs}"
     return Comparison(name=name, against="the second way's", compared=len(ours), worst=0.0, evidence=evidence)
-
-
-def mark(shape: Sequence[int], *place: int | slice | Tensor) -> Tensor:
-    """Bool, True at a place alone; nowhere where no place is given."""
-    marked = torch.zeros(tuple(shape), dtype=torch.bool)
-    if place:
-        marked[place] = True
-    return marked
-
-
-def too_many(numbers: int, what: str, limit: int) -> str | None:
-    """Why something is not formed here."""
-    return None if numbers <= limit else f"{what} would hold {numbers:,} numbers; it is formed up to {limit:,}"
 
 
 def _fractions(numbers: Numbers) -> Fractions:

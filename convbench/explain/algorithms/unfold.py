@@ -11,20 +11,8 @@ from math import prod
 import torch
 from torch import Tensor
 
-from convbench.explain.algorithms.trace import (
-    Again,
-    Algorithm,
-    Counts,
-    Fact,
-    Matrix,
-    Second,
-    Stage,
-    Tally,
-    Trace,
-    Work,
-    mark,
-    too_many,
-)
+from convbench.explain.algorithms.trace import Again, Algorithm, Fact, Matrix, Second, Stage, Trace
+from convbench.explain.algorithms.work import Counts, Tally, Work, mark, too_many
 from convbench.explain.geometry import channels, windows
 from convbench.explain.steps import Cell, name_formula
 from convbench.explain.walk import MAX_PATCHES, multiply
@@ -70,19 +58,11 @@ def form_with(join: Multiply, formula: Callable[[ConvSpec], str]) -> Callable[..
             Stage(
                 title="UNFOLD",
                 formula="row (c,r,s), column l = p·Q + q",
-                matrices=(
-                    Matrix(
-                        label="(c,r,s)",
-                        numbers=own,
-                        followed=mark(own.shape, slice(None), at),
-                        role="patch",
-                        rows=names,
-                    ),
-                ),
+                matrices=(Matrix("(c,r,s)", own, mark(own.shape, slice(None), at), role="patch", rows=names),),
                 facts=(
                     Fact(
-                        text="x has {} numbers, the patches of it {}, of which {} are zeros of the padding.",
-                        values=(x.numel(), patches.numel(), _count_padding(x, spec)),
+                        "x has {} numbers, the patches of it {}, of which {} are zeros of the padding.",
+                        (x.numel(), patches.numel(), _count_padding(x, spec)),
                     ),
                 ),
             ),
@@ -90,20 +70,8 @@ def form_with(join: Multiply, formula: Callable[[ConvSpec], str]) -> Callable[..
                 title="MULTIPLY",
                 formula=formula(spec),
                 matrices=(
-                    Matrix(
-                        label="w_flat",
-                        numbers=kernel,
-                        followed=mark(kernel.shape, slice(None)),
-                        role="kernel",
-                        rows=(f"k={cell.k}",),
-                    ),
-                    Matrix(
-                        label="y",
-                        numbers=row,
-                        followed=mark(row.shape, 0, at),
-                        role="output",
-                        rows=(f"k={cell.k}",),
-                    ),
+                    Matrix("w_flat", kernel, mark(kernel.shape, slice(None)), role="kernel", rows=(f"k={cell.k}",)),
+                    Matrix("y", row, mark(row.shape, 0, at), role="output", rows=(f"k={cell.k}",)),
                 ),
             ),
         ]
@@ -129,24 +97,14 @@ def again(x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Again:
     outputs = prod(spec.y_shape)
     return Again(
         matrices=(
+            Second("(c,r,s)", "windows of padded x", own, here.expand(own.shape)),
             Second(
-                label="(c,r,s)",
-                against="windows of padded x",
-                numbers=own,
-                followed=here.expand(own.shape),
+                "w_flat",
+                "w, number by number",
+                torch.tensor([[w[cell.k, c, r, s].item() for c, r, s in _taps(spec)]], dtype=torch.float64),
+                torch.ones_like(kernel, dtype=torch.bool),
             ),
-            Second(
-                label="w_flat",
-                against="w, number by number",
-                numbers=torch.tensor([[w[cell.k, c, r, s].item() for c, r, s in _taps(spec)]], dtype=torch.float64),
-                followed=torch.ones_like(kernel, dtype=torch.bool),
-            ),
-            Second(
-                label="y",
-                against="the kernel times the windows",
-                numbers=(own * kernel.reshape(-1, 1)).sum(0, keepdim=True),
-                followed=here,
-            ),
+            Second("y", "the kernel times the windows", (own * kernel.reshape(-1, 1)).sum(0, keepdim=True), here),
         ),
         values=((spec.n * spec.c * spec.h * spec.w, patches, int(outside.sum())),),
         counts=Counts(

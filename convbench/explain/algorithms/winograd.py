@@ -19,21 +19,8 @@ from torch import Tensor
 
 from convbench.errors import ConvbenchError
 from convbench.explain.algorithms.cook_toom import Transforms, cook_toom, points
-from convbench.explain.algorithms.trace import (
-    Again,
-    Algorithm,
-    Counts,
-    Fact,
-    Fractions,
-    Matrix,
-    Second,
-    Stage,
-    Tally,
-    Trace,
-    Work,
-    mark,
-    too_many,
-)
+from convbench.explain.algorithms.trace import Again, Algorithm, Fact, Matrix, Second, Stage, Trace
+from convbench.explain.algorithms.work import Counts, Fractions, Tally, Work, mark, too_many
 from convbench.explain.geometry import channels, pad
 from convbench.explain.steps import Cell
 from convbench.explain.walk import MAX_PATCHES
@@ -141,8 +128,8 @@ def form(tile: Pair | None, algorithm: Algorithm, x: Tensor, w: Tensor, spec: Co
             matrices=tuple(_transform_matrices(tiles, a, b)),
             facts=(
                 Fact(
-                    text="Each of the {} coefficients of A^T[(G g)·(B^T d)] is 1 where it should be, else 0.",
-                    values=(sum(_coefficients(one) for one in _distinct(tiles)),),
+                    "Each of the {} coefficients of A^T[(G g)·(B^T d)] is 1 where it should be, else 0.",
+                    (sum(_coefficients(one) for one in _distinct(tiles)),),
                 ),
             ),
         ),
@@ -151,28 +138,28 @@ def form(tile: Pair | None, algorithm: Algorithm, x: Tensor, w: Tensor, spec: Co
             formula="U = G g G^T, once for each weight; V = B^T d B, for each tile",
             matrices=(
                 Matrix(
-                    label=f"d{channel}",
-                    numbers=tile_0,
-                    followed=mark((size_h, size_w), slice(a, a + spec.r), slice(b, b + spec.s)),
+                    f"d{channel}",
+                    tile_0,
+                    mark((size_h, size_w), slice(a, a + spec.r), slice(b, b + spec.s)),
                     role="patch",
                     rows=row_names,
                     columns=column_names,
                 ),
-                Matrix(label=f"U{channel}", numbers=kernel[0], followed=counting, role="kernel"),
-                Matrix(label=f"V{channel}", numbers=data[0], followed=counting, role="patch"),
+                Matrix(f"U{channel}", kernel[0], counting, role="kernel"),
+                Matrix(f"V{channel}", data[0], counting, role="patch"),
             ),
         ),
         Stage(
             title="MULTIPLY",
             formula="U · V, number by number" + (f", summed over {spec.c_per_group} channels" if many else ""),
             matrices=(
-                *((Matrix(label=f"U·V{channel}", numbers=product[0], followed=counting),) if many else ()),
-                Matrix(label="Σ U·V" if many else "U·V", numbers=summed, followed=counting),
+                *((Matrix(f"U·V{channel}", product[0], counting),) if many else ()),
+                Matrix("Σ U·V" if many else "U·V", summed, counting),
             ),
             facts=(
                 Fact(
-                    text="A tile makes {} outputs of a channel with {} products; the loops need {}.",
-                    values=(m_h * m_w, size_h * size_w, m_h * m_w * spec.r * spec.s),
+                    "A tile makes {} outputs of a channel with {} products; the loops need {}.",
+                    (m_h * m_w, size_h * size_w, m_h * m_w * spec.r * spec.s),
                 ),
             ),
         ),
@@ -181,9 +168,9 @@ def form(tile: Pair | None, algorithm: Algorithm, x: Tensor, w: Tensor, spec: Co
             formula="Y = A^T (U · V) A" if not many else "Y = A^T (Σ U · V) A",
             matrices=(
                 Matrix(
-                    label="Y",
-                    numbers=result,
-                    followed=mark((m_h, m_w), a, b),
+                    "Y",
+                    result,
+                    mark((m_h, m_w), a, b),
                     role="output",
                     rows=tuple(f"p={at_h * m_h + i}" for i in range(m_h)),
                     columns=tuple(str(at_w * m_w + i) for i in range(m_w)),
@@ -191,8 +178,8 @@ def form(tile: Pair | None, algorithm: Algorithm, x: Tensor, w: Tensor, spec: Co
             ),
             facts=(
                 Fact(
-                    text="{}×{} tiles cover the output; {} of the outputs they make lie beyond it.",
-                    values=(*tiles.count, tiles.count[0] * m_h * tiles.count[1] * m_w - spec.p * spec.q),
+                    "{}×{} tiles cover the output; {} of the outputs they make lie beyond it.",
+                    (*tiles.count, tiles.count[0] * m_h * tiles.count[1] * m_w - spec.p * spec.q),
                 ),
             ),
         ),
@@ -232,28 +219,12 @@ def again(tile: Pair | None, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -
     return Again(
         matrices=(
             *_transforms_again(tiles, a, b),
-            Second(label=f"d{channel}", against="a slice of padded x", numbers=d[0], followed=patch),
-            Second(label=f"U{channel}", against=nested, numbers=_in_rows(u[0], shape), followed=counting),
-            Second(label=f"V{channel}", against=nested, numbers=_in_rows(v[0], shape), followed=counting),
-            *(
-                (
-                    Second(
-                        label=f"U·V{channel}",
-                        against=products_of,
-                        numbers=_in_rows(products[0], shape),
-                        followed=counting,
-                    ),
-                )
-                if many
-                else ()
-            ),
-            Second(
-                label="Σ U·V" if many else "U·V",
-                against=products_of,
-                numbers=_in_rows(summed, shape),
-                followed=counting,
-            ),
-            Second(label="Y", against="F.conv2d of the tile", numbers=direct, followed=mark((m_h, m_w), a, b)),
+            Second(f"d{channel}", "a slice of padded x", d[0], patch),
+            Second(f"U{channel}", nested, _in_rows(u[0], shape), counting),
+            Second(f"V{channel}", nested, _in_rows(v[0], shape), counting),
+            *((Second(f"U·V{channel}", products_of, _in_rows(products[0], shape), counting),) if many else ()),
+            Second("Σ U·V" if many else "U·V", products_of, _in_rows(summed, shape), counting),
+            Second("Y", "F.conv2d of the tile", direct, mark((m_h, m_w), a, b)),
         ),
         values=(
             (_right_coefficients(tiles),),
@@ -299,7 +270,7 @@ def _transform_matrices(tiles: Tiling, a: int, b: int) -> list[Matrix]:
         place = "" if same or side else " down"
         for name, numbers in (("A^T", transforms.at), ("G", transforms.g), ("B^T", transforms.bt)):
             followed = mark((len(numbers), len(numbers[0])), *((row,) if name == "A^T" else ()))
-            matrices.append(Matrix(label=f"{name}{place}{side}", numbers=numbers, followed=followed, role="output"))
+            matrices.append(Matrix(f"{name}{place}{side}", numbers, followed, role="output"))
     return matrices
 
 
@@ -320,14 +291,9 @@ def _transforms_again(tiles: Tiling, a: int, b: int) -> list[Second]:
         at, bt = tuple(zip(*at, strict=True)), tuple(zip(*bt, strict=True))
         against = "values of monomials at the points"
         seconds += [
-            Second(label=f"A^T{place}", against=against, numbers=at, followed=mark((m, size), row)),
-            Second(label=f"G{place}", against=against, numbers=g, followed=mark((size, len(g[0])))),
-            Second(
-                label=f"B^T{place}",
-                against="the inverse of those, by elimination",
-                numbers=bt,
-                followed=mark((size, size)),
-            ),
+            Second(f"A^T{place}", against, at, mark((m, size), row)),
+            Second(f"G{place}", against, g, mark((size, len(g[0])))),
+            Second(f"B^T{place}", "the inverse of those, by elimination", bt, mark((size, size))),
         ]
     return seconds
 

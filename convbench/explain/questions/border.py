@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from convbench.errors import first_line
 from convbench.explain.questions.patches import reads
 from convbench.explain.sheet import Sheet
 from convbench.explain.steps import Axis, inside, measure_axes
-from convbench.ran.by_torch import convolve, fold, unfold
+from convbench.ran.by_torch import convolve, fold, make_module, unfold
 from convbench.spec import ConvSpec
 from convbench.verify.oracle import conv2d_float64
 
@@ -202,17 +202,7 @@ def _module_y(sheet: Sheet, mode: Any, by_module: bool) -> Tensor:
     """(P, Q) of the cell's filter under a padding mode, by torch.nn.Conv2d or by F.pad and F.conv2d."""
     spec, x, w = sheet.one, sheet.one_x, sheet.one_w
     if by_module:
-        layer = nn.Conv2d(
-            spec.c,
-            1,
-            (spec.r, spec.s),
-            spec.stride,
-            spec.padding,
-            spec.dilation,
-            bias=False,
-            padding_mode=mode,
-            dtype=torch.float64,
-        )
+        layer = make_module(spec, bias=False, padding_mode=mode, dtype=torch.float64)
         with torch.no_grad():
             layer.weight.copy_(w)
             found: Tensor = layer(x)[0, 0]

@@ -7,12 +7,11 @@ from math import prod
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from convbench.errors import ConvbenchError, first_line
 from convbench.explain.sheet import Sheet
 from convbench.explain.steps import measure_axes, place_taps
-from convbench.ran.by_torch import convolve, shape_of_y
+from convbench.ran.by_torch import convolve, make_module, shape_of_y
 from convbench.spec import ConvSpec, pair_text
 from convbench.verify.oracle import conv2d_float64
 
@@ -34,7 +33,8 @@ def flip(sheet: Sheet) -> str:
     sheet.number("turned", sum((x or 0) * w for x, w in turned), flipped[at], "F.conv2d with w.flip(2, 3)")
     sheet.say(f"The kernel as it is, and turned by half a turn (channel {sheet.terms[0].channel}):")
     everything = torch.ones((spec.r, spec.s), dtype=torch.bool)
-    sheet.grid("w", w[0, 0], sheet.w[cell.k, 0], "w itself", role="kernel", marked=everything)
+    one_by_one = torch.tensor([term.w for term in sheet.terms[: spec.r * spec.s]]).reshape(spec.r, spec.s)
+    sheet.grid("w", w[0, 0], one_by_one, "w itself", role="kernel", marked=everything)
     sheet.grid("flipped", mirrored[0, 0], w.flip(2, 3)[0, 0], "w.flip(2, 3)", role="kernel", marked=everything)
     sheet.sum(sheet.cell_name, pairs, float(oracle[at]), "shifted views of x, summed")
     sheet.sum("flipped", turned, float(mirror[at]), "shifted views of x, summed")
@@ -241,14 +241,4 @@ def groups(sheet: Sheet) -> str:
 
 def _weights(spec: ConvSpec) -> int:
     """Numbers in the weight of a module of torch."""
-    return nn.Conv2d(
-        spec.c,
-        spec.k,
-        (spec.r, spec.s),
-        spec.stride,
-        spec.padding,
-        spec.dilation,
-        spec.groups,
-        bias=False,
-        device="meta",
-    ).weight.numel()
+    return make_module(spec, bias=False, device="meta").weight.numel()

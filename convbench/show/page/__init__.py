@@ -21,7 +21,7 @@ from convbench.show.charts import Entry, by_machine, group_title, grouped, ratio
 from convbench.show.heatmap import LEVELS, heat_svg, used_levels
 from convbench.show.html import allowed, as_json, fill, read
 from convbench.show.scene import Scene
-from convbench.show.tables import answer, layers_title, shrunk, skip_lines
+from convbench.show.tables import answer, cause_cut_words, layers_title, shrunk, skip_lines, smallest_words
 from convbench.show.units import amount, gflops, seconds, share
 
 MOST_SAMPLES, ALL_SAMPLES = 200, 500_000  # of a row, and of the page
@@ -51,17 +51,22 @@ _FACTS = (
 ).split()
 
 
+# The sections of each page in their order, with the words that lead to them; the machine comes last in both.
+REPORT = {"who": "Who wins", "rows": "All rows", "ratios": "Ratios", "roofline": "Roofline", "faults": "Not timed"}
+VERIFY = {"faults": "Faults", "backends": "Backends", "rows": "All rows"}
+
+
 def verify_page(entries: Sequence[Entry], *, title: str = "convbench verify") -> str:
     """What was found right and wrong, as HTML: the faults first, each with its cause, commands and heat map."""
-    return page(entries, title=title, template="verify.html")
+    return page(entries, title=title, sections=VERIFY)
 
 
-def page(entries: Sequence[Entry], *, title: str = "convbench report", template: str = "page.html") -> str:
+def page(entries: Sequence[Entry], *, title: str = "convbench report", sections: Mapping[str, str] = REPORT) -> str:
     """The whole page as HTML.
 
     Args:
         entries: rows of one or more files, numbered from 0 in their order.
-        template: the file with the sections and their order.
+        sections: which of them, and the words that lead to each.
     """
     groups = grouped(entries)
     numbers = series(entries)
@@ -76,6 +81,19 @@ def page(entries: Sequence[Entry], *, title: str = "convbench report", template:
         _cells(entry, columns, times.get((entry.file, entry.result.key().block, entry.result.backend), 0.0))
         for entry in entries
     ]
+    ratios = (ratio_chart(group_title(key, groups), own, numbers) for key, own in groups.items())
+    rooflines = (roofline_chart(name, own, numbers) for name, own in by_machine(entries).items())
+    draw: dict[str, tuple[str, Callable[[], str]]] = {
+        "who": ("Who wins where", lambda: _standings(groups)),
+        "rows": ("All rows", lambda: _rows(entries, columns, table)),
+        "ratios": ("Ratios to torch", lambda: _charts(ratios) or "<p>No row was compared with torch.</p>"),
+        "roofline": ("Roofline", lambda: _charts(rooflines) or "<p>No row was timed.</p>"),
+        "faults": ("Wrong, failed and skipped", lambda: _faults(entries)),
+        "backends": ("By backend", lambda: _verdicts(entries)),
+        "machine": ("Machine and commands", lambda: _machines(entries)),
+    }
+    links = {**sections, "machine": "Machine and commands"}
+    shown = [(place, *draw[place]) for place in links]
     script = read("page.js")
     parts = {
         "script_hash": allowed(script),
@@ -83,21 +101,14 @@ def page(entries: Sequence[Entry], *, title: str = "convbench report", template:
         "css": read("style.css", "page.css"),
         "js": script,
         "summary": _summary(entries, groups),
-        "standings": _standings(groups),
-        "verdicts": _verdicts(entries),
-        "filters": _filters(entries),
-        "headings": "".join(map(_heading, columns)),
-        "rows": "\n".join(_table_row(entry, columns, cells) for entry, cells in zip(entries, table, strict=True)),
-        "ratios": _charts(ratio_chart(group_title(key, groups), own, numbers) for key, own in groups.items())
-        or "<p>No row was compared with torch.</p>",
-        "rooflines": _charts(roofline_chart(name, own, numbers) for name, own in by_machine(entries).items())
-        or "<p>No row was timed.</p>",
-        "faults": _faults(entries),
-        "machines": _machines(entries),
+        "contents": "\n".join(f'<a href="#{place}">{words}</a>' for place, words in links.items()),
+        "sections": "\n".join(
+            f'<section id="{place}">\n<h2>{head}</h2>\n{body()}\n</section>' for place, head, body in shown
+        ),
         "footer": f"Made by {escape(title)} from its rows alone; times in seconds unless a unit stands beside them.",
         "data": _json(entries, table),
     }
-    return fill(template, parts)
+    return fill("page.html", parts)
 
 
 def again(entry: Entry) -> str:
@@ -208,6 +219,13 @@ def _cells(entry: Entry, columns: Sequence[Column], time_s: float) -> list[Cell]
 def _reason(entry: Entry) -> str:
     """The cause where it is known, and where it is wrong."""
     return "; ".join(filter(None, (entry.row.get("cause", ""), entry.row["reason"])))
+
+
+def _rows(entries: Sequence[Entry], columns: Sequence[Column], table: Sequence[Sequence[Cell]]) -> str:
+    """The table of all rows, and what chooses among them."""
+    rows = (_table_row(entry, columns, cells) for entry, cells in zip(entries, table, strict=True))
+    parts = {"filters": _filters(entries), "headings": "".join(map(_heading, columns)), "rows": "\n".join(rows)}
+    return fill("rows.html", parts)
 
 
 def _table_row(entry: Entry, columns: Sequence[Column], cells: Sequence[Cell]) -> str:
@@ -377,17 +395,22 @@ def _faults(entries: Sequence[Entry]) -> str:
         result = entry.result
         what = f"{SIGNS[entry.status]} {entry.status}: {result.backend} on {result.case.problem.name}"
         where = f"{result.case.spec}, {entry.axes}"
-        cause = entry.row.get("cause", "")
+        check = result.outcome.check if isinstance(result.outcome, Wrong) else None
+        cause = entry.row.get("cause") or (cause_cut_words(check) if check else "")
         parts.append(
             f'<h3 class="{entry.status}">{escape(what)}</h3>'
             + (f'<p class="verdict">{escape(cause)}</p>' if cause else "")
             + f"<p>{escape(where)}<br>{escape(entry.row['reason'])}</p>"
             f'<div class="command"><pre>{escape(again(entry))}</pre></div>'
         )
+        words = smallest_words(check) if check else ""
         if (smaller := shrunk(result)) is not None:
             command = escape(again(replace(entry, result=smaller)))
-            parts.append(f'<p>The smallest that was found:</p><div class="command"><pre>{command}</pre></div>')
-        picture = result.outcome.check.picture if isinstance(result.outcome, Wrong) else None
+            found = words if check and check.smallest_cut is not None else "smallest that was found"
+            parts.append(f'<p>The {found}:</p><div class="command"><pre>{command}</pre></div>')
+        elif words:
+            parts.append(f"<p>{words.capitalize()}.</p>")
+        picture = check.picture if check else None
         if picture is not None and maps:
             maps -= 1
             parts.append(_heat(picture))

@@ -4,7 +4,6 @@ Each experiment either names a cause that explains every output, or says nothing
 believed when it shows on a second set of numbers too.
 """
 
-from collections.abc import Callable
 from math import isnan, nan
 
 import torch
@@ -23,23 +22,23 @@ SALT = 77  # of the numbers that confirm a cause
 MARK = -1.5 * 2.0**13  # a value for memory that nobody wrote; every dtype holds it, no sum comes to it
 
 
-def find_cause(
-    subject: Subject, exam: Exam, *, late: Callable[[], bool] = lambda: False, sure: bool = True
-) -> Cause | None:
+def find_cause(subject: Subject, exam: Exam, *, sure: bool = True) -> Cause | None:
     """The cause of what is wrong on the exam's numbers, or None when no experiment names one.
 
     Args:
-        late: says that there is no time for another experiment.
         sure: ask for it on a second set of numbers too.
+
+    Raises:
+        Spent: the subject's budget does not hold the next experiment.
     """
-    cause = _first_cause(subject, exam, late)
+    cause = _first_cause(subject, exam)
     if cause is None or not sure or cause.kind in _SEEN_ONCE:
         return cause
-    second = _first_cause(subject, prepare_exam(subject.case, salt=SALT), late)
+    second = _first_cause(subject, prepare_exam(subject.case, salt=SALT))
     return cause if second is not None and second.kind == cause.kind else None
 
 
-def _first_cause(subject: Subject, exam: Exam, late: Callable[[], bool]) -> Cause | None:
+def _first_cause(subject: Subject, exam: Exam) -> Cause | None:
     out = subject.run(exam)
     cause = find_unwritten(subject, exam) or find_repeat(subject, exam, out)
     if cause is not None:
@@ -47,14 +46,10 @@ def _first_cause(subject: Subject, exam: Exam, late: Callable[[], bool]) -> Caus
     share = subject.shares(out, exam.truth)
     if (share > 1).any():
         for experiment in (find_value, find_suspect, find_moved, find_factor):
-            if late():
-                return None
             if (cause := experiment(subject, exam, out, share > 1)) is not None:
                 return cause
-    if late():
-        return None
-    cause = find_precision(subject) or find_terms(subject, late)
-    if cause is not None or late():
+    cause = find_precision(subject) or find_terms(subject)
+    if cause is not None:
         return cause
     # Where outputs are wrong, a NaN that strays is another fault, and not the cause of this one.
     return None if (share > 1).any() else find_spread(subject, exam)

@@ -11,6 +11,7 @@ from convbench.call.memory import Guard
 from convbench.call.tensors import TORCH_DTYPE, lay_out
 from convbench.case import Case
 from convbench.verify.bounds import direct_bound, interval, share_of_bound, storing_bound
+from convbench.verify.diagnose.budget import Budget
 from convbench.verify.exam import Exam, make_exam
 from convbench.verify.oracle import Truth
 from convbench.verify.transforms import TRANSFORM_RELATIVE_L2, transform_possible
@@ -31,10 +32,24 @@ class Cause:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """A backend on a case, open to questions."""
+    """A backend on a case, open to questions.
+
+    Attributes:
+        budget: what pays for them; None for as many as there are.
+    """
 
     backend: Backend
     case: Case
+    budget: Budget | None = None
+
+    def pay(self, *, calls: int = 1) -> None:
+        """Pay for some calls of the backend, or for none and a truth of our own.
+
+        Raises:
+            Spent: the budget does not hold it.
+        """
+        if self.budget is not None:
+            self.budget.pay(self.case.spec, calls=calls)
 
     def exam(self, *operands: Tensor) -> Exam:
         """Operands of our own in the case's dtype and layout, with their truth."""
@@ -45,8 +60,10 @@ class Subject:
         """A copy of what the backend returns; the operands end as they began.
 
         Raises:
+            Spent: the budget does not hold it.
             ValueError: it is no tensor of the case's shape, dtype and device.
         """
+        self.pay()
         guard = Guard(**exam.operands)
         try:
             out = bind(self.backend, exam.case, exam.operands)[0]()

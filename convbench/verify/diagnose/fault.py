@@ -1,7 +1,6 @@
 """What is there to say of a wrong answer? Its cause, the smallest problem with it, and a picture of the errors."""
 
 import re
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -16,63 +15,99 @@ from convbench.call.memory import poisoned
 from convbench.case import Case
 from convbench.outcome import Check, Picture, Wrong
 from convbench.spec import ConvSpec
+from convbench.verify.cost import CALLS_TO_VERIFY
+from convbench.verify.diagnose.budget import Budget, Spent
 from convbench.verify.diagnose.causes import find_cause
 from convbench.verify.diagnose.experiment import Cause, Subject
-from convbench.verify.diagnose.shrink import MOST_S, MOST_TRIES, shrink
+from convbench.verify.diagnose.shrink import MOST_TRIES, shrink
 from convbench.verify.diagnosis import AXES
 from convbench.verify.exam import Exam, prepare_exam
 from convbench.verify.trial import examine
 
 # A hundred truths and more are computed for a cause; of a larger problem a smaller one that fails alike is asked.
 MOST_MACS = 1_000_000
-CAUSE_S = 3.0
+# Of each search, in multiply-adds as a Budget counts them: as much as a score of verifications of the case itself, but
+# not less than a small problem takes (some hundred calls), and not more than seconds of the oracle (1e9 a second).
+VERIFICATIONS, LEAST_WORK, MOST_WORK = 20, 250_000_000, 2_000_000_000
 MOST_ROWS, MOST_COLUMNS = 32, 64  # of a picture; more fit on no screen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effort:
-    """How much may be spent on one fault: nothing is begun after its time.
+    """How much may be spent on one fault: nothing is begun that would take more.
 
     Attributes:
-        tries, shrink_s: for the smallest problem; no tries leave it out.
-        cause_s: for the cause.
+        tries: for the smallest problem; none leave it out.
+        work: multiply-adds for the cause, and as many for the smallest problem; None for `work_for` the problem.
     """
 
     tries: int = MOST_TRIES
-    shrink_s: float = MOST_S
-    cause_s: float = CAUSE_S
+    work: int | None = None
 
 
-def explain_fault(backend: Backend, exam: Exam, check: Check, effort: Effort | None = None) -> Check:
-    """The check of a backend that is wrong, with its `cause`, `smallest` and `picture` as far as they can be found."""
-    effort, cause, start = effort or Effort(), None, exam.case.spec
+def work_for(spec: ConvSpec) -> int:
+    """Multiply-adds of a search about a fault on this problem."""
+    return min(max(LEAST_WORK, VERIFICATIONS * CALLS_TO_VERIFY * spec.macs), MOST_WORK)
+
+
+def explain_fault(
+    backend: Backend,
+    exam: Exam,
+    check: Check,
+    effort: Effort | None = None,
+    *,
+    tell: Callable[[], object] = lambda: None,
+) -> Check:
+    """The check of a backend that is wrong, with its `cause`, `smallest` and `picture` as far as they can be found.
+
+    `tell` is called before each question that the backend is asked.
+    """
+    effort, cause, start = effort or Effort(), None, exam.case
+    work = work_for(exam.case.spec) if effort.work is None else effort.work
     with conditions(exam.case):
         with suppress(*ANY_FAULT):  # an experiment that it cannot bear takes nothing from the verdict
             check = replace(check, picture=draw_errors(Subject(backend=backend, case=exam.case), exam))
-        with suppress(*ANY_FAULT):
-            cause, start = name_cause(backend, exam, check, effort)
-            if cause is not None:
-                where = "" if start == exam.case.spec else f" (seen on {start})"
-                check = replace(check, cause=cause.words + where)
+        budget = Budget(left=work, tell=tell)
+        try:
+            start = small_enough(backend, exam.case, check, budget)
+            cause = name_cause(backend, exam if start == exam.case else prepare_exam(start), budget)
+        except Spent:
+            check = replace(check, cause_cut=budget.asked)
+        except ANY_FAULT:
+            pass
+        if cause is not None:
+            where = "" if start == exam.case else f" (seen on {start.spec})"
+            check = replace(check, cause=cause.words + where)
         if effort.tries:
+            budget = Budget(left=work, tell=tell)
             with suppress(*ANY_FAULT):
-                fails = partial(fails_alike, backend, exam.case, check, cause)
-                smallest = shrink(start, fails, tries=effort.tries, seconds=effort.shrink_s)
-                check = replace(check, smallest="" if smallest == exam.case.spec else str(smallest))
+                fails = partial(fails_alike, backend, exam.case, check, cause, budget=budget)
+                found = shrink(start.spec, fails, tries=effort.tries)
+                check = replace(
+                    check,
+                    smallest="" if found.spec == exam.case.spec else str(found.spec),
+                    smallest_cut=found.tries if found.cut else None,
+                )
     return check
 
 
-def name_cause(backend: Backend, exam: Exam, check: Check, effort: Effort) -> tuple[Cause | None, ConvSpec]:
-    """The cause, and the problem on which it was found: the exam's own, or a smaller one if that is too large."""
-    late = _alarm(effort.cause_s)
-    spec = exam.case.spec
-    if spec.macs > MOST_MACS:
-        alike = (one for one in similar(spec) if not late() and fails_alike(backend, exam.case, check, None, one))
-        spec = next(alike, spec)
-        if spec.macs > MOST_MACS:
-            return None, spec
-        exam = prepare_exam(_with_spec(exam.case, spec))
-    return find_cause(Subject(backend=backend, case=exam.case), exam, late=late), spec
+def small_enough(backend: Backend, case: Case, check: Check, budget: Budget) -> Case:
+    """The case itself, or where that is too large for experiments a smaller one that fails alike, if there is one."""
+    if case.spec.macs <= MOST_MACS:
+        return case
+    alike = (one for one in similar(case.spec) if fails_alike(backend, case, check, None, one, budget=budget))
+    return _with_spec(case, next(alike, case.spec))
+
+
+def name_cause(backend: Backend, exam: Exam, budget: Budget) -> Cause | None:
+    """The cause, where experiments name one.
+
+    Raises:
+        Spent: there was no budget for the next one.
+    """
+    if exam.case.spec.macs > MOST_MACS:
+        raise Spent
+    return find_cause(Subject(backend=backend, case=exam.case, budget=budget), exam)
 
 
 def similar(spec: ConvSpec) -> Iterator[ConvSpec]:
@@ -92,19 +127,28 @@ def similar(spec: ConvSpec) -> Iterator[ConvSpec]:
             yield smaller
 
 
-def fails_alike(backend: Backend, case: Case, check: Check, cause: Cause | None, spec: ConvSpec) -> bool:
-    """Whether the backend is wrong on this problem too, in the same way: the same kind of evidence, the same cause."""
+def fails_alike(
+    backend: Backend, case: Case, check: Check, cause: Cause | None, spec: ConvSpec, *, budget: Budget
+) -> bool:
+    """Whether the backend is wrong on this problem too, in the same way: the same kind of evidence, the same cause.
+
+    Raises:
+        Spent: there was no budget to find out.
+    """
     smaller = _with_spec(case, spec)
     try:
         if backend.why_not(smaller) is not None:
             return False
+        budget.pay(spec, calls=CALLS_TO_VERIFY)
         exam = prepare_exam(smaller)
         outcome = examine(backend, exam)
         if not isinstance(outcome, Wrong) or _kind(outcome.check) != _kind(check):
             return False
         if cause is None:
             return True
-        found = find_cause(Subject(backend=backend, case=smaller), exam, sure=False)
+        found = find_cause(Subject(backend=backend, case=smaller, budget=budget), exam, sure=False)
+    except Spent:
+        raise
     except ANY_FAULT:
         return False
     return found is not None and found.kind == cause.kind
@@ -117,11 +161,6 @@ def _with_spec(case: Case, spec: ConvSpec) -> Case:
 def _kind(check: Check) -> str:
     """The probe, and the evidence up to its first number."""
     return f"{check.probe} {re.split(r'[0-9]', check.evidence or '', maxsplit=1)[0]}"
-
-
-def _alarm(seconds: float) -> Callable[[], bool]:
-    end = time.monotonic() + seconds
-    return lambda: time.monotonic() >= end
 
 
 def draw_errors(subject: Subject, exam: Exam) -> Picture | None:

@@ -5,7 +5,7 @@ it. Products and sums of small whole numbers are exact in every dtype, so whatev
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from convbench.verify.diagnosis import describe_place
 
 MOST_RUNS = 64  # of one family of terms
 MOST_SENTENCES = 2
+WRONG = "is wrong"  # in no way that has a name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,14 +107,23 @@ def families(case: Case) -> Iterator[Family]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
-    """What became of a part: in words, and for which outputs."""
+    """What became of a part.
+
+    Attributes:
+        words: as a verb.
+        wrong: the outputs that are not right.
+        due: the outputs that it has a share in.
+        operands, out: what was asked, and answered.
+    """
 
     words: str
     wrong: Tensor
     due: Tensor
+    operands: list[Tensor]
+    out: Tensor
 
 
-def find_terms(subject: Subject, late: Callable[[], bool]) -> Cause | None:
+def find_terms(subject: Subject) -> Cause | None:
     """The parts of the sum that are missing, doubled or misread, and for which outputs; None when none stands out."""
     case = subject.case
     for family in families(case):
@@ -121,12 +131,10 @@ def find_terms(subject: Subject, late: Callable[[], bool]) -> Cause | None:
             continue
         effects: dict[tuple[int, ...], Effect] = {}
         for part in family.parts:
-            if late():
-                return None
             if (effect := isolate(subject, part)) is not None:
                 effects[part.index] = effect
         if effects and len(effects) < len(family.parts):
-            return _tell(subject, family, effects, late)
+            return _tell(subject, family, effects)
     return None
 
 
@@ -158,43 +166,30 @@ def isolate(subject: Subject, *parts: Part) -> Effect | None:
     elif float((got + expected).abs().max()) <= 1e-2 * size:
         words = "is subtracted"
     else:
-        words, everywhere = _misread(subject, parts, operands, out, wrong)
-        wrong = due if everywhere else wrong
-    return Effect(words=words, wrong=wrong, due=due)
+        words = WRONG
+    return Effect(words=words, wrong=wrong, due=due, operands=operands, out=out)
 
 
-def _misread(
-    subject: Subject, parts: Sequence[Part], operands: list[Tensor], out: Tensor, wrong: Tensor
-) -> tuple[str, bool]:
-    """Whose pixels a single tap reads instead of its own, and whether it does so for every output."""
-    case, index = subject.case, parts[0].index
-    if case.pass_ == "wgrad" or len(parts) > 1 or len(index) != 2:
-        return "is wrong", False
-    own = operands[1][:, :, index[0], index[1]]
-    for r in range(case.spec.r):
-        for s in range(case.spec.s):
-            moved = torch.zeros_like(operands[1])
-            moved[:, :, r, s] = own
-            truth = subject.exam(operands[0], moved, *operands[2:]).truth
-            fits = subject.shares(out, truth) <= 1
-            if bool(fits[wrong].all()):
-                return f"reads the pixels of tap ({r},{s})", bool(fits.all())
-    return "is wrong", False
+def _misread(subject: Subject, tap: tuple[int, ...], effect: Effect) -> Effect:
+    """The effect with the tap whose pixels this one reads instead of its own, where there is one."""
+    x, w, *bias = effect.operands
+    for r in range(subject.case.spec.r):
+        for s in range(subject.case.spec.s):
+            subject.pay(calls=0)
+            moved = torch.zeros_like(w)
+            moved[:, :, r, s] = w[:, :, tap[0], tap[1]]
+            fits = subject.shares(effect.out, subject.exam(x, moved, *bias).truth) <= 1
+            if bool(fits[effect.wrong].all()):
+                wrong = effect.due if bool(fits.all()) else effect.wrong
+                return replace(effect, words=f"reads the pixels of tap ({r},{s})", wrong=wrong)
+    return effect
 
 
-def _tell(
-    subject: Subject, family: Family, effects: dict[tuple[int, ...], Effect], late: Callable[[], bool]
-) -> Cause | None:
+def _tell(subject: Subject, family: Family, effects: dict[tuple[int, ...], Effect]) -> Cause | None:
     """Parts of one effect at one place in one sentence."""
-    case = subject.case
     told: dict[tuple[str, str], list[tuple[int, ...]]] = {}
     for index, effect in effects.items():
-        if effect.words == "is wrong" and len(family.letters) == 2 and not late():
-            finer = _within_tap(subject, family, index, late)
-            if finer is not None:
-                told.setdefault(finer, []).append(index)
-                continue
-        told.setdefault((effect.words, _where(effect, case.out_name)), []).append(index)
+        told.setdefault(_describe(subject, family, index, effect), []).append(index)
     if len(told) > MOST_SENTENCES:
         return None
     sentences = []
@@ -207,9 +202,16 @@ def _tell(
     return Cause(kind=f"{family.noun}: {kinds}", words="; ".join(sentences))
 
 
-def _within_tap(
-    subject: Subject, family: Family, tap: tuple[int, ...], late: Callable[[], bool]
-) -> tuple[str, str] | None:
+def _describe(subject: Subject, family: Family, index: tuple[int, ...], effect: Effect) -> tuple[str, str]:
+    """What became of a part, and where; of a tap that is merely wrong, more if more can be found."""
+    if effect.words == WRONG and family.noun == "tap":
+        effect = _misread(subject, index, effect)
+        if effect.words == WRONG and (finer := _within_tap(subject, family, index)) is not None:
+            return finer
+    return effect.words, _where(effect, subject.case.out_name)
+
+
+def _within_tap(subject: Subject, family: Family, tap: tuple[int, ...]) -> tuple[str, str] | None:
     """A tap that is neither there nor missing: the channels of it that are, with the place."""
     (own,) = (part for part in family.parts if part.index == tap)
     found: dict[tuple[str, str], list[tuple[int, ...]]] = {}
@@ -217,8 +219,6 @@ def _within_tap(
     if channels is None or len(channels.parts) > MOST_RUNS:
         return None
     for part in channels.parts:
-        if late():
-            return None
         if (effect := isolate(subject, own, part)) is not None:
             found.setdefault((effect.words, _where(effect, subject.case.out_name)), []).append(part.index)
     if len(found) != 1:

@@ -1,14 +1,14 @@
 """What is the smallest problem on which it still fails? A search over sizes; the caller runs what it proposes."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from convbench.errors import ConvbenchError
 from convbench.spec import ConvSpec
+from convbench.verify.diagnose.budget import Spent
 
-MOST_TRIES, MOST_S = 60, 2.0
+MOST_TRIES = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,34 +67,45 @@ AXES = (
 )
 
 
-def shrink(
-    spec: ConvSpec,
-    fails: Callable[[ConvSpec], bool],
-    *,
-    tries: int = MOST_TRIES,
-    seconds: float = MOST_S,
-    clock: Callable[[], float] = time.monotonic,
-) -> ConvSpec:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shrunk:
+    """Where a search ended.
+
+    Attributes:
+        tries: problems that were tried.
+        cut: whether a smaller problem was left untried for want of tries or of budget.
+    """
+
+    spec: ConvSpec
+    tries: int
+    cut: bool
+
+
+def shrink(spec: ConvSpec, fails: Callable[[ConvSpec], bool], *, tries: int = MOST_TRIES) -> Shrunk:
     """A problem no larger than `spec` in any size, on which `fails` is true too.
 
     Size by size the least value is tried first; where that does not fail, the range between is
-    halved towards what fails; and so on until a whole round changes nothing. It ends after so many
-    tries or seconds at the latest; the last try may run over.
+    halved towards what fails; and so on until a whole round changes nothing, or nothing more may be
+    tried. What may not be tried counts as a problem that does not fail.
 
     Args:
         spec: it fails; it is not tried.
-        fails: runs something; it is asked at most once for each problem.
+        fails: runs something; it is asked at most once for each problem, and raises Spent where it cannot pay for it.
     """
-    end, left = clock() + seconds, tries
+    made, cut = 0, False
     known = {spec: True}
 
     def ask(candidate: ConvSpec) -> bool:
-        nonlocal left
+        nonlocal made, cut
+        if candidate not in known and made == tries:
+            cut = True
+            return False
         if candidate not in known:
-            if left <= 0 or clock() >= end:
-                return False
-            left -= 1
-            known[candidate] = fails(candidate)
+            made += 1
+            try:
+                known[candidate] = fails(candidate)
+            except Spent:
+                known[candidate], cut = False, True
         return known[candidate]
 
     while True:
@@ -102,7 +113,7 @@ def shrink(
         for axis in AXES:
             spec = _least(spec, axis, ask)
         if spec == before:
-            return spec
+            return Shrunk(spec=spec, tries=made, cut=cut)
 
 
 def _least(spec: ConvSpec, axis: Axis, ask: Callable[[ConvSpec], bool]) -> ConvSpec:

@@ -270,6 +270,7 @@ def changed(case: Case, model: Model, operands: list[Tensor]) -> Tensor:
 
 def matches(subject: Subject, exam: Exam, out: Tensor, suspect: Suspect) -> bool:
     """Whether every output lies within its bound around the suspect's truth."""
+    subject.pay(calls=0)
     case, operands = exam.case, list(exam.operands.values())
     y = changed(case, suspect.model, operands[:2])
     bias = operands[2].double().reshape(1, -1, 1, 1) if len(operands) == 3 else y.new_zeros(1)

@@ -1,6 +1,8 @@
 """A planted bug is named in a sentence, made small, and drawn; what is right is never diagnosed."""
 
+import itertools
 import pickle
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -12,20 +14,25 @@ from torch import Tensor
 from torch.nn.grad import conv2d_input, conv2d_weight
 
 from convbench import Backend, ConvSpec, Wrong, backend
-from convbench.call.watch import Watch
+from convbench.call.watch import Stage, Watch
 from convbench.case import Case
 from convbench.discovery import discover
 from convbench.outcome import Check
+from convbench.verify.cost import CALLS_TO_VERIFY
+from convbench.verify.diagnose.budget import Budget, Spent
 from convbench.verify.diagnose.causes import find_cause
 from convbench.verify.diagnose.experiment import Subject
 from convbench.verify.diagnose.fault import (
+    LEAST_WORK,
     MOST_COLUMNS,
     MOST_MACS,
     MOST_ROWS,
+    MOST_WORK,
     Effort,
     draw_errors,
     explain_fault,
     similar,
+    work_for,
 )
 from convbench.verify.diagnose.precision import significant_bits
 from convbench.verify.diagnose.shrink import shrink
@@ -230,7 +237,7 @@ def told(fn: Callable[..., Any], case: Case, effort: Effort | None = None) -> Ch
     exam = prepare_exam(case)
     outcome = examine(one, exam)
     assert isinstance(outcome, Wrong)
-    return explain_fault(one, exam, outcome.check, effort or Effort(tries=0, cause_s=60))
+    return explain_fault(one, exam, outcome.check, effort or Effort(tries=0))
 
 
 @pytest.mark.parametrize(("shape", "axes", "bug", "words"), PLANTED, ids=[words[:40] for *_, words in PLANTED])
@@ -360,7 +367,7 @@ def test_a_predicate_is_followed_to_its_least_problem() -> None:
         asked.append(one)
         return one.c >= 13 and one.s >= 2 and one.q >= 3
 
-    found = shrink(spec("n8c64h56w56k64r3s3_st2_pd1_dl2"), fails, tries=200, seconds=60)
+    found = shrink(spec("n8c64h56w56k64r3s3_st2_pd1_dl2"), fails, tries=200).spec
     assert fails(found)
     assert (found.n, found.c, found.k, found.h, found.r, found.s) == (1, 13, 1, 1, 1, 2)
     assert found.q == 3
@@ -368,33 +375,48 @@ def test_a_predicate_is_followed_to_its_least_problem() -> None:
 
 
 def test_groups_shrink_with_their_channels() -> None:
-    found = shrink(spec("n1c32h8w8k64r3s3_g8"), lambda one: one.groups >= 3, tries=200, seconds=60)
+    found = shrink(spec("n1c32h8w8k64r3s3_g8"), lambda one: one.groups >= 3, tries=200).spec
     assert (found.groups, found.c, found.k) == (3, 3, 3)
 
 
 def test_a_square_stays_square_where_it_must() -> None:
-    found = shrink(spec("n1c1h20w20k1r1s1"), lambda one: one.h == one.w >= 5, tries=200, seconds=60)
+    found = shrink(spec("n1c1h20w20k1r1s1"), lambda one: one.h == one.w >= 5, tries=200).spec
     assert (found.h, found.w) == (5, 5)
 
 
-def test_it_ends_after_its_tries_and_after_its_time() -> None:
+def test_it_ends_after_its_tries_and_says_so() -> None:
     asked: list[ConvSpec] = []
 
     def fails(one: ConvSpec) -> bool:
         asked.append(one)
         return one.c % 2 == 0
 
-    shrink(spec("n8c64h56w56k64r3s3"), fails, tries=7, seconds=60)
-    assert len(asked) == 7
-    now = iter(range(1000))
-    asked.clear()
-    shrink(spec("n8c64h56w56k64r3s3"), fails, seconds=5, clock=lambda: float(next(now)))
-    assert 0 < len(asked) <= 5
+    found = shrink(spec("n8c64h56w56k64r3s3"), fails, tries=7)
+    assert len(asked) == found.tries == 7
+    assert found.cut
+    whole = shrink(spec("n8c64h56w56k64r3s3"), fails, tries=200)
+    assert 7 < whole.tries < 200
+    assert not whole.cut
+    assert whole.spec.macs < found.spec.macs
+
+
+def test_what_cannot_be_paid_for_is_passed_over_for_what_can() -> None:
+    def fails(one: ConvSpec) -> bool:
+        if one.macs > 1000:
+            raise Spent
+        return one.c >= 4
+
+    assert shrink(spec("n1c64h4w4k16r1s1"), fails, tries=200).cut  # no single size makes it small enough
+    found = shrink(spec("n2c6h7w7k6r1s1"), fails, tries=200)
+    assert found.cut
+    assert str(found.spec) == "n1c4h1w1k1r1s1"
 
 
 def test_what_fails_in_its_own_size_alone_stays() -> None:
     whole = spec("n8c64h56w56k64r3s3")
-    assert shrink(whole, lambda _: False) == whole
+    found = shrink(whole, lambda _: False)
+    assert found.spec == whole
+    assert not found.cut
 
 
 @pytest.mark.parametrize(
@@ -409,7 +431,7 @@ def test_the_smallest_problem_is_wrong_in_the_same_way(
     shape: str, bug: Callable[..., Tensor], most: str | None
 ) -> None:
     case = make_case(shape)
-    check = told(bug, case, Effort(tries=100, shrink_s=60, cause_s=60))
+    check = told(bug, case, Effort(tries=100))
     small = make_case(check.smallest)
     assert small.spec.macs < case.spec.macs / 50
     assert most is None or check.smallest == most
@@ -426,6 +448,100 @@ def test_a_large_problem_is_asked_in_a_smaller_size() -> None:
     assert max(sizes) <= MOST_MACS
     check = told(lambda x, w, spec: correct(x, without(w, ..., 0, 2), spec), make_case(str(whole)))
     assert check.cause.startswith("tap (0,2) is missing (seen on n2c4h")
+
+
+# ------------------------------------------------------------------------------------ budgets
+
+
+def test_a_budget_is_counted_from_the_problem_alone() -> None:
+    told: list[int] = []
+    budget = Budget(left=10**6, tell=lambda: told.append(1))
+    small, large = spec("n1c1h4w4k1r2s2"), spec("n8c64h56w56k64r3s3_pd1")
+    budget.pay(small)
+    left = budget.left
+    with pytest.raises(Spent):
+        budget.pay(large)
+    assert (budget.left, budget.asked, len(told)) == (left, 1, 1)  # nothing is taken for what is not asked
+    budget.pay(small, calls=2)
+    assert left - budget.left == 2 * (10**6 - left)
+    before = budget.left
+    budget.pay(small, calls=0)
+    assert 0 < before - budget.left < 10**6 - left
+    assert work_for(small) == LEAST_WORK < work_for(spec("n1c64h14w14k64r3s3_pd1")) < work_for(large) == MOST_WORK
+
+
+FOUND_LATE = [
+    (S, in_last_column),
+    ("n1c64h14w14k64r3s3_pd1", lambda x, w, spec: correct(x, without(w, ..., 0, 2), spec)),
+    (GROUPED, first_group_for_all),
+]
+
+
+@pytest.mark.parametrize(("shape", "bug"), FOUND_LATE)
+def test_no_clock_and_no_slow_backend_changes_what_is_found(
+    shape: str, bug: Callable[..., Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = make_case(shape)
+    plain = told(bug, case, Effort())
+    assert plain.cause
+    assert plain.smallest
+    assert (plain.cause_cut, plain.smallest_cut) == (None, None)
+
+    def slow(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        time.sleep(0.001)
+        return bug(x, w, spec)
+
+    hours = itertools.count(step=3600)
+    for name in ("time", "monotonic", "perf_counter", "process_time", "thread_time"):
+        monkeypatch.setattr(time, name, lambda: float(next(hours)))
+        monkeypatch.setattr(time, f"{name}_ns", lambda: next(hours) * 10**9)
+    assert told(slow, case, Effort()) == plain
+
+
+def test_a_search_that_was_cut_says_so() -> None:
+    case = make_case(S)
+    whole = told(in_last_column, case, Effort())
+    cut = told(in_last_column, case, Effort(work=4_000_000))
+    assert cut.cause == ""
+    assert cut.cause_cut
+    assert cut.smallest_cut
+    assert told(in_last_column, case, Effort(work=4_000_000)) == cut
+    fewer = told(in_last_column, case, Effort(tries=3))
+    assert (fewer.cause, fewer.cause_cut, fewer.smallest_cut) == (whole.cause, None, 3)
+    assert spec(whole.smallest).macs < spec(fewer.smallest).macs < case.spec.macs
+
+
+def test_a_large_problem_that_no_smaller_one_resembles_is_not_searched_for_ever() -> None:
+    calls = 0
+
+    def only_large(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        nonlocal calls
+        calls += 1
+        return correct(x, w, spec) + (spec.macs > 8_000_000)
+
+    check = told(only_large, make_case("n2c32h40w40k32r3s3_pd1"), Effort())
+    assert check.cause == ""
+    assert check.cause_cut is not None
+    assert spec(check.smallest).macs > 8_000_000
+    assert calls < 400
+
+
+def test_each_question_is_a_step_of_its_own() -> None:
+    """Who kills a step that takes too long kills what hangs, and no search that takes a while on a busy machine."""
+    steps: list[tuple[str, Stage]] = []
+    case = make_case(S)
+    calls = 0
+
+    def counted(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        nonlocal calls
+        calls += 1
+        return in_last_column(x, w, spec)
+
+    watch = Watch(tell=lambda backend, stage: steps.append((backend, stage)))
+    (result,) = verify([case], [planted(counted, case)], watch=watch)
+    assert isinstance(result.outcome, Wrong)
+    explained = steps.count(("planted", Stage.EXPLAINED))
+    assert calls / CALLS_TO_VERIFY < explained
 
 
 # ------------------------------------------------------------------------------------ the whole

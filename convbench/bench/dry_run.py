@@ -31,7 +31,7 @@ class Planned:
     at_most_s: float
 
 
-def plan(
+def dry_run(
     cases: Iterable[Case], backends: Sequence[Backend], seconds: Seconds, *, force: bool = False
 ) -> Iterator[Planned]:
     """Ask every backend about every case, as a sweep would before it allocates anything."""

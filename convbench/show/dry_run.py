@@ -12,7 +12,7 @@ from convbench.show.tables import plain_table, skip_lines
 from convbench.show.units import amount, duration
 
 if TYPE_CHECKING:
-    from convbench.bench.plan import Planned
+    from convbench.bench.dry_run import Planned
 
 COLUMNS = (
     "suite name count spec device dtype layout precision pass epilogue flop operand_nbytes needed_nbytes at_most_s "
@@ -20,7 +20,7 @@ COLUMNS = (
 ).split()
 
 
-def print_plan(planned: "Iterable[Planned]", *, why: str) -> "list[Planned]":
+def print_dry_run(planned: "Iterable[Planned]", *, why: str) -> "list[Planned]":
     """A table on a terminal; elsewhere rows on stdout as they come, and the sum on stderr."""
     out, err = result_console(), side_console()
     found = []

@@ -1,32 +1,27 @@
-"""Which problems does a command line choose: suites and shapes, along axes, through filters?"""
+"""Which problems are meant: suites and shapes, along axes, through filters?"""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from convbench.case import Problem
-from convbench.cli.options import Words, words
-from convbench.cli.outputs import tell
 from convbench.errors import ConvbenchError
-
-if TYPE_CHECKING:
-    from convbench.suites.axes import Axis
-    from convbench.suites.foreign import LeftOut
-
+from convbench.suites import read_shape, read_suite
+from convbench.suites.axes import FIELDS, Axis, Filter, expand
+from convbench.suites.foreign import LeftOut
 
 MOST_DETAIL = 100  # characters of a line that is not taken over
 
 
-def choose_axes(batch: Words, axis: Words, **given: Words) -> "tuple[list[Axis], list[Words]]":
-    """The axes over sizes, and the words of the other axes, each from its own option or from --axis.
+def choose_axes(
+    batches: Sequence[str] | None, axes: Sequence[str] | None, **given: Sequence[str] | None
+) -> tuple[list[Axis], dict[str, Sequence[str] | None]]:
+    """The axes over sizes, and the words of the other axes by name, each as `given` or from `axes` as NAME=ONE,OTHER.
 
     Raises:
         ConvbenchError: an axis that is unknown, given twice, or without values.
     """
-    from convbench.suites.axes import FIELDS, Axis
-
-    sizes = [Axis.of_batches(",".join(batch))] if batch is not None else []
-    for text in axis or ():
+    sizes = [Axis.of_batches(",".join(batches))] if batches is not None else []
+    for text in axes or ():
         name, _, values = text.partition("=")
         name = name.strip().lower()
         if name in FIELDS:
@@ -36,42 +31,39 @@ def choose_axes(batch: Words, axis: Words, **given: Words) -> "tuple[list[Axis],
             raise ConvbenchError(f"unknown axis {name!r}: choose from {' '.join([*FIELDS, *given])}{hint}")
         elif given[name] is not None:
             raise ConvbenchError(f"--axis {text}: {name} is given already; give it all its values once")
-        elif not words([values]):
+        elif not (words := [word for word in values.split(",") if word]):
             raise ConvbenchError(f"--axis {text!r} has no values; write it like --axis {name}=ONE,OTHER")
         else:
-            given[name] = [values]
-    return sizes, list(given.values())
+            given[name] = words
+    return sizes, given
 
 
-def choose(
-    suites: Words,
-    shapes: Words,
+def choose_problems(
+    suites: Sequence[str] | None,
+    shapes: Sequence[str] | None,
     default: str,
     *,
-    sizes: "Sequence[Axis]" = (),
-    match: Words = None,
-    exclude: Words = None,
+    tell: Callable[[str], None],
+    sizes: Sequence[Axis] = (),
+    match: Sequence[str] | None = None,
+    exclude: Sequence[str] | None = None,
     any_dtype: bool = False,
 ) -> list[Problem]:
-    """The problems of the suites and shapes given, of the default suite when neither is; remarks go to stderr.
+    """The problems of the suites and shapes given, of the default suite when neither is.
 
     Args:
         suites, shapes, default: where they come from.
+        tell: takes a line on what was left out.
         sizes: the axes that multiply them.
         match, exclude: regular expressions.
         any_dtype: whether the data type that a problem names itself gives way.
     """
-    from convbench.suites import read_shape, read_suite
-    from convbench.suites.axes import Filter, expand
-    from convbench.suites.foreign import is_foreign
-
     wanted = Filter.parse(match or (), exclude or ())
     if suites is None and shapes is None:
         suites = [default]
-    # A line of benchdnn or MIOpenDriver may have commas of its own.
-    single = [shape for text in shapes or () for shape in ([text] if is_foreign(text) else words([text]))]
-    readings = [*map(read_suite, words(suites)), *map(read_shape, single)]
-    tell_left_out(one for reading in readings for one in reading.left_out)
+    readings = [*map(read_suite, suites or ()), *map(read_shape, shapes or ())]
+    for remark in left_out_remarks(one for reading in readings for one in reading.left_out):
+        tell(remark)
     problems = [problem for reading in readings for problem in reading.problems]
     if any_dtype:
         problems = [replace(problem, dtype=None) for problem in problems]
@@ -92,12 +84,12 @@ def choose(
     return list(found.problems)
 
 
-def tell_left_out(left_out: "Iterable[LeftOut]") -> None:
-    """A line on stderr for each kind of what files ask for and convbench does not do."""
+def left_out_remarks(left_out: Iterable[LeftOut]) -> Iterator[str]:
+    """A line for each kind of what files ask for and convbench does not do."""
     kinds: dict[str, list[LeftOut]] = {}
     for one in left_out:
         kinds.setdefault(one.kind, []).append(one)
     for kind, group in kinds.items():
         detail = group[0].detail if len(group[0].detail) <= MOST_DETAIL else group[0].detail[: MOST_DETAIL - 1] + "…"
         times = f"{len(group):,} times, first " if len(group) > 1 else ""
-        tell(f"not taken over: {kind} ({times}{group[0].place}: {detail})")
+        yield f"not taken over: {kind} ({times}{group[0].place}: {detail})"

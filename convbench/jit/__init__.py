@@ -1,0 +1,1 @@
+"""From text in LLVM's language to machine code for this very CPU, without a C compiler."""

@@ -1,0 +1,53 @@
+"""How is torch kept from importing its compiler where nothing is compiled?
+
+Its dispatch modes and its Python code for the meta device hide themselves from torch.compile at their first call. That
+call imports torch._dynamo, which takes seconds of CPU time.
+"""
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+COMPILER = "torch._dynamo"
+HIDDEN = "__dynamo_disable"  # where torch._disable_dynamo keeps what it was given
+
+
+class _StandIn(ModuleType):
+    """A torch._dynamo that hides nothing, and makes way for the real one as soon as anything else is asked of it."""
+
+    def __init__(self) -> None:
+        super().__init__(COMPILER)
+        self.hidden: list[Callable[..., Any]] = []
+
+    def disable(self, fn: Callable[..., Any], *_: object, **__: object) -> Callable[..., Any]:
+        self.hidden.append(fn)
+        return fn
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") and name != "__path__":  # a look at all modules, as inspect takes
+            raise AttributeError(name)
+        self.leave()
+        return getattr(importlib.import_module(COMPILER), name)
+
+    def leave(self) -> None:
+        """Leave torch as it was."""
+        if sys.modules.get(COMPILER) is self:
+            del sys.modules[COMPILER]
+        while self.hidden:
+            vars(self.hidden.pop()).pop(HIDDEN, None)
+
+
+@contextmanager
+def without_compiler() -> Iterator[None]:
+    """Here torch runs what is called and compiles nothing; code that does want the compiler gets it."""
+    if COMPILER in sys.modules:
+        yield
+        return
+    stand_in = sys.modules[COMPILER] = _StandIn()
+    try:
+        yield
+    finally:
+        stand_in.leave()

@@ -1,0 +1,260 @@
+"""Which cases, and which backends? From suites, shapes, random cases or vectors, along axes and through filters.
+
+Nothing here prints or exits: an error is a ConvbenchError, a remark goes to `tell`. Errors name the options of the
+command line; its --suite is `suites` here. torch is imported only for what is on CUDA, and by the backends.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from math import ceil
+from typing import Any
+
+from convbench.backend import OWN, Backend, backend
+from convbench.case import DTYPES, EPILOGUES, LAYOUTS, PASSES, PRECISIONS, Case, Problem, cases
+from convbench.device import find_device
+from convbench.errors import ConvbenchError, NothingSelected, check_words
+
+MOST_CASES = 100_000
+# More random cases a second than any machine was seen to do, so that the clock ends a run and not their number.
+CASES_PER_S = 400
+
+Words = Sequence[str] | None
+Function = Callable[[Any, Any, Any], Any]
+Tell = Callable[[str], None]
+
+
+def silent(_: str) -> None:
+    """Takes a remark for nobody."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Defaults:
+    """What is selected where nothing is said; `tf32` on CUDA as well."""
+
+    suite: str
+    dtypes: Sequence[str] = ("fp32",)
+    layouts: Sequence[str] = ("nchw",)
+    tf32: bool = False
+
+
+FOR_BENCH = Defaults(suite="quick")
+FOR_VERIFY = Defaults(suite="awkward", dtypes=DTYPES, layouts=LAYOUTS, tf32=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """The cases and the backends of one run.
+
+    Attributes:
+        plugins: where backends came from that are not built in or installed.
+        local: the names of those that were given as objects, so that no other process can load them.
+        faults: what is wrong with the cases themselves, as two answers for one test vector.
+
+    Raises:
+        NothingSelected: there is no case, or no backend.
+    """
+
+    cases: Sequence[Case]
+    backends: Sequence[Backend]
+    plugins: Sequence[str] = ()
+    local: Sequence[str] = ()
+    faults: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if not self.cases or not self.backends:
+            raise NothingSelected(
+                f"the selection holds no {'case' if self.backends else 'backend'}; nothing was done",
+                wrong=bool(self.faults),
+            )
+
+
+def select(
+    *,
+    suites: Words = None,
+    shapes: Words = None,
+    fuzz: int | None = None,
+    seconds: float | None = None,
+    vectors: Words = None,
+    batches: Words = None,
+    axes: Words = None,
+    match: Words = None,
+    exclude: Words = None,
+    backends: Sequence[str | Backend | Function] | None = None,
+    plugins: Sequence[str] = (),
+    devices: Words = None,
+    dtypes: Words = None,
+    layouts: Words = None,
+    precisions: Words = None,
+    passes: Words = None,
+    epilogues: Words = None,
+    seed: int = 0,
+    defaults: Defaults = FOR_BENCH,
+    tell: Tell = silent,
+) -> Selection:
+    """Choose problems, make them cases along the axes, and load the backends.
+
+    Args:
+        suites, shapes: names, files and problems; the default suite where neither is given.
+        fuzz: so many random cases of the seed instead; with `seconds` at most those that such a time is for.
+        vectors: test vectors of others instead: onnx, opinfo.
+        batches, axes: `8`, `n=1,8`, `hw=8:32:*2`, `dtype=fp32,bf16`.
+        match, exclude: regular expressions over problems.
+        backends: names, `/REGEX/`, Backends, and functions `fn(x, w, spec)`, which are taken for direct convolutions.
+        plugins: files and modules of backends.
+        tell: takes remarks: what was left out, and why.
+
+    Raises:
+        ConvbenchError: a word that is not known, or words that do not go together.
+        NothingSelected: they leave no case, or no backend.
+    """
+    from convbench.suites.choose import choose_axes, choose_problems
+
+    sizes, words = choose_axes(
+        batches,
+        axes,
+        dtype=dtypes,
+        layout=layouts,
+        precision=precisions,
+        device=devices,
+        epilogue=epilogues,
+        **{"pass": passes},
+    )
+    random = fuzz is not None or seconds is not None
+    if random or vectors is not None:
+        refuse_mixture(suite=suites is not None, shape=shapes is not None, fuzz=random, vectors=vectors is not None)
+        _refuse_filters(sizes=bool(sizes), match=match is not None, exclude=exclude is not None)
+    if vectors is not None:
+        _refuse_filters(**{name: words[name] is not None for name in ("pass", "epilogue")})
+
+    def among(name: str, allowed: Sequence[str], default: Sequence[str]) -> list[str]:
+        given = words[name]
+        return check_words(name, default if given is None else given, allowed)
+
+    places = choose_devices(words["device"])
+    tf32 = any(find_device(one).tensor_cores for one in places)
+    axis_values = {
+        "dtypes": among("dtype", DTYPES, defaults.dtypes if vectors is None else ()),  # a vector has its own
+        "layouts": among("layout", LAYOUTS, defaults.layouts),
+        "precisions": among("precision", PRECISIONS, PRECISIONS if defaults.tf32 and tf32 else ("ieee",)),
+        "devices": places,
+    }
+    if vectors is None:
+        axis_values["passes"] = among("pass", PASSES, PASSES if random else ("fprop",))
+        axis_values["epilogues"] = among("epilogue", EPILOGUES, ("none",))
+    problems: list[Problem] = []
+    if vectors is None and not random:
+        _refuse_idle_epilogues(axis_values["passes"], axis_values["epilogues"])
+        problems = choose_problems(
+            suites,
+            shapes,
+            defaults.suite,
+            tell=tell,
+            sizes=sizes,
+            match=match,
+            exclude=exclude,
+            any_dtype=words["dtype"] is not None,
+        )
+    loaded, local = load_backends(backends, plugins, tell=tell)
+    found: Iterator[Case]
+    faults: list[str] = []
+    if random:
+        from convbench.suites.fuzz import fuzz as random_cases
+
+        count = _count_random(fuzz, seconds)
+        found = islice(random_cases(seed, **axis_values), count if all(axis_values.values()) else 0)
+    elif vectors is not None:
+        from convbench.verify.vectors.cases import vector_cases
+
+        of_vectors, faults = vector_cases(vectors, **axis_values, seed=seed, tell=tell)
+        found = iter(of_vectors)
+    else:
+        found = cases(problems, seed=seed, **axis_values)
+    chosen = list(islice(found, MOST_CASES + 1))
+    if len(chosen) > MOST_CASES:
+        raise ConvbenchError(
+            f"the axes multiply to more than {MOST_CASES:,} cases, the most that are run at once; try fewer "
+            f"values, or choose among the problems with --match"
+        )
+    if vectors is not None and not (chosen and loaded):
+        raise NothingSelected("there is no vector to run; nothing was done", wrong=bool(faults))
+    return Selection(cases=chosen, backends=loaded, plugins=tuple(plugins), local=local, faults=faults)
+
+
+def refuse_mixture(**given: bool) -> None:
+    """Suites, random cases and vectors each choose the cases: raise where more than one of them is given."""
+    chosen = [name for name, there in given.items() if there]
+    if len(chosen) > 1:
+        raise ConvbenchError(
+            f"{' and '.join('--' + name for name in chosen)} each choose the cases; give one of them, and the others "
+            f"in runs of their own"
+        )
+
+
+def _refuse_filters(**given: bool) -> None:
+    """What chooses among the problems of suites says nothing to random cases and vectors: raise where it is given."""
+    if chosen := [name for name, there in given.items() if there]:
+        names = {"sizes": "--batch or --axis of a size"}
+        raise ConvbenchError(
+            f"{' and '.join(names.get(name, '--' + name) for name in chosen)} does not go with --fuzz, --seconds or "
+            f"--vectors, whose cases come as they are; leave it out"
+        )
+
+
+def _refuse_idle_epilogues(passes: Sequence[str], epilogues: Sequence[str]) -> None:
+    if "fprop" not in passes and (idle := [name for name in epilogues if name != "none"]):
+        raise ConvbenchError(
+            f"--epilogue {','.join(idle)} --pass {','.join(passes)}: an epilogue follows fprop alone; "
+            f"add fprop to --pass, or leave --epilogue out"
+        )
+
+
+def _count_random(count: int | None, seconds: float | None) -> int:
+    if count is not None and count > MOST_CASES:
+        raise ConvbenchError(
+            f"--fuzz {count}: at most {MOST_CASES:,} cases are run at once; another --seed gives others"
+        )
+    most = MOST_CASES if seconds is None else min(MOST_CASES, ceil(seconds * CASES_PER_S))
+    return most if count is None else max(0, min(count, most))
+
+
+def choose_devices(given: Words) -> list[str]:
+    """Devices that are there; the CPU where none is given."""
+    chosen = [find_device(word.lower()) for word in (("cpu",) if given is None else given)]
+    for device in chosen:
+        if (why := device.why_absent()) is not None:
+            raise ConvbenchError(
+                f"--device {device.name}: {why}; try --device cpu, or see what is there with 'convbench list devices'"
+            )
+    return [device.name for device in chosen]
+
+
+def load_backends(
+    given: Sequence[str | Backend | Function] | None, plugins: Sequence[str] = (), *, tell: Tell = silent
+) -> tuple[list[Backend], list[str]]:
+    """The backends asked for, or all of them, and the names of those that only this process has.
+
+    One that cannot be loaded refuses every case. Those that are named come first.
+    """
+    from convbench.discovery import discover, is_pattern, refuse_twins, sources
+    from convbench.suites.axes import compile_regex
+
+    asked = None if given is None else [one for one in given if isinstance(one, str)]
+    objects = [_as_backend(one) for one in given or () if not isinstance(one, str)]
+    patterns = [(word, compile_regex("--backend", word[1:-1])) for word in asked or () if is_pattern(word)]
+    loaded, unavailable = discover(plugins, asked)
+    names = {one.name for one in loaded}
+    for source in sources():  # code that came with another package: whose, and which version
+        if source.origin != OWN and source.name in names:
+            tell(f"the backend {source.name} is {source.doc}")
+    backends = [*loaded, *(one.as_backend() for one in unavailable), *objects]
+    if objects:
+        refuse_twins((one.name, one.origin) for one in backends)
+    for word, pattern in patterns:
+        if not any(pattern.search(one.name) for one in backends):
+            tell(f"--backend {word} matches no backend; see 'convbench list backends'")
+    return backends, [one.name for one in objects if not one.built_in]
+
+
+def _as_backend(given: Backend | Function) -> Backend:
+    return given if isinstance(given, Backend) else backend(family="direct", source="")(given)

@@ -1,0 +1,373 @@
+"""Run a selection and keep what came of it, for the command line and for Python alike.
+
+    selection = select(suites=["quick"], backends=["torch", "unfold-matmul"])
+    for results in Session(selection, Bench(budget_s=0.1), csv="quick.csv").run():
+        ...  # of one case, its rows in the file already
+
+Nothing here prints, exits, or reads sys.argv: an error is a ConvbenchError, a remark goes to `tell`. torch is
+imported when a Session is made.
+"""
+
+import shlex
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, ClassVar
+
+from convbench.backend import Backend
+from convbench.case import Case
+from convbench.errors import ConvbenchError
+from convbench.outcome import Failed, Result, Skipped, Timed, Verified, Wrong
+from convbench.selection import Selection, Tell, silent
+from convbench.system import elsewhere, lacks, require
+
+if TYPE_CHECKING:
+    from convbench.rows import Row
+
+MOST_THREADS_A_CPU = 4
+
+Run = Callable[[Callable[..., Iterator[Result]], Sequence[Case], Sequence[Backend]], Iterator[Result]]
+
+
+def set_threads(threads: int) -> int:
+    """Set torch's CPU threads (0 leaves them) and return how many there are.
+
+    Raises:
+        ConvbenchError: fewer than none, or far more than there are CPUs, which would wait for each other without end.
+    """
+    import torch
+
+    from convbench.device.host import cpus_allowed
+
+    most = MOST_THREADS_A_CPU * cpus_allowed()
+    if not 0 <= threads <= most:
+        raise ConvbenchError(
+            f"--threads {threads}: this process may use {cpus_allowed()} CPUs; give up to {most}, or leave it out"
+        )
+    if threads:
+        torch.set_num_threads(threads)
+    return torch.get_num_threads()
+
+
+@contextmanager
+def _threads_set(threads: int) -> Iterator[int]:
+    """As `set_threads`, and as it was before afterwards."""
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        yield set_threads(threads)
+    finally:
+        if threads:
+            torch.set_num_threads(before)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verify:
+    """Work: every output within its bound.
+
+    Attributes:
+        force: run what a backend refuses for its cost alone.
+        seconds: no further case is begun after so long; None ends with the last one.
+    """
+
+    force: bool = False
+    seconds: float | None = None
+    cases_each: ClassVar[int] = 50  # nothing is timed, so a worker goes on while it lives
+
+    def at_most_s(self, case: Case, backends: Sequence[Backend]) -> float:
+        """Seconds that a case may take."""
+        from convbench.verify.cost import verify_s
+
+        return verify_s(case, backends)
+
+    def begin(self, run: Run, remaining: Sequence[Case], backends: Sequence[Backend], tell: Tell) -> Iterator[Result]:  # noqa: ARG002  # as Bench has it
+        from convbench.verify.sweep import verify
+
+        results = run(partial(verify, force=self.force), remaining, backends)
+        return results if self.seconds is None else for_seconds(self.seconds, results, each=len(backends))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """Work: every backend timed against torch, between two verifications.
+
+    Attributes:
+        budget_s: seconds of timing for each candidate at most.
+        confidence: of all verdicts of a case together.
+        margin: within it two that cannot be told apart are a tie.
+        min_rounds: clean rounds before the first verdict.
+        ceilings: whether timings are held against what the machine can do, which is probed where it is not known.
+        force: run what a backend refuses for its cost alone.
+    """
+
+    budget_s: float = 3.0
+    confidence: float = 0.998
+    margin: float = 0.02
+    min_rounds: int = 12
+    ceilings: bool = True
+    force: bool = False
+    cases_each: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        if not 0.5 <= self.confidence < 1 or not 0 < self.margin < 1:
+            raise ConvbenchError(
+                f"--confidence {self.confidence} --margin {self.margin}: confidence is from 0.5 to below 1, margin "
+                f"between 0 and 1; try --confidence 0.998 --margin 0.02"
+            )
+        if self.budget_s < 0 or self.min_rounds < 1:
+            raise ConvbenchError(
+                f"--budget {self.budget_s:g} --min-rounds {self.min_rounds}: a budget is 0 seconds or more, and there "
+                f"is at least 1 round; try --budget 3 --min-rounds 12"
+            )
+
+    @property
+    def least_rounds(self) -> int:
+        """Rounds that are timed where the budget is too short for them."""
+        from convbench.bench.rounds import Budget
+
+        return Budget().least
+
+    def at_most_s(self, case: Case, backends: Sequence[Backend]) -> float:
+        """Seconds that a case may take."""
+        from convbench.verify.cost import bench_s
+
+        return bench_s(case, backends, budget_s=self.budget_s, least_rounds=self.least_rounds)
+
+    def begin(self, run: Run, remaining: Sequence[Case], backends: Sequence[Backend], tell: Tell) -> Iterator[Result]:
+        from convbench.bench.rounds import Budget
+        from convbench.bench.statistics import Rule
+        from convbench.bench.sweep import bench
+        from convbench.ceilings.known import known_ceilings
+        from convbench.ceilings.roofline import with_rooflines
+
+        patient = self.min_rounds > Rule().least
+        budget = Budget(seconds=self.budget_s, least=self.min_rounds if patient else self.least_rounds)
+        rule = Rule(confidence=self.confidence, margin=self.margin, least=self.min_rounds)
+        ceilings, reprobe = known_ceilings(remaining if self.ceilings else (), tell)
+        results = run(partial(bench, budget=budget, rule=rule, force=self.force), remaining, backends)
+        return with_rooflines(results, backends, ceilings, reprobe)
+
+
+def for_seconds(seconds: float, results: Iterable[Result], *, each: int) -> Iterator[Result]:
+    """The results of whole cases, `each` of them, until the time is up; it starts when the first case is done.
+
+    What comes before that (a process for --isolate, imports) takes seconds, and none of the cases' time.
+    """
+    end = None
+    source = iter(results)
+    try:
+        while case := list(islice(source, each)):
+            yield from case
+            if end is None:
+                end = time.monotonic() + seconds
+            elif time.monotonic() >= end:
+                return
+    finally:
+        if isinstance(source, Generator):
+            source.close()  # the process of --isolate ends now, and not when it is collected
+
+
+def choose_run(
+    isolate: bool | None,
+    timeout_s: float | None,
+    memory_nbytes: int | None,
+    *,
+    selection: Selection,
+    cases_each: int = 1,
+) -> Run:
+    """How a sweep is run: in this process, or each case in one that may die.
+
+    Args:
+        isolate: None is for plug-ins and on CUDA, where the system and the backends allow it.
+        timeout_s, memory_nbytes: what is killed, and so needs a process of its own.
+    """
+    limited = timeout_s is not None or memory_nbytes is not None
+    if isolate is None:
+        foreign = bool(selection.plugins) or not all(case.target.on_host for case in selection.cases)
+        possible = sys.platform == "linux" and not lacks("isolation") and not selection.local
+        isolate = limited or (foreign and possible)
+    if not isolate and limited:
+        raise ConvbenchError("--timeout and --memory-limit need a process that may be killed; leave --no-isolate out")
+    if not isolate:
+        return lambda sweep, cases, backends: sweep(cases, backends)
+    given, instead = "--isolate needs", "try --no-isolate"
+    if limited:
+        given, instead = "--timeout and --memory-limit need", "leave them out"
+    if sys.platform != "linux":
+        wsl = f" or {elsewhere()}" if sys.platform == "win32" else ""
+        raise ConvbenchError(f"{given} Linux and this is {sys.platform}; {instead}{wsl}")
+    require("isolation", instead)
+    if selection.local:
+        raise ConvbenchError(
+            f"--isolate: another process cannot load {', '.join(selection.local)}, given as an object; "
+            f"name its file as a plug-in, or run without isolation, timeout and memory limit"
+        )
+    from convbench.workers.isolate import Limits, isolated
+
+    return partial(
+        isolated,
+        plugins=list(selection.plugins),
+        limits=Limits(timeout_s=timeout_s, memory_nbytes=memory_nbytes),
+        cases_each=cases_each,
+    )
+
+
+class Session:
+    """A selection and what is done with it; results as they come, each case in the CSV file first.
+
+    Attributes:
+        kept: how many cases the file held already.
+        results: those of the cases that are done, the kept ones too.
+        contexts: what the rows of a device share.
+    """
+
+    def __init__(
+        self,
+        selection: Selection,
+        work: Verify | Bench,
+        *,
+        csv: str | None = None,
+        overwrite: bool = False,
+        resume: bool = False,
+        command: str = "",
+        threads: int = 0,
+        isolate: bool | None = None,
+        timeout_s: float | None = None,
+        memory_nbytes: int | None = None,
+        tell: Tell = silent,
+    ) -> None:
+        """Make or open the file.
+
+        Args:
+            csv: a file, which the session holds until it is run or closed; - is stdout, None is none.
+            overwrite, resume: replace a file that exists, or go on with it.
+            command: what the rows are told to come from; a file is gone on with by the same one.
+            threads: torch's CPU threads while it runs; 0 leaves them.
+            isolate, timeout_s, memory_nbytes: as `choose_run`.
+            tell: takes remarks.
+
+        Raises:
+            ConvbenchError: the file exists, holds something else, or cannot be written; or the options do not go
+                together.
+        """
+        from convbench.machine import this_machine
+        from convbench.rows import Context, from_row
+        from convbench.store import CsvFile
+
+        self.selection = selection
+        self.work = work
+        self.csv = csv
+        self._threads = threads
+        self._tell = tell
+        self._run = choose_run(isolate, timeout_s, memory_nbytes, selection=selection, cases_each=work.cases_each)
+        if resume and (csv in (None, "-") or overwrite):
+            raise ConvbenchError("--resume goes on with a file: name it with --csv FILE, and leave --overwrite out")
+        with _threads_set(threads) as count:
+            self.contexts: Mapping[str, Context] = {
+                device: Context(machine=this_machine(device), threads=count, command=command)
+                for device in {case.device for case in selection.cases}
+            }
+        plan = self._plan() if resume else None
+        self._file = CsvFile(csv, overwrite=overwrite, plan=plan, tell=tell) if csv is not None else None
+        self._old = self._file.finished if self._file is not None else []
+        try:
+            self.results = [from_row(row) for row in self._old]
+        except ValueError as error:
+            raise ConvbenchError(f"--resume {csv}: a row is damaged: {error}") from None
+        self.kept = len(self._old) // len(selection.backends)
+        if resume and self.kept:
+            tell(f"{self.kept} of {len(selection.cases)} cases are in {csv} and kept")
+
+    def _plan(self) -> "list[list[Row]]":
+        return [
+            [
+                self.row(Result(case=case, backend=one.name, family=one.family, outcome=Skipped("")))
+                for one in self.selection.backends
+            ]
+            for case in self.selection.cases
+        ]
+
+    @property
+    def remaining(self) -> Sequence[Case]:
+        """The cases that are still to be done."""
+        return self.selection.cases[len(self.results) // len(self.selection.backends) :]
+
+    def run(self) -> Generator[list[Result], None, None]:
+        """Begin, and yield the results of each case, in the backends' order, when they are in the file.
+
+        Whoever stops in between keeps what is done; the file is closed with the last case or with the generator.
+        """
+        if self.csv is not None and self._file is None:
+            raise ConvbenchError(f"{self.csv} is closed; go on with it in another session, with resume")
+        with _threads_set(self._threads):
+            results = self.work.begin(self._run, self.remaining, self.selection.backends, self._tell)
+        return self._store(results)
+
+    def _store(self, results: Iterator[Result]) -> Generator[list[Result], None, None]:
+        try:
+            with _threads_set(self._threads):
+                # All of a case at once: a kill leaves whole cases.
+                while case := list(islice(results, len(self.selection.backends))):
+                    if self._file is not None:
+                        self._file.append(*map(self.row, case))
+                    self.results += case
+                    yield case
+        finally:
+            self.close()
+
+    def row(self, result: Result) -> "Row":
+        """A result with where and how it was found."""
+        from convbench.rows import to_row
+
+        return to_row(result, self.contexts[result.case.device])
+
+    def pairs(self) -> list[tuple[Mapping[str, str], Result]]:
+        """The rows so far as the file has them, each beside its result."""
+        from convbench.rows import text_row
+
+        new = self.results[len(self._old) :]
+        rows = [*self._old, *(text_row(self.row(result)) for result in new)]
+        return list(zip(rows, self.results, strict=True))
+
+    def mend(self) -> None:
+        """Put the rows back if somebody else deleted, replaced or changed the file."""
+        if self._file is not None:
+            self._file.mend()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
+
+    def reproduce(self, result: Result) -> str:
+        """The command that shows this result again."""
+        flags = [f" --plugin {shlex.quote(one)}" for one in self.selection.plugins]
+        flags += [f" --threads {self._threads}"] if self._threads else []
+        flags += [" --force"] if self.work.force else []
+        return reproduce(result) + "".join(flags)
+
+
+def reproduce(result: Result) -> str:
+    """The command that meets a result again: verify, or bench for a fault that only shows when it is timed."""
+    match result.outcome:
+        case Wrong(check):
+            words = check.evidence or ""
+        case Failed(message):
+            words = message
+        case _:
+            words = ""
+    timing = any(sign in words for sign in ("right before the timing", "being timed", "again"))
+    return f"convbench {'bench' if timing else 'verify'} --backend {result.backend} {result.case.flags()}"
+
+
+def count_outcomes(results: Iterable[Result]) -> Counter[str]:
+    """How many came out how, in the words of the CSV."""
+    kinds = {Verified: "verified", Timed: "timed", Wrong: "wrong", Failed: "failed", Skipped: "skipped"}
+    return Counter(kinds[type(result.outcome)] for result in results)
