@@ -88,6 +88,7 @@ def test_one_number_stands_for_both_axes() -> None:
         ({"padding": True}, "padding is True: "),
         ({"padding": (1, None)}, "padding is (1, None): "),
         ({"dilation": (1, 1.5)}, "dilation is (1, 1.5): "),
+        ({"dilation": (1.5, 1)}, "dilation is (1.5, 1): "),
         ({"padding": -1}, "padding is -1 in n4c4h4w4k4r4s4_pd-1: it must be at least 0"),
         ({"stride": 0}, "stride is 0 in "),
         ({"n": 1.0}, "n is 1.0: it is a whole number, as n=1"),
