@@ -292,9 +292,9 @@ def test_a_relu_may_take_a_nan_for_zero_and_nothing_else_may() -> None:
 
     relu = make_case("n2c20h9w10k6r3s3_pd1", epilogue="bias_relu")
     probe = Locality(exam=prepare_exam(relu))
-    plain = swallowing(*probe.exam.operands.values(), relu.spec)  # type: ignore[call-arg]  # x, w and bias
+    plain = swallowing(*probe.exam.operands.values(), relu.spec)  # type: ignore[call-arg, arg-type]  # x, w and bias
     with probe.pierced():
-        out = swallowing(*probe.exam.operands.values(), relu.spec)  # type: ignore[call-arg]  # the same
+        out = swallowing(*probe.exam.operands.values(), relu.spec)  # type: ignore[call-arg, arg-type]  # the same
     assert not out.isnan().any()
     assert probe.check(out, plain, "direct").passed
     without = Locality(exam=prepare_exam(CASE))
