@@ -13,10 +13,10 @@ import convbench
 ROOT = Path(convbench.__file__).parent
 ROOMS = (
     "errors exit_codes files system version dtypes spec device case machine suites data backend discovery jit "
-    "backends outcome call workers rows store verify ceilings bench ran models explain plan selection session "
+    "backends outcome call workers rows store verify ceilings bench models ran explain plan selection session "
     "compare run show cli"
 ).split()
-TORCH_AT_TOP = set("backends call data workers verify ceilings bench ran models explain run".split())
+TORCH_AT_TOP = set("backends call data workers verify ceilings bench models ran explain run".split())
 FILES = sorted(ROOT.rglob("*.py"))
 
 

@@ -87,7 +87,7 @@ def isolated(
     felled: dict[str, Outcome] = {}  # of the case that is being done
     faults: set[tuple[str, str]] = set()
     done = 0
-    with Server(preload=_module_of(sweep)) as server:
+    with Server() as server:
         while done < len(cases):
             job = Job(
                 sweep=sweep,
@@ -124,11 +124,6 @@ def isolated(
                     yield Result(case=case, backend=name, family=families[name], outcome=_in_one_line(outcome))
                 felled.clear()
                 done += 1
-
-
-def _module_of(sweep: Sweep) -> str:
-    """Where the function lies that a sweep with bound options calls."""
-    return str(getattr(sweep, "func", sweep).__module__)
 
 
 def _in_one_line(outcome: Outcome) -> Outcome:

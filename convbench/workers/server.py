@@ -24,7 +24,7 @@ from convbench.errors import ConvbenchError, first_line
 from convbench.machine import descendants, own_nbytes
 from convbench.outcome import Result
 from convbench.system import require
-from convbench.workers.jobs import DYING_S, KILL, MOST_PROCESSES, START, STATUS, Board, Fall, Job, fall_of
+from convbench.workers.jobs import DYING_S, KILL, MOST_PROCESSES, START, STATUS, Board, Fall, Job, Sweep, fall_of
 
 # One look at a few small files of /proc ten times a second, a tenth of a millisecond for a worker with few threads:
 # a thousandth of one core is taken from what is being timed.
@@ -44,13 +44,8 @@ _SERVE = (
 
 @dataclass(slots=True)
 class Server:
-    """The fork server as its parent sees it; started when first needed, and again if it was killed.
+    """The fork server as its parent sees it; started when first needed, and again if it was killed."""
 
-    Attributes:
-        preload: the module of the sweep that its workers run, imported once for all of them.
-    """
-
-    preload: str
     _process: "subprocess.Popen[bytes] | None" = field(default=None, init=False)
     _control: socket.socket | None = field(default=None, init=False)
     _board: Board | None = field(default=None, init=False)
@@ -64,7 +59,7 @@ class Server:
 
     def work(self, job: Job) -> Iterator[list[Result] | Fall]:
         """The results of each case in order; a Fall is the last thing of a job."""
-        control, board = self._ready()
+        control, board = self._ready(_module_of(job.sweep))
         board.clear(job.names)
         ours, theirs = socket.socketpair()
         # Half an answer must not hold us up: a backend can write to any descriptor of its process.
@@ -168,7 +163,8 @@ class Server:
         pid, status = STATUS.unpack(data)
         return int(pid), int(status)
 
-    def _ready(self) -> tuple[socket.socket, Board]:
+    def _ready(self, preload: str) -> tuple[socket.socket, Board]:
+        """Start it if it does not run: it imports the module of the sweep once for all its workers."""
         if self._process is not None and self._process.poll() is not None:
             self.stop()  # somebody killed it while it had nothing to do
         if self._control is not None and self._board is not None:
@@ -189,7 +185,7 @@ class Server:
                     "-c",
                     _SERVE,
                     json.dumps([*sys.path, _HOME]),
-                    self.preload,
+                    preload,
                     *map(str, descriptors),
                 ],
                 stdin=subprocess.DEVNULL,
@@ -218,6 +214,11 @@ class Server:
         if self._board is not None:
             self._board.close()
         self._process = self._control = self._board = None
+
+
+def _module_of(sweep: Sweep) -> str:
+    """Where the function lies that a sweep with bound options calls."""
+    return str(getattr(sweep, "func", sweep).__module__)
 
 
 class _ServerGone(Exception):  # noqa: N818  # it says what happened
