@@ -88,6 +88,7 @@ def test_partial_sums_are_rounded_only_where_they_are_kept_in_more_bits(dtype: s
     assert mine.count_roundings(make_case("n1c1h4w4k1r2s2", dtype=dtype)) == count
 
 
+@pytest.mark.program
 def test_a_data_type_that_torch_can_hardly_compute_with_is_one_entry() -> None:
     done = subprocess.run([sys.executable, "-c", NEW], capture_output=True, text=True, check=True)
     *rows, probes = [line.rstrip() for line in done.stdout.splitlines()]

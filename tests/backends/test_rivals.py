@@ -139,6 +139,7 @@ def test_torch_compile_is_right_in_every_dtype(dtype: str) -> None:
         assert isinstance(result.outcome, Verified), result.outcome
 
 
+@pytest.mark.program
 def test_torch_compile_says_when_there_is_no_compiler(tmp_path: Path) -> None:
     """In a process whose PATH is empty; the compiler is looked for once a process."""
     words = ["verify", "--backend", "torch-compile", "--shape", "n1c1h4w4k1r2s2", "--dtype", "fp32", "--layout", "nchw"]

@@ -130,6 +130,7 @@ def test_a_figure_that_does_not_hold_is_not_printed(
     assert "products on the image: 4,032 by the ledger, 3,360 by ones convolved with ones" in err
 
 
+@pytest.mark.program
 def test_a_model_in_a_pipe_is_rows_with_totals_beside_them(nets: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, "explain", "--model", "cost_nets:Small", "--input", "1x3x32x40")
     assert code == 0
@@ -151,6 +152,7 @@ def test_a_model_in_a_pipe_is_rows_with_totals_beside_them(nets: Path, capsys: p
     assert "1 convolution counted here, but no problem that bench or verify take: conv_transpose2d" in err
 
 
+@pytest.mark.program
 def test_the_suite_that_is_written_is_what_bench_and_verify_take(
     nets: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -180,6 +182,7 @@ def test_the_suite_that_is_written_is_what_bench_and_verify_take(
     assert out == Path("mine.csv").read_text()
 
 
+@pytest.mark.program
 def test_a_model_as_json_holds_every_name_and_the_honest_fraction(
     nets: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,6 +14,7 @@ def plain_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+@pytest.mark.program
 def test_what_ran_is_said_claim_by_claim_and_call_by_call(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
     done = cli("explain", "resnet50:layer1.0.conv2", "--ran", "--dtype", "fp32,fp64")
@@ -27,6 +28,7 @@ def test_what_ran_is_said_claim_by_claim_and_call_by_call(cli: Cli, monkeypatch:
     assert "✓ seen ≈ concluded from what was seen ? unknown" in text
 
 
+@pytest.mark.program
 def test_json_says_all_with_its_evidence(cli: Cli) -> None:
     done = cli("explain", "--ran", "--json", "--dtype", "fp32,fp64", "--layout", "nhwc", "--threads", "1")
     assert (done.code, done.err) == (0, "")

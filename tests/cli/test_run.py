@@ -50,6 +50,7 @@ def one_line(err: str) -> str:
     return err
 
 
+@pytest.mark.program
 def test_no_torchvision_is_imported_for_a_data_set_that_is_not_its_own(tmp_path: Path) -> None:
     write_image(tmp_path / "classes" / "one" / "a.png", (20, 20))
     flat = write_image(tmp_path / "flat" / "a.png", (20, 20))

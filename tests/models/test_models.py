@@ -248,6 +248,7 @@ def test_a_pass_in_inference_mode_is_timed_by_the_convolution() -> None:
     assert [shape for shape, _ in one.calls] == [(4, 3, 3, 3), (4, 4, 3, 3)]
 
 
+@pytest.mark.program
 def test_what_torch_runs_is_seen_for_each_plain_convolution() -> None:
     layers = nn.Sequential(nn.Conv2d(1, 1, 2), nn.ConvTranspose2d(1, 64, 2), nn.Conv2d(64, 64, 3))
     costs = costs_of(lambda: layers, 1, 1, 20, 20, timed=False)

@@ -172,6 +172,7 @@ def test_in_float64_torchs_own_code_forms_patches_whole_or_in_pieces(
     assert scratch_nbytes(one) == 0
 
 
+@pytest.mark.program
 def test_without_onednn_its_problems_are_lowered_by_torch() -> None:
     one, many = what_ran([ConvSpec.parse("n2c4h9w9k4r3s3"), ConvSpec.parse("n16c4h9w9k4r3s3")], onednn=False)
     assert one.backend == "Slow2d"

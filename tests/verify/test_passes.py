@@ -302,6 +302,7 @@ def test_the_default_epilogue_uses_what_was_prepared_and_gradients_do_not() -> N
     assert len(seen) == sets
 
 
+@pytest.mark.program
 def test_onednn_really_runs_in_both_gradients() -> None:
     """Its own log, which it writes to stdout: torch's profile shows aten::convolution_backward whatever runs inside."""
     (onednn,), _ = discover(names=["onednn"])
