@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Container, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,12 @@ ROOMS = (
 ).split()
 TORCH_AT_TOP = set("backends call data workers verify ceilings bench models ran explain run".split())
 FILES = sorted(ROOT.rglob("*.py"))
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    """Read once for all tests."""
+    return ast.parse(path.read_text())
 
 
 def room_of(path: Path) -> str:
@@ -45,7 +52,7 @@ def test_a_file_uses_only_the_rooms_above_its_own(path: Path) -> None:
     if room in ("__init__", "__main__", "cli"):
         return
     own = ROOMS.index(room)
-    for name in imports(ast.parse(path.read_text()), top_only=False):
+    for name in imports(tree_of(path), top_only=False):
         parts = name.split(".")
         if parts[0] == "convbench" and len(parts) > 1 and parts[1] in ROOMS:
             used = ROOMS.index(parts[1])
@@ -59,7 +66,7 @@ def module_of(path: Path) -> str:
 def used_modules(path: Path, modules: Container[str]) -> set[str]:
     """The modules of the package that a file imports, wherever in it: within functions and for types as well."""
     used = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             used |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -117,7 +124,7 @@ def test_nobody_but_the_devices_compares_names_of_devices(path: Path) -> None:
     """What differs between devices is a property of `Device`, so that another kind is one file."""
     if room_of(path) == "device":
         return
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path)):
         sides: list[ast.expr] = []
         if isinstance(node, ast.MatchValue):
             sides = [node.value]
@@ -132,7 +139,7 @@ def test_nobody_but_the_devices_compares_names_of_devices(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_heavy_packages_stay_where_they_belong(path: Path) -> None:
-    room, tree = room_of(path), ast.parse(path.read_text())
+    room, tree = room_of(path), tree_of(path)
     top = {name.partition(".")[0] for name in imports(tree, top_only=True)}
     anywhere = {name.partition(".")[0] for name in imports(tree, top_only=False)}
     assert "torch" not in top or room in TORCH_AT_TOP

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.program  # each starts the program in a terminal of its own
+
 MAIN = "import sys\nfrom convbench.__main__ import main\nsys.argv[0] = 'convbench'\nmain()"
 # In the place of PyTorch: it tells when it runs, past sys.stderr, as a library of C does, and takes its time.
 STUB = "import os, time\nos.write(2, b'\\r\\x1b[2KTORCH RUNS\\n')\ntime.sleep({seconds})\nraise ImportError('a stub')\n"
@@ -177,7 +179,6 @@ convbench.bench.sweep.bench = convbench.run.run = timed
 """
 
 
-@pytest.mark.program
 @pytest.mark.parametrize(
     "words", ["run", "bench --shape n1c1h4w4k1r2s2 --backend torch --no-ceilings --no-isolate --csv -"]
 )
@@ -188,7 +189,6 @@ def test_no_thread_writes_a_line_while_something_is_timed(tmp_path: Path, words:
     assert note.read_text() == "MainThread"
 
 
-@pytest.mark.program
 def test_the_result_is_the_same_with_a_terminal_for_stderr_and_without(tmp_path: Path) -> None:
     written = on_a_terminal(MAIN, "explain", piped=tmp_path / "out")
     assert LINE in written
