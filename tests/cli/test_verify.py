@@ -83,6 +83,7 @@ def no_rest(x, w, spec):
 """
 
 
+@pytest.mark.program
 def test_passes_and_epilogues_multiply_and_a_backend_without_one_says_so(cli: Cli, tmp_path: Path) -> None:
     path, plugin = tmp_path / "rows.csv", tmp_path / "bare.py"
     plugin.write_text(LAST_TAP.replace("last_tap", "bare"))

@@ -79,6 +79,7 @@ def fp64(watched: dict[str, Ran]) -> dict[str, Ran]:
     return {name: watched[f"fp64 {name}"] for name in DOUBLE}
 
 
+@pytest.mark.program
 def test_fifty_problems_in_one_child_keep_their_order(watched: dict[str, Ran]) -> None:
     for size in SIZES:
         one = watched[f"size {size}"]
@@ -87,6 +88,7 @@ def test_fifty_problems_in_one_child_keep_their_order(watched: dict[str, Ran]) -
         assert find_patches(one).nbytes == 3 * 9 * (size - 2) ** 2 * 4
 
 
+@pytest.mark.program
 def test_the_notes_own_example_forms_its_patch_matrix(fp32: dict[str, Ran]) -> None:
     note = fp32["note"]
     assert sentence(note) == (
@@ -97,6 +99,7 @@ def test_the_notes_own_example_forms_its_patch_matrix(fp32: dict[str, Ran]) -> N
     assert remark(note) == "ran (fp32): Slow2d; scratch 144 B = the patch matrix, so literal here"
 
 
+@pytest.mark.program
 @pytest.mark.parametrize(
     ("name", "backend", "patches"),
     [
@@ -130,6 +133,7 @@ def test_backend_rule_and_patch_matrix_of_fp32(
     assert sum(use.nbytes * use.count for use in uses) == sum(block.nbytes for block in one.trace.blocks)
 
 
+@pytest.mark.program
 def test_onednns_blocked_layouts_are_told_from_scratch(fp32: dict[str, Ran]) -> None:
     one = fp32["vgg"]
     assert one.primitive is not None
@@ -143,6 +147,7 @@ def test_onednns_blocked_layouts_are_told_from_scratch(fp32: dict[str, Ran]) -> 
     assert "7,225,344 B" in find_patches(one).words
 
 
+@pytest.mark.program
 def test_a_gemm_of_onednn_has_room_for_patches_and_that_is_an_inference(fp32: dict[str, Ran]) -> None:
     one = fp32["large kernel"]
     assert one.primitive is not None
@@ -183,6 +188,7 @@ def test_without_onednn_its_problems_are_lowered_by_torch() -> None:
         assert find_patches(many).kind == "unknown"
 
 
+@pytest.mark.program
 def test_dtypes_and_layouts_share_one_process(watched: dict[str, Ran]) -> None:
     half, strided, last = watched["bf16"], watched["strided"], watched["nhwc"]
     assert half.rule is not None
@@ -196,6 +202,7 @@ def without_spaces(text: str) -> str:
     return "".join(text.split())
 
 
+@pytest.mark.program
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_a_page_fits_every_width_whatever_ran(width: int, watched: dict[str, Ran]) -> None:
     for one in [*watched.values(), replace(BLANK, trouble="no answer within 3 s"), ON_CUDA]:
@@ -206,6 +213,7 @@ def test_a_page_fits_every_width_whatever_ran(width: int, watched: dict[str, Ran
         assert all(without_spaces(claim.words) in text for claim in list_claims(one))
 
 
+@pytest.mark.program
 def test_every_claim_has_evidence_and_facts_come_from_what_was_seen(fp32: dict[str, Ran]) -> None:
     for one in fp32.values():
         assert {claim.kind for claim in list_claims(one)} <= {"fact", "inference", "unknown"}
@@ -281,12 +289,14 @@ def test_without_onednns_log_nothing_is_said_of_its_patch_matrix() -> None:
     assert next(claim for claim in list_claims(one) if claim.about == "primitive").kind == "unknown"
 
 
+@pytest.mark.program
 def test_scratch_of_onednns_own_leaves_the_patch_matrix_unknown(fp32: dict[str, Ran]) -> None:
     one = fp32["vgg"]
     hidden = tuple(replace(primitive, own_scratch=False) for primitive in one.primitives)
     assert find_patches(replace(one, primitives=hidden)).kind == "unknown"
 
 
+@pytest.mark.program
 def test_scratch_as_large_as_the_patch_matrix_rules_nothing_out(fp32: dict[str, Ran]) -> None:
     one = fp32["vgg"]
     assert one.trace is not None
