@@ -21,14 +21,14 @@ def seconds_a_call(call: Callable[[], Any], device: Device) -> float:
         count *= 2
 
 
-def block_counts(call_s: Mapping[str, float], baseline: str, device: Device) -> dict[str, int]:
-    """How many calls each candidate's block takes, from its seconds a call.
+def block_counts(call_s: Mapping[str, float], baseline: str, block_s: float) -> dict[str, int]:
+    """How many calls each candidate's block of about `block_s` seconds takes, from its seconds a call.
 
     All that are about as fast as the baseline get its number: the mean of many calls and the mean
     of few have different medians where the noise is skewed, so two that are equally fast would
     not look so.
     """
-    counts = {name: max(1, min(MOST_CALLS, round(device.block_s / max(own, 1e-9)))) for name, own in call_s.items()}
+    counts = {name: max(1, min(MOST_CALLS, round(block_s / max(own, 1e-9)))) for name, own in call_s.items()}
     base_s = call_s.get(baseline)
     if base_s is None:
         return counts

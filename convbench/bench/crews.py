@@ -4,6 +4,11 @@ A library keeps its threads spinning for a while after a call, so that the next 
 once; torch's OpenMP does so for milliseconds. That time is taken from whoever is timed next, if
 that one has threads of its own and there are no more cores than threads. So the threads
 that work for each backend are learned, and a turn begins when those of the others sleep.
+
+By then its own sleep too. The first calls wake them, perhaps all on one core, until the system's
+scheduler spreads them some milliseconds later: ONNX Runtime was met at 0.46 ms a call and at 0.89 ms
+for that reason alone. So where there are several pools a turn settles before its time counts.
+`python scripts/alone.py --waking` shows what it settles from, and for how long.
 """
 
 import threading
@@ -12,6 +17,12 @@ from collections.abc import Callable
 from typing import Any
 
 from convbench.device.host import cpu_ns, wait_for
+
+# A turn settles for LEAST_S, and on while a window is faster by more than STEADY than the one before. Schedulers look
+# for a better core at their ticks, of which the common kernels have one every 1 to 4 ms; after 5 ms the calls of five
+# libraries were within 5 % of where they ended, after 10 ms within 2 %.
+WINDOW_S, LEAST_S, LONGEST_S = 2.5e-3, 10e-3, 20e-3
+STEADY = 0.05
 
 
 class Crews:
@@ -45,10 +56,32 @@ class Crews:
             pools = [pool for pool in pools if not pool & crew] + ([crew.union(*shared)] if crew else [])
         return len(pools) > 1
 
-    def make_way(self, name: str) -> None:
-        """Wait for the others' threads to sleep; its own then need a call that nobody times to wake.
+    def begin_turn(self, name: str, call: Callable[[], Any]) -> None:
+        """Wait for the others' threads to sleep, and call until its own work as they do when it is alone.
 
-        With one pool nobody waits: whoever did would find it asleep, and be compared with who did not.
+        With one pool nobody waits, and one call brings the operands back: whoever waited would find the
+        pool asleep, and be compared with who did not.
         """
         if self.several:
             wait_for(frozenset().union(*self._crews.values()) - self._crews.get(name, frozenset()))
+            settle(call)
+        else:
+            call()
+
+
+def settle(call: Callable[[], Any], clock: Callable[[], float] = time.perf_counter) -> None:
+    """Call until the calls do not become faster any more; the same rule for everybody, whatever was seen before.
+
+    A rule that knew how fast this one has been would wait for its best moments, and choose others for another.
+    """
+    begin, before_s = clock(), 0.0
+    while True:
+        start, calls = clock(), 0
+        while calls == 0 or clock() - start < WINDOW_S:
+            call()
+            calls += 1
+        now = clock()
+        own_s = (now - start) / calls
+        if now - begin >= (LEAST_S if own_s > before_s * (1 - STEADY) else LONGEST_S):
+            return
+        before_s = own_s

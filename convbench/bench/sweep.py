@@ -31,6 +31,7 @@ from convbench.verify.trial import Trial, attempt, judge
 
 # How long a case waits while the CPUs lie elsewhere, by its budget, and at most: they were met away for 10 to 20 s.
 PATIENCE, MOST_PATIENCE_S = 7.0, 20.0
+SEVERAL = 4  # blocks in one, where a turn has to settle for longer than a block lasts
 
 
 def bench(
@@ -165,12 +166,13 @@ def hold(
     turns, two that are equally fast were disturbed alike.
     """
     target, watch = lineup.case.target, lineup.watch
-    counts, warming_s = block_counts(call_s, BASELINE, target), dict[str, float]()
+    block_s = target.block_s * (SEVERAL if crews.several else 1)
+    counts, warming_s = block_counts(call_s, BASELINE, block_s), dict[str, float]()
     patience_s = min(MOST_PATIENCE_S, PATIENCE * contest.budget.total_s(len(contest.names)))
     start = time.perf_counter()
     while order := contest.next_round(time.perf_counter() - start):
         if contest.warm and warming_s:
-            counts, warming_s = block_counts({**call_s, **warming_s}, BASELINE, target), {}
+            counts, warming_s = block_counts({**call_s, **warming_s}, BASELINE, block_s), {}
         samples: dict[str, Sample] = {}
         meter.refresh()
         if meter.moved and patience_s > 0:
@@ -180,9 +182,8 @@ def hold(
             call, count = trials[name].call, counts[name]
             watch.tell(name, Stage.TIMED)
             try:
-                crews.make_way(name)
-                if count > 1 or crews.several:
-                    call()  # others have run since: this brings its operands and threads back
+                if count > 1 or crews.several:  # others have run since: this brings its operands and threads back
+                    crews.begin_turn(name, call)
                 before = meter.read()
                 block_s = target.time_block(call, count)
                 samples[name] = Sample(seconds=block_s / count, dirt=meter.dirt(before, meter.read(), block_s))

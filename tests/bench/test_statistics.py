@@ -2,7 +2,7 @@
 
 import random
 from itertools import combinations_with_replacement
-from math import inf, nextafter
+from math import exp, inf, log, nextafter
 from statistics import median
 
 import pytest
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import wilcoxon
 
-from convbench.bench.statistics import MOST_EXACT, Rule, centre, compare, signed_rank
+from convbench.bench.statistics import MOST_EXACT, Rule, centre, compare, modes, signed_rank
 
 
 def walsh_averages(values: list[float]) -> list[float]:
@@ -129,3 +129,40 @@ def test_a_difference_beyond_the_noise_is_named(ratio: float, verdict: str) -> N
     rng = random.Random(5)
     ratios = [ratio * rng.lognormvariate(0, 0.07) for _ in range(2000)]
     assert compare(ratios, 0.001, Rule()).verdict == verdict
+
+
+def in_two_modes(low: float, high: float) -> list[float]:
+    """Four of five values about the first."""
+    rng = random.Random(7)
+    return [(low if number % 5 else high) * rng.lognormvariate(0, 0.07) for number in range(90)]
+
+
+def test_two_modes_are_told_apart() -> None:
+    small, large = modes(in_two_modes(0.46, 0.89))
+    assert small.centre == pytest.approx(0.46, rel=0.05)
+    assert large.centre == pytest.approx(0.89, rel=0.05)
+    assert small.share == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize("noise", [0.001, 0.02, 0.1, 0.3])
+def test_one_mode_is_not_cut_in_two(noise: float) -> None:
+    for seed in range(200):
+        rng = random.Random(seed)
+        assert modes([rng.lognormvariate(0, noise) for _ in range(40)]) == ()
+        assert modes([1 + rng.expovariate(1) * noise for _ in range(40)]) == ()
+        assert modes([1 + rng.random() * noise for _ in range(40)]) == ()
+
+
+def test_a_few_hiccups_are_no_mode() -> None:
+    assert modes([1.0 + number / 1e4 for number in range(40)] + [10.0] * 4) == ()
+
+
+def test_two_modes_that_disagree_name_nobody() -> None:
+    ratios = in_two_modes(1.3, 0.75)
+    assert Rule().verdict(*map(exp, centre([log(one) for one in ratios], 0.01))) == "faster"
+    assert compare(ratios, 0.01, Rule()).verdict == "undecided"
+
+
+def test_two_modes_that_agree_are_one_verdict() -> None:
+    assert compare(in_two_modes(1.3, 1.9), 0.01, Rule()).verdict == "faster"
+    assert compare(in_two_modes(0.5, 0.7), 0.01, Rule()).verdict == "slower"

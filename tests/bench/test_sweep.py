@@ -375,9 +375,11 @@ def test_a_block_is_long_enough_to_time() -> None:
     nap = lambda: time.sleep(1e-4)  # noqa: E731  # on a loaded machine it sleeps longer, never shorter
     assert seconds_a_call(nap, CPU) >= 1e-4
     assert seconds_a_call(lambda: None, CPU) < 1e-5
-    counts = block_counts({"torch": 1e-4, "alike": 1.9e-4, "quicker": 0.6e-4, "slow": 1e-2, "empty": 0.0}, "torch", CPU)
+    counts = block_counts(
+        {"torch": 1e-4, "alike": 1.9e-4, "quicker": 0.6e-4, "slow": 1e-2, "empty": 0.0}, "torch", CPU.block_s
+    )
     assert counts == {"torch": 5, "alike": 5, "quicker": 5, "slow": 1, "empty": 10_000}
-    assert block_counts({"slow": 1.0}, "torch", CPU) == {"slow": 1}
+    assert block_counts({"slow": 1.0}, "torch", CPU.block_s) == {"slow": 1}
     assert CPU.time_block(nap, 3) >= 3e-4
 
 
