@@ -140,8 +140,9 @@ class Entrant:
 
     def _judge(self, shot: Shot, when: str) -> None:
         if self.ring.mend(shot.number):
-            # Perhaps somebody before it did that. Once more, from the numbers that it should have had.
+            # Perhaps somebody before it did that, and to other sets too. Once more, on the numbers that were meant.
             (number,) = self.ring.take(1)
+            self.ring.mend(number)
             _, out = self.case.target.time_calls([self.calls[number]])
             shot = self._shoot(out, number)
             if harmed := self.ring.mend(number):
