@@ -15,6 +15,7 @@ from convbench.case import Case
 from convbench.device import Device
 
 Call = Callable[[], Any]
+TimeCall = Callable[[Call], float]
 Fault = Callable[[str, BaseException], None]
 
 LAUNCH_BOUND_S = 5e-3  # a longer call hides its launch gaps, and a graph of it has nothing to tell
@@ -35,19 +36,24 @@ class Eviction:
         return self._device.time_cold(lambda: self._room.add_(1), call)
 
 
-def cold_times(calls: Mapping[str, Call], device: Device, watch: Watch, fault: Fault) -> dict[str, float]:
-    """Median seconds of a cold call by name, taken in turns; empty where there is no memory to empty the caches."""
+def cold_times(
+    takes: Mapping[str, Callable[[TimeCall], float]], device: Device, watch: Watch, fault: Fault
+) -> dict[str, float]:
+    """Median seconds of a cold call by name, taken in turns; empty where there is no memory to empty the caches.
+
+    Each of `takes` gives one call to the clock that it is given, and raises where that did not do its work.
+    """
     watch.tell("", Stage.EVICTED)
     try:
         eviction = Eviction(device, watch.memory_nbytes)
     except (MemoryError, RuntimeError):
         return {}
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    seconds: dict[str, list[float]] = {name: [] for name in takes}
     for _ in range(device.cold_rounds):
         for name in list(seconds):
             watch.tell(name, Stage.TIMED)
             try:
-                seconds[name].append(eviction.time(calls[name]))
+                seconds[name].append(takes[name](eviction.time))
             except ANY_FAULT as error:
                 del seconds[name]
                 fault(name, error)

@@ -12,9 +12,11 @@ import torch
 from convbench.backend import BASELINE, Backend
 from convbench.bench.clock import block_counts, seconds_a_call
 from convbench.bench.crews import Crews
+from convbench.bench.entrant import Caught, Entrant
 from convbench.bench.heap import heap_kept
 from convbench.bench.noise import Meter
 from convbench.bench.regimes import LAUNCH_BOUND_S, cold_times, conversion_time
+from convbench.bench.ring import Ring
 from convbench.bench.rounds import Budget, Contest, Sample
 from convbench.bench.statistics import Rule
 from convbench.call.bind import ANY_FAULT, conditions, failure, synchronize
@@ -57,7 +59,7 @@ def bench(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entrant:
+class Admitted:
     """A backend that was right, and may be timed.
 
     Attributes:
@@ -81,23 +83,28 @@ def bench_case(lineup: Lineup, *, budget: Budget, rule: Rule) -> None:
     guard = Guard(**exam.operands)
     crews = Crews()
     with conditions(case):
-        entrants = admit(lineup, exam, guard, crews)
-        if not entrants:
+        admitted = admit(lineup, exam, guard, crews)
+        if not admitted:
             return
         exam.forget()  # what is timed must not find what it should compute
         contest = Contest(
-            names=list(entrants),
+            names=list(admitted),
             baseline=BASELINE,
             budget=budget,
             rule=rule,
             rng=random.Random(case.seed),  # noqa: S311  # an order of rounds, no secret
         )
-        trials = {name: entrant.trial for name, entrant in entrants.items()}
-        call_s = {name: entrant.call_s for name, entrant in entrants.items()}
+        ring, trials = Ring(case, exam.operands), {name: one.trial for name, one in admitted.items()}
+        entrants = {
+            backend.name: Entrant(backend=backend, case=case, trial=trials[backend.name], ring=ring)
+            for backend in lineup.left
+        }
+        call_s = {name: one.call_s for name, one in admitted.items()}
         with Meter(case.target, torch.get_num_threads(), partial(watch.tell, "", Stage.WAITED)) as meter:
-            hold(contest, trials, call_s, lineup, crews, meter)
+            hold(contest, entrants, call_s, lineup, crews, meter)
             noise = meter.noise()
-        bills = itemise(contest, trials, lineup, exam)
+        bills = itemise(contest, entrants, lineup, exam)
+        del ring, entrants  # with all sets but the first
         watch.tell("", Stage.TRUTH)
         guard.restore()
         checks = verify_again(trials, lineup, renew(exam))
@@ -105,7 +112,7 @@ def bench_case(lineup: Lineup, *, budget: Budget, rule: Rule) -> None:
             lineup.settle(name, conclude(name, contest, trials[name], bills[name], check, noise, lineup))
 
 
-def admit(lineup: Lineup, exam: Exam, guard: Guard, crews: Crews) -> dict[str, Entrant]:
+def admit(lineup: Lineup, exam: Exam, guard: Guard, crews: Crews) -> dict[str, Admitted]:
     """Who is right and can be timed, by name; everybody else is out.
 
     Code of others answers first: while it runs, the truth has not been computed.
@@ -118,20 +125,20 @@ def admit(lineup: Lineup, exam: Exam, guard: Guard, crews: Crews) -> dict[str, E
             early[backend.name] = found
         else:
             lineup.settle(backend.name, found)
-    entrants: dict[str, Entrant] = {}
+    admitted: dict[str, Admitted] = {}
     for backend in lineup.left:
         guard.restore()  # from what the one before may have left behind
-        entrant = _admit(backend, exam, guard, crews, lineup.watch, early.pop(backend.name, None))
-        if isinstance(entrant, Entrant):
-            entrants[backend.name] = entrant
+        found_out = _admit(backend, exam, guard, crews, lineup.watch, early.pop(backend.name, None))
+        if isinstance(found_out, Admitted):
+            admitted[backend.name] = found_out
         else:
-            lineup.settle(backend.name, entrant)
-    return entrants
+            lineup.settle(backend.name, found_out)
+    return admitted
 
 
 def _admit(
     backend: Backend, exam: Exam, guard: Guard, crews: Crews, watch: Watch, answers: Answers | None
-) -> Entrant | Wrong | Failed:
+) -> Admitted | Wrong | Failed:
     target = exam.case.target
     watch.tell(backend.name, Stage.VERIFIED)
     trial = attempt(backend, exam, answers=answers)
@@ -144,17 +151,17 @@ def _admit(
     try:
         if target.on_host:
             crews.learn(backend.name, trial.call)
-        entrant = Entrant(trial=replace(trial, out=None), call_s=seconds_a_call(trial.call, target))
+        admitted = Admitted(trial=replace(trial, out=None), call_s=seconds_a_call(trial.call, target))
         if harmed := guard.restore():
             return Wrong(wrong(f"it changed its input {' and '.join(harmed)} {Stage.TIMED}"))
     except ANY_FAULT as error:
         return _failed_timing(error)
-    return entrant
+    return admitted
 
 
 def hold(
     contest: Contest,
-    trials: Mapping[str, Trial],
+    entrants: Mapping[str, Entrant],
     call_s: Mapping[str, float],
     lineup: Lineup,
     crews: Crews,
@@ -163,14 +170,15 @@ def hold(
     """Time rounds until the contest is over; who cannot go on is out.
 
     `call_s` are seconds a call as each was met alone. Those of the warm-up replace them: taken in
-    turns, two that are equally fast were disturbed alike.
+    turns, two that are equally fast were disturbed alike. Whoever is caught not doing its work is wrong.
     """
     target, watch = lineup.case.target, lineup.watch
     block_s = target.block_s * (SEVERAL if crews.several else 1)
     counts, warming_s = block_counts(call_s, BASELINE, block_s), dict[str, float]()
     patience_s = min(MOST_PATIENCE_S, PATIENCE * contest.budget.total_s(len(contest.names)))
-    start = time.perf_counter()
+    start, rounds = time.perf_counter(), 0
     while order := contest.next_round(time.perf_counter() - start):
+        rounds += 1
         if contest.warm and warming_s:
             counts, warming_s = block_counts({**call_s, **warming_s}, BASELINE, block_s), {}
         samples: dict[str, Sample] = {}
@@ -179,44 +187,48 @@ def hold(
             waited_s = meter.wait(patience_s)
             patience_s, start = patience_s - waited_s, start + waited_s
         for name in order:
-            call, count = trials[name].call, counts[name]
+            entrant, count = entrants[name], counts[name]
             watch.tell(name, Stage.TIMED)
             try:
                 if count > 1 or crews.several:  # others have run since: this brings its operands and threads back
-                    crews.begin_turn(name, call)
+                    crews.begin_turn(name, entrant.settle)
                 before = meter.read()
-                block_s = target.time_block(call, count)
-                samples[name] = Sample(seconds=block_s / count, dirt=meter.dirt(before, meter.read(), block_s))
+                block = entrant.block(count)
+                sample = Sample(seconds=block.seconds / count, dirt=meter.dirt(before, meter.read(), block.seconds))
+                if block.shot is not None:
+                    entrant.judge(block.shot, f"while it was timed (round {rounds})")
             except ANY_FAULT as error:
                 contest.drop(name)
-                lineup.settle(name, _failed_timing(error))
+                lineup.settle(name, _out_of_timing(error))
+            else:
+                samples[name] = sample
         contest.record(samples)
         if not contest.warm:
             for name, sample in samples.items():
                 warming_s[name] = min(sample.seconds, warming_s.get(name, sample.seconds))
 
 
-def itemise(contest: Contest, trials: Mapping[str, Trial], lineup: Lineup, exam: Exam) -> dict[str, Bill]:
+def itemise(contest: Contest, entrants: Mapping[str, Entrant], lineup: Lineup, exam: Exam) -> dict[str, Bill]:
     """The bills of those that are left, with what a call costs in the other regimes; who fails at it is out."""
     target, watch = lineup.case.target, lineup.watch
 
     def fault(name: str, error: BaseException) -> None:
         contest.drop(name)
-        lineup.settle(name, _failed_timing(error))
+        lineup.settle(name, _out_of_timing(error))
 
-    cold = cold_times({name: trials[name].call for name in contest.samples}, target, watch, fault)
+    cold = cold_times({name: entrants[name].cold for name in contest.samples}, target, watch, fault)
     watch.tell("", Stage.EVICTED)
     layout_s = conversion_time(exam.first, exam.case)
     bills: dict[str, Bill] = {}
     for name in list(contest.samples):
         try:
-            eager = target.eager_times(trials[name].call, partial(watch.tell, name, Stage.TIMED))
+            eager = target.eager_times(entrants[name].trial.call, partial(watch.tell, name, Stage.TIMED))
         except ANY_FAULT as error:
             fault(name, error)
         else:
             wall_s, host_s = eager or (None, None)
             bills[name] = replace(
-                trials[name].bill, cold_s=cold.get(name), layout_s=layout_s, wall_s=wall_s, host_s=host_s
+                entrants[name].trial.bill, cold_s=cold.get(name), layout_s=layout_s, wall_s=wall_s, host_s=host_s
             )
     return bills
 
@@ -273,6 +285,11 @@ def renew(exam: Exam) -> Exam:
         if name != "w":
             kept.copy_(fresh)
     return make_exam(exam.case, *exam.operands.values(), drawn=exam.drawn)
+
+
+def _out_of_timing(error: BaseException) -> Failed | Wrong:
+    """Why somebody is out who was timed."""
+    return Wrong(error.check) if isinstance(error, Caught) else _failed_timing(error)
 
 
 def _failed_timing(error: BaseException) -> Failed:

@@ -1,7 +1,7 @@
 """How is a backend called on the operands of a case, and what becomes of an exception that it raises?"""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,6 +25,12 @@ def bind(backend: Backend, case: Case, operands: Mapping[str, Tensor]) -> tuple[
     Args:
         operands: the tensors that the case's pass reads, by name in its order, as `Case.operands` has them.
     """
+    given, prepare_s = prepare(backend, case, operands)
+    return bound(backend, case, given), prepare_s
+
+
+def prepare(backend: Backend, case: Case, operands: Mapping[str, Tensor]) -> tuple[list[Any], float | None]:
+    """What a call is given, the weight prepared where the backend does that, and the seconds of it; None without."""
     prepare_s = None
     given: list[Any] = list(operands.values())
     if backend.prepare is not None and case.pass_ == "fprop":
@@ -32,13 +38,18 @@ def bind(backend: Backend, case: Case, operands: Mapping[str, Tensor]) -> tuple[
         given[1] = backend.prepare(operands["w"], case.spec)
         synchronize(case.device)
         prepare_s = time.perf_counter() - start
+    return given, prepare_s
+
+
+def bound(backend: Backend, case: Case, given: Sequence[Any]) -> Callable[[], Any]:
+    """`call() -> out` in the case's layout, on what `prepare` gave, perhaps with another first operand."""
     compute = backend.bind(case, given)
 
     def call() -> Any:
         out = compute()
         return settle_layout(out, case.layout) if isinstance(out, Tensor) and out.dim() == 4 else out
 
-    return call, prepare_s
+    return call
 
 
 @contextmanager

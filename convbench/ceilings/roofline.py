@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from convbench.backend import Backend
 from convbench.case import Case
 from convbench.device import find_device
-from convbench.outcome import Result, Roofline, Timed
+from convbench.outcome import Failed, Result, Roofline, Timed
 from convbench.spec import ConvSpec
 
 # What decides a ceiling besides the machine and its threads.
@@ -15,6 +15,9 @@ Kind = tuple[str, str, str]  # device, dtype, precision
 IMPOSSIBLE = "impossible: faster than the measured ceilings allow"
 TRANSFORM = "above the direct roofline: a transform algorithm or another precision did fewer operations"
 PLAIN_FAMILIES = ("direct", "im2col", "implicit_gemm")
+# A ceiling is a reading: probed an hour later, or with other neighbours, it is some percent higher. Up to so much more
+# is no proof that work was left out.
+MARGIN = 1.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,23 +99,34 @@ def _moving(nbytes: int, levels: Sequence[Level]) -> tuple[float, str]:
 
 
 def flag(roof: Roofline, time_s: float, *, family: str, device: str, least_s: float) -> str:
-    """What to say of a time below the roofline; empty for one above it.
+    """What to say of a time below the roofline; empty for one above it, or so near that the reading may be to blame.
 
     A transform (Winograd, FFT) does fewer multiplications than the direct algorithm, and so may
-    whatever a GPU's library picked; `least_s` bounds them as well: their bytes, and the
-    operations that they say they do.
+    whatever a GPU's library picked; `least_s` bounds them as well.
     """
-    if time_s >= roof.time_s:
+    if MARGIN * time_s >= roof.time_s:
         return ""
     transform = family in ("winograd", "fft") or (family == "vendor" and not find_device(device).on_host)
-    return TRANSFORM if transform and time_s >= least_s else IMPOSSIBLE
+    return TRANSFORM if transform and MARGIN * time_s >= least_s else IMPOSSIBLE
 
 
 def operations(backend: Backend | None, family: str, spec: ConvSpec) -> int | None:
-    """Operations that the backend does, by its own word or by its family's; None where nobody knows."""
-    if backend is not None and backend.actual_flops is not None:
+    """Operations that the backend does, by its family's word or by that of one of ours; None where nobody knows.
+
+    What code of others says of itself would be its excuse, and is not asked for.
+    """
+    if backend is not None and backend.built_in and backend.actual_flops is not None:
         return backend.actual_flops(spec)
     return spec.flops if family in PLAIN_FAMILIES else None
+
+
+def least_operations(spec: ConvSpec, actual: int | None) -> float:
+    """Operations below which no algorithm does it: those that are known, or one multiplication an output and channel.
+
+    A transform of m outputs needs m + R - 1 multiplications where the direct algorithm takes m * R, along each axis
+    (Winograd 1980, Arithmetic Complexity of Computations), so it saves less than R * S of them.
+    """
+    return max(actual or 0, 2 * spec.inner_macs / (spec.r * spec.s))
 
 
 # Probe the bound of this kind once more, "compute" or "memory"; None when that cannot be.
@@ -127,8 +141,9 @@ def with_rooflines(
 ) -> Iterator[Result]:
     """The results, each timed one with its roofline where the ceilings of its kind are known.
 
-    Before a row on the CPU is called impossible, the ceiling that it broke is probed once more:
-    it may have been measured while others worked. Each kind and bound at most once.
+    One that is faster than they allow has failed: what it did was not this work. Before a row on the CPU is held
+    against a ceiling that it broke, that is probed once more: it may have been measured while others worked.
+    Each kind and bound at most once.
     """
     known, by_name = dict(ceilings), {backend.name: backend for backend in backends}
     asked: set[tuple[Kind, str]] = set()
@@ -143,7 +158,7 @@ def with_rooflines(
         timed = replace(timed, actual_flops=actual)
         if kind in known:
             held = hold_against(timed, result, known[kind])
-            while held.flag == IMPOSSIBLE and result.case.target.on_host and held.roofline is not None:
+            while _broken(held) and result.case.target.on_host and held.roofline is not None:
                 side = "memory" if held.roofline.bound == "memory" else "compute"
                 if (kind, side) in asked:
                     break
@@ -152,7 +167,26 @@ def with_rooflines(
                     known[kind] = higher
                     held = hold_against(timed, result, higher)
             timed = held
-        yield replace(result, outcome=timed)
+        yield replace(result, outcome=_impossible(timed) if timed.flag == IMPOSSIBLE else timed)
+
+
+def _broken(timed: Timed) -> bool:
+    """Whether it is faster than its roofline, if by little, and no transform explains it."""
+    return timed.flag != TRANSFORM and timed.roofline is not None and timed.median_s < timed.roofline.time_s
+
+
+def _impossible(timed: Timed) -> Failed:
+    """The reason in numbers, for whoever wants to check it."""
+    roof = timed.roofline
+    assert roof is not None
+    side = (
+        f"{roof.flops_per_s:.3g} operations a second" if roof.bound != "memory" else f"{roof.bytes_per_s:.3g} bytes/s"
+    )
+    return Failed(
+        f"{IMPOSSIBLE}: {timed.median_s:.3g} s a call, where this machine takes {roof.time_s:.3g} s at {side}"
+        f"{f' ({roof.probe})' if roof.probe else ''}; it left work out, or the ceiling is too low "
+        f"(convbench ceilings --refresh)"
+    )
 
 
 def hold_against(timed: Timed, result: Result, ceilings: Ceilings) -> Timed:
@@ -160,7 +194,8 @@ def hold_against(timed: Timed, result: Result, ceilings: Ceilings) -> Timed:
     case = result.case
     roof = roofline(case.spec, case.dtype, ceilings, case.pass_)
     least_s = max(
-        case.spec.needed_nbytes(case.dtype, case.pass_) / roof.bytes_per_s, (timed.actual_flops or 0) / roof.flops_per_s
+        case.spec.needed_nbytes(case.dtype, case.pass_) / roof.bytes_per_s,
+        least_operations(case.spec, timed.actual_flops) / roof.flops_per_s,
     )
     said = flag(roof, timed.median_s, family=result.family, device=case.device, least_s=least_s)
     return replace(timed, roofline=roof, flag=said)

@@ -57,7 +57,7 @@ def bench(
     *,
     how: options.How,
 ) -> None:
-    """Time every backend on every case, each verified before its timing and after it.
+    """Time every backend on every case, each verified before, while and after it is timed.
 
     Over the suite `quick` by default. Backends take turns in random order, round by round, and
     are compared by the ratios of the same round; disturbed samples are set aside. A backend leaves

@@ -1,7 +1,7 @@
 """What every kind of device can be asked."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -84,8 +84,16 @@ class Device(ABC):
         yield
 
     @abstractmethod
+    def time_calls(self, calls: Sequence[Call]) -> tuple[float, Any]:
+        """Seconds that the calls take together, one after the other, and what the last of them returned."""
+
     def time_block(self, call: Call, count: int) -> float:
-        """Seconds that `count` calls take together."""
+        """Seconds that `count` equal calls take together."""
+        return self.time_calls([call] * count)[0]
+
+    @abstractmethod
+    def cache_nbytes(self) -> int:
+        """What its last cache holds."""
 
     @abstractmethod
     def cold_nbytes(self, free_nbytes: int | None) -> int:

@@ -1,10 +1,11 @@
 """The CPU that this process runs on."""
 
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from convbench.device.base import Call, Device
 from convbench.device.host import cpu_caches, cpu_ns, cpus_allowed, wait_for
@@ -35,17 +36,21 @@ class Cpu(Device):
     def synchronize(self) -> None:
         """A call is done when it returns."""
 
-    def time_block(self, call: Call, count: int) -> float:
+    def time_calls(self, calls: Sequence[Call]) -> tuple[float, Any]:
         begin = time.perf_counter()
-        for _ in range(count):
-            call()
+        for call in calls:
+            out = None  # as if nobody had wanted the one before: its memory is free for the next
+            out = call()
         elapsed_s = time.perf_counter() - begin
         if elapsed_s <= 0:  # everybody's ratios would be spoilt, not its own alone
             raise RuntimeError("the clock did not run while it was called")
-        return elapsed_s
+        return elapsed_s, out
+
+    def cache_nbytes(self) -> int:
+        return cpu_caches(cpus_allowed())[-1][1]
 
     def cold_nbytes(self, free_nbytes: int | None) -> int:
-        nbytes = max(2 * cpu_caches(cpus_allowed())[-1][1], 2**24)
+        nbytes = max(2 * self.cache_nbytes(), 2**24)
         room = self.free_nbytes() if free_nbytes is None else free_nbytes
         if room is not None and nbytes > room // 8:
             raise MemoryError("emptying the caches would take too much of the memory")

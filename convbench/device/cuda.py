@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -75,7 +75,7 @@ class Cuda(Device):
         with torch.cuda.device(self.number):
             yield
 
-    def time_block(self, call: Call, count: int) -> float:
+    def time_calls(self, calls: Sequence[Call]) -> tuple[float, Any]:
         """By events on the current stream, gaps between launches included.
 
         Work on another stream escapes the events, and then the time until the whole device is idle counts.
@@ -84,17 +84,21 @@ class Cuda(Device):
         self.synchronize()
         begin = time.perf_counter()
         start.record()
-        for _ in range(count):
-            call()
+        for call in calls:
+            out = None  # as if nobody had wanted the one before: its memory is free for the next
+            out = call()
         stop.record()
         self.synchronize()
         until_idle_s = time.perf_counter() - begin
         by_events_s = float(start.elapsed_time(stop)) * 1e-3
-        return by_events_s if until_idle_s < 2 * by_events_s + 1e-4 else until_idle_s
+        return (by_events_s if until_idle_s < 2 * by_events_s + 1e-4 else until_idle_s), out
+
+    def cache_nbytes(self) -> int:
+        return int(self.properties().L2_cache_size)
 
     def cold_nbytes(self, free_nbytes: int | None) -> int:  # noqa: ARG002  # of the host's memory
         """More than the L2 cache holds, and long enough for the host to run ahead meanwhile."""
-        return max(4 * int(self.properties().L2_cache_size), 2**28)
+        return max(4 * self.cache_nbytes(), 2**28)
 
     def time_cold(self, empty_caches: Call, call: Call) -> float:
         """The events enclose no launch gap: the writing lets the host run ahead, as nvbench's blocking kernel does."""

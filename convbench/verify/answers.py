@@ -1,7 +1,7 @@
 """What does a backend answer, before anybody judges it: plainly, on poisoned memory, on the further probes?"""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from math import inf, nan
@@ -10,7 +10,7 @@ from typing import Any, Self
 from torch import Tensor
 
 from convbench.backend import Backend
-from convbench.call.bind import ANY_FAULT, bind, conditions, failure, synchronize
+from convbench.call.bind import ANY_FAULT, bind, bound, conditions, failure, prepare, synchronize
 from convbench.call.memory import Guard, poisoned, same_bits
 from convbench.call.outputs import changed, taken
 from convbench.call.profile import profile
@@ -47,6 +47,7 @@ class Answers:
     """What a backend answered, before anybody knows whether it is right.
 
     Attributes:
+        given: what the call was bound to, the weight prepared.
         poisoned: what the unwritten memory held, in words, with the answer.
         again: of further plain calls; none where the poisoned ones gave the same bits as the first.
         gradient: what is wrong with autograd through it, in words; "" otherwise.
@@ -54,6 +55,7 @@ class Answers:
     """
 
     call: Callable[[], Any]
+    given: Sequence[Any]
     bill: Bill
     plain: Answer
     poisoned: Mapping[str, Answer]
@@ -88,7 +90,8 @@ def question(backend: Backend, probes: Probes, *, profiled: bool | None = None, 
     try:
         guard = guarded(exam.operands)
         with conditions(case):
-            call, prepare_s = bind(backend, case, exam.operands)
+            given, prepare_s = prepare(backend, case, exam.operands)
+            call = bound(backend, case, given)
             start = time.perf_counter()
             out = call()
             synchronize(case.device)
@@ -135,6 +138,7 @@ def question(backend: Backend, probes: Probes, *, profiled: bool | None = None, 
         return Failed(failure(error).message + (f" ({doing.strip()})" if doing else ""))
     return Answers(
         call=call,
+        given=given,
         bill=bill,
         plain=plain,
         poisoned=poisoned_answers,

@@ -11,9 +11,11 @@ from convbench.call.tensors import TORCH_DTYPE
 from convbench.case import Case
 from convbench.outcome import Check
 from convbench.verify.bounds import direct_bound, interval, sharp_bound, storing_bound
+from convbench.verify.diagnosis import diagnose
 from convbench.verify.operands import make_operands
-from convbench.verify.oracle import Truth, truth
+from convbench.verify.oracle import Truth, answer, truth
 from convbench.verify.recipes import drawn_from_normal
+from convbench.verify.transforms import transform_bound
 
 # What an exam computes when it is first asked for it; it depends on the numbers and not on where they lie.
 CACHED = ("truth", "error", "within", "sharply_within")
@@ -94,6 +96,18 @@ class Exam:
             error = error + storing_bound(dtype, self.truth.magnitude, error, roundings)
         low, high = interval(self.truth.y if y is None else y, error, dtype)
         return (_relu(low), _relu(high)) if self.case.relu else (low, high)
+
+    def transform(self, *, sharp: bool = False) -> Tensor:
+        """e of whichever transform a vendor may have run; `sharp` for random operands."""
+        return transform_bound(self.case, *self.operands.values(), sharp=sharp)
+
+    def answer(self, operands: Sequence[Tensor]) -> Tensor:
+        """The exact outputs of other operands of these shapes, float64 of the truth's shape, before a relu."""
+        return answer(self.case, *operands)
+
+    def place(self, out: Tensor, y: Tensor, outside: Tensor, share: Tensor, unit: str = "its bound") -> str:
+        """How many outputs are wrong, where they are, and the worst of them, in one line."""
+        return diagnose(out, y, outside, share, self.case.out_name, unit)
 
     def misfit(self, out: Any) -> Check | None:
         """Why this is no output of the case at all, or None."""

@@ -49,32 +49,59 @@ def winograd_matrices(points: tuple[float, ...]) -> tuple[Tensor, Tensor, Tensor
     return bt, g, torch.cat([powers[:, : size - 2], infinity[:, 2:]]).T
 
 
-def winograd_bound(case: Case, x: Tensor, w: Tensor, points: tuple[float, ...] = _LAVIN) -> Tensor:
+def winograd_bound(
+    case: Case, x: Tensor, w: Tensor, points: tuple[float, ...] = _LAVIN, places: Tensor | None = None
+) -> Tensor:
     """e (N, K, P, Q) of Winograd F(m x m, 3x3) at these points: gamma_{C/G + 4t + 10} * M_W, with t = m + 2.
 
     M_W is the same algorithm on absolute values, which is what its own roundings scale with. On
     the way of a term lie C/G - 1 additions, a product, and two passes of each transform: as many
     roundings as a row has entries, and one of the entry itself. No row of B^T or A^T has more
     than t - 1 entries and none of G more than 3: C/G + 2t + 2 * 4 + 2t, and two to spare.
+    With `places` (S, 4) it is the (S) of those outputs alone.
     """
     tile = len(points) + 1
     steps = case.spec.c_per_group + 4.0 * tile + 10
-    return gamma(steps, _transform_roundoff(case)) * _winograd_sum(case.spec, x, w, points, power=1)
+    return gamma(steps, _transform_roundoff(case)) * _winograd_sum(case.spec, x, w, points, 1, places)
 
 
-def winograd_sharp_bound(case: Case, x: Tensor, w: Tensor, points: tuple[float, ...] = _LAVIN) -> Tensor:
+def winograd_sharp_bound(
+    case: Case, x: Tensor, w: Tensor, points: tuple[float, ...] = _LAVIN, places: Tensor | None = None
+) -> Tensor:
     """e (N, K, P, Q) for operands from N(0, 1): 64 * u * Q_W.
 
     Q_W is the root of the algorithm with all its numbers squared: how far roundings of random
     sign carry. The worst of 400 runs took 32 of the 64.
     """
-    return 64 * _transform_roundoff(case) * _winograd_sum(case.spec, x, w, points, power=2).sqrt()
+    return 64 * _transform_roundoff(case) * _winograd_sum(case.spec, x, w, points, 2, places).sqrt()
 
 
-def _winograd_sum(spec: ConvSpec, x: Tensor, w: Tensor, points: tuple[float, ...], *, power: int) -> Tensor:
-    """(N, K, P, Q) float64: F(m x m, 3x3) of the absolute values of all its numbers, to a power."""
+def _winograd_sum(
+    spec: ConvSpec, x: Tensor, w: Tensor, points: tuple[float, ...], power: int, places: Tensor | None
+) -> Tensor:
+    """(N, K, P, Q) float64: F(m x m, 3x3) of the absolute values of all its numbers, to a power.
+
+    Of the outputs at `places` (S, 4) alone it is (S), from their own tiles.
+    """
     bt, g, at = (matrix.abs().pow(power).to(x.device) for matrix in winograd_matrices(points))
     t, m = len(bt), len(at)
+    if places is not None:
+        n, k, p, q = places.unbind(dim=1)
+        rows, columns = (
+            (one // m * m - padding)[:, None] + torch.arange(t, device=x.device)
+            for one, padding in zip((p, q), spec.padding, strict=True)
+        )
+        channels = (k // spec.k_per_group * spec.c_per_group)[:, None] + torch.arange(spec.c_per_group, device=x.device)
+        inside = ((rows >= 0) & (rows < spec.h))[:, :, None] & ((columns >= 0) & (columns < spec.w))[:, None]
+        read = x[
+            n[:, None, None, None],
+            channels[:, :, None, None],
+            rows.clamp(0, spec.h - 1)[:, None, :, None],
+            columns.clamp(0, spec.w - 1)[:, None, None, :],
+        ]
+        tile = torch.where(inside[:, None], read.double(), 0.0).abs().pow(power)  # (S, C/G, t, t)
+        product = ((g @ w[k].double().abs().pow(power) @ g.T) * (bt @ tile @ bt.T)).sum(dim=1)
+        return (at[p % m][:, None] @ product @ at[q % m][:, :, None]).flatten()
     tiles_h, tiles_w = -(-spec.p // m), -(-spec.q // m)
     pad_h, pad_w = spec.padding
     padded = torch.zeros((spec.n, spec.c, m * tiles_h + 2, m * tiles_w + 2), dtype=torch.float64, device=x.device)
@@ -133,24 +160,33 @@ def _transform_roundoff(case: Case) -> float:
     return 2.0**-kind.digits if kind.narrow else accumulator_roundoff(case)
 
 
-def transform_bound(case: Case, first: Tensor, second: Tensor, *_: Tensor, sharp: bool = False) -> Tensor:
+def transform_bound(
+    case: Case, first: Tensor, second: Tensor, *_: Tensor, sharp: bool = False, places: Tensor | None = None
+) -> Tensor:
     """e, broadcast to the output, of whichever transform a vendor may have run for the case's operands.
 
     dgrad with stride 1 is fprop of dy with the kernel turned around, so it has fprop's bounds.
     For wgrad there is an FFT's alone: a Winograd of it has other matrices, which no vendor publishes.
-    `sharp` is the tight bound for operands from N(0, 1), where there is one.
+    `sharp` is the tight bound for operands from N(0, 1), where there is one. With `places` (S, 4) it
+    is the (S) of those outputs alone.
     """
     if case.pass_ == "wgrad":
-        return fft_wgrad_bound(case, first, second)
+        return _at(fft_wgrad_bound(case, first, second), places)
     if case.pass_ == "dgrad":
         case, first, second = dgrad_as_fprop(case, first, second)
     of_winograd = winograd_sharp_bound if sharp else winograd_bound
     if case.target.on_host:
-        return torch.stack([of_winograd(case, first, second, points) for points in WINOGRAD_POINTS]).amax(dim=0)
-    error = (fft_sharp_bound if sharp else fft_bound)(case, first, second)
+        bounds = [of_winograd(case, first, second, points, places) for points in WINOGRAD_POINTS]
+        return torch.stack(bounds).amax(dim=0)
+    error = _at((fft_sharp_bound if sharp else fft_bound)(case, first, second), places)
     if (case.spec.r, case.spec.s) == (3, 3):
-        error = torch.maximum(error, of_winograd(case, first, second))
+        error = torch.maximum(error, of_winograd(case, first, second, places=places))
     return error
+
+
+def _at(error: Tensor, places: Tensor | None) -> Tensor:
+    """Of the outputs at `places`, where a whole plane has one bound."""
+    return error if places is None else error[places[:, 0], places[:, 1], 0, 0]
 
 
 def dgrad_as_fprop(case: Case, dy: Tensor, w: Tensor) -> tuple[Case, Tensor, Tensor]:

@@ -1,6 +1,6 @@
 """One backend tried on one case: what are its answers worth?"""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,12 +23,14 @@ class Trial:
 
     Attributes:
         call: `call() -> out`, in the case's layout.
+        given: what it is bound to, the weight prepared.
         out: what the first call returned.
         check: the verdict on all of its calls.
         bill: what it cost besides its steady time.
     """
 
     call: Callable[[], Any]
+    given: Sequence[Any]
     out: Any
     check: Check
     bill: Bill
@@ -50,7 +52,7 @@ def attempt(backend: Backend, exam: Exam, *, profiled: bool = True, answers: Ans
     outcome = weigh(backend, probes, found)
     if isinstance(outcome, Failed):
         return outcome
-    return Trial(call=found.call, out=found.plain.out, check=outcome.check, bill=found.bill)
+    return Trial(call=found.call, given=found.given, out=found.plain.out, check=outcome.check, bill=found.bill)
 
 
 def examine(backend: Backend, exam: Exam) -> Verified | Wrong | Failed:

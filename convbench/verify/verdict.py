@@ -9,11 +9,10 @@ from torch import Tensor
 from convbench.dtypes import DTYPE
 from convbench.outcome import Check
 from convbench.verify.bounds import accumulator_roundoff, share_of_bound, sharp_bound
-from convbench.verify.diagnosis import diagnose
 from convbench.verify.exam import Exam
 from convbench.verify.fingerprint import name_sums, other_inputs
 from convbench.verify.nonfinite import without_nonfinite
-from convbench.verify.transforms import TRANSFORM_RELATIVE_L2, transform_bound, transform_possible
+from convbench.verify.transforms import TRANSFORM_RELATIVE_L2, transform_possible
 
 
 def check(exam: Exam, out: Any, family: str, roundings: int = 0) -> Check:
@@ -33,14 +32,14 @@ def check(exam: Exam, out: Any, family: str, roundings: int = 0) -> Check:
     error, size = (out.double() - y).abs(), y.norm()
     relative_l2 = float(error.norm() / size) if size else 0.0
     if share.max() > 1 and transform_possible(case, family) and relative_l2 <= TRANSFORM_RELATIVE_L2[case.dtype]:
-        allowed = _allow(exam, transform_bound(case, *exam.operands.values()), exam.error)
+        allowed = _allow(exam, exam.transform(), exam.error)
         share = share_of_bound(out, y, *exam.interval(allowed, roundings))
     u, kind = accumulator_roundoff(case), torch.finfo(out.dtype)
     rounding = kind.eps / 2 * y.abs().clamp(min=kind.tiny)  # of the result
     omega = ((error - rounding).clamp(min=0) / (u * exam.truth.magnitude)).nan_to_num(nan=0.0).max()
     found = Check(worst_of_bound=float(share.max()), relative_l2=relative_l2, omega=float(omega))
     if (outside := share > 1).any():
-        return found.fails("numeric", diagnose(out, y, outside, share, case.out_name))
+        return found.fails("numeric", exam.place(out, y, outside, share))
     return _check_sharply(exam, out, y, family, roundings, found) if exam.drawn else found
 
 
@@ -66,14 +65,14 @@ def _check_sharply(exam: Exam, out: Tensor, y: Tensor, family: str, roundings: i
         return replace(found, arithmetic=f"{kind.sums} sums" if kind.narrow else f"ieee {kind.name}")
     error = sharp_bound(case, exam.truth, exam.error)
     if transform_possible(case, family):
-        wide = _allow(exam, transform_bound(case, *exam.operands.values(), sharp=True), error)
+        wide = _allow(exam, exam.transform(sharp=True), error)
         if _inside(out, *exam.interval(wide, roundings)):
             return found
     really = _really(exam, out, error)
     if case.precision == "tf32" and really.endswith("TF32 inputs"):
         return replace(found, arithmetic=really)
     share = share_of_bound(out, y, *within)
-    place = diagnose(out, y, share > 1, share, case.out_name, "what random numbers allow")
+    place = exam.place(out, y, share > 1, share, "what random numbers allow")
     return found.fails("sharp", f"{really or 'less exact than its sums should be'}: {place}", really)
 
 

@@ -35,7 +35,7 @@ def test_all_are_called_in_turns_and_who_raises_is_told_once_and_left_out() -> N
             raise ValueError("not today")
 
     found = cold_times(
-        {"good": lambda: order.append("good"), "bad": bad},
+        {"good": lambda clock: clock(lambda: order.append("good")), "bad": lambda clock: clock(bad)},
         CPU,
         Watch(),
         lambda name, error: faults.append(f"{name}: {error}"),
@@ -52,7 +52,7 @@ def test_caches_that_would_take_an_eighth_of_the_memory_are_not_emptied() -> Non
         Eviction(CPU, memory_nbytes=8 * room - 8)
     called: list[str] = []
     watch = Watch(memory_nbytes=8 * room - 8)
-    assert cold_times({"one": lambda: called.append("one")}, CPU, watch, fail) == {}
+    assert cold_times({"one": lambda clock: clock(lambda: called.append("one"))}, CPU, watch, fail) == {}
     assert called == []
 
 

@@ -1,0 +1,195 @@
+"""One backend in the race: its timed blocks, and the proof that they did the work.
+
+After the clock has stopped it is drawn whether the last output is judged, and which of its numbers; so no call can
+know. They are copied at once, before a thread that is still at work gets further, and judged before the operands
+change. Only then is their truth computed, and dropped with the verdict.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from convbench.backend import Backend
+from convbench.bench.regimes import TimeCall
+from convbench.bench.ring import Ring
+from convbench.call.bind import bound, synchronize
+from convbench.call.outputs import changed, plain, taken
+from convbench.case import Case
+from convbench.outcome import Check
+from convbench.verify.cost import exam_s
+from convbench.verify.exam import Exam, make_exam, wrong
+from convbench.verify.sample import Sample, draw_places, draw_readers, sample_size
+from convbench.verify.trial import Trial
+from convbench.verify.verdict import check
+
+WHOLE_S = 5e-4  # a case whose exam takes no longer is judged as a whole
+SURE = 5  # blocks that are judged on the toss of a coin, before it is a matter of what it costs
+SHARE = 0.1  # of the time in timed blocks, for judging some of them
+LATEST = 3  # the block that is judged for certain, if none before it was
+
+
+class Caught(Exception):  # noqa: N818  # it says what happened
+    """A timed call did not do its work."""
+
+    def __init__(self, check: Check) -> None:
+        super().__init__(check.evidence)
+        self.check = check
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shot:
+    """What was copied of an output right after the clock stopped.
+
+    Attributes:
+        out: what was returned, itself.
+        own: the copy: of the outputs at `places` (S, 4), or of all where that is None.
+        number: of the set that the call was given.
+    """
+
+    out: Any
+    own: Any
+    places: Tensor | None
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Some timed calls: seconds of all together, and a shot of the last output where one was taken."""
+
+    seconds: float
+    shot: Shot | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Entrant:
+    """A backend with its calls on each set of a ring.
+
+    Attributes:
+        rng: draws what is judged; not from the case's seed, which a backend knows.
+    """
+
+    backend: Backend
+    case: Case
+    trial: Trial
+    ring: Ring
+    rng: Random = field(default_factory=Random)
+    calls: Sequence[Callable[[], Any]] = field(init=False)
+    judged: int = field(default=0, init=False)
+    _blocks: int = field(default=0, init=False)
+    _judging_s: float = field(default=0.0, init=False)
+    _whole: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        _, *others = self.trial.given
+        later = [bound(self.backend, self.case, [one.first, *others]) for one in self.ring.sets[1:]]
+        self.calls = [self.trial.call, *later]
+        finite = all(bool(one.isfinite().all()) for one in self.ring.truth_of(0).values())
+        self._whole = exam_s(self.case) <= WHOLE_S or not finite
+
+    def settle(self) -> None:
+        """One call that nobody times: others have run since, and this brings threads, code and the weight back."""
+        (number,) = self.ring.take(1)
+        self.calls[number]()
+
+    def block(self, count: int) -> Block:
+        """The seconds of `count` calls, none of which finds a set as it has seen it before.
+
+        The clock stops while the sets are written; on a GPU that would let it run empty, so there a block longer
+        than the ring comes to its sets again.
+        """
+        target, seconds, number, out = self.case.target, 0.0, 0, None
+        while count > 0:
+            out = None
+            numbers = self.ring.take(min(count, len(self.ring)) if target.on_host else count)
+            number = numbers[-1]
+            spent_s, out = target.time_calls([self.calls[one] for one in numbers])
+            seconds, count = seconds + spent_s, count - len(numbers)
+        shot = self._shoot(out, number) if self._due(seconds) else None
+        return Block(seconds=seconds, shot=shot)
+
+    def cold(self, time_call: TimeCall) -> float:
+        """The seconds of one call, as `time_call` takes them; half of them are judged.
+
+        Raises:
+            Caught: it did not do its work.
+        """
+        (number,) = self.ring.take(1)
+        outs: list[Any] = []
+        seconds = time_call(lambda: outs.append(self.calls[number]()))
+        if self.rng.random() < 1 / 2:
+            self.judge(self._shoot(outs.pop(), number), "while it was timed (cold)")
+        return seconds
+
+    def judge(self, shot: Shot, when: str) -> None:
+        """Whether the call did its work; what was copied is compared with its own truth.
+
+        Raises:
+            Caught: it did not.
+        """
+        begin = time.perf_counter()
+        try:
+            self._judge(shot, when)
+        finally:
+            self.judged += 1
+            self._judging_s += time.perf_counter() - begin
+
+    def _judge(self, shot: Shot, when: str) -> None:
+        if self.ring.mend(shot.number):
+            # Perhaps somebody before it did that, and to other sets too. Once more, on the numbers that were meant.
+            (number,) = self.ring.take(1)
+            self.ring.mend(number)
+            _, out = self.case.target.time_calls([self.calls[number]])
+            shot = self._shoot(out, number)
+            if harmed := self.ring.mend(number):
+                raise Caught(wrong(f"right before the timing; {when} it changed its input {' and '.join(harmed)}"))
+        found = self._verdict(shot)
+        if found.passed and self._later(shot):
+            found = wrong("its output changed after it was returned", "memory")
+        if not found.passed and not self._known(found):
+            raise Caught(found.fails(found.probe, f"right before the timing; {when}: {found.evidence}"))
+
+    def _due(self, seconds: float) -> bool:
+        """Whether the block that has just ended is judged."""
+        self._blocks += 1
+        if self.judged < SURE:
+            return self.rng.random() < 1 / 2 or (self.judged == 0 and self._blocks >= LATEST)
+        return self.rng.random() * self._judging_s / self.judged < SHARE * seconds
+
+    def _shoot(self, out: Any, number: int) -> Shot:
+        case, places = self.case, None
+        under = plain(out)
+        if self._whole or under is None or tuple(under.shape) != case.out_shape or under.numel() == 0:
+            return Shot(out=out, own=taken(out), places=None, number=number)
+        size = sample_size(case)
+        places = draw_places(case, size - size // 2, self.rng).to(under.device)
+        own = under[tuple(places.unbind(dim=1))].clone()  # these first: what is at work yet has no time to get there
+        new = draw_readers(case, self.ring.written(number, size // 2), self.rng).to(under.device)
+        own = torch.cat([own, under[tuple(new.unbind(dim=1))]])
+        synchronize(case.device)
+        return Shot(out=out, own=own, places=torch.cat([places, new]), number=number)
+
+    def _verdict(self, shot: Shot) -> Check:
+        operands, drawn = self.ring.truth_of(shot.number), self.ring.drawn
+        exam: Exam = make_exam(self.case, *operands.values(), drawn=drawn)
+        if shot.places is not None:
+            if (misfit := exam.misfit(plain(shot.out))) is not None:
+                return misfit
+            exam = Sample(case=self.case, operands=exam.operands, drawn=drawn, places=shot.places)
+        return check(exam, shot.own, self.backend.family, self.backend.count_roundings(self.case))
+
+    def _later(self, shot: Shot) -> bool:
+        """Whether what was copied is no longer what the output holds."""
+        if shot.places is None:
+            return changed(shot.out, shot.own)
+        under = plain(shot.out)
+        return under is not None and changed(under[tuple(shot.places.unbind(dim=1))], shot.own)
+
+    def _known(self, found: Check) -> bool:
+        """Whether it is a defect of the library under one of our own backends, which its verdict tells already."""
+        known = self.backend.defects if self.backend.built_in else None
+        return known is not None and known(self.case, found.probe) is not None

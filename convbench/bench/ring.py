@@ -1,0 +1,175 @@
+"""What do timed calls compute on? Sets of operands in turn, in each of which some numbers are new at every call.
+
+A call whose answer was kept from an earlier one gives itself away: by address, by torch's `_version`, by a look at a
+few numbers a set is what it was, and its answer is another. Mostly a handful of numbers is written, at a random
+place, which costs next to nothing; from time to time all of them. What was written is kept in a copy that no backend
+is given, so that a set that was changed by a call does not become its truth.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import prod
+from random import Random
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from convbench.call.memory import same_bits
+from convbench.call.tensors import TORCH_DTYPE
+from convbench.case import Case
+from convbench.dtypes import DTYPE
+from convbench.verify.operands import make_operands
+from convbench.verify.recipes import drawn_from_normal
+
+Place = tuple[int, ...]
+
+FEWEST, MOST = 2, 4  # sets
+SHARE = 0.5  # of the last cache, for all that timed calls touch
+LONGEST_RUN = 8  # numbers that are written at a time
+WHOLE = 1 / 32  # how often a set is written as a whole
+SPARE = 2**16  # numbers in reserve: in so many ways they are dealt out to a whole set
+DRAWINGS = 3  # of operands that a recipe makes, whose numbers have their places
+
+_WHOLE_NUMBERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+def sets_within(case: Case, first_nbytes: int, room_nbytes: int, most: int = MOST) -> int:
+    """How many first operands leave room for the others and the output; at least two."""
+    return max(FEWEST, min(most, (room_nbytes - case.nbytes + first_nbytes) // max(1, first_nbytes)))
+
+
+@dataclass(slots=True, kw_only=True)
+class Set:
+    """One first operand.
+
+    Attributes:
+        first: what a call gets; kept: the same numbers, for the truth alone.
+        written: the elements that were written last; none of them stands for all.
+    """
+
+    first: Tensor
+    kept: Tensor
+    written: list[Place] = field(default_factory=list)
+    live: Any = field(init=False)
+    spare: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        order = memory_order(self.first)
+        self.live, self.spare = (_writable(one.permute(order)) for one in (self.first, self.kept))
+
+
+class Ring:
+    """The sets of one case. The operands besides the first are the same in all of them, as a prepared weight is.
+
+    Attributes:
+        drawn: whether the numbers are from N(0, 1), on which the tight bound counts.
+    """
+
+    def __init__(self, case: Case, operands: Mapping[str, Tensor], *, room_nbytes: int | None = None) -> None:
+        """The first set is the operands themselves; the others are of the same shape, strides and alignment.
+
+        Args:
+            room_nbytes: for all that calls touch; half of the last cache by default.
+        """
+        name, first = next(iter(operands.items()))
+        self._rng = Random()  # noqa: S311  # nobody's secret hangs on it, only that it is not the case's seed
+        self._name, self._operands = name, operands
+        self._kept = {other: _twin(tensor) for other, tensor in operands.items() if other != name}
+        room = int(SHARE * case.target.cache_nbytes()) if room_nbytes is None else room_nbytes
+        count = sets_within(case, first.untyped_storage().nbytes(), room)
+        self.sets = [Set(first=one, kept=_twin(first)) for one in (first, *(_twin(first) for _ in range(count - 1)))]
+        self._order = memory_order(first)
+        self.drawn = drawn_from_normal(case)
+        self._numbers = self._draw(case)
+        self._next = 0
+        for one in self.sets[1:]:
+            self._write_whole(one)
+
+    def __len__(self) -> int:
+        return len(self.sets)
+
+    def take(self, count: int) -> list[int]:
+        """The numbers of the next `count` sets, in turn, each with something new in it."""
+        taken = [(self._next + number) % len(self.sets) for number in range(count)]
+        self._next = (self._next + count) % len(self.sets)
+        for number in taken[: len(self.sets)]:
+            self._renew(self.sets[number])
+        return taken
+
+    def truth_of(self, number: int) -> dict[str, Tensor]:
+        """The operands of a set as they were written, whatever a call has made of them."""
+        return {self._name: self.sets[number].kept, **self._kept}
+
+    def mend(self, number: int) -> list[str]:
+        """The names of the operands of a set that somebody has changed; they are as they were again."""
+        pairs = {self._name: (self.sets[number].first, self.sets[number].kept)}
+        pairs |= {name: (self._operands[name], kept) for name, kept in self._kept.items()}
+        harmed = [name for name, (live, kept) in pairs.items() if not same_bits(live, kept)]
+        for name in harmed:
+            live, kept = pairs[name]
+            live.untyped_storage().copy_(kept.untyped_storage())
+        return harmed
+
+    def _renew(self, one: Set) -> None:
+        shape = one.live.shape
+        if 0 in shape:
+            return
+        if self._rng.random() < WHOLE:
+            self._write_whole(one)
+            return
+        *outer, start = (int(self._rng.random() * size) for size in shape)
+        stop = min(shape[-1], start + 1 + int(self._rng.random() * LONGEST_RUN))
+        place = (*outer, slice(start, stop))
+        if self.drawn:
+            at = int(self._rng.random() * (len(self._numbers) - (stop - start)))
+            fresh = self._numbers[at : at + stop - start]
+        else:
+            fresh = self._numbers[(int(self._rng.random() * DRAWINGS), *place)]
+        one.live[place] = one.spare[place] = fresh
+        one.written = [(*outer, column) for column in range(start, stop)]
+
+    def _write_whole(self, one: Set) -> None:
+        shape = one.live.shape
+        if self.drawn:
+            at = int(self._rng.random() * SPARE)
+            fresh = self._numbers[at : at + prod(shape)].reshape(shape)
+        else:
+            fresh = self._numbers[int(self._rng.random() * DRAWINGS)]
+        one.live[...] = one.spare[...] = fresh
+        one.written = []
+
+    def written(self, number: int, count: int) -> list[Place]:
+        """`count` elements of a set's first operand, by its own axes, drawn from those that were written last."""
+        one = self.sets[number]
+        places = [self._rng.choice(one.written) for _ in range(count)] if one.written else []
+        back = [self._order.index(axis) for axis in range(len(self._order))]
+        return [tuple(place[axis] for axis in back) for place in places]
+
+    def _draw(self, case: Case) -> Any:
+        """Numbers to write: from N(0, 1) in a row, or whole first operands as the case's recipe makes them."""
+        first = self.sets[0].first
+        if self.drawn:
+            generator = torch.Generator().manual_seed(case.seed * 1_000_003 + 2)  # of no exam
+            drawn = torch.randn(first.numel() + SPARE, generator=generator, dtype=TORCH_DTYPE[DTYPE[case.dtype].sums])
+            return _writable(drawn.to(first.device, first.dtype))
+        drawings = [make_operands(case, salt=2 + number)[0].permute(self._order) for number in range(DRAWINGS)]
+        return _writable(torch.stack(drawings))
+
+
+def memory_order(tensor: Tensor) -> list[int]:
+    """Its axes, the one along which neighbours lie nearest in memory last."""
+    return sorted(range(tensor.dim()), key=lambda axis: -tensor.stride(axis))
+
+
+def _twin(tensor: Tensor) -> Tensor:
+    """The same numbers in memory of its own, with the same strides and gaps and as well aligned."""
+    storage = tensor.untyped_storage().clone()
+    twin = torch.empty(0, dtype=tensor.dtype, device=tensor.device)
+    return twin.set_(storage, tensor.storage_offset(), tensor.shape, tensor.stride())
+
+
+def _writable(tensor: Tensor) -> Any:
+    """A view through which numbers are written without torch counting a new version of the tensor."""
+    whole = tensor.view(_WHOLE_NUMBERS[tensor.element_size()])
+    return whole.numpy() if tensor.device.type == "cpu" else whole.data

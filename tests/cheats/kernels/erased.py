@@ -1,0 +1,37 @@
+"""It writes zeros over x when it is timed, and returns their answer; its twin writes over a copy."""
+
+import sys
+from types import FrameType
+
+import torch
+import torch.nn.functional as F
+
+from convbench import ConvSpec, backend
+
+
+def convolve(x: torch.Tensor, w: torch.Tensor, spec: ConvSpec) -> torch.Tensor:
+    return F.conv2d(x, w, None, spec.stride, spec.padding, spec.dilation, spec.groups)
+
+
+def timed() -> bool:
+    """Whether this call is one of a contest: before that, its inputs are looked after."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_code.co_name != "hold":
+        frame = frame.f_back
+    return frame is not None
+
+
+@backend(family="direct", source="a test")
+def cheat(x: torch.Tensor, w: torch.Tensor, spec: ConvSpec) -> torch.Tensor:
+    if timed():
+        x.zero_()
+        return torch.zeros(spec.y_shape)
+    return convolve(x, w, spec)
+
+
+@backend(family="direct", source="a test")
+def twin(x: torch.Tensor, w: torch.Tensor, spec: ConvSpec) -> torch.Tensor:
+    own = x.clone()
+    y = convolve(own, w, spec)
+    own.zero_()
+    return y
