@@ -76,6 +76,7 @@ class Bill:
         peak_nbytes: allocated at most in one call, the output included.
         ran: the operators or kernels.
         cold_s: a call whose operands are in no cache.
+        mapped_s: on a CPU a call that finds no memory of the call before: every large block is mapped anew.
         wall_s, host_s: on a GPU a single call from start to idle, and until the host is free again.
         graph_s: on a GPU a call within a replayed CUDA graph, free of launch gaps.
         layout_s: to bring the input from NCHW into the case's layout and the output back, where the
@@ -87,6 +88,7 @@ class Bill:
     peak_nbytes: int | None = None
     ran: str = ""
     cold_s: float | None = None
+    mapped_s: float | None = None
     wall_s: float | None = None
     host_s: float | None = None
     graph_s: float | None = None

@@ -1,13 +1,15 @@
-"""What does a call cost when its operands are in no cache, and in the layout of its neighbours?"""
+"""What does a call cost with its operands in no cache, its output in no known memory, its input in another layout?"""
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from convbench.bench.heap import heap_released
 from convbench.call.bind import ANY_FAULT
 from convbench.call.tensors import lay_out
 from convbench.call.watch import Stage, Watch
@@ -36,6 +38,14 @@ class Eviction:
         return self._device.time_cold(lambda: self._room.add_(1), call)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mapped:
+    """A call that finds no memory of the call before: its seconds, and by how many bytes it raises what is resident."""
+
+    seconds: float
+    peak_nbytes: int | None
+
+
 def cold_times(
     takes: Mapping[str, Callable[[TimeCall], float]], device: Device, watch: Watch, fault: Fault
 ) -> dict[str, float]:
@@ -58,6 +68,38 @@ def cold_times(
                 del seconds[name]
                 fault(name, error)
     return {name: median(own) for name, own in seconds.items()}
+
+
+def mapped_times(
+    turns: Mapping[str, Callable[[], float]], calls: Mapping[str, Call], device: Device, watch: Watch, fault: Fault
+) -> dict[str, Mapped]:
+    """What a warm call takes that finds no memory of the call before, by name, taken in turns.
+
+    Empty where no memory is kept in the first place.
+
+    Args:
+        turns: each gives the seconds of a call.
+        calls: each makes one.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in turns}
+    peaks: dict[str, list[int]] = {name: [] for name in turns}
+    with heap_released() as released:
+        for name in list(turns) * (device.cold_rounds if released and device.on_host else 0):
+            if name in seconds:
+                watch.tell(name, Stage.TIMED)
+                try:
+                    seconds[name].append(turns[name]())
+                    peak = device.watch_peak()
+                    calls[name]()
+                    peaks[name] += [] if (nbytes := peak()) is None else [nbytes]
+                except ANY_FAULT as error:
+                    del seconds[name]
+                    fault(name, error)
+    return {
+        name: Mapped(seconds=median(own), peak_nbytes=round(median(peaks[name])) if peaks[name] else None)
+        for name, own in seconds.items()
+        if own
+    }
 
 
 def conversion_time(first: Tensor, case: Case) -> float | None:

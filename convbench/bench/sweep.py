@@ -6,16 +6,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from statistics import median
 
 import torch
 
 from convbench.backend import BASELINE, Backend
-from convbench.bench.clock import block_counts, seconds_a_call
+from convbench.bench.clock import MOST_CALLS, block_counts, seconds_a_call
 from convbench.bench.crews import Crews
 from convbench.bench.entrant import Caught, Entrant
 from convbench.bench.heap import heap_kept
 from convbench.bench.noise import Meter
-from convbench.bench.regimes import LAUNCH_BOUND_S, cold_times, conversion_time
+from convbench.bench.regimes import LAUNCH_BOUND_S, cold_times, conversion_time, mapped_times
 from convbench.bench.ring import Ring
 from convbench.bench.rounds import Budget, Contest, Sample
 from convbench.bench.statistics import Rule
@@ -103,7 +104,7 @@ def bench_case(lineup: Lineup, *, budget: Budget, rule: Rule) -> None:
         with Meter(case.target, torch.get_num_threads(), partial(watch.tell, "", Stage.WAITED)) as meter:
             hold(contest, entrants, call_s, lineup, crews, meter)
             noise = meter.noise()
-        bills = itemise(contest, entrants, lineup, exam)
+        bills = itemise(contest, entrants, lineup, crews, exam)
         del ring, entrants  # with all sets but the first
         watch.tell("", Stage.TRUTH)
         guard.restore()
@@ -208,7 +209,9 @@ def hold(
                 warming_s[name] = min(sample.seconds, warming_s.get(name, sample.seconds))
 
 
-def itemise(contest: Contest, entrants: Mapping[str, Entrant], lineup: Lineup, exam: Exam) -> dict[str, Bill]:
+def itemise(
+    contest: Contest, entrants: Mapping[str, Entrant], lineup: Lineup, crews: Crews, exam: Exam
+) -> dict[str, Bill]:
     """The bills of those that are left, with what a call costs in the other regimes; who fails at it is out."""
     target, watch = lineup.case.target, lineup.watch
 
@@ -217,6 +220,13 @@ def itemise(contest: Contest, entrants: Mapping[str, Entrant], lineup: Lineup, e
         lineup.settle(name, _out_of_timing(error))
 
     cold = cold_times({name: entrants[name].cold for name in contest.samples}, target, watch, fault)
+    mapped = mapped_times(
+        {name: partial(warm_turn, name, entrants[name], contest, crews) for name in contest.samples},
+        {name: entrants[name].settle for name in contest.samples},
+        target,
+        watch,
+        fault,
+    )
     watch.tell("", Stage.EVICTED)
     layout_s = conversion_time(exam.first, exam.case)
     bills: dict[str, Bill] = {}
@@ -227,10 +237,34 @@ def itemise(contest: Contest, entrants: Mapping[str, Entrant], lineup: Lineup, e
             fault(name, error)
         else:
             wall_s, host_s = eager or (None, None)
+            bill, own = entrants[name].trial.bill, mapped.get(name)
+            # torch's profiler knows the bytes that torch allocates, the system the pages that anybody does.
+            peaks = [peak for peak in (bill.peak_nbytes, own and own.peak_nbytes) if peak is not None]
             bills[name] = replace(
-                entrants[name].trial.bill, cold_s=cold.get(name), layout_s=layout_s, wall_s=wall_s, host_s=host_s
+                bill,
+                cold_s=cold.get(name),
+                mapped_s=None if own is None else own.seconds,
+                peak_nbytes=max(peaks, default=None),
+                layout_s=layout_s,
+                wall_s=wall_s,
+                host_s=host_s,
             )
     return bills
+
+
+def warm_turn(name: str, entrant: Entrant, contest: Contest, crews: Crews) -> float:
+    """Seconds a call of one block, as in the rounds.
+
+    Raises:
+        Caught: it did not do its work.
+    """
+    usual_s = median(sample.seconds for sample in contest.samples[name])
+    count = max(1, min(MOST_CALLS, round(entrant.case.target.block_s / max(usual_s, 1e-9))))
+    crews.begin_turn(name, entrant.settle)
+    block = entrant.block(count)
+    if block.shot is not None:
+        entrant.judge(block.shot, "while it was timed (on memory mapped anew)")
+    return block.seconds / count
 
 
 def verify_again(trials: Mapping[str, Trial], lineup: Lineup, again: Exam) -> dict[str, Check]:

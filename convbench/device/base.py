@@ -128,7 +128,7 @@ class Device(ABC):
         return replay
 
     def watch_peak(self) -> Callable[[], int | None]:
-        """Begin to watch the allocator; what is returned tells by how many bytes its peak has risen, or None."""
+        """Begin to watch the memory; what is returned tells by how many bytes its peak has risen, or None."""
         return lambda: None
 
     def properties(self) -> Any:
