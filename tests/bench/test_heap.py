@@ -11,7 +11,7 @@ PREPARE = """
 import os, resource
 from statistics import median
 import torch
-from convbench.bench.heap import heap_kept
+from convbench.bench.heap import heap_kept, heap_released
 from convbench.machine import held_nbytes
 
 NBYTES = 64 * 2**20  # above the largest size that glibc would come to keep of itself
@@ -46,8 +46,23 @@ print(outside / PAGES, inside / PAGES, held / NBYTES, held_nbytes(os.getpid()) /
     assert after < held - 0.5
 
 
+def test_while_memory_is_kept_it_can_be_given_back_for_a_time() -> None:
+    released, kept_again = run("""
+with heap_kept():
+    write()
+    with heap_released() as possible:
+        assert possible
+        released = median(write() for _ in range(10))
+    write()
+    kept_again = median(write() for _ in range(10))
+print(released / PAGES, kept_again / PAGES)
+""")
+    assert released > 0.5
+    assert kept_again < 0.01
+
+
 def test_a_timed_call_finds_the_memory_of_its_output() -> None:
-    first, later = run("""
+    first, later, mapped_s, outputs_held = run("""
 from convbench import ConvSpec, Timed, backend
 from convbench.bench.rounds import Budget
 from convbench.bench.statistics import Rule
@@ -68,5 +83,8 @@ case = Case(problem=Problem(suite="t", name="t", spec=spec))
 (result,) = bench([case], [counted], budget=Budget(seconds=0.0), rule=Rule())
 assert isinstance(result.outcome, Timed), result
 print(max(seen), min(seen))
+print(result.outcome.bill.mapped_s, result.outcome.bill.peak_nbytes / (2 * 2**20 * 4))
 """)
     assert later < 10 < first
+    assert mapped_s > 0
+    assert outputs_held == pytest.approx(1, abs=0.3)
