@@ -87,4 +87,4 @@ print(result.outcome.bill.mapped_s, result.outcome.bill.peak_nbytes / (2 * 2**20
 """)
     assert later < 10 < first
     assert mapped_s > 0
-    assert outputs_held == pytest.approx(1, abs=0.3)
+    assert outputs_held >= 0.9  # torch holds more than y for a while
