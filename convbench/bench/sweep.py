@@ -179,13 +179,15 @@ def hold(
         for name in order:
             call, count = trials[name].call, counts[name]
             watch.tell(name, Stage.TIMED)
+            turn = time.perf_counter()
             try:
                 crews.make_way(name)
                 if count > 1 or crews.several:
                     call()  # others have run since: this brings its operands and threads back
                 before = meter.read()
                 block_s = target.time_block(call, count)
-                samples[name] = Sample(seconds=block_s / count, dirt=meter.dirt(before, meter.read(), block_s))
+                dirt = meter.dirt(before, meter.read(), block_s)
+                samples[name] = Sample(seconds=block_s / count, dirt=dirt, turn_s=time.perf_counter() - turn)
             except ANY_FAULT as error:
                 contest.drop(name)
                 lineup.settle(name, _failed_timing(error))
@@ -250,15 +252,14 @@ def conclude(
         bill = replace(
             bill, graph_s=lineup.case.target.graph_time(trial.call, partial(lineup.watch.tell, name, Stage.TIMED))
         )
-    samples, kept = contest.samples[name], contest.kept(name)
-    aside = () if len(kept) == len(samples) else tuple(n for n, one in enumerate(samples) if one.dirt)
-    dirty = any(sample.dirt for sample in kept) and not contest.disturbs_itself(name)
+    told = contest.told(name, noise)
     return Timed(
         check=check,
-        samples_s=tuple(sample.seconds for sample in kept),
+        samples_s=told.samples_s,
+        rounds=told.rounds,
         bill=bill,
-        comparison=contest.comparisons.get(name),
-        noise=replace(noise, set_aside=aside, noisy=dirty or name in contest.too_few),
+        comparison=told.comparison,
+        noise=told.noise,
     )
 
 
