@@ -379,7 +379,8 @@ def test_a_sample_after_the_verdict_still_pairs_with_the_baseline_of_its_round()
     while order := one.next_round(elapsed_s):
         elapsed_s += 1.0
         seconds = {"torch": elapsed_s, "twice": 2 * elapsed_s, "near": elapsed_s * rng.lognormvariate(0, 0.1)}
-        one.record({name: Sample(seconds=seconds[name], dirt="steal" if elapsed_s % 7 == 3 else "") for name in order})
+        dirt = "steal" if elapsed_s % 7 == 3 else ""
+        one.record({name: Sample(seconds=1e-4 * seconds[name], dirt=dirt, turn_s=0.5) for name in order})
     rows = {
         name: Timed(
             check=Check(worst_of_bound=0.1, relative_l2=1e-7),
