@@ -421,8 +421,9 @@ def test_rows_that_were_put_back_are_still_ours_alone(tmp_path: Path) -> None:
 def test_the_rounds_of_the_samples_are_kept_as_ranges(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     timed = replace(TIMED, rounds=(0, 1, 3, 17, 18), noise=Noise(set_aside=(2, 9)))
+    written: dict[str, Any] = row_of(timed)
     with CsvFile(str(path)) as file:
-        file.append(row_of(timed))
+        file.append(written)
     ((row, result),) = read_pairs(path)
     assert row["rounds"] == "0-1 3 17-18"
     assert isinstance(result.outcome, Timed)

@@ -235,7 +235,7 @@ def _ranking(first: Standing, second: Standing, results: Sequence[Result], *, le
     )
 
 
-COVERAGE = "geomean: only of all cases; for others, in how many of them they were timed"
+COVERAGE = "geomean: needs all cases; otherwise in how many of them it was timed"
 
 
 def layers_title(results: Sequence[Result]) -> str:

@@ -138,6 +138,7 @@ def check_whole(results: list[Result], cases: list[Case], names: list[str]) -> N
     for one in whole.found:
         rows = [(case.problem.count, of[case.problem.name, one.backend]) for case in cases]
         least_s = sum(count * fastest_s(row) for count, row in rows)
+        assert one.total_s is not None
         assert one.total_s == pytest.approx(sum(count * outcome_of(row).median_s for count, row in rows))
         assert one.total_s >= least_s * (1 - 1e-12)
         if table is not None:

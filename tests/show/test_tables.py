@@ -11,7 +11,16 @@ from convbench import Case, Failed, Problem, Result, Skipped, Timed, Verified, W
 from convbench.ceilings.roofline import IMPOSSIBLE, TRANSFORM
 from convbench.outcome import Bill, Check, Comparison, Outcome, Roofline
 from convbench.show.ceilings import age, ceiling_table
-from convbench.show.tables import answer, bench_table, fault_lines, shrunk, skip_lines, standing_table, verify_table
+from convbench.show.tables import (
+    COVERAGE,
+    answer,
+    bench_table,
+    fault_lines,
+    shrunk,
+    skip_lines,
+    standing_table,
+    verify_table,
+)
 from convbench.show.units import amount, seconds, share
 from convbench.spec import ConvSpec
 from tests.snapshots import assert_golden
@@ -159,7 +168,7 @@ def test_a_mean_of_some_cases_does_not_stand_next_to_those_of_all() -> None:
     assert table is not None
     lines = drawn(80, table).splitlines()
     assert next(line for line in lines if line.startswith(" winograd")).split() == ["winograd", "1", "of", "2"]
-    assert "geomean: only of all cases; for others, in how many of them they were timed" in lines
+    assert COVERAGE in lines
 
 
 def test_without_torch_there_is_no_ranking() -> None:
