@@ -174,6 +174,8 @@ class Timed:
 
     Attributes:
         samples_s: seconds a call, one for each interleaved round that was not disturbed, in order.
+        rounds: the round of each sample, counted from 0: after its verdict a backend is timed in few of them. Empty
+            is every round that was not set aside, as older files have it.
         comparison: against the baseline; None for the baseline itself or without one.
         noise: what else the machine did meanwhile.
         roofline: the least time; None where no ceilings were measured.
@@ -189,6 +191,7 @@ class Timed:
     roofline: Roofline | None = None
     actual_flops: int | None = None
     flag: str = ""
+    rounds: tuple[int, ...] = ()
 
     @property
     def median_s(self) -> float:
@@ -200,10 +203,8 @@ class Timed:
     def by_round(self) -> dict[int, float]:
         """The samples by the number of their round: those of one round, of two backends, are a pair."""
         aside = set(self.noise.set_aside)
-        if not aside:
-            return dict(enumerate(self.samples_s))
-        rounds = (number for number in range(len(self.samples_s) + len(aside)) if number not in aside)
-        return dict(zip(rounds, self.samples_s, strict=True))
+        every = (number for number in range(len(self.samples_s) + len(aside)) if number not in aside)
+        return dict(zip(self.rounds or every, self.samples_s, strict=True))
 
     @property
     def quartiles_s(self) -> tuple[float, float]:

@@ -44,7 +44,8 @@ COLUMNS = tuple(
     roofline_s bound peak_flops_per_s peak_bytes_per_s ceiling_probe actual_flops flag
     probe omega arithmetic defect operands cause smallest
     handover_s
-    cause_cut smallest_cut""".split()
+    cause_cut smallest_cut
+    rounds""".split()
 )
 # Files of older versions lack what was added after this one, and are read all the same.
 OLDEST = COLUMNS[: COLUMNS.index("onednn") + 1]
@@ -114,6 +115,7 @@ def _outcome_cells(result: Result) -> Row:
                 "set_aside": len(timed.noise.set_aside),
                 "set_aside_rounds": " ".join(map(str, timed.noise.set_aside)),
                 "samples_s": " ".join(f"{sample:.4g}" for sample in timed.samples_s),
+                "rounds": _ranges(timed.rounds),
                 "actual_flops": timed.actual_flops,
                 **_roofline_cells(timed),
             }
@@ -207,9 +209,12 @@ def _outcome(row: Mapping[str, str]) -> Outcome:
             samples = tuple(map(float, row["samples_s"].split()))
             if not samples:
                 raise ValueError("it is timed and holds no samples")
+            used = _rounds(row["rounds"], len(samples))
             rounds = len(samples) + len(noise.set_aside)
-            if sum(one in range(rounds) for one in {*noise.set_aside}) < len(noise.set_aside):
+            if sum(used != () or one in range(rounds) for one in {*noise.set_aside}) < len(noise.set_aside):
                 raise ValueError(f"it has {rounds} rounds and other ones set aside")
+            if {*used} & {*noise.set_aside}:
+                raise ValueError("it has samples of rounds that were set aside")
             roofline = None
             if row["roofline_s"]:
                 roofline = Roofline(
@@ -228,6 +233,7 @@ def _outcome(row: Mapping[str, str]) -> Outcome:
                 roofline=roofline,
                 actual_flops=_known(row["actual_flops"], int),
                 flag=row["flag"],
+                rounds=used,
             )
     raise ValueError(f"unknown outcome {row['outcome']!r}")
 
@@ -235,6 +241,27 @@ def _outcome(row: Mapping[str, str]) -> Outcome:
 _BILL_S = ("prepare_s", "cold_s", "wall_s", "host_s", "graph_s", "layout_s")
 _NOISE_NUMBERS = ("steal", "foreign", "clock_hz", "power_w", "temperature_c", "handover_s")
 _Number = TypeVar("_Number", int, float)
+
+
+def _ranges(numbers: tuple[int, ...]) -> str:
+    """`0-2 5` for 0, 1, 2, 5: rounds in their order."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return " ".join(f"{first}-{last}" if last > first else str(first) for first, last in runs)
+
+
+def _rounds(text: str, samples: int) -> tuple[int, ...]:
+    """The numbers of `_ranges`, one for each sample; none in an empty cell."""
+    ends = [(int(first), int(last or first)) for first, _, last in (part.partition("-") for part in text.split())]
+    before = [-1, *(last for _, last in ends)]
+    rising = all(last < first <= end for last, (first, end) in zip(before, ends, strict=False))
+    if text and (not rising or sum(last - first + 1 for first, last in ends) != samples):
+        raise ValueError(f"it has {samples} samples, and other rounds")
+    return tuple(number for first, last in ends for number in range(first, last + 1))
 
 
 def _known(text: str, kind: type[_Number]) -> _Number | None:

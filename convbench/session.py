@@ -104,6 +104,7 @@ class Bench:
         margin: within it two that cannot be told apart are a tie.
         min_rounds: clean rounds before the first verdict.
         ceilings: whether timings are held against what the machine can do, which is probed where it is not known.
+        wait_s: so long, at most, the first case waits for a quiet machine.
         force: run what a backend refuses for its cost alone.
     """
 
@@ -112,6 +113,7 @@ class Bench:
     margin: float = 0.02
     min_rounds: int = 12
     ceilings: bool = True
+    wait_s: float = 0.0
     force: bool = False
     needs: ClassVar[str] = "bench"
     cases_each: ClassVar[int] = 1
@@ -148,12 +150,24 @@ class Bench:
         from convbench.ceilings.known import known_ceilings
         from convbench.ceilings.roofline import with_rooflines
 
+        if self.wait_s > 0 and remaining:
+            self._wait(remaining, tell)
         patient = self.min_rounds > Rule().least
         budget = Budget(seconds=self.budget_s, least=self.min_rounds if patient else self.least_rounds)
         rule = Rule(confidence=self.confidence, margin=self.margin, least=self.min_rounds)
         ceilings, reprobe = known_ceilings(remaining if self.ceilings else (), tell)
         results = run(partial(bench, budget=budget, rule=rule, force=self.force), remaining, backends)
         return with_rooflines(results, backends, ceilings, reprobe)
+
+    def _wait(self, remaining: Sequence[Case], tell: Tell) -> None:
+        """Before the ceilings too: what is probed on a busy machine is no ceiling."""
+        import torch
+
+        from convbench.bench.doctor import wait_until_quiet
+
+        accelerators = [case.target for case in remaining if not case.target.on_host]
+        device = accelerators[0] if accelerators else remaining[0].target
+        wait_until_quiet(device, torch.get_num_threads(), tell, most_s=self.wait_s)
 
 
 def for_seconds(seconds: float, results: Iterable[Result], *, each: int) -> Iterator[Result]:

@@ -233,7 +233,14 @@ def _write_all(descriptor: int, data: bytes) -> None:
 # What must be the same when a run is gone on with; the other columns are what it finds out.
 _PLANNED = (*ROW_KEY_COLUMNS, "count", "family", *(one.name for one in fields(Machine)))
 # Options that change nothing in a row that was finished; the number is of the words that follow.
-_FREE_OPTIONS = {"--resume": 0, "--overwrite": 0, "--csv": 1, "--timeout": 1, "--memory-limit": 1}
+_FREE_OPTIONS = {
+    "--resume": 0,
+    "--overwrite": 0,
+    "--wait-until-quiet": 0,
+    "--csv": 1,
+    "--timeout": 1,
+    "--memory-limit": 1,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 
 from convbench import ConvbenchError, Failed, Result, Skipped, Timed, Verified, Wrong
 from convbench.machine import Machine, cpu_name, free_nbytes, this_machine
-from convbench.outcome import Bill, Check, Comparison, Outcome
+from convbench.outcome import Bill, Check, Comparison, Noise, Outcome
 from convbench.rows import COLUMNS, OLDEST, Context, csv_line, text_row, to_row
 from convbench.store import CsvFile, read_pairs, read_results, read_rows
 from tests.conftest import make_case
@@ -415,6 +416,39 @@ def test_rows_that_were_put_back_are_still_ours_alone(tmp_path: Path) -> None:
             CsvFile(str(path), overwrite=True)
         file.append(*PLAN[1])
     assert len(path.read_text().splitlines()) == 5
+
+
+def test_the_rounds_of_the_samples_are_kept_as_ranges(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    timed = replace(TIMED, rounds=(0, 1, 3, 17, 18), noise=Noise(set_aside=(2, 9)))
+    written: dict[str, Any] = row_of(timed)
+    with CsvFile(str(path)) as file:
+        file.append(written)
+    ((row, result),) = read_pairs(path)
+    assert row["rounds"] == "0-1 3 17-18"
+    assert isinstance(result.outcome, Timed)
+    assert result.outcome.by_round == dict(zip((0, 1, 3, 17, 18), TIMED.samples_s, strict=True))
+    assert list(TIMED.by_round) == [0, 1, 2, 3, 4]  # as older files have it
+
+
+@pytest.mark.parametrize(
+    ("rounds", "words"),
+    [
+        ("0-3", "it has 5 samples, and other rounds"),
+        ("0-99999999999", "it has 5 samples, and other rounds"),
+        ("0-2 2-3", "it has 5 samples, and other rounds"),
+        ("0-1 5-3 8-9", "it has 5 samples, and other rounds"),
+        ("0-4 ", "it has samples of rounds that were set aside"),
+        ("many", "invalid literal"),
+    ],
+)
+def test_rounds_that_cannot_be_are_a_damaged_row(tmp_path: Path, rounds: str, words: str) -> None:
+    path = tmp_path / "rows.csv"
+    with CsvFile(str(path)) as file:
+        row: dict[str, Any] = row_of(TIMED) | {"set_aside": 1, "set_aside_rounds": "3", "rounds": rounds}
+        file.append(row)
+    with pytest.raises(ConvbenchError, match=f"row 2 is damaged: {words}"):
+        read_results(path)
 
 
 def test_rounds_set_aside_that_were_never_held_are_a_damaged_row(tmp_path: Path) -> None:

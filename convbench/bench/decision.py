@@ -1,13 +1,19 @@
-"""What does it cost to use one backend everywhere, rather than the best for each layer?"""
+"""What does it cost to use one backend everywhere, rather than the best for each layer?
+
+Two kinds of numbers, and they are never mixed. Seconds are medians that were measured. Which of two is faster, and by
+how much, is said by the ratios of shared rounds alone: medians may be of other moments.
+"""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp, log
 
 from convbench.backend import BASELINE
 from convbench.case import Problem, RowKey
-from convbench.outcome import Result, Timed
+from convbench.outcome import Comparison, Result, Timed
+
+ITSELF = Comparison(ratio=1.0, low=1.0, high=1.0, verdict="tie")  # the baseline against itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,9 +22,11 @@ class Standing:
 
     Attributes:
         done, cases: how many of the cases it was timed on, of those that any backend was.
-        geomean: geometric mean of torch's time over its own, where both were timed; None without any.
-        total_s: seconds for all layers, each as often as its model has it; None unless all were done.
-        regret: how much longer that is than with the quickest for each layer.
+        geomean: geometric mean of the ratios to the baseline; None unless it is of all cases, for the mean of
+            other cases is another scale.
+        total_s: seconds for all layers, each as often as its model has it, by its own medians; None unless all were
+            done.
+        regret: how much longer that is than with the quickest for each layer, by the ratios; None where one is missing.
     """
 
     backend: str
@@ -29,59 +37,133 @@ class Standing:
     regret: float | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standings:
+    """A suite as a whole.
+
+    Attributes:
+        found: the backends that were timed at all: ranked by regret, or in their own order without a ranking.
+        unsure, compared: how many rows are undecided or noisy, of those that were compared with the baseline.
+        ranked: whether there is a ranking: not where most rows are unsure.
+        winner, second: the first two of the ranking; None without one, or without two in it.
+        level: whether these two cannot be told apart: no verdict separates them, or the medians order them otherwise.
+    """
+
+    found: tuple[Standing, ...]
+    unsure: int
+    compared: int
+    ranked: bool
+    winner: Standing | None
+    second: Standing | None
+    level: bool
+
+
 def sizes_apart(problems: Iterable[Problem]) -> bool:
     """Whether several layers stand there in several sizes: then each size is a whole of its own."""
     problems = list(problems)
     return len({one.size for one in problems}) > 1 and len({one.layer for one in problems}) > 1
 
 
-def paired_times(results: Iterable[Result]) -> dict[RowKey, dict[str, float]]:
-    """Seconds a call by block of rows and backend, fit to be compared with each other.
-
-    Where the baseline was timed, that is its median over the paired ratio: who is decided early
-    has medians of other moments than who stays to the end.
-    """
-    results = list(results)
-    base_s = {
-        result.key().block: result.outcome.median_s
-        for result in results
-        if result.backend == BASELINE and isinstance(result.outcome, Timed)
-    }
-    times: dict[RowKey, dict[str, float]] = defaultdict(dict)
-    for result in results:
-        if isinstance(result.outcome, Timed):
-            block, compared = result.key().block, result.outcome.comparison
-            paired_s = base_s[block] / compared.ratio if compared and block in base_s else None
-            times[block][result.backend] = paired_s or result.outcome.median_s
-    return dict(times)
-
-
-def standings(results: Iterable[Result]) -> list[Standing]:
-    """The backends that were timed at all, the cheapest whole first."""
-    results = list(results)
-    times = paired_times(results)
-    ratios: dict[str, list[float]] = defaultdict(list)
-    for result in results:
-        if isinstance(result.outcome, Timed):
-            if result.backend == BASELINE:
-                ratios[BASELINE].append(1.0)
-            elif result.outcome.comparison is not None:
-                ratios[result.backend].append(result.outcome.comparison.ratio)
-    counts = {result.key().block: result.case.problem.count for result in results}
-    best_s = sum(counts[block] * min(row.values()) for block, row in times.items())
+def standings(results: Iterable[Result]) -> Standings:
+    """Every backend everywhere, and which is the best as far as that can be said."""
+    blocks = _blocks(results)
+    against = {block: _against_baseline(row) for block, row in blocks.items()}
+    compared = [one for row in against.values() for one in row.values() if one is not ITSELF]
+    unsure = sum(one.verdict == "undecided" for one in compared)
+    ranked = 2 * unsure <= len(compared)
+    best = {block: max(one.ratio for one in row.values()) for block, row in against.items() if row}
     found = []
-    for backend in dict.fromkeys(name for row in times.values() for name in row):
-        own = [counts[block] * row[backend] for block, row in times.items() if backend in row]
-        total_s = sum(own) if len(own) == len(times) else None
-        own_ratios = ratios[backend]
+    for backend in dict.fromkeys(name for row in blocks.values() for name in row):
+        done = [block for block, row in blocks.items() if backend in row]
+        whole = len(done) == len(blocks)
+        total_s = sum(_count(row) * _timed(row[backend]).median_s for row in blocks.values()) if whole else None
+        geomean = regret = None
+        if ranked and all(backend in row for row in against.values()):
+            weights = {block: _count(row) * _timed(row[BASELINE]).median_s for block, row in blocks.items()}
+            ratios = {block: row[backend].ratio for block, row in against.items()}
+            geomean = exp(sum(map(log, ratios.values())) / len(ratios))
+            least_s = sum(weights[block] / best[block] for block in blocks)
+            regret = sum(weights[block] / ratios[block] for block in blocks) / least_s - 1
         found.append(
             Standing(
-                backend=backend,
-                done=len(own),
-                cases=len(times),
-                geomean=exp(sum(map(log, own_ratios)) / len(own_ratios)) if own_ratios else None,
-                total_s=total_s,
-                regret=None if total_s is None else total_s / best_s - 1,
+                backend=backend, done=len(done), cases=len(blocks), geomean=geomean, total_s=total_s, regret=regret
             )
         )
-    return sorted(found, key=lambda one: (one.total_s is None, one.total_s or 0.0, -one.done))
+    if ranked:
+        found.sort(key=lambda one: (one.regret is None, one.regret or 0.0, -one.done))
+    first = [one for one in found if one.regret is not None][:2]
+    winner, second = first if len(first) == 2 else (None, None)
+    return Standings(
+        found=tuple(found),
+        unsure=unsure,
+        compared=len(compared),
+        ranked=ranked,
+        winner=winner,
+        second=second,
+        level=winner is not None and second is not None and _level(winner, second, list(against.values())),
+    )
+
+
+def _level(winner: Standing, second: Standing, against: Sequence[Mapping[str, Comparison]]) -> bool:
+    """Whether nothing separates the first two: the medians say otherwise, or every verdict between them is a tie."""
+    assert winner.total_s is not None
+    assert second.total_s is not None
+    if winner.total_s >= second.total_s:
+        return True
+    both = [(row[winner.backend], row[second.backend]) for row in against]
+    return not any(_apart(one, other) or _apart(other, one) for one, other in both)
+
+
+def winners(results: Iterable[Result]) -> dict[RowKey, str]:
+    """By block of rows the backend that is faster than all others: its interval lies above theirs.
+
+    The intervals of a case hold together. A block without such a backend has no winner, nor has one in which the
+    medians say otherwise, nor one whose best row is undecided.
+    """
+    found = {}
+    for block, row in _blocks(results).items():
+        against = _against_baseline(row)
+        ranked = sorted(against, key=lambda name: against[name].ratio, reverse=True)
+        if len(ranked) < 2:
+            continue
+        first, *others = ranked
+        apart = all(_apart(against[first], against[other]) for other in others)
+        if apart and all(_timed(row[first]).median_s < _timed(row[other]).median_s for other in others):
+            found[block] = first
+    return found
+
+
+def _apart(one: Comparison, other: Comparison) -> bool:
+    """Whether `one` is surely faster than `other`: against the baseline its verdict says so, else the intervals."""
+    if one is ITSELF:
+        return other.verdict == "slower"
+    if other is ITSELF:
+        return one.verdict == "faster"
+    return "undecided" not in (one.verdict, other.verdict) and one.low > other.high
+
+
+def _blocks(results: Iterable[Result]) -> dict[RowKey, dict[str, Result]]:
+    """What was timed, by block of rows and backend."""
+    found: dict[RowKey, dict[str, Result]] = defaultdict(dict)
+    for result in results:
+        if isinstance(result.outcome, Timed):
+            found[result.key().block][result.backend] = result
+    return dict(found)
+
+
+def _against_baseline(row: Mapping[str, Result]) -> dict[str, Comparison]:
+    """The ratios of a block; none where the baseline was not timed."""
+    if BASELINE not in row:
+        return {}
+    ratios = {name: _timed(result).comparison for name, result in row.items()}
+    return {name: one for name, one in {**ratios, BASELINE: ITSELF}.items() if one is not None}
+
+
+def _timed(result: Result) -> Timed:
+    assert isinstance(result.outcome, Timed)
+    return result.outcome
+
+
+def _count(row: Mapping[str, Result]) -> int:
+    """How often the model has the layer."""
+    return next(iter(row.values())).case.problem.count

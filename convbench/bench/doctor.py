@@ -2,24 +2,25 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from convbench import system
-from convbench.bench.noise import TICK_S, Gpu, noise_now
+from convbench.bench.noise import FOREIGN, STEAL, TICK_S, Gpu, disturbance_now, noise_now
 from convbench.bench.placement import Placement
 from convbench.device import Device
 from convbench.device.host import cpus_allowed
 from convbench.machine import cpu_quota
 
-# Above these shares of all CPU time a sweep loses samples that it could use.
-FOREIGN, STEAL = 0.05, 0.01
 HOT_C = 85.0
 PLACE_LOOKS = 10  # now, beside what is known from before
 RARE = 0.02  # of all looks: a place that hardly matters
 SYSTEM = Path("/sys/devices/system/cpu")
+MOST_WAIT_S = 600.0
+LOOK_S, QUIET_LOOKS = 1.0, 3  # quiet is so many looks in a row: a build pauses for a second
+TELL_EVERY_S = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,3 +237,36 @@ def warning(now_s: float = 0.2) -> str:
         f"machine now: {words} ({noise.foreign:.0%} foreign load, {noise.steal:.0%} steal over {spent:.1f} s"
         f"{'; convbench doctor says more' if loud else ''})"
     )
+
+
+def wait_until_quiet(
+    device: Device,
+    threads: int,
+    tell: Callable[[str], None],
+    *,
+    most_s: float = MOST_WAIT_S,
+    look: Callable[[Device | None, int, float], str] = disturbance_now,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Wait until nothing disturbs for some looks in a row, and `tell` why and how long; go on after `most_s` seconds.
+
+    Args:
+        look: what disturbs, in words, in so many seconds.
+    """
+    begun = told = clock()
+    quiet, waited = 0, False
+    while quiet < QUIET_LOOKS:
+        found = look(device, threads, LOOK_S)
+        now = clock()
+        quiet = 0 if found else quiet + 1
+        if found and not waited:
+            tell(f"waiting until the machine is quiet, for at most {most_s:.0f} s: {found}")
+            waited, told = True, now
+        elif found and now - told >= TELL_EVERY_S:
+            tell(f"still waiting after {now - begun:.0f} s: {found}")
+            told = now
+        if found and now - begun >= most_s:
+            tell(f"not quiet after {now - begun:.0f} s ({found}); going on, expect more undecided rows")
+            return
+    if waited:
+        tell(f"quiet after {clock() - begun:.0f} s")

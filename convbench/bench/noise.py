@@ -229,11 +229,29 @@ class Gpu:
         return []
 
 
+# Above these shares of all CPU time a sweep loses samples that it could use.
+FOREIGN, STEAL = 0.05, 0.01
+
+
 def noise_now(seconds: float = 0.3) -> Noise:
     """How noisy the machine is while this process sleeps."""
     with Meter() as meter:
         time.sleep(seconds)
         return meter.noise()
+
+
+def disturbance_now(device: Device | None, threads: int, seconds: float) -> str:
+    """What would disturb a sweep now, in words, by what sets its samples aside too; "" where it is quiet."""
+    with Meter(device, threads) as meter:
+        time.sleep(seconds)
+        meter.refresh()
+        noise, moved = meter.noise(), meter.moved
+    found = [
+        f"{share:.0%} {what}"
+        for share, most, what in ((noise.foreign, FOREIGN, "foreign load"), (noise.steal, STEAL, "steal"))
+        if share is not None and share > most
+    ]
+    return ", ".join([*found, *(["CPUs moved by the hypervisor"] if moved else []), *filter(None, [noise.throttle])])
 
 
 def cpu_clock_hz() -> float | None:

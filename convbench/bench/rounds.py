@@ -6,18 +6,30 @@ from dataclasses import dataclass, field, replace
 from math import inf
 
 from convbench.bench.statistics import Rule, compare, signed_rank
-from convbench.outcome import Comparison
+from convbench.outcome import Comparison, Noise
 
 FEWEST_CLEAN = 12  # samples that stand for a backend; with fewer, the disturbed ones serve as well
 FIRST_LOOK = 1 / 32  # of the budget; each later look at half as much again
+# Of the time since their verdicts, all that are decided together take this share: so their medians are of the whole
+# case like the others', and not of its first moments.
+AFTERWARDS = 0.1
+DIGITS = 4  # of a sample, as the CSV keeps them: a row that is read again has the same median
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """Seconds a call over one block, and what disturbed it; "" when nothing was seen to."""
+    """Seconds a call over one block, and what disturbed it; "" when nothing was seen to.
+
+    `turn_s` is what the whole turn took, with all that is done before the block; 0 is one call.
+    """
 
     seconds: float
     dirt: str = ""
+    turn_s: float = 0.0
+
+    @property
+    def cost_s(self) -> float:
+        return max(self.turn_s, self.seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,14 +56,16 @@ class Budget:
 class Contest:
     """The rounds of one case, as a state machine that touches no clock and no backend.
 
-    Each round is a fresh random order of those still in. The order is what makes the verdicts
+    Each round is a fresh random order of those that are timed in it. The order is what makes the verdicts
     valid: where candidate and baseline are the same, which of the two stood at the worse moment
     is the toss of a coin, whatever the machine did in between, so the signs of the log ratios
     are those of fair coins, whatever their sizes, and the signed-rank interval covers 1 as often as
     it says (the randomisation argument: Fisher 1935, The Design of Experiments, section 21).
     Slow drift (clock, heat, neighbours) meets all alike.
 
-    The samples are looked at again and again, and a candidate leaves when its verdict stands.
+    The samples are looked at again and again, until the verdict of a candidate stands. Nothing is looked at
+    after that: the candidate is only timed in a few more rounds, so that its median is of the same
+    hour as those of others. They cost a tenth of the time since.
     Of the error that the confidence allows, a look spends the share of the budget that has gone
     by since the look before (Lan and DeMets 1983, with the linear spending function), and the
     candidates share it equally; by the union bound all intervals hold together.
@@ -62,8 +76,9 @@ class Contest:
 
     Attributes:
         names: the candidates; with the baseline among them the others are decided against it.
-        samples: by name, in the order of the rounds. The baseline stays to the end, so sample i
-            of a candidate always pairs with sample i of the baseline.
+        samples: by name, in the order of the rounds.
+        rounds: by name, the round of each sample, counted from 0. The baseline is timed in every round, so a
+            candidate's sample of round i pairs with sample i of the baseline.
         comparisons: what the last look said, or the one that decided.
         warm: whether the round that is on counts.
         too_few: who had too few clean pairs for a verdict when they were last looked at.
@@ -75,19 +90,23 @@ class Contest:
     rule: Rule
     rng: random.Random
     samples: dict[str, list[Sample]] = field(init=False)
+    rounds: dict[str, list[int]] = field(init=False)
     comparisons: dict[str, Comparison] = field(default_factory=dict, init=False)
     warm: bool = field(default=False, init=False)
     too_few: set[str] = field(default_factory=set, init=False)
-    _decided: set[str] = field(default_factory=set, init=False)
+    _decided: dict[str, "_Afterwards"] = field(default_factory=dict, init=False)
+    _elapsed_s: float = field(default=0.0, init=False)
     _rounds: int = field(default=0, init=False)
     _spent: float = field(default=0.0, init=False)
     _next_look: float = field(default=FIRST_LOOK, init=False)
 
     def __post_init__(self) -> None:
         self.samples = {name: [] for name in self.names}
+        self.rounds = {name: [] for name in self.names}
 
     def next_round(self, elapsed_s: float) -> list[str]:
         """Who is timed now, in order; nobody when the contest is over."""
+        self._elapsed_s = elapsed_s
         self.warm = elapsed_s >= self.budget.warm_up_s(len(self.names))
         total_s = self.budget.total_s(len(self.names))
         late = elapsed_s >= total_s and self._rounds >= self.budget.least
@@ -98,35 +117,67 @@ class Contest:
             self._next_look = 1.5 * share
         still_in = [name for name in self.samples if name not in self._decided]
         over = still_in in ([], [self.baseline]) and self._rounds > 0 and len(self.samples) > 1
-        return [] if late or over else self.rng.sample(still_in, len(still_in))
+        if late or over:
+            return []
+        timed = [*still_in, *(name for name in self._decided if name in self.samples and self._due(name))]
+        return self.rng.sample(timed, len(timed))
+
+    def _due(self, name: str) -> bool:
+        """Whether a decided candidate has time for another turn."""
+        after = self._decided[name]
+        share = AFTERWARDS / len(self._decided)
+        return after.spent_s + after.turn_s <= share * (self._elapsed_s - after.since_s)
 
     def record(self, samples: Mapping[str, Sample]) -> None:
         """Take the samples of a round; those of the warm-up are forgotten."""
         if self.warm:
-            self._rounds += 1
             for name, sample in samples.items():
                 self.samples[name].append(sample)
+                self.rounds[name].append(self._rounds)
+                if name in self._decided:
+                    self._decided[name].take(sample)
+            self._rounds += 1
 
     def drop(self, name: str) -> None:
         """Take out a candidate that cannot go on; without the baseline, what is not decided never will be."""
-        del self.samples[name]
+        del self.samples[name], self.rounds[name]
         if name == self.baseline:
             self.comparisons = {one: found for one, found in self.comparisons.items() if one in self._decided}
 
-    def kept(self, name: str) -> list[Sample]:
-        """The clean samples, or all where too few are clean."""
-        own = self.samples[name]
-        clean = own if self.disturbs_itself(name) else [sample for sample in own if not sample.dirt]
-        return clean if len(clean) >= FEWEST_CLEAN else own
+    def kept(self, name: str) -> dict[int, Sample]:
+        """By round the clean samples, or all where too few are clean."""
+        own = dict(zip(self.rounds[name], self.samples[name], strict=True))
+        clean = {number: sample for number, sample in own.items() if not sample.dirt}
+        return own if self.disturbs_itself(name) or len(clean) < FEWEST_CLEAN else clean
+
+    def told(self, name: str, noise: Noise) -> "Told":
+        """What stands in the row of a candidate: its samples as the CSV has them, and how disturbed they were."""
+        kept = self.kept(name)
+        dirty = any(sample.dirt for sample in kept.values()) and not self.disturbs_itself(name)
+        return Told(
+            samples_s=tuple(float(f"{sample.seconds:.{DIGITS}g}") for sample in kept.values()),
+            rounds=tuple(kept),
+            comparison=self.comparisons.get(name),
+            noise=replace(
+                noise,
+                set_aside=tuple(number for number in self.rounds[name] if number not in kept),
+                noisy=dirty or name in self.too_few,
+            ),
+        )
 
     def disturbs_itself(self, name: str) -> bool:
         """Whether what disturbs a candidate is itself: more threads than cores wait for each other in every round.
 
         A stranger would have met the baseline in the same rounds as well.
         """
-        own, base = self.samples[name], self.samples.get(self.baseline, [])[: len(self.samples[name])]
+        own, base = self.samples[name], self._base(name)
         dirty = [sum(bool(sample.dirt) for sample in samples) for samples in (own, base)]
         return len(base) >= self.rule.least and dirty[0] >= 0.9 * len(own) and dirty[1] <= 0.1 * len(base)
+
+    def _base(self, name: str) -> list[Sample]:
+        """The baseline's samples of a candidate's rounds; none without a baseline."""
+        base = self.samples.get(self.baseline)
+        return [base[number] for number in self.rounds[name]] if base else []
 
     def _error(self, share: float) -> float:
         """What a look now may spend on each candidate."""
@@ -139,8 +190,8 @@ class Contest:
 
     def _look(self, share: float) -> None:
         error, self._spent = self._error(share), share
-        for name in self.samples.keys() - self._decided - {self.baseline}:
-            pairs = list(zip(self.samples.get(self.baseline, ()), self.samples[name], strict=False))
+        for name in self.samples.keys() - self._decided.keys() - {self.baseline}:
+            pairs = list(zip(self._base(name), self.samples[name], strict=False))
             spared = self.disturbs_itself(name)
             clean = [(base, own) for base, own in pairs if not base.dirt and (spared or not own.dirt)]
             enough = len(clean) >= self.rule.least
@@ -153,4 +204,27 @@ class Contest:
                     continue  # the last look may have little to spend; what an earlier one said still holds
                 self.comparisons[name] = found if enough else replace(found, verdict="undecided")
                 if self.comparisons[name].verdict != "undecided":
-                    self._decided.add(name)
+                    self._decided[name] = _Afterwards(since_s=self._elapsed_s, turn_s=self.samples[name][-1].cost_s)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What a contest says of one candidate, as a row has it: see Timed."""
+
+    samples_s: tuple[float, ...]
+    rounds: tuple[int, ...]
+    comparison: Comparison | None
+    noise: Noise
+
+
+@dataclass(slots=True, kw_only=True)
+class _Afterwards:
+    """What a candidate costs after its verdict, which stood at `since_s`; the next turn is guessed by the last."""
+
+    since_s: float
+    turn_s: float
+    spent_s: float = 0.0
+
+    def take(self, sample: Sample) -> None:
+        self.turn_s = sample.cost_s
+        self.spent_s += self.turn_s

@@ -190,14 +190,17 @@ def hold(
         for name in order:
             entrant, count = entrants[name], counts[name]
             watch.tell(name, Stage.TIMED)
+            turn = time.perf_counter()
             try:
                 if count > 1 or crews.several:  # others have run since: this brings its operands and threads back
                     crews.begin_turn(name, entrant.settle)
                 before = meter.read()
                 block = entrant.block(count)
-                sample = Sample(seconds=block.seconds / count, dirt=meter.dirt(before, meter.read(), block.seconds))
+                dirt = meter.dirt(before, meter.read(), block.seconds)
                 if block.shot is not None:
                     entrant.judge(block.shot, f"while it was timed (round {rounds})")
+                seconds, turn_s = block.seconds / count, time.perf_counter() - turn
+                sample = Sample(seconds=seconds, dirt=dirt, turn_s=turn_s)
             except ANY_FAULT as error:
                 contest.drop(name)
                 lineup.settle(name, _out_of_timing(error))
@@ -297,15 +300,14 @@ def conclude(
         bill = replace(
             bill, graph_s=lineup.case.target.graph_time(trial.call, partial(lineup.watch.tell, name, Stage.TIMED))
         )
-    samples, kept = contest.samples[name], contest.kept(name)
-    aside = () if len(kept) == len(samples) else tuple(n for n, one in enumerate(samples) if one.dirt)
-    dirty = any(sample.dirt for sample in kept) and not contest.disturbs_itself(name)
+    told = contest.told(name, noise)
     return Timed(
         check=check,
-        samples_s=tuple(sample.seconds for sample in kept),
+        samples_s=told.samples_s,
+        rounds=told.rounds,
         bill=bill,
-        comparison=contest.comparisons.get(name),
-        noise=replace(noise, set_aside=aside, noisy=dirty or name in contest.too_few),
+        comparison=told.comparison,
+        noise=told.noise,
     )
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 EXAMPLE = "\b\nExample:\n  convbench bench --suite resnet50 --backend torch,onednn --csv resnet50.csv"
 COLUMNS = (
     "suite name count spec device threads dtype layout precision pass epilogue backend outcome median_s q25_s q75_s "
-    "samples ratio_to_torch ratio_low ratio_high verdict gflops percent_of_ceiling bound flag "
+    "images_per_s samples ratio_to_torch ratio_low ratio_high verdict gflops percent_of_ceiling bound flag "
     "worst_of_bound relative_l2 first_call_s peak_nbytes reason"
 ).split()
 RESULTS = Path("convbench-results")
@@ -54,6 +54,12 @@ def bench(
     no_ceilings: Annotated[
         bool, typer.Option("--no-ceilings", help="Probe no ceilings, and leave their columns empty.")
     ] = False,
+    wait_until_quiet: Annotated[
+        bool,
+        typer.Option(
+            "--wait-until-quiet", help="Begin when nothing else disturbs the machine, or after 10 minutes of waiting."
+        ),
+    ] = False,
     *,
     how: options.How,
 ) -> None:
@@ -68,6 +74,7 @@ def bench(
     roofline: what this machine could do, by ceilings that are probed once (`convbench ceilings`).
     Exit 1: a backend was wrong or failed; 3: nothing was timed.
     """
+    from convbench.bench.doctor import MOST_WAIT_S, warning
     from convbench.selection import FOR_BENCH
     from convbench.session import Bench
 
@@ -77,6 +84,7 @@ def bench(
         margin=margin,
         min_rounds=min_rounds,
         ceilings=not no_ceilings,
+        wait_s=MOST_WAIT_S if wait_until_quiet else 0.0,
         force=how.force,
     )
     selection = choice.select(FOR_BENCH)
@@ -90,8 +98,6 @@ def bench(
     if how.csv is None and not how.resume:
         how = replace(how, csv=_default_path())
     session = how.begin(selection, work)
-    from convbench.bench.doctor import warning
-
     typer.echo(warning(), err=True)
     follow(session, draw, columns=COLUMNS)
     raise typer.Exit(exit_code(session.results, "timed"))

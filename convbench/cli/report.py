@@ -6,7 +6,7 @@ import typer
 
 from convbench.cli import options
 from convbench.cli.outputs import check_outputs, tell, write
-from convbench.cli.sweep import exit_code, tell_faults
+from convbench.cli.sweep import exit_code, tabbed, tell_faults
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,7 +96,7 @@ def print_tables(files: "Sequence[str]", rows: "Sequence[tuple[str, dict[str, st
         results = [result for origin, _, result in rows if origin == file]
         if not console.is_terminal:
             for row in (row for origin, row, _ in rows if origin == file):
-                print_tabbed(console, [file, *(row[column] for column in COLUMNS)])
+                print_tabbed(console, [file, *tabbed(row, COLUMNS)])
             for part in draw(results, side_console().width, whole=False):
                 side_console().print(part)
         elif any(isinstance(result.outcome, Timed) for result in results):

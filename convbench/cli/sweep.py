@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,6 +15,7 @@ from convbench.outcome import Failed, Result, Wrong
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+    from convbench.rows import Cell
     from convbench.session import Session
 
 MOST_FAULTS_SHOWN, MOST_MAPS_SHOWN = 8, 3
@@ -74,7 +75,7 @@ def follow(session: "Session", draw: Draw, *, columns: Sequence[str], heat_map: 
     if rows_out:
         print_tabbed(out, columns)
         for old, _ in session.pairs():
-            print_tabbed(out, [old[column] for column in columns])
+            print_tabbed(out, tabbed(old, columns))
     before = signal.signal(signal.SIGINT, leave)
     try:
         with progress, closing(finished):
@@ -84,11 +85,18 @@ def follow(session: "Session", draw: Draw, *, columns: Sequence[str], heat_map: 
             for case in finished:
                 if rows_out:
                     for row in map(session.row, case):
-                        print_tabbed(out, [row[column] for column in columns])
+                        print_tabbed(out, tabbed(row, columns))
                 progress.update(task, advance=1, description=next(upcoming, ""), refresh=True)
     finally:
         signal.signal(signal.SIGINT, before)
     show()
+
+
+def tabbed(row: Mapping[str, "Cell"], columns: Sequence[str]) -> list[str | float | None]:
+    """The cells of a row, and what follows from them: images a second."""
+    median_s = float(row["median_s"] or 0.0)
+    more = {"images_per_s": float(row["n"] or 0) / median_s if median_s else None}
+    return [more[column] if column in more else row[column] for column in columns]
 
 
 def _summary(session: "Session") -> str:

@@ -11,11 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from convbench.backend import BASELINE
-from convbench.bench.decision import paired_times, sizes_apart, standings
+from convbench.bench.decision import Standing, sizes_apart, standings
 from convbench.case import RowKey
 from convbench.ceilings.roofline import IMPOSSIBLE, TRANSFORM
 from convbench.outcome import Check, Failed, Result, Skipped, Timed, Verified, Wrong
-from convbench.show.units import amount, gflops, seconds, share
+from convbench.show.units import amount, gflops, rate, seconds, share
 from convbench.spec import ConvSpec
 
 LIKELY_CAUSE = (
@@ -30,7 +30,8 @@ VERDICT_STYLE = {
     "undecided": "dim",
     "noisy": "magenta",  # undecided, because too few samples were clean
 }
-PAIRED = "time: torch's over the ratio of shared rounds, for backends leave at different moments; the CSV has their own"
+PAIRED = "time: own median; torch / this: from the rounds that both were timed in, not from the medians"
+UNSURE = "raise --budget, run convbench doctor to see what disturbs, or start with --wait-until-quiet"
 
 
 def plain_table(title: str | None = None) -> Table:
@@ -55,13 +56,12 @@ def bench_table(title: str, results: Sequence[Result], *, width: int) -> Group:
     if blocks and not several and (kind := results[0].case.kind):
         title = f"{title}  {kind}"
     parts: list[RenderableType] = [Text(title, "bold"), _bench_lines([_BENCH_HEADINGS], shown)]
-    times = paired_times(results)
     for key, block in blocks.items():
         spec = "  " + key.case.spec if key.case.spec != key.name else ""
         heading = Text.assemble((key.name, "bold"), (spec, "dim"))
         heading.append("  " + " ".join(key.case.axes) if several else "", "cyan")
         ran = [result for result in block if not isinstance(result.outcome, Skipped)]
-        lines = _bench_lines([_bench_cells(one, times.get(key, {}).get(one.backend, 0.0)) for one in ran], shown)
+        lines = _bench_lines([_bench_cells(one) for one in ran], shown)
         parts += [heading, lines if ran else Text("  nothing ran", "dim")]
     if any(isinstance(one.outcome, Timed) and one.outcome.comparison for one in results):
         parts.append(Text(PAIRED, "dim"))
@@ -70,12 +70,20 @@ def bench_table(title: str, results: Sequence[Result], *, width: int) -> Group:
 
 _BENCH_HEADINGS = [
     Text(name, "dim")
-    for name in ("", "time", "torch / this", "GFLOP/s", "of roof", "err/bound", "verdict", "first call", "memory")
+    for name in (
+        *("", "time", "torch / this", "GFLOP/s", "of roof", "err/bound"),
+        *("verdict", "first call", "memory", "images/s"),
+    )
 ]
-_BENCH_WIDTHS = (15, 8, 19, 7, 7, 9, 9, 11, 9)
+_BENCH_WIDTHS = (15, 8, 19, 7, 7, 9, 9, 11, 9, 9)
 _LEFT = (0, 6)
 # From so many columns on, these are shown.
-_BENCH_COLUMNS = ((110, range(9)), (80, range(7)), (0, (0, 1, 2, 6)))
+_BENCH_COLUMNS = (
+    (120, (0, 1, 9, 2, 3, 4, 5, 6, 7, 8)),
+    (110, range(9)),
+    (80, range(7)),
+    (0, (0, 1, 2, 6)),
+)
 
 
 def _bench_lines(rows: Sequence[Sequence[Text]], shown: Sequence[int]) -> Table:
@@ -89,7 +97,7 @@ def _bench_lines(rows: Sequence[Sequence[Text]], shown: Sequence[int]) -> Table:
     return table
 
 
-def _bench_cells(result: Result, time_s: float) -> list[Text]:
+def _bench_cells(result: Result) -> list[Text]:
     name = Text("  " + result.backend)
     match result.outcome:
         case Timed(check=check, bill=bill) as timed:
@@ -101,14 +109,15 @@ def _bench_cells(result: Result, time_s: float) -> list[Text]:
             interval = f" ({compared.low:.2f}-{compared.high:.2f})" if compared and known else ""
             return [
                 name,
-                Text(seconds(time_s)),
+                Text(seconds(timed.median_s)),
                 Text(f"{compared.ratio:.2f}{interval}" if compared else "1" if alone else ""),
-                Text(gflops(result.case.spec.flops, time_s)),
-                _of_roof(timed, time_s),
+                Text(gflops(result.case.spec.flops, timed.median_s)),
+                _of_roof(timed),
                 Text(share(check.worst_of_bound)),
                 Text(verdict, VERDICT_STYLE.get(verdict, "")),
                 Text(seconds(bill.first_call_s)),
                 Text("" if bill.peak_nbytes is None else amount(bill.peak_nbytes, "B")),
+                Text(rate(result.case.spec.n / timed.median_s)),
             ]
         case Wrong(check):
             return [
@@ -116,17 +125,17 @@ def _bench_cells(result: Result, time_s: float) -> list[Text]:
                 *[Text("")] * 4,
                 Text(share(check.worst_of_bound), "red"),
                 Text("WRONG", "bold red"),
-                *[Text("")] * 2,
+                *[Text("")] * 3,
             ]
-    return [name, *[Text("")] * 5, Text("FAILED", "bold red"), *[Text("")] * 2]
+    return [name, *[Text("")] * 5, Text("FAILED", "bold red"), *[Text("")] * 3]
 
 
-def _of_roof(timed: Timed, time_s: float) -> Text:
+def _of_roof(timed: Timed) -> Text:
     """`63 % c`: the share of the speed at the roofline, and the initial of what binds; `!` for an impossible one."""
     roof = timed.roofline
     if roof is None:
         return Text("")
-    percent = roof.percent(time_s)
+    percent = roof.percent(timed.median_s)
     number = "<1" if 0 < percent < 1 else f"{percent:.0f}"
     flagged = timed.flag == IMPOSSIBLE
     return Text(f"{number} % {'!' if flagged else roof.bound[0]}", "bold red" if flagged else "")
@@ -150,14 +159,14 @@ def standing_table(results: Sequence[Result]) -> Group | None:
     """A suite as a whole, for each set of axes, and the answer in a sentence; None where there is no choice to make."""
     table = plain_table()
     table.add_column(layers_title(results), no_wrap=True, min_width=17)
-    for name in ("total", "regret", "geomean", "cases"):
+    for name in ("total", "regret", "geomean"):
         table.add_column(name, justify="right", min_width=len(name))
     groups: dict[tuple[str, ...], list[Result]] = defaultdict(list)
     apart = sizes_apart(result.case.problem for result in results)
     for result in results:
         size = (result.case.problem.size or "as they are",) if apart else ()
         groups[(*size, *result.case.key.axes)].append(result)
-    answers = []
+    answers, partly = [], False
     for axes, group in groups.items():
         if not (said := answer(group)):
             continue
@@ -165,16 +174,18 @@ def standing_table(results: Sequence[Result]) -> Group | None:
         answers.append(Text(f"{heading}: {said}" if heading else said))
         if heading:
             table.add_row(Text(heading, "cyan"))
-        for one in standings(group):
+        for one in standings(group).found:
+            partly = partly or one.done < one.cases
             table.add_row(
                 Text(one.backend),
                 seconds(one.total_s),
                 "" if one.regret is None else f"{one.regret:.1%}".replace("%", " %"),
-                "" if one.geomean is None else f"{one.geomean:.2f}",
-                f"{one.done} of {one.cases}",
+                geomean_words(one),
             )
     if not answers:
         return None
+    if partly:
+        answers.append(Text(COVERAGE, "dim"))
     if noisy := sum(isinstance(one.outcome, Timed) and one.outcome.noise.noisy for one in results):
         answers.append(Text(f"{noisy} of the rows are noisy, and stand in the totals as they are", "magenta"))
     return Group(table, *answers)
@@ -182,13 +193,27 @@ def standing_table(results: Sequence[Result]) -> Group | None:
 
 def answer(results: Sequence[Result]) -> str:
     """Which backend needs the least for all layers, and how sure it is; empty where there is no choice to make."""
-    found = standings(results)
-    whole = [one for one in found if one.total_s is not None]
+    whole = standings(results)
+    found = whole.found
     if len(found) < 2 or found[0].cases < 2:
         return ""
-    if len(whole) < 2:
+    if not whole.ranked:
+        return f"no ranking: {whole.unsure} of {whole.compared} rows are noisy or undecided; {UNSURE}"
+    if sum(one.total_s is not None for one in found) < 2:
         return "no two backends did all of these layers"
-    first, second = whole[:2]
+    if whole.winner is None or whole.second is None:
+        return f"no ranking: it takes {BASELINE}, and a ratio to it, in all of these layers"
+    return _ranking(whole.winner, whole.second, results, level=whole.level)
+
+
+def geomean_words(one: Standing) -> str:
+    """The mean, or in how many of the cases there is something to take it of."""
+    if one.done < one.cases:
+        return f"{one.done} of {one.cases}"
+    return "" if one.geomean is None else f"{one.geomean:.2f}"
+
+
+def _ranking(first: Standing, second: Standing, results: Sequence[Result], *, level: bool) -> str:
     rival = first if first.backend != BASELINE else second
     verdicts = Counter(
         one.outcome.comparison.verdict
@@ -198,10 +223,19 @@ def answer(results: Sequence[Result]) -> str:
     words = {"faster": "faster in {}", "slower": "slower in {}", "tie": "level in {}", "undecided": "undecided in {}"}
     decided = ", ".join(text.format(verdicts[word]) for word, text in words.items() if verdicts[word])
     against = f" Against torch {rival.backend} is {decided} of {rival.cases} cases." if decided else ""
+    layers = layers_title(results)
+    if level:
+        return (
+            f"{first.backend} and {second.backend} are a tie for {layers}, {seconds(first.total_s)} and "
+            f"{seconds(second.total_s)}.{against}"
+        )
     return (
-        f"{first.backend} needs the least for {layers_title(results)}, {seconds(first.total_s)}; "
+        f"{first.backend} needs the least for {layers}, {seconds(first.total_s)}; "
         f"then {second.backend}, {seconds(second.total_s)}.{against}"
     )
+
+
+COVERAGE = "geomean: needs all cases; otherwise in how many of them it was timed"
 
 
 def layers_title(results: Sequence[Result]) -> str:
@@ -300,10 +334,7 @@ def noise_line(results: Iterable[Result]) -> str:
     noisy = sum(one.noise.noisy for one in timed)
     told = [f"{aside:,} of {taken:,} samples were disturbed and set aside"] if aside else []
     if noisy:
-        told.append(
-            f"{noisy} of {len(timed)} rows had too few clean samples for a verdict: convbench doctor says what "
-            f"disturbs, and a larger --budget gives them time"
-        )
+        told.append(f"{noisy} of {len(timed)} rows had too few clean samples for a verdict (convbench doctor says why)")
     return "; ".join(told)
 
 

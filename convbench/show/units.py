@@ -33,7 +33,11 @@ def amount(value: float, unit: str) -> str:
 
 def gflops(flops: int, time_s: float) -> str:
     """Operations a second in 1e9, with three digits and without an exponent."""
-    value = flops / time_s * 1e-9
+    return rate(flops / time_s * 1e-9)
+
+
+def rate(value: float) -> str:
+    """`1,234` or `12.3` a second."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 

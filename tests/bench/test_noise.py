@@ -150,6 +150,44 @@ def test_the_doctor_names_who_uses_the_cpu_and_what_to_do() -> None:
     assert all(bool(one.advice) == (one.ok is False) for one in findings.values())
 
 
+def waiting(looks: list[str], most_s: float = 600.0) -> list[str]:
+    """What is told while a machine is looked at that gives these looks, each in a second."""
+    told, left, now = list[str](), iter(looks), [0.0]
+
+    def look(_device: object, _threads: int, seconds: float) -> str:
+        now[0] += seconds
+        return next(left)
+
+    doctor.wait_until_quiet(find_device("cpu"), 2, told.append, most_s=most_s, look=look, clock=lambda: now[0])
+    assert list(left) == []
+    return told
+
+
+def test_a_quiet_machine_is_not_waited_for_and_nothing_is_told() -> None:
+    assert waiting([""] * 3) == []
+
+
+def test_a_busy_machine_is_waited_for_until_it_stays_quiet() -> None:
+    assert waiting([*["34% foreign load"] * 40, "", "", "2% steal", "", "", ""]) == [
+        "waiting until the machine is quiet, for at most 600 s: 34% foreign load",
+        "still waiting after 31 s: 34% foreign load",
+        "quiet after 46 s",
+    ]
+
+
+def test_who_waits_in_vain_goes_on_and_says_so() -> None:
+    assert waiting(["CPUs moved by the hypervisor"] * 5, most_s=5.0) == [
+        "waiting until the machine is quiet, for at most 5 s: CPUs moved by the hypervisor",
+        "not quiet after 5 s (CPUs moved by the hypervisor); going on, expect more undecided rows",
+    ]
+
+
+def test_what_disturbs_is_told_by_what_sets_samples_aside() -> None:
+    with busy_process():
+        found = noise.disturbance_now(find_device("cpu"), 1, 0.4)
+    assert "% foreign load" in found or os.cpu_count() > 16  # type: ignore[operator]
+
+
 def test_governor_and_turbo_are_read_where_they_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "SYSTEM", tmp_path)
     assert (doctor._governor().ok, doctor._turbo().ok) == (None, None)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -35,6 +36,32 @@ def test_rows_go_to_the_csv_and_to_the_pipe(cli: Cli, tmp_path: Path) -> None:
     assert [len(samples.split()) for samples in timed.samples_s] == timed.samples.tolist()
     for name in ("machine", "cpu", "python", "torch", "convbench", "onednn", "time"):
         assert timed[name].notna().all(), name
+
+
+def test_images_a_second_stand_beside_the_seconds_in_a_pipe(cli: Cli, tmp_path: Path) -> None:
+    words = ("--shape", "n3c4h9w8k6r3s3", "--budget", "0.05", "--backend", "torch,cudnn", "--no-ceilings")
+    rows = {row["backend"]: row for row in table(cli("bench", *words, "--csv", tmp_path / "rows.csv").out)}
+    assert float(rows["torch"]["images_per_s"]) == pytest.approx(3 / float(rows["torch"]["median_s"]), rel=1e-4)
+    assert rows["cudnn"]["images_per_s"] == ""
+
+
+def test_wait_until_quiet_waits_before_anything_is_timed(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, seen = tmp_path / "rows.csv", list[tuple[int, float]]()
+
+    def wait(_device: object, threads: int, tell: Callable[[str], None], *, most_s: float) -> None:
+        assert len(path.read_text().splitlines()) == 1  # the header
+        seen.append((threads, most_s))
+        tell("waiting for this test")
+
+    monkeypatch.setattr("convbench.bench.doctor.wait_until_quiet", wait)
+    words = (*QUICKLY, "--backend", "torch", "--no-ceilings", "--csv", path, "--threads", "1")
+    done = cli("bench", *words, "--wait-until-quiet")
+    assert (done.code, seen) == (0, [(1, 600.0)])
+    assert "convbench: waiting for this test\n" in done.err
+    assert cli("bench", *words, "--overwrite").code == 0
+    assert len(seen) == 1
 
 
 def test_results_land_in_a_folder_of_their_own_by_default(

@@ -178,4 +178,4 @@ def test_a_row_costs_less_than_two_kilobytes() -> None:
     from convbench.show.page import _cells, _columns, _table_row
 
     columns = _columns(own)
-    assert max(len(_table_row(entry, columns, _cells(entry, columns, 1e-3))) for entry in own) < 900
+    assert max(len(_table_row(entry, columns, _cells(entry, columns))) for entry in own) < 900

@@ -11,7 +11,16 @@ from convbench import Case, Failed, Problem, Result, Skipped, Timed, Verified, W
 from convbench.ceilings.roofline import IMPOSSIBLE, TRANSFORM
 from convbench.outcome import Bill, Check, Comparison, Outcome, Roofline
 from convbench.show.ceilings import age, ceiling_table
-from convbench.show.tables import bench_table, fault_lines, shrunk, skip_lines, standing_table, verify_table
+from convbench.show.tables import (
+    COVERAGE,
+    answer,
+    bench_table,
+    fault_lines,
+    shrunk,
+    skip_lines,
+    standing_table,
+    verify_table,
+)
 from convbench.show.units import amount, seconds, share
 from convbench.spec import ConvSpec
 from tests.snapshots import assert_golden
@@ -118,6 +127,54 @@ def test_the_standings_look_as_they_did(width: int) -> None:
     assert table is not None
     assert_golden(f"standing_{width}", drawn(width, table))
     assert standing_table(BENCH[:8]) is None  # one case: the table above says it all
+
+
+def whole(*ratios: tuple[float, str], medians: tuple[float, float] = (2e-3, 1e-3)) -> list[Result]:
+    """Torch and onednn over so many layers."""
+    rows: list[Result] = []
+    for number, (ratio, verdict) in enumerate(ratios):
+        case = Case(problem=problem(f"layer{number}", "n1c8h9w9k8r3s3"))
+        rows += results((case, "torch", timed(medians[0])), (case, "onednn", timed(medians[1], ratio, verdict)))
+    return rows
+
+
+def test_a_suite_of_undecided_rows_has_no_ranking_and_says_what_to_do() -> None:
+    rows = whole((2.0, "undecided"), (2.0, "undecided"), (2.0, "faster"))
+    words = (
+        "no ranking: 2 of 3 rows are noisy or undecided; raise --budget, run convbench doctor to see what disturbs, or "
+        "start with --wait-until-quiet"
+    )
+    assert answer(rows) == words
+    table = standing_table(rows)
+    assert table is not None
+    text = drawn(120, table)
+    assert "2.00" not in text.replace("2.00 ms", "")  # no geomean, no regret
+    assert " % " not in text
+    assert text.index(" torch ") < text.index(" onednn ")
+
+
+def test_where_medians_and_ratios_disagree_the_sentence_says_tie() -> None:
+    assert answer(whole((1.1, "faster"), (1.1, "faster"))).startswith("onednn needs the least for")
+    against = answer(whole((1.1, "faster"), (1.1, "faster"), medians=(1e-3, 1.05e-3)))
+    assert "onednn and torch are a tie for" in against
+    assert against.endswith(", 2.10 ms and 2.00 ms. Against torch onednn is faster in 2 of 2 cases.")
+    assert "are a tie" in answer(whole((1.01, "tie"), (1.01, "tie")))
+
+
+def test_a_mean_of_some_cases_does_not_stand_next_to_those_of_all() -> None:
+    rows = whole((2.0, "faster"), (2.0, "faster"))
+    rows += results((rows[0].case, "winograd", timed(1e-4, 20.0, "faster")))
+    table = standing_table(rows)
+    assert table is not None
+    lines = drawn(80, table).splitlines()
+    assert next(line for line in lines if line.startswith(" winograd")).split() == ["winograd", "1", "of", "2"]
+    assert COVERAGE in lines
+
+
+def test_without_torch_there_is_no_ranking() -> None:
+    rows = [one for one in whole((2.0, "faster"), (2.0, "faster")) if one.backend != "torch"]
+    others = [replace(one, backend="other") for one in rows]
+    assert answer(rows + others) == "no ranking: it takes torch, and a ratio to it, in all of these layers"
 
 
 def test_faults_are_told_in_three_lines() -> None:

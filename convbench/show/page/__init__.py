@@ -14,15 +14,22 @@ from math import inf
 from pathlib import Path
 
 from convbench.backend import BASELINE
-from convbench.bench.decision import paired_times, standings
-from convbench.case import RowKey
+from convbench.bench.decision import standings, winners
 from convbench.outcome import Failed, Picture, Result, Skipped, Timed, Wrong
 from convbench.show.charts import Entry, by_machine, group_title, grouped, ratio_chart, roofline_chart, series
 from convbench.show.heatmap import LEVELS, heat_svg, used_levels
 from convbench.show.html import allowed, as_json, fill, read
 from convbench.show.scene import Scene
-from convbench.show.tables import answer, cause_cut_words, layers_title, shrunk, skip_lines, smallest_words
-from convbench.show.units import amount, gflops, seconds, share
+from convbench.show.tables import (
+    answer,
+    cause_cut_words,
+    geomean_words,
+    layers_title,
+    shrunk,
+    skip_lines,
+    smallest_words,
+)
+from convbench.show.units import amount, gflops, rate, seconds, share
 
 MOST_SAMPLES, ALL_SAMPLES = 200, 500_000  # of a row, and of the page
 LEAST_SAMPLES = 40
@@ -71,16 +78,7 @@ def page(entries: Sequence[Entry], *, title: str = "convbench report", sections:
     groups = grouped(entries)
     numbers = series(entries)
     columns = _columns(entries)
-    times = {
-        (file, block, backend): time_s
-        for file in dict.fromkeys(entry.file for entry in entries)
-        for block, row in paired_times(entry.result for entry in entries if entry.file == file).items()
-        for backend, time_s in row.items()
-    }
-    table = [
-        _cells(entry, columns, times.get((entry.file, entry.result.key().block, entry.result.backend), 0.0))
-        for entry in entries
-    ]
+    table = [_cells(entry, columns) for entry in entries]
     ratios = (ratio_chart(group_title(key, groups), own, numbers) for key, own in groups.items())
     rooflines = (roofline_chart(name, own, numbers) for name, own in by_machine(entries).items())
     draw: dict[str, tuple[str, Callable[[], str]]] = {
@@ -167,6 +165,7 @@ def _columns(entries: Sequence[Entry]) -> list[Column]:
 _TIMES = (
     Column(name="torch / this", width=16, number=True),
     Column(name="Time", width=8, number=True),
+    Column(name="Images/s", width=9, number=True),
     Column(name="GFLOP/s", width=9, number=True),
 )
 
@@ -186,7 +185,7 @@ def _size(entry: Entry) -> str:
     return entry.result.case.problem.size
 
 
-def _cells(entry: Entry, columns: Sequence[Column], time_s: float) -> list[Cell]:
+def _cells(entry: Entry, columns: Sequence[Column]) -> list[Cell]:
     """What each column shows, and what it is sorted by."""
     result, outcome, problem = entry.result, entry.result.outcome, entry.result.case.problem
     error, percent = entry.number_of("worst_of_bound"), entry.number_of("percent_of_ceiling")
@@ -204,9 +203,10 @@ def _cells(entry: Entry, columns: Sequence[Column], time_s: float) -> list[Cell]
         "Reason": (_reason(entry), _reason(entry) or None),
     }
     if isinstance(outcome, Timed):
-        flops = result.case.spec.flops
+        spec, time_s = result.case.spec, outcome.median_s
         found["Time"] = (seconds(time_s), time_s)
-        found["GFLOP/s"] = (gflops(flops, time_s), flops / time_s)
+        found["Images/s"] = (rate(spec.n / time_s), spec.n / time_s)
+        found["GFLOP/s"] = (gflops(spec.flops, time_s), spec.flops / time_s)
         if (ratio := outcome.comparison) is not None:
             known = ratio.low > 0 and ratio.high < inf
             interval = f"{ratio.low:.3f}-{ratio.high:.3f}" if known else "any"
@@ -317,25 +317,25 @@ def _standings(groups: Mapping[tuple[str, str, str], Sequence[Entry]]) -> str:
     """For each suite: what one backend everywhere would cost, and how its cases were decided."""
     parts = []
     for key, own in groups.items():
-        found = standings(entry.result for entry in own)
+        results = [entry.result for entry in own]
+        found = standings(results).found
         if not found:
             continue
-        lowest = Counter(_lowest(own).values())
+        won = Counter(winners(results).values())
         lines = []
         for one in found:
             verdicts = Counter(entry.status for entry in own if entry.result.backend == one.backend)
             cells = [
                 _time(one.total_s),
                 "" if one.regret is None else _percent(one.regret),
-                "" if one.geomean is None else f"{one.geomean:.2f}",
+                geomean_words(one),
                 *(str(verdicts[word]) if one.backend != BASELINE else "" for word in _DECIDED),
-                str(lowest[one.backend]),
-                f"{one.done} of {one.cases}",
+                str(won[one.backend]),
             ]
             numbers = "".join(f'<td class="n">{cell}</td>' for cell in cells)
             lines.append(f'<tr><th scope="row">{escape(one.backend)}</th>{numbers}</tr>')
-        title = layers_title([entry.result for entry in own])
-        words = (title, "regret", "geomean", *(f"{SIGNS[word]} {word}" for word in _DECIDED), "lowest", "cases")
+        decided = (f"{SIGNS[word]} {word}" for word in _DECIDED)
+        words = (layers_title(results), "regret", "geomean", *decided, "wins")
         head = "".join(f'<th scope="col" class="n">{word}</th>' for word in words)
         parts.append(
             f"<h3>{escape(group_title(key, groups))}</h3>"
@@ -343,21 +343,16 @@ def _standings(groups: Mapping[tuple[str, str, str], Sequence[Entry]]) -> str:
             f"<tbody>{''.join(lines)}</tbody></table></div>"
         )
     parts.append(
-        '<p class="quiet">all layers: the sum, each as often as its model has it. regret: how much more that is than '
-        "with the quickest for each layer. geomean: of torch's time over its own. faster, slower, tie, "
-        "undecided: cases, by the interval against torch. lowest: cases where its time is the lowest, be the "
-        "difference certain or not.</p>"
+        '<p class="quiet">all layers: the sum of its own medians, each as often as its model has it. regret: how much '
+        "slower than the fastest for each layer, by the ratios to torch. geomean: of these ratios, if it was timed in "
+        "all cases; if not, in how many. faster, slower, tie, undecided: cases, by the interval against torch. wins: "
+        "cases where its interval is above all others. Times are medians; ratios come from the rounds that both were "
+        "timed in, not from the medians.</p>"
     )
     return "\n".join(parts) if len(parts) > 1 else "<p>Nothing was timed.</p>"
 
 
 _DECIDED = ("faster", "slower", "tie", "undecided")
-
-
-def _lowest(entries: Iterable[Entry]) -> dict[RowKey, str]:
-    """The backend with the lowest time, by block of rows."""
-    times = paired_times(entry.result for entry in entries)
-    return {block: min(row, key=lambda backend: row[backend]) for block, row in times.items()}
 
 
 FILTERS: dict[str, tuple[str, Callable[[Entry], str]]] = {
