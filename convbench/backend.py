@@ -4,16 +4,20 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
+from math import inf
 from typing import Any
 
 from convbench.case import DEVICES, DTYPES, PASSES, Case
 from convbench.dtypes import DTYPE
-from convbench.errors import unknown
+from convbench.errors import ConvbenchError, one_line, unknown
 from convbench.spec import ConvSpec
 
 BASELINE = "torch"
 FAMILIES = ("direct", "im2col", "implicit_gemm", "winograd", "fft", "vendor")
 OWN = "convbench"
+MOST_NAME = 100  # characters
+# Declarations by which a backend is forgiven something. They hold for convbench's own, which were looked at for them.
+EXCUSES = ("roundings", "actual_flops", "defects")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +48,8 @@ class Traits:
         defects: `defects(case, probe)`, a known defect of the library underneath that a probe of verify meets
             (numeric, sharp, memory, repeat, lattice, locality, gradient), in words, or None; it is
             shown and fails nobody.
+
+    What others declare chooses between our own bounds and widens none: see EXCUSES.
     """
 
     family: str
@@ -75,6 +81,8 @@ class Backend(Traits):
             `prepare`, `fn` gets what `prepare` returned in the place of w.
         doc: one line.
         origin: the file or package it came from.
+        broken: why every case of it fails, where its import ended a process or never came back.
+        ignored: which of EXCUSES a backend of others declared; they are taken off it.
     """
 
     name: str
@@ -84,11 +92,18 @@ class Backend(Traits):
     devices: frozenset[str] = frozenset(DEVICES)
     dtypes: frozenset[str] = frozenset(DTYPES)
     must_run: Mapping[str, str] = field(default_factory=dict)
+    broken: str = ""
+    ignored: tuple[str, ...] = ()
+
+    @property
+    def is_here(self) -> bool:
+        """Whether its functions are in this process, and not only known by name."""
+        return self.fn is not elsewhere
 
     @property
     def built_in(self) -> bool:
         """Whether it is convbench's own, and no code of others."""
-        return self.origin.startswith(f"{OWN}.")
+        return self.origin == OWN or self.origin.startswith(f"{OWN}.")
 
     def bind(self, case: Case, operands: Sequence[Any]) -> Callable[[], Any]:
         """`call() -> out` of the case's pass and epilogue, on its operands in their order."""
@@ -133,16 +148,51 @@ class Backend(Traits):
         return None
 
 
+def adopt(found: Backend, origin: str) -> Backend:
+    """A backend of others as it is let in: under its origin, and without what would excuse it.
+
+    Raises:
+        ConvbenchError: it says of itself what cannot be.
+    """
+    name, macs_per_s = found.name, found.macs_per_s
+    if not isinstance(name, str) or not name or one_line(name, MOST_NAME) != name:
+        raise ConvbenchError(
+            f"{origin} names a backend {str(name)[:MOST_NAME]!r}; a name is one to {MOST_NAME} printable characters"
+        )
+    if not 0 < macs_per_s < inf or not (found.max_macs is None or found.max_macs >= 0):
+        raise ConvbenchError(
+            f"{name} of {origin}: macs_per_s={macs_per_s} max_macs={found.max_macs}; the first is above 0 and finite, "
+            f"the second a number from 0 on, or None"
+        )
+    given = {one.name: getattr(found, one.name) for one in fields(Traits)}
+    checked = backend(**given | dict.fromkeys(EXCUSES))
+    traits = {one: getattr(checked, one) for one in given}
+    ignored = [one for one in EXCUSES if given[one] is not None or one in found.ignored]
+    return Backend(
+        **traits | {"must_run": checked.promises},
+        name=name,
+        fn=found.fn,
+        doc=one_line(str(found.doc)),
+        origin=origin,
+        ignored=tuple(ignored),
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unavailable:
-    """A backend that is there but cannot be loaded on this machine."""
+    """A backend that is there but cannot be loaded on this machine.
+
+    Attributes:
+        broken: it is no missing dependency: its import ended the process, or never came back.
+    """
 
     name: str
     reason: str
     origin: str
+    broken: bool = False
 
     def as_backend(self) -> Backend:
-        """A backend that refuses every case with the reason, so that a report has its rows."""
+        """A backend that refuses every case with the reason, or fails it, so that a report has its rows."""
         return Backend(
             name=self.name,
             fn=_never,
@@ -154,11 +204,17 @@ class Unavailable:
             dtypes=frozenset(DTYPES),
             origin=self.origin,
             refuse=lambda _: f"unavailable: {self.reason}",
+            broken=f"unavailable: {self.reason}" if self.broken else "",
         )
 
 
 def _never(*_: Any) -> Any:
     raise AssertionError("a backend that is unavailable refuses every case")
+
+
+def elsewhere(*_: Any) -> Any:
+    """In the place of the functions of a backend that another process has loaded."""
+    raise AssertionError("the code of this backend was not brought into this process")
 
 
 def _then_epilogue(
@@ -184,7 +240,7 @@ class backend(Traits):  # noqa: N801  # it reads as the decorator that it is
         """The function as a backend."""
         doc = fn.__doc__ or sys.modules[fn.__module__].__doc__ or ""
         traits = {one.name: getattr(self, one.name) for one in fields(Traits)}
-        traits["must_run"] = self._promises
+        traits["must_run"] = self.promises
         return Backend(
             **traits,
             name=fn.__name__.replace("_", "-"),
@@ -200,12 +256,13 @@ class backend(Traits):  # noqa: N801  # it reads as the decorator that it is
             ("family", {self.family}, FAMILIES),
             ("device", self.devices, DEVICES),
             ("dtype", self.dtypes, DTYPES),
-            ("pass", self._promises, PASSES),
+            ("pass", self.promises, PASSES),
         ):
             for value in given:
                 if value not in allowed:
                     raise unknown(what, value, allowed)
 
     @property
-    def _promises(self) -> dict[str, str]:
+    def promises(self) -> dict[str, str]:
+        """The operators that must run, by pass."""
         return {"fprop": self.must_run} if isinstance(self.must_run, str) else dict(self.must_run or {})

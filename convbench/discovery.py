@@ -1,7 +1,7 @@
 """Where are backends found, and how are they loaded?
 
 One file in `backends/`, one entry point of the group `convbench.backends`, or a function in a file or
-module named by `--plugin`.
+module named by `--plugin`. The last two are code of others, and `workers.probe` looks at it in a process of its own.
 """
 
 import ast
@@ -13,11 +13,12 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, NoReturn
 
-from convbench.backend import BASELINE, OWN, Backend, Unavailable
+from convbench.backend import BASELINE, MOST_NAME, OWN, Backend, Unavailable, adopt
 from convbench.case import DEVICES
 from convbench.errors import ConvbenchError, first_line, in_words, one_line, unknown
 
@@ -27,43 +28,68 @@ if TYPE_CHECKING:
 GROUP = "convbench.backends"
 BUILT_IN = Path(__file__).parent / "backends"
 
+Found = tuple[list[Backend], list[Unavailable]]
+Others = Callable[[Sequence["Source"], Sequence[str]], Callable[[], Found]]
 
-def discover(
-    plugins: Sequence[str] = (), names: Sequence[str] | None = None
-) -> tuple[list[Backend], list[Unavailable]]:
+
+def discover(plugins: Sequence[str] = (), names: Sequence[str] | None = None, *, others: Others | None = None) -> Found:
     """Load the built-in backends, the installed ones, and the plug-ins, in this order.
+
+    An installed backend whose name is a built-in's is left out.
 
     Args:
         plugins: files (`FILE.py`) or importable modules that hold @backend functions.
         names: load and return only these, in this order; all that join unasked when None.
             `/REGEX/` stands for every name in which the regular expression is found.
+        others: what begins to load entry points and plug-ins; what it returns ends it. `load_here` when None.
 
     Raises:
         ConvbenchError: a plug-in does not load or holds no backend, two backends share a
             name, or a name is unknown.
     """
-    loaded, unavailable, known = [], [], []
-    for source in sources():
-        known.append(source.name)
-        if not source.joins_unasked if names is None else _place(source.name, names) is None:
-            continue
-        try:
-            loaded.append(source.load())
-        except (Exception, SystemExit) as error:  # an optional dependency may fail in any way when imported
-            reason = f"{type(error).__name__}: {first_line(error)}".removeprefix("ModuleNotFoundError: ").removeprefix(
-                "ConvbenchError: "
-            )
-            unavailable.append(Unavailable(name=source.name, reason=reason, origin=source.origin))
-    for plugin in plugins:
-        loaded += load_plugin(plugin)
-    known += [backend.name for backend in loaded]
+    known = list(sources())
+    asked = [
+        one
+        for one in known
+        if not one.shadowed and (one.joins_unasked if names is None else _place(one.name, names) is not None)
+    ]
+    refuse_twins((one.name, one.origin) for one in asked)
+    finish = (others or partial(partial, load_here))([one for one in asked if one.origin != OWN], plugins)
+    loaded, unavailable = load_here([one for one in asked if one.origin == OWN], ())
+    of_others = finish()
+    loaded, unavailable = loaded + of_others[0], unavailable + of_others[1]
+    refuse_twins([*((one.name, one.origin) for one in loaded), *((one.name, one.origin) for one in unavailable)])
+    names_known = [*(one.name for one in known), *(one.name for one in loaded)]
     for name in names or ():
-        if name not in known and not is_pattern(name):
-            raise unknown("backend", name, known)
-    refuse_twins([(backend.name, backend.origin) for backend in loaded])
+        if name not in names_known and not is_pattern(name):
+            raise unknown("backend", name, names_known)
     if names is not None:
         places = [(place, one) for one in loaded if (place := _place(one.name, names)) is not None]
         loaded = [one for _, one in sorted(places, key=lambda pair: pair[0])]
+    return loaded, unavailable
+
+
+def load_here(points: Sequence["Source"], plugins: Sequence[str]) -> Found:
+    """Import into this process; an entry point that cannot be loaded is unavailable.
+
+    Raises:
+        ConvbenchError: a plug-in does not load or holds no backend.
+    """
+    loaded, unavailable = [], []
+    for source in points:
+        try:
+            with _no_end_in_success():
+                loaded.append(source.load())
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # an optional dependency may fail in any way when imported
+            reason = f"{type(error).__name__}: {first_line(error)}".removeprefix("ModuleNotFoundError: ").removeprefix(
+                "ConvbenchError: "
+            )
+            broken = not isinstance(error, Exception)  # sys.exit(0) would have ended us
+            unavailable.append(Unavailable(name=source.name, reason=reason, origin=source.origin, broken=broken))
+    for plugin in plugins:
+        loaded += load_plugin(plugin)
     return loaded, unavailable
 
 
@@ -94,6 +120,7 @@ class Source:
     missing: tuple[str, ...]
     load: Callable[[], Backend]
     on_request: bool = False
+    shadowed: bool = False
 
     @property
     def joins_unasked(self) -> bool:
@@ -105,19 +132,22 @@ def sources() -> Iterator[Source]:
     """The built-in files, the baseline first, then the entry points; none is imported."""
     from importlib.metadata import entry_points
 
-    stems = (path.stem for path in BUILT_IN.glob("*.py") if not path.name.startswith("_"))
+    stems = [path.stem for path in BUILT_IN.glob("*.py") if not path.name.startswith("_")]
     for stem in sorted(stems, key=lambda stem: (stem != BASELINE, stem)):
         yield _read_card(stem)
+    taken = {_name_of(stem) for stem in stems}
     for point in entry_points(group=GROUP):
-        origin = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+        origin = one_line(f"{point.dist.name} {point.dist.version}" if point.dist else f"entry point {point.value}")
+        top = point.value.partition(":")[0].partition(".")[0].strip()
         yield Source(
-            name=point.name,
+            name=one_line(point.name, MOST_NAME),
             origin=origin,
-            doc=f"{point.value} of {origin}",
+            doc=one_line(f"{point.value} of {origin}"),
             devices=(),
             family="",
-            missing=_missing([point.module.partition(".")[0]]),
-            load=lambda point=point: _from_entry_point(point),  # type: ignore[misc]
+            missing=_missing([top] if top.isidentifier() else []),
+            load=partial(_from_entry_point, point, f"package {origin}"),
+            shadowed=point.name in taken,
         )
 
 
@@ -137,18 +167,18 @@ def load_plugin(plugin: str) -> list[Backend]:
     except (ConvbenchError, KeyboardInterrupt):
         raise
     except BaseException as error:  # sys.exit(0) in a plug-in would pass for "all right"
-        raise ConvbenchError(
-            f"plug-in {plugin} could not be loaded: {in_words(error)}; --plugin takes a FILE.py or an importable module"
-        ) from None
+        raise refuse_plugin(plugin, in_words(error)) from None
     own = [value for value in vars(module).values() if isinstance(value, Backend) and value.origin == module.__name__]
     if not own:
         raise ConvbenchError(f"plug-in {plugin} holds no backend; decorate a function fn(x, w, spec) with @backend")
-    for one in own:
-        if one_line(one.name, 100) != one.name or not one.name:
-            raise ConvbenchError(
-                f"plug-in {plugin} names a backend {one.name[:100]!r}; a name is one to 100 printable characters"
-            )
-    return own
+    return [adopt(one, f"plug-in {plugin}") for one in own]
+
+
+def refuse_plugin(plugin: str, why: str) -> ConvbenchError:
+    """The error for a plug-in whose import came to nothing."""
+    return ConvbenchError(
+        f"plug-in {plugin} could not be loaded: {why}; --plugin takes a FILE.py or an importable module"
+    )
 
 
 @contextmanager
@@ -188,14 +218,14 @@ def _import_file(path: Path) -> ModuleType:
     return module
 
 
-def _from_entry_point(point: "EntryPoint") -> Backend:
+def _from_entry_point(point: "EntryPoint", origin: str) -> Backend:
     value = point.load()
     if not isinstance(value, Backend) or value.name != point.name:
         raise ConvbenchError(
             f"the entry point {point.name} = {point.value} is not a backend of that name; "
             f"point it at a function decorated with @backend"
         )
-    return value
+    return adopt(value, origin)
 
 
 def _read_card(stem: str) -> Source:
@@ -229,7 +259,7 @@ def _read_card(stem: str) -> Source:
         return found
 
     return Source(
-        name=stem.replace("_", "-"),
+        name=_name_of(stem),
         origin=OWN,
         doc=(ast.get_docstring(tree) or "").partition("\n")[0],
         devices=tuple(sorted(literals.get("devices", DEVICES))),
@@ -238,6 +268,10 @@ def _read_card(stem: str) -> Source:
         load=load,
         on_request=literals.get("on_request", False),
     )
+
+
+def _name_of(stem: str) -> str:
+    return stem.replace("_", "-")
 
 
 def _missing(packages: Iterable[str]) -> tuple[str, ...]:

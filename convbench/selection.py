@@ -10,7 +10,7 @@ from itertools import islice
 from math import ceil
 from typing import Any
 
-from convbench.backend import OWN, Backend, backend
+from convbench.backend import OWN, Backend, Unavailable, adopt, backend
 from convbench.case import DTYPES, EPILOGUES, LAYOUTS, PASSES, PRECISIONS, Case, Problem, cases
 from convbench.device import find_device
 from convbench.errors import ConvbenchError, NothingSelected, check_words
@@ -48,6 +48,7 @@ class Selection:
 
     Attributes:
         plugins: where backends came from that are not built in or installed.
+        unavailable: the backends whose code could not be loaded; each stands among `backends` and refuses every case.
         local: the names of those that were given as objects, so that no other process can load them.
         faults: what is wrong with the cases themselves, as two answers for one test vector.
 
@@ -58,6 +59,7 @@ class Selection:
     cases: Sequence[Case]
     backends: Sequence[Backend]
     plugins: Sequence[str] = ()
+    unavailable: Sequence[Unavailable] = ()
     local: Sequence[str] = ()
     faults: Sequence[str] = ()
 
@@ -155,7 +157,7 @@ def select(
             exclude=exclude,
             any_dtype=words["dtype"] is not None,
         )
-    loaded, local = load_backends(backends, plugins, tell=tell)
+    loaded, unavailable, local = load_backends(backends, plugins, tell=tell)
     found: Iterator[Case]
     faults: list[str] = []
     if random:
@@ -178,7 +180,9 @@ def select(
         )
     if vectors is not None and not (chosen and loaded):
         raise NothingSelected("there is no vector to run; nothing was done", wrong=bool(faults))
-    return Selection(cases=chosen, backends=loaded, plugins=tuple(plugins), local=local, faults=faults)
+    return Selection(
+        cases=chosen, backends=loaded, plugins=tuple(plugins), unavailable=unavailable, local=local, faults=faults
+    )
 
 
 def refuse_mixture(**given: bool) -> None:
@@ -231,30 +235,60 @@ def choose_devices(given: Words) -> list[str]:
 
 def load_backends(
     given: Sequence[str | Backend | Function] | None, plugins: Sequence[str] = (), *, tell: Tell = silent
-) -> tuple[list[Backend], list[str]]:
-    """The backends asked for, or all of them, and the names of those that only this process has.
+) -> tuple[list[Backend], list[Unavailable], list[str]]:
+    """The backends asked for, or all of them, those among them that cannot be loaded, and the names of those that only
+    this process has.
 
-    One that cannot be loaded refuses every case. Those that are named come first.
+    One that cannot be loaded refuses every case. Those that are named come first. The code of others is elsewhere,
+    where the system has a process for it: see `bring_here`.
     """
     from convbench.discovery import discover, is_pattern, refuse_twins, sources
     from convbench.suites.axes import compile_regex
+    from convbench.workers.probe import load_others
 
     asked = None if given is None else [one for one in given if isinstance(one, str)]
     objects = [_as_backend(one) for one in given or () if not isinstance(one, str)]
     patterns = [(word, compile_regex("--backend", word[1:-1])) for word in asked or () if is_pattern(word)]
-    loaded, unavailable = discover(plugins, asked)
+    loaded, unavailable = discover(plugins, asked, others=load_others)
     names = {one.name for one in loaded}
     for source in sources():  # code that came with another package: whose, and which version
         if source.origin != OWN and source.name in names:
-            tell(f"the backend {source.name} is {source.doc}")
+            if source.shadowed:
+                tell(f"{source.doc} is left out: convbench has a backend {source.name} of its own")
+            else:
+                tell(f"the backend {source.name} is {source.doc}")
+    for gone in unavailable:
+        if gone.broken:
+            tell(f"the backend {gone.name} of {gone.origin} is unavailable: {gone.reason}")
     backends = [*loaded, *(one.as_backend() for one in unavailable), *objects]
     if objects:
         refuse_twins((one.name, one.origin) for one in backends)
     for word, pattern in patterns:
         if not any(pattern.search(one.name) for one in backends):
             tell(f"--backend {word} matches no backend; see 'convbench list backends'")
-    return backends, [one.name for one in objects if not one.built_in]
+    for one in backends:
+        if one.ignored:
+            tell(
+                f"{one.name} declares {', '.join(one.ignored)}: ignored, as they excuse convbench's own backends alone"
+            )
+    return backends, unavailable, [one.name for one in objects if not one.built_in]
 
 
 def _as_backend(given: Backend | Function) -> Backend:
-    return given if isinstance(given, Backend) else backend(family="direct", source="")(given)
+    made = given if isinstance(given, Backend) else backend(family="direct", source="")(given)
+    return made if made.built_in else adopt(made, made.origin)
+
+
+def bring_here(backends: Sequence[Backend], plugins: Sequence[str] = ()) -> list[Backend]:
+    """The same with the code of all in this process; one that cannot be loaded refuses every case.
+
+    Raises:
+        ConvbenchError: a plug-in does not load.
+    """
+    from convbench.discovery import discover
+
+    if all(one.is_here for one in backends):
+        return list(backends)
+    loaded, unavailable = discover(plugins, [one.name for one in backends if not one.is_here])
+    here = {one.name: one for one in (*loaded, *(one.as_backend() for one in unavailable))}
+    return [one if one.is_here else here[one.name] for one in backends]

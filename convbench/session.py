@@ -23,8 +23,9 @@ from convbench.backend import Backend
 from convbench.case import Case
 from convbench.errors import ConvbenchError
 from convbench.outcome import Failed, Result, Skipped, Timed, Verified, Wrong
-from convbench.selection import Selection, Tell, silent
-from convbench.system import elsewhere, lacks, require
+from convbench.selection import Selection, Tell, bring_here, silent
+from convbench.system import elsewhere, require
+from convbench.workers.probe import is_possible
 
 if TYPE_CHECKING:
     from convbench.rows import Row
@@ -200,18 +201,18 @@ def choose_run(
     """How a sweep is run: in this process, or each case in one that may die.
 
     Args:
-        isolate: None is for plug-ins and on CUDA, where the system and the backends allow it.
+        isolate: None is for code of others and on CUDA, where the system and the backends allow it.
         timeout_s, memory_nbytes: what is killed, and so needs a process of its own.
     """
     limited = timeout_s is not None or memory_nbytes is not None
     if isolate is None:
-        foreign = bool(selection.plugins) or not all(case.target.on_host for case in selection.cases)
-        possible = sys.platform == "linux" and not lacks("isolation") and not selection.local
-        isolate = limited or (foreign and possible)
+        foreign = bool(selection.plugins) or not all(one.is_here for one in selection.backends)
+        may_die = foreign or not all(case.target.on_host for case in selection.cases)
+        isolate = limited or (may_die and is_possible() and not selection.local)
     if not isolate and limited:
         raise ConvbenchError("--timeout and --memory-limit need a process that may be killed; leave --no-isolate out")
     if not isolate:
-        return lambda sweep, cases, backends: sweep(cases, backends)
+        return lambda sweep, cases, backends: sweep(cases, bring_here(backends, selection.plugins))
     given, instead = "--isolate needs", "try --no-isolate"
     if limited:
         given, instead = "--timeout and --memory-limit need", "leave them out"
@@ -229,6 +230,7 @@ def choose_run(
     return partial(
         isolated,
         plugins=list(selection.plugins),
+        unavailable=list(selection.unavailable),
         limits=Limits(timeout_s=timeout_s, memory_nbytes=memory_nbytes),
         cases_each=cases_each,
     )

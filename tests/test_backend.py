@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from convbench import ConvbenchError, backend, discover
+from convbench import ConvbenchError, Failed, backend, discover
 from convbench.discovery import load_plugin, sources
+from convbench.verify.lineup import refusal
 from tests.conftest import make_case
 
 PLUGIN = '''
@@ -67,7 +68,7 @@ def test_an_unknown_name_is_refused_with_the_nearest(plugin: Path) -> None:
 def test_two_backends_of_one_name_are_refused_with_both_origins(tmp_path: Path) -> None:
     twin = tmp_path / "twin.py"
     twin.write_text(PLUGIN.replace("my_conv", "unfold_einsum"))
-    with pytest.raises(ConvbenchError, match=r"convbench\.backends\.unfold_einsum.*convbench_plugin_twin"):
+    with pytest.raises(ConvbenchError, match=r"convbench\.backends\.unfold_einsum, one from plug-in .*twin\.py"):
         discover([str(twin)])
 
 
@@ -135,6 +136,52 @@ def test_a_dependency_that_breaks_in_any_way_is_a_line_too(tmp_path: Path, monke
     install(tmp_path, "odd_conv", "raise OSError('libfoo.so: cannot open')")
     monkeypatch.syspath_prepend(tmp_path)
     assert discover()[1][0].reason == "OSError: libfoo.so: cannot open"
+
+
+def test_an_installed_backend_that_leaves_at_its_import_is_a_failure_and_not_a_missing_dependency(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, "leaving_conv", "import os; os._exit(0)")
+    monkeypatch.syspath_prepend(tmp_path)
+    (gone,) = discover()[1]
+    assert (gone.reason, gone.broken) == ("SystemExit: os._exit(0)", True)
+    outcome = refusal(gone.as_backend(), make_case("n1c1h4w4k1r2s2"))
+    assert outcome == Failed("unavailable: SystemExit: os._exit(0)")
+
+
+def test_an_installed_backend_with_the_name_of_a_built_in_one_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, "unfold_einsum", PLUGIN.replace("my_conv", "unfold_einsum"))
+    monkeypatch.syspath_prepend(tmp_path)
+    loaded, unavailable = discover(names=["unfold-einsum"])
+    assert [(one.name, one.built_in) for one in loaded] == [("unfold-einsum", True)]
+    assert unavailable == []
+    assert "unfold_einsum_module" not in sys.modules
+
+
+def test_nothing_makes_a_backend_of_others_one_of_ours_or_excuses_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    excused = "source='here', roundings=lambda case: 9, defects=lambda *_: 'known', actual_flops=lambda spec: 1)\ndef"
+    text = PLUGIN.replace('source="here", devices={"cpu"}, prepare=pack)\ndef', excused)
+    text += "object.__setattr__(my_conv, 'origin', 'convbench.backends.torch')\n"
+    install(tmp_path, "my_conv", text)
+    monkeypatch.syspath_prepend(tmp_path)
+    ((mine,), _) = discover(names=["my-conv"])
+    assert not mine.built_in
+    assert (mine.roundings, mine.defects, mine.actual_flops) == (None, None, None)
+    assert mine.ignored == ("roundings", "actual_flops", "defects")
+    assert mine.count_roundings(make_case("n1c1h4w4k1r2s2", dtype="bf16")) == 0
+    sys.modules.pop("my_conv_module")
+
+
+@pytest.mark.parametrize("words", ["macs_per_s=0.0", "macs_per_s=float('nan')", "max_macs=-1"])
+def test_a_speed_that_cannot_be_is_refused(tmp_path: Path, words: str) -> None:
+    path = tmp_path / "odd.py"
+    path.write_text(PLUGIN.replace('family="direct"', f'family="direct", {words}'))
+    with pytest.raises(ConvbenchError, match=rf"other-conv of plug-in .*{words.partition('=')[0]}"):
+        load_plugin(str(path))
 
 
 def test_the_decorator_keeps_no_registry() -> None:

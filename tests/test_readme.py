@@ -118,4 +118,6 @@ def test_the_example_with_gradients_is_right(cli: Cli, tmp_path: Path) -> None:
     declared = 'roundings=lambda case: case.spec.r * case.spec.s + 1 if case.pass_ == "dgrad" else 0'
     assert declared in text
     (tmp_path / "my_gradients.py").write_text(block.replace("fused=fused)", f"fused=fused, {declared})"))
-    assert cli("verify", *plugin, *shape).code == 0
+    done = cli("verify", *plugin, *shape)
+    assert done.code == 1
+    assert "my-gradients declares roundings: ignored" in done.err

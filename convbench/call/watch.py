@@ -12,6 +12,7 @@ class Stage(StrEnum):
     """What a sweep is doing, as the end of "it died ..."."""
 
     LOADING = "while the backends were loaded"
+    IMPORTED = "while being imported"
     TRUTH = "while the truth was computed"
     ASKED = "while being asked what it can do"
     VERIFIED = "while being verified"

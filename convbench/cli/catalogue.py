@@ -14,18 +14,20 @@ app = typer.Typer(help="List backends, suites or devices, and why something is n
 
 @app.command(epilog="\b\nExample:\n  convbench list backends")
 def backends(plugin: options.Plugins = None) -> None:
-    """What can compute a convolution here, without importing any of it (but for plug-ins)."""
-    from convbench.discovery import load_plugin, sources
+    """What can compute a convolution here, without importing any of it; plug-ins in a process of their own."""
+    from convbench.discovery import sources
+    from convbench.workers.probe import load_others
 
     rows = []
     for source in sources():
         reasons = [f"No module named {name!r}" for name in source.missing]
         lacking = [find_device(kind).lacks() for kind in source.devices]
         reasons += lacking if len(lacking) == 1 and all(lacking) else []
+        reasons += ["convbench has a backend of that name"] if source.shadowed else []
         available = "; ".join(reasons) or ("yes, when named" if source.on_request else "yes")
         rows.append((source.name, source.family, " ".join(source.devices), available, source.doc))
-    for name in options.words(plugin):
-        rows += [(one.name, one.family, " ".join(sorted(one.devices)), "yes", one.doc) for one in load_plugin(name)]
+    loaded, _ = load_others((), options.words(plugin))()
+    rows += [(one.name, one.family, " ".join(sorted(one.devices)), "yes", one.doc) for one in loaded]
     show_table(("backend", "family", "devices", "available", "what it is"), rows)
 
 

@@ -130,10 +130,11 @@ def choose_devices(given: Words) -> list[str]:
 
 
 def choose_backends(given: Words, plugins: Words) -> "list[Backend]":
-    """The backends asked for, or all of them; one that cannot be loaded refuses every case."""
-    from convbench.selection import load_backends
+    """The backends asked for, or all of them, in this process; one that cannot be loaded refuses every case."""
+    from convbench.selection import bring_here, load_backends
 
-    return load_backends(_listed_backends(given), words(plugins), tell=tell)[0]
+    chosen, *_ = load_backends(_listed_backends(given), words(plugins), tell=tell)
+    return bring_here(chosen, words(plugins))
 
 
 def _listed(given: Words) -> list[str] | None:

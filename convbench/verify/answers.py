@@ -52,6 +52,7 @@ class Answers:
         again: of further plain calls; none where the poisoned ones gave the same bits as the first.
         gradient: what is wrong with autograd through it, in words; "" otherwise.
         not_run: that what it promises to run did not run, in words; "" otherwise.
+        varies: whether two equal calls may differ in their last bits, as it says itself.
     """
 
     call: Callable[[], Any]
@@ -64,6 +65,7 @@ class Answers:
     pierced: Answer | None = None
     gradient: str = ""
     not_run: str = ""
+    varies: bool = False
 
 
 def question(backend: Backend, probes: Probes, *, profiled: bool | None = None, whole: bool = True) -> Answers | Failed:
@@ -117,6 +119,8 @@ def question(backend: Backend, probes: Probes, *, profiled: bool | None = None, 
             elif not all(alike(answer.out, plain.out) for answer in poisoned_answers.values()):
                 # Two calls differ, or it runs other code under the poison, as torch.compile's does.
                 again = [take(call, guard) for _ in range(2)]
+            # Asked now: what runs when the truth is there could look for it.
+            varies = bool(again) and backend.nondeterministic is not None and bool(backend.nondeterministic(case))
             lattice, pierced, gradient = None, None, ""
             if whole:
                 doing = " on whole numbers"
@@ -147,6 +151,7 @@ def question(backend: Backend, probes: Probes, *, profiled: bool | None = None, 
         pierced=pierced,
         gradient=gradient,
         not_run=not_run_words,
+        varies=varies,
     )
 
 

@@ -87,6 +87,8 @@ def refusal(
     backend: Backend, case: Case, *, force: bool = False, watch: Watch | None = None
 ) -> Skipped | Failed | None:
     """Why this backend does not run this case, or None."""
+    if backend.broken:
+        return Failed(backend.broken)
     watch = watch or Watch()
     watch.tell(backend.name, Stage.ASKED)
     try:

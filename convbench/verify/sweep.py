@@ -30,10 +30,10 @@ def verify(
     watch = watch or Watch()
     before: Probes | None = None
     for case in cases:
+        if before and not (_same_numbers(before.exam.case, case) and all(one.built_in for one in backends)):
+            before = None  # nobody needs its truth any more, which may be large; to be asked is to run, too
         lineup = Lineup.of(case, backends, force=force, watch=watch)
         if lineup.left:
-            if before and not (_same_numbers(before.exam.case, case) and all(one.built_in for one in lineup.left)):
-                before = None  # nobody needs its truth any more, which may be large
             probes = _probes(case)
             if isinstance(probes, Failed):
                 lineup.give_up(probes)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from convbench.dtypes import DTYPE
 from convbench.outcome import Check
-from convbench.verify.bounds import accumulator_roundoff, share_of_bound, sharp_bound
+from convbench.verify.bounds import accumulator_roundoff, share_of_bound, sharp_bound, storing_bound
 from convbench.verify.exam import Exam
 from convbench.verify.fingerprint import name_sums, other_inputs
 from convbench.verify.nonfinite import without_nonfinite
@@ -41,6 +41,23 @@ def check(exam: Exam, out: Any, family: str, roundings: int = 0) -> Check:
     if (outside := share > 1).any():
         return found.fails("numeric", exam.place(out, y, outside, share))
     return _check_sharply(exam, out, y, family, roundings, found) if exam.drawn else found
+
+
+def apart(exam: Exam, one: Tensor, other: Tensor, family: str, roundings: int = 0) -> Tensor:
+    """Where two right outputs differ by more than two orders of summation do: 2e, and a rounding of each.
+
+    e is what random numbers allow, for fp64 too, as the oracle has no part in it; where no random numbers were drawn
+    it is the bound.
+    """
+    case, kind = exam.case, torch.finfo(one.dtype)
+    error = sharp_bound(case, exam.truth, exam.error) if exam.drawn else exam.error
+    if transform_possible(case, family):
+        error = _allow(exam, transform_bound(case, *exam.operands.values(), sharp=exam.drawn), error)
+    if roundings:
+        error = error + storing_bound(one.dtype, exam.truth.magnitude, error, roundings)
+    first, second = (each.double().clamp(-kind.max, kind.max) for each in (one, other))
+    rounding = kind.eps * torch.maximum(first.abs(), second.abs()).clamp(min=kind.tiny)
+    return (first - second).abs() > 2 * error + rounding
 
 
 def _check_nonfinite(exam: Exam, out: Tensor, family: str, roundings: int) -> Check:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from convbench.backend import Backend
+from convbench.backend import Backend, Unavailable
 from convbench.call.watch import fault_traits
 from convbench.case import Case
 from convbench.errors import MOST_CHARACTERS, one_line
@@ -68,6 +68,7 @@ def isolated(
     backends: Sequence[Backend],
     *,
     plugins: Sequence[str] = (),
+    unavailable: Sequence[Unavailable] = (),
     limits: Limits | None = None,
     cases_each: int = 1,
 ) -> Iterator[Result]:
@@ -75,7 +76,8 @@ def isolated(
 
     Args:
         sweep: `bench` or `verify`, its options bound by functools.partial; it must be picklable.
-        backends: they are loaded again in the worker, by name, from the same plug-ins.
+        backends: they are loaded in the worker, by name, from the same plug-ins.
+        unavailable: those among them whose code is not to be touched again.
         cases_each: cases that one worker does, if it lives.
 
     Raises:
@@ -95,6 +97,7 @@ def isolated(
                 names=tuple(names),
                 felled=tuple(felled),
                 plugins=tuple(plugins),
+                unavailable=tuple(unavailable),
                 threads=torch.get_num_threads(),
                 timeouts_s=tuple(
                     limits.timeout_s or default_timeout_s(case, backends) for case in cases[done : done + cases_each]

@@ -5,6 +5,7 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from convbench.backend import Unavailable
 from convbench.call.watch import Stage
 from convbench.case import Case
 from convbench.outcome import Failed, Outcome, Result
@@ -21,21 +22,67 @@ Sweep = Callable[..., Iterator[Result]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """What a worker is to do; `felled` are the backends that the first of its cases is run without.
+class Errand:
+    """What a worker is sent for.
 
-    `faults` are the traits of the wrong answers that earlier workers have met.
+    Attributes:
+        names: who may be to blame for its end.
+        timeouts_s: seconds for a step of each answer that is expected.
+        memory_nbytes: what it and its children may hold; None for all that is there.
+    """
+
+    names: tuple[str, ...]
+    timeouts_s: tuple[float, ...]
+    memory_nbytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job(Errand):
+    """Cases to run; `felled` are the backends that the first of them is run without.
+
+    `unavailable` are those whose code is not to be touched again; `faults` are the traits of the wrong answers that
+    earlier workers have met.
     """
 
     sweep: Sweep
     cases: tuple[Case, ...]
-    names: tuple[str, ...]
     felled: tuple[str, ...]
     plugins: tuple[str, ...]
+    unavailable: tuple[Unavailable, ...]
     threads: int
-    timeouts_s: tuple[float, ...]
-    memory_nbytes: int | None
     faults: frozenset[tuple[str, str]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inquiry(Errand):
+    """What does an entry point of this name hold, or this plug-in? One of them is given."""
+
+    point: str = ""
+    plugin: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """A backend of others, as far as it can be known without its code."""
+
+    name: str
+    doc: str
+    family: str
+    source: str
+    devices: tuple[str, ...]
+    dtypes: tuple[str, ...]
+    passes: tuple[str, ...]
+    max_macs: int | None
+    macs_per_s: float
+    ignored: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NotLoaded:
+    """Why code of others is not there; `broken` as `Unavailable` has it."""
+
+    reason: str
+    broken: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +91,10 @@ class Fall:
 
     backend: str | None
     outcome: Outcome
+
+    @property
+    def words(self) -> str:
+        return self.outcome.message if isinstance(self.outcome, Failed) else ""
 
 
 class Board:

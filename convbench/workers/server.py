@@ -17,14 +17,29 @@ from contextlib import suppress
 from dataclasses import dataclass, field, is_dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from uuid import uuid4
 
 from convbench.errors import ConvbenchError, first_line
 from convbench.machine import descendants, own_nbytes
 from convbench.outcome import Result
 from convbench.system import require
-from convbench.workers.jobs import DYING_S, KILL, MOST_PROCESSES, START, STATUS, Board, Fall, Job, Sweep, fall_of
+from convbench.workers.jobs import (
+    DYING_S,
+    KILL,
+    MOST_PROCESSES,
+    START,
+    STATUS,
+    Board,
+    Card,
+    Errand,
+    Fall,
+    Inquiry,
+    Job,
+    NotLoaded,
+    Sweep,
+    fall_of,
+)
 
 # One look at a few small files of /proc ten times a second, a tenth of a millisecond for a worker with few threads:
 # a thousandth of one core is taken from what is being timed.
@@ -33,6 +48,11 @@ STARTUP_S = 300.0  # torch was seen to take 12 s on a small machine; a network d
 MOST_ANSWER_NBYTES = 2**28  # the results of a case are some kilobytes
 ANSWER_S = 10  # for the rest of an answer that has begun
 MARK = "CONVBENCH_WORKERS"  # in the environment of all that is below a fork server
+
+Answer = TypeVar("Answer")
+Kinds = type[Answer] | tuple[type[Answer], ...]
+
+LOOKS = "convbench.discovery"  # what a process needs that looks into the code of others
 
 _HOME = str(Path(__file__).parents[2])  # where this package lies, should it not be installed
 
@@ -49,6 +69,7 @@ class Server:
     _process: "subprocess.Popen[bytes] | None" = field(default=None, init=False)
     _control: socket.socket | None = field(default=None, init=False)
     _board: Board | None = field(default=None, init=False)
+    _serves: bool = field(default=False, init=False)
     _mark: str = field(default_factory=lambda: f"{os.getpid()}-{uuid4()}", init=False)
 
     def __enter__(self) -> Self:
@@ -59,8 +80,17 @@ class Server:
 
     def work(self, job: Job) -> Iterator[list[Result] | Fall]:
         """The results of each case in order; a Fall is the last thing of a job."""
-        control, board = self._ready(_module_of(job.sweep))
-        board.clear(job.names)
+        return self._send(job, _module_of(job.sweep), Result)
+
+    def ask(self, inquiry: Inquiry) -> list[Card | NotLoaded] | Fall:
+        """What the code of others holds, or what became of the process that looked."""
+        answers: Iterator[list[Card | NotLoaded] | Fall] = self._send(inquiry, LOOKS, (Card, NotLoaded))
+        (answer,) = answers
+        return answer
+
+    def _send(self, errand: Errand, preload: str, kinds: Kinds[Answer]) -> Iterator[list[Answer] | Fall]:
+        control, board = self._ready(preload)
+        board.clear(errand.names)
         ours, theirs = socket.socketpair()
         # Half an answer must not hold us up: a backend can write to any descriptor of its process.
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", ANSWER_S, 0))
@@ -71,31 +101,34 @@ class Server:
                 socket.send_fds(control, [START], [theirs.fileno()])
             self._status(STARTUP_S)
             with suppress(OSError):  # killed as soon as it was born; what follows finds its status
-                connection.send(job)
-            for answer in self._follow(job, connection, board):
+                connection.send(errand)
+            for answer in self._follow(errand, connection, board, kinds):
                 answered += 1
                 yield answer
         except (_ServerGone, _Silence, OSError) as error:
             fall = fall_of(board, str(error) or "did not begin")
             self.stop()
             _end_all_with(self._mark)
-            if answered < len(job.cases):  # else it has done all that it had to
+            if answered < len(errand.timeouts_s):  # else it has done all that it had to
                 yield fall
         finally:
             connection.close()
 
-    def _follow(self, job: Job, connection: Connection, board: Board) -> Iterator[list[Result] | Fall]:
+    def _follow(
+        self, errand: Errand, connection: Connection, board: Board, kinds: Kinds[Answer]
+    ) -> Iterator[list[Answer] | Fall]:
         assert self._control is not None
         assert self._process is not None
         server = self._process.pid
         done, step, since, why = 0, -1, time.monotonic(), ""
+        all_of_them = len(errand.timeouts_s)
         while True:
-            timeout_s = job.timeouts_s[min(done, len(job.cases) - 1)]
+            timeout_s = errand.timeouts_s[min(done, all_of_them - 1)]
             readable = wait([connection, self._control], POLL_S)
-            if connection in readable and done < len(job.cases):
-                answer: list[Result] | Fall | str | None
+            if connection in readable and done < all_of_them:
+                answer: list[Answer] | Fall | str | None
                 try:
-                    answer = _read(connection)
+                    answer = _read(connection, kinds)
                 except BlockingIOError:
                     answer = "sent half an answer"
                 except (EOFError, OSError):  # it is dead; a reset means that it had not read its job
@@ -116,7 +149,7 @@ class Server:
             if _is_stopped(server):
                 os.kill(server, signal.SIGCONT)
                 why = why or "stopped the fork server"
-            if self._control in readable or done == len(job.cases) or (connection in readable and not why):
+            if self._control in readable or done == all_of_them or (connection in readable and not why):
                 # It is done or dead; its status comes as soon as everything that it left behind is killed.
                 with suppress(_Silence):
                     _, status = self._status(DYING_S)
@@ -126,17 +159,17 @@ class Server:
             if steps != step:
                 step, since = steps, now
             below = descendants(server, MOST_PROCESSES + 1)  # who left the worker's own family counts too
-            held = sum(map(own_nbytes, below)) if job.memory_nbytes is not None else 0
+            held = sum(map(own_nbytes, below)) if errand.memory_nbytes is not None else 0
             if len(below) > MOST_PROCESSES:
                 why = f"started more than {MOST_PROCESSES} processes"
-            elif job.memory_nbytes is not None and held > job.memory_nbytes:
-                why = f"used more than {job.memory_nbytes / 2**30:.1f} GiB"
+            elif errand.memory_nbytes is not None and held > errand.memory_nbytes:
+                why = f"used more than {errand.memory_nbytes / 2**30:.1f} GiB"
             elif now - since > timeout_s:
                 why = f"hung: no answer within {timeout_s:g} s"
             if why:
                 status = self._kill()
                 break
-        if done < len(job.cases):
+        if done < all_of_them:
             killed = "; killed" if why else ""
             yield fall_of(board, why or _death(status), killed)
 
@@ -164,11 +197,24 @@ class Server:
         return int(pid), int(status)
 
     def _ready(self, preload: str) -> tuple[socket.socket, Board]:
-        """Start it if it does not run: it imports the module of the sweep once for all its workers."""
+        """Start it if it does not run, and wait until it serves."""
         if self._process is not None and self._process.poll() is not None:
             self.stop()  # somebody killed it while it had nothing to do
-        if self._control is not None and self._board is not None:
-            return self._control, self._board
+        if self._process is None:
+            self.start(preload)
+        assert self._control is not None
+        assert self._board is not None
+        if not self._serves:
+            try:
+                self._status(STARTUP_S)
+            except (_Silence, _ServerGone):
+                self.stop()
+                raise ConvbenchError("the fork server of --isolate did not start; try --no-isolate") from None
+            self._serves = True
+        return self._control, self._board
+
+    def start(self, preload: str) -> None:
+        """Start it and wait for nothing: it imports this module, and torch, once for all its workers."""
         require("isolation", "try --no-isolate")
         self._control, theirs = socket.socketpair()
         with tempfile.TemporaryFile() as shared, theirs:
@@ -194,12 +240,6 @@ class Server:
                 env=os.environ | {MARK: self._mark},
                 start_new_session=True,
             )
-        try:
-            self._status(STARTUP_S)
-        except (_Silence, _ServerGone):
-            self.stop()
-            raise ConvbenchError("the fork server of --isolate did not start; try --no-isolate") from None
-        return self._control, self._board
 
     def stop(self) -> None:
         """End the server and whatever runs below it."""
@@ -214,6 +254,7 @@ class Server:
         if self._board is not None:
             self._board.close()
         self._process = self._control = self._board = None
+        self._serves = False
 
 
 def _module_of(sweep: Sweep) -> str:
@@ -243,7 +284,7 @@ class _Rows(pickle.Unpickler):
         raise pickle.UnpicklingError(f"{module}.{name} is no part of a result")
 
 
-def _read(connection: "Connection") -> list[Result] | Fall:
+def _read(connection: "Connection", kinds: Kinds[Answer]) -> list[Answer] | Fall:
     """The next answer of a worker.
 
     Raises:
@@ -253,9 +294,9 @@ def _read(connection: "Connection") -> list[Result] | Fall:
     answer = _Rows(io.BytesIO(connection.recv_bytes(MOST_ANSWER_NBYTES))).load()
     if isinstance(answer, Fall):
         return answer
-    if isinstance(answer, list) and all(isinstance(one, Result) for one in answer):
+    if isinstance(answer, list) and all(isinstance(one, kinds) for one in answer):
         return answer
-    raise TypeError(f"a {type(answer).__name__} for results")
+    raise TypeError(f"a {type(answer).__name__} for what was asked")
 
 
 def _is_stopped(pid: int) -> bool:

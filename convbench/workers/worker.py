@@ -19,11 +19,24 @@ import torch
 from convbench.backend import Backend
 from convbench.call.memory import poisoned
 from convbench.call.watch import Stage, Watch
-from convbench.discovery import discover
-from convbench.errors import in_words
+from convbench.discovery import discover, load_here, sources
+from convbench.errors import ConvbenchError, in_words
 from convbench.machine import descendants
 from convbench.outcome import Failed, Result, Skipped
-from convbench.workers.jobs import BEGUN, DYING_S, MOST_PROCESSES, START, STATUS, Board, Fall, Job, fall_of
+from convbench.workers.jobs import (
+    BEGUN,
+    DYING_S,
+    MOST_PROCESSES,
+    START,
+    STATUS,
+    Board,
+    Card,
+    Fall,
+    Inquiry,
+    Job,
+    NotLoaded,
+    fall_of,
+)
 from convbench.workers.world import World
 
 MOST_THREADS = 4 * MOST_PROCESSES + 64 * (os.cpu_count() or 1)  # of a user's, beyond what he has already
@@ -110,7 +123,11 @@ def _be_a_worker(descriptor: int, board: Board, server: int) -> NoReturn:
     _bound_threads()
     connection = Connection(descriptor)
     try:
-        _do(connection.recv(), connection, board)
+        errand = connection.recv()
+        if isinstance(errand, Job):
+            _do(errand, connection, board)
+        else:
+            _look(errand, connection, board)
     except BaseException as error:  # KeyboardInterrupt too: whatever it is, it is a row
         with suppress(Exception):
             connection.send(fall_of(board, f"raised {in_words(error)}"))
@@ -125,7 +142,7 @@ def _do(job: Job, connection: Connection, board: Board) -> None:
     if torch.get_num_threads() != job.threads:
         torch.set_num_threads(job.threads)
     world = World()
-    backends = _load(job.plugins, job.names)
+    backends = _load(job)
     world.keep_environment()
     felled: Sequence[str] = job.felled
     watch = Watch(memory_nbytes=job.memory_nbytes, faults=set(job.faults))
@@ -189,7 +206,38 @@ def _bound_threads() -> None:
         resource.setrlimit(resource.RLIMIT_NPROC, (count + MOST_THREADS, count + MOST_THREADS))
 
 
-def _load(plugins: Sequence[str], names: Sequence[str]) -> list[Backend]:
-    loaded, unavailable = discover(plugins, names)
-    known = {one.name: one for one in [*loaded, *(one.as_backend() for one in unavailable)]}
-    return [known[name] for name in names]
+def _load(job: Job) -> list[Backend]:
+    gone = {one.name for one in job.unavailable}
+    loaded, unavailable = discover(job.plugins, [name for name in job.names if name not in gone])
+    known = {one.name: one for one in loaded}
+    known |= {one.name: one.as_backend() for one in (*unavailable, *job.unavailable)}
+    return [known[name] for name in job.names]
+
+
+def _look(inquiry: Inquiry, connection: Connection, board: Board) -> None:
+    """Import code of others and say what it holds, or why that cannot be."""
+    board.clear(inquiry.names)
+    board.tell(inquiry.names[0], Stage.IMPORTED)
+    points = [one for one in sources() if inquiry.point == one.name and not one.shadowed]
+    try:
+        loaded, unavailable = load_here(points, [inquiry.plugin] if inquiry.plugin else [])
+    except ConvbenchError as error:
+        connection.send([NotLoaded(str(error), broken=False)])
+    else:
+        connection.send([*map(_card_of, loaded), *(NotLoaded(one.reason, one.broken) for one in unavailable)])
+
+
+def _card_of(one: Backend) -> Card:
+    passes = {"fprop": one.fn, "dgrad": one.dgrad, "wgrad": one.wgrad}
+    return Card(
+        name=one.name,
+        doc=one.doc,
+        family=one.family,
+        source=one.source,
+        devices=tuple(one.devices),
+        dtypes=tuple(one.dtypes),
+        passes=tuple(name for name, fn in passes.items() if fn is not None),
+        max_macs=one.max_macs,
+        macs_per_s=one.macs_per_s,
+        ignored=one.ignored,
+    )

@@ -250,7 +250,39 @@ def test_two_calls_that_differ_in_a_bit_are_wrong_unless_that_is_declared() -> N
     check = check_of(wavering())
     assert check.probe == "repeat"
     assert check.evidence.startswith("two equal calls differ in 1 outputs, in ")
-    assert check_of(wavering(), nondeterministic=lambda case: True).passed
+    declared = check_of(wavering(), nondeterministic=lambda case: True)
+    assert declared.passed
+    assert declared.arithmetic == "ieee fp32, equal calls differ in their last bits"
+
+
+@pytest.mark.parametrize(("steps", "right"), [(2, True), (200, False)])
+def test_calls_that_are_said_to_differ_may_differ_as_orders_of_summation_do(steps: int, right: bool) -> None:
+    """In fp64, whose bound of a long sum is wide enough for both."""
+    case, calls = make_case("n1c64h9w9k4r3s3_pd1", dtype="fp64"), iter(range(10**6))
+
+    def waver(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        y = conv(x, w, spec)
+        return y + next(calls) % 2 * steps * 2.0**-53 * conv(x.abs(), w.abs(), spec)
+
+    check = check_of(waver, case, nondeterministic=lambda case: True)
+    assert check.passed == right, check
+    if not right:
+        assert check.probe == "repeat"
+        assert check.evidence.startswith("two equal calls differ by more than two orders of summation do in ")
+
+
+def test_whether_calls_may_differ_is_asked_before_there_is_a_truth() -> None:
+    exam = prepare_exam(CASE)
+    seen: list[bool] = []
+
+    def says(case: Case) -> bool:
+        seen.append("truth" in vars(exam))
+        return True
+
+    calls = iter(range(10**6))
+    outcome = examine(made(lambda x, w, spec: conv(x, w, spec) + next(calls) % 2 * 1e-7, nondeterministic=says), exam)
+    assert isinstance(outcome, Verified), outcome
+    assert seen == [False]
 
 
 @pytest.mark.parametrize("kind", ["fprop", "dgrad", "wgrad"])

@@ -1,0 +1,91 @@
+"""What do installed packages and plug-ins hold? A process that may die is asked, and no other runs their code."""
+
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from convbench.backend import Backend, Unavailable, adopt, elsewhere
+from convbench.discovery import Found, Source, load_here, refuse_plugin
+from convbench.errors import ConvbenchError, in_words, one_line
+from convbench.system import lacks
+from convbench.workers.jobs import Card, Fall, Inquiry, NotLoaded
+from convbench.workers.server import LOOKS, Server
+
+IMPORT_S = 120.0  # as long as a step of a sweep; torch alone was seen to take 12 s on a small machine
+
+
+def is_possible() -> bool:
+    """Whether this system has processes that may die."""
+    return sys.platform == "linux" and not lacks("isolation")
+
+
+def load_others(points: Sequence[Source], plugins: Sequence[str]) -> Callable[[], Found]:
+    """As `load_here`, and the code of others stays elsewhere, where the system has a process for it.
+
+    The process starts now and is asked when what is returned is called; so this one can load what is its own.
+
+    Raises:
+        ConvbenchError: when it is called; a plug-in does not load or holds no backend, or no process can be had.
+    """
+    if not is_possible() or not (points or plugins):
+        return partial(load_here, points, plugins)
+    server = Server()
+    server.start(LOOKS)
+    return partial(_ask_all, server, points, plugins)
+
+
+def _ask_all(server: Server, points: Sequence[Source], plugins: Sequence[str]) -> Found:
+    loaded: list[Backend] = []
+    unavailable: list[Unavailable] = []
+    with server:
+        for point in points:
+            inquiry = Inquiry(names=(point.name,), timeouts_s=(IMPORT_S,), point=point.name)
+            found = _ask(server, inquiry, f"package {point.origin}")
+            if isinstance(found, list) and [one.name for one in found] == [point.name]:
+                loaded += found
+            else:
+                why = found if isinstance(found, NotLoaded) else NotLoaded("it holds another backend", broken=True)
+                unavailable.append(
+                    Unavailable(name=point.name, reason=why.reason, origin=point.origin, broken=why.broken)
+                )
+        for plugin in plugins:
+            inquiry = Inquiry(names=(plugin,), timeouts_s=(IMPORT_S,), plugin=plugin)
+            found = _ask(server, inquiry, f"plug-in {plugin}")
+            if isinstance(found, NotLoaded):
+                raise refuse_plugin(plugin, found.reason) if found.broken else ConvbenchError(found.reason)
+            loaded += found
+    return loaded, unavailable
+
+
+def _ask(server: Server, inquiry: Inquiry, origin: str) -> list[Backend] | NotLoaded:
+    """Everything that the process says is foreign: it is taken for what it can be, or not at all."""
+    answer = server.ask(inquiry)
+    if isinstance(answer, Fall):
+        return NotLoaded(one_line(answer.words), broken=True)
+    for one in answer:
+        if isinstance(one, NotLoaded):
+            return NotLoaded(one_line(str(one.reason)), broken=bool(one.broken))
+    try:
+        return [_described(one, origin) for one in answer if isinstance(one, Card)]
+    except Exception as error:  # words that are no words, numbers that are none
+        return NotLoaded(f"it says what cannot be: {in_words(error)}", broken=True)
+
+
+def _described(card: Card, origin: str) -> Backend:
+    return adopt(
+        Backend(
+            name=card.name,
+            fn=elsewhere,
+            dgrad=elsewhere if "dgrad" in card.passes else None,
+            wgrad=elsewhere if "wgrad" in card.passes else None,
+            doc=card.doc,
+            family=card.family,
+            source=card.source,
+            devices=frozenset(card.devices),
+            dtypes=frozenset(card.dtypes),
+            max_macs=card.max_macs,
+            macs_per_s=card.macs_per_s,
+            ignored=card.ignored,
+        ),
+        origin,
+    )
