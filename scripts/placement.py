@@ -48,7 +48,7 @@ def main() -> None:
             raise SystemExit(f"two backends that can do it are needed, of {asked.backends} only {', '.join(calls)} can")
         exam.forget()
         counts = block_counts(
-            {name: seconds_a_call(call, case.target) for name, call in calls.items()}, names[0], case.target
+            {name: seconds_a_call(call, case.target) for name, call in calls.items()}, names[0], case.target.block_s
         )
         end = time.monotonic() + asked.seconds
         while time.monotonic() < end:

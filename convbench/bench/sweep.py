@@ -242,7 +242,7 @@ def itemise(
             wall_s, host_s = eager or (None, None)
             bill, own = entrants[name].trial.bill, mapped.get(name)
             # torch's profiler knows the bytes that torch allocates, the system the pages that anybody does.
-            peaks = [peak for peak in (bill.peak_nbytes, own and own.peak_nbytes) if peak is not None]
+            peaks = [one.peak_nbytes for one in (bill, own) if one is not None and one.peak_nbytes is not None]
             bills[name] = replace(
                 bill,
                 cold_s=cold.get(name),

@@ -52,7 +52,7 @@ def apart(exam: Exam, one: Tensor, other: Tensor, family: str, roundings: int = 
     case, kind = exam.case, torch.finfo(one.dtype)
     error = sharp_bound(case, exam.truth, exam.error) if exam.drawn else exam.error
     if transform_possible(case, family):
-        error = _allow(exam, transform_bound(case, *exam.operands.values(), sharp=exam.drawn), error)
+        error = _allow(exam, exam.transform(sharp=exam.drawn), error)
     if roundings:
         error = error + storing_bound(one.dtype, exam.truth.magnitude, error, roundings)
     first, second = (each.double().clamp(-kind.max, kind.max) for each in (one, other))
