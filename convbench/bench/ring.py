@@ -169,7 +169,7 @@ class Ring:
 
 def memory_order(tensor: Tensor) -> list[int]:
     """Its axes, the one along which neighbours lie nearest in memory last."""
-    return sorted(range(tensor.dim()), key=lambda axis: -tensor.stride(axis))
+    return sorted(range(tensor.dim()), key=lambda axis: -tensor.stride()[axis])
 
 
 def _twin(tensor: Tensor) -> Tensor:
