@@ -182,4 +182,4 @@ def _twin(tensor: Tensor) -> Tensor:
 def _writable(tensor: Tensor) -> Any:
     """A view through which numbers are written without torch counting a new version of the tensor."""
     whole = tensor.view(_WHOLE_NUMBERS[tensor.element_size()])
-    return whole.numpy() if tensor.device.type == "cpu" else whole.data
+    return whole.numpy() if whole.is_cpu else whole.data
