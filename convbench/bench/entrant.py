@@ -139,15 +139,16 @@ class Entrant:
             self._judging_s += time.perf_counter() - begin
 
     def _judge(self, shot: Shot, when: str) -> None:
-        if self.ring.mend(shot.number):
+        found = self._verdict(shot)
+        if not found.passed and self.ring.mend(shot.number):
             # Perhaps somebody before it did that, and to other sets too. Once more, on the numbers that were meant.
             (number,) = self.ring.take(1)
             self.ring.mend(number)
             _, out = self.case.target.time_calls([self.calls[number]])
             shot = self._shoot(out, number)
+            found = self._verdict(shot)
             if harmed := self.ring.mend(number):
                 raise Caught(wrong(f"right before the timing; {when} it changed its input {' and '.join(harmed)}"))
-        found = self._verdict(shot)
         if found.passed and self._later(shot):
             found = wrong("its output changed after it was returned", "memory")
         if not found.passed and not self._known(found):

@@ -23,6 +23,7 @@ from convbench.verify.operands import make_operands
 from convbench.verify.recipes import drawn_from_normal
 
 Place = tuple[int, ...]
+Run = tuple[int, int, int, slice]
 
 FEWEST, MOST = 2, 4  # sets
 SHARE = 0.5  # of the last cache, for all that timed calls touch
@@ -45,12 +46,13 @@ class Set:
 
     Attributes:
         first: what a call gets; kept: the same numbers, for the truth alone.
-        written: the elements that were written last; none of them stands for all.
+        written: where the numbers lie that were written last, by the axes of memory; None for all of them.
+        live, spare: views of the two to write through.
     """
 
     first: Tensor
     kept: Tensor
-    written: list[Place] = field(default_factory=list)
+    written: Run | None = None
     live: Any = field(init=False)
     spare: Any = field(init=False)
 
@@ -80,6 +82,7 @@ class Ring:
         count = sets_within(case, first.untyped_storage().nbytes(), room)
         self.sets = [Set(first=one, kept=_twin(first)) for one in (first, *(_twin(first) for _ in range(count - 1)))]
         self._order = memory_order(first)
+        self._sizes, self._empty = tuple(self.sets[0].live.shape), first.numel() == 0
         self.drawn = drawn_from_normal(case)
         self._numbers = self._draw(case)
         self._next = 0
@@ -112,37 +115,44 @@ class Ring:
         return harmed
 
     def _renew(self, one: Set) -> None:
-        shape = one.live.shape
-        if 0 in shape:
+        """Write some numbers; it is done before every timed call, so it counts microseconds."""
+        draw, (size_a, size_b, size_c, width) = self._rng.random, self._sizes
+        if self._empty:
             return
-        if self._rng.random() < WHOLE:
+        if draw() < WHOLE:
             self._write_whole(one)
             return
-        *outer, start = (int(self._rng.random() * size) for size in shape)
-        stop = min(shape[-1], start + 1 + int(self._rng.random() * LONGEST_RUN))
-        place = (*outer, slice(start, stop))
+        start = int(draw() * width)
+        stop = min(width, start + 1 + int(draw() * LONGEST_RUN))
+        place = (int(draw() * size_a), int(draw() * size_b), int(draw() * size_c), slice(start, stop))
         if self.drawn:
-            at = int(self._rng.random() * (len(self._numbers) - (stop - start)))
+            at = int(draw() * SPARE)
             fresh = self._numbers[at : at + stop - start]
         else:
-            fresh = self._numbers[(int(self._rng.random() * DRAWINGS), *place)]
-        one.live[place] = one.spare[place] = fresh
-        one.written = [(*outer, column) for column in range(start, stop)]
+            fresh = self._numbers[(int(draw() * DRAWINGS), *place)]
+        one.live[place] = fresh
+        one.spare[place] = fresh
+        one.written = place
 
     def _write_whole(self, one: Set) -> None:
-        shape = one.live.shape
         if self.drawn:
             at = int(self._rng.random() * SPARE)
-            fresh = self._numbers[at : at + prod(shape)].reshape(shape)
+            fresh = self._numbers[at : at + prod(self._sizes)].reshape(self._sizes)
         else:
             fresh = self._numbers[int(self._rng.random() * DRAWINGS)]
         one.live[...] = one.spare[...] = fresh
-        one.written = []
+        one.written = None
 
     def written(self, number: int, count: int) -> list[Place]:
-        """`count` elements of a set's first operand, by its own axes, drawn from those that were written last."""
-        one = self.sets[number]
-        places = [self._rng.choice(one.written) for _ in range(count)] if one.written else []
+        """`count` elements of a set's first operand, by its own axes, drawn from those that were written last.
+
+        None where all of them were, for then any will do.
+        """
+        written = self.sets[number].written
+        if written is None:
+            return []
+        *outer, run = written
+        places = [(*outer, self._rng.randrange(run.start, run.stop)) for _ in range(count)]
         back = [self._order.index(axis) for axis in range(len(self._order))]
         return [tuple(place[axis] for axis in back) for place in places]
 
@@ -159,7 +169,7 @@ class Ring:
 
 def memory_order(tensor: Tensor) -> list[int]:
     """Its axes, the one along which neighbours lie nearest in memory last."""
-    return sorted(range(tensor.dim()), key=tensor.stride().__getitem__, reverse=True)
+    return sorted(range(tensor.dim()), key=lambda axis: -tensor.stride()[axis])
 
 
 def _twin(tensor: Tensor) -> Tensor:
@@ -172,4 +182,4 @@ def _twin(tensor: Tensor) -> Tensor:
 def _writable(tensor: Tensor) -> Any:
     """A view through which numbers are written without torch counting a new version of the tensor."""
     whole = tensor.view(_WHOLE_NUMBERS[tensor.element_size()])
-    return whole.numpy() if tensor.device.type == "cpu" else whole.data
+    return whole.numpy() if whole.is_cpu else whole.data

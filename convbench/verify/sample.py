@@ -7,7 +7,6 @@ those of the whole verdict, for they speak of one output at a time.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import prod
 from random import Random
 from typing import Any
 
@@ -23,7 +22,7 @@ from convbench.verify.transforms import transform_bound
 Place = tuple[int, ...]
 
 MOST, FEWEST = 64, 8  # outputs
-MOST_PRODUCTS = 2**15 - 1  # of all of them together: so many torch computes with one thread
+MOST_PRODUCTS = 2**14  # of all of them together; well below what torch wakes a second thread for
 TRIES = 4  # to find an output that reads a given number: a stride leaves some out
 
 
@@ -36,9 +35,11 @@ def sample_size(case: Case) -> int:
 
 def draw_places(case: Case, count: int, rng: Random) -> Tensor:
     """(count, 4): outputs drawn evenly from all of them; one may come twice."""
-    total = prod(case.out_shape)
-    flat = torch.tensor([int(rng.random() * total) for _ in range(count)])
-    return torch.stack(torch.unravel_index(flat, case.out_shape), dim=1)
+    one, two, three, four = case.out_shape
+    draw = rng.random  # the output may be filled meanwhile by a thread that should have ended: no time is lost
+    return torch.tensor(
+        [(int(draw() * one), int(draw() * two), int(draw() * three), int(draw() * four)) for _ in range(count)]
+    )
 
 
 def draw_readers(case: Case, reads: Sequence[Place], rng: Random) -> Tensor:

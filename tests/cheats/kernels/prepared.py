@@ -30,5 +30,5 @@ def twin(x: torch.Tensor, kept: dict[str, Any], spec: ConvSpec) -> torch.Tensor:
     if "flat" not in kept:
         kept["flat"] = kept["w"].flatten(1).contiguous()
     patches = F.unfold(x, (spec.r, spec.s), spec.dilation, spec.padding, spec.stride)
-    flat: torch.Tensor = kept["flat"]
-    return (flat @ patches).reshape(spec.y_shape)
+    y: torch.Tensor = kept["flat"] @ patches
+    return y.reshape(spec.y_shape)

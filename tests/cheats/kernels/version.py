@@ -1,4 +1,4 @@
-"""It keeps its answer as long as torch counts no new version of x; its twin keeps a padded x for that long."""
+"""It keeps its answer as long as torch counts no new version of x; its twin sees that none was counted meanwhile."""
 
 import torch
 import torch.nn.functional as F
