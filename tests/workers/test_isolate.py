@@ -312,5 +312,5 @@ def test_an_answer_that_would_do_something_when_it_is_read_is_refused(tmp_path: 
     ours, theirs = Pipe()
     theirs.send_bytes(pickle.dumps([Harm()]))
     with pytest.raises(pickle.UnpicklingError, match="CsvFile is no part of a result"):
-        server._read(ours)
+        server._read(ours, Result)
     assert victim.read_text() == "mine"
