@@ -90,7 +90,7 @@ Isolate = Annotated[
     bool | None,
     typer.Option(
         "--isolate/--no-isolate",
-        help="A process that may die for each case; on with --plugin or on cuda.",
+        help="A process that may die for each case; on for code of others or on cuda.",
         show_default=False,
     ),
 ]
