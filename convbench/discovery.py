@@ -204,9 +204,14 @@ def _look_last_in(folder: Path) -> None:
         sys.path.append(place)
 
 
-def _import_file(path: Path) -> ModuleType:
+def refuse_missing(path: Path) -> None:
+    """Say that a plug-in is not there, before anybody is asked to load it."""
     if not path.is_file():
         raise ConvbenchError(f"plug-in {path} is not a file; --plugin takes a FILE.py or an importable module")
+
+
+def _import_file(path: Path) -> ModuleType:
+    refuse_missing(path)
     _look_last_in(path.parent)
     name = f"convbench_plugin_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)

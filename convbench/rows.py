@@ -45,7 +45,7 @@ COLUMNS = tuple(
     probe omega arithmetic defect operands cause smallest
     handover_s
     cause_cut smallest_cut
-    rounds""".split()
+    rounds mapped_s""".split()
 )
 # Files of older versions lack what was added after this one, and are read all the same.
 OLDEST = COLUMNS[: COLUMNS.index("onednn") + 1]
@@ -238,7 +238,7 @@ def _outcome(row: Mapping[str, str]) -> Outcome:
     raise ValueError(f"unknown outcome {row['outcome']!r}")
 
 
-_BILL_S = ("prepare_s", "cold_s", "wall_s", "host_s", "graph_s", "layout_s")
+_BILL_S = ("prepare_s", "cold_s", "wall_s", "host_s", "graph_s", "layout_s", "mapped_s")
 _NOISE_NUMBERS = ("steal", "foreign", "clock_hz", "power_w", "temperature_c", "handover_s")
 _Number = TypeVar("_Number", int, float)
 

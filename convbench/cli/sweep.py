@@ -129,7 +129,15 @@ def tell_faults(
         maps: so many faults come with a map of their errors.
     """
     from convbench.show.heatmap import heat_map
-    from convbench.show.tables import defect_lines, fault_lines, noise_line, shrunk, skip_lines
+    from convbench.show.tables import (
+        defect_lines,
+        fault_lines,
+        memory_line,
+        mode_lines,
+        noise_line,
+        shrunk,
+        skip_lines,
+    )
 
     faults = [result for result in results if isinstance(result.outcome, Wrong | Failed)]
     for result in faults[:MOST_FAULTS_SHOWN]:
@@ -144,6 +152,6 @@ def tell_faults(
         console.print(f"... and {len(faults) - MOST_FAULTS_SHOWN} more; --csv lists every one")
     for line in defect_lines(results):
         console.print(line, style="yellow", markup=False, soft_wrap=True)
-    for line in (*skip_lines(results), noise_line(results)):
+    for line in (*skip_lines(results), *mode_lines(results), memory_line(results), noise_line(results)):
         if line:
             console.print(line, style="dim", markup=False)

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from convbench.backend import BASELINE
 from convbench.bench.decision import Standing, sizes_apart, standings
+from convbench.bench.statistics import modes
 from convbench.case import RowKey
 from convbench.ceilings.roofline import IMPOSSIBLE, TRANSFORM
 from convbench.outcome import Check, Failed, Result, Skipped, Timed, Verified, Wrong
@@ -31,6 +32,8 @@ VERDICT_STYLE = {
     "noisy": "magenta",  # undecided, because too few samples were clean
 }
 PAIRED = "time: own median; torch / this: from the rounds that both were timed in, not from the medians"
+# A call on memory mapped anew is told from so much on: it is timed in five blocks, and not in pairs.
+DEARER, MOST_DEARER = 1.1, 3
 UNSURE = "raise --budget, run convbench doctor to see what disturbs, or start with --wait-until-quiet"
 
 
@@ -336,6 +339,30 @@ def noise_line(results: Iterable[Result]) -> str:
     if noisy:
         told.append(f"{noisy} of {len(timed)} rows had too few clean samples for a verdict (convbench doctor says why)")
     return "; ".join(told)
+
+
+def mode_lines(results: Iterable[Result]) -> list[str]:
+    """Whose samples lie in two heaps: a median between them was measured by nobody."""
+    return [
+        f"two modes: {one.backend} on {one.case.problem.name}, {seconds(low.centre)} and {seconds(high.centre)}, "
+        f"{low.share:.0%} and {high.share:.0%} of its samples"
+        for one in results
+        if isinstance(one.outcome, Timed) and (found := modes(one.outcome.samples_s))
+        for low, high in [found]
+    ]
+
+
+def memory_line(results: Iterable[Result]) -> str:
+    """Who takes longer where the memory of an output is mapped anew for each call; "" where nobody does."""
+    dearer = {
+        (one.backend, one.case.problem.name): one.outcome.bill.mapped_s / one.outcome.median_s
+        for one in results
+        if isinstance(one.outcome, Timed) and one.outcome.bill.mapped_s
+    }
+    worst = sorted((key for key, factor in dearer.items() if factor > DEARER), key=lambda key: -dearer[key])
+    told = [f"{backend} on {name} {dearer[backend, name]:.2f}x" for backend, name in worst[:MOST_DEARER]]
+    more = f" and {len(worst) - len(told)} more" if len(worst) > len(told) else ""
+    return f"times are of kept memory; mapped anew for each call: {', '.join(told)}{more}" if told else ""
 
 
 def fault_lines(result: Result, repro: str, smallest: str = "") -> list[str]:

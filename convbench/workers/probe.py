@@ -3,9 +3,10 @@
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
 from convbench.backend import Backend, Unavailable, adopt, elsewhere
-from convbench.discovery import Found, Source, load_here, refuse_plugin
+from convbench.discovery import Found, Source, load_here, refuse_missing, refuse_plugin
 from convbench.errors import ConvbenchError, in_words, one_line
 from convbench.system import lacks
 from convbench.workers.jobs import Card, Fall, Inquiry, NotLoaded
@@ -25,10 +26,14 @@ def load_others(points: Sequence[Source], plugins: Sequence[str]) -> Callable[[]
     The process starts now and is asked when what is returned is called; so this one can load what is its own.
 
     Raises:
-        ConvbenchError: when it is called; a plug-in does not load or holds no backend, or no process can be had.
+        ConvbenchError: a plug-in's file is not there; when what is returned is called, a plug-in does not load or holds
+            no backend, or no process can be had.
     """
     if not is_possible() or not (points or plugins):
         return partial(load_here, points, plugins)
+    for plugin in plugins:
+        if plugin.endswith(".py"):
+            refuse_missing(Path(plugin))
     server = Server()
     server.start(LOOKS)
     return partial(_ask_all, server, points, plugins)

@@ -16,6 +16,8 @@ from convbench.show.tables import (
     answer,
     bench_table,
     fault_lines,
+    memory_line,
+    mode_lines,
     shrunk,
     skip_lines,
     standing_table,
@@ -262,3 +264,20 @@ def test_a_pass_that_is_not_fprop_is_told_in_every_table() -> None:
     assert "cpu fp32 wgrad" in verified
     assert "cpu fp32 bias_relu" in verified
     assert fault_lines(results((wgrad, "torch", Wrong(BAD)))[0], "")[0].endswith("cpu fp32 nchw ieee wgrad)")
+
+
+def slowed(mapped_s: float | None, *samples_s: float) -> Result:
+    (result,) = results((DENSE, "torch", Timed(check=FINE, samples_s=samples_s, bill=replace(BILL, mapped_s=mapped_s))))
+    return result
+
+
+def test_samples_in_two_heaps_are_told_and_others_are_not() -> None:
+    (line,) = mode_lines([slowed(None, *[4.6e-4] * 12, *[8.9e-4] * 6), slowed(None, *[4.6e-4] * 18)])
+    assert line.startswith("two modes: torch on ")
+    assert "460 us and 890 us, 67% and 33% of its samples" in line
+
+
+def test_who_pays_for_memory_that_is_mapped_anew_is_told() -> None:
+    assert memory_line([slowed(9e-3, 1e-3), slowed(None, 1e-3)]).endswith(" 9.00x")
+    assert memory_line([slowed(1.05e-3, 1e-3)]) == ""
+    assert memory_line([slowed(None, 1e-3)]) == ""
