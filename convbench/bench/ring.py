@@ -26,6 +26,8 @@ Place = tuple[int, ...]
 Run = tuple[int, int, int, slice]
 
 FEWEST, MOST = 2, 4  # sets
+# Of small operands there are more: short calls then follow each other longer before the clock stops for new numbers.
+MOST_SMALL, SMALL_NBYTES = 64, 2**17
 SHARE = 0.5  # of the last cache, for all that timed calls touch
 LONGEST_RUN = 8  # numbers that are written at a time
 WHOLE = 1 / 32  # how often a set is written as a whole
@@ -35,8 +37,9 @@ DRAWINGS = 3  # of operands that a recipe makes, whose numbers have their places
 _WHOLE_NUMBERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
-def sets_within(case: Case, first_nbytes: int, room_nbytes: int, most: int = MOST) -> int:
+def sets_within(case: Case, first_nbytes: int, room_nbytes: int) -> int:
     """How many first operands leave room for the others and the output; at least two."""
+    most = max(MOST, min(MOST_SMALL, SMALL_NBYTES // max(1, first_nbytes)))
     return max(FEWEST, min(most, (room_nbytes - case.nbytes + first_nbytes) // max(1, first_nbytes)))
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from convbench.bench.ring import FEWEST, LONGEST_RUN, MOST, Ring, sets_within
+from convbench.bench.ring import FEWEST, LONGEST_RUN, MOST, MOST_SMALL, SMALL_NBYTES, Ring, sets_within
 from convbench.case import Case
 from convbench.verify.exam import prepare_exam
 from tests.conftest import make_case
@@ -25,7 +25,10 @@ every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: " ".join(ca
 
 
 def ring_of(case: Case) -> Ring:
-    return Ring(case, prepare_exam(case).operands)
+    """A ring of MOST sets, however small they are."""
+    operands = prepare_exam(case).operands
+    first = next(iter(operands.values())).untyped_storage().nbytes()
+    return Ring(case, operands, room_nbytes=case.nbytes - first + MOST * max(1, first))
 
 
 def recipe(name: str) -> Case:
@@ -158,8 +161,9 @@ def test_the_ring_stays_within_its_room_and_holds_at_least_two() -> None:
     first, rest = 4 * 2 * 4 * 9 * 8, case.nbytes - 4 * 2 * 4 * 9 * 8
     assert sets_within(case, first, rest + 3 * first) == 3
     assert sets_within(case, first, rest + 4 * first - 1) == 3
-    assert sets_within(case, first, 2**40) == MOST
-    assert sets_within(case, first, 2**40, most=9) == 9
+    assert sets_within(case, first, 2**40) == SMALL_NBYTES // first
+    assert sets_within(case, SMALL_NBYTES, 2**40) == MOST
+    assert sets_within(case, 4, 2**40) == MOST_SMALL
     assert sets_within(case, first, 0) == FEWEST
     assert len(Ring(case, prepare_exam(case).operands, room_nbytes=0)) == FEWEST
 
