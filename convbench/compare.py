@@ -7,6 +7,7 @@ from math import exp, inf, log
 from pathlib import Path
 from statistics import median
 
+from convbench.anonymous import ANONYMOUS
 from convbench.backend import BASELINE
 from convbench.bench.shift import MOST_BATCHES, Shift, batch_medians, shift
 from convbench.case import RowKey
@@ -139,6 +140,7 @@ class Changes:
         machine: facts of the machine that differ; not empty only where that was allowed.
         versions: versions that differ.
         verified: rows that are right in both files and timed in neither.
+        anonymous: neither file says which machine it is of.
     """
 
     before: str
@@ -151,6 +153,7 @@ class Changes:
     verified: int
     wholes: tuple[Whole, ...]
     drift: Drift | None
+    anonymous: bool = False
 
     @property
     def state(self) -> str:
@@ -202,6 +205,7 @@ def compare_files(before: str | Path, after: str | Path, *, gate: Gate, across: 
         verified=verified,
         wholes=tuple(_wholes(rows)),
         drift=drift,
+        anonymous=any(row["machine"] == ANONYMOUS for side in (old, new) for row, _ in side),
     )
 
 
@@ -236,16 +240,15 @@ def _match(
     old: Sequence[Pair], new: Sequence[Pair], gate: Gate, *, threads: bool, steady: bool
 ) -> tuple[list[Change], list[Apart], int, Drift | None]:
     mine, yours = _by_key(old, threads=threads), _by_key(new, threads=threads)
-    both = [key for key in mine if key in yours and _outcome(mine[key]) == _outcome(yours[key]) == "timed"]
+    timed = [key for key in mine if key in yours and _outcome(mine[key]) == _outcome(yours[key]) == "timed"]
+    mixed = {key: words for key in timed if (words := _mixture(mine[key], yours[key]))}
+    both = [key for key in timed if key not in mixed]
     torch_of = {key.block: key for key in both if key.backend == BASELINE}
-    judged, apart = both, []
+    judged, apart = both, [_apart(key, mine, yours, words) for key, words in mixed.items()]
     if gate.relative:
         judged = [key for key in both if key.backend != BASELINE and _ratios(key, torch_of, mine, yours)]
-        apart = [
-            _apart(key, mine, yours, f"--relative needs {BASELINE} with as many rows of this case in both files")
-            for key in both
-            if key not in judged and key.backend != BASELINE
-        ]
+        words = f"--relative needs {BASELINE} with as many rows of this case, timed alike, in both files"
+        apart += [_apart(key, mine, yours, words) for key in both if key not in judged and key.backend != BASELINE]
     confidence = 1 - (1 - gate.confidence) / max(1, len(judged))
     rows = [_change(key, torch_of, mine, yours, gate, confidence, steady=steady) for key in judged]
     verified = 0
@@ -275,6 +278,18 @@ def _by_key(pairs: Iterable[Pair], *, threads: bool) -> dict[RowKey, list[Result
 def _outcome(results: Sequence[Result]) -> str:
     words = {_OUTCOMES[type(result.outcome)] for result in results}
     return next((word for word in _OUTCOMES.values() if word in words), "")
+
+
+def _mixture(mine: Iterable[Result], yours: Iterable[Result]) -> str:
+    """Why the times of one row cannot be compared: not all are of one regime; "" where they are."""
+    before, after = _regimes(mine), _regimes(yours)
+    if len(before | after) == 1:
+        return ""
+    return f"timed {' and '.join(sorted(before))} before, {' and '.join(sorted(after))} after: not the same thing"
+
+
+def _regimes(results: Iterable[Result]) -> set[str]:
+    return {result.outcome.regime for result in results if isinstance(result.outcome, Timed)}
 
 
 def _reason(results: Sequence[Result]) -> str:
@@ -401,7 +416,7 @@ def _ratios(
 ) -> tuple[list[list[float]], list[list[float]]] | None:
     """torch / this, round by round, of each run in both files; None where a run has no torch."""
     torch = torch_of.get(key.block)
-    if torch is None or torch == key:
+    if torch is None or torch == key or _regimes(mine[torch]) != _regimes(mine[key]):
         return None
     sides = []
     for side in (mine, yours):

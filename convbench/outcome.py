@@ -5,6 +5,11 @@ from typing import Self
 
 from convbench.case import Case, RowKey
 
+# What a timed call is: made by the host, or replayed from a captured graph; and where its operands are: in the caches
+# from the call before, or in memory.
+TIMINGS = ("eager", "graph")
+CACHES = ("hot", "cold")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
@@ -181,6 +186,7 @@ class Timed:
         roofline: the least time; None where no ceilings were measured.
         actual_flops: operations that the backend does, where they are known.
         flag: what is suspicious about the median against the roofline; empty for nothing.
+        timing, cache: the regime that the samples are of, among TIMINGS and CACHES.
     """
 
     check: Check
@@ -192,6 +198,13 @@ class Timed:
     actual_flops: int | None = None
     flag: str = ""
     rounds: tuple[int, ...] = ()
+    timing: str = TIMINGS[0]
+    cache: str = CACHES[0]
+
+    @property
+    def regime(self) -> str:
+        """What the samples are of, in words: "eager, hot". Those of two regimes are not compared."""
+        return f"{self.timing}, {self.cache}"
 
     @property
     def median_s(self) -> float:
@@ -242,14 +255,20 @@ Outcome = Verified | Timed | Skipped | Wrong | Failed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """One row: a case, a backend by name, and the outcome."""
+    """One row: a case, a backend by name, and the outcome.
+
+    Attributes:
+        threads: CPU threads that it had; 0 where they are not known.
+    """
 
     case: Case
     backend: str
     family: str
     outcome: Outcome
+    threads: int = 0
 
-    def key(self, threads: str = "") -> RowKey:
-        """Which row of a report it is; the run knows its threads."""
+    def key(self, threads: str | None = None) -> RowKey:
+        """Which row of a report it is; `threads` stands in the place of its own."""
         problem = self.case.problem
-        return RowKey(suite=problem.suite, name=problem.name, case=self.case.key, threads=threads, backend=self.backend)
+        own = str(self.threads or "") if threads is None else threads
+        return RowKey(suite=problem.suite, name=problem.name, case=self.case.key, threads=own, backend=self.backend)

@@ -48,8 +48,17 @@ class Plan:
         A row that was timed was right before and after. Where no backend's interval lies wholly above 1, it is the
         baseline: a tie or an undecided race is no reason to leave it. A case that the baseline was not timed on has
         no verdicts, and no choice.
+
+        Raises:
+            ConvbenchError: the results are of several numbers of CPU threads.
         """
         rows: dict[CaseKey, dict[str, list[Timed | None]]] = defaultdict(lambda: defaultdict(list))
+        results = list(results)
+        if len(threads := sorted({one.threads for one in results if one.threads and one.case.target.on_host})) > 1:
+            raise ConvbenchError(
+                f"these results had {' and '.join(map(str, threads))} threads, and a plan is for one number; "
+                f"make a plan of each"
+            )
         for result in results:
             timed = result.outcome if isinstance(result.outcome, Timed) else None
             rows[result.case.key.unseeded][result.backend].append(timed)

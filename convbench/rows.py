@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -12,6 +12,8 @@ from convbench.case import Case, Problem
 from convbench.errors import printable
 from convbench.machine import Machine
 from convbench.outcome import (
+    CACHES,
+    TIMINGS,
     Bill,
     Check,
     Comparison,
@@ -25,6 +27,7 @@ from convbench.outcome import (
     Verified,
     Wrong,
 )
+from convbench.schema import COLUMNS, SCHEMA
 from convbench.spec import ConvSpec, pair_text
 
 VERDICTS = ("faster", "slower", "tie", "undecided")
@@ -32,28 +35,10 @@ VERDICTS = ("faster", "slower", "tie", "undecided")
 Cell = str | int | float | None
 Row = dict[str, Cell]
 
-# Columns are added at the end and never renamed.
-COLUMNS = tuple(
-    """suite name count spec n c h w k r s stride padding dilation groups pass dtype layout precision epilogue
-    device threads backend family outcome reason median_s q25_s q75_s min_s samples ratio_to_torch verdict
-    gflops gbytes_per_s percent_of_ceiling relative_l2 worst_of_bound first_call_s prepare_s peak_nbytes
-    machine cpu gpu driver python torch cuda cudnn convbench commit command time samples_s
-    seed ratio_low ratio_high patch_matrix_nbytes ran onednn
-    cold_s wall_s host_s graph_s layout_s set_aside noisy steal foreign switches clock_hz power_w temperature_c throttle
-    set_aside_rounds
-    roofline_s bound peak_flops_per_s peak_bytes_per_s ceiling_probe actual_flops flag
-    probe omega arithmetic defect operands cause smallest
-    handover_s
-    cause_cut smallest_cut
-    rounds mapped_s""".split()
-)
-# Files of older versions lack what was added after this one, and are read all the same.
-OLDEST = COLUMNS[: COLUMNS.index("onednn") + 1]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What all rows of one run share."""
+    """What all rows of one run share; `threads` are of a result that does not know its own."""
 
     machine: Machine
     threads: int
@@ -72,7 +57,7 @@ def to_row(result: Result, context: Context) -> Row:
         **{letter: getattr(spec, letter) for letter in "nchwkrs"},
         **{name: pair_text(getattr(spec, name)) for name in ("stride", "padding", "dilation")},
         "groups": spec.groups,
-        "threads": context.threads,
+        "threads": result.threads or context.threads,
         "backend": result.backend,
         "family": result.family,
         "patch_matrix_nbytes": spec.patch_matrix_nbytes(case.dtype),
@@ -80,6 +65,7 @@ def to_row(result: Result, context: Context) -> Row:
         **context.machine.columns(),
         "command": context.command,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "schema": SCHEMA,
     }
 
 
@@ -116,6 +102,9 @@ def _outcome_cells(result: Result) -> Row:
                 "set_aside_rounds": " ".join(map(str, timed.noise.set_aside)),
                 "samples_s": " ".join(f"{sample:.4g}" for sample in timed.samples_s),
                 "rounds": _ranges(timed.rounds),
+                "images_per_s": spec.n / timed.median_s,
+                "timing": timed.timing,
+                "cache": timed.cache,
                 "actual_flops": timed.actual_flops,
                 **_roofline_cells(timed),
             }
@@ -155,7 +144,13 @@ def from_row(row: Mapping[str, str]) -> Result:
         pass_=row["pass"],
         **{name: row[name] for name in ("dtype", "layout", "precision", "epilogue", "device")},
     )
-    return Result(case=case, backend=row["backend"], family=row["family"], outcome=_outcome(row))
+    return Result(
+        case=case,
+        backend=row["backend"],
+        family=row["family"],
+        outcome=_outcome(row),
+        threads=_known(row["threads"], int) or 0,
+    )
 
 
 def _outcome(row: Mapping[str, str]) -> Outcome:
@@ -234,6 +229,8 @@ def _outcome(row: Mapping[str, str]) -> Outcome:
                 actual_flops=_known(row["actual_flops"], int),
                 flag=row["flag"],
                 rounds=used,
+                timing=_word(row, "timing", TIMINGS),
+                cache=_word(row, "cache", CACHES),
             )
     raise ValueError(f"unknown outcome {row['outcome']!r}")
 
@@ -267,6 +264,14 @@ def _rounds(text: str, samples: int) -> tuple[int, ...]:
 def _known(text: str, kind: type[_Number]) -> _Number | None:
     """The number in a cell; None in an empty one."""
     return kind(text) if text else None
+
+
+def _word(row: Mapping[str, str], column: str, known: Sequence[str]) -> str:
+    """The word in a cell; in an empty one the first that is known, of files that are older than the column."""
+    word = row[column] or known[0]
+    if word not in known:
+        raise ValueError(f"unknown {column} {word!r}")
+    return word
 
 
 def text_row(row: Mapping[str, Cell]) -> dict[str, str]:

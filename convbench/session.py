@@ -14,9 +14,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
+from itertools import groupby, islice
 from typing import TYPE_CHECKING, ClassVar
 
 from convbench.backend import Backend
@@ -197,17 +197,19 @@ def choose_run(
     *,
     selection: Selection,
     cases_each: int = 1,
+    several_threads: bool = False,
 ) -> Run:
     """How a sweep is run: in this process, or each case in one that may die.
 
     Args:
-        isolate: None is for code of others and on CUDA, where the system and the backends allow it.
+        isolate: None is for code of others, on CUDA and with several numbers of threads (XLA fixes its own once a
+            process), where the system and the backends allow it.
         timeout_s, memory_nbytes: what is killed, and so needs a process of its own.
     """
     limited = timeout_s is not None or memory_nbytes is not None
     if isolate is None:
         foreign = bool(selection.plugins) or not all(one.is_here for one in selection.backends)
-        may_die = foreign or not all(case.target.on_host for case in selection.cases)
+        may_die = foreign or several_threads or not all(case.target.on_host for case in selection.cases)
         isolate = limited or (may_die and is_possible() and not selection.local)
     if not isolate and limited:
         raise ConvbenchError("--timeout and --memory-limit need a process that may be killed; leave --no-isolate out")
@@ -243,6 +245,7 @@ class Session:
         kept: how many cases the file held already.
         results: those of the cases that are done, the kept ones too.
         contexts: what the rows of a device share.
+        threads: the numbers of CPU threads that every case is done with.
     """
 
     def __init__(
@@ -254,7 +257,8 @@ class Session:
         overwrite: bool = False,
         resume: bool = False,
         command: str = "",
-        threads: int = 0,
+        threads: int | Sequence[int] = 0,
+        anonymous: bool = False,
         isolate: bool | None = None,
         timeout_s: float | None = None,
         memory_nbytes: int | None = None,
@@ -266,7 +270,9 @@ class Session:
             csv: a file, which the session holds until it is run or closed; - is stdout, None is none.
             overwrite, resume: replace a file that exists, or go on with it.
             command: what the rows are told to come from; a file is gone on with by the same one.
-            threads: torch's CPU threads while it runs; 0 leaves them.
+            threads: torch's CPU threads while it runs; 0 leaves them. With several numbers all cases are done with
+                the first, then with the second, but for those on a GPU, which are done once.
+            anonymous: the rows name neither the host nor the command, nor any folder.
             isolate, timeout_s, memory_nbytes: as `choose_run`.
             tell: takes remarks.
 
@@ -283,16 +289,35 @@ class Session:
         self.selection = selection
         self.work = work
         self.csv = csv
-        self._threads = threads
         self._tell = tell
-        self._run = choose_run(isolate, timeout_s, memory_nbytes, selection=selection, cases_each=work.cases_each)
+        self._anonymous = anonymous
+        self._setting: dict[int, int] = {}  # what is set to get so many threads
+        for given in [threads] if isinstance(threads, int) else threads:
+            with _threads_set(given) as count:
+                self._setting.setdefault(count, given)
+        if not self._setting:
+            raise ConvbenchError("--threads holds no number; give some, as 1,2,4, or leave it out")
+        self.threads = tuple(self._setting)
+        self._todo = [
+            (count, case)
+            for count in self.threads
+            for case in selection.cases
+            if count == self.threads[0] or case.target.on_host
+        ]
+        self._run = choose_run(
+            isolate,
+            timeout_s,
+            memory_nbytes,
+            selection=selection,
+            cases_each=work.cases_each,
+            several_threads=len(self.threads) > 1,
+        )
         if resume and (csv in (None, "-") or overwrite):
             raise ConvbenchError("--resume goes on with a file: name it with --csv FILE, and leave --overwrite out")
-        with _threads_set(threads) as count:
-            self.contexts: Mapping[str, Context] = {
-                device: Context(machine=this_machine(device), threads=count, command=command)
-                for device in {case.device for case in selection.cases}
-            }
+        self.contexts: Mapping[str, Context] = {
+            device: Context(machine=this_machine(device), threads=self.threads[0], command=command)
+            for device in {case.device for case in selection.cases}
+        }
         plan = self._plan() if resume else None
         self._file = CsvFile(csv, overwrite=overwrite, plan=plan, tell=tell) if csv is not None else None
         self._old = self._file.finished if self._file is not None else []
@@ -303,21 +328,32 @@ class Session:
             raise ConvbenchError(f"--resume {csv}: a row is damaged: {error}") from None
         self.kept = len(self._old) // len(selection.backends)
         if resume and self.kept:
-            tell(f"{self.kept} of {len(selection.cases)} cases are in {csv} and kept")
+            tell(f"{self.kept} of {self.total} cases are in {csv} and kept")
+            if anonymous:
+                tell(f"{csv} is anonymous: nobody can see whether its command had the same options")
 
     def _plan(self) -> "list[list[Row]]":
         return [
             [
-                self.row(Result(case=case, backend=one.name, family=one.family, outcome=Skipped("")))
+                self.row(Result(case=case, backend=one.name, family=one.family, outcome=Skipped(""), threads=threads))
                 for one in self.selection.backends
             ]
-            for case in self.selection.cases
+            for threads, case in self._todo
         ]
 
     @property
+    def total(self) -> int:
+        """How many cases there are, each as often as it has numbers of threads."""
+        return len(self._todo)
+
+    @property
     def remaining(self) -> Sequence[Case]:
-        """The cases that are still to be done."""
-        return self.selection.cases[len(self.results) // len(self.selection.backends) :]
+        """The cases that are still to be done; one that is done with several numbers of threads comes several times."""
+        return [case for _, case in self._left]
+
+    @property
+    def _left(self) -> Sequence[tuple[int, Case]]:
+        return self._todo[len(self.results) // len(self.selection.backends) :]
 
     def run(self) -> Generator[list[Result], None, None]:
         """Begin, and yield the results of each case, in the backends' order, when they are in the file.
@@ -326,39 +362,52 @@ class Session:
         """
         if self.csv is not None and self._file is None:
             raise ConvbenchError(f"{self.csv} is closed; go on with it in another session, with resume")
+        parts = [(threads, [case for _, case in own]) for threads, own in groupby(self._left, lambda one: one[0])]
         try:
-            with _threads_set(self._threads):
-                results = self.work.begin(self._run, self.remaining, self.selection.backends, self._tell)
+            begun = [self._begin(*part) for part in parts[:1]]
         except BaseException:
             self.close()
             raise
-        return self._store(results)
+        return self._store(parts, begun)
 
-    def _store(self, results: Iterator[Result]) -> Generator[list[Result], None, None]:
+    def _begin(self, threads: int, cases: Sequence[Case]) -> Iterator[Result]:
+        with _threads_set(self._setting[threads]):
+            return self.work.begin(self._run, cases, self.selection.backends, self._tell)
+
+    def _store(
+        self, parts: Sequence[tuple[int, Sequence[Case]]], begun: list[Iterator[Result]]
+    ) -> Generator[list[Result], None, None]:
         try:
-            with _threads_set(self._threads):
-                # All of a case at once: a kill leaves whole cases.
-                while case := list(islice(results, len(self.selection.backends))):
-                    if self._file is not None:
-                        self._file.append(*map(self.row, case))
-                    self.results += case
-                    yield case
+            for threads, cases in parts:
+                results = begun.pop() if begun else self._begin(threads, cases)
+                with _threads_set(self._setting[threads]):
+                    # All of a case at once: a kill leaves whole cases.
+                    while found := list(islice(results, len(self.selection.backends))):
+                        case = [replace(one, threads=threads) for one in found]
+                        if self._file is not None:
+                            self._file.append(*map(self.row, case))
+                        self.results += case
+                        yield case
         finally:
             self.close()
 
     def row(self, result: Result) -> "Row":
         """A result with where and how it was found."""
+        from convbench.anonymous import anonymous_row
         from convbench.rows import to_row
 
-        return to_row(result, self.contexts[result.case.device])
+        row = to_row(result, self.contexts[result.case.device])
+        return anonymous_row(row) if self._anonymous else row
 
     def pairs(self) -> list[tuple[Mapping[str, str], Result]]:
         """The rows so far as the file has them, each beside its result."""
+        from convbench.anonymous import anonymous_pair
         from convbench.rows import text_row
 
         new = self.results[len(self._old) :]
         rows = [*self._old, *(text_row(self.row(result)) for result in new)]
-        return list(zip(rows, self.results, strict=True))
+        pairs = zip(rows, self.results, strict=True)
+        return [anonymous_pair(*pair) for pair in pairs] if self._anonymous else list(pairs)
 
     def mend(self) -> None:
         """Put the rows back if somebody else deleted, replaced or changed the file."""
@@ -374,7 +423,7 @@ class Session:
     def reproduce(self, result: Result) -> str:
         """The command that shows this result again."""
         flags = [f" --plugin {shlex.quote(one)}" for one in self.selection.plugins]
-        flags += [f" --threads {self._threads}"] if self._threads else []
+        flags += [f" --threads {result.threads}"] if any(self._setting.values()) else []
         flags += [" --force"] if self.work.force else []
         return reproduce(result) + "".join(flags)
 

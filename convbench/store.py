@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Self
 
 from convbench.case import ROW_KEY_COLUMNS
-from convbench.errors import ConvbenchError, PipeClosed, cause
+from convbench.errors import ConvbenchError, PipeClosed, cause, one_line
 from convbench.files import read_bytes
 from convbench.machine import Machine
 from convbench.outcome import Result
-from convbench.rows import COLUMNS, OLDEST, Cell, Row, cell_text, csv_line, from_row, unguard
+from convbench.rows import Cell, Row, cell_text, csv_line, from_row, unguard
+from convbench.schema import COLUMNS, OLDEST, SCHEMA
 
 # On Windows a line break would be written as two bytes without O_BINARY.
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
@@ -231,7 +232,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 # What must be the same when a run is gone on with; the other columns are what it finds out.
-_PLANNED = (*ROW_KEY_COLUMNS, "count", "family", *(one.name for one in fields(Machine)))
+_PLANNED = (*ROW_KEY_COLUMNS, "count", "family", *(one.name for one in fields(Machine)), "schema")
 # Options that change nothing in a row that was finished; the number is of the words that follow.
 _FREE_OPTIONS = {
     "--resume": 0,
@@ -345,9 +346,18 @@ def read_rows(path: str | Path) -> list[dict[str, str]]:
         if len(row) != len(header):
             raise ConvbenchError(f"{path}, row {number} is damaged: it has {len(row)} cells for {len(header)} columns")
     nothing = dict.fromkeys(COLUMNS, "")
-    return [  # a spreadsheet may have added columns without a name
+    found = [  # a spreadsheet may have added columns without a name
         nothing | {column: unguard(cell) for column, cell in zip(header, row, strict=True) if column} for row in rows
     ]
+    for number, cells in enumerate(found, start=2):
+        schema = cells["schema"]
+        if schema and not (schema.isascii() and schema.isdecimal() and len(schema) < len(str(MOST_NBYTES))):
+            raise ConvbenchError(f"{path}, row {number} is damaged: its schema is {one_line(schema, 40)!r}")
+        if schema and int(schema) > SCHEMA:  # its rows may differ in a column that nobody here knows
+            raise ConvbenchError(
+                f"{path} is of schema {schema}, and this convbench reads up to {SCHEMA}; try a newer convbench"
+            )
+    return found
 
 
 def _cells(lines: Iterable[str], nbytes: int, *, strict: bool = False) -> list[list[str]]:

@@ -215,6 +215,36 @@ def test_other_threads_are_another_machine(tmp_path: Path) -> None:
     assert len(compare_files(*paths, gate=Gate(), across=True).rows) == 1
 
 
+def test_rows_of_several_numbers_of_threads_are_compared_each_with_its_own(tmp_path: Path) -> None:
+    files = []
+    for side, slow in (("old", 1.0), ("new", 1.5)):
+        few = write(tmp_path / f"{side}1.csv", [(case(), "torch", noisy((side, 1)))], threads=1)
+        many = write(tmp_path / f"{side}2.csv", [(case(), "torch", noisy((side, 2), slow * 5e-4))], threads=2)
+        few.write_text(few.read_text() + many.read_text().partition("\n")[2])
+        files.append(few)
+    found = compare_files(*files, gate=Gate(allowance=0.05))
+    assert found.machine == ()
+    assert [(row.key.threads, row.state) for row in found.rows] == [("1", "ok"), ("2", "regression")]
+
+
+def test_times_of_two_regimes_are_left_out_and_told(changes) -> None:  # type: ignore[no-untyped-def]
+    eager, graph, cold = noisy(1), replace(noisy(2), timing="graph"), replace(noisy(3), cache="cold")
+    found = changes(
+        [(case(), "torch", eager), (case(), "a", eager), (case(), "b", graph)],
+        [(case(), "torch", graph), (case(), "a", eager), (case(), "b", graph)],
+    )
+    assert [row.key.backend for row in found.rows] == ["a", "b"]
+    assert [row.to_torch for row in found.rows] == [None, None]  # torch is of another regime in one of the files
+    (apart,) = found.apart
+    assert (apart.key.backend, apart.regression) == ("torch", False)
+    assert apart.reason == "timed eager, hot before, graph, hot after: not the same thing"
+    assert changes([(case(), "torch", eager)], [(case(), "torch", cold)]).state == "nothing"
+    # In each file another regime than torch: the times are compared, and no ratio of the two is.
+    rows = [(case(), "torch", eager), (case(), "a", graph)]
+    (row, other) = changes(rows, rows).rows
+    assert (row.to_torch, other.to_torch) == (None, None)
+
+
 def test_two_machines_in_one_file_are_refused(tmp_path: Path) -> None:
     one = write(tmp_path / "one.csv", [(case(), "torch", noisy(1))])
     two = write(tmp_path / "two.csv", [(case(), "torch", noisy(2))], replace(MACHINE, machine="b"))

@@ -58,6 +58,13 @@ def test_where_nobody_is_surely_faster_torch_is_chosen(outcome: Outcome) -> None
     assert chosen.backend == "torch"
 
 
+def test_a_plan_is_for_one_number_of_threads() -> None:
+    results = [Result(case=CASE, backend="torch", family="", outcome=timed(), threads=threads) for threads in (2, 1, 2)]
+    with pytest.raises(ConvbenchError, match="these results had 1 and 2 threads, and a plan is for one number"):
+        Plan.of(results, machine=HERE)
+    assert Plan.of(results[::2], machine=HERE).choose(CASE) == Choice(backend="torch")
+
+
 def test_a_case_that_torch_was_not_timed_on_has_no_choice() -> None:
     assert plan_of((CASE, "torch", Failed("no")), (CASE, "mine", timed())).choices == {}
 

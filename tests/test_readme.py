@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from convbench.cli import bench, catalogue, ceilings, compare, doctor, explain, make_app, report, run, verify
-from convbench.rows import COLUMNS
+from convbench.schema import COLUMNS
 from tests.cli.conftest import Cli
 from tests.cli.conftest import cli as cli  # noqa: PLC0414  # a fixture of this module too
 

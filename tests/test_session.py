@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 
 from convbench import ConvbenchError, ConvSpec, Timed, Verified, Wrong, backend
+from convbench.bench.decision import standings
 from convbench.errors import NothingSelected
-from convbench.rows import COLUMNS
+from convbench.schema import COLUMNS
 from convbench.selection import FOR_VERIFY, Selection, select
 from convbench.session import Bench, Session, Verify, count_outcomes
 from convbench.store import read_results, read_rows
@@ -207,6 +208,56 @@ def test_threads_are_set_while_it_runs_and_given_back() -> None:
     results.close()
     assert torch.get_num_threads() == 1
     assert "--threads 2" in session.reproduce(session.results[0])
+
+
+@pytest.mark.usefixtures("silent")
+def test_every_case_is_done_with_each_number_of_threads_and_goes_on_between_them(tmp_path: Path) -> None:
+    path, remarks = str(tmp_path / "rows.csv"), list[str]()
+    seen: list[int] = []
+
+    def counted(x: Any, w: Any, spec: ConvSpec) -> Any:
+        seen.append(torch.get_num_threads())
+        return plain(x, w, spec)
+
+    selection = small(SHAPES[0], SHAPES[1], backends=["torch", counted])
+    session = Session(selection, Verify(), csv=path, threads=[1, 2, 1])
+    assert (session.threads, session.total) == ((1, 2), 4)
+    results = session.run()
+    for _ in range(3):
+        next(results)
+    results.close()
+    assert set(seen) == {1, 2}
+    assert torch.get_num_threads() == 1
+    assert [row["threads"] for row in read_rows(path)] == ["1"] * 4 + ["2"] * 2
+    assert session.reproduce(session.results[-1]).endswith(" --threads 2")
+    with pytest.raises(ConvbenchError, match="row 2 has threads '1', this run has '2'"):
+        Session(selection, Verify(), csv=path, threads=[2, 1], resume=True)
+    again = Session(selection, Verify(), csv=path, threads=[1, 2], resume=True, tell=remarks.append)
+    assert remarks == [f"3 of 4 cases are in {path} and kept"]
+    assert [case.problem.name for case in again.remaining] == [SHAPES[1]]
+    seen.clear()
+    assert [[one.threads for one in results] for results in again.run()] == [[2, 2]]
+    assert set(seen) == {2}
+    assert [one.key() for one in read_results(path)] == [one.key() for one in again.results]
+    assert len({one.key() for one in again.results}) == 8
+
+
+@pytest.mark.usefixtures("silent")
+def test_ratios_and_totals_are_of_one_number_of_threads() -> None:
+    session = Session(small(), QUICKLY, threads=[1, 2], isolate=False)
+    list(session.run())
+    assert count_outcomes(session.results) == {"timed": 12}
+    blocks = {one.key().block for one in session.results}
+    assert sorted(block.threads for block in blocks) == ["1"] * 3 + ["2"] * 3
+    for threads in (1, 2):
+        own = [one for one in session.results if one.threads == threads]
+        assert all(one.cases == 3 for one in standings(own))
+
+
+@pytest.mark.usefixtures("silent")
+def test_no_number_of_threads_is_refused() -> None:
+    with pytest.raises(ConvbenchError, match="--threads holds no number"):
+        Session(small(), Verify(), threads=[])
 
 
 @pytest.mark.usefixtures("silent")

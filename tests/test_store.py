@@ -15,7 +15,8 @@ import pytest
 from convbench import ConvbenchError, Failed, Result, Skipped, Timed, Verified, Wrong
 from convbench.machine import Machine, cpu_name, free_nbytes, this_machine
 from convbench.outcome import Bill, Check, Comparison, Noise, Outcome
-from convbench.rows import COLUMNS, OLDEST, Context, csv_line, text_row, to_row
+from convbench.rows import Context, csv_line, text_row, to_row
+from convbench.schema import COLUMNS, OLDEST
 from convbench.store import CsvFile, read_pairs, read_results, read_rows
 from tests.conftest import make_case
 

@@ -38,7 +38,10 @@ def threads_of_xla() -> int:
 
 def refuse(case: Case) -> str | None:  # noqa: ARG001  # a matter of the process, not of the case
     if (threads := threads_of_xla()) != torch.get_num_threads():
-        return f"XLA's threads are made once a process: it has {threads}, torch has {torch.get_num_threads()} now"
+        return (
+            f"XLA's threads are made once a process: it has {threads}, torch has {torch.get_num_threads()} now; "
+            f"--isolate gives each case a process of its own"
+        )
     return None
 
 

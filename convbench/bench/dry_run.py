@@ -18,6 +18,7 @@ class Planned:
 
     Attributes:
         case: the case.
+        threads: CPU threads that it would have; 0 is torch's own choice.
         runs: the names of the backends that would run, in order.
         refused: the rows of the others, with their reasons.
         needed_nbytes: memory on its device at most, the oracle's included.
@@ -25,6 +26,7 @@ class Planned:
     """
 
     case: Case
+    threads: int
     runs: tuple[str, ...]
     refused: tuple[Result, ...]
     needed_nbytes: int
@@ -32,19 +34,26 @@ class Planned:
 
 
 def dry_run(
-    cases: Iterable[Case], backends: Sequence[Backend], seconds: Seconds, *, force: bool = False
+    cases: Iterable[tuple[int, Case]], backends: Sequence[Backend], seconds: Seconds, *, force: bool = False
 ) -> Iterator[Planned]:
-    """Ask every backend about every case, as a sweep would before it allocates anything."""
-    for case in cases:
+    """Ask every backend about every case, as a sweep would before it allocates anything.
+
+    Args:
+        cases: each with its number of threads.
+    """
+    for threads, case in cases:
         running, refused = [], []
         for backend in backends:
             outcome = refusal(backend, case, force=force)
             if outcome is None:
                 running.append(backend)
             else:
-                refused.append(Result(case=case, backend=backend.name, family=backend.family, outcome=outcome))
+                refused.append(
+                    Result(case=case, backend=backend.name, family=backend.family, outcome=outcome, threads=threads)
+                )
         yield Planned(
             case=case,
+            threads=threads,
             runs=tuple(one.name for one in running),
             refused=tuple(refused),
             needed_nbytes=max((needed_nbytes(case, one.family) for one in running), default=0),

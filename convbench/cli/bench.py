@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import datetime
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
 
 EXAMPLE = "\b\nExample:\n  convbench bench --suite resnet50 --backend torch,onednn --csv resnet50.csv"
 COLUMNS = (
-    "suite name count spec device threads dtype layout precision pass epilogue backend outcome median_s q25_s q75_s "
-    "images_per_s samples ratio_to_torch ratio_low ratio_high verdict gflops percent_of_ceiling bound flag "
+    "suite name count spec device threads dtype layout precision pass epilogue backend outcome median_s images_per_s "
+    "q25_s q75_s samples ratio_to_torch ratio_low ratio_high verdict gflops percent_of_ceiling bound flag "
     "worst_of_bound relative_l2 first_call_s peak_nbytes reason"
 ).split()
 RESULTS = Path("convbench-results")
@@ -94,7 +93,7 @@ def bench(
             f"longer; before and after them the oracle, calls and verdicts, by rates seen on two CPU cores; "
             f"CPUs that a hypervisor moved are waited for on top"
         )
-        raise typer.Exit(show_dry_run(selection, work, why=why))
+        raise typer.Exit(show_dry_run(selection, work, threads=how.thread_counts(), why=why))
     if how.csv is None and not how.resume:
         how = replace(how, csv=_default_path())
     session = how.begin(selection, work)
@@ -108,8 +107,10 @@ def draw(results: "Sequence[Result]", width: int, *, whole: bool = True) -> "lis
     from convbench.show.tables import bench_table, standing_table
 
     parts: list[RenderableType] = []
-    for suite, group in groupby(results, lambda one: one.case.problem.suite):
-        rows = list(group)
+    suites: dict[str, list[Result]] = {}
+    for one in results:  # with several numbers of threads a suite comes several times
+        suites.setdefault(one.case.problem.suite, []).append(one)
+    for suite, rows in suites.items():
         if whole:
             parts.append(bench_table(suite, rows, width=width))
         if (standing := standing_table(rows)) is not None:

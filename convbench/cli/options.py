@@ -13,7 +13,7 @@ import typer
 
 from convbench.case import DEVICES, DTYPES, EPILOGUES, LAYOUTS, PASSES
 from convbench.cli.outputs import tell
-from convbench.errors import check_words
+from convbench.errors import ConvbenchError, check_words
 
 if TYPE_CHECKING:
     from convbench.backend import Backend
@@ -82,6 +82,17 @@ Plugins = Annotated[
     Words, typer.Option("--plugin", metavar="FILE.py", help="FILE.py or module with @backend functions.")
 ]
 Threads = Annotated[int, typer.Option("--threads", metavar="N", min=0, help="CPU threads; 0 is torch's own choice.")]
+ThreadCounts = Annotated[
+    Words,
+    typer.Option(
+        "--threads",
+        metavar="N,...",
+        help="CPU threads, with each of which every case is done; 0 is torch's own choice, the default.",
+    ),
+]
+Anonymous = Annotated[
+    bool, typer.Option("--anonymous", help="Leave host name, command line and folders out of rows and pages.")
+]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, max=2**32 - 1, help="Seed of the random operands.")]
 Csv = Annotated[str | None, typer.Option("--csv", metavar="FILE", help="CSV file for the results; - is stdout.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
@@ -215,7 +226,7 @@ class Choice:
 class How:
     """How verify and bench run it, and where the rows go."""
 
-    threads: Threads = 0
+    threads: ThreadCounts = None
     csv: Csv = None
     overwrite: Overwrite = False
     resume: Resume = False
@@ -224,6 +235,20 @@ class How:
     memory_limit: MemoryLimit = None
     force: Force = False
     dry_run: DryRun = False
+    anonymous: Anonymous = False
+
+    def thread_counts(self) -> list[int]:
+        """The numbers of --threads; 0 alone where it is not given.
+
+        Raises:
+            ConvbenchError: one of them is no number of threads.
+        """
+        given = words(self.threads, ["0"]) or self.threads or []
+        if odd := [word for word in given if not re.fullmatch("[0-9]{1,18}", word)]:
+            raise ConvbenchError(
+                f"--threads {odd[0]}: it takes whole numbers from 0 on, as 1,2,4; 0 is torch's own choice"
+            )
+        return list(map(int, given))
 
     def begin(self, selection: "Selection", work: "Verify | Bench") -> "Session":
         """The session of these words."""
@@ -236,7 +261,8 @@ class How:
             overwrite=self.overwrite,
             resume=self.resume,
             command="convbench " + shlex.join(sys.argv[1:]),
-            threads=self.threads,
+            threads=self.thread_counts(),
+            anonymous=self.anonymous,
             isolate=self.isolate,
             timeout_s=self.timeout,
             memory_nbytes=None if self.memory_limit is None else int(self.memory_limit * 2**30),

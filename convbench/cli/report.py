@@ -29,6 +29,7 @@ def report(
         list[str] | None, typer.Option(metavar="NAME,...", help="For --svg and --png: ratio (default), roofline.")
     ] = None,
     overwrite: options.Overwrite = False,
+    anonymous: options.Anonymous = False,
 ) -> None:
     """Print the tables of finished, interrupted or foreign runs from their CSV files.
 
@@ -40,6 +41,12 @@ def report(
     plots = options.choose("plot", plot, PLOTS, ("ratio",))
     check_outputs({"--html": html, "--svg": svg, "--png": png}, overwrite=overwrite)
     pairs = [(file, row, result) for file in files for row, result in read_pairs(file)]
+    if anonymous:
+        from convbench.anonymous import anonymous_files, anonymous_pair
+
+        labels = anonymous_files(files)
+        files = list(labels.values())
+        pairs = [(labels[file], *anonymous_pair(row, result)) for file, row, result in pairs]
     results = [result for _, _, result in pairs]
     if html is svg is png is None:
         print_tables(files, pairs)

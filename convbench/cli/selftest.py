@@ -50,6 +50,10 @@ def self_test(choice: options.Choice, how: options.How, *, shapes: int | None, *
     if csv not in (None, "-") and not how.overwrite and Path(str(csv)).exists():
         raise ConvbenchError(f"{csv} exists; name another file, or replace it with --overwrite")
 
+    threads = how.thread_counts()
+    if len(threads) > 1:
+        raise ConvbenchError(f"--threads {','.join(map(str, threads))}: --self-test takes one number, of processes")
+
     from convbench.session import set_threads
     from convbench.verify.selftest.kernels import DTYPES
     from convbench.verify.selftest.selftest import (
@@ -68,7 +72,7 @@ def self_test(choice: options.Choice, how: options.How, *, shapes: int | None, *
     cases = random_cases(count, seed=choice.seed, dtypes=dtypes) if shape is None else _given_cases(choice, dtypes)
     by_choice = shape is not None or (count, set(dtypes), len(kernels)) != (SHAPES, set(DTYPES), len(KERNELS))
 
-    processes = set_threads(how.threads)
+    processes = set_threads(*threads)
     set_threads(1)  # in each process, so that a single case is computed as it was among many
     alone = processes == 1 or len(cases) < CASES_WORTH_A_PROCESS
     found = measure(cases, kernels) if alone else measure_with(processes, cases, kernels)

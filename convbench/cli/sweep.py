@@ -69,7 +69,7 @@ def follow(session: "Session", draw: Draw, *, columns: Sequence[str], heat_map: 
         sys.stdout.flush()
         os._exit(INTERRUPTED)
 
-    remaining, total = session.remaining, len(session.selection.cases)
+    remaining, total = session.remaining, session.total
     finished = session.run()
     rows_out = piped and session.csv != "-"
     if rows_out:
@@ -105,7 +105,8 @@ def _summary(session: "Session") -> str:
     context = next(iter(session.contexts.values()))
     facts = context.machine
     parts = ", ".join(f"{number} {kind}" for kind, number in count_outcomes(session.results).items()) or "nothing done"
-    where = f"{facts.gpu or facts.cpu}, {context.threads} threads, torch {facts.torch}"
+    threads = " and ".join(map(str, session.threads))
+    where = f"{facts.gpu or facts.cpu}, {threads} threads, torch {facts.torch}"
     rows = f"\nrows: {session.csv}" if session.csv not in (None, "-") else ""
     return f"{parts}  ({where}){rows}"
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 EXAMPLE = "\b\nExample:\n  convbench verify --backend onednn,unfold-matmul --dtype bf16"
 COLUMNS = (
-    "suite name spec device dtype layout precision pass epilogue backend outcome worst_of_bound relative_l2 omega "
-    "arithmetic probe defect reason"
+    "suite name spec device threads dtype layout precision pass epilogue backend outcome worst_of_bound relative_l2 "
+    "omega arithmetic probe defect reason"
 ).split()
 
 
@@ -105,17 +105,19 @@ def verify(
     work = Verify(force=how.force, seconds=seconds)
     if how.dry_run:
         why = "at most: the oracle, five calls and three verdicts for each backend, by rates seen on two CPU cores"
-        raise typer.Exit(show_dry_run(selection, work, why=why))
+        raise typer.Exit(show_dry_run(selection, work, threads=how.thread_counts(), why=why))
     session = how.begin(selection, work)
     follow(session, draw, columns=COLUMNS, heat_map=heat_map)
     if fuzz is not None or seconds is not None:
         done = len(session.results) // len(selection.backends) - session.kept
         tell(f"{done:,} random cases of seed {choice.seed}")
     if html is not None:
+        from convbench.anonymous import anonymous_files
         from convbench.show.charts import Entry
         from convbench.show.page import verify_page
 
         file = "this run" if how.csv in (None, "-") else str(how.csv)
+        file = anonymous_files([file])[file] if how.anonymous else file
         pairs = enumerate(session.pairs())
         write(html, verify_page([Entry(number=n, file=file, row=row, result=result) for n, (row, result) in pairs]))
     raise typer.Exit(WRONG if selection.faults else exit_code(session.results, "verified"))

@@ -78,6 +78,8 @@ def remarks(changes: Changes) -> list[str]:
     found = []
     if changes.machine:
         found.append(f"WARNING: not one machine: {'; '.join(map(str, changes.machine))}")
+    elif changes.anonymous:
+        found.append("anonymous: that both files are of one machine is known by its CPU, GPU and threads alone")
     if changes.drifted and changes.drift is not None:
         drift = changes.drift
         what = (

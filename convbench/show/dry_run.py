@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     "suite name count spec device dtype layout precision pass epilogue flop operand_nbytes needed_nbytes at_most_s "
-    "backends refused"
+    "backends refused threads"
 ).split()
 
 
@@ -64,12 +64,23 @@ def _row(one: "Planned") -> list[str | float | None]:
         one.at_most_s,
         " ".join(one.runs),
         "; ".join(reasons),
+        one.threads or None,
     ]
 
 
 def _table(planned: "Sequence[Planned]") -> Table:
     columns = zip(
-        *((one.case.device, one.case.dtype, one.case.layout, one.case.precision, one.case.kind) for one in planned),
+        *(
+            (
+                one.case.device,
+                f"{one.threads or 'own'} threads",
+                one.case.dtype,
+                one.case.layout,
+                one.case.precision,
+                one.case.kind,
+            )
+            for one in planned
+        ),
         strict=True,
     )
     axes = list(zip(*(column for column in columns if len(set(column)) > 1), strict=True))  # those that vary

@@ -54,7 +54,8 @@ def bench_table(title: str, results: Sequence[Result], *, width: int) -> Group:
     blocks: dict[RowKey, list[Result]] = defaultdict(list)
     for result in results:
         blocks[result.key().block].append(result)
-    several = len({key.case.axes for key in blocks}) > 1
+    apart = threads_apart(results)
+    several = apart or len({key.case.axes for key in blocks}) > 1
     shown = next(columns for least, columns in _BENCH_COLUMNS if width >= least)
     if blocks and not several and (kind := results[0].case.kind):
         title = f"{title}  {kind}"
@@ -62,13 +63,18 @@ def bench_table(title: str, results: Sequence[Result], *, width: int) -> Group:
     for key, block in blocks.items():
         spec = "  " + key.case.spec if key.case.spec != key.name else ""
         heading = Text.assemble((key.name, "bold"), (spec, "dim"))
-        heading.append("  " + " ".join(key.case.axes) if several else "", "cyan")
+        heading.append("  " + (key.axes if apart else " ".join(key.case.axes)) if several else "", "cyan")
         ran = [result for result in block if not isinstance(result.outcome, Skipped)]
         lines = _bench_lines([_bench_cells(one) for one in ran], shown)
         parts += [heading, lines if ran else Text("  nothing ran", "dim")]
     if any(isinstance(one.outcome, Timed) and one.outcome.comparison for one in results):
         parts.append(Text(PAIRED, "dim"))
     return Group(*parts, *(Text(line, "dim") for line in roof_lines(results)))
+
+
+def threads_apart(results: Iterable[Result]) -> bool:
+    """Whether they had several numbers of CPU threads: then each is a whole of its own."""
+    return len({one.threads for one in results if one.threads and one.case.target.on_host}) > 1
 
 
 _BENCH_HEADINGS = [
@@ -165,10 +171,10 @@ def standing_table(results: Sequence[Result]) -> Group | None:
     for name in ("total", "regret", "geomean"):
         table.add_column(name, justify="right", min_width=len(name))
     groups: dict[tuple[str, ...], list[Result]] = defaultdict(list)
-    apart = sizes_apart(result.case.problem for result in results)
+    sizes, threads = sizes_apart(result.case.problem for result in results), threads_apart(results)
     for result in results:
-        size = (result.case.problem.size or "as they are",) if apart else ()
-        groups[(*size, *result.case.key.axes)].append(result)
+        size = (result.case.problem.size or "as they are",) if sizes else ()
+        groups[(*size, *((result.key().axes,) if threads else result.case.key.axes))].append(result)
     answers, partly = [], False
     for axes, group in groups.items():
         if not (said := answer(group)):
@@ -257,14 +263,15 @@ def verify_table(results: Sequence[Result]) -> Table:
     table = plain_table()
     table.add_column("backend", no_wrap=True, min_width=13)
     # As wide as its longest: at 80 columns the last column gives way.
-    longest = max((len(_sort(result)) for result in results), default=0)
+    apart = threads_apart(results)
+    longest = max((len(_sort(result, apart)) for result in results), default=0)
     table.add_column("dtype", no_wrap=True, min_width=max(8, longest))
     for name in ("right", "wrong", "failed", "skipped", "err/bound"):
         table.add_column(name, justify="right", min_width=len(name))
     table.add_column("at the worst", no_wrap=True)
     groups: dict[tuple[str, str], list[Result]] = defaultdict(list)
     for result in results:
-        groups[result.backend, _sort(result)].append(result)
+        groups[result.backend, _sort(result, apart)].append(result)
     for (backend, dtype), group in groups.items():
         if all(isinstance(one.outcome, Skipped) for one in group):
             continue  # the reasons stand below the table
@@ -286,9 +293,11 @@ def verify_table(results: Sequence[Result]) -> Table:
     return table
 
 
-def _sort(result: Result) -> str:
+def _sort(result: Result, threads: bool) -> str:
     """Device and dtype, and the pass or the epilogue where it is not the usual: "cpu fp32 dgrad"."""
-    return f"{result.case.device} {result.case.dtype} {result.case.kind}".rstrip()
+    count = f"{result.threads} threads" if threads else ""
+    case = result.case
+    return " ".join(filter(None, (case.device, count, case.dtype, case.kind)))
 
 
 def skip_lines(results: Iterable[Result]) -> list[str]:

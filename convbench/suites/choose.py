@@ -27,7 +27,7 @@ def choose_axes(
         if name in FIELDS:
             sizes.append(Axis.parse(text))
         elif name not in given:
-            hint = "; one run has one number of threads, --threads" if name == "threads" else ""
+            hint = "; threads are an axis of their own, --threads 1,2" if name == "threads" else ""
             raise ConvbenchError(f"unknown axis {name!r}: choose from {' '.join([*FIELDS, *given])}{hint}")
         elif given[name] is not None:
             raise ConvbenchError(f"--axis {text}: {name} is given already; give it all its values once")

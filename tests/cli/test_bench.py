@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from convbench import ConvSpec
-from convbench.rows import COLUMNS
+from convbench.schema import COLUMNS
 from convbench.store import read_results, read_rows
 from tests.cli.conftest import LAST_TAP, Cli, table
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from convbench.rows import COLUMNS
+from convbench.schema import COLUMNS
 from tests.chaos import Chaos
 from tests.cli.conftest import Cli, table
 

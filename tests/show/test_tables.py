@@ -281,3 +281,25 @@ def test_who_pays_for_memory_that_is_mapped_anew_is_told() -> None:
     assert memory_line([slowed(9e-3, 1e-3), slowed(None, 1e-3)]).endswith(" 9.00x")
     assert memory_line([slowed(1.05e-3, 1e-3)]) == ""
     assert memory_line([slowed(None, 1e-3)]) == ""
+
+
+def test_rows_of_several_numbers_of_threads_are_apart_and_say_so() -> None:
+    cases = [DENSE, Case(problem=problem("late", "n1c8h8w8k8r3s3"))]
+    rows = [
+        replace(one, threads=threads)
+        for threads, torch_s in ((1, 4e-3), (4, 1e-3))
+        for case in cases
+        for one in results((case, "torch", timed(torch_s)), (case, "mine", timed(2 * torch_s, 0.5, "slower")))
+    ]
+    text = drawn(120, bench_table("quick", rows, width=120))
+    assert text.count("dense3x3_early") == 2
+    assert text.count("cpu 1 threads fp32 nchw ieee") == text.count("cpu 4 threads fp32 nchw ieee") == 2
+    standing = standing_table(rows)
+    assert standing is not None
+    text = drawn(120, standing)
+    assert "cpu 4 threads fp32 nchw ieee: torch needs" in text.replace("\n", " ")
+    assert sum(line.endswith("2 of 2") for line in text.splitlines()) == 4
+    right = [replace(one, threads=threads) for threads in (1, 4) for one in results((DENSE, "torch", Verified(FINE)))]
+    assert "cpu 4 threads fp32" in drawn(120, verify_table(right))
+    assert "threads" not in drawn(120, verify_table(right[:1]))
+    assert "threads" not in drawn(120, bench_table("quick", rows[:4], width=120))

@@ -473,6 +473,6 @@ def _machines(entries: Sequence[Entry]) -> str:
         items = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.items() if value)
         parts.append(
             f"<h3>{escape(file)}</h3><dl>{items}</dl>"
-            f'<div class="command"><pre>{escape(" ".join(command.split()))}</pre></div>'
+            + (f'<div class="command"><pre>{escape(" ".join(command.split()))}</pre></div>' if command else "")
         )
     return "\n".join(parts)

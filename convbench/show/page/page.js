@@ -201,8 +201,8 @@
     dialog.replaceChildren(close, make("h2", { id: "detail-title" }, `${row.backend} on ${row.name}`),
       make("p", { class: row.status }, `${row.status}${row.reason ? `: ${row.reason}` : ""}`));
     if (row.samples.length) dialog.append(make("h3", {}, "Samples"), distribution(row));
-    dialog.append(...command("Do it again", row.again), ...command("The command that made this row",
-      data.contexts[row.context].command));
+    const made = data.contexts[row.context].command; // none in anonymous rows
+    dialog.append(...command("Do it again", row.again), ...(made ? command("The command that made this row", made) : []));
     dialog.append(make("h3", {}, "Facts"),
       facts([...row.facts.map((value, i) => [data.facts[i], value]), ...Object.entries(data.contexts[row.context])]));
     opener = document.activeElement;
