@@ -298,7 +298,9 @@ def test_rows_of_several_numbers_of_threads_are_apart_and_say_so() -> None:
     assert standing is not None
     text = drawn(120, standing)
     assert "cpu 4 threads fp32 nchw ieee: torch needs" in text.replace("\n", " ")
-    assert sum(line.endswith("2 of 2") for line in text.splitlines()) == 4
+    for name, totals in (("torch", ["8.00 ms", "2.00 ms"]), ("mine", ["16.0 ms", "4.00 ms"])):
+        lines = [line.split() for line in text.splitlines() if line.split()[:1] == [name] and " ms" in line]
+        assert [" ".join(line[1:3]) for line in lines if line[2] == "ms"] == totals
     right = [replace(one, threads=threads) for threads in (1, 4) for one in results((DENSE, "torch", Verified(FINE)))]
     assert "cpu 4 threads fp32" in drawn(120, verify_table(right))
     assert "threads" not in drawn(120, verify_table(right[:1]))
