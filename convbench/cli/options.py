@@ -101,7 +101,7 @@ Isolate = Annotated[
     bool | None,
     typer.Option(
         "--isolate/--no-isolate",
-        help="A process that may die for each case; on with --plugin or on cuda.",
+        help="A process that may die for each case; on with --plugin, on cuda, with several --threads.",
         show_default=False,
     ),
 ]
