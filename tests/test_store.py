@@ -325,6 +325,7 @@ def test_a_run_goes_on_with_a_file_that_is_not_there_yet(tmp_path: Path) -> None
         ({"backend": "other"}, "row 2 has backend 'other', this run has 'torch'"),
         ({"seed": 1}, "row 2 has seed '1', this run has '0'"),
         ({"threads": 1}, "row 2 has threads '1', this run has '2'"),
+        ({"schema": 1}, "row 2 has schema '1', this run has '7'"),
         ({"operands": "huge"}, "row 2 has operands 'huge', this run has ''"),
         (
             {"command": "convbench bench --budget 2"},

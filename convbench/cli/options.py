@@ -101,7 +101,7 @@ Isolate = Annotated[
     bool | None,
     typer.Option(
         "--isolate/--no-isolate",
-        help="A process that may die for each case; on for code of others or on cuda.",
+        help="A process that may die for each case; on for code of others, several --threads, and on cuda.",
         show_default=False,
     ),
 ]

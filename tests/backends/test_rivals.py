@@ -114,6 +114,7 @@ if "jax" in NAMES:
         reason = rival.why_not(case)
         assert reason is not None
         assert "made once a process" in reason
+        assert "--isolate" in reason
         assert dict(os.environ) == before
 
 

@@ -239,3 +239,11 @@ def test_what_needs_linux_says_what_to_leave_out(cli: Cli, monkeypatch: pytest.M
     done = cli("bench", "--shape", SHAPE, "--timeout", "10")
     assert done.code == 2
     assert "--timeout and --memory-limit need Linux and this is darwin; leave them out" in done.err
+
+
+def test_a_dry_run_lists_a_case_for_each_number_of_threads(cli: Cli) -> None:
+    done, rows = dry(cli, "--shape", SHAPE, "--backend", "torch", "--threads", "1,2", "--threads", "4")
+    assert [row["threads"] for row in rows] == ["1", "2", "4"]
+    assert "3 cases" in done.err
+    _, rows = dry(cli, "--shape", SHAPE, "--backend", "torch")
+    assert [row["threads"] for row in rows] == [""]
