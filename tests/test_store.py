@@ -16,7 +16,7 @@ from convbench import ConvbenchError, Failed, Result, Skipped, Timed, Verified, 
 from convbench.machine import Machine, cpu_name, free_nbytes, this_machine
 from convbench.outcome import Bill, Check, Comparison, Noise, Outcome
 from convbench.rows import Context, csv_line, text_row, to_row
-from convbench.schema import COLUMNS, OLDEST
+from convbench.schema import COLUMNS, OLDEST, SCHEMA
 from convbench.store import CsvFile, read_pairs, read_results, read_rows
 from tests.conftest import make_case
 
@@ -325,7 +325,7 @@ def test_a_run_goes_on_with_a_file_that_is_not_there_yet(tmp_path: Path) -> None
         ({"backend": "other"}, "row 2 has backend 'other', this run has 'torch'"),
         ({"seed": 1}, "row 2 has seed '1', this run has '0'"),
         ({"threads": 1}, "row 2 has threads '1', this run has '2'"),
-        ({"schema": 1}, "row 2 has schema '1', this run has '7'"),
+        ({"schema": 1}, f"row 2 has schema '1', this run has '{SCHEMA}'"),
         ({"operands": "huge"}, "row 2 has operands 'huge', this run has ''"),
         (
             {"command": "convbench bench --budget 2"},
