@@ -263,7 +263,10 @@ OLDEST = tuple(one.name for one in TABLE if one.since == 1)
 
 
 def markdown() -> str:
-    """The table of docs/csv.md."""
-    lines = ["| column | unit | since | meaning |", "| --- | --- | ---: | --- |"]
-    lines += [f"| `{one.name}` | {one.unit} | {one.since} | {one.meaning} |" for one in TABLE]
-    return "\n".join(lines)
+    """The table of docs/csv.md, its columns as wide as their widest cell, as mdformat has them."""
+    cells = [("column", "unit", "since", "meaning")]
+    cells += [(f"`{one.name}`", one.unit, str(one.since), one.meaning) for one in TABLE]
+    name, unit, since, meaning = (max(map(len, column)) for column in zip(*cells, strict=True))
+    lines = [f"| {a:{name}} | {b:{unit}} | {c:>{since}} | {d:{meaning}} |" for a, b, c, d in cells]
+    rule = f"| {'-' * name} | {'-' * unit} | {'-' * (since - 1)}: | {'-' * meaning} |"
+    return "\n".join([lines[0].replace(f"{'since':>{since}}", f"{'since':{since}}"), rule, *lines[1:]])
