@@ -70,6 +70,7 @@ class Entrant:
     """A backend with its calls on each set of a ring.
 
     Attributes:
+        tell: called before an output is judged, so that nothing that a call has set is in force then.
         rng: draws what is judged; not from the case's seed, which a backend knows.
     """
 
@@ -77,6 +78,7 @@ class Entrant:
     case: Case
     trial: Trial
     ring: Ring
+    tell: Callable[[], None] = lambda: None
     rng: Random = field(default_factory=Random)
     calls: Sequence[Callable[[], Any]] = field(init=False)
     judged: int = field(default=0, init=False)
@@ -132,6 +134,7 @@ class Entrant:
             Caught: it did not.
         """
         begin = time.perf_counter()
+        self.tell()
         try:
             self._judge(shot, when)
         finally:

@@ -97,7 +97,13 @@ def bench_case(lineup: Lineup, *, budget: Budget, rule: Rule) -> None:
         )
         ring, trials = Ring(case, exam.operands), {name: one.trial for name, one in admitted.items()}
         entrants = {
-            backend.name: Entrant(backend=backend, case=case, trial=trials[backend.name], ring=ring)
+            backend.name: Entrant(
+                backend=backend,
+                case=case,
+                trial=trials[backend.name],
+                ring=ring,
+                tell=partial(watch.tell, backend.name, Stage.VERIFIED),
+            )
             for backend in lineup.left
         }
         call_s = {name: one.call_s for name, one in admitted.items()}

@@ -38,7 +38,8 @@ def draw_places(case: Case, count: int, rng: Random) -> Tensor:
     one, two, three, four = case.out_shape
     draw = rng.random  # the output may be filled meanwhile by a thread that should have ended: no time is lost
     return torch.tensor(
-        [(int(draw() * one), int(draw() * two), int(draw() * three), int(draw() * four)) for _ in range(count)]
+        [(int(draw() * one), int(draw() * two), int(draw() * three), int(draw() * four)) for _ in range(count)],
+        device="cpu",  # a call may have set another as the default
     )
 
 
@@ -48,7 +49,7 @@ def draw_readers(case: Case, reads: Sequence[Place], rng: Random) -> Tensor:
     They are drawn from all that do; where none is found soon, there is none for that element.
     """
     found = [place for element in reads if (place := _reader(case, element, rng)) is not None]
-    return torch.tensor(found, dtype=torch.int64).reshape(-1, 4)
+    return torch.tensor(found, dtype=torch.int64, device="cpu").reshape(-1, 4)
 
 
 def _reader(case: Case, element: Place, rng: Random) -> Place | None:

@@ -248,12 +248,12 @@ def test_what_the_process_says_is_taken_for_what_it_can_be(
     answers: dict[str, list[Card | NotLoaded] | Fall] = {}
     monkeypatch.setattr(Server, "start", lambda self, preload: None)
     monkeypatch.setattr(Server, "ask", lambda self, inquiry: answers[inquiry.plugin])
-    answers["x.py"] = [CARD]
-    ((one,), gone) = probe.load_others((), ["x.py"])()
+    answers["x"] = [CARD]
+    ((one,), gone) = probe.load_others((), ["x"])()
     assert (one.name, one.built_in, one.is_here, gone) == ("a", False, False, [])
-    answers["x.py"] = [replace(CARD, **forged)]  # type: ignore[arg-type]  # that is the forgery
-    with pytest.raises(ConvbenchError, match=r"plug-in x\.py could not be loaded: it says what cannot be: ") as raised:
-        probe.load_others((), ["x.py"])()
+    answers["x"] = [replace(CARD, **forged)]  # type: ignore[arg-type]  # that is the forgery
+    with pytest.raises(ConvbenchError, match=r"plug-in x could not be loaded: it says what cannot be: ") as raised:
+        probe.load_others((), ["x"])()
     assert str(raised.value).isprintable()
 
 
