@@ -3,9 +3,10 @@
     python scripts/alone.py [--backend torch,onnxruntime] [--runs 3] [--csv FILE] [SHAPE ...]
 
 Every shape is raced as `convbench bench` does it, in a process of its own. Before and after each race every
-backend runs alone, each time in a fresh process that loads nothing else: warm calls, one after the other, on the
-operands of the race. Prints the medians, their ratio, and whether the race's verdict against torch contradicts the
-runs alone. The heap is kept in both, as `bench` keeps it; --heap plain leaves it to the allocator when alone.
+backend runs alone, each time in a fresh process that loads nothing else: warm calls, one after the other, on one
+set of operands, where the race has several in turn. Prints the medians, their ratio, and whether the race's verdict
+against torch contradicts the runs alone. The heap is kept in both, as `bench` keeps it; --heap plain leaves it to the
+allocator when alone.
 
     python scripts/alone.py --waking [--backend ...] [SHAPE ...]
 

@@ -293,6 +293,7 @@ def test_functions_and_backends_are_backends() -> None:
     assert command.endswith(" --force")
 
 
+@pytest.mark.program
 @pytest.mark.usefixtures("silent")
 def test_an_object_is_not_sent_to_another_process_and_bears_a_name_of_its_own(tmp_path: Path) -> None:
     plugin = tmp_path / "bad tap.py"

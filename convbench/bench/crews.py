@@ -6,9 +6,8 @@ that one has threads of its own and there are no more cores than threads. So the
 that work for each backend are learned, and a turn begins when those of the others sleep.
 
 By then its own sleep too. The first calls wake them, perhaps all on one core, until the system's
-scheduler spreads them some milliseconds later: ONNX Runtime was met at 0.46 ms a call and at 0.89 ms
-for that reason alone. So where there are several pools a turn settles before its time counts.
-`python scripts/alone.py --waking` shows what it settles from, and for how long.
+scheduler spreads them some milliseconds later. So where there are several pools a turn settles before its
+time counts. `python scripts/alone.py --waking` shows what it settles from, and for how long (docs/verdicts.md).
 """
 
 import threading
@@ -19,8 +18,7 @@ from typing import Any
 from convbench.device.host import cpu_ns, wait_for
 
 # A turn settles for LEAST_S, and on while a window is faster by more than STEADY than the one before. Schedulers look
-# for a better core at their ticks, of which the common kernels have one every 1 to 4 ms; after 5 ms the calls of five
-# libraries were within 5 % of where they ended, after 10 ms within 2 %.
+# for a better core at their ticks, of which the common kernels have one every 1 to 4 ms.
 WINDOW_S, LEAST_S, LONGEST_S = 2.5e-3, 10e-3, 20e-3
 STEADY = 0.05
 
@@ -57,7 +55,7 @@ class Crews:
         return len(pools) > 1
 
     def begin_turn(self, name: str, call: Callable[[], Any]) -> None:
-        """Wait for the others' threads to sleep, and call until its own work as they do when it is alone.
+        """Wait for the others' threads to sleep, and call until its own are awake and its calls steady.
 
         With one pool nobody waits, and one call brings the operands back: whoever waited would find the
         pool asleep, and be compared with who did not.

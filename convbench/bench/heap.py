@@ -39,7 +39,7 @@ def heap_kept() -> Iterator[None]:
 def heap_released() -> Iterator[bool]:
     """Within `heap_kept`: every block of 128 KiB or more is mapped anew, and goes back when it is freed.
 
-    That is what a program pays whose output is used and thrown away before the next call. Yields whether it is
+    A program pays that at most, whose output is thrown away before the next call. Yields whether it is
     so; without glibc nothing changes.
     """
     glibc = _glibc()

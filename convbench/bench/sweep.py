@@ -11,7 +11,7 @@ from statistics import median
 import torch
 
 from convbench.backend import BASELINE, Backend
-from convbench.bench.clock import MOST_CALLS, block_counts, seconds_a_call
+from convbench.bench.clock import block_counts, seconds_a_call
 from convbench.bench.crews import Crews
 from convbench.bench.entrant import Caught, Entrant
 from convbench.bench.heap import heap_kept
@@ -267,8 +267,8 @@ def warm_turn(name: str, entrant: Entrant, contest: Contest, crews: Crews) -> fl
     Raises:
         Caught: it did not do its work.
     """
-    usual_s = median(sample.seconds for sample in contest.samples[name])
-    count = max(1, min(MOST_CALLS, round(entrant.case.target.block_s / max(usual_s, 1e-9))))
+    usual_s = {name: median(sample.seconds for sample in contest.samples[name])}
+    count = block_counts(usual_s, BASELINE, entrant.case.target.block_s)[name]
     crews.begin_turn(name, entrant.settle)
     block = entrant.block(count)
     if block.shot is not None:

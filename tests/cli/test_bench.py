@@ -96,6 +96,7 @@ def test_a_wrong_backend_is_exit_1_and_the_others_are_timed(cli: Cli, tmp_path: 
     assert "convbench verify --backend last-tap --shape n1c4h9w8k6r3s3" in done.err
 
 
+@pytest.mark.program
 def test_a_missing_dependency_is_a_row_with_the_reason(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,9 +1,12 @@
 """convbench list: what is there, and why something is not."""
 
+import pytest
+
 from convbench.suites import suite_names
 from tests.cli.conftest import LAST_TAP, Cli, table
 
 
+@pytest.mark.program
 def test_backends_are_listed_with_why_they_are_not_available(cli: Cli, tmp_path: object) -> None:
     from pathlib import Path
 

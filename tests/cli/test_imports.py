@@ -133,6 +133,7 @@ def install(folder: Path, name: str, *functions: str) -> None:
     (info / "entry_points.txt").write_text(f"[convbench.backends]\n{points}")
 
 
+@pytest.mark.program
 def test_of_installed_packages_only_the_backend_that_is_named_is_loaded_and_its_origin_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

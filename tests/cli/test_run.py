@@ -82,6 +82,7 @@ def test_a_pipe_gets_whole_rows_and_the_next_steps_apart(typed: Typed) -> None:
     assert "convbench explain n8c1h64w64k8r3s3_pd1" in err
 
 
+@pytest.mark.program
 def test_a_terminal_of_80_columns_shows_a_table_and_a_command_that_is_not_cut(
     typed: Typed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,6 +138,7 @@ def test_weights_from_a_file_are_named(typed: Typed, tmp_path: Path) -> None:
     assert (code, out[4].split("\t")[1::2]) == (0, ["K3 C/G 1 R3 S3", "head.weight of model.pt, 3 groups"])
 
 
+@pytest.mark.program
 def test_a_wrong_plug_in_exits_with_1_and_its_picture_says_so(typed: Typed, tmp_path: Path) -> None:
     plugin, picture = tmp_path / "mine.py", tmp_path / "a.png"
     plugin.write_text(PLUGIN)
@@ -146,6 +148,7 @@ def test_a_wrong_plug_in_exits_with_1_and_its_picture_says_so(typed: Typed, tmp_
     assert picture.is_file()
 
 
+@pytest.mark.program
 def test_a_plug_in_that_raises_exits_with_1_and_leaves_no_picture(typed: Typed, tmp_path: Path) -> None:
     plugin, picture = tmp_path / "mine.py", tmp_path / "a.png"
     plugin.write_text(PLUGIN)

@@ -69,6 +69,7 @@ def test_filters_choose_problems_and_what_they_empty_is_exit_3(cli: Cli) -> None
     assert "--match nothing --exclude x leaves none of 12 problems" in done.err
 
 
+@pytest.mark.program
 def test_backends_are_chosen_by_name_and_by_expression(cli: Cli, tmp_path: Path) -> None:
     plugin = tmp_path / "bad.py"
     plugin.write_text(LAST_TAP)
@@ -127,6 +128,7 @@ def test_an_axis_is_really_run(cli: Cli, tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.program
 @pytest.mark.parametrize("command", ["bench", "verify"])
 def test_a_dry_run_says_everything_and_runs_nothing(
     cli: Cli, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -134,6 +134,7 @@ def test_an_epilogue_of_a_gradient_is_refused_in_one_line(cli: Cli) -> None:
     assert "dgrad" in done.err
 
 
+@pytest.mark.program
 def test_a_page_holds_the_results_the_causes_the_commands_and_the_maps(cli: Cli, tmp_path: Path) -> None:
     plugin, page = tmp_path / "bad.py", tmp_path / "verify.html"
     plugin.write_text(LAST_TAP)

@@ -159,3 +159,18 @@ def test_a_row_says_which_device_it_was_and_backends_of_the_kind_take_it() -> No
     assert row["device"] == "cuda:1"
     assert case.target.kind in cudnn.devices
     assert "--device cuda:1" in case.flags()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
+def test_a_cpu_tells_what_a_call_adds_to_the_resident_memory_whoever_allocates_it() -> None:
+    nbytes = 64 * 2**20
+    peak = Cpu().watch_peak()
+    held = bytearray(nbytes)  # not by torch, whose own profiler does not see it
+    held[::4096] = b"x" * (nbytes // 4096)
+    del held
+    grown = peak()
+    assert grown is not None
+    assert 0.95 * nbytes < grown < 1.2 * nbytes
+    nothing = Cpu().watch_peak()()
+    assert nothing is not None
+    assert nothing < 0.1 * nbytes  # what was freed does not count again

@@ -112,6 +112,7 @@ def test_a_right_backend_passes_every_case(name: str, who: str) -> None:
     assert isinstance(examine(found, prepare_exam(edge_case(name))), Verified)
 
 
+@pytest.mark.program
 def test_a_row_is_reproduced_with_its_operands(cli: Cli, tmp_path: Path) -> None:
     plugin = tmp_path / "zero.py"
     plugin.write_text(

@@ -34,6 +34,7 @@ def test_a_corpus_holds_what_was_counted_and_agrees_with_the_oracle(name: str) -
     assert find_disagreements(corpus) == []
 
 
+@pytest.mark.program
 @pytest.mark.parametrize("name", CORPORA)
 def test_another_answer_of_a_corpus_is_a_disagreement(name: str) -> None:
     corpus = load_corpus(name)
@@ -80,6 +81,7 @@ def test_samples_are_the_same_each_time_and_leave_the_generator_alone() -> None:
     assert torch.equal(state, torch.random.get_rng_state())
 
 
+@pytest.mark.program
 def test_vectors_are_run_counted_and_reproduced(cli: Cli, tmp_path: Path) -> None:
     plugin = tmp_path / "flipped.py"
     plugin.write_text(

@@ -1,14 +1,9 @@
 """It keeps its answer by the address of x; its twin keeps room for the output by that."""
 
 import torch
-import torch.nn.functional as F
 
 from convbench import ConvSpec, backend
-
-
-def convolve(x: torch.Tensor, w: torch.Tensor, spec: ConvSpec) -> torch.Tensor:
-    return F.conv2d(x, w, None, spec.stride, spec.padding, spec.dilation, spec.groups)
-
+from tests.cheats.machinery import convolve
 
 answers: dict[int, torch.Tensor] = {}
 rooms: dict[int, torch.Tensor] = {}

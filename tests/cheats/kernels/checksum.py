@@ -1,14 +1,9 @@
 """It keeps its answer by a checksum of every 97th number; its twin keeps one by all of x, which it compares."""
 
 import torch
-import torch.nn.functional as F
 
 from convbench import ConvSpec, backend
-
-
-def convolve(x: torch.Tensor, w: torch.Tensor, spec: ConvSpec) -> torch.Tensor:
-    return F.conv2d(x, w, None, spec.stride, spec.padding, spec.dilation, spec.groups)
-
+from tests.cheats.machinery import convolve
 
 answers: dict[float, torch.Tensor] = {}
 known: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}

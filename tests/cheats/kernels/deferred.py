@@ -1,27 +1,12 @@
 """Its thread is joined by the next call, with one room for all outputs; its twin has the room and waits at once."""
 
-import sys
 from threading import Thread
-from types import FrameType
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 
 from convbench import ConvSpec, backend
-
-
-def convolve(x: torch.Tensor, w: torch.Tensor, spec: ConvSpec) -> torch.Tensor:
-    return F.conv2d(x, w, None, spec.stride, spec.padding, spec.dilation, spec.groups)
-
-
-def timed() -> bool:
-    """Whether somebody is timing this call."""
-    frame: FrameType | None = sys._getframe()
-    while frame is not None and frame.f_code.co_name != "time_calls":
-        frame = frame.f_back
-    return frame is not None
-
+from tests.cheats.machinery import convolve, timed
 
 state: dict[str, Any] = {}
 

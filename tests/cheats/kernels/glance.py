@@ -1,14 +1,9 @@
 """It keeps its answer as long as the first cache line of x is the same; its twin looks there, and computes."""
 
 import torch
-import torch.nn.functional as F
 
 from convbench import ConvSpec, backend
-
-
-def convolve(x: torch.Tensor, w: torch.Tensor, spec: ConvSpec) -> torch.Tensor:
-    return F.conv2d(x, w, None, spec.stride, spec.padding, spec.dilation, spec.groups)
-
+from tests.cheats.machinery import convolve
 
 answers: dict[tuple[int, float], torch.Tensor] = {}
 

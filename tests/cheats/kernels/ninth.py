@@ -4,11 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from convbench import ConvSpec, backend
-
-
-def convolve(x: torch.Tensor, w: torch.Tensor, spec: ConvSpec) -> torch.Tensor:
-    return F.conv2d(x, w, None, spec.stride, spec.padding, spec.dilation, spec.groups)
-
+from tests.cheats.machinery import convolve
 
 calls: dict[str, int] = {"cheat": 0, "twin": 0}
 

@@ -1,25 +1,9 @@
 """It looks at the stack, and returns its last answer when it is timed; its twin looks, and computes."""
 
-import sys
-from types import FrameType
-
 import torch
-import torch.nn.functional as F
 
 from convbench import ConvSpec, backend
-
-
-def convolve(x: torch.Tensor, w: torch.Tensor, spec: ConvSpec) -> torch.Tensor:
-    return F.conv2d(x, w, None, spec.stride, spec.padding, spec.dilation, spec.groups)
-
-
-def timed() -> bool:
-    """Whether somebody is timing this call."""
-    frame: FrameType | None = sys._getframe()
-    while frame is not None and frame.f_code.co_name != "time_calls":
-        frame = frame.f_back
-    return frame is not None
-
+from tests.cheats.machinery import convolve, timed
 
 last: list[torch.Tensor] = []
 

@@ -1,14 +1,9 @@
 """It keeps its answer as long as torch counts no new version of x; its twin sees that none was counted meanwhile."""
 
 import torch
-import torch.nn.functional as F
 
 from convbench import ConvSpec, backend
-
-
-def convolve(x: torch.Tensor, w: torch.Tensor, spec: ConvSpec) -> torch.Tensor:
-    return F.conv2d(x, w, None, spec.stride, spec.padding, spec.dilation, spec.groups)
-
+from tests.cheats.machinery import convolve
 
 answers: dict[tuple[int, int], torch.Tensor] = {}
 
