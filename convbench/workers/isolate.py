@@ -89,7 +89,7 @@ def isolated(
     felled: dict[str, Outcome] = {}  # of the case that is being done
     faults: set[tuple[str, str]] = set()
     done = 0
-    with Server() as server:
+    with Server.take() as server:
         while done < len(cases):
             job = Job(
                 sweep=sweep,

@@ -10,7 +10,8 @@ from convbench.call.watch import Stage
 from convbench.case import Case
 from convbench.outcome import Failed, Outcome, Result
 
-START, KILL = b"s", b"k"
+START, KILL, LOAD = b"s", b"k", b"l"
+MODULE_NBYTES = 100  # of the name that follows LOAD, with blanks at its end
 STATUS = struct.Struct("=qq")  # pid, wait status
 BEGUN = -1  # in the place of a wait status
 MOST_PROCESSES = 512  # below a worker; compilers take one for each core

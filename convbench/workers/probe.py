@@ -34,7 +34,7 @@ def load_others(points: Sequence[Source], plugins: Sequence[str]) -> Callable[[]
     for plugin in plugins:
         if plugin.endswith(".py"):
             refuse_missing(Path(plugin))
-    server = Server()
+    server = Server.take()
     server.start(LOOKS)
     return partial(_ask_all, server, points, plugins)
 

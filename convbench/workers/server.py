@@ -1,5 +1,6 @@
 """The fork server as its parent sees it: it gives out jobs, looks at the workers, and ends them."""
 
+import atexit
 import io
 import json
 import mmap
@@ -27,6 +28,8 @@ from convbench.system import require
 from convbench.workers.jobs import (
     DYING_S,
     KILL,
+    LOAD,
+    MODULE_NBYTES,
     MOST_PROCESSES,
     START,
     STATUS,
@@ -57,26 +60,45 @@ LOOKS = "convbench.discovery"  # what a process needs that looks into the code o
 _HOME = str(Path(__file__).parents[2])  # where this package lies, should it not be installed
 
 _SERVE = (
-    "import importlib, json, sys; sys.path[:] = json.loads(sys.argv[1]); importlib.import_module(sys.argv[2]); "
-    "from convbench.workers.worker import serve; serve(int(sys.argv[3]), int(sys.argv[4]))"
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from convbench.workers.worker import serve; serve(int(sys.argv[2]), int(sys.argv[3]))"
 )
+
+_spare: "list[Server]" = []  # one at most: started for what a process asked of it first, and kept until that ends
 
 
 @dataclass(slots=True)
 class Server:
-    """The fork server as its parent sees it; started when first needed, and again if it was killed."""
+    """The fork server as its parent sees it; started when first needed, and again if it was killed.
+
+    Who is done with it leaves it to the next one, who has it from `take`: it imports torch, for seconds.
+    """
 
     _process: "subprocess.Popen[bytes] | None" = field(default=None, init=False)
     _control: socket.socket | None = field(default=None, init=False)
     _board: Board | None = field(default=None, init=False)
     _serves: bool = field(default=False, init=False)
     _mark: str = field(default_factory=lambda: f"{os.getpid()}-{uuid4()}", init=False)
+    _started_in: object = field(default=None, init=False)
+
+    @classmethod
+    def take(cls) -> Self:
+        """The one that was left, if it would be started as it was; or a new one."""
+        with suppress(IndexError):
+            left = _spare.pop()
+            if isinstance(left, cls) and left._started_in == _surroundings():
+                return left
+            left.stop()
+        return cls()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.stop()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None and self._process is not None and not _spare:
+            _spare.append(self)
+        else:  # a worker may be at work still
+            self.stop()
 
     def work(self, job: Job) -> Iterator[list[Result] | Fall]:
         """The results of each case in order; a Fall is the last thing of a job."""
@@ -200,8 +222,7 @@ class Server:
         """Start it if it does not run, and wait until it serves."""
         if self._process is not None and self._process.poll() is not None:
             self.stop()  # somebody killed it while it had nothing to do
-        if self._process is None:
-            self.start(preload)
+        self.start(preload)
         assert self._control is not None
         assert self._board is not None
         if not self._serves:
@@ -214,8 +235,16 @@ class Server:
         return self._control, self._board
 
     def start(self, preload: str) -> None:
-        """Start it and wait for nothing: it imports this module, and torch, once for all its workers."""
+        """Have it started and wait for nothing: it imports this module, and torch, once for all its workers."""
+        if self._process is None:
+            self._launch()
+        assert self._control is not None
+        with suppress(OSError):  # it is gone; who waits for it finds that
+            self._control.sendall(LOAD + preload.encode().ljust(MODULE_NBYTES))
+
+    def _launch(self) -> None:
         require("isolation", "try --no-isolate")
+        self._started_in = _surroundings()
         self._control, theirs = socket.socketpair()
         with tempfile.TemporaryFile() as shared, theirs:
             shared.truncate(mmap.PAGESIZE)
@@ -231,7 +260,6 @@ class Server:
                     "-c",
                     _SERVE,
                     json.dumps([*sys.path, _HOME]),
-                    preload,
                     *map(str, descriptors),
                 ],
                 stdin=subprocess.DEVNULL,
@@ -255,6 +283,22 @@ class Server:
             self._board.close()
         self._process = self._control = self._board = None
         self._serves = False
+
+
+def _surroundings() -> object:
+    """What a fork server keeps of the process that started it."""
+    with suppress(OSError):  # somebody removed the folder
+        return os.getpid(), sys.path.copy(), dict(os.environ), str(Path.cwd())
+    return object()
+
+
+def stop_the_spare() -> None:
+    """End what was left for the next one."""
+    while _spare:
+        _spare.pop().stop()
+
+
+atexit.register(stop_the_spare)
 
 
 def _module_of(sweep: Sweep) -> str:

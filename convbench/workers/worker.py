@@ -1,6 +1,7 @@
 """The fork server and its workers: a process that may crash, hang or eat memory, and what its parent never sees."""
 
 import ctypes
+import importlib
 import os
 import signal
 import socket
@@ -26,6 +27,8 @@ from convbench.outcome import Failed, Result, Skipped
 from convbench.workers.jobs import (
     BEGUN,
     DYING_S,
+    LOAD,
+    MODULE_NBYTES,
     MOST_PROCESSES,
     START,
     STATUS,
@@ -45,7 +48,7 @@ PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
 
 def serve(control_fd: int, board_fd: int) -> NoReturn:
-    """Fork a worker whenever the parent asks; kill it when told to, and when the parent is gone."""
+    """Import what the parent names, fork a worker whenever it asks; kill it when told to, and when the parent is gone."""
     import resource
 
     warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside numpy's threads, which provides for that
@@ -67,6 +70,8 @@ def serve(control_fd: int, board_fd: int) -> NoReturn:
                 os.close(descriptors[0])
                 status = _watch_over(pid, control)
                 control.sendall(STATUS.pack(pid, status))
+            elif order == LOAD:
+                importlib.import_module(control.recv(MODULE_NBYTES, socket.MSG_WAITALL).decode().rstrip())
             elif not order:
                 break
             # else: told to kill a worker that ended just now

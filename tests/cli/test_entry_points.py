@@ -263,7 +263,8 @@ def test_a_process_that_was_asked_leaves_none_behind(
     chaos = Chaos(folder=tmp_path, kills=0, cases=1, rng=random.Random(0))
     monkeypatch.setenv(*chaos.marker.split("="))
     install(packages, "starts", "import subprocess; subprocess.Popen(['sleep', '1000'], start_new_session=True)")
-    with Server() as server:
-        found = server.ask(Inquiry(names=("starts",), timeouts_s=(60.0,), point="starts"))
+    server = Server()
+    found = server.ask(Inquiry(names=("starts",), timeouts_s=(60.0,), point="starts"))
+    server.stop()
     assert found == [NotLoaded("AttributeError: module 'starts_module' has no attribute 'starts'", broken=False)]
     chaos.nobody_left()

@@ -26,7 +26,7 @@ from convbench.machine import children, held_nbytes
 from convbench.store import CsvFile
 from convbench.verify.lineup import too_large
 from convbench.verify.sweep import verify
-from convbench.workers import server
+from convbench.workers import probe, server
 from convbench.workers.isolate import Limits, default_timeout_s, isolated
 from convbench.workers.jobs import Board, Fall, Job
 from tests.conftest import make_case
@@ -186,6 +186,7 @@ def test_verify_shares_a_worker_between_cases_while_it_lives(plugin: str) -> Non
 
 def test_nothing_to_do_starts_nothing() -> None:
     backends, _ = discover([], ["torch"])
+    server.stop_the_spare()
     before = children(os.getpid())
     assert list(isolated(BENCH, [], backends)) == []
     assert children(os.getpid()) == before
@@ -193,15 +194,16 @@ def test_nothing_to_do_starts_nothing() -> None:
 
 def test_an_idle_server_that_was_killed_is_replaced_and_who_stops_early_leaves_no_process_behind() -> None:
     backends, _ = discover([], ["torch"])
+    server.stop_the_spare()
     before = children(os.getpid())
     results = isolated(BENCH, CASES, backends)
     assert isinstance(results, Generator)
     next(results)
-    (server,) = set(children(os.getpid())) - set(before)
-    os.kill(server, signal.SIGKILL)
-    os.waitid(os.P_PID, server, os.WEXITED | os.WNOWAIT)
+    (first,) = set(children(os.getpid())) - set(before)
+    os.kill(first, signal.SIGKILL)
+    os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)
     assert isinstance(next(results).outcome, Timed)
-    assert server not in children(os.getpid())
+    assert first not in children(os.getpid())
     assert len(children(os.getpid())) == len(before) + 1
     results.close()
     assert children(os.getpid()) == before
@@ -283,6 +285,10 @@ class Obstinate:
 
     jobs = 0
 
+    @classmethod
+    def take(cls) -> "Obstinate":
+        return cls()
+
     def __enter__(self) -> "Obstinate":
         return self
 
@@ -316,3 +322,33 @@ def test_an_answer_that_would_do_something_when_it_is_read_is_refused(tmp_path: 
     with pytest.raises(pickle.UnpicklingError, match="CsvFile is no part of a result"):
         server._read(ours, Result)
     assert victim.read_text() == "mine"
+
+
+def test_one_fork_server_serves_the_look_at_a_plug_in_and_every_sweep(
+    plugin: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def servers() -> set[int]:
+        return set(children(os.getpid())) - before
+
+    server.stop_the_spare()
+    before = set(children(os.getpid()))
+    found, _ = probe.load_others((), [plugin])()
+    one = servers()
+    assert len(one) == 1
+    backends = [one for one in found if one.name == "interrupts"]
+    for _ in range(2):
+        assert len(list(isolated(verify, CASES[:1], backends, plugins=[plugin]))) == len(backends)
+        assert servers() == one
+    sweep = isolated(verify, CASES[:2], backends, plugins=[plugin])
+    next(sweep)
+    assert isinstance(sweep, Generator)
+    sweep.close()
+    assert servers() == set(), "its worker may have been at work"
+    for name in ("one", "another"):  # a worker has the environment of its parent
+        monkeypatch.setenv("CONVBENCH_TEST", name)
+        list(isolated(verify, CASES[:1], backends, plugins=[plugin]))
+        assert len(servers()) == 1
+        assert servers() != one
+        one = servers()
+    server.stop_the_spare()
+    assert servers() == set()
