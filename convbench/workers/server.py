@@ -86,7 +86,7 @@ class Server:
         """The one that was left, if it would be started as it was; or a new one."""
         with suppress(IndexError):
             left = _spare.pop()
-            if isinstance(left, cls) and left._started_in == _surroundings():
+            if isinstance(left, cls) and left._started_in == _surroundings():  # noqa: SLF001  # of its own class
                 return left
             left.stop()
         return cls()

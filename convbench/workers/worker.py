@@ -48,7 +48,7 @@ PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
 
 def serve(control_fd: int, board_fd: int) -> NoReturn:
-    """Import what the parent names, fork a worker whenever it asks; kill it when told to, and when the parent is gone."""
+    """Import what the parent names, fork a worker whenever it asks, kill that when told to or when the parent is gone."""
     import resource
 
     warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside numpy's threads, which provides for that
