@@ -9,6 +9,12 @@ from convbench.case import Case, RowKey
 # from the call before, or in memory.
 TIMINGS = ("eager", "graph")
 CACHES = ("hot", "cold")
+LAUNCHING = 0.8  # of an eager call's time; where the host takes more for it, the device waits
+
+
+def launch_bound(wall_s: float, host_s: float) -> bool:
+    """Whether an eager call waits for its host: seconds until the device is idle, and until the host is free."""
+    return host_s > LAUNCHING * wall_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +104,11 @@ class Bill:
     host_s: float | None = None
     graph_s: float | None = None
     layout_s: float | None = None
+
+    @property
+    def launch_bound(self) -> bool | None:
+        """Whether eager code on a GPU waits for its launches; None where that is not known."""
+        return None if self.wall_s is None or self.host_s is None else launch_bound(self.wall_s, self.host_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

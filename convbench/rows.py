@@ -105,6 +105,7 @@ def _outcome_cells(result: Result) -> Row:
                 "images_per_s": spec.n / timed.median_s,
                 "timing": timed.timing,
                 "cache": timed.cache,
+                "launch_bound": None if timed.bill.launch_bound is None else int(timed.bill.launch_bound),
                 "actual_flops": timed.actual_flops,
                 **_roofline_cells(timed),
             }

@@ -243,6 +243,9 @@ _REGIMES = (
         "where its operands were: hot, in the caches from the call before, or cold, in memory; empty where nothing "
         "was timed, and hot in files without it",
     ),
+    Column(
+        "launch_bound", "GPU only: 1 where the host takes more than 0.8 of an eager call (`host_s`, `wall_s`), else 0"
+    ),
 )
 
 # In the order of the file.

@@ -80,7 +80,10 @@ class Verify:
     force: bool = False
     seconds: float | None = None
     needs: ClassVar[str] = ""  # of the system, as system.NEEDS has it
-    cases_each: ClassVar[int] = 50  # nothing is timed, so a worker goes on while it lives
+
+    def cases_each(self, case: Case) -> int:  # noqa: ARG002  # as Bench has it
+        """Cases that one worker does, if it lives: nothing is timed, so it goes on."""
+        return 50
 
     def at_most_s(self, case: Case, backends: Sequence[Backend]) -> float:
         """Seconds that a case may take."""
@@ -117,7 +120,10 @@ class Bench:
     wait_s: float = 0.0
     force: bool = False
     needs: ClassVar[str] = "bench"
-    cases_each: ClassVar[int] = 1
+
+    def cases_each(self, case: Case) -> int:
+        """Cases that one worker does, if it lives: a context on a GPU takes seconds, a fork some hundredths of one."""
+        return 1 if case.target.on_host else 16
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.confidence < 1 or not 0 < self.margin < 1:
@@ -196,7 +202,7 @@ def choose_run(
     memory_nbytes: int | None,
     *,
     selection: Selection,
-    cases_each: int = 1,
+    cases_each: Callable[[Case], int] = lambda _: 1,
     several_threads: bool = False,
 ) -> Run:
     """How a sweep is run: in this process, or each case in one that may die.

@@ -218,6 +218,15 @@ class ConvSpec:
 
         Of a gradient (`dgrad`, `wgrad`) the same of dy and the other operand, and all of the gradient, zeros as well.
         """
+        return sum(self._needed(pass_)) * ITEM_NBYTES[dtype]
+
+    def first_nbytes(self, dtype: str, pass_: str = "fprop") -> int:
+        """Those of x among them; of a gradient those of dy."""
+        x, _, y = self._needed(pass_)
+        return (x if pass_ == "fprop" else y) * ITEM_NBYTES[dtype]
+
+    def _needed(self, pass_: str) -> tuple[int, int, int]:
+        """Elements of x, w and y, or of their gradients, as `needed_nbytes` counts them."""
         pixels = taps = 1
         for axis, kernel in enumerate((self.r, self.s)):
             reached = [
@@ -227,13 +236,12 @@ class ConvSpec:
             pixels *= len({pixel for each in reached for pixel in each})
             taps *= sum(bool(each) for each in reached)
         if self.n == 0:
-            return 0
+            return 0, 0, 0
         if pass_ == "dgrad":
             pixels = self.h * self.w
         elif pass_ == "wgrad":
             taps = self.r * self.s
-        elements = self.n * self.c * pixels + self.k * self.c_per_group * taps + prod(self.y_shape)
-        return elements * ITEM_NBYTES[dtype]
+        return self.n * self.c * pixels, self.k * self.c_per_group * taps, prod(self.y_shape)
 
     def _outputs(self, axis: int, tap: int) -> range:
         """The rows (axis 0) or columns (1) of y for which a tap of the kernel lies on the image."""

@@ -15,9 +15,8 @@ import torch
 from torch import Tensor
 
 from convbench.backend import Backend
-from convbench.bench.regimes import TimeCall
 from convbench.bench.ring import Ring
-from convbench.call.bind import bound, synchronize
+from convbench.call.bind import ANY_FAULT, bound, synchronize
 from convbench.call.outputs import changed, plain, taken
 from convbench.case import Case
 from convbench.outcome import Check
@@ -30,6 +29,7 @@ from convbench.verify.verdict import check
 WHOLE_S = 5e-4  # a case whose exam takes no longer is judged as a whole
 SURE = 5  # blocks that are judged on the toss of a coin, before it is a matter of what it costs
 SHARE = 0.1  # of the time in timed blocks, for judging some of them
+REPLAY_S = 0.05  # a graph takes no longer; a call that does is not captured
 LATEST = 3  # the block that is judged for certain, if none before it was
 
 
@@ -59,9 +59,10 @@ class Shot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """Some timed calls: seconds of all together, and a shot of the last output where one was taken."""
+    """Some timed calls: seconds of all together and of each, and a shot of one output where one was taken."""
 
     seconds: float
+    each_s: float
     shot: Shot | None
 
 
@@ -71,6 +72,7 @@ class Entrant:
 
     Attributes:
         tell: called before an output is judged, so that nothing that a call has set is in force then.
+        evict: empties the caches before each block; None where they are to be warm.
         rng: draws what is judged; not from the case's seed, which a backend knows.
     """
 
@@ -79,12 +81,15 @@ class Entrant:
     trial: Trial
     ring: Ring
     tell: Callable[[], None] = lambda: None
+    evict: Callable[[], Any] | None = None
     rng: Random = field(default_factory=Random)
     calls: Sequence[Callable[[], Any]] = field(init=False)
     judged: int = field(default=0, init=False)
     _blocks: int = field(default=0, init=False)
     _judging_s: float = field(default=0.0, init=False)
     _whole: bool = field(init=False)
+    _replay: Callable[[], list[Any]] | None = field(default=None, init=False)
+    _replayed: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         _, *others = self.trial.given
@@ -98,33 +103,65 @@ class Entrant:
         (number,) = self.ring.take(1)
         self.calls[number]()
 
-    def block(self, count: int) -> Block:
-        """The seconds of `count` calls, none of which finds a set as it has seen it before.
+    @property
+    def timing(self) -> str:
+        """How its blocks are timed, among outcome.TIMINGS."""
+        return "eager" if self._replay is None else "graph"
 
-        The clock stops while the sets are written; on a GPU that would let it run empty, so there a block longer
-        than the ring comes to its sets again.
+    def capture(self, call_s: float) -> bool:
+        """Have its blocks replayed from a graph, a call for each set, as long as that takes no longer than REPLAY_S.
+
+        Returns:
+            False where they cannot be captured, which may leave the process the worse for it.
         """
-        target, seconds, number, out = self.case.target, 0.0, 0, None
-        while count > 0:
-            out = None
-            numbers = self.ring.take(min(count, len(self.ring)) if target.on_host else count)
-            number = numbers[-1]
-            spent_s, out = target.time_calls([self.calls[one] for one in numbers])
-            seconds, count = seconds + spent_s, count - len(numbers)
-        shot = self._shoot(out, number) if self._due(seconds) else None
-        return Block(seconds=seconds, shot=shot)
+        count = min(len(self.ring), int(REPLAY_S / call_s))
+        if count > 0:
+            try:
+                self._replay = self.case.target.capture(self.calls[:count], kept=count)
+            except ANY_FAULT:  # a call that synchronises, or allocates on the host, may say so in any way
+                return False
+            self._replayed = count
+        return True
 
-    def cold(self, time_call: TimeCall) -> float:
-        """The seconds of one call, as `time_call` takes them; half of them are judged.
+    def let_go(self) -> None:
+        """Have no graph any more: its blocks are eager, like those of the others."""
+        self._replay = None
+
+    def block(self, count: int) -> Block:
+        """The seconds of about `count` calls, none of which finds a set as it has seen it before.
+
+        The clock stops while the sets are written. Calls that are to find their set in no cache are no more than
+        there are sets, and a graph has as many as it has.
+        """
+        target, seconds, done, number, out = self.case.target, 0.0, 0, 0, None
+        if self._replay is not None:
+            done = self._replayed
+            self.ring.renew(range(done))
+            seconds, outs = target.time_calls([self._replay], first=self.evict)
+            number = self.rng.randrange(done)  # they are all there, and any may be judged
+            out = outs[number]
+            del outs
+        while done < count and self._replay is None:
+            out = None
+            numbers = self.ring.take(min(count - done, len(self.ring)))
+            number = numbers[-1]
+            spent_s, out = target.time_calls([self.calls[one] for one in numbers], first=self.evict)
+            seconds, done = seconds + spent_s, done + len(numbers)
+            if not target.on_host:
+                break
+        shot = self._shoot(out, number) if self._due(seconds) else None
+        return Block(seconds=seconds, each_s=seconds / done, shot=shot)
+
+    def cold(self, evict: Callable[[], Any]) -> float:
+        """The seconds of one eager call after the caches were emptied; half of them are judged.
 
         Raises:
             Caught: it did not do its work.
         """
         (number,) = self.ring.take(1)
-        outs: list[Any] = []
-        seconds = time_call(lambda: outs.append(self.calls[number]()))
+        seconds, out = self.case.target.time_calls([self.calls[number]], first=evict)
         if self.rng.random() < 1 / 2:
-            self.judge(self._shoot(outs.pop(), number), "while it was timed (cold)")
+            self.judge(self._shoot(out, number), "while it was timed (cold)")
         return seconds
 
     def judge(self, shot: Shot, when: str) -> None:

@@ -17,25 +17,30 @@ from convbench.case import Case
 from convbench.device import Device
 
 Call = Callable[[], Any]
-TimeCall = Callable[[Call], float]
 Fault = Callable[[str, BaseException], None]
 
 LAUNCH_BOUND_S = 5e-3  # a longer call hides its launch gaps, and a graph of it has nothing to tell
 
 
 class Eviction:
-    """Writes more than the last cache holds, so that what a call reads next comes from memory.
+    """Writes and reads more than the last cache holds, so that what a call reads next comes from memory.
 
-    The whole bill is cold: input, weights (prepared ones too) and output.
+    The whole bill is cold: input, weights (prepared ones too) and output. What was written is not read again and the
+    other half is read last: else lines that wait to be written back would leave the cache while a call is timed.
     """
 
     def __init__(self, device: Device, memory_nbytes: int | None = None) -> None:
-        self._device = device
-        self._room = torch.zeros(device.cold_nbytes(memory_nbytes) // 4, device=device.torch_name)
+        """Take the memory for it.
 
-    def time(self, call: Call) -> float:
-        """Seconds of one cold call."""
-        return self._device.time_cold(lambda: self._room.add_(1), call)
+        Raises:
+            MemoryError, RuntimeError: there is too little.
+        """
+        count = device.cold_nbytes(memory_nbytes) // 8
+        self._written, self._read = (torch.zeros(count, device=device.torch_name) for _ in range(2))
+
+    def __call__(self) -> None:
+        self._written.add_(1)
+        self._read.sum()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +52,12 @@ class Mapped:
 
 
 def cold_times(
-    takes: Mapping[str, Callable[[TimeCall], float]], device: Device, watch: Watch, fault: Fault
+    takes: Mapping[str, Callable[[Call], float]], device: Device, watch: Watch, fault: Fault
 ) -> dict[str, float]:
     """Median seconds of a cold call by name, taken in turns; empty where there is no memory to empty the caches.
 
-    Each of `takes` gives one call to the clock that it is given, and raises where that did not do its work.
+    Each of `takes` times one call after it has emptied the caches by what it is given, and raises where that call did
+    not do its work.
     """
     watch.tell("", Stage.EVICTED)
     try:
@@ -63,7 +69,7 @@ def cold_times(
         for name in list(seconds):
             watch.tell(name, Stage.TIMED)
             try:
-                seconds[name].append(takes[name](eviction.time))
+                seconds[name].append(takes[name](eviction))
             except ANY_FAULT as error:
                 del seconds[name]
                 fault(name, error)

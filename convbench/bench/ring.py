@@ -6,7 +6,7 @@ place, which costs next to nothing; from time to time all of them. What was writ
 is given, so that a set that was changed by a call does not become its truth.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import prod
 from random import Random
@@ -29,6 +29,9 @@ FEWEST, MOST = 2, 4  # sets
 # Of small operands there are more: short calls then follow each other longer before the clock stops for new numbers.
 MOST_SMALL, SMALL_NBYTES = 64, 2**17
 SHARE = 0.5  # of the last cache, for all that timed calls touch
+# Where calls are to find nothing in the cache, sets with their outputs are more than it holds: one for each call of
+# a graph.
+BEYOND, FEWEST_COLD, MOST_COLD, SHARE_COLD = 3, 20, 64, 0.25
 LONGEST_RUN = 8  # numbers that are written at a time
 WHOLE = 1 / 32  # how often a set is written as a whole
 SPARE = 2**16  # numbers in reserve: in so many ways they are dealt out to a whole set
@@ -41,6 +44,19 @@ def sets_within(case: Case, first_nbytes: int, room_nbytes: int) -> int:
     """How many first operands leave room for the others and the output; at least two."""
     most = max(MOST, min(MOST_SMALL, SMALL_NBYTES // max(1, first_nbytes)))
     return max(FEWEST, min(most, (room_nbytes - case.nbytes + first_nbytes) // max(1, first_nbytes)))
+
+
+def sets_beyond(case: Case, first_nbytes: int, free_nbytes: int | None) -> int:
+    """How many first operands with their outputs are more than the last cache holds; at least two.
+
+    Args:
+        free_nbytes: of which they may take a quarter.
+    """
+    out_nbytes = prod(case.out_shape) * DTYPE[case.dtype].nbytes
+    count = -(-BEYOND * case.target.cache_nbytes() // max(1, first_nbytes + out_nbytes))
+    each = 2 * first_nbytes + out_nbytes  # with what its truth is computed from
+    most = MOST_COLD if free_nbytes is None else int(SHARE_COLD * free_nbytes) // max(1, each)
+    return max(FEWEST, min(max(FEWEST_COLD, count), MOST_COLD, most))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -75,14 +91,19 @@ class Ring:
         """The first set is the operands themselves; the others are of the same shape, strides and alignment.
 
         Args:
-            room_nbytes: for all that calls touch; half of the last cache by default.
+            room_nbytes: for all that calls touch, where they are to find it in the cache; half of the last one by
+                default.
         """
         name, first = next(iter(operands.items()))
         self._rng = Random()  # noqa: S311  # nobody's secret hangs on it, only that it is not the case's seed
         self._name, self._operands = name, operands
         self._kept = {other: _twin(tensor) for other, tensor in operands.items() if other != name}
-        room = int(SHARE * case.target.cache_nbytes()) if room_nbytes is None else room_nbytes
-        count = sets_within(case, first.untyped_storage().nbytes(), room)
+        target, nbytes = case.target, first.untyped_storage().nbytes()
+        if target.cache == "hot" or room_nbytes is not None:
+            room = int(SHARE * target.cache_nbytes()) if room_nbytes is None else room_nbytes
+            count = sets_within(case, nbytes, room)
+        else:
+            count = sets_beyond(case, nbytes, target.free_nbytes())
         self.sets = [Set(first=one, kept=_twin(first)) for one in (first, *(_twin(first) for _ in range(count - 1)))]
         self._order = memory_order(first)
         self._sizes, self._empty = tuple(self.sets[0].live.shape), first.numel() == 0
@@ -99,9 +120,13 @@ class Ring:
         """The numbers of the next `count` sets, in turn, each with something new in it."""
         taken = [(self._next + number) % len(self.sets) for number in range(count)]
         self._next = (self._next + count) % len(self.sets)
-        for number in taken[: len(self.sets)]:
-            self._renew(self.sets[number])
+        self.renew(taken[: len(self.sets)])
         return taken
+
+    def renew(self, numbers: Iterable[int]) -> None:
+        """Something new in each of these sets."""
+        for number in numbers:
+            self._renew(self.sets[number])
 
     def truth_of(self, number: int) -> dict[str, Tensor]:
         """The operands of a set as they were written, whatever a call has made of them."""

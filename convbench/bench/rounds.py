@@ -1,7 +1,7 @@
 """In which order are the candidates of a case timed, and when is it enough?"""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 
@@ -82,6 +82,7 @@ class Contest:
         comparisons: what the last look said, or the one that decided.
         warm: whether the round that is on counts.
         too_few: who had too few clean pairs for a verdict when they were last looked at.
+        apart: who is timed and not compared, for it is timed in another way than the baseline.
     """
 
     names: Sequence[str]
@@ -89,6 +90,7 @@ class Contest:
     budget: Budget
     rule: Rule
     rng: random.Random
+    apart: Collection[str] = ()
     samples: dict[str, list[Sample]] = field(init=False)
     rounds: dict[str, list[int]] = field(init=False)
     comparisons: dict[str, Comparison] = field(default_factory=dict, init=False)
@@ -195,6 +197,10 @@ class Contest:
             spared = self.disturbs_itself(name)
             clean = [(base, own) for base, own in pairs if not base.dirt and (spared or not own.dirt)]
             enough = len(clean) >= self.rule.least
+            if name in self.apart:
+                if enough:
+                    self._decide(name)
+                continue
             known = name in self.comparisons and name not in self.too_few
             self.too_few -= {name}
             self.too_few |= set() if enough else {name}
@@ -204,7 +210,10 @@ class Contest:
                     continue  # the last look may have little to spend; what an earlier one said still holds
                 self.comparisons[name] = found if enough else replace(found, verdict="undecided")
                 if self.comparisons[name].verdict != "undecided":
-                    self._decided[name] = _Afterwards(since_s=self._elapsed_s, turn_s=self.samples[name][-1].cost_s)
+                    self._decide(name)
+
+    def _decide(self, name: str) -> None:
+        self._decided[name] = _Afterwards(since_s=self._elapsed_s, turn_s=self.samples[name][-1].cost_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

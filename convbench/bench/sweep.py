@@ -16,7 +16,7 @@ from convbench.bench.crews import Crews
 from convbench.bench.entrant import Caught, Entrant
 from convbench.bench.heap import heap_kept
 from convbench.bench.noise import Meter
-from convbench.bench.regimes import LAUNCH_BOUND_S, cold_times, conversion_time, mapped_times
+from convbench.bench.regimes import LAUNCH_BOUND_S, Eviction, cold_times, conversion_time, mapped_times
 from convbench.bench.ring import Ring
 from convbench.bench.rounds import Budget, Contest, Sample
 from convbench.bench.statistics import Rule
@@ -24,7 +24,7 @@ from convbench.call.bind import ANY_FAULT, conditions, failure, synchronize
 from convbench.call.memory import Guard
 from convbench.call.watch import Stage, Watch
 from convbench.case import Case
-from convbench.outcome import Bill, Check, Failed, Noise, Result, Timed, Wrong
+from convbench.outcome import Bill, Check, Failed, Noise, Result, Timed, Wrong, launch_bound
 from convbench.verify.answers import Answer, Answers, question
 from convbench.verify.exam import Exam, make_exam, prepare_exam, wrong
 from convbench.verify.lineup import DeviceLost, Lineup
@@ -56,6 +56,8 @@ def bench(
                     bench_case(lineup, budget=budget, rule=rule)
             except ANY_FAULT as error:  # memory, most often: between the calls of the backends
                 lineup.give_up(failure(error))
+        if case.device not in watch.lost:
+            case.target.release()
         yield from lineup.results()
 
 
@@ -88,35 +90,41 @@ def bench_case(lineup: Lineup, *, budget: Budget, rule: Rule) -> None:
         if not admitted:
             return
         exam.forget()  # what is timed must not find what it should compute
-        contest = Contest(
-            names=list(admitted),
-            baseline=BASELINE,
-            budget=budget,
-            rule=rule,
-            rng=random.Random(case.seed),  # noqa: S311  # an order of rounds, no secret
-        )
         ring, trials = Ring(case, exam.operands), {name: one.trial for name, one in admitted.items()}
+        cold = case.target.cache == "cold"
+        evict = Eviction(case.target, watch.memory_nbytes) if cold else None
         entrants = {
             backend.name: Entrant(
                 backend=backend,
                 case=case,
                 trial=trials[backend.name],
                 ring=ring,
+                evict=evict,
                 tell=partial(watch.tell, backend.name, Stage.VERIFIED),
             )
             for backend in lineup.left
         }
         call_s = {name: one.call_s for name, one in admitted.items()}
+        contest = Contest(
+            names=list(admitted),
+            baseline=BASELINE,
+            budget=budget,
+            rule=rule,
+            rng=random.Random(case.seed),  # noqa: S311  # an order of rounds, no secret
+            apart=capture(entrants, call_s, lineup),
+        )
         with Meter(case.target, torch.get_num_threads(), partial(watch.tell, "", Stage.WAITED)) as meter:
             hold(contest, entrants, call_s, lineup, crews, meter)
             noise = meter.noise()
         bills = itemise(contest, entrants, lineup, crews, exam)
-        del ring, entrants  # with all sets but the first
+        timings = {name: one.timing for name, one in entrants.items()}
+        del ring, entrants, evict  # with all sets but the first
         watch.tell("", Stage.TRUTH)
         guard.restore()
         checks = verify_again(trials, lineup, renew(exam))
         for name, check in checks.items():
-            lineup.settle(name, conclude(name, contest, trials[name], bills[name], check, noise, lineup))
+            found = conclude(name, contest, trials[name], bills[name], check, noise, lineup)
+            lineup.settle(name, replace(found, timing=timings[name]) if isinstance(found, Timed) else found)
 
 
 def admit(lineup: Lineup, exam: Exam, guard: Guard, crews: Crews) -> dict[str, Admitted]:
@@ -166,6 +174,32 @@ def _admit(
     return admitted
 
 
+def capture(entrants: Mapping[str, Entrant], call_s: Mapping[str, float], lineup: Lineup) -> set[str]:
+    """Have everybody timed as the device times, where that goes; the names of those that cannot be compared then.
+
+    Without the baseline in it, a graph would be compared with nothing, so then nobody has one. A call that is not
+    captured is compared with graphs as long as it does not wait for its host.
+    """
+    target, watch = lineup.case.target, lineup.watch
+    if target.timing == "eager":
+        return set()
+    for name, entrant in entrants.items():
+        watch.tell(name, Stage.CAPTURED)
+        if not entrant.capture(call_s[name]):
+            watch.worn.append(f"{name} could not be captured")
+    if BASELINE in entrants and entrants[BASELINE].timing == "eager":
+        for entrant in entrants.values():
+            entrant.let_go()
+        return set()
+    apart = set()
+    for name, entrant in entrants.items():
+        if entrant.timing == "eager":
+            times = target.eager_times(entrant.trial.call, partial(watch.tell, name, Stage.TIMED))
+            if times is not None and launch_bound(*times):
+                apart.add(name)
+    return apart
+
+
 def hold(
     contest: Contest,
     entrants: Mapping[str, Entrant],
@@ -205,8 +239,7 @@ def hold(
                 dirt = meter.dirt(before, meter.read(), block.seconds)
                 if block.shot is not None:
                     entrant.judge(block.shot, f"while it was timed (round {rounds})")
-                seconds, turn_s = block.seconds / count, time.perf_counter() - turn
-                sample = Sample(seconds=seconds, dirt=dirt, turn_s=turn_s)
+                sample = Sample(seconds=block.each_s, dirt=dirt, turn_s=time.perf_counter() - turn)
             except ANY_FAULT as error:
                 contest.drop(name)
                 lineup.settle(name, _out_of_timing(error))
@@ -273,7 +306,7 @@ def warm_turn(name: str, entrant: Entrant, contest: Contest, crews: Crews) -> fl
     block = entrant.block(count)
     if block.shot is not None:
         entrant.judge(block.shot, "while it was timed (on memory mapped anew)")
-    return block.seconds / count
+    return block.each_s
 
 
 def verify_again(trials: Mapping[str, Trial], lineup: Lineup, again: Exam) -> dict[str, Check]:
@@ -314,6 +347,7 @@ def conclude(
         bill=bill,
         comparison=told.comparison,
         noise=told.noise,
+        cache=lineup.case.target.cache,
     )
 
 

@@ -17,6 +17,7 @@ class Stage(StrEnum):
     ASKED = "while being asked what it can do"
     VERIFIED = "while being verified"
     WAITED = "while the CPUs were out of their place"
+    CAPTURED = "while being captured"
     TIMED = "while being timed"
     EVICTED = "while the caches were emptied"
     VERIFIED_AGAIN = "while being verified again"
@@ -44,12 +45,14 @@ class Watch:
         memory_nbytes: what this process may hold; None for all that is free.
         lost: the devices that were lost so far, by name.
         faults: the traits of the wrong answers met so far; of more of the same nothing new is expected.
+        worn: what this process has been through that the next case should not find, in words.
     """
 
     tell: Callable[[str, Stage], None] = lambda _backend, _stage: None
     memory_nbytes: int | None = None
     lost: dict[str, Loss] = field(default_factory=dict)
     faults: set[tuple[str, str]] = field(default_factory=set)
+    worn: list[str] = field(default_factory=list)
 
 
 def not_run(loss: Loss) -> Failed:

@@ -32,7 +32,7 @@ def compute_probes(device: Device, dtype: str) -> Iterator[Recipe]:
 
 def memory_probes(device: Device, nbytes: int) -> Iterator[Recipe]:
     """Bytes a second, read and written, over `nbytes` in all."""
-    room = cache(lambda: torch.zeros(nbytes // 4, device=device.torch_name))
+    room = cache(lambda: torch.randn(nbytes // 4, device=device.torch_name))  # zeros take less power, and run faster
     for name, buffers in (("torch copy_", 2), ("torch add", 3), ("torch sum", 1)):
         yield name, partial(_stream, device, name, buffers, room)
 
@@ -60,7 +60,7 @@ def level_nbytes(device: Device, capacity: int | None, nearer: int) -> int:
 def _by_events(device: Device, name: str, work: float, call: Callable[[], Any], *, kernels: int = 1) -> Probe:
     """A probe timed on the current stream; `kernels` calls go into one CUDA graph where above 1."""
     if kernels > 1:
-        call, work = device.capture(call, kernels), work * kernels
+        call, work = device.capture([call] * kernels), work * kernels
     return in_blocks(name, work, call, partial(device.time_block, call), block_s=BLOCK_S)
 
 

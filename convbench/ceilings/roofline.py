@@ -57,17 +57,23 @@ def kind_of(case: Case) -> Kind:
     return case.device, case.dtype, case.precision
 
 
-def roofline(spec: ConvSpec, dtype: str, ceilings: Ceilings, pass_: str = "fprop") -> Roofline:
+def roofline(spec: ConvSpec, dtype: str, ceilings: Ceilings, pass_: str = "fprop", *, cold: bool = False) -> Roofline:
     """The least time for the direct algorithm, after Williams, Waterman, Patterson 2009.
 
     max(operations / peak FLOP/s, bytes / bandwidth), and on a GPU the time of an empty kernel on
     top. Operations are the multiply-adds on the image, without the padding; bytes are what the
     outputs depend on and the outputs, each once. In repeated calls the data stays in the caches
-    as far as it fits, so each byte moves at the speed of the nearest level that has room for it.
+    as far as it fits, so each byte moves at the speed of the nearest level that has room for it. In cold ones x
+    (dy of a gradient) comes from memory; what was written last may stay in the cache, and so may the weight.
     """
     compute_s = 2 * spec.inner_macs / ceilings.flops_per_s
     nbytes = spec.needed_nbytes(dtype, pass_)
-    moved_s, memory_probe = _moving(nbytes, ceilings.levels)
+    far = spec.first_nbytes(dtype, pass_) if cold else 0
+    (moved_s, memory_probe), (far_s, far_probe) = (
+        _moving(nbytes - far, ceilings.levels),
+        _moving(far, ceilings.levels[-1:]),
+    )
+    moved_s, memory_probe = moved_s + far_s, far_probe if far_s > moved_s else memory_probe
     longest = max(compute_s, moved_s)
     if ceilings.launch_s > longest:
         bound, probe = "launch", ""
@@ -192,7 +198,7 @@ def _impossible(timed: Timed) -> Failed:
 def hold_against(timed: Timed, result: Result, ceilings: Ceilings) -> Timed:
     """The timing with its roofline, and a flag where it is below it."""
     case = result.case
-    roof = roofline(case.spec, case.dtype, ceilings, case.pass_)
+    roof = roofline(case.spec, case.dtype, ceilings, case.pass_, cold=timed.cache == "cold")
     least_s = max(
         case.spec.needed_nbytes(case.dtype, case.pass_) / roof.bytes_per_s,
         least_operations(case.spec, timed.actual_flops) / roof.flops_per_s,

@@ -133,6 +133,7 @@ def tell_faults(
     from convbench.show.tables import (
         defect_lines,
         fault_lines,
+        launch_line,
         memory_line,
         mode_lines,
         noise_line,
@@ -153,6 +154,12 @@ def tell_faults(
         console.print(f"... and {len(faults) - MOST_FAULTS_SHOWN} more; --csv lists every one")
     for line in defect_lines(results):
         console.print(line, style="yellow", markup=False, soft_wrap=True)
-    for line in (*skip_lines(results), *mode_lines(results), memory_line(results), noise_line(results)):
+    for line in (
+        *skip_lines(results),
+        *mode_lines(results),
+        memory_line(results),
+        launch_line(results),
+        noise_line(results),
+    ):
         if line:
             console.print(line, style="dim", markup=False)

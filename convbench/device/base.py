@@ -1,6 +1,7 @@
 """What every kind of device can be asked."""
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ class Device(ABC):
         cold_rounds: how often a cold call is timed.
         allocation_nbytes: torch's allocator gives out multiples of this.
         profiled_as: what torch's profiler calls it.
+        timing, cache: the regime of what is timed in rounds, where a backend can be: see outcome.TIMINGS and CACHES.
     """
 
     number: int = 0
@@ -39,6 +41,8 @@ class Device(ABC):
     cold_rounds: ClassVar[int]
     allocation_nbytes: ClassVar[int] = 1
     profiled_as: ClassVar[str]
+    timing: ClassVar[str] = "eager"
+    cache: ClassVar[str] = "hot"
 
     @property
     def name(self) -> str:
@@ -84,8 +88,12 @@ class Device(ABC):
         yield
 
     @abstractmethod
-    def time_calls(self, calls: Sequence[Call]) -> tuple[float, Any]:
-        """Seconds that the calls take together, one after the other, and what the last of them returned."""
+    def time_calls(self, calls: Sequence[Call], *, first: Call | None = None) -> tuple[float, Any]:
+        """Seconds that the calls take together, one after the other, and what the last of them returned.
+
+        Args:
+            first: what is done before them and not timed; what was queued by it is over when their time begins.
+        """
 
     def time_block(self, call: Call, count: int) -> float:
         """Seconds that `count` equal calls take together."""
@@ -97,7 +105,7 @@ class Device(ABC):
 
     @abstractmethod
     def cold_nbytes(self, free_nbytes: int | None) -> int:
-        """How much must be written so that nothing else is left in its caches.
+        """How much must be written and read so that nothing else is left in its caches.
 
         Args:
             free_nbytes: what may be allocated for that; None for whatever is free.
@@ -105,10 +113,6 @@ class Device(ABC):
         Raises:
             MemoryError: that would take too much of it.
         """
-
-    @abstractmethod
-    def time_cold(self, empty_caches: Call, call: Call) -> float:
-        """Seconds of one call after `empty_caches` was called."""
 
     def eager_times(self, call: Call, tell: Call) -> tuple[float, float] | None:  # noqa: ARG002  # for who has them
         """Median seconds from a call to an idle device, and until the host is free again; None on the host itself."""
@@ -118,14 +122,22 @@ class Device(ABC):
         """Median seconds a call within a replayed graph, free of launch gaps; None where there is none."""
         return None
 
-    def capture(self, call: Call, count: int) -> Call:
-        """`count` calls as one, which replays them without the host; on the host itself one after another."""
+    def capture(self, calls: Sequence[Call], *, kept: int = 1) -> Callable[[], list[Any]]:
+        """The calls as one, which replays them without the host and returns what the last `kept` of them returned.
 
-        def replay() -> None:
-            for _ in range(count):
-                call()
+        On the host itself they are called one after another.
+        """
+
+        def replay() -> list[Any]:
+            outs: deque[Any] = deque(maxlen=kept)
+            for call in calls:
+                outs.append(call())
+            return list(outs)
 
         return replay
+
+    def release(self) -> None:  # noqa: B027  # a CPU keeps none
+        """Give back the memory that torch keeps for tensors to come."""
 
     def watch_peak(self) -> Callable[[], int | None]:
         """Begin to watch the memory; what is returned tells by how many bytes its peak has risen, or None."""

@@ -36,7 +36,10 @@ class Cpu(Device):
     def synchronize(self) -> None:
         """A call is done when it returns."""
 
-    def time_calls(self, calls: Sequence[Call]) -> tuple[float, Any]:
+    def time_calls(self, calls: Sequence[Call], *, first: Call | None = None) -> tuple[float, Any]:
+        if first is not None:
+            first()  # all threads take part, so that every core's own cache is emptied too
+            wait_for(cpu_ns())  # nor do they take a core from those that the calls wake
         begin = time.perf_counter()
         for call in calls:
             out = None  # as if nobody had wanted the one before: its memory is free for the next
@@ -55,13 +58,6 @@ class Cpu(Device):
         if room is not None and nbytes > room // 8:
             raise MemoryError("emptying the caches would take too much of the memory")
         return nbytes
-
-    def time_cold(self, empty_caches: Call, call: Call) -> float:
-        empty_caches()  # all threads write, so that every core's own cache is emptied too
-        wait_for(cpu_ns())  # nor do the threads that wrote take a core from those that the call wakes
-        begin = time.perf_counter()
-        call()
-        return time.perf_counter() - begin
 
     def watch_peak(self) -> Callable[[], int | None]:
         """By how much the resident memory of the process rises, whoever allocates: what is kept already does not show.

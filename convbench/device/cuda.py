@@ -2,6 +2,7 @@
 
 import time
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ class Cuda(Device):
     cold_rounds: ClassVar[int] = 11
     allocation_nbytes: ClassVar[int] = 512  # c10's CUDACachingAllocator, kMinBlockSize
     profiled_as: ClassVar[str] = "CUDA"
+    timing: ClassVar[str] = "graph"  # what the host takes for a launch is no property of a kernel
+    cache: ClassVar[str] = "cold"
 
     @property
     def torch_name(self) -> str:
@@ -75,14 +78,19 @@ class Cuda(Device):
         with torch.cuda.device(self.number):
             yield
 
-    def time_calls(self, calls: Sequence[Call]) -> tuple[float, Any]:
+    def time_calls(self, calls: Sequence[Call], *, first: Call | None = None) -> tuple[float, Any]:
         """By events on the current stream, gaps between launches included.
 
-        Work on another stream escapes the events, and then the time until the whole device is idle counts.
+        What `first` queues lets the host run ahead, as nvbench's blocking kernel does: then the events enclose no gap
+        before the first launch. Work on another stream escapes the events, and then the time until the whole
+        device is idle counts.
         """
-        start, stop = self._events()
+        queued, start, stop = self._event(), self._event(), self._event()
         self.synchronize()
         begin = time.perf_counter()
+        if first is not None:
+            queued.record()
+            first()
         start.record()
         for call in calls:
             out = None  # as if nobody had wanted the one before: its memory is free for the next
@@ -90,6 +98,8 @@ class Cuda(Device):
         stop.record()
         self.synchronize()
         until_idle_s = time.perf_counter() - begin
+        if first is not None:
+            until_idle_s -= float(queued.elapsed_time(start)) * 1e-3
         by_events_s = float(start.elapsed_time(stop)) * 1e-3
         return (by_events_s if until_idle_s < 2 * by_events_s + 1e-4 else until_idle_s), out
 
@@ -99,16 +109,6 @@ class Cuda(Device):
     def cold_nbytes(self, free_nbytes: int | None) -> int:  # noqa: ARG002  # of the host's memory
         """More than the L2 cache holds, and long enough for the host to run ahead meanwhile."""
         return max(4 * self.cache_nbytes(), 2**28)
-
-    def time_cold(self, empty_caches: Call, call: Call) -> float:
-        """The events enclose no launch gap: the writing lets the host run ahead, as nvbench's blocking kernel does."""
-        start, stop = self._events()
-        empty_caches()
-        start.record()
-        call()
-        stop.record()
-        self.synchronize()
-        return float(start.elapsed_time(stop)) * 1e-3
 
     def eager_times(self, call: Call, tell: Call) -> tuple[float, float]:
         whole, host = [], []
@@ -123,34 +123,18 @@ class Cuda(Device):
         return median(whole), median(host)
 
     def graph_time(self, call: Call, tell: Call) -> float | None:
-        """By a CUDA graph of GRAPH_CALLS calls; None where the call cannot be captured.
-
-        A capture that fails can leave torch's allocator and current stream as they were within it, so
-        this comes last of all that is done for a case.
-        """
-        import torch
-
+        """By a CUDA graph of GRAPH_CALLS calls; None where the call cannot be captured."""
         tell()
-        before = torch.cuda.current_stream(self.number)
         try:
-            replay = self.capture(call, GRAPH_CALLS)
+            replay = self.capture([call] * GRAPH_CALLS)
             replay()
             seconds = []
             for _ in range(self.cold_rounds):
                 tell()
-                start, stop = self._events()
-                start.record()
-                replay()
-                stop.record()
-                self.synchronize()
-                seconds.append(float(start.elapsed_time(stop)) * 1e-3 / GRAPH_CALLS)
+                seconds.append(self.time_calls([replay])[0] / GRAPH_CALLS)
             return median(seconds)
         except (Exception, SystemExit):  # a call that synchronises, or allocates on the host, may say so in any way
-            with suppress(RuntimeError):
-                self.synchronize()
             return None
-        finally:
-            torch.cuda.set_stream(before)
 
     def watch_peak(self) -> Callable[[], int | None]:
         import torch
@@ -165,28 +149,53 @@ class Cuda(Device):
 
         return torch.cuda.get_device_properties(self.number)
 
-    def capture(self, call: Call, count: int) -> Call:
+    def capture(self, calls: Sequence[Call], *, kept: int = 1) -> Callable[[], list[Any]]:
         import torch
 
         graph = torch.cuda.CUDAGraph()
         before, side = torch.cuda.current_stream(self.number), torch.cuda.Stream(self.number)
-        side.wait_stream(before)
-        with torch.cuda.stream(side):  # what is planned or allocated at first must not fall into the capture
-            for _ in range(3):
-                call()
-        before.wait_stream(side)
-        with warnings.catch_warnings():
-            # torch only warns of a graph that holds nothing: its work is on another stream.
-            warnings.filterwarnings("error", message="The CUDA Graph is empty")
-            with torch.cuda.graph(graph, stream=side):  # its own would be of the first GPU that captured
-                for _ in range(count):
+        outs: deque[Any] = deque(maxlen=kept)
+        try:
+            side.wait_stream(before)
+            with torch.cuda.stream(side):  # what is planned or allocated at first must not fall into the capture
+                for call in (list(calls[:3]) * 3)[:3]:
                     call()
-        return graph.replay
+            before.wait_stream(side)
+            with warnings.catch_warnings():
+                # torch only warns of a graph that holds nothing: its work is on another stream.
+                warnings.filterwarnings("error", message="The CUDA Graph is empty")
+                with torch.cuda.graph(graph, stream=side):  # its own would be of the first GPU that captured
+                    for call in calls:
+                        outs.append(call())
+        except BaseException:
+            self._leave_capture(graph, before)
+            raise
 
-    def _events(self) -> tuple[Any, Any]:
+        def replay() -> list[Any]:
+            graph.replay()
+            return list(outs)
+
+        return replay
+
+    def _leave_capture(self, graph: Any, stream: Any) -> None:
+        """A capture that fails leaves torch's allocator and current stream as they were within it."""
         import torch
 
-        return torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        with suppress(Exception):
+            self.synchronize()
+        torch.cuda.set_stream(stream)
+        with suppress(Exception):  # it had not begun
+            torch._C._cuda_endAllocateToPool(self.number, graph.pool())  # noqa: SLF001  # it has no public name
+
+    def release(self) -> None:
+        import torch
+
+        torch.cuda.empty_cache()
+
+    def _event(self) -> Any:
+        import torch
+
+        return torch.cuda.Event(enable_timing=True)
 
 
 @cache

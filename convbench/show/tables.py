@@ -31,7 +31,7 @@ VERDICT_STYLE = {
     "undecided": "dim",
     "noisy": "magenta",  # undecided, because too few samples were clean
 }
-PAIRED = "time: own median; torch / this: from the rounds that both were timed in, not from the medians"
+PAIRED = "torch / this: by shared rounds, not by medians"
 # A call on memory mapped anew is told from so much on: it is timed in five blocks, and not in pairs.
 DEARER, MOST_DEARER = 1.1, 3
 UNSURE = "raise --budget, run convbench doctor to see what disturbs, or start with --wait-until-quiet"
@@ -67,8 +67,9 @@ def bench_table(title: str, results: Sequence[Result], *, width: int) -> Group:
         ran = [result for result in block if not isinstance(result.outcome, Skipped)]
         lines = _bench_lines([_bench_cells(one) for one in ran], shown)
         parts += [heading, lines if ran else Text("  nothing ran", "dim")]
+    regimes = dict.fromkeys(one.outcome.regime for one in results if isinstance(one.outcome, Timed))
     if any(isinstance(one.outcome, Timed) and one.outcome.comparison for one in results):
-        parts.append(Text(PAIRED, "dim"))
+        parts.append(Text(f"time: own median ({' or '.join(regimes)}); {PAIRED}", "dim"))
     return Group(*parts, *(Text(line, "dim") for line in roof_lines(results)))
 
 
@@ -113,6 +114,9 @@ def _bench_cells(result: Result) -> list[Text]:
             compared = timed.comparison
             alone = "baseline" if result.backend == BASELINE else ""
             verdict = compared.verdict if compared else alone
+            verdict = (
+                "launches" if timed.timing == "eager" and bill.launch_bound and not compared and not alone else verdict
+            )
             verdict = "noisy" if timed.noise.noisy and verdict in ("", "undecided") else verdict
             known = compared is not None and compared.low > 0
             interval = f" ({compared.low:.2f}-{compared.high:.2f})" if compared and known else ""
@@ -372,6 +376,18 @@ def memory_line(results: Iterable[Result]) -> str:
     told = [f"{backend} on {name} {dearer[backend, name]:.2f}x" for backend, name in worst[:MOST_DEARER]]
     more = f" and {len(worst) - len(told)} more" if len(worst) > len(told) else ""
     return f"times are of kept memory; mapped anew for each call: {', '.join(told)}{more}" if told else ""
+
+
+def launch_line(results: Iterable[Result]) -> str:
+    """Who waits for its launches where code calls it eagerly on a GPU; "" where nobody does."""
+    found = [(one, one.outcome) for one in results if isinstance(one.outcome, Timed) and one.outcome.bill.launch_bound]
+    told = [
+        f"{one.backend} on {one.case.problem.name} {seconds(timed.bill.wall_s)} "
+        f"({timed.timing} {seconds(timed.median_s)})"
+        for one, timed in found[:MOST_DEARER]
+    ]
+    more = f" and {len(found) - len(told)} more" if len(found) > len(told) else ""
+    return f"launch-bound, an eager call takes: {', '.join(told)}{more}" if told else ""
 
 
 def fault_lines(result: Result, repro: str, smallest: str = "") -> list[str]:

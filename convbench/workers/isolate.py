@@ -16,8 +16,10 @@ Everything below is killed at the latest when the parent's end of one socket clo
 kernel does for us whatever the parent dies of.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import attrgetter
 
 import torch
 
@@ -70,7 +72,7 @@ def isolated(
     plugins: Sequence[str] = (),
     unavailable: Sequence[Unavailable] = (),
     limits: Limits | None = None,
-    cases_each: int = 1,
+    cases_each: Callable[[Case], int] = lambda _: 1,
 ) -> Iterator[Result]:
     """What `sweep(cases, backends, watch=...)` yields, each case in a process that may die.
 
@@ -78,7 +80,7 @@ def isolated(
         sweep: `bench` or `verify`, its options bound by functools.partial; it must be picklable.
         backends: they are loaded in the worker, by name, from the same plug-ins.
         unavailable: those among them whose code is not to be touched again.
-        cases_each: cases that one worker does, if it lives.
+        cases_each: so many cases of the same device one worker does from this one on, if it lives.
 
     Raises:
         ConvbenchError: no worker process can be had.
@@ -91,17 +93,17 @@ def isolated(
     done = 0
     with Server.take() as server:
         while done < len(cases):
+            _, together = next(groupby(cases[done : done + cases_each(cases[done])], attrgetter("device")))
+            batch = tuple(together)
             job = Job(
                 sweep=sweep,
-                cases=tuple(cases[done : done + cases_each]),
+                cases=batch,
                 names=tuple(names),
                 felled=tuple(felled),
                 plugins=tuple(plugins),
                 unavailable=tuple(unavailable),
                 threads=torch.get_num_threads(),
-                timeouts_s=tuple(
-                    limits.timeout_s or default_timeout_s(case, backends) for case in cases[done : done + cases_each]
-                ),
+                timeouts_s=tuple(limits.timeout_s or default_timeout_s(case, backends) for case in batch),
                 memory_nbytes=limits.memory_nbytes or _free_nbytes(),
                 faults=frozenset(faults),
             )

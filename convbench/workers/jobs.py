@@ -98,6 +98,11 @@ class Fall:
         return self.outcome.message if isinstance(self.outcome, Failed) else ""
 
 
+@dataclass(frozen=True, slots=True)
+class Enough:
+    """A worker did what it could and leaves the rest of its cases to another: it has been through something."""
+
+
 class Board:
     """Who is doing what, in memory that the worker shares with its parent.
 

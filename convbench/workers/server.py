@@ -35,6 +35,7 @@ from convbench.workers.jobs import (
     STATUS,
     Board,
     Card,
+    Enough,
     Errand,
     Fall,
     Inquiry,
@@ -101,7 +102,7 @@ class Server:
             self.stop()
 
     def work(self, job: Job) -> Iterator[list[Result] | Fall]:
-        """The results of each case in order; a Fall is the last thing of a job."""
+        """The results of each case in order, of the first ones where a worker had enough; a Fall is the last."""
         return self._send(job, _module_of(job.sweep), Result)
 
     def ask(self, inquiry: Inquiry) -> list[Card | NotLoaded] | Fall:
@@ -148,7 +149,7 @@ class Server:
             timeout_s = errand.timeouts_s[min(done, all_of_them - 1)]
             readable = wait([connection, self._control], POLL_S)
             if connection in readable and done < all_of_them:
-                answer: list[Answer] | Fall | str | None
+                answer: list[Answer] | Fall | Enough | str | None
                 try:
                     answer = _read(connection, kinds)
                 except BlockingIOError:
@@ -162,10 +163,13 @@ class Server:
                     done += 1
                     yield answer
                     continue
-                if isinstance(answer, Fall):
+                if isinstance(answer, Fall) or (isinstance(answer, Enough) and done):
                     self._kill()
-                    yield answer
+                    if isinstance(answer, Fall):
+                        yield answer
                     return
+                if isinstance(answer, Enough):  # then another would begin where it did, without end
+                    answer = "had enough before it began"
                 if isinstance(answer, str):
                     why = answer
             if _is_stopped(server):
@@ -328,7 +332,7 @@ class _Rows(pickle.Unpickler):
         raise pickle.UnpicklingError(f"{module}.{name} is no part of a result")
 
 
-def _read(connection: "Connection", kinds: Kinds[Answer]) -> list[Answer] | Fall:
+def _read(connection: "Connection", kinds: Kinds[Answer]) -> list[Answer] | Fall | Enough:
     """The next answer of a worker.
 
     Raises:
@@ -336,7 +340,7 @@ def _read(connection: "Connection", kinds: Kinds[Answer]) -> list[Answer] | Fall
         Exception: it is none.
     """
     answer = _Rows(io.BytesIO(connection.recv_bytes(MOST_ANSWER_NBYTES))).load()
-    if isinstance(answer, Fall):
+    if isinstance(answer, Fall | Enough):
         return answer
     if isinstance(answer, list) and all(isinstance(one, kinds) for one in answer):
         return answer

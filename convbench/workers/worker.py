@@ -23,7 +23,7 @@ from convbench.call.watch import Stage, Watch
 from convbench.discovery import discover, load_here, sources
 from convbench.errors import ConvbenchError, in_words
 from convbench.machine import descendants
-from convbench.outcome import Failed, Result, Skipped
+from convbench.outcome import Failed, Result, Skipped, Wrong
 from convbench.workers.jobs import (
     BEGUN,
     DYING_S,
@@ -34,6 +34,7 @@ from convbench.workers.jobs import (
     STATUS,
     Board,
     Card,
+    Enough,
     Fall,
     Inquiry,
     Job,
@@ -48,7 +49,7 @@ PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
 
 def serve(control_fd: int, board_fd: int) -> NoReturn:
-    """Import what the parent names, fork a worker whenever it asks, kill that when told to or when the parent is gone."""
+    """Import what the parent names, fork workers when it asks; kill them when told to, and when the parent is gone."""
     import resource
 
     warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside numpy's threads, which provides for that
@@ -163,6 +164,9 @@ def _do(job: Job, connection: Connection, board: Board) -> None:
             return
         connection.send(results)
         felled = ()
+        if not case.target.on_host and (watch.worn or any(isinstance(one.outcome, Failed | Wrong) for one in results)):
+            connection.send(Enough())
+            return
 
 
 class Turn:

@@ -1,7 +1,10 @@
 """What a cold call costs, and what is left out of it."""
 
+from typing import Any
+
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from convbench.bench.regimes import Eviction, cold_times, conversion_time
 from convbench.call.watch import Watch
@@ -16,26 +19,41 @@ def fail(name: str, error: BaseException) -> None:
     pytest.fail(f"{name}: {error}")
 
 
-def test_more_than_the_last_cache_is_written_before_each_call() -> None:
-    one = Eviction(CPU)
-    written: list[float] = []
-    for _ in range(3):
-        assert one.time(lambda: written.append(float(one._room.min()))) > 0
-    assert written == [1.0, 2.0, 3.0]
-    assert one._room.nbytes >= 2 * cpu_caches(cpus_allowed())[-1][1]
+class Order(TorchDispatchMode):
+    """Notes which operators run, and on which memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, int]] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.seen.append((func.overloadpacket.__name__, args[0].data_ptr()))
+        return func(*args, **(kwargs or {}))
+
+
+def test_as_much_as_the_last_cache_holds_is_written_and_as_much_read_last() -> None:
+    evict = Eviction(CPU)
+    with Order() as order:
+        evict()
+    assert order.seen == [("add_", evict._written.data_ptr()), ("sum", evict._read.data_ptr())]
+    assert evict._written.nbytes == evict._read.nbytes >= cpu_caches(cpus_allowed())[-1][1]
+    begun: list[float] = []
+    CPU.time_calls([lambda: begun.append(float(evict._written.min()))], first=evict)
+    assert begun == [2.0]
 
 
 def test_all_are_called_in_turns_and_who_raises_is_told_once_and_left_out() -> None:
     order: list[str] = []
     faults: list[str] = []
 
-    def bad() -> None:
+    def bad() -> float:
         order.append("bad")
         if order.count("bad") == 2:
             raise ValueError("not today")
+        return 1.0
 
     found = cold_times(
-        {"good": lambda clock: clock(lambda: order.append("good")), "bad": lambda clock: clock(bad)},
+        {"good": lambda evict: CPU.time_calls([lambda: order.append("good")], first=evict)[0], "bad": lambda evict: bad()},
         CPU,
         Watch(),
         lambda name, error: faults.append(f"{name}: {error}"),
@@ -46,13 +64,13 @@ def test_all_are_called_in_turns_and_who_raises_is_told_once_and_left_out() -> N
 
 
 def test_caches_that_would_take_an_eighth_of_the_memory_are_not_emptied() -> None:
-    room = Eviction(CPU)._room.nbytes
-    assert Eviction(CPU, memory_nbytes=8 * room)._room.nbytes == room
+    room = 2 * Eviction(CPU)._read.nbytes
+    assert 2 * Eviction(CPU, memory_nbytes=8 * room)._read.nbytes == room
     with pytest.raises(MemoryError):
         Eviction(CPU, memory_nbytes=8 * room - 8)
     called: list[str] = []
     watch = Watch(memory_nbytes=8 * room - 8)
-    assert cold_times({"one": lambda clock: clock(lambda: called.append("one"))}, CPU, watch, fail) == {}
+    assert cold_times({"one": lambda _: float(called.append("one") or 0)}, CPU, watch, fail) == {}
     assert called == []
 
 

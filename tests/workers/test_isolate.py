@@ -177,7 +177,7 @@ def test_verify_shares_a_worker_between_cases_while_it_lives(plugin: str) -> Non
     names = ["torch", "interrupts", "dies-when-asked"]
     backends, _ = discover([plugin], names)
     cases = [make_case(f"n1c2h6w5k{k}r3s3", dtype=dtype) for k in (1, 4, 5) for dtype in ("fp32", "fp16")]
-    results = list(isolated(verify, cases, backends, plugins=[plugin], cases_each=4))
+    results = list(isolated(verify, cases, backends, plugins=[plugin], cases_each=lambda _: 4))
     assert [(result.case, result.backend) for result in results] == [(case, name) for case in cases for name in names]
     for result in results:
         bad = result.case.spec.k == 4 and result.backend != "torch"
