@@ -242,6 +242,7 @@ def test_each_deed_costs_one_row(cli: Cli, tmp_path: Path, chaos: Chaos) -> None
     assert "\x1b" not in done.out + path.read_text()
     assert max(map(len, path.read_text().splitlines())) < 5000
     assert not (tmp_path / "made").exists()
+    server.stop_the_spare()  # of this process, which has not ended
     chaos.nobody_left()
 
 
@@ -260,6 +261,7 @@ def test_a_deed_while_being_timed_costs_one_row_too(cli: Cli, tmp_path: Path, ch
         assert re.fullmatch(reason, rows[name]["reason"]), found
     assert [rows[name]["outcome"] for name in INNOCENT] == ["timed"] * 2
     assert "was deleted by somebody else" in done.err
+    server.stop_the_spare()  # of this process, which has not ended
     chaos.nobody_left()
 
 
@@ -282,6 +284,7 @@ def test_a_fork_bomb_is_stopped_and_all_of_it_is_gone(
     rows = read_rows(tmp_path / "rows.csv")
     assert [row["reason"] for row in rows[:2]] == [reason for _, _, reason in deeds.values()]
     assert rows[2]["outcome"] == "verified"
+    server.stop_the_spare()  # of this process, which has not ended
     chaos.nobody_left()
 
 

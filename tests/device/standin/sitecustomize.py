@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 LOG = os.environ.get("STANDIN_LOG")
-NAME, L2_NBYTES = "Stand-in", int(os.environ.get("STANDIN_L2", 1 << 20))
+NAME, L2_NBYTES = "Stand-in", int(os.environ.get("STANDIN_L2", "1048576"))
 context: list[int] = []  # the process that has one
 capturing: list["Tape"] = []
 
@@ -55,7 +55,7 @@ class Tape(TorchDispatchMode):
     """What ran during a capture, with the memory that it ran on."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.steps: list[tuple[Any, Any, Any, Any]] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -69,7 +69,9 @@ class Tape(TorchDispatchMode):
                 continue
             fresh = func(*args, **kwargs)
             given = {place(one) for one in (*args, *kwargs.values()) if isinstance(one, torch.Tensor)}
-            for old, new in zip(*(one if isinstance(one, tuple | list) else [one] for one in (out, fresh)), strict=True):
+            for old, new in zip(
+                *(one if isinstance(one, tuple | list) else [one] for one in (out, fresh)), strict=True
+            ):
                 if isinstance(old, torch.Tensor) and place(old) not in given:
                     old.copy_(new)
 
@@ -154,6 +156,13 @@ def answering(value: Any) -> Any:
     return answer
 
 
+class Profile(torch.autograd.profiler.profile):
+    """Of the CPU alone: there are no kernels to be seen."""
+
+    def __init__(self, *words: Any, use_device: str | None = None, **others: Any) -> None:
+        super().__init__(*words, **others)
+
+
 PROPERTIES = types.SimpleNamespace(
     name=NAME, L2_cache_size=L2_NBYTES, multi_processor_count=2, total_memory=8 << 30, major=9, minor=0
 )
@@ -179,7 +188,8 @@ for name, value in {
     "get_device_properties": answering(PROPERTIES),
 }.items():
     setattr(torch.cuda, name, value)
+setattr(torch.autograd.profiler, "profile", Profile)  # noqa: B010  # no type may be assigned to
 torch.backends.cudnn.is_available = lambda: True
-torch.cudnn_convolution = cudnn_convolution
-torch.cudnn_convolution_transpose = cudnn_convolution_transpose
-Devices().__enter__()
+for function in (cudnn_convolution, cudnn_convolution_transpose):
+    setattr(torch, function.__name__, function)
+contextlib.ExitStack().enter_context(Devices())

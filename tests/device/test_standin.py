@@ -1,0 +1,128 @@
+"""The regimes of a GPU from start to end, on a machine that has none: see standin/sitecustomize.py."""
+
+import csv
+import os
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.program, pytest.mark.skipif(sys.platform != "linux", reason="worker processes need Linux")]
+
+STANDIN = Path(__file__).parent / "standin"
+PLUGIN = '''
+import torch
+import torch.nn.functional as F
+from convbench import backend
+
+kept = {}
+
+def conv(x, w, spec):
+    return F.conv2d(x, w, None, spec.stride, spec.padding, spec.dilation, spec.groups)
+
+@backend(family="direct", source="a test", devices={"cuda"})
+def waits(x, w, spec):
+    """Right, and not to be captured: it waits for the device."""
+    torch.cuda.synchronize()
+    return conv(x, w, spec)
+
+@backend(family="direct", source="a test", devices={"cuda"})
+def answers_once(x, w, spec):
+    """What a graph of it holds is no convolution: the answer was there before."""
+    if not torch.cuda.is_current_stream_capturing():
+        kept["y"] = conv(x, w, spec)
+        return kept["y"]
+    return kept["y"] + 0
+
+@backend(family="direct", source="a test", devices={"cuda"})
+def honest(x, w, spec):
+    return conv(x, w, spec)
+'''
+
+
+@dataclass
+class Run:
+    """A command that has ended: its exit status, its rows, what the stand-in noted, and both of its streams."""
+
+    code: int
+    rows: list[dict[str, str]]
+    notes: list[str]
+    text: str
+
+    def count(self, word: str) -> int:
+        return Counter(note.split()[1] for note in self.notes)[word]
+
+    def cells(self, backend: str, column: str) -> set[str]:
+        return {row[column] for row in self.rows if row["backend"] == backend}
+
+
+def run(folder: Path, *words: str) -> Run:
+    log, file = folder / "notes", folder / "rows.csv"
+    done = subprocess.run(
+        [sys.executable, "-m", "convbench", *words, "--device", "cuda", "--csv", str(file)],
+        env=os.environ | {"PYTHONPATH": str(STANDIN), "STANDIN_LOG": str(log), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        check=False,
+        text=True,
+        cwd=folder,
+    )
+    rows = list(csv.DictReader(file.read_text().splitlines())) if file.exists() else []
+    return Run(code=done.returncode, rows=rows, notes=log.read_text().splitlines(), text=done.stdout + done.stderr)
+
+
+BENCH = ("bench", "--budget", "0.1", "--min-rounds", "3", "--no-ceilings")
+
+
+def test_twenty_cases_take_two_workers_and_are_graphs_over_cold_operands(tmp_path: Path) -> None:
+    shapes = [word for k in range(1, 21) for word in ("--shape", f"n1c2h6w6k{k}r3s3_pd1")]
+    done = run(tmp_path, *BENCH, "--backend", "torch,cudnn", *shapes)
+    assert done.code == 0, done.text
+    assert [row["k"] for row in done.rows[::2]] == [str(k) for k in range(1, 21)]
+    assert [row["backend"] for row in done.rows] == ["torch", "cudnn"] * 20
+    for column, word in {"outcome": "timed", "timing": "graph", "cache": "cold", "launch_bound": "1"}.items():
+        assert {row[column] for row in done.rows} == {word}
+    for column in ("median_s", "cold_s", "wall_s", "host_s", "graph_s"):
+        assert all(float(row[column]) > 0 for row in done.rows), column
+    assert done.count("forked") == 0
+    assert done.count("context") <= 3  # the parent's and two workers'
+    assert done.count("captured") == done.count("capture") == 2 * 2 * 20  # cold, and hot for graph_s
+    assert "own median (graph, cold)" not in done.text  # a pipe has the columns
+    assert "launch-bound, an eager call takes: torch on " in done.text
+
+
+def test_who_cannot_be_captured_is_eager_and_compared_with_no_graph_and_its_worker_is_replaced(tmp_path: Path) -> None:
+    plugin = tmp_path / "mine.py"
+    plugin.write_text(PLUGIN)
+    words = ("--plugin", str(plugin), "--backend", "torch,cudnn,waits,honest")
+    done = run(tmp_path, *BENCH, *words, "--shape", "n1c2h6w6k3r3s3_pd1", "--shape", "n1c2h6w6k4r3s3_pd1")
+    assert done.code == 0, done.text
+    assert done.cells("waits", "timing") == {"eager"}
+    assert done.cells("honest", "timing") == done.cells("torch", "timing") == {"graph"}
+    assert {row["cache"] for row in done.rows} == {"cold"}
+    assert done.cells("waits", "verdict") == done.cells("waits", "ratio_to_torch") == {""}
+    assert "" not in done.cells("honest", "ratio_to_torch")
+    assert all(float(cell) > 0 for cell in done.cells("waits", "median_s"))
+    assert done.cells("waits", "graph_s") == {""}
+    timing = {note.split()[0] for note in done.notes if note.split()[1] == "capture"}
+    assert len(timing) == 2  # each case in a worker of its own
+
+
+def test_a_graph_that_holds_no_convolution_is_caught(tmp_path: Path) -> None:
+    plugin = tmp_path / "mine.py"
+    plugin.write_text(PLUGIN)
+    words = ("--plugin", str(plugin), "--backend", "torch,answers-once,honest")
+    done = run(tmp_path, *BENCH, *words, "--shape", "n1c2h6w6k3r3s3_pd1")
+    assert done.code == 1
+    assert done.cells("answers-once", "outcome") == {"wrong"}, done.text
+    (reason,) = done.cells("answers-once", "reason")
+    assert "right before the timing; while it was timed" in reason
+    assert done.cells("honest", "outcome") == {"timed"}
+
+
+def test_verify_runs_on_it(tmp_path: Path) -> None:
+    done = run(tmp_path, "verify", "--suite", "quick", "--match", "note", "--backend", "torch,cudnn,unfold-matmul")
+    assert done.code == 0, done.text
+    assert {row["outcome"] for row in done.rows} == {"verified"}
