@@ -148,6 +148,10 @@ class Backend(Traits):
         return None
 
 
+class Unsupported(Exception):  # noqa: N818  # it says what happened
+    """A call raises it where the library underneath has no way to do a case: the row is a skip with its words."""
+
+
 def adopt(found: Backend, origin: str) -> Backend:
     """A backend of others as it is let in: under its origin, and without what would excuse it.
 

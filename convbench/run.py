@@ -16,7 +16,7 @@ from convbench.data.filters import Filters, make_filters
 from convbench.data.sets import load_set
 from convbench.data.weights import load_filters
 from convbench.errors import ConvbenchError
-from convbench.outcome import Failed, Outcome
+from convbench.outcome import Failed, Outcome, Skipped
 from convbench.spec import ConvSpec, Pair, pair_text
 from convbench.verify.exam import make_exam
 from convbench.verify.lineup import refusal
@@ -207,7 +207,7 @@ def _convolve(watch: Stopwatch, case: Case, backend: Backend, x: Tensor, w: Tens
     watch.stage("oracle", "the same convolution in float64, and a bound for each output", **axes)
 
     trial = attempt(backend, exam, profiled="fprop" in backend.must_run)
-    if isinstance(trial, Failed):
+    if isinstance(trial, Failed | Skipped):
         return trial, None
     bill, check, out = trial.bill, trial.check, trial.out
     watch.took(bill.prepare_s or 0.0, "prepare", "once for each weight" if backend.prepare else "nothing to prepare")

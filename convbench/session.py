@@ -86,10 +86,10 @@ class Verify:
         return 50
 
     def at_most_s(self, case: Case, backends: Sequence[Backend]) -> float:
-        """Seconds that a case may take."""
+        """Seconds that a case may take, with its share of the start of a process."""
         from convbench.verify.cost import verify_s
 
-        return verify_s(case, backends)
+        return verify_s(case, backends) + case.target.start_s / self.cases_each(case)
 
     def begin(self, run: Run, remaining: Sequence[Case], backends: Sequence[Backend], tell: Tell) -> Iterator[Result]:  # noqa: ARG002  # as Bench has it
         from convbench.verify.sweep import verify
@@ -145,18 +145,22 @@ class Bench:
         return Budget().least
 
     def at_most_s(self, case: Case, backends: Sequence[Backend]) -> float:
-        """Seconds that a case may take."""
+        """Seconds that a case may take, with its share of the start of a process."""
         from convbench.verify.cost import bench_s
 
-        return bench_s(case, backends, budget_s=self.budget_s, least_rounds=self.least_rounds)
+        timing_s = bench_s(case, backends, budget_s=self.budget_s, least_rounds=self.least_rounds)
+        return timing_s + case.target.start_s / self.cases_each(case)
 
     def begin(self, run: Run, remaining: Sequence[Case], backends: Sequence[Backend], tell: Tell) -> Iterator[Result]:
+        from convbench.bench.noise import nvml_lacks
         from convbench.bench.rounds import Budget
         from convbench.bench.statistics import Rule
         from convbench.bench.sweep import bench
         from convbench.ceilings.known import known_ceilings
         from convbench.ceilings.roofline import with_rooflines
 
+        if any(not case.target.on_host for case in remaining) and (why := nvml_lacks()):
+            tell(f"{why}: clock, power and throttling of the GPU are not seen, and slowed rounds not set aside")
         if self.wait_s > 0 and remaining:
             self._wait(remaining, tell)
         patient = self.min_rounds > Rule().least

@@ -1,50 +1,36 @@
-"""cuDNN and nothing else: it raises where cuDNN has no plan, and never falls back."""
+"""cuDNN by its heuristic, as torch asks it; it raises where cuDNN has no plan, and never falls back."""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from convbench.backend import backend
-from convbench.backends import _aten
+from convbench.backends import _aten, _cudnn
 from convbench.case import Case
 from convbench.spec import ConvSpec
 
 
 def refuse(case: Case) -> str | None:
-    if not torch.backends.cudnn.is_available():
-        return "this torch sees no cuDNN"
-    if case.spec.n == 0:
-        return "cuDNN takes no empty batch"
+    if (reason := _cudnn.refuse(case)) is not None:
+        return reason
     if case.pass_ == "wgrad" and torch.cuda.is_available() and (chosen := _aten.library(case)) != "Cudnn":
         return f"torch lets cuDNN do a wgrad by its own rule alone, which chose {chosen} for this one"
     return None
 
 
+def fused(
+    x: Float[Tensor, "n c h w"], w: Float[Tensor, "k cg r s"], spec: ConvSpec, bias: Float[Tensor, " k"], relu: bool
+) -> Float[Tensor, "n k p q"]:
+    return _cudnn.fused(x, w, spec, bias, relu=relu, benchmark=False)
+
+
 def dgrad(dy: Float[Tensor, "n k p q"], w: Float[Tensor, "k cg r s"], spec: ConvSpec) -> Float[Tensor, "n c h w"]:
-    # A transposed convolution is cuDNN's backward data, by the operator that calls nothing else. What the
-    # stride left over at the end of x is its output padding.
-    rest = tuple(
-        size + 2 * padding - extent - (out - 1) * stride
-        for size, padding, extent, out, stride in zip(
-            (spec.h, spec.w), spec.padding, spec.kernel_extent, (spec.p, spec.q), spec.stride, strict=True
-        )
-    )
-    return torch.cudnn_convolution_transpose(
-        dy,
-        w,
-        spec.padding,
-        rest,
-        spec.stride,
-        spec.dilation,
-        spec.groups,
-        torch.backends.cudnn.benchmark,
-        torch.backends.cudnn.deterministic,
-        torch.backends.cudnn.conv.fp32_precision == "tf32",  # type: ignore[attr-defined]  # torch adds it when imported
-    )
+    return _cudnn.dgrad(dy, w, spec, benchmark=False)
 
 
 def wgrad(dy: Float[Tensor, "n k p q"], x: Float[Tensor, "n c h w"], spec: ConvSpec) -> Float[Tensor, "k cg r s"]:
-    return _aten.wgrad(dy, x, spec)
+    with _cudnn.in_its_words():
+        return _aten.wgrad(dy, x, spec)
 
 
 @backend(
@@ -53,7 +39,9 @@ def wgrad(dy: Float[Tensor, "n k p q"], x: Float[Tensor, "n c h w"], spec: ConvS
     source="Chetlur et al. 2014 (cuDNN) through aten::cudnn_convolution, its transpose, aten::convolution_backward",
     dgrad=dgrad,
     wgrad=wgrad,
+    fused=fused,
     refuse=refuse,
+    roundings=_cudnn.roundings,
     nondeterministic=_aten.nondeterministic,
     # The first two have no other path inside: they call cuDNN or raise. The third has many, so `refuse` asks first.
     must_run={
@@ -63,14 +51,4 @@ def wgrad(dy: Float[Tensor, "n k p q"], x: Float[Tensor, "n c h w"], spec: ConvS
     },
 )
 def cudnn(x: Float[Tensor, "n c h w"], w: Float[Tensor, "k cg r s"], spec: ConvSpec) -> Float[Tensor, "n k p q"]:
-    return torch.cudnn_convolution(
-        x,
-        w,
-        spec.padding,
-        spec.stride,
-        spec.dilation,
-        spec.groups,
-        torch.backends.cudnn.benchmark,
-        torch.backends.cudnn.deterministic,
-        torch.backends.cudnn.conv.fp32_precision == "tf32",  # type: ignore[attr-defined]  # torch adds it when imported
-    )
+    return _cudnn.fprop(x, w, spec, benchmark=False)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from convbench.backend import backend
 from convbench.case import Case
+from convbench.device.host import cpus_allowed
 from convbench.spec import ConvSpec
 
 Run = Callable[[Tensor], Tensor]
@@ -68,7 +69,8 @@ def compiled(w: Float[Tensor, "k cg r s"], spec: ConvSpec) -> Run:
         "freezing": True,
         # A bill that hangs on what an earlier process left on the disk is none.
         "force_disable_caches": True,
-        "compile_threads": 1,
+        # On a CPU the compilers would still be busy while the next backend is timed.
+        "compile_threads": cpus_allowed() if w.is_cuda else 1,
     }
     return torch.compile(MethodType(own, layer.eval()), dynamic=False, options=options)
 

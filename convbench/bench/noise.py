@@ -11,11 +11,13 @@ from typing import Any, Self
 
 from convbench.bench.placement import LOOK_EVERY_S, Placement
 from convbench.device import Device
+from convbench.errors import one_line
 from convbench.outcome import Noise
 
 # A block is disturbed when its threads waited for a core for more than this share of it.
 DELAYED = 0.01
 MOST_STAT_NBYTES = 2**17  # of /proc/stat: the lines of a thousand CPUs
+NVML_EVERY_S = 0.05  # a look takes the driver a millisecond or more, and it averages over longer than that
 TICK_S = 1 / os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0.01  # Windows counts no ticks that we read
 # nvmlClocksEventReason*: what slows a GPU down against its own will. A power cap is not among
 # them: large products run into it by themselves, and would never give a clean sample.
@@ -59,7 +61,7 @@ class Meter:
             for _ in self._placement.pairs:
                 tell()
                 self._placement.look(now=True)  # here, for no contest's time is running
-        self._throttle = ""
+        self._throttle, self._ask_again = "", 0.0
         self._seen: list[GpuState] = []
         self.refresh()
         self._cpu_at_start = (*self._cpu_ticks(), time.process_time())
@@ -72,7 +74,8 @@ class Meter:
             for task in set(found) - self._tasks.keys():
                 if (opened := _open(f"/proc/self/task/{task}/schedstat")) is not None:
                     self._tasks[task] = opened
-        if self._gpu:
+        if self._gpu and time.perf_counter() >= self._ask_again:
+            self._ask_again = time.perf_counter() + NVML_EVERY_S
             state = self._gpu.state()
             self._throttle = state.throttle
             self._seen.append(state)
@@ -203,6 +206,7 @@ class Gpu:
             return None
 
     def state(self) -> GpuState:
+        """How it is now."""
         nvml, handle = self._nvml, self._handle
 
         def ask(question: Callable[..., float], *words: Any) -> float | None:
@@ -227,6 +231,21 @@ class Gpu:
             found = self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle)
             return [one.pid for one in found if one.pid != os.getpid()]
         return []
+
+
+def nvml_lacks() -> str:
+    """Why NVML says nothing of the GPUs here; "" where it does."""
+    import torch
+
+    if torch.version.hip:
+        return f"NVML knows no GPU of ROCm {torch.version.hip}"
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+    except Exception as error:  # no module, no driver, no right to ask
+        return f"NVML cannot be asked ({one_line(str(error) or type(error).__name__)})"
+    return ""
 
 
 # Above these shares of all CPU time a sweep loses samples that it could use.

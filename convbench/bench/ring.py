@@ -16,10 +16,9 @@ import torch
 from torch import Tensor
 
 from convbench.call.memory import same_bits
-from convbench.call.tensors import TORCH_DTYPE
 from convbench.case import Case
 from convbench.dtypes import DTYPE
-from convbench.verify.operands import make_operands
+from convbench.verify.operands import draw_normal, make_operands
 from convbench.verify.recipes import drawn_from_normal
 
 Place = tuple[int, ...]
@@ -188,9 +187,8 @@ class Ring:
         """Numbers to write: from N(0, 1) in a row, or whole first operands as the case's recipe makes them."""
         first = self.sets[0].first
         if self.drawn:
-            generator = torch.Generator().manual_seed(case.seed * 1_000_003 + 2)  # of no exam
-            drawn = torch.randn(first.numel() + SPARE, generator=generator, dtype=TORCH_DTYPE[DTYPE[case.dtype].sums])
-            return _writable(drawn.to(first.device, first.dtype))
+            (drawn,) = draw_normal(case, [(first.numel() + SPARE,)], salt=2)  # of no exam
+            return _writable(drawn)
         drawings = [make_operands(case, salt=2 + number)[0].permute(self._order) for number in range(DRAWINGS)]
         return _writable(torch.stack(drawings))
 

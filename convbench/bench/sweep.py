@@ -24,7 +24,7 @@ from convbench.call.bind import ANY_FAULT, conditions, failure, synchronize
 from convbench.call.memory import Guard
 from convbench.call.watch import Stage, Watch
 from convbench.case import Case
-from convbench.outcome import Bill, Check, Failed, Noise, Result, Timed, Wrong, launch_bound
+from convbench.outcome import Bill, Check, Failed, Noise, Result, Skipped, Timed, Wrong, launch_bound
 from convbench.verify.answers import Answer, Answers, question
 from convbench.verify.exam import Exam, make_exam, prepare_exam, wrong
 from convbench.verify.lineup import DeviceLost, Lineup
@@ -153,12 +153,12 @@ def admit(lineup: Lineup, exam: Exam, guard: Guard, crews: Crews) -> dict[str, A
 
 def _admit(
     backend: Backend, exam: Exam, guard: Guard, crews: Crews, watch: Watch, answers: Answers | None
-) -> Admitted | Wrong | Failed:
+) -> Admitted | Wrong | Failed | Skipped:
     target = exam.case.target
     watch.tell(backend.name, Stage.VERIFIED)
     trial = attempt(backend, exam, answers=answers)
     del answers  # with the outputs in them: they would take the memory of what is timed
-    if isinstance(trial, Failed):
+    if isinstance(trial, Failed | Skipped):
         return trial
     if isinstance(trial.outcome, Wrong):
         return trial.outcome

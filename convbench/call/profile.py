@@ -11,6 +11,9 @@ from convbench.device import find_device
 
 # Kineto reports its own start and stop on stderr otherwise; it reads this at its first use.
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+# CUPTI that is torn down or started anew breaks the CUDA graphs of a process: torch's own profiler sets these as well.
+os.environ.setdefault("TEARDOWN_CUPTI", "0")
+os.environ.setdefault("DISABLE_CUPTI_LAZY_REINIT", "1")
 
 # Operators that move no data, or that only hand over to another one.
 _HOUSEKEEPING = frozenset(

@@ -51,6 +51,7 @@ def arithmetic(precision: str) -> Iterator[None]:
         # The older switches must agree with the newer ones, or torch raises when anybody reads them.
         (backends.cudnn, "allow_tf32", tf32),
         (backends.cuda.matmul, "allow_tf32", tf32),
+        (backends.cudnn, "fp32_precision", precision),  # inductor's templates read this one
         (backends.cudnn.rnn, "fp32_precision", precision),
         (backends.cudnn.conv, "fp32_precision", precision),
         (backends.cuda.matmul, "fp32_precision", precision),

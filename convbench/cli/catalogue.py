@@ -76,7 +76,8 @@ def devices() -> None:
             rows.append((kind.kind, "", kind().why_absent() or "", ""))
         for one in found:
             own = one.facts()
-            libraries = "driver {driver}, CUDA {cuda}, cuDNN {cudnn}".format_map(own) if own else ""
+            template = "{cuda}, {cudnn}" if own.get("cuda", "").startswith("ROCm") else "CUDA {cuda}, cuDNN {cudnn}"
+            libraries = f"driver {{driver}}, {template}".format_map(own) if own else ""
             rows.append((one.name, *cpu) if one.on_host else (one.name, own["gpu"], "yes", libraries))
     show_table(("device", "name", "available", "with"), rows)
 

@@ -22,6 +22,9 @@ class Device(ABC):
             whatever else runs on those cores disturbs it. Otherwise calls are queued.
         tensor_cores: it has units that multiply TF32, fp16 and bf16 and add in truncated fp32.
         macs_per_s: multiply-adds a second that a slow backend reaches, to foretell how long a case takes.
+        oracle_speed: how much faster than two cores the oracle is on it, at least.
+        start_s: what a process of its own takes to begin with it.
+        hang_s: a step of a backend that has not ended after so long hangs, unless it has much to compute.
         block_s: seconds of a block of timed calls: long against the clock's resolution and what surrounds a block,
             short against a scheduler's slice, so that a disturbance spoils few samples.
         cold_rounds: how often a cold call is timed.
@@ -37,6 +40,9 @@ class Device(ABC):
     on_host: ClassVar[bool]
     tensor_cores: ClassVar[bool]
     macs_per_s: ClassVar[float]
+    oracle_speed: ClassVar[float] = 1.0
+    start_s: ClassVar[float] = 0.0
+    hang_s: ClassVar[float] = 120.0
     block_s: ClassVar[float]
     cold_rounds: ClassVar[int]
     allocation_nbytes: ClassVar[int] = 1

@@ -26,6 +26,9 @@ class Cuda(Device):
     on_host: ClassVar[bool] = False
     tensor_cores: ClassVar[bool] = True
     macs_per_s: ClassVar[float] = 1e11
+    oracle_speed: ClassVar[float] = 30.0
+    start_s: ClassVar[float] = 6.0
+    hang_s: ClassVar[float] = 30.0  # its time is dear
     block_s: ClassVar[float] = 2e-3  # events and a synchronisation cost more than a clock
     cold_rounds: ClassVar[int] = 11
     allocation_nbytes: ClassVar[int] = 512  # c10's CUDACachingAllocator, kMinBlockSize
@@ -53,11 +56,13 @@ class Cuda(Device):
     def facts(self) -> dict[str, str]:
         import torch
 
+        rocm = torch.version.hip  # such a build calls its devices cuda, and MIOpen cuDNN
+        cudnn = torch.backends.cudnn.version()
         return {
             "gpu": torch.cuda.get_device_name(self.number),
             "driver": driver_version(),
-            "cuda": str(torch.version.cuda or ""),
-            "cudnn": str(torch.backends.cudnn.version() or ""),
+            "cuda": f"ROCm {rocm}" if rocm else str(torch.version.cuda or ""),
+            "cudnn": f"MIOpen {cudnn}" if rocm else str(cudnn or ""),
         }
 
     def free_nbytes(self) -> int | None:

@@ -9,12 +9,13 @@ from typing import Any, Self
 
 from torch import Tensor
 
-from convbench.backend import Backend
+from convbench.backend import Backend, Unsupported
 from convbench.call.bind import ANY_FAULT, bind, bound, conditions, failure, prepare, synchronize
 from convbench.call.memory import Guard, poisoned, same_bits
 from convbench.call.outputs import changed, taken
 from convbench.call.profile import profile
-from convbench.outcome import Bill, Failed
+from convbench.errors import one_line
+from convbench.outcome import Bill, Failed, Skipped
 from convbench.verify.gradient import gradient_fault
 from convbench.verify.probes import Probes
 
@@ -68,7 +69,9 @@ class Answers:
     varies: bool = False
 
 
-def question(backend: Backend, probes: Probes, *, profiled: bool | None = None, whole: bool = True) -> Answers | Failed:
+def question(
+    backend: Backend, probes: Probes, *, profiled: bool | None = None, whole: bool = True
+) -> Answers | Failed | Skipped:
     """Take a backend's answers, and judge none; the operands end as they began.
 
     Args:
@@ -139,6 +142,8 @@ def question(backend: Backend, probes: Probes, *, profiled: bool | None = None, 
         with suppress(*ANY_FAULT):  # a lost device restores nothing
             for guard in guards:
                 guard.restore()
+        if isinstance(error, Unsupported):
+            return Skipped(one_line(str(error)))
         return Failed(failure(error).message + (f" ({doing.strip()})" if doing else ""))
     return Answers(
         call=call,

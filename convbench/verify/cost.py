@@ -43,7 +43,7 @@ def needed_nbytes(case: Case, family: str) -> int:
 def exam_s(case: Case) -> float:
     """Seconds for one exam: the oracle answers for x and w, and for |x| and |w|."""
     spec = case.spec
-    return 2 * (TAP_S * spec.r * spec.s * prod(spec.y_shape) + PRODUCT_S * spec.macs)
+    return 2 * (TAP_S * spec.r * spec.s * prod(spec.y_shape) + PRODUCT_S * spec.macs) / case.target.oracle_speed
 
 
 def call_s(case: Case, backend: Backend) -> float:
@@ -76,4 +76,4 @@ def bench_s(case: Case, backends: Iterable[Backend], *, budget_s: float, least_r
 
 
 def _verdict_s(case: Case) -> float:
-    return VERDICT_S * prod(case.out_shape)
+    return VERDICT_S * prod(case.out_shape) / case.target.oracle_speed

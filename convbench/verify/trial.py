@@ -9,7 +9,7 @@ from torch import Tensor
 from convbench.backend import Backend
 from convbench.call.bind import failure
 from convbench.call.outputs import taken
-from convbench.outcome import Bill, Check, Failed, Verified, Wrong
+from convbench.outcome import Bill, Check, Failed, Skipped, Verified, Wrong
 from convbench.verify.answers import Answer, Answers, alike, question
 from convbench.verify.diagnosis import describe_place
 from convbench.verify.exam import Exam, wrong
@@ -42,14 +42,16 @@ class Trial:
         return Verified(self.check) if self.check.passed else Wrong(self.check)
 
 
-def attempt(backend: Backend, exam: Exam, *, profiled: bool = True, answers: Answers | None = None) -> Trial | Failed:
+def attempt(
+    backend: Backend, exam: Exam, *, profiled: bool = True, answers: Answers | None = None
+) -> Trial | Failed | Skipped:
     """Call a backend as a user would, then on poisoned memory, then once more; its operands end as they began.
 
     `answers` are its own, where they were taken before.
     """
     probes = Probes(exam)
     found = answers or question(backend, probes, profiled=profiled, whole=False)
-    if isinstance(found, Failed):
+    if isinstance(found, Failed | Skipped):
         return found
     outcome = weigh(backend, probes, found)
     if isinstance(outcome, Failed):
@@ -57,11 +59,11 @@ def attempt(backend: Backend, exam: Exam, *, profiled: bool = True, answers: Ans
     return Trial(call=found.call, given=found.given, out=found.plain.out, check=outcome.check, bill=found.bill)
 
 
-def examine(backend: Backend, exam: Exam) -> Verified | Wrong | Failed:
+def examine(backend: Backend, exam: Exam) -> Verified | Wrong | Failed | Skipped:
     """The verdict on one backend, by all probes."""
     probes = Probes(exam)
     answers = question(backend, probes)
-    return answers if isinstance(answers, Failed) else weigh(backend, probes, answers)
+    return answers if isinstance(answers, Failed | Skipped) else weigh(backend, probes, answers)
 
 
 def weigh(backend: Backend, probes: Probes, answers: Answers) -> Verified | Wrong | Failed:

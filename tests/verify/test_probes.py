@@ -40,7 +40,7 @@ def made(fn: Conv, family: str = "direct", **more: Any) -> Backend:
 
 def check_of(fn: Conv, case: Case = CASE, family: str = "direct", **more: Any) -> Any:
     outcome = examine(made(fn, family, **more), prepare_exam(case))
-    assert not isinstance(outcome, Failed), outcome
+    assert isinstance(outcome, Verified | Wrong), outcome
     return outcome.check
 
 

@@ -22,7 +22,7 @@ from convbench.call.memory import Guard
 from convbench.call.tensors import TORCH_DTYPE, lay_out
 from convbench.case import LAYOUTS, Case, Problem
 from convbench.errors import ConvbenchError
-from convbench.outcome import Failed, Verified, Wrong
+from convbench.outcome import Failed, Skipped, Verified, Wrong
 from convbench.spec import ConvSpec
 from convbench.verify.answers import question
 from convbench.verify.exam import Exam, prepare_exam
@@ -192,13 +192,13 @@ class Subject:
         case = self._exam.case
         one = as_backend(kernel)
         answers = question(one, self._probes)
-        outcome = answers if isinstance(answers, Failed) else weigh(one, self._probes, answers)
+        outcome = answers if isinstance(answers, Failed | Skipped) else weigh(one, self._probes, answers)
         match outcome:
             case Verified():
                 rejected, probe, evidence = False, "", ""
             case Wrong(check):
                 rejected, probe, evidence = True, check.probe, check.evidence or ""
-            case Failed(message):  # no proof of a bug, and no pass
+            case Failed(message) | Skipped(message):  # no proof of a bug, and no pass
                 rejected, probe, evidence = kernel.kind == "correct", "", f"failed: {message}"
         out = self._call(kernel)
         return Judged(
