@@ -13,31 +13,37 @@ from convbench.spec import ConvSpec
 def dgrad(dy: Float[Tensor, "n k p q"], w: Float[Tensor, "k cg r s"], spec: ConvSpec) -> Float[Tensor, "n c h w"]:
     gradient, kernel = dy.tolist(), w.tolist()
     (down, across), (top, left), (reach_r, reach_s) = spec.stride, spec.padding, spec.dilation
-    height, width = spec.h, spec.w
+    height, width, columns = spec.h, spec.w, spec.s
     dx = [[[[0.0] * spec.w for _ in range(spec.h)] for _ in range(spec.c)] for _ in range(spec.n)]
     for n, k, p, q in product(*map(range, spec.y_shape)):
-        first_channel = k // spec.k_per_group * spec.c_per_group
-        for c, r, s in product(range(spec.c_per_group), range(spec.r), range(spec.s)):
+        first_channel, number = k // spec.k_per_group * spec.c_per_group, gradient[n][k][p][q]
+        for c, r in product(range(spec.c_per_group), range(spec.r)):
             row = p * down - top + r * reach_r
-            column = q * across - left + s * reach_s
-            if 0 <= row < height and 0 <= column < width:
-                dx[n][first_channel + c][row][column] += gradient[n][k][p][q] * kernel[k][c][r][s]
+            if 0 <= row < height:
+                pixels, taps = dx[n][first_channel + c][row], kernel[k][c][r]
+                for s in range(columns):
+                    column = q * across - left + s * reach_s
+                    if 0 <= column < width:
+                        pixels[column] += number * taps[s]
     return torch.tensor(dx, dtype=dy.dtype, device=dy.device).reshape(spec.x_shape)
 
 
 def wgrad(dy: Float[Tensor, "n k p q"], x: Float[Tensor, "n c h w"], spec: ConvSpec) -> Float[Tensor, "k cg r s"]:
     gradient, image = dy.tolist(), x.tolist()
     (down, across), (top, left), (reach_r, reach_s) = spec.stride, spec.padding, spec.dilation
-    height, width = spec.h, spec.w
+    height, width, columns = spec.h, spec.w, spec.q
     dw = []
     for k, c, r, s in product(*map(range, spec.w_shape)):
         channel = k // spec.k_per_group * spec.c_per_group + c
         total = 0.0
-        for n, p, q in product(range(spec.n), range(spec.p), range(spec.q)):
+        for n, p in product(range(spec.n), range(spec.p)):
             row = p * down - top + r * reach_r
-            column = q * across - left + s * reach_s
-            if 0 <= row < height and 0 <= column < width:
-                total += gradient[n][k][p][q] * image[n][channel][row][column]
+            if 0 <= row < height:
+                numbers, pixels = gradient[n][k][p], image[n][channel][row]
+                for q in range(columns):
+                    column = q * across - left + s * reach_s
+                    if 0 <= column < width:
+                        total += numbers[q] * pixels[column]
         dw.append(total)
     return torch.tensor(dw, dtype=dy.dtype, device=dy.device).reshape(spec.w_shape)
 
@@ -68,9 +74,11 @@ def naive_loops(x: Float[Tensor, "n c h w"], w: Float[Tensor, "k cg r s"], spec:
                     for c in range(channels):
                         for r in range(rows):
                             row = p * down - top + r * reach_r
-                            for s in range(columns):
-                                column = q * across - left + s * reach_s
-                                if 0 <= row < height and 0 <= column < width:
-                                    total += image[n][first_channel + c][row][column] * kernel[k][c][r][s]
+                            if 0 <= row < height:
+                                pixels, taps = image[n][first_channel + c][row], kernel[k][c][r]
+                                for s in range(columns):
+                                    column = q * across - left + s * reach_s
+                                    if 0 <= column < width:
+                                        total += pixels[column] * taps[s]
                     y.append(total)
     return torch.tensor(y, dtype=x.dtype, device=x.device).reshape(spec.y_shape)
