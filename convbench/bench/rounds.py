@@ -130,6 +130,11 @@ class Contest:
         share = AFTERWARDS / len(self._decided)
         return after.spent_s + after.turn_s <= share * (self._elapsed_s - after.since_s)
 
+    @property
+    def moment(self) -> str:
+        """The round that is on, as the rounds of the samples are counted."""
+        return f"round {self._rounds}" if self.warm else "warming up"
+
     def record(self, samples: Mapping[str, Sample]) -> None:
         """Take the samples of a round; those of the warm-up are forgotten."""
         if self.warm:

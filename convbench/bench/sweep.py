@@ -217,9 +217,8 @@ def hold(
     block_s = target.block_s * (SEVERAL if crews.several else 1)
     counts, warming_s = block_counts(call_s, BASELINE, block_s), dict[str, float]()
     patience_s = min(MOST_PATIENCE_S, PATIENCE * contest.budget.total_s(len(contest.names)))
-    start, rounds = time.perf_counter(), 0
+    start = time.perf_counter()
     while order := contest.next_round(time.perf_counter() - start):
-        rounds += 1
         if contest.warm and warming_s:
             counts, warming_s = block_counts({**call_s, **warming_s}, BASELINE, block_s), {}
         samples: dict[str, Sample] = {}
@@ -238,7 +237,7 @@ def hold(
                 block = entrant.block(count)
                 dirt = meter.dirt(before, meter.read(), block.seconds)
                 if block.shot is not None:
-                    entrant.judge(block.shot, f"while it was timed (round {rounds})")
+                    entrant.judge(block.shot, f"while it was timed ({contest.moment})")
                 sample = Sample(seconds=block.each_s, dirt=dirt, turn_s=time.perf_counter() - turn)
             except ANY_FAULT as error:
                 contest.drop(name)

@@ -8,12 +8,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from convbench.bench import doctor, noise
-from convbench.bench.noise import Gpu, GpuState, Meter, Reading
+from convbench.bench.noise import Gpu, GpuState, Meter, Reading, nvml_lacks
 from convbench.device import find_device
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's /proc")
@@ -136,6 +138,39 @@ def test_samples_of_a_slowed_gpu_are_dirty(monkeypatch: pytest.MonkeyPatch) -> N
         meter.refresh()
         assert meter.dirt(CALM, CALM, 1e-3) == "thermal limit"
         assert (meter.noise().throttle, meter.noise().power_w) == ("thermal limit", 350.0)
+
+
+def test_a_gpu_is_asked_every_fifty_milliseconds_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[float] = []
+    now = [100.0]
+    nvml = Nvml(0)
+
+    def power(handle: object) -> int:
+        looks.append(now[0])
+        return 350_000
+
+    monkeypatch.setattr(nvml, "nvmlDeviceGetPowerUsage", power)
+    monkeypatch.setattr(Gpu, "open", classmethod(lambda cls, device: Gpu(nvml, None)))
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+    with Meter(find_device("cuda")) as meter:
+        for _ in range(100):
+            now[0] += 0.004
+            meter.refresh()
+    assert len(looks) == 8
+    assert min(later - earlier for earlier, later in pairwise(looks)) >= 0.05
+
+
+def test_why_nvml_says_nothing_is_told_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", SimpleNamespace(nvmlInit=lambda: None))
+    assert nvml_lacks() == ""
+
+    def fails() -> None:
+        raise RuntimeError("Driver Not Loaded")
+
+    monkeypatch.setitem(sys.modules, "pynvml", SimpleNamespace(nvmlInit=fails))
+    assert nvml_lacks() == "NVML cannot be asked (Driver Not Loaded)"
+    monkeypatch.setattr("torch.version.hip", "6.4")
+    assert nvml_lacks() == "NVML knows no GPU of ROCm 6.4"
 
 
 def test_the_doctor_names_who_uses_the_cpu_and_what_to_do() -> None:

@@ -78,17 +78,17 @@ BENCH = ("bench", "--budget", "0.1", "--min-rounds", "3", "--no-ceilings")
 
 def test_twenty_cases_take_two_workers_and_are_graphs_over_cold_operands(tmp_path: Path) -> None:
     shapes = [word for k in range(1, 21) for word in ("--shape", f"n1c2h6w6k{k}r3s3_pd1")]
-    done = run(tmp_path, *BENCH, "--backend", "torch,cudnn", *shapes)
+    done = run(tmp_path, *BENCH, "--backend", "torch,cudnn,cudnn-benchmark", *shapes)
     assert done.code == 0, done.text
-    assert [row["k"] for row in done.rows[::2]] == [str(k) for k in range(1, 21)]
-    assert [row["backend"] for row in done.rows] == ["torch", "cudnn"] * 20
+    assert [row["k"] for row in done.rows[::3]] == [str(k) for k in range(1, 21)]
+    assert [row["backend"] for row in done.rows] == ["torch", "cudnn", "cudnn-benchmark"] * 20
     for column, word in {"outcome": "timed", "timing": "graph", "cache": "cold", "launch_bound": "1"}.items():
         assert {row[column] for row in done.rows} == {word}
     for column in ("median_s", "cold_s", "wall_s", "host_s", "graph_s"):
         assert all(float(row[column]) > 0 for row in done.rows), column
     assert done.count("forked") == 0
     assert done.count("context") <= 3  # the parent's and two workers'
-    assert done.count("captured") == done.count("capture") == 2 * 2 * 20  # cold, and hot for graph_s
+    assert done.count("captured") == done.count("capture") == 2 * 3 * 20  # cold, and hot for graph_s
     assert "own median (graph, cold)" not in done.text  # a pipe has the columns
     assert "launch-bound, an eager call takes: torch on " in done.text
 
@@ -120,6 +120,48 @@ def test_a_graph_that_holds_no_convolution_is_caught(tmp_path: Path) -> None:
     (reason,) = done.cells("answers-once", "reason")
     assert "right before the timing; while it was timed" in reason
     assert done.cells("honest", "outcome") == {"timed"}
+
+
+def test_what_cudnn_has_no_plan_for_is_a_skip_in_its_words(tmp_path: Path) -> None:
+    words = ("--backend", "torch,cudnn,cudnn-benchmark", "--epilogue", "bias,bias_relu", "--dtype", "fp32,fp16")
+    done = run(tmp_path, "verify", *words, "--shape", "n1c3h6w6k3r3s3_pd1_g3", "--shape", "n1c2h6w6k3r3s3_pd1")
+    assert done.code == 0, done.text
+    lacking = {(row["backend"], row["groups"], row["epilogue"]) for row in done.rows if row["outcome"] == "skipped"}
+    assert lacking == {("cudnn", "3", "bias_relu"), ("cudnn-benchmark", "3", "bias_relu")}
+    assert {row["reason"] for row in done.rows if row["outcome"] == "skipped"} == {
+        "cuDNN has no plan for it: GET was unable to find an engine to execute this computation"
+    }
+    assert {row["outcome"] for row in done.rows} == {"skipped", "verified"}
+
+
+def test_the_whole_round_runs_from_start_to_end(tmp_path: Path) -> None:
+    out = tmp_path / "round"
+    small = {
+        "SKIP": "tests ceilings",  # the tests ask a real GPU, and its probes are too large for a CPU
+        "BATCH": "1",
+        "BUDGET": "0.02",
+        "FUZZ": "3",
+        "MORE": "--min-rounds 3 --no-ceilings --match layer4.0.conv1$|features.17.conv.1|srv_099",
+        "PYTHON": sys.executable,
+        "PYTHONPATH": str(STANDIN),
+        "OMP_NUM_THREADS": "1",
+    }
+    command = [str(STANDIN.parents[2] / "scripts" / "gpu_round.sh"), str(out), "500"]
+    done = subprocess.run(command, env=os.environ | small, capture_output=True, check=False, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    steps = dict(line.split(": ", 1) for line in done.stdout.splitlines() if not line.startswith((" ", "in all")))
+    assert set(steps) == {*"facts smoke tests verify ceilings resnet50 mobilenet_v2 tf32 deepbench".split()}
+    for name, words in steps.items():
+        assert words.startswith("ok in " if name not in small["SKIP"] else "skipped, as SKIP says"), done.stdout
+    files = {file.name: file.stat().st_size for file in out.iterdir()}
+    assert files.keys() == {
+        *"smoke.csv verify.csv resnet50.csv mobilenet_v2.csv tf32.csv deepbench.csv".split(), "summary.txt", "logs.tgz"
+    }  # fmt: skip
+    assert max(files.values()) <= 2**24
+    rows = list(csv.DictReader((out / "resnet50.csv").read_text().splitlines()))
+    assert len(rows) == 2 * 2 * 2 * 4  # dtypes, layouts, epilogues, backends
+    assert {row["outcome"] for row in rows} == {"timed"}
+    assert (out / "summary.txt").read_text().splitlines() == done.stdout.splitlines()
 
 
 def test_verify_runs_on_it(tmp_path: Path) -> None:

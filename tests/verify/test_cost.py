@@ -4,6 +4,7 @@ import pytest
 
 from convbench.backend import Backend
 from convbench.discovery import discover
+from convbench.session import Bench, Verify
 from convbench.verify.cost import bench_s, call_s, exam_s, needed_nbytes, verify_s
 from convbench.verify.lineup import too_large
 from tests.conftest import make_case
@@ -53,3 +54,14 @@ def test_more_work_is_never_foretold_to_take_less() -> None:
     assert exam_s(small) < exam_s(large)
     assert verify_s(small, [torch_itself]) < verify_s(large, [torch_itself])
     assert needed_nbytes(small, "vendor") < needed_nbytes(large, "vendor")
+
+
+def test_a_gpu_is_quicker_and_a_process_that_takes_sixteen_cases_is_shared_among_them() -> None:
+    here, there = (make_case("n8c64h56w56k64r3s3_pd1", device=device) for device in ("cpu", "cuda"))
+    torch_itself = backend("torch")
+    assert 20 * exam_s(there) < exam_s(here)
+    assert 50 * call_s(there, torch_itself) < call_s(here, torch_itself)
+    work: Bench | Verify
+    for work, share in ((Bench(budget_s=1.0), 16), (Verify(), 50)):
+        own_s = work.at_most_s(there, [torch_itself]) - 6.0 / share
+        assert 0 < own_s < work.at_most_s(here, [torch_itself])

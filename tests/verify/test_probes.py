@@ -460,3 +460,43 @@ def test_autograd_through_a_backend_is_compared_with_finite_differences() -> Non
     assert check_of(conv, case).passed
     assert check_of(lambda x, w, spec: conv(x.detach(), w.detach(), spec), case).passed  # it promises none
     assert check_of(doubled, make_case("n1c2h5w5k3r3s3_pd1")).passed  # float32 has no such differences
+
+
+class Atomics(torch.autograd.Function):
+    """Gradients as atomics make them: the last bits of dw are others at every call."""
+
+    by = 1e-15
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        ctx.save_for_backward(x, w)
+        ctx.spec = spec
+        return conv(x, w, spec)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        (dy,) = gradients
+        x, w = ctx.saved_tensors
+        spec = ctx.spec
+        dx = conv2d_input(x.shape, w, dy, spec.stride, spec.padding, spec.dilation, spec.groups)
+        dw = conv2d_weight(x, w.shape, dy, spec.stride, spec.padding, spec.dilation, spec.groups)
+        return dx, dw * (1 + Atomics.by * torch.randn_like(dw)), None
+
+
+@pytest.mark.parametrize(
+    ("by", "declared", "right"),
+    [(1e-15, True, True), (1e-15, False, False), (1e-6, True, False), (0.0, False, True)],
+)
+def test_gradients_may_differ_in_their_last_bits_where_that_is_declared(
+    monkeypatch: pytest.MonkeyPatch, by: float, declared: bool, right: bool
+) -> None:
+    monkeypatch.setattr(Atomics, "by", by)
+
+    def adds(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        y: Tensor = Atomics.apply(x, w, spec)
+        return y
+
+    more: Any = {"nondeterministic": lambda case: case.pass_ != "fprop"} if declared else {}
+    found = check_of(adds, make_case("n1c4h6w6k4r3s3_pd1", dtype="fp64"), **more)
+    assert found.passed is right, found
+    assert right or "autograd goes through it to a wrong gradient" in found.evidence

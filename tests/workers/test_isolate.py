@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from functools import partial
 from multiprocessing import Pipe
 from pathlib import Path
@@ -251,6 +252,22 @@ def test_the_timeout_grows_with_the_case_and_with_the_slowest_backend() -> None:
     assert 120 < default_timeout_s(small, backends) < 121
     assert default_timeout_s(large, backends[:1]) == 120 + large.spec.macs / 1e8
     assert default_timeout_s(large, backends) > 20 * large.spec.macs / 3e6
+
+
+def test_no_word_of_others_makes_a_timeout_longer_than_ten_minutes_more() -> None:
+    (own,), _ = discover([], ["torch"])
+    slow = replace(own, name="slow", origin="plug-in x", max_macs=10**9, macs_per_s=1e-9)
+    case = make_case("n1c1h4w4k1r2s2")
+    assert 719 < default_timeout_s(case, [own, slow]) < 721
+
+
+def test_a_hang_on_a_gpu_costs_half_a_minute_unless_somebody_compiles() -> None:
+    backends, _ = discover([], ["torch"])
+    compiles = replace(backends[0], name="compiles", on_request=True)
+    small, large = (make_case(text, device="cuda") for text in ("n1c1h4w4k1r2s2", "n64c256h28w28k512r3s3_pd1"))
+    assert 30 < default_timeout_s(small, backends) < 31
+    assert 120 < default_timeout_s(small, [*backends, compiles]) < 121
+    assert default_timeout_s(large, backends) < 60
 
 
 def test_a_memory_limit_is_foreseen_before_anything_is_allocated() -> None:

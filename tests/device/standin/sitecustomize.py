@@ -7,6 +7,7 @@ it was captured with. Contexts, captures and replays are noted in the file that 
 
 import contextlib
 import os
+import threading
 import time
 import types
 from typing import Any
@@ -54,9 +55,10 @@ class Devices(TorchFunctionMode):
 class Tape(TorchDispatchMode):
     """What ran during a capture, with the memory that it ran on."""
 
-    def __init__(self) -> None:
+    def __init__(self, steps: list[tuple[Any, Any, Any, Any]] | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.steps: list[tuple[Any, Any, Any, Any]] = []
+        self.steps = [] if steps is None else steps
+        self.thread = threading.get_ident()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
@@ -130,6 +132,16 @@ def graph(made: CUDAGraph, **_: Any) -> Any:
     note("captured", len(made.tape.steps))
 
 
+@contextlib.contextmanager
+def stream(_: Stream) -> Any:
+    """A capture is of a stream, whichever thread calls on it; what records here is of one thread."""
+    if capturing and capturing[-1].thread != threading.get_ident():
+        with Tape(capturing[-1].steps):
+            yield
+    else:
+        yield
+
+
 def synchronize(*_: Any) -> None:
     begin()
     if capturing:
@@ -146,6 +158,13 @@ def cudnn_convolution_transpose(
 ) -> Any:
     with torch.autograd.profiler.record_function("aten::cudnn_convolution_transpose"):
         return F.conv_transpose2d(dy, w, None, stride, padding, rest, groups, dilation)
+
+
+def cudnn_convolution_relu(x: Any, w: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
+    with torch.autograd.profiler.record_function("aten::cudnn_convolution_relu"):
+        if groups == 3:
+            raise RuntimeError("GET was unable to find an engine to execute this computation")
+        return F.conv2d(x, w, bias, stride, padding, dilation, groups).relu()
 
 
 def answering(value: Any) -> Any:
@@ -172,7 +191,7 @@ for name, value in {
     "is_initialized": lambda: context == [os.getpid()],
     "is_current_stream_capturing": lambda: bool(capturing),
     "device": lambda *_: contextlib.nullcontext(),
-    "stream": lambda *_: contextlib.nullcontext(),
+    "stream": stream,
     "set_stream": lambda *_: None,
     "current_stream": Stream,
     "synchronize": synchronize,
@@ -190,6 +209,6 @@ for name, value in {
     setattr(torch.cuda, name, value)
 setattr(torch.autograd.profiler, "profile", Profile)  # noqa: B010  # no type may be assigned to
 torch.backends.cudnn.is_available = lambda: True
-for function in (cudnn_convolution, cudnn_convolution_transpose):
+for function in (cudnn_convolution, cudnn_convolution_transpose, cudnn_convolution_relu):
     setattr(torch, function.__name__, function)
 contextlib.ExitStack().enter_context(Devices())
