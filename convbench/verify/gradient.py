@@ -31,7 +31,7 @@ def gradient_fault(backend: Backend, exam: Exam) -> str:
         varies = backend.nondeterministic is not None and any(
             backend.nondeterministic(replace(case, pass_=pass_)) for pass_ in PASSES
         )
-        tolerance = LAST_BITS * float(max(x.abs().sum(), w.abs().sum())) if varies else 0.0
+        tolerance = LAST_BITS * float(max(x.detach().abs().sum(), w.detach().abs().sum())) if varies else 0.0
         try:
             gradcheck(lambda x, w: backend.fn(x, w, case.spec), (x, w), fast_mode=True, nondet_tol=tolerance)
         except GradcheckError as error:
