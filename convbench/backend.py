@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from math import inf
 from typing import Any
@@ -42,6 +42,8 @@ class Traits:
             on their way; each widens the bound. None is never.
         actual_flops: `actual_flops(spec)`, the operations that it does, two for a multiply-add, where
             they are not those of the direct algorithm.
+        any_padding: it takes padding that differs at two opposite sides (`spec.sides`). For others x is padded
+            beforehand, in every call and on its bill, and `spec` is that of the padded x.
         on_request: it runs only when it is named, for it would hold up everybody else.
         nondeterministic: `nondeterministic(case)`, whether two equal calls may differ in their last bits;
             None is never.
@@ -66,6 +68,7 @@ class Traits:
     must_run: str | Mapping[str, str] | None = None
     roundings: Callable[[Case], int] | None = None
     actual_flops: Callable[[ConvSpec], int] | None = None
+    any_padding: bool = False
     on_request: bool = False
     nondeterministic: Callable[[Case], bool] | None = None
     defects: Callable[[Case, str], str | None] | None = None
@@ -105,8 +108,25 @@ class Backend(Traits):
         """Whether it is convbench's own, and no code of others."""
         return self.origin == OWN or self.origin.startswith(f"{OWN}.")
 
+    def view(self, spec: ConvSpec) -> ConvSpec:
+        """The problem as it is asked to do it."""
+        return spec if self.any_padding else spec.evened
+
     def bind(self, case: Case, operands: Sequence[Any]) -> Callable[[], Any]:
         """`call() -> out` of the case's pass and epilogue, on its operands in their order."""
+        if (spec := self.view(case.spec)) == case.spec:
+            return self._bound(case, operands)
+        evened = replace(case, problem=replace(case.problem, spec=spec))
+        image = {"fprop": 0, "dgrad": None, "wgrad": 1}[case.pass_]
+
+        def call() -> Any:
+            given = [_pad(one, case.spec) if number == image else one for number, one in enumerate(operands)]
+            out = self._bound(evened, given)()
+            return _crop(out, case.spec) if image is None else out
+
+        return call
+
+    def _bound(self, case: Case, operands: Sequence[Any]) -> Callable[[], Any]:
         if case.pass_ != "fprop" or case.epilogue == "none":
             first, second = operands
             return partial(self._functions[case.pass_], first, second, case.spec)
@@ -219,6 +239,22 @@ def _never(*_: Any) -> Any:
 def elsewhere(*_: Any) -> Any:
     """In the place of the functions of a backend that another process has loaded."""
     raise AssertionError("the code of this backend was not brought into this process")
+
+
+def _pad(x: Any, spec: ConvSpec) -> Any:
+    """x with what its sides are padded more than those opposite, so that the rest is equal."""
+    import torch
+
+    top, bottom, left, right = spec.surplus
+    return torch.nn.functional.pad(x, (left, right, top, bottom))
+
+
+def _crop(dx: Any, spec: ConvSpec) -> Any:
+    """The gradient of x from that of x so padded."""
+    if getattr(dx, "ndim", None) != 4:
+        return dx  # for the check to say what is wrong with it
+    top, _, left, _ = spec.surplus
+    return dx[:, :, top : top + spec.h, left : left + spec.w]
 
 
 def _then_epilogue(

@@ -21,11 +21,11 @@ _LEAST = {"n": 0, **dict.fromkeys("chwkrs", 1), "groups": 1}  # an empty batch i
 _LEAST_OF_PAIR = {"stride": 1, "padding": 0, "dilation": 1}
 _SIZE = r"[0-9]{1,9}"
 _TEXT = re.compile("".join(f"{letter}(?P<{letter}>{_SIZE})" for letter in "nchwkrs") + r"(?P<rest>(?:_\w+)*)", re.ASCII)
-_PART = re.compile(rf"(st|pd|dl|g)({_SIZE})(?:x({_SIZE}))?")
+_PART = re.compile(rf"(st|pd|dl|g)({_SIZE})(?:x({_SIZE})(?:x({_SIZE})x({_SIZE}))?)?")
 _PARTS = {"st": "stride", "pd": "padding", "dl": "dilation", "g": "groups"}
 _EXAMPLE = (
     "n8c64h56w56k64r3s3_st1_pd1 (n images of c channels, h by w; k filters of r by s; _st stride, _pd padding, "
-    "_dl dilation, _g groups; 2x1 for a pair)"
+    "_dl dilation, _g groups; 2x1 for h and w, _pd0x1x0x1 for top, bottom, left and right)"
 )
 
 
@@ -37,7 +37,12 @@ class ConvSpec:
         x[n, g*C/G + c, p*stride_h - padding_h + r*dilation_h, q*stride_w - padding_w + s*dilation_w]
         * w[k, c, r, s],   with g = k // (K/G) and zeros outside the image.
 
-    A stride, padding or dilation may be given as one number for both axes: stride=2 is (2, 2).
+    A stride, padding or dilation may be given as one number for both axes: stride=2 is (2, 2). Padding may be given as
+    four numbers, top, bottom, left and right: padding=(0, 1, 0, 1) is kept as padding=(0, 0) and padding_end=(1, 1).
+
+    Attributes:
+        padding: rows above the image and columns to the left of it.
+        padding_end: rows below it and columns to the right, where they differ from those; None where they do not.
 
     Raises:
         ConvbenchError: a size is no whole number or out of range, groups divide C or K unevenly,
@@ -55,6 +60,7 @@ class ConvSpec:
     padding: Pair = (0, 0)
     dilation: Pair = (1, 1)
     groups: int = 1
+    padding_end: Pair | None = None
 
     if TYPE_CHECKING:  # what may be given is wider than what is kept
 
@@ -72,13 +78,24 @@ class ConvSpec:
             padding: int | Sequence[int] = (0, 0),
             dilation: int | Sequence[int] = (1, 1),
             groups: int = 1,
+            padding_end: int | Sequence[int] | None = None,
         ) -> None: ...
 
     def __post_init__(self) -> None:
+        given: Any = self.padding
+        if isinstance(given, list | tuple) and len(given) == 4:
+            if self.padding_end is not None:
+                raise ConvbenchError(f"padding={given!r} holds all four sides; leave padding_end out")
+            object.__setattr__(self, "padding", given[::2])
+            object.__setattr__(self, "padding_end", given[1::2])
+        if self.padding_end is not None:
+            object.__setattr__(self, "padding_end", _as_pair("padding_end", self.padding_end))
         for name in _LEAST_OF_PAIR:
             pair = getattr(self, name)
             if type(pair) is not tuple or len(pair) != 2 or type(pair[0]) is not int or type(pair[1]) is not int:
                 object.__setattr__(self, name, _as_pair(name, pair))
+        if self.padding_end == self.padding:  # one problem, one key
+            object.__setattr__(self, "padding_end", None)
         for name, least in _LEAST.items():
             value = getattr(self, name)
             if type(value) is not int:
@@ -86,19 +103,20 @@ class ConvSpec:
             if value < least:
                 raise self._too_small(name, value, least)
         for name, least in _LEAST_OF_PAIR.items():
-            if (value := min(getattr(self, name))) < least:
+            if (value := min(self.sides if name == "padding" else getattr(self, name))) < least:
                 raise self._too_small(name, value, least)
         if self.c % self.groups or self.k % self.groups:
             raise ConvbenchError(f"groups={self.groups} in {self}: it must divide both c={self.c} and k={self.k}")
         if self.p < 1 or self.q < 1:
             raise ConvbenchError(
                 f"no output in {self}: the dilated kernel {self.kernel_extent[0]}x{self.kernel_extent[1]} "
-                f"is larger than the padded input {self.h + 2 * self.padding[0]}x{self.w + 2 * self.padding[1]}; "
+                f"is larger than the padded input {self.padded[0]}x{self.padded[1]}; "
                 f"try more padding or a smaller kernel"
             )
 
     def _too_small(self, name: str, value: int, least: int) -> ConvbenchError:
-        return ConvbenchError(f"{name} is {value} in {self}: it must be at least {least}")
+        crop = "; crop the input beforehand" if name == "padding" else ""
+        return ConvbenchError(f"{name} is {value} in {self}: it must be at least {least}{crop}")
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -107,11 +125,11 @@ class ConvSpec:
         if match is None:
             raise ConvbenchError(f"not a problem: {text!r}{_fault(text)}; write it like {_EXAMPLE}")
         numbers: dict[str, int] = {letter: int(match[letter]) for letter in "nchwkrs"}
-        pairs: dict[str, Pair] = {}
+        pairs: dict[str, tuple[int, ...]] = {}
         for word in match["rest"].split("_")[1:]:
             part = _PART.fullmatch(word)
             name = _PARTS[part[1]] if part else ""
-            if part is None or (part[3] and name == "groups"):
+            if part is None or (part[3] and name == "groups") or (part[5] and name != "padding"):
                 number = ", whose padding is a number" if word.startswith("pd") else ""
                 raise ConvbenchError(
                     f"'_{word}' in {text!r} is not a part of a problem{number}; write it like {_EXAMPLE}"
@@ -120,6 +138,8 @@ class ConvSpec:
                 raise ConvbenchError(f"{name} stands twice in {text!r}; write it like {_EXAMPLE}")
             if name == "groups":
                 numbers[name] = int(part[2])
+            elif part[5]:
+                pairs[name] = tuple(map(int, part.groups()[1:]))
             else:
                 pairs[name] = (int(part[2]), int(part[3] or part[2]))
         return cls(**numbers, **pairs)  # type: ignore[arg-type]  # the two dicts hold disjoint field names
@@ -130,7 +150,9 @@ class ConvSpec:
         defaults = {field.name: field.default for field in fields(self)}
         for part, name in _PARTS.items():
             value = getattr(self, name)
-            if value != defaults[name]:
+            if name == "padding" and self.padding_end is not None:
+                parts.append(part + self.padding_text)
+            elif value != defaults[name]:
                 parts.append(part + (pair_text(value) if isinstance(value, tuple) else str(value)))
         return "_".join(parts)
 
@@ -140,14 +162,50 @@ class ConvSpec:
         return (self.dilation[0] * (self.r - 1) + 1, self.dilation[1] * (self.s - 1) + 1)
 
     @property
+    def sides(self) -> tuple[int, int, int, int]:
+        """Padding at the top, bottom, left and right."""
+        (top, left), (bottom, right) = self.padding, self.padding_end or self.padding
+        return (top, bottom, left, right)
+
+    @property
+    def padding_text(self) -> str:
+        """`1`, `1x2` for height and width, or all four sides where they are needed: top, bottom, left, right."""
+        return pair_text(self.padding if self.padding_end is None else self.sides)
+
+    @property
+    def padded(self) -> Pair:
+        """Height and width of the input with its padding."""
+        top, bottom, left, right = self.sides
+        return (self.h + top + bottom, self.w + left + right)
+
+    @property
+    def evened(self) -> "ConvSpec":
+        """The same convolution with equal padding, over an input to which the rest was added beforehand: `surplus`."""
+        above, below, before, behind = self.surplus
+        top, bottom, left, right = self.sides
+        return replace(
+            self,
+            h=self.h + above + below,
+            w=self.w + before + behind,
+            padding=(min(top, bottom), min(left, right)),
+            padding_end=None,
+        )
+
+    @property
+    def surplus(self) -> tuple[int, int, int, int]:
+        """By how much the top, bottom, left and right are padded more than the side opposite."""
+        top, bottom, left, right = self.sides
+        return (max(0, top - bottom), max(0, bottom - top), max(0, left - right), max(0, right - left))
+
+    @property
     def p(self) -> int:
         """Output height."""
-        return (self.h + 2 * self.padding[0] - self.kernel_extent[0]) // self.stride[0] + 1
+        return (self.padded[0] - self.kernel_extent[0]) // self.stride[0] + 1
 
     @property
     def q(self) -> int:
         """Output width."""
-        return (self.w + 2 * self.padding[1] - self.kernel_extent[1]) // self.stride[1] + 1
+        return (self.padded[1] - self.kernel_extent[1]) // self.stride[1] + 1
 
     @property
     def c_per_group(self) -> int:
@@ -272,6 +330,6 @@ def _fault(text: str) -> str:
     return ", as its sizes are in another order" if sorted(given) == sorted("nchwkrs") else ""
 
 
-def pair_text(pair: Pair) -> str:
-    """`2` for (2, 2), `2x1` for (2, 1)."""
-    return str(pair[0]) if pair[0] == pair[1] else f"{pair[0]}x{pair[1]}"
+def pair_text(pair: Sequence[int]) -> str:
+    """`2` for (2, 2), `2x1` for (2, 1), `0x1x0x1` for four."""
+    return str(pair[0]) if len(pair) == 2 and pair[0] == pair[1] else "x".join(map(str, pair))

@@ -77,6 +77,7 @@ def share(w: Float[Tensor, "k cg r s"], spec: ConvSpec) -> Compiled:  # noqa: AR
     prepare=share,
     refuse=refuse,
     defects=defects,
+    any_padding=True,
 )
 def jax(x: Float[Tensor, "n c h w"], compiled: Compiled, spec: ConvSpec) -> Float[Tensor, "n k p q"]:
     if x.is_contiguous() or not x.is_contiguous(memory_format=torch.channels_last):
@@ -94,14 +95,14 @@ def jax(x: Float[Tensor, "n c h w"], compiled: Compiled, spec: ConvSpec) -> Floa
 
 def compile_for(layout: str, x: Any, w: Any, spec: ConvSpec) -> Any:
     """The code for x of this shape; the weight is a constant, which XLA may turn round beforehand."""
-    (pad_h, pad_w), dtype = spec.padding, x.dtype
+    (top, bottom, left, right), dtype = spec.sides, x.dtype
 
     def convolve(x: Any) -> Any:
         y = jx.lax.conv_general_dilated(
             x,
             w,
             window_strides=spec.stride,
-            padding=[(pad_h, pad_h), (pad_w, pad_w)],
+            padding=[(top, bottom), (left, right)],
             rhs_dilation=spec.dilation,
             dimension_numbers=(layout, "OIHW", layout),
             feature_group_count=spec.groups,

@@ -59,6 +59,7 @@ def wgrad(dy: Float[Tensor, "n k p q"], x: Float[Tensor, "n c h w"], spec: ConvS
     max_macs=2_000_000,
     macs_per_s=3e6,
     actual_flops=lambda spec: 2 * spec.inner_macs,  # taps on padding are stepped over
+    any_padding=True,
 )
 def naive_loops(x: Float[Tensor, "n c h w"], w: Float[Tensor, "k cg r s"], spec: ConvSpec) -> Float[Tensor, "n k p q"]:
     image, kernel = x.tolist(), w.tolist()  # indexing a tensor would cost a microsecond a number

@@ -34,18 +34,25 @@ def load(w: Float[Tensor, "k cg r s"], spec: ConvSpec) -> nn.Net:
 
 def layers(spec: ConvSpec) -> str:
     """The network as ncnn's .param text; the shapes let it choose a Winograd tile by them."""
-    (stride_h, stride_w), (pad_h, pad_w), (dilation_h, dilation_w) = spec.stride, spec.padding, spec.dilation
+    (stride_h, stride_w), (dilation_h, dilation_w), (top, bottom, left, right) = spec.stride, spec.dilation, spec.sides
     kind, groups = ("Convolution", "") if spec.groups == 1 else ("ConvolutionDepthWise", f" 7={spec.groups}")
     return (
         "7767517\n2 2\n"
         f"Input input 0 1 x 0={spec.w} 1={spec.h} 2={spec.c} -23330=4,3,{spec.w},{spec.h},{spec.c}\n"
         f"{kind} convolution 1 1 x y 0={spec.k} 1={spec.s} 11={spec.r} 2={dilation_w} 12={dilation_h} "
-        f"3={stride_w} 13={stride_h} 4={pad_w} 15={pad_w} 14={pad_h} 16={pad_h} 6={spec.k * spec.taps}{groups} "
+        f"3={stride_w} 13={stride_h} 4={left} 15={right} 14={top} 16={bottom} 6={spec.k * spec.taps}{groups} "
         f"-23330=4,3,{spec.q},{spec.p},{spec.k}\n"
     )
 
 
-@backend(devices={"cpu"}, dtypes={"fp32"}, family="winograd", source="ncnn, Convolution on the CPU", prepare=load)
+@backend(
+    devices={"cpu"},
+    dtypes={"fp32"},
+    family="winograd",
+    source="ncnn, Convolution on the CPU",
+    prepare=load,
+    any_padding=True,
+)
 def ncnn(x: Float[Tensor, "n c h w"], net: nn.Net, spec: ConvSpec) -> Float[Tensor, "n k p q"]:
     x = x.contiguous()  # the only layout it takes from outside
     images = [run(net, image) for image in x]

@@ -35,14 +35,14 @@ def load(w: Float[Tensor, "k cg r s"], spec: ConvSpec) -> Loaded:
 
 
 def graph(w: Float[Tensor, "k cg r s"], spec: ConvSpec) -> bytes:
-    (pad_h, pad_w), single = spec.padding, onnx.TensorProto.FLOAT
+    (top, bottom, left, right), single = spec.sides, onnx.TensorProto.FLOAT
     conv = helper.make_node(
         "Conv",
         ["x", "w"],
         ["y"],
         kernel_shape=[spec.r, spec.s],
         strides=spec.stride,
-        pads=[pad_h, pad_w, pad_h, pad_w],
+        pads=[top, left, bottom, right],
         dilations=spec.dilation,
         group=spec.groups,
     )
@@ -68,6 +68,7 @@ def refuse(case: Case) -> str | None:
     family="vendor",
     source="ONNX Runtime, CPUExecutionProvider",
     prepare=load,
+    any_padding=True,
     refuse=refuse,
 )
 def onnxruntime(x: Float[Tensor, "n c h w"], loaded: Loaded, spec: ConvSpec) -> Float[Tensor, "n k p q"]:

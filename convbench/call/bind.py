@@ -35,7 +35,7 @@ def prepare(backend: Backend, case: Case, operands: Mapping[str, Tensor]) -> tup
     given: list[Any] = list(operands.values())
     if backend.prepare is not None and case.pass_ == "fprop":
         start = time.perf_counter()
-        given[1] = backend.prepare(operands["w"], case.spec)
+        given[1] = backend.prepare(operands["w"], backend.view(case.spec))
         synchronize(case.device)
         prepare_s = time.perf_counter() - start
     return given, prepare_s

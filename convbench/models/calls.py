@@ -1,7 +1,7 @@
 """What is one convolution of a model: its kind, its sizes, its work?
 
-A model may hold what a ConvSpec cannot say: transposed, 1-D and 3-D convolutions, and padding that differs at the two
-ends. All of them are counted; those that are a 2-D problem have a `spec`.
+A model may hold what a ConvSpec cannot say: transposed, 1-D and 3-D convolutions. All of them are counted; those that
+are a 2-D problem have a `spec`.
 """
 
 from dataclasses import dataclass
@@ -46,8 +46,6 @@ class Shape:
         """Why this is no problem of `bench` and `verify`; None where it is one."""
         if self.transposed or len(self.x) != 4:
             return self.kind
-        if self.padding != self.padding_after:
-            return "conv2d with more padding at one end than at the other"
         try:
             self.spec  # noqa: B018  # what it raises is the answer
         except ConvbenchError as error:
@@ -58,9 +56,19 @@ class Shape:
     def spec(self) -> ConvSpec:
         """The problem, for a plain 2-D convolution; see `why_no_spec`."""
         (n, c, h, w), (k, _, r, s) = self.x, self.w
-        (stride, padding, dilation) = ((sizes[0], sizes[1]) for sizes in (self.stride, self.padding, self.dilation))
         return ConvSpec(
-            n=n, c=c, h=h, w=w, k=k, r=r, s=s, stride=stride, padding=padding, dilation=dilation, groups=self.groups
+            n=n,
+            c=c,
+            h=h,
+            w=w,
+            k=k,
+            r=r,
+            s=s,
+            stride=self.stride,
+            padding=self.padding,
+            padding_end=self.padding_after,
+            dilation=self.dilation,
+            groups=self.groups,
         )
 
     @property

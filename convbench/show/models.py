@@ -29,7 +29,7 @@ COLUMNS_PIPED = (
     "name spec kind count macs macs_total macs_share intensity field_low field_high field_exact blow_up ran time_share "
     "bias functional"
 ).split()
-SUITE_COLUMNS = (*COLUMNS, "count", "macs")
+SUITE_COLUMNS = (*COLUMNS, "count", "macs", "pad_b", "pad_r")
 
 
 def print_model(costs: "ModelCosts") -> None:
@@ -136,7 +136,18 @@ def write_suite(costs: "ModelCosts", file: TextIO) -> None:
         sizes = (spec.n, spec.c, spec.h, spec.w, spec.k, spec.r, spec.s)
         pairs = (*spec.stride, *spec.padding, *spec.dilation)
         # Before a * a name ends, and its number of times follows.
-        out.writerow((row.name.replace("*", "x"), *sizes, *pairs, spec.groups, source(costs), row.count, spec.macs))
+        out.writerow(
+            (
+                row.name.replace("*", "x"),
+                *sizes,
+                *pairs,
+                spec.groups,
+                source(costs),
+                row.count,
+                spec.macs,
+                *(spec.padding_end or ("", "")),
+            )
+        )
 
 
 def source(costs: "ModelCosts") -> str:

@@ -19,12 +19,14 @@ from convbench.suites.foreign import Reading, is_foreign, read_foreign, read_tex
 
 SIZES = ("n", "c", "h", "w", "k", "r", "s")
 PAIRS = (("stride_h", "stride_w"), ("pad_h", "pad_w"), ("dil_h", "dil_w"))
+ENDS = ("pad_b", "pad_r")  # of the padding at the bottom and on the right; empty where it is as on the other side
 SHIPPED = Path(__file__).parent
 COLUMNS = ("name", *SIZES, *(column for pair in PAIRS for column in pair), "groups", "source")
 # What a cell means that is empty or whose column is not there; the sizes have no default.
 DEFAULTS = {
     "name": "",
     **{column: "0" if column.startswith("pad") else "1" for pair in PAIRS for column in pair},
+    **dict.fromkeys(ENDS, ""),
     "groups": "1",
     "source": "",
     "count": "1",
@@ -185,10 +187,14 @@ def _one_of(column: str, cell: str, allowed: Sequence[str]) -> str | None:
 def _spec(cells: dict[str, str]) -> ConvSpec:
     sizes = {column: _number(column, cells[column]) for column in (*SIZES, *(one for pair in PAIRS for one in pair))}
     stride, padding, dilation = ((sizes[height], sizes[width]) for height, width in PAIRS)
+    end = [
+        _number(column, cells[column]) if cells[column] else side for column, side in zip(ENDS, padding, strict=True)
+    ]
     return ConvSpec(
         **{size: sizes[size] for size in SIZES},
         stride=stride,
         padding=padding,
+        padding_end=end,
         dilation=dilation,
         groups=_number("groups", cells["groups"]),
     )

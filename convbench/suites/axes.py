@@ -5,10 +5,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
+from typing import Any
 
 from convbench.case import Problem
 from convbench.errors import ConvbenchError, unknown
-from convbench.spec import ConvSpec, Pair, pair_text
+from convbench.spec import ConvSpec, pair_text
+
+Sides = tuple[int, ...]  # of one field, of the two of a pair, or four of padding
 
 MOST_PROBLEMS = 100_000
 
@@ -33,7 +36,7 @@ class Axis:
     """A name of FIELDS and its values, in order and each once; None is padding that follows the kernel."""
 
     name: str
-    values: tuple[Pair | None, ...]
+    values: tuple[Sides | None, ...]
 
     @classmethod
     def parse(cls, text: str) -> "Axis":
@@ -57,7 +60,7 @@ class Axis:
         """The axis n, from the values of --batch."""
         return cls(name="n", values=_all_values("n", values, "--batch "))
 
-    def label(self, value: Pair | None) -> str:
+    def label(self, value: Sides | None) -> str:
         """`n=8`, `stride=2x1` or `padding=same`."""
         return f"{self.name}={'same' if value is None else pair_text(value)}"
 
@@ -155,7 +158,7 @@ def compile_regex(option: str, text: str) -> re.Pattern[str]:
         ) from None
 
 
-def _all_values(name: str, text: str, option: str) -> tuple[Pair | None, ...]:
+def _all_values(name: str, text: str, option: str) -> tuple[Sides | None, ...]:
     found = dict.fromkeys(value for word in text.split(",") for value in _values(name, word.strip().lower(), option))
     if len(found) > MOST_PROBLEMS:
         raise ConvbenchError(
@@ -164,17 +167,21 @@ def _all_values(name: str, text: str, option: str) -> tuple[Pair | None, ...]:
     return tuple(found)
 
 
-def _values(name: str, word: str, option: str) -> Iterator[Pair | None]:
+def _values(name: str, word: str, option: str) -> Iterator[Sides | None]:
     """The values that one word of a list stands for."""
     if word == "same" and name == "padding":
         yield None
     elif ":" in word:
         yield from ((value, value) for value in _range(word, option))
     else:
+        sides = word.split("x")
+        if name == "padding" and len(sides) == 4 and all(map(_NUMBER.fullmatch, sides)):
+            yield tuple(map(int, sides))
+            return
         high, x, low = word.partition("x")
         if not _NUMBER.fullmatch(high) or (x and (name not in _PAIRS or not _NUMBER.fullmatch(low))):
             pair = ", a pair 2x1" if name in _PAIRS else ""
-            same = ", or same" if name == "padding" else ""
+            same = ", top, bottom, left and right 0x1x0x1, or same" if name == "padding" else ""
             raise ConvbenchError(f"{option}{word}: it takes numbers of at most 9 digits, as {_FORMS}{pair}{same}")
         yield (int(high), int(low or high))
 
@@ -218,9 +225,9 @@ def _refuse_overlap(axes: Sequence[Axis]) -> None:
             setter[name] = axis.name
 
 
-def _set(spec: ConvSpec, values: dict[str, Pair | None]) -> ConvSpec:
+def _set(spec: ConvSpec, values: dict[str, Sides | None]) -> ConvSpec:
     """The problem with other sizes; ConvbenchError where it is none."""
-    changes: dict[str, int | Pair] = {}
+    changes: dict[str, Any] = {"padding_end": None} if "padding" in values else {}
     for name, value in values.items():
         if value is None:
             continue
@@ -230,19 +237,14 @@ def _set(spec: ConvSpec, values: dict[str, Pair | None]) -> ConvSpec:
             changes.update(zip(FIELDS[name], value, strict=False))
     if values.get("padding", ()) is None:
         changes["padding"] = _same_padding(spec, changes)
-    return replace(spec, **changes)  # type: ignore[arg-type]  # each field gets a value of its own type
+    return replace(spec, **changes)
 
 
-def _same_padding(spec: ConvSpec, changes: dict[str, int | Pair]) -> Pair:
-    """Padding that keeps the size at stride 1, equal on both sides."""
+def _same_padding(spec: ConvSpec, changes: dict[str, Any]) -> tuple[int, int, int, int]:
+    """Padding that keeps the size at stride 1; what is left over stands below and to the right, as in torch."""
     r, s, dilation = (changes.get(name, getattr(spec, name)) for name in ("r", "s", "dilation"))
-    extent = [dilated * (size - 1) + 1 for dilated, size in zip(dilation, (r, s), strict=True)]
-    if not all(one % 2 for one in extent):
-        raise ConvbenchError(
-            f"padding=same needs a dilated kernel of odd sizes, not {extent[0]}x{extent[1]}; "
-            f"what is left over would stand on one side"
-        )
-    return (extent[0] // 2, extent[1] // 2)
+    down, across = (dilated * (size - 1) for dilated, size in zip(dilation, (r, s), strict=True))
+    return (down // 2, down - down // 2, across // 2, across - across // 2)
 
 
 def _names_itself(problem: Problem) -> bool:

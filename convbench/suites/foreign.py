@@ -18,7 +18,7 @@ from convbench.case import Problem
 from convbench.dtypes import DTYPE
 from convbench.errors import ConvbenchError, cause, unknown
 from convbench.files import read_bytes
-from convbench.spec import ConvSpec
+from convbench.spec import ConvSpec, Pair
 
 # What a direction computes: (pass, epilogue). Lines of the passes in PASSES become problems.
 DIRECTIONS = {
@@ -328,7 +328,7 @@ class _Reader:
         for batch in self.settings.batches:
             spec = _descriptor_spec({**sizes, "mb": batch or sizes.get("mb", 2)})  # its default is 2
             if isinstance(spec, str):
-                self._leave_out("problems with asymmetric padding", f"{spec} in {token}")
+                self._leave_out("problems whose sizes do not go together", f"{spec} in {token}")
                 return
             label = f"{name} n={batch}" if name and len(self.settings.batches) > 1 else name
             for dtype in self.settings.dtypes:
@@ -456,17 +456,17 @@ def _given(sizes: Mapping[str, int], axis: str) -> bool:
 
 
 def _descriptor_spec(sizes: dict[str, int]) -> ConvSpec | str:
-    """The problem, or what its output sizes say against equal padding on both sides."""
+    """The problem, or what its output sizes say against any."""
     if not _given(sizes, "w"):  # square: benchdnn takes either all of w or none
         sizes = sizes | {letter + "w": sizes[letter + "h"] for letter in "iokspd" if letter + "h" in sizes}
     for needed in ("ic", "oc", "ih", "kh", "iw", "kw"):
         if not sizes.get(needed):
             hint = " (either all of w stands there, or none for a square)" if needed.endswith("w") else ""
             raise ConvbenchError(f"{needed} is missing{hint}; write it like {_BENCHDNN_EXAMPLE}")
-    padding = {axis: _padding(sizes, axis) for axis in "hw"}
-    if min(padding.values()) < 0:
+    (top, bottom), (left, right) = (_padding(sizes, axis) for axis in "hw")
+    if min(top, bottom, left, right) < 0:
         return "an output that leaves rows or columns of the input unread"
-    spec = ConvSpec(
+    return ConvSpec(
         n=sizes["mb"],
         c=sizes["ic"],
         h=sizes["ih"],
@@ -475,22 +475,24 @@ def _descriptor_spec(sizes: dict[str, int]) -> ConvSpec | str:
         r=sizes["kh"],
         s=sizes["kw"],
         stride=(sizes.get("sh", 1), sizes.get("sw", 1)),
-        padding=(padding["h"], padding["w"]),
+        padding=(top, bottom, left, right),
         dilation=(sizes.get("dh", 0) + 1, sizes.get("dw", 0) + 1),  # its dense kernel has dilation 0
         groups=sizes.get("g", 1),
     )
-    for axis, computed in (("oh", spec.p), ("ow", spec.q)):
-        if sizes.get(axis, 0) not in (0, computed):
-            return f"{axis}{sizes[axis]}, where equal padding on both sides gives {computed},"
-    return spec
 
 
-def _padding(sizes: Mapping[str, int], axis: str) -> int:
-    """As it is given; else what the output size asks for, the smaller half in front; else none."""
-    if f"p{axis}" in sizes or not sizes.get(f"o{axis}"):
-        return sizes.get(f"p{axis}", 0)
+def _padding(sizes: Mapping[str, int], axis: str) -> Pair:
+    """In front as it is given, else half of what the output size asks for, else none; at the end what it leaves over.
+
+    Equal where that gives the output size too, for a stride may leave columns unread.
+    """
     extent = (sizes[f"k{axis}"] - 1) * (sizes.get(f"d{axis}", 0) + 1) + 1
-    return ((sizes[f"o{axis}"] - 1) * sizes.get(f"s{axis}", 1) - sizes[f"i{axis}"] + extent) // 2
+    size, stride, out = sizes[f"i{axis}"], sizes.get(f"s{axis}", 1), sizes.get(f"o{axis}", 0)
+    both = (out - 1) * stride - size + extent
+    front = sizes.get(f"p{axis}", both // 2 if out else 0)
+    if not out or (size + 2 * front - extent) // max(1, stride) + 1 == out:
+        return (front, front)
+    return (front, both - front)
 
 
 def _dtype(config: str) -> str:

@@ -84,6 +84,7 @@ def _draw(random: Random) -> ConvSpec:
             padding=padding,
             dilation=dilation,
             groups=groups,
+            padding_end=_pair(random, (0, 1, 2, 3)) if random.random() < 0.1 else None,
         )
         nbytes = max(spec.nbytes("fp64"), spec.patch_matrix_nbytes("fp64"))
         if spec.macs <= MOST_MACS and nbytes <= MOST_NBYTES:

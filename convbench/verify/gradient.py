@@ -25,7 +25,7 @@ def gradient_fault(backend: Backend, exam: Exam) -> str:
         return ""
     x, w = (operand.detach().clone().requires_grad_() for operand in exam.operands.values())
     with torch.enable_grad():
-        if not getattr(backend.fn(x, w, case.spec), "requires_grad", False):
+        if not getattr(backend.bind(case, (x, w))(), "requires_grad", False):
             return ""
         # Of itself a backend may say that equal calls differ, of its gradients alone perhaps; then in the last bits.
         varies = backend.nondeterministic is not None and any(
@@ -33,7 +33,7 @@ def gradient_fault(backend: Backend, exam: Exam) -> str:
         )
         tolerance = LAST_BITS * float(max(x.detach().abs().sum(), w.detach().abs().sum())) if varies else 0.0
         try:
-            gradcheck(lambda x, w: backend.fn(x, w, case.spec), (x, w), fast_mode=True, nondet_tol=tolerance)
+            gradcheck(lambda x, w: backend.bind(case, (x, w))(), (x, w), fast_mode=True, nondet_tol=tolerance)
         except GradcheckError as error:
             first = str(error).strip().partition("\n")[0]
             for number, name in enumerate(("x", "w")):

@@ -84,9 +84,9 @@ def wgrad_float64(dy: Tensor, x: Tensor, spec: ConvSpec) -> Tensor:
 
 
 def _pad(x: Tensor, spec: ConvSpec) -> Tensor:
-    """x (N, G, C/G, H + 2*padding_h, W + 2*padding_w), zeros around it."""
+    """x (N, G, C/G, top + H + bottom, left + W + right), zeros around it."""
     pad_h, pad_w = spec.padding
-    padded = x.new_zeros((spec.n, spec.groups, spec.c_per_group, spec.h + 2 * pad_h, spec.w + 2 * pad_w))
+    padded = x.new_zeros((spec.n, spec.groups, spec.c_per_group, *spec.padded))
     padded[..., pad_h : pad_h + spec.h, pad_w : pad_w + spec.w] = x.reshape(
         spec.n, spec.groups, spec.c_per_group, spec.h, spec.w
     )

@@ -1,7 +1,7 @@
 """How far may Winograd or an FFT lie from the truth? Bounds of their own, for they round other numbers."""
 
 from dataclasses import replace
-from math import log2
+from math import log2, prod
 
 import torch
 from torch import Tensor
@@ -145,7 +145,7 @@ def fft_sharp_bound(case: Case, x: Tensor, w: Tensor) -> Tensor:
 
 def _points(spec: ConvSpec) -> int:
     """Of a transform of the padded image."""
-    return (spec.h + 2 * spec.padding[0]) * (spec.w + 2 * spec.padding[1])
+    return prod(spec.padded)
 
 
 def _norms(planes: Tensor, *shape: int) -> Tensor:
@@ -193,12 +193,13 @@ def dgrad_as_fprop(case: Case, dy: Tensor, w: Tensor) -> tuple[Case, Tensor, Ten
     """The fprop that a dgrad with stride 1 and dilation 1 is, with its x and w.
 
     dx = conv(dy, w'), with w'[g*C/G + c, k, r, s] = w[g*K/G + k, c, R-1-r, S-1-s] and the padding
-    R-1-padding; where that is negative, the rows of dy that no pixel was read for are cut off.
+    R-1-padding on each side; where that is negative, the rows of dy that no pixel was read for are cut off.
     """
     spec = case.spec
-    padding = (spec.r - 1 - spec.padding[0], spec.s - 1 - spec.padding[1])
-    top, left = max(0, -padding[0]), max(0, -padding[1])
-    dy = dy[..., top : spec.p - top, left : spec.q - left]
+    reach = (spec.r - 1, spec.r - 1, spec.s - 1, spec.s - 1)
+    sides = [most - side for most, side in zip(reach, spec.sides, strict=True)]
+    top, bottom, left, right = (max(0, -side) for side in sides)
+    dy = dy[..., top : spec.p - bottom, left : spec.q - right]
     turned = w.reshape(spec.groups, spec.k_per_group, spec.c_per_group, spec.r, spec.s).transpose(1, 2).flip(3, 4)
     mirrored = replace(
         spec,
@@ -206,7 +207,8 @@ def dgrad_as_fprop(case: Case, dy: Tensor, w: Tensor) -> tuple[Case, Tensor, Ten
         h=dy.shape[2],
         w=dy.shape[3],
         k=spec.c,
-        padding=(max(0, padding[0]), max(0, padding[1])),
+        padding=(max(0, sides[0]), max(0, sides[2])),
+        padding_end=(max(0, sides[1]), max(0, sides[3])),
     )
     fprop = replace(case, problem=replace(case.problem, spec=mirrored), pass_="fprop")
     return fprop, dy, turned.reshape(mirrored.w_shape)

@@ -48,6 +48,16 @@ def _pair(name: str, axis: int, least: int = 1) -> Axis:
     return Axis(get=lambda spec: getattr(spec, name)[axis], put=put, least=least)
 
 
+def _end(axis: int) -> Axis:
+    """Padding below (axis 0) or to the right, where it is not what stands opposite."""
+
+    def put(spec: ConvSpec, size: int) -> ConvSpec:
+        first, second = spec.padding_end or spec.padding
+        return _with(spec, padding_end=(size, second) if axis == 0 else (first, size))
+
+    return Axis(get=lambda spec: spec.padding_end[axis] if spec.padding_end else 0, put=put, least=0)
+
+
 def _put_groups(spec: ConvSpec, groups: int) -> ConvSpec:
     return replace(spec, groups=groups, c=groups * spec.c_per_group, k=groups * spec.k_per_group)
 
@@ -64,6 +74,7 @@ AXES = (
     _whole("r"),
     _whole("s"),
     *(_pair(name, axis, least) for name, least in (("padding", 0), ("dilation", 1), ("stride", 1)) for axis in (0, 1)),
+    *map(_end, (0, 1)),
 )
 
 

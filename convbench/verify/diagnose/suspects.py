@@ -123,6 +123,9 @@ def _readings(spec: ConvSpec, right: Reading) -> Iterator[tuple[str, str, Readin
             other = (given[1 - axis],) * 2
             words = f"the {name} of {'wh'[axis]} ({given[1 - axis]}) is taken along {letter} too"
             yield f"{name} one for both", words, _with(right, name, other)
+    if spec.padding_end is not None:
+        words = f"the padding ({spec.padding_text}) is taken with its two sides swapped: it starts with that of the end"
+        yield "padding ends swapped", words, replace(right, padding=spec.padding_end)
     top, left = spec.padding
     for change in (-1, 1):
         for moved, along in (((change, change), "h and w"), ((change, 0), "h"), ((0, change), "w")):

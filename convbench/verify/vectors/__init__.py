@@ -10,7 +10,6 @@ from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 
-import torch
 from torch import Tensor
 
 from convbench.call.tensors import TORCH_DTYPE
@@ -112,10 +111,3 @@ def operands_of(case: Case) -> tuple[Tensor, ...]:
             f"not {case.spec} --pass {case.pass_} --epilogue {case.epilogue}"
         )
     return tuple(one.to(case.target.torch_name, TORCH_DTYPE[case.dtype]) for one in vector.operands)
-
-
-def pad_before(x: Tensor, top: int, left: int, bottom: int, right: int) -> tuple[Tensor, tuple[int, int]]:
-    """x with what a symmetric padding cannot say done beforehand, and the padding that is left."""
-    if (top, left) == (bottom, right):
-        return x, (top, left)
-    return torch.nn.functional.pad(x, (left, right, top, bottom)), (0, 0)

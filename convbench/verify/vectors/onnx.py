@@ -9,7 +9,7 @@ from torch import Tensor
 
 from convbench.errors import ConvbenchError
 from convbench.spec import ConvSpec, Pair
-from convbench.verify.vectors import Corpus, Vector, pad_before
+from convbench.verify.vectors import Corpus, Vector
 
 OPERATORS = ("Conv", "ConvInteger", "ConvTranspose")
 _KIN = ("DeformConv", "QLinearConv")
@@ -58,12 +58,8 @@ def _read(name: str, kind: str, attributes: dict[str, Any], inputs: list[Tensor]
     if pass_ == "dgrad":
         if rest:
             raise ConvbenchError("a gradient has no bias")
-        if sides[:2] != sides[2:]:
-            raise ConvbenchError("padding on one side alone cannot be done before a gradient")
         image, k, c = (expected.shape[2], expected.shape[3]), x.shape[1], w.shape[1] * groups
-        padding = (sides[0], sides[1])
     else:
-        x, padding = pad_before(x, *sides)
         image, k, c = (x.shape[2], x.shape[3]), w.shape[0], x.shape[1]
     spec = ConvSpec(
         n=x.shape[0],
@@ -74,7 +70,7 @@ def _read(name: str, kind: str, attributes: dict[str, Any], inputs: list[Tensor]
         r=w.shape[2],
         s=w.shape[3],
         stride=stride,
-        padding=padding,
+        padding=sides,
         dilation=dilation,
         groups=groups,
     )
@@ -91,11 +87,11 @@ def _pair(attributes: dict[str, Any], name: str) -> Pair:
 def _pads(
     attributes: dict[str, Any], x: Tensor, w: Tensor, stride: Pair, dilation: Pair, transposed: Tensor | None
 ) -> tuple[int, int, int, int]:
-    """Padding at the top, left, bottom and right, by `pads`, or by `auto_pad` and `output_shape` (ONNX, Conv-22)."""
+    """Padding at the top, bottom, left and right, by `pads`, or by `auto_pad` and `output_shape` (ONNX, Conv-22)."""
     auto = bytes(attributes.get("auto_pad", b"NOTSET")).decode()
     if auto in ("NOTSET", "VALID") and "output_shape" not in attributes:
         top, left, bottom, right = attributes.get("pads", (0, 0, 0, 0))
-        return (int(top), int(left), int(bottom), int(right))
+        return (int(top), int(bottom), int(left), int(right))
     before, after = [], []
     for axis in (2, 3):
         extent = dilation[axis - 2] * (w.shape[axis] - 1) + 1
@@ -109,4 +105,4 @@ def _pads(
         first, last = (large, small) if auto == "SAME_LOWER" else (small, large)
         before.append(first)
         after.append(last)
-    return (before[0], before[1], after[0], after[1])
+    return (before[0], after[0], before[1], after[1])

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from convbench.errors import ConvbenchError
 from convbench.spec import ConvSpec, Pair
-from convbench.verify.vectors import Corpus, Vector, pad_before
+from convbench.verify.vectors import Corpus, Vector
 
 
 def load() -> Corpus:
@@ -78,11 +78,10 @@ def _spec_of(sample: Any) -> tuple[ConvSpec, Tensor]:
     stride, dilation = _pair(options.get("stride", 1)), _pair(options.get("dilation", 1))
     padding = options.get("padding", 0)
     if padding == "same":  # what is left over stands at the end
-        totals = [dilation[axis] * (w.shape[2 + axis] - 1) for axis in (0, 1)]
-        before = [total // 2 for total in totals]
-        x, pair = pad_before(x, *before, *(total - one for total, one in zip(totals, before, strict=True)))
+        down, across = (dilation[axis] * (w.shape[2 + axis] - 1) for axis in (0, 1))
+        sides: tuple[int, ...] = (down // 2, down - down // 2, across // 2, across - across // 2)
     else:
-        pair = (0, 0) if padding == "valid" else _pair(padding)
+        sides = (0, 0) if padding == "valid" else _pair(padding)
     spec = ConvSpec(
         n=x.shape[0],
         c=x.shape[1],
@@ -92,7 +91,7 @@ def _spec_of(sample: Any) -> tuple[ConvSpec, Tensor]:
         r=w.shape[2],
         s=w.shape[3],
         stride=stride,
-        padding=pair,
+        padding=sides,
         dilation=dilation,
         groups=options.get("groups", 1),
     )
