@@ -18,7 +18,7 @@ from convbench.case import Case, Problem
 from convbench.explain.geometry import channels, pad, window, windows
 from convbench.explain.proof import compare, compare_all
 from convbench.explain.steps import Cell, Comparison, Walk, flatten_kernel, measure_axes, place_taps
-from convbench.ran.by_torch import convolve
+from convbench.ran.by_torch import convolve, fold
 from convbench.spec import ConvSpec
 from convbench.verify.oracle import count_terms, dgrad_float64, wgrad_float64
 
@@ -114,7 +114,6 @@ def gradient(spec: ConvSpec, seed: int = 0, *, ones: bool) -> Tensor:
 def backward(walk: Walk, g: Tensor) -> Backward:
     """Both gradients of the walk's convolution for g (N, K, P, Q), then the proof."""
     spec, cell = walk.spec, walk.cell
-    size, options = (spec.r, spec.s), (spec.dilation, spec.padding, spec.stride)
     rows = g.reshape(spec.n, spec.groups, spec.k_per_group, spec.p * spec.q)
     kernels = flatten_kernel(walk.w, spec).reshape(spec.groups, spec.k_per_group, spec.taps)
     columns = (kernels.mT @ rows).flatten(1, 2)
@@ -132,8 +131,8 @@ def backward(walk: Walk, g: Tensor) -> Backward:
         pixel=pixel,
         tap=tap,
         columns=columns,
-        overlaps=F.fold(ones, (spec.h, spec.w), size, *options)[0, 0],
-        dx=F.fold(columns, (spec.h, spec.w), size, *options),
+        overlaps=fold(ones, spec)[0, 0],
+        dx=fold(columns, spec),
         dw=torch.einsum("bgol,bgpl->gop", rows, patches).reshape(spec.w_shape),
         into_pixel=tuple(_into_pixel(walk.w, g, spec, pixel)),
         into_tap=tuple(_into_tap(walk.x, g, spec, tap)),
@@ -176,10 +175,9 @@ def prove(found: Backward) -> Iterator[Comparison]:
     dx, dw = _autograd(x, w, g, spec)
     yield compare("dx", "autograd of F.conv2d", found.dx, dx)
     yield compare("dw", "autograd of F.conv2d", found.dw, dw)
-    transposed = F.conv_transpose2d(
-        g, w, None, spec.stride, spec.padding, found.output_padding, spec.groups, spec.dilation
-    )
-    yield compare("dx", "F.conv_transpose2d", found.dx, transposed)
+    top, _, left, _ = spec.sides
+    whole = F.conv_transpose2d(g, w, None, spec.stride, 0, found.output_padding, spec.groups, spec.dilation)
+    yield compare("dx", "F.conv_transpose2d", found.dx, whole[..., top : top + spec.h, left : left + spec.w])
     yield compare("dx", "w times g, added tap by tap", found.dx, dgrad_float64(g, w, spec))
     yield compare("dw", "shifted views of x times g", found.dw, wgrad_float64(g, x, spec))
     case = Case(problem=Problem(suite="shape", name=str(spec), spec=spec))

@@ -12,9 +12,9 @@ from convbench.spec import ConvSpec
 
 
 def pad(x: Tensor, spec: ConvSpec, value: float = 0.0) -> Tensor:
-    """(N, C, H + 2*padding_h, W + 2*padding_w)."""
-    pad_h, pad_w = spec.padding
-    return F.pad(x, (pad_w, pad_w, pad_h, pad_h), value=value)
+    """(N, C, top + H + bottom, left + W + right)."""
+    top, bottom, left, right = spec.sides
+    return F.pad(x, (left, right, top, bottom), value=value)
 
 
 def channels(spec: ConvSpec, cell: Cell) -> Tensor:

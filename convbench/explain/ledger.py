@@ -261,7 +261,7 @@ class _Functional(nn.Module):
         super().__init__()
         self.w = nn.Parameter(torch.zeros(spec.w_shape, device=device))
         self.b = nn.Parameter(torch.zeros(spec.k, device=device))
-        self._options = (spec.stride, spec.padding, spec.dilation, spec.groups)
+        self._options = (spec.stride, spec.evened.padding, spec.dilation, spec.groups)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.conv2d(x, self.w, self.b, *self._options)

@@ -123,8 +123,8 @@ def _check_loops(walk: Walk, case: Case) -> Comparison:
 
 
 def _pads(spec: ConvSpec) -> tuple[int, int, int, int]:
-    pad_h, pad_w = spec.padding
-    return (pad_w, pad_w, pad_h, pad_h)
+    top, bottom, left, right = spec.sides
+    return (left, right, top, bottom)
 
 
 def _group(walk: Walk) -> int:
@@ -149,8 +149,10 @@ def _places(walk: Walk) -> tuple[Tensor, Tensor]:
     """Those rows and columns, counted in x."""
     spec = walk.spec
     rows, columns = (
-        torch.arange(-padding, size + padding)[lines]
-        for size, padding, lines in zip((spec.h, spec.w), spec.padding, _patch(walk), strict=True)
+        torch.arange(-before, size + after)[lines]
+        for size, before, after, lines in zip(
+            (spec.h, spec.w), spec.sides[::2], spec.sides[1::2], _patch(walk), strict=True
+        )
     )
     return rows, columns
 
@@ -177,16 +179,17 @@ def _cell(walk: Walk) -> Pairs:
 def _flipped(walk: Walk) -> Pairs:
     spec, cell = walk.spec, walk.cell
     image, kernel = walk.x[cell.n, _channels(walk)], walk.w[cell.k]
-    y = F.conv2d(image[None], kernel.flip(1, 2)[None], None, spec.stride, spec.padding, spec.dilation)
+    y = F.conv2d(F.pad(image, _pads(spec))[None], kernel.flip(1, 2)[None], None, spec.stride, 0, spec.dilation)
     yield walk.flipped, y[0, 0, cell.p, cell.q]
 
 
 def _sizes(walk: Walk, conv2d: Tensor) -> Pairs:
     spec = walk.spec
     for i, axis in enumerate(walk.axes):
-        given = [walk.x.shape[2 + i], spec.padding[i], spec.dilation[i], walk.w.shape[2 + i], spec.stride[i]]
-        yield [axis.size, axis.padding, axis.dilation, axis.taps, axis.stride], given
-        lines = torch.arange(axis.size + 2 * axis.padding)
+        before, after = spec.sides[2 * i : 2 * i + 2]
+        given = [walk.x.shape[2 + i], before, after, spec.dilation[i], walk.w.shape[2 + i], spec.stride[i]]
+        yield [axis.size, axis.padding, axis.padding_end, axis.dilation, axis.taps, axis.stride], given
+        lines = torch.arange(axis.size + before + after)
         windows = lines.unfold(0, spec.kernel_extent[i], axis.stride)
         dense = lines.unfold(0, spec.kernel_extent[i], 1)
         yield [axis.positions] * 2, [len(windows), conv2d.shape[2 + i]]
@@ -197,7 +200,7 @@ def _sizes(walk: Walk, conv2d: Tensor) -> Pairs:
         yield axis.unread, (reads == 0).nonzero().flatten()
     for variant in walk.variants:
         other = variant.spec
-        padded = torch.zeros(()).expand([walk.x.shape[2 + i] + 2 * other.padding[i] for i in range(2)])
+        padded = torch.zeros(()).expand([walk.x.shape[2 + i] + sum(other.sides[2 * i : 2 * i + 2]) for i in range(2)])
         extents = [other.dilation[i] * (walk.w.shape[2 + i] - 1) + 1 for i in range(2)]
         windows = padded.unfold(0, extents[0], other.stride[0]).unfold(1, extents[1], other.stride[1])
         yield [other.p, other.q], windows.shape[:2]

@@ -100,7 +100,8 @@ def _where_tap_falls(walk: Walk, output: tuple[int, int], random: Random) -> Que
     tap = random.randrange(spec.r), random.randrange(spec.s)
     places, sums = [], []
     for i, size in enumerate((spec.h, spec.w)):
-        lines = torch.arange(-spec.padding[i], size + spec.padding[i]).unfold(0, spec.kernel_extent[i], spec.stride[i])
+        before, after = spec.sides[2 * i : 2 * i + 2]
+        lines = torch.arange(-before, size + after).unfold(0, spec.kernel_extent[i], spec.stride[i])
         places.append(int(lines[output[i], tap[i] * spec.dilation[i]]))
         sums.append(f"{output[i]}·{spec.stride[i]} − {spec.padding[i]} + {tap[i]}·{spec.dilation[i]} = {places[i]}")
     return Question(
@@ -132,7 +133,9 @@ def _vary_more(spec: ConvSpec, random: Random) -> ConvSpec:
     for _ in range(50):
         stride, padding, dilation = random.randint(1, 3), random.randint(0, 3), random.randint(1, 3)
         try:
-            other = replace(spec, stride=(stride,) * 2, padding=(padding,) * 2, dilation=(dilation,) * 2)
+            other = replace(
+                spec, stride=(stride,) * 2, padding=(padding,) * 2, padding_end=None, dilation=(dilation,) * 2
+            )
         except ConvbenchError:
             continue  # the dilated kernel has outgrown the input
         if other not in seen:

@@ -54,11 +54,13 @@ class Axis:
 
     Attributes:
         letters: of the output size, the input size and the kernel size: P H R or Q W S.
+        padding, padding_end: before the first row or column, and after the last.
     """
 
     letters: tuple[str, str, str]
     size: int
     padding: int
+    padding_end: int
     dilation: int
     taps: int
     stride: int
@@ -66,7 +68,13 @@ class Axis:
     @property
     def room(self) -> int:
         """What the stride divides."""
-        return self.size + 2 * self.padding - self.dilation * (self.taps - 1) - 1
+        return self.size + self.padding + self.padding_end - self.dilation * (self.taps - 1) - 1
+
+    @property
+    def padded(self) -> str:
+        """The size with its padding, as the formula has it: `4 + 2·1`, or `4 + 0 + 1` where the sides differ."""
+        both = f"2·{self.padding}" if self.padding == self.padding_end else f"{self.padding} + {self.padding_end}"
+        return f"{self.size} + {both}"
 
     @property
     def rest(self) -> int:
@@ -104,6 +112,7 @@ def measure_axes(spec: ConvSpec) -> tuple[Axis, Axis]:
             letters=letters,
             size=size,
             padding=spec.padding[axis],
+            padding_end=(spec.padding_end or spec.padding)[axis],
             dilation=spec.dilation[axis],
             taps=taps,
             stride=spec.stride[axis],
@@ -150,7 +159,8 @@ def vary(spec: ConvSpec) -> tuple[Variant, ...]:
     for name, usual, other in (("stride", 1, 2), ("dilation", 1, 2), ("padding", 0, 1)):
         value = other if getattr(spec, name) == (usual, usual) else usual
         try:
-            changed = replace(spec, **{name: (value, value)})  # type: ignore[arg-type]  # only pairs are named
+            end = None if name == "padding" else spec.padding_end
+            changed = replace(spec, **{name: (value, value), "padding_end": end})  # type: ignore[arg-type]  # only pairs are named
         except ConvbenchError:
             continue  # the dilated kernel has outgrown the input
         variants.append(Variant(name=name, spec=changed))

@@ -86,7 +86,7 @@ def choose_cell(spec: ConvSpec, *, at: Pair | None = None, image: int = 0, filte
 def _interesting(spec: ConvSpec, axis: int) -> int:
     positions, padding = (spec.p, spec.q)[axis], spec.padding[axis]
     if not padding:
-        return positions // 2 if axis == 0 else positions - 1
+        return positions // 2 if axis == 0 and not (spec.padding_end or (0, 0))[axis] else positions - 1
     # The first position whose last tap reaches the image; all before it see only padding.
     return min(positions - 1, max(0, -(-(padding - spec.kernel_extent[axis] + 1) // spec.stride[axis])))
 
@@ -120,7 +120,7 @@ def count_patches(spec: ConvSpec) -> int:
 
 def count_operands(spec: ConvSpec) -> int:
     """Numbers in x with its padding, in w and in y."""
-    padded = spec.n * spec.c * (spec.h + 2 * spec.padding[0]) * (spec.w + 2 * spec.padding[1])
+    padded = spec.n * spec.c * prod(spec.padded)
     return padded + prod(spec.w_shape) + prod(spec.y_shape)
 
 

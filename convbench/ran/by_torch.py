@@ -1,4 +1,7 @@
-"""What does torch itself say of a problem? Its convolution, unfold and fold, and the shapes that they give."""
+"""What does torch itself say of a problem? Its convolution, unfold and fold, and the shapes that they give.
+
+They pad opposite sides alike. Where a problem's padding differs, x is padded with the rest beforehand (F.pad).
+"""
 
 from typing import Any
 
@@ -13,27 +16,35 @@ SMALL = 2**22
 
 def convolve(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
     """y (N, K, P, Q) of x (N, C, H, W) and w (K, C/G, R, S), by F.conv2d."""
-    return F.conv2d(x, w, None, spec.stride, spec.padding, spec.dilation, spec.groups)
+    return F.conv2d(even(x, spec), w, None, spec.stride, spec.evened.padding, spec.dilation, spec.groups)
+
+
+def even(x: Tensor, spec: ConvSpec) -> Tensor:
+    """x with what its sides are padded more than those opposite."""
+    top, bottom, left, right = spec.surplus
+    return F.pad(x, (left, right, top, bottom)) if any(spec.surplus) else x
 
 
 def make_module(spec: ConvSpec, **options: Any) -> nn.Conv2d:
-    """torch's layer for the problem, its weights as torch draws them."""
+    """torch's layer for the problem with equal padding, its weights as torch draws them."""
     kernel = (spec.r, spec.s)
-    return nn.Conv2d(spec.c, spec.k, kernel, spec.stride, spec.padding, spec.dilation, spec.groups, **options)
+    return nn.Conv2d(spec.c, spec.k, kernel, spec.stride, spec.evened.padding, spec.dilation, spec.groups, **options)
 
 
 def unfold(x: Tensor, spec: ConvSpec) -> Tensor:
     """The patch matrix (N, C*R*S, P*Q) of x (N, C, H, W), by F.unfold."""
-    return F.unfold(x, *_windows(spec))
+    return F.unfold(even(x, spec), *_windows(spec))
 
 
 def fold(patches: Tensor, spec: ConvSpec) -> Tensor:
     """The patches' numbers summed where they overlap (N, C, H, W), by F.fold."""
-    return F.fold(patches, (spec.h, spec.w), *_windows(spec))
+    top, _, left, _ = spec.surplus
+    whole = F.fold(patches, (spec.evened.h, spec.evened.w), *_windows(spec))
+    return whole[..., top : top + spec.h, left : left + spec.w]
 
 
 def _windows(spec: ConvSpec) -> tuple[Pair, Pair, Pair, Pair]:
-    return (spec.r, spec.s), spec.dilation, spec.padding, spec.stride
+    return (spec.r, spec.s), spec.dilation, spec.evened.padding, spec.stride
 
 
 def hollow(spec: ConvSpec) -> tuple[Tensor, Tensor]:

@@ -285,8 +285,7 @@ def _positions(walk: Walk, room: int, _: View) -> Step:
         body += wrap_words(
             [
                 Text(
-                    f"{axis.letters[0]} = ⌊({axis.size} + 2·{axis.padding} − {axis.dilation}·({axis.taps}−1) − 1) "
-                    f"/ {axis.stride}⌋ + 1"
+                    f"{axis.letters[0]} = ⌊({axis.padded} − {axis.dilation}·({axis.taps}−1) − 1) / {axis.stride}⌋ + 1"
                 ),
                 Text(f"= ⌊{axis.room}/{axis.stride}⌋ + 1 = {axis.positions}"),
             ],
@@ -299,7 +298,8 @@ def _positions(walk: Walk, room: int, _: View) -> Step:
     if changes:
         body += wrap_words(changes, room, lead="what if  ", space="   ")
     cost = f"N·K·P·Q = {plural(walk.y.numel(), 'output')}, each a sum of {plural(len(walk.terms), 'product')}."
-    formula = "⌊(H + 2·padding − dilation·(R−1) − 1) / stride⌋ + 1"
+    both = "2·padding" if walk.spec.padding_end is None else "top + bottom"
+    formula = f"⌊(H + {both} − dilation·(R−1) − 1) / stride⌋ + 1"
     return Step("POSITIONS", formula, body, _reading_notes(walk.axes), cost)
 
 

@@ -40,7 +40,7 @@ class Butterflies:
 
 def transform_size(spec: ConvSpec) -> Pair:
     """The powers of two that hold the padded image."""
-    height, width = spec.h + 2 * spec.padding[0], spec.w + 2 * spec.padding[1]
+    height, width = spec.padded
     return 1 << (height - 1).bit_length(), 1 << (width - 1).bit_length()
 
 
@@ -99,7 +99,7 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
         if k == cell.k:
             spectrum = summed[cell.n]
     core = Work(multiplications=4 * products, additions=2 * products + 2 * sums)
-    valid = (spec.h + 2 * pad_h - extent_h + 1, spec.w + 2 * pad_w - extent_w + 1)
+    valid = (spec.padded[0] - extent_h + 1, spec.padded[1] - extent_w + 1)
     y = circular[..., : valid[0] : stride_h, : valid[1] : stride_w]
     bound = answer_bound(padded, spread, spec)
     exact = bound < 0.5 and are_whole(x, w)

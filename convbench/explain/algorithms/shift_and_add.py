@@ -96,6 +96,7 @@ def again(x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Again:
         s=spec.s,
         stride=spec.stride,
         padding=spec.padding,
+        padding_end=spec.padding_end,
         dilation=spec.dilation,
     )
     reads = patch(numbered, one_channel, alone)[0]  # (R, S)

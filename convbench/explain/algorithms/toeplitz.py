@@ -93,7 +93,7 @@ def again(x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Again:
     own = convolve(impulses, w, spec)[:, cell.k].flatten(1).T
     reached = convolve(impulses, torch.ones_like(w), spec).flatten(1).T != 0  # no two taps of an output meet
     reached_own = reached.reshape(spec.k, spec.p * spec.q, pixels)[cell.k]
-    seen = mark((spec.c, spec.h + 2 * spec.padding[0], spec.w + 2 * spec.padding[1]))
+    seen = mark((spec.c, *spec.padded))
     seen[channels(spec, cell)[:, None, None], *_open(spec, cell)] = True
     (pad_h, pad_w), here = spec.padding, mark((spec.p, spec.q), cell.p, cell.q).reshape(1, -1)
     seen = seen[:, pad_h : pad_h + spec.h, pad_w : pad_w + spec.w].reshape(1, -1)
