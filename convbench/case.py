@@ -34,7 +34,7 @@ class Problem:
         count: how often the layer occurs in its model.
         source: where the numbers were published.
         dtype: the data type that its source names, in which alone it runs; None where it names none.
-        layout, pass_: likewise, where the problem is one of a memory layout or of a gradient.
+        layout, pass_, epilogue: likewise, where the problem is one of a memory layout, a gradient, a fused bias.
         operands: what its operands are like, by the name of a recipe; N(0, 1) where it is empty.
         skip: why convbench cannot hold it at all, in words.
     """
@@ -47,6 +47,7 @@ class Problem:
     dtype: str | None = None
     layout: str | None = None
     pass_: str | None = None
+    epilogue: str | None = None
     operands: str = ""
     skip: str = ""
 
@@ -307,15 +308,18 @@ def cases(
 ) -> Iterator[Case]:
     """Every problem along every axis; a dtype that has no TF32, a pass that has no epilogue are not repeated for it.
 
-    What a problem names itself (dtype, layout, pass) stands in the place of the whole axis.
+    What a problem names itself (dtype, layout, pass, epilogue) stands in the place of the whole axis.
     """
 
     def own(named: str | None, axis: Sequence[str]) -> Sequence[str]:
         return axis if named is None else (named,)
 
     for problem, device in product(problems, devices):
+        after_fprop = own(problem.epilogue, epilogues)
         kinds = [
-            (one, after) for one in own(problem.pass_, passes) for after in (epilogues if one == "fprop" else ("none",))
+            (one, after)
+            for one in own(problem.pass_, passes)
+            for after in (after_fprop if one == "fprop" else ("none",))
         ]
         for dtype, layout in product(own(problem.dtype, dtypes), own(problem.layout, layouts)):
             for precision, (pass_, epilogue) in product(precisions if dtype == "fp32" else ("ieee",), kinds):

@@ -1,10 +1,10 @@
 """What is one convolution of a model: its kind, its sizes, its work?
 
-A model may hold what a ConvSpec cannot say: transposed, 1-D and 3-D convolutions. All of them are counted; those that
-are a 2-D problem have a `spec`.
+A transposed convolution is the dgrad of a problem, a 1-D one a problem of a single row. A model may hold 3-D ones too,
+which a ConvSpec cannot say; they are counted and have no `spec`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from convbench.errors import ConvbenchError
@@ -44,7 +44,7 @@ class Shape:
     @property
     def why_no_spec(self) -> str | None:
         """Why this is no problem of `bench` and `verify`; None where it is one."""
-        if self.transposed or len(self.x) != 4:
+        if len(self.x) > 4:
             return self.kind
         try:
             self.spec  # noqa: B018  # what it raises is the answer
@@ -54,22 +54,52 @@ class Shape:
 
     @property
     def spec(self) -> ConvSpec:
-        """The problem, for a plain 2-D convolution; see `why_no_spec`."""
-        (n, c, h, w), (k, _, r, s) = self.x, self.w
+        """The problem; of a transposed convolution the one whose dgrad it is. A 1-D one is a single row."""
+        rows = 4 - len(self.x)  # that are missing
+
+        def pairs(sizes: Sizes, usual: int) -> Sizes:
+            return (usual,) * rows + sizes
+
+        x, kernel = (*self.x[:2], *pairs(self.x[2:], 1)), pairs(self.w[2:], 1)
+        stride, dilation = pairs(self.stride, 1), pairs(self.dilation, 1)
+        begin, end = pairs(self.padding, 0), pairs(self.padding_after, 0)
+        if self.transposed:
+            plain = ConvSpec.transposed(
+                x=x,
+                c=self.y[1],
+                kernel=kernel,
+                stride=stride,
+                padding=begin,
+                padding_end=end,
+                dilation=dilation,
+                groups=self.groups,
+            )
+            more = [have - size for have, size in zip(pairs(self.y[2:], 1), (plain.h, plain.w), strict=True)]
+            found = replace(plain, h=plain.h + more[0], w=plain.w + more[1])
+            if found.y_shape != x:
+                raise ConvbenchError(f"{self.kind} whose output_padding reaches its stride: no dgrad of {found}")
+            return found
+        n, c, h, w = x
+        r, s = kernel
         return ConvSpec(
             n=n,
             c=c,
             h=h,
             w=w,
-            k=k,
+            k=self.w[0],
             r=r,
             s=s,
-            stride=self.stride,
-            padding=self.padding,
-            padding_end=self.padding_after,
-            dilation=self.dilation,
+            stride=stride,
+            padding=begin,
+            padding_end=end,
+            dilation=dilation,
             groups=self.groups,
         )
+
+    @property
+    def pass_(self) -> str:
+        """The pass of `spec` that it is."""
+        return "dgrad" if self.transposed else "fprop"
 
     @property
     def macs(self) -> int:
@@ -95,7 +125,7 @@ class Shape:
         return self.x[1] * prod(self.w[2:]) * prod(self.y[2:]) / prod(self.x[1:])
 
     def __str__(self) -> str:
-        """The text form of the problem; for other kinds something like it, that no command takes."""
+        """The text form of the problem, whose dgrad a transposed one is; for other kinds one that no command takes."""
         if self.why_no_spec is None:
             return str(self.spec)
         c_or_k = self.w[1] * self.groups

@@ -7,11 +7,10 @@ from convbench.ran.watch import what_ran
 
 
 def watch_what_ran(costs: ModelCosts) -> ModelCosts:
-    """With what torch runs on this CPU in fp32 for each plain convolution, seen in a process of its own."""
-    found = iter(what_ran([row.shape.spec for row in costs.problems]))
+    """With what torch runs on this CPU in fp32 for each forward convolution, seen in a process of its own."""
+    forward = [row for row in costs.problems if row.shape.pass_ == "fprop"]
+    found = iter(what_ran([row.shape.spec.evened for row in forward]))
     return replace(
         costs,
-        rows=tuple(
-            row if row.shape.why_no_spec is not None else replace(row, ran=next(found).name) for row in costs.rows
-        ),
+        rows=tuple(replace(row, ran=next(found).name) if row in forward else row for row in costs.rows),
     )

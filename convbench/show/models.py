@@ -17,6 +17,7 @@ from convbench.show.units import amount
 from convbench.suites import COLUMNS
 
 if TYPE_CHECKING:
+    from convbench.models.calls import Shape
     from convbench.models.costs import ModelCosts, Row
     from convbench.models.reach import Extent
 
@@ -29,7 +30,7 @@ COLUMNS_PIPED = (
     "name spec kind count macs macs_total macs_share intensity field_low field_high field_exact blow_up ran time_share "
     "bias functional"
 ).split()
-SUITE_COLUMNS = (*COLUMNS, "count", "macs", "pad_b", "pad_r")
+SUITE_COLUMNS = (*COLUMNS, "count", "macs", "pad_b", "pad_r", "pass")
 
 
 def print_model(costs: "ModelCosts") -> None:
@@ -128,7 +129,7 @@ def record(costs: "ModelCosts") -> dict[str, Any]:
 
 
 def write_suite(costs: "ModelCosts", file: TextIO) -> None:
-    """The plain 2-D convolutions as a suite that `bench` and `verify` take."""
+    """The 1-D and 2-D convolutions as a suite that `bench` and `verify` take, a transposed one as the dgrad that it is."""
     out = csv.writer(file, lineterminator="\n")
     out.writerow(SUITE_COLUMNS)
     for row in costs.problems:
@@ -146,8 +147,13 @@ def write_suite(costs: "ModelCosts", file: TextIO) -> None:
                 row.count,
                 spec.macs,
                 *(spec.padding_end or ("", "")),
+                row.shape.pass_ if row.shape.transposed else "",
             )
         )
+
+
+def _problem(shape: "Shape") -> str:
+    return f"dgrad of {shape}" if shape.transposed and shape.why_no_spec is None else str(shape)
 
 
 def source(costs: "ModelCosts") -> str:
@@ -168,7 +174,7 @@ def _wide(costs: "ModelCosts", shown: Sequence[int]) -> Table:
         table.add_column(HEADINGS[number], justify="right", no_wrap=True)
     for row in costs.rows:
         cells = _cells(row, costs)
-        table.add_row(Text(row.name, "bold"), Text(str(row.shape), "dim"), *(cells[number] for number in shown))
+        table.add_row(Text(row.name, "bold"), Text(_problem(row.shape), "dim"), *(cells[number] for number in shown))
     return table
 
 

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from convbench.case import DTYPES, LAYOUTS, PASSES, Problem
+from convbench.case import DTYPES, EPILOGUES, LAYOUTS, PASSES, Problem
 from convbench.errors import ConvbenchError, unknown
 from convbench.spec import ConvSpec
 from convbench.suites.edge import known_operands
@@ -34,6 +34,7 @@ DEFAULTS = {
     "dtype": "",
     "layout": "",
     "pass": "",
+    "epilogue": "",
     "operands": "",
     "skip": "",
 }
@@ -173,6 +174,7 @@ def _problem(suite: str, row: dict[str, str]) -> Problem:
         dtype=_one_of("dtype", cells["dtype"], DTYPES),
         layout=_one_of("layout", cells["layout"], LAYOUTS),
         pass_=_one_of("pass", cells["pass"], PASSES),
+        epilogue=_one_of("epilogue", cells["epilogue"], EPILOGUES),
         operands=known_operands(cells["operands"]),
         skip=cells["skip"],
     )

@@ -20,7 +20,7 @@ from convbench.errors import ConvbenchError, cause, unknown
 from convbench.files import read_bytes
 from convbench.spec import ConvSpec, Pair
 
-# What a direction computes: (pass, epilogue). Lines of the passes in PASSES become problems.
+# What a direction computes: (pass, epilogue).
 DIRECTIONS = {
     "FWD_B": ("fprop", "bias"),
     "FWD_D": ("fprop", "none"),
@@ -29,8 +29,9 @@ DIRECTIONS = {
     "BWD_W": ("wgrad", "none"),
     "BWD_WB": ("wgrad", "bias"),
 }
+# What the passes of a transposed convolution are of the forward problem that it is the dgrad of.
+_TURNED = {"fprop": "dgrad", "dgrad": "fprop", "wgrad": "wgrad"}
 FORW_BITS = {1: "fprop", 2: "dgrad", 4: "wgrad"}
-PASSES = ("fprop",)
 MOST_NBYTES = 64 * 2**20  # of a file; benchdnn's own inputs, all together, are 2 MB
 MOST_FILES = 1000  # that --batch lines lead to: ten files that name each other ten times are ten billion
 MOST_DIGITS = 9
@@ -115,7 +116,6 @@ _MIOPEN_TOLD = {
     "f": "a memory layout; --layout says it here",
     "Z": "vectorised tensors",
     "r": "padding that is not zero",
-    "b": "a bias",
     "U": "a cast",
     "T": "a cast",
     "R": "a cast",
@@ -217,7 +217,7 @@ class _Reader:
     suite: str
     numbered: bool
     settings: _Settings = field(default_factory=_Settings)
-    problems: dict[tuple[str, ConvSpec, str | None], Problem] = field(default_factory=dict)
+    problems: dict[Problem, Problem] = field(default_factory=dict)
     left_out: list[LeftOut] = field(default_factory=list)
     _within: list[str] = field(default_factory=list)
     _files: int = 0
@@ -247,9 +247,24 @@ class _Reader:
     def _leave_out(self, kind: str, detail: str) -> None:
         self.left_out.append(LeftOut(place=self._place, kind=kind, detail=detail))
 
-    def _add(self, name: str, spec: ConvSpec, *, count: int = 1, dtype: str | None = None) -> None:
-        problem = Problem(suite=self.suite, name=name, spec=spec, count=count, source=self._place, dtype=dtype)
-        self.problems.setdefault((name, spec, dtype), problem)
+    def _add(
+        self,
+        name: str,
+        spec: ConvSpec,
+        *,
+        count: int = 1,
+        dtype: str | None = None,
+        pass_: str | None = None,
+        epilogue: str | None = None,
+        again: bool = False,
+    ) -> None:
+        """Take a problem in; one that is there already stays as it was, or counts once more with `again`."""
+        key = Problem(suite=self.suite, name=name, spec=spec, dtype=dtype, pass_=pass_, epilogue=epilogue)
+        known = self.problems.get(key)
+        if known is None:
+            self.problems[key] = replace(key, count=count, source=self._place)
+        elif again:
+            self.problems[key] = replace(known, count=known.count + 1)
 
     def _benchdnn(self, tokens: Sequence[str], origin: str) -> None:
         other = ""
@@ -314,17 +329,14 @@ class _Reader:
 
     def _descriptor(self, token: str) -> None:
         sizes, name, count = _take_apart(token)
-        for direction in self.settings.directions:
-            if DIRECTIONS[direction][0] not in PASSES:
-                self._leave_out(
-                    "backward passes; --pass runs them here", f"--dir={direction} is {DIRECTIONS[direction][0]}"
-                )
-        if self.settings.directions and not any(DIRECTIONS[one][0] in PASSES for one in self.settings.directions):
+        if _given(sizes, "d"):
+            self._leave_out("3-D problems", token)
             return
-        missing = _why_not_2d(sizes)
-        if missing:
-            self._leave_out(missing, token)
-            return
+        kinds: list[tuple[str | None, str | None]] = [(None, None)]
+        if self.settings.directions:
+            kinds = [*dict.fromkeys(DIRECTIONS[one] for one in self.settings.directions)]
+        if "BWD_WB" in self.settings.directions:
+            self._leave_out("gradients of a bias", "--dir=BWD_WB")
         for batch in self.settings.batches:
             spec = _descriptor_spec({**sizes, "mb": batch or sizes.get("mb", 2)})  # its default is 2
             if isinstance(spec, str):
@@ -335,7 +347,11 @@ class _Reader:
                 if dtype and dtype not in DTYPES:
                     self._leave_out("data types that convbench does not have", f"{dtype} for {token}")
                 else:
-                    self._add(label or str(spec), spec, count=count, dtype=DTYPES.get(dtype))
+                    for pass_, epilogue in kinds:
+                        after = epilogue if pass_ == "fprop" else None
+                        self._add(
+                            label or str(spec), spec, count=count, dtype=DTYPES.get(dtype), pass_=pass_, epilogue=after
+                        )
 
     def _miopen(self, tokens: Sequence[str]) -> None:
         driver = tokens[0] if tokens else ""
@@ -355,10 +371,7 @@ class _Reader:
             return
         if sizes["_"] != 2:
             raise ConvbenchError(f"--spatial_dim {sizes['_']}: MIOpen has 2 and 3; leave it out for 2")
-        if words["m"] == "trans":
-            self._leave_out("transposed convolutions", "-m trans")
-            return
-        for flag, allowed in (("m", ("conv",)), ("z", ("default", "same", "valid"))):
+        for flag, allowed in (("m", ("conv", "trans")), ("z", ("default", "same", "valid"))):
             if words[flag] not in allowed:
                 raise unknown(_MIOPEN_WORDS[flag][0], words[flag], allowed)
         passes = [one for bit, one in FORW_BITS.items() if sizes["F"] & bit or sizes["F"] == 0]
@@ -366,21 +379,21 @@ class _Reader:
             raise ConvbenchError(
                 f"-F {sizes['F']}: a sum of 1 forward, 2 backward data, 4 backward weights, or 0 for all"
             )
-        for one in passes:
-            if one not in PASSES:
-                self._leave_out("backward passes; --pass runs them here", f"-F {sizes['F']} asks for {one}")
-        if not set(passes) & set(PASSES):
-            return
         for flag, meaning in _MIOPEN_TOLD.items():
             name, default = _MIOPEN_WORDS[flag]
             if words[flag] != default:
                 self._leave_out(f"--{name} ({meaning})", words[flag])
-        spec = _miopen_spec(sizes, words["z"])
-        dtype = _MIOPEN_DTYPES[driver]
-        known = self.problems.get((str(spec), spec, dtype))
-        self._add(str(spec), spec, dtype=dtype)
-        if known is not None:
-            self.problems[str(spec), spec, dtype] = replace(known, count=known.count + 1)
+        spec = _miopen_spec(sizes, words["z"], transposed=words["m"] == "trans")
+        for one in passes:
+            pass_ = _TURNED[one] if words["m"] == "trans" else one
+            self._add(
+                str(spec),
+                spec,
+                dtype=_MIOPEN_DTYPES[driver],
+                pass_=None if passes == ["fprop"] and pass_ == "fprop" else pass_,
+                epilogue="bias" if words["b"] == "1" and pass_ == "fprop" else None,
+                again=True,
+            )
 
 
 def read_text(path: Path, what: str) -> str:
@@ -444,12 +457,6 @@ def _take_apart(token: str) -> tuple[dict[str, int], str, int]:
     return sizes, name, int(count)
 
 
-def _why_not_2d(sizes: Mapping[str, int]) -> str:
-    if _given(sizes, "d"):
-        return "3-D problems"
-    return "1-D problems" if _given(sizes, "w") and not _given(sizes, "h") else ""
-
-
 def _given(sizes: Mapping[str, int], axis: str) -> bool:
     """Whether a descriptor says anything of an axis; `sw1` and `pw0` alone say nothing."""
     return any(sizes.get(letter + axis, 0) for letter in "iokdp") or sizes.get("s" + axis, 1) != 1
@@ -457,6 +464,8 @@ def _given(sizes: Mapping[str, int], axis: str) -> bool:
 
 def _descriptor_spec(sizes: dict[str, int]) -> ConvSpec | str:
     """The problem, or what its output sizes say against any."""
+    if _given(sizes, "w") and not _given(sizes, "h"):  # 1-D: a single row
+        sizes = sizes | dict.fromkeys(("ih", "oh", "kh", "sh"), 1) | dict.fromkeys(("ph", "dh"), 0)
     if not _given(sizes, "w"):  # square: benchdnn takes either all of w or none
         sizes = sizes | {letter + "w": sizes[letter + "h"] for letter in "iokspd" if letter + "h" in sizes}
     for needed in ("ic", "oc", "ih", "kh", "iw", "kw"):
@@ -527,13 +536,23 @@ def _miopen_flags(tokens: Sequence[str]) -> tuple[dict[str, int], dict[str, str]
     return sizes, words
 
 
-def _miopen_spec(sizes: Mapping[str, int], pad_mode: str) -> ConvSpec:
+def _miopen_spec(sizes: Mapping[str, int], pad_mode: str, *, transposed: bool) -> ConvSpec:
     padding = (sizes["p"], sizes["q"])
     dense = (sizes["l"], sizes["j"]) == (1, 1) or (sizes["y"], sizes["x"]) == (1, 1)
     if pad_mode == "valid" and dense:
         padding = (0, 0)
     elif pad_mode == "same" and dense:  # half of what "same" asks for, on both sides
         padding = (_same(sizes["H"], sizes["y"], sizes["u"]), _same(sizes["W"], sizes["x"], sizes["v"]))
+    if transposed:
+        return ConvSpec.transposed(
+            x=(sizes["n"], sizes["c"], sizes["H"], sizes["W"]),
+            c=sizes["k"],
+            kernel=(sizes["y"], sizes["x"]),
+            stride=(sizes["u"], sizes["v"]),
+            padding=padding,
+            dilation=(sizes["l"], sizes["j"]),
+            groups=max(sizes["g"], 1),
+        )
     return ConvSpec(
         n=sizes["n"],
         c=sizes["c"],
