@@ -2,9 +2,10 @@
 
     python scripts/prove_explain.py --specs 300 --seed 0
 
-Each problem has a random size, stride, padding, dilation, batch and number of groups, a random cell and random
-whole numbers; every number of every algorithm that does it, of Winograd with another tile, and of both gradients is
-compared with a second way to it. Prints how many were, and every one that differs; exit 1 if one does.
+Each problem has a random size, stride, padding (that of one in three differs at opposite sides), dilation, batch and
+number of groups, a random cell and random whole numbers; every number of every algorithm that does it, of Winograd
+with another tile, and of both gradients is compared with a second way to it. Prints how many were, and every one that
+differs; exit 1 if one does.
 """
 
 import argparse
@@ -44,6 +45,7 @@ def random_spec(source: random.Random) -> ConvSpec:
                 padding=(source.randint(0, 3), source.randint(0, 3)),
                 dilation=(1, 1) if plain else (source.randint(1, 3), source.randint(1, 3)),
                 groups=groups,
+                padding_end=(source.randint(0, 3), source.randint(0, 3)) if source.random() < 0.3 else None,
             )
         except ConvbenchError:
             continue  # the kernel is larger than the image

@@ -7,15 +7,19 @@ from convbench.case import DTYPES, EPILOGUES, LAYOUTS, PASSES, PRECISIONS
 
 
 @st.composite
-def specs(draw: st.DrawFn, *, largest: int = 9, least_batch: int = 0) -> ConvSpec:
-    """Any legal problem: groups, pairs that differ, kernels as large as the padded image."""
+def specs(draw: st.DrawFn, *, largest: int = 9, least_batch: int = 0, any_padding: bool = False) -> ConvSpec:
+    """Any legal problem: groups, pairs that differ, kernels as large as the padded image.
+
+    With `any_padding` opposite sides may be padded differently.
+    """
     pair = st.tuples(st.integers(1, 3), st.integers(1, 3))
     groups = draw(st.integers(1, 3))
     padding = draw(st.tuples(st.integers(0, 3), st.integers(0, 3)))
+    end = draw(st.tuples(st.integers(0, 3), st.integers(0, 3))) if any_padding else padding
     dilation = draw(pair)
     h, w = draw(st.integers(1, largest)), draw(st.integers(1, largest))
-    most_r = (h + 2 * padding[0] - 1) // dilation[0] + 1
-    most_s = (w + 2 * padding[1] - 1) // dilation[1] + 1
+    most_r = (h + padding[0] + end[0] - 1) // dilation[0] + 1
+    most_s = (w + padding[1] + end[1] - 1) // dilation[1] + 1
     return ConvSpec(
         n=draw(st.integers(least_batch, 3)),
         c=groups * draw(st.integers(1, 3)),
@@ -26,6 +30,7 @@ def specs(draw: st.DrawFn, *, largest: int = 9, least_batch: int = 0) -> ConvSpe
         s=draw(st.integers(1, min(5, most_s))),
         stride=draw(pair),
         padding=padding,
+        padding_end=end,
         dilation=dilation,
         groups=groups,
     )

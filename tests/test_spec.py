@@ -1,6 +1,7 @@
 """ConvSpec: the arithmetic, the text form, and what it refuses."""
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,15 +22,63 @@ def test_the_note_has_nine_positions_of_four_taps() -> None:
     assert spec.patch_matrix_nbytes("fp32") == 144
 
 
-@given(specs())
+@given(specs(any_padding=True))
 def test_output_size_agrees_with_torch(spec: ConvSpec) -> None:
-    x = torch.empty(spec.x_shape, device="meta")
+    top, bottom, left, right = spec.sides
+    x = torch.empty((spec.n, spec.c, top + spec.h + bottom, left + spec.w + right), device="meta")
     w = torch.empty(spec.w_shape, device="meta")
-    y = torch.nn.functional.conv2d(x, w, None, spec.stride, spec.padding, spec.dilation, spec.groups)
+    y = torch.nn.functional.conv2d(x, w, None, spec.stride, 0, spec.dilation, spec.groups)
     assert tuple(y.shape) == spec.y_shape
+    assert spec.padded == x.shape[2:]
 
 
-@given(specs())
+@given(specs(any_padding=True))
+def test_padding_may_be_made_equal_by_a_larger_image(spec: ConvSpec) -> None:
+    even, (top, bottom, left, right) = spec.evened, spec.surplus
+    assert even.padding_end is None
+    assert (even.padded, even.y_shape, even.macs) == (spec.padded, spec.y_shape, spec.macs)
+    assert (even.h, even.w) == (spec.h + top + bottom, spec.w + left + right)
+    assert (even == spec) == (spec.padding_end is None)
+
+
+@pytest.mark.parametrize(
+    ("text", "sides"),
+    [
+        ("n1c1h4w4k1r2s2", (0, 0, 0, 0)),
+        ("n1c1h4w4k1r2s2_pd1", (1, 1, 1, 1)),
+        ("n1c1h4w4k1r2s2_pd1x2", (1, 1, 2, 2)),
+        ("n1c1h4w4k1r2s2_pd0x1x2x3", (0, 1, 2, 3)),
+    ],
+)
+def test_padding_is_one_number_a_pair_or_top_bottom_left_and_right(text: str, sides: tuple[int, ...]) -> None:
+    spec = ConvSpec.parse(text)
+    assert spec.sides == sides
+    assert str(spec) == text
+    assert ConvSpec(n=1, c=1, h=4, w=4, k=1, r=2, s=2, padding=sides) == spec
+
+
+def test_equal_padding_has_one_text_however_it_is_written() -> None:
+    spec = ConvSpec.parse("n1c1h4w4k1r2s2_pd1x1x2x2")
+    assert str(spec) == "n1c1h4w4k1r2s2_pd1x2"
+    assert spec.padding_end is None
+    assert ConvSpec(n=1, c=1, h=4, w=4, k=1, r=2, s=2, padding=(1, 2), padding_end=[1, 2]) == spec
+    assert replace(ConvSpec.parse("n1c1h4w4k1r2s2_pd1"), padding=(0, 2)).sides == (0, 0, 2, 2)
+
+
+@pytest.mark.parametrize(
+    "text", ["n1c1h4w4k1r2s2_pd1x2x3", "n1c1h4w4k1r2s2_st1x1x1x1", "n1c1h4w4k1r2s2_pd1x2x3x4x5", "n1c1h4w4k1r2s2_g1x1"]
+)
+def test_four_numbers_are_of_padding_alone(text: str) -> None:
+    with pytest.raises(ConvbenchError, match="is not a part of a problem"):
+        ConvSpec.parse(text)
+
+
+def test_negative_padding_is_refused_with_what_to_do() -> None:
+    with pytest.raises(ConvbenchError, match="it must be at least 0; crop the input beforehand"):
+        ConvSpec(n=1, c=1, h=4, w=4, k=1, r=2, s=2, padding=(0, -1, 0, 0))
+
+
+@given(specs(any_padding=True))
 def test_the_text_form_is_read_back(spec: ConvSpec) -> None:
     assert ConvSpec.parse(str(spec)) == spec
     assert ConvSpec.parse(str(spec).upper()) == spec

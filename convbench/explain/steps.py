@@ -71,12 +71,6 @@ class Axis:
         return self.size + self.padding + self.padding_end - self.dilation * (self.taps - 1) - 1
 
     @property
-    def padded(self) -> str:
-        """The size with its padding, as the formula has it: `4 + 2·1`, or `4 + 0 + 1` where the sides differ."""
-        both = f"2·{self.padding}" if self.padding == self.padding_end else f"{self.padding} + {self.padding_end}"
-        return f"{self.size} + {both}"
-
-    @property
     def rest(self) -> int:
         """What the floor of room / stride drops."""
         return self.room % self.stride

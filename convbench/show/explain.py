@@ -282,10 +282,13 @@ def _one_cell(walk: Walk, room: int, view: View) -> Step:
 def _positions(walk: Walk, room: int, _: View) -> Step:
     body = []
     for axis in walk.axes:
+        even = axis.padding == axis.padding_end
+        padding = f"2·{axis.padding}" if even else f"{axis.padding} + {axis.padding_end}"
         body += wrap_words(
             [
                 Text(
-                    f"{axis.letters[0]} = ⌊({axis.padded} − {axis.dilation}·({axis.taps}−1) − 1) / {axis.stride}⌋ + 1"
+                    f"{axis.letters[0]} = ⌊({axis.size} + {padding} − {axis.dilation}·({axis.taps}−1) − 1) "
+                    f"/ {axis.stride}⌋ + 1"
                 ),
                 Text(f"= ⌊{axis.room}/{axis.stride}⌋ + 1 = {axis.positions}"),
             ],

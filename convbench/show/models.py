@@ -129,7 +129,7 @@ def record(costs: "ModelCosts") -> dict[str, Any]:
 
 
 def write_suite(costs: "ModelCosts", file: TextIO) -> None:
-    """The 1-D and 2-D convolutions as a suite that `bench` and `verify` take, a transposed one as the dgrad that it is."""
+    """The 1-D and 2-D convolutions as a suite for `bench` and `verify`, a transposed one as the dgrad that it is."""
     out = csv.writer(file, lineterminator="\n")
     out.writerow(SUITE_COLUMNS)
     for row in costs.problems:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convbench import ConvbenchError, ConvSpec
+from convbench.case import cases
 from convbench.suites import find_problem, load_suite, read_shape, read_suite, suite_names
 from convbench.suites.foreign import DIRECTIONS, is_foreign
 from tests.strategies import specs
@@ -142,23 +143,15 @@ def test_a_line_may_name_its_data_type(text: str, dtype: str | None) -> None:
     [
         ("ic3id8oc4kd3", "3-D problems", 0),
         ("ic3id8ih8iw8oc4kd3kh3kw3", "3-D problems", 0),
-        ("ic3iw8oc4kw3", "1-D problems", 0),
-        ("ic3ih8oh8oc4kh4ph1", "asymmetric padding", 0),
-        ("ic3ih8oh8oc4kh4", "asymmetric padding", 0),
-        ("ic3ih9oh2oc4kh3", "asymmetric padding", 0),
-        ("--dir=BWD_D ic3ih8oc4kh3", "backward passes; --pass runs them here", 0),
-        ("--dir=FWD_B,BWD_W ic3ih8oc4kh3", "backward passes; --pass runs them here", 1),
+        ("ic3ih9oh2oc4kh3", "sizes do not go together", 0),
+        ("--dir=BWD_WB ic3ih8oc4kh3", "gradients of a bias", 1),
         ("--dt=f32,u8:s8:f32 ic3ih8oc4kh3", "data types", 1),
         ("--attr-post-ops=relu ic3ih8oc4kh3", "fused operations", 1),
         ("--stag=axb ic3ih8oc4kh3", "memory layout", 1),
         ("--deconv ic3ih8oc4kh3", "another benchdnn driver", 0),
-        ("MIOpenDriver conv", "backward passes; --pass runs them here", 1),
-        ("MIOpenDriver conv -F 6", "backward passes; --pass runs them here", 0),
-        ("MIOpenDriver conv -F 1 -m trans", "transposed", 0),
         ("MIOpenDriver conv -F 1 --spatial_dim 3 --in_d 8", "3-D problems", 0),
         ("MIOpenDriver convint8 -F 1", "data types", 0),
         ("MIOpenDriver conv -F 1 --in_layout NHWC", "memory layout", 1),
-        ("MIOpenDriver conv -F 1 -b 1", "a bias", 1),
         ("./bin/MIOpenDriver pool -W 3", "no convolution", 0),
     ],
 )
@@ -166,6 +159,51 @@ def test_what_convbench_does_not_do_is_left_out_and_told(text: str, kind: str, l
     reading = read_shape(text)
     assert any(kind in one.kind for one in reading.left_out), reading.left_out
     assert len(reading.problems) == left
+
+
+@pytest.mark.parametrize(
+    ("text", "specs"),
+    [
+        ("ic3ih8oh8oc4kh4ph1", ["n2c3h8w8k4r4s4_pd1x2x1x2"]),
+        ("ic3ih8oh8oc4kh4", ["n2c3h8w8k4r4s4_pd1x2x1x2"]),
+        ("ic3ih8oh4oc4kh3ph0sh2", ["n2c3h8w8k4r3s3_st2_pd0x1x0x1"]),
+        ("ic3ih8oh3oc4kh3ph0sh2", ["n2c3h8w8k4r3s3_st2"]),  # equal padding gives that size too
+        ("ic3iw8oc4kw3", ["n2c3h1w8k4r1s3"]),
+        ("ic3iw8ow8oc4kw3pw1dw1", ["n2c3h1w8k4r1s3_pd0x0x1x3_dl1x2"]),
+    ],
+)
+def test_an_output_size_says_how_the_end_is_padded_and_1d_is_a_row(text: str, specs: list[str]) -> None:
+    reading = read_shape(text)
+    assert [str(problem.spec) for problem in reading.problems] == specs
+    assert reading.left_out == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds"),
+    [
+        ("ic3ih8oc4kh3", [(None, None)]),
+        ("--dir=BWD_D ic3ih8oc4kh3", [("dgrad", None)]),
+        ("--dir=FWD_B,BWD_W ic3ih8oc4kh3", [("fprop", "bias"), ("wgrad", None)]),
+        ("--dir=FWD_I,FWD_D ic3ih8oc4kh3", [("fprop", "none")]),
+        ("MIOpenDriver conv -F 1", [(None, None)]),
+        ("MIOpenDriver conv", [("fprop", None), ("dgrad", None), ("wgrad", None)]),
+        ("MIOpenDriver conv -F 6", [("dgrad", None), ("wgrad", None)]),
+        ("MIOpenDriver conv -F 1 -b 1", [(None, "bias")]),
+    ],
+)
+def test_a_lines_direction_is_its_pass_and_epilogue(text: str, kinds: list[tuple[str | None, str | None]]) -> None:
+    assert [(problem.pass_, problem.epilogue) for problem in read_shape(text).problems] == kinds
+    for problem in read_shape(text).problems:
+        for case in cases([problem], passes=["fprop"], epilogues=["none"]):
+            assert case.pass_ == problem.pass_ or (problem.pass_ is None and case.pass_ == "fprop")
+            assert case.epilogue == (problem.epilogue or "none")
+
+
+def test_a_transposed_line_is_the_dgrad_of_its_forward_problem() -> None:
+    line = "MIOpenDriver conv -n 1 -c 8 -H 7 -W 5 -k 4 -y 3 -x 3 -u 2 -v 1 -p 1 -g 2 -m trans -F"
+    (problem,) = read_shape(f"{line} 1").problems
+    assert (str(problem.spec), problem.pass_) == ("n1c4h13w7k8r3s3_st2x1_pd1x0_g2", "dgrad")
+    assert [one.pass_ for one in read_shape(f"{line} 0").problems] == ["dgrad", "fprop", "wgrad"]
 
 
 @pytest.mark.parametrize(
