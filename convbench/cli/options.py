@@ -38,6 +38,19 @@ Shapes = Annotated[
         help="Problems, as n1c64h56w56k64r3s3_pd1 or SUITE:ROW; or one benchdnn or MIOpenDriver line.",
     ),
 ]
+Weight = Annotated[
+    str | None,
+    typer.Option("--weight", metavar="KxCxRxS", help="With --input a problem by the sizes of its tensors; C is C/G."),
+]
+Input = Annotated[
+    str | None, typer.Option("--input", metavar="NxCxHxW", help="The input of a problem, as 1x1x4x4; with --weight.")
+]
+Stride = Annotated[str | None, typer.Option("--stride", metavar="N", help="Of that problem: 2, or 2x1; 1 by default.")]
+Padding = Annotated[
+    str | None,
+    typer.Option("--padding", metavar="N", help="Likewise: 1, 1x0, top x bottom x left x right, same; 0 by default."),
+]
+Dilation = Annotated[str | None, typer.Option("--dilation", metavar="N", help="Likewise; 1 by default.")]
 Batches = Annotated[
     Words, typer.Option("--batch", metavar="N,...", help="Every problem with these batch sizes; short for --axis n=N.")
 ]
@@ -167,12 +180,29 @@ def listed_shapes(given: Words) -> list[str] | None:
     return [shape for text in given for shape in ([text] if is_foreign(text) else words([text]))]
 
 
+def shape_of_sizes(x: str | None, w: str | None, **more: str | None) -> str | None:
+    """The text of the problem that --input, --weight and what goes with them give; None where none of them is given."""
+    from convbench.suites.sizes import EXAMPLE, spec_of_sizes
+
+    if x is not None and w is not None:
+        return str(spec_of_sizes(x, w, **more))
+    given = [name for name, text in {"input": x, "weight": w, **more}.items() if text is not None]
+    if given:
+        raise ConvbenchError(f"--{' --'.join(given)}: a problem needs both, its input and its weight; write {EXAMPLE}")
+    return None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Choice:
     """What verify and bench run: the words of their options, in which `selection.select` selects."""
 
     suite: Suites = None
     shape: Shapes = None
+    input: Input = None
+    weight: Weight = None
+    stride: Stride = None
+    padding: Padding = None
+    dilation: Dilation = None
     backend: Backends = None
     batch: Batches = None
     axis: Axes = None
@@ -198,9 +228,13 @@ class Choice:
         """The cases and backends; what is left out is told on stderr."""
         from convbench.selection import select
 
+        shapes, by_sizes = (
+            listed_shapes(self.shape),
+            shape_of_sizes(self.input, self.weight, stride=self.stride, padding=self.padding, dilation=self.dilation),
+        )
         return select(
             suites=_listed(self.suite),
-            shapes=listed_shapes(self.shape),
+            shapes=shapes if by_sizes is None else [*(shapes or ()), by_sizes],
             fuzz=fuzz,
             seconds=seconds,
             vectors=_listed(vectors),

@@ -16,6 +16,7 @@ from convbench.errors import ConvbenchError, unknown
 from convbench.spec import ConvSpec
 from convbench.suites.edge import known_operands
 from convbench.suites.foreign import Reading, is_foreign, read_foreign, read_text
+from convbench.suites.sizes import EXAMPLE, looks_like_sizes
 
 SIZES = ("n", "c", "h", "w", "k", "r", "s")
 PAIRS = (("stride_h", "stride_w"), ("pad_h", "pad_w"), ("dil_h", "dil_w"))
@@ -96,6 +97,8 @@ def find_problem(text: str) -> Problem:
     if suite in suite_names() and not row:
         first = load_suite(suite)[0].name
         raise ConvbenchError(f"{text} is a whole suite; name a row of it, such as {suite}:{first}")
+    if looks_like_sizes(text):
+        raise ConvbenchError(f"{text} is the size of a tensor, not a problem; write {EXAMPLE}")
     if not colon:
         return Problem(suite="shape", name=text.strip().lower(), spec=ConvSpec.parse(text))
     problems = load_suite(suite)

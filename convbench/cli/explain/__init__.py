@@ -10,7 +10,22 @@ import typer
 
 from convbench.cli.explain import exports
 from convbench.cli.explain.why import Error, Why, show_answers, show_error
-from convbench.cli.options import Devices, Dtypes, Layouts, Overwrite, Precisions, Seed, Threads, Words
+from convbench.cli.options import (
+    Devices,
+    Dilation,
+    Dtypes,
+    Layouts,
+    Overwrite,
+    Padding,
+    Precisions,
+    Seed,
+    Stride,
+    Threads,
+    Weight,
+    Words,
+    shape_of_sizes,
+    words,
+)
 from convbench.cli.outputs import check_outputs, refuse_unproved, tell, write
 from convbench.errors import ConvbenchError
 from convbench.explain import STEPS
@@ -39,12 +54,13 @@ Examples:
 """
 
 # What can be asked for instead of the walk, by the options that ask for it, and what else goes with each.
-CELL = frozenset({"shape", "at", "filter_index", "image", "seed"})
+SIZES = frozenset({"shape", "model_input", "weight", "stride", "padding", "dilation"})
+CELL = SIZES | {"at", "filter_index", "image", "seed"}
 MODES: Mapping[str, frozenset[str]] = {
     "error": frozenset({"as_json"}),
     "model": frozenset({"model_input", "csv", "overwrite", "no_time", "as_json"}),
-    "ran": frozenset({"shape", "devices", "dtypes", "layouts", "precisions", "threads", "as_json"}),
-    "ledger": frozenset({"shape", "as_json"}),
+    "ran": SIZES | frozenset({"devices", "dtypes", "layouts", "precisions", "threads", "as_json"}),
+    "ledger": SIZES | {"as_json"},
     "why": CELL | {"as_json"},
     "html": CELL | {"overwrite"},
     "algorithm": CELL | {"backward", "as_json"},
@@ -69,7 +85,10 @@ Model = Annotated[
         help="Every convolution of a model of torchvision or timm, of package.module:factory or of FILE.onnx.",
     ),
 ]
-ModelInput = Annotated[Words, typer.Option("--input", metavar="SHAPE,...", help="The model's input, as 1x3x224x224.")]
+Inputs = Annotated[
+    Words,
+    typer.Option("--input", metavar="SIZES,...", help="A problem's input, as 1x1x4x4; with --model the model's."),
+]
 Suite = Annotated[
     str | None, typer.Option("--csv", metavar="FILE", help="Write the model's convolutions as a suite; - is stdout.")
 ]
@@ -105,7 +124,11 @@ def explain(
     threads: Threads = 0,
     ledger: Costs = False,
     model: Model = None,
-    model_input: ModelInput = None,
+    model_input: Inputs = None,
+    weight: Weight = None,
+    stride: Stride = None,
+    padding: Padding = None,
+    dilation: Dilation = None,
     csv: Suite = None,
     no_time: NoTime = False,
 ) -> None:
@@ -127,7 +150,12 @@ def explain(
 
     from convbench.suites import find_problem
 
-    problem = find_problem(shape)
+    if len(inputs := words(model_input)) > 1:
+        raise ConvbenchError("--input takes several sizes with --model alone; a problem has one input")
+    by_sizes = shape_of_sizes(inputs[0] if inputs else None, weight, stride=stride, padding=padding, dilation=dilation)
+    if by_sizes is not None and "shape" in given_options(context):
+        raise ConvbenchError(f"SHAPE {shape} and --input --weight, which are {by_sizes}, are two problems; give one")
+    problem = find_problem(by_sizes or shape)
     whole = problem.spec
     if html is not None and any(whole.surplus):
         raise ConvbenchError(
@@ -221,7 +249,7 @@ def choose_mode(context: typer.Context) -> str | None:
         ConvbenchError: two of them, or an option that does not go with what is asked for.
     """
     words = {param.name or "": param.opts[0] for param in context.command.params} | {"shape": "SHAPE"}
-    given = [name for name in words if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"]
+    given = [name for name in words if name in given_options(context)]
     mode = next((name for name in MODES if name in given), None)
     fitting = WALK if mode is None else MODES[mode] | {mode}
     odd = [name for name in given if name not in fitting]
@@ -232,6 +260,12 @@ def choose_mode(context: typer.Context) -> str | None:
     fault = f"only with {' or '.join(belongs)}; {asked} takes" if belongs else f"not with {asked}, which takes"
     taken = [words[name] for name in words if name in fitting and name != mode]
     raise ConvbenchError(f"{', '.join(words[name] for name in odd)}: {fault} {', '.join(taken)}")
+
+
+def given_options(context: typer.Context) -> set[str]:
+    """The names of the parameters that stand on the command line."""
+    names = (param.name or "" for param in context.command.params)
+    return {name for name in names if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"}
 
 
 def prove(whole: ConvSpec, at: Pair | None, image: int, filter_index: int | None, seed: int) -> "Walk":

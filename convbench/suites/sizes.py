@@ -1,0 +1,67 @@
+"""A problem by the sizes of its tensors, as torch's users have them: input, weight, stride, padding, dilation."""
+
+import re
+
+from convbench.errors import ConvbenchError
+from convbench.spec import ConvSpec
+
+EXAMPLE = "--input 1x1x4x4 --weight 1x1x2x2 --stride 1 --padding 0"
+_NUMBERS = re.compile(r"[0-9]{1,9}(?:x[0-9]{1,9})*", re.ASCII)
+
+
+def spec_of_sizes(
+    x: str, w: str, *, stride: str | None = None, padding: str | None = None, dilation: str | None = None
+) -> ConvSpec:
+    """The problem of an input NxCxHxW and a weight KxC/GxRxS; the groups follow from their channels.
+
+    Stride and dilation are one number or two, `2x1`; padding is one, two, four (top, bottom, left, right), valid, or
+    same, which leaves what an even kernel has over at the end.
+
+    Raises:
+        ConvbenchError: they are no such numbers, or no problem together.
+    """
+    (n, c, h, width), (k, c_per_group, r, s) = _four("--input", x), _four("--weight", w)
+    if c_per_group == 0 or c % c_per_group:
+        raise ConvbenchError(
+            f"--input {x} has {c} channels and --weight {w} reads {c_per_group} of them: groups would be "
+            f"{c}/{c_per_group}; the second size of the weight is C/G"
+        )
+    strides, apart = _some("--stride", stride or "1", (1, 2)), _some("--dilation", dilation or "1", (1, 2))
+    if padding == "same":
+        if strides != (1,) * len(strides):
+            raise ConvbenchError(f"--padding same --stride {stride}: same is for stride 1, as in torch; give numbers")
+        down, across = apart[0] * (r - 1), apart[-1] * (s - 1)
+        sides: tuple[int, ...] = (down // 2, down - down // 2, across // 2, across - across // 2)
+    else:
+        sides = _some("--padding", "0" if padding in (None, "valid") else padding, (1, 2, 4))
+    return ConvSpec(
+        n=n,
+        c=c,
+        h=h,
+        w=width,
+        k=k,
+        r=r,
+        s=s,
+        stride=strides[0] if len(strides) == 1 else strides,
+        padding=sides[0] if len(sides) == 1 else sides,
+        dilation=apart[0] if len(apart) == 1 else apart,
+        groups=c // c_per_group,
+    )
+
+
+def looks_like_sizes(text: str) -> bool:
+    """Whether somebody has given the sizes of a tensor, 1x1x4x4, where a problem is wanted."""
+    return bool(_NUMBERS.fullmatch(text.strip().lower())) and text.count("x") == 3
+
+
+def _four(option: str, text: str) -> tuple[int, ...]:
+    return _some(option, text, (4,))
+
+
+def _some(option: str, text: str, counts: tuple[int, ...]) -> tuple[int, ...]:
+    word = text.strip().lower()
+    numbers = tuple(map(int, word.split("x"))) if _NUMBERS.fullmatch(word) else ()
+    if len(numbers) not in counts:
+        wanted = " or ".join(map(str, counts))
+        raise ConvbenchError(f"{option} {text!r}: it takes {wanted} whole numbers with x between; write {EXAMPLE}")
+    return numbers
