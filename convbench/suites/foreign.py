@@ -415,8 +415,8 @@ def _token_lines(text: str) -> Iterator[tuple[int, list[str]]]:
         tokens = line.split()
         cut = next((place for place, token in enumerate(tokens) if token.startswith("#")), len(tokens))
         kept += tokens[:cut]
-        if kept and kept[-1] == "\\":
-            kept.pop()
+        if kept and kept[-1].endswith("\\"):
+            kept[-1:] = [rest] if (rest := kept[-1][:-1]) else []
             continue
         if kept:
             yield number, _joined(kept)

@@ -162,6 +162,37 @@ def test_what_convbench_does_not_do_is_left_out_and_told(text: str, kind: str, l
 
 
 @pytest.mark.parametrize(
+    "broken", ["--dt=f32,bf16", "--dt=f32, \\\n bf16", "--dt=f32,\\\nbf16", "--dt=f32,\\\n   bf16"]
+)
+def test_a_list_may_be_broken_after_a_comma_with_or_without_a_blank(broken: str) -> None:
+    found = read_shape(f"{broken} ic3ih8oc4kh3").problems
+    assert [problem.dtype for problem in found] == ["fp32", "bf16"]
+
+
+def test_a_long_file_in_which_every_tenth_line_is_padded_unequally_is_read_whole(tmp_path: Path) -> None:
+    source = random.Random(0)
+    lines, wanted = ["--reset --dt=f32,\\\nf16"], []
+    for number in range(2000):
+        size, taps, step = source.randint(5, 30), source.randint(1, 5), source.randint(1, 2)
+        front = source.randint(0, taps // 2)
+        end = front + 1 + source.randrange(step, step + 2) if number % 10 == 0 else front
+        out = (size + front + end - taps) // step + 1
+        more = (out - 1) * step - size + taps - front
+        lines.append(f"mb1ic{number % 7 + 1}oc4ih{size}oh{out}kh{taps}sh{step}ph{front}")
+        even = (size + 2 * front - taps) // step + 1 == out
+        sides = (front, front) if even else (front, more)
+        wanted.append(ConvSpec(
+            n=1, c=number % 7 + 1, h=size, w=size, k=4, r=taps, s=taps, stride=step, padding=sides * 2,
+        ))  # fmt: skip
+    path = tmp_path / "lines"
+    path.write_text("\n".join(lines))
+    reading = read_suite(str(path))
+    assert reading.left_out == ()
+    assert {problem.spec for problem in reading.problems} == set(wanted)
+    assert sum(spec.padding_end is not None for spec in wanted) >= 150
+
+
+@pytest.mark.parametrize(
     ("text", "specs"),
     [
         ("ic3ih8oh8oc4kh4ph1", ["n2c3h8w8k4r4s4_pd1x2x1x2"]),

@@ -28,9 +28,9 @@ def test_sizes_are_the_problem_that_torch_makes_of_them(x: str, w: str, options:
     assert str(spec) == str(find_problem(text).spec)
     if len(options.get("padding", "").split("x")) < 4:
         words: dict[str, Any] = {name: _word(value) for name, value in options.items()}
-        tensors = (torch.empty(tuple(map(int, sizes.lower().split("x"))), device="meta") for sizes in (x, w))
+        image, kernel = (torch.empty(tuple(map(int, text.lower().split("x"))), device="meta") for text in (x, w))
         with warnings.catch_warnings(action="ignore"):  # torch says that an even kernel with "same" costs a copy
-            y = F.conv2d(*tensors, groups=spec.groups, **words)
+            y = F.conv2d(image, kernel, groups=spec.groups, **words)
         assert tuple(y.shape) == spec.y_shape
 
 
