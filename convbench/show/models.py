@@ -181,7 +181,10 @@ def _wide(costs: "ModelCosts", shown: Sequence[int]) -> Table:
 def _blocks(costs: "ModelCosts", shown: Sequence[int]) -> Group:
     parts: list[RenderableType] = [_line([Text(name, "dim") for name in HEADINGS], shown)]
     for row in costs.rows:
-        parts += [Text.assemble((row.name, "bold"), (f"  {row.shape}", "dim")), _line(_cells(row, costs), shown)]
+        parts += [
+            Text.assemble((row.name, "bold"), (f"  {_problem(row.shape)}", "dim")),
+            _line(_cells(row, costs), shown),
+        ]
     return Group(*parts)
 
 

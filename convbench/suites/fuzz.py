@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from random import Random
 
 from convbench.case import DTYPES, LAYOUTS, PASSES, Case, Problem
-from convbench.spec import ConvSpec
+from convbench.spec import ConvSpec, Pair
 
 # Within these a case takes milliseconds with any backend; the bytes are those of fp64, of the patch matrix too.
 MOST_MACS, MOST_NBYTES = 1_000_000, 2_000_000
@@ -72,6 +72,11 @@ def _draw(random: Random) -> ConvSpec:
             w = max(1, extent[1] - 2 * padding[1])
         if h + 2 * padding[0] < extent[0] or w + 2 * padding[1] < extent[1]:
             continue
+        end: Pair | None = None
+        if random.random() < 0.1:
+            more = _pair(random, (0, 1, 2, 3))
+            end = (padding[0] + more[0], padding[1] + more[1])
+            padding, end = random.sample((padding, end), 2)
         spec = ConvSpec(
             n=0 if random.random() < 0.02 else random.choice((1, 1, 1, 2, 3, 5)),
             c=c,
@@ -84,7 +89,7 @@ def _draw(random: Random) -> ConvSpec:
             padding=padding,
             dilation=dilation,
             groups=groups,
-            padding_end=_pair(random, (0, 1, 2, 3)) if random.random() < 0.1 else None,
+            padding_end=end,
         )
         nbytes = max(spec.nbytes("fp64"), spec.patch_matrix_nbytes("fp64"))
         if spec.macs <= MOST_MACS and nbytes <= MOST_NBYTES:
