@@ -112,7 +112,9 @@ def chaos(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
-def minimums(session: nox.Session) -> None:
-    """Run the test suite with the oldest release of every direct dependency (needs uv)."""
-    session.install("--resolution=lowest-direct", "-e.", *group("test"))
+@nox.parametrize("numpy", ["oldest", "newest"])
+def minimums(session: nox.Session, numpy: str) -> None:
+    """Run all tests with the oldest release of every direct dependency, then with the newest numpy beside them."""
+    newest = ["numpy>=2.4"] if numpy == "newest" else []  # the last that Python 3.11 has, and pandas and scipy for it
+    session.install("--resolution=lowest-direct", "-e.", *group("test"), *newest)
     session.run("pytest", "-m", "program or not program", *session.posargs)
