@@ -82,6 +82,13 @@ def gpu(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def standin(session: nox.Session) -> None:
+    """Play scripts/gpu_round.sh from start to end on a stand-in for a GPU: some minutes."""
+    session.install("-e.", *group("test"))
+    session.run("pytest", "-m", "standin", *session.posargs)
+
+
+@nox.session(default=False)
 def rivals(session: nox.Session) -> None:
     """Install the rival libraries and run the conformance suite over them: about ten minutes on two cores."""
     session.install("-e.[rivals]", *group("test"))

@@ -134,6 +134,7 @@ def test_what_cudnn_has_no_plan_for_is_a_skip_in_its_words(tmp_path: Path) -> No
     assert {row["outcome"] for row in done.rows} == {"skipped", "verified"}
 
 
+@pytest.mark.standin
 def test_the_whole_round_runs_from_start_to_end(tmp_path: Path) -> None:
     out = tmp_path / "round"
     small = {
