@@ -85,7 +85,7 @@ def gpu(session: nox.Session) -> None:
 def standin(session: nox.Session) -> None:
     """Play scripts/gpu_round.sh from start to end on a stand-in for a GPU: some minutes."""
     session.install("-e.", *group("test"))
-    session.run("pytest", "-m", "standin", *session.posargs)
+    session.run("pytest", "-m", "standin and program", *session.posargs)
 
 
 @nox.session(default=False)
