@@ -44,6 +44,7 @@ class Traits:
             they are not those of the direct algorithm.
         any_padding: it takes padding that differs at two opposite sides (`spec.sides`). For others x is padded
             beforehand, in every call and on its bill, and `spec` is that of the padded x.
+        slow_start: its first call may take a minute: it compiles, or tries what there is.
         on_request: it runs only when it is named, for it would hold up everybody else.
         nondeterministic: `nondeterministic(case)`, whether two equal calls may differ in their last bits;
             None is never.
@@ -69,6 +70,7 @@ class Traits:
     roundings: Callable[[Case], int] | None = None
     actual_flops: Callable[[ConvSpec], int] | None = None
     any_padding: bool = False
+    slow_start: bool = False
     on_request: bool = False
     nondeterministic: Callable[[Case], bool] | None = None
     defects: Callable[[Case, str], str | None] | None = None

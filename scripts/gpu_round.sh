@@ -11,19 +11,21 @@
 #     python -m pip download --no-deps --dest wheels typer rich pillow expecttest
 #
 # are used from the folder wheels, or from the one that WHEELS names. Further settings: PYTHON, SKIP="ceilings tests"
-# (steps to leave out), BATCH, BUDGET (seconds a candidate), FUZZ (cases), MORE (options for every sweep).
+# (steps to leave out), BATCH, BUDGET (seconds a candidate), FUZZ (cases), MORE and MORE_VERIFY (options for every sweep, and for verify).
 set -u
 out=${1:?give a folder for the results, and the seconds that it may take}
 begun=$SECONDS
 end=$((SECONDS + ${2:-470}))
 mkdir -p "$out" && out=$(cd "$out" && pwd) || exit 2
+py=$(command -v "${PYTHON:-python3}") || { echo "PYTHON=${PYTHON:-python3} is not there" >&2; exit 2; }
+py=$(cd "$(dirname "$py")" && pwd)/$(basename "$py")
+wheels=${WHEELS:+$(cd "$WHEELS" && pwd)} || exit 2
 cd "$(dirname "$0")/.." || exit 2
-py=${PYTHON:-python3}
 run="$py -m convbench"
 site=$(mktemp -d)
-wheels=${WHEELS:-wheels}
+wheels=${wheels:-wheels}
 if compgen -G "$wheels/*.whl" >/dev/null; then
-  $py -m pip install --quiet --no-index --no-deps --target "$site" "$wheels"/*.whl || echo "wheels: not usable here"
+  timeout 60 $py -m pip install --quiet --no-index --no-deps --target "$site" "$wheels"/*.whl || echo "wheels: not usable here"
 fi
 export PYTHONPATH="$PWD:$site${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1 CONVBENCH_CACHE="$site/cache"
 : >"$out/summary.txt"
@@ -61,7 +63,7 @@ project = tomllib.load(open('pyproject.toml', 'rb'))
 wanted = project['project']['dependencies'] + [one for one in project['dependency-groups']['test'] if isinstance(one, str)]
 first = ('typer', 'rich', 'pillow')
 for line in sorted(wanted, key=lambda line: not line.startswith(first)):
-    name, floor = re.split('>=', line)
+    name, floor = re.match(r'([\w.-]+)[^\d]*([\d.]*)', line).groups()
     try:
         found = importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
@@ -71,7 +73,7 @@ for line in sorted(wanted, key=lambda line: not line.startswith(first)):
 END
   nvidia-smi; nvidia-smi --query-gpu=name,clocks.sm,clocks.max.sm,power.limit,mig.mode.current --format=csv
   $run list devices"
-grep -E 'MISSING|below' "$out/facts.log" | while read -r line; do say "  lacks: $line"; done
+grep -sE 'MISSING|below' "$out/facts.log" | while read -r line; do say "  lacks: $line"; done
 
 gpu="--device cuda --overwrite"
 cudnn="torch,cudnn,cudnn-benchmark"
@@ -85,7 +87,7 @@ mapfile -t files < <(grep -rl --include='test_*.py' 'mark.gpu' tests)
 step tests 100 $py -m pytest "${options[@]}" "${files[@]}"
 
 step verify 80 $run verify $gpu --backend "$cudnn,unfold-einsum,unfold-matmul" --fuzz "${FUZZ:-150}" \
-  --epilogue none,bias_relu --csv "$out/verify.csv"
+  --epilogue none,bias_relu --csv "$out/verify.csv" ${MORE_VERIFY:-}
 step ceilings 40 $run ceilings --device cuda --dtype fp16,bf16,fp32 --precision ieee,tf32
 
 sweep() { # sweep NAME SECONDS SUITE OPTION...

@@ -58,6 +58,7 @@ def dgrad(dy: Float[Tensor, "n k p q"], w: Float[Tensor, "k cg r s"], spec: Conv
     fused=fused,
     refuse=_cudnn.refuse,
     roundings=_cudnn.roundings,
+    slow_start=True,
     nondeterministic=lambda case: True,  # noqa: ARG005  # the fastest plan may add by atomics
 )
 def cudnn_benchmark(

@@ -80,6 +80,7 @@ def compiled(w: Float[Tensor, "k cg r s"], spec: ConvSpec) -> Run:
     source="torch.compile (Ansel et al. 2024, PyTorch 2)",
     prepare=compiled,
     refuse=refuse,
+    slow_start=True,
     on_request=True,  # seconds a case, and verify has 480 of them
 )
 def torch_compile(

@@ -45,15 +45,16 @@ def sets_within(case: Case, first_nbytes: int, room_nbytes: int) -> int:
     return max(FEWEST, min(most, (room_nbytes - case.nbytes + first_nbytes) // max(1, first_nbytes)))
 
 
-def sets_beyond(case: Case, first_nbytes: int, free_nbytes: int | None) -> int:
+def sets_beyond(case: Case, first_nbytes: int, free_nbytes: int | None, entrants: int = 1) -> int:
     """How many first operands with their outputs are more than the last cache holds; at least two.
 
     Args:
         free_nbytes: of which they may take a quarter.
+        entrants: who keep an output for each.
     """
     out_nbytes = prod(case.out_shape) * DTYPE[case.dtype].nbytes
     count = -(-BEYOND * case.target.cache_nbytes() // max(1, first_nbytes + out_nbytes))
-    each = 2 * first_nbytes + out_nbytes  # with what its truth is computed from
+    each = 2 * first_nbytes + entrants * out_nbytes  # with what its truth is computed from
     most = MOST_COLD if free_nbytes is None else int(SHARE_COLD * free_nbytes) // max(1, each)
     return max(FEWEST, min(max(FEWEST_COLD, count), MOST_COLD, most))
 
@@ -86,10 +87,13 @@ class Ring:
         drawn: whether the numbers are from N(0, 1), on which the tight bound counts.
     """
 
-    def __init__(self, case: Case, operands: Mapping[str, Tensor], *, room_nbytes: int | None = None) -> None:
+    def __init__(
+        self, case: Case, operands: Mapping[str, Tensor], *, room_nbytes: int | None = None, entrants: int = 1
+    ) -> None:
         """The first set is the operands themselves; the others are of the same shape, strides and alignment.
 
         Args:
+            entrants: who will call on them.
             room_nbytes: for all that calls touch, where they are to find it in the cache; half of the last one by
                 default.
         """
@@ -102,7 +106,7 @@ class Ring:
             room = int(SHARE * target.cache_nbytes()) if room_nbytes is None else room_nbytes
             count = sets_within(case, nbytes, room)
         else:
-            count = sets_beyond(case, nbytes, target.free_nbytes())
+            count = sets_beyond(case, nbytes, target.free_nbytes(), entrants)
         self.sets = [Set(first=one, kept=_twin(first)) for one in (first, *(_twin(first) for _ in range(count - 1)))]
         self._order = memory_order(first)
         self._sizes, self._empty = tuple(self.sets[0].live.shape), first.numel() == 0

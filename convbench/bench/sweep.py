@@ -90,7 +90,8 @@ def bench_case(lineup: Lineup, *, budget: Budget, rule: Rule) -> None:
         if not admitted:
             return
         exam.forget()  # what is timed must not find what it should compute
-        ring, trials = Ring(case, exam.operands), {name: one.trial for name, one in admitted.items()}
+        trials = {name: one.trial for name, one in admitted.items()}
+        ring = Ring(case, exam.operands, entrants=len(admitted))
         cold = case.target.cache == "cold"
         evict = Eviction(case.target, watch.memory_nbytes) if cold else None
         entrants = {
@@ -105,13 +106,14 @@ def bench_case(lineup: Lineup, *, budget: Budget, rule: Rule) -> None:
             for backend in lineup.left
         }
         call_s = {name: one.call_s for name, one in admitted.items()}
+        apart = capture(entrants, call_s, lineup)
         contest = Contest(
-            names=list(admitted),
+            names=list(entrants),
             baseline=BASELINE,
             budget=budget,
             rule=rule,
             rng=random.Random(case.seed),  # noqa: S311  # an order of rounds, no secret
-            apart=capture(entrants, call_s, lineup),
+            apart=apart,
         )
         with Meter(case.target, torch.get_num_threads(), partial(watch.tell, "", Stage.WAITED)) as meter:
             hold(contest, entrants, call_s, lineup, crews, meter)
@@ -174,8 +176,10 @@ def _admit(
     return admitted
 
 
-def capture(entrants: Mapping[str, Entrant], call_s: Mapping[str, float], lineup: Lineup) -> set[str]:
+def capture(entrants: dict[str, Entrant], call_s: Mapping[str, float], lineup: Lineup) -> set[str]:
     """Have everybody timed as the device times, where that goes; the names of those that cannot be compared then.
+
+    Who cannot be called any more after an attempt is out, and no entrant.
 
     Without the baseline in it, a graph would be compared with nothing, so then nobody has one. A call that is not
     captured is compared with graphs as long as it does not wait for its host.
@@ -192,9 +196,14 @@ def capture(entrants: Mapping[str, Entrant], call_s: Mapping[str, float], lineup
             entrant.let_go()
         return set()
     apart = set()
-    for name, entrant in entrants.items():
+    for name, entrant in list(entrants.items()):
         if entrant.timing == "eager":
-            times = target.eager_times(entrant.trial.call, partial(watch.tell, name, Stage.TIMED))
+            try:
+                times = target.eager_times(entrant.trial.call, partial(watch.tell, name, Stage.TIMED))
+            except ANY_FAULT as error:
+                del entrants[name]
+                lineup.settle(name, _out_of_timing(error))
+                continue
             if times is not None and launch_bound(*times):
                 apart.add(name)
     return apart

@@ -1,6 +1,5 @@
 """What did a call really run, and how much memory did it take beside its inputs?"""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -8,12 +7,9 @@ from typing import Any
 import torch
 
 from convbench.device import find_device
+from convbench.system import quieten_profiler
 
-# Kineto reports its own start and stop on stderr otherwise; it reads this at its first use.
-os.environ.setdefault("KINETO_LOG_LEVEL", "99")
-# CUPTI that is torn down or started anew breaks the CUDA graphs of a process: torch's own profiler sets these as well.
-os.environ.setdefault("TEARDOWN_CUPTI", "0")
-os.environ.setdefault("DISABLE_CUPTI_LAZY_REINIT", "1")
+quieten_profiler()
 
 # Operators that move no data, or that only hand over to another one.
 _HOUSEKEEPING = frozenset(

@@ -61,7 +61,7 @@ def _told(number: int, costs: "ModelCosts") -> bool:
 
 
 def remarks(costs: "ModelCosts") -> Iterator[str]:
-    """The totals, and all that the table cannot say: what is no 2-D problem, what was not counted, what is a bound."""
+    """The totals, and all that the table cannot say: what is no problem here, what was not counted, what is a bound."""
     found, total = costs.census, amount(costs.macs, "MAC")
     distinct = f"{len(costs.rows)} of them distinct" if len(costs.rows) < len(found.calls) else "all distinct"
     yield f"{plural(len(found.calls), 'convolution')}, {distinct}: {total} ({costs.macs:,}), padding counted"

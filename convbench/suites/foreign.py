@@ -96,6 +96,8 @@ _MIOPEN_SIZES = {
     "g": ("group_count", 1),
     "F": ("forw", 0),
     "_": ("spatial_dim", 2),
+    "Y": ("trans_output_pad_h", 0),
+    "X": ("trans_output_pad_w", 0),
 }
 _MIOPEN_WORDS = {
     "m": ("mode", "conv"),
@@ -143,8 +145,6 @@ _MIOPEN_KNOBS = {
     "$": "pad_d",
     "^": "dilation_d",
     "%": "trans_output_pad_d",
-    "Y": "trans_output_pad_h",
-    "X": "trans_output_pad_w",
 }
 _MIOPEN_SHORT = {
     **{name: flag for flag, (names, _) in {**_MIOPEN_SIZES, **_MIOPEN_WORDS}.items() for name in names.split()},
@@ -498,7 +498,7 @@ def _padding(sizes: Mapping[str, int], axis: str) -> Pair:
     extent = (sizes[f"k{axis}"] - 1) * (sizes.get(f"d{axis}", 0) + 1) + 1
     size, stride, out = sizes[f"i{axis}"], sizes.get(f"s{axis}", 1), sizes.get(f"o{axis}", 0)
     both = (out - 1) * stride - size + extent
-    front = sizes.get(f"p{axis}", both // 2 if out else 0)
+    front = sizes.get(f"p{axis}", int(both / 2) if out else 0)  # towards zero, as benchdnn
     if not out or (size + 2 * front - extent) // max(1, stride) + 1 == out:
         return (front, front)
     return (front, both - front)
@@ -538,13 +538,13 @@ def _miopen_flags(tokens: Sequence[str]) -> tuple[dict[str, int], dict[str, str]
 
 def _miopen_spec(sizes: Mapping[str, int], pad_mode: str, *, transposed: bool) -> ConvSpec:
     padding = (sizes["p"], sizes["q"])
-    dense = (sizes["l"], sizes["j"]) == (1, 1) or (sizes["y"], sizes["x"]) == (1, 1)
+    dense = not transposed and ((sizes["l"], sizes["j"]) == (1, 1) or (sizes["y"], sizes["x"]) == (1, 1))
     if pad_mode == "valid" and dense:
         padding = (0, 0)
     elif pad_mode == "same" and dense:  # half of what "same" asks for, on both sides
         padding = (_same(sizes["H"], sizes["y"], sizes["u"]), _same(sizes["W"], sizes["x"], sizes["v"]))
     if transposed:
-        return ConvSpec.transposed(
+        plain = ConvSpec.transposed(
             x=(sizes["n"], sizes["c"], sizes["H"], sizes["W"]),
             c=sizes["k"],
             kernel=(sizes["y"], sizes["x"]),
@@ -553,6 +553,7 @@ def _miopen_spec(sizes: Mapping[str, int], pad_mode: str, *, transposed: bool) -
             dilation=(sizes["l"], sizes["j"]),
             groups=max(sizes["g"], 1),
         )
+        return replace(plain, h=plain.h + sizes["Y"], w=plain.w + sizes["X"])
     return ConvSpec(
         n=sizes["n"],
         c=sizes["c"],

@@ -27,13 +27,14 @@ def spec_of_sizes(
             f"{c}/{c_per_group}; the second size of the weight is C/G"
         )
     strides, apart = _some("--stride", stride or "1", (1, 2)), _some("--dilation", dilation or "1", (1, 2))
+    padding = (padding or "0").strip().lower()
     if padding == "same":
         if strides != (1,) * len(strides):
             raise ConvbenchError(f"--padding same --stride {stride}: same is for stride 1, as in torch; give numbers")
         down, across = apart[0] * (r - 1), apart[-1] * (s - 1)
         sides: tuple[int, ...] = (down // 2, down - down // 2, across // 2, across - across // 2)
     else:
-        sides = _some("--padding", "0" if padding in (None, "valid") else padding, (1, 2, 4))
+        sides = _some("--padding", "0" if padding == "valid" else padding, (1, 2, 4))
     return ConvSpec(
         n=n,
         c=c,
@@ -63,5 +64,8 @@ def _some(option: str, text: str, counts: tuple[int, ...]) -> tuple[int, ...]:
     numbers = tuple(map(int, word.split("x"))) if _NUMBERS.fullmatch(word) else ()
     if len(numbers) not in counts:
         wanted = " or ".join(map(str, counts))
-        raise ConvbenchError(f"{option} {text!r}: it takes {wanted} whole numbers with x between; write {EXAMPLE}")
+        words = ", same or valid" if option == "--padding" else ""
+        raise ConvbenchError(
+            f"{option} {text!r}: it takes {wanted} whole numbers with x between{words}; write {EXAMPLE}"
+        )
     return numbers

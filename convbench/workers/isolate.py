@@ -60,13 +60,13 @@ def default_timeout_s(case: Case, backends: Sequence[Backend]) -> float:
     A clock that starts anew at each step blames nobody for the time of the others, so it depends
     neither on the budget nor on the number of backends. Two minutes are for compilers and
     autotuners; the oracle and slow kernels do 1e8 multiply-adds a second in float64 on any CPU. On a GPU, whose time
-    is dear, half a minute has to do, but for those that run only when they are named: these compile for long.
+    is dear, half a minute has to do, but for those whose first call takes long.
     """
     macs = case.spec.macs
     slowest = max((macs / one.macs_per_s for one in backends if one.max_macs is not None), default=0.0)
     if not all(one.built_in for one in backends):  # the word of others is no reason to wait for ever
         slowest = min(slowest, MOST_BY_WORD_S)
-    hang_s = Cpu.hang_s if any(one.on_request for one in backends) else case.target.hang_s
+    hang_s = Cpu.hang_s if any(one.slow_start for one in backends) else case.target.hang_s
     return hang_s + macs / (1e8 * case.target.oracle_speed) + 20 * slowest
 
 

@@ -24,7 +24,7 @@ from uuid import uuid4
 from convbench.errors import ConvbenchError, first_line
 from convbench.machine import descendants, own_nbytes
 from convbench.outcome import Result
-from convbench.system import require
+from convbench.system import quieten_profiler, require
 from convbench.workers.jobs import (
     DYING_S,
     KILL,
@@ -248,6 +248,7 @@ class Server:
 
     def _launch(self) -> None:
         require("isolation", "try --no-isolate")
+        quieten_profiler()  # now, or the environment would differ from then on
         self._started_in = _surroundings()
         self._control, theirs = socket.socketpair()
         with tempfile.TemporaryFile() as shared, theirs:

@@ -38,6 +38,15 @@ def answers_once(x, w, spec):
     return kept["y"] + 0
 
 @backend(family="direct", source="a test", devices={"cuda"})
+def breaks(x, w, spec):
+    """An attempt to capture it leaves it broken."""
+    if torch.cuda.is_current_stream_capturing():
+        kept["broken"] = True
+    if "broken" in kept:
+        raise RuntimeError("I am broken")
+    return conv(x, w, spec)
+
+@backend(family="direct", source="a test", devices={"cuda"})
 def honest(x, w, spec):
     return conv(x, w, spec)
 '''
@@ -110,6 +119,18 @@ def test_who_cannot_be_captured_is_eager_and_compared_with_no_graph_and_its_work
     assert len(timing) == 2  # each case in a worker of its own
 
 
+def test_one_that_a_capture_breaks_is_out_and_nobody_else(tmp_path: Path) -> None:
+    plugin = tmp_path / "mine.py"
+    plugin.write_text(PLUGIN)
+    words = ("--plugin", str(plugin), "--backend", "torch,breaks,honest")
+    done = run(tmp_path, *BENCH, *words, "--shape", "n1c2h6w6k3r3s3_pd1")
+    assert done.code == 1
+    assert done.cells("breaks", "outcome") == {"failed"}
+    (reason,) = done.cells("breaks", "reason")
+    assert reason.startswith("RuntimeError: I am broken (mine.py:")
+    assert done.cells("torch", "outcome") == done.cells("honest", "outcome") == {"timed"}, done.text
+
+
 def test_a_graph_that_holds_no_convolution_is_caught(tmp_path: Path) -> None:
     plugin = tmp_path / "mine.py"
     plugin.write_text(PLUGIN)
@@ -142,7 +163,8 @@ def test_the_whole_round_runs_from_start_to_end(tmp_path: Path) -> None:
         "BATCH": "1",
         "BUDGET": "0.02",
         "FUZZ": "3",
-        "MORE": "--min-rounds 3 --no-ceilings --match layer4.0.conv1$|features.17.conv.1|srv_099",
+        "MORE": "--min-rounds 3 --no-ceilings --match layer1.0.conv1$|features.15.conv.1.0|srv_099",
+        "MORE_VERIFY": "--pass fprop --dtype fp32",
         "PYTHON": sys.executable,
         "PYTHONPATH": str(STANDIN),
         "OMP_NUM_THREADS": "1",

@@ -199,6 +199,7 @@ def test_a_long_file_in_which_every_tenth_line_is_padded_unequally_is_read_whole
         ("ic3ih8oh8oc4kh4", ["n2c3h8w8k4r4s4_pd1x2x1x2"]),
         ("ic3ih8oh4oc4kh3ph0sh2", ["n2c3h8w8k4r3s3_st2_pd0x1x0x1"]),
         ("ic3ih8oh3oc4kh3ph0sh2", ["n2c3h8w8k4r3s3_st2"]),  # equal padding gives that size too
+        ("ic64ih8oc64oh4kh1sh2", ["n2c64h8w8k64r1s1_st2"]),  # what is left over is not read
         ("ic3iw8oc4kw3", ["n2c3h1w8k4r1s3"]),
         ("ic3iw8ow8oc4kw3pw1dw1", ["n2c3h1w8k4r1s3_pd0x0x1x3_dl1x2"]),
     ],
@@ -235,6 +236,10 @@ def test_a_transposed_line_is_the_dgrad_of_its_forward_problem() -> None:
     (problem,) = read_shape(f"{line} 1").problems
     assert (str(problem.spec), problem.pass_) == ("n1c4h13w7k8r3s3_st2x1_pd1x0_g2", "dgrad")
     assert [one.pass_ for one in read_shape(f"{line} 0").problems] == ["dgrad", "fprop", "wgrad"]
+    (more,) = read_shape(f"{line} 1 --trans_output_pad_h 1").problems
+    assert str(more.spec) == "n1c4h14w7k8r3s3_st2x1_pd1x0_g2"
+    (same,) = read_shape(f"{line} 1 -z same").problems  # which MIOpen takes of a forward convolution alone
+    assert same.spec == problem.spec
 
 
 @pytest.mark.parametrize(

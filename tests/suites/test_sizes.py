@@ -19,7 +19,7 @@ from convbench.suites.sizes import spec_of_sizes
         ("2x6x9x8", "4x3x3x2", {"stride": "2x1", "padding": "1x0"}, "n2c6h9w8k4r3s2_st2x1_pd1x0_g2"),
         ("1x8x7x7", "8X1X3X3", {"padding": "0x1x2x0"}, "n1c8h7w7k8r3s3_pd0x1x2x0_g8"),
         ("1x2x7x7", "3x2x4x3", {"padding": "same", "dilation": "2"}, "n1c2h7w7k3r4s3_pd3x3x2x2_dl2"),
-        ("1x2x7x7", "3x2x4x3", {"padding": "same"}, "n1c2h7w7k3r4s3_pd1x2x1x1"),
+        ("1x2x7x7", "3x2x4x3", {"padding": "SAME"}, "n1c2h7w7k3r4s3_pd1x2x1x1"),
         ("1x2x7x7", "3x2x3x3", {"padding": "valid", "stride": "2"}, "n1c2h7w7k3r3s3_st2"),
     ],
 )
@@ -35,7 +35,7 @@ def test_sizes_are_the_problem_that_torch_makes_of_them(x: str, w: str, options:
 
 
 def _word(text: str) -> str | tuple[int, ...]:
-    return text if text in ("same", "valid") else tuple(map(int, text.split("x")))
+    return text.lower() if text.lower() in ("same", "valid") else tuple(map(int, text.split("x")))
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from convbench import Backend, Case, ConvSpec, Problem, Skipped, Verified, Wrong
 from convbench.case import PASSES
 from convbench.suites import load_suite
 from convbench.verify.oracle import answer, by_loops
+from convbench.verify.selftest.selftest import measure
 from convbench.verify.sweep import verify
 from tests.conftest import make_case
 from tests.strategies import specs
@@ -120,3 +121,10 @@ def test_a_key_of_equal_padding_is_what_it_was() -> None:
         '{"device":"cpu","dtype":"fp32","epilogue":"none","layout":"nchw","operands":"","pass":"fprop",'
         '"precision":"ieee","seed":0,"spec":"n1c1h4w4k1r2s2_pd1x2"}'
     )
+
+
+def test_the_kernels_of_the_self_test_get_padding_that_they_know() -> None:
+    judged = [one for found in measure([make_case("n1c2h6w5k2r3s3_pd0x1x2x0")]) for one in found]
+    assert judged
+    assert not [one.kernel for one in judged if one.kind == "correct" and one.rejected]
+    assert any(one.rejected for one in judged)

@@ -261,9 +261,9 @@ def test_no_word_of_others_makes_a_timeout_longer_than_ten_minutes_more() -> Non
     assert 719 < default_timeout_s(case, [own, slow]) < 721
 
 
-def test_a_hang_on_a_gpu_costs_half_a_minute_unless_somebody_compiles() -> None:
+def test_a_hang_on_a_gpu_costs_half_a_minute_unless_somebody_starts_slowly() -> None:
     backends, _ = discover([], ["torch"])
-    compiles = replace(backends[0], name="compiles", on_request=True)
+    compiles = replace(backends[0], name="compiles", slow_start=True)
     small, large = (make_case(text, device="cuda") for text in ("n1c1h4w4k1r2s2", "n64c256h28w28k512r3s3_pd1"))
     assert 30 < default_timeout_s(small, backends) < 31
     assert 120 < default_timeout_s(small, [*backends, compiles]) < 121
@@ -369,3 +369,26 @@ def test_one_fork_server_serves_the_look_at_a_plug_in_and_every_sweep(
         one = servers()
     server.stop_the_spare()
     assert servers() == set()
+
+
+@pytest.mark.parametrize("command", ["verify", "bench"])
+def test_a_command_with_a_plug_in_starts_one_fork_server(plugin: str, tmp_path: Path, command: str) -> None:
+    code = """
+import sys
+from convbench.workers.server import Server
+started, launch = [], Server._launch
+Server._launch = lambda server: (started.append(1), launch(server))
+from convbench.__main__ import main
+try:
+    main()
+finally:
+    print("started", len(started), file=sys.stderr)
+"""
+    words = [command, "--plugin", plugin, "--backend", "torch,interrupts", "--shape", "n1c2h6w5k1r3s3_pd1"]
+    words += ["--dtype", "fp32", "--layout", "nchw", "--csv", "-"]
+    words += ["--budget", "0.02", "--no-ceilings"] if command == "bench" else []
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, check=False, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.endswith("started 1\n")

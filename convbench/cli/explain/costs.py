@@ -97,5 +97,5 @@ def _write(costs: "ModelCosts", csv: str) -> None:
     if csv == "-":
         return
     left_out = sum(costs.others.values())
-    rest = f"; {left_out} that are no 2-D problem are left out" if left_out else ""
+    rest = f"; {left_out} that are no problem of one or two dimensions are left out" if left_out else ""
     tell(f"{len(costs.problems)} problems in {csv}{rest}: convbench bench --suite {csv}")

@@ -216,7 +216,7 @@ class Subject:
         """The output of a plain call; the operands end as they began."""
         guard = Guard(**self._exam.operands)
         with conditions(self._exam.case):
-            out = kernel.make()(self._exam.x, self._exam.w, self._exam.case.spec)
+            out = _bound(kernel, self._exam.case, (self._exam.x, self._exam.w))()
         guard.restore()
         return out
 
@@ -228,12 +228,16 @@ class Subject:
         truth = self._exam.truth
         match kernel.kind:
             case "structure":
-                x, w = self._operands64
-                ideal = kernel.make()(x, w, self._exam.case.spec)
+                ideal = _bound(kernel, self._exam.case, self._operands64)()
                 return bool(((ideal - truth.y).abs() <= SAME * truth.magnitude).all())
             case "precision":
                 return nearest(out, truth.y)
         return False
+
+
+def _bound(kernel: Kernel, case: Case, operands: Sequence[Tensor]) -> Callable[[], Tensor]:
+    """The call on padding that the kernel knows."""
+    return as_backend(kernel).bind(case, operands)
 
 
 def nearest(out: Tensor, y: Tensor) -> bool:
