@@ -7,7 +7,7 @@ from functools import partial
 from math import inf
 from typing import Any
 
-from convbench.case import DEVICES, DTYPES, PASSES, Case
+from convbench.case import DEVICES, DTYPES, EPILOGUES, PASSES, Case
 from convbench.dtypes import DTYPE
 from convbench.errors import ConvbenchError, one_line, unknown
 from convbench.spec import ConvSpec
@@ -37,7 +37,7 @@ class Traits:
         max_macs, macs_per_s: multiply-adds above which it refuses for its cost unless forced,
             and about how many it does a second.
         must_run: the operator a profile of a pass must show, by pass, or the backend did not run what it
-            claims; a single name speaks of fprop.
+            claims; a single name speaks of fprop, and "fprop bias_relu" of that epilogue alone.
         roundings: `roundings(case)`, how often a 16-bit case's partial sums are stored in 16 bits
             on their way; each widens the bound. None is never.
         actual_flops: `actual_flops(spec)`, the operations that it does, two for a multiply-add, where
@@ -109,6 +109,10 @@ class Backend(Traits):
     def built_in(self) -> bool:
         """Whether it is convbench's own, and no code of others."""
         return self.origin == OWN or self.origin.startswith(f"{OWN}.")
+
+    def promised(self, case: Case) -> str | None:
+        """The operator that a profile of a case must show; None where none is promised."""
+        return self.must_run.get(f"{case.pass_} {case.epilogue}", self.must_run.get(case.pass_))
 
     def view(self, spec: ConvSpec) -> ConvSpec:
         """The problem as it is asked to do it."""
@@ -298,7 +302,7 @@ class backend(Traits):  # noqa: N801  # it reads as the decorator that it is
             ("family", {self.family}, FAMILIES),
             ("device", self.devices, DEVICES),
             ("dtype", self.dtypes, DTYPES),
-            ("pass", self.promises, PASSES),
+            ("pass", self.promises, (*PASSES, *(f"fprop {one}" for one in EPILOGUES))),
         ):
             for value in given:
                 if value not in allowed:

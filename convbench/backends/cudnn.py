@@ -46,6 +46,7 @@ def wgrad(dy: Float[Tensor, "n k p q"], x: Float[Tensor, "n c h w"], spec: ConvS
     # The first two have no other path inside: they call cuDNN or raise. The third has many, so `refuse` asks first.
     must_run={
         "fprop": "aten::cudnn_convolution",
+        "fprop bias_relu": "aten::cudnn_convolution_relu",
         "dgrad": "aten::cudnn_convolution_transpose",
         "wgrad": "aten::convolution_backward",
     },

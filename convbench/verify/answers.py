@@ -113,7 +113,7 @@ def question(
             if profiled:
                 seen = profile(call, case.device)
                 again = [Answer.of(seen.out, guard)]
-                promised = backend.must_run.get(case.pass_)
+                promised = backend.promised(case)
                 if promised is not None and promised not in seen.operators:
                     not_run_words = (
                         f"RuntimeError: {promised} did not run; seen: {', '.join(seen.operators) or 'no operator'}"
