@@ -119,9 +119,9 @@ def chaos(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
-@nox.parametrize("numpy", ["oldest", "newest"])
-def minimums(session: nox.Session, numpy: str) -> None:
-    """Run all tests with the oldest release of every direct dependency, then with the newest numpy beside them."""
-    newest = ["numpy>=2.4"] if numpy == "newest" else []  # the last that Python 3.11 has, and pandas and scipy for it
-    session.install("--resolution=lowest-direct", "-e.", *group("test"), *newest)
+@nox.parametrize("others", ["oldest", "newest"])
+def minimums(session: nox.Session, others: str) -> None:
+    """Run all tests with the oldest torch and torchvision, beside the oldest and the newest of the rest (needs uv)."""
+    oldest = [one.replace(">=", "==") + ".*" for one in PROJECT["project"]["dependencies"] if one.startswith("torch")]
+    session.install(*(["--resolution=lowest-direct"] if others == "oldest" else oldest), "-e.", *group("test"))
     session.run("pytest", "-m", "program or not program", *session.posargs)

@@ -212,7 +212,7 @@ class _Recorder(TorchDispatchMode):
         usual = {one.name: one.default_value for one in schema.arguments if one.has_default_value()}
         given = dict(zip((one.name for one in schema.arguments), args, strict=False)) | kwargs
         operator = Operator(
-            name="pointwise" if torch.Tag.pointwise in func.tags else name,
+            name="pointwise" if _is_pointwise(func) else name,
             operands=operands,
             options=usual | {key: tuple(one.shape) if isinstance(one, Tensor) else one for key, one in given.items()},
             shapes=[tuple(one.shape) for one in results],
@@ -239,3 +239,10 @@ class _Recorder(TorchDispatchMode):
     def _remember(self, one: Tensor, reach: Reach) -> None:
         if one.numel():
             self._reach[id(one)] = (weakref.ref(one), reach)
+
+
+def _is_pointwise(func: Any) -> bool:
+    """Whether torch marks an operator so, or the one that it is the in-place form of: torch 2.11 forgot some."""
+    base = getattr(torch.ops.aten, func.overloadpacket.__name__.rstrip("_"), None)
+    same = [] if base is None else [getattr(base, overload) for overload in base.overloads()]
+    return any(torch.Tag.pointwise in one.tags for one in (func, *same))

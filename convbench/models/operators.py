@@ -230,7 +230,8 @@ WHOLE = _table(
 RULES = WHOLE | _table(
     {
         # Each of its operands alone decides each of its results, at the same place; torch marks most of these.
-        "pointwise alias clone contiguous copy detach dropout lift_fresh masked_fill prelu to_copy where": _pointwise,
+        "pointwise alias clone contiguous copy detach dropout hardswish hardswish_ lift_fresh masked_fill prelu "
+        "to_copy where": _pointwise,
         "view reshape unsqueeze squeeze flatten reshape_alias": lambda one: one.x.regroup(one.y),
         "as_strided": lambda one: one.x if one.x.shape == one.y else None,
         "expand": lambda one: one.x.expand(one.y),

@@ -169,6 +169,20 @@ def test_what_cannot_be_a_problem_is_counted_and_told() -> None:
     assert costs.macs == sum(row.macs for row in costs.rows)
 
 
+@pytest.mark.parametrize(
+    "activation",
+    [nn.ReLU, nn.ReLU6, nn.ELU, nn.SELU, nn.CELU, nn.Hardtanh, nn.Hardswish, nn.Hardsigmoid, nn.Mish, nn.SiLU],
+    ids=lambda one: one.__name__,
+)
+def test_an_activation_in_place_is_followed(activation: type[nn.Module]) -> None:
+    found = census(
+        nn.Sequential(nn.Conv2d(1, 1, 3), activation(inplace=True), nn.Conv2d(1, 1, 3)), [torch.ones(1, 1, 9, 9)]
+    )
+    assert found.unfollowed == ()
+    assert found.calls[1].field is not None
+    assert [(one.size, one.exact) for one in found.calls[1].field] == [(5, True)] * 2
+
+
 class Cached(nn.Module):
     """Inference mode within forward(), where composite operators are not taken apart by themselves."""
 
