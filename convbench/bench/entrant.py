@@ -21,7 +21,7 @@ from convbench.call.outputs import changed, plain, taken
 from convbench.case import Case
 from convbench.outcome import Check
 from convbench.verify.cost import exam_s
-from convbench.verify.exam import Exam, make_exam, wrong
+from convbench.verify.exam import Exam, all_finite, make_exam, wrong
 from convbench.verify.sample import Sample, draw_places, draw_readers, sample_size
 from convbench.verify.trial import Trial
 from convbench.verify.verdict import check
@@ -95,7 +95,7 @@ class Entrant:
         _, *others = self.trial.given
         later = [bound(self.backend, self.case, [one.first, *others]) for one in self.ring.sets[1:]]
         self.calls = [self.trial.call, *later]
-        finite = all(bool(one.isfinite().all()) for one in self.ring.truth_of(0).values())
+        finite = all(map(all_finite, self.ring.truth_of(0).values()))
         self._whole = exam_s(self.case) <= WHOLE_S or not finite
 
     def settle(self) -> None:

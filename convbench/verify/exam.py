@@ -49,7 +49,7 @@ class Exam:
     @cached_property
     def finite(self) -> bool:
         """Whether no operand holds NaN or infinity."""
-        return all(bool(one.isfinite().all()) for one in self.operands.values())
+        return all(map(all_finite, self.operands.values()))
 
     def forget(self) -> None:
         """Let go of the truth; who asks for it again has it computed again."""
@@ -143,3 +143,9 @@ def name_operands(case: Case, operands: Sequence[Tensor]) -> dict[str, Tensor]:
 def wrong(evidence: str, probe: str = "numeric") -> Check:
     """A verdict that needs no numbers."""
     return Check(worst_of_bound=float("inf"), relative_l2=float("inf"), evidence=evidence, probe=probe)
+
+
+def all_finite(tensor: Tensor) -> bool:
+    """Whether no number of it is infinite or NaN; torch 2.11 cannot say that of 8-bit ones."""
+    wide = tensor.float() if tensor.element_size() == 1 else tensor
+    return bool(wide.isfinite().all())

@@ -68,7 +68,7 @@ class Locality:
         right = Check(worst_of_bound=0.0, relative_l2=0.0)
         if transform_possible(case, family) and (lost & ~may).any():
             return replace(right, arithmetic=_name_transform(case, place, lost))
-        if (leaked := ~may & ~out.isfinite() & plain.isfinite()).any():
+        if (leaked := ~may & ~out.double().isfinite() & plain.double().isfinite()).any():
             return wrong(f"{who} also reaches {_count(leaked, case)} that do not depend on it", "locality")
         elsewhere = torch.where(may, plain, out)
         if torch.equal(elsewhere, plain):

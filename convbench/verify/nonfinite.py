@@ -32,7 +32,7 @@ def without_nonfinite(exam: Exam, out: Tensor, family: str) -> Check | tuple[Exa
         and the output with the truth in the place of whatever depends on the others.
     """
     case, operands = exam.case, list(exam.operands.values())
-    clean = make_exam(case, *(torch.where(one.isfinite(), one, 0.0) for one in operands))
+    clean = make_exam(case, *(torch.where(one.double().isfinite(), one, 0.0) for one in operands))
     expected, padding = expect(case, *operands)
     spreads = family in SPREADING or transform_possible(case, family)
     got, reached = out.double(), ~expected.isfinite()
@@ -75,7 +75,7 @@ def expect(case: Case, first: Tensor, second: Tensor, bias: Tensor | None = None
     everything = torch.ones_like(first), torch.ones_like(second)
     invalid = any_product(first.isnan(), everything[1]) | any_product(everything[0], second.isnan())
     invalid |= any_product(first.isinf(), second == 0) | any_product(first == 0, second.isinf())
-    finite = first.isfinite()
+    finite = first.double().isfinite()
     up = any_product(first == inf, second > 0) | any_product(first == -inf, second < 0)
     up |= any_product(finite & (first > 0), second == inf) | any_product(finite & (first < 0), second == -inf)
     down = any_product(first == inf, second < 0) | any_product(first == -inf, second > 0)
@@ -95,9 +95,9 @@ def _meets_padding(case: Case, first: Tensor, second: Tensor) -> Tensor:
     spec = case.spec
     match case.pass_:
         case "fprop":  # w over the padding of x
-            return (~second.isfinite()).any(dim=(1, 2, 3)).reshape(1, -1, 1, 1)
+            return (~second.double().isfinite()).any(dim=(1, 2, 3)).reshape(1, -1, 1, 1)
         case "wgrad":  # dy over the padding of x
-            return (~first.isfinite()).any(dim=0).any(dim=(1, 2)).reshape(-1, 1, 1, 1)
+            return (~first.double().isfinite()).any(dim=0).any(dim=(1, 2)).reshape(-1, 1, 1, 1)
     # dgrad: w over the border of dy, and over the zeros that a stride puts between its columns
-    by_group = (~second.isfinite()).reshape(spec.groups, spec.k_per_group, spec.c_per_group, -1)
+    by_group = (~second.double().isfinite()).reshape(spec.groups, spec.k_per_group, spec.c_per_group, -1)
     return by_group.any(dim=3).any(dim=1).reshape(1, -1, 1, 1)
