@@ -126,9 +126,9 @@ class Backend(Traits):
         image = {"fprop": 0, "dgrad": None, "wgrad": 1}[case.pass_]
 
         def call() -> Any:
-            given = [_pad(one, case.spec) if number == image else one for number, one in enumerate(operands)]
+            given = [pad_surplus(one, case.spec) if number == image else one for number, one in enumerate(operands)]
             out = self._bound(evened, given)()
-            return _crop(out, case.spec) if image is None else out
+            return crop_surplus(out, case.spec) if image is None else out
 
         return call
 
@@ -247,7 +247,7 @@ def elsewhere(*_: Any) -> Any:
     raise AssertionError("the code of this backend was not brought into this process")
 
 
-def _pad(x: Any, spec: ConvSpec) -> Any:
+def pad_surplus(x: Any, spec: ConvSpec) -> Any:
     """x with what its sides are padded more than those opposite, so that the rest is equal."""
     import torch
 
@@ -255,7 +255,7 @@ def _pad(x: Any, spec: ConvSpec) -> Any:
     return torch.nn.functional.pad(x, (left, right, top, bottom))
 
 
-def _crop(dx: Any, spec: ConvSpec) -> Any:
+def crop_surplus(dx: Any, spec: ConvSpec) -> Any:
     """The gradient of x from that of x so padded."""
     if getattr(dx, "ndim", None) != 4:
         return dx  # for the check to say what is wrong with it

@@ -161,54 +161,15 @@ class ConvSpec:
         """Rows and columns that the dilated kernel spans: dilation * (size - 1) + 1."""
         return (self.dilation[0] * (self.r - 1) + 1, self.dilation[1] * (self.s - 1) + 1)
 
-    @classmethod
-    def transposed(
-        cls,
-        *,
-        x: Sequence[int],
-        c: int,
-        kernel: Sequence[int],
-        stride: Sequence[int],
-        padding: Sequence[int],
-        padding_end: Sequence[int] | None = None,
-        dilation: Sequence[int] = (1, 1),
-        groups: int = 1,
-    ) -> Self:
-        """The forward problem whose dgrad a transposed convolution of x (N, K, P, Q) to C channels is.
-
-        An output padding below the stride, which makes h or w larger, is what a stride leaves over.
-
-        Raises:
-            ConvbenchError: nothing of its output is left beside the padding.
-        """
-        n, k, *outputs = x
-        end = padding if padding_end is None else padding_end
-        h, w = (
-            (out - 1) * step - before - after + apart * (taps - 1) + 1
-            for out, taps, step, before, after, apart in zip(
-                outputs, kernel, stride, padding, end, dilation, strict=True
-            )
-        )
-        r, s = kernel
-        return cls(
-            n=n,
-            c=c,
-            h=h,
-            w=w,
-            k=k,
-            r=r,
-            s=s,
-            stride=stride,
-            padding=padding,
-            padding_end=end,
-            dilation=dilation,
-            groups=groups,
-        )
+    @property
+    def end(self) -> Pair:
+        """Padding below the image and to the right of it."""
+        return self.padding_end or self.padding
 
     @property
     def sides(self) -> tuple[int, int, int, int]:
         """Padding at the top, bottom, left and right."""
-        (top, left), (bottom, right) = self.padding, self.padding_end or self.padding
+        (top, left), (bottom, right) = self.padding, self.end
         return (top, bottom, left, right)
 
     @property
@@ -372,6 +333,12 @@ def _fault(text: str) -> str:
     if given and missing:
         return f", as it has no {', '.join(missing)}"
     return ", as its sizes are in another order" if sorted(given) == sorted("nchwkrs") else ""
+
+
+def same_sides(kernel: Sequence[int], dilation: Sequence[int]) -> tuple[int, int, int, int]:
+    """Padding that keeps the size at stride 1: what an even kernel leaves over stands at the end, as in torch."""
+    down, across = (apart * (taps - 1) for taps, apart in zip(kernel, dilation, strict=True))
+    return (down // 2, down - down // 2, across // 2, across - across // 2)
 
 
 def pair_text(pair: Sequence[int]) -> str:

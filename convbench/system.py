@@ -4,7 +4,6 @@ Linux does everything. Python itself is asked, not only for the system's name: s
 os.pidfd_open, too.
 """
 
-import os
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -22,14 +21,6 @@ NEEDS = {
     "explain --ran": ("ctypes.CDLL(None)",),  # to flush C's stdout: oneDNN's lines must not overtake ours
     "explain --interactive": ("termios.tcgetattr",),
 }
-
-
-def quieten_profiler() -> None:
-    """What torch's profiler reads in the environment at its first use, and a fork server when it is started."""
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else it reports its own start and stop on stderr
-    # CUPTI that is torn down or started anew breaks the CUDA graphs of a process: torch's own profiler sets these too.
-    os.environ.setdefault("TEARDOWN_CUPTI", "0")
-    os.environ.setdefault("DISABLE_CUPTI_LAZY_REINIT", "1")
 
 
 def name() -> str:

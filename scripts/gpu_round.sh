@@ -11,7 +11,8 @@
 #     python -m pip download --no-deps --dest wheels typer rich pillow expecttest
 #
 # are used from the folder wheels, or from the one that WHEELS names. Further settings: PYTHON, SKIP="ceilings tests"
-# (steps to leave out), BATCH, BUDGET (seconds a candidate), FUZZ (cases), MORE and MORE_VERIFY (options for every sweep, and for verify).
+# (steps to leave out), BATCH, BUDGET (seconds a candidate), FUZZ (cases), MORE and MORE_VERIFY (options for every sweep,
+# and for verify).
 set -u
 out=${1:?give a folder for the results, and the seconds that it may take}
 begun=$SECONDS

@@ -13,7 +13,7 @@ from convbench.errors import first_line
 from convbench.spec import ConvSpec
 
 # As torch's Conv_v8.cpp and cuDNN's own statuses say it.
-LACKING = ("unable to find an engine", "NOT_SUPPORTED", "No valid engine configs", "GET was unable to find")
+LACKING = ("unable to find an engine", "NOT_SUPPORTED", "No valid engine configs")
 
 
 def refuse(case: Case) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from convbench.device import find_device
-from convbench.system import quieten_profiler
+from convbench.environment import quieten_profiler
 
 quieten_profiler()
 

@@ -40,7 +40,7 @@ Shapes = Annotated[
 ]
 Weight = Annotated[
     str | None,
-    typer.Option("--weight", metavar="KxCxRxS", help="With --input a problem by the sizes of its tensors; C is C/G."),
+    typer.Option("--weight", metavar="KxC/GxRxS", help="With --input a problem by the sizes of its tensors."),
 ]
 Input = Annotated[
     str | None, typer.Option("--input", metavar="NxCxHxW", help="The input of a problem, as 1x1x4x4; with --weight.")

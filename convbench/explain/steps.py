@@ -106,7 +106,7 @@ def measure_axes(spec: ConvSpec) -> tuple[Axis, Axis]:
             letters=letters,
             size=size,
             padding=spec.padding[axis],
-            padding_end=(spec.padding_end or spec.padding)[axis],
+            padding_end=spec.end[axis],
             dilation=spec.dilation[axis],
             taps=taps,
             stride=spec.stride[axis],

@@ -86,7 +86,7 @@ def choose_cell(spec: ConvSpec, *, at: Pair | None = None, image: int = 0, filte
 def _interesting(spec: ConvSpec, axis: int) -> int:
     positions, padding = (spec.p, spec.q)[axis], spec.padding[axis]
     if not padding:
-        return positions // 2 if axis == 0 and not (spec.padding_end or (0, 0))[axis] else positions - 1
+        return positions // 2 if axis == 0 and not spec.end[axis] else positions - 1
     # The first position whose last tap reaches the image; all before it see only padding.
     return min(positions - 1, max(0, -(-(padding - spec.kernel_extent[axis] + 1) // spec.stride[axis])))
 

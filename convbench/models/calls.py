@@ -4,7 +4,7 @@ A transposed convolution is the dgrad of a problem, a 1-D one a problem of a sin
 which a ConvSpec cannot say; they are counted and have no `spec`.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
 
 from convbench.errors import ConvbenchError
@@ -60,41 +60,26 @@ class Shape:
         def pairs(sizes: Sizes, usual: int) -> Sizes:
             return (usual,) * rows + sizes
 
-        x, kernel = (*self.x[:2], *pairs(self.x[2:], 1)), pairs(self.w[2:], 1)
-        stride, dilation = pairs(self.stride, 1), pairs(self.dilation, 1)
-        begin, end = pairs(self.padding, 0), pairs(self.padding_after, 0)
-        if self.transposed:
-            plain = ConvSpec.transposed(
-                x=x,
-                c=self.y[1],
-                kernel=kernel,
-                stride=stride,
-                padding=begin,
-                padding_end=end,
-                dilation=dilation,
-                groups=self.groups,
-            )
-            more = [have - size for have, size in zip(pairs(self.y[2:], 1), (plain.h, plain.w), strict=True)]
-            found = replace(plain, h=plain.h + more[0], w=plain.w + more[1])
-            if found.y_shape != x:
-                raise ConvbenchError(f"{self.kind} whose output_padding reaches its stride: no dgrad of {found}")
-            return found
-        n, c, h, w = x
-        r, s = kernel
-        return ConvSpec(
+        # A transposed convolution maps the outputs of its forward problem to the image.
+        (n, c, *image), (_, k, *outputs) = (self.y, self.x) if self.transposed else (self.x, self.y)
+        (h, w), (r, s) = pairs(tuple(image), 1), pairs(self.w[2:], 1)
+        found = ConvSpec(
             n=n,
             c=c,
             h=h,
             w=w,
-            k=self.w[0],
+            k=k,
             r=r,
             s=s,
-            stride=stride,
-            padding=begin,
-            padding_end=end,
-            dilation=dilation,
+            stride=pairs(self.stride, 1),
+            padding=pairs(self.padding, 0),
+            padding_end=pairs(self.padding_after, 0),
+            dilation=pairs(self.dilation, 1),
             groups=self.groups,
         )
+        if found.y_shape[2:] != pairs(tuple(outputs), 1):
+            raise ConvbenchError(f"{self.kind} whose output_padding reaches its stride: no dgrad of {found}")
+        return found
 
     @property
     def pass_(self) -> str:

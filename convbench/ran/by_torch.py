@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from convbench.backend import crop_surplus, pad_surplus
 from convbench.spec import ConvSpec, Pair
 
 SMALL = 2**22
@@ -20,9 +21,9 @@ def convolve(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
 
 
 def even(x: Tensor, spec: ConvSpec) -> Tensor:
-    """x with what its sides are padded more than those opposite."""
-    top, bottom, left, right = spec.surplus
-    return F.pad(x, (left, right, top, bottom)) if any(spec.surplus) else x
+    """x with what its sides are padded more than those opposite; itself where that is nothing."""
+    evened: Tensor = pad_surplus(x, spec) if any(spec.surplus) else x
+    return evened
 
 
 def make_module(spec: ConvSpec, **options: Any) -> nn.Conv2d:
@@ -38,9 +39,8 @@ def unfold(x: Tensor, spec: ConvSpec) -> Tensor:
 
 def fold(patches: Tensor, spec: ConvSpec) -> Tensor:
     """The patches' numbers summed where they overlap (N, C, H, W), by F.fold."""
-    top, _, left, _ = spec.surplus
-    whole = F.fold(patches, (spec.evened.h, spec.evened.w), *_windows(spec))
-    return whole[..., top : top + spec.h, left : left + spec.w]
+    folded: Tensor = crop_surplus(F.fold(patches, (spec.evened.h, spec.evened.w), *_windows(spec)), spec)
+    return folded
 
 
 def _windows(spec: ConvSpec) -> tuple[Pair, Pair, Pair, Pair]:

@@ -20,14 +20,14 @@ from torch import Tensor
 
 from convbench.call.tensors import TORCH_DTYPE, arithmetic, lay_out
 from convbench.device import find_device
+from convbench.environment import quieten_profiler
 from convbench.ran.by_torch import convolve
 from convbench.ran.chrome_trace import CALL, Trace, read_trace
 from convbench.ran.rules import Setting
 from convbench.spec import ConvSpec
 from convbench.system import libc
 
-# Kineto reports its own start and stop on stderr otherwise; it reads this at its first use.
-os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+quieten_profiler()
 
 BEGIN, SEEN = "convbench-begin ", "convbench-seen "
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from convbench.case import Problem
 from convbench.errors import ConvbenchError, unknown
-from convbench.spec import ConvSpec, pair_text
+from convbench.spec import ConvSpec, pair_text, same_sides
 
 Sides = tuple[int, ...]  # of one field, of the two of a pair, or four of padding
 
@@ -236,15 +236,9 @@ def _set(spec: ConvSpec, values: dict[str, Sides | None]) -> ConvSpec:
         else:
             changes.update(zip(FIELDS[name], value, strict=False))
     if values.get("padding", ()) is None:
-        changes["padding"] = _same_padding(spec, changes)
+        r, s, dilation = (changes.get(name, getattr(spec, name)) for name in ("r", "s", "dilation"))
+        changes["padding"] = same_sides((r, s), dilation)
     return replace(spec, **changes)
-
-
-def _same_padding(spec: ConvSpec, changes: dict[str, Any]) -> tuple[int, int, int, int]:
-    """Padding that keeps the size at stride 1; what is left over stands below and to the right, as in torch."""
-    r, s, dilation = (changes.get(name, getattr(spec, name)) for name in ("r", "s", "dilation"))
-    down, across = (dilated * (size - 1) for dilated, size in zip(dilation, (r, s), strict=True))
-    return (down // 2, down - down // 2, across // 2, across - across // 2)
 
 
 def _names_itself(problem: Problem) -> bool:

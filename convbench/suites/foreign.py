@@ -543,23 +543,17 @@ def _miopen_spec(sizes: Mapping[str, int], pad_mode: str, *, transposed: bool) -
         padding = (0, 0)
     elif pad_mode == "same" and dense:  # half of what "same" asks for, on both sides
         padding = (_same(sizes["H"], sizes["y"], sizes["u"]), _same(sizes["W"], sizes["x"], sizes["v"]))
-    if transposed:
-        plain = ConvSpec.transposed(
-            x=(sizes["n"], sizes["c"], sizes["H"], sizes["W"]),
-            c=sizes["k"],
-            kernel=(sizes["y"], sizes["x"]),
-            stride=(sizes["u"], sizes["v"]),
-            padding=padding,
-            dilation=(sizes["l"], sizes["j"]),
-            groups=max(sizes["g"], 1),
-        )
-        return replace(plain, h=plain.h + sizes["Y"], w=plain.w + sizes["X"])
+    h, w, channels = sizes["H"], sizes["W"], (sizes["c"], sizes["k"])
+    if transposed:  # the forward problem has what it makes for its input
+        h = (h - 1) * sizes["u"] - 2 * padding[0] + sizes["l"] * (sizes["y"] - 1) + 1 + sizes["Y"]
+        w = (w - 1) * sizes["v"] - 2 * padding[1] + sizes["j"] * (sizes["x"] - 1) + 1 + sizes["X"]
+        channels = (sizes["k"], sizes["c"])
     return ConvSpec(
         n=sizes["n"],
-        c=sizes["c"],
-        h=sizes["H"],
-        w=sizes["W"],
-        k=sizes["k"],
+        c=channels[0],
+        h=h,
+        w=w,
+        k=channels[1],
         r=sizes["y"],
         s=sizes["x"],
         stride=(sizes["u"], sizes["v"]),

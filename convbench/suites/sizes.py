@@ -3,7 +3,7 @@
 import re
 
 from convbench.errors import ConvbenchError
-from convbench.spec import ConvSpec
+from convbench.spec import ConvSpec, same_sides
 
 EXAMPLE = "--input 1x1x4x4 --weight 1x1x2x2 --stride 1 --padding 0"
 _NUMBERS = re.compile(r"[0-9]{1,9}(?:x[0-9]{1,9})*", re.ASCII)
@@ -31,8 +31,7 @@ def spec_of_sizes(
     if padding == "same":
         if strides != (1,) * len(strides):
             raise ConvbenchError(f"--padding same --stride {stride}: same is for stride 1, as in torch; give numbers")
-        down, across = apart[0] * (r - 1), apart[-1] * (s - 1)
-        sides: tuple[int, ...] = (down // 2, down - down // 2, across // 2, across - across // 2)
+        sides: tuple[int, ...] = same_sides((r, s), (apart[0], apart[-1]))
     else:
         sides = _some("--padding", "0" if padding == "valid" else padding, (1, 2, 4))
     return ConvSpec(

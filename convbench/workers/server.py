@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 from uuid import uuid4
 
+from convbench.environment import quieten_profiler
 from convbench.errors import ConvbenchError, first_line
 from convbench.machine import descendants, own_nbytes
 from convbench.outcome import Result
-from convbench.system import quieten_profiler, require
+from convbench.system import require
 from convbench.workers.jobs import (
     DYING_S,
     KILL,

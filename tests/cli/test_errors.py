@@ -16,7 +16,7 @@ from tests.cli.conftest import Cli
         (["list"], "Missing command"),
         (["benhc"], "No such command 'benhc'"),
         (["bench", "--nope"], "No such option: --nope"),
-        (["bench", "--budget", "long"], "value for --budget"),
+        (["bench", "--budget", "long"], "--budget"),
         (["bench", "--budget", "-1"], "value for --budget"),
         (["bench", "--threads", "-1"], "--threads -1: it takes whole numbers from 0 on, as 1,2,4"),
         (["verify", "--threads", "1,two"], "--threads two: it takes whole numbers from 0 on, as 1,2,4"),

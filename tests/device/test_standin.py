@@ -82,6 +82,13 @@ def run(folder: Path, *words: str) -> Run:
     return Run(code=done.returncode, rows=rows, notes=log.read_text().splitlines(), text=done.stdout + done.stderr)
 
 
+@pytest.fixture
+def plugin(tmp_path: Path) -> str:
+    path = tmp_path / "mine.py"
+    path.write_text(PLUGIN)
+    return str(path)
+
+
 BENCH = ("bench", "--budget", "0.1", "--min-rounds", "3", "--no-ceilings")
 
 
@@ -102,10 +109,10 @@ def test_twenty_cases_take_two_workers_and_are_graphs_over_cold_operands(tmp_pat
     assert "launch-bound, an eager call takes: torch on " in done.text
 
 
-def test_who_cannot_be_captured_is_eager_and_compared_with_no_graph_and_its_worker_is_replaced(tmp_path: Path) -> None:
-    plugin = tmp_path / "mine.py"
-    plugin.write_text(PLUGIN)
-    words = ("--plugin", str(plugin), "--backend", "torch,cudnn,waits,honest")
+def test_who_cannot_be_captured_is_eager_and_compared_with_no_graph_and_its_worker_is_replaced(
+    tmp_path: Path, plugin: str
+) -> None:
+    words = ("--plugin", plugin, "--backend", "torch,cudnn,waits,honest")
     done = run(tmp_path, *BENCH, *words, "--shape", "n1c2h6w6k3r3s3_pd1", "--shape", "n1c2h6w6k4r3s3_pd1")
     assert done.code == 0, done.text
     assert done.cells("waits", "timing") == {"eager"}
@@ -119,10 +126,8 @@ def test_who_cannot_be_captured_is_eager_and_compared_with_no_graph_and_its_work
     assert len(timing) == 2  # each case in a worker of its own
 
 
-def test_one_that_a_capture_breaks_is_out_and_nobody_else(tmp_path: Path) -> None:
-    plugin = tmp_path / "mine.py"
-    plugin.write_text(PLUGIN)
-    words = ("--plugin", str(plugin), "--backend", "torch,breaks,honest")
+def test_one_that_a_capture_breaks_is_out_and_nobody_else(tmp_path: Path, plugin: str) -> None:
+    words = ("--plugin", plugin, "--backend", "torch,breaks,honest")
     done = run(tmp_path, *BENCH, *words, "--shape", "n1c2h6w6k3r3s3_pd1")
     assert done.code == 1
     assert done.cells("breaks", "outcome") == {"failed"}
@@ -131,10 +136,8 @@ def test_one_that_a_capture_breaks_is_out_and_nobody_else(tmp_path: Path) -> Non
     assert done.cells("torch", "outcome") == done.cells("honest", "outcome") == {"timed"}, done.text
 
 
-def test_a_graph_that_holds_no_convolution_is_caught(tmp_path: Path) -> None:
-    plugin = tmp_path / "mine.py"
-    plugin.write_text(PLUGIN)
-    words = ("--plugin", str(plugin), "--backend", "torch,answers-once,honest")
+def test_a_graph_that_holds_no_convolution_is_caught(tmp_path: Path, plugin: str) -> None:
+    words = ("--plugin", plugin, "--backend", "torch,answers-once,honest")
     done = run(tmp_path, *BENCH, *words, "--shape", "n1c2h6w6k3r3s3_pd1")
     assert done.code == 1
     assert done.cells("answers-once", "outcome") == {"wrong"}, done.text

@@ -52,7 +52,7 @@ def _end(axis: int) -> Axis:
     """Padding below (axis 0) or to the right, where it is not what stands opposite."""
 
     def put(spec: ConvSpec, size: int) -> ConvSpec:
-        first, second = spec.padding_end or spec.padding
+        first, second = spec.end
         return _with(spec, padding_end=(size, second) if axis == 0 else (first, size))
 
     return Axis(get=lambda spec: spec.padding_end[axis] if spec.padding_end else 0, put=put, least=0)

@@ -109,7 +109,7 @@ def _readings(spec: ConvSpec, right: Reading) -> Iterator[tuple[str, str, Readin
     for name, plain in (("stride", 1), ("dilation", 1), ("padding", 0)):
         given: Pair = getattr(spec, name)
         swapped, none = (given[1], given[0]), (plain, plain)
-        told = f"({pair_text(given)})"
+        told = f"({spec.padding_text if name == 'padding' else pair_text(given)})"
         yield (
             f"{name} swapped",
             f"the {name} is taken with h and w swapped {told}",

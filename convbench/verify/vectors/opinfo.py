@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from convbench.errors import ConvbenchError
-from convbench.spec import ConvSpec, Pair
+from convbench.spec import ConvSpec, Pair, same_sides
 from convbench.verify.vectors import Corpus, Vector
 
 
@@ -78,8 +78,7 @@ def _spec_of(sample: Any) -> tuple[ConvSpec, Tensor]:
     stride, dilation = _pair(options.get("stride", 1)), _pair(options.get("dilation", 1))
     padding = options.get("padding", 0)
     if padding == "same":  # what is left over stands at the end
-        down, across = (dilation[axis] * (w.shape[2 + axis] - 1) for axis in (0, 1))
-        sides: tuple[int, ...] = (down // 2, down - down // 2, across // 2, across - across // 2)
+        sides: tuple[int, ...] = same_sides(w.shape[2:], dilation)
     else:
         sides = (0, 0) if padding == "valid" else _pair(padding)
     spec = ConvSpec(

@@ -56,7 +56,7 @@ class Tape(TorchDispatchMode):
     """What ran during a capture, with the memory that it ran on."""
 
     def __init__(self, steps: list[tuple[Any, Any, Any, Any]] | None = None) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # torch's own has no types
         self.steps = [] if steps is None else steps
         self.thread = threading.get_ident()
 
