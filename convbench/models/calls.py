@@ -1,10 +1,10 @@
 """What is one convolution of a model: its kind, its sizes, its work?
 
-A transposed convolution is the dgrad of a problem, a 1-D one a problem of a single row. A model may hold 3-D ones too,
-which a ConvSpec cannot say; they are counted and have no `spec`.
+A transposed convolution is the dgrad of a problem, a 1-D one a problem of a single row. A model may hold 3-D ones and
+those of integers too, which no backend here computes; they are counted and have no `spec`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from convbench.errors import ConvbenchError
@@ -12,6 +12,7 @@ from convbench.models.reach import Extent
 from convbench.spec import ITEM_NBYTES, ConvSpec, pair_text
 
 Sizes = tuple[int, ...]
+Ends = tuple[Sizes, Sizes]  # how many zeros stand before and after each axis of an image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,7 @@ class Shape:
         y: (N, K, *sizes).
         padding: for each axis.
         padding_after: the same, but at the end of each axis.
+        integers: it is of whole numbers, as in a quantized model.
     """
 
     x: Sizes
@@ -35,6 +37,7 @@ class Shape:
     dilation: Sizes
     groups: int = 1
     transposed: bool = False
+    integers: bool = False
 
     @property
     def kind(self) -> str:
@@ -44,6 +47,8 @@ class Shape:
     @property
     def why_no_spec(self) -> str | None:
         """Why this is no problem of `bench` and `verify`; None where it is one."""
+        if self.integers:
+            return f"{self.kind} of integers"
         if len(self.x) > 4:
             return self.kind
         try:
@@ -80,6 +85,13 @@ class Shape:
         if found.y_shape[2:] != pairs(tuple(outputs), 1):
             raise ConvbenchError(f"{self.kind} whose output_padding reaches its stride: no dgrad of {found}")
         return found
+
+    def unpadded(self, zeros: Ends) -> "Shape":
+        """The same convolution of x before these zeros were put around it."""
+        sizes = zip(self.x[2:], *zeros, strict=True)
+        before, after = add_ends((self.padding, self.padding_after), zeros)
+        image = (size - start - end for size, start, end in sizes)
+        return replace(self, x=(*self.x[:2], *image), padding=before, padding_after=after)
 
     @property
     def pass_(self) -> str:
@@ -136,6 +148,7 @@ class Call:
     Attributes:
         name: of the module, or of the parameter or the module around where a function was called.
         functional: it was no nn.Conv module that called.
+        padded: the model pads x beforehand, and `shape` holds that padding.
         field: what of the input one output sees, along each axis of the input; None where it is not followed.
     """
 
@@ -143,7 +156,14 @@ class Call:
     shape: Shape
     bias: bool = False
     functional: bool = False
+    padded: bool = False
     field: tuple[Extent, ...] | None = None
+
+
+def add_ends(one: Ends, other: Ends) -> Ends:
+    """Of an image that is padded twice."""
+    before, after = (tuple(map(sum, zip(*both, strict=True))) for both in zip(one, other, strict=True))
+    return before, after
 
 
 def _by(sizes: Sizes) -> str:

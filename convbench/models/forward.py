@@ -16,11 +16,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from convbench.models.calls import Call, Shape
+from convbench.models.calls import Call, Ends, Shape, add_ends
 from convbench.models.eager import without_compiler
 from convbench.models.operators import WHOLE, Operator, follow, plain_name
 from convbench.models.reach import Reach
@@ -38,6 +39,7 @@ class Census:
         other_macs: multiply-adds of other operators that torch's FlopCounterMode knows (linear layers, attention), by
             operator.
         torch_macs: what FlopCounterMode counts for the convolutions.
+        complex_calls: convolutions of complex numbers; `calls` has the real ones that torch makes of each.
         unfollowed: operators behind which the receptive field is only bounded by the whole input, and how often.
         device: where the pass ran, meta or cpu.
         why_not_meta: why it did not run on the meta device.
@@ -47,6 +49,7 @@ class Census:
     uncounted: tuple[tuple[str, str], ...] = ()
     other_macs: tuple[tuple[str, int], ...] = ()
     torch_macs: int | None = None
+    complex_calls: int = 0
     unfollowed: tuple[tuple[str, int], ...] = ()
     device: str = "meta"
     why_not_meta: str = ""
@@ -63,8 +66,8 @@ def census(model: nn.Module, inputs: Sequence[Tensor]) -> Census:
     Raises:
         Exception: whatever the model raises.
     """
-    flops, mode = FlopCounterMode(display=False), _Recorder(model)
-    with forward_only(model), mode.names(), flops, mode:
+    flops, mode, whole = FlopCounterMode(display=False), _Recorder(model), _ComplexCalls()
+    with forward_only(model), mode.names(), flops, mode, whole:
         mode.start(inputs[0])
         model(*inputs)
     counted = {str(op): int(count) for op, count in flops.get_flop_counts().get("Global", {}).items()}
@@ -74,6 +77,7 @@ def census(model: nn.Module, inputs: Sequence[Tensor]) -> Census:
         uncounted=tuple(mode.uncounted),
         other_macs=tuple((op, count // 2) for op, count in counted.items() if op not in convolutions),
         torch_macs=sum(counted[op] for op in convolutions) // 2,
+        complex_calls=whole.count,
         unfollowed=tuple(mode.unfollowed.items()),
         device=inputs[0].device.type,
     )
@@ -94,6 +98,19 @@ def forward_only(model: nn.Module) -> Iterator[None]:
         yield
 
 
+class _ComplexCalls(TorchFunctionMode):
+    """Counts convolutions of complex numbers before torch takes them apart."""
+
+    count = 0
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if "conv" in getattr(func, "__name__", ""):
+            self.count += any(isinstance(one, Tensor) and one.is_complex() for one in tree_leaves((args, kwargs)))
+        return func(*args, **kwargs or {})
+
+
 class _Recorder(TorchDispatchMode):
     """Notes each convolution, and carries the reach of each tensor through every operator."""
 
@@ -107,6 +124,7 @@ class _Recorder(TorchDispatchMode):
         self._owners = {id(one): name for name, one in model.named_parameters(remove_duplicate=True)}
         self._reach: dict[int, tuple[weakref.ref[Tensor], Reach]] = {}
         self._written: dict[int, Reach] = {}  # storages that were written to in part: of them no more is known
+        self._padded: dict[int, tuple[weakref.ref[Tensor], Ends]] = {}  # by its storage
         self._seen: Counter[str] = Counter()
 
     @contextmanager
@@ -147,11 +165,32 @@ class _Recorder(TorchDispatchMode):
                 return parts
         out = func(*args, **kwargs)
         self._follow(func, name, args, kwargs, out)
-        if packet is CONVOLUTION:
+        if func._schema.is_mutable and self._padded:
+            for one in tree_leaves((args, kwargs)):
+                if isinstance(one, Tensor):
+                    self._padded.pop(one.untyped_storage()._cdata, None)
+        if packet is torch.ops.aten.constant_pad_nd:
+            self._pad(*args, **kwargs, out=out)
+        elif packet is CONVOLUTION:
             self._note(*args, y=out)
         elif "conv" in packet.__name__ and not packet.__name__.startswith("convert"):
             self.uncounted.append((packet.__name__, self._stack[-1][0]))
         return out
+
+    def _pad(self, x: Tensor, pad: Sequence[int], value: float = 0, *, out: Tensor) -> None:
+        """Remember which image was padded with zeros alone, at the ends of its last axes."""
+        rank = x.dim() - 2
+        if value or rank < 1 or len(pad) > 2 * rank or min(pad, default=0) < 0:
+            return
+        sides = (*pad, *[0] * (2 * rank - len(pad)))  # the last axis first
+        zeros, inner = (sides[::2][::-1], sides[1::2][::-1]), self._zeros(x)
+        whole = zeros if inner is None else add_ends(inner, zeros)
+        self._padded[out.untyped_storage()._cdata] = weakref.ref(out), whole
+
+    def _zeros(self, x: Tensor) -> Ends | None:
+        """How many zeros the model itself put around an image."""
+        found = self._padded.get(x.untyped_storage()._cdata)
+        return found[1] if found and found[0]() is x else None
 
     def _note(
         self,
@@ -181,7 +220,11 @@ class _Recorder(TorchDispatchMode):
             dilation=dilation,
             groups=groups,
             transposed=transposed,
+            integers=not (x.is_floating_point() or x.is_complex()),
         )
+        zeros = None if transposed else self._zeros(x)
+        if zeros is not None:
+            shape = shape.unpadded(zeros)
         where, module = self._stack[-1]
         functional = not isinstance(module, nn.modules.conv._ConvNd)
         owner = self._owners.get(id(w))
@@ -196,6 +239,7 @@ class _Recorder(TorchDispatchMode):
                 shape=shape,
                 bias=bias is not None,
                 functional=functional,
+                padded=zeros is not None,
                 field=None if seen is None else seen.extents,
             )
         )

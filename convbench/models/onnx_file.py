@@ -13,7 +13,7 @@ from typing import Any
 
 from convbench.errors import ConvbenchError, first_line
 from convbench.files import read_bytes
-from convbench.models.calls import Call, Shape
+from convbench.models.calls import Call, Ends, Shape, add_ends
 from convbench.models.costs import ModelCosts, gather
 from convbench.models.forward import Census
 from convbench.models.operators import Operator, follow
@@ -21,7 +21,9 @@ from convbench.models.reach import Reach
 
 MAX_NBYTES = 2**30  # in memory it takes twice that; protobuf itself ends at 2 GiB
 MAX_STRIPPED = 1024  # numbers of an initialiser that shape inference may need (a shape, sizes of pads)
-CONVOLUTIONS = ("Conv", "ConvTranspose")
+# Where x and w stand among the inputs of each.
+CONVOLUTIONS = {"Conv": (0, 1), "ConvTranspose": (0, 1), "ConvInteger": (0, 1), "QLinearConv": (0, 3)}
+OF_INTEGERS = ("ConvInteger", "QLinearConv")
 # Elementwise, or the same numbers for the receptive field.
 POINTWISE = (
     "Relu LeakyRelu PRelu Sigmoid Tanh Clip Elu Selu Celu Gelu HardSigmoid HardSwish Mish Softplus Softsign Erf Sqrt "
@@ -42,10 +44,11 @@ TORCH_NAMES = {
         "layer_norm": "LayerNormalization",
         "mm": "MatMul",
         "addmm": "Gemm",
-        "convolution": "Conv ConvTranspose",
+        "convolution": "Conv ConvTranspose ConvInteger QLinearConv",
     }.items()
     for onnx_name in onnx_names.split()
 }
+TORCH_PADS = {"constant": "constant_pad_nd", "reflect": "reflection_pad", "edge": "replication_pad"}
 RESIZED = {"nearest": "upsample_nearest", "linear": "upsample_linear", "cubic": "upsample_bicubic"}
 SHAPES_ONLY = ("Shape", "Constant", "ConstantOfShape", "Size", "Range", "EyeLike")
 
@@ -155,6 +158,8 @@ class _Graph:
         if (size := self._sizes[first_input]) is not None and len(size) >= 3:
             self._reach[first_input] = Reach.of_input(size)
         self._unfollowed: Counter[str] = Counter()
+        self._numbers = {one.name: one for one in graph.initializer}
+        self._padded: dict[str, Ends] = {}  # zeros that the graph itself puts around an image
 
     def census(self) -> Census:
         calls: list[Call] = []
@@ -172,18 +177,63 @@ class _Graph:
             if "Conv" in node.op_type or "conv" in node.op_type:
                 uncounted.append((node.op_type, name))
             uncounted += [(f"{op} within {node.op_type}", name) for op in _inside(node)]
+            if node.op_type == "Constant" and "value" in (options := _attributes(node)):
+                self._numbers[node.output[0]] = options["value"]
+            if node.op_type == "Pad":
+                self._pad(node)
             self._follow(node)
         return Census(
             calls=tuple(calls), uncounted=tuple(uncounted), unfollowed=tuple(self._unfollowed.items()), device=""
         )
 
+    def _pad(self, node: Any) -> None:
+        """Remember which image was padded with zeros alone, at the ends of its last axes."""
+        found, before = self._pads_of(node), self._padded.get(node.input[0])
+        if found is None or found[0] != "constant" or found[1]:
+            return
+        sides = found[2]
+        if len(sides) < 3 or any(sides[0] + sides[1]) or any(end < 0 for side in sides for end in side):
+            return
+        first, last = zip(*sides[2:], strict=True)
+        self._padded[node.output[0]] = (first, last) if before is None else add_ends(before, (first, last))
+
+    def _pads_of(self, node: Any) -> tuple[str, float, list[tuple[int, int]]] | None:
+        """Mode, value, and for each axis how much is put before and after it; None where the file does not say."""
+        options, rank = _attributes(node), len(self._sizes.get(node.input[0]) or ())
+        pads, value, axes = (self._read(name) if name else [] for name in [*node.input, "", "", ""][1:4])
+        if "pads" in options:  # before opset 11
+            pads, value = options["pads"], [options.get("value", 0)]
+        if pads is None or value is None or axes is None:
+            return None
+        sides, half = [(0, 0)] * rank, len(pads) // 2
+        for axis, before, after in zip(axes or range(rank), pads[:half], pads[half:], strict=True):
+            sides[axis % rank] = before, after
+        return options.get("mode", b"constant").decode(), *(value or [0]), sides
+
+    def _read(self, name: str) -> list[Any] | None:
+        """The numbers of a small initialiser or constant."""
+        import onnx
+
+        one = self._numbers.get(name)
+        if one is None:
+            return None
+        try:
+            return list(onnx.numpy_helper.to_array(one).ravel().tolist())
+        except (TypeError, ValueError):  # stripped, or kept elsewhere
+            return None
+
     def _call(self, node: Any, shape: Shape, name: str) -> Call:
-        bias = len(node.input) > 2 and bool(node.input[2])
+        place = {"Conv": 2, "ConvTranspose": 2, "QLinearConv": 8}.get(node.op_type)
+        bias = place is not None and len(node.input) > place and bool(node.input[place])
         field = self._reach[node.output[0]].extents if node.input[0] in self._reach else None
-        return Call(name=name, shape=shape, bias=bias, field=field)
+        zeros = self._padded.get(node.input[0]) if node.op_type == "Conv" else None
+        if zeros is not None:
+            shape = shape.unpadded(zeros)
+        return Call(name=name, shape=shape, bias=bias, field=field, padded=zeros is not None)
 
     def _shape(self, node: Any) -> Shape | None:
-        x, w, y = (self._sizes.get(name) for name in (node.input[0], node.input[1], node.output[0]))
+        x, w = (self._sizes.get(node.input[place]) for place in CONVOLUTIONS[node.op_type])
+        y = self._sizes.get(node.output[0])
         if x is None or w is None or y is None or not len(x) == len(w) == len(y) >= 3:
             return None
         options = _attributes(node)
@@ -202,12 +252,15 @@ class _Graph:
             dilation=dilation,
             groups=options.get("group", 1),
             transposed=node.op_type == "ConvTranspose",
+            integers=node.op_type in OF_INTEGERS,
         )
 
     def _follow(self, node: Any) -> None:
         operands = [self._reach.get(name) for name in node.input]
         if node.op_type == "Gemm":  # torch has what is added in front
             operands = [*operands[2:], *operands[:2]]
+        if node.op_type in OF_INTEGERS:  # scales and zero points stand between
+            operands = [operands[place] for place in CONVOLUTIONS[node.op_type]]
         if not any(operands) or node.op_type in SHAPES_ONLY:
             return
         sizes = {name: self._sizes.get(name) for name in node.output if name}
@@ -231,13 +284,18 @@ class _Graph:
         x = self._sizes.get(node.input[0]) or ()
         rank = len(x)
         match node.op_type:
-            case "Conv" | "ConvTranspose" | "MaxPool" | "AveragePool" | "LpPool":
-                kernel = options.get("kernel_shape") or (self._sizes[node.input[1]] or ())[2:]
+            case "Conv" | "ConvTranspose" | "ConvInteger" | "QLinearConv" | "MaxPool" | "AveragePool" | "LpPool":
+                w = node.input[CONVOLUTIONS[node.op_type][1]] if node.op_type in CONVOLUTIONS else ""
+                kernel = options.get("kernel_shape") or (self._sizes[w] or ())[2:]
                 stride, dilation = (options.get(one) or [1] * (rank - 2) for one in ("strides", "dilations"))
                 transposed = node.op_type == "ConvTranspose"
                 before, _ = _pads(options, x[2:], kernel, stride, dilation, y[2:], transposed=transposed)
                 geometry = {"stride": stride, "padding": before, "dilation": dilation, "transposed": transposed}
                 return name, {"kernel_size": kernel, "weight": (0, 0, *kernel)} | geometry
+            case "Pad":
+                mode, _, sides = self._pads_of(node) or ("", 0, [])
+                pads = [end for side in reversed(sides) for end in side]
+                return TORCH_PADS.get(mode, ""), {"pad": pads}
             case "GlobalAveragePool" | "GlobalMaxPool" | "GlobalLpPool":
                 return name, {"dim": range(2, rank)}
             case "ReduceMean" | "ReduceSum" | "ReduceMax" | "ReduceMin":

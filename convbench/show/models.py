@@ -83,6 +83,11 @@ def remarks(costs: "ModelCosts") -> Iterator[str]:
         yield f"not timed: {costs.unmeasured}"
     for why, count in costs.others.items():
         yield f"{plural(count, 'convolution')} counted here, but no problem that bench or verify take: {why}"
+    if found.complex_calls:
+        yield f"{plural(found.complex_calls, 'complex convolution')}, counted as the real ones that torch makes of them"
+    if padded := [call.name for call in found.calls if call.padded]:
+        many = plural(len(padded), "convolution")
+        yield f"{many} of an image that the model pads with zeros, told with that padding, first {padded[0]}"
     for op in dict.fromkeys(op for op, _ in found.uncounted):
         where = [module or "the model itself" for one, module in found.uncounted if one == op]
         yield f"NOT COUNTED: {op}, {plural(len(where), 'time')}, first in {where[0]}"

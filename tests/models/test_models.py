@@ -2,6 +2,7 @@
 
 import itertools
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,62 @@ def test_every_kind_and_every_way_to_call_is_found_with_its_work() -> None:
     assert str(block) == "conv3d:n2c1i4x8x10k2f3"
     for shape in (plain, kernel, up, line, last):
         assert shape.spec.macs == shape.macs
+
+
+class Padding(nn.Module):
+    """Every way in which a model pads, and what looks like one and is none."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        def w(*sizes: int) -> Tensor:
+            return torch.ones(sizes, device=x.device)
+
+        x = F.conv2d(x, w(4, 3, 4, 2), padding="same")
+        x = F.conv2d(F.pad(x, (0, 1, 1, 2)), w(4, 4, 3, 3), stride=2, padding=(1, 0))
+        x = F.conv2d(F.pad(F.pad(x, (0, 1)), (0, 0, 2, 0)), w(4, 4, 2, 2))
+        x = F.conv1d(F.pad(x.flatten(2), (2, 0)), w(4, 4, 3)).view(1, 4, -1, 3)
+        x = F.conv2d(F.pad(x, (0, 1), value=1.0), w(4, 4, 1, 2))
+        x = F.conv2d(F.pad(x, (0, 1, -1, 0)), w(4, 4, 1, 2))
+        x = F.conv2d(F.pad(x, (0, 1)).add_(1), w(4, 4, 1, 2))
+        x = F.conv2d(F.pad(x, (0, 1, 0, 0), mode="replicate"), w(4, 4, 1, 2))
+        return F.conv_transpose2d(F.pad(x, (0, 1)), w(4, 4, 1, 2))
+
+
+def test_an_image_that_the_model_pads_with_zeros_is_told_with_its_padding() -> None:
+    found = census_of(Padding(), 1, 3, 9, 7)
+    assert [str(call.shape) for call in found.calls] == [
+        "n1c3h9w7k4r4s2_pd1x2x0x1",
+        "n1c4h9w7k4r3s3_st2_pd2x3x0x1",
+        "n1c4h6w3k4r2s2_pd2x0x0x1",
+        "n1c4h1w21k4r1s3_pd0x0x2x0",
+        "n1c4h7w4k4r1s2",
+        *["n1c4h6w4k4r1s2"] * 3,
+        "n1c4h6w5k4r1s2",
+    ]
+    assert [call.padded for call in found.calls] == [True] * 4 + [False] * 5
+    assert found.macs == found.torch_macs
+
+
+def test_what_is_not_of_floating_point_numbers_is_counted_and_told() -> None:
+    def of_integers(x: Tensor) -> Tensor:
+        return F.conv2d(x.to(torch.int8), torch.ones(2, 3, 3, 3, dtype=torch.int8, device=x.device))
+
+    def of_complex_numbers(x: Tensor) -> Tensor:
+        w = torch.ones(2, 3, 3, 3, dtype=torch.complex64, device=x.device)
+        return F.conv2d(x.to(torch.complex64), w)
+
+    whole = census_of(Calls(of_integers), 1, 3, 8, 8)
+    assert gather(whole.calls)[0].shape.why_no_spec == "conv2d of integers"
+    assert whole.macs == 2 * 36 * 27
+    assert (whole.complex_calls, census_of(Calls(of_complex_numbers), 1, 3, 8, 8).complex_calls) == (0, 1)
+
+
+class Calls(nn.Module):
+    def __init__(self, call: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.call = call
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.call(x)
 
 
 @settings(max_examples=60)

@@ -109,6 +109,58 @@ def test_padding_by_a_word_is_worked_out_and_uneven_padding_is_told(tmp_path: Pa
     assert found.macs == 4 * 4 * 5 * 27 + 4 * 4 * 5 * 36
 
 
+def test_an_image_padded_with_zeros_is_told_with_its_padding(tmp_path: Path) -> None:
+    nodes = [
+        node("Pad", "x ends", "p"),  # N, C, H and W before, and after
+        node("Conv", "p w", "a", strides=[2, 2]),
+        node("Pad", "a more zero axes", "q"),
+        node("Pad", "q ends", "r"),
+        node("Conv", "r v", "b", pads=[0, 1, 0, 0]),
+        node("Pad", "b ends one", "s"),  # not with zeros
+        node("Conv", "s v", "c"),
+        node("Pad", "c ends", "t", mode="reflect"),
+        node("Conv", "t v", "y"),
+    ]
+    numbers = {"ends": [0, 0, 0, 1, 0, 0, 1, 2], "more": [3, 0], "axes": [-1]}
+    known = [onnx.numpy_helper.from_array(np.array(one, np.int64), name) for name, one in numbers.items()]
+    known += [onnx.numpy_helper.from_array(np.float32(one), name) for name, one in {"zero": 0, "one": 1}.items()]
+    weights = [weight("w", 4, 3, 3, 3), weight("v", 4, 4, 3, 3), *known]
+    graph = onnx.helper.make_graph(nodes, "net", [value("x", [1, 3, 8, 9])], [value("y", None)], weights)
+    path = tmp_path / "padded.onnx"
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)]), path)
+    found = measure_onnx(path, None).census
+    assert [(str(call.shape), call.padded) for call in found.calls] == [
+        ("n1c3h8w9k4r3s3_st2_pd0x1x1x2", True),
+        ("n1c4h4w5k4r3s3_pd0x1x5x2", True),
+        ("n1c4h4w13k4r3s3", False),
+        ("n1c4h3w14k4r3s3", False),
+    ]
+    assert found.unfollowed == ()
+
+
+def test_a_convolution_of_integers_is_counted_and_no_problem(tmp_path: Path) -> None:
+    def bytes_of(name: str, *dims: int) -> Any:
+        return onnx.numpy_helper.from_array(np.ones(dims, np.uint8), name)
+
+    nodes = [
+        node("QuantizeLinear", "x scale zero", "u"),
+        node("QLinearConv", "u scale zero w scale zero scale zero b", "q", pads=[1, 1, 1, 1]),
+        node("ConvInteger", "q v", "i"),
+        node("Cast", "i", "y", to=onnx.TensorProto.FLOAT),
+    ]
+    weights = [bytes_of("w", 4, 3, 3, 3), bytes_of("v", 4, 4, 3, 3), bytes_of("zero")]
+    weights += [weight("scale"), onnx.numpy_helper.from_array(np.ones(4, np.int32), "b")]
+    graph = onnx.helper.make_graph(nodes, "net", [value("x", [1, 3, 8, 9])], [value("y", None)], weights)
+    path = tmp_path / "integers.onnx"
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)]), path)
+    found = measure_onnx(path, None)
+    assert [(call.shape.y, call.bias) for call in found.census.calls] == [((1, 4, 8, 9), True), ((1, 4, 6, 7), False)]
+    assert all(call.field is not None for call in found.census.calls)
+    assert found.macs == 4 * 8 * 9 * 27 + 4 * 6 * 7 * 36
+    assert found.others == {"conv2d of integers": 2}
+    assert found.census.uncounted == ()
+
+
 def test_open_sizes_are_asked_for_and_taken_from_the_input(tmp_path: Path) -> None:
     nodes = [node("Conv", "x w", "y")]
     path = save(tmp_path / "open.onnx", nodes, [weight("w", 4, 3, 3, 3)], ["batch", 3, "height", "width"])
