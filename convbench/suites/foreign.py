@@ -5,8 +5,8 @@ options that stay in force for the lines below them. MIOpenDriver is MIOpen's: i
 are what an application logs with MIOPEN_ENABLE_LOGGING_CMD=1. Letters and defaults are those of
 oneDNN's tests/benchdnn/conv/conv_aux.cpp and of MIOpen's driver/conv_driver.hpp.
 
-What a line asks for and convbench does not have (3-D, backward passes, int8) is left out and
-told; what cannot be read at all is an error with its place.
+A transposed convolution is the dgrad of a problem. What a line asks for and convbench does not
+have (3-D, int8) is left out and told; what cannot be read at all is an error with its place.
 """
 
 import re
@@ -219,6 +219,7 @@ class _Reader:
     settings: _Settings = field(default_factory=_Settings)
     problems: dict[Problem, Problem] = field(default_factory=dict)
     left_out: list[LeftOut] = field(default_factory=list)
+    _driver: str = ""  # of benchdnn: "" is conv
     _within: list[str] = field(default_factory=list)
     _files: int = 0
     _place: str = ""
@@ -267,29 +268,29 @@ class _Reader:
             self.problems[key] = replace(known, count=known.count + 1)
 
     def _benchdnn(self, tokens: Sequence[str], origin: str) -> None:
-        other = ""
+        outside = self._driver
         for token in tokens:
             if token.rpartition("/")[2] in ("benchdnn", "__REPRO:"):
                 continue
             if token.startswith("-"):
-                other = self._option(token.lstrip("-"), origin) or other
+                self._option(token.lstrip("-"), origin)
             elif not _DESCRIPTOR.fullmatch(token):
                 raise ConvbenchError(
                     f"{token!r} is no problem; a line is a benchdnn descriptor such as {_BENCHDNN_EXAMPLE}, a command "
                     f"such as {_MIOPEN_EXAMPLE}, or a # comment; of a log keep what 'grep MIOpenDriver' finds"
                 )
-            elif other:
-                self._leave_out("problems of another benchdnn driver", f"--{other} {token}")
+            elif self._driver not in ("", "deconv"):
+                self._leave_out("problems of another benchdnn driver", f"--{self._driver} {token}")
             else:
                 self._descriptor(token)
+        self._driver = outside
 
-    def _option(self, option: str, origin: str) -> str:
-        """Take an option in; the driver, where it names another than conv."""
+    def _option(self, option: str, origin: str) -> None:
         name, equals, value = option.partition("=")
         name, values = name.lower(), [one for one in value.split(",") if one]
         match name:
             case "conv":
-                pass
+                self._driver = ""
             case "reset":
                 self.settings = _Settings()
             case "mb":
@@ -307,14 +308,13 @@ class _Reader:
             case "batch":
                 self._batch(value, origin)
             case _ if name in _DRIVERS and not equals:
-                return name
+                self._driver = name
             case _ if name in _TOLD:
                 if value.strip(",").lower() not in ("", "any", "strict", "false", "undef"):
                     self._leave_out(f"--{name} ({_TOLD[name]})", f"--{option}")
             case _ if name not in _KNOBS and not re.fullmatch("v[0-9]+", name):
                 known = {"mb", "dir", "dt", "cfg", "batch", "reset", *_KNOBS, *_TOLD}
                 raise ConvbenchError(f"{unknown('benchdnn option', name, known)}; delete it if it says not what is run")
-        return ""
 
     def _batch(self, name: str, origin: str) -> None:
         path = Path(origin).parent / name
@@ -332,13 +332,19 @@ class _Reader:
         if _given(sizes, "d"):
             self._leave_out("3-D problems", token)
             return
-        kinds: list[tuple[str | None, str | None]] = [(None, None)]
+        transposed = self._driver == "deconv"
+        kinds: list[tuple[str | None, str | None]] = [("dgrad" if transposed else None, None)]
         if self.settings.directions:
             kinds = [*dict.fromkeys(DIRECTIONS[one] for one in self.settings.directions)]
+            if transposed:
+                kinds = [*dict.fromkeys((_TURNED[pass_], "none") for pass_, _ in kinds if pass_)]
+        if transposed and "FWD_B" in self.settings.directions:
+            self._leave_out("biases of transposed convolutions", "--dir=FWD_B")
         if "BWD_WB" in self.settings.directions:
             self._leave_out("gradients of a bias", "--dir=BWD_WB")
         for batch in self.settings.batches:
-            spec = _descriptor_spec({**sizes, "mb": batch or sizes.get("mb", 2)})  # its default is 2
+            # Its default is 2.
+            spec = _descriptor_spec({**sizes, "mb": batch or sizes.get("mb", 2)}, transposed=transposed)
             if isinstance(spec, str):
                 self._leave_out("problems whose sizes do not go together", f"{spec} in {token}")
                 return
@@ -383,6 +389,8 @@ class _Reader:
             name, default = _MIOPEN_WORDS[flag]
             if words[flag] != default:
                 self._leave_out(f"--{name} ({meaning})", words[flag])
+        if words["m"] == "trans" and words["b"] == "1":
+            self._leave_out("biases of transposed convolutions", "--bias 1")
         spec = _miopen_spec(sizes, words["z"], transposed=words["m"] == "trans")
         for one in passes:
             pass_ = _TURNED[one] if words["m"] == "trans" else one
@@ -391,7 +399,7 @@ class _Reader:
                 spec,
                 dtype=_MIOPEN_DTYPES[driver],
                 pass_=None if passes == ["fprop"] and pass_ == "fprop" else pass_,
-                epilogue="bias" if words["b"] == "1" and pass_ == "fprop" else None,
+                epilogue="bias" if words["b"] == "1" and one == pass_ == "fprop" else None,
                 again=True,
             )
 
@@ -462,8 +470,8 @@ def _given(sizes: Mapping[str, int], axis: str) -> bool:
     return any(sizes.get(letter + axis, 0) for letter in "iokdp") or sizes.get("s" + axis, 1) != 1
 
 
-def _descriptor_spec(sizes: dict[str, int]) -> ConvSpec | str:
-    """The problem, or what its output sizes say against any."""
+def _descriptor_spec(sizes: dict[str, int], *, transposed: bool = False) -> ConvSpec | str:
+    """The problem, or what its output sizes say against any; of a transposed one the problem whose dgrad it is."""
     if _given(sizes, "w") and not _given(sizes, "h"):  # 1-D: a single row
         sizes = sizes | dict.fromkeys(("ih", "oh", "kh", "sh"), 1) | dict.fromkeys(("ph", "dh"), 0)
     if not _given(sizes, "w"):  # square: benchdnn takes either all of w or none
@@ -472,6 +480,12 @@ def _descriptor_spec(sizes: dict[str, int]) -> ConvSpec | str:
         if not sizes.get(needed):
             hint = " (either all of w stands there, or none for a square)" if needed.endswith("w") else ""
             raise ConvbenchError(f"{needed} is missing{hint}; write it like {_BENCHDNN_EXAMPLE}")
+    if transposed:
+        sizes = sizes | {"ic": sizes["oc"], "oc": sizes["ic"]}
+        for axis in "hw":
+            image = (sizes[f"i{axis}"] - 1) * sizes.get(f"s{axis}", 1) + _extent(sizes, axis)
+            made = sizes.get(f"o{axis}", image - 2 * sizes.get(f"p{axis}", 0))
+            sizes = sizes | {f"i{axis}": made, f"o{axis}": sizes[f"i{axis}"]}
     (top, bottom), (left, right) = (_padding(sizes, axis) for axis in "hw")
     if min(top, bottom, left, right) < 0:
         return "an output that leaves rows or columns of the input unread"
@@ -495,13 +509,18 @@ def _padding(sizes: Mapping[str, int], axis: str) -> Pair:
 
     Equal where that gives the output size too, for a stride may leave columns unread.
     """
-    extent = (sizes[f"k{axis}"] - 1) * (sizes.get(f"d{axis}", 0) + 1) + 1
+    extent = _extent(sizes, axis)
     size, stride, out = sizes[f"i{axis}"], sizes.get(f"s{axis}", 1), sizes.get(f"o{axis}", 0)
     both = (out - 1) * stride - size + extent
     front = sizes.get(f"p{axis}", int(both / 2) if out else 0)  # towards zero, as benchdnn
     if not out or (size + 2 * front - extent) // max(1, stride) + 1 == out:
         return (front, front)
     return (front, both - front)
+
+
+def _extent(sizes: Mapping[str, int], axis: str) -> int:
+    """Rows or columns that the dilated kernel spans."""
+    return (sizes[f"k{axis}"] - 1) * (sizes.get(f"d{axis}", 0) + 1) + 1
 
 
 def _dtype(config: str) -> str:

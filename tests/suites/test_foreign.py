@@ -5,13 +5,15 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+import torch
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from convbench import ConvbenchError, ConvSpec
 from convbench.case import cases
 from convbench.suites import find_problem, load_suite, read_shape, read_suite, suite_names
-from convbench.suites.foreign import DIRECTIONS, is_foreign
+from convbench.suites.foreign import DIRECTIONS, is_foreign, read_foreign
+from convbench.verify.oracle import dgrad_float64
 from tests.strategies import specs
 
 LOGGED = (
@@ -148,7 +150,8 @@ def test_a_line_may_name_its_data_type(text: str, dtype: str | None) -> None:
         ("--dt=f32,u8:s8:f32 ic3ih8oc4kh3", "data types", 1),
         ("--attr-post-ops=relu ic3ih8oc4kh3", "fused operations", 1),
         ("--stag=axb ic3ih8oc4kh3", "memory layout", 1),
-        ("--deconv ic3ih8oc4kh3", "another benchdnn driver", 0),
+        ("--deconv --dir=FWD_B ic3ih8oc4kh3", "biases of transposed", 1),
+        ("--pool ic3ih8oc4kh3", "another benchdnn driver", 0),
         ("MIOpenDriver conv -F 1 --spatial_dim 3 --in_d 8", "3-D problems", 0),
         ("MIOpenDriver convint8 -F 1", "data types", 0),
         ("MIOpenDriver conv -F 1 --in_layout NHWC", "memory layout", 1),
@@ -159,6 +162,48 @@ def test_what_convbench_does_not_do_is_left_out_and_told(text: str, kind: str, l
     reading = read_shape(text)
     assert any(kind in one.kind for one in reading.left_out), reading.left_out
     assert len(reading.problems) == left
+
+
+@settings(max_examples=60)
+@given(
+    size=st.integers(1, 7),
+    taps=st.integers(1, 4),
+    stride=st.integers(1, 3),
+    padding=st.integers(0, 2),
+    rest=st.integers(0, 2),
+    dilation=st.integers(1, 2),
+)
+def test_a_deconvolution_of_benchdnn_is_the_dgrad_whose_image_is_that_of_torch(
+    size: int, taps: int, stride: int, padding: int, rest: int, dilation: int
+) -> None:
+    rest = min(rest, stride - 1)
+    extent = dilation * (taps - 1) + 1
+    made = (size - 1) * stride - 2 * padding + extent + rest
+    assume(made > 0)
+    line = f"g2mb3ic4ih{size}oc6oh{made}kh{taps}sh{stride}ph{padding}dh{dilation - 1}"
+    lines = [line] if rest else [line, line.replace(f"oh{made}", ""), line.replace(f"ph{padding}", "")]
+    for one in lines:
+        (problem,) = read_shape(f"--deconv {one}").problems
+        assert (problem.pass_, problem.epilogue) == ("dgrad", None)
+        assert problem.spec.x_shape == (3, 6, made, made)
+        assert problem.spec.y_shape == (3, 4, size, size)
+    (problem,) = read_shape(f"--deconv {line}").problems
+    dy, w = torch.randn(problem.spec.y_shape), torch.randn(problem.spec.w_shape)
+    options = {"stride": stride, "padding": padding, "output_padding": rest, "dilation": dilation, "groups": 2}
+    torch.testing.assert_close(
+        dgrad_float64(dy.double(), w.double(), problem.spec),
+        torch.nn.functional.conv_transpose2d(dy.double(), w.double(), **options),  # type: ignore[arg-type]
+    )
+
+
+def test_the_directions_of_a_deconvolution_are_turned_and_its_driver_ends_with_the_line(tmp_path: Path) -> None:
+    (tmp_path / "shapes").write_text("ic3ih8oc4kh3\n")
+    text = "--dir=FWD_D,BWD_D,BWD_W --deconv --batch=shapes\nic3ih8oc4kh3"
+    found = read_foreign(text, suite="s", origin=str(tmp_path / "list")).problems
+    assert [(str(one.spec), one.pass_) for one in found] == [
+        *[("n2c4h10w10k3r3s3", one) for one in ("dgrad", "fprop", "wgrad")],
+        *[("n2c3h8w8k4r3s3", one) for one in ("fprop", "dgrad", "wgrad")],
+    ]
 
 
 @pytest.mark.parametrize(
