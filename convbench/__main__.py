@@ -19,9 +19,21 @@ def leave(signum: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001  # 
     os._exit(INTERRUPTED)
 
 
+def open_standard_streams() -> None:
+    """What was closed (`2>&-`) goes nowhere: the next file would get its number, and what is meant for it."""
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(descriptor, "r" if descriptor == 0 else "w", closefd=False))  # noqa: SIM115
+
+
 def main() -> NoReturn:
     """Run the command line."""
     signal.signal(signal.SIGINT, leave)
+    open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # an old encoding gets a question mark, not a traceback

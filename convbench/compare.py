@@ -11,7 +11,7 @@ from convbench.anonymous import ANONYMOUS
 from convbench.backend import BASELINE
 from convbench.bench.shift import MOST_BATCHES, Shift, batch_medians, shift
 from convbench.case import RowKey
-from convbench.errors import ConvbenchError
+from convbench.errors import ConvbenchError, printable
 from convbench.outcome import Failed, Result, Skipped, Timed, Verified, Wrong
 from convbench.store import read_pairs
 
@@ -195,8 +195,8 @@ def compare_files(before: str | Path, after: str | Path, *, gate: Gate, across: 
     steady = all(fact.name != "torch" for fact in versions)  # else torch may be what has changed
     rows, apart, verified, drift = _match(old, new, gate, threads=not other_threads, steady=steady)
     return Changes(
-        before=str(before),
-        after=str(after),
+        before=printable(str(before)),
+        after=printable(str(after)),
         gate=gate,
         machine=tuple(machine),
         versions=tuple(versions),

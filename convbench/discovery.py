@@ -8,7 +8,6 @@ import ast
 import importlib
 import importlib.util
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, NoReturn
 from convbench.backend import BASELINE, MOST_NAME, OWN, Backend, Unavailable, adopt
 from convbench.case import DEVICES
 from convbench.errors import ConvbenchError, first_line, in_words, one_line, unknown
+from convbench.expressions import Expression
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -105,7 +105,7 @@ def _place(name: str, names: Sequence[str]) -> int | None:
 
 
 def _matches(pattern: str, name: str) -> bool:
-    return is_pattern(pattern) and re.search(pattern[1:-1], name) is not None
+    return is_pattern(pattern) and Expression("--backend", pattern[1:-1]).found_in(name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,9 @@
-"""May this file be read as a whole? A regular file, and no larger than was foreseen."""
+"""May this file be read as a whole, and may it be written? No more than was foreseen, and nothing is lost."""
 
 import errno
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 _KINDS = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
@@ -22,6 +23,41 @@ def read_bytes(path: str | Path, most_nbytes: int) -> bytes:
     if len(data) > most_nbytes:  # it has grown, or a file of /proc does not say how large it is
         raise _too_large(len(data), path, most_nbytes)
     return data
+
+
+def put(path: str | Path, data: bytes, *, overwrite: bool) -> None:
+    """Write a file as a whole: a reader meets no half of it, and what was there is lost to nothing but the whole.
+
+    Args:
+        path: a link is followed where its file is to be replaced, never where there was none.
+        data: what it will hold.
+        overwrite: whether a file that is there is replaced; a device or a pipe takes what is written.
+
+    Raises:
+        FileExistsError: it has appeared meanwhile, or was there.
+        OSError: it cannot be written.
+    """
+    place = os.path.realpath(path) if overwrite else os.path.abspath(path)
+    if overwrite and os.path.exists(place) and not os.path.isfile(place):
+        with open(place, "wb") as file:
+            file.write(data)
+        return
+    if not overwrite and os.path.lexists(place):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+    folder, name = os.path.split(place)
+    fresh = os.path.join(folder, f".{name[:100]}.{os.getpid()}.tmp")
+    try:
+        with open(fresh, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if overwrite:
+            os.replace(fresh, place)
+        else:
+            os.link(fresh, place)  # fails where somebody was faster
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(fresh)
 
 
 def _open_at_once(path: str, flags: int) -> int:

@@ -243,12 +243,12 @@ def load_backends(
     where the system has a process for it: see `bring_here`.
     """
     from convbench.discovery import discover, is_pattern, refuse_twins, sources
-    from convbench.suites.axes import compile_regex
+    from convbench.expressions import Expression
     from convbench.workers.probe import load_others
 
     asked = None if given is None else [one for one in given if isinstance(one, str)]
     objects = [_as_backend(one) for one in given or () if not isinstance(one, str)]
-    patterns = [(word, compile_regex("--backend", word[1:-1])) for word in asked or () if is_pattern(word)]
+    patterns = [(word, Expression("--backend", word[1:-1])) for word in asked or () if is_pattern(word)]
     loaded, unavailable = discover(plugins, asked, others=load_others)
     names = {one.name for one in loaded}
     for source in sources():  # code that came with another package: whose, and which version
@@ -264,7 +264,7 @@ def load_backends(
     if objects:
         refuse_twins((one.name, one.origin) for one in backends)
     for word, pattern in patterns:
-        if not any(pattern.search(one.name) for one in backends):
+        if not any(pattern.found_in(one.name) for one in backends):
             tell(f"--backend {word} matches no backend; see 'convbench list backends'")
     for one in backends:
         if one.ignored:

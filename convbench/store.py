@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from convbench.case import ROW_KEY_COLUMNS
-from convbench.errors import ConvbenchError, PipeClosed, cause, one_line
+from convbench.errors import ConvbenchError, PipeClosed, cause, one_line, printable
 from convbench.files import read_bytes
 from convbench.machine import Machine
 from convbench.outcome import Result
@@ -346,8 +346,10 @@ def read_rows(path: str | Path) -> list[dict[str, str]]:
         if len(row) != len(header):
             raise ConvbenchError(f"{path}, row {number} is damaged: it has {len(row)} cells for {len(header)} columns")
     nothing = dict.fromkeys(COLUMNS, "")
+    plain = "".join(text.splitlines()).isprintable()  # else a cell could steer the terminal on which it is shown
+    clean = unguard if plain else lambda cell: printable(unguard(cell))
     found = [  # a spreadsheet may have added columns without a name
-        nothing | {column: unguard(cell) for column, cell in zip(header, row, strict=True) if column} for row in rows
+        nothing | {column: clean(cell) for column, cell in zip(header, row, strict=True) if column} for row in rows
     ]
     for number, cells in enumerate(found, start=2):
         schema = cells["schema"]

@@ -32,7 +32,14 @@ RESULTS = Path("convbench-results")
 def bench(
     choice: options.Choice,
     budget: Annotated[
-        float, typer.Option("--budget", metavar="SECONDS", min=0.0, help="Most seconds of timing for each candidate.")
+        float,
+        typer.Option(
+            "--budget",
+            metavar="SECONDS",
+            min=0.0,
+            max=options.LONGEST_S,
+            help="Most seconds of timing for each candidate.",
+        ),
     ] = 3.0,
     confidence: Annotated[
         float, typer.Option("--confidence", metavar="SHARE", help="Of all verdicts of a case together.")

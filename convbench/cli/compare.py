@@ -76,9 +76,9 @@ def compare(
 
     out, err = result_console(), side_console()
     if markdown is not None:
-        write(markdown, markdown_text(changes))
+        write(markdown, markdown_text(changes), overwrite=overwrite)
     if junit is not None:
-        write(junit, junit_text(changes))
+        write(junit, junit_text(changes), overwrite=overwrite)
     taken = json or "-" in (markdown, junit)
     whole = out.is_terminal and not taken
     if json:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from convbench.session import Bench, Session, Verify
 
 Words = list[str] | None
+LONGEST_S = 1e7  # some months; what is longer is a slip
 
 Suites = Annotated[
     Words,
@@ -124,12 +125,15 @@ Timeout = Annotated[
         "--timeout",
         metavar="SECONDS",
         min=0.1,
+        max=LONGEST_S,
         help="Kill a backend that takes longer for one step; 120 by default, more for large cases.",
     ),
 ]
 MemoryLimit = Annotated[
     float | None,
-    typer.Option("--memory-limit", metavar="GIB", min=0.5, help="Kill a case that takes more; 90 % of what is free."),
+    typer.Option(
+        "--memory-limit", metavar="GIB", min=0.5, max=1e6, help="Kill a case that takes more; 90 % of what is free."
+    ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Run what a backend refuses for its cost alone.")]
 

@@ -1,5 +1,6 @@
 """Where results go beside the terminal, and with which code a command ends."""
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from convbench.errors import ConvbenchError
+from convbench.errors import ConvbenchError, printable
 from convbench.exit_codes import WRONG
+from convbench.files import put
 
 if TYPE_CHECKING:
     from convbench.explain.steps import Comparison
@@ -25,7 +27,9 @@ def check_outputs(files: Mapping[str, str | None], *, overwrite: bool) -> None:
         if file == "-":
             continue
         path = Path(file)
-        if path.exists() and not overwrite:
+        if path.is_dir():
+            raise ConvbenchError(f"{option}: {file or '.'} is a folder; name a file")
+        if os.path.lexists(path) and not overwrite:
             raise ConvbenchError(f"{option}: {file} exists; name another file, or replace it with --overwrite")
         if not path.parent.is_dir():
             raise ConvbenchError(f"{option}: there is no folder {path.parent}; make it, or name another file")
@@ -44,13 +48,16 @@ def check_apart(files: Mapping[str, str | None]) -> dict[str, str]:
     return named
 
 
-def write(file: str, text: str) -> None:
-    """To a file, which is told on stderr, or to stdout for -."""
-    if file == "-":
-        sys.stdout.write(text)
+def write(file: str, content: str | bytes, *, overwrite: bool) -> None:
+    """To a file, which is told on stderr, or to stdout for -; a text may hold a name that is no UTF-8."""
+    if file == "-" and isinstance(content, str):
+        sys.stdout.write(content)
         return
+    data = content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace")
     try:
-        Path(file).write_text(text, encoding="utf-8")
+        put(file, data, overwrite=overwrite)
+    except FileExistsError:
+        raise ConvbenchError(f"{file} has appeared meanwhile and stays as it is; name another file") from None
     except OSError as error:
         raise ConvbenchError(f"cannot write {file}: {error.strerror}; name another file") from None
     tell(f"wrote {file}")
@@ -58,7 +65,7 @@ def write(file: str, text: str) -> None:
 
 def tell(remark: str) -> None:
     """A line on stderr as it is now: a progress bar puts itself there, and typer.echo would write into it."""
-    sys.stderr.write(f"convbench: {remark}\n")
+    sys.stderr.write(f"convbench: {printable(remark)}\n")
     sys.stderr.flush()
 
 

@@ -1,12 +1,14 @@
 """convbench report: what does a CSV file of results say?"""
 
+from io import BytesIO
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from convbench.cli import options
-from convbench.cli.outputs import check_outputs, tell, write
+from convbench.cli.outputs import check_outputs, write
 from convbench.cli.sweep import exit_code, tabbed, tell_faults
+from convbench.errors import ConvbenchError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,13 +42,16 @@ def report(
 
     plots = options.choose("plot", plot, PLOTS, ("ratio",))
     check_outputs({"--html": html, "--svg": svg, "--png": png}, overwrite=overwrite)
+    if png is not None and not png.lower().endswith(".png"):
+        raise ConvbenchError(f"--png {png}: it takes a file that ends in .png")
     pairs = [(file, row, result) for file in files for row, result in read_pairs(file)]
+    labels = {file: printable(file) for file in files}
     if anonymous:
         from convbench.anonymous import anonymous_files, anonymous_pair
 
         labels = anonymous_files(files)
-        files = list(labels.values())
-        pairs = [(labels[file], *anonymous_pair(row, result)) for file, row, result in pairs]
+        pairs = [(file, *anonymous_pair(row, result)) for file, row, result in pairs]
+    files, pairs = list(labels.values()), [(labels[file], row, result) for file, row, result in pairs]
     results = [result for _, _, result in pairs]
     if html is svg is png is None:
         print_tables(files, pairs)
@@ -56,36 +61,37 @@ def report(
         entries = [
             Entry(number=number, file=file, row=row, result=result) for number, (file, row, result) in enumerate(pairs)
         ]
-        write_files(entries, html=html, svg=svg, png=png, plots=plots)
+        write_files(entries, html=html, svg=svg, png=png, plots=plots, overwrite=overwrite)
     raise typer.Exit(exit_code(results, "timed", "verified"))
 
 
 def write_files(
-    entries: "Sequence[Entry]", *, html: str | None, svg: str | None, png: str | None, plots: "Sequence[str]"
+    entries: "Sequence[Entry]",
+    *,
+    html: str | None,
+    svg: str | None,
+    png: str | None,
+    plots: "Sequence[str]",
+    overwrite: bool,
 ) -> None:
     """The page and the plots that were asked for."""
-    from convbench.errors import ConvbenchError
     from convbench.show.charts import plot_scene
     from convbench.show.page import page
 
-    if html is not None:
-        write(html, page(entries))
-    if svg is None and png is None:
-        return
-    scene = plot_scene(entries, plots)
-    if scene is None:
+    scene = None if svg is png is None else plot_scene(entries, plots)
+    if scene is None and not svg is png is None:
         raise ConvbenchError(
             f"--plot {','.join(plots)}: no row has what it shows; ratio wants rows compared with torch, "
             f"roofline timed ones"
         )
-    if svg is not None:
-        write(svg, scene.svg(alone=True))
-    if png is not None:
-        try:
-            scene.image().save(png)
-        except ValueError:
-            raise ConvbenchError(f"--png {png}: it takes a file that ends in .png") from None
-        tell(f"wrote {png}")
+    if html is not None:
+        write(html, page(entries), overwrite=overwrite)
+    if scene is not None and svg is not None:
+        write(svg, scene.svg(alone=True), overwrite=overwrite)
+    if scene is not None and png is not None:
+        picture = BytesIO()
+        scene.image().save(picture, format="PNG")
+        write(png, picture.getvalue(), overwrite=overwrite)
 
 
 def print_tables(files: "Sequence[str]", rows: "Sequence[tuple[str, dict[str, str], Result]]") -> None:

@@ -11,7 +11,7 @@ import typer
 
 from convbench.case import DTYPES, PRECISIONS
 from convbench.cli import options
-from convbench.cli.outputs import check_outputs, tell
+from convbench.cli.outputs import check_outputs, tell, write
 from convbench.errors import ConvbenchError
 from convbench.exit_codes import NOTHING, WRONG
 from convbench.outcome import Failed, Skipped, Wrong
@@ -130,7 +130,7 @@ def run(
     context.obj.hold()  # each stage is timed
     done = run_pipeline(plan, chosen, force=force)
     if save is not None:
-        done = _save(done, save)
+        done = _save(done, save, overwrite=overwrite)
     print_run(done)
     match done.outcome:
         case Wrong() | Failed():
@@ -156,21 +156,22 @@ def _pair(option: str, text: str) -> Pair:
 def _check_place(path: Path, *, overwrite: bool) -> None:
     """Refuse what cannot be saved before the work is done."""
     if path.suffix.lower() != ".png" or path.is_dir():
-        raise ConvbenchError(f"--save {path}: the picture is a PNG file; try --save {path.with_suffix('.png').name}")
+        name = path.with_suffix(".png").name if path.name else "picture.png"
+        raise ConvbenchError(f"--save {path}: the picture is a PNG file; try --save {name}")
     check_outputs({"--save": str(path)}, overwrite=overwrite)
 
 
-def _save(done: "Run", path: Path) -> "Run":
+def _save(done: "Run", path: Path, *, overwrite: bool) -> "Run":
     """The run with one stage more, the picture; as it was where there is nothing to draw."""
     from convbench.run import Stage
-    from convbench.show.picture import draw, save_png
+    from convbench.show.picture import draw, png
 
     if done.x is None or done.y is None:
         tell(f"no picture: there are no feature maps to draw, {path} is not written")
         return done
     start = time.perf_counter()
     picture = draw(done)
-    save_png(picture, path)
+    write(str(path), png(picture), overwrite=overwrite)
     stage = Stage(
         name="picture",
         sizes=(("high", picture.height), ("wide", picture.width)),

@@ -8,7 +8,7 @@ from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Protocol
 
 from convbench.cli.outputs import tell
-from convbench.errors import ConvbenchError
+from convbench.errors import ConvbenchError, printable
 from convbench.exit_codes import INTERRUPTED, NOTHING, WRONG
 from convbench.outcome import Failed, Result, Wrong
 
@@ -107,7 +107,7 @@ def _summary(session: "Session") -> str:
     parts = ", ".join(f"{number} {kind}" for kind, number in count_outcomes(session.results).items()) or "nothing done"
     threads = " and ".join(map(str, session.threads))
     where = f"{facts.gpu or facts.cpu}, {threads} threads, torch {facts.torch}"
-    rows = f"\nrows: {session.csv}" if session.csv not in (None, "-") else ""
+    rows = f"\nrows: {printable(session.csv)}" if session.csv not in (None, "-") else ""
     return f"{parts}  ({where}){rows}"
 
 

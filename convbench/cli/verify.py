@@ -9,7 +9,7 @@ from convbench.cli import options
 from convbench.cli.dry_run import show_dry_run
 from convbench.cli.outputs import check_apart, check_outputs, tell, write
 from convbench.cli.sweep import exit_code, follow
-from convbench.errors import ConvbenchError
+from convbench.errors import ConvbenchError, printable
 from convbench.exit_codes import WRONG
 
 if TYPE_CHECKING:
@@ -49,7 +49,14 @@ def verify(
     ] = None,
     seconds: Annotated[
         float | None,
-        typer.Option("--seconds", metavar="S", min=0.1, help="Random cases until the time is up.", show_default=False),
+        typer.Option(
+            "--seconds",
+            metavar="S",
+            min=0.1,
+            max=options.LONGEST_S,
+            help="Random cases until the time is up.",
+            show_default=False,
+        ),
     ] = None,
     vectors: Annotated[
         options.Words,
@@ -101,7 +108,8 @@ def verify(
         )
     selection = choice.select(FOR_VERIFY, fuzz=fuzz, seconds=seconds, vectors=vectors)
     check_apart({"--csv": how.csv, "--html": html})
-    check_outputs({"--html": html}, overwrite=how.overwrite or how.resume)
+    overwrite = how.overwrite or how.resume
+    check_outputs({"--html": html}, overwrite=overwrite)
     work = Verify(force=how.force, seconds=seconds)
     if how.dry_run:
         why = "at most: the oracle, five calls and three verdicts for each backend, by rates seen on two CPU cores"
@@ -119,7 +127,8 @@ def verify(
         file = "this run" if how.csv in (None, "-") else str(how.csv)
         file = anonymous_files([file])[file] if how.anonymous else file
         pairs = enumerate(session.pairs())
-        write(html, verify_page([Entry(number=n, file=file, row=row, result=result) for n, (row, result) in pairs]))
+        entries = [Entry(number=n, file=printable(file), row=row, result=result) for n, (row, result) in pairs]
+        write(html, verify_page(entries), overwrite=overwrite)
     raise typer.Exit(WRONG if selection.faults else exit_code(session.results, "verified"))
 
 

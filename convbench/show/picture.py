@@ -1,8 +1,8 @@
 """What do the filters see? One picture: input images, kernels, and each filter's response."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from convbench.errors import ConvbenchError
 from convbench.outcome import Verified, Wrong
 from convbench.show.units import share
 
@@ -161,20 +160,11 @@ def make_column(name: str, kernel: Array, responses: Sequence[Array]) -> Column:
     return Column(name=name, kernel=kernel, responses=tuple(responses), limit=limit, signed=signed)
 
 
-def save_png(picture: Image.Image, path: Path) -> None:
-    """Write the whole file or nothing: a reader never meets half a picture."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        try:
-            with fresh.open("xb") as file:
-                picture.save(file, format="PNG")
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(path)
-        finally:
-            fresh.unlink(missing_ok=True)
-    except OSError as error:
-        raise ConvbenchError(f"cannot write {path}: {error.strerror or error}; try --save with another place") from None
+def png(picture: Image.Image) -> bytes:
+    """The picture as a file holds it."""
+    file = BytesIO()
+    picture.save(file, format="PNG")
+    return file.getvalue()
 
 
 def arrange(images: int, columns: int, aspect: float) -> Grid:

@@ -9,6 +9,7 @@ from typing import Any
 
 from convbench.case import Problem
 from convbench.errors import ConvbenchError, unknown
+from convbench.expressions import Expression
 from convbench.spec import ConvSpec, pair_text, same_sides
 
 Sides = tuple[int, ...]  # of one field, of the two of a pair, or four of padding
@@ -69,22 +70,22 @@ class Axis:
 class Filter:
     """Regular expressions: one of `match` must be found, if there are any, and none of `exclude`."""
 
-    match: tuple[re.Pattern[str], ...] = ()
-    exclude: tuple[re.Pattern[str], ...] = ()
+    match: tuple[Expression, ...] = ()
+    exclude: tuple[Expression, ...] = ()
 
     @classmethod
     def parse(cls, match: Sequence[str], exclude: Sequence[str]) -> "Filter":
         """Raises ConvbenchError where one is no regular expression."""
         return cls(
-            match=tuple(compile_regex("--match", one) for one in match),
-            exclude=tuple(compile_regex("--exclude", one) for one in exclude),
+            match=tuple(Expression("--match", one) for one in match),
+            exclude=tuple(Expression("--exclude", one) for one in exclude),
         )
 
     def wants(self, *texts: str) -> bool:
         """Whether a problem, by its texts, is wanted."""
 
-        def found(patterns: Sequence[re.Pattern[str]]) -> bool:
-            return any(pattern.search(text) for pattern in patterns for text in texts)
+        def found(expressions: Sequence[Expression]) -> bool:
+            return any(one.found_in(text) for one in expressions for text in texts)
 
         return (not self.match or found(self.match)) and not found(self.exclude)
 
@@ -144,18 +145,6 @@ def expand(problems: Iterable[Problem], axes: Sequence[Axis], wanted: Filter) ->
             one = replace(known, count=known.count + one.count)
         found[key] = one
     return Expansion(problems=tuple(found.values()), illegal=illegal, first_illegal=first_illegal, repeated=repeated)
-
-
-def compile_regex(option: str, text: str) -> re.Pattern[str]:
-    """Raises ConvbenchError, with the place in the text, where it is no regular expression."""
-    try:
-        return re.compile(text)
-    except re.error as error:
-        place = "" if error.pos is None else f" at position {error.pos}"
-        raise ConvbenchError(
-            f"{option} {text!r} is no regular expression{place}: {error.msg}; a plain word is one, "
-            f"and \\ before a sign takes it as it is"
-        ) from None
 
 
 def _all_values(name: str, text: str, option: str) -> tuple[Sides | None, ...]:

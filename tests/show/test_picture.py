@@ -10,7 +10,6 @@ from PIL import Image
 
 from convbench.data.filters import make_filters
 from convbench.discovery import discover
-from convbench.errors import ConvbenchError
 from convbench.run import Plan, Run, run
 from convbench.show import picture
 from convbench.show.picture import (
@@ -21,7 +20,6 @@ from convbench.show.picture import (
     headings,
     kernel_tile,
     make_column,
-    save_png,
     strongest,
 )
 
@@ -160,18 +158,3 @@ def test_a_long_name_is_cut_and_a_bad_number_is_drawn(tmp_path: Path) -> None:
     done.y[0, 0] = float("nan")
     done.y[0, 1] = float("inf")
     assert draw(done).width <= 2000
-
-
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "a.png"
-    save_png(Image.new("RGB", (4, 4)), path)
-    before = path.read_bytes()
-
-    def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Image.Image, "save", full)
-    with pytest.raises(ConvbenchError, match="No space left on device"):
-        save_png(Image.new("RGB", (8, 8)), path)
-    assert path.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [path]

@@ -217,7 +217,7 @@ def explain(
     if html is not None:
         from convbench.show.explain_page import explain_page
 
-        write(html, explain_page(found, seed=seed))
+        write(html, explain_page(found, seed=seed), overwrite=overwrite)
         return
 
     from convbench.ran.claims import remark
@@ -231,7 +231,7 @@ def explain(
     if as_json:
         typer.echo(json.dumps(record(found)))
     if svg is not None or cast is not None:
-        exports.write_frames(found, chosen, view, svg=svg, cast=cast)
+        exports.write_frames(found, chosen, view, svg=svg, cast=cast, overwrite=overwrite)
     elif not as_json:
         draw(found, chosen, view)
         if chosen[-1] == STEPS[-1]:

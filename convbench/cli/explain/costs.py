@@ -45,7 +45,7 @@ def show_model(model: str, *, inputs: Words, csv: str | None, overwrite: bool, t
     check_outputs({"--csv": csv}, overwrite=overwrite)
     costs = _measure(model, inputs, timed=timed)
     if csv is not None:
-        _write(costs, csv)
+        _write(costs, csv, overwrite=overwrite)
     if as_json:
         from convbench.show.models import record
 
@@ -85,7 +85,7 @@ def _measure(model: str, inputs: Words, *, timed: bool) -> "ModelCosts":
     return watch_what_ran(measure(found, shapes, timed=timed))
 
 
-def _write(costs: "ModelCosts", csv: str) -> None:
+def _write(costs: "ModelCosts", csv: str, *, overwrite: bool) -> None:
     from convbench.show.models import write_suite
 
     if not costs.problems:
@@ -93,9 +93,9 @@ def _write(costs: "ModelCosts", csv: str) -> None:
         return
     text = io.StringIO()
     write_suite(costs, text)
-    write(csv, text.getvalue())
+    write(csv, text.getvalue(), overwrite=overwrite)
     if csv == "-":
         return
     left_out = sum(costs.others.values())
-    rest = f"; {left_out} that are no problem of one or two dimensions are left out" if left_out else ""
+    rest = f"; {left_out} that bench and verify do not take are left out" if left_out else ""
     tell(f"{len(costs.problems)} problems in {csv}{rest}: convbench bench --suite {csv}")

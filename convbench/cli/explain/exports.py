@@ -73,7 +73,7 @@ def refuse_without_terminal() -> None:
 
 
 def write_frames(
-    walk: "Walk", steps: tuple[str, ...], view: "View", *, svg: str | None = None, cast: str | None = None
+    walk: "Walk", steps: tuple[str, ...], view: "View", *, svg: str | None, cast: str | None, overwrite: bool
 ) -> None:
     """The drawing and the recording that were asked for."""
     from convbench.explain.steps import UnprovedError
@@ -86,10 +86,10 @@ def write_frames(
     width, title = pipe_width(), f"convbench explain {walk.spec}"
     if svg is not None:
         frames = [draw_step(walk, step, width, view) for step in steps]
-        write(svg, draw_svg(join(frames, title)))
+        write(svg, draw_svg(join(frames, title)), overwrite=overwrite)
     if cast is not None:
         try:
-            write(cast, asciicast(tour(walk, steps, width, view), title))
+            write(cast, asciicast(tour(walk, steps, width, view), title), overwrite=overwrite)
         except UnprovedError as unproved:
             refuse_unproved({"": unproved.failures})
 
