@@ -179,3 +179,19 @@ def test_a_row_costs_less_than_two_kilobytes() -> None:
 
     columns = _columns(own)
     assert max(len(_table_row(entry, columns, _cells(entry, columns))) for entry in own) < 900
+
+
+def test_more_rows_than_a_browser_lists_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = entries(*sorted(RESULTS.glob("*.csv")))
+    monkeypatch.setattr("convbench.show.page.MOST_ROWS", len(rows) - 1)
+    text = page(rows)
+    outline = Outline(text)
+    words = " ".join(outline.texts)
+    assert f"{len(rows):,} rows are more than the {len(rows) - 1:,} that a page lists" in words
+    assert data_of(outline)["rows"] == []
+    assert not [tag for tag, _ in outline.tags if tag == "circle"]
+    links = [attributes["href"] for tag, attributes in outline.tags if tag == "a"]
+    assert links == ["#who", "#rows", "#faults", "#machine"]
+    counts = re.findall(r'<td>(quick|resnet50)</td><td>torch</td><td>[^<]*</td>((?:<td class="n">\d*</td>)+)', text)
+    counted = sum(int(number) for _, cells in counts for number in re.findall(r">(\d+)<", cells))
+    assert counted == sum(entry.result.backend == "torch" for entry in rows)

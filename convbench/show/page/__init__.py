@@ -34,6 +34,7 @@ from convbench.show.units import amount, gflops, rate, seconds, share
 MOST_SAMPLES, ALL_SAMPLES = 200, 500_000  # of a row, and of the page
 LEAST_SAMPLES = 40
 MOST_FAULTS, MOST_MAPS = 200, 24
+MOST_ROWS = 10_000  # a browser takes seconds for so many, and a page of them some 15 MB
 # What the rows of one run share.
 MACHINE = tuple("machine cpu gpu driver python torch cuda cudnn onednn convbench commit command".split())
 # Columns that stand elsewhere in the detail of a row; those of later versions join the facts.
@@ -77,20 +78,26 @@ def page(entries: Sequence[Entry], *, title: str = "convbench report", sections:
     """
     groups = grouped(entries)
     numbers = series(entries)
+    whole = len(entries) <= MOST_ROWS
+    listed = entries if whole else ()
     columns = _columns(entries)
-    table = [_cells(entry, columns) for entry in entries]
+    table = [_cells(entry, columns) for entry in listed]
     ratios = (ratio_chart(group_title(key, groups), own, numbers) for key, own in groups.items())
     rooflines = (roofline_chart(name, own, numbers) for name, own in by_machine(entries).items())
     draw: dict[str, tuple[str, Callable[[], str]]] = {
         "who": ("Who wins where", lambda: _standings(groups)),
-        "rows": ("All rows", lambda: _rows(entries, columns, table)),
+        "rows": ("All rows", lambda: _rows(entries, columns, table) if whole else _counts(entries)),
         "ratios": ("Ratios to torch", lambda: _charts(ratios) or "<p>No row was compared with torch.</p>"),
         "roofline": ("Roofline", lambda: _charts(rooflines) or "<p>No row was timed.</p>"),
         "faults": ("Wrong, failed and skipped", lambda: _faults(entries)),
         "backends": ("By backend", lambda: _verdicts(entries)),
         "machine": ("Machine and commands", lambda: _machines(entries)),
     }
-    links = {**sections, "machine": "Machine and commands"}
+    links = {
+        place: words
+        for place, words in {**sections, "machine": "Machine and commands"}.items()
+        if whole or place not in ("ratios", "roofline")
+    }
     shown = [(place, *draw[place]) for place in links]
     script = read("page.js")
     parts = {
@@ -104,7 +111,7 @@ def page(entries: Sequence[Entry], *, title: str = "convbench report", sections:
             f'<section id="{place}">\n<h2>{head}</h2>\n{body()}\n</section>' for place, head, body in shown
         ),
         "footer": f"Made by {escape(title)} from its rows alone; times in seconds unless a unit stands beside them.",
-        "data": _json(entries, table),
+        "data": _json(listed, table),
     }
     return fill("page.html", parts)
 
@@ -226,6 +233,26 @@ def _rows(entries: Sequence[Entry], columns: Sequence[Column], table: Sequence[S
     rows = (_table_row(entry, columns, cells) for entry, cells in zip(entries, table, strict=True))
     parts = {"filters": _filters(entries), "headings": "".join(map(_heading, columns)), "rows": "\n".join(rows)}
     return fill("rows.html", parts)
+
+
+def _counts(entries: Sequence[Entry]) -> str:
+    """How the rows of each suite, backend and choice of axes came out, where they are too many for a browser."""
+    found: dict[tuple[str, str, str], Counter[str]] = {}
+    for entry in entries:
+        key = (entry.result.case.problem.suite, entry.result.backend, entry.axes)
+        found.setdefault(key, Counter())[entry.status] += 1
+    statuses = [status for status in SIGNS if any(count[status] for count in found.values())]
+    head = "".join(f'<th scope="col" class="n">{SIGNS[status]} {status}</th>' for status in statuses)
+    lines = []
+    for key, count in found.items():
+        numbers = "".join(f'<td class="n">{count[status] or ""}</td>' for status in statuses)
+        lines.append(f"<tr>{''.join(f'<td>{escape(word)}</td>' for word in key)}{numbers}</tr>")
+    return (
+        f"<p>{len(entries):,} rows are more than the {MOST_ROWS:,} that a page lists, so they are counted here, and no "
+        f"chart is drawn; a report of fewer files, or of a part of the rows, has both.</p>"
+        f'<div class="scroll"><table><thead><tr><th scope="col">suite</th><th scope="col">backend</th>'
+        f'<th scope="col">axes</th>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
+    )
 
 
 def _table_row(entry: Entry, columns: Sequence[Column], cells: Sequence[Cell]) -> str:
@@ -410,7 +437,7 @@ def _faults(entries: Sequence[Entry]) -> str:
             maps -= 1
             parts.append(_heat(picture))
     if len(bad) > MOST_FAULTS:
-        parts.append(f"<p>And {len(bad) - MOST_FAULTS} more: the table has all.</p>")
+        parts.append(f"<p>And {len(bad) - MOST_FAULTS} more: the CSV has all.</p>")
     if not bad:
         parts.append("<p>Nothing was wrong and nothing failed.</p>")
     if skips := skip_lines(_results(entries, Skipped)):

@@ -4,6 +4,7 @@
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const body = document.querySelector("#table tbody");
+  if (!body) return; // too many rows to list
   const rows = Array.from(body.rows);
   const form = document.getElementById("filters");
   const dialog = document.getElementById("detail");
