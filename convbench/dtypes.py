@@ -79,3 +79,9 @@ DTYPE: Mapping[str, Dtype] = {
         Dtype(name="fp64", torch="float64", nbytes=8, digits=53, sums="fp64", factor_digits=20, benchdnn="f64"),
     )
 }
+
+
+def short_dtype(word: str) -> str:
+    """`fp32` for float32 or torch.float32, which are torch's names; other words as they are, in small letters."""
+    low = word.lower().removeprefix("torch.")
+    return next((one.name for one in DTYPE.values() if low == one.torch), low)

@@ -13,6 +13,7 @@ from typing import Any
 from convbench.backend import OWN, Backend, Unavailable, adopt, backend
 from convbench.case import DTYPES, EPILOGUES, LAYOUTS, PASSES, PRECISIONS, Case, Problem, cases
 from convbench.device import find_device
+from convbench.dtypes import short_dtype
 from convbench.errors import ConvbenchError, NothingSelected, check_words
 
 MOST_CASES = 100_000
@@ -130,8 +131,8 @@ def select(
         _refuse_filters(**{name: words[name] is not None for name in ("pass", "epilogue")})
 
     def among(name: str, allowed: Sequence[str], default: Sequence[str]) -> list[str]:
-        given = words[name]
-        return check_words(name, default if given is None else given, allowed)
+        given = default if (chosen := words[name]) is None else chosen
+        return check_words(name, map(short_dtype, given) if name == "dtype" else given, allowed)
 
     places = choose_devices(words["device"])
     tf32 = any(find_device(one).tensor_cores for one in places)

@@ -7,21 +7,20 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from convbench.cli.help import COMMANDS, Command, Group
 from convbench.errors import ConvbenchError, NothingSelected, PipeClosed, one_line
 from convbench.exit_codes import BAD_USAGE, NOTHING, PIPE_CLOSED, RIGHT, WRONG
 from convbench.show.waiting import Waiting
 
 MOST_SHOWN = 2000  # characters of an error: it may quote what it was given
-# Each is a function in the module of its name; and what a terminal reads while it has nothing to show yet.
-COMMANDS = {
+# What a terminal reads while a command has nothing to show yet.
+WAITING = {
     "explain": "computing",
     "run": "running one batch",
     "verify": "preparing the cases",
     "bench": "preparing the cases",
-    "report": "reading results",
-    "doctor": "looking at this machine",
-    "ceilings": "looking at this machine",
     "compare": "comparing",
+    "report": "reading results",
 }
 
 
@@ -32,9 +31,10 @@ def make_app(asked: str = "") -> typer.Typer:
     value of an option but True and False, and --help and those for completion are None where they are not given.
     Before a command by name there are none of them.
     """
-    named = asked in (*COMMANDS, "list")
+    named = asked in COMMANDS
     app = typer.Typer(
         name="convbench",
+        cls=Group,
         add_completion=not named,
         add_help_option=not named,
         pretty_exceptions_enable=False,
@@ -42,14 +42,14 @@ def make_app(asked: str = "") -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(program)
-    for name in COMMANDS:
-        if name == asked or not named:
-            module = import_module(f"convbench.cli.{name}")
-            app.command(name, epilog=module.EXAMPLE)(getattr(module, name))
-    if asked == "list" or not named:
-        from convbench.cli import catalogue
+    for name in [asked] if named else COMMANDS:
+        if name == "list":
+            from convbench.cli import catalogue
 
-        app.add_typer(catalogue.app, name="list")
+            app.add_typer(catalogue.app, name=name)
+        else:
+            module = import_module(f"convbench.cli.{name}")
+            app.command(name, cls=Command, epilog=module.EXAMPLE)(getattr(module, name))
     return app
 
 
@@ -72,7 +72,7 @@ def program(
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 right, 1 wrong, 2 bad usage, 3 nothing done, 130 interrupted."""
     arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
-    with Waiting(COMMANDS.get(arguments[0], "looking at this machine")) as waiting:
+    with Waiting(WAITING.get(arguments[0], "looking at this machine")) as waiting:
         code = run_command(arguments, waiting)
     sys.exit(code)
 
@@ -98,7 +98,7 @@ def run_command(arguments: list[str], waiting: Waiting) -> int:
         if not (hasattr(error, "format_message") and hasattr(error, "exit_code")):
             raise
         message = _with_value(error.format_message().rstrip("."), arguments)
-        given = [word for word in arguments[:1] if word in (*COMMANDS, "list")]
+        given = [word for word in arguments[:1] if word in COMMANDS]
         help_page = " ".join(["convbench", *given, "--help"])
         complain(f"{message}{'' if message.endswith('?') else '.'} Try '{help_page}'.")
         code = error.exit_code

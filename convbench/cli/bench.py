@@ -69,16 +69,15 @@ def bench(
     *,
     how: options.How,
 ) -> None:
-    """Time every backend on every case, each verified before, while and after it is timed.
+    """Find the fastest backend, with evidence.
 
-    Over the suite `quick` by default. Backends take turns in random order, round by round, and
-    are compared by the ratios of the same round; disturbed samples are set aside. A backend leaves
-    when its verdict stands: the interval of the ratio excludes 1 and the ratio is half the margin
-    away from it (faster, slower), or the interval lies within the margin around 1 (tie); else the budget
-    ends undecided.
-    Rows are written to the CSV as each case ends. Each timing stands beside its share of the
-    roofline: what this machine could do, by ceilings that are probed once (`convbench ceilings`).
-    Exit 1: a backend was wrong or failed; 3: nothing was timed.
+    Each is verified before, while and after it is timed, over the suite `quick` by default. Backends take turns in
+    random order, round by round, and are compared by the ratios of the same round; disturbed samples are set aside.
+    A backend leaves when its verdict stands: the interval of the ratio excludes 1 and the ratio is half the margin
+    away from it (faster, slower), or the interval lies within the margin around 1 (tie); else the budget ends
+    undecided. Rows are written to the CSV as each case ends. Each timing stands beside its share of the roofline:
+    what this machine could do, by ceilings that are probed once (`convbench ceilings`). Exit 1: a backend was wrong
+    or failed; 3: nothing was timed.
     """
     from convbench.bench.doctor import MOST_WAIT_S, warning
     from convbench.selection import FOR_BENCH

@@ -9,12 +9,15 @@ from convbench.cli import options
 from convbench.cli.outputs import tell
 from convbench.device import KINDS, find_device
 
-app = typer.Typer(help="List backends, suites or devices, and why something is not available.")
+app = typer.Typer(help="List what is available, and why something is not.")
 
 
 @app.command(epilog="\b\nExample:\n  convbench list backends")
 def backends(plugin: options.Plugins = None) -> None:
-    """What can compute a convolution here, without importing any of it; plug-ins in a process of their own."""
+    """What can compute a convolution here.
+
+    None of it is imported; plug-ins run in a process of their own.
+    """
     from convbench.discovery import sources
     from convbench.workers.probe import load_others
 
@@ -37,7 +40,7 @@ def suites(
         str | None, typer.Argument(metavar="[SUITE]", help="List the rows of this one, or of a file.")
     ] = None,
 ) -> None:
-    """The shipped shapes, with how many there are and where they were published."""
+    """The shipped shapes, and where they were published."""
     from convbench.show.units import amount
     from convbench.suites import load_suite, read_suite, suite_names
     from convbench.suites.choose import left_out_remarks
@@ -62,7 +65,7 @@ def suites(
 
 @app.command(epilog="\b\nExample:\n  convbench list devices")
 def devices() -> None:
-    """The CPU and the GPUs, with the libraries that would run on them."""
+    """The CPU, the GPUs, and their libraries."""
     import torch
 
     from convbench.machine import cpu_name, this_machine

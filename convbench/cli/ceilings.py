@@ -27,10 +27,10 @@ def ceilings(
     refresh: Annotated[bool, typer.Option("--refresh", help="Forget what is known and probe all of it anew.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show the ceilings that `bench` holds its timings against, and probe what is not known yet.
+    """Measure the most that this machine can do.
 
-    Operations a second by products, convolutions and loops in registers; bytes a second for
-    each level of memory; the cheapest call. The highest reading of each is the ceiling, kept
+    `bench` compares its timings with it. Operations a second by products, convolutions and loops in registers;
+    bytes a second for each level of memory; the cheapest call. The highest reading of each is the ceiling, kept
     between runs for this machine, its versions and this number of threads.
     """
     from convbench.ceilings.known import make_prober

@@ -37,7 +37,7 @@ def compare(
     overwrite: options.Overwrite = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Compare the rows that two files share, and name the rest.
+    """Compare two result files: what got slower, or broke?
 
     Rows match by problem, device, threads, dtype, layout, precision, pass, epilogue and backend. A row
     is a regression when its interval lies beyond --fail-if-slower as a whole, or when it became wrong

@@ -17,11 +17,12 @@ def doctor(
     ] = "cpu",
     threads: options.Threads = 0,
 ) -> None:
-    """Say what makes timings noisy here, and what to change: load, clocks, threads, the GPU's state.
+    """Say what disturbs timings on this machine.
 
-    It changes nothing itself. Verdicts are made of ratios within a round, so most of this costs
-    time and undecided cases, not truth. Linux, or WSL on Windows, runs all of convbench, macOS all but isolation.
-    Windows itself lacks what isolation, bench, explain --ran and explain --interactive need.
+    Load, clocks, threads, the GPU's state, and what to change. It changes nothing itself. Verdicts are made of
+    ratios within a round, so most of this costs time and undecided cases, not truth. Linux, or WSL on Windows, runs
+    all of convbench, macOS all but isolation. Windows itself lacks what isolation, bench, explain --ran and explain
+    --interactive need.
     """
     devices = [find_device(name) for name in options.choose_devices([device])]
 

@@ -13,6 +13,7 @@ import typer
 
 from convbench.case import DEVICES, DTYPES, EPILOGUES, LAYOUTS, PASSES
 from convbench.cli.outputs import tell
+from convbench.dtypes import short_dtype
 from convbench.errors import ConvbenchError, check_words
 
 if TYPE_CHECKING:
@@ -147,7 +148,8 @@ def words(given: Words, default: Sequence[str] = ()) -> list[str]:
 
 def choose(what: str, given: Words, allowed: Sequence[str], default: Sequence[str]) -> list[str]:
     """Words that must all be among `allowed`."""
-    return check_words(what, words(given, default), allowed)
+    chosen = words(given, default)
+    return check_words(what, map(short_dtype, chosen) if what == "dtype" else chosen, allowed)
 
 
 def choose_devices(given: Words) -> list[str]:

@@ -33,10 +33,10 @@ def report(
     overwrite: options.Overwrite = False,
     anonymous: options.Anonymous = False,
 ) -> None:
-    """Print the tables of finished, interrupted or foreign runs from their CSV files.
+    """Turn result files into tables, a page or plots.
 
-    With --html, --svg or --png a file is written instead. The page needs no network and no server.
-    Exit 1: something is wrong or failed; 3: nothing was timed or verified.
+    They may be of finished, interrupted or foreign runs. With --html, --svg or --png a file is written instead. The
+    page needs no network and no server. Exit 1: something is wrong or failed; 3: nothing was timed or verified.
     """
     from convbench.store import read_pairs
 

@@ -89,7 +89,7 @@ def run(
     overwrite: options.Overwrite = False,
     force: options.Force = False,
 ) -> None:
-    """Take one batch of a data set through one backend, and show its feature maps.
+    """Run one batch of images through one backend.
 
     Data set, transform, split, DataLoader, filters, convolution: each with its shape and its
     time. The result is checked against a float64 oracle, each element within its own proven

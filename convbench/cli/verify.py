@@ -84,8 +84,9 @@ def verify(
         ),
     ] = None,
 ) -> None:
-    """Compare every output with a float64 oracle, each element within its own proven bound.
+    """Check every output against a proven error bound.
 
+    The truth is computed in float64, and each element has a bound of its own.
     Over the suite `awkward` by default; `edge` holds faults that others met. Outputs start as NaN where the
     backend lets us, and the inputs must come back untouched. Of what is wrong the cause is looked for, and the
     smallest problem that shows it. Exit 1: something is wrong or failed; 3: nothing was verified.

@@ -25,6 +25,8 @@ def find_device(name: str) -> Device:
         ConvbenchError: there is no such kind of device, or it has no numbers.
     """
     kind, colon, number = name.partition(":")
+    if kind == "gpu":  # what no spelling leads to
+        raise ConvbenchError(f"unknown device {name!r}: choose from {', '.join(KINDS)}; did you mean 'cuda'?")
     if kind not in KINDS:
         raise unknown("device", name, KINDS)
     if not colon:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from convbench.case import DTYPES, EPILOGUES, LAYOUTS, PASSES, Problem
+from convbench.dtypes import short_dtype
 from convbench.errors import ConvbenchError, unknown
 from convbench.spec import ConvSpec
 from convbench.suites.edge import known_operands
@@ -86,7 +87,7 @@ def read_shape(text: str) -> Reading:
 
 
 def find_problem(text: str) -> Problem:
-    """A problem from its text form, from a benchdnn or MIOpenDriver line, or from `SUITE:ROW`.
+    """A problem from its text form, a benchdnn or MIOpenDriver line, `SUITE:ROW`, or `note`, the worked example.
 
     A row is named whole (`resnet50:layer1.0.conv2`) or by its last part where only one row
     ends so (`benchdnn_resnet_50:res2a_branch2a`).
@@ -96,9 +97,13 @@ def find_problem(text: str) -> Problem:
     suite, colon, row = text.partition(":")
     if suite in suite_names() and not row:
         first = load_suite(suite)[0].name
-        raise ConvbenchError(f"{text} is a whole suite; name a row of it, such as {suite}:{first}")
+        raise ConvbenchError(
+            f"{text} is a whole suite; name a row of it, such as {suite}:{first}; --model NAME takes a model"
+        )
     if looks_like_sizes(text):
         raise ConvbenchError(f"{text} is the size of a tensor, not a problem; write {EXAMPLE}")
+    if text == "note":
+        return find_problem("quick:note")
     if not colon:
         return Problem(suite="shape", name=text.strip().lower(), spec=ConvSpec.parse(text))
     problems = load_suite(suite)
@@ -174,7 +179,7 @@ def _problem(suite: str, row: dict[str, str]) -> Problem:
         count=_number("count", times or cells["count"]),
         source=cells["source"],
         spec=spec,
-        dtype=_one_of("dtype", cells["dtype"], DTYPES),
+        dtype=_one_of("dtype", short_dtype(cells["dtype"]), DTYPES),
         layout=_one_of("layout", cells["layout"], LAYOUTS),
         pass_=_one_of("pass", cells["pass"], PASSES),
         epilogue=_one_of("epilogue", cells["epilogue"], EPILOGUES),

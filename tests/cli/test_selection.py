@@ -249,3 +249,11 @@ def test_a_dry_run_lists_a_case_for_each_number_of_threads(cli: Cli) -> None:
     assert "3 cases" in done.err
     _, rows = dry(cli, "--shape", SHAPE, "--backend", "torch")
     assert [row["threads"] for row in rows] == [""]
+
+
+@pytest.mark.parametrize("word", ["float16", "torch.float16", "FP16", "fp16"])
+def test_names_of_torch_are_names_of_dtypes(cli: Cli, word: str) -> None:
+    done = cli("verify", "--dtype", word, "--shape", "note", "--backend", "torch", "--dry-run")
+    assert done.code == 0
+    assert {row["dtype"] for row in table(done.out)} == {"fp16"}
+    assert {row["spec"] for row in table(done.out)} == {"n1c1h4w4k1r2s2"}

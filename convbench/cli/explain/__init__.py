@@ -132,11 +132,11 @@ def explain(
     csv: Suite = None,
     no_time: NoTime = False,
 ) -> None:
-    """Show how a convolution is computed: seven steps on real numbers, each of them proved.
+    """Show how a convolution is computed, step by step.
 
-    The numbers are small integers; with seed 0, x counts 1, 2, 3, ... They are printed after
-    each has been compared with torch and float64. With --svg or --cast they go to a file instead, COLUMNS wide (60
-    to 120; 80 where it is not set).
+    Seven steps on real numbers, each of them proved. The numbers are small integers; with seed 0, x counts 1, 2, 3,
+    ... They are printed after each has been compared with torch and float64. With --svg or --cast they go to a file
+    instead, COLUMNS wide (60 to 120; 80 where it is not set).
     """
     mode = choose_mode(context)
     if error is not None:

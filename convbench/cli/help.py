@@ -1,0 +1,67 @@
+"""How does --help read? Options under plain headings, the common ones first; commands in the order of their use."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
+# In the order of their use. Each is a function in the module of its name, but `list` has commands of its own.
+COMMANDS = tuple("explain run verify bench compare report list doctor ceilings".split())
+# Above the fold of each command, twelve at most; the other options are under MORE.
+_SWEEP = {
+    "Which backends": ("backend", "plugin"),
+    "Where it goes": ("csv", "resume"),
+    "Safety": ("isolate", "timeout"),
+}
+GROUPS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "explain": {
+        "What": ("at", "filter", "image"),
+        "How it is shown": ("step", "interactive", "algorithm", "backward"),
+        "Where it goes": ("html", "svg", "json"),
+    },
+    "run": {
+        "What": ("data", "filters", "stride", "padding", "device", "dtype"),
+        "Which backends": ("backend", "plugin"),
+        "Where it goes": ("save",),
+    },
+    "verify": {"What": ("suite", "shape", "fuzz", "device", "dtype"), **_SWEEP, "Where it goes": ("csv", "html")},
+    "bench": {"What": ("suite", "shape", "device", "dtype"), **_SWEEP, "How long": ("budget", "dry-run")},
+    "compare": {"What counts": ("fail-if-slower", "margin", "across"), "Where it goes": ("markdown", "junit", "json")},
+    "report": {"Where it goes": ("html", "svg", "png", "plot")},
+}
+ORDER = ("What", "How it is shown", "What counts", "Which backends", "How long", "Where it goes", "Safety")
+MORE = "More"
+
+
+def grouped(command: Any, context: Any) -> dict[str, list[Any]]:
+    """The options of a command by heading, in the order of --help; a short command has one heading, Options."""
+    groups = GROUPS.get(command.name)
+    options = [one for one in command.get_params(context) if one.param_type_name == "option"]
+    if groups is None:
+        return {"Options": options}
+    headings = {f"--{name}": heading for heading, names in groups.items() for name in names}
+    found: dict[str, list[Any]] = {heading: [] for heading in (*ORDER, MORE) if heading in groups or heading == MORE}
+    for one in options:
+        known = (headings[word] for word in one.opts if word in headings)
+        found[next(known, MORE)].append(one)
+    for heading, names in groups.items():
+        found[heading].sort(key=lambda one: min(names.index(word[2:]) for word in one.opts if word[2:] in names))
+    return found
+
+
+class Command(TyperCommand):
+    """A command whose options are grouped."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        arguments = [one for one in self.get_params(ctx) if one.param_type_name == "argument"]
+        for heading, parameters in ({"Arguments": arguments} | grouped(self, ctx)).items():
+            if records := [record for one in parameters if (record := one.get_help_record(ctx)) is not None]:
+                with formatter.section(heading):
+                    formatter.write_dl(records)
+
+
+class Group(TyperGroup):
+    """All commands, in the order in which one meets them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(super().list_commands(ctx), key=COMMANDS.index)
