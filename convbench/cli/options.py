@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from convbench.case import DEVICES, DTYPES, EPILOGUES, LAYOUTS, PASSES
+from convbench.case import DEVICES, DTYPES, EPILOGUES, LAYOUTS, PASSES, PRECISIONS
+from convbench.cli.completion import among, backends, listed, shapes, suites
 from convbench.cli.outputs import tell
 from convbench.dtypes import short_dtype
 from convbench.errors import ConvbenchError, check_words
@@ -30,6 +31,7 @@ Suites = Annotated[
         "--suite",
         metavar="NAME,...",
         help="Shipped suites, CSV files, or files of benchdnn or MIOpenDriver lines; `convbench list suites`.",
+        autocompletion=listed(suites),
     ),
 ]
 Shapes = Annotated[
@@ -38,6 +40,7 @@ Shapes = Annotated[
         "--shape",
         metavar="SHAPE,...",
         help="Problems, as n1c64h56w56k64r3s3_pd1 or SUITE:ROW; or one benchdnn or MIOpenDriver line.",
+        autocompletion=listed(shapes),
     ),
 ]
 Weight = Annotated[
@@ -76,22 +79,59 @@ DryRun = Annotated[
 Backends = Annotated[
     Words,
     typer.Option(
-        "--backend", metavar="NAME,...", help="Backends, or '/REGEX/'; all by default. `convbench list backends`."
+        "--backend",
+        metavar="NAME,...",
+        help="Backends, or '/REGEX/'; all by default. `convbench list backends`.",
+        autocompletion=listed(backends),
     ),
 ]
 Devices = Annotated[
-    Words, typer.Option("--device", metavar="NAME,...", help=f"Among {', '.join(DEVICES)}; cuda:1 is the second GPU.")
+    Words,
+    typer.Option(
+        "--device",
+        metavar="NAME,...",
+        help=f"Among {', '.join(DEVICES)}; cuda:1 is the second GPU.",
+        autocompletion=listed(among(DEVICES)),
+    ),
 ]
-Dtypes = Annotated[Words, typer.Option("--dtype", metavar="NAME,...", help=f"Among {', '.join(DTYPES)}.")]
-Layouts = Annotated[Words, typer.Option("--layout", metavar="NAME,...", help=f"Among {', '.join(LAYOUTS)}.")]
+Dtypes = Annotated[
+    Words,
+    typer.Option(
+        "--dtype", metavar="NAME,...", help=f"Among {', '.join(DTYPES)}.", autocompletion=listed(among(DTYPES))
+    ),
+]
+Layouts = Annotated[
+    Words,
+    typer.Option(
+        "--layout", metavar="NAME,...", help=f"Among {', '.join(LAYOUTS)}.", autocompletion=listed(among(LAYOUTS))
+    ),
+]
 Precisions = Annotated[
-    Words, typer.Option("--precision", metavar="NAME,...", help="ieee: no TF32 anywhere; tf32: allowed (CUDA, fp32).")
+    Words,
+    typer.Option(
+        "--precision",
+        metavar="NAME,...",
+        help="ieee: no TF32 anywhere; tf32: allowed (CUDA, fp32).",
+        autocompletion=listed(among(PRECISIONS)),
+    ),
 ]
 Passes = Annotated[
-    Words, typer.Option("--pass", metavar="NAME,...", help=f"Among {', '.join(PASSES)}; fprop by default.")
+    Words,
+    typer.Option(
+        "--pass",
+        metavar="NAME,...",
+        help=f"Among {', '.join(PASSES)}; fprop by default.",
+        autocompletion=listed(among(PASSES)),
+    ),
 ]
 Epilogues = Annotated[
-    Words, typer.Option("--epilogue", metavar="NAME,...", help=f"After fprop, among {', '.join(EPILOGUES)}.")
+    Words,
+    typer.Option(
+        "--epilogue",
+        metavar="NAME,...",
+        help=f"After fprop, among {', '.join(EPILOGUES)}.",
+        autocompletion=listed(among(EPILOGUES)),
+    ),
 ]
 Plugins = Annotated[
     Words, typer.Option("--plugin", metavar="FILE.py", help="FILE.py or module with @backend functions.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from convbench.cli.completion import listed, shapes
 from convbench.cli.explain import exports
 from convbench.cli.explain.why import Error, Why, show_answers, show_error
 from convbench.cli.options import (
@@ -97,7 +98,7 @@ NoTime = Annotated[bool, typer.Option("--no-time", help="Do not time the model's
 
 def explain(
     context: typer.Context,
-    shape: Annotated[str, typer.Argument(metavar="SHAPE", help=SHAPE_HELP)] = (NOTE),
+    shape: Annotated[str, typer.Argument(metavar="SHAPE", help=SHAPE_HELP, autocompletion=listed(shapes))] = (NOTE),
     at: Annotated[str | None, typer.Option("--at", metavar="P,Q", help="The output to follow, row and column.")] = None,
     filter_index: Annotated[
         int | None, typer.Option("--filter", metavar="K", help="Its output channel (its filter).")
