@@ -18,7 +18,7 @@ _NAMES = {"linux": "Linux", "darwin": "macOS", "win32": "Windows"}
 NEEDS = {
     "isolation": ("os.fork", "os.pidfd_open", "socket.send_fds", "resource.setrlimit"),
     "bench": ("resource.getrusage",),  # it tells that a sample was disturbed, where the kernel counts nothing better
-    "explain --ran": ("ctypes.CDLL(None)",),  # to flush C's stdout: oneDNN's lines must not overtake ours
+    "convbench ran": ("ctypes.CDLL(None)",),  # to flush C's stdout: oneDNN's lines must not overtake ours
     "explain --interactive": ("termios.tcgetattr",),
 }
 

@@ -27,7 +27,7 @@ def test_contributing_names_files_that_exist(name: str) -> None:
         ("convbench/verify/trial.py", ["def _findings("]),
         ("convbench/verify/selftest/mutants.py", ["BUGS = (", "def bug("]),
         ("convbench/explain/questions/__init__.py", ["QUESTIONS = ", "class Question:"]),
-        ("convbench/cli/explain/why.py", ["NAMES = "]),
+        ("convbench/cli/why.py", ["NAMES = "]),
     ],
 )
 def test_contributing_names_what_is_in_them(file: str, words: list[str]) -> None:

@@ -120,7 +120,7 @@ def test_every_module_can_be_imported(elsewhere: str, monkeypatch: pytest.Monkey
 def test_a_convolution_is_explained_run_and_verified(elsewhere: str, cli: Cli, tmp_path: Path) -> None:
     done = cli("explain")
     assert (done.code, "144" in done.out) == (0, True)
-    assert cli("explain", "--why", "floor").code == 0
+    assert cli("why", "floor").code == 0
     assert cli("run", "--filters", "edges", "--save", tmp_path / "features.png").code == 0
     rows = tmp_path / "rows.csv"
     done = cli("verify", "--shape", SHAPE, "--dtype", "fp32", "--layout", "nchw", "--backend", "torch", "--csv", rows)
@@ -152,11 +152,11 @@ def test_bench_times_on_macos_and_is_refused_on_windows(windows: bool, cli: Cli,
 
 def test_what_torch_ran_is_refused_where_its_log_would_come_too_late(windows: bool, cli: Cli) -> None:
     if not windows:
-        assert system.lacks("explain --ran") == ""
+        assert system.lacks("convbench ran") == ""
         return
-    done = cli("explain", "--ran")
+    done = cli("ran")
     assert done.code == 2
-    assert done.err.startswith("convbench: explain --ran needs ctypes.CDLL(None), which Windows lacks; run")
+    assert done.err.startswith("convbench: convbench ran needs ctypes.CDLL(None), which Windows lacks; run")
     (ran,) = what_ran([ConvSpec.parse("n1c1h4w4k1r2s2")])
     assert ran.backend is None
     assert "Windows lacks" in ran.trouble

@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from convbench.cli.help import COMMANDS, Command, Group
+from convbench.cli.moved import replacement
 from convbench.errors import ConvbenchError, NothingSelected, PipeClosed, one_line
 from convbench.exit_codes import BAD_USAGE, NOTHING, PIPE_CLOSED, RIGHT, WRONG
 from convbench.show.waiting import Waiting
@@ -21,6 +22,11 @@ WAITING = {
     "bench": "preparing the cases",
     "compare": "comparing",
     "report": "reading results",
+    "model": "reading the model",
+    "why": "computing",
+    "ran": "running it once",
+    "cost": "counting",
+    "error": "reading the message",
 }
 
 
@@ -98,6 +104,9 @@ def run_command(arguments: list[str], waiting: Waiting) -> int:
         if not (hasattr(error, "format_message") and hasattr(error, "exit_code")):
             raise
         message = _with_value(error.format_message().rstrip("."), arguments)
+        if (instead := replacement(arguments)) is not None:
+            complain(f"this is a command of its own now: {instead}")
+            return error.exit_code  # type: ignore[no-any-return]  # typer's own error, whose class moves
         given = [word for word in arguments[:1] if word in COMMANDS]
         help_page = " ".join(["convbench", *given, "--help"])
         complain(f"{message}{'' if message.endswith('?') else '.'} Try '{help_page}'.")

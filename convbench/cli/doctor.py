@@ -21,7 +21,7 @@ def doctor(
 
     Load, clocks, threads, the GPU's state, and what to change. It changes nothing itself. Verdicts are made of
     ratios within a round, so most of this costs time and undecided cases, not truth. Linux, or WSL on Windows, runs
-    all of convbench, macOS all but isolation. Windows itself lacks what isolation, bench, explain --ran and explain
+    all of convbench, macOS all but isolation. Windows itself lacks what isolation, bench, convbench ran and explain
     --interactive need.
     """
     devices = [find_device(name) for name in options.choose_devices([device])]

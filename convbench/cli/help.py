@@ -6,7 +6,7 @@ from typing import Any
 from typer.core import TyperCommand, TyperGroup
 
 # In the order of their use. Each is a function in the module of its name, but `list` has commands of its own.
-COMMANDS = tuple("explain run verify bench compare report list doctor ceilings".split())
+COMMANDS = tuple("explain run verify bench compare report model why ran cost error list doctor ceilings".split())
 # Above the fold of each command, twelve at most; the other options are under MORE.
 _SWEEP = {
     "Which backends": ("backend", "plugin"),
@@ -19,6 +19,8 @@ GROUPS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "How it is shown": ("step", "interactive", "algorithm", "backward"),
         "Where it goes": ("html", "svg", "json"),
     },
+    "why": {"What": ("at", "filter", "image"), "Where it goes": ("json",)},
+    "ran": {"What": ("device", "dtype", "layout"), "Where it goes": ("json",)},
     "run": {
         "What": ("data", "filters", "stride", "padding", "device", "dtype"),
         "Which backends": ("backend", "plugin"),

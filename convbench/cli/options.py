@@ -19,10 +19,13 @@ from convbench.errors import ConvbenchError, check_words
 
 if TYPE_CHECKING:
     from convbench.backend import Backend
+    from convbench.case import Problem
     from convbench.selection import Defaults, Selection
     from convbench.session import Bench, Session, Verify
+    from convbench.spec import ConvSpec, Pair
 
 Words = list[str] | None
+NOTE = "n1c1h4w4k1r2s2"  # the worked example
 LONGEST_S = 1e7  # some months; what is longer is a slip
 
 Suites = Annotated[
@@ -176,6 +179,19 @@ MemoryLimit = Annotated[
         "--memory-limit", metavar="GIB", min=0.5, max=1e6, help="Kill a case that takes more; 90 % of what is free."
     ),
 ]
+Shape = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[SHAPE]",
+        help="A problem: n images, c channels, h by w; k filters, r by s; as n1c2h5w5k2r3s3_pd1; or SUITE:ROW; by "
+        "default the note's.",
+        autocompletion=listed(shapes),
+    ),
+]
+At = Annotated[str | None, typer.Option("--at", metavar="P,Q", help="The output to follow, row and column.")]
+Filter = Annotated[int | None, typer.Option("--filter", metavar="K", help="Its output channel (its filter).")]
+Image = Annotated[int, typer.Option("--image", metavar="N", help="Its image of the batch.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Force = Annotated[bool, typer.Option("--force", help="Run what a backend refuses for its cost alone.")]
 
 
@@ -226,29 +242,75 @@ def listed_shapes(given: Words) -> list[str] | None:
     return [shape for text in given for shape in ([text] if is_foreign(text) else words([text]))]
 
 
-def shape_of_sizes(x: str | None, w: str | None, **more: str | None) -> str | None:
-    """The text of the problem that --input, --weight and what goes with them give; None where none of them is given."""
-    from convbench.suites.sizes import EXAMPLE, spec_of_sizes
-
-    if x is not None and w is not None:
-        return str(spec_of_sizes(x, w, **more))
-    given = [name for name, text in {"input": x, "weight": w, **more}.items() if text is not None]
-    if given:
-        raise ConvbenchError(f"--{' --'.join(given)}: a problem needs both, its input and its weight; write {EXAMPLE}")
-    return None
-
-
 @dataclass(frozen=True, kw_only=True)
-class Choice:
-    """What verify and bench run: the words of their options, in which `selection.select` selects."""
+class Sizes:
+    """A problem by the sizes of its tensors."""
 
-    suite: Suites = None
-    shape: Shapes = None
     input: Input = None
     weight: Weight = None
     stride: Stride = None
     padding: Padding = None
     dilation: Dilation = None
+
+    def text(self) -> str | None:
+        """The text of the problem; None where no size is given.
+
+        Raises:
+            ConvbenchError: there is no input or no weight, or they are none of a convolution.
+        """
+        from convbench.suites.sizes import EXAMPLE, spec_of_sizes
+
+        more = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation}
+        if self.input is not None and self.weight is not None:
+            return str(spec_of_sizes(self.input, self.weight, **more))
+        sizes = {"input": self.input, "weight": self.weight, **more}
+        if given := [name for name, text in sizes.items() if text is not None]:
+            options = f"--{' --'.join(given)}"
+            raise ConvbenchError(f"{options}: a problem needs both, its input and its weight; write {EXAMPLE}")
+        return None
+
+    def problem(self, shape: str | None) -> "Problem":
+        """The one problem of a command that takes one: SHAPE, or these sizes, or the note's.
+
+        Raises:
+            ConvbenchError: both are given, or it is none.
+        """
+        from convbench.suites import find_problem
+
+        text = self.text()
+        if text is not None and shape is not None:
+            raise ConvbenchError(f"SHAPE {shape} and --input --weight, which are {text}, are two problems; give one")
+        return find_problem(text or shape or NOTE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """The output that an explanation follows, and the seed of its numbers."""
+
+    at: At = None
+    filter: Filter = None
+    image: Image = 0
+    seed: Seed = 0
+
+    def place(self, spec: "ConvSpec") -> "Pair | None":
+        """The row and the column of --at, `1,2` as (1, 2); None where it is not given."""
+        if self.at is None:
+            return None
+        p, comma, q = (part.strip() for part in self.at.partition(","))
+        if not (comma and p.isdecimal() and q.isdecimal()):
+            raise ConvbenchError(
+                f"--at {self.at!r} is not P,Q: for {spec} give a row from 0 to {spec.p - 1} and a column from 0 to "
+                f"{spec.q - 1}, like --at {spec.p - 1},{spec.q - 1}"
+            )
+        return int(p), int(q)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice(Sizes):
+    """What verify and bench run: the words of their options, in which `selection.select` selects."""
+
+    suite: Suites = None
+    shape: Shapes = None
     backend: Backends = None
     batch: Batches = None
     axis: Axes = None
@@ -274,10 +336,7 @@ class Choice:
         """The cases and backends; what is left out is told on stderr."""
         from convbench.selection import select
 
-        shapes, by_sizes = (
-            listed_shapes(self.shape),
-            shape_of_sizes(self.input, self.weight, stride=self.stride, padding=self.padding, dilation=self.dilation),
-        )
+        shapes, by_sizes = listed_shapes(self.shape), self.text()
         return select(
             suites=_listed(self.suite),
             shapes=shapes if by_sizes is None else [*(shapes or ()), by_sizes],

@@ -181,7 +181,7 @@ def _take_census(source: Source, shapes: Sequence[tuple[int, ...]]) -> Census:
         raise
     except BaseException as error:
         raise ConvbenchError(
-            f"--model {source.name} cannot be built: {in_words(error)}; it is called without arguments"
+            f"the model {source.name} cannot be built: {in_words(error)}; it is called without arguments"
         ) from None
     try:
         return replace(census(model, [_numbers(shape, "cpu") for shape in shapes]), why_not_meta=why_not_meta)
@@ -190,7 +190,7 @@ def _take_census(source: Source, shapes: Sequence[tuple[int, ...]]) -> Census:
     except BaseException as error:
         given = ",".join("x".join(map(str, shape)) for shape in shapes)
         raise ConvbenchError(
-            f"--model {source.name} does not run on --input {given}: {in_words(error)}; "
+            f"the model {source.name} does not run on --input {given}: {in_words(error)}; "
             f"try the input size that the model is made for"
         ) from None
 

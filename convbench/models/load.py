@@ -48,7 +48,7 @@ class Source:
             warnings.simplefilter("ignore")  # on weights that are not initialized as in the paper
             model = self.make()
         if not isinstance(model, nn.Module):
-            raise ConvbenchError(f"--model {self.name} makes a {type(model).__name__}, not a torch.nn.Module")
+            raise ConvbenchError(f"{self.name} makes a {type(model).__name__}, not a torch.nn.Module")
         if any(one.device.type != device for one in (*model.parameters(), *model.buffers())):
             model = copy.deepcopy(model).to(device)  # a factory may keep its model for the next who asks
         return model.eval()
@@ -69,7 +69,7 @@ def find_model(name: str) -> Source:
     for one in asked:
         if importlib.util.find_spec(one) is None:
             if colon:
-                raise ConvbenchError(f"--model {name}: {one} is not installed; try 'pip install {one}'")
+                raise ConvbenchError(f"{name}: {one} is not installed; try 'pip install {one}'")
             continue
         names = _names(one)
         if wanted in names:
@@ -78,9 +78,7 @@ def find_model(name: str) -> Source:
     near = get_close_matches(wanted, {one for names in known.values() for one in names}, n=NEAR)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     counts = " or ".join(f"one of the {len(names):,} names of {one}" for one, names in known.items())
-    raise ConvbenchError(
-        f"unknown model {name!r}; {hint}--model takes {counts}, a package.module:factory, or a FILE.onnx"
-    )
+    raise ConvbenchError(f"unknown model {name!r}; {hint}give {counts}, a package.module:factory, or a FILE.onnx")
 
 
 def _names(library: str) -> list[str]:
@@ -110,9 +108,9 @@ def _from_library(library: str, name: str) -> Source:
 
 def _from_factory(name: str, module_name: str, path: str) -> Source:
     """What somebody else wrote: whatever it raises is one line."""
-    usage = "--model takes package.module:factory, the factory a class or function that needs no arguments"
+    usage = "write package.module:factory, the factory a class or function that needs no arguments"
     if not path or not all(part.isidentifier() for part in module_name.split(".")):
-        raise ConvbenchError(f"--model {name!r}: {module_name!r} is no module, or names nothing in it; {usage}")
+        raise ConvbenchError(f"{name!r}: {module_name!r} is no module, or names nothing in it; {usage}")
     try:
         if importlib.util.find_spec(module_name.partition(".")[0]) is None:
             place = str(Path.cwd())  # at the end, where it can take nobody's place
@@ -124,10 +122,10 @@ def _from_factory(name: str, module_name: str, path: str) -> Source:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # sys.exit(0) in a module would pass for "all right"
-        raise ConvbenchError(f"--model {name}: {in_words(error)}; {usage}") from None
+        raise ConvbenchError(f"{name}: {in_words(error)}; {usage}") from None
     if isinstance(found, nn.Module):
         model = found
         return Source(name=name, origin=module_name, make=lambda: model)
     if not callable(found):
-        raise ConvbenchError(f"--model {name} is a {type(found).__name__}; {usage}")
+        raise ConvbenchError(f"{name} is a {type(found).__name__}; {usage}")
     return Source(name=name, origin=module_name, make=found)

@@ -60,7 +60,7 @@ def measure_onnx(path: Path, shapes: Sequence[tuple[int, ...]] | None) -> ModelC
         ConvbenchError: no onnx package, no such file, a broken one, or an input whose size is open.
     """
     if importlib.util.find_spec("onnx") is None:
-        raise ConvbenchError(f"--model {path}: reading it takes the package onnx; try 'pip install onnx'")
+        raise ConvbenchError(f"{path}: reading it takes the package onnx; try 'pip install onnx'")
     import onnx
     import onnx.inliner
 
@@ -68,7 +68,7 @@ def measure_onnx(path: Path, shapes: Sequence[tuple[int, ...]] | None) -> ModelC
         data = read_bytes(path, MAX_NBYTES)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
-        raise ConvbenchError(f"no model at {path}: {why}; --model takes a FILE.onnx") from None
+        raise ConvbenchError(f"no model at {path}: {why}; name a FILE.onnx") from None
     try:
         model = onnx.load_model_from_string(data)
         nodes = list(model.graph.node)

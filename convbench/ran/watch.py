@@ -57,7 +57,7 @@ def watch(calls: Sequence[Ran], *, threads: int = 0, onednn: bool = True, timeou
         onednn: False switches oneDNN off, as torch.backends.mkldnn.enabled does.
         timeout_s: seconds for all; by default two minutes and what torch's slowest code takes.
     """
-    if why := lacks("explain --ran"):
+    if why := lacks("convbench ran"):
         return [replace(one, trouble=why) for one in calls]
     limit_s = STARTUP_S + sum(call.spec.macs for call in calls) / MACS_PER_S if timeout_s is None else timeout_s
     deadline = time.monotonic() + limit_s

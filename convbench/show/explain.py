@@ -75,8 +75,10 @@ def draw(walk: Walk, steps: Sequence[str] = STEPS, view: View | None = None) -> 
 
 def more(width: int) -> Block:
     """What else may be asked of the same problem."""
-    asks = ("--why QUESTION", "--algorithm all", "--backward", "--ran", "--ledger", "--html FILE", "--interactive")
-    return wrap_words([Text(ask, style=FAINT) for ask in asks], width, lead="  and more:    ", space="   ")
+    options = ("--interactive", "--html FILE", "--algorithm all", "--backward")
+    commands = ("convbench why QUESTION", "convbench ran", "convbench cost")
+    asks = [Text(ask, style=FAINT) for ask in (*options, *commands)]
+    return wrap_words(asks, width, lead="  and more:    ", space="   ")
 
 
 def page(walk: Walk, width: int, steps: Sequence[str] = STEPS, view: View | None = None) -> Iterator[Text]:

@@ -98,7 +98,8 @@ def find_problem(text: str) -> Problem:
     if suite in suite_names() and not row:
         first = load_suite(suite)[0].name
         raise ConvbenchError(
-            f"{text} is a whole suite; name a row of it, such as {suite}:{first}; --model NAME takes a model"
+            f"{text} is a whole suite; name a row of it, such as {suite}:{first}; all are in "
+            f"'convbench list suites {suite}'"
         )
     if looks_like_sizes(text):
         raise ConvbenchError(f"{text} is the size of a tensor, not a problem; write {EXAMPLE}")

@@ -48,7 +48,10 @@ from tests.cli.conftest import Cli
         (["bench", "--dtype", "float8"], "unknown dtype 'float8'"),
         (["bench", "--device", "gpu"], "choose from cpu, cuda; did you mean 'cuda'?"),
         (["verify", "--device", "gpu:1"], "did you mean 'cuda'?"),
-        (["explain", "resnet50"], "name a row of it, such as resnet50:conv1; --model NAME takes a model"),
+        (
+            ["explain", "resnet50"],
+            "name a row of it, such as resnet50:conv1; all are in 'convbench list suites",
+        ),
         (["verify", "--layout", "nchw,chwn"], "unknown layout 'chwn'"),
         (["verify", "--precision", "tf23"], "did you mean 'tf32'?"),
         (["verify", "--plugin", "nowhere.py"], "plug-in nowhere.py is not a file"),

@@ -1,4 +1,4 @@
-"""Do `explain --ledger` and `explain --model` print what they should, and is the suite they write taken as it is?"""
+"""Do `convbench cost` and `convbench model` print what they should, and is the suite they write taken as it is?"""
 
 import csv
 import io
@@ -106,14 +106,14 @@ def test_a_model_reads_well_at_every_width(width: int, nets: Path) -> None:
 
 
 def test_the_ledger_in_a_pipe_is_rows_and_as_json_an_object(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, err = run(capsys, "explain", AWKWARD, "--ledger")
+    code, out, err = run(capsys, "cost", AWKWARD)
     assert code == 0
     assert "6 figures compared with torch" in err
     rows = [line.split("\t") for line in out.splitlines()]
     assert {len(row) for row in rows} == {4}
     figures = {row[0]: row[1] for row in rows if row[3] in ("", "padding counted", "of the layer")}
     assert (figures["macs"], figures["additions"], figures["receptive_field"]) == ("4032", "3696", "3x3")
-    code, out, err = run(capsys, "explain", AWKWARD, "--ledger", "--json")
+    code, out, err = run(capsys, "cost", AWKWARD, "--json")
     found = json.loads(out)
     assert (found["macs"], found["flops"], found["on_image"]["multiplications"]) == (4032, 8064, 3360)
     assert found["bytes"]["fp16"]["x"] == 2 * 2 * 4 * 7 * 9
@@ -125,14 +125,14 @@ def test_a_figure_that_does_not_hold_is_not_printed(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ConvSpec, "inner_macs", property(lambda spec: spec.macs))
-    code, out, err = run(capsys, "explain", AWKWARD, "--ledger")
+    code, out, err = run(capsys, "cost", AWKWARD)
     assert (code, out) == (1, "")
     assert "products on the image: 4,032 by the ledger, 3,360 by ones convolved with ones" in err
 
 
 @pytest.mark.program
 def test_a_model_in_a_pipe_is_rows_with_totals_beside_them(nets: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, err = run(capsys, "explain", "--model", "cost_nets:Small", "--input", "1x3x32x40")
+    code, out, err = run(capsys, "model", "cost_nets:Small", "--input", "1x3x32x40")
     assert code == 0
     rows = list(csv.DictReader(out.splitlines(), delimiter="\t"))
     assert [(row["name"], row["spec"], row["count"]) for row in rows] == [
@@ -156,7 +156,7 @@ def test_a_model_in_a_pipe_is_rows_with_totals_beside_them(nets: Path, capsys: p
 def test_the_suite_that_is_written_is_what_bench_and_verify_take(
     nets: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    explain = ["explain", "--model", "cost_nets:Small", "--input", "1x3x32x40", "--no-time", "--csv"]
+    explain = ["model", "cost_nets:Small", "--input", "1x3x32x40", "--no-time", "--csv"]
     code, _, err = run(capsys, *explain, "mine.csv")
     assert code == 0
     assert "3 problems in mine.csv: convbench bench --suite mine.csv" in err
@@ -188,7 +188,7 @@ def test_the_suite_that_is_written_is_what_bench_and_verify_take(
 def test_a_model_as_json_holds_every_name_and_the_honest_fraction(
     nets: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, out, _ = run(capsys, "explain", "--model", "cost_nets:Small", "--input", "1x3x32x40", "--no-time", "--json")
+    code, out, _ = run(capsys, "model", "cost_nets:Small", "--input", "1x3x32x40", "--no-time", "--json")
     found = json.loads(out)
     assert code == 0
     assert (found["convolutions"], found["macs"], found["macs_by_torch"]) == (5, 179_200, 179_200)
@@ -199,7 +199,7 @@ def test_a_model_as_json_holds_every_name_and_the_honest_fraction(
 
 
 def test_a_model_without_a_convolution_is_exit_3(nets: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, _, err = run(capsys, "explain", "--model", "cost_nets:none", "--input", "1x3x16x16", "--csv", "none.csv")
+    code, _, err = run(capsys, "model", "cost_nets:none", "--input", "1x3x16x16", "--csv", "none.csv")
     assert code == 3
     assert "runs no convolution" in err
     assert not Path("none.csv").exists()
@@ -208,19 +208,18 @@ def test_a_model_without_a_convolution_is_exit_3(nets: Path, capsys: pytest.Capt
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--model", "resnet5"], "did you mean resnet50"),
-        (["--model", "no.onnx"], "no model at no.onnx"),
-        (["--model", "resnet18", "--input", "big"], "write it like 1x3x224x224"),
-        (["--model", "resnet18", "--csv", "mine.txt"], "a suite is a FILE.csv"),
-        (["--model", "resnet18", "--csv", "-", "--json"], "both would go to stdout"),
-        (["--model", "resnet18", "--ledger"], "--ledger: not with --model, which takes"),
-        (["resnet50:conv1", "--model", "resnet18"], "SHAPE: not with --model, which takes"),
-        (["--csv", "mine.csv"], "--csv: only with --model; the walk takes"),
-        (["nonsense", "--ledger"], "not a problem"),
+        (["model", "resnet5"], "did you mean resnet50"),
+        (["model", "no.onnx"], "no model at no.onnx"),
+        (["model", "resnet18", "--input", "big"], "write it like 1x3x224x224"),
+        (["model", "resnet18", "--csv", "mine.txt"], "a suite is a FILE.csv"),
+        (["model", "resnet18", "--csv", "-", "--json"], "both would go to stdout"),
+        (["cost", "nonsense"], "not a problem"),
+        (["explain", "resnet50:conv1", "--ledger"], "this is a command of its own now: convbench cost resnet50:conv1"),
+        (["explain", "--model", "resnet18", "--no-time"], "of its own now: convbench model resnet18 --no-time"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_2(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, err = run(capsys, "explain", *arguments)
+    code, out, err = run(capsys, *arguments)
     assert (code, out) == (2, "")
     assert told in err
     assert err.count("\n") == 1
@@ -238,13 +237,13 @@ def test_a_suite_whose_macs_are_not_those_of_its_row_is_refused(
 
 @pytest.mark.program
 @pytest.mark.parametrize(
-    "words", [("resnet50:conv1", "--ledger"), ("--model", "cost_nets:Small", "--input", "1x3x32x40")], ids=" ".join
+    "words", [("cost", "resnet50:conv1"), ("model", "cost_nets:Small", "--input", "1x3x32x40")], ids=" ".join
 )
 def test_costs_are_told_without_torchs_compiler(words: tuple[str, ...], nets: Path) -> None:
     """It takes seconds to import; a model of torchvision brings it along by itself."""
     code = (
         "import sys\nfrom convbench.cli import main\n"
-        f"try:\n    main(['explain', *{words!r}])\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
+        f"try:\n    main([*{words!r}])\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
         "print('COMPILER', 'torch._dynamo' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=nets)

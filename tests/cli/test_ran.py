@@ -1,4 +1,4 @@
-"""Does `convbench explain --ran` print what it should, where it should, and exit as it should?"""
+"""Does `convbench ran` print what it should, where it should, and exit as it should?"""
 
 import json
 
@@ -17,7 +17,7 @@ def plain_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.program
 def test_what_ran_is_said_claim_by_claim_and_call_by_call(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
-    done = cli("explain", "resnet50:layer1.0.conv2", "--ran", "--dtype", "fp32,fp64")
+    done = cli("ran", "resnet50:layer1.0.conv2", "--dtype", "fp32,fp64")
     assert (done.code, done.err) == (0, "")
     assert max(map(len, done.out.splitlines())) <= 60
     assert done.out.count("WHAT RAN") == 2
@@ -30,7 +30,7 @@ def test_what_ran_is_said_claim_by_claim_and_call_by_call(cli: Cli, monkeypatch:
 
 @pytest.mark.program
 def test_json_says_all_with_its_evidence(cli: Cli) -> None:
-    done = cli("explain", "--ran", "--json", "--dtype", "fp32,fp64", "--layout", "nhwc", "--threads", "1")
+    done = cli("ran", "--json", "--dtype", "fp32,fp64", "--layout", "nhwc", "--threads", "1")
     assert (done.code, done.err) == (0, "")
     single, double = json.loads(done.out)["ran"]
     assert (single["dtype"], double["dtype"]) == ("fp32", "fp64")
@@ -55,16 +55,14 @@ def test_the_walk_says_in_one_line_what_ran(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--dtype", "fp64"], "--dtype: only with --ran; the walk takes"),
-        (["--threads", "1"], "--threads: only with --ran; the walk takes"),
-        (["--ran", "--at", "1,1"], "--at: not with --ran, which takes"),
-        (["--ran", "--filter", "0"], "--filter: not with --ran, which takes"),
-        (["--ran", "--precision", "tf32"], "TF32 is arithmetic of CUDA tensor cores"),
-        (["--ran", "--dtype", "fp8"], "unknown dtype 'fp8'"),
+        (["ran", "--at", "1,1"], "No such option: --at"),
+        (["explain", "--dtype", "fp64", "--ran"], "a command of its own now: convbench ran --dtype fp64"),
+        (["ran", "--precision", "tf32"], "TF32 is arithmetic of CUDA tensor cores"),
+        (["ran", "--dtype", "fp8"], "unknown dtype 'fp8'"),
     ],
 )
 def test_what_cannot_be_asked_is_one_line(words: list[str], message: str, cli: Cli) -> None:
-    done = cli("explain", *words)
+    done = cli(*words)
     assert done.code == 2
     assert message in done.err
     assert done.err.count("\n") == 1
@@ -73,6 +71,6 @@ def test_what_cannot_be_asked_is_one_line(words: list[str], message: str, cli: C
 
 def test_where_nothing_can_be_found_out_the_exit_is_3(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ran_module, "_RUN", "raise SystemExit(7)")
-    done = cli("explain", "--ran")
+    done = cli("ran")
     assert done.code == 3
     assert "the process that should tell ended with code 7" in " ".join(done.out.split())

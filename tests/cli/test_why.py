@@ -1,4 +1,4 @@
-"""Do `convbench explain --why` and `--error` print what they should, and exit as they should?"""
+"""Do `convbench why` and `convbench error` print what they should, and exit as they should?"""
 
 import io
 import json
@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from convbench.cli.explain.why import NAMES
+from convbench.cli.why import NAMES
 from convbench.explain.questions import QUESTIONS, patches
-from tests.cli.conftest import explain
+from tests.cli.conftest import explain, run
 from tests.snapshots import assert_golden
 
 MESSAGE = (
@@ -32,19 +32,19 @@ def test_the_answers_that_no_machine_changes_read_well_at_every_width(
     width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
-    code, out, err = explain(capsys, "n1c2h7w6k2r3s2_st2_pd1", "--why", "flip,order,nine,floor,fold,memory")
+    code, out, err = run(capsys, "why", "flip,order,nine,floor,fold,memory", "n1c2h7w6k2r3s2_st2_pd1")
     assert (code, err) == (0, "")
     assert max(map(len, out.splitlines())) <= width
     assert_golden(f"why_{width}", out)
 
 
 def test_the_cell_that_was_asked_for_is_the_one_that_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    _, out, _ = explain(capsys, "--why", "flip", "--at", "0,0")
+    _, out, _ = run(capsys, "why", "flip", "--at", "0,0")
     assert "y[0,0,0,0] is 44, and would be 26" in " ".join(out.split())
 
 
 def test_the_json_of_all_questions_holds_answers_numbers_sources_and_proofs(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, err = explain(capsys, "--why", "all", "--json")
+    code, out, err = run(capsys, "why", "all", "--json")
     assert (code, err) == (0, "")
     found: list[dict[str, Any]] = json.loads(out)["answers"]
     assert [one["name"] for one in found] == list(QUESTIONS)
@@ -59,11 +59,11 @@ def test_the_json_of_all_questions_holds_answers_numbers_sources_and_proofs(caps
 def test_a_pipe_gets_no_escape_codes_and_a_terminal_the_same_text(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, piped, _ = explain(capsys, "--why", "flip,groups")
+    _, piped, _ = run(capsys, "why", "flip,groups")
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("TERM", "xterm-256color")
-    _, coloured, _ = explain(capsys, "--why", "flip,groups")
+    _, coloured, _ = run(capsys, "why", "flip,groups")
     assert "\x1b" not in piped
     assert "\x1b" in coloured
     assert re.sub(r"\x1b\[[\d;]*m", "", coloured) == piped
@@ -73,7 +73,7 @@ def test_a_number_that_does_not_hold_is_not_shown(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(patches, "unfolded_shape", lambda spec: (spec.n, 5, 9))
-    code, out, err = explain(capsys, "--why", "flip,nine")
+    code, out, err = run(capsys, "why", "flip,nine")
     assert (code, out) == (1, "")
     assert "nine: rows fails" in err
 
@@ -81,19 +81,22 @@ def test_a_number_that_does_not_hold_is_not_shown(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--why", "flipp"], "did you mean 'flip'?"),
-        (["--why", ""], "unknown question"),
-        (["--why", "flip", "--at", "9,9"], "outside the output"),
-        (["--error", "no such thing"], "not a message that is known"),
-        (["--error", ""], "--error is empty"),
-        (["--error", MESSAGE, "--why", "flip"], "--why: not with --error, which takes --json"),
-        (["n1c1h5w5k1r2s2", "--error", MESSAGE], "SHAPE: not with --error, which takes --json"),
-        (["n1c1h1w1k1r2s2", "--why", "flip"], "no output"),
-        (["n64c512h512w512k512r3s3", "--why", "memory"], "an explanation takes seconds"),
+        (["why", "flipp"], "did you mean 'flip'?"),
+        (["why", ""], "unknown question"),
+        (["why", "flip", "--at", "9,9"], "outside the output"),
+        (["error", "no such thing"], "not a message that is known"),
+        (["error", ""], "the message is empty"),
+        (["why", "flip", "n1c1h1w1k1r2s2"], "no output"),
+        (["why", "memory", "n64c512h512w512k512r3s3"], "an explanation takes seconds"),
+        (["explain", "--error", "a b"], "this is a command of its own now: convbench error 'a b'"),
+        (
+            ["explain", "note", "--why=flip", "--json"],
+            "this is a command of its own now: convbench why flip note --json",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_exit_2(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, err = explain(capsys, *arguments)
+    code, out, err = run(capsys, *arguments)
     assert (code, out) == (2, "")
     assert words in err
     assert err.count("\n") == 1
@@ -104,7 +107,7 @@ def test_a_message_is_decoded_at_every_width(
     width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
-    code, out, err = explain(capsys, "--error", MESSAGE)
+    code, out, err = run(capsys, "error", MESSAGE)
     assert (code, err) == (0, "")
     assert max(map(len, out.splitlines())) <= width
     assert_golden(f"error_{width}", out)
@@ -114,7 +117,7 @@ def test_a_traceback_comes_through_a_pipe(capsys: pytest.CaptureFixture[str], mo
     monkeypatch.setattr(
         "sys.stdin", io.StringIO(f"Traceback (most recent call last):\n  ...\nRuntimeError: {MESSAGE}\n")
     )
-    code, out, _ = explain(capsys, "--error", "-", "--json")
+    code, out, _ = run(capsys, "error", "-", "--json")
     assert code == 0
     found = json.loads(out)
     assert found["name"] == "channels"
@@ -123,13 +126,13 @@ def test_a_traceback_comes_through_a_pipe(capsys: pytest.CaptureFixture[str], mo
 
 
 def test_the_shape_of_a_fix_can_be_explained(capsys: pytest.CaptureFixture[str]) -> None:
-    _, out, _ = explain(capsys, "--error", MESSAGE)
+    _, out, _ = run(capsys, "error", MESSAGE)
     for line in re.findall(r"convbench explain (\S+)", out):
         assert explain(capsys, line)[0] == 0
 
 
 def test_too_many_images_are_one_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, err = explain(capsys, "n9000c3h64w64k2r3s3", "--why", "nine", "--image", "7")
+    code, out, err = run(capsys, "why", "nine", "n9000c3h64w64k2r3s3", "--image", "7")
     assert code == 0
     assert "one alone: n1c3h64w64k2r3s3" in err
     assert "(1, 27, 3844)" in " ".join(out.split())

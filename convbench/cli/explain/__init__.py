@@ -1,6 +1,6 @@
-"""convbench explain: walk one convolution from x and w to y on real numbers, or answer another question about it."""
+"""convbench explain: walk one convolution from x and w to y on real numbers."""
 
-import json
+import json as json_module
 from collections.abc import Mapping
 from dataclasses import replace
 from math import prod
@@ -8,25 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from convbench.cli.completion import listed, shapes
+from convbench.cli import options
 from convbench.cli.explain import exports
-from convbench.cli.explain.why import Error, Why, show_answers, show_error
-from convbench.cli.options import (
-    Devices,
-    Dilation,
-    Dtypes,
-    Layouts,
-    Overwrite,
-    Padding,
-    Precisions,
-    Seed,
-    Stride,
-    Threads,
-    Weight,
-    Words,
-    shape_of_sizes,
-    words,
-)
 from convbench.cli.outputs import check_outputs, refuse_unproved, tell, write
 from convbench.errors import ConvbenchError
 from convbench.explain import STEPS
@@ -35,8 +18,6 @@ from convbench.spec import ITEM_NBYTES, ConvSpec, Pair
 if TYPE_CHECKING:
     from convbench.explain.steps import Walk
 
-NOTE = "n1c1h4w4k1r2s2"
-SHAPE_HELP = "A problem: n images, c channels, h by w; k filters, r by s; as n1c2h5w5k2r3s3_pd1; or SUITE:ROW."
 MAX_JSON_NUMBERS = 5_000_000
 
 EXAMPLE = """\b
@@ -47,28 +28,17 @@ Examples:
   convbench explain --svg -
   convbench explain --algorithm winograd,fft --backward
   convbench explain --html explain.html --overwrite
-  convbench explain resnet50:layer1.0.conv2 --ran --dtype fp32,fp64
-  convbench explain resnet50:conv1 --ledger
-  convbench explain --model mobilenet_v2 --no-time
-  convbench explain resnet50:conv1 --why floor,memory
-  convbench explain --error "non-positive stride is not supported"
 """
 
 # What can be asked for instead of the walk, by the options that ask for it, and what else goes with each.
-SIZES = frozenset({"shape", "model_input", "weight", "stride", "padding", "dilation"})
-CELL = SIZES | {"at", "filter_index", "image", "seed"}
+CELL = frozenset("shape input weight stride padding dilation at filter image seed".split())
 MODES: Mapping[str, frozenset[str]] = {
-    "error": frozenset({"as_json"}),
-    "model": frozenset({"model_input", "csv", "overwrite", "no_time", "as_json"}),
-    "ran": SIZES | frozenset({"devices", "dtypes", "layouts", "precisions", "threads", "as_json"}),
-    "ledger": SIZES | {"as_json"},
-    "why": CELL | {"as_json"},
     "html": CELL | {"overwrite"},
-    "algorithm": CELL | {"backward", "as_json"},
-    "backward": CELL | {"algorithm", "as_json"},
-    "interactive": CELL | {"steps", "channel"},
+    "algorithm": CELL | {"backward", "json"},
+    "backward": CELL | {"algorithm", "json"},
+    "interactive": CELL | {"step", "channel"},
 }
-WALK = CELL | {"steps", "channel", "svg", "cast", "overwrite", "as_json"}
+WALK = CELL | {"step", "channel", "svg", "cast", "overwrite", "json"}
 
 Algorithms = Annotated[
     str | None,
@@ -76,62 +46,25 @@ Algorithms = Annotated[
 ]
 Backward = Annotated[bool, typer.Option("--backward", help="The gradients of x and w on the same numbers.")]
 Html = Annotated[str | None, typer.Option("--html", metavar="FILE", help="A page to try it out; - is stdout.")]
-WhatRan = Annotated[bool, typer.Option("--ran", help="What F.conv2d really ran, by which rule, with evidence.")]
-Costs = Annotated[bool, typer.Option("--ledger", help="What it costs in every unit, and who counts it how.")]
-Model = Annotated[
-    str | None,
-    typer.Option(
-        "--model",
-        metavar="NAME",
-        help="Every convolution of a model of torchvision or timm, of package.module:factory or of FILE.onnx.",
-    ),
-]
-Inputs = Annotated[
-    Words,
-    typer.Option("--input", metavar="SIZES,...", help="A problem's input, as 1x1x4x4; with --model the model's."),
-]
-Suite = Annotated[
-    str | None, typer.Option("--csv", metavar="FILE", help="Write the model's convolutions as a suite; - is stdout.")
-]
-NoTime = Annotated[bool, typer.Option("--no-time", help="Do not time the model's convolutions.")]
 
 
+@options.unfold
 def explain(
     context: typer.Context,
-    shape: Annotated[str, typer.Argument(metavar="SHAPE", help=SHAPE_HELP, autocompletion=listed(shapes))] = (NOTE),
-    at: Annotated[str | None, typer.Option("--at", metavar="P,Q", help="The output to follow, row and column.")] = None,
-    filter_index: Annotated[
-        int | None, typer.Option("--filter", metavar="K", help="Its output channel (its filter).")
-    ] = None,
-    image: Annotated[int, typer.Option("--image", metavar="N", help="Its image of the batch.")] = 0,
-    seed: Seed = 0,
-    steps: exports.Steps = None,
+    shape: options.Shape = None,
+    *,
+    cell: options.Cell,
+    sizes: options.Sizes,
+    step: exports.Steps = None,
     channel: exports.Channel = 0,
     interactive: exports.Interactive = False,
     svg: exports.Svg = None,
     cast: exports.Cast = None,
     html: Html = None,
-    overwrite: Overwrite = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Every number as one JSON object.")] = False,
+    overwrite: options.Overwrite = False,
+    json: options.Json = False,
     algorithm: Algorithms = None,
     backward: Backward = False,
-    why: Why = None,
-    error: Error = None,
-    ran: WhatRan = False,
-    devices: Devices = None,
-    dtypes: Dtypes = None,
-    layouts: Layouts = None,
-    precisions: Precisions = None,
-    threads: Threads = 0,
-    ledger: Costs = False,
-    model: Model = None,
-    model_input: Inputs = None,
-    weight: Weight = None,
-    stride: Stride = None,
-    padding: Padding = None,
-    dilation: Dilation = None,
-    csv: Suite = None,
-    no_time: NoTime = False,
 ) -> None:
     """Show how a convolution is computed, step by step.
 
@@ -140,58 +73,20 @@ def explain(
     instead, COLUMNS wide (60 to 120; 80 where it is not set).
     """
     mode = choose_mode(context)
-    if error is not None:
-        show_error(error, as_json=as_json)
-        return
-    if model is not None:
-        from convbench.cli.explain.costs import show_model
-
-        show_model(model, inputs=model_input, csv=csv, overwrite=overwrite, timed=not no_time, as_json=as_json)
-        return
-
-    from convbench.suites import find_problem
-
-    if len(inputs := words(model_input)) > 1:
-        raise ConvbenchError("--input takes several sizes with --model alone; a problem has one input")
-    by_sizes = shape_of_sizes(inputs[0] if inputs else None, weight, stride=stride, padding=padding, dilation=dilation)
-    if by_sizes is not None and "shape" in given_options(context):
-        raise ConvbenchError(f"SHAPE {shape} and --input --weight, which are {by_sizes}, are two problems; give one")
-    problem = find_problem(by_sizes or shape)
-    whole = problem.spec
+    whole = sizes.problem(shape).spec
     if html is not None and any(whole.surplus):
         raise ConvbenchError(
             f"--html: {whole} has padding that differs at opposite sides, and the page pads them alike; leave --html "
             f"out, or pad x beforehand and give {whole.evened}"
         )
-    if ran:
-        from convbench.cli.explain.ran import show_what_ran
-
-        show_what_ran(
-            problem,
-            devices=devices,
-            dtypes=dtypes,
-            layouts=layouts,
-            precisions=precisions,
-            threads=threads,
-            as_json=as_json,
-        )
-        return
-    if ledger:
-        from convbench.cli.explain.costs import show_ledger
-
-        show_ledger(whole, as_json=as_json)
-        return
-    position = None if at is None else parse_at(at, whole)
-    if why is not None:
-        show_answers(why, whole, at=position, image=image, filter_index=filter_index, seed=seed, as_json=as_json)
-        return
+    at = cell.place(whole)
 
     # What may be wrong in the question is told before the proof.
-    if as_json:
+    if json:
         refuse_long_json(whole)
-    chosen = exports.parse_steps(steps)
+    chosen = exports.parse_steps(step)
     exports.check_channel(channel, whole)
-    outputs = {"--svg": svg, "--cast": cast, "--html": html, "--json": "-" if as_json else None}
+    outputs = {"--svg": svg, "--cast": cast, "--html": html, "--json": "-" if json else None}
     check_outputs(outputs, overwrite=overwrite)
     if interactive:
         exports.refuse_without_terminal()
@@ -204,21 +99,21 @@ def explain(
 
         check_size(whole)
 
-    if steps is not None and as_json and svg is None and cast is None:
+    if step is not None and json and svg is None and cast is None:
         raise ConvbenchError("--step with --json: the JSON has all steps; leave one of the two out")
 
-    found = prove(whole, position, image, filter_index, seed)
-    ones = str(found.spec) == NOTE and seed == 0  # the gradient of the note: that of a sum
+    found = prove(whole, at, cell)
+    ones = str(found.spec) == options.NOTE and cell.seed == 0  # the gradient of the note: that of a sum
     if mode in ("algorithm", "backward"):
         from convbench.cli.explain.algorithms import show_further
 
-        most = MAX_JSON_NUMBERS if as_json else None
-        show_further(found, algorithm, backward=backward, ones=ones, seed=seed, most=most)
+        most = MAX_JSON_NUMBERS if json else None
+        show_further(found, algorithm, backward=backward, ones=ones, seed=cell.seed, most=most)
         return
     if html is not None:
         from convbench.show.explain_page import explain_page
 
-        write(html, explain_page(found, seed=seed), overwrite=overwrite)
+        write(html, explain_page(found, seed=cell.seed), overwrite=overwrite)
         return
 
     from convbench.ran.claims import remark
@@ -227,13 +122,13 @@ def explain(
 
     view = View(channel=channel, remark=remark(glance(found.spec)) if found.spec == whole else "")
     if interactive:
-        exports.interact(found, chosen[0], view, seed=seed, ones=ones)
+        exports.interact(found, chosen[0], view, seed=cell.seed, ones=ones)
         return
-    if as_json:
-        typer.echo(json.dumps(record(found)))
+    if json:
+        typer.echo(json_module.dumps(record(found)))
     if svg is not None or cast is not None:
         exports.write_frames(found, chosen, view, svg=svg, cast=cast, overwrite=overwrite)
-    elif not as_json:
+    elif not json:
         draw(found, chosen, view)
         if chosen[-1] == STEPS[-1]:
             from convbench.cli.explain.algorithms import print_also_proved
@@ -269,16 +164,16 @@ def given_options(context: typer.Context) -> set[str]:
     return {name for name in names if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"}
 
 
-def prove(whole: ConvSpec, at: Pair | None, image: int, filter_index: int | None, seed: int) -> "Walk":
+def prove(whole: ConvSpec, at: Pair | None, cell: options.Cell) -> "Walk":
     """The walk, of one image where all are too many; exit 1 where a number does not hold."""
     from convbench.explain.walk import affordable, choose_cell, small_integers, walk
 
-    cell = choose_cell(whole, at=at, image=image, filter_index=filter_index)
+    chosen = choose_cell(whole, at=at, image=cell.image, filter_index=cell.filter)
     spec = affordable(whole)
     if spec != whole:
         tell(f"{whole.n} images take too long to prove; images do not mix, so this is one alone: {spec}")
-        cell = replace(cell, n=0)
-    found = walk(*small_integers(spec, seed), spec, cell)
+        chosen = replace(chosen, n=0)
+    found = walk(*small_integers(spec, cell.seed), spec, chosen)
     refuse_unproved({"": found.proof})
     return found
 
@@ -292,14 +187,3 @@ def refuse_long_json(spec: ConvSpec) -> None:
             f"--json of {spec} would print {numbers:,} numbers (limit {MAX_JSON_NUMBERS:,}); "
             f"try a smaller n, h and w, or leave --json out to see a window of it"
         )
-
-
-def parse_at(text: str, spec: ConvSpec) -> Pair:
-    """`1,2` as (1, 2)."""
-    p, comma, q = (part.strip() for part in text.partition(","))
-    if not (comma and p.isdecimal() and q.isdecimal()):
-        raise ConvbenchError(
-            f"--at {text!r} is not P,Q: for {spec} give a row from 0 to {spec.p - 1} and a column from 0 to "
-            f"{spec.q - 1}, like --at {spec.p - 1},{spec.q - 1}"
-        )
-    return (int(p), int(q))

@@ -49,7 +49,7 @@ def decode(text: str) -> Decoded:
         )
     raise ConvbenchError(
         f"not a message that is known: {one_line(line, 200)!r}; known are those of conv2d, unfold and fold about "
-        f"shapes, types and options; give the whole last line of the traceback, or pipe the traceback to --error -"
+        f"shapes, types and options; give the whole last line of the traceback, or pipe it all to 'convbench error -'"
     )
 
 

@@ -167,7 +167,7 @@ def algorithm(sheet: Sheet) -> str:
     sheet.note(
         "Winograd in cuDNN needs a three by three kernel; oneDNN has it on GPUs and AArch64 only, not on x86. FFT "
         "needs room "
-        "for the spectra. What a call really runs is watched by convbench explain --ran: primitive, layouts, memory."
+        "for the spectra. What a call really runs is watched by convbench ran: primitive, layouts, memory."
     )
     fits = "Winograd saves nothing" if "winograd" in sheet.numbers else "Winograd does not do this problem"
     if saves:

@@ -227,7 +227,7 @@ def groups(sheet: Sheet) -> str:
         )
     except RuntimeError as refusal:
         sheet.word("refusal", first_line(refusal))
-        sheet.say(f"Forget groups={spec.groups}, and torch says: {{refusal}}. (`convbench explain --error` reads it.)")
+        sheet.say(f"Forget groups={spec.groups}, and torch says: {{refusal}}. (`convbench error` reads it.)")
     sheet.note(
         "The shape (K, C·R·S) of a flattened kernel is right for one group only. In groups the product is one for each "
         "group, (K/G, C/G·R·S) times that group's rows."

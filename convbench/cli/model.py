@@ -1,61 +1,69 @@
-"""explain --ledger and --model: what does a convolution cost, and what do all those of a model cost?"""
+"""convbench model: which convolutions does a model run, and what does each cost?"""
 
 import io
-import json
+import json as json_module
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from convbench.cli.options import Words, words
+from convbench.cli.options import Json, Overwrite, Words, words
 from convbench.cli.outputs import check_outputs, tell, write
 from convbench.errors import ConvbenchError
-from convbench.exit_codes import NOTHING, WRONG
-from convbench.spec import ConvSpec
+from convbench.exit_codes import NOTHING
 
 if TYPE_CHECKING:
     from convbench.models.costs import ModelCosts
 
-
-def show_ledger(spec: ConvSpec, *, as_json: bool) -> None:
-    """Print the ledger; exit with 1 where one of its figures does not hold."""
-    from convbench.explain.ledger import Ledger, ask_tools, check_ledger, not_installed
-    from convbench.show.ledger import print_ledger, record
-
-    ledger = Ledger(spec=spec)
-    checks = check_ledger(ledger)
-    if failed := [one for one in checks if not one.holds]:
-        for one in failed:
-            tell(f"{one.name}: {one.expected:,} by the ledger, {one.found:,} by {one.by}")
-        raise typer.Exit(WRONG)
-    counts = ask_tools(ledger)
-    if as_json:
-        typer.echo(json.dumps(record(ledger, checks, counts)))
-    else:
-        print_ledger(ledger, checks, counts, not_installed())
+EXAMPLE = """\b
+Examples:
+  convbench model resnet50
+  convbench model mobilenet_v2 --no-time --csv mobilenet.csv
+"""
 
 
-def show_model(model: str, *, inputs: Words, csv: str | None, overwrite: bool, timed: bool, as_json: bool) -> None:
-    """Print the table of a model and write its suite; exit with 3 where there is no convolution."""
-    if csv == "-" and as_json:
+def model(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="A model of torchvision or timm, package.module:factory, or a file FILE.onnx."
+        ),
+    ],
+    input: Annotated[  # noqa: A002  # the name of its option
+        Words, typer.Option("--input", metavar="SIZES,...", help="The model's inputs, as 1x3x224x224.")
+    ] = None,
+    csv: Annotated[
+        str | None,
+        typer.Option("--csv", metavar="FILE", help="Write the convolutions as a suite, FILE.csv; - is stdout."),
+    ] = None,
+    no_time: Annotated[bool, typer.Option("--no-time", help="Do not time the convolutions.")] = False,
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> None:
+    """List every convolution of a model, with its cost.
+
+    Each with its problem, how often it occurs, its multiply-adds, what of the input an output sees, what PyTorch runs
+    for it and its share of the time. --csv writes a suite for `bench` and `verify`. Exit 3: there is no convolution.
+    """
+    if csv == "-" and json:
         raise ConvbenchError("--csv - --json: both would go to stdout; name a file for the suite")
     if csv not in (None, "-") and Path(csv).suffix != ".csv":
         raise ConvbenchError(f"--csv {csv}: a suite is a FILE.csv, so that bench and verify know it as one")
     check_outputs({"--csv": csv}, overwrite=overwrite)
-    costs = _measure(model, inputs, timed=timed)
+    costs = _measure(name, input, timed=not no_time)
     if csv is not None:
         _write(costs, csv, overwrite=overwrite)
-    if as_json:
+    if json:
         from convbench.show.models import record
 
-        typer.echo(json.dumps(record(costs)))
+        typer.echo(json_module.dumps(record(costs)))
     elif csv != "-":
         from convbench.show.models import print_model
 
         print_model(costs)
     if not costs.census.calls:
-        tell(f"{model} runs no convolution on this input")
+        tell(f"{name} runs no convolution on this input")
         raise typer.Exit(NOTHING)
 
 

@@ -1,0 +1,55 @@
+"""convbench why: the questions about convolution that people keep asking, answered on real numbers."""
+
+import json as json_module
+from typing import Annotated
+
+import typer
+
+from convbench.cli import options
+from convbench.cli.outputs import refuse_unproved, tell
+from convbench.errors import ConvbenchError
+
+NAMES = "flip, order, nine, floor, dilation, fold, groups, padding, not-equal, memory, algorithm, flops"
+EXAMPLE = """\b
+Examples:
+  convbench why flip
+  convbench why floor,memory resnet50:conv1
+"""
+
+
+@options.unfold
+def why(
+    question: Annotated[str, typer.Argument(metavar="QUESTION,...", help=f"{NAMES}; or all.")],
+    shape: options.Shape = None,
+    *,
+    cell: options.Cell,
+    sizes: options.Sizes,
+    json: options.Json = False,
+) -> None:
+    """Answer a question about convolution on real numbers.
+
+    Each number is computed and checked before it is printed. Exit 1: one does not hold, and nothing is printed.
+    """
+    from convbench.explain.questions import ask, choose
+    from convbench.explain.walk import affordable, choose_cell
+    from convbench.show.questions import draw_answers, record_answers
+
+    spec = sizes.problem(shape).spec
+    at = cell.place(spec)
+    questions = choose(question)
+    if any(spec.surplus):
+        raise ConvbenchError(
+            f"convbench why: {spec} has padding that differs at opposite sides, and the questions are about equal "
+            f"padding; pad x beforehand and ask them of {spec.evened}"
+        )
+    chosen = choose_cell(spec, at=at, image=cell.image, filter_index=cell.filter)
+    smaller = affordable(spec)
+    if smaller != spec:
+        tell(f"{spec.n} images take too long to prove; images do not mix, so this is one alone: {smaller}")
+        chosen = choose_cell(smaller, at=at, filter_index=cell.filter)
+    answers = [ask(one, smaller, chosen, cell.seed) for one in questions]
+    refuse_unproved({answer.name: answer.proof for answer in answers})
+    if json:
+        typer.echo(json_module.dumps(record_answers(answers)))
+    else:
+        draw_answers(answers)
