@@ -11,10 +11,7 @@ def test_every_command_that_takes_a_problem_takes_its_sizes(cli: Cli, command: s
     sizes = ("--input", "2x4x9x9", "--weight", "6x2x4x3", "--stride", "2", "--padding", "0x1x1x0")
     done = cli(command, *sizes, *more)
     assert done.code == 0, done.err
-    shown = (
-        "x (2,4,9,9) ⋆ w (6,2,4,3) · st2 pd0x1x1x0 g2" if command == "explain" else "n2c4h9w9k6r4s3_st2_pd0x1x1x0_g2"
-    )
-    assert shown in done.out
+    assert ("x (2,4,9,9) ⋆ w (6,2,4,3)" if command == "explain" else "n2c4h9w9k6r4s3_st2_pd0x1x1x0_g2") in done.out
 
 
 @pytest.mark.parametrize(
