@@ -31,7 +31,7 @@ HOSTILE = (
     *("", " ", "a" * 300, "a\nb", "\u202e", "\x1b[31m"),
 )
 SENSIBLE = (
-    *"note n1c1h4w4k1r2s2 n2c4h7w9k6r3s2_st2x1_pd1x0x0x1_g2 quick:note quick awkward torch unfold-matmul cpu cuda".split(),
+    *"note n1c1h4w4k1r2s2 n2c4h7w9k6r3s2_st2x1_pd1x0x0x1_g2 quick:note quick awkward torch cpu cuda".split(),
     *"fp32 float16 nchw nhwc ieee fprop dgrad bias same 5% 0.05 ratio flip all winograd unfold shapes edges".split(),
     *"there.csv there.html there.png new.csv new.html new.png rows.csv 1x1x4x4 1x1x2x2 n=1,2 dtype=fp32 1:3".split(),
     *("g32mb1ic128ih56oc128oh56kh3ph1", "resnet18", "Given groups=1"),

@@ -1,7 +1,7 @@
 """Results as tables, and in words what went wrong or was skipped."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -31,10 +31,9 @@ VERDICT_STYLE = {
     "undecided": "dim",
     "noisy": "magenta",  # undecided, because too few samples were clean
 }
-PAIRED = "torch / this: by shared rounds, not by medians"
 # A call on memory mapped anew is told from so much on: it is timed in five blocks, and not in pairs.
 DEARER, MOST_DEARER = 1.1, 3
-UNSURE = "raise --budget, run convbench doctor to see what disturbs, or start with --wait-until-quiet"
+UNSURE = "run convbench doctor to see what disturbs this machine, raise --budget, or start with --wait-until-quiet"
 
 
 def plain_table(title: str | None = None) -> Table:
@@ -56,21 +55,34 @@ def bench_table(title: str, results: Sequence[Result], *, width: int) -> Group:
         blocks[result.key().block].append(result)
     apart = threads_apart(results)
     several = apart or len({key.case.axes for key in blocks}) > 1
-    shown = next(columns for least, columns in _BENCH_COLUMNS if width >= least)
+    cells = {
+        key: [_bench_cells(one) for one in block if not isinstance(one.outcome, Skipped)]
+        for key, block in blocks.items()
+    }
+    widths = _bench_widths([row for rows in cells.values() for row in rows], width)
     if blocks and not several and (kind := results[0].case.kind):
         title = f"{title}  {kind}"
-    parts: list[RenderableType] = [Text(title, "bold"), _bench_lines([_BENCH_HEADINGS], shown)]
-    for key, block in blocks.items():
+    parts: list[RenderableType] = [Text(title, "bold"), _bench_lines([_BENCH_HEADINGS], widths)]
+    for key in blocks:
         spec = "  " + key.case.spec if key.case.spec != key.name else ""
         heading = Text.assemble((key.name, "bold"), (spec, "dim"))
         heading.append("  " + (key.axes if apart else " ".join(key.case.axes)) if several else "", "cyan")
-        ran = [result for result in block if not isinstance(result.outcome, Skipped)]
-        lines = _bench_lines([_bench_cells(one) for one in ran], shown)
-        parts += [heading, lines if ran else Text("  nothing ran", "dim")]
-    regimes = dict.fromkeys(one.outcome.regime for one in results if isinstance(one.outcome, Timed))
-    if any(isinstance(one.outcome, Timed) and one.outcome.comparison for one in results):
-        parts.append(Text(f"time: own median ({' or '.join(regimes)}); {PAIRED}", "dim"))
-    return Group(*parts, *(Text(line, "dim") for line in roof_lines(results)))
+        parts += [heading, _bench_lines(cells[key], widths) if cells[key] else Text("  nothing ran", "dim")]
+    if legend := _legend(results, peak=_PEAK in widths):
+        parts.append(Text(legend, "dim"))
+    return Group(*parts, *(Text(line, "dim") for line in flag_lines(results)))
+
+
+def _legend(results: Iterable[Result], *, peak: bool) -> str:
+    """What the headings mean, in one line."""
+    timed = [one.outcome for one in results if isinstance(one.outcome, Timed)]
+    regimes = dict.fromkeys(one.regime for one in timed)
+    parts = [f"time: median ({' or '.join(regimes)})"] if timed else []
+    if any(one.comparison for one in timed):
+        parts.append("speed: by shared rounds")
+    if peak and any(one.roofline for one in timed):
+        parts.append("peak: c compute, m memory, l launch bound")
+    return "; ".join(parts)
 
 
 def threads_apart(results: Iterable[Result]) -> bool:
@@ -81,29 +93,38 @@ def threads_apart(results: Iterable[Result]) -> bool:
 _BENCH_HEADINGS = [
     Text(name, "dim")
     for name in (
-        *("", "time", "torch / this", "GFLOP/s", "of roof", "err/bound"),
+        *("", "time", "speed vs torch", "GFLOP/s", "% of peak", "err/bound"),
         *("verdict", "first call", "memory", "images/s"),
     )
 ]
-_BENCH_WIDTHS = (15, 8, 19, 7, 7, 9, 9, 11, 9, 9)
 _LEFT = (0, 6)
-# From so many columns on, these are shown.
-_BENCH_COLUMNS = (
-    (120, (0, 1, 9, 2, 3, 4, 5, 6, 7, 8)),
-    (110, range(9)),
-    (80, range(7)),
-    (0, (0, 1, 2, 6)),
-)
+_ORDER = (0, 1, 9, 2, 3, 4, 5, 6, 7, 8)
+# The first four are always there; the others as far as there is room for whole names and numbers.
+_PRIORITY = (0, 1, 2, 6, 3, 4, 5, 7, 8, 9)
+_ALWAYS, _PEAK, _GAP = 4, 4, 1
 
 
-def _bench_lines(rows: Sequence[Sequence[Text]], shown: Sequence[int]) -> Table:
-    """Columns of fixed width, so that the blocks of a suite stand in line."""
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1, 0, 0))
-    for number in shown:
+def _bench_widths(rows: Sequence[Sequence[Text]], room: int) -> dict[int, int]:
+    """How wide each column that is shown must be for its widest cell, one width for all blocks of a suite."""
+    widest = [max(len(row[number]) for row in (_BENCH_HEADINGS, *rows)) for number in range(len(_BENCH_HEADINGS))]
+    chosen: list[int] = []
+    for place, number in enumerate(_PRIORITY):
+        if place >= _ALWAYS and sum(widest[one] + _GAP for one in (*chosen, number)) > room:
+            break
+        chosen.append(number)
+    widths = {number: widest[number] for number in _ORDER if number in chosen}
+    # Only a name gives way, and only where not even four columns have room.
+    widths[0] = max(8, widths[0] - max(0, sum(width + _GAP for width in widths.values()) - room))
+    return widths
+
+
+def _bench_lines(rows: Sequence[Sequence[Text]], widths: Mapping[int, int]) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, _GAP, 0, 0))
+    for number, width in widths.items():
         justify: Literal["left", "right"] = "left" if number in _LEFT else "right"
-        table.add_column(width=_BENCH_WIDTHS[number], justify=justify, overflow="ellipsis", no_wrap=True)
+        table.add_column(width=width, justify=justify, overflow="ellipsis", no_wrap=True)
     for row in rows:
-        table.add_row(*(row[number] for number in shown))
+        table.add_row(*(row[number] for number in widths))
     return table
 
 
@@ -119,11 +140,11 @@ def _bench_cells(result: Result) -> list[Text]:
             )
             verdict = "noisy" if timed.noise.noisy and verdict in ("", "undecided") else verdict
             known = compared is not None and compared.low > 0
-            interval = f" ({compared.low:.2f}-{compared.high:.2f})" if compared and known else ""
+            interval = f" ({times(compared.low)}-{times(compared.high)})" if compared and known else ""
             return [
                 name,
                 Text(seconds(timed.median_s)),
-                Text(f"{compared.ratio:.2f}{interval}" if compared else "1" if alone else ""),
+                Text(f"{times(compared.ratio)}x{interval}" if compared else "1x" if alone else ""),
                 Text(gflops(result.case.spec.flops, timed.median_s)),
                 _of_roof(timed),
                 Text(share(check.worst_of_bound)),
@@ -154,12 +175,10 @@ def _of_roof(timed: Timed) -> Text:
     return Text(f"{number} % {'!' if flagged else roof.bound[0]}", "bold red" if flagged else "")
 
 
-def roof_lines(results: Iterable[Result]) -> list[str]:
-    """What the column "of roof" says, and why a row in it may lie above 100 %."""
-    timed = [(one, one.outcome) for one in results if isinstance(one.outcome, Timed)]
-    if not any(outcome.roofline for _, outcome in timed):
-        return []
-    lines = ["of roof: share of the best this machine could do; c compute, m memory, l launch"]
+def flag_lines(results: Iterable[Result]) -> list[str]:
+    """Why a row may lie above 100 % of the peak."""
+    timed = [(one, one.outcome) for one in results if isinstance(one.outcome, Timed) and one.outcome.roofline]
+    lines = []
     for flag, mark, cause in ((IMPOSSIBLE, "! ", LIKELY_CAUSE), (TRANSFORM, "", "")):
         found = [one for one, outcome in timed if outcome.flag == flag]
         if found:
@@ -227,27 +246,50 @@ def geomean_words(one: Standing) -> str:
 
 
 def _ranking(first: Standing, second: Standing, results: Sequence[Result], *, level: bool) -> str:
+    """Three answers: the fastest overall, what the best for each layer would save, and what to do."""
     rival = first if first.backend != BASELINE else second
     verdicts = Counter(
         one.outcome.comparison.verdict
         for one in results
         if one.backend == rival.backend and isinstance(one.outcome, Timed) and one.outcome.comparison
     )
-    words = {"faster": "faster in {}", "slower": "slower in {}", "tie": "level in {}", "undecided": "undecided in {}"}
-    decided = ", ".join(text.format(verdicts[word]) for word, text in words.items() if verdicts[word])
-    against = f" Against torch {rival.backend} is {decided} of {rival.cases} cases." if decided else ""
+    words = {
+        "faster": "beats torch on {}",
+        "slower": "loses on {}",
+        "tie": "ties on {}",
+        "undecided": "is unsure on {}",
+    }
+    decided = [text.format(verdicts[word]) for word, text in words.items() if verdicts[word]]
+    against = f" {rival.backend} {join_words(decided)} of {rival.cases} cases." if decided else ""
     layers = layers_title(results)
     if level:
-        return (
-            f"{first.backend} and {second.backend} are a tie for {layers}, {seconds(first.total_s)} and "
-            f"{seconds(second.total_s)}.{against}"
+        overall = (
+            f"Fastest overall: {first.backend} and {second.backend} are a tie, {seconds(first.total_s)} and "
+            f"{seconds(second.total_s)} for {layers}."
         )
-    return (
-        f"{first.backend} needs the least for {layers}, {seconds(first.total_s)}; "
-        f"then {second.backend}, {seconds(second.total_s)}.{against}"
-    )
+    else:
+        overall = (
+            f"Fastest overall: {first.backend}, {seconds(first.total_s)} for {layers} ({second.backend} "
+            f"{seconds(second.total_s)})."
+        )
+    saved = (first.regret or 0.0) / (1 + (first.regret or 0.0))
+    choice = f"The best backend per layer would take {round(100 * saved)} % less."
+    if saved < WORTH:
+        choice = f"Use {'either' if level else first.backend} everywhere: a choice per layer gains nothing."
+    return f"{overall}{against} {choice}"
 
 
+def join_words(words: Sequence[str]) -> str:
+    """`a, b and c`."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
+
+
+def times(ratio: float) -> str:
+    """`1.05`, `23.5`, `1,852`: a ratio that keeps three digits."""
+    return f"{ratio:.2f}" if ratio < 10 else rate(ratio)
+
+
+WORTH = 0.005  # what a choice for each layer must save to be told
 COVERAGE = "geomean: needs all cases; otherwise in how many of them it was timed"
 
 

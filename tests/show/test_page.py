@@ -98,8 +98,8 @@ def test_samples_keep_three_digits_and_say_how_many_were_drawn() -> None:
 def test_the_verdict_stands_first(plain: str) -> None:
     head = plain[plain.index("<header>") : plain.index("</header>")]
     assert "141 timed, 69 skipped" in head
-    assert "onednn needs the least for all layers" in head
-    assert "Against torch onednn is faster in 12, undecided in 11 of 23 cases" in head
+    assert "Fastest overall: onednn" in head
+    assert "onednn beats torch on 12 and is open on 11 of 23 cases" in head
 
 
 def test_hostile_text_stays_text(tmp_path: Path) -> None:

@@ -170,7 +170,7 @@ def _columns(entries: Sequence[Entry]) -> list[Column]:
 
 
 _TIMES = (
-    Column(name="torch / this", width=16, number=True),
+    Column(name="Speed vs torch", width=16, number=True),
     Column(name="Time", width=8, number=True),
     Column(name="Images/s", width=9, number=True),
     Column(name="GFLOP/s", width=9, number=True),
@@ -217,9 +217,9 @@ def _cells(entry: Entry, columns: Sequence[Column]) -> list[Cell]:
         if (ratio := outcome.comparison) is not None:
             known = ratio.low > 0 and ratio.high < inf
             interval = f"{ratio.low:.3f}-{ratio.high:.3f}" if known else "any"
-            found["torch / this"] = (f"{ratio.ratio:.3f} ({interval})", ratio.ratio)
+            found["Speed vs torch"] = (f"{ratio.ratio:.3f}x ({interval})", ratio.ratio)
         elif result.backend == BASELINE:
-            found["torch / this"] = ("1", 1.0)
+            found["Speed vs torch"] = ("1x", 1.0)
     return [found.get(column.name, ("", None)) for column in columns]
 
 
