@@ -99,7 +99,7 @@ def test_the_verdict_stands_first(plain: str) -> None:
     head = plain[plain.index("<header>") : plain.index("</header>")]
     assert "141 timed, 69 skipped" in head
     assert "Fastest overall: onednn" in head
-    assert "onednn beats torch on 12 and is open on 11 of 23 cases" in head
+    assert "onednn beats torch on 12 and is unsure on 11 of 23 cases" in head
 
 
 def test_hostile_text_stays_text(tmp_path: Path) -> None:
