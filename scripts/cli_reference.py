@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from convbench.cli import make_app
-from convbench.cli.help import grouped
+from convbench.cli.help import grouped, record
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE, MAN = DOCS / "cli.md", DOCS / "convbench.1"
@@ -44,9 +44,9 @@ def records(command: Any, context: Any) -> dict[str, list[tuple[str, str]]]:
     found = {"Arguments": arguments} | grouped(command, context)
     return {
         heading: [
-            (names if one.param_type_name == "option" else one.metavar, " ".join(text.split()))
+            (names if one.param_type_name == "option" else one.metavar, text)
             for one in parameters
-            for names, text in [one.get_help_record(context) or ("", "")]
+            for names, text in [record(one, context) or ("", "")]
         ]
         for heading, parameters in found.items()
         if parameters

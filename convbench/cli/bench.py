@@ -38,15 +38,13 @@ def bench(
             metavar="SECONDS",
             min=0.0,
             max=options.LONGEST_S,
-            help="Most seconds of timing for each candidate.",
+            help="Time budget per backend, in seconds.",
         ),
     ] = 3.0,
     confidence: Annotated[
-        float, typer.Option("--confidence", metavar="SHARE", help="Of all verdicts of a case together.")
+        float, typer.Option("--confidence", metavar="SHARE", help="Joint confidence of all verdicts of one case.")
     ] = 0.998,
-    margin: Annotated[
-        float, typer.Option("--margin", metavar="SHARE", help="Within it two that cannot be told apart are a tie.")
-    ] = 0.02,
+    margin: Annotated[float, typer.Option("--margin", metavar="SHARE", help="Ratios within this are a tie.")] = 0.02,
     min_rounds: Annotated[
         int,
         typer.Option(
@@ -54,17 +52,15 @@ def bench(
             metavar="N",
             min=1,
             max=5000,
-            help="Clean rounds before the first verdict; more than 12 are waited for beyond --budget.",
+            help="Undisturbed rounds before the first verdict; more than 12 may exceed --budget.",
         ),
     ] = 12,
     no_ceilings: Annotated[
-        bool, typer.Option("--no-ceilings", help="Probe no ceilings, and leave their columns empty.")
+        bool, typer.Option("--no-ceilings", help="Do not measure ceilings; leave their columns empty.")
     ] = False,
     wait_until_quiet: Annotated[
         bool,
-        typer.Option(
-            "--wait-until-quiet", help="Begin when nothing else disturbs the machine, or after 10 minutes of waiting."
-        ),
+        typer.Option("--wait-until-quiet", help="Start once the machine is quiet, or after 10 minutes."),
     ] = False,
     *,
     how: options.How,

@@ -17,19 +17,19 @@ MARGIN = 0.015
 
 def compare(
     before: Annotated[str, typer.Argument(metavar="BEFORE.csv", help="CSV file of convbench bench or verify.")],
-    after: Annotated[str, typer.Argument(metavar="AFTER.csv", help="The same, later, or with other versions.")],
+    after: Annotated[str, typer.Argument(metavar="AFTER.csv", help="The same run later, or with other versions.")],
     fail_if_slower: Annotated[
         str | None,
-        typer.Option(metavar="5%", help="What a row may lose, as 5% or 0.05; --margin by default."),
+        typer.Option(metavar="5%", help="Allowed slowdown per row, as 5% or 0.05. Default: --margin."),
     ] = None,
     margin: Annotated[
-        str | None, typer.Option(metavar="1.5%", help="Within it two times are the same; 1.5% by default.")
+        str | None, typer.Option(metavar="1.5%", help="Times within this are the same. Default: 1.5%.")
     ] = None,
-    confidence: Annotated[float, typer.Option(metavar="SHARE", help="Of all intervals together.")] = 0.99,
+    confidence: Annotated[float, typer.Option(metavar="SHARE", help="Joint confidence of all intervals.")] = 0.99,
     relative: Annotated[
-        bool, typer.Option("--relative", help="Compare ratios to torch: hides drift, and a change of torch.")
+        bool, typer.Option("--relative", help="Compare ratios to torch: cancels drift, hides a change in torch.")
     ] = False,
-    across: Annotated[bool, typer.Option("--across", help="Compare different machines all the same.")] = False,
+    across: Annotated[bool, typer.Option("--across", help="Compare different machines anyway.")] = False,
     markdown: Annotated[
         str | None, typer.Option(metavar="FILE", help="A comment for a pull request; - is stdout.")
     ] = None,

@@ -1,5 +1,6 @@
 """How does --help read? Options under plain headings, the common ones first; commands in the order of their use."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,6 +34,7 @@ GROUPS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 }
 ORDER = ("What", "How it is shown", "What counts", "Which backends", "How long", "Where it goes", "Safety")
 MORE = "More"
+_RANGE = re.compile(r"(;)? ?\[?[\d.e+]*<?=?x[<>=\d.e+]*\]$")  # `[default: 0; x>=0]`, `[0.1<=x<=9.0]`
 
 
 def grouped(command: Any, context: Any) -> dict[str, list[Any]]:
@@ -51,13 +53,22 @@ def grouped(command: Any, context: Any) -> dict[str, list[Any]]:
     return found
 
 
+def record(parameter: Any, context: Any) -> tuple[str, str] | None:
+    """Names and text of a parameter, without its range: what is out of it is told when it is given."""
+    found = parameter.get_help_record(context)
+    if found is None:
+        return None
+    names, text = found
+    return names, _RANGE.sub(lambda match: "]" if match[1] else "", " ".join(text.split()))
+
+
 class Command(TyperCommand):
     """A command whose options are grouped."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         arguments = [one for one in self.get_params(ctx) if one.param_type_name == "argument"]
         for heading, parameters in ({"Arguments": arguments} | grouped(self, ctx)).items():
-            if records := [record for one in parameters if (record := one.get_help_record(ctx)) is not None]:
+            if records := [found for one in parameters if (found := record(one, ctx)) is not None]:
                 with formatter.section(heading):
                     formatter.write_dl(records)
 

@@ -42,49 +42,50 @@ Shapes = Annotated[
     typer.Option(
         "--shape",
         metavar="SHAPE,...",
-        help="Problems, as n1c64h56w56k64r3s3_pd1 or SUITE:ROW; or one benchdnn or MIOpenDriver line.",
+        help="Problems such as n1c64h56w56k64r3s3_pd1 or SUITE:ROW, or one benchdnn or MIOpenDriver line.",
         autocompletion=listed(shapes),
     ),
 ]
 Weight = Annotated[
     str | None,
-    typer.Option("--weight", metavar="KxC/GxRxS", help="With --input a problem by the sizes of its tensors."),
+    typer.Option("--weight", metavar="KxC/GxRxS", help="With --input: a problem given by its tensor sizes."),
 ]
 Input = Annotated[
-    str | None, typer.Option("--input", metavar="NxCxHxW", help="The input of a problem, as 1x1x4x4; with --weight.")
+    str | None, typer.Option("--input", metavar="NxCxHxW", help="Input of a problem, such as 1x1x4x4; needs --weight.")
 ]
-Stride = Annotated[str | None, typer.Option("--stride", metavar="N", help="Of that problem: 2, or 2x1; 1 by default.")]
+Stride = Annotated[
+    str | None, typer.Option("--stride", metavar="N", help="Stride of that problem: 2, or 2x1. Default: 1.")
+]
 Padding = Annotated[
     str | None,
-    typer.Option("--padding", metavar="N", help="Likewise: 1, 1x0, top x bottom x left x right, same; 0 by default."),
+    typer.Option("--padding", metavar="N", help="Its padding: 1, 1x0, TOPxBOTTOMxLEFTxRIGHT, or same. Default: 0."),
 ]
-Dilation = Annotated[str | None, typer.Option("--dilation", metavar="N", help="Likewise; 1 by default.")]
+Dilation = Annotated[str | None, typer.Option("--dilation", metavar="N", help="Its dilation. Default: 1.")]
 Batches = Annotated[
-    Words, typer.Option("--batch", metavar="N,...", help="Every problem with these batch sizes; short for --axis n=N.")
+    Words,
+    typer.Option("--batch", metavar="N,...", help="Run each problem with these batch sizes; short for --axis n=N."),
 ]
 Axes = Annotated[
     Words,
     typer.Option(
         "--axis",
         metavar="NAME=VALUES",
-        help="Every problem with these values of a size (n c h w k r s hw rs ck stride padding dilation groups) or of "
-        "dtype, layout, precision, device, pass, epilogue: a list 1,8,32, a range 64:512:64, powers '64:512:*2', "
-        "padding=same. Repeat it for more axes.",
+        help="Run each problem with these values of a size (n c h w k r s hw rs ck stride padding dilation groups) or "
+        "of dtype, layout, precision, device, pass, epilogue: a list 1,8,32, a range 64:512:64, powers '64:512:*2', "
+        "padding=same. Repeat the option for more axes.",
     ),
 ]
 Match = Annotated[
-    Words, typer.Option("--match", metavar="REGEX", help="Only problems with this in SUITE:NAME or in their text.")
+    Words, typer.Option("--match", metavar="REGEX", help="Only problems whose SUITE:NAME or text matches.")
 ]
-Exclude = Annotated[Words, typer.Option("--exclude", metavar="REGEX", help="No problems with this in them.")]
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="List what would run, and what it would take; run nothing, write no CSV.")
-]
+Exclude = Annotated[Words, typer.Option("--exclude", metavar="REGEX", help="Leave out problems that match.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="List what would run and how long it would take, then stop.")]
 Backends = Annotated[
     Words,
     typer.Option(
         "--backend",
         metavar="NAME,...",
-        help="Backends, or '/REGEX/'; all by default. `convbench list backends`.",
+        help="Backends, or '/REGEX/'. Default: all (convbench list backends).",
         autocompletion=listed(backends),
     ),
 ]
@@ -93,28 +94,29 @@ Devices = Annotated[
     typer.Option(
         "--device",
         metavar="NAME,...",
-        help=f"Among {', '.join(DEVICES)}; cuda:1 is the second GPU.",
+        help=f"{', '.join(DEVICES)}; cuda:1 is the second GPU.",
         autocompletion=listed(among(DEVICES)),
     ),
 ]
 Dtypes = Annotated[
     Words,
     typer.Option(
-        "--dtype", metavar="NAME,...", help=f"Among {', '.join(DTYPES)}.", autocompletion=listed(among(DTYPES))
+        "--dtype",
+        metavar="NAME,...",
+        help=f"{', '.join(DTYPES)}, or torch's names.",
+        autocompletion=listed(among(DTYPES)),
     ),
 ]
 Layouts = Annotated[
     Words,
-    typer.Option(
-        "--layout", metavar="NAME,...", help=f"Among {', '.join(LAYOUTS)}.", autocompletion=listed(among(LAYOUTS))
-    ),
+    typer.Option("--layout", metavar="NAME,...", help=f"{', '.join(LAYOUTS)}.", autocompletion=listed(among(LAYOUTS))),
 ]
 Precisions = Annotated[
     Words,
     typer.Option(
         "--precision",
         metavar="NAME,...",
-        help="ieee: no TF32 anywhere; tf32: allowed (CUDA, fp32).",
+        help="ieee: no TF32 anywhere; tf32: TF32 allowed (CUDA, fp32).",
         autocompletion=listed(among(PRECISIONS)),
     ),
 ]
@@ -123,7 +125,7 @@ Passes = Annotated[
     typer.Option(
         "--pass",
         metavar="NAME,...",
-        help=f"Among {', '.join(PASSES)}; fprop by default.",
+        help=f"{', '.join(PASSES)}. Default: fprop.",
         autocompletion=listed(among(PASSES)),
     ),
 ]
@@ -132,34 +134,32 @@ Epilogues = Annotated[
     typer.Option(
         "--epilogue",
         metavar="NAME,...",
-        help=f"After fprop, among {', '.join(EPILOGUES)}.",
+        help=f"What follows fprop: {', '.join(EPILOGUES)}.",
         autocompletion=listed(among(EPILOGUES)),
     ),
 ]
-Plugins = Annotated[
-    Words, typer.Option("--plugin", metavar="FILE.py", help="FILE.py or module with @backend functions.")
-]
-Threads = Annotated[int, typer.Option("--threads", metavar="N", min=0, help="CPU threads; 0 is torch's own choice.")]
+Plugins = Annotated[Words, typer.Option("--plugin", metavar="FILE.py", help="File or module with @backend functions.")]
+Threads = Annotated[int, typer.Option("--threads", metavar="N", min=0, help="CPU threads; 0: as torch chooses.")]
 ThreadCounts = Annotated[
     Words,
     typer.Option(
         "--threads",
         metavar="N,...",
-        help="CPU threads, with each of which every case is done; 0 is torch's own choice, the default.",
+        help="CPU threads; each case runs with each number. Default: 0, as torch chooses.",
     ),
 ]
 Anonymous = Annotated[
-    bool, typer.Option("--anonymous", help="Leave host name, command line and folders out of rows and pages.")
+    bool, typer.Option("--anonymous", help="Keep host name, command line and folders out of rows and pages.")
 ]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, max=2**32 - 1, help="Seed of the random operands.")]
 Csv = Annotated[str | None, typer.Option("--csv", metavar="FILE", help="CSV file for the results; - is stdout.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with the CSV file of a run that was cut short.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the CSV file of an interrupted run.")]
 Isolate = Annotated[
     bool | None,
     typer.Option(
         "--isolate/--no-isolate",
-        help="A process that may die for each case; on for code of others, several --threads, and on cuda.",
+        help="Run each case in a process of its own. Default: on for plug-ins, several --threads, and cuda.",
         show_default=False,
     ),
 ]
@@ -170,13 +170,17 @@ Timeout = Annotated[
         metavar="SECONDS",
         min=0.1,
         max=LONGEST_S,
-        help="Kill a backend that takes longer for one step; 120 by default, more for large cases.",
+        help="Kill a backend that takes longer for one step. Default: 120, more for large cases.",
     ),
 ]
 MemoryLimit = Annotated[
     float | None,
     typer.Option(
-        "--memory-limit", metavar="GIB", min=0.5, max=1e6, help="Kill a case that takes more; 90 % of what is free."
+        "--memory-limit",
+        metavar="GIB",
+        min=0.5,
+        max=1e6,
+        help="Kill a case that uses more. Default: 90 % of free memory.",
     ),
 ]
 Shape = Annotated[
@@ -188,11 +192,11 @@ Shape = Annotated[
         autocompletion=listed(shapes),
     ),
 ]
-At = Annotated[str | None, typer.Option("--at", metavar="P,Q", help="The output to follow, row and column.")]
-Filter = Annotated[int | None, typer.Option("--filter", metavar="K", help="Its output channel (its filter).")]
-Image = Annotated[int, typer.Option("--image", metavar="N", help="Its image of the batch.")]
+At = Annotated[str | None, typer.Option("--at", metavar="P,Q", help="Output to follow: row, column.")]
+Filter = Annotated[int | None, typer.Option("--filter", metavar="K", help="Output channel (filter).")]
+Image = Annotated[int, typer.Option("--image", metavar="N", help="Image of the batch.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-Force = Annotated[bool, typer.Option("--force", help="Run what a backend refuses for its cost alone.")]
+Force = Annotated[bool, typer.Option("--force", help="Run cases that a backend refuses only because they are slow.")]
 
 
 def words(given: Words, default: Sequence[str] = ()) -> list[str]:

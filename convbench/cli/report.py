@@ -22,13 +22,11 @@ PLOTS = ("ratio", "roofline")
 
 def report(
     files: Annotated[list[str], typer.Argument(help="CSV files of convbench bench or verify.", metavar="FILE...")],
-    html: Annotated[
-        str | None, typer.Option(metavar="FILE", help="One page of all files, for a browser; - is stdout.")
-    ] = None,
-    svg: Annotated[str | None, typer.Option(metavar="FILE", help="The plots as SVG; - is stdout.")] = None,
-    png: Annotated[str | None, typer.Option(metavar="FILE", help="The plots as PNG.")] = None,
+    html: Annotated[str | None, typer.Option(metavar="FILE", help="Write one page for all files; - is stdout.")] = None,
+    svg: Annotated[str | None, typer.Option(metavar="FILE", help="Write the plots as SVG; - is stdout.")] = None,
+    png: Annotated[str | None, typer.Option(metavar="FILE", help="Write the plots as PNG.")] = None,
     plot: Annotated[
-        list[str] | None, typer.Option(metavar="NAME,...", help="For --svg and --png: ratio (default), roofline.")
+        list[str] | None, typer.Option(metavar="NAME,...", help="Plots of --svg and --png: ratio (default), roofline.")
     ] = None,
     overwrite: options.Overwrite = False,
     anonymous: options.Anonymous = False,

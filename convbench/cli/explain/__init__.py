@@ -42,10 +42,10 @@ WALK = CELL | {"step", "channel", "svg", "cast", "overwrite", "json"}
 
 Algorithms = Annotated[
     str | None,
-    typer.Option("--algorithm", metavar="NAMES", help="Other algorithms on the same numbers: all, or winograd,fft."),
+    typer.Option("--algorithm", metavar="NAMES", help="The same numbers by other algorithms: all, or winograd,fft."),
 ]
-Backward = Annotated[bool, typer.Option("--backward", help="The gradients of x and w on the same numbers.")]
-Html = Annotated[str | None, typer.Option("--html", metavar="FILE", help="A page to try it out; - is stdout.")]
+Backward = Annotated[bool, typer.Option("--backward", help="Show the gradients of x and w as well.")]
+Html = Annotated[str | None, typer.Option("--html", metavar="FILE", help="Write an interactive page; - is stdout.")]
 
 
 @options.unfold

@@ -19,15 +19,13 @@ Steps = Annotated[
     str | None,
     typer.Option("--step", metavar="STEP,...", help=f"Only these: 4, 2-4, or {', '.join(STEPS)}."),
 ]
-Channel = Annotated[int, typer.Option("--channel", metavar="C", help="Of the kernel's channels, the first one shown.")]
-Svg = Annotated[str | None, typer.Option("--svg", metavar="FILE", help="The frames as a drawing; - is stdout.")]
+Channel = Annotated[int, typer.Option("--channel", metavar="C", help="First kernel channel to show.")]
+Svg = Annotated[str | None, typer.Option("--svg", metavar="FILE", help="Draw the steps as SVG; - is stdout.")]
 Cast = Annotated[
     str | None,
-    typer.Option("--cast", metavar="FILE", help="A recording (asciicast v3) that moves the cell; - is stdout."),
+    typer.Option("--cast", metavar="FILE", help="Record the walk (asciicast v3); - is stdout."),
 ]
-Interactive = Annotated[
-    bool, typer.Option("--interactive", "-i", help="On a terminal: keys move the cell and the step; h shows them.")
-]
+Interactive = Annotated[bool, typer.Option("--interactive", "-i", help="Walk with the keyboard; h lists the keys.")]
 
 
 def parse_steps(text: str | None) -> tuple[str, ...]:
