@@ -157,11 +157,6 @@ def explain(
         raise ConvbenchError(f"SHAPE {shape} and --input --weight, which are {by_sizes}, are two problems; give one")
     problem = find_problem(by_sizes or shape)
     whole = problem.spec
-    if html is not None and any(whole.surplus):
-        raise ConvbenchError(
-            f"--html: {whole} has padding that differs at opposite sides, and the page pads them alike; leave --html "
-            f"out, or pad x beforehand and give {whole.evened}"
-        )
     if ran:
         from convbench.cli.explain.ran import show_what_ran
 
