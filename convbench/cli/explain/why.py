@@ -40,11 +40,6 @@ def show_answers(
     from convbench.show.questions import draw_answers, record_answers
 
     questions = choose(words)
-    if any(spec.surplus):
-        raise ConvbenchError(
-            f"--why: {spec} has padding that differs at opposite sides, and the questions are about equal padding; "
-            f"pad x beforehand and ask them of {spec.evened}"
-        )
     cell = choose_cell(spec, at=at, image=image, filter_index=filter_index)
     smaller = affordable(spec)
     if smaller != spec:

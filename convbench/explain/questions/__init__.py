@@ -14,6 +14,7 @@ from convbench.explain.questions.nearest import Nearest
 from convbench.explain.sheet import Answer, Sheet
 from convbench.explain.steps import Cell
 from convbench.explain.walk import affordable, choose_cell
+from convbench.ran.by_torch import name_padding
 from convbench.spec import ConvSpec
 
 SHOWS_ALL = ConvSpec.parse("n1c4h7w8k4r2s2_st2_pd1_dl2_g2")
@@ -73,6 +74,9 @@ def ask(question: Question, spec: ConvSpec, cell: Cell | None = None, seed: int 
         cell = choose_cell(shown)
     sheet = Sheet(spec=shown, cell=cell, seed=seed, stand_in=why)
     short = sheet.words(question.answer(sheet))
+    if any(sheet.spec.surplus):
+        sheet.word("beforehand", name_padding(sheet.spec))
+        sheet.note("torch pads opposite sides alike: where it was asked, x was padded beforehand, {beforehand}.")
     return Answer(
         name=question.name,
         question=question.text,
