@@ -26,12 +26,6 @@ def even(x: Tensor, spec: ConvSpec) -> Tensor:
     return evened
 
 
-def name_padding(spec: ConvSpec) -> str:
-    """What torch is given in the place of the padding: `F.pad(x, (0, 1, 0, 1)), then padding=(1, 0)`."""
-    top, bottom, left, right = spec.surplus
-    return f"F.pad(x, {(left, right, top, bottom)}), then padding={spec.evened.padding}"
-
-
 def make_module(spec: ConvSpec, **options: Any) -> nn.Conv2d:
     """torch's layer for the problem with equal padding, its weights as torch draws them."""
     kernel = (spec.r, spec.s)

@@ -7,6 +7,7 @@ question that a problem cannot show is shown on the nearest one that can.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from convbench.backend import name_surplus
 from convbench.errors import unknown
 from convbench.explain.questions import border, costs, kernel, patches, rounding
 from convbench.explain.questions import nearest as near
@@ -14,7 +15,6 @@ from convbench.explain.questions.nearest import Nearest
 from convbench.explain.sheet import Answer, Sheet
 from convbench.explain.steps import Cell
 from convbench.explain.walk import affordable, choose_cell
-from convbench.ran.by_torch import name_padding
 from convbench.spec import ConvSpec
 
 SHOWS_ALL = ConvSpec.parse("n1c4h7w8k4r2s2_st2_pd1_dl2_g2")
@@ -75,7 +75,7 @@ def ask(question: Question, spec: ConvSpec, cell: Cell | None = None, seed: int 
     sheet = Sheet(spec=shown, cell=cell, seed=seed, stand_in=why)
     short = sheet.words(question.answer(sheet))
     if any(sheet.spec.surplus):
-        sheet.word("beforehand", name_padding(sheet.spec))
+        sheet.word("beforehand", f"{name_surplus(sheet.spec)}, then padding={sheet.spec.evened.padding}")
         sheet.note("torch pads opposite sides alike: where it was asked, x was padded beforehand, {beforehand}.")
     return Answer(
         name=question.name,
