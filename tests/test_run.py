@@ -89,6 +89,21 @@ def test_the_default_padding_keeps_the_size(size: int, dilation: tuple[int, int]
     assert [2 * pad for pad in weights] == [step * (size - 1) for step in dilation]
 
 
+def test_padding_is_a_pair_four_sides_or_what_keeps_the_size_of_an_even_kernel(tmp_path: Path) -> None:
+    path = tmp_path / "even.pt"
+    torch.save(torch.ones(2, 1, 2, 4), path)
+    for padding, sides, y in (
+        (None, (0, 0, 1, 1), (19, 29)),
+        ("same", (0, 1, 1, 2), (20, 30)),
+        ((0, 2, 3, 0), (0, 2, 3, 0), (21, 30)),
+    ):
+        plan = Plan(image_size=(20, 30), weights=path, batch_size=1, padding=padding)
+        done = run(plan, built_in("torch"))
+        assert isinstance(done.outcome, Verified)
+        assert (done.case.spec.sides, (done.case.spec.p, done.case.spec.q)) == (sides, y)
+    assert done.stages[-2].what.endswith("stride 1, padding 0x2x3x0, dilation 1")
+
+
 def test_a_kernel_larger_than_the_image_is_refused() -> None:
     with pytest.raises(ConvbenchError, match="larger than the padded input"):
         run(Plan(image_size=(5, 5), filters="blur", padding=(0, 0)), built_in("torch"))
