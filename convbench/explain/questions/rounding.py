@@ -138,7 +138,8 @@ def _race(spec: ConvSpec, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 def _by_unfold(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
     """y by unfold and matmul."""
-    return unfold_matmul.fn(even(x, spec), w, spec.evened)
+    y: Tensor = unfold_matmul.fn(even(x, spec), w, spec.evened)
+    return y
 
 
 def _longer(spec: ConvSpec) -> list[ConvSpec]:
