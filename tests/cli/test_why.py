@@ -47,7 +47,7 @@ def test_padding_that_differs_is_asked_about_as_it_is(capsys: pytest.CaptureFixt
     code, out, err = explain(capsys, "n1c1h4w4k1r2s2_pd0x1x0x1", "--why", "floor,nine,padding")
     assert (code, err) == (0, "")
     text = " ".join(out.replace("│", "").split())
-    assert "⌊(4 + 0 + 1 − 1·(2−1) − 1) / 1⌋" in text  # noqa: RUF001
+    assert "⌊(4 + 0 + 1 − 1·(2−1) − 1) / 2⌋" in text  # noqa: RUF001
     assert "F.unfold gives (1, 4, 16)" in text
     assert "x was padded beforehand, F.pad(x, (0, 1, 0, 1)), then padding=(0, 0)." in text
 
