@@ -255,6 +255,12 @@ def pad_surplus(x: Any, spec: ConvSpec) -> Any:
     return torch.nn.functional.pad(x, (left, right, top, bottom))
 
 
+def name_surplus(spec: ConvSpec) -> str:
+    """How torch is told to do that: `F.pad(x, (0, 1, 0, 1))`."""
+    top, bottom, left, right = spec.surplus
+    return f"F.pad(x, {(left, right, top, bottom)})"
+
+
 def crop_surplus(dx: Any, spec: ConvSpec) -> Any:
     """The gradient of x from that of x so padded."""
     if tuple(getattr(dx, "shape", ()))[-2:] != (spec.evened.h, spec.evened.w):

@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from torch import Tensor
 
@@ -17,7 +18,7 @@ from convbench.data.sets import load_set
 from convbench.data.weights import load_filters
 from convbench.errors import ConvbenchError
 from convbench.outcome import Failed, Outcome, Skipped
-from convbench.spec import ConvSpec, Pair, pair_text
+from convbench.spec import ConvSpec, Pair, pair_text, same_sides
 from convbench.verify.exam import make_exam
 from convbench.verify.lineup import refusal
 from convbench.verify.trial import attempt
@@ -31,7 +32,8 @@ class Plan:
         image_size: (H, W); None leaves the images as they are.
         split: the share of the images that is for training; the batch comes from it.
         weights, weights_name: a file to take the filters from, and the tensor in it.
-        padding: None keeps the size of the image at stride 1.
+        padding: of height and width, or of all four sides; None keeps the size of the image at stride 1, but for one
+            line of it where the dilated kernel is even, and "same" does then, too.
     """
 
     data: str = "shapes"
@@ -45,7 +47,7 @@ class Plan:
     weights: Path | None = None
     weights_name: str | None = None
     stride: Pair = (1, 1)
-    padding: Pair | None = None
+    padding: tuple[int, ...] | Literal["same"] | None = None
     dilation: Pair = (1, 1)
     device: str = "cpu"
     dtype: str = "fp32"
@@ -145,7 +147,7 @@ def run(plan: Plan, backend: Backend, *, force: bool = False) -> Run:
     spec = ConvSpec(
         n=min(plan.batch_size, len(train)), c=c, h=h, w=w, k=k, r=r, s=s, groups=filters.groups,
         stride=plan.stride, dilation=plan.dilation,
-        padding=keep_size(r, s, plan.dilation) if plan.padding is None else plan.padding,
+        padding=choose_padding(plan, r, s),
     )  # fmt: skip
     case = Case(
         problem=Problem(suite="run", name=plan.data, spec=spec),
@@ -191,6 +193,13 @@ def choose_filters(plan: Plan, channels: int) -> Filters:
     return make_filters(plan.filters, channels, plan.seed)
 
 
+def choose_padding(plan: Plan, r: int, s: int) -> tuple[int, ...]:
+    """The padding of the plan for a kernel of R x S."""
+    if plan.padding == "same":
+        return same_sides((r, s), plan.dilation)
+    return keep_size(r, s, plan.dilation) if plan.padding is None else plan.padding
+
+
 def keep_size(r: int, s: int, dilation: Pair) -> Pair:
     """The padding that keeps H and W at stride 1; an even kernel extent loses one row or column."""
     return (dilation[0] * (r - 1) // 2, dilation[1] * (s - 1) // 2)
@@ -211,15 +220,12 @@ def _convolve(watch: Stopwatch, case: Case, backend: Backend, x: Tensor, w: Tens
         return trial, None
     bill, check, out = trial.bill, trial.check, trial.out
     watch.took(bill.prepare_s or 0.0, "prepare", "once for each weight" if backend.prepare else "nothing to prepare")
-    settings = [
-        f"{name} {pair_text(pair)}"
-        for name, pair in (("stride", spec.stride), ("padding", spec.padding), ("dilation", spec.dilation))
-    ]
+    settings = f"stride {pair_text(spec.stride)}, padding {spec.padding_text}, dilation {pair_text(spec.dilation)}"
     shape: Sequence[int] = out.shape if isinstance(out, Tensor) and out.dim() == 4 else ()
     watch.took(
         bill.first_call_s,
         "convolution",
-        f"{backend.name}, first call; {', '.join(settings)}",
+        f"{backend.name}, first call; {settings}",
         **dict(zip("NKPQ", shape, strict=False)),
     )
     watch.stage("check", "every output within its own bound" if check.passed else "not right", **axes)

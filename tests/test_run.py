@@ -1,5 +1,6 @@
 """The pipeline from a data set to its feature maps."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,21 @@ def test_a_folder_whose_first_image_is_an_odd_one_asks_for_one_size(tmp_path: Pa
 def test_the_default_padding_keeps_the_size(size: int, dilation: tuple[int, int]) -> None:
     weights = keep_size(size, size, dilation)
     assert [2 * pad for pad in weights] == [step * (size - 1) for step in dilation]
+
+
+def test_padding_is_a_pair_four_sides_or_what_keeps_the_size_of_an_even_kernel(tmp_path: Path) -> None:
+    path = tmp_path / "even.pt"
+    torch.save(torch.ones(2, 1, 2, 4), path)
+    plan = Plan(image_size=(20, 30), weights=path, batch_size=1)
+    for chosen, sides, y in (
+        (plan, (0, 0, 1, 1), (19, 29)),
+        (replace(plan, padding="same"), (0, 1, 1, 2), (20, 30)),
+        (replace(plan, padding=(0, 2, 3, 0)), (0, 2, 3, 0), (21, 30)),
+    ):
+        done = run(chosen, built_in("torch"))
+        assert isinstance(done.outcome, Verified)
+        assert (done.case.spec.sides, (done.case.spec.p, done.case.spec.q)) == (sides, y)
+    assert done.stages[-2].what.endswith("stride 1, padding 0x2x3x0, dilation 1")
 
 
 def test_a_kernel_larger_than_the_image_is_refused() -> None:

@@ -6,7 +6,6 @@ import typer
 
 from convbench.case import DTYPES, LAYOUTS, PRECISIONS, cases
 from convbench.cli import options
-from convbench.cli.outputs import tell
 from convbench.errors import ConvbenchError
 from convbench.exit_codes import NOTHING
 from convbench.system import require
@@ -50,10 +49,8 @@ def ran(
     from convbench.ran.watch import watch
     from convbench.show.ran import draw_ran, record_ran
 
-    if any(problem.spec.surplus):
-        tell(f"torch pads opposite sides alike, so x is padded beforehand (F.pad); then runs {problem.spec.evened}")
     calls = [
-        Ran(spec=case.spec.evened, dtype=case.dtype, layout=case.layout, precision=case.precision, device=case.device)
+        Ran.blank(case.spec, dtype=case.dtype, layout=case.layout, precision=case.precision, device=case.device)
         for case in wanted
     ]
     found = watch(calls, threads=threads)

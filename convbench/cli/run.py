@@ -16,6 +16,7 @@ from convbench.errors import ConvbenchError
 from convbench.exit_codes import NOTHING, WRONG
 from convbench.outcome import Failed, Skipped, Wrong
 from convbench.spec import Pair
+from convbench.suites.sizes import read_padding
 
 if TYPE_CHECKING:
     from convbench.run import Run
@@ -62,7 +63,12 @@ def run(
     ] = None,
     stride: Annotated[str, typer.Option("--stride", metavar="PAIR", help="2, or 2x1 for height x width.")] = "1",
     padding: Annotated[
-        str | None, typer.Option("--padding", metavar="PAIR", help="The same; by default it keeps the size.")
+        str | None,
+        typer.Option(
+            "--padding",
+            metavar="N",
+            help="Likewise: 1, 1x0, top x bottom x left x right, same; by default it keeps the size.",
+        ),
     ] = None,
     dilation: Annotated[str, typer.Option("--dilation", metavar="PAIR", help="The same.")] = "1",
     backend: Annotated[
@@ -97,10 +103,11 @@ def run(
     """
     if save is not None:
         _check_place(save, overwrite=overwrite)
+    strides = _pair("--stride", stride)
     settings: dict[str, Any] = {
         "image_size": None if image_size is None else _pair("--image-size", image_size),
-        "stride": _pair("--stride", stride),
-        "padding": None if padding is None else _pair("--padding", padding),
+        "stride": strides,
+        "padding": None if padding is None else read_padding(padding, strides, "--padding 1x0"),
         "dilation": _pair("--dilation", dilation),
         "device": _one("--device", options.choose_devices([device])),
         "dtype": _one("--dtype", options.choose("dtype", [dtype], DTYPES, ())),

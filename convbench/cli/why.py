@@ -7,7 +7,6 @@ import typer
 
 from convbench.cli import options
 from convbench.cli.outputs import refuse_unproved, tell
-from convbench.errors import ConvbenchError
 
 NAMES = "flip, order, nine, floor, dilation, fold, groups, padding, not-equal, memory, algorithm, flops"
 EXAMPLE = """\b
@@ -37,11 +36,6 @@ def why(
     spec = sizes.problem(shape).spec
     at = cell.place(spec)
     questions = choose(question)
-    if any(spec.surplus):
-        raise ConvbenchError(
-            f"convbench why: {spec} has padding that differs at opposite sides, and the questions are about equal "
-            f"padding; pad x beforehand and ask them of {spec.evened}"
-        )
     chosen = choose_cell(spec, at=at, image=cell.image, filter_index=cell.filter)
     smaller = affordable(spec)
     if smaller != spec:

@@ -120,6 +120,8 @@ class Check:
 class Count:
     """What another tool says of the layer with a bias, as nn.Conv2d and as F.conv2d in a forward().
 
+    torch's layers pad opposite sides alike, so where a problem's differ, x is padded beforehand, and not by the layer.
+
     Attributes:
         unit: what it counts, in words.
         expected, expected_function: what it must say if it counts so.
@@ -218,7 +220,7 @@ def _ask(name: str, tool: Tool, ledger: Ledger) -> Count:
             with _quiet():
                 for make in (make_module, _Functional):
                     model = make(ledger.spec, device=device).eval()
-                    figures.append(tool.ask(model, torch.zeros(ledger.spec.x_shape, device=device)))
+                    figures.append(tool.ask(model, torch.zeros(ledger.spec.evened.x_shape, device=device)))
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # of somebody else's code

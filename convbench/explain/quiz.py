@@ -114,12 +114,13 @@ def _where_tap_falls(walk: Walk, output: tuple[int, int], random: Random) -> Que
 
 def _how_many(walk: Walk, random: Random) -> Question:
     other = _vary_more(walk.spec, random)
-    sizes, kernels = (other.h, other.w), other.kernel_extent
-    windows = [
-        torch.arange(sizes[i] + 2 * other.padding[i]).unfold(0, kernels[i], other.stride[i]).shape[0] for i in range(2)
-    ]
+    sizes, kernels = other.padded, other.kernel_extent
+    windows = [torch.arange(sizes[i]).unfold(0, kernels[i], other.stride[i]).shape[0] for i in range(2)]
     strides, paddings, dilations = ("x".join(map(str, one)) for one in (other.stride, other.padding, other.dilation))
-    rows = f"P = ⌊({other.h} + 2·{other.padding[0]} − {other.dilation[0]}·({other.r}−1) − 1) / {other.stride[0]}⌋ + 1"
+    (top, bottom), both = other.sides[:2], f"2·{other.padding[0]}"
+    if other.padding_end is not None:
+        paddings, both = f"{other.padding_text} (top, bottom, left, right)", f"{top} + {bottom}"
+    rows = f"P = ⌊({other.h} + {both} − {other.dilation[0]}·({other.r}−1) − 1) / {other.stride[0]}⌋ + 1"
     return Question(
         text=f"With stride {strides}, padding {paddings}, dilation {dilations}: how large is y? (P,Q)",
         answer=(windows[0], windows[1]),
@@ -128,14 +129,16 @@ def _how_many(walk: Walk, random: Random) -> Question:
 
 
 def _vary_more(spec: ConvSpec, random: Random) -> ConvSpec:
-    """Another stride, padding and dilation than the step shows, where there is one with an output."""
+    """Another stride, padding and dilation than the step shows, where there is one with an output.
+
+    Opposite sides are padded differently only where they are in the problem.
+    """
     seen = {spec, *(variant.spec for variant in vary(spec))}
     for _ in range(50):
-        stride, padding, dilation = random.randint(1, 3), random.randint(0, 3), random.randint(1, 3)
+        stride, padding, dilation = random.randint(1, 3), (random.randint(0, 3),) * 2, random.randint(1, 3)
+        end = None if spec.padding_end is None else (random.randint(0, 3), random.randint(0, 3))
         try:
-            other = replace(
-                spec, stride=(stride,) * 2, padding=(padding,) * 2, padding_end=None, dilation=(dilation,) * 2
-            )
+            other = replace(spec, stride=(stride,) * 2, padding=padding, padding_end=end, dilation=(dilation,) * 2)
         except ConvbenchError:
             continue  # the dilated kernel has outgrown the input
         if other not in seen:

@@ -66,9 +66,14 @@ class Axis:
     stride: int
 
     @property
+    def lines(self) -> int:
+        """Rows or columns of x with its padding."""
+        return self.size + self.padding + self.padding_end
+
+    @property
     def room(self) -> int:
         """What the stride divides."""
-        return self.size + self.padding + self.padding_end - self.dilation * (self.taps - 1) - 1
+        return self.lines - self.dilation * (self.taps - 1) - 1
 
     @property
     def rest(self) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from convbench.backend import name_surplus
 from convbench.ran.patches import account, count_blocks, find_patches, scratch_nbytes
 from convbench.ran.seen import LIBRARY, LOWERING, Ran
 from convbench.ran.verbose import name_layout
@@ -47,7 +48,10 @@ def sentence(ran: Ran) -> str:
 
 
 def remark(ran: Ran) -> str:
-    """A line of the walk's last step: `ran (fp32): Slow2d; scratch 144 B = the patch matrix, so literal here`."""
+    """A line of the walk's last step: `ran (fp32): Slow2d; scratch 144 B = the patch matrix, so literal here`.
+
+    Padding that differs at opposite sides is done beforehand, and is not part of it.
+    """
     patches = find_patches(ran)
     match ran.backend, patches.kind:
         case None, _:
@@ -60,8 +64,9 @@ def remark(ran: Ran) -> str:
         case backend, "x" if backend in LOWERING:
             words = f"{backend}; the patch matrix is x itself, so nothing was formed"
         case backend, _:
-            words = f"{LIBRARY.get(backend, backend)}; --ran says how, and what became of the patch matrix"
-    return f"ran ({ran.dtype}): {words}"
+            words = f"{LIBRARY.get(backend, backend)}; convbench ran says how, and what became of the patch matrix"
+    beforehand = f", on {name_surplus(ran.asked)}" if ran.asked else ""
+    return f"ran ({ran.dtype}{beforehand}): {words}"
 
 
 def list_claims(ran: Ran) -> tuple[Claim, ...]:

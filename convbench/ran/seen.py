@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 from math import prod
+from typing import Self
 
+from convbench.backend import name_surplus
 from convbench.ran.chrome_trace import Trace
 from convbench.ran.kernels import Kernel, read_kernel
 from convbench.ran.rules import Rule, Setting, apply_rule
@@ -31,6 +33,8 @@ class Ran:
     """What was seen of one call.
 
     Attributes:
+        spec: what ran.
+        asked: the problem itself where its padding differs at opposite sides; x was padded beforehand.
         setting: what torch's rule reads beside the problem; None where nothing was seen at all.
         selected: torch's own answer, as Slow2d; None where it gave none, and `selected_why` says why.
         trace: the profile of the call; None where there is none, and `trace_why` says why.
@@ -44,6 +48,7 @@ class Ran:
     layout: str
     precision: str
     device: str
+    asked: ConvSpec | None = None
     setting: Setting | None = None
     selected: str | None = None
     selected_why: str = ""
@@ -52,6 +57,25 @@ class Ran:
     cuda_peak_nbytes: int | None = None
     primitives: tuple[Primitive, ...] = ()
     trouble: str = ""
+
+    @classmethod
+    def blank(
+        cls, spec: ConvSpec, *, dtype: str = "fp32", layout: str = "nchw", precision: str = "ieee", device: str = "cpu"
+    ) -> Self:
+        """A call of which nothing was seen yet, as torch can be asked: it pads opposite sides alike."""
+        asked = spec if any(spec.surplus) else None
+        return cls(spec=spec.evened, asked=asked, dtype=dtype, layout=layout, precision=precision, device=device)
+
+    @property
+    def beforehand(self) -> str:
+        """What was done to x before the call, in words; empty where nothing was."""
+        if self.asked is None:
+            return ""
+        by, nbytes = name_surplus(self.asked), prod(self.spec.x_shape) * ITEM_NBYTES[self.dtype]
+        return (
+            f"torch pads opposite sides alike, so x of {self.asked} is padded beforehand by {by}; "
+            f"that copy, {nbytes:,} B, and the kernel that makes it are in no figure here"
+        )
 
     @property
     def operators(self) -> tuple[str, ...]:

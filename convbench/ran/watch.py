@@ -43,7 +43,8 @@ def what_ran(
     timeout_s: float | None = None,
 ) -> list[Ran]:
     """What F.conv2d runs for each problem, in their order; see `watch` for the rest."""
-    calls = [Ran(spec=spec, dtype=dtype, layout=layout, precision=precision, device=device) for spec in specs]
+    axes = {"dtype": dtype, "layout": layout, "precision": precision, "device": device}
+    calls = [Ran.blank(spec, **axes) for spec in specs]
     return watch(calls, threads=threads, onednn=onednn, timeout_s=timeout_s)
 
 
@@ -79,10 +80,9 @@ def glance(spec: ConvSpec, dtype: str = "fp32") -> Ran:
     """What can be seen on the CPU without a process of its own, in milliseconds: all but oneDNN's log."""
     from convbench.ran.witness import observe
 
-    asked = spec.evened  # x is padded beforehand with what torch does not pad
-    blank = Ran(spec=asked, dtype=dtype, layout="nchw", precision="ieee", device="cpu")
+    blank = Ran.blank(spec, dtype=dtype)
     try:
-        return _read_answer(blank, (observe(asked, dtype=dtype), ""))
+        return _read_answer(blank, (observe(blank.spec, dtype=dtype), ""))
     except RuntimeError as error:  # torch has no such call, or no memory for it
         return replace(blank, trouble=first_line(error))
 

@@ -149,7 +149,7 @@ def profile(x: Tensor, w: Tensor, spec: ConvSpec, device: str) -> tuple[Trace, i
     where = find_device(device)
     if not where.on_host:
         convolve(x, w, spec)
-    peak_nbytes = where.watch_peak()
+    peak_nbytes = (lambda: None) if where.on_host else where.watch_peak()
     # torch.profiler.profile would do the same, and import torch._inductor first: seconds.
     with torch.autograd.profiler.profile(
         use_device=None if where.on_host else where.kind, profile_memory=True

@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from convbench.backend import name_surplus
 from convbench.explain.ledger import Check, Count, Ledger
 from convbench.show.console import print_tabbed, result_console, side_console
 from convbench.show.grid import heading, plural
@@ -30,7 +31,7 @@ def print_ledger(ledger: Ledger, checks: Sequence[Check], counts: Sequence[Count
     print_tabbed(console, ["figure", "value", "unit", "remark"])
     for row in _rows(ledger, checks, counts):
         print_tabbed(console, row)
-    for line in _remarks(checks, missing):
+    for line in _remarks(ledger, checks, missing):
         side_console().print(line, markup=False)
 
 
@@ -52,7 +53,7 @@ def page(
         Text(),
         *heading("WHO COUNTS WHAT", "this layer with a bias", width),
         _tools(counts, width),
-        *hanging(_remarks(checks, missing), width),
+        *hanging(_remarks(ledger, checks, missing), width),
     )
 
 
@@ -93,6 +94,7 @@ def record(ledger: Ledger, checks: Sequence[Check], counts: Sequence[Count]) -> 
         "tools": [
             {
                 "tool": one.tool,
+                "spec": str(spec.evened),
                 "version": one.version,
                 "counts": one.unit,
                 "module": one.module,
@@ -171,7 +173,10 @@ def _how(one: Count) -> str:
     return f"{one.expected:,} and {one.expected_function:,} were foreseen ({one.unit})"
 
 
-def _remarks(checks: Sequence[Check], missing: Sequence[str]) -> Iterator[str]:
+def _remarks(ledger: Ledger, checks: Sequence[Check], missing: Sequence[str]) -> Iterator[str]:
+    if any(ledger.spec.surplus):
+        padded = f"{name_surplus(ledger.spec)}, then {ledger.spec.evened}"
+        yield f"torch's layers pad opposite sides alike: the tools saw x padded beforehand, {padded}"
     ways = ", ".join(dict.fromkeys(one.by for one in checks))
     yield f"{plural(len(checks), 'figure')} compared with torch: {ways}"
     if missing:

@@ -81,6 +81,11 @@ def remarks(costs: "ModelCosts") -> Iterator[str]:
         )
     if costs.unmeasured:
         yield f"not timed: {costs.unmeasured}"
+    if any(row.ran and any(row.shape.spec.surplus) for row in costs.problems):
+        yield (
+            "ran: torch pads opposite sides alike; where they differ it is of x padded beforehand by F.pad, whose own "
+            "kernel and copy are left out"
+        )
     for why, count in costs.others.items():
         yield f"{plural(count, 'convolution')} counted here, but no problem that bench or verify take: {why}"
     if found.complex_calls:

@@ -39,6 +39,8 @@ def ran_page(ran: Ran, width: int) -> Iterator[Text]:
     yield from heading("WHAT RAN", f"F.conv2d · {ran.spec}", width)
     for line in wrap(_conditions(ran), width - 2):
         yield Text(f"  {line}", style=FAINT)
+    for line in wrap(ran.beforehand, width - 2):
+        yield Text(f"  {line}")
     yield Text()
     for line in wrap(sentence(ran), width - 2):
         yield Text(f"  {line}", style="bold")
@@ -86,6 +88,8 @@ def record_ran(ran: Ran) -> dict[str, Any]:
     uses, primitive = account(ran), ran.primitive
     return {
         "spec": str(ran.spec),
+        "asked": str(ran.asked or ran.spec),
+        "beforehand": ran.beforehand,
         "dtype": ran.dtype,
         "layout": ran.layout,
         "precision": ran.precision,

@@ -1,6 +1,7 @@
 """A problem by the sizes of its tensors, as torch's users have them: input, weight, stride, padding, dilation."""
 
 import re
+from typing import Literal
 
 from convbench.errors import ConvbenchError
 from convbench.spec import ConvSpec, same_sides
@@ -27,13 +28,7 @@ def spec_of_sizes(
             f"{c}/{c_per_group}; the second size of the weight is C/G"
         )
     strides, apart = _some("--stride", stride or "1", (1, 2)), _some("--dilation", dilation or "1", (1, 2))
-    padding = (padding or "0").strip().lower()
-    if padding == "same":
-        if strides != (1,) * len(strides):
-            raise ConvbenchError(f"--padding same --stride {stride}: same is for stride 1, as in torch; give numbers")
-        sides: tuple[int, ...] = same_sides((r, s), (apart[0], apart[-1]))
-    else:
-        sides = _some("--padding", "0" if padding == "valid" else padding, (1, 2, 4))
+    sides = read_padding(padding or "0", strides)
     return ConvSpec(
         n=n,
         c=c,
@@ -43,10 +38,26 @@ def spec_of_sizes(
         r=r,
         s=s,
         stride=strides[0] if len(strides) == 1 else strides,
-        padding=sides[0] if len(sides) == 1 else sides,
+        padding=same_sides((r, s), (apart[0], apart[-1])) if sides == "same" else sides,
         dilation=apart[0] if len(apart) == 1 else apart,
         groups=c // c_per_group,
     )
+
+
+def read_padding(text: str, strides: tuple[int, ...], example: str = EXAMPLE) -> tuple[int, ...] | Literal["same"]:
+    """Two numbers or four of `1`, `1x0`, `0x1x0x1` or valid; `same` is for the kernel to say.
+
+    Raises:
+        ConvbenchError: it is none of them, or same with a stride, which torch does not take.
+    """
+    word = text.strip().lower()
+    if word == "same":
+        if max(strides) > 1:
+            stride = "x".join(map(str, strides))
+            raise ConvbenchError(f"--padding same --stride {stride}: same is for stride 1, as in torch; give numbers")
+        return "same"
+    sides = _some("--padding", "0" if word == "valid" else word, (1, 2, 4), example)
+    return sides * 2 if len(sides) == 1 else sides
 
 
 def looks_like_sizes(text: str) -> bool:
@@ -58,13 +69,13 @@ def _four(option: str, text: str) -> tuple[int, ...]:
     return _some(option, text, (4,))
 
 
-def _some(option: str, text: str, counts: tuple[int, ...]) -> tuple[int, ...]:
+def _some(option: str, text: str, counts: tuple[int, ...], example: str = EXAMPLE) -> tuple[int, ...]:
     word = text.strip().lower()
     numbers = tuple(map(int, word.split("x"))) if _NUMBERS.fullmatch(word) else ()
     if len(numbers) not in counts:
         wanted = " or ".join(map(str, counts))
         words = ", same or valid" if option == "--padding" else ""
         raise ConvbenchError(
-            f"{option} {text!r}: it takes {wanted} whole numbers with x between{words}; write {EXAMPLE}"
+            f"{option} {text!r}: it takes {wanted} whole numbers with x between{words}; write {example}"
         )
     return numbers

@@ -61,6 +61,19 @@ def drawn(page: RenderableType, width: int) -> str:
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
 
 
+def test_the_ledger_says_which_x_the_tools_saw_where_padding_differs(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "cost", "n1c2h4w4k3r2s2_pd0x1x0x1")
+    assert code == 0
+    rows = {figure: (value, remark) for figure, value, _, remark in (line.split("\t") for line in out.splitlines())}
+    macs = 3 * 16 * 2 * 4  # of 4x4 outputs, as many as x has pixels
+    assert (rows["macs"][0], rows["flops"][0]) == (str(macs), str(2 * macs))
+    assert rows["macs_on_image"][0] == str(3 * 2 * 7 * 7)
+    of_torch = {figure: row for figure, row in rows.items() if figure.startswith("FlopCounterMode")}
+    assert len(of_torch) == 2
+    assert {value for value, _ in of_torch.values()} == {str(2 * macs)}
+    assert "the tools saw x padded beforehand, F.pad(x, (0, 1, 0, 1)), then n1c2h5w5k3r2s2" in err
+
+
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_the_ledger_reads_well_at_every_width(width: int) -> None:
     from convbench.explain.ledger import TOOLS, Count

@@ -43,6 +43,15 @@ def test_the_cell_that_was_asked_for_is_the_one_that_is_shown(capsys: pytest.Cap
     assert "y[0,0,0,0] is 44, and would be 26" in " ".join(out.split())
 
 
+def test_padding_that_differs_is_asked_about_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "why", "floor,nine,padding", "n1c1h4w4k1r2s2_pd0x1x0x1")
+    assert (code, err) == (0, "")
+    text = " ".join(out.replace("│", "").split())
+    assert "⌊(4 + 0 + 1 − 1·(2−1) − 1) / 2⌋" in text  # noqa: RUF001
+    assert "F.unfold gives (1, 4, 16)" in text
+    assert "x was padded beforehand, F.pad(x, (0, 1, 0, 1)), then padding=(0, 0)." in text
+
+
 def test_the_json_of_all_questions_holds_answers_numbers_sources_and_proofs(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, "why", "all", "--json")
     assert (code, err) == (0, "")

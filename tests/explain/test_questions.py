@@ -24,6 +24,7 @@ AWKWARD = [
     "n3c2h1w9k1r1s4_st1x3_pd0x2",
     "n1c3h11w4k2r5s1_st4x1_pd0_dl2x1",
     "n2c4h5w6k4r1s1_st2",
+    "n2c4h6w5k4r3s2_st2x1_pd0x2x1x0_dl1x2_g2",
 ]
 
 
@@ -124,6 +125,20 @@ def test_the_padding_modes_of_the_note_are_those_of_torch() -> None:
     assert "strided" in found.numbers["refusal"]
 
 
+def test_padding_that_differs_is_explained_as_given_and_asked_of_torch_beforehand() -> None:
+    spec = ConvSpec.parse("n1c1h4w4k1r2s2_st2_pd1x0x0x2")
+    found = answer("padding", spec)
+    assert not found.stand_in
+    assert grid(found, "row 0") == [[1, 2, 3, 4, 0, 0], [1, 2, 3, 4, 3, 2], [1, 2, 3, 4, 4, 4], [1, 2, 3, 4, 1, 2]]
+    assert found.notes[-1].endswith("x was padded beforehand, F.pad(x, (0, 2, 1, 0)), then padding=(0, 0).")
+    floor = answer("floor", spec)
+    assert "P = ⌊(4 + 1 + 0 − 1·(2−1) − 1) / 2⌋" in floor.parts[0].text  # type: ignore[union-attr]  # noqa: RUF001
+    ran = answer("algorithm", spec)
+    assert ran.parts[0].text.startswith(  # type: ignore[union-attr]
+        "F.conv2d in fp32 on this machine's CPU, x padded beforehand to n1c1h5w6k1r2s2_st2: "
+    )
+
+
 def test_a_mode_that_is_impossible_is_told_in_torchs_words() -> None:
     found = answer("padding", ConvSpec.parse("n1c1h4w2k1r2s2_pd0x2"))
     assert "Padding size should be less" in found.numbers["reflect"]
@@ -222,6 +237,7 @@ def small_specs(count: int) -> Iterator[ConvSpec]:
                 s=source.randint(1, 3),
                 stride=(source.randint(1, 3), source.randint(1, 3)),
                 padding=(source.randint(0, 3), source.randint(0, 2)),
+                padding_end=source.choice([None, (source.randint(0, 3), source.randint(0, 2))]),
                 dilation=(source.randint(1, 3), source.randint(1, 2)),
                 groups=groups,
             )

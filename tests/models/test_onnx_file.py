@@ -1,5 +1,6 @@
 """Is every convolution of an ONNX file read, with the numbers that torch would give it?"""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from convbench import ConvbenchError
 from convbench.models import onnx_file
 from convbench.models.onnx_file import measure_onnx
+from convbench.show.models import remarks
 
 onnx = pytest.importorskip("onnx")
 
@@ -107,6 +109,9 @@ def test_padding_by_a_word_is_worked_out_and_uneven_padding_is_told(tmp_path: Pa
     assert str(first) == "n1c3h8w9k4r3s3_st2_pd0x1x1x1"
     assert str(second) == "n1c4h4w5k4r3s3_pd1"
     assert found.macs == 4 * 4 * 5 * 27 + 4 * 4 * 5 * 36
+    ran = replace(found, rows=tuple(replace(row, ran="Slow2d") for row in found.rows))
+    beforehand = [any("of x padded beforehand by F.pad" in line for line in remarks(one)) for one in (found, ran)]
+    assert beforehand == [False, True]  # said where a column tells what ran
 
 
 def test_an_image_padded_with_zeros_is_told_with_its_padding(tmp_path: Path) -> None:

@@ -236,6 +236,24 @@ def seen(text: str = NOTE, **changes: object) -> Ran:
     return ran_module._read_answer(blank, (answer | changes, ""))
 
 
+def test_uneven_padding_is_done_beforehand_and_said_to_be_left_out() -> None:
+    one = glance(ConvSpec.parse("n1c1h4w4k1r2s2_pd0x1x0x1"))
+    assert (str(one.spec), str(one.asked)) == ("n1c1h5w5k1r2s2", "n1c1h4w4k1r2s2_pd0x1x0x1")
+    assert remark(one) == (
+        "ran (fp32, on F.pad(x, (0, 1, 0, 1))): Slow2d; scratch 256 B = the patch matrix, so literal here"
+    )
+    page = " ".join(" ".join(line.plain for line in ran_page(one, 80)).split())
+    assert "F.conv2d · n1c1h5w5k1r2s2 " in page
+    assert "is padded beforehand by F.pad(x, (0, 1, 0, 1)); that copy, 100 B, and the kernel that makes it" in page
+    assert glance(ConvSpec.parse(NOTE)).beforehand == ""
+
+
+def test_on_a_cpu_nothing_is_said_of_a_gpu_s_memory() -> None:
+    one = seen()
+    assert one.cuda_peak_nbytes is None
+    assert "cuda" not in str(list_claims(one))
+
+
 def test_without_torchs_private_name_the_profilers_operators_decide(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(torch._C, "_select_conv_backend")
     one = seen()
@@ -285,7 +303,7 @@ def test_without_onednns_log_nothing_is_said_of_its_patch_matrix() -> None:
     one = glance(ConvSpec.parse("n2c4h9w9k4r3s3"))
     assert one.backend == "Mkldnn"
     assert find_patches(one).kind == "unknown"
-    assert remark(one).startswith("ran (fp32): oneDNN; --ran says how")
+    assert remark(one).startswith("ran (fp32): oneDNN; convbench ran says how")
     assert next(claim for claim in list_claims(one) if claim.about == "primitive").kind == "unknown"
 
 

@@ -24,6 +24,7 @@ SHAPES = {
     "note": NOTE,
     "awkward": "n2c4h7w9k6r3s2_st2x1_pd1x0_dl1x2_g2",
     "unread": "n1c1h8w8k1r2s2_st3",
+    "sides": "n1c3h7w6k2r3s3_st2_pd1x2x0x1",
     "large": "n1c64h56w56k64r3s3_pd1",
 }
 TENSORS = ("x", "w", "y", "y_plane", "patches", "folded")
@@ -122,7 +123,7 @@ def test_it_finds_itself_equal_to_the_trace(opened: Any, name: str) -> None:
     assert verdict.endswith(f"left out of it: {', '.join(left_out)}." if left_out else "proved.")
     found = page.evaluate("convbench.check(convbench.trace, convbench.state().seed)")
     assert found["wrong"] == []
-    assert found["equal"] > {"note": 140, "awkward": 2500, "unread": 140, "large": 40_000}[name]
+    assert found["equal"] > {"note": 140, "awkward": 2500, "unread": 140, "sides": 900, "large": 40_000}[name]
 
 
 @pytest.mark.parametrize("name", ["x", "folded"])
@@ -326,7 +327,7 @@ def test_a_setting_recomputes_everything(opened: Any) -> None:
     page.fill("input[name=stride0]", "2")
     assert state(page)["shape"] == "n1c1h4w4k1r2s2_st2x1"
     assert page.locator("#grid-y tbody tr").count() == 2
-    page.fill("input[name=padding1]", "2")
+    page.fill("input[name=padding]", "0x2")
     page.select_option("select[name=mode]", "circular")
     assert page.locator("#grid-x tbody tr").first.locator("td").all_inner_texts()[:3] == ["·3", "·4", "1"]
     page.fill("input[name=shape]", "n1c2h5w5k2r3s3_g2")
@@ -335,9 +336,36 @@ def test_a_setting_recomputes_everything(opened: Any) -> None:
     assert page.input_value("input[name=c]") == "2"
 
 
+def test_four_sides_of_padding_are_drawn_kept_and_typed(opened: Any) -> None:
+    page = opened("sides", "#view=3")
+    assert page.input_value("input[name=padding]") == "1x2x0x1"
+    for axis, lines in (("th[scope=row]", range(-1, 9)), ("th[scope=col]", range(7))):
+        heads = page.locator(f"#grid-x {axis}").all_inner_texts()
+        assert [int(one.replace("−", "-")) for one in heads] == list(lines)
+    assert "P = ⌊(7 + 1 + 2 − 1·(3−1) − 1) / 2⌋ + 1 = ⌊7/2⌋ + 1 = 4" in page.inner_text("#panel-3")
+    assert page.inner_text("#same").endswith("this is F.pad(x, (0, 1, 1, 2)) and then F.conv2d without padding.")
+    page.hover("#grid-x td[data-key='x:0,7,6']")  # read by the last output alone, below x and on its right
+    assert (linked(page, "y"), linked(page, "w")) == ({"y:3,2"}, {"w:0,2,2"})
+    page.fill("input[name=h]", "9")
+    assert state(page)["shape"] == "n1c3h9w6k2r3s3_st2_pd1x2x0x1"
+    page.get_by_role("button", name=re.compile("^stride 1: ")).click()
+    assert state(page)["shape"] == "n1c3h9w6k2r3s3_pd1x2x0x1"
+    page.fill("input[name=padding]", "")
+    page.locator("input[name=padding]").press_sequentially("3X0x1x1")
+    assert state(page)["shape"] == "n1c3h9w6k2r3s3_pd3x0x1x1"
+    assert page.inner_text("#complaint") == ""
+    page.press("input[name=padding]", "Tab")
+    page.get_by_role("button", name=re.compile("^padding 0: ")).click()
+    assert (state(page)["shape"], page.input_value("input[name=padding]")) == ("n1c3h9w6k2r3s3", "0")
+    assert "F.pad" not in page.inner_text("#same")
+
+
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
+        ("padding", "1x2x0", "padding is “1x2x0”: write 1, or 1x2 for rows and columns, or 1x2x0x1 for top, bottom,"),
+        ("padding", "0x5000x0x0", "above 4,096"),
+        ("padding", "-1", "padding is “-1”"),
         ("r", "5", "the dilated kernel 5×2 is larger than the padded input 4×4"),
         ("groups", "2", "2 groups must divide the channels (c = 1) and the filters (k = 1)"),
         ("h", "0", "h must be a whole number from 1 on"),

@@ -3,6 +3,7 @@
 from dataclasses import asdict, replace
 from fractions import Fraction
 from functools import cache
+from itertools import product
 from math import ceil, log2, prod
 from typing import Any
 
@@ -42,6 +43,9 @@ SHAPES = [
     "n1c1h2w2k1r2s2_st1x3_pd5x4_dl3x2",  # more padding than x has rows
     "n2c5h4w3k3r1s1",
     "n1c2h7w6k4r2s3_dl3x2_g2",
+    "n1c1h4w4k1r2s2_pd0x1x0x1",  # padding that keeps the size
+    "n2c4h7w6k4r3s2_st2x1_pd1x2x3x0_dl1x2_g2",
+    "n1c2h1w5k1r4s3_st1x2_pd0x3x2x0",  # y reads only padding at its end, and x has one row
 ]
 MODES = ("zeros", "reflect", "replicate", "circular")
 # As the page names them, and as the catalogue does.
@@ -79,10 +83,10 @@ def flat(tensor: Tensor) -> list[float]:
 @st.composite
 def problems(draw: st.DrawFn) -> tuple[ConvSpec, str, int]:
     """A problem, how it is padded, and the seed of its numbers."""
-    spec = draw(specs(largest=5, least_batch=1))
+    spec = draw(specs(largest=5, least_batch=1, any_padding=True))
     if draw(st.booleans()):
         spec = replace(spec, stride=(1, 1), dilation=(1, 1))  # as Winograd needs it
-    pads = list(zip(spec.padding, (spec.h, spec.w), strict=True))
+    pads = list(zip(map(max, spec.padding, spec.end), (spec.h, spec.w), strict=True))
     legal = {"reflect": all(pad < size for pad, size in pads), "circular": all(pad <= size for pad, size in pads)}
     mode = draw(st.sampled_from([mode for mode in MODES if legal.get(mode, True)]))
     return spec, mode, draw(st.just(0) | st.integers(1, 2**32 - 1))
@@ -93,8 +97,8 @@ def by_torch(spec: ConvSpec, mode: str, seed: int, gradient: str) -> dict[str, T
     x, w = small_integers(spec, seed)
     x.requires_grad_()
     w.requires_grad_()
-    pad_h, pad_w = spec.padding
-    pads = (pad_w, pad_w, pad_h, pad_h)
+    top, bottom, left, right = spec.sides
+    pads = (left, right, top, bottom)
 
     def pad(image: Tensor) -> Tensor:
         return F.pad(image, pads) if mode == "zeros" else F.pad(image, pads, mode=mode)
@@ -103,7 +107,7 @@ def by_torch(spec: ConvSpec, mode: str, seed: int, gradient: str) -> dict[str, T
     size = (spec.r, spec.s)
     patches = F.unfold(pad(x), size, spec.dilation, 0, spec.stride)
     ones = gradient == "ones" or (str(spec), mode, seed) == (NOTE, "zeros", 0)
-    g = backward_gradient(replace(spec, padding=(0, 0), h=spec.h + 2 * pad_h, w=spec.w + 2 * pad_w), seed, ones=ones)
+    g = backward_gradient(padded_before(spec), seed, ones=ones)
     dx, dw = torch.autograd.grad(y, (x, w), g)
     one = torch.ones((1, 1, spec.h, spec.w), dtype=torch.float64, requires_grad=True)
     (overlaps,) = torch.autograd.grad(F.unfold(pad(one), size, spec.dilation, 0, spec.stride).sum(), one)
@@ -112,6 +116,12 @@ def by_torch(spec: ConvSpec, mode: str, seed: int, gradient: str) -> dict[str, T
     reads = F.conv2d(pad(basis), torch.ones((1, 1, *size), dtype=torch.float64), None, spec.stride, 0, spec.dilation)
     tensors = {"x": x, "w": w, "y": y, "patches": patches, "dx": dx, "dw": dw, "overlaps": overlaps, "reads": reads}
     return {name: tensor.detach() for name, tensor in tensors.items()}
+
+
+def padded_before(spec: ConvSpec) -> ConvSpec:
+    """The same convolution over x with all its padding."""
+    height, width = spec.padded
+    return replace(spec, h=height, w=width, padding=(0, 0), padding_end=None)
 
 
 @settings(max_examples=30)  # an engine without a compiler takes a third of a second for each
@@ -148,8 +158,8 @@ def test_the_page_computes_what_torch_computes(
 
 def check_counts(spec: ConvSpec, mode: str, found: dict[str, Any], nonzeros: int, m: int | None) -> None:
     """For every padding mode; with another than zeros x is padded before, and no tap lies on padding."""
-    outputs, height, width = prod(spec.y_shape), spec.h + 2 * spec.padding[0], spec.w + 2 * spec.padding[1]
-    inner = spec if mode == "zeros" else replace(spec, h=height, w=width, padding=(0, 0))
+    outputs, (height, width) = prod(spec.y_shape), spec.padded
+    inner = spec if mode == "zeros" else padded_before(spec)
     terms = count_terms(inner)
     products, some = spec.n * spec.k * int(terms.sum()), spec.n * spec.k * int((terms > 0).sum())
     for name in ("unfold", "implicit"):
@@ -291,6 +301,7 @@ def test_axes_and_both_gradients_are_those_of_the_terminal(page: Page, shape: st
     assert got["dx"] == flat(want.dx)
     assert got["dw"] == flat(want.dw)
     for ours, axis in zip(got["axes"], found.axes, strict=True):
+        assert ours["end"] == axis.padding_end
         for name in ("letters", "size", "padding", "dilation", "taps", "stride", "room", "rest", "positions", "unread"):
             value = getattr(axis, name)
             assert ours[name] == (list(value) if isinstance(value, tuple) else value), name
@@ -433,7 +444,7 @@ def test_the_other_matrices_that_are_shown_hold_what_they_say(page: Page, shape:
 # What it takes, and what it asks.
 
 
-@given(spec=specs(least_batch=1))
+@given(spec=specs(least_batch=1, any_padding=True))
 def test_a_problem_is_read_written_and_sized_as_on_the_terminal(page: Page, spec: ConvSpec) -> None:
     got = page.evaluate(
         "(shape) => { const spec = convbench.derive(convbench.parse(shape)); return { ...spec,"
@@ -442,33 +453,44 @@ def test_a_problem_is_read_written_and_sized_as_on_the_terminal(page: Page, spec
     )
     assert got["text"] == str(spec)
     sizes = {"cg": spec.c_per_group, "kg": spec.k_per_group, "taps": spec.taps, "l": spec.p * spec.q}
-    fields = asdict(spec)
-    assert fields.pop("padding_end") is None  # the page pads opposite sides alike
-    for name, value in (fields | {"p": spec.p, "q": spec.q, "macs": spec.macs} | sizes).items():
+    sizes |= {"p": spec.p, "q": spec.q, "macs": spec.macs, "hp": spec.padded[0], "wp": spec.padded[1]}
+    fields = asdict(spec) | {"end": spec.end}
+    del fields["padding_end"]  # the page always has it, as `end`
+    for name, value in (fields | sizes).items():
         assert got[name] == (list(value) if isinstance(value, tuple) else value), name
 
 
 @given(
     sizes=st.lists(st.integers(0, 6), min_size=7, max_size=7),
-    pairs=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=3, max_size=3),
+    pairs=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=4, max_size=4),
     groups=st.integers(0, 3),
 )
 def test_the_page_refuses_what_the_terminal_refuses(
     page: Page, sizes: list[int], pairs: list[tuple[int, int]], groups: int
 ) -> None:
-    given = dict(zip("nchwkrs", sizes, strict=True)) | dict(zip(("stride", "padding", "dilation"), pairs, strict=True))
+    *others, end = pairs
+    given = dict(zip("nchwkrs", sizes, strict=True)) | dict(zip(("stride", "padding", "dilation"), others, strict=True))
     try:
-        ConvSpec(**given, groups=groups)  # type: ignore[arg-type]  # the names are those of its fields
+        ConvSpec(**given, padding_end=end, groups=groups)  # type: ignore[arg-type]  # the names are those of its fields
         refused = sizes[0] == 0  # an empty batch has nothing to show
     except ConvbenchError:
         refused = True
-    said = page.evaluate("(spec) => convbench.complaint(spec)", given | {"groups": groups, "mode": "zeros"})
+    said = page.evaluate("(spec) => convbench.complaint(spec)", given | {"end": end, "groups": groups, "mode": "zeros"})
     assert (said is not None) == refused, said
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "n1c1h4w4k1r2", "n1c1h4w4k1r2s2_xx3", "n1c1h4w4k1r2s2_g1x1", "n1c1h4w4k1r2s2_st1_st2", "n-1c1h4w4k1r2s2"],
+    [
+        "",
+        "n1c1h4w4k1r2",
+        "n1c1h4w4k1r2s2_xx3",
+        "n1c1h4w4k1r2s2_g1x1",
+        "n1c1h4w4k1r2s2_st1_st2",
+        "n-1c1h4w4k1r2s2",
+        *(f"n1c1h4w4k1r2s2_pd{sides}" for sides in ("", "1x2x3", "1x2x3x4x5", "1x", "x1", "1_pd0x1x0x1", "1 x2")),
+        *(f"n1c1h4w4k1r2s2_{part}1x2x0x1" for part in ("st", "dl", "g")),
+    ],
 )
 def test_what_is_no_problem_is_none_on_the_page_either(page: Page, text: str) -> None:
     with pytest.raises(ConvbenchError):
@@ -477,28 +499,46 @@ def test_what_is_no_problem_is_none_on_the_page_either(page: Page, text: str) ->
     assert page.evaluate(told, text) is not None
 
 
+@given(sides=st.lists(st.integers(0, 3), min_size=1, max_size=4))
+def test_typed_padding_is_read_as_in_a_problem(page: Page, sides: list[int]) -> None:
+    typed = "x".join(map(str, sides))
+    got = page.evaluate(
+        "(typed) => { try { const spec = convbench.readPadding(typed); return convbench.paddingText(spec); }"
+        "catch (error) { return error.message; } }",
+        f" {typed.upper()} ",
+    )
+    if len(sides) == 3:
+        assert got.startswith(f"padding is “ {typed.upper()} ”: write 1, or 1x2")
+    else:
+        assert got == ConvSpec.parse(f"n1c1h4w4k1r1s1_pd{typed}").padding_text
+
+
 def test_the_padding_that_torch_refuses_is_refused(page: Page) -> None:
-    for mode, pad, size in (("reflect", 3, 3), ("reflect", 2, 3), ("circular", 4, 3), ("circular", 3, 3)):
+    for mode, top, bottom in product(("reflect", "circular"), (0, 2, 3, 4), (0, 2, 3, 4)):
         said = page.evaluate(
-            "(mode, pad, size) => convbench.complaint({ ...convbench.parse(`n1c1h${size}w9k1r1s1_pd${pad}x0`), mode })",
+            "(mode, sides) => convbench.complaint({ ...convbench.parse(`n1c1h3w9k1r1s1_pd${sides}x0x0`), mode })",
             mode,
-            pad,
-            size,
+            f"{top}x{bottom}",
         )
         try:
-            F.pad(torch.ones(1, 1, size, 9), (0, 0, pad, pad), mode=mode)
+            F.pad(torch.ones(1, 1, 3, 9), (0, 0, top, bottom), mode=mode)
         except RuntimeError:
-            assert said is not None, (mode, pad)
+            assert said is not None, (mode, top, bottom)
         else:
-            assert said is None, (mode, pad)
+            assert said is None, (mode, top, bottom)
 
 
 def right_answer(question: dict[str, Any]) -> Any:
     """By torch."""
     spec, at = ConvSpec.parse(question["shape"]), question.get("at", ())
     x, w = small_integers(spec, question["seed"])
-    y = F.conv2d(x, w, None, spec.stride, spec.padding, spec.dilation)
-    patches = F.unfold(x, (spec.r, spec.s), spec.dilation, spec.padding, spec.stride)[0]
+    top, bottom, left, right = spec.sides
+
+    def pad(image: Tensor) -> Tensor:
+        return F.pad(image, (left, right, top, bottom))
+
+    y = F.conv2d(pad(x), w, None, spec.stride, 0, spec.dilation)
+    patches = F.unfold(pad(x), (spec.r, spec.s), spec.dilation, 0, spec.stride)[0]
     match question["kind"]:
         case "size":
             return y.shape[2] if "is P," in question["prompt"] else y.shape[3]
@@ -515,7 +555,7 @@ def right_answer(question: dict[str, Any]) -> Any:
         case kind:
             x.requires_grad_()
             ones = torch.ones((1, spec.c, spec.r, spec.s), dtype=torch.float64)
-            sums = F.conv2d(x, ones, None, spec.stride, spec.padding, spec.dilation).flatten()
+            sums = F.conv2d(pad(x), ones, None, spec.stride, 0, spec.dilation).flatten()
             reads = [torch.autograd.grad(one, x, retain_graph=True)[0][0, 0, at[0], at[1]].item() for one in sums]
             return {"overlap": sum(reads), "readers": [i for i, one in enumerate(reads) if one]}[kind]
 
@@ -523,6 +563,7 @@ def right_answer(question: dict[str, Any]) -> Any:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_the_quiz_knows_the_answers(page: Page, seed: int) -> None:
     kinds = set()
+    unequal = 0
     for number in range(48):
         question = page.evaluate(
             "(i, seed) => { const { spec, ...asked } = convbench.quiz.question(i, seed);"
@@ -531,9 +572,11 @@ def test_the_quiz_knows_the_answers(page: Page, seed: int) -> None:
             seed,
         )
         kinds.add(question["kind"])
+        unequal += any(ConvSpec.parse(question["shape"]).surplus)
         want = right_answer(question)
         assert question["answer"] == want, question
         wrong = [*want, 999] if isinstance(want, list) else want + 1
         grades = "(i, seed, ...all) => all.map((one) => convbench.quiz.grade(convbench.quiz.question(i, seed), one))"
         assert page.evaluate(grades, number, seed, want, wrong) == [True, False]
     assert kinds == set(page.evaluate("() => convbench.quiz.kinds"))
+    assert 0 < unequal < 24  # padding that differs is met, and is not the rule

@@ -115,6 +115,13 @@ def test_html_writes_a_file_and_prints_nothing(tmp_path: Path, capsys: pytest.Ca
     assert data_of(path.read_text(encoding="utf-8"))["trace"]["cell"] == {"n": 1, "k": 4, "p": 1, "q": 2}
 
 
+def test_html_takes_padding_that_differs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("n1c3h7w6k2r3s3_st2_pd1x2x0x1", "--html", "-") == 0
+    trace = data_of(capsys.readouterr().out)["trace"]
+    assert trace["spec"] == "n1c3h7w6k2r3s3_st2_pd1x2x0x1"
+    assert len(trace["y"]) == 2 * 4 * 3
+
+
 def test_html_to_a_dash_is_stdout(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--html", "-") == 0
     assert capsys.readouterr().out.startswith("<!doctype html>")

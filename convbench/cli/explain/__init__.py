@@ -74,11 +74,6 @@ def explain(
     """
     mode = choose_mode(context)
     whole = sizes.problem(shape).spec
-    if html is not None and any(whole.surplus):
-        raise ConvbenchError(
-            f"--html: {whole} has padding that differs at opposite sides, and the page pads them alike; leave --html "
-            f"out, or pad x beforehand and give {whole.evened}"
-        )
     at = cell.place(whole)
 
     # What may be wrong in the question is told before the proof.

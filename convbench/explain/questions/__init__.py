@@ -7,6 +7,7 @@ question that a problem cannot show is shown on the nearest one that can.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from convbench.backend import name_surplus
 from convbench.errors import unknown
 from convbench.explain.questions import border, costs, kernel, patches, rounding
 from convbench.explain.questions import nearest as near
@@ -73,6 +74,9 @@ def ask(question: Question, spec: ConvSpec, cell: Cell | None = None, seed: int 
         cell = choose_cell(shown)
     sheet = Sheet(spec=shown, cell=cell, seed=seed, stand_in=why)
     short = sheet.words(question.answer(sheet))
+    if any(sheet.spec.surplus):
+        sheet.word("beforehand", f"{name_surplus(sheet.spec)}, then padding={sheet.spec.evened.padding}")
+        sheet.note("torch pads opposite sides alike: where it was asked, x was padded beforehand, {beforehand}.")
     return Answer(
         name=question.name,
         question=question.text,

@@ -4,6 +4,7 @@
 
 import warnings
 from contextlib import suppress
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -27,11 +28,11 @@ def floor(sheet: Sheet) -> str:
     spec = sheet.spec
     for axis in measure_axes(spec):
         out, size, taps = axis.letters
-        lines = torch.arange(axis.size + 2 * axis.padding)
+        lines = torch.arange(axis.lines)
         windows = lines.unfold(0, axis.dilation * (axis.taps - 1) + 1, axis.stride)
         dense = lines.unfold(0, axis.dilation * (axis.taps - 1) + 1, 1)
         at = 2 if out == "P" else 3
-        sheet.given(**{size: axis.size, taps: axis.taps, f"padding{at}": axis.padding})
+        sheet.given(**{size: axis.size, taps: axis.taps, f"padding{at}": axis.padding, f"end{at}": axis.padding_end})
         sheet.given(**{f"dilation{at}": axis.dilation, f"stride{at}": axis.stride})
         for name, value, again, by in (
             (f"room{at}", axis.room, len(dense) - 1, "windows at stride 1"),
@@ -40,8 +41,9 @@ def floor(sheet: Sheet) -> str:
             (f"rest{at}", axis.rest, int(lines[-1] - windows[-1, -1]), "lines after the last window"),
         ):
             sheet.number(name, value, again, by)
+        both = f"2·{{padding{at}}}" if axis.padding == axis.padding_end else f"{{padding{at}}} + {{end{at}}}"
         sheet.say(
-            f"{out} = ⌊({{{size}}} + 2·{{padding{at}}} − {{dilation{at}}}·({{{taps}}}−1) − 1) / {{stride{at}}}⌋ + 1 = "
+            f"{out} = ⌊({{{size}}} + {both} − {{dilation{at}}}·({{{taps}}}−1) − 1) / {{stride{at}}}⌋ + 1 = "
             f"⌊{{room{at}}}/{{stride{at}}}⌋ + 1 = ⌊{{quotient{at}:.4g}}⌋ + 1 = {{{out}}}; left over at the end: "
             f"{{rest{at}}}."
         )
@@ -92,13 +94,14 @@ def _line(axis: Axis) -> ConvSpec:
         s=1,
         stride=(axis.stride, 1),
         padding=(axis.padding, 0),
+        padding_end=(axis.padding_end, 0),
         dilation=(axis.dilation, 1),
     )
 
 
 def padding(sheet: Sheet) -> str:
     spec, cell = sheet.spec, sheet.cell
-    at = 3 if spec.padding[1] else 2  # along a row if there is padding there, else along a column
+    at = 3 if max(spec.sides[2:]) else 2  # along a row if there is padding there, else along a column
     axis = measure_axes(spec)[at - 2]
     plane = sheet.one_x[0, 0]
     index = min(max(sheet.terms[0].row if at == 3 else sheet.terms[0].column, 0), (spec.h, spec.w)[3 - at] - 1)
@@ -106,14 +109,17 @@ def padding(sheet: Sheet) -> str:
     possible, refused = [], {}
     for mode in MODES:
         try:
-            possible.append((mode, _pad_line(line, axis.padding, mode)))
+            possible.append((mode, _pad_line(line, axis, mode)))
         except (RuntimeError, ValueError) as refusal:
             refused[mode] = first_line(refusal)
     name = f"row {index}" if at == 3 else f"column {index}"
     sheet.given(line=index)
-    sheet.say(f"{'Row' if at == 3 else 'Column'} {{line}} of x with each padding_mode of torch.nn.Conv2d:")
+    modes = "padding_mode of torch.nn.Conv2d"
+    if any(spec.surplus):
+        modes = "mode of F.pad (torch.nn.Conv2d pads opposite sides alike)"
+    sheet.say(f"{'Row' if at == 3 else 'Column'} {{line}} of x with each {modes}:")
     lines = torch.stack([padded for _, padded in possible])
-    by_index = torch.stack([_pad_by_index(line, axis.padding, mode) for mode, _ in possible])
+    by_index = torch.stack([_pad_by_index(line, axis, mode) for mode, _ in possible])
     around = torch.ones(lines.shape[1], dtype=torch.bool)
     around[axis.padding : axis.padding + axis.size] = False
     ends = [(name, slice(None))]
@@ -135,13 +141,13 @@ def padding(sheet: Sheet) -> str:
     found: list[tuple[str, float, float]] = []
     for mode, _ in possible:
         with suppress(RuntimeError):  # the other axis may be too short for this mode
-            by_module, by_hand = (float(_module_y(sheet, mode, way)[cell.p, cell.q]) for way in (True, False))
-            found.append((mode, by_module, by_hand))
+            by_torch, by_hand = (float(y(sheet, mode)[cell.p, cell.q]) for y in (_y_of_torch, _y_by_index))
+            found.append((mode, by_torch, by_hand))
     sheet.table(
         (sheet.cell_name,),
-        [(mode, (by_module,)) for mode, by_module, _ in found],
+        [(mode, (by_torch,)) for mode, by_torch, _ in found],
         [(by_hand,) for _, _, by_hand in found],
-        "x padded first, then F.conv2d",
+        "x padded by index, then shifted views of it",
     )
     sheet.say("padding='same' adds dilation·(size − 1) lines in all, the odd one after the image:")
     rows = []
@@ -177,39 +183,49 @@ def padding(sheet: Sheet) -> str:
     )
 
 
-def _pad_line(line: Tensor, padding: int, mode: str) -> Tensor:
+def _pad_line(line: Tensor, axis: Axis, mode: str) -> Tensor:
     """A line of x as torch pads it."""
-    return F.pad(line[None, None], (padding, padding), mode="constant" if mode == "zeros" else mode)[0, 0]
+    around = (axis.padding, axis.padding_end)
+    return F.pad(line[None, None], around, mode="constant" if mode == "zeros" else mode)[0, 0]
 
 
-def _pad_by_index(line: Tensor, padding: int, mode: str) -> Tensor:
-    """The same from the definition of each mode."""
-    size, numbers = len(line), line.tolist()
-    places = range(-padding, size + padding)
+def _pad_by_index(x: Tensor, axis: Axis, mode: str, dim: int = 0) -> Tensor:
+    """The same along one dimension of x, from the definition of each mode."""
+    size, places = axis.size, range(-axis.padding, axis.size + axis.padding_end)
     match mode:
         case "zeros":
-            found = [numbers[i] if 0 <= i < size else 0.0 for i in places]
+            return torch.stack([x.select(dim, i) if 0 <= i < size else 0 * x.select(dim, 0) for i in places], dim)
         case "reflect":
-            found = [numbers[size - 1 - abs(size - 1 - abs(i))] for i in places]
+            found = [size - 1 - abs(size - 1 - abs(i)) for i in places]
         case "replicate":
-            found = [numbers[min(max(i, 0), size - 1)] for i in places]
+            found = [min(max(i, 0), size - 1) for i in places]
         case _:
-            found = [numbers[i % size] for i in places]
-    return torch.tensor(found, dtype=line.dtype)
+            found = [i % size for i in places]
+    return torch.stack([x.select(dim, i) for i in found], dim)
 
 
-def _module_y(sheet: Sheet, mode: Any, by_module: bool) -> Tensor:
-    """(P, Q) of the cell's filter under a padding mode, by torch.nn.Conv2d or by F.pad and F.conv2d."""
+def _y_of_torch(sheet: Sheet, mode: Any) -> Tensor:
+    """(P, Q) of the cell's filter under a padding mode, by torch.nn.Conv2d; by F.pad and F.conv2d where it cannot."""
     spec, x, w = sheet.one, sheet.one_x, sheet.one_w
-    if by_module:
-        layer = make_module(spec, bias=False, padding_mode=mode, dtype=torch.float64)
-        with torch.no_grad():
-            layer.weight.copy_(w)
-            found: Tensor = layer(x)[0, 0]
-        return found
-    pad_h, pad_w = spec.padding
-    padded = F.pad(x, (pad_w, pad_w, pad_h, pad_h), mode="constant" if mode == "zeros" else mode)
-    return F.conv2d(padded, w, None, spec.stride, (0, 0), spec.dilation)[0, 0]
+    if any(spec.surplus):
+        top, bottom, left, right = spec.sides
+        padded = F.pad(x, (left, right, top, bottom), mode="constant" if mode == "zeros" else mode)
+        return F.conv2d(padded, w, None, spec.stride, 0, spec.dilation)[0, 0]
+    layer = make_module(spec, bias=False, padding_mode=mode, dtype=torch.float64)
+    with torch.no_grad():
+        layer.weight.copy_(w)
+        found: Tensor = layer(x)[0, 0]
+    return found
+
+
+def _y_by_index(sheet: Sheet, mode: str) -> Tensor:
+    """The same from the definitions."""
+    spec, x = sheet.one, sheet.one_x
+    for dim, axis in zip((2, 3), measure_axes(spec), strict=True):
+        x = _pad_by_index(x, axis, mode, dim)
+    height, width = spec.padded
+    over = replace(spec, h=height, w=width, padding=(0, 0), padding_end=None)
+    return conv2d_float64(x, sheet.one_w, over)[0, 0]
 
 
 def _same(size: int, step: int) -> tuple[int, int]:

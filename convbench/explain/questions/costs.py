@@ -83,7 +83,7 @@ def memory(sheet: Sheet) -> str:
     )
     view = windows(x, spec)
     sheet.number("windows", view.numel(), spec.n * spec.c * spec.r * spec.s * spec.p * spec.q, "N·C·R·S·P·Q")
-    padded = spec.n * spec.c * (spec.h + 2 * spec.padding[0]) * (spec.w + 2 * spec.padding[1]) * ITEM
+    padded = spec.n * spec.c * prod(spec.padded) * ITEM
     sheet.number("stored", view.untyped_storage().nbytes(), padded, "N·C times the padded image")
     sheet.say(
         "The patches can be seen without being stored, too: x.unfold(2, ...).unfold(3, ...) is a view of {windows:,} "
@@ -112,7 +112,9 @@ def algorithm(sheet: Sheet) -> str:
     seen = glance(spec)
     sheet.word("took", seen.name)
     sheet.word("ran", f"{sentence(seen)}.")
-    sheet.say("F.conv2d in fp32 on this machine's CPU: {ran}")
+    sheet.word("evened", str(spec.evened))
+    beforehand = ", x padded beforehand to {evened}" if any(spec.surplus) else ""
+    sheet.say(f"F.conv2d in fp32 on this machine's CPU{beforehand}: {{ran}}")
     m, n, k = spec.gemm
     sheet.number("direct", spec.macs, m * n * k * spec.groups, "the product's M·N·K")
     rows = [("direct", (spec.macs, 0))]
@@ -231,7 +233,8 @@ def flops(sheet: Sheet) -> str:
         ("one filter", {"k": spec.groups}),
         (
             "1×1 kernel",
-            {"r": 1, "s": 1, "padding": (0, 0), "dilation": (1, 1), "h": spec.p, "w": spec.q, "stride": (1, 1)},
+            {"r": 1, "s": 1, "padding": (0, 0), "dilation": (1, 1), "h": spec.p, "w": spec.q, "stride": (1, 1)}
+            | {"padding_end": None},
         ),
     ):
         other = replace(spec, **change)

@@ -6,7 +6,6 @@ from dataclasses import replace
 from math import prod
 
 import torch
-import torch.nn.functional as F
 
 from convbench.errors import ConvbenchError, first_line
 from convbench.explain.sheet import Sheet
@@ -121,13 +120,12 @@ def dilation(sheet: Sheet) -> str:
         "F.conv2d's and torch.nn.Conv2d's shapes",
     )
     axis = measure_axes(spec)[0 if spec.r > 1 else 1]
-    lines = axis.size + 2 * axis.padding
     sheet.number(
         "solved",
-        (lines - 1 - (axis.positions - 1) * axis.stride) / (axis.taps - 1),
+        (axis.lines - 1 - (axis.positions - 1) * axis.stride) / (axis.taps - 1),
         axis.dilation + axis.rest / (axis.taps - 1),
         "the dilation and what the floor drops",
-        within=1e-12 * lines,
+        within=1e-12 * axis.lines,
     )
     sheet.note(
         f"The formula for {axis.letters[0]} solved for the dilation gives {{solved:.4g}} here: it finds the dilation "
@@ -152,8 +150,9 @@ def groups(sheet: Sheet) -> str:
     alone = replace(spec, n=1)
     x = sheet.x[cell.n][None]
     y = convolve(x, sheet.w, alone)
+    part = replace(alone, c=spec.c_per_group, k=spec.k_per_group, groups=1)
     parts = [
-        F.conv2d(x_part, w_part, None, spec.stride, spec.padding, spec.dilation)
+        convolve(x_part, w_part, part)
         for x_part, w_part in zip(x.chunk(spec.groups, 1), sheet.w.chunk(spec.groups, 0), strict=True)
     ]
     sheet.check("y", y, torch.cat(parts, dim=1), "each group by itself")
@@ -217,14 +216,7 @@ def groups(sheet: Sheet) -> str:
         )
         sheet.say("Were one slice used again for every channel, it would be {reused:g}.")
     try:
-        F.conv2d(
-            torch.zeros((1, *sheet.x.shape[1:])),
-            torch.zeros(sheet.w.shape),
-            None,
-            spec.stride,
-            spec.padding,
-            spec.dilation,
-        )
+        convolve(torch.zeros((1, *sheet.x.shape[1:])), torch.zeros(sheet.w.shape), replace(alone, groups=1))
     except RuntimeError as refusal:
         sheet.word("refusal", first_line(refusal))
         sheet.say(f"Forget groups={spec.groups}, and torch says: {{refusal}}. (`convbench error` reads it.)")

@@ -19,7 +19,8 @@ def _changed(spec: ConvSpec, **changes: Any) -> Iterator[ConvSpec]:
     values = {one.name: getattr(spec, one.name) for one in fields(spec)} | changes
     for axis, (size, taps) in enumerate((("h", "r"), ("w", "s"))):
         extent = values["dilation"][axis] * (values[taps] - 1) + 1
-        values[size] = max(values[size], extent + 1 - 2 * values["padding"][axis])
+        around = sum((values[side] or values["padding"])[axis] for side in ("padding", "padding_end"))
+        values[size] = max(values[size], extent + 1 - around)
     few = 2 * values["groups"]
     for smaller in ({}, {"n": 1}, {"n": 1, "c": few, "k": few}):
         try:
@@ -88,4 +89,4 @@ def wants_groups(spec: ConvSpec) -> tuple[str, Iterator[ConvSpec]] | None:
 
 
 def wants_padding(spec: ConvSpec) -> tuple[str, Iterator[ConvSpec]] | None:
-    return None if max(spec.padding) else ("it has no padding", _changed(spec, padding=(1, 1)))
+    return None if max(spec.sides) else ("it has no padding", _changed(spec, padding=(1, 1)))

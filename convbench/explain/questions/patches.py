@@ -81,7 +81,7 @@ def nine(sheet: Sheet) -> str:
     spec = sheet.spec
     shape = unfolded_shape(spec)
     windows = [
-        len(torch.arange(axis.size + 2 * axis.padding).unfold(0, axis.dilation * (axis.taps - 1) + 1, axis.stride))
+        len(torch.arange(axis.lines).unfold(0, axis.dilation * (axis.taps - 1) + 1, axis.stride))
         for axis in measure_axes(spec)
     ]
     for name, value, again, by in (

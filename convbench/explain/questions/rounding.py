@@ -14,7 +14,7 @@ from convbench.call.bind import conditions
 from convbench.case import Case, Problem
 from convbench.errors import ConvbenchError, first_line
 from convbench.explain.sheet import Sheet
-from convbench.ran.by_torch import convolve, shape_of_y
+from convbench.ran.by_torch import convolve, even, shape_of_y
 from convbench.spec import ConvSpec
 from convbench.verify.bounds import gamma
 from convbench.verify.exam import make_exam
@@ -97,13 +97,13 @@ def not_equal(sheet: Sheet) -> str:
         "Both are right: the bound is what any order of summation may err (gamma_{{n+2}}·Σ|x·w|), and each lies within "
         "{conv_share:.2g} and {unfold_share:.2g} of it."
     )
-    doubled = unfold_matmul.fn(x.double(), w.double(), spec)
+    doubled = _by_unfold(x.double(), w.double(), spec)
     sheet.number(
         "apart64", float((doubled - again_y).abs().max()), torch.dist(doubled, again_y, p=torch.inf), "torch.dist"
     )
     sheet.say("The same two in float64 are {apart64:.2g} apart: the difference is rounding, and shrinks with it.")
     whole = sheet.operands if sheet.spec == ours else (x.mul(8).round().double(), w.mul(8).round().double())
-    same = unfold_matmul.fn(*whole, spec) - convolve(*whole, spec)
+    same = _by_unfold(*whole, spec) - convolve(*whole, spec)
     exact = conv2d_float64(*whole, spec) - convolve(*whole, spec)
     sheet.number("whole", float(same.abs().max()), float(exact.abs().max()), "shifted views of x, summed")
     sheet.say("On whole numbers, whose sums are exact in any order, they are {whole:g} apart.")
@@ -133,7 +133,13 @@ def _race(spec: ConvSpec, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     x, w = (torch.randn(shape, generator=generator) for shape in (spec.x_shape, spec.w_shape))
     with conditions(Case(problem=Problem(suite="shape", name=str(spec), spec=spec))):
-        return x, w, convolve(x, w, spec), unfold_matmul.fn(x, w, spec)
+        return x, w, convolve(x, w, spec), _by_unfold(x, w, spec)
+
+
+def _by_unfold(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+    """y by unfold and matmul."""
+    y: Tensor = unfold_matmul.fn(even(x, spec), w, spec.evened)
+    return y
 
 
 def _longer(spec: ConvSpec) -> list[ConvSpec]:

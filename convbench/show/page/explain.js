@@ -31,7 +31,7 @@
   // Settings.
 
   function tooLarge(spec) {
-    if (Math.max(...convbench.SIZES.map((letter) => spec[letter]), ...spec.padding) > 4096) {
+    if (Math.max(...convbench.SIZES.map((letter) => spec[letter]), ...spec.padding, ...spec.end) > 4096) {
       return "A size or a padding above 4,096 is more than this page shows; try a smaller one.";
     }
     const one = convbench.derive(spec);
@@ -92,23 +92,25 @@
     draw();
     return true;
   }
-  const NUMBERS = ["n", "c", "h", "w", "k", "r", "s", "groups", "stride0", "stride1", "padding0", "padding1",
-    "dilation0",
-    "dilation1"];
+  const NUMBERS = ["n", "c", "h", "w", "k", "r", "s", "groups", "stride0", "stride1", "dilation0", "dilation1"];
   const form = $("form");
   function fromForm() {
     const value = (name) => (form.elements[name].value.trim() === "" ? NaN : Number(form.elements[name].value));
-    const spec = { stride: [0, 1].map((i) => value(`stride${i}`)), padding: [0, 1].map((i) => value(`padding${i}`)),
-      dilation: [0, 1].map((i) => value(`dilation${i}`)), groups: value("groups"), mode: form.elements.mode.value };
+    const spec = { stride: [0, 1].map((i) => value(`stride${i}`)), dilation: [0, 1].map((i) => value(`dilation${i}`)),
+      ...convbench.readPadding(form.elements.padding.value), groups: value("groups"), mode: form.elements.mode.value };
     for (const letter of convbench.SIZES) spec[letter] = value(letter);
     return { spec, mode: spec.mode, seed: value("seed") };
   }
   form.addEventListener("input", (event) => {
     if (event.target.name === "shape") return;
-    const { spec, mode, seed } = fromForm();
-    const problem = convbench.complaint(spec);
-    if (problem) $("complaint").textContent = problem;
-    else change({ shape: convbench.text(spec), mode, seed });
+    try {
+      const { spec, mode, seed } = fromForm();
+      const problem = convbench.complaint(spec);
+      if (problem) throw new Error(problem);
+      change({ shape: convbench.text(spec), mode, seed });
+    } catch (error) {
+      $("complaint").textContent = error.message;
+    }
   });
   form.elements.shape.addEventListener("change", (event) => change({ shape: event.target.value.trim() }));
   form.addEventListener("submit", (event) => {
@@ -118,7 +120,8 @@
   form.elements.mode.append(...convbench.MODES.map((mode) => make("option", { value: mode }, mode)));
   function drawSettings() {
     const { spec } = self;
-    const values = { shape: convbench.text(spec), mode: state.mode, seed: state.seed };
+    const values = { shape: convbench.text(spec), padding: convbench.paddingText(spec), mode: state.mode,
+      seed: state.seed };
     for (const name of NUMBERS) {
       values[name] = /\d$/.test(name) ? spec[name.slice(0, -1)][Number(name.at(-1))] : spec[name];
     }
@@ -129,9 +132,12 @@
     $("shape-now").textContent = convbench.text(spec) + (state.mode === "zeros" ? "" : `, padding ${state.mode}`);
     const command = `convbench explain ${convbench.text(spec)} --at ${state.p},${state.q} --filter ${state.k}` +
       `${state.n ? ` --image ${state.n}` : ""}${state.seed ? ` --seed ${state.seed}` : ""}`;
-    $("same").replaceChildren(...(state.mode === "zeros" ? ["The same numbers on a terminal: ",
-      make("code", {}, command)] :
-      [`F.conv2d pads with zeros only; this is F.pad(x, …, mode="${state.mode}") and then F.conv2d without padding.`]));
+    const [zeros, even] = [state.mode === "zeros", convbench.even(spec)];
+    const sides = [spec.padding[1], spec.end[1], spec.padding[0], spec.end[0]].join(", "); // F.pad begins on the left
+    const padded = `F.pad(x, (${sides})${zeros ? "" : `, mode="${state.mode}"`})`;
+    $("same").replaceChildren(...(zeros ? ["The same numbers on a terminal: ", make("code", {}, command)] : []),
+      ...(zeros && even ? [] : [zeros ? ". F.conv2d pads opposite sides alike; this is " :
+        "F.conv2d pads with zeros only; this is ", make("code", {}, padded), " and then F.conv2d without padding."]));
   }
 
   // The operands, the output, and the cell that is followed.

@@ -8,33 +8,57 @@ const convbench = (() => {
   const PARTS = { st: "stride", pd: "padding", dl: "dilation", g: "groups" };
   const EXAMPLE = "n1c2h5w5k2r3s3_st2_pd1";
 
+  // The numbers of `2`, of `2x1` for rows and columns, of `1x2x0x1` for top, bottom, left and right; else null.
+  function readNumbers(given) {
+    return /^[0-9]{1,9}(x[0-9]{1,9}(x[0-9]{1,9}x[0-9]{1,9})?)?$/.test(given) ? given.split("x").map(Number) : null;
+  }
+  // `padding` is that of the top and the left, which the index formulas use; `end` that of the bottom and the right.
+  function sidesOf(numbers) {
+    const [first, second = first, third, fourth] = numbers;
+    if (fourth !== undefined) return { padding: [first, third], end: [second, fourth] };
+    return { padding: [first, second], end: [first, second] };
+  }
+  function readPadding(given) {
+    const numbers = readNumbers(given.trim().toLowerCase());
+    if (numbers) return sidesOf(numbers);
+    throw new Error(`padding is “${given}”: write 1, or 1x2 for rows and columns, or 1x2x0x1 for top, bottom, left ` +
+      "and right.");
+  }
+
   // A problem from its text form; throws an Error with a sentence.
   function parse(given) {
     const size = "([0-9]{1,9})";
     const match = new RegExp(`^${SIZES.map((letter) => letter + size).join("")}((?:_\\w+)*)$`)
       .exec(given.trim().toLowerCase());
     if (!match) throw new Error(`Not a problem: “${given}”; write it like ${EXAMPLE}.`);
-    const spec = { stride: [1, 1], padding: [0, 0], dilation: [1, 1], groups: 1 };
+    const spec = { stride: [1, 1], padding: [0, 0], end: [0, 0], dilation: [1, 1], groups: 1 };
     SIZES.forEach((letter, i) => { spec[letter] = Number(match[i + 1]); });
     const seen = new Set();
     for (const word of match[8].split("_").slice(1)) {
-      const part = new RegExp(`^(st|pd|dl|g)${size}(?:x${size})?$`).exec(word);
-      if (!part || (part[1] === "g" && part[3])) {
+      const [, part, value] = /^(st|pd|dl|g)(.*)$/.exec(word) ?? [];
+      const numbers = part && readNumbers(value);
+      if (!numbers || numbers.length > { st: 2, pd: 4, dl: 2, g: 1 }[part]) {
         throw new Error(`“_${word}” is not a part of a problem; write it like ${EXAMPLE}.`);
       }
-      if (seen.has(part[1])) throw new Error(`${PARTS[part[1]]} stands twice in “${given}”.`);
-      seen.add(part[1]);
-      const first = Number(part[2]);
-      spec[PARTS[part[1]]] = part[1] === "g" ? first : [first, part[3] === undefined ? first : Number(part[3])];
+      if (seen.has(part)) throw new Error(`${PARTS[part]} stands twice in “${given}”.`);
+      seen.add(part);
+      if (part === "pd") Object.assign(spec, sidesOf(numbers));
+      else spec[PARTS[part]] = part === "g" ? numbers[0] : [numbers[0], numbers.at(-1)];
     }
     return spec;
   }
 
+  const even = (spec) => spec.padding.every((start, axis) => start === spec.end[axis]);
+  const pair = ([a, b]) => (a === b ? `${a}` : `${a}x${b}`);
+  // As `_pd` has it: all four sides only where they are needed.
+  function paddingText(spec) {
+    const [[top, left], [bottom, right]] = [spec.padding, spec.end];
+    return even(spec) ? pair(spec.padding) : [top, bottom, left, right].join("x");
+  }
   function text(spec) {
-    const pair = ([a, b]) => (a === b ? `${a}` : `${a}x${b}`);
     const parts = [SIZES.map((letter) => letter + spec[letter]).join("")];
     if (pair(spec.stride) !== "1") parts.push(`st${pair(spec.stride)}`);
-    if (pair(spec.padding) !== "0") parts.push(`pd${pair(spec.padding)}`);
+    if (paddingText(spec) !== "0") parts.push(`pd${paddingText(spec)}`);
     if (pair(spec.dilation) !== "1") parts.push(`dl${pair(spec.dilation)}`);
     if (spec.groups !== 1) parts.push(`g${spec.groups}`);
     return parts.join("_");
@@ -47,9 +71,10 @@ const convbench = (() => {
         return `${letter} must be a whole number from 1 on, not ${spec[letter]}.`;
       }
     }
-    for (const [name, least] of [["stride", 1], ["dilation", 1], ["padding", 0]]) {
-      if (!spec[name].every((value) => Number.isInteger(value) && value >= least)) {
-        return `${name} must be whole numbers from ${least} on, not ${spec[name].join(", ")}.`;
+    for (const [name, least, values] of [["stride", 1, spec.stride], ["dilation", 1, spec.dilation],
+      ["padding", 0, [...spec.padding, ...spec.end]]]) {
+      if (!values.every((value) => Number.isInteger(value) && value >= least)) {
+        return `${name} must be whole numbers from ${least} on, not ${values.join(", ")}.`;
       }
     }
     const g = spec.groups;
@@ -59,7 +84,7 @@ const convbench = (() => {
         `c = ${g * Math.ceil(spec.c / g)} and k = ${g * Math.ceil(spec.k / g)}.`;
     }
     for (const [axis, letter, size] of [[0, "h", spec.h], [1, "w", spec.w]]) {
-      const padding = spec.padding[axis];
+      const padding = Math.max(spec.padding[axis], spec.end[axis]);
       if (spec.mode === "reflect" && padding >= size) {
         return `reflect mirrors at most ${letter} - 1 = ${size - 1} lines, and padding is ${padding}.`;
       }
@@ -68,7 +93,7 @@ const convbench = (() => {
       }
     }
     const [eh, ew] = [spec.dilation[0] * (spec.r - 1) + 1, spec.dilation[1] * (spec.s - 1) + 1];
-    const [ph, pw] = [spec.h + 2 * spec.padding[0], spec.w + 2 * spec.padding[1]];
+    const [ph, pw] = [spec.h, spec.w].map((size, axis) => size + spec.padding[axis] + spec.end[axis]);
     if (eh > ph || ew > pw) {
       return `No output: the dilated kernel ${eh}×${ew} is larger than the padded input ${ph}×${pw}; ` +
         "try more padding or a smaller kernel.";
@@ -83,7 +108,8 @@ const convbench = (() => {
     if (sentence) throw new Error(sentence);
     spec.axes = [["P", "H", "R", spec.h, spec.r], ["Q", "W", "S", spec.w, spec.s]]
       .map(([out, whole, tap, size, taps], axis) => makeAxis({ letters: [out, whole, tap], size, taps,
-        stride: spec.stride[axis], padding: spec.padding[axis], dilation: spec.dilation[axis], mode: spec.mode }));
+        stride: spec.stride[axis], padding: spec.padding[axis], end: spec.end[axis], dilation: spec.dilation[axis],
+        mode: spec.mode }));
     [spec.p, spec.q] = spec.axes.map((axis) => axis.positions);
     [spec.hp, spec.wp] = spec.axes.map((axis) => axis.source.length);
     spec.cg = spec.c / spec.groups;
@@ -96,10 +122,11 @@ const convbench = (() => {
 
   function makeAxis(axis) {
     const extent = axis.dilation * (axis.taps - 1) + 1;
-    const room = axis.size + 2 * axis.padding - extent;
+    const lines = axis.size + axis.padding + axis.end;
+    const room = lines - extent;
     const positions = Math.floor(room / axis.stride) + 1;
     // For each padded line the line of x that it shows, or -1 for a zero.
-    const source = Array.from({ length: axis.size + 2 * axis.padding },
+    const source = Array.from({ length: lines },
       (_, i) => sourceOf(i - axis.padding, axis.size, axis.mode));
     const readers = new Array(axis.size).fill(0);
     for (let tap = 0; tap < axis.taps; tap++) {
@@ -293,6 +320,11 @@ const convbench = (() => {
     return spec.axes[0].readers[row] * spec.axes[1].readers[column];
   }
 
-  return { MODES, SIZES, GRADIENTS, takesOnes, parse, text, complaint, derive, problem, terms, readersOf, inputGradient,
-    filterGradient, overlap, mersenneTwister };
+  // Both paddings of an axis as they are added up: `2·1`, or `1 + 2` where they differ.
+  function bothEnds(axis) {
+    return axis.padding === axis.end ? `2·${axis.padding}` : `${axis.padding} + ${axis.end}`;
+  }
+
+  return { MODES, SIZES, GRADIENTS, takesOnes, parse, text, readPadding, paddingText, even, bothEnds, complaint, derive,
+    problem, terms, readersOf, inputGradient, filterGradient, overlap, mersenneTwister };
 })();

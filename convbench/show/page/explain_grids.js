@@ -88,7 +88,7 @@ convbench.makeGrids = ({ state, self, known, pans, roving }) => {
     const [rows, columns] = [0, 1].map((axis) => {
       const [from, to] = lineSpan(axis);
       const size = [spec.h, spec.w][axis];
-      return { from: value ? 0 : -spec.padding[axis], to: size + (value ? 0 : spec.padding[axis]), first: from,
+      return { from: value ? 0 : -spec.padding[axis], to: size + (value ? 0 : spec.end[axis]), first: from,
         last: to,
         most: most ?? WIDE().x };
     });

@@ -9,9 +9,11 @@
   // A small problem that has an output.
   function smallProblem(random) {
     for (;;) {
+      const padding = [random() % 2, random() % 2];
+      const end = random() % 4 ? padding : [random() % 2, random() % 2]; // now and then opposite sides differ
       const spec = { n: 1, c: pick(random, [1, 1, 2]), h: pick(random, [4, 5, 6]), w: pick(random, [4, 5, 6]),
         k: pick(random, [1, 2]), r: pick(random, [2, 3]), s: pick(random, [2, 3]),
-        stride: [pick(random, [1, 1, 2]), pick(random, [1, 1, 2])], padding: [random() % 2, random() % 2],
+        stride: [pick(random, [1, 1, 2]), pick(random, [1, 1, 2])], padding, end,
         dilation: [pick(random, [1, 1, 1, 2]), pick(random, [1, 1, 1, 2])], groups: 1, seed: 1 + random() % 999 };
       if (!convbench.complaint(spec)) return spec;
     }
@@ -25,8 +27,8 @@
       const axis = self.spec.axes[random() % 2];
       const [out, whole, taps] = axis.letters;
       return { prompt: `How large is ${out}, the output's size along ${whole}?`, answer: axis.positions, shows: [],
-        why: `${out} = ⌊(${axis.size} + 2·${axis.padding} − ${axis.dilation}·(${axis.taps}−1) − 1) / ${axis.stride}⌋ ` +
-          `+ 1 ` +
+        why: `${out} = ⌊(${axis.size} + ${convbench.bothEnds(axis)} − ${axis.dilation}·(${axis.taps}−1) − 1) / ` +
+          `${axis.stride}⌋ + 1 ` +
           `= ⌊${axis.room}/${axis.stride}⌋ + 1 = ${axis.positions}, with ${whole} = ${axis.size} and ${taps} = ` +
             `${axis.taps}` };
     },
@@ -159,10 +161,10 @@ convbench.makeQuiz = ({ state, change, drawPanel }, { grid }) => {
         }, { "aria-pressed": String(marked.has(l)), id: `choice-${l}`, "aria-label": `output ${row}, ${column}` });
         return one;
       })))) : null;
-    const { stride, padding, dilation } = asked.spec;
+    const { stride, dilation } = asked.spec;
     return [p(make("b", {}, `Question ${state.asked + 1}. `), make("code", {}, asked.shape)),
       quiet(`x is ${asked.spec.n}×${asked.spec.c}×${rows}×${columns}, ${plural(asked.spec.k, "filter")} of ` +
-        `${asked.spec.r}×${asked.spec.s}, stride ${stride.join("×")}, padding ${padding.join("×")}, ` +
+        `${asked.spec.r}×${asked.spec.s}, stride ${stride.join("×")}, ${paddingWords(asked.spec)}, ` +
         `dilation ${dilation.join("×")}.`),
       p(make("b", {}, asked.prompt)), make("div", { class: "grids" }, images, kernels), choices, form,
       make("p", { id: "graded", class: verdict ? (verdict.right ? "right" : "wrong") : null },
@@ -171,6 +173,12 @@ convbench.makeQuiz = ({ state, change, drawPanel }, { grid }) => {
         seed: asked.spec.seed, n: 0, k: 0,
         view: "1" })) : null,
       quiet(`${score.right} of ${score.of} right so far.`)];
+  }
+  function paddingWords({ padding, end }) {
+    const names = ["at the top", "at the bottom", "on the left", "on the right"];
+    const sides = [padding[0], end[0], padding[1], end[1]];
+    return convbench.even({ padding, end }) ? `padding ${padding.join("×")}` :
+      `padding ${sides.map((side, i) => `${side} ${names[i]}`).join(", ")}`;
   }
   function plainNamed(title, rows, columns, at, asked) {
     return grid({ id: `quiz-${title}`, title, rows: { from: 0, to: rows, most: 12 },

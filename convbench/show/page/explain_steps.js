@@ -70,8 +70,7 @@ convbench.makeSteps = ({ state, self, data, change }, grids, agreement) => {
         return grid({ id: `ruler-${i}`, title: `which ${["rows", "columns"][i]} each ${["p", "q"][i]} reads`,
           note: "● read, · padding line",
           rows: { from: 0, to: axis.positions, first: position, last: position, most: 10 },
-          columns: { from: -axis.padding, to: axis.size + axis.padding, first: from, last: to, most: narrow() ? 9 :
-            22 },
+          columns: { from: -axis.padding, to: axis.size + axis.end, first: from, last: to, most: narrow() ? 9 : 22 },
           rowName: (one) => `${["p", "q"][i]}=${one}`,
           at: (one, line) => {
             const offset = line - (one * axis.stride - axis.padding);
@@ -86,6 +85,7 @@ convbench.makeSteps = ({ state, self, data, change }, grids, agreement) => {
       const variants = [["stride", 1, 2], ["dilation", 1, 2], ["padding", 0, 1]].map(([name, usual, other]) => {
         const value = spec[name].every((one) => one === usual) ? other : usual;
         const changed = { ...convbench.parse(state.shape), mode: state.mode, [name]: [value, value] };
+        if (name === "padding") changed.end = changed.padding;
         if (convbench.complaint(changed)) return null;
         const { p: rows, q: columns } = convbench.derive(changed);
         return button(`${name} ${value}: ${rows}×${columns}`, () => change({ shape: convbench.text(changed) }));
@@ -95,10 +95,12 @@ convbench.makeSteps = ({ state, self, data, change }, grids, agreement) => {
           null,
         axis.unread.length ? `${axis.unread.length} of ${axis.size} ${["rows", "columns"][i]} of x are never read: ` +
           `${axis.unread.slice(0, 8).join(", ")}${axis.unread.length > 8 ? ", …" : ""}.` : null]).filter(Boolean);
-      return [formula("⌊(H + 2·padding − dilation·(R − 1) − 1) / stride⌋ + 1, along each axis"),
+      return [formula(`⌊(H + ${convbench.even(spec) ? "2·padding" : "top + bottom"} − dilation·(R − 1) − 1) / ` +
+        "stride⌋ + 1, along each axis"),
         ...spec.axes.map((axis) =>
-          formula(`${axis.letters[0]} = ⌊(${axis.size} + 2·${axis.padding} − ${axis.dilation}·(${axis.taps}−1) − 1) ` +
-          `/ ${axis.stride}⌋ + 1 = ⌊${axis.room}/${axis.stride}⌋ + 1 = ${axis.positions}`)),
+          formula(`${axis.letters[0]} = ⌊(${axis.size} + ${convbench.bothEnds(axis)} − ` +
+          `${axis.dilation}·(${axis.taps}−1) − 1) / ${axis.stride}⌋ + 1 = ⌊${axis.room}/${axis.stride}⌋ + 1 = ` +
+          `${axis.positions}`)),
         formula(`P·Q = ${spec.p}·${spec.q} = ${spec.l} positions`),
         make("p", { class: "ways" }, "What if: ", variants),
         ...(lost.length ? lost : ["Every row and every column of x is read."]).map((line) => p(line)),
