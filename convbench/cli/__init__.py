@@ -7,6 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from convbench.cli.values import Command, Group
 from convbench.errors import ConvbenchError, NothingSelected, PipeClosed, one_line
 from convbench.exit_codes import BAD_USAGE, NOTHING, PIPE_CLOSED, RIGHT, WRONG
 from convbench.show.waiting import Waiting
@@ -28,15 +29,13 @@ COMMANDS = {
 def make_app(asked: str = "") -> typer.Typer:
     """The command line: with one command where it is asked for by name, with all of them otherwise.
 
-    The other commands are not imported then. Nor is pydantic for `bench --help`: typer (0.29) checks with it every
-    value of an option but True and False, and --help and those for completion are None where they are not given.
-    Before a command by name there are none of them.
+    The other commands are not imported then, and there are no options for completion.
     """
     named = asked in (*COMMANDS, "list")
     app = typer.Typer(
         name="convbench",
+        cls=Group,
         add_completion=not named,
-        add_help_option=not named,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,  # rich's help costs as much time as all the rest of --help
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -45,7 +44,7 @@ def make_app(asked: str = "") -> typer.Typer:
     for name in COMMANDS:
         if name == asked or not named:
             module = import_module(f"convbench.cli.{name}")
-            app.command(name, epilog=module.EXAMPLE)(getattr(module, name))
+            app.command(name, cls=Command, epilog=module.EXAMPLE)(getattr(module, name))
     if asked == "list" or not named:
         from convbench.cli import catalogue
 

@@ -7,12 +7,13 @@ import typer
 
 from convbench.cli import options
 from convbench.cli.outputs import tell
+from convbench.cli.values import Command, Group
 from convbench.device import KINDS, find_device
 
-app = typer.Typer(help="List backends, suites or devices, and why something is not available.")
+app = typer.Typer(cls=Group, help="List backends, suites or devices, and why something is not available.")
 
 
-@app.command(epilog="\b\nExample:\n  convbench list backends")
+@app.command(cls=Command, epilog="\b\nExample:\n  convbench list backends")
 def backends(plugin: options.Plugins = None) -> None:
     """What can compute a convolution here, without importing any of it; plug-ins in a process of their own."""
     from convbench.discovery import sources
@@ -31,7 +32,7 @@ def backends(plugin: options.Plugins = None) -> None:
     show_table(("backend", "family", "devices", "available", "what it is"), rows)
 
 
-@app.command(epilog="\b\nExamples:\n  convbench list suites\n  convbench list suites resnet50")
+@app.command(cls=Command, epilog="\b\nExamples:\n  convbench list suites\n  convbench list suites resnet50")
 def suites(
     suite: Annotated[
         str | None, typer.Argument(metavar="[SUITE]", help="List the rows of this one, or of a file.")
@@ -60,7 +61,7 @@ def suites(
     show_table(("suite", "problems", "all layers", "source of the first row"), whole, cut_last=True)
 
 
-@app.command(epilog="\b\nExample:\n  convbench list devices")
+@app.command(cls=Command, epilog="\b\nExample:\n  convbench list devices")
 def devices() -> None:
     """The CPU and the GPUs, with the libraries that would run on them."""
     import torch
