@@ -327,12 +327,12 @@ def _change(
 ) -> Change:
     time = _samples_shift(mine[key], yours[key], confidence)
     ratios = _ratios(key, torch_of, mine, yours)
-    # The ratio torch / this grows when this gets faster, so new / old of it is old / new of the time.
-    to_torch = shift(_batches(ratios[1]), _batches(ratios[0]), confidence=confidence) if ratios else None
     notes = []
     if _samples(mine[key]) == _samples(yours[key]):
-        to_torch = to_torch and time
+        to_torch = time if ratios else None
         notes.append("the same measurement in both files")
+    else:  # the ratio torch / this grows when this gets faster, so new / old of it is old / new of the time
+        to_torch = shift(_batches(ratios[1]), _batches(ratios[0]), confidence=confidence) if ratios else None
     if (runs := (len(mine[key]), len(yours[key]))) != (1, 1):
         notes.append(f"runs pooled: {runs[0]} and {runs[1]}")
     judged = to_torch if gate.relative and to_torch is not None else time

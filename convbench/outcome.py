@@ -226,9 +226,14 @@ class Timed:
     @property
     def by_round(self) -> dict[int, float]:
         """The samples by the number of their round: those of one round, of two backends, are a pair."""
-        aside = set(self.noise.set_aside)
-        every = (number for number in range(len(self.samples_s) + len(aside)) if number not in aside)
-        return dict(zip(self.rounds or every, self.samples_s, strict=True))
+        rounds = self.rounds
+        if not rounds:
+            aside = set(self.noise.set_aside)
+            every = list(range(len(self.samples_s) + len(aside)))
+            for number in sorted(aside, reverse=True):  # few of many
+                del every[number]
+            rounds = tuple(every)
+        return dict(zip(rounds, self.samples_s, strict=True))
 
     @property
     def quartiles_s(self) -> tuple[float, float]:

@@ -37,7 +37,8 @@ def shift(before: Sequence[float], after: Sequence[float], *, confidence: float)
         before, after: medians of batches, in any unit; at least one each.
         confidence: that the interval encloses the factor.
     """
-    shifts = sorted(log(one) - log(other) for one in before for other in after)
+    ours, theirs = list(map(log, before)), list(map(log, after))
+    shifts = sorted(one - other for one in ours for other in theirs)
     rank = _rank(len(before), len(after), confidence)
     low, high = (exp(shifts[rank - 1]), exp(shifts[-rank])) if rank else (0.0, inf)
     return Shift(ratio=exp(median(shifts)), low=low, high=high)

@@ -33,16 +33,13 @@ WAITING = {
 def make_app(asked: str = "") -> typer.Typer:
     """The command line: with one command where it is asked for by name, with all of them otherwise.
 
-    The other commands are not imported then. Nor is pydantic for `bench --help`: typer (0.29) checks with it every
-    value of an option but True and False, and --help and those for completion are None where they are not given.
-    Before a command by name there are none of them.
+    The other commands are not imported then, and there are no options for completion.
     """
     named = asked in COMMANDS
     app = typer.Typer(
         name="convbench",
         cls=Group,
         add_completion=not named,
-        add_help_option=not named,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,  # rich's help costs as much time as all the rest of --help
         context_settings={"help_option_names": ["-h", "--help"]},

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from typer.core import TyperCommand, TyperGroup
+from convbench.cli import values
 
 # In the order of their use. Each is a function in the module of its name, but `list` has commands of its own.
 COMMANDS = tuple("explain run verify bench compare report model why ran cost error list doctor ceilings".split())
@@ -62,7 +62,7 @@ def record(parameter: Any, context: Any) -> tuple[str, str] | None:
     return names, _RANGE.sub(lambda match: "]" if match[1] else "", " ".join(text.split()))
 
 
-class Command(TyperCommand):
+class Command(values.Command):
     """A command whose options are grouped."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
@@ -73,7 +73,7 @@ class Command(TyperCommand):
                     formatter.write_dl(records)
 
 
-class Group(TyperGroup):
+class Group(values.Group):
     """All commands, in the order in which one meets them."""
 
     def list_commands(self, ctx: Any) -> list[str]:

@@ -35,7 +35,10 @@ class Truth:
 def truth(case: Case, first: Tensor, second: Tensor, bias: Tensor | None = None) -> Truth:
     """The oracle's answer for a case's operands, in their order, on their device."""
     y = answer(case, first, second, bias)
-    magnitude = answer(case, first.abs(), second.abs(), None if bias is None else bias.abs())
+    operands = [one for one in (first, second, bias) if one is not None]
+    # Where nothing is negative, and nothing NaN, both are the same sum.
+    signed = not all(bool((one.double() >= 0).all()) for one in operands)
+    magnitude = answer(case, *(one.abs() for one in operands)) if signed else y
     terms = count_terms(case.spec, case.pass_).to(first.device) + (bias is not None)
     return Truth(y=y, magnitude=magnitude, terms=terms)
 
@@ -100,16 +103,13 @@ def _by_group(w: Tensor, spec: ConvSpec) -> Tensor:
 def _taps(spec: ConvSpec) -> Iterator[tuple[int, int, slice, slice]]:
     """Each tap (r, s) with the rows and columns of the padded image that it reads, P and Q of them."""
     (stride_h, stride_w), (dilation_h, dilation_w) = spec.stride, spec.dilation
+    height, width = (spec.p - 1) * stride_h + 1, (spec.q - 1) * stride_w + 1
     for r in range(spec.r):
         top = r * dilation_h
+        rows = slice(top, top + height, stride_h)
         for s in range(spec.s):
             left = s * dilation_w
-            yield (
-                r,
-                s,
-                slice(top, top + (spec.p - 1) * stride_h + 1, stride_h),
-                slice(left, left + (spec.q - 1) * stride_w + 1, stride_w),
-            )
+            yield r, s, rows, slice(left, left + width, stride_w)
 
 
 def count_terms(spec: ConvSpec, pass_: str = "fprop") -> Tensor:

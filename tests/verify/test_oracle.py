@@ -1,5 +1,6 @@
 """The oracle against exact integers, and what it says beside the answer."""
 
+import pytest
 import torch
 from hypothesis import given
 
@@ -91,8 +92,17 @@ def test_the_number_of_terms_is_a_convolution_of_ones(spec: ConvSpec) -> None:
     assert torch.equal(ones[0, 0], count_terms(spec))
 
 
-def test_the_magnitude_is_of_absolute_values() -> None:
-    answer = truth(make_case("n1c1h1w2k1r1s2"), torch.tensor([[[[3.0, -5.0]]]]), torch.tensor([[[[2.0, 2.0]]]]))
-    assert answer.y.item() == -4
-    assert answer.magnitude.item() == 16
-    assert answer.terms.item() == 2
+@pytest.mark.parametrize("signs", [(1, 1, 1), (-1, 1, 1), (1, -1, 1), (1, 1, -1), (-1, -1, -1)])
+def test_the_magnitude_is_of_absolute_values(signs: tuple[int, int, int]) -> None:
+    x, w, bias = torch.tensor([[[[3.0, 5.0 * signs[0]]]]]), torch.tensor([[[[2.0, 2.0 * signs[1]]]]]), 7.0 * signs[2]
+    answer = truth(make_case("n1c1h1w2k1r1s2", epilogue="bias"), x, w, torch.tensor([bias]))
+    assert answer.y.item() == 6 + 10 * signs[0] * signs[1] + bias
+    assert answer.magnitude.item() == 16 + 7
+    assert answer.terms.item() == 2 + 1
+
+
+def test_what_is_no_number_stays_none_in_the_magnitude() -> None:
+    x = torch.tensor([[[[3.0, float("nan")]]]])
+    answer = truth(make_case("n1c1h1w2k1r1s2"), x, torch.tensor([[[[2.0, 2.0]]]]))
+    assert answer.y.isnan().all()
+    assert answer.magnitude.isnan().all()
