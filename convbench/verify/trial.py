@@ -17,6 +17,7 @@ from convbench.verify.probes import Probes
 from convbench.verify.verdict import apart, check
 
 VARIES = "equal calls differ in their last bits"
+SIGNS = "equal calls differ in the sign of a zero or NaN"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,14 +109,15 @@ def verdict(backend: Backend, probes: Probes, answers: Answers) -> Check:
 
 def _together(words: str, more: str) -> str:
     """What is known of the arithmetic: the first words for it, and whether it varies."""
-    if more != VARIES or not words:
+    if more not in (VARIES, SIGNS) or not words:
         return words or more
-    return words if VARIES in words else f"{words}, {VARIES}"
+    return words if more in words else f"{words}, {more}"
 
 
 def _findings(backend: Backend, probes: Probes, answers: Answers) -> Iterator[Check]:
     """What each probe finds, the plain answer first."""
-    exam, family, roundings = probes.exam, backend.family, backend.count_roundings(probes.exam.case)
+    exam, family, points = probes.exam, backend.family, backend.points
+    roundings = backend.count_roundings(exam.case)
     plain = answers.plain.out
 
     def manners(answer: Answer) -> Check | None:
@@ -125,13 +127,13 @@ def _findings(backend: Backend, probes: Probes, answers: Answers) -> Iterator[Ch
             return wrong("its output changed after it was returned", "memory")
         return wrong("it wrote beyond the memory that it had asked for", "memory") if answer.strayed else None
 
-    yield manners(answers.plain) or check(exam, plain, family, roundings)
+    yield manners(answers.plain) or check(exam, plain, family, roundings, points)
     if exam.misfit(plain) is not None:
         return
     for words, answer in answers.poisoned.items():
         found = manners(answer)
         if found is None and not alike(answer.out, plain):
-            found = check(exam, answer.out, family, roundings)
+            found = check(exam, answer.out, family, roundings, points)
             if not found.passed:
                 found = found.fails(
                     "memory", f"right on fresh memory, wrong on memory that holds {words}: {found.evidence}"
@@ -145,9 +147,11 @@ def _findings(backend: Backend, probes: Probes, answers: Answers) -> Iterator[Ch
         if found is not None:
             yield found
     if answers.lattice is not None:
-        yield manners(answers.lattice) or probes.lattice_for(family).check(answers.lattice.out, family, roundings)
+        found = probes.lattice_for(family).check(answers.lattice.out, family, roundings, points)
+        yield manners(answers.lattice) or found
     if answers.pierced is not None:
-        yield manners(answers.pierced) or probes.locality.check(answers.pierced.out, plain, family, roundings)
+        found = probes.locality.check(answers.pierced.out, plain, family, roundings, points)
+        yield manners(answers.pierced) or found
     if answers.gradient:
         yield wrong(answers.gradient, "gradient")
 
@@ -157,20 +161,26 @@ def _unlike(backend: Backend, exam: Exam, again: Tensor, plain: Tensor, *, varie
 
     Then they may differ as two orders of one sum do.
     """
-    family, roundings = backend.family, backend.count_roundings(exam.case)
-    found = check(exam, again, family, roundings)
+    how = backend.family, backend.count_roundings(exam.case), backend.points
+    found = check(exam, again, *how)
     if not found.passed:
         return found.fails("repeat", f"right at the first call, wrong at a second one: {found.evidence}")
-    differs, so_far = again != plain, ""
-    if varies:
-        differs = apart(exam, again, plain, family, roundings)
-        if not differs.any():
-            return replace(found, arithmetic=VARIES)
-        so_far = " by more than two orders of summation do"
-    place = describe_place(differs, exam.case.out_name)
-    return found.fails("repeat", f"two equal calls differ{so_far} in {int(differs.sum()):,} outputs, {place}")
+    differs = (again != plain) & ~(again.isnan() & plain.isnan())
+    if not differs.any():
+        return replace(found, arithmetic=SIGNS)
+    far = differs & (apart(exam, again, plain, *how) | (again.isnan() != plain.isnan()))
+    if varies and not far.any():
+        return replace(found, arithmetic=VARIES)
+    so_far = " by more than two orders of summation do" if varies else ""
+    differs = far if varies else differs
+    count = int(differs.sum())
+    words = f"two equal calls differ{so_far} in {count:,} output{'s' * (count != 1)}, "
+    words += describe_place(differs, exam.case.out_name)
+    if not far.any():
+        words += "; both are right, as two orders of one sum are: declare nondeterministic if it has no fixed order"
+    return found.fails("repeat", words)
 
 
 def judge(out: Any, exam: Exam, backend: Backend) -> Check:
     """The verdict on a backend's output, by how the backend says that it sums."""
-    return check(exam, taken(out), backend.family, backend.count_roundings(exam.case))
+    return check(exam, taken(out), backend.family, backend.count_roundings(exam.case), backend.points)
