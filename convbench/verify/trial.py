@@ -13,6 +13,7 @@ from convbench.outcome import Bill, Check, Failed, Skipped, Verified, Wrong
 from convbench.verify.answers import Answer, Answers, alike, question
 from convbench.verify.diagnosis import describe_place
 from convbench.verify.exam import Exam, wrong
+from convbench.verify.inherited import inherited_defect
 from convbench.verify.probes import Probes
 from convbench.verify.verdict import apart, check
 
@@ -94,6 +95,8 @@ def verdict(backend: Backend, probes: Probes, answers: Answers) -> Check:
             figures = replace(figures, arithmetic=_together(figures.arithmetic, found.arithmetic))
             continue
         known = None if backend.defects is None else backend.defects(case, found.probe)
+        if known is None and not backend.built_in:
+            known = inherited_defect(probes, answers, found.probe)
         if known is None:
             return replace(
                 found,
