@@ -16,9 +16,9 @@ BASELINE = "torch"
 FAMILIES = ("direct", "im2col", "implicit_gemm", "winograd", "fft", "strassen", "vendor")
 OWN = "convbench"
 MOST_NAME = 100  # characters
-# Of Winograd's polynomials: as many as the widest tile in use has, F(6x6, 5x5), and no farther out or closer together
+# Of Winograd's polynomials: as many as the widest tile in use has, F(6x6, 3x3), and no farther out or closer together
 # than any that are in use, for the bound grows with both.
-MOST_POINTS, LARGEST_POINT, LEAST_APART = 9, 4.0, 0.25
+MOST_POINTS, LARGEST_POINT, LEAST_APART = 7, 4.0, 0.25
 # Declarations by which a backend is forgiven something. They hold for convbench's own, which were looked at for them.
 EXCUSES = ("roundings", "actual_flops", "defects")
 
@@ -297,8 +297,8 @@ def _checked_points(points: Iterable[float], family: str) -> tuple[float, ...]:
     near = min((abs(one - two) for number, one in enumerate(found) for two in found[:number]), default=inf)
     if not 2 <= len(found) <= MOST_POINTS or not max(map(abs, found)) <= LARGEST_POINT or not near >= LEAST_APART:
         raise ConvbenchError(
-            f"points={found}: give 2 to {MOST_POINTS} points without infinity, none beyond {LARGEST_POINT:g} and no two "
-            f"closer than {LEAST_APART:g}, such as (0, 1, -1, 2, -2) for F(4x4, 3x3)"
+            f"points={found}: give 2 to {MOST_POINTS} points without infinity, none beyond {LARGEST_POINT:g} and "
+            f"no two closer than {LEAST_APART:g}, such as (0, 1, -1, 2, -2) for F(4x4, 3x3)"
         )
     return found
 

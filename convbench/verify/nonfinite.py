@@ -24,9 +24,7 @@ from convbench.verify.transforms import Points, transform_possible
 SPREADING = ("winograd", "fft", "strassen")
 
 
-def without_nonfinite(
-    exam: Exam, out: Tensor, family: str, points: Points = ()
-) -> Check | tuple[Exam, Tensor]:
+def without_nonfinite(exam: Exam, out: Tensor, family: str, points: Points = ()) -> Check | tuple[Exam, Tensor]:
     """What is left to judge of an output whose operands are not all finite; shape and dtype are right already.
 
     Returns:

@@ -1,4 +1,4 @@
-"""How far may Winograd, an FFT or Strassen's product lie from the truth? Bounds of their own: they round other numbers."""
+"""How far may Winograd, an FFT or Strassen's product lie from the truth? Each has its own bound."""
 
 from dataclasses import replace
 from math import log2, prod
@@ -154,7 +154,7 @@ def _winograd_sum(
 
 
 def fft_bound(case: Case, first: Tensor, second: Tensor) -> Tensor:
-    """e of a pass by FFT, one for each plane of the output: (N, K, 1, 1), for dgrad (N, C, 1, 1), for wgrad (K, C/G, 1, 1).
+    """e of a pass by FFT, one for each plane of the output: (N, K, 1, 1), (N, C, 1, 1) or (K, C/G, 1, 1).
 
     u * (eta * log2(T) * sum of (2 * |a| * |b| + |a| * |b|_1) + (terms + 4) * sum of |a| * |b|), over the pairs of
     planes (a, b) that an output plane sums, with |.| the 2-norm and |.|_1 the sum of absolute values.
@@ -189,7 +189,7 @@ def _most_points(spec: ConvSpec) -> float:
 
 
 def _plane_pairs(case: Case, first: Tensor, second: Tensor) -> tuple[tuple[Tensor, Tensor], int]:
-    """(terms, ..., 1, 1) each, for the pairs (a, b) that a plane of the output sums: |a|^2 |b|^2 and |a| |b|_1; terms."""
+    """|a|^2 |b|^2 and |a| |b|_1, (terms, ..., 1, 1), of the pairs (a, b) that a plane of the output sums; terms."""
     spec = case.spec
 
     def norms(planes: Tensor, order: int, *shape: int) -> Tensor:

@@ -32,7 +32,11 @@ def check(exam: Exam, out: Any, family: str, roundings: int = 0, points: Points 
     share = share_of_bound(out, y, *exam.within_after(roundings))
     error, size = (out.double() - y).abs(), y.norm()
     relative_l2 = float(error.norm() / size) if size else 0.0
-    if share.max() > 1 and transform_possible(case, family, points) and relative_l2 <= TRANSFORM_RELATIVE_L2[case.dtype]:
+    if (
+        share.max() > 1
+        and transform_possible(case, family, points)
+        and relative_l2 <= TRANSFORM_RELATIVE_L2[case.dtype]
+    ):
         allowed = _allow(exam, exam.transform(family, points), exam.error)
         share = share_of_bound(out, y, *exam.interval(allowed, roundings))
     u, kind = accumulator_roundoff(case), torch.finfo(out.dtype)
@@ -44,9 +48,7 @@ def check(exam: Exam, out: Any, family: str, roundings: int = 0, points: Points 
     return _check_sharply(exam, out, y, family, roundings, points, found) if exam.drawn else found
 
 
-def apart(
-    exam: Exam, one: Tensor, other: Tensor, family: str, roundings: int = 0, points: Points = ()
-) -> Tensor:
+def apart(exam: Exam, one: Tensor, other: Tensor, family: str, roundings: int = 0, points: Points = ()) -> Tensor:
     """Where two right outputs differ by more than two orders of summation do: 2e, and a rounding of each.
 
     e is what random numbers allow, for fp64 too, as the oracle has no part in it; where no random numbers were drawn
@@ -109,7 +111,7 @@ def _really(exam: Exam, out: Tensor, error: Tensor) -> str:
 
 
 def _allow(exam: Exam, transform: Tensor, direct: Tensor) -> Tensor:
-    """What a transform may err: its own bound, with an epilogue the rounding of that, and in fp64 the oracle's error."""
+    """What a transform may err: its own bound, an epilogue's rounding of that, and in fp64 the error of the oracle."""
     alone = exam.case.epilogue == "none" and DTYPE[exam.case.dtype].sums != "fp64"
     return torch.maximum(direct, transform) if alone else direct + transform
 

@@ -21,7 +21,7 @@ from convbench.verify.trial import SIGNS, examine
 from tests.conftest import make_case
 
 Conv = Callable[[Tensor, Tensor, ConvSpec], Tensor]
-OTHER_POINTS = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 3.0, -3.0)
+FAR_POINTS = (0.0, 1.0, -1.0, 3.0, -3.0)  # no library has them, and they err more
 
 
 def foreign(fn: Conv, family: str = "direct", **more: Any) -> Backend:
@@ -93,8 +93,8 @@ def product(a: Tensor, b: Tensor, levels: int) -> Tensor:
         return a @ b
     rows, inner, across = a.shape[-2], a.shape[-1], b.shape[-1]
     a, b = F.pad(a, (0, inner % 2, 0, rows % 2)), F.pad(b, (0, across % 2, 0, inner % 2))
-    (a11, a12), (a21, a22) = ([part for part in half.chunk(2, -1)] for half in a.chunk(2, -2))
-    (b11, b12), (b21, b22) = ([part for part in half.chunk(2, -1)] for half in b.chunk(2, -2))
+    (a11, a12), (a21, a22) = (half.chunk(2, -1) for half in a.chunk(2, -2))
+    (b11, b12), (b21, b22) = (half.chunk(2, -1) for half in b.chunk(2, -2))
 
     def times(one: Tensor, other: Tensor) -> Tensor:
         return product(one, other, levels - 1)
@@ -141,11 +141,12 @@ def test_a_winograd_of_usual_points_is_right(points: tuple[float, ...], shape: s
     assert isinstance(outcome(winograd(points), shape, "winograd", dtype), Verified)
 
 
-@pytest.mark.parametrize("dtype", ["fp32", "fp64"])
-def test_a_winograd_of_other_points_is_right_where_it_states_them(dtype: str) -> None:
-    kernel, shape = winograd(OTHER_POINTS), "n1c4h20w20k2r5s5_pd2"
-    assert isinstance(outcome(kernel, shape, "winograd", dtype, points=OTHER_POINTS), Verified)
-    assert isinstance(outcome(kernel, shape, "winograd", dtype), Wrong)
+@pytest.mark.parametrize("dtype", NUMPY)
+def test_a_winograd_is_judged_by_the_points_that_it_states(dtype: str) -> None:
+    far, near = winograd(FAR_POINTS), winograd(F63)
+    assert isinstance(outcome(far, SINGLE, "winograd", dtype, points=FAR_POINTS), Verified)
+    assert isinstance(outcome(near, SINGLE, "winograd", dtype, points=F63), Verified)
+    assert isinstance(outcome(near, SINGLE, "winograd", dtype, points=F23), Wrong)
 
 
 @pytest.mark.parametrize("points", [(0, 1e-3), (0, 1, 1), (0, 9), (1,), tuple(range(10)), (0, float("nan"))])
