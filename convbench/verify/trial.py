@@ -6,9 +6,10 @@ from typing import Any
 
 from torch import Tensor
 
-from convbench.backend import Backend
+from convbench.backend import Backend, Unsupported
 from convbench.call.bind import failure
 from convbench.call.outputs import taken
+from convbench.errors import one_line
 from convbench.outcome import Bill, Check, Failed, Skipped, Verified, Wrong
 from convbench.verify.answers import Answer, Answers, alike, question
 from convbench.verify.diagnosis import describe_place
@@ -56,7 +57,7 @@ def attempt(
     if isinstance(found, Failed | Skipped):
         return found
     outcome = weigh(backend, probes, found)
-    if isinstance(outcome, Failed):
+    if isinstance(outcome, Failed | Skipped):
         return outcome
     return Trial(call=found.call, given=found.given, out=found.plain.out, check=outcome.check, bill=found.bill)
 
@@ -68,10 +69,12 @@ def examine(backend: Backend, exam: Exam) -> Verified | Wrong | Failed | Skipped
     return answers if isinstance(answers, Failed | Skipped) else weigh(backend, probes, answers)
 
 
-def weigh(backend: Backend, probes: Probes, answers: Answers) -> Verified | Wrong | Failed:
+def weigh(backend: Backend, probes: Probes, answers: Answers) -> Verified | Wrong | Failed | Skipped:
     """What the answers of a backend are worth; here the truth is computed, if nobody has asked for it before."""
     try:
         check = verdict(backend, probes, answers)
+    except Unsupported as refused:
+        return Skipped(one_line(str(refused)))
     except (MemoryError, RuntimeError, AssertionError) as error:
         return of_the_oracle(error)
     if not check.passed:

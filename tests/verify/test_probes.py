@@ -16,9 +16,9 @@ from convbench.call.memory import GUARD, Zone, poisoned, zoned
 from convbench.case import Case
 from convbench.verify.exam import prepare_exam
 from convbench.verify.fingerprint import name_sums, tf32_nearest, tf32_truncated
-from convbench.verify.lattice import LARGEST_SUM, Lattice, longest_sum
+from convbench.verify.lattice import LARGEST_SUM, Lattice
 from convbench.verify.locality import Locality, choose_place, reach
-from convbench.verify.oracle import answer, by_loops, truth
+from convbench.verify.oracle import answer, by_loops, longest_sum, truth
 from convbench.verify.sweep import verify
 from convbench.verify.transforms import WINOGRAD_POINTS
 from convbench.verify.trial import examine
