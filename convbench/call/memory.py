@@ -1,5 +1,6 @@
 """Does a backend write every output, and leave its inputs alone?"""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import isinf, nan, prod
@@ -45,10 +46,12 @@ class _Filled(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]  # torch leaves its modes untyped
         self._value = value
         self.zones: list[Zone] = []
+        if "torch._dynamo" in sys.modules:  # else torch.compile'd code would trace into this, and compile it too
+            vars(self)["__torch_dispatch__"] = torch.compiler.disable(self.__torch_dispatch__)
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """Hiding the method from torch.compile would import the whole compiler: seconds, for code that runs eagerly."""
+        """Hiding the class from torch.compile would import the whole compiler: seconds, for code that runs eagerly."""
         return False
 
     def __torch_dispatch__(

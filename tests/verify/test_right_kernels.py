@@ -119,7 +119,7 @@ NUMPY = ["fp32", "fp64"]
 ALL = ["fp32", "fp64", "fp16", "bf16"]
 F23, F43 = (0.0, 1.0, -1.0), (0.0, 1.0, -1.0, 2.0, -2.0)
 F63 = (*F43, 0.5, -0.5)
-SQUARE, LONG, SINGLE = "n2c16h13w14k4r3s3_pd1", "n1c300h7w7k2r3s3_pd1", "n1c1h30w30k2r3s3_pd1"
+SQUARE, LONG, SINGLE = "n2c16h13w14k4r3s3_pd1", "n1c150h7w7k2r3s3_pd1", "n1c1h30w30k2r3s3_pd1"
 
 
 @pytest.mark.parametrize("dtype", NUMPY)
@@ -128,7 +128,7 @@ def test_an_fft_on_a_cpu_is_right(shape: str, dtype: str) -> None:
     assert isinstance(outcome(fft, shape, "fft", dtype), Verified)
 
 
-@pytest.mark.parametrize("dtype", ALL)
+@pytest.mark.parametrize("dtype", ["fp32", "fp64", "bf16"])
 @pytest.mark.parametrize(
     ("points", "shape"),
     [
@@ -170,9 +170,8 @@ def test_points_that_would_widen_the_bound_beyond_use_are_refused(points: tuple[
 
 
 @pytest.mark.parametrize("dtype", ALL)
-@pytest.mark.parametrize("levels", [1, 3])
-@pytest.mark.parametrize("shape", [SQUARE, LONG, "n2c6h9w11k4r5s2_st2x1_g2"])
-def test_strassens_product_is_right(shape: str, levels: int, dtype: str) -> None:
+@pytest.mark.parametrize(("levels", "shape"), [(1, LONG), (2, "n1c8h9w10k4r3s3_pd1"), (3, "n2c6h9w11k4r5s2_st2x1_g2")])
+def test_strassens_product_is_right(levels: int, shape: str, dtype: str) -> None:
     assert isinstance(outcome(strassen(levels), shape, "strassen", dtype), Verified)
 
 
@@ -207,11 +206,11 @@ def bf16_sums(fn: Conv) -> Conv:
 
 @pytest.mark.parametrize("fault", [tap_missing, tf32, bf16_sums])
 @pytest.mark.parametrize("dtype", NUMPY)
-@pytest.mark.parametrize(("fn", "family"), [(fft, "fft"), (winograd(F63), "winograd"), (strassen(3), "strassen")])
+@pytest.mark.parametrize(("fn", "family"), [(fft, "fft"), (winograd(F63), "winograd"), (strassen(1), "strassen")])
 def test_a_fault_within_such_an_algorithm_is_found(
     fn: Conv, family: str, dtype: str, fault: Callable[[Conv], Conv]
 ) -> None:
-    assert isinstance(outcome(fault(fn), "n1c100h7w7k2r3s3_pd1", family, dtype), Wrong)
+    assert isinstance(outcome(fault(fn), "n1c60h7w7k2r3s3_pd1", family, dtype), Wrong)
 
 
 @pytest.mark.parametrize("dtype", NUMPY)
@@ -267,3 +266,21 @@ def test_bf16_convolutions_of_torch_in_a_plugin_are_shown_as_the_defect_of_torch
     assert "oneDNN carries a NaN" in found.check.defect
     assert isinstance(outcome(own, shape, "vendor", "bf16"), Wrong)
     assert isinstance(outcome(torchs, shape, "vendor", "fp32"), Wrong)  # no defect of torch is known there
+
+
+@pytest.mark.program  # the compiler takes seconds to be imported
+def test_a_compiled_plugin_is_right_and_no_probe_is_compiled_with_it() -> None:
+    graphs: list[str] = []
+
+    def count(module: Any, _: Any) -> Any:
+        graphs.append(module.code)
+        return module.forward
+
+    def compute(x: Tensor, w: Tensor, padding: tuple[int, int]) -> Tensor:
+        y = F.conv2d(x, w, padding=padding)
+        return torch.empty_like(y).copy_(y)
+
+    compiled = torch.compile(compute, backend=count)
+    assert isinstance(outcome(lambda x, w, spec: compiled(x, w, spec.padding), SQUARE), Verified)
+    assert graphs
+    assert not [graph for graph in graphs if "new_full" in graph or "conv2d" not in graph]
