@@ -55,8 +55,8 @@ class Lattice:
         """The largest sum of absolute values."""
         largest: int = LARGEST_SUM[self.case.dtype]
         if self.family == "strassen":  # so many times as large are the sums of its blocks (`strassen_bound`)
-            exact = 1 << (DTYPE[DTYPE[self.case.dtype].sums].digits - 1)
-            return min(largest, exact // 6**STRASSEN_LEVELS)
+            exact: int = 2 ** (DTYPE[DTYPE[self.case.dtype].sums].digits - 1) // 6**STRASSEN_LEVELS
+            return min(largest, exact)
         return min(largest, LARGEST_TRANSFORMED_SUM) if self.small else largest
 
     @cached_property
