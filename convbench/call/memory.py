@@ -46,8 +46,6 @@ class _Filled(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]  # torch leaves its modes untyped
         self._value = value
         self.zones: list[Zone] = []
-        if "torch._dynamo" in sys.modules:  # else torch.compile'd code would trace into this, and compile it too
-            vars(self)["__torch_dispatch__"] = torch.compiler.disable(self.__torch_dispatch__)
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -81,7 +79,11 @@ def poisoned(shape: tuple[int, ...], like: Tensor, value: float = nan) -> Iterat
     held = _held(value, like.dtype)
     blocks = [torch.full((max(prod(shape), 1),), held, dtype=like.dtype, device=like.device) for _ in range(4)]
     del blocks
-    with _Filled(value) as mode:
+    kind = _Filled
+    if "torch._dynamo" in sys.modules:  # else torch.compile'd code would trace into the mode, and compile it too
+        apart = torch.compiler.disable(_Filled.__torch_dispatch__)
+        kind = type("_FilledApart", (_Filled,), {"__torch_dispatch__": apart})
+    with kind(value) as mode:
         yield mode.zones
 
 
