@@ -13,9 +13,12 @@ from convbench.errors import ConvbenchError, one_line, unknown
 from convbench.spec import ConvSpec
 
 BASELINE = "torch"
-FAMILIES = ("direct", "im2col", "implicit_gemm", "winograd", "fft", "vendor")
+FAMILIES = ("direct", "im2col", "implicit_gemm", "winograd", "fft", "strassen", "vendor")
 OWN = "convbench"
 MOST_NAME = 100  # characters
+# Of Winograd's polynomials: as many as the widest tile in use has, F(6x6, 5x5), and no farther out or closer together
+# than any that are in use, for the bound grows with both.
+MOST_POINTS, LARGEST_POINT, LEAST_APART = 9, 4.0, 0.25
 # Declarations by which a backend is forgiven something. They hold for convbench's own, which were looked at for them.
 EXCUSES = ("roundings", "actual_flops", "defects")
 
@@ -26,6 +29,8 @@ class Traits:
 
     Attributes:
         family: how it sums, which decides its error bound.
+        points: where a Winograd of family "winograd" evaluates its polynomials, infinity left out: their number sets
+            the tile. Its bound is that of these points; without them, of the widest of the usual tiles.
         source: the paper or library it follows.
         devices, dtypes: the kinds of device and the data types that it can do.
         dgrad: `dgrad(dy, w, spec) -> dx` (N, C, H, W), or None where it has none.
@@ -48,6 +53,8 @@ class Traits:
         on_request: it runs only when it is named, for it would hold up everybody else.
         nondeterministic: `nondeterministic(case)`, whether two equal calls may differ in their last bits;
             None is never.
+        autograd: torch may differentiate `fn`: it takes tensors that require gradients, and its output has
+            them. verify compares them with finite differences; nobody else is called in this way.
         defects: `defects(case, probe)`, a known defect of the library underneath that a probe of verify meets
             (numeric, sharp, memory, repeat, lattice, locality, gradient), in words, or None; it is
             shown and fails nobody.
@@ -73,6 +80,8 @@ class Traits:
     slow_start: bool = False
     on_request: bool = False
     nondeterministic: Callable[[Case], bool] | None = None
+    autograd: bool = False
+    points: tuple[float, ...] = ()
     defects: Callable[[Case, str], str | None] | None = None
 
 
@@ -280,6 +289,26 @@ def _then_epilogue(
     return y.relu_() if relu else y
 
 
+def _checked_points(points: Iterable[float], family: str) -> tuple[float, ...]:
+    """Points of Winograd's polynomials as numbers.
+
+    Raises:
+        ConvbenchError: the family has none, or they are not such as are in use.
+    """
+    found = tuple(map(float, points))
+    if not found:
+        return found
+    if family != "winograd":
+        raise ConvbenchError(f"points={found} with family {family!r}; only a backend of family 'winograd' has points")
+    near = min((abs(one - two) for number, one in enumerate(found) for two in found[:number]), default=inf)
+    if not 2 <= len(found) <= MOST_POINTS or not max(map(abs, found)) <= LARGEST_POINT or not near >= LEAST_APART:
+        raise ConvbenchError(
+            f"points={found}: give 2 to {MOST_POINTS} points without infinity, none beyond {LARGEST_POINT:g} and "
+            f"no two closer than {LEAST_APART:g}, such as (0, 1, -1, 2, -2) for F(4x4, 3x3)"
+        )
+    return found
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class backend(Traits):  # noqa: N801  # it reads as the decorator that it is
     """Turn a function `fn(x, w, spec) -> y` into a Backend named after it; nothing is registered.
@@ -302,6 +331,7 @@ class backend(Traits):  # noqa: N801  # it reads as the decorator that it is
         )
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "points", _checked_points(self.points, self.family))
         for axis in ("devices", "dtypes"):
             object.__setattr__(self, axis, frozenset(getattr(self, axis)))
         for what, given, allowed in (

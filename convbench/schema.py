@@ -51,7 +51,7 @@ _FIRST = (
     Column("device", "cpu, cuda, cuda:1 ..."),
     Column("threads", "CPU threads, as torch had them"),
     Column("backend", "what ran"),
-    Column("family", "how it sums: direct, im2col, implicit_gemm, winograd, fft or vendor"),
+    Column("family", "how it sums: direct, im2col, implicit_gemm, winograd, fft, strassen or vendor"),
     Column("outcome", "timed, verified, skipped, wrong or failed"),
     Column("reason", "why it was skipped, how it failed, or where it is wrong"),
     Column(

@@ -50,6 +50,7 @@ def defects(case: Case, probe: str) -> str | None:
     fused=fused,
     roundings=roundings,
     nondeterministic=_aten.nondeterministic,
+    autograd=True,
     defects=defects,
 )
 def torch(x: Float[Tensor, "n c h w"], w: Float[Tensor, "k cg r s"], spec: ConvSpec) -> Float[Tensor, "n k p q"]:

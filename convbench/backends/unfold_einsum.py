@@ -38,6 +38,7 @@ def wgrad(dy: Float[Tensor, "n k p q"], x: Float[Tensor, "n c h w"], spec: ConvS
     dgrad=dgrad,
     wgrad=wgrad,
     roundings=columns_stored,
+    autograd=True,
     defects=_onednn.subnormals,
 )
 def unfold_einsum(

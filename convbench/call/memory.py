@@ -1,5 +1,6 @@
 """Does a backend write every output, and leave its inputs alone?"""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import isinf, nan, prod
@@ -48,7 +49,7 @@ class _Filled(TorchDispatchMode):
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """Hiding the method from torch.compile would import the whole compiler: seconds, for code that runs eagerly."""
+        """Hiding the class from torch.compile would import the whole compiler: seconds, for code that runs eagerly."""
         return False
 
     def __torch_dispatch__(
@@ -78,7 +79,11 @@ def poisoned(shape: tuple[int, ...], like: Tensor, value: float = nan) -> Iterat
     held = _held(value, like.dtype)
     blocks = [torch.full((max(prod(shape), 1),), held, dtype=like.dtype, device=like.device) for _ in range(4)]
     del blocks
-    with _Filled(value) as mode:
+    kind = _Filled
+    if "torch._dynamo" in sys.modules:  # else torch.compile'd code would trace into the mode, and compile it too
+        apart = torch.compiler.disable(_Filled.__torch_dispatch__)
+        kind = type("_FilledApart", (_Filled,), {"__torch_dispatch__": apart})
+    with kind(value) as mode:
         yield mode.zones
 
 

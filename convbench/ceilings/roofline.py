@@ -107,12 +107,12 @@ def _moving(nbytes: int, levels: Sequence[Level]) -> tuple[float, str]:
 def flag(roof: Roofline, time_s: float, *, family: str, device: str, least_s: float) -> str:
     """What to say of a time below the roofline; empty for one above it, or so near that the reading may be to blame.
 
-    A transform (Winograd, FFT) does fewer multiplications than the direct algorithm, and so may
+    A transform (Winograd, FFT, Strassen) does fewer multiplications than the direct algorithm, and so may
     whatever a GPU's library picked; `least_s` bounds them as well.
     """
     if MARGIN * time_s >= roof.time_s:
         return ""
-    transform = family in ("winograd", "fft") or (family == "vendor" and not find_device(device).on_host)
+    transform = family in ("winograd", "fft", "strassen") or (family == "vendor" and not find_device(device).on_host)
     return TRANSFORM if transform and MARGIN * time_s >= least_s else IMPOSSIBLE
 
 

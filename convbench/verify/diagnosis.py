@@ -17,13 +17,24 @@ def diagnose(out: Tensor, y: Tensor, wrong: Tensor, share: Tensor, name: str, un
     """
     count, total = int(wrong.sum()), wrong.numel()
     worst = tuple(int(i) for i in (share.where(wrong, -1.0) == share.where(wrong, -1.0).max()).nonzero()[0])
-    place = "all of them" if count == total else describe_place(wrong, name)
-    got, expected = float(out[worst]), float(y[worst])
+    place = ("all of them" if total > 1 else "the only one") if count == total else describe_place(wrong, name)
+    got, expected = tell_apart(float(out[worst]), float(y[worst]))
     amount = f" ({float(share[worst]):.3g} of {unit})" if unit else ""
     return (
-        f"{count:,} of {total:,} outputs wrong, {place}; worst {name}[{','.join(map(str, worst))}]: "
-        f"got {got:.6g}, expected {expected:.6g}{amount}"
+        f"{count:,} of {total:,} output{'s' * (total != 1)} wrong, {place}; worst {name}[{','.join(map(str, worst))}]: "
+        f"got {got}, expected {expected}{amount}"
     )
+
+
+def tell_apart(got: float, expected: float) -> tuple[str, str]:
+    """Both numbers with six digits, or with as many as show that they differ."""
+    for digits in range(6, 17):
+        words = f"{got:.{digits}g}", f"{expected:.{digits}g}"
+        if words[0] != words[1]:
+            break
+    else:
+        words = f"{got:.17g}", f"{expected:.17g}"
+    return words
 
 
 def describe_place(wrong: Tensor, name: str, among: Tensor | None = None) -> str:

@@ -15,7 +15,7 @@ from convbench.verify.diagnosis import diagnose
 from convbench.verify.operands import make_operands
 from convbench.verify.oracle import Truth, answer, truth
 from convbench.verify.recipes import drawn_from_normal
-from convbench.verify.transforms import transform_bound
+from convbench.verify.transforms import Points, transform_bound
 
 # What an exam computes when it is first asked for it; it depends on the numbers and not on where they lie.
 CACHED = ("truth", "error", "within", "sharply_within")
@@ -97,9 +97,9 @@ class Exam:
         low, high = interval(self.truth.y if y is None else y, error, dtype)
         return (_relu(low), _relu(high)) if self.case.relu else (low, high)
 
-    def transform(self, *, sharp: bool = False) -> Tensor:
-        """e of whichever transform a vendor may have run; `sharp` for random operands."""
-        return transform_bound(self.case, *self.operands.values(), sharp=sharp)
+    def transform(self, family: str, points: Points = (), *, sharp: bool = False) -> Tensor:
+        """e of the algorithm that a backend of this family may have run; `sharp` for random operands."""
+        return transform_bound(self.case, *self.operands.values(), family=family, points=points, sharp=sharp)
 
     def answer(self, operands: Sequence[Tensor]) -> Tensor:
         """The exact outputs of other operands of these shapes, float64 of the truth's shape, before a relu."""

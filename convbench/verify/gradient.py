@@ -14,19 +14,22 @@ LAST_BITS = 2**10 * 2.0**-53  # of a sum of so few products in float64, whatever
 
 
 def gradient_fault(backend: Backend, exam: Exam) -> str:
-    """What is wrong with autograd through fprop in float64, in words; "" where it is right or does not go through.
+    """What is wrong with autograd through fprop in float64, in words; "" where it is right or is not promised.
 
-    torch.autograd.gradcheck compares it with finite differences in a random direction.
+    Only a backend that says `autograd` is called with tensors that require gradients: others may write to them, or
+    hand them to numpy. torch.autograd.gradcheck compares it with finite differences in a random direction.
     """
     case = exam.case
-    if (case.dtype, case.pass_, case.epilogue) != ("fp64", "fprop", "none") or backend.prepare is not None:
+    if (case.dtype, case.pass_, case.epilogue) != ("fp64", "fprop", "none"):
+        return ""
+    if not backend.autograd or backend.prepare is not None:
         return ""
     if not exam.drawn or not 0 < case.spec.macs <= MOST_MACS:  # differences of huge numbers say nothing
         return ""
     x, w = (operand.detach().clone().requires_grad_() for operand in exam.operands.values())
     with torch.enable_grad():
         if not getattr(backend.bind(case, (x, w))(), "requires_grad", False):
-            return ""
+            return "autograd does not go through it, and it says that it does"
         # Of itself a backend may say that equal calls differ, of its gradients alone perhaps; then in the last bits.
         varies = backend.nondeterministic is not None and any(
             backend.nondeterministic(replace(case, pass_=pass_)) for pass_ in PASSES

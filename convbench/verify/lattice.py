@@ -21,8 +21,8 @@ from convbench.dtypes import DTYPE
 from convbench.outcome import Check
 from convbench.verify.diagnosis import diagnose
 from convbench.verify.exam import Exam, name_operands, wrong
-from convbench.verify.oracle import answer, by_loops
-from convbench.verify.transforms import transform_possible
+from convbench.verify.oracle import answer, by_loops, longest_sum
+from convbench.verify.transforms import STRASSEN_LEVELS, Points, transform_possible
 from convbench.verify.verdict import check
 
 # The largest sum of absolute values: what float32 and float64 hold with a bit to spare, and the dtype at all.
@@ -39,18 +39,30 @@ class Lattice:
     """Operands of whole numbers, no weight among them zero, between NaN.
 
     Attributes:
-        small: for an algorithm that rounds whole numbers on its way.
+        family: of the backends that are asked: an algorithm that rounds whole numbers on its way gets small ones.
     """
 
     case: Case
-    small: bool = False
+    family: str = "direct"
+
+    @property
+    def small(self) -> bool:
+        """Whether an answer need not be exact: transforms round."""
+        return self.family in ("winograd", "fft")
+
+    @property
+    def limit(self) -> int:
+        """The largest sum of absolute values."""
+        largest: int = LARGEST_SUM[self.case.dtype]
+        if self.family == "strassen":  # so many times as large are the sums of its blocks (`strassen_bound`)
+            exact: int = 2 ** (DTYPE[DTYPE[self.case.dtype].sums].digits - 1) // 6**STRASSEN_LEVELS
+            return min(largest, exact)
+        return min(largest, LARGEST_TRANSFORMED_SUM) if self.small else largest
 
     @cached_property
     def zones(self) -> dict[str, Zone]:
         """The operands with what lies around them."""
-        case, count = self.case, longest_sum(self.case)
-        limit = LARGEST_SUM[case.dtype]
-        limit = min(limit, LARGEST_TRANSFORMED_SUM) if self.small else limit
+        case, count, limit = self.case, longest_sum(self.case), self.limit
         most = max(1, min(2 ** DTYPE[case.dtype].factor_digits, isqrt(limit // count)))
         generator = torch.Generator().manual_seed(case.seed * 1_000_003 + 2)
         zones = {}
@@ -92,8 +104,8 @@ class Lattice:
         """The exact output in the case's dtype: whole numbers below 2^24 are rounded once on their way there."""
         return self.y.to(TORCH_DTYPE[self.case.dtype])
 
-    def check(self, out: Any, family: str, roundings: int = 0) -> Check:
-        """Judge the output on these operands."""
+    def check(self, out: Any, family: str, roundings: int = 0, points: Points = ()) -> Check:
+        """Judge the output on these operands: exact, but where it is rounded on the way."""
         if (misfit := self.exam.misfit(out)) is not None:
             return misfit
         strayed = [name for name, zone in self.zones.items() if not zone.whole]
@@ -102,11 +114,11 @@ class Lattice:
         right = Check(worst_of_bound=0.0, relative_l2=0.0)
         if torch.equal(out, self.expected):
             return right
-        if roundings or transform_possible(self.case, family):
+        if roundings or (family != "strassen" and transform_possible(self.case, family, points)):
             if self.small and not DTYPE[self.case.dtype].narrow:
                 wild = ~((out.double() - self.y).abs() < 0.5)
             else:  # what it rounds on its way is known, not where
-                found = check(self.exam, out, family, roundings)
+                found = check(self.exam, out, family, roundings, points)
                 return right if found.passed else found.fails("lattice", f"on whole numbers, {found.evidence}")
         else:
             wild = out != self.expected
@@ -114,14 +126,3 @@ class Lattice:
             return right
         apart = (out.double() - self.y).abs().nan_to_num(nan=torch.inf)
         return wrong(f"on whole numbers, {diagnose(out, self.y, wild, apart, self.case.out_name, '')}", "lattice")
-
-
-def longest_sum(case: Case) -> int:
-    """The most terms that an output of the case's pass may sum."""
-    spec = case.spec
-    longest = {
-        "fprop": spec.taps,
-        "dgrad": spec.k_per_group * spec.r * spec.s,
-        "wgrad": max(spec.n, 1) * spec.p * spec.q,
-    }[case.pass_]
-    return longest + (case.epilogue != "none")

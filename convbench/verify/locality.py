@@ -20,11 +20,11 @@ from convbench.outcome import Check
 from convbench.spec import ConvSpec
 from convbench.verify.diagnosis import describe_place
 from convbench.verify.exam import Exam, wrong
-from convbench.verify.transforms import transform_possible
+from convbench.verify.transforms import Points, transform_possible
 from convbench.verify.verdict import check
 
 Place = tuple[int, int, int, int]
-WINOGRAD_TILES = (2, 4, 6)
+WINOGRAD_TILES = (2, 4, 6, 3, 5)  # outputs; the usual ones first, as a small image does not tell them all apart
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ class Locality:
         finally:
             first[self.place] = before
 
-    def check(self, out: Any, plain: Tensor, family: str, roundings: int = 0) -> Check:
+    def check(self, out: Any, plain: Tensor, family: str, roundings: int = 0, points: Points = ()) -> Check:
         """Judge the output on these operands; `plain` is the output without the NaN, which was right."""
         case, place = self.exam.case, self.place
         assert place is not None
@@ -64,16 +64,16 @@ class Locality:
         who = f"NaN at {next(iter(case.operands))}[{','.join(map(str, place))}]"
         missing = must & ~lost
         if missing.any() and not case.relu:  # a relu may take the larger of 0 and NaN for 0
-            return wrong(f"{who} does not reach {_count(missing, case)} that depend on it", "locality")
+            return wrong(f"{who} does not reach {_count(missing, case, 'that depend', 's')} on it", "locality")
         right = Check(worst_of_bound=0.0, relative_l2=0.0)
-        if transform_possible(case, family) and (lost & ~may).any():
+        if transform_possible(case, family, points) and (lost & ~may).any():
             return replace(right, arithmetic=_name_transform(case, place, lost))
         if (leaked := ~may & ~out.double().isfinite() & plain.double().isfinite()).any():
-            return wrong(f"{who} also reaches {_count(leaked, case)} that do not depend on it", "locality")
+            return wrong(f"{who} also reaches {_count(leaked, case, 'that do', 'es')} not depend on it", "locality")
         elsewhere = torch.where(may, plain, out)
         if torch.equal(elsewhere, plain):
             return right
-        found = check(self.exam, elsewhere, family, roundings)  # summed in another order than without it
+        found = check(self.exam, elsewhere, family, roundings, points)  # summed in another order than without it
         return found if found.passed else found.fails("locality", f"beside a {who}, {found.evidence}")
 
 
@@ -81,20 +81,22 @@ def _name_transform(case: Case, place: Place, lost: Tensor) -> str:
     """Which transform mixes just these outputs: Winograd those of a tile, an FFT all of an image."""
     if case.pass_ != "fprop":
         return ""
-    plane = lost[place[0]].any(dim=0).cpu()
+    plane, (r, s) = lost[place[0]].any(dim=0).cpu(), (case.spec.r, case.spec.s)
     for m in WINOGRAD_TILES:
         rows, columns = (
-            torch.tensor([0 <= side + padding - m * (out // m) < m + 2 for out in range(size)])
-            for side, padding, size in zip(place[2:], case.spec.padding, plane.shape, strict=True)
+            torch.tensor([0 <= side + padding - m * (out // m) < m + taps - 1 for out in range(size)])
+            for side, padding, size, taps in zip(place[2:], case.spec.padding, plane.shape, (r, s), strict=True)
         )
         if torch.equal(plane, rows[:, None] & columns):
-            return f"Winograd F({m}x{m}, 3x3)"
+            return f"Winograd F({m}x{m}, {r}x{s})"
     return "FFT" if bool(plane.all()) else ""
 
 
-def _count(mask: Tensor, case: Case) -> str:
+def _count(mask: Tensor, case: Case, verb: str, ending: str) -> str:
+    """How many, where, and a verb; with its ending where it is one."""
     count = int(mask.sum())
-    return f"{count:,} output{'s' * (count != 1)} ({describe_place(mask, case.out_name)})"
+    place = describe_place(mask, case.out_name)
+    return f"1 output ({place}) {verb}{ending}" if count == 1 else f"{count:,} outputs ({place}) {verb}"
 
 
 def choose_place(case: Case) -> Place | None:

@@ -6,7 +6,7 @@ output that reads no such number must lie within its bound as if it were alone.
 
 Two freedoms: a weight that is not finite may be multiplied with padding, which makes NaN of it,
 for whether padding is skipped or read as zeros is the implementation's choice; and a transform
-(Winograd, FFT) spreads what is not finite, so there more may be NaN, and never less.
+(Winograd, FFT, Strassen) spreads what is not finite, so there more may be NaN, and never less.
 """
 
 from math import inf, nan
@@ -16,15 +16,15 @@ from torch import Tensor
 
 from convbench.case import Case
 from convbench.outcome import Check
-from convbench.verify.diagnosis import describe_place
+from convbench.verify.diagnosis import describe_place, tell_apart
 from convbench.verify.exam import Exam, make_exam, wrong
 from convbench.verify.oracle import conv2d_float64, dgrad_float64, wgrad_float64
-from convbench.verify.transforms import transform_possible
+from convbench.verify.transforms import Points, transform_possible
 
-SPREADING = ("winograd", "fft")
+SPREADING = ("winograd", "fft", "strassen")
 
 
-def without_nonfinite(exam: Exam, out: Tensor, family: str) -> Check | tuple[Exam, Tensor]:
+def without_nonfinite(exam: Exam, out: Tensor, family: str, points: Points = ()) -> Check | tuple[Exam, Tensor]:
     """What is left to judge of an output whose operands are not all finite; shape and dtype are right already.
 
     Returns:
@@ -34,7 +34,7 @@ def without_nonfinite(exam: Exam, out: Tensor, family: str) -> Check | tuple[Exa
     case, operands = exam.case, list(exam.operands.values())
     clean = make_exam(case, *(torch.where(one.double().isfinite(), one, 0.0) for one in operands))
     expected, padding = expect(case, *operands)
-    spreads = family in SPREADING or transform_possible(case, family)
+    spreads = family in SPREADING or transform_possible(case, family, points)
     got, reached = out.double(), ~expected.isfinite()
     right = torch.where(expected.isnan(), got.isnan(), got == expected)
     if case.relu:  # max(0, NaN) is NaN to one and 0 to another
@@ -45,9 +45,10 @@ def without_nonfinite(exam: Exam, out: Tensor, family: str) -> Check | tuple[Exa
     if (missed := reached & ~right).any():
         place = "all of them" if missed.all() else describe_place(missed, case.out_name)
         first = tuple(int(i) for i in missed.nonzero()[0])
+        told = tell_apart(float(got[first]), float(expected[first]))
         return wrong(
-            f"{int(missed.sum()):,} of {missed.numel():,} outputs wrong, {place}; {case.out_name}"
-            f"[{','.join(map(str, first))}]: got {float(got[first]):.6g}, expected {float(expected[first]):.6g}, "
+            f"{int(missed.sum()):,} of {missed.numel():,} output{'s' * (missed.numel() != 1)} wrong, {place}; "
+            f"{case.out_name}[{','.join(map(str, first))}]: got {told[0]}, expected {told[1]}, "
             f"for it reads what is not finite",
             "locality",
         )

@@ -135,6 +135,17 @@ def count_terms(spec: ConvSpec, pass_: str = "fprop") -> Tensor:
     return rows[:, None] * columns * summed
 
 
+def longest_sum(case: Case) -> int:
+    """The most terms that an output of the case's pass may sum."""
+    spec = case.spec
+    longest = {
+        "fprop": spec.taps,
+        "dgrad": spec.k_per_group * spec.r * spec.s,
+        "wgrad": max(spec.n, 1) * spec.p * spec.q,
+    }[case.pass_]
+    return longest + (case.epilogue != "none")
+
+
 def by_loops(case: Case, operands: Sequence[Tensor], place: Sequence[int]) -> int:
     """One output of whole numbers, exactly, by the index formula of the pass: no float, no product of matrices."""
     spec = case.spec

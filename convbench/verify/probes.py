@@ -11,18 +11,18 @@ class Probes:
     def __init__(self, exam: Exam) -> None:
         self.exam = exam
         self.locality = Locality(exam=exam)
-        self.lattices: dict[bool, Lattice] = {}
+        self.lattices: dict[str, Lattice] = {}
 
     def adopt(self, other: "Probes") -> None:
         """Take over what another's truths are known to be: of the same numbers in another layout."""
         self.exam.adopt(other.exam)
-        for small, lattice in other.lattices.items():
-            self.lattices[small] = Lattice(case=self.exam.case, small=small)
-            self.lattices[small].adopt(lattice)
+        for family, lattice in other.lattices.items():
+            self.lattices[family] = Lattice(case=self.exam.case, family=family)
+            self.lattices[family].adopt(lattice)
 
     def lattice_for(self, family: str) -> Lattice:
-        """Whole numbers; small ones for an algorithm that rounds on its way."""
-        small = family in ("winograd", "fft")
-        if small not in self.lattices:
-            self.lattices[small] = Lattice(case=self.exam.case, small=small)
-        return self.lattices[small]
+        """Whole numbers; small ones for an algorithm that rounds on its way, or whose sums are larger."""
+        kind = {"winograd": "winograd", "fft": "winograd", "strassen": "strassen"}.get(family, "direct")
+        if kind not in self.lattices:
+            self.lattices[kind] = Lattice(case=self.exam.case, family=kind)
+        return self.lattices[kind]

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from convbench.case import Case
 from convbench.outcome import Check
+from convbench.verify.diagnosis import tell_apart
 from convbench.verify.exam import Exam
 from convbench.verify.oracle import Truth
-from convbench.verify.transforms import transform_bound
+from convbench.verify.transforms import Points, transform_bound
 
 Place = tuple[int, ...]
 
@@ -110,8 +111,9 @@ class Sample(Exam):
     def finite(self) -> bool:
         return True
 
-    def transform(self, *, sharp: bool = False) -> Tensor:
-        return transform_bound(self.case, *self.operands.values(), sharp=sharp, places=self.places)
+    def transform(self, family: str, points: Points = (), *, sharp: bool = False) -> Tensor:
+        operands = self.operands.values()
+        return transform_bound(self.case, *operands, family=family, points=points, sharp=sharp, places=self.places)
 
     def answer(self, operands: Sequence[Tensor]) -> Tensor:
         first, second, *bias = operands
@@ -123,9 +125,10 @@ class Sample(Exam):
     def place(self, out: Tensor, y: Tensor, outside: Tensor, share: Tensor, unit: str = "its bound") -> str:
         worst = int(share.where(outside, -1.0).argmax())
         at = ",".join(map(str, self.places[worst].tolist()))
+        got, expected = tell_apart(float(out[worst]), float(y[worst]))
         return (
-            f"{int(outside.sum())} of {len(y)} sampled outputs wrong; worst {self.case.out_name}[{at}]: "
-            f"got {float(out[worst]):.6g}, expected {float(y[worst]):.6g} ({float(share[worst]):.3g} of {unit})"
+            f"{int(outside.sum())} of {len(y)} sampled output{'s' * (len(y) != 1)} wrong; "
+            f"worst {self.case.out_name}[{at}]: got {got}, expected {expected} ({float(share[worst]):.3g} of {unit})"
         )
 
     def misfit(self, out: Any) -> Check | None:  # noqa: ARG002  # who took the sample has looked at the whole

@@ -6,17 +6,20 @@ from typing import Any
 
 from torch import Tensor
 
-from convbench.backend import Backend
+from convbench.backend import Backend, Unsupported
 from convbench.call.bind import failure
 from convbench.call.outputs import taken
+from convbench.errors import one_line
 from convbench.outcome import Bill, Check, Failed, Skipped, Verified, Wrong
 from convbench.verify.answers import Answer, Answers, alike, question
 from convbench.verify.diagnosis import describe_place
 from convbench.verify.exam import Exam, wrong
+from convbench.verify.inherited import inherited_defect
 from convbench.verify.probes import Probes
 from convbench.verify.verdict import apart, check
 
 VARIES = "equal calls differ in their last bits"
+SIGNS = "equal calls differ in the sign of a zero or NaN"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +57,7 @@ def attempt(
     if isinstance(found, Failed | Skipped):
         return found
     outcome = weigh(backend, probes, found)
-    if isinstance(outcome, Failed):
+    if isinstance(outcome, Failed | Skipped):
         return outcome
     return Trial(call=found.call, given=found.given, out=found.plain.out, check=outcome.check, bill=found.bill)
 
@@ -66,10 +69,12 @@ def examine(backend: Backend, exam: Exam) -> Verified | Wrong | Failed | Skipped
     return answers if isinstance(answers, Failed | Skipped) else weigh(backend, probes, answers)
 
 
-def weigh(backend: Backend, probes: Probes, answers: Answers) -> Verified | Wrong | Failed:
+def weigh(backend: Backend, probes: Probes, answers: Answers) -> Verified | Wrong | Failed | Skipped:
     """What the answers of a backend are worth; here the truth is computed, if nobody has asked for it before."""
     try:
         check = verdict(backend, probes, answers)
+    except Unsupported as refused:
+        return Skipped(one_line(str(refused)))
     except (MemoryError, RuntimeError, AssertionError) as error:
         return of_the_oracle(error)
     if not check.passed:
@@ -93,6 +98,8 @@ def verdict(backend: Backend, probes: Probes, answers: Answers) -> Check:
             figures = replace(figures, arithmetic=_together(figures.arithmetic, found.arithmetic))
             continue
         known = None if backend.defects is None else backend.defects(case, found.probe)
+        if known is None and not backend.built_in:
+            known = inherited_defect(probes, answers, found.probe)
         if known is None:
             return replace(
                 found,
@@ -108,14 +115,15 @@ def verdict(backend: Backend, probes: Probes, answers: Answers) -> Check:
 
 def _together(words: str, more: str) -> str:
     """What is known of the arithmetic: the first words for it, and whether it varies."""
-    if more != VARIES or not words:
+    if more not in (VARIES, SIGNS) or not words:
         return words or more
-    return words if VARIES in words else f"{words}, {VARIES}"
+    return words if more in words else f"{words}, {more}"
 
 
 def _findings(backend: Backend, probes: Probes, answers: Answers) -> Iterator[Check]:
     """What each probe finds, the plain answer first."""
-    exam, family, roundings = probes.exam, backend.family, backend.count_roundings(probes.exam.case)
+    exam, family, points = probes.exam, backend.family, backend.points
+    roundings = backend.count_roundings(exam.case)
     plain = answers.plain.out
 
     def manners(answer: Answer) -> Check | None:
@@ -125,13 +133,13 @@ def _findings(backend: Backend, probes: Probes, answers: Answers) -> Iterator[Ch
             return wrong("its output changed after it was returned", "memory")
         return wrong("it wrote beyond the memory that it had asked for", "memory") if answer.strayed else None
 
-    yield manners(answers.plain) or check(exam, plain, family, roundings)
+    yield manners(answers.plain) or check(exam, plain, family, roundings, points)
     if exam.misfit(plain) is not None:
         return
     for words, answer in answers.poisoned.items():
         found = manners(answer)
         if found is None and not alike(answer.out, plain):
-            found = check(exam, answer.out, family, roundings)
+            found = check(exam, answer.out, family, roundings, points)
             if not found.passed:
                 found = found.fails(
                     "memory", f"right on fresh memory, wrong on memory that holds {words}: {found.evidence}"
@@ -145,9 +153,11 @@ def _findings(backend: Backend, probes: Probes, answers: Answers) -> Iterator[Ch
         if found is not None:
             yield found
     if answers.lattice is not None:
-        yield manners(answers.lattice) or probes.lattice_for(family).check(answers.lattice.out, family, roundings)
+        found = probes.lattice_for(family).check(answers.lattice.out, family, roundings, points)
+        yield manners(answers.lattice) or found
     if answers.pierced is not None:
-        yield manners(answers.pierced) or probes.locality.check(answers.pierced.out, plain, family, roundings)
+        found = probes.locality.check(answers.pierced.out, plain, family, roundings, points)
+        yield manners(answers.pierced) or found
     if answers.gradient:
         yield wrong(answers.gradient, "gradient")
 
@@ -157,20 +167,26 @@ def _unlike(backend: Backend, exam: Exam, again: Tensor, plain: Tensor, *, varie
 
     Then they may differ as two orders of one sum do.
     """
-    family, roundings = backend.family, backend.count_roundings(exam.case)
-    found = check(exam, again, family, roundings)
+    how = backend.family, backend.count_roundings(exam.case), backend.points
+    found = check(exam, again, *how)
     if not found.passed:
         return found.fails("repeat", f"right at the first call, wrong at a second one: {found.evidence}")
-    differs, so_far = again != plain, ""
-    if varies:
-        differs = apart(exam, again, plain, family, roundings)
-        if not differs.any():
-            return replace(found, arithmetic=VARIES)
-        so_far = " by more than two orders of summation do"
-    place = describe_place(differs, exam.case.out_name)
-    return found.fails("repeat", f"two equal calls differ{so_far} in {int(differs.sum()):,} outputs, {place}")
+    differs = (again != plain) & ~(again.isnan() & plain.isnan())
+    if not differs.any():
+        return replace(found, arithmetic=SIGNS)
+    far = differs & (apart(exam, again, plain, *how) | (again.isnan() != plain.isnan()))
+    if varies and not far.any():
+        return replace(found, arithmetic=VARIES)
+    so_far = " by more than two orders of summation do" if varies else ""
+    differs = far if varies else differs
+    count = int(differs.sum())
+    words = f"two equal calls differ{so_far} in {count:,} output{'s' * (count != 1)}, "
+    words += describe_place(differs, exam.case.out_name)
+    if not far.any():
+        words += "; both are right, as two orders of one sum are: declare nondeterministic if it has no fixed order"
+    return found.fails("repeat", words)
 
 
 def judge(out: Any, exam: Exam, backend: Backend) -> Check:
     """The verdict on a backend's output, by how the backend says that it sums."""
-    return check(exam, taken(out), backend.family, backend.count_roundings(exam.case))
+    return check(exam, taken(out), backend.family, backend.count_roundings(exam.case), backend.points)

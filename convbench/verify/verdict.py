@@ -6,19 +6,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from convbench.backend import Unsupported
 from convbench.dtypes import DTYPE
 from convbench.outcome import Check
 from convbench.verify.bounds import accumulator_roundoff, share_of_bound, sharp_bound, storing_bound
 from convbench.verify.exam import Exam
 from convbench.verify.fingerprint import name_sums, other_inputs
 from convbench.verify.nonfinite import without_nonfinite
-from convbench.verify.transforms import TRANSFORM_RELATIVE_L2, transform_possible
+from convbench.verify.transforms import TRANSFORM_RELATIVE_L2, Points, transform_possible
 
 
-def check(exam: Exam, out: Any, family: str, roundings: int = 0) -> Check:
+def check(exam: Exam, out: Any, family: str, roundings: int = 0, points: Points = ()) -> Check:
     """Judge the output of the case's pass as a backend returned it.
 
-    `roundings` is how often it says that it stores partial sums in the case's 16 bits.
+    `roundings` is how often it says that it stores partial sums in the case's 16 bits, `points` where it says
+    that it evaluates Winograd's polynomials.
+
+    Raises:
+        Unsupported: it errs no more than such points do, and too much for a verdict.
     """
     case = exam.case
     if (misfit := exam.misfit(out)) is not None:
@@ -26,24 +31,43 @@ def check(exam: Exam, out: Any, family: str, roundings: int = 0) -> Check:
     if out.numel() == 0:
         return Check(worst_of_bound=0.0, relative_l2=0.0)
     if not exam.finite:
-        return _check_nonfinite(exam, out, family, roundings)
+        return _check_nonfinite(exam, out, family, roundings, points)
     y = exam.truth.y.clamp(min=0) if case.relu else exam.truth.y
     share = share_of_bound(out, y, *exam.within_after(roundings))
     error, size = (out.double() - y).abs(), y.norm()
     relative_l2 = float(error.norm() / size) if size else 0.0
-    if share.max() > 1 and transform_possible(case, family) and relative_l2 <= TRANSFORM_RELATIVE_L2[case.dtype]:
-        allowed = _allow(exam, exam.transform(), exam.error)
-        share = share_of_bound(out, y, *exam.interval(allowed, roundings))
+    if share.max() > 1 and transform_possible(case, family, points):
+        allowed = _allow(exam, exam.transform(family, points), exam.error)
+        of_transform = share_of_bound(out, y, *exam.interval(allowed, roundings))
+        if relative_l2 <= TRANSFORM_RELATIVE_L2[case.dtype]:
+            share = of_transform
+        elif points and of_transform.max() <= 1:
+            _refuse_wide_tile(exam, family, points, error, relative_l2)
     u, kind = accumulator_roundoff(case), torch.finfo(out.dtype)
     rounding = kind.eps / 2 * y.abs().clamp(min=kind.tiny)  # of the result
     omega = ((error - rounding).clamp(min=0) / (u * exam.truth.magnitude)).nan_to_num(nan=0.0).max()
     found = Check(worst_of_bound=float(share.max()), relative_l2=relative_l2, omega=float(omega))
     if (outside := share > 1).any():
         return found.fails("numeric", exam.place(out, y, outside, share))
-    return _check_sharply(exam, out, y, family, roundings, found) if exam.drawn else found
+    return _check_sharply(exam, out, y, family, roundings, points, found) if exam.drawn else found
 
 
-def apart(exam: Exam, one: Tensor, other: Tensor, family: str, roundings: int = 0) -> Tensor:
+def _refuse_wide_tile(exam: Exam, family: str, points: Points, error: Tensor, relative_l2: float) -> None:
+    """Let go of a Winograd whose points explain that it errs more than a fault may.
+
+    Raises:
+        Unsupported: they do.
+    """
+    most = TRANSFORM_RELATIVE_L2[exam.case.dtype]
+    # Eight times what roundings of random sign come to; the runs that were looked at came to less than two.
+    if 8 * error.norm() <= exam.transform(family, points, sharp=True).norm():
+        raise Unsupported(
+            f"Winograd at the stated points errs by {relative_l2:.1e} of y, more than the {most:.1e} up to which "
+            f"convbench tells it from a fault: take a smaller tile"
+        )
+
+
+def apart(exam: Exam, one: Tensor, other: Tensor, family: str, roundings: int = 0, points: Points = ()) -> Tensor:
     """Where two right outputs differ by more than two orders of summation do: 2e, and a rounding of each.
 
     e is what random numbers allow, for fp64 too, as the oracle has no part in it; where no random numbers were drawn
@@ -51,8 +75,8 @@ def apart(exam: Exam, one: Tensor, other: Tensor, family: str, roundings: int = 
     """
     case, kind = exam.case, torch.finfo(one.dtype)
     error = sharp_bound(case, exam.truth, exam.error) if exam.drawn else exam.error
-    if transform_possible(case, family):
-        error = _allow(exam, exam.transform(sharp=exam.drawn), error)
+    if transform_possible(case, family, points):
+        error = _allow(exam, exam.transform(family, points, sharp=exam.drawn), error)
     if roundings:
         error = error + storing_bound(one.dtype, exam.truth.magnitude, error, roundings)
     first, second = (each.double().clamp(-kind.max, kind.max) for each in (one, other))
@@ -60,18 +84,20 @@ def apart(exam: Exam, one: Tensor, other: Tensor, family: str, roundings: int = 
     return (first - second).abs() > 2 * error + rounding
 
 
-def _check_nonfinite(exam: Exam, out: Tensor, family: str, roundings: int) -> Check:
+def _check_nonfinite(exam: Exam, out: Tensor, family: str, roundings: int, points: Points) -> Check:
     """First where NaN and infinity must be, then the rest, as if it were alone."""
-    rest = without_nonfinite(exam, out, family)
+    rest = without_nonfinite(exam, out, family, points)
     if isinstance(rest, Check):
         return rest
-    found = check(*rest, family, roundings)
+    found = check(*rest, family, roundings, points)
     if found.passed:
         return found
     return found.fails("locality", f"where nothing that is read is NaN or infinite: {found.evidence}")
 
 
-def _check_sharply(exam: Exam, out: Tensor, y: Tensor, family: str, roundings: int, found: Check) -> Check:
+def _check_sharply(
+    exam: Exam, out: Tensor, y: Tensor, family: str, roundings: int, points: Points, found: Check
+) -> Check:
     """Whether an output within the bound is as near as random operands make it."""
     case = exam.case
     kind = DTYPE[case.dtype]
@@ -81,8 +107,8 @@ def _check_sharply(exam: Exam, out: Tensor, y: Tensor, family: str, roundings: i
     if _inside(out, *within):
         return replace(found, arithmetic=f"{kind.sums} sums" if kind.narrow else f"ieee {kind.name}")
     error = sharp_bound(case, exam.truth, exam.error)
-    if transform_possible(case, family):
-        wide = _allow(exam, exam.transform(sharp=True), error)
+    if transform_possible(case, family, points):
+        wide = _allow(exam, exam.transform(family, points, sharp=True), error)
         if _inside(out, *exam.interval(wide, roundings)):
             return found
     really = _really(exam, out, error)
@@ -104,8 +130,9 @@ def _really(exam: Exam, out: Tensor, error: Tensor) -> str:
 
 
 def _allow(exam: Exam, transform: Tensor, direct: Tensor) -> Tensor:
-    """What a transform may err: its own bound, and with an epilogue the rounding of that."""
-    return torch.maximum(direct, transform) if exam.case.epilogue == "none" else direct + transform
+    """What a transform may err: its own bound, an epilogue's rounding of that, and in fp64 the error of the oracle."""
+    alone = exam.case.epilogue == "none" and DTYPE[exam.case.dtype].sums != "fp64"
+    return torch.maximum(direct, transform) if alone else direct + transform
 
 
 def _inside(out: Tensor, low: Tensor, high: Tensor) -> bool:

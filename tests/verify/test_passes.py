@@ -24,7 +24,6 @@ from convbench.verify.transforms import (
     WINOGRAD_POINTS,
     dgrad_as_fprop,
     fft_bound,
-    fft_wgrad_bound,
     transform_bound,
     transform_possible,
     winograd_bound,
@@ -219,7 +218,7 @@ def test_a_winograd_dgrad_keeps_the_bound_of_the_fprop_that_it_is(shape: str) ->
     assert 1e-4 < (error / bound).max().item() < 0.2
     assert bool((transform_bound(case, dy, w) >= bound).all())
     on_gpu = replace(case, device="cuda")  # where a vendor may run an FFT as well
-    assert bool((transform_bound(on_gpu, dy, w) >= fft_bound(fprop, x, turned)).all())
+    assert bool((transform_bound(on_gpu, dy, w) >= fft_bound(on_gpu, dy, w)).all())
 
 
 @pytest.mark.parametrize("shape", ["n6c3h13w14k4r5s5_pd2", "n3c8h9w7k4r3s3_g4"])
@@ -232,9 +231,11 @@ def test_an_fft_wgrad_keeps_its_bound(shape: str) -> None:
     images = torch.fft.rfft2(padded).reshape(spec.n, spec.groups, 1, spec.c_per_group, size[0], -1)
     gradients = torch.fft.rfft2(dy, s=size).conj().reshape(spec.n, spec.groups, spec.k_per_group, 1, size[0], -1)
     dw = torch.fft.irfft2((images * gradients).sum(dim=0), s=size)[..., : spec.r, : spec.s].reshape(spec.w_shape)
-    bound = fft_wgrad_bound(case, dy, x)
+    bound = fft_bound(case, dy, x)
     assert 1e-5 < ((dw.double() - exam.truth.y).abs() / bound).max().item() < 0.2
-    assert torch.equal(transform_bound(case, dy, x), bound)  # and no Winograd's
+    assert torch.equal(transform_bound(case, dy, x, family="fft"), bound)
+    on_gpu = replace(case, device="cuda")
+    assert torch.equal(transform_bound(on_gpu, dy, x), fft_bound(on_gpu, dy, x))  # and no Winograd's
 
 
 def test_a_transform_of_a_gradient_is_thought_of_as_for_fprop() -> None:

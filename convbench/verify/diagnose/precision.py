@@ -24,7 +24,7 @@ def find_precision(subject: Subject) -> Cause | None:
     case = subject.case
     promised = BITS[case.dtype]
     first, second = list(case.operands)[:2]
-    if case.precision == "tf32" or subject.backend.family in ("winograd", "fft"):
+    if case.precision == "tf32" or subject.backend.family in ("winograd", "fft", "strassen"):
         return None  # the one may, the others have products of their own
     kept = {name: _input_bits(subject, place, promised) for place, name in enumerate((first, second))}
     if None in kept.values():
