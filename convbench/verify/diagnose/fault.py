@@ -25,10 +25,10 @@ from convbench.verify.exam import Exam, prepare_exam
 from convbench.verify.trial import examine
 
 # A hundred truths and more are computed for a cause; of a larger problem a smaller one that fails alike is asked.
-MOST_MACS = 1_000_000
+MOST_MACS = 8_000_000
 # Of each search, in multiply-adds as a Budget counts them: as much as a score of verifications of the case itself, but
 # not less than a small problem takes (some hundred calls), and not more than seconds of the oracle (1e9 a second).
-VERIFICATIONS, LEAST_WORK, MOST_WORK = 20, 250_000_000, 2_000_000_000
+VERIFICATIONS, LEAST_WORK, MOST_WORK = 60, 250_000_000, 2_000_000_000
 MOST_ROWS, MOST_COLUMNS = 32, 64  # of a picture; more fit on no screen
 
 
@@ -165,10 +165,10 @@ def _kind(check: Check) -> str:
 
 def draw_errors(subject: Subject, exam: Exam) -> Picture | None:
     """The errors of the worst image and channel (of dw: k and c); None if no output is outside its bound."""
-    share = subject.shares(subject.run(exam), exam.truth)
+    share = subject.shares(subject.run(exam), exam)
     if share.max() <= 1:
         with poisoned(exam.case.out_shape, exam.first):
-            share = subject.shares(subject.run(exam), exam.truth)
+            share = subject.shares(subject.run(exam), exam)
     if share.max() <= 1:
         return None
     wrong = (share > 1).double().sum(dim=(2, 3)) + share.amax(dim=(2, 3)).clamp(max=1e300) / 1e301
