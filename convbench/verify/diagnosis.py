@@ -22,8 +22,17 @@ def diagnose(out: Tensor, y: Tensor, wrong: Tensor, share: Tensor, name: str, un
     amount = f" ({float(share[worst]):.3g} of {unit})" if unit else ""
     return (
         f"{count:,} of {total:,} outputs wrong, {place}; worst {name}[{','.join(map(str, worst))}]: "
-        f"got {got:.6g}, expected {expected:.6g}{amount}"
+        f"{tell_both(got, expected)}{amount}"
     )
+
+
+def tell_both(got: float, expected: float) -> str:
+    """What came and what should have, in so many digits that they differ."""
+    for digits in (6, 9, 17):
+        one, other = f"{got:.{digits}g}", f"{expected:.{digits}g}"
+        if one != other:
+            break
+    return f"got {one}, expected {other}"
 
 
 def describe_place(wrong: Tensor, name: str, among: Tensor | None = None) -> str:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from convbench.case import Case
 from convbench.outcome import Check
+from convbench.verify.diagnosis import tell_both
 from convbench.verify.exam import Exam
 from convbench.verify.oracle import Truth
 from convbench.verify.transforms import transform_bound
@@ -125,7 +126,7 @@ class Sample(Exam):
         at = ",".join(map(str, self.places[worst].tolist()))
         return (
             f"{int(outside.sum())} of {len(y)} sampled outputs wrong; worst {self.case.out_name}[{at}]: "
-            f"got {float(out[worst]):.6g}, expected {float(y[worst]):.6g} ({float(share[worst]):.3g} of {unit})"
+            f"{tell_both(float(out[worst]), float(y[worst]))} ({float(share[worst]):.3g} of {unit})"
         )
 
     def misfit(self, out: Any) -> Check | None:  # noqa: ARG002  # who took the sample has looked at the whole

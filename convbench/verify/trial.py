@@ -167,8 +167,9 @@ def _unlike(backend: Backend, exam: Exam, again: Tensor, plain: Tensor, *, varie
         if not differs.any():
             return replace(found, arithmetic=VARIES)
         so_far = " by more than two orders of summation do"
-    place = describe_place(differs, exam.case.out_name)
-    return found.fails("repeat", f"two equal calls differ{so_far} in {int(differs.sum()):,} outputs, {place}")
+    place, count = describe_place(differs, exam.case.out_name), int(differs.sum())
+    outputs = f"{count:,} output{'s' * (count != 1)}"
+    return found.fails("repeat", f"two equal calls differ{so_far} in {outputs}, {place}")
 
 
 def judge(out: Any, exam: Exam, backend: Backend) -> Check:

@@ -249,7 +249,7 @@ def test_two_calls_that_differ_in_a_bit_are_wrong_unless_that_is_declared() -> N
 
     check = check_of(wavering())
     assert check.probe == "repeat"
-    assert check.evidence.startswith("two equal calls differ in 1 outputs, in ")
+    assert check.evidence.startswith("two equal calls differ in 1 output, in ")
     declared = check_of(wavering(), nondeterministic=lambda case: True)
     assert declared.passed
     assert declared.arithmetic == "ieee fp32, equal calls differ in their last bits"

@@ -14,7 +14,7 @@ from convbench.verify.bounds import direct_bound, interval, share_of_bound, stor
 from convbench.verify.diagnose.budget import Budget
 from convbench.verify.exam import Exam, make_exam
 from convbench.verify.oracle import Truth
-from convbench.verify.transforms import transform_possible
+from convbench.verify.transforms import TRANSFORM_RELATIVE_L2, transform_possible
 
 # Of the largest output: what a transform may err in 16 bits, where its bound is wider than the numbers themselves.
 TRANSFORM_ERROR = 0.25
@@ -92,7 +92,13 @@ class Subject:
         y, (low, high) = truth.y, self.allowed(out.dtype, exam, truth)
         if case.relu if relu is None else relu:
             y, low, high = y.clamp(min=0), low.clamp(min=0), high.clamp(min=0)
-        return share_of_bound(out, y, low, high)
+        share = share_of_bound(out, y, low, high)
+        if self.transforms and share.max() <= 1:
+            distance, size = float((out.double() - y).norm()), float(y.norm())
+            if distance > TRANSFORM_RELATIVE_L2[case.dtype] * size:  # wrong as a whole, which only this bound shows
+                direct = direct_bound(case, truth)
+                return share_of_bound(out, y, *interval(truth.y, direct, out.dtype))
+        return share
 
     def allowed(self, dtype: torch.dtype, exam: Exam, truth: Truth) -> tuple[Tensor, Tensor]:
         """The least and the most that each output may be by the bound of the backend's family."""

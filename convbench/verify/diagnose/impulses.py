@@ -18,6 +18,7 @@ from convbench.verify.diagnosis import describe_place
 MOST_SENTENCES = 2
 # Parts that are asked alone before a family is searched: where all of them are wrong it tells nothing apart.
 SPREAD = 8
+MOST_TAPS = 64  # beyond which whole rows and columns of a kernel are asked first
 WRONG = "is wrong"  # in no way that has a name
 ASTRAY = "is added where it does not belong"
 PLURAL = {
@@ -180,6 +181,9 @@ def find_effects(subject: Subject, family: Family, *within: Part) -> dict[Index,
         within: of these terms alone.
     """
     indices, effects = family.indices, dict[Index, Effect]()
+    if len(family.letters) == 2 and len(indices) > MOST_TAPS:
+        if (crossed := _find_lines(subject, family, *within)) is not None:
+            return crossed
     if len(indices) > 2 * SPREAD:
         few = [indices[place * (len(indices) - 1) // (SPREAD - 1)] for place in range(SPREAD)]
         for index in few:
@@ -190,7 +194,7 @@ def find_effects(subject: Subject, family: Family, *within: Part) -> dict[Index,
             return dict.fromkeys(indices, effects[few[0]])
         effects.clear()
     # So many terms at once that one of them still shows in the sum of all.
-    together = 1 if subject.transforms else max(1, 2 ** (DTYPE[subject.case.dtype].digits - 2) // max(1, family.terms))
+    together = max(1, _most_terms(subject) // max(1, family.terms))
     waiting = [indices[start : start + together] for start in range(0, len(indices), together)][::-1]
     while waiting:
         some = waiting.pop()
@@ -203,6 +207,27 @@ def find_effects(subject: Subject, family: Family, *within: Part) -> dict[Index,
         middle = len(some) // 2
         waiting += [some[middle:], some[:middle]]
     return effects
+
+
+def _most_terms(subject: Subject) -> int:
+    """Of whole numbers in a sum where one that is missing shows in the result."""
+    kind = DTYPE[subject.case.dtype]
+    if not subject.transforms:
+        return int(2 ** (kind.digits - 2))
+    return 1 if kind.narrow else 2**9  # the bound of a transform is some 2^-12 of the sum in fp32
+
+
+def _find_lines(subject: Subject, family: Family, *within: Part) -> dict[Index, Effect] | None:
+    """The taps of a large kernel that are missing, where they are whole rows and columns of it; None where not."""
+    ends = [sorted({index[axis] for index in family.indices}) for axis in (0, 1)]
+    rows = [row for row in ends[0] if isolate(subject, family.part((row, ends[1][0])), *within)]
+    columns = [column for column in ends[1] if isolate(subject, family.part((ends[0][0], column)), *within)]
+    missing = tuple(index for index in family.indices if index[0] in rows or index[1] in columns)
+    left = tuple(index for index in family.indices if index not in missing)
+    if not missing or not left or isolate(subject, family.part(*left), *within) is not None:
+        return None
+    effect = isolate(subject, family.part(*missing), *within)
+    return dict.fromkeys(missing, effect) if effect is not None and effect.words == "is missing" else None
 
 
 def isolate(subject: Subject, *parts: Part) -> Effect | None:
@@ -218,6 +243,8 @@ def isolate(subject: Subject, *parts: Part) -> Effect | None:
     if not wrong.any():
         return None
     due = y != 0
+    if subject.transforms:  # of one part, an output is there or not
+        wrong = wrong | (due & ((out.double() - y).abs() > 0.5 * y.abs()))
     got, expected = out[wrong].double(), y[wrong]
     size = float(expected.abs().max())
     if got.isnan().any():
@@ -254,7 +281,7 @@ def _tell(subject: Subject, family: Family, effects: dict[Index, Effect]) -> Cau
     """Parts of one effect at one place in one sentence."""
     told: dict[tuple[str, str], list[Index]] = {}
     for index, effect in effects.items():
-        told.setdefault(_describe(subject, family, index, effect), []).append(index)
+        told.setdefault(_describe(subject, family, index, effect, few=len(effects) <= SPREAD), []).append(index)
     if len(told) > MOST_SENTENCES:
         return None
     sentences = []
@@ -275,9 +302,9 @@ def _plural(words: str) -> str:
     return words.replace("reads ", "read ", 1)
 
 
-def _describe(subject: Subject, family: Family, index: Index, effect: Effect) -> tuple[str, str]:
-    """What became of a part, and where; of a tap that is merely wrong, more if more can be found."""
-    if effect.words == WRONG and family.noun == "tap":
+def _describe(subject: Subject, family: Family, index: Index, effect: Effect, *, few: bool) -> tuple[str, str]:
+    """What became of a part, and where; of a few taps that are merely wrong, more if more can be found."""
+    if effect.words == WRONG and family.noun == "tap" and few:
         effect = _misread(subject, index, effect)
         if effect.words == WRONG and (finer := _within_tap(subject, family, index)) is not None:
             return finer

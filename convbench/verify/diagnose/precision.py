@@ -47,8 +47,10 @@ def find_precision(subject: Subject, exam: Exam, out: Tensor) -> Cause | None:
         return None  # what is wrong there is no rounding; or it says itself that it rounds sums
     found = _find_sums(subject, exam, out)
     if changes:  # not the whole answer: of single products a rounding of sums looks the same
-        same = found is not None and {one.kind for one in changes.values()} == {found.kind.split()[-1]}
-        return found if same else None
+        forms = {one.kind for one in changes.values()}
+        if found is None:
+            return _find_products(subject, forms.pop()) if len(forms) == 1 else None
+        return found if forms == {found.kind.split()[-1]} else None
     return found or _find_rounding_before_bias(subject)
 
 
@@ -282,7 +284,7 @@ def _longest(case: Case) -> int:
 
 def _tell_sums(subject: Subject, name: str, asked: Exam, got: Tensor, exam: Exam, out: Tensor) -> Cause | None:
     """Whether it is the products, the sums or the results that are rounded to this format."""
-    case, kind = subject.case, {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}[name]
+    case, kind = subject.case, TORCH_DTYPE[name]
     y, stored = asked.truth.y, TORCH_DTYPE[case.dtype]
     if torch.equal(got, y.to(kind).to(stored).double()):  # one rounding at the end
         if case.epilogue != "none" and (cause := _find_rounding_before_bias(subject)) is not None:
@@ -296,20 +298,22 @@ def _tell_sums(subject: Subject, name: str, asked: Exam, got: Tensor, exam: Exam
     if not bool(((got - y).abs() <= 0.25 * y.abs().max()).all()):
         return None  # what is wrong is larger than a rounding
     if BITS[case.dtype] > BITS[name] and significant_bits(got) > BITS[name]:
-        return _find_products(subject, name, kind)
+        return _find_products(subject, name)
     period = _find_period(subject, BITS[name])
     return Cause(kind=f"sums {name}", words=f"it rounds its sums to {name}{period}")
 
 
-def _find_products(subject: Subject, name: str, kind: torch.dtype) -> Cause | None:
+def _find_products(subject: Subject, name: str) -> Cause | None:
     """Products rounded to a format before they are added."""
+    if name not in FORMATS:
+        return None
     operands = subject.ones()
     for place in range(2):
         operands[place] = _short_numbers(subject, tuple(operands[place].shape), BITS[name], seed=17 + place)
     operands[:2] = one_product(subject.case, *operands[:2])
     exam = subject.exam(*operands)
     out, y = subject.run(exam).double(), exam.truth.y
-    if torch.equal(out, y.to(kind).double()) and not torch.equal(out, y):
+    if torch.equal(out, y.to(TORCH_DTYPE[name]).double()) and not torch.equal(out, y):
         return Cause(kind=f"products {name}", words=f"it rounds its products to {name}")
     return None
 
