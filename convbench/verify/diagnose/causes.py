@@ -11,7 +11,7 @@ from math import isnan, nan
 import torch
 from torch import Tensor
 
-from convbench.call.memory import poisoned, same_bits
+from convbench.call.memory import poisoned
 from convbench.verify.bounds import share_of_bound
 from convbench.verify.diagnose.experiment import Cause, Subject
 from convbench.verify.diagnose.impulses import find_terms
@@ -22,7 +22,9 @@ from convbench.verify.exam import Exam, make_exam, prepare_exam
 from convbench.verify.lattice import Lattice
 from convbench.verify.oracle import Truth
 
+NEGLIGIBLE = 1e-9  # of a sum in float64
 SALT = 77  # of the numbers that confirm a cause
+DIVERSE = 8  # numbers that are no constant, nor alike by chance
 MARK = -1.5 * 2.0**13  # a value for memory that nobody wrote; every dtype holds it, no sum comes to it
 
 
@@ -135,31 +137,36 @@ def find_repeat(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Cau
 
 
 def find_remembered(subject: Subject, exam: Exam, out: Tensor, _: Tensor) -> Cause | None:
-    """An answer that stays the same with other numbers: something of an earlier call was kept."""
-    if bool((out == out.flatten()[0]).all()):
-        return None  # it has no answer at all
+    """Outputs that stay the same with other numbers: something of an earlier call was kept."""
     names, operands = list(exam.operands)[:2], list(exam.operands.values())
     others = list(prepare_exam(exam.case, salt=SALT + 1).operands.values())
     for place in (1, 0):
         fresh = [*operands]
         fresh[place] = others[place]
-        if same_bits(subject.run(make_exam(exam.case, *fresh)), out):
-            return Cause(
-                kind="remembered by shape",
-                words=f"another {names[place]} of the same shape gives the same answer: it is kept from an earlier call",
-            )
+        asked = make_exam(exam.case, *fresh)
+        if (same := _kept(subject.run(asked), out, asked.truth.y, exam.truth.y)) is not None:
+            words = f"another {names[place]} of the same shape gives the same numbers in {_which(same, exam.case.out_name)}"
+            return Cause(kind="remembered by shape", words=f"{words}: something is kept from an earlier call")
     for place in (1, 0):
         own = [one.clone() for one in operands]
         kept = make_exam(exam.case, *own)
-        before = subject.run(kept)
+        before, due = subject.run(kept), kept.truth.y
         own[place].copy_(others[place])
-        if same_bits(subject.run(kept), before):
-            return Cause(
-                kind="remembered by address",
-                words=f"other numbers at the same address of {names[place]} give the same answer: "
-                "it is kept from an earlier call",
-            )
+        kept = make_exam(exam.case, *own)
+        if (same := _kept(subject.run(kept), before, kept.truth.y, due)) is not None:
+            words = f"other numbers at the address of {names[place]} give the same in {_which(same, exam.case.out_name)}"
+            return Cause(kind="remembered by address", words=f"{words}: something is kept from an earlier call")
     return None
+
+
+def _kept(got: Tensor, before: Tensor, y: Tensor, due: Tensor) -> Tensor | None:
+    """The outputs that stayed where the truth moved, when there are more of them than chance makes alike."""
+    same = (got == before) & (y != due)
+    values, counts = before[same].unique(return_counts=True)
+    if len(values) < DIVERSE:
+        return None
+    same &= before != values[counts.argmax()]  # a relu, or a limit
+    return same if int(same.sum()) >= same.numel() // 20 else None
 
 
 def find_layout(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Cause | None:
@@ -335,6 +342,34 @@ def find_factor(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Cau
     return None
 
 
+def find_start(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Cause | None:
+    """What comes of no image at all: sums that begin at another number than 0, padding of other numbers."""
+    case = exam.case
+    if case.pass_ != "fprop" or not wrong.any():
+        return None
+    x, w, *bias = exam.operands.values()
+    nothing = [torch.zeros_like(x), w, *map(torch.zeros_like, bias)]
+    got = subject.run(make_exam(case, *nothing)).double()
+    if not bool(got.isfinite().all()) or not got.any():
+        return None
+    inside = make_exam(case, torch.ones_like(x), w, *map(torch.zeros_like, bias)).truth.y
+    beyond = w.double().sum(dim=(1, 2, 3)).reshape(1, -1, 1, 1) - inside
+    beyond[beyond.abs() < NEGLIGIBLE * inside.abs().max()] = 0
+    for kind, words, factor in (
+        ("start", "every sum begins at {:.4g} instead of 0", torch.ones_like(inside)),
+        ("padding", "the padding is not zero, it holds {:.4g}", beyond),
+    ):
+        if not factor.any():
+            continue
+        place = factor.abs().argmax()
+        found = float(got.flatten()[place] / factor.flatten()[place])
+        for value in dict.fromkeys((float(round(found)), round(found, 1), float(f"{found:.4g}"))):
+            moved = replace(exam.truth, y=exam.truth.y + value * factor)
+            if value and bool((subject.shares(out, exam, moved) <= 1).all()):
+                return Cause(kind=kind, words=words.format(value))
+    return None
+
+
 def _find_rounding(subject: Subject, exam: Exam, out: Tensor, _: Tensor) -> Cause | None:
     return find_precision(subject, exam, out)
 
@@ -355,8 +390,7 @@ def find_spread(subject: Subject, exam: Exam, _: Tensor, __: Tensor) -> Cause | 
         for hidden in (False, True):  # by a zero in the other operand
             operands = [one.clone() for one in exam.operands.values()]
             operands[0][place] = nan
-            if hidden:
-                operands[1] = torch.zeros_like(operands[1])
+            operands[1] = torch.zeros_like(operands[1]) if hidden else operands[1].where(operands[1] != 0, 1.0)
             probe = subject.exam(*operands)
             lonely = [torch.zeros_like(operands[0]), torch.ones_like(operands[1]), *map(torch.zeros_like, operands[2:])]
             lonely[0][place] = 1
@@ -382,6 +416,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     find_suspect,
     find_moved,
     find_factor,
+    find_start,
     _find_rounding,
     _find_terms,
     find_spread,

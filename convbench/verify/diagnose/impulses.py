@@ -20,14 +20,14 @@ MOST_SENTENCES = 2
 SPREAD = 8
 MOST_TAPS = 64  # beyond which whole rows and columns of a kernel are asked first
 WRONG = "is wrong"  # in no way that has a name
-ASTRAY = "is added where it does not belong"
+ASTRAY = "adds something where it reads padding alone"
 PLURAL = {
     "is missing": "are missing",
     "is added twice": "are added twice",
     "is subtracted": "are subtracted",
     "gives NaN": "give NaN",
     WRONG: "are wrong",
-    ASTRAY: "are added where they do not belong",
+    ASTRAY: "add something where they read padding alone",
 }
 
 Index = tuple[int, ...]

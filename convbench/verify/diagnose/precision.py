@@ -27,7 +27,7 @@ SMALLEST_NORMAL = {"fp16": 2.0**-14}  # other formats go further down than anyth
 # In sums of a few terms: whole numbers up to 2^8 are exact in bf16, and every term is asked within some part, as long
 # as there are no more parts than that.
 FEW_BITS, MOST_PARTS = 8, 64
-TERMS = 64  # of a larger sum
+TERMS, SOME = 64, 8  # of a larger sum, and of one in which each product is known
 ENOUGH = 16  # outputs that must agree before anything is concluded from them
 
 
@@ -307,14 +307,30 @@ def _find_products(subject: Subject, name: str) -> Cause | None:
     """Products rounded to a format before they are added."""
     if name not in FORMATS:
         return None
-    operands = subject.ones()
+    operand, number = _parts(subject, 1)
+    numbers = subject.ones()
     for place in range(2):
-        operands[place] = _short_numbers(subject, tuple(operands[place].shape), BITS[name], seed=17 + place)
-    operands[:2] = one_product(subject.case, *operands[:2])
-    exam = subject.exam(*operands)
-    out, y = subject.run(exam).double(), exam.truth.y
-    if torch.equal(out, y.to(TORCH_DTYPE[name]).double()) and not torch.equal(out, y):
+        numbers[place] = _short_numbers(subject, tuple(numbers[place].shape), BITS[name], seed=17 + place)
+
+    def ask(kept: Tensor) -> Exam:
+        """Some terms alone."""
+        operands = [*numbers]
+        operands[operand] = numbers[operand] * kept
+        return subject.exam(*operands)
+
+    together = ask(number < SOME)
+    got, y = subject.run(together).double(), together.truth.y
+    one_by_one = sum(ask(number == term).truth.y.to(TORCH_DTYPE[name]).double() for term in range(SOME))
+    assert isinstance(one_by_one, Tensor)
+    if subject.case.relu:
+        got = got.where(y > 0, one_by_one)
+    if torch.equal(got, y):
+        return None
+    if torch.equal(got, one_by_one):
         return Cause(kind=f"products {name}", words=f"it rounds its products to {name}")
+    alone = ask(number == 0)
+    if torch.equal(subject.run(alone).double(), alone.truth.y.to(TORCH_DTYPE[name]).double()):
+        return Cause(kind=f"sums {name}", words=f"it rounds parts of its sums to {name}")
     return None
 
 
