@@ -52,9 +52,7 @@ def find_cause(subject: Subject, exam: Exam, *, sure: bool = True) -> Cause | No
 Experiment = Callable[[Subject, Exam, Tensor, Tensor], Cause | None]
 
 
-def _first_cause(
-    subject: Subject, exam: Exam, experiments: Sequence[Experiment]
-) -> tuple[Cause, Experiment] | None:
+def _first_cause(subject: Subject, exam: Exam, experiments: Sequence[Experiment]) -> tuple[Cause, Experiment] | None:
     """The first that has an answer, and the answer."""
     if not exam.finite:  # where a NaN must be is a question of its own
         exam = make_exam(exam.case, *(torch.where(one.isfinite(), one, 0.0) for one in exam.operands.values()))
@@ -145,7 +143,9 @@ def find_remembered(subject: Subject, exam: Exam, out: Tensor, _: Tensor) -> Cau
         fresh[place] = others[place]
         asked = make_exam(exam.case, *fresh)
         if (same := _kept(subject.run(asked), out, asked.truth.y, exam.truth.y)) is not None:
-            words = f"another {names[place]} of the same shape gives the same numbers in {_which(same, exam.case.out_name)}"
+            words = (
+                f"another {names[place]} of the same shape gives the same numbers in {_which(same, exam.case.out_name)}"
+            )
             return Cause(kind="remembered by shape", words=f"{words}: something is kept from an earlier call")
     for place in (1, 0):
         own = [one.clone() for one in operands]
@@ -154,7 +154,9 @@ def find_remembered(subject: Subject, exam: Exam, out: Tensor, _: Tensor) -> Cau
         own[place].copy_(others[place])
         kept = make_exam(exam.case, *own)
         if (same := _kept(subject.run(kept), before, kept.truth.y, due)) is not None:
-            words = f"other numbers at the address of {names[place]} give the same in {_which(same, exam.case.out_name)}"
+            words = (
+                f"other numbers at the address of {names[place]} give the same in {_which(same, exam.case.out_name)}"
+            )
             return Cause(kind="remembered by address", words=f"{words}: something is kept from an earlier call")
     return None
 
@@ -402,7 +404,9 @@ def find_spread(subject: Subject, exam: Exam, _: Tensor, __: Tensor) -> Cause | 
                     count = int(differ.sum())
                     more = "" if count == 1 else f" and {_outputs(count - 1, 'other ')}"
                     where = f" where {other} is 0" if hidden else ""
-                    return Cause(kind=f"NaN {words}{where}", words=f"{at} {words} {_index(differ, case.out_name)}{more}{where}")
+                    return Cause(
+                        kind=f"NaN {words}{where}", words=f"{at} {words} {_index(differ, case.out_name)}{more}{where}"
+                    )
     return None
 
 

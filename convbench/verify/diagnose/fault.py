@@ -96,7 +96,11 @@ def small_enough(backend: Backend, case: Case, check: Check, budget: Budget) -> 
         return case
     if check.probe in JUDGES_OF_NUMBERS:
         check = replace(check, evidence=None)  # that says where
-    alike = (one for one in similar(case.spec, most_macs(backend, case)) if fails_alike(backend, case, check, None, one, budget=budget))
+    alike = (
+        one
+        for one in similar(case.spec, most_macs(backend, case))
+        if fails_alike(backend, case, check, None, one, budget=budget)
+    )
     return _with_spec(case, next(alike, case.spec))
 
 

@@ -340,7 +340,7 @@ def _short_numbers(subject: Subject, shape: tuple[int, ...], bits: int, *, seed:
 
 
 def _find_period(subject: Subject, bits: int) -> str:
-    """" after every 32 channels", where sums are exact within so many; "" where that does not show.
+    """ " after every 32 channels", where sums are exact within so many; "" where that does not show.
 
     2^bits, 1 and -2^bits are 1 together, and 0 where the first two are rounded before the last is added.
     """
@@ -390,5 +390,3 @@ def _find_rounding_before_bias(subject: Subject) -> Cause | None:
         if bool((subject.run(exam).double()[read] == 0).all()):
             return Cause(kind=f"before the bias {name}", words=f"it rounds y to {name} before the bias is added")
     return None
-
-
