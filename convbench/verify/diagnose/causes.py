@@ -233,12 +233,9 @@ def find_value(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Caus
 def find_limits(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Cause | None:
     """Outputs that end at a largest or a smallest value: a relu6, a saturation."""
     least, most = float(out.min()), float(out.max())
-    y, ends = exam.truth.y, {}
-    if exam.case.relu:
-        y = y.clamp(min=0)
-    for end, words, beyond in ((most, "larger", y > most), (least, "smaller", y < least)):
-        if int((wrong & beyond & (out == end)).sum()) > 1:
-            ends[words] = end
+    y = exam.truth.y.clamp(min=0) if exam.case.relu else exam.truth.y
+    beyond = {"larger": (most, y > most), "smaller": (least, y < least)}
+    ends = {words: end for words, (end, those) in beyond.items() if int((wrong & those & (out == end)).sum()) > 1}
     if not ends or least == most or not bool((subject.shares(out, exam) <= 1)[(out > least) & (out < most)].all()):
         return None
     limited = replace(exam.truth, y=y.clamp(ends.get("smaller"), ends.get("larger")))

@@ -35,7 +35,7 @@ Index = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """Some of the terms: one operand keeps these coordinates of the axes that begin at `axis`, and is zero elsewhere."""
+    """Some of the terms: one operand keeps these coordinates of the axes from `axis` on, and is zero elsewhere."""
 
     operand: int
     axis: int
@@ -181,9 +181,9 @@ def find_effects(subject: Subject, family: Family, *within: Part) -> dict[Index,
         within: of these terms alone.
     """
     indices, effects = family.indices, dict[Index, Effect]()
-    if len(family.letters) == 2 and len(indices) > MOST_TAPS:
-        if (crossed := _find_lines(subject, family, *within)) is not None:
-            return crossed
+    large = len(family.letters) == 2 and len(indices) > MOST_TAPS
+    if large and (lines := _find_lines(subject, family, *within)) is not None:
+        return lines
     if len(indices) > 2 * SPREAD:
         few = [indices[place * (len(indices) - 1) // (SPREAD - 1)] for place in range(SPREAD)]
         for index in few:

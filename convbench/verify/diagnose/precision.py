@@ -72,7 +72,7 @@ class Change:
 
 
 def find_changes(subject: Subject) -> dict[str, Change] | None:
-    """What it makes of its first two operands, by name: nothing of most; None where that is no change of single numbers."""
+    """What it makes of its first two operands, by name; None where that is no change of single numbers."""
     changes: dict[str, Change] = {}
     for place, name in enumerate(list(subject.case.operands)[:2]):
         sent, got = _send_through(subject, place)
@@ -115,7 +115,7 @@ def _send_through(subject: Subject, place: int) -> tuple[Tensor, Tensor]:
 
 
 def _numbers(subject: Subject, shape: tuple[int, ...], bits: int, seed: int) -> Tensor:
-    """Of all sizes from 2^-24 to 2^12 and all significands of so many bits; some lie between two TF32 or bf16 numbers."""
+    """Of all sizes from 2^-24 to 2^12 and all significands of so many bits; some lie halfway between two of fewer."""
     odd = 2 * subject.draw(shape, 2 ** (bits - 2), 2 ** (bits - 1) - 1, seed=seed) + 1
     numbers = odd / 2.0 ** (bits - 1)
     short = subject.draw(shape, 0, 5, seed=seed + 100)
@@ -340,7 +340,7 @@ def _short_numbers(subject: Subject, shape: tuple[int, ...], bits: int, *, seed:
 
 
 def _find_period(subject: Subject, bits: int) -> str:
-    """ " after every 32 channels", where sums are exact within so many; "" where that does not show.
+    """What the sentence ends with where sums are exact within so many channels; "" where that does not show.
 
     2^bits, 1 and -2^bits are 1 together, and 0 where the first two are rounded before the last is added.
     """
