@@ -167,7 +167,8 @@ def _kept(got: Tensor, before: Tensor, y: Tensor, due: Tensor) -> Tensor | None:
     values, counts = before[same].unique(return_counts=True)
     if len(values) < DIVERSE:
         return None
-    same &= before != values[counts.argmax()]  # a relu, or a limit
+    if counts.max() > DIVERSE:
+        same &= before != values[counts.argmax()]  # a relu, or a limit
     return same if int(same.sum()) >= same.numel() // 20 else None
 
 
@@ -222,7 +223,7 @@ def find_value(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Caus
     same = values.isnan().all() if isnan(value) else (values == value).all()
     if not same or (values.numel() == 1 and not isnan(value) and value != 0):
         return None
-    word = "NaN" if isnan(value) else f"{value:g}"
+    word = "NaN" if isnan(value) else f"{value + 0.0:g}"  # without the sign of a zero
     if subject.transforms and not isnan(value):  # whose bound is so wide that it may hold this value too
         wrong = wrong | ((out == value) & (share_of_bound(out, exam.truth.y, *exam.within) > 1))
     if values.numel() == 1:

@@ -73,15 +73,17 @@ class Change:
 
 def find_changes(subject: Subject) -> dict[str, Change] | None:
     """What it makes of its first two operands, by name; None where that is no change of single numbers."""
-    changes: dict[str, Change] = {}
+    possible: dict[str, list[Change]] = {}
     for place, name in enumerate(list(subject.case.operands)[:2]):
         sent, got = _send_through(subject, place)
         if sent.numel() >= ENOUGH and not torch.equal(sent, got):
-            change = next(_possible_changes(subject.case, sent, got), None)
-            if change is None:
-                return None
-            changes[name] = change
-    return changes
+            possible[name] = list(_possible_changes(subject.case, sent, got))
+    if not all(possible.values()):
+        return None
+    # A few numbers may not tell two formats apart; one for both operands is likelier than two.
+    shared = [{one.words for one in some} for some in possible.values()]
+    common = set.intersection(*shared) if shared else set()
+    return {name: next((one for one in some if one.words in common), some[0]) for name, some in possible.items()}
 
 
 def _tell_inputs(subject: Subject, changes: dict[str, Change], exam: Exam, out: Tensor) -> Cause | None:
