@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from math import isinf, nan, prod
 from typing import Any
 
-import numpy
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -88,7 +88,7 @@ def poisoned(shape: tuple[int, ...], like: Tensor, value: float = nan) -> Iterat
 @contextmanager
 def _numpy_filled(value: float) -> Iterator[None]:
     """Every uninitialised array of floating point numbers that is asked of numpy by name starts with one value."""
-    before = {name: getattr(numpy, name) for name in _NUMPY_EMPTY}
+    before = {name: getattr(np, name) for name in _NUMPY_EMPTY}
 
     def filled(make: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -100,12 +100,12 @@ def _numpy_filled(value: float) -> Iterator[None]:
         return call
 
     for name, make in before.items():
-        setattr(numpy, name, filled(make))
+        setattr(np, name, filled(make))
     try:
         yield
     finally:
         for name, make in before.items():
-            setattr(numpy, name, make)
+            setattr(np, name, make)
 
 
 def _held(value: float, dtype: torch.dtype) -> float:
