@@ -226,6 +226,7 @@ def find_value(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Caus
     word = "NaN" if isnan(value) else f"{value + 0.0:g}"  # without the sign of a zero
     if subject.transforms and not isnan(value):  # whose bound is so wide that it may hold this value too
         wrong = wrong | ((out == value) & (share_of_bound(out, exam.truth.y, *exam.within) > 1))
+        values = out[wrong]
     if values.numel() == 1:
         return Cause(kind=f"value {word}", words=f"{_index(wrong, name)} is {word}")
     return Cause(kind=f"value {word}", words=f"{_which(wrong, name)} are {word}")
