@@ -1,15 +1,18 @@
 """Does a backend write every output, and leave its inputs alone?"""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import isinf, nan, prod
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+# What numpy makes without writing it; a backend that calls the library by name meets ours while memory is poisoned.
+_NUMPY_EMPTY = ("empty", "empty_like")
 _EMPTY = frozenset({"empty", "empty_like", "empty_strided", "empty_permuted", "new_empty", "new_empty_strided"})
 
 
@@ -79,12 +82,35 @@ def poisoned(shape: tuple[int, ...], like: Tensor, value: float = nan) -> Iterat
     held = _held(value, like.dtype)
     blocks = [torch.full((max(prod(shape), 1),), held, dtype=like.dtype, device=like.device) for _ in range(4)]
     del blocks
-    kind = _Filled
+    kind: type[_Filled] = _Filled
     if "torch._dynamo" in sys.modules:  # else torch.compile'd code would trace into the mode, and compile it too
         apart = torch.compiler.disable(_Filled.__torch_dispatch__)
         kind = type("_FilledApart", (_Filled,), {"__torch_dispatch__": apart})
-    with kind(value) as mode:
+    with kind(value) as mode, _numpy_filled(value):
         yield mode.zones
+
+
+@contextmanager
+def _numpy_filled(value: float) -> Iterator[None]:
+    """Every uninitialised array of floating point numbers that is asked of numpy by name starts with one value."""
+    before = {name: getattr(np, name) for name in _NUMPY_EMPTY}
+
+    def filled(make: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            array = make(*args, **kwargs)
+            if array.dtype.kind == "f":
+                array.fill(value)
+            return array
+
+        return call
+
+    for name, make in before.items():
+        setattr(np, name, filled(make))
+    try:
+        yield
+    finally:
+        for name, make in before.items():
+            setattr(np, name, make)
 
 
 def _held(value: float, dtype: torch.dtype) -> float:

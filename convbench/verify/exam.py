@@ -31,11 +31,13 @@ class Exam:
     Attributes:
         operands: in the order of the pass, by name.
         drawn: from N(0, 1), on which the tight bound counts.
+        exact: whole numbers so small that no direct sum of them is ever rounded.
     """
 
     case: Case
     operands: dict[str, Tensor]
     drawn: bool = False
+    exact: bool = False
 
     @cached_property
     def truth(self) -> Truth:
@@ -130,9 +132,9 @@ def prepare_exam(case: Case, *, salt: int = 0) -> Exam:
     return make_exam(case, *make_operands(case, salt=salt), drawn=drawn_from_normal(case))
 
 
-def make_exam(case: Case, *operands: Tensor, drawn: bool = False) -> Exam:
+def make_exam(case: Case, *operands: Tensor, drawn: bool = False, exact: bool = False) -> Exam:
     """An exam on given operands in the case's dtype and order: x (N, C, H, W) and w (K, C/G, R, S) for fprop."""
-    return Exam(case=case, operands=name_operands(case, operands), drawn=drawn)
+    return Exam(case=case, operands=name_operands(case, operands), drawn=drawn, exact=exact)
 
 
 def name_operands(case: Case, operands: Sequence[Tensor]) -> dict[str, Tensor]:

@@ -77,7 +77,8 @@ class Lattice:
     @cached_property
     def exam(self) -> Exam:
         """The same operands as an exam: nothing is computed before it is asked for."""
-        return Exam(case=self.case, operands=name_operands(self.case, [zone.tensor for zone in self.zones.values()]))
+        operands = name_operands(self.case, [zone.tensor for zone in self.zones.values()])
+        return Exam(case=self.case, operands=operands, exact=True)
 
     @cached_property
     def y(self) -> Tensor:

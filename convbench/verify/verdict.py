@@ -39,9 +39,10 @@ def check(exam: Exam, out: Any, family: str, roundings: int = 0, points: Points 
     if share.max() > 1 and transform_possible(case, family, points):
         allowed = _allow(exam, exam.transform(family, points), exam.error)
         of_transform = share_of_bound(out, y, *exam.interval(allowed, roundings))
-        if relative_l2 <= TRANSFORM_RELATIVE_L2[case.dtype]:
+        # Too far as a whole is wrong; where, its own bound says if it is passed anywhere.
+        if relative_l2 <= TRANSFORM_RELATIVE_L2[case.dtype] or of_transform.max() > 1:
             share = of_transform
-        elif points and of_transform.max() <= 1:
+        elif points:
             _refuse_wide_tile(exam, family, points, error, relative_l2)
     u, kind = accumulator_roundoff(case), torch.finfo(out.dtype)
     rounding = kind.eps / 2 * y.abs().clamp(min=kind.tiny)  # of the result

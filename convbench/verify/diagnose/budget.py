@@ -9,9 +9,10 @@ from math import prod
 
 from convbench.spec import ConvSpec
 
-# What a question takes besides its multiply-adds, in those of a slow backend (3e7 a second): 2 ms for operands, truth
-# and bounds, and an eighth of one for each tap of the kernel, for which the oracle takes a view of the image.
-CALL, TAP = 60_000, 4_000
+# What a question takes besides its multiply-adds, in those of the oracle and a plain backend together (2.5e8 a second):
+# 2 ms for operands, truth and bounds, and an eighth of one for each tap of the kernel, for which the oracle takes a
+# view of the image.
+CALL, TAP = 500_000, 30_000
 QUESTIONS_A_STEP = 8  # about the calls of a verification; telling takes a millisecond, half of what a question does
 
 

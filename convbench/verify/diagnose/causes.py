@@ -4,62 +4,82 @@ Each experiment either names a cause that explains every output, or says nothing
 believed when it shows on a second set of numbers too.
 """
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import isnan, nan
 
 import torch
 from torch import Tensor
 
 from convbench.call.memory import poisoned
+from convbench.verify.bounds import share_of_bound
 from convbench.verify.diagnose.experiment import Cause, Subject
 from convbench.verify.diagnose.impulses import find_terms
 from convbench.verify.diagnose.precision import find_precision
 from convbench.verify.diagnose.suspects import NEAR, matches, suspects
 from convbench.verify.diagnosis import AXES, describe_place
-from convbench.verify.exam import Exam, prepare_exam
+from convbench.verify.exam import Exam, make_exam, prepare_exam
+from convbench.verify.lattice import Lattice
 from convbench.verify.oracle import Truth
 
+NEGLIGIBLE = 1e-9  # of a sum in float64
 SALT = 77  # of the numbers that confirm a cause
+DIVERSE = 8  # numbers that are no constant, nor alike by chance
 MARK = -1.5 * 2.0**13  # a value for memory that nobody wrote; every dtype holds it, no sum comes to it
 
 
 def find_cause(subject: Subject, exam: Exam, *, sure: bool = True) -> Cause | None:
-    """The cause of what is wrong on the exam's numbers, or None when no experiment names one.
+    """The cause of what is wrong, or None when no experiment names one.
 
     Args:
+        exam: random numbers, on which nothing need be wrong: whole numbers are asked then.
         sure: ask for it on a second set of numbers too.
 
     Raises:
         Spent: the subject's budget does not hold the next experiment.
     """
-    cause = _first_cause(subject, exam)
-    if cause is None or not sure or cause.kind in _SEEN_ONCE:
+    found = _first_cause(subject, exam, EXPERIMENTS)
+    if found is None:
+        return None
+    cause, experiment = found
+    if not sure or cause.kind in _SEEN_ONCE:
         return cause
-    second = _first_cause(subject, prepare_exam(subject.case, salt=SALT))
-    return cause if second is not None and second.kind == cause.kind else None
+    other = replace(subject, salt=SALT)
+    second = _first_cause(other, prepare_exam(subject.case, salt=SALT), (experiment,))
+    return cause if second is not None and second[0].kind == cause.kind else None
 
 
-def _first_cause(subject: Subject, exam: Exam) -> Cause | None:
+Experiment = Callable[[Subject, Exam, Tensor, Tensor], Cause | None]
+
+
+def _first_cause(subject: Subject, exam: Exam, experiments: Sequence[Experiment]) -> tuple[Cause, Experiment] | None:
+    """The first that has an answer, and the answer."""
+    if not exam.finite:  # where a NaN must be is a question of its own
+        exam = make_exam(exam.case, *(torch.where(one.isfinite(), one, 0.0) for one in exam.operands.values()))
     out = subject.run(exam)
-    cause = find_unwritten(subject, exam) or find_repeat(subject, exam, out)
-    if cause is not None:
-        return cause
-    share = subject.shares(out, exam.truth)
-    if (share > 1).any():
-        for experiment in (find_value, find_suspect, find_moved, find_factor):
-            if (cause := experiment(subject, exam, out, share > 1)) is not None:
-                return cause
-    cause = find_precision(subject) or find_terms(subject)
-    if cause is not None:
-        return cause
-    # Where outputs are wrong, a NaN that strays is another fault, and not the cause of this one.
-    return None if (share > 1).any() else find_spread(subject, exam)
+    wrong = subject.shares(out, exam) > 1
+    if not wrong.any():
+        case = replace(exam.case, seed=exam.case.seed + subject.salt)
+        numbers = Lattice(case=case, family=subject.backend.family).exam
+        whole = make_exam(exam.case, *numbers.operands.values(), exact=True)
+        answer = subject.run(whole)
+        differ = subject.shares(answer, whole) > 1
+        if differ.any():
+            exam, out, wrong = whole, answer, differ
+    for experiment in experiments:
+        # Where outputs are wrong, a NaN that strays is another fault, and not the cause of this one.
+        if experiment is find_spread and wrong.any():
+            continue
+        if (cause := experiment(subject, exam, out, wrong)) is not None:
+            return cause, experiment
+    return None
 
 
 _REPEAT, _UNWRITTEN, _MEMORY = "two calls differ", "never written", "depends on memory"
 _SEEN_ONCE = frozenset({_REPEAT})  # chance decides whether they show
 
 
-def find_unwritten(subject: Subject, exam: Exam) -> Cause | None:
+def find_unwritten(subject: Subject, exam: Exam, _: Tensor, __: Tensor) -> Cause | None:
     """Outputs that hold what their memory held before."""
     outs = []
     for value in (nan, MARK):
@@ -99,14 +119,13 @@ def _tell_unwritten(kept: Tensor, name: str) -> str:
     return f"{_which(kept, name)} were"
 
 
-def find_repeat(subject: Subject, exam: Exam, out: Tensor) -> Cause | None:
+def find_repeat(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Cause | None:
     """Two calls with the same numbers that no order of summation sets so far apart; where nothing is wrong, any two."""
-    low, high = subject.allowed(out.dtype, exam.truth)
-    wrong = subject.shares(out, exam.truth) > 1
+    low, high = subject.allowed(out.dtype, exam, exam.truth)
     for _ in range(2):
         other = subject.run(exam)
         differ = (out != other) & ~(out.isnan() & other.isnan())
-        wrong = wrong | (subject.shares(other, exam.truth) > 1)
+        wrong = wrong | (subject.shares(other, exam) > 1)
         if wrong.any():  # another order of summation is no cause of what is wrong all the same
             differ = differ & wrong & ~((out.double() - other.double()).abs() <= (high - low).double())
         if differ.any():
@@ -114,21 +133,123 @@ def find_repeat(subject: Subject, exam: Exam, out: Tensor) -> Cause | None:
     return None
 
 
-def find_value(_: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Cause | None:
+def find_remembered(subject: Subject, exam: Exam, out: Tensor, _: Tensor) -> Cause | None:
+    """Outputs that stay the same with other numbers: something of an earlier call was kept."""
+    names, operands = list(exam.operands)[:2], list(exam.operands.values())
+    others = list(prepare_exam(exam.case, salt=SALT + 1).operands.values())
+    for place in (1, 0):
+        fresh = [*operands]
+        fresh[place] = others[place]
+        asked = make_exam(exam.case, *fresh)
+        if (same := _kept(subject.run(asked), out, asked.truth.y, exam.truth.y)) is not None:
+            words = (
+                f"another {names[place]} of the same shape gives the same numbers in {_which(same, exam.case.out_name)}"
+            )
+            return Cause(kind="remembered by shape", words=f"{words}: something is kept from an earlier call")
+    for place in (1, 0):
+        own = [one.clone() for one in operands]
+        kept = make_exam(exam.case, *own)
+        before, due = subject.run(kept), kept.truth.y
+        own[place].copy_(others[place])
+        kept = make_exam(exam.case, *own)
+        if (same := _kept(subject.run(kept), before, kept.truth.y, due)) is not None:
+            words = (
+                f"other numbers at the address of {names[place]} give the same in {_which(same, exam.case.out_name)}"
+            )
+            return Cause(kind="remembered by address", words=f"{words}: something is kept from an earlier call")
+    return None
+
+
+def _kept(got: Tensor, before: Tensor, y: Tensor, due: Tensor) -> Tensor | None:
+    """The outputs that stayed where the truth moved, when there are more of them than chance makes alike."""
+    same = (got == before) & (y != due)
+    values, counts = before[same].unique(return_counts=True)
+    if len(values) < DIVERSE:
+        return None
+    if counts.max() > DIVERSE:
+        same &= before != values[counts.argmax()]  # a relu, or a limit
+    return same if int(same.sum()) >= same.numel() // 20 else None
+
+
+def find_layout(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Cause | None:
+    """An operand whose order in memory is not the one that the kernel takes it for."""
+    operands = list(exam.operands.values())
+    for place, name in enumerate(list(exam.operands)[:2]):
+        if operands[place].is_contiguous() or not wrong.any():
+            continue
+        own = [*operands]
+        own[place] = operands[place].contiguous()
+        plain = make_exam(exam.case, *own, drawn=exam.drawn, exact=exam.exact)
+        if (subject.shares(subject.run(plain), plain) > 1).any():
+            continue
+        own[place] = read_as_contiguous(operands[place])
+        read = subject.exam(*own, exact=exam.exact)
+        finite = read.truth.y.isfinite()
+        same = torch.equal(out.isfinite(), finite) and bool((subject.shares(out, read) <= 1)[finite].all())
+        if not same:
+            words = f"it is right with a contiguous {name}, and wrong with one of strides {operands[place].stride()}"
+        elif operands[place].is_contiguous(memory_format=torch.channels_last):
+            words = f"{name} lies in memory in the order {ORDERS[name][1]} and is read in the order {ORDERS[name][0]}"
+        else:
+            words = f"{name} is read as if it were contiguous; its strides are {operands[place].stride()}"
+        return Cause(kind=f"layout of {name}", words=words)
+    return None
+
+
+# Contiguous and channels last.
+ORDERS = {
+    "x": ("n c h w", "n h w c"),
+    "dy": ("n k p q", "n p q k"),
+    "w": ("k c r s", "k r s c"),
+}
+
+
+def read_as_contiguous(operand: Tensor) -> Tensor:
+    """The numbers that lie where those of a contiguous tensor would; NaN beyond the memory of this one."""
+    storage = operand.as_strided((operand.untyped_storage().nbytes() // operand.element_size(),), (1,), 0)
+    held = storage[operand.storage_offset() :][: operand.numel()]
+    read = torch.full((operand.numel(),), nan, dtype=operand.dtype, device=operand.device)
+    read[: len(held)] = held
+    return read.reshape(operand.shape)
+
+
+def find_value(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Cause | None:
     """The same value in every output that is wrong."""
     values, name = out[wrong], exam.case.out_name
+    if not values.numel():
+        return None
     value = float(values[0])
     same = values.isnan().all() if isnan(value) else (values == value).all()
     if not same or (values.numel() == 1 and not isnan(value) and value != 0):
         return None
-    word = "NaN" if isnan(value) else f"{value:g}"
+    word = "NaN" if isnan(value) else f"{value + 0.0:g}"  # without the sign of a zero
+    if subject.transforms and not isnan(value):  # whose bound is so wide that it may hold this value too
+        wrong = wrong | ((out == value) & (share_of_bound(out, exam.truth.y, *exam.within) > 1))
+        values = out[wrong]
     if values.numel() == 1:
         return Cause(kind=f"value {word}", words=f"{_index(wrong, name)} is {word}")
     return Cause(kind=f"value {word}", words=f"{_which(wrong, name)} are {word}")
 
 
-def find_suspect(subject: Subject, exam: Exam, out: Tensor, _: Tensor) -> Cause | None:
+def find_limits(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Cause | None:
+    """Outputs that end at a largest or a smallest value: a relu6, a saturation."""
+    least, most = float(out.min()), float(out.max())
+    y = exam.truth.y.clamp(min=0) if exam.case.relu else exam.truth.y
+    beyond = {"larger": (most, y > most), "smaller": (least, y < least)}
+    ends = {words: end for words, (end, those) in beyond.items() if int((wrong & those & (out == end)).sum()) > 1}
+    if not ends or least == most or not bool((subject.shares(out, exam) <= 1)[(out > least) & (out < most)].all()):
+        return None
+    limited = replace(exam.truth, y=y.clamp(ends.get("smaller"), ends.get("larger")))
+    if not bool((subject.shares(out, exam, limited, relu=False) <= 1).all()):
+        return None
+    told = " and ".join(f"{words} than {end:g} are {end:g}" for words, end in ends.items())
+    return Cause(kind=f"limits {' '.join(ends)}", words=f"outputs that should be {told}")
+
+
+def find_suspect(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Cause | None:
     """The changed convolutions that explain every output: one, or two that this case cannot tell apart."""
+    if not wrong.any():
+        return None
     group_map = read_groups(subject) if exam.case.spec.groups > 1 and exam.case.pass_ == "fprop" else None
     found: list[Cause] = []
     for suspect in suspects(exam.case, group_map):
@@ -164,6 +285,8 @@ def find_moved(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Caus
     """Right answers in the wrong places: images, channels, rows or columns swapped, repeated or shifted."""
     case = exam.case
     y = exam.truth.y.clamp(min=0) if case.relu else exam.truth.y
+    if not wrong.any():
+        return None
     for axis, words in enumerate(AXES[case.out_name]):
         size = out.shape[axis]
         if size == 1 or out.numel() // size < 4:  # so few numbers may agree by chance
@@ -177,7 +300,7 @@ def find_moved(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Caus
         whole = exam.truth.terms.expand(out.shape)
         moved = [one.index_select(axis, source) for one in (exam.truth.y, exam.truth.magnitude, whole)]
         truth = Truth(y=moved[0], magnitude=moved[1], terms=moved[2])
-        if (subject.shares(out, truth) <= 1).all():
+        if (subject.shares(out, exam, truth) <= 1).all():
             noun, letter = words.rsplit(" ", 1)
             return Cause(kind=f"moved {letter}", words=_tell_moved(noun, letter, [int(one) for one in source]))
     return None
@@ -203,43 +326,103 @@ def _tell_moved(noun: str, letter: str, source: list[int]) -> str:
     return f"the {noun}s are mixed up: {pairs}" + (", ..." if len(wrong) > 3 else "")
 
 
-def find_factor(subject: Subject, exam: Exam, out: Tensor, _: Tensor) -> Cause | None:
+def find_factor(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Cause | None:
     """All outputs too large by one factor."""
     y = exam.truth.y.clamp(min=0) if exam.case.relu else exam.truth.y
     size = float((y * y).sum())
     factor = float((out.double() * y).sum()) / size if size else nan
-    if not abs(factor) < 2.0**20 or abs(factor) < 2.0**-20:
+    if not wrong.any() or not abs(factor) < 2.0**20 or abs(factor) < 2.0**-20:
         return None
-    for exact in (float(round(factor)), 1 / round(1 / factor) if round(1 / factor) else nan):
+    for exact in (float(round(factor)), 1 / round(1 / factor) if round(1 / factor) else nan, float(f"{factor:.4g}")):
         near = abs(exact - factor) <= 1e-3 * abs(factor)
         if exact != 1 and near and float((out.double() - exact * y).norm()) <= NEAR * abs(exact) * size**0.5:
             scaled = Truth(y=exact * exam.truth.y, magnitude=abs(exact) * exam.truth.magnitude, terms=exam.truth.terms)
-            if (subject.shares(out, scaled) <= 1).all():
+            if (subject.shares(out, exam, scaled) <= 1).all():
                 return Cause(kind="factor", words=f"every output is {exact:g} times what it should be")
     return None
 
 
-def find_spread(subject: Subject, exam: Exam) -> Cause | None:
+def find_start(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Cause | None:
+    """What comes of no image at all: sums that begin at another number than 0, padding of other numbers."""
+    case = exam.case
+    if case.pass_ != "fprop" or not wrong.any():
+        return None
+    x, w, *bias = exam.operands.values()
+    nothing = [torch.zeros_like(x), w, *map(torch.zeros_like, bias)]
+    got = subject.run(make_exam(case, *nothing)).double()
+    if not bool(got.isfinite().all()) or not got.any():
+        return None
+    inside = make_exam(case, torch.ones_like(x), w, *map(torch.zeros_like, bias)).truth.y
+    beyond = w.double().sum(dim=(1, 2, 3)).reshape(1, -1, 1, 1) - inside
+    beyond[beyond.abs() < NEGLIGIBLE * inside.abs().max()] = 0
+    for kind, words, factor in (
+        ("start", "every sum begins at {:.4g} instead of 0", torch.ones_like(inside)),
+        ("padding", "the padding is not zero, it holds {:.4g}", beyond),
+    ):
+        if not factor.any():
+            continue
+        place = factor.abs().argmax()
+        found = float(got.flatten()[place] / factor.flatten()[place])
+        for value in dict.fromkeys((float(round(found)), round(found, 1), float(f"{found:.4g}"))):
+            moved = replace(exam.truth, y=exam.truth.y + value * factor)
+            if value and bool((subject.shares(out, exam, moved) <= 1).all()):
+                return Cause(kind=kind, words=words.format(value))
+    return None
+
+
+def _find_rounding(subject: Subject, exam: Exam, out: Tensor, _: Tensor) -> Cause | None:
+    return find_precision(subject, exam, out)
+
+
+def _find_terms(subject: Subject, _: Exam, __: Tensor, ___: Tensor) -> Cause | None:
+    return find_terms(subject)
+
+
+def find_spread(subject: Subject, exam: Exam, _: Tensor, __: Tensor) -> Cause | None:
     """NaN in one input that reaches outputs which do not read it, or misses one that does."""
-    case, name = exam.case, next(iter(exam.case.operands))
+    case, (name, other) = exam.case, list(exam.case.operands)[:2]
+    if subject.transforms:
+        return None  # they mix neighbours
     shape = exam.first.shape
     for place in dict.fromkeys(
         (tuple(size // 2 for size in shape), tuple(0 for _ in shape), tuple(size - 1 for size in shape))
     ):
-        operands = [one.clone() for one in exam.operands.values()]
-        operands[0][place] = nan
-        probe = subject.exam(*operands)
-        lonely = [torch.zeros_like(operands[0]), torch.ones_like(operands[1]), *map(torch.zeros_like, operands[2:])]
-        lonely[0][place] = 1
-        # What is multiplied with the zeros of the padding may be NaN, or be left out.
-        got, may, must = subject.run(probe).isnan(), probe.truth.y.isnan(), subject.exam(*lonely).truth.y != 0
-        at = f"NaN at {name}[{','.join(map(str, place))}]"
-        for differ, words in ((got & ~may, "also reaches"), (must & ~got, "does not reach")):
-            if differ.any() and not (case.relu and words == "does not reach"):
-                count = int(differ.sum())
-                more = "" if count == 1 else f" and {count - 1:,} other outputs"
-                return Cause(kind=f"NaN {words}", words=f"{at} {words} {_index(differ, case.out_name)}{more}")
+        for hidden in (False, True):  # by a zero in the other operand
+            operands = [one.clone() for one in exam.operands.values()]
+            operands[0][place] = nan
+            operands[1] = torch.zeros_like(operands[1]) if hidden else operands[1].where(operands[1] != 0, 1.0)
+            probe = subject.exam(*operands)
+            lonely = [torch.zeros_like(operands[0]), torch.ones_like(operands[1]), *map(torch.zeros_like, operands[2:])]
+            lonely[0][place] = 1
+            # What is multiplied with the zeros of the padding may be NaN, or be left out.
+            got, may, must = subject.run(probe).isnan(), probe.truth.y.isnan(), subject.exam(*lonely).truth.y != 0
+            at = f"NaN at {name}[{','.join(map(str, place))}]"
+            for differ, words in ((got & ~may, "also reaches"), (must & ~got, "does not reach")):
+                if differ.any() and not (case.relu and words == "does not reach"):
+                    count = int(differ.sum())
+                    more = "" if count == 1 else f" and {_outputs(count - 1, 'other ')}"
+                    where = f" where {other} is 0" if hidden else ""
+                    return Cause(
+                        kind=f"NaN {words}{where}", words=f"{at} {words} {_index(differ, case.out_name)}{more}{where}"
+                    )
     return None
+
+
+EXPERIMENTS: tuple[Experiment, ...] = (
+    find_unwritten,
+    find_repeat,
+    find_remembered,
+    find_layout,
+    find_limits,
+    find_value,
+    find_suspect,
+    find_moved,
+    find_factor,
+    find_start,
+    _find_rounding,
+    _find_terms,
+    find_spread,
+)
 
 
 def _which(which: Tensor, name: str) -> str:
@@ -247,7 +430,11 @@ def _which(which: Tensor, name: str) -> str:
     count = int(which.sum())
     if count == which.numel():
         return "all outputs"
-    return _index(which, name) if count == 1 else f"{count:,} outputs {describe_place(which, name)}"
+    return _index(which, name) if count == 1 else f"{_outputs(count)} {describe_place(which, name)}"
+
+
+def _outputs(count: int, kind: str = "") -> str:
+    return f"{count:,} {kind}output{'' if count == 1 else 's'}"
 
 
 def _index(which: Tensor, name: str) -> str:

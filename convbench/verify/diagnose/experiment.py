@@ -16,6 +16,9 @@ from convbench.verify.exam import Exam, make_exam
 from convbench.verify.oracle import Truth
 from convbench.verify.transforms import TRANSFORM_RELATIVE_L2, transform_possible
 
+# Of the largest output: what a transform may err in 16 bits, where its bound is wider than the numbers themselves.
+TRANSFORM_ERROR = 0.25
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cause:
@@ -36,11 +39,13 @@ class Subject:
 
     Attributes:
         budget: what pays for them; None for as many as there are.
+        salt: of the numbers that it is asked with.
     """
 
     backend: Backend
     case: Case
     budget: Budget | None = None
+    salt: int = 0
 
     def pay(self, *, calls: int = 1) -> None:
         """Pay for some calls of the backend, or for none and a truth of our own.
@@ -51,10 +56,10 @@ class Subject:
         if self.budget is not None:
             self.budget.pay(self.case.spec, calls=calls)
 
-    def exam(self, *operands: Tensor) -> Exam:
-        """Operands of our own in the case's dtype and layout, with their truth."""
+    def exam(self, *operands: Tensor, exact: bool = False) -> Exam:
+        """Operands of our own in the case's dtype and layout, with their truth; `exact` as an exam has it."""
         dtype = TORCH_DTYPE[self.case.dtype]
-        return make_exam(self.case, *(lay_out(one.to(dtype), self.case.layout) for one in operands))
+        return make_exam(self.case, *(lay_out(one.to(dtype), self.case.layout) for one in operands), exact=exact)
 
     def run(self, exam: Exam) -> Tensor:
         """A copy of what the backend returns; the operands end as they began.
@@ -76,27 +81,61 @@ class Subject:
         copy: Tensor = out.clone()
         return copy
 
-    def shares(self, out: Tensor, truth: Truth, *, relu: bool | None = None) -> Tensor:
-        """The share that each output takes of its bound around any truth, y before the relu: above 1 is wrong."""
-        case, y = self.case, truth.y
-        low, high = self.allowed(out.dtype, truth)
+    def shares(self, out: Tensor, exam: Exam, truth: Truth | None = None, *, relu: bool | None = None) -> Tensor:
+        """The share that each output takes of its family's bound: above 1 is wrong.
+
+        Args:
+            truth: another than the exam's own, y before the relu.
+            relu: whether there is one; by default where the case has one.
+        """
+        case, truth = self.case, truth or exam.truth
+        y, (low, high) = truth.y, self.allowed(out.dtype, exam, truth)
         if case.relu if relu is None else relu:
             y, low, high = y.clamp(min=0), low.clamp(min=0), high.clamp(min=0)
         share = share_of_bound(out, y, low, high)
-        if share.max() > 1 and transform_possible(case, self.backend.family):
+        if self.transforms and share.max() <= 1:
             distance, size = float((out.double() - y).norm()), float(y.norm())
-            if distance <= TRANSFORM_RELATIVE_L2[case.dtype] * size:
-                return share.clamp(max=1.0)
+            if distance > TRANSFORM_RELATIVE_L2[case.dtype] * size:  # wrong as a whole, which only this bound shows
+                direct = direct_bound(case, truth)
+                return share_of_bound(out, y, *interval(truth.y, direct, out.dtype))
         return share
 
-    def allowed(self, dtype: torch.dtype, truth: Truth) -> tuple[Tensor, Tensor]:
-        """The least and the most that each output may be by the bound of the direct sum."""
+    def allowed(self, dtype: torch.dtype, exam: Exam, truth: Truth) -> tuple[Tensor, Tensor]:
+        """The least and the most that each output may be by the bound of the backend's family."""
+        roundings, transforms = self.backend.count_roundings(self.case), self.transforms
+        if exam.exact and not roundings and not transforms:
+            return interval(truth.y, torch.zeros_like(truth.y), dtype)
         error = direct_bound(self.case, truth)
-        if roundings := self.backend.count_roundings(self.case):
+        if transforms:
+            largest, backend = TRANSFORM_ERROR * truth.y.abs().max(), self.backend
+            transformed = exam.transform(backend.family, backend.points, sharp=exam.drawn)
+            error = error + (transformed if exam.drawn else transformed.clamp(max=float(largest)))
+        if roundings:
             error = error + storing_bound(dtype, truth.magnitude, error, roundings)
         return interval(truth.y, error, dtype)
 
+    @property
+    def transforms(self) -> bool:
+        """Whether it may run Winograd or an FFT here, so that an output mixes those of its tile."""
+        return transform_possible(self.case, self.backend.family, self.backend.points)
+
     def draw(self, shape: tuple[int, ...], low: int, high: int, *, seed: int = 0) -> Tensor:
         """Whole numbers from low to high as float64."""
-        generator = torch.Generator().manual_seed(self.case.seed * 1_000_003 + seed)
-        return torch.randint(low, high + 1, shape, generator=generator).double().to(self.case.target.torch_name)
+        return torch.randint(low, high + 1, shape, generator=self.generator(seed)).double().to(self._place)
+
+    def ones(self) -> list[Tensor]:
+        """Operands that are 1 throughout, and a bias of zeros, float64."""
+        first, second, *bias = self.case.operands.values()
+        kind, place = torch.float64, self._place
+        return [
+            *(torch.ones(shape, dtype=kind, device=place) for shape in (first, second)),
+            *(torch.zeros(shape, dtype=kind, device=place) for shape in bias),
+        ]
+
+    def generator(self, seed: int) -> torch.Generator:
+        """Of random numbers that are the same each time."""
+        return torch.Generator().manual_seed(self.case.seed * 1_000_003 + 7_919 * self.salt + seed)
+
+    @property
+    def _place(self) -> str:
+        return self.case.target.torch_name

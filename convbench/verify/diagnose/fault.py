@@ -13,6 +13,7 @@ from convbench.backend import Backend
 from convbench.call.bind import ANY_FAULT, conditions
 from convbench.call.memory import poisoned
 from convbench.case import Case
+from convbench.dtypes import DTYPE
 from convbench.outcome import Check, Picture, Wrong
 from convbench.spec import ConvSpec
 from convbench.verify.cost import CALLS_TO_VERIFY
@@ -22,13 +23,16 @@ from convbench.verify.diagnose.experiment import Cause, Subject
 from convbench.verify.diagnose.shrink import MOST_TRIES, shrink
 from convbench.verify.diagnosis import AXES
 from convbench.verify.exam import Exam, prepare_exam
+from convbench.verify.transforms import transform_possible
 from convbench.verify.trial import examine
 
-# A hundred truths and more are computed for a cause; of a larger problem a smaller one that fails alike is asked.
-MOST_MACS = 1_000_000
-# Of each search, in multiply-adds as a Budget counts them: as much as a score of verifications of the case itself, but
-# not less than a small problem takes (some hundred calls), and not more than seconds of the oracle (1e9 a second).
-VERIFICATIONS, LEAST_WORK, MOST_WORK = 20, 250_000_000, 2_000_000_000
+# A hundred truths and more are computed for a cause; of a larger problem a smaller one that fails alike is asked. An
+# ordinary layer of 64 channels on 16x16 pixels is asked itself.
+MOST_MACS = 10_000_000
+# Of the search for the cause and of that for the smallest problem, in multiply-adds as a Budget counts them: seconds.
+CAUSE_WORK, SHRINK_WORK = 1_500_000_000, 1_000_000_000
+# Probes that judge numbers: which of them finds a fault first depends on the size of the problem.
+JUDGES_OF_NUMBERS = frozenset({"numeric", "sharp", "lattice"})
 MOST_ROWS, MOST_COLUMNS = 32, 64  # of a picture; more fit on no screen
 
 
@@ -38,16 +42,12 @@ class Effort:
 
     Attributes:
         tries: for the smallest problem; none leave it out.
-        work: multiply-adds for the cause, and as many for the smallest problem; None for `work_for` the problem.
+        cause_work, shrink_work: multiply-adds for the cause, and for the smallest problem.
     """
 
     tries: int = MOST_TRIES
-    work: int | None = None
-
-
-def work_for(spec: ConvSpec) -> int:
-    """Multiply-adds of a search about a fault on this problem."""
-    return min(max(LEAST_WORK, VERIFICATIONS * CALLS_TO_VERIFY * spec.macs), MOST_WORK)
+    cause_work: int = CAUSE_WORK
+    shrink_work: int = SHRINK_WORK
 
 
 def explain_fault(
@@ -63,11 +63,10 @@ def explain_fault(
     `tell` is called before every few questions that the backend is asked.
     """
     effort, cause, start = effort or Effort(), None, exam.case
-    work = work_for(exam.case.spec) if effort.work is None else effort.work
     with conditions(exam.case):
         with suppress(*ANY_FAULT):  # an experiment that it cannot bear takes nothing from the verdict
             check = replace(check, picture=draw_errors(Subject(backend=backend, case=exam.case), exam))
-        budget = Budget(left=work, tell=tell)
+        budget = Budget(left=effort.cause_work, tell=tell)
         try:
             start = small_enough(backend, exam.case, check, budget)
             cause = name_cause(backend, exam if start == exam.case else prepare_exam(start), budget)
@@ -79,7 +78,7 @@ def explain_fault(
             where = "" if start == exam.case else f" (seen on {start.spec})"
             check = replace(check, cause=cause.words + where)
         if effort.tries:
-            budget = Budget(left=work, tell=tell)
+            budget = Budget(left=effort.shrink_work, tell=tell)
             with suppress(*ANY_FAULT):
                 fails = partial(fails_alike, backend, exam.case, check, cause, budget=budget)
                 found = shrink(start.spec, fails, tries=effort.tries)
@@ -93,9 +92,15 @@ def explain_fault(
 
 def small_enough(backend: Backend, case: Case, check: Check, budget: Budget) -> Case:
     """The case itself, or where that is too large for experiments a smaller one that fails alike, if there is one."""
-    if case.spec.macs <= MOST_MACS:
+    if case.spec.macs <= most_macs(backend, case):
         return case
-    alike = (one for one in similar(case.spec) if fails_alike(backend, case, check, None, one, budget=budget))
+    if check.probe in JUDGES_OF_NUMBERS:
+        check = replace(check, evidence=None)  # that says where
+    alike = (
+        one
+        for one in similar(case.spec, most_macs(backend, case))
+        if fails_alike(backend, case, check, None, one, budget=budget)
+    )
     return _with_spec(case, next(alike, case.spec))
 
 
@@ -105,25 +110,43 @@ def name_cause(backend: Backend, exam: Exam, budget: Budget) -> Cause | None:
     Raises:
         Spent: there was no budget for the next one.
     """
-    if exam.case.spec.macs > MOST_MACS:
+    if exam.case.spec.macs > most_macs(backend, exam.case):
         raise Spent
     return find_cause(Subject(backend=backend, case=exam.case, budget=budget), exam)
 
 
-def similar(spec: ConvSpec) -> Iterator[ConvSpec]:
-    """Problems like this one that are no larger than MOST_MACS, the smallest first; its kernel and steps are kept."""
-    for most in (4, 8, 16, 32, 64):
-        groups, image = min(spec.groups, most), 2 * most + 1
+def most_macs(backend: Backend, case: Case) -> int:
+    """Of a problem that is asked itself: fewer where each term of a sum must be asked alone."""
+    one_by_one = DTYPE[case.dtype].narrow and transform_possible(case, backend.family)
+    return MOST_MACS // 20 if one_by_one else MOST_MACS
+
+
+def similar(spec: ConvSpec, most_macs: int = MOST_MACS) -> Iterator[ConvSpec]:
+    """Problems like this one that are no larger than that, the most like it first; its kernel and steps are kept.
+
+    A size loses multiples of a block, so that what is left beyond a last block stays.
+    """
+    seen = set[ConvSpec]()
+    whole = dict.fromkeys(("n", "groups", "c", "k", "p", "q"), False)
+    shapes = [(most, whole) for most in (64, 32, 16, 8, 4)]
+    shapes += [(8, whole | dict.fromkeys(kept, True)) for kept in (("p", "q"), ("k",), ("c",), ("k", "p", "q"), ("n",))]
+    for most, kept in shapes:
+
+        def cut(name: str, size: int, most: int = most, kept: dict[str, bool] = kept) -> int:
+            return size if kept[name] or size <= 2 * most else size % most + most
+
+        groups = cut("groups", spec.groups)
         smaller = replace(
             spec,
-            n=min(spec.n, 2),
+            n=spec.n if kept["n"] else min(spec.n, 2),
             groups=groups,
-            c=groups * min(spec.c_per_group, most),
-            k=groups * min(spec.k_per_group, most),
-            h=min(spec.h, spec.kernel_extent[0] + image),
-            w=min(spec.w, spec.kernel_extent[1] + image),
+            c=groups * cut("c", spec.c_per_group),
+            k=groups * cut("k", spec.k_per_group),
+            h=spec.h - (spec.p - cut("p", spec.p)) * spec.stride[0],
+            w=spec.w - (spec.q - cut("q", spec.q)) * spec.stride[1],
         )
-        if smaller.macs <= MOST_MACS:
+        if smaller.macs <= most_macs and smaller not in seen:
+            seen.add(smaller)
             yield smaller
 
 
@@ -142,7 +165,7 @@ def fails_alike(
         budget.pay(spec, calls=CALLS_TO_VERIFY)
         exam = prepare_exam(smaller)
         outcome = examine(backend, exam)
-        if not isinstance(outcome, Wrong) or _kind(outcome.check) != _kind(check):
+        if not isinstance(outcome, Wrong) or not _alike(outcome.check, check):
             return False
         if cause is None:
             return True
@@ -158,17 +181,20 @@ def _with_spec(case: Case, spec: ConvSpec) -> Case:
     return replace(case, problem=replace(case.problem, spec=spec))
 
 
-def _kind(check: Check) -> str:
-    """The probe, and the evidence up to its first number."""
-    return f"{check.probe} {re.split(r'[0-9]', check.evidence or '', maxsplit=1)[0]}"
+def _alike(found: Check, check: Check) -> bool:
+    """Whether two faults show in the same way: by the probe, and by the evidence up to its first number."""
+    if check.evidence is None:  # any wrong number
+        return found.probe in JUDGES_OF_NUMBERS
+    kinds = [(one.probe, re.split(r"[0-9]", one.evidence or "", maxsplit=1)[0]) for one in (found, check)]
+    return kinds[0] == kinds[1]
 
 
 def draw_errors(subject: Subject, exam: Exam) -> Picture | None:
     """The errors of the worst image and channel (of dw: k and c); None if no output is outside its bound."""
-    share = subject.shares(subject.run(exam), exam.truth)
+    share = subject.shares(subject.run(exam), exam)
     if share.max() <= 1:
         with poisoned(exam.case.out_shape, exam.first):
-            share = subject.shares(subject.run(exam), exam.truth)
+            share = subject.shares(subject.run(exam), exam)
     if share.max() <= 1:
         return None
     wrong = (share > 1).double().sum(dim=(2, 3)) + share.amax(dim=(2, 3)).clamp(max=1e300) / 1e301

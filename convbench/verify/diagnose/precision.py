@@ -1,64 +1,180 @@
-"""How many bits does an implementation keep? Of its inputs, its products and its sums, by exact numbers.
+"""How many bits does an implementation keep? Of its inputs, its products, its sums and its results, by exact numbers.
 
-A single product by 1 shows what became of an input; a product of two short numbers, what became of a
-product; sums of positive whole numbers, up to which size they are still exact. A format with b
-bits holds every whole number up to 2^b, and no partial sum is larger than the whole one.
+A single product by 1 shows what became of an input. Sums of a few ones, in which every format is exact,
+show whether the right terms are added at all; only then is anything called rounding. Sums of larger whole
+numbers show up to which size they are exact: a format with b bits holds every whole number up to 2^b, and no
+partial sum is larger than the whole one.
 """
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from convbench.call.tensors import TORCH_DTYPE
 from convbench.case import Case
 from convbench.dtypes import DTYPE
 from convbench.verify.diagnose.experiment import Cause, Subject
-from convbench.verify.oracle import count_terms
+from convbench.verify.exam import Exam
+from convbench.verify.oracle import longest_sum
 
 # Bits of a significand; the formats to which something may be rounded, the narrowest first.
 BITS = {name: one.digits for name, one in DTYPE.items()}
 FORMATS = {name: bits for bits, name in sorted((bits, name) for name, bits in BITS.items()) if bits < 53}
-LEAST_TERMS = 4
+MODES = {"even": "ties to even", "away": "ties away from zero", "cut": "toward zero"}
+SMALLEST_NORMAL = {"fp16": 2.0**-14}  # other formats go further down than anything that is asked
+# In sums of a few terms: whole numbers up to 2^8 are exact in bf16, and every term is asked within some part, as long
+# as there are no more parts than that.
+FEW_BITS, MOST_PARTS = 8, 64
+TERMS, SOME = 64, 8  # of a larger sum, and of one in which each product is known
+ENOUGH = 16  # outputs that must agree before anything is concluded from them
 
 
-def find_precision(subject: Subject) -> Cause | None:
-    """What it rounds to fewer bits than the case promises; None where nothing shows."""
+def find_precision(subject: Subject, exam: Exam, out: Tensor) -> Cause | None:
+    """What it rounds to fewer bits than the case promises; None where nothing shows.
+
+    Args:
+        exam, out: where it was wrong, and what it answered.
+    """
     case = subject.case
-    promised = BITS[case.dtype]
-    first, second = list(case.operands)[:2]
     if case.precision == "tf32" or subject.backend.family in ("winograd", "fft", "strassen"):
         return None  # the one may, the others have products of their own
-    kept = {name: _input_bits(subject, place, promised) for place, name in enumerate((first, second))}
-    if None in kept.values():
-        return None  # what is wrong here is not rounding
-    product = _product_bits(subject, promised)
-    if product is not None:
-        return Cause(kind=f"products {product}", words=f"it rounds what it computes to {product}")
-    lost = {name: bits for name, bits in kept.items() if bits is not None and bits < promised}
-    if lost:
-        names, form = " and ".join(lost), _format(max(lost.values()))
-        if form == "fp16" and all(_keeps_small(subject, list(kept).index(name)) for name in lost):
-            form = "TF32"
-        return Cause(kind=f"inputs {form}", words=f"it rounds {names} to {form}")
-    if subject.backend.count_roundings(case):
-        return None  # it says itself that it rounds sums
-    sums = _sum_format(subject, promised)
-    return None if sums is None else Cause(kind=f"sums {sums}", words=f"it rounds its sums to {sums}")
+    changes = find_changes(subject)
+    if changes is None or (cause := _tell_inputs(subject, changes, exam, out)) is not None:
+        return None if changes is None else cause
+    if not adds_the_right_terms(subject) or subject.backend.count_roundings(case):
+        return None  # what is wrong there is no rounding; or it says itself that it rounds sums
+    found = _find_sums(subject, exam, out)
+    if changes:  # not the whole answer: of single products a rounding of sums looks the same
+        forms = {one.kind for one in changes.values()}
+        if found is None:
+            return _find_products(subject, forms.pop()) if len(forms) == 1 else None
+        return found if forms == {found.kind.split()[-1]} else None
+    return found or _find_rounding_before_bias(subject)
 
 
-def _format(bits: int) -> str:
-    """The narrowest format that holds so many bits."""
-    return next((name for name, most in FORMATS.items() if bits <= most), "fp64")
+# ----------------------------------------------------------------------------------- inputs
 
 
-def significant_bits(values: Tensor) -> int:
-    """The most bits that a significand among the values needs, from its first to its last 1."""
-    mantissa, _ = torch.frexp(values.double())
-    whole = (mantissa.abs() * 2.0**53).long()
-    lowest = torch.where(whole == 0, 53, _trailing_zeros(whole))
-    return int((53 - lowest).max())
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What becomes of an input before it is multiplied.
+
+    Attributes:
+        words: a verb, with "{}" for the operand.
+        apply: the same to float64 numbers.
+    """
+
+    kind: str
+    words: str
+    apply: Callable[[Tensor], Tensor]
 
 
-def _trailing_zeros(whole: Tensor) -> Tensor:
-    return torch.log2((whole & -whole).clamp(min=1).double()).long()
+def find_changes(subject: Subject) -> dict[str, Change] | None:
+    """What it makes of its first two operands, by name; None where that is no change of single numbers."""
+    possible: dict[str, list[Change]] = {}
+    for place, name in enumerate(list(subject.case.operands)[:2]):
+        sent, got = _send_through(subject, place)
+        if sent.numel() >= ENOUGH and not torch.equal(sent, got):
+            possible[name] = list(_possible_changes(subject.case, sent, got))
+    if not all(possible.values()):
+        return None
+    # A few numbers may not tell two formats apart; one for both operands is likelier than two.
+    shared = [{one.words for one in some} for some in possible.values()]
+    common = set.intersection(*shared) if shared else set()
+    return {name: next((one for one in some if one.words in common), some[0]) for name, some in possible.items()}
+
+
+def _tell_inputs(subject: Subject, changes: dict[str, Change], exam: Exam, out: Tensor) -> Cause | None:
+    """The changes in words, where the right convolution of inputs so changed is the whole answer."""
+    if not changes:
+        return None
+    operands = [
+        changes[name].apply(one.double()).to(one.dtype) if name in changes else one
+        for name, one in exam.operands.items()
+    ]
+    if not bool((subject.shares(out, exam, subject.exam(*operands).truth) <= 1).all()):
+        return None
+    names: dict[str, list[str]] = {}
+    for name, change in changes.items():
+        names.setdefault(change.words, []).append(name)
+    words = " and ".join(verb.replace("{}", " and ".join(some)) for verb, some in names.items())
+    return Cause(kind=f"inputs {' '.join(one.kind for one in changes.values())}", words=f"it {words}")
+
+
+def _send_through(subject: Subject, place: int) -> tuple[Tensor, Tensor]:
+    """Numbers of one operand, and what is left of each after a product by 1."""
+    operands = subject.ones()
+    shape = tuple(operands[place].shape)
+    numbers = _numbers(subject, shape, BITS[subject.case.dtype], seed=7 + place)
+    operands[place] = numbers * (2 * subject.draw(shape, 0, 1, seed=11 + place) - 1)
+    operands[:2] = one_product(subject.case, *operands[:2])
+    exam = subject.exam(*operands)
+    out, y = subject.run(exam).double(), exam.truth.y
+    due = y > 0 if subject.case.relu else y != 0
+    return y[due], out[due]
+
+
+def _numbers(subject: Subject, shape: tuple[int, ...], bits: int, seed: int) -> Tensor:
+    """Of all sizes from 2^-24 to 2^12 and all significands of so many bits; some lie halfway between two of fewer."""
+    odd = 2 * subject.draw(shape, 2 ** (bits - 2), 2 ** (bits - 1) - 1, seed=seed) + 1
+    numbers = odd / 2.0 ** (bits - 1)
+    short = subject.draw(shape, 0, 5, seed=seed + 100)
+    for share, digits in enumerate((9, 12, 25)):
+        if digits < bits:
+            tied = (numbers * 2.0 ** (digits - 2)).floor() / 2.0 ** (digits - 2) + 2.0 ** (1 - digits)
+            numbers = torch.where(short == share, tied, numbers)
+    size = torch.where(
+        subject.draw(shape, 0, 1, seed=seed + 200) > 0,
+        subject.draw(shape, -3, 3, seed=seed + 300),
+        subject.draw(shape, -24, 12, seed=seed + 400),
+    )
+    return numbers * 2.0**size
+
+
+def _possible_changes(case: Case, sent: Tensor, got: Tensor) -> Iterator[Change]:
+    """Whatever turns all numbers that were sent into those that came."""
+    least, most = float(got.min()), float(got.max())
+    kept = int(((least < got) & (got < most)).sum())
+    if kept >= len(got) // 4 and torch.equal(got, sent.clamp(least, most)):
+        if case.relu:
+            least = -most  # no negative number was seen
+        yield Change(
+            kind="limited",
+            words=f"limits {{}} to the range from {least:.6g} to {most:.6g}",
+            apply=lambda one: one.clamp(least, most),
+        )
+    lost = got == 0
+    if lost.any() and not lost.all():
+        largest = float(sent[lost].abs().max())
+        if largest < float(sent[~lost].abs().min()) and torch.equal(got[~lost], sent[~lost]):
+            yield Change(
+                kind="small lost",
+                words=f"takes small numbers of {{}} for 0, {largest:.2g} among them",
+                apply=lambda one: torch.where(one.abs() <= largest, 0.0, one),
+            )
+    for form, bits in FORMATS.items():
+        if bits >= BITS[case.dtype]:
+            continue
+        for mode, told in MODES.items():
+            for kind in (form, "TF32") if form == "fp16" else (form,):
+                apply = partial(_round_to, bits=bits, mode=mode, least=SMALLEST_NORMAL.get(kind, 0.0))
+                if torch.equal(apply(sent), got):
+                    yield Change(kind=kind, words=f"rounds {{}} to {kind}, {told}", apply=apply)
+
+
+def _round_to(numbers: Tensor, *, bits: int, mode: str, least: float) -> Tensor:
+    """Float64 numbers rounded to so many bits, and to the subnormals of the smallest normal number `least`."""
+    _, exponent = torch.frexp(numbers)
+    if least:
+        exponent = exponent.clamp(min=int(torch.frexp(torch.tensor(least))[1]))
+    step = 2.0 ** (exponent - bits).double()
+    scaled = numbers / step
+    if mode == "even":
+        return scaled.round() * step
+    return torch.trunc(scaled + 0.5 * scaled.sign() if mode == "away" else scaled) * step
 
 
 def one_product(case: Case, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
@@ -74,86 +190,197 @@ def one_product(case: Case, first: Tensor, second: Tensor) -> tuple[Tensor, Tens
     return first, second * mask
 
 
-def _ask(subject: Subject, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    """What comes of two operands without bias: (got, exact), where the exact one is not 0."""
-    shapes = list(subject.case.operands.values())
-    bias = [torch.zeros(shape, dtype=torch.float64, device=first.device) for shape in shapes[2:]]
-    exam = subject.exam(first, second, *bias)
-    out = subject.run(exam).double()
-    due = exam.truth.y != 0
-    return out[due], exam.truth.y[due]
+def significant_bits(values: Tensor) -> int:
+    """The most bits that a significand among the values needs, from its first to its last 1."""
+    mantissa, _ = torch.frexp(values.double())
+    whole = (mantissa.abs() * 2.0**53).long()
+    lowest = torch.where(whole == 0, 53, _trailing_zeros(whole))
+    return int((53 - lowest).max())
 
 
-def _numbers(subject: Subject, shape: tuple[int, ...], bits: int, seed: int) -> Tensor:
-    """From 1 to 2, each with a significand of exactly so many bits."""
-    odd = 2 * subject.draw(shape, 2 ** (bits - 2), 2 ** (bits - 1) - 1, seed=seed) + 1
-    return odd / 2.0 ** (bits - 1)
+def _trailing_zeros(whole: Tensor) -> Tensor:
+    return torch.log2((whole & -whole).clamp(min=1).double()).long()
 
 
-def _input_bits(subject: Subject, place: int, promised: int) -> int | None:
-    """Bits that are left of one operand, the other being 1; None if more is wrong than its last bits."""
-    case = subject.case
-    shapes = list(case.operands.values())
-    operands = [torch.ones(shape, dtype=torch.float64, device=case.target.torch_name) for shape in shapes[:2]]
-    operands[place] = _numbers(subject, shapes[place], promised, seed=7 + place)
-    got, exact = _ask(subject, *one_product(case, *operands))
-    if not got.numel() or not bool(((got - exact).abs() <= 2.0**-7 * exact).all()):
-        return None
-    return promised if torch.equal(got, exact) else significant_bits(got)
+# ------------------------------------------------------------------------------------- sums
 
 
-def _keeps_small(subject: Subject, place: int) -> bool:
-    """Whether 11 bits are left of a number as small as 2^-20: in TF32 they are, in fp16 it is subnormal."""
-    case = subject.case
-    shapes = list(case.operands.values())
-    operands = [torch.ones(shape, dtype=torch.float64, device=case.target.torch_name) for shape in shapes[:2]]
-    operands[place] = _numbers(subject, shapes[place], 11, seed=13) * 2.0**-20
-    return torch.equal(*_ask(subject, *one_product(case, *operands)))
+def adds_the_right_terms(subject: Subject) -> bool:
+    """Whether sums of a few small whole numbers are right, every term in one of them: no format rounds those."""
+    most = 2 ** min(FEW_BITS, BITS[subject.case.dtype])
+    operand, number = _parts(subject, most // 3)
+    for part in range(int(number.max()) + 1)[:MOST_PARTS]:
+        operands = subject.ones()
+        other = 1 - operand
+        operands[other] = subject.draw(tuple(operands[other].shape), 1, 3, seed=29 + part)
+        operands[operand] = (number == part).double()
+        exam = subject.exam(*operands, exact=True)
+        if bool((subject.shares(subject.run(exam), exam) > 1).any()):
+            return False
+    return True
 
 
-def _product_bits(subject: Subject, promised: int) -> str | None:
-    """The format of a product whose factors have 8 bits each, if it is narrower than the result's."""
-    shapes = list(subject.case.operands.values())
-    if promised < 24:
-        return None  # the result itself is that narrow
-    bits = 20 if promised == 53 else 8
-    first, second = (_numbers(subject, shape, bits, seed=17 + place) for place, shape in enumerate(shapes[:2]))
-    got, exact = _ask(subject, *one_product(subject.case, first, second))
-    return None if torch.equal(got, exact) else _format(significant_bits(got))
+def _parts(subject: Subject, terms: int) -> tuple[int, Tensor]:
+    """The operand to keep parts of, and the number of the part in which each of its numbers is, at random.
+
+    In each part an output has `terms` terms at the most.
+    """
+    spec, pass_ = subject.case.spec, subject.case.pass_
+    operand = 0 if pass_ == "wgrad" else 1
+    shape = tuple(subject.case.operands.values())[operand]
+    generator = subject.generator(23)
+
+    def order(rows: int, columns: int) -> Tensor:
+        """A permutation in each row."""
+        return torch.rand((rows, columns), generator=generator).argsort(dim=1)
+
+    if pass_ == "fprop":  # over c, r and s of each k
+        places = order(spec.k, spec.taps).reshape(shape)
+    elif pass_ == "dgrad":  # over the k of the group, r and s of each c
+        places = order(spec.groups * spec.c_per_group, spec.k_per_group * spec.r * spec.s)
+        places = places.reshape(spec.groups, spec.c_per_group, spec.k_per_group, spec.r, spec.s)
+        places = places.transpose(1, 2).reshape(shape)
+    else:  # over n, p and q of each k
+        places = order(spec.k, spec.n * spec.p * spec.q).reshape(spec.k, spec.n, spec.p, spec.q).transpose(0, 1)
+    return operand, places.div(max(1, terms), rounding_mode="floor").to(subject.case.target.torch_name)
 
 
-def _sum_format(subject: Subject, promised: int) -> str | None:
-    """The widest format in which every small sum is exact while larger ones are not."""
-    target = 53 if promised == 53 else 24
-    exact_so_far = False
+def _find_sums(subject: Subject, exam: Exam, out: Tensor) -> Cause | None:
+    """The narrowest format in which sums that are too large for it are not exact, and what of them it rounds."""
+    target = BITS[DTYPE[subject.case.dtype].sums]
     for name, bits in FORMATS.items():
         if bits >= target:
             break
-        if exact_so_far is False and not _sums_exact(subject, 2**bits):
-            return None  # wrong in another way
-        exact_so_far = True
-        if not _sums_exact(subject, 2 ** (bits + 3)):
-            return name
+        for seed in range(3):
+            asked = _larger_sums(subject, bits, seed=31 + 2 * seed)
+            got = subject.run(asked)
+            if bool((subject.shares(got, asked) > 1).any()):
+                return _tell_sums(subject, name, asked, got.double(), exam, out)
     return None
 
 
-def _sums_exact(subject: Subject, most: int) -> bool:
-    """Whether sums of positive whole numbers that are no larger than this come out right, several times."""
-    case = subject.case
-    terms = int(count_terms(case.spec, case.pass_).max()) + (case.epilogue != "none")
-    if terms < LEAST_TERMS or terms > most:
-        return True
-    largest = max(1, int((most // terms) ** 0.5))
-    largest = min(largest, 2 ** min(BITS[case.dtype], 12))
-    shapes = list(case.operands.values())
-    for seed in range(3):
-        first, second = (
-            subject.draw(shape, (largest + 1) // 2, largest, seed=31 + 2 * seed + place)
-            for place, shape in enumerate(shapes[:2])
+def _larger_sums(subject: Subject, bits: int, *, seed: int) -> Exam:
+    """Sums of whole numbers between 2^bits and 2^(bits + 3), of a few terms each where there are many."""
+    operand, number = _parts(subject, TERMS)
+    operands = subject.ones()
+    kept = (number == seed % (int(number.max()) + 1)).double()
+    most = 2 ** (bits + 3)
+    terms = max(1, int(kept.sum() / kept.numel() * longest_sum(subject.case)) + 1)
+    largest = max(2, int((most // min(terms, TERMS)) ** 0.5))
+    largest = min(largest, 2 ** min(DTYPE[subject.case.dtype].digits, bits, 20))
+    for place in range(2):
+        operands[place] = subject.draw(
+            tuple(operands[place].shape), (largest + 1) // 2, largest, seed=seed + 1000 * place
         )
-        bias = [torch.zeros(shape, dtype=torch.float64, device=case.target.torch_name) for shape in shapes[2:]]
-        exam = subject.exam(first, second, *bias)
-        out, y = subject.run(exam), exam.truth.y
-        if not torch.equal(out, y.to(out.dtype)):
-            return False
-    return True
+    operands[operand] = operands[operand] * kept
+    return subject.exam(*operands, exact=True)
+
+
+def _tell_sums(subject: Subject, name: str, asked: Exam, got: Tensor, exam: Exam, out: Tensor) -> Cause | None:
+    """Whether it is the products, the sums or the results that are rounded to this format."""
+    case, kind = subject.case, TORCH_DTYPE[name]
+    y, stored = asked.truth.y, TORCH_DTYPE[case.dtype]
+    if torch.equal(got, y.to(kind).to(stored).double()):  # one rounding at the end
+        if case.epilogue != "none" and (cause := _find_rounding_before_bias(subject)) is not None:
+            return cause
+        low, high = subject.allowed(torch.float64, exam, exam.truth)
+        if case.relu:
+            low, high = low.clamp(min=0), high.clamp(min=0)
+        if bool(((low.to(kind).to(stored) <= out) & (out <= high.to(kind).to(stored))).all()):
+            return Cause(kind=f"results {name}", words=f"it rounds its results to {name}")
+        return None
+    if not bool(((got - y).abs() <= 0.25 * y.abs().max()).all()):
+        return None  # what is wrong is larger than a rounding
+    if BITS[case.dtype] > BITS[name] and significant_bits(got) > BITS[name]:
+        return _find_products(subject, name)
+    period = _find_period(subject, BITS[name])
+    return Cause(kind=f"sums {name}", words=f"it rounds its sums to {name}{period}")
+
+
+def _find_products(subject: Subject, name: str) -> Cause | None:
+    """Products rounded to a format before they are added."""
+    if name not in FORMATS:
+        return None
+    operand, number = _parts(subject, 1)
+    numbers = subject.ones()
+    for place in range(2):
+        numbers[place] = _short_numbers(subject, tuple(numbers[place].shape), BITS[name], seed=17 + place)
+
+    def ask(kept: Tensor) -> Exam:
+        """Some terms alone."""
+        operands = [*numbers]
+        operands[operand] = numbers[operand] * kept
+        return subject.exam(*operands)
+
+    together = ask(number < SOME)
+    got, y = subject.run(together).double(), together.truth.y
+    one_by_one = sum(ask(number == term).truth.y.to(TORCH_DTYPE[name]).double() for term in range(SOME))
+    assert isinstance(one_by_one, Tensor)
+    if subject.case.relu:
+        got = got.where(y > 0, one_by_one)
+    if torch.equal(got, y):
+        return None
+    if torch.equal(got, one_by_one):
+        return Cause(kind=f"products {name}", words=f"it rounds its products to {name}")
+    alone = ask(number == 0)
+    if torch.equal(subject.run(alone).double(), alone.truth.y.to(TORCH_DTYPE[name]).double()):
+        return Cause(kind=f"sums {name}", words=f"it rounds parts of its sums to {name}")
+    return None
+
+
+def _short_numbers(subject: Subject, shape: tuple[int, ...], bits: int, *, seed: int) -> Tensor:
+    """From 1 to 2, each with a significand of exactly so many bits."""
+    return (2 * subject.draw(shape, 2 ** (bits - 2), 2 ** (bits - 1) - 1, seed=seed) + 1) / 2.0 ** (bits - 1)
+
+
+def _find_period(subject: Subject, bits: int) -> str:
+    """What the sentence ends with where sums are exact within so many channels; "" where that does not show.
+
+    2^bits, 1 and -2^bits are 1 together, and 0 where the first two are rounded before the last is added.
+    """
+    case, spec = subject.case, subject.case.spec
+    if case.pass_ != "fprop" or spec.c_per_group < 4:
+        return ""
+    lasts = torch.arange(2, spec.c_per_group)
+    kept: list[bool] = []
+    for start in range(0, len(lasts), spec.k_per_group):
+        some = lasts[start : start + spec.k_per_group]
+        operands = subject.ones()
+        w = torch.zeros_like(operands[1])
+        middle = (spec.r // 2, spec.s // 2)
+        filters = torch.arange(len(some))
+        w[filters, 0, *middle], w[filters, 1, *middle] = 2.0**bits, 1.0
+        w[filters, some, *middle] = -(2.0**bits)
+        operands[1] = w
+        exam = subject.exam(*operands, exact=True)
+        got, y = subject.run(exam).double(), exam.truth.y
+        for k in range(len(some)):
+            read = y[:, k] != 0
+            kept.append(bool((got[:, k][read] == 1).all()) and bool(read.any()))
+    length = kept.index(False) + 2 if False in kept else 0
+    if length < 3 or any(kept[length - 2 :]):
+        return ""
+    return f" after every {length} channels"
+
+
+def _find_rounding_before_bias(subject: Subject) -> Cause | None:
+    """The sum rounded before the bias is added: what the bias should leave of it is lost."""
+    case = subject.case
+    if case.epilogue == "none":
+        return None
+    for name, kind in (("bf16", torch.bfloat16), ("fp16", torch.float16)):
+        if BITS[name] > BITS[case.dtype]:
+            continue
+        x, w, bias = subject.ones()
+        by = _short_numbers(subject, tuple(bias.shape), BITS[name], seed=41)
+        x = x * (1 + 2.0 ** (1 - BITS[name]))
+        x, w = one_product(case, x, w * by.reshape(-1, 1, 1, 1))
+        product = by * (1 + 2.0 ** (1 - BITS[name]))
+        exam = subject.exam(x, w, -product.to(kind).double())
+        exact = exam.truth.y
+        read = (exact > 0) & (exact < 2.0 ** (1 - BITS[name]))
+        if int(read.sum()) < ENOUGH:
+            continue
+        if bool((subject.run(exam).double()[read] == 0).all()):
+            return Cause(kind=f"before the bias {name}", words=f"it rounds y to {name} before the bias is added")
+    return None

@@ -35,7 +35,7 @@ class Reading:
     """Which pixels a kernel reads: of output p and tap r the row p * stride - padding + r * dilation.
 
     Beyond the border stand zeros, the nearest pixel ("edge"), the opposite side ("around"), or what
-    lies there in memory ("memory": columns run on into the next row).
+    lies there in memory ("memory": columns run on into the neighbouring row, "memory after": into the next one alone).
     """
 
     stride: Pair
@@ -69,10 +69,12 @@ def _read(x: Tensor, rows: Tensor, columns: Tensor, border: str) -> Tensor:
     if border == "around":
         return x[:, :, rows % h][..., columns % w]
     row_in, column_in = (rows >= 0) & (rows < h), (columns >= 0) & (columns < w)
-    if border == "memory":
+    if border.startswith("memory"):
         plane = torch.arange(x[..., 0, 0].numel(), device=x.device).reshape(*x.shape[:2], 1, 1) * (h * w)
         place = plane + rows[:, None] * w + columns
         inside = row_in[:, None] & (place >= 0) & (place < x.numel())
+        if border == "memory after":
+            inside = inside & (columns >= 0)
         return x.reshape(-1)[place.clamp(0, x.numel() - 1)] * inside
     pixels = x[:, :, rows.clamp(0, h - 1)][..., columns.clamp(0, w - 1)]
     return pixels if border == "edge" else pixels * (row_in[:, None] & column_in)
@@ -95,7 +97,7 @@ def suspects(case: Case, group_map: tuple[int, ...] | None = None) -> Iterator[S
     for words, model in (
         *_kernels(spec, base),
         *_groups(spec, base, group_map),
-        *_layouts(case, base),
+        *_layouts(spec, base),
         ("the sign of every output is wrong", lambda x, w: -base(x, w)),
     ):
         yield Suspect(cause=Cause(kind="".join(one for one in words if not one.isdigit()), words=words), model=model)
@@ -141,11 +143,9 @@ def _readings(spec: ConvSpec, right: Reading) -> Iterator[tuple[str, str, Readin
         "the padding is not zero: the image goes on at its other side",
         replace(right, border="around"),
     )
-    yield (
-        "border memory",
-        "beyond the first and last column it reads on in memory, into the neighbouring row, instead of zeros",
-        replace(right, border="memory"),
-    )
+    for border, columns in (("memory", "first and last column"), ("memory after", "last column")):
+        words = f"beyond the {columns} it reads on in memory, into the neighbouring row, instead of zeros"
+        yield f"border {border}", words, replace(right, border=border)
 
 
 def _with(reading: Reading, name: str, pair: Pair) -> Reading:
@@ -170,11 +170,22 @@ def _kernels(spec: ConvSpec, base: Model) -> Iterator[Named]:
     if k == c > 1:
         yield "k and c of w are swapped", lambda x, w: base(x, w.transpose(0, 1))
     if r * s > 1 and c > 1:
-        yield "w is read as if it lay in the order k r s c", lambda x, w: base(x, w.reshape(k, r, s, c).movedim(3, 1))
+        yield (
+            "w in the order k c r s is read as if it lay in the order k r s c",
+            lambda x, w: base(x, w.reshape(k, r, s, c).movedim(3, 1)),
+        )
+        yield (
+            "w in the order k r s c is read as if it lay in the order k c r s",
+            lambda x, w: base(x, w.movedim(1, 3).reshape(k, c, r, s)),
+        )
     if k > 1 and c * r * s > 1:
         yield (
-            "w is read as if it lay in the order r s c k",
+            "w in the order k c r s is read as if it lay in the order r s c k",
             lambda x, w: base(x, w.reshape(r, s, c, k).permute(3, 2, 0, 1)),
+        )
+        yield (
+            "w in the order r s c k is read as if it lay in the order k c r s",
+            lambda x, w: base(x, w.permute(2, 3, 1, 0).reshape(k, c, r, s)),
         )
 
 
@@ -209,35 +220,31 @@ def _tell_groups(group_map: tuple[int, ...]) -> str:
     return "groups read each other's channels: " + ", ".join(pairs) + (", ..." if len(wrong) > 4 else "")
 
 
-def _layouts(case: Case, base: Model) -> Iterator[Named]:
-    n, c, h, w_ = case.spec.x_shape
-    _, k, p, q = case.spec.y_shape
+def _layouts(spec: ConvSpec, base: Model) -> Iterator[Named]:
+    n, c, h, w_ = spec.x_shape
+    _, k, p, q = spec.y_shape
     if h == w_ > 1:
         yield "x is read with h and w swapped", lambda x, w: base(x.mT, w)
     if p == q > 1:
         yield "y is written with p and q swapped", lambda x, w: base(x, w).mT
     if c > 1 and h * w_ > 1:
-        if case.layout == "nhwc":
-            yield (
-                "x lies in memory as nhwc and is read as nchw",
-                lambda x, w: base(x.movedim(1, 3).reshape(n, c, h, w_), w),
-            )
-        else:
-            yield (
-                "x lies in memory as nchw and is read as nhwc",
-                lambda x, w: base(x.reshape(n, h, w_, c).movedim(3, 1), w),
-            )
+        yield (
+            "x in the order n h w c is read as if it lay in the order n c h w",
+            lambda x, w: base(x.movedim(1, 3).reshape(n, c, h, w_), w),
+        )
+        yield (
+            "x in the order n c h w is read as if it lay in the order n h w c",
+            lambda x, w: base(x.reshape(n, h, w_, c).movedim(3, 1), w),
+        )
     if k > 1 and p * q > 1:
-        if case.layout == "nhwc":
-            yield (
-                "y is written as nchw into memory that is nhwc",
-                lambda x, w: base(x, w).reshape(n, p, q, k).movedim(3, 1),
-            )
-        else:
-            yield (
-                "y is written as nhwc into memory that is nchw",
-                lambda x, w: base(x, w).movedim(1, 3).reshape(n, k, p, q),
-            )
+        yield (
+            "y is written in the order n k p q where it lies in the order n p q k",
+            lambda x, w: base(x, w).reshape(n, p, q, k).movedim(3, 1),
+        )
+        yield (
+            "y is written in the order n p q k where it lies in the order n k p q",
+            lambda x, w: base(x, w).movedim(1, 3).reshape(n, k, p, q),
+        )
 
 
 def _epilogues(case: Case) -> Iterator[tuple[str, Callable[[Tensor, Tensor], Tensor]]]:
@@ -245,7 +252,7 @@ def _epilogues(case: Case) -> Iterator[tuple[str, Callable[[Tensor, Tensor], Ten
         return y.clamp(min=0) if case.relu else y
 
     if case.epilogue == "none":
-        yield "a relu is done that nobody asked for", lambda y, _: y.clamp(min=0)
+        yield "a relu is done that was not asked for", lambda y, _: y.clamp(min=0)
         return
     yield "the bias is not added", lambda y, _: ended(y)
     yield "the bias is added twice", lambda y, b: ended(y + 2 * b)
@@ -254,7 +261,7 @@ def _epilogues(case: Case) -> Iterator[tuple[str, Callable[[Tensor, Tensor], Ten
         yield "the relu is not done", lambda y, b: y + b
         yield "the bias is added after the relu", lambda y, b: y.clamp(min=0) + b
     else:
-        yield "a relu is done that nobody asked for", lambda y, b: (y + b).clamp(min=0)
+        yield "a relu is done that was not asked for", lambda y, b: (y + b).clamp(min=0)
 
 
 def changed(case: Case, model: Model, operands: list[Tensor]) -> Tensor:
@@ -284,9 +291,6 @@ def matches(subject: Subject, exam: Exam, out: Tensor, suspect: Suspect) -> bool
         return False
     magnitude = changed(case, suspect.model, [one.abs() for one in operands[:2]]).abs() + 2 * bias.abs()
     terms = torch.full_like(exam.truth.terms, float(exam.truth.terms.max()) + 2)
-    share = subject.shares(
-        out,
-        Truth(y=before, magnitude=magnitude, terms=terms),
-        relu=None if suspect.finish is None else False,
-    )
+    truth = Truth(y=before, magnitude=magnitude, terms=terms)
+    share = subject.shares(out, exam, truth, relu=None if suspect.finish is None else False)
     return bool((share <= 1).all())

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -23,22 +24,21 @@ from convbench.verify.diagnose.budget import QUESTIONS_A_STEP, Budget, Spent
 from convbench.verify.diagnose.causes import find_cause
 from convbench.verify.diagnose.experiment import Subject
 from convbench.verify.diagnose.fault import (
-    LEAST_WORK,
     MOST_COLUMNS,
     MOST_MACS,
     MOST_ROWS,
-    MOST_WORK,
     Effort,
     draw_errors,
     explain_fault,
     similar,
-    work_for,
 )
 from convbench.verify.diagnose.precision import significant_bits
 from convbench.verify.diagnose.shrink import shrink
 from convbench.verify.diagnose.suspects import suspects
-from convbench.verify.exam import prepare_exam
+from convbench.verify.diagnosis import tell_apart
+from convbench.verify.exam import make_exam, prepare_exam
 from convbench.verify.sweep import MOST_EXPLAINED, verify
+from convbench.verify.transforms import WINOGRAD_POINTS, winograd_matrices
 from convbench.verify.trial import examine
 from tests.conftest import make_case
 
@@ -201,7 +201,7 @@ PLANTED: list[tuple[str, dict[str, Any], Callable[[Tensor, Tensor, ConvSpec], Te
         S,
         {},
         lambda x, w, spec: correct(x, w, spec).permute(0, 2, 3, 1).reshape(spec.y_shape),
-        "y is written as nhwc into memory that is nchw",
+        "y is written in the order n p q k where it lies in the order n k p q",
     ),
     (S, {}, lambda x, w, spec: correct(x, w, spec) / 2, "every output is 0.5 times what it should be"),
     (S, {}, tail_not_written, "the last 3 outputs (from y[1,5,8,5] on) were never written"),
@@ -211,16 +211,156 @@ PLANTED: list[tuple[str, dict[str, Any], Callable[[Tensor, Tensor, ConvSpec], Te
     (S, {}, one_is_random, "two equal calls differ in y[0,3,2,5]"),
     (S, {}, lambda x, w, spec: correct(tf32(x), tf32(w), spec), "it rounds x and w to TF32"),
     (S, {}, lambda x, w, spec: correct(x.half().float(), w, spec), "it rounds x to fp16"),
-    (S, {}, lambda x, w, spec: correct(x, w, spec).bfloat16().float(), "it rounds what it computes to bf16"),
+    (S, {}, lambda x, w, spec: correct(x, w, spec).bfloat16().float(), "it rounds its results to bf16"),
     (
         S,
         {"dtype": "fp64"},
         lambda x, w, spec: correct(x.float(), w.float(), spec).double(),
-        "it rounds what it computes to fp32",
+        "it rounds its sums to fp32",
     ),
     ("n2c16h9w8k6r3s3_pd1", {"dtype": "bf16"}, sums_in_bf16, "it rounds its sums to bf16"),
     (S, {"layout": "nhwc"}, lambda x, w, spec: correct(x, w.flip(3), spec), "the kernel is flipped along s"),
     (S, {"layout": "strided", "dtype": "bf16"}, in_last_column, "tap (0,0) is missing in the last output column (q=7)"),
+]
+
+
+LONG = "n1c64h8w8k16r3s3_pd1"  # 576 terms, as in an ordinary layer
+
+
+def limited(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+    return correct(x.clamp(-2, 2), w, spec)
+
+
+def parts_in(kind: torch.dtype, channels: int) -> Callable[[Tensor, Tensor, ConvSpec], Tensor]:
+    """Partial sums rounded after every few channels."""
+
+    def sums(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        y = torch.zeros(spec.y_shape)
+        for c in range(0, spec.c, channels):
+            part = without(w, slice(None), slice(c))
+            part[:, c + channels :] = 0
+            y = (y + correct(x.float(), part.float(), spec)).to(kind).float()
+        return y.to(x.dtype)
+
+    return sums
+
+
+def products_in_fp16(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+    columns = F.unfold(x, (spec.r, spec.s), padding=spec.padding)[:, None]  # (N, 1, C*R*S, P*Q)
+    return (columns * w.reshape(1, spec.k, -1, 1)).half().float().sum(dim=2).reshape(spec.y_shape)
+
+
+def tf32_nearest(tensor: Tensor, *, even: bool) -> Tensor:
+    bits = tensor.contiguous().view(torch.int32)
+    return (bits + (0xFFF + ((bits >> 13) & 1) if even else 0x1000) >> 13 << 13).view(torch.float32)
+
+
+def last_weight_of_last_tile(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+    y = correct(x, w, spec)
+    y[:, 8:, 5:] = correct(x, without(w, slice(None), -1, -1, -1), spec)[:, 8:, 5:]
+    return y
+
+
+def filled_by_numpy(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+    y = np.empty(spec.y_shape, dtype=np.float32)
+    y[:, :-1] = correct(x, w, spec).numpy()[:, :-1]
+    return torch.from_numpy(y)
+
+
+def padded_with_ones(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+    return F.conv2d(F.pad(x, (1, 1, 1, 1), value=1.0), w)
+
+
+BF16, FP16 = {"dtype": "bf16"}, {"dtype": "fp16"}
+
+# On sums of more than 256 terms, where every format is exact in no whole sum at all.
+PLANTED_IN_LONG_SUMS: list[tuple[str, dict[str, Any], Callable[[Tensor, Tensor, ConvSpec], Tensor], str]] = [
+    (LONG, {}, lambda x, w, spec: correct(x, without(w, ..., 0, 2), spec), "tap (0,2) is missing"),
+    (
+        LONG,
+        BF16,
+        lambda x, w, spec: correct(x, without(w, slice(None), -1), spec),
+        "the last channel (c=63) is ignored",
+    ),
+    (
+        "n1c72h6w6k8r3s3_pd1",
+        FP16,
+        lambda x, w, spec: correct(x, without(w, slice(None), slice(64, None)), spec),
+        "channels c=64..71 are ignored",
+    ),
+    (
+        "n1c32h6w6k4r3s3_pd1",
+        {},
+        lambda x, w, spec: correct(x, without(w, slice(None), slice(1, None, 2)), spec),
+        "channels c=1,3,5,7,9,11,... are ignored",
+    ),
+    (
+        LONG,
+        {},
+        last_weight_of_last_tile,
+        "tap (2,2) of the last channel (c=63) is missing in output rows p=5..6, output channels k=8..15",
+    ),
+    (LONG, {}, tail_not_written, "the last 3 outputs (from y[0,15,7,5] on) were never written"),
+    (LONG, {}, filled_by_numpy, "the outputs in the last output channel (k=15) were never written"),
+    (LONG, {}, limited, "it limits x to the range from -2 to 2"),
+    (LONG, BF16, limited, "it limits x to the range from -2 to 2"),
+    (
+        LONG,
+        {},
+        lambda x, w, spec: correct(x, w, spec).clamp(-20, 6),
+        "larger than 6 are 6 and smaller than -20 are -20",
+    ),
+    (LONG, {}, parts_in(torch.bfloat16, 16), "it rounds its sums to bf16 after every 16 channels"),
+    (LONG, BF16, parts_in(torch.bfloat16, 16), "it rounds its sums to bf16 after every 16 channels"),
+    (LONG, FP16, parts_in(torch.float16, 8), "it rounds its sums to fp16 after every 8 channels"),
+    (LONG, {}, lambda x, w, spec: correct(x, w, spec).bfloat16().float(), "it rounds its results to bf16"),
+    (LONG, {}, products_in_fp16, "it rounds its products to fp16"),
+    (LONG, {}, lambda x, w, spec: correct(tf32(x), tf32(w), spec), "it rounds x and w to TF32, toward zero"),
+    (
+        LONG,
+        {},
+        lambda x, w, spec: correct(tf32_nearest(x, even=True), tf32_nearest(w, even=True), spec),
+        "it rounds x and w to TF32, ties to even",
+    ),
+    (
+        LONG,
+        {},
+        lambda x, w, spec: correct(tf32_nearest(x, even=False), tf32_nearest(w, even=False), spec),
+        "it rounds x and w to TF32, ties away from zero",
+    ),
+    (
+        LONG,
+        {},
+        lambda x, w, spec: correct(x, w.reshape(16, 3, 3, 64).permute(0, 3, 1, 2), spec),
+        "w in the order k c r s is read as if it lay in the order k r s c",
+    ),
+    (
+        LONG,
+        BF16,
+        lambda x, w, spec: correct(x, w.permute(0, 2, 3, 1).reshape(w.shape), spec),
+        "w in the order k r s c is read as if it lay in the order k c r s",
+    ),
+    (
+        LONG,
+        {"layout": "nhwc"},
+        lambda x, w, spec: correct(x, w.as_strided(w.shape, (576, 9, 3, 1)), spec),
+        "w lies in memory in the order k r s c and is read in the order k c r s",
+    ),
+    (
+        "n1c96h9w9k16r1s1_st2",
+        {},
+        lambda x, w, spec: elsewhere(x, w, spec, stride=(1, 1)),
+        "the stride (2) is ignored",
+    ),
+    (
+        "n1c2h20w18k4r10s9_st10x9",
+        {},
+        lambda x, w, spec: correct(x, without(without(w, ..., slice(8, None)), ..., slice(8, None), slice(None)), spec),
+        "the taps r=8..9 and s=8 are missing",
+    ),
+    (LONG, {}, padded_with_ones, "the padding is not zero, it holds 1"),
+    (LONG, {}, lambda x, w, spec: correct(x, w, spec) + 1, "every sum begins at 1 instead of 0"),
+    (LONG, {}, lambda x, w, spec: 1.001 * correct(x, w, spec), "every output is 1.001 times what it should be"),
 ]
 
 
@@ -240,7 +380,11 @@ def told(fn: Callable[..., Any], case: Case, effort: Effort | None = None) -> Ch
     return explain_fault(one, exam, outcome.check, effort or Effort(tries=0))
 
 
-@pytest.mark.parametrize(("shape", "axes", "bug", "words"), PLANTED, ids=[words[:40] for *_, words in PLANTED])
+@pytest.mark.parametrize(
+    ("shape", "axes", "bug", "words"),
+    [*PLANTED, *PLANTED_IN_LONG_SUMS],
+    ids=[words[:40] for *_, words in (*PLANTED, *PLANTED_IN_LONG_SUMS)],
+)
 def test_a_planted_bug_is_named(shape: str, axes: dict[str, Any], bug: Callable[..., Tensor], words: str) -> None:
     check = told(bug, make_case(shape, **axes))
     assert words in check.cause
@@ -285,6 +429,114 @@ def test_the_cause_of_a_wrong_epilogue_is_named(end: Callable[[Tensor, Tensor], 
         return end(correct(x, w, spec), bias.reshape(1, -1, 1, 1))
 
     assert told(fused, make_case(S, epilogue="bias_relu")).cause == words
+
+
+@pytest.mark.parametrize(("dtype", "kind"), [("fp32", "fp16"), ("fp16", "fp16"), ("bf16", "bf16")])
+@pytest.mark.parametrize("epilogue", ["bias", "bias_relu"])
+def test_a_sum_that_is_rounded_before_the_bias_is_told_as_that(dtype: str, kind: str, epilogue: str) -> None:
+    def fused(x: Tensor, w: Tensor, spec: ConvSpec, bias: Tensor, relu: bool) -> Tensor:
+        y = correct(x.float(), w.float(), spec).to(getattr(torch, {"fp16": "float16", "bf16": "bfloat16"}[kind]))
+        y = (y.float() + bias.float().reshape(1, -1, 1, 1)).to(x.dtype)
+        return y.relu() if relu else y
+
+    case = make_case("n1c64h8w8k32r3s3_pd1", dtype=dtype, epilogue=epilogue)
+    assert told(fused, case).cause == f"it rounds y to {kind} before the bias is added"
+
+
+@pytest.mark.parametrize("key", ["shape", "address"])
+def test_a_weight_that_was_packed_once_and_kept_is_told_as_that(key: str) -> None:
+    packs: dict[Any, Tensor] = {}
+
+    def packed(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        return correct(x, packs.setdefault(w.shape if key == "shape" else w.data_ptr(), w.clone()), spec)
+
+    case = make_case(LONG)
+    one = planted(packed, case)
+    cause = find_cause(Subject(backend=one, case=case), prepare_exam(case))
+    assert cause is not None
+    assert cause.words.endswith("in all outputs: something is kept from an earlier call")
+    assert ("of the same shape" if key == "shape" else "at the address") in cause.words
+
+
+NO_CAUSE = {
+    "weights of 8 bits": lambda x, w, spec: correct(x, (w * 32).round() / 32, spec),
+    "outputs that are multiples of an eighth": lambda x, w, spec: (8 * correct(x, w, spec)).round() / 8,
+    "the cube of x": lambda x, w, spec: correct(x + 0.01 * x**3, w, spec),
+    "another last image": lambda x, w, spec: (
+        correct(x, w, spec) * (1 + 0.01 * (torch.arange(spec.n) > 0))[:, None, None, None]
+    ),
+    "channels in another order": lambda x, w, spec: correct(x.roll(16, 1), w, spec),
+}
+
+
+@pytest.mark.parametrize("bug", NO_CAUSE.values(), ids=NO_CAUSE)
+def test_what_has_no_name_gets_no_other_name(bug: Callable[[Tensor, Tensor, ConvSpec], Tensor]) -> None:
+    assert told(bug, make_case("n2c64h6w6k8r3s3_pd1")).cause == ""
+
+
+def in_tiles_of_winograd(bug: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
+    """F(4x4, 3x3), with something done to its tiles (N, K, tiles_h, tiles_w, 4, 4)."""
+
+    def winograd(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        bt, g, at = (one.float() for one in winograd_matrices(WINOGRAD_POINTS[1]))
+        down, across = -(-spec.p // 4), -(-spec.q // 4)
+        padded = F.pad(x, (1, 4 * across + 1 - spec.w, 1, 4 * down + 1 - spec.h))
+        tiles = bt @ padded.unfold(2, 6, 4).unfold(3, 6, 4) @ bt.T
+        y = at @ torch.einsum("kcab,nchwab->nkhwab", g @ w @ g.T, tiles) @ at.T
+        return (
+            bug(y).transpose(3, 4).reshape(spec.n, spec.k, 4 * down, 4 * across)[..., : spec.p, : spec.q].contiguous()
+        )
+
+    return winograd
+
+
+def in_last_tile(factor: float) -> Callable[[Tensor], Tensor]:
+    def change(y: Tensor) -> Tensor:
+        y[:, :, -1, -1] *= factor
+        return y
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("bug", "cause", "place"),
+    [
+        (in_last_tile(0.0), "are 0", "in output rows p=8..11, output columns q=8..11"),
+        (in_last_tile(1.5), "", "in output rows p=8..11, output columns q=8..11"),
+    ],
+)
+def test_the_place_of_a_fault_in_winograd_is_judged_by_the_bound_of_winograd(
+    bug: Callable[[Tensor], Tensor], cause: str, place: str
+) -> None:
+    case = make_case("n1c64h12w12k8r3s3_pd1")
+    one = backend(family="winograd", source="a test")(in_tiles_of_winograd(bug))
+    outcome = examine(one, exam := prepare_exam(case))
+    assert isinstance(outcome, Wrong)
+    check = explain_fault(one, exam, outcome.check, Effort(tries=0))
+    assert place in (check.evidence or "")
+    assert check.cause.endswith(cause)
+    assert place in check.cause or not cause
+    right = backend(family="winograd", source="a test")(in_tiles_of_winograd(lambda y: y))
+    assert examine(right, prepare_exam(case)).check.passed  # type: ignore[union-attr]  # verified
+
+
+def test_a_zero_that_hides_nan_is_named() -> None:
+    case = make_case(S)
+
+    def skips(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        y = correct(x.nan_to_num(), w, spec)
+        return y.where(correct(x.isnan().float(), (w != 0).float(), spec) == 0, float("nan"))
+
+    x, w = prepare_exam(case).operands.values()
+    x[0, 0, 4, 4], w[:, :, 1, 1] = float("nan"), 0
+    cause = find_cause(Subject(backend=planted(skips, case), case=case), make_exam(case, x, w))
+    assert cause is not None
+    assert cause.words == "NaN at x[1,2,4,4] does not reach y[1,0,3,3] and 53 other outputs where w is 0"
+
+
+def test_two_numbers_are_told_in_so_many_digits_that_they_differ() -> None:
+    assert tell_apart(6.0, 5.5) == ("6", "5.5")
+    assert tell_apart(6.0, 6.0000001) == ("6", "6.0000001")
 
 
 def test_a_nan_that_strays_is_followed() -> None:
@@ -441,13 +693,15 @@ def test_the_smallest_problem_is_wrong_in_the_same_way(
 
 
 def test_a_large_problem_is_asked_in_a_smaller_size() -> None:
-    whole = spec("n8c64h56w56k64r3s3_pd1")
-    sizes = [one.macs for one in similar(whole)]
-    assert sizes == sorted(sizes)
-    assert sizes
-    assert max(sizes) <= MOST_MACS
-    check = told(lambda x, w, spec: correct(x, without(w, ..., 0, 2), spec), make_case(str(whole)))
-    assert check.cause.startswith("tap (0,2) is missing (seen on n2c4h")
+    whole = spec("n8c70h57w57k72r3s3_st2_pd1")
+    found = list(similar(whole))
+    assert max(one.macs for one in found) <= MOST_MACS
+    assert len(set(found)) == len(found) >= 6
+    for one in found:  # what is left beyond a block of 8 is left
+        assert (one.c % 8, one.k % 8, one.q % 8, (one.w + 1) % 2) == (6, 0, 5, 0) or one.c == 6
+        assert (one.r, one.stride, one.padding) == (whole.r, whole.stride, whole.padding)
+    check = told(lambda x, w, spec: correct(x, without(w, slice(None), 64), spec), make_case(str(whole)))
+    assert check.cause.startswith("channel c=64 is ignored (seen on n2c70h")
 
 
 # ------------------------------------------------------------------------------------ budgets
@@ -455,7 +709,7 @@ def test_a_large_problem_is_asked_in_a_smaller_size() -> None:
 
 def test_a_budget_is_counted_from_the_problem_alone() -> None:
     told: list[int] = []
-    budget = Budget(left=10**6, tell=lambda: told.append(1))
+    budget = Budget(left=10**7, tell=lambda: told.append(1))
     small, large = spec("n1c1h4w4k1r2s2"), spec("n8c64h56w56k64r3s3_pd1")
     budget.pay(small)
     left = budget.left
@@ -463,11 +717,10 @@ def test_a_budget_is_counted_from_the_problem_alone() -> None:
         budget.pay(large)
     assert (budget.left, budget.asked, told) == (left, 1, [1])  # nothing is taken for what is not asked
     budget.pay(small, calls=2)
-    assert left - budget.left == 2 * (10**6 - left)
+    assert left - budget.left == 2 * (10**7 - left)
     before = budget.left
     budget.pay(small, calls=0)
-    assert 0 < before - budget.left < 10**6 - left
-    assert work_for(small) == LEAST_WORK < work_for(spec("n1c64h14w14k64r3s3_pd1")) < work_for(large) == MOST_WORK
+    assert 0 < before - budget.left < 10**7 - left
 
 
 FOUND_LATE = [
@@ -501,11 +754,12 @@ def test_no_clock_and_no_slow_backend_changes_what_is_found(
 def test_a_search_that_was_cut_says_so() -> None:
     case = make_case(S)
     whole = told(in_last_column, case, Effort())
-    cut = told(in_last_column, case, Effort(work=4_000_000))
+    little = Effort(cause_work=25_000_000, shrink_work=25_000_000)
+    cut = told(in_last_column, case, little)
     assert cut.cause == ""
     assert cut.cause_cut
     assert cut.smallest_cut
-    assert told(in_last_column, case, Effort(work=4_000_000)) == cut
+    assert told(in_last_column, case, little) == cut
     fewer = told(in_last_column, case, Effort(tries=3))
     assert (fewer.cause, fewer.cause_cut, fewer.smallest_cut) == (whole.cause, None, 3)
     assert spec(whole.smallest).macs < spec(fewer.smallest).macs < case.spec.macs
@@ -517,12 +771,12 @@ def test_a_large_problem_that_no_smaller_one_resembles_is_not_searched_for_ever(
     def only_large(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
         nonlocal calls
         calls += 1
-        return correct(x, w, spec) + (spec.macs > 8_000_000)
+        return correct(x, w, spec) + (spec.macs > MOST_MACS)
 
     check = told(only_large, make_case("n2c32h40w40k32r3s3_pd1"), Effort())
     assert check.cause == ""
     assert check.cause_cut is not None
-    assert spec(check.smallest).macs > 8_000_000
+    assert spec(check.smallest).macs > MOST_MACS
     assert calls < 400
 
 
