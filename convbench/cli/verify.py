@@ -85,10 +85,12 @@ def verify(
     *,
     how: options.How,
     self_test: Annotated[
-        bool, typer.Option("--self-test", help="Verify the verifier: right kernels and planted bugs, random shapes.")
+        bool,
+        typer.Option("--self-test", help="Verify the verifier: planted bugs and right kernels, on the default suite."),
     ] = False,
     shapes: Annotated[
-        int | None, typer.Option("--shapes", metavar="N", min=1, help="Random shapes of --self-test; 200 by default.")
+        int | None,
+        typer.Option("--shapes", metavar="N", min=1, help="Of --self-test: random shapes instead."),
     ] = None,
     html: Annotated[
         str | None, typer.Option("--html", metavar="FILE", help="One page for a browser: results, faults, heat maps.")
