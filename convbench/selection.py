@@ -167,7 +167,7 @@ def select(
         )
     alone = defaults.brought and backends is None and bool(plugins)
     loaded, unavailable, local = load_backends(backends, plugins, alone=alone, tell=tell)
-    if vectors is None and brought and (alone or backends is not None):
+    if brought and not random and vectors is None and (alone or backends is not None):
         axis_values["passes"], axis_values["epilogues"] = bring(loaded, unavailable)
     found: Iterator[Case]
     faults: list[str] = []
