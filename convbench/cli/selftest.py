@@ -1,9 +1,7 @@
 """convbench verify --self-test: can the verifier be trusted?"""
 
 import csv as csv_module
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO
@@ -12,7 +10,7 @@ import typer
 
 from convbench.case import LAYOUTS, Case
 from convbench.cli import options
-from convbench.cli.outputs import tell
+from convbench.cli.outputs import csv_file, tell
 from convbench.cli.sweep import MOST_FAULTS_SHOWN
 from convbench.errors import ConvbenchError
 from convbench.exit_codes import NOTHING, RIGHT, WRONG
@@ -55,7 +53,7 @@ def self_test(choice: options.Choice, how: options.How, *, shapes: int | None, *
     shape, layout, csv = choice.shape, choice.layout, how.csv
     if shape is not None and shapes is not None:
         raise ConvbenchError(f"--shapes {shapes} and --shape: give a number of random shapes, or shapes; not both")
-    if shape is None and layout is not None:
+    if shapes is not None and layout is not None:
         raise ConvbenchError("--layout: random shapes draw a layout each; leave it out, or name shapes with --shape")
     if csv not in (None, "-") and not how.overwrite and Path(str(csv)).exists():
         raise ConvbenchError(f"{csv} exists; name another file, or replace it with --overwrite")
@@ -115,15 +113,6 @@ def _given_cases(choice: options.Choice, dtypes: list[str]) -> list[Case]:
         for dtype in dtypes
         for one in layouts
     ]
-
-
-@contextmanager
-def csv_file(path: str | None) -> Iterator[TextIO | None]:
-    if path is None or path == "-":
-        yield None if path is None else sys.stdout
-        return
-    with Path(path).open("w", newline="", encoding="utf-8") as file:
-        yield file
 
 
 def _follow(found: "Iterator[list[Judged]]", total: int, file: TextIO | None) -> "list[Judged]":

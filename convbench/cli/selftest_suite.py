@@ -4,7 +4,7 @@ import csv as csv_module
 from typing import TYPE_CHECKING
 
 from convbench.cli import options
-from convbench.cli.selftest import csv_file
+from convbench.cli.outputs import csv_file, tell
 from convbench.cli.sweep import MOST_FAULTS_SHOWN
 from convbench.exit_codes import NOTHING, RIGHT, WRONG
 
@@ -47,8 +47,6 @@ def try_suite(choice: options.Choice, how: options.How) -> int:
 
 def plan_for(kernels: "Sequence[Kernel]", choice: options.Choice) -> "list[tuple[Case, list[Kernel]]]":
     """The cases on which the default command tries these kernels, each with those that it is for."""
-    from convbench.cli.options import words
-    from convbench.cli.outputs import tell
     from convbench.selection import FOR_VERIFY, bring, select
     from convbench.verify.selftest.kernels import as_backend
 
@@ -58,14 +56,14 @@ def plan_for(kernels: "Sequence[Kernel]", choice: options.Choice) -> "list[tuple
     plan: dict[Case, list[Kernel]] = {}
     for _, group in sorted(alike.items(), key=lambda one: -sum(map(len, one[0]))):
         selection = select(
-            suites=None if choice.suite is None else words(choice.suite),
+            suites=None if choice.suite is None else options.words(choice.suite),
             match=choice.match,
             exclude=choice.exclude,
             backends=[as_backend(group[0])],
-            dtypes=None if choice.dtype is None else words(choice.dtype),
-            layouts=None if choice.layout is None else words(choice.layout),
-            passes=None if choice.pass_ is None else words(choice.pass_),
-            epilogues=None if choice.epilogue is None else words(choice.epilogue),
+            dtypes=None if choice.dtype is None else options.words(choice.dtype),
+            layouts=None if choice.layout is None else options.words(choice.layout),
+            passes=None if choice.pass_ is None else options.words(choice.pass_),
+            epilogues=None if choice.epilogue is None else options.words(choice.epilogue),
             seed=choice.seed,
             defaults=FOR_VERIFY,
             tell=tell,

@@ -34,6 +34,8 @@ KINDS = ("correct", "structure", "precision", "behaviour", "place", "gradient", 
 LEAST_FOUND, LEAST_NAMED = 0.97, 0.8
 LEAST_RIGHT_RUNS = 3_000  # none of them speaks for fewer than one in 1,000 with 95 % confidence (the rule of three)
 
+SEEN = re.compile(r"\b(is|are) (0|NaN)$")  # words for what wrong outputs hold, which is no cause
+
 # As many faults as the command prints are explained of each bug, each on another problem, and then it is left alone.
 MOST_EXPLAINED = 8
 
@@ -180,11 +182,14 @@ def _fault(kernel: Kernel, case: Case, check: Check) -> Fault:
 
 
 def judge_cause(kernel: Kernel, cause: str) -> str:
-    """What a cause is worth, by what the bug says of itself: "true", "false", or "none" where none was named."""
-    if not cause:
-        return "none"
+    """What a cause is worth, by what the bug says of itself: "true", "false", or "none" where none was named.
+
+    What is only seen, as "all outputs are 0", is right of every bug, and names none that does not do just that.
+    """
     words = re.sub(r" \((seen on [^)]*|the same on this case)\)", "", cause)
-    return "true" if any(re.search(pattern, words) for pattern in kernel.causes) else "false"
+    if words and any(re.search(pattern, words) for pattern in kernel.causes):
+        return "true"
+    return "none" if not words or SEEN.search(words) else "false"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

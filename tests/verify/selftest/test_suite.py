@@ -158,6 +158,7 @@ def test_a_cause_is_judged_by_what_is_true_of_the_bug() -> None:
     assert judge_cause(bug, "the stride (2) is ignored") == "true"
     assert judge_cause(bug, "the stride (2) is ignored (seen on n1c1h3w3k1r1s1_st2)") == "true"
     assert judge_cause(bug, "it rounds its sums to bf16") == "false"
+    assert judge_cause(bug, "y[0,0,0,0] is 0") == judge_cause(bug, "all outputs are NaN") == "none"  # only seen
     zeros = NAMED["last-row-zero"]
     assert judge_cause(zeros, "18 outputs in the last output row (p=8) are 0 (seen on n1c1h9w9k1r1s1)") == "true"
     assert judge_cause(zeros, "18 outputs in the last output row (p=8) are 0.5") == "false"
