@@ -65,8 +65,9 @@ def discover(
     loaded, unavailable = load_here([one for one in asked if one.origin == OWN], ())
     of_others = finish()
     loaded, unavailable = loaded + of_others[0], unavailable + of_others[1]
-    absent = [one for one in known if alone and not one.shadowed]  # a plug-in takes no name of theirs either
-    refuse_twins((one.name, one.origin) for one in (*absent, *loaded, *unavailable))
+    names_taken = [(one.name, one.origin) for one in known if alone and not one.shadowed]  # by backends left out
+    names_taken += [(one.name, one.origin) for one in loaded]
+    refuse_twins([*names_taken, *((one.name, one.origin) for one in unavailable)])
     names_known = [*(one.name for one in known), *(one.name for one in loaded)]
     for name in names or ():
         if name not in names_known and not is_pattern(name):

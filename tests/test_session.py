@@ -94,10 +94,12 @@ def test_a_backend_is_asked_for_the_passes_and_epilogues_that_it_brings() -> Non
     def conv(*_: object) -> Any:
         raise AssertionError("nothing is run")
 
-    more = {"family": "direct", "source": "a test"}
     assert asked(backends=[conv]) == [("fprop", "none")]
-    assert asked(backends=[backend(**more, wgrad=conv)(conv)]) == [("fprop", "none"), ("wgrad", "none")]
-    fused = backend(**more, fused=conv)(conv)
+    assert asked(backends=[backend(family="direct", source="a test", wgrad=conv)(conv)]) == [
+        ("fprop", "none"),
+        ("wgrad", "none"),
+    ]
+    fused = backend(family="direct", source="a test", fused=conv)(conv)
     assert asked(backends=[fused]) == [("fprop", "none"), ("fprop", "bias"), ("fprop", "bias_relu")]
     assert asked(backends=[fused], passes=["fprop"]) == [("fprop", "none")]
     assert asked(backends=[fused], epilogues=["bias"]) == [("fprop", "bias")]

@@ -5,6 +5,7 @@ minus zero, sums whose order changes from call to call, gradients and a fused ep
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -76,7 +77,7 @@ def _of_tile(out: int, size: int) -> Kernel:
     )
 
 
-def _windows(x: Tensor, spec: ConvSpec) -> NDArray[np.generic]:
+def _windows(x: Tensor, spec: ConvSpec) -> NDArray[np.floating[Any]]:
     """(N, C, P, Q, R, S): a view of the padded image, by numpy."""
     (top, left), extent = spec.padding, spec.kernel_extent
     padded = np.pad(wide(x).numpy(), ((0, 0), (0, 0), (top, top), (left, left)))

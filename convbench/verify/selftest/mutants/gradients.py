@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from convbench.spec import ConvSpec
-from convbench.verify.selftest.kernels import wide
-from convbench.verify.selftest.mutants.planting import DTYPES, bug_of_gradient
+from convbench.verify.selftest.kernels import DTYPES, wide
+from convbench.verify.selftest.mutants.planting import bug_of_gradient
 from convbench.verify.selftest.passes import dgrad, wgrad
 
 ZERO = r"\b(is|are) 0$"

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from convbench.spec import ConvSpec
 from convbench.verify.selftest.kernels import convolve, places, wide
-from convbench.verify.selftest.mutants.planting import ALL, bug
-from convbench.verify.selftest.right import winograd, winograd_fits
+from convbench.verify.selftest.mutants.planting import bug
+from convbench.verify.selftest.right import ALL, winograd, winograd_fits
 
 GONE = r"\b(tap|channel|kernel row|kernel column)s? .*(missing|ignored)"
 ZERO = r"\b(is|are) 0$"
