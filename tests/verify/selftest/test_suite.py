@@ -183,7 +183,7 @@ def test_bugs_are_found_and_explained_once_a_problem_and_misses_count() -> None:
 
 def test_a_bug_is_left_alone_when_enough_of_its_faults_are_explained() -> None:
     cases = [make_case(f"n1c1h4w{4 + more}k1r2s2") for more in range(MOST_EXPLAINED + 2)]
-    bug = replace(NAMED["last-row-zero"], causes=("no such words",))
+    bug = replace(NAMED["tap-missing"], causes=("no such words",))
     *_, (one,) = try_kernels([(case, [bug]) for case in cases])
     assert one.runs == one.wrong == len(one.faults) == MOST_EXPLAINED
     assert one.named["false"] == MOST_EXPLAINED

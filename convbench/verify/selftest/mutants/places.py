@@ -284,7 +284,7 @@ def rows_beyond_32_unwritten(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
     return y
 
 
-@bug("place", causes=(r"sums .*(bf16|16 bits)", r"partial"), dtypes=("fp32", "bf16"))
+@bug("place", causes=(r"(sums|computes) .*(bf16|16 bits)", r"partial"), dtypes=("fp32", "bf16"))
 def partial_sums_in_bf16(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
     """Every 32 channels of a group the sum so far is stored in bf16"""
     total = torch.zeros(1)
