@@ -32,7 +32,13 @@ Found = tuple[list[Backend], list[Unavailable]]
 Others = Callable[[Sequence["Source"], Sequence[str]], Callable[[], Found]]
 
 
-def discover(plugins: Sequence[str] = (), names: Sequence[str] | None = None, *, others: Others | None = None) -> Found:
+def discover(
+    plugins: Sequence[str] = (),
+    names: Sequence[str] | None = None,
+    *,
+    alone: bool = False,
+    others: Others | None = None,
+) -> Found:
     """Load the built-in backends, the installed ones, and the plug-ins, in this order.
 
     An installed backend whose name is a built-in's is left out.
@@ -41,6 +47,7 @@ def discover(plugins: Sequence[str] = (), names: Sequence[str] | None = None, *,
         plugins: files (`FILE.py`) or importable modules that hold @backend functions.
         names: load and return only these, in this order; all that join unasked when None.
             `/REGEX/` stands for every name in which the regular expression is found.
+        alone: load the plug-ins, and no others.
         others: what begins to load entry points and plug-ins; what it returns ends it. `load_here` when None.
 
     Raises:
@@ -51,14 +58,16 @@ def discover(plugins: Sequence[str] = (), names: Sequence[str] | None = None, *,
     asked = [
         one
         for one in known
-        if not one.shadowed and (one.joins_unasked if names is None else _place(one.name, names) is not None)
+        if not (alone or one.shadowed) and (one.joins_unasked if names is None else _place(one.name, names) is not None)
     ]
     refuse_twins((one.name, one.origin) for one in asked)
     finish = (others or partial(partial, load_here))([one for one in asked if one.origin != OWN], plugins)
     loaded, unavailable = load_here([one for one in asked if one.origin == OWN], ())
     of_others = finish()
     loaded, unavailable = loaded + of_others[0], unavailable + of_others[1]
-    refuse_twins([*((one.name, one.origin) for one in loaded), *((one.name, one.origin) for one in unavailable)])
+    names_taken = [(one.name, one.origin) for one in known if alone and not one.shadowed]  # by backends left out
+    names_taken += [(one.name, one.origin) for one in loaded]
+    refuse_twins([*names_taken, *((one.name, one.origin) for one in unavailable)])
     names_known = [*(one.name for one in known), *(one.name for one in loaded)]
     for name in names or ():
         if name not in names_known and not is_pattern(name):

@@ -31,16 +31,22 @@ def silent(_: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Defaults:
-    """What is selected where nothing is said; `tf32` on CUDA as well."""
+    """What is selected where nothing is said; `tf32` on CUDA as well.
+
+    Attributes:
+        brought: of backends that were named, and of plug-ins, every pass and epilogue that they bring, and not fprop
+            alone; plug-ins are alone where no other backend is named.
+    """
 
     suite: str
     dtypes: Sequence[str] = ("fp32",)
     layouts: Sequence[str] = ("nchw",)
     tf32: bool = False
+    brought: bool = False
 
 
 FOR_BENCH = Defaults(suite="quick")
-FOR_VERIFY = Defaults(suite="awkward", dtypes=DTYPES, layouts=LAYOUTS, tf32=True)
+FOR_VERIFY = Defaults(suite="awkward", dtypes=DTYPES, layouts=LAYOUTS, tf32=True, brought=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +136,8 @@ def select(
     if vectors is not None:
         _refuse_filters(**{name: words[name] is not None for name in ("pass", "epilogue")})
 
+    brought = defaults.brought and words["pass"] is None and words["epilogue"] is None
+
     def among(name: str, allowed: Sequence[str], default: Sequence[str]) -> list[str]:
         given = default if (chosen := words[name]) is None else chosen
         return check_words(name, map(short_dtype, given) if name == "dtype" else given, allowed)
@@ -158,7 +166,10 @@ def select(
             exclude=exclude,
             any_dtype=words["dtype"] is not None,
         )
-    loaded, unavailable, local = load_backends(backends, plugins, tell=tell)
+    alone = defaults.brought and backends is None and bool(plugins)
+    loaded, unavailable, local = load_backends(backends, plugins, alone=alone, tell=tell)
+    if brought and not random and vectors is None and (alone or backends is not None):
+        axis_values["passes"], axis_values["epilogues"] = bring(loaded, unavailable)
     found: Iterator[Case]
     faults: list[str] = []
     if random:
@@ -234,13 +245,30 @@ def choose_devices(given: Words) -> list[str]:
     return [device.name for device in chosen]
 
 
+def bring(backends: Sequence[Backend], unavailable: Sequence[Unavailable] = ()) -> tuple[list[str], list[str]]:
+    """The passes and epilogues that at least one of these backends has code for, of those that can be loaded.
+
+    What another of them lacks is a row that says so.
+    """
+    names = {one.name for one in unavailable}
+    there = [one for one in backends if one.name not in names]
+    passes = [name for name in PASSES if name == "fprop" or any(name in one.passes for one in there)]
+    epilogues = [name for name in EPILOGUES if name == "none" or any(name in one.epilogues for one in there)]
+    return passes, epilogues
+
+
 def load_backends(
-    given: Sequence[str | Backend | Function] | None, plugins: Sequence[str] = (), *, tell: Tell = silent
+    given: Sequence[str | Backend | Function] | None,
+    plugins: Sequence[str] = (),
+    *,
+    alone: bool = False,
+    tell: Tell = silent,
 ) -> tuple[list[Backend], list[Unavailable], list[str]]:
     """The backends asked for, or all of them, those among them that cannot be loaded, and the names of those that only
     this process has.
 
-    One that cannot be loaded refuses every case. Those that are named come first. The code of others is elsewhere,
+    One that cannot be loaded refuses every case. Those that are named come first; `alone` are the plug-ins, and no
+    other. The code of others is elsewhere,
     where the system has a process for it: see `bring_here`.
     """
     from convbench.discovery import discover, is_pattern, refuse_twins, sources
@@ -250,7 +278,7 @@ def load_backends(
     asked = None if given is None else [one for one in given if isinstance(one, str)]
     objects = [_as_backend(one) for one in given or () if not isinstance(one, str)]
     patterns = [(word, Expression("--backend", word[1:-1])) for word in asked or () if is_pattern(word)]
-    loaded, unavailable = discover(plugins, asked, others=load_others)
+    loaded, unavailable = discover(plugins, asked, alone=alone, others=load_others)
     names = {one.name for one in loaded}
     for source in sources():  # code that came with another package: whose, and which version
         if source.origin != OWN and source.name in names:

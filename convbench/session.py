@@ -435,7 +435,15 @@ class Session:
         flags = [f" --plugin {shlex.quote(one)}" for one in self.selection.plugins]
         flags += [f" --threads {result.threads}"] if any(self._setting.values()) else []
         flags += [" --force"] if self.work.force else []
-        return reproduce(result) + "".join(flags)
+        command = reproduce(result)
+        if not result.case.kind and command.startswith("convbench verify") and self._brings_more(result.backend):
+            command += " --pass fprop"  # verify would ask for its other passes and epilogues as well
+        return command + "".join(flags)
+
+    def _brings_more(self, name: str) -> bool:
+        return any(
+            one.name == name and (len(one.passes) > 1 or len(one.epilogues) > 1) for one in self.selection.backends
+        )
 
 
 def reproduce(result: Result) -> str:

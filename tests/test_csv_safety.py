@@ -235,7 +235,17 @@ def test_a_file_that_was_put_back_is_locked_again_and_gone_on_with(tmp_path: Pat
 
 # ----------------------------------------------------------------------------- disks that fail
 
-VERIFY = ("verify", "--shape", "n1c1h4w4k1r2s2,n1c1h4w4k2r2s2", "--backend", "torch,unfold-matmul", "--dtype", "fp32")
+VERIFY = (
+    "verify",
+    "--pass",
+    "fprop",
+    "--shape",
+    "n1c1h4w4k1r2s2,n1c1h4w4k2r2s2",
+    "--backend",
+    "torch,unfold-matmul",
+    "--dtype",
+    "fp32",
+)
 
 
 def failing(

@@ -25,7 +25,7 @@ def test_contributing_names_files_that_exist(name: str) -> None:
     [
         ("convbench/verify/answers.py", ["def question(", "class Answers:"]),
         ("convbench/verify/trial.py", ["def _findings("]),
-        ("convbench/verify/selftest/mutants.py", ["BUGS = (", "def bug("]),
+        ("convbench/verify/selftest/mutants/behaviour.py", ["BEHAVIOUR = (", "@bug("]),
         ("convbench/explain/questions/__init__.py", ["QUESTIONS = ", "class Question:"]),
         ("convbench/cli/why.py", ["NAMES = "]),
     ],

@@ -14,7 +14,7 @@ from convbench import ConvbenchError, ConvSpec, Timed, Verified, Wrong, backend
 from convbench.bench.decision import standings
 from convbench.errors import NothingSelected
 from convbench.schema import COLUMNS
-from convbench.selection import FOR_VERIFY, Selection, select
+from convbench.selection import FOR_BENCH, FOR_VERIFY, Selection, select
 from convbench.session import Bench, Session, Verify, count_outcomes
 from convbench.store import read_results, read_rows
 from tests.cli.conftest import LAST_TAP, Cli
@@ -81,14 +81,42 @@ def test_what_verify_takes_by_default_is_everything() -> None:
         (dtype, layout) for dtype in ("fp32", "fp16", "bf16", "fp64") for layout in ("nchw", "nhwc", "strided")
     }
     assert {case.precision for case in selection.cases} == {"ieee"}
+    kinds = {("fprop", "none"), ("fprop", "bias"), ("fprop", "bias_relu"), ("dgrad", "none"), ("wgrad", "none")}
+    assert {(case.pass_, case.epilogue) for case in selection.cases} == kinds
+
+
+@pytest.mark.usefixtures("silent")
+def test_a_backend_is_asked_for_the_passes_and_epilogues_that_it_brings() -> None:
+    def asked(**words: Any) -> list[tuple[str, str]]:
+        cases = small(SHAPES[0], **{"defaults": FOR_VERIFY, "dtypes": ["fp32"], "layouts": ["nchw"], **words}).cases
+        return [(case.pass_, case.epilogue) for case in cases]
+
+    def conv(*_: object) -> Any:
+        raise AssertionError("nothing is run")
+
+    assert asked(backends=[conv]) == [("fprop", "none")]
+    assert asked(backends=[backend(family="direct", source="a test", wgrad=conv)(conv)]) == [
+        ("fprop", "none"),
+        ("wgrad", "none"),
+    ]
+    fused = backend(family="direct", source="a test", fused=conv)(conv)
+    assert asked(backends=[fused]) == [("fprop", "none"), ("fprop", "bias"), ("fprop", "bias_relu")]
+    assert asked(backends=[fused], passes=["fprop"]) == [("fprop", "none")]
+    assert asked(backends=[fused], epilogues=["bias"]) == [("fprop", "bias")]
+    assert asked(backends=[fused], defaults=FOR_BENCH) == [("fprop", "none")]
+    assert asked(backends=None) == [("fprop", "none")]  # all of convbench's own at once
 
 
 def test_python_and_the_command_line_write_the_same_rows(cli: Cli, tmp_path: Path) -> None:
     """But for the time, and for what a command line says of itself."""
     words = ("--shape", ",".join(SHAPES), "--backend", "torch,cudnn,unfold-matmul", "--dtype", "fp32,bf16")
-    assert cli("verify", *words, "--layout", "nchw", "--csv", tmp_path / "cli.csv").code == 0
+    assert cli("verify", *words, "--layout", "nchw", "--pass", "fprop", "--csv", tmp_path / "cli.csv").code == 0
     selection = small(
-        backends=["torch", "cudnn", "unfold-matmul"], dtypes=["fp32", "bf16"], layouts=["nchw"], defaults=FOR_VERIFY
+        backends=["torch", "cudnn", "unfold-matmul"],
+        dtypes=["fp32", "bf16"],
+        layouts=["nchw"],
+        passes=["fprop"],
+        defaults=FOR_VERIFY,
     )
     for _ in Session(selection, Verify(), csv=str(tmp_path / "python.csv")).run():
         pass

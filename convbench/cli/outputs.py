@@ -2,9 +2,10 @@
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import typer
 
@@ -84,3 +85,13 @@ def refuse_unproved(proofs: "Mapping[str, Sequence[Comparison]]") -> None:
         tell(fault)
     if faults:
         raise typer.Exit(WRONG)
+
+
+@contextmanager
+def csv_file(path: str | None) -> Iterator[TextIO | None]:
+    """The file open for writing; - is stdout, None is none."""
+    if path is None or path == "-":
+        yield None if path is None else sys.stdout
+        return
+    with Path(path).open("w", newline="", encoding="utf-8") as file:
+        yield file

@@ -1,9 +1,7 @@
 """convbench verify --self-test: can the verifier be trusted?"""
 
 import csv as csv_module
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO
@@ -12,7 +10,7 @@ import typer
 
 from convbench.case import LAYOUTS, Case
 from convbench.cli import options
-from convbench.cli.outputs import tell
+from convbench.cli.outputs import csv_file, tell
 from convbench.cli.sweep import MOST_FAULTS_SHOWN
 from convbench.errors import ConvbenchError
 from convbench.exit_codes import NOTHING, RIGHT, WRONG
@@ -25,27 +23,37 @@ MOST_MACS = 10_000_000
 # A process takes seconds to import torch: fewer cases are judged in this one.
 CASES_WORTH_A_PROCESS = 30
 TAKEN = frozenset("shape backend dtype layout seed threads csv overwrite".split())
+TAKEN_ON_A_SUITE = frozenset(
+    "suite match exclude backend dtype layout pass_ epilogue seed threads csv overwrite".split()
+)
 
 
 def self_test(choice: options.Choice, how: options.How, *, shapes: int | None, **others: object) -> NoReturn:
-    """Run the verifier on kernels whose answer is known; exits with 0, 1 or 3.
+    """Run the verifier on kernels whose answer is known, on its own suite or on random shapes; exits with 0, 1 or 3.
 
     Args:
-        choice: problems, and their layouts, in place of random ones; kernels of the self-test as backends.
-        shapes: how many random shapes; None for the default.
+        choice: kernels of the self-test as backends, and what narrows the suite; with a shape, or a number of random
+            ones, problems and their layouts in place of random ones.
+        shapes: how many random shapes; None for the suite.
         others: the options of verify besides these, which it does not take.
     """
+    on_a_suite = shapes is None and choice.shape is None
+    taken = TAKEN_ON_A_SUITE if on_a_suite else TAKEN
     given = {**asdict(choice), **asdict(how), **others}
-    if idle := [name for name, value in given.items() if name not in TAKEN and value not in (None, False)]:
+    if idle := [name for name, value in given.items() if name not in taken and value not in (None, False)]:
         options_given = ", ".join("--" + name.strip("_").replace("_", "-") for name in idle)
+        instead = (
+            "--backend, --suite, --match, --exclude, --dtype, --layout, --pass, --epilogue, --seed, --threads and --csv"
+            if on_a_suite
+            else "--shapes or --shape, --backend, --dtype, --layout, --seed, --threads and --csv"
+        )
         raise ConvbenchError(
-            f"--self-test brings its own kernels and does not take {options_given}; it takes --shapes or --shape, "
-            f"--backend, --dtype, --layout, --seed, --threads and --csv"
+            f"--self-test brings its own kernels and does not take {options_given}; it takes {instead}"
         )
     shape, layout, csv = choice.shape, choice.layout, how.csv
     if shape is not None and shapes is not None:
         raise ConvbenchError(f"--shapes {shapes} and --shape: give a number of random shapes, or shapes; not both")
-    if shape is None and layout is not None:
+    if shapes is not None and layout is not None:
         raise ConvbenchError("--layout: random shapes draw a layout each; leave it out, or name shapes with --shape")
     if csv not in (None, "-") and not how.overwrite and Path(str(csv)).exists():
         raise ConvbenchError(f"{csv} exists; name another file, or replace it with --overwrite")
@@ -53,6 +61,11 @@ def self_test(choice: options.Choice, how: options.How, *, shapes: int | None, *
     threads = how.thread_counts()
     if len(threads) > 1:
         raise ConvbenchError(f"--threads {','.join(map(str, threads))}: --self-test takes one number, of processes")
+
+    if on_a_suite:
+        from convbench.cli.selftest_suite import try_suite
+
+        raise typer.Exit(try_suite(choice, how))
 
     from convbench.session import set_threads
     from convbench.verify.selftest.kernels import DTYPES
@@ -76,7 +89,7 @@ def self_test(choice: options.Choice, how: options.How, *, shapes: int | None, *
     set_threads(1)  # in each process, so that a single case is computed as it was among many
     alone = processes == 1 or len(cases) < CASES_WORTH_A_PROCESS
     found = measure(cases, kernels) if alone else measure_with(processes, cases, kernels)
-    with _csv_file(csv) as file:
+    with csv_file(csv) as file:
         judged = _follow(found, len(cases), file)
     finding = Finding.of(judged, by_choice=by_choice)
     _show(judged, finding, csv=csv)
@@ -100,15 +113,6 @@ def _given_cases(choice: options.Choice, dtypes: list[str]) -> list[Case]:
         for dtype in dtypes
         for one in layouts
     ]
-
-
-@contextmanager
-def _csv_file(path: str | None) -> Iterator[TextIO | None]:
-    if path is None or path == "-":
-        yield None if path is None else sys.stdout
-        return
-    with Path(path).open("w", newline="", encoding="utf-8") as file:
-        yield file
 
 
 def _follow(found: "Iterator[list[Judged]]", total: int, file: TextIO | None) -> "list[Judged]":

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Protocol
 
+from convbench.case import EPILOGUES, PASSES
 from convbench.cli.outputs import tell
 from convbench.errors import ConvbenchError, printable
 from convbench.exit_codes import INTERRUPTED, NOTHING, WRONG
-from convbench.outcome import Failed, Result, Wrong
+from convbench.outcome import Failed, Result, Skipped, Wrong
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -100,7 +101,7 @@ def tabbed(row: Mapping[str, "Cell"], columns: Sequence[str]) -> list[str | floa
 
 
 def _summary(session: "Session") -> str:
-    from convbench.session import count_outcomes
+    from convbench.session import Verify, count_outcomes
 
     context = next(iter(session.contexts.values()))
     facts = context.machine
@@ -108,7 +109,17 @@ def _summary(session: "Session") -> str:
     threads = " and ".join(map(str, session.threads))
     where = f"{facts.gpu or facts.cpu}, {threads} threads, torch {facts.torch}"
     rows = f"\nrows: {printable(session.csv)}" if session.csv not in (None, "-") else ""
-    return f"{parts}  ({where}){rows}"
+    tried = f": {_tried(session.results)}" if isinstance(session.work, Verify) else ""
+    return f"{parts}{tried}  ({where}){rows}"
+
+
+def _tried(results: Iterable[Result]) -> str:
+    """The passes and the epilogues of what was not skipped, as in "fprop, dgrad; bias, bias-relu"."""
+    cases = [result.case for result in results if not isinstance(result.outcome, Skipped)]
+    passes = [name for name in PASSES if any(case.pass_ == name for case in cases)]
+    epilogues = [name for name in EPILOGUES[1:] if any(case.epilogue == name for case in cases)]
+    words = [", ".join(passes), ", ".join(epilogues).replace("_", "-")]
+    return "; ".join(one for one in words if one) or "no pass"
 
 
 def exit_code(results: Iterable[Result], *done: str) -> int:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from convbench.case import EPILOGUES, PASSES
 from convbench.cli import options
 from convbench.cli.dry_run import show_dry_run
 from convbench.cli.outputs import check_apart, check_outputs, tell, write
@@ -35,6 +36,30 @@ class Choice(options.Choice):
     )
     layout: Annotated[
         options.Words, typer.Option("--layout", metavar="NAME,...", help="Memory layouts; all by default.")
+    ] = None
+    pass_: Annotated[
+        options.Words,
+        typer.Option(
+            "--pass",
+            metavar="NAME,...",
+            help=f"Among {', '.join(PASSES)}; by default all that a plug-in or a named backend has, else fprop.",
+        ),
+    ] = None
+    epilogue: Annotated[
+        options.Words,
+        typer.Option(
+            "--epilogue",
+            metavar="NAME,...",
+            help=f"After fprop, among {', '.join(EPILOGUES)}; by default all that it fuses, else none.",
+        ),
+    ] = None
+    backend: Annotated[
+        options.Words,
+        typer.Option(
+            "--backend",
+            metavar="NAME,...",
+            help="Backends, or '/REGEX/'; by default those of the plug-ins, or all. `convbench list backends`.",
+        ),
     ] = None
 
 
@@ -67,10 +92,12 @@ def verify(
     *,
     how: options.How,
     self_test: Annotated[
-        bool, typer.Option("--self-test", help="Verify the verifier: right kernels and planted bugs, random shapes.")
+        bool,
+        typer.Option("--self-test", help="Verify the verifier: planted bugs and right kernels, on the default suite."),
     ] = False,
     shapes: Annotated[
-        int | None, typer.Option("--shapes", metavar="N", min=1, help="Random shapes of --self-test; 200 by default.")
+        int | None,
+        typer.Option("--shapes", metavar="N", min=1, help="Of --self-test: random shapes instead."),
     ] = None,
     html: Annotated[
         str | None, typer.Option("--html", metavar="FILE", help="One page for a browser: results, faults, heat maps.")
@@ -87,7 +114,8 @@ def verify(
     """Check every output against a proven error bound.
 
     The truth is computed in float64, and each element has a bound of its own.
-    Over the suite `awkward` by default; `edge` holds faults that others met. Outputs start as NaN where the
+    Over the suite `awkward` by default; `edge` holds faults that others met. Of a plug-in, and of backends that are
+    named, every gradient and fused epilogue that they have is verified too. Outputs start as NaN where the
     backend lets us, and the inputs must come back untouched. Of what is wrong the cause is looked for, and the
     smallest problem that shows it. Exit 1: something is wrong or failed; 3: nothing was verified.
     """

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from convbench.show.tables import plain_table
 from convbench.verify.selftest.kernels import CORRECT, DTYPES
-from convbench.verify.selftest.mutants import BUGS
+from convbench.verify.selftest.mutants import ANYWHERE
 from convbench.verify.selftest.selftest import (
     LEAST_BUG_RUNS,
     LEAST_CORRECT_RUNS,
@@ -93,7 +93,7 @@ def _percent(rate: Rate) -> str:
 
 
 def _by_kernel(judged: Iterable[Judged]) -> dict[str, list[Judged]]:
-    groups: dict[str, list[Judged]] = {kernel.name: [] for kernel in (*CORRECT, *BUGS)}
+    groups: dict[str, list[Judged]] = {kernel.name: [] for kernel in (*CORRECT, *ANYWHERE)}
     for one in judged:
         groups[one.kernel].append(one)
     return {name: group for name, group in groups.items() if group}

@@ -73,6 +73,7 @@ class Card:
     devices: tuple[str, ...]
     dtypes: tuple[str, ...]
     passes: tuple[str, ...]
+    fused: bool
     max_macs: int | None
     macs_per_s: float
     ignored: tuple[str, ...]

@@ -83,6 +83,7 @@ def _described(card: Card, origin: str) -> Backend:
             fn=elsewhere,
             dgrad=elsewhere if "dgrad" in card.passes else None,
             wgrad=elsewhere if "wgrad" in card.passes else None,
+            fused=elsewhere if card.fused else None,
             doc=card.doc,
             family=card.family,
             source=card.source,

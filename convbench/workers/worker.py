@@ -237,7 +237,6 @@ def _look(inquiry: Inquiry, connection: Connection, board: Board) -> None:
 
 
 def _card_of(one: Backend) -> Card:
-    passes = {"fprop": one.fn, "dgrad": one.dgrad, "wgrad": one.wgrad}
     return Card(
         name=one.name,
         doc=one.doc,
@@ -245,7 +244,8 @@ def _card_of(one: Backend) -> Card:
         source=one.source,
         devices=tuple(one.devices),
         dtypes=tuple(one.dtypes),
-        passes=tuple(name for name, fn in passes.items() if fn is not None),
+        passes=one.passes,
+        fused=one.fused is not None,
         max_macs=one.max_macs,
         macs_per_s=one.macs_per_s,
         ignored=one.ignored,

@@ -222,6 +222,7 @@ CARD = Card(
     devices=("cpu",),
     dtypes=("fp32",),
     passes=("fprop",),
+    fused=False,
     max_macs=None,
     macs_per_s=1.0,
     ignored=(),

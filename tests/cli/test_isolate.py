@@ -89,7 +89,8 @@ def test_verify_goes_on_too_and_keeps_its_exit_code(cli: Cli, tmp_path: Path) ->
 
     bad, path = tmp_path / "bad.py", tmp_path / "rows.csv"
     bad.write_text(LAST_TAP)
-    words = ("verify", "--shape", SHAPES[0], "--plugin", bad, "--backend", "last-tap,torch", "--no-isolate")
+    who = ("--plugin", bad, "--backend", "last-tap,torch", "--no-isolate")
+    words = ("verify", "--shape", SHAPES[0], "--pass", "fprop", *who)
     assert cli(*words, "--csv", path).code == 1
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:4]))
     done = cli(*words, "--csv", path, "--resume")

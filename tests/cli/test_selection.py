@@ -98,7 +98,7 @@ def test_a_file_of_other_tools_is_a_suite(cli: Cli, tmp_path: Path) -> None:
     assert f"not taken over: 3-D problems (2 times, first {path}, line 3: ic3id8oc4kd3)" in done.err
     _, rows = dry(cli, "--suite", path, "--backend", "torch", "--dtype", "bf16")
     assert {row["dtype"] for row in rows} == {"bf16"}
-    _, rows = dry(cli, "--suite", path, "--backend", "torch", "--layout", "nchw", command="verify")
+    _, rows = dry(cli, "--suite", path, "--backend", "torch", "--layout", "nchw", "--pass", "fprop", command="verify")
     assert [row["dtype"] for row in rows] == ["fp16", "fp32", "fp16", "bf16", "fp64"]
     listed = cli("list", "suites", path)
     assert [row["row"] for row in table(listed.out)] == ["n2c4h9w9k4r3s3", "small"]
@@ -121,7 +121,7 @@ def test_a_shape_that_is_left_out_is_told_and_exit_3(cli: Cli) -> None:
 
 def test_an_axis_is_really_run(cli: Cli, tmp_path: Path) -> None:
     words = ["--shape", SHAPE, "--batch", "1,2", "--axis", "dtype=fp32,bf16", "--layout", "nchw", "--backend", "torch"]
-    done = cli("verify", *words, "--csv", tmp_path / "rows.csv")
+    done = cli("verify", *words, "--pass", "fprop", "--csv", tmp_path / "rows.csv")
     assert done.code == 0
     assert [(row["spec"], row["dtype"], row["outcome"]) for row in table(done.out)] == [
         (f"n{n}c4h9w8k6r3s3_pd1", dtype, "verified") for n in (1, 2) for dtype in ("fp32", "bf16")

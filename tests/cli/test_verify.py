@@ -17,12 +17,13 @@ SHAPE = "n2c4h7w9k6r3s2_st2x1_pd1x0_dl1x2_g2"
 
 def test_right_backends_are_exit_0_with_a_row_each(cli: Cli, tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
-    done = cli("verify", "--shape", SHAPE, "--backend", "torch,unfold-einsum", "--dtype", "fp32,bf16", "--csv", path)
+    words = ("--backend", "torch,unfold-einsum", "--dtype", "fp32,bf16", "--pass", "fprop", "--csv", path)
+    done = cli("verify", "--shape", SHAPE, *words)
     assert done.code == 0
     rows = table(done.out)
     assert len(rows) == 2 * 2 * 3
     assert {row["outcome"] for row in rows} == {"verified"}
-    assert "12 verified" in done.err
+    assert "12 verified: fprop  (" in done.err
     frame = pd.read_csv(path)
     assert len(frame) == 12
     assert set(frame.layout) == {"nchw", "nhwc", "strided"}
@@ -30,7 +31,8 @@ def test_right_backends_are_exit_0_with_a_row_each(cli: Cli, tmp_path: Path) -> 
 
 
 def test_the_csv_may_go_to_stdout(cli: Cli) -> None:
-    done = cli("verify", "--shape", "n1c1h4w4k1r2s2", "--backend", "torch", "--dtype", "fp32", "--csv", "-")
+    words = ("--backend", "torch", "--dtype", "fp32", "--pass", "fprop", "--csv", "-")
+    done = cli("verify", "--shape", "n1c1h4w4k1r2s2", *words)
     assert done.code == 0
     header, *rows = done.out.splitlines()
     assert header.startswith("suite,name,count,spec,")
@@ -122,6 +124,59 @@ def test_a_wrong_gradient_and_a_wrong_epilogue_come_with_a_command_that_shows_th
         (row,) = table(again.out)
         assert (row["pass"], row["epilogue"]) == ((axes[1], "none") if "dgrad" in axes else ("fprop", axes[1]))
         assert words in row["reason"]
+
+
+BRINGS = """
+import torch.nn.functional as F
+from convbench import backend
+from convbench.backends import _aten
+
+def dgrad(dy, w, spec):
+    dx = _aten.dgrad(dy, w, spec)
+    dx[:, :, -1] = 0
+    return dx
+
+@backend(family="direct", source="a test", devices={"cpu"}, dtypes={"fp32"}, dgrad=dgrad)
+def half_done(x, w, spec):
+    return F.conv2d(x, w, None, spec.stride, spec.padding, spec.dilation, spec.groups)
+"""
+
+
+@pytest.mark.program
+def test_a_plug_in_alone_is_asked_for_what_it_brings_and_the_summary_says_what_that_was(
+    cli: Cli, tmp_path: Path
+) -> None:
+    plugin = tmp_path / "half_done.py"
+    plugin.write_text(BRINGS)
+    words = ("--plugin", plugin, "--shape", SHAPE, "--dtype", "fp32", "--layout", "nchw")
+    done = cli("verify", *words)
+    assert done.code == 1
+    assert [(row["backend"], row["pass"], row["epilogue"], row["outcome"]) for row in table(done.out)] == [
+        ("half-done", "fprop", "none", "verified"),
+        ("half-done", "dgrad", "none", "wrong"),
+    ]
+    assert "1 verified, 1 wrong: fprop, dgrad  (" in done.err
+    narrowed = cli("verify", *words, "--pass", "fprop")
+    assert (narrowed.code, len(table(narrowed.out))) == (0, 1)
+    assert "1 verified: fprop  (" in narrowed.err
+    beside = cli("verify", *words, "--backend", "torch,half-done")
+    assert [(row["backend"], row["pass"], row["epilogue"]) for row in table(beside.out) if row["pass"] == "fprop"] == [
+        (name, "fprop", epilogue) for epilogue in ("none", "bias", "bias_relu") for name in ("torch", "half-done")
+    ]
+    assert "fprop, dgrad, wgrad; bias, bias-relu  (" in beside.err
+
+
+@pytest.mark.program
+def test_the_command_that_shows_a_fault_again_asks_for_its_pass_alone(cli: Cli, tmp_path: Path) -> None:
+    plugin = tmp_path / "last_tap.py"
+    plugin.write_text(
+        LAST_TAP.replace("@backend(", "from convbench.backends._aten import dgrad\n\n@backend(dgrad=dgrad, ")
+    )
+    done = cli("verify", "--plugin", plugin, "--shape", SHAPE, "--dtype", "fp32", "--layout", "nchw")
+    command = next(line for line in done.err.splitlines() if line.startswith("  convbench verify"))
+    assert " --pass fprop " in command
+    again = cli(*shlex.split(command)[1:])
+    assert [row["pass"] for row in table(again.out)] == ["fprop"]
 
 
 def test_an_epilogue_of_a_gradient_is_refused_in_one_line(cli: Cli) -> None:

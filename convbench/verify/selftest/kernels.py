@@ -4,8 +4,8 @@ They differ in the order of summation or in the algorithm, sum in float32 and ro
 `convolve` is the index formula itself, from which `mutants` makes its bugs.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from convbench.backend import Backend
 from convbench.case import Case
 from convbench.spec import ConvSpec
 
@@ -33,11 +34,14 @@ class Kernel:
         words: what it does, or what a person did wrong.
         make: a fresh `fn(x, w, spec) -> y`: some remember things from call to call.
         kind: correct; or a bug of structure (another sum is computed), precision (the right sum, less
-            exactly) or behaviour (right numbers from a call that does what it must not).
+            exactly), behaviour (right numbers from a call that does what it must not), place (wrong for certain
+            sizes and layouts alone), gradient or epilogue.
         dtypes: where it is a bug, or a way to compute, at all.
         fits: which cases of those dtypes it is for.
         family: how it sums, for its bound.
         probe: which probe should find the bug where the plain numbers do not.
+        causes: regular expressions; a cause is true of the bug when one of them is found in its words.
+        brings: what a backend may have besides, by name: dgrad, wgrad, fused, nondeterministic, any_padding.
     """
 
     name: str
@@ -48,9 +52,26 @@ class Kernel:
     fits: Callable[[Case], bool] = everywhere
     family: str = "direct"
     probe: str = ""
+    causes: tuple[str, ...] = ()
+    brings: Mapping[str, Any] = field(default_factory=dict)
 
     def takes(self, case: Case) -> bool:
         return case.dtype in self.dtypes and self.fits(case)
+
+
+def as_backend(kernel: Kernel) -> Backend:
+    """A kernel that remembers nothing yet, as the verifier takes it."""
+    return Backend(
+        name=kernel.name,
+        fn=kernel.make(),
+        family=kernel.family,
+        source="the self-test",
+        devices=frozenset({"cpu"}),
+        dtypes=frozenset(kernel.dtypes),
+        doc=kernel.words,
+        refuse=lambda case: None if kernel.fits(case) else f"{kernel.name} is not for such a case",
+        **kernel.brings,
+    )
 
 
 def name_and_words(fn: Callable[..., object]) -> tuple[str, str]:
@@ -58,12 +79,14 @@ def name_and_words(fn: Callable[..., object]) -> tuple[str, str]:
     return fn.__name__.replace("_", "-"), (fn.__doc__ or "").strip().partition("\n")[0]
 
 
-def correct(*, family: str = "direct", fits: Callable[[Case], bool] = everywhere) -> Callable[[Function], Kernel]:
+def correct(
+    *, family: str = "direct", dtypes: tuple[str, ...] = DTYPES, fits: Callable[[Case], bool] = everywhere
+) -> Callable[[Function], Kernel]:
     """Turn a function into a kernel that is right."""
 
     def wrap(fn: Function) -> Kernel:
         name, words = name_and_words(fn)
-        return Kernel(name=name, words=words, make=lambda: fn, family=family, fits=fits)
+        return Kernel(name=name, words=words, make=lambda: fn, family=family, dtypes=dtypes, fits=fits)
 
     return wrap
 

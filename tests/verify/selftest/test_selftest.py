@@ -18,9 +18,9 @@ from convbench.outcome import Check, Verified, Wrong
 from convbench.verify.bounds import interval
 from convbench.verify.exam import Exam, prepare_exam
 from convbench.verify.probes import Probes
-from convbench.verify.selftest import mutants, selftest
+from convbench.verify.selftest import selftest
 from convbench.verify.selftest.kernels import CORRECT, DTYPES, Kernel, convolve, round_once
-from convbench.verify.selftest.mutants import BUGS
+from convbench.verify.selftest.mutants import ANYWHERE, behaviour, precision, structure
 from convbench.verify.selftest.selftest import (
     KERNELS,
     LEAST_BUG_RUNS,
@@ -45,7 +45,7 @@ from tests.conftest import make_case
 ASKEW = "n2c36h13w13k12r3s4_st2x1_pd1x2_dl1x2_g2"
 SMALL = "n2c6h9w8k4r3s3_pd1"
 STRUCTURE, PRECISION, BEHAVIOUR = (
-    [bug for bug in BUGS if bug.kind == kind] for kind in ("structure", "precision", "behaviour")
+    [bug for bug in ANYWHERE if bug.kind == kind] for kind in ("structure", "precision", "behaviour")
 )
 
 
@@ -58,15 +58,16 @@ def judge(kernel: Kernel, case: Case) -> Judged:
 
 
 def test_there_are_as_many_kernels_as_promised_each_with_words_of_its_own() -> None:
-    assert len(BUGS) >= 25
+    assert len(ANYWHERE) >= 25
     assert len(CORRECT) >= 8
     assert len({kernel.name for kernel in KERNELS}) == len(KERNELS) == len({kernel.words for kernel in KERNELS})
     assert all(kernel.words and not kernel.words.endswith(".") for kernel in KERNELS)
-    assert {bug.kind for bug in BUGS} == {"structure", "precision", "behaviour"}
-    defined = {value.name for value in vars(mutants).values() if isinstance(value, Kernel)}
-    assert defined == {bug.name for bug in BUGS}  # none is left out of the list
+    assert {bug.kind for bug in ANYWHERE} == {"structure", "precision", "behaviour"}
+    modules = (structure, precision, behaviour)
+    defined = {value.name for module in modules for value in vars(module).values() if isinstance(value, Kernel)}
+    assert defined == {bug.name for bug in ANYWHERE}  # none is left out of the list
     for case in random_cases(20, seed=1):
-        assert any(kernel.takes(case) for kernel in BUGS)
+        assert any(kernel.takes(case) for kernel in ANYWHERE)
 
 
 @pytest.mark.parametrize("bug", STRUCTURE, ids=name_of)
@@ -285,7 +286,7 @@ def test_the_whole_size_is_enough_for_the_published_rates() -> None:
     """Counted without running: at most half of the bugs turn out to be none."""
     cases = random_cases(selftest.SHAPES, seed=0)
     assert sum(kernel.takes(case) for case in cases for kernel in CORRECT) >= LEAST_CORRECT_RUNS
-    assert sum(kernel.takes(case) for case in cases for kernel in BUGS) / 2 >= LEAST_BUG_RUNS
+    assert sum(kernel.takes(case) for case in cases for kernel in ANYWHERE) / 2 >= LEAST_BUG_RUNS
 
 
 def test_the_others_judge_as_their_sources_say() -> None:
@@ -447,7 +448,7 @@ def test_the_whole_size_with_too_few_runs_is_not_met(cli: Cli, monkeypatch: pyte
     few = choose_kernels(["kahan", "padding-one-more"])
     monkeypatch.setattr(selftest, "KERNELS", few)
     monkeypatch.setattr(selftest, "SHAPES", 2)
-    done = cli("verify", "--self-test")
+    done = cli("verify", "--self-test", "--shapes", 2)
     assert done.code == 1
     assert "5,000 bugs: so they are not met" in done.err
     assert "NOT MET: 0 false alarms in 6 correct runs; 6 of 6 bugs found (100 %)" in done.err
@@ -464,12 +465,16 @@ def test_nothing_judged_is_exit_3(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--self-test", "--suite", "quick"), "does not take --suite"),
-        (("--self-test", "--pass", "dgrad", "--plugin", "x.py"), "does not take --pass, --plugin"),
+        (("--self-test", "--shapes", "3", "--suite", "quick"), "does not take --suite"),
+        (("--self-test", "--shapes", "3", "--pass", "dgrad", "--plugin", "x.py"), "does not take --pass, --plugin"),
+        (
+            ("--self-test", "--fuzz", "3", "--plugin", "x.py"),
+            "does not take --plugin, --fuzz; it takes --backend, --suite",
+        ),
         (("--self-test", "--backend", "torch"), "unknown kernel 'torch'"),
-        (("--self-test", "--dtype", "fp64"), "unknown dtype 'fp64'"),
+        (("--self-test", "--shapes", "3", "--dtype", "fp64"), "unknown dtype 'fp64'"),
         (("--self-test", "--shapes", "3", "--shape", SMALL), "not both"),
-        (("--self-test", "--layout", "nchw"), "random shapes draw a layout each"),
+        (("--self-test", "--shapes", "3", "--layout", "nchw"), "random shapes draw a layout each"),
         (("--self-test", "--shape", "n64c64h56w56k64r3s3_pd1"), "try a smaller shape"),
         (("--shapes", "3"), "random shapes are for --self-test"),
     ],
