@@ -142,6 +142,16 @@ class Backend(Traits):
         return partial(_then_epilogue, self.fn, x, w, case.spec, bias, case.relu)
 
     @property
+    def passes(self) -> tuple[str, ...]:
+        """The passes that it has a function for."""
+        return tuple(self._functions)
+
+    @property
+    def epilogues(self) -> tuple[str, ...]:
+        """The epilogues of its own code: none of them is where torch adds the bias after it."""
+        return ("none",) if self.fused is None else EPILOGUES
+
+    @property
     def _functions(self) -> dict[str, Callable[[Any, Any, ConvSpec], Any]]:
         """What it can do, by pass."""
         found = {"fprop": self.fn, "dgrad": self.dgrad, "wgrad": self.wgrad}

@@ -5,7 +5,7 @@ command line; its --suite is `suites` here. torch is imported only for what is o
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from math import ceil
 from typing import Any
@@ -155,9 +155,12 @@ def select(
             sizes=sizes,
             match=match,
             exclude=exclude,
-            any_dtype=words["dtype"] is not None,
+            given=[name for name, chosen in words.items() if chosen is not None],
         )
     loaded, unavailable, local = load_backends(backends, plugins, tell=tell)
+    absent = {one.name for one in unavailable}
+    there = [one for one in loaded if one.name not in absent]
+    problems = [one for problem in problems for one in brought_by(problem, there)]
     found: Iterator[Case]
     faults: list[str] = []
     if random:
@@ -220,6 +223,19 @@ def _count_random(count: int | None, seconds: float | None) -> int:
         )
     most = MOST_CASES if seconds is None else min(MOST_CASES, ceil(seconds * CASES_PER_S))
     return most if count is None else max(0, min(count, most))
+
+
+def brought_by(problem: Problem, backends: Sequence[Backend]) -> Iterator[Problem]:
+    """A problem as it is, or as a plain fprop for those who lack the pass or the epilogue that was drawn for it."""
+    pass_, epilogue = problem.pass_ or "fprop", problem.epilogue or "none"
+    if not problem.drawn or (pass_, epilogue) == ("fprop", "none"):
+        yield problem
+        return
+    have = [pass_ in one.passes and (epilogue == "none" or epilogue in one.epilogues) for one in backends]
+    if any(have) or not have:
+        yield problem
+    if not all(have):
+        yield replace(problem, pass_="fprop", epilogue="none")
 
 
 def choose_devices(given: Words) -> list[str]:
