@@ -49,7 +49,7 @@ class Traits:
         nondeterministic: `nondeterministic(case)`, whether two equal calls may differ in their last bits;
             None is never.
         defects: `defects(case, probe)`, a known defect of the library underneath that a probe of verify meets
-            (numeric, sharp, memory, repeat, lattice, locality, gradient), in words, or None; it is
+            (numeric, sharp, memory, repeat, lattice, locality, batch, gradient), in words, or None; it is
             shown and fails nobody.
 
     What others declare chooses between our own bounds and widens none: see EXCUSES.

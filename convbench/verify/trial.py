@@ -11,6 +11,7 @@ from convbench.call.bind import failure
 from convbench.call.outputs import taken
 from convbench.outcome import Bill, Check, Failed, Skipped, Verified, Wrong
 from convbench.verify.answers import Answer, Answers, alike, question
+from convbench.verify.batch import DIFFERS, check_alone
 from convbench.verify.diagnosis import describe_place
 from convbench.verify.exam import Exam, wrong
 from convbench.verify.probes import Probes
@@ -107,10 +108,10 @@ def verdict(backend: Backend, probes: Probes, answers: Answers) -> Check:
 
 
 def _together(words: str, more: str) -> str:
-    """What is known of the arithmetic: the first words for it, and whether it varies."""
-    if more != VARIES or not words:
+    """What is known of the arithmetic: the first words for it, whether it varies, and whether an image differs alone."""
+    if not words or not (more == VARIES or DIFFERS in more):
         return words or more
-    return words if VARIES in words else f"{words}, {VARIES}"
+    return words if more in words else f"{words}, {more}"
 
 
 def _findings(backend: Backend, probes: Probes, answers: Answers) -> Iterator[Check]:
@@ -148,6 +149,12 @@ def _findings(backend: Backend, probes: Probes, answers: Answers) -> Iterator[Ch
         yield manners(answers.lattice) or probes.lattice_for(family).check(answers.lattice.out, family, roundings)
     if answers.pierced is not None:
         yield manners(answers.pierced) or probes.locality.check(answers.pierced.out, plain, family, roundings)
+    if answers.single is not None:
+        image, answer = answers.single
+        found = manners(answer)
+        if found is None and isinstance(answer.out, Tensor):
+            found = check_alone(exam, image, answer.out, plain, family, roundings)
+        yield found or wrong(f"image {image} alone: returned {type(answer.out).__name__}, not a tensor", "batch")
     if answers.gradient:
         yield wrong(answers.gradient, "gradient")
 
