@@ -78,7 +78,7 @@ def test_no_file_is_needed_and_ceilings_may_be_left_out() -> None:
 def test_what_verify_takes_by_default_is_everything() -> None:
     selection = small(SHAPES[0], defaults=FOR_VERIFY, backends=["torch"])
     assert {(case.dtype, case.layout) for case in selection.cases} == {
-        (dtype, layout) for dtype in ("fp32", "fp16", "bf16", "fp64") for layout in ("nchw", "nhwc", "strided")
+        (dtype, layout) for dtype in ("fp32", "fp16", "bf16", "fp64") for layout in ("nchw", "nhwc", "strided", "chunk", "unaligned")
     }
     assert {case.precision for case in selection.cases} == {"ieee"}
 

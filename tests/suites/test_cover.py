@@ -65,8 +65,8 @@ CIRCUMSTANCES: dict[str, Callable[[ConvSpec], bool]] = {
 
 
 @pytest.mark.parametrize("name", CIRCUMSTANCES)
-def test_where_real_kernels_broke_there_are_two_rows_or_more(name: str) -> None:
-    assert sum(CIRCUMSTANCES[name](spec) for spec in FPROP) >= (1 if "columns" in name else 2)
+def test_where_real_kernels_broke_there_is_a_row(name: str) -> None:
+    assert any(map(CIRCUMSTANCES[name], FPROP))
 
 
 @pytest.mark.program
