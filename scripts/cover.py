@@ -18,8 +18,7 @@ from typing import TypeVar
 
 from convbench.case import DTYPES, EPILOGUES, LAYOUTS, PASSES, Problem
 from convbench.spec import ConvSpec, same_sides
-from convbench.suites import SHIPPED, load_suite
-from convbench.suites import cover
+from convbench.suites import SHIPPED, cover, load_suite
 from convbench.suites.cover import BEYOND, FACTORS, UNEVEN, Value, all_pairs, pairs_of, why_impossible
 
 FILE = SHIPPED / "awkward.csv"
@@ -212,7 +211,7 @@ def _channels(levels: Mapping[str, str], dice: Random) -> tuple[int, int, int] |
         case "1":
             return c, k, 1
         case cover.FEW | cover.FEW_WIDE:
-            if not (8 <= c if groups == cover.FEW_WIDE else 1 < c < 8):
+            if not (c >= 8 if groups == cover.FEW_WIDE else 1 < c < 8):
                 return None
             several = dice.choice(range(2, cover.MOST_GROUPS + 1))
             return several * c, several * k, several
@@ -280,10 +279,8 @@ def _outputs(levels: Mapping[str, str], dice: Random) -> list[tuple[int, int]]:
     return [] if pq % q else [(pq // q, q)]
 
 
-def _size(
-    out: int, stride: int, extent: int, padding: Sequence[int], parity: str | None, dice: Random
-) -> int | None:
-    """A height or width with so many outputs, some of it left over where the stride allows; None where there is none."""
+def _size(out: int, stride: int, extent: int, padding: Sequence[int], parity: str | None, dice: Random) -> int | None:
+    """A height or width with so many outputs, a rest left over where the stride allows; None where there is none."""
     least = (out - 1) * stride + extent - sum(padding)
     sizes = [size for size in range(max(1, least), least + stride) if parity in (None, ("even", "odd")[size % 2])]
     return dice.choice(sizes) if sizes else None

@@ -36,7 +36,9 @@ def lay_out(tensor: Tensor, layout: str) -> Tensor:
             beyond = (0, 2, 1, 3)[-tensor.dim() :]  # more channels, rows and columns than are read
             sizes = (size + more for size, more in zip(tensor.shape, beyond, strict=True))
             room = tensor.new_full(tuple(sizes), float("nan"))
-            view = room[tuple(slice(more // 2, more // 2 + size) for size, more in zip(tensor.shape, beyond, strict=True))]
+            view = room[
+                tuple(slice(more // 2, more // 2 + size) for size, more in zip(tensor.shape, beyond, strict=True))
+            ]
             view.copy_(tensor)
             return view
         case "unaligned":

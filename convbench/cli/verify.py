@@ -79,8 +79,8 @@ def verify(
 ) -> None:
     """Compare every output with a float64 oracle, each element within its own proven bound.
 
-    Over the suite `awkward` by default, whose rows have a dtype, a layout, a pass and an epilogue of their own that give
-    way to those that are asked for; `edge` holds faults that others met. Outputs start as NaN where the
+    Over the suite `awkward` by default, whose rows have a dtype, layout, pass and epilogue of their own that give way
+    to those that are asked for; `edge` holds faults that others met. Outputs start as NaN where the
     backend lets us, and the inputs must come back untouched. Of what is wrong the cause is looked for, and the
     smallest problem that shows it. Exit 1: something is wrong or failed; 3: nothing was verified.
     """

@@ -3,7 +3,8 @@
 A suite is a CSV file: name, the sizes, and the source of the numbers. `name*3` says that
 the layer occurs three times in its model; dilation is 1 for a dense kernel. A suite of one's
 own may leave out what has a default, or be lines of benchdnn or MIOpenDriver. A row may also say
-in which dtype, layout and pass alone it runs, whether they are its own or drawn, and what its operands are like; `macs`, where it is given, is checked.
+in which dtype, layout and pass alone it runs, whether they are its own or drawn, and what its operands are like;
+`macs`, where it is given, is checked.
 """
 
 import csv

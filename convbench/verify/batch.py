@@ -15,7 +15,6 @@ from convbench.outcome import Check
 from convbench.verify.exam import Exam
 from convbench.verify.verdict import check
 
-
 DIFFERS = "alone differs"
 
 

@@ -108,7 +108,7 @@ def verdict(backend: Backend, probes: Probes, answers: Answers) -> Check:
 
 
 def _together(words: str, more: str) -> str:
-    """What is known of the arithmetic: the first words for it, whether it varies, and whether an image differs alone."""
+    """What is known of the arithmetic: the first words for it, whether it varies, whether an image differs alone."""
     if not words or not (more == VARIES or DIFFERS in more):
         return words or more
     return words if more in words else f"{words}, {more}"

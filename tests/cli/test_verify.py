@@ -41,7 +41,8 @@ def test_the_csv_may_go_to_stdout(cli: Cli) -> None:
 def test_a_wrong_plugin_is_exit_1_named_with_its_place_and_a_command(cli: Cli, tmp_path: Path) -> None:
     plugin = tmp_path / "bad kernel.py"
     plugin.write_text(LAST_TAP)
-    done = cli("verify", "--plugin", plugin, "--backend", "last-tap,torch", "--shape", "awkward:note,awkward:smallest", "--dtype", "fp32")
+    shapes = ("--shape", "awkward:note,awkward:smallest", "--dtype", "fp32")
+    done = cli("verify", "--plugin", plugin, "--backend", "last-tap,torch", *shapes)
     assert done.code == 1
     lines = done.err.splitlines()
     place = next(number for number, line in enumerate(lines) if line.startswith("WRONG last-tap on note"))
