@@ -56,7 +56,7 @@ class Traits:
         autograd: torch may differentiate `fn`: it takes tensors that require gradients, and its output has
             them. verify compares them with finite differences; nobody else is called in this way.
         defects: `defects(case, probe)`, a known defect of the library underneath that a probe of verify meets
-            (numeric, sharp, memory, repeat, lattice, locality, gradient), in words, or None; it is
+            (numeric, sharp, memory, repeat, lattice, locality, batch, gradient), in words, or None; it is
             shown and fails nobody.
 
     What others declare chooses between our own bounds and widens none: see EXCUSES.

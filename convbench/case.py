@@ -14,8 +14,9 @@ from convbench.errors import ConvbenchError, unknown
 from convbench.spec import ITEM_NBYTES, ConvSpec
 
 DTYPES = tuple(DTYPE)
-# strided: x and w are views with gaps and an offset, so that nothing may be assumed of their memory.
-LAYOUTS = ("nchw", "nhwc", "strided")
+# strided, chunk: views with gaps and an offset, so that nothing may be assumed of their memory; those of chunk are a
+# slice of the channels and a crop, whose last stride is 1. unaligned: contiguous, one number past an aligned address.
+LAYOUTS = ("nchw", "nhwc", "strided", "chunk", "unaligned")
 PRECISIONS = ("ieee", "tf32")
 DEVICES = tuple(KINDS)
 # fprop: y from x and w; dgrad: dx from dy and w; wgrad: dw from dy and x.
@@ -35,6 +36,8 @@ class Problem:
         source: where the numbers were published.
         dtype: the data type that its source names, in which alone it runs; None where it names none.
         layout, pass_, epilogue: likewise, where the problem is one of a memory layout, a gradient, a fused bias.
+        drawn: whether these four were drawn for it, as in a covering array: they give way to those that are asked for,
+            and to a plain fprop where a backend has no such pass or epilogue.
         operands: what its operands are like, by the name of a recipe; N(0, 1) where it is empty.
         skip: why convbench cannot hold it at all, in words.
     """
@@ -48,6 +51,7 @@ class Problem:
     layout: str | None = None
     pass_: str | None = None
     epilogue: str | None = None
+    drawn: bool = False
     operands: str = ""
     skip: str = ""
 

@@ -44,8 +44,8 @@ class Check:
         worst_of_bound: the largest error as a share of its own bound; at most 1 is right.
         relative_l2: norm of the error over norm of the truth.
         evidence: where and how it is wrong; None when it is right.
-        probe: which of the probes it failed: numeric, sharp, memory, repeat, lattice, locality or
-            gradient; "" when it is right.
+        probe: which of the probes it failed: numeric, sharp, memory, repeat, lattice, locality,
+            batch or gradient; "" when it is right.
         omega: the largest error beyond the rounding of the result, in units of u * M; None where nothing was measured.
         arithmetic: what the errors say of the inputs and the sums, in words; "" where they say nothing.
         defect: a known defect of the library underneath that was met, in words; it is no pass, and no news.

@@ -45,7 +45,7 @@ _FIRST = (
     Column("groups", "groups of channels"),
     Column("pass", "fprop, dgrad or wgrad"),
     Column("dtype", "data type of the operands"),
-    Column("layout", "nchw, nhwc or strided"),
+    Column("layout", "nchw, nhwc, strided, chunk or unaligned"),
     Column("precision", "ieee: no TF32 anywhere; tf32: allowed"),
     Column("epilogue", "what follows fprop: none, bias or bias_relu"),
     Column("device", "cpu, cuda, cuda:1 ..."),
@@ -184,8 +184,8 @@ _ROOFLINE = (
 _PROBES = (
     Column(
         "probe",
-        "which probe of `verify` a wrong row failed: numeric, sharp, memory, repeat, lattice, locality or gradient "
-        "([what they are](verification.md))",
+        "which probe of `verify` a wrong row failed: numeric, sharp, memory, repeat, lattice, locality, batch or "
+        "gradient ([what they are](verification.md))",
     ),
     Column("omega", "the largest error beyond the rounding of the result", "u * M"),
     Column(

@@ -5,7 +5,7 @@ command line; its --suite is `suites` here. torch is imported only for what is o
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from math import ceil
 from typing import Any
@@ -164,12 +164,15 @@ def select(
             sizes=sizes,
             match=match,
             exclude=exclude,
-            any_dtype=words["dtype"] is not None,
+            given=[name for name, chosen in words.items() if chosen is not None],
         )
     alone = defaults.brought and backends is None and bool(plugins)
     loaded, unavailable, local = load_backends(backends, plugins, alone=alone, tell=tell)
+    absent = {one.name for one in unavailable}
+    there = [one for one in loaded if one.name not in absent]
     if brought and not random and vectors is None and (alone or backends is not None):
-        axis_values["passes"], axis_values["epilogues"] = bring(loaded, unavailable)
+        axis_values["passes"], axis_values["epilogues"] = bring(there)
+    problems = [one for problem in problems for one in brought_by(problem, there)]
     found: Iterator[Case]
     faults: list[str] = []
     if random:
@@ -234,6 +237,19 @@ def _count_random(count: int | None, seconds: float | None) -> int:
     return most if count is None else max(0, min(count, most))
 
 
+def brought_by(problem: Problem, backends: Sequence[Backend]) -> Iterator[Problem]:
+    """A problem as it is, or as a plain fprop for those who lack the pass or the epilogue that was drawn for it."""
+    pass_, epilogue = problem.pass_ or "fprop", problem.epilogue or "none"
+    if not problem.drawn or (pass_, epilogue) == ("fprop", "none"):
+        yield problem
+        return
+    have = [pass_ in one.passes and (epilogue == "none" or epilogue in one.epilogues) for one in backends]
+    if any(have) or not have:
+        yield problem
+    if not all(have):
+        yield replace(problem, pass_="fprop", epilogue="none")
+
+
 def choose_devices(given: Words) -> list[str]:
     """Devices that are there; the CPU where none is given."""
     chosen = [find_device(word.lower()) for word in (("cpu",) if given is None else given)]
@@ -245,15 +261,10 @@ def choose_devices(given: Words) -> list[str]:
     return [device.name for device in chosen]
 
 
-def bring(backends: Sequence[Backend], unavailable: Sequence[Unavailable] = ()) -> tuple[list[str], list[str]]:
-    """The passes and epilogues that at least one of these backends has code for, of those that can be loaded.
-
-    What another of them lacks is a row that says so.
-    """
-    names = {one.name for one in unavailable}
-    there = [one for one in backends if one.name not in names]
-    passes = [name for name in PASSES if name == "fprop" or any(name in one.passes for one in there)]
-    epilogues = [name for name in EPILOGUES if name == "none" or any(name in one.epilogues for one in there)]
+def bring(backends: Sequence[Backend]) -> tuple[list[str], list[str]]:
+    """The passes and epilogues that at least one of these has code for; what another lacks is a row that says so."""
+    passes = [name for name in PASSES if name == "fprop" or any(name in one.passes for one in backends)]
+    epilogues = [name for name in EPILOGUES if name == "none" or any(name in one.epilogues for one in backends)]
     return passes, epilogues
 
 

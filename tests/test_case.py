@@ -166,7 +166,10 @@ def test_a_case_that_was_asked_for_its_key_is_pickled_and_copied_like_any_other(
         ({"dtype": "fp23"}, "unknown dtype 'fp23': choose from bf16, fp16, fp32, fp64; did you mean 'fp32'?"),
         ({"dtype": None}, "unknown dtype 'None'"),
         ({"dtype": ["fp32"]}, "unknown dtype"),
-        ({"layout": "ncwh"}, "unknown layout 'ncwh': choose from nchw, nhwc, strided; did you mean 'nchw'?"),
+        (
+            {"layout": "ncwh"},
+            "unknown layout 'ncwh': choose from chunk, nchw, nhwc, strided, unaligned; did you mean 'nchw'?",
+        ),
         ({"precision": "tf23"}, "unknown precision 'tf23': choose from ieee, tf32; did you mean 'tf32'?"),
         ({"pass_": "frop"}, "unknown pass 'frop': choose from dgrad, fprop, wgrad; did you mean 'fprop'?"),
         ({"epilogue": "relu"}, "unknown epilogue 'relu': choose from bias, bias_relu, none"),

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 
 from convbench import ConvbenchError, ConvSpec, Timed, Verified, Wrong, backend
 from convbench.bench.decision import standings
+from convbench.case import LAYOUTS
 from convbench.errors import NothingSelected
 from convbench.schema import COLUMNS
 from convbench.selection import FOR_BENCH, FOR_VERIFY, Selection, select
@@ -78,7 +79,7 @@ def test_no_file_is_needed_and_ceilings_may_be_left_out() -> None:
 def test_what_verify_takes_by_default_is_everything() -> None:
     selection = small(SHAPES[0], defaults=FOR_VERIFY, backends=["torch"])
     assert {(case.dtype, case.layout) for case in selection.cases} == {
-        (dtype, layout) for dtype in ("fp32", "fp16", "bf16", "fp64") for layout in ("nchw", "nhwc", "strided")
+        (dtype, layout) for dtype in ("fp32", "fp16", "bf16", "fp64") for layout in LAYOUTS
     }
     assert {case.precision for case in selection.cases} == {"ieee"}
     kinds = {("fprop", "none"), ("fprop", "bias"), ("fprop", "bias_relu"), ("dgrad", "none"), ("wgrad", "none")}

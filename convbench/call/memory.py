@@ -17,17 +17,19 @@ _EMPTY = frozenset({"empty", "empty_like", "empty_strided", "empty_permuted", "n
 
 
 GUARD = 4096  # elements on either side: whole cache lines of every dtype, so a zone changes no alignment
+LINE = 64  # bytes, to which torch aligns what it allocates
 
 
 class Zone:
     """A tensor that lies between NaN: what reads beyond it computes NaN, what writes beyond it leaves a trace."""
 
     def __init__(self, like: Tensor) -> None:
-        """Room with the shape and strides of `like`, filled with NaN throughout."""
+        """Room with the shape, strides and alignment of `like`, filled with NaN throughout."""
         reach = sum((size - 1) * stride for size, stride in zip(like.shape, like.stride(), strict=True)) + 1
-        self._room = like.new_full((reach + 2 * GUARD,), nan)
-        self._edges = (self._room[:GUARD], self._room[GUARD + reach :])
-        self.tensor = self._room.as_strided(like.shape, like.stride(), GUARD)
+        start = GUARD + like.storage_offset() % (LINE // like.element_size())
+        self._room = like.new_full((start + reach + GUARD,), nan)
+        self._edges = (self._room[:start], self._room[start + reach :])
+        self.tensor = self._room.as_strided(like.shape, like.stride(), start)
 
     @property
     def whole(self) -> bool:

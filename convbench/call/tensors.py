@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from convbench.case import LAYOUTS
 from convbench.dtypes import DTYPE
-from convbench.errors import ConvbenchError
+from convbench.errors import unknown
 
 TORCH_DTYPE: dict[str, torch.dtype] = {name: getattr(torch, one.torch) for name, one in DTYPE.items()}
 
@@ -17,7 +18,9 @@ TORCH_DTYPE: dict[str, torch.dtype] = {name: getattr(torch, one.torch) for name,
 def lay_out(tensor: Tensor, layout: str) -> Tensor:
     """The same numbers in another memory layout.
 
-    "strided" is a view with an offset and a gap of one element along the last axis; the gaps
+    "strided" is a view with an offset and a gap of one element along the last axis. "chunk" is what a slice of the
+    channels and a crop leave: the last stride is 1, with gaps between rows, channels and images. "unaligned" is
+    contiguous and begins one element past an address that every vector load likes. The gaps and the element before
     hold NaN, so that a kernel that reads them is caught.
     """
     match layout:
@@ -29,7 +32,20 @@ def lay_out(tensor: Tensor, layout: str) -> Tensor:
             room = tensor.new_full((*tensor.shape[:-1], 2 * tensor.shape[-1] + 1), float("nan"))
             room[..., 1::2] = tensor
             return room[..., 1::2]
-    raise ConvbenchError(f"unknown layout {layout!r}: choose nchw, nhwc or strided")
+        case "chunk":
+            beyond = (0, 2, 1, 3)[-tensor.dim() :]  # more channels, rows and columns than are read
+            sizes = (size + more for size, more in zip(tensor.shape, beyond, strict=True))
+            room = tensor.new_full(tuple(sizes), float("nan"))
+            view = room[
+                tuple(slice(more // 2, more // 2 + size) for size, more in zip(tensor.shape, beyond, strict=True))
+            ]
+            view.copy_(tensor)
+            return view
+        case "unaligned":
+            room = tensor.new_full((tensor.numel() + 1,), float("nan"))
+            room[1:] = tensor.flatten()
+            return room[1:].view(tensor.shape)
+    raise unknown("layout", layout, LAYOUTS)
 
 
 def settle_layout(y: Tensor, layout: str) -> Tensor:

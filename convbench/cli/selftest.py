@@ -99,7 +99,7 @@ def self_test(choice: options.Choice, how: options.How, *, shapes: int | None, *
 def _given_cases(choice: options.Choice, dtypes: list[str]) -> list[Case]:
     from convbench.suites.choose import choose_problems
 
-    given = choose_problems(None, options.listed_shapes(choice.shape), "awkward", any_dtype=True, tell=tell)
+    given = choose_problems(None, options.listed_shapes(choice.shape), "awkward", given=("dtype",), tell=tell)
     for problem in given:
         if problem.spec.macs > MOST_MACS or problem.spec.n == 0:
             raise ConvbenchError(

@@ -114,7 +114,8 @@ def verify(
     """Check every output against a proven error bound.
 
     The truth is computed in float64, and each element has a bound of its own.
-    Over the suite `awkward` by default; `edge` holds faults that others met. Of a plug-in, and of backends that are
+    Over the suite `awkward` by default, whose rows have a dtype, layout, pass and epilogue of their own that give way
+    to those that are asked for; `edge` holds faults that others met. Of a plug-in, and of backends that are
     named, every gradient and fused epilogue that they have is verified too. Outputs start as NaN where the
     backend lets us, and the inputs must come back untouched. Of what is wrong the cause is looked for, and the
     smallest problem that shows it. Exit 1: something is wrong or failed; 3: nothing was verified.

@@ -3,7 +3,8 @@
 A suite is a CSV file: name, the sizes, and the source of the numbers. `name*3` says that
 the layer occurs three times in its model; dilation is 1 for a dense kernel. A suite of one's
 own may leave out what has a default, or be lines of benchdnn or MIOpenDriver. A row may also say
-in which dtype, layout and pass alone it runs, and what its operands are like; `macs`, where it is given, is checked.
+in which dtype, layout and pass alone it runs, whether they are its own or drawn, and what its operands are like;
+`macs`, where it is given, is checked.
 """
 
 import csv
@@ -37,9 +38,11 @@ DEFAULTS = {
     "layout": "",
     "pass": "",
     "epilogue": "",
+    "axes": "",
     "operands": "",
     "skip": "",
 }
+DRAWN = "drawn"  # in the column axes
 
 
 def suite_names() -> list[str]:
@@ -184,6 +187,7 @@ def _problem(suite: str, row: dict[str, str]) -> Problem:
         layout=_one_of("layout", cells["layout"], LAYOUTS),
         pass_=_one_of("pass", cells["pass"], PASSES),
         epilogue=_one_of("epilogue", cells["epilogue"], EPILOGUES),
+        drawn=_one_of("axes", cells["axes"], (DRAWN,)) is not None,
         operands=known_operands(cells["operands"]),
         skip=cells["skip"],
     )

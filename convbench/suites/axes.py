@@ -139,7 +139,7 @@ def expand(problems: Iterable[Problem], axes: Sequence[Axis], wanted: Filter) ->
         one = replace(problem, name=name, spec=spec)
         if not wanted.wants(*_texts(problem, label), str(spec)):
             continue
-        key = (one.suite, one.spec, one.dtype, one.layout, one.pass_, one.epilogue, one.operands, one.skip)
+        key = (one.suite, one.spec, one.dtype, one.layout, one.pass_, one.epilogue, one.drawn, one.operands, one.skip)
         if (known := found.get(key)) is not None:
             repeated += 1
             one = replace(known, count=known.count + one.count)

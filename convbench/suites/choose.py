@@ -1,6 +1,6 @@
 """Which problems are meant: suites and shapes, along axes, through filters?"""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from convbench.case import Problem
@@ -47,7 +47,7 @@ def choose_problems(
     sizes: Sequence[Axis] = (),
     match: Sequence[str] | None = None,
     exclude: Sequence[str] | None = None,
-    any_dtype: bool = False,
+    given: Collection[str] = (),
 ) -> list[Problem]:
     """The problems of the suites and shapes given, of the default suite when neither is.
 
@@ -56,7 +56,7 @@ def choose_problems(
         tell: takes a line on what was left out.
         sizes: the axes that multiply them.
         match, exclude: regular expressions.
-        any_dtype: whether the data type that a problem names itself gives way.
+        given: the axes that are asked for: a data type that a problem names gives way, and every axis that was drawn.
     """
     wanted = Filter.parse(match or (), exclude or ())
     if suites is None and shapes is None:
@@ -65,8 +65,7 @@ def choose_problems(
     for remark in left_out_remarks(one for reading in readings for one in reading.left_out):
         tell(remark)
     problems = [problem for reading in readings for problem in reading.problems]
-    if any_dtype:
-        problems = [replace(problem, dtype=None) for problem in problems]
+    problems = give_way(problems, given)
     found = expand(problems, sizes, wanted)
     if found.illegal:
         few = "1 combination is" if found.illegal == 1 else f"{found.illegal:,} combinations are"
@@ -82,6 +81,26 @@ def choose_problems(
             f"sizes, such as {first.suite}:{first.name} {first.spec}"
         )
     return list(found.problems)
+
+
+def give_way(problems: Sequence[Problem], given: Collection[str]) -> list[Problem]:
+    """The problems without what gives way to the axes that are asked for; those that are alike then run once.
+
+    Pass and epilogue are one axis: who asks for an epilogue wants no gradient.
+    """
+    kind = "pass" in given or "epilogue" in given
+    found: dict[Problem, Problem] = {}
+    for problem in problems:
+        one = replace(problem, dtype=None) if "dtype" in given else problem
+        if problem.drawn:
+            one = replace(
+                one,
+                layout=None if "layout" in given else one.layout,
+                pass_=None if kind else one.pass_,
+                epilogue=None if kind else one.epilogue,
+            )
+        found.setdefault(replace(one, name="", source="") if problem.drawn else one, one)
+    return list(found.values())
 
 
 def left_out_remarks(left_out: Iterable[LeftOut]) -> Iterator[str]:

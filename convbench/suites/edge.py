@@ -27,6 +27,11 @@ RECIPES = {
     "large_and_small": "the first operand is near the largest number, the second small: only a transform overflows",
     "tiny": "both operands are small, so that a result of zeros looks near to the truth",
     "subnormal_second": "the second operand is subnormal, the first so large that the sums are not",
+    "subnormal_result": "both operands are so small that the results are subnormal in fp16",
+    "overflow_between": "one half of the channels takes back what the other adds: sums beyond fp16 on the way to a "
+    "finite result",
+    "zero_beside_nan": "NaN in the first operand, and every third weight is zero: their product is NaN all the same",
+    "zero_beside_inf": "infinity in the first operand, and every third weight is zero: their product is NaN",
     "nan_in_first": "one NaN, in the last column of the first row of the first operand",
     "inf_in_first": "infinity once, in the last column of the first row of the first operand",
     "nan_in_second": "one NaN in the second operand",

@@ -1,23 +1,27 @@
 """Random cases that look for faults: small, legal, and often where implementations go wrong.
 
-The sizes are one, two, three, primes and the neighbours of multiples of 4, 8, 16 and 32, where packing
-and vectors leave a rest; strides go beyond the kernel, padding goes beyond it too, groups
-are uneven or depthwise, images are rows or columns, and now and then a batch is empty.
+The sizes are those of `suites/cover.py`, where blocks end, with primes among them; the numbers of outputs are drawn
+as those of channels are. Strides go beyond the kernel, padding goes beyond it too, groups are uneven or depthwise,
+images are rows or columns, and now and then a batch is empty.
 """
 
 from collections.abc import Iterator, Sequence
 from random import Random
 
 from convbench.case import DTYPES, LAYOUTS, PASSES, Case, Problem
-from convbench.spec import ConvSpec, Pair
+from convbench.spec import ConvSpec, Pair, same_sides
+from convbench.suites import cover
 
 # Within these a case takes milliseconds with any backend; the bytes are those of fp64, of the patch matrix too.
 MOST_MACS, MOST_NBYTES = 1_000_000, 2_000_000
 
 _SMALL = (1, 2, 3, 5, 7, 11, 13)
-_CHANNELS = (*_SMALL, 4, 8, 9, 15, 16, 17, 31, 32, 33)
-_SIZES = (*_SMALL, 4, 6, 8, 9, 15, 16, 17, 23, 31, 32, 33)
+_CHANNELS = (*_SMALL, *map(int, cover.SIZES))
+_SIZES = (*_SMALL, 6, 23, *map(int, cover.SIZES))
+_BATCHES = (1, 1, 1, *cover.BATCHES, 5, 17, 33)
 _KERNELS = (1, 1, 2, 3, 3, 3, 4, 5, 7)
+_FORMS = tuple((int(form[0]), int(form[2])) for form in cover.KERNELS)
+_LONG = (9, 10, 11, 16, 17)
 
 
 def fuzz(
@@ -58,27 +62,40 @@ def _draw(random: Random) -> ConvSpec:
         c = random.choice(_CHANNELS) if depthwise else groups * random.choice(_CHANNELS)
         groups = c if depthwise else groups
         k = groups * random.choice((1, 1, 2, 3) if depthwise else _CHANNELS)
-        r, s = random.choice(_KERNELS), random.choice(_KERNELS)
+        r, s = random.choice(_FORMS) if random.random() < 0.6 else (random.choice(_KERNELS), random.choice(_KERNELS))
         if random.random() < 0.2:  # 1xN, and Nx1
-            r, s = random.sample((1, random.choice((2, 3, 5, 9, 16, 17))), 2)
+            r, s = random.sample((1, random.choice((2, 3, 5, *_LONG))), 2)
         dilation = _pair(random, (1, 1, 1, 1, 2, 3))
         padding = _pair(random, (0, 0, 1, 1, 2, 3)) if random.random() < 0.85 else _beyond(random, (r, s))
         stride = _pair(random, (1, 1, 1, 2, 3)) if random.random() < 0.85 else _beyond(random, (r, s))
-        h, w = random.choice(_SIZES), random.choice(_SIZES)
+        if random.random() < 0.03:  # patches
+            r, s = stride = _pair(random, _LONG)
         extent = (dilation[0] * (r - 1) + 1, dilation[1] * (s - 1) + 1)
-        if random.random() < 0.1:  # as large as the kernel allows: one row of outputs
-            h = max(1, extent[0] - 2 * padding[0])
-        if random.random() < 0.1:
-            w = max(1, extent[1] - 2 * padding[1])
-        if h + 2 * padding[0] < extent[0] or w + 2 * padding[1] < extent[1]:
-            continue
         end: Pair | None = None
-        if random.random() < 0.1:
+        kind = random.random()
+        if kind < 0.15:
+            top, bottom, left, right = same_sides((r, s), dilation)
+            padding, end = (top, left), (bottom, right)
+        elif kind < 0.25:
             more = _pair(random, (0, 1, 2, 3))
             end = (padding[0] + more[0], padding[1] + more[1])
             padding, end = random.sample((padding, end), 2)
+        around = [sum(sides) for sides in zip(padding, end or padding, strict=True)]
+        h, w = random.choice(_SIZES), random.choice(_SIZES)
+        if random.random() < 0.5:  # it is the outputs that a kernel has tiles of
+            p, q = random.choice(_SMALL), random.choice(_SIZES)
+            h, w = (
+                (out - 1) * each + reach - pads + random.randrange(each)
+                for out, each, reach, pads in zip((p, q), stride, extent, around, strict=True)
+            )
+        if random.random() < 0.1:  # as large as the kernel allows: one row of outputs
+            h = max(1, extent[0] - around[0])
+        if random.random() < 0.1:
+            w = max(1, extent[1] - around[1])
+        if min(h, w) < 1 or h + around[0] < extent[0] or w + around[1] < extent[1]:
+            continue
         spec = ConvSpec(
-            n=0 if random.random() < 0.02 else random.choice((1, 1, 1, 2, 3, 5)),
+            n=0 if random.random() < 0.02 else random.choice(_BATCHES),
             c=c,
             h=h,
             w=w,

@@ -16,6 +16,7 @@ from convbench.call.outputs import changed, taken
 from convbench.call.profile import profile
 from convbench.errors import one_line
 from convbench.outcome import Bill, Failed, Skipped
+from convbench.verify.batch import one_image
 from convbench.verify.gradient import gradient_fault
 from convbench.verify.probes import Probes
 
@@ -51,7 +52,8 @@ class Answers:
         given: what the call was bound to, the weight prepared.
         poisoned: what the unwritten memory held, in words, with the answer.
         again: of further plain calls; none where the poisoned ones gave the same bits as the first.
-        gradient: what is wrong with autograd through it, in words; "" otherwise.
+        single: one image of the batch computed alone, by its number; None where there is no other.
+    gradient: what is wrong with autograd through it, in words; "" otherwise.
         not_run: that what it promises to run did not run, in words; "" otherwise.
         varies: whether two equal calls may differ in their last bits, as it says itself.
     """
@@ -64,6 +66,7 @@ class Answers:
     again: tuple[Answer, ...] = ()
     lattice: Answer | None = None
     pierced: Answer | None = None
+    single: tuple[int, Answer] | None = None
     gradient: str = ""
     not_run: str = ""
     varies: bool = False
@@ -124,7 +127,7 @@ def question(
                 again = [take(call, guard) for _ in range(2)]
             # Asked now: what runs when the truth is there could look for it.
             varies = bool(again) and backend.nondeterministic is not None and bool(backend.nondeterministic(case))
-            lattice, pierced, gradient = None, None, ""
+            lattice, pierced, single, gradient = None, None, None, ""
             if whole:
                 doing = " on whole numbers"
                 sibling = probes.lattice_for(backend.family).exam
@@ -135,6 +138,9 @@ def question(
                     out = call()
                     synchronize(case.device)
                 pierced = Answer.of(out, guard)
+            if whole and (alone := one_image(backend, exam)) is not None:
+                doing = f" on image {alone.image} alone"
+                single = alone.image, take(bind(backend, alone.case, alone.operands)[0], guarded(alone.operands))
             if whole:
                 doing = " under autograd"
                 gradient = gradient_fault(backend, exam)
@@ -154,6 +160,7 @@ def question(
         again=tuple(again),
         lattice=lattice,
         pierced=pierced,
+        single=single,
         gradient=gradient,
         not_run=not_run_words,
         varies=varies,

@@ -168,6 +168,42 @@ def subnormal_second(first: Tensor, second: Tensor) -> Pair:
     return first / _power(first, 0.45), (second * (smallest / 8)).clamp(-smallest * 0.9, smallest * 0.9)
 
 
+def subnormal_result(first: Tensor, second: Tensor) -> Pair:
+    """Products of 2^-18 in fp16, between its smallest number, 2^-24, and its smallest normal one, 2^-14."""
+    exponent = frexp(torch.finfo(first.dtype).tiny)[1] - 1
+    scale = 2.0 ** ((exponent - 4) // 2)
+    return first * scale, second * scale
+
+
+def overflow_between(first: Tensor, second: Tensor) -> Pair:
+    """Terms of some 1300: a hundred of one sign are beyond fp16's 65504, and the half that follows takes 15/16 back."""
+    channels = second.shape[1] if first.shape[1] % second.shape[1] == 0 else 1  # of fprop it is what is summed
+    half = channels // 2
+    first, second = first.abs() * 2**11, second.abs()
+    by_group = first.unflatten(1, (-1, channels))
+    by_group[:, :, half : 2 * half] = by_group[:, :, :half]
+    second[:, half : 2 * half] = second[:, :half] * (-15 / 16)
+    by_group[:, :, 2 * half :] *= 2**-11  # of an odd number of channels the last adds next to nothing
+    return first, second
+
+
+def zero_beside_nan(first: Tensor, second: Tensor) -> Pair:
+    return _beside_zeros(first, second, nan)
+
+
+def zero_beside_inf(first: Tensor, second: Tensor) -> Pair:
+    return _beside_zeros(first, second, inf)
+
+
+def _beside_zeros(first: Tensor, second: Tensor, value: float) -> Pair:
+    """Two such values, and zeros on every tap and channel; of several filters one is zero throughout."""
+    first[0, 0, 0, -1] = first[-1, -1, first.shape[2] // 2, first.shape[3] // 2] = value
+    second.view(-1)[::3] = 0
+    if len(second) > 1:
+        second[1] = 0
+    return first, second
+
+
 def _power(like: Tensor, share: float) -> float:
     """A power of two: the smallest normal number of the dtype to the power of `share`."""
     exponent = frexp(torch.finfo(like.dtype).tiny)[1] - 1
@@ -209,6 +245,10 @@ RECIPES = {
     "large_and_small": Recipe(make=large_and_small),
     "tiny": Recipe(make=tiny),
     "subnormal_second": Recipe(make=subnormal_second),
+    "subnormal_result": Recipe(make=subnormal_result),
+    "overflow_between": Recipe(make=overflow_between),
+    "zero_beside_nan": Recipe(make=zero_beside_nan),
+    "zero_beside_inf": Recipe(make=zero_beside_inf),
     "nan_in_first": Recipe(make=nan_in_first),
     "inf_in_first": Recipe(make=inf_in_first),
     "nan_in_second": Recipe(make=nan_in_second),

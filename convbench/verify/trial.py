@@ -12,6 +12,7 @@ from convbench.call.outputs import taken
 from convbench.errors import one_line
 from convbench.outcome import Bill, Check, Failed, Skipped, Verified, Wrong
 from convbench.verify.answers import Answer, Answers, alike, question
+from convbench.verify.batch import DIFFERS, check_alone
 from convbench.verify.diagnosis import describe_place
 from convbench.verify.exam import Exam, wrong
 from convbench.verify.inherited import inherited_defect
@@ -114,8 +115,8 @@ def verdict(backend: Backend, probes: Probes, answers: Answers) -> Check:
 
 
 def _together(words: str, more: str) -> str:
-    """What is known of the arithmetic: the first words for it, and whether it varies."""
-    if more not in (VARIES, SIGNS) or not words:
+    """What is known of the arithmetic: the first words for it, whether it varies, whether an image differs alone."""
+    if not words or not (more in (VARIES, SIGNS) or DIFFERS in more):
         return words or more
     return words if more in words else f"{words}, {more}"
 
@@ -158,6 +159,13 @@ def _findings(backend: Backend, probes: Probes, answers: Answers) -> Iterator[Ch
     if answers.pierced is not None:
         found = probes.locality.check(answers.pierced.out, plain, family, roundings, points)
         yield manners(answers.pierced) or found
+    if answers.single is not None:
+        image, answer = answers.single
+        found = manners(answer)
+        if found is None and isinstance(answer.out, Tensor):
+            found = check_alone(exam, image, answer.out, plain, family, roundings, points)
+            found = replace(found, arithmetic="") if answers.varies else found  # two equal calls differ as well
+        yield found or wrong(f"image {image} alone: returned {type(answer.out).__name__}, not a tensor", "batch")
     if answers.gradient:
         yield wrong(answers.gradient, "gradient")
 

@@ -21,12 +21,12 @@ def test_right_backends_are_exit_0_with_a_row_each(cli: Cli, tmp_path: Path) -> 
     done = cli("verify", "--shape", SHAPE, *words)
     assert done.code == 0
     rows = table(done.out)
-    assert len(rows) == 2 * 2 * 3
+    assert len(rows) == 2 * 2 * 5
     assert {row["outcome"] for row in rows} == {"verified"}
-    assert "12 verified: fprop  (" in done.err
+    assert "20 verified: fprop  (" in done.err
     frame = pd.read_csv(path)
-    assert len(frame) == 12
-    assert set(frame.layout) == {"nchw", "nhwc", "strided"}
+    assert len(frame) == 20
+    assert set(frame.layout) == {"nchw", "nhwc", "strided", "chunk", "unaligned"}
     assert (frame.worst_of_bound <= 1).all()
 
 
@@ -36,14 +36,15 @@ def test_the_csv_may_go_to_stdout(cli: Cli) -> None:
     assert done.code == 0
     header, *rows = done.out.splitlines()
     assert header.startswith("suite,name,count,spec,")
-    assert len(rows) == 3
+    assert len(rows) == 5
 
 
 @pytest.mark.program
 def test_a_wrong_plugin_is_exit_1_named_with_its_place_and_a_command(cli: Cli, tmp_path: Path) -> None:
     plugin = tmp_path / "bad kernel.py"
     plugin.write_text(LAST_TAP)
-    done = cli("verify", "--plugin", plugin, "--backend", "last-tap,torch", "--suite", "awkward", "--dtype", "fp32")
+    shapes = ("--shape", "awkward:note,awkward:smallest", "--dtype", "fp32")
+    done = cli("verify", "--plugin", plugin, "--backend", "last-tap,torch", *shapes)
     assert done.code == 1
     lines = done.err.splitlines()
     place = next(number for number, line in enumerate(lines) if line.startswith("WRONG last-tap on note"))
@@ -92,13 +93,13 @@ def test_passes_and_epilogues_multiply_and_a_backend_without_one_says_so(cli: Cl
     axes = ("--pass", "fprop,dgrad,wgrad", "--epilogue", "none,bias,bias_relu", "--dtype", "fp32")
     done = cli("verify", "--shape", SHAPE, "--backend", "torch,bare", "--plugin", plugin, *axes, "--csv", path)
     assert done.code == 1  # bare is wrong in fprop
-    assert "bare skipped 3 cases, the first n2c4h7w9k6r3s2_st2x1_pd1x0_dl1x2_g2: bare has no wgrad" in done.err
+    assert "bare skipped 5 cases, the first n2c4h7w9k6r3s2_st2x1_pd1x0_dl1x2_g2: bare has no wgrad" in done.err
     frame = pd.read_csv(path)
     torch = frame[frame.backend == "torch"]
     assert set(zip(torch["pass"], torch.epilogue, strict=True)) == {
         ("fprop", "none"), ("fprop", "bias"), ("fprop", "bias_relu"), ("dgrad", "none"), ("wgrad", "none"),
     }  # fmt: skip
-    assert len(torch) == 5 * 3
+    assert len(torch) == 5 * 5
     assert set(torch.outcome) == {"verified"}
 
 

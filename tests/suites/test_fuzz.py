@@ -46,6 +46,10 @@ def test_odd_corners_are_hit_often() -> None:
         "a kernel of one row": (sum(one.r == 1 < one.s for one in specs), 100),
         "one past a vector": (sum(one.c in (9, 17, 33) for one in specs), 100),
         "sides padded differently": (sum(one.padding_end is not None for one in specs), 100),
+        "many images": (sum(one.n > 16 for one in specs), 100),
+        "patches": (sum(one.stride == (one.r, one.s) and one.r > 8 for one in specs), 10),
+        "groups of a vector of channels": (sum(1 < one.groups <= 4 and one.c_per_group >= 8 for one in specs), 100),
+        "many columns of outputs": (sum(one.q > 60 for one in specs), 100),
         "pairs that differ": (sum(one.stride[0] != one.stride[1] for one in specs), 300),
     }
     assert {name: count for name, (count, limit) in least.items() if count < limit} == {}
@@ -144,6 +148,6 @@ def test_what_does_not_go_together_is_refused_in_one_line(cli: Cli, words: tuple
 
 
 FIRST = [
-    ("n1c13h9w4k33r5s7_st3_pd1x2x3x4_dl2x1", "fp64", "nhwc", "fprop"),
-    ("n1c195h5w3k135r5s1_st3x1_g15", "fp64", "strided", "wgrad"),
+    ("n1c96h5w20k448r5s4_g32", "fp64", "unaligned", "dgrad"),
+    ("n2c5h11w16k55r4s1_g5", "fp32", "strided", "wgrad"),
 ]

@@ -266,7 +266,7 @@ def test_the_shapes_are_small_and_their_sums_of_every_length() -> None:
     assert terms[-1] > 20_000
     assert len([one for one in terms if 100 < one < 3_000]) > len(terms) / 5
     assert max(case.spec.macs for case in cases) <= selftest.MOST_MACS
-    assert {case.layout for case in cases} == {"nchw", "nhwc", "strided"}
+    assert {case.layout for case in cases} == {"nchw", "nhwc", "strided", "chunk", "unaligned"}
     specs = [case.spec for case in cases]
     for ask in (
         lambda spec: spec.groups > 1,

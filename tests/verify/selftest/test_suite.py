@@ -220,7 +220,7 @@ def test_the_published_rates_are_met_or_not() -> None:
     assert Tally.of(bugs) == Tally(kinds=1, found=1, true=0, none=1, false=0, runs=0, alarms=0)
 
 
-NARROW = ("--suite", "awkward", "--match", ":note$", "--dtype", "fp32", "--layout", "nchw")
+NARROW = ("--suite", "quick", "--match", ":note$", "--dtype", "fp32", "--layout", "nchw")
 
 
 def test_the_command_tries_the_catalogue_on_a_suite_and_writes_a_row_a_kernel(cli: Cli, tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ def test_a_miss_is_exit_1_with_its_command_and_so_is_a_false_cause(cli: Cli, mon
     assert done.code == 1
     assert done.err.startswith("FALSE CAUSE tap-missing on note (fp32 nchw): The loop over the kernel")
     assert "  tap (1,1) is missing" in done.err.splitlines()
-    assert "--match '^awkward:note$' --dtype fp32 --layout nchw --pass fprop --seed 0" in done.err
+    assert "--match '^quick:note$' --dtype fp32 --layout nchw --pass fprop --seed 0" in done.err
 
 
 def test_a_kernel_that_takes_no_case_is_exit_3(cli: Cli) -> None:
