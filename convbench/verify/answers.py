@@ -53,7 +53,7 @@ class Answers:
         poisoned: what the unwritten memory held, in words, with the answer.
         again: of further plain calls; none where the poisoned ones gave the same bits as the first.
         single: one image of the batch computed alone, by its number; None where there is no other.
-    gradient: what is wrong with autograd through it, in words; "" otherwise.
+        gradient: what is wrong with autograd through it, in words; "" otherwise.
         not_run: that what it promises to run did not run, in words; "" otherwise.
         varies: whether two equal calls may differ in their last bits, as it says itself.
     """
@@ -66,7 +66,7 @@ class Answers:
     again: tuple[Answer, ...] = ()
     lattice: Answer | None = None
     pierced: Answer | None = None
-    single: tuple[int, Answer] | None = None
+    single: tuple[int, Answer | Failed] | None = None
     gradient: str = ""
     not_run: str = ""
     varies: bool = False
@@ -127,7 +127,8 @@ def question(
                 again = [take(call, guard) for _ in range(2)]
             # Asked now: what runs when the truth is there could look for it.
             varies = bool(again) and backend.nondeterministic is not None and bool(backend.nondeterministic(case))
-            lattice, pierced, single, gradient = None, None, None, ""
+            lattice, pierced, gradient = None, None, ""
+            single: tuple[int, Answer | Failed] | None = None
             if whole:
                 doing = " on whole numbers"
                 sibling = probes.lattice_for(backend.family).exam
@@ -139,8 +140,12 @@ def question(
                     synchronize(case.device)
                 pierced = Answer.of(out, guard)
             if whole and (alone := one_image(backend, exam)) is not None:
-                doing = f" on image {alone.image} alone"
-                single = alone.image, take(bind(backend, alone.case, alone.operands)[0], guarded(alone.operands))
+                try:
+                    single = alone.image, take(bind(backend, alone.case, alone.operands)[0], guarded(alone.operands))
+                except Unsupported:
+                    pass  # of another size, which it need not do
+                except Exception as error:
+                    single = alone.image, failure(error)  # what it answered before is judged all the same
             if whole:
                 doing = " under autograd"
                 gradient = gradient_fault(backend, exam)

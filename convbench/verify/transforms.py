@@ -6,6 +6,7 @@ from math import log2, prod
 import torch
 from torch import Tensor
 
+from convbench.call.tensors import TORCH_DTYPE
 from convbench.case import Case
 from convbench.dtypes import DTYPE
 from convbench.spec import ConvSpec
@@ -93,7 +94,27 @@ def winograd_bound(
     columns = rows if columns is None else columns
     tiles = len(rows) + len(columns) + 2
     steps = case.spec.c_per_group + 2.0 * tiles + case.spec.r + case.spec.s + 4
-    return gamma(steps, _transform_roundoff(case)) * _winograd_sum(case.spec, x, w, (rows, columns), 1, places)
+    x, w, flushed = _above_underflow(case, x, w, (rows, columns), steps)
+    whole = _winograd_sum(case.spec, x, w, (rows, columns), 1, places)
+    return gamma(steps, _transform_roundoff(case)) * whole + flushed
+
+
+def _above_underflow(
+    case: Case, x: Tensor, w: Tensor, tile: tuple[Points, Points], steps: float
+) -> tuple[Tensor, Tensor, float]:
+    """Operands so large that their transforms are normal numbers, whose roundings are relative; and what products lose.
+
+    Below the smallest normal number t a rounding errs by u * t, which is what it errs at t. Zeros are exact.
+    """
+    kind, spec = torch.finfo(TORCH_DTYPE[DTYPE[case.dtype].sums]), case.spec
+    matrices = [winograd_matrices(points, taps) for points, taps in zip(tile, (spec.r, spec.s), strict=True)]
+
+    def raised(operand: Tensor, place: int) -> Tensor:
+        least = prod(float(one[place].abs()[one[place] != 0].min()) for one in matrices)
+        return torch.where(operand == 0, 0.0, operand.double().abs().clamp(min=kind.tiny / least))
+
+    largest = prod(float(at.abs().sum(dim=1).max()) for _, _, at in matrices)
+    return raised(x, 0), raised(w, 1), steps * kind.eps / 2 * kind.tiny * largest
 
 
 def winograd_sharp_bound(

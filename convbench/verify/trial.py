@@ -160,14 +160,22 @@ def _findings(backend: Backend, probes: Probes, answers: Answers) -> Iterator[Ch
         found = probes.locality.check(answers.pierced.out, plain, family, roundings, points)
         yield manners(answers.pierced) or found
     if answers.single is not None:
-        image, answer = answers.single
-        found = manners(answer)
-        if found is None and isinstance(answer.out, Tensor):
-            found = check_alone(exam, image, answer.out, plain, family, roundings, points)
-            found = replace(found, arithmetic="") if answers.varies else found  # two equal calls differ as well
-        yield found or wrong(f"image {image} alone: returned {type(answer.out).__name__}, not a tensor", "batch")
+        image, single = answers.single
+        harm = None if isinstance(single, Failed) else manners(single)
+        yield harm or _alone(backend, exam, image, single, plain, varies=answers.varies)
     if answers.gradient:
         yield wrong(answers.gradient, "gradient")
+
+
+def _alone(backend: Backend, exam: Exam, image: int, single: Answer | Failed, plain: Tensor, *, varies: bool) -> Check:
+    """Judge one image of the batch that was computed alone."""
+    if isinstance(single, Failed):
+        return wrong(f"image {image} alone: {single.message}", "batch")
+    if not isinstance(single.out, Tensor):
+        return wrong(f"image {image} alone: returned {type(single.out).__name__}, not a tensor", "batch")
+    roundings = backend.count_roundings(exam.case)
+    found = check_alone(exam, image, single.out, plain, backend.family, roundings, backend.points)
+    return replace(found, arithmetic="") if varies else found  # two equal calls differ as well
 
 
 def _unlike(backend: Backend, exam: Exam, again: Tensor, plain: Tensor, *, varies: bool) -> Check:

@@ -24,6 +24,7 @@ from convbench.verify.oracle import Truth
 
 NEGLIGIBLE = 1e-9  # of a sum in float64
 SALT = 77  # of the numbers that confirm a cause
+TOO_NEAR = 2  # spacings of the dtype: results that are cut off in place of rounded are too small by less
 DIVERSE = 8  # numbers that are no constant, nor alike by chance
 MARK = -1.5 * 2.0**13  # a value for memory that nobody wrote; every dtype holds it, no sum comes to it
 
@@ -141,7 +142,7 @@ def find_remembered(subject: Subject, exam: Exam, out: Tensor, _: Tensor) -> Cau
         fresh = [*operands]
         fresh[place] = others[place]
         asked = make_exam(exam.case, *fresh)
-        if (same := _kept(subject.run(asked), out, asked.truth.y, exam.truth.y)) is not None:
+        if (same := _kept(subject.run(asked), out, asked.truth.y, exam.truth.y, operands[2:])) is not None:
             words = (
                 f"another {names[place]} of the same shape gives the same numbers in {_which(same, exam.case.out_name)}"
             )
@@ -152,7 +153,7 @@ def find_remembered(subject: Subject, exam: Exam, out: Tensor, _: Tensor) -> Cau
         before, due = subject.run(kept), kept.truth.y
         own[place].copy_(others[place])
         kept = make_exam(exam.case, *own)
-        if (same := _kept(subject.run(kept), before, kept.truth.y, due)) is not None:
+        if (same := _kept(subject.run(kept), before, kept.truth.y, due, operands[2:])) is not None:
             words = (
                 f"other numbers at the address of {names[place]} give the same in {_which(same, exam.case.out_name)}"
             )
@@ -160,9 +161,14 @@ def find_remembered(subject: Subject, exam: Exam, out: Tensor, _: Tensor) -> Cau
     return None
 
 
-def _kept(got: Tensor, before: Tensor, y: Tensor, due: Tensor) -> Tensor | None:
-    """The outputs that stayed where the truth moved, when there are more of them than chance makes alike."""
+def _kept(got: Tensor, before: Tensor, y: Tensor, due: Tensor, bias: Sequence[Tensor]) -> Tensor | None:
+    """The outputs that stayed where the truth moved, when there are more of them than chance makes alike.
+
+    What is the bias alone, behind a relu in the wrong place, stays with reason.
+    """
     same = (got == before) & (y != due)
+    for one in bias:
+        same &= before != one.to(before.dtype).reshape(1, -1, 1, 1)
     values, counts = before[same].unique(return_counts=True)
     if len(values) < DIVERSE:
         return None
@@ -182,11 +188,20 @@ def find_layout(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Cau
         plain = make_exam(exam.case, *own, drawn=exam.drawn, exact=exam.exact)
         if (subject.shares(subject.run(plain), plain) > 1).any():
             continue
-        own[place] = read_as_contiguous(operands[place])
-        read = subject.exam(*own, exact=exam.exact)
-        finite = read.truth.y.isfinite()
-        same = torch.equal(out.isfinite(), finite) and bool((subject.shares(out, read) <= 1)[finite].all())
-        if not same:
+
+        def answers(read: Tensor, own: list[Tensor] = own, place: int = place) -> bool:
+            """Whether the output is that of an operand read in another way."""
+            own[place] = read
+            asked = subject.exam(*own, exact=exam.exact)
+            finite = asked.truth.y.isfinite()
+            return torch.equal(out.isfinite(), finite) and bool((subject.shares(out, asked) <= 1)[finite].all())
+
+        operand = operands[place]
+        if operand.storage_offset() and answers(operand.as_strided(operand.shape, operand.stride(), 0)):
+            words = (
+                f"{name} is read from the start of its memory, where it begins {operand.storage_offset()} numbers later"
+            )
+        elif not answers(read_as_contiguous(operand)):
             words = f"it is right with a contiguous {name}, and wrong with one of strides {operands[place].stride()}"
         elif operands[place].is_contiguous(memory_format=torch.channels_last):
             words = f"{name} lies in memory in the order {ORDERS[name][1]} and is read in the order {ORDERS[name][0]}"
@@ -335,7 +350,8 @@ def find_factor(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Cau
         return None
     for exact in (float(round(factor)), 1 / round(1 / factor) if round(1 / factor) else nan, float(f"{factor:.4g}")):
         near = abs(exact - factor) <= 1e-3 * abs(factor)
-        if exact != 1 and near and float((out.double() - exact * y).norm()) <= NEAR * abs(exact) * size**0.5:
+        told = abs(exact - 1) > TOO_NEAR * torch.finfo(out.dtype).eps
+        if told and near and float((out.double() - exact * y).norm()) <= NEAR * abs(exact) * size**0.5:
             scaled = Truth(y=exact * exam.truth.y, magnitude=abs(exact) * exam.truth.magnitude, terms=exam.truth.terms)
             if (subject.shares(out, exam, scaled) <= 1).all():
                 return Cause(kind="factor", words=f"every output is {exact:g} times what it should be")

@@ -137,12 +137,11 @@ def _readings(spec: ConvSpec, right: Reading) -> Iterator[tuple[str, str, Readin
                 f"{'inside of' if change < 0 else 'outside of'} where it should"
             )
             yield f"padding {along} {change}", words, replace(right, padding=padding)
-    yield "border edge", "the padding is not zero: the pixels of the border are repeated", replace(right, border="edge")
-    yield (
-        "border around",
-        "the padding is not zero: the image goes on at its other side",
-        replace(right, border="around"),
-    )
+    if any(spec.sides):
+        words = "the padding is not zero: the pixels of the border are repeated"
+        yield "border edge", words, replace(right, border="edge")
+        words = "the padding is not zero: the image goes on at its other side"
+        yield "border around", words, replace(right, border="around")
     for border, columns in (("memory", "first and last column"), ("memory after", "last column")):
         words = f"beyond the {columns} it reads on in memory, into the neighbouring row, instead of zeros"
         yield f"border {border}", words, replace(right, border=border)

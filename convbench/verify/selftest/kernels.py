@@ -188,7 +188,7 @@ def _finish(y: Tensor, x: Tensor, spec: ConvSpec) -> Tensor:
 
 
 def _torch(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
-    """torch's own convolution without oneDNN, which is not known to be right.
+    """torch's own convolution without oneDNN, which is not known to be right, and NNPACK, which is Winograd and FFT.
 
     oneDNN of torch 2.15 (AVX512) takes memory that nobody wrote into the sums of x = 1x6748x6x1 and
     w = 4x6748x3x1 in fp32, channels last: NaN where the heap holds NaN. This self-test found it.
@@ -196,7 +196,8 @@ def _torch(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
     backends: Any = torch.backends
     before, backends.mkldnn.enabled = backends.mkldnn.enabled, False
     try:
-        return F.conv2d(x, w, None, spec.stride, spec.padding, spec.dilation, spec.groups)
+        with backends.nnpack.flags(enabled=False):
+            return F.conv2d(x, w, None, spec.stride, spec.padding, spec.dilation, spec.groups)
     finally:
         backends.mkldnn.enabled = before
 
@@ -294,9 +295,10 @@ def kahan(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
     """Compensated sums in lanes, and a compensated sum of the lanes (Kahan 1965)"""
     terms = products(x, w, spec).numpy()
     steps = int(np.ceil(len(terms) ** 0.5))
-    padded = np.zeros((steps * -(-len(terms) // steps), terms.shape[1]), dtype=np.float32)
+    lanes = -(-len(terms) // steps)
+    padded = np.zeros((steps * lanes, terms.shape[1]), dtype=np.float32)
     padded[: len(terms)] = terms
-    return _finish(torch.from_numpy(_compensated(_compensated(padded.reshape(steps, -1, terms.shape[1])))), x, spec)
+    return _finish(torch.from_numpy(_compensated(_compensated(padded.reshape(steps, lanes, terms.shape[1])))), x, spec)
 
 
 def _compensated(terms: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -305,7 +307,7 @@ def _compensated(terms: NDArray[np.float32]) -> NDArray[np.float32]:
     for term in terms:
         step = term - lost
         new = total + step
-        lost = (new - total) - step
+        lost = np.where(np.isfinite(new), (new - total) - step, np.float32(0))  # beside infinity nothing is lost
         total = new
     return total
 
@@ -318,7 +320,8 @@ def rounded_once(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
 
 def _small_kernel(case: Case) -> bool:
     spec = case.spec
-    return (spec.r, spec.s, spec.stride, spec.dilation) == (3, 3, (1, 1), (1, 1))
+    small = (spec.r, spec.s, spec.stride, spec.dilation) == (3, 3, (1, 1), (1, 1))
+    return small and case.problem.operands != "large_and_small"  # where a transform overflows it is wrong
 
 
 # B^T, G and A^T of F(2, 3) and F(4, 3) as Lavin and Gray 2016 print them, section 4.1.

@@ -34,7 +34,8 @@ KINDS = ("correct", "structure", "precision", "behaviour", "place", "gradient", 
 LEAST_FOUND, LEAST_NAMED = 0.97, 0.8
 LEAST_RIGHT_RUNS = 3_000  # none of them speaks for fewer than one in 1,000 with 95 % confidence (the rule of three)
 
-SEEN = re.compile(r"\b(is|are) (0|NaN)$")  # words for what wrong outputs hold, which is no cause
+# Words for what was seen, which is no cause: what wrong outputs hold, where they are, on which operands they come.
+SEEN = re.compile(r"\b(is|are) (0|NaN)$|\b(is|are) wrong\b|^it is right with a contiguous")
 
 # As many faults as the command prints are explained of each bug, each on another problem, and then it is left alone.
 MOST_EXPLAINED = 8

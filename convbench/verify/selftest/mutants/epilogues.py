@@ -20,7 +20,12 @@ def _column(bias: Tensor) -> Tensor:
     return wide(bias).reshape(1, -1, 1, 1)
 
 
-@bug_of_epilogue(causes=(r"(epilogue|before the bias|stored|stores|rounds what it computes|sums) .*(16|bf16|fp16)",))
+@bug_of_epilogue(
+    causes=(
+        r"(epilogue|before the bias|stored|stores|rounds what it computes|sums) .*(16|bf16|fp16)",
+        r"rounds y to .* before the bias",
+    )
+)
 def epilogue_in_16_bits(x: Tensor, w: Tensor, spec: ConvSpec, bias: Tensor, relu: bool) -> Tensor:
     """y is stored in 16 bits before the bias is added"""
     kept = torch.bfloat16 if x.dtype == torch.bfloat16 else torch.float16

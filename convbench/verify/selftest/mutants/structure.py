@@ -174,7 +174,14 @@ def last_row_zero(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
     return y
 
 
-@bug("structure", causes=(r"reads on in memory", r"added where \w+ do\w* not belong in .*last output column"))
+@bug(
+    "structure",
+    causes=(
+        r"reads on in memory",
+        r"added where \w+ do\w* not belong in .*last output column",
+        r"add something where they read padding",
+    ),
+)
 def border_reads_next_row(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
     """Beyond the right border lies what is stored there: the next row"""
     return convolve(x, w, spec, border="next")
@@ -203,7 +210,14 @@ def _as_contiguous(tensor: Tensor) -> Tensor:
     return tensor.as_strided(tensor.shape, strides, tensor.storage_offset())
 
 
-@bug("structure", causes=(r"x lies in memory as nhwc and is read as nchw", r"\b(is|are) NaN$", r"gaps|strides"))
+@bug(
+    "structure",
+    causes=(
+        r"x lies in memory in the order n h w c and is read in the order n c h w",
+        r"\b(is|are) NaN$",
+        r"gaps|strides",
+    ),
+)
 def layout_of_x_assumed(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
     """x is read as if it were contiguous"""
     return convolve(_as_contiguous(x), w, spec)
@@ -222,7 +236,10 @@ def tiny_values_zero(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
     return torch.where(y.abs() < 0.01, 0.0, y)
 
 
-@bug("structure", causes=(r"\b1 too large", r"too large by 1\b", r"\b1 is added", r"plus 1\b"))
+@bug(
+    "structure",
+    causes=(r"\b1 too large", r"too large by 1\b", r"\b1 is added", r"plus 1\b", r"every sum begins at 1 instead of 0"),
+)
 def starts_at_one(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
     """The accumulators start at one, as if there were a bias"""
     return (wide(convolve(wide(x), wide(w), spec)) + 1).to(x.dtype)
