@@ -205,7 +205,7 @@ def test_what_an_editor_or_a_spreadsheet_does_to_a_file_does_no_harm(tmp_path: P
     (row,) = read_rows(path)
     assert list(row) == [*COLUMNS, *(["mine"] if "mine" in data else [])]
     assert (row["spec"], row["reason"], row["cause"]) == ("n2c4h7w9k6r3s2_st2x1_pd1x0_dl1x2_g2", "why", "")
-    assert row.get("mine", "\0") in ("two\nlines", "\0")
+    assert row.get("mine", "\\x00") in ("two\nlines", "\\x00")
 
 
 @pytest.mark.parametrize(

@@ -70,8 +70,9 @@ def test_the_oracle_equals_loops_over_whole_numbers(spec: ConvSpec, pass_: str, 
 @pytest.mark.parametrize("pass_", PASSES)
 @pytest.mark.parametrize("one", ON_CPU, ids=lambda one: one.name)
 def test_every_backend_is_right_on_the_published_cases_or_says_why_not(one: Backend, pass_: str) -> None:
-    small = [problem for problem in load_suite("asymmetric") if problem.spec.macs < 2_000_000]
-    assert len(small) >= 10
+    most = 500_000 if one.name == "naive-loops" else 2_000_000
+    small = [problem for problem in load_suite("asymmetric") if problem.spec.macs < most]
+    assert len(small) >= 6
     for result in verify([Case(problem=problem, pass_=pass_) for problem in small], [one]):
         match result.outcome:
             case Verified():
@@ -93,7 +94,8 @@ def test_a_backend_that_knows_equal_padding_alone_gets_an_image_padded_beforehan
     case = make_case("n2c4h9w8k6r3s3_st2_pd0x1x3x1_g2")
     (result,) = verify([case], [equal])
     assert isinstance(result.outcome, Verified)
-    assert {str(spec) for spec in seen} == {"n2c4h10w10k6r3s3_st2_pd0x1_g2"} == {str(case.spec.evened)}
+    assert str(case.spec.evened) == "n2c4h10w10k6r3s3_st2_pd0x1_g2"
+    assert {str(spec) for spec in seen} == {f"n{n}c4h10w10k6r3s3_st2_pd0x1_g2" for n in (1, 2)}  # and an image alone
 
 
 @pytest.mark.parametrize(("extra", "outcome"), [(0, Verified), (1, Wrong)])
