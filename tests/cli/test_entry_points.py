@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.program, pytest.mark.skipif(sys.platform != "linux", r
 IMPORT_S = 5
 SHAPE = ("--shape", "n1c3h9w8k3r3s3_pd1")
 WORK = {
-    "verify": (*SHAPE, "--dtype", "fp32", "--layout", "nchw"),
+    "verify": (*SHAPE, "--dtype", "fp32", "--layout", "nchw", "--pass", "fprop"),
     "bench": (*SHAPE, "--budget", "0.02", "--min-rounds", "3", "--no-ceilings"),
 }
 DONE = {"verify": "verified", "bench": "timed"}
@@ -156,10 +156,7 @@ def test_a_name_of_ours_is_ours_for_an_installed_one_and_refused_for_a_plug_in(c
     plugin.write_text(write("unfold_matmul", "return right(x, w, spec)"))
     done = cli("verify", *WORK["verify"], "--plugin", plugin)
     assert done.code == 2
-    assert (
-        f"two backends are called 'unfold-matmul': one from convbench.backends.unfold_matmul, one from plug-in {plugin}"
-        in done.err
-    )
+    assert f"two backends are called 'unfold-matmul': one from convbench, one from plug-in {plugin}" in done.err
 
 
 @pytest.mark.parametrize(

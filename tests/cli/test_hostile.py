@@ -226,7 +226,8 @@ def chaos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Chaos:
 def test_each_deed_costs_one_row(cli: Cli, tmp_path: Path, chaos: Chaos) -> None:
     path = tmp_path / "rows.csv"
     names = (INNOCENT[0], *DEEDS, INNOCENT[1])
-    words = f"verify --shape {SHAPE} --dtype fp32 --layout nchw --timeout {TIMEOUT_S} --memory-limit 1 --csv {path}"
+    words = f"verify --shape {SHAPE} --dtype fp32 --layout nchw --pass fprop --csv {path}"
+    words += f" --timeout {TIMEOUT_S} --memory-limit 1"
     done = cli(*words.split(), "--plugin", write(tmp_path, DEEDS), "--backend", ",".join(names))
     rows = {row["backend"]: row for row in read_rows(path)}
     assert list(rows) == list(names), done.err
@@ -279,7 +280,7 @@ def test_a_fork_bomb_is_stopped_and_all_of_it_is_gone(
             rf"started more than 20 processes {KILLED}",
         ),
     }
-    words = f"verify --shape {SHAPE} --dtype fp32 --layout nchw --timeout 30 --csv {tmp_path / 'rows.csv'}"
+    words = f"verify --shape {SHAPE} --dtype fp32 --layout nchw --pass fprop --timeout 30 --csv {tmp_path / 'rows.csv'}"
     cli(*words.split(), "--plugin", write(tmp_path, deeds), "--backend", ",".join(("bombs", "digs", "torch")))
     rows = read_rows(tmp_path / "rows.csv")
     assert [row["reason"] for row in rows[:2]] == [reason for _, _, reason in deeds.values()]

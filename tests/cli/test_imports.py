@@ -72,7 +72,8 @@ def test_neither_the_program_nor_its_workers_import_what_lies_in_the_working_dir
     bait(tmp_path)
     done = run(
         tmp_path,
-        *"verify --shape n1c2h5w5k2r3s3 --dtype fp32 --layout nchw --plugin mine --plugin sub/theirs.py".split(),
+        *"verify --shape n1c2h5w5k2r3s3 --dtype fp32 --layout nchw --pass fprop".split(),
+        *"--plugin mine --plugin sub/theirs.py".split(),
         *"--backend mine,theirs,torch --csv rows.csv".split(),
     )
     assert done.returncode == 0, done.stderr

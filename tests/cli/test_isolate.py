@@ -95,7 +95,7 @@ def test_verify_goes_on_too_and_keeps_its_exit_code(cli: Cli, tmp_path: Path) ->
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:4]))
     done = cli(*words, "--csv", path, "--resume")
     assert done.code == 1
-    assert len(pd.read_csv(path)) == len(table(done.out)) == 2 * 12
+    assert len(pd.read_csv(path)) == len(table(done.out)) == 2 * 20
     assert {row["outcome"] for row in table(done.out)} == {"wrong", "verified"}
 
 

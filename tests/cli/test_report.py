@@ -21,7 +21,7 @@ def test_a_report_repeats_the_rows_and_the_exit_code_of_the_run(cli: Cli, tmp_pa
     assert [(row["backend"], row["outcome"]) for row in rows] == [("torch", "timed"), ("cudnn", "skipped")]
     done = cli("report", good, bad)
     assert done.code == 1
-    assert len(table(done.out)) == 2 + 3
+    assert len(table(done.out)) == 2 + 5  # a row for each layout
     assert "WRONG last-tap" in done.err
     assert "convbench verify --backend last-tap" in done.err
 
