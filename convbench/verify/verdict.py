@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from convbench.backend import Unsupported
+from convbench.call.tensors import TORCH_DTYPE
 from convbench.dtypes import DTYPE
 from convbench.outcome import Check
 from convbench.verify.bounds import accumulator_roundoff, share_of_bound, sharp_bound, storing_bound
@@ -14,6 +15,8 @@ from convbench.verify.exam import Exam
 from convbench.verify.fingerprint import name_sums, other_inputs
 from convbench.verify.nonfinite import without_nonfinite
 from convbench.verify.transforms import TRANSFORM_RELATIVE_L2, Points, transform_possible
+
+UNDERFLOW = 2.0**12  # so many times the smallest normal number: weights that a transform takes below it
 
 
 def check(exam: Exam, out: Any, family: str, roundings: int = 0, points: Points = ()) -> Check:
@@ -40,7 +43,7 @@ def check(exam: Exam, out: Any, family: str, roundings: int = 0, points: Points 
         allowed = _allow(exam, exam.transform(family, points), exam.error)
         of_transform = share_of_bound(out, y, *exam.interval(allowed, roundings))
         # Too far as a whole is wrong; where, its own bound says if it is passed anywhere.
-        if relative_l2 <= TRANSFORM_RELATIVE_L2[case.dtype] or of_transform.max() > 1:
+        if relative_l2 <= TRANSFORM_RELATIVE_L2[case.dtype] or of_transform.max() > 1 or _underflows(exam):
             share = of_transform
         elif points:
             _refuse_wide_tile(exam, family, points, error, relative_l2)
@@ -128,6 +131,13 @@ def _really(exam: Exam, out: Tensor, error: Tensor) -> str:
     if exam.case.relu:
         return ""
     return name_sums(out, exam.truth.y, exam.truth.magnitude, exam.truth.terms)
+
+
+def _underflows(exam: Exam) -> bool:
+    """Whether an operand is so small that what a transform makes of it has fewer digits, whoever computes it."""
+    least = torch.finfo(TORCH_DTYPE[DTYPE[exam.case.dtype].sums]).tiny
+    largest = [float(one.double().abs().max()) for one in exam.operands.values() if one.numel()]
+    return any(0 < one < UNDERFLOW * least for one in largest)
 
 
 def _allow(exam: Exam, transform: Tensor, direct: Tensor) -> Tensor:

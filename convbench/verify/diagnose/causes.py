@@ -196,12 +196,11 @@ def find_layout(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Cau
             finite = asked.truth.y.isfinite()
             return torch.equal(out.isfinite(), finite) and bool((subject.shares(out, asked) <= 1)[finite].all())
 
-        operand = operands[place]
-        if operand.storage_offset() and answers(operand.as_strided(operand.shape, operand.stride(), 0)):
-            words = (
-                f"{name} is read from the start of its memory, where it begins {operand.storage_offset()} numbers later"
-            )
-        elif not answers(read_as_contiguous(operand)):
+        operand, offset = operands[place], operands[place].storage_offset()
+        if not answers(read_as_contiguous(operand)):
+            if offset and out.isfinite().any() and answers(operand.as_strided(operand.shape, operand.stride(), 0)):
+                words = f"{name} is read from the start of its memory, where it begins {offset} numbers later"
+                return Cause(kind=f"offset of {name}", words=words)
             words = f"it is right with a contiguous {name}, and wrong with one of strides {operands[place].stride()}"
         elif operands[place].is_contiguous(memory_format=torch.channels_last):
             words = f"{name} lies in memory in the order {ORDERS[name][1]} and is read in the order {ORDERS[name][0]}"

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from convbench.case import Case
 from convbench.spec import ConvSpec
+from convbench.suites import load_suite
 from convbench.verify.exam import prepare_exam
 from convbench.verify.selftest.kernels import Kernel, as_backend, convolve, correct
 from convbench.verify.selftest.mutants import BUGS, behaviour, epilogues, gradients, places, precision, structure
@@ -264,3 +265,10 @@ def test_processes_side_by_side_try_what_one_does() -> None:
     *_, alone = try_kernels(plan)
     *_, together = try_with(2, plan)
     assert sorted(together, key=lambda one: one.kernel) == sorted(alone, key=lambda one: one.kernel)
+
+
+def test_a_winograd_whose_transforms_underflow_is_right() -> None:
+    problem = next(one for one in load_suite("awkward") if one.name == "subnormal_weights_fp32")
+    case = Case(problem=problem, layout="chunk")
+    *_, (one,) = try_kernels([(case, [NAMED["winograd-f4-3x3"]])])
+    assert (one.runs, one.alarms) == (1, 0)
