@@ -1,12 +1,14 @@
 """What every test shares: one thread, unhurried examples, and a cheap way to make cases."""
 
 import atexit
+import importlib.util
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -76,3 +78,13 @@ def lacks_package(item: pytest.Item) -> bool:
 def make_case(shape: str, **axes: object) -> Case:
     spec = ConvSpec.parse(shape)
     return Case(problem=Problem(suite="test", name=shape, spec=spec), **axes)  # type: ignore[arg-type]
+
+
+def load_script(name: str) -> ModuleType:
+    """A file of scripts/ as a module."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[1] / "scripts" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

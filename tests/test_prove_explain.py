@@ -1,25 +1,17 @@
 """Does scripts/prove_explain.py prove all, and does it find what is wrong?"""
 
-import importlib.util
 import re
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from convbench.explain.algorithms import implicit_gemm
-
-SCRIPT = Path(__file__).parents[1] / "scripts" / "prove_explain.py"
+from tests.conftest import load_script
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("prove_explain", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("prove_explain")
 
 
 def test_every_number_is_right_on_random_problems(script: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:

@@ -62,7 +62,7 @@ def meetings(spec: ConvSpec, axis: int) -> tuple[list[list[tuple[int, int]]], li
     source="the definition of cross-correlation; Goodfellow et al. 2016, Deep Learning, section 9.1",
     dgrad=dgrad,
     wgrad=wgrad,
-    # More than 5 million a second in CPython 3.11 on a 2.6 GHz Zen 4 core, so less than half a second a call:
+    # 8 to 15 million a second in CPython 3.11 on a Zen 3 core, fewer on a slow one, so less than half a second a call:
     #   convbench bench --backend naive-loops --shape n1c16h32w32k16r3s3_pd1 --force
     max_macs=2_000_000,
     macs_per_s=5e6,

@@ -1,26 +1,18 @@
 """Does --help fit a terminal, in groups, and do the reference and the man page say the same?"""
 
-import importlib.util
 import os
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from convbench.cli.help import GROUPS, MORE, ORDER
 from tests.cli.conftest import Cli
-
-SCRIPT = Path(__file__).parents[2] / "scripts" / "cli_reference.py"
+from tests.conftest import load_script
 
 
 @pytest.fixture(scope="module")
 def reference() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("cli_reference", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("cli_reference")
 
 
 def test_the_pages_are_what_the_code_makes(reference: ModuleType) -> None:

@@ -237,22 +237,29 @@ def _rows(entries: Sequence[Entry], columns: Sequence[Column], table: Sequence[S
 
 def _counts(entries: Sequence[Entry]) -> str:
     """How the rows of each suite, backend and choice of axes came out, where they are too many for a browser."""
-    found: dict[tuple[str, str, str], Counter[str]] = {}
-    for entry in entries:
-        key = (entry.result.case.problem.suite, entry.result.backend, entry.axes)
-        found.setdefault(key, Counter())[entry.status] += 1
-    statuses = [status for status in SIGNS if any(count[status] for count in found.values())]
-    head = "".join(f'<th scope="col" class="n">{SIGNS[status]} {status}</th>' for status in statuses)
-    lines = []
-    for key, count in found.items():
-        numbers = "".join(f'<td class="n">{count[status] or ""}</td>' for status in statuses)
-        lines.append(f"<tr>{''.join(f'<td>{escape(word)}</td>' for word in key)}{numbers}</tr>")
     return (
         f"<p>{len(entries):,} rows are more than the {MOST_ROWS:,} that a page lists, so they are counted here, and no "
         f"chart is drawn; a report of fewer files, or of a part of the rows, has both.</p>"
-        f'<div class="scroll"><table><thead><tr><th scope="col">suite</th><th scope="col">backend</th>'
-        f'<th scope="col">axes</th>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
+    ) + _tally(
+        ("suite", "backend", "axes"),
+        ((entry.status, (entry.result.case.problem.suite, entry.result.backend, entry.axes)) for entry in entries),
     )
+
+
+def _tally(headings: Sequence[str], rows: Iterable[tuple[str, tuple[str, ...]]]) -> str:
+    """How many rows of each kind came out how, each row by its status and its kind."""
+    found: dict[tuple[str, ...], Counter[str]] = {}
+    for status, kind in rows:
+        found.setdefault(kind, Counter())[status] += 1
+    words = [word for word in SIGNS if any(count[word] for count in found.values())]
+    head = "".join(f'<th scope="col">{heading}</th>' for heading in headings)
+    head += "".join(f'<th scope="col" class="n">{SIGNS[word]} {word}</th>' for word in words)
+    lines = []
+    for (first, *others), count in found.items():
+        names = f'<th scope="row">{escape(first)}</th>' + "".join(f"<td>{escape(other)}</td>" for other in others)
+        cells = "".join(f'<td class="n{f" {word}" if count[word] else ""}">{count[word] or ""}</td>' for word in words)
+        lines.append(f"<tr>{names}{cells}</tr>")
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
 
 
 def _table_row(entry: Entry, columns: Sequence[Column], cells: Sequence[Cell]) -> str:
@@ -462,21 +469,7 @@ def _heat(picture: Picture) -> str:
 
 def _verdicts(entries: Sequence[Entry]) -> str:
     """How many cases of each backend came out how."""
-    found: dict[str, Counter[str]] = {}
-    for entry in entries:
-        found.setdefault(entry.result.backend, Counter())[entry.status] += 1
-    words = [
-        word for word in ("verified", "wrong", "failed", "skipped") if any(count[word] for count in found.values())
-    ]
-    head = "".join(f'<th scope="col" class="n">{SIGNS[word]} {word}</th>' for word in words)
-    lines = []
-    for name, count in found.items():
-        cells = "".join(f'<td class="n{f" {word}" if count[word] else ""}">{count[word] or ""}</td>' for word in words)
-        lines.append(f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>')
-    return (
-        f'<div class="scroll"><table><thead><tr><th scope="col">backend</th>{head}</tr></thead>'
-        f"<tbody>{''.join(lines)}</tbody></table></div>"
-    )
+    return _tally(("backend",), ((entry.status, (entry.result.backend,)) for entry in entries))
 
 
 def _results(entries: Iterable[Entry], kind: type) -> list[Result]:
