@@ -62,12 +62,14 @@ class Stage:
     Attributes:
         sizes: (axis, size) in order; an axis is the field's letter or a word.
         what: in words.
+        code: the same as a line of PyTorch or torchvision; empty where there is none.
     """
 
     name: str
     sizes: tuple[tuple[str, int], ...]
     what: str
     time_s: float
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +81,7 @@ class Run:
         x: the batch (N, C, H, W); None where the backend refused.
         y: what the backend made of it (N, K, P, Q); None where it made nothing of that shape.
         labels: the class of each image, by name where it has one.
+        operands: the files that hold x and w; None where they were not kept.
     """
 
     plan: Plan
@@ -90,6 +93,7 @@ class Run:
     x: Tensor | None = None
     y: Tensor | None = None
     labels: tuple[str, ...] = ()
+    operands: tuple[str, str] | None = None
 
 
 class Stopwatch:
@@ -99,10 +103,11 @@ class Stopwatch:
         self.stages: list[Stage] = []
         self._since = time.perf_counter()
 
-    def stage(self, name: str, what: str, /, **sizes: int) -> None:
+    def stage(self, name: str, what: str, code: str = "", /, **sizes: int) -> None:
         """End the stage that is running, and begin the next."""
         now = time.perf_counter()
-        self.stages.append(Stage(name=name, sizes=tuple(sizes.items()), what=what, time_s=now - self._since))
+        stage = Stage(name=name, sizes=tuple(sizes.items()), what=what, time_s=now - self._since, code=code)
+        self.stages.append(stage)
         self._since = time.perf_counter()
 
     def took(self, time_s: float, name: str, what: str, /, **sizes: int) -> None:
@@ -126,14 +131,20 @@ def run(plan: Plan, backend: Backend, *, force: bool = False) -> Run:
         image_size=plan.image_size,
         seed=plan.seed,
     )
-    watch.stage("data set", images.origin, images=len(images), classes=len(images.classes))
+    code = f"data = {images.code}" if images.code else ""
+    watch.stage("data set", images.origin, code, images=len(images), classes=len(images.classes))
 
     c, h, w = images.images[0][0].shape
     resized = f"to {plan.image_size[0]}x{plan.image_size[1]}, " if plan.image_size else ""
-    watch.stage("transform", f"{resized}to a tensor in [0, 1]; one image", C=c, H=h, W=w)
+    code = "transform = torchvision.transforms.ToTensor()"
+    if plan.image_size:
+        code += f"  # after PIL.ImageOps.fit(image, {plan.image_size[::-1]})"
+    watch.stage("transform", f"{resized}to a tensor in [0, 1]; one image", code, C=c, H=h, W=w)
 
     train, validation = split(images.images, len(images), plan.split, plan.seed)
-    watch.stage("split", f"random_split {plan.split:g}, seed {plan.seed}", train=len(train), validation=len(validation))
+    sizes = {"train": len(train), "validation": len(validation)}
+    code = f"train, validation = torch.utils.data.random_split(data, {list(sizes.values())})"
+    watch.stage("split", f"random_split {plan.split:g}, seed {plan.seed}", code, **sizes)
 
     filters = choose_filters(plan, c)
     k, c_per_group, r, s = filters.w.shape
@@ -177,7 +188,9 @@ def run(plan: Plan, backend: Backend, *, force: bool = False) -> Run:
         raise ConvbenchError(f"the weights ({filters.origin}) hold NaN or infinity in {plan.dtype}; try --dtype fp32")
     synchronize(plan.device)
     workers = f"{plan.workers} workers" if plan.workers else "this process"
-    watch.stage("DataLoader", f"one batch, shuffled, {workers}; {plan.dtype} on {plan.device}", N=spec.n, C=c, H=h, W=w)
+    code = f"x, labels = next(iter(torch.utils.data.DataLoader(train, batch_size={spec.n}, shuffle=True)))"
+    what = f"one batch, shuffled, {workers}; {plan.dtype} on {plan.device}"
+    watch.stage("DataLoader", what, code, N=spec.n, C=c, H=h, W=w)
 
     outcome, y = _convolve(watch, case, backend, x, weights)
     return Run(

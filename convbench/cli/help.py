@@ -16,8 +16,8 @@ _SWEEP = {
 }
 GROUPS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "explain": {
-        "What": ("at", "filter", "image"),
-        "How it is shown": ("step", "interactive", "algorithm", "backward"),
+        "What": ("at", "filter", "x", "w"),
+        "How it is shown": ("step", "interactive", "algorithm", "backward", "code"),
         "Where it goes": ("html", "svg", "json"),
     },
     "why": {"What": ("at", "filter", "image"), "Where it goes": ("json",)},

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 EXAMPLE = "\b\nExample:\n  convbench run --data shapes --filters edges --save features.png"
 
+OPERANDS = ("x.npy", "w.npy")
+
 T = TypeVar("T")
 
 _PAIR = re.compile(r"(\d{1,6})(?:x(\d{1,6}))?")
@@ -92,6 +94,10 @@ def run(
     save: Annotated[
         Path | None, typer.Option("--save", metavar="FILE.png", help="PNG file for images and feature maps.")
     ] = None,
+    operands: Annotated[
+        Path | None,
+        typer.Option("--operands", metavar="FOLDER", help="Save x.npy and w.npy there, for `convbench explain`."),
+    ] = None,
     overwrite: options.Overwrite = False,
     force: options.Force = False,
 ) -> None:
@@ -103,6 +109,9 @@ def run(
     """
     if save is not None:
         _check_place(save, overwrite=overwrite)
+    if operands is not None:
+        for name in OPERANDS:
+            check_outputs({"--operands": str(operands / name)}, overwrite=overwrite)
     strides = _pair("--stride", stride)
     settings: dict[str, Any] = {
         "image_size": None if image_size is None else _pair("--image-size", image_size),
@@ -138,12 +147,30 @@ def run(
     done = run_pipeline(plan, chosen, force=force)
     if save is not None:
         done = _save(done, save, overwrite=overwrite)
+    if operands is not None:
+        done = _keep(done, operands, overwrite=overwrite)
     print_run(done)
     match done.outcome:
         case Wrong() | Failed():
             raise typer.Exit(WRONG)
         case Skipped():
             raise typer.Exit(NOTHING)
+
+
+def _keep(done: "Run", folder: Path, *, overwrite: bool) -> "Run":
+    """The run with its first image and its filters in files; as it was where the backend refused."""
+    if done.x is None:
+        return done
+    from io import BytesIO
+
+    import numpy as np
+
+    x, w = (str(folder / name) for name in OPERANDS)
+    for file, tensor in ((x, done.x[:1]), (w, done.filters.w)):
+        held = BytesIO()
+        np.save(held, tensor.float().cpu().numpy())
+        write(file, held.getvalue(), overwrite=overwrite)
+    return replace(done, operands=(x, w))
 
 
 def _one(option: str, chosen: Sequence[T]) -> T:

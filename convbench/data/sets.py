@@ -39,12 +39,14 @@ class ImageSet:
         images: the torch data set; its transform is applied.
         origin: where the images come from.
         classes: names of the classes, by number; empty where there are none.
+        code: the expression that makes it, in torchvision's words where it is one of its sets.
     """
 
     name: str
     images: Dataset[Any]
     origin: str
     classes: Sequence[str] = ()
+    code: str = ""
 
     def __len__(self) -> int:
         return len(self.images)  # type: ignore[arg-type]  # torch's Dataset declares no length; these have one
@@ -93,17 +95,23 @@ def load_set(
         return _folder(name, Path(path), transform)
     if colon and kind == "image":
         open_image(path)
-        return ImageSet(name=name, images=Files([(path, 0)], open_image, transform), origin=path)
+        files = Files([(path, 0)], open_image, transform)
+        return ImageSet(name=name, images=files, origin=path, code=f"[(transform(PIL.Image.open({path!r})), 0)]")
     if name in _TORCHVISION:
         return _torchvision(name, transform, root, download=download)
     if name == "shapes":
-        drawn = Shapes(image_size=image_size or (64, 64), seed=seed, transform=transform)
-        return ImageSet(name=name, images=drawn, origin=f"shapes, drawn with seed {seed}", classes=drawn.classes)
+        size = image_size or (64, 64)
+        drawn = Shapes(image_size=size, seed=seed, transform=transform)
+        code = f"convbench.data.shapes.Shapes(image_size={size}, seed={seed}, transform=transform)"
+        origin = f"shapes, drawn with seed {seed}"
+        return ImageSet(name=name, images=drawn, origin=origin, classes=drawn.classes, code=code)
     if name == "fake":
         from torchvision.datasets import FakeData
 
-        noise = FakeData(size=256, image_size=(3, *(image_size or (32, 32))), transform=transform, random_offset=seed)
-        return ImageSet(name=name, images=noise, origin=f"noise of torchvision's FakeData, seed {seed}")
+        shape = (3, *(image_size or (32, 32)))
+        noise = FakeData(size=256, image_size=shape, transform=transform, random_offset=seed)
+        code = f"torchvision.datasets.FakeData(256, image_size={shape}, transform=transform, random_offset={seed})"
+        return ImageSet(name=name, images=noise, origin=f"noise of torchvision's FakeData, seed {seed}", code=code)
     raise unknown("data set", name, [*NAMES, *PATHS])
 
 
@@ -131,7 +139,8 @@ def _torchvision(name: str, transform: Transform, root: Path, *, download: bool)
             f"{name} at {place} holds {len(images.data)} images and {len(images.targets)} labels; "
             f"remove it and pass --download, or another --root"
         )
-    return ImageSet(name=name, images=images, origin=f"{name} in {place}", classes=images.classes)
+    code = f"torchvision.datasets.{kind}({str(root)!r}, train=True, transform=transform{', download=True' * download})"
+    return ImageSet(name=name, images=images, origin=f"{name} in {place}", classes=images.classes, code=code)
 
 
 @contextmanager
@@ -154,4 +163,5 @@ def _folder(name: str, path: Path, transform: Transform) -> ImageSet:
         raise ConvbenchError(
             f"no images in {path}; put files in it or in one directory a class, named {' '.join(SUFFIXES)}"
         )
-    return ImageSet(name=name, images=Files(files, open_rgb, transform), origin=str(path), classes=classes)
+    code = f"torchvision.datasets.ImageFolder({str(path)!r}, transform=transform)" if classes else ""
+    return ImageSet(name=name, images=Files(files, open_rgb, transform), origin=str(path), classes=classes, code=code)

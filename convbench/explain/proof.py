@@ -1,6 +1,7 @@
 """Is every number of the walk right? Each is compared with another way to it, over whole tensors.
 
-x and w are whole numbers, so float64 sums are exact in any order and equal means equal.
+Where x and w are whole numbers, float64 sums are exact in any order and equal means equal. Of others two orders of a
+sum may differ, by no more than `slack`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,7 +16,7 @@ from torch import Tensor
 from convbench.backends.naive_loops import naive_loops
 from convbench.call.bind import conditions
 from convbench.case import Case, Problem
-from convbench.explain.steps import Comparison, Term, Walk
+from convbench.explain.steps import Comparison, Term, Walk, is_whole
 from convbench.ran.by_torch import convolve, fold, unfold
 from convbench.spec import ConvSpec
 from convbench.verify.exam import make_exam
@@ -27,14 +28,15 @@ Pairs = Iterator[tuple[Any, Any]]
 def prove(walk: Walk) -> tuple[Comparison, ...]:
     """Every comparison, in the order of the steps."""
     spec, y = walk.spec, walk.y
+    within = slack(walk)
     case = Case(problem=Problem(suite="shape", name=str(spec), spec=spec))
     exam = make_exam(case, walk.x.float(), walk.w.float())
     with conditions(case):
         conv2d = convolve(walk.x, walk.w, spec)
         single = convolve(exam.x, exam.w, spec)
-    cell, flipped, matrix, fold = _prove_cell(walk)
+    cell, flipped, matrix, fold = _prove_cell(walk, within)
     return (
-        _check_loops(walk, case),
+        _check_loops(walk, case, within),
         cell,
         flipped,
         compare_all("sizes", "F.conv2d and Tensor.unfold", _sizes(walk, conv2d)),
@@ -43,8 +45,8 @@ def prove(walk: Walk) -> tuple[Comparison, ...]:
         matrix,
         fold,
         compare_all("work", "products in x and on padding", _work(walk, exam.truth.terms)),
-        compare("einsum", "F.conv2d in float64", y, conv2d),
-        compare("oracle", "shifted views of x, summed", y, exam.truth.y),
+        compare("einsum", "F.conv2d in float64", y, conv2d, within=within),
+        compare("oracle", "shifted views of x, summed", y, exam.truth.y, within=within),
         Comparison(
             name="float32",
             against="its bound around float64",
@@ -61,27 +63,45 @@ def prove_move(walk: Walk) -> tuple[Comparison, ...]:
     `walk.proof` is still that of the cell before: what it says of whole tensors stands, and
     what follows from the cell is compared anew.
     """
-    term_by_term = _check_total(walk)
-    anew = {comparison.name: comparison for comparison in _prove_cell(walk)}
+    within = slack(walk)
+    term_by_term = _check_total(walk, within)
+    anew = {comparison.name: comparison for comparison in _prove_cell(walk, within)}
     if not term_by_term.holds:
         anew[term_by_term.name] = term_by_term
     return tuple(anew.get(before.name, before) for before in walk.proof)
 
 
-def compare(name: str, against: str, got: Tensor, want: Tensor) -> Comparison:
-    """Whether two tensors of one shape hold the same numbers; NaN is equal to nothing."""
+def slack(walk: Walk) -> float:
+    """By how much two orders of any sum of the walk may differ in float64; 0 where its numbers are whole.
+
+    Each errs by at most gamma(n) * sum |x w| (Higham 2002, chapter 3), with n the terms of the longest sum: those of an
+    output, or the patches that a pixel lies in.
+    """
+    if is_whole(walk):
+        return 0.0
+    spec = walk.spec
+    terms = max(spec.taps, spec.r * spec.s) + 2
+    largest = float(walk.x.abs().max()) * max(1.0, float(walk.w.abs().max()))
+    return 2 * terms * 2.0**-53 / (1 - terms * 2.0**-53) * terms * largest
+
+
+def compare(name: str, against: str, got: Tensor, want: Tensor, *, within: float = 0.0) -> Comparison:
+    """Whether two tensors of one shape hold the same numbers, but for `within`; NaN is equal to nothing."""
     if got.shape != want.shape:
         evidence = f"shape {tuple(got.shape)}, expected {tuple(want.shape)}"
         return Comparison(name=name, against=against, compared=0, worst=float("inf"), evidence=evidence)
     if torch.equal(got, want):
         return Comparison(name=name, against=against, compared=got.numel(), worst=0.0)
+    apart = (got.double() - want.double()).abs()
+    if within and bool((apart <= within).all()):
+        return Comparison(name=name, against=against, compared=got.numel(), worst=float(apart.max()))
     differs = (got != want).nonzero()
     first = tuple(differs[0].tolist())
     return Comparison(
         name=name,
         against=against,
         compared=got.numel(),
-        worst=float((got.double() - want.double()).abs().max()),
+        worst=float(apart.max()),
         evidence=(
             f"{len(differs):,} of {got.numel():,} numbers differ, first at [{','.join(map(str, first))}]: "
             f"{got[first].item():g}, expected {want[first].item():g}"
@@ -89,37 +109,41 @@ def compare(name: str, against: str, got: Tensor, want: Tensor) -> Comparison:
     )
 
 
-def compare_all(name: str, against: str, pairs: Iterable[tuple[Any, Any]]) -> Comparison:
+def compare_all(name: str, against: str, pairs: Iterable[tuple[Any, Any]], *, within: float = 0.0) -> Comparison:
     """The first pair of tensors or plain numbers that differs, else all of them together."""
-    compared = 0
+    compared, worst = 0, 0.0
     for got, want in pairs:
-        found = compare(name, against, *(torch.as_tensor(one, dtype=torch.float64) for one in (got, want)))
+        left, right = (torch.as_tensor(one, dtype=torch.float64) for one in (got, want))
+        found = compare(name, against, left, right, within=within)
         if not found.holds:
             return found
-        compared += found.compared
-    return Comparison(name=name, against=against, compared=compared, worst=0.0)
+        compared, worst = compared + found.compared, max(worst, found.worst)
+    return Comparison(name=name, against=against, compared=compared, worst=worst)
 
 
-def _prove_cell(walk: Walk) -> tuple[Comparison, Comparison, Comparison, Comparison]:
+def _prove_cell(walk: Walk, within: float) -> tuple[Comparison, Comparison, Comparison, Comparison]:
     """What follows from the cell that is followed."""
     return (
-        compare_all("cell", "slices of padded x and of w", _cell(walk)),
-        compare_all("flipped", "F.conv2d with w.flip(2, 3)", _flipped(walk)),
-        compare_all("matrix", "patches, w and y by slices", _matrix(walk)),
-        compare_all("fold", "x times its readers", _fold(walk)),
+        compare_all("cell", "slices of padded x and of w", _cell(walk), within=within),
+        compare_all("flipped", "F.conv2d with w.flip(2, 3)", _flipped(walk), within=within),
+        compare_all("matrix", "patches, w and y by slices", _matrix(walk), within=within),
+        compare_all("fold", "x times its readers", _fold(walk), within=within),
     )
 
 
-def _check_total(walk: Walk) -> Comparison:
+def _check_total(walk: Walk, within: float) -> Comparison:
     cell = walk.cell
-    return compare_all("loops", "the cell by its indices", [(walk.total, walk.y[cell.n, cell.k, cell.p, cell.q])])
+    pair = (walk.total, walk.y[cell.n, cell.k, cell.p, cell.q])
+    return compare_all("loops", "the cell by its indices", [pair], within=within)
 
 
-def _check_loops(walk: Walk, case: Case) -> Comparison:
-    by_definition = _check_total(walk)
+def _check_loops(walk: Walk, case: Case, within: float) -> Comparison:
+    by_definition = _check_total(walk, within)
     if not by_definition.holds or naive_loops.why_not(case) is not None:
         return by_definition
-    return compare("loops", "every cell by its indices", naive_loops.fn(walk.x, walk.w, case.spec), walk.y)
+    return compare(
+        "loops", "every cell by its indices", naive_loops.fn(walk.x, walk.w, case.spec), walk.y, within=within
+    )
 
 
 def _pads(spec: ConvSpec) -> tuple[int, int, int, int]:

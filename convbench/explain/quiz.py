@@ -7,14 +7,16 @@ tensors or counted; the formula stands only in the explanation.
 # ruff: noqa: RUF001  # the minus sign is meant: this is mathematics as text
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from random import Random
 
 import torch
 
 from convbench.errors import ConvbenchError
+from convbench.explain.letters import TORCH, Letters
 from convbench.explain.steps import Walk, vary
-from convbench.spec import ConvSpec
+from convbench.spec import ITEM_NBYTES, ConvSpec
 
 MOST_TERMS = 9  # a longer sum is no question, it is a chore
 
@@ -44,9 +46,9 @@ class Question:
         return tuple(map(int, words)) == self.answer
 
 
-def ask(walk: Walk, step: str, random: Random) -> Question:
+def ask(walk: Walk, step: str, random: Random, letters: Letters = TORCH) -> Question:
     """A question about a step of a walk that holds, another one each time."""
-    return {
+    by_name: Mapping[str, Callable[[Walk, Random, Letters], Question]] = {
         "operands": _which_number,
         "loops": _what_output,
         "positions": _how_many,
@@ -54,7 +56,9 @@ def ask(walk: Walk, step: str, random: Random) -> Question:
         "flatten": _where_in_kernel,
         "multiply": _how_much_work,
         "reshape": _which_position,
-    }[step](walk, random)
+        "pytorch": _how_many_bytes,
+    }
+    return by_name[step](walk, random, letters)
 
 
 def _draw_output(walk: Walk, random: Random) -> tuple[int, int]:
@@ -64,7 +68,7 @@ def _draw_output(walk: Walk, random: Random) -> tuple[int, int]:
     return divmod(position + (cells > 1 and position >= walk.position), walk.spec.q)
 
 
-def _which_number(walk: Walk, random: Random) -> Question:
+def _which_number(walk: Walk, random: Random, _: Letters) -> Question:
     spec, cell = walk.spec, walk.cell
     p, q = _draw_output(walk, random)
     tap = random.randrange(spec.taps)
@@ -82,7 +86,7 @@ def _which_number(walk: Walk, random: Random) -> Question:
     )
 
 
-def _what_output(walk: Walk, random: Random) -> Question:
+def _what_output(walk: Walk, random: Random, _: Letters) -> Question:
     spec, cell = walk.spec, walk.cell
     p, q = _draw_output(walk, random)
     if spec.taps > MOST_TERMS:
@@ -112,7 +116,7 @@ def _where_tap_falls(walk: Walk, output: tuple[int, int], random: Random) -> Que
     )
 
 
-def _how_many(walk: Walk, random: Random) -> Question:
+def _how_many(walk: Walk, random: Random, letters: Letters) -> Question:
     other = _vary_more(walk.spec, random)
     sizes, kernels = other.padded, other.kernel_extent
     windows = [torch.arange(sizes[i]).unfold(0, kernels[i], other.stride[i]).shape[0] for i in range(2)]
@@ -120,11 +124,12 @@ def _how_many(walk: Walk, random: Random) -> Question:
     (top, bottom), both = other.sides[:2], f"2·{other.padding[0]}"
     if other.padding_end is not None:
         paddings, both = f"{other.padding_text} (top, bottom, left, right)", f"{top} + {bottom}"
-    rows = f"P = ⌊({other.h} + {both} − {other.dilation[0]}·({other.r}−1) − 1) / {other.stride[0]}⌋ + 1"
+    rows = f"{letters.P} = ⌊({other.h} + {both} − {other.dilation[0]}·({other.r}−1) − 1) / {other.stride[0]}⌋ + 1"
+    named = f"({letters.P},{letters.Q})"
     return Question(
-        text=f"With stride {strides}, padding {paddings}, dilation {dilations}: how large is y? (P,Q)",
+        text=f"With stride {strides}, padding {paddings}, dilation {dilations}: how large is y? {named}",
         answer=(windows[0], windows[1]),
-        because=f"{rows}, and Q likewise",
+        because=f"{rows}, and {letters.Q} likewise",
     )
 
 
@@ -146,7 +151,7 @@ def _vary_more(spec: ConvSpec, random: Random) -> ConvSpec:
     return spec
 
 
-def _where_in_patches(walk: Walk, random: Random) -> Question:
+def _where_in_patches(walk: Walk, random: Random, letters: Letters) -> Question:
     spec, cell = walk.spec, walk.cell
     if random.random() < 0.5:
         tap = random.randrange(spec.taps)
@@ -155,45 +160,65 @@ def _where_in_patches(walk: Walk, random: Random) -> Question:
         return Question(
             text=f"Which row of the patch matrix, from 0, holds channel {term.channel}, tap ({term.r},{term.s})?",
             answer=(int(place),),
-            because=f"(c·R + r)·S + s = ({term.channel}·{spec.r} + {term.r})·{spec.s} + {term.s}",
+            because=f"{_tap_formula(letters)} = ({term.channel}·{spec.r} + {term.r})·{spec.s} + {term.s}",
         )
     p, q = _draw_output(walk, random)
     return Question(
         text=f"Which column of the patch matrix, from 0, makes y[{cell.n},{cell.k},{p},{q}]?",
         answer=(int(torch.arange(spec.p * spec.q).reshape(spec.p, spec.q)[p, q]),),
-        because=f"l = p·Q + q = {p}·{spec.q} + {q}",
+        because=f"l = {letters.p}·{letters.Q} + {letters.q} = {p}·{spec.q} + {q}",
     )
 
 
-def _where_in_kernel(walk: Walk, random: Random) -> Question:
+def _where_in_kernel(walk: Walk, random: Random, letters: Letters) -> Question:
     spec, cell = walk.spec, walk.cell
     term = walk.terms[random.randrange(spec.taps)]
     place = torch.arange(spec.taps).reshape(spec.c_per_group, spec.r, spec.s)[term.c, term.r, term.s]
     return Question(
         text=f"At which place of the flattened filter, from 0, is w[{cell.k},{term.c},{term.r},{term.s}]?",
         answer=(int(place),),
-        because=f"(c·R + r)·S + s = ({term.c}·{spec.r} + {term.r})·{spec.s} + {term.s}",
+        because=f"{_tap_formula(letters)} = ({term.c}·{spec.r} + {term.r})·{spec.s} + {term.s}",
     )
 
 
-def _how_much_work(walk: Walk, random: Random) -> Question:
+def _tap_formula(letters: Letters) -> str:
+    return f"({letters.c}·{letters.R} + {letters.r})·{letters.S} + {letters.s}"
+
+
+def _how_much_work(walk: Walk, random: Random, letters: Letters) -> Question:
     spec = walk.spec
     images = spec.n + random.randint(1, 4)
     each = walk.y[0].numel() * len(walk.terms)
     return Question(
         text=f"How many multiply-adds would {images} images take?",
         answer=(images * each,),
-        because=f"N·K·P·Q·(C/G·R·S) = {images}·{spec.k}·{spec.p}·{spec.q}·{spec.taps}",
+        because=(
+            f"{letters.N}·{letters.K}·{letters.P}·{letters.Q}·({letters.taps(spec.groups)}) = "
+            f"{images}·{spec.k}·{spec.p}·{spec.q}·{spec.taps}"
+        ),
     )
 
 
-def _which_position(walk: Walk, random: Random) -> Question:
+def _which_position(walk: Walk, random: Random, letters: Letters) -> Question:
     spec = walk.spec
     p, q = _draw_output(walk, random)
     position = p * spec.q + q
     place = (torch.arange(spec.p * spec.q).reshape(spec.p, spec.q) == position).nonzero()[0]
     return Question(
-        text=f"Which output is column l={position}? (p,q)",
+        text=f"Which output is column l={position}? ({letters.p},{letters.q})",
         answer=(int(place[0]), int(place[1])),
-        because=f"p = ⌊{position}/{spec.q}⌋ = {p}, q = {position} − {p}·{spec.q} = {q}",
+        because=f"{letters.p} = ⌊{position}/{spec.q}⌋ = {p}, {letters.q} = {position} − {p}·{spec.q} = {q}",
+    )
+
+
+def _how_many_bytes(walk: Walk, random: Random, letters: Letters) -> Question:
+    spec, images = walk.spec, walk.spec.n + random.randint(1, 4)
+    each = walk.patches[0].numel() * ITEM_NBYTES["fp32"]
+    return Question(
+        text=f"How many bytes would the patch matrix of {images} images take in fp32?",
+        answer=(images * each,),
+        because=(
+            f"{letters.N}·({letters.taps()})·{letters.P}·{letters.Q}·{ITEM_NBYTES['fp32']} = "
+            f"{images}·{spec.c * spec.r * spec.s}·{spec.p * spec.q}·{ITEM_NBYTES['fp32']}"
+        ),
     )

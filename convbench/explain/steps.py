@@ -419,3 +419,9 @@ class Walk:
             return 0
         _, row, column = seen
         return int(self.axes[0].readers[row] * self.axes[1].readers[column])
+
+
+def is_whole(walk: Walk) -> bool:
+    """Whether x and w hold whole numbers alone, so small that every sum is exact in float64."""
+    largest = float(walk.x.abs().max()) * float(walk.w.abs().max()) * walk.spec.taps
+    return largest < 2.0**53 and all(bool((one == one.round()).all()) for one in (walk.x, walk.w))

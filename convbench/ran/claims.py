@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from convbench.backend import name_surplus
 from convbench.ran.patches import account, count_blocks, find_patches, scratch_nbytes
 from convbench.ran.seen import LIBRARY, LOWERING, Ran
+from convbench.ran.threshold import Threshold
 from convbench.ran.verbose import name_layout
+from convbench.spec import ITEM_NBYTES
 
 _SELECT = "torch._C._select_conv_backend(x, w, ...)"
 _PROFILE = "torch's profiler: operators of the call"
@@ -47,26 +49,51 @@ def sentence(ran: Ran) -> str:
     return f"{ran.name}: {why}; {find_patches(ran).words}"
 
 
-def remark(ran: Ran) -> str:
-    """A line of the walk's last step: `ran (fp32): Slow2d; scratch 144 B = the patch matrix, so literal here`.
+def in_plain_words(ran: Ran, threshold: Threshold | None) -> tuple[str, ...]:
+    """What PyTorch did with a call, why, and at which size of the image it would do something else, as sentences."""
+    if ran.backend is None:
+        return ()
+    words = [_what_it_did(ran)]
+    if ran.asked:
+        words.insert(0, f"First x was padded by {name_surplus(ran.asked)}, since torch pads opposite sides alike.")
+    if ran.rule:
+        words.append(f"Why: {ran.rule.why}.")
+    return (*words, _where_it_changes(threshold))
 
-    Padding that differs at opposite sides is done beforehand, and is not part of it.
-    """
+
+def _what_it_did(ran: Ran) -> str:
     patches = find_patches(ran)
     match ran.backend, patches.kind:
-        case None, _:
-            return ""
         case backend, "whole":
-            words = f"{backend}; scratch {patches.nbytes:,} B = the patch matrix, so literal here"
+            numbers = patches.nbytes // ITEM_NBYTES[ran.dtype]
+            return (
+                f"PyTorch really built this patch matrix: {patches.nbytes:,} B of scratch = {numbers:,} numbers in "
+                f"{ran.dtype} (its {backend} path)."
+            )
         case backend, "pieces":
-            times = "" if patches.count == 1 else f"{patches.count:,} x "
-            words = f"{backend}; scratch {times}{patches.nbytes:,} B, the patch matrix in pieces"
+            times = "" if patches.count == 1 else f"{patches.count:,} times "
+            return (
+                f"PyTorch really built this patch matrix, in pieces: {times}{patches.nbytes:,} B of scratch "
+                f"(its {backend} path)."
+            )
         case backend, "x" if backend in LOWERING:
-            words = f"{backend}; the patch matrix is x itself, so nothing was formed"
+            return f"PyTorch built nothing: here the patch matrix is x itself (its {backend} path)."
         case backend, _:
-            words = f"{LIBRARY.get(backend, backend)}; convbench ran says how, and what became of the patch matrix"
-    beforehand = f", on {name_surplus(ran.asked)}" if ran.asked else ""
-    return f"ran ({ran.dtype}{beforehand}): {words}"
+            name = LIBRARY.get(backend or "", backend)
+            return (
+                f"PyTorch did not build this patch matrix itself: it handed the call to {name}. `convbench ran "
+                f"{ran.asked or ran.spec}` shows which kernel that ran, and in how much memory."
+            )
+
+
+def _where_it_changes(threshold: Threshold | None) -> str:
+    if threshold is None:
+        return "No square image up to 1024x1024 changes that."
+    small, large = (f"{LIBRARY.get(one, one)}" for one in (threshold.small, threshold.large))
+    below, above = threshold.below, threshold.above
+    return (
+        f"The size of the image decides: up to {below.h}x{below.w} it is {small}, from {above.h}x{above.w} on {large}."
+    )
 
 
 def list_claims(ran: Ran) -> tuple[Claim, ...]:

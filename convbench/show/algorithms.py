@@ -72,7 +72,7 @@ def also_proved(traces: Sequence[Trace], width: int) -> Iterator[Text]:
     for trace in traces:
         products = trace.counts.core.multiplications
         saved = f": {_count(products)} products" if products < trace.spec.macs else ""
-        words.append(Text("✓ ", style="green") + Text(trace.title + saved))
+        words.append(Text.assemble(("✓ ", "green"), trace.title + saved))
     yield from wrap_words(words, width, lead="  the same y:  ", space="   ")
 
 
@@ -88,7 +88,7 @@ def trace_page(trace: Trace, width: int) -> Iterator[Text]:
 def stage_lines(stage: Stage, number: str, width: int) -> Iterator[Text]:
     """A title with its formula, the matrices side by side, the facts."""
     room = width - 2
-    title = Text(f"{number} ", style=FAINT) + Text(f"{stage.title} ", style="bold")
+    title = Text.assemble((f"{number} ", FAINT), (f"{stage.title} ", "bold"))
     lines = wrap_words([title, *(Text(word) for word in stage.formula.split())], width - 4)
     yield from (Text("    " if i else "") + line for i, line in enumerate(lines))
     matrices = [matrix for matrix in stage.matrices if len(matrix.numbers) and len(matrix.numbers[0])]

@@ -13,6 +13,7 @@ from convbench.explain.steps import Walk
 from convbench.explain.walk import count_operands
 from convbench.show.explain import page as text_page
 from convbench.show.html import allowed, as_json, fill, read
+from convbench.show.steps import View
 from convbench.spec import ConvSpec
 
 SCRIPTS = tuple(f"explain_{name}.js" for name in "compute algorithms dom check grids links steps ways quiz".split())
@@ -24,7 +25,7 @@ MOST_PRODUCTS, MOST_NUMBERS = 2**25, 2**22
 MOST_TRACED, MOST_TERMS = 200_000, 2_000
 
 
-def explain_page(walk: Walk, *, seed: int = 0) -> str:
+def explain_page(walk: Walk, view: View | None = None, *, seed: int = 0) -> str:
     """The page as HTML, open at the walk's cell.
 
     Args:
@@ -42,7 +43,7 @@ def explain_page(walk: Walk, *, seed: int = 0) -> str:
         "style_hash": allowed(style),
         "css": style,
         "js": script,
-        "walk": escape("\n".join(line.plain.rstrip() for line in text_page(walk, 80))),
+        "walk": escape("\n".join(line.plain.rstrip() for line in text_page(walk, 80, view=view))),
         "data": as_json({"trace": trace, "seed": seed, "limits": {"products": MOST_PRODUCTS, "numbers": MOST_NUMBERS}}),
     }
     return fill("explain.html", parts)

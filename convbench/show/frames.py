@@ -14,17 +14,20 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
+from convbench.show.grid import FAINT, KERNEL, OUTPUT, PATCH
+
 # Of a monospaced font of 14 points; every word is fitted into its cells, whatever font there is.
 CELL, LINE, FONT_SIZE, EDGE = 8.4, 19.0, 14, 12.0
 FONT = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', 'Liberation Mono', monospace"
 
-# The colour of a terminal -> its class and what it is on a white and on a dark page; each at least 4.5:1 (WCAG 2.2).
+# A style of a terminal -> its class and what it is on a white and on a dark page; each at least 4.5:1 (WCAG 2.2).
 INKS = {
-    "yellow": ("patch", "#8a5a00", "#f2cc60"),
-    "cyan": ("kernel", "#00697f", "#56d4dd"),
-    "green": ("output", "#1a6b2d", "#7ee787"),
+    PATCH.style: ("patch", "#8a5a00", "#f2cc60"),
+    KERNEL.style: ("kernel", "#00697f", "#56d4dd"),
+    OUTPUT.style: ("output", "#1a6b2d", "#7ee787"),
+    "green": ("right", "#1a6b2d", "#7ee787"),
     "red": ("wrong", "#b42318", "#ff7b72"),
-    "bright_black": ("faint", "#5c6670", "#9198a1"),
+    FAINT: ("faint", "#5c6670", "#9198a1"),
     "": ("ink", "#1f2933", "#e6edf3"),
 }
 PAPER = ("#ffffff", "#0d1117")
@@ -52,9 +55,9 @@ def join(frames: Sequence[Frame], title: str) -> Frame:
 
 
 def ansi(line: Text) -> str:
-    """With the escape codes of the sixteen colours that every terminal has, in the reader's own palette."""
+    """With the escape codes of a terminal of 256 colours."""
     return "".join(
-        style.render(text, color_system=ColorSystem.STANDARD) if style else text for _, text, style in _runs(line)
+        style.render(text, color_system=ColorSystem.EIGHT_BIT) if style else text for _, text, style in _runs(line)
     )
 
 
@@ -122,14 +125,21 @@ def _words(line: Text) -> Iterator[tuple[int, str, Style | None]]:
             column += len(word) + 1
 
 
+def _ink(style: Style | None) -> str:
+    """The class of a style."""
+    if style is None:
+        return INKS[""][0]
+    ground = f"{style.color.name} on {style.bgcolor.name}" if style.color and style.bgcolor else ""
+    return INKS[ground or (style.color.name if style.color else FAINT if style.dim else "")][0]
+
+
 def _svg_word(x: float, y: float, word: str, style: Style | None) -> str:
-    colour = style.color.name if style is not None and style.color is not None else ""
-    ink = INKS[colour][0]
+    ink = _ink(style)
     length = len(word) * CELL
     if set(word) == {"━"}:
         return f'<rect class="{ink}" x="{x:g}" y="{y + LINE / 2 - 1:g}" width="{length:g}" height="2"/>'
     if word == "│":
         return f'<rect class="{ink}" x="{x + CELL / 2:g}" y="{y:g}" width="1" height="{LINE:g}"/>'
-    bold = " b" if style is not None and style.bold else ""
+    bold = " b" if style is not None and (style.bold or style.bgcolor) else ""
     place = f'x="{x:g}" y="{y + 0.74 * LINE:g}" textLength="{length:g}" lengthAdjust="spacingAndGlyphs"'
     return f'<text class="{ink}{bold}" {place}>{escape(word, quote=False)}</text>'

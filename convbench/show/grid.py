@@ -1,7 +1,8 @@
 """How are matrices, sums and notes laid out in a terminal, linked by role?
 
-A patch is amber and in [ ], a kernel cyan and in ( ), an output green and in < >, wherever one
-appears: by role, never by value, so that the links also hold without colour.
+A patch is on amber and in [ ], a kernel on cyan and in ( ), an output on green and in < >, wherever one
+appears: by role, never by value, so that the links also hold without colour. A role is black on a ground that no
+palette changes (colours 16 to 255 of a terminal are fixed), so it can be read on dark and on light.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,11 +23,11 @@ class Role:
     style: str
 
 
-PATCH = Role("[", "]", "bold yellow")
-KERNEL = Role("(", ")", "bold cyan")
-OUTPUT = Role("<", ">", "bold green")
+PATCH = Role("[", "]", "color(16) on color(221)")
+KERNEL = Role("(", ")", "color(16) on color(116)")
+OUTPUT = Role("<", ">", "color(16) on color(114)")
 ROLES = {"patch": PATCH, "kernel": KERNEL, "output": OUTPUT}
-FAINT = "bright_black"
+FAINT = "dim"  # indices and rules; never a sentence, since some palettes make it hard to read
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +143,7 @@ def wrap_words(words: Iterable[Text], room: int, *, lead: str = "", space: str =
 
 
 def remarks(notes: Iterable[str], width: int) -> Block:
-    return [Text(f"│ {line}", style=FAINT) for note in notes for line in wrap(note, width)]
+    return [Text.assemble(("│ ", FAINT), line) for note in notes for line in wrap(note, width)]
 
 
 def heading(title: str, aside: str, width: int) -> Iterator[Text]:

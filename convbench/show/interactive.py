@@ -14,19 +14,22 @@ from convbench.explain import STEPS
 from convbench.explain.quiz import Question, ask
 from convbench.explain.steps import Cell, Walk
 from convbench.explain.walk import move
-from convbench.show.explain import View, draw_step
+from convbench.show.explain import draw_step
 from convbench.show.frames import Frame, asciicast, svg
 from convbench.show.further_pages import Pages
 from convbench.show.grid import FAINT, OUTPUT, heading, in_role
 from convbench.show.pages import NARROWEST, fit
+from convbench.show.steps import View, overview
 from convbench.show.tour import tour
 
 FEWEST_LINES = 12
-TALL = 36  # lines from which two channels stand side by side
+OVERVIEW_ROWS = 5
+TALL = 36  # lines from which two channels are shown side by side
+WHOLE = 30  # lines from which x, the patches, w_flat and y stay on the screen
 
 HELP = (
     ("← → ↑ ↓", "move the output cell"),
-    ("[ ]  1-7", "the step before, the next one, or one by its number"),
+    ("[ ]  1-8", "the step before, the next one, or one by its number"),
     ("c k n", "next channel, filter, image; C K N go back"),
     ("a", "another algorithm on the same numbers"),
     ("d", "the backward pass: dX, dW"),
@@ -44,6 +47,7 @@ class Session:
 
     Attributes:
         walk: at the cell that is followed; every cell's is proved before it is shown.
+        base: the letters, and what was measured and watched before it began.
         page: of `algorithms` or `backward`, the one shown in the place of the step.
         scroll: lines of the step above the screen.
         mode: what the next key means: "" moves, "quiz" types a reply, "export" names a format, "help".
@@ -54,6 +58,7 @@ class Session:
     walk: Walk
     step: str
     channel: int = 0
+    base: View = field(default_factory=View)
     page: str = ""
     scroll: int = 0
     mode: str = ""
@@ -71,7 +76,7 @@ class Session:
 
     @property
     def view(self) -> View:
-        return View(channel=self.channel, channels=2 if self.size[1] >= TALL else 1)
+        return replace(self.base, channel=self.channel, channels=2 if self.size[1] >= TALL else 1)
 
     def frame(self) -> Frame:
         """The step, or the page in its place, as wide as the screen."""
@@ -80,6 +85,15 @@ class Session:
         if self.page:
             return Frame(title=self.page, width=width, lines=tuple(pages[self.page](self.walk, width)))
         return draw_step(self.walk, self.step, width, self.view)
+
+    def above(self) -> list[Text]:
+        """What stays above the step on a tall screen: the numbers of all steps, linked; nothing on others."""
+        if self.size[1] < WHOLE or self.page or self.mode == "help":
+            return []
+        width = fit(self.size[0])
+        view = replace(self.view, rows=OVERVIEW_ROWS, patch_rows=OVERVIEW_ROWS)
+        lines = [Text("  ") + line for line in overview(self.walk, width - 2, view)]
+        return [*lines, Text()] if len(lines) + FEWEST_LINES <= self.size[1] else []
 
 
 def press(session: Session, key: str) -> Session:
@@ -114,7 +128,7 @@ def press(session: Session, key: str) -> Session:
         case "[" | "]":
             number = STEPS.index(session.step) + (1 if key == "]" else -1)
             return replace(session, step=STEPS[min(max(number, 0), len(STEPS) - 1)], page="", scroll=0)
-        case "1" | "2" | "3" | "4" | "5" | "6" | "7":
+        case "1" | "2" | "3" | "4" | "5" | "6" | "7" | "8":
             return replace(session, step=STEPS[int(key) - 1], page="", scroll=0)
         case "pagedown" | "pageup" | " ":
             return replace(session, scroll=_scrolled(session, -1 if key == "pageup" else 1))
@@ -136,7 +150,7 @@ def screen(session: Session) -> list[Text]:
         note = f"{width}x{height} is too small: make the terminal {NARROWEST}x{FEWEST_LINES} or larger, or press q"
         return [Text(line) for line in wrap(note, max(1, width))][:height]
     bottom = _bottom(session)
-    head = [_status(session)]
+    head = [_status(session), *session.above()]
     room = height - len(head) - len(bottom)
     above = 0 if session.mode == "help" else session.scroll
     lines = _help(width) if session.mode == "help" else list(session.frame().lines)
@@ -190,7 +204,7 @@ def _help(width: int) -> list[Text]:
     lines = [*heading("KEYS", "", width)]
     for keys, what in HELP:
         rest = wrap(what, width - 16)
-        lines.append(Text(f"  {keys:<12}", style="bold") + Text(rest[0]))
+        lines.append(Text.assemble((f"  {keys:<12}", "bold"), rest[0]))
         lines += [Text(" " * 14 + line) for line in rest[1:]]
     return lines
 
@@ -201,7 +215,7 @@ def _go(session: Session, cell: Cell) -> Session:
 
 def _scrolled(session: Session, pages: int) -> int:
     """So that the last line is in sight at most."""
-    room = session.size[1] - 1 - len(_bottom(session))
+    room = session.size[1] - 1 - len(session.above()) - len(_bottom(session))
     most = max(0, len(session.frame().lines) - room)
     return min(max(session.scroll + pages * (room - 1), 0), most)
 
@@ -224,7 +238,7 @@ def _turn(session: Session, pages: Pages) -> Session:
 
 def _ask(session: Session) -> Session:
     random = Random(f"{session.seed} {session.asked} {session.step}")  # noqa: S311  # a quiz needs no secrets
-    question = ask(session.walk, session.step, random)
+    question = ask(session.walk, session.step, random, session.base.letters)
     return replace(session, mode="quiz", question=question, typed="", asked=session.asked + 1)
 
 

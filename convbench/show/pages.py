@@ -19,12 +19,14 @@ def fit(width: int) -> int:
     return min(max(width, NARROWEST), WIDEST)
 
 
-def print_page(page: Page) -> None:
-    """As wide as the terminal; a pipe gets 80 columns, or COLUMNS."""
-    console = result_console()
+def print_page(page: Page) -> int:
+    """As wide as the terminal, and return how many lines; a pipe gets 80 columns, or COLUMNS."""
+    console, count = result_console(), 0
     for line in page(fit(console.width if console.is_terminal else pipe_width())):
         line.rstrip()
         console.print(line.plain if console.no_color else line, markup=False)
+        count += 1
+    return count
 
 
 def room_for_text(width: int) -> int:

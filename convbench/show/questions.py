@@ -154,10 +154,10 @@ def _body(answer: Answer, room: int) -> Iterator[Text]:
         yield from flow(grids, room)
     compared = sum(comparison.compared for comparison in answer.proof)
     ways = dict.fromkeys(comparison.against for comparison in answer.proof)
-    mark = Text("✓ ", style="green") if answer.holds else Text("✗ ", style="red")
+    mark = ("✓ ", "green") if answer.holds else ("✗ ", "red")
     words = f"{plural(compared, 'number')} compared with: {'; '.join(ways)}"
     for i, line in enumerate(wrap(words, room - 2)):
-        yield (mark if not i else Text("  ")) + Text(line, style=FAINT)
+        yield Text.assemble(mark if not i else "  ", line)
 
 
 def _grid(part: Grid, room: int) -> Block:

@@ -38,7 +38,7 @@ def ran_page(ran: Ran, width: int) -> Iterator[Text]:
     width = fit(width)
     yield from heading("WHAT RAN", f"F.conv2d · {ran.spec}", width)
     for line in wrap(_conditions(ran), width - 2):
-        yield Text(f"  {line}", style=FAINT)
+        yield Text(f"  {line}")
     for line in wrap(ran.beforehand, width - 2):
         yield Text(f"  {line}")
     yield Text()
@@ -49,7 +49,7 @@ def ran_page(ran: Ran, width: int) -> Iterator[Text]:
         yield from _claim(claim, width)
     yield Text()
     for line in wrap(LEGEND, width - 2):
-        yield Text(f"  {line}", style=FAINT)
+        yield Text(f"  {line}")
 
 
 def _conditions(ran: Ran) -> str:
@@ -80,7 +80,7 @@ def _claim(claim: Claim, width: int) -> Iterator[Text]:
         if len(shown) > EVIDENCE_LINES:
             shown = [*shown[: EVIDENCE_LINES - 1], f"{shown[EVIDENCE_LINES - 1][: width - indent - 3]}…"]
         for line in shown:
-            yield Text(f"{' ' * indent}│ {line}", style=FAINT)
+            yield Text.assemble((f"{' ' * indent}│ ", FAINT), line)
 
 
 def record_ran(ran: Ran) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """A run as text: a line a stage, the verdict, and what to do next."""
 
+import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from convbench.outcome import Failed, Skipped, Verified, Wrong
 from convbench.show.console import print_tabbed, result_console, side_console
 from convbench.show.tables import plain_table
 from convbench.show.units import seconds, share
+from convbench.spec import pair_text
 
 if TYPE_CHECKING:
     from convbench.run import Run
@@ -27,19 +29,20 @@ def print_run(done: "Run") -> None:
         table.add_column("time", justify="right", no_wrap=True)
         table.add_column("what", overflow="fold")
         for stage in done.stages:
-            table.add_row(
-                Text(stage.name, "bold"), sizes_text(stage.sizes), seconds(stage.time_s), Text(stage.what, "dim")
-            )
+            words = Text(stage.what, "dim")
+            if stage.code:
+                words.append(f"\n{stage.code}", "cyan")
+            table.add_row(Text(stage.name, "bold"), sizes_text(stage.sizes), seconds(stage.time_s), words)
         console.print(table)
         console.print(Text.assemble((word, STYLE[word]), f"  {reason}"))
         for name, line in next_lines(done):
             # Not wrapped: a command must survive being copied.
             console.print(Text.assemble((f"{name:<9}", "dim"), line), soft_wrap=True)
         return
-    print_tabbed(console, ["stage", "sizes", "time_s", "what"])
+    print_tabbed(console, ["stage", "sizes", "time_s", "what", "code"])
     for stage in done.stages:
-        print_tabbed(console, [stage.name, sizes_text(stage.sizes), stage.time_s, stage.what])
-    print_tabbed(console, ["verdict", word, "", reason])
+        print_tabbed(console, [stage.name, sizes_text(stage.sizes), stage.time_s, stage.what, stage.code])
+    print_tabbed(console, ["verdict", word, "", reason, ""])
     for name, line in next_lines(done):
         side_console().print(Text(f"{name}: {line}"), soft_wrap=True)
 
@@ -83,4 +86,25 @@ def next_lines(done: "Run") -> Iterator[tuple[str, str]]:
     ]
     yield "problem", str(case.spec)
     yield "time it", f"convbench bench --shape {case.spec}{''.join(axes)}"
-    yield "see how", f"convbench explain {case.spec}"
+    yield "see how", explain_command(done)
+
+
+def explain_command(done: "Run") -> str:
+    """The walk over this image and these filters where both can be named, else over the problem's small numbers."""
+    plan, spec = done.plan, done.case.spec
+    if done.operands:
+        x, w = done.operands
+    elif plan.data.startswith("image:") and plan.image_size is None and plan.weights is None:
+        x, w = plan.data.removeprefix("image:"), plan.filters
+    else:
+        return f"convbench explain {spec}    (over these very numbers: run again with --operands FOLDER)"
+    words = ["convbench", "explain", "--x", x, "--w", w]
+    for name, value, usual in (
+        ("stride", pair_text(spec.stride), "1"),
+        ("padding", "x".join(map(str, spec.sides)) if spec.padding_end else pair_text(spec.padding), "0"),
+        ("dilation", pair_text(spec.dilation), "1"),
+    ):
+        words += [f"--{name}", value] if value != usual else []
+    if w == "random":
+        words += ["--seed", str(plan.seed)]
+    return shlex.join(words)

@@ -5,13 +5,14 @@ from dataclasses import replace
 
 from convbench.explain.steps import Cell, Walk
 from convbench.explain.walk import move
-from convbench.show.explain import View, draw_step
+from convbench.show.explain import draw_step
 from convbench.show.frames import Frame
+from convbench.show.steps import View
 
 # Three seconds to read a step before its cell moves; then each move is seen, not read.
 READ_S, MOVE_S, MOVE_MANY_S, MANY = 3.0, 0.6, 0.25, 16
 MOST_CELLS = 64
-UNMOVED = ("positions", "flatten")  # these look the same at every output of a filter
+UNMOVED = ("positions", "flatten", "pytorch")  # these look the same at every output of a filter
 
 
 def tour(walk: Walk, steps: Sequence[str], width: int, view: View) -> Iterator[tuple[Frame, float]]:

@@ -57,7 +57,7 @@ def _three_digits(value: float) -> str:
 def numeral(value: float) -> str:
     """`12`, and never `-0`; `0.333` where there is a rest."""
     near = round(value, 9)
-    return str(int(near)) if near == int(near) else f"{value:g}"
+    return str(int(near)) if near == int(near) else f"{value:.{4 if abs(value) < 1000 else 6}g}"
 
 
 def tuple_text(sizes: Sequence[int]) -> str:

@@ -45,10 +45,10 @@ def test_json_says_all_with_its_evidence(cli: Cli) -> None:
         assert all(evidence["asked"] and evidence["answered"] for evidence in claim["evidence"])
 
 
-def test_the_walk_says_in_one_line_what_ran(cli: Cli) -> None:
+def test_the_walks_last_step_says_what_ran(cli: Cli) -> None:
     done = cli("explain")
     assert done.code == 0
-    assert "ran (fp32): Slow2d; scratch 144 B = the patch matrix, so literal here" in done.out
+    assert "PyTorch really built this patch matrix: 144 B of scratch = 36 numbers in fp32" in done.out
     assert done.err == ""
 
 

@@ -66,6 +66,9 @@ def solve(walk: Walk, step: str, question: Question) -> tuple[int, ...]:
             return (place,)
         case "multiply":
             return (spec.macs // spec.n * asked[0],)
+        case "pytorch":
+            one = F.unfold(padded[:1], (spec.r, spec.s), spec.dilation, 0, spec.stride)
+            return (asked[0] * one.float().nbytes,)
     (position,) = asked
     return divmod(position, spec.q)
 

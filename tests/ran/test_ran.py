@@ -10,10 +10,11 @@ import torch
 from convbench import ConvSpec
 from convbench.ran import watch as ran_module
 from convbench.ran.chrome_trace import Block, Trace
-from convbench.ran.claims import list_claims, remark, sentence
+from convbench.ran.claims import in_plain_words, list_claims, sentence
 from convbench.ran.patches import account, find_patches, scratch_nbytes
 from convbench.ran.rules import Setting
 from convbench.ran.seen import Ran
+from convbench.ran.threshold import ask_torch, find_threshold
 from convbench.ran.verbose import read_primitives
 from convbench.ran.watch import glance, watch, what_ran
 from convbench.ran.witness import observe
@@ -96,7 +97,14 @@ def test_the_notes_own_example_forms_its_patch_matrix(fp32: dict[str, Ran]) -> N
         "sides), so torch does not hand it to oneDNN; it formed the patch matrix (144 B = 36 floats)"
     )
     assert {(use.what, use.nbytes, use.count) for use in account(note) or ()} == {("y", 36, 1), ("patch-sized", 144, 1)}
-    assert remark(note) == "ran (fp32): Slow2d; scratch 144 B = the patch matrix, so literal here"
+    assert in_plain_words(note, find_threshold(note, ask_torch)) == (
+        "PyTorch really built this patch matrix: 144 B of scratch = 36 numbers in fp32 (its Slow2d path).",
+        (
+            "Why: 1 image of 16 elements is at most 20,480, in 1 group and under a 2x2 kernel (not above 3 on both "
+            "sides), so torch does not hand it to oneDNN."
+        ),
+        "The size of the image decides: up to 143x143 it is Slow2d, from 144x144 on oneDNN.",
+    )
 
 
 @pytest.mark.program
@@ -239,9 +247,9 @@ def seen(text: str = NOTE, **changes: object) -> Ran:
 def test_uneven_padding_is_done_beforehand_and_said_to_be_left_out() -> None:
     one = glance(ConvSpec.parse("n1c1h4w4k1r2s2_pd0x1x0x1"))
     assert (str(one.spec), str(one.asked)) == ("n1c1h5w5k1r2s2", "n1c1h4w4k1r2s2_pd0x1x0x1")
-    assert remark(one) == (
-        "ran (fp32, on F.pad(x, (0, 1, 0, 1))): Slow2d; scratch 256 B = the patch matrix, so literal here"
-    )
+    words = in_plain_words(one, None)
+    assert words[0] == "First x was padded by F.pad(x, (0, 1, 0, 1)), since torch pads opposite sides alike."
+    assert words[1].startswith("PyTorch really built this patch matrix: 256 B of scratch = 64 numbers in fp32")
     page = " ".join(" ".join(line.plain for line in ran_page(one, 80)).split())
     assert "F.conv2d · n1c1h5w5k1r2s2 " in page
     assert "is padded beforehand by F.pad(x, (0, 1, 0, 1)); that copy, 100 B, and the kernel that makes it" in page
@@ -271,7 +279,7 @@ def test_without_both_the_backend_is_unknown(monkeypatch: pytest.MonkeyPatch) ->
     assert one.backend is None
     assert sentence(one) == "unknown: the profiler wrote no trace"
     assert {claim.kind for claim in list_claims(one)} == {"unknown"}
-    assert remark(one) == ""
+    assert in_plain_words(one, None) == ()
 
 
 def test_without_a_profile_the_choice_is_no_fact_and_the_memory_unknown() -> None:
@@ -303,7 +311,9 @@ def test_without_onednns_log_nothing_is_said_of_its_patch_matrix() -> None:
     one = glance(ConvSpec.parse("n2c4h9w9k4r3s3"))
     assert one.backend == "Mkldnn"
     assert find_patches(one).kind == "unknown"
-    assert remark(one).startswith("ran (fp32): oneDNN; convbench ran says how")
+    assert in_plain_words(one, None)[0].startswith(
+        "PyTorch did not build this patch matrix itself: it handed the call to oneDNN. `convbench ran n2c4h9w9k4r3s3`"
+    )
     assert next(claim for claim in list_claims(one) if claim.about == "primitive").kind == "unknown"
 
 
@@ -499,3 +509,29 @@ def test_scratch_is_patches_only_where_onednn_lowers_to_a_matrix_product(
     )
     assert scratch_nbytes(one) == scratch
     assert (find_patches(one).kind, find_patches(one).certain) == (kind, kind == "none")
+
+
+@pytest.mark.parametrize(
+    ("text", "below", "above", "small", "large"),
+    [
+        (NOTE, 143, 144, "Slow2d", "Mkldnn"),
+        ("n1c64h56w56k64r3s3_pd1", 17, 18, "Slow2d", "Mkldnn"),  # from above: it shrinks
+        ("n1c5h9w7k2r3s2_dl2", 64, 65, "SlowDilated2d", "Mkldnn"),
+    ],
+)
+def test_the_size_at_which_torch_chooses_otherwise_is_found(
+    text: str, below: int, above: int, small: str, large: str
+) -> None:
+    one = glance(ConvSpec.parse(text))
+    found = find_threshold(one, ask_torch)
+    assert found is not None
+    assert (found.below.h, found.above.h, found.small, found.large) == (below, above, small, large)
+    for spec, name in ((found.below, small), (found.above, large)):
+        assert glance(spec).backend == name
+
+
+def test_no_size_is_named_where_none_changes_anything() -> None:
+    one = glance(ConvSpec.parse("n2c4h9w9k4r3s3"))  # two images are oneDNN's at any size
+    assert find_threshold(one, ask_torch) is None
+    assert in_plain_words(one, None)[-1] == "No square image up to 1024x1024 changes that."
+    assert find_threshold(one, lambda spec: None) is None  # torch does not say

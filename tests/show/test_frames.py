@@ -11,8 +11,9 @@ from convbench import ConvSpec
 from convbench.explain import STEPS
 from convbench.explain.steps import Walk
 from convbench.explain.walk import choose_cell, small_integers, walk
-from convbench.show.explain import View, draw_step, page
+from convbench.show.explain import draw_step, page
 from convbench.show.frames import CELL, EDGE, INKS, LINE, PAPER, Frame, ansi, asciicast, join, svg
+from convbench.show.steps import View
 from convbench.show.tour import MOST_CELLS, READ_S, spread_cells, tour
 
 AWKWARD = ConvSpec.parse("n2c4h7w9k6r3s2_st2x1_pd1x0_dl1x2_g2")
@@ -93,7 +94,7 @@ def test_every_ink_can_be_read_on_both_papers(ink: tuple[str, str, str]) -> None
 def test_escape_codes_add_nothing_but_colour() -> None:
     for line in page(walk_of(AWKWARD), 120):
         assert re.sub(r"\x1b\[[0-9;]*m", "", ansi(line)) == line.plain
-    assert any("\x1b[1;33m[36]\x1b[0m" in ansi(line) for line in page(walk_of(AWKWARD), 80))
+    assert any("\x1b[38;5;16;48;5;221m[36]\x1b[0m" in ansi(line) for line in page(walk_of(AWKWARD), 80))
 
 
 def play(recording: str) -> list[tuple[str, str]]:
@@ -122,13 +123,13 @@ def test_a_recording_shows_the_steps_and_every_output_in_turn() -> None:
     header = json.loads(text.splitlines()[0])
     assert header == {"version": 3, "term": {"cols": 80, "rows": header["term"]["rows"]}, "title": "the note"}
     played = play(text)
-    assert [data[:3] for code, data in played if code == "m"] == [f"{i}/7" for i in range(1, 8)]
+    assert [data[:3] for code, data in played if code == "m"] == [f"{i}/8" for i in range(1, 9)]
     drawn = [data for code, data in played if code == "o"]
-    assert len(drawn) == 7 + 5 * 9
+    assert len(drawn) == 8 + 5 * 9
     assert drawn[0] == draw_step(found, "operands", 80).plain()
     first, *others = [data for data in drawn if "UNFOLD" in data]
     assert "[5]" in first
-    assert [re.findall(r"\[(\d)\] ", data.splitlines()[2] + " ") for data in others] == [[str(i)] for i in range(9)]
+    assert [re.findall(r"\[(\d)\] ", data.splitlines()[3] + " ") for data in others] == [[str(i)] for i in range(9)]
     events: list[Any] = [json.loads(line) for line in text.splitlines()[1:]]
     assert events[0][:2] == [0.0, "m"]
     assert events[2][0] == READ_S

@@ -98,16 +98,16 @@ def test_brackets_and_numbers_move_the_step() -> None:
     session = session_of(NOTE)
     assert type_keys(session, "]", "]").step == STEPS[2]
     assert type_keys(session, "[").step == STEPS[0]
-    assert type_keys(session, "7", "]").step == STEPS[6]
-    assert "4/7 UNFOLD" in shown(type_keys(session, "4"))
+    assert type_keys(session, "8", "]").step == STEPS[7]
+    assert "4/8 UNFOLD" in shown(type_keys(session, "4"))
 
 
 def test_a_tall_step_scrolls_to_its_last_line_and_back() -> None:
     session = type_keys(session_of(NOTE, (60, 24)), "7")
     assert "more lines: PgDn" in shown(session)
-    assert "Cost: nothing" not in shown(session)
+    assert "Cost: none" not in shown(session)
     below = type_keys(session, "pagedown", "pagedown", " ")
-    assert "Cost: nothing" in shown(below)
+    assert "Cost: none" in shown(below)
     assert "more lines" not in shown(below)
     assert shown(type_keys(below, "pageup", "pageup")) == shown(session)
     assert type_keys(below, "[").scroll == 0
@@ -294,3 +294,24 @@ def test_an_interrupt_leaves_the_terminal_clean_and_exits_130(how: str, open_ter
     terminal.read_until(GIVE_BACK)
     assert terminal.process.wait(60) == 130
     assert termios.tcgetattr(terminal.ours) == terminal.settings
+
+
+@pytest.mark.parametrize(("lines", "whole"), [(24, False), (29, False), (30, True), (40, True)])
+def test_a_tall_screen_keeps_x_patches_w_flat_and_y_in_sight(lines: int, whole: bool) -> None:
+    for step in STEPS:
+        text = shown(replace(session_of(NOTE, (80, lines)), step=step))
+        assert len(text.splitlines()) <= lines
+        seen = ("[11][12]" in text, "(c,kh,kw)" in text, "w_flat[o=0] = (1)(2)(3)(4)" in text, "84   94 <104>" in text)
+        if whole:
+            assert all(seen), step
+            assert f"{STEPS.index(step) + 1}/8 " in text
+        else:
+            assert not all(seen), step
+
+
+def test_the_numbers_above_follow_the_cell() -> None:
+    session = type_keys(session_of(NOTE, (80, 30)), "7", "left", "down")
+    text = shown(session)
+    assert "y[0,0,2,1] = <134>" in text
+    assert "[7]" in next(line for line in text.splitlines() if "(c,kh,kw)" in line)
+    assert "<134>" in next(line for line in text.splitlines() if line.startswith("  o=0"))

@@ -1,8 +1,8 @@
 """convbench explain: walk one convolution from x and w to y on real numbers."""
 
 import json as json_module
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,12 +11,16 @@ import typer
 from convbench.cli import options
 from convbench.cli.explain import exports
 from convbench.cli.outputs import check_outputs, refuse_unproved, tell, write
-from convbench.errors import ConvbenchError
+from convbench.errors import ConvbenchError, unknown
 from convbench.explain import STEPS
 from convbench.spec import ITEM_NBYTES, ConvSpec, Pair
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from convbench.explain.letters import Letters
     from convbench.explain.steps import Walk
+    from convbench.show.steps import View
 
 MAX_JSON_NUMBERS = 5_000_000
 
@@ -25,20 +29,24 @@ Examples:
   convbench explain
   convbench explain n1c2h5w5k4r3s3_st2_pd1_g2 --at 0,0 --filter 3
   convbench explain --at 1,2 --step unfold
+  convbench explain --x photo.png --w edges --padding 1
+  convbench explain --code
   convbench explain --svg -
   convbench explain --algorithm winograd,fft --backward
   convbench explain --html explain.html --overwrite
 """
 
 # What can be asked for instead of the walk, by the options that ask for it, and what else goes with each.
-CELL = frozenset("shape input weight stride padding dilation at filter image seed".split())
+CELL = frozenset("shape input weight stride padding dilation at filter image seed x w".split())
 MODES: Mapping[str, frozenset[str]] = {
     "html": CELL | {"overwrite"},
     "algorithm": CELL | {"backward", "json"},
     "backward": CELL | {"algorithm", "json"},
-    "interactive": CELL | {"step", "channel"},
+    "interactive": CELL | {"step", "channel", "names"},
+    "code": CELL,
+    "notebook": CELL | {"names", "overwrite"},
 }
-WALK = CELL | {"step", "channel", "svg", "cast", "overwrite", "json"}
+WALK = CELL | {"step", "channel", "names", "svg", "cast", "overwrite", "json"}
 
 Algorithms = Annotated[
     str | None,
@@ -46,6 +54,21 @@ Algorithms = Annotated[
 ]
 Backward = Annotated[bool, typer.Option("--backward", help="Show the gradients of x and w as well.")]
 Html = Annotated[str | None, typer.Option("--html", metavar="FILE", help="Write an interactive page; - is stdout.")]
+
+XNumbers = Annotated[
+    str | None, typer.Option("--x", metavar="FILE", help="The image: .npy, .csv, a picture, or [[1,2],[3,4]].")
+]
+WNumbers = Annotated[
+    str | None,
+    typer.Option("--w", metavar="FILE", help="The kernel, likewise; or edges, blur, identity, random."),
+]
+Names = Annotated[
+    str, typer.Option("--names", metavar="NAME", help="Letters: torch (C_out, kH, H_out) or cudnn (K, R, P).")
+]
+Code = Annotated[bool, typer.Option("--code", help="Print the steps as a PyTorch program that asserts each.")]
+Notebook = Annotated[
+    str | None, typer.Option("--notebook", metavar="FILE", help="Write the steps as a Jupyter notebook; - is stdout.")
+]
 
 
 @options.unfold
@@ -57,7 +80,12 @@ def explain(
     sizes: options.Sizes,
     step: exports.Steps = None,
     channel: exports.Channel = 0,
+    names: Names = "torch",
+    x: XNumbers = None,
+    w: WNumbers = None,
     interactive: exports.Interactive = False,
+    code: Code = False,
+    notebook: Notebook = None,
     svg: exports.Svg = None,
     cast: exports.Cast = None,
     html: Html = None,
@@ -68,12 +96,16 @@ def explain(
 ) -> None:
     """Show how a convolution is computed, step by step.
 
-    Seven steps on real numbers, each of them proved. The numbers are small integers; with seed 0, x counts 1, 2, 3,
-    ... They are printed after each has been compared with torch and float64. With --svg or --cast they go to a file
-    instead, COLUMNS wide (60 to 120; 80 where it is not set).
+    Eight steps on real numbers, each checked against PyTorch and float64 before it is printed. By default the numbers
+    are small integers: with seed 0, x counts 1, 2, 3, ... With --svg or --cast the steps go to a file instead,
+    COLUMNS wide (60 to 120; 80 if COLUMNS is not set).
     """
     mode = choose_mode(context)
-    whole = sizes.problem(shape).spec
+    letters = choose_letters(names)
+    given = None
+    if x is not None or w is not None:
+        given = read_operands(x, w, shape, sizes, seed=cell.seed)
+    whole = given.spec if given else sizes.problem(shape).spec
     at = cell.place(whole)
 
     # What may be wrong in the question is told before the proof.
@@ -81,7 +113,7 @@ def explain(
         refuse_long_json(whole)
     chosen = exports.parse_steps(step)
     exports.check_channel(channel, whole)
-    outputs = {"--svg": svg, "--cast": cast, "--html": html, "--json": "-" if json else None}
+    outputs = {"--svg": svg, "--cast": cast, "--html": html, "--notebook": notebook, "--json": "-" if json else None}
     check_outputs(outputs, overwrite=overwrite)
     if interactive:
         exports.refuse_without_terminal()
@@ -97,7 +129,15 @@ def explain(
     if step is not None and json and svg is None and cast is None:
         raise ConvbenchError("--step with --json: the JSON has all steps; leave one of the two out")
 
-    found = prove(whole, at, cell)
+    from convbench.explain.steps import is_whole
+
+    found = prove(whole, at, cell, given)
+    whole_numbers = given is None or is_whole(found)
+    if not whole_numbers and mode in ("algorithm", "backward", "interactive"):
+        raise ConvbenchError(
+            f"--{mode} is for whole numbers, whose sums are exact, and these are not; try the walk alone, or --x with "
+            "pixels and --w with whole numbers"
+        )
     ones = str(found.spec) == options.NOTE and cell.seed == 0  # the gradient of the note: that of a sum
     if mode in ("algorithm", "backward"):
         from convbench.cli.explain.algorithms import show_further
@@ -108,14 +148,18 @@ def explain(
     if html is not None:
         from convbench.show.explain_page import explain_page
 
-        write(html, explain_page(found, seed=cell.seed), overwrite=overwrite)
+        write(html, explain_page(found, look(found, whole, ("pytorch",), letters), seed=cell.seed), overwrite=overwrite)
         return
 
-    from convbench.ran.claims import remark
-    from convbench.ran.watch import glance
-    from convbench.show.explain import View, draw, more, record
+    from convbench.show.explain import draw, more, record
 
-    view = View(channel=channel, remark=remark(glance(found.spec)) if found.spec == whole else "")
+    if code or notebook is not None:
+        view = look(found, whole, STEPS if notebook else (), letters)
+        exports.write_code(found, lines_of(found, given, cell), view, notebook=notebook, overwrite=overwrite)
+        return
+    view = replace(
+        look(found, whole, () if json else chosen, letters), channel=channel, operands=lines_of(found, given, cell)
+    )
     if interactive:
         exports.interact(found, chosen[0], view, seed=cell.seed, ones=ones)
         return
@@ -124,13 +168,93 @@ def explain(
     if svg is not None or cast is not None:
         exports.write_frames(found, chosen, view, svg=svg, cast=cast, overwrite=overwrite)
     elif not json:
-        draw(found, chosen, view)
+        lines = draw(found, chosen, view)
         if chosen[-1] == STEPS[-1]:
             from convbench.cli.explain.algorithms import print_also_proved
+            from convbench.show.explain import print_summary
             from convbench.show.pages import print_page
 
-            print_also_proved(found)
+            if whole_numbers:
+                print_also_proved(found)
             print_page(more)
+            if len(chosen) == len(STEPS):
+                print_summary(found, lines, exports.same_problem(context))
+
+
+def lines_of(found: "Walk", given: "Given | None", cell: options.Cell) -> tuple[str, ...]:
+    """The lines of Python that make x and w."""
+    from convbench.explain.program import counted_operands
+
+    return given.code if given else counted_operands(found.spec, cell.seed)
+
+
+def choose_letters(names: str) -> "Letters":
+    """The letters of --names.
+
+    Raises:
+        ConvbenchError: there are none of that name.
+    """
+    from convbench.explain.letters import NAMES
+
+    if names not in NAMES:
+        raise unknown("letters", names, NAMES)
+    return NAMES[names]
+
+
+def look(found: "Walk", whole: ConvSpec, steps: Sequence[str], letters: "Letters") -> "View":
+    """What is measured and watched for those steps, here and now."""
+    from convbench.show.steps import View
+
+    view = View(letters=letters)
+    if "positions" in steps:
+        from convbench.explain.price import measure
+
+        view = replace(view, prices=measure(found))
+    if "pytorch" in steps and found.spec == whole:
+        from convbench.ran.claims import in_plain_words
+        from convbench.ran.threshold import ask_torch, find_threshold
+        from convbench.ran.watch import glance
+
+        ran = glance(found.spec)
+        view = replace(view, here=in_plain_words(ran, find_threshold(ran, ask_torch)))
+    return view
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """A problem whose numbers were given, and the lines of Python that make them."""
+
+    spec: ConvSpec
+    x: "Tensor"
+    w: "Tensor"
+    code: tuple[str, ...]
+
+
+def read_operands(x: str | None, w: str | None, shape: str | None, sizes: options.Sizes, *, seed: int) -> Given:
+    """The problem of --x and --w, with the stride, padding and dilation that stand beside them.
+
+    Raises:
+        ConvbenchError: one of the two is missing or unreadable, or they are no problem together.
+    """
+    if x is None or w is None:
+        given, missing = ("--x", "--w") if w is None else ("--w", "--x")
+        raise ConvbenchError(f"{given} needs {missing} too; try --x photo.png --w edges")
+    if shape is not None or sizes.input is not None or sizes.weight is not None:
+        raise ConvbenchError("--x and --w have sizes of their own; leave out SHAPE, --input and --weight")
+    from convbench.explain.operands import read_w, read_x
+
+    image = read_x(x)
+    kernel = read_w(w, image.numbers.shape[1], seed)
+    for remark in filter(None, (image.remark, kernel.remark)):
+        tell(remark)
+    own = {name: "x".join(map(str, one.numbers.shape)) for name, one in (("input", image), ("weight", kernel))}
+    spec = replace(sizes, **own).problem(None).spec
+    return Given(
+        spec=spec,
+        x=image.numbers,
+        w=kernel.numbers,
+        code=(*image.code.splitlines(), *kernel.code.splitlines()),
+    )
 
 
 def choose_mode(context: typer.Context) -> str | None:
@@ -159,16 +283,20 @@ def given_options(context: typer.Context) -> set[str]:
     return {name for name in names if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"}
 
 
-def prove(whole: ConvSpec, at: Pair | None, cell: options.Cell) -> "Walk":
+def prove(whole: ConvSpec, at: Pair | None, cell: options.Cell, given: Given | None = None) -> "Walk":
     """The walk, of one image where all are too many; exit 1 where a number does not hold."""
     from convbench.explain.walk import affordable, choose_cell, small_integers, walk
 
+    if given and at is None:  # of an image its border says least
+        at = (whole.p // 2, whole.q // 2)
     chosen = choose_cell(whole, at=at, image=cell.image, filter_index=cell.filter)
     spec = affordable(whole)
     if spec != whole:
         tell(f"{whole.n} images take too long to prove; images do not mix, so this is one alone: {spec}")
+        given = given and replace(given, x=given.x[chosen.n : chosen.n + 1])
         chosen = replace(chosen, n=0)
-    found = walk(*small_integers(spec, cell.seed), spec, chosen)
+    x, w = (given.x, given.w) if given else small_integers(spec, cell.seed)
+    found = walk(x, w, spec, chosen)
     refuse_unproved({"": found.proof})
     return found
 

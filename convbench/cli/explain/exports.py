@@ -1,5 +1,6 @@
 """Where else may the frames of an explanation go: some steps only, a drawing, a recording, a screen with keys."""
 
+import shlex
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,10 @@ from convbench.spec import ConvSpec
 
 if TYPE_CHECKING:
     from convbench.explain.steps import Walk
-    from convbench.show.explain import View
+    from convbench.show.steps import View
+
+NOTEBOOK_WIDTH = 90  # columns that a notebook shows without scrolling
+PROBLEM = frozenset("shape input weight stride padding dilation x w seed at filter image".split())
 
 Steps = Annotated[
     str | None,
@@ -92,6 +96,31 @@ def write_frames(
             refuse_unproved({"": unproved.failures})
 
 
+def write_code(walk: "Walk", lines: tuple[str, ...], view: "View", *, notebook: str | None, overwrite: bool) -> None:
+    """The steps as a program on stdout, or as a notebook with each step's text."""
+    from convbench.explain.program import notebook as as_notebook
+    from convbench.explain.program import program
+    from convbench.show.explain import draw_step
+
+    if notebook is None:
+        typer.echo(program(walk, lines), nl=False)
+        return
+    texts = {step: draw_step(walk, step, NOTEBOOK_WIDTH, view).plain() for step in STEPS}
+    write(notebook, as_notebook(walk, lines, texts), overwrite=overwrite)
+
+
+def same_problem(context: typer.Context) -> str:
+    """What of the command line says which problem it is."""
+    words: list[str] = []
+    for param in context.command.params:
+        name = param.name or ""
+        if name not in PROBLEM or getattr(context.get_parameter_source(name), "name", "") != "COMMANDLINE":
+            continue
+        value = str(context.params[name])
+        words += [value] if name == "shape" else [param.opts[0], value]
+    return shlex.join(words)
+
+
 def interact(walk: "Walk", step: str, view: "View", *, seed: int, ones: bool) -> None:
     """Let keys move through the walk until q; `ones` and the seed make the gradient of the backward pass."""
     from convbench.explain.steps import UnprovedError
@@ -100,7 +129,9 @@ def interact(walk: "Walk", step: str, view: "View", *, seed: int, ones: bool) ->
     from convbench.show.keyboard import run
 
     algorithms, backward = further_pages(walk, seed, ones=ones)
-    session = Session(walk=walk, step=step, channel=view.channel, seed=seed, algorithms=algorithms, backward=backward)
+    session = Session(
+        walk=walk, step=step, channel=view.channel, base=view, seed=seed, algorithms=algorithms, backward=backward
+    )
     try:
         run(session)
     except UnprovedError as unproved:

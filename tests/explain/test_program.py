@@ -1,0 +1,85 @@
+"""Does the code of a walk run, and does it fail where the walk is wrong?"""
+
+import contextlib
+import io
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+
+from convbench.explain import STEPS
+from convbench.explain.program import counted_operands, notebook, program
+from convbench.explain.steps import Walk
+from convbench.explain.walk import choose_cell, small_integers, walk
+from convbench.show.explain import draw_step
+from convbench.spec import ConvSpec
+from tests.strategies import specs
+
+NOTE = ConvSpec.parse("n1c1h4w4k1r2s2")
+
+
+def walked(spec: ConvSpec, seed: int = 0) -> Walk:
+    return walk(*small_integers(spec, seed), spec, choose_cell(spec))
+
+
+def run(text: str) -> dict[str, Any]:
+    names: dict[str, Any] = {}
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        exec(compile(text, "program", "exec"), names)
+    assert out.getvalue() == "every step holds\n"
+    return names
+
+
+@settings(max_examples=30)
+@given(spec=specs(least_batch=1, any_padding=True))
+def test_the_program_computes_the_walk(spec: ConvSpec) -> None:
+    for seed in (0, 3):
+        found = walked(spec, seed)
+        names = run(program(found, counted_operands(spec, seed)))
+        assert torch.equal(names["x"], found.x)
+        assert torch.equal(names["w"], found.w)
+        assert torch.equal(names["y"], found.y)
+        assert torch.equal(names["y_torch"], found.y)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("F.unfold(x, (2, 2))", "F.unfold(x, (2, 2)).flip(1)"),
+        ("w.reshape(w.shape[0], -1)", "w.reshape(w.shape[0], -1).flip(1)"),
+        ("- 1) // 1 + 1", "- 1) // 1 + 2"),
+        ("for kh in range(2)", "for kh in range(1)"),
+    ],
+)
+def test_a_wrong_step_is_caught_by_its_assertions(old: str, new: str) -> None:
+    text = program(walked(NOTE), counted_operands(NOTE, 0))
+    assert old in text
+    with pytest.raises((AssertionError, RuntimeError)):
+        run(text.replace(old, new))
+
+
+def test_a_wrong_number_of_the_walk_is_caught() -> None:
+    found = walked(NOTE)
+    wrong = replace(found, terms=(replace(found.terms[0], x=99.0), *found.terms[1:]))
+    with pytest.raises(AssertionError):
+        run(program(wrong, counted_operands(NOTE, 0)))
+
+
+def test_a_notebook_has_each_steps_text_and_code() -> None:
+    found = walked(NOTE)
+    texts = {step: draw_step(found, step, 80).plain() for step in STEPS}
+    whole = json.loads(notebook(found, counted_operands(NOTE, 0), texts))
+    assert (whole["nbformat"], whole["nbformat_minor"]) == (4, 5)
+    assert [cell["id"] for cell in whole["cells"]] == [
+        "title", "imports", *(f"{step}-{kind}" for step in STEPS for kind in ("text", "code"))
+    ]  # fmt: skip
+    names: dict[str, Any] = {}
+    for cell in whole["cells"]:
+        if cell["cell_type"] == "code":
+            exec("".join(cell["source"]), names)
+        elif cell["id"] != "title":
+            assert texts[cell["id"].removesuffix("-text")] in "".join(cell["source"])
+    assert torch.equal(names["y_torch"], found.y)
