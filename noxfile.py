@@ -103,6 +103,13 @@ def counters(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def notebook(session: nox.Session) -> None:
+    """Write the walk as notebooks and run them with nbconvert."""
+    session.install("-e.", *group("notebook"))
+    session.run("pytest", "-m", "notebook", *session.posargs)
+
+
+@nox.session(default=False)
 def browser(session: nox.Session) -> None:
     """Open the pages in the system's Chromium: sort, filter, keys, dark and light, print."""
     if not any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")):

@@ -3,7 +3,10 @@
 import contextlib
 import io
 import json
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -83,3 +86,15 @@ def test_a_notebook_has_each_steps_text_and_code() -> None:
         elif cell["id"] != "title":
             assert texts[cell["id"].removesuffix("-text")] in "".join(cell["source"])
     assert torch.equal(names["y_torch"], found.y)
+
+
+@pytest.mark.notebook
+@pytest.mark.parametrize("words", [[], ["n2c4h7w9k6r3s2_st2x1_pd1x0_dl1x2_g2", "--seed", "3"], ["n1c1h4w4k1r2s2_pd0x1x0x1"]])
+def test_the_notebook_runs_under_nbconvert(words: list[str], tmp_path: Path) -> None:
+    file, done = tmp_path / "walk.ipynb", tmp_path / "done.ipynb"
+    subprocess.run([sys.executable, "-m", "convbench", "explain", *words, "--notebook", str(file)], check=True)
+    command = [sys.executable, "-m", "nbconvert", "--to", "notebook", "--execute", str(file), "--output", str(done)]
+    subprocess.run(command, check=True, capture_output=True)
+    cells = [cell for cell in json.loads(done.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
+    assert len(cells) == 1 + len(STEPS)
