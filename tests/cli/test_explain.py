@@ -14,6 +14,7 @@ import torch.nn.functional as F
 
 from convbench import ConvSpec
 from convbench.errors import ConvbenchError
+from convbench.explain.price import Price
 from tests.cli.conftest import explain
 
 AWKWARD = "n2c4h7w9k6r3s2_st2x1_pd1x0_dl1x2_g2"
@@ -23,6 +24,13 @@ AWKWARD = "n2c4h7w9k6r3s2_st2x1_pd1x0_dl1x2_g2"
 def plain_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("COLUMNS", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def still_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the three ways cost is another figure each time."""
+    prices = (Price(loops_s=31e-6, einsum_s=25e-6, conv2d_s=6e-6),)
+    monkeypatch.setattr("convbench.explain.price.measure", lambda found: prices)
 
 
 def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
@@ -101,7 +109,7 @@ def test_the_chosen_cell_is_in_view_wherever_it_lies(capsys: pytest.CaptureFixtu
     assert "<?>" in out
     assert "[3599]" in out
     found = answer(capsys, "n1c3h60w60k2r3s3_pd1", "--at", "59,59", "--filter", "1")
-    assert out.count(f"<{found['y'][0][1][59][59]:.0f}>") == 3  # by loops, in the product, in the output
+    assert out.count(f"<{found['y'][0][1][59][59]:.0f}>") == 4  # by loops, in the sum, in the product, in the output
 
 
 def test_a_pipe_and_no_color_have_no_escape_codes_and_a_terminal_has_the_same_text(
@@ -115,9 +123,12 @@ def test_a_pipe_and_no_color_have_no_escape_codes_and_a_terminal_has_the_same_te
     monkeypatch.setenv("NO_COLOR", "1")
     _, uncoloured, _ = explain(capsys)
     assert "\x1b" not in piped
-    assert uncoloured == piped
-    assert "\x1b[1;33m[7]" in coloured
-    assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == piped
+    *same, summary = uncoloured.split("\n\n")  # a terminal with fewer lines than the walk gets it in six more
+    assert "\n\n".join(same) + "\n" == piped
+    assert summary.startswith("  In short image 1 × 1 × 4 × 4, kernel 1 × 1 × 2 × 2\n")  # noqa: RUF001  # mathematics as text
+    assert summary.endswith("convbench explain -i walks through it, a step a screen\n")
+    assert "\x1b[38;5;16;48;5;221m[7]" in coloured
+    assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == uncoloured
 
 
 @pytest.mark.parametrize(
@@ -130,9 +141,18 @@ def test_a_pipe_and_no_color_have_no_escape_codes_and_a_terminal_has_the_same_te
         (["--at", "0,7"], "q goes from 0 to 2"),
         (["--at", "1;2"], "--at '1;2' is not P,Q"),
         (["--filter", "1"], "k goes from 0 to 0"),
-        (["--step", "8"], "give a number from 1 to 7, a range such as 2-4, or a name: operands, loops"),
+        (["--step", "9"], "give a number from 1 to 8, a range such as 2-4, or a name: operands, loops"),
         (["--step", "4-2"], "--step '4-2': give a number"),
         (["--step", "unfolds"], "--step 'unfolds': give a number"),
+        (["--names", "torsh"], "unknown letters 'torsh': choose from cudnn, torch; did you mean 'torch'?"),
+        (["--x", "[[1]]"], "--x needs --w too; try --x photo.png --w edges"),
+        (
+            ["--x", "[[1]]", "--w", "[[1]]", "--input", "1x1x1x1"],
+            "--x and --w have sizes of their own; leave out SHAPE",
+        ),
+        (["--x", "[[1]]", "--w", "[[1,2]]"], "the dilated kernel 1x2 is larger than the padded input 1x1"),
+        (["--x", "[[1.5]]", "--w", "[[1]]", "--backward"], "--backward is for whole numbers"),
+        (["--code", "--step", "4"], "--step: not with --code, which takes"),
         (["--channel", "1"], "--channel 1: the kernel of n1c1h4w4k1r2s2 has 1"),
         (["--svg", "-", "--cast", "-"], "--svg and --cast go to stdout together"),
         (["--svg", "no/such/folder/a.svg"], "there is no folder no/such/folder"),
@@ -181,7 +201,7 @@ def test_a_large_batch_is_walked_on_one_image_and_says_so(
 
 def test_the_chosen_steps_are_the_same_lines_as_in_the_whole_walk(capsys: pytest.CaptureFixture[str]) -> None:
     _, whole, _ = explain(capsys, AWKWARD)
-    parts = [explain(capsys, AWKWARD, "--step", step)[1] for step in ("1", "loops,3", "4-6", "RESHAPE")]
+    parts = [explain(capsys, AWKWARD, "--step", step)[1] for step in ("1", "loops,3", "4-6", "RESHAPE,8")]
     assert "\n".join(parts) == whole
 
 
@@ -229,3 +249,25 @@ def test_it_runs_as_a_program_in_a_pipe() -> None:
     assert "<44>" in done.stdout
     assert "\x1b" not in done.stdout
     assert done.stderr == ""
+
+
+def test_one_s_own_numbers_are_walked(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    words = ("--x", "[[1,2,3],[4,5,6],[7,8,9]]", "--w", "[[1,0],[0,-1]]")
+    found = answer(capsys, *words)
+    assert found["y"] == [[[[-4, -4], [-4, -4]]]]
+    code, out, _ = explain(capsys, *words, "--code")
+    assert code == 0
+    exec(compile(out, "program", "exec"), {})
+    assert capsys.readouterr().out == "every step holds\n"
+    file = tmp_path / "walk.ipynb"
+    assert explain(capsys, *words, "--notebook", str(file))[0] == 0
+    assert json.loads(file.read_text(encoding="utf-8"))["nbformat"] == 4
+    code, _, err = explain(capsys, *words, "--notebook", str(file))
+    assert (code, "exists" in err) == (2, True)
+
+
+def test_fractions_are_walked_in_the_middle_of_the_image(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = explain(capsys, "--x", str([[i / 8 for i in range(9)]] * 9), "--w", "edges", "--padding", "1")
+    assert code == 0
+    assert "oh=4: rows" in out
+    assert "the same y:" not in out  # the other algorithms are proved on whole numbers

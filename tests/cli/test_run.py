@@ -1,5 +1,6 @@
 """`convbench run` as a person types it."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -7,12 +8,16 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
 from convbench.cli import main
 from convbench.cli import run as command
+from convbench.data.filters import make_filters
+from tests.cli.conftest import explain
 from tests.data.files import write_cifar10, write_image, write_mnist
 
 Typed = Callable[..., tuple[int, list[str], str]]
@@ -70,8 +75,8 @@ def test_a_pipe_gets_whole_rows_and_the_next_steps_apart(typed: Typed) -> None:
     code, out, err = typed()
     assert code == 0
     rows = [line.split("\t") for line in out]
-    assert rows[0] == ["stage", "sizes", "time_s", "what"]
-    assert all(len(row) == 4 for row in rows)
+    assert rows[0] == ["stage", "sizes", "time_s", "what", "code"]
+    assert all(len(row) == 5 for row in rows)
     assert [row[0] for row in rows[1:]] == [
         "data set", "transform", "split", "filters", "DataLoader",
         "oracle", "prepare", "convolution", "check", "verdict",
@@ -220,3 +225,46 @@ def test_broken_images_of_a_folder_are_one_line_from_a_worker_too(typed: Typed, 
         assert code == 2
         assert "is not a readable image" in one_line(err)
         assert "Traceback" not in err
+
+
+def test_the_notes_first_step_is_said_in_its_own_words(typed: Typed) -> None:
+    code, out, _ = typed("--data", "fake", "--batch-size", "4")
+    assert code == 0
+    lines = {row[0]: row[4] for row in (line.split("\t") for line in out)}
+    assert lines["data set"].startswith("data = torchvision.datasets.FakeData(256, image_size=(3, 32, 32), transform=")
+    assert lines["transform"] == "transform = torchvision.transforms.ToTensor()"
+    assert lines["split"] == "train, validation = torch.utils.data.random_split(data, [205, 51])"
+    assert lines["DataLoader"] == (
+        "x, labels = next(iter(torch.utils.data.DataLoader(train, batch_size=4, shuffle=True)))"
+    )
+
+
+def test_the_walk_over_this_image_and_filter_is_the_next_command(
+    typed: Typed, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 11), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "my photo.png")
+    image = str(tmp_path / "my photo.png")
+    code, _, err = typed("--data", f"image:{image}", "--padding", "1x0x0x2", "--stride", "2")
+    assert code == 0
+    command = next(line for line in err.splitlines() if line.startswith("see how: "))
+    words = shlex.split(command.removeprefix("see how: convbench explain "))
+    assert words == ["--x", image, "--w", "edges", "--stride", "2", "--padding", "1x0x0x2"]
+    code, out, _ = explain(capsys, *words, "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert found["x"] == [[pixels.tolist()]]
+    w = make_filters("edges", 1).w
+    assert found["w"] == w.tolist()
+    padded = F.pad(torch.from_numpy(pixels).double()[None, None], (0, 2, 1, 0))
+    assert found["y"] == F.conv2d(padded, w.double(), stride=2).tolist()
+
+
+def test_the_first_image_and_the_filters_can_be_kept(typed: Typed, tmp_path: Path) -> None:
+    code, _, err = typed("--data", "shapes", "--image-size", "16", "--operands", str(tmp_path))
+    assert code == 0
+    x, w = (np.load(tmp_path / name) for name in ("x.npy", "w.npy"))
+    assert (x.shape, w.shape) == ((1, 1, 16, 16), (8, 1, 3, 3))
+    assert f"convbench explain --x {tmp_path / 'x.npy'} --w {tmp_path / 'w.npy'} --padding 1" in err
+    code, _, err = typed("--operands", str(tmp_path))
+    assert (code, "x.npy exists" in err) == (2, True)

@@ -89,7 +89,9 @@ def test_a_notebook_has_each_steps_text_and_code() -> None:
 
 
 @pytest.mark.notebook
-@pytest.mark.parametrize("words", [[], ["n2c4h7w9k6r3s2_st2x1_pd1x0_dl1x2_g2", "--seed", "3"], ["n1c1h4w4k1r2s2_pd0x1x0x1"]])
+@pytest.mark.parametrize(
+    "words", [[], ["n2c4h7w9k6r3s2_st2x1_pd1x0_dl1x2_g2", "--seed", "3"], ["n1c1h4w4k1r2s2_pd0x1x0x1"]]
+)
 def test_the_notebook_runs_under_nbconvert(words: list[str], tmp_path: Path) -> None:
     file, done = tmp_path / "walk.ipynb", tmp_path / "done.ipynb"
     subprocess.run([sys.executable, "-m", "convbench", "explain", *words, "--notebook", str(file)], check=True)
