@@ -32,6 +32,8 @@ RECIPES = {
     "finite result",
     "zero_beside_nan": "NaN in the first operand, and every third weight is zero: their product is NaN all the same",
     "zero_beside_inf": "infinity in the first operand, and every third weight is zero: their product is NaN",
+    "zero_image": "the first image of the first operand is zeros: what is scaled by its largest number divides by zero",
+    "zero_second": "the second operand is zeros throughout",
     "nan_in_first": "one NaN, in the last column of the first row of the first operand",
     "inf_in_first": "infinity once, in the last column of the first row of the first operand",
     "nan_in_second": "one NaN in the second operand",

@@ -56,6 +56,7 @@ class Answers:
         gradient: what is wrong with autograd through it, in words; "" otherwise.
         not_run: that what it promises to run did not run, in words; "" otherwise.
         varies: whether two equal calls may differ in their last bits, as it says itself.
+        overwritten: whether a later call, on other numbers, wrote into what the first one had returned.
     """
 
     call: Callable[[], Any]
@@ -70,6 +71,7 @@ class Answers:
     gradient: str = ""
     not_run: str = ""
     varies: bool = False
+    overwritten: bool = False
 
 
 def question(
@@ -127,12 +129,13 @@ def question(
                 again = [take(call, guard) for _ in range(2)]
             # Asked now: what runs when the truth is there could look for it.
             varies = bool(again) and backend.nondeterministic is not None and bool(backend.nondeterministic(case))
-            lattice, pierced, gradient = None, None, ""
+            lattice, pierced, gradient, overwritten = None, None, "", False
             single: tuple[int, Answer | Failed] | None = None
             if whole:
                 doing = " on whole numbers"
                 sibling = probes.lattice_for(backend.family).exam
                 lattice = take(bind(backend, sibling.case, sibling.operands)[0], guarded(sibling.operands))
+                overwritten = not plain.shifted and changed(out, plain.out)
             if whole and probes.locality.place is not None:
                 doing = f" with a NaN in {next(iter(case.operands))}"
                 with probes.locality.pierced():
@@ -169,6 +172,7 @@ def question(
         gradient=gradient,
         not_run=not_run_words,
         varies=varies,
+        overwritten=overwritten,
     )
 
 

@@ -204,6 +204,15 @@ def _beside_zeros(first: Tensor, second: Tensor, value: float) -> Pair:
     return first, second
 
 
+def zero_image(first: Tensor, second: Tensor) -> Pair:
+    first[0] = 0
+    return first, second
+
+
+def zero_second(first: Tensor, second: Tensor) -> Pair:
+    return first, second.zero_()
+
+
 def _power(like: Tensor, share: float) -> float:
     """A power of two: the smallest normal number of the dtype to the power of `share`."""
     exponent = frexp(torch.finfo(like.dtype).tiny)[1] - 1
@@ -249,6 +258,8 @@ RECIPES = {
     "overflow_between": Recipe(make=overflow_between),
     "zero_beside_nan": Recipe(make=zero_beside_nan),
     "zero_beside_inf": Recipe(make=zero_beside_inf),
+    "zero_image": Recipe(make=zero_image),
+    "zero_second": Recipe(make=zero_second),
     "nan_in_first": Recipe(make=nan_in_first),
     "inf_in_first": Recipe(make=inf_in_first),
     "nan_in_second": Recipe(make=nan_in_second),

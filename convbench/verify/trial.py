@@ -137,6 +137,8 @@ def _findings(backend: Backend, probes: Probes, answers: Answers) -> Iterator[Ch
     yield manners(answers.plain) or check(exam, plain, family, roundings, points)
     if exam.misfit(plain) is not None:
         return
+    if answers.overwritten:
+        yield wrong("a later call wrote into the output that an earlier one had returned", "memory")
     for words, answer in answers.poisoned.items():
         found = manners(answer)
         if found is None and not alike(answer.out, plain):

@@ -13,7 +13,7 @@ from torch.nn.grad import conv2d_input, conv2d_weight
 
 from convbench import Backend, ConvSpec, Failed, Verified, Wrong, backend
 from convbench.call.memory import GUARD, Zone, poisoned, zoned
-from convbench.case import LAYOUTS, Case
+from convbench.case import LAYOUTS, Case, Problem
 from convbench.verify.exam import prepare_exam
 from convbench.verify.fingerprint import name_sums, tf32_nearest, tf32_truncated
 from convbench.verify.lattice import LARGEST_SUM, Lattice
@@ -503,3 +503,30 @@ def test_gradients_may_differ_in_their_last_bits_where_that_is_declared(
     found = check_of(adds, make_case("n1c4h6w6k4r3s3_pd1", dtype="fp64"), autograd=True, **more)
     assert found.passed is right, found
     assert right or "autograd goes through it to a wrong gradient" in found.evidence
+
+
+
+def test_an_output_that_a_later_call_overwrites_is_found() -> None:
+    kept: dict[tuple[int, ...], Tensor] = {}
+
+    def into_its_workspace(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        return kept.setdefault(spec.y_shape, x.new_empty(spec.y_shape)).copy_(conv(x, w, spec))
+
+    found = check_of(into_its_workspace)
+    words = "a later call wrote into the output that an earlier one had returned"
+    assert (found.probe, found.evidence) == ("memory", words)
+    assert check_of(lambda x, w, spec: into_its_workspace(x, w, spec).clone()).passed
+
+
+@pytest.mark.parametrize(("dtype", "recipe"), [("fp32", "zero_image"), ("fp16", "zero_image"), ("fp32", "zero_second")])
+def test_a_scale_of_nothing_is_found_on_zeros_alone(dtype: str, recipe: str) -> None:
+    def scaled(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        sizes = x.float().abs().amax((1, 2, 3), keepdim=True)
+        size = w.float().abs().max()
+        return (conv(x.float() / sizes, w.float() / size, spec) * sizes * size).to(x.dtype)
+
+    spec = CASE.spec
+    zeros = Case(problem=Problem(suite="test", name="zeros", spec=spec, operands=recipe), dtype=dtype)
+    found = check_of(scaled, zeros)
+    assert "nan" in found.evidence
+    assert check_of(conv, zeros).passed
