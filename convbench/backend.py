@@ -188,7 +188,7 @@ class Backend(Traits):
         if self.max_macs is not None and case.spec.macs > self.max_macs and not force:
             return (
                 f"{case.spec.macs:,} multiply-adds would take about "
-                f"{case.spec.macs / self.macs_per_s:,.0f} s a call (limit {self.max_macs:,}); --force runs it"
+                f"{case.spec.macs / self.macs_per_s:,.0f} s per call (limit {self.max_macs:,}); use --force to run it anyway"
             )
         return None
 
@@ -206,12 +206,12 @@ def adopt(found: Backend, origin: str) -> Backend:
     name, macs_per_s = found.name, found.macs_per_s
     if not isinstance(name, str) or not name or one_line(name, MOST_NAME) != name:
         raise ConvbenchError(
-            f"{origin} names a backend {str(name)[:MOST_NAME]!r}; a name is one to {MOST_NAME} printable characters"
+            f"{origin} names a backend {str(name)[:MOST_NAME]!r}; a name has 1 to {MOST_NAME} printable characters"
         )
     if not 0 < macs_per_s < inf or not (found.max_macs is None or found.max_macs >= 0):
         raise ConvbenchError(
-            f"{name} of {origin}: macs_per_s={macs_per_s} max_macs={found.max_macs}; the first is above 0 and finite, "
-            f"the second a number from 0 on, or None"
+            f"{name} of {origin}: macs_per_s={macs_per_s} max_macs={found.max_macs}; the first must be finite and above 0, "
+            f"the second at least 0, or None"
         )
     given = {one.name: getattr(found, one.name) for one in fields(Traits)}
     checked = backend(**given | dict.fromkeys(EXCUSES))
@@ -258,12 +258,12 @@ class Unavailable:
 
 
 def _never(*_: Any) -> Any:
-    raise AssertionError("a backend that is unavailable refuses every case")
+    raise AssertionError("an unavailable backend refuses every case")
 
 
 def elsewhere(*_: Any) -> Any:
     """In the place of the functions of a backend that another process has loaded."""
-    raise AssertionError("the code of this backend was not brought into this process")
+    raise AssertionError("the code of this backend is not loaded in this process")
 
 
 def pad_surplus(x: Any, spec: ConvSpec) -> Any:
@@ -309,11 +309,11 @@ def _checked_points(points: Iterable[float], family: str) -> tuple[float, ...]:
     if not found:
         return found
     if family != "winograd":
-        raise ConvbenchError(f"points={found} with family {family!r}; only a backend of family 'winograd' has points")
+        raise ConvbenchError(f"points={found} with family {family!r}; only backends of family 'winograd' have points")
     near = min((abs(one - two) for number, one in enumerate(found) for two in found[:number]), default=inf)
     if not 2 <= len(found) <= MOST_POINTS or not max(map(abs, found)) <= LARGEST_POINT or not near >= LEAST_APART:
         raise ConvbenchError(
-            f"points={found}: give 2 to {MOST_POINTS} points without infinity, none beyond {LARGEST_POINT:g} and "
+            f"points={found}: give 2 to {MOST_POINTS} points without infinity, none above {LARGEST_POINT:g} and "
             f"no two closer than {LEAST_APART:g}, such as (0, 1, -1, 2, -2) for F(4x4, 3x3)"
         )
     return found

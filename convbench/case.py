@@ -205,7 +205,7 @@ class Case(_Keyed):
         ):
             if given not in allowed:
                 raise unknown(what, str(given), allowed)
-        raise ConvbenchError(f"the seed of a case is {self.seed!r}: it is a whole number, as seed=0")
+        raise ConvbenchError(f"seed={self.seed!r}: a seed is an integer, such as seed=0")
 
     def __eq__(self, other: object) -> bool:
         return self.key == other.key if isinstance(other, Case) else NotImplemented
@@ -284,9 +284,9 @@ class Case(_Keyed):
         if self.problem.skip:
             return self.problem.skip
         if self.precision == "tf32" and not self.target.tensor_cores:
-            return "TF32 is arithmetic of CUDA tensor cores; on the CPU use --precision ieee"
+            return "TF32 only exists on CUDA tensor cores; on the CPU use --precision ieee"
         if self.pass_ != "fprop" and self.epilogue != "none":
-            return f"the epilogue {self.epilogue} follows fprop; {self.pass_} has none"
+            return f"the epilogue {self.epilogue} only applies to fprop, not to {self.pass_}"
         return None
 
     def flags(self) -> str:

@@ -186,8 +186,8 @@ def compare_files(before: str | Path, after: str | Path, *, gate: Gate, across: 
     machine = _machine_facts(old, new)
     if machine and not across:
         raise ConvbenchError(
-            f"{before} and {after} are not of one machine: {'; '.join(map(str, machine))}; --across compares them "
-            f"all the same, and CONVBENCH_MACHINE names a machine whose host name changes"
+            f"{before} and {after} are from different machines: {'; '.join(map(str, machine))}; use --across to "
+            f"compare them anyway, or set CONVBENCH_MACHINE if only the host name changes"
         )
     # Other threads were allowed: one number stands against one other number, and is no part of the key.
     other_threads = any(fact.name == "threads" and "," not in fact.before + fact.after for fact in machine)
@@ -247,7 +247,7 @@ def _match(
     judged, apart = both, [_apart(key, mine, yours, words) for key, words in mixed.items()]
     if gate.relative:
         judged = [key for key in both if key.backend != BASELINE and _ratios(key, torch_of, mine, yours)]
-        words = f"--relative needs {BASELINE} with as many rows of this case, timed alike, in both files"
+        words = f"--relative needs {BASELINE} with the same number of rows of this case, timed in the same way, in both files"
         apart += [_apart(key, mine, yours, words) for key in both if key not in judged and key.backend != BASELINE]
     confidence = 1 - (1 - gate.confidence) / max(1, len(judged))
     rows = [_change(key, torch_of, mine, yours, gate, confidence, steady=steady) for key in judged]
@@ -285,7 +285,7 @@ def _mixture(mine: Iterable[Result], yours: Iterable[Result]) -> str:
     before, after = _regimes(mine), _regimes(yours)
     if len(before | after) == 1:
         return ""
-    return f"timed {' and '.join(sorted(before))} before, {' and '.join(sorted(after))} after: not the same thing"
+    return f"timed {' and '.join(sorted(before))} before, {' and '.join(sorted(after))} after: not comparable"
 
 
 def _regimes(results: Iterable[Result]) -> set[str]:
@@ -344,7 +344,7 @@ def _change(
     elif steady and judged is time and to_torch is not None and not _goes_with(verdict, to_torch, gate):
         state = "undecided" if state == "regression" else state
         verdict = "undecided"
-        notes.append("torch moved as much in the same rounds: the machine, it seems")
+        notes.append("torch changed as much in the same rounds: probably the machine")
     return Change(
         key=key,
         before_s=_median(mine[key]),

@@ -179,7 +179,7 @@ def load_plugin(plugin: str) -> list[Backend]:
         raise refuse_plugin(plugin, in_words(error)) from None
     own = [value for value in vars(module).values() if isinstance(value, Backend) and value.origin == module.__name__]
     if not own:
-        raise ConvbenchError(f"plug-in {plugin} holds no backend; decorate a function fn(x, w, spec) with @backend")
+        raise ConvbenchError(f"plug-in {plugin} has no backend; decorate a function fn(x, w, spec) with @backend")
     return [adopt(one, f"plug-in {plugin}") for one in own]
 
 
@@ -297,6 +297,6 @@ def refuse_twins(found: Iterable[tuple[str, str]]) -> None:
     for name, origin in found:
         if name in origins:
             raise ConvbenchError(
-                f"two backends are called {name!r}: one from {origins[name]}, one from {origin}; rename one function"
+                f"two backends are named {name!r}: one from {origins[name]}, one from {origin}; rename one of them"
             )
         origins[name] = origin

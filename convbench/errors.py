@@ -79,7 +79,7 @@ def first_line(error: BaseException) -> str:
     try:
         text = str(error)
     except BaseException as other:  # whatever it raises
-        return f"(asked for its words it raised {type(other).__name__})"
+        return f"(its message raised {type(other).__name__})"
     return one_line(text.strip().partition("\n")[0])
 
 

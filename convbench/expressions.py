@@ -33,8 +33,8 @@ class Expression:
             position = getattr(error, "pos", None)
             place = "" if position is None else f" at position {position}"
             raise ConvbenchError(
-                f"{self.option} {self.text!r} is no regular expression{place}: {getattr(error, 'msg', error)}; a plain "
-                f"word is one, and \\ before a sign takes it as it is"
+                f"{self.option} {self.text!r} is not a regular expression{place}: {getattr(error, 'msg', error)}; a plain "
+                f"word works, and \\ escapes a special character"
             ) from None
 
     def found_in(self, text: str) -> bool:
@@ -49,7 +49,7 @@ class Expression:
                 return self._pattern.search(text) is not None
         except TimeoutError:
             raise ConvbenchError(
-                f"{self.option} {self.text!r} takes more than {MOST_S:g} s to look for; try one without a repeat in a "
+                f"{self.option} {self.text!r} takes more than {MOST_S:g} s to search for; avoid a repeat inside a "
                 f"repeat, such as (a+)+"
             ) from None
         finally:

@@ -84,4 +84,4 @@ def _refuse(found: os.stat_result, path: str | Path, most_nbytes: int | None) ->
 
 
 def _too_large(nbytes: int, path: str | Path, most_nbytes: int) -> OSError:
-    return OSError(errno.EFBIG, f"It holds {nbytes:,} bytes or more, and at most {most_nbytes:,} are read", str(path))
+    return OSError(errno.EFBIG, f"It has at least {nbytes:,} bytes, and the limit is {most_nbytes:,}", str(path))

@@ -56,8 +56,8 @@ class Plan:
         results = list(results)
         if len(threads := sorted({one.threads for one in results if one.threads and one.case.target.on_host})) > 1:
             raise ConvbenchError(
-                f"these results had {' and '.join(map(str, threads))} threads, and a plan is for one number; "
-                f"make a plan of each"
+                f"these results had {' and '.join(map(str, threads))} threads, and a plan needs a single thread count; "
+                f"make one plan for each"
             )
         for result in results:
             timed = result.outcome if isinstance(result.outcome, Timed) else None
@@ -83,7 +83,7 @@ class Plan:
         try:
             write_json(Path(path), {"version": VERSION, "machine": dict(self.machine), "choices": choices})
         except OSError as error:
-            raise ConvbenchError(f"cannot write the plan {path}: {cause(error)}; try another place") from None
+            raise ConvbenchError(f"cannot write the plan {path}: {cause(error)}; try another path") from None
 
     @classmethod
     def load(cls, path: str | Path, *, machine: Mapping[str, str]) -> Self:
@@ -92,11 +92,11 @@ class Plan:
         Raises:
             ConvbenchError: there is none, it is damaged, or it was made on another machine than this `machine`.
         """
-        again = "bench again, and save it anew"
+        again = "run bench again and save a new plan"
         try:
             data = json.loads(read_bytes(path, MOST_NBYTES))
             if (version := data["version"]) != VERSION:
-                raise ConvbenchError(f"the plan {path} is of version {version!r}, and {VERSION} is read here; {again}")
+                raise ConvbenchError(f"the plan {path} has version {version!r}, but this convbench reads {VERSION}; {again}")
             plan = cls(machine=_texts(data["machine"]), choices=dict(map(_read, data["choices"])))
             if len(plan.choices) < len(data["choices"]):
                 raise ValueError("it has two choices for one case")
@@ -105,13 +105,13 @@ class Plan:
         except ValueError as error:
             raise ConvbenchError(f"the plan {path} is damaged: {error}; {again}") from None
         except (TypeError, KeyError, AttributeError, RecursionError):
-            raise ConvbenchError(f"the plan {path} is damaged: something is missing or out of place; {again}") from None
+            raise ConvbenchError(f"the plan {path} is damaged: something is missing or misplaced; {again}") from None
         there, here = (
             {name: facts.get(name) or "unknown" for name in {**plan.machine, **machine}}
             for facts in (plan.machine, machine)
         )
         if odd := [f"{name} {there[name]}, here {here[name]}" for name in there if there[name] != here[name]]:
-            raise ConvbenchError(f"the plan {path} is of another machine: {'; '.join(odd)}; {again}")
+            raise ConvbenchError(f"the plan {path} is from another machine: {'; '.join(odd)}; {again}")
         return plan
 
 
@@ -135,11 +135,11 @@ def _read(entry: Any) -> tuple[CaseKey, Choice]:
     except ConvbenchError as error:
         raise ValueError(str(error)) from None
     if key.cells != cells or key != key.unseeded:
-        raise ValueError(f"{one_line(str(cells))} is no case of a plan")
+        raise ValueError(f"{one_line(str(cells))} is not a case of a plan")
     return key, choice
 
 
 def _texts(facts: Any) -> dict[str, str]:
     if not facts or not all(isinstance(one, str) for pair in facts.items() for one in pair):
-        raise ValueError("its machine is not described")
+        raise ValueError("it does not describe its machine")
     return dict(facts)

@@ -205,13 +205,13 @@ def _outcome(row: Mapping[str, str]) -> Outcome:
                 )
             samples = tuple(map(float, row["samples_s"].split()))
             if not samples:
-                raise ValueError("it is timed and holds no samples")
+                raise ValueError("it is timed but has no samples")
             used = _rounds(row["rounds"], len(samples))
             rounds = len(samples) + len(noise.set_aside)
             if sum(used != () or one in range(rounds) for one in {*noise.set_aside}) < len(noise.set_aside):
-                raise ValueError(f"it has {rounds} rounds and other ones set aside")
+                raise ValueError(f"it has {rounds} rounds, but others were set aside")
             if {*used} & {*noise.set_aside}:
-                raise ValueError("it has samples of rounds that were set aside")
+                raise ValueError("it has samples from rounds that were set aside")
             roofline = None
             if row["roofline_s"]:
                 roofline = Roofline(
@@ -259,7 +259,7 @@ def _rounds(text: str, samples: int) -> tuple[int, ...]:
     before = [-1, *(last for _, last in ends)]
     rising = all(last < first <= end for last, (first, end) in zip(before, ends, strict=False))
     if text and (not rising or sum(last - first + 1 for first, last in ends) != samples):
-        raise ValueError(f"it has {samples} samples, and other rounds")
+        raise ValueError(f"it has {samples} samples, but a different number of rounds")
     return tuple(number for first, last in ends for number in range(first, last + 1))
 
 

@@ -168,13 +168,13 @@ def run(plan: Plan, backend: Backend, *, force: bool = False) -> Run:
     if tuple(batch.shape) != spec.x_shape:  # a folder whose first image has a size of its own
         raise ConvbenchError(
             f"the images differ in size: the first is (C, H, W) = {spec.x_shape[1:]}, the batch has "
-            f"{tuple(batch.shape[1:])}; give them one, such as --image-size 224"
+            f"{tuple(batch.shape[1:])}; resize them, for example with --image-size 224"
         )
     labels = tuple(images.classes[label] if images.classes else "" for label in classes)
     dtype, place = TORCH_DTYPE[plan.dtype], case.target.torch_name
     x, weights = batch.to(place, dtype), filters.w.to(place, dtype).contiguous()
     if not weights.isfinite().all():
-        raise ConvbenchError(f"the weights ({filters.origin}) hold NaN or infinity in {plan.dtype}; try --dtype fp32")
+        raise ConvbenchError(f"the weights ({filters.origin}) contain NaN or infinity in {plan.dtype}; try --dtype fp32")
     synchronize(plan.device)
     workers = f"{plan.workers} workers" if plan.workers else "this process"
     watch.stage("DataLoader", f"one batch, shuffled, {workers}; {plan.dtype} on {plan.device}", N=spec.n, C=c, H=h, W=w)
@@ -219,7 +219,7 @@ def _convolve(watch: Stopwatch, case: Case, backend: Backend, x: Tensor, w: Tens
     if isinstance(trial, Failed | Skipped):
         return trial, None
     bill, check, out = trial.bill, trial.check, trial.out
-    watch.took(bill.prepare_s or 0.0, "prepare", "once for each weight" if backend.prepare else "nothing to prepare")
+    watch.took(bill.prepare_s or 0.0, "prepare", "once per weight" if backend.prepare else "nothing to prepare")
     settings = f"stride {pair_text(spec.stride)}, padding {spec.padding_text}, dilation {pair_text(spec.dilation)}"
     shape: Sequence[int] = out.shape if isinstance(out, Tensor) and out.dim() == 4 else ()
     watch.took(
@@ -228,5 +228,5 @@ def _convolve(watch: Stopwatch, case: Case, backend: Backend, x: Tensor, w: Tens
         f"{backend.name}, first call; {settings}",
         **dict(zip("NKPQ", shape, strict=False)),
     )
-    watch.stage("check", "every output within its own bound" if check.passed else "not right", **axes)
+    watch.stage("check", "every output within its own bound" if check.passed else "wrong", **axes)
     return trial.outcome, (out if tuple(shape) == spec.y_shape else None)

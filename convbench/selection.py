@@ -73,7 +73,7 @@ class Selection:
     def __post_init__(self) -> None:
         if not self.cases or not self.backends:
             raise NothingSelected(
-                f"the selection holds no {'case' if self.backends else 'backend'}; nothing was done",
+                f"the selection has no {'case' if self.backends else 'backend'}; nothing was run",
                 wrong=bool(self.faults),
             )
 
@@ -190,11 +190,11 @@ def select(
     chosen = list(islice(found, MOST_CASES + 1))
     if len(chosen) > MOST_CASES:
         raise ConvbenchError(
-            f"the axes multiply to more than {MOST_CASES:,} cases, the most that are run at once; try fewer "
-            f"values, or choose among the problems with --match"
+            f"the axes multiply to more than {MOST_CASES:,} cases, the limit for one run; try fewer "
+            f"values, or select problems with --match"
         )
     if vectors is not None and not (chosen and loaded):
-        raise NothingSelected("there is no vector to run; nothing was done", wrong=bool(faults))
+        raise NothingSelected("there is no vector to run; nothing was run", wrong=bool(faults))
     return Selection(
         cases=chosen, backends=loaded, plugins=tuple(plugins), unavailable=unavailable, local=local, faults=faults
     )
@@ -205,8 +205,8 @@ def refuse_mixture(**given: bool) -> None:
     chosen = [name for name, there in given.items() if there]
     if len(chosen) > 1:
         raise ConvbenchError(
-            f"{' and '.join('--' + name for name in chosen)} each choose the cases; give one of them, and the others "
-            f"in runs of their own"
+            f"{' and '.join('--' + name for name in chosen)} all select the cases; give one of them, and run the "
+            f"others separately"
         )
 
 
@@ -215,15 +215,15 @@ def _refuse_filters(**given: bool) -> None:
     if chosen := [name for name, there in given.items() if there]:
         names = {"sizes": "--batch or --axis of a size"}
         raise ConvbenchError(
-            f"{' and '.join(names.get(name, '--' + name) for name in chosen)} does not go with --fuzz, --seconds or "
-            f"--vectors, whose cases come as they are; leave it out"
+            f"{' and '.join(names.get(name, '--' + name) for name in chosen)} cannot be combined with --fuzz, --seconds or "
+            f"--vectors, whose cases are fixed; leave it out"
         )
 
 
 def _refuse_idle_epilogues(passes: Sequence[str], epilogues: Sequence[str]) -> None:
     if "fprop" not in passes and (idle := [name for name in epilogues if name != "none"]):
         raise ConvbenchError(
-            f"--epilogue {','.join(idle)} --pass {','.join(passes)}: an epilogue follows fprop alone; "
+            f"--epilogue {','.join(idle)} --pass {','.join(passes)}: an epilogue only applies to fprop; "
             f"add fprop to --pass, or leave --epilogue out"
         )
 
@@ -231,7 +231,7 @@ def _refuse_idle_epilogues(passes: Sequence[str], epilogues: Sequence[str]) -> N
 def _count_random(count: int | None, seconds: float | None) -> int:
     if count is not None and count > MOST_CASES:
         raise ConvbenchError(
-            f"--fuzz {count}: at most {MOST_CASES:,} cases are run at once; another --seed gives others"
+            f"--fuzz {count}: the limit is {MOST_CASES:,} cases per run; use another --seed for other cases"
         )
     most = MOST_CASES if seconds is None else min(MOST_CASES, ceil(seconds * CASES_PER_S))
     return most if count is None else max(0, min(count, most))
@@ -256,7 +256,7 @@ def choose_devices(given: Words) -> list[str]:
     for device in chosen:
         if (why := device.why_absent()) is not None:
             raise ConvbenchError(
-                f"--device {device.name}: {why}; try --device cpu, or see what is there with 'convbench list devices'"
+                f"--device {device.name}: {why}; try --device cpu, or run 'convbench list devices'"
             )
     return [device.name for device in chosen]
 
@@ -294,12 +294,12 @@ def load_backends(
     for source in sources():  # code that came with another package: whose, and which version
         if source.origin != OWN and source.name in names:
             if source.shadowed:
-                tell(f"{source.doc} is left out: convbench has a backend {source.name} of its own")
+                tell(f"{source.doc} is left out: convbench has its own backend {source.name}")
             else:
                 tell(f"the backend {source.name} is {source.doc}")
     for gone in unavailable:
         if gone.broken:
-            tell(f"the backend {gone.name} of {gone.origin} is unavailable: {gone.reason}")
+            tell(f"the backend {gone.name} from {gone.origin} is unavailable: {gone.reason}")
     backends = [*loaded, *(one.as_backend() for one in unavailable), *objects]
     if objects:
         refuse_twins((one.name, one.origin) for one in backends)
@@ -309,7 +309,7 @@ def load_backends(
     for one in backends:
         if one.ignored:
             tell(
-                f"{one.name} declares {', '.join(one.ignored)}: ignored, as they excuse convbench's own backends alone"
+                f"{one.name} declares {', '.join(one.ignored)}: ignored, because only convbench's own backends may declare this"
             )
     return backends, unavailable, [one.name for one in objects if not one.built_in]
 

@@ -48,7 +48,7 @@ def set_threads(threads: int) -> int:
     most = MOST_THREADS_A_CPU * cpus_allowed()
     if not 0 <= threads <= most:
         raise ConvbenchError(
-            f"--threads {threads}: this process may use {cpus_allowed()} CPUs; give up to {most}, or leave it out"
+            f"--threads {threads}: this process may use {cpus_allowed()} CPUs; give at most {most}, or leave it out"
         )
     if threads:
         torch.set_num_threads(threads)
@@ -128,13 +128,13 @@ class Bench:
     def __post_init__(self) -> None:
         if not 0.5 <= self.confidence < 1 or not 0 < self.margin < 1:
             raise ConvbenchError(
-                f"--confidence {self.confidence} --margin {self.margin}: confidence is from 0.5 to below 1, margin "
-                f"between 0 and 1; try --confidence 0.998 --margin 0.02"
+                f"--confidence {self.confidence} --margin {self.margin}: confidence must be at least 0.5 and below 1, and "
+                f"margin between 0 and 1; try --confidence 0.998 --margin 0.02"
             )
         if self.budget_s < 0 or self.min_rounds < 1:
             raise ConvbenchError(
-                f"--budget {self.budget_s:g} --min-rounds {self.min_rounds}: a budget is 0 seconds or more, and there "
-                f"is at least 1 round; try --budget 3 --min-rounds 12"
+                f"--budget {self.budget_s:g} --min-rounds {self.min_rounds}: the budget must be at least 0 seconds, with "
+                f"at least 1 round; try --budget 3 --min-rounds 12"
             )
 
     @property
@@ -160,7 +160,7 @@ class Bench:
         from convbench.ceilings.roofline import with_rooflines
 
         if any(not case.target.on_host for case in remaining) and (why := nvml_lacks()):
-            tell(f"{why}: clock, power and throttling of the GPU are not seen, and slowed rounds not set aside")
+            tell(f"{why}: the GPU's clock, power and throttling are unknown, so throttled rounds are not set aside")
         if self.wait_s > 0 and remaining:
             self._wait(remaining, tell)
         patient = self.min_rounds > Rule().least
@@ -222,7 +222,7 @@ def choose_run(
         may_die = foreign or several_threads or not all(case.target.on_host for case in selection.cases)
         isolate = limited or (may_die and is_possible() and not selection.local)
     if not isolate and limited:
-        raise ConvbenchError("--timeout and --memory-limit need a process that may be killed; leave --no-isolate out")
+        raise ConvbenchError("--timeout and --memory-limit need a process that can be killed; remove --no-isolate")
     if not isolate:
         return lambda sweep, cases, backends: sweep(cases, bring_here(backends, selection.plugins))
     given, instead = "--isolate needs", "try --no-isolate"
@@ -230,12 +230,12 @@ def choose_run(
         given, instead = "--timeout and --memory-limit need", "leave them out"
     if sys.platform != "linux":
         wsl = f" or {elsewhere()}" if sys.platform == "win32" else ""
-        raise ConvbenchError(f"{given} Linux and this is {sys.platform}; {instead}{wsl}")
+        raise ConvbenchError(f"{given} Linux, and this is {sys.platform}; {instead}{wsl}")
     require("isolation", instead)
     if selection.local:
         raise ConvbenchError(
             f"--isolate: another process cannot load {', '.join(selection.local)}, given as an object; "
-            f"name its file as a plug-in, or run without isolation, timeout and memory limit"
+            f"give its file as a plug-in, or run without isolation, timeout and memory limit"
         )
     from convbench.workers.isolate import Limits, isolated
 
@@ -306,7 +306,7 @@ class Session:
             with _threads_set(given) as count:
                 self._setting.setdefault(count, given)
         if not self._setting:
-            raise ConvbenchError("--threads holds no number; give some, as 1,2,4, or leave it out")
+            raise ConvbenchError("--threads has no number; give some, such as 1,2,4, or leave it out")
         self.threads = tuple(self._setting)
         self._todo = [
             (count, case)
@@ -323,7 +323,7 @@ class Session:
             several_threads=len(self.threads) > 1,
         )
         if resume and (csv in (None, "-") or overwrite):
-            raise ConvbenchError("--resume goes on with a file: name it with --csv FILE, and leave --overwrite out")
+            raise ConvbenchError("--resume continues a file: give it with --csv FILE, without --overwrite")
         self.contexts: Mapping[str, Context] = {
             device: Context(machine=this_machine(device), threads=self.threads[0], command=command)
             for device in {case.device for case in selection.cases}
@@ -338,9 +338,9 @@ class Session:
             raise ConvbenchError(f"--resume {csv}: a row is damaged: {error}") from None
         self.kept = len(self._old) // len(selection.backends)
         if resume and self.kept:
-            tell(f"{self.kept} of {self.total} cases are in {csv} and kept")
+            tell(f"{self.kept} of {self.total} cases are already in {csv} and are kept")
             if anonymous:
-                tell(f"{csv} is anonymous: nobody can see whether its command had the same options")
+                tell(f"{csv} is anonymous, so it is unknown whether its command had the same options")
 
     def _plan(self) -> "list[list[Row]]":
         return [
@@ -371,7 +371,7 @@ class Session:
         Whoever stops in between keeps what is done; the file is closed with the last case or with the generator.
         """
         if self.csv is not None and self._file is None:
-            raise ConvbenchError(f"{self.csv} is closed; go on with it in another session, with resume")
+            raise ConvbenchError(f"{self.csv} is closed; continue it in a new session with resume=True")
         parts = [(threads, [case for _, case in own]) for threads, own in groupby(self._left, lambda one: one[0])]
         try:
             begun = [self._begin(*part) for part in parts[:1]]
@@ -455,7 +455,7 @@ def reproduce(result: Result) -> str:
             words = message
         case _:
             words = ""
-    timing = any(sign in words for sign in ("right before the timing", "being timed", "again"))
+    timing = any(sign in words for sign in ("before timing", "before the timing", "being timed", "again"))
     return f"convbench {'bench' if timing else 'verify'} --backend {result.backend} {result.case.flags()}"
 
 

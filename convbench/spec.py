@@ -85,7 +85,7 @@ class ConvSpec:
         given: Any = self.padding
         if isinstance(given, list | tuple) and len(given) == 4:
             if self.padding_end is not None:
-                raise ConvbenchError(f"padding={given!r} holds all four sides; leave padding_end out")
+                raise ConvbenchError(f"padding={given!r} already has all four sides; leave padding_end out")
             object.__setattr__(self, "padding", given[::2])
             object.__setattr__(self, "padding_end", given[1::2])
         if self.padding_end is not None:
@@ -99,7 +99,7 @@ class ConvSpec:
         for name, least in _LEAST.items():
             value = getattr(self, name)
             if type(value) is not int:
-                raise ConvbenchError(f"{name} is {value!r}: it is a whole number, as {name}=1")
+                raise ConvbenchError(f"{name} is {value!r}: it must be an integer, such as {name}=1")
             if value < least:
                 raise self._too_small(name, value, least)
         for name, least in _LEAST_OF_PAIR.items():
@@ -115,7 +115,7 @@ class ConvSpec:
             )
 
     def _too_small(self, name: str, value: int, least: int) -> ConvbenchError:
-        crop = "; crop the input beforehand" if name == "padding" else ""
+        crop = "; crop the input instead" if name == "padding" else ""
         return ConvbenchError(f"{name} is {value} in {self}: it must be at least {least}{crop}")
 
     @classmethod
@@ -130,12 +130,12 @@ class ConvSpec:
             part = _PART.fullmatch(word)
             name = _PARTS[part[1]] if part else ""
             if part is None or (part[3] and name == "groups") or (part[5] and name != "padding"):
-                number = ", whose padding is a number" if word.startswith("pd") else ""
+                number = ", whose padding must be a number" if word.startswith("pd") else ""
                 raise ConvbenchError(
-                    f"'_{word}' in {text!r} is not a part of a problem{number}; write it like {_EXAMPLE}"
+                    f"'_{word}' in {text!r} is not part of a problem{number}; write it like {_EXAMPLE}"
                 )
             if name in numbers or name in pairs:
-                raise ConvbenchError(f"{name} stands twice in {text!r}; write it like {_EXAMPLE}")
+                raise ConvbenchError(f"{name} occurs twice in {text!r}; write it like {_EXAMPLE}")
             if name == "groups":
                 numbers[name] = int(part[2])
             elif part[5]:
@@ -318,7 +318,7 @@ def _as_pair(name: str, given: Any) -> Pair:
     pair = (given, given) if type(given) is int else tuple(given) if isinstance(given, list | tuple) else ()
     if len(pair) != 2 or any(type(one) is not int for one in pair):
         raise ConvbenchError(
-            f"{name} is {given!r}: it is a whole number, or two of them for height and width, as {name}=(2, 1)"
+            f"{name} is {given!r}: it must be an integer, or two for height and width, such as {name}=(2, 1)"
         )
     return pair
 
@@ -327,12 +327,12 @@ def _fault(text: str) -> str:
     """What keeps a text from being a problem, where that can be told."""
     text = text.strip().lower()
     if re.match(r"n-?[0-9].*-[0-9]|n-[0-9]", text):
-        return ", as nothing in it may be negative"
+        return ": nothing in it may be negative"
     given = re.findall(r"([nchwkrs])[0-9]+", text.partition("_")[0])
     missing = [letter for letter in "nchwkrs" if letter not in given]
     if given and missing:
-        return f", as it has no {', '.join(missing)}"
-    return ", as its sizes are in another order" if sorted(given) == sorted("nchwkrs") else ""
+        return f": it has no {', '.join(missing)}"
+    return ": its sizes are in another order" if sorted(given) == sorted("nchwkrs") else ""
 
 
 def same_sides(kernel: Sequence[int], dilation: Sequence[int]) -> tuple[int, int, int, int]:

@@ -74,13 +74,13 @@ class CsvFile:
                     if not _lock(self._descriptor):
                         os.close(self._descriptor)
                         raise ConvbenchError(
-                            f"{self.path} is being written by another convbench; wait, or name another"
+                            f"{self.path} is being written by another convbench; wait, or use another file"
                         )
                     if self.overwrite:
                         os.ftruncate(self._descriptor, 0)
             except FileExistsError:
                 raise ConvbenchError(
-                    f"{self.path} exists; name another file, replace it with --overwrite, or go on with --resume"
+                    f"{self.path} exists; use another file, replace it with --overwrite, or continue it with --resume"
                 ) from None
             except OSError as error:
                 raise ConvbenchError(f"cannot write {self.path}: {error.strerror}; try another --csv") from None
@@ -109,10 +109,10 @@ class CsvFile:
         except OSError as error:
             self._sound = False
             raise ConvbenchError(
-                f"{self.path} was {harm} by somebody else, and cannot be written again: {error.strerror}"
+                f"{self.path} was {harm} by another program, and cannot be rewritten: {error.strerror}"
             ) from None
         rows = b"".join(self._kept).count(b"\n") - 1
-        self.tell(f"{self.path} was {harm} by somebody else; its rows so far ({rows}) have been put back in {place}")
+        self.tell(f"{self.path} was {harm} by another program; its rows so far ({rows}) have been restored in {place}")
 
     @property
     def _regular(self) -> bool:
@@ -157,7 +157,7 @@ class CsvFile:
     def _go_on(self, plan: Sequence[Sequence[Row]]) -> bool:
         """Keep the whole cases, cut off the rest; False when there is not even a header."""
         if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
-            raise ConvbenchError(f"--resume {self.path}: it is no regular file; name one with --csv FILE")
+            raise ConvbenchError(f"--resume {self.path}: it is not a regular file; give one with --csv FILE")
         try:
             data = read_bytes(self.path, MOST_NBYTES)
         except OSError as error:
@@ -168,7 +168,7 @@ class CsvFile:
         try:
             whole = whole_cases(data, plan)
         except ConvbenchError as error:
-            raise ConvbenchError(f"--resume {self.path}: {error}; the file is as it was") from None
+            raise ConvbenchError(f"--resume {self.path}: {error}; the file is unchanged") from None
         self.finished = whole.rows
         os.ftruncate(self._descriptor, whole.nbytes)
         self._kept, self._kept_nbytes = [data[: whole.nbytes]], whole.nbytes
@@ -268,7 +268,7 @@ def whole_cases(data: bytes, plan: Sequence[Sequence[Row]]) -> WholeCases:
     except ValueError as error:
         raise ConvbenchError(f"it is damaged ({error})") from None
     if not rows or tuple(rows[0]) != COLUMNS:
-        raise ConvbenchError("its columns are not those of this version of convbench")
+        raise ConvbenchError("it has different columns than this version of convbench")
     complete = takewhile(lambda cells: len(cells) == len(COLUMNS), rows[1:])  # somebody's editor may end a torn line
     found, whole = [dict(zip(COLUMNS, cells, strict=True)) for cells in complete], 0
     for number, (row, planned) in enumerate(zip(found, chain.from_iterable(plan), strict=False), start=2):
@@ -281,7 +281,7 @@ def whole_cases(data: bytes, plan: Sequence[Sequence[Row]]) -> WholeCases:
             if here != there:
                 raise ConvbenchError(f"row {number} has {column} {here!r}, this run has {there!r}")
     if len(found) > sum(map(len, plan)):
-        raise ConvbenchError("it holds more rows than this run makes")
+        raise ConvbenchError("it has more rows than this run produces")
     for case in plan:
         if whole + len(case) > len(found):
             break
@@ -316,7 +316,7 @@ def _difference(here: str, there: str) -> str:
     old, new = (" ".join(words[first : first + 2]) for words in (mine, yours))
     if not old:
         return f"without {new!r}, which this run has"
-    return f"with {old!r}, where this run has {new!r}" if new else f"with {old!r}, which this run has not"
+    return f"with {old!r}, but this run has {new!r}" if new else f"with {old!r}, which this run does not have"
 
 
 def read_rows(path: str | Path) -> list[dict[str, str]]:
@@ -333,15 +333,15 @@ def read_rows(path: str | Path) -> list[dict[str, str]]:
             raise ValueError("it is empty")
     except (OSError, ValueError) as error:
         raise ConvbenchError(
-            f"cannot read {path}: {cause(error)}; it takes a CSV file of convbench bench or verify"
+            f"cannot read {path}: {cause(error)}; give a CSV file from convbench bench or verify"
         ) from None
     header, *rows = rows
     missing = [column for column in OLDEST if column not in header]
     if missing:
-        raise ConvbenchError(f"{path} lacks the columns {', '.join(missing[:5])}; is it of convbench bench or verify?")
+        raise ConvbenchError(f"{path} lacks the columns {', '.join(missing[:5])}; is it from convbench bench or verify?")
     twice = [column for column in COLUMNS if header.count(column) > 1]
     if twice:
-        raise ConvbenchError(f"{path} has the column {twice[0]} twice; keep one of the two")
+        raise ConvbenchError(f"{path} has the column {twice[0]} twice; remove one of them")
     for number, row in enumerate(rows, start=2):
         if len(row) != len(header):
             raise ConvbenchError(f"{path}, row {number} is damaged: it has {len(row)} cells for {len(header)} columns")
@@ -357,7 +357,7 @@ def read_rows(path: str | Path) -> list[dict[str, str]]:
             raise ConvbenchError(f"{path}, row {number} is damaged: its schema is {one_line(schema, 40)!r}")
         if schema and int(schema) > SCHEMA:  # its rows may differ in a column that nobody here knows
             raise ConvbenchError(
-                f"{path} is of schema {schema}, and this convbench reads up to {SCHEMA}; try a newer convbench"
+                f"{path} has schema {schema}, but this convbench reads up to {SCHEMA}; use a newer convbench"
             )
     return found
 

@@ -60,7 +60,7 @@ def test_where_nobody_is_surely_faster_torch_is_chosen(outcome: Outcome) -> None
 
 def test_a_plan_is_for_one_number_of_threads() -> None:
     results = [Result(case=CASE, backend="torch", family="", outcome=timed(), threads=threads) for threads in (2, 1, 2)]
-    with pytest.raises(ConvbenchError, match="these results had 1 and 2 threads, and a plan is for one number"):
+    with pytest.raises(ConvbenchError, match="these results had 1 and 2 threads, and a plan needs a single thread count"):
         Plan.of(results, machine=HERE)
     assert Plan.of(results[::2], machine=HERE).choose(CASE) == Choice(backend="torch")
 
@@ -99,7 +99,7 @@ def test_a_plan_of_another_machine_names_what_differs(tmp_path: Path) -> None:
     with pytest.raises(ConvbenchError) as refusal:
         Plan.load(path, machine=here)
     words = (
-        "of another machine: torch 2.15.0, here 2.16.0; threads 2, here unknown; gpu unknown, here H200; bench again"
+        "from another machine: torch 2.15.0, here 2.16.0; threads 2, here unknown; gpu unknown, here H200; run bench again"
     )
     assert words in str(refusal.value)
 
@@ -140,17 +140,17 @@ def damaged(data: dict[str, Any], place: str) -> object:
         ("no backend", "damaged: something is missing"),
         ("a setting", "damaged: something is missing"),
         ("twice", "damaged: it has two choices for one case"),
-        ("no machine", "damaged: its machine is not described"),
-        ("no facts", "damaged: its machine is not described"),
+        ("no machine", "damaged: it does not describe its machine"),
+        ("no facts", "damaged: it does not describe its machine"),
         ("no list", "damaged: something is missing"),
-        ("version", "is of version 99, and 1 is read here"),
+        ("version", "has version 99, but this convbench reads 1"),
         ('dtype="fp23"', "damaged: unknown dtype 'fp23'"),
         ('spec="n1"', "damaged: not a problem: 'n1'"),
-        ('spec="N1c1h4w4k1r2s2"', "is no case of a plan"),
+        ('spec="N1c1h4w4k1r2s2"', "is not a case of a plan"),
         ("spec=3", "damaged: something is missing"),
-        ("seed=1.0", "damaged: the seed of a case is 1.0"),
-        ("seed=4", "is no case of a plan"),
-        ("more=1", "is no case of a plan"),
+        ("seed=1.0", "damaged: seed=1.0: a seed is an integer"),
+        ("seed=4", "is not a case of a plan"),
+        ("more=1", "is not a case of a plan"),
     ],
 )
 def test_a_damaged_plan_is_refused_in_one_line(tmp_path: Path, place: str, words: str) -> None:

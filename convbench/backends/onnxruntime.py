@@ -59,7 +59,7 @@ def graph(w: Float[Tensor, "k cg r s"], spec: ConvSpec) -> bytes:
 
 
 def refuse(case: Case) -> str | None:
-    return "ONNX Runtime binds no empty memory, so it takes no empty batch" if case.spec.n == 0 else None
+    return "ONNX Runtime cannot bind empty memory, so it does not support an empty batch" if case.spec.n == 0 else None
 
 
 @backend(

@@ -20,14 +20,14 @@ Run = Callable[[Tensor], Tensor]
 
 def refuse(case: Case) -> str | None:
     if not case.target.on_host and not find_spec("triton"):
-        return "torch.compile writes GPU code through triton, which is not installed"
+        return "torch.compile generates GPU code with triton, which is not installed"
     from torch._inductor.cpp_builder import get_cpp_compiler
     from torch._inductor.exc import InvalidCxxCompiler
 
     try:
         get_cpp_compiler()
     except InvalidCxxCompiler:
-        return "torch.compile needs a C++ compiler (g++, or the one that CXX names), and this machine has none"
+        return "torch.compile needs a C++ compiler (g++, or the one in CXX), and this machine has none"
     start_inductor()
     return None
 

@@ -82,13 +82,13 @@ def _load(seconds: float) -> Iterator[Finding]:
         what="other load",
         ok=not heavy,
         found=f"{noise.foreign:.1%} of all cores{f': {names}' if names else ''}",
-        advice="stop it, or wait until it ends" if heavy else "",
+        advice="stop them, or wait until they end" if heavy else "",
     )
     yield Finding(
         what="steal",
         ok=noise.steal <= STEAL,
         found=f"{noise.steal:.1%} of all cores taken by the hypervisor",
-        advice="a machine of your own, or another hour" if noise.steal > STEAL else "",
+        advice="use a dedicated machine, or another time" if noise.steal > STEAL else "",
     )
 
 
@@ -107,7 +107,7 @@ def _process_ticks() -> dict[int, tuple[int, str]]:
 def _governor() -> Finding:
     governors = {_read(file) for file in SYSTEM.glob("cpu[0-9]*/cpufreq/scaling_governor")} - {""}
     if not governors:
-        return Finding(what="governor", ok=None, found="not told here (a virtual machine, most often)")
+        return Finding(what="governor", ok=None, found="not reported here (usually a virtual machine)")
     right = governors == {"performance"}
     return Finding(
         what="governor",
@@ -120,14 +120,14 @@ def _governor() -> Finding:
 def _turbo() -> Finding:
     off, boost = _read(SYSTEM / "intel_pstate/no_turbo"), _read(SYSTEM / "cpufreq/boost")
     if not off and not boost:
-        return Finding(what="turbo", ok=None, found="not told here")
+        return Finding(what="turbo", ok=None, found="not reported here")
     on = off == "0" or boost == "1"
     file, value = ("intel_pstate/no_turbo", 1) if off else ("cpufreq/boost", 0)
     return Finding(
         what="turbo",
         ok=not on,
-        found="on: the clock follows heat and the neighbours" if on else "off",
-        advice=f"ratios bear it; for steady times: echo {value} | sudo tee {SYSTEM / file}" if on else "",
+        found="on: the clock depends on heat and on other load" if on else "off",
+        advice=f"ratios are fine; for steady times: echo {value} | sudo tee {SYSTEM / file}" if on else "",
     )
 
 
@@ -149,18 +149,18 @@ def _cores(threads: int) -> Iterator[Finding]:
         yield Finding(
             what="SMT",
             ok=not shared,
-            found=f"on: {len(cores)} cores have two threads each and more",
-            advice=f"--threads {len(cores)}: two threads of one core disturb each other" if shared else "",
+            found=f"on: {len(cores)} cores have two or more threads each",
+            advice=f"--threads {len(cores)}: two threads of one core slow each other down" if shared else "",
         )
     else:
-        yield Finding(what="SMT", ok=True, found="off, or not seen")
+        yield Finding(what="SMT", ok=True, found="off, or not detected")
     nodes = len(list(Path("/sys/devices/system/node").glob("node[0-9]*")))
     if nodes > 1:
         bound = allowed < (os.cpu_count() or 1)
         yield Finding(
             what="memory nodes",
             ok=bound,
-            found=f"{nodes}, and this process is {'bound to some CPUs' if bound else 'not pinned'}",
+            found=f"{nodes}, and this process is {'pinned to some CPUs' if bound else 'not pinned'}",
             advice="" if bound else "numactl --cpunodebind=0 --membind=0 convbench ...",
         )
 
@@ -183,21 +183,21 @@ def _places(threads: int) -> Iterator[Finding]:
             ok=steady if often else None,
             mendable=False,
             found=f"hand over in {found}",
-            advice="" if steady else "nothing: the hypervisor moves them, and bench judges the commonest place only",
+            advice="" if steady else "nothing: the hypervisor moves them, and bench only counts their usual place",
         )
 
 
 def _gpu(device: Device) -> Iterator[Finding]:
     gpu = Gpu.open(device)
     if gpu is None:
-        yield Finding(what="GPU", ok=None, found="NVML tells nothing of it")
+        yield Finding(what="GPU", ok=None, found="NVML does not report it")
         return
     state, others = gpu.state(), gpu.others()
     yield Finding(
         what="GPU load",
         ok=not others,
         found=f"{len(others)} other processes{': ' if others else ''}{', '.join(map(str, others[:5]))}",
-        advice="stop them, or choose another GPU with CUDA_VISIBLE_DEVICES" if others else "",
+        advice="stop them, or select another GPU with CUDA_VISIBLE_DEVICES" if others else "",
     )
     facts = [
         f"{value * scale:.0f} {unit}"
@@ -212,8 +212,8 @@ def _gpu(device: Device) -> Iterator[Finding]:
     yield Finding(
         what="GPU clock",
         ok=not hot,
-        found=", ".join(facts or ["not told here"]) + (f"; slowed by: {state.throttle}" if state.throttle else ""),
-        advice="let it cool; look at its fans and its neighbours" if hot else "",
+        found=", ".join(facts or ["not reported here"]) + (f"; slowed by: {state.throttle}" if state.throttle else ""),
+        advice="let it cool; check its fans and the devices next to it" if hot else "",
     )
 
 
@@ -229,13 +229,13 @@ def warning(now_s: float = 0.2) -> str:
     begun = time.perf_counter()
     noise = noise_now(now_s)
     if noise.foreign is None or noise.steal is None:
-        return "machine now: it does not say how busy it is"
+        return "machine now: its load is unknown"
     loud = noise.foreign > FOREIGN or noise.steal > STEAL
     words = "busy, expect more undecided" if loud else "quiet"
     spent = time.perf_counter() - begun
     return (
         f"machine now: {words} ({noise.foreign:.0%} foreign load, {noise.steal:.0%} steal over {spent:.1f} s"
-        f"{'; convbench doctor says more' if loud else ''})"
+        f"{'; run convbench doctor for details' if loud else ''})"
     )
 
 
@@ -260,13 +260,13 @@ def wait_until_quiet(
         now = clock()
         quiet = 0 if found else quiet + 1
         if found and not waited:
-            tell(f"waiting until the machine is quiet, for at most {most_s:.0f} s: {found}")
+            tell(f"waiting up to {most_s:.0f} s for a quiet machine: {found}")
             waited, told = True, now
         elif found and now - told >= TELL_EVERY_S:
             tell(f"still waiting after {now - begun:.0f} s: {found}")
             told = now
         if found and now - begun >= most_s:
-            tell(f"not quiet after {now - begun:.0f} s ({found}); going on, expect more undecided rows")
+            tell(f"not quiet after {now - begun:.0f} s ({found}); starting anyway, expect more undecided rows")
             return
     if waited:
         tell(f"quiet after {clock() - begun:.0f} s")

@@ -188,11 +188,11 @@ class Entrant:
             shot = self._shoot(out, number)
             found = self._verdict(shot)
             if harmed := self.ring.mend(number):
-                raise Caught(wrong(f"right before the timing; {when} it changed its input {' and '.join(harmed)}"))
+                raise Caught(wrong(f"correct before timing; {when} it changed its input {' and '.join(harmed)}"))
         if found.passed and self._later(shot):
             found = wrong("its output changed after it was returned", "memory")
         if not found.passed and not self._known(found):
-            raise Caught(found.fails(found.probe, f"right before the timing; {when}: {found.evidence}"))
+            raise Caught(found.fails(found.probe, f"correct before timing; {when}: {found.evidence}"))
 
     def _due(self, seconds: float) -> bool:
         """Whether the block that has just ended is judged."""

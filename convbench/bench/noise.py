@@ -123,7 +123,7 @@ class Meter:
             # The longest wait of one: of many threads each waits a little whenever it is woken.
             waited_s = max((now - before.waited_s.get(task, 0.0) for task, now in after.waited_s.items()), default=0.0)
             return "foreign load" if waited_s > DELAYED * seconds else ""
-        return "switched off a core" if after.switches > before.switches else ""
+        return "preempted" if after.switches > before.switches else ""
 
     def noise(self) -> Noise:
         """What there was since this meter began."""
@@ -238,13 +238,13 @@ def nvml_lacks() -> str:
     import torch
 
     if torch.version.hip:
-        return f"NVML knows no GPU of ROCm {torch.version.hip}"
+        return f"NVML does not support GPUs with ROCm {torch.version.hip}"
     try:
         import pynvml
 
         pynvml.nvmlInit()
     except Exception as error:  # no module, no driver, no right to ask
-        return f"NVML cannot be asked ({one_line(str(error) or type(error).__name__)})"
+        return f"NVML does not work ({one_line(str(error) or type(error).__name__)})"
     return ""
 
 

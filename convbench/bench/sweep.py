@@ -313,7 +313,7 @@ def warm_turn(name: str, entrant: Entrant, contest: Contest, crews: Crews) -> fl
     crews.begin_turn(name, entrant.settle)
     block = entrant.block(count)
     if block.shot is not None:
-        entrant.judge(block.shot, "while it was timed (on memory mapped anew)")
+        entrant.judge(block.shot, "while it was timed (on newly mapped memory)")
     return block.each_s
 
 
@@ -389,21 +389,21 @@ def _answer_again(trial: Trial, exam: Exam) -> Answer | Check:
         synchronize(exam.case.device)
         return Answer.of(out, guard)
     except ANY_FAULT as error:
-        return wrong(f"right before the timing; after it, it raised {failure(error).message}")
+        return wrong(f"correct before timing; raised after it:  {failure(error).message}")
 
 
 def _recheck(trial: Trial, backend: Backend, exam: Exam, answer: Answer) -> Check:
     """The worse of the two verdicts, before the timing and after it."""
     if answer.harmed:
-        return wrong(f"right before the timing; after it, it changed its input {' and '.join(answer.harmed)}", "memory")
+        return wrong(f"correct before timing; changed its input after it:  {' and '.join(answer.harmed)}", "memory")
     if answer.shifted:
-        return wrong("right before the timing; after it, its output changed after it was returned", "memory")
+        return wrong("correct before timing; its output changed after it was returned", "memory")
     try:
         after = judge(answer.out, exam, backend)
     except ANY_FAULT as error:
-        return wrong(f"right before the timing; after it, nobody could say: {failure(error).message}")
+        return wrong(f"correct before timing; could not be checked after it:  {failure(error).message}")
     if not after.passed:
-        evidence = f"right before the timing, wrong after it on fresh data: {after.evidence}"
+        evidence = f"correct before timing, wrong after it on fresh data: {after.evidence}"
         return wrong(evidence, after.probe)
     before = trial.check
     return replace(

@@ -39,7 +39,7 @@ def plain(out: Any) -> Tensor | None:
     if type(out) is Tensor:
         return out
     if torch._C._dispatch_keys(out).has(torch._C.DispatchKey.Python):  # noqa: SLF001  # it has no public name
-        raise TypeError(f"returned a {type(out).__name__}, a tensor without memory of its own")
+        raise TypeError(f"returned a {type(out).__name__}, a tensor without its own memory")
     with torch._C.DisableTorchFunctionSubclass():  # noqa: SLF001  # it has no public name
         return torch._C.TensorBase.as_subclass(out, Tensor)  # noqa: SLF001  # Tensor's own may have been replaced
 

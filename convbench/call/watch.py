@@ -11,17 +11,17 @@ from convbench.outcome import Failed
 class Stage(StrEnum):
     """What a sweep is doing, as the end of "it died ..."."""
 
-    LOADING = "while the backends were loaded"
+    LOADING = "while loading the backends"
     IMPORTED = "while being imported"
-    TRUTH = "while the truth was computed"
-    ASKED = "while being asked what it can do"
+    TRUTH = "while computing the truth"
+    ASKED = "while being asked what it supports"
     VERIFIED = "while being verified"
-    WAITED = "while the CPUs were out of their place"
+    WAITED = "while waiting for the CPUs to return to their usual place"
     CAPTURED = "while being captured"
     TIMED = "while being timed"
-    EVICTED = "while the caches were emptied"
+    EVICTED = "while emptying the caches"
     VERIFIED_AGAIN = "while being verified again"
-    EXPLAINED = "while the cause of a wrong answer was looked for"
+    EXPLAINED = "while searching for the cause of a wrong answer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ class Watch:
 
 def not_run(loss: Loss) -> Failed:
     """The row of whoever comes after the one that took the device down."""
-    return Failed(f"not run: the device was lost in {loss}; --isolate runs the others in a process of their own")
+    return Failed(f"not run: the device was lost in {loss}; --isolate runs the others in their own processes")
 
 
 def fault_traits(backend: str, case: Case) -> set[tuple[str, str]]:

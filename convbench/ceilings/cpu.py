@@ -154,7 +154,7 @@ def _stream(name: str, get_room: Callable[[], Tensor], threads: int) -> Probe:
     room, loop, buffers = get_room(), stream_loop(name), streamed(name)
     each = room.numel() // threads // buffers // unit() * unit()
     if not each:
-        raise ValueError(f"{room.numel()} bytes are too few for {threads} threads")
+        raise ValueError(f"{room.numel()} bytes are not enough for {threads} threads")
     places = []
     for thread in range(threads):
         first = room.data_ptr() + thread * buffers * each
@@ -189,7 +189,7 @@ def _aligned(nbytes: int) -> Tensor:
     from convbench.ceilings.simd import ALIGNMENT
 
     if (free := free_nbytes("cpu")) is not None and nbytes > free // 4:
-        raise MemoryError(f"it takes {nbytes >> 20:,} MiB, and {free >> 20:,} MiB are free")
+        raise MemoryError(f"it needs {nbytes >> 20:,} MiB, and {free >> 20:,} MiB are free")
     room = torch.zeros(nbytes + ALIGNMENT, dtype=torch.uint8)
     return room[-room.data_ptr() % ALIGNMENT :][:nbytes]
 

@@ -186,11 +186,11 @@ def _impossible(timed: Timed) -> Failed:
     roof = timed.roofline
     assert roof is not None
     side = (
-        f"{roof.flops_per_s:.3g} operations a second" if roof.bound != "memory" else f"{roof.bytes_per_s:.3g} bytes/s"
+        f"{roof.flops_per_s:.3g} operations/s" if roof.bound != "memory" else f"{roof.bytes_per_s:.3g} bytes/s"
     )
     return Failed(
-        f"{IMPOSSIBLE}: {timed.median_s:.3g} s a call, where this machine takes {roof.time_s:.3g} s at {side}"
-        f"{f' ({roof.probe})' if roof.probe else ''}; it left work out, or the ceiling is too low "
+        f"{IMPOSSIBLE}: {timed.median_s:.3g} s per call, but this machine needs {roof.time_s:.3g} s at {side}"
+        f"{f' ({roof.probe})' if roof.probe else ''}; work was left out, or the ceiling is too low "
         f"(convbench ceilings --refresh)"
     )
 

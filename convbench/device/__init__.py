@@ -33,5 +33,5 @@ def find_device(name: str) -> Device:
         return KINDS[kind]()
     if not KINDS[kind].numbered or not (number.isascii() and number.isdigit()):
         several = [f"{one}, {one}:1" if which.numbered else one for one, which in KINDS.items()]
-        raise ConvbenchError(f"{name!r} is no device: choose one like {', '.join(several)}")
+        raise ConvbenchError(f"{name!r} is not a device: choose one such as {', '.join(several)}")
     return KINDS[kind](int(number))

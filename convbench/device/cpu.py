@@ -56,7 +56,7 @@ class Cpu(Device):
         nbytes = max(2 * self.cache_nbytes(), 2**24)
         room = self.free_nbytes() if free_nbytes is None else free_nbytes
         if room is not None and nbytes > room // 8:
-            raise MemoryError("emptying the caches would take too much of the memory")
+            raise MemoryError("emptying the caches would need too much memory")
         return nbytes
 
     def watch_peak(self) -> Callable[[], int | None]:

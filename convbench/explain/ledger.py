@@ -318,7 +318,7 @@ def _reached(spec: ConvSpec, axis: int) -> int:
 TOOLS = {
     "FlopCounterMode": Tool(
         "torch",
-        "2 for each MAC, padding counted, no bias",
+        "2 per MAC, padding counted, no bias",
         lambda ledger: 2 * ledger.macs,
         lambda ledger: 2 * ledger.macs,
         _ask_torch,

@@ -73,7 +73,7 @@ def _which_number(walk: Walk, random: Random) -> Question:
     column = q * spec.stride[1] - spec.padding[1] + term.s * spec.dilation[1]
     outside = ", outside x: a zero" if walk.padding[tap, p * spec.q + q] else ""
     return Question(
-        text=f"For y[{cell.n},{cell.k},{p},{q}], which number of x meets w[{cell.k},{term.c},{term.r},{term.s}]?",
+        text=f"For y[{cell.n},{cell.k},{p},{q}], which number of x is multiplied by w[{cell.k},{term.c},{term.r},{term.s}]?",
         answer=(int(walk.own[tap, p * spec.q + q]),),
         because=(
             f"row {p}·{spec.stride[0]} − {spec.padding[0]} + {term.r}·{spec.dilation[0]} = {row}, column "
@@ -105,7 +105,7 @@ def _where_tap_falls(walk: Walk, output: tuple[int, int], random: Random) -> Que
         places.append(int(lines[output[i], tap[i] * spec.dilation[i]]))
         sums.append(f"{output[i]}·{spec.stride[i]} − {spec.padding[i]} + {tap[i]}·{spec.dilation[i]} = {places[i]}")
     return Question(
-        text=f"For y[{cell.n},{cell.k},{output[0]},{output[1]}], where in x does tap ({tap[0]},{tap[1]}) fall? "
+        text=f"For y[{cell.n},{cell.k},{output[0]},{output[1]}], which pixel of x does tap ({tap[0]},{tap[1]}) read? "
         "(row,column; negative is padding)",
         answer=(places[0], places[1]),
         because=", ".join(sums),
@@ -124,7 +124,7 @@ def _how_many(walk: Walk, random: Random) -> Question:
     return Question(
         text=f"With stride {strides}, padding {paddings}, dilation {dilations}: how large is y? (P,Q)",
         answer=(windows[0], windows[1]),
-        because=f"{rows}, and Q likewise",
+        because=f"{rows}, and Q in the same way",
     )
 
 
@@ -153,13 +153,13 @@ def _where_in_patches(walk: Walk, random: Random) -> Question:
         term = walk.terms[tap]
         place = torch.arange(walk.patches.shape[1]).reshape(spec.c, spec.r, spec.s)[term.channel, term.r, term.s]
         return Question(
-            text=f"Which row of the patch matrix, from 0, holds channel {term.channel}, tap ({term.r},{term.s})?",
+            text=f"Which row of the patch matrix, from 0, has channel {term.channel}, tap ({term.r},{term.s})?",
             answer=(int(place),),
             because=f"(c·R + r)·S + s = ({term.channel}·{spec.r} + {term.r})·{spec.s} + {term.s}",
         )
     p, q = _draw_output(walk, random)
     return Question(
-        text=f"Which column of the patch matrix, from 0, makes y[{cell.n},{cell.k},{p},{q}]?",
+        text=f"Which column of the patch matrix, from 0, gives y[{cell.n},{cell.k},{p},{q}]?",
         answer=(int(torch.arange(spec.p * spec.q).reshape(spec.p, spec.q)[p, q]),),
         because=f"l = p·Q + q = {p}·{spec.q} + {q}",
     )
@@ -170,7 +170,7 @@ def _where_in_kernel(walk: Walk, random: Random) -> Question:
     term = walk.terms[random.randrange(spec.taps)]
     place = torch.arange(spec.taps).reshape(spec.c_per_group, spec.r, spec.s)[term.c, term.r, term.s]
     return Question(
-        text=f"At which place of the flattened filter, from 0, is w[{cell.k},{term.c},{term.r},{term.s}]?",
+        text=f"At which index of the flattened filter, from 0, is w[{cell.k},{term.c},{term.r},{term.s}]?",
         answer=(int(place),),
         because=f"(c·R + r)·S + s = ({term.c}·{spec.r} + {term.r})·{spec.s} + {term.s}",
     )

@@ -83,7 +83,7 @@ class Shape:
             groups=self.groups,
         )
         if found.y_shape[2:] != pairs(tuple(outputs), 1):
-            raise ConvbenchError(f"{self.kind} whose output_padding reaches its stride: no dgrad of {found}")
+            raise ConvbenchError(f"{self.kind} whose output_padding is not below its stride: not the dgrad of {found}")
         return found
 
     def unpadded(self, zeros: Ends) -> "Shape":

@@ -126,10 +126,10 @@ def parse_inputs(text: str) -> tuple[tuple[int, ...], ...]:
     shapes = []
     for word in text.split(","):
         if not re.fullmatch(r"[0-9]{1,9}(x[0-9]{1,9})*", word.strip().lower(), re.ASCII):
-            raise ConvbenchError(f"--input {text!r}: {word!r} is no shape; write it like 1x3x224x224")
+            raise ConvbenchError(f"--input {text!r}: {word!r} is not a shape; write it like 1x3x224x224")
         shape = tuple(map(int, word.lower().split("x")))
         if not 0 < prod(shape) <= MAX_NUMBERS:
-            raise ConvbenchError(f"--input {text!r} has {prod(shape):,} numbers; 1 to {MAX_NUMBERS:,} are taken")
+            raise ConvbenchError(f"--input {text!r} has {prod(shape):,} numbers; 1 to {MAX_NUMBERS:,} are allowed")
         shapes.append(shape)
     return tuple(shapes)
 
@@ -191,7 +191,7 @@ def _take_census(source: Source, shapes: Sequence[tuple[int, ...]]) -> Census:
         given = ",".join("x".join(map(str, shape)) for shape in shapes)
         raise ConvbenchError(
             f"the model {source.name} does not run on --input {given}: {in_words(error)}; "
-            f"try the input size that the model is made for"
+            f"try the input size that the model is built for"
         ) from None
 
 
@@ -206,7 +206,7 @@ def _timed(costs: ModelCosts, source: Source, clock: Callable[[], float]) -> Mod
     largest = max(call.shape.nbytes("fp32") for call in costs.census.calls)
     weights = 4 * sum(prod(call.shape.w) for call in costs.census.calls)
     if free is not None and 2 * largest + weights > free:
-        return replace(costs, unmeasured=f"it may need {2 * largest + weights:,} bytes and {free:,} are free")
+        return replace(costs, unmeasured=f"it may need {2 * largest + weights:,} bytes, and {free:,} are free")
     try:
         model = source.build("cpu")
         inputs = [_numbers(shape, "cpu") for shape in costs.inputs]

@@ -48,7 +48,7 @@ class Source:
             warnings.simplefilter("ignore")  # on weights that are not initialized as in the paper
             model = self.make()
         if not isinstance(model, nn.Module):
-            raise ConvbenchError(f"{self.name} makes a {type(model).__name__}, not a torch.nn.Module")
+            raise ConvbenchError(f"{self.name} returns a {type(model).__name__}, not a torch.nn.Module")
         if any(one.device.type != device for one in (*model.parameters(), *model.buffers())):
             model = copy.deepcopy(model).to(device)  # a factory may keep its model for the next who asks
         return model.eval()
@@ -108,9 +108,9 @@ def _from_library(library: str, name: str) -> Source:
 
 def _from_factory(name: str, module_name: str, path: str) -> Source:
     """What somebody else wrote: whatever it raises is one line."""
-    usage = "write package.module:factory, the factory a class or function that needs no arguments"
+    usage = "write package.module:factory, where factory is a class or function without required arguments"
     if not path or not all(part.isidentifier() for part in module_name.split(".")):
-        raise ConvbenchError(f"{name!r}: {module_name!r} is no module, or names nothing in it; {usage}")
+        raise ConvbenchError(f"{name!r}: {module_name!r} is not a module, or the name is not in it; {usage}")
     try:
         if importlib.util.find_spec(module_name.partition(".")[0]) is None:
             place = str(Path.cwd())  # at the end, where it can take nobody's place

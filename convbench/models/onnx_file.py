@@ -60,7 +60,7 @@ def measure_onnx(path: Path, shapes: Sequence[tuple[int, ...]] | None) -> ModelC
         ConvbenchError: no onnx package, no such file, a broken one, or an input whose size is open.
     """
     if importlib.util.find_spec("onnx") is None:
-        raise ConvbenchError(f"{path}: reading it takes the package onnx; try 'pip install onnx'")
+        raise ConvbenchError(f"{path}: reading it needs the package onnx; try 'pip install onnx'")
     import onnx
     import onnx.inliner
 
@@ -68,14 +68,14 @@ def measure_onnx(path: Path, shapes: Sequence[tuple[int, ...]] | None) -> ModelC
         data = read_bytes(path, MAX_NBYTES)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
-        raise ConvbenchError(f"no model at {path}: {why}; name a FILE.onnx") from None
+        raise ConvbenchError(f"no model at {path}: {why}; give a FILE.onnx") from None
     try:
         model = onnx.load_model_from_string(data)
         nodes = list(model.graph.node)
     except Exception as error:  # protobuf's own, and others by version
-        raise ConvbenchError(f"{path} is no readable ONNX file: {first_line(error)}; export it again") from None
+        raise ConvbenchError(f"{path} is not a readable ONNX file: {first_line(error)}; export it again") from None
     if not nodes:
-        raise ConvbenchError(f"{path} holds no graph; export it again")
+        raise ConvbenchError(f"{path} has no graph; export it again")
     inputs = _set_inputs(model, shapes, path)
     _strip(model)
     try:
@@ -87,7 +87,7 @@ def measure_onnx(path: Path, shapes: Sequence[tuple[int, ...]] | None) -> ModelC
     try:
         found = _Graph(model.graph, inputs[0][0]).census()
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
-        raise ConvbenchError(f"{path} holds a malformed node: {type(error).__name__}: {first_line(error)}") from None
+        raise ConvbenchError(f"{path} has a malformed node: {type(error).__name__}: {first_line(error)}") from None
     return ModelCosts(
         model=path.name,
         origin=f"onnx opset {max((one.version for one in model.opset_import), default=0)}",
@@ -106,7 +106,7 @@ def _set_inputs(model: Any, shapes: Sequence[tuple[int, ...]] | None, path: Path
         raise ConvbenchError(f"{path} has no input that is a tensor")
     if shapes is not None and len(shapes) != len(inputs):
         names = ", ".join(one.name for one in inputs)
-        raise ConvbenchError(f"--input has {len(shapes)} shapes, {path} {len(inputs)} inputs: {names}")
+        raise ConvbenchError(f"--input has {len(shapes)} shapes, but {path} has {len(inputs)} inputs: {names}")
     done = []
     for place, one in enumerate(inputs):
         dims = one.type.tensor_type.shape.dim
@@ -120,7 +120,7 @@ def _set_inputs(model: Any, shapes: Sequence[tuple[int, ...]] | None, path: Path
             if not fits or any(own not in (None, size) for own, size in zip(declared, sizes, strict=True)):
                 raise ConvbenchError(f"--input {'x'.join(map(str, sizes))} does not fit {one.name} of {path}: {said}")
         if any(size is None for size in sizes):
-            raise ConvbenchError(f"the input {one.name} of {path} is {said}: give the sizes, as --input 1x3x224x224")
+            raise ConvbenchError(f"the input {one.name} of {path} is {said}: give its sizes, such as --input 1x3x224x224")
         for dim, size in zip(dims, sizes, strict=True):
             dim.dim_value = size
         done.append((one.name, tuple(size for size in sizes if size is not None)))

@@ -37,7 +37,7 @@ class Operator:
     def x(self) -> Reach:
         first = self.operands[0]
         if first is None:
-            raise ValueError("only a weight, an index or a mask hangs on the input")
+            raise ValueError("only a weight, an index or a mask depends on the input")
         return first
 
     @property

@@ -67,7 +67,7 @@ def read_trace(events: Iterable[Mapping[str, Any]], *, device: str = "cpu") -> T
             kernels=tuple(str(event["name"]) for event in timed if event.get("cat") == "kernel"),
         )
     except (StopIteration, KeyError, TypeError) as error:
-        raise ValueError(f"a trace without the call, or of an unknown form ({error!r})") from None
+        raise ValueError(f"a trace without the call, or in an unknown format ({error!r})") from None
 
 
 def _follow(events: Iterable[Mapping[str, Any]], device_type: int) -> tuple[tuple[Block, ...], int]:

@@ -10,7 +10,7 @@ from convbench.ran.verbose import name_layout
 
 _SELECT = "torch._C._select_conv_backend(x, w, ...)"
 _PROFILE = "torch's profiler: operators of the call"
-_ALLOCATOR = "torch's profiler: what its allocator gave out during the call"
+_ALLOCATOR = "torch's profiler: blocks that its allocator returned during the call"
 _LOG = "ONEDNN_VERBOSE=1"
 
 
@@ -43,12 +43,12 @@ def sentence(ran: Ran) -> str:
     """What ran, why, and what became of the patch matrix."""
     if ran.backend is None:
         return f"unknown: {ran.trouble or ran.trace_why or ran.selected_why}"
-    why = ran.rule.why if ran.rule else "which rule chose it is unknown"
+    why = ran.rule.why if ran.rule else "the rule that chose it is unknown"
     return f"{ran.name}: {why}; {find_patches(ran).words}"
 
 
 def remark(ran: Ran) -> str:
-    """A line of the walk's last step: `ran (fp32): Slow2d; scratch 144 B = the patch matrix, so literal here`.
+    """A line of the walk's last step: `ran (fp32): PyTorch really built this patch matrix: 144 B of scratch (its Slow2d path)`.
 
     Padding that differs at opposite sides is done beforehand, and is not part of it.
     """
@@ -57,14 +57,14 @@ def remark(ran: Ran) -> str:
         case None, _:
             return ""
         case backend, "whole":
-            words = f"{backend}; scratch {patches.nbytes:,} B = the patch matrix, so literal here"
+            words = f"PyTorch really built this patch matrix: {patches.nbytes:,} B of scratch (its {backend} path)"
         case backend, "pieces":
             times = "" if patches.count == 1 else f"{patches.count:,} x "
-            words = f"{backend}; scratch {times}{patches.nbytes:,} B, the patch matrix in pieces"
+            words = f"PyTorch built this patch matrix in pieces: {times}{patches.nbytes:,} B of scratch (its {backend} path)"
         case backend, "x" if backend in LOWERING:
-            words = f"{backend}; the patch matrix is x itself, so nothing was formed"
+            words = f"PyTorch built nothing: the patch matrix is x itself (its {backend} path)"
         case backend, _:
-            words = f"{LIBRARY.get(backend, backend)}; convbench ran says how, and what became of the patch matrix"
+            words = f"PyTorch used {LIBRARY.get(backend, backend)}; run convbench ran to see how, and whether it built the patch matrix"
     beforehand = f", on {name_surplus(ran.asked)}" if ran.asked else ""
     return f"ran ({ran.dtype}{beforehand}): {words}"
 
@@ -72,7 +72,7 @@ def remark(ran: Ran) -> str:
 def list_claims(ran: Ran) -> tuple[Claim, ...]:
     """All that can be said, each with its evidence."""
     if ran.trouble:
-        asked = "a fresh process, what it sees of this call"
+        asked = "a fresh process that makes this call"
         evidence = (Evidence(asked=asked, answered=ran.trouble),)
         return (Claim(about="backend", words="what ran is unknown", kind="unknown", evidence=evidence),)
     found = [_backend_claim(ran), _rule_claim(ran)]
@@ -91,11 +91,11 @@ def _backend_claim(ran: Ran) -> Claim:
     if ran.backend is None:
         return Claim(about="backend", words="which backend ran is unknown", kind="unknown", evidence=tuple(evidence))
     library = LIBRARY.get(ran.backend)
-    words = f"torch ran {ran.backend}{f', that is {library}' if library else ''}"
+    words = f"torch ran {ran.backend}{f', which is {library}' if library else ''}"
     if not ran.operators and ran.spec.n:
-        words = f"torch says it runs {ran.backend}; no operator that only it calls was seen"
+        words = f"torch reports {ran.backend}, but none of its own operators was seen"
     elif ran.selected not in (None, ran.backend):
-        words += f", though it says that it selects {ran.selected}"
+        words += f", although it reports {ran.selected}"
     seen = bool(ran.operators) or ran.spec.n == 0
     return Claim(about="backend", words=words, kind="fact" if seen else "inference", evidence=tuple(evidence))
 
@@ -109,15 +109,15 @@ def _rule_claim(ran: Ran) -> Claim:
     )
     if rule is not None:
         return Claim(about="rule", words=rule.why, kind="inference", evidence=evidence)
-    words = "which rule chose it is unknown: the rule as convbench knows it says otherwise"
+    words = "the rule that chose it is unknown: the one that convbench knows says otherwise"
     return Claim(about="rule", words=words, kind="unknown", evidence=evidence)
 
 
 def _primitive_claim(ran: Ran) -> Claim:
     one = ran.primitive
     if one is None:
-        words = "which primitive of oneDNN ran is unknown: its log names none"
-        answered = f"{len(ran.primitives)} lines, none of a convolution"
+        words = "which oneDNN primitive ran is unknown: its log has none"
+        answered = f"{len(ran.primitives)} lines, none for a convolution"
         return Claim(
             about="primitive", words=words, kind="unknown", evidence=(Evidence(asked=_LOG, answered=answered),)
         )
@@ -166,7 +166,7 @@ def _kernel_claims(ran: Ran) -> list[Claim]:
     claims.append(
         Claim(
             about="algorithm",
-            words=f"by their names: {', '.join(read)}" if read else "the names do not say which algorithm it is",
+            words=f"by their names: {', '.join(read)}" if read else "the names do not show which algorithm it is",
             kind="inference" if read else "unknown",
             evidence=named or evidence,
         )

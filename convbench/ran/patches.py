@@ -117,41 +117,41 @@ def find_patches(ran: Ran) -> Patches:
     if spec.n == 0:
         return Patches(kind="empty", words="there is no patch matrix")
     if uses is None or ran.backend is None:
-        return Patches(kind="unknown", words="whether it formed the patch matrix is unknown", certain=False)
+        return Patches(kind="unknown", words="whether it built the patch matrix is unknown", certain=False)
     would = _size(whole, ran.dtype)
     formed = [use for use in uses if use.what == PATCH_SIZED]
     if formed:
         use = formed[0]
         if use.nbytes == whole:
-            words = f"it formed the patch matrix ({would})"
+            words = f"it built the patch matrix ({would})"
             return Patches(kind="whole", words=words, nbytes=whole, count=1, certain=False)
         each = "group" if use.count == spec.groups and use.nbytes * spec.groups == whole else "image"
         if spec.groups > 1 and use.nbytes * spec.groups * spec.n == whole and spec.n > 1:
             each = "group of an image"
-        words = f"it formed the patch matrix one {each} at a time, in {count_blocks(use)} (all of it: {would})"
+        words = f"it built the patch matrix one {each} at a time, in {count_blocks(use)} (all of it: {would})"
         return Patches(kind="pieces", words=words, nbytes=use.nbytes, count=use.count, certain=False)
     if (spec.r, spec.s) == (1, 1) and spec.stride == (1, 1) and spec.padding == (0, 0):
-        return Patches(kind="x", words="the patch matrix of a 1x1 kernel with stride 1 is x itself: nothing to form")
+        return Patches(kind="x", words="the patch matrix of a 1x1 kernel with stride 1 is x itself: nothing to build")
     scratch = scratch_nbytes(ran) or 0
     if not _counts_scratch(ran):
         library = LIBRARY.get(ran.backend, ran.backend)
-        words = f"whether it formed the patch matrix ({would}) is unknown: {library}'s own memory is not counted"
+        words = f"whether it built the patch matrix ({would}) is unknown: {library}'s own memory is not counted"
         return Patches(kind="unknown", words=words, certain=False)
     # x64:gemm:jit, gemm:ref; brgemm is another thing, direct on small blocks.
     lowers = ran.primitive is not None and "gemm" in ran.primitive.implementation.split(":")
     if scratch < whole and lowers and scratch:
         part = f"a scratch of {scratch:,} B, {100 * scratch / whole:.2g} % of it"
-        words = f"it formed the patch matrix ({would}) in tiles, within {part}"
+        words = f"it built the patch matrix ({would}) in tiles, within {part}"
         # That a gemm reads patches is known of oneDNN, and not seen.
         return Patches(kind="tiles", words=words, nbytes=scratch, certain=False)
     if scratch < whole:
         took = f"only {scratch:,} B of scratch" if scratch else "nothing"
-        words = f"it formed no patch matrix: that would be {would}, and beside {_beside(uses)} it took {took}"
+        words = f"it built no patch matrix: that would be {would}, and apart from {_beside(uses)} it used {took}"
         return Patches(kind="none", words=words, nbytes=scratch)
     if lowers:
-        words = f"it formed the patch matrix ({would}) in its scratch of {scratch:,} B, where there is room for all"
+        words = f"it built the patch matrix ({would}) in its scratch of {scratch:,} B, which has room for all of it"
         return Patches(kind="room", words=words, nbytes=scratch, certain=False)
-    words = f"whether it formed the patch matrix ({would}) is unknown: its scratch of {scratch:,} B has room for it"
+    words = f"whether it built the patch matrix ({would}) is unknown: its scratch of {scratch:,} B has room for it"
     return Patches(kind="unknown", words=words, nbytes=scratch, certain=False)
 
 

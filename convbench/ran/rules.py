@@ -56,15 +56,15 @@ class Rule:
 def apply_rule(spec: ConvSpec, *, dtype: str, layout: str, device: str, setting: Setting) -> Rule:
     """The choice for F.conv2d without gradients."""
     if spec.n == 0:
-        return Rule(backend="Empty", why="there is no image, so nothing is computed")
+        return Rule(backend="Empty", why="the batch is empty, so nothing is computed")
     return _on_cpu(spec, dtype, setting) if find_device(device).on_host else _on_cuda(spec, dtype, layout, setting)
 
 
 def _on_cpu(spec: ConvSpec, dtype: str, setting: Setting) -> Rule:
     taken, why = _onednn_takes(spec, dtype, setting)
     if taken:
-        return Rule(backend="Mkldnn", why=f"{why}, so torch hands it to oneDNN")
-    why = f"{why}, so torch does not hand it to oneDNN"
+        return Rule(backend="Mkldnn", why=f"{why}, so torch uses oneDNN")
+    why = f"{why}, so torch does not use oneDNN"
     if spec.dilation != (1, 1):
         return Rule(backend="SlowDilated2d", why=f"{why}, and its own code for dilation {_pair(spec.dilation)} runs")
     if (
@@ -79,20 +79,20 @@ def _on_cpu(spec: ConvSpec, dtype: str, setting: Setting) -> Rule:
         return Rule(
             backend="NnpackSpatial",
             why=f"{why}; {spec.n} images are at least {ENOUGH_IMAGES} and the kernel is at most "
-            f"{NNPACK_MOST_SIDE}x{NNPACK_MOST_SIDE} and wider than its padding, so NNPACK gets it",
+            f"{NNPACK_MOST_SIDE}x{NNPACK_MOST_SIDE} and wider than its padding, so torch uses NNPACK",
         )
     return Rule(backend="Slow2d", why=why)
 
 
 def _onednn_takes(spec: ConvSpec, dtype: str, setting: Setting) -> tuple[bool, str]:
     if not setting.onednn:
-        return False, "oneDNN is switched off (or was not built in)"
+        return False, "oneDNN is off (or was not built in)"
     if dtype in ("bf16", "fp16"):
         if setting.onednn_bf16 if dtype == "bf16" else setting.onednn_fp16:
-            return True, f"this CPU has what oneDNN needs for {dtype}, whatever the shape"
-        return False, f"oneDNN has no {dtype} on this CPU"
+            return True, f"oneDNN supports {dtype} on this CPU, for any shape"
+        return False, f"oneDNN does not support {dtype} on this CPU"
     if dtype != "fp32":
-        return False, f"oneDNN convolves no {dtype}"
+        return False, f"oneDNN has no {dtype} convolution"
     elements = spec.c * spec.h * spec.w
     images = f"{spec.n:,} image{'' if spec.n == 1 else 's'}"
     if (
@@ -101,7 +101,7 @@ def _onednn_takes(spec: ConvSpec, dtype: str, setting: Setting) -> tuple[bool, s
         and spec.n < ENOUGH_IMAGES
         and setting.threads == 1
     ):
-        return False, f"a plain 1x1 kernel on {images} (fewer than {ENOUGH_IMAGES}) has 1 thread alone"
+        return False, f"a plain 1x1 kernel on {images} (fewer than {ENOUGH_IMAGES}) has only 1 thread"
     if spec.groups > 1:
         return True, f"{spec.groups:,} groups are more than 1"
     if min(spec.r, spec.s) > MOST_SMALL_SIDE:
@@ -120,20 +120,20 @@ def _on_cuda(spec: ConvSpec, dtype: str, layout: str, setting: Setting) -> Rule:
     image, out = spec.c * spec.h * spec.w, spec.k * spec.p * spec.q
     cudnn = setting.cudnn and max(image, out) <= MOST_INDEX
     why_not = (
-        "cuDNN is switched off or not there" if not setting.cudnn else f"one image is above {MOST_INDEX:,} elements"
+        "cuDNN is off or not available" if not setting.cudnn else f"one image has more than {MOST_INDEX:,} elements"
     )
     if spec.groups == spec.c > 1:
         each = f"each of {spec.c:,} channels is its own group (depthwise)"
         if not cudnn:
             return Rule(backend="CudaDepthwise2d", why=f"{each} and {why_not}, so torch's own depthwise kernel runs")
         if layout == "nhwc":
-            return Rule(backend="Cudnn", why=f"{each} and channels lie last, so torch hands it to cuDNN")
+            return Rule(backend="Cudnn", why=f"{each} and x is in channels_last, so torch uses cuDNN")
         fits, why = _cudnn_depthwise(spec, dtype)
         if fits:
-            return Rule(backend="Cudnn", why=f"{each}, {why}, so torch hands it to cuDNN")
+            return Rule(backend="Cudnn", why=f"{each}, {why}, so torch uses cuDNN")
         return Rule(backend="CudaDepthwise2d", why=f"{each}, but {why}, so torch's own depthwise kernel runs")
     if cudnn:
-        return Rule(backend="Cudnn", why="cuDNN is on and the convolution is not depthwise, so torch hands it to cuDNN")
+        return Rule(backend="Cudnn", why="cuDNN is on and the convolution is not depthwise, so torch uses cuDNN")
     if spec.dilation != (1, 1):
         return Rule(backend="SlowDilated2d", why=f"{why_not}, and the kernel is dilated by {_pair(spec.dilation)}")
     return Rule(backend="Slow2d", why=f"{why_not}, and the kernel is not dilated")
@@ -143,7 +143,7 @@ def _cudnn_depthwise(spec: ConvSpec, dtype: str) -> tuple[bool, str]:
     """Whether a depthwise problem whose channels do not lie last goes to cuDNN, which torch allows in 16 bits alone."""
     step = spec.stride[1]
     if dtype not in ("fp16", "bf16"):
-        return False, f"cuDNN gets depthwise {dtype} with channels last alone"
+        return False, f"torch only uses cuDNN for depthwise {dtype} in channels_last"
     if spec.dilation != (1, 1):
         return False, f"it is dilated by {_pair(spec.dilation)}"
     if spec.stride[0] != step and spec.h != 1:

@@ -73,8 +73,8 @@ class Ran:
             return ""
         by, nbytes = name_surplus(self.asked), prod(self.spec.x_shape) * ITEM_NBYTES[self.dtype]
         return (
-            f"torch pads opposite sides alike, so x of {self.asked} is padded beforehand by {by}; "
-            f"that copy, {nbytes:,} B, and the kernel that makes it are in no figure here"
+            f"torch pads opposite sides equally, so x of {self.asked} is padded first with {by}; "
+            f"that copy, {nbytes:,} B, and the kernel that makes it are not in any figure here"
         )
 
     @property

@@ -72,7 +72,7 @@ def watch(calls: Sequence[Ran], *, threads: int = 0, onednn: bool = True, timeou
         if rest and ended == TOO_LATE:
             found += [replace(one, trouble=f"no answer within {limit_s:.3g} s") for one in rest]
         elif rest:
-            found.append(replace(rest[0], trouble=f"the process that should tell {ended}"))
+            found.append(replace(rest[0], trouble=f"the process that runs it {ended}"))
     return found
 
 

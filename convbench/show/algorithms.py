@@ -44,10 +44,10 @@ GROUPS = ((0, 2), (2, 3), (3, 4), (4, 7))  # of the table's columns: products, t
 
 WORK_NOTES = (
     "transforms: multiplications + additions for x and y, in each run; weights: for w, once for all images.",
-    "A factor of 1 or -1 in a matrix of Winograd's is no multiplication; an FFT's turn by 1 is counted.",
-    "Taps on padding are products with zero; loops and Toeplitz leave them out.",
+    "A factor of 1 or -1 in a Winograd matrix is not a multiplication; an FFT's rotation by 1 is counted.",
+    "Taps on padding are products with zero; loops and Toeplitz skip them.",
     "moved: bytes of x, w and y in fp32, and of every intermediate, written once and read once.",
-    "extra: bytes held beside x, w and y.",
+    "extra: bytes needed besides x, w and y.",
 )
 
 
@@ -180,7 +180,7 @@ def _proof(proof: Sequence[Comparison], room: int) -> Block:
     return _proved(
         all(one.holds for one in proof),
         f"{answers[0].compared:,} of y against {'; '.join(one.against for one in answers)}. "
-        f"{others:,} other numbers against a second way. "
+        f"{others:,} other numbers against a second computation. "
         + ("All equal." if apart == 0 else f"At most {apart:.1g} apart, within their bounds."),
         room,
     )
@@ -194,7 +194,7 @@ def _proved(holds: bool, text: str, room: int) -> Block:
 def table(everyone: Sequence[Trace | NotHere], width: int) -> Iterator[Text]:
     """All algorithms, their work and their memory, and why some are not here."""
     traces = [one for one in everyone if isinstance(one, Trace)]
-    yield from heading("ALL ON THE SAME NUMBERS", "multiplications, additions, bytes", width)
+    yield from heading("ALL ALGORITHMS, SAME NUMBERS", "multiplications, additions, bytes", width)
     heads = ("mul", "add", "transforms", "weights", "moved", "extra", "")
     rows = [
         (
@@ -267,10 +267,10 @@ def backward_page(found: Backward, width: int) -> Iterator[Text]:
         yield from _indented(body)
     compared = sum(one.compared for one in found.proof)
     against = dict.fromkeys(one.against for one in found.proof if one.name in ("dx", "dw"))
-    proof = f"dx and dw against {'; '.join(against)}. {compared:,} numbers in all. All equal."
+    proof = f"dx and dw against {'; '.join(against)}. {compared:,} numbers in total. All equal."
     yield from _indented(_proved(found.holds, proof, width - 2))
     notes = [
-        f"Each gradient takes {found.multiplications:,} multiplications with padding, as many as y itself.",
+        f"Each gradient takes {found.multiplications:,} multiplications with padding, the same as y.",
         "fold is the transpose of unfold, not its inverse: it sums where patches overlap.",
     ]
     if spec.n > 1:
@@ -322,7 +322,7 @@ def _through_fold(found: Backward, room: int) -> tuple[Stage, Block]:
     )
     stage = Stage(
         title="dx = FOLD(wᵀ g)",
-        formula="a transposed convolution: each g lays a kernel onto x, overlaps are summed",
+        formula="a transposed convolution: each g adds a kernel to x, overlaps are summed",
         matrices=matrices,
     )
     lead = f"dx[{n},{channel},{h},{w}] ="
@@ -333,7 +333,7 @@ def _through_patches(found: Backward, room: int) -> tuple[Stage, Block]:
     k, c, r, s = found.tap
     stage = Stage(
         title="dw = g · PATCHESᵀ",
-        formula="each tap meets what it read, over all positions and images",
+        formula="each tap times what it read, over all positions and images",
         matrices=(
             Matrix(
                 label=f"dw[{k},{c}]",

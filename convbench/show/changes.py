@@ -65,7 +65,7 @@ def headline(changes: Changes) -> str:
             parts += [f"{counts['undecided']} undecided"] if counts["undecided"] else []
             return f"REGRESSION: {', '.join(parts)}"
         case "undecided":
-            return f"UNDECIDED: {counts['undecided']} of {rows} rows may be {beyond}; none is for certain"
+            return f"UNDECIDED: {counts['undecided']} of {rows} rows may be {beyond}; none is certain"
         case "nothing":
             return "NOTHING COMPARED: no row was timed, or verified, in both files"
     what = f"none of {rows} rows is {beyond}" if rows else ""
@@ -77,9 +77,9 @@ def remarks(changes: Changes) -> list[str]:
     """What must be known beside the numbers: other machine, other versions, drift."""
     found = []
     if changes.machine:
-        found.append(f"WARNING: not one machine: {'; '.join(map(str, changes.machine))}")
+        found.append(f"WARNING: different machines: {'; '.join(map(str, changes.machine))}")
     elif changes.anonymous:
-        found.append("anonymous: that both files are of one machine is known by its CPU, GPU and threads alone")
+        found.append("anonymous: only CPU, GPU and threads show whether both files are from the same machine")
     if changes.drifted and changes.drift is not None:
         drift = changes.drift
         what = (
@@ -90,7 +90,7 @@ def remarks(changes: Changes) -> list[str]:
         beyond, overall = percent(changes.gate.margin), factor(drift.factor, interval=False)
         where = f"in {drift.moved} of {drift.cases} cases, {overall} overall"
         if not drift.moved:
-            where = f"overall ({overall}), though in no case for certain"
+            where = f"overall ({overall}), though in no case with certainty"
         found.append(f"WARNING: torch itself moved by more than {beyond} {where}: {what}")
     if changes.versions:
         found.append("versions: " + "; ".join(map(str, changes.versions)))
@@ -102,8 +102,8 @@ def method(changes: Changes) -> str:
     gate = changes.gate
     what = "(torch / this) after / before" if gate.relative else "time before / after"
     return (
-        f"{what}, above 1 is faster; all intervals together hold with {percent(gate.confidence)} but for drift; "
-        f"same is within {percent(gate.margin)}"
+        f"{what}, above 1 is faster; all intervals hold jointly with {percent(gate.confidence)}, apart from drift; "
+        f"same means within {percent(gate.margin)}"
     )
 
 

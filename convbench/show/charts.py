@@ -127,7 +127,7 @@ def ratio_chart(title: str, entries: Sequence[Entry], numbers: Mapping[str, int]
     scene.items.append(Words(x=_MARGIN, y=y + 4, text=note, size=11, ink="quiet"))
     y += 20
     if total > len(blocks):
-        words = f"{len(blocks)} of {total} cases: those that take torch longest; the table has all"
+        words = f"{len(blocks)} of {total} cases: the ones that take torch longest; the table has all"
         scene.items.append(Words(x=_MARGIN, y=y, text=words, size=11, ink="quiet"))
         y += 16
     top = y + 4
@@ -174,7 +174,7 @@ def roofline_chart(title: str, entries: Sequence[Entry], numbers: Mapping[str, i
     names = [name for name in numbers if any(entry.result.backend == name for _, _, entry in points)]
     top = _heading(scene, f"Roofline: {title}", names, numbers)
     if not roofs:
-        words = "no roofs: the file holds no measured ceilings (columns peak_flops_per_s and peak_bytes_per_s)"
+        words = "no roofs: the file has no measured ceilings (columns peak_flops_per_s and peak_bytes_per_s)"
         scene.items.append(Words(x=_MARGIN, y=top + 4, text=words, size=11, ink="quiet"))
         top += 18
     bottom = top + 380
@@ -205,7 +205,7 @@ def roofline_chart(title: str, entries: Sequence[Entry], numbers: Mapping[str, i
         filled = entry.status not in ("tie", "undecided")
         scene.items.append(_mark(entry, x_axis.place(x), y_axis.place(y), number, filled=filled))
     scene.items.append(
-        Words(x=(left + right) / 2, y=bottom + 34, text="FLOP per byte moved at the least", anchor="middle", size=12)
+        Words(x=(left + right) / 2, y=bottom + 34, text="FLOP per byte that must be moved", anchor="middle", size=12)
     )
     scene.items.append(Words(x=_MARGIN, y=top + 3, text="GFLOP/s", size=12))
     scene.height = bottom + 46

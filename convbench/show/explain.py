@@ -211,7 +211,7 @@ def _operands(walk: Walk, room: int, view: View) -> Step:
     body += [Text(), Text("   ").join(legend)]
     notes = [
         "x has N images of C channels, H×W each; w has K filters of R×S; y is P×Q.",
-        "Cross-correlation: the kernel is laid on x as it is, not flipped.",
+        "Cross-correlation: the kernel is applied to x as it is, not flipped.",
     ]
     if len(channels) > 1:
         notes.append(f"Each filter has a slice for each of its {len(channels)} channels; their sums are added.")
@@ -276,7 +276,7 @@ def _one_cell(walk: Walk, room: int, view: View) -> Step:
         body += wrap_words([Text("over c:"), *shown_sums, *more, total], room)
     notes = [f"A flipped kernel (a true convolution) would give {numeral(walk.flipped)} here."]
     if any(term.padding for term in walk.terms):
-        notes.append("The patch hangs over the border: rows and columns outside x are zeros, ·0.")
+        notes.append("The patch reaches over the border: rows and columns outside x are zeros, ·0.")
     cost = f"{plural(len(walk.terms), 'multiplication')} and {plural(len(walk.terms) - 1, 'addition')} for this output."
     return Step("ONE CELL, BY LOOPS", "index = p·stride − padding + r·dilation", body, notes, cost)
 
@@ -311,7 +311,7 @@ def _positions(walk: Walk, room: int, _: View) -> Step:
 def _reading_notes(axes: tuple[Axis, Axis]) -> list[str]:
     lines = list(zip(axes, ("row", "column"), strict=True))
     notes = [
-        f"The floor leaves out {plural(axis.rest, line)} at the end of the padded x."
+        f"The floor drops {plural(axis.rest, line)} at the end of the padded x."
         for axis, line in lines
         if axis.rest
     ]
@@ -350,17 +350,17 @@ def _unfold(walk: Walk, room: int, view: View) -> Step:
         (
             f"{plural(taps, 'row')} for the taps {per_group}·R·S = {spec.c_per_group}·{spec.r}·{spec.s}; "
             f"{plural(positions, 'column')} for the positions P·Q. A row is one tap of one "
-            "channel, a column one place of the kernel."
+            "channel, a column is one position of the kernel."
         ),
-        "Rows run in (c, r, s) order: s fastest, c slowest.",
+        "Row order is (c, r, s), with s changing fastest.",
         # CUTLASS, media/docs/implicit_gemm_convolution.md.
-        "F.unfold stores this matrix; an implicit GEMM forms it in tiles and never stores it whole.",
+        "F.unfold stores this matrix; an implicit GEMM builds it in tiles and never stores it whole.",
     ]
     if spec.groups > 1:
         notes.insert(
             1,
-            f"Shown are rows {walk.first_row} to {walk.first_row + taps - 1} of {walk.patches.shape[1]}: "
-            f"those of group {walk.group}.",
+            f"Shown: rows {walk.first_row} to {walk.first_row + taps - 1} of {walk.patches.shape[1]}, "
+            f"for group {walk.group}.",
         )
     cost = f"x is {walk.x_nbytes:,} B in fp32, the patch matrix {walk.patches_nbytes:,} B ({walk.growth:.4g}×)."
     aside = f"{tuple_text(walk.x.shape)} → (N, C·R·S, P·Q) = {tuple_text(walk.patches.shape)}"
@@ -375,8 +375,8 @@ def _flatten(walk: Walk, room: int, _: View) -> Step:
         words.append(Text(f" … {len(numbers) - TAPS} more"))
     body = wrap_words(words, room, lead=f"w_flat of filter {cell.k} = ", space="")
     names = "(K, C·R·S)" if spec.groups == 1 else "(G, K/G, C/G·R·S)"
-    notes = ["The same (c, r, s) order as the rows of the patch matrix, so that tap meets tap."]
-    cost = "nothing, it is a view." if walk.w_is_view else f"a copy of {walk.w_nbytes:,} B."
+    notes = ["The order is (c, r, s), as in the rows of the patch matrix, so taps match."]
+    cost = "none; it is a view." if walk.w_is_view else f"a copy of {walk.w_nbytes:,} B."
     return Step(
         "FLATTEN w", f"{tuple_text(walk.w.shape)} → {names} = {tuple_text(walk.w_flat.shape)}", body, notes, cost
     )
@@ -414,8 +414,8 @@ def _multiply(walk: Walk, room: int, _: View) -> Step:
     )
     m, n, k = walk.gemm
     cost = (
-        f"{walk.macs:,} MACs = {walk.multiplications:,} multiplications and {walk.additions:,} additions (one less "
-        f"than the taps, for each output). At 2 FLOPs a MAC: {walk.flops:,} FLOPs."
+        f"{walk.macs:,} MACs = {walk.multiplications:,} multiplications and {walk.additions:,} additions (one fewer "
+        f"than the taps, per output). That is {walk.flops:,} FLOPs at 2 per MAC."
     )
     groups = f" for each of {spec.groups} groups" if spec.groups > 1 else ""
     notes = [
@@ -432,14 +432,14 @@ def _reshape(walk: Walk, room: int, view: View) -> Step:
     y = walk.y[cell.n, cell.k]
     body = [*_output(walk, room, view, lambda p, q: numeral(y[p, q].item())), Text(), *_proof(walk.proof, room)]
     if walk.is_view:
-        notes, cost = [], "nothing, the reshape is a view: no number moves."
+        notes, cost = [], "none; the reshape is a view, and no number moves."
     else:
-        notes, cost = ["The groups do not lie side by side in memory."], f"the reshape copies {walk.y_nbytes:,} B."
+        notes, cost = ["The groups are not adjacent in memory."], f"the reshape copies {walk.y_nbytes:,} B."
     if walk.seen is not None:
         channel, row, column = walk.seen
         name = f"x[{cell.n},{channel},{row},{column}]"
         notes.append(
-            f"F.fold is not this step: it sums overlaps and gives back x's size. {name} is "
+            f"F.fold is not this step: it sums overlaps and returns x's size. {name} is "
             f"{numeral(walk.x[cell.n, channel, row, column].item())}, is read {walk.seen_readers}×, "
             f"and would come back as {numeral(walk.folded[channel, row, column].item())}."
         )

@@ -56,8 +56,8 @@ def check_size(spec: ConvSpec) -> None:
     ):
         if given > limit:
             raise ConvbenchError(
-                f"--html of {spec}: it has {given:,} {name}, and a page answers at once up to {limit:,}; "
-                f"try a smaller n, c, h or w, or leave --html out to see it on the terminal"
+                f"--html of {spec}: it has {given:,} {name}, and the limit of a page is {limit:,}; "
+                f"try a smaller n, c, h or w, or leave --html out to see it in the terminal"
             )
 
 

@@ -26,7 +26,7 @@ TALL = 36  # lines from which two channels stand side by side
 
 HELP = (
     ("← → ↑ ↓", "move the output cell"),
-    ("[ ]  1-7", "the step before, the next one, or one by its number"),
+    ("[ ]  1-7", "previous step, next step, or a step by number"),
     ("c k n", "next channel, filter, image; C K N go back"),
     ("a", "another algorithm on the same numbers"),
     ("d", "the backward pass: dX, dW"),
@@ -169,12 +169,12 @@ def _bottom(session: Session) -> list[Text]:
     match session.mode:
         case "quiz" if session.question is not None:
             asked = [Text(f" {line}", style="bold") for line in wrap(session.question.text, width)]
-            hint = session.message or "Enter answers, Esc leaves"
+            hint = session.message or "Enter answers, Esc cancels"
             return [*asked, Text(f" > {session.typed}_") + Text(f"   {hint}", style=FAINT)]
         case "export":
-            return [Text(" Export as  s SVG   c recording   t text   Esc leaves", style="bold")]
+            return [Text(" Export as  s SVG   c recording   t text   Esc cancels", style="bold")]
         case "help":
-            return [Text(" Any key goes back", style=FAINT)]
+            return [Text(" Press any key to go back", style=FAINT)]
     if session.message:
         return [Text(f" {line}", style="bold") for line in wrap(session.message, width)]
     spec = session.walk.spec
@@ -240,9 +240,9 @@ def _reply(session: Session, key: str) -> Session:
     right = question.grade(session.typed)
     if right is None:
         return replace(session, typed="", message=f"Type {question.form}, then Enter")
-    verdict = f"Right: {question.answer_text}" if right else f"No, it is {question.answer_text}"
+    verdict = f"Right: {question.answer_text}" if right else f"Not quite. It is {question.answer_text}"
     score = session.right + right
-    message = f"{verdict}; {question.because}. {score} of {session.asked} right; ? asks another."
+    message = f"{verdict}; {question.because}. {score} of {session.asked} right; press ? for another."
     return replace(session, mode="", question=None, right=score, message=message)
 
 
@@ -267,7 +267,7 @@ def _export(session: Session, key: str) -> Session:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        return replace(session, message=f"{path} exists and stays as it is")
+        return replace(session, message=f"{path} exists and is unchanged")
     except OSError as error:
-        return replace(session, message=f"{path} is not written: {error.strerror}")
+        return replace(session, message=f"cannot write {path}: {error.strerror}")
     return replace(session, message=f"Written: {path}")

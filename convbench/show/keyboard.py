@@ -62,7 +62,7 @@ def parse_keys(typed: str) -> list[str]:
 
 def _paint(session: Session, *, coloured: bool) -> None:
     if session.page:  # an algorithm may take seconds for all of a large x
-        sys.stdout.write(f"\x1b[{session.size[1]};1H Working ...  Ctrl-C ends\x1b[K")
+        sys.stdout.write(f"\x1b[{session.size[1]};1H Working ...  Ctrl-C stops\x1b[K")
         sys.stdout.flush()
     lines = (ansi(line) if coloured else line.plain for line in screen(session))
     # Home, each line over the old one, the rest erased: in one write, so that nothing flickers.

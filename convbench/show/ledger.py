@@ -167,20 +167,20 @@ def _style(one: Count) -> str:
 
 def _how(one: Count) -> str:
     if one.reconciled is None:
-        return f"not asked: {one.why_not}"
+        return f"not run: {one.why_not}"
     if one.reconciled:
         return one.unit
-    return f"{one.expected:,} and {one.expected_function:,} were foreseen ({one.unit})"
+    return f"{one.expected:,} and {one.expected_function:,} were expected ({one.unit})"
 
 
 def _remarks(ledger: Ledger, checks: Sequence[Check], missing: Sequence[str]) -> Iterator[str]:
     if any(ledger.spec.surplus):
         padded = f"{name_surplus(ledger.spec)}, then {ledger.spec.evened}"
-        yield f"torch's layers pad opposite sides alike: the tools saw x padded beforehand, {padded}"
+        yield f"torch's layers pad opposite sides equally: the tools saw x padded first, {padded}"
     ways = ", ".join(dict.fromkeys(one.by for one in checks))
     yield f"{plural(len(checks), 'figure')} compared with torch: {ways}"
     if missing:
-        yield f"not installed, not asked: {', '.join(missing)}"
+        yield f"not installed: {', '.join(missing)}"
 
 
 def _rows(ledger: Ledger, checks: Sequence[Check], counts: Sequence[Count]) -> Iterator[list[str | float | None]]:
@@ -194,13 +194,13 @@ def _rows(ledger: Ledger, checks: Sequence[Check], counts: Sequence[Count]) -> I
     ):
         yield [name, counted, "", "padding counted"]
         yield [f"{name}_on_image", on_image, "", "without products with the zeros of the padding"]
-    yield ["bias_additions", ledger.bias_additions, "", "where there is a bias; in no other figure"]
+    yield ["bias_additions", ledger.bias_additions, "", "if there is a bias; in no other figure"]
     for dtype in ITEM_NBYTES:
         for name, nbytes in zip("xwy", ledger.nbytes(dtype), strict=True):
             yield [f"{name}_nbytes", nbytes, "B", dtype]
         yield ["patch_matrix_nbytes", spec.patch_matrix_nbytes(dtype), "B", dtype]
         yield ["intensity", spec.intensity(dtype), "FLOP/B", dtype]
-    yield ["patch_matrix_blow_up", ledger.blow_up, "", "patch matrix over x"]
+    yield ["patch_matrix_blow_up", ledger.blow_up, "", "patch matrix / x"]
     yield ["receptive_field", _field(ledger), "pixels", "of the layer"]
     yield ["padding_waste", ledger.padding_waste, "", "share of the MACs"]
     for check in checks:

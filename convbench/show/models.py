@@ -83,16 +83,16 @@ def remarks(costs: "ModelCosts") -> Iterator[str]:
         yield f"not timed: {costs.unmeasured}"
     if any(row.ran and any(row.shape.spec.surplus) for row in costs.problems):
         yield (
-            "ran: torch pads opposite sides alike; where they differ it is of x padded beforehand by F.pad, whose own "
-            "kernel and copy are left out"
+            "ran: torch pads opposite sides equally; if they differ, x is padded first with F.pad, whose own "
+            "kernel and copy are not included"
         )
     for why, count in costs.others.items():
-        yield f"{plural(count, 'convolution')} counted here, but no problem that bench or verify take: {why}"
+        yield f"{plural(count, 'convolution')} counted here, but not a problem for bench or verify: {why}"
     if found.complex_calls:
-        yield f"{plural(found.complex_calls, 'complex convolution')}, counted as the real ones that torch makes of them"
+        yield f"{plural(found.complex_calls, 'complex convolution')}, counted as the real ones that torch turns them into"
     if padded := [call.name for call in found.calls if call.padded]:
         many = plural(len(padded), "convolution")
-        yield f"{many} of an image that the model pads with zeros, told with that padding, first {padded[0]}"
+        yield f"{many} on an image that the model pads with zeros, shown with that padding, first {padded[0]}"
     for op in dict.fromkeys(op for op, _ in found.uncounted):
         where = [module or "the model itself" for one, module in found.uncounted if one == op]
         yield f"NOT COUNTED: {op}, {plural(len(where), 'time')}, first in {where[0]}"
@@ -100,16 +100,16 @@ def remarks(costs: "ModelCosts") -> Iterator[str]:
         names = [call.name for call in found.calls if call.functional]
         yield f"{plural(len(names), 'call')} without an nn.Conv module, first {names[0]}"
     if any(row.field is None for row in costs.rows):
-        yield "field: what of the input one output sees; not followed where it is empty"
+        yield "field: receptive field, input pixels that one output sees; empty if not followed"
     else:
-        yield "field: pixels of the input that one output sees, along its longer axis; all: the whole input"
+        yield "field: receptive field, input pixels that one output sees, along its longer axis; all: the whole input"
     if any(not extent.exact for row in costs.rows for call in row.calls for extent in call.field or ()):
-        yield "field <=: a bound, behind what cuts, shuffles or interpolates the image"
+        yield "field <=: an upper bound, behind operators that crop, shuffle or interpolate the image"
     if found.unfollowed:
         ops = ", ".join(f"{op} ({count})" for op, count in found.unfollowed)
-        yield f"behind these operators the field is bounded by the whole input alone: {ops}"
+        yield f"behind these operators the only bound on the field is the whole input: {ops}"
     if found.why_not_meta:
-        yield f"run on the CPU, for the meta device does not do: {found.why_not_meta}"
+        yield f"run on the CPU, because the meta device does not work: {found.why_not_meta}"
 
 
 def record(costs: "ModelCosts") -> dict[str, Any]:

@@ -305,9 +305,9 @@ def _legend(canvas: Image.Image, corner: tuple[int, int], *, signed: bool) -> No
         canvas.paste(bar, (x, y + 3))
         pen.rectangle((x - 1, y + 2, x + bar.width, y + 3 + bar.height), outline=LINE)
         x += bar.width + 22
-        words = "blue negative, white zero, red positive; full colour from the limit written above each column"
+        words = "blue negative, white zero, red positive; full colour at the limit above each column"
     else:
-        words = "no response is negative: black is 0, white the limit written above the column"
+        words = "no response is negative: black is 0, white the limit above the column"
     _write(pen, (x, y), words, 19, QUIET, canvas.width - MARGIN - x)
 
 

@@ -81,7 +81,7 @@ def decoded_page(decoded: "Decoded", width: int) -> Iterator[Text]:
             Text("    ") + Text(line, style=KERNEL.style)
             for line in wrap(fix.call.text, width - 4, break_long_words=False, break_on_hyphens=False)
         )
-        seen = "ran just now" if fix.computed else "too large to run; torch's own arithmetic of its shapes"
+        seen = "ran just now" if fix.computed else "too large to run; shapes derived by torch"
         yield Text(f"    ✓ {seen}: {_shape(fix.shape)}", style="green")
         if fix.spec is not None:
             yield Text(f"    convbench explain {fix.spec}")
@@ -132,7 +132,7 @@ def _record_part(part: Say | Sum | Grid | Table) -> dict[str, Any]:
 def _body(answer: Answer, room: int) -> Iterator[Text]:
     yield from (Text(line, style="bold") for line in wrap(answer.short, room))
     if answer.stand_in:
-        words = f"{answer.asked} cannot show it: {answer.stand_in}. Shown on {answer.spec}, the nearest that can."
+        words = f"{answer.asked} cannot show it: {answer.stand_in}. Shown on {answer.spec}, the nearest one that can."
         yield from (Text(line) for line in wrap(words, room))
     yield Text()
     grids: list[Block] = []

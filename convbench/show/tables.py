@@ -20,8 +20,8 @@ from convbench.show.units import amount, gflops, rate, seconds, share
 from convbench.spec import ConvSpec
 
 LIKELY_CAUSE = (
-    "; likely the ceiling was probed while the machine was busy (convbench ceilings --refresh), or TF32, "
-    "Winograd in a library, or more threads than were given"
+    "; likely causes: the ceiling was measured while the machine was busy (convbench ceilings --refresh), TF32, "
+    "Winograd in a library, or more threads than given"
 )
 VERDICT_STYLE = {
     "faster": "green",
@@ -33,7 +33,7 @@ VERDICT_STYLE = {
 }
 # A call on memory mapped anew is told from so much on: it is timed in five blocks, and not in pairs.
 DEARER, MOST_DEARER = 1.1, 3
-UNSURE = "run convbench doctor to see what disturbs this machine, raise --budget, or start with --wait-until-quiet"
+UNSURE = "run convbench doctor to see what disturbs this machine, raise --budget, or use --wait-until-quiet"
 
 
 def plain_table(title: str | None = None) -> Table:
@@ -219,7 +219,7 @@ def standing_table(results: Sequence[Result]) -> Group | None:
     if partly:
         answers.append(Text(COVERAGE, "dim"))
     if noisy := sum(isinstance(one.outcome, Timed) and one.outcome.noise.noisy for one in results):
-        answers.append(Text(f"{noisy} of the rows are noisy, and stand in the totals as they are", "magenta"))
+        answers.append(Text(f"{noisy} of the rows are noisy, and count in the totals as they are", "magenta"))
     return Group(table, *answers)
 
 
@@ -232,9 +232,9 @@ def answer(results: Sequence[Result]) -> str:
     if not whole.ranked:
         return f"no ranking: {whole.unsure} of {whole.compared} rows are noisy or undecided; {UNSURE}"
     if sum(one.total_s is not None for one in found) < 2:
-        return "no two backends did all of these layers"
+        return "no two backends ran all of these layers"
     if whole.winner is None or whole.second is None:
-        return f"no ranking: it takes {BASELINE}, and a ratio to it, in all of these layers"
+        return f"no ranking: it needs {BASELINE}, and a ratio to it, for all of these layers"
     return _ranking(whole.winner, whole.second, results, level=whole.level)
 
 
@@ -257,7 +257,7 @@ def _ranking(first: Standing, second: Standing, results: Sequence[Result], *, le
         "faster": "beats torch on {}",
         "slower": "loses on {}",
         "tie": "ties on {}",
-        "undecided": "is unsure on {}",
+        "undecided": "is undecided on {}",
     }
     decided = [text.format(verdicts[word]) for word, text in words.items() if verdicts[word]]
     against = f" {rival.backend} {join_words(decided)} of {rival.cases} cases." if decided else ""
@@ -275,7 +275,7 @@ def _ranking(first: Standing, second: Standing, results: Sequence[Result], *, le
     saved = (first.regret or 0.0) / (1 + (first.regret or 0.0))
     choice = f"The best backend per layer would take {round(100 * saved)} % less."
     if saved < WORTH:
-        choice = f"Use {'either' if level else first.backend} everywhere: a choice per layer gains nothing."
+        choice = f"Use {'either' if level else first.backend} everywhere: choosing per layer gains nothing."
     return f"{overall}{against} {choice}"
 
 
@@ -290,7 +290,7 @@ def times(ratio: float) -> str:
 
 
 WORTH = 0.005  # what a choice for each layer must save to be told
-COVERAGE = "geomean: needs all cases; otherwise in how many of them it was timed"
+COVERAGE = "geomean: over all cases, or the number of cases that were timed"
 
 
 def layers_title(results: Sequence[Result]) -> str:
@@ -314,7 +314,7 @@ def verify_table(results: Sequence[Result]) -> Table:
     table.add_column("dtype", no_wrap=True, min_width=max(8, longest))
     for name in ("right", "wrong", "failed", "skipped", "err/bound"):
         table.add_column(name, justify="right", min_width=len(name))
-    table.add_column("at the worst", no_wrap=True)
+    table.add_column("worst case", no_wrap=True)
     groups: dict[tuple[str, str], list[Result]] = defaultdict(list)
     for result in results:
         groups[result.backend, _sort(result, apart)].append(result)
@@ -392,7 +392,7 @@ def noise_line(results: Iterable[Result]) -> str:
     noisy = sum(one.noise.noisy for one in timed)
     told = [f"{aside:,} of {taken:,} samples were disturbed and set aside"] if aside else []
     if noisy:
-        told.append(f"{noisy} of {len(timed)} rows had too few clean samples for a verdict (convbench doctor says why)")
+        told.append(f"{noisy} of {len(timed)} rows had too few clean samples for a verdict (run convbench doctor to see why)")
     return "; ".join(told)
 
 
@@ -417,7 +417,7 @@ def memory_line(results: Iterable[Result]) -> str:
     worst = sorted((key for key, factor in dearer.items() if factor > DEARER), key=lambda key: -dearer[key])
     told = [f"{backend} on {name} {dearer[backend, name]:.2f}x" for backend, name in worst[:MOST_DEARER]]
     more = f" and {len(worst) - len(told)} more" if len(worst) > len(told) else ""
-    return f"times are of kept memory; mapped anew for each call: {', '.join(told)}{more}" if told else ""
+    return f"times are for reused memory; with newly mapped memory for each call: {', '.join(told)}{more}" if told else ""
 
 
 def launch_line(results: Iterable[Result]) -> str:

@@ -67,8 +67,8 @@ def read_suite(suite: str) -> Reading:
         path = Path(suite)
         if path.suffix != ".csv" and not os.path.exists(path):  # Path.exists raises where the name is too long
             raise ConvbenchError(
-                f"{unknown('suite', suite, suite_names())}; see 'convbench list suites', or name a FILE.csv "
-                f"or a file of benchdnn or MIOpenDriver lines"
+                f"{unknown('suite', suite, suite_names())}; see 'convbench list suites', or give a FILE.csv "
+                f"or a file with benchdnn or MIOpenDriver lines"
             )
     text = read_text(path, f"the suite {suite}")
     if path.suffix == ".csv":
@@ -101,7 +101,7 @@ def find_problem(text: str) -> Problem:
     if suite in suite_names() and not row:
         first = load_suite(suite)[0].name
         raise ConvbenchError(
-            f"{text} is a whole suite; name a row of it, such as {suite}:{first}; all are in "
+            f"{text} is a whole suite; give one row, such as {suite}:{first}; list them with "
             f"'convbench list suites {suite}'"
         )
     if looks_like_sizes(text):
@@ -115,7 +115,7 @@ def find_problem(text: str) -> Problem:
     matches = matches or [problem for problem in problems if problem.name.endswith(f":{row}")]
     if len(matches) > 1:
         names = ", ".join(f"{suite}:{problem.name}" for problem in matches)
-        raise ConvbenchError(f"{text} may be {len(matches)} rows: {names}; name one of them whole")
+        raise ConvbenchError(f"{text} matches {len(matches)} rows: {names}; give the full name of one")
     if not matches:
         raise unknown(f"row of suite {suite}", row, [problem.name for problem in problems])
     return matches[0]
@@ -124,11 +124,11 @@ def find_problem(text: str) -> Problem:
 def _only(text: str, reading: Reading) -> Problem:
     if len(reading.problems) > 1:
         raise ConvbenchError(
-            f"{text!r} names {len(reading.problems)} problems, where one is asked for; name one of them"
+            f"{text!r} gives {len(reading.problems)} problems, but only one is allowed; select one of them"
         )
     if not reading.problems:
-        left_out = "; ".join(f"{one.kind} are not taken over ({one.detail})" for one in reading.left_out)
-        raise ConvbenchError(f"{text!r} names no 2-D forward convolution: {left_out}")
+        left_out = "; ".join(f"{one.kind} are not supported ({one.detail})" for one in reading.left_out)
+        raise ConvbenchError(f"{text!r} has no 2-D forward convolution: {left_out}")
     return reading.problems[0]
 
 
@@ -143,9 +143,9 @@ def _problems(suite: str, text: str, *, origin: str) -> Iterator[Problem]:
 def _rows(suite: str, rows: "csv.DictReader[str]", origin: str) -> Iterator[Problem]:
     columns = list(rows.fieldnames or ())
     if {"backend", "outcome", "samples_s"} <= set(columns):
-        raise ConvbenchError(f"suite {origin} is a file of results; convbench report {origin} shows it")
+        raise ConvbenchError(f"suite {origin} is a results file; show it with convbench report {origin}")
     if (lower := [column.lower() for column in columns]) != columns and set(SIZES) <= set(lower):
-        raise ConvbenchError(f"suite {origin}: its columns are {', '.join(columns[:7])}; write them in small letters")
+        raise ConvbenchError(f"suite {origin}: its columns are {', '.join(columns[:7])}; write them in lower case")
     missing = [column for column in SIZES if column not in columns]
     if missing:
         raise ConvbenchError(
@@ -154,7 +154,7 @@ def _rows(suite: str, rows: "csv.DictReader[str]", origin: str) -> Iterator[Prob
         )
     for column in columns:
         if columns.count(column) > 1:
-            raise ConvbenchError(f"suite {origin}: the column {column!r} stands twice; delete one of them")
+            raise ConvbenchError(f"suite {origin}: the column {column!r} occurs twice; delete one of them")
         if column not in SIZES and column not in DEFAULTS:
             raise ConvbenchError(f"suite {origin}: {unknown('column', column, [*SIZES, *DEFAULTS])}")
     for row in rows:
@@ -166,16 +166,16 @@ def _rows(suite: str, rows: "csv.DictReader[str]", origin: str) -> Iterator[Prob
 
 def _problem(suite: str, row: dict[str, str]) -> Problem:
     if None in row:
-        raise ConvbenchError("it has more cells than there are columns")
+        raise ConvbenchError("it has more cells than columns")
     cells = {column: (row.get(column) or default).strip() for column, default in DEFAULTS.items()}
     cells |= {column: (row[column] or "").strip() for column in SIZES}
     name, _, times = cells["name"].partition("*")
     if times and "count" in row:
-        raise ConvbenchError(f"{cells['name']} says *{times} beside a column count; say it in one place")
+        raise ConvbenchError(f"{cells['name']} has *{times} as well as a count column; use only one of them")
     spec = _spec(cells)
     if cells["macs"] and cells["macs"] != str(spec.macs):
         raise ConvbenchError(
-            f"macs is {cells['macs'][:40]!r}, and {spec} takes {spec.macs}; correct it, or leave it empty"
+            f"macs is {cells['macs'][:40]!r}, but {spec} has {spec.macs}; correct it, or leave it empty"
         )
     return Problem(
         suite=suite,
@@ -217,5 +217,5 @@ def _spec(cells: dict[str, str]) -> ConvSpec:
 
 def _number(column: str, cell: str) -> int:
     if not (cell.isascii() and cell.isdecimal() and len(cell) <= 9):
-        raise ConvbenchError(f"{column} is {cell!r}; sizes are whole numbers of at most 9 digits")
+        raise ConvbenchError(f"{column} is {cell!r}; sizes are integers of at most 9 digits")
     return int(cell)

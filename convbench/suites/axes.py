@@ -51,7 +51,7 @@ class Axis:
         if not equals or not values.strip():
             raise ConvbenchError(f"--axis {text!r} has no values; write it like --axis n=1,8,32, with {_FORMS}")
         if name == "batch":
-            raise ConvbenchError(f"--axis {text}: the batch is the axis n; write --batch {values}")
+            raise ConvbenchError(f"--axis {text}: the axis of the batch is n; write --batch {values}")
         if name not in FIELDS:
             raise unknown("axis", name, FIELDS)
         return cls(name=name, values=_all_values(name, values, f"--axis {name}="))
@@ -120,7 +120,7 @@ def expand(problems: Iterable[Problem], axes: Sequence[Axis], wanted: Filter) ->
         few = "1 problem" if len(given) == 1 else f"{len(given)} problems"
         factors = " x ".join([few, *(f"{len(axis.values)} of {axis.name}" for axis in axes)])
         raise ConvbenchError(
-            f"{factors} are {count:,} problems; at most {MOST_PROBLEMS:,} are run at once; try a coarser --axis"
+            f"{factors} are {count:,} problems; the limit is {MOST_PROBLEMS:,} per run; try a coarser --axis"
         )
     if not axes:
         return Expansion(problems=tuple(one for one in given if wanted.wants(*_texts(one), str(one.spec))))
@@ -151,7 +151,7 @@ def _all_values(name: str, text: str, option: str) -> tuple[Sides | None, ...]:
     found = dict.fromkeys(value for word in text.split(",") for value in _values(name, word.strip().lower(), option))
     if len(found) > MOST_PROBLEMS:
         raise ConvbenchError(
-            f"{option}{text} has {len(found):,} values; at most {MOST_PROBLEMS:,} problems are run at once"
+            f"{option}{text} has {len(found):,} values; the limit is {MOST_PROBLEMS:,} problems per run"
         )
     return tuple(found)
 
@@ -181,18 +181,18 @@ def _range(word: str, option: str) -> Iterable[int]:
     power = len(parts) == 3 and parts[2].startswith("*")
     numbers = [part.removeprefix("*") if place == 2 else part for place, part in enumerate(parts)]
     if len(parts) > 3 or not all(_NUMBER.fullmatch(number) for number in numbers):
-        raise ConvbenchError(f"{option}{word} is no range; write it as FIRST:LAST:STEP or FIRST:LAST:*FACTOR")
+        raise ConvbenchError(f"{option}{word} is not a range; write it as FIRST:LAST:STEP or FIRST:LAST:*FACTOR")
     first, last, step = (*map(int, numbers), 1)[:3]
     if last < first or step < (2 if power else 1) or (power and first == 0):
         raise ConvbenchError(
-            f"{option}{word}: a range goes up from FIRST to LAST, by a STEP of at least 1 or a *FACTOR of at "
-            f"least 2 from a FIRST of at least 1; try {min(first, last)}:{max(first, last)}:{'*2' if power else 1}"
+            f"{option}{word}: a range goes up from FIRST to LAST, by a STEP of at least 1, or by a *FACTOR of at "
+            f"least 2 with FIRST at least 1; try {min(first, last)}:{max(first, last)}:{'*2' if power else 1}"
         )
     if power:
         return _powers(first, last, step)
     values = range(first, last + 1, step)
     if len(values) > MOST_PROBLEMS:
-        raise ConvbenchError(f"{option}{word} has {len(values):,} values; at most {MOST_PROBLEMS:,}; try a larger step")
+        raise ConvbenchError(f"{option}{word} has {len(values):,} values; the limit is {MOST_PROBLEMS:,}; try a larger step")
     return values
 
 
@@ -207,9 +207,9 @@ def _refuse_overlap(axes: Sequence[Axis]) -> None:
     for axis in axes:
         for name in FIELDS[axis.name]:
             if name in setter:
-                both = f"{axis.name} stands twice" if setter[name] == axis.name else f"{setter[name]} and {axis.name}"
+                both = f"{axis.name} occurs twice" if setter[name] == axis.name else f"{setter[name]} and {axis.name}"
                 raise ConvbenchError(
-                    f"--axis {both}: both would set {name}; give it all its values once (--batch is n)"
+                    f"--axis {both}: both set {name}; give all its values at once (--batch is n)"
                 )
             setter[name] = axis.name
 

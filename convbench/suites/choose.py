@@ -27,10 +27,10 @@ def choose_axes(
         if name in FIELDS:
             sizes.append(Axis.parse(text))
         elif name not in given:
-            hint = "; threads are an axis of their own, --threads 1,2" if name == "threads" else ""
+            hint = "; threads have their own option, --threads 1,2" if name == "threads" else ""
             raise ConvbenchError(f"unknown axis {name!r}: choose from {' '.join([*FIELDS, *given])}{hint}")
         elif given[name] is not None:
-            raise ConvbenchError(f"--axis {text}: {name} is given already; give it all its values once")
+            raise ConvbenchError(f"--axis {text}: {name} is already set; give all its values at once")
         elif not (words := [word for word in values.split(",") if word]):
             raise ConvbenchError(f"--axis {text!r} has no values; write it like --axis {name}=ONE,OTHER")
         else:
@@ -69,15 +69,15 @@ def choose_problems(
     found = expand(problems, sizes, wanted)
     if found.illegal:
         few = "1 combination is" if found.illegal == 1 else f"{found.illegal:,} combinations are"
-        tell(f"{few} no convolution and left out, the first {found.first_illegal}")
+        tell(f"{few} not a convolution and left out, the first: {found.first_illegal}")
     if found.repeated:
         few = "1 problem has" if found.repeated == 1 else f"{found.repeated:,} problems have"
-        tell(f"{few} the shape of another on these axes and counts with it")
+        tell(f"{few} the same shape as another on these axes and run once")
     if problems and not found.problems and (match or exclude):
         options = [f"--match {one}" for one in match or ()] + [f"--exclude {one}" for one in exclude or ()]
         first = problems[0]
         tell(
-            f"{' '.join(options)} leaves none of {len(problems):,} problems; they are looked for in names and "
+            f"{' '.join(options)} leaves none of {len(problems):,} problems; patterns match names and "
             f"sizes, such as {first.suite}:{first.name} {first.spec}"
         )
     return list(found.problems)
@@ -111,4 +111,4 @@ def left_out_remarks(left_out: Iterable[LeftOut]) -> Iterator[str]:
     for kind, group in kinds.items():
         detail = group[0].detail if len(group[0].detail) <= MOST_DETAIL else group[0].detail[: MOST_DETAIL - 1] + "…"
         times = f"{len(group):,} times, first " if len(group) > 1 else ""
-        yield f"not taken over: {kind} ({times}{group[0].place}: {detail})"
+        yield f"not supported: {kind} ({times}{group[0].place}: {detail})"

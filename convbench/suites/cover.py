@@ -148,14 +148,14 @@ def why_impossible(pair: Pair) -> str | None:
 def _of_columns(pair: Mapping[str, str]) -> str | None:
     q, pq = pair.get("Q"), pair.get("P*Q")
     if q is not None and pq is not None and int(pq) % int(q):
-        return f"P*Q = {pq} is no multiple of Q = {q}"
+        return f"P*Q = {pq} is not a multiple of Q = {q}"
     return None
 
 
 def _of_groups(pair: Mapping[str, str]) -> str | None:
     groups, channels, filters = (pair.get(factor) for factor in ("groups", "C/G", "K"))
     if groups == MULTIPLIER and filters == "1":
-        return "a multiplier of 1 is none"
+        return "a multiplier of 1 is not a multiplier"
     if groups is None or channels is None:
         return None
     c = int(channels)
@@ -170,12 +170,12 @@ def _of_kernels(pair: Mapping[str, str]) -> str | None:
     kernel, stride, padding = (pair.get(factor) for factor in ("kernel", "stride", "padding"))
     if kernel in KERNELS and stride == PATCHES:
         return f"a kernel of {kernel} is not above 8"
-    return "what keeps the size of a 1x1 is no padding" if kernel == "1x1" and padding == "same" else None
+    return "padding that keeps the size of a 1x1 is no padding" if kernel == "1x1" and padding == "same" else None
 
 
 def _of_passes(pair: Mapping[str, str]) -> str | None:
     pass_, epilogue = pair.get("pass"), pair.get("epilogue")
-    return f"an epilogue follows fprop, and no {pass_}" if pass_ in PASSES[1:] and epilogue in EPILOGUES[1:] else None
+    return f"an epilogue only applies to fprop, not to {pass_}" if pass_ in PASSES[1:] and epilogue in EPILOGUES[1:] else None
 
 
 _RULES = (_of_columns, _of_groups, _of_kernels, _of_passes)

@@ -54,7 +54,7 @@ def read_padding(text: str, strides: tuple[int, ...], example: str = EXAMPLE) ->
     if word == "same":
         if max(strides) > 1:
             stride = "x".join(map(str, strides))
-            raise ConvbenchError(f"--padding same --stride {stride}: same is for stride 1, as in torch; give numbers")
+            raise ConvbenchError(f"--padding same --stride {stride}: same needs stride 1, as in torch; give numbers")
         return "same"
     sides = _some("--padding", "0" if word == "valid" else word, (1, 2, 4), example)
     return sides * 2 if len(sides) == 1 else sides
@@ -76,6 +76,6 @@ def _some(option: str, text: str, counts: tuple[int, ...], example: str = EXAMPL
         wanted = " or ".join(map(str, counts))
         words = ", same or valid" if option == "--padding" else ""
         raise ConvbenchError(
-            f"{option} {text!r}: it takes {wanted} whole numbers with x between{words}; write {example}"
+            f"{option} {text!r}: it takes {wanted} integers with x between them{words}; write {example}"
         )
     return numbers

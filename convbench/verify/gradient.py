@@ -29,7 +29,7 @@ def gradient_fault(backend: Backend, exam: Exam) -> str:
     x, w = (operand.detach().clone().requires_grad_() for operand in exam.operands.values())
     with torch.enable_grad():
         if not getattr(backend.bind(case, (x, w))(), "requires_grad", False):
-            return "autograd does not go through it, and it says that it does"
+            return "autograd does not work through it, although it declares autograd"
         # Of itself a backend may say that equal calls differ, of its gradients alone perhaps; then in the last bits.
         varies = backend.nondeterministic is not None and any(
             backend.nondeterministic(replace(case, pass_=pass_)) for pass_ in PASSES
@@ -41,5 +41,5 @@ def gradient_fault(backend: Backend, exam: Exam) -> str:
             first = str(error).strip().partition("\n")[0]
             for number, name in enumerate(("x", "w")):
                 first = first.replace(f"with respect to input {number}", f"with respect to {name}")
-            return f"autograd goes through it to a wrong gradient: {first}"
+            return f"autograd gives a wrong gradient: {first}"
     return ""

@@ -93,7 +93,7 @@ class Lattice:
             place = [int(torch.randint(0, size, (), generator=generator)) for size in y.shape]
             got, exact = float(y[tuple(place)]), by_loops(self.case, operands, place)
             if got != exact:
-                raise AssertionError(f"the oracle says {got:.17g} at {place} and integer loops {exact}")
+                raise AssertionError(f"the oracle has {got:.17g} at {place}, but integer loops give {exact}")
         return y.clamp(min=0) if self.case.relu else y
 
     def adopt(self, other: "Lattice") -> None:

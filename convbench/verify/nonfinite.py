@@ -49,7 +49,7 @@ def without_nonfinite(exam: Exam, out: Tensor, family: str, points: Points = ())
         return wrong(
             f"{int(missed.sum()):,} of {missed.numel():,} output{'s' * (missed.numel() != 1)} wrong, {place}; "
             f"{case.out_name}[{','.join(map(str, first))}]: got {told[0]}, expected {told[1]}, "
-            f"for it reads what is not finite",
+            f"because it reads a non-finite value",
             "locality",
         )
     free = reached | (padding & got.isnan())

@@ -132,7 +132,7 @@ def _findings(backend: Backend, probes: Probes, answers: Answers) -> Iterator[Ch
             return wrong(f"it changed its input {' and '.join(answer.harmed)}", "memory")
         if answer.shifted:
             return wrong("its output changed after it was returned", "memory")
-        return wrong("it wrote beyond the memory that it had asked for", "memory") if answer.strayed else None
+        return wrong("it wrote beyond the memory that it had allocated", "memory") if answer.strayed else None
 
     yield manners(answers.plain) or check(exam, plain, family, roundings, points)
     if exam.misfit(plain) is not None:
@@ -186,20 +186,20 @@ def _unlike(backend: Backend, exam: Exam, again: Tensor, plain: Tensor, *, varie
     how = backend.family, backend.count_roundings(exam.case), backend.points
     found = check(exam, again, *how)
     if not found.passed:
-        return found.fails("repeat", f"right at the first call, wrong at a second one: {found.evidence}")
+        return found.fails("repeat", f"right in the first call, wrong in the second: {found.evidence}")
     differs = (again != plain) & ~(again.isnan() & plain.isnan())
     if not differs.any():
         return replace(found, arithmetic=SIGNS)
     far = differs & (apart(exam, again, plain, *how) | (again.isnan() != plain.isnan()))
     if varies and not far.any():
         return replace(found, arithmetic=VARIES)
-    so_far = " by more than two orders of summation do" if varies else ""
+    so_far = " by more than two orders of summation can" if varies else ""
     differs = far if varies else differs
     count = int(differs.sum())
     words = f"two equal calls differ{so_far} in {count:,} output{'s' * (count != 1)}, "
     words += describe_place(differs, exam.case.out_name)
     if not far.any():
-        words += "; both are right, as two orders of one sum are: declare nondeterministic if it has no fixed order"
+        words += "; both are right, as with two orders of one sum: declare nondeterministic if the order is not fixed"
     return found.fails("repeat", words)
 
 

@@ -49,7 +49,7 @@ def _ask_all(server: Server, points: Sequence[Source], plugins: Sequence[str]) -
             if isinstance(found, list) and [one.name for one in found] == [point.name]:
                 loaded += found
             else:
-                why = found if isinstance(found, NotLoaded) else NotLoaded("it holds another backend", broken=True)
+                why = found if isinstance(found, NotLoaded) else NotLoaded("it has a different backend", broken=True)
                 unavailable.append(
                     Unavailable(name=point.name, reason=why.reason, origin=point.origin, broken=why.broken)
                 )
@@ -73,7 +73,7 @@ def _ask(server: Server, inquiry: Inquiry, origin: str) -> list[Backend] | NotLo
     try:
         return [_described(one, origin) for one in answer if isinstance(one, Card)]
     except Exception as error:  # words that are no words, numbers that are none
-        return NotLoaded(f"it says what cannot be: {in_words(error)}", broken=True)
+        return NotLoaded(f"its declarations are invalid: {in_words(error)}", broken=True)
 
 
 def _described(card: Card, origin: str) -> Backend:

@@ -130,7 +130,7 @@ class Server:
                 answered += 1
                 yield answer
         except (_ServerGone, _Silence, OSError) as error:
-            fall = fall_of(board, str(error) or "did not begin")
+            fall = fall_of(board, str(error) or "did not start")
             self.stop()
             _end_all_with(self._mark)
             if answered < len(errand.timeouts_s):  # else it has done all that it had to
@@ -154,11 +154,11 @@ class Server:
                 try:
                     answer = _read(connection, kinds)
                 except BlockingIOError:
-                    answer = "sent half an answer"
+                    answer = "sent an incomplete answer"
                 except (EOFError, OSError):  # it is dead; a reset means that it had not read its job
                     answer = None
                 except Exception as error:  # whatever a backend may have smuggled into its words
-                    answer = f"sent what cannot be read ({type(error).__name__}: {first_line(error)})"
+                    answer = f"sent an unreadable answer ({type(error).__name__}: {first_line(error)})"
                 since = time.monotonic()
                 if isinstance(answer, list):
                     done += 1
@@ -170,7 +170,7 @@ class Server:
                         yield answer
                     return
                 if isinstance(answer, Enough):  # then another would begin where it did, without end
-                    answer = "had enough before it began"
+                    answer = "reached its limit before it started"
                 if isinstance(answer, str):
                     why = answer
             if _is_stopped(server):
@@ -181,7 +181,7 @@ class Server:
                 with suppress(_Silence):
                     _, status = self._status(DYING_S)
                     break
-                why = why or "ended, yet did not exit"
+                why = why or "ended but did not exit"
             now, steps = time.monotonic(), board.read()[0]
             if steps != step:
                 step, since = steps, now
@@ -331,7 +331,7 @@ class _Rows(pickle.Unpickler):
             found = super().find_class(module, name)
             if isinstance(found, type) and is_dataclass(found):
                 return found
-        raise pickle.UnpicklingError(f"{module}.{name} is no part of a result")
+        raise pickle.UnpicklingError(f"{module}.{name} is not part of a result")
 
 
 def _read(connection: "Connection", kinds: Kinds[Answer]) -> list[Answer] | Fall | Enough:
@@ -346,7 +346,7 @@ def _read(connection: "Connection", kinds: Kinds[Answer]) -> list[Answer] | Fall
         return answer
     if isinstance(answer, list) and all(isinstance(one, kinds) for one in answer):
         return answer
-    raise TypeError(f"a {type(answer).__name__} for what was asked")
+    raise TypeError(f"a {type(answer).__name__} instead of what was asked for")
 
 
 def _is_stopped(pid: int) -> bool:
@@ -378,5 +378,5 @@ def _death(status: int) -> str:
     except ValueError:
         name = f"signal {-code}"
     if name == "SIGKILL":  # and nobody here sent it
-        return "was killed from outside (SIGKILL), for want of memory most often,"
+        return "was killed from outside (SIGKILL), usually for lack of memory,"
     return f"died of {name}"

@@ -191,7 +191,7 @@ class Turn:
         replaced = self._accused.get(result.backend)
         if replaced is None or isinstance(result.outcome, Skipped):
             return result
-        return replace(result, outcome=Failed(f"it replaced {replaced}, so that no verdict on it stands"))
+        return replace(result, outcome=Failed(f"it replaced {replaced}, so no verdict on it is valid"))
 
     def _clear_up(self) -> None:
         if replaced := self._world.restore():

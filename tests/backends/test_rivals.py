@@ -91,7 +91,7 @@ if "onnxruntime" in NAMES:
 
     def test_onnxruntime_does_refuse_what_its_reason_says() -> None:
         rival, case = one("onnxruntime"), make_case("n0c3h8w8k4r3s3")
-        assert rival.why_not(case) == "ONNX Runtime binds no empty memory, so it takes no empty batch"
+        assert rival.why_not(case) == "ONNX Runtime cannot bind empty memory, so it does not support an empty batch"
         with pytest.raises(RuntimeError, match="iobinding"), conditions(case):
             bind(rival, case, prepare_exam(case).operands)[0]()
 
@@ -113,7 +113,7 @@ if "jax" in NAMES:
         request.getfixturevalue("another_thread")
         reason = rival.why_not(case)
         assert reason is not None
-        assert "made once a process" in reason
+        assert "creates its threads once per process" in reason
         assert "--isolate" in reason
         assert dict(os.environ) == before
 

@@ -82,7 +82,7 @@ def test_a_backend_that_turns_wrong_while_it_is_timed_is_found() -> None:
     assert isinstance(outcome, Wrong)
     evidence = outcome.check.evidence or ""
     assert re.match(
-        r"right before the timing; while it was timed \((round \d+|warming up)\): 432 of 432 outputs wrong", evidence
+        r"correct before timing; while it was timed \((round \d+|warming up)\): 432 of 432 outputs wrong", evidence
     )
 
 
@@ -96,14 +96,14 @@ def test_a_backend_that_is_wrong_on_cold_caches_alone_is_found(monkeypatch: pyte
 
     outcome = outcomes(slack, watch=Watch(tell=lambda _, stage: stages.append(stage)))["slack"]
     assert isinstance(outcome, Wrong)
-    assert (outcome.check.evidence or "").startswith("right before the timing; while it was timed (cold): 4")
+    assert (outcome.check.evidence or "").startswith("correct before timing; while it was timed (cold): 4")
 
 
 def test_a_backend_that_turns_wrong_after_the_timing_is_found() -> None:
     late, watch = after_the_timing(lambda x, w, y: 2 * y)
     outcome = outcomes(late, watch=watch)["late"]
     assert isinstance(outcome, Wrong)
-    assert "right before the timing, wrong after it on fresh data" in (outcome.check.evidence or "")
+    assert "correct before timing, wrong after it on fresh data" in (outcome.check.evidence or "")
 
 
 def test_an_answer_kept_for_a_pointer_is_found() -> None:
@@ -300,7 +300,7 @@ def test_one_that_harms_its_input_after_the_timing_is_found() -> None:
     late, watch = after_the_timing(harm)
     outcome = outcomes(late, watch=watch)["late"]
     assert isinstance(outcome, Wrong)
-    assert outcome.check.evidence == "right before the timing; after it, it changed its input w"
+    assert outcome.check.evidence == "correct before timing; changed its input after it:  w"
 
 
 def test_one_that_harms_a_weight_in_the_rounds_makes_nobody_wrong_who_has_packed_it() -> None:
@@ -427,7 +427,7 @@ def test_who_loses_the_device_in_the_call_after_the_timing_is_named_and_nobody_i
         asked.append(trial.call.__qualname__ if hasattr(trial.call, "__qualname__") else "")
         if len(asked) == 1:
             monkeypatch.setattr("convbench.verify.lineup.alive", lambda device: False)
-            return wrong("right before the timing; after it, it raised CUDA error: an illegal memory access")
+            return wrong("correct before timing; raised after it:  CUDA error: an illegal memory access")
         return real(trial, exam)
 
     monkeypatch.setattr(sweep, "_answer_again", again)

@@ -38,7 +38,7 @@ def test_no_cheat_is_timed_and_its_honest_twin_is(path: Path, shape: str) -> Non
     assert isinstance(found["twin"], Timed), found["twin"]
     cheat = found["cheat"]
     assert isinstance(cheat, Wrong), cheat
-    assert (cheat.check.evidence or "").startswith("right before the timing; while it was timed (")
+    assert (cheat.check.evidence or "").startswith("correct before timing; while it was timed (")
 
 
 CASES = [

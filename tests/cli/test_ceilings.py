@@ -47,7 +47,7 @@ def test_each_probe_has_a_row_with_its_figure(cli: Cli, folder: Path) -> None:
 def test_what_is_not_known_is_probed_said_and_kept(cli: Cli, folder: Path, quick: None) -> None:
     first = cli("ceilings", "--threads", "1")
     assert first.code == 0
-    assert first.err.startswith("convbench: probing ceilings of cpu fp32 ieee, about ")
+    assert first.err.startswith("convbench: measuring the ceilings of cpu fp32 ieee, about ")
     best = {row["kind"]: float(row["per_second"]) for row in table(first.out) if row["best"]}
     assert list(best) == ["operations", "L1", "L2", "L3", "memory", "call"]
     assert best["operations"] > 1e8
@@ -111,7 +111,7 @@ def test_a_row_above_its_ceiling_has_it_probed_again_and_raised(
     path = tmp_path / "rows.csv"
     done = cli("bench", *SHAPE, "--backend", "torch", "--csv", path)
     for side in ("compute", "memory"):  # with the one raised, the other stands in the way
-        assert f"above its ceiling: probing the {side} again" in done.err
+        assert f"above its ceiling: measuring {side} again" in done.err
     raised = Cache(folder).load(fingerprint("cpu", 1)).best("flops fp32 ieee")
     assert raised is not None
     assert raised[1].rate > 1e8

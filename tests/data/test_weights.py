@@ -60,7 +60,7 @@ def test_a_file_without_a_4d_tensor_is_refused(tmp_path: Path, suffix: str) -> N
     path = tmp_path / f"a.{suffix}"
     state = {"fc.weight": torch.ones(2, 3)}
     save_file(state, path) if suffix == "safetensors" else torch.save(state, path)
-    with pytest.raises(ConvbenchError, match="none is 4-D"):
+    with pytest.raises(ConvbenchError, match="none of them 4-D"):
         load_filters(path, 3)
 
 

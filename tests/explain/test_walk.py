@@ -118,7 +118,7 @@ def test_a_large_batch_is_walked_on_one_image() -> None:
     [
         (
             "n1c256h768w768k256r3s3_pd1",
-            "multiply-adds, and an explanation takes seconds up to .*; try a smaller h and w",
+            "multiply-adds, and the limit is .*; try a smaller h and w",
         ),
         ("n1c16h570w570k1r3s3", "46,457,856 patch numbers"),
         ("n1c1h30000w30000k1r1s1_st30000", "900,000,002 numbers in padded x, w and y"),

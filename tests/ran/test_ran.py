@@ -93,10 +93,10 @@ def test_the_notes_own_example_forms_its_patch_matrix(fp32: dict[str, Ran]) -> N
     note = fp32["note"]
     assert sentence(note) == (
         "Slow2d: 1 image of 16 elements is at most 20,480, in 1 group and under a 2x2 kernel (not above 3 on both "
-        "sides), so torch does not hand it to oneDNN; it formed the patch matrix (144 B = 36 floats)"
+        "sides), so torch does not use oneDNN; it built the patch matrix (144 B = 36 floats)"
     )
     assert {(use.what, use.nbytes, use.count) for use in account(note) or ()} == {("y", 36, 1), ("patch-sized", 144, 1)}
-    assert remark(note) == "ran (fp32): Slow2d; scratch 144 B = the patch matrix, so literal here"
+    assert remark(note) == "ran (fp32): PyTorch really built this patch matrix: 144 B of scratch (its Slow2d path)"
 
 
 @pytest.mark.program
@@ -171,7 +171,7 @@ def test_in_float64_torchs_own_code_forms_patches_whole_or_in_pieces(
 ) -> None:
     one = fp64[name]
     assert (one.backend, one.rule and one.rule.backend) == (backend, backend)
-    assert "oneDNN convolves no fp64" in sentence(one)
+    assert "oneDNN has no fp64 convolution" in sentence(one)
     formed = find_patches(one)
     assert (formed.kind, formed.nbytes, formed.count) == (patches, nbytes, count)
     assert scratch_nbytes(one) == 0
@@ -182,7 +182,7 @@ def test_without_onednn_its_problems_are_lowered_by_torch() -> None:
     one, many = what_ran([ConvSpec.parse("n2c4h9w9k4r3s3"), ConvSpec.parse("n16c4h9w9k4r3s3")], onednn=False)
     assert one.backend == "Slow2d"
     assert find_patches(one).kind == "whole"
-    assert "oneDNN is switched off" in sentence(one)
+    assert "oneDNN is off" in sentence(one)
     assert many.rule is not None
     if many.backend == "NnpackSpatial":  # NNPACK allocates for itself
         assert find_patches(many).kind == "unknown"
@@ -240,11 +240,11 @@ def test_uneven_padding_is_done_beforehand_and_said_to_be_left_out() -> None:
     one = glance(ConvSpec.parse("n1c1h4w4k1r2s2_pd0x1x0x1"))
     assert (str(one.spec), str(one.asked)) == ("n1c1h5w5k1r2s2", "n1c1h4w4k1r2s2_pd0x1x0x1")
     assert remark(one) == (
-        "ran (fp32, on F.pad(x, (0, 1, 0, 1))): Slow2d; scratch 256 B = the patch matrix, so literal here"
+        "ran (fp32, on F.pad(x, (0, 1, 0, 1))): PyTorch really built this patch matrix: 256 B of scratch (its Slow2d path)"
     )
     page = " ".join(" ".join(line.plain for line in ran_page(one, 80)).split())
     assert "F.conv2d · n1c1h5w5k1r2s2 " in page
-    assert "is padded beforehand by F.pad(x, (0, 1, 0, 1)); that copy, 100 B, and the kernel that makes it" in page
+    assert "is padded first with F.pad(x, (0, 1, 0, 1)); that copy, 100 B, and the kernel that makes it" in page
     assert glance(ConvSpec.parse(NOTE)).beforehand == ""
 
 
@@ -287,7 +287,7 @@ def test_a_rule_that_says_otherwise_is_unknown() -> None:
     other = replace(one, trace=replace(one.trace, operators=("aten::conv2d",)))
     assert other.backend == "Xnnpack2d"
     assert other.rule is None
-    assert "which rule chose it is unknown" in sentence(other)
+    assert "the rule that chose it is unknown" in sentence(other)
     claim = next(claim for claim in list_claims(other) if claim.about == "rule")
     assert claim.kind == "unknown"
     assert claim.evidence[0].answered.startswith("Slow2d: 1 image")
@@ -296,14 +296,14 @@ def test_a_rule_that_says_otherwise_is_unknown() -> None:
 def test_where_choice_and_profile_differ_the_profile_is_right() -> None:
     one = seen(selected="Mkldnn")
     assert one.backend == "Slow2d"
-    assert list_claims(one)[0].words == "torch ran Slow2d, though it says that it selects Mkldnn"
+    assert list_claims(one)[0].words == "torch ran Slow2d, although it reports Mkldnn"
 
 
 def test_without_onednns_log_nothing_is_said_of_its_patch_matrix() -> None:
     one = glance(ConvSpec.parse("n2c4h9w9k4r3s3"))
     assert one.backend == "Mkldnn"
     assert find_patches(one).kind == "unknown"
-    assert remark(one).startswith("ran (fp32): oneDNN; convbench ran says how")
+    assert remark(one).startswith("ran (fp32): PyTorch used oneDNN; run convbench ran to see how")
     assert next(claim for claim in list_claims(one) if claim.about == "primitive").kind == "unknown"
 
 
@@ -347,7 +347,7 @@ def test_a_child_that_dies_is_one_unknown_and_the_next_are_asked_again(
 def test_a_child_that_raises_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ran_module, "_RUN", "raise RuntimeError('no luck')")
     [one] = what_ran([ConvSpec.parse(NOTE)])
-    assert one.trouble == "the process that should tell ended with code 1: RuntimeError: no luck"
+    assert one.trouble == "the process that runs it ended with code 1: RuntimeError: no luck"
 
 
 def test_a_child_that_hangs_is_ended_in_time(monkeypatch: pytest.MonkeyPatch) -> None:

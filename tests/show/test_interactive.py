@@ -149,7 +149,7 @@ def test_a_quiz_is_graded_and_scored() -> None:
     assert "1 of 1 right" in right.message
     asked = type_keys(right, "?")
     wrong = type_keys(asked, "-", "5", "backspace", "7", "enter")
-    assert wrong.message.startswith("No, it is ")
+    assert wrong.message.startswith("Not quite. It is ")
     assert "1 of 2 right" in wrong.message
     assert type_keys(wrong, "left").message == ""
 
@@ -172,7 +172,7 @@ def test_an_export_writes_the_frame_and_replaces_nothing(tmp_path: Path) -> None
     assert written.message == f"Written: {path}"
     assert path.read_text(encoding="utf-8") == session.frame().plain()
     path.write_text("mine")
-    assert "exists and stays as it is" in type_keys(session, "e", "t").message
+    assert "exists and is unchanged" in type_keys(session, "e", "t").message
     assert path.read_text() == "mine"
     assert type_keys(session, "e", "s").message.endswith(".svg")
     assert type_keys(session, "e", "c").message.endswith(".cast")

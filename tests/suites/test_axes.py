@@ -163,9 +163,9 @@ def test_a_problem_named_twice_is_there_once_and_counts_once() -> None:
         ("n=8:1", "try 1:8:1"),
         ("n=1:8:0", "STEP of at least 1"),
         ("n=1:8:*1", "FACTOR of at least 2"),
-        ("n=0:8:*2", "FIRST of at least 1"),
-        ("n=1:999999999", "999,999,999 values; at most 100,000; try a larger step"),
-        ("n=1:99999,200000:300000:2", "150,000 values; at most 100,000"),
+        ("n=0:8:*2", "FIRST at least 1"),
+        ("n=1:999999999", "999,999,999 values; the limit is 100,000; try a larger step"),
+        ("n=1:99999,200000:300000:2", "150,000 values; the limit is 100,000"),
     ],
 )
 def test_a_bad_axis_is_refused_in_one_line(text: str, words: str) -> None:
@@ -221,5 +221,5 @@ def test_a_filter_finds_the_end_of_a_name_with_axes_and_without() -> None:
 
 
 def test_a_bad_expression_is_refused_with_its_position() -> None:
-    with pytest.raises(ConvbenchError, match=r"--exclude 'r3\(' is no regular expression at position 2"):
+    with pytest.raises(ConvbenchError, match=r"--exclude 'r3\(' is not a regular expression at position 2"):
         Filter.parse([], ["r3("])

@@ -272,7 +272,7 @@ def test_a_gradient_is_timed_and_an_answer_kept_for_a_pointer_is_found(case: Cas
     assert isinstance(timed(case, **{case.pass_: right}), Timed)
     outcome = timed(case, **{case.pass_: cached})
     assert isinstance(outcome, Wrong)
-    assert (outcome.check.evidence or "").startswith("right before the timing; while it was timed (")
+    assert (outcome.check.evidence or "").startswith("correct before timing; while it was timed (")
 
 
 def test_a_bias_that_was_remembered_is_found() -> None:

@@ -146,7 +146,7 @@ def test_the_reason_says_at_what_it_died(swept: dict[tuple[int, str], Result]) -
     assert swept[4, "dies-on-fresh-data"].outcome == Failed(
         "exited with code 5 while being timed"
     )  # on the numbers of another set
-    assert swept[4, "dies-when-asked"].outcome == Failed("died of SIGABRT while being asked what it can do")
+    assert swept[4, "dies-when-asked"].outcome == Failed("died of SIGABRT while being asked what it supports")
     outcome = swept[4, "interrupts"].outcome
     assert isinstance(outcome, Failed)
     assert re.fullmatch(r"raised KeyboardInterrupt \(deeds.py:\d+\) while being verified", outcome.message)
@@ -170,7 +170,7 @@ def test_a_plugin_that_dies_when_it_is_imported_is_the_row_of_all_and_the_sweep_
     path.write_text(PLUGIN)
     backends, _ = discover([str(path)], ["torch", "facts"])
     results = list(isolated(BENCH, CASES[:2], backends, plugins=[str(path)]))
-    reason = "not run: the worker process died of SIGABRT while the backends were loaded"
+    reason = "not run: the worker process died of SIGABRT while loading the backends"
     assert [result.outcome for result in results] == [Failed(reason)] * 4
 
 
@@ -241,7 +241,7 @@ def test_the_board_says_who_was_doing_what() -> None:
     writer.tell("b", Stage.TIMED)  # a sign of life
     assert reader.read()[0] == 2
     writer.tell("", Stage.TRUTH)
-    assert reader.read() == (3, None, "while the truth was computed")
+    assert reader.read() == (3, None, "while computing the truth")
     writer.close()
     reader.close()
 
@@ -336,7 +336,7 @@ def test_an_answer_that_would_do_something_when_it_is_read_is_refused(tmp_path: 
 
     ours, theirs = Pipe()
     theirs.send_bytes(pickle.dumps([Harm()]))
-    with pytest.raises(pickle.UnpicklingError, match="CsvFile is no part of a result"):
+    with pytest.raises(pickle.UnpicklingError, match="CsvFile is not part of a result"):
         server._read(ours, Result)
     assert victim.read_text() == "mine"
 

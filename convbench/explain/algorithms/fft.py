@@ -128,7 +128,7 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
         ),
         Stage(
             title="SPECTRA",
-            formula="X = DFT(x), W = DFT(w), once for each weight; every number is in every output",
+            formula="X = DFT(x), W = DFT(w), once per weight; every number affects every output",
             matrices=(
                 Matrix("X", image[cell.n, group, 0], nothing),
                 Matrix("W", kernel[cell.k, 0], nothing),
@@ -136,13 +136,13 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
         ),
         Stage(
             title="MULTIPLY",
-            formula="Z = X · conj(W), number by number"
+            formula="Z = X · conj(W), elementwise"
             + (f", summed over {spec.c_per_group} channels" if many else ""),
             matrices=(Matrix("Z", spectrum, nothing),),
         ),
         Stage(
             title="TRANSFORM BACK",
-            formula="IDFT(Z): the answer, and what wrapped around (~)",
+            formula="IDFT(Z): the result, and what wrapped around (~)",
             matrices=(Matrix("IDFT(Z)", circular[cell.n, cell.k], mark(shape, *place), role="output", aside=wrapped),),
             facts=(
                 Fact(
@@ -150,8 +150,8 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
                     (height * width, int(kept.sum()), int(wrapped.sum())),
                 ),
                 Fact(
-                    "By Higham's bound no output is further than {} from the truth"
-                    + (", so the next whole number is the exact one." if exact else "."),
+                    "By Higham's bound no output is more than {} from the truth"
+                    + (", so the nearest integer is the exact result." if exact else "."),
                     (bound,),
                 ),
             ),

@@ -133,7 +133,7 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
             ),
         ),
         Stage(
-            title="ONE TILE, GATHERED",
+            title="GATHER ONE TILE",
             formula="address = ((n·C + c)·H + h)·W + w, −1 on padding",
             matrices=(
                 Matrix(
@@ -158,7 +158,7 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
             ),
         ),
         Stage(
-            title="THE TILE'S SUMS",
+            title="SUM THE TILE",
             formula=f"sums {len(i)}×{len(j)} ← sums + tile of x · tile of w, over all k",
             matrices=(
                 Matrix(
@@ -172,7 +172,7 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
             ),
             facts=(
                 Fact(
-                    "{} tiles of x, at most {}×{}, were gathered and forgotten; a patch matrix was never there.",
+                    "{} tiles of x, at most {}×{}, were gathered and discarded; no patch matrix was built.",
                     (_tiles(spec, tile), tile, tile),
                 ),
             ),

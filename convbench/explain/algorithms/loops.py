@@ -16,7 +16,7 @@ MAX_MACS = 2_000_000
 
 def why_not(spec: ConvSpec) -> str | None:
     if spec.macs > MAX_MACS:
-        return f"{spec.macs:,} products one by one would take Python too long; it takes up to {MAX_MACS:,}"
+        return f"{spec.macs:,} products one by one would take Python too long; the limit is {MAX_MACS:,}"
     return None
 
 
@@ -54,7 +54,7 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
     names = tuple(name for name, *_ in followed)
     rows = torch.tensor([numbers for _, *numbers in followed], dtype=torch.float64).reshape(-1, 4).T
     stage = Stage(
-        title="ONE PRODUCT AFTER THE OTHER",
+        title="ONE PRODUCT AT A TIME",
         formula="sum ← sum + x[n,c,h,w] · w[k,c,r,s], for each (c,r,s)",
         matrices=(
             Matrix(
@@ -68,7 +68,7 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
         ),
         facts=(
             Fact(
-                "This cell has {} products inside the image; {} taps on padding are stepped over.",
+                "This cell has {} products inside the image; {} taps on padding are skipped.",
                 (len(followed), spec.taps - len(followed)),
             ),
         ),

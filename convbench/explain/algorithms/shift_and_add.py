@@ -53,12 +53,12 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
     total = torch.tensor([sums], dtype=torch.float64)
     stages = [
         Stage(
-            title="ONE 1×1 PRODUCT FOR EACH TAP",
+            title="ONE 1×1 PRODUCT PER TAP",
             formula="w[:,:,r,s] (K, C) @ x (C, H·W), R·S times" + (", in each group" if spec.groups > 1 else ""),
             matrices=tuple(matrices),
             facts=(
                 Fact(
-                    "Of the {} numbers in the products of one filter, {} are added to y; the rest is thrown away.",
+                    "Of the {} numbers in the products of one filter, {} are added to y; the rest is discarded.",
                     (spec.r * spec.s * spec.h * spec.w, used),
                 ),
             ),

@@ -67,7 +67,7 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
             ),
             facts=(
                 Fact(
-                    "{} of the {} numbers of T are weights; the others are zeros, and products with them are left out.",
+                    "{} of the {} numbers of T are weights; the others are zeros, and products with them are skipped.",
                     (nonzeros, matrix.numel()),
                 ),
             ),

@@ -61,7 +61,7 @@ def form_with(join: Multiply, formula: Callable[[ConvSpec], str]) -> Callable[..
                 matrices=(Matrix("(c,r,s)", own, mark(own.shape, slice(None), at), role="patch", rows=names),),
                 facts=(
                     Fact(
-                        "x has {} numbers, the patches of it {}, of which {} are zeros of the padding.",
+                        "x has {} numbers, its patches {}, of which {} are zeros of the padding.",
                         (x.numel(), patches.numel(), _count_padding(x, spec)),
                     ),
                 ),

@@ -62,25 +62,25 @@ def _usual(taps: int) -> int:
 def why_not(tile: Pair | None, spec: ConvSpec) -> str | None:
     if spec.stride != (1, 1):
         return (
-            f"the outputs of a tile must be neighbours, so stride 1 is needed; a stride of {pair_text(spec.stride)} "
-            f"would deal the rows and columns of x and of w out into {prod(spec.stride)} convolutions of stride 1, "
-            f"to be summed"
+            f"the outputs of a tile must be adjacent, so it needs stride 1; a stride of {pair_text(spec.stride)} "
+            f"would split the rows and columns of x and of w into {prod(spec.stride)} convolutions with stride 1, "
+            f"which have to be summed"
         )
     if spec.dilation != (1, 1):
         return (
-            f"the taps must be neighbours, so dilation 1 is needed; a dilation of {pair_text(spec.dilation)} would "
-            f"deal the rows and columns of x out into {prod(spec.dilation)} convolutions of dilation 1"
+            f"the taps must be adjacent, so it needs dilation 1; a dilation of {pair_text(spec.dilation)} would "
+            f"split the rows and columns of x into {prod(spec.dilation)} convolutions with dilation 1"
         )
     m = tile or (_usual(spec.r), _usual(spec.s))
     size = (m[0] + spec.r - 1, m[1] + spec.s - 1)
     if max(size) > LARGEST_TILE:
         return (
-            f"tiles of {size[0]}×{size[1]} need {max(size) - 1} points besides infinity, and the matrices' numbers "
-            f"grow too fast; up to {LARGEST_TILE}×{LARGEST_TILE} are formed"
+            f"tiles of {size[0]}×{size[1]} need {max(size) - 1} points besides infinity, and the numbers in the "
+            f"matrices grow too fast; the limit is {LARGEST_TILE}×{LARGEST_TILE}"
         )
     tiles = tiling(spec, tile)
     if spec.c_per_group * LARGEST_X * LARGEST_W * _growth(tiles.down) * _growth(tiles.across) >= EXACT:
-        return f"F({_name(spec, tile)}) of {spec.c_per_group} channels makes numbers beyond 2^53, no longer exact"
+        return f"F({_name(spec, tile)}) of {spec.c_per_group} channels has numbers above 2^53, which are no longer exact"
     area = size[0] * size[1]
     each = spec.n * tiles.count[0] * tiles.count[1] * area
     numbers = each * (spec.c + spec.k) + spec.k * spec.c_per_group * area
@@ -135,7 +135,7 @@ def form(tile: Pair | None, algorithm: Algorithm, x: Tensor, w: Tensor, spec: Co
         ),
         Stage(
             title="TRANSFORM",
-            formula="U = G g G^T, once for each weight; V = B^T d B, for each tile",
+            formula="U = G g G^T, once per weight; V = B^T d B, per tile",
             matrices=(
                 Matrix(
                     f"d{channel}",
@@ -151,14 +151,14 @@ def form(tile: Pair | None, algorithm: Algorithm, x: Tensor, w: Tensor, spec: Co
         ),
         Stage(
             title="MULTIPLY",
-            formula="U · V, number by number" + (f", summed over {spec.c_per_group} channels" if many else ""),
+            formula="U · V, elementwise" + (f", summed over {spec.c_per_group} channels" if many else ""),
             matrices=(
                 *((Matrix(f"U·V{channel}", product[0], counting),) if many else ()),
                 Matrix("Σ U·V" if many else "U·V", summed, counting),
             ),
             facts=(
                 Fact(
-                    "A tile makes {} outputs of a channel with {} products; the loops need {}.",
+                    "A tile gives {} outputs of a channel with {} products; the loops need {}.",
                     (m_h * m_w, size_h * size_w, m_h * m_w * spec.r * spec.s),
                 ),
             ),
@@ -178,7 +178,7 @@ def form(tile: Pair | None, algorithm: Algorithm, x: Tensor, w: Tensor, spec: Co
             ),
             facts=(
                 Fact(
-                    "{}×{} tiles cover the output; {} of the outputs they make lie beyond it.",
+                    "{}×{} tiles cover the output; {} of their outputs are beyond it.",
                     (*tiles.count, tiles.count[0] * m_h * tiles.count[1] * m_w - spec.p * spec.q),
                 ),
             ),
@@ -367,7 +367,7 @@ def _whole(x: Tensor, w: Tensor, spec: ConvSpec, tiles: Tiling) -> tuple[Tensor,
     largest = spec.c_per_group * _growth(tiles.down) * _growth(tiles.across) * _largest(x) * _largest(w)
     if largest >= EXACT:
         raise ConvbenchError(
-            f"F({m_h}×{m_w}, {spec.r}×{spec.s}) of these numbers may reach {largest}, beyond 2^53, where float64 is no "
+            f"F({m_h}×{m_w}, {spec.r}×{spec.s}) of these numbers may reach {largest}, above 2^53, where float64 is no "
             f"longer exact; try smaller numbers or a smaller tile"
         )
     (at_h, g_h, bt_h, scale_h), (at_w, g_w, bt_w, scale_w) = (
@@ -411,7 +411,7 @@ def _without_denominator(numbers: Tensor, name: str) -> tuple[Tensor, int]:
         scaled = numbers * 2**power
         if torch.equal(scaled, scaled.round()):
             return scaled, 2**power
-    raise ConvbenchError(f"{name} has fractions finer than 2^-23: Winograd is exact here for coarser ones only")
+    raise ConvbenchError(f"{name} has fractions finer than 2^-23: Winograd is only exact here for coarser ones")
 
 
 def _largest(numbers: Tensor) -> int:

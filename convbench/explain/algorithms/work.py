@@ -66,4 +66,4 @@ def mark(shape: Sequence[int], *place: int | slice | Tensor) -> Tensor:
 
 def too_many(numbers: int, what: str, limit: int) -> str | None:
     """Why something is not formed here."""
-    return None if numbers <= limit else f"{what} would hold {numbers:,} numbers; it is formed up to {limit:,}"
+    return None if numbers <= limit else f"{what} would have {numbers:,} numbers; the limit is {limit:,}"

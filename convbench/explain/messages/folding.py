@@ -32,13 +32,13 @@ def fold_length(match: re.Match[str]) -> Reading:
     if wanted > 0:
         fixes.append(
             (
-                f"Give it {wanted} columns, one for each position: (N, C·{taps}, {wanted}).",
+                f"Give it {wanted} columns, one per position: (N, C·{taps}, {wanted}).",
                 Call(function="fold", operands=((1, taps, wanted),), options=options),
             )
         )
     fixes += [
         (
-            f"Or {got} columns make an output_size of {other}.",
+            f"Or use output_size={other}, which has {got} columns.",
             Call(function="fold", operands=((1, taps, got),), options=options | {"output_size": other}),
         )
         for other in _sizes_of(got, kernel, dilation, padding, stride)
@@ -46,12 +46,12 @@ def fold_length(match: re.Match[str]) -> Reading:
     return Reading(
         function="fold",
         meanings=(
-            (by(size), "output_size: the image to put together, H×W"),
+            (by(size), "output_size: the image to build, H×W"),
             (by(kernel), f"the kernel, R×S; dilation {by(dilation)}, padding {by(padding)}, stride {by(stride)}"),
             (f"{high} * {wide} = {wanted}", "positions of that kernel in that image: P·Q"),
-            (str(got), "columns that were given: input.size(-1)"),
+            (str(got), "the given columns: input.size(-1)"),
         ),
-        fault=f"An image of {by(size)} has {wanted} patches, and {got} were given. (Is it y that you want? That is a "
+        fault=f"An image of {by(size)} has {wanted} patches, but you gave {got}. (If you want y, use a "
         "reshape to (K, P, Q).)",
         fixes=tuple(fixes),
     )
@@ -105,10 +105,10 @@ def fold_taps(match: re.Match[str]) -> Reading:
     return Reading(
         function="fold",
         meanings=(
-            (str(got), "rows that were given: input.size(1), C·R·S"),
-            (by(kernel), f"the kernel: {taps} taps a channel"),
+            (str(got), "the given rows: input.size(1), C·R·S"),
+            (by(kernel), f"the kernel: {taps} taps per channel"),
         ),
-        fault=f"{got} rows are no whole number of channels of {taps} taps.",
+        fault=f"{got} rows are not a multiple of the {taps} taps per channel.",
         fixes=tuple(fixes),
     )
 
@@ -119,9 +119,9 @@ def fold_dimensions(match: re.Match[str]) -> Reading:
     return Reading(
         function="fold",
         meanings=(
-            (show(x), f"what was given: {len(x)} sizes"),
+            (show(x), f"what you gave: {len(x)} sizes"),
             ("2D or 3D", "(C·R·S, L) for one image, (N, C·R·S, L) for a batch"),
         ),
-        fault="F.fold wants the columns that F.unfold gives, not images.",
-        fixes=(("As F.unfold of (1, 1, 4, 4) by a 2×2 kernel gives them:", call),),
+        fault="F.fold takes the columns that F.unfold returns, not images.",
+        fixes=(("For example, from F.unfold of (1, 1, 4, 4) with a 2×2 kernel:", call),),
     )

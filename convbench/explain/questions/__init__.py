@@ -76,7 +76,7 @@ def ask(question: Question, spec: ConvSpec, cell: Cell | None = None, seed: int 
     short = sheet.words(question.answer(sheet))
     if any(sheet.spec.surplus):
         sheet.word("beforehand", f"{name_surplus(sheet.spec)}, then padding={sheet.spec.evened.padding}")
-        sheet.note("torch pads opposite sides alike: where it was asked, x was padded beforehand, {beforehand}.")
+        sheet.note("torch pads opposite sides equally, so when torch was asked, x was padded first: {beforehand}.")
     return Answer(
         name=question.name,
         question=question.text,

@@ -34,11 +34,11 @@ def vector_cases(
             LeftOut(kind=why, place=corpus.name, detail=what) for what, why in corpus.left_out
         ):
             tell(remark)
-        wrong += [f"{corpus.name}:{one} is no convolution, and nobody refuses it" for one in corpus.accepted]
+        wrong += [f"{corpus.name}:{one} is not a convolution, but nothing refuses it" for one in corpus.accepted]
         least, counted = LEAST[corpus.name]
         if len(corpus.vectors) < least:
             wrong.append(
-                f"expected at least {least} cases of {corpus.name}, as {counted} has, and found {len(corpus.vectors)}"
+                f"expected at least {least} cases of {corpus.name}, as in {counted}, but found {len(corpus.vectors)}"
             )
         for line in wrong:
             tell(line)

@@ -80,7 +80,7 @@ def _read(name: str, kind: str, attributes: dict[str, Any], inputs: list[Tensor]
         groups=groups,
     )
     if pass_ == "dgrad" and spec.y_shape != tuple(x.shape):
-        raise ConvbenchError(f"it is no gradient of {spec}, whose output is {spec.p}x{spec.q}")
+        raise ConvbenchError(f"it is not a gradient of {spec}, whose output is {spec.p}x{spec.q}")
     return Vector(name=name, spec=spec, operands=(x, w, *rest), expected=expected.float(), pass_=pass_)
 
 

@@ -74,7 +74,7 @@ def _spec_of(sample: Any) -> tuple[ConvSpec, Tensor]:
     x, w, options = sample.input, sample.args[0], sample.kwargs
     x = x[None] if x.dim() == 3 else x
     if x.dim() != 4 or w.dim() != 4:
-        raise ConvbenchError(f"x and w have {x.dim()} and {w.dim()} dimensions; both have four")
+        raise ConvbenchError(f"x and w have {x.dim()} and {w.dim()} dimensions; both need four")
     stride, dilation = _pair(options.get("stride", 1)), _pair(options.get("dilation", 1))
     padding = options.get("padding", 0)
     if padding == "same":  # what is left over stands at the end
