@@ -59,7 +59,7 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class RowChange:
     """One backend on one case, timed in both files.
 
     Attributes:
@@ -112,7 +112,7 @@ class Whole:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fact:
+class Difference:
     """A fact of the machine or a version that is not the same in both files."""
 
     name: str
@@ -146,9 +146,9 @@ class Changes:
     before: str
     after: str
     gate: Gate
-    machine: tuple[Fact, ...]
-    versions: tuple[Fact, ...]
-    rows: tuple[Change, ...]
+    machine: tuple[Difference, ...]
+    versions: tuple[Difference, ...]
+    rows: tuple[RowChange, ...]
     apart: tuple[Apart, ...]
     verified: int
     wholes: tuple[Whole, ...]
@@ -209,10 +209,10 @@ def compare_files(before: str | Path, after: str | Path, *, gate: Gate, across: 
     )
 
 
-def _machine_facts(old: Sequence[Pair], new: Sequence[Pair]) -> list[Fact]:
+def _machine_facts(old: Sequence[Pair], new: Sequence[Pair]) -> list[Difference]:
     """What differs in the machine for the devices that both files have."""
     shared = {row["device"] for row, _ in old} & {row["device"] for row, _ in new}
-    found: dict[str, Fact] = {}
+    found: dict[str, Difference] = {}
     for device in sorted(shared):
         mine, yours = ([one for one in side if one[0]["device"] == device] for side in (old, new))
         for fact in _facts(IDENTITY, mine, yours):
@@ -227,18 +227,18 @@ def _machine_facts(old: Sequence[Pair], new: Sequence[Pair]) -> list[Fact]:
     return list(found.values())
 
 
-def _facts(names: Iterable[str], old: Sequence[Pair], new: Sequence[Pair]) -> list[Fact]:
+def _facts(names: Iterable[str], old: Sequence[Pair], new: Sequence[Pair]) -> list[Difference]:
     pairs = ((name, {row[name] for row, _ in old}, {row[name] for row, _ in new}) for name in names)
     return [_fact(name, mine, yours) for name, mine, yours in pairs if mine != yours]
 
 
-def _fact(name: str, before: set[str], after: set[str]) -> Fact:
-    return Fact(name=name, before=", ".join(sorted(before)), after=", ".join(sorted(after)))
+def _fact(name: str, before: set[str], after: set[str]) -> Difference:
+    return Difference(name=name, before=", ".join(sorted(before)), after=", ".join(sorted(after)))
 
 
 def _match(
     old: Sequence[Pair], new: Sequence[Pair], gate: Gate, *, threads: bool, steady: bool
-) -> tuple[list[Change], list[Apart], int, Drift | None]:
+) -> tuple[list[RowChange], list[Apart], int, Drift | None]:
     mine, yours = _by_key(old, threads=threads), _by_key(new, threads=threads)
     timed = [key for key in mine if key in yours and _outcome(mine[key]) == _outcome(yours[key]) == "timed"]
     mixed = {key: words for key in timed if (words := _mixture(mine[key], yours[key]))}
@@ -324,7 +324,7 @@ def _change(
     confidence: float,
     *,
     steady: bool,
-) -> Change:
+) -> RowChange:
     time = _samples_shift(mine[key], yours[key], confidence)
     ratios = _ratios(key, torch_of, mine, yours)
     notes = []
@@ -345,7 +345,7 @@ def _change(
         state = "undecided" if state == "regression" else state
         verdict = "undecided"
         notes.append("torch changed as much in the same rounds: probably the machine")
-    return Change(
+    return RowChange(
         key=key,
         before_s=_median(mine[key]),
         after_s=_median(yours[key]),
@@ -431,7 +431,7 @@ def _ratios(
     return sides[0], sides[1]
 
 
-def _wholes(rows: Iterable[Change]) -> list[Whole]:
+def _wholes(rows: Iterable[RowChange]) -> list[Whole]:
     groups: dict[str, list[Shift]] = defaultdict(list)
     for row in rows:
         groups[row.key.backend].append(row.judged)

@@ -29,7 +29,7 @@ GROUP = "convbench.backends"
 BUILT_IN = Path(__file__).parent / "backends"
 
 Found = tuple[list[Backend], list[Unavailable]]
-Others = Callable[[Sequence["Source"], Sequence[str]], Callable[[], Found]]
+Others = Callable[[Sequence["BackendSource"], Sequence[str]], Callable[[], Found]]
 
 
 def discover(
@@ -78,7 +78,7 @@ def discover(
     return loaded, unavailable
 
 
-def load_here(points: Sequence["Source"], plugins: Sequence[str]) -> Found:
+def load_here(points: Sequence["BackendSource"], plugins: Sequence[str]) -> Found:
     """Import into this process; an entry point that cannot be loaded is unavailable.
 
     Raises:
@@ -118,7 +118,7 @@ def _matches(pattern: str, name: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class BackendSource:
     """A backend that could be loaded, as far as it is known without importing it."""
 
     name: str
@@ -137,7 +137,7 @@ class Source:
         return not self.on_request and not (self.origin == OWN and self.missing)
 
 
-def sources() -> Iterator[Source]:
+def sources() -> Iterator[BackendSource]:
     """The built-in files, the baseline first, then the entry points; none is imported."""
     from importlib.metadata import entry_points
 
@@ -148,7 +148,7 @@ def sources() -> Iterator[Source]:
     for point in entry_points(group=GROUP):
         origin = one_line(f"{point.dist.name} {point.dist.version}" if point.dist else f"entry point {point.value}")
         top = point.value.partition(":")[0].partition(".")[0].strip()
-        yield Source(
+        yield BackendSource(
             name=one_line(point.name, MOST_NAME),
             origin=origin,
             doc=one_line(f"{point.value} of {origin}"),
@@ -242,7 +242,7 @@ def _from_entry_point(point: "EntryPoint", origin: str) -> Backend:
     return adopt(value, origin)
 
 
-def _read_card(stem: str) -> Source:
+def _read_card(stem: str) -> BackendSource:
     """What a built-in file says of itself, read from its text: importing it would import torch."""
     tree = ast.parse((BUILT_IN / f"{stem}.py").read_text(encoding="utf-8"))
     function = next(
@@ -272,7 +272,7 @@ def _read_card(stem: str) -> Source:
         assert isinstance(found, Backend)
         return found
 
-    return Source(
+    return BackendSource(
         name=_name_of(stem),
         origin=OWN,
         doc=(ast.get_docstring(tree) or "").partition("\n")[0],

@@ -140,7 +140,7 @@ class Noise:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class PairedRatio:
     """Paired ratios, the baseline's time over this backend's: above 1 is faster.
 
     Attributes:
@@ -203,7 +203,7 @@ class Timed:
     check: Check
     samples_s: tuple[float, ...]
     bill: Bill
-    comparison: Comparison | None = None
+    comparison: PairedRatio | None = None
     noise: Noise = Noise()
     roofline: Roofline | None = None
     actual_flops: int | None = None

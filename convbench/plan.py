@@ -20,7 +20,7 @@ MOST_NBYTES = 2**26  # of a file; a choice takes some 300 bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class PlannedBackend:
     """The backend for a case, and the settings it was timed with, as {"threads": 4}."""
 
     backend: str
@@ -28,7 +28,7 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class BackendPlan:
     """A choice for each case that was timed against the baseline, whatever its random numbers.
 
     Attributes:
@@ -37,7 +37,7 @@ class Plan:
     """
 
     machine: Mapping[str, str]
-    choices: Mapping[CaseKey, Choice]
+    choices: Mapping[CaseKey, PlannedBackend]
 
     @classmethod
     def of(
@@ -63,13 +63,13 @@ class Plan:
             timed = result.outcome if isinstance(result.outcome, Timed) else None
             rows[result.case.key.unseeded][result.backend].append(timed)
         choices = {
-            key: Choice(backend=_fastest(backends), settings=dict(settings or {}))
+            key: PlannedBackend(backend=_fastest(backends), settings=dict(settings or {}))
             for key, backends in rows.items()
             if any(backends.get(BASELINE, []))
         }
         return cls(machine=dict(machine), choices=choices)
 
-    def choose(self, case: Case) -> Choice | None:
+    def choose(self, case: Case) -> PlannedBackend | None:
         """What was chosen for a case; None where it was not timed."""
         return self.choices.get(case.key.unseeded)
 
@@ -96,7 +96,9 @@ class Plan:
         try:
             data = json.loads(read_bytes(path, MOST_NBYTES))
             if (version := data["version"]) != VERSION:
-                raise ConvbenchError(f"the plan {path} has version {version!r}, but this convbench reads {VERSION}; {again}")
+                raise ConvbenchError(
+                    f"the plan {path} has version {version!r}, but this convbench reads {VERSION}; {again}"
+                )
             plan = cls(machine=_texts(data["machine"]), choices=dict(map(_read, data["choices"])))
             if len(plan.choices) < len(data["choices"]):
                 raise ValueError("it has two choices for one case")
@@ -125,9 +127,9 @@ def _fastest(backends: Mapping[str, list[Timed | None]]) -> str:
     return max(ratios, key=lambda name: ratios[name], default=BASELINE)
 
 
-def _read(entry: Any) -> tuple[CaseKey, Choice]:
+def _read(entry: Any) -> tuple[CaseKey, PlannedBackend]:
     """A case and its choice; the case is made, so that whatever is odd in it is met here."""
-    cells, choice = entry["case"], Choice(backend=str(entry["backend"]), settings=dict(entry["settings"]))
+    cells, choice = entry["case"], PlannedBackend(backend=str(entry["backend"]), settings=dict(entry["settings"]))
     axes = {name: cells[name] for name in ("dtype", "layout", "precision", "epilogue", "device", "seed")}
     try:
         problem = Problem(suite="", name="", spec=ConvSpec.parse(cells["spec"]), operands=cells["operands"])

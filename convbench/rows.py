@@ -16,10 +16,10 @@ from convbench.outcome import (
     TIMINGS,
     Bill,
     Check,
-    Comparison,
     Failed,
     Noise,
     Outcome,
+    PairedRatio,
     Result,
     Roofline,
     Skipped,
@@ -197,7 +197,7 @@ def _outcome(row: Mapping[str, str]) -> Outcome:
             if row["ratio_low"]:
                 if row["verdict"] not in VERDICTS:
                     raise ValueError(f"unknown verdict {row['verdict']!r}")
-                comparison = Comparison(
+                comparison = PairedRatio(
                     ratio=float(row["ratio_to_torch"]),
                     low=float(row["ratio_low"]),
                     high=float(row["ratio_high"]),

@@ -174,7 +174,9 @@ def run(plan: Plan, backend: Backend, *, force: bool = False) -> Run:
     dtype, place = TORCH_DTYPE[plan.dtype], case.target.torch_name
     x, weights = batch.to(place, dtype), filters.w.to(place, dtype).contiguous()
     if not weights.isfinite().all():
-        raise ConvbenchError(f"the weights ({filters.origin}) contain NaN or infinity in {plan.dtype}; try --dtype fp32")
+        raise ConvbenchError(
+            f"the weights ({filters.origin}) contain NaN or infinity in {plan.dtype}; try --dtype fp32"
+        )
     synchronize(plan.device)
     workers = f"{plan.workers} workers" if plan.workers else "this process"
     watch.stage("DataLoader", f"one batch, shuffled, {workers}; {plan.dtype} on {plan.device}", N=spec.n, C=c, H=h, W=w)

@@ -244,9 +244,7 @@ _REGIMES = (
         "where the operands were: hot, in the caches since the call before, or cold, in memory; empty if not timed; "
         "files without it are hot",
     ),
-    Column(
-        "launch_bound", "GPU only: 1 if the host takes more than 0.8 of an eager call (`host_s`, `wall_s`), else 0"
-    ),
+    Column("launch_bound", "GPU only: 1 if the host takes more than 0.8 of an eager call (`host_s`, `wall_s`), else 0"),
 )
 
 # In the order of the file.

@@ -255,9 +255,7 @@ def choose_devices(given: Words) -> list[str]:
     chosen = [find_device(word.lower()) for word in (("cpu",) if given is None else given)]
     for device in chosen:
         if (why := device.why_absent()) is not None:
-            raise ConvbenchError(
-                f"--device {device.name}: {why}; try --device cpu, or run 'convbench list devices'"
-            )
+            raise ConvbenchError(f"--device {device.name}: {why}; try --device cpu, or run 'convbench list devices'")
     return [device.name for device in chosen]
 
 

@@ -140,9 +140,9 @@ class Bench:
     @property
     def least_rounds(self) -> int:
         """Rounds that are timed where the budget is too short for them."""
-        from convbench.bench.rounds import Budget
+        from convbench.bench.rounds import TimeBudget
 
-        return Budget().least
+        return TimeBudget().least
 
     def at_most_s(self, case: Case, backends: Sequence[Backend]) -> float:
         """Seconds that a case may take, with its share of the start of a process."""
@@ -153,8 +153,8 @@ class Bench:
 
     def begin(self, run: Run, remaining: Sequence[Case], backends: Sequence[Backend], tell: Tell) -> Iterator[Result]:
         from convbench.bench.noise import nvml_lacks
-        from convbench.bench.rounds import Budget
-        from convbench.bench.statistics import Rule
+        from convbench.bench.rounds import TimeBudget
+        from convbench.bench.statistics import VerdictRule
         from convbench.bench.sweep import bench
         from convbench.ceilings.known import known_ceilings
         from convbench.ceilings.roofline import with_rooflines
@@ -163,9 +163,9 @@ class Bench:
             tell(f"{why}: the GPU's clock, power and throttling are unknown, so throttled rounds are not set aside")
         if self.wait_s > 0 and remaining:
             self._wait(remaining, tell)
-        patient = self.min_rounds > Rule().least
-        budget = Budget(seconds=self.budget_s, least=self.min_rounds if patient else self.least_rounds)
-        rule = Rule(confidence=self.confidence, margin=self.margin, least=self.min_rounds)
+        patient = self.min_rounds > VerdictRule().least
+        budget = TimeBudget(seconds=self.budget_s, least=self.min_rounds if patient else self.least_rounds)
+        rule = VerdictRule(confidence=self.confidence, margin=self.margin, least=self.min_rounds)
         ceilings, reprobe = known_ceilings(remaining if self.ceilings else (), tell)
         results = run(partial(bench, budget=budget, rule=rule, force=self.force), remaining, backends)
         return with_rooflines(results, backends, ceilings, reprobe)

@@ -338,7 +338,9 @@ def read_rows(path: str | Path) -> list[dict[str, str]]:
     header, *rows = rows
     missing = [column for column in OLDEST if column not in header]
     if missing:
-        raise ConvbenchError(f"{path} lacks the columns {', '.join(missing[:5])}; is it from convbench bench or verify?")
+        raise ConvbenchError(
+            f"{path} lacks the columns {', '.join(missing[:5])}; is it from convbench bench or verify?"
+        )
     twice = [column for column in COLUMNS if header.count(column) > 1]
     if twice:
         raise ConvbenchError(f"{path} has the column {twice[0]} twice; remove one of them")

@@ -14,7 +14,7 @@ import pytest
 
 from convbench import ConvbenchError, Failed, Result, Skipped, Timed, Verified, Wrong
 from convbench.machine import Machine, cpu_name, free_nbytes, this_machine
-from convbench.outcome import Bill, Check, Comparison, Noise, Outcome
+from convbench.outcome import Bill, Check, Noise, Outcome, PairedRatio
 from convbench.rows import Context, csv_line, text_row, to_row
 from convbench.schema import COLUMNS, OLDEST, SCHEMA
 from convbench.store import CsvFile, read_pairs, read_results, read_rows
@@ -31,7 +31,7 @@ TIMED = Timed(
     check=CHECK,
     samples_s=(2e-3, 1e-3, 4e-3, 3e-3, 5e-3),
     bill=Bill(prepare_s=1e-4, first_call_s=0.02, peak_nbytes=4096, ran="aten::bmm"),
-    comparison=Comparison(ratio=0.5, low=0.4, high=0.6, verdict="slower"),
+    comparison=PairedRatio(ratio=0.5, low=0.4, high=0.6, verdict="slower"),
 )
 
 
@@ -156,7 +156,7 @@ def test_a_cell_that_a_spreadsheet_would_run_is_made_text(tmp_path: Path, text: 
 def test_a_file_that_holds_results_is_not_replaced_unasked(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("precious")
-    with pytest.raises(ConvbenchError, match="exists; name another file"):
+    with pytest.raises(ConvbenchError, match="exists; use another file"):
         CsvFile(str(path))
     assert path.read_text() == "precious"
     with CsvFile(str(path), overwrite=True):
@@ -332,7 +332,10 @@ def test_a_run_goes_on_with_a_file_that_is_not_there_yet(tmp_path: Path) -> None
             "row 2 was made with '--budget 2', but this run has '--budget 1'",
         ),
         ({"command": "convbench bench"}, "row 2 was made without '--budget 1', which this run has"),
-        ({"command": "convbench bench --budget 1 --force"}, "row 2 was made with '--force', which this run does not have"),
+        (
+            {"command": "convbench bench --budget 1 --force"},
+            "row 2 was made with '--force', which this run does not have",
+        ),
         ({"command": "an odd ' quote"}, "row 2 was made with 'an odd', but this run has 'convbench bench'"),
     ],
 )

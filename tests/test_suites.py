@@ -81,7 +81,7 @@ def test_a_shipped_suite_copied_to_a_file_is_the_same(tmp_path: Path) -> None:
         ),
         (",".join(COLUMNS) + "\nx,1,a,8,8,4,3,3,1,1,1,1,1,1,1,me\n", "line 2: c is 'a'; sizes are integers"),
         (",".join(COLUMNS) + "\nx,1,3,8,8,4,3,3,1,1,1,1,1,1,2,me\n", "line 2: groups=2 .* must divide"),
-        ("n,c,h,w,k,r,s,n\n1,3,8,8,4,3,3,2\n", "the column 'n' stands twice"),
+        ("n,c,h,w,k,r,s,n\n1,3,8,8,4,3,3,2\n", "the column 'n' occurs twice"),
         ("n,c,h,w,k,r,s,pad\n1,3,8,8,4,3,3,1\n", "unknown column 'pad': .* did you mean 'pad_"),
         ("n,c,h,w,k,r,s\n1,3,8,8,4,3,3\n1,3,8,8\n", "line 3: k is ''"),
         ("n,c,h,w,k,r,s\n1,3,8,8,4,3,3,1,1\n", "line 2: it has more cells than columns"),

@@ -11,9 +11,9 @@ from math import exp, log
 
 from convbench.backend import BASELINE
 from convbench.case import Problem, RowKey
-from convbench.outcome import Comparison, Result, Timed
+from convbench.outcome import PairedRatio, Result, Timed
 
-ITSELF = Comparison(ratio=1.0, low=1.0, high=1.0, verdict="tie")  # the baseline against itself
+ITSELF = PairedRatio(ratio=1.0, low=1.0, high=1.0, verdict="tie")  # the baseline against itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +104,7 @@ def standings(results: Iterable[Result]) -> Standings:
     )
 
 
-def _level(winner: Standing, second: Standing, against: Sequence[Mapping[str, Comparison]]) -> bool:
+def _level(winner: Standing, second: Standing, against: Sequence[Mapping[str, PairedRatio]]) -> bool:
     """Whether nothing separates the first two: the medians say otherwise, or every verdict between them is a tie."""
     assert winner.total_s is not None
     assert second.total_s is not None
@@ -133,7 +133,7 @@ def winners(results: Iterable[Result]) -> dict[RowKey, str]:
     return found
 
 
-def _apart(one: Comparison, other: Comparison) -> bool:
+def _apart(one: PairedRatio, other: PairedRatio) -> bool:
     """Whether `one` is surely faster than `other`: against the baseline its verdict says so, else the intervals."""
     if one is ITSELF:
         return other.verdict == "slower"
@@ -151,7 +151,7 @@ def _blocks(results: Iterable[Result]) -> dict[RowKey, dict[str, Result]]:
     return dict(found)
 
 
-def _against_baseline(row: Mapping[str, Result]) -> dict[str, Comparison]:
+def _against_baseline(row: Mapping[str, Result]) -> dict[str, PairedRatio]:
     """The ratios of a block; none where the baseline was not timed."""
     if BASELINE not in row:
         return {}

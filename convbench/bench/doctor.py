@@ -24,7 +24,7 @@ TELL_EVERY_S = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Disturbance:
     """One thing looked at: `ok` is None where the system does not say; `advice` is empty where all is well.
 
     `mendable` is false for what nobody can change here.
@@ -44,7 +44,7 @@ class Finding:
         return "ok" if self.ok else "change" if self.mendable else "note"
 
 
-def examine(device: Device, threads: int, *, seconds: float = 0.5) -> Iterator[Finding]:
+def examine(device: Device, threads: int, *, seconds: float = 0.5) -> Iterator[Disturbance]:
     """Look at the system, load, clocks and cores, and at the device where it is no CPU; takes `seconds`."""
     yield _system()
     yield from _load(seconds)
@@ -56,9 +56,9 @@ def examine(device: Device, threads: int, *, seconds: float = 0.5) -> Iterator[F
         yield from _gpu(device)
 
 
-def _system() -> Finding:
+def _system() -> Disturbance:
     missing = [why for part in system.NEEDS if (why := system.lacks(part))]
-    return Finding(
+    return Disturbance(
         what="system",
         ok=not missing,
         mendable=False,
@@ -67,24 +67,24 @@ def _system() -> Finding:
     )
 
 
-def _load(seconds: float) -> Iterator[Finding]:
+def _load(seconds: float) -> Iterator[Disturbance]:
     before = _process_ticks()
     noise = noise_now(seconds)
     if noise.foreign is None or noise.steal is None:
-        yield Finding(what="other load", ok=None, found="this system has no /proc/stat")
+        yield Disturbance(what="other load", ok=None, found="this system has no /proc/stat")
         return
     after = _process_ticks()
     spent = {pid: ticks - before.get(pid, (0, ""))[0] for pid, (ticks, _) in after.items()}
     busiest = [pid for pid in sorted(spent, key=lambda pid: -spent[pid])[:3] if spent[pid] * TICK_S > 0.02 * seconds]
     names = ", ".join(f"{after[pid][1]} ({pid}, {spent[pid] * TICK_S / seconds:.0%} of a core)" for pid in busiest)
     heavy = noise.foreign > FOREIGN
-    yield Finding(
+    yield Disturbance(
         what="other load",
         ok=not heavy,
         found=f"{noise.foreign:.1%} of all cores{f': {names}' if names else ''}",
         advice="stop them, or wait until they end" if heavy else "",
     )
-    yield Finding(
+    yield Disturbance(
         what="steal",
         ok=noise.steal <= STEAL,
         found=f"{noise.steal:.1%} of all cores taken by the hypervisor",
@@ -104,12 +104,12 @@ def _process_ticks() -> dict[int, tuple[int, str]]:
     return found
 
 
-def _governor() -> Finding:
+def _governor() -> Disturbance:
     governors = {_read(file) for file in SYSTEM.glob("cpu[0-9]*/cpufreq/scaling_governor")} - {""}
     if not governors:
-        return Finding(what="governor", ok=None, found="not reported here (usually a virtual machine)")
+        return Disturbance(what="governor", ok=None, found="not reported here (usually a virtual machine)")
     right = governors == {"performance"}
-    return Finding(
+    return Disturbance(
         what="governor",
         ok=right,
         found=", ".join(sorted(governors)),
@@ -117,13 +117,13 @@ def _governor() -> Finding:
     )
 
 
-def _turbo() -> Finding:
+def _turbo() -> Disturbance:
     off, boost = _read(SYSTEM / "intel_pstate/no_turbo"), _read(SYSTEM / "cpufreq/boost")
     if not off and not boost:
-        return Finding(what="turbo", ok=None, found="not reported here")
+        return Disturbance(what="turbo", ok=None, found="not reported here")
     on = off == "0" or boost == "1"
     file, value = ("intel_pstate/no_turbo", 1) if off else ("cpufreq/boost", 0)
-    return Finding(
+    return Disturbance(
         what="turbo",
         ok=not on,
         found="on: the clock depends on heat and on other load" if on else "off",
@@ -131,12 +131,12 @@ def _turbo() -> Finding:
     )
 
 
-def _cores(threads: int) -> Iterator[Finding]:
+def _cores(threads: int) -> Iterator[Disturbance]:
     allowed, quota = cpus_allowed(), cpu_quota()
     room = min(allowed, quota or allowed)
     limit = f", a container's limit of {quota:.3g} cores" if quota else ""
     crowded = threads > room
-    yield Finding(
+    yield Disturbance(
         what="threads",
         ok=not crowded,
         found=f"{threads} threads on {allowed} allowed CPUs{limit}",
@@ -146,18 +146,18 @@ def _cores(threads: int) -> Iterator[Finding]:
     if _read(SYSTEM / "smt/active") == "1" and siblings.strip() not in ("", "0"):
         cores = {_read(file) for file in SYSTEM.glob("cpu[0-9]*/topology/thread_siblings_list")}
         shared = threads > len(cores)
-        yield Finding(
+        yield Disturbance(
             what="SMT",
             ok=not shared,
             found=f"on: {len(cores)} cores have two or more threads each",
             advice=f"--threads {len(cores)}: two threads of one core slow each other down" if shared else "",
         )
     else:
-        yield Finding(what="SMT", ok=True, found="off, or not detected")
+        yield Disturbance(what="SMT", ok=True, found="off, or not detected")
     nodes = len(list(Path("/sys/devices/system/node").glob("node[0-9]*")))
     if nodes > 1:
         bound = allowed < (os.cpu_count() or 1)
-        yield Finding(
+        yield Disturbance(
             what="memory nodes",
             ok=bound,
             found=f"{nodes}, and this process is {'pinned to some CPUs' if bound else 'not pinned'}",
@@ -165,7 +165,7 @@ def _cores(threads: int) -> Iterator[Finding]:
         )
 
 
-def _places(threads: int) -> Iterator[Finding]:
+def _places(threads: int) -> Iterator[Disturbance]:
     placement = Placement.of_machine(threads)
     if placement is None:
         return
@@ -178,7 +178,7 @@ def _places(threads: int) -> Iterator[Finding]:
         often = [(seconds, share) for seconds, share in shares if share > RARE]
         steady = len(often) < 2
         found = " or ".join(f"{1e9 * seconds:.0f} ns ({share:.0%})" for seconds, share in often) or "not measured"
-        yield Finding(
+        yield Disturbance(
             what=f"CPUs {pair[0]}, {pair[1]}",
             ok=steady if often else None,
             mendable=False,
@@ -187,13 +187,13 @@ def _places(threads: int) -> Iterator[Finding]:
         )
 
 
-def _gpu(device: Device) -> Iterator[Finding]:
+def _gpu(device: Device) -> Iterator[Disturbance]:
     gpu = Gpu.open(device)
     if gpu is None:
-        yield Finding(what="GPU", ok=None, found="NVML does not report it")
+        yield Disturbance(what="GPU", ok=None, found="NVML does not report it")
         return
     state, others = gpu.state(), gpu.others()
-    yield Finding(
+    yield Disturbance(
         what="GPU load",
         ok=not others,
         found=f"{len(others)} other processes{': ' if others else ''}{', '.join(map(str, others[:5]))}",
@@ -209,7 +209,7 @@ def _gpu(device: Device) -> Iterator[Finding]:
         if value is not None
     ]
     hot = bool(state.throttle) or (state.temperature_c or 0) > HOT_C
-    yield Finding(
+    yield Disturbance(
         what="GPU clock",
         ok=not hot,
         found=", ".join(facts or ["not reported here"]) + (f"; slowed by: {state.throttle}" if state.throttle else ""),

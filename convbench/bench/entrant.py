@@ -22,7 +22,7 @@ from convbench.case import Case
 from convbench.outcome import Check
 from convbench.verify.cost import exam_s
 from convbench.verify.exam import Exam, all_finite, make_exam, wrong
-from convbench.verify.sample import Sample, draw_places, draw_readers, sample_size
+from convbench.verify.sample import OutputSample, draw_places, draw_readers, sample_size
 from convbench.verify.trial import Trial
 from convbench.verify.verdict import check
 
@@ -58,7 +58,7 @@ class Shot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
+class TimedBlock:
     """Some timed calls: seconds of all together and of each, and a shot of one output where one was taken."""
 
     seconds: float
@@ -127,7 +127,7 @@ class Entrant:
         """Have no graph any more: its blocks are eager, like those of the others."""
         self._replay = None
 
-    def block(self, count: int) -> Block:
+    def block(self, count: int) -> TimedBlock:
         """The seconds of about `count` calls, none of which finds a set as it has seen it before.
 
         The clock stops while the sets are written. Calls that are to find their set in no cache are no more than
@@ -150,7 +150,7 @@ class Entrant:
             if not target.on_host:
                 break
         shot = self._shoot(out, number) if self._due(seconds) else None
-        return Block(seconds=seconds, each_s=seconds / done, shot=shot)
+        return TimedBlock(seconds=seconds, each_s=seconds / done, shot=shot)
 
     def cold(self, evict: Callable[[], Any]) -> float:
         """The seconds of one eager call after the caches were emptied; half of them are judged.
@@ -220,7 +220,7 @@ class Entrant:
         if shot.places is not None:
             if (misfit := exam.misfit(plain(shot.out))) is not None:
                 return misfit
-            exam = Sample(case=self.case, operands=exam.operands, drawn=drawn, places=shot.places)
+            exam = OutputSample(case=self.case, operands=exam.operands, drawn=drawn, places=shot.places)
         return check(exam, shot.own, self.backend.family, self.backend.count_roundings(self.case))
 
     def _later(self, shot: Shot) -> bool:

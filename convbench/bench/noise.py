@@ -25,7 +25,7 @@ _SLOWED = {0x8: "hardware slowdown", 0x20: "thermal limit", 0x40: "thermal limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class NoiseReading:
     """Counters at one moment; what the system does not tell stays 0.
 
     Attributes:
@@ -98,20 +98,20 @@ class Meter:
             self._placement.seen[:] = seen
         return time.perf_counter() - begin
 
-    def read(self) -> Reading:
+    def read(self) -> NoiseReading:
         waited_s = {}
         for task, opened in list(self._tasks.items()):
             try:
                 waited_s[task] = int(os.pread(opened, 64, 0).split()[1]) * 1e-9
             except (OSError, IndexError):  # the thread has ended
                 os.close(self._tasks.pop(task))
-        return Reading(
+        return NoiseReading(
             waited_s=waited_s,
             switches=_switches(),
             steal_s=self._cpu_ticks()[1] * TICK_S,
         )
 
-    def dirt(self, before: Reading, after: Reading, seconds: float) -> str:
+    def dirt(self, before: NoiseReading, after: NoiseReading, seconds: float) -> str:
         """What disturbed the `seconds` between two readings, in words; "" when nothing did."""
         if self._throttle:
             return self._throttle

@@ -12,7 +12,7 @@ from torch import Tensor
 from convbench.bench.heap import heap_released
 from convbench.call.bind import ANY_FAULT
 from convbench.call.tensors import lay_out
-from convbench.call.watch import Stage, Watch
+from convbench.call.watch import BackendStage, Watch
 from convbench.case import Case
 from convbench.device import Device
 
@@ -59,7 +59,7 @@ def cold_times(
     Each of `takes` times one call after it has emptied the caches by what it is given, and raises where that call did
     not do its work.
     """
-    watch.tell("", Stage.EVICTED)
+    watch.tell("", BackendStage.EVICTED)
     try:
         eviction = Eviction(device, watch.memory_nbytes)
     except (MemoryError, RuntimeError):
@@ -67,7 +67,7 @@ def cold_times(
     seconds: dict[str, list[float]] = {name: [] for name in takes}
     for _ in range(device.cold_rounds):
         for name in list(seconds):
-            watch.tell(name, Stage.TIMED)
+            watch.tell(name, BackendStage.TIMED)
             try:
                 seconds[name].append(takes[name](eviction))
             except ANY_FAULT as error:
@@ -92,7 +92,7 @@ def mapped_times(
     with heap_released() as released:
         for name in list(turns) * (device.cold_rounds if released and device.on_host else 0):
             if name in seconds:
-                watch.tell(name, Stage.TIMED)
+                watch.tell(name, BackendStage.TIMED)
                 try:
                     seconds[name].append(turns[name]())
                     peak = device.watch_peak()

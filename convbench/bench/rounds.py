@@ -5,8 +5,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 
-from convbench.bench.statistics import Rule, compare, signed_rank
-from convbench.outcome import Comparison, Noise
+from convbench.bench.statistics import VerdictRule, compare, signed_rank
+from convbench.outcome import Noise, PairedRatio
 
 FEWEST_CLEAN = 12  # samples that stand for a backend; with fewer, the disturbed ones serve as well
 FIRST_LOOK = 1 / 32  # of the budget; each later look at half as much again
@@ -17,7 +17,7 @@ DIGITS = 4  # of a sample, as the CSV keeps them: a row that is read again has t
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
+class TimeSample:
     """Seconds a call over one block, and what disturbed it; "" when nothing was seen to.
 
     `turn_s` is what the whole turn took, with all that is done before the block; 0 is one call.
@@ -33,7 +33,7 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
+class TimeBudget:
     """How long the timing of a case may take: `seconds` for each candidate against the baseline.
 
     But at least `least` rounds and at most `most`. The first rounds, a thirtieth of the time and at
@@ -87,13 +87,13 @@ class Contest:
 
     names: Sequence[str]
     baseline: str
-    budget: Budget
-    rule: Rule
+    budget: TimeBudget
+    rule: VerdictRule
     rng: random.Random
     apart: Collection[str] = ()
-    samples: dict[str, list[Sample]] = field(init=False)
+    samples: dict[str, list[TimeSample]] = field(init=False)
     rounds: dict[str, list[int]] = field(init=False)
-    comparisons: dict[str, Comparison] = field(default_factory=dict, init=False)
+    comparisons: dict[str, PairedRatio] = field(default_factory=dict, init=False)
     warm: bool = field(default=False, init=False)
     too_few: set[str] = field(default_factory=set, init=False)
     _decided: dict[str, "_Afterwards"] = field(default_factory=dict, init=False)
@@ -135,7 +135,7 @@ class Contest:
         """The round that is on, as the rounds of the samples are counted."""
         return f"round {self._rounds}" if self.warm else "warming up"
 
-    def record(self, samples: Mapping[str, Sample]) -> None:
+    def record(self, samples: Mapping[str, TimeSample]) -> None:
         """Take the samples of a round; those of the warm-up are forgotten."""
         if self.warm:
             for name, sample in samples.items():
@@ -151,7 +151,7 @@ class Contest:
         if name == self.baseline:
             self.comparisons = {one: found for one, found in self.comparisons.items() if one in self._decided}
 
-    def kept(self, name: str) -> dict[int, Sample]:
+    def kept(self, name: str) -> dict[int, TimeSample]:
         """By round the clean samples, or all where too few are clean."""
         own = dict(zip(self.rounds[name], self.samples[name], strict=True))
         clean = {number: sample for number, sample in own.items() if not sample.dirt}
@@ -181,7 +181,7 @@ class Contest:
         dirty = [sum(bool(sample.dirt) for sample in samples) for samples in (own, base)]
         return len(base) >= self.rule.least and dirty[0] >= 0.9 * len(own) and dirty[1] <= 0.1 * len(base)
 
-    def _base(self, name: str) -> list[Sample]:
+    def _base(self, name: str) -> list[TimeSample]:
         """The baseline's samples of a candidate's rounds; none without a baseline."""
         base = self.samples.get(self.baseline)
         return [base[number] for number in self.rounds[name]] if base else []
@@ -227,7 +227,7 @@ class Told:
 
     samples_s: tuple[float, ...]
     rounds: tuple[int, ...]
-    comparison: Comparison | None
+    comparison: PairedRatio | None
     noise: Noise
 
 
@@ -239,6 +239,6 @@ class _Afterwards:
     turn_s: float
     spent_s: float = 0.0
 
-    def take(self, sample: Sample) -> None:
+    def take(self, sample: TimeSample) -> None:
         self.turn_s = sample.cost_s
         self.spent_s += self.turn_s

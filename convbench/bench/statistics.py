@@ -8,7 +8,7 @@ from itertools import accumulate
 from math import exp, inf, log, sqrt
 from statistics import NormalDist, median
 
-from convbench.outcome import Comparison
+from convbench.outcome import PairedRatio
 
 FEWEST_FOR_MODES = 12
 LEAST_SHARE, LEAST_APART, MOST_WITHIN = 1 / 7, 1.2, 1 / 8
@@ -16,7 +16,7 @@ MOST_EXACT = 60  # values up to which the signed-rank distribution is counted ou
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class VerdictRule:
     """When is a verdict allowed?
 
     Attributes:
@@ -43,7 +43,7 @@ class Rule:
         return "tie" if low >= 1 / (1 + self.margin) and high <= 1 + self.margin else "undecided"
 
 
-def compare(ratios: Sequence[float], error: float, rule: Rule) -> Comparison:
+def compare(ratios: Sequence[float], error: float, rule: VerdictRule) -> PairedRatio:
     """What the paired ratios baseline / candidate say, round by round; above 1 the candidate is faster.
 
     Where the ratios have two modes, a verdict stands only if each of them alone would give the same.
@@ -56,7 +56,7 @@ def compare(ratios: Sequence[float], error: float, rule: Rule) -> Comparison:
     verdict = rule.verdict(ratio, low, high)
     if any(rule.verdict(mode.centre, mode.centre, mode.centre) != verdict for mode in modes(ratios)):
         verdict = "undecided"
-    return Comparison(ratio=ratio, low=low, high=high, verdict=verdict)
+    return PairedRatio(ratio=ratio, low=low, high=high, verdict=verdict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

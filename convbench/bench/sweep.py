@@ -18,11 +18,11 @@ from convbench.bench.heap import heap_kept
 from convbench.bench.noise import Meter
 from convbench.bench.regimes import LAUNCH_BOUND_S, Eviction, cold_times, conversion_time, mapped_times
 from convbench.bench.ring import Ring
-from convbench.bench.rounds import Budget, Contest, Sample
-from convbench.bench.statistics import Rule
+from convbench.bench.rounds import Contest, TimeBudget, TimeSample
+from convbench.bench.statistics import VerdictRule
 from convbench.call.bind import ANY_FAULT, conditions, failure, synchronize
 from convbench.call.memory import Guard
-from convbench.call.watch import Stage, Watch
+from convbench.call.watch import BackendStage, Watch
 from convbench.case import Case
 from convbench.outcome import Bill, Check, Failed, Noise, Result, Skipped, Timed, Wrong, launch_bound
 from convbench.verify.answers import Answer, Answers, question
@@ -41,8 +41,8 @@ def bench(
     cases: Iterable[Case],
     backends: Sequence[Backend],
     *,
-    budget: Budget,
-    rule: Rule,
+    budget: TimeBudget,
+    rule: VerdictRule,
     force: bool = False,
     watch: Watch | None = None,
 ) -> Iterator[Result]:
@@ -74,14 +74,14 @@ class Admitted:
     call_s: float
 
 
-def bench_case(lineup: Lineup, *, budget: Budget, rule: Rule) -> None:
+def bench_case(lineup: Lineup, *, budget: TimeBudget, rule: VerdictRule) -> None:
     """Verify whoever is left, time those that are right, verify them again; nobody is left then.
 
     Raises:
         DeviceLost: everybody has an outcome.
     """
     case, watch = lineup.case, lineup.watch
-    watch.tell("", Stage.TRUTH)
+    watch.tell("", BackendStage.TRUTH)
     exam = prepare_exam(case)
     guard = Guard(**exam.operands)
     crews = Crews()
@@ -101,7 +101,7 @@ def bench_case(lineup: Lineup, *, budget: Budget, rule: Rule) -> None:
                 trial=trials[backend.name],
                 ring=ring,
                 evict=evict,
-                tell=partial(watch.tell, backend.name, Stage.VERIFIED),
+                tell=partial(watch.tell, backend.name, BackendStage.VERIFIED),
             )
             for backend in lineup.left
         }
@@ -115,13 +115,13 @@ def bench_case(lineup: Lineup, *, budget: Budget, rule: Rule) -> None:
             rng=random.Random(case.seed),  # noqa: S311  # an order of rounds, no secret
             apart=apart,
         )
-        with Meter(case.target, torch.get_num_threads(), partial(watch.tell, "", Stage.WAITED)) as meter:
+        with Meter(case.target, torch.get_num_threads(), partial(watch.tell, "", BackendStage.WAITED)) as meter:
             hold(contest, entrants, call_s, lineup, crews, meter)
             noise = meter.noise()
         bills = itemise(contest, entrants, lineup, crews, exam)
         timings = {name: one.timing for name, one in entrants.items()}
         del ring, entrants, evict  # with all sets but the first
-        watch.tell("", Stage.TRUTH)
+        watch.tell("", BackendStage.TRUTH)
         guard.restore()
         checks = verify_again(trials, lineup, renew(exam))
         for name, check in checks.items():
@@ -136,7 +136,7 @@ def admit(lineup: Lineup, exam: Exam, guard: Guard, crews: Crews) -> dict[str, A
     """
     early: dict[str, Answers] = {}
     for backend in lineup.foreign:
-        lineup.watch.tell(backend.name, Stage.VERIFIED)
+        lineup.watch.tell(backend.name, BackendStage.VERIFIED)
         found = question(backend, Probes(exam), profiled=True, whole=False)
         if isinstance(found, Answers):
             early[backend.name] = found
@@ -157,20 +157,20 @@ def _admit(
     backend: Backend, exam: Exam, guard: Guard, crews: Crews, watch: Watch, answers: Answers | None
 ) -> Admitted | Wrong | Failed | Skipped:
     target = exam.case.target
-    watch.tell(backend.name, Stage.VERIFIED)
+    watch.tell(backend.name, BackendStage.VERIFIED)
     trial = attempt(backend, exam, answers=answers)
     del answers  # with the outputs in them: they would take the memory of what is timed
     if isinstance(trial, Failed | Skipped):
         return trial
     if isinstance(trial.outcome, Wrong):
         return trial.outcome
-    watch.tell(backend.name, Stage.TIMED)
+    watch.tell(backend.name, BackendStage.TIMED)
     try:
         if target.on_host:
             crews.learn(backend.name, trial.call)
         admitted = Admitted(trial=replace(trial, out=None), call_s=seconds_a_call(trial.call, target))
         if harmed := guard.restore():
-            return Wrong(wrong(f"it changed its input {' and '.join(harmed)} {Stage.TIMED}"))
+            return Wrong(wrong(f"it changed its input {' and '.join(harmed)} {BackendStage.TIMED}"))
     except ANY_FAULT as error:
         return _failed_timing(error)
     return admitted
@@ -188,7 +188,7 @@ def capture(entrants: dict[str, Entrant], call_s: Mapping[str, float], lineup: L
     if target.timing == "eager":
         return set()
     for name, entrant in entrants.items():
-        watch.tell(name, Stage.CAPTURED)
+        watch.tell(name, BackendStage.CAPTURED)
         if not entrant.capture(call_s[name]):
             watch.worn.append(f"{name} could not be captured")
     if BASELINE in entrants and entrants[BASELINE].timing == "eager":
@@ -199,7 +199,7 @@ def capture(entrants: dict[str, Entrant], call_s: Mapping[str, float], lineup: L
     for name, entrant in list(entrants.items()):
         if entrant.timing == "eager":
             try:
-                times = target.eager_times(entrant.trial.call, partial(watch.tell, name, Stage.TIMED))
+                times = target.eager_times(entrant.trial.call, partial(watch.tell, name, BackendStage.TIMED))
             except ANY_FAULT as error:
                 del entrants[name]
                 lineup.settle(name, _out_of_timing(error))
@@ -230,14 +230,14 @@ def hold(
     while order := contest.next_round(time.perf_counter() - start):
         if contest.warm and warming_s:
             counts, warming_s = block_counts({**call_s, **warming_s}, BASELINE, block_s), {}
-        samples: dict[str, Sample] = {}
+        samples: dict[str, TimeSample] = {}
         meter.refresh()
         if meter.moved and patience_s > 0:
             waited_s = meter.wait(patience_s)
             patience_s, start = patience_s - waited_s, start + waited_s
         for name in order:
             entrant, count = entrants[name], counts[name]
-            watch.tell(name, Stage.TIMED)
+            watch.tell(name, BackendStage.TIMED)
             turn = time.perf_counter()
             try:
                 if count > 1 or crews.several:  # others have run since: this brings its operands and threads back
@@ -247,7 +247,7 @@ def hold(
                 dirt = meter.dirt(before, meter.read(), block.seconds)
                 if block.shot is not None:
                     entrant.judge(block.shot, f"while it was timed ({contest.moment})")
-                sample = Sample(seconds=block.each_s, dirt=dirt, turn_s=time.perf_counter() - turn)
+                sample = TimeSample(seconds=block.each_s, dirt=dirt, turn_s=time.perf_counter() - turn)
             except ANY_FAULT as error:
                 contest.drop(name)
                 lineup.settle(name, _out_of_timing(error))
@@ -277,12 +277,12 @@ def itemise(
         watch,
         fault,
     )
-    watch.tell("", Stage.EVICTED)
+    watch.tell("", BackendStage.EVICTED)
     layout_s = conversion_time(exam.first, exam.case)
     bills: dict[str, Bill] = {}
     for name in list(contest.samples):
         try:
-            eager = target.eager_times(entrants[name].trial.call, partial(watch.tell, name, Stage.TIMED))
+            eager = target.eager_times(entrants[name].trial.call, partial(watch.tell, name, BackendStage.TIMED))
         except ANY_FAULT as error:
             fault(name, error)
         else:
@@ -326,7 +326,7 @@ def verify_again(trials: Mapping[str, Trial], lineup: Lineup, again: Exam) -> di
     late: dict[str, tuple[Backend, Answer]] = {}
     for backend in lineup.foreign_first:
         name = backend.name
-        lineup.watch.tell(name, Stage.VERIFIED_AGAIN)
+        lineup.watch.tell(name, BackendStage.VERIFIED_AGAIN)
         answer = _answer_again(trials[name], again)
         if isinstance(answer, Check):
             lineup.settle(name, Wrong(answer))
@@ -345,7 +345,8 @@ def conclude(
         return Wrong(check)
     if (bill.cold_s or 0.0) < LAUNCH_BOUND_S:
         bill = replace(
-            bill, graph_s=lineup.case.target.graph_time(trial.call, partial(lineup.watch.tell, name, Stage.TIMED))
+            bill,
+            graph_s=lineup.case.target.graph_time(trial.call, partial(lineup.watch.tell, name, BackendStage.TIMED)),
         )
     told = contest.told(name, noise)
     return Timed(
@@ -378,7 +379,7 @@ def _out_of_timing(error: BaseException) -> Failed | Wrong:
 
 def _failed_timing(error: BaseException) -> Failed:
     """What was right when it was verified: only a run that times it meets this again."""
-    return Failed(f"{failure(error).message} ({Stage.TIMED})")
+    return Failed(f"{failure(error).message} ({BackendStage.TIMED})")
 
 
 def _answer_again(trial: Trial, exam: Exam) -> Answer | Check:

@@ -8,7 +8,7 @@ from convbench.case import Case
 from convbench.outcome import Failed
 
 
-class Stage(StrEnum):
+class BackendStage(StrEnum):
     """What a sweep is doing, as the end of "it died ..."."""
 
     LOADING = "while loading the backends"
@@ -48,7 +48,7 @@ class Watch:
         worn: what this process has been through that the next case should not find, in words.
     """
 
-    tell: Callable[[str, Stage], None] = lambda _backend, _stage: None
+    tell: Callable[[str, BackendStage], None] = lambda _backend, _stage: None
     memory_nbytes: int | None = None
     lost: dict[str, Loss] = field(default_factory=dict)
     faults: set[tuple[str, str]] = field(default_factory=set)

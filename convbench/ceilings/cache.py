@@ -15,7 +15,7 @@ VERSION = 1  # a file of another version is probed again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class CeilingReading:
     """The highest that a probe ever got to.
 
     Attributes:
@@ -28,7 +28,7 @@ class Reading:
 
 
 @dataclass(slots=True, kw_only=True)
-class Ledger:
+class CeilingLedger:
     """What is known of one machine and number of threads.
 
     Attributes:
@@ -36,10 +36,10 @@ class Ledger:
         missing: the probes that could not run, likewise, with the reason.
     """
 
-    readings: dict[str, dict[str, Reading]] = field(default_factory=dict)
+    readings: dict[str, dict[str, CeilingReading]] = field(default_factory=dict)
     missing: dict[str, dict[str, str]] = field(default_factory=dict)
 
-    def take(self, other: "Ledger") -> None:
+    def take(self, other: "CeilingLedger") -> None:
         """The higher of both, probe by probe: a reading taken while others worked was too low."""
         for group, probes in other.readings.items():
             mine = self.readings.setdefault(group, {})
@@ -51,7 +51,7 @@ class Ledger:
                 name: reason for name, reason in reasons.items() if name not in self.readings.get(group, {})
             }
 
-    def best(self, group: str) -> tuple[str, Reading] | None:
+    def best(self, group: str) -> tuple[str, CeilingReading] | None:
         """The probe that got highest, and how high."""
         return max(self.readings.get(group, {}).items(), key=lambda pair: pair[1].rate, default=None)
 
@@ -84,17 +84,17 @@ class Cache:
         name = f"ceilings-{facts['device']}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
         return None if self.folder is None else self.folder / name
 
-    def load(self, facts: Mapping[str, str]) -> Ledger:
+    def load(self, facts: Mapping[str, str]) -> CeilingLedger:
         """What is known of this fingerprint."""
         path = self.path(facts)
         if path is None:
-            return Ledger()
+            return CeilingLedger()
         try:
             return _read(json.loads(path.read_text(encoding="utf-8")), facts)
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
-            return Ledger()
+            return CeilingLedger()
 
-    def add(self, facts: Mapping[str, str], found: Ledger, *, anew: bool = False) -> tuple[Ledger, bool]:
+    def add(self, facts: Mapping[str, str], found: CeilingLedger, *, anew: bool = False) -> tuple[CeilingLedger, bool]:
         """Keep the higher of what is known and what was found, and say whether it could be written.
 
         With `anew` the groups that were found replace what was known of them. The file is
@@ -112,7 +112,7 @@ class Cache:
         return _joined(self.load(facts), found, anew=anew), False
 
 
-def _joined(known: Ledger, found: Ledger, *, anew: bool) -> Ledger:
+def _joined(known: CeilingLedger, found: CeilingLedger, *, anew: bool) -> CeilingLedger:
     if anew:
         for group in found.readings:
             known.readings.pop(group, None)
@@ -120,7 +120,7 @@ def _joined(known: Ledger, found: Ledger, *, anew: bool) -> Ledger:
     return known
 
 
-def _read(data: Any, facts: Mapping[str, str]) -> Ledger:
+def _read(data: Any, facts: Mapping[str, str]) -> CeilingLedger:
     """The ledger in a file's data.
 
     Raises:
@@ -128,13 +128,13 @@ def _read(data: Any, facts: Mapping[str, str]) -> Ledger:
     """
     if data["version"] != VERSION or data["fingerprint"] != dict(facts):
         raise ValueError("another version or another machine")
-    ledger = Ledger()
+    ledger = CeilingLedger()
     for group, probes in data["readings"].items():
         for name, reading in probes.items():
             rate, time = float(reading["rate"]), str(reading["time"])
             if not 0 < rate < inf:
                 raise ValueError(f"a rate of {rate}")
-            ledger.readings.setdefault(group, {})[name] = Reading(rate=rate, time=time)
+            ledger.readings.setdefault(group, {})[name] = CeilingReading(rate=rate, time=time)
     for group, reasons in data["missing"].items():
         ledger.missing[group] = {str(name): str(reason) for name, reason in reasons.items()}
     return ledger

@@ -185,9 +185,7 @@ def _impossible(timed: Timed) -> Failed:
     """The reason in numbers, for whoever wants to check it."""
     roof = timed.roofline
     assert roof is not None
-    side = (
-        f"{roof.flops_per_s:.3g} operations/s" if roof.bound != "memory" else f"{roof.bytes_per_s:.3g} bytes/s"
-    )
+    side = f"{roof.flops_per_s:.3g} operations/s" if roof.bound != "memory" else f"{roof.bytes_per_s:.3g} bytes/s"
     return Failed(
         f"{IMPOSSIBLE}: {timed.median_s:.3g} s per call, but this machine needs {roof.time_s:.3g} s at {side}"
         f"{f' ({roof.probe})' if roof.probe else ''}; work was left out, or the ceiling is too low "

@@ -43,7 +43,9 @@ def open_image(path: str | Path) -> Image.Image:
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise _too_large(path, str(error).partition(",")[0]) from None
     except (FileNotFoundError, IsADirectoryError):
-        raise ConvbenchError(f"no image file at {path}; use image:PATH for a file and folder:PATH for a directory") from None
+        raise ConvbenchError(
+            f"no image file at {path}; use image:PATH for a file and folder:PATH for a directory"
+        ) from None
     except Exception as error:  # a broken file makes a decoder raise whatever it likes
         raise ConvbenchError(
             f"{path} is not a readable image: {type(error).__name__}: {error}; allowed are {', '.join(FORMATS)}"

@@ -144,7 +144,9 @@ def _quiet() -> Iterator[None]:
 
 def _folder(name: str, path: Path, transform: Transform) -> ImageSet:
     if not path.is_dir():
-        raise ConvbenchError(f"no directory at {path}; use folder:PATH for a directory of images and image:PATH for one file")
+        raise ConvbenchError(
+            f"no directory at {path}; use folder:PATH for a directory of images and image:PATH for one file"
+        )
     files = [(str(file), 0) for file in sorted(path.iterdir()) if file.is_file() and is_image_name(file)]
     classes = [] if files else sorted(one.name for one in path.iterdir() if one.is_dir())
     for label, own in enumerate(classes):  # as torchvision's ImageFolder: all that lies below, directory by directory

@@ -34,7 +34,9 @@ def load_filters(path: Path, channels: int, name: str | None = None) -> Filters:
     found, w = _read_safetensors(path, name) if path.suffix == ".safetensors" else _read_torch(path, name)
     k, c_per_group, *_ = w.shape
     if 0 in w.shape:
-        raise ConvbenchError(f"{found} in {path} is {tuple(w.shape)}: it is empty; give another one with --weights-name")
+        raise ConvbenchError(
+            f"{found} in {path} is {tuple(w.shape)}: it is empty; give another one with --weights-name"
+        )
     if channels % c_per_group or k % (channels // c_per_group):
         raise ConvbenchError(
             f"{found} in {path} is (K, C/G, R, S) = {tuple(w.shape)}, the data has C={channels}: C must be a multiple "

@@ -24,7 +24,7 @@ from convbench.verify.oracle import count_terms, dgrad_float64, wgrad_float64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class GradientTerm:
     """One product of a gradient's sum.
 
     Attributes:
@@ -66,8 +66,8 @@ class Backward:
     overlaps: Tensor
     dx: Tensor
     dw: Tensor
-    into_pixel: tuple[Part, ...]
-    into_tap: tuple[Part, ...]
+    into_pixel: tuple[GradientTerm, ...]
+    into_tap: tuple[GradientTerm, ...]
     proof: tuple[Comparison, ...] = ()
 
     @property
@@ -140,7 +140,7 @@ def backward(walk: Walk, g: Tensor) -> Backward:
     return replace(unproved, proof=tuple(prove(unproved)))
 
 
-def _into_pixel(w: Tensor, g: Tensor, spec: ConvSpec, pixel: tuple[int, int, int, int]) -> Iterator[Part]:
+def _into_pixel(w: Tensor, g: Tensor, spec: ConvSpec, pixel: tuple[int, int, int, int]) -> Iterator[GradientTerm]:
     """By the index formula: the (p, r) and (q, s) whose tap falls on the pixel."""
     n, channel, h, w_ = pixel
     group, c = divmod(channel, spec.c_per_group)
@@ -150,10 +150,10 @@ def _into_pixel(w: Tensor, g: Tensor, spec: ConvSpec, pixel: tuple[int, int, int
     for k in range(group * spec.k_per_group, (group + 1) * spec.k_per_group):
         for r, p in down:
             for s, q in across:
-                yield Part(place=(k, r, s, p, q), operand=w[k, c, r, s].item(), g=g[n, k, p, q].item())
+                yield GradientTerm(place=(k, r, s, p, q), operand=w[k, c, r, s].item(), g=g[n, k, p, q].item())
 
 
-def _into_tap(x: Tensor, g: Tensor, spec: ConvSpec, tap: tuple[int, int, int, int]) -> Iterator[Part]:
+def _into_tap(x: Tensor, g: Tensor, spec: ConvSpec, tap: tuple[int, int, int, int]) -> Iterator[GradientTerm]:
     """By the index formula: what the tap reads for each output of its filter."""
     k, c, r, s = tap
     channel = k // spec.k_per_group * spec.c_per_group + c
@@ -162,7 +162,7 @@ def _into_tap(x: Tensor, g: Tensor, spec: ConvSpec, tap: tuple[int, int, int, in
         for p, row in enumerate(down):
             for q, column in enumerate(across):
                 if 0 <= row < spec.h and 0 <= column < spec.w:
-                    yield Part(
+                    yield GradientTerm(
                         place=(n, row, column, p, q),
                         operand=x[n, channel, row, column].item(),
                         g=g[n, k, p, q].item(),

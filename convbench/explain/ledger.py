@@ -103,7 +103,7 @@ class Ledger:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
+class CostCheck:
     """A figure of the ledger and the same had in another way."""
 
     name: str
@@ -168,7 +168,7 @@ class Tool:
 
 
 @without_compiler()
-def check_ledger(ledger: Ledger) -> list[Check]:
+def check_ledger(ledger: Ledger) -> list[CostCheck]:
     """The ledger's figures against torch: its own counter, sizes of tensors, and sums over ones.
 
     Ones convolved with ones count products: each adds 1 where its tap lies on the image and 0 on the padding.
@@ -177,11 +177,11 @@ def check_ledger(ledger: Ledger) -> list[Check]:
     x, w = torch.empty(spec.x_shape, device="meta"), torch.empty(spec.w_shape, device="meta")
     y = convolve(x, w, spec)
     for name, tensor, expected in zip("xwy", (x, w, y), ledger.nbytes("fp32"), strict=True):
-        checks.append(Check(name=f"bytes of {name}", by="the tensor's own", found=tensor.nbytes, expected=expected))
+        checks.append(CostCheck(name=f"bytes of {name}", by="the tensor's own", found=tensor.nbytes, expected=expected))
     patches = unfold(x, spec) if spec.n else x
     if spec.n:
         expected = spec.patch_matrix_nbytes("fp32")
-        checks.append(Check(name="patch matrix", by="F.unfold", found=patches.nbytes, expected=expected))
+        checks.append(CostCheck(name="patch matrix", by="F.unfold", found=patches.nbytes, expected=expected))
     if max(spec.h * spec.w, spec.p * spec.q, spec.r * spec.s) <= MAX_PLANE and spec.p * spec.q * spec.r * spec.s < 1e9:
         ones = torch.ones((1, 1, spec.h, spec.w), dtype=torch.float64), torch.ones((1, 1, spec.r, spec.s)).double()
         plane = convolve(*ones, spec.plane)
@@ -189,8 +189,10 @@ def check_ledger(ledger: Ledger) -> list[Check]:
         reading = int(plane.count_nonzero().item()) * spec.n * spec.k
         by = "ones convolved with ones"
         checks += [
-            Check(name="products on the image", by=by, found=products, expected=ledger.multiplications_on_image),
-            Check(name="additions on the image", by=by, found=products - reading, expected=ledger.additions_on_image),
+            CostCheck(name="products on the image", by=by, found=products, expected=ledger.multiplications_on_image),
+            CostCheck(
+                name="additions on the image", by=by, found=products - reading, expected=ledger.additions_on_image
+            ),
         ]
     return checks
 

@@ -20,7 +20,7 @@ MOST_TERMS = 9  # a longer sum is no question, it is a chore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class QuizQuestion:
     """A text, the whole numbers that answer it, and why they do."""
 
     text: str
@@ -44,7 +44,7 @@ class Question:
         return tuple(map(int, words)) == self.answer
 
 
-def ask(walk: Walk, step: str, random: Random) -> Question:
+def ask(walk: Walk, step: str, random: Random) -> QuizQuestion:
     """A question about a step of a walk that holds, another one each time."""
     return {
         "operands": _which_number,
@@ -64,7 +64,7 @@ def _draw_output(walk: Walk, random: Random) -> tuple[int, int]:
     return divmod(position + (cells > 1 and position >= walk.position), walk.spec.q)
 
 
-def _which_number(walk: Walk, random: Random) -> Question:
+def _which_number(walk: Walk, random: Random) -> QuizQuestion:
     spec, cell = walk.spec, walk.cell
     p, q = _draw_output(walk, random)
     tap = random.randrange(spec.taps)
@@ -72,7 +72,7 @@ def _which_number(walk: Walk, random: Random) -> Question:
     row = p * spec.stride[0] - spec.padding[0] + term.r * spec.dilation[0]
     column = q * spec.stride[1] - spec.padding[1] + term.s * spec.dilation[1]
     outside = ", outside x: a zero" if walk.padding[tap, p * spec.q + q] else ""
-    return Question(
+    return QuizQuestion(
         text=f"For y[{cell.n},{cell.k},{p},{q}], which number of x is multiplied by w[{cell.k},{term.c},{term.r},{term.s}]?",
         answer=(int(walk.own[tap, p * spec.q + q]),),
         because=(
@@ -82,20 +82,20 @@ def _which_number(walk: Walk, random: Random) -> Question:
     )
 
 
-def _what_output(walk: Walk, random: Random) -> Question:
+def _what_output(walk: Walk, random: Random) -> QuizQuestion:
     spec, cell = walk.spec, walk.cell
     p, q = _draw_output(walk, random)
     if spec.taps > MOST_TERMS:
         return _where_tap_falls(walk, (p, q), random)
     pairs = zip(walk.own[:, p * spec.q + q].tolist(), walk.w_row.tolist(), strict=True)
-    return Question(
+    return QuizQuestion(
         text=f"What is y[{cell.n},{cell.k},{p},{q}]?",
         answer=(int(walk.y[cell.n, cell.k, p, q]),),
         because=" + ".join(f"{x:.0f}·{f'({w:.0f})' if w < 0 else f'{w:.0f}'}" for x, w in pairs),
     )
 
 
-def _where_tap_falls(walk: Walk, output: tuple[int, int], random: Random) -> Question:
+def _where_tap_falls(walk: Walk, output: tuple[int, int], random: Random) -> QuizQuestion:
     spec, cell = walk.spec, walk.cell
     tap = random.randrange(spec.r), random.randrange(spec.s)
     places, sums = [], []
@@ -104,7 +104,7 @@ def _where_tap_falls(walk: Walk, output: tuple[int, int], random: Random) -> Que
         lines = torch.arange(-before, size + after).unfold(0, spec.kernel_extent[i], spec.stride[i])
         places.append(int(lines[output[i], tap[i] * spec.dilation[i]]))
         sums.append(f"{output[i]}·{spec.stride[i]} − {spec.padding[i]} + {tap[i]}·{spec.dilation[i]} = {places[i]}")
-    return Question(
+    return QuizQuestion(
         text=f"For y[{cell.n},{cell.k},{output[0]},{output[1]}], which pixel of x does tap ({tap[0]},{tap[1]}) read? "
         "(row,column; negative is padding)",
         answer=(places[0], places[1]),
@@ -112,7 +112,7 @@ def _where_tap_falls(walk: Walk, output: tuple[int, int], random: Random) -> Que
     )
 
 
-def _how_many(walk: Walk, random: Random) -> Question:
+def _how_many(walk: Walk, random: Random) -> QuizQuestion:
     other = _vary_more(walk.spec, random)
     sizes, kernels = other.padded, other.kernel_extent
     windows = [torch.arange(sizes[i]).unfold(0, kernels[i], other.stride[i]).shape[0] for i in range(2)]
@@ -121,7 +121,7 @@ def _how_many(walk: Walk, random: Random) -> Question:
     if other.padding_end is not None:
         paddings, both = f"{other.padding_text} (top, bottom, left, right)", f"{top} + {bottom}"
     rows = f"P = ⌊({other.h} + {both} − {other.dilation[0]}·({other.r}−1) − 1) / {other.stride[0]}⌋ + 1"
-    return Question(
+    return QuizQuestion(
         text=f"With stride {strides}, padding {paddings}, dilation {dilations}: how large is y? (P,Q)",
         answer=(windows[0], windows[1]),
         because=f"{rows}, and Q in the same way",
@@ -146,53 +146,53 @@ def _vary_more(spec: ConvSpec, random: Random) -> ConvSpec:
     return spec
 
 
-def _where_in_patches(walk: Walk, random: Random) -> Question:
+def _where_in_patches(walk: Walk, random: Random) -> QuizQuestion:
     spec, cell = walk.spec, walk.cell
     if random.random() < 0.5:
         tap = random.randrange(spec.taps)
         term = walk.terms[tap]
         place = torch.arange(walk.patches.shape[1]).reshape(spec.c, spec.r, spec.s)[term.channel, term.r, term.s]
-        return Question(
+        return QuizQuestion(
             text=f"Which row of the patch matrix, from 0, has channel {term.channel}, tap ({term.r},{term.s})?",
             answer=(int(place),),
             because=f"(c·R + r)·S + s = ({term.channel}·{spec.r} + {term.r})·{spec.s} + {term.s}",
         )
     p, q = _draw_output(walk, random)
-    return Question(
+    return QuizQuestion(
         text=f"Which column of the patch matrix, from 0, gives y[{cell.n},{cell.k},{p},{q}]?",
         answer=(int(torch.arange(spec.p * spec.q).reshape(spec.p, spec.q)[p, q]),),
         because=f"l = p·Q + q = {p}·{spec.q} + {q}",
     )
 
 
-def _where_in_kernel(walk: Walk, random: Random) -> Question:
+def _where_in_kernel(walk: Walk, random: Random) -> QuizQuestion:
     spec, cell = walk.spec, walk.cell
     term = walk.terms[random.randrange(spec.taps)]
     place = torch.arange(spec.taps).reshape(spec.c_per_group, spec.r, spec.s)[term.c, term.r, term.s]
-    return Question(
+    return QuizQuestion(
         text=f"At which index of the flattened filter, from 0, is w[{cell.k},{term.c},{term.r},{term.s}]?",
         answer=(int(place),),
         because=f"(c·R + r)·S + s = ({term.c}·{spec.r} + {term.r})·{spec.s} + {term.s}",
     )
 
 
-def _how_much_work(walk: Walk, random: Random) -> Question:
+def _how_much_work(walk: Walk, random: Random) -> QuizQuestion:
     spec = walk.spec
     images = spec.n + random.randint(1, 4)
     each = walk.y[0].numel() * len(walk.terms)
-    return Question(
+    return QuizQuestion(
         text=f"How many multiply-adds would {images} images take?",
         answer=(images * each,),
         because=f"N·K·P·Q·(C/G·R·S) = {images}·{spec.k}·{spec.p}·{spec.q}·{spec.taps}",
     )
 
 
-def _which_position(walk: Walk, random: Random) -> Question:
+def _which_position(walk: Walk, random: Random) -> QuizQuestion:
     spec = walk.spec
     p, q = _draw_output(walk, random)
     position = p * spec.q + q
     place = (torch.arange(spec.p * spec.q).reshape(spec.p, spec.q) == position).nonzero()[0]
-    return Question(
+    return QuizQuestion(
         text=f"Which output is column l={position}? (p,q)",
         answer=(int(place[0]), int(place[1])),
         because=f"p = ⌊{position}/{spec.q}⌋ = {p}, q = {position} − {p}·{spec.q} = {q}",

@@ -37,7 +37,7 @@ class Sum:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Grid:
+class NumberGrid:
     """A matrix with its coordinates.
 
     Attributes:
@@ -64,11 +64,11 @@ class Table:
     rows: tuple[tuple[str, tuple[Number, ...]], ...]
 
 
-Part = Say | Sum | Grid | Table
+Part = Say | Sum | NumberGrid | Table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class WhyAnswer:
     """One question answered on one problem.
 
     Attributes:
@@ -188,7 +188,7 @@ class Sheet:
 
     def grid(self, label: str, numbers: Tensor, again: Tensor, by: str, **how: Any) -> None:
         self.check(label, numbers, again, by)
-        self.parts.append(Grid(label=label, numbers=numbers, **how))
+        self.parts.append(NumberGrid(label=label, numbers=numbers, **how))
 
     def table(
         self,

@@ -142,7 +142,7 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class ConvCall:
     """One convolution as the model called it.
 
     Attributes:

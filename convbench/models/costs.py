@@ -15,10 +15,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from convbench.errors import ConvbenchError, in_words
 from convbench.machine import free_nbytes
-from convbench.models.calls import Call, Shape
+from convbench.models.calls import ConvCall, Shape
 from convbench.models.eager import without_compiler
 from convbench.models.forward import CONVOLUTION, Census, census, forward_only
-from convbench.models.load import Source
+from convbench.models.load import ModelSource
 from convbench.models.reach import Extent
 
 PASSES = 7
@@ -37,7 +37,7 @@ class Row:
         time_share: of the time of all the model's convolutions; None where it was not measured.
     """
 
-    calls: tuple[Call, ...]
+    calls: tuple[ConvCall, ...]
     ran: str = ""
     time_share: float | None = None
 
@@ -135,7 +135,7 @@ def parse_inputs(text: str) -> tuple[tuple[int, ...], ...]:
 
 
 def measure(
-    source: Source,
+    source: ModelSource,
     shapes: Sequence[tuple[int, ...]] | None = None,
     *,
     timed: bool = True,
@@ -160,15 +160,15 @@ def measure(
     return _timed(costs, source, clock) if timed and found.calls else costs
 
 
-def gather(calls: Sequence[Call]) -> tuple[Row, ...]:
+def gather(calls: Sequence[ConvCall]) -> tuple[Row, ...]:
     """Equal ones together, in the order of the first of them."""
-    groups: dict[Shape, list[Call]] = {}
+    groups: dict[Shape, list[ConvCall]] = {}
     for call in calls:
         groups.setdefault(call.shape, []).append(call)
     return tuple(Row(calls=tuple(group)) for group in groups.values())
 
 
-def _take_census(source: Source, shapes: Sequence[tuple[int, ...]]) -> Census:
+def _take_census(source: ModelSource, shapes: Sequence[tuple[int, ...]]) -> Census:
     try:
         return census(source.build("meta"), [_numbers(shape, "meta") for shape in shapes])
     except KeyboardInterrupt:
@@ -200,7 +200,7 @@ def _numbers(shape: tuple[int, ...], device: str) -> Tensor:
     return torch.empty(shape, device=device) if device == "meta" else torch.randn(shape, generator=generator)
 
 
-def _timed(costs: ModelCosts, source: Source, clock: Callable[[], float]) -> ModelCosts:
+def _timed(costs: ModelCosts, source: ModelSource, clock: Callable[[], float]) -> ModelCosts:
     """With the share of time, or with the reason why there is none."""
     free = free_nbytes("cpu")
     largest = max(call.shape.nbytes("fp32") for call in costs.census.calls)

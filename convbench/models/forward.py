@@ -21,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from convbench.models.calls import Call, Ends, Shape, add_ends
+from convbench.models.calls import ConvCall, Ends, Shape, add_ends
 from convbench.models.eager import without_compiler
 from convbench.models.operators import WHOLE, Operator, follow, plain_name
 from convbench.models.reach import Reach
@@ -45,7 +45,7 @@ class Census:
         why_not_meta: why it did not run on the meta device.
     """
 
-    calls: tuple[Call, ...]
+    calls: tuple[ConvCall, ...]
     uncounted: tuple[tuple[str, str], ...] = ()
     other_macs: tuple[tuple[str, int], ...] = ()
     torch_macs: int | None = None
@@ -116,7 +116,7 @@ class _Recorder(TorchDispatchMode):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch leaves its modes untyped
-        self.calls: list[Call] = []
+        self.calls: list[ConvCall] = []
         self.uncounted: list[tuple[str, str]] = []
         self.unfollowed: Counter[str] = Counter()
         self._model = model
@@ -234,7 +234,7 @@ class _Recorder(TorchDispatchMode):
             name = f"{name}#{self._seen[name]}"
         seen = None if self._of(x) is None else self._of(y)
         self.calls.append(
-            Call(
+            ConvCall(
                 name=name,
                 shape=shape,
                 bias=bias is not None,

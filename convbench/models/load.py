@@ -23,7 +23,7 @@ NEAR = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class ModelSource:
     """A model that can be built, again and again.
 
     Attributes:
@@ -54,7 +54,7 @@ class Source:
         return model.eval()
 
 
-def find_model(name: str) -> Source:
+def find_model(name: str) -> ModelSource:
     """A model of torchvision or timm by name (`timm:NAME` says which), or an importable `package.module:factory`.
 
     Raises:
@@ -92,7 +92,7 @@ def _names(library: str) -> list[str]:
         return list(timm.list_models())
 
 
-def _from_library(library: str, name: str) -> Source:
+def _from_library(library: str, name: str) -> ModelSource:
     origin = f"{library} {importlib.metadata.version(library)}"
     if library == "torchvision":
         from torchvision import models
@@ -100,13 +100,15 @@ def _from_library(library: str, name: str) -> Source:
         builder = models.get_model_builder(name)
         # Their own default for the backbone of a segmentation model is to download it.
         none = {one: None for one in inspect.signature(builder).parameters if one in ("weights", "weights_backbone")}
-        return Source(name=name, origin=origin, make=lambda: builder(**none))
+        return ModelSource(name=name, origin=origin, make=lambda: builder(**none))
     timm: Any = importlib.import_module("timm")
     wanted = getattr(timm.get_pretrained_cfg(name, allow_unregistered=True), "input_size", None)
-    return Source(name=name, origin=origin, make=lambda: timm.create_model(name, pretrained=False), input_shape=wanted)
+    return ModelSource(
+        name=name, origin=origin, make=lambda: timm.create_model(name, pretrained=False), input_shape=wanted
+    )
 
 
-def _from_factory(name: str, module_name: str, path: str) -> Source:
+def _from_factory(name: str, module_name: str, path: str) -> ModelSource:
     """What somebody else wrote: whatever it raises is one line."""
     usage = "write package.module:factory, where factory is a class or function without required arguments"
     if not path or not all(part.isidentifier() for part in module_name.split(".")):
@@ -125,7 +127,7 @@ def _from_factory(name: str, module_name: str, path: str) -> Source:
         raise ConvbenchError(f"{name}: {in_words(error)}; {usage}") from None
     if isinstance(found, nn.Module):
         model = found
-        return Source(name=name, origin=module_name, make=lambda: model)
+        return ModelSource(name=name, origin=module_name, make=lambda: model)
     if not callable(found):
         raise ConvbenchError(f"{name} is a {type(found).__name__}; {usage}")
-    return Source(name=name, origin=module_name, make=found)
+    return ModelSource(name=name, origin=module_name, make=found)

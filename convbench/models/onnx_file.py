@@ -13,7 +13,7 @@ from typing import Any
 
 from convbench.errors import ConvbenchError, first_line
 from convbench.files import read_bytes
-from convbench.models.calls import Call, Ends, Shape, add_ends
+from convbench.models.calls import ConvCall, Ends, Shape, add_ends
 from convbench.models.costs import ModelCosts, gather
 from convbench.models.forward import Census
 from convbench.models.operators import Operator, follow
@@ -120,7 +120,9 @@ def _set_inputs(model: Any, shapes: Sequence[tuple[int, ...]] | None, path: Path
             if not fits or any(own not in (None, size) for own, size in zip(declared, sizes, strict=True)):
                 raise ConvbenchError(f"--input {'x'.join(map(str, sizes))} does not fit {one.name} of {path}: {said}")
         if any(size is None for size in sizes):
-            raise ConvbenchError(f"the input {one.name} of {path} is {said}: give its sizes, such as --input 1x3x224x224")
+            raise ConvbenchError(
+                f"the input {one.name} of {path} is {said}: give its sizes, such as --input 1x3x224x224"
+            )
         for dim, size in zip(dims, sizes, strict=True):
             dim.dim_value = size
         done.append((one.name, tuple(size for size in sizes if size is not None)))
@@ -162,7 +164,7 @@ class _Graph:
         self._padded: dict[str, Ends] = {}  # zeros that the graph itself puts around an image
 
     def census(self) -> Census:
-        calls: list[Call] = []
+        calls: list[ConvCall] = []
         uncounted: list[tuple[str, str]] = []
         for place, node in enumerate(self._graph.node):
             name = (node.name or f"{node.op_type}_{place}").strip("/").replace("/", ".")
@@ -222,14 +224,14 @@ class _Graph:
         except (TypeError, ValueError):  # stripped, or kept elsewhere
             return None
 
-    def _call(self, node: Any, shape: Shape, name: str) -> Call:
+    def _call(self, node: Any, shape: Shape, name: str) -> ConvCall:
         place = {"Conv": 2, "ConvTranspose": 2, "QLinearConv": 8}.get(node.op_type)
         bias = place is not None and len(node.input) > place and bool(node.input[place])
         field = self._reach[node.output[0]].extents if node.input[0] in self._reach else None
         zeros = self._padded.get(node.input[0]) if node.op_type == "Conv" else None
         if zeros is not None:
             shape = shape.unpadded(zeros)
-        return Call(name=name, shape=shape, bias=bias, field=field, padded=zeros is not None)
+        return ConvCall(name=name, shape=shape, bias=bias, field=field, padded=zeros is not None)
 
     def _shape(self, node: Any) -> Shape | None:
         x, w = (self._sizes.get(node.input[place]) for place in CONVOLUTIONS[node.op_type])

@@ -70,14 +70,14 @@ class Extent:
 
 
 @dataclass(frozen=True, slots=True)
-class Factor:
+class DimFactor:
     """What a dimension of a tensor counts: positions along an axis of the input, or (None) anything else."""
 
     size: int
     axis: int | None = None
 
 
-Dim = tuple[Factor, ...]
+Dim = tuple[DimFactor, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +96,7 @@ class Reach:
     @classmethod
     def of_input(cls, shape: Sequence[int]) -> Self:
         """An image batch (N, C, *sizes): each pixel sees itself."""
-        spatial = tuple((Factor(size, axis),) if size > 1 else () for axis, size in enumerate(shape[2:]))
+        spatial = tuple((DimFactor(size, axis),) if size > 1 else () for axis, size in enumerate(shape[2:]))
         extents = (Extent(length=size) if size > 1 else Extent.all_of(size, exact=True) for size in shape[2:])
         return cls(dims=(*map(_dim, shape[:2]), *spatial), extents=tuple(extents))
 
@@ -163,7 +163,7 @@ class Reach:
             if count == 1:  # nothing moves with the only position
                 reach = reach._fixed({axis: replace(seen, jump=Fraction(0))})
             else:
-                reach, new = reach._with_extents({axis: seen}), (Factor(count, axis),)
+                reach, new = reach._with_extents({axis: seen}), (DimFactor(count, axis),)
         return replace(reach, dims=(*reach.dims[:dim], new, *reach.dims[dim + 1 :]))
 
     def window(self, dim: int, count: int, extent: int, stride: int, before: int) -> "Reach":
@@ -224,14 +224,14 @@ class Reach:
 
 
 def _dim(size: int) -> Dim:
-    return (Factor(size),) if size != 1 else ()
+    return (DimFactor(size),) if size != 1 else ()
 
 
 def _axes(dim: Dim) -> list[int]:
     return [factor.axis for factor in dim if factor.axis is not None]
 
 
-def _deal_out(factors: list[Factor], shape: Sequence[int]) -> tuple[tuple[Dim, ...], int | None]:
+def _deal_out(factors: list[DimFactor], shape: Sequence[int]) -> tuple[tuple[Dim, ...], int | None]:
     """Factors dealt out to dimensions in order; or the axis that would have to be cut."""
     spans = pairwise(accumulate((one.size for one in factors), mul, initial=1))
     named = {span: one.axis for span, one in zip(spans, factors, strict=True) if one.axis is not None}
@@ -242,5 +242,5 @@ def _deal_out(factors: list[Factor], shape: Sequence[int]) -> tuple[tuple[Dim, .
         cut = [other for (first, last), other in named.items() if first < end and start < last]
         if axis is None and (cut or end % start):
             return (), [*cut, *(named[span] for span in named if span[0] >= end), *named.values()][0]
-        dims[bisect(starts, start) - 1] += (Factor(end // start, axis),)
+        dims[bisect(starts, start) - 1] += (DimFactor(end // start, axis),)
     return tuple(dims), None

@@ -16,7 +16,7 @@ HOST_DEVICE_TYPE = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
+class MemoryBlock:
     """Memory that torch's allocator gave out during the call.
 
     Attributes:
@@ -30,7 +30,7 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trace:
+class CallTrace:
     """What happened between the beginning and the end of the call.
 
     Attributes:
@@ -41,12 +41,12 @@ class Trace:
     """
 
     operators: tuple[str, ...]
-    blocks: tuple[Block, ...]
+    blocks: tuple[MemoryBlock, ...]
     peak_nbytes: int
     kernels: tuple[str, ...] = ()
 
 
-def read_trace(events: Iterable[Mapping[str, Any]], *, device: str = "cpu") -> Trace:
+def read_trace(events: Iterable[Mapping[str, Any]], *, device: str = "cpu") -> CallTrace:
     """What the `traceEvents` of a Chrome trace say of the call.
 
     Raises:
@@ -59,7 +59,7 @@ def read_trace(events: Iterable[Mapping[str, Any]], *, device: str = "cpu") -> T
         within = [event for event in timed if begin <= float(event["ts"]) <= end]
         kind = HOST_DEVICE_TYPE if find_device(device).on_host else CUDA_DEVICE_TYPE
         blocks, peak = _follow(within, kind)
-        return Trace(
+        return CallTrace(
             operators=tuple(dict.fromkeys(str(event["name"]) for event in within if event.get("cat") == "cpu_op")),
             blocks=blocks,
             peak_nbytes=peak,
@@ -70,7 +70,7 @@ def read_trace(events: Iterable[Mapping[str, Any]], *, device: str = "cpu") -> T
         raise ValueError(f"a trace without the call, or in an unknown format ({error!r})") from None
 
 
-def _follow(events: Iterable[Mapping[str, Any]], device_type: int) -> tuple[tuple[Block, ...], int]:
+def _follow(events: Iterable[Mapping[str, Any]], device_type: int) -> tuple[tuple[MemoryBlock, ...], int]:
     """Blocks in the order of their allocation, and the most that was held at once.
 
     What is freed without having been allocated in the call is none of its business.
@@ -97,6 +97,6 @@ def _follow(events: Iterable[Mapping[str, Any]], device_type: int) -> tuple[tupl
         peak = max(peak, now)
     kept = set(held.values())
     blocks = (
-        Block(nbytes=nbytes, operators=where, kept=number in kept) for number, (nbytes, where) in enumerate(given)
+        MemoryBlock(nbytes=nbytes, operators=where, kept=number in kept) for number, (nbytes, where) in enumerate(given)
     )
     return tuple(blocks), peak

@@ -36,7 +36,7 @@ ARITHMETIC = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kernel:
+class GpuKernel:
     """A kernel that ran on the device.
 
     Attributes:
@@ -58,7 +58,7 @@ class Kernel:
         return plain if len(plain) <= MOST_NAME else f"{plain[: MOST_NAME - 1]}…"
 
 
-def read_kernel(name: str) -> Kernel:
+def read_kernel(name: str) -> GpuKernel:
     """What the name tells."""
     low = name.lower()
 
@@ -68,8 +68,8 @@ def read_kernel(name: str) -> Kernel:
     algorithm = first(ALGORITHMS)
     moved = first(MOVES)
     if moved and (not algorithm or (algorithm in ("direct", "im2col", "GEMM") and "conv" not in low)):
-        return Kernel(name=name, role=moved)
-    return Kernel(
+        return GpuKernel(name=name, role=moved)
+    return GpuKernel(
         name=name,
         role="convolution" if algorithm else "other",
         algorithm=algorithm,

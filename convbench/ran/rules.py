@@ -46,27 +46,29 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class DispatchRule:
     """What the rule chooses, by torch's own name for it, and why, in words with the problem's numbers."""
 
     backend: str
     why: str
 
 
-def apply_rule(spec: ConvSpec, *, dtype: str, layout: str, device: str, setting: Setting) -> Rule:
+def apply_rule(spec: ConvSpec, *, dtype: str, layout: str, device: str, setting: Setting) -> DispatchRule:
     """The choice for F.conv2d without gradients."""
     if spec.n == 0:
-        return Rule(backend="Empty", why="the batch is empty, so nothing is computed")
+        return DispatchRule(backend="Empty", why="the batch is empty, so nothing is computed")
     return _on_cpu(spec, dtype, setting) if find_device(device).on_host else _on_cuda(spec, dtype, layout, setting)
 
 
-def _on_cpu(spec: ConvSpec, dtype: str, setting: Setting) -> Rule:
+def _on_cpu(spec: ConvSpec, dtype: str, setting: Setting) -> DispatchRule:
     taken, why = _onednn_takes(spec, dtype, setting)
     if taken:
-        return Rule(backend="Mkldnn", why=f"{why}, so torch uses oneDNN")
+        return DispatchRule(backend="Mkldnn", why=f"{why}, so torch uses oneDNN")
     why = f"{why}, so torch does not use oneDNN"
     if spec.dilation != (1, 1):
-        return Rule(backend="SlowDilated2d", why=f"{why}, and its own code for dilation {_pair(spec.dilation)} runs")
+        return DispatchRule(
+            backend="SlowDilated2d", why=f"{why}, and its own code for dilation {_pair(spec.dilation)} runs"
+        )
     if (
         dtype == "fp32"
         and setting.nnpack
@@ -76,12 +78,12 @@ def _on_cpu(spec: ConvSpec, dtype: str, setting: Setting) -> Rule:
         and spec.padding[0] < spec.r
         and spec.padding[1] < spec.s
     ):
-        return Rule(
+        return DispatchRule(
             backend="NnpackSpatial",
             why=f"{why}; {spec.n} images are at least {ENOUGH_IMAGES} and the kernel is at most "
             f"{NNPACK_MOST_SIDE}x{NNPACK_MOST_SIDE} and wider than its padding, so torch uses NNPACK",
         )
-    return Rule(backend="Slow2d", why=why)
+    return DispatchRule(backend="Slow2d", why=why)
 
 
 def _onednn_takes(spec: ConvSpec, dtype: str, setting: Setting) -> tuple[bool, str]:
@@ -116,7 +118,7 @@ def _onednn_takes(spec: ConvSpec, dtype: str, setting: Setting) -> tuple[bool, s
     )
 
 
-def _on_cuda(spec: ConvSpec, dtype: str, layout: str, setting: Setting) -> Rule:
+def _on_cuda(spec: ConvSpec, dtype: str, layout: str, setting: Setting) -> DispatchRule:
     image, out = spec.c * spec.h * spec.w, spec.k * spec.p * spec.q
     cudnn = setting.cudnn and max(image, out) <= MOST_INDEX
     why_not = (
@@ -125,18 +127,24 @@ def _on_cuda(spec: ConvSpec, dtype: str, layout: str, setting: Setting) -> Rule:
     if spec.groups == spec.c > 1:
         each = f"each of {spec.c:,} channels is its own group (depthwise)"
         if not cudnn:
-            return Rule(backend="CudaDepthwise2d", why=f"{each} and {why_not}, so torch's own depthwise kernel runs")
+            return DispatchRule(
+                backend="CudaDepthwise2d", why=f"{each} and {why_not}, so torch's own depthwise kernel runs"
+            )
         if layout == "nhwc":
-            return Rule(backend="Cudnn", why=f"{each} and x is in channels_last, so torch uses cuDNN")
+            return DispatchRule(backend="Cudnn", why=f"{each} and x is in channels_last, so torch uses cuDNN")
         fits, why = _cudnn_depthwise(spec, dtype)
         if fits:
-            return Rule(backend="Cudnn", why=f"{each}, {why}, so torch uses cuDNN")
-        return Rule(backend="CudaDepthwise2d", why=f"{each}, but {why}, so torch's own depthwise kernel runs")
+            return DispatchRule(backend="Cudnn", why=f"{each}, {why}, so torch uses cuDNN")
+        return DispatchRule(backend="CudaDepthwise2d", why=f"{each}, but {why}, so torch's own depthwise kernel runs")
     if cudnn:
-        return Rule(backend="Cudnn", why="cuDNN is on and the convolution is not depthwise, so torch uses cuDNN")
+        return DispatchRule(
+            backend="Cudnn", why="cuDNN is on and the convolution is not depthwise, so torch uses cuDNN"
+        )
     if spec.dilation != (1, 1):
-        return Rule(backend="SlowDilated2d", why=f"{why_not}, and the kernel is dilated by {_pair(spec.dilation)}")
-    return Rule(backend="Slow2d", why=f"{why_not}, and the kernel is not dilated")
+        return DispatchRule(
+            backend="SlowDilated2d", why=f"{why_not}, and the kernel is dilated by {_pair(spec.dilation)}"
+        )
+    return DispatchRule(backend="Slow2d", why=f"{why_not}, and the kernel is not dilated")
 
 
 def _cudnn_depthwise(spec: ConvSpec, dtype: str) -> tuple[bool, str]:

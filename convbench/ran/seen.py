@@ -5,9 +5,9 @@ from math import prod
 from typing import Self
 
 from convbench.backend import name_surplus
-from convbench.ran.chrome_trace import Trace
-from convbench.ran.kernels import Kernel, read_kernel
-from convbench.ran.rules import Rule, Setting, apply_rule
+from convbench.ran.chrome_trace import CallTrace
+from convbench.ran.kernels import GpuKernel, read_kernel
+from convbench.ran.rules import DispatchRule, Setting, apply_rule
 from convbench.ran.verbose import Primitive
 from convbench.spec import ITEM_NBYTES, ConvSpec
 
@@ -52,7 +52,7 @@ class Ran:
     setting: Setting | None = None
     selected: str | None = None
     selected_why: str = ""
-    trace: Trace | None = None
+    trace: CallTrace | None = None
     trace_why: str = ""
     cuda_peak_nbytes: int | None = None
     primitives: tuple[Primitive, ...] = ()
@@ -96,14 +96,14 @@ class Ran:
         return f"{name} {self.primitive.implementation}" if self.primitive else name
 
     @property
-    def predicted(self) -> Rule | None:
+    def predicted(self) -> DispatchRule | None:
         """What the rule as convbench knows it says."""
         if self.setting is None:
             return None
         return apply_rule(self.spec, dtype=self.dtype, layout=self.layout, device=self.device, setting=self.setting)
 
     @property
-    def rule(self) -> Rule | None:
+    def rule(self) -> DispatchRule | None:
         """The rule, if it says what ran; None where it does not, or where nobody knows what ran."""
         predicted = self.predicted
         return predicted if predicted is not None and predicted.backend == self.backend else None
@@ -119,7 +119,7 @@ class Ran:
         return tuple(one for one in self.primitives if one.kind == "reorder")
 
     @property
-    def kernels(self) -> tuple[Kernel, ...]:
+    def kernels(self) -> tuple[GpuKernel, ...]:
         return tuple(read_kernel(name) for name in (self.trace.kernels if self.trace else ()))
 
     @property

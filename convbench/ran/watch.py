@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from convbench.errors import first_line, one_line
-from convbench.ran.chrome_trace import Block, Trace
+from convbench.ran.chrome_trace import CallTrace, MemoryBlock
 from convbench.ran.rules import Setting
 from convbench.ran.seen import Ran
 from convbench.ran.verbose import read_primitives, read_version
@@ -156,11 +156,12 @@ def _read_answer(blank: Ran, answered: tuple[dict[str, Any], str], onednn: str =
     )
 
 
-def _read_trace(trace: Mapping[str, Any]) -> Trace:
-    return Trace(
+def _read_trace(trace: Mapping[str, Any]) -> CallTrace:
+    return CallTrace(
         operators=tuple(trace["operators"]),
         blocks=tuple(
-            Block(nbytes=one["nbytes"], operators=tuple(one["operators"]), kept=one["kept"]) for one in trace["blocks"]
+            MemoryBlock(nbytes=one["nbytes"], operators=tuple(one["operators"]), kept=one["kept"])
+            for one in trace["blocks"]
         ),
         peak_nbytes=trace["peak_nbytes"],
         kernels=tuple(trace["kernels"]),

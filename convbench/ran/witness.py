@@ -22,7 +22,7 @@ from convbench.call.tensors import TORCH_DTYPE, arithmetic, lay_out
 from convbench.device import find_device
 from convbench.environment import quieten_profiler
 from convbench.ran.by_torch import convolve
-from convbench.ran.chrome_trace import CALL, Trace, read_trace
+from convbench.ran.chrome_trace import CALL, CallTrace, read_trace
 from convbench.ran.rules import Setting
 from convbench.spec import ConvSpec
 from convbench.system import libc
@@ -138,7 +138,7 @@ def select(x: Tensor, w: Tensor, spec: ConvSpec) -> tuple[str | None, str]:
     return (name, "") if name.isidentifier() else (None, f"a value without a name, {chosen}")
 
 
-def profile(x: Tensor, w: Tensor, spec: ConvSpec, device: str) -> tuple[Trace, int | None]:
+def profile(x: Tensor, w: Tensor, spec: ConvSpec, device: str) -> tuple[CallTrace, int | None]:
     """The profile of one call, and by how much it raised the peak of a GPU's memory, in bytes.
 
     On a GPU it is the second call, when cuDNN has chosen and loaded its kernel.

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from convbench.explain.algorithms.catalogue import NotHere
-from convbench.explain.algorithms.trace import ANSWER, Matrix, Numbers, Stage, Trace
+from convbench.explain.algorithms.trace import ANSWER, AlgorithmStage, Matrix, Numbers, Trace
 from convbench.explain.algorithms.work import Work
-from convbench.explain.backward import Backward, Part
+from convbench.explain.backward import Backward, GradientTerm
 from convbench.explain.steps import Comparison
 from convbench.show.grid import (
     FAINT,
@@ -85,7 +85,7 @@ def trace_page(trace: Trace, width: int) -> Iterator[Text]:
     yield from _indented(_proof(trace.proof, width - 2))
 
 
-def stage_lines(stage: Stage, number: str, width: int) -> Iterator[Text]:
+def stage_lines(stage: AlgorithmStage, number: str, width: int) -> Iterator[Text]:
     """A title with its formula, the matrices side by side, the facts."""
     room = width - 2
     title = Text(f"{number} ", style=FAINT) + Text(f"{stage.title} ", style="bold")
@@ -278,7 +278,7 @@ def backward_page(found: Backward, width: int) -> Iterator[Text]:
     yield from _indented(remarks(notes, width - 4))
 
 
-def _given(found: Backward, _: int) -> tuple[Stage, Block]:
+def _given(found: Backward, _: int) -> tuple[AlgorithmStage, Block]:
     n, k = found.cell.n, found.cell.k
     used = _places(found.g[n, k].shape, [part.place[3:] for part in found.into_pixel if part.place[0] == k])
     channel = found.pixel[1]
@@ -297,10 +297,10 @@ def _given(found: Backward, _: int) -> tuple[Stage, Block]:
             role="patch",
         ),
     )
-    return Stage(title="OPERANDS", formula="g = dLoss/dy", matrices=matrices), []
+    return AlgorithmStage(title="OPERANDS", formula="g = dLoss/dy", matrices=matrices), []
 
 
-def _through_fold(found: Backward, room: int) -> tuple[Stage, Block]:
+def _through_fold(found: Backward, room: int) -> tuple[AlgorithmStage, Block]:
     spec, (n, channel, h, w) = found.spec, found.pixel
     names = tuple(
         f"({found.group * spec.c_per_group + c},{r},{s})"
@@ -320,7 +320,7 @@ def _through_fold(found: Backward, room: int) -> tuple[Stage, Block]:
         Matrix(label="overlaps", numbers=found.overlaps, followed=here, role="patch"),
         Matrix(label=f"dx[{n},{channel}]", numbers=found.dx[n, channel], followed=here, role="patch"),
     )
-    stage = Stage(
+    stage = AlgorithmStage(
         title="dx = FOLD(wᵀ g)",
         formula="a transposed convolution: each g adds a kernel to x, overlaps are summed",
         matrices=matrices,
@@ -329,9 +329,9 @@ def _through_fold(found: Backward, room: int) -> tuple[Stage, Block]:
     return stage, _sum(lead, found.into_pixel, KERNEL, found.dx[found.pixel].item(), PATCH, room)
 
 
-def _through_patches(found: Backward, room: int) -> tuple[Stage, Block]:
+def _through_patches(found: Backward, room: int) -> tuple[AlgorithmStage, Block]:
     k, c, r, s = found.tap
-    stage = Stage(
+    stage = AlgorithmStage(
         title="dw = g · PATCHESᵀ",
         formula="each tap times what it read, over all positions and images",
         matrices=(
@@ -347,7 +347,7 @@ def _through_patches(found: Backward, room: int) -> tuple[Stage, Block]:
     return stage, _sum(lead, found.into_tap, PATCH, found.dw[found.tap].item(), KERNEL, room)
 
 
-def _sum(lead: str, parts: Sequence[Part], role: Role, total: float, of: Role, room: int) -> Block:
+def _sum(lead: str, parts: Sequence[GradientTerm], role: Role, total: float, of: Role, room: int) -> Block:
     words = [Text(lead)]
     for i, part in enumerate(parts[:PARTS]):
         plus = Text("+ " if i else "")

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from convbench.bench.shift import Shift
 from convbench.case import RowKey
-from convbench.compare import Apart, Change, Changes
+from convbench.compare import Apart, Changes, RowChange
 from convbench.show.tables import plain_table
 from convbench.show.units import seconds
 
@@ -128,7 +128,7 @@ def apart_lines(changes: Changes) -> list[str]:
 
 def note_lines(changes: Changes) -> list[str]:
     """Why rows were not decided or what else is to be known of them, counted by what it is."""
-    groups: dict[str, list[Change]] = {}
+    groups: dict[str, list[RowChange]] = {}
     for row in changes.rows:
         if row.note:
             groups.setdefault(row.note, []).append(row)
@@ -155,7 +155,7 @@ def changes_table(changes: Changes, *, width: int) -> Group:
     headings = ["", "before", "after", "before / after", "to torch", "verdict", "gate"]
     if changes.rows:
         parts.append(_lines([[Text(word, "dim") for word in headings]], shown))
-    blocks: dict[RowKey, list[Change]] = {}
+    blocks: dict[RowKey, list[RowChange]] = {}
     for row in changes.rows:
         blocks.setdefault(row.key.block, []).append(row)
     several = len({key.axes for key in blocks}) > 1
@@ -195,7 +195,7 @@ def _lines(rows: Sequence[Sequence[Text]], shown: Sequence[int]) -> Table:
     return table
 
 
-def _cells(row: Change) -> list[Text]:
+def _cells(row: RowChange) -> list[Text]:
     return [
         Text("  " + row.key.backend),
         Text(seconds(row.before_s)),
@@ -314,7 +314,7 @@ def _folded(title: str, lines: Sequence[str]) -> list[str]:
     return [f"<details><summary>{_md(title)}</summary>", "", *lines, "", "</details>", ""]
 
 
-def _md_row(row: Change) -> str:
+def _md_row(row: RowChange) -> str:
     where = f"{row.key.suite}:{row.key.name} {row.key.axes}"
     state = "**regression**" if row.state == "regression" else row.state
     cells = (where, row.key.backend, seconds(row.before_s), seconds(row.after_s), factor(row.judged), row.verdict)

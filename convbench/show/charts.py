@@ -116,7 +116,7 @@ def ratio_chart(title: str, entries: Sequence[Entry], numbers: Mapping[str, int]
     names = [name for name in numbers if any(entry.result.backend == name for entry in drawn)]
     left, right = _MARGIN + _NAMES, WIDTH - _MARGIN - 8
     ratios = [_ratio(entry)[0] for entry in drawn]
-    axis = Axis.around([*ratios, 1.0], left, right)
+    axis = LogAxis.around([*ratios, 1.0], left, right)
 
     scene = Scene(width=WIDTH, height=0, title=f"Ratio to torch: {title}")
     y = _heading(scene, title, names, numbers)
@@ -169,7 +169,7 @@ def roofline_chart(title: str, entries: Sequence[Entry], numbers: Mapping[str, i
         return None
     roofs = _roofs(entry for _, _, entry in points)
     left, right = _MARGIN + 64, WIDTH - _MARGIN - 8
-    x_axis = Axis.around([x for x, _, _ in points], left, right)
+    x_axis = LogAxis.around([x for x, _, _ in points], left, right)
     scene = Scene(width=WIDTH, height=0, title=f"Roofline: {title}")
     names = [name for name in numbers if any(entry.result.backend == name for _, _, entry in points)]
     top = _heading(scene, f"Roofline: {title}", names, numbers)
@@ -178,7 +178,7 @@ def roofline_chart(title: str, entries: Sequence[Entry], numbers: Mapping[str, i
         scene.items.append(Words(x=_MARGIN, y=top + 4, text=words, size=11, ink="quiet"))
         top += 18
     bottom = top + 380
-    y_axis = Axis.around([*(y for _, y, _ in points), *(roof.flops_per_s * 1e-9 for roof in roofs)], bottom, top + 8)
+    y_axis = LogAxis.around([*(y for _, y, _ in points), *(roof.flops_per_s * 1e-9 for roof in roofs)], bottom, top + 8)
     for value, label in x_axis.ticks():
         x = x_axis.place(value)
         scene.items.append(Line(points=((x, top + 8), (x, bottom)), ink="line", width=0.7))
@@ -242,7 +242,7 @@ def _roofs(entries: Iterable[Entry]) -> list[_Roof]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Axis:
+class LogAxis:
     """A logarithmic axis from `low` at `start` to `high` at `end`."""
 
     low: float
@@ -251,7 +251,7 @@ class Axis:
     end: float
 
     @classmethod
-    def around(cls, values: Sequence[float], start: float, end: float) -> "Axis":
+    def around(cls, values: Sequence[float], start: float, end: float) -> "LogAxis":
         """An axis that holds all values with a little room."""
         low, high = log10(min(values)), log10(max(values))
         room = max(0.05 * (high - low), 0.06)
@@ -317,7 +317,7 @@ def _ratio(entry: Entry) -> tuple[float, float, float]:
     return outcome.comparison.ratio, outcome.comparison.low, outcome.comparison.high
 
 
-def _ratio_marks(entry: Entry, axis: Axis, y: float, number: int) -> list[Item]:
+def _ratio_marks(entry: Entry, axis: LogAxis, y: float, number: int) -> list[Item]:
     ratio, low, high = _ratio(entry)
     ends = (axis.place(low if low > 0 else axis.low), axis.place(high if high < inf else axis.high))
     ink = f"s{number % len(SHAPES)}"

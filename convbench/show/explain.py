@@ -11,7 +11,7 @@ from rich.text import Text
 
 from convbench.explain import STEPS
 from convbench.explain.sheet import set_text
-from convbench.explain.steps import Axis, Comparison, Term, Walk
+from convbench.explain.steps import Comparison, SlidingAxis, Term, Walk
 from convbench.show.frames import Frame
 from convbench.show.grid import (
     FAINT,
@@ -308,12 +308,10 @@ def _positions(walk: Walk, room: int, _: View) -> Step:
     return Step("POSITIONS", formula, body, _reading_notes(walk.axes), cost)
 
 
-def _reading_notes(axes: tuple[Axis, Axis]) -> list[str]:
+def _reading_notes(axes: tuple[SlidingAxis, SlidingAxis]) -> list[str]:
     lines = list(zip(axes, ("row", "column"), strict=True))
     notes = [
-        f"The floor drops {plural(axis.rest, line)} at the end of the padded x."
-        for axis, line in lines
-        if axis.rest
+        f"The floor drops {plural(axis.rest, line)} at the end of the padded x." for axis, line in lines if axis.rest
     ]
     unread = [
         f"{len(lost)} of {axis.size} {line}s of x are never read: {_listed(line, lost)}."

@@ -11,7 +11,7 @@ from textwrap import wrap
 from rich.text import Text
 
 from convbench.explain import STEPS
-from convbench.explain.quiz import Question, ask
+from convbench.explain.quiz import QuizQuestion, ask
 from convbench.explain.steps import Cell, Walk
 from convbench.explain.walk import move
 from convbench.show.explain import View, draw_step
@@ -39,7 +39,7 @@ HELP = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
+class WalkSession:
     """Where somebody is in a walk.
 
     Attributes:
@@ -57,7 +57,7 @@ class Session:
     page: str = ""
     scroll: int = 0
     mode: str = ""
-    question: Question | None = None
+    question: QuizQuestion | None = None
     typed: str = ""
     asked: int = 0
     right: int = 0
@@ -82,7 +82,7 @@ class Session:
         return draw_step(self.walk, self.step, width, self.view)
 
 
-def press(session: Session, key: str) -> Session:
+def press(session: WalkSession, key: str) -> WalkSession:
     """The session after a key: a character, or a name such as "left", "pagedown", "enter" or "escape".
 
     Raises:
@@ -129,7 +129,7 @@ def press(session: Session, key: str) -> Session:
     return session
 
 
-def screen(session: Session) -> list[Text]:
+def screen(session: WalkSession) -> list[Text]:
     """The lines of the whole screen, none wider than it and as many as it has."""
     width, height = session.size
     if width < NARROWEST or height < FEWEST_LINES:
@@ -151,7 +151,7 @@ def screen(session: Session) -> list[Text]:
     return shown
 
 
-def _status(session: Session) -> Text:
+def _status(session: WalkSession) -> Text:
     """Which output is followed, and in which problem."""
     walk, cell, width = session.walk, session.walk.cell, session.size[0]
     output = Text(f" y[{cell.n},{cell.k},{cell.p},{cell.q}] = ") + in_role(f"{walk.total:g}", OUTPUT)
@@ -163,7 +163,7 @@ def _status(session: Session) -> Text:
     return output + Text(name.rjust(width - len(output) - 1), style=FAINT)
 
 
-def _bottom(session: Session) -> list[Text]:
+def _bottom(session: WalkSession) -> list[Text]:
     """The keys; or a message, or what is asked and typed."""
     width = session.size[0] - 2
     match session.mode:
@@ -195,18 +195,18 @@ def _help(width: int) -> list[Text]:
     return lines
 
 
-def _go(session: Session, cell: Cell) -> Session:
+def _go(session: WalkSession, cell: Cell) -> WalkSession:
     return session if cell == session.walk.cell else replace(session, walk=move(session.walk, cell))
 
 
-def _scrolled(session: Session, pages: int) -> int:
+def _scrolled(session: WalkSession, pages: int) -> int:
     """So that the last line is in sight at most."""
     room = session.size[1] - 1 - len(_bottom(session))
     most = max(0, len(session.frame().lines) - room)
     return min(max(session.scroll + pages * (room - 1), 0), most)
 
 
-def _next_algorithm(session: Session) -> Session:
+def _next_algorithm(session: WalkSession) -> WalkSession:
     """The next page of an algorithm; without any, the two ways of the walk itself in turn."""
     if session.algorithms:
         return _turn(session, session.algorithms)
@@ -215,20 +215,20 @@ def _next_algorithm(session: Session) -> Session:
     return replace(session, step=step, page="", scroll=0, message=f"The same output {name}")
 
 
-def _turn(session: Session, pages: Pages) -> Session:
+def _turn(session: WalkSession, pages: Pages) -> WalkSession:
     """Through the pages in their order, and back to the walk."""
     names = ["", *pages]
     here = names.index(session.page) if session.page in names else 0
     return replace(session, page=names[(here + 1) % len(names)], scroll=0)
 
 
-def _ask(session: Session) -> Session:
+def _ask(session: WalkSession) -> WalkSession:
     random = Random(f"{session.seed} {session.asked} {session.step}")  # noqa: S311  # a quiz needs no secrets
     question = ask(session.walk, session.step, random)
     return replace(session, mode="quiz", question=question, typed="", asked=session.asked + 1)
 
 
-def _reply(session: Session, key: str) -> Session:
+def _reply(session: WalkSession, key: str) -> WalkSession:
     question = session.question
     if question is None or key == "escape":
         return replace(session, mode="", question=None, asked=session.asked - 1)
@@ -246,7 +246,7 @@ def _reply(session: Session, key: str) -> Session:
     return replace(session, mode="", question=None, right=score, message=message)
 
 
-def _export(session: Session, key: str) -> Session:
+def _export(session: WalkSession, key: str) -> WalkSession:
     ending = {"s": "svg", "c": "cast", "t": "txt"}.get(key)
     if ending is None:
         return session

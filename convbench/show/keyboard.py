@@ -14,7 +14,7 @@ from dataclasses import replace
 from types import FrameType
 
 from convbench.show.frames import ansi
-from convbench.show.interactive import Session, press, screen
+from convbench.show.interactive import WalkSession, press, screen
 from convbench.system import require
 
 # xterm's control sequences, ctlseqs, "Alt and Meta Keys" and "PC-Style Function Keys": ESC [ A and ESC O A are both up.
@@ -26,7 +26,7 @@ GIVE_BACK = "\x1b[?25h\x1b[?1049l"
 ESCAPE_S = 0.03  # a lone ESC is the key if nothing follows it by then
 
 
-def run(session: Session) -> None:
+def run(session: WalkSession) -> None:
     """Draw, wait for a key or a new size, and again until q. However it ends, the terminal is given back.
 
     Raises:
@@ -60,7 +60,7 @@ def parse_keys(typed: str) -> list[str]:
     return keys
 
 
-def _paint(session: Session, *, coloured: bool) -> None:
+def _paint(session: WalkSession, *, coloured: bool) -> None:
     if session.page:  # an algorithm may take seconds for all of a large x
         sys.stdout.write(f"\x1b[{session.size[1]};1H Working ...  Ctrl-C stops\x1b[K")
         sys.stdout.flush()

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from convbench.backend import name_surplus
-from convbench.explain.ledger import Check, Count, Ledger
+from convbench.explain.ledger import CostCheck, Count, Ledger
 from convbench.show.console import print_tabbed, result_console, side_console
 from convbench.show.grid import heading, plural
 from convbench.show.pages import fit
@@ -22,7 +22,7 @@ from convbench.spec import ITEM_NBYTES
 BESIDE_FROM = 80
 
 
-def print_ledger(ledger: Ledger, checks: Sequence[Check], counts: Sequence[Count], missing: Sequence[str]) -> None:
+def print_ledger(ledger: Ledger, checks: Sequence[CostCheck], counts: Sequence[Count], missing: Sequence[str]) -> None:
     """Tables on a terminal; elsewhere rows of figure, value, unit and remark."""
     console = result_console()
     if console.is_terminal:
@@ -36,7 +36,7 @@ def print_ledger(ledger: Ledger, checks: Sequence[Check], counts: Sequence[Count
 
 
 def page(
-    ledger: Ledger, checks: Sequence[Check], counts: Sequence[Count], missing: Sequence[str], width: int
+    ledger: Ledger, checks: Sequence[CostCheck], counts: Sequence[Count], missing: Sequence[str], width: int
 ) -> RenderableType:
     """The whole ledger, no wider than `width` (from 60 to 120)."""
     width = fit(width)
@@ -63,7 +63,7 @@ def hanging(lines: Iterable[str], width: int) -> Iterator[Text]:
         yield from map(Text, wrap(line, width, initial_indent="  ", subsequent_indent="    "))
 
 
-def record(ledger: Ledger, checks: Sequence[Check], counts: Sequence[Count]) -> dict[str, Any]:
+def record(ledger: Ledger, checks: Sequence[CostCheck], counts: Sequence[Count]) -> dict[str, Any]:
     """Every figure as plain numbers."""
     spec = ledger.spec
     return {
@@ -173,7 +173,7 @@ def _how(one: Count) -> str:
     return f"{one.expected:,} and {one.expected_function:,} were expected ({one.unit})"
 
 
-def _remarks(ledger: Ledger, checks: Sequence[Check], missing: Sequence[str]) -> Iterator[str]:
+def _remarks(ledger: Ledger, checks: Sequence[CostCheck], missing: Sequence[str]) -> Iterator[str]:
     if any(ledger.spec.surplus):
         padded = f"{name_surplus(ledger.spec)}, then {ledger.spec.evened}"
         yield f"torch's layers pad opposite sides equally: the tools saw x padded first, {padded}"
@@ -183,7 +183,7 @@ def _remarks(ledger: Ledger, checks: Sequence[Check], missing: Sequence[str]) ->
         yield f"not installed: {', '.join(missing)}"
 
 
-def _rows(ledger: Ledger, checks: Sequence[Check], counts: Sequence[Count]) -> Iterator[list[str | float | None]]:
+def _rows(ledger: Ledger, checks: Sequence[CostCheck], counts: Sequence[Count]) -> Iterator[list[str | float | None]]:
     spec = ledger.spec
     yield ["spec", str(spec), "", ""]
     for name, counted, on_image in (

@@ -392,7 +392,9 @@ def noise_line(results: Iterable[Result]) -> str:
     noisy = sum(one.noise.noisy for one in timed)
     told = [f"{aside:,} of {taken:,} samples were disturbed and set aside"] if aside else []
     if noisy:
-        told.append(f"{noisy} of {len(timed)} rows had too few clean samples for a verdict (run convbench doctor to see why)")
+        told.append(
+            f"{noisy} of {len(timed)} rows had too few clean samples for a verdict (run convbench doctor to see why)"
+        )
     return "; ".join(told)
 
 
@@ -417,7 +419,9 @@ def memory_line(results: Iterable[Result]) -> str:
     worst = sorted((key for key, factor in dearer.items() if factor > DEARER), key=lambda key: -dearer[key])
     told = [f"{backend} on {name} {dearer[backend, name]:.2f}x" for backend, name in worst[:MOST_DEARER]]
     more = f" and {len(worst) - len(told)} more" if len(worst) > len(told) else ""
-    return f"times are for reused memory; with newly mapped memory for each call: {', '.join(told)}{more}" if told else ""
+    return (
+        f"times are for reused memory; with newly mapped memory for each call: {', '.join(told)}{more}" if told else ""
+    )
 
 
 def launch_line(results: Iterable[Result]) -> str:

@@ -17,7 +17,7 @@ from convbench.dtypes import short_dtype
 from convbench.errors import ConvbenchError, unknown
 from convbench.spec import ConvSpec
 from convbench.suites.edge import known_operands
-from convbench.suites.foreign import Reading, is_foreign, read_foreign, read_text
+from convbench.suites.foreign import ForeignProblems, is_foreign, read_foreign, read_text
 from convbench.suites.sizes import EXAMPLE, looks_like_sizes
 
 SIZES = ("n", "c", "h", "w", "k", "r", "s")
@@ -55,7 +55,7 @@ def load_suite(suite: str) -> tuple[Problem, ...]:
     return read_suite(suite).problems
 
 
-def read_suite(suite: str) -> Reading:
+def read_suite(suite: str) -> ForeignProblems:
     """The problems of a shipped suite, of a CSV file, or of a file of benchdnn or MIOpenDriver lines.
 
     Raises:
@@ -72,21 +72,21 @@ def read_suite(suite: str) -> Reading:
             )
     text = read_text(path, f"the suite {suite}")
     if path.suffix == ".csv":
-        return Reading(problems=tuple(_problems(path.stem, text, origin=suite)))
+        return ForeignProblems(problems=tuple(_problems(path.stem, text, origin=suite)))
     return read_foreign(text, suite=path.stem, origin=suite)
 
 
-def read_shape(text: str) -> Reading:
+def read_shape(text: str) -> ForeignProblems:
     """The problems that one --shape names; benchdnn options may make several of a descriptor, or none."""
     if is_foreign(text):
         return read_foreign(text, suite="shape", origin="--shape", numbered=False)
     spec, at, operands = text.partition("@")
     if not at or ":" in spec:  # a path may have an @ of its own
-        return Reading(problems=(find_problem(text),))
+        return ForeignProblems(problems=(find_problem(text),))
     problem = Problem(
         suite="shape", name=text.strip().lower(), spec=ConvSpec.parse(spec), operands=known_operands(operands.strip())
     )
-    return Reading(problems=(problem,))
+    return ForeignProblems(problems=(problem,))
 
 
 def find_problem(text: str) -> Problem:
@@ -121,7 +121,7 @@ def find_problem(text: str) -> Problem:
     return matches[0]
 
 
-def _only(text: str, reading: Reading) -> Problem:
+def _only(text: str, reading: ForeignProblems) -> Problem:
     if len(reading.problems) > 1:
         raise ConvbenchError(
             f"{text!r} gives {len(reading.problems)} problems, but only one is allowed; select one of them"

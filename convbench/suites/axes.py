@@ -33,14 +33,14 @@ _NUMBER = re.compile("[0-9]{1,9}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Axis:
+class ProblemAxis:
     """A name of FIELDS and its values, in order and each once; None is padding that follows the kernel."""
 
     name: str
     values: tuple[Sides | None, ...]
 
     @classmethod
-    def parse(cls, text: str) -> "Axis":
+    def parse(cls, text: str) -> "ProblemAxis":
         """Read `NAME=VALUES`.
 
         Raises:
@@ -57,7 +57,7 @@ class Axis:
         return cls(name=name, values=_all_values(name, values, f"--axis {name}="))
 
     @classmethod
-    def of_batches(cls, values: str) -> "Axis":
+    def of_batches(cls, values: str) -> "ProblemAxis":
         """The axis n, from the values of --batch."""
         return cls(name="n", values=_all_values("n", values, "--batch "))
 
@@ -107,7 +107,7 @@ class Expansion:
     repeated: int = 0
 
 
-def expand(problems: Iterable[Problem], axes: Sequence[Axis], wanted: Filter) -> Expansion:
+def expand(problems: Iterable[Problem], axes: Sequence[ProblemAxis], wanted: Filter) -> Expansion:
     """Every problem with every combination of values, the last axis fastest.
 
     Raises:
@@ -192,7 +192,9 @@ def _range(word: str, option: str) -> Iterable[int]:
         return _powers(first, last, step)
     values = range(first, last + 1, step)
     if len(values) > MOST_PROBLEMS:
-        raise ConvbenchError(f"{option}{word} has {len(values):,} values; the limit is {MOST_PROBLEMS:,}; try a larger step")
+        raise ConvbenchError(
+            f"{option}{word} has {len(values):,} values; the limit is {MOST_PROBLEMS:,}; try a larger step"
+        )
     return values
 
 
@@ -202,15 +204,13 @@ def _powers(first: int, last: int, factor: int) -> Iterator[int]:
         first *= factor
 
 
-def _refuse_overlap(axes: Sequence[Axis]) -> None:
+def _refuse_overlap(axes: Sequence[ProblemAxis]) -> None:
     setter: dict[str, str] = {}
     for axis in axes:
         for name in FIELDS[axis.name]:
             if name in setter:
                 both = f"{axis.name} occurs twice" if setter[name] == axis.name else f"{setter[name]} and {axis.name}"
-                raise ConvbenchError(
-                    f"--axis {both}: both set {name}; give all its values at once (--batch is n)"
-                )
+                raise ConvbenchError(f"--axis {both}: both set {name}; give all its values at once (--batch is n)")
             setter[name] = axis.name
 
 

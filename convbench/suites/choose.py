@@ -6,7 +6,7 @@ from dataclasses import replace
 from convbench.case import Problem
 from convbench.errors import ConvbenchError
 from convbench.suites import read_shape, read_suite
-from convbench.suites.axes import FIELDS, Axis, Filter, expand
+from convbench.suites.axes import FIELDS, Filter, ProblemAxis, expand
 from convbench.suites.foreign import LeftOut
 
 MOST_DETAIL = 100  # characters of a line that is not taken over
@@ -14,18 +14,18 @@ MOST_DETAIL = 100  # characters of a line that is not taken over
 
 def choose_axes(
     batches: Sequence[str] | None, axes: Sequence[str] | None, **given: Sequence[str] | None
-) -> tuple[list[Axis], dict[str, Sequence[str] | None]]:
+) -> tuple[list[ProblemAxis], dict[str, Sequence[str] | None]]:
     """The axes over sizes, and the words of the other axes by name, each as `given` or from `axes` as NAME=ONE,OTHER.
 
     Raises:
         ConvbenchError: an axis that is unknown, given twice, or without values.
     """
-    sizes = [Axis.of_batches(",".join(batches))] if batches is not None else []
+    sizes = [ProblemAxis.of_batches(",".join(batches))] if batches is not None else []
     for text in axes or ():
         name, _, values = text.partition("=")
         name = name.strip().lower()
         if name in FIELDS:
-            sizes.append(Axis.parse(text))
+            sizes.append(ProblemAxis.parse(text))
         elif name not in given:
             hint = "; threads have their own option, --threads 1,2" if name == "threads" else ""
             raise ConvbenchError(f"unknown axis {name!r}: choose from {' '.join([*FIELDS, *given])}{hint}")
@@ -44,7 +44,7 @@ def choose_problems(
     default: str,
     *,
     tell: Callable[[str], None],
-    sizes: Sequence[Axis] = (),
+    sizes: Sequence[ProblemAxis] = (),
     match: Sequence[str] | None = None,
     exclude: Sequence[str] | None = None,
     given: Collection[str] = (),

@@ -28,7 +28,7 @@ Pair = tuple[Value, Value]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Factor:
+class CoverFactor:
     """One thing in which problems differ.
 
     Attributes:
@@ -94,22 +94,22 @@ def _groups(problem: Problem) -> Iterator[str]:
         yield FEW if spec.c_per_group < 8 else FEW_WIDE
 
 
-FACTORS: Mapping[str, Factor] = {
-    "C/G": Factor(values=SIZES, met=lambda problem: (str(problem.spec.c_per_group),)),
-    "K": Factor(values=SIZES, met=_count_filters),
-    "Q": Factor(values=SIZES, met=lambda problem: (str(problem.spec.q),)),
-    "P*Q": Factor(values=SIZES, met=lambda problem: (str(problem.spec.p * problem.spec.q),)),
-    "N": Factor(values=(*map(str, BATCHES), ABOVE), met=_batch),
-    "W": Factor(values=("even", "odd"), met=lambda problem: (("even", "odd")[problem.spec.w % 2],)),
-    "kernel": Factor(values=(*KERNELS, LONG), met=_kernel),
-    "stride": Factor(values=("1", "2", "3", UNEVEN, PATCHES, BEYOND), met=_stride),
-    "dilation": Factor(values=("1", "2", "3", UNEVEN), met=_dilation),
-    "padding": Factor(values=("0", "same", SIDES, BEYOND), met=_padding),
-    "groups": Factor(values=("1", FEW, FEW_WIDE, DEPTHWISE, MULTIPLIER), met=_groups),
-    "dtype": Factor(values=DTYPES, met=lambda problem: (problem.dtype or "",)),
-    "layout": Factor(values=LAYOUTS, met=lambda problem: (problem.layout or "",)),
-    "pass": Factor(values=PASSES, met=lambda problem: (problem.pass_ or "",)),
-    "epilogue": Factor(values=EPILOGUES, met=lambda problem: (problem.epilogue or "",)),
+FACTORS: Mapping[str, CoverFactor] = {
+    "C/G": CoverFactor(values=SIZES, met=lambda problem: (str(problem.spec.c_per_group),)),
+    "K": CoverFactor(values=SIZES, met=_count_filters),
+    "Q": CoverFactor(values=SIZES, met=lambda problem: (str(problem.spec.q),)),
+    "P*Q": CoverFactor(values=SIZES, met=lambda problem: (str(problem.spec.p * problem.spec.q),)),
+    "N": CoverFactor(values=(*map(str, BATCHES), ABOVE), met=_batch),
+    "W": CoverFactor(values=("even", "odd"), met=lambda problem: (("even", "odd")[problem.spec.w % 2],)),
+    "kernel": CoverFactor(values=(*KERNELS, LONG), met=_kernel),
+    "stride": CoverFactor(values=("1", "2", "3", UNEVEN, PATCHES, BEYOND), met=_stride),
+    "dilation": CoverFactor(values=("1", "2", "3", UNEVEN), met=_dilation),
+    "padding": CoverFactor(values=("0", "same", SIDES, BEYOND), met=_padding),
+    "groups": CoverFactor(values=("1", FEW, FEW_WIDE, DEPTHWISE, MULTIPLIER), met=_groups),
+    "dtype": CoverFactor(values=DTYPES, met=lambda problem: (problem.dtype or "",)),
+    "layout": CoverFactor(values=LAYOUTS, met=lambda problem: (problem.layout or "",)),
+    "pass": CoverFactor(values=PASSES, met=lambda problem: (problem.pass_ or "",)),
+    "epilogue": CoverFactor(values=EPILOGUES, met=lambda problem: (problem.epilogue or "",)),
 }
 # Of what a backend may lack: the pairs of all others are met in an fprop without an epilogue, which every backend has.
 BROUGHT = ("pass", "epilogue")
@@ -175,7 +175,11 @@ def _of_kernels(pair: Mapping[str, str]) -> str | None:
 
 def _of_passes(pair: Mapping[str, str]) -> str | None:
     pass_, epilogue = pair.get("pass"), pair.get("epilogue")
-    return f"an epilogue only applies to fprop, not to {pass_}" if pass_ in PASSES[1:] and epilogue in EPILOGUES[1:] else None
+    return (
+        f"an epilogue only applies to fprop, not to {pass_}"
+        if pass_ in PASSES[1:] and epilogue in EPILOGUES[1:]
+        else None
+    )
 
 
 _RULES = (_of_columns, _of_groups, _of_kernels, _of_passes)

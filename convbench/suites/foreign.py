@@ -168,7 +168,7 @@ class LeftOut:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class ForeignProblems:
     """The problems of a suite, and what of its lines is not among them."""
 
     problems: tuple[Problem, ...]
@@ -180,7 +180,7 @@ def is_foreign(text: str) -> bool:
     return any(_is_miopen(token) or _DESCRIPTOR.fullmatch(token) for token in text.split())
 
 
-def read_foreign(text: str, *, suite: str, origin: str, numbered: bool = True) -> Reading:
+def read_foreign(text: str, *, suite: str, origin: str, numbered: bool = True) -> ForeignProblems:
     """The problems that the lines of a text name, in order.
 
     A command that a log holds several times is one problem that counts so often.
@@ -196,7 +196,7 @@ def read_foreign(text: str, *, suite: str, origin: str, numbered: bool = True) -
     """
     reader = _Reader(suite=suite, numbered=numbered)
     reader.read(text, origin)
-    return Reading(problems=tuple(reader.problems.values()), left_out=tuple(reader.left_out))
+    return ForeignProblems(problems=tuple(reader.problems.values()), left_out=tuple(reader.left_out))
 
 
 class _PlacedError(ConvbenchError):
@@ -314,7 +314,9 @@ class _Reader:
                     self._leave_out(f"--{name} ({_TOLD[name]})", f"--{option}")
             case _ if name not in _KNOBS and not re.fullmatch("v[0-9]+", name):
                 known = {"mb", "dir", "dt", "cfg", "batch", "reset", *_KNOBS, *_TOLD}
-                raise ConvbenchError(f"{unknown('benchdnn option', name, known)}; delete it if it does not change what runs")
+                raise ConvbenchError(
+                    f"{unknown('benchdnn option', name, known)}; delete it if it does not change what runs"
+                )
 
     def _batch(self, name: str, origin: str) -> None:
         path = Path(origin).parent / name
@@ -366,9 +368,7 @@ class _Reader:
             return
         if driver not in _MIOPEN_DTYPES:
             if not driver or driver.startswith("-"):
-                raise ConvbenchError(
-                    f"MIOpenDriver is followed by {driver!r}; write a line such as {_MIOPEN_EXAMPLE}"
-                )
+                raise ConvbenchError(f"MIOpenDriver is followed by {driver!r}; write a line such as {_MIOPEN_EXAMPLE}")
             self._leave_out("MIOpenDriver commands that are not a convolution", driver)
             return
         sizes, words = _miopen_flags(tokens[1:])

@@ -7,7 +7,7 @@ from typing import Self
 
 from convbench.backend import Backend
 from convbench.call.bind import ANY_FAULT, alive, failure
-from convbench.call.watch import Loss, Stage, Watch, not_run
+from convbench.call.watch import BackendStage, Loss, Watch, not_run
 from convbench.case import Case
 from convbench.machine import free_nbytes, held_nbytes
 from convbench.outcome import Failed, Outcome, Result, Skipped, Wrong
@@ -90,7 +90,7 @@ def refusal(
     if backend.broken:
         return Failed(backend.broken)
     watch = watch or Watch()
-    watch.tell(backend.name, Stage.ASKED)
+    watch.tell(backend.name, BackendStage.ASKED)
     try:
         reason = backend.why_not(case, force=force) or too_large(case, backend, limit_nbytes=watch.memory_nbytes)
     except ANY_FAULT as error:

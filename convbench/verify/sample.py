@@ -85,7 +85,7 @@ def _meet(case: Case, axis: int, side: int, tap: int) -> int | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sample(Exam):
+class OutputSample(Exam):
     """An exam of some outputs: truth, bounds and answers are of shape (S).
 
     Only for finite operands: where a NaN must be is a question of the whole output.

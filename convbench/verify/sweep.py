@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from convbench.backend import Backend
-from convbench.call.watch import Stage, Watch, fault_traits
+from convbench.call.watch import BackendStage, Watch, fault_traits
 from convbench.case import Case
 from convbench.outcome import Failed, Result, Wrong
 from convbench.verify.answers import Answers, question
@@ -67,7 +67,7 @@ def _verify_case(probes: Probes, lineup: Lineup) -> None:
     answers: dict[str, Answers] = {}
 
     def ask(backend: Backend) -> None:
-        watch.tell(backend.name, Stage.VERIFIED)
+        watch.tell(backend.name, BackendStage.VERIFIED)
         found = question(backend, probes)
         if isinstance(found, Answers):
             answers[backend.name] = found
@@ -80,7 +80,7 @@ def _verify_case(probes: Probes, lineup: Lineup) -> None:
         if backend.built_in:
             ask(backend)
         if backend.name in answers:
-            watch.tell("", Stage.TRUTH)
+            watch.tell("", BackendStage.TRUTH)
             outcome = weigh(backend, probes, answers.pop(backend.name))
             if isinstance(outcome, Wrong):
                 outcome = explained(backend, probes.exam, outcome, watch)
@@ -96,6 +96,6 @@ def explained(backend: Backend, exam: Exam, outcome: Wrong, watch: Watch) -> Wro
         return outcome
     effort = Effort() if known < MOST_SHRUNK else Effort(tries=0)
     # A few questions are a step: a watch that counts the seconds of a step ends what hangs, and no long search.
-    tell = partial(watch.tell, backend.name, Stage.EXPLAINED)
+    tell = partial(watch.tell, backend.name, BackendStage.EXPLAINED)
     tell()
     return Wrong(explain_fault(backend, exam, outcome.check, effort, tell=tell))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from convbench.backend import Unavailable
-from convbench.call.watch import Stage
+from convbench.call.watch import BackendStage
 from convbench.case import Case
 from convbench.outcome import Failed, Outcome, Result
 
@@ -17,7 +17,7 @@ BEGUN = -1  # in the place of a wait status
 MOST_PROCESSES = 512  # below a worker; compilers take one for each core
 DYING_S = 10.0  # a process that SIGKILL does not end by then hangs in a driver
 
-STAGES = list(Stage)  # the first one stands in memory that is still zero
+STAGES = list(BackendStage)  # the first one stands in memory that is still zero
 
 Sweep = Callable[..., Iterator[Result]]
 
@@ -125,7 +125,7 @@ class Board:
         self._steps = 0
         self._FORMAT.pack_into(self._memory, 0, 0, self.NOBODY, 0)
 
-    def tell(self, backend: str, stage: Stage) -> None:
+    def tell(self, backend: str, stage: BackendStage) -> None:
         """Write down that this backend (or nobody, with an empty name) comes to this stage."""
         self._steps = (self._steps + 1) % 2**32
         self._FORMAT.pack_into(

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from convbench.backend import Backend, Unavailable, adopt, elsewhere
-from convbench.discovery import Found, Source, load_here, refuse_missing, refuse_plugin
+from convbench.discovery import BackendSource, Found, load_here, refuse_missing, refuse_plugin
 from convbench.errors import ConvbenchError, in_words, one_line
 from convbench.system import lacks
 from convbench.workers.jobs import Card, Fall, Inquiry, NotLoaded
@@ -20,7 +20,7 @@ def is_possible() -> bool:
     return sys.platform == "linux" and not lacks("isolation")
 
 
-def load_others(points: Sequence[Source], plugins: Sequence[str]) -> Callable[[], Found]:
+def load_others(points: Sequence[BackendSource], plugins: Sequence[str]) -> Callable[[], Found]:
     """As `load_here`, and the code of others stays elsewhere, where the system has a process for it.
 
     The process starts now and is asked when what is returned is called; so this one can load what is its own.
@@ -39,7 +39,7 @@ def load_others(points: Sequence[Source], plugins: Sequence[str]) -> Callable[[]
     return partial(_ask_all, server, points, plugins)
 
 
-def _ask_all(server: Server, points: Sequence[Source], plugins: Sequence[str]) -> Found:
+def _ask_all(server: Server, points: Sequence[BackendSource], plugins: Sequence[str]) -> Found:
     loaded: list[Backend] = []
     unavailable: list[Unavailable] = []
     with server:

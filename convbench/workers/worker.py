@@ -19,7 +19,7 @@ import torch
 
 from convbench.backend import Backend
 from convbench.call.memory import poisoned
-from convbench.call.watch import Stage, Watch
+from convbench.call.watch import BackendStage, Watch
 from convbench.discovery import discover, load_here, sources
 from convbench.errors import ConvbenchError, in_words
 from convbench.machine import descendants
@@ -179,7 +179,7 @@ class Turn:
         self._accused: dict[str, str] = {}
         world.restore()  # of what an import did nobody in particular is accused
 
-    def tell(self, backend: str, stage: Stage) -> None:
+    def tell(self, backend: str, stage: BackendStage) -> None:
         """As `Watch.tell`."""
         self._clear_up()
         self._backend = backend
@@ -226,7 +226,7 @@ def _load(job: Job) -> list[Backend]:
 def _look(inquiry: Inquiry, connection: Connection, board: Board) -> None:
     """Import code of others and say what it holds, or why that cannot be."""
     board.clear(inquiry.names)
-    board.tell(inquiry.names[0], Stage.IMPORTED)
+    board.tell(inquiry.names[0], BackendStage.IMPORTED)
     points = [one for one in sources() if inquiry.point == one.name and not one.shadowed]
     try:
         loaded, unavailable = load_here(points, [inquiry.plugin] if inquiry.plugin else [])

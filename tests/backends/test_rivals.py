@@ -13,7 +13,7 @@ import torch
 from convbench import Backend, Verified, discover
 from convbench.call.bind import bind, conditions
 from convbench.case import LAYOUTS, Case
-from convbench.discovery import Source, sources
+from convbench.discovery import BackendSource, sources
 from convbench.suites import load_suite
 from convbench.verify.exam import prepare_exam
 from convbench.verify.sweep import verify
@@ -39,7 +39,7 @@ def one(name: str) -> Backend:
 
 
 @every_rival
-def test_an_extra_installs_what_the_file_imports(card: Source) -> None:
+def test_an_extra_installs_what_the_file_imports(card: BackendSource) -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     packages = {line.partition(">")[0] for line in extras.get(card.name, ())}
     assert set(card.missing) <= packages

@@ -15,11 +15,11 @@ from types import SimpleNamespace
 import pytest
 
 from convbench.bench import doctor, noise
-from convbench.bench.noise import Gpu, GpuState, Meter, Reading, nvml_lacks
+from convbench.bench.noise import Gpu, GpuState, Meter, NoiseReading, nvml_lacks
 from convbench.device import find_device
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's /proc")
-CALM = Reading(waited_s={"1": 1.0, "2": 3.0}, switches=10, steal_s=2.0)
+CALM = NoiseReading(waited_s={"1": 1.0, "2": 3.0}, switches=10, steal_s=2.0)
 
 
 def burn(seconds: float) -> None:
@@ -249,7 +249,7 @@ def test_only_the_cpus_that_we_may_use_count(tmp_path: Path, monkeypatch: pytest
 
 
 def test_steal_is_a_share_of_the_time_of_all_our_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    before, after = (Reading(waited_s={}, switches=0, steal_s=steal_s) for steal_s in (0.0, 0.02))
+    before, after = (NoiseReading(waited_s={}, switches=0, steal_s=steal_s) for steal_s in (0.0, 0.02))
     with Meter() as meter:
         for cpus, words in ((1, "steal"), (4, "")):
             monkeypatch.setattr(meter, "_cpus", {b"%d" % n for n in range(cpus)})

@@ -250,7 +250,9 @@ def test_what_the_process_says_is_taken_for_what_it_can_be(
     ((one,), gone) = probe.load_others((), ["x"])()
     assert (one.name, one.built_in, one.is_here, gone) == ("a", False, False, [])
     answers["x"] = [replace(CARD, **forged)]  # type: ignore[arg-type]  # that is the forgery
-    with pytest.raises(ConvbenchError, match=r"plug-in x could not be loaded: its declarations are invalid: ") as raised:
+    with pytest.raises(
+        ConvbenchError, match=r"plug-in x could not be loaded: its declarations are invalid: "
+    ) as raised:
         probe.load_others((), ["x"])()
     assert str(raised.value).isprintable()
 

@@ -66,7 +66,7 @@ from tests.cli.conftest import Cli
         (["list", "suites", "resnet5"], "did you mean 'resnet50'?"),
         (["bench", "--batch", "eight"], "--batch eight: it takes numbers"),
         (["bench", "--batch", ""], "--batch : it takes numbers"),
-        (["bench", "--batch", "8", "--axis", "n=1"], "n stands twice"),
+        (["bench", "--batch", "8", "--axis", "n=1"], "n occurs twice"),
         (
             ["verify", "--axis", "m=1"],
             "unknown axis 'm': choose from n c h w k r s groups ck hw rs stride padding dilation dtype layout",

@@ -25,7 +25,7 @@ from convbench.explain.algorithms.loops import LOOPS
 from convbench.explain.algorithms.toeplitz import TOEPLITZ
 from convbench.explain.algorithms.trace import Algorithm, Matrix, Trace
 from convbench.explain.algorithms.winograd import winograd
-from convbench.explain.algorithms.work import Fractions, Tally, Work
+from convbench.explain.algorithms.work import Fractions, Work, WorkTally
 from convbench.explain.walk import choose_cell, small_integers, walk
 from convbench.verify.transforms import winograd_matrices
 
@@ -253,7 +253,7 @@ def test_a_tally_counts_what_numbers_that_count_do(m: int, k: int, n: int) -> No
     Counting.made = (0, 0)
     a, b = (np.array([[Counting() for _ in range(j)] for _ in range(i)]) for i, j in ((m, k), (k, n)))
     _ = a @ b
-    tally = Tally()
+    tally = WorkTally()
     tally.matmul(torch.ones(m, k), torch.ones(k, n))
     assert (tally.multiplications, tally.additions) == Counting.made
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from convbench import ConvSpec
 from convbench.errors import ConvbenchError
 from convbench.explain.questions import QUESTIONS, SHOWS_ALL, ask, choose, rounding
-from convbench.explain.sheet import Answer, Grid, Sheet, Sum, Table
+from convbench.explain.sheet import NumberGrid, Sheet, Sum, Table, WhyAnswer
 from convbench.explain.walk import choose_cell
 from convbench.show.questions import answer_page
 
@@ -28,18 +28,18 @@ AWKWARD = [
 ]
 
 
-def answer(name: str, spec: ConvSpec = NOTE, **how: Any) -> Answer:
+def answer(name: str, spec: ConvSpec = NOTE, **how: Any) -> WhyAnswer:
     found = ask(QUESTIONS[name], spec, **how)
     assert found.proof
     assert found.holds, [one for one in found.proof if not one.holds]
     return found
 
 
-def grid(found: Answer, label: str) -> list[list[float]]:
-    return next(part.numbers.tolist() for part in found.parts if isinstance(part, Grid) and part.label == label)
+def grid(found: WhyAnswer, label: str) -> list[list[float]]:
+    return next(part.numbers.tolist() for part in found.parts if isinstance(part, NumberGrid) and part.label == label)
 
 
-def table(found: Answer) -> dict[str, tuple[float, ...]]:
+def table(found: WhyAnswer) -> dict[str, tuple[float, ...]]:
     return {name: numbers for part in found.parts if isinstance(part, Table) for name, numbers in part.rows}
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from convbench import ConvbenchError
 from convbench.models.costs import gather, measure, parse_inputs, time_passes
 from convbench.models.forward import Census, census
-from convbench.models.load import Source, find_model
+from convbench.models.load import ModelSource, find_model
 from convbench.ran.of_model import watch_what_ran
 from convbench.spec import ConvSpec
 from convbench.suites import load_suite
@@ -27,7 +27,7 @@ def census_of(model: nn.Module, *shape: int, device: str = "meta") -> Census:
 
 
 def costs_of(make: object, *shape: int, **options: object):  # type: ignore[no-untyped-def]
-    source = Source(name="own", origin="tests", make=make)  # type: ignore[arg-type]
+    source = ModelSource(name="own", origin="tests", make=make)  # type: ignore[arg-type]
     return measure(source, [shape], **options)  # type: ignore[arg-type]
 
 

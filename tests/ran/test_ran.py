@@ -9,7 +9,7 @@ import torch
 
 from convbench import ConvSpec
 from convbench.ran import watch as ran_module
-from convbench.ran.chrome_trace import Block, Trace
+from convbench.ran.chrome_trace import CallTrace, MemoryBlock
 from convbench.ran.claims import list_claims, remark, sentence
 from convbench.ran.patches import account, find_patches, scratch_nbytes
 from convbench.ran.rules import Setting
@@ -318,7 +318,7 @@ def test_scratch_of_onednns_own_leaves_the_patch_matrix_unknown(fp32: dict[str, 
 def test_scratch_as_large_as_the_patch_matrix_rules_nothing_out(fp32: dict[str, Ran]) -> None:
     one = fp32["vgg"]
     assert one.trace is not None
-    more = replace(one.trace, blocks=(*one.trace.blocks, Block(nbytes=8_000_000)))
+    more = replace(one.trace, blocks=(*one.trace.blocks, MemoryBlock(nbytes=8_000_000)))
     assert scratch_nbytes(replace(one, trace=more)) == 8_000_000
     assert find_patches(replace(one, trace=more)).kind == "unknown"
 
@@ -370,9 +370,9 @@ ON_CUDA = Ran(
     device="cuda",
     setting=Setting(torch="2.11", library="cuDNN 91900", cudnn=True, machine="NVIDIA H100"),
     selected="Cudnn",
-    trace=Trace(
+    trace=CallTrace(
         operators=("aten::conv2d", "aten::convolution", "aten::cudnn_convolution", "aten::empty"),
-        blocks=(Block(nbytes=802_816, kept=True), Block(nbytes=1_605_632)),
+        blocks=(MemoryBlock(nbytes=802_816, kept=True), MemoryBlock(nbytes=1_605_632)),
         peak_nbytes=2_408_448,
         kernels=(
             "void cudnn::engines_precompiled::nchwToNhwcKernel<float, float, float, false, true>(int)",
@@ -402,10 +402,10 @@ def test_on_cuda_torchs_own_code_forms_one_images_patches() -> None:
         spec=ConvSpec.parse("n2c3h9w9k4r3s3"),
         setting=Setting(cudnn=False),
         selected="Slow2d",
-        trace=Trace(
+        trace=CallTrace(
             operators=("aten::_slow_conv2d_forward",),
             # The caching allocator gives out multiples of 512 bytes.
-            blocks=(Block(nbytes=2_048, kept=True), Block(nbytes=5_632)),
+            blocks=(MemoryBlock(nbytes=2_048, kept=True), MemoryBlock(nbytes=5_632)),
             peak_nbytes=7_680,
             kernels=("void at::native::im2col_kernel<float>(long)", "ampere_sgemm_32x32_sliced1x4_nn"),
         ),
@@ -448,9 +448,9 @@ ON_CPU = Ran(
     device="cpu",
     setting=Setting(torch="2.11", library="oneDNN 2.7", threads=2, machine="AVX512"),
     selected="Mkldnn",
-    trace=Trace(
+    trace=CallTrace(
         operators=("aten::conv2d", "aten::mkldnn_convolution"),
-        blocks=(Block(nbytes=802_816), Block(nbytes=802_816), Block(nbytes=802_816, kept=True)),
+        blocks=(MemoryBlock(nbytes=802_816), MemoryBlock(nbytes=802_816), MemoryBlock(nbytes=802_816, kept=True)),
         peak_nbytes=1_605_632,
     ),
     primitives=read_primitives(LOG_OF_2),
@@ -488,7 +488,7 @@ def test_scratch_is_patches_only_where_onednn_lowers_to_a_matrix_product(
     implementation: str, scratch: int, kind: str
 ) -> None:
     assert ON_CPU.trace is not None
-    blocks = (*ON_CPU.trace.blocks, *([Block(nbytes=scratch)] if scratch else []))
+    blocks = (*ON_CPU.trace.blocks, *([MemoryBlock(nbytes=scratch)] if scratch else []))
     one = replace(
         ON_CPU,
         trace=replace(ON_CPU.trace, blocks=blocks),

@@ -11,7 +11,7 @@ import torch
 
 from convbench import ConvbenchError, ConvSpec
 from convbench.call.tensors import TORCH_DTYPE
-from convbench.ran.rules import Rule, Setting, apply_rule
+from convbench.ran.rules import DispatchRule, Setting, apply_rule
 from convbench.ran.witness import read_setting, select
 
 
@@ -45,7 +45,9 @@ def selected(spec: ConvSpec, dtype: str = "fp32", layout: str = "nchw") -> str |
     return select(x, w, spec)[0]
 
 
-def predicted(text: str, dtype: str = "fp32", device: str = "cpu", layout: str = "nchw", **setting: Any) -> Rule:
+def predicted(
+    text: str, dtype: str = "fp32", device: str = "cpu", layout: str = "nchw", **setting: Any
+) -> DispatchRule:
     known = replace(read_setting("cpu"), **setting)
     return apply_rule(ConvSpec.parse(text), dtype=dtype, layout=layout, device=device, setting=known)
 

@@ -21,7 +21,7 @@ from rich.text import Text
 from convbench import ConvSpec
 from convbench.explain import STEPS
 from convbench.explain.walk import choose_cell, small_integers, walk
-from convbench.show.interactive import HELP, Session, press, screen
+from convbench.show.interactive import HELP, WalkSession, press, screen
 from convbench.show.keyboard import GIVE_BACK, TAKE, parse_keys
 
 NOTE = ConvSpec.parse("n1c1h4w4k1r2s2")
@@ -30,21 +30,21 @@ LARGE = ConvSpec.parse("n1c64h56w56k2r3s3_pd1")
 SIZES = [(60, 24), (80, 24), (120, 40), (60, 12), (200, 60)]
 
 
-def session_of(spec: ConvSpec, size: tuple[int, int] = (80, 24)) -> Session:
-    return Session(walk=walk(*small_integers(spec), spec, choose_cell(spec)), step="operands", size=size)
+def session_of(spec: ConvSpec, size: tuple[int, int] = (80, 24)) -> WalkSession:
+    return WalkSession(walk=walk(*small_integers(spec), spec, choose_cell(spec)), step="operands", size=size)
 
 
-def type_keys(session: Session, *keys: str) -> Session:
+def type_keys(session: WalkSession, *keys: str) -> WalkSession:
     for key in keys:
         session = press(session, key)
     return session
 
 
-def shown(session: Session) -> str:
+def shown(session: WalkSession) -> str:
     return "\n".join(line.plain for line in screen(session))
 
 
-def place(session: Session) -> tuple[int, int, int, int]:
+def place(session: WalkSession) -> tuple[int, int, int, int]:
     cell = session.walk.cell
     return cell.n, cell.k, cell.p, cell.q
 

@@ -9,7 +9,7 @@ from rich.console import Console, RenderableType
 
 from convbench import Case, Failed, Problem, Result, Skipped, Timed, Verified, Wrong
 from convbench.ceilings.roofline import IMPOSSIBLE, TRANSFORM
-from convbench.outcome import Bill, Check, Comparison, Outcome, Roofline
+from convbench.outcome import Bill, Check, Outcome, PairedRatio, Roofline
 from convbench.show.ceilings import age, ceiling_table
 from convbench.show.tables import (
     COVERAGE,
@@ -41,7 +41,7 @@ GROUPED = Case(problem=problem("grouped", "n1c128h56w56k128r3s3_st2x1_pd1_dl1x2_
 
 
 def timed(seconds_: float, ratio: float | None = None, verdict: str = "") -> Timed:
-    compared = ratio and Comparison(ratio=ratio, low=ratio * 0.97, high=ratio * 1.02, verdict=verdict)
+    compared = ratio and PairedRatio(ratio=ratio, low=ratio * 0.97, high=ratio * 1.02, verdict=verdict)
     return Timed(check=FINE, samples_s=(seconds_,) * 12, bill=BILL, comparison=compared or None)
 
 

@@ -296,7 +296,7 @@ def test_a_transposed_line_is_the_dgrad_of_its_forward_problem() -> None:
         ("ic3ih8iw8oc4kh3", "kw is missing"),
         ("ic3ih8oc4", "kh is missing"),
         ("ic3oc4", "ih is missing"),
-        ("ic3ic3ih8oc4kh3", "ic stands twice"),
+        ("ic3ic3ih8oc4kh3", "ic occurs twice"),
         ("ic3ih8oc4kh1234567890", "more than 9 digits"),
         ("g2ic3ih8oc4kh3", "must divide both"),
         ("ic3ih8oc4kh9", "larger than the padded input"),

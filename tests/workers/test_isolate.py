@@ -19,10 +19,10 @@ import pytest
 import torch
 
 from convbench import Failed, Result, Skipped, Timed, Verified, discover
-from convbench.bench.rounds import Budget
-from convbench.bench.statistics import Rule
+from convbench.bench.rounds import TimeBudget
+from convbench.bench.statistics import VerdictRule
 from convbench.bench.sweep import bench
-from convbench.call.watch import Stage, Watch
+from convbench.call.watch import BackendStage, Watch
 from convbench.machine import children, held_nbytes
 from convbench.store import CsvFile
 from convbench.verify.lineup import too_large
@@ -34,7 +34,7 @@ from tests.conftest import make_case
 
 pytestmark = [pytest.mark.program, pytest.mark.skipif(sys.platform != "linux", reason="worker processes need Linux")]
 
-BENCH = partial(bench, budget=Budget(seconds=0.02, least=3, most=20), rule=Rule())
+BENCH = partial(bench, budget=TimeBudget(seconds=0.02, least=3, most=20), rule=VerdictRule())
 PLUGIN = '''
 """One deed for each number of output channels."""
 import json, os, signal, sys
@@ -155,7 +155,7 @@ def test_the_reason_says_at_what_it_died(swept: dict[tuple[int, str], Result]) -
 
 def test_a_worker_sees_the_same_numbers_as_this_process(swept: dict[tuple[int, str], Result]) -> None:
     backends, _ = discover([], ["torch", "unfold-matmul"])
-    for here in bench([CASES[0]], backends, budget=Budget(seconds=0.02, least=3, most=20), rule=Rule()):
+    for here in bench([CASES[0]], backends, budget=TimeBudget(seconds=0.02, least=3, most=20), rule=VerdictRule()):
         there = swept[1, here.backend].outcome
         assert isinstance(here.outcome, Timed)
         assert isinstance(there, Timed)
@@ -235,12 +235,12 @@ def test_the_board_says_who_was_doing_what() -> None:
         writer, reader = Board(file.fileno()), Board(file.fileno())
     for board in (reader, writer):
         board.clear(["a", "b"])
-    assert reader.read() == (0, None, Stage.LOADING)
-    writer.tell("b", Stage.TIMED)
+    assert reader.read() == (0, None, BackendStage.LOADING)
+    writer.tell("b", BackendStage.TIMED)
     assert reader.read() == (1, "b", "while being timed")
-    writer.tell("b", Stage.TIMED)  # a sign of life
+    writer.tell("b", BackendStage.TIMED)  # a sign of life
     assert reader.read()[0] == 2
-    writer.tell("", Stage.TRUTH)
+    writer.tell("", BackendStage.TRUTH)
     assert reader.read() == (3, None, "while computing the truth")
     writer.close()
     reader.close()
@@ -280,8 +280,8 @@ def test_a_memory_limit_is_foreseen_before_anything_is_allocated() -> None:
     (result,) = bench(
         [case],
         [one],
-        budget=Budget(),
-        rule=Rule(),
+        budget=TimeBudget(),
+        rule=VerdictRule(),
         watch=Watch(memory_nbytes=held),
     )
     assert isinstance(result.outcome, Skipped)

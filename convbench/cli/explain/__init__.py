@@ -53,7 +53,7 @@ def explain(
     context: typer.Context,
     shape: options.Shape = None,
     *,
-    cell: options.Cell,
+    cell: options.CellOptions,
     sizes: options.Sizes,
     step: exports.Steps = None,
     channel: exports.Channel = 0,
@@ -159,7 +159,7 @@ def given_options(context: typer.Context) -> set[str]:
     return {name for name in names if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"}
 
 
-def prove(whole: ConvSpec, at: Pair | None, cell: options.Cell) -> "Walk":
+def prove(whole: ConvSpec, at: Pair | None, cell: options.CellOptions) -> "Walk":
     """The walk, of one image where all are too many; exit 1 where a number does not hold."""
     from convbench.explain.walk import affordable, choose_cell, small_integers, walk
 

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from convbench.explain.algorithms.trace import Again, Algorithm, Fact, Matrix, Second, Stage, Trace
+from convbench.explain.algorithms.trace import Again, Algorithm, AlgorithmStage, Fact, Matrix, Second, Trace
 from convbench.explain.algorithms.work import Counts, Work, mark, too_many
 from convbench.explain.geometry import channels, pad, window
 from convbench.explain.steps import Cell
@@ -118,7 +118,7 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
     nothing = mark(shape)
     many = spec.c_per_group > 1
     stages = [
-        Stage(
+        AlgorithmStage(
             title="PAD TO POWERS OF TWO",
             formula=f"x padded and w {'spread out, both ' if spec.dilation != (1, 1) else ''}to {height}×{width}",
             matrices=(
@@ -126,7 +126,7 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
                 Matrix(f"w[{cell.k},0]", spread[cell.k, 0], taps, role="kernel"),
             ),
         ),
-        Stage(
+        AlgorithmStage(
             title="SPECTRA",
             formula="X = DFT(x), W = DFT(w), once per weight; every number affects every output",
             matrices=(
@@ -134,13 +134,12 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
                 Matrix("W", kernel[cell.k, 0], nothing),
             ),
         ),
-        Stage(
+        AlgorithmStage(
             title="MULTIPLY",
-            formula="Z = X · conj(W), elementwise"
-            + (f", summed over {spec.c_per_group} channels" if many else ""),
+            formula="Z = X · conj(W), elementwise" + (f", summed over {spec.c_per_group} channels" if many else ""),
             matrices=(Matrix("Z", spectrum, nothing),),
         ),
-        Stage(
+        AlgorithmStage(
             title="TRANSFORM BACK",
             formula="IDFT(Z): the result, and what wrapped around (~)",
             matrices=(Matrix("IDFT(Z)", circular[cell.n, cell.k], mark(shape, *place), role="output", aside=wrapped),),

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from convbench.explain.algorithms.trace import Again, Algorithm, Fact, Matrix, Second, Stage, Trace
+from convbench.explain.algorithms.trace import Again, Algorithm, AlgorithmStage, Fact, Matrix, Second, Trace
 from convbench.explain.algorithms.work import Counts, Work, mark
 from convbench.explain.geometry import patch
 from convbench.explain.steps import Cell
@@ -53,7 +53,7 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
                     y.append(total or 0.0)
     names = tuple(name for name, *_ in followed)
     rows = torch.tensor([numbers for _, *numbers in followed], dtype=torch.float64).reshape(-1, 4).T
-    stage = Stage(
+    stage = AlgorithmStage(
         title="ONE PRODUCT AT A TIME",
         formula="sum ← sum + x[n,c,h,w] · w[k,c,r,s], for each (c,r,s)",
         matrices=(

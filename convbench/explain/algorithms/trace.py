@@ -59,7 +59,7 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
+class AlgorithmStage:
     """One step of an algorithm: what it is called, its formula, what it leaves, and what to know of it."""
 
     title: str
@@ -77,7 +77,7 @@ class Trace:
     source: str
     spec: ConvSpec
     cell: Cell
-    stages: tuple[Stage, ...]
+    stages: tuple[AlgorithmStage, ...]
     y: Tensor
     counts: Counts
     proof: tuple[Comparison, ...] = ()
@@ -156,7 +156,7 @@ class Algorithm:
         unproved = self.form(self, x, w, spec, cell)
         return replace(unproved, proof=tuple(self.prove(unproved, x, w)))
 
-    def trace(self, spec: ConvSpec, cell: Cell, stages: Sequence[Stage], y: Tensor, counts: Counts) -> Trace:
+    def trace(self, spec: ConvSpec, cell: Cell, stages: Sequence[AlgorithmStage], y: Tensor, counts: Counts) -> Trace:
         """An unproved trace of this algorithm."""
         return Trace(
             name=self.name,

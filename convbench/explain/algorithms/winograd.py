@@ -19,8 +19,8 @@ from torch import Tensor
 
 from convbench.errors import ConvbenchError
 from convbench.explain.algorithms.cook_toom import Transforms, cook_toom, points
-from convbench.explain.algorithms.trace import Again, Algorithm, Fact, Matrix, Second, Stage, Trace
-from convbench.explain.algorithms.work import Counts, Fractions, Tally, Work, mark, too_many
+from convbench.explain.algorithms.trace import Again, Algorithm, AlgorithmStage, Fact, Matrix, Second, Trace
+from convbench.explain.algorithms.work import Counts, Fractions, Work, WorkTally, mark, too_many
 from convbench.explain.geometry import channels, pad
 from convbench.explain.steps import Cell
 from convbench.explain.walk import MAX_PATCHES
@@ -80,7 +80,9 @@ def why_not(tile: Pair | None, spec: ConvSpec) -> str | None:
         )
     tiles = tiling(spec, tile)
     if spec.c_per_group * LARGEST_X * LARGEST_W * _growth(tiles.down) * _growth(tiles.across) >= EXACT:
-        return f"F({_name(spec, tile)}) of {spec.c_per_group} channels has numbers above 2^53, which are no longer exact"
+        return (
+            f"F({_name(spec, tile)}) of {spec.c_per_group} channels has numbers above 2^53, which are no longer exact"
+        )
     area = size[0] * size[1]
     each = spec.n * tiles.count[0] * tiles.count[1] * area
     numbers = each * (spec.c + spec.k) + spec.k * spec.c_per_group * area
@@ -122,7 +124,7 @@ def form(tile: Pair | None, algorithm: Algorithm, x: Tensor, w: Tensor, spec: Co
     channel = f"[{first}]" if spec.c > 1 else ""
     row_names, column_names = tuple(f"h={row}" for row in rows), tuple(str(column) for column in columns)
     stages = [
-        Stage(
+        AlgorithmStage(
             title="THE MATRICES",
             formula=f"exact, from the points {_point_names(max(tiles.size))}",
             matrices=tuple(_transform_matrices(tiles, a, b)),
@@ -133,7 +135,7 @@ def form(tile: Pair | None, algorithm: Algorithm, x: Tensor, w: Tensor, spec: Co
                 ),
             ),
         ),
-        Stage(
+        AlgorithmStage(
             title="TRANSFORM",
             formula="U = G g G^T, once per weight; V = B^T d B, per tile",
             matrices=(
@@ -149,7 +151,7 @@ def form(tile: Pair | None, algorithm: Algorithm, x: Tensor, w: Tensor, spec: Co
                 Matrix(f"V{channel}", data[0], counting, role="patch"),
             ),
         ),
-        Stage(
+        AlgorithmStage(
             title="MULTIPLY",
             formula="U · V, elementwise" + (f", summed over {spec.c_per_group} channels" if many else ""),
             matrices=(
@@ -163,7 +165,7 @@ def form(tile: Pair | None, algorithm: Algorithm, x: Tensor, w: Tensor, spec: Co
                 ),
             ),
         ),
-        Stage(
+        AlgorithmStage(
             title="TRANSFORM BACK",
             formula="Y = A^T (U · V) A" if not many else "Y = A^T (Σ U · V) A",
             matrices=(
@@ -380,7 +382,7 @@ def _whole(x: Tensor, w: Tensor, spec: ConvSpec, tiles: Tiling) -> tuple[Tensor,
     data, of_data = bt_h @ cut @ bt_w.T, _transform_work(tiles.down.bt, tiles.across.bt)
     kernel, of_kernel = g_h @ w @ g_w.T, _transform_work(tiles.down.g, tiles.across.g)
     # One matrix product for each of the frequencies: (G, a, b, K/G, C/G) @ (G, a, b, C/G, N * tiles).
-    core = Tally()
+    core = WorkTally()
     left = kernel.reshape(spec.groups, spec.k_per_group, spec.c_per_group, size_h, size_w).permute(0, 3, 4, 1, 2)
     right_side = data.reshape(spec.n, spec.groups, spec.c_per_group, tiles_h * tiles_w, size_h, size_w)
     right_side = right_side.permute(1, 4, 5, 2, 0, 3).flatten(4)

@@ -38,7 +38,7 @@ class Counts:
 
 
 @dataclass(slots=True)
-class Tally:
+class WorkTally:
     """Counts the work while it computes."""
 
     multiplications: int = 0

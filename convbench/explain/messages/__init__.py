@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from convbench.errors import ConvbenchError, one_line
 from convbench.explain.messages import channels, folding, options, shapes
-from convbench.explain.messages.reading import INT, LIST, Decoded, Reading, try_out
+from convbench.explain.messages.reading import INT, LIST, Decoded, MessageReading, try_out
 
 LONGEST = 20_000  # characters of what is read: a traceback, not a log
 
@@ -21,7 +21,7 @@ class Message:
     name: str
     title: str
     pattern: re.Pattern[str]
-    read: Callable[[re.Match[str]], Reading]
+    read: Callable[[re.Match[str]], MessageReading]
 
 
 def decode(text: str) -> Decoded:
@@ -53,7 +53,7 @@ def decode(text: str) -> Decoded:
     )
 
 
-def _message(name: str, title: str, pattern: str, read: Callable[[re.Match[str]], Reading]) -> Message:
+def _message(name: str, title: str, pattern: str, read: Callable[[re.Match[str]], MessageReading]) -> Message:
     return Message(name=name, title=title, pattern=re.compile(pattern), read=read)
 
 

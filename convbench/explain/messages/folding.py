@@ -9,15 +9,15 @@ from math import prod
 from typing import Any
 
 from convbench.explain.messages.reading import (
-    Call,
-    Reading,
+    ExampleCall,
+    MessageReading,
     by,
     show,
     sizes,
 )
 
 
-def fold_length(match: re.Match[str]) -> Reading:
+def fold_length(match: re.Match[str]) -> MessageReading:
     size, kernel, dilation, padding, stride = (sizes(match[i]) for i in range(1, 6))
     high, wide, wanted, got = (int(match[i]) for i in (6, 7, 8, 9))
     taps = prod(kernel)
@@ -33,17 +33,17 @@ def fold_length(match: re.Match[str]) -> Reading:
         fixes.append(
             (
                 f"Give it {wanted} columns, one per position: (N, C·{taps}, {wanted}).",
-                Call(function="fold", operands=((1, taps, wanted),), options=options),
+                ExampleCall(function="fold", operands=((1, taps, wanted),), options=options),
             )
         )
     fixes += [
         (
             f"Or use output_size={other}, which has {got} columns.",
-            Call(function="fold", operands=((1, taps, got),), options=options | {"output_size": other}),
+            ExampleCall(function="fold", operands=((1, taps, got),), options=options | {"output_size": other}),
         )
         for other in _sizes_of(got, kernel, dilation, padding, stride)
     ]
-    return Reading(
+    return MessageReading(
         function="fold",
         meanings=(
             (by(size), "output_size: the image to build, H×W"),
@@ -73,7 +73,7 @@ def _sizes_of(
                 return
 
 
-def fold_taps(match: re.Match[str]) -> Reading:
+def fold_taps(match: re.Match[str]) -> MessageReading:
     got, kernel = int(match[1]), sizes(match[2])
     taps = prod(kernel)
     many = max(1, -(-got // taps)) * taps
@@ -82,7 +82,7 @@ def fold_taps(match: re.Match[str]) -> Reading:
     fixes = [
         (
             f"Give it {many} rows: {many // taps} channel{'s' * (many != taps)} of {taps} taps.",
-            Call(
+            ExampleCall(
                 function="fold", operands=((1, many, length),), options={"output_size": extent, "kernel_size": kernel}
             ),
         )
@@ -94,7 +94,7 @@ def fold_taps(match: re.Match[str]) -> Reading:
             fixes.append(
                 (
                     f"Or a kernel of {r}×{s}, which has {got} taps.",
-                    Call(
+                    ExampleCall(
                         function="fold",
                         operands=((1, got, count),),
                         options={"output_size": height, "kernel_size": (r, s)},
@@ -102,7 +102,7 @@ def fold_taps(match: re.Match[str]) -> Reading:
                 )
             )
             break
-    return Reading(
+    return MessageReading(
         function="fold",
         meanings=(
             (str(got), "the given rows: input.size(1), C·R·S"),
@@ -113,10 +113,10 @@ def fold_taps(match: re.Match[str]) -> Reading:
     )
 
 
-def fold_dimensions(match: re.Match[str]) -> Reading:
+def fold_dimensions(match: re.Match[str]) -> MessageReading:
     x = sizes(match[1])
-    call = Call(function="fold", operands=((1, 4, 9),), options={"output_size": (4, 4), "kernel_size": (2, 2)})
-    return Reading(
+    call = ExampleCall(function="fold", operands=((1, 4, 9),), options={"output_size": (4, 4), "kernel_size": (2, 2)})
+    return MessageReading(
         function="fold",
         meanings=(
             (show(x), f"what you gave: {len(x)} sizes"),

@@ -12,7 +12,7 @@ from convbench.errors import unknown
 from convbench.explain.questions import border, costs, kernel, patches, rounding
 from convbench.explain.questions import nearest as near
 from convbench.explain.questions.nearest import Nearest
-from convbench.explain.sheet import Answer, Sheet
+from convbench.explain.sheet import Sheet, WhyAnswer
 from convbench.explain.steps import Cell
 from convbench.explain.walk import affordable, choose_cell
 from convbench.spec import ConvSpec
@@ -57,7 +57,7 @@ def choose(words: str) -> tuple[Question, ...]:
     return tuple(chosen.values())
 
 
-def ask(question: Question, spec: ConvSpec, cell: Cell | None = None, seed: int = 0) -> Answer:
+def ask(question: Question, spec: ConvSpec, cell: Cell | None = None, seed: int = 0) -> WhyAnswer:
     """The answer on x and w of small whole numbers, as the walk has them.
 
     The cell, by default one worth seeing, counts where the problem itself is shown.
@@ -77,7 +77,7 @@ def ask(question: Question, spec: ConvSpec, cell: Cell | None = None, seed: int 
     if any(sheet.spec.surplus):
         sheet.word("beforehand", f"{name_surplus(sheet.spec)}, then padding={sheet.spec.evened.padding}")
         sheet.note("torch pads opposite sides equally, so when torch was asked, x was padded first: {beforehand}.")
-    return Answer(
+    return WhyAnswer(
         name=question.name,
         question=question.text,
         asked=spec,

@@ -15,7 +15,7 @@ from torch import Tensor
 from convbench.errors import first_line
 from convbench.explain.questions.patches import reads
 from convbench.explain.sheet import Sheet
-from convbench.explain.steps import Axis, inside, measure_axes
+from convbench.explain.steps import SlidingAxis, inside, measure_axes
 from convbench.ran.by_torch import convolve, fold, make_module, unfold
 from convbench.spec import ConvSpec
 from convbench.verify.oracle import conv2d_float64
@@ -82,7 +82,7 @@ def floor(sheet: Sheet) -> str:
     )
 
 
-def _line(axis: Axis) -> ConvSpec:
+def _line(axis: SlidingAxis) -> ConvSpec:
     """One axis by itself: a problem one column wide."""
     return ConvSpec(
         n=1,
@@ -183,13 +183,13 @@ def padding(sheet: Sheet) -> str:
     )
 
 
-def _pad_line(line: Tensor, axis: Axis, mode: str) -> Tensor:
+def _pad_line(line: Tensor, axis: SlidingAxis, mode: str) -> Tensor:
     """A line of x as torch pads it."""
     around = (axis.padding, axis.padding_end)
     return F.pad(line[None, None], around, mode="constant" if mode == "zeros" else mode)[0, 0]
 
 
-def _pad_by_index(x: Tensor, axis: Axis, mode: str, dim: int = 0) -> Tensor:
+def _pad_by_index(x: Tensor, axis: SlidingAxis, mode: str, dim: int = 0) -> Tensor:
     """The same along one dimension of x, from the definition of each mode."""
     size, places = axis.size, range(-axis.padding, axis.size + axis.padding_end)
     match mode:

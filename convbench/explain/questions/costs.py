@@ -219,7 +219,9 @@ def flops(sheet: Sheet) -> str:
         sheet.number(name, value, again, by)
         if name in in_ledger:
             sheet.check(f"{name}, ledger", in_ledger[name], again, by)
-    sheet.say("{macs:,} MACs: {outputs:,} outputs of {taps:,} multiply-adds each. At two FLOPs per MAC: {flops:,} FLOPs.")
+    sheet.say(
+        "{macs:,} MACs: {outputs:,} outputs of {taps:,} multiply-adds each. At two FLOPs per MAC: {flops:,} FLOPs."
+    )
     sheet.say(
         "Exactly: {mul:,} multiplications + {add:,} additions = {exact:,}; a sum takes one addition fewer than it has terms. "
         "A bias adds {bias:,} more."

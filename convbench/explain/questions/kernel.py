@@ -47,9 +47,7 @@ def flip(sheet: Sheet) -> str:
         "A textbook convolution flips its kernel; the one in frameworks is a cross-correlation. For a learned kernel it "
         "does not matter: it is learned flipped. A kernel from a textbook needs w.flip(2, 3)."
     )
-    same = (
-        " Here the two happen to be equal." if sheet.numbers["plain"] == sheet.numbers["turned"] else ""
-    )
+    same = " Here the two happen to be equal." if sheet.numbers["plain"] == sheet.numbers["turned"] else ""
     return (
         f"No. F.conv2d applies the kernel to x as it is: {sheet.cell_name} is {{plain:g}}, and would be {{turned:g}} with "
         f"the kernel flipped.{same}"

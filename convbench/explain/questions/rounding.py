@@ -33,9 +33,7 @@ def not_equal(sheet: Sheet) -> str:
             longer = _race(other, sheet.seed)
             if not torch.equal(*longer[2:]):
                 found, sheet.spec = longer, other
-                sheet.stand_in = (
-                    "there the two are bitwise equal: torch sums in the same order, or has little to sum"
-                )
+                sheet.stand_in = "there the two are bitwise equal: torch sums in the same order, or has little to sum"
                 break
     x, w, conv, unfolded = found
     spec = sheet.spec
@@ -118,8 +116,7 @@ def not_equal(sheet: Sheet) -> str:
     )
     if not sheet.numbers["apart"]:
         return (
-            "Here it is: both sum in the same order, or have only one product. Longer sums differ in their "
-            "last bits."
+            "Here it is: both sum in the same order, or have only one product. Longer sums differ in their last bits."
         )
     return (
         "Because sums round, and the two add in different orders. They are {apart:.2g} apart here, but each is only "

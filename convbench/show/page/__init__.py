@@ -140,7 +140,7 @@ def _plugins(command: str) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
+class PageColumn:
     """Heading, share of the table's width, and whether it holds numbers."""
 
     name: str
@@ -148,40 +148,40 @@ class Column:
     number: bool = False
 
 
-def _columns(entries: Sequence[Entry]) -> list[Column]:
+def _columns(entries: Sequence[Entry]) -> list[PageColumn]:
     """The axes only where they differ, the ceiling only where there is one."""
     several = len({entry.axes for entry in entries}) > 1
     sizes, files = (len(set(own)) > 1 for own in (map(_size, entries), (entry.file for entry in entries)))
     timed = any(isinstance(entry.result.outcome, Timed) for entry in entries)
     ceiling = any(entry.number_of("percent_of_ceiling") is not None for entry in entries)
     found = [
-        *([Column(name="File", width=11)] if files else []),
-        Column(name="Case", width=18),
-        *([Column(name="Size", width=8)] if sizes else []),
-        Column(name="Backend", width=13),
-        *([Column(name="Axes", width=17)] if several else []),
-        Column(name="Outcome", width=10),
+        *([PageColumn(name="File", width=11)] if files else []),
+        PageColumn(name="Case", width=18),
+        *([PageColumn(name="Size", width=8)] if sizes else []),
+        PageColumn(name="Backend", width=13),
+        *([PageColumn(name="Axes", width=17)] if several else []),
+        PageColumn(name="Outcome", width=10),
         *(_TIMES if timed else []),
-        *([Column(name="Ceiling", width=9, number=True)] if ceiling else []),
-        Column(name="Error", width=8, number=True),
+        *([PageColumn(name="Ceiling", width=9, number=True)] if ceiling else []),
+        PageColumn(name="Error", width=8, number=True),
     ]
     # The words take what is left of a table that may be wider than the window.
-    return [*found, Column(name="Reason", width=max(12, 100 - sum(column.width for column in found)))]
+    return [*found, PageColumn(name="Reason", width=max(12, 100 - sum(column.width for column in found)))]
 
 
 _TIMES = (
-    Column(name="Speed vs torch", width=16, number=True),
-    Column(name="Time", width=8, number=True),
-    Column(name="Images/s", width=9, number=True),
-    Column(name="GFLOP/s", width=9, number=True),
+    PageColumn(name="Speed vs torch", width=16, number=True),
+    PageColumn(name="Time", width=8, number=True),
+    PageColumn(name="Images/s", width=9, number=True),
+    PageColumn(name="GFLOP/s", width=9, number=True),
 )
 
 
-def _heading(column: Column) -> str:
+def _heading(column: PageColumn) -> str:
     return f'<th scope="col" style="width:{column.width}%"{_look(column)}>{column.name}</th>'
 
 
-def _look(column: Column) -> str:
+def _look(column: PageColumn) -> str:
     return ' class="n"' if column.number else ""
 
 
@@ -192,7 +192,7 @@ def _size(entry: Entry) -> str:
     return entry.result.case.problem.size
 
 
-def _cells(entry: Entry, columns: Sequence[Column]) -> list[Cell]:
+def _cells(entry: Entry, columns: Sequence[PageColumn]) -> list[Cell]:
     """What each column shows, and what it is sorted by."""
     result, outcome, problem = entry.result, entry.result.outcome, entry.result.case.problem
     error, percent = entry.number_of("worst_of_bound"), entry.number_of("percent_of_ceiling")
@@ -228,7 +228,7 @@ def _reason(entry: Entry) -> str:
     return "; ".join(filter(None, (entry.row.get("cause", ""), entry.row["reason"])))
 
 
-def _rows(entries: Sequence[Entry], columns: Sequence[Column], table: Sequence[Sequence[Cell]]) -> str:
+def _rows(entries: Sequence[Entry], columns: Sequence[PageColumn], table: Sequence[Sequence[Cell]]) -> str:
     """The table of all rows, and what chooses among them."""
     rows = (_table_row(entry, columns, cells) for entry, cells in zip(entries, table, strict=True))
     parts = {"filters": _filters(entries), "headings": "".join(map(_heading, columns)), "rows": "\n".join(rows)}
@@ -262,7 +262,7 @@ def _tally(headings: Sequence[str], rows: Iterable[tuple[str, tuple[str, ...]]])
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
 
 
-def _table_row(entry: Entry, columns: Sequence[Column], cells: Sequence[Cell]) -> str:
+def _table_row(entry: Entry, columns: Sequence[PageColumn], cells: Sequence[Cell]) -> str:
     parts = []
     for column, (text, _) in zip(columns, cells, strict=True):
         look = f' class="{entry.status}"' if column.name == "Outcome" else _look(column)
