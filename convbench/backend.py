@@ -188,7 +188,8 @@ class Backend(Traits):
         if self.max_macs is not None and case.spec.macs > self.max_macs and not force:
             return (
                 f"{case.spec.macs:,} multiply-adds would take about "
-                f"{case.spec.macs / self.macs_per_s:,.0f} s per call (limit {self.max_macs:,}); use --force to run it anyway"
+                f"{case.spec.macs / self.macs_per_s:,.0f} s per call (limit {self.max_macs:,}); use --force to run "
+                f"it anyway"
             )
         return None
 
@@ -210,7 +211,8 @@ def adopt(found: Backend, origin: str) -> Backend:
         )
     if not 0 < macs_per_s < inf or not (found.max_macs is None or found.max_macs >= 0):
         raise ConvbenchError(
-            f"{name} of {origin}: macs_per_s={macs_per_s} max_macs={found.max_macs}; the first must be finite and above 0, "
+            f"{name} of {origin}: macs_per_s={macs_per_s} max_macs={found.max_macs}; the first must be finite and "
+            f"above 0, "
             f"the second at least 0, or None"
         )
     given = {one.name: getattr(found, one.name) for one in fields(Traits)}

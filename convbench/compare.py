@@ -247,7 +247,10 @@ def _match(
     judged, apart = both, [_apart(key, mine, yours, words) for key, words in mixed.items()]
     if gate.relative:
         judged = [key for key in both if key.backend != BASELINE and _ratios(key, torch_of, mine, yours)]
-        words = f"--relative needs {BASELINE} with the same number of rows of this case, timed in the same way, in both files"
+        words = (
+            f"--relative needs {BASELINE} with the same number of rows of this case, timed in the same way, in both "
+            f"files"
+        )
         apart += [_apart(key, mine, yours, words) for key in both if key not in judged and key.backend != BASELINE]
     confidence = 1 - (1 - gate.confidence) / max(1, len(judged))
     rows = [_change(key, torch_of, mine, yours, gate, confidence, steady=steady) for key in judged]

@@ -33,7 +33,8 @@ class Expression:
             position = getattr(error, "pos", None)
             place = "" if position is None else f" at position {position}"
             raise ConvbenchError(
-                f"{self.option} {self.text!r} is not a regular expression{place}: {getattr(error, 'msg', error)}; a plain "
+                f"{self.option} {self.text!r} is not a regular expression{place}: {getattr(error, 'msg', error)}; a "
+                f"plain "
                 f"word works, and \\ escapes a special character"
             ) from None
 

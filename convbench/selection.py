@@ -215,7 +215,8 @@ def _refuse_filters(**given: bool) -> None:
     if chosen := [name for name, there in given.items() if there]:
         names = {"sizes": "--batch or --axis of a size"}
         raise ConvbenchError(
-            f"{' and '.join(names.get(name, '--' + name) for name in chosen)} cannot be combined with --fuzz, --seconds or "
+            f"{' and '.join(names.get(name, '--' + name) for name in chosen)} cannot be combined with --fuzz, "
+            f"--seconds or "
             f"--vectors, whose cases are fixed; leave it out"
         )
 
@@ -307,7 +308,8 @@ def load_backends(
     for one in backends:
         if one.ignored:
             tell(
-                f"{one.name} declares {', '.join(one.ignored)}: ignored, because only convbench's own backends may declare this"
+                f"{one.name} declares {', '.join(one.ignored)}: ignored, because only convbench's own backends may "
+                f"declare this"
             )
     return backends, unavailable, [one.name for one in objects if not one.built_in]
 

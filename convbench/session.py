@@ -128,12 +128,14 @@ class Bench:
     def __post_init__(self) -> None:
         if not 0.5 <= self.confidence < 1 or not 0 < self.margin < 1:
             raise ConvbenchError(
-                f"--confidence {self.confidence} --margin {self.margin}: confidence must be at least 0.5 and below 1, and "
+                f"--confidence {self.confidence} --margin {self.margin}: confidence must be at least 0.5 and below "
+                f"1, and "
                 f"margin between 0 and 1; try --confidence 0.998 --margin 0.02"
             )
         if self.budget_s < 0 or self.min_rounds < 1:
             raise ConvbenchError(
-                f"--budget {self.budget_s:g} --min-rounds {self.min_rounds}: the budget must be at least 0 seconds, with "
+                f"--budget {self.budget_s:g} --min-rounds {self.min_rounds}: the budget must be at least 0 seconds, "
+                f"with "
                 f"at least 1 round; try --budget 3 --min-rounds 12"
             )
 

@@ -100,7 +100,10 @@ def test_a_plan_of_another_machine_names_what_differs(tmp_path: Path) -> None:
     here = {name: fact for name, fact in HERE.items() if name != "threads"} | {"torch": "2.16.0", "gpu": "H200"}
     with pytest.raises(ConvbenchError) as refusal:
         BackendPlan.load(path, machine=here)
-    words = "from another machine: torch 2.15.0, here 2.16.0; threads 2, here unknown; gpu unknown, here H200; run bench again"
+    words = (
+        "from another machine: torch 2.15.0, here 2.16.0; threads 2, here unknown; gpu unknown, here H200; run bench "
+        "again"
+    )
     assert words in str(refusal.value)
 
 
@@ -168,7 +171,7 @@ def test_a_damaged_plan_is_refused_in_one_line(tmp_path: Path, place: str, words
 def test_what_is_no_json_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
     path = tmp_path / "plan.json"
     path.write_text(text)
-    with pytest.raises(ConvbenchError, match=r"the plan .* is damaged: .*; bench again"):
+    with pytest.raises(ConvbenchError, match=r"the plan .* is damaged: .*; run bench again"):
         BackendPlan.load(path, machine=HERE)
 
 

@@ -60,7 +60,8 @@ def open_rgb(path: str | Path) -> Image.Image:
 def _gray_or_rgb(path: str | Path, image: Image.Image) -> Image.Image:
     if image.mode in ("I", "F"):
         raise ConvbenchError(
-            f"{path} has pixels of mode {image.mode}, whose white level is unknown; save it with 8 or 16 bits per channel"
+            f"{path} has pixels of mode {image.mode}, whose white level is unknown; save it with 8 or 16 bits per "
+            f"channel"
         )
     if image.mode.startswith("I;16"):  # convert() would clip, not scale
         return Image.fromarray((np.asarray(image, dtype=np.float64) / 257).round().astype(np.uint8))

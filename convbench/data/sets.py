@@ -154,6 +154,7 @@ def _folder(name: str, path: Path, transform: Transform) -> ImageSet:
             files += [(os.path.join(folder, one), label) for one in sorted(names) if is_image_name(one)]
     if not files:
         raise ConvbenchError(
-            f"no images in {path}; put images in it, or in one directory per class, with the suffix {' '.join(SUFFIXES)}"
+            f"no images in {path}; put images in it, or in one directory per class, with the suffix "
+            f"{' '.join(SUFFIXES)}"
         )
     return ImageSet(name=name, images=Files(files, open_rgb, transform), origin=str(path), classes=classes)

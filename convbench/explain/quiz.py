@@ -73,7 +73,10 @@ def _which_number(walk: Walk, random: Random) -> QuizQuestion:
     column = q * spec.stride[1] - spec.padding[1] + term.s * spec.dilation[1]
     outside = ", outside x: a zero" if walk.padding[tap, p * spec.q + q] else ""
     return QuizQuestion(
-        text=f"For y[{cell.n},{cell.k},{p},{q}], which number of x is multiplied by w[{cell.k},{term.c},{term.r},{term.s}]?",
+        text=(
+            f"For y[{cell.n},{cell.k},{p},{q}], which number of x is multiplied by "
+            f"w[{cell.k},{term.c},{term.r},{term.s}]?"
+        ),
         answer=(int(walk.own[tap, p * spec.q + q]),),
         because=(
             f"row {p}·{spec.stride[0]} − {spec.padding[0]} + {term.r}·{spec.dilation[0]} = {row}, column "

@@ -48,9 +48,9 @@ def sentence(ran: Ran) -> str:
 
 
 def remark(ran: Ran) -> str:
-    """A line of the walk's last step: `ran (fp32): PyTorch really built this patch matrix: 144 B of scratch (its Slow2d path)`.
+    """A line for the walk's last step, such as `ran (fp32): PyTorch really built this patch matrix: 144 B of scratch`.
 
-    Padding that differs at opposite sides is done beforehand, and is not part of it.
+    Padding that differs on opposite sides is done first, and is not part of it.
     """
     patches = find_patches(ran)
     match ran.backend, patches.kind:
@@ -60,11 +60,17 @@ def remark(ran: Ran) -> str:
             words = f"PyTorch really built this patch matrix: {patches.nbytes:,} B of scratch (its {backend} path)"
         case backend, "pieces":
             times = "" if patches.count == 1 else f"{patches.count:,} x "
-            words = f"PyTorch built this patch matrix in pieces: {times}{patches.nbytes:,} B of scratch (its {backend} path)"
+            words = (
+                f"PyTorch built this patch matrix in pieces: {times}{patches.nbytes:,} B of scratch (its {backend} "
+                f"path)"
+            )
         case backend, "x" if backend in LOWERING:
             words = f"PyTorch built nothing: the patch matrix is x itself (its {backend} path)"
         case backend, _:
-            words = f"PyTorch used {LIBRARY.get(backend, backend)}; run convbench ran to see how, and whether it built the patch matrix"
+            words = (
+                f"PyTorch used {LIBRARY.get(backend, backend)}; run convbench ran to see how, and whether it built "
+                f"the patch matrix"
+            )
     beforehand = f", on {name_surplus(ran.asked)}" if ran.asked else ""
     return f"ran ({ran.dtype}{beforehand}): {words}"
 

@@ -89,7 +89,9 @@ def remarks(costs: "ModelCosts") -> Iterator[str]:
     for why, count in costs.others.items():
         yield f"{plural(count, 'convolution')} counted here, but not a problem for bench or verify: {why}"
     if found.complex_calls:
-        yield f"{plural(found.complex_calls, 'complex convolution')}, counted as the real ones that torch turns them into"
+        yield (
+            f"{plural(found.complex_calls, 'complex convolution')}, counted as the real ones that torch turns them into"
+        )
     if padded := [call.name for call in found.calls if call.padded]:
         many = plural(len(padded), "convolution")
         yield f"{many} on an image that the model pads with zeros, shown with that padding, first {padded[0]}"

@@ -139,7 +139,8 @@ def remarks(finding: Finding) -> list[str]:
     lines = []
     if finding.equivalent:
         lines.append(
-            f"{finding.equivalent:,} bugs do not count: on their operands they are not bugs, as their ideal output is the "
+            f"{finding.equivalent:,} bugs do not count: on their operands they are not bugs, as their ideal output "
+            f"is the "
             f"truth within {SAME:g} or, for lost precision, every output is already the nearest possible"
         )
     if not finding.enough:

@@ -276,7 +276,8 @@ class _Reader:
                 self._option(token.lstrip("-"), origin)
             elif not _DESCRIPTOR.fullmatch(token):
                 raise ConvbenchError(
-                    f"{token!r} is not a problem; a line is a benchdnn descriptor such as {_BENCHDNN_EXAMPLE}, a command "
+                    f"{token!r} is not a problem; a line is a benchdnn descriptor such as {_BENCHDNN_EXAMPLE}, a "
+                    f"command "
                     f"such as {_MIOPEN_EXAMPLE}, or a # comment; filter a log with 'grep MIOpenDriver'"
                 )
             elif self._driver not in ("", "deconv"):

@@ -49,7 +49,8 @@ def decode(text: str) -> Decoded:
         )
     raise ConvbenchError(
         f"unknown message: {one_line(line, 200)!r}; known are messages of conv2d, unfold and fold about "
-        f"shapes, types and options; give the whole last line of the traceback, or pipe all of it to 'convbench error -'"
+        f"shapes, types and options; give the whole last line of the traceback, or pipe all of it to 'convbench "
+        f"error -'"
     )
 
 

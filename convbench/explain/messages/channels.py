@@ -60,7 +60,8 @@ def channels(match: re.Match[str]) -> MessageReading:
             fixes.append(
                 (
                     (
-                        f"Or set groups={g}, if each filter should read only {c} of the {got} channels; the number of filters "
+                        f"Or set groups={g}, if each filter should read only {c} of the {got} channels; the number "
+                        f"of filters "
                         "must then "
                         f"be a multiple of {g}, such as {many}."
                     ),

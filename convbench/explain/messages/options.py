@@ -126,8 +126,8 @@ def padding_mode(match: re.Match[str]) -> MessageReading:
     return MessageReading(
         function="Conv2d",
         meanings=((repr(match[1]), "the given mode"),),
-        fault="padding_mode is zeros, reflect, replicate or circular; other libraries call reflect mirror, and replicate "
-        "edge.",
+        fault="padding_mode is zeros, reflect, replicate or circular; other libraries call reflect mirror, and "
+        "replicate edge.",
         fixes=(
             (
                 "The same by hand, before the convolution:",

@@ -178,7 +178,8 @@ def padding(sheet: Sheet) -> str:
         "for another mode pass it F.pad(x, ..., mode=...). {share:.1%} of this problem's products read padding."
     )
     return (
-        "Zeros, unless you set padding_mode; each mode gives different outputs at the border. padding='same' only works "
+        "Zeros, unless you set padding_mode; each mode gives different outputs at the border. padding='same' only "
+        "works "
         "without a stride; if it needs an odd number of rows or columns, the odd one is at the bottom or on the right."
     )
 

@@ -91,7 +91,8 @@ def memory(sheet: Sheet) -> str:
         "{stored:,} B of padded x. Only the reshape to a matrix copies."
     )
     sheet.note(
-        "F.unfold needs this memory, and so does every library that stores the matrix. One that builds tiles, or reads x "
+        "F.unfold needs this memory, and so does every library that stores the matrix. One that builds tiles, or "
+        "reads x "
         "directly, "
         "does not: see the question 'algorithm' for what torch does here."
     )
@@ -138,7 +139,8 @@ def algorithm(sheet: Sheet) -> str:
     saves = sheet.numbers.get("winograd", 0.0) > 1
     if saves:
         sheet.say(
-            "Winograd applies, because stride and dilation are 1: {winograd:.3g}× fewer multiplications than {direct:,}; "
+            "Winograd applies, because stride and dilation are 1: {winograd:.3g}× fewer multiplications than "
+            "{direct:,}; "
             "see below whether a library has it for this device."
         )
     elif "winograd" in sheet.numbers:
@@ -223,7 +225,8 @@ def flops(sheet: Sheet) -> str:
         "{macs:,} MACs: {outputs:,} outputs of {taps:,} multiply-adds each. At two FLOPs per MAC: {flops:,} FLOPs."
     )
     sheet.say(
-        "Exactly: {mul:,} multiplications + {add:,} additions = {exact:,}; a sum takes one addition fewer than it has terms. "
+        "Exactly: {mul:,} multiplications + {add:,} additions = {exact:,}; a sum takes one addition fewer than it "
+        "has terms. "
         "A bias adds {bias:,} more."
     )
     if spec.inner_macs < spec.macs:

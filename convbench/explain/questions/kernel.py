@@ -44,12 +44,14 @@ def flip(sheet: Sheet) -> str:
     sheet.number("outputs", y.numel(), spec.p * spec.q, "P·Q")
     sheet.say("{differ:,} of these {outputs:,} outputs differ between the two.")
     sheet.note(
-        "A textbook convolution flips its kernel; the one in frameworks is a cross-correlation. For a learned kernel it "
+        "A textbook convolution flips its kernel; the one in frameworks is a cross-correlation. For a learned kernel "
+        "it "
         "does not matter: it is learned flipped. A kernel from a textbook needs w.flip(2, 3)."
     )
     same = " Here the two happen to be equal." if sheet.numbers["plain"] == sheet.numbers["turned"] else ""
     return (
-        f"No. F.conv2d applies the kernel to x as it is: {sheet.cell_name} is {{plain:g}}, and would be {{turned:g}} with "
+        f"No. F.conv2d applies the kernel to x as it is: {sheet.cell_name} is {{plain:g}}, and would be {{turned:g}} "
+        f"with "
         f"the kernel flipped.{same}"
     )
 
@@ -179,7 +181,8 @@ def groups(sheet: Sheet) -> str:
     ):
         sheet.number(name, value, again, by)
     sheet.say(
-        "w is (K, C/G, R, S) = ({K}, {slices}, {R}, {S}): C/G, because a filter only has slices for its group's channels."
+        "w is (K, C/G, R, S) = ({K}, {slices}, {R}, {S}): C/G, because a filter only has slices for its group's "
+        "channels."
     )
     sheet.say("Filter {k} is in group {group} and reads channels {channels} of {C}. Slice by slice, then summed:")
     size = spec.r * spec.s

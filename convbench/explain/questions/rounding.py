@@ -92,7 +92,8 @@ def not_equal(sheet: Sheet) -> str:
         ("from float64", "of the bound"), rows, again, "float64 by F.conv2d, the bound by hand", within=max(slack, 1e-6)
     )
     sheet.say(
-        "Both are right: the bound is the error that any order of summation may have (gamma_{{n+2}}·Σ|x·w|), and they use "
+        "Both are right: the bound is the error that any order of summation may have (gamma_{{n+2}}·Σ|x·w|), and "
+        "they use "
         "{conv_share:.2g} and {unfold_share:.2g} of it."
     )
     doubled = _by_unfold(x.double(), w.double(), spec)
