@@ -1,4 +1,4 @@
-"""What became faster, slower or wrong between two files of results?"""
+"""What got faster, slower or wrong between two results files?"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,10 +15,10 @@ from convbench.errors import ConvbenchError, printable
 from convbench.outcome import Failed, Result, Skipped, Timed, Verified, Wrong
 from convbench.store import read_pairs
 
-# What makes two files comparable at all, and what may be the very thing that is compared.
+# What must match for two files to be comparable, and what may be the subject of the comparison.
 IDENTITY = ("machine", "cpu", "gpu")
 VERSIONS = ("driver", "python", "torch", "cuda", "cudnn", "onednn", "convbench", "commit")
-# Of several rows of one key, the worst says what became of it.
+# Of several rows with one key, the worst counts.
 _OUTCOMES = {Wrong: "wrong", Failed: "failed", Timed: "timed", Verified: "verified", Skipped: "skipped"}
 _BROKEN = ("wrong", "failed")
 
@@ -28,10 +28,10 @@ class Gate:
     """What is a change, and which one is too much?
 
     A factor is old time / new time: above 1 is faster. All intervals of a comparison hold together
-    with the confidence (the error is shared out among the rows: Bonferroni).
+    with the confidence (the error is divided among the rows: Bonferroni).
 
     Attributes:
-        margin: within this factor of each other two times are the same.
+        margin: two times within this factor of each other are the same.
         allowance: slower by more than this is a regression.
         relative: judge each backend's ratio to torch in its own file, not its time.
     """
@@ -42,7 +42,7 @@ class Gate:
     relative: bool = False
 
     def verdict(self, found: Shift) -> str:
-        """faster, slower, same, or undecided: the whole interval lies there."""
+        """faster, slower or same if the whole interval is there, else undecided."""
         least, most = 1 / (1 + self.margin), 1 + self.margin
         if found.low > most:
             return "faster"
@@ -65,10 +65,10 @@ class RowChange:
     Attributes:
         before_s, after_s: medians.
         time: old time / new time.
-        to_torch: the same of the ratio torch / this in each file; None without torch in both, and of torch.
+        to_torch: the same for the ratio torch / this in each file; None without torch in both, and for torch itself.
         verdict: faster, slower, same or undecided.
         state: ok, regression or undecided for the gate.
-        note: what a reader must know of it.
+        note: what a reader must know about it.
     """
 
     key: RowKey
@@ -84,12 +84,12 @@ class RowChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Apart:
-    """A row that has no time to compare in both files.
+    """A row without times to compare in both files.
 
     Attributes:
-        before, after: its outcomes, empty where the file does not have it.
+        before, after: its outcomes, empty if the file does not have it.
         reason: in words.
-        regression: it was not wrong and not failed, and is now.
+        regression: it was neither wrong nor failed, and is now.
     """
 
     key: RowKey
@@ -103,7 +103,7 @@ class Apart:
 class Whole:
     """One backend over all its compared rows: the geometric mean of the factors.
 
-    Its bounds are the geometric means of the rows' bounds: where all of those hold, so do these.
+    Its bounds are the geometric means of the rows' bounds: if all of those hold, so do these.
     """
 
     backend: str
@@ -113,7 +113,7 @@ class Whole:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """A fact of the machine or a version that is not the same in both files."""
+    """A fact about the machine, or a version, that differs between the files."""
 
     name: str
     before: str
@@ -134,13 +134,13 @@ class Drift:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
-    """Everything that two files say of each other.
+    """The comparison of two files.
 
     Attributes:
-        machine: facts of the machine that differ; not empty only where that was allowed.
+        machine: facts about the machine that differ; only non-empty if that was allowed.
         versions: versions that differ.
         verified: rows that are right in both files and timed in neither.
-        anonymous: neither file says which machine it is of.
+        anonymous: neither file names its machine.
     """
 
     before: str
@@ -189,10 +189,10 @@ def compare_files(before: str | Path, after: str | Path, *, gate: Gate, across: 
             f"{before} and {after} are from different machines: {'; '.join(map(str, machine))}; use --across to "
             f"compare them anyway, or set CONVBENCH_MACHINE if only the host name changes"
         )
-    # Other threads were allowed: one number stands against one other number, and is no part of the key.
+    # Different threads were allowed: one count is compared with one other, and is not part of the key.
     other_threads = any(fact.name == "threads" and "," not in fact.before + fact.after for fact in machine)
     versions = _facts(VERSIONS, old, new)
-    steady = all(fact.name != "torch" for fact in versions)  # else torch may be what has changed
+    steady = all(fact.name != "torch" for fact in versions)  # otherwise torch itself may have changed
     rows, apart, verified, drift = _match(old, new, gate, threads=not other_threads, steady=steady)
     return Changes(
         before=printable(str(before)),
@@ -218,9 +218,9 @@ def _machine_facts(old: Sequence[Pair], new: Sequence[Pair]) -> list[Difference]
         for fact in _facts(IDENTITY, mine, yours):
             found.setdefault(fact.name, fact)
         threads = [{row["threads"] for row, _ in side} for side in (mine, yours)]
-        if not threads[0] & threads[1]:  # where some agree, those are compared
+        if not threads[0] & threads[1]:  # if some agree, those are compared
             found.setdefault("threads", _fact("threads", *threads))
-        for name in IDENTITY:  # two machines in one file would be pooled in silence
+        for name in IDENTITY:  # otherwise two machines in one file would be pooled silently
             several = [{row[name] for row, _ in side} for side in (mine, yours)]
             if max(map(len, several)) > 1:
                 found.setdefault(name, _fact(name, *several))
@@ -270,7 +270,7 @@ def _match(
 
 
 def _by_key(pairs: Iterable[Pair], *, threads: bool) -> dict[RowKey, list[Result]]:
-    """The rows that are compared as one; whichever random numbers they were timed on."""
+    """The rows that are compared as one, whatever random numbers they were timed on."""
     found: dict[RowKey, list[Result]] = defaultdict(list)
     for row, result in pairs:
         key = result.key(row["threads"] if threads else "")
@@ -284,7 +284,7 @@ def _outcome(results: Sequence[Result]) -> str:
 
 
 def _mixture(mine: Iterable[Result], yours: Iterable[Result]) -> str:
-    """Why the times of one row cannot be compared: not all are of one regime; "" where they are."""
+    """Why the times of one row cannot be compared (they are of several regimes), or ""."""
     before, after = _regimes(mine), _regimes(yours)
     if len(before | after) == 1:
         return ""
@@ -372,9 +372,9 @@ def _noisy(mine: Mapping[RowKey, list[Result]], yours: Mapping[RowKey, list[Resu
 
 
 def _goes_with(verdict: str, to_torch: Shift, gate: Gate) -> bool:
-    """Whether a backend moved against torch as well, so that not all of it is the machine's doing.
+    """Whether a backend also changed relative to torch, so it was not only the machine.
 
-    A backend that leaves its case early has samples of a second: what the machine did then looks like a change.
+    A backend that drops out early only has samples of about a second: a change of the machine then looks like its own.
     """
     match verdict:
         case "faster":
@@ -398,7 +398,7 @@ def _median(results: Iterable[Result]) -> float:
 
 def _samples_shift(mine: Iterable[Result], yours: Iterable[Result], confidence: float) -> Shift:
     old, new = _samples(mine), _samples(yours)
-    if old == new:  # one measurement in both files has changed by nothing, however noisy it was
+    if old == new:  # the same measurement in both files has not changed, however noisy it was
         return Shift(ratio=1.0, low=1.0, high=1.0)
     return shift(_batches(old), _batches(new), confidence=confidence)
 

@@ -1,4 +1,4 @@
-"""Is a regular expression that a user gave found in a text? It may search for so long and no longer."""
+"""Does a user's regular expression match a text? The search has a time limit."""
 
 import re
 import signal
@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 
 from convbench.errors import ConvbenchError
 
-MOST_S = 5.0  # in all texts together; an ordinary expression takes microseconds for each
+MOST_S = 5.0  # for all texts together; an ordinary expression takes microseconds for each
 
 
 @dataclass(slots=True)
 class Expression:
-    """One expression, and how long it may still search.
+    """One expression, and its remaining search time.
 
     Raises:
-        ConvbenchError: it is no regular expression, with the place in it.
+        ConvbenchError: it is not a regular expression, with the position of the error.
     """
 
     option: str
@@ -39,10 +39,10 @@ class Expression:
             ) from None
 
     def found_in(self, text: str) -> bool:
-        """Whether it is somewhere in a text.
+        """Whether it matches somewhere in a text.
 
         Raises:
-            ConvbenchError: it has searched for too long, as nested repeats do: `(a+)+b`.
+            ConvbenchError: it took too long, as nested repeats do: `(a+)+b`.
         """
         began = time.monotonic()
         try:
@@ -59,9 +59,9 @@ class Expression:
 
 @contextmanager
 def _alarm(seconds: float) -> Iterator[None]:
-    """TimeoutError after so long, by a signal, which Python's own search lets through.
+    """Raise TimeoutError after a time, by a signal, which interrupts Python's own search.
 
-    Only the main thread of a program gets one; elsewhere nothing is timed.
+    Only the main thread of a program can do that; in other threads there is no limit.
     """
     if not hasattr(signal, "SIGALRM") or threading.current_thread() is not threading.main_thread():
         yield

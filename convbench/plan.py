@@ -21,7 +21,7 @@ MOST_NBYTES = 2**26  # of a file; a choice takes some 300 bytes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedBackend:
-    """The backend for a case, and the settings it was timed with, as {"threads": 4}."""
+    """The backend for a case, and the settings it was timed with, such as {"threads": 4}."""
 
     backend: str
     settings: Mapping[str, int | str] = field(default_factory=dict)
@@ -29,10 +29,10 @@ class PlannedBackend:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackendPlan:
-    """A choice for each case that was timed against the baseline, whatever its random numbers.
+    """A backend for each case that was timed against the baseline, whatever its random numbers.
 
     Attributes:
-        machine: what the times depend on, as `machine.fingerprint` gives it: elsewhere the choices say nothing.
+        machine: what the times depend on, from `machine.fingerprint`: the choices only apply there.
         choices: by `CaseKey.unseeded`.
     """
 
@@ -43,14 +43,14 @@ class BackendPlan:
     def of(
         cls, results: Iterable[Result], *, machine: Mapping[str, str], settings: Mapping[str, int | str] | None = None
     ) -> Self:
-        """The plan that the results of a bench make.
+        """The plan from the results of a bench.
 
-        A row that was timed was right before and after. Where no backend's interval lies wholly above 1, it is the
-        baseline: a tie or an undecided race is no reason to leave it. A case that the baseline was not timed on has
+        A row that was timed was right before and after. If no backend's interval is entirely above 1, the choice is the
+        baseline: a tie or an undecided race is no reason to switch. A case that the baseline was not timed on has
         no verdicts, and no choice.
 
         Raises:
-            ConvbenchError: the results are of several numbers of CPU threads.
+            ConvbenchError: the results have several numbers of CPU threads.
         """
         rows: dict[CaseKey, dict[str, list[Timed | None]]] = defaultdict(lambda: defaultdict(list))
         results = list(results)
@@ -70,11 +70,11 @@ class BackendPlan:
         return cls(machine=dict(machine), choices=choices)
 
     def choose(self, case: Case) -> PlannedBackend | None:
-        """What was chosen for a case; None where it was not timed."""
+        """The choice for a case; None if it was not timed."""
         return self.choices.get(case.key.unseeded)
 
     def save(self, path: str | Path) -> None:
-        """Put the plan there, in the place of an older one.
+        """Write the plan to a file, replacing an older one.
 
         Raises:
             ConvbenchError: the file cannot be written.
@@ -90,7 +90,7 @@ class BackendPlan:
         """The plan in a file.
 
         Raises:
-            ConvbenchError: there is none, it is damaged, or it was made on another machine than this `machine`.
+            ConvbenchError: it does not exist, is damaged, or is from another machine than `machine`.
         """
         again = "run bench again and save a new plan"
         try:
@@ -118,7 +118,7 @@ class BackendPlan:
 
 
 def _fastest(backends: Mapping[str, list[Timed | None]]) -> str:
-    """Of those that were faster than the baseline in each of their rows the one with the largest ratio to it."""
+    """The backend with the largest ratio to the baseline, of those that were faster in each of their rows."""
     ratios: dict[str, float] = {}
     for name, rows in backends.items():
         compared = [row.comparison for row in rows if row is not None and row.comparison is not None]
@@ -128,7 +128,7 @@ def _fastest(backends: Mapping[str, list[Timed | None]]) -> str:
 
 
 def _read(entry: Any) -> tuple[CaseKey, PlannedBackend]:
-    """A case and its choice; the case is made, so that whatever is odd in it is met here."""
+    """A case and its choice; building the case here finds anything invalid in it."""
     cells, choice = entry["case"], PlannedBackend(backend=str(entry["backend"]), settings=dict(entry["settings"]))
     axes = {name: cells[name] for name in ("dtype", "layout", "precision", "epilogue", "device", "seed")}
     try:

@@ -1,4 +1,4 @@
-"""What happens between a data set and its feature maps, and what does each stage make and cost?"""
+"""How does a data set become feature maps, and what does each stage produce and cost?"""
 
 import time
 from collections.abc import Sequence
@@ -26,14 +26,14 @@ from convbench.verify.trial import attempt
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """All that decides a run but its backend.
+    """Everything that determines a run, except its backend.
 
     Attributes:
-        image_size: (H, W); None leaves the images as they are.
-        split: the share of the images that is for training; the batch comes from it.
+        image_size: (H, W); None keeps the size of the images.
+        split: the share of the images for training; the batch comes from it.
         weights, weights_name: a file to take the filters from, and the tensor in it.
-        padding: of height and width, or of all four sides; None keeps the size of the image at stride 1, but for one
-            line of it where the dilated kernel is even, and "same" does then, too.
+        padding: of height and width, or of all four sides; None keeps the size of the image at stride 1, except for one
+            row or column if the dilated kernel is even; "same" keeps the size then, too.
     """
 
     data: str = "shapes"
@@ -57,11 +57,11 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """One step: what it made, of which sizes, and how long it took.
+    """One step: its result with its sizes, and its time.
 
     Attributes:
         sizes: (axis, size) in order; an axis is the field's letter or a word.
-        what: in words.
+        what: a description.
     """
 
     name: str
@@ -75,10 +75,10 @@ class Run:
     """A run to its end, or to where it had to stop.
 
     Attributes:
-        stages: those that were done, in order.
-        x: the batch (N, C, H, W); None where the backend refused.
-        y: what the backend made of it (N, K, P, Q); None where it made nothing of that shape.
-        labels: the class of each image, by name where it has one.
+        stages: the completed ones, in order.
+        x: the batch (N, C, H, W); None if the backend refused.
+        y: the backend's output (N, K, P, Q); None if it has another shape.
+        labels: the class of each image, by name if it has one.
     """
 
     plan: Plan
@@ -93,7 +93,7 @@ class Run:
 
 
 class Stopwatch:
-    """Stages in a row: each takes the time since the one before."""
+    """Stages in sequence: each one's time is the time since the one before."""
 
     def __init__(self) -> None:
         self.stages: list[Stage] = []
@@ -106,7 +106,7 @@ class Stopwatch:
         self._since = time.perf_counter()
 
     def took(self, time_s: float, name: str, what: str, /, **sizes: int) -> None:
-        """A stage that was timed elsewhere; its time is no part of the one that is running."""
+        """A stage that was timed elsewhere; its time is not part of the running one."""
         self.stages.append(Stage(name=name, sizes=tuple(sizes.items()), what=what, time_s=time_s))
         self._since += time_s
 
@@ -115,7 +115,7 @@ def run(plan: Plan, backend: Backend, *, force: bool = False) -> Run:
     """One batch of the data set through the backend, checked against the float64 oracle.
 
     Raises:
-        ConvbenchError: the data, the weights or the sizes are at fault.
+        ConvbenchError: the data, the weights or the sizes are invalid.
     """
     watch = Stopwatch()
     images = load_set(
@@ -165,7 +165,7 @@ def run(plan: Plan, backend: Backend, *, force: bool = False) -> Run:
         )  # fmt: skip
 
     batch, classes = first_batch(loader)
-    if tuple(batch.shape) != spec.x_shape:  # a folder whose first image has a size of its own
+    if tuple(batch.shape) != spec.x_shape:  # a folder whose first image has a different size
         raise ConvbenchError(
             f"the images differ in size: the first is (C, H, W) = {spec.x_shape[1:]}, the batch has "
             f"{tuple(batch.shape[1:])}; resize them, for example with --image-size 224"
@@ -189,7 +189,7 @@ def run(plan: Plan, backend: Backend, *, force: bool = False) -> Run:
 
 
 def choose_filters(plan: Plan, channels: int) -> Filters:
-    """The filters of the plan for C channels: from its file, else its bank."""
+    """The filters of the plan for C channels, from its file or its bank."""
     if plan.weights is not None:
         return load_filters(plan.weights, channels, plan.weights_name)
     return make_filters(plan.filters, channels, plan.seed)
@@ -208,12 +208,12 @@ def keep_size(r: int, s: int, dilation: Pair) -> Pair:
 
 
 def _convolve(watch: Stopwatch, case: Case, backend: Backend, x: Tensor, w: Tensor) -> tuple[Outcome, Tensor | None]:
-    """The outcome, and y where it has the shape (N, K, P, Q)."""
+    """The outcome, and y if it has the shape (N, K, P, Q)."""
     spec = case.spec
     axes = dict(zip("NKPQ", spec.y_shape, strict=True))
     try:
         exam = make_exam(case, x, w)
-    except (MemoryError, RuntimeError) as error:  # far too much padding, most often
+    except (MemoryError, RuntimeError) as error:  # usually far too much padding
         return Failed(f"the oracle: {failure(error).message}"), None
     watch.stage("oracle", "the same convolution in float64, and a bound for each output", **axes)
 

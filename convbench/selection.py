@@ -1,7 +1,7 @@
 """Which cases, and which backends? From suites, shapes, random cases or vectors, along axes and through filters.
 
-Nothing here prints or exits: an error is a ConvbenchError, a remark goes to `tell`. Errors name the options of the
-command line; its --suite is `suites` here. torch is imported only for what is on CUDA, and by the backends.
+Nothing here prints or exits: errors are ConvbenchErrors, notes go to `tell`. Errors name the options of the
+command line; its --suite is `suites` here. torch is only imported for CUDA, and by the backends.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +17,7 @@ from convbench.dtypes import short_dtype
 from convbench.errors import ConvbenchError, NothingSelected, check_words
 
 MOST_CASES = 100_000
-# More random cases a second than any machine was seen to do, so that the clock ends a run and not their number.
+# More random cases per second than any machine has done, so the clock ends a run and not their number.
 CASES_PER_S = 400
 
 Words = Sequence[str] | None
@@ -26,16 +26,16 @@ Tell = Callable[[str], None]
 
 
 def silent(_: str) -> None:
-    """Takes a remark for nobody."""
+    """Discards a note."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Defaults:
-    """What is selected where nothing is said; `tf32` on CUDA as well.
+    """What is selected by default; `tf32` on CUDA as well.
 
     Attributes:
-        brought: of backends that were named, and of plug-ins, every pass and epilogue that they bring, and not fprop
-            alone; plug-ins are alone where no other backend is named.
+        brought: whether named backends and plug-ins run every pass and epilogue that they implement, and not only
+            fprop; only plug-ins run if no other backend is named.
     """
 
     suite: str
@@ -54,10 +54,10 @@ class Selection:
     """The cases and the backends of one run.
 
     Attributes:
-        plugins: where backends came from that are not built in or installed.
-        unavailable: the backends whose code could not be loaded; each stands among `backends` and refuses every case.
-        local: the names of those that were given as objects, so that no other process can load them.
-        faults: what is wrong with the cases themselves, as two answers for one test vector.
+        plugins: the origins of backends that are neither built in nor installed.
+        unavailable: the backends that could not be loaded; each is in `backends` and refuses every case.
+        local: the names of those given as objects, which no other process can load.
+        faults: what is wrong with the cases themselves, such as two answers for one test vector.
 
     Raises:
         NothingSelected: there is no case, or no backend.
@@ -101,21 +101,21 @@ def select(
     defaults: Defaults = FOR_BENCH,
     tell: Tell = silent,
 ) -> Selection:
-    """Choose problems, make them cases along the axes, and load the backends.
+    """Select problems, make them cases along the axes, and load the backends.
 
     Args:
-        suites, shapes: names, files and problems; the default suite where neither is given.
-        fuzz: so many random cases of the seed instead; with `seconds` at most those that such a time is for.
-        vectors: test vectors of others instead: onnx, opinfo.
+        suites, shapes: names, files and problems; the default suite if neither is given.
+        fuzz: this many random cases of the seed instead; with `seconds`, at most as many as that time allows.
+        vectors: third-party test vectors instead: onnx, opinfo.
         batches, axes: `8`, `n=1,8`, `hw=8:32:*2`, `dtype=fp32,bf16`.
         match, exclude: regular expressions over problems.
-        backends: names, `/REGEX/`, Backends, and functions `fn(x, w, spec)`, which are taken for direct convolutions.
+        backends: names, `/REGEX/`, Backends, and functions `fn(x, w, spec)`, which count as direct convolutions.
         plugins: files and modules of backends.
-        tell: takes remarks: what was left out, and why.
+        tell: receives notes: what was left out, and why.
 
     Raises:
-        ConvbenchError: a word that is not known, or words that do not go together.
-        NothingSelected: they leave no case, or no backend.
+        ConvbenchError: an unknown word, or words that exclude each other.
+        NothingSelected: no case or no backend is left.
     """
     from convbench.suites.choose import choose_axes, choose_problems
 
@@ -201,7 +201,7 @@ def select(
 
 
 def refuse_mixture(**given: bool) -> None:
-    """Suites, random cases and vectors each choose the cases: raise where more than one of them is given."""
+    """Suites, random cases and vectors all select the cases: raise if more than one of them is given."""
     chosen = [name for name, there in given.items() if there]
     if len(chosen) > 1:
         raise ConvbenchError(
@@ -211,7 +211,7 @@ def refuse_mixture(**given: bool) -> None:
 
 
 def _refuse_filters(**given: bool) -> None:
-    """What chooses among the problems of suites says nothing to random cases and vectors: raise where it is given."""
+    """Raise if options that select problems of suites are combined with random cases or vectors."""
     if chosen := [name for name, there in given.items() if there]:
         names = {"sizes": "--batch or --axis of a size"}
         raise ConvbenchError(
@@ -239,7 +239,7 @@ def _count_random(count: int | None, seconds: float | None) -> int:
 
 
 def brought_by(problem: Problem, backends: Sequence[Backend]) -> Iterator[Problem]:
-    """A problem as it is, or as a plain fprop for those who lack the pass or the epilogue that was drawn for it."""
+    """A problem as it is, or as a plain fprop for backends without the pass or epilogue drawn for it."""
     pass_, epilogue = problem.pass_ or "fprop", problem.epilogue or "none"
     if not problem.drawn or (pass_, epilogue) == ("fprop", "none"):
         yield problem
@@ -252,7 +252,7 @@ def brought_by(problem: Problem, backends: Sequence[Backend]) -> Iterator[Proble
 
 
 def choose_devices(given: Words) -> list[str]:
-    """Devices that are there; the CPU where none is given."""
+    """The available devices; the CPU by default."""
     chosen = [find_device(word.lower()) for word in (("cpu",) if given is None else given)]
     for device in chosen:
         if (why := device.why_absent()) is not None:
@@ -261,7 +261,7 @@ def choose_devices(given: Words) -> list[str]:
 
 
 def bring(backends: Sequence[Backend]) -> tuple[list[str], list[str]]:
-    """The passes and epilogues that at least one of these has code for; what another lacks is a row that says so."""
+    """The passes and epilogues that at least one of these implements; a backend without one gets a row that says so."""
     passes = [name for name in PASSES if name == "fprop" or any(name in one.passes for one in backends)]
     epilogues = [name for name in EPILOGUES if name == "none" or any(name in one.epilogues for one in backends)]
     return passes, epilogues
@@ -274,12 +274,12 @@ def load_backends(
     alone: bool = False,
     tell: Tell = silent,
 ) -> tuple[list[Backend], list[Unavailable], list[str]]:
-    """The backends asked for, or all of them, those among them that cannot be loaded, and the names of those that only
-    this process has.
+    """The requested backends, or all of them, those that cannot be loaded, and the names of those that only
+    exist in this process.
 
-    One that cannot be loaded refuses every case. Those that are named come first; `alone` are the plug-ins, and no
-    other. The code of others is elsewhere,
-    where the system has a process for it: see `bring_here`.
+    One that cannot be loaded refuses every case. Named backends come first; with `alone` only the plug-ins are
+    loaded. Third-party code is loaded in another process
+    if the system supports that: see `bring_here`.
     """
     from convbench.discovery import discover, is_pattern, refuse_twins, sources
     from convbench.expressions import Expression
@@ -320,7 +320,7 @@ def _as_backend(given: Backend | Function) -> Backend:
 
 
 def bring_here(backends: Sequence[Backend], plugins: Sequence[str] = ()) -> list[Backend]:
-    """The same with the code of all in this process; one that cannot be loaded refuses every case.
+    """The same backends, all loaded in this process; one that cannot be loaded refuses every case.
 
     Raises:
         ConvbenchError: a plug-in does not load.

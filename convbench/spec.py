@@ -42,10 +42,10 @@ class ConvSpec:
 
     Attributes:
         padding: rows above the image and columns to the left of it.
-        padding_end: rows below it and columns to the right, where they differ from those; None where they do not.
+        padding_end: rows below it and columns to the right, if they differ from those; otherwise None.
 
     Raises:
-        ConvbenchError: a size is no whole number or out of range, groups divide C or K unevenly,
+        ConvbenchError: a size is not an integer or out of range, groups divide C or K unevenly,
             or the dilated kernel is larger than the padded input.
     """
 
@@ -62,7 +62,7 @@ class ConvSpec:
     groups: int = 1
     padding_end: Pair | None = None
 
-    if TYPE_CHECKING:  # what may be given is wider than what is kept
+    if TYPE_CHECKING:  # more types are accepted than are stored
 
         def __init__(
             self,
@@ -120,7 +120,7 @@ class ConvSpec:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read the text form, `n8c64h56w56k64r3s3_st1_pd1_dl1_g1`; case is ignored."""
+        """Parse the text form, `n8c64h56w56k64r3s3_st1_pd1_dl1_g1`; case is ignored."""
         match = _TEXT.fullmatch(text.strip().lower())
         if match is None:
             raise ConvbenchError(f"not a problem: {text!r}{_fault(text)}; write it like {_EXAMPLE}")
@@ -174,7 +174,7 @@ class ConvSpec:
 
     @property
     def padding_text(self) -> str:
-        """`1`, `1x2` for height and width, or all four sides where they are needed: top, bottom, left, right."""
+        """`1`, `1x2` for height and width, or all four sides if needed: top, bottom, left, right."""
         return pair_text(self.padding if self.padding_end is None else self.sides)
 
     @property
@@ -185,7 +185,7 @@ class ConvSpec:
 
     @property
     def evened(self) -> "ConvSpec":
-        """The same convolution with equal padding, over an input to which the rest was added beforehand: `surplus`."""
+        """The same convolution with equal padding, over an input that was first padded by the rest: `surplus`."""
         above, below, before, behind = self.surplus
         top, bottom, left, right = self.sides
         return replace(
@@ -198,7 +198,7 @@ class ConvSpec:
 
     @property
     def surplus(self) -> tuple[int, int, int, int]:
-        """By how much the top, bottom, left and right are padded more than the side opposite."""
+        """By how much the top, bottom, left and right are padded more than the opposite side."""
         top, bottom, left, right = self.sides
         return (max(0, top - bottom), max(0, bottom - top), max(0, left - right), max(0, right - left))
 
@@ -244,7 +244,7 @@ class ConvSpec:
 
     @property
     def flops(self) -> int:
-        """Two operations a multiply-add."""
+        """Two operations per multiply-add."""
         return 2 * self.macs
 
     @property
@@ -267,24 +267,24 @@ class ConvSpec:
         return self.n * self.c * self.r * self.s * self.p * self.q * ITEM_NBYTES[dtype]
 
     def intensity(self, dtype: str) -> float:
-        """Operations for each byte that must be moved at the least."""
+        """Operations per byte that must be moved."""
         return self.flops / self.nbytes(dtype)
 
     @property
     def inner_macs(self) -> int:
-        """Multiply-adds whose tap lies on the image: those on padding may be left out."""
+        """Multiply-adds whose tap is on the image: those on padding may be skipped."""
         rows, columns = ([len(self._outputs(axis, tap)) for tap in range((self.r, self.s)[axis])] for axis in (0, 1))
         return self.n * self.k * self.c_per_group * sum(rows) * sum(columns)
 
     def needed_nbytes(self, dtype: str, pass_: str = "fprop") -> int:
-        """Bytes of y and of what it depends on, each once: a 1x1 kernel of stride 2 needs a quarter of x.
+        """Bytes of y and of what it depends on, each once: a 1x1 kernel with stride 2 needs a quarter of x.
 
-        Of a gradient (`dgrad`, `wgrad`) the same of dy and the other operand, and all of the gradient, zeros as well.
+        For a gradient (`dgrad`, `wgrad`) the same for dy and the other operand, and the whole gradient, zeros included.
         """
         return sum(self._needed(pass_)) * ITEM_NBYTES[dtype]
 
     def first_nbytes(self, dtype: str, pass_: str = "fprop") -> int:
-        """Those of x among them; of a gradient those of dy."""
+        """The bytes of x among them; for a gradient those of dy."""
         x, _, y = self._needed(pass_)
         return (x if pass_ == "fprop" else y) * ITEM_NBYTES[dtype]
 
@@ -314,7 +314,7 @@ class ConvSpec:
 
 
 def _as_pair(name: str, given: Any) -> Pair:
-    """One whole number for both axes, or two: of the height and of the width."""
+    """One integer for both axes, or two: for the height and the width."""
     pair = (given, given) if type(given) is int else tuple(given) if isinstance(given, list | tuple) else ()
     if len(pair) != 2 or any(type(one) is not int for one in pair):
         raise ConvbenchError(
@@ -324,7 +324,7 @@ def _as_pair(name: str, given: Any) -> Pair:
 
 
 def _fault(text: str) -> str:
-    """What keeps a text from being a problem, where that can be told."""
+    """Why a text is not a problem, if that is clear."""
     text = text.strip().lower()
     if re.match(r"n-?[0-9].*-[0-9]|n-[0-9]", text):
         return ": nothing in it may be negative"
@@ -336,7 +336,7 @@ def _fault(text: str) -> str:
 
 
 def same_sides(kernel: Sequence[int], dilation: Sequence[int]) -> tuple[int, int, int, int]:
-    """Padding that keeps the size at stride 1: what an even kernel leaves over stands at the end, as in torch."""
+    """Padding that keeps the size at stride 1: with an even kernel the extra row is at the end, as in torch."""
     down, across = (apart * (taps - 1) for taps, apart in zip(kernel, dilation, strict=True))
     return (down // 2, down - down // 2, across // 2, across - across // 2)
 

@@ -117,7 +117,7 @@ def _level(winner: Standing, second: Standing, against: Sequence[Mapping[str, Pa
 def winners(results: Iterable[Result]) -> dict[RowKey, str]:
     """By block of rows the backend that is faster than all others: its interval lies above theirs.
 
-    The intervals of a case hold together. A block without such a backend has no winner, nor has one in which the
+    The intervals of a case hold jointly. A block without such a backend has no winner, nor has one in which the
     medians say otherwise, nor one whose best row is undecided.
     """
     found = {}

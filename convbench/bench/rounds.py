@@ -68,7 +68,7 @@ class Contest:
     hour as those of others. They cost a tenth of the time since.
     Of the error that the confidence allows, a look spends the share of the budget that has gone
     by since the look before (Lan and DeMets 1983, with the linear spending function), and the
-    candidates share it equally; by the union bound all intervals hold together.
+    candidates share it equally; by the union bound all intervals hold jointly.
 
     A disturbed pair is set aside. Where too few are left, all serve for the numbers and none for
     a verdict: two threads that want the same core as a stranger can lose a hundredfold what one

@@ -220,7 +220,7 @@ def table(everyone: Sequence[Trace | NotHere], width: int) -> Iterator[Text]:
 
 
 def _split(widths: Sequence[int], room: int) -> Iterator[slice]:
-    """Columns that stand beside each other; the others follow below. Those of one group stay together."""
+    """Columns that fit next to each other; the others follow below. Those of one group stay together."""
     start = used = 0
     for first, end in GROUPS:
         width = sum(widths[first:end]) + 2 * (end - first)

@@ -19,7 +19,7 @@ def spec_of_sizes(
     same, which leaves what an even kernel has over at the end.
 
     Raises:
-        ConvbenchError: they are no such numbers, or no problem together.
+        ConvbenchError: they are not such numbers, or together not a problem.
     """
     (n, c, h, width), (k, c_per_group, r, s) = _four("--input", x), _four("--weight", w)
     if c_per_group == 0 or c % c_per_group:

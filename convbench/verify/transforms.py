@@ -21,7 +21,7 @@ Points = tuple[float, ...]
 
 # Where libraries evaluate the polynomials of Winograd F(m, r), besides infinity; there are m + r - 2 of them.
 # Lavin and Gray 2016 take them for F(2, 3), F(4, 3) and F(6, 3), as Barabasz et al. 2020 do for 5x5 kernels and
-# tiles between; ncnn's F(4, 3) has points that lie closer together.
+# tiles between; ncnn's F(4, 3) has points that are closer together.
 WINOGRAD_POINTS: tuple[Points, ...] = (
     (0.0, 1.0, -1.0),
     (0.0, 1.0, -1.0, 2.0, -2.0),

@@ -155,7 +155,7 @@ def test_a_line_may_name_its_data_type(text: str, dtype: str | None) -> None:
         ("MIOpenDriver conv -F 1 --spatial_dim 3 --in_d 8", "3-D problems", 0),
         ("MIOpenDriver convint8 -F 1", "data types", 0),
         ("MIOpenDriver conv -F 1 --in_layout NHWC", "memory layout", 1),
-        ("./bin/MIOpenDriver pool -W 3", "no convolution", 0),
+        ("./bin/MIOpenDriver pool -W 3", "not a convolution", 0),
     ],
 )
 def test_what_convbench_does_not_do_is_left_out_and_told(text: str, kind: str, left: int) -> None:
@@ -374,7 +374,7 @@ def test_a_row_of_such_a_file_is_found_by_its_name(tmp_path: Path) -> None:
 
 def test_one_problem_is_asked_for_where_a_command_takes_one() -> None:
     assert find_problem(LOGGED).spec == ConvSpec.parse("n128c64h56w56k64r3s3_pd1")
-    with pytest.raises(ConvbenchError, match="names 2 problems"):
+    with pytest.raises(ConvbenchError, match="gives 2 problems"):
         find_problem("--mb=1,2 ic3ih8oc4kh3")
     with pytest.raises(ConvbenchError, match="3-D problems are not supported"):
         find_problem("ic3id8oc4kd3")

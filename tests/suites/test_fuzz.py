@@ -136,7 +136,7 @@ def test_what_would_run_is_listed(cli: Cli) -> None:
         (("--fuzz", "3", "--batch", "2"), "--batch or --axis of a size cannot be combined with --fuzz"),
         (("--seconds", "1", "--dry-run"), "what a clock ends is not known beforehand"),
         (("--fuzz", "9", "--seconds", "1", "--resume", "--csv", "x.csv"), "what a clock ends is not known"),
-        (("--fuzz", "1000000"), "at most 100,000 cases"),
+        (("--fuzz", "1000000"), "the limit is 100,000 cases"),
         (("--fuzz", "3", "--dtype", "fp8"), "unknown dtype 'fp8'"),
     ],
 )
