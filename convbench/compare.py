@@ -417,7 +417,7 @@ def _ratios(
     mine: Mapping[RowKey, list[Result]],
     yours: Mapping[RowKey, list[Result]],
 ) -> tuple[list[list[float]], list[list[float]]] | None:
-    """torch / this, round by round, of each run in both files; None where a run has no torch."""
+    """torch / this, round by round, of each run in both files; None if a run has no torch."""
     torch = torch_of.get(key.block)
     if torch is None or torch == key or _regimes(mine[torch]) != _regimes(mine[key]):
         return None

@@ -307,7 +307,7 @@ class ConvSpec:
         return self.n * self.c * pixels, self.k * self.c_per_group * taps, prod(self.y_shape)
 
     def _outputs(self, axis: int, tap: int) -> range:
-        """The rows (axis 0) or columns (1) of y for which a tap of the kernel lies on the image."""
+        """The rows (axis 0) or columns (1) of y for which a tap of the kernel is on the image."""
         size, count, stride = ((self.h, self.w)[axis], (self.p, self.q)[axis], self.stride[axis])
         shift = self.padding[axis] - tap * self.dilation[axis]  # the input is at place * stride - shift
         return range(max(0, -(-shift // stride)), min(count, (size - 1 + shift) // stride + 1))

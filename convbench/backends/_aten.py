@@ -46,7 +46,7 @@ def library(case: Case) -> str:
 
 
 def _backward(dy: Tensor, x: Tensor, w: Tensor, spec: ConvSpec, mask: tuple[bool, bool, bool]) -> Any:
-    """dx, dw and the bias's gradient; None where the mask asks for none."""
+    """dx, dw and the bias's gradient; None if the mask asks for none."""
     return torch.ops.aten.convolution_backward(
         dy, x, w, None, spec.stride, spec.padding, spec.dilation, False, (0, 0), spec.groups, mask
     )

@@ -53,7 +53,7 @@ def graph(w: Float[Tensor, "k cg r s"], spec: ConvSpec) -> bytes:
         [helper.make_tensor_value_info("y", single, spec.y_shape)],
         [helper.make_tensor("w", single, spec.w_shape, w.contiguous().numpy().tobytes(), raw=True)],
     )
-    # The oldest opset and format that say all of this, so that any release reads it.
+    # The oldest opset and format that say all of this, so any release reads it.
     model = helper.make_model(body, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     return bytes(model.SerializeToString())
 

@@ -34,7 +34,7 @@ def refuse(case: Case) -> str | None:
 
 @cache
 def start_inductor() -> None:
-    """What inductor does once a process, seconds of it, so that it is on no case's bill."""
+    """What inductor does once a process, seconds of it, so it is on no case's bill."""
     # Importing this starts a pool of compiler processes, which would be busy while the next backend is timed.
     with import_module("torch._inductor.config").patch(compile_threads=1):
         import_module("torch._inductor.compile_fx")

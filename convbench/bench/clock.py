@@ -22,7 +22,7 @@ def seconds_a_call(call: Callable[[], Any], device: Device) -> float:
 
 
 def block_counts(call_s: Mapping[str, float], baseline: str, block_s: float) -> dict[str, int]:
-    """How many calls each candidate's block of about `block_s` seconds takes, from its seconds a call.
+    """How many calls each candidate's block of about `block_s` seconds takes, from its seconds per call.
 
     All that are about as fast as the baseline get its number: the mean of many calls and the mean
     of few have different medians where the noise is skewed, so two that are equally fast would

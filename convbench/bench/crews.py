@@ -1,6 +1,6 @@
 """Whose threads are still awake when the next backend's turn comes?
 
-A library keeps its threads spinning for a while after a call, so that the next call starts at
+A library keeps its threads spinning for a while after a call, so the next call starts at
 once; torch's OpenMP does so for milliseconds. That time is taken from whoever is timed next, if
 that one has threads of its own and there are no more cores than threads. So the threads
 that work for each backend are learned, and a turn begins when those of the others sleep.

@@ -26,7 +26,7 @@ class Standing:
             other cases is another scale.
         total_s: seconds for all layers, each as often as its model has it, by its own medians; None unless all were
             done.
-        regret: how much longer that is than with the quickest for each layer, by the ratios; None where one is missing.
+        regret: how much longer that is than with the quickest for each layer, by the ratios; None if one is missing.
     """
 
     backend: str
@@ -65,7 +65,7 @@ def sizes_apart(problems: Iterable[Problem]) -> bool:
 
 
 def standings(results: Iterable[Result]) -> Standings:
-    """Every backend everywhere, and which is the best as far as that can be said."""
+    """Every backend everywhere, and which is the best as far as that is known."""
     blocks = _blocks(results)
     against = {block: _against_baseline(row) for block, row in blocks.items()}
     compared = [one for row in against.values() for one in row.values() if one is not ITSELF]
@@ -115,7 +115,7 @@ def _level(winner: Standing, second: Standing, against: Sequence[Mapping[str, Pa
 
 
 def winners(results: Iterable[Result]) -> dict[RowKey, str]:
-    """By block of rows the backend that is faster than all others: its interval lies above theirs.
+    """By block of rows the backend that is faster than all others: its interval is above theirs.
 
     The intervals of a case hold jointly. A block without such a backend has no winner, nor has one in which the
     medians say otherwise, nor one whose best row is undecided.

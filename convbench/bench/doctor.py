@@ -25,7 +25,7 @@ TELL_EVERY_S = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disturbance:
-    """One thing looked at: `ok` is None where the system does not say; `advice` is empty where all is well.
+    """One thing looked at: `ok` is None if the system does not say; `advice` is empty where all is well.
 
     `mendable` is false for what nobody can change here.
     """

@@ -71,8 +71,8 @@ class Entrant:
     """A backend with its calls on each set of a ring.
 
     Attributes:
-        tell: called before an output is judged, so that nothing that a call has set is in force then.
-        evict: empties the caches before each block; None where they are to be warm.
+        tell: called before an output is judged, so nothing that a call has set is in force then.
+        evict: empties the caches before each block; None if they are to be warm.
         rng: draws what is judged; not from the case's seed, which a backend knows.
     """
 

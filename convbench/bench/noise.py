@@ -177,7 +177,7 @@ class Meter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuState:
-    """One look at a GPU; None where it does not say."""
+    """One look at a GPU; None if it does not say."""
 
     clock_hz: float | None
     power_w: float | None
@@ -193,7 +193,7 @@ class Gpu:
 
     @classmethod
     def open(cls, device: Device) -> "Gpu | None":
-        """None where NVML or the device cannot be reached."""
+        """None if NVML or the device cannot be reached."""
         try:
             import pynvml
 
@@ -234,7 +234,7 @@ class Gpu:
 
 
 def nvml_lacks() -> str:
-    """Why NVML says nothing of the GPUs here; "" where it does."""
+    """Why NVML says nothing of the GPUs here; "" if it does."""
     import torch
 
     if torch.version.hip:
@@ -260,7 +260,7 @@ def noise_now(seconds: float = 0.3) -> Noise:
 
 
 def disturbance_now(device: Device | None, threads: int, seconds: float) -> str:
-    """What would disturb a sweep now, in words, by what sets its samples aside too; "" where it is quiet."""
+    """What would disturb a sweep now, in words, by what sets its samples aside too; "" if it is quiet."""
     with Meter(device, threads) as meter:
         time.sleep(seconds)
         meter.refresh()
@@ -274,7 +274,7 @@ def disturbance_now(device: Device | None, threads: int, seconds: float) -> str:
 
 
 def cpu_clock_hz() -> float | None:
-    """The clock of the fastest core now; None where the system does not say."""
+    """The clock of the fastest core now; None if the system does not say."""
     speeds = []
     for file in Path("/sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_cur_freq"):
         with suppress(OSError, ValueError):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from convbench.jit.llvm import Loop
 
 LOOK_EVERY_S = 0.1  # a look takes about a millisecond
-SURVEY_LOOKS = 21  # where nothing is known yet
+SURVEY_LOOKS = 21  # if nothing is known yet
 # Hand-over times of 23, 48 and 245 ns were met on one machine (one core, one cache, two caches), each within a fifth.
 SAME = 1.5
 MOST_PAIRS = 8
@@ -51,7 +51,7 @@ class Placement:
     """The distances of some pairs of CPUs now, against those at which they lie most of the time.
 
     Verdicts are given for the usual distances only. Which they are is learned from run to run and kept
-    beside the ceilings, so that a run in which the CPUs lie elsewhere all the time does not count as usual.
+    beside the ceilings, so a run in which the CPUs lie elsewhere all the time does not count as usual.
     """
 
     pairs: tuple[Pair, ...]
@@ -159,11 +159,11 @@ class Placement:
 
 
 def handover_s(one: int, other: int) -> float | None:
-    """Seconds in which two CPUs exchange a cache line, each its own for the other's; None where one got no time."""
+    """Seconds in which two CPUs exchange a cache line, each its own for the other's; None if one got no time."""
     import torch
 
     loop = exchange_loop()
-    room = torch.zeros(64, dtype=torch.int64)  # two lines of 128 bytes, so that no prefetcher brings both
+    room = torch.zeros(64, dtype=torch.int64)  # two lines of 128 bytes, so no prefetcher brings both
     mine, theirs = room.data_ptr(), room.data_ptr() + 256
     turns: list[float] = []
 

@@ -23,7 +23,7 @@ LAUNCH_BOUND_S = 5e-3  # a longer call hides its launch gaps, and a graph of it 
 
 
 class Eviction:
-    """Writes and reads more than the last cache holds, so that what a call reads next comes from memory.
+    """Writes and reads more than the last cache holds, so what a call reads next comes from memory.
 
     The whole bill is cold: input, weights (prepared ones too) and output. What was written is not read again and the
     other half is read last: else lines that wait to be written back would leave the cache while a call is timed.
@@ -54,7 +54,7 @@ class Mapped:
 def cold_times(
     takes: Mapping[str, Callable[[Call], float]], device: Device, watch: Watch, fault: Fault
 ) -> dict[str, float]:
-    """Median seconds of a cold call by name, taken in turns; empty where there is no memory to empty the caches.
+    """Median seconds of a cold call by name, taken in turns; empty if there is no memory to empty the caches.
 
     Each of `takes` times one call after it has emptied the caches by what it is given, and raises where that call did
     not do its work.

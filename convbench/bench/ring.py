@@ -3,7 +3,7 @@
 A call whose answer was kept from an earlier one gives itself away: by address, by torch's `_version`, by a look at a
 few numbers a set is what it was, and its answer is another. Mostly a handful of numbers is written, at a random
 place, which costs next to nothing; from time to time all of them. What was written is kept in a copy that no backend
-is given, so that a set that was changed by a call does not become its truth.
+is given, so a set that was changed by a call does not become its truth.
 """
 
 from collections.abc import Iterable, Mapping
@@ -177,7 +177,7 @@ class Ring:
     def written(self, number: int, count: int) -> list[Place]:
         """`count` elements of a set's first operand, by its own axes, drawn from those that were written last.
 
-        None where all of them were, for then any will do.
+        None if all of them were, for then any will do.
         """
         written = self.sets[number].written
         if written is None:

@@ -18,7 +18,7 @@ DIGITS = 4  # of a sample, as the CSV keeps them: a row that is read again has t
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimeSample:
-    """Seconds a call over one block, and what disturbed it; "" when nothing was seen to.
+    """Seconds per call over one block, and what disturbed it; "" when nothing was seen to.
 
     `turn_s` is what the whole turn took, with all that is done before the block; 0 is one call.
     """
@@ -64,7 +64,7 @@ class Contest:
     Slow drift (clock, heat, neighbours) meets all alike.
 
     The samples are looked at again and again, until the verdict of a candidate stands. Nothing is looked at
-    after that: the candidate is only timed in a few more rounds, so that its median is of the same
+    after that: the candidate is only timed in a few more rounds, so its median is of the same
     hour as those of others. They cost a tenth of the time since.
     Of the error that the confidence allows, a look spends the share of the budget that has gone
     by since the look before (Lan and DeMets 1983, with the linear spending function), and the
@@ -188,7 +188,7 @@ class Contest:
 
     def _error(self, share: float) -> float:
         """What a look now may spend on each candidate."""
-        rivals = max(1, len(self.names) - 1)  # as many as set out, so that a drop-out loosens nothing
+        rivals = max(1, len(self.names) - 1)  # as many as set out, so a drop-out loosens nothing
         return (1 - self.rule.confidence) * (share - self._spent) / rivals
 
     def _could_decide(self, share: float) -> bool:

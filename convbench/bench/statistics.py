@@ -21,7 +21,7 @@ class VerdictRule:
 
     Attributes:
         confidence: of all verdicts of a case together, however often the samples were looked at.
-        margin: two backends that cannot be told apart, but lie within this factor of each other, are a tie.
+        margin: two backends that cannot be told apart, but are within this factor of each other, are a tie.
         least: clean pairs below which no verdict is given.
     """
 
@@ -108,7 +108,7 @@ def centre(values: Sequence[float], error: float) -> tuple[float, float, float]:
 
     Returns:
         The estimate, the low end and the high end, each to a billionth of the range of the values,
-        and rounded so that the interval is never the smaller for it.
+        and rounded so the interval is never the smaller for it.
     """
     ordered, n = sorted(values), len(values)
     count = n * (n + 1) // 2

@@ -54,7 +54,7 @@ def bench(
             try:
                 with suppress(DeviceLost), heap_kept():
                     bench_case(lineup, budget=budget, rule=rule)
-            except ANY_FAULT as error:  # memory, most often: between the calls of the backends
+            except ANY_FAULT as error:  # memory, usually: between the calls of the backends
                 lineup.give_up(failure(error))
         if case.device not in watch.lost:
             case.target.release()
@@ -132,7 +132,7 @@ def bench_case(lineup: Lineup, *, budget: TimeBudget, rule: VerdictRule) -> None
 def admit(lineup: Lineup, exam: Exam, guard: Guard, crews: Crews) -> dict[str, Admitted]:
     """Who is right and can be timed, by name; everybody else is out.
 
-    Code of others answers first: while it runs, the truth has not been computed.
+    Third-party code answers first: while it runs, the truth has not been computed.
     """
     early: dict[str, Answers] = {}
     for backend in lineup.foreign:
@@ -219,7 +219,7 @@ def hold(
 ) -> None:
     """Time rounds until the contest is over; who cannot go on is out.
 
-    `call_s` are seconds a call as each was met alone. Those of the warm-up replace them: taken in
+    `call_s` are seconds per call as each was met alone. Those of the warm-up replace them: taken in
     turns, two that are equally fast were disturbed alike. Whoever is caught not doing its work is wrong.
     """
     target, watch = lineup.case.target, lineup.watch
@@ -303,7 +303,7 @@ def itemise(
 
 
 def warm_turn(name: str, entrant: Entrant, contest: Contest, crews: Crews) -> float:
-    """Seconds a call of one block, as in the rounds.
+    """Seconds per call of one block, as in the rounds.
 
     Raises:
         Caught: it did not do its work.
@@ -320,7 +320,7 @@ def warm_turn(name: str, entrant: Entrant, contest: Contest, crews: Crews) -> fl
 def verify_again(trials: Mapping[str, Trial], lineup: Lineup, again: Exam) -> dict[str, Check]:
     """The verdict on each that is left, before the timing and after it; who cannot answer any more is out.
 
-    Code of others answers first: while it runs, the truth of the fresh numbers has not been computed.
+    Third-party code answers first: while it runs, the truth of the fresh numbers has not been computed.
     """
     checks: dict[str, Check] = {}
     late: dict[str, tuple[Backend, Answer]] = {}
@@ -390,19 +390,19 @@ def _answer_again(trial: Trial, exam: Exam) -> Answer | Check:
         synchronize(exam.case.device)
         return Answer.of(out, guard)
     except ANY_FAULT as error:
-        return wrong(f"correct before timing; raised after it:  {failure(error).message}")
+        return wrong(f"correct before timing; raised after it: {failure(error).message}")
 
 
 def _recheck(trial: Trial, backend: Backend, exam: Exam, answer: Answer) -> Check:
     """The worse of the two verdicts, before the timing and after it."""
     if answer.harmed:
-        return wrong(f"correct before timing; changed its input after it:  {' and '.join(answer.harmed)}", "memory")
+        return wrong(f"correct before timing; changed its input after it: {' and '.join(answer.harmed)}", "memory")
     if answer.shifted:
         return wrong("correct before timing; its output changed after it was returned", "memory")
     try:
         after = judge(answer.out, exam, backend)
     except ANY_FAULT as error:
-        return wrong(f"correct before timing; could not be checked after it:  {failure(error).message}")
+        return wrong(f"correct before timing; could not be checked after it: {failure(error).message}")
     if not after.passed:
         evidence = f"correct before timing, wrong after it on fresh data: {after.evidence}"
         return wrong(evidence, after.probe)

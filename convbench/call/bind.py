@@ -60,7 +60,7 @@ def conditions(case: Case) -> Iterator[None]:
 
 
 def synchronize(device: str) -> None:
-    """Wait until the device is idle, so that a fault is met here and a clock reads true."""
+    """Wait until the device is idle, so a fault is met here and a clock reads true."""
     find_device(device).synchronize()
 
 

@@ -33,7 +33,7 @@ def changed(out: Any, own: Any) -> bool:
 
 
 def plain(out: Any) -> Tensor | None:
-    """The tensor under an output, on the same memory; None where it is none. No code of the output's class runs."""
+    """The tensor under an output, on the same memory; None if it is none. No code of the output's class runs."""
     if not issubclass(type(out), Tensor):  # isinstance would ask out.__class__
         return None
     if type(out) is Tensor:

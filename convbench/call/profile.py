@@ -39,7 +39,7 @@ class Profile:
 
     @property
     def ran(self) -> str:
-        """Kernels where there are any, operators otherwise."""
+        """Kernels if there are any, operators otherwise."""
         return "; ".join(self.kernels or self.operators)
 
 

@@ -21,7 +21,7 @@ def lay_out(tensor: Tensor, layout: str) -> Tensor:
     "strided" is a view with an offset and a gap of one element along the last axis. "chunk" is what a slice of the
     channels and a crop leave: the last stride is 1, with gaps between rows, channels and images. "unaligned" is
     contiguous and begins one element past an address that every vector load likes. The gaps and the element before
-    hold NaN, so that a kernel that reads them is caught.
+    hold NaN, so a kernel that reads them is caught.
     """
     match layout:
         case "nchw":
@@ -94,7 +94,7 @@ def arithmetic(precision: str) -> Iterator[None]:
 
 
 def _setting(holder: Any, name: str) -> Any:
-    """A setting's value; None where the caller has mixed old and new switches, which torch refuses to read."""
+    """A setting's value; None if the caller has mixed old and new switches, which torch refuses to read."""
     try:
         return getattr(holder, name)
     except RuntimeError:

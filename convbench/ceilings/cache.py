@@ -19,7 +19,7 @@ class CeilingReading:
     """The highest that a probe ever got to.
 
     Attributes:
-        rate: operations, bytes or calls a second.
+        rate: operations, bytes or calls per second.
         time: when that was, ISO 8601 in UTC.
     """
 
@@ -97,7 +97,7 @@ class Cache:
     def add(self, facts: Mapping[str, str], found: CeilingLedger, *, anew: bool = False) -> tuple[CeilingLedger, bool]:
         """Keep the higher of what is known and what was found, and say whether it could be written.
 
-        With `anew` the groups that were found replace what was known of them. The file is
+        With `again` the groups that were found replace what was known of them. The file is
         replaced by a rename, under a lock: who reads sees a whole file, and of two that
         write at once neither loses a reading.
         """

@@ -17,7 +17,7 @@ from convbench.dtypes import DTYPE
 from convbench.machine import free_nbytes
 from convbench.spec import ConvSpec
 
-LOOP_S = 1e-3  # of one loop: short, so that on a busy machine some find all threads at work
+LOOP_S = 1e-3  # of one loop: short, so on a busy machine some find all threads at work
 LARGEST_NBYTES = 1 << 30
 
 
@@ -45,7 +45,7 @@ def compute_probes(dtype: str, threads: int) -> Iterator[Recipe]:
 
 
 def memory_probes(level: str, nbytes: int, threads: int) -> Iterator[Recipe]:
-    """Bytes a second, read and written, over `nbytes` in all, shared out among the threads."""
+    """Bytes per second, read and written, over `nbytes` in all, shared out among the threads."""
     from convbench.ceilings.simd import STREAMS
 
     room = cache(lambda: _aligned(nbytes))  # one for all of them: they take turns
@@ -58,7 +58,7 @@ def memory_probes(level: str, nbytes: int, threads: int) -> Iterator[Recipe]:
 
 
 def launch_probes() -> Iterator[Recipe]:
-    """Calls a second of operators with next to nothing to do: torch's dispatch."""
+    """Calls per second of operators with next to nothing to do: torch's dispatch."""
     yield "F.conv2d 1x1x1x1", _smallest_convolution
     yield "Tensor.neg_ 1", _smallest_operator
 
@@ -114,7 +114,7 @@ def _convolution(dtype: str, kernel: int, stride: int, batch: int) -> Probe:
 
 
 def square(batch: int, channels: int, size: int, kernel: int, stride: int) -> ConvSpec:
-    """A convolution with as many filters as channels, padded so that every output has its middle on the image."""
+    """A convolution with as many filters as channels, padded so every output has its middle on the image."""
     sides: dict[str, Any] = {"stride": (stride, stride), "padding": (kernel // 2, kernel // 2)}
     return ConvSpec(n=batch, c=channels, h=size, w=size, k=channels, r=kernel, s=kernel, **sides)
 

@@ -48,7 +48,7 @@ class Prober:
     def ceilings(self, kind: Kind, *, refresh: bool = False) -> Ceilings | None:
         """The ceilings of a device, dtype and precision; probes what is not known, or all of it.
 
-        None where not one probe of the operations or of the memory runs.
+        None if not one probe of the operations or of the memory runs.
         """
         device, _, _ = kind
         known = self.ledger(device)

@@ -49,7 +49,7 @@ def highest(
     """The highest work a second of each probe, over interleaved bursts.
 
     A ceiling is what the machine does while nobody disturbs it, so the best block counts and
-    not the median. The first block of a burst warms up. The rounds are whole, so that each
+    not the median. The first block of a burst warms up. The rounds are whole, so each
     probe has as many chances, and go on until `seconds` have passed.
     """
     best = dict.fromkeys((probe.name for probe in probes), 0.0)

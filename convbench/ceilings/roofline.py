@@ -41,7 +41,7 @@ class Ceilings:
     """The highest that the probes of one device, dtype, precision and number of threads got to.
 
     Attributes:
-        flops_per_s, flops_probe: operations a second, and what reached them.
+        flops_per_s, flops_probe: operations per second, and what reached them.
         levels: of memory, the nearest first; the last is main memory.
         launch_s: seconds of the cheapest call: an empty kernel, or torch's dispatch on a CPU.
     """
@@ -117,9 +117,9 @@ def flag(roof: Roofline, time_s: float, *, family: str, device: str, least_s: fl
 
 
 def operations(backend: Backend | None, family: str, spec: ConvSpec) -> int | None:
-    """Operations that the backend does, by its family's word or by that of one of ours; None where nobody knows.
+    """Operations that the backend does, by its family's word or by that of one of ours; None if nobody knows.
 
-    What code of others says of itself would be its excuse, and is not asked for.
+    What third-party code says of itself would be its excuse, and is not asked for.
     """
     if backend is not None and backend.built_in and backend.actual_flops is not None:
         return backend.actual_flops(spec)

@@ -53,7 +53,7 @@ def open_image(path: str | Path) -> Image.Image:
 
 
 def open_rgb(path: str | Path) -> Image.Image:
-    """`open_image`, always in colour, so that the images of a folder go into one batch."""
+    """`open_image`, always in colour, so the images of a folder go into one batch."""
     return open_image(path).convert("RGB")
 
 

@@ -38,7 +38,7 @@ class ImageSet:
         name: as it was asked for.
         images: the torch data set; its transform is applied.
         origin: where the images come from.
-        classes: names of the classes, by number; empty where there are none.
+        classes: names of the classes, by number; empty if there are none.
     """
 
     name: str
@@ -149,7 +149,7 @@ def _folder(name: str, path: Path, transform: Transform) -> ImageSet:
         )
     files = [(str(file), 0) for file in sorted(path.iterdir()) if file.is_file() and is_image_name(file)]
     classes = [] if files else sorted(one.name for one in path.iterdir() if one.is_dir())
-    for label, own in enumerate(classes):  # as torchvision's ImageFolder: all that lies below, directory by directory
+    for label, own in enumerate(classes):  # as torchvision's ImageFolder: all that is below, directory by directory
         for folder, _, names in sorted(os.walk(path / own, followlinks=True)):
             files += [(os.path.join(folder, one), label) for one in sorted(names) if is_image_name(one)]
     if not files:

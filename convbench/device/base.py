@@ -26,7 +26,7 @@ class Device(ABC):
         start_s: what a process of its own takes to begin with it.
         hang_s: a step of a backend that has not ended after so long hangs, unless it has much to compute.
         block_s: seconds of a block of timed calls: long against the clock's resolution and what surrounds a block,
-            short against a scheduler's slice, so that a disturbance spoils few samples.
+            short against a scheduler's slice, so a disturbance spoils few samples.
         cold_rounds: how often a cold call is timed.
         allocation_nbytes: torch's allocator gives out multiples of this.
         profiled_as: what torch's profiler calls it.
@@ -62,7 +62,7 @@ class Device(ABC):
 
     @abstractmethod
     def why_absent(self) -> str | None:
-        """Why torch cannot compute on it here, in words; None where it can."""
+        """Why torch cannot compute on it here, in words; None if it can."""
 
     @classmethod
     def present(cls) -> "list[Device]":
@@ -82,11 +82,11 @@ class Device(ABC):
 
     @abstractmethod
     def free_nbytes(self) -> int | None:
-        """Bytes that can still be allocated on it, or None where the system does not say."""
+        """Bytes that can still be allocated on it, or None if the system does not say."""
 
     @abstractmethod
     def synchronize(self) -> None:
-        """Wait until it is idle, so that a fault is met here and a clock reads true."""
+        """Wait until it is idle, so a fault is met here and a clock reads true."""
 
     @contextmanager
     def selected(self) -> Iterator[None]:
@@ -111,7 +111,7 @@ class Device(ABC):
 
     @abstractmethod
     def cold_nbytes(self, free_nbytes: int | None) -> int:
-        """How much must be written and read so that nothing else is left in its caches.
+        """How much must be written and read so nothing else is left in its caches.
 
         Args:
             free_nbytes: what may be allocated for that; None for whatever is free.
@@ -125,7 +125,7 @@ class Device(ABC):
         return None
 
     def graph_time(self, call: Call, tell: Call) -> float | None:  # noqa: ARG002  # for who has one
-        """Median seconds a call within a replayed graph, free of launch gaps; None where there is none."""
+        """Median seconds per call within a replayed graph, free of launch gaps; None if there is none."""
         return None
 
     def capture(self, calls: Sequence[Call], *, kept: int = 1) -> Callable[[], list[Any]]:

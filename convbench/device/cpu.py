@@ -38,7 +38,7 @@ class Cpu(Device):
 
     def time_calls(self, calls: Sequence[Call], *, first: Call | None = None) -> tuple[float, Any]:
         if first is not None:
-            first()  # all threads take part, so that every core's own cache is emptied too
+            first()  # all threads take part, so every core's own cache is emptied too
             wait_for(cpu_ns())  # nor do they take a core from those that the calls wake
         begin = time.perf_counter()
         for call in calls:

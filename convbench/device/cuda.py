@@ -128,7 +128,7 @@ class Cuda(Device):
         return median(whole), median(host)
 
     def graph_time(self, call: Call, tell: Call) -> float | None:
-        """By a CUDA graph of GRAPH_CALLS calls; None where the call cannot be captured."""
+        """By a CUDA graph of GRAPH_CALLS calls; None if the call cannot be captured."""
         tell()
         try:
             replay = self.capture([call] * GRAPH_CALLS)

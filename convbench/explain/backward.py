@@ -51,7 +51,7 @@ class Backward:
         columns: (N, C*R*S, P*Q), w^T g: the gradient of the patch matrix.
         overlaps: (H, W), F.fold of ones: how many patches hold each pixel.
         into_pixel: the products summed in the followed pixel.
-        into_tap: those summed in the followed tap that lie on the image.
+        into_tap: those summed in the followed tap that are on the image.
         proof: empty until `prove` was asked.
     """
 
@@ -218,7 +218,7 @@ def _readers(spec: ConvSpec) -> Tensor:
 
 
 def _places(found: Backward) -> Iterator[tuple[Any, Any]]:
-    """The pixel and the tap: of the cell's image, group and filter, and one that the cell reads where there is one."""
+    """The pixel and the tap: of the cell's image, group and filter, and one that the cell reads if there is one."""
     spec, cell = found.spec, found.cell
     own = channels(spec, cell)
     (n, channel, h, w), (k, c, r, s) = found.pixel, found.tap

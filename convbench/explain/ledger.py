@@ -25,7 +25,7 @@ from convbench.models.eager import without_compiler
 from convbench.ran.by_torch import convolve, make_module, unfold
 from convbench.spec import ITEM_NBYTES, ConvSpec, Pair
 
-# fvcore traces with real numbers, so that it computes: up to so many multiply-adds somebody waits for it.
+# fvcore traces with real numbers, so it computes: up to so many multiply-adds somebody waits for it.
 MAX_TRACED_MACS = 2_000_000_000
 MAX_PLANE = 2**24  # pixels of one plane, for the count by ones
 
@@ -125,7 +125,7 @@ class Count:
     Attributes:
         unit: what it counts, in words.
         expected, expected_function: what it must say if it counts so.
-        module, function: what it said; None where it could not be asked.
+        module, function: what it said; None if it could not be asked.
         why_not: why not.
     """
 
@@ -140,7 +140,7 @@ class Count:
 
     @property
     def reconciled(self) -> bool | None:
-        """It said what follows from its unit; None where it was not asked."""
+        """It said what follows from its unit; None if it was not asked."""
         if self.module is None or self.function is None:
             return None
         return (self.module, self.function) == (self.expected, self.expected_function)
@@ -156,7 +156,7 @@ class Tool:
         expected: of the ledger, as nn.Conv2d with a bias.
         expected_function: the same as F.conv2d.
         ask: (module, x) -> its figure.
-        computes: it needs numbers, so that it takes time and memory.
+        computes: it needs numbers, so it takes time and memory.
     """
 
     package: str
@@ -171,7 +171,7 @@ class Tool:
 def check_ledger(ledger: Ledger) -> list[CostCheck]:
     """The ledger's figures against torch: its own counter, sizes of tensors, and sums over ones.
 
-    Ones convolved with ones count products: each adds 1 where its tap lies on the image and 0 on the padding.
+    Ones convolved with ones count products: each adds 1 where its tap is on the image and 0 on the padding.
     """
     spec, checks = ledger.spec, []
     x, w = torch.empty(spec.x_shape, device="meta"), torch.empty(spec.w_shape, device="meta")
@@ -305,7 +305,7 @@ def _ask_ptflops(model: nn.Module, x: Tensor) -> int:
 
 
 def _reached(spec: ConvSpec, axis: int) -> int:
-    """Rows (axis 0) or columns (1) of y of which some tap lies on the image."""
+    """Rows (axis 0) or columns (1) of y of which some tap is on the image."""
     size, stride, padding = (spec.h, spec.w)[axis], spec.stride[axis], spec.padding[axis]
     taps, dilation, count = (spec.r, spec.s)[axis], spec.dilation[axis], (spec.p, spec.q)[axis]
     reached = 0

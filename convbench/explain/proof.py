@@ -1,6 +1,6 @@
 """Is every number of the walk right? Each is compared with another way to it, over whole tensors.
 
-x and w are whole numbers, so float64 sums are exact in any order and equal means equal.
+x and w are integers, so float64 sums are exact in any order and equal means equal.
 """
 
 from collections.abc import Iterable, Iterator
@@ -59,7 +59,7 @@ def prove_move(walk: Walk) -> tuple[Comparison, ...]:
     """The proof after a step to another cell of the same tensors.
 
     `walk.proof` is still that of the cell before: what it says of whole tensors stands, and
-    what follows from the cell is compared anew.
+    what follows from the cell is compared again.
     """
     term_by_term = _check_total(walk)
     anew = {comparison.name: comparison for comparison in _prove_cell(walk)}
@@ -207,7 +207,7 @@ def _sizes(walk: Walk, conv2d: Tensor) -> Pairs:
 
 
 def _unfold(walk: Walk) -> Pairs:
-    """Tap by tap, so that no second patch matrix is held."""
+    """Tap by tap, so no second patch matrix is held."""
     spec = walk.spec
     padded = F.pad(walk.x, _pads(spec))
     patches = walk.patches.reshape(spec.n, spec.c, spec.r, spec.s, spec.p, spec.q)

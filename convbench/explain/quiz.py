@@ -21,7 +21,7 @@ MOST_TERMS = 9  # a longer sum is no question, it is a chore
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuizQuestion:
-    """A text, the whole numbers that answer it, and why they do."""
+    """A text, the integers that answer it, and why they do."""
 
     text: str
     answer: tuple[int, ...]
@@ -37,7 +37,7 @@ class QuizQuestion:
         return "a number" if len(self.answer) == 1 else "two numbers, like 1,2"
 
     def grade(self, reply: str) -> bool | None:
-        """Whether the reply is right; None where it is not the numbers that were asked for."""
+        """Whether the reply is right; None if it is not the numbers that were asked for."""
         words = re.split(r"[\s,]+", reply.strip().strip("()"))
         if len(words) != len(self.answer) or not all(re.fullmatch(r"-?\d{1,18}", word) for word in words):
             return None
@@ -58,7 +58,7 @@ def ask(walk: Walk, step: str, random: Random) -> QuizQuestion:
 
 
 def _draw_output(walk: Walk, random: Random) -> tuple[int, int]:
-    """Another output of the same image and filter, where there is one."""
+    """Another output of the same image and filter, if there is one."""
     cells = walk.spec.p * walk.spec.q
     position = random.randrange(cells - 1) if cells > 1 else 0
     return divmod(position + (cells > 1 and position >= walk.position), walk.spec.q)
@@ -132,7 +132,7 @@ def _how_many(walk: Walk, random: Random) -> QuizQuestion:
 
 
 def _vary_more(spec: ConvSpec, random: Random) -> ConvSpec:
-    """Another stride, padding and dilation than the step shows, where there is one with an output.
+    """Another stride, padding and dilation than the step shows, if there is one with an output.
 
     Opposite sides are padded differently only where they are in the problem.
     """

@@ -58,7 +58,7 @@ class NumberGrid:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """Numbers under names, a row for each case; NaN where there is none."""
+    """Numbers under names, a row for each case; NaN if there is none."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Number, ...]], ...]
@@ -103,7 +103,7 @@ class WhyAnswer:
 class Sheet:
     """What an answer is written on: the problem with its numbers, and what was found so far.
 
-    x (N, C, H, W) and w (K, C/G, R, S) hold whole numbers in float64, so that sums are exact.
+    x (N, C, H, W) and w (K, C/G, R, S) hold integers in float64, so sums are exact.
     """
 
     spec: ConvSpec
@@ -164,7 +164,7 @@ class Sheet:
     # What was found.
 
     def number(self, name: str, value: Any, again: Any, by: str, *, within: float = 0.0) -> Any:
-        """Put a number, or a tuple of whole numbers, on the sheet, with the same from another way."""
+        """Put a number, or a tuple of integers, on the sheet, with the same from another way."""
         self.numbers[name] = value
         self.check(name, value, again, by, within=within)
         return value

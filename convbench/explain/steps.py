@@ -135,7 +135,7 @@ def inside(axis: SlidingAxis) -> Tensor:
 
 
 def most_read(axis: SlidingAxis, lines: tuple[int, ...]) -> int | None:
-    """The first of those lines of x that most patches read; None where all are padding."""
+    """The first of those lines of x that most patches read; None if all are padding."""
     of_x = [line for line in lines if 0 <= line < axis.size]
     return of_x[int(axis.readers[of_x].argmax())] if of_x else None
 

@@ -41,7 +41,7 @@ def walk(x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Walk:
 
 
 def move(walk: Walk, cell: Cell) -> Walk:
-    """The same walk at another cell; only what follows from the cell is computed and proved anew.
+    """The same walk at another cell; only what follows from the cell is computed and proved again.
 
     Raises:
         UnprovedError: a comparison fails.

@@ -25,7 +25,7 @@ class Shape:
         y: (N, K, *sizes).
         padding: for each axis.
         padding_after: the same, but at the end of each axis.
-        integers: it is of whole numbers, as in a quantized model.
+        integers: it is of integers, as in a quantized model.
     """
 
     x: Sizes
@@ -46,7 +46,7 @@ class Shape:
 
     @property
     def why_no_spec(self) -> str | None:
-        """Why this is no problem of `bench` and `verify`; None where it is one."""
+        """Why this is no problem of `bench` and `verify`; None if it is one."""
         if self.integers:
             return f"{self.kind} of integers"
         if len(self.x) > 4:
@@ -149,7 +149,7 @@ class ConvCall:
         name: of the module, or of the parameter or the module around where a function was called.
         functional: it was no nn.Conv module that called.
         padded: the model pads x beforehand, and `shape` holds that padding.
-        field: what of the input one output sees, along each axis of the input; None where it is not followed.
+        field: what of the input one output sees, along each axis of the input; None if it is not followed.
     """
 
     name: str

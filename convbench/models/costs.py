@@ -33,8 +33,8 @@ class Row:
 
     Attributes:
         calls: in the order they ran; the first gives the name.
-        ran: the algorithm that torch takes; "" where that is not known.
-        time_share: of the time of all the model's convolutions; None where it was not measured.
+        ran: the algorithm that torch takes; "" if that is not known.
+        time_share: of the time of all the model's convolutions; None if it was not measured.
     """
 
     calls: tuple[ConvCall, ...]
@@ -77,7 +77,7 @@ class ModelCosts:
         inputs: the shapes it was run on.
         census: the pass that found the convolutions.
         rows: the distinct ones, in the order they first ran.
-        conv_time_share: convolutions' share of the time of all operators; None where it was not measured.
+        conv_time_share: convolutions' share of the time of all operators; None if it was not measured.
         passes: timed ones.
         unmeasured: why there is no time, where it was asked for.
     """
@@ -102,7 +102,7 @@ class ModelCosts:
 
     @property
     def conv_share(self) -> float | None:
-        """Convolutions' share of all multiply-adds that were counted; None where there are none."""
+        """Convolutions' share of all multiply-adds that were counted; None if there are none."""
         total = self.macs + self.other_macs
         return self.macs / total if total else None
 
@@ -242,7 +242,7 @@ def time_passes(
 ) -> list[Pass]:
     """Forward passes on the CPU with a clock around each operator, after one that warms up.
 
-    Each pass goes through all the convolutions, so that a slow spell of the machine hits all of them and not one.
+    Each pass goes through all the convolutions, so a slow spell of the machine hits all of them and not one.
     """
     done: list[Pass] = []
     begin = clock()

@@ -1,4 +1,4 @@
-"""How is torch kept from importing its compiler where nothing is compiled?
+"""How is torch kept from importing its compiler if nothing is compiled?
 
 Its dispatch modes and its Python code for the meta device hide themselves from torch.compile at their first call. That
 call imports torch._dynamo, which takes seconds of CPU time.

@@ -1,6 +1,6 @@
 """Which convolutions does a model really run, and what of the input does each one see?
 
-One forward pass under a TorchDispatchMode, so that functional calls, scripted parts and what a module decomposes into
+One forward pass under a TorchDispatchMode, so functional calls, scripted parts and what a module decomposes into
 are found as well as modules are. On the meta device it takes no memory and next to no time.
 """
 

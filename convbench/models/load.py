@@ -29,7 +29,7 @@ class ModelSource:
     Attributes:
         name: as it was given.
         origin: the library and its version, or the module.
-        input_shape: what the model itself says it wants, without the batch; None where it does not say.
+        input_shape: what the model itself says it wants, without the batch; None if it does not say.
     """
 
     name: str

@@ -200,7 +200,7 @@ class _Graph:
         self._padded[node.output[0]] = (first, last) if before is None else add_ends(before, (first, last))
 
     def _pads_of(self, node: Any) -> tuple[str, float, list[tuple[int, int]]] | None:
-        """Mode, value, and for each axis how much is put before and after it; None where the file does not say."""
+        """Mode, value, and for each axis how much is put before and after it; None if the file does not say."""
         options, rank = _attributes(node), len(self._sizes.get(node.input[0]) or ())
         pads, value, axes = (self._read(name) if name else [] for name in [*node.input, "", "", ""][1:4])
         if "pads" in options:  # before opset 11
@@ -281,7 +281,7 @@ class _Graph:
         self._reach |= zip(shapes, found, strict=True)
 
     def _in_torch(self, node: Any, y: tuple[int, ...]) -> tuple[str, dict[str, Any]]:
-        """What torch calls a node, and its attributes; "" where nothing is known of it."""
+        """What torch calls a node, and its attributes; "" if nothing is known of it."""
         options, name = _attributes(node), TORCH_NAMES.get(node.op_type, "")
         x = self._sizes.get(node.input[0]) or ()
         rank = len(x)

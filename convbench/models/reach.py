@@ -49,7 +49,7 @@ class Extent:
 
     @property
     def lost(self) -> "Extent":
-        """The whole input at the most."""
+        """The whole input at most."""
         return self if self.whole else Extent.all_of(self.length, exact=False)
 
     def step(self, first: Fraction | int, last: Fraction | int, every: Fraction | int, *, exact: bool) -> "Extent":
@@ -105,11 +105,11 @@ class Reach:
         return tuple(prod(factor.size for factor in dim) for dim in self.dims)
 
     def lost(self, shape: Sequence[int]) -> "Reach":
-        """A tensor made of this one in a way that is not known: the whole input at the most."""
+        """A tensor made of this one in a way that is not known: the whole input at most."""
         return Reach(dims=tuple(map(_dim, shape)), extents=tuple(one.lost for one in self.extents))
 
     def forget(self, dim: int) -> "Reach":
-        """No longer follow the axes of a dimension: the whole input at the most."""
+        """No longer follow the axes of a dimension: the whole input at most."""
         return self._fixed({axis: self.extents[axis].lost for axis in _axes(self.dims[dim])})
 
     def permute(self, order: Sequence[int]) -> "Reach":
@@ -173,7 +173,7 @@ class Reach:
     def spread(self, dim: int, count: int, extent: int, stride: int, before: int) -> "Reach":
         """After a transposed convolution: output o gets from inputs (o + before - tap)/stride.
 
-        Which taps those are hangs on o modulo the stride, so that with a stride the ends are bounds.
+        Which taps those are hangs on o modulo the stride, so with a stride the ends are bounds.
         """
         first, last = Fraction(before - (extent - 1), stride), Fraction(before, stride)
         return self.look(dim, count, first, last, Fraction(1, stride), exact=stride == 1)

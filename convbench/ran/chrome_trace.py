@@ -1,7 +1,7 @@
 """Which operators, allocations and kernels does a profile of one call hold?
 
 Read from torch.profiler's Chrome trace, which is its public form: the profiler's own events sum the memory of an
-operator up, so that a scratch block that is freed before the operator ends adds nothing.
+operator up, so a scratch block that is freed before the operator ends adds nothing.
 """
 
 from collections.abc import Iterable, Mapping

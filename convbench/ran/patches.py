@@ -47,7 +47,7 @@ class Patches:
 
 
 def account(ran: Ran) -> tuple[Use, ...] | None:
-    """Each block that torch's allocator gave out, once, by what it was for, y first; None where nobody saw."""
+    """Each block that torch's allocator gave out, once, by what it was for, y first; None if nobody saw."""
     if ran.trace is None:
         return None
     spec, left, uses = ran.spec, list(ran.trace.blocks), list[tuple[str, int]]()

@@ -35,9 +35,9 @@ class Ran:
     Attributes:
         spec: what ran.
         asked: the problem itself where its padding differs at opposite sides; x was padded beforehand.
-        setting: what torch's rule reads beside the problem; None where nothing was seen at all.
-        selected: torch's own answer, as Slow2d; None where it gave none, and `selected_why` says why.
-        trace: the profile of the call; None where there is none, and `trace_why` says why.
+        setting: what torch's rule reads beside the problem; None if nothing was seen at all.
+        selected: torch's own answer, as Slow2d; None if it gave none, and `selected_why` says why.
+        trace: the profile of the call; None if there is none, and `trace_why` says why.
         cuda_peak_nbytes: by how much the call raised torch.cuda.max_memory_allocated; None on the CPU.
         primitives: what oneDNN logged, in its order.
         trouble: why the call was not seen.
@@ -68,7 +68,7 @@ class Ran:
 
     @property
     def beforehand(self) -> str:
-        """What was done to x before the call, in words; empty where nothing was."""
+        """What was done to x before the call, in words; empty if nothing was."""
         if self.asked is None:
             return ""
         by, nbytes = name_surplus(self.asked), prod(self.spec.x_shape) * ITEM_NBYTES[self.dtype]
@@ -104,7 +104,7 @@ class Ran:
 
     @property
     def rule(self) -> DispatchRule | None:
-        """The rule, if it says what ran; None where it does not, or where nobody knows what ran."""
+        """The rule, if it says what ran; None if it does not, or where nobody knows what ran."""
         predicted = self.predicted
         return predicted if predicted is not None and predicted.backend == self.backend else None
 

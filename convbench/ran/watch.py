@@ -1,7 +1,7 @@
 """What did F.conv2d really run for a problem, by which rule, and did it ever form the patch matrix?
 
 Everything is seen in a process of its own (`witness`): torch's choice, the operators and allocations of its profiler,
-oneDNN's log, the names of CUDA kernels. A claim stands beside what was asked and what was answered, and what is
+oneDNN's log, the names of CUDA kernels. A claim is next to what was asked and what was answered, and what is
 concluded is told apart from what was seen.
 """
 

@@ -127,7 +127,7 @@ def apart_lines(changes: Changes) -> list[str]:
 
 
 def note_lines(changes: Changes) -> list[str]:
-    """Why rows were not decided or what else is to be known of them, counted by what it is."""
+    """Why rows were not decided or what else is to know about them, counted by what it is."""
     groups: dict[str, list[RowChange]] = {}
     for row in changes.rows:
         if row.note:

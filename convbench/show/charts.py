@@ -62,7 +62,7 @@ class Entry:
         return (self.file, self.result.case.problem.suite, self.axes)
 
     def number_of(self, column: str) -> float | None:
-        """A cell as a number; None where the column is missing, empty or no finite number."""
+        """A cell as a number; None if the column is missing, empty or no finite number."""
         try:
             value = float(self.row.get(column) or "nan")
         except ValueError:
@@ -155,7 +155,7 @@ def ratio_chart(title: str, entries: Sequence[Entry], numbers: Mapping[str, int]
 
 
 def roofline_chart(title: str, entries: Sequence[Entry], numbers: Mapping[str, int]) -> Scene | None:
-    """Operations a second over operations a byte, each timed row a mark; roofs where they were measured.
+    """Operations per second over operations a byte, each timed row a mark; roofs where they were measured.
 
     Williams, Waterman and Patterson 2009, Roofline. Operations and bytes are those of the direct
     algorithm with x, w and y moved once, so Winograd and FFT may pass a roof.
@@ -345,7 +345,7 @@ def _mark(entry: Entry, x: float, y: float, number: int, *, filled: bool) -> Mar
 
 
 def plot_scene(entries: Sequence[Entry], plots: Sequence[str]) -> Scene | None:
-    """The plots of all suites below each other, as one drawing; None where there is nothing to draw.
+    """The plots of all suites below each other, as one drawing; None if there is nothing to draw.
 
     Args:
         plots: "ratio", "roofline" or both.

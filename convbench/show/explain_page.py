@@ -102,5 +102,5 @@ def trace_of(walk: Walk) -> dict[str, Any]:
 
 
 def _whole(values: "list[float]") -> list[int | float]:
-    """Whole numbers without their `.0`, which would be a third of the file."""
+    """Integers without their `.0`, which would be a third of the file."""
     return [int(value) if float(value).is_integer() else value for value in values]

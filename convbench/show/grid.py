@@ -1,7 +1,7 @@
 """How are matrices, sums and notes laid out in a terminal, linked by role?
 
 A patch is amber and in [ ], a kernel cyan and in ( ), an output green and in < >, wherever one
-appears: by role, never by value, so that the links also hold without colour.
+appears: by role, never by value, so the links also hold without colour.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -93,7 +93,7 @@ def grid(
 
 
 def cell(text: str, role: Role | None, width: int, style: str) -> Text:
-    """Right-aligned so that digits stand under digits, with or without brackets."""
+    """Right-aligned so digits stand under digits, with or without brackets."""
     if role is None:
         return Text(f"{text} ".rjust(width), style=style)
     return Text(" " * (width - len(text) - 2)) + in_role(text, role)
@@ -104,7 +104,7 @@ def in_role(text: str, role: Role) -> Text:
 
 
 def flow(blocks: Sequence[Block], room: int, gap: int = 3) -> Block:
-    """Blocks side by side as long as they fit, then on below."""
+    """Blocks side by side if they fit, then on below."""
     lines: Block = []
     row: list[Block] = []
     starts: list[int] = []

@@ -44,7 +44,7 @@ class WalkSession:
 
     Attributes:
         walk: at the cell that is followed; every cell's is proved before it is shown.
-        page: of `algorithms` or `backward`, the one shown in the place of the step.
+        page: of `algorithms` or `backward`, the one shown in place of the step.
         scroll: lines of the step above the screen.
         mode: what the next key means: "" moves, "quiz" types a reply, "export" names a format, "help".
         asked: questions so far, `right` of them well answered.

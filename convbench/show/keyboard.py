@@ -65,7 +65,7 @@ def _paint(session: WalkSession, *, coloured: bool) -> None:
         sys.stdout.write(f"\x1b[{session.size[1]};1H Working ...  Ctrl-C stops\x1b[K")
         sys.stdout.flush()
     lines = (ansi(line) if coloured else line.plain for line in screen(session))
-    # Home, each line over the old one, the rest erased: in one write, so that nothing flickers.
+    # Home, each line over the old one, the rest erased: in one write, so nothing flickers.
     sys.stdout.write("\x1b[H" + "\r\n".join(line + "\x1b[K" for line in lines) + "\x1b[J")
     sys.stdout.flush()
 

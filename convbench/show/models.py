@@ -201,7 +201,7 @@ def _blocks(costs: "ModelCosts", shown: Sequence[int]) -> Group:
 
 
 def _line(cells: Sequence[Text], shown: Sequence[int]) -> Table:
-    """Columns of fixed width, so that the lines stand below one another."""
+    """Columns of fixed width, so the lines are below one another."""
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column(width=1)
     for number in shown:

@@ -149,7 +149,7 @@ def draw(done: "Run") -> Image.Image:
 
 
 def make_column(name: str, kernel: Array, responses: Sequence[Array]) -> FilterColumn:
-    """A column with its limit: for signed responses all but the strongest 0.5 % lie below it.
+    """A column with its limit: for signed responses all but the strongest 0.5 % are below it.
 
     The zeros around an image make a few responses at its border far larger than the rest.
     """

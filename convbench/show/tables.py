@@ -176,7 +176,7 @@ def _of_roof(timed: Timed) -> Text:
 
 
 def flag_lines(results: Iterable[Result]) -> list[str]:
-    """Why a row may lie above 100 % of the peak."""
+    """Why a row may are above 100 % of the peak."""
     timed = [(one, one.outcome) for one in results if isinstance(one.outcome, Timed) and one.outcome.roofline]
     lines = []
     for flag, mark, cause in ((IMPOSSIBLE, "! ", LIKELY_CAUSE), (TRANSFORM, "", "")):
@@ -188,7 +188,7 @@ def flag_lines(results: Iterable[Result]) -> list[str]:
 
 
 def standing_table(results: Sequence[Result]) -> Group | None:
-    """A suite as a whole, for each set of axes, and the answer in a sentence; None where there is no choice to make."""
+    """A suite as a whole, for each set of axes, and the answer in a sentence; None if there is no choice to make."""
     table = plain_table()
     table.add_column(layers_title(results), no_wrap=True, min_width=17)
     for name in ("total", "regret", "geomean"):
@@ -224,7 +224,7 @@ def standing_table(results: Sequence[Result]) -> Group | None:
 
 
 def answer(results: Sequence[Result]) -> str:
-    """Which backend needs the least for all layers, and how sure it is; empty where there is no choice to make."""
+    """Which backend needs the least for all layers, and how sure it is; empty if there is no choice to make."""
     whole = standings(results)
     found = whole.found
     if len(found) < 2 or found[0].cases < 2:
@@ -320,7 +320,7 @@ def verify_table(results: Sequence[Result]) -> Table:
         groups[result.backend, _sort(result, apart)].append(result)
     for (backend, dtype), group in groups.items():
         if all(isinstance(one.outcome, Skipped) for one in group):
-            continue  # the reasons stand below the table
+            continue  # the reasons are below the table
         right = [(one.outcome.check.worst_of_bound, one) for one in group if isinstance(one.outcome, Verified)]
         wrong = sum(isinstance(one.outcome, Wrong) for one in group)
         failed = sum(isinstance(one.outcome, Failed) for one in group)
@@ -385,7 +385,7 @@ def _where(result: Result) -> str:
 
 
 def noise_line(results: Iterable[Result]) -> str:
-    """What disturbed the timing, and what it cost; "" where it cost nothing."""
+    """What disturbed the timing, and what it cost; "" if it cost nothing."""
     timed = [one.outcome for one in results if isinstance(one.outcome, Timed)]
     aside = sum(len(one.noise.set_aside) for one in timed)
     taken = sum(len(one.samples_s) for one in timed) + aside
@@ -410,7 +410,7 @@ def mode_lines(results: Iterable[Result]) -> list[str]:
 
 
 def memory_line(results: Iterable[Result]) -> str:
-    """Who takes longer where the memory of an output is mapped anew for each call; "" where nobody does."""
+    """Who takes longer where the memory of an output is mapped anew for each call; "" if nobody does."""
     dearer = {
         (one.backend, one.case.problem.name): one.outcome.bill.mapped_s / one.outcome.median_s
         for one in results
@@ -425,7 +425,7 @@ def memory_line(results: Iterable[Result]) -> str:
 
 
 def launch_line(results: Iterable[Result]) -> str:
-    """Who waits for its launches where code calls it eagerly on a GPU; "" where nobody does."""
+    """Who waits for its launches where code calls it eagerly on a GPU; "" if nobody does."""
     found = [(one, one.outcome) for one in results if isinstance(one.outcome, Timed) and one.outcome.bill.launch_bound]
     told = [
         f"{one.backend} on {one.case.problem.name} {seconds(timed.bill.wall_s)} "
@@ -456,12 +456,12 @@ def fault_lines(result: Result, repro: str, smallest: str = "") -> list[str]:
 
 
 def cause_cut_words(check: Check) -> str:
-    """That the search for a cause was cut before it could name one; "" where it was not."""
+    """That the search for a cause was cut before it could name one; "" if it was not."""
     return "" if check.cause_cut is None else f"no cause found (search cut after {check.cause_cut:,} experiments)"
 
 
 def smallest_words(check: Check) -> str:
-    """What stands before the command for the smallest problem, or in its place; "" where there is nothing to say."""
+    """What stands before the command for the smallest problem, or in its place; "" if there is nothing to say."""
     if check.smallest_cut is None:
         return "smallest" if check.smallest else ""
     found = "smallest so far" if check.smallest else "no smaller problem so far"
@@ -469,7 +469,7 @@ def smallest_words(check: Check) -> str:
 
 
 def shrunk(result: Result) -> Result | None:
-    """A wrong result on the smallest problem that was found to show it; None where there is none."""
+    """A wrong result on the smallest problem that was found to show it; None if there is none."""
     if not isinstance(result.outcome, Wrong) or not result.outcome.check.smallest:
         return None
     problem = replace(result.case.problem, spec=ConvSpec.parse(result.outcome.check.smallest))

@@ -32,7 +32,7 @@ def amount(value: float, unit: str) -> str:
 
 
 def gflops(flops: int, time_s: float) -> str:
-    """Operations a second in 1e9, with three digits and without an exponent."""
+    """Operations per second in 1e9, with three digits and without an exponent."""
     return rate(flops / time_s * 1e-9)
 
 

@@ -22,7 +22,7 @@ from convbench.suites.sizes import EXAMPLE, looks_like_sizes
 
 SIZES = ("n", "c", "h", "w", "k", "r", "s")
 PAIRS = (("stride_h", "stride_w"), ("pad_h", "pad_w"), ("dil_h", "dil_w"))
-ENDS = ("pad_b", "pad_r")  # of the padding at the bottom and on the right; empty where it is as on the other side
+ENDS = ("pad_b", "pad_r")  # of the padding at the bottom and on the right; empty if it is as on the other side
 SHIPPED = Path(__file__).parent
 COLUMNS = ("name", *SIZES, *(column for pair in PAIRS for column in pair), "groups", "source")
 # What a cell means that is empty or whose column is not there; the sizes have no default.

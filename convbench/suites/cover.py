@@ -141,7 +141,7 @@ def all_pairs() -> Iterator[Pair]:
 
 
 def why_impossible(pair: Pair) -> str | None:
-    """Why no problem meets both values; None where one does."""
+    """Why no problem meets both values; None if one does."""
     return next((why for rule in _RULES if (why := rule(dict(pair))) is not None), None)
 
 

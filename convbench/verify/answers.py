@@ -52,7 +52,7 @@ class Answers:
         given: what the call was bound to, the weight prepared.
         poisoned: what the unwritten memory held, in words, with the answer.
         again: of further plain calls; none where the poisoned ones gave the same bits as the first.
-        single: one image of the batch computed alone, by its number; None where there is no other.
+        single: one image of the batch computed alone, by its number; None if there is no other.
         gradient: what is wrong with autograd through it, in words; "" otherwise.
         not_run: that what it promises to run did not run, in words; "" otherwise.
         varies: whether two equal calls may differ in their last bits, as it says itself.
@@ -79,7 +79,7 @@ def question(
 
     Args:
         profiled: whether the second plain call is profiled; by default where an operator is promised.
-        whole: whether it is asked for whole numbers, and with a NaN among its inputs, as well.
+        whole: whether it is asked for integers, and with a NaN among its inputs, as well.
     """
     case, exam = probes.exam.case, probes.exam
     profiled = case.pass_ in backend.must_run if profiled is None else profiled

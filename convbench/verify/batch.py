@@ -33,7 +33,7 @@ class Alone:
 
 
 def one_image(backend: Backend, exam: Exam) -> Alone | None:
-    """An image chosen by the seed; None where it has no others beside it, or the backend does not do it alone.
+    """An image chosen by the seed; None if it has no others beside it, or the backend does not do it alone.
 
     A wgrad sums over the images. A backend with a slow start would compile once more.
     """

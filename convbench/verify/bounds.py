@@ -57,7 +57,7 @@ def sharp_bound(case: Case, truth: Truth, hard: Tensor) -> Tensor:
     The roundings of a sum of zero-mean terms cancel, so its error grows no faster than M does
     (Higham and Mary 2020); the worst of 2,514 runs took 5 of the 16. A tensor core truncates, and
     its error has a mean: 16 + 2 * sqrt(n / 8) of them, from a simulation. TF32 operands are drawn on
-    their own grid, so that their products are exact.
+    their own grid, so their products are exact.
     """
     u = accumulator_roundoff(case)
     truncated = u == 2.0**-23

@@ -20,7 +20,7 @@ VERDICT_S = 250e-9
 TRIAL_S = 0.1
 
 # How often a backend is called besides the rounds: plainly, poisoned (with a relu twice), profiled, and by verify on
-# whole numbers and with a NaN as well; and by bench
+# integers and with a NaN as well; and by bench
 # to learn its threads, three blocks of one call that find how many fill a sample, cold, and after the timing.
 CALLS_TO_VERIFY, CALLS_TO_BENCH = 5, 18
 VERDICTS_TO_VERIFY, VERDICTS_TO_BENCH = 3, 4
@@ -47,7 +47,7 @@ def exam_s(case: Case) -> float:
 
 
 def call_s(case: Case, backend: Backend) -> float:
-    """Seconds a call: by the rate that a backend with a limit says of itself, else by its device's."""
+    """Seconds per call: by the rate that a backend with a limit says of itself, else by its device's."""
     rate = case.target.macs_per_s if backend.max_macs is None else backend.macs_per_s
     return case.spec.macs / rate
 
@@ -57,7 +57,7 @@ def verify_s(case: Case, backends: Iterable[Backend]) -> float:
     trials = sum(
         TRIAL_S + CALLS_TO_VERIFY * call_s(case, one) + VERDICTS_TO_VERIFY * _verdict_s(case) for one in backends
     )
-    return trials + 1.5 * exam_s(case) if trials else 0.0  # of the whole numbers the oracle needs no magnitude
+    return trials + 1.5 * exam_s(case) if trials else 0.0  # of the integers the oracle needs no magnitude
 
 
 def bench_s(case: Case, backends: Iterable[Backend], *, budget_s: float, least_rounds: int) -> float:

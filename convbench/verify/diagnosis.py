@@ -13,7 +13,7 @@ AXES = {
 def diagnose(out: Tensor, y: Tensor, wrong: Tensor, share: Tensor, name: str, unit: str = "its bound") -> str:
     """One line: how many outputs of y, dx or dw are wrong, where they lie, and the worst of them.
 
-    `share` is each error in the unit that is named; "" where it has none.
+    `share` is each error in the unit that is named; "" if it has none.
     """
     count, total = int(wrong.sum()), wrong.numel()
     worst = tuple(int(i) for i in (share.where(wrong, -1.0) == share.where(wrong, -1.0).max()).nonzero()[0])

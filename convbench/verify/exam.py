@@ -25,13 +25,13 @@ CACHED = ("truth", "error", "within", "sharply_within")
 class Exam:
     """One set of operands with its truth, shared by every backend of a case.
 
-    The truth is computed when it is first asked for, so that whatever runs before has it nowhere in
+    The truth is computed when it is first asked for, so whatever runs before has it nowhere in
     its process.
 
     Attributes:
         operands: in the order of the pass, by name.
         drawn: from N(0, 1), on which the tight bound counts.
-        exact: whole numbers so small that no direct sum of them is ever rounded.
+        exact: integers so small that no direct sum of them is ever rounded.
     """
 
     case: Case

@@ -41,7 +41,7 @@ def other_inputs(exam: Exam) -> Iterator[tuple[str, Tensor]]:
 
 
 def name_sums(out: Tensor, y: Tensor, magnitude: Tensor, terms: Tensor) -> str:
-    """How the sums were kept, in words, where the errors say so; "" where they do not.
+    """How the sums were kept, in words, where the errors say so; "" if they do not.
 
     Args:
         out: what was returned; y, magnitude: the truth and its M, float64 of the same shape; terms: n.

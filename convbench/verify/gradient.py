@@ -14,7 +14,7 @@ LAST_BITS = 2**10 * 2.0**-53  # of a sum of so few products in float64, whatever
 
 
 def gradient_fault(backend: Backend, exam: Exam) -> str:
-    """What is wrong with autograd through fprop in float64, in words; "" where it is right or is not promised.
+    """What is wrong with autograd through fprop in float64, in words; "" if it is right or is not promised.
 
     Only a backend that says `autograd` is called with tensors that require gradients: others may write to them, or
     hand them to numpy. torch.autograd.gradcheck compares it with finite differences in a random direction.

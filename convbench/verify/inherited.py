@@ -19,7 +19,7 @@ FORMATS = (torch.preserve_format, torch.contiguous_format, torch.channels_last)
 
 
 def inherited_defect(probes: Probes, answers: Answers, probe: str) -> str | None:
-    """The defect of torch, in words, that a probe met in a backend of others; None where it is its own fault."""
+    """The defect of torch, in words, that a probe met in a backend of others; None if it is its own fault."""
     case, exam = probes.exam.case, probes.exam
     if baseline.defects is None or (words := baseline.defects(case, probe)) is None:
         return None

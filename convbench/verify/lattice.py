@@ -1,9 +1,9 @@
-"""Is the output exact where it can be? Whole numbers so small that no sum of them is ever rounded.
+"""Is the output exact where it can be? Integers so small that no sum of them is ever rounded.
 
 Every direct algorithm gives the same bits then, in any order and with any accumulator that holds them,
 so one wrong bit is a proof. The size of the numbers is fitted to the accumulator and not to
-the output (as oneDNN's benchdnn does), so that a narrower accumulator has to round. The numbers lie
-between NaN, so that nothing beside them can be read unseen.
+the output (as oneDNN's benchdnn does), so a narrower accumulator has to round. The numbers lie
+between NaN, so nothing beside them can be read unseen.
 """
 
 from dataclasses import dataclass
@@ -36,10 +36,10 @@ SPOT_CHECKS = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Lattice:
-    """Operands of whole numbers, no weight among them zero, between NaN.
+    """Operands of integers, no weight among them zero, between NaN.
 
     Attributes:
-        family: of the backends that are asked: an algorithm that rounds whole numbers on its way gets small ones.
+        family: of the backends that are asked: an algorithm that rounds integers on its way gets small ones.
     """
 
     case: Case
@@ -85,7 +85,7 @@ class Lattice:
         """The exact output, float64.
 
         Raises:
-            AssertionError: the oracle and integer loops differ, so that nothing can be judged.
+            AssertionError: the oracle and integer loops differ, so nothing can be judged.
         """
         y, operands = answer(self.case, *self.exam.operands.values()), list(self.exam.operands.values())
         generator = torch.Generator().manual_seed(self.case.seed)
@@ -102,7 +102,7 @@ class Lattice:
 
     @cached_property
     def expected(self) -> Tensor:
-        """The exact output in the case's dtype: whole numbers below 2^24 are rounded once on their way there."""
+        """The exact output in the case's dtype: integers below 2^24 are rounded once on their way there."""
         return self.y.to(TORCH_DTYPE[self.case.dtype])
 
     def check(self, out: Any, family: str, roundings: int = 0, points: Points = ()) -> Check:

@@ -49,19 +49,19 @@ class Lineup:
 
     @property
     def foreign(self) -> list[Backend]:
-        """Code of others among them: it is to run while there is no truth that it could find."""
+        """Third-party code among them: it is to run while there is no truth that it could find."""
         return [backend for backend in self.left if not backend.built_in]
 
     @property
     def foreign_first(self) -> list[Backend]:
-        """Who is still in, code of others before our own."""
+        """Who is still in, third-party code before our own."""
         return sorted(self.left, key=lambda backend: backend.built_in)
 
     def settle(self, name: str, outcome: Outcome) -> None:
         """One is out, with this outcome.
 
         Raises:
-            DeviceLost: it took the device down, so that everybody else is out too.
+            DeviceLost: it took the device down, so everybody else is out too.
         """
         self.out[name] = outcome
         if isinstance(outcome, Failed | Wrong) and not alive(self.case.device):

@@ -33,7 +33,7 @@ class Locality:
 
     Attributes:
         exam: whose truth holds wherever the NaN does not reach.
-        place: of the NaN; None where no output depends on any element.
+        place: of the NaN; None if no output depends on any element.
     """
 
     exam: Exam

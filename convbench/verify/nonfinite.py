@@ -2,7 +2,7 @@
 
 The pattern is that of the direct sum in IEEE arithmetic: a product is NaN where a factor is, or
 where infinity meets zero; a sum is NaN where a product is, or where both infinities meet. An
-output that reads no such number must lie within its bound as if it were alone.
+output that reads no such number must are within its bound as if it were alone.
 
 Two freedoms: a weight that is not finite may be multiplied with padding, which makes NaN of it,
 for whether padding is skipped or read as zeros is the implementation's choice; and a transform
@@ -29,7 +29,7 @@ def without_nonfinite(exam: Exam, out: Tensor, family: str, points: Points = ())
 
     Returns:
         the fault, where an output is not NaN or infinite that must be; else the exam of the finite operands,
-        and the output with the truth in the place of whatever depends on the others.
+        and the output with the truth in place of whatever depends on the others.
     """
     case, operands = exam.case, list(exam.operands.values())
     clean = make_exam(case, *(torch.where(one.double().isfinite(), one, 0.0) for one in operands))

@@ -1,4 +1,4 @@
-"""What is a backend asked on a case: the exam, whole numbers, one NaN?"""
+"""What is a backend asked on a case: the exam, integers, one NaN?"""
 
 from convbench.verify.exam import Exam
 from convbench.verify.lattice import Lattice
@@ -21,7 +21,7 @@ class Probes:
             self.lattices[family].adopt(lattice)
 
     def lattice_for(self, family: str) -> Lattice:
-        """Whole numbers; small ones for an algorithm that rounds on its way, or whose sums are larger."""
+        """Integers; small ones for an algorithm that rounds on its way, or whose sums are larger."""
         kind = {"winograd": "winograd", "fft": "winograd", "strassen": "strassen"}.get(family, "direct")
         if kind not in self.lattices:
             self.lattices[kind] = Lattice(case=self.exam.case, family=kind)

@@ -182,6 +182,6 @@ class OutputSample(Exam):
 
 
 def _within(source: Tensor, beside: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The source where there is one, and 0 elsewhere, where it does not count."""
+    """The source if there is one, and 0 elsewhere, where it does not count."""
     inside = (source >= 0) & (source < size)
     return source.where(inside, 0), beside, inside

@@ -49,7 +49,7 @@ def verify(
 def _probes(case: Case) -> Probes | Failed:
     try:
         return Probes(prepare_exam(case))
-    except (MemoryError, RuntimeError) as error:  # for want of memory, most often
+    except (MemoryError, RuntimeError) as error:  # for want of memory, usually
         return of_the_oracle(error)
 
 

@@ -84,7 +84,7 @@ def weigh(backend: Backend, probes: Probes, answers: Answers) -> Verified | Wron
 
 
 def of_the_oracle(error: BaseException) -> Failed:
-    """The truth could not be had, for want of memory most often."""
+    """The truth could not be had, for want of memory usually."""
     return Failed(f"the oracle: {failure(error).message}")
 
 

@@ -124,7 +124,7 @@ def _check_sharply(
 
 
 def _really(exam: Exam, out: Tensor, error: Tensor) -> str:
-    """What was done with less care than the case asks for, in words; "" where it does not show."""
+    """What was done with less care than the case asks for, in words; "" if it does not show."""
     for words, y in other_inputs(exam):
         if _inside(out, *exam.interval(error, 0, y)):
             return words

@@ -9,7 +9,7 @@ whoever crashed, hung or grew too large is known, gets its row, and the case is 
 without it.
 
 multiprocessing's own fork server would not do: it hands each child the pipe that keeps it
-alive, so that a hung worker survives a killed parent for ever; it runs the user's main module
+alive, so a hung worker survives a killed parent for ever; it runs the user's main module
 again; and it lends its children stdout, which belongs to the CSV.
 
 Everything below is killed at the latest when the parent's end of one socket closes, which the
@@ -33,7 +33,7 @@ from convbench.outcome import Failed, Outcome, Result, Skipped, Wrong
 from convbench.workers.jobs import Fall, Job, Sweep
 from convbench.workers.server import Server
 
-MOST_BY_WORD_S = 30.0  # a call, where code of others says how slow it is; --timeout gives it longer
+MOST_BY_WORD_S = 30.0  # a call, where third-party code says how slow it is; --timeout gives it longer
 RESERVE = 0.1  # share of the free memory that the parent, the caches and the rest keep
 
 
@@ -57,7 +57,7 @@ class Limits:
 def default_timeout_s(case: Case, backends: Sequence[Backend]) -> float:
     """Two minutes, a second for each 1e8 multiply-adds, and 20 calls of the slowest one that says how slow it is.
 
-    A clock that starts anew at each step blames nobody for the time of the others, so it depends
+    A clock that starts again at each step blames nobody for the time of the others, so it depends
     neither on the budget nor on the number of backends. Two minutes are for compilers and
     autotuners; the oracle and slow kernels do 1e8 multiply-adds a second in float64 on any CPU. On a GPU, whose time
     is dear, half a minute has to do, but for those whose first call takes long.

@@ -13,7 +13,7 @@ from convbench.outcome import Failed, Outcome, Result
 START, KILL, LOAD = b"s", b"k", b"l"
 MODULE_NBYTES = 100  # of the name that follows LOAD, with blanks at its end
 STATUS = struct.Struct("=qq")  # pid, wait status
-BEGUN = -1  # in the place of a wait status
+BEGUN = -1  # in place of a wait status
 MOST_PROCESSES = 512  # below a worker; compilers take one for each core
 DYING_S = 10.0  # a process that SIGKILL does not end by then hangs in a driver
 
@@ -81,7 +81,7 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class NotLoaded:
-    """Why code of others is not there; `broken` as `Unavailable` has it."""
+    """Why third-party code is not there; `broken` as `Unavailable` has it."""
 
     reason: str
     broken: bool

@@ -21,7 +21,7 @@ def is_possible() -> bool:
 
 
 def load_others(points: Sequence[BackendSource], plugins: Sequence[str]) -> Callable[[], Found]:
-    """As `load_here`, and the code of others stays elsewhere, where the system has a process for it.
+    """As `load_here`, and the third-party code stays elsewhere, where the system has a process for it.
 
     The process starts now and is asked when what is returned is called; so this one can load what is its own.
 

@@ -57,7 +57,7 @@ MARK = "CONVBENCH_WORKERS"  # in the environment of all that is below a fork ser
 Answer = TypeVar("Answer")
 Kinds = type[Answer] | tuple[type[Answer], ...]
 
-LOOKS = "convbench.discovery"  # what a process needs that looks into the code of others
+LOOKS = "convbench.discovery"  # what a process needs that looks into the third-party code
 
 _HOME = str(Path(__file__).parents[2])  # where this package lies, should it not be installed
 
@@ -107,7 +107,7 @@ class Server:
         return self._send(job, _module_of(job.sweep), Result)
 
     def ask(self, inquiry: Inquiry) -> list[Card | NotLoaded] | Fall:
-        """What the code of others holds, or what became of the process that looked."""
+        """What the third-party code holds, or what became of the process that looked."""
         answers: Iterator[list[Card | NotLoaded] | Fall] = self._send(inquiry, LOOKS, (Card, NotLoaded))
         (answer,) = answers
         return answer

@@ -224,7 +224,7 @@ def _load(job: Job) -> list[Backend]:
 
 
 def _look(inquiry: Inquiry, connection: Connection, board: Board) -> None:
-    """Import code of others and say what it holds, or why that cannot be."""
+    """Import third-party code and say what it holds, or why that cannot be."""
     board.clear(inquiry.names)
     board.tell(inquiry.names[0], BackendStage.IMPORTED)
     points = [one for one in sources() if inquiry.point == one.name and not one.shadowed]

@@ -1,4 +1,4 @@
-"""What must a backend leave as it found it, so that the next one in its process meets the same world?
+"""What must a backend leave as it found it, so the next one in its process meets the same world?
 
 Whoever changes it has it changed back before anybody else's turn. Who replaces methods of
 torch.Tensor or the clock is caught: no verdict on it stands. That is no jail. Code in the same
@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-_HALF = 0.5  # a name, so that the compiler does not multiply
+_HALF = 0.5  # a name, so the compiler does not multiply
 
 
 def _threads(count: int) -> None:

@@ -2,7 +2,7 @@
 
 The product of spectra is a circular correlation: outputs whose kernel hangs over the end read on at
 the beginning. They are shown, and thrown away. float64 rounds here, so every number has a bound, and
-where that of y is below a half, the whole number next to it is the exact one.
+where that of y is below a half, the integer next to it is the exact one.
 """
 
 # ruff: noqa: RUF001  # the minus and times signs are meant: this is mathematics as text
@@ -218,7 +218,7 @@ def again(x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Again:
         for s in range(spec.s):
             kernel[:, :, r * spec.dilation[0], s * spec.dilation[1]] = w[:, :, r, s]
     here, weights = image[cell.n, own], kernel[cell.k]
-    # No wider than T: a term is read at (i + r*dilation) mod T, whole numbers all along.
+    # No wider than T: a term is read at (i + r*dilation) mod T, integers all along.
     circular = torch.zeros(shape, dtype=torch.float64)
     for i, j in (weights != 0).any(dim=0).nonzero().tolist():
         circular += (here.roll((-i, -j), dims=(1, 2)) * weights[:, i, j, None, None]).sum(dim=0)

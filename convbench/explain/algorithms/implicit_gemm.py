@@ -178,7 +178,7 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
             ),
         ),
     ]
-    # The tiles live in registers and shared memory: nothing beside x, w and y is moved.
+    # The tiles live in registers and shared memory: nothing besides x, w and y is moved.
     return algorithm.trace(spec, cell, stages, whole.reshape(spec.y_shape), Counts(core=tally.work, held=most))
 
 

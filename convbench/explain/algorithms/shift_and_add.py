@@ -83,7 +83,7 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
 
 
 def again(x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Again:
-    # Which pixel each tap of the cell reads: numbered from 1, so that 0 is padding.
+    # Which pixel each tap of the cell reads: numbered from 1, so 0 is padding.
     numbered = torch.arange(1, spec.h * spec.w + 1, dtype=torch.float64).reshape(1, 1, spec.h, spec.w)
     alone = Cell(n=0, k=0, p=cell.p, q=cell.q)
     one_channel = ConvSpec(

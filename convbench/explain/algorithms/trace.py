@@ -1,7 +1,7 @@
 """What did one algorithm do with the numbers, how much work was it, and is it right?
 
 A trace holds what one algorithm passed through on its way from x and w to y. `Algorithm.run` compares
-every number of it with a second way to the same number; whole numbers and fractions must be equal.
+every number of it with a second way to the same number; integers and fractions must be equal.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -34,7 +34,7 @@ class Matrix:
         followed: (rows, columns) bool, what the followed cell is made from or adds to.
         role: of those numbers; one for each row where rows differ.
         rows, columns: their names; their numbers where empty.
-        aside: (rows, columns) bool, what is no part of the answer: a structural zero, an output that wrapped around.
+        aside: (rows, columns) bool, what is not part of the answer: a structural zero, an output that wrapped around.
     """
 
     label: str
@@ -102,7 +102,7 @@ class Trace:
 
     @property
     def extra_nbytes(self) -> int:
-        """In fp32: what is held beside x, w and y."""
+        """In fp32: what is held besides x, w and y."""
         return ITEM * self.counts.held
 
 
@@ -112,7 +112,7 @@ class Second:
 
     Attributes:
         against: that way, in words.
-        bound: how far apart the two may lie; whole numbers and fractions may not at all.
+        bound: how far apart the two may lie; integers and fractions may not at all.
     """
 
     label: str
@@ -139,7 +139,7 @@ class Algorithm:
     """One way to compute a convolution, and a second way to everything that it shows.
 
     Attributes:
-        why_not: why a problem is beyond it, in words; None where it is not.
+        why_not: why a problem is beyond it, in words; None if it is not.
         form: the trace of x (N, C, H, W) and w (K, C/G, R, S) in float64, unproved.
         again: the same by other ways.
     """

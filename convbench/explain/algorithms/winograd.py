@@ -1,7 +1,7 @@
 """How does Winograd's algorithm compute a convolution? Tile by tile, with fewer products and more sums.
 
 Every number is exact: the tile that is shown goes through the matrices as fractions, all tiles
-together as whole numbers in float64 with the denominators taken out.
+together as integers in float64 with the denominators taken out.
 """
 
 # ruff: noqa: RUF001  # the minus and times signs are meant: this is mathematics as text
@@ -26,7 +26,7 @@ from convbench.explain.steps import Cell
 from convbench.explain.walk import MAX_PATCHES
 from convbench.spec import ConvSpec, Pair, pair_text
 
-# Whole numbers in float64 are exact up to here.
+# Integers in float64 are exact up to here.
 EXACT = 2**53
 LARGEST_X, LARGEST_W = 97, 9  # of `walk.small_integers`
 LARGEST_TILE = 10
@@ -408,7 +408,7 @@ def _whole(x: Tensor, w: Tensor, spec: ConvSpec, tiles: Tiling) -> tuple[Tensor,
 
 
 def _without_denominator(numbers: Tensor, name: str) -> tuple[Tensor, int]:
-    """Whole numbers in float64, and the power of two by which they are too large."""
+    """Integers in float64, and the power of two by which they are too large."""
     for power in range(24):
         scaled = numbers * 2**power
         if torch.equal(scaled, scaled.round()):
@@ -437,7 +437,7 @@ def _whole_at(transforms: Transforms) -> tuple[list[list[Fraction]], int]:
 
 
 def _in_whole_numbers(transforms: Transforms) -> tuple[Tensor, Tensor, Tensor, int]:
-    """A^T, G and B^T as whole numbers, and by how much what they give is too large."""
+    """A^T, G and B^T as integers, and by how much what they give is too large."""
     scales = _row_scales(transforms)
     at, whole = _whole_at(transforms)
     g = [[value * scale for value in row] for row, (scale, _) in zip(transforms.g, scales, strict=True)]
@@ -453,7 +453,7 @@ def _growth(transforms: Transforms) -> int:
         (scale_g * sum(map(abs, g)), scale_bt * sum(map(abs, bt)))
         for g, bt, (scale_g, scale_bt) in zip(transforms.g, transforms.bt, _row_scales(transforms), strict=True)
     ]
-    # The half-transformed tiles and the products are no larger than this either: A^T has whole numbers.
+    # The half-transformed tiles and the products are no larger than this either: A^T has integers.
     products = [g * bt for g, bt in sums]
     outputs = [sum(abs(value) * one for value, one in zip(row, products, strict=True)) for row in at]
     return int(max(*products, *outputs))

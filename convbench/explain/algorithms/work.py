@@ -27,7 +27,7 @@ class Counts:
         transform: of x before and of y behind it, once an image.
         weights: of w, once for all images that ever come.
         stored: numbers of the intermediates, each written once and read once.
-        held: how many of them at the same time, in memory beside x, w and y.
+        held: how many of them at the same time, in memory besides x, w and y.
     """
 
     core: Work

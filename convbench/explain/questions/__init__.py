@@ -58,7 +58,7 @@ def choose(words: str) -> tuple[Question, ...]:
 
 
 def ask(question: Question, spec: ConvSpec, cell: Cell | None = None, seed: int = 0) -> WhyAnswer:
-    """The answer on x and w of small whole numbers, as the walk has them.
+    """The answer on x and w of small integers, as the walk has them.
 
     The cell, by default one worth seeing, counts where the problem itself is shown.
 

@@ -21,7 +21,7 @@ def order(sheet: Sheet) -> str:
     spec, cell = sheet.spec, sheet.cell
     c, r, s = spec.c_per_group, spec.r, spec.s
     base = 10 ** len(str(r * s))
-    # Each number says where it is from: channel, then tap, both counted from 1 so that none is zero.
+    # Each number says where it is from: channel, then tap, both counted from 1 so none is zero.
     labels = (torch.arange(c)[:, None, None] + 1) * base + torch.arange(r * s).reshape(r, s) + 1  # (C/G, R, S)
     extent = spec.kernel_extent
     image = torch.zeros((1, c, *extent))

@@ -1,7 +1,7 @@
 """What do the results say, as one page that needs no network and no server?
 
 Everything comes from the CSV and is escaped on its way: into HTML, into the JSON that the script
-reads, and into a shell's command. The script may run by its hash alone, so that no other can.
+reads, and into a shell's command. The script may run by its hash alone, so no other can.
 """
 
 import shlex
@@ -149,7 +149,7 @@ class PageColumn:
 
 
 def _columns(entries: Sequence[Entry]) -> list[PageColumn]:
-    """The axes only where they differ, the ceiling only where there is one."""
+    """The axes only where they differ, the ceiling only if there is one."""
     several = len({entry.axes for entry in entries}) > 1
     sizes, files = (len(set(own)) > 1 for own in (map(_size, entries), (entry.file for entry in entries)))
     timed = any(isinstance(entry.result.outcome, Timed) for entry in entries)

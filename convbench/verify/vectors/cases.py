@@ -22,7 +22,7 @@ def vector_cases(
     """The cases of the corpora, and in lines where a corpus and the oracle disagree or one holds too little.
 
     Args:
-        dtypes: those of each vector where there is none.
+        dtypes: those of each vector if there is none.
         tell: takes lines on what was counted, left out and refused.
     """
     faults, cases = [], []
