@@ -15,7 +15,7 @@ from convbench.device.host import cpus_allowed
 from convbench.machine import cpu_quota
 
 HOT_C = 85.0
-PLACE_LOOKS = 10  # now, beside what is known from before
+PLACE_LOOKS = 10  # now, in addition to what is already known
 RARE = 0.02  # of all looks: a place that hardly matters
 SYSTEM = Path("/sys/devices/system/cpu")
 MOST_WAIT_S = 600.0
@@ -25,9 +25,9 @@ TELL_EVERY_S = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disturbance:
-    """One thing looked at: `ok` is None if the system does not say; `advice` is empty where all is well.
+    """One check: `ok` is None if unknown; `advice` is empty if all is well.
 
-    `mendable` is false for what nobody can change here.
+    `mendable` is false for what cannot be changed here.
     """
 
     what: str
@@ -45,7 +45,7 @@ class Disturbance:
 
 
 def examine(device: Device, threads: int, *, seconds: float = 0.5) -> Iterator[Disturbance]:
-    """Look at the system, load, clocks and cores, and at the device where it is no CPU; takes `seconds`."""
+    """Check the system, load, clocks and cores, and the device if it is not a CPU; takes `seconds`."""
     yield _system()
     yield from _load(seconds)
     yield _governor()
@@ -225,7 +225,7 @@ def _read(file: Path) -> str:
 
 
 def warning(now_s: float = 0.2) -> str:
-    """One line for the head of a sweep: how noisy the machine is now; takes `now_s` seconds."""
+    """One line for the start of a sweep: how noisy the machine is now; takes `now_s` seconds."""
     begun = time.perf_counter()
     noise = noise_now(now_s)
     if noise.foreign is None or noise.steal is None:
@@ -251,7 +251,7 @@ def wait_until_quiet(
     """Wait until nothing disturbs for some looks in a row, and `tell` why and how long; go on after `most_s` seconds.
 
     Args:
-        look: what disturbs, in words, in so many seconds.
+        look: what disturbs during this many seconds, as words.
     """
     begun = told = clock()
     quiet, waited = 0, False

@@ -20,7 +20,7 @@ class VerdictRule:
     """When is a verdict allowed?
 
     Attributes:
-        confidence: of all verdicts of a case together, however often the samples were looked at.
+        confidence: joint confidence of all verdicts of a case, however often the samples are checked.
         margin: two backends that cannot be told apart, but are within this factor of each other, are a tie.
         least: clean pairs below which no verdict is given.
     """
@@ -30,11 +30,11 @@ class VerdictRule:
     least: int = 12
 
     def verdict(self, ratio: float, low: float, high: float) -> str:
-        """What the ratio baseline / candidate and its interval say.
+        """The verdict of the ratio baseline / candidate and its interval.
 
-        An interval holds for the run that it comes from, and what nobody can hold still (where the
-        operands lie, who else uses the cache) moves ratios by some thousandths from run to run. So a
-        difference must be sure, and half the margin in size.
+        An interval holds for the run it comes from, and effects that cannot be controlled (where the
+        operands are, what else uses the cache) change ratios by some thousandths from run to run. So a
+        difference must be certain, and at least half the margin in size.
         """
         if low > 1 and ratio >= 1 + self.margin / 2:
             return "faster"
@@ -44,9 +44,9 @@ class VerdictRule:
 
 
 def compare(ratios: Sequence[float], error: float, rule: VerdictRule) -> PairedRatio:
-    """What the paired ratios baseline / candidate say, round by round; above 1 the candidate is faster.
+    """The verdict of the paired ratios baseline / candidate, round by round; above 1 the candidate is faster.
 
-    Where the ratios have two modes, a verdict stands only if each of them alone would give the same.
+    If the ratios have two modes, a verdict only holds if each of them alone would give the same.
 
     Args:
         ratios: one for each round; positive, and not empty.
@@ -61,7 +61,7 @@ def compare(ratios: Sequence[float], error: float, rule: VerdictRule) -> PairedR
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mode:
-    """One of two heaps that samples lie in: its share of them, and its median."""
+    """One of two clusters of samples: its share of them, and its median."""
 
     share: float
     centre: float

@@ -75,10 +75,10 @@ class Admitted:
 
 
 def bench_case(lineup: Lineup, *, budget: TimeBudget, rule: VerdictRule) -> None:
-    """Verify whoever is left, time those that are right, verify them again; nobody is left then.
+    """Verify the remaining backends, time those that are right, and verify them again.
 
     Raises:
-        DeviceLost: everybody has an outcome.
+        DeviceLost: every backend has an outcome.
     """
     case, watch = lineup.case, lineup.watch
     watch.tell("", BackendStage.TRUTH)
@@ -89,7 +89,7 @@ def bench_case(lineup: Lineup, *, budget: TimeBudget, rule: VerdictRule) -> None
         admitted = admit(lineup, exam, guard, crews)
         if not admitted:
             return
-        exam.forget()  # what is timed must not find what it should compute
+        exam.forget()  # timed code must not find what it should compute
         trials = {name: one.trial for name, one in admitted.items()}
         ring = Ring(case, exam.operands, entrants=len(admitted))
         cold = case.target.cache == "cold"
@@ -130,7 +130,7 @@ def bench_case(lineup: Lineup, *, budget: TimeBudget, rule: VerdictRule) -> None
 
 
 def admit(lineup: Lineup, exam: Exam, guard: Guard, crews: Crews) -> dict[str, Admitted]:
-    """Who is right and can be timed, by name; everybody else is out.
+    """The backends that are right and can be timed, by name; all others drop out.
 
     Third-party code answers first: while it runs, the truth has not been computed.
     """
@@ -177,11 +177,11 @@ def _admit(
 
 
 def capture(entrants: dict[str, Entrant], call_s: Mapping[str, float], lineup: Lineup) -> set[str]:
-    """Have everybody timed as the device times, where that goes; the names of those that cannot be compared then.
+    """Time every backend in the device's way, if possible; returns the names of those that cannot be compared then.
 
-    Who cannot be called any more after an attempt is out, and no entrant.
+    A backend that can no longer be called after an attempt drops out.
 
-    Without the baseline in it, a graph would be compared with nothing, so then nobody has one. A call that is not
+    Without the baseline, a graph would have nothing to be compared with, so then there is none. A call that is not
     captured is compared with graphs as long as it does not wait for its host.
     """
     target, watch = lineup.case.target, lineup.watch
@@ -217,10 +217,10 @@ def hold(
     crews: Crews,
     meter: Meter,
 ) -> None:
-    """Time rounds until the contest is over; who cannot go on is out.
+    """Time rounds until the contest is over; backends that cannot continue drop out.
 
     `call_s` are seconds per call as each was met alone. Those of the warm-up replace them: taken in
-    turns, two that are equally fast were disturbed alike. Whoever is caught not doing its work is wrong.
+    turns, two that are equally fast were disturbed equally. A backend caught not doing its work is wrong.
     """
     target, watch = lineup.case.target, lineup.watch
     block_s = target.block_s * (SEVERAL if crews.several else 1)
@@ -262,7 +262,7 @@ def hold(
 def itemise(
     contest: Contest, entrants: Mapping[str, Entrant], lineup: Lineup, crews: Crews, exam: Exam
 ) -> dict[str, Bill]:
-    """The bills of those that are left, with what a call costs in the other regimes; who fails at it is out."""
+    """The costs of the remaining backends, including calls in the other regimes; those that fail drop out."""
     target, watch = lineup.case.target, lineup.watch
 
     def fault(name: str, error: BaseException) -> None:
@@ -288,7 +288,7 @@ def itemise(
         else:
             wall_s, host_s = eager or (None, None)
             bill, own = entrants[name].trial.bill, mapped.get(name)
-            # torch's profiler knows the bytes that torch allocates, the system the pages that anybody does.
+            # torch's profiler knows the bytes that torch allocates, the system all pages.
             peaks = [one.peak_nbytes for one in (bill, own) if one is not None and one.peak_nbytes is not None]
             bills[name] = replace(
                 bill,
@@ -318,7 +318,7 @@ def warm_turn(name: str, entrant: Entrant, contest: Contest, crews: Crews) -> fl
 
 
 def verify_again(trials: Mapping[str, Trial], lineup: Lineup, again: Exam) -> dict[str, Check]:
-    """The verdict on each that is left, before the timing and after it; who cannot answer any more is out.
+    """The verdict on each remaining backend, before the timing and after it; those that can no longer answer drop out.
 
     Third-party code answers first: while it runs, the truth of the fresh numbers has not been computed.
     """
@@ -340,7 +340,7 @@ def verify_again(trials: Mapping[str, Trial], lineup: Lineup, again: Exam) -> di
 def conclude(
     name: str, contest: Contest, trial: Trial, bill: Bill, check: Check, noise: Noise, lineup: Lineup
 ) -> Timed | Wrong:
-    """What came of one that was timed."""
+    """The outcome of a timed backend."""
     if not check.passed:
         return Wrong(check)
     if (bill.cold_s or 0.0) < LAUNCH_BOUND_S:
@@ -363,7 +363,7 @@ def conclude(
 def renew(exam: Exam) -> Exam:
     """Fresh numbers in the same buffers, with their own truth.
 
-    A backend that kept an answer for a pointer it has seen before gives itself away. The weight
+    A backend that reuses an answer for a known pointer is caught. The weight
     stays: what was prepared from it still holds.
     """
     for (name, kept), fresh in zip(exam.operands.items(), make_operands(exam.case, salt=1), strict=True):
@@ -373,12 +373,12 @@ def renew(exam: Exam) -> Exam:
 
 
 def _out_of_timing(error: BaseException) -> Failed | Wrong:
-    """Why somebody is out who was timed."""
+    """Why a timed backend dropped out."""
     return Wrong(error.check) if isinstance(error, Caught) else _failed_timing(error)
 
 
 def _failed_timing(error: BaseException) -> Failed:
-    """What was right when it was verified: only a run that times it meets this again."""
+    """A failure of a backend that was right when verified: only a timed run reproduces it."""
     return Failed(f"{failure(error).message} ({BackendStage.TIMED})")
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-# What numpy makes without writing it; a backend that calls the library by name meets ours while memory is poisoned.
+# numpy functions that return unwritten memory; a backend that calls them by name gets ours while memory is poisoned.
 _NUMPY_EMPTY = ("empty", "empty_like")
 _EMPTY = frozenset({"empty", "empty_like", "empty_strided", "empty_permuted", "new_empty", "new_empty_strided"})
 
@@ -33,7 +33,7 @@ class Zone:
 
     @property
     def whole(self) -> bool:
-        """Whether nobody wrote beyond the tensor."""
+        """Whether nothing was written beyond the tensor."""
         return all(bool(edge.isnan().all()) for edge in self._edges)
 
 
@@ -74,7 +74,7 @@ class _Filled(TorchDispatchMode):
 
 @contextmanager
 def poisoned(shape: tuple[int, ...], like: Tensor, value: float = nan) -> Iterator[list[Zone]]:
-    """Memory that nobody wrote holds NaN, or another value, where the interface lets us say so.
+    """Unwritten memory holds NaN, or another value, where possible.
 
     Destinations allocated in Python are filled as they are made, and are between NaN: the list
     that is yielded holds them. A library allocates its own below that level: for it, some blocks

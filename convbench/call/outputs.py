@@ -1,8 +1,8 @@
-"""What a backend returned, as a plain tensor that nobody else holds.
+"""What a backend returned, as a plain tensor with exclusive memory.
 
 A subclass of Tensor may answer every question as it likes: its shape, `==`, `double()`. So what
 is judged is the memory under it, copied: neither its methods nor a thread that goes on
-writing have a say.
+writing can affect it.
 """
 
 from typing import Any

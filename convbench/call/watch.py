@@ -1,4 +1,4 @@
-"""What ties a sweep to whoever watches over it: its stage, the devices that it lost, the faults that it met."""
+"""What does a sweep report to its supervisor: its stage, lost devices, and faults found?"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ class BackendStage(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loss:
-    """Who took a device down, and on what."""
+    """The backend that broke a device, and its problem."""
 
     backend: str
     problem: str
@@ -37,15 +37,15 @@ class Loss:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
-    """What ties a sweep to whoever watches over it, from another process perhaps.
+    """The link between a sweep and its supervisor, which may be another process.
 
     Attributes:
         tell: `tell(backend, stage)`, called before each thing that could be the last; the name is
             empty when it is no backend's doing. It is never called in a timed window.
         memory_nbytes: what this process may hold; None for all that is free.
         lost: the devices that were lost so far, by name.
-        faults: the traits of the wrong answers met so far; of more of the same nothing new is expected.
-        worn: what this process has been through that the next case should not find, in words.
+        faults: the traits of the wrong answers so far; more of the same would show nothing new.
+        worn: what happened in this process that should not affect the next case, as words.
     """
 
     tell: Callable[[str, BackendStage], None] = lambda _backend, _stage: None
@@ -56,10 +56,10 @@ class Watch:
 
 
 def not_run(loss: Loss) -> Failed:
-    """The row of whoever comes after the one that took the device down."""
+    """The row of a backend that comes after the one that broke the device."""
     return Failed(f"not run: the device was lost in {loss}; --isolate runs the others in their own processes")
 
 
 def fault_traits(backend: str, case: Case) -> set[tuple[str, str]]:
-    """What makes a fault a new one: the problem, and all the rest of the case."""
+    """What makes a fault new: the problem, and the rest of the case."""
     return {(backend, case.key.spec), (backend, " ".join(case.key.axes))}

@@ -1,4 +1,4 @@
-"""Where do readings live between runs, and what of them still counts?"""
+"""Where are readings stored between runs, and which of them still count?"""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ VERSION = 1  # a file of another version is probed again
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CeilingReading:
-    """The highest that a probe ever got to.
+    """The highest reading of a probe.
 
     Attributes:
         rate: operations, bytes or calls per second.
@@ -29,7 +29,7 @@ class CeilingReading:
 
 @dataclass(slots=True, kw_only=True)
 class CeilingLedger:
-    """What is known of one machine and number of threads.
+    """The readings of one machine and thread count.
 
     Attributes:
         readings: by group ("flops fp32 ieee", "bytes L2", "calls") and probe.
@@ -52,7 +52,7 @@ class CeilingLedger:
             }
 
     def best(self, group: str) -> tuple[str, CeilingReading] | None:
-        """The probe that got highest, and how high."""
+        """The probe with the highest reading, and that reading."""
         return max(self.readings.get(group, {}).items(), key=lambda pair: pair[1].rate, default=None)
 
 
@@ -61,7 +61,7 @@ class Cache:
     """One JSON file for each fingerprint in a folder; None keeps nothing.
 
     A file that cannot be read, is damaged, or has another version counts as none, and a folder
-    that cannot be written is no error: what is probed then holds for this run.
+    that cannot be written is not an error: readings are then only used in this run.
     """
 
     folder: Path | None
@@ -98,7 +98,7 @@ class Cache:
         """Keep the higher of what is known and what was found, and say whether it could be written.
 
         With `again` the groups that were found replace what was known of them. The file is
-        replaced by a rename, under a lock: who reads sees a whole file, and of two that
+        replaced by a rename, under a lock: a reader sees a complete file, and of two that
         write at once neither loses a reading.
         """
         path = self.path(facts)
@@ -141,7 +141,7 @@ def _read(data: Any, facts: Mapping[str, str]) -> CeilingLedger:
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
-    """Put a file there by a rename: who reads sees the old one or the new one, whole."""
+    """Write a file by a rename: a reader sees the old one or the new one, complete."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""The probes of a CPU: products and convolutions of the libraries, and loops that are nothing else."""
+"""The probes of a CPU: products and convolutions of the libraries, and loops that only do arithmetic."""
 
 import platform
 import time
@@ -22,7 +22,7 @@ LARGEST_NBYTES = 1 << 30
 
 
 def compute_probes(dtype: str, threads: int) -> Iterator[Recipe]:
-    """Whatever may reach the highest FLOP/s on `threads` threads in this dtype.
+    """Everything that may reach the highest FLOP/s on `threads` threads in this dtype.
 
     One product alone says little: MKL's was seen at half of what oneDNN's convolutions do on an
     AMD CPU. What a CPU cannot add in fewer bits it adds in 32, so the loops in fp32 count there too.

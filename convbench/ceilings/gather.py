@@ -1,4 +1,4 @@
-"""Which ceilings hold for these cases: what is known of them, and what must be probed first?"""
+"""Which ceilings apply to these cases: which are known, and which must be measured first?"""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field

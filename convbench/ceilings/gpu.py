@@ -17,7 +17,7 @@ CHAIN = 200  # kernels of a graph, so starting the graph itself counts for littl
 
 
 def compute_probes(device: Device, dtype: str) -> Iterator[Recipe]:
-    """Whatever may reach the highest FLOP/s in this dtype, under the arithmetic that stands.
+    """Everything that may reach the highest FLOP/s in this dtype, under the current arithmetic.
 
     The 3x3 convolution has stride 2: for stride 1 cuDNN may choose Winograd or FFT, which do
     fewer operations than they would be credited with.

@@ -1,4 +1,4 @@
-"""Which ceilings are a run's timings held against, and how is one of them probed again?"""
+"""Which ceilings are a run's timings compared with, and how is one of them measured again?"""
 
 from collections.abc import Callable, Iterable, Sequence
 

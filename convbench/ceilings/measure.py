@@ -1,4 +1,4 @@
-"""How high does each probe get, when all of them take turns?"""
+"""How high does each probe get when all of them take turns?"""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -48,7 +48,7 @@ def highest(
 ) -> dict[str, float]:
     """The highest work a second of each probe, over interleaved bursts.
 
-    A ceiling is what the machine does while nobody disturbs it, so the best block counts and
+    A ceiling is what the machine does undisturbed, so the best block counts and
     not the median. The first block of a burst warms up. The rounds are whole, so each
     probe has as many chances, and go on until `seconds` have passed.
     """

@@ -1,4 +1,4 @@
-"""How fast could this case be at best on this machine, and is a timing possible at all?"""
+"""How fast could this case be at best on this machine, and is a timing possible?"""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,7 @@
-"""What do the gradients of x and of w look like, on the same numbers? Step by step, and proved.
+"""What are the gradients of x and w on the same numbers? Step by step, and proved.
 
 For a gradient g of y: the columns w^T g are folded back onto x, which sums where patches overlap, and
-is a transposed convolution; and the patches meet g once more to give the gradient of w.
+is a transposed convolution; the patches times g give the gradient of w.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
-"""What does one convolution cost, in every unit that people count it in, and who counts it how?
+"""What does one convolution cost, in every common unit, and how do different tools count it?
 
 One ledger: multiply-adds, operations, exact multiplications and additions with padding and without, bias apart, bytes.
-Each figure that can be had another way is had another way too, and the tools that count are asked and told apart.
+Each figure is computed in a second way if possible, and the tools that count are run and compared.
 """
 
 import contextlib
@@ -104,7 +104,7 @@ class Ledger:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostCheck:
-    """A figure of the ledger and the same had in another way."""
+    """A figure and the same figure computed in another way."""
 
     name: str
     by: str
@@ -118,13 +118,13 @@ class CostCheck:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Count:
-    """What another tool says of the layer with a bias, as nn.Conv2d and as F.conv2d in a forward().
+    """What another tool counts for the layer with a bias, as nn.Conv2d and as F.conv2d in a forward().
 
     torch's layers pad opposite sides alike, so where a problem's differ, x is padded beforehand, and not by the layer.
 
     Attributes:
-        unit: what it counts, in words.
-        expected, expected_function: what it must say if it counts so.
+        unit: what it counts.
+        expected, expected_function: what it must return if it counts that way.
         module, function: what it said; None if it could not be asked.
         why_not: why not.
     """
@@ -148,7 +148,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """How a counting tool is asked, and what it counts by its own rules.
+    """How a counting tool is called, and what it counts by its own rules.
 
     Attributes:
         package: to import.
@@ -242,7 +242,7 @@ def _ask(name: str, tool: Tool, ledger: Ledger) -> Count:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """What these tools print, log and warn of is not of this layer."""
+    """Suppress what these tools print, log and warn about."""
     level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

@@ -1,4 +1,4 @@
-"""Is every number of the walk right? Each is compared with another way to it, over whole tensors.
+"""Is every number of the walk right? Each is compared with a second computation, over whole tensors.
 
 x and w are integers, so float64 sums are exact in any order and equal means equal.
 """

@@ -1,7 +1,7 @@
-"""What could a reader be asked about a step, and is the reply right?
+"""What does the quiz ask about a step, and is the reply right?
 
 Each question is about something that the step does not show, and its answer is read from the proved
-tensors or counted; the formula stands only in the explanation.
+tensors or counted; the formula is only in the explanation.
 """
 
 # ruff: noqa: RUF001  # the minus sign is meant: this is mathematics as text
@@ -16,7 +16,7 @@ from convbench.errors import ConvbenchError
 from convbench.explain.steps import Walk, vary
 from convbench.spec import ConvSpec
 
-MOST_TERMS = 9  # a longer sum is no question, it is a chore
+MOST_TERMS = 9  # a longer sum is a chore, not a question
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

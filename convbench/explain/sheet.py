@@ -1,7 +1,7 @@
-"""What stands in an answer to a question, and who says that it is right?
+"""What is in an answer to a question, and how is it proved?
 
-A sheet is filled by the answer's author: each number goes on it together with the same number had in another way, and
-a sentence can only quote numbers that are on it. So nothing is said that was not compared first.
+The author of an answer fills a sheet: each number is stored with the same number computed in another way, and
+a sentence can only quote numbers from it. So every quoted number has been compared first.
 """
 
 from collections.abc import Iterable, Sequence
@@ -101,7 +101,7 @@ class WhyAnswer:
 
 @dataclass(kw_only=True)
 class Sheet:
-    """What an answer is written on: the problem with its numbers, and what was found so far.
+    """The sheet of an answer: the problem with its numbers, and what was found so far.
 
     x (N, C, H, W) and w (K, C/G, R, S) hold integers in float64, so sums are exact.
     """
@@ -170,16 +170,16 @@ class Sheet:
         return value
 
     def word(self, name: str, text: str) -> str:
-        """Put on the sheet what somebody else says: a message, a name. It is quoted, not proved."""
+        """Add a quote, such as a message or a name. It is not proved."""
         self.numbers[name] = text
         return text
 
     def given(self, **numbers: Any) -> None:
-        """Put on the sheet what the problem itself says: a size, a stride. It was asked for, and is not proved."""
+        """Add a value of the problem itself, such as a size or a stride. It is given, not proved."""
         self.numbers |= numbers
 
     def check(self, name: str, got: Any, want: Any, by: str, *, within: float = 0.0) -> None:
-        """Compare two ways to the same numbers; they must be equal, or as near as `within`."""
+        """Compare two computations of the same numbers; they must be equal, or within `within`."""
         left, right = (torch.as_tensor(one, dtype=torch.float64) for one in (got, want))
         found = compare(name, by, left, right)
         if not found.holds and left.shape == right.shape and found.worst <= within:

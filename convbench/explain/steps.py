@@ -1,6 +1,6 @@
-"""What is there to see in each step of the walk from operands to output?
+"""What does each step of the walk from operands to output show?
 
-What was computed by itself is stored, whole tensors in float64; what follows from it is a
+Independent results are stored, as whole tensors in float64; what follows from them is a
 property. A tap is one (c, r, s) of a kernel; a position is one (p, q) of an output.
 """
 
@@ -178,7 +178,7 @@ def flatten_kernel(w: Tensor, spec: ConvSpec) -> Tensor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Two ways to the same numbers, compared one by one.
+    """Two computations of the same numbers, compared one by one.
 
     Attributes:
         name: what was checked.

@@ -1,4 +1,4 @@
-"""Which operators, allocations and kernels does a profile of one call hold?
+"""Which operators, allocations and kernels are in a profile of one call?
 
 Read from torch.profiler's Chrome trace, which is its public form: the profiler's own events sum the memory of an
 operator up, so a scratch block that is freed before the operator ends adds nothing.
@@ -17,7 +17,7 @@ HOST_DEVICE_TYPE = 0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryBlock:
-    """Memory that torch's allocator gave out during the call.
+    """Memory that torch's allocator returned during the call.
 
     Attributes:
         operators: in which it was asked for, the outermost first.
@@ -47,10 +47,10 @@ class CallTrace:
 
 
 def read_trace(events: Iterable[Mapping[str, Any]], *, device: str = "cpu") -> CallTrace:
-    """What the `traceEvents` of a Chrome trace say of the call.
+    """The call in the `traceEvents` of a Chrome trace.
 
     Raises:
-        ValueError: the call is not in it, or it has a form that nobody knows.
+        ValueError: the call is not in it, or its format is unknown.
     """
     try:
         timed = sorted((event for event in events if "ts" in event), key=lambda event: float(event["ts"]))
@@ -73,7 +73,7 @@ def read_trace(events: Iterable[Mapping[str, Any]], *, device: str = "cpu") -> C
 def _follow(events: Iterable[Mapping[str, Any]], device_type: int) -> tuple[tuple[MemoryBlock, ...], int]:
     """Blocks in the order of their allocation, and the most that was held at once.
 
-    What is freed without having been allocated in the call is none of its business.
+    Memory that was allocated before the call does not count.
     """
     running: list[tuple[float, str]] = []  # operators that have begun and not ended: end, name
     given: list[tuple[int, tuple[str, ...]]] = []

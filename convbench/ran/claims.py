@@ -1,4 +1,4 @@
-"""What can be said of a call of F.conv2d, and what is each of it known by?"""
+"""What is known about a call of F.conv2d, and by which evidence?"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,12 +24,12 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """One thing said of a call.
+    """One claim about a call.
 
     Attributes:
         about: backend, rule, primitive, layouts, memory, patch matrix, kernels.
         words: a sentence.
-        kind: "fact" was seen; "inference" follows from what was seen and from what is known of the library;
+        kind: "fact" was seen; "inference" follows from what was seen and from how the library works;
             "unknown" could not be found out.
     """
 
@@ -40,7 +40,7 @@ class Claim:
 
 
 def sentence(ran: Ran) -> str:
-    """What ran, why, and what became of the patch matrix."""
+    """What ran, why, and whether it built the patch matrix."""
     if ran.backend is None:
         return f"unknown: {ran.trouble or ran.trace_why or ran.selected_why}"
     why = ran.rule.why if ran.rule else "the rule that chose it is unknown"
@@ -76,7 +76,7 @@ def remark(ran: Ran) -> str:
 
 
 def list_claims(ran: Ran) -> tuple[Claim, ...]:
-    """All that can be said, each with its evidence."""
+    """All claims, each with its evidence."""
     if ran.trouble:
         asked = "a fresh process that makes this call"
         evidence = (Evidence(asked=asked, answered=ran.trouble),)

@@ -1,6 +1,6 @@
-"""What does the name of a CUDA kernel say of how it convolves?
+"""What does the name of a CUDA kernel reveal about how it convolves?
 
-Names are no interface. What is read from one is an inference, and a name that says nothing gives nothing.
+Names are not an interface: whatever is read from one is an inference, and some reveal nothing.
 The words are those of cuDNN's and CUTLASS's kernels: https://github.com/NVIDIA/cutlass/blob/main/media/docs and the
 enumerators of cudnnConvolutionFwdAlgo_t.
 """

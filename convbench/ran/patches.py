@@ -1,4 +1,4 @@
-"""What became of the patch matrix? Each block that torch's allocator gave out, by what it was for.
+"""Was the patch matrix built? Each block that torch's allocator returned, by its purpose.
 
 A block is y, a copy of something in another layout, as large as the patch matrix or a part of it, or scratch.
 """
@@ -18,7 +18,7 @@ _ORDER = ["y", PATCH_SIZED, "scratch", "copy", "x", "w"]  # by the first word of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Use:
-    """Blocks of one size that torch's allocator gave out for one thing: `y`, `patch-sized`, `scratch`, ..."""
+    """Blocks of one size that torch's allocator returned for one purpose: `y`, `patch-sized`, `scratch`, ..."""
 
     what: str
     nbytes: int
@@ -27,16 +27,16 @@ class Use:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patches:
-    """What became of the patch matrix.
+    """Whether and how the patch matrix was built.
 
     Attributes:
-        kind: "whole" was formed at once; "pieces" one after another, each `nbytes`; "tiles" smaller than an image's,
+        kind: "whole" was built at once; "pieces" one after another, each `nbytes`; "tiles" smaller than an image's,
             in a library's scratch; "room" for all of it was in a library's scratch; "x" is the patch matrix itself;
             "none" had room anywhere; "empty": there is none; "unknown".
         nbytes: of the piece, or of the scratch.
         count: of the pieces.
         words: a sentence.
-        certain: whether it was seen; else it follows from what is known of the library.
+        certain: whether it was seen; otherwise it follows from how the library works.
     """
 
     kind: str
@@ -47,7 +47,7 @@ class Patches:
 
 
 def account(ran: Ran) -> tuple[Use, ...] | None:
-    """Each block that torch's allocator gave out, once, by what it was for, y first; None if nobody saw."""
+    """Each block that torch's allocator returned, once, by its purpose, y first; None if not seen."""
     if ran.trace is None:
         return None
     spec, left, uses = ran.spec, list(ran.trace.blocks), list[tuple[str, int]]()
@@ -111,7 +111,7 @@ def _onednn_copies(ran: Ran) -> Iterator[tuple[str, int]]:
 
 
 def find_patches(ran: Ran) -> Patches:
-    """By its size against the blocks: too little scratch for it proves that there was none."""
+    """Decide by comparing its size with the blocks: too little scratch proves that there was none."""
     spec, whole = ran.spec, ran.patches_nbytes
     uses = account(ran)
     if spec.n == 0:

@@ -1,7 +1,7 @@
-"""Which of its libraries does torch's rule choose for one call of F.conv2d, and by which of the problem's numbers?
+"""Which library does torch's rule select for one call of F.conv2d, and because of which numbers?
 
 The rule is that of ATen's Convolution.cpp (`use_mkldnn`, `use_nnpack`, `use_cudnn` and those beside them),
-said again in words. It is not public and may change: whoever uses it compares what it says with what torch chose.
+restated here. It is not public and may change, so its result is always compared with what torch chose.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ MOST_INDEX = 2**31 - 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """What the rule reads beside the problem.
+    """What the rule reads besides the problem.
 
     Attributes:
         torch, library: versions, of torch and of the library below it (oneDNN or cuDNN).
@@ -47,7 +47,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DispatchRule:
-    """What the rule chooses, by torch's own name for it, and why, in words with the problem's numbers."""
+    """What the rule selects, by torch's name, and why, with the problem's numbers."""
 
     backend: str
     why: str

@@ -1,4 +1,4 @@
-"""What was seen of one call of F.conv2d, before anything is concluded from it?"""
+"""What was seen of one call of F.conv2d, before any conclusions?"""
 
 from dataclasses import dataclass
 from math import prod
@@ -34,8 +34,8 @@ class Ran:
 
     Attributes:
         spec: what ran.
-        asked: the problem itself where its padding differs at opposite sides; x was padded beforehand.
-        setting: what torch's rule reads beside the problem; None if nothing was seen at all.
+        asked: the problem itself if its padding differs on opposite sides; x was padded first.
+        setting: what torch's rule reads besides the problem; None if nothing was seen.
         selected: torch's own answer, as Slow2d; None if it gave none, and `selected_why` says why.
         trace: the profile of the call; None if there is none, and `trace_why` says why.
         cuda_peak_nbytes: by how much the call raised torch.cuda.max_memory_allocated; None on the CPU.
@@ -84,12 +84,12 @@ class Ran:
 
     @property
     def backend(self) -> str | None:
-        """torch's name for what ran: by the profile, which saw it, before torch's own answer to a question."""
+        """torch's name for what ran: from the profile if possible, else from torch's own report."""
         return BACKEND_OF[self.operators[0]] if self.operators else self.selected
 
     @property
     def name(self) -> str:
-        """The backend as people call it, with oneDNN's primitive: `Slow2d`, `oneDNN jit:avx512_core`."""
+        """The common name of the backend, with oneDNN's primitive: `Slow2d`, `oneDNN jit:avx512_core`."""
         if self.backend is None:
             return "unknown"
         name = LIBRARY.get(self.backend, self.backend)
@@ -104,7 +104,7 @@ class Ran:
 
     @property
     def rule(self) -> DispatchRule | None:
-        """The rule, if it says what ran; None if it does not, or where nobody knows what ran."""
+        """The rule, if it predicts what ran; otherwise, or if it is unknown what ran, None."""
         predicted = self.predicted
         return predicted if predicted is not None and predicted.backend == self.backend else None
 

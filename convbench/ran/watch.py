@@ -1,8 +1,8 @@
-"""What did F.conv2d really run for a problem, by which rule, and did it ever form the patch matrix?
+"""What did F.conv2d really run for a problem, by which rule, and did it build the patch matrix?
 
-Everything is seen in a process of its own (`witness`): torch's choice, the operators and allocations of its profiler,
-oneDNN's log, the names of CUDA kernels. A claim is next to what was asked and what was answered, and what is
-concluded is told apart from what was seen.
+Everything is observed in a separate process (`witness`): torch's choice, the operators and allocations of its profiler,
+oneDNN's log, the names of CUDA kernels. Each claim has its evidence, and conclusions are marked
+as such.
 """
 
 import json
@@ -77,7 +77,7 @@ def watch(calls: Sequence[Ran], *, threads: int = 0, onednn: bool = True, timeou
 
 
 def glance(spec: ConvSpec, dtype: str = "fp32") -> Ran:
-    """What can be seen on the CPU without a process of its own, in milliseconds: all but oneDNN's log."""
+    """What can be seen on the CPU without a separate process, in milliseconds: everything except oneDNN's log."""
     from convbench.ran.witness import observe
 
     blank = Ran.blank(spec, dtype=dtype)
@@ -126,7 +126,7 @@ def _ask_child(calls: Sequence[Ran], *, threads: int, onednn: bool, timeout_s: f
 
 
 def _split(output: str) -> Iterator[tuple[dict[str, Any], str]]:
-    """For each problem that was answered: the answer, and what stood before it since it began."""
+    """For each answered problem: the answer, and the output before it since it began."""
     for part in output.split("\nconvbench-begin ")[1:]:
         log, seen, answer = part.partition("\nconvbench-seen ")
         if not seen:

@@ -1,7 +1,7 @@
 """What does one process see of its own convolutions?
 
 Run in a fresh process: oneDNN reads ONEDNN_VERBOSE once, before its first primitive, and what it then writes would
-stand between the lines of whoever asked. Its lines and this module's go to one stdout, in the order of events.
+mix with the parent's output. Its lines and this module's go to one stdout, in the order of events.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""How do other algorithms, and the gradients, look on a terminal and as JSON? Beside the walk, in its look."""
+"""How do other algorithms, and the gradients, look in a terminal and as JSON? In the style of the walk."""
 
 # ruff: noqa: RUF001  # the minus and times signs are meant: this is mathematics as text
 
@@ -54,7 +54,7 @@ WORK_NOTES = (
 def algorithms_page(
     shown: Sequence[Trace | NotHere], everyone: Sequence[Trace | NotHere], width: int
 ) -> Iterator[Text]:
-    """The stages of those that were asked for, then a table of all."""
+    """The stages of the requested algorithms, then a table of all."""
     for one in shown:
         match one:
             case Trace():
@@ -67,7 +67,7 @@ def algorithms_page(
 
 
 def also_proved(traces: Sequence[Trace], width: int) -> Iterator[Text]:
-    """One line below a walk: the algorithms that give the same y, and the products of those that save some."""
+    """One line below a walk: the algorithms with the same y, and the products of those that need fewer."""
     words = []
     for trace in traces:
         products = trace.counts.core.multiplications
@@ -103,7 +103,7 @@ def stage_lines(stage: AlgorithmStage, number: str, width: int) -> Iterator[Text
 
 
 def draw_matrix(matrix: Matrix, room: int, most: int) -> Block:
-    """A window of it in which what is followed is seen."""
+    """A window of it that shows the followed numbers."""
     texts = Texts(matrix.numbers)
     rows = matrix.followed.any(dim=1).nonzero().flatten().tolist()
     # Of the last such row: what comes of the others.
@@ -161,7 +161,7 @@ class Texts:
 
 
 def fraction_text(value: Fraction) -> str:
-    """`3`, `8.5`, and `1/24` where three decimals do not hold it."""
+    """`3`, `8.5`, and `1/24` if three decimals are not exact."""
     if value.denominator == 1:
         return str(value.numerator)
     return f"{float(value):g}" if 1000 % value.denominator == 0 else f"{value.numerator}/{value.denominator}"
@@ -173,7 +173,7 @@ def _number(value: float) -> str:
 
 
 def _proof(proof: Sequence[Comparison], room: int) -> Block:
-    """What y was compared with, and how much else was."""
+    """What y was compared with, and how many other numbers were compared."""
     answers = [one for one in proof if one.name == ANSWER]
     others = sum(one.compared for one in proof) - sum(one.compared for one in answers)
     apart = max(one.worst for one in proof)
@@ -192,7 +192,7 @@ def _proved(holds: bool, text: str, room: int) -> Block:
 
 
 def table(everyone: Sequence[Trace | NotHere], width: int) -> Iterator[Text]:
-    """All algorithms, their work and their memory, and why some are not here."""
+    """All algorithms, their work and their memory, and why some are missing."""
     traces = [one for one in everyone if isinstance(one, Trace)]
     yield from heading("ALL ALGORITHMS, SAME NUMBERS", "multiplications, additions, bytes", width)
     heads = ("mul", "add", "transforms", "weights", "moved", "extra", "")
@@ -374,13 +374,13 @@ def _places(shape: Sequence[int], places: Sequence[Sequence[int]]) -> "Tensor":
 def algorithms_record(everyone: Sequence[Trace | NotHere]) -> list[dict[str, Any]]:
     """Every number of every algorithm as plain values.
 
-    A complex one is [real, imaginary]; a fraction that no float holds is a text, "1/24".
+    A complex one is [real, imaginary]; a fraction that no float represents is a string, "1/24".
     """
     return [asdict(one) if isinstance(one, NotHere) else _trace_record(one) for one in everyone]
 
 
 def count_numbers(everyone: Sequence[Trace | NotHere]) -> int:
-    """How many numbers that record holds, about."""
+    """The approximate number of values in that record."""
     traces = [one for one in everyone if isinstance(one, Trace)]
     return sum(trace.y.numel() + sum(matrix.followed.numel() for matrix in trace.matrices) for trace in traces)
 

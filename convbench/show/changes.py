@@ -39,7 +39,7 @@ def percent(value: float) -> str:
 
 
 def factor(found: Shift | None, *, interval: bool = True) -> str:
-    """`0.952 (0.941-0.960)`; `0.952 (any)` where the samples are too few for the confidence."""
+    """`0.952 (0.941-0.960)`; `0.952 (any)` if there are too few samples for the confidence."""
     if found is None:
         return ""
     if not interval:
@@ -74,7 +74,7 @@ def headline(changes: Changes) -> str:
 
 
 def remarks(changes: Changes) -> list[str]:
-    """What must be known beside the numbers: other machine, other versions, drift."""
+    """What else the reader must know: different machines, different versions, drift."""
     found = []
     if changes.machine:
         found.append(f"WARNING: different machines: {'; '.join(map(str, changes.machine))}")
@@ -98,7 +98,7 @@ def remarks(changes: Changes) -> list[str]:
 
 
 def method(changes: Changes) -> str:
-    """How the numbers came about, in one sentence."""
+    """How the numbers were computed, in one sentence."""
     gate = changes.gate
     what = "(torch / this) after / before" if gate.relative else "time before / after"
     return (
@@ -108,7 +108,7 @@ def method(changes: Changes) -> str:
 
 
 def apart_lines(changes: Changes) -> list[str]:
-    """What could not be compared: what broke in full, the rest counted by what became of it."""
+    """What could not be compared: failures in full, the rest counted by outcome."""
     lines = [
         f"{one.after.upper()} {one.key.backend} on {one.key.name} ({one.key.case.spec}; {one.key.axes}), "
         f"was {one.before}: {one.reason}"
@@ -140,7 +140,7 @@ def note_lines(changes: Changes) -> list[str]:
 
 
 def apart_words(one: Apart) -> str:
-    """What became of a row that has no times to compare."""
+    """What happened to a row without times to compare."""
     if not one.before or not one.after:
         return f"only in the {'first' if one.before else 'second'} file ({one.before or one.after})"
     return f"{one.before} in both" if one.before == one.after else f"{one.before}, then {one.after}"
@@ -180,7 +180,7 @@ _LEFT = (0, 5, 6)
 
 
 def _shown(judged: int) -> tuple[tuple[int, Sequence[int]], ...]:
-    """The columns that have room, from so many columns of the terminal on."""
+    """The columns that fit, by the width of the terminal."""
     return (100, range(7)), (78, (0, 1, 2, judged, 5, 6)), (0, (0, judged, 5, 6))
 
 
@@ -242,7 +242,7 @@ def _key_cells(key: RowKey) -> dict[str, str]:
 
 
 def as_json(changes: Changes) -> dict[str, Any]:
-    """Everything, as plain values; an interval without a bound has null there."""
+    """Everything as plain values; an unbounded interval has null there."""
     found = asdict(changes) | {"state": changes.state, "drifted": changes.drifted, "headline": headline(changes)}
     keys = [*(row.key for row in changes.rows), *(one.key for one in changes.apart)]
     for one, key in zip(found["rows"] + found["apart"], keys, strict=True):
@@ -260,9 +260,9 @@ def _plain(value: Any) -> Any:
 
 
 def markdown(changes: Changes) -> str:
-    """A comment for a pull request: the answer, the regressions, then the rest folded away.
+    """A comment for a pull request: the result, the regressions, then the rest collapsed.
 
-    What would not fit into a comment is left out from the end of the least important rows, and counted.
+    If it does not fit into a comment, the least important rows are left out first, and counted.
     """
     parts = [f"### convbench: {_md(headline(changes))}", ""]
     parts += [f"{_md(line)}\n" for line in (f"{changes.before}, then {changes.after}", *remarks(changes))]
@@ -291,7 +291,7 @@ def markdown(changes: Changes) -> str:
 
 
 class _Room:
-    """So many characters, taken line by line."""
+    """A budget of characters, spent line by line."""
 
     def __init__(self, characters: int) -> None:
         self._left = characters
@@ -322,13 +322,13 @@ def _md_row(row: RowChange) -> str:
 
 
 def _md(text: str) -> str:
-    """Text that Markdown shows as it is: no tag, no link, no table cell, no mention begins in it."""
+    """Text that Markdown shows verbatim: it starts no tag, link, table cell or mention."""
     text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|~#@])", lambda found: f"&#{ord(found[0])};", text)
 
 
 def junit(changes: Changes) -> str:
-    """A test for each row: regressions fail, what was not compared or not decided is skipped."""
+    """One test per row: regressions fail, uncompared and undecided rows are skipped."""
     suite = ET.Element("testsuite", name="convbench compare")
     counts = {"tests": 0, "failures": 0, "skipped": 0, "errors": 0}
     for row in changes.rows:

@@ -1,4 +1,4 @@
-"""How do the backends compare with torch, and how far is each case from what the machine can do?"""
+"""How do the backends compare with torch, and how far is each case from the machine's limits?"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,14 +14,14 @@ from convbench.show.scene import SHAPES, Item, Line, Mark, Scene, Words, shorten
 from convbench.show.units import seconds
 
 WIDTH = 860.0
-MOST_CASES = 60  # of a ratio chart; a taller one is read by nobody
+MOST_CASES = 60  # of a ratio chart; a taller one is unreadable
 _MARGIN, _NAMES, _LANE = 16.0, 210.0, 11.0
 SOLID = ("faster", "slower")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One row of a file, with the number that it has among all of them."""
+    """One row of a file, with its number among all rows."""
 
     number: int
     file: str
@@ -34,7 +34,7 @@ class Entry:
 
     @property
     def status(self) -> str:
-        """The verdict of what was timed, the outcome of what was not."""
+        """The verdict of a timed row, the outcome of any other."""
         match self.result.outcome:
             case Timed(comparison=None):
                 return "baseline" if self.result.backend == BASELINE else "timed"

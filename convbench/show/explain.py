@@ -1,4 +1,4 @@
-"""How does the walk of one convolution look on a terminal, and as JSON?"""
+"""How does the walk of one convolution look in a terminal, and as JSON?"""
 
 # ruff: noqa: RUF001, RUF002  # the minus and times signs are meant: this is mathematics as text
 
@@ -42,7 +42,7 @@ TAPS = 24
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """What of large tensors is in sight.
+    """The visible part of large tensors.
 
     Attributes:
         channel: of the kernel's slices (0 to C/G-1), the first one shown; `channels` is how many.
@@ -59,7 +59,7 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step as drawn: a title, a formula beside it, the numbers, what to know of them and what they cost."""
+    """One step as drawn: a title, a formula next to it, the numbers, notes and their cost."""
 
     title: str
     aside: str
@@ -74,7 +74,7 @@ def draw(walk: Walk, steps: Sequence[str] = STEPS, view: View | None = None) -> 
 
 
 def more(width: int) -> Block:
-    """What else may be asked of the same problem."""
+    """Other commands for the same problem."""
     options = ("--interactive", "--html FILE", "--algorithm all", "--backward")
     commands = ("convbench why QUESTION", "convbench ran", "convbench cost")
     asks = [Text(ask, style=FAINT) for ask in (*options, *commands)]
@@ -82,7 +82,7 @@ def more(width: int) -> Block:
 
 
 def page(walk: Walk, width: int, steps: Sequence[str] = STEPS, view: View | None = None) -> Iterator[Text]:
-    """The lines of those steps with a free line between, none wider than `width` (from 60 to 120)."""
+    """The lines of these steps, separated by blank lines, none wider than `width` (from 60 to 120)."""
     for i, step in enumerate(steps):
         if i:
             yield Text()
@@ -463,7 +463,7 @@ def _output(walk: Walk, room: int, view: View, text: Callable[[int, int], str]) 
 
 
 def _proof(proof: Sequence[Comparison], room: int) -> Block:
-    """A table: what was checked, how many numbers, how far apart they are, and against what."""
+    """A table: what was checked, how many numbers, their largest difference, and what they were compared with."""
     lines = [Text(f"  {'':<8}{'compared':>10}  max|Δ|  against", style=FAINT)]
     for comparison in proof:
         mark = Text("✓" if comparison.holds else "✗", style="green" if comparison.holds else "red")

@@ -1,4 +1,4 @@
-"""What do the keys `a` and `d` turn to: which algorithms, and the gradients, on the numbers of a walk?"""
+"""Which pages do the keys `a` and `d` show: algorithms and gradients on the numbers of a walk?"""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any

@@ -93,7 +93,7 @@ def grid(
 
 
 def cell(text: str, role: Role | None, width: int, style: str) -> Text:
-    """Right-aligned so digits stand under digits, with or without brackets."""
+    """Right-aligned, so digits line up with or without brackets."""
     if role is None:
         return Text(f"{text} ".rjust(width), style=style)
     return Text(" " * (width - len(text) - 2)) + in_role(text, role)

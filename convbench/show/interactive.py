@@ -1,4 +1,4 @@
-"""What do the keys do while somebody moves through a walk, and what stands on the screen then?
+"""What do the keys do in an interactive walk, and what is on the screen?
 
 A session is a value: `press` gives the next one, `screen` its lines. Neither knows a terminal.
 """
@@ -40,14 +40,14 @@ HELP = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WalkSession:
-    """Where somebody is in a walk.
+    """The position of the user in a walk.
 
     Attributes:
         walk: at the cell that is followed; every cell's is proved before it is shown.
         page: of `algorithms` or `backward`, the one shown in place of the step.
         scroll: lines of the step above the screen.
         mode: what the next key means: "" moves, "quiz" types a reply, "export" names a format, "help".
-        asked: questions so far, `right` of them well answered.
+        asked: questions so far, `right` of them answered correctly.
         folder: where exports go.
     """
 

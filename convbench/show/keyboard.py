@@ -1,4 +1,4 @@
-"""How does a session reach a terminal: which key was pressed, and how is the screen taken and given back?
+"""How does a session use a terminal: which key was pressed, and how is the screen taken and restored?
 
 A few lines of termios, as ten keys and one page of text need no toolkit.
 """
@@ -27,7 +27,7 @@ ESCAPE_S = 0.03  # a lone ESC is the key if nothing follows it by then
 
 
 def run(session: WalkSession) -> None:
-    """Draw, wait for a key or a new size, and again until q. However it ends, the terminal is given back.
+    """Draw, wait for a key or a new size, and repeat until q. The terminal is always restored.
 
     Raises:
         ConvbenchError: this system's terminals have no termios.
@@ -71,7 +71,7 @@ def _paint(session: WalkSession, *, coloured: bool) -> None:
 
 
 def _read_keys(woken: int) -> list[str] | None:
-    """The keys pressed, none if a signal came first; None when nobody can type any more."""
+    """The keys pressed, none if a signal came first; None if the input has ended."""
     terminal = sys.stdin.fileno()
     ready, _, _ = select.select([terminal, woken], [], [])
     if woken in ready:

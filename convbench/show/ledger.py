@@ -1,4 +1,4 @@
-"""How does the cost ledger of one convolution look on a terminal, in a pipe, and as JSON?"""
+"""How do the costs of one convolution look in a terminal, in a pipe, and as JSON?"""
 
 # ruff: noqa: RUF001  # the times sign is meant
 

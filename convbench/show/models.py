@@ -61,7 +61,7 @@ def _told(number: int, costs: "ModelCosts") -> bool:
 
 
 def remarks(costs: "ModelCosts") -> Iterator[str]:
-    """The totals, and all that the table cannot say: what is no problem here, what was not counted, what is a bound."""
+    """The totals, and what the table cannot show: what is not a problem here, what was not counted, what is a bound."""
     found, total = costs.census, amount(costs.macs, "MAC")
     distinct = f"{len(costs.rows)} of them distinct" if len(costs.rows) < len(found.calls) else "all distinct"
     yield f"{plural(len(found.calls), 'convolution')}, {distinct}: {total} ({costs.macs:,}), padding counted"
@@ -254,7 +254,7 @@ def _piped(row: "Row", costs: "ModelCosts") -> list[str | float | None]:
 
 
 def _percent(share: float) -> str:
-    """Nothing is 0 or 100 % that is not quite."""
+    """0 and 100 % only if exact."""
     if 0 < share < 0.0005:
         return "<0.1 %"
     return ">99.9 %" if 0.9995 <= share < 1 else f"{share:.1%}".replace("%", " %")

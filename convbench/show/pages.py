@@ -1,4 +1,4 @@
-"""How wide is a page of text, where do its notes stand, and how is it printed?"""
+"""How wide is a page of text, where are its notes, and how is it printed?"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 

@@ -1,4 +1,4 @@
-"""How do the answers to the twelve questions look on a terminal, and as JSON?"""
+"""How do the answers to the twelve questions look in a terminal, and as JSON?"""
 
 # ruff: noqa: RUF001  # the times sign and the like are meant: this is mathematics as text
 

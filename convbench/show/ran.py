@@ -1,4 +1,4 @@
-"""How does what torch really ran look on a terminal, and as JSON?"""
+"""How does what torch really ran look in a terminal, and as JSON?"""
 
 import re
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Results as tables, and in words what went wrong or was skipped."""
+"""Results as tables, and sentences about what went wrong or was skipped."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -37,7 +37,7 @@ UNSURE = "run convbench doctor to see what disturbs this machine, raise --budget
 
 
 def plain_table(title: str | None = None) -> Table:
-    """The one look of every table."""
+    """The style of every table."""
     return Table(
         box=box.SIMPLE_HEAD,
         title=title,
@@ -86,7 +86,7 @@ def _legend(results: Iterable[Result], *, peak: bool) -> str:
 
 
 def threads_apart(results: Iterable[Result]) -> bool:
-    """Whether they had several numbers of CPU threads: then each is a whole of its own."""
+    """Whether there are several thread counts: then each is summarised separately."""
     return len({one.threads for one in results if one.threads and one.case.target.on_host}) > 1
 
 
@@ -113,7 +113,7 @@ def _bench_widths(rows: Sequence[Sequence[Text]], room: int) -> dict[int, int]:
             break
         chosen.append(number)
     widths = {number: widest[number] for number in _ORDER if number in chosen}
-    # Only a name gives way, and only where not even four columns have room.
+    # Only a name is cut, and only if not even four columns fit.
     widths[0] = max(8, widths[0] - max(0, sum(width + _GAP for width in widths.values()) - room))
     return widths
 
@@ -176,7 +176,7 @@ def _of_roof(timed: Timed) -> Text:
 
 
 def flag_lines(results: Iterable[Result]) -> list[str]:
-    """Why a row may are above 100 % of the peak."""
+    """Why a row may be above 100 % of the peak."""
     timed = [(one, one.outcome) for one in results if isinstance(one.outcome, Timed) and one.outcome.roofline]
     lines = []
     for flag, mark, cause in ((IMPOSSIBLE, "! ", LIKELY_CAUSE), (TRANSFORM, "", "")):
@@ -246,7 +246,7 @@ def geomean_words(one: Standing) -> str:
 
 
 def _ranking(first: Standing, second: Standing, results: Sequence[Result], *, level: bool) -> str:
-    """Three answers: the fastest overall, what the best for each layer would save, and what to do."""
+    """Three sentences: the fastest overall, what the best per layer would save, and what to do."""
     rival = first if first.backend != BASELINE else second
     verdicts = Counter(
         one.outcome.comparison.verdict
@@ -289,7 +289,7 @@ def times(ratio: float) -> str:
     return f"{ratio:.2f}" if ratio < 10 else rate(ratio)
 
 
-WORTH = 0.005  # what a choice for each layer must save to be told
+WORTH = 0.005  # what choosing per layer must save to be mentioned
 COVERAGE = "geomean: over all cases, or the number of cases that were timed"
 
 
@@ -347,9 +347,9 @@ def _sort(result: Result, threads: bool) -> str:
 
 
 def skip_lines(results: Iterable[Result]) -> list[str]:
-    """Why backends were skipped: one line a backend and kind of reason, with an example.
+    """Why backends were skipped: one line per backend and kind of reason, with an example.
 
-    What no backend can do is one line for all of them.
+    A reason shared by all backends is one line.
     """
     reasons: dict[tuple[str, str], list[Result]] = defaultdict(list)
     for result in results:
@@ -368,7 +368,7 @@ def skip_lines(results: Iterable[Result]) -> list[str]:
 
 
 def defect_lines(results: Iterable[Result]) -> list[str]:
-    """Which known defects of the libraries underneath were met: one line a backend and defect, with an example."""
+    """Which known library defects were hit: one line per backend and defect, with an example."""
     met: dict[tuple[str, str], list[Result]] = defaultdict(list)
     for result in results:
         if isinstance(result.outcome, Verified | Timed) and result.outcome.check.defect:
@@ -385,7 +385,7 @@ def _where(result: Result) -> str:
 
 
 def noise_line(results: Iterable[Result]) -> str:
-    """What disturbed the timing, and what it cost; "" if it cost nothing."""
+    """What disturbed the timing, and what it cost, or ""."""
     timed = [one.outcome for one in results if isinstance(one.outcome, Timed)]
     aside = sum(len(one.noise.set_aside) for one in timed)
     taken = sum(len(one.samples_s) for one in timed) + aside
@@ -399,7 +399,7 @@ def noise_line(results: Iterable[Result]) -> str:
 
 
 def mode_lines(results: Iterable[Result]) -> list[str]:
-    """Whose samples lie in two heaps: a median between them was measured by nobody."""
+    """Backends whose samples form two clusters: no sample is at the median between them."""
     return [
         f"two modes: {one.backend} on {one.case.problem.name}, {seconds(low.centre)} and {seconds(high.centre)}, "
         f"{low.share:.0%} and {high.share:.0%} of its samples"
@@ -437,7 +437,7 @@ def launch_line(results: Iterable[Result]) -> str:
 
 
 def fault_lines(result: Result, repro: str, smallest: str = "") -> list[str]:
-    """A wrong or failed result: what, why, how, the command that shows it again, and the smallest that does."""
+    """A wrong or failed result: what, why, how, and the commands that reproduce it, also on the smallest problem."""
     found = ""
     match result.outcome:
         case Wrong(check):

@@ -1,10 +1,10 @@
-"""Which convolution problems are shipped, which are read from files, and how is one named?
+"""Which convolution problems are shipped, how are others read from files, and how is one named?
 
 A suite is a CSV file: name, the sizes, and the source of the numbers. `name*3` says that
-the layer occurs three times in its model; dilation is 1 for a dense kernel. A suite of one's
-own may leave out what has a default, or be lines of benchdnn or MIOpenDriver. A row may also say
-in which dtype, layout and pass alone it runs, whether they are its own or drawn, and what its operands are like;
-`macs`, where it is given, is checked.
+the layer occurs three times in its model; dilation is 1 for a dense kernel. A user's suite
+may omit columns with defaults, or be lines of benchdnn or MIOpenDriver. A row may also set
+the only dtype, layout and pass it runs in, whether they are its own or drawn, and the recipe of its operands;
+`macs`, if given, is checked.
 """
 
 import csv

@@ -1,4 +1,4 @@
-"""How does one problem become many (axes over its sizes), and which of them are wanted (filters)?"""
+"""How does one problem become many (axes over its sizes), and which are kept (filters)?"""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -92,7 +92,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expansion:
-    """The problems along the axes, and what became of the other combinations.
+    """The problems along the axes, and what happened to the other combinations.
 
     Attributes:
         problems: legal, wanted, each shape of a suite once.

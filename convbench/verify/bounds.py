@@ -1,6 +1,6 @@
-"""How far may a right answer lie from the truth? A bound for each element, from its own numbers.
+"""How far may a right answer be from the truth? A bound for each element, from its own numbers.
 
-An output is right when RN(y - e) <= out <= RN(y + e), where RN rounds to the output's dtype
+An output is right if RN(y - e) <= out <= RN(y + e), where RN rounds to the output's dtype
 and e bounds the error of any order of summation. A violation proves a defect; there is no
 tolerance to tune. On random data a second, tighter e holds as well.
 """
@@ -26,7 +26,7 @@ def gamma(k: Number, u: float) -> Number:
 
 
 def accumulator_roundoff(case: Case) -> float:
-    """Unit roundoff of the sums that a case promises."""
+    """Unit roundoff of the sums of a case."""
     if DTYPE[case.dtype].sums == "fp64":
         return 2.0**-53
     tensor_core = case.target.tensor_cores and (DTYPE[case.dtype].narrow or case.precision == "tf32")
@@ -67,7 +67,7 @@ def sharp_bound(case: Case, truth: Truth, hard: Tensor) -> Tensor:
 
 
 def storing_bound(dtype: torch.dtype, magnitude: Tensor, error: Tensor, times: int) -> Tensor:
-    """What is added to e when partial sums are rounded to `dtype` up to `times` times on their way.
+    """What is added to e if partial sums are rounded to `dtype` up to `times` times on the way.
 
     Each product then passes so many more roundings: (1 + gamma_n(u)) * (1 + gamma_times(v)) - 1,
     times M, with v the unit roundoff of `dtype`; half a subnormal each for what underflows.

@@ -1,8 +1,8 @@
-"""What will a case take, in memory and in time? Foretold from its numbers alone, without torch.
+"""How much memory and time will a case need? Predicted from its numbers, without torch.
 
-The memory decides what is run: a case that would not fit is skipped before it is tried. The time is
-for a person who decides whether to start: an upper estimate, from rates at which nothing here was
-seen to stay behind.
+The memory decides what runs: a case that would not fit is skipped before it is tried. The time is
+for users who decide whether to start: an upper estimate, from rates that everything here
+has exceeded.
 """
 
 from collections.abc import Iterable
@@ -47,7 +47,7 @@ def exam_s(case: Case) -> float:
 
 
 def call_s(case: Case, backend: Backend) -> float:
-    """Seconds per call: by the rate that a backend with a limit says of itself, else by its device's."""
+    """Seconds per call: by the declared rate of a backend with a limit, else by its device's rate."""
     rate = case.target.macs_per_s if backend.max_macs is None else backend.macs_per_s
     return case.spec.macs / rate
 

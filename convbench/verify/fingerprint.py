@@ -1,4 +1,4 @@
-"""Which arithmetic did a backend really use? Its errors on random numbers say so."""
+"""Which arithmetic did a backend really use? Its errors on random numbers reveal it."""
 
 from collections.abc import Callable, Iterator
 
@@ -34,7 +34,7 @@ SUMS = (("sums kept in bf16", torch.bfloat16), ("sums kept in fp16", torch.float
 
 
 def other_inputs(exam: Exam) -> Iterator[tuple[str, Tensor]]:
-    """The exact outputs of kernels that round their float32 inputs first, with what they do in words."""
+    """The exact outputs of kernels that round their float32 inputs first, with descriptions."""
     if exam.case.dtype == "fp32":
         for words, rounded in INPUTS:
             yield words, exam.answer([rounded(operand) for operand in exam.operands.values()])

@@ -3,7 +3,7 @@
 Every direct algorithm gives the same bits then, in any order and with any accumulator that holds them,
 so one wrong bit is a proof. The size of the numbers is fitted to the accumulator and not to
 the output (as oneDNN's benchdnn does), so a narrower accumulator has to round. The numbers lie
-between NaN, so nothing beside them can be read unseen.
+between NaN, so reads beyond them are detected.
 """
 
 from dataclasses import dataclass
@@ -97,7 +97,7 @@ class Lattice:
         return y.clamp(min=0) if self.case.relu else y
 
     def adopt(self, other: "Lattice") -> None:
-        """Take over what another lattice has computed: of the same numbers, laid out in another way."""
+        """Reuse what another lattice computed for the same numbers in another layout."""
         self.__dict__.update({name: other.__dict__[name] for name in ("y", "expected") if name in other.__dict__})
 
     @cached_property

@@ -2,11 +2,11 @@
 
 The pattern is that of the direct sum in IEEE arithmetic: a product is NaN where a factor is, or
 where infinity meets zero; a sum is NaN where a product is, or where both infinities meet. An
-output that reads no such number must are within its bound as if it were alone.
+output that reads no such number must be within its bound as if it were alone.
 
 Two freedoms: a weight that is not finite may be multiplied with padding, which makes NaN of it,
 for whether padding is skipped or read as zeros is the implementation's choice; and a transform
-(Winograd, FFT, Strassen) spreads what is not finite, so there more may be NaN, and never less.
+(Winograd, FFT, Strassen) spreads non-finite values, so with it more may be NaN, but never fewer.
 """
 
 from math import inf, nan
@@ -25,7 +25,7 @@ SPREADING = ("winograd", "fft", "strassen")
 
 
 def without_nonfinite(exam: Exam, out: Tensor, family: str, points: Points = ()) -> Check | tuple[Exam, Tensor]:
-    """What is left to judge of an output whose operands are not all finite; shape and dtype are right already.
+    """What remains to judge of an output with non-finite operands; its shape and dtype are already right.
 
     Returns:
         the fault, where an output is not NaN or infinite that must be; else the exam of the finite operands,

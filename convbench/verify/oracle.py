@@ -1,4 +1,4 @@
-"""The truth of a case in float64, and what an error bound needs beside it.
+"""The truth of a case in float64, and what else an error bound needs.
 
 One product for each tap, over shifted views of the padded image: no code is shared with any
 backend, neither `F.unfold` nor `F.conv2d`, nor any gradient of torch. The gradients are the
@@ -19,7 +19,7 @@ from convbench.spec import ConvSpec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truth:
-    """What is known of the output of a pass, element by element.
+    """The truth of the output of a pass, element by element.
 
     Attributes:
         y: float64, the result before a relu: y (N, K, P, Q), dx (N, C, H, W) or dw (K, C/G, R, S).

@@ -1,7 +1,7 @@
-"""Are some outputs of a call right, each against its own float64 sum? A verdict that costs little, for any size.
+"""Are some outputs of a call right, each compared with its own float64 sum? A cheap verdict for any size.
 
-The outputs are drawn at random, so whoever computes too few of them cannot know which. The rules and the bounds are
-those of the whole verdict, for they speak of one output at a time.
+The outputs are drawn at random, so a kernel that skips some cannot know which. The rules and the bounds are
+those of the whole verdict, which apply to one output at a time.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Is every backend right on every case, and where not, why?"""
+"""Is every backend right on every case, and if not, why?"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -16,16 +16,16 @@ from convbench.verify.lineup import DeviceLost, Lineup
 from convbench.verify.probes import Probes
 from convbench.verify.trial import of_the_oracle, weigh
 
-# Traits of a backend's faults, after so many of which no smaller problem and no cause is looked for.
+# Traits of a backend's faults; after this many, no smaller problem and no cause is searched for.
 MOST_SHRUNK, MOST_EXPLAINED = 8, 40
 
 
 def verify(
     cases: Iterable[Case], backends: Sequence[Backend], *, force: bool = False, watch: Watch | None = None
 ) -> Iterator[Result]:
-    """Every backend on every case, in order; the oracle works once a case.
+    """Every backend on every case, in order; the oracle runs once per case.
 
-    Foreign backends answer before it does: while their code runs, there is no truth to be found.
+    Third-party backends answer before it: while their code runs, there is no truth to find.
     """
     watch = watch or Watch()
     before: Probes | None = None
@@ -58,10 +58,10 @@ def _same_numbers(one: Case, other: Case) -> bool:
 
 
 def _verify_case(probes: Probes, lineup: Lineup) -> None:
-    """Everybody who is left answers and is judged; nobody is left then.
+    """All remaining backends answer and are judged; none remains then.
 
     Raises:
-        DeviceLost: everybody has an outcome.
+        DeviceLost: every backend has an outcome.
     """
     watch = lineup.watch
     answers: dict[str, Answers] = {}
@@ -88,7 +88,7 @@ def _verify_case(probes: Probes, lineup: Lineup) -> None:
 
 
 def explained(backend: Backend, exam: Exam, outcome: Wrong, watch: Watch) -> Wrong:
-    """The outcome with what can be found out about it: the first of its backend on each problem and on each axis."""
+    """The outcome with its explanation, for the first of its backend on each problem and on each axis."""
     new = fault_traits(backend.name, exam.case) - watch.faults
     known = sum(name == backend.name for name, _ in watch.faults)
     watch.faults.update(new)

@@ -1,4 +1,4 @@
-"""How far may Winograd, an FFT or Strassen's product lie from the truth? Each has its own bound."""
+"""How far may Winograd, an FFT or Strassen's product be from the truth? Each has its own bound."""
 
 from dataclasses import replace
 from math import log2, prod
@@ -356,7 +356,7 @@ def transform_possible(case: Case, family: str, points: Points = ()) -> bool:
     """Whether a backend may have run another algorithm than the direct sum, with a bound of its own.
 
     An FFT does any problem, and so does Strassen's product of matrices; Winograd what it has tiles for. On a GPU any
-    vendor may run one on its own account where the steps are 1; on a CPU nobody does unless it says so.
+    vendor may run one by itself if the steps are 1; on a CPU none does unless it says so.
     """
     spec = case.spec
     if family in ("fft", "strassen"):

@@ -1,4 +1,4 @@
-"""One backend tried on one case: what are its answers worth?"""
+"""One backend on one case: are its answers right?"""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -49,7 +49,7 @@ class Trial:
 def attempt(
     backend: Backend, exam: Exam, *, profiled: bool = True, answers: Answers | None = None
 ) -> Trial | Failed | Skipped:
-    """Call a backend as a user would, then on poisoned memory, then once more; its operands end as they began.
+    """Call a backend as a user would, then on poisoned memory, then once more; its operands are restored.
 
     `answers` are its own, where they were taken before.
     """
@@ -71,7 +71,7 @@ def examine(backend: Backend, exam: Exam) -> Verified | Wrong | Failed | Skipped
 
 
 def weigh(backend: Backend, probes: Probes, answers: Answers) -> Verified | Wrong | Failed | Skipped:
-    """What the answers of a backend are worth; here the truth is computed, if nobody has asked for it before."""
+    """The verdict on the answers of a backend; computes the truth if it does not exist yet."""
     try:
         check = verdict(backend, probes, answers)
     except Unsupported as refused:
@@ -84,12 +84,12 @@ def weigh(backend: Backend, probes: Probes, answers: Answers) -> Verified | Wron
 
 
 def of_the_oracle(error: BaseException) -> Failed:
-    """The truth could not be had, for want of memory usually."""
+    """The truth could not be computed, usually for lack of memory."""
     return Failed(f"the oracle: {failure(error).message}")
 
 
 def verdict(backend: Backend, probes: Probes, answers: Answers) -> Check:
-    """The figures of the plain answer, and the first fault of any; a known defect of a library is none, and told."""
+    """The figures of the plain answer, and the first fault; a known library defect is reported, but not a fault."""
     case = probes.exam.case
     defects: dict[str, None] = {}
     figures: Check | None = None
@@ -179,7 +179,7 @@ def _alone(backend: Backend, exam: Exam, image: int, single: Answer | Failed, pl
 
 
 def _unlike(backend: Backend, exam: Exam, again: Tensor, plain: Tensor, *, varies: bool) -> Check:
-    """A second call that gave other bits: wrong, unless the backend says so of itself, and both are right.
+    """A second call with different bits: wrong, unless the backend declares that, and both are right.
 
     Then they may differ as two orders of one sum do.
     """
@@ -204,5 +204,5 @@ def _unlike(backend: Backend, exam: Exam, again: Tensor, plain: Tensor, *, varie
 
 
 def judge(out: Any, exam: Exam, backend: Backend) -> Check:
-    """The verdict on a backend's output, by how the backend says that it sums."""
+    """The verdict on a backend's output, by its declared way of summing."""
     return check(exam, taken(out), backend.family, backend.count_roundings(exam.case), backend.points)

@@ -177,12 +177,12 @@ def test_any_tile_of_outputs_gives_the_same_answer(tile: tuple[int, int]) -> Non
         ("winograd", "n1c1h9w9k1r3s3_dl3x1", "a dilation of 3x1 would split .* 3 convolutions with dilation 1"),
         ("winograd", "n1c1h20w20k1r11s11", "tiles of 12×12 need 11 points besides infinity"),
         ("winograd", "n1c999h9w9k1r7s7", r"of 999 channels has numbers above 2\^53"),
-        ("winograd", "n1c64h999w999k64r3s3", "the transformed tiles would hold"),
+        ("winograd", "n1c64h999w999k64r3s3", "the transformed tiles would have"),
         ("loops", "n1c64h56w56k64r3s3_pd1", "115,605,504 products one by one"),
-        ("toeplitz", "n1c64h56w56k64r3s3_pd1", "the matrix would hold 40,282,095,616 numbers"),
-        ("fft", "n1c64h56w56k64r3s3_pd1", "the spectra would hold 17,301,504 numbers"),
-        ("unfold-matmul", "n1c64h999w999k64r3s3", "the patch matrix would hold"),
-        ("shift-and-add", "n1c1h999w999k64r3s3", "each 1×1 product would hold"),
+        ("toeplitz", "n1c64h56w56k64r3s3_pd1", "the matrix would have 40,282,095,616 numbers"),
+        ("fft", "n1c64h56w56k64r3s3_pd1", "the spectra would have 17,301,504 numbers"),
+        ("unfold-matmul", "n1c64h999w999k64r3s3", "the patch matrix would have"),
+        ("shift-and-add", "n1c1h999w999k64r3s3", "each 1×1 product would have"),
     ],
 )
 def test_what_an_algorithm_does_not_do_is_said_in_words(name: str, text: str, told: str) -> None:

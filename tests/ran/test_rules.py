@@ -129,10 +129,10 @@ def test_a_strided_1x1_kernel_is_not_plain() -> None:
         ("n2c4h9w9k4r3s3", "fp64", {}, "Slow2d", "oneDNN has no fp64 convolution"),
         ("n2c4h9w9k4r3s3", "fp32", {"onednn": False}, "Slow2d", "oneDNN is off"),
         ("n16c4h9w9k4r3s3", "fp32", {"onednn": False, "nnpack": True}, "NnpackSpatial", "at least 16"),
-        ("n16c4h19w19k4r17s17", "fp32", {"onednn": False, "nnpack": True}, "Slow2d", "switched off"),
-        ("n16c4h9w9k4r3s1_pd1", "fp32", {"onednn": False, "nnpack": True}, "Slow2d", "switched off"),
+        ("n16c4h19w19k4r17s17", "fp32", {"onednn": False, "nnpack": True}, "Slow2d", "oneDNN is off"),
+        ("n16c4h9w9k4r3s1_pd1", "fp32", {"onednn": False, "nnpack": True}, "Slow2d", "oneDNN is off"),
         ("n1c1h4w4k1r2s2", "bf16", {"onednn_bf16": True}, "Mkldnn", "oneDNN supports bf16 on this CPU"),
-        ("n2c4h9w9k4r3s3", "bf16", {"onednn_bf16": False}, "Slow2d", "oneDNN has no bf16 on this CPU"),
+        ("n2c4h9w9k4r3s3", "bf16", {"onednn_bf16": False}, "Slow2d", "oneDNN does not support bf16 on this CPU"),
         ("n0c4h9w9k4r3s3", "fp32", {}, "Empty", "the batch is empty"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What did one algorithm do with the numbers, how much work was it, and is it right?
+"""What did one algorithm do with the numbers, how much work did it take, and is it right?
 
 A trace holds what one algorithm passed through on its way from x and w to y. `Algorithm.run` compares
 every number of it with a second way to the same number; integers and fractions must be equal.
@@ -136,7 +136,7 @@ class Again:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Algorithm:
-    """One way to compute a convolution, and a second way to everything that it shows.
+    """One way to compute a convolution, and a second computation of everything that it shows.
 
     Attributes:
         why_not: why a problem is beyond it, in words; None if it is not.

@@ -1,4 +1,4 @@
-"""What do the algorithms count their work with, and mark their numbers with?"""
+"""How do the algorithms count their work and mark their numbers?"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Counts:
     """What an algorithm costs.
 
     Attributes:
-        core: the work that joins x with w.
+        core: the work that combines x with w.
         transform: of x before and of y behind it, once an image.
         weights: of w, once for all images that ever come.
         stored: numbers of the intermediates, each written once and read once.
@@ -65,5 +65,5 @@ def mark(shape: Sequence[int], *place: int | slice | Tensor) -> Tensor:
 
 
 def too_many(numbers: int, what: str, limit: int) -> str | None:
-    """Why something is not formed here."""
+    """Why something is not built here."""
     return None if numbers <= limit else f"{what} would have {numbers:,} numbers; the limit is {limit:,}"

@@ -63,7 +63,7 @@ _PAIR = r"[\[(]([-\d, ]+)[\])]"
 MESSAGES = (
     _message(
         "channels",
-        "x has a different number of channels than w reads",
+        "x has the wrong number of channels",
         rf"Given (groups|transposed)={INT}, weight of size {LIST}, expected input ?\[([\d, ]+)\] to have "
         rf"{INT} channels, but got {INT} channels",
         channels.channels,
@@ -110,7 +110,7 @@ MESSAGES = (
     ),
     _message(
         "unfold-dimensions",
-        "x has the wrong number of dimensions, or is empty",
+        "x has the wrong dimensions, or is empty",
         rf"Expected 3D or 4D \(batch mode\) tensor .*?but got: {_PAIR}",
         shapes.unfold_dimensions,
     ),
@@ -122,14 +122,14 @@ MESSAGES = (
     ),
     _message(
         "fold-length",
-        "the number of columns is not the number of positions",
+        "the number of columns is wrong",
         rf"Given output_size={_PAIR}, kernel_size={_PAIR}, dilation={_PAIR}, padding={_PAIR}, stride={_PAIR}, "
         rf"expected .*?sliding blocks {INT} \* {INT} = {INT}, but got input\.size\(-?\d+\)={INT}",
         folding.fold_length,
     ),
     _message(
         "fold-taps",
-        "the number of rows is not a multiple of the taps",
+        "the number of rows is wrong",
         rf"divisible by the product of kernel_size, but got input\.(?:size|shape)[\[(]-?\d+[\])] ?= ?{INT} and "
         rf"kernel_size={_PAIR}",
         folding.fold_taps,

@@ -1,7 +1,7 @@
-"""What do people keep asking about convolution, and what is the answer for this problem, in its own numbers?
+"""What are the common questions about convolution, and their answers for this problem, in its own numbers?
 
-Twelve questions. Every number is computed on the problem and compared with another way to it before it is shown; a
-question that a problem cannot show is shown on the nearest one that can.
+There are twelve. Every number is computed on the problem and checked by a second computation before it is shown; a
+question that the problem cannot show is answered on the nearest one that can.
 """
 
 from collections.abc import Callable, Iterable
@@ -24,7 +24,7 @@ CUTLASS_DOC = "CUTLASS, implicit_gemm_convolution.md"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """One question and who answers it.
+    """One question and its answer.
 
     Attributes:
         text: as people ask it.

@@ -1,4 +1,4 @@
-"""What becomes of the kernel: is it flipped, spread apart, cut into groups?"""
+"""What happens to the kernel: is it flipped, spread apart, split into groups?"""
 
 # ruff: noqa: RUF001  # the minus and times signs are meant: this is mathematics as text
 

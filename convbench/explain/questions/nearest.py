@@ -1,4 +1,4 @@
-"""Where a problem cannot show what is asked: why not, and the nearest problems that can."""
+"""Why can a problem not show the answer to a question, and which are the nearest problems that can?"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import fields

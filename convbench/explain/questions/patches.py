@@ -1,4 +1,4 @@
-"""What stands in the patch matrix, in which order, and what does fold make of it?"""
+"""What is in the patch matrix, in which order, and what does fold do with it?"""
 
 # ruff: noqa: RUF001  # the minus and times signs are meant: this is mathematics as text
 

@@ -1,4 +1,4 @@
-"""Which cases are the test vectors of others, and are their corpora themselves in order?"""
+"""Which cases are third-party test vectors, and are their corpora valid?"""
 
 from collections.abc import Callable, Sequence
 
