@@ -98,7 +98,7 @@ class Cuda(Device):
             first()
         start.record()
         for call in calls:
-            out = None  # as if nobody had wanted the one before: its memory is free for the next
+            out = None  # drop the previous output: its memory is free for the next
             out = call()
         stop.record()
         self.synchronize()

@@ -46,7 +46,7 @@ class Shape:
 
     @property
     def why_no_spec(self) -> str | None:
-        """Why this is no problem of `bench` and `verify`; None if it is one."""
+        """Why this is not a problem for `bench` and `verify`, or None."""
         if self.integers:
             return f"{self.kind} of integers"
         if len(self.x) > 4:

@@ -29,11 +29,11 @@ MAX_NUMBERS = 2**31  # of one input
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """Convolutions of a model that have the same numbers, as one.
+    """Convolutions of a model with the same numbers, as one row.
 
     Attributes:
         calls: in the order they ran; the first gives the name.
-        ran: the algorithm that torch takes; "" if that is not known.
+        ran: the algorithm that torch uses; "" if unknown.
         time_share: of the time of all the model's convolutions; None if it was not measured.
     """
 
@@ -79,7 +79,7 @@ class ModelCosts:
         rows: the distinct ones, in the order they first ran.
         conv_time_share: convolutions' share of the time of all operators; None if it was not measured.
         passes: timed ones.
-        unmeasured: why there is no time, where it was asked for.
+        unmeasured: why there is no time, if it was requested.
     """
 
     model: str
@@ -113,7 +113,7 @@ class ModelCosts:
 
     @property
     def others(self) -> Counter[str]:
-        """Why the rest are none, and how many calls that concerns."""
+        """Why the rest are not problems, and how many calls that affects."""
         reasons: Counter[str] = Counter()
         for row in self.rows:
             if (why := row.shape.why_no_spec) is not None:
@@ -173,7 +173,7 @@ def _take_census(source: ModelSource, shapes: Sequence[tuple[int, ...]]) -> Cens
         return census(source.build("meta"), [_numbers(shape, "meta") for shape in shapes])
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # of somebody else's code, sys.exit() among them
+    except BaseException as error:  # of third-party code, including sys.exit()
         why_not_meta = in_words(error)
     try:
         model = source.build("cpu")

@@ -1,4 +1,4 @@
-"""Which convolutions does a model really run, and what of the input does each one see?
+"""Which convolutions does a model really run, and which part of the input does each one see?
 
 One forward pass under a TorchDispatchMode, so functional calls, scripted parts and what a module decomposes into
 are found as well as modules are. On the meta device it takes no memory and next to no time.
@@ -91,7 +91,7 @@ def forward_only(model: nn.Module) -> Iterator[None]:
         stack.callback(torch.backends.mha.set_fastpath_enabled, fast)
         stack.callback(model.train, model.training)
         stack.enter_context(warnings.catch_warnings())
-        warnings.simplefilter("ignore")  # a model's own warnings are no news of its convolutions
+        warnings.simplefilter("ignore")  # a model's own warnings do not concern its convolutions
         torch.backends.mha.set_fastpath_enabled(False)
         model.eval()
         stack.enter_context(torch.no_grad())

@@ -1,4 +1,4 @@
-"""Which model does a name mean? Built with random weights; nothing is downloaded."""
+"""Which model does a name refer to? Built with random weights; nothing is downloaded."""
 
 import copy
 import importlib
@@ -29,7 +29,7 @@ class ModelSource:
     Attributes:
         name: as it was given.
         origin: the library and its version, or the module.
-        input_shape: what the model itself says it wants, without the batch; None if it does not say.
+        input_shape: the input size that the model declares, without the batch, or None.
     """
 
     name: str
@@ -41,7 +41,7 @@ class ModelSource:
         """The model in evaluation mode, its parameters on a device ("meta" costs no memory).
 
         Raises:
-            ConvbenchError: it makes something that is no torch.nn.Module.
+            ConvbenchError: it returns something that is not a torch.nn.Module.
             Exception: whatever the model raises.
         """
         with warnings.catch_warnings(), torch.device(device):
@@ -50,7 +50,7 @@ class ModelSource:
         if not isinstance(model, nn.Module):
             raise ConvbenchError(f"{self.name} returns a {type(model).__name__}, not a torch.nn.Module")
         if any(one.device.type != device for one in (*model.parameters(), *model.buffers())):
-            model = copy.deepcopy(model).to(device)  # a factory may keep its model for the next who asks
+            model = copy.deepcopy(model).to(device)  # a factory may return the same model again
         return model.eval()
 
 
@@ -109,13 +109,13 @@ def _from_library(library: str, name: str) -> ModelSource:
 
 
 def _from_factory(name: str, module_name: str, path: str) -> ModelSource:
-    """What somebody else wrote: whatever it raises is one line."""
+    """Third-party code: whatever it raises becomes one line."""
     usage = "write package.module:factory, where factory is a class or function without required arguments"
     if not path or not all(part.isidentifier() for part in module_name.split(".")):
         raise ConvbenchError(f"{name!r}: {module_name!r} is not a module, or the name is not in it; {usage}")
     try:
         if importlib.util.find_spec(module_name.partition(".")[0]) is None:
-            place = str(Path.cwd())  # at the end, where it can take nobody's place
+            place = str(Path.cwd())  # at the end, where it shadows nothing
             if place not in sys.path:
                 sys.path.append(place)
         found: Any = importlib.import_module(module_name)
@@ -123,7 +123,7 @@ def _from_factory(name: str, module_name: str, path: str) -> ModelSource:
             found = getattr(found, part)
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # sys.exit(0) in a module would pass for "all right"
+    except BaseException as error:  # sys.exit(0) in a module would look like success
         raise ConvbenchError(f"{name}: {in_words(error)}; {usage}") from None
     if isinstance(found, nn.Module):
         model = found

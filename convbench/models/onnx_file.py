@@ -1,4 +1,4 @@
-"""Which convolutions does an ONNX file hold? Read from its graph and shape inference; nothing in it is run.
+"""Which convolutions are in an ONNX file? Read from its graph and shape inference; nothing in it runs.
 
 The sizes come from the declared inputs (or --input), the initialisers and onnx.shape_inference. External data is not
 opened.

@@ -44,7 +44,7 @@ class ProblemAxis:
         """Read `NAME=VALUES`.
 
         Raises:
-            ConvbenchError: an unknown name, or values that are no list and no range.
+            ConvbenchError: an unknown name, or values that are neither a list nor a range.
         """
         name, equals, values = text.partition("=")
         name = name.strip().lower()
@@ -75,7 +75,7 @@ class Filter:
 
     @classmethod
     def parse(cls, match: Sequence[str], exclude: Sequence[str]) -> "Filter":
-        """Raises ConvbenchError where one is no regular expression."""
+        """Raises ConvbenchError if one is not a regular expression."""
         return cls(
             match=tuple(Expression("--match", one) for one in match),
             exclude=tuple(Expression("--exclude", one) for one in exclude),
@@ -96,7 +96,7 @@ class Expansion:
 
     Attributes:
         problems: legal, wanted, each shape of a suite once.
-        illegal: how many combinations are no convolution.
+        illegal: how many combinations are not a convolution.
         first_illegal: the name and the reason of the first of them.
         repeated: how many had the shape of another one, to whose count theirs was added.
     """
@@ -215,7 +215,7 @@ def _refuse_overlap(axes: Sequence[ProblemAxis]) -> None:
 
 
 def _set(spec: ConvSpec, values: dict[str, Sides | None]) -> ConvSpec:
-    """The problem with other sizes; ConvbenchError where it is none."""
+    """The problem with other sizes; ConvbenchError if it is not a convolution."""
     changes: dict[str, Any] = {"padding_end": None} if "padding" in values else {}
     for name, value in values.items():
         if value is None:
@@ -231,7 +231,7 @@ def _set(spec: ConvSpec, values: dict[str, Sides | None]) -> ConvSpec:
 
 
 def _names_itself(problem: Problem) -> bool:
-    """Whether a problem is called by its own text, which other sizes would belie."""
+    """Whether a problem's name is its own text, which would be wrong with other sizes."""
     try:
         return ConvSpec.parse(problem.name) == problem.spec
     except ConvbenchError:

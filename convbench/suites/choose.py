@@ -1,4 +1,4 @@
-"""Which problems are meant: suites and shapes, along axes, through filters?"""
+"""Which problems are selected: suites and shapes, along axes, through filters?"""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -9,7 +9,7 @@ from convbench.suites import read_shape, read_suite
 from convbench.suites.axes import FIELDS, Filter, ProblemAxis, expand
 from convbench.suites.foreign import LeftOut
 
-MOST_DETAIL = 100  # characters of a line that is not taken over
+MOST_DETAIL = 100  # characters of an unsupported line
 
 
 def choose_axes(
@@ -49,14 +49,14 @@ def choose_problems(
     exclude: Sequence[str] | None = None,
     given: Collection[str] = (),
 ) -> list[Problem]:
-    """The problems of the suites and shapes given, of the default suite when neither is.
+    """The problems of the given suites and shapes, or of the default suite.
 
     Args:
         suites, shapes, default: where they come from.
-        tell: takes a line on what was left out.
+        tell: receives a line about what was left out.
         sizes: the axes that multiply them.
         match, exclude: regular expressions.
-        given: the axes that are asked for: a data type that a problem names gives way, and every axis that was drawn.
+        given: the requested axes: they replace a data type that a problem names, and every axis that was drawn.
     """
     wanted = Filter.parse(match or (), exclude or ())
     if suites is None and shapes is None:
@@ -84,9 +84,9 @@ def choose_problems(
 
 
 def give_way(problems: Sequence[Problem], given: Collection[str]) -> list[Problem]:
-    """The problems without what gives way to the axes that are asked for; those that are alike then run once.
+    """The problems without values replaced by the requested axes; those that become equal run once.
 
-    Pass and epilogue are one axis: who asks for an epilogue wants no gradient.
+    Pass and epilogue are one axis: a request for an epilogue excludes gradients.
     """
     kind = "pass" in given or "epilogue" in given
     found: dict[Problem, Problem] = {}
@@ -104,7 +104,7 @@ def give_way(problems: Sequence[Problem], given: Collection[str]) -> list[Proble
 
 
 def left_out_remarks(left_out: Iterable[LeftOut]) -> Iterator[str]:
-    """A line for each kind of what files ask for and convbench does not do."""
+    """One line per kind of unsupported request in files."""
     kinds: dict[str, list[LeftOut]] = {}
     for one in left_out:
         kinds.setdefault(one.kind, []).append(one)

@@ -1,6 +1,6 @@
-"""Which values of which factors make a problem one that a kernel may break on, and which two of them go together?
+"""Which values of which factors may break a kernel, and which pairs of them are possible?
 
-A covering array is a set of problems in which every pair of values of different factors is met at least once. A
+A covering array is a set of problems in which every pair of values of different factors occurs at least once. A
 fault that needs two circumstances at once (a tail of the filters and a tail of the columns, bf16 and a group) is
 triggered by it, at a thousandth of the cost of all combinations (Kuhn, Wallace, Gallo 2004: most faults need no more).
 The problems themselves are rows of suites/awkward.csv, made by scripts/cover.py; `--fuzz` draws from the same values.
@@ -29,7 +29,7 @@ Pair = tuple[Value, Value]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoverFactor:
-    """One thing in which problems differ.
+    """One property in which problems differ.
 
     Attributes:
         values: by name, those of which each is met with every value of every other factor.

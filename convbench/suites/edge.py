@@ -1,4 +1,4 @@
-"""What may the operands of a problem be like, besides drawn from N(0, 1)? The recipes by name.
+"""Which operands can a problem have, besides those drawn from N(0, 1)? The recipes by name.
 
 `n1c1h2w2k1r2s2@ones` is a problem with operands of a recipe; what each one does stands in
 `verify/recipes.py`, for it takes torch. `onnx:NAME` and `opinfo:NAME` are the operands of a
@@ -43,7 +43,7 @@ def known_operands(text: str) -> str:
     """The text, when it names a recipe, a vector of a corpus, or nothing.
 
     Raises:
-        ConvbenchError: it is the name of no recipe.
+        ConvbenchError: there is no such recipe.
     """
     corpus, colon, vector = text.partition(":")
     if not text or text in RECIPES or (colon and vector and corpus in CORPORA):

@@ -1,4 +1,4 @@
-"""Which problems do the lines of benchdnn and MIOpenDriver name?
+"""Which problems do lines of benchdnn and MIOpenDriver describe?
 
 benchdnn is oneDNN's benchmark: its files hold descriptors (`mb1ic64ih56oc64oh56kh3ph1n"name"`) and
 options that stay in force for the lines below them. MIOpenDriver is MIOpen's: its command lines
@@ -154,12 +154,12 @@ _MIOPEN_SHORT = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftOut:
-    """What a line asks for and convbench does not do.
+    """An unsupported request of a line.
 
     Attributes:
         place: the file and the line.
-        kind: in words that all lines of the kind share.
-        detail: what this line says.
+        kind: text shared by all lines of the kind.
+        detail: the text of this line.
     """
 
     place: str
@@ -169,7 +169,7 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForeignProblems:
-    """The problems of a suite, and what of its lines is not among them."""
+    """The problems of a suite, and what its lines request beyond them."""
 
     problems: tuple[Problem, ...]
     left_out: tuple[LeftOut, ...] = ()
@@ -183,7 +183,7 @@ def is_foreign(text: str) -> bool:
 def read_foreign(text: str, *, suite: str, origin: str, numbered: bool = True) -> ForeignProblems:
     """The problems that the lines of a text name, in order.
 
-    A command that a log holds several times is one problem that counts so often.
+    A command that occurs several times in a log is one problem with that count.
 
     Args:
         text: the lines.
@@ -200,12 +200,12 @@ def read_foreign(text: str, *, suite: str, origin: str, numbered: bool = True) -
 
 
 class _PlacedError(ConvbenchError):
-    """It says its file and line already."""
+    """Its message already has the file and line."""
 
 
 @dataclass(slots=True, kw_only=True)
 class _Settings:
-    """The options of benchdnn that stay in force until another or --reset comes."""
+    """benchdnn options that stay in force until replaced or reset."""
 
     batches: Sequence[int] = (0,)  # 0: what the descriptor says
     dtypes: Sequence[str] = ("",)
@@ -259,7 +259,7 @@ class _Reader:
         epilogue: str | None = None,
         again: bool = False,
     ) -> None:
-        """Take a problem in; one that is there already stays as it was, or counts once more with `again`."""
+        """Add a problem; an existing one is kept, or counted once more with `again`."""
         key = Problem(suite=self.suite, name=name, spec=spec, dtype=dtype, pass_=pass_, epilogue=epilogue)
         known = self.problems.get(key)
         if known is None:
@@ -418,7 +418,7 @@ def _is_miopen(token: str) -> bool:
 
 
 def _token_lines(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Line numbers and words; comments are cut off, a backslash at the end goes on in the next line."""
+    """Line numbers and words; comments are removed, a backslash at the end continues the line."""
     kept: list[str] = []
     for number, line in enumerate(text.splitlines(), start=1):
         tokens = line.split()
@@ -467,7 +467,7 @@ def _take_apart(token: str) -> tuple[dict[str, int], str, int]:
 
 
 def _given(sizes: Mapping[str, int], axis: str) -> bool:
-    """Whether a descriptor says anything of an axis; `sw1` and `pw0` alone say nothing."""
+    """Whether a descriptor sets anything for an axis; `sw1` and `pw0` alone do not."""
     return any(sizes.get(letter + axis, 0) for letter in "iokdp") or sizes.get("s" + axis, 1) != 1
 
 

@@ -114,7 +114,7 @@ def _draw(random: Random) -> ConvSpec:
 
 
 def _pair(random: Random, values: Sequence[int]) -> tuple[int, int]:
-    """Two values, alike more often than not."""
+    """Two values, usually equal."""
     one = random.choice(values)
     return (one, one) if random.random() < 0.6 else (one, random.choice(values))
 

@@ -1,4 +1,4 @@
-"""A problem by the sizes of its tensors, as torch's users have them: input, weight, stride, padding, dilation."""
+"""A problem by its tensor sizes, as in torch: input, weight, stride, padding, dilation."""
 
 import re
 from typing import Literal
@@ -48,7 +48,7 @@ def read_padding(text: str, strides: tuple[int, ...], example: str = EXAMPLE) ->
     """Two numbers or four of `1`, `1x0`, `0x1x0x1` or valid; `same` is for the kernel to say.
 
     Raises:
-        ConvbenchError: it is none of them, or same with a stride, which torch does not take.
+        ConvbenchError: it is none of them, or same with a stride, which torch does not support.
     """
     word = text.strip().lower()
     if word == "same":
@@ -61,7 +61,7 @@ def read_padding(text: str, strides: tuple[int, ...], example: str = EXAMPLE) ->
 
 
 def looks_like_sizes(text: str) -> bool:
-    """Whether somebody has given the sizes of a tensor, 1x1x4x4, where a problem is wanted."""
+    """Whether a text is the size of a tensor, 1x1x4x4, instead of a problem."""
     return bool(_NUMBERS.fullmatch(text.strip().lower())) and text.count("x") == 3
 
 

@@ -1,4 +1,4 @@
-"""What do installed packages and plug-ins hold? A process that may die is asked, and no other runs their code."""
+"""Which backends do installed packages and plug-ins define? Only a process that may die runs their code."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -21,13 +21,13 @@ def is_possible() -> bool:
 
 
 def load_others(points: Sequence[BackendSource], plugins: Sequence[str]) -> Callable[[], Found]:
-    """As `load_here`, and the third-party code stays elsewhere, where the system has a process for it.
+    """`load_here`, but third-party code stays in another process, if the system supports that.
 
-    The process starts now and is asked when what is returned is called; so this one can load what is its own.
+    The process starts now and is asked when the result is called, so this one can load its own backends meanwhile.
 
     Raises:
-        ConvbenchError: a plug-in's file is not there; when what is returned is called, a plug-in does not load or holds
-            no backend, or no process can be had.
+        ConvbenchError: a plug-in's file does not exist; when the result is called, a plug-in does not load or has
+            no backend, or no process can be started.
     """
     if not is_possible() or not (points or plugins):
         return partial(load_here, points, plugins)
@@ -63,7 +63,7 @@ def _ask_all(server: Server, points: Sequence[BackendSource], plugins: Sequence[
 
 
 def _ask(server: Server, inquiry: Inquiry, origin: str) -> list[Backend] | NotLoaded:
-    """Everything that the process says is foreign: it is taken for what it can be, or not at all."""
+    """Everything from that process is third-party data: it is validated, or rejected."""
     answer = server.ask(inquiry)
     if isinstance(answer, Fall):
         return NotLoaded(one_line(answer.words), broken=True)
