@@ -169,7 +169,7 @@ def test_a_refusal_exits_with_3_and_force_runs_it(typed: Typed) -> None:
     ("words", "told"),
     [
         ("--data shape", "did you mean 'shapes'"),
-        ("--data mnist --root nowhere", "no mnist at nowhere/MNIST/raw; pass --download"),
+        ("--data mnist --root nowhere", "no mnist at nowhere/MNIST/raw; add --download"),
         ("--data image:nothing.png", "no image file at nothing.png"),
         ("--data folder:nothing", "no directory at nothing"),
         ("--weights nothing.pt", "no weights file at nothing.pt"),

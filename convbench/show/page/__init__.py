@@ -110,7 +110,7 @@ def page(entries: Sequence[Entry], *, title: str = "convbench report", sections:
         "sections": "\n".join(
             f'<section id="{place}">\n<h2>{head}</h2>\n{body()}\n</section>' for place, head, body in shown
         ),
-        "footer": f"Made by {escape(title)} from its rows alone; times in seconds unless a unit stands beside them.",
+        "footer": f"Made by {escape(title)} from its rows only; times are in seconds unless a unit is given.",
         "data": _json(listed, table),
     }
     return fill("page.html", parts)
@@ -238,8 +238,8 @@ def _rows(entries: Sequence[Entry], columns: Sequence[PageColumn], table: Sequen
 def _counts(entries: Sequence[Entry]) -> str:
     """How the rows of each suite, backend and choice of axes came out, where they are too many for a browser."""
     return (
-        f"<p>{len(entries):,} rows are more than the {MOST_ROWS:,} that a page lists, so they are counted here, and no "
-        f"chart is drawn; a report of fewer files, or of a part of the rows, has both.</p>"
+        f"<p>There are {len(entries):,} rows, and a page lists at most {MOST_ROWS:,}, so they are only counted here, "
+        f"without charts; report fewer files, or a part of the rows, to see both.</p>"
     ) + _tally(
         ("suite", "backend", "axes"),
         ((entry.status, (entry.result.case.problem.suite, entry.result.backend, entry.axes)) for entry in entries),
@@ -377,11 +377,11 @@ def _standings(groups: Mapping[tuple[str, str, str], Sequence[Entry]]) -> str:
             f"<tbody>{''.join(lines)}</tbody></table></div>"
         )
     parts.append(
-        '<p class="quiet">all layers: the sum of its own medians, each as often as its model has it. regret: how much '
-        "slower than the fastest for each layer, by the ratios to torch. geomean: of these ratios, if it was timed in "
-        "all cases; if not, in how many. faster, slower, tie, undecided: cases, by the interval against torch. wins: "
-        "cases where its interval is above all others. Times are medians; ratios come from the rounds that both were "
-        "timed in, not from the medians.</p>"
+        '<p class="quiet">all layers: the sum of its medians, each as often as the layer occurs in its model. regret: '
+        "how much slower than the fastest backend per layer, by the ratios to torch. geomean: the mean of these ratios "
+        "over all cases, or the number of cases that were timed. faster, slower, tie, undecided: cases, by the interval "
+        "against torch. wins: cases in which its interval is above all others. Times are medians; ratios come from the "
+        "rounds in which both were timed, not from the medians.</p>"
     )
     return "\n".join(parts) if len(parts) > 1 else "<p>Nothing was timed.</p>"
 
