@@ -187,7 +187,7 @@ def test_more_rows_than_a_browser_lists_are_counted(monkeypatch: pytest.MonkeyPa
     text = page(rows)
     outline = Outline(text)
     words = " ".join(outline.texts)
-    assert f"{len(rows):,} rows are more than the {len(rows) - 1:,} that a page lists" in words
+    assert f"There are {len(rows):,} rows, and a page lists at most {len(rows) - 1:,}" in words
     assert data_of(outline)["rows"] == []
     assert not [tag for tag, _ in outline.tags if tag == "circle"]
     links = [attributes["href"] for tag, attributes in outline.tags if tag == "a"]

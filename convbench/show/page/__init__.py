@@ -379,7 +379,7 @@ def _standings(groups: Mapping[tuple[str, str, str], Sequence[Entry]]) -> str:
     parts.append(
         '<p class="quiet">all layers: the sum of its medians, each as often as the layer occurs in its model. regret: '
         "how much slower than the fastest backend per layer, by the ratios to torch. geomean: the mean of these ratios "
-        "over all cases, or the number of cases that were timed. faster, slower, tie, undecided: cases, by the interval "
+        "over all cases, or the number of cases timed. faster, slower, tie, undecided: cases, by the interval "
         "against torch. wins: cases in which its interval is above all others. Times are medians; ratios come from the "
         "rounds in which both were timed, not from the medians.</p>"
     )
