@@ -65,7 +65,7 @@ def anonymous_text(column: str, text: str) -> str:
 
 def _names() -> Iterator[tuple[str, str]]:
     """The home folder, the user and the host, if the system reports them, and their replacements."""
-    with suppress(RuntimeError):  # nobody knows where it is
+    with suppress(RuntimeError):  # its location is unknown
         if len(home := str(Path.home())) >= _LEAST_NAME:
             yield home, "~"
     with suppress(OSError, KeyError, ImportError):  # a user without an entry

@@ -148,7 +148,7 @@ class CsvFile:
             raise
         try:
             os.replace(fresh, self._target)
-        except OSError:  # a directory lies there
+        except OSError:  # there is a directory
             self._place = self._target = fresh
         os.close(self._descriptor)
         self._descriptor = descriptor

@@ -13,7 +13,7 @@ from convbench.spec import ConvSpec
 def dgrad(dy: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
     """dx by aten::convolution_backward, which is what autograd calls.
 
-    It asks for x, for its shape and layout alone: memory that nobody writes costs next to nothing.
+    It takes x only for its shape and layout: unwritten memory costs almost nothing.
     """
     dx: Tensor = _backward(dy, _blank(spec.x_shape, dy), w, spec, (True, False, False))[0]
     return dx

@@ -28,7 +28,7 @@ def load(w: Float[Tensor, "k cg r s"], spec: ConvSpec) -> Loaded:
     options.intra_op_num_threads = torch.get_num_threads()
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    # Its threads may spin while a call runs and not after it: they would take the time of whoever runs next.
+    # Its threads may spin during a call but not after it: they would take time from the next backend.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     session = ort.InferenceSession(graph(w, spec), options, providers=["CPUExecutionProvider"])
     return Loaded(session, session.io_binding())

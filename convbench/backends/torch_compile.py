@@ -45,7 +45,7 @@ def start_inductor() -> None:
 def compiled(w: Float[Tensor, "k cg r s"], spec: ConvSpec) -> Run:
     """A layer at inference, to be compiled by its first call: the code is made for x's own strides.
 
-    Freezing folds the weight into the code, in whatever layout the code wants.
+    Freezing folds the weight into the code, in any layout that the code needs.
     """
     layer = nn.Conv2d(
         spec.c,

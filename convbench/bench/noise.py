@@ -226,7 +226,7 @@ class Gpu:
         )
 
     def others(self) -> list[int]:
-        """Process ids of others that compute on it."""
+        """Process ids of other programs that compute on it."""
         with suppress(self._nvml.NVMLError):
             found = self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle)
             return [one.pid for one in found if one.pid != os.getpid()]

@@ -139,7 +139,7 @@ class Placement:
 
     def _take(self, pair: Pair) -> None:
         found_s = handover_s(*pair)
-        if found_s is None:  # one of the two got no time: other disturbances are told by others
+        if found_s is None:  # one of the two got no time: other checks report that disturbance
             return
         if pair in self._usual:
             self._now[pair] = found_s

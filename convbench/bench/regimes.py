@@ -111,7 +111,7 @@ def mapped_times(
 def conversion_time(first: Tensor, case: Case) -> float | None:
     """Seconds to bring the first operand from NCHW into NHWC and the output back: for neighbours that are NCHW.
 
-    None for a layout that nobody would convert to.
+    None for a layout that is never converted to.
     """
     if case.layout != "nhwc":
         return 0.0 if case.layout == "nchw" else None

@@ -65,7 +65,7 @@ class Set:
 
     Attributes:
         first: what a call gets; kept: the same numbers, for the truth alone.
-        written: where the numbers lie that were written last, by the axes of memory; None for all of them.
+        written: where the last written numbers are, by the axes of memory; None for all of them.
         live, spare: views of the two to write through.
     """
 
@@ -98,7 +98,7 @@ class Ring:
                 default.
         """
         name, first = next(iter(operands.items()))
-        self._rng = Random()  # noqa: S311  # nobody's secret hangs on it, only that it is not the case's seed
+        self._rng = Random()  # noqa: S311  # not a secret; it only must not be the case's seed
         self._name, self._operands = name, operands
         self._kept = {other: _twin(tensor) for other, tensor in operands.items() if other != name}
         target, nbytes = case.target, first.untyped_storage().nbytes()

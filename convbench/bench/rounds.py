@@ -65,7 +65,7 @@ class Contest:
 
     The samples are checked repeatedly, until a candidate has its verdict. Nothing is checked
     after that: the candidate is only timed in a few more rounds, so its median is of the same
-    hour as those of others. They cost a tenth of the time since.
+    period as the others'. They cost a tenth of the time since.
     Of the error that the confidence allows, a look spends the share of the budget that has gone
     by since the look before (Lan and DeMets 1983, with the linear spending function), and the
     candidates share it equally; by the union bound all intervals hold jointly.
@@ -158,7 +158,7 @@ class Contest:
         return own if self.disturbs_itself(name) or len(clean) < FEWEST_CLEAN else clean
 
     def told(self, name: str, noise: Noise) -> "Told":
-        """What stands in the row of a candidate: its samples as the CSV has them, and how disturbed they were."""
+        """The data for the row of a candidate: its samples as in the CSV, and how disturbed they were."""
         kept = self.kept(name)
         dirty = any(sample.dirt for sample in kept.values()) and not self.disturbs_itself(name)
         return Told(

@@ -32,7 +32,7 @@ from convbench.verify.operands import make_operands
 from convbench.verify.probes import Probes
 from convbench.verify.trial import Trial, attempt, judge
 
-# How long a case waits while the CPUs lie elsewhere, by its budget, and at most: they were met away for 10 to 20 s.
+# How long a case waits while the CPUs are elsewhere, by its budget, and at most: they were seen away for 10 to 20 s.
 PATIENCE, MOST_PATIENCE_S = 7.0, 20.0
 SEVERAL = 4  # blocks in one, where a turn has to settle for longer than a block lasts
 

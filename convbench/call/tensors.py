@@ -80,7 +80,7 @@ def arithmetic(precision: str) -> Iterator[None]:
         (backends.cudnn, "benchmark", False),
         (backends.cudnn, "deterministic", False),
     ]
-    with warnings.catch_warnings(action="ignore"):  # some releases warn whoever touches the older switches
+    with warnings.catch_warnings(action="ignore"):  # some releases warn about the older switches
         before = [(holder, name, _setting(holder, name)) for holder, name, _ in settings]
         for holder, name, value in settings:
             setattr(holder, name, value)

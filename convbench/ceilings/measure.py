@@ -34,7 +34,7 @@ def make(recipes: Iterable[Recipe]) -> tuple[list[Probe], dict[str, str]]:
             probe = build()
             probe.run()
             probes.append(probe)
-        except Exception as error:  # foreign code: whatever it raises, the other probes stand
+        except Exception as error:  # third-party code: whatever it raises, the other probes still count
             missing[name] = f"{type(error).__name__}: {error}".partition("\n")[0]
     return probes, missing
 

@@ -117,7 +117,7 @@ def flag(roof: Roofline, time_s: float, *, family: str, device: str, least_s: fl
 
 
 def operations(backend: Backend | None, family: str, spec: ConvSpec) -> int | None:
-    """Operations that the backend does, by its family's word or by that of one of ours; None if nobody knows.
+    """Operations that the backend does, by its family or by the declaration of a built-in one; None if unknown.
 
     What third-party code says of itself would be its excuse, and is not asked for.
     """
@@ -182,7 +182,7 @@ def _broken(timed: Timed) -> bool:
 
 
 def _impossible(timed: Timed) -> Failed:
-    """The reason in numbers, for whoever wants to check it."""
+    """The reason with its numbers, so it can be checked."""
     roof = timed.roofline
     assert roof is not None
     side = f"{roof.flops_per_s:.3g} operations/s" if roof.bound != "memory" else f"{roof.bytes_per_s:.3g} bytes/s"

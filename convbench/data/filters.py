@@ -47,7 +47,7 @@ class Filters:
 def make_filters(bank: str, channels: int, seed: int = 0) -> Filters:
     """A bank by name for C channels.
 
-    `edges` and `blur` lie on the mean of the channels: each kernel over C, the same in every
+    `edges` and `blur` act on the mean of the channels: each kernel over C, the same in every
     channel. A blur sums to 1. `random` is drawn from N(0, 1/(C*R*S)), which keeps the size of
     the numbers. `identity` gives the input back, channel by channel.
     """

@@ -32,10 +32,10 @@ Transform = Callable[[Any], Tensor]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageSet:
-    """A data set of (image, class number), with what is told of it.
+    """A data set of (image, class number), with its description.
 
     Attributes:
-        name: as it was asked for.
+        name: as it was requested.
         images: the torch data set; its transform is applied.
         origin: where the images come from.
         classes: names of the classes, by number; empty if there are none.
@@ -80,7 +80,7 @@ def load_set(
     Args:
         name: one of NAMES, `folder:PATH` or `image:PATH`.
         transform: from a Pillow image to a tensor.
-        root: where torchvision's data sets lie.
+        root: the folder of torchvision's data sets.
         download: fetch one that is not there.
         image_size: (H, W) for the sets that are made up here; the others leave it to `transform`.
         seed: of the sets that are made up here.

@@ -276,7 +276,7 @@ def _pixel_again(found: Backward) -> Iterator[tuple[Any, Any]]:
 
 
 def _tap_again(found: Backward) -> Iterator[tuple[Any, Any]]:
-    """The tap's view of padded x, its places numbered in a second view, without what lies on padding."""
+    """The tap's view of padded x, its places numbered in a second view, without padding."""
     spec, (k, c, r, s) = found.spec, found.tap
     channel = int(channels(spec, replace(found.cell, k=k))[c])
     numbered = torch.arange(1, spec.h * spec.w + 1, dtype=torch.float64).reshape(1, 1, spec.h, spec.w)

@@ -25,7 +25,7 @@ from convbench.models.eager import without_compiler
 from convbench.ran.by_torch import convolve, make_module, unfold
 from convbench.spec import ITEM_NBYTES, ConvSpec, Pair
 
-# fvcore traces with real numbers, so it computes: up to so many multiply-adds somebody waits for it.
+# fvcore traces with real numbers, so it computes: the limit in multiply-adds for a tolerable wait.
 MAX_TRACED_MACS = 2_000_000_000
 MAX_PLANE = 2**24  # pixels of one plane, for the count by ones
 
@@ -65,7 +65,7 @@ class Ledger:
 
     @property
     def additions_on_image(self) -> int:
-        """An output that lies wholly on padding takes no product and no addition."""
+        """An output entirely on padding takes no product and no addition."""
         return self.spec.inner_macs - self.outputs_on_image
 
     @property
@@ -225,7 +225,7 @@ def _ask(name: str, tool: Tool, ledger: Ledger) -> Count:
                     figures.append(tool.ask(model, torch.zeros(ledger.spec.evened.x_shape, device=device)))
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # of somebody else's code
+        except BaseException as error:  # of third-party code
             figures, why_not = [], in_words(error)
     module, function = figures or (None, None)
     return Count(

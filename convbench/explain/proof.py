@@ -58,7 +58,7 @@ def prove(walk: Walk) -> tuple[Comparison, ...]:
 def prove_move(walk: Walk) -> tuple[Comparison, ...]:
     """The proof after a step to another cell of the same tensors.
 
-    `walk.proof` is still that of the cell before: what it says of whole tensors stands, and
+    `walk.proof` is still that of the cell before: its checks of whole tensors are kept, and
     what follows from the cell is compared again.
     """
     term_by_term = _check_total(walk)

@@ -33,7 +33,7 @@ class _StandIn(ModuleType):
         return getattr(importlib.import_module(COMPILER), name)
 
     def leave(self) -> None:
-        """Leave torch as it was."""
+        """Restore torch."""
         if sys.modules.get(COMPILER) is self:
             del sys.modules[COMPILER]
         while self.hidden:

@@ -27,7 +27,7 @@ class ModelSource:
     """A model that can be built, again and again.
 
     Attributes:
-        name: as it was given.
+        name: as given.
         origin: the library and its version, or the module.
         input_shape: the input size that the model declares, without the batch, or None.
     """

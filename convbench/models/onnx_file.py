@@ -134,7 +134,7 @@ def _set_inputs(model: Any, shapes: Sequence[tuple[int, ...]] | None, path: Path
 
 
 def _strip(model: Any) -> None:
-    """Drop the numbers of large initialisers, and where external ones lie: only their sizes are needed."""
+    """Drop the numbers of large initialisers, and the locations of external ones: only their sizes are needed."""
     for one in model.graph.initializer:
         numbers = 1
         for size in one.dims:

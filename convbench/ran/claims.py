@@ -207,7 +207,7 @@ def _patches_claim(ran: Ran) -> Claim:
         Evidence(asked=_ALLOCATOR, answered=ran.trace_why if scratch is None else f"{scratch:,} B of scratch"),
     ]
     if patches.kind in ("whole", "pieces"):
-        # Of blocks their size is seen, and not what stands in them.
+        # Only the sizes of blocks are seen, not their contents.
         block = f"{patches.nbytes:,} B" if patches.count == 1 else f"{patches.count:,} x {patches.nbytes:,} B"
         evidence[1] = Evidence(asked=f"{_ALLOCATOR}, within {ran.operators[-1]}", answered=block)
     if patches.kind in ("tiles", "room") and ran.primitive is not None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 MOST_NAME = 76
 
-# What stands first decides: a Winograd kernel is often called a gemm, too.
+# The first match decides: a Winograd kernel is often called a gemm, too.
 ALGORITHMS = (
     ("winograd", "Winograd"),
     ("fft", "FFT"),

@@ -12,7 +12,7 @@ from convbench.spec import ConvSpec
 # Convolution.cpp, use_mkldnn: at most so many elements of x, and torch's own loops are taken for faster.
 MOST_ELEMENTS = 20_480
 MOST_SMALL_SIDE = 3
-# The same: so many images make up for a 1x1 kernel on one thread; and use_nnpack: NNPACK wants as many.
+# The same: so many images make up for a 1x1 kernel on one thread; and use_nnpack: NNPACK needs as many.
 ENOUGH_IMAGES = 16
 NNPACK_MOST_SIDE = 16
 # Convolution.cpp, check_cudnn_depthwise_workload_with_filter.
@@ -148,7 +148,7 @@ def _on_cuda(spec: ConvSpec, dtype: str, layout: str, setting: Setting) -> Dispa
 
 
 def _cudnn_depthwise(spec: ConvSpec, dtype: str) -> tuple[bool, str]:
-    """Whether a depthwise problem whose channels do not lie last goes to cuDNN, which torch allows in 16 bits alone."""
+    """Whether torch uses cuDNN for a depthwise problem that is not in channels_last, which it only does in 16 bits."""
     step = spec.stride[1]
     if dtype not in ("fp16", "bf16"):
         return False, f"torch only uses cuDNN for depthwise {dtype} in channels_last"

@@ -71,7 +71,7 @@ def read_version(text: str) -> str:
 
 
 def read_line(line: str) -> Primitive | None:
-    """What one line says was executed; None if it says something else, or in a form that nobody knows."""
+    """The primitive that one line reports; None if it reports something else, or in an unknown format."""
     fields = line.split(",")
     if not line.startswith(PREFIXES) or "exec" not in fields or "graph" in fields[: fields.index("exec")]:
         return None

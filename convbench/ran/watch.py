@@ -27,7 +27,7 @@ from convbench.system import lacks
 STARTUP_S = 120.0  # torch's import and the profiler's first start, on a machine that has other work
 MACS_PER_S = 1e8  # of the slowest of torch's own loops
 
-_HOME = str(Path(__file__).parents[2])  # where this package lies, should it not be installed
+_HOME = str(Path(__file__).parents[2])  # the location of this package, in case it is not installed
 _RUN = f"import sys; sys.path.append({_HOME!r}); from convbench.ran.witness import main; main()"
 
 

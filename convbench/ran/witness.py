@@ -37,7 +37,9 @@ PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 
 def main() -> None:
     """Answer the request on stdin: for each of its calls a line when it begins and one with what was seen."""
-    if (c := libc()) is not None and hasattr(c, "prctl"):  # Linux; whoever asked may be killed, and nobody else ends us
+    if (c := libc()) is not None and hasattr(
+        c, "prctl"
+    ):  # Linux; the parent may be killed, and nothing else would end us
         c.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     request = json.load(sys.stdin)
     if request["threads"]:
@@ -95,7 +97,7 @@ def _onednn(*, on: bool) -> Iterator[None]:
 
 
 def read_setting(device: str) -> Setting:
-    """What torch's rule reads beside the problem, on this machine and in this process."""
+    """What torch's rule reads besides the problem, on this machine and in this process."""
     here = {
         "torch": str(torch.__version__),
         "threads": torch.get_num_threads(),

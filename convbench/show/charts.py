@@ -258,7 +258,7 @@ class LogAxis:
         return cls(low=10 ** (low - room), high=10 ** (high + room), start=start, end=end)
 
     def place(self, value: float) -> float:
-        """Where a value stands; beyond the ends, at the end."""
+        """The position of a value, clamped to the ends."""
         value = min(max(value, self.low), self.high)
         share = (log10(value) - log10(self.low)) / (log10(self.high) - log10(self.low))
         return self.start + share * (self.end - self.start)
@@ -288,7 +288,7 @@ _STEPS = (
 
 
 def _heading(scene: Scene, title: str, names: Sequence[str], numbers: Mapping[str, int]) -> float:
-    """The title and a legend of marks and names; returns where the next line stands."""
+    """The title and a legend of marks and names; returns the position of the next line."""
     scene.items.append(Words(x=_MARGIN, y=24, text=shortened(title, WIDTH - 2 * _MARGIN, 15), size=15, bold=True))
     x, y = _MARGIN + 6, 46.0
     for name in names:

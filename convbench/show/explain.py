@@ -165,7 +165,7 @@ def _operands(walk: Walk, room: int, view: View) -> Step:
     spec, cell = walk.spec, walk.cell
     channels = list(dict.fromkeys(term.channel for term in walk.terms))
     rows, columns = walk.rows, walk.columns
-    blocks = []  # each channel of x beside the kernel's slice for it
+    blocks = []  # each channel of x next to the kernel's slice for it
     shown = list(enumerate(channels))[view.channel : view.channel + view.channels]
     for c, channel in shown:
         image, kernel = walk.x[cell.n, channel], walk.w[cell.k, c]

@@ -1,4 +1,4 @@
-"""How does a template become one file that needs no network and lets no foreign script run?"""
+"""How does a template become one file that needs no network and runs no other scripts?"""
 
 import base64
 import hashlib

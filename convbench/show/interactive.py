@@ -200,7 +200,7 @@ def _go(session: WalkSession, cell: Cell) -> WalkSession:
 
 
 def _scrolled(session: WalkSession, pages: int) -> int:
-    """So that the last line is in sight at most."""
+    """Limit scrolling to the last line."""
     room = session.size[1] - 1 - len(_bottom(session))
     most = max(0, len(session.frame().lines) - room)
     return min(max(session.scroll + pages * (room - 1), 0), most)

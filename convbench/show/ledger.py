@@ -137,7 +137,7 @@ def _bytes(ledger: Ledger) -> Table:
 
 
 def _tools(counts: Sequence[Count], width: int) -> RenderableType:
-    """Each tool's figures, and how it counts: beside them, or below where there is no room."""
+    """Each tool's figures, and how it counts: next to them, or below if there is no room."""
     if width < BESIDE_FROM:
         lines = []
         for one in counts:

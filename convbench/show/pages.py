@@ -33,7 +33,7 @@ def room_for_text(width: int) -> int:
 
 
 def with_notes(body: Iterable[Text], notes: Sequence[str], width: int) -> Iterator[Text]:
-    """The body, drawn for `room_for_text` less two, with its notes beside or below."""
+    """The body, drawn for `room_for_text` less two, with its notes next to it or below."""
     indented: Block = [Text("  ") + line for line in body]
     room = room_for_text(width)
     if room == width:

@@ -38,7 +38,7 @@ _DIVERGING = np.array(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PictureGrid:
-    """Where the cells lie: bands of columns below each other, or blocks of images side by side.
+    """The layout of the cells: bands of columns below each other, or blocks of images side by side.
 
     Attributes:
         bands: how many rows of columns the columns are broken into.
@@ -79,7 +79,7 @@ class PictureGrid:
         return self.head(block, column)[0], top + TILE_HEAD + TILE + TILE_FOOT + row * (self.cell[1] + CAPTION)
 
     def head(self, block: int, column: int) -> tuple[int, int]:
-        """The upper left corner of what stands above a column of a block."""
+        """The upper left corner of the heading above a column of a block."""
         band, place = divmod(column, self.per_band)
         block_width = self.per_band * (self.cell[0] + GAP) - GAP + BLOCK_GAP
         return block * block_width + place * (self.cell[0] + GAP), band * self.band_height

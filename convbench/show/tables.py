@@ -31,7 +31,7 @@ VERDICT_STYLE = {
     "undecided": "dim",
     "noisy": "magenta",  # undecided, because too few samples were clean
 }
-# A call on memory mapped anew is told from so much on: it is timed in five blocks, and not in pairs.
+# A call on newly mapped memory is reported above this: it is timed in five blocks, not in pairs.
 DEARER, MOST_DEARER = 1.1, 3
 UNSURE = "run convbench doctor to see what disturbs this machine, raise --budget, or use --wait-until-quiet"
 
@@ -410,7 +410,7 @@ def mode_lines(results: Iterable[Result]) -> list[str]:
 
 
 def memory_line(results: Iterable[Result]) -> str:
-    """Who takes longer where the memory of an output is mapped anew for each call; "" if nobody does."""
+    """Backends that take longer if the memory of an output is mapped anew for each call, or ""."""
     dearer = {
         (one.backend, one.case.problem.name): one.outcome.bill.mapped_s / one.outcome.median_s
         for one in results
@@ -425,7 +425,7 @@ def memory_line(results: Iterable[Result]) -> str:
 
 
 def launch_line(results: Iterable[Result]) -> str:
-    """Who waits for its launches where code calls it eagerly on a GPU; "" if nobody does."""
+    """Backends that wait for their launches if called eagerly on a GPU, or ""."""
     found = [(one, one.outcome) for one in results if isinstance(one.outcome, Timed) and one.outcome.bill.launch_bound]
     told = [
         f"{one.backend} on {one.case.problem.name} {seconds(timed.bill.wall_s)} "
@@ -461,7 +461,7 @@ def cause_cut_words(check: Check) -> str:
 
 
 def smallest_words(check: Check) -> str:
-    """What stands before the command for the smallest problem, or in its place; "" if there is nothing to say."""
+    """The text before the command for the smallest problem, or instead of it, or ""."""
     if check.smallest_cut is None:
         return "smallest" if check.smallest else ""
     found = "smallest so far" if check.smallest else "no smaller problem so far"

@@ -157,7 +157,7 @@ def _all_values(name: str, text: str, option: str) -> tuple[Sides | None, ...]:
 
 
 def _values(name: str, word: str, option: str) -> Iterator[Sides | None]:
-    """The values that one word of a list stands for."""
+    """The values of one word of a list."""
     if word == "same" and name == "padding":
         yield None
     elif ":" in word:

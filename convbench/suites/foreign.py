@@ -189,7 +189,7 @@ def read_foreign(text: str, *, suite: str, origin: str, numbered: bool = True) -
         text: the lines.
         suite: the suite the problems belong to.
         origin: the file, beside which `--batch=FILE` is looked for, or the option.
-        numbered: whether places are told by line.
+        numbered: whether locations have line numbers.
 
     Raises:
         ConvbenchError: a line that cannot be read, with its place.

@@ -99,7 +99,7 @@ def share_of_bound(out: Tensor, y: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """
     out, low, high = out.double(), low.double(), high.double()
     inside, error = (low <= out) & (out <= high), (out - y).abs()
-    # The interval of a 16-bit type may lie on one side of y altogether, so outside it the wider side counts.
+    # The interval of a 16-bit type may be entirely on one side of y, so outside it the wider side counts.
     side = torch.where(out >= y, high - y, y - low)
     widest = torch.maximum(high - y, y - low)
     return torch.where(

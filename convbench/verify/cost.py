@@ -34,7 +34,7 @@ def needed_nbytes(case: Case, family: str) -> int:
     read = padded + sum(map(prod, case.operands.values()))
     needed = case.nbytes + 175 * prod(case.out_shape) + 24 * read
     if family == "im2col":
-        # A fold sums in fp32 whatever the dtype, beside the columns; wgrad puts the patches in another order.
+        # A fold sums in fp32 for every dtype, in addition to the columns; wgrad puts the patches in another order.
         copies = 1 if case.pass_ == "fprop" else 2
         needed += copies * max(spec.patch_matrix_nbytes(case.dtype), (copies - 1) * spec.patch_matrix_nbytes("fp32"))
     return needed
@@ -62,7 +62,7 @@ def verify_s(case: Case, backends: Iterable[Backend]) -> float:
 
 def bench_s(case: Case, backends: Iterable[Backend], *, budget_s: float, least_rounds: int) -> float:
     """Seconds at most that bench takes: the budget of each candidate against the baseline, or the least
-    rounds where they are longer, and what stands around the timing: two exams, and each backend's
+    rounds if they are longer, and the work around the timing: two exams, and each backend's
     calls and verdicts before and after it.
     """
     running = list(backends)

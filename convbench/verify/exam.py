@@ -17,7 +17,7 @@ from convbench.verify.oracle import Truth, answer, truth
 from convbench.verify.recipes import drawn_from_normal
 from convbench.verify.transforms import Points, transform_bound
 
-# What an exam computes when it is first asked for it; it depends on the numbers and not on where they lie.
+# What an exam computes on first use; it depends on the numbers and not on their location.
 CACHED = ("truth", "error", "within", "sharply_within")
 
 
@@ -64,12 +64,12 @@ class Exam:
 
     @cached_property
     def within(self) -> tuple[Tensor, Tensor]:
-        """Between which numbers of the case's dtype each output lies."""
+        """The interval of each output, in numbers of the case's dtype."""
         return self.interval(self.error, 0)
 
     @cached_property
     def sharply_within(self) -> tuple[Tensor, Tensor]:
-        """Between which it lies on random operands."""
+        """The interval on random operands."""
         return self.interval(sharp_bound(self.case, self.truth, self.error), 0)
 
     @property

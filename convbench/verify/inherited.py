@@ -34,7 +34,7 @@ def inherited_defect(probes: Probes, answers: Answers, probe: str) -> str | None
 
 
 def _is_torchs(case: Case, operands: Mapping[str, Tensor], out: Tensor) -> bool:
-    """Whether torch returns just these numbers, for the operands as they lie or in one of its memory formats."""
+    """Whether torch returns exactly these numbers, for the operands as they are or in one of its memory formats."""
     for layout in FORMATS:
         given = [one.contiguous(memory_format=layout) if one.dim() == 4 else one for one in operands.values()]
         try:

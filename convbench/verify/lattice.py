@@ -39,7 +39,7 @@ class Lattice:
     """Operands of integers, no weight among them zero, between NaN.
 
     Attributes:
-        family: of the backends that are asked: an algorithm that rounds integers on its way gets small ones.
+        family: of the tested backends: an algorithm that rounds integers in between gets small ones.
     """
 
     case: Case
@@ -61,7 +61,7 @@ class Lattice:
 
     @cached_property
     def zones(self) -> dict[str, Zone]:
-        """The operands with what lies around them."""
+        """The operands with their surroundings."""
         case, count, limit = self.case, longest_sum(self.case), self.limit
         most = max(1, min(2 ** DTYPE[case.dtype].factor_digits, isqrt(limit // count)))
         generator = torch.Generator().manual_seed(case.seed * 1_000_003 + 2)
@@ -102,7 +102,7 @@ class Lattice:
 
     @cached_property
     def expected(self) -> Tensor:
-        """The exact output in the case's dtype: integers below 2^24 are rounded once on their way there."""
+        """The exact output in the case's dtype: integers below 2^24 are rounded once."""
         return self.y.to(TORCH_DTYPE[self.case.dtype])
 
     def check(self, out: Any, family: str, roundings: int = 0, points: Points = ()) -> Check:
@@ -118,7 +118,7 @@ class Lattice:
         if roundings or (family != "strassen" and transform_possible(self.case, family, points)):
             if self.small and not DTYPE[self.case.dtype].narrow:
                 wild = ~((out.double() - self.y).abs() < 0.5)
-            else:  # what it rounds on its way is known, not where
+            else:  # how often it rounds is known, not where
                 found = check(self.exam, out, family, roundings, points)
                 return right if found.passed else found.fails("lattice", f"on whole numbers, {found.evidence}")
         else:

@@ -44,7 +44,7 @@ class Locality:
 
     @contextmanager
     def pierced(self) -> Iterator[None]:
-        """The NaN lies in the exam's own operand: in the buffer that was read before, with another number in it."""
+        """The NaN is in the exam's own operand: in the buffer that was read before, with another number in it."""
         first = self.exam.first
         before = first[self.place].clone()
         first[self.place] = nan

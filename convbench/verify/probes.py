@@ -21,7 +21,7 @@ class Probes:
             self.lattices[family].adopt(lattice)
 
     def lattice_for(self, family: str) -> Lattice:
-        """Integers; small ones for an algorithm that rounds on its way, or whose sums are larger."""
+        """Integers; small ones for an algorithm that rounds in between, or whose sums are larger."""
         kind = {"winograd": "winograd", "fft": "winograd", "strassen": "strassen"}.get(family, "direct")
         if kind not in self.lattices:
             self.lattices[kind] = Lattice(case=self.exam.case, family=kind)

@@ -2,7 +2,7 @@
 
 A recipe takes the operands of a case as they were drawn (contiguous, in its dtype, in the order of its
 pass, "first" and "second" being x and w for fprop) and returns those of the same shapes with
-other numbers, or the same numbers in other places. The origin of each stands in
+other numbers, or the same numbers in other places. The origin of each is in
 `suites/edge.csv` and docs/edge-cases.md.
 """
 

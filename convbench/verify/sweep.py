@@ -31,7 +31,7 @@ def verify(
     before: Probes | None = None
     for case in cases:
         if before and not (_same_numbers(before.exam.case, case) and all(one.built_in for one in backends)):
-            before = None  # nobody needs its truth any more, which may be large; to be asked is to run, too
+            before = None  # its truth is no longer needed and may be large; asking a backend also runs code
         lineup = Lineup.of(case, backends, force=force, watch=watch)
         if lineup.left:
             probes = _probes(case)

@@ -134,7 +134,7 @@ def _really(exam: Exam, out: Tensor, error: Tensor) -> str:
 
 
 def _underflows(exam: Exam) -> bool:
-    """Whether an operand is so small that what a transform makes of it has fewer digits, whoever computes it."""
+    """Whether an operand is so small that its transform has fewer digits in any implementation."""
     least = torch.finfo(TORCH_DTYPE[DTYPE[exam.case.dtype].sums]).tiny
     largest = [float(one.double().abs().max()) for one in exam.operands.values() if one.numel()]
     return any(0 < one < UNDERFLOW * least for one in largest)

@@ -17,7 +17,7 @@ BEGUN = -1  # in place of a wait status
 MOST_PROCESSES = 512  # below a worker; compilers take one for each core
 DYING_S = 10.0  # a process that SIGKILL does not end by then hangs in a driver
 
-STAGES = list(BackendStage)  # the first one stands in memory that is still zero
+STAGES = list(BackendStage)  # the first one is the value of memory that is still zero
 
 Sweep = Callable[..., Iterator[Result]]
 

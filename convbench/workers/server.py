@@ -59,7 +59,7 @@ Kinds = type[Answer] | tuple[type[Answer], ...]
 
 LOOKS = "convbench.discovery"  # what a process needs that looks into the third-party code
 
-_HOME = str(Path(__file__).parents[2])  # where this package lies, should it not be installed
+_HOME = str(Path(__file__).parents[2])  # the location of this package, in case it is not installed
 
 _SERVE = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
@@ -124,7 +124,7 @@ class Server:
             with theirs:
                 socket.send_fds(control, [START], [theirs.fileno()])
             self._status(STARTUP_S)
-            with suppress(OSError):  # killed as soon as it was born; what follows finds its status
+            with suppress(OSError):  # killed immediately; the code below finds its status
                 connection.send(errand)
             for answer in self._follow(errand, connection, board, kinds):
                 answered += 1
@@ -293,7 +293,7 @@ class Server:
 
 def _surroundings() -> object:
     """What a fork server inherits from the process that started it."""
-    with suppress(OSError):  # somebody removed the folder
+    with suppress(OSError):  # the folder was removed
         return os.getpid(), sys.path.copy(), dict(os.environ), str(Path.cwd())
     return object()
 
@@ -362,7 +362,7 @@ def _end_all_with(mark: str) -> None:
     while left and time.monotonic() < deadline:
         left = False
         for path in Path("/proc").glob("[0-9]*/environ"):
-            with suppress(OSError):  # somebody else's, or it has just ended
+            with suppress(OSError):  # another user's, or it has just ended
                 if line in path.read_bytes().split(b"\0"):
                     left = True
                     os.kill(int(path.parent.name), signal.SIGKILL)

@@ -52,7 +52,7 @@ def serve(control_fd: int, board_fd: int) -> NoReturn:
     """Import what the parent names, fork workers on request; kill them on request, and when the parent is gone."""
     import resource
 
-    warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside numpy's threads, which provides for that
+    warnings.simplefilter("ignore", DeprecationWarning)  # about forking with numpy's threads, which supports that
     control, board = socket.socket(fileno=control_fd), Board(board_fd)
     os.close(board_fd)
     control.set_inheritable(False)

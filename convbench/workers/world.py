@@ -37,7 +37,7 @@ def _go_to(folder: str | None) -> None:
 
 
 def _folder() -> str | None:
-    with suppress(OSError):  # somebody removed it
+    with suppress(OSError):  # it was removed
         return str(Path.cwd())
     return None
 
@@ -127,6 +127,6 @@ def _undo(name: str, place: Any, before: dict[str, Any]) -> list[str]:
                 setattr(place, attribute, before[attribute])
                 replaced.append(f"{name}.{attribute}")
         elif isinstance(place, type) and any(attribute in vars(base) for base in place.__mro__[1:]):
-            delattr(place, attribute)  # it hid the inherited one; a new name harms nobody
+            delattr(place, attribute)  # it hid the inherited one; a new name is harmless
             replaced.append(f"{name}.{attribute}")
     return sorted(replaced)

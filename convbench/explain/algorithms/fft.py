@@ -173,7 +173,7 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
 
 
 def relative_error(points: int) -> float:
-    """How far an FFT of so many points lies from the truth, as a share of its norm.
+    """How far an FFT of this many points may be from the truth, as a share of its norm.
 
     Higham 2002, Accuracy and Stability of Numerical Algorithms, theorem 24.2: t*eta / (1 - t*eta), with
     t = log2(points), eta = mu + gamma_4 * (sqrt(2) + mu), and mu the error of the roots of unity. In
@@ -257,7 +257,7 @@ def _extend(plane: Tensor, shape: Pair) -> Tensor:
 def _spectrum(label: str, plane: Tensor, followed: Tensor, bound: float) -> Second:
     """The DFT of a plane (T_h, T_w) as two products with matrices of roots, and the bounds of both ways to it.
 
-    A row has T products and sums, each with an error of at most gamma_4: gamma_{T + 4} beside that of the roots.
+    A row has T products and sums, each with an error of at most gamma_4: gamma_{T + 4} besides that of the roots.
     """
     roots = [_all_roots(size) for size in plane.shape]
     error = (1 + ROOT_ERROR) ** 2 * (1 + _gamma(plane.shape[0] + 4)) * (1 + _gamma(plane.shape[1] + 4)) - 1

@@ -1,6 +1,6 @@
 """What did one algorithm do with the numbers, how much work did it take, and is it right?
 
-A trace holds what one algorithm passed through on its way from x and w to y. `Algorithm.run` compares
+A trace has the intermediate results of one algorithm from x and w to y. `Algorithm.run` compares
 every number of it with a second way to the same number; integers and fractions must be equal.
 """
 
@@ -112,7 +112,7 @@ class Second:
 
     Attributes:
         against: that way, in words.
-        bound: how far apart the two may lie; integers and fractions may not at all.
+        bound: how far apart the two may be; integers and fractions must be equal.
     """
 
     label: str
@@ -215,7 +215,7 @@ def same_numbers(name: str, against: str, got: Numbers, want: Numbers, bound: fl
 
 
 def close(name: str, against: str, got: Tensor, want: Tensor, bound: float) -> Comparison:
-    """Whether two tensors of one shape lie no further apart than the bound; with 0, whether they are equal."""
+    """Whether two tensors of one shape differ by at most the bound; with 0, whether they are equal."""
     if bound == 0 or got.shape != want.shape:
         return compare(name, against, got, want)
     worst = float((got - want).abs().max()) if got.numel() else 0.0

@@ -1,6 +1,6 @@
 """What do the results say, as one page that needs no network and no server?
 
-Everything comes from the CSV and is escaped on its way: into HTML, into the JSON that the script
+Everything comes from the CSV and is escaped: into HTML, into the JSON that the script
 reads, and into a shell's command. The script may run by its hash alone, so no other can.
 """
 
@@ -39,7 +39,7 @@ MOST_ROWS = 10_000  # a browser takes seconds for so many, and a page of them so
 MACHINE = tuple("machine cpu gpu driver python torch cuda cudnn onednn convbench commit command".split())
 # Columns that stand elsewhere in the detail of a row; those of later versions join the facts.
 _ELSEWHERE = frozenset([*MACHINE, *"n c h w k r s stride padding dilation groups backend reason samples_s".split()])
-# A word beside each sign: neither colour nor sign alone.
+# A word next to each sign: neither colour nor sign alone.
 SIGNS = {
     "faster": "▲",
     "slower": "▼",
