@@ -53,7 +53,7 @@ def test_what_is_not_known_is_probed_said_and_kept(cli: Cli, folder: Path, quick
     assert best["operations"] > 1e8
     second = cli("ceilings", "--threads", "1")
     assert (second.out, second.err) == (first.out, "")
-    assert "probing" in cli("ceilings", "--threads", "1", "--refresh").err
+    assert "measuring" in cli("ceilings", "--threads", "1", "--refresh").err
 
 
 def test_json_holds_the_ceilings_the_probes_and_the_machine(cli: Cli, folder: Path) -> None:
@@ -76,7 +76,7 @@ def test_bench_fills_its_columns_and_a_report_repeats_them(cli: Cli, folder: Pat
     path = tmp_path / "rows.csv"
     done = cli("bench", *SHAPE, "--backend", "torch,unfold-matmul,cudnn", "--csv", path)
     assert done.code == 0
-    assert "probing" not in done.err
+    assert "measuring" not in done.err
     frame = pd.read_csv(path)
     timed = frame[frame.outcome == "timed"]
     assert len(timed) == 2
@@ -97,7 +97,7 @@ def test_no_ceilings_probes_nothing_and_leaves_the_columns_empty(cli: Cli, folde
     path = tmp_path / "rows.csv"
     done = cli("bench", *SHAPE, "--backend", "torch", "--csv", path, "--no-ceilings")
     assert done.code == 0
-    assert "probing" not in done.err
+    assert "measuring" not in done.err
     assert not folder.exists()
     frame = pd.read_csv(path)
     assert frame[["percent_of_ceiling", "roofline_s", "bound", "peak_flops_per_s", "flag"]].isna().all(axis=None)

@@ -224,7 +224,7 @@ def test_no_file_is_replaced_unasked(cli: Cli, changed: Callable[..., Path], tmp
     words = ("compare", changed("a"), changed("b"), "--markdown", out)
     done = cli(*words)
     assert (done.code, done.out) == (2, "")
-    assert f"--markdown: {out} exists; use another file, or replace it with --overwrite" in done.err
+    assert f"--markdown: {out} exists; name another file, or replace it with --overwrite" in done.err
     assert out.read_text() == "mine"
     assert cli(*words, "--overwrite").code == 0
     assert "convbench" in out.read_text()

@@ -195,7 +195,7 @@ def test_the_frames_go_to_files_that_are_not_replaced_unasked(
     assert json.loads(cast.read_text(encoding="utf-8").splitlines()[0])["version"] == 3
     code, out, err = explain(capsys, *files, "--at", "0,0")
     assert (code, out) == (2, "")
-    assert f"--svg: {svg} exists; use another file, or replace it with --overwrite" in err
+    assert f"--svg: {svg} exists; name another file, or replace it with --overwrite" in err
     before = svg.read_bytes()
     assert explain(capsys, *files, "--at", "0,0", "--overwrite")[0] == 0
     assert svg.read_bytes() != before

@@ -191,7 +191,7 @@ def test_the_suite_that_is_written_is_what_bench_and_verify_take(
     ]
     code, _, err = run(capsys, *explain, "mine.csv")
     assert code == 2
-    assert "mine.csv exists; use another file, or replace it with --overwrite" in err
+    assert "mine.csv exists; name another file, or replace it with --overwrite" in err
     assert run(capsys, *explain, "mine.csv", "--overwrite")[0] == 0
     code, out, _ = run(capsys, *explain, "-")
     assert out == Path("mine.csv").read_text()

@@ -244,7 +244,7 @@ def test_what_needs_linux_says_what_to_leave_out(cli: Cli, monkeypatch: pytest.M
     monkeypatch.setattr("sys.platform", "darwin")
     done = cli("bench", "--shape", SHAPE, "--timeout", "10")
     assert done.code == 2
-    assert "--timeout and --memory-limit need Linux and this is darwin; leave them out" in done.err
+    assert "--timeout and --memory-limit need Linux, and this is darwin; leave them out" in done.err
 
 
 def test_a_dry_run_lists_a_case_for_each_number_of_threads(cli: Cli) -> None:
