@@ -74,13 +74,13 @@ class CsvFile:
                     if not _lock(self._descriptor):
                         os.close(self._descriptor)
                         raise ConvbenchError(
-                            f"{self.path} is being written by another convbench; wait, or use another file"
+                            f"{self.path} is being written by another convbench; wait, or name another file"
                         )
                     if self.overwrite:
                         os.ftruncate(self._descriptor, 0)
             except FileExistsError:
                 raise ConvbenchError(
-                    f"{self.path} exists; use another file, replace it with --overwrite, or continue it with --resume"
+                    f"{self.path} exists; name another file, replace it with --overwrite, or continue it with --resume"
                 ) from None
             except OSError as error:
                 raise ConvbenchError(f"cannot write {self.path}: {error.strerror}; try another --csv") from None

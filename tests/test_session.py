@@ -138,7 +138,7 @@ def test_whoever_stops_keeps_what_is_done_and_may_go_on(tmp_path: Path) -> None:
     assert data.count(b"\n") == 3
     with pytest.raises(ConvbenchError, match="is closed; continue it in a new session"):
         first.run()
-    with pytest.raises(ConvbenchError, match="exists; use another file"):
+    with pytest.raises(ConvbenchError, match="exists; name another file"):
         Session(small(), Verify(), csv=str(path))
     path.write_bytes(data + data.splitlines(keepends=True)[1][:40])  # and half a row, as a kill leaves it
     second = Session(small(), Verify(), csv=str(path), resume=True, tell=remarks.append)

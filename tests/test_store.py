@@ -156,7 +156,7 @@ def test_a_cell_that_a_spreadsheet_would_run_is_made_text(tmp_path: Path, text: 
 def test_a_file_that_holds_results_is_not_replaced_unasked(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("precious")
-    with pytest.raises(ConvbenchError, match="exists; use another file"):
+    with pytest.raises(ConvbenchError, match="exists; name another file"):
         CsvFile(str(path))
     assert path.read_text() == "precious"
     with CsvFile(str(path), overwrite=True):
