@@ -75,10 +75,14 @@ def floor(sheet: Sheet) -> str:
         "Some tools refuse a stride that does not divide evenly; torch silently takes the floor. A convolution has no "
         "ceil_mode, unlike pooling. To use every pixel, pad or crop x first."
     )
+    lost = (
+        "{unread:,} of {pixels:,} pixels are never read"
+        if unread.any()
+        else "every one of the {pixels:,} pixels is read"
+    )
     return (
         "A kernel that would reach past the end has no output there, so the quotient is rounded down. Left over at the "
-        "end of "
-        "the padded x: {rest2} rows and {rest3} columns; {unread:,} of {pixels:,} pixels are never read."
+        f"end of the padded x: {{rest2}} in height and {{rest3}} in width; {lost}."
     )
 
 
