@@ -300,7 +300,7 @@ def test_one_that_harms_its_input_after_the_timing_is_found() -> None:
     late, watch = after_the_timing(harm)
     outcome = outcomes(late, watch=watch)["late"]
     assert isinstance(outcome, Wrong)
-    assert outcome.check.evidence == "correct before timing; changed its input after it:  w"
+    assert outcome.check.evidence == "correct before timing; changed its input after it: w"
 
 
 def test_one_that_harms_a_weight_in_the_rounds_makes_nobody_wrong_who_has_packed_it() -> None:
@@ -429,7 +429,7 @@ def test_who_loses_the_device_in_the_call_after_the_timing_is_named_and_nobody_i
         asked.append(trial.call.__qualname__ if hasattr(trial.call, "__qualname__") else "")
         if len(asked) == 1:
             monkeypatch.setattr("convbench.verify.lineup.alive", lambda device: False)
-            return wrong("correct before timing; raised after it:  CUDA error: an illegal memory access")
+            return wrong("correct before timing; raised after it: CUDA error: an illegal memory access")
         return real(trial, exam)
 
     monkeypatch.setattr(sweep, "_answer_again", again)

@@ -245,7 +245,7 @@ def test_a_suite_whose_macs_are_not_those_of_its_row_is_refused(
     path.write_text("n,c,h,w,k,r,s,macs\n1,3,8,8,4,3,3,3888\n1,3,8,8,4,3,3,3887\n")
     code, _, err = run(capsys, *shlex.split(f"verify --suite {path}"))
     assert code == 2
-    assert "line 3: macs is '3887', and n1c3h8w8k4r3s3 takes 3888" in err
+    assert "line 3: macs is '3887', but n1c3h8w8k4r3s3 has 3888" in err
 
 
 @pytest.mark.program
