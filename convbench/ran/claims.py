@@ -48,7 +48,7 @@ def sentence(ran: Ran) -> str:
 
 
 def remark(ran: Ran) -> str:
-    """A line for the walk's last step, such as `ran (fp32): PyTorch really built this patch matrix: 144 B of scratch`.
+    """A line for the walk's last step, such as `ran (fp32): PyTorch built this patch matrix: 144 B of scratch (Slow2d)`.
 
     Padding that differs on opposite sides is done first, and is not part of it.
     """
@@ -57,15 +57,12 @@ def remark(ran: Ran) -> str:
         case None, _:
             return ""
         case backend, "whole":
-            words = f"PyTorch really built this patch matrix: {patches.nbytes:,} B of scratch (its {backend} path)"
+            words = f"PyTorch built this patch matrix: {patches.nbytes:,} B of scratch ({backend})"
         case backend, "pieces":
             times = "" if patches.count == 1 else f"{patches.count:,} x "
-            words = (
-                f"PyTorch built this patch matrix in pieces: {times}{patches.nbytes:,} B of scratch (its {backend} "
-                f"path)"
-            )
+            words = f"PyTorch built this patch matrix in pieces: {times}{patches.nbytes:,} B of scratch ({backend})"
         case backend, "x" if backend in LOWERING:
-            words = f"PyTorch built nothing: the patch matrix is x itself (its {backend} path)"
+            words = f"PyTorch built nothing: the patch matrix is x itself ({backend})"
         case backend, _:
             words = (
                 f"PyTorch used {LIBRARY.get(backend, backend)}; run convbench ran to see how, and whether it built "

@@ -96,7 +96,7 @@ def test_the_notes_own_example_forms_its_patch_matrix(fp32: dict[str, Ran]) -> N
         "sides), so torch does not use oneDNN; it built the patch matrix (144 B = 36 floats)"
     )
     assert {(use.what, use.nbytes, use.count) for use in account(note) or ()} == {("y", 36, 1), ("patch-sized", 144, 1)}
-    assert remark(note) == "ran (fp32): PyTorch really built this patch matrix: 144 B of scratch (its Slow2d path)"
+    assert remark(note) == "ran (fp32): PyTorch built this patch matrix: 144 B of scratch (Slow2d)"
 
 
 @pytest.mark.program
@@ -240,8 +240,7 @@ def test_uneven_padding_is_done_beforehand_and_said_to_be_left_out() -> None:
     one = glance(ConvSpec.parse("n1c1h4w4k1r2s2_pd0x1x0x1"))
     assert (str(one.spec), str(one.asked)) == ("n1c1h5w5k1r2s2", "n1c1h4w4k1r2s2_pd0x1x0x1")
     assert remark(one) == (
-        "ran (fp32, on F.pad(x, (0, 1, 0, 1))): PyTorch really built this patch matrix: 256 B of scratch (its Slow2d "
-        "path)"
+        "ran (fp32, on F.pad(x, (0, 1, 0, 1))): PyTorch built this patch matrix: 256 B of scratch (Slow2d)"
     )
     page = " ".join(" ".join(line.plain for line in ran_page(one, 80)).split())
     assert "F.conv2d · n1c1h5w5k1r2s2 " in page
