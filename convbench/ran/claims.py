@@ -48,7 +48,7 @@ def sentence(ran: Ran) -> str:
 
 
 def remark(ran: Ran) -> str:
-    """A line for the walk's last step, such as `ran (fp32): PyTorch built this patch matrix: 144 B of scratch (Slow2d)`.
+    """A line for the last step, such as `ran (fp32): PyTorch built this patch matrix: 144 B of scratch (Slow2d)`.
 
     Padding that differs on opposite sides is done first, and is not part of it.
     """
