@@ -418,7 +418,7 @@ def test_a_factory_that_raises_or_exits_or_makes_something_else_is_one_line(
         "net = nn.Conv2d(3, 4, 3)\n"
         "class Net(nn.Conv2d):\n    def __init__(self): super().__init__(3, 4, 3)\n"
     )
-    for name, words in (("leaves", "cannot be built: SystemExit: 0"), ("words", "makes a str")):
+    for name, words in (("leaves", "cannot be built: SystemExit: 0"), ("words", "returns a str")):
         with pytest.raises(ConvbenchError, match=words):
             measure(find_model(f"own_nets:{name}"), timed=False)
     for name in ("net", "Net"):
