@@ -7,8 +7,8 @@ is loaded.
 import sys
 
 if sys.argv[:1] == ["-m"] and not sys.flags.safe_path:
-    # `python -m convbench` looks into the working directory first: a torch.py or typing.py that lies there would run.
-    # Another program run by -m finds its own modules there. Its name precedes its arguments: `-m name`, or `-mname`.
+    # `python -m convbench` searches the working directory first: a torch.py or typing.py in it would run.
+    # Another program run with -m finds its own modules there. Its name precedes its arguments: `-m name`, or `-mname`.
     _program = sys.orig_argv[-len(sys.argv)]
     if (_program.partition("m")[2] if _program.startswith("-") else _program).partition(".")[0] == "convbench":
         del sys.path[0]
@@ -44,10 +44,10 @@ __all__ = [
 ]
 
 
-if not TYPE_CHECKING:  # a type checker would take any name for one of ours
+if not TYPE_CHECKING:  # otherwise a type checker would accept any name
 
     def __getattr__(name: str) -> str:
-        if name == "__version__":  # read when asked for: importlib.metadata would slow down --help
+        if name == "__version__":  # read on demand: importlib.metadata would slow down --help
             from convbench.version import installed_version
 
             return installed_version()

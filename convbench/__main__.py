@@ -20,12 +20,12 @@ def leave(signum: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001  # 
 
 
 def open_standard_streams() -> None:
-    """What was closed (`2>&-`) goes nowhere: the next file would get its number, and what is meant for it."""
+    """Open /dev/null for closed streams (`2>&-`): otherwise the next file would get their number and their output."""
     for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free is this one
+            os.open(os.devnull, os.O_RDWR)  # it gets the lowest free number, which is this one
         if getattr(sys, name) is None:
             setattr(sys, name, open(descriptor, "r" if descriptor == 0 else "w", closefd=False))  # noqa: SIM115  # it stays open
 

@@ -1,7 +1,7 @@
-"""What is left out of rows and pages that strangers may read?
+"""What does --anonymous remove from rows and pages?
 
-The host's name, the command line, folders (of a path only the file's own name stays), and in what foreign code said
-the names of the user and the host. What somebody named himself stays: his backends, suites, layers and files.
+The host's name, the command line, folders (a path is cut to its file name), and in messages of third-party code
+the names of the user and the host. Names that users choose stay: backends, suites, layers and files.
 """
 
 import getpass
@@ -15,24 +15,24 @@ from pathlib import Path, PureWindowsPath
 from convbench.outcome import Result, Wrong
 from convbench.rows import Row, from_row
 
-ANONYMOUS = "anonymous"  # in the place of a name
+ANONYMOUS = "anonymous"  # instead of a name
 _FREE_TEXT = ("reason", "cause")
-_LEAST_NAME = 3  # characters: a shorter one is met in any text
+_LEAST_NAME = 3  # characters: a shorter one occurs in any text
 _PART = r"[^\s/\\:'\",;()]+"
 _HOME = re.compile(rf"(?:/home|/Users|[A-Za-z]:[/\\]+Users)[/\\]+{_PART}|(?<![\w.~/\\])/root\b")
-# A path from the root, a drive or a home with a folder in it; in quotes its names may hold spaces.
+# A path from the root, a drive or a home, with a folder in it; in quotes its names may contain spaces.
 _QUOTED = re.compile(r"(?P<quote>['\"])(?:~|[A-Za-z]:)?[/\\][^'\"]*[/\\](?P<name>[^'\"/\\]*)(?P=quote)")
-# What begins with // is an address.
+# Text that begins with // is a URL.
 _PLAIN = re.compile(rf"(?<![\w.~/\\])(?:~|[A-Za-z]:)?(?:/(?!/)|\\+)(?:{_PART}[/\\]+)*(?P<name>{_PART})")
 
 
 def anonymous_row(row: Row) -> Row:
-    """The row without what names a person or a host."""
+    """The row without names of people and hosts."""
     return {column: anonymous_text(column, cell) if isinstance(cell, str) else cell for column, cell in row.items()}
 
 
 def anonymous_pair(row: Mapping[str, str], result: Result) -> tuple[dict[str, str], Result]:
-    """A row as a file has it, and its result, without what names a person or a host."""
+    """A row as in a file, and its result, without names of people and hosts."""
     cells = {column: anonymous_text(column, cell) for column, cell in row.items()}
     outcome = from_row(cells).outcome
     if isinstance(outcome, Wrong) and isinstance(result.outcome, Wrong):
@@ -41,7 +41,7 @@ def anonymous_pair(row: Mapping[str, str], result: Result) -> tuple[dict[str, st
 
 
 def anonymous_files(files: Iterable[str]) -> dict[str, str]:
-    """A label for each file: its name without folders, with a number where two have the same."""
+    """A label for each file: its name without folders, numbered if two are equal."""
     labels: dict[str, str] = {}
     for file in dict.fromkeys(files):
         name = _file_name(file)
@@ -64,8 +64,8 @@ def anonymous_text(column: str, text: str) -> str:
 
 
 def _names() -> Iterator[tuple[str, str]]:
-    """Those of the home folder, the user and the host, as far as the system says, and what stands in their place."""
-    with suppress(RuntimeError):  # nobody knows where it is
+    """The home folder, the user and the host, if the system reports them, and their replacements."""
+    with suppress(RuntimeError):  # its location is unknown
         if len(home := str(Path.home())) >= _LEAST_NAME:
             yield home, "~"
     with suppress(OSError, KeyError, ImportError):  # a user without an entry

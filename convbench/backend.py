@@ -1,4 +1,4 @@
-"""What is a backend? One way to compute a convolution, and what it says of itself."""
+"""What is a backend? One way to compute a convolution, with its declarations."""
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,50 +16,50 @@ BASELINE = "torch"
 FAMILIES = ("direct", "im2col", "implicit_gemm", "winograd", "fft", "strassen", "vendor")
 OWN = "convbench"
 MOST_NAME = 100  # characters
-# Of Winograd's polynomials: as many as the widest tile in use has, F(6x6, 5x5), and no farther out or closer together
-# than any that are in use, for the bound grows with both.
+# Limits for Winograd's points: as many as the widest tile in use, F(6x6, 5x5), and no farther out or closer together
+# than any in use, because the bound grows with both.
 MOST_POINTS, LARGEST_POINT, LEAST_APART = 9, 4.0, 0.25
-# Declarations by which a backend is forgiven something. They hold for convbench's own, which were looked at for them.
+# Declarations that excuse a backend. They only count for convbench's own backends, which were reviewed.
 EXCUSES = ("roundings", "actual_flops", "defects")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traits:
-    """What the author of a backend says of it.
+    """What the author of a backend declares.
 
     Attributes:
-        family: how it sums, which decides its error bound.
-        points: where a Winograd of family "winograd" evaluates its polynomials, infinity left out: their number sets
-            the tile. Its bound is that of these points; without them, of the widest of the usual tiles.
+        family: how it sums, which determines its error bound.
+        points: where a backend of family "winograd" evaluates its polynomials, without infinity: their number sets
+            the tile. Its bound is computed for these points; without them, for the widest usual tile.
         source: the paper or library it follows.
-        devices, dtypes: the kinds of device and the data types that it can do.
-        dgrad: `dgrad(dy, w, spec) -> dx` (N, C, H, W), or None where it has none.
-        wgrad: `wgrad(dy, x, spec) -> dw` (K, C/G, R, S), or None where it has none.
-        fused: `fused(x, w, spec, bias, relu) -> y`, with bias (K) added and then relu if asked; without
-            it torch does both after `fn`. `prepare` holds for it too.
-        prepare: `prepare(w, spec)`, what is done once for each weight of fprop; timed apart.
-        refuse: `refuse(case)`, a reason in words or None.
-        max_macs, macs_per_s: multiply-adds above which it refuses for its cost unless forced,
-            and about how many it does a second.
-        must_run: the operator a profile of a pass must show, by pass, or the backend did not run what it
-            claims; a single name speaks of fprop, and "fprop bias_relu" of that epilogue alone.
-        roundings: `roundings(case)`, how often a 16-bit case's partial sums are stored in 16 bits
-            on their way; each widens the bound. None is never.
-        actual_flops: `actual_flops(spec)`, the operations that it does, two for a multiply-add, where
-            they are not those of the direct algorithm.
-        any_padding: it takes padding that differs at two opposite sides (`spec.sides`). For others x is padded
-            beforehand, in every call and on its bill, and `spec` is that of the padded x.
-        slow_start: its first call may take a minute: it compiles, or tries what there is.
-        on_request: it runs only when it is named, for it would hold up everybody else.
+        devices, dtypes: the kinds of device and the data types that it supports.
+        dgrad: `dgrad(dy, w, spec) -> dx` (N, C, H, W), or None.
+        wgrad: `wgrad(dy, x, spec) -> dw` (K, C/G, R, S), or None.
+        fused: `fused(x, w, spec, bias, relu) -> y`, with bias (K) added and then relu if requested; without
+            it torch does both after `fn`. `prepare` applies to it too.
+        prepare: `prepare(w, spec)`, the work done once per weight of fprop; timed separately.
+        refuse: `refuse(case)`, a reason or None.
+        max_macs, macs_per_s: the multiply-adds above which it refuses unless forced,
+            and roughly how many it does per second.
+        must_run: the operator that a profile of a pass must contain, by pass; otherwise the backend did not run what it
+            claims. A single name applies to fprop, "fprop bias_relu" to that epilogue.
+        roundings: `roundings(case)`, how often partial sums of a 16-bit case are stored in 16 bits
+            on the way; each widens the bound. None means never.
+        actual_flops: `actual_flops(spec)`, the operations that it really does, two per multiply-add, if
+            they differ from the direct algorithm.
+        any_padding: it supports padding that differs on opposite sides (`spec.sides`). For others x is padded
+            first, in every timed call, and `spec` is that of the padded x.
+        slow_start: its first call may take a minute: it compiles, or tries alternatives.
+        on_request: it only runs if named, because it would hold up the other backends.
         nondeterministic: `nondeterministic(case)`, whether two equal calls may differ in their last bits;
-            None is never.
-        autograd: torch may differentiate `fn`: it takes tensors that require gradients, and its output has
-            them. verify compares them with finite differences; nobody else is called in this way.
-        defects: `defects(case, probe)`, a known defect of the library underneath that a probe of verify meets
-            (numeric, sharp, memory, repeat, lattice, locality, batch, gradient), in words, or None; it is
-            shown and fails nobody.
+            None means never.
+        autograd: torch can differentiate `fn`: it accepts tensors that require gradients, and its output has
+            them. verify compares them with finite differences; no other backend is called in this way.
+        defects: `defects(case, probe)`, a known defect of the library underneath that a probe of verify hits
+            (numeric, sharp, memory, repeat, lattice, locality, batch, gradient), as text, or None; it is
+            shown and does not fail the run.
 
-    What others declare chooses between our own bounds and widens none: see EXCUSES.
+    Declarations of third-party backends select among convbench's bounds and never widen them: see EXCUSES.
     """
 
     family: str
@@ -90,13 +90,13 @@ class Backend(Traits):
     """One way to compute y (N, K, P, Q) from x (N, C, H, W) and w (K, C/G, R, S), and its gradients if it can.
 
     Attributes:
-        name: how it is asked for.
+        name: as in `--backend`.
         fn: `fn(x, w, spec) -> y`, in x's dtype, on x's device, x and w untouched. With
-            `prepare`, `fn` gets what `prepare` returned in the place of w.
+            `prepare`, `fn` gets its result instead of w.
         doc: one line.
         origin: the file or package it came from.
-        broken: why every case of it fails, where its import ended a process or never came back.
-        ignored: which of EXCUSES a backend of others declared; they are taken off it.
+        broken: why every case of it fails, if its import ended a process or never returned.
+        ignored: which of EXCUSES a third-party backend declared; they are removed.
     """
 
     name: str
@@ -111,20 +111,20 @@ class Backend(Traits):
 
     @property
     def is_here(self) -> bool:
-        """Whether its functions are in this process, and not only known by name."""
+        """Whether its functions are loaded in this process."""
         return self.fn is not elsewhere
 
     @property
     def built_in(self) -> bool:
-        """Whether it is convbench's own, and no code of others."""
+        """Whether it ships with convbench."""
         return self.origin == OWN or self.origin.startswith(f"{OWN}.")
 
     def promised(self, case: Case) -> str | None:
-        """The operator that a profile of a case must show; None where none is promised."""
+        """The operator that a profile of a case must contain, or None."""
         return self.must_run.get(f"{case.pass_} {case.epilogue}", self.must_run.get(case.pass_))
 
     def view(self, spec: ConvSpec) -> ConvSpec:
-        """The problem as it is asked to do it."""
+        """The problem as the backend gets it."""
         return spec if self.any_padding else spec.evened
 
     def bind(self, case: Case, operands: Sequence[Any]) -> Callable[[], Any]:
@@ -152,12 +152,12 @@ class Backend(Traits):
 
     @property
     def passes(self) -> tuple[str, ...]:
-        """The passes that it has a function for."""
+        """The passes that it implements."""
         return tuple(self._functions)
 
     @property
     def epilogues(self) -> tuple[str, ...]:
-        """The epilogues of its own code: none of them is where torch adds the bias after it."""
+        """The epilogues that it fuses; empty if torch adds the bias after it."""
         return ("none",) if self.fused is None else EPILOGUES
 
     @property
@@ -169,12 +169,12 @@ class Backend(Traits):
     def count_roundings(self, case: Case) -> int:
         """How often a partial sum is rounded to the case's 16 bits before the result is."""
         if not DTYPE[case.dtype].narrow:
-            return 0  # a sum in the dtype of the result is what the bound is for
+            return 0  # the bound is for sums in the dtype of the result
         separate = case.epilogue != "none" and self.fused is None  # y is stored before the bias is added
         return separate + (0 if self.roundings is None else self.roundings(case))
 
     def why_not(self, case: Case, *, force: bool = False) -> str | None:
-        """The reason in words why this case is not for this backend, or None."""
+        """Why this backend cannot do this case, or None."""
         if case.why_not is not None:
             return case.why_not
         if case.target.kind not in self.devices:
@@ -188,30 +188,32 @@ class Backend(Traits):
         if self.max_macs is not None and case.spec.macs > self.max_macs and not force:
             return (
                 f"{case.spec.macs:,} multiply-adds would take about "
-                f"{case.spec.macs / self.macs_per_s:,.0f} s a call (limit {self.max_macs:,}); --force runs it"
+                f"{case.spec.macs / self.macs_per_s:,.0f} s per call (limit {self.max_macs:,}); use --force to run "
+                f"it anyway"
             )
         return None
 
 
 class Unsupported(Exception):  # noqa: N818  # it says what happened
-    """A call raises it where the library underneath has no way to do a case: the row is a skip with its words."""
+    """Raised by a call if the library underneath cannot do a case: the row is a skip with this message."""
 
 
 def adopt(found: Backend, origin: str) -> Backend:
-    """A backend of others as it is let in: under its origin, and without what would excuse it.
+    """A third-party backend with its origin, and without declarations that would excuse it.
 
     Raises:
-        ConvbenchError: it says of itself what cannot be.
+        ConvbenchError: its declarations are invalid.
     """
     name, macs_per_s = found.name, found.macs_per_s
     if not isinstance(name, str) or not name or one_line(name, MOST_NAME) != name:
         raise ConvbenchError(
-            f"{origin} names a backend {str(name)[:MOST_NAME]!r}; a name is one to {MOST_NAME} printable characters"
+            f"{origin} names a backend {str(name)[:MOST_NAME]!r}; a name has 1 to {MOST_NAME} printable characters"
         )
     if not 0 < macs_per_s < inf or not (found.max_macs is None or found.max_macs >= 0):
         raise ConvbenchError(
-            f"{name} of {origin}: macs_per_s={macs_per_s} max_macs={found.max_macs}; the first is above 0 and finite, "
-            f"the second a number from 0 on, or None"
+            f"{name} of {origin}: macs_per_s={macs_per_s} max_macs={found.max_macs}; the first must be finite and "
+            f"above 0, "
+            f"the second at least 0, or None"
         )
     given = {one.name: getattr(found, one.name) for one in fields(Traits)}
     checked = backend(**given | dict.fromkeys(EXCUSES))
@@ -229,10 +231,10 @@ def adopt(found: Backend, origin: str) -> Backend:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unavailable:
-    """A backend that is there but cannot be loaded on this machine.
+    """A backend that exists but cannot be loaded on this machine.
 
     Attributes:
-        broken: it is no missing dependency: its import ended the process, or never came back.
+        broken: not a missing dependency: its import ended the process or never returned.
     """
 
     name: str
@@ -241,7 +243,7 @@ class Unavailable:
     broken: bool = False
 
     def as_backend(self) -> Backend:
-        """A backend that refuses every case with the reason, or fails it, so that a report has its rows."""
+        """A backend that refuses or fails every case with the reason, so a report has its rows."""
         return Backend(
             name=self.name,
             fn=_never,
@@ -258,16 +260,16 @@ class Unavailable:
 
 
 def _never(*_: Any) -> Any:
-    raise AssertionError("a backend that is unavailable refuses every case")
+    raise AssertionError("an unavailable backend refuses every case")
 
 
 def elsewhere(*_: Any) -> Any:
-    """In the place of the functions of a backend that another process has loaded."""
-    raise AssertionError("the code of this backend was not brought into this process")
+    """Stands in for the functions of a backend that is loaded in another process."""
+    raise AssertionError("the code of this backend is not loaded in this process")
 
 
 def pad_surplus(x: Any, spec: ConvSpec) -> Any:
-    """x with what its sides are padded more than those opposite, so that the rest is equal."""
+    """x with the padding by which its sides exceed the opposite ones, so the rest is equal."""
     import torch
 
     top, bottom, left, right = spec.surplus
@@ -275,15 +277,15 @@ def pad_surplus(x: Any, spec: ConvSpec) -> Any:
 
 
 def name_surplus(spec: ConvSpec) -> str:
-    """How torch is told to do that: `F.pad(x, (0, 1, 0, 1))`."""
+    """The torch call that does it: `F.pad(x, (0, 1, 0, 1))`."""
     top, bottom, left, right = spec.surplus
     return f"F.pad(x, {(left, right, top, bottom)})"
 
 
 def crop_surplus(dx: Any, spec: ConvSpec) -> Any:
-    """The gradient of x from that of x so padded."""
+    """The gradient of x from that of the padded x."""
     if tuple(getattr(dx, "shape", ()))[-2:] != (spec.evened.h, spec.evened.w):
-        return dx  # for the check to say what is wrong with it
+        return dx  # the check will say what is wrong with it
     top, _, left, _ = spec.surplus
     return dx[..., top : top + spec.h, left : left + spec.w]
 
@@ -291,10 +293,10 @@ def crop_surplus(dx: Any, spec: ConvSpec) -> Any:
 def _then_epilogue(
     fn: Callable[[Any, Any, ConvSpec], Any], x: Any, w: Any, spec: ConvSpec, bias: Any, relu: bool
 ) -> Any:
-    """The epilogue of a backend that has none of its own, by torch."""
+    """The epilogue by torch, for a backend that does not fuse it."""
     y = fn(x, w, spec)
     if getattr(y, "ndim", None) != 4:
-        return y  # for the check to say what is wrong with it
+        return y  # the check will say what is wrong with it
     y = y + bias.reshape(1, -1, 1, 1)  # not in place: y may be a buffer that the backend keeps
     return y.relu_() if relu else y
 
@@ -303,17 +305,17 @@ def _checked_points(points: Iterable[float], family: str) -> tuple[float, ...]:
     """Points of Winograd's polynomials as numbers.
 
     Raises:
-        ConvbenchError: the family has none, or they are not such as are in use.
+        ConvbenchError: the family has none, or they are out of range.
     """
     found = tuple(map(float, points))
     if not found:
         return found
     if family != "winograd":
-        raise ConvbenchError(f"points={found} with family {family!r}; only a backend of family 'winograd' has points")
+        raise ConvbenchError(f"points={found} with family {family!r}; only backends of family 'winograd' have points")
     near = min((abs(one - two) for number, one in enumerate(found) for two in found[:number]), default=inf)
     if not 2 <= len(found) <= MOST_POINTS or not max(map(abs, found)) <= LARGEST_POINT or not near >= LEAST_APART:
         raise ConvbenchError(
-            f"points={found}: give 2 to {MOST_POINTS} points without infinity, none beyond {LARGEST_POINT:g} and "
+            f"points={found}: give 2 to {MOST_POINTS} points without infinity, none above {LARGEST_POINT:g} and "
             f"no two closer than {LEAST_APART:g}, such as (0, 1, -1, 2, -2) for F(4x4, 3x3)"
         )
     return found
@@ -324,7 +326,7 @@ class backend(Traits):  # noqa: N801  # it reads as the decorator that it is
     """Turn a function `fn(x, w, spec) -> y` into a Backend named after it; nothing is registered.
 
     Raises:
-        ConvbenchError: a family, device, dtype or pass that there is not.
+        ConvbenchError: an unknown family, device, dtype or pass.
     """
 
     def __call__(self, fn: Callable[[Any, Any, ConvSpec], Any]) -> Backend:

@@ -1,4 +1,4 @@
-"""What is one run: a problem, and the axes (pass, epilogue, dtype, layout, precision, device) that make it a case?"""
+"""What is a case: a problem with its pass, epilogue, dtype, layout, precision and device?"""
 
 import hashlib
 import json
@@ -14,14 +14,14 @@ from convbench.errors import ConvbenchError, unknown
 from convbench.spec import ITEM_NBYTES, ConvSpec
 
 DTYPES = tuple(DTYPE)
-# strided, chunk: views with gaps and an offset, so that nothing may be assumed of their memory; those of chunk are a
+# strided, chunk: views with gaps and an offset, so code may assume nothing about their memory; those of chunk are a
 # slice of the channels and a crop, whose last stride is 1. unaligned: contiguous, one number past an aligned address.
 LAYOUTS = ("nchw", "nhwc", "strided", "chunk", "unaligned")
 PRECISIONS = ("ieee", "tf32")
 DEVICES = tuple(KINDS)
 # fprop: y from x and w; dgrad: dx from dy and w; wgrad: dw from dy and x.
 PASSES = ("fprop", "dgrad", "wgrad")
-# What is done to y before it is given back: y + bias[k], and max(0, y + bias[k]).
+# What is done to y before it is returned: y + bias[k], and max(0, y + bias[k]).
 EPILOGUES = ("none", "bias", "bias_relu")
 
 
@@ -30,16 +30,16 @@ class Problem:
     """A named convolution of a suite.
 
     Attributes:
-        suite: the suite it comes from, or "shape" when it was typed.
+        suite: the suite it comes from, or "shape" if it was typed.
         name: its name there.
         count: how often the layer occurs in its model.
         source: where the numbers were published.
-        dtype: the data type that its source names, in which alone it runs; None where it names none.
-        layout, pass_, epilogue: likewise, where the problem is one of a memory layout, a gradient, a fused bias.
-        drawn: whether these four were drawn for it, as in a covering array: they give way to those that are asked for,
-            and to a plain fprop where a backend has no such pass or epilogue.
-        operands: what its operands are like, by the name of a recipe; N(0, 1) where it is empty.
-        skip: why convbench cannot hold it at all, in words.
+        dtype: the only data type it runs in, if its source names one; otherwise None.
+        layout, pass_, epilogue: likewise, for a problem with a memory layout, a gradient or a fused bias.
+        drawn: whether these four were drawn for it, as in a covering array: requested ones replace them,
+            and so does a plain fprop if a backend has no such pass or epilogue.
+        operands: the name of a recipe for its operands; N(0, 1) if empty.
+        skip: why convbench cannot express it.
     """
 
     suite: str
@@ -57,7 +57,7 @@ class Problem:
 
     @property
     def size(self) -> str:
-        """`n=8` where an axis gave a layer another size; empty for a problem as its suite has it."""
+        """`n=8` if an axis changed the size of a layer; empty for a problem as in its suite."""
         words = self.name.split(" ")
         while words and "=" in words[-1]:
             words.pop()
@@ -70,15 +70,15 @@ class Problem:
 
     @property
     def text(self) -> str:
-        """What names it in any command: its sizes, and after @ what its operands are like."""
+        """Its text in any command: its sizes, and the recipe of its operands after @."""
         return f"{self.spec}@{self.operands}" if self.operands else str(self.spec)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseKey:
-    """What decides the numbers of a case, in plain values: the one name by which cases are told apart.
+    """Everything that decides the numbers of a case, in plain values: the identity of a case.
 
-    Not among them are what its problem is called, how often a model has it and where it was published: equal
+    The name of its problem, its count in a model and its source are not part of it: equal
     problems of two suites are equal cases. `text` and `sha256` are the same in every process and release.
     """
 
@@ -99,7 +99,7 @@ class CaseKey:
 
     @property
     def text(self) -> str:
-        """Canonical JSON: sorted names, no spaces, whole numbers and ASCII text alone."""
+        """Canonical JSON: sorted names, no spaces, only integers and ASCII text."""
         return json.dumps(self.cells, sort_keys=True, separators=(",", ":"))
 
     @property
@@ -109,7 +109,7 @@ class CaseKey:
 
     @property
     def axes(self) -> tuple[str, ...]:
-        """What it is besides its problem, in words; fprop without an epilogue goes without saying."""
+        """The case without its problem, as words; a plain fprop is not mentioned."""
         kind = (word for word in (self.pass_, self.epilogue) if word not in _UNSAID)
         return (self.device, self.dtype, self.layout, self.precision, *kind)
 
@@ -125,9 +125,9 @@ _UNSAID = ("fprop", "none")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowKey:
-    """Which row of a report it is: what people call the problem, the case, and who ran it on how many threads.
+    """The key of a row in a report: the name of the problem, the case, the backend and its threads.
 
-    `threads` is text as in a CSV file, empty where they are not known or make no difference.
+    `threads` is text as in a CSV file, empty if unknown or irrelevant.
     """
 
     suite: str
@@ -138,13 +138,13 @@ class RowKey:
 
     @property
     def axes(self) -> str:
-        """The case besides its problem, and the threads, in words: "cpu 2 threads fp32 nchw ieee"."""
+        """The case without its problem, and the threads, as words: "cpu 2 threads fp32 nchw ieee"."""
         device, *others = self.case.axes
         return " ".join((device, *([f"{self.threads} threads"] if self.threads else []), *others))
 
     @property
     def block(self) -> Self:
-        """The key of all backends that did the same."""
+        """The key shared by all backends of this case."""
         return replace(self, backend="")
 
     @property
@@ -158,7 +158,7 @@ ROW_KEY_COLUMNS = ("suite", "name", *KEY_COLUMNS, "threads", "backend")
 
 
 class _Keyed:
-    """Room for the key of a case, which is made when it is first asked for: most cases are never looked up."""
+    """Caches the key of a case, which is made on first use: most cases are never looked up."""
 
     __slots__ = ("_key",)
     _key: CaseKey
@@ -169,10 +169,10 @@ class Case(_Keyed):
     """One problem with everything that decides its numbers. Cases with equal keys are equal.
 
     `precision` is one policy for convolutions and matrix products alike: "ieee" means no
-    TF32 anywhere, "tf32" allows it in both. It says something of fp32 alone.
+    TF32 anywhere, "tf32" allows it in both. It only applies to fp32.
 
     Raises:
-        ConvbenchError: the seed is no whole number, or one of the others has no such name.
+        ConvbenchError: the seed is not an integer, or another value is unknown.
     """
 
     problem: Problem
@@ -185,7 +185,7 @@ class Case(_Keyed):
     epilogue: str = "none"
 
     def __post_init__(self) -> None:
-        if self.device not in DEVICES:  # one of several, as cuda:1, or no device at all
+        if self.device not in DEVICES:  # one of several, such as cuda:1, or not a device
             object.__setattr__(self, "device", find_device(str(self.device)).name)
         if (
             self.dtype in DTYPES
@@ -205,7 +205,7 @@ class Case(_Keyed):
         ):
             if given not in allowed:
                 raise unknown(what, str(given), allowed)
-        raise ConvbenchError(f"the seed of a case is {self.seed!r}: it is a whole number, as seed=0")
+        raise ConvbenchError(f"seed={self.seed!r}: a seed is an integer, such as seed=0")
 
     def __eq__(self, other: object) -> bool:
         return self.key == other.key if isinstance(other, Case) else NotImplemented
@@ -265,7 +265,7 @@ class Case(_Keyed):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of what the pass reads and writes, each once."""
+        """Bytes that the pass reads and writes, each once."""
         elements = sum(map(prod, self.operands.values())) + prod(self.out_shape)
         return elements * ITEM_NBYTES[self.dtype]
 
@@ -275,7 +275,7 @@ class Case(_Keyed):
 
     @property
     def kind(self) -> str:
-        """The pass and the epilogue where they are not fprop and none, for a heading: "dgrad", "bias_relu", ""."""
+        """The pass and the epilogue for a heading, unless they are fprop and none: "dgrad", "bias_relu", ""."""
         return " ".join(word for word in (self.pass_, self.epilogue) if word not in ("fprop", "none"))
 
     @property
@@ -284,9 +284,9 @@ class Case(_Keyed):
         if self.problem.skip:
             return self.problem.skip
         if self.precision == "tf32" and not self.target.tensor_cores:
-            return "TF32 is arithmetic of CUDA tensor cores; on the CPU use --precision ieee"
+            return "TF32 only exists on CUDA tensor cores; on the CPU use --precision ieee"
         if self.pass_ != "fprop" and self.epilogue != "none":
-            return f"the epilogue {self.epilogue} follows fprop; {self.pass_} has none"
+            return f"the epilogue {self.epilogue} only applies to fprop, not to {self.pass_}"
         return None
 
     def flags(self) -> str:
@@ -310,9 +310,9 @@ def cases(
     epilogues: Sequence[str] = ("none",),
     seed: int = 0,
 ) -> Iterator[Case]:
-    """Every problem along every axis; a dtype that has no TF32, a pass that has no epilogue are not repeated for it.
+    """Every problem along every axis. A dtype without TF32 and a pass without epilogues are not repeated for these.
 
-    What a problem names itself (dtype, layout, pass, epilogue) stands in the place of the whole axis.
+    Values that a problem sets itself (dtype, layout, pass, epilogue) replace the whole axis.
     """
 
     def own(named: str | None, axis: Sequence[str]) -> Sequence[str]:

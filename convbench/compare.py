@@ -1,4 +1,4 @@
-"""What became faster, slower or wrong between two files of results?"""
+"""What got faster, slower or wrong between two results files?"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,10 +15,10 @@ from convbench.errors import ConvbenchError, printable
 from convbench.outcome import Failed, Result, Skipped, Timed, Verified, Wrong
 from convbench.store import read_pairs
 
-# What makes two files comparable at all, and what may be the very thing that is compared.
+# What must match for two files to be comparable, and what may be the subject of the comparison.
 IDENTITY = ("machine", "cpu", "gpu")
 VERSIONS = ("driver", "python", "torch", "cuda", "cudnn", "onednn", "convbench", "commit")
-# Of several rows of one key, the worst says what became of it.
+# Of several rows with one key, the worst counts.
 _OUTCOMES = {Wrong: "wrong", Failed: "failed", Timed: "timed", Verified: "verified", Skipped: "skipped"}
 _BROKEN = ("wrong", "failed")
 
@@ -28,10 +28,10 @@ class Gate:
     """What is a change, and which one is too much?
 
     A factor is old time / new time: above 1 is faster. All intervals of a comparison hold together
-    with the confidence (the error is shared out among the rows: Bonferroni).
+    with the confidence (the error is divided among the rows: Bonferroni).
 
     Attributes:
-        margin: within this factor of each other two times are the same.
+        margin: two times within this factor of each other are the same.
         allowance: slower by more than this is a regression.
         relative: judge each backend's ratio to torch in its own file, not its time.
     """
@@ -42,7 +42,7 @@ class Gate:
     relative: bool = False
 
     def verdict(self, found: Shift) -> str:
-        """faster, slower, same, or undecided: the whole interval lies there."""
+        """faster, slower or same if the whole interval is there, else undecided."""
         least, most = 1 / (1 + self.margin), 1 + self.margin
         if found.low > most:
             return "faster"
@@ -59,16 +59,16 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class RowChange:
     """One backend on one case, timed in both files.
 
     Attributes:
         before_s, after_s: medians.
         time: old time / new time.
-        to_torch: the same of the ratio torch / this in each file; None without torch in both, and of torch.
+        to_torch: the same for the ratio torch / this in each file; None without torch in both, and for torch itself.
         verdict: faster, slower, same or undecided.
         state: ok, regression or undecided for the gate.
-        note: what a reader must know of it.
+        note: what a reader must know about it.
     """
 
     key: RowKey
@@ -84,12 +84,12 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Apart:
-    """A row that has no time to compare in both files.
+    """A row without times to compare in both files.
 
     Attributes:
-        before, after: its outcomes, empty where the file does not have it.
+        before, after: its outcomes, empty if the file does not have it.
         reason: in words.
-        regression: it was not wrong and not failed, and is now.
+        regression: it was neither wrong nor failed, and is now.
     """
 
     key: RowKey
@@ -103,7 +103,7 @@ class Apart:
 class Whole:
     """One backend over all its compared rows: the geometric mean of the factors.
 
-    Its bounds are the geometric means of the rows' bounds: where all of those hold, so do these.
+    Its bounds are the geometric means of the rows' bounds: if all of those hold, so do these.
     """
 
     backend: str
@@ -112,8 +112,8 @@ class Whole:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fact:
-    """A fact of the machine or a version that is not the same in both files."""
+class Difference:
+    """A fact about the machine, or a version, that differs between the files."""
 
     name: str
     before: str
@@ -134,21 +134,21 @@ class Drift:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
-    """Everything that two files say of each other.
+    """The comparison of two files.
 
     Attributes:
-        machine: facts of the machine that differ; not empty only where that was allowed.
+        machine: facts about the machine that differ; only non-empty if that was allowed.
         versions: versions that differ.
         verified: rows that are right in both files and timed in neither.
-        anonymous: neither file says which machine it is of.
+        anonymous: neither file names its machine.
     """
 
     before: str
     after: str
     gate: Gate
-    machine: tuple[Fact, ...]
-    versions: tuple[Fact, ...]
-    rows: tuple[Change, ...]
+    machine: tuple[Difference, ...]
+    versions: tuple[Difference, ...]
+    rows: tuple[RowChange, ...]
     apart: tuple[Apart, ...]
     verified: int
     wholes: tuple[Whole, ...]
@@ -186,13 +186,13 @@ def compare_files(before: str | Path, after: str | Path, *, gate: Gate, across: 
     machine = _machine_facts(old, new)
     if machine and not across:
         raise ConvbenchError(
-            f"{before} and {after} are not of one machine: {'; '.join(map(str, machine))}; --across compares them "
-            f"all the same, and CONVBENCH_MACHINE names a machine whose host name changes"
+            f"{before} and {after} are from different machines: {'; '.join(map(str, machine))}; use --across to "
+            f"compare them anyway, or set CONVBENCH_MACHINE if only the host name changes"
         )
-    # Other threads were allowed: one number stands against one other number, and is no part of the key.
+    # Different threads were allowed: one count is compared with one other, and is not part of the key.
     other_threads = any(fact.name == "threads" and "," not in fact.before + fact.after for fact in machine)
     versions = _facts(VERSIONS, old, new)
-    steady = all(fact.name != "torch" for fact in versions)  # else torch may be what has changed
+    steady = all(fact.name != "torch" for fact in versions)  # otherwise torch itself may have changed
     rows, apart, verified, drift = _match(old, new, gate, threads=not other_threads, steady=steady)
     return Changes(
         before=printable(str(before)),
@@ -209,36 +209,36 @@ def compare_files(before: str | Path, after: str | Path, *, gate: Gate, across: 
     )
 
 
-def _machine_facts(old: Sequence[Pair], new: Sequence[Pair]) -> list[Fact]:
+def _machine_facts(old: Sequence[Pair], new: Sequence[Pair]) -> list[Difference]:
     """What differs in the machine for the devices that both files have."""
     shared = {row["device"] for row, _ in old} & {row["device"] for row, _ in new}
-    found: dict[str, Fact] = {}
+    found: dict[str, Difference] = {}
     for device in sorted(shared):
         mine, yours = ([one for one in side if one[0]["device"] == device] for side in (old, new))
         for fact in _facts(IDENTITY, mine, yours):
             found.setdefault(fact.name, fact)
         threads = [{row["threads"] for row, _ in side} for side in (mine, yours)]
-        if not threads[0] & threads[1]:  # where some agree, those are compared
+        if not threads[0] & threads[1]:  # if some agree, those are compared
             found.setdefault("threads", _fact("threads", *threads))
-        for name in IDENTITY:  # two machines in one file would be pooled in silence
+        for name in IDENTITY:  # otherwise two machines in one file would be pooled silently
             several = [{row[name] for row, _ in side} for side in (mine, yours)]
             if max(map(len, several)) > 1:
                 found.setdefault(name, _fact(name, *several))
     return list(found.values())
 
 
-def _facts(names: Iterable[str], old: Sequence[Pair], new: Sequence[Pair]) -> list[Fact]:
+def _facts(names: Iterable[str], old: Sequence[Pair], new: Sequence[Pair]) -> list[Difference]:
     pairs = ((name, {row[name] for row, _ in old}, {row[name] for row, _ in new}) for name in names)
     return [_fact(name, mine, yours) for name, mine, yours in pairs if mine != yours]
 
 
-def _fact(name: str, before: set[str], after: set[str]) -> Fact:
-    return Fact(name=name, before=", ".join(sorted(before)), after=", ".join(sorted(after)))
+def _fact(name: str, before: set[str], after: set[str]) -> Difference:
+    return Difference(name=name, before=", ".join(sorted(before)), after=", ".join(sorted(after)))
 
 
 def _match(
     old: Sequence[Pair], new: Sequence[Pair], gate: Gate, *, threads: bool, steady: bool
-) -> tuple[list[Change], list[Apart], int, Drift | None]:
+) -> tuple[list[RowChange], list[Apart], int, Drift | None]:
     mine, yours = _by_key(old, threads=threads), _by_key(new, threads=threads)
     timed = [key for key in mine if key in yours and _outcome(mine[key]) == _outcome(yours[key]) == "timed"]
     mixed = {key: words for key in timed if (words := _mixture(mine[key], yours[key]))}
@@ -247,7 +247,10 @@ def _match(
     judged, apart = both, [_apart(key, mine, yours, words) for key, words in mixed.items()]
     if gate.relative:
         judged = [key for key in both if key.backend != BASELINE and _ratios(key, torch_of, mine, yours)]
-        words = f"--relative needs {BASELINE} with as many rows of this case, timed alike, in both files"
+        words = (
+            f"--relative needs {BASELINE} with the same number of rows of this case, timed in the same way, in both "
+            f"files"
+        )
         apart += [_apart(key, mine, yours, words) for key in both if key not in judged and key.backend != BASELINE]
     confidence = 1 - (1 - gate.confidence) / max(1, len(judged))
     rows = [_change(key, torch_of, mine, yours, gate, confidence, steady=steady) for key in judged]
@@ -267,7 +270,7 @@ def _match(
 
 
 def _by_key(pairs: Iterable[Pair], *, threads: bool) -> dict[RowKey, list[Result]]:
-    """The rows that are compared as one; whichever random numbers they were timed on."""
+    """The rows that are compared as one, whatever random numbers they were timed on."""
     found: dict[RowKey, list[Result]] = defaultdict(list)
     for row, result in pairs:
         key = result.key(row["threads"] if threads else "")
@@ -281,11 +284,11 @@ def _outcome(results: Sequence[Result]) -> str:
 
 
 def _mixture(mine: Iterable[Result], yours: Iterable[Result]) -> str:
-    """Why the times of one row cannot be compared: not all are of one regime; "" where they are."""
+    """Why the times of one row cannot be compared (they are of several regimes), or ""."""
     before, after = _regimes(mine), _regimes(yours)
     if len(before | after) == 1:
         return ""
-    return f"timed {' and '.join(sorted(before))} before, {' and '.join(sorted(after))} after: not the same thing"
+    return f"timed {' and '.join(sorted(before))} before, {' and '.join(sorted(after))} after: not comparable"
 
 
 def _regimes(results: Iterable[Result]) -> set[str]:
@@ -324,7 +327,7 @@ def _change(
     confidence: float,
     *,
     steady: bool,
-) -> Change:
+) -> RowChange:
     time = _samples_shift(mine[key], yours[key], confidence)
     ratios = _ratios(key, torch_of, mine, yours)
     notes = []
@@ -344,8 +347,8 @@ def _change(
     elif steady and judged is time and to_torch is not None and not _goes_with(verdict, to_torch, gate):
         state = "undecided" if state == "regression" else state
         verdict = "undecided"
-        notes.append("torch moved as much in the same rounds: the machine, it seems")
-    return Change(
+        notes.append("torch changed as much in the same rounds: probably the machine")
+    return RowChange(
         key=key,
         before_s=_median(mine[key]),
         after_s=_median(yours[key]),
@@ -369,9 +372,9 @@ def _noisy(mine: Mapping[RowKey, list[Result]], yours: Mapping[RowKey, list[Resu
 
 
 def _goes_with(verdict: str, to_torch: Shift, gate: Gate) -> bool:
-    """Whether a backend moved against torch as well, so that not all of it is the machine's doing.
+    """Whether a backend also changed relative to torch, so it was not only the machine.
 
-    A backend that leaves its case early has samples of a second: what the machine did then looks like a change.
+    A backend that drops out early only has samples of about a second: a change of the machine then looks like its own.
     """
     match verdict:
         case "faster":
@@ -395,7 +398,7 @@ def _median(results: Iterable[Result]) -> float:
 
 def _samples_shift(mine: Iterable[Result], yours: Iterable[Result], confidence: float) -> Shift:
     old, new = _samples(mine), _samples(yours)
-    if old == new:  # one measurement in both files has changed by nothing, however noisy it was
+    if old == new:  # the same measurement in both files has not changed, however noisy it was
         return Shift(ratio=1.0, low=1.0, high=1.0)
     return shift(_batches(old), _batches(new), confidence=confidence)
 
@@ -414,7 +417,7 @@ def _ratios(
     mine: Mapping[RowKey, list[Result]],
     yours: Mapping[RowKey, list[Result]],
 ) -> tuple[list[list[float]], list[list[float]]] | None:
-    """torch / this, round by round, of each run in both files; None where a run has no torch."""
+    """torch / this, round by round, of each run in both files; None if a run has no torch."""
     torch = torch_of.get(key.block)
     if torch is None or torch == key or _regimes(mine[torch]) != _regimes(mine[key]):
         return None
@@ -431,7 +434,7 @@ def _ratios(
     return sides[0], sides[1]
 
 
-def _wholes(rows: Iterable[Change]) -> list[Whole]:
+def _wholes(rows: Iterable[RowChange]) -> list[Whole]:
     groups: dict[str, list[Shift]] = defaultdict(list)
     for row in rows:
         groups[row.key.backend].append(row.judged)

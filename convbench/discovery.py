@@ -1,7 +1,7 @@
 """Where are backends found, and how are they loaded?
 
 One file in `backends/`, one entry point of the group `convbench.backends`, or a function in a file or
-module named by `--plugin`. The last two are code of others, and `workers.probe` looks at it in a process of its own.
+module named by `--plugin`. The last two are third-party code, which `workers.probe` inspects in a separate process.
 """
 
 import ast
@@ -29,7 +29,7 @@ GROUP = "convbench.backends"
 BUILT_IN = Path(__file__).parent / "backends"
 
 Found = tuple[list[Backend], list[Unavailable]]
-Others = Callable[[Sequence["Source"], Sequence[str]], Callable[[], Found]]
+Others = Callable[[Sequence["BackendSource"], Sequence[str]], Callable[[], Found]]
 
 
 def discover(
@@ -44,14 +44,14 @@ def discover(
     An installed backend whose name is a built-in's is left out.
 
     Args:
-        plugins: files (`FILE.py`) or importable modules that hold @backend functions.
-        names: load and return only these, in this order; all that join unasked when None.
-            `/REGEX/` stands for every name in which the regular expression is found.
-        alone: load the plug-ins, and no others.
-        others: what begins to load entry points and plug-ins; what it returns ends it. `load_here` when None.
+        plugins: files (`FILE.py`) or importable modules with @backend functions.
+        names: load and return only these, in this order; None means all that do not need to be requested.
+            `/REGEX/` means every name that matches the regular expression.
+        alone: load only the plug-ins.
+        others: starts to load entry points and plug-ins; its result finishes it. None means `load_here`.
 
     Raises:
-        ConvbenchError: a plug-in does not load or holds no backend, two backends share a
+        ConvbenchError: a plug-in does not load or has no backend, two backends share a
             name, or a name is unknown.
     """
     known = list(sources())
@@ -65,7 +65,7 @@ def discover(
     loaded, unavailable = load_here([one for one in asked if one.origin == OWN], ())
     of_others = finish()
     loaded, unavailable = loaded + of_others[0], unavailable + of_others[1]
-    names_taken = [(one.name, one.origin) for one in known if alone and not one.shadowed]  # by backends left out
+    names_taken = [(one.name, one.origin) for one in known if alone and not one.shadowed]  # of those left out
     names_taken += [(one.name, one.origin) for one in loaded]
     refuse_twins([*names_taken, *((one.name, one.origin) for one in unavailable)])
     names_known = [*(one.name for one in known), *(one.name for one in loaded)]
@@ -78,11 +78,11 @@ def discover(
     return loaded, unavailable
 
 
-def load_here(points: Sequence["Source"], plugins: Sequence[str]) -> Found:
+def load_here(points: Sequence["BackendSource"], plugins: Sequence[str]) -> Found:
     """Import into this process; an entry point that cannot be loaded is unavailable.
 
     Raises:
-        ConvbenchError: a plug-in does not load or holds no backend.
+        ConvbenchError: a plug-in does not load or has no backend.
     """
     loaded, unavailable = [], []
     for source in points:
@@ -95,7 +95,7 @@ def load_here(points: Sequence["Source"], plugins: Sequence[str]) -> Found:
             reason = f"{type(error).__name__}: {first_line(error)}".removeprefix("ModuleNotFoundError: ").removeprefix(
                 "ConvbenchError: "
             )
-            broken = not isinstance(error, Exception)  # sys.exit(0) would have ended us
+            broken = not isinstance(error, Exception)  # sys.exit(0) would have ended convbench
             unavailable.append(Unavailable(name=source.name, reason=reason, origin=source.origin, broken=broken))
     for plugin in plugins:
         loaded += load_plugin(plugin)
@@ -103,12 +103,12 @@ def load_here(points: Sequence["Source"], plugins: Sequence[str]) -> Found:
 
 
 def is_pattern(name: str) -> bool:
-    """Whether a word that asks for backends is `/REGEX/` and not a name."""
+    """Whether a word of --backend is `/REGEX/` and not a name."""
     return len(name) > 2 and name[0] == name[-1] == "/"
 
 
 def _place(name: str, names: Sequence[str]) -> int | None:
-    """Where a backend is first asked for, or None."""
+    """The first position at which a backend is requested, or None."""
     matches = (place for place, one in enumerate(names) if one == name or _matches(one, name))
     return next(matches, None)
 
@@ -118,8 +118,8 @@ def _matches(pattern: str, name: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """A backend that could be loaded, as far as it is known without importing it."""
+class BackendSource:
+    """A backend that could be loaded: what is known without importing it."""
 
     name: str
     origin: str
@@ -133,11 +133,11 @@ class Source:
 
     @property
     def joins_unasked(self) -> bool:
-        """Whether it runs where no backend was named: an optional package that is not installed is no news there."""
+        """Whether it runs if no backend is named: then a missing optional package is not reported."""
         return not self.on_request and not (self.origin == OWN and self.missing)
 
 
-def sources() -> Iterator[Source]:
+def sources() -> Iterator[BackendSource]:
     """The built-in files, the baseline first, then the entry points; none is imported."""
     from importlib.metadata import entry_points
 
@@ -148,7 +148,7 @@ def sources() -> Iterator[Source]:
     for point in entry_points(group=GROUP):
         origin = one_line(f"{point.dist.name} {point.dist.version}" if point.dist else f"entry point {point.value}")
         top = point.value.partition(":")[0].partition(".")[0].strip()
-        yield Source(
+        yield BackendSource(
             name=one_line(point.name, MOST_NAME),
             origin=origin,
             doc=one_line(f"{point.value} of {origin}"),
@@ -161,9 +161,9 @@ def sources() -> Iterator[Source]:
 
 
 def load_plugin(plugin: str) -> list[Backend]:
-    """The backends that a file or a module defines itself; those it merely imports are not its own.
+    """The backends that a file or a module defines itself, without those it merely imports.
 
-    What lies beside a FILE.py, or a module in the working directory, is found last: it takes nobody else's place.
+    Modules next to a FILE.py, or in the working directory, are found last, so they replace nothing else.
     """
     try:
         with _no_end_in_success():
@@ -175,16 +175,16 @@ def load_plugin(plugin: str) -> list[Backend]:
                 module = importlib.import_module(plugin)
     except (ConvbenchError, KeyboardInterrupt):
         raise
-    except BaseException as error:  # sys.exit(0) in a plug-in would pass for "all right"
+    except BaseException as error:  # sys.exit(0) in a plug-in would look like success
         raise refuse_plugin(plugin, in_words(error)) from None
     own = [value for value in vars(module).values() if isinstance(value, Backend) and value.origin == module.__name__]
     if not own:
-        raise ConvbenchError(f"plug-in {plugin} holds no backend; decorate a function fn(x, w, spec) with @backend")
+        raise ConvbenchError(f"plug-in {plugin} has no backend; decorate a function fn(x, w, spec) with @backend")
     return [adopt(one, f"plug-in {plugin}") for one in own]
 
 
 def refuse_plugin(plugin: str, why: str) -> ConvbenchError:
-    """The error for a plug-in whose import came to nothing."""
+    """The error for a plug-in whose import failed."""
     return ConvbenchError(
         f"plug-in {plugin} could not be loaded: {why}; --plugin takes a FILE.py or an importable module"
     )
@@ -192,7 +192,7 @@ def refuse_plugin(plugin: str, why: str) -> ConvbenchError:
 
 @contextmanager
 def _no_end_in_success() -> Iterator[None]:
-    """os._exit(0) at the top of a plug-in would pass for "all right"; from C it still does."""
+    """os._exit(0) at the top of a plug-in would look like success; from C it still does."""
     real = os._exit
 
     def leave(status: int) -> NoReturn:
@@ -214,7 +214,7 @@ def _look_last_in(folder: Path) -> None:
 
 
 def refuse_missing(path: Path) -> None:
-    """Say that a plug-in is not there, before anybody is asked to load it."""
+    """Raise if a plug-in does not exist, before anything tries to load it."""
     if not path.is_file():
         raise ConvbenchError(f"plug-in {path} is not a file; --plugin takes a FILE.py or an importable module")
 
@@ -242,8 +242,8 @@ def _from_entry_point(point: "EntryPoint", origin: str) -> Backend:
     return adopt(value, origin)
 
 
-def _read_card(stem: str) -> Source:
-    """What a built-in file says of itself, read from its text: importing it would import torch."""
+def _read_card(stem: str) -> BackendSource:
+    """The declarations of a built-in file, read from its text: importing it would import torch."""
     tree = ast.parse((BUILT_IN / f"{stem}.py").read_text(encoding="utf-8"))
     function = next(
         node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == stem and node.decorator_list
@@ -272,7 +272,7 @@ def _read_card(stem: str) -> Source:
         assert isinstance(found, Backend)
         return found
 
-    return Source(
+    return BackendSource(
         name=_name_of(stem),
         origin=OWN,
         doc=(ast.get_docstring(tree) or "").partition("\n")[0],
@@ -297,6 +297,6 @@ def refuse_twins(found: Iterable[tuple[str, str]]) -> None:
     for name, origin in found:
         if name in origins:
             raise ConvbenchError(
-                f"two backends are called {name!r}: one from {origins[name]}, one from {origin}; rename one function"
+                f"two backends are named {name!r}: one from {origins[name]}, one from {origin}; rename one of them"
             )
         origins[name] = origin

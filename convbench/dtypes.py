@@ -1,6 +1,6 @@
-"""Which data types are there, and what must be known of each? One entry here adds one.
+"""Which data types are there, and what are their properties? One entry here adds one.
 
-Names of torch stand here as text, so that whoever only lists or counts imports no torch.
+torch's names are text here, so listing and counting does not import torch.
 """
 
 from collections.abc import Mapping
@@ -9,18 +9,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dtype:
-    """What operands and results are stored in.
+    """A data type of operands and results.
 
     Attributes:
         name: in options, tables and CSV files.
         torch: its name in torch.
         nbytes: bytes of one number.
-        digits: bits of a significand, with the one that is not stored; 2**-digits is the unit roundoff.
-        sums: the dtype in which a case promises its sums, which decides the bound of their error.
-        factor_digits: bits of the largest whole number that is multiplied where an answer must be exact: the dtype's
-            own, fewer where the product would leave no room for a sum.
-        transform_relative_l2: how close Winograd, an FFT or Strassen's product must come as a whole.
-        benchdnn, miopen: the word for it in a file of benchdnn, the command of MIOpenDriver; "" where it has none.
+        digits: bits of a significand, including the one that is not stored; 2**-digits is the unit roundoff.
+        sums: the dtype in which sums are promised, which determines their error bound.
+        factor_digits: bits of the largest integer factor if an answer must be exact: the dtype's
+            own, fewer if the product would leave no room for a sum.
+        transform_relative_l2: how close Winograd, an FFT or Strassen's product must be as a whole.
+        benchdnn, miopen: its name in a benchdnn file, the command of MIOpenDriver; "" if there is none.
     """
 
     name: str
@@ -91,6 +91,6 @@ DTYPE: Mapping[str, Dtype] = {
 
 
 def short_dtype(word: str) -> str:
-    """`fp32` for float32 or torch.float32, which are torch's names; other words as they are, in small letters."""
+    """`fp32` for torch's names float32 or torch.float32; other words in lower case."""
     low = word.lower().removeprefix("torch.")
     return next((one.name for one in DTYPE.values() if low == one.torch), low)

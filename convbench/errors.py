@@ -1,4 +1,4 @@
-"""What the user can mend, in one line."""
+"""User-facing errors, one line each."""
 
 import os
 import re
@@ -9,7 +9,7 @@ from sysconfig import get_paths
 from traceback import walk_tb
 
 MOST_NAMES = 16
-MOST_CHARACTERS = 1000  # of what foreign code says; a screen holds no more
+MOST_CHARACTERS = 1000  # of a message from third-party code; a screen has no room for more
 # Folders of packages, and those into which torch.compile writes.
 INSTALLED = re.compile(r"[/\\](site-packages|dist-packages|torchinductor_[^/\\]*)[/\\]")
 
@@ -22,14 +22,14 @@ class ConvbenchError(Exception):
 
 
 class PipeClosed(ConvbenchError):  # noqa: N818  # it says what happened
-    """Whoever read stdout has read enough: no error to tell of, as in `--csv - | head`."""
+    """The reader of stdout has closed it, as in `--csv - | head`: not an error to report."""
 
 
 class NothingSelected(ConvbenchError):  # noqa: N818  # it says what happened
-    """No case or no backend is left to be run.
+    """No case or no backend is left to run.
 
     Attributes:
-        wrong: whether something was found wrong all the same, in the test vectors themselves.
+        wrong: whether something was wrong anyway, in the test vectors themselves.
     """
 
     def __init__(self, message: str, *, wrong: bool = False) -> None:
@@ -47,7 +47,7 @@ def unknown(what: str, given: str, allowed: Iterable[str]) -> ConvbenchError:
 
 
 def check_words(what: str, given: Iterable[str], allowed: Sequence[str]) -> list[str]:
-    """The words in small letters; raise where one is not among `allowed`."""
+    """The words in lower case; raise if one is not in `allowed`."""
     chosen = [word.lower() for word in given]
     for word in chosen:
         if word not in allowed:
@@ -56,12 +56,12 @@ def check_words(what: str, given: Iterable[str], allowed: Sequence[str]) -> list
 
 
 def cause(error: Exception) -> str:
-    """Why a file cannot be read, in the system's words and without their number."""
+    """Why a file cannot be read, in the system's words without the error number."""
     return str(getattr(error, "strerror", None) or error)
 
 
 def printable(text: str) -> str:
-    """White space as single spaces; what would steer a terminal (escapes, bells, turned text) by its code."""
+    """White space as single spaces; control characters (escapes, bells, reversed text) by their code."""
     words = " ".join(text.split())
     if words.isprintable():
         return words
@@ -69,30 +69,30 @@ def printable(text: str) -> str:
 
 
 def one_line(text: str, most: int = MOST_CHARACTERS) -> str:
-    """What foreign code says, as one printable line of at most `most` characters and a word on what is cut."""
+    """Text from third-party code as one printable line of at most `most` characters, with a note if it is cut."""
     line = printable(text[: most + 1])
     return line if max(len(text), len(line)) <= most else f"{line[:most]}... ({len(text):,} characters)"
 
 
 def first_line(error: BaseException) -> str:
-    """What a foreign exception says, the first line of it; saying it is foreign code too."""
+    """The first line of a third-party exception's message; computing it is third-party code too."""
     try:
         text = str(error)
     except BaseException as other:  # whatever it raises
-        return f"(asked for its words it raised {type(other).__name__})"
+        return f"(its message raised {type(other).__name__})"
     return one_line(text.strip().partition("\n")[0])
 
 
 def in_words(error: BaseException, *, kind: str = "") -> str:
-    """What foreign code raised: `ValueError: x is not finite (my_conv.py:12)`; `kind` stands for its type."""
+    """What third-party code raised: `ValueError: x is not finite (my_conv.py:12)`; `kind` replaces its type."""
     words = ": ".join(filter(None, (kind or type(error).__name__, first_line(error))))
     return f"{words} ({where})" if (where := place(error)) else words
 
 
 def place(error: BaseException) -> str:
-    """The last line of a file of the user's own on an exception's way, as `my_conv.py:12`; "" where there is none.
+    """The last line of the user's own files in a traceback, such as `my_conv.py:12`, or "".
 
-    What is installed, convbench's own files and what a compiler wrote are nobody's to mend.
+    Users cannot fix installed packages, convbench's own files or compiler output, so these are skipped.
     """
     found = ""
     folders = [get_paths()["stdlib"], get_paths()["platstdlib"], str(Path(__file__).parent)]

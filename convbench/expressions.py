@@ -1,4 +1,4 @@
-"""Is a regular expression that a user gave found in a text? It may search for so long and no longer."""
+"""Does a user's regular expression match a text? The search has a time limit."""
 
 import re
 import signal
@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 
 from convbench.errors import ConvbenchError
 
-MOST_S = 5.0  # in all texts together; an ordinary expression takes microseconds for each
+MOST_S = 5.0  # for all texts together; an ordinary expression takes microseconds for each
 
 
 @dataclass(slots=True)
 class Expression:
-    """One expression, and how long it may still search.
+    """One expression, and its remaining search time.
 
     Raises:
-        ConvbenchError: it is no regular expression, with the place in it.
+        ConvbenchError: it is not a regular expression, with the position of the error.
     """
 
     option: str
@@ -33,15 +33,16 @@ class Expression:
             position = getattr(error, "pos", None)
             place = "" if position is None else f" at position {position}"
             raise ConvbenchError(
-                f"{self.option} {self.text!r} is no regular expression{place}: {getattr(error, 'msg', error)}; a plain "
-                f"word is one, and \\ before a sign takes it as it is"
+                f"{self.option} {self.text!r} is not a regular expression{place}: {getattr(error, 'msg', error)}; a "
+                f"plain "
+                f"word works, and \\ escapes a special character"
             ) from None
 
     def found_in(self, text: str) -> bool:
-        """Whether it is somewhere in a text.
+        """Whether it matches somewhere in a text.
 
         Raises:
-            ConvbenchError: it has searched for too long, as nested repeats do: `(a+)+b`.
+            ConvbenchError: it took too long, as nested repeats do: `(a+)+b`.
         """
         began = time.monotonic()
         try:
@@ -49,7 +50,7 @@ class Expression:
                 return self._pattern.search(text) is not None
         except TimeoutError:
             raise ConvbenchError(
-                f"{self.option} {self.text!r} takes more than {MOST_S:g} s to look for; try one without a repeat in a "
+                f"{self.option} {self.text!r} takes more than {MOST_S:g} s to search for; avoid a repeat inside a "
                 f"repeat, such as (a+)+"
             ) from None
         finally:
@@ -58,9 +59,9 @@ class Expression:
 
 @contextmanager
 def _alarm(seconds: float) -> Iterator[None]:
-    """TimeoutError after so long, by a signal, which Python's own search lets through.
+    """Raise TimeoutError after a time, by a signal, which interrupts Python's own search.
 
-    Only the main thread of a program gets one; elsewhere nothing is timed.
+    Only the main thread of a program can do that; in other threads there is no limit.
     """
     if not hasattr(signal, "SIGALRM") or threading.current_thread() is not threading.main_thread():
         yield

@@ -1,4 +1,4 @@
-"""May this file be read as a whole, and may it be written? No more than was foreseen, and nothing is lost."""
+"""How is a file read and written safely? Reading is limited in size, and writing loses nothing."""
 
 import errno
 import os
@@ -10,31 +10,31 @@ _KINDS = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
 
 
 def read_bytes(path: str | Path, most_nbytes: int) -> bytes:
-    """What a file holds.
+    """The contents of a file.
 
-    A pipe that nobody writes to would never answer, and /dev/zero never end.
+    Reading a pipe without a writer would never return, and /dev/zero never end.
 
     Raises:
-        OSError: there is none, it is not a regular file, or it holds more than `most_nbytes`.
+        OSError: it does not exist, is not a regular file, or has more than `most_nbytes`.
     """
     with open(path, "rb", opener=_open_at_once) as file:
         _refuse(os.fstat(file.fileno()), path, most_nbytes)
         data = file.read(most_nbytes + 1)
-    if len(data) > most_nbytes:  # it has grown, or a file of /proc does not say how large it is
+    if len(data) > most_nbytes:  # it has grown, or it is in /proc, which reports no sizes
         raise _too_large(len(data), path, most_nbytes)
     return data
 
 
 def put(path: str | Path, data: bytes, *, overwrite: bool) -> None:
-    """Write a file as a whole: a reader meets no half of it, and what was there is lost to nothing but the whole.
+    """Write a file atomically: a reader never sees half of it, and the old content is kept until it is complete.
 
     Args:
-        path: a link is followed where its file is to be replaced, never where there was none.
-        data: what it will hold.
-        overwrite: whether a file that is there is replaced; a device or a pipe takes what is written.
+        path: a link is followed to replace an existing file, never to create one.
+        data: its new content.
+        overwrite: whether to replace an existing file; devices and pipes are written to.
 
     Raises:
-        FileExistsError: it has appeared meanwhile, or was there.
+        FileExistsError: it exists, or has appeared meanwhile.
         OSError: it cannot be written.
     """
     place = os.path.realpath(path) if overwrite else os.path.abspath(path)
@@ -54,18 +54,18 @@ def put(path: str | Path, data: bytes, *, overwrite: bool) -> None:
         if overwrite:
             os.replace(fresh, place)
         else:
-            os.link(fresh, place)  # fails where somebody was faster
+            os.link(fresh, place)  # fails if another process was faster
     finally:
         with suppress(FileNotFoundError):
             os.unlink(fresh)
 
 
 def _open_at_once(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # opening a pipe waits for a writer otherwise
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # otherwise opening a pipe waits for a writer
 
 
 def check(path: str | Path, most_nbytes: int | None = None) -> None:
-    """As `read_bytes`, for a file that a library opens: only looked at.
+    """The checks of `read_bytes`, for a file that a library opens.
 
     Raises:
         OSError: as `read_bytes`.
@@ -84,4 +84,4 @@ def _refuse(found: os.stat_result, path: str | Path, most_nbytes: int | None) ->
 
 
 def _too_large(nbytes: int, path: str | Path, most_nbytes: int) -> OSError:
-    return OSError(errno.EFBIG, f"It holds {nbytes:,} bytes or more, and at most {most_nbytes:,} are read", str(path))
+    return OSError(errno.EFBIG, f"It has at least {nbytes:,} bytes, and the limit is {most_nbytes:,}", str(path))

@@ -15,7 +15,7 @@ from convbench.version import installed_version
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """Everything about the machine that a measurement depends on and a report must name."""
+    """Everything about the machine that a measurement depends on and a report must state."""
 
     machine: str
     cpu: str
@@ -54,7 +54,7 @@ def this_machine(device: str = "cpu") -> Machine:
 
 
 def cpu_name() -> str:
-    """Model, family and cores: many virtual machines call every model by one name."""
+    """Model, family and cores: many virtual machines use one name for every model."""
     facts = _cpu_facts()
     name = facts.get("model name") or platform.processor() or platform.machine()
     detail = f" (family {facts['cpu family']} model {facts['model']})" if "cpu family" in facts else ""
@@ -62,13 +62,13 @@ def cpu_name() -> str:
 
 
 def is_virtual() -> bool | None:
-    """Whether a hypervisor runs this machine; None where the processor does not say, as only those of x86 do."""
+    """Whether this machine runs under a hypervisor; None if unknown (only x86 processors report it)."""
     flags = _cpu_facts().get("flags")
     return None if flags is None else "hypervisor" in flags.split()
 
 
 def _cpu_facts(path: Path = Path("/proc/cpuinfo")) -> dict[str, str]:
-    """What Linux says of the first CPU: proc(5), /proc/cpuinfo."""
+    """What Linux reports about the first CPU: proc(5), /proc/cpuinfo."""
     facts: dict[str, str] = {}
     with suppress(OSError):
         for line in path.read_text().splitlines():
@@ -79,9 +79,9 @@ def _cpu_facts(path: Path = Path("/proc/cpuinfo")) -> dict[str, str]:
 
 
 def fingerprint(device: str, threads: int) -> dict[str, str]:
-    """What a ceiling depends on: where one of these differs, it is another machine.
+    """What a ceiling depends on: if one of these differs, it is another machine.
 
-    The host's name is not among them: a container has a new one each time it starts.
+    The host's name is not included: a container has a new one each time it starts.
     """
     import numpy as np
     import torch
@@ -101,7 +101,7 @@ def fingerprint(device: str, threads: int) -> dict[str, str]:
 
 
 def commit() -> str:
-    """The commit of the source tree this runs from, "+" after it when files differ from it."""
+    """The commit of the source tree this runs from, followed by "+" if files differ from it."""
     tree = Path(__file__).parent.parent
     if not (tree / ".git").exists():  # installed: the version says what it is
         return ""
@@ -111,7 +111,7 @@ def commit() -> str:
 
 
 def free_nbytes(device: str) -> int | None:
-    """Bytes that can still be allocated on a device, or None where the system does not say."""
+    """Bytes that can still be allocated on a device, or None if unknown."""
     return find_device(device).free_nbytes()
 
 
@@ -130,7 +130,7 @@ def _cpu_flags() -> str:
 
 
 def cpu_quota() -> float | None:
-    """Cores that a container may use at a time (cgroup v2, cpu.max); None without a limit."""
+    """The CPU limit of a container, in cores (cgroup v2, cpu.max); None without a limit."""
     with suppress(OSError, ValueError):
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
         return None if quota == "max" else int(quota) / int(period)
@@ -138,16 +138,16 @@ def cpu_quota() -> float | None:
 
 
 def held_nbytes(pid: int) -> int:
-    """Bytes of memory that a process and all below it hold for themselves; 0 where the system does not say.
+    """Bytes of private memory of a process and all its descendants; 0 if unknown.
 
-    Pages of files are left out: the kernel takes them back when it needs them, and libraries are
-    shared by all who use them.
+    Pages of files are not included: the kernel can reclaim them, and libraries are
+    shared by all their users.
     """
     return sum(map(own_nbytes, [pid, *descendants(pid)]))
 
 
 def own_nbytes(pid: int) -> int:
-    """As `held_nbytes`, of one process alone."""
+    """`held_nbytes` of a single process."""
     kilobytes = 0
     with suppress(OSError, ValueError):  # it has just ended
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
@@ -157,7 +157,7 @@ def own_nbytes(pid: int) -> int:
 
 
 def descendants(pid: int, most: int = 100_000) -> list[int]:
-    """The processes below one, however deep; when `most` are found nobody looks further."""
+    """All descendants of a process; the search stops when `most` are found."""
     found = [pid]
     for one in found:  # it grows meanwhile
         if len(found) > most:
@@ -167,7 +167,7 @@ def descendants(pid: int, most: int = 100_000) -> list[int]:
 
 
 def children(pid: int) -> list[int]:
-    """The processes that a process has started and not yet waited for."""
+    """The child processes that a process has not yet waited for."""
     found: list[int] = []
     for path in Path(f"/proc/{pid}/task").glob("*/children"):
         with suppress(OSError, ValueError):  # a thread may have ended meanwhile

@@ -1,31 +1,31 @@
-"""What came of one backend on one case?"""
+"""What is the outcome of one backend on one case?"""
 
 from dataclasses import dataclass, replace
 from typing import Self
 
 from convbench.case import Case, RowKey
 
-# What a timed call is: made by the host, or replayed from a captured graph; and where its operands are: in the caches
+# How a timed call is made: by the host, or replayed from a captured graph. And where its operands are: in the caches
 # from the call before, or in memory.
 TIMINGS = ("eager", "graph")
 CACHES = ("hot", "cold")
-LAUNCHING = 0.8  # of an eager call's time; where the host takes more for it, the device waits
+LAUNCHING = 0.8  # of an eager call's time; if the host takes more than this, the device waits
 
 
 def launch_bound(wall_s: float, host_s: float) -> bool:
-    """Whether an eager call waits for its host: seconds until the device is idle, and until the host is free."""
+    """Whether an eager call waits for its host, by the seconds until the device is idle and until the host is free."""
     return host_s > LAUNCHING * wall_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """Where the errors of one image and channel lie.
+    """A map of the errors of one image and channel.
 
     Attributes:
-        name: what is shown, as "y[0,3]".
+        name: what is shown, such as "y[0,3]".
         axes: letters of its rows and columns.
         rows, columns: how many outputs there are.
-        shares: the errors as shares of their bounds, above 1 is wrong; in fewer cells than outputs
+        shares: the errors as shares of their bounds, above 1 is wrong; with fewer cells than outputs
             each cell is the worst of a block.
     """
 
@@ -43,16 +43,16 @@ class Check:
     Attributes:
         worst_of_bound: the largest error as a share of its own bound; at most 1 is right.
         relative_l2: norm of the error over norm of the truth.
-        evidence: where and how it is wrong; None when it is right.
+        evidence: where and how it is wrong; None if it is right.
         probe: which of the probes it failed: numeric, sharp, memory, repeat, lattice, locality,
-            batch or gradient; "" when it is right.
-        omega: the largest error beyond the rounding of the result, in units of u * M; None where nothing was measured.
-        arithmetic: what the errors say of the inputs and the sums, in words; "" where they say nothing.
-        defect: a known defect of the library underneath that was met, in words; it is no pass, and no news.
-        cause: why it is wrong, in a sentence; empty where nobody knows.
-        smallest: the smallest problem found on which it is wrong in the same way; empty where none was found.
-        picture: where its errors lie.
-        cause_cut, smallest_cut: after so many experiments, or tries, the search was cut; None where it came to an end.
+            batch or gradient; "" if it is right.
+        omega: the largest error beyond the rounding of the result, in units of u * M; None if not measured.
+        arithmetic: what the errors reveal about the inputs and the sums, as words, or "".
+        defect: a known defect of the library underneath that was hit; not a pass, but not a failure either.
+        cause: why it is wrong, in a sentence; empty if unknown.
+        smallest: the smallest problem found on which it is wrong in the same way, or empty.
+        picture: the map of its errors.
+        cause_cut, smallest_cut: the experiments or tries after which the search ran out of budget; None if it finished.
     """
 
     worst_of_bound: float
@@ -73,25 +73,25 @@ class Check:
         return self.evidence is None
 
     def fails(self, probe: str, evidence: str, arithmetic: str = "") -> Self:
-        """The same figures, and what a probe found."""
+        """The same figures, with the finding of a probe."""
         return replace(self, probe=probe, evidence=evidence, arithmetic=arithmetic or self.arithmetic)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bill:
-    """What a backend costs besides its steady time: seconds, bytes, and what really ran.
+    """The costs of a backend besides its steady time: seconds, bytes, and what really ran.
 
     Attributes:
-        prepare_s: what is done once for each weight; None where nothing is.
-        first_call_s: the first call, with whatever is planned or compiled in it.
-        peak_nbytes: allocated at most in one call, the output included.
+        prepare_s: the work done once per weight; None if there is none.
+        first_call_s: the first call, including planning and compilation.
+        peak_nbytes: peak memory of one call, including the output.
         ran: the operators or kernels.
-        cold_s: a call whose operands are in no cache.
-        mapped_s: on a CPU a call that finds no memory of the call before: every large block is mapped anew.
-        wall_s, host_s: on a GPU a single call from start to idle, and until the host is free again.
-        graph_s: on a GPU a call within a replayed CUDA graph, free of launch gaps.
-        layout_s: to bring the input from NCHW into the case's layout and the output back, where the
-            neighbours are NCHW; no part of the call.
+        cold_s: a call whose operands are not in any cache.
+        mapped_s: on a CPU, a call that cannot reuse memory of the call before: every large block is mapped anew.
+        wall_s, host_s: on a GPU, a single call from start to idle, and until the host is free again.
+        graph_s: on a GPU, a call in a replayed CUDA graph, without launch gaps.
+        layout_s: to convert the input from NCHW to the case's layout and the output back, if the
+            neighbours are NCHW; not part of the call.
     """
 
     prepare_s: float | None
@@ -107,24 +107,24 @@ class Bill:
 
     @property
     def launch_bound(self) -> bool | None:
-        """Whether eager code on a GPU waits for its launches; None where that is not known."""
+        """Whether eager code on a GPU waits for its launches; None if unknown."""
         return None if self.wall_s is None or self.host_s is None else launch_bound(self.wall_s, self.host_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noise:
-    """What else the machine did while a case was timed; None where the system does not say.
+    """What else the machine did while a case was timed; None for unknown values.
 
     Attributes:
         set_aside: the rounds of the disturbed samples that were not used, counted from 0.
-        noisy: too few were clean, so that all were used.
+        noisy: too few were clean, so all were used.
         steal: share of all CPU time that the hypervisor took.
-        foreign: share of it that other processes used.
-        switches: how often a thread of ours was thrown off its core.
+        foreign: share of all CPU time that other processes used.
+        switches: how often one of our threads was preempted.
         clock_hz: the SM clock of a GPU, or the fastest core's.
         power_w, temperature_c: the GPU's highest.
-        throttle: what slowed the GPU down, in words.
-        handover_s: in which two CPUs exchange a cache line; it tells where a hypervisor put them.
+        throttle: what throttled the GPU.
+        handover_s: time for two CPUs to exchange a cache line, which shows where a hypervisor put them.
     """
 
     set_aside: tuple[int, ...] = ()
@@ -140,7 +140,7 @@ class Noise:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class PairedRatio:
     """Paired ratios, the baseline's time over this backend's: above 1 is faster.
 
     Attributes:
@@ -161,9 +161,9 @@ class Roofline:
 
     Attributes:
         time_s: seconds.
-        bound: what decides it: compute, memory or launch.
-        flops_per_s, bytes_per_s: the ceilings that it was computed with.
-        probe: what reached the one that decides; empty for launch.
+        bound: what limits it: compute, memory or launch.
+        flops_per_s, bytes_per_s: the ceilings used for it.
+        probe: the probe that reached the limiting ceiling; empty for launch.
     """
 
     time_s: float
@@ -173,37 +173,37 @@ class Roofline:
     probe: str
 
     def percent(self, time_s: float) -> float:
-        """How much of the speed at the roofline a call of `time_s` seconds has."""
+        """The share of the speed at the roofline that a call of `time_s` seconds reaches."""
         return 100 * self.time_s / time_s
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """The output lies within its bound, and the inputs are unharmed."""
+    """The output is within its bound, and the inputs are unchanged."""
 
     check: Check
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timed:
-    """Right before the timing and after it, and timed.
+    """Timed, and correct before and after the timing.
 
     Attributes:
-        samples_s: seconds a call, one for each interleaved round that was not disturbed, in order.
-        rounds: the round of each sample, counted from 0: after its verdict a backend is timed in few of them. Empty
-            is every round that was not set aside, as older files have it.
+        samples_s: seconds per call, one for each undisturbed interleaved round, in order.
+        rounds: the round of each sample, counted from 0: a backend is timed in few rounds after its verdict. Empty
+            means every round that was not set aside, as in older files.
         comparison: against the baseline; None for the baseline itself or without one.
         noise: what else the machine did meanwhile.
-        roofline: the least time; None where no ceilings were measured.
-        actual_flops: operations that the backend does, where they are known.
-        flag: what is suspicious about the median against the roofline; empty for nothing.
-        timing, cache: the regime that the samples are of, among TIMINGS and CACHES.
+        roofline: the least time; None without measured ceilings.
+        actual_flops: operations that the backend does, if known.
+        flag: what is suspicious about the median compared with the roofline, or empty.
+        timing, cache: the regime of the samples, one of TIMINGS and of CACHES.
     """
 
     check: Check
     samples_s: tuple[float, ...]
     bill: Bill
-    comparison: Comparison | None = None
+    comparison: PairedRatio | None = None
     noise: Noise = Noise()
     roofline: Roofline | None = None
     actual_flops: int | None = None
@@ -214,7 +214,7 @@ class Timed:
 
     @property
     def regime(self) -> str:
-        """What the samples are of, in words: "eager, hot". Those of two regimes are not compared."""
+        """The regime of the samples, as words: "eager, hot". Samples of different regimes are not compared."""
         return f"{self.timing}, {self.cache}"
 
     @property
@@ -247,7 +247,7 @@ class Timed:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """Not done, for a reason that is no fault: never a pass."""
+    """Not run, for a reason that is not a fault: never a pass."""
 
     reason: str
 
@@ -261,7 +261,7 @@ class Wrong:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """It raised, ran out of memory, or did not run what it promises to run."""
+    """It raised, ran out of memory, or did not run what it promises."""
 
     message: str
 
@@ -274,7 +274,7 @@ class Result:
     """One row: a case, a backend by name, and the outcome.
 
     Attributes:
-        threads: CPU threads that it had; 0 where they are not known.
+        threads: CPU threads that it had; 0 if unknown.
     """
 
     case: Case
@@ -284,7 +284,7 @@ class Result:
     threads: int = 0
 
     def key(self, threads: str | None = None) -> RowKey:
-        """Which row of a report it is; `threads` stands in the place of its own."""
+        """The key of its row in a report; `threads` replaces its own."""
         problem = self.case.problem
         own = str(self.threads or "") if threads is None else threads
         return RowKey(suite=problem.suite, name=problem.name, case=self.case.key, threads=own, backend=self.backend)

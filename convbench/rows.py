@@ -16,10 +16,10 @@ from convbench.outcome import (
     TIMINGS,
     Bill,
     Check,
-    Comparison,
     Failed,
     Noise,
     Outcome,
+    PairedRatio,
     Result,
     Roofline,
     Skipped,
@@ -38,7 +38,7 @@ Row = dict[str, Cell]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What all rows of one run share; `threads` are of a result that does not know its own."""
+    """What all rows of one run share; `threads` is for results without their own."""
 
     machine: Machine
     threads: int
@@ -46,7 +46,7 @@ class Context:
 
 
 def to_row(result: Result, context: Context) -> Row:
-    """One result as plain numbers in SI units; what does not apply is None."""
+    """One result as plain numbers in SI units; None if not applicable."""
     case, spec, problem = result.case, result.case.spec, result.case.problem
     return {
         **dict.fromkeys(COLUMNS),
@@ -197,7 +197,7 @@ def _outcome(row: Mapping[str, str]) -> Outcome:
             if row["ratio_low"]:
                 if row["verdict"] not in VERDICTS:
                     raise ValueError(f"unknown verdict {row['verdict']!r}")
-                comparison = Comparison(
+                comparison = PairedRatio(
                     ratio=float(row["ratio_to_torch"]),
                     low=float(row["ratio_low"]),
                     high=float(row["ratio_high"]),
@@ -205,13 +205,13 @@ def _outcome(row: Mapping[str, str]) -> Outcome:
                 )
             samples = tuple(map(float, row["samples_s"].split()))
             if not samples:
-                raise ValueError("it is timed and holds no samples")
+                raise ValueError("it is timed but has no samples")
             used = _rounds(row["rounds"], len(samples))
             rounds = len(samples) + len(noise.set_aside)
             if sum(used != () or one in range(rounds) for one in {*noise.set_aside}) < len(noise.set_aside):
-                raise ValueError(f"it has {rounds} rounds and other ones set aside")
+                raise ValueError(f"it has {rounds} rounds, but others were set aside")
             if {*used} & {*noise.set_aside}:
-                raise ValueError("it has samples of rounds that were set aside")
+                raise ValueError("it has samples from rounds that were set aside")
             roofline = None
             if row["roofline_s"]:
                 roofline = Roofline(
@@ -243,7 +243,7 @@ _Number = TypeVar("_Number", int, float)
 
 
 def _ranges(numbers: tuple[int, ...]) -> str:
-    """`0-2 5` for 0, 1, 2, 5: rounds in their order."""
+    """`0-2 5` for 0, 1, 2, 5: rounds in order."""
     runs: list[list[int]] = []
     for number in numbers:
         if runs and number == runs[-1][1] + 1:
@@ -259,7 +259,7 @@ def _rounds(text: str, samples: int) -> tuple[int, ...]:
     before = [-1, *(last for _, last in ends)]
     rising = all(last < first <= end for last, (first, end) in zip(before, ends, strict=False))
     if text and (not rising or sum(last - first + 1 for first, last in ends) != samples):
-        raise ValueError(f"it has {samples} samples, and other rounds")
+        raise ValueError(f"it has {samples} samples, but a different number of rounds")
     return tuple(number for first, last in ends for number in range(first, last + 1))
 
 
@@ -269,7 +269,7 @@ def _known(text: str, kind: type[_Number]) -> _Number | None:
 
 
 def _word(row: Mapping[str, str], column: str, known: Sequence[str]) -> str:
-    """The word in a cell; in an empty one the first that is known, of files that are older than the column."""
+    """The word in a cell; an empty cell means the first known one, as in files older than the column."""
     word = row[column] or known[0]
     if word not in known:
         raise ValueError(f"unknown {column} {word!r}")
@@ -277,7 +277,7 @@ def _word(row: Mapping[str, str], column: str, known: Sequence[str]) -> str:
 
 
 def text_row(row: Mapping[str, Cell]) -> dict[str, str]:
-    """The cells as a file holds them, by column."""
+    """The cells as in a file, by column."""
     return {column: cell_text(row.get(column)) for column in COLUMNS}
 
 
@@ -299,16 +299,16 @@ def cell_text(value: Cell) -> str:
     return guard(printable(value))
 
 
-# What a spreadsheet runs when a cell begins with it (CWE-1236; ASVS 1.2.10), quoted or not.
+# A spreadsheet runs a cell that begins with one of these (CWE-1236; ASVS 1.2.10), quoted or not.
 _RUN = ("=", "+", "-", "@", "\t", "\r", "\0")
 _GUARDED = tuple("'" + one for one in (*_RUN, "'"))
 
 
 def guard(text: str) -> str:
-    """A text cell that no spreadsheet runs; `unguard` gives the text back."""
+    """A text cell that no spreadsheet runs; `unguard` restores the text."""
     return "'" + text if text.startswith((*_RUN, "'")) else text
 
 
 def unguard(cell: str) -> str:
-    """The text of a cell, as it was before `guard`."""
+    """The text of a cell before `guard`."""
     return cell[1:] if cell.startswith(_GUARDED) else cell

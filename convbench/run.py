@@ -1,4 +1,4 @@
-"""What happens between a data set and its feature maps, and what does each stage make and cost?"""
+"""How does a data set become feature maps, and what does each stage produce and cost?"""
 
 import time
 from collections.abc import Sequence
@@ -26,14 +26,14 @@ from convbench.verify.trial import attempt
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """All that decides a run but its backend.
+    """Everything that determines a run, except its backend.
 
     Attributes:
-        image_size: (H, W); None leaves the images as they are.
-        split: the share of the images that is for training; the batch comes from it.
+        image_size: (H, W); None keeps the size of the images.
+        split: the share of the images for training; the batch comes from it.
         weights, weights_name: a file to take the filters from, and the tensor in it.
-        padding: of height and width, or of all four sides; None keeps the size of the image at stride 1, but for one
-            line of it where the dilated kernel is even, and "same" does then, too.
+        padding: of height and width, or of all four sides; None keeps the size of the image at stride 1, except for one
+            row or column if the dilated kernel is even; "same" keeps the size then, too.
     """
 
     data: str = "shapes"
@@ -57,12 +57,12 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """One step: what it made, of which sizes, and how long it took.
+    """One step: its result with its sizes, and its time.
 
     Attributes:
         sizes: (axis, size) in order; an axis is the field's letter or a word.
-        what: in words.
-        code: the same as a line of PyTorch or torchvision; empty where there is none.
+        what: a description.
+        code: the same as a line of PyTorch or torchvision; "" if there is none.
     """
 
     name: str
@@ -97,7 +97,7 @@ class Run:
 
 
 class Stopwatch:
-    """Stages in a row: each takes the time since the one before."""
+    """Stages in sequence: each one's time is the time since the one before."""
 
     def __init__(self) -> None:
         self.stages: list[Stage] = []
@@ -111,7 +111,7 @@ class Stopwatch:
         self._since = time.perf_counter()
 
     def took(self, time_s: float, name: str, what: str, /, **sizes: int) -> None:
-        """A stage that was timed elsewhere; its time is no part of the one that is running."""
+        """A stage that was timed elsewhere; its time is not part of the running one."""
         self.stages.append(Stage(name=name, sizes=tuple(sizes.items()), what=what, time_s=time_s))
         self._since += time_s
 
@@ -120,7 +120,7 @@ def run(plan: Plan, backend: Backend, *, force: bool = False) -> Run:
     """One batch of the data set through the backend, checked against the float64 oracle.
 
     Raises:
-        ConvbenchError: the data, the weights or the sizes are at fault.
+        ConvbenchError: the data, the weights or the sizes are invalid.
     """
     watch = Stopwatch()
     images = load_set(
@@ -176,16 +176,18 @@ def run(plan: Plan, backend: Backend, *, force: bool = False) -> Run:
         )  # fmt: skip
 
     batch, classes = first_batch(loader)
-    if tuple(batch.shape) != spec.x_shape:  # a folder whose first image has a size of its own
+    if tuple(batch.shape) != spec.x_shape:  # a folder whose first image has a different size
         raise ConvbenchError(
             f"the images differ in size: the first is (C, H, W) = {spec.x_shape[1:]}, the batch has "
-            f"{tuple(batch.shape[1:])}; give them one, such as --image-size 224"
+            f"{tuple(batch.shape[1:])}; resize them, for example with --image-size 224"
         )
     labels = tuple(images.classes[label] if images.classes else "" for label in classes)
     dtype, place = TORCH_DTYPE[plan.dtype], case.target.torch_name
     x, weights = batch.to(place, dtype), filters.w.to(place, dtype).contiguous()
     if not weights.isfinite().all():
-        raise ConvbenchError(f"the weights ({filters.origin}) hold NaN or infinity in {plan.dtype}; try --dtype fp32")
+        raise ConvbenchError(
+            f"the weights ({filters.origin}) contain NaN or infinity in {plan.dtype}; try --dtype fp32"
+        )
     synchronize(plan.device)
     workers = f"{plan.workers} workers" if plan.workers else "this process"
     code = f"x, labels = next(iter(torch.utils.data.DataLoader(train, batch_size={spec.n}, shuffle=True)))"
@@ -200,7 +202,7 @@ def run(plan: Plan, backend: Backend, *, force: bool = False) -> Run:
 
 
 def choose_filters(plan: Plan, channels: int) -> Filters:
-    """The filters of the plan for C channels: from its file, else its bank."""
+    """The filters of the plan for C channels, from its file or its bank."""
     if plan.weights is not None:
         return load_filters(plan.weights, channels, plan.weights_name)
     return make_filters(plan.filters, channels, plan.seed)
@@ -219,12 +221,12 @@ def keep_size(r: int, s: int, dilation: Pair) -> Pair:
 
 
 def _convolve(watch: Stopwatch, case: Case, backend: Backend, x: Tensor, w: Tensor) -> tuple[Outcome, Tensor | None]:
-    """The outcome, and y where it has the shape (N, K, P, Q)."""
+    """The outcome, and y if it has the shape (N, K, P, Q)."""
     spec = case.spec
     axes = dict(zip("NKPQ", spec.y_shape, strict=True))
     try:
         exam = make_exam(case, x, w)
-    except (MemoryError, RuntimeError) as error:  # far too much padding, most often
+    except (MemoryError, RuntimeError) as error:  # usually far too much padding
         return Failed(f"the oracle: {failure(error).message}"), None
     watch.stage("oracle", "the same convolution in float64, and a bound for each output", **axes)
 
@@ -232,7 +234,7 @@ def _convolve(watch: Stopwatch, case: Case, backend: Backend, x: Tensor, w: Tens
     if isinstance(trial, Failed | Skipped):
         return trial, None
     bill, check, out = trial.bill, trial.check, trial.out
-    watch.took(bill.prepare_s or 0.0, "prepare", "once for each weight" if backend.prepare else "nothing to prepare")
+    watch.took(bill.prepare_s or 0.0, "prepare", "once per weight" if backend.prepare else "nothing to prepare")
     settings = f"stride {pair_text(spec.stride)}, padding {spec.padding_text}, dilation {pair_text(spec.dilation)}"
     shape: Sequence[int] = out.shape if isinstance(out, Tensor) and out.dim() == 4 else ()
     watch.took(
@@ -241,5 +243,5 @@ def _convolve(watch: Stopwatch, case: Case, backend: Backend, x: Tensor, w: Tens
         f"{backend.name}, first call; {settings}",
         **dict(zip("NKPQ", shape, strict=False)),
     )
-    watch.stage("check", "every output within its own bound" if check.passed else "not right", **axes)
+    watch.stage("check", "every output within its own bound" if check.passed else "wrong", **axes)
     return trial.outcome, (out if tuple(shape) == spec.y_shape else None)

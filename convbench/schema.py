@@ -1,7 +1,7 @@
-"""What are the columns of a results file: their names, units and meanings, and since which version of the format?
+"""Which columns does a results file have: names, units, meanings, and the format version that added each?
 
-A column is added at the end, with the next number of SCHEMA as its `since`; none is ever renamed or moved. Files of
-older schemas lack the later columns and are read all the same.
+New columns go at the end, with the next number of SCHEMA as their `since`; none is ever renamed or moved. Files of
+older schemas lack the later columns and can still be read.
 """
 
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ class Column:
     """One column.
 
     Attributes:
-        meaning: in Markdown, as docs/csv.md has it.
-        unit: of a number; empty for a text, a count or a ratio.
+        meaning: in Markdown, for docs/csv.md.
+        unit: of a number; empty for text, counts and ratios.
         since: the first schema that has it.
     """
 
@@ -28,8 +28,8 @@ def _numbered(columns: tuple[Column, ...], since: int) -> tuple[Column, ...]:
 
 
 _FIRST = (
-    Column("suite", "where the problem comes from: a suite, the stem of a file, or `shape` for one that was typed"),
-    Column("name", "the problem's name there"),
+    Column("suite", "where the problem comes from: a suite, the stem of a file, or `shape` if it was typed"),
+    Column("name", "the problem's name in it"),
     Column("count", "how often the layer occurs in its model"),
     Column("spec", "the problem as text, as `--shape` takes it"),
     Column("n", "batch"),
@@ -39,8 +39,8 @@ _FIRST = (
     Column("k", "output channels"),
     Column("r", "kernel height"),
     Column("s", "kernel width"),
-    Column("stride", "one number, or `2x1` for a pair (h, w) that differs"),
-    Column("padding", "likewise, or `0x1x0x1` for top, bottom, left and right where opposite sides differ"),
+    Column("stride", "one number, or `2x1` if height and width differ"),
+    Column("padding", "the same, or `0x1x0x1` (top, bottom, left, right) if opposite sides differ"),
     Column("dilation", "one number or a pair"),
     Column("groups", "groups of channels"),
     Column("pass", "fprop, dgrad or wgrad"),
@@ -49,23 +49,23 @@ _FIRST = (
     Column("precision", "ieee: no TF32 anywhere; tf32: allowed"),
     Column("epilogue", "what follows fprop: none, bias or bias_relu"),
     Column("device", "cpu, cuda, cuda:1 ..."),
-    Column("threads", "CPU threads, as torch had them"),
+    Column("threads", "torch's number of CPU threads"),
     Column("backend", "what ran"),
     Column("family", "how it sums: direct, im2col, implicit_gemm, winograd, fft, strassen or vendor"),
     Column("outcome", "timed, verified, skipped, wrong or failed"),
     Column("reason", "why it was skipped, how it failed, or where it is wrong"),
     Column(
         "median_s",
-        "seconds a call, over the rounds that were not disturbed; `timing` and `cache` say under which conditions",
+        "seconds per call, over the undisturbed rounds; `timing` and `cache` give the conditions",
         "s",
     ),
     Column("q25_s", "lower quartile of the same samples", "s"),
     Column("q75_s", "upper quartile of the same samples", "s"),
     Column("min_s", "the fastest of the same samples", "s"),
-    Column("samples", "how many samples that are"),
+    Column("samples", "number of these samples"),
     Column(
         "ratio_to_torch",
-        "centre of the paired ratios torch / this, above 1 is faster: [how a winner is named](verdicts.md)",
+        "centre of the paired ratios torch / this, above 1 is faster: [how a winner is declared](verdicts.md)",
     ),
     Column("verdict", "faster, slower, tie or undecided against torch; baseline for torch"),
     Column(
@@ -75,27 +75,27 @@ _FIRST = (
     ),
     Column(
         "gbytes_per_s",
-        "bytes of what the pass reads and writes (x, w, y or their gradients, the bias), each once / `median_s`",
+        "bytes that the pass reads and writes (x, w, y or their gradients, the bias), each once / `median_s`",
         "1e9 B/s",
     ),
     Column(
         "percent_of_ceiling",
-        "100 * `roofline_s` / `median_s`: share of the speed that this machine could have at best "
+        "100 * `roofline_s` / `median_s`: share of this machine's best possible speed "
         "([how](ceilings.md)); empty without ceilings",
         "%",
     ),
     Column("relative_l2", "norm of the error against float64 / norm of the truth"),
     Column(
         "worst_of_bound",
-        "the largest error as a share of its bound; often 1 for fp16 and bf16, whose results are rounded to so few "
-        "bits that the interval holds only one or two numbers",
+        "the largest error as a share of its bound; often 1 for fp16 and bf16, whose results have so few bits that "
+        "the interval contains only one or two numbers",
     ),
-    Column("first_call_s", "the first call of all in its process", "s"),
-    Column("prepare_s", "what is done once for each weight; empty where nothing is", "s"),
-    Column("peak_nbytes", "most memory beyond the operands during one call: of torch's allocator, or resident", "B"),
+    Column("first_call_s", "the very first call in its process", "s"),
+    Column("prepare_s", "the work done once per weight; empty if there is none", "s"),
+    Column("peak_nbytes", "peak memory of one call, without the operands: of torch's allocator, or resident", "B"),
     Column(
         "machine",
-        "the host's name, or the environment variable `CONVBENCH_MACHINE`; `anonymous` after `--anonymous`",
+        "the host's name, or the environment variable `CONVBENCH_MACHINE`; `anonymous` with `--anonymous`",
     ),
     Column("cpu", "model, family and cores of the CPU"),
     Column("gpu", "the GPU's name; empty for a row on the CPU"),
@@ -105,20 +105,20 @@ _FIRST = (
     Column("cuda", "version of CUDA that torch was built with"),
     Column("cudnn", "version of cuDNN"),
     Column("convbench", "version of convbench"),
-    Column("commit", "commit of a source tree that convbench ran from, with + where files differed from it"),
-    Column("command", "how to do it again; empty after `--anonymous`"),
+    Column("commit", "commit of the source tree that convbench ran from, with + if files differed from it"),
+    Column("command", "the command that reproduces it; empty with `--anonymous`"),
     Column("time", "when the row was written, in UTC"),
     Column(
         "samples_s",
-        "the samples that were used, in the order of the rounds, separated by spaces, to four digits; the times "
-        "beside them are of these. Those of one round pair with torch's",
+        "the samples used, in the order of the rounds, separated by spaces, to four digits; the other times are "
+        "computed from these. A sample pairs with torch's of the same round",
         "s",
     ),
     Column("seed", "seed of the operands"),
     Column("ratio_low", "lower end of the interval of `ratio_to_torch`"),
     Column("ratio_high", "upper end of the interval of `ratio_to_torch`"),
-    Column("patch_matrix_nbytes", "what the unfolded input would take", "B"),
-    Column("ran", "operators, or GPU kernels, that a profile of one call showed"),
+    Column("patch_matrix_nbytes", "size of the unfolded input", "B"),
+    Column("ran", "operators, or GPU kernels, in a profile of one call"),
     Column("onednn", "version of oneDNN"),
 )
 _NOISE_AND_CEILINGS = (
@@ -131,54 +131,54 @@ _NOISE_AND_CEILINGS = (
     Column("host_s", "GPU only: one eager call from start until the host is free again", "s"),
     Column(
         "graph_s",
-        "GPU only: a call within a replayed CUDA graph, free of launch gaps; empty where it cannot be captured",
+        "GPU only: a call in a replayed CUDA graph, without launch gaps; empty if it cannot be captured",
         "s",
     ),
     Column(
         "layout_s",
-        "to bring x from NCHW into the case's layout and y back, for neighbours that are NCHW; no part of the other "
+        "time to convert x from NCHW to the case's layout and y back, for neighbours in NCHW; not part of the other "
         "times",
         "s",
     ),
     Column(
         "set_aside",
-        "how many disturbed samples were not used: a thread waited for a core for more than 1 % of the block or was "
-        "thrown off one, more than 1 % of our CPUs' time was stolen, the CPUs had moved, or the GPU was slowed down",
+        "number of disturbed samples that were not used: a thread waited for a core for more than 1 % of the block or "
+        "was preempted, more than 1 % of our CPUs' time was stolen, the CPUs had moved, or the GPU was throttled",
     ),
-    Column("noisy", "1 where too few samples were clean, so that all are shown and no verdict is given"),
+    Column("noisy", "1 if too few samples were clean; then all are shown and there is no verdict"),
     Column("steal", "share of all CPU time that the hypervisor took while the case was timed"),
-    Column("foreign", "share of it that other processes used"),
-    Column("switches", "how often a thread of this process was thrown off its core meanwhile"),
+    Column("foreign", "share of all CPU time that other processes used meanwhile"),
+    Column("switches", "how often a thread of this process was preempted meanwhile"),
     Column(
         "clock_hz",
-        "the GPU's SM clock (median of the rounds), or the fastest core's; empty where the system does not say",
+        "the GPU's SM clock (median of the rounds), or the fastest core's; empty if the system does not report it",
         "Hz",
     ),
     Column("power_w", "the GPU's highest power (NVML)", "W"),
     Column("temperature_c", "the GPU's highest temperature (NVML)", "°C"),
-    Column("throttle", "what slowed the GPU down (NVML)"),
+    Column("throttle", "what throttled the GPU (NVML)"),
 )
 _ROUNDS = (
     Column(
         "set_aside_rounds",
-        "the rounds of the samples that were set aside, counted from 0, so that others of the same round are known",
+        "the rounds of the samples that were set aside, counted from 0, to find other samples of the same rounds",
     ),
 )
 _ROOFLINE = (
     Column("roofline_s", "least time of the direct algorithm on this machine, hot caches", "s"),
-    Column("bound", "what decides it: compute, memory or launch"),
-    Column("peak_flops_per_s", "the ceiling of arithmetic that it was computed with", "FLOP/s"),
-    Column("peak_bytes_per_s", "the ceiling of memory that it was computed with", "B/s"),
-    Column("ceiling_probe", "the probe that reached the ceiling that decides"),
+    Column("bound", "what limits it: compute, memory or launch"),
+    Column("peak_flops_per_s", "the arithmetic ceiling used for it", "FLOP/s"),
+    Column("peak_bytes_per_s", "the memory ceiling used for it", "B/s"),
+    Column("ceiling_probe", "the probe that reached the limiting ceiling"),
     Column(
         "actual_flops",
-        "operations that the backend does, two for a multiply-add; empty where nobody knows (a vendor's library). "
-        "100 * `actual_flops` / `median_s` / `peak_flops_per_s` is its share of the arithmetic that is there",
+        "operations that the backend really does, two per multiply-add; empty if unknown (a vendor's library). "
+        "100 * `actual_flops` / `median_s` / `peak_flops_per_s` is its share of the peak arithmetic",
         "FLOP",
     ),
     Column(
         "flag",
-        "why the median should not be believed, or how it can be below `roofline_s`; empty for nothing to say",
+        "why the median is not credible, or how it can be below `roofline_s`; otherwise empty",
     ),
 )
 _PROBES = (
@@ -190,14 +190,14 @@ _PROBES = (
     Column("omega", "the largest error beyond the rounding of the result", "u * M"),
     Column(
         "arithmetic",
-        "what the errors say that was really computed: ieee fp32, TF32 inputs, sums kept in bf16, Winograd F(4x4), "
-        "equal calls that differ in their last bits ...; empty where they do not say",
+        "the arithmetic that the errors reveal: ieee fp32, TF32 inputs, sums kept in bf16, Winograd F(4x4), "
+        "equal calls that differ in their last bits ...; empty if they reveal none",
     ),
-    Column("defect", "a known defect of the library underneath that a probe met"),
+    Column("defect", "a known defect of the library underneath that a probe hit"),
     Column("operands", "the recipe of the operands ([edge cases](edge-cases.md)); empty for N(0, 1)"),
     Column(
         "cause",
-        "why it is wrong, in a sentence; empty where no experiment has an answer, and for more faults of the same "
+        "why it is wrong, in one sentence; empty if no experiment found out, and for further faults of the same "
         "backend, problem and axes",
     ),
     Column("smallest", "the smallest problem found on which the backend is wrong in the same way"),
@@ -205,47 +205,46 @@ _PROBES = (
 _HANDOVER = (
     Column(
         "handover_s",
-        "seconds in which two CPUs exchange a cache line, median while it was timed, over up to eight pairs: where a "
-        "hypervisor had put them; empty with one thread, on a GPU and without a hypervisor",
+        "time for two CPUs to exchange a cache line, median while it was timed, over up to eight pairs; shows where "
+        "the hypervisor had put them; empty with one thread, on a GPU and without a hypervisor",
         "s",
     ),
 )
 _CUTS = (
     Column(
         "cause_cut",
-        "after how many experiments the search for the cause was cut by its budget; empty where it came to its end",
+        "after how many experiments the search for the cause ran out of budget; empty if it finished",
     ),
     Column(
         "smallest_cut",
-        "after how many tries the search for the smallest problem was cut by its budget; empty likewise",
+        "after how many tries the search for the smallest problem ran out of budget; empty if it finished",
     ),
 )
 _REGIMES = (
     Column(
         "rounds",
-        "the rounds of `samples_s`, counted from 0, as ranges (`0-24 31`): after its verdict a backend is timed in few "
-        "of them, and samples of one round are a pair; empty in older files, for every round that was not set aside",
+        "the rounds of `samples_s`, counted from 0, as ranges (`0-24 31`): a backend is timed in few rounds after its "
+        "verdict, and samples of one round pair up; empty in older files: every round that was not set aside",
     ),
     Column(
         "mapped_s",
-        "CPU only: a warm call that finds no memory of the call before: every block of 128 KiB or more is mapped anew",
+        "CPU only: a warm call that cannot reuse memory of the call before: each block of 128 KiB or more is mapped "
+        "anew",
         "s",
     ),
-    Column("schema", "the version of this format, as below; empty in files that are older than it"),
-    Column("images_per_s", "`n` / `median_s`; empty where nothing was timed", "1/s"),
+    Column("schema", "the version of this format, as in `since`; empty in files older than this column"),
+    Column("images_per_s", "`n` / `median_s`; empty if not timed", "1/s"),
     Column(
         "timing",
-        "what a call of `median_s` is: eager, made by the host and launch gaps included (by events on a GPU), or "
-        "graph, replayed from a captured graph; empty where nothing was timed, and eager in files without it",
+        "what `median_s` measures: eager, a call by the host with launch gaps (by events on a GPU), or graph, a call "
+        "replayed from a captured graph; empty if not timed; files without it are eager",
     ),
     Column(
         "cache",
-        "where its operands were: hot, in the caches from the call before, or cold, in memory; empty where nothing "
-        "was timed, and hot in files without it",
+        "where the operands were: hot, in the caches since the call before, or cold, in memory; empty if not timed; "
+        "files without it are hot",
     ),
-    Column(
-        "launch_bound", "GPU only: 1 where the host takes more than 0.8 of an eager call (`host_s`, `wall_s`), else 0"
-    ),
+    Column("launch_bound", "GPU only: 1 if the host takes more than 0.8 of an eager call (`host_s`, `wall_s`), else 0"),
 )
 
 # In the order of the file.
@@ -261,12 +260,12 @@ TABLE = (
 )
 COLUMNS = tuple(one.name for one in TABLE)
 SCHEMA = max(one.since for one in TABLE)
-# Files of older schemas lack what was added after these, and are read all the same.
+# Files of older schemas lack what was added after these, and can still be read.
 OLDEST = tuple(one.name for one in TABLE if one.since == 1)
 
 
 def markdown() -> str:
-    """The table of docs/csv.md, its columns as wide as their widest cell, as mdformat has them."""
+    """The table of docs/csv.md, with columns as wide as their widest cell, as mdformat formats them."""
     cells = [("column", "unit", "since", "meaning")]
     cells += [(f"`{one.name}`", one.unit, str(one.since), one.meaning) for one in TABLE]
     name, unit, since, meaning = (max(map(len, column)) for column in zip(*cells, strict=True))

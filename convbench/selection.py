@@ -1,7 +1,7 @@
 """Which cases, and which backends? From suites, shapes, random cases or vectors, along axes and through filters.
 
-Nothing here prints or exits: an error is a ConvbenchError, a remark goes to `tell`. Errors name the options of the
-command line; its --suite is `suites` here. torch is imported only for what is on CUDA, and by the backends.
+Nothing here prints or exits: errors are ConvbenchErrors, notes go to `tell`. Errors name the options of the
+command line; its --suite is `suites` here. torch is only imported for CUDA, and by the backends.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +17,7 @@ from convbench.dtypes import short_dtype
 from convbench.errors import ConvbenchError, NothingSelected, check_words
 
 MOST_CASES = 100_000
-# More random cases a second than any machine was seen to do, so that the clock ends a run and not their number.
+# More random cases per second than any machine has done, so the clock ends a run and not their number.
 CASES_PER_S = 400
 
 Words = Sequence[str] | None
@@ -26,16 +26,16 @@ Tell = Callable[[str], None]
 
 
 def silent(_: str) -> None:
-    """Takes a remark for nobody."""
+    """Discards a note."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Defaults:
-    """What is selected where nothing is said; `tf32` on CUDA as well.
+    """What is selected by default; `tf32` on CUDA as well.
 
     Attributes:
-        brought: of backends that were named, and of plug-ins, every pass and epilogue that they bring, and not fprop
-            alone; plug-ins are alone where no other backend is named.
+        brought: whether named backends and plug-ins run every pass and epilogue that they implement, and not only
+            fprop; only plug-ins run if no other backend is named.
     """
 
     suite: str
@@ -54,10 +54,10 @@ class Selection:
     """The cases and the backends of one run.
 
     Attributes:
-        plugins: where backends came from that are not built in or installed.
-        unavailable: the backends whose code could not be loaded; each stands among `backends` and refuses every case.
-        local: the names of those that were given as objects, so that no other process can load them.
-        faults: what is wrong with the cases themselves, as two answers for one test vector.
+        plugins: the origins of backends that are neither built in nor installed.
+        unavailable: the backends that could not be loaded; each is in `backends` and refuses every case.
+        local: the names of those given as objects, which no other process can load.
+        faults: what is wrong with the cases themselves, such as two answers for one test vector.
 
     Raises:
         NothingSelected: there is no case, or no backend.
@@ -73,7 +73,7 @@ class Selection:
     def __post_init__(self) -> None:
         if not self.cases or not self.backends:
             raise NothingSelected(
-                f"the selection holds no {'case' if self.backends else 'backend'}; nothing was done",
+                f"the selection has no {'case' if self.backends else 'backend'}; nothing was run",
                 wrong=bool(self.faults),
             )
 
@@ -101,21 +101,21 @@ def select(
     defaults: Defaults = FOR_BENCH,
     tell: Tell = silent,
 ) -> Selection:
-    """Choose problems, make them cases along the axes, and load the backends.
+    """Select problems, make them cases along the axes, and load the backends.
 
     Args:
-        suites, shapes: names, files and problems; the default suite where neither is given.
-        fuzz: so many random cases of the seed instead; with `seconds` at most those that such a time is for.
-        vectors: test vectors of others instead: onnx, opinfo.
+        suites, shapes: names, files and problems; the default suite if neither is given.
+        fuzz: this many random cases of the seed instead; with `seconds`, at most as many as that time allows.
+        vectors: third-party test vectors instead: onnx, opinfo.
         batches, axes: `8`, `n=1,8`, `hw=8:32:*2`, `dtype=fp32,bf16`.
         match, exclude: regular expressions over problems.
-        backends: names, `/REGEX/`, Backends, and functions `fn(x, w, spec)`, which are taken for direct convolutions.
+        backends: names, `/REGEX/`, Backends, and functions `fn(x, w, spec)`, which count as direct convolutions.
         plugins: files and modules of backends.
-        tell: takes remarks: what was left out, and why.
+        tell: receives notes: what was left out, and why.
 
     Raises:
-        ConvbenchError: a word that is not known, or words that do not go together.
-        NothingSelected: they leave no case, or no backend.
+        ConvbenchError: an unknown word, or words that exclude each other.
+        NothingSelected: no case or no backend is left.
     """
     from convbench.suites.choose import choose_axes, choose_problems
 
@@ -190,40 +190,41 @@ def select(
     chosen = list(islice(found, MOST_CASES + 1))
     if len(chosen) > MOST_CASES:
         raise ConvbenchError(
-            f"the axes multiply to more than {MOST_CASES:,} cases, the most that are run at once; try fewer "
-            f"values, or choose among the problems with --match"
+            f"the axes multiply to more than {MOST_CASES:,} cases, the limit for one run; try fewer "
+            f"values, or select problems with --match"
         )
     if vectors is not None and not (chosen and loaded):
-        raise NothingSelected("there is no vector to run; nothing was done", wrong=bool(faults))
+        raise NothingSelected("there is no vector to run; nothing was run", wrong=bool(faults))
     return Selection(
         cases=chosen, backends=loaded, plugins=tuple(plugins), unavailable=unavailable, local=local, faults=faults
     )
 
 
 def refuse_mixture(**given: bool) -> None:
-    """Suites, random cases and vectors each choose the cases: raise where more than one of them is given."""
+    """Suites, random cases and vectors all select the cases: raise if more than one of them is given."""
     chosen = [name for name, there in given.items() if there]
     if len(chosen) > 1:
         raise ConvbenchError(
-            f"{' and '.join('--' + name for name in chosen)} each choose the cases; give one of them, and the others "
-            f"in runs of their own"
+            f"{' and '.join('--' + name for name in chosen)} all select the cases; give one of them, and run the "
+            f"others separately"
         )
 
 
 def _refuse_filters(**given: bool) -> None:
-    """What chooses among the problems of suites says nothing to random cases and vectors: raise where it is given."""
+    """Raise if options that select problems of suites are combined with random cases or vectors."""
     if chosen := [name for name, there in given.items() if there]:
         names = {"sizes": "--batch or --axis of a size"}
         raise ConvbenchError(
-            f"{' and '.join(names.get(name, '--' + name) for name in chosen)} does not go with --fuzz, --seconds or "
-            f"--vectors, whose cases come as they are; leave it out"
+            f"{' and '.join(names.get(name, '--' + name) for name in chosen)} cannot be combined with --fuzz, "
+            f"--seconds or "
+            f"--vectors, whose cases are fixed; leave it out"
         )
 
 
 def _refuse_idle_epilogues(passes: Sequence[str], epilogues: Sequence[str]) -> None:
     if "fprop" not in passes and (idle := [name for name in epilogues if name != "none"]):
         raise ConvbenchError(
-            f"--epilogue {','.join(idle)} --pass {','.join(passes)}: an epilogue follows fprop alone; "
+            f"--epilogue {','.join(idle)} --pass {','.join(passes)}: an epilogue only applies to fprop; "
             f"add fprop to --pass, or leave --epilogue out"
         )
 
@@ -231,14 +232,14 @@ def _refuse_idle_epilogues(passes: Sequence[str], epilogues: Sequence[str]) -> N
 def _count_random(count: int | None, seconds: float | None) -> int:
     if count is not None and count > MOST_CASES:
         raise ConvbenchError(
-            f"--fuzz {count}: at most {MOST_CASES:,} cases are run at once; another --seed gives others"
+            f"--fuzz {count}: the limit is {MOST_CASES:,} cases per run; use another --seed for other cases"
         )
     most = MOST_CASES if seconds is None else min(MOST_CASES, ceil(seconds * CASES_PER_S))
     return most if count is None else max(0, min(count, most))
 
 
 def brought_by(problem: Problem, backends: Sequence[Backend]) -> Iterator[Problem]:
-    """A problem as it is, or as a plain fprop for those who lack the pass or the epilogue that was drawn for it."""
+    """A problem as it is, or as a plain fprop for backends without the pass or epilogue drawn for it."""
     pass_, epilogue = problem.pass_ or "fprop", problem.epilogue or "none"
     if not problem.drawn or (pass_, epilogue) == ("fprop", "none"):
         yield problem
@@ -251,18 +252,16 @@ def brought_by(problem: Problem, backends: Sequence[Backend]) -> Iterator[Proble
 
 
 def choose_devices(given: Words) -> list[str]:
-    """Devices that are there; the CPU where none is given."""
+    """The available devices; the CPU by default."""
     chosen = [find_device(word.lower()) for word in (("cpu",) if given is None else given)]
     for device in chosen:
         if (why := device.why_absent()) is not None:
-            raise ConvbenchError(
-                f"--device {device.name}: {why}; try --device cpu, or see what is there with 'convbench list devices'"
-            )
+            raise ConvbenchError(f"--device {device.name}: {why}; try --device cpu, or run 'convbench list devices'")
     return [device.name for device in chosen]
 
 
 def bring(backends: Sequence[Backend]) -> tuple[list[str], list[str]]:
-    """The passes and epilogues that at least one of these has code for; what another lacks is a row that says so."""
+    """The passes and epilogues that at least one of these implements; a backend without one gets a row that says so."""
     passes = [name for name in PASSES if name == "fprop" or any(name in one.passes for one in backends)]
     epilogues = [name for name in EPILOGUES if name == "none" or any(name in one.epilogues for one in backends)]
     return passes, epilogues
@@ -275,12 +274,12 @@ def load_backends(
     alone: bool = False,
     tell: Tell = silent,
 ) -> tuple[list[Backend], list[Unavailable], list[str]]:
-    """The backends asked for, or all of them, those among them that cannot be loaded, and the names of those that only
-    this process has.
+    """The requested backends, or all of them, those that cannot be loaded, and the names of those that only
+    exist in this process.
 
-    One that cannot be loaded refuses every case. Those that are named come first; `alone` are the plug-ins, and no
-    other. The code of others is elsewhere,
-    where the system has a process for it: see `bring_here`.
+    One that cannot be loaded refuses every case. Named backends come first; with `alone` only the plug-ins are
+    loaded. Third-party code is loaded in another process
+    if the system supports that: see `bring_here`.
     """
     from convbench.discovery import discover, is_pattern, refuse_twins, sources
     from convbench.expressions import Expression
@@ -294,12 +293,12 @@ def load_backends(
     for source in sources():  # code that came with another package: whose, and which version
         if source.origin != OWN and source.name in names:
             if source.shadowed:
-                tell(f"{source.doc} is left out: convbench has a backend {source.name} of its own")
+                tell(f"{source.doc} is left out: convbench has its own backend {source.name}")
             else:
                 tell(f"the backend {source.name} is {source.doc}")
     for gone in unavailable:
         if gone.broken:
-            tell(f"the backend {gone.name} of {gone.origin} is unavailable: {gone.reason}")
+            tell(f"the backend {gone.name} from {gone.origin} is unavailable: {gone.reason}")
     backends = [*loaded, *(one.as_backend() for one in unavailable), *objects]
     if objects:
         refuse_twins((one.name, one.origin) for one in backends)
@@ -309,7 +308,8 @@ def load_backends(
     for one in backends:
         if one.ignored:
             tell(
-                f"{one.name} declares {', '.join(one.ignored)}: ignored, as they excuse convbench's own backends alone"
+                f"{one.name} declares {', '.join(one.ignored)}: ignored, because only convbench's own backends may "
+                f"declare this"
             )
     return backends, unavailable, [one.name for one in objects if not one.built_in]
 
@@ -320,7 +320,7 @@ def _as_backend(given: Backend | Function) -> Backend:
 
 
 def bring_here(backends: Sequence[Backend], plugins: Sequence[str] = ()) -> list[Backend]:
-    """The same with the code of all in this process; one that cannot be loaded refuses every case.
+    """The same backends, all loaded in this process; one that cannot be loaded refuses every case.
 
     Raises:
         ConvbenchError: a plug-in does not load.

@@ -1,11 +1,11 @@
-"""Run a selection and keep what came of it, for the command line and for Python alike.
+"""Run a selection and save the results, for the command line and for Python.
 
     selection = select(suites=["quick"], backends=["torch", "unfold-matmul"])
     for results in Session(selection, Bench(budget_s=0.1), csv="quick.csv").run():
         ...  # of one case, its rows in the file already
 
-Nothing here prints, exits, or reads sys.argv: an error is a ConvbenchError, a remark goes to `tell`. torch is
-imported when a Session is made.
+Nothing here prints, exits, or reads sys.argv: errors are ConvbenchErrors, notes go to `tell`. torch is
+imported when a Session is created.
 """
 
 import shlex
@@ -36,10 +36,10 @@ Run = Callable[[Callable[..., Iterator[Result]], Sequence[Case], Sequence[Backen
 
 
 def set_threads(threads: int) -> int:
-    """Set torch's CPU threads (0 leaves them) and return how many there are.
+    """Set torch's CPU threads (0 keeps them) and return their number.
 
     Raises:
-        ConvbenchError: fewer than none, or far more than there are CPUs, which would wait for each other without end.
+        ConvbenchError: a negative number, or far more than there are CPUs, which would wait for each other forever.
     """
     import torch
 
@@ -48,7 +48,7 @@ def set_threads(threads: int) -> int:
     most = MOST_THREADS_A_CPU * cpus_allowed()
     if not 0 <= threads <= most:
         raise ConvbenchError(
-            f"--threads {threads}: this process may use {cpus_allowed()} CPUs; give up to {most}, or leave it out"
+            f"--threads {threads}: this process may use {cpus_allowed()} CPUs; give at most {most}, or leave it out"
         )
     if threads:
         torch.set_num_threads(threads)
@@ -57,7 +57,7 @@ def set_threads(threads: int) -> int:
 
 @contextmanager
 def _threads_set(threads: int) -> Iterator[int]:
-    """As `set_threads`, and as it was before afterwards."""
+    """`set_threads`, restored afterwards."""
     import torch
 
     before = torch.get_num_threads()
@@ -73,20 +73,20 @@ class Verify:
     """Work: every output within its bound.
 
     Attributes:
-        force: run what a backend refuses for its cost alone.
-        seconds: no further case is begun after so long; None ends with the last one.
+        force: run cases that a backend only refuses for their cost.
+        seconds: start no further case after this time; None ends with the last one.
     """
 
     force: bool = False
     seconds: float | None = None
-    needs: ClassVar[str] = ""  # of the system, as system.NEEDS has it
+    needs: ClassVar[str] = ""  # of the system, see system.NEEDS
 
     def cases_each(self, case: Case) -> int:  # noqa: ARG002  # as Bench has it
-        """Cases that one worker does, if it lives: nothing is timed, so it goes on."""
+        """Cases per worker, while it lives: nothing is timed, so it is reused."""
         return 50
 
     def at_most_s(self, case: Case, backends: Sequence[Backend]) -> float:
-        """Seconds that a case may take, with its share of the start of a process."""
+        """Seconds that a case may take, including its share of starting a process."""
         from convbench.verify.cost import verify_s
 
         return verify_s(case, backends) + case.target.start_s / self.cases_each(case)
@@ -103,13 +103,13 @@ class Bench:
     """Work: every backend timed against torch, between two verifications.
 
     Attributes:
-        budget_s: seconds of timing for each candidate at most.
-        confidence: of all verdicts of a case together.
-        margin: within it two that cannot be told apart are a tie.
+        budget_s: time budget per backend, in seconds.
+        confidence: joint confidence of all verdicts of one case.
+        margin: ratios within this are a tie.
         min_rounds: clean rounds before the first verdict.
-        ceilings: whether timings are held against what the machine can do, which is probed where it is not known.
-        wait_s: so long, at most, the first case waits for a quiet machine.
-        force: run what a backend refuses for its cost alone.
+        ceilings: whether timings are compared with the machine's ceilings, which are measured if unknown.
+        wait_s: how long the first case waits at most for a quiet machine.
+        force: run cases that a backend only refuses for their cost.
     """
 
     budget_s: float = 3.0
@@ -122,30 +122,32 @@ class Bench:
     needs: ClassVar[str] = "bench"
 
     def cases_each(self, case: Case) -> int:
-        """Cases that one worker does, if it lives: a context on a GPU takes seconds, a fork some hundredths of one."""
+        """Cases per worker, while it lives: a context on a GPU takes seconds, a fork some hundredths of a second."""
         return 1 if case.target.on_host else 16
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.confidence < 1 or not 0 < self.margin < 1:
             raise ConvbenchError(
-                f"--confidence {self.confidence} --margin {self.margin}: confidence is from 0.5 to below 1, margin "
-                f"between 0 and 1; try --confidence 0.998 --margin 0.02"
+                f"--confidence {self.confidence} --margin {self.margin}: confidence must be at least 0.5 and below "
+                f"1, and "
+                f"margin between 0 and 1; try --confidence 0.998 --margin 0.02"
             )
         if self.budget_s < 0 or self.min_rounds < 1:
             raise ConvbenchError(
-                f"--budget {self.budget_s:g} --min-rounds {self.min_rounds}: a budget is 0 seconds or more, and there "
-                f"is at least 1 round; try --budget 3 --min-rounds 12"
+                f"--budget {self.budget_s:g} --min-rounds {self.min_rounds}: the budget must be at least 0 seconds, "
+                f"with "
+                f"at least 1 round; try --budget 3 --min-rounds 12"
             )
 
     @property
     def least_rounds(self) -> int:
-        """Rounds that are timed where the budget is too short for them."""
-        from convbench.bench.rounds import Budget
+        """Rounds that are timed even if the budget is too short for them."""
+        from convbench.bench.rounds import TimeBudget
 
-        return Budget().least
+        return TimeBudget().least
 
     def at_most_s(self, case: Case, backends: Sequence[Backend]) -> float:
-        """Seconds that a case may take, with its share of the start of a process."""
+        """Seconds that a case may take, including its share of starting a process."""
         from convbench.verify.cost import bench_s
 
         timing_s = bench_s(case, backends, budget_s=self.budget_s, least_rounds=self.least_rounds)
@@ -153,25 +155,25 @@ class Bench:
 
     def begin(self, run: Run, remaining: Sequence[Case], backends: Sequence[Backend], tell: Tell) -> Iterator[Result]:
         from convbench.bench.noise import nvml_lacks
-        from convbench.bench.rounds import Budget
-        from convbench.bench.statistics import Rule
+        from convbench.bench.rounds import TimeBudget
+        from convbench.bench.statistics import VerdictRule
         from convbench.bench.sweep import bench
         from convbench.ceilings.known import known_ceilings
         from convbench.ceilings.roofline import with_rooflines
 
         if any(not case.target.on_host for case in remaining) and (why := nvml_lacks()):
-            tell(f"{why}: clock, power and throttling of the GPU are not seen, and slowed rounds not set aside")
+            tell(f"{why}: the GPU's clock, power and throttling are unknown, so throttled rounds are not set aside")
         if self.wait_s > 0 and remaining:
             self._wait(remaining, tell)
-        patient = self.min_rounds > Rule().least
-        budget = Budget(seconds=self.budget_s, least=self.min_rounds if patient else self.least_rounds)
-        rule = Rule(confidence=self.confidence, margin=self.margin, least=self.min_rounds)
+        patient = self.min_rounds > VerdictRule().least
+        budget = TimeBudget(seconds=self.budget_s, least=self.min_rounds if patient else self.least_rounds)
+        rule = VerdictRule(confidence=self.confidence, margin=self.margin, least=self.min_rounds)
         ceilings, reprobe = known_ceilings(remaining if self.ceilings else (), tell)
         results = run(partial(bench, budget=budget, rule=rule, force=self.force), remaining, backends)
         return with_rooflines(results, backends, ceilings, reprobe)
 
     def _wait(self, remaining: Sequence[Case], tell: Tell) -> None:
-        """Before the ceilings too: what is probed on a busy machine is no ceiling."""
+        """Before the ceilings too: readings from a busy machine are not ceilings."""
         import torch
 
         from convbench.bench.doctor import wait_until_quiet
@@ -182,9 +184,9 @@ class Bench:
 
 
 def for_seconds(seconds: float, results: Iterable[Result], *, each: int) -> Iterator[Result]:
-    """The results of whole cases, `each` of them, until the time is up; it starts when the first case is done.
+    """The results of whole cases, `each` at a time, until the time is up; it starts when the first case is done.
 
-    What comes before that (a process for --isolate, imports) takes seconds, and none of the cases' time.
+    Work before that (a process for --isolate, imports) takes seconds and does not count.
     """
     end = None
     source = iter(results)
@@ -197,7 +199,7 @@ def for_seconds(seconds: float, results: Iterable[Result], *, each: int) -> Iter
                 return
     finally:
         if isinstance(source, Generator):
-            source.close()  # the process of --isolate ends now, and not when it is collected
+            source.close()  # ends the process of --isolate now, not at garbage collection
 
 
 def choose_run(
@@ -209,12 +211,12 @@ def choose_run(
     cases_each: Callable[[Case], int] = lambda _: 1,
     several_threads: bool = False,
 ) -> Run:
-    """How a sweep is run: in this process, or each case in one that may die.
+    """How a sweep is run: in this process, or with a separate process for each case.
 
     Args:
-        isolate: None is for code of others, on CUDA and with several numbers of threads (XLA fixes its own once a
-            process), where the system and the backends allow it.
-        timeout_s, memory_nbytes: what is killed, and so needs a process of its own.
+        isolate: None means for third-party code, on CUDA and with several thread counts (XLA fixes its own once per
+            process), if the system and the backends allow it.
+        timeout_s, memory_nbytes: limits that are enforced by killing, so they need a separate process.
     """
     limited = timeout_s is not None or memory_nbytes is not None
     if isolate is None:
@@ -222,7 +224,7 @@ def choose_run(
         may_die = foreign or several_threads or not all(case.target.on_host for case in selection.cases)
         isolate = limited or (may_die and is_possible() and not selection.local)
     if not isolate and limited:
-        raise ConvbenchError("--timeout and --memory-limit need a process that may be killed; leave --no-isolate out")
+        raise ConvbenchError("--timeout and --memory-limit need a process that can be killed; remove --no-isolate")
     if not isolate:
         return lambda sweep, cases, backends: sweep(cases, bring_here(backends, selection.plugins))
     given, instead = "--isolate needs", "try --no-isolate"
@@ -230,12 +232,12 @@ def choose_run(
         given, instead = "--timeout and --memory-limit need", "leave them out"
     if sys.platform != "linux":
         wsl = f" or {elsewhere()}" if sys.platform == "win32" else ""
-        raise ConvbenchError(f"{given} Linux and this is {sys.platform}; {instead}{wsl}")
+        raise ConvbenchError(f"{given} Linux, and this is {sys.platform}; {instead}{wsl}")
     require("isolation", instead)
     if selection.local:
         raise ConvbenchError(
             f"--isolate: another process cannot load {', '.join(selection.local)}, given as an object; "
-            f"name its file as a plug-in, or run without isolation, timeout and memory limit"
+            f"give its file as a plug-in, or run without isolation, timeout and memory limit"
         )
     from convbench.workers.isolate import Limits, isolated
 
@@ -249,13 +251,13 @@ def choose_run(
 
 
 class Session:
-    """A selection and what is done with it; results as they come, each case in the CSV file first.
+    """A selection and its run; results come as they are ready, after their case is in the CSV file.
 
     Attributes:
         kept: how many cases the file held already.
-        results: those of the cases that are done, the kept ones too.
+        results: those of the completed cases, including kept ones.
         contexts: what the rows of a device share.
-        threads: the numbers of CPU threads that every case is done with.
+        threads: the thread counts with which every case runs.
     """
 
     def __init__(
@@ -274,21 +276,21 @@ class Session:
         memory_nbytes: int | None = None,
         tell: Tell = silent,
     ) -> None:
-        """Make or open the file.
+        """Create or open the file.
 
         Args:
-            csv: a file, which the session holds until it is run or closed; - is stdout, None is none.
-            overwrite, resume: replace a file that exists, or go on with it.
-            command: what the rows are told to come from; a file is gone on with by the same one.
-            threads: torch's CPU threads while it runs; 0 leaves them. With several numbers all cases are done with
-                the first, then with the second, but for those on a GPU, which are done once.
-            anonymous: the rows name neither the host nor the command, nor any folder.
-            isolate, timeout_s, memory_nbytes: as `choose_run`.
-            tell: takes remarks.
+            csv: a file, which the session keeps open until it is run or closed; - is stdout, None means no file.
+            overwrite, resume: replace an existing file, or continue it.
+            command: recorded in the rows; a file is only continued with the same one.
+            threads: torch's CPU threads while it runs; 0 keeps them. With several numbers all cases run with
+                the first, then with the second, except those on a GPU, which run once.
+            anonymous: the rows contain neither the host nor the command nor folders.
+            isolate, timeout_s, memory_nbytes: see `choose_run`.
+            tell: receives notes.
 
         Raises:
-            ConvbenchError: the file exists, holds something else, or cannot be written; or the options do not go
-                together.
+            ConvbenchError: the file exists, has other contents, or cannot be written; or the options exclude
+                each other.
         """
         from convbench.machine import this_machine
         from convbench.rows import Context, from_row
@@ -301,12 +303,12 @@ class Session:
         self.csv = csv
         self._tell = tell
         self._anonymous = anonymous
-        self._setting: dict[int, int] = {}  # what is set to get so many threads
+        self._setting: dict[int, int] = {}  # what is set to get this many threads
         for given in [threads] if isinstance(threads, int) else threads:
             with _threads_set(given) as count:
                 self._setting.setdefault(count, given)
         if not self._setting:
-            raise ConvbenchError("--threads holds no number; give some, as 1,2,4, or leave it out")
+            raise ConvbenchError("--threads has no number; give some, such as 1,2,4, or leave it out")
         self.threads = tuple(self._setting)
         self._todo = [
             (count, case)
@@ -323,7 +325,7 @@ class Session:
             several_threads=len(self.threads) > 1,
         )
         if resume and (csv in (None, "-") or overwrite):
-            raise ConvbenchError("--resume goes on with a file: name it with --csv FILE, and leave --overwrite out")
+            raise ConvbenchError("--resume continues a file: give it with --csv FILE, without --overwrite")
         self.contexts: Mapping[str, Context] = {
             device: Context(machine=this_machine(device), threads=self.threads[0], command=command)
             for device in {case.device for case in selection.cases}
@@ -338,9 +340,9 @@ class Session:
             raise ConvbenchError(f"--resume {csv}: a row is damaged: {error}") from None
         self.kept = len(self._old) // len(selection.backends)
         if resume and self.kept:
-            tell(f"{self.kept} of {self.total} cases are in {csv} and kept")
+            tell(f"{self.kept} of {self.total} cases are already in {csv} and are kept")
             if anonymous:
-                tell(f"{csv} is anonymous: nobody can see whether its command had the same options")
+                tell(f"{csv} is anonymous, so it is unknown whether its command had the same options")
 
     def _plan(self) -> "list[list[Row]]":
         return [
@@ -353,12 +355,12 @@ class Session:
 
     @property
     def total(self) -> int:
-        """How many cases there are, each as often as it has numbers of threads."""
+        """The number of cases, each counted once per thread count."""
         return len(self._todo)
 
     @property
     def remaining(self) -> Sequence[Case]:
-        """The cases that are still to be done; one that is done with several numbers of threads comes several times."""
+        """The remaining cases, each once per thread count."""
         return [case for _, case in self._left]
 
     @property
@@ -366,12 +368,12 @@ class Session:
         return self._todo[len(self.results) // len(self.selection.backends) :]
 
     def run(self) -> Generator[list[Result], None, None]:
-        """Begin, and yield the results of each case, in the backends' order, when they are in the file.
+        """Start, and yield the results of each case, in the backends' order, once they are in the file.
 
-        Whoever stops in between keeps what is done; the file is closed with the last case or with the generator.
+        If you stop early, completed cases are kept; the file is closed with the last case or with the generator.
         """
         if self.csv is not None and self._file is None:
-            raise ConvbenchError(f"{self.csv} is closed; go on with it in another session, with resume")
+            raise ConvbenchError(f"{self.csv} is closed; continue it in a new session with resume=True")
         parts = [(threads, [case for _, case in own]) for threads, own in groupby(self._left, lambda one: one[0])]
         try:
             begun = [self._begin(*part) for part in parts[:1]]
@@ -391,7 +393,7 @@ class Session:
             for threads, cases in parts:
                 results = begun.pop() if begun else self._begin(threads, cases)
                 with _threads_set(self._setting[threads]):
-                    # All of a case at once: a kill leaves whole cases.
+                    # All rows of a case at once: a kill leaves complete cases.
                     while found := list(islice(results, len(self.selection.backends))):
                         case = [replace(one, threads=threads) for one in found]
                         if self._file is not None:
@@ -410,7 +412,7 @@ class Session:
         return anonymous_row(row) if self._anonymous else row
 
     def pairs(self) -> list[tuple[Mapping[str, str], Result]]:
-        """The rows so far as the file has them, each beside its result."""
+        """The rows so far as in the file, each with its result."""
         from convbench.anonymous import anonymous_pair
         from convbench.rows import text_row
 
@@ -420,24 +422,24 @@ class Session:
         return [anonymous_pair(*pair) for pair in pairs] if self._anonymous else list(pairs)
 
     def mend(self) -> None:
-        """Put the rows back if somebody else deleted, replaced or changed the file."""
+        """Restore the rows if another program deleted, replaced or changed the file."""
         if self._file is not None:
             self._file.mend()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         file, self._file = self._file, None
         if file is not None:
             file.close()
 
     def reproduce(self, result: Result) -> str:
-        """The command that shows this result again."""
+        """The command that reproduces this result."""
         flags = [f" --plugin {shlex.quote(one)}" for one in self.selection.plugins]
         flags += [f" --threads {result.threads}"] if any(self._setting.values()) else []
         flags += [" --force"] if self.work.force else []
         command = reproduce(result)
         if not result.case.kind and command.startswith("convbench verify") and self._brings_more(result.backend):
-            command += " --pass fprop"  # verify would ask for its other passes and epilogues as well
+            command += " --pass fprop"  # otherwise verify would check its other passes and epilogues too
         return command + "".join(flags)
 
     def _brings_more(self, name: str) -> bool:
@@ -447,7 +449,7 @@ class Session:
 
 
 def reproduce(result: Result) -> str:
-    """The command that meets a result again: verify, or bench for a fault that only shows when it is timed."""
+    """The command that reproduces a result: verify, or bench for a fault that only shows while it is timed."""
     match result.outcome:
         case Wrong(check):
             words = check.evidence or ""
@@ -455,11 +457,11 @@ def reproduce(result: Result) -> str:
             words = message
         case _:
             words = ""
-    timing = any(sign in words for sign in ("right before the timing", "being timed", "again"))
+    timing = any(sign in words for sign in ("before timing", "before the timing", "being timed", "again"))
     return f"convbench {'bench' if timing else 'verify'} --backend {result.backend} {result.case.flags()}"
 
 
 def count_outcomes(results: Iterable[Result]) -> Counter[str]:
-    """How many came out how, in the words of the CSV."""
+    """How many have each outcome, in the words of the CSV."""
     kinds = {Verified: "verified", Timed: "timed", Wrong: "wrong", Failed: "failed", Skipped: "skipped"}
     return Counter(kinds[type(result.outcome)] for result in results)

@@ -42,10 +42,10 @@ class ConvSpec:
 
     Attributes:
         padding: rows above the image and columns to the left of it.
-        padding_end: rows below it and columns to the right, where they differ from those; None where they do not.
+        padding_end: rows below it and columns to the right, if they differ from those; otherwise None.
 
     Raises:
-        ConvbenchError: a size is no whole number or out of range, groups divide C or K unevenly,
+        ConvbenchError: a size is not an integer or out of range, groups divide C or K unevenly,
             or the dilated kernel is larger than the padded input.
     """
 
@@ -62,7 +62,7 @@ class ConvSpec:
     groups: int = 1
     padding_end: Pair | None = None
 
-    if TYPE_CHECKING:  # what may be given is wider than what is kept
+    if TYPE_CHECKING:  # more types are accepted than are stored
 
         def __init__(
             self,
@@ -85,7 +85,7 @@ class ConvSpec:
         given: Any = self.padding
         if isinstance(given, list | tuple) and len(given) == 4:
             if self.padding_end is not None:
-                raise ConvbenchError(f"padding={given!r} holds all four sides; leave padding_end out")
+                raise ConvbenchError(f"padding={given!r} already has all four sides; leave padding_end out")
             object.__setattr__(self, "padding", given[::2])
             object.__setattr__(self, "padding_end", given[1::2])
         if self.padding_end is not None:
@@ -99,7 +99,7 @@ class ConvSpec:
         for name, least in _LEAST.items():
             value = getattr(self, name)
             if type(value) is not int:
-                raise ConvbenchError(f"{name} is {value!r}: it is a whole number, as {name}=1")
+                raise ConvbenchError(f"{name} is {value!r}: it must be an integer, such as {name}=1")
             if value < least:
                 raise self._too_small(name, value, least)
         for name, least in _LEAST_OF_PAIR.items():
@@ -115,12 +115,12 @@ class ConvSpec:
             )
 
     def _too_small(self, name: str, value: int, least: int) -> ConvbenchError:
-        crop = "; crop the input beforehand" if name == "padding" else ""
+        crop = "; crop the input instead" if name == "padding" else ""
         return ConvbenchError(f"{name} is {value} in {self}: it must be at least {least}{crop}")
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read the text form, `n8c64h56w56k64r3s3_st1_pd1_dl1_g1`; case is ignored."""
+        """Parse the text form, `n8c64h56w56k64r3s3_st1_pd1_dl1_g1`; case is ignored."""
         match = _TEXT.fullmatch(text.strip().lower())
         if match is None:
             raise ConvbenchError(f"not a problem: {text!r}{_fault(text)}; write it like {_EXAMPLE}")
@@ -130,12 +130,12 @@ class ConvSpec:
             part = _PART.fullmatch(word)
             name = _PARTS[part[1]] if part else ""
             if part is None or (part[3] and name == "groups") or (part[5] and name != "padding"):
-                number = ", whose padding is a number" if word.startswith("pd") else ""
+                number = ", whose padding must be a number" if word.startswith("pd") else ""
                 raise ConvbenchError(
-                    f"'_{word}' in {text!r} is not a part of a problem{number}; write it like {_EXAMPLE}"
+                    f"'_{word}' in {text!r} is not part of a problem{number}; write it like {_EXAMPLE}"
                 )
             if name in numbers or name in pairs:
-                raise ConvbenchError(f"{name} stands twice in {text!r}; write it like {_EXAMPLE}")
+                raise ConvbenchError(f"{name} occurs twice in {text!r}; write it like {_EXAMPLE}")
             if name == "groups":
                 numbers[name] = int(part[2])
             elif part[5]:
@@ -174,7 +174,7 @@ class ConvSpec:
 
     @property
     def padding_text(self) -> str:
-        """`1`, `1x2` for height and width, or all four sides where they are needed: top, bottom, left, right."""
+        """`1`, `1x2` for height and width, or all four sides if needed: top, bottom, left, right."""
         return pair_text(self.padding if self.padding_end is None else self.sides)
 
     @property
@@ -185,7 +185,7 @@ class ConvSpec:
 
     @property
     def evened(self) -> "ConvSpec":
-        """The same convolution with equal padding, over an input to which the rest was added beforehand: `surplus`."""
+        """The same convolution with equal padding, over an input that was first padded by the rest: `surplus`."""
         above, below, before, behind = self.surplus
         top, bottom, left, right = self.sides
         return replace(
@@ -198,7 +198,7 @@ class ConvSpec:
 
     @property
     def surplus(self) -> tuple[int, int, int, int]:
-        """By how much the top, bottom, left and right are padded more than the side opposite."""
+        """By how much the top, bottom, left and right are padded more than the opposite side."""
         top, bottom, left, right = self.sides
         return (max(0, top - bottom), max(0, bottom - top), max(0, left - right), max(0, right - left))
 
@@ -244,7 +244,7 @@ class ConvSpec:
 
     @property
     def flops(self) -> int:
-        """Two operations a multiply-add."""
+        """Two operations per multiply-add."""
         return 2 * self.macs
 
     @property
@@ -267,24 +267,24 @@ class ConvSpec:
         return self.n * self.c * self.r * self.s * self.p * self.q * ITEM_NBYTES[dtype]
 
     def intensity(self, dtype: str) -> float:
-        """Operations for each byte that must be moved at the least."""
+        """Operations per byte that must be moved."""
         return self.flops / self.nbytes(dtype)
 
     @property
     def inner_macs(self) -> int:
-        """Multiply-adds whose tap lies on the image: those on padding may be left out."""
+        """Multiply-adds whose tap is on the image: those on padding may be skipped."""
         rows, columns = ([len(self._outputs(axis, tap)) for tap in range((self.r, self.s)[axis])] for axis in (0, 1))
         return self.n * self.k * self.c_per_group * sum(rows) * sum(columns)
 
     def needed_nbytes(self, dtype: str, pass_: str = "fprop") -> int:
-        """Bytes of y and of what it depends on, each once: a 1x1 kernel of stride 2 needs a quarter of x.
+        """Bytes of y and of what it depends on, each once: a 1x1 kernel with stride 2 needs a quarter of x.
 
-        Of a gradient (`dgrad`, `wgrad`) the same of dy and the other operand, and all of the gradient, zeros as well.
+        For a gradient (`dgrad`, `wgrad`) the same for dy and the other operand, and the whole gradient, zeros included.
         """
         return sum(self._needed(pass_)) * ITEM_NBYTES[dtype]
 
     def first_nbytes(self, dtype: str, pass_: str = "fprop") -> int:
-        """Those of x among them; of a gradient those of dy."""
+        """The bytes of x among them; for a gradient those of dy."""
         x, _, y = self._needed(pass_)
         return (x if pass_ == "fprop" else y) * ITEM_NBYTES[dtype]
 
@@ -307,36 +307,36 @@ class ConvSpec:
         return self.n * self.c * pixels, self.k * self.c_per_group * taps, prod(self.y_shape)
 
     def _outputs(self, axis: int, tap: int) -> range:
-        """The rows (axis 0) or columns (1) of y for which a tap of the kernel lies on the image."""
+        """The rows (axis 0) or columns (1) of y for which a tap of the kernel is on the image."""
         size, count, stride = ((self.h, self.w)[axis], (self.p, self.q)[axis], self.stride[axis])
         shift = self.padding[axis] - tap * self.dilation[axis]  # the input is at place * stride - shift
         return range(max(0, -(-shift // stride)), min(count, (size - 1 + shift) // stride + 1))
 
 
 def _as_pair(name: str, given: Any) -> Pair:
-    """One whole number for both axes, or two: of the height and of the width."""
+    """One integer for both axes, or two: for the height and the width."""
     pair = (given, given) if type(given) is int else tuple(given) if isinstance(given, list | tuple) else ()
     if len(pair) != 2 or any(type(one) is not int for one in pair):
         raise ConvbenchError(
-            f"{name} is {given!r}: it is a whole number, or two of them for height and width, as {name}=(2, 1)"
+            f"{name} is {given!r}: it must be an integer, or two for height and width, such as {name}=(2, 1)"
         )
     return pair
 
 
 def _fault(text: str) -> str:
-    """What keeps a text from being a problem, where that can be told."""
+    """Why a text is not a problem, if that is clear."""
     text = text.strip().lower()
     if re.match(r"n-?[0-9].*-[0-9]|n-[0-9]", text):
-        return ", as nothing in it may be negative"
+        return ": nothing in it may be negative"
     given = re.findall(r"([nchwkrs])[0-9]+", text.partition("_")[0])
     missing = [letter for letter in "nchwkrs" if letter not in given]
     if given and missing:
-        return f", as it has no {', '.join(missing)}"
-    return ", as its sizes are in another order" if sorted(given) == sorted("nchwkrs") else ""
+        return f": it has no {', '.join(missing)}"
+    return ": its sizes are in another order" if sorted(given) == sorted("nchwkrs") else ""
 
 
 def same_sides(kernel: Sequence[int], dilation: Sequence[int]) -> tuple[int, int, int, int]:
-    """Padding that keeps the size at stride 1: what an even kernel leaves over stands at the end, as in torch."""
+    """Padding that keeps the size at stride 1: with an even kernel the extra row is at the end, as in torch."""
     down, across = (apart * (taps - 1) for taps, apart in zip(kernel, dilation, strict=True))
     return (down // 2, down - down // 2, across // 2, across - across // 2)
 

@@ -1,4 +1,4 @@
-"""How does a results file grow so that nothing is lost, and how is it read again?"""
+"""How does a results file grow without losing anything, and how is it read again?"""
 
 import csv
 import io
@@ -30,21 +30,21 @@ _HEADER = csv_line(dict(zip(COLUMNS, COLUMNS, strict=True)))
 
 @dataclass(slots=True)
 class CsvFile:
-    """A CSV file that grows case by case; what is in it survives whatever comes next.
+    """A CSV file that grows case by case; what is in it survives whatever happens next.
 
     The rows of a case are one write to a file opened for appending, then fsync: a kill leaves
-    whole cases, but for one inside that write. `plan` goes on with such a file. Its rows are kept in
-    memory too, and put back should somebody delete, replace or change the file meanwhile.
+    complete cases, except during that write. `plan` continues such a file. Its rows are kept in
+    memory too, and restored if another program deletes, replaces or changes the file meanwhile.
 
     Attributes:
-        plan: the rows that the whole run makes, case by case, as far as they are known before it.
-            With it an existing file is gone on with, after what it holds of a case that is not whole is cut off.
-        tell: takes a line on what somebody else did to the file.
-        finished: the rows of the whole cases that the file held.
+        plan: the rows of the whole run, case by case, as far as they are known in advance.
+            With it an existing file is continued, after an incomplete case is cut off.
+        tell: receives a line about what another program did to the file.
+        finished: the rows of the complete cases in the file.
 
     Raises:
-        ConvbenchError: the file exists, cannot be made, or cannot be written any more; or it does
-            not hold the beginning of the plan.
+        ConvbenchError: the file exists, cannot be created, or can no longer be written; or it does
+            not contain the beginning of the plan.
     """
 
     path: str
@@ -74,13 +74,13 @@ class CsvFile:
                     if not _lock(self._descriptor):
                         os.close(self._descriptor)
                         raise ConvbenchError(
-                            f"{self.path} is being written by another convbench; wait, or name another"
+                            f"{self.path} is being written by another convbench; wait, or name another file"
                         )
                     if self.overwrite:
                         os.ftruncate(self._descriptor, 0)
             except FileExistsError:
                 raise ConvbenchError(
-                    f"{self.path} exists; name another file, replace it with --overwrite, or go on with --resume"
+                    f"{self.path} exists; name another file, replace it with --overwrite, or continue it with --resume"
                 ) from None
             except OSError as error:
                 raise ConvbenchError(f"cannot write {self.path}: {error.strerror}; try another --csv") from None
@@ -97,10 +97,10 @@ class CsvFile:
         self._write("".join(map(csv_line, rows)))
 
     def mend(self, *, thorough: bool = False) -> None:
-        """Put the rows back if somebody else deleted, replaced or changed the file; `thorough` looks at every byte.
+        """Restore the rows if another program deleted, replaced or changed the file; `thorough` compares every byte.
 
         Raises:
-            ConvbenchError: they can be written nowhere.
+            ConvbenchError: they cannot be written anywhere.
         """
         if not self._regular or not self._sound or (harm := self._harm(thorough)) is None:
             return
@@ -109,10 +109,10 @@ class CsvFile:
         except OSError as error:
             self._sound = False
             raise ConvbenchError(
-                f"{self.path} was {harm} by somebody else, and cannot be written again: {error.strerror}"
+                f"{self.path} was {harm} by another program, and cannot be rewritten: {error.strerror}"
             ) from None
         rows = b"".join(self._kept).count(b"\n") - 1
-        self.tell(f"{self.path} was {harm} by somebody else; its rows so far ({rows}) have been put back in {place}")
+        self.tell(f"{self.path} was {harm} by another program; its rows so far ({rows}) have been restored in {place}")
 
     @property
     def _regular(self) -> bool:
@@ -131,14 +131,14 @@ class CsvFile:
         return "changed" if thorough and read_bytes(self._place, nbytes) != b"".join(self._kept) else None
 
     def _put_back(self) -> str:
-        """A new file in the place of the old one, or beside it where that cannot be; a reader meets no half of it."""
+        """A new file in place of the old one, or next to it if that fails; a reader never sees half of it."""
         if os.path.realpath(self._place) != self._target:
             self._target = self._place  # a link that leads elsewhere now is replaced, not followed
         os.makedirs(os.path.dirname(self._target), exist_ok=True)
         fresh = f"{self._target}.{os.getpid()}.csv"
         descriptor = os.open(fresh, _APPEND | os.O_EXCL, 0o644)
         try:
-            _lock(descriptor)  # before anybody can find it
+            _lock(descriptor)  # before anything can find it
             os.chmod(fresh, stat.S_IMODE(os.fstat(self._descriptor).st_mode))
             _write_all(descriptor, b"".join(self._kept))
             os.fsync(descriptor)
@@ -148,16 +148,16 @@ class CsvFile:
             raise
         try:
             os.replace(fresh, self._target)
-        except OSError:  # a directory lies there
+        except OSError:  # there is a directory
             self._place = self._target = fresh
         os.close(self._descriptor)
         self._descriptor = descriptor
         return self._target
 
     def _go_on(self, plan: Sequence[Sequence[Row]]) -> bool:
-        """Keep the whole cases, cut off the rest; False when there is not even a header."""
+        """Keep the complete cases, cut off the rest; False if there is not even a header."""
         if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
-            raise ConvbenchError(f"--resume {self.path}: it is no regular file; name one with --csv FILE")
+            raise ConvbenchError(f"--resume {self.path}: it is not a regular file; give one with --csv FILE")
         try:
             data = read_bytes(self.path, MOST_NBYTES)
         except OSError as error:
@@ -168,7 +168,7 @@ class CsvFile:
         try:
             whole = whole_cases(data, plan)
         except ConvbenchError as error:
-            raise ConvbenchError(f"--resume {self.path}: {error}; the file is as it was") from None
+            raise ConvbenchError(f"--resume {self.path}: {error}; the file is unchanged") from None
         self.finished = whole.rows
         os.ftruncate(self._descriptor, whole.nbytes)
         self._kept, self._kept_nbytes = [data[: whole.nbytes]], whole.nbytes
@@ -212,7 +212,7 @@ class CsvFile:
 
 
 def _lock(descriptor: int) -> bool:
-    """Whether the file is ours alone now; the lock goes with the process, whatever it dies of."""
+    """Whether we have exclusive access to the file; the lock ends with the process, however it dies."""
     try:
         import fcntl
     except ImportError:  # Windows
@@ -231,9 +231,9 @@ def _write_all(descriptor: int, data: bytes) -> None:
         data = data[os.write(descriptor, data) :]
 
 
-# What must be the same when a run is gone on with; the other columns are what it finds out.
+# What must be the same to continue a run; the other columns are its results.
 _PLANNED = (*ROW_KEY_COLUMNS, "count", "family", *(one.name for one in fields(Machine)), "schema")
-# Options that change nothing in a row that was finished; the number is of the words that follow.
+# Options that change nothing in a finished row, with the number of words that follow each.
 _FREE_OPTIONS = {
     "--resume": 0,
     "--overwrite": 0,
@@ -246,17 +246,17 @@ _FREE_OPTIONS = {
 
 @dataclass(frozen=True, slots=True)
 class WholeCases:
-    """The rows of the cases that are all there, and where in the file they end."""
+    """The rows of the complete cases, and where in the file they end."""
 
     rows: list[dict[str, str]]
     nbytes: int
 
 
 def whole_cases(data: bytes, plan: Sequence[Sequence[Row]]) -> WholeCases:
-    """The part of a CSV file that needs not be done again.
+    """The part of a CSV file that need not be run again.
 
     Args:
-        data: the file. No cell of ours holds a line break, so a line is a row.
+        data: the file. No cell contains a line break, so a line is a row.
         plan: as `CsvFile.plan`.
 
     Raises:
@@ -268,8 +268,8 @@ def whole_cases(data: bytes, plan: Sequence[Sequence[Row]]) -> WholeCases:
     except ValueError as error:
         raise ConvbenchError(f"it is damaged ({error})") from None
     if not rows or tuple(rows[0]) != COLUMNS:
-        raise ConvbenchError("its columns are not those of this version of convbench")
-    complete = takewhile(lambda cells: len(cells) == len(COLUMNS), rows[1:])  # somebody's editor may end a torn line
+        raise ConvbenchError("it has different columns than this version of convbench")
+    complete = takewhile(lambda cells: len(cells) == len(COLUMNS), rows[1:])  # an editor may have ended a torn line
     found, whole = [dict(zip(COLUMNS, cells, strict=True)) for cells in complete], 0
     for number, (row, planned) in enumerate(zip(found, chain.from_iterable(plan), strict=False), start=2):
         for column in (*_PLANNED, "command"):
@@ -281,7 +281,7 @@ def whole_cases(data: bytes, plan: Sequence[Sequence[Row]]) -> WholeCases:
             if here != there:
                 raise ConvbenchError(f"row {number} has {column} {here!r}, this run has {there!r}")
     if len(found) > sum(map(len, plan)):
-        raise ConvbenchError("it holds more rows than this run makes")
+        raise ConvbenchError("it has more rows than this run produces")
     for case in plan:
         if whole + len(case) > len(found):
             break
@@ -291,7 +291,7 @@ def whole_cases(data: bytes, plan: Sequence[Sequence[Row]]) -> WholeCases:
 
 
 def _essence(command: str) -> str:
-    """A command without what makes no difference to its rows."""
+    """A command without options that do not affect its rows."""
     try:
         words, kept = iter(shlex.split(command)), []
     except ValueError:  # no command of ours
@@ -307,7 +307,7 @@ def _essence(command: str) -> str:
 
 
 def _difference(here: str, there: str) -> str:
-    """How a row was made otherwise than this run would make it, in the words in which the two commands differ."""
+    """How the command of a row differs from that of this run, by the words that differ."""
     mine, yours = here.split(), there.split()
     same = [one == other for one, other in zip(mine, yours, strict=False)]
     first = same.index(False) if False in same else len(same)
@@ -316,14 +316,14 @@ def _difference(here: str, there: str) -> str:
     old, new = (" ".join(words[first : first + 2]) for words in (mine, yours))
     if not old:
         return f"without {new!r}, which this run has"
-    return f"with {old!r}, where this run has {new!r}" if new else f"with {old!r}, which this run has not"
+    return f"with {old!r}, but this run has {new!r}" if new else f"with {old!r}, which this run does not have"
 
 
 def read_rows(path: str | Path) -> list[dict[str, str]]:
-    """The rows of a results file, every cell as text, as it was before a spreadsheet was thought of.
+    """The rows of a results file, every cell as text, without the guard against spreadsheets.
 
     Raises:
-        ConvbenchError: there is no such file, or it is not one of ours.
+        ConvbenchError: there is no such file, or it is not a results file.
     """
     try:
         data = read_bytes(path, MOST_NBYTES)
@@ -333,20 +333,22 @@ def read_rows(path: str | Path) -> list[dict[str, str]]:
             raise ValueError("it is empty")
     except (OSError, ValueError) as error:
         raise ConvbenchError(
-            f"cannot read {path}: {cause(error)}; it takes a CSV file of convbench bench or verify"
+            f"cannot read {path}: {cause(error)}; give a CSV file from convbench bench or verify"
         ) from None
     header, *rows = rows
     missing = [column for column in OLDEST if column not in header]
     if missing:
-        raise ConvbenchError(f"{path} lacks the columns {', '.join(missing[:5])}; is it of convbench bench or verify?")
+        raise ConvbenchError(
+            f"{path} lacks the columns {', '.join(missing[:5])}; is it from convbench bench or verify?"
+        )
     twice = [column for column in COLUMNS if header.count(column) > 1]
     if twice:
-        raise ConvbenchError(f"{path} has the column {twice[0]} twice; keep one of the two")
+        raise ConvbenchError(f"{path} has the column {twice[0]} twice; remove one of them")
     for number, row in enumerate(rows, start=2):
         if len(row) != len(header):
             raise ConvbenchError(f"{path}, row {number} is damaged: it has {len(row)} cells for {len(header)} columns")
     nothing = dict.fromkeys(COLUMNS, "")
-    plain = "".join(text.splitlines()).isprintable()  # else a cell could steer the terminal on which it is shown
+    plain = "".join(text.splitlines()).isprintable()  # otherwise a cell could control the terminal that shows it
     clean = unguard if plain else lambda cell: printable(unguard(cell))
     found = [  # a spreadsheet may have added columns without a name
         nothing | {column: clean(cell) for column, cell in zip(header, row, strict=True) if column} for row in rows
@@ -355,21 +357,21 @@ def read_rows(path: str | Path) -> list[dict[str, str]]:
         schema = cells["schema"]
         if schema and not (schema.isascii() and schema.isdecimal() and len(schema) < len(str(MOST_NBYTES))):
             raise ConvbenchError(f"{path}, row {number} is damaged: its schema is {one_line(schema, 40)!r}")
-        if schema and int(schema) > SCHEMA:  # its rows may differ in a column that nobody here knows
+        if schema and int(schema) > SCHEMA:  # its rows may differ in an unknown column
             raise ConvbenchError(
-                f"{path} is of schema {schema}, and this convbench reads up to {SCHEMA}; try a newer convbench"
+                f"{path} has schema {schema}, but this convbench reads up to {SCHEMA}; use a newer convbench"
             )
     return found
 
 
 def _cells(lines: Iterable[str], nbytes: int, *, strict: bool = False) -> list[list[str]]:
-    """The cells of each line, however long one of them is; `strict` refuses a quote that is not closed.
+    """The cells of each line, of any length; `strict` refuses an unclosed quote.
 
     Raises:
-        ValueError: they are no CSV.
+        ValueError: it is not a CSV.
     """
     reader = csv.reader(lines, strict=strict)
-    before = csv.field_size_limit(max(nbytes, 1))  # the samples of a patient run are one long cell
+    before = csv.field_size_limit(max(nbytes, 1))  # the samples of a long run are one long cell
     try:
         return list(reader)
     except csv.Error as error:
@@ -379,7 +381,7 @@ def _cells(lines: Iterable[str], nbytes: int, *, strict: bool = False) -> list[l
 
 
 def read_results(path: str | Path) -> list[Result]:
-    """The results that a CSV file holds, in order; numbers come back with the digits that were written.
+    """The results in a CSV file, in order; numbers have the digits that were written.
 
     Raises:
         ConvbenchError: as `read_rows`, or a row is damaged.
@@ -388,7 +390,7 @@ def read_results(path: str | Path) -> list[Result]:
 
 
 def read_pairs(path: str | Path) -> list[tuple[dict[str, str], Result]]:
-    """Each row of a CSV file beside the result that it holds: the row knows the machine, too.
+    """Each row of a CSV file with its result: the row has the machine, too.
 
     Raises:
         ConvbenchError: as `read_results`.

@@ -31,8 +31,8 @@ import torch
 
 from convbench import Timed, discover
 from convbench.bench.heap import heap_kept
-from convbench.bench.rounds import Budget
-from convbench.bench.statistics import Rule, modes
+from convbench.bench.rounds import TimeBudget
+from convbench.bench.statistics import VerdictRule, modes
 from convbench.bench.sweep import bench
 from convbench.call.bind import bind, conditions
 from convbench.case import Case, Problem
@@ -83,7 +83,7 @@ def race(backends: str, shape: str) -> dict[str, Any]:
     """Median, ratio and verdict of each that was timed."""
     loaded, _ = discover(names=backends.split(","))
     found = {}
-    for result in bench([case_of(shape)], loaded, budget=Budget(), rule=Rule()):
+    for result in bench([case_of(shape)], loaded, budget=TimeBudget(), rule=VerdictRule()):
         timed = result.outcome
         if isinstance(timed, Timed):
             compared = timed.comparison
@@ -186,7 +186,7 @@ def main() -> None:
                     "ratio_race": found["ratio"],
                     "ratio_alone": base_s / own_s,
                     "verdict": found["verdict"],
-                    "contradicted": contradicts(found["verdict"], base_s / own_s, Rule().margin),
+                    "contradicted": contradicts(found["verdict"], base_s / own_s, VerdictRule().margin),
                     "modes_s": " ".join(f"{one:.4g}" for one in found["modes"]),
                 }
             )

@@ -203,7 +203,7 @@ def _mixed(options: Sequence[T], dice: Random) -> list[T]:
 
 
 def _channels(levels: Mapping[str, str], dice: Random) -> tuple[int, int, int] | None:
-    """C, K and groups; None where the values do not go together."""
+    """C, K and groups; None if the values are inconsistent."""
     groups = levels.get("groups", "1")
     k = int(levels.get("K", "4" if groups == cover.MULTIPLIER else "1"))
     c = int(levels.get("C/G", {cover.FEW: "2", cover.FEW_WIDE: "8"}.get(groups, "1")))

@@ -27,10 +27,10 @@ import torch.nn.functional as F
 from torch.utils import benchmark
 
 from convbench import Backend, Timed, backend, discover
-from convbench.bench.rounds import Budget
-from convbench.bench.statistics import Rule
+from convbench.bench.rounds import TimeBudget
+from convbench.bench.statistics import VerdictRule
 from convbench.bench.sweep import bench
-from convbench.call.watch import Stage, Watch
+from convbench.call.watch import BackendStage, Watch
 from convbench.case import Case, Problem
 from convbench.spec import ConvSpec
 from convbench.suites import load_suite
@@ -95,7 +95,7 @@ def race(rival: Backend, pairs: int) -> dict[str, list[tuple[str, float]]]:
     for number, shape in enumerate(order):
         begin = time.perf_counter()
         case = replace(case_of(shape), seed=number)
-        _, result = bench([case], [torch_itself, rival], budget=Budget(), rule=Rule())
+        _, result = bench([case], [torch_itself, rival], budget=TimeBudget(), rule=VerdictRule())
         assert isinstance(result.outcome, Timed), result
         assert result.outcome.comparison is not None
         found[shape].append((result.outcome.comparison.verdict, time.perf_counter() - begin))
@@ -136,7 +136,7 @@ def cost() -> None:
         waits = Waits()
         begin = time.perf_counter()
         cases = [Case(problem=problem)]
-        results = list(bench(cases, backends, budget=Budget(), rule=Rule(), watch=Watch(tell=waits.tell)))
+        results = list(bench(cases, backends, budget=TimeBudget(), rule=VerdictRule(), watch=Watch(tell=waits.tell)))
         spent = time.perf_counter() - begin
         timed = [one.outcome.comparison for one in results if isinstance(one.outcome, Timed)]
         verdicts = ", ".join(one.verdict for one in timed if one is not None)
@@ -157,11 +157,11 @@ class Waits:
     """How long a sweep waited for CPUs that had been moved."""
 
     def __init__(self) -> None:
-        self.seconds, self._last, self._stage = 0.0, time.perf_counter(), Stage.TRUTH
+        self.seconds, self._last, self._stage = 0.0, time.perf_counter(), BackendStage.TRUTH
 
-    def tell(self, _backend: str, stage: Stage) -> None:
+    def tell(self, _backend: str, stage: BackendStage) -> None:
         now = time.perf_counter()
-        if self._stage == Stage.WAITED:
+        if self._stage == BackendStage.WAITED:
             self.seconds += now - self._last
         self._last, self._stage = now, stage
 

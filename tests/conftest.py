@@ -15,7 +15,7 @@ import torch
 from hypothesis import settings
 
 from convbench.case import DTYPES, Case, Problem
-from convbench.ceilings.cache import Cache, Ledger, Reading
+from convbench.ceilings.cache import Cache, CeilingLedger, CeilingReading
 from convbench.device.host import cpu_caches
 from convbench.machine import fingerprint
 from convbench.spec import ConvSpec
@@ -23,10 +23,10 @@ from convbench.spec import ConvSpec
 
 def keep_fake_ceilings(folder: Path, threads: int, *, rate: float = 1e15) -> None:
     """Put a cache file there that knows every ceiling of this CPU."""
-    known = Reading(rate=rate, time="2026-01-01T00:00:00+00:00")
+    known = CeilingReading(rate=rate, time="2026-01-01T00:00:00+00:00")
     groups = [f"flops {dtype} ieee" for dtype in DTYPES]
     groups += [f"bytes {name}" for name, _ in cpu_caches(threads)] + ["bytes memory", "calls"]
-    ledger = Ledger(readings={group: {"a fake": known} for group in groups})
+    ledger = CeilingLedger(readings={group: {"a fake": known} for group in groups})
     Cache(folder).add(fingerprint("cpu", threads), ledger)
 
 

@@ -93,8 +93,8 @@ def test_an_anonymous_file_is_gone_on_with_by_an_anonymous_run_alone(tmp_path: P
         Session(small(), Verify(), csv=path, command="one", resume=True)
     again = Session(small(), Verify(), csv=path, command="two", anonymous=True, resume=True, tell=told.append)
     assert told == [
-        f"1 of 3 cases are in {path} and kept",
-        f"{path} is anonymous: nobody can see whether its command had the same options",
+        f"1 of 3 cases are already in {path} and are kept",
+        f"{path} is anonymous, so it is unknown whether its command had the same options",
     ]
     list(again.run())
     assert len(read_rows(path)) == 6

@@ -77,7 +77,7 @@ def test_two_backends_of_one_name_are_refused_with_both_origins(tmp_path: Path) 
     [
         ("def f(:", "could not be loaded: SyntaxError"),
         ("import nothing_of_this_name", "No module named"),
-        ("x = 1", "holds no backend"),
+        ("x = 1", "has no backend"),
         ("from convbench import backend\n@backend(family='magic', source='')\ndef f(x, w, s): ...", "unknown family"),
         ("from convbench import backend\n@backend(family='fft', source='', dtypes={'fp8'})\ndef f(): ...", "fp8"),
     ],

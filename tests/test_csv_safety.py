@@ -164,8 +164,8 @@ def test_whatever_is_done_to_the_file_its_rows_are_there_at_the_end_and_it_is_to
     assert [row["k"] for row in read_rows(path)] == ["1", "2"]
     assert {row["outcome"] for row in read_rows(path)} == {"failed"}
     (line,) = told
-    assert line.startswith(f"{path} was {MEDDLING[meddle]} by somebody else; its rows so far (")
-    assert line.endswith(f" have been put back in {path}")
+    assert line.startswith(f"{path} was {MEDDLING[meddle]} by another program; its rows so far (")
+    assert line.endswith(f" have been restored in {path}")
     assert sorted(one.name for one in path.parent.iterdir() if one.name not in ("elsewhere", "precious")) == [path.name]
     if meddle is replace_by_a_link:
         assert path.with_name("precious").read_text() == "precious"
@@ -216,7 +216,7 @@ def test_where_a_directory_lies_in_the_place_the_rows_go_beside_it(tmp_path: Pat
         path.unlink()
         (path / "full").mkdir(parents=True)
         file.append(row_of(2))
-    beside = told[0].partition("put back in ")[2]
+    beside = told[0].partition("restored in ")[2]
     assert len(read_rows(beside)) == 2
     assert len(told) == 1
 

@@ -86,7 +86,7 @@ def test_an_older_file_is_compared_and_makes_a_page(path: Path) -> None:
 
 def test_a_file_of_a_newer_schema_is_refused_in_one_line(tmp_path: Path) -> None:
     path = write(tmp_path / "rows.csv", schema=str(SCHEMA + 1))
-    with pytest.raises(ConvbenchError, match=f"is of schema {SCHEMA + 1}, and this convbench reads up to {SCHEMA};"):
+    with pytest.raises(ConvbenchError, match=f"has schema {SCHEMA + 1}, but this convbench reads up to {SCHEMA};"):
         read_rows(path)
 
 

@@ -136,13 +136,13 @@ def test_whoever_stops_keeps_what_is_done_and_may_go_on(tmp_path: Path) -> None:
     results.close()
     data = path.read_bytes()
     assert data.count(b"\n") == 3
-    with pytest.raises(ConvbenchError, match="is closed; go on with it in another session"):
+    with pytest.raises(ConvbenchError, match="is closed; continue it in a new session"):
         first.run()
     with pytest.raises(ConvbenchError, match="exists; name another file"):
         Session(small(), Verify(), csv=str(path))
     path.write_bytes(data + data.splitlines(keepends=True)[1][:40])  # and half a row, as a kill leaves it
     second = Session(small(), Verify(), csv=str(path), resume=True, tell=remarks.append)
-    assert remarks == [f"1 of 3 cases are in {path} and kept"]
+    assert remarks == [f"1 of 3 cases are already in {path} and are kept"]
     assert second.kept == 1
     assert [results[0].case.problem.name for results in second.run()] == SHAPES[1:]
     assert len(second.results) == len(second.pairs()) == 6
@@ -157,9 +157,9 @@ def test_whoever_stops_keeps_what_is_done_and_may_go_on(tmp_path: Path) -> None:
 def test_a_file_is_gone_on_with_by_the_same_command_alone(tmp_path: Path) -> None:
     path = str(tmp_path / "rows.csv")
     list(Session(small(), Verify(), csv=path, command="one").run())
-    with pytest.raises(ConvbenchError, match="row 2 was made with 'one', where this run has 'another'"):
+    with pytest.raises(ConvbenchError, match="row 2 was made with 'one', but this run has 'another'"):
         Session(small(), Verify(), csv=path, command="another", resume=True)
-    with pytest.raises(ConvbenchError, match="--resume goes on with a file"):
+    with pytest.raises(ConvbenchError, match="--resume continues a file"):
         Session(small(), Verify(), resume=True)
 
 
@@ -172,13 +172,13 @@ def test_a_file_is_gone_on_with_by_the_same_command_alone(tmp_path: Path) -> Non
         ({"dtypes": ["fp23"]}, "unknown dtype 'fp23'"),
         ({"devices": ["tpu"]}, "unknown device 'tpu'"),
         ({"axes": ["m=1"]}, "unknown axis 'm'"),
-        ({"axes": ["dtype=bf16"], "dtypes": ["fp32"]}, "dtype is given already"),
-        ({"fuzz": 3}, "--shape and --fuzz each choose the cases"),
-        ({"passes": ["dgrad"], "epilogues": ["bias"]}, "an epilogue follows fprop alone"),
+        ({"axes": ["dtype=bf16"], "dtypes": ["fp32"]}, "dtype is already set"),
+        ({"fuzz": 3}, "--shape and --fuzz all select the cases"),
+        ({"passes": ["dgrad"], "epilogues": ["bias"]}, "an epilogue only applies to fprop"),
         ({"plugins": ["nowhere.py"]}, "nowhere.py is not a file"),
-        ({"match": ["("]}, "is no regular expression"),
+        ({"match": ["("]}, "is not a regular expression"),
         ({"shapes": None, "vectors": ["mnist"]}, "unknown corpus 'mnist'"),
-        ({"shapes": None, "fuzz": 3, "match": ["x"]}, "--match does not go with --fuzz"),
+        ({"shapes": None, "fuzz": 3, "match": ["x"]}, "--match cannot be combined with --fuzz"),
     ],
 )
 def test_a_bad_word_is_a_convbench_error(words: dict[str, Any], said: str) -> None:
@@ -191,10 +191,10 @@ def test_a_bad_word_is_a_convbench_error(words: dict[str, Any], said: str) -> No
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ({"match": ["nothing"]}, "the selection holds no case; nothing was done"),
-        ({"backends": []}, "the selection holds no backend; nothing was done"),
-        ({"shapes": None, "vectors": []}, "there is no vector to run; nothing was done"),
-        ({"shapes": None, "fuzz": 3, "dtypes": []}, "the selection holds no case; nothing was done"),
+        ({"match": ["nothing"]}, "the selection has no case; nothing was run"),
+        ({"backends": []}, "the selection has no backend; nothing was run"),
+        ({"shapes": None, "vectors": []}, "there is no vector to run; nothing was run"),
+        ({"shapes": None, "fuzz": 3, "dtypes": []}, "the selection has no case; nothing was run"),
     ],
 )
 def test_an_empty_selection_is_an_error_of_its_own(words: dict[str, Any], said: str) -> None:
@@ -209,7 +209,7 @@ def test_an_empty_selection_is_an_error_of_its_own(words: dict[str, Any], said: 
     [
         ({"confidence": 1.0}, "--confidence 1.0 --margin 0.02"),
         ({"margin": 0.0}, "margin between 0 and 1"),
-        ({"budget_s": -1.0}, "--budget -1 --min-rounds 12: a budget is 0 seconds or more"),
+        ({"budget_s": -1.0}, "--budget -1 --min-rounds 12: the budget must be at least 0 seconds"),
         ({"min_rounds": 0}, "at least 1 round"),
     ],
 )
@@ -262,7 +262,7 @@ def test_every_case_is_done_with_each_number_of_threads_and_goes_on_between_them
     with pytest.raises(ConvbenchError, match="row 2 has threads '1', this run has '2'"):
         Session(selection, Verify(), csv=path, threads=[2, 1], resume=True)
     again = Session(selection, Verify(), csv=path, threads=[1, 2], resume=True, tell=remarks.append)
-    assert remarks == [f"3 of 4 cases are in {path} and kept"]
+    assert remarks == [f"3 of 4 cases are already in {path} and are kept"]
     assert [case.problem.name for case in again.remaining] == [SHAPES[1]]
     seen.clear()
     assert [[one.threads for one in results] for results in again.run()] == [[2, 2]]
@@ -285,7 +285,7 @@ def test_ratios_and_totals_are_of_one_number_of_threads() -> None:
 
 @pytest.mark.usefixtures("silent")
 def test_no_number_of_threads_is_refused() -> None:
-    with pytest.raises(ConvbenchError, match="--threads holds no number"):
+    with pytest.raises(ConvbenchError, match="--threads has no number"):
         Session(small(), Verify(), threads=[])
 
 
@@ -294,7 +294,7 @@ def test_remarks_are_told_and_not_printed() -> None:
     remarks: list[str] = []
     small(SHAPES[0], axes=["groups=1:4"], backends=["torch", "/nobody/"], tell=remarks.append)
     assert [one.partition(" and")[0] for one in remarks] == [
-        "2 combinations are no convolution",
+        "2 combinations are not a convolution",
         "--backend /nobody/ matches no backend; see 'convbench list backends'",
     ]
 
@@ -336,7 +336,7 @@ def test_an_object_is_not_sent_to_another_process_and_bears_a_name_of_its_own(tm
     assert session.reproduce(session.results[0]).endswith(f" --plugin '{plugin}'")
     (torch_backend,) = small(backends=["torch"]).backends
     assert small(backends=[torch_backend]).local == []  # any process can load it
-    with pytest.raises(ConvbenchError, match="two backends are called 'torch'"):
+    with pytest.raises(ConvbenchError, match="two backends are named 'torch'"):
         small(backends=["torch", torch_backend])
 
 

@@ -69,12 +69,12 @@ def test_equal_padding_has_one_text_however_it_is_written() -> None:
     "text", ["n1c1h4w4k1r2s2_pd1x2x3", "n1c1h4w4k1r2s2_st1x1x1x1", "n1c1h4w4k1r2s2_pd1x2x3x4x5", "n1c1h4w4k1r2s2_g1x1"]
 )
 def test_four_numbers_are_of_padding_alone(text: str) -> None:
-    with pytest.raises(ConvbenchError, match="is not a part of a problem"):
+    with pytest.raises(ConvbenchError, match="is not part of a problem"):
         ConvSpec.parse(text)
 
 
 def test_negative_padding_is_refused_with_what_to_do() -> None:
-    with pytest.raises(ConvbenchError, match="it must be at least 0; crop the input beforehand"):
+    with pytest.raises(ConvbenchError, match="it must be at least 0; crop the input instead"):
         ConvSpec(n=1, c=1, h=4, w=4, k=1, r=2, s=2, padding=(0, -1, 0, 0))
 
 
@@ -97,12 +97,15 @@ def test_defaults_may_be_written_or_left_out() -> None:
         ("hello", "write it like"),
         ("resnet-50", "not a problem: 'resnet-50'; write it like"),
         ("1x3x8x8", "not a problem: '1x3x8x8'; write it like"),
-        ("n1c1h4w4k1r2", "as it has no s; write it like"),
+        ("n1c1h4w4k1r2", ": it has no s; write it like"),
         ("c1n1h4w4k1r2s2", "in another order"),
-        ("n1c1h4w4k1r2s2_pd-1", "as nothing in it may be negative"),
-        ("n1c1h4w4k1r2s2_pdsame", "'_pdsame' in 'n1c1h4w4k1r2s2_pdsame' is not a part of a problem, whose padding is"),
-        ("n1c1h4w4k1r2s2_zz3", "'_zz3' in 'n1c1h4w4k1r2s2_zz3' is not a part of a problem; write"),
-        ("n1c1h4w4k1r2s2_st1_st2", "stride stands twice"),
+        ("n1c1h4w4k1r2s2_pd-1", "nothing in it may be negative"),
+        (
+            "n1c1h4w4k1r2s2_pdsame",
+            "'_pdsame' in 'n1c1h4w4k1r2s2_pdsame' is not part of a problem, whose padding must be",
+        ),
+        ("n1c1h4w4k1r2s2_zz3", "'_zz3' in 'n1c1h4w4k1r2s2_zz3' is not part of a problem; write"),
+        ("n1c1h4w4k1r2s2_st1_st2", "stride occurs twice"),
         ("n1c2h4w4k2r2s2_g1x2", "'_g1x2'"),
         ("n1c3h4w4k2r2s2_g2", "divide both"),
         ("n1c1h4w4k1r2s2_st0", "stride is 0"),
@@ -130,7 +133,7 @@ def test_one_number_stands_for_both_axes() -> None:
 @pytest.mark.parametrize(
     ("sizes", "words"),
     [
-        ({"stride": 2.0}, "stride is 2.0: it is a whole number, or two of them for height and width, as stride=(2, 1)"),
+        ({"stride": 2.0}, "stride is 2.0: it must be an integer, or two for height and width, such as stride=(2, 1)"),
         ({"stride": (1, 2, 3)}, "stride is (1, 2, 3): "),
         ({"stride": ()}, "stride is (): "),
         ({"stride": "2"}, "stride is '2': "),
@@ -140,7 +143,7 @@ def test_one_number_stands_for_both_axes() -> None:
         ({"dilation": (1.5, 1)}, "dilation is (1.5, 1): "),
         ({"padding": -1}, "padding is -1 in n4c4h4w4k4r4s4_pd-1: it must be at least 0"),
         ({"stride": 0}, "stride is 0 in "),
-        ({"n": 1.0}, "n is 1.0: it is a whole number, as n=1"),
+        ({"n": 1.0}, "n is 1.0: it must be an integer, such as n=1"),
         ({"h": True}, "h is True: "),
         ({"groups": None}, "groups is None: "),
         ({"c": -4}, "c is -4 in n4c-4h4w4k4r4s4: it must be at least 1"),

@@ -14,7 +14,7 @@ import pytest
 
 from convbench import ConvbenchError, Failed, Result, Skipped, Timed, Verified, Wrong
 from convbench.machine import Machine, cpu_name, free_nbytes, this_machine
-from convbench.outcome import Bill, Check, Comparison, Noise, Outcome
+from convbench.outcome import Bill, Check, Noise, Outcome, PairedRatio
 from convbench.rows import Context, csv_line, text_row, to_row
 from convbench.schema import COLUMNS, OLDEST, SCHEMA
 from convbench.store import CsvFile, read_pairs, read_results, read_rows
@@ -31,7 +31,7 @@ TIMED = Timed(
     check=CHECK,
     samples_s=(2e-3, 1e-3, 4e-3, 3e-3, 5e-3),
     bill=Bill(prepare_s=1e-4, first_call_s=0.02, peak_nbytes=4096, ran="aten::bmm"),
-    comparison=Comparison(ratio=0.5, low=0.4, high=0.6, verdict="slower"),
+    comparison=PairedRatio(ratio=0.5, low=0.4, high=0.6, verdict="slower"),
 )
 
 
@@ -329,11 +329,14 @@ def test_a_run_goes_on_with_a_file_that_is_not_there_yet(tmp_path: Path) -> None
         ({"operands": "huge"}, "row 2 has operands 'huge', this run has ''"),
         (
             {"command": "convbench bench --budget 2"},
-            "row 2 was made with '--budget 2', where this run has '--budget 1'",
+            "row 2 was made with '--budget 2', but this run has '--budget 1'",
         ),
         ({"command": "convbench bench"}, "row 2 was made without '--budget 1', which this run has"),
-        ({"command": "convbench bench --budget 1 --force"}, "row 2 was made with '--force', which this run has not"),
-        ({"command": "an odd ' quote"}, "row 2 was made with 'an odd', where this run has 'convbench bench'"),
+        (
+            {"command": "convbench bench --budget 1 --force"},
+            "row 2 was made with '--force', which this run does not have",
+        ),
+        ({"command": "an odd ' quote"}, "row 2 was made with 'an odd', but this run has 'convbench bench'"),
     ],
 )
 def test_another_run_is_not_gone_on_with(tmp_path: Path, change: dict[str, Any], said: str) -> None:
@@ -348,7 +351,7 @@ def test_another_run_is_not_gone_on_with(tmp_path: Path, change: dict[str, Any],
 def test_a_file_with_more_or_other_cases_is_not_gone_on_with(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     written(path, finished(PLAN))
-    with pytest.raises(ConvbenchError, match="more rows than this run makes"):
+    with pytest.raises(ConvbenchError, match="more rows than this run produces"):
         CsvFile(str(path), plan=PLAN[:2])
     with pytest.raises(ConvbenchError, match="row 2 has name"):
         CsvFile(str(path), plan=PLAN[1:])
@@ -358,7 +361,7 @@ def test_a_file_with_more_or_other_cases_is_not_gone_on_with(tmp_path: Path) -> 
 def test_a_foreign_file_is_not_gone_on_with_and_not_touched(tmp_path: Path, text: str) -> None:
     path = tmp_path / "rows.csv"
     path.write_text(text)
-    with pytest.raises(ConvbenchError, match="columns are not those"):
+    with pytest.raises(ConvbenchError, match="different columns"):
         CsvFile(str(path), plan=PLAN)
     assert path.read_text() == text
 
@@ -413,7 +416,7 @@ def test_rows_that_were_put_back_are_still_ours_alone(tmp_path: Path) -> None:
         file.append(*PLAN[0])
         path.unlink()
         file.mend()
-        assert "have been put back" in told[0]
+        assert "have been restored" in told[0]
         with pytest.raises(ConvbenchError, match="is being written by another convbench"):
             CsvFile(str(path), overwrite=True)
         file.append(*PLAN[1])
@@ -436,11 +439,11 @@ def test_the_rounds_of_the_samples_are_kept_as_ranges(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rounds", "words"),
     [
-        ("0-3", "it has 5 samples, and other rounds"),
-        ("0-99999999999", "it has 5 samples, and other rounds"),
-        ("0-2 2-3", "it has 5 samples, and other rounds"),
-        ("0-1 5-3 8-9", "it has 5 samples, and other rounds"),
-        ("0-4 ", "it has samples of rounds that were set aside"),
+        ("0-3", "it has 5 samples, but a different number of rounds"),
+        ("0-99999999999", "it has 5 samples, but a different number of rounds"),
+        ("0-2 2-3", "it has 5 samples, but a different number of rounds"),
+        ("0-1 5-3 8-9", "it has 5 samples, but a different number of rounds"),
+        ("0-4 ", "it has samples from rounds that were set aside"),
         ("many", "invalid literal"),
     ],
 )
@@ -458,5 +461,5 @@ def test_rounds_set_aside_that_were_never_held_are_a_damaged_row(tmp_path: Path)
     with CsvFile(str(path)) as file:
         row: dict[str, Any] = row_of(TIMED) | {"set_aside": 1, "set_aside_rounds": "17"}
         file.append(row)
-    with pytest.raises(ConvbenchError, match=r"row 2 is damaged: it has 6 rounds and other ones set aside"):
+    with pytest.raises(ConvbenchError, match=r"row 2 is damaged: it has 6 rounds, but others were set aside"):
         read_results(path)

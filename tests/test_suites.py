@@ -79,14 +79,14 @@ def test_a_shipped_suite_copied_to_a_file_is_the_same(tmp_path: Path) -> None:
             "name,n\nx,1\n",
             "lacks the columns c, h, w, k, r, s; it needs n, c, h, w, k, r, s, separated by commas, and may",
         ),
-        (",".join(COLUMNS) + "\nx,1,a,8,8,4,3,3,1,1,1,1,1,1,1,me\n", "line 2: c is 'a'; sizes are whole numbers"),
+        (",".join(COLUMNS) + "\nx,1,a,8,8,4,3,3,1,1,1,1,1,1,1,me\n", "line 2: c is 'a'; sizes are integers"),
         (",".join(COLUMNS) + "\nx,1,3,8,8,4,3,3,1,1,1,1,1,1,2,me\n", "line 2: groups=2 .* must divide"),
-        ("n,c,h,w,k,r,s,n\n1,3,8,8,4,3,3,2\n", "the column 'n' stands twice"),
+        ("n,c,h,w,k,r,s,n\n1,3,8,8,4,3,3,2\n", "the column 'n' occurs twice"),
         ("n,c,h,w,k,r,s,pad\n1,3,8,8,4,3,3,1\n", "unknown column 'pad': .* did you mean 'pad_"),
         ("n,c,h,w,k,r,s\n1,3,8,8,4,3,3\n1,3,8,8\n", "line 3: k is ''"),
-        ("n,c,h,w,k,r,s\n1,3,8,8,4,3,3,1,1\n", "line 2: it has more cells than there are columns"),
+        ("n,c,h,w,k,r,s\n1,3,8,8,4,3,3,1,1\n", "line 2: it has more cells than columns"),
         ("n,c,h,w,k,r,s,count\n1,3,8,8,4,3,3,many\n", "line 2: count is 'many'"),
-        ("name,n,c,h,w,k,r,s,count\nx*2,1,3,8,8,4,3,3,2\n", "line 2: x\\*2 says \\*2 beside a column count"),
+        ("name,n,c,h,w,k,r,s,count\nx*2,1,3,8,8,4,3,3,2\n", "line 2: x\\*2 has \\*2 as well as a count column"),
     ],
 )
 def test_a_broken_suite_is_refused_with_its_place(tmp_path: Path, text: str, words: str) -> None:
@@ -98,12 +98,12 @@ def test_a_broken_suite_is_refused_with_its_place(tmp_path: Path, text: str, wor
 
 def test_a_file_of_results_is_recognised() -> None:
     path = Path(__file__).parents[1] / "results" / "quick-cpu-zen4.csv"
-    with pytest.raises(ConvbenchError, match=r"is a file of results; convbench report .*quick-cpu-zen4.csv shows it"):
+    with pytest.raises(ConvbenchError, match=r"is a results file; show it with convbench report .*quick-cpu-zen4.csv"):
         load_suite(str(path))
 
 
 def test_a_heading_in_capitals_is_recognised(tmp_path: Path) -> None:
     path = tmp_path / "mine.csv"
     path.write_text("N,C,H,W,K,R,S\n1,1,4,4,1,2,2\n")
-    with pytest.raises(ConvbenchError, match=r"its columns are N, C, H, W, K, R, S; write them in small letters"):
+    with pytest.raises(ConvbenchError, match=r"its columns are N, C, H, W, K, R, S; write them in lower case"):
         load_suite(str(path))

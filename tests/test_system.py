@@ -23,7 +23,7 @@ from convbench.bench.noise import Meter
 from convbench.device import find_device
 from convbench.explain.walk import choose_cell, small_integers, walk
 from convbench.ran.watch import what_ran
-from convbench.show.interactive import Session
+from convbench.show.interactive import WalkSession
 from convbench.show.keyboard import run
 from convbench.spec import ConvSpec
 from convbench.store import CsvFile
@@ -167,7 +167,7 @@ def test_keys_are_refused_where_there_is_no_termios(windows: bool) -> None:
     assert system.lacks("explain --interactive") == (why if windows else "")
     if windows:
         spec = ConvSpec.parse("n1c1h4w4k1r2s2")
-        session = Session(walk=walk(*small_integers(spec), spec, choose_cell(spec)), step="operands")
+        session = WalkSession(walk=walk(*small_integers(spec), spec, choose_cell(spec)), step="operands")
         with pytest.raises(ConvbenchError, match="try --at P,Q and --step STEP or run convbench in WSL"):
             run(session)
 
@@ -211,7 +211,7 @@ def test_the_doctor_says_what_does_not_run_here(windows: bool) -> None:
 def test_heap_and_meter_do_without_what_is_missing(windows: bool) -> None:
     with heap_kept(), Meter() as meter:
         before = meter.read()
-        assert meter.dirt(before, meter.read(), 10.0) in ("", "switched off a core")
+        assert meter.dirt(before, meter.read(), 10.0) in ("", "preempted")
         assert (before.waited_s, before.steal_s) == ({}, 0)
         assert meter.noise().foreign is None
     assert (system.libc() is None) == windows

@@ -13,7 +13,7 @@ from convbench.spec import ConvSpec
 def dgrad(dy: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
     """dx by aten::convolution_backward, which is what autograd calls.
 
-    It asks for x, for its shape and layout alone: memory that nobody writes costs next to nothing.
+    It takes x only for its shape and layout: unwritten memory costs almost nothing.
     """
     dx: Tensor = _backward(dy, _blank(spec.x_shape, dy), w, spec, (True, False, False))[0]
     return dx
@@ -46,7 +46,7 @@ def library(case: Case) -> str:
 
 
 def _backward(dy: Tensor, x: Tensor, w: Tensor, spec: ConvSpec, mask: tuple[bool, bool, bool]) -> Any:
-    """dx, dw and the bias's gradient; None where the mask asks for none."""
+    """dx, dw and the bias's gradient; None if the mask asks for none."""
     return torch.ops.aten.convolution_backward(
         dy, x, w, None, spec.stride, spec.padding, spec.dilation, False, (0, 0), spec.groups, mask
     )

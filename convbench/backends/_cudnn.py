@@ -18,11 +18,11 @@ LACKING = ("unable to find an engine", "NOT_SUPPORTED", "No valid engine configs
 
 def refuse(case: Case) -> str | None:
     if torch.version.hip:
-        return "this torch is built for ROCm: its library is MIOpen, which the backend torch calls"
+        return "this torch is built for ROCm: its library is MIOpen, which the backend torch uses"
     if not torch.backends.cudnn.is_available():
-        return "this torch sees no cuDNN"
+        return "this torch has no cuDNN"
     if case.spec.n == 0:
-        return "cuDNN takes no empty batch"
+        return "cuDNN does not support an empty batch"
     return None
 
 
@@ -33,7 +33,7 @@ def in_its_words() -> Iterator[None]:
         yield
     except RuntimeError as error:
         if any(words in str(error) for words in LACKING):
-            raise Unsupported(f"cuDNN has no plan for it: {first_line(error)}") from None
+            raise Unsupported(f"cuDNN has no plan for this case: {first_line(error)}") from None
         raise
 
 

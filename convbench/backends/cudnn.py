@@ -14,7 +14,7 @@ def refuse(case: Case) -> str | None:
     if (reason := _cudnn.refuse(case)) is not None:
         return reason
     if case.pass_ == "wgrad" and torch.cuda.is_available() and (chosen := _aten.library(case)) != "Cudnn":
-        return f"torch lets cuDNN do a wgrad by its own rule alone, which chose {chosen} for this one"
+        return f"torch decides itself whether cuDNN computes a wgrad, and chose {chosen} for this one"
     return None
 
 

@@ -2,7 +2,7 @@
 
 torch keeps a plan for a shape and does not ask whether it was found by the heuristic or by trying: the first one found
 stays. It keeps them by thread (ATen's Conv_v8.cpp, `thread_local`), so this backend has a thread of its own, and
-neither it nor anybody else gets the other's plan. Handing a call over costs the host some microseconds, which a graph
+plans are not shared with other backends. Handing a call over costs the host some microseconds, which a graph
 does not hold and an eager time does.
 """
 

@@ -39,8 +39,8 @@ def threads_of_xla() -> int:
 def refuse(case: Case) -> str | None:  # noqa: ARG001  # a matter of the process, not of the case
     if (threads := threads_of_xla()) != torch.get_num_threads():
         return (
-            f"XLA's threads are made once a process: it has {threads}, torch has {torch.get_num_threads()} now; "
-            f"--isolate gives each case a process of its own"
+            f"XLA creates its threads once per process: it has {threads}, torch now has {torch.get_num_threads()}; "
+            f"--isolate gives each case its own process"
         )
     return None
 
@@ -49,9 +49,9 @@ def defects(case: Case, probe: str) -> str | None:
     """What goes wrong in XLA's kernels, in words, where a probe met it."""
     spec = case.spec
     if case.problem.operands == "subnormal_second" and case.dtype != "fp16":
-        return "XLA takes subnormal numbers for zero (docs/found-defects.md)"
+        return "XLA treats subnormal numbers as zero (docs/found-defects.md)"
     if probe == "locality" and case.dtype == "fp64" and spec.groups > 1 and spec.c_per_group == 1:
-        return "XLA carries a NaN into the other channels of a depthwise fp64 convolution (docs/found-defects.md)"
+        return "XLA spreads a NaN to the other channels of a depthwise fp64 convolution (docs/found-defects.md)"
     return None
 
 

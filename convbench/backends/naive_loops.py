@@ -43,7 +43,7 @@ def wgrad(dy: Float[Tensor, "n k p q"], x: Float[Tensor, "n c h w"], spec: ConvS
 def meetings(spec: ConvSpec, axis: int) -> tuple[list[list[tuple[int, int]]], list[list[tuple[int, int]]]]:
     """Along h (axis 0) or w (1): for each output its taps, and for each tap its outputs, with the pixel it is read at.
 
-    A tap that lies on the padding is in neither: asked of each multiply-add, that would take longer than these do.
+    A tap on the padding is in neither: checking that at each multiply-add would take longer than these lists.
     """
     outputs, taps, pixels = ((spec.p, spec.r, spec.h), (spec.q, spec.s, spec.w))[axis]
     of_output: list[list[tuple[int, int]]] = [[] for _ in range(outputs)]

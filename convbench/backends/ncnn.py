@@ -23,12 +23,12 @@ def load(w: Float[Tensor, "k cg r s"], spec: ConvSpec) -> nn.Net:
         if name.startswith(("use_fp16_", "use_bf16_", "use_int8_")):
             setattr(net.opt, name, False)
     if net.load_param_mem(layers(spec)) != 0:
-        raise RuntimeError("ncnn did not take the layer's parameters")
+        raise RuntimeError("ncnn did not accept the layer's parameters")
     with tempfile.NamedTemporaryFile(suffix=".bin") as weights:  # from memory it reads text alone
         weights.write(PLAIN_FLOATS + w.contiguous().numpy().tobytes())
         weights.flush()
         if net.load_model(weights.name) != 0:
-            raise RuntimeError("ncnn did not take the weight")
+            raise RuntimeError("ncnn did not accept the weight")
     return net
 
 

@@ -20,7 +20,7 @@ def refuse(case: Case) -> str | None:
     if case.dtype == "fp16" and not has_fp16():
         return "oneDNN has no fp16 convolution on this CPU (it needs AVX512-FP16 or AVX-NE-CONVERT)"
     if case.pass_ != "fprop" and (chosen := _aten.library(case)) != "Mkldnn":
-        return f"torch lets oneDNN do a gradient by its own rule alone, which chose {chosen} for this one"
+        return f"torch decides itself whether oneDNN computes a gradient, and chose {chosen} for this one"
     return None
 
 

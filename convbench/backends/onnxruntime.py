@@ -28,7 +28,7 @@ def load(w: Float[Tensor, "k cg r s"], spec: ConvSpec) -> Loaded:
     options.intra_op_num_threads = torch.get_num_threads()
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    # Its threads may spin while a call runs and not after it: they would take the time of whoever runs next.
+    # Its threads may spin during a call but not after it: they would take time from the next backend.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     session = ort.InferenceSession(graph(w, spec), options, providers=["CPUExecutionProvider"])
     return Loaded(session, session.io_binding())
@@ -53,13 +53,13 @@ def graph(w: Float[Tensor, "k cg r s"], spec: ConvSpec) -> bytes:
         [helper.make_tensor_value_info("y", single, spec.y_shape)],
         [helper.make_tensor("w", single, spec.w_shape, w.contiguous().numpy().tobytes(), raw=True)],
     )
-    # The oldest opset and format that say all of this, so that any release reads it.
+    # The oldest opset and format that say all of this, so any release reads it.
     model = helper.make_model(body, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     return bytes(model.SerializeToString())
 
 
 def refuse(case: Case) -> str | None:
-    return "ONNX Runtime binds no empty memory, so it takes no empty batch" if case.spec.n == 0 else None
+    return "ONNX Runtime cannot bind empty memory, so it does not support an empty batch" if case.spec.n == 0 else None
 
 
 @backend(

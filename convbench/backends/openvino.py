@@ -37,7 +37,7 @@ def compiled(w: Float[Tensor, "k cg r s"], spec: ConvSpec) -> ov.InferRequest:
 def defects(case: Case, _probe: str) -> str | None:
     """What goes wrong in its kernels, in words."""
     if case.problem.operands == "subnormal_second":
-        return "OpenVINO takes subnormal numbers for zero (docs/found-defects.md)"
+        return "OpenVINO treats subnormal numbers as zero (docs/found-defects.md)"
     return None
 
 

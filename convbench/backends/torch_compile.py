@@ -20,21 +20,21 @@ Run = Callable[[Tensor], Tensor]
 
 def refuse(case: Case) -> str | None:
     if not case.target.on_host and not find_spec("triton"):
-        return "torch.compile writes GPU code through triton, which is not installed"
+        return "torch.compile generates GPU code with triton, which is not installed"
     from torch._inductor.cpp_builder import get_cpp_compiler
     from torch._inductor.exc import InvalidCxxCompiler
 
     try:
         get_cpp_compiler()
     except InvalidCxxCompiler:
-        return "torch.compile needs a C++ compiler (g++, or the one that CXX names), and this machine has none"
+        return "torch.compile needs a C++ compiler (g++, or the one in CXX), and this machine has none"
     start_inductor()
     return None
 
 
 @cache
 def start_inductor() -> None:
-    """What inductor does once a process, seconds of it, so that it is on no case's bill."""
+    """What inductor does once a process, seconds of it, so it is on no case's bill."""
     # Importing this starts a pool of compiler processes, which would be busy while the next backend is timed.
     with import_module("torch._inductor.config").patch(compile_threads=1):
         import_module("torch._inductor.compile_fx")
@@ -45,7 +45,7 @@ def start_inductor() -> None:
 def compiled(w: Float[Tensor, "k cg r s"], spec: ConvSpec) -> Run:
     """A layer at inference, to be compiled by its first call: the code is made for x's own strides.
 
-    Freezing folds the weight into the code, in whatever layout the code wants.
+    Freezing folds the weight into the code, in any layout that the code needs.
     """
     layer = nn.Conv2d(
         spec.c,

@@ -49,7 +49,7 @@ def unfold_einsum(
     if spec.groups == 1:
         y = torch.einsum("bpl,op->bol", patches, w.reshape(spec.k, spec.taps))
     else:
-        # Channel-major rows: the taps of one group stand together.
+        # Channel-major rows: the taps of one group are adjacent.
         grouped = patches.reshape(spec.n, spec.groups, spec.taps, spec.p * spec.q)
         y = torch.einsum("bgpl,gop->bgol", grouped, w.reshape(spec.groups, spec.k_per_group, spec.taps))
     return y.reshape(spec.y_shape)

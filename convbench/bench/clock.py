@@ -9,7 +9,7 @@ MOST_CALLS = 10_000
 
 
 def seconds_a_call(call: Callable[[], Any], device: Device) -> float:
-    """About how long a warm call takes; warms up by doubling until the calls fill half a block.
+    """The approximate time of a warm call; warms up by doubling until the calls fill half a block.
 
     The shortest of three blocks counts: one hiccup must not make blocks of a single call.
     """
@@ -22,10 +22,10 @@ def seconds_a_call(call: Callable[[], Any], device: Device) -> float:
 
 
 def block_counts(call_s: Mapping[str, float], baseline: str, block_s: float) -> dict[str, int]:
-    """How many calls each candidate's block of about `block_s` seconds takes, from its seconds a call.
+    """The number of calls in each candidate's block of about `block_s` seconds, from its seconds per call.
 
-    All that are about as fast as the baseline get its number: the mean of many calls and the mean
-    of few have different medians where the noise is skewed, so two that are equally fast would
+    All that are roughly as fast as the baseline get its number: the mean of many calls and the mean
+    of few have different medians if the noise is skewed, so two that are equally fast would
     not look so.
     """
     counts = {name: max(1, min(MOST_CALLS, round(block_s / max(own, 1e-9)))) for name, own in call_s.items()}

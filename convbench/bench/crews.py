@@ -1,13 +1,13 @@
-"""Whose threads are still awake when the next backend's turn comes?
+"""Which threads are still awake when the next backend's turn comes?
 
-A library keeps its threads spinning for a while after a call, so that the next call starts at
-once; torch's OpenMP does so for milliseconds. That time is taken from whoever is timed next, if
-that one has threads of its own and there are no more cores than threads. So the threads
-that work for each backend are learned, and a turn begins when those of the others sleep.
+A library keeps its threads spinning for a while after a call, so the next call starts at
+once; torch's OpenMP does so for milliseconds. That takes time from the next backend, if
+it has its own threads and there are no more cores than threads. So the threads
+that work for each backend are determined first, and a turn begins when the other threads sleep.
 
-By then its own sleep too. The first calls wake them, perhaps all on one core, until the system's
-scheduler spreads them some milliseconds later. So where there are several pools a turn settles before its
-time counts. `python scripts/alone.py --waking` shows what it settles from, and for how long (docs/verdicts.md).
+By then the backend's own threads sleep too. The first calls wake them, perhaps all on one core, until the system's
+scheduler spreads them some milliseconds later. So if there are several pools, a turn warms up before its
+time counts. `python scripts/alone.py --waking` shows that effect and how long it lasts (docs/verdicts.md).
 """
 
 import threading
@@ -17,28 +17,28 @@ from typing import Any
 
 from convbench.device.host import cpu_ns, wait_for
 
-# A turn settles for LEAST_S, and on while a window is faster by more than STEADY than the one before. Schedulers look
+# A turn warms up for LEAST_S, and while a window is faster by more than STEADY than the one before. Schedulers look
 # for a better core at their ticks, of which the common kernels have one every 1 to 4 ms.
 WINDOW_S, LEAST_S, LONGEST_S = 2.5e-3, 10e-3, 20e-3
 STEADY = 0.05
 
 
 class Crews:
-    """The threads of this process that work for each backend, the calling thread left out."""
+    """The threads of this process that work for each backend, without the calling thread."""
 
     def __init__(self) -> None:
         self._crews: dict[str, frozenset[int]] = {}
 
     def learn(self, name: str, call: Callable[[], Any]) -> None:
-        """See who works during some calls, once everybody else has gone to sleep."""
+        """Find the threads that work during some calls, once all others sleep."""
         wait_for(cpu_ns())
         before = cpu_ns()
         start = time.perf_counter()
-        for _ in range(5):  # a pool may give a short call to another of its threads each time
+        for _ in range(5):  # a pool may use a different thread for each short call
             call()
             if time.perf_counter() - start > 10e-3:
                 break
-        wait_for(cpu_ns())  # what a thread has run is counted when it leaves its core
+        wait_for(cpu_ns())  # a thread's time is counted when it leaves its core
         self._crews[name] = frozenset(
             thread
             for thread, spent in cpu_ns().items()
@@ -47,7 +47,7 @@ class Crews:
 
     @property
     def several(self) -> bool:
-        """Whether there is more than one pool of threads; crews with a thread in common are one."""
+        """Whether there is more than one thread pool; crews that share a thread are one pool."""
         pools: list[frozenset[int]] = []
         for crew in self._crews.values():
             shared = [pool for pool in pools if pool & crew]
@@ -55,10 +55,10 @@ class Crews:
         return len(pools) > 1
 
     def begin_turn(self, name: str, call: Callable[[], Any]) -> None:
-        """Wait for the others' threads to sleep, and call until its own are awake and its calls steady.
+        """Wait for the other threads to sleep, and call until the backend's own are awake and its calls steady.
 
-        With one pool nobody waits, and one call brings the operands back: whoever waited would find the
-        pool asleep, and be compared with who did not.
+        With one pool there is no wait, and one call brings the operands back: a backend that waited would find the
+        pool asleep, and be compared with one that did not.
         """
         if self.several:
             wait_for(frozenset().union(*self._crews.values()) - self._crews.get(name, frozenset()))
@@ -68,9 +68,9 @@ class Crews:
 
 
 def settle(call: Callable[[], Any], clock: Callable[[], float] = time.perf_counter) -> None:
-    """Call until the calls do not become faster any more; the same rule for everybody, whatever was seen before.
+    """Call until the calls stop getting faster; the same rule for every backend, without regard to its history.
 
-    A rule that knew how fast this one has been would wait for its best moments, and choose others for another.
+    A rule that knew how fast a backend has been would wait for its best moments, and select different ones for another.
     """
     begin, before_s = clock(), 0.0
     while True:

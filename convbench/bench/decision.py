@@ -1,7 +1,7 @@
-"""What does it cost to use one backend everywhere, rather than the best for each layer?
+"""What does it cost to use one backend everywhere, instead of the best one per layer?
 
-Two kinds of numbers, and they are never mixed. Seconds are medians that were measured. Which of two is faster, and by
-how much, is said by the ratios of shared rounds alone: medians may be of other moments.
+There are two kinds of numbers, which are never mixed. Seconds are measured medians. Which of two is faster, and by
+how much, only depends on the ratios of shared rounds: medians may be from different moments.
 """
 
 from collections import defaultdict
@@ -11,22 +11,22 @@ from math import exp, log
 
 from convbench.backend import BASELINE
 from convbench.case import Problem, RowKey
-from convbench.outcome import Comparison, Result, Timed
+from convbench.outcome import PairedRatio, Result, Timed
 
-ITSELF = Comparison(ratio=1.0, low=1.0, high=1.0, verdict="tie")  # the baseline against itself
+ITSELF = PairedRatio(ratio=1.0, low=1.0, high=1.0, verdict="tie")  # the baseline against itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """One backend over the cases of a suite that agree in all but the problem.
+    """One backend over the cases of a suite that only differ in the problem.
 
     Attributes:
-        done, cases: how many of the cases it was timed on, of those that any backend was.
-        geomean: geometric mean of the ratios to the baseline; None unless it is of all cases, for the mean of
-            other cases is another scale.
-        total_s: seconds for all layers, each as often as its model has it, by its own medians; None unless all were
+        done, cases: how many cases it was timed on, and how many any backend was.
+        geomean: geometric mean of the ratios to the baseline; None unless it covers all cases, because a mean over
+            different cases is not comparable.
+        total_s: seconds for all layers, each as often as in its model, from its own medians; None unless all were
             done.
-        regret: how much longer that is than with the quickest for each layer, by the ratios; None where one is missing.
+        regret: how much longer that is than with the fastest per layer, by the ratios; None if one is missing.
     """
 
     backend: str
@@ -42,11 +42,11 @@ class Standings:
     """A suite as a whole.
 
     Attributes:
-        found: the backends that were timed at all: ranked by regret, or in their own order without a ranking.
-        unsure, compared: how many rows are undecided or noisy, of those that were compared with the baseline.
-        ranked: whether there is a ranking: not where most rows are unsure.
+        found: the backends that were timed: ranked by regret, or in their own order without a ranking.
+        unsure, compared: how many rows are undecided or noisy, and how many were compared with the baseline.
+        ranked: whether there is a ranking: not if most rows are undecided or noisy.
         winner, second: the first two of the ranking; None without one, or without two in it.
-        level: whether these two cannot be told apart: no verdict separates them, or the medians order them otherwise.
+        level: whether these two are a tie: no verdict separates them, or the medians contradict the order.
     """
 
     found: tuple[Standing, ...]
@@ -59,13 +59,13 @@ class Standings:
 
 
 def sizes_apart(problems: Iterable[Problem]) -> bool:
-    """Whether several layers stand there in several sizes: then each size is a whole of its own."""
+    """Whether several layers occur in several sizes: then each size is summarised separately."""
     problems = list(problems)
     return len({one.size for one in problems}) > 1 and len({one.layer for one in problems}) > 1
 
 
 def standings(results: Iterable[Result]) -> Standings:
-    """Every backend everywhere, and which is the best as far as that can be said."""
+    """Every backend everywhere, and which one is best, if that is known."""
     blocks = _blocks(results)
     against = {block: _against_baseline(row) for block, row in blocks.items()}
     compared = [one for row in against.values() for one in row.values() if one is not ITSELF]
@@ -104,7 +104,7 @@ def standings(results: Iterable[Result]) -> Standings:
     )
 
 
-def _level(winner: Standing, second: Standing, against: Sequence[Mapping[str, Comparison]]) -> bool:
+def _level(winner: Standing, second: Standing, against: Sequence[Mapping[str, PairedRatio]]) -> bool:
     """Whether nothing separates the first two: the medians say otherwise, or every verdict between them is a tie."""
     assert winner.total_s is not None
     assert second.total_s is not None
@@ -115,10 +115,10 @@ def _level(winner: Standing, second: Standing, against: Sequence[Mapping[str, Co
 
 
 def winners(results: Iterable[Result]) -> dict[RowKey, str]:
-    """By block of rows the backend that is faster than all others: its interval lies above theirs.
+    """By block of rows the backend that is faster than all others: its interval is above theirs.
 
-    The intervals of a case hold together. A block without such a backend has no winner, nor has one in which the
-    medians say otherwise, nor one whose best row is undecided.
+    The intervals of a case hold jointly. A block without such a backend has no winner, and neither has one in which the
+    medians contradict, or whose best row is undecided.
     """
     found = {}
     for block, row in _blocks(results).items():
@@ -133,8 +133,8 @@ def winners(results: Iterable[Result]) -> dict[RowKey, str]:
     return found
 
 
-def _apart(one: Comparison, other: Comparison) -> bool:
-    """Whether `one` is surely faster than `other`: against the baseline its verdict says so, else the intervals."""
+def _apart(one: PairedRatio, other: PairedRatio) -> bool:
+    """Whether `one` is certainly faster than `other`: by its verdict against the baseline, else by the intervals."""
     if one is ITSELF:
         return other.verdict == "slower"
     if other is ITSELF:
@@ -143,7 +143,7 @@ def _apart(one: Comparison, other: Comparison) -> bool:
 
 
 def _blocks(results: Iterable[Result]) -> dict[RowKey, dict[str, Result]]:
-    """What was timed, by block of rows and backend."""
+    """The timed rows, by block of rows and backend."""
     found: dict[RowKey, dict[str, Result]] = defaultdict(dict)
     for result in results:
         if isinstance(result.outcome, Timed):
@@ -151,7 +151,7 @@ def _blocks(results: Iterable[Result]) -> dict[RowKey, dict[str, Result]]:
     return dict(found)
 
 
-def _against_baseline(row: Mapping[str, Result]) -> dict[str, Comparison]:
+def _against_baseline(row: Mapping[str, Result]) -> dict[str, PairedRatio]:
     """The ratios of a block; none where the baseline was not timed."""
     if BASELINE not in row:
         return {}
@@ -165,5 +165,5 @@ def _timed(result: Result) -> Timed:
 
 
 def _count(row: Mapping[str, Result]) -> int:
-    """How often the model has the layer."""
+    """How often the layer occurs in the model."""
     return next(iter(row.values())).case.problem.count

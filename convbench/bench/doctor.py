@@ -15,7 +15,7 @@ from convbench.device.host import cpus_allowed
 from convbench.machine import cpu_quota
 
 HOT_C = 85.0
-PLACE_LOOKS = 10  # now, beside what is known from before
+PLACE_LOOKS = 10  # now, in addition to what is already known
 RARE = 0.02  # of all looks: a place that hardly matters
 SYSTEM = Path("/sys/devices/system/cpu")
 MOST_WAIT_S = 600.0
@@ -24,10 +24,10 @@ TELL_EVERY_S = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing looked at: `ok` is None where the system does not say; `advice` is empty where all is well.
+class Disturbance:
+    """One check: `ok` is None if unknown; `advice` is empty if all is well.
 
-    `mendable` is false for what nobody can change here.
+    `mendable` is false for what cannot be changed here.
     """
 
     what: str
@@ -44,8 +44,8 @@ class Finding:
         return "ok" if self.ok else "change" if self.mendable else "note"
 
 
-def examine(device: Device, threads: int, *, seconds: float = 0.5) -> Iterator[Finding]:
-    """Look at the system, load, clocks and cores, and at the device where it is no CPU; takes `seconds`."""
+def examine(device: Device, threads: int, *, seconds: float = 0.5) -> Iterator[Disturbance]:
+    """Check the system, load, clocks and cores, and the device if it is not a CPU; takes `seconds`."""
     yield _system()
     yield from _load(seconds)
     yield _governor()
@@ -56,9 +56,9 @@ def examine(device: Device, threads: int, *, seconds: float = 0.5) -> Iterator[F
         yield from _gpu(device)
 
 
-def _system() -> Finding:
+def _system() -> Disturbance:
     missing = [why for part in system.NEEDS if (why := system.lacks(part))]
-    return Finding(
+    return Disturbance(
         what="system",
         ok=not missing,
         mendable=False,
@@ -67,28 +67,28 @@ def _system() -> Finding:
     )
 
 
-def _load(seconds: float) -> Iterator[Finding]:
+def _load(seconds: float) -> Iterator[Disturbance]:
     before = _process_ticks()
     noise = noise_now(seconds)
     if noise.foreign is None or noise.steal is None:
-        yield Finding(what="other load", ok=None, found="this system has no /proc/stat")
+        yield Disturbance(what="other load", ok=None, found="this system has no /proc/stat")
         return
     after = _process_ticks()
     spent = {pid: ticks - before.get(pid, (0, ""))[0] for pid, (ticks, _) in after.items()}
     busiest = [pid for pid in sorted(spent, key=lambda pid: -spent[pid])[:3] if spent[pid] * TICK_S > 0.02 * seconds]
     names = ", ".join(f"{after[pid][1]} ({pid}, {spent[pid] * TICK_S / seconds:.0%} of a core)" for pid in busiest)
     heavy = noise.foreign > FOREIGN
-    yield Finding(
+    yield Disturbance(
         what="other load",
         ok=not heavy,
         found=f"{noise.foreign:.1%} of all cores{f': {names}' if names else ''}",
-        advice="stop it, or wait until it ends" if heavy else "",
+        advice="stop them, or wait until they end" if heavy else "",
     )
-    yield Finding(
+    yield Disturbance(
         what="steal",
         ok=noise.steal <= STEAL,
         found=f"{noise.steal:.1%} of all cores taken by the hypervisor",
-        advice="a machine of your own, or another hour" if noise.steal > STEAL else "",
+        advice="use a dedicated machine, or another time" if noise.steal > STEAL else "",
     )
 
 
@@ -104,12 +104,12 @@ def _process_ticks() -> dict[int, tuple[int, str]]:
     return found
 
 
-def _governor() -> Finding:
+def _governor() -> Disturbance:
     governors = {_read(file) for file in SYSTEM.glob("cpu[0-9]*/cpufreq/scaling_governor")} - {""}
     if not governors:
-        return Finding(what="governor", ok=None, found="not told here (a virtual machine, most often)")
+        return Disturbance(what="governor", ok=None, found="not reported here (usually a virtual machine)")
     right = governors == {"performance"}
-    return Finding(
+    return Disturbance(
         what="governor",
         ok=right,
         found=", ".join(sorted(governors)),
@@ -117,26 +117,26 @@ def _governor() -> Finding:
     )
 
 
-def _turbo() -> Finding:
+def _turbo() -> Disturbance:
     off, boost = _read(SYSTEM / "intel_pstate/no_turbo"), _read(SYSTEM / "cpufreq/boost")
     if not off and not boost:
-        return Finding(what="turbo", ok=None, found="not told here")
+        return Disturbance(what="turbo", ok=None, found="not reported here")
     on = off == "0" or boost == "1"
     file, value = ("intel_pstate/no_turbo", 1) if off else ("cpufreq/boost", 0)
-    return Finding(
+    return Disturbance(
         what="turbo",
         ok=not on,
-        found="on: the clock follows heat and the neighbours" if on else "off",
-        advice=f"ratios bear it; for steady times: echo {value} | sudo tee {SYSTEM / file}" if on else "",
+        found="on: the clock depends on heat and on other load" if on else "off",
+        advice=f"ratios are fine; for steady times: echo {value} | sudo tee {SYSTEM / file}" if on else "",
     )
 
 
-def _cores(threads: int) -> Iterator[Finding]:
+def _cores(threads: int) -> Iterator[Disturbance]:
     allowed, quota = cpus_allowed(), cpu_quota()
     room = min(allowed, quota or allowed)
     limit = f", a container's limit of {quota:.3g} cores" if quota else ""
     crowded = threads > room
-    yield Finding(
+    yield Disturbance(
         what="threads",
         ok=not crowded,
         found=f"{threads} threads on {allowed} allowed CPUs{limit}",
@@ -146,26 +146,26 @@ def _cores(threads: int) -> Iterator[Finding]:
     if _read(SYSTEM / "smt/active") == "1" and siblings.strip() not in ("", "0"):
         cores = {_read(file) for file in SYSTEM.glob("cpu[0-9]*/topology/thread_siblings_list")}
         shared = threads > len(cores)
-        yield Finding(
+        yield Disturbance(
             what="SMT",
             ok=not shared,
-            found=f"on: {len(cores)} cores have two threads each and more",
-            advice=f"--threads {len(cores)}: two threads of one core disturb each other" if shared else "",
+            found=f"on: {len(cores)} cores have two or more threads each",
+            advice=f"--threads {len(cores)}: two threads of one core slow each other down" if shared else "",
         )
     else:
-        yield Finding(what="SMT", ok=True, found="off, or not seen")
+        yield Disturbance(what="SMT", ok=True, found="off, or not detected")
     nodes = len(list(Path("/sys/devices/system/node").glob("node[0-9]*")))
     if nodes > 1:
         bound = allowed < (os.cpu_count() or 1)
-        yield Finding(
+        yield Disturbance(
             what="memory nodes",
             ok=bound,
-            found=f"{nodes}, and this process is {'bound to some CPUs' if bound else 'not pinned'}",
+            found=f"{nodes}, and this process is {'pinned to some CPUs' if bound else 'not pinned'}",
             advice="" if bound else "numactl --cpunodebind=0 --membind=0 convbench ...",
         )
 
 
-def _places(threads: int) -> Iterator[Finding]:
+def _places(threads: int) -> Iterator[Disturbance]:
     placement = Placement.of_machine(threads)
     if placement is None:
         return
@@ -178,26 +178,26 @@ def _places(threads: int) -> Iterator[Finding]:
         often = [(seconds, share) for seconds, share in shares if share > RARE]
         steady = len(often) < 2
         found = " or ".join(f"{1e9 * seconds:.0f} ns ({share:.0%})" for seconds, share in often) or "not measured"
-        yield Finding(
+        yield Disturbance(
             what=f"CPUs {pair[0]}, {pair[1]}",
             ok=steady if often else None,
             mendable=False,
             found=f"hand over in {found}",
-            advice="" if steady else "nothing: the hypervisor moves them, and bench judges the commonest place only",
+            advice="" if steady else "nothing: the hypervisor moves them, and bench only counts their usual place",
         )
 
 
-def _gpu(device: Device) -> Iterator[Finding]:
+def _gpu(device: Device) -> Iterator[Disturbance]:
     gpu = Gpu.open(device)
     if gpu is None:
-        yield Finding(what="GPU", ok=None, found="NVML tells nothing of it")
+        yield Disturbance(what="GPU", ok=None, found="NVML does not report it")
         return
     state, others = gpu.state(), gpu.others()
-    yield Finding(
+    yield Disturbance(
         what="GPU load",
         ok=not others,
         found=f"{len(others)} other processes{': ' if others else ''}{', '.join(map(str, others[:5]))}",
-        advice="stop them, or choose another GPU with CUDA_VISIBLE_DEVICES" if others else "",
+        advice="stop them, or select another GPU with CUDA_VISIBLE_DEVICES" if others else "",
     )
     facts = [
         f"{value * scale:.0f} {unit}"
@@ -209,11 +209,11 @@ def _gpu(device: Device) -> Iterator[Finding]:
         if value is not None
     ]
     hot = bool(state.throttle) or (state.temperature_c or 0) > HOT_C
-    yield Finding(
+    yield Disturbance(
         what="GPU clock",
         ok=not hot,
-        found=", ".join(facts or ["not told here"]) + (f"; slowed by: {state.throttle}" if state.throttle else ""),
-        advice="let it cool; look at its fans and its neighbours" if hot else "",
+        found=", ".join(facts or ["not reported here"]) + (f"; slowed by: {state.throttle}" if state.throttle else ""),
+        advice="let it cool; check its fans and the devices next to it" if hot else "",
     )
 
 
@@ -225,17 +225,17 @@ def _read(file: Path) -> str:
 
 
 def warning(now_s: float = 0.2) -> str:
-    """One line for the head of a sweep: how noisy the machine is now; takes `now_s` seconds."""
+    """One line for the start of a sweep: how noisy the machine is now; takes `now_s` seconds."""
     begun = time.perf_counter()
     noise = noise_now(now_s)
     if noise.foreign is None or noise.steal is None:
-        return "machine now: it does not say how busy it is"
+        return "machine now: its load is unknown"
     loud = noise.foreign > FOREIGN or noise.steal > STEAL
     words = "busy, expect more undecided" if loud else "quiet"
     spent = time.perf_counter() - begun
     return (
         f"machine now: {words} ({noise.foreign:.0%} foreign load, {noise.steal:.0%} steal over {spent:.1f} s"
-        f"{'; convbench doctor says more' if loud else ''})"
+        f"{'; run convbench doctor for details' if loud else ''})"
     )
 
 
@@ -251,7 +251,7 @@ def wait_until_quiet(
     """Wait until nothing disturbs for some looks in a row, and `tell` why and how long; go on after `most_s` seconds.
 
     Args:
-        look: what disturbs, in words, in so many seconds.
+        look: what disturbs during this many seconds, as words.
     """
     begun = told = clock()
     quiet, waited = 0, False
@@ -260,13 +260,13 @@ def wait_until_quiet(
         now = clock()
         quiet = 0 if found else quiet + 1
         if found and not waited:
-            tell(f"waiting until the machine is quiet, for at most {most_s:.0f} s: {found}")
+            tell(f"waiting up to {most_s:.0f} s for a quiet machine: {found}")
             waited, told = True, now
         elif found and now - told >= TELL_EVERY_S:
             tell(f"still waiting after {now - begun:.0f} s: {found}")
             told = now
         if found and now - begun >= most_s:
-            tell(f"not quiet after {now - begun:.0f} s ({found}); going on, expect more undecided rows")
+            tell(f"not quiet after {now - begun:.0f} s ({found}); starting anyway, expect more undecided rows")
             return
     if waited:
         tell(f"quiet after {clock() - begun:.0f} s")

@@ -1,4 +1,4 @@
-"""What would a sweep do, case by case? Everything but the work."""
+"""What would a sweep do, case by case? Everything except the work."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ class Planned:
         threads: CPU threads that it would have; 0 is torch's own choice.
         runs: the names of the backends that would run, in order.
         refused: the rows of the others, with their reasons.
-        needed_nbytes: memory on its device at most, the oracle's included.
-        at_most_s: seconds at most, verification included; 0 when nothing runs.
+        needed_nbytes: peak memory on its device, including the oracle's.
+        at_most_s: upper limit in seconds, including verification; 0 if nothing runs.
     """
 
     case: Case

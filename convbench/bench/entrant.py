@@ -1,7 +1,7 @@
 """One backend in the race: its timed blocks, and the proof that they did the work.
 
-After the clock has stopped it is drawn whether the last output is judged, and which of its numbers; so no call can
-know. They are copied at once, before a thread that is still at work gets further, and judged before the operands
+Whether the last output is judged, and which of its numbers, is drawn after the clock has stopped, so no call can
+know. They are copied at once, before a thread that still works gets further, and judged before the operands
 change. Only then is their truth computed, and dropped with the verdict.
 """
 
@@ -22,15 +22,15 @@ from convbench.case import Case
 from convbench.outcome import Check
 from convbench.verify.cost import exam_s
 from convbench.verify.exam import Exam, all_finite, make_exam, wrong
-from convbench.verify.sample import Sample, draw_places, draw_readers, sample_size
+from convbench.verify.sample import OutputSample, draw_places, draw_readers, sample_size
 from convbench.verify.trial import Trial
 from convbench.verify.verdict import check
 
 WHOLE_S = 5e-4  # a case whose exam takes no longer is judged as a whole
-SURE = 5  # blocks that are judged on the toss of a coin, before it is a matter of what it costs
+SURE = 5  # blocks that are judged by coin toss, before the cost decides
 SHARE = 0.1  # of the time in timed blocks, for judging some of them
-REPLAY_S = 0.05  # a graph takes no longer; a call that does is not captured
-LATEST = 3  # the block that is judged for certain, if none before it was
+REPLAY_S = 0.05  # a graph takes no longer; a longer call is not captured
+LATEST = 3  # the block that is always judged, if none before it was
 
 
 class Caught(Exception):  # noqa: N818  # it says what happened
@@ -43,7 +43,7 @@ class Caught(Exception):  # noqa: N818  # it says what happened
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shot:
-    """What was copied of an output right after the clock stopped.
+    """The copy of an output, taken right after the clock stopped.
 
     Attributes:
         out: what was returned, itself.
@@ -58,7 +58,7 @@ class Shot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
+class TimedBlock:
     """Some timed calls: seconds of all together and of each, and a shot of one output where one was taken."""
 
     seconds: float
@@ -71,9 +71,9 @@ class Entrant:
     """A backend with its calls on each set of a ring.
 
     Attributes:
-        tell: called before an output is judged, so that nothing that a call has set is in force then.
-        evict: empties the caches before each block; None where they are to be warm.
-        rng: draws what is judged; not from the case's seed, which a backend knows.
+        tell: called before an output is judged, to undo settings that a call has changed.
+        evict: empties the caches before each block; None for warm caches.
+        rng: draws what is judged; independent of the case's seed, which a backend knows.
     """
 
     backend: Backend
@@ -99,7 +99,7 @@ class Entrant:
         self._whole = exam_s(self.case) <= WHOLE_S or not finite
 
     def settle(self) -> None:
-        """One call that nobody times: others have run since, and this brings threads, code and the weight back."""
+        """One untimed call: others have run since, and this brings threads, code and the weight back."""
         (number,) = self.ring.take(1)
         self.calls[number]()
 
@@ -112,7 +112,7 @@ class Entrant:
         """Have its blocks replayed from a graph, a call for each set, as long as that takes no longer than REPLAY_S.
 
         Returns:
-            False where they cannot be captured, which may leave the process the worse for it.
+            False if they cannot be captured, which may leave the process damaged.
         """
         count = min(len(self.ring), int(REPLAY_S / call_s))
         if count > 0:
@@ -124,11 +124,11 @@ class Entrant:
         return True
 
     def let_go(self) -> None:
-        """Have no graph any more: its blocks are eager, like those of the others."""
+        """Drop the graph: its blocks are eager, like those of the others."""
         self._replay = None
 
-    def block(self, count: int) -> Block:
-        """The seconds of about `count` calls, none of which finds a set as it has seen it before.
+    def block(self, count: int) -> TimedBlock:
+        """The seconds of about `count` calls, none of which sees a set unchanged.
 
         The clock stops while the sets are written. Calls that are to find their set in no cache are no more than
         there are sets, and a graph has as many as it has.
@@ -150,7 +150,7 @@ class Entrant:
             if not target.on_host:
                 break
         shot = self._shoot(out, number) if self._due(seconds) else None
-        return Block(seconds=seconds, each_s=seconds / done, shot=shot)
+        return TimedBlock(seconds=seconds, each_s=seconds / done, shot=shot)
 
     def cold(self, evict: Callable[[], Any]) -> float:
         """The seconds of one eager call after the caches were emptied; half of them are judged.
@@ -181,18 +181,18 @@ class Entrant:
     def _judge(self, shot: Shot, when: str) -> None:
         found = self._verdict(shot)
         if not found.passed and self.ring.mend(shot.number):
-            # Perhaps somebody before it did that, and to other sets too. Once more, on the numbers that were meant.
+            # An earlier call may have done that, to other sets too. Once more, on the intended numbers.
             (number,) = self.ring.take(1)
             self.ring.mend(number)
             _, out = self.case.target.time_calls([self.calls[number]])
             shot = self._shoot(out, number)
             found = self._verdict(shot)
             if harmed := self.ring.mend(number):
-                raise Caught(wrong(f"right before the timing; {when} it changed its input {' and '.join(harmed)}"))
+                raise Caught(wrong(f"correct before timing; {when} it changed its input {' and '.join(harmed)}"))
         if found.passed and self._later(shot):
             found = wrong("its output changed after it was returned", "memory")
         if not found.passed and not self._known(found):
-            raise Caught(found.fails(found.probe, f"right before the timing; {when}: {found.evidence}"))
+            raise Caught(found.fails(found.probe, f"correct before timing; {when}: {found.evidence}"))
 
     def _due(self, seconds: float) -> bool:
         """Whether the block that has just ended is judged."""
@@ -208,7 +208,7 @@ class Entrant:
             return Shot(out=out, own=taken(out), places=None, number=number)
         size = sample_size(case)
         places = draw_places(case, size - size // 2, self.rng).to(under.device)
-        own = under[tuple(places.unbind(dim=1))].clone()  # these first: what is at work yet has no time to get there
+        own = under[tuple(places.unbind(dim=1))].clone()  # these first: unfinished work has no time to reach them
         new = draw_readers(case, self.ring.written(number, size // 2), self.rng).to(under.device)
         own = torch.cat([own, under[tuple(new.unbind(dim=1))]])
         synchronize(case.device)
@@ -220,11 +220,11 @@ class Entrant:
         if shot.places is not None:
             if (misfit := exam.misfit(plain(shot.out))) is not None:
                 return misfit
-            exam = Sample(case=self.case, operands=exam.operands, drawn=drawn, places=shot.places)
+            exam = OutputSample(case=self.case, operands=exam.operands, drawn=drawn, places=shot.places)
         return check(exam, shot.own, self.backend.family, self.backend.count_roundings(self.case))
 
     def _later(self, shot: Shot) -> bool:
-        """Whether what was copied is no longer what the output holds."""
+        """Whether the output has changed since it was copied."""
         if shot.places is None:
             return changed(shot.out, shot.own)
         under = plain(shot.out)

@@ -1,8 +1,8 @@
-"""Does a call pay for the pages of its output, or does it find them as the call before left them?
+"""Does a call pay for the pages of its output, or does it reuse those of the call before?
 
-glibc decides that by what else happens to lie on its heap: the same call met no page fault in one
-process and 250 in the next, and lost 15 % by that. Where two backends are that close, the
-allocator and not the kernel would name the winner, and another one an hour later.
+glibc decides that by what else is on its heap: the same call had no page fault in one
+process and 250 in the next, which cost 15 %. If two backends are that close, the
+allocator and not the kernel would decide the winner, and another one an hour later.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ GLIBC_TRIM_NBYTES, GLIBC_MMAP_NBYTES, GLIBC_MMAP_MAX = 128 * 1024, 128 * 1024, 6
 
 @contextmanager
 def heap_kept() -> Iterator[None]:
-    """Freed memory stays with the process while this lasts, however large; what is unused goes back at the end.
+    """Freed memory of any size stays with the process meanwhile; unused memory is returned at the end.
 
     Only for glibc's allocator, which torch's tensors on the CPU use; without it nothing changes.
     glibc's sliding mmap threshold, which mallopt ends for good, stays off afterwards. After an allocation
@@ -39,7 +39,7 @@ def heap_kept() -> Iterator[None]:
 def heap_released() -> Iterator[bool]:
     """Within `heap_kept`: every block of 128 KiB or more is mapped anew, and goes back when it is freed.
 
-    A program pays that at most, whose output is thrown away before the next call. Yields whether it is
+    That is the most a program pays that discards its output before the next call. Yields whether it is
     so; without glibc nothing changes.
     """
     glibc = _glibc()

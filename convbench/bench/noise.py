@@ -19,18 +19,18 @@ DELAYED = 0.01
 MOST_STAT_NBYTES = 2**17  # of /proc/stat: the lines of a thousand CPUs
 NVML_EVERY_S = 0.05  # a look takes the driver a millisecond or more, and it averages over longer than that
 TICK_S = 1 / os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0.01  # Windows counts no ticks that we read
-# nvmlClocksEventReason*: what slows a GPU down against its own will. A power cap is not among
+# nvmlClocksEventReason*: what throttles a GPU. A power cap is not among
 # them: large products run into it by themselves, and would never give a clean sample.
 _SLOWED = {0x8: "hardware slowdown", 0x20: "thermal limit", 0x40: "thermal limit", 0x80: "power brake"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """Counters at one moment; what the system does not tell stays 0.
+class NoiseReading:
+    """Counters at one moment; unknown ones stay 0.
 
     Attributes:
         waited_s: by thread of this process, how long it was ready and had no core.
-        switches: how often they were thrown off one.
+        switches: how often they were preempted.
         steal_s: how long the hypervisor kept those virtual CPUs from running that we may use.
     """
 
@@ -44,8 +44,8 @@ class Meter:
 
     Time ready without a core is what foreign load costs, thread by thread and to the
     nanosecond: proc(5), /proc/PID/task/TID/schedstat. Where the kernel keeps no such count, an
-    involuntary switch of any thread tells. Steal is counted in ticks of 10 ms, so it marks the
-    block in which the tick fell. With `threads` it is also looked at whether the CPUs stay in their place;
+    involuntary switch of any thread counts. Steal is counted in ticks of 10 ms, so it marks the
+    block in which the tick fell. With `threads` it also checks whether the CPUs stay in their place;
     `tell` is called whenever that takes time.
     """
 
@@ -68,7 +68,7 @@ class Meter:
         self._first = self.read()
 
     def refresh(self) -> None:
-        """Once a round: find the threads that came and went, and ask how the GPU is and where the CPUs are."""
+        """Once per round: find new and ended threads, and check the GPU and the places of the CPUs."""
         with suppress(OSError):
             found = os.listdir("/proc/self/task") if self._kept else []
             for task in set(found) - self._tasks.keys():
@@ -84,7 +84,7 @@ class Meter:
 
     @property
     def moved(self) -> bool:
-        """Whether the CPUs lie elsewhere than they mostly do."""
+        """Whether the CPUs are not in their usual place."""
         return bool(self._placement and self._placement.moved)
 
     def wait(self, most_s: float) -> float:
@@ -94,24 +94,24 @@ class Meter:
             self._tell()
             time.sleep(LOOK_EVERY_S)
             self.refresh()
-        if self._placement:  # of what is told, the time in which nothing was timed is no part
+        if self._placement:  # time in which nothing was timed is not reported
             self._placement.seen[:] = seen
         return time.perf_counter() - begin
 
-    def read(self) -> Reading:
+    def read(self) -> NoiseReading:
         waited_s = {}
         for task, opened in list(self._tasks.items()):
             try:
                 waited_s[task] = int(os.pread(opened, 64, 0).split()[1]) * 1e-9
             except (OSError, IndexError):  # the thread has ended
                 os.close(self._tasks.pop(task))
-        return Reading(
+        return NoiseReading(
             waited_s=waited_s,
             switches=_switches(),
             steal_s=self._cpu_ticks()[1] * TICK_S,
         )
 
-    def dirt(self, before: Reading, after: Reading, seconds: float) -> str:
+    def dirt(self, before: NoiseReading, after: NoiseReading, seconds: float) -> str:
         """What disturbed the `seconds` between two readings, in words; "" when nothing did."""
         if self._throttle:
             return self._throttle
@@ -123,7 +123,7 @@ class Meter:
             # The longest wait of one: of many threads each waits a little whenever it is woken.
             waited_s = max((now - before.waited_s.get(task, 0.0) for task, now in after.waited_s.items()), default=0.0)
             return "foreign load" if waited_s > DELAYED * seconds else ""
-        return "switched off a core" if after.switches > before.switches else ""
+        return "preempted" if after.switches > before.switches else ""
 
     def noise(self) -> Noise:
         """What there was since this meter began."""
@@ -177,7 +177,7 @@ class Meter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuState:
-    """One look at a GPU; None where it does not say."""
+    """One reading of a GPU; None for unknown values."""
 
     clock_hz: float | None
     power_w: float | None
@@ -193,7 +193,7 @@ class Gpu:
 
     @classmethod
     def open(cls, device: Device) -> "Gpu | None":
-        """None where NVML or the device cannot be reached."""
+        """None if NVML or the device cannot be reached."""
         try:
             import pynvml
 
@@ -226,7 +226,7 @@ class Gpu:
         )
 
     def others(self) -> list[int]:
-        """Process ids of others that compute on it."""
+        """Process ids of other programs that compute on it."""
         with suppress(self._nvml.NVMLError):
             found = self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle)
             return [one.pid for one in found if one.pid != os.getpid()]
@@ -234,17 +234,17 @@ class Gpu:
 
 
 def nvml_lacks() -> str:
-    """Why NVML says nothing of the GPUs here; "" where it does."""
+    """Why NVML reports nothing about the GPUs here, or ""."""
     import torch
 
     if torch.version.hip:
-        return f"NVML knows no GPU of ROCm {torch.version.hip}"
+        return f"NVML does not support GPUs with ROCm {torch.version.hip}"
     try:
         import pynvml
 
         pynvml.nvmlInit()
     except Exception as error:  # no module, no driver, no right to ask
-        return f"NVML cannot be asked ({one_line(str(error) or type(error).__name__)})"
+        return f"NVML does not work ({one_line(str(error) or type(error).__name__)})"
     return ""
 
 
@@ -260,7 +260,7 @@ def noise_now(seconds: float = 0.3) -> Noise:
 
 
 def disturbance_now(device: Device | None, threads: int, seconds: float) -> str:
-    """What would disturb a sweep now, in words, by what sets its samples aside too; "" where it is quiet."""
+    """What would disturb a sweep now, by the criteria that set samples aside, or ""."""
     with Meter(device, threads) as meter:
         time.sleep(seconds)
         meter.refresh()
@@ -274,7 +274,7 @@ def disturbance_now(device: Device | None, threads: int, seconds: float) -> str:
 
 
 def cpu_clock_hz() -> float | None:
-    """The clock of the fastest core now; None where the system does not say."""
+    """The current clock of the fastest core; None if unknown."""
     speeds = []
     for file in Path("/sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_cur_freq"):
         with suppress(OSError, ValueError):
@@ -292,7 +292,7 @@ def _allowed_cpus() -> set[bytes]:
 
 
 def _switches() -> int:
-    """How often this process was thrown off a core; 0 where the system keeps no such count."""
+    """How often this process was preempted; 0 if the system does not count it."""
     try:
         import resource
     except ImportError:  # Windows

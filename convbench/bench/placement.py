@@ -1,6 +1,6 @@
-"""How far apart do this machine's CPUs lie, and do they stay where they are?
+"""How far apart are this machine's CPUs, and do they stay where they are?
 
-A hypervisor moves a virtual CPU from core to core, and the guest is not told. On two cores with a
+A hypervisor moves a virtual CPU from core to core without telling the guest. On two cores with a
 common cache the threads of a call hand over in a quarter of the time that it takes between caches,
 and as two threads of one core they share its units: one backend loses a tenth by the first and
 another half by the second, so the winner of one hour is the loser of the next. What shows it is
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from convbench.jit.llvm import Loop
 
 LOOK_EVERY_S = 0.1  # a look takes about a millisecond
-SURVEY_LOOKS = 21  # where nothing is known yet
-# Hand-over times of 23, 48 and 245 ns were met on one machine (one core, one cache, two caches), each within a fifth.
+SURVEY_LOOKS = 21  # if nothing is known yet
+# Hand-over times of 23, 48 and 245 ns were seen on one machine (one core, one cache, two caches), each within a fifth.
 SAME = 1.5
 MOST_PAIRS = 8
-EXCHANGES, TURNS = 200, 5  # the quickest of so many turns counts: a thread may be thrown off its CPU
+EXCHANGES, TURNS = 200, 5  # the fastest of this many turns counts: a thread may be preempted
 PATIENCE = 20_000_000  # loads of a line that does not change: some milliseconds
 PLACES = 8  # that are remembered of a pair
-MOST_LOOKS = 20_000  # then all count half: a machine that has moved for good is believed in the end
+MOST_LOOKS = 20_000  # then all counts are halved, so a permanent move is accepted eventually
 VERSION = 1
 
 Pair = tuple[int, int]
@@ -40,7 +40,7 @@ Pair = tuple[int, int]
 
 @dataclass(slots=True)
 class Place:
-    """A distance at which two CPUs were met: seconds for a hand-over, and how often."""
+    """A distance between two CPUs: seconds for a hand-over, and how often it was seen."""
 
     handover_s: float
     looks: int = 1
@@ -48,10 +48,10 @@ class Place:
 
 @dataclass(slots=True, kw_only=True)
 class Placement:
-    """The distances of some pairs of CPUs now, against those at which they lie most of the time.
+    """The current distances of some pairs of CPUs, compared with their usual ones.
 
-    Verdicts are given for the usual distances only. Which they are is learned from run to run and kept
-    beside the ceilings, so that a run in which the CPUs lie elsewhere all the time does not count as usual.
+    Verdicts only apply to the usual distances. These are learned from run to run and stored
+    with the ceilings, so a run in which the CPUs are elsewhere all the time does not count as usual.
     """
 
     pairs: tuple[Pair, ...]
@@ -66,7 +66,7 @@ class Placement:
     @classmethod
     def of_machine(cls, threads: int) -> "Placement | None":
         """What is known of this machine; None with one thread, one CPU, no hypervisor or no LLVM."""
-        if is_virtual() is False:  # a clock that sleeps between two looks would pass for another place
+        if is_virtual() is False:  # a clock that sleeps between two looks would look like another place
             return None
         try:
             cpus = sorted(os.sched_getaffinity(0))
@@ -87,7 +87,7 @@ class Placement:
 
     @property
     def moved(self) -> str:
-        """Which pair lies elsewhere than usual, in words; "" when none does."""
+        """Which pair is not in its usual place, or ""."""
         for pair, now_s in self._now.items():
             usual_s = self._usual[pair]
             if not same_place(now_s, usual_s):
@@ -115,7 +115,7 @@ class Placement:
         return [(place.handover_s, place.looks / total) for place in places]
 
     def keep(self) -> None:
-        """Write down what was learned; where that cannot be done it is forgotten."""
+        """Save what was learned, if possible."""
         if self.path is None:
             return
         places = {
@@ -127,7 +127,7 @@ class Placement:
             write_json(self.path, {"version": VERSION, "places": places})
 
     def _survey(self, pair: Pair) -> None:
-        """Find out what is usual for a pair; one that cannot be measured is not looked at again."""
+        """Find the usual distance of a pair; one that cannot be measured is not checked again."""
         if not self.known.get(pair):
             for _ in range(SURVEY_LOOKS):
                 self._take(pair)
@@ -139,7 +139,7 @@ class Placement:
 
     def _take(self, pair: Pair) -> None:
         found_s = handover_s(*pair)
-        if found_s is None:  # one of the two got no time: other disturbances are told by others
+        if found_s is None:  # one of the two got no time: other checks report that disturbance
             return
         if pair in self._usual:
             self._now[pair] = found_s
@@ -159,11 +159,11 @@ class Placement:
 
 
 def handover_s(one: int, other: int) -> float | None:
-    """Seconds in which two CPUs exchange a cache line, each its own for the other's; None where one got no time."""
+    """Seconds in which two CPUs exchange a cache line, each its own for the other's; None if one got no time."""
     import torch
 
     loop = exchange_loop()
-    room = torch.zeros(64, dtype=torch.int64)  # two lines of 128 bytes, so that no prefetcher brings both
+    room = torch.zeros(64, dtype=torch.int64)  # two lines of 128 bytes, so no prefetcher brings both
     mine, theirs = room.data_ptr(), room.data_ptr() + 256
     turns: list[float] = []
 
@@ -195,7 +195,7 @@ def same_place(one_s: float, other_s: float) -> bool:
 
 
 def _load(path: Path | None) -> dict[Pair, list[Place]]:
-    """What was kept; a file that is damaged or of another version counts as none."""
+    """The saved distances; a damaged file, or one of another version, counts as none."""
     known: dict[Pair, list[Place]] = {}
     with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
         data = json.loads(path.read_text(encoding="utf-8")) if path else {}

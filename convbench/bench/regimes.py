@@ -1,4 +1,4 @@
-"""What does a call cost with its operands in no cache, its output in no known memory, its input in another layout?"""
+"""What does a call cost with cold operands, with new memory for its output, or with its input in another layout?"""
 
 import time
 from collections.abc import Callable, Mapping
@@ -12,20 +12,20 @@ from torch import Tensor
 from convbench.bench.heap import heap_released
 from convbench.call.bind import ANY_FAULT
 from convbench.call.tensors import lay_out
-from convbench.call.watch import Stage, Watch
+from convbench.call.watch import BackendStage, Watch
 from convbench.case import Case
 from convbench.device import Device
 
 Call = Callable[[], Any]
 Fault = Callable[[str, BaseException], None]
 
-LAUNCH_BOUND_S = 5e-3  # a longer call hides its launch gaps, and a graph of it has nothing to tell
+LAUNCH_BOUND_S = 5e-3  # a longer call hides its launch gaps, so a graph of it shows nothing new
 
 
 class Eviction:
-    """Writes and reads more than the last cache holds, so that what a call reads next comes from memory.
+    """Writes and reads more than the last cache holds, so what a call reads next comes from memory.
 
-    The whole bill is cold: input, weights (prepared ones too) and output. What was written is not read again and the
+    Everything is cold: input, weights (prepared ones too) and output. What was written is not read again and the
     other half is read last: else lines that wait to be written back would leave the cache while a call is timed.
     """
 
@@ -45,7 +45,7 @@ class Eviction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mapped:
-    """A call that finds no memory of the call before: its seconds, and by how many bytes it raises what is resident."""
+    """A call that cannot reuse memory of the call before: its seconds, and how many resident bytes it adds."""
 
     seconds: float
     peak_nbytes: int | None
@@ -54,12 +54,12 @@ class Mapped:
 def cold_times(
     takes: Mapping[str, Callable[[Call], float]], device: Device, watch: Watch, fault: Fault
 ) -> dict[str, float]:
-    """Median seconds of a cold call by name, taken in turns; empty where there is no memory to empty the caches.
+    """Median seconds of a cold call by name, taken in turns; empty if there is no memory to empty the caches.
 
-    Each of `takes` times one call after it has emptied the caches by what it is given, and raises where that call did
+    Each of `takes` empties the caches with its argument and times one call; it raises if that call did
     not do its work.
     """
-    watch.tell("", Stage.EVICTED)
+    watch.tell("", BackendStage.EVICTED)
     try:
         eviction = Eviction(device, watch.memory_nbytes)
     except (MemoryError, RuntimeError):
@@ -67,7 +67,7 @@ def cold_times(
     seconds: dict[str, list[float]] = {name: [] for name in takes}
     for _ in range(device.cold_rounds):
         for name in list(seconds):
-            watch.tell(name, Stage.TIMED)
+            watch.tell(name, BackendStage.TIMED)
             try:
                 seconds[name].append(takes[name](eviction))
             except ANY_FAULT as error:
@@ -79,7 +79,7 @@ def cold_times(
 def mapped_times(
     turns: Mapping[str, Callable[[], float]], calls: Mapping[str, Call], device: Device, watch: Watch, fault: Fault
 ) -> dict[str, Mapped]:
-    """What a warm call takes that finds no memory of the call before, by name, taken in turns.
+    """Seconds of a warm call that cannot reuse memory of the call before, by name, taken in turns.
 
     Empty where no memory is kept in the first place.
 
@@ -92,7 +92,7 @@ def mapped_times(
     with heap_released() as released:
         for name in list(turns) * (device.cold_rounds if released and device.on_host else 0):
             if name in seconds:
-                watch.tell(name, Stage.TIMED)
+                watch.tell(name, BackendStage.TIMED)
                 try:
                     seconds[name].append(turns[name]())
                     peak = device.watch_peak()
@@ -111,7 +111,7 @@ def mapped_times(
 def conversion_time(first: Tensor, case: Case) -> float | None:
     """Seconds to bring the first operand from NCHW into NHWC and the output back: for neighbours that are NCHW.
 
-    None for a layout that nobody would convert to.
+    None for a layout that is never converted to.
     """
     if case.layout != "nhwc":
         return 0.0 if case.layout == "nchw" else None

@@ -1,9 +1,9 @@
-"""What do timed calls compute on? Sets of operands in turn, in each of which some numbers are new at every call.
+"""What do timed calls compute on? Sets of operands in turn, with some new numbers at every call.
 
-A call whose answer was kept from an earlier one gives itself away: by address, by torch's `_version`, by a look at a
-few numbers a set is what it was, and its answer is another. Mostly a handful of numbers is written, at a random
-place, which costs next to nothing; from time to time all of them. What was written is kept in a copy that no backend
-is given, so that a set that was changed by a call does not become its truth.
+A call that reuses an earlier answer is caught: by address, by torch's `_version` and by a look at a
+few numbers a set looks unchanged, but its answer is different. Usually a handful of numbers is written, at a random
+place, which costs almost nothing; sometimes all of them. What was written is kept in a copy that no backend
+is given, so a set that was changed by a call does not become its truth.
 """
 
 from collections.abc import Iterable, Mapping
@@ -33,7 +33,7 @@ SHARE = 0.5  # of the last cache, for all that timed calls touch
 BEYOND, FEWEST_COLD, MOST_COLD, SHARE_COLD = 3, 20, 64, 0.25
 LONGEST_RUN = 8  # numbers that are written at a time
 WHOLE = 1 / 32  # how often a set is written as a whole
-SPARE = 2**16  # numbers in reserve: in so many ways they are dealt out to a whole set
+SPARE = 2**16  # numbers in reserve: the number of ways in which they can fill a whole set
 DRAWINGS = 3  # of operands that a recipe makes, whose numbers have their places
 
 _WHOLE_NUMBERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -65,7 +65,7 @@ class Set:
 
     Attributes:
         first: what a call gets; kept: the same numbers, for the truth alone.
-        written: where the numbers lie that were written last, by the axes of memory; None for all of them.
+        written: where the last written numbers are, by the axes of memory; None for all of them.
         live, spare: views of the two to write through.
     """
 
@@ -98,7 +98,7 @@ class Ring:
                 default.
         """
         name, first = next(iter(operands.items()))
-        self._rng = Random()  # noqa: S311  # nobody's secret hangs on it, only that it is not the case's seed
+        self._rng = Random()  # noqa: S311  # not a secret; it only must not be the case's seed
         self._name, self._operands = name, operands
         self._kept = {other: _twin(tensor) for other, tensor in operands.items() if other != name}
         target, nbytes = case.target, first.untyped_storage().nbytes()
@@ -132,11 +132,11 @@ class Ring:
             self._renew(self.sets[number])
 
     def truth_of(self, number: int) -> dict[str, Tensor]:
-        """The operands of a set as they were written, whatever a call has made of them."""
+        """The operands of a set as they were written, whatever a call has done to them."""
         return {self._name: self.sets[number].kept, **self._kept}
 
     def mend(self, number: int) -> list[str]:
-        """The names of the operands of a set that somebody has changed; they are as they were again."""
+        """The names of the operands of a set that a call has changed; they are restored."""
         pairs = {self._name: (self.sets[number].first, self.sets[number].kept)}
         pairs |= {name: (self._operands[name], kept) for name, kept in self._kept.items()}
         harmed = [name for name, (live, kept) in pairs.items() if not same_bits(live, kept)]
@@ -146,7 +146,7 @@ class Ring:
         return harmed
 
     def _renew(self, one: Set) -> None:
-        """Write some numbers; it is done before every timed call, so it counts microseconds."""
+        """Write some numbers; this runs before every timed call, so microseconds matter."""
         draw, (size_a, size_b, size_c, width) = self._rng.random, self._sizes
         if self._empty:
             return
@@ -177,7 +177,7 @@ class Ring:
     def written(self, number: int, count: int) -> list[Place]:
         """`count` elements of a set's first operand, by its own axes, drawn from those that were written last.
 
-        None where all of them were, for then any will do.
+        None if all of them were, for then any will do.
         """
         written = self.sets[number].written
         if written is None:
@@ -198,12 +198,12 @@ class Ring:
 
 
 def memory_order(tensor: Tensor) -> list[int]:
-    """Its axes, the one along which neighbours lie nearest in memory last."""
+    """Its axes, with the one of the smallest stride last."""
     return sorted(range(tensor.dim()), key=lambda axis: -tensor.stride()[axis])
 
 
 def _twin(tensor: Tensor) -> Tensor:
-    """The same numbers in memory of its own, with the same strides and gaps and as well aligned."""
+    """The same numbers in new memory, with the same strides, gaps and alignment."""
     storage = tensor.untyped_storage().clone()
     twin = torch.empty(0, dtype=tensor.dtype, device=tensor.device)
     return twin.set_(storage, tensor.storage_offset(), tensor.shape, tensor.stride())

@@ -5,10 +5,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 
-from convbench.bench.statistics import Rule, compare, signed_rank
-from convbench.outcome import Comparison, Noise
+from convbench.bench.statistics import VerdictRule, compare, signed_rank
+from convbench.outcome import Noise, PairedRatio
 
-FEWEST_CLEAN = 12  # samples that stand for a backend; with fewer, the disturbed ones serve as well
+FEWEST_CLEAN = 12  # samples that a backend needs; with fewer, the disturbed ones are used too
 FIRST_LOOK = 1 / 32  # of the budget; each later look at half as much again
 # Of the time since their verdicts, all that are decided together take this share: so their medians are of the whole
 # case like the others', and not of its first moments.
@@ -17,10 +17,10 @@ DIGITS = 4  # of a sample, as the CSV keeps them: a row that is read again has t
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
-    """Seconds a call over one block, and what disturbed it; "" when nothing was seen to.
+class TimeSample:
+    """Seconds per call over one block, and what disturbed it, or "".
 
-    `turn_s` is what the whole turn took, with all that is done before the block; 0 is one call.
+    `turn_s` is the time of the whole turn, including the work before the block; 0 means one call.
     """
 
     seconds: float
@@ -33,7 +33,7 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
+class TimeBudget:
     """How long the timing of a case may take: `seconds` for each candidate against the baseline.
 
     But at least `least` rounds and at most `most`. The first rounds, a thirtieth of the time and at
@@ -57,21 +57,21 @@ class Contest:
     """The rounds of one case, as a state machine that touches no clock and no backend.
 
     Each round is a fresh random order of those that are timed in it. The order is what makes the verdicts
-    valid: where candidate and baseline are the same, which of the two stood at the worse moment
-    is the toss of a coin, whatever the machine did in between, so the signs of the log ratios
+    valid: if candidate and baseline are the same, which of the two gets the worse moment
+    is a coin toss, whatever the machine did in between, so the signs of the log ratios
     are those of fair coins, whatever their sizes, and the signed-rank interval covers 1 as often as
     it says (the randomisation argument: Fisher 1935, The Design of Experiments, section 21).
-    Slow drift (clock, heat, neighbours) meets all alike.
+    Slow drift (clock, heat, neighbours) affects all equally.
 
-    The samples are looked at again and again, until the verdict of a candidate stands. Nothing is looked at
-    after that: the candidate is only timed in a few more rounds, so that its median is of the same
-    hour as those of others. They cost a tenth of the time since.
+    The samples are checked repeatedly, until a candidate has its verdict. Nothing is checked
+    after that: the candidate is only timed in a few more rounds, so its median is of the same
+    period as the others'. They cost a tenth of the time since.
     Of the error that the confidence allows, a look spends the share of the budget that has gone
     by since the look before (Lan and DeMets 1983, with the linear spending function), and the
-    candidates share it equally; by the union bound all intervals hold together.
+    candidates share it equally; by the union bound all intervals hold jointly.
 
-    A disturbed pair is set aside. Where too few are left, all serve for the numbers and none for
-    a verdict: two threads that want the same core as a stranger can lose a hundredfold what one
+    A disturbed pair is set aside. If too few are left, all are used for the numbers and none for
+    a verdict: two threads that compete with another process can lose a hundred times what one
     thread loses, so under load the wrong one wins.
 
     Attributes:
@@ -79,21 +79,21 @@ class Contest:
         samples: by name, in the order of the rounds.
         rounds: by name, the round of each sample, counted from 0. The baseline is timed in every round, so a
             candidate's sample of round i pairs with sample i of the baseline.
-        comparisons: what the last look said, or the one that decided.
+        comparisons: the result of the last look, or of the one that decided.
         warm: whether the round that is on counts.
-        too_few: who had too few clean pairs for a verdict when they were last looked at.
-        apart: who is timed and not compared, for it is timed in another way than the baseline.
+        too_few: candidates that had too few clean pairs for a verdict at the last look.
+        apart: candidates that are timed but not compared, because they are timed in another way than the baseline.
     """
 
     names: Sequence[str]
     baseline: str
-    budget: Budget
-    rule: Rule
+    budget: TimeBudget
+    rule: VerdictRule
     rng: random.Random
     apart: Collection[str] = ()
-    samples: dict[str, list[Sample]] = field(init=False)
+    samples: dict[str, list[TimeSample]] = field(init=False)
     rounds: dict[str, list[int]] = field(init=False)
-    comparisons: dict[str, Comparison] = field(default_factory=dict, init=False)
+    comparisons: dict[str, PairedRatio] = field(default_factory=dict, init=False)
     warm: bool = field(default=False, init=False)
     too_few: set[str] = field(default_factory=set, init=False)
     _decided: dict[str, "_Afterwards"] = field(default_factory=dict, init=False)
@@ -107,7 +107,7 @@ class Contest:
         self.rounds = {name: [] for name in self.names}
 
     def next_round(self, elapsed_s: float) -> list[str]:
-        """Who is timed now, in order; nobody when the contest is over."""
+        """The candidates of this round, in order; empty when the contest is over."""
         self._elapsed_s = elapsed_s
         self.warm = elapsed_s >= self.budget.warm_up_s(len(self.names))
         total_s = self.budget.total_s(len(self.names))
@@ -135,7 +135,7 @@ class Contest:
         """The round that is on, as the rounds of the samples are counted."""
         return f"round {self._rounds}" if self.warm else "warming up"
 
-    def record(self, samples: Mapping[str, Sample]) -> None:
+    def record(self, samples: Mapping[str, TimeSample]) -> None:
         """Take the samples of a round; those of the warm-up are forgotten."""
         if self.warm:
             for name, sample in samples.items():
@@ -151,14 +151,14 @@ class Contest:
         if name == self.baseline:
             self.comparisons = {one: found for one, found in self.comparisons.items() if one in self._decided}
 
-    def kept(self, name: str) -> dict[int, Sample]:
+    def kept(self, name: str) -> dict[int, TimeSample]:
         """By round the clean samples, or all where too few are clean."""
         own = dict(zip(self.rounds[name], self.samples[name], strict=True))
         clean = {number: sample for number, sample in own.items() if not sample.dirt}
         return own if self.disturbs_itself(name) or len(clean) < FEWEST_CLEAN else clean
 
     def told(self, name: str, noise: Noise) -> "Told":
-        """What stands in the row of a candidate: its samples as the CSV has them, and how disturbed they were."""
+        """The data for the row of a candidate: its samples as in the CSV, and how disturbed they were."""
         kept = self.kept(name)
         dirty = any(sample.dirt for sample in kept.values()) and not self.disturbs_itself(name)
         return Told(
@@ -173,22 +173,22 @@ class Contest:
         )
 
     def disturbs_itself(self, name: str) -> bool:
-        """Whether what disturbs a candidate is itself: more threads than cores wait for each other in every round.
+        """Whether a candidate disturbs itself: more threads than cores wait for each other in every round.
 
-        A stranger would have met the baseline in the same rounds as well.
+        Another process would also have disturbed the baseline in these rounds.
         """
         own, base = self.samples[name], self._base(name)
         dirty = [sum(bool(sample.dirt) for sample in samples) for samples in (own, base)]
         return len(base) >= self.rule.least and dirty[0] >= 0.9 * len(own) and dirty[1] <= 0.1 * len(base)
 
-    def _base(self, name: str) -> list[Sample]:
+    def _base(self, name: str) -> list[TimeSample]:
         """The baseline's samples of a candidate's rounds; none without a baseline."""
         base = self.samples.get(self.baseline)
         return [base[number] for number in self.rounds[name]] if base else []
 
     def _error(self, share: float) -> float:
-        """What a look now may spend on each candidate."""
-        rivals = max(1, len(self.names) - 1)  # as many as set out, so that a drop-out loosens nothing
+        """The error that a look may spend now on each candidate."""
+        rivals = max(1, len(self.names) - 1)  # as many as set out, so a drop-out loosens nothing
         return (1 - self.rule.confidence) * (share - self._spent) / rivals
 
     def _could_decide(self, share: float) -> bool:
@@ -227,7 +227,7 @@ class Told:
 
     samples_s: tuple[float, ...]
     rounds: tuple[int, ...]
-    comparison: Comparison | None
+    comparison: PairedRatio | None
     noise: Noise
 
 
@@ -239,6 +239,6 @@ class _Afterwards:
     turn_s: float
     spent_s: float = 0.0
 
-    def take(self, sample: Sample) -> None:
+    def take(self, sample: TimeSample) -> None:
         self.turn_s = sample.cost_s
         self.spent_s += self.turn_s

@@ -6,7 +6,7 @@ Schmeiser 1982, Batch size effects in the analysis of simulation output). The in
 Hodges and Lehmann for a shift, here of logarithms, from the exact distribution of the Mann-Whitney
 statistic (Lehmann 1963; Hollander, Wolfe and Chicken 2013, Nonparametric Statistical Methods,
 section 4.3). It assumes no distribution, but that both runs have the same one but for the factor,
-and that batches are independent. What moved the whole machine between two runs is no part of it.
+and that batches are independent. What moved the whole machine between two runs is not part of it.
 """
 
 from collections.abc import Sequence

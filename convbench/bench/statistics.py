@@ -8,7 +8,7 @@ from itertools import accumulate
 from math import exp, inf, log, sqrt
 from statistics import NormalDist, median
 
-from convbench.outcome import Comparison
+from convbench.outcome import PairedRatio
 
 FEWEST_FOR_MODES = 12
 LEAST_SHARE, LEAST_APART, MOST_WITHIN = 1 / 7, 1.2, 1 / 8
@@ -16,12 +16,12 @@ MOST_EXACT = 60  # values up to which the signed-rank distribution is counted ou
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class VerdictRule:
     """When is a verdict allowed?
 
     Attributes:
-        confidence: of all verdicts of a case together, however often the samples were looked at.
-        margin: two backends that cannot be told apart, but lie within this factor of each other, are a tie.
+        confidence: joint confidence of all verdicts of a case, however often the samples are checked.
+        margin: two backends that cannot be told apart, but are within this factor of each other, are a tie.
         least: clean pairs below which no verdict is given.
     """
 
@@ -30,11 +30,11 @@ class Rule:
     least: int = 12
 
     def verdict(self, ratio: float, low: float, high: float) -> str:
-        """What the ratio baseline / candidate and its interval say.
+        """The verdict of the ratio baseline / candidate and its interval.
 
-        An interval holds for the run that it comes from, and what nobody can hold still (where the
-        operands lie, who else uses the cache) moves ratios by some thousandths from run to run. So a
-        difference must be sure, and half the margin in size.
+        An interval holds for the run it comes from, and effects that cannot be controlled (where the
+        operands are, what else uses the cache) change ratios by some thousandths from run to run. So a
+        difference must be certain, and at least half the margin in size.
         """
         if low > 1 and ratio >= 1 + self.margin / 2:
             return "faster"
@@ -43,10 +43,10 @@ class Rule:
         return "tie" if low >= 1 / (1 + self.margin) and high <= 1 + self.margin else "undecided"
 
 
-def compare(ratios: Sequence[float], error: float, rule: Rule) -> Comparison:
-    """What the paired ratios baseline / candidate say, round by round; above 1 the candidate is faster.
+def compare(ratios: Sequence[float], error: float, rule: VerdictRule) -> PairedRatio:
+    """The verdict of the paired ratios baseline / candidate, round by round; above 1 the candidate is faster.
 
-    Where the ratios have two modes, a verdict stands only if each of them alone would give the same.
+    If the ratios have two modes, a verdict only holds if each of them alone would give the same.
 
     Args:
         ratios: one for each round; positive, and not empty.
@@ -56,12 +56,12 @@ def compare(ratios: Sequence[float], error: float, rule: Rule) -> Comparison:
     verdict = rule.verdict(ratio, low, high)
     if any(rule.verdict(mode.centre, mode.centre, mode.centre) != verdict for mode in modes(ratios)):
         verdict = "undecided"
-    return Comparison(ratio=ratio, low=low, high=high, verdict=verdict)
+    return PairedRatio(ratio=ratio, low=low, high=high, verdict=verdict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mode:
-    """One of two heaps that samples lie in: its share of them, and its median."""
+    """One of two clusters of samples: its share of them, and its median."""
 
     share: float
     centre: float
@@ -108,7 +108,7 @@ def centre(values: Sequence[float], error: float) -> tuple[float, float, float]:
 
     Returns:
         The estimate, the low end and the high end, each to a billionth of the range of the values,
-        and rounded so that the interval is never the smaller for it.
+        and rounded so the interval is never the smaller for it.
     """
     ordered, n = sorted(values), len(values)
     count = n * (n + 1) // 2

@@ -18,11 +18,11 @@ from convbench.bench.heap import heap_kept
 from convbench.bench.noise import Meter
 from convbench.bench.regimes import LAUNCH_BOUND_S, Eviction, cold_times, conversion_time, mapped_times
 from convbench.bench.ring import Ring
-from convbench.bench.rounds import Budget, Contest, Sample
-from convbench.bench.statistics import Rule
+from convbench.bench.rounds import Contest, TimeBudget, TimeSample
+from convbench.bench.statistics import VerdictRule
 from convbench.call.bind import ANY_FAULT, conditions, failure, synchronize
 from convbench.call.memory import Guard
-from convbench.call.watch import Stage, Watch
+from convbench.call.watch import BackendStage, Watch
 from convbench.case import Case
 from convbench.outcome import Bill, Check, Failed, Noise, Result, Skipped, Timed, Wrong, launch_bound
 from convbench.verify.answers import Answer, Answers, question
@@ -32,7 +32,7 @@ from convbench.verify.operands import make_operands
 from convbench.verify.probes import Probes
 from convbench.verify.trial import Trial, attempt, judge
 
-# How long a case waits while the CPUs lie elsewhere, by its budget, and at most: they were met away for 10 to 20 s.
+# How long a case waits while the CPUs are elsewhere, by its budget, and at most: they were seen away for 10 to 20 s.
 PATIENCE, MOST_PATIENCE_S = 7.0, 20.0
 SEVERAL = 4  # blocks in one, where a turn has to settle for longer than a block lasts
 
@@ -41,8 +41,8 @@ def bench(
     cases: Iterable[Case],
     backends: Sequence[Backend],
     *,
-    budget: Budget,
-    rule: Rule,
+    budget: TimeBudget,
+    rule: VerdictRule,
     force: bool = False,
     watch: Watch | None = None,
 ) -> Iterator[Result]:
@@ -54,7 +54,7 @@ def bench(
             try:
                 with suppress(DeviceLost), heap_kept():
                     bench_case(lineup, budget=budget, rule=rule)
-            except ANY_FAULT as error:  # memory, most often: between the calls of the backends
+            except ANY_FAULT as error:  # memory, usually: between the calls of the backends
                 lineup.give_up(failure(error))
         if case.device not in watch.lost:
             case.target.release()
@@ -74,14 +74,14 @@ class Admitted:
     call_s: float
 
 
-def bench_case(lineup: Lineup, *, budget: Budget, rule: Rule) -> None:
-    """Verify whoever is left, time those that are right, verify them again; nobody is left then.
+def bench_case(lineup: Lineup, *, budget: TimeBudget, rule: VerdictRule) -> None:
+    """Verify the remaining backends, time those that are right, and verify them again.
 
     Raises:
-        DeviceLost: everybody has an outcome.
+        DeviceLost: every backend has an outcome.
     """
     case, watch = lineup.case, lineup.watch
-    watch.tell("", Stage.TRUTH)
+    watch.tell("", BackendStage.TRUTH)
     exam = prepare_exam(case)
     guard = Guard(**exam.operands)
     crews = Crews()
@@ -89,7 +89,7 @@ def bench_case(lineup: Lineup, *, budget: Budget, rule: Rule) -> None:
         admitted = admit(lineup, exam, guard, crews)
         if not admitted:
             return
-        exam.forget()  # what is timed must not find what it should compute
+        exam.forget()  # timed code must not find what it should compute
         trials = {name: one.trial for name, one in admitted.items()}
         ring = Ring(case, exam.operands, entrants=len(admitted))
         cold = case.target.cache == "cold"
@@ -101,7 +101,7 @@ def bench_case(lineup: Lineup, *, budget: Budget, rule: Rule) -> None:
                 trial=trials[backend.name],
                 ring=ring,
                 evict=evict,
-                tell=partial(watch.tell, backend.name, Stage.VERIFIED),
+                tell=partial(watch.tell, backend.name, BackendStage.VERIFIED),
             )
             for backend in lineup.left
         }
@@ -115,13 +115,13 @@ def bench_case(lineup: Lineup, *, budget: Budget, rule: Rule) -> None:
             rng=random.Random(case.seed),  # noqa: S311  # an order of rounds, no secret
             apart=apart,
         )
-        with Meter(case.target, torch.get_num_threads(), partial(watch.tell, "", Stage.WAITED)) as meter:
+        with Meter(case.target, torch.get_num_threads(), partial(watch.tell, "", BackendStage.WAITED)) as meter:
             hold(contest, entrants, call_s, lineup, crews, meter)
             noise = meter.noise()
         bills = itemise(contest, entrants, lineup, crews, exam)
         timings = {name: one.timing for name, one in entrants.items()}
         del ring, entrants, evict  # with all sets but the first
-        watch.tell("", Stage.TRUTH)
+        watch.tell("", BackendStage.TRUTH)
         guard.restore()
         checks = verify_again(trials, lineup, renew(exam))
         for name, check in checks.items():
@@ -130,13 +130,13 @@ def bench_case(lineup: Lineup, *, budget: Budget, rule: Rule) -> None:
 
 
 def admit(lineup: Lineup, exam: Exam, guard: Guard, crews: Crews) -> dict[str, Admitted]:
-    """Who is right and can be timed, by name; everybody else is out.
+    """The backends that are right and can be timed, by name; all others drop out.
 
-    Code of others answers first: while it runs, the truth has not been computed.
+    Third-party code answers first: while it runs, the truth has not been computed.
     """
     early: dict[str, Answers] = {}
     for backend in lineup.foreign:
-        lineup.watch.tell(backend.name, Stage.VERIFIED)
+        lineup.watch.tell(backend.name, BackendStage.VERIFIED)
         found = question(backend, Probes(exam), profiled=True, whole=False)
         if isinstance(found, Answers):
             early[backend.name] = found
@@ -157,38 +157,38 @@ def _admit(
     backend: Backend, exam: Exam, guard: Guard, crews: Crews, watch: Watch, answers: Answers | None
 ) -> Admitted | Wrong | Failed | Skipped:
     target = exam.case.target
-    watch.tell(backend.name, Stage.VERIFIED)
+    watch.tell(backend.name, BackendStage.VERIFIED)
     trial = attempt(backend, exam, answers=answers)
     del answers  # with the outputs in them: they would take the memory of what is timed
     if isinstance(trial, Failed | Skipped):
         return trial
     if isinstance(trial.outcome, Wrong):
         return trial.outcome
-    watch.tell(backend.name, Stage.TIMED)
+    watch.tell(backend.name, BackendStage.TIMED)
     try:
         if target.on_host:
             crews.learn(backend.name, trial.call)
         admitted = Admitted(trial=replace(trial, out=None), call_s=seconds_a_call(trial.call, target))
         if harmed := guard.restore():
-            return Wrong(wrong(f"it changed its input {' and '.join(harmed)} {Stage.TIMED}"))
+            return Wrong(wrong(f"it changed its input {' and '.join(harmed)} {BackendStage.TIMED}"))
     except ANY_FAULT as error:
         return _failed_timing(error)
     return admitted
 
 
 def capture(entrants: dict[str, Entrant], call_s: Mapping[str, float], lineup: Lineup) -> set[str]:
-    """Have everybody timed as the device times, where that goes; the names of those that cannot be compared then.
+    """Time every backend in the device's way, if possible; returns the names of those that cannot be compared then.
 
-    Who cannot be called any more after an attempt is out, and no entrant.
+    A backend that can no longer be called after an attempt drops out.
 
-    Without the baseline in it, a graph would be compared with nothing, so then nobody has one. A call that is not
+    Without the baseline, a graph would have nothing to be compared with, so then there is none. A call that is not
     captured is compared with graphs as long as it does not wait for its host.
     """
     target, watch = lineup.case.target, lineup.watch
     if target.timing == "eager":
         return set()
     for name, entrant in entrants.items():
-        watch.tell(name, Stage.CAPTURED)
+        watch.tell(name, BackendStage.CAPTURED)
         if not entrant.capture(call_s[name]):
             watch.worn.append(f"{name} could not be captured")
     if BASELINE in entrants and entrants[BASELINE].timing == "eager":
@@ -199,7 +199,7 @@ def capture(entrants: dict[str, Entrant], call_s: Mapping[str, float], lineup: L
     for name, entrant in list(entrants.items()):
         if entrant.timing == "eager":
             try:
-                times = target.eager_times(entrant.trial.call, partial(watch.tell, name, Stage.TIMED))
+                times = target.eager_times(entrant.trial.call, partial(watch.tell, name, BackendStage.TIMED))
             except ANY_FAULT as error:
                 del entrants[name]
                 lineup.settle(name, _out_of_timing(error))
@@ -217,10 +217,10 @@ def hold(
     crews: Crews,
     meter: Meter,
 ) -> None:
-    """Time rounds until the contest is over; who cannot go on is out.
+    """Time rounds until the contest is over; backends that cannot continue drop out.
 
-    `call_s` are seconds a call as each was met alone. Those of the warm-up replace them: taken in
-    turns, two that are equally fast were disturbed alike. Whoever is caught not doing its work is wrong.
+    `call_s` are seconds per call as each was met alone. Those of the warm-up replace them: taken in
+    turns, two that are equally fast were disturbed equally. A backend caught not doing its work is wrong.
     """
     target, watch = lineup.case.target, lineup.watch
     block_s = target.block_s * (SEVERAL if crews.several else 1)
@@ -230,14 +230,14 @@ def hold(
     while order := contest.next_round(time.perf_counter() - start):
         if contest.warm and warming_s:
             counts, warming_s = block_counts({**call_s, **warming_s}, BASELINE, block_s), {}
-        samples: dict[str, Sample] = {}
+        samples: dict[str, TimeSample] = {}
         meter.refresh()
         if meter.moved and patience_s > 0:
             waited_s = meter.wait(patience_s)
             patience_s, start = patience_s - waited_s, start + waited_s
         for name in order:
             entrant, count = entrants[name], counts[name]
-            watch.tell(name, Stage.TIMED)
+            watch.tell(name, BackendStage.TIMED)
             turn = time.perf_counter()
             try:
                 if count > 1 or crews.several:  # others have run since: this brings its operands and threads back
@@ -247,7 +247,7 @@ def hold(
                 dirt = meter.dirt(before, meter.read(), block.seconds)
                 if block.shot is not None:
                     entrant.judge(block.shot, f"while it was timed ({contest.moment})")
-                sample = Sample(seconds=block.each_s, dirt=dirt, turn_s=time.perf_counter() - turn)
+                sample = TimeSample(seconds=block.each_s, dirt=dirt, turn_s=time.perf_counter() - turn)
             except ANY_FAULT as error:
                 contest.drop(name)
                 lineup.settle(name, _out_of_timing(error))
@@ -262,7 +262,7 @@ def hold(
 def itemise(
     contest: Contest, entrants: Mapping[str, Entrant], lineup: Lineup, crews: Crews, exam: Exam
 ) -> dict[str, Bill]:
-    """The bills of those that are left, with what a call costs in the other regimes; who fails at it is out."""
+    """The costs of the remaining backends, including calls in the other regimes; those that fail drop out."""
     target, watch = lineup.case.target, lineup.watch
 
     def fault(name: str, error: BaseException) -> None:
@@ -277,18 +277,18 @@ def itemise(
         watch,
         fault,
     )
-    watch.tell("", Stage.EVICTED)
+    watch.tell("", BackendStage.EVICTED)
     layout_s = conversion_time(exam.first, exam.case)
     bills: dict[str, Bill] = {}
     for name in list(contest.samples):
         try:
-            eager = target.eager_times(entrants[name].trial.call, partial(watch.tell, name, Stage.TIMED))
+            eager = target.eager_times(entrants[name].trial.call, partial(watch.tell, name, BackendStage.TIMED))
         except ANY_FAULT as error:
             fault(name, error)
         else:
             wall_s, host_s = eager or (None, None)
             bill, own = entrants[name].trial.bill, mapped.get(name)
-            # torch's profiler knows the bytes that torch allocates, the system the pages that anybody does.
+            # torch's profiler knows the bytes that torch allocates, the system all pages.
             peaks = [one.peak_nbytes for one in (bill, own) if one is not None and one.peak_nbytes is not None]
             bills[name] = replace(
                 bill,
@@ -303,7 +303,7 @@ def itemise(
 
 
 def warm_turn(name: str, entrant: Entrant, contest: Contest, crews: Crews) -> float:
-    """Seconds a call of one block, as in the rounds.
+    """Seconds per call of one block, as in the rounds.
 
     Raises:
         Caught: it did not do its work.
@@ -313,20 +313,20 @@ def warm_turn(name: str, entrant: Entrant, contest: Contest, crews: Crews) -> fl
     crews.begin_turn(name, entrant.settle)
     block = entrant.block(count)
     if block.shot is not None:
-        entrant.judge(block.shot, "while it was timed (on memory mapped anew)")
+        entrant.judge(block.shot, "while it was timed (on newly mapped memory)")
     return block.each_s
 
 
 def verify_again(trials: Mapping[str, Trial], lineup: Lineup, again: Exam) -> dict[str, Check]:
-    """The verdict on each that is left, before the timing and after it; who cannot answer any more is out.
+    """The verdict on each remaining backend, before the timing and after it; those that can no longer answer drop out.
 
-    Code of others answers first: while it runs, the truth of the fresh numbers has not been computed.
+    Third-party code answers first: while it runs, the truth of the fresh numbers has not been computed.
     """
     checks: dict[str, Check] = {}
     late: dict[str, tuple[Backend, Answer]] = {}
     for backend in lineup.foreign_first:
         name = backend.name
-        lineup.watch.tell(name, Stage.VERIFIED_AGAIN)
+        lineup.watch.tell(name, BackendStage.VERIFIED_AGAIN)
         answer = _answer_again(trials[name], again)
         if isinstance(answer, Check):
             lineup.settle(name, Wrong(answer))
@@ -340,12 +340,13 @@ def verify_again(trials: Mapping[str, Trial], lineup: Lineup, again: Exam) -> di
 def conclude(
     name: str, contest: Contest, trial: Trial, bill: Bill, check: Check, noise: Noise, lineup: Lineup
 ) -> Timed | Wrong:
-    """What came of one that was timed."""
+    """The outcome of a timed backend."""
     if not check.passed:
         return Wrong(check)
     if (bill.cold_s or 0.0) < LAUNCH_BOUND_S:
         bill = replace(
-            bill, graph_s=lineup.case.target.graph_time(trial.call, partial(lineup.watch.tell, name, Stage.TIMED))
+            bill,
+            graph_s=lineup.case.target.graph_time(trial.call, partial(lineup.watch.tell, name, BackendStage.TIMED)),
         )
     told = contest.told(name, noise)
     return Timed(
@@ -362,7 +363,7 @@ def conclude(
 def renew(exam: Exam) -> Exam:
     """Fresh numbers in the same buffers, with their own truth.
 
-    A backend that kept an answer for a pointer it has seen before gives itself away. The weight
+    A backend that reuses an answer for a known pointer is caught. The weight
     stays: what was prepared from it still holds.
     """
     for (name, kept), fresh in zip(exam.operands.items(), make_operands(exam.case, salt=1), strict=True):
@@ -372,13 +373,13 @@ def renew(exam: Exam) -> Exam:
 
 
 def _out_of_timing(error: BaseException) -> Failed | Wrong:
-    """Why somebody is out who was timed."""
+    """Why a timed backend dropped out."""
     return Wrong(error.check) if isinstance(error, Caught) else _failed_timing(error)
 
 
 def _failed_timing(error: BaseException) -> Failed:
-    """What was right when it was verified: only a run that times it meets this again."""
-    return Failed(f"{failure(error).message} ({Stage.TIMED})")
+    """A failure of a backend that was right when verified: only a timed run reproduces it."""
+    return Failed(f"{failure(error).message} ({BackendStage.TIMED})")
 
 
 def _answer_again(trial: Trial, exam: Exam) -> Answer | Check:
@@ -389,21 +390,21 @@ def _answer_again(trial: Trial, exam: Exam) -> Answer | Check:
         synchronize(exam.case.device)
         return Answer.of(out, guard)
     except ANY_FAULT as error:
-        return wrong(f"right before the timing; after it, it raised {failure(error).message}")
+        return wrong(f"correct before timing; raised after it: {failure(error).message}")
 
 
 def _recheck(trial: Trial, backend: Backend, exam: Exam, answer: Answer) -> Check:
     """The worse of the two verdicts, before the timing and after it."""
     if answer.harmed:
-        return wrong(f"right before the timing; after it, it changed its input {' and '.join(answer.harmed)}", "memory")
+        return wrong(f"correct before timing; changed its input after it: {' and '.join(answer.harmed)}", "memory")
     if answer.shifted:
-        return wrong("right before the timing; after it, its output changed after it was returned", "memory")
+        return wrong("correct before timing; its output changed after it was returned", "memory")
     try:
         after = judge(answer.out, exam, backend)
     except ANY_FAULT as error:
-        return wrong(f"right before the timing; after it, nobody could say: {failure(error).message}")
+        return wrong(f"correct before timing; could not be checked after it: {failure(error).message}")
     if not after.passed:
-        evidence = f"right before the timing, wrong after it on fresh data: {after.evidence}"
+        evidence = f"correct before timing, wrong after it on fresh data: {after.evidence}"
         return wrong(evidence, after.probe)
     before = trial.check
     return replace(

@@ -15,7 +15,7 @@ from convbench.device import find_device
 from convbench.errors import in_words
 from convbench.outcome import Failed
 
-# Whatever foreign code raises is its row and not the end of a sweep; sys.exit in it is no exit of ours.
+# Whatever third-party code raises becomes its row and does not end the sweep; its sys.exit is not ours.
 ANY_FAULT = (Exception, SystemExit)
 
 
@@ -30,7 +30,7 @@ def bind(backend: Backend, case: Case, operands: Mapping[str, Tensor]) -> tuple[
 
 
 def prepare(backend: Backend, case: Case, operands: Mapping[str, Tensor]) -> tuple[list[Any], float | None]:
-    """What a call is given, the weight prepared where the backend does that, and the seconds of it; None without."""
+    """The arguments of a call, with the weight prepared if the backend does that, and the seconds of it, or None."""
     prepare_s = None
     given: list[Any] = list(operands.values())
     if backend.prepare is not None and case.pass_ == "fprop":
@@ -54,13 +54,13 @@ def bound(backend: Backend, case: Case, given: Sequence[Any]) -> Callable[[], An
 
 @contextmanager
 def conditions(case: Case) -> Iterator[None]:
-    """What every call of a case runs under: its device, its arithmetic, and no gradients."""
+    """The context of every call of a case: its device, its arithmetic, and no gradients."""
     with case.target.selected(), arithmetic(case.precision), torch.no_grad():
         yield
 
 
 def synchronize(device: str) -> None:
-    """Wait until the device is idle, so that a fault is met here and a clock reads true."""
+    """Wait until the device is idle, so faults surface here and clocks are right."""
     find_device(device).synchronize()
 
 

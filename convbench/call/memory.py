@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-# What numpy makes without writing it; a backend that calls the library by name meets ours while memory is poisoned.
+# numpy functions that return unwritten memory; a backend that calls them by name gets ours while memory is poisoned.
 _NUMPY_EMPTY = ("empty", "empty_like")
 _EMPTY = frozenset({"empty", "empty_like", "empty_strided", "empty_permuted", "new_empty", "new_empty_strided"})
 
@@ -21,7 +21,7 @@ LINE = 64  # bytes, to which torch aligns what it allocates
 
 
 class Zone:
-    """A tensor that lies between NaN: what reads beyond it computes NaN, what writes beyond it leaves a trace."""
+    """A tensor that is between NaN: what reads beyond it computes NaN, what writes beyond it leaves a trace."""
 
     def __init__(self, like: Tensor) -> None:
         """Room with the shape, strides and alignment of `like`, filled with NaN throughout."""
@@ -33,7 +33,7 @@ class Zone:
 
     @property
     def whole(self) -> bool:
-        """Whether nobody wrote beyond the tensor."""
+        """Whether nothing was written beyond the tensor."""
         return all(bool(edge.isnan().all()) for edge in self._edges)
 
 
@@ -45,7 +45,7 @@ def zoned(tensor: Tensor) -> Zone:
 
 
 class _Filled(TorchDispatchMode):
-    """Every uninitialised tensor that Python code asks for starts with one value, and lies between NaN."""
+    """Every uninitialised tensor that Python code asks for starts with one value, and is between NaN."""
 
     def __init__(self, value: float) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch leaves its modes untyped
@@ -74,9 +74,9 @@ class _Filled(TorchDispatchMode):
 
 @contextmanager
 def poisoned(shape: tuple[int, ...], like: Tensor, value: float = nan) -> Iterator[list[Zone]]:
-    """Memory that nobody wrote holds NaN, or another value, where the interface lets us say so.
+    """Unwritten memory holds NaN, or another value, where possible.
 
-    Destinations allocated in Python are filled as they are made, and lie between NaN: the list
+    Destinations allocated in Python are filled as they are made, and are between NaN: the list
     that is yielded holds them. A library allocates its own below that level: for it, some blocks
     of the output's size are filled and freed. torch's allocator on a GPU hands one of them out
     next; a CPU's may take another.

@@ -1,8 +1,8 @@
-"""What a backend returned, as a plain tensor that nobody else holds.
+"""What a backend returned, as a plain tensor with exclusive memory.
 
 A subclass of Tensor may answer every question as it likes: its shape, `==`, `double()`. So what
 is judged is the memory under it, copied: neither its methods nor a thread that goes on
-writing have a say.
+writing can affect it.
 """
 
 from typing import Any
@@ -33,13 +33,13 @@ def changed(out: Any, own: Any) -> bool:
 
 
 def plain(out: Any) -> Tensor | None:
-    """The tensor under an output, on the same memory; None where it is none. No code of the output's class runs."""
+    """The tensor under an output, on the same memory; None if it is none. No code of the output's class runs."""
     if not issubclass(type(out), Tensor):  # isinstance would ask out.__class__
         return None
     if type(out) is Tensor:
         return out
     if torch._C._dispatch_keys(out).has(torch._C.DispatchKey.Python):  # noqa: SLF001  # it has no public name
-        raise TypeError(f"returned a {type(out).__name__}, a tensor without memory of its own")
+        raise TypeError(f"returned a {type(out).__name__}, a tensor without its own memory")
     with torch._C.DisableTorchFunctionSubclass():  # noqa: SLF001  # it has no public name
         return torch._C.TensorBase.as_subclass(out, Tensor)  # noqa: SLF001  # Tensor's own may have been replaced
 

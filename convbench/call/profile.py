@@ -1,4 +1,4 @@
-"""What did a call really run, and how much memory did it take beside its inputs?"""
+"""What did a call really run, and how much memory did it take besides its inputs?"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from convbench.environment import quieten_profiler
 
 quieten_profiler()
 
-# Operators that move no data, or that only hand over to another one.
+# Operators that move no data, or only dispatch to another one.
 _HOUSEKEEPING = frozenset(
     """_convolution _local_scalar_dense _nnpack_available _reshape_alias _unsafe_view alias as_strided as_strided_
     contiguous conv2d convolution detach detach_ einsum empty empty_like empty_strided expand expand_as flatten
@@ -39,7 +39,7 @@ class Profile:
 
     @property
     def ran(self) -> str:
-        """Kernels where there are any, operators otherwise."""
+        """Kernels if there are any, operators otherwise."""
         return "; ".join(self.kernels or self.operators)
 
 

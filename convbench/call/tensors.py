@@ -1,4 +1,4 @@
-"""How do tensors of a case lie in memory, and under which arithmetic are they computed with?"""
+"""How are the tensors of a case laid out in memory, and which arithmetic is used?"""
 
 import warnings
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ def lay_out(tensor: Tensor, layout: str) -> Tensor:
     "strided" is a view with an offset and a gap of one element along the last axis. "chunk" is what a slice of the
     channels and a crop leave: the last stride is 1, with gaps between rows, channels and images. "unaligned" is
     contiguous and begins one element past an address that every vector load likes. The gaps and the element before
-    hold NaN, so that a kernel that reads them is caught.
+    hold NaN, so a kernel that reads them is caught.
     """
     match layout:
         case "nchw":
@@ -49,7 +49,7 @@ def lay_out(tensor: Tensor, layout: str) -> Tensor:
 
 
 def settle_layout(y: Tensor, layout: str) -> Tensor:
-    """y as the next layer of such a case wants it; a conversion is the backend's own cost."""
+    """y in the layout of the case; a conversion counts as the backend's time."""
     return y.contiguous(memory_format=torch.channels_last if layout == "nhwc" else torch.contiguous_format)
 
 
@@ -58,13 +58,13 @@ def arithmetic(precision: str) -> Iterator[None]:
     """One policy for convolution and matrix product, CPU and GPU; torch's own is restored afterwards.
 
     torch's default is TF32 in cuDNN's convolutions and IEEE in matrix products, and it lets a
-    half-precision matrix product reduce in half precision: no race between the two is fair so.
+    half-precision matrix product reduce in half precision, so no race between the two is fair.
     cuDNN's benchmark mode is off, as torch has it, whatever an imported module left behind.
     """
     backends: Any = torch.backends  # its per-operator settings are made when torch is imported
     tf32 = precision == "tf32"
     settings = [
-        # The older switches must agree with the newer ones, or torch raises when anybody reads them.
+        # The older switches must agree with the newer ones, or torch raises when they are read.
         (backends.cudnn, "allow_tf32", tf32),
         (backends.cuda.matmul, "allow_tf32", tf32),
         (backends.cudnn, "fp32_precision", precision),  # inductor's templates read this one
@@ -80,7 +80,7 @@ def arithmetic(precision: str) -> Iterator[None]:
         (backends.cudnn, "benchmark", False),
         (backends.cudnn, "deterministic", False),
     ]
-    with warnings.catch_warnings(action="ignore"):  # some releases warn whoever touches the older switches
+    with warnings.catch_warnings(action="ignore"):  # some releases warn about the older switches
         before = [(holder, name, _setting(holder, name)) for holder, name, _ in settings]
         for holder, name, value in settings:
             setattr(holder, name, value)
@@ -94,7 +94,7 @@ def arithmetic(precision: str) -> Iterator[None]:
 
 
 def _setting(holder: Any, name: str) -> Any:
-    """A setting's value; None where the caller has mixed old and new switches, which torch refuses to read."""
+    """A setting's value; None if the caller has mixed old and new switches, which torch refuses to read."""
     try:
         return getattr(holder, name)
     except RuntimeError:

@@ -1,4 +1,4 @@
-"""What ties a sweep to whoever watches over it: its stage, the devices that it lost, the faults that it met."""
+"""What does a sweep report to its supervisor: its stage, lost devices, and faults found?"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,25 +8,25 @@ from convbench.case import Case
 from convbench.outcome import Failed
 
 
-class Stage(StrEnum):
+class BackendStage(StrEnum):
     """What a sweep is doing, as the end of "it died ..."."""
 
-    LOADING = "while the backends were loaded"
+    LOADING = "while loading the backends"
     IMPORTED = "while being imported"
-    TRUTH = "while the truth was computed"
-    ASKED = "while being asked what it can do"
+    TRUTH = "while computing the truth"
+    ASKED = "while being asked what it supports"
     VERIFIED = "while being verified"
-    WAITED = "while the CPUs were out of their place"
+    WAITED = "while waiting for the CPUs to return to their usual place"
     CAPTURED = "while being captured"
     TIMED = "while being timed"
-    EVICTED = "while the caches were emptied"
+    EVICTED = "while emptying the caches"
     VERIFIED_AGAIN = "while being verified again"
-    EXPLAINED = "while the cause of a wrong answer was looked for"
+    EXPLAINED = "while searching for the cause of a wrong answer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loss:
-    """Who took a device down, and on what."""
+    """The backend that broke a device, and its problem."""
 
     backend: str
     problem: str
@@ -37,18 +37,18 @@ class Loss:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
-    """What ties a sweep to whoever watches over it, from another process perhaps.
+    """The link between a sweep and its supervisor, which may be another process.
 
     Attributes:
         tell: `tell(backend, stage)`, called before each thing that could be the last; the name is
             empty when it is no backend's doing. It is never called in a timed window.
         memory_nbytes: what this process may hold; None for all that is free.
         lost: the devices that were lost so far, by name.
-        faults: the traits of the wrong answers met so far; of more of the same nothing new is expected.
-        worn: what this process has been through that the next case should not find, in words.
+        faults: the traits of the wrong answers so far; more of the same would show nothing new.
+        worn: what happened in this process that should not affect the next case, as words.
     """
 
-    tell: Callable[[str, Stage], None] = lambda _backend, _stage: None
+    tell: Callable[[str, BackendStage], None] = lambda _backend, _stage: None
     memory_nbytes: int | None = None
     lost: dict[str, Loss] = field(default_factory=dict)
     faults: set[tuple[str, str]] = field(default_factory=set)
@@ -56,10 +56,10 @@ class Watch:
 
 
 def not_run(loss: Loss) -> Failed:
-    """The row of whoever comes after the one that took the device down."""
-    return Failed(f"not run: the device was lost in {loss}; --isolate runs the others in a process of their own")
+    """The row of a backend that comes after the one that broke the device."""
+    return Failed(f"not run: the device was lost in {loss}; --isolate runs the others in their own processes")
 
 
 def fault_traits(backend: str, case: Case) -> set[tuple[str, str]]:
-    """What makes a fault a new one: the problem, and all the rest of the case."""
+    """What makes a fault new: the problem, and the rest of the case."""
     return {(backend, case.key.spec), (backend, " ".join(case.key.axes))}

@@ -1,4 +1,4 @@
-"""Where do readings live between runs, and what of them still counts?"""
+"""Where are readings stored between runs, and which of them still count?"""
 
 import hashlib
 import json
@@ -15,11 +15,11 @@ VERSION = 1  # a file of another version is probed again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """The highest that a probe ever got to.
+class CeilingReading:
+    """The highest reading of a probe.
 
     Attributes:
-        rate: operations, bytes or calls a second.
+        rate: operations, bytes or calls per second.
         time: when that was, ISO 8601 in UTC.
     """
 
@@ -28,18 +28,18 @@ class Reading:
 
 
 @dataclass(slots=True, kw_only=True)
-class Ledger:
-    """What is known of one machine and number of threads.
+class CeilingLedger:
+    """The readings of one machine and thread count.
 
     Attributes:
         readings: by group ("flops fp32 ieee", "bytes L2", "calls") and probe.
         missing: the probes that could not run, likewise, with the reason.
     """
 
-    readings: dict[str, dict[str, Reading]] = field(default_factory=dict)
+    readings: dict[str, dict[str, CeilingReading]] = field(default_factory=dict)
     missing: dict[str, dict[str, str]] = field(default_factory=dict)
 
-    def take(self, other: "Ledger") -> None:
+    def take(self, other: "CeilingLedger") -> None:
         """The higher of both, probe by probe: a reading taken while others worked was too low."""
         for group, probes in other.readings.items():
             mine = self.readings.setdefault(group, {})
@@ -51,8 +51,8 @@ class Ledger:
                 name: reason for name, reason in reasons.items() if name not in self.readings.get(group, {})
             }
 
-    def best(self, group: str) -> tuple[str, Reading] | None:
-        """The probe that got highest, and how high."""
+    def best(self, group: str) -> tuple[str, CeilingReading] | None:
+        """The probe with the highest reading, and that reading."""
         return max(self.readings.get(group, {}).items(), key=lambda pair: pair[1].rate, default=None)
 
 
@@ -61,7 +61,7 @@ class Cache:
     """One JSON file for each fingerprint in a folder; None keeps nothing.
 
     A file that cannot be read, is damaged, or has another version counts as none, and a folder
-    that cannot be written is no error: what is probed then holds for this run.
+    that cannot be written is not an error: readings are then only used in this run.
     """
 
     folder: Path | None
@@ -84,21 +84,21 @@ class Cache:
         name = f"ceilings-{facts['device']}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
         return None if self.folder is None else self.folder / name
 
-    def load(self, facts: Mapping[str, str]) -> Ledger:
+    def load(self, facts: Mapping[str, str]) -> CeilingLedger:
         """What is known of this fingerprint."""
         path = self.path(facts)
         if path is None:
-            return Ledger()
+            return CeilingLedger()
         try:
             return _read(json.loads(path.read_text(encoding="utf-8")), facts)
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
-            return Ledger()
+            return CeilingLedger()
 
-    def add(self, facts: Mapping[str, str], found: Ledger, *, anew: bool = False) -> tuple[Ledger, bool]:
+    def add(self, facts: Mapping[str, str], found: CeilingLedger, *, anew: bool = False) -> tuple[CeilingLedger, bool]:
         """Keep the higher of what is known and what was found, and say whether it could be written.
 
-        With `anew` the groups that were found replace what was known of them. The file is
-        replaced by a rename, under a lock: who reads sees a whole file, and of two that
+        With `again` the groups that were found replace what was known of them. The file is
+        replaced by a rename, under a lock: a reader sees a complete file, and of two that
         write at once neither loses a reading.
         """
         path = self.path(facts)
@@ -112,7 +112,7 @@ class Cache:
         return _joined(self.load(facts), found, anew=anew), False
 
 
-def _joined(known: Ledger, found: Ledger, *, anew: bool) -> Ledger:
+def _joined(known: CeilingLedger, found: CeilingLedger, *, anew: bool) -> CeilingLedger:
     if anew:
         for group in found.readings:
             known.readings.pop(group, None)
@@ -120,7 +120,7 @@ def _joined(known: Ledger, found: Ledger, *, anew: bool) -> Ledger:
     return known
 
 
-def _read(data: Any, facts: Mapping[str, str]) -> Ledger:
+def _read(data: Any, facts: Mapping[str, str]) -> CeilingLedger:
     """The ledger in a file's data.
 
     Raises:
@@ -128,20 +128,20 @@ def _read(data: Any, facts: Mapping[str, str]) -> Ledger:
     """
     if data["version"] != VERSION or data["fingerprint"] != dict(facts):
         raise ValueError("another version or another machine")
-    ledger = Ledger()
+    ledger = CeilingLedger()
     for group, probes in data["readings"].items():
         for name, reading in probes.items():
             rate, time = float(reading["rate"]), str(reading["time"])
             if not 0 < rate < inf:
                 raise ValueError(f"a rate of {rate}")
-            ledger.readings.setdefault(group, {})[name] = Reading(rate=rate, time=time)
+            ledger.readings.setdefault(group, {})[name] = CeilingReading(rate=rate, time=time)
     for group, reasons in data["missing"].items():
         ledger.missing[group] = {str(name): str(reason) for name, reason in reasons.items()}
     return ledger
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
-    """Put a file there by a rename: who reads sees the old one or the new one, whole."""
+    """Write a file by a rename: a reader sees the old one or the new one, complete."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""The probes of a CPU: products and convolutions of the libraries, and loops that are nothing else."""
+"""The probes of a CPU: products and convolutions of the libraries, and loops that only do arithmetic."""
 
 import platform
 import time
@@ -17,12 +17,12 @@ from convbench.dtypes import DTYPE
 from convbench.machine import free_nbytes
 from convbench.spec import ConvSpec
 
-LOOP_S = 1e-3  # of one loop: short, so that on a busy machine some find all threads at work
+LOOP_S = 1e-3  # of one loop: short, so on a busy machine some find all threads at work
 LARGEST_NBYTES = 1 << 30
 
 
 def compute_probes(dtype: str, threads: int) -> Iterator[Recipe]:
-    """Whatever may reach the highest FLOP/s on `threads` threads in this dtype.
+    """Everything that may reach the highest FLOP/s on `threads` threads in this dtype.
 
     One product alone says little: MKL's was seen at half of what oneDNN's convolutions do on an
     AMD CPU. What a CPU cannot add in fewer bits it adds in 32, so the loops in fp32 count there too.
@@ -45,7 +45,7 @@ def compute_probes(dtype: str, threads: int) -> Iterator[Recipe]:
 
 
 def memory_probes(level: str, nbytes: int, threads: int) -> Iterator[Recipe]:
-    """Bytes a second, read and written, over `nbytes` in all, shared out among the threads."""
+    """Bytes per second, read and written, over `nbytes` in all, shared out among the threads."""
     from convbench.ceilings.simd import STREAMS
 
     room = cache(lambda: _aligned(nbytes))  # one for all of them: they take turns
@@ -58,7 +58,7 @@ def memory_probes(level: str, nbytes: int, threads: int) -> Iterator[Recipe]:
 
 
 def launch_probes() -> Iterator[Recipe]:
-    """Calls a second of operators with next to nothing to do: torch's dispatch."""
+    """Calls per second of operators with next to nothing to do: torch's dispatch."""
     yield "F.conv2d 1x1x1x1", _smallest_convolution
     yield "Tensor.neg_ 1", _smallest_operator
 
@@ -114,7 +114,7 @@ def _convolution(dtype: str, kernel: int, stride: int, batch: int) -> Probe:
 
 
 def square(batch: int, channels: int, size: int, kernel: int, stride: int) -> ConvSpec:
-    """A convolution with as many filters as channels, padded so that every output has its middle on the image."""
+    """A convolution with as many filters as channels, padded so every output has its middle on the image."""
     sides: dict[str, Any] = {"stride": (stride, stride), "padding": (kernel // 2, kernel // 2)}
     return ConvSpec(n=batch, c=channels, h=size, w=size, k=channels, r=kernel, s=kernel, **sides)
 
@@ -154,7 +154,7 @@ def _stream(name: str, get_room: Callable[[], Tensor], threads: int) -> Probe:
     room, loop, buffers = get_room(), stream_loop(name), streamed(name)
     each = room.numel() // threads // buffers // unit() * unit()
     if not each:
-        raise ValueError(f"{room.numel()} bytes are too few for {threads} threads")
+        raise ValueError(f"{room.numel()} bytes are not enough for {threads} threads")
     places = []
     for thread in range(threads):
         first = room.data_ptr() + thread * buffers * each
@@ -189,7 +189,7 @@ def _aligned(nbytes: int) -> Tensor:
     from convbench.ceilings.simd import ALIGNMENT
 
     if (free := free_nbytes("cpu")) is not None and nbytes > free // 4:
-        raise MemoryError(f"it takes {nbytes >> 20:,} MiB, and {free >> 20:,} MiB are free")
+        raise MemoryError(f"it needs {nbytes >> 20:,} MiB, and {free >> 20:,} MiB are free")
     room = torch.zeros(nbytes + ALIGNMENT, dtype=torch.uint8)
     return room[-room.data_ptr() % ALIGNMENT :][:nbytes]
 

@@ -1,4 +1,4 @@
-"""Which ceilings hold for these cases: what is known of them, and what must be probed first?"""
+"""Which ceilings apply to these cases: which are known, and which must be measured first?"""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ import torch
 
 from convbench.call.tensors import arithmetic
 from convbench.ceilings import cpu
-from convbench.ceilings.cache import Cache, Ledger, Reading
+from convbench.ceilings.cache import Cache, CeilingLedger, CeilingReading
 from convbench.ceilings.measure import Recipe, highest, make
 from convbench.ceilings.roofline import Ceilings, Kind, Level
 from convbench.device import find_device
@@ -42,13 +42,13 @@ class Prober:
     say: Say = lambda kind, groups, seconds: None  # noqa: ARG005  # it says nothing
     scale: float = 1.0
     saved: bool = field(default=True, init=False)
-    _ledgers: dict[str, Ledger] = field(default_factory=dict, init=False)
+    _ledgers: dict[str, CeilingLedger] = field(default_factory=dict, init=False)
     _renewed: set[str] = field(default_factory=set, init=False)
 
     def ceilings(self, kind: Kind, *, refresh: bool = False) -> Ceilings | None:
         """The ceilings of a device, dtype and precision; probes what is not known, or all of it.
 
-        None where not one probe of the operations or of the memory runs.
+        None if not one probe of the operations or of the memory runs.
         """
         device, _, _ = kind
         known = self.ledger(device)
@@ -78,7 +78,7 @@ class Prober:
         self._probe(kind, [group for _, group, _ in self.groups(kind) if group.startswith(wanted)], anew=False)
         return self._read(kind)
 
-    def ledger(self, device: str) -> Ledger:
+    def ledger(self, device: str) -> CeilingLedger:
         """Every reading of a device."""
         if device not in self._ledgers:
             self._ledgers[device] = self.cache.load(self.facts(device))
@@ -119,14 +119,14 @@ class Prober:
         device, dtype, precision = kind
         seconds = {group: self._seconds(group) for group in groups}
         self.say(kind, groups, ROUNDED_UP * sum(seconds.values()))
-        found = Ledger()
+        found = CeilingLedger()
         with find_device(device).selected(), torch.inference_mode(), arithmetic(precision):
             for group in groups:
                 probes, missing = make(self._recipes(group, device, dtype))
                 now = datetime.now(UTC).isoformat(timespec="seconds")
                 found.missing[group] = missing
                 found.readings[group] = {
-                    name: Reading(rate=rate, time=now) for name, rate in highest(probes, seconds[group]).items()
+                    name: CeilingReading(rate=rate, time=now) for name, rate in highest(probes, seconds[group]).items()
                 }
                 del probes  # and their memory
         known = self.ledger(device)

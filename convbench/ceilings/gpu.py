@@ -13,11 +13,11 @@ from convbench.ceilings.measure import Probe, Recipe, in_blocks
 from convbench.device import Device
 
 BLOCK_S = 5e-3
-CHAIN = 200  # kernels of a graph, so that starting the graph itself counts for little
+CHAIN = 200  # kernels of a graph, so starting the graph itself counts for little
 
 
 def compute_probes(device: Device, dtype: str) -> Iterator[Recipe]:
-    """Whatever may reach the highest FLOP/s in this dtype, under the arithmetic that stands.
+    """Everything that may reach the highest FLOP/s in this dtype, under the current arithmetic.
 
     The 3x3 convolution has stride 2: for stride 1 cuDNN may choose Winograd or FFT, which do
     fewer operations than they would be credited with.
@@ -31,14 +31,14 @@ def compute_probes(device: Device, dtype: str) -> Iterator[Recipe]:
 
 
 def memory_probes(device: Device, nbytes: int) -> Iterator[Recipe]:
-    """Bytes a second, read and written, over `nbytes` in all."""
+    """Bytes per second, read and written, over `nbytes` in all."""
     room = cache(lambda: torch.randn(nbytes // 4, device=device.torch_name))  # zeros take less power, and run faster
     for name, buffers in (("torch copy_", 2), ("torch add", 3), ("torch sum", 1)):
         yield name, partial(_stream, device, name, buffers, room)
 
 
 def launch_probes(device: Device) -> Iterator[Recipe]:
-    """Kernels a second that do next to nothing: called one by one, and replayed from a CUDA graph."""
+    """Kernels per second that do next to nothing: called one by one, and replayed from a CUDA graph."""
     yield "chain of add_", partial(_tiny, device, graph=False)
     yield "CUDA graph of add_", partial(_tiny, device, graph=True)
 

@@ -1,4 +1,4 @@
-"""Which ceilings are a run's timings held against, and how is one of them probed again?"""
+"""Which ceilings are a run's timings compared with, and how is one of them measured again?"""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -14,7 +14,7 @@ def make_prober(tell: Callable[[str], None], remark: str = "") -> Prober:
     """A prober with the user's cache and torch's threads as they are, that tells what it is about to do."""
 
     def say(kind: Kind, groups: Sequence[str], seconds: float) -> None:  # noqa: ARG001  # what a prober calls it with
-        tell(f"probing ceilings of {' '.join(kind)}, about {seconds:.0f} s{remark}")
+        tell(f"measuring the ceilings of {' '.join(kind)}, about {seconds:.0f} s{remark}")
 
     return Prober(threads=torch.get_num_threads(), cache=Cache.of_user(), say=say)
 
@@ -24,13 +24,13 @@ def known_ceilings(cases: Iterable[Case], tell: Callable[[str], None]) -> tuple[
     prober = None
     found = {}
     for kind in dict.fromkeys(kind_of(case) for case in cases if case.why_not is None):
-        prober = prober or make_prober(tell, " (--no-ceilings skips it)")
+        prober = prober or make_prober(tell, " (skip with --no-ceilings)")
         if (one := prober.ceilings(kind)) is not None:
             found[kind] = one
 
     def reprobe(kind: Kind, bound: str) -> Ceilings | None:
         assert prober is not None  # a kind without ceilings is never asked for again
-        tell(f"a timing is above its ceiling: probing the {bound} again")
+        tell(f"a timing is above its ceiling: measuring {bound} again")
         return prober.again(kind, bound)
 
     return found, reprobe

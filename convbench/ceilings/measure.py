@@ -1,4 +1,4 @@
-"""How high does each probe get, when all of them take turns?"""
+"""How high does each probe get when all of them take turns?"""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -34,7 +34,7 @@ def make(recipes: Iterable[Recipe]) -> tuple[list[Probe], dict[str, str]]:
             probe = build()
             probe.run()
             probes.append(probe)
-        except Exception as error:  # foreign code: whatever it raises, the other probes stand
+        except Exception as error:  # third-party code: whatever it raises, the other probes still count
             missing[name] = f"{type(error).__name__}: {error}".partition("\n")[0]
     return probes, missing
 
@@ -48,8 +48,8 @@ def highest(
 ) -> dict[str, float]:
     """The highest work a second of each probe, over interleaved bursts.
 
-    A ceiling is what the machine does while nobody disturbs it, so the best block counts and
-    not the median. The first block of a burst warms up. The rounds are whole, so that each
+    A ceiling is what the machine does undisturbed, so the best block counts and
+    not the median. The first block of a burst warms up. The rounds are whole, so each
     probe has as many chances, and go on until `seconds` have passed.
     """
     best = dict.fromkeys((probe.name for probe in probes), 0.0)

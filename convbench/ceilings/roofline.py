@@ -1,4 +1,4 @@
-"""How fast could this case be at best on this machine, and is a timing possible at all?"""
+"""How fast could this case be at best on this machine, and is a timing possible?"""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -41,7 +41,7 @@ class Ceilings:
     """The highest that the probes of one device, dtype, precision and number of threads got to.
 
     Attributes:
-        flops_per_s, flops_probe: operations a second, and what reached them.
+        flops_per_s, flops_probe: operations per second, and what reached them.
         levels: of memory, the nearest first; the last is main memory.
         launch_s: seconds of the cheapest call: an empty kernel, or torch's dispatch on a CPU.
     """
@@ -117,9 +117,9 @@ def flag(roof: Roofline, time_s: float, *, family: str, device: str, least_s: fl
 
 
 def operations(backend: Backend | None, family: str, spec: ConvSpec) -> int | None:
-    """Operations that the backend does, by its family's word or by that of one of ours; None where nobody knows.
+    """Operations that the backend does, by its family or by the declaration of a built-in one; None if unknown.
 
-    What code of others says of itself would be its excuse, and is not asked for.
+    What third-party code says of itself would be its excuse, and is not asked for.
     """
     if backend is not None and backend.built_in and backend.actual_flops is not None:
         return backend.actual_flops(spec)
@@ -182,15 +182,13 @@ def _broken(timed: Timed) -> bool:
 
 
 def _impossible(timed: Timed) -> Failed:
-    """The reason in numbers, for whoever wants to check it."""
+    """The reason with its numbers, so it can be checked."""
     roof = timed.roofline
     assert roof is not None
-    side = (
-        f"{roof.flops_per_s:.3g} operations a second" if roof.bound != "memory" else f"{roof.bytes_per_s:.3g} bytes/s"
-    )
+    side = f"{roof.flops_per_s:.3g} operations/s" if roof.bound != "memory" else f"{roof.bytes_per_s:.3g} bytes/s"
     return Failed(
-        f"{IMPOSSIBLE}: {timed.median_s:.3g} s a call, where this machine takes {roof.time_s:.3g} s at {side}"
-        f"{f' ({roof.probe})' if roof.probe else ''}; it left work out, or the ceiling is too low "
+        f"{IMPOSSIBLE}: {timed.median_s:.3g} s per call, but this machine needs {roof.time_s:.3g} s at {side}"
+        f"{f' ({roof.probe})' if roof.probe else ''}; work was left out, or the ceiling is too low "
         f"(convbench ceilings --refresh)"
     )
 

@@ -137,7 +137,7 @@ def together(calls: Sequence[Callable[[], Any]], *, keep_alive: object = None) -
     """Seconds from the first start to the last end of calls that run at once, each on a thread of its own.
 
     ctypes lets go of the interpreter's lock, so the loops run side by side. They know addresses
-    only, so whoever calls hands over the memory as `keep_alive`.
+    only, so the caller passes the memory as `keep_alive`.
     """
     spans: list[tuple[float, float]] = []
     ready = threading.Barrier(len(calls))

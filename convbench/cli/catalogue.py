@@ -9,10 +9,10 @@ from convbench.cli import options, values
 from convbench.cli.outputs import tell
 from convbench.device import KINDS, find_device
 
-app = typer.Typer(cls=values.Group, help="List what is available, and why something is not.")
+app = typer.Typer(cls=values.PlainGroup, help="List what is available, and why something is not.")
 
 
-@app.command(cls=values.Command, epilog="\b\nExample:\n  convbench list backends")
+@app.command(cls=values.PlainCommand, epilog="\b\nExample:\n  convbench list backends")
 def backends(plugin: options.Plugins = None) -> None:
     """What can compute a convolution here.
 
@@ -34,7 +34,7 @@ def backends(plugin: options.Plugins = None) -> None:
     show_table(("backend", "family", "devices", "available", "what it is"), rows)
 
 
-@app.command(cls=values.Command, epilog="\b\nExamples:\n  convbench list suites\n  convbench list suites resnet50")
+@app.command(cls=values.PlainCommand, epilog="\b\nExamples:\n  convbench list suites\n  convbench list suites resnet50")
 def suites(
     suite: Annotated[
         str | None, typer.Argument(metavar="[SUITE]", help="List the rows of this one, or of a file.")
@@ -63,7 +63,7 @@ def suites(
     show_table(("suite", "problems", "all layers", "source of the first row"), whole, cut_last=True)
 
 
-@app.command(cls=values.Command, epilog="\b\nExample:\n  convbench list devices")
+@app.command(cls=values.PlainCommand, epilog="\b\nExample:\n  convbench list devices")
 def devices() -> None:
     """The CPU, the GPUs, and their libraries."""
     import torch

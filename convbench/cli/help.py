@@ -62,7 +62,7 @@ def record(parameter: Any, context: Any) -> tuple[str, str] | None:
     return names, _RANGE.sub(lambda match: "]" if match[1] else "", " ".join(text.split()))
 
 
-class Command(values.Command):
+class Command(values.PlainCommand):
     """A command whose options are grouped."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
@@ -73,7 +73,7 @@ class Command(values.Command):
                     formatter.write_dl(records)
 
 
-class Group(values.Group):
+class Group(values.PlainGroup):
     """All commands, in the order in which one meets them."""
 
     def list_commands(self, ctx: Any) -> list[str]:

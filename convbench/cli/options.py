@@ -288,7 +288,7 @@ class Sizes:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
+class CellOptions:
     """The output that an explanation follows, and the seed of its numbers."""
 
     at: At = None

@@ -10,7 +10,7 @@ from typing import Any
 from typer.core import TyperCommand, TyperGroup
 
 
-class Command(TyperCommand):
+class PlainCommand(TyperCommand):
     """A command that converts no value which has its option's type already."""
 
     def get_params(self, ctx: Any) -> list[Any]:
@@ -18,7 +18,7 @@ class Command(TyperCommand):
         return [_converting_less(one) for one in super().get_params(ctx)]
 
 
-class Group(TyperGroup):
+class PlainGroup(TyperGroup):
     """Commands under one word; its options likewise."""
 
     def get_params(self, ctx: Any) -> list[Any]:

@@ -28,7 +28,7 @@ COLUMNS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice(options.Choice):
+class VerifyChoice(options.Choice):
     """The same, of everything where nothing is said."""
 
     dtype: Annotated[options.Words, typer.Option("--dtype", metavar="NAME,...", help="Data types; all by default.")] = (
@@ -65,7 +65,7 @@ class Choice(options.Choice):
 
 @options.unfold
 def verify(
-    choice: Choice,
+    choice: VerifyChoice,
     fuzz: Annotated[
         int | None,
         typer.Option(

@@ -21,7 +21,7 @@ def why(
     question: Annotated[str, typer.Argument(metavar="QUESTION,...", help=f"{NAMES}; or all.")],
     shape: options.Shape = None,
     *,
-    cell: options.Cell,
+    cell: options.CellOptions,
     sizes: options.Sizes,
     json: options.Json = False,
 ) -> None:

@@ -1,6 +1,6 @@
 """Which filters can be asked for by name, and what are their numbers?
 
-A bank's w is (K, C/G, R, S) for cross-correlation: the kernel lies on the image as it is printed.
+A bank's w is (K, C/G, R, S) for cross-correlation: the kernel is on the image as it is printed.
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Filters:
         w: (K, C/G, R, S), float32 unless a file says otherwise.
         names: one for each of the K filters.
         origin: the bank, or the file and the tensor in it.
-        groups: G, so that w fits C channels.
+        groups: G, so w fits C channels.
     """
 
     w: Float[Tensor, "k cg r s"]
@@ -47,7 +47,7 @@ class Filters:
 def make_filters(bank: str, channels: int, seed: int = 0) -> Filters:
     """A bank by name for C channels.
 
-    `edges` and `blur` lie on the mean of the channels: each kernel over C, the same in every
+    `edges` and `blur` act on the mean of the channels: each kernel over C, the same in every
     channel. A blur sums to 1. `random` is drawn from N(0, 1/(C*R*S)), which keeps the size of
     the numbers. `identity` gives the input back, channel by channel.
     """

@@ -23,7 +23,7 @@ def is_image_name(path: str | Path) -> bool:
 
 
 def open_image(path: str | Path) -> Image.Image:
-    """Decode one file, upright, as mode L (gray) or RGB; transparent pixels lie on white.
+    """Decode one file, upright, as mode L (gray) or RGB; transparent pixels become white.
 
     Raises:
         ConvbenchError: no such file, not one of FORMATS, more than MAX_PIXELS, truncated, or
@@ -43,7 +43,9 @@ def open_image(path: str | Path) -> Image.Image:
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise _too_large(path, str(error).partition(",")[0]) from None
     except (FileNotFoundError, IsADirectoryError):
-        raise ConvbenchError(f"no image file at {path}; folder:PATH takes a directory, image:PATH a file") from None
+        raise ConvbenchError(
+            f"no image file at {path}; use image:PATH for a file and folder:PATH for a directory"
+        ) from None
     except Exception as error:  # a broken file makes a decoder raise whatever it likes
         raise ConvbenchError(
             f"{path} is not a readable image: {type(error).__name__}: {error}; allowed are {', '.join(FORMATS)}"
@@ -51,14 +53,15 @@ def open_image(path: str | Path) -> Image.Image:
 
 
 def open_rgb(path: str | Path) -> Image.Image:
-    """`open_image`, always in colour, so that the images of a folder go into one batch."""
+    """`open_image`, always in colour, so the images of a folder go into one batch."""
     return open_image(path).convert("RGB")
 
 
 def _gray_or_rgb(path: str | Path, image: Image.Image) -> Image.Image:
     if image.mode in ("I", "F"):
         raise ConvbenchError(
-            f"{path} has pixels of mode {image.mode}, whose white is unknown; save it with 8 or 16 bits a channel"
+            f"{path} has pixels of mode {image.mode}, whose white level is unknown; save it with 8 or 16 bits per "
+            f"channel"
         )
     if image.mode.startswith("I;16"):  # convert() would clip, not scale
         return Image.fromarray((np.asarray(image, dtype=np.float64) / 257).round().astype(np.uint8))
@@ -71,4 +74,4 @@ def _gray_or_rgb(path: str | Path, image: Image.Image) -> Image.Image:
 
 
 def _too_large(path: str | Path, found: str) -> ConvbenchError:
-    return ConvbenchError(f"{path} is too large: {found}; at most {MAX_PIXELS:,} pixels are decoded; scale it down")
+    return ConvbenchError(f"{path} is too large: {found}; the limit is {MAX_PIXELS:,} pixels; scale it down")

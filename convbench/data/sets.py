@@ -32,10 +32,10 @@ Transform = Callable[[Any], Tensor]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageSet:
-    """A data set of (image, class number), with what is told of it.
+    """A data set of (image, class number), with its description.
 
     Attributes:
-        name: as it was asked for.
+        name: as it was requested.
         images: the torch data set; its transform is applied.
         origin: where the images come from.
         classes: names of the classes, by number; empty where there are none.
@@ -82,7 +82,7 @@ def load_set(
     Args:
         name: one of NAMES, `folder:PATH` or `image:PATH`.
         transform: from a Pillow image to a tensor.
-        root: where torchvision's data sets lie.
+        root: the folder of torchvision's data sets.
         download: fetch one that is not there.
         image_size: (H, W) for the sets that are made up here; the others leave it to `transform`.
         seed: of the sets that are made up here.
@@ -127,17 +127,17 @@ def _torchvision(name: str, transform: Transform, root: Path, *, download: bool)
         line = " ".join(f"{type(error).__name__}: {error}".split())
         if download:
             raise ConvbenchError(
-                f"{name} could not be downloaded to {place}: {line}; try --root with a directory that holds it"
+                f"{name} could not be downloaded to {place}: {line}; try --root with a directory that has it"
             ) from None
         if not place.is_dir():
-            raise ConvbenchError(f"no {name} at {place}; pass --download, or --root DIR that holds {folder}") from None
+            raise ConvbenchError(f"no {name} at {place}; add --download, or --root DIR with {folder} in it") from None
         raise ConvbenchError(
-            f"{name} at {place} is incomplete or broken: {line}; pass --download, or another --root"
+            f"{name} at {place} is incomplete or damaged: {line}; add --download, or use another --root"
         ) from None
     if len(images.data) != len(images.targets) or len(images.data) == 0:
         raise ConvbenchError(
-            f"{name} at {place} holds {len(images.data)} images and {len(images.targets)} labels; "
-            f"remove it and pass --download, or another --root"
+            f"{name} at {place} has {len(images.data)} images and {len(images.targets)} labels; "
+            f"remove it and add --download, or use another --root"
         )
     code = f"torchvision.datasets.{kind}({str(root)!r}, train=True, transform=transform{', download=True' * download})"
     return ImageSet(name=name, images=images, origin=f"{name} in {place}", classes=images.classes, code=code)
@@ -153,15 +153,18 @@ def _quiet() -> Iterator[None]:
 
 def _folder(name: str, path: Path, transform: Transform) -> ImageSet:
     if not path.is_dir():
-        raise ConvbenchError(f"no directory at {path}; folder:PATH takes a directory of images, image:PATH one file")
+        raise ConvbenchError(
+            f"no directory at {path}; use folder:PATH for a directory of images and image:PATH for one file"
+        )
     files = [(str(file), 0) for file in sorted(path.iterdir()) if file.is_file() and is_image_name(file)]
     classes = [] if files else sorted(one.name for one in path.iterdir() if one.is_dir())
-    for label, own in enumerate(classes):  # as torchvision's ImageFolder: all that lies below, directory by directory
+    for label, own in enumerate(classes):  # as torchvision's ImageFolder: all that is below, directory by directory
         for folder, _, names in sorted(os.walk(path / own, followlinks=True)):
             files += [(os.path.join(folder, one), label) for one in sorted(names) if is_image_name(one)]
     if not files:
         raise ConvbenchError(
-            f"no images in {path}; put files in it or in one directory a class, named {' '.join(SUFFIXES)}"
+            f"no images in {path}; put images in it, or in one directory per class, with the suffix "
+            f"{' '.join(SUFFIXES)}"
         )
     code = f"torchvision.datasets.ImageFolder({str(path)!r}, transform=transform)" if classes else ""
     return ImageSet(name=name, images=Files(files, open_rgb, transform), origin=str(path), classes=classes, code=code)

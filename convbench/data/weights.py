@@ -29,12 +29,14 @@ def load_filters(path: Path, channels: int, name: str | None = None) -> Filters:
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise ConvbenchError(
-            f"no weights file at {path}: {why}; --weights takes FILE.safetensors, or a FILE of torch.save"
+            f"no weights file at {path}: {why}; give --weights a FILE.safetensors, or a FILE from torch.save"
         ) from None
     found, w = _read_safetensors(path, name) if path.suffix == ".safetensors" else _read_torch(path, name)
     k, c_per_group, *_ = w.shape
     if 0 in w.shape:
-        raise ConvbenchError(f"{found} in {path} is {tuple(w.shape)}: it is empty; try --weights-name with another")
+        raise ConvbenchError(
+            f"{found} in {path} is {tuple(w.shape)}: it is empty; give another one with --weights-name"
+        )
     if channels % c_per_group or k % (channels // c_per_group):
         raise ConvbenchError(
             f"{found} in {path} is (K, C/G, R, S) = {tuple(w.shape)}, the data has C={channels}: C must be a multiple "
@@ -43,7 +45,7 @@ def load_filters(path: Path, channels: int, name: str | None = None) -> Filters:
     if not w.is_floating_point() or w.layout != torch.strided:
         raise ConvbenchError(f"{found} in {path} is {w.dtype}, {w.layout}; it must be floating-point and dense")
     if w.is_meta or w.numel() * w.element_size() > w.untyped_storage().nbytes():
-        raise ConvbenchError(f"{found} in {path} claims {tuple(w.shape)} and holds fewer numbers; save it again, whole")
+        raise ConvbenchError(f"{found} in {path} claims {tuple(w.shape)} but has fewer numbers; save it again")
     return Filters(
         w=w,
         names=tuple(f"{found.removesuffix('.weight')}[{i}]" for i in range(k)),
@@ -75,7 +77,7 @@ def _read_torch(path: Path, name: str | None) -> tuple[str, Tensor]:
         raise
     except pickle.UnpicklingError:
         raise ConvbenchError(
-            f"{path} is broken, or holds pickled code beside tensors, which is not run; "
+            f"{path} is damaged, or contains pickled code besides tensors, which is never run; "
             f"save model.state_dict() with torch.save or safetensors"
         ) from None
     except Exception as error:  # a broken file makes the reader raise whatever it likes
@@ -105,7 +107,7 @@ def _choose(path: Path, ranks: Mapping[str, int], name: str | None) -> str:
     four = [key for key, rank in ranks.items() if rank == 4]
     if not four:
         raise ConvbenchError(
-            f"{path} holds {len(ranks)} tensors and none is 4-D; a convolution's weight is (K, C/G, R, S)"
+            f"{path} has {len(ranks)} tensors, none of them 4-D; a convolution's weight is (K, C/G, R, S)"
         )
     if name is None:
         return four[0]

@@ -1,4 +1,4 @@
-"""What every kind of device can be asked."""
+"""The interface of every kind of device."""
 
 from abc import ABC, abstractmethod
 from collections import deque
@@ -12,7 +12,7 @@ Call = Callable[[], Any]
 
 @dataclass(frozen=True, slots=True)
 class Device(ABC):
-    """A place where tensors are kept and calls run. Asking for one imports no torch; most methods do.
+    """A place where tensors are stored and calls run. Creating one does not import torch; most methods do.
 
     Attributes:
         number: which one of its kind, as torch counts them.
@@ -21,14 +21,14 @@ class Device(ABC):
         on_host: it computes on the cores of this process, with its threads: a call is done when it returns, and
             whatever else runs on those cores disturbs it. Otherwise calls are queued.
         tensor_cores: it has units that multiply TF32, fp16 and bf16 and add in truncated fp32.
-        macs_per_s: multiply-adds a second that a slow backend reaches, to foretell how long a case takes.
-        oracle_speed: how much faster than two cores the oracle is on it, at least.
-        start_s: what a process of its own takes to begin with it.
-        hang_s: a step of a backend that has not ended after so long hangs, unless it has much to compute.
+        macs_per_s: multiply-adds per second of a slow backend, to predict how long a case takes.
+        oracle_speed: how much faster than on two cores the oracle is, at least.
+        start_s: the time a new process needs to start using it.
+        hang_s: a step of a backend that takes longer counts as hung, unless it has much to compute.
         block_s: seconds of a block of timed calls: long against the clock's resolution and what surrounds a block,
-            short against a scheduler's slice, so that a disturbance spoils few samples.
+            short against a scheduler's slice, so a disturbance spoils few samples.
         cold_rounds: how often a cold call is timed.
-        allocation_nbytes: torch's allocator gives out multiples of this.
+        allocation_nbytes: torch's allocator returns multiples of this.
         profiled_as: what torch's profiler calls it.
         timing, cache: the regime of what is timed in rounds, where a backend can be: see outcome.TIMINGS and CACHES.
     """
@@ -57,12 +57,12 @@ class Device(ABC):
 
     @property
     def torch_name(self) -> str:
-        """What torch calls it."""
+        """torch's name for it."""
         return self.name
 
     @abstractmethod
     def why_absent(self) -> str | None:
-        """Why torch cannot compute on it here, in words; None where it can."""
+        """Why torch cannot compute on it here, or None."""
 
     @classmethod
     def present(cls) -> "list[Device]":
@@ -73,7 +73,7 @@ class Device(ABC):
         return found
 
     def lacks(self) -> str:
-        """What this machine lacks for it, as far as that shows without torch; "" for nothing."""
+        """What this machine lacks for it, as far as that is visible without torch, or ""."""
         return ""
 
     @abstractmethod
@@ -82,15 +82,15 @@ class Device(ABC):
 
     @abstractmethod
     def free_nbytes(self) -> int | None:
-        """Bytes that can still be allocated on it, or None where the system does not say."""
+        """Bytes that can still be allocated on it, or None if the system does not say."""
 
     @abstractmethod
     def synchronize(self) -> None:
-        """Wait until it is idle, so that a fault is met here and a clock reads true."""
+        """Wait until it is idle, so faults surface here and clocks are right."""
 
     @contextmanager
     def selected(self) -> Iterator[None]:
-        """While this lasts, it is the one that libraries use unless they are told otherwise."""
+        """Make it the default device of libraries for a while."""
         yield
 
     @abstractmethod
@@ -98,7 +98,7 @@ class Device(ABC):
         """Seconds that the calls take together, one after the other, and what the last of them returned.
 
         Args:
-            first: what is done before them and not timed; what was queued by it is over when their time begins.
+            first: untimed work before them; what it queued has finished when their time begins.
         """
 
     def time_block(self, call: Call, count: int) -> float:
@@ -111,7 +111,7 @@ class Device(ABC):
 
     @abstractmethod
     def cold_nbytes(self, free_nbytes: int | None) -> int:
-        """How much must be written and read so that nothing else is left in its caches.
+        """How much must be written and read to evict everything else from its caches.
 
         Args:
             free_nbytes: what may be allocated for that; None for whatever is free.
@@ -125,7 +125,7 @@ class Device(ABC):
         return None
 
     def graph_time(self, call: Call, tell: Call) -> float | None:  # noqa: ARG002  # for who has one
-        """Median seconds a call within a replayed graph, free of launch gaps; None where there is none."""
+        """Median seconds per call within a replayed graph, free of launch gaps; None if there is none."""
         return None
 
     def capture(self, calls: Sequence[Call], *, kept: int = 1) -> Callable[[], list[Any]]:
@@ -143,12 +143,12 @@ class Device(ABC):
         return replay
 
     def release(self) -> None:  # noqa: B027  # a CPU keeps none
-        """Give back the memory that torch keeps for tensors to come."""
+        """Release the memory that torch keeps for future tensors."""
 
     def watch_peak(self) -> Callable[[], int | None]:
-        """Begin to watch the memory; what is returned tells by how many bytes its peak has risen, or None."""
+        """Start to watch the memory; the result returns by how many bytes its peak has risen, or None."""
         return lambda: None
 
     def properties(self) -> Any:
-        """What torch knows of an accelerator; nothing for a CPU."""
+        """What torch knows about an accelerator; nothing for a CPU."""
         return {}

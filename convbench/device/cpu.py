@@ -38,14 +38,14 @@ class Cpu(Device):
 
     def time_calls(self, calls: Sequence[Call], *, first: Call | None = None) -> tuple[float, Any]:
         if first is not None:
-            first()  # all threads take part, so that every core's own cache is emptied too
+            first()  # all threads take part, so every core's own cache is emptied too
             wait_for(cpu_ns())  # nor do they take a core from those that the calls wake
         begin = time.perf_counter()
         for call in calls:
-            out = None  # as if nobody had wanted the one before: its memory is free for the next
+            out = None  # drop the previous output: its memory is free for the next
             out = call()
         elapsed_s = time.perf_counter() - begin
-        if elapsed_s <= 0:  # everybody's ratios would be spoilt, not its own alone
+        if elapsed_s <= 0:  # it would spoil the ratios of all backends
             raise RuntimeError("the clock did not run while it was called")
         return elapsed_s, out
 
@@ -56,11 +56,11 @@ class Cpu(Device):
         nbytes = max(2 * self.cache_nbytes(), 2**24)
         room = self.free_nbytes() if free_nbytes is None else free_nbytes
         if room is not None and nbytes > room // 8:
-            raise MemoryError("emptying the caches would take too much of the memory")
+            raise MemoryError("emptying the caches would need too much memory")
         return nbytes
 
     def watch_peak(self) -> Callable[[], int | None]:
-        """By how much the resident memory of the process rises, whoever allocates: what is kept already does not show.
+        """How much the resident memory of the process rises, with any allocator; memory it already has does not count.
 
         Linux counts pages for each thread and adds them up in batches, so some hundred KiB do not show either.
         """
@@ -90,7 +90,7 @@ def _cgroup_nbytes() -> int | None:
         if limit == "max":
             return None
         kinds = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-        # What files have left in memory counts as used, and is given back as soon as somebody wants it.
+        # Cached file pages count as used, but are released on demand.
         cached = int(kinds.get("inactive_file", 0)) + int(kinds.get("active_file", 0))
         return int(limit) - int(used) + cached
     return None

@@ -98,7 +98,7 @@ class Cuda(Device):
             first()
         start.record()
         for call in calls:
-            out = None  # as if nobody had wanted the one before: its memory is free for the next
+            out = None  # drop the previous output: its memory is free for the next
             out = call()
         stop.record()
         self.synchronize()
@@ -128,7 +128,7 @@ class Cuda(Device):
         return median(whole), median(host)
 
     def graph_time(self, call: Call, tell: Call) -> float | None:
-        """By a CUDA graph of GRAPH_CALLS calls; None where the call cannot be captured."""
+        """By a CUDA graph of GRAPH_CALLS calls; None if the call cannot be captured."""
         tell()
         try:
             replay = self.capture([call] * GRAPH_CALLS)

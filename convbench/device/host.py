@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-TASKS = Path("/proc/self/task")  # of Linux; elsewhere nobody is seen, and nobody waits
+TASKS = Path("/proc/self/task")  # of Linux; elsewhere no threads are visible, so there is no wait
 PATIENCE_S = 50e-3
 LOOK_S = 2e-4
 
@@ -53,7 +53,7 @@ def cpu_ns() -> dict[int, int]:
 
 
 def wait_for(threads: Iterable[int]) -> None:
-    """Until none of these threads runs, the calling one left out; not longer than PATIENCE_S."""
+    """Wait until none of these threads runs, except the calling one, for at most PATIENCE_S."""
     rest = set(threads) - {threading.get_native_id()}
     end = time.perf_counter() + PATIENCE_S
     while any(running(thread) for thread in rest) and time.perf_counter() < end:

@@ -1,7 +1,7 @@
-"""What do the gradients of x and of w look like, on the same numbers? Step by step, and proved.
+"""What are the gradients of x and w on the same numbers? Step by step, and proved.
 
 For a gradient g of y: the columns w^T g are folded back onto x, which sums where patches overlap, and
-is a transposed convolution; and the patches meet g once more to give the gradient of w.
+is a transposed convolution; the patches times g give the gradient of w.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ from convbench.verify.oracle import count_terms, dgrad_float64, wgrad_float64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class GradientTerm:
     """One product of a gradient's sum.
 
     Attributes:
@@ -51,7 +51,7 @@ class Backward:
         columns: (N, C*R*S, P*Q), w^T g: the gradient of the patch matrix.
         overlaps: (H, W), F.fold of ones: how many patches hold each pixel.
         into_pixel: the products summed in the followed pixel.
-        into_tap: those summed in the followed tap that lie on the image.
+        into_tap: those summed in the followed tap that are on the image.
         proof: empty until `prove` was asked.
     """
 
@@ -66,8 +66,8 @@ class Backward:
     overlaps: Tensor
     dx: Tensor
     dw: Tensor
-    into_pixel: tuple[Part, ...]
-    into_tap: tuple[Part, ...]
+    into_pixel: tuple[GradientTerm, ...]
+    into_tap: tuple[GradientTerm, ...]
     proof: tuple[Comparison, ...] = ()
 
     @property
@@ -140,7 +140,7 @@ def backward(walk: Walk, g: Tensor) -> Backward:
     return replace(unproved, proof=tuple(prove(unproved)))
 
 
-def _into_pixel(w: Tensor, g: Tensor, spec: ConvSpec, pixel: tuple[int, int, int, int]) -> Iterator[Part]:
+def _into_pixel(w: Tensor, g: Tensor, spec: ConvSpec, pixel: tuple[int, int, int, int]) -> Iterator[GradientTerm]:
     """By the index formula: the (p, r) and (q, s) whose tap falls on the pixel."""
     n, channel, h, w_ = pixel
     group, c = divmod(channel, spec.c_per_group)
@@ -150,10 +150,10 @@ def _into_pixel(w: Tensor, g: Tensor, spec: ConvSpec, pixel: tuple[int, int, int
     for k in range(group * spec.k_per_group, (group + 1) * spec.k_per_group):
         for r, p in down:
             for s, q in across:
-                yield Part(place=(k, r, s, p, q), operand=w[k, c, r, s].item(), g=g[n, k, p, q].item())
+                yield GradientTerm(place=(k, r, s, p, q), operand=w[k, c, r, s].item(), g=g[n, k, p, q].item())
 
 
-def _into_tap(x: Tensor, g: Tensor, spec: ConvSpec, tap: tuple[int, int, int, int]) -> Iterator[Part]:
+def _into_tap(x: Tensor, g: Tensor, spec: ConvSpec, tap: tuple[int, int, int, int]) -> Iterator[GradientTerm]:
     """By the index formula: what the tap reads for each output of its filter."""
     k, c, r, s = tap
     channel = k // spec.k_per_group * spec.c_per_group + c
@@ -162,7 +162,7 @@ def _into_tap(x: Tensor, g: Tensor, spec: ConvSpec, tap: tuple[int, int, int, in
         for p, row in enumerate(down):
             for q, column in enumerate(across):
                 if 0 <= row < spec.h and 0 <= column < spec.w:
-                    yield Part(
+                    yield GradientTerm(
                         place=(n, row, column, p, q),
                         operand=x[n, channel, row, column].item(),
                         g=g[n, k, p, q].item(),
@@ -218,7 +218,7 @@ def _readers(spec: ConvSpec) -> Tensor:
 
 
 def _places(found: Backward) -> Iterator[tuple[Any, Any]]:
-    """The pixel and the tap: of the cell's image, group and filter, and one that the cell reads where there is one."""
+    """The pixel and the tap: of the cell's image, group and filter, and one that the cell reads if there is one."""
     spec, cell = found.spec, found.cell
     own = channels(spec, cell)
     (n, channel, h, w), (k, c, r, s) = found.pixel, found.tap
@@ -276,7 +276,7 @@ def _pixel_again(found: Backward) -> Iterator[tuple[Any, Any]]:
 
 
 def _tap_again(found: Backward) -> Iterator[tuple[Any, Any]]:
-    """The tap's view of padded x, its places numbered in a second view, without what lies on padding."""
+    """The tap's view of padded x, its places numbered in a second view, without padding."""
     spec, (k, c, r, s) = found.spec, found.tap
     channel = int(channels(spec, replace(found.cell, k=k))[c])
     numbered = torch.arange(1, spec.h * spec.w + 1, dtype=torch.float64).reshape(1, 1, spec.h, spec.w)

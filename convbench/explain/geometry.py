@@ -1,6 +1,6 @@
 """Which numbers of x does an output cell read? By slices of padded x: the way that proofs use.
 
-What is proved goes by the index formula instead (`steps.place_taps`), so that the two stay apart.
+What is proved goes by the index formula instead (`steps.place_taps`), so the two stay apart.
 """
 
 import torch
@@ -36,7 +36,7 @@ def patch(x: Tensor, spec: ConvSpec, cell: Cell) -> Tensor:
 
 
 def windows(x: Tensor, spec: ConvSpec, value: float = 0.0) -> Tensor:
-    """(N, C, P, Q, R, S): what every tap of every output reads, a view where nothing is padded."""
+    """(N, C, P, Q, R, S): what every tap of every output reads, a view if nothing is padded."""
     (height, width), (dilation_h, dilation_w) = spec.kernel_extent, spec.dilation
     views = pad(x, spec, value).unfold(2, height, spec.stride[0]).unfold(3, width, spec.stride[1])
     return views[..., ::dilation_h, ::dilation_w]

@@ -1,7 +1,7 @@
-"""What does one convolution cost, in every unit that people count it in, and who counts it how?
+"""What does one convolution cost, in every common unit, and how do different tools count it?
 
 One ledger: multiply-adds, operations, exact multiplications and additions with padding and without, bias apart, bytes.
-Each figure that can be had another way is had another way too, and the tools that count are asked and told apart.
+Each figure is computed in a second way if possible, and the tools that count are run and compared.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from convbench.models.eager import without_compiler
 from convbench.ran.by_torch import convolve, make_module, unfold
 from convbench.spec import ITEM_NBYTES, ConvSpec, Pair
 
-# fvcore traces with real numbers, so that it computes: up to so many multiply-adds somebody waits for it.
+# fvcore traces with real numbers, so it computes: the limit in multiply-adds for a tolerable wait.
 MAX_TRACED_MACS = 2_000_000_000
 MAX_PLANE = 2**24  # pixels of one plane, for the count by ones
 
@@ -65,7 +65,7 @@ class Ledger:
 
     @property
     def additions_on_image(self) -> int:
-        """An output that lies wholly on padding takes no product and no addition."""
+        """An output entirely on padding takes no product and no addition."""
         return self.spec.inner_macs - self.outputs_on_image
 
     @property
@@ -103,8 +103,8 @@ class Ledger:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """A figure of the ledger and the same had in another way."""
+class CostCheck:
+    """A figure and the same figure computed in another way."""
 
     name: str
     by: str
@@ -118,14 +118,14 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Count:
-    """What another tool says of the layer with a bias, as nn.Conv2d and as F.conv2d in a forward().
+    """What another tool counts for the layer with a bias, as nn.Conv2d and as F.conv2d in a forward().
 
     torch's layers pad opposite sides alike, so where a problem's differ, x is padded beforehand, and not by the layer.
 
     Attributes:
-        unit: what it counts, in words.
-        expected, expected_function: what it must say if it counts so.
-        module, function: what it said; None where it could not be asked.
+        unit: what it counts.
+        expected, expected_function: what it must return if it counts that way.
+        module, function: what it said; None if it could not be asked.
         why_not: why not.
     """
 
@@ -140,7 +140,7 @@ class Count:
 
     @property
     def reconciled(self) -> bool | None:
-        """It said what follows from its unit; None where it was not asked."""
+        """It said what follows from its unit; None if it was not asked."""
         if self.module is None or self.function is None:
             return None
         return (self.module, self.function) == (self.expected, self.expected_function)
@@ -148,7 +148,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """How a counting tool is asked, and what it counts by its own rules.
+    """How a counting tool is called, and what it counts by its own rules.
 
     Attributes:
         package: to import.
@@ -156,7 +156,7 @@ class Tool:
         expected: of the ledger, as nn.Conv2d with a bias.
         expected_function: the same as F.conv2d.
         ask: (module, x) -> its figure.
-        computes: it needs numbers, so that it takes time and memory.
+        computes: it needs numbers, so it takes time and memory.
     """
 
     package: str
@@ -168,20 +168,20 @@ class Tool:
 
 
 @without_compiler()
-def check_ledger(ledger: Ledger) -> list[Check]:
+def check_ledger(ledger: Ledger) -> list[CostCheck]:
     """The ledger's figures against torch: its own counter, sizes of tensors, and sums over ones.
 
-    Ones convolved with ones count products: each adds 1 where its tap lies on the image and 0 on the padding.
+    Ones convolved with ones count products: each adds 1 where its tap is on the image and 0 on the padding.
     """
     spec, checks = ledger.spec, []
     x, w = torch.empty(spec.x_shape, device="meta"), torch.empty(spec.w_shape, device="meta")
     y = convolve(x, w, spec)
     for name, tensor, expected in zip("xwy", (x, w, y), ledger.nbytes("fp32"), strict=True):
-        checks.append(Check(name=f"bytes of {name}", by="the tensor's own", found=tensor.nbytes, expected=expected))
+        checks.append(CostCheck(name=f"bytes of {name}", by="the tensor's own", found=tensor.nbytes, expected=expected))
     patches = unfold(x, spec) if spec.n else x
     if spec.n:
         expected = spec.patch_matrix_nbytes("fp32")
-        checks.append(Check(name="patch matrix", by="F.unfold", found=patches.nbytes, expected=expected))
+        checks.append(CostCheck(name="patch matrix", by="F.unfold", found=patches.nbytes, expected=expected))
     if max(spec.h * spec.w, spec.p * spec.q, spec.r * spec.s) <= MAX_PLANE and spec.p * spec.q * spec.r * spec.s < 1e9:
         ones = torch.ones((1, 1, spec.h, spec.w), dtype=torch.float64), torch.ones((1, 1, spec.r, spec.s)).double()
         plane = convolve(*ones, spec.plane)
@@ -189,8 +189,10 @@ def check_ledger(ledger: Ledger) -> list[Check]:
         reading = int(plane.count_nonzero().item()) * spec.n * spec.k
         by = "ones convolved with ones"
         checks += [
-            Check(name="products on the image", by=by, found=products, expected=ledger.multiplications_on_image),
-            Check(name="additions on the image", by=by, found=products - reading, expected=ledger.additions_on_image),
+            CostCheck(name="products on the image", by=by, found=products, expected=ledger.multiplications_on_image),
+            CostCheck(
+                name="additions on the image", by=by, found=products - reading, expected=ledger.additions_on_image
+            ),
         ]
     return checks
 
@@ -223,7 +225,7 @@ def _ask(name: str, tool: Tool, ledger: Ledger) -> Count:
                     figures.append(tool.ask(model, torch.zeros(ledger.spec.evened.x_shape, device=device)))
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # of somebody else's code
+        except BaseException as error:  # of third-party code
             figures, why_not = [], in_words(error)
     module, function = figures or (None, None)
     return Count(
@@ -240,7 +242,7 @@ def _ask(name: str, tool: Tool, ledger: Ledger) -> Count:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """What these tools print, log and warn of is not of this layer."""
+    """Suppress what these tools print, log and warn about."""
     level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
@@ -303,7 +305,7 @@ def _ask_ptflops(model: nn.Module, x: Tensor) -> int:
 
 
 def _reached(spec: ConvSpec, axis: int) -> int:
-    """Rows (axis 0) or columns (1) of y of which some tap lies on the image."""
+    """Rows (axis 0) or columns (1) of y of which some tap is on the image."""
     size, stride, padding = (spec.h, spec.w)[axis], spec.stride[axis], spec.padding[axis]
     taps, dilation, count = (spec.r, spec.s)[axis], spec.dilation[axis], (spec.p, spec.q)[axis]
     reached = 0
@@ -318,7 +320,7 @@ def _reached(spec: ConvSpec, axis: int) -> int:
 TOOLS = {
     "FlopCounterMode": Tool(
         "torch",
-        "2 for each MAC, padding counted, no bias",
+        "2 per MAC, padding counted, no bias",
         lambda ledger: 2 * ledger.macs,
         lambda ledger: 2 * ledger.macs,
         _ask_torch,

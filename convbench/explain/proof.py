@@ -1,4 +1,4 @@
-"""Is every number of the walk right? Each is compared with another way to it, over whole tensors.
+"""Is every number of the walk right? Each is compared with a second computation, over whole tensors.
 
 Where x and w are whole numbers, float64 sums are exact in any order and equal means equal. Of others two orders of a
 sum may differ, by no more than `slack`.
@@ -60,8 +60,8 @@ def prove(walk: Walk) -> tuple[Comparison, ...]:
 def prove_move(walk: Walk) -> tuple[Comparison, ...]:
     """The proof after a step to another cell of the same tensors.
 
-    `walk.proof` is still that of the cell before: what it says of whole tensors stands, and
-    what follows from the cell is compared anew.
+    `walk.proof` is still that of the cell before: its checks of whole tensors are kept, and
+    what follows from the cell is compared again.
     """
     within = slack(walk)
     term_by_term = _check_total(walk, within)
@@ -231,7 +231,7 @@ def _sizes(walk: Walk, conv2d: Tensor) -> Pairs:
 
 
 def _unfold(walk: Walk) -> Pairs:
-    """Tap by tap, so that no second patch matrix is held."""
+    """Tap by tap, so no second patch matrix is held."""
     spec = walk.spec
     padded = F.pad(walk.x, _pads(spec))
     patches = walk.patches.reshape(spec.n, spec.c, spec.r, spec.s, spec.p, spec.q)

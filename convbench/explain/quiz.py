@@ -1,7 +1,7 @@
-"""What could a reader be asked about a step, and is the reply right?
+"""What does the quiz ask about a step, and is the reply right?
 
 Each question is about something that the step does not show, and its answer is read from the proved
-tensors or counted; the formula stands only in the explanation.
+tensors or counted; the formula is only in the explanation.
 """
 
 # ruff: noqa: RUF001  # the minus sign is meant: this is mathematics as text
@@ -18,12 +18,12 @@ from convbench.explain.letters import TORCH, Letters
 from convbench.explain.steps import Walk, vary
 from convbench.spec import ITEM_NBYTES, ConvSpec
 
-MOST_TERMS = 9  # a longer sum is no question, it is a chore
+MOST_TERMS = 9  # a longer sum is a chore, not a question
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """A text, the whole numbers that answer it, and why they do."""
+class QuizQuestion:
+    """A text, the integers that answer it, and why they do."""
 
     text: str
     answer: tuple[int, ...]
@@ -39,16 +39,16 @@ class Question:
         return "a number" if len(self.answer) == 1 else "two numbers, like 1,2"
 
     def grade(self, reply: str) -> bool | None:
-        """Whether the reply is right; None where it is not the numbers that were asked for."""
+        """Whether the reply is right; None if it is not the numbers that were asked for."""
         words = re.split(r"[\s,]+", reply.strip().strip("()"))
         if len(words) != len(self.answer) or not all(re.fullmatch(r"-?\d{1,18}", word) for word in words):
             return None
         return tuple(map(int, words)) == self.answer
 
 
-def ask(walk: Walk, step: str, random: Random, letters: Letters = TORCH) -> Question:
+def ask(walk: Walk, step: str, random: Random, letters: Letters = TORCH) -> QuizQuestion:
     """A question about a step of a walk that holds, another one each time."""
-    by_name: Mapping[str, Callable[[Walk, Random, Letters], Question]] = {
+    by_name: Mapping[str, Callable[[Walk, Random, Letters], QuizQuestion]] = {
         "operands": _which_number,
         "loops": _what_output,
         "positions": _how_many,
@@ -62,13 +62,13 @@ def ask(walk: Walk, step: str, random: Random, letters: Letters = TORCH) -> Ques
 
 
 def _draw_output(walk: Walk, random: Random) -> tuple[int, int]:
-    """Another output of the same image and filter, where there is one."""
+    """Another output of the same image and filter, if there is one."""
     cells = walk.spec.p * walk.spec.q
     position = random.randrange(cells - 1) if cells > 1 else 0
     return divmod(position + (cells > 1 and position >= walk.position), walk.spec.q)
 
 
-def _which_number(walk: Walk, random: Random, _: Letters) -> Question:
+def _which_number(walk: Walk, random: Random, _: Letters) -> QuizQuestion:
     spec, cell = walk.spec, walk.cell
     p, q = _draw_output(walk, random)
     tap = random.randrange(spec.taps)
@@ -76,8 +76,11 @@ def _which_number(walk: Walk, random: Random, _: Letters) -> Question:
     row = p * spec.stride[0] - spec.padding[0] + term.r * spec.dilation[0]
     column = q * spec.stride[1] - spec.padding[1] + term.s * spec.dilation[1]
     outside = ", outside x: a zero" if walk.padding[tap, p * spec.q + q] else ""
-    return Question(
-        text=f"For y[{cell.n},{cell.k},{p},{q}], which number of x meets w[{cell.k},{term.c},{term.r},{term.s}]?",
+    return QuizQuestion(
+        text=(
+            f"For y[{cell.n},{cell.k},{p},{q}], which number of x is multiplied by "
+            f"w[{cell.k},{term.c},{term.r},{term.s}]?"
+        ),
         answer=(int(walk.own[tap, p * spec.q + q]),),
         because=(
             f"row {p}·{spec.stride[0]} − {spec.padding[0]} + {term.r}·{spec.dilation[0]} = {row}, column "
@@ -86,20 +89,20 @@ def _which_number(walk: Walk, random: Random, _: Letters) -> Question:
     )
 
 
-def _what_output(walk: Walk, random: Random, _: Letters) -> Question:
+def _what_output(walk: Walk, random: Random, _: Letters) -> QuizQuestion:
     spec, cell = walk.spec, walk.cell
     p, q = _draw_output(walk, random)
     if spec.taps > MOST_TERMS:
         return _where_tap_falls(walk, (p, q), random)
     pairs = zip(walk.own[:, p * spec.q + q].tolist(), walk.w_row.tolist(), strict=True)
-    return Question(
+    return QuizQuestion(
         text=f"What is y[{cell.n},{cell.k},{p},{q}]?",
         answer=(int(walk.y[cell.n, cell.k, p, q]),),
         because=" + ".join(f"{x:.0f}·{f'({w:.0f})' if w < 0 else f'{w:.0f}'}" for x, w in pairs),
     )
 
 
-def _where_tap_falls(walk: Walk, output: tuple[int, int], random: Random) -> Question:
+def _where_tap_falls(walk: Walk, output: tuple[int, int], random: Random) -> QuizQuestion:
     spec, cell = walk.spec, walk.cell
     tap = random.randrange(spec.r), random.randrange(spec.s)
     places, sums = [], []
@@ -108,15 +111,15 @@ def _where_tap_falls(walk: Walk, output: tuple[int, int], random: Random) -> Que
         lines = torch.arange(-before, size + after).unfold(0, spec.kernel_extent[i], spec.stride[i])
         places.append(int(lines[output[i], tap[i] * spec.dilation[i]]))
         sums.append(f"{output[i]}·{spec.stride[i]} − {spec.padding[i]} + {tap[i]}·{spec.dilation[i]} = {places[i]}")
-    return Question(
-        text=f"For y[{cell.n},{cell.k},{output[0]},{output[1]}], where in x does tap ({tap[0]},{tap[1]}) fall? "
+    return QuizQuestion(
+        text=f"For y[{cell.n},{cell.k},{output[0]},{output[1]}], which pixel of x does tap ({tap[0]},{tap[1]}) read? "
         "(row,column; negative is padding)",
         answer=(places[0], places[1]),
         because=", ".join(sums),
     )
 
 
-def _how_many(walk: Walk, random: Random, letters: Letters) -> Question:
+def _how_many(walk: Walk, random: Random, letters: Letters) -> QuizQuestion:
     other = _vary_more(walk.spec, random)
     sizes, kernels = other.padded, other.kernel_extent
     windows = [torch.arange(sizes[i]).unfold(0, kernels[i], other.stride[i]).shape[0] for i in range(2)]
@@ -126,15 +129,15 @@ def _how_many(walk: Walk, random: Random, letters: Letters) -> Question:
         paddings, both = f"{other.padding_text} (top, bottom, left, right)", f"{top} + {bottom}"
     rows = f"{letters.P} = ⌊({other.h} + {both} − {other.dilation[0]}·({other.r}−1) − 1) / {other.stride[0]}⌋ + 1"
     named = f"({letters.P},{letters.Q})"
-    return Question(
+    return QuizQuestion(
         text=f"With stride {strides}, padding {paddings}, dilation {dilations}: how large is y? {named}",
         answer=(windows[0], windows[1]),
-        because=f"{rows}, and {letters.Q} likewise",
+        because=f"{rows}, and {letters.Q} in the same way",
     )
 
 
 def _vary_more(spec: ConvSpec, random: Random) -> ConvSpec:
-    """Another stride, padding and dilation than the step shows, where there is one with an output.
+    """Another stride, padding and dilation than the step shows, if there is one with an output.
 
     Opposite sides are padded differently only where they are in the problem.
     """
@@ -151,31 +154,31 @@ def _vary_more(spec: ConvSpec, random: Random) -> ConvSpec:
     return spec
 
 
-def _where_in_patches(walk: Walk, random: Random, letters: Letters) -> Question:
+def _where_in_patches(walk: Walk, random: Random, letters: Letters) -> QuizQuestion:
     spec, cell = walk.spec, walk.cell
     if random.random() < 0.5:
         tap = random.randrange(spec.taps)
         term = walk.terms[tap]
         place = torch.arange(walk.patches.shape[1]).reshape(spec.c, spec.r, spec.s)[term.channel, term.r, term.s]
-        return Question(
-            text=f"Which row of the patch matrix, from 0, holds channel {term.channel}, tap ({term.r},{term.s})?",
+        return QuizQuestion(
+            text=f"Which row of the patch matrix, from 0, has channel {term.channel}, tap ({term.r},{term.s})?",
             answer=(int(place),),
             because=f"{_tap_formula(letters)} = ({term.channel}·{spec.r} + {term.r})·{spec.s} + {term.s}",
         )
     p, q = _draw_output(walk, random)
-    return Question(
-        text=f"Which column of the patch matrix, from 0, makes y[{cell.n},{cell.k},{p},{q}]?",
+    return QuizQuestion(
+        text=f"Which column of the patch matrix, from 0, gives y[{cell.n},{cell.k},{p},{q}]?",
         answer=(int(torch.arange(spec.p * spec.q).reshape(spec.p, spec.q)[p, q]),),
         because=f"l = {letters.p}·{letters.Q} + {letters.q} = {p}·{spec.q} + {q}",
     )
 
 
-def _where_in_kernel(walk: Walk, random: Random, letters: Letters) -> Question:
+def _where_in_kernel(walk: Walk, random: Random, letters: Letters) -> QuizQuestion:
     spec, cell = walk.spec, walk.cell
     term = walk.terms[random.randrange(spec.taps)]
     place = torch.arange(spec.taps).reshape(spec.c_per_group, spec.r, spec.s)[term.c, term.r, term.s]
-    return Question(
-        text=f"At which place of the flattened filter, from 0, is w[{cell.k},{term.c},{term.r},{term.s}]?",
+    return QuizQuestion(
+        text=f"At which index of the flattened filter, from 0, is w[{cell.k},{term.c},{term.r},{term.s}]?",
         answer=(int(place),),
         because=f"{_tap_formula(letters)} = ({term.c}·{spec.r} + {term.r})·{spec.s} + {term.s}",
     )
@@ -185,11 +188,11 @@ def _tap_formula(letters: Letters) -> str:
     return f"({letters.c}·{letters.R} + {letters.r})·{letters.S} + {letters.s}"
 
 
-def _how_much_work(walk: Walk, random: Random, letters: Letters) -> Question:
+def _how_much_work(walk: Walk, random: Random, letters: Letters) -> QuizQuestion:
     spec = walk.spec
     images = spec.n + random.randint(1, 4)
     each = walk.y[0].numel() * len(walk.terms)
-    return Question(
+    return QuizQuestion(
         text=f"How many multiply-adds would {images} images take?",
         answer=(images * each,),
         because=(
@@ -199,22 +202,22 @@ def _how_much_work(walk: Walk, random: Random, letters: Letters) -> Question:
     )
 
 
-def _which_position(walk: Walk, random: Random, letters: Letters) -> Question:
+def _which_position(walk: Walk, random: Random, letters: Letters) -> QuizQuestion:
     spec = walk.spec
     p, q = _draw_output(walk, random)
     position = p * spec.q + q
     place = (torch.arange(spec.p * spec.q).reshape(spec.p, spec.q) == position).nonzero()[0]
-    return Question(
+    return QuizQuestion(
         text=f"Which output is column l={position}? ({letters.p},{letters.q})",
         answer=(int(place[0]), int(place[1])),
         because=f"{letters.p} = ⌊{position}/{spec.q}⌋ = {p}, {letters.q} = {position} − {p}·{spec.q} = {q}",
     )
 
 
-def _how_many_bytes(walk: Walk, random: Random, letters: Letters) -> Question:
+def _how_many_bytes(walk: Walk, random: Random, letters: Letters) -> QuizQuestion:
     spec, images = walk.spec, walk.spec.n + random.randint(1, 4)
     each = walk.patches[0].numel() * ITEM_NBYTES["fp32"]
-    return Question(
+    return QuizQuestion(
         text=f"How many bytes would the patch matrix of {images} images take in fp32?",
         answer=(images * each,),
         because=(

@@ -1,7 +1,7 @@
-"""What stands in an answer to a question, and who says that it is right?
+"""What is in an answer to a question, and how is it proved?
 
-A sheet is filled by the answer's author: each number goes on it together with the same number had in another way, and
-a sentence can only quote numbers that are on it. So nothing is said that was not compared first.
+The author of an answer fills a sheet: each number is stored with the same number computed in another way, and
+a sentence can only quote numbers from it. So every quoted number has been compared first.
 """
 
 from collections.abc import Iterable, Sequence
@@ -37,7 +37,7 @@ class Sum:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Grid:
+class NumberGrid:
     """A matrix with its coordinates.
 
     Attributes:
@@ -58,17 +58,17 @@ class Grid:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """Numbers under names, a row for each case; NaN where there is none."""
+    """Numbers under names, a row for each case; NaN if there is none."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Number, ...]], ...]
 
 
-Part = Say | Sum | Grid | Table
+Part = Say | Sum | NumberGrid | Table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class WhyAnswer:
     """One question answered on one problem.
 
     Attributes:
@@ -101,9 +101,9 @@ class Answer:
 
 @dataclass(kw_only=True)
 class Sheet:
-    """What an answer is written on: the problem with its numbers, and what was found so far.
+    """The sheet of an answer: the problem with its numbers, and what was found so far.
 
-    x (N, C, H, W) and w (K, C/G, R, S) hold whole numbers in float64, so that sums are exact.
+    x (N, C, H, W) and w (K, C/G, R, S) hold integers in float64, so sums are exact.
     """
 
     spec: ConvSpec
@@ -164,22 +164,22 @@ class Sheet:
     # What was found.
 
     def number(self, name: str, value: Any, again: Any, by: str, *, within: float = 0.0) -> Any:
-        """Put a number, or a tuple of whole numbers, on the sheet, with the same from another way."""
+        """Put a number, or a tuple of integers, on the sheet, with the same from another way."""
         self.numbers[name] = value
         self.check(name, value, again, by, within=within)
         return value
 
     def word(self, name: str, text: str) -> str:
-        """Put on the sheet what somebody else says: a message, a name. It is quoted, not proved."""
+        """Add a quote, such as a message or a name. It is not proved."""
         self.numbers[name] = text
         return text
 
     def given(self, **numbers: Any) -> None:
-        """Put on the sheet what the problem itself says: a size, a stride. It was asked for, and is not proved."""
+        """Add a value of the problem itself, such as a size or a stride. It is given, not proved."""
         self.numbers |= numbers
 
     def check(self, name: str, got: Any, want: Any, by: str, *, within: float = 0.0) -> None:
-        """Compare two ways to the same numbers; they must be equal, or as near as `within`."""
+        """Compare two computations of the same numbers; they must be equal, or within `within`."""
         left, right = (torch.as_tensor(one, dtype=torch.float64) for one in (got, want))
         found = compare(name, by, left, right)
         if not found.holds and left.shape == right.shape and found.worst <= within:
@@ -188,7 +188,7 @@ class Sheet:
 
     def grid(self, label: str, numbers: Tensor, again: Tensor, by: str, **how: Any) -> None:
         self.check(label, numbers, again, by)
-        self.parts.append(Grid(label=label, numbers=numbers, **how))
+        self.parts.append(NumberGrid(label=label, numbers=numbers, **how))
 
     def table(
         self,

@@ -1,6 +1,6 @@
-"""What is there to see in each step of the walk from operands to output?
+"""What does each step of the walk from operands to output show?
 
-What was computed by itself is stored, whole tensors in float64; what follows from it is a
+Independent results are stored, as whole tensors in float64; what follows from them is a
 property. A tap is one (c, r, s) of a kernel; a position is one (p, q) of an output.
 """
 
@@ -49,7 +49,7 @@ class Term:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Axis:
+class SlidingAxis:
     """How many positions a kernel has along one axis, and how often each input line is read.
 
     Attributes:
@@ -104,10 +104,10 @@ class Axis:
         return tuple((self.readers == 0).nonzero().flatten().tolist())
 
 
-def measure_axes(spec: ConvSpec) -> tuple[Axis, Axis]:
+def measure_axes(spec: ConvSpec) -> tuple[SlidingAxis, SlidingAxis]:
     """The output-size formula with its values, for the rows and for the columns."""
     rows, columns = (
-        Axis(
+        SlidingAxis(
             letters=letters,
             size=size,
             padding=spec.padding[axis],
@@ -123,19 +123,19 @@ def measure_axes(spec: ConvSpec) -> tuple[Axis, Axis]:
     return rows, columns
 
 
-def place_taps(axis: Axis) -> Tensor:
+def place_taps(axis: SlidingAxis) -> Tensor:
     """(taps, positions): the row or column of x that each tap reads at each position; outside is padding."""
     return torch.arange(axis.positions) * axis.stride - axis.padding + torch.arange(axis.taps)[:, None] * axis.dilation
 
 
-def inside(axis: Axis) -> Tensor:
+def inside(axis: SlidingAxis) -> Tensor:
     """(taps, positions) bool: where that row or column is one of x."""
     lines = place_taps(axis)
     return (lines >= 0) & (lines < axis.size)
 
 
-def most_read(axis: Axis, lines: tuple[int, ...]) -> int | None:
-    """The first of those lines of x that most patches read; None where all are padding."""
+def most_read(axis: SlidingAxis, lines: tuple[int, ...]) -> int | None:
+    """The first of those lines of x that most patches read; None if all are padding."""
     of_x = [line for line in lines if 0 <= line < axis.size]
     return of_x[int(axis.readers[of_x].argmax())] if of_x else None
 
@@ -178,7 +178,7 @@ def flatten_kernel(w: Tensor, spec: ConvSpec) -> Tensor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Two ways to the same numbers, compared one by one.
+    """Two computations of the same numbers, compared one by one.
 
     Attributes:
         name: what was checked.
@@ -284,7 +284,7 @@ class Walk:
     # Positions.
 
     @property
-    def axes(self) -> tuple[Axis, Axis]:
+    def axes(self) -> tuple[SlidingAxis, SlidingAxis]:
         return measure_axes(self.spec)
 
     @property

@@ -41,7 +41,7 @@ def walk(x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Walk:
 
 
 def move(walk: Walk, cell: Cell) -> Walk:
-    """The same walk at another cell; only what follows from the cell is computed and proved anew.
+    """The same walk at another cell; only what follows from the cell is computed and proved again.
 
     Raises:
         UnprovedError: a comparison fails.
@@ -99,7 +99,7 @@ def affordable(spec: ConvSpec) -> ConvSpec:
     """
     for one in (spec, replace(spec, n=1)):
         too_much = [
-            f"{one} has {given:,} {name}, and an explanation takes seconds up to {limit:,}; try a smaller {smaller}"
+            f"{one} has {given:,} {name}, and the limit is {limit:,} (a few seconds); try a smaller {smaller}"
             for name, given, limit, smaller in (
                 ("multiply-adds", one.macs, MAX_MACS, "h and w"),
                 ("patch numbers", count_patches(one), MAX_PATCHES, "h and w"),

@@ -25,7 +25,7 @@ class Shape:
         y: (N, K, *sizes).
         padding: for each axis.
         padding_after: the same, but at the end of each axis.
-        integers: it is of whole numbers, as in a quantized model.
+        integers: it is of integers, as in a quantized model.
     """
 
     x: Sizes
@@ -46,7 +46,7 @@ class Shape:
 
     @property
     def why_no_spec(self) -> str | None:
-        """Why this is no problem of `bench` and `verify`; None where it is one."""
+        """Why this is not a problem for `bench` and `verify`, or None."""
         if self.integers:
             return f"{self.kind} of integers"
         if len(self.x) > 4:
@@ -83,7 +83,7 @@ class Shape:
             groups=self.groups,
         )
         if found.y_shape[2:] != pairs(tuple(outputs), 1):
-            raise ConvbenchError(f"{self.kind} whose output_padding reaches its stride: no dgrad of {found}")
+            raise ConvbenchError(f"{self.kind} whose output_padding is not below its stride: not the dgrad of {found}")
         return found
 
     def unpadded(self, zeros: Ends) -> "Shape":
@@ -142,14 +142,14 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class ConvCall:
     """One convolution as the model called it.
 
     Attributes:
         name: of the module, or of the parameter or the module around where a function was called.
         functional: it was no nn.Conv module that called.
         padded: the model pads x beforehand, and `shape` holds that padding.
-        field: what of the input one output sees, along each axis of the input; None where it is not followed.
+        field: what of the input one output sees, along each axis of the input; None if it is not followed.
     """
 
     name: str

@@ -15,10 +15,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from convbench.errors import ConvbenchError, in_words
 from convbench.machine import free_nbytes
-from convbench.models.calls import Call, Shape
+from convbench.models.calls import ConvCall, Shape
 from convbench.models.eager import without_compiler
 from convbench.models.forward import CONVOLUTION, Census, census, forward_only
-from convbench.models.load import Source
+from convbench.models.load import ModelSource
 from convbench.models.reach import Extent
 
 PASSES = 7
@@ -29,15 +29,15 @@ MAX_NUMBERS = 2**31  # of one input
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """Convolutions of a model that have the same numbers, as one.
+    """Convolutions of a model with the same numbers, as one row.
 
     Attributes:
         calls: in the order they ran; the first gives the name.
-        ran: the algorithm that torch takes; "" where that is not known.
-        time_share: of the time of all the model's convolutions; None where it was not measured.
+        ran: the algorithm that torch uses; "" if unknown.
+        time_share: of the time of all the model's convolutions; None if it was not measured.
     """
 
-    calls: tuple[Call, ...]
+    calls: tuple[ConvCall, ...]
     ran: str = ""
     time_share: float | None = None
 
@@ -77,9 +77,9 @@ class ModelCosts:
         inputs: the shapes it was run on.
         census: the pass that found the convolutions.
         rows: the distinct ones, in the order they first ran.
-        conv_time_share: convolutions' share of the time of all operators; None where it was not measured.
+        conv_time_share: convolutions' share of the time of all operators; None if it was not measured.
         passes: timed ones.
-        unmeasured: why there is no time, where it was asked for.
+        unmeasured: why there is no time, if it was requested.
     """
 
     model: str
@@ -102,7 +102,7 @@ class ModelCosts:
 
     @property
     def conv_share(self) -> float | None:
-        """Convolutions' share of all multiply-adds that were counted; None where there are none."""
+        """Convolutions' share of all multiply-adds that were counted; None if there are none."""
         total = self.macs + self.other_macs
         return self.macs / total if total else None
 
@@ -113,7 +113,7 @@ class ModelCosts:
 
     @property
     def others(self) -> Counter[str]:
-        """Why the rest are none, and how many calls that concerns."""
+        """Why the rest are not problems, and how many calls that affects."""
         reasons: Counter[str] = Counter()
         for row in self.rows:
             if (why := row.shape.why_no_spec) is not None:
@@ -126,16 +126,16 @@ def parse_inputs(text: str) -> tuple[tuple[int, ...], ...]:
     shapes = []
     for word in text.split(","):
         if not re.fullmatch(r"[0-9]{1,9}(x[0-9]{1,9})*", word.strip().lower(), re.ASCII):
-            raise ConvbenchError(f"--input {text!r}: {word!r} is no shape; write it like 1x3x224x224")
+            raise ConvbenchError(f"--input {text!r}: {word!r} is not a shape; write it like 1x3x224x224")
         shape = tuple(map(int, word.lower().split("x")))
         if not 0 < prod(shape) <= MAX_NUMBERS:
-            raise ConvbenchError(f"--input {text!r} has {prod(shape):,} numbers; 1 to {MAX_NUMBERS:,} are taken")
+            raise ConvbenchError(f"--input {text!r} has {prod(shape):,} numbers; 1 to {MAX_NUMBERS:,} are allowed")
         shapes.append(shape)
     return tuple(shapes)
 
 
 def measure(
-    source: Source,
+    source: ModelSource,
     shapes: Sequence[tuple[int, ...]] | None = None,
     *,
     timed: bool = True,
@@ -160,20 +160,20 @@ def measure(
     return _timed(costs, source, clock) if timed and found.calls else costs
 
 
-def gather(calls: Sequence[Call]) -> tuple[Row, ...]:
+def gather(calls: Sequence[ConvCall]) -> tuple[Row, ...]:
     """Equal ones together, in the order of the first of them."""
-    groups: dict[Shape, list[Call]] = {}
+    groups: dict[Shape, list[ConvCall]] = {}
     for call in calls:
         groups.setdefault(call.shape, []).append(call)
     return tuple(Row(calls=tuple(group)) for group in groups.values())
 
 
-def _take_census(source: Source, shapes: Sequence[tuple[int, ...]]) -> Census:
+def _take_census(source: ModelSource, shapes: Sequence[tuple[int, ...]]) -> Census:
     try:
         return census(source.build("meta"), [_numbers(shape, "meta") for shape in shapes])
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # of somebody else's code, sys.exit() among them
+    except BaseException as error:  # of third-party code, including sys.exit()
         why_not_meta = in_words(error)
     try:
         model = source.build("cpu")
@@ -191,7 +191,7 @@ def _take_census(source: Source, shapes: Sequence[tuple[int, ...]]) -> Census:
         given = ",".join("x".join(map(str, shape)) for shape in shapes)
         raise ConvbenchError(
             f"the model {source.name} does not run on --input {given}: {in_words(error)}; "
-            f"try the input size that the model is made for"
+            f"try the input size that the model is built for"
         ) from None
 
 
@@ -200,13 +200,13 @@ def _numbers(shape: tuple[int, ...], device: str) -> Tensor:
     return torch.empty(shape, device=device) if device == "meta" else torch.randn(shape, generator=generator)
 
 
-def _timed(costs: ModelCosts, source: Source, clock: Callable[[], float]) -> ModelCosts:
+def _timed(costs: ModelCosts, source: ModelSource, clock: Callable[[], float]) -> ModelCosts:
     """With the share of time, or with the reason why there is none."""
     free = free_nbytes("cpu")
     largest = max(call.shape.nbytes("fp32") for call in costs.census.calls)
     weights = 4 * sum(prod(call.shape.w) for call in costs.census.calls)
     if free is not None and 2 * largest + weights > free:
-        return replace(costs, unmeasured=f"it may need {2 * largest + weights:,} bytes and {free:,} are free")
+        return replace(costs, unmeasured=f"it may need {2 * largest + weights:,} bytes, and {free:,} are free")
     try:
         model = source.build("cpu")
         inputs = [_numbers(shape, "cpu") for shape in costs.inputs]
@@ -242,7 +242,7 @@ def time_passes(
 ) -> list[Pass]:
     """Forward passes on the CPU with a clock around each operator, after one that warms up.
 
-    Each pass goes through all the convolutions, so that a slow spell of the machine hits all of them and not one.
+    Each pass goes through all the convolutions, so a slow spell of the machine hits all of them and not one.
     """
     done: list[Pass] = []
     begin = clock()

@@ -1,4 +1,4 @@
-"""How is torch kept from importing its compiler where nothing is compiled?
+"""How is torch kept from importing its compiler if nothing is compiled?
 
 Its dispatch modes and its Python code for the meta device hide themselves from torch.compile at their first call. That
 call imports torch._dynamo, which takes seconds of CPU time.
@@ -16,7 +16,7 @@ HIDDEN = "__dynamo_disable"  # where torch._disable_dynamo keeps what it was giv
 
 
 class _StandIn(ModuleType):
-    """A torch._dynamo that hides nothing, and makes way for the real one as soon as anything else is asked of it."""
+    """A torch._dynamo that hides nothing, and is replaced by the real one as soon as anything else is used."""
 
     def __init__(self) -> None:
         super().__init__(COMPILER)
@@ -33,7 +33,7 @@ class _StandIn(ModuleType):
         return getattr(importlib.import_module(COMPILER), name)
 
     def leave(self) -> None:
-        """Leave torch as it was."""
+        """Restore torch."""
         if sys.modules.get(COMPILER) is self:
             del sys.modules[COMPILER]
         while self.hidden:
@@ -42,7 +42,7 @@ class _StandIn(ModuleType):
 
 @contextmanager
 def without_compiler() -> Iterator[None]:
-    """Here torch runs what is called and compiles nothing; code that does want the compiler gets it."""
+    """Within this context torch runs eagerly; code that needs the compiler still gets it."""
     if COMPILER in sys.modules:
         yield
         return

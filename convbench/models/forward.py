@@ -1,6 +1,6 @@
-"""Which convolutions does a model really run, and what of the input does each one see?
+"""Which convolutions does a model really run, and which part of the input does each one see?
 
-One forward pass under a TorchDispatchMode, so that functional calls, scripted parts and what a module decomposes into
+One forward pass under a TorchDispatchMode, so functional calls, scripted parts and what a module decomposes into
 are found as well as modules are. On the meta device it takes no memory and next to no time.
 """
 
@@ -21,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from convbench.models.calls import Call, Ends, Shape, add_ends
+from convbench.models.calls import ConvCall, Ends, Shape, add_ends
 from convbench.models.eager import without_compiler
 from convbench.models.operators import WHOLE, Operator, follow, plain_name
 from convbench.models.reach import Reach
@@ -45,7 +45,7 @@ class Census:
         why_not_meta: why it did not run on the meta device.
     """
 
-    calls: tuple[Call, ...]
+    calls: tuple[ConvCall, ...]
     uncounted: tuple[tuple[str, str], ...] = ()
     other_macs: tuple[tuple[str, int], ...] = ()
     torch_macs: int | None = None
@@ -91,7 +91,7 @@ def forward_only(model: nn.Module) -> Iterator[None]:
         stack.callback(torch.backends.mha.set_fastpath_enabled, fast)
         stack.callback(model.train, model.training)
         stack.enter_context(warnings.catch_warnings())
-        warnings.simplefilter("ignore")  # a model's own warnings are no news of its convolutions
+        warnings.simplefilter("ignore")  # a model's own warnings do not concern its convolutions
         torch.backends.mha.set_fastpath_enabled(False)
         model.eval()
         stack.enter_context(torch.no_grad())
@@ -116,7 +116,7 @@ class _Recorder(TorchDispatchMode):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch leaves its modes untyped
-        self.calls: list[Call] = []
+        self.calls: list[ConvCall] = []
         self.uncounted: list[tuple[str, str]] = []
         self.unfollowed: Counter[str] = Counter()
         self._model = model
@@ -234,7 +234,7 @@ class _Recorder(TorchDispatchMode):
             name = f"{name}#{self._seen[name]}"
         seen = None if self._of(x) is None else self._of(y)
         self.calls.append(
-            Call(
+            ConvCall(
                 name=name,
                 shape=shape,
                 bias=bias is not None,

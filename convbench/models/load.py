@@ -1,4 +1,4 @@
-"""Which model does a name mean? Built with random weights; nothing is downloaded."""
+"""Which model does a name refer to? Built with random weights; nothing is downloaded."""
 
 import copy
 import importlib
@@ -23,13 +23,13 @@ NEAR = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class ModelSource:
     """A model that can be built, again and again.
 
     Attributes:
-        name: as it was given.
+        name: as given.
         origin: the library and its version, or the module.
-        input_shape: what the model itself says it wants, without the batch; None where it does not say.
+        input_shape: the input size that the model declares, without the batch, or None.
     """
 
     name: str
@@ -41,20 +41,20 @@ class Source:
         """The model in evaluation mode, its parameters on a device ("meta" costs no memory).
 
         Raises:
-            ConvbenchError: it makes something that is no torch.nn.Module.
+            ConvbenchError: it returns something that is not a torch.nn.Module.
             Exception: whatever the model raises.
         """
         with warnings.catch_warnings(), torch.device(device):
             warnings.simplefilter("ignore")  # on weights that are not initialized as in the paper
             model = self.make()
         if not isinstance(model, nn.Module):
-            raise ConvbenchError(f"{self.name} makes a {type(model).__name__}, not a torch.nn.Module")
+            raise ConvbenchError(f"{self.name} returns a {type(model).__name__}, not a torch.nn.Module")
         if any(one.device.type != device for one in (*model.parameters(), *model.buffers())):
-            model = copy.deepcopy(model).to(device)  # a factory may keep its model for the next who asks
+            model = copy.deepcopy(model).to(device)  # a factory may return the same model again
         return model.eval()
 
 
-def find_model(name: str) -> Source:
+def find_model(name: str) -> ModelSource:
     """A model of torchvision or timm by name (`timm:NAME` says which), or an importable `package.module:factory`.
 
     Raises:
@@ -92,7 +92,7 @@ def _names(library: str) -> list[str]:
         return list(timm.list_models())
 
 
-def _from_library(library: str, name: str) -> Source:
+def _from_library(library: str, name: str) -> ModelSource:
     origin = f"{library} {importlib.metadata.version(library)}"
     if library == "torchvision":
         from torchvision import models
@@ -100,20 +100,22 @@ def _from_library(library: str, name: str) -> Source:
         builder = models.get_model_builder(name)
         # Their own default for the backbone of a segmentation model is to download it.
         none = {one: None for one in inspect.signature(builder).parameters if one in ("weights", "weights_backbone")}
-        return Source(name=name, origin=origin, make=lambda: builder(**none))
+        return ModelSource(name=name, origin=origin, make=lambda: builder(**none))
     timm: Any = importlib.import_module("timm")
     wanted = getattr(timm.get_pretrained_cfg(name, allow_unregistered=True), "input_size", None)
-    return Source(name=name, origin=origin, make=lambda: timm.create_model(name, pretrained=False), input_shape=wanted)
+    return ModelSource(
+        name=name, origin=origin, make=lambda: timm.create_model(name, pretrained=False), input_shape=wanted
+    )
 
 
-def _from_factory(name: str, module_name: str, path: str) -> Source:
-    """What somebody else wrote: whatever it raises is one line."""
-    usage = "write package.module:factory, the factory a class or function that needs no arguments"
+def _from_factory(name: str, module_name: str, path: str) -> ModelSource:
+    """Third-party code: whatever it raises becomes one line."""
+    usage = "write package.module:factory, where factory is a class or function without required arguments"
     if not path or not all(part.isidentifier() for part in module_name.split(".")):
-        raise ConvbenchError(f"{name!r}: {module_name!r} is no module, or names nothing in it; {usage}")
+        raise ConvbenchError(f"{name!r}: {module_name!r} is not a module, or the name is not in it; {usage}")
     try:
         if importlib.util.find_spec(module_name.partition(".")[0]) is None:
-            place = str(Path.cwd())  # at the end, where it can take nobody's place
+            place = str(Path.cwd())  # at the end, where it shadows nothing
             if place not in sys.path:
                 sys.path.append(place)
         found: Any = importlib.import_module(module_name)
@@ -121,11 +123,11 @@ def _from_factory(name: str, module_name: str, path: str) -> Source:
             found = getattr(found, part)
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # sys.exit(0) in a module would pass for "all right"
+    except BaseException as error:  # sys.exit(0) in a module would look like success
         raise ConvbenchError(f"{name}: {in_words(error)}; {usage}") from None
     if isinstance(found, nn.Module):
         model = found
-        return Source(name=name, origin=module_name, make=lambda: model)
+        return ModelSource(name=name, origin=module_name, make=lambda: model)
     if not callable(found):
         raise ConvbenchError(f"{name} is a {type(found).__name__}; {usage}")
-    return Source(name=name, origin=module_name, make=found)
+    return ModelSource(name=name, origin=module_name, make=found)

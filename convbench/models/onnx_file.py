@@ -1,4 +1,4 @@
-"""Which convolutions does an ONNX file hold? Read from its graph and shape inference; nothing in it is run.
+"""Which convolutions are in an ONNX file? Read from its graph and shape inference; nothing in it runs.
 
 The sizes come from the declared inputs (or --input), the initialisers and onnx.shape_inference. External data is not
 opened.
@@ -13,7 +13,7 @@ from typing import Any
 
 from convbench.errors import ConvbenchError, first_line
 from convbench.files import read_bytes
-from convbench.models.calls import Call, Ends, Shape, add_ends
+from convbench.models.calls import ConvCall, Ends, Shape, add_ends
 from convbench.models.costs import ModelCosts, gather
 from convbench.models.forward import Census
 from convbench.models.operators import Operator, follow
@@ -60,7 +60,7 @@ def measure_onnx(path: Path, shapes: Sequence[tuple[int, ...]] | None) -> ModelC
         ConvbenchError: no onnx package, no such file, a broken one, or an input whose size is open.
     """
     if importlib.util.find_spec("onnx") is None:
-        raise ConvbenchError(f"{path}: reading it takes the package onnx; try 'pip install onnx'")
+        raise ConvbenchError(f"{path}: reading it needs the package onnx; try 'pip install onnx'")
     import onnx
     import onnx.inliner
 
@@ -68,14 +68,14 @@ def measure_onnx(path: Path, shapes: Sequence[tuple[int, ...]] | None) -> ModelC
         data = read_bytes(path, MAX_NBYTES)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
-        raise ConvbenchError(f"no model at {path}: {why}; name a FILE.onnx") from None
+        raise ConvbenchError(f"no model at {path}: {why}; give a FILE.onnx") from None
     try:
         model = onnx.load_model_from_string(data)
         nodes = list(model.graph.node)
     except Exception as error:  # protobuf's own, and others by version
-        raise ConvbenchError(f"{path} is no readable ONNX file: {first_line(error)}; export it again") from None
+        raise ConvbenchError(f"{path} is not a readable ONNX file: {first_line(error)}; export it again") from None
     if not nodes:
-        raise ConvbenchError(f"{path} holds no graph; export it again")
+        raise ConvbenchError(f"{path} has no graph; export it again")
     inputs = _set_inputs(model, shapes, path)
     _strip(model)
     try:
@@ -87,7 +87,7 @@ def measure_onnx(path: Path, shapes: Sequence[tuple[int, ...]] | None) -> ModelC
     try:
         found = _Graph(model.graph, inputs[0][0]).census()
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
-        raise ConvbenchError(f"{path} holds a malformed node: {type(error).__name__}: {first_line(error)}") from None
+        raise ConvbenchError(f"{path} has a malformed node: {type(error).__name__}: {first_line(error)}") from None
     return ModelCosts(
         model=path.name,
         origin=f"onnx opset {max((one.version for one in model.opset_import), default=0)}",
@@ -106,7 +106,7 @@ def _set_inputs(model: Any, shapes: Sequence[tuple[int, ...]] | None, path: Path
         raise ConvbenchError(f"{path} has no input that is a tensor")
     if shapes is not None and len(shapes) != len(inputs):
         names = ", ".join(one.name for one in inputs)
-        raise ConvbenchError(f"--input has {len(shapes)} shapes, {path} {len(inputs)} inputs: {names}")
+        raise ConvbenchError(f"--input has {len(shapes)} shapes, but {path} has {len(inputs)} inputs: {names}")
     done = []
     for place, one in enumerate(inputs):
         dims = one.type.tensor_type.shape.dim
@@ -120,7 +120,9 @@ def _set_inputs(model: Any, shapes: Sequence[tuple[int, ...]] | None, path: Path
             if not fits or any(own not in (None, size) for own, size in zip(declared, sizes, strict=True)):
                 raise ConvbenchError(f"--input {'x'.join(map(str, sizes))} does not fit {one.name} of {path}: {said}")
         if any(size is None for size in sizes):
-            raise ConvbenchError(f"the input {one.name} of {path} is {said}: give the sizes, as --input 1x3x224x224")
+            raise ConvbenchError(
+                f"the input {one.name} of {path} is {said}: give its sizes, such as --input 1x3x224x224"
+            )
         for dim, size in zip(dims, sizes, strict=True):
             dim.dim_value = size
         done.append((one.name, tuple(size for size in sizes if size is not None)))
@@ -132,7 +134,7 @@ def _set_inputs(model: Any, shapes: Sequence[tuple[int, ...]] | None, path: Path
 
 
 def _strip(model: Any) -> None:
-    """Drop the numbers of large initialisers, and where external ones lie: only their sizes are needed."""
+    """Drop the numbers of large initialisers, and the locations of external ones: only their sizes are needed."""
     for one in model.graph.initializer:
         numbers = 1
         for size in one.dims:
@@ -162,7 +164,7 @@ class _Graph:
         self._padded: dict[str, Ends] = {}  # zeros that the graph itself puts around an image
 
     def census(self) -> Census:
-        calls: list[Call] = []
+        calls: list[ConvCall] = []
         uncounted: list[tuple[str, str]] = []
         for place, node in enumerate(self._graph.node):
             name = (node.name or f"{node.op_type}_{place}").strip("/").replace("/", ".")
@@ -198,7 +200,7 @@ class _Graph:
         self._padded[node.output[0]] = (first, last) if before is None else add_ends(before, (first, last))
 
     def _pads_of(self, node: Any) -> tuple[str, float, list[tuple[int, int]]] | None:
-        """Mode, value, and for each axis how much is put before and after it; None where the file does not say."""
+        """Mode, value, and for each axis how much is put before and after it; None if the file does not say."""
         options, rank = _attributes(node), len(self._sizes.get(node.input[0]) or ())
         pads, value, axes = (self._read(name) if name else [] for name in [*node.input, "", "", ""][1:4])
         if "pads" in options:  # before opset 11
@@ -222,14 +224,14 @@ class _Graph:
         except (TypeError, ValueError):  # stripped, or kept elsewhere
             return None
 
-    def _call(self, node: Any, shape: Shape, name: str) -> Call:
+    def _call(self, node: Any, shape: Shape, name: str) -> ConvCall:
         place = {"Conv": 2, "ConvTranspose": 2, "QLinearConv": 8}.get(node.op_type)
         bias = place is not None and len(node.input) > place and bool(node.input[place])
         field = self._reach[node.output[0]].extents if node.input[0] in self._reach else None
         zeros = self._padded.get(node.input[0]) if node.op_type == "Conv" else None
         if zeros is not None:
             shape = shape.unpadded(zeros)
-        return Call(name=name, shape=shape, bias=bias, field=field, padded=zeros is not None)
+        return ConvCall(name=name, shape=shape, bias=bias, field=field, padded=zeros is not None)
 
     def _shape(self, node: Any) -> Shape | None:
         x, w = (self._sizes.get(node.input[place]) for place in CONVOLUTIONS[node.op_type])
@@ -279,7 +281,7 @@ class _Graph:
         self._reach |= zip(shapes, found, strict=True)
 
     def _in_torch(self, node: Any, y: tuple[int, ...]) -> tuple[str, dict[str, Any]]:
-        """What torch calls a node, and its attributes; "" where nothing is known of it."""
+        """What torch calls a node, and its attributes; "" if nothing is known of it."""
         options, name = _attributes(node), TORCH_NAMES.get(node.op_type, "")
         x = self._sizes.get(node.input[0]) or ()
         rank = len(x)

@@ -37,7 +37,7 @@ class Operator:
     def x(self) -> Reach:
         first = self.operands[0]
         if first is None:
-            raise ValueError("only a weight, an index or a mask hangs on the input")
+            raise ValueError("only a weight, an index or a mask depends on the input")
         return first
 
     @property
@@ -50,7 +50,7 @@ class Operator:
 
     @property
     def anything(self) -> Reach:
-        """All that any operand sees, as one number: the whole input at the most."""
+        """All that any operand sees, as one number: the whole input at most."""
         return reduce(lambda one, other: one.join(other, ()), (one.lost(()) for one in self.known))
 
     def sizes(self, name: str, rank: int, usual: int = 1) -> Sizes:
@@ -68,7 +68,7 @@ def plain_name(name: str) -> str:
 
 
 def follow(operator: Operator) -> tuple[list[Reach], bool]:
-    """What each result sees, and whether a rule knows; where none does, it is the whole input at the most."""
+    """What each result sees, and whether a rule knows; where none does, it is the whole input at most."""
     rule = RULES.get(operator.name)
     try:
         found = rule(operator) if rule is not None else None

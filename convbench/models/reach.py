@@ -49,7 +49,7 @@ class Extent:
 
     @property
     def lost(self) -> "Extent":
-        """The whole input at the most."""
+        """The whole input at most."""
         return self if self.whole else Extent.all_of(self.length, exact=False)
 
     def step(self, first: Fraction | int, last: Fraction | int, every: Fraction | int, *, exact: bool) -> "Extent":
@@ -70,14 +70,14 @@ class Extent:
 
 
 @dataclass(frozen=True, slots=True)
-class Factor:
+class DimFactor:
     """What a dimension of a tensor counts: positions along an axis of the input, or (None) anything else."""
 
     size: int
     axis: int | None = None
 
 
-Dim = tuple[Factor, ...]
+Dim = tuple[DimFactor, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +96,7 @@ class Reach:
     @classmethod
     def of_input(cls, shape: Sequence[int]) -> Self:
         """An image batch (N, C, *sizes): each pixel sees itself."""
-        spatial = tuple((Factor(size, axis),) if size > 1 else () for axis, size in enumerate(shape[2:]))
+        spatial = tuple((DimFactor(size, axis),) if size > 1 else () for axis, size in enumerate(shape[2:]))
         extents = (Extent(length=size) if size > 1 else Extent.all_of(size, exact=True) for size in shape[2:])
         return cls(dims=(*map(_dim, shape[:2]), *spatial), extents=tuple(extents))
 
@@ -105,11 +105,11 @@ class Reach:
         return tuple(prod(factor.size for factor in dim) for dim in self.dims)
 
     def lost(self, shape: Sequence[int]) -> "Reach":
-        """A tensor made of this one in a way that is not known: the whole input at the most."""
+        """A tensor made of this one in a way that is not known: the whole input at most."""
         return Reach(dims=tuple(map(_dim, shape)), extents=tuple(one.lost for one in self.extents))
 
     def forget(self, dim: int) -> "Reach":
-        """No longer follow the axes of a dimension: the whole input at the most."""
+        """No longer follow the axes of a dimension: the whole input at most."""
         return self._fixed({axis: self.extents[axis].lost for axis in _axes(self.dims[dim])})
 
     def permute(self, order: Sequence[int]) -> "Reach":
@@ -163,7 +163,7 @@ class Reach:
             if count == 1:  # nothing moves with the only position
                 reach = reach._fixed({axis: replace(seen, jump=Fraction(0))})
             else:
-                reach, new = reach._with_extents({axis: seen}), (Factor(count, axis),)
+                reach, new = reach._with_extents({axis: seen}), (DimFactor(count, axis),)
         return replace(reach, dims=(*reach.dims[:dim], new, *reach.dims[dim + 1 :]))
 
     def window(self, dim: int, count: int, extent: int, stride: int, before: int) -> "Reach":
@@ -173,7 +173,7 @@ class Reach:
     def spread(self, dim: int, count: int, extent: int, stride: int, before: int) -> "Reach":
         """After a transposed convolution: output o gets from inputs (o + before - tap)/stride.
 
-        Which taps those are hangs on o modulo the stride, so that with a stride the ends are bounds.
+        Which taps those are hangs on o modulo the stride, so with a stride the ends are bounds.
         """
         first, last = Fraction(before - (extent - 1), stride), Fraction(before, stride)
         return self.look(dim, count, first, last, Fraction(1, stride), exact=stride == 1)
@@ -224,14 +224,14 @@ class Reach:
 
 
 def _dim(size: int) -> Dim:
-    return (Factor(size),) if size != 1 else ()
+    return (DimFactor(size),) if size != 1 else ()
 
 
 def _axes(dim: Dim) -> list[int]:
     return [factor.axis for factor in dim if factor.axis is not None]
 
 
-def _deal_out(factors: list[Factor], shape: Sequence[int]) -> tuple[tuple[Dim, ...], int | None]:
+def _deal_out(factors: list[DimFactor], shape: Sequence[int]) -> tuple[tuple[Dim, ...], int | None]:
     """Factors dealt out to dimensions in order; or the axis that would have to be cut."""
     spans = pairwise(accumulate((one.size for one in factors), mul, initial=1))
     named = {span: one.axis for span, one in zip(spans, factors, strict=True) if one.axis is not None}
@@ -242,5 +242,5 @@ def _deal_out(factors: list[Factor], shape: Sequence[int]) -> tuple[tuple[Dim, .
         cut = [other for (first, last), other in named.items() if first < end and start < last]
         if axis is None and (cut or end % start):
             return (), [*cut, *(named[span] for span in named if span[0] >= end), *named.values()][0]
-        dims[bisect(starts, start) - 1] += (Factor(end // start, axis),)
+        dims[bisect(starts, start) - 1] += (DimFactor(end // start, axis),)
     return tuple(dims), None

@@ -1,6 +1,6 @@
-"""What does torch itself say of a problem? Its convolution, unfold and fold, and the shapes that they give.
+"""What does torch itself compute for a problem? Its convolution, unfold and fold, and their shapes.
 
-They pad opposite sides alike. Where a problem's padding differs, x is padded with the rest beforehand (F.pad).
+They pad opposite sides equally. If a problem's padding differs, x is padded with the rest first (F.pad).
 """
 
 from typing import Any
@@ -48,7 +48,7 @@ def _windows(spec: ConvSpec) -> tuple[Pair, Pair, Pair, Pair]:
 
 
 def hollow(spec: ConvSpec) -> tuple[Tensor, Tensor]:
-    """x and w whose numbers do not count: on the meta device where they would take time.
+    """x and w whose numbers do not matter: on the meta device if they would take time.
 
     It takes torch seconds to set that device up, and a small problem is computed in less.
     """

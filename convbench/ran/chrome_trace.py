@@ -1,7 +1,7 @@
-"""Which operators, allocations and kernels does a profile of one call hold?
+"""Which operators, allocations and kernels are in a profile of one call?
 
 Read from torch.profiler's Chrome trace, which is its public form: the profiler's own events sum the memory of an
-operator up, so that a scratch block that is freed before the operator ends adds nothing.
+operator up, so a scratch block that is freed before the operator ends adds nothing.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,8 +16,8 @@ HOST_DEVICE_TYPE = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
-    """Memory that torch's allocator gave out during the call.
+class MemoryBlock:
+    """Memory that torch's allocator returned during the call.
 
     Attributes:
         operators: in which it was asked for, the outermost first.
@@ -30,7 +30,7 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trace:
+class CallTrace:
     """What happened between the beginning and the end of the call.
 
     Attributes:
@@ -41,16 +41,16 @@ class Trace:
     """
 
     operators: tuple[str, ...]
-    blocks: tuple[Block, ...]
+    blocks: tuple[MemoryBlock, ...]
     peak_nbytes: int
     kernels: tuple[str, ...] = ()
 
 
-def read_trace(events: Iterable[Mapping[str, Any]], *, device: str = "cpu") -> Trace:
-    """What the `traceEvents` of a Chrome trace say of the call.
+def read_trace(events: Iterable[Mapping[str, Any]], *, device: str = "cpu") -> CallTrace:
+    """The call in the `traceEvents` of a Chrome trace.
 
     Raises:
-        ValueError: the call is not in it, or it has a form that nobody knows.
+        ValueError: the call is not in it, or its format is unknown.
     """
     try:
         timed = sorted((event for event in events if "ts" in event), key=lambda event: float(event["ts"]))
@@ -59,7 +59,7 @@ def read_trace(events: Iterable[Mapping[str, Any]], *, device: str = "cpu") -> T
         within = [event for event in timed if begin <= float(event["ts"]) <= end]
         kind = HOST_DEVICE_TYPE if find_device(device).on_host else CUDA_DEVICE_TYPE
         blocks, peak = _follow(within, kind)
-        return Trace(
+        return CallTrace(
             operators=tuple(dict.fromkeys(str(event["name"]) for event in within if event.get("cat") == "cpu_op")),
             blocks=blocks,
             peak_nbytes=peak,
@@ -67,13 +67,13 @@ def read_trace(events: Iterable[Mapping[str, Any]], *, device: str = "cpu") -> T
             kernels=tuple(str(event["name"]) for event in timed if event.get("cat") == "kernel"),
         )
     except (StopIteration, KeyError, TypeError) as error:
-        raise ValueError(f"a trace without the call, or of an unknown form ({error!r})") from None
+        raise ValueError(f"a trace without the call, or in an unknown format ({error!r})") from None
 
 
-def _follow(events: Iterable[Mapping[str, Any]], device_type: int) -> tuple[tuple[Block, ...], int]:
+def _follow(events: Iterable[Mapping[str, Any]], device_type: int) -> tuple[tuple[MemoryBlock, ...], int]:
     """Blocks in the order of their allocation, and the most that was held at once.
 
-    What is freed without having been allocated in the call is none of its business.
+    Memory that was allocated before the call does not count.
     """
     running: list[tuple[float, str]] = []  # operators that have begun and not ended: end, name
     given: list[tuple[int, tuple[str, ...]]] = []
@@ -97,6 +97,6 @@ def _follow(events: Iterable[Mapping[str, Any]], device_type: int) -> tuple[tupl
         peak = max(peak, now)
     kept = set(held.values())
     blocks = (
-        Block(nbytes=nbytes, operators=where, kept=number in kept) for number, (nbytes, where) in enumerate(given)
+        MemoryBlock(nbytes=nbytes, operators=where, kept=number in kept) for number, (nbytes, where) in enumerate(given)
     )
     return tuple(blocks), peak

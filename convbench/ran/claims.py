@@ -1,4 +1,4 @@
-"""What can be said of a call of F.conv2d, and what is each of it known by?"""
+"""What is known about a call of F.conv2d, and by which evidence?"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from convbench.spec import ITEM_NBYTES
 
 _SELECT = "torch._C._select_conv_backend(x, w, ...)"
 _PROFILE = "torch's profiler: operators of the call"
-_ALLOCATOR = "torch's profiler: what its allocator gave out during the call"
+_ALLOCATOR = "torch's profiler: blocks that its allocator returned during the call"
 _LOG = "ONEDNN_VERBOSE=1"
 
 
@@ -26,12 +26,12 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """One thing said of a call.
+    """One claim about a call.
 
     Attributes:
         about: backend, rule, primitive, layouts, memory, patch matrix, kernels.
         words: a sentence.
-        kind: "fact" was seen; "inference" follows from what was seen and from what is known of the library;
+        kind: "fact" was seen; "inference" follows from what was seen and from how the library works;
             "unknown" could not be found out.
     """
 
@@ -42,10 +42,10 @@ class Claim:
 
 
 def sentence(ran: Ran) -> str:
-    """What ran, why, and what became of the patch matrix."""
+    """What ran, why, and whether it built the patch matrix."""
     if ran.backend is None:
         return f"unknown: {ran.trouble or ran.trace_why or ran.selected_why}"
-    why = ran.rule.why if ran.rule else "which rule chose it is unknown"
+    why = ran.rule.why if ran.rule else "the rule that chose it is unknown"
     return f"{ran.name}: {why}; {find_patches(ran).words}"
 
 
@@ -97,9 +97,9 @@ def _where_it_changes(threshold: Threshold | None) -> str:
 
 
 def list_claims(ran: Ran) -> tuple[Claim, ...]:
-    """All that can be said, each with its evidence."""
+    """All claims, each with its evidence."""
     if ran.trouble:
-        asked = "a fresh process, what it sees of this call"
+        asked = "a fresh process that makes this call"
         evidence = (Evidence(asked=asked, answered=ran.trouble),)
         return (Claim(about="backend", words="what ran is unknown", kind="unknown", evidence=evidence),)
     found = [_backend_claim(ran), _rule_claim(ran)]
@@ -118,11 +118,11 @@ def _backend_claim(ran: Ran) -> Claim:
     if ran.backend is None:
         return Claim(about="backend", words="which backend ran is unknown", kind="unknown", evidence=tuple(evidence))
     library = LIBRARY.get(ran.backend)
-    words = f"torch ran {ran.backend}{f', that is {library}' if library else ''}"
+    words = f"torch ran {ran.backend}{f', which is {library}' if library else ''}"
     if not ran.operators and ran.spec.n:
-        words = f"torch says it runs {ran.backend}; no operator that only it calls was seen"
+        words = f"torch reports {ran.backend}, but none of its own operators was seen"
     elif ran.selected not in (None, ran.backend):
-        words += f", though it says that it selects {ran.selected}"
+        words += f", although it reports {ran.selected}"
     seen = bool(ran.operators) or ran.spec.n == 0
     return Claim(about="backend", words=words, kind="fact" if seen else "inference", evidence=tuple(evidence))
 
@@ -136,15 +136,15 @@ def _rule_claim(ran: Ran) -> Claim:
     )
     if rule is not None:
         return Claim(about="rule", words=rule.why, kind="inference", evidence=evidence)
-    words = "which rule chose it is unknown: the rule as convbench knows it says otherwise"
+    words = "the rule that chose it is unknown: the one that convbench knows says otherwise"
     return Claim(about="rule", words=words, kind="unknown", evidence=evidence)
 
 
 def _primitive_claim(ran: Ran) -> Claim:
     one = ran.primitive
     if one is None:
-        words = "which primitive of oneDNN ran is unknown: its log names none"
-        answered = f"{len(ran.primitives)} lines, none of a convolution"
+        words = "which oneDNN primitive ran is unknown: its log has none"
+        answered = f"{len(ran.primitives)} lines, none for a convolution"
         return Claim(
             about="primitive", words=words, kind="unknown", evidence=(Evidence(asked=_LOG, answered=answered),)
         )
@@ -193,7 +193,7 @@ def _kernel_claims(ran: Ran) -> list[Claim]:
     claims.append(
         Claim(
             about="algorithm",
-            words=f"by their names: {', '.join(read)}" if read else "the names do not say which algorithm it is",
+            words=f"by their names: {', '.join(read)}" if read else "the names do not show which algorithm it is",
             kind="inference" if read else "unknown",
             evidence=named or evidence,
         )
@@ -228,7 +228,7 @@ def _patches_claim(ran: Ran) -> Claim:
         Evidence(asked=_ALLOCATOR, answered=ran.trace_why if scratch is None else f"{scratch:,} B of scratch"),
     ]
     if patches.kind in ("whole", "pieces"):
-        # Of blocks their size is seen, and not what stands in them.
+        # Only the sizes of blocks are seen, not their contents.
         block = f"{patches.nbytes:,} B" if patches.count == 1 else f"{patches.count:,} x {patches.nbytes:,} B"
         evidence[1] = Evidence(asked=f"{_ALLOCATOR}, within {ran.operators[-1]}", answered=block)
     if patches.kind in ("tiles", "room") and ran.primitive is not None:

@@ -1,6 +1,6 @@
-"""What does the name of a CUDA kernel say of how it convolves?
+"""What does the name of a CUDA kernel reveal about how it convolves?
 
-Names are no interface. What is read from one is an inference, and a name that says nothing gives nothing.
+Names are not an interface: whatever is read from one is an inference, and some reveal nothing.
 The words are those of cuDNN's and CUTLASS's kernels: https://github.com/NVIDIA/cutlass/blob/main/media/docs and the
 enumerators of cudnnConvolutionFwdAlgo_t.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 MOST_NAME = 76
 
-# What stands first decides: a Winograd kernel is often called a gemm, too.
+# The first match decides: a Winograd kernel is often called a gemm, too.
 ALGORITHMS = (
     ("winograd", "Winograd"),
     ("fft", "FFT"),
@@ -36,7 +36,7 @@ ARITHMETIC = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kernel:
+class GpuKernel:
     """A kernel that ran on the device.
 
     Attributes:
@@ -58,7 +58,7 @@ class Kernel:
         return plain if len(plain) <= MOST_NAME else f"{plain[: MOST_NAME - 1]}…"
 
 
-def read_kernel(name: str) -> Kernel:
+def read_kernel(name: str) -> GpuKernel:
     """What the name tells."""
     low = name.lower()
 
@@ -68,8 +68,8 @@ def read_kernel(name: str) -> Kernel:
     algorithm = first(ALGORITHMS)
     moved = first(MOVES)
     if moved and (not algorithm or (algorithm in ("direct", "im2col", "GEMM") and "conv" not in low)):
-        return Kernel(name=name, role=moved)
-    return Kernel(
+        return GpuKernel(name=name, role=moved)
+    return GpuKernel(
         name=name,
         role="convolution" if algorithm else "other",
         algorithm=algorithm,

@@ -1,4 +1,4 @@
-"""What became of the patch matrix? Each block that torch's allocator gave out, by what it was for.
+"""Was the patch matrix built? Each block that torch's allocator returned, by its purpose.
 
 A block is y, a copy of something in another layout, as large as the patch matrix or a part of it, or scratch.
 """
@@ -18,7 +18,7 @@ _ORDER = ["y", PATCH_SIZED, "scratch", "copy", "x", "w"]  # by the first word of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Use:
-    """Blocks of one size that torch's allocator gave out for one thing: `y`, `patch-sized`, `scratch`, ..."""
+    """Blocks of one size that torch's allocator returned for one purpose: `y`, `patch-sized`, `scratch`, ..."""
 
     what: str
     nbytes: int
@@ -27,16 +27,16 @@ class Use:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patches:
-    """What became of the patch matrix.
+    """Whether and how the patch matrix was built.
 
     Attributes:
-        kind: "whole" was formed at once; "pieces" one after another, each `nbytes`; "tiles" smaller than an image's,
+        kind: "whole" was built at once; "pieces" one after another, each `nbytes`; "tiles" smaller than an image's,
             in a library's scratch; "room" for all of it was in a library's scratch; "x" is the patch matrix itself;
             "none" had room anywhere; "empty": there is none; "unknown".
         nbytes: of the piece, or of the scratch.
         count: of the pieces.
         words: a sentence.
-        certain: whether it was seen; else it follows from what is known of the library.
+        certain: whether it was seen; otherwise it follows from how the library works.
     """
 
     kind: str
@@ -47,7 +47,7 @@ class Patches:
 
 
 def account(ran: Ran) -> tuple[Use, ...] | None:
-    """Each block that torch's allocator gave out, once, by what it was for, y first; None where nobody saw."""
+    """Each block that torch's allocator returned, once, by its purpose, y first; None if not seen."""
     if ran.trace is None:
         return None
     spec, left, uses = ran.spec, list(ran.trace.blocks), list[tuple[str, int]]()
@@ -111,47 +111,47 @@ def _onednn_copies(ran: Ran) -> Iterator[tuple[str, int]]:
 
 
 def find_patches(ran: Ran) -> Patches:
-    """By its size against the blocks: too little scratch for it proves that there was none."""
+    """Decide by comparing its size with the blocks: too little scratch proves that there was none."""
     spec, whole = ran.spec, ran.patches_nbytes
     uses = account(ran)
     if spec.n == 0:
         return Patches(kind="empty", words="there is no patch matrix")
     if uses is None or ran.backend is None:
-        return Patches(kind="unknown", words="whether it formed the patch matrix is unknown", certain=False)
+        return Patches(kind="unknown", words="whether it built the patch matrix is unknown", certain=False)
     would = _size(whole, ran.dtype)
     formed = [use for use in uses if use.what == PATCH_SIZED]
     if formed:
         use = formed[0]
         if use.nbytes == whole:
-            words = f"it formed the patch matrix ({would})"
+            words = f"it built the patch matrix ({would})"
             return Patches(kind="whole", words=words, nbytes=whole, count=1, certain=False)
         each = "group" if use.count == spec.groups and use.nbytes * spec.groups == whole else "image"
         if spec.groups > 1 and use.nbytes * spec.groups * spec.n == whole and spec.n > 1:
             each = "group of an image"
-        words = f"it formed the patch matrix one {each} at a time, in {count_blocks(use)} (all of it: {would})"
+        words = f"it built the patch matrix one {each} at a time, in {count_blocks(use)} (all of it: {would})"
         return Patches(kind="pieces", words=words, nbytes=use.nbytes, count=use.count, certain=False)
     if (spec.r, spec.s) == (1, 1) and spec.stride == (1, 1) and spec.padding == (0, 0):
-        return Patches(kind="x", words="the patch matrix of a 1x1 kernel with stride 1 is x itself: nothing to form")
+        return Patches(kind="x", words="the patch matrix of a 1x1 kernel with stride 1 is x itself: nothing to build")
     scratch = scratch_nbytes(ran) or 0
     if not _counts_scratch(ran):
         library = LIBRARY.get(ran.backend, ran.backend)
-        words = f"whether it formed the patch matrix ({would}) is unknown: {library}'s own memory is not counted"
+        words = f"whether it built the patch matrix ({would}) is unknown: {library}'s own memory is not counted"
         return Patches(kind="unknown", words=words, certain=False)
     # x64:gemm:jit, gemm:ref; brgemm is another thing, direct on small blocks.
     lowers = ran.primitive is not None and "gemm" in ran.primitive.implementation.split(":")
     if scratch < whole and lowers and scratch:
         part = f"a scratch of {scratch:,} B, {100 * scratch / whole:.2g} % of it"
-        words = f"it formed the patch matrix ({would}) in tiles, within {part}"
+        words = f"it built the patch matrix ({would}) in tiles, within {part}"
         # That a gemm reads patches is known of oneDNN, and not seen.
         return Patches(kind="tiles", words=words, nbytes=scratch, certain=False)
     if scratch < whole:
         took = f"only {scratch:,} B of scratch" if scratch else "nothing"
-        words = f"it formed no patch matrix: that would be {would}, and beside {_beside(uses)} it took {took}"
+        words = f"it built no patch matrix: that would be {would}, and apart from {_beside(uses)} it used {took}"
         return Patches(kind="none", words=words, nbytes=scratch)
     if lowers:
-        words = f"it formed the patch matrix ({would}) in its scratch of {scratch:,} B, where there is room for all"
+        words = f"it built the patch matrix ({would}) in its scratch of {scratch:,} B, which has room for all of it"
         return Patches(kind="room", words=words, nbytes=scratch, certain=False)
-    words = f"whether it formed the patch matrix ({would}) is unknown: its scratch of {scratch:,} B has room for it"
+    words = f"whether it built the patch matrix ({would}) is unknown: its scratch of {scratch:,} B has room for it"
     return Patches(kind="unknown", words=words, nbytes=scratch, certain=False)
 
 

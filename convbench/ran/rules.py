@@ -1,7 +1,7 @@
-"""Which of its libraries does torch's rule choose for one call of F.conv2d, and by which of the problem's numbers?
+"""Which library does torch's rule select for one call of F.conv2d, and because of which numbers?
 
 The rule is that of ATen's Convolution.cpp (`use_mkldnn`, `use_nnpack`, `use_cudnn` and those beside them),
-said again in words. It is not public and may change: whoever uses it compares what it says with what torch chose.
+restated here. It is not public and may change, so its result is always compared with what torch chose.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from convbench.spec import ConvSpec
 # Convolution.cpp, use_mkldnn: at most so many elements of x, and torch's own loops are taken for faster.
 MOST_ELEMENTS = 20_480
 MOST_SMALL_SIDE = 3
-# The same: so many images make up for a 1x1 kernel on one thread; and use_nnpack: NNPACK wants as many.
+# The same: so many images make up for a 1x1 kernel on one thread; and use_nnpack: NNPACK needs as many.
 ENOUGH_IMAGES = 16
 NNPACK_MOST_SIDE = 16
 # Convolution.cpp, check_cudnn_depthwise_workload_with_filter.
@@ -22,7 +22,7 @@ MOST_INDEX = 2**31 - 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """What the rule reads beside the problem.
+    """What the rule reads besides the problem.
 
     Attributes:
         torch, library: versions, of torch and of the library below it (oneDNN or cuDNN).
@@ -46,27 +46,29 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
-    """What the rule chooses, by torch's own name for it, and why, in words with the problem's numbers."""
+class DispatchRule:
+    """What the rule selects, by torch's name, and why, with the problem's numbers."""
 
     backend: str
     why: str
 
 
-def apply_rule(spec: ConvSpec, *, dtype: str, layout: str, device: str, setting: Setting) -> Rule:
+def apply_rule(spec: ConvSpec, *, dtype: str, layout: str, device: str, setting: Setting) -> DispatchRule:
     """The choice for F.conv2d without gradients."""
     if spec.n == 0:
-        return Rule(backend="Empty", why="there is no image, so nothing is computed")
+        return DispatchRule(backend="Empty", why="the batch is empty, so nothing is computed")
     return _on_cpu(spec, dtype, setting) if find_device(device).on_host else _on_cuda(spec, dtype, layout, setting)
 
 
-def _on_cpu(spec: ConvSpec, dtype: str, setting: Setting) -> Rule:
+def _on_cpu(spec: ConvSpec, dtype: str, setting: Setting) -> DispatchRule:
     taken, why = _onednn_takes(spec, dtype, setting)
     if taken:
-        return Rule(backend="Mkldnn", why=f"{why}, so torch hands it to oneDNN")
-    why = f"{why}, so torch does not hand it to oneDNN"
+        return DispatchRule(backend="Mkldnn", why=f"{why}, so torch uses oneDNN")
+    why = f"{why}, so torch does not use oneDNN"
     if spec.dilation != (1, 1):
-        return Rule(backend="SlowDilated2d", why=f"{why}, and its own code for dilation {_pair(spec.dilation)} runs")
+        return DispatchRule(
+            backend="SlowDilated2d", why=f"{why}, and its own code for dilation {_pair(spec.dilation)} runs"
+        )
     if (
         dtype == "fp32"
         and setting.nnpack
@@ -76,23 +78,23 @@ def _on_cpu(spec: ConvSpec, dtype: str, setting: Setting) -> Rule:
         and spec.padding[0] < spec.r
         and spec.padding[1] < spec.s
     ):
-        return Rule(
+        return DispatchRule(
             backend="NnpackSpatial",
             why=f"{why}; {spec.n} images are at least {ENOUGH_IMAGES} and the kernel is at most "
-            f"{NNPACK_MOST_SIDE}x{NNPACK_MOST_SIDE} and wider than its padding, so NNPACK gets it",
+            f"{NNPACK_MOST_SIDE}x{NNPACK_MOST_SIDE} and wider than its padding, so torch uses NNPACK",
         )
-    return Rule(backend="Slow2d", why=why)
+    return DispatchRule(backend="Slow2d", why=why)
 
 
 def _onednn_takes(spec: ConvSpec, dtype: str, setting: Setting) -> tuple[bool, str]:
     if not setting.onednn:
-        return False, "oneDNN is switched off (or was not built in)"
+        return False, "oneDNN is off (or was not built in)"
     if dtype in ("bf16", "fp16"):
         if setting.onednn_bf16 if dtype == "bf16" else setting.onednn_fp16:
-            return True, f"this CPU has what oneDNN needs for {dtype}, whatever the shape"
-        return False, f"oneDNN has no {dtype} on this CPU"
+            return True, f"oneDNN supports {dtype} on this CPU, for any shape"
+        return False, f"oneDNN does not support {dtype} on this CPU"
     if dtype != "fp32":
-        return False, f"oneDNN convolves no {dtype}"
+        return False, f"oneDNN has no {dtype} convolution"
     elements = spec.c * spec.h * spec.w
     images = f"{spec.n:,} image{'' if spec.n == 1 else 's'}"
     if (
@@ -101,7 +103,7 @@ def _onednn_takes(spec: ConvSpec, dtype: str, setting: Setting) -> tuple[bool, s
         and spec.n < ENOUGH_IMAGES
         and setting.threads == 1
     ):
-        return False, f"a plain 1x1 kernel on {images} (fewer than {ENOUGH_IMAGES}) has 1 thread alone"
+        return False, f"a plain 1x1 kernel on {images} (fewer than {ENOUGH_IMAGES}) has only 1 thread"
     if spec.groups > 1:
         return True, f"{spec.groups:,} groups are more than 1"
     if min(spec.r, spec.s) > MOST_SMALL_SIDE:
@@ -116,34 +118,40 @@ def _onednn_takes(spec: ConvSpec, dtype: str, setting: Setting) -> tuple[bool, s
     )
 
 
-def _on_cuda(spec: ConvSpec, dtype: str, layout: str, setting: Setting) -> Rule:
+def _on_cuda(spec: ConvSpec, dtype: str, layout: str, setting: Setting) -> DispatchRule:
     image, out = spec.c * spec.h * spec.w, spec.k * spec.p * spec.q
     cudnn = setting.cudnn and max(image, out) <= MOST_INDEX
     why_not = (
-        "cuDNN is switched off or not there" if not setting.cudnn else f"one image is above {MOST_INDEX:,} elements"
+        "cuDNN is off or not available" if not setting.cudnn else f"one image has more than {MOST_INDEX:,} elements"
     )
     if spec.groups == spec.c > 1:
         each = f"each of {spec.c:,} channels is its own group (depthwise)"
         if not cudnn:
-            return Rule(backend="CudaDepthwise2d", why=f"{each} and {why_not}, so torch's own depthwise kernel runs")
+            return DispatchRule(
+                backend="CudaDepthwise2d", why=f"{each} and {why_not}, so torch's own depthwise kernel runs"
+            )
         if layout == "nhwc":
-            return Rule(backend="Cudnn", why=f"{each} and channels lie last, so torch hands it to cuDNN")
+            return DispatchRule(backend="Cudnn", why=f"{each} and x is in channels_last, so torch uses cuDNN")
         fits, why = _cudnn_depthwise(spec, dtype)
         if fits:
-            return Rule(backend="Cudnn", why=f"{each}, {why}, so torch hands it to cuDNN")
-        return Rule(backend="CudaDepthwise2d", why=f"{each}, but {why}, so torch's own depthwise kernel runs")
+            return DispatchRule(backend="Cudnn", why=f"{each}, {why}, so torch uses cuDNN")
+        return DispatchRule(backend="CudaDepthwise2d", why=f"{each}, but {why}, so torch's own depthwise kernel runs")
     if cudnn:
-        return Rule(backend="Cudnn", why="cuDNN is on and the convolution is not depthwise, so torch hands it to cuDNN")
+        return DispatchRule(
+            backend="Cudnn", why="cuDNN is on and the convolution is not depthwise, so torch uses cuDNN"
+        )
     if spec.dilation != (1, 1):
-        return Rule(backend="SlowDilated2d", why=f"{why_not}, and the kernel is dilated by {_pair(spec.dilation)}")
-    return Rule(backend="Slow2d", why=f"{why_not}, and the kernel is not dilated")
+        return DispatchRule(
+            backend="SlowDilated2d", why=f"{why_not}, and the kernel is dilated by {_pair(spec.dilation)}"
+        )
+    return DispatchRule(backend="Slow2d", why=f"{why_not}, and the kernel is not dilated")
 
 
 def _cudnn_depthwise(spec: ConvSpec, dtype: str) -> tuple[bool, str]:
-    """Whether a depthwise problem whose channels do not lie last goes to cuDNN, which torch allows in 16 bits alone."""
+    """Whether torch uses cuDNN for a depthwise problem that is not in channels_last, which it only does in 16 bits."""
     step = spec.stride[1]
     if dtype not in ("fp16", "bf16"):
-        return False, f"cuDNN gets depthwise {dtype} with channels last alone"
+        return False, f"torch only uses cuDNN for depthwise {dtype} in channels_last"
     if spec.dilation != (1, 1):
         return False, f"it is dilated by {_pair(spec.dilation)}"
     if spec.stride[0] != step and spec.h != 1:

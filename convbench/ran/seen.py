@@ -1,13 +1,13 @@
-"""What was seen of one call of F.conv2d, before anything is concluded from it?"""
+"""What was seen of one call of F.conv2d, before any conclusions?"""
 
 from dataclasses import dataclass
 from math import prod
 from typing import Self
 
 from convbench.backend import name_surplus
-from convbench.ran.chrome_trace import Trace
-from convbench.ran.kernels import Kernel, read_kernel
-from convbench.ran.rules import Rule, Setting, apply_rule
+from convbench.ran.chrome_trace import CallTrace
+from convbench.ran.kernels import GpuKernel, read_kernel
+from convbench.ran.rules import DispatchRule, Setting, apply_rule
 from convbench.ran.verbose import Primitive
 from convbench.spec import ITEM_NBYTES, ConvSpec
 
@@ -34,10 +34,10 @@ class Ran:
 
     Attributes:
         spec: what ran.
-        asked: the problem itself where its padding differs at opposite sides; x was padded beforehand.
-        setting: what torch's rule reads beside the problem; None where nothing was seen at all.
-        selected: torch's own answer, as Slow2d; None where it gave none, and `selected_why` says why.
-        trace: the profile of the call; None where there is none, and `trace_why` says why.
+        asked: the problem itself if its padding differs on opposite sides; x was padded first.
+        setting: what torch's rule reads besides the problem; None if nothing was seen.
+        selected: torch's own answer, as Slow2d; None if it gave none, and `selected_why` says why.
+        trace: the profile of the call; None if there is none, and `trace_why` says why.
         cuda_peak_nbytes: by how much the call raised torch.cuda.max_memory_allocated; None on the CPU.
         primitives: what oneDNN logged, in its order.
         trouble: why the call was not seen.
@@ -52,7 +52,7 @@ class Ran:
     setting: Setting | None = None
     selected: str | None = None
     selected_why: str = ""
-    trace: Trace | None = None
+    trace: CallTrace | None = None
     trace_why: str = ""
     cuda_peak_nbytes: int | None = None
     primitives: tuple[Primitive, ...] = ()
@@ -68,13 +68,13 @@ class Ran:
 
     @property
     def beforehand(self) -> str:
-        """What was done to x before the call, in words; empty where nothing was."""
+        """What was done to x before the call, in words; empty if nothing was."""
         if self.asked is None:
             return ""
         by, nbytes = name_surplus(self.asked), prod(self.spec.x_shape) * ITEM_NBYTES[self.dtype]
         return (
-            f"torch pads opposite sides alike, so x of {self.asked} is padded beforehand by {by}; "
-            f"that copy, {nbytes:,} B, and the kernel that makes it are in no figure here"
+            f"torch pads opposite sides equally, so x of {self.asked} is padded first with {by}; "
+            f"that copy, {nbytes:,} B, and the kernel that makes it are not in any figure here"
         )
 
     @property
@@ -84,27 +84,27 @@ class Ran:
 
     @property
     def backend(self) -> str | None:
-        """torch's name for what ran: by the profile, which saw it, before torch's own answer to a question."""
+        """torch's name for what ran: from the profile if possible, else from torch's own report."""
         return BACKEND_OF[self.operators[0]] if self.operators else self.selected
 
     @property
     def name(self) -> str:
-        """The backend as people call it, with oneDNN's primitive: `Slow2d`, `oneDNN jit:avx512_core`."""
+        """The common name of the backend, with oneDNN's primitive: `Slow2d`, `oneDNN jit:avx512_core`."""
         if self.backend is None:
             return "unknown"
         name = LIBRARY.get(self.backend, self.backend)
         return f"{name} {self.primitive.implementation}" if self.primitive else name
 
     @property
-    def predicted(self) -> Rule | None:
+    def predicted(self) -> DispatchRule | None:
         """What the rule as convbench knows it says."""
         if self.setting is None:
             return None
         return apply_rule(self.spec, dtype=self.dtype, layout=self.layout, device=self.device, setting=self.setting)
 
     @property
-    def rule(self) -> Rule | None:
-        """The rule, if it says what ran; None where it does not, or where nobody knows what ran."""
+    def rule(self) -> DispatchRule | None:
+        """The rule, if it predicts what ran; otherwise, or if it is unknown what ran, None."""
         predicted = self.predicted
         return predicted if predicted is not None and predicted.backend == self.backend else None
 
@@ -119,7 +119,7 @@ class Ran:
         return tuple(one for one in self.primitives if one.kind == "reorder")
 
     @property
-    def kernels(self) -> tuple[Kernel, ...]:
+    def kernels(self) -> tuple[GpuKernel, ...]:
         return tuple(read_kernel(name) for name in (self.trace.kernels if self.trace else ()))
 
     @property

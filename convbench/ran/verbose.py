@@ -40,10 +40,10 @@ class Primitive:
     Attributes:
         kind: convolution, reorder, ...
         implementation: as jit:avx512_core or x64:gemm:jit.
-        algorithm: of a convolution, as direct or winograd; empty where the line names none.
+        algorithm: of a convolution, as direct or winograd; empty if the line names none.
         memories: its operands, in the line's order.
         sizes: as oneDNN writes them, mb1_ic64oc64_... or 1x64x56x56.
-        own_scratch: whether oneDNN got its scratch memory from torch, so that torch's allocator has counted it.
+        own_scratch: whether oneDNN got its scratch memory from torch, so torch's allocator has counted it.
         line: the whole line.
     """
 
@@ -71,7 +71,7 @@ def read_version(text: str) -> str:
 
 
 def read_line(line: str) -> Primitive | None:
-    """What one line says was executed; None where it says something else, or in a form that nobody knows."""
+    """The primitive that one line reports; None if it reports something else, or in an unknown format."""
     fields = line.split(",")
     if not line.startswith(PREFIXES) or "exec" not in fields or "graph" in fields[: fields.index("exec")]:
         return None

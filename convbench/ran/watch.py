@@ -1,8 +1,8 @@
-"""What did F.conv2d really run for a problem, by which rule, and did it ever form the patch matrix?
+"""What did F.conv2d really run for a problem, by which rule, and did it build the patch matrix?
 
-Everything is seen in a process of its own (`witness`): torch's choice, the operators and allocations of its profiler,
-oneDNN's log, the names of CUDA kernels. A claim stands beside what was asked and what was answered, and what is
-concluded is told apart from what was seen.
+Everything is observed in a separate process (`witness`): torch's choice, the operators and allocations of its profiler,
+oneDNN's log, the names of CUDA kernels. Each claim has its evidence, and conclusions are marked
+as such.
 """
 
 import json
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from convbench.errors import first_line, one_line
-from convbench.ran.chrome_trace import Block, Trace
+from convbench.ran.chrome_trace import CallTrace, MemoryBlock
 from convbench.ran.rules import Setting
 from convbench.ran.seen import Ran
 from convbench.ran.verbose import read_primitives, read_version
@@ -27,7 +27,7 @@ from convbench.system import lacks
 STARTUP_S = 120.0  # torch's import and the profiler's first start, on a machine that has other work
 MACS_PER_S = 1e8  # of the slowest of torch's own loops
 
-_HOME = str(Path(__file__).parents[2])  # where this package lies, should it not be installed
+_HOME = str(Path(__file__).parents[2])  # the location of this package, in case it is not installed
 _RUN = f"import sys; sys.path.append({_HOME!r}); from convbench.ran.witness import main; main()"
 
 
@@ -72,12 +72,12 @@ def watch(calls: Sequence[Ran], *, threads: int = 0, onednn: bool = True, timeou
         if rest and ended == TOO_LATE:
             found += [replace(one, trouble=f"no answer within {limit_s:.3g} s") for one in rest]
         elif rest:
-            found.append(replace(rest[0], trouble=f"the process that should tell {ended}"))
+            found.append(replace(rest[0], trouble=f"the process that runs it {ended}"))
     return found
 
 
 def glance(spec: ConvSpec, dtype: str = "fp32") -> Ran:
-    """What can be seen on the CPU without a process of its own, in milliseconds: all but oneDNN's log."""
+    """What can be seen on the CPU without a separate process, in milliseconds: everything except oneDNN's log."""
     from convbench.ran.witness import observe
 
     blank = Ran.blank(spec, dtype=dtype)
@@ -126,7 +126,7 @@ def _ask_child(calls: Sequence[Ran], *, threads: int, onednn: bool, timeout_s: f
 
 
 def _split(output: str) -> Iterator[tuple[dict[str, Any], str]]:
-    """For each problem that was answered: the answer, and what stood before it since it began."""
+    """For each answered problem: the answer, and the output before it since it began."""
     for part in output.split("\nconvbench-begin ")[1:]:
         log, seen, answer = part.partition("\nconvbench-seen ")
         if not seen:
@@ -156,11 +156,12 @@ def _read_answer(blank: Ran, answered: tuple[dict[str, Any], str], onednn: str =
     )
 
 
-def _read_trace(trace: Mapping[str, Any]) -> Trace:
-    return Trace(
+def _read_trace(trace: Mapping[str, Any]) -> CallTrace:
+    return CallTrace(
         operators=tuple(trace["operators"]),
         blocks=tuple(
-            Block(nbytes=one["nbytes"], operators=tuple(one["operators"]), kept=one["kept"]) for one in trace["blocks"]
+            MemoryBlock(nbytes=one["nbytes"], operators=tuple(one["operators"]), kept=one["kept"])
+            for one in trace["blocks"]
         ),
         peak_nbytes=trace["peak_nbytes"],
         kernels=tuple(trace["kernels"]),

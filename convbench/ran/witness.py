@@ -1,7 +1,7 @@
 """What does one process see of its own convolutions?
 
 Run in a fresh process: oneDNN reads ONEDNN_VERBOSE once, before its first primitive, and what it then writes would
-stand between the lines of whoever asked. Its lines and this module's go to one stdout, in the order of events.
+mix with the parent's output. Its lines and this module's go to one stdout, in the order of events.
 """
 
 import json
@@ -22,7 +22,7 @@ from convbench.call.tensors import TORCH_DTYPE, arithmetic, lay_out
 from convbench.device import find_device
 from convbench.environment import quieten_profiler
 from convbench.ran.by_torch import convolve
-from convbench.ran.chrome_trace import CALL, Trace, read_trace
+from convbench.ran.chrome_trace import CALL, CallTrace, read_trace
 from convbench.ran.rules import Setting
 from convbench.spec import ConvSpec
 from convbench.system import libc
@@ -37,7 +37,9 @@ PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 
 def main() -> None:
     """Answer the request on stdin: for each of its calls a line when it begins and one with what was seen."""
-    if (c := libc()) is not None and hasattr(c, "prctl"):  # Linux; whoever asked may be killed, and nobody else ends us
+    if (c := libc()) is not None and hasattr(
+        c, "prctl"
+    ):  # Linux; the parent may be killed, and nothing else would end us
         c.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     request = json.load(sys.stdin)
     if request["threads"]:
@@ -95,7 +97,7 @@ def _onednn(*, on: bool) -> Iterator[None]:
 
 
 def read_setting(device: str) -> Setting:
-    """What torch's rule reads beside the problem, on this machine and in this process."""
+    """What torch's rule reads besides the problem, on this machine and in this process."""
     here = {
         "torch": str(torch.__version__),
         "threads": torch.get_num_threads(),
@@ -138,7 +140,7 @@ def select(x: Tensor, w: Tensor, spec: ConvSpec) -> tuple[str | None, str]:
     return (name, "") if name.isidentifier() else (None, f"a value without a name, {chosen}")
 
 
-def profile(x: Tensor, w: Tensor, spec: ConvSpec, device: str) -> tuple[Trace, int | None]:
+def profile(x: Tensor, w: Tensor, spec: ConvSpec, device: str) -> tuple[CallTrace, int | None]:
     """The profile of one call, and by how much it raised the peak of a GPU's memory, in bytes.
 
     On a GPU it is the second call, when cuDNN has chosen and loaded its kernel.

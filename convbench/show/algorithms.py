@@ -1,4 +1,4 @@
-"""How do other algorithms, and the gradients, look on a terminal and as JSON? Beside the walk, in its look."""
+"""How do other algorithms, and the gradients, look in a terminal and as JSON? In the style of the walk."""
 
 # ruff: noqa: RUF001  # the minus and times signs are meant: this is mathematics as text
 
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from convbench.explain.algorithms.catalogue import NotHere
-from convbench.explain.algorithms.trace import ANSWER, Matrix, Numbers, Stage, Trace
+from convbench.explain.algorithms.trace import ANSWER, AlgorithmStage, Matrix, Numbers, Trace
 from convbench.explain.algorithms.work import Work
-from convbench.explain.backward import Backward, Part
+from convbench.explain.backward import Backward, GradientTerm
 from convbench.explain.steps import Comparison
 from convbench.show.grid import (
     FAINT,
@@ -44,17 +44,17 @@ GROUPS = ((0, 2), (2, 3), (3, 4), (4, 7))  # of the table's columns: products, t
 
 WORK_NOTES = (
     "transforms: multiplications + additions for x and y, in each run; weights: for w, once for all images.",
-    "A factor of 1 or -1 in a matrix of Winograd's is no multiplication; an FFT's turn by 1 is counted.",
-    "Taps on padding are products with zero; loops and Toeplitz leave them out.",
+    "A factor of 1 or -1 in a Winograd matrix is not a multiplication; an FFT's rotation by 1 is counted.",
+    "Taps on padding are products with zero; loops and Toeplitz skip them.",
     "moved: bytes of x, w and y in fp32, and of every intermediate, written once and read once.",
-    "extra: bytes held beside x, w and y.",
+    "extra: bytes needed besides x, w and y.",
 )
 
 
 def algorithms_page(
     shown: Sequence[Trace | NotHere], everyone: Sequence[Trace | NotHere], width: int
 ) -> Iterator[Text]:
-    """The stages of those that were asked for, then a table of all."""
+    """The stages of the requested algorithms, then a table of all."""
     for one in shown:
         match one:
             case Trace():
@@ -67,7 +67,7 @@ def algorithms_page(
 
 
 def also_proved(traces: Sequence[Trace], width: int) -> Iterator[Text]:
-    """One line below a walk: the algorithms that give the same y, and the products of those that save some."""
+    """One line below a walk: the algorithms with the same y, and the products of those that need fewer."""
     words = []
     for trace in traces:
         products = trace.counts.core.multiplications
@@ -85,7 +85,7 @@ def trace_page(trace: Trace, width: int) -> Iterator[Text]:
     yield from _indented(_proof(trace.proof, width - 2))
 
 
-def stage_lines(stage: Stage, number: str, width: int) -> Iterator[Text]:
+def stage_lines(stage: AlgorithmStage, number: str, width: int) -> Iterator[Text]:
     """A title with its formula, the matrices side by side, the facts."""
     room = width - 2
     title = Text.assemble((f"{number} ", FAINT), (f"{stage.title} ", "bold"))
@@ -103,7 +103,7 @@ def stage_lines(stage: Stage, number: str, width: int) -> Iterator[Text]:
 
 
 def draw_matrix(matrix: Matrix, room: int, most: int) -> Block:
-    """A window of it in which what is followed is seen."""
+    """A window of it that shows the followed numbers."""
     texts = Texts(matrix.numbers)
     rows = matrix.followed.any(dim=1).nonzero().flatten().tolist()
     # Of the last such row: what comes of the others.
@@ -161,7 +161,7 @@ class Texts:
 
 
 def fraction_text(value: Fraction) -> str:
-    """`3`, `8.5`, and `1/24` where three decimals do not hold it."""
+    """`3`, `8.5`, and `1/24` if three decimals are not exact."""
     if value.denominator == 1:
         return str(value.numerator)
     return f"{float(value):g}" if 1000 % value.denominator == 0 else f"{value.numerator}/{value.denominator}"
@@ -173,14 +173,14 @@ def _number(value: float) -> str:
 
 
 def _proof(proof: Sequence[Comparison], room: int) -> Block:
-    """What y was compared with, and how much else was."""
+    """What y was compared with, and how many other numbers were compared."""
     answers = [one for one in proof if one.name == ANSWER]
     others = sum(one.compared for one in proof) - sum(one.compared for one in answers)
     apart = max(one.worst for one in proof)
     return _proved(
         all(one.holds for one in proof),
         f"{answers[0].compared:,} of y against {'; '.join(one.against for one in answers)}. "
-        f"{others:,} other numbers against a second way. "
+        f"{others:,} other numbers against a second computation. "
         + ("All equal." if apart == 0 else f"At most {apart:.1g} apart, within their bounds."),
         room,
     )
@@ -192,9 +192,9 @@ def _proved(holds: bool, text: str, room: int) -> Block:
 
 
 def table(everyone: Sequence[Trace | NotHere], width: int) -> Iterator[Text]:
-    """All algorithms, their work and their memory, and why some are not here."""
+    """All algorithms, their work and their memory, and why some are missing."""
     traces = [one for one in everyone if isinstance(one, Trace)]
-    yield from heading("ALL ON THE SAME NUMBERS", "multiplications, additions, bytes", width)
+    yield from heading("ALL ALGORITHMS, SAME NUMBERS", "multiplications, additions, bytes", width)
     heads = ("mul", "add", "transforms", "weights", "moved", "extra", "")
     rows = [
         (
@@ -220,7 +220,7 @@ def table(everyone: Sequence[Trace | NotHere], width: int) -> Iterator[Text]:
 
 
 def _split(widths: Sequence[int], room: int) -> Iterator[slice]:
-    """Columns that stand beside each other; the others follow below. Those of one group stay together."""
+    """Columns that fit next to each other; the others follow below. Those of one group stay together."""
     start = used = 0
     for first, end in GROUPS:
         width = sum(widths[first:end]) + 2 * (end - first)
@@ -267,10 +267,10 @@ def backward_page(found: Backward, width: int) -> Iterator[Text]:
         yield from _indented(body)
     compared = sum(one.compared for one in found.proof)
     against = dict.fromkeys(one.against for one in found.proof if one.name in ("dx", "dw"))
-    proof = f"dx and dw against {'; '.join(against)}. {compared:,} numbers in all. All equal."
+    proof = f"dx and dw against {'; '.join(against)}. {compared:,} numbers in total. All equal."
     yield from _indented(_proved(found.holds, proof, width - 2))
     notes = [
-        f"Each gradient takes {found.multiplications:,} multiplications with padding, as many as y itself.",
+        f"Each gradient takes {found.multiplications:,} multiplications with padding, the same as y.",
         "fold is the transpose of unfold, not its inverse: it sums where patches overlap.",
     ]
     if spec.n > 1:
@@ -278,7 +278,7 @@ def backward_page(found: Backward, width: int) -> Iterator[Text]:
     yield from _indented(remarks(notes, width - 4))
 
 
-def _given(found: Backward, _: int) -> tuple[Stage, Block]:
+def _given(found: Backward, _: int) -> tuple[AlgorithmStage, Block]:
     n, k = found.cell.n, found.cell.k
     used = _places(found.g[n, k].shape, [part.place[3:] for part in found.into_pixel if part.place[0] == k])
     channel = found.pixel[1]
@@ -297,10 +297,10 @@ def _given(found: Backward, _: int) -> tuple[Stage, Block]:
             role="patch",
         ),
     )
-    return Stage(title="OPERANDS", formula="g = dLoss/dy", matrices=matrices), []
+    return AlgorithmStage(title="OPERANDS", formula="g = dLoss/dy", matrices=matrices), []
 
 
-def _through_fold(found: Backward, room: int) -> tuple[Stage, Block]:
+def _through_fold(found: Backward, room: int) -> tuple[AlgorithmStage, Block]:
     spec, (n, channel, h, w) = found.spec, found.pixel
     names = tuple(
         f"({found.group * spec.c_per_group + c},{r},{s})"
@@ -320,20 +320,20 @@ def _through_fold(found: Backward, room: int) -> tuple[Stage, Block]:
         Matrix(label="overlaps", numbers=found.overlaps, followed=here, role="patch"),
         Matrix(label=f"dx[{n},{channel}]", numbers=found.dx[n, channel], followed=here, role="patch"),
     )
-    stage = Stage(
+    stage = AlgorithmStage(
         title="dx = FOLD(wᵀ g)",
-        formula="a transposed convolution: each g lays a kernel onto x, overlaps are summed",
+        formula="a transposed convolution: each g adds a kernel to x, overlaps are summed",
         matrices=matrices,
     )
     lead = f"dx[{n},{channel},{h},{w}] ="
     return stage, _sum(lead, found.into_pixel, KERNEL, found.dx[found.pixel].item(), PATCH, room)
 
 
-def _through_patches(found: Backward, room: int) -> tuple[Stage, Block]:
+def _through_patches(found: Backward, room: int) -> tuple[AlgorithmStage, Block]:
     k, c, r, s = found.tap
-    stage = Stage(
+    stage = AlgorithmStage(
         title="dw = g · PATCHESᵀ",
-        formula="each tap meets what it read, over all positions and images",
+        formula="each tap times what it read, over all positions and images",
         matrices=(
             Matrix(
                 label=f"dw[{k},{c}]",
@@ -347,7 +347,7 @@ def _through_patches(found: Backward, room: int) -> tuple[Stage, Block]:
     return stage, _sum(lead, found.into_tap, PATCH, found.dw[found.tap].item(), KERNEL, room)
 
 
-def _sum(lead: str, parts: Sequence[Part], role: Role, total: float, of: Role, room: int) -> Block:
+def _sum(lead: str, parts: Sequence[GradientTerm], role: Role, total: float, of: Role, room: int) -> Block:
     words = [Text(lead)]
     for i, part in enumerate(parts[:PARTS]):
         plus = Text("+ " if i else "")
@@ -374,13 +374,13 @@ def _places(shape: Sequence[int], places: Sequence[Sequence[int]]) -> "Tensor":
 def algorithms_record(everyone: Sequence[Trace | NotHere]) -> list[dict[str, Any]]:
     """Every number of every algorithm as plain values.
 
-    A complex one is [real, imaginary]; a fraction that no float holds is a text, "1/24".
+    A complex one is [real, imaginary]; a fraction that no float represents is a string, "1/24".
     """
     return [asdict(one) if isinstance(one, NotHere) else _trace_record(one) for one in everyone]
 
 
 def count_numbers(everyone: Sequence[Trace | NotHere]) -> int:
-    """How many numbers that record holds, about."""
+    """The approximate number of values in that record."""
     traces = [one for one in everyone if isinstance(one, Trace)]
     return sum(trace.y.numel() + sum(matrix.followed.numel() for matrix in trace.matrices) for trace in traces)
 

@@ -1,4 +1,4 @@
-"""Ceilings as a table: each probe with its figure, the highest of a kind first."""
+"""Ceilings as a table: each probe with its reading, the highest of a kind first."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -50,7 +50,7 @@ def reached(kind: str, rate: float) -> str:
 
 
 def age(time: str, now: datetime) -> str:
-    """How long ago, in the largest unit of which one has passed."""
+    """How long ago, in the largest unit that has passed."""
     try:
         past_s = (now - datetime.fromisoformat(time)).total_seconds()
     except (ValueError, TypeError):

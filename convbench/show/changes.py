@@ -13,7 +13,7 @@ from rich.text import Text
 
 from convbench.bench.shift import Shift
 from convbench.case import RowKey
-from convbench.compare import Apart, Change, Changes
+from convbench.compare import Apart, Changes, RowChange
 from convbench.show.tables import plain_table
 from convbench.show.units import seconds
 
@@ -39,7 +39,7 @@ def percent(value: float) -> str:
 
 
 def factor(found: Shift | None, *, interval: bool = True) -> str:
-    """`0.952 (0.941-0.960)`; `0.952 (any)` where the samples are too few for the confidence."""
+    """`0.952 (0.941-0.960)`; `0.952 (any)` if there are too few samples for the confidence."""
     if found is None:
         return ""
     if not interval:
@@ -65,7 +65,7 @@ def headline(changes: Changes) -> str:
             parts += [f"{counts['undecided']} undecided"] if counts["undecided"] else []
             return f"REGRESSION: {', '.join(parts)}"
         case "undecided":
-            return f"UNDECIDED: {counts['undecided']} of {rows} rows may be {beyond}; none is for certain"
+            return f"UNDECIDED: {counts['undecided']} of {rows} rows may be {beyond}; none is certain"
         case "nothing":
             return "NOTHING COMPARED: no row was timed, or verified, in both files"
     what = f"none of {rows} rows is {beyond}" if rows else ""
@@ -74,12 +74,12 @@ def headline(changes: Changes) -> str:
 
 
 def remarks(changes: Changes) -> list[str]:
-    """What must be known beside the numbers: other machine, other versions, drift."""
+    """What else the reader must know: different machines, different versions, drift."""
     found = []
     if changes.machine:
-        found.append(f"WARNING: not one machine: {'; '.join(map(str, changes.machine))}")
+        found.append(f"WARNING: different machines: {'; '.join(map(str, changes.machine))}")
     elif changes.anonymous:
-        found.append("anonymous: that both files are of one machine is known by its CPU, GPU and threads alone")
+        found.append("anonymous: only CPU, GPU and threads show whether both files are from the same machine")
     if changes.drifted and changes.drift is not None:
         drift = changes.drift
         what = (
@@ -90,7 +90,7 @@ def remarks(changes: Changes) -> list[str]:
         beyond, overall = percent(changes.gate.margin), factor(drift.factor, interval=False)
         where = f"in {drift.moved} of {drift.cases} cases, {overall} overall"
         if not drift.moved:
-            where = f"overall ({overall}), though in no case for certain"
+            where = f"overall ({overall}), though in no case with certainty"
         found.append(f"WARNING: torch itself moved by more than {beyond} {where}: {what}")
     if changes.versions:
         found.append("versions: " + "; ".join(map(str, changes.versions)))
@@ -98,17 +98,17 @@ def remarks(changes: Changes) -> list[str]:
 
 
 def method(changes: Changes) -> str:
-    """How the numbers came about, in one sentence."""
+    """How the numbers were computed, in one sentence."""
     gate = changes.gate
     what = "(torch / this) after / before" if gate.relative else "time before / after"
     return (
-        f"{what}, above 1 is faster; all intervals together hold with {percent(gate.confidence)} but for drift; "
-        f"same is within {percent(gate.margin)}"
+        f"{what}, above 1 is faster; all intervals hold jointly with {percent(gate.confidence)}, apart from drift; "
+        f"same means within {percent(gate.margin)}"
     )
 
 
 def apart_lines(changes: Changes) -> list[str]:
-    """What could not be compared: what broke in full, the rest counted by what became of it."""
+    """What could not be compared: failures in full, the rest counted by outcome."""
     lines = [
         f"{one.after.upper()} {one.key.backend} on {one.key.name} ({one.key.case.spec}; {one.key.axes}), "
         f"was {one.before}: {one.reason}"
@@ -127,8 +127,8 @@ def apart_lines(changes: Changes) -> list[str]:
 
 
 def note_lines(changes: Changes) -> list[str]:
-    """Why rows were not decided or what else is to be known of them, counted by what it is."""
-    groups: dict[str, list[Change]] = {}
+    """Why rows were not decided or what else is to know about them, counted by what it is."""
+    groups: dict[str, list[RowChange]] = {}
     for row in changes.rows:
         if row.note:
             groups.setdefault(row.note, []).append(row)
@@ -140,7 +140,7 @@ def note_lines(changes: Changes) -> list[str]:
 
 
 def apart_words(one: Apart) -> str:
-    """What became of a row that has no times to compare."""
+    """What happened to a row without times to compare."""
     if not one.before or not one.after:
         return f"only in the {'first' if one.before else 'second'} file ({one.before or one.after})"
     return f"{one.before} in both" if one.before == one.after else f"{one.before}, then {one.after}"
@@ -155,7 +155,7 @@ def changes_table(changes: Changes, *, width: int) -> Group:
     headings = ["", "before", "after", "before / after", "to torch", "verdict", "gate"]
     if changes.rows:
         parts.append(_lines([[Text(word, "dim") for word in headings]], shown))
-    blocks: dict[RowKey, list[Change]] = {}
+    blocks: dict[RowKey, list[RowChange]] = {}
     for row in changes.rows:
         blocks.setdefault(row.key.block, []).append(row)
     several = len({key.axes for key in blocks}) > 1
@@ -180,7 +180,7 @@ _LEFT = (0, 5, 6)
 
 
 def _shown(judged: int) -> tuple[tuple[int, Sequence[int]], ...]:
-    """The columns that have room, from so many columns of the terminal on."""
+    """The columns that fit, by the width of the terminal."""
     return (100, range(7)), (78, (0, 1, 2, judged, 5, 6)), (0, (0, judged, 5, 6))
 
 
@@ -195,7 +195,7 @@ def _lines(rows: Sequence[Sequence[Text]], shown: Sequence[int]) -> Table:
     return table
 
 
-def _cells(row: Change) -> list[Text]:
+def _cells(row: RowChange) -> list[Text]:
     return [
         Text("  " + row.key.backend),
         Text(seconds(row.before_s)),
@@ -242,7 +242,7 @@ def _key_cells(key: RowKey) -> dict[str, str]:
 
 
 def as_json(changes: Changes) -> dict[str, Any]:
-    """Everything, as plain values; an interval without a bound has null there."""
+    """Everything as plain values; an unbounded interval has null there."""
     found = asdict(changes) | {"state": changes.state, "drifted": changes.drifted, "headline": headline(changes)}
     keys = [*(row.key for row in changes.rows), *(one.key for one in changes.apart)]
     for one, key in zip(found["rows"] + found["apart"], keys, strict=True):
@@ -260,9 +260,9 @@ def _plain(value: Any) -> Any:
 
 
 def markdown(changes: Changes) -> str:
-    """A comment for a pull request: the answer, the regressions, then the rest folded away.
+    """A comment for a pull request: the result, the regressions, then the rest collapsed.
 
-    What would not fit into a comment is left out from the end of the least important rows, and counted.
+    If it does not fit into a comment, the least important rows are left out first, and counted.
     """
     parts = [f"### convbench: {_md(headline(changes))}", ""]
     parts += [f"{_md(line)}\n" for line in (f"{changes.before}, then {changes.after}", *remarks(changes))]
@@ -291,7 +291,7 @@ def markdown(changes: Changes) -> str:
 
 
 class _Room:
-    """So many characters, taken line by line."""
+    """A budget of characters, spent line by line."""
 
     def __init__(self, characters: int) -> None:
         self._left = characters
@@ -314,7 +314,7 @@ def _folded(title: str, lines: Sequence[str]) -> list[str]:
     return [f"<details><summary>{_md(title)}</summary>", "", *lines, "", "</details>", ""]
 
 
-def _md_row(row: Change) -> str:
+def _md_row(row: RowChange) -> str:
     where = f"{row.key.suite}:{row.key.name} {row.key.axes}"
     state = "**regression**" if row.state == "regression" else row.state
     cells = (where, row.key.backend, seconds(row.before_s), seconds(row.after_s), factor(row.judged), row.verdict)
@@ -322,13 +322,13 @@ def _md_row(row: Change) -> str:
 
 
 def _md(text: str) -> str:
-    """Text that Markdown shows as it is: no tag, no link, no table cell, no mention begins in it."""
+    """Text that Markdown shows verbatim: it starts no tag, link, table cell or mention."""
     text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|~#@])", lambda found: f"&#{ord(found[0])};", text)
 
 
 def junit(changes: Changes) -> str:
-    """A test for each row: regressions fail, what was not compared or not decided is skipped."""
+    """One test per row: regressions fail, uncompared and undecided rows are skipped."""
     suite = ET.Element("testsuite", name="convbench compare")
     counts = {"tests": 0, "failures": 0, "skipped": 0, "errors": 0}
     for row in changes.rows:

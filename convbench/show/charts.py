@@ -1,4 +1,4 @@
-"""How do the backends compare with torch, and how far is each case from what the machine can do?"""
+"""How do the backends compare with torch, and how far is each case from the machine's limits?"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,14 +14,14 @@ from convbench.show.scene import SHAPES, Item, Line, Mark, Scene, Words, shorten
 from convbench.show.units import seconds
 
 WIDTH = 860.0
-MOST_CASES = 60  # of a ratio chart; a taller one is read by nobody
+MOST_CASES = 60  # of a ratio chart; a taller one is unreadable
 _MARGIN, _NAMES, _LANE = 16.0, 210.0, 11.0
 SOLID = ("faster", "slower")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One row of a file, with the number that it has among all of them."""
+    """One row of a file, with its number among all rows."""
 
     number: int
     file: str
@@ -34,7 +34,7 @@ class Entry:
 
     @property
     def status(self) -> str:
-        """The verdict of what was timed, the outcome of what was not."""
+        """The verdict of a timed row, the outcome of any other."""
         match self.result.outcome:
             case Timed(comparison=None):
                 return "baseline" if self.result.backend == BASELINE else "timed"
@@ -62,7 +62,7 @@ class Entry:
         return (self.file, self.result.case.problem.suite, self.axes)
 
     def number_of(self, column: str) -> float | None:
-        """A cell as a number; None where the column is missing, empty or no finite number."""
+        """A cell as a number; None if the column is missing, empty or no finite number."""
         try:
             value = float(self.row.get(column) or "nan")
         except ValueError:
@@ -116,7 +116,7 @@ def ratio_chart(title: str, entries: Sequence[Entry], numbers: Mapping[str, int]
     names = [name for name in numbers if any(entry.result.backend == name for entry in drawn)]
     left, right = _MARGIN + _NAMES, WIDTH - _MARGIN - 8
     ratios = [_ratio(entry)[0] for entry in drawn]
-    axis = Axis.around([*ratios, 1.0], left, right)
+    axis = LogAxis.around([*ratios, 1.0], left, right)
 
     scene = Scene(width=WIDTH, height=0, title=f"Ratio to torch: {title}")
     y = _heading(scene, title, names, numbers)
@@ -127,7 +127,7 @@ def ratio_chart(title: str, entries: Sequence[Entry], numbers: Mapping[str, int]
     scene.items.append(Words(x=_MARGIN, y=y + 4, text=note, size=11, ink="quiet"))
     y += 20
     if total > len(blocks):
-        words = f"{len(blocks)} of {total} cases: those that take torch longest; the table has all"
+        words = f"{len(blocks)} of {total} cases: the ones that take torch longest; the table has all"
         scene.items.append(Words(x=_MARGIN, y=y, text=words, size=11, ink="quiet"))
         y += 16
     top = y + 4
@@ -155,7 +155,7 @@ def ratio_chart(title: str, entries: Sequence[Entry], numbers: Mapping[str, int]
 
 
 def roofline_chart(title: str, entries: Sequence[Entry], numbers: Mapping[str, int]) -> Scene | None:
-    """Operations a second over operations a byte, each timed row a mark; roofs where they were measured.
+    """Operations per second over operations a byte, each timed row a mark; roofs where they were measured.
 
     Williams, Waterman and Patterson 2009, Roofline. Operations and bytes are those of the direct
     algorithm with x, w and y moved once, so Winograd and FFT may pass a roof.
@@ -169,16 +169,16 @@ def roofline_chart(title: str, entries: Sequence[Entry], numbers: Mapping[str, i
         return None
     roofs = _roofs(entry for _, _, entry in points)
     left, right = _MARGIN + 64, WIDTH - _MARGIN - 8
-    x_axis = Axis.around([x for x, _, _ in points], left, right)
+    x_axis = LogAxis.around([x for x, _, _ in points], left, right)
     scene = Scene(width=WIDTH, height=0, title=f"Roofline: {title}")
     names = [name for name in numbers if any(entry.result.backend == name for _, _, entry in points)]
     top = _heading(scene, f"Roofline: {title}", names, numbers)
     if not roofs:
-        words = "no roofs: the file holds no measured ceilings (columns peak_flops_per_s and peak_bytes_per_s)"
+        words = "no roofs: the file has no measured ceilings (columns peak_flops_per_s and peak_bytes_per_s)"
         scene.items.append(Words(x=_MARGIN, y=top + 4, text=words, size=11, ink="quiet"))
         top += 18
     bottom = top + 380
-    y_axis = Axis.around([*(y for _, y, _ in points), *(roof.flops_per_s * 1e-9 for roof in roofs)], bottom, top + 8)
+    y_axis = LogAxis.around([*(y for _, y, _ in points), *(roof.flops_per_s * 1e-9 for roof in roofs)], bottom, top + 8)
     for value, label in x_axis.ticks():
         x = x_axis.place(value)
         scene.items.append(Line(points=((x, top + 8), (x, bottom)), ink="line", width=0.7))
@@ -205,7 +205,7 @@ def roofline_chart(title: str, entries: Sequence[Entry], numbers: Mapping[str, i
         filled = entry.status not in ("tie", "undecided")
         scene.items.append(_mark(entry, x_axis.place(x), y_axis.place(y), number, filled=filled))
     scene.items.append(
-        Words(x=(left + right) / 2, y=bottom + 34, text="FLOP per byte moved at the least", anchor="middle", size=12)
+        Words(x=(left + right) / 2, y=bottom + 34, text="FLOP per byte that must be moved", anchor="middle", size=12)
     )
     scene.items.append(Words(x=_MARGIN, y=top + 3, text="GFLOP/s", size=12))
     scene.height = bottom + 46
@@ -242,7 +242,7 @@ def _roofs(entries: Iterable[Entry]) -> list[_Roof]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Axis:
+class LogAxis:
     """A logarithmic axis from `low` at `start` to `high` at `end`."""
 
     low: float
@@ -251,14 +251,14 @@ class Axis:
     end: float
 
     @classmethod
-    def around(cls, values: Sequence[float], start: float, end: float) -> "Axis":
+    def around(cls, values: Sequence[float], start: float, end: float) -> "LogAxis":
         """An axis that holds all values with a little room."""
         low, high = log10(min(values)), log10(max(values))
         room = max(0.05 * (high - low), 0.06)
         return cls(low=10 ** (low - room), high=10 ** (high + room), start=start, end=end)
 
     def place(self, value: float) -> float:
-        """Where a value stands; beyond the ends, at the end."""
+        """The position of a value, clamped to the ends."""
         value = min(max(value, self.low), self.high)
         share = (log10(value) - log10(self.low)) / (log10(self.high) - log10(self.low))
         return self.start + share * (self.end - self.start)
@@ -288,7 +288,7 @@ _STEPS = (
 
 
 def _heading(scene: Scene, title: str, names: Sequence[str], numbers: Mapping[str, int]) -> float:
-    """The title and a legend of marks and names; returns where the next line stands."""
+    """The title and a legend of marks and names; returns the position of the next line."""
     scene.items.append(Words(x=_MARGIN, y=24, text=shortened(title, WIDTH - 2 * _MARGIN, 15), size=15, bold=True))
     x, y = _MARGIN + 6, 46.0
     for name in names:
@@ -317,7 +317,7 @@ def _ratio(entry: Entry) -> tuple[float, float, float]:
     return outcome.comparison.ratio, outcome.comparison.low, outcome.comparison.high
 
 
-def _ratio_marks(entry: Entry, axis: Axis, y: float, number: int) -> list[Item]:
+def _ratio_marks(entry: Entry, axis: LogAxis, y: float, number: int) -> list[Item]:
     ratio, low, high = _ratio(entry)
     ends = (axis.place(low if low > 0 else axis.low), axis.place(high if high < inf else axis.high))
     ink = f"s{number % len(SHAPES)}"
@@ -345,7 +345,7 @@ def _mark(entry: Entry, x: float, y: float, number: int, *, filled: bool) -> Mar
 
 
 def plot_scene(entries: Sequence[Entry], plots: Sequence[str]) -> Scene | None:
-    """The plots of all suites below each other, as one drawing; None where there is nothing to draw.
+    """The plots of all suites below each other, as one drawing; None if there is nothing to draw.
 
     Args:
         plots: "ratio", "roofline" or both.

@@ -1,4 +1,4 @@
-"""Where does text go, and how wide and colourful may it be?
+"""Where does text go, and which width and colours does it use?
 
 stdout is the result, stderr the rest. rich honours NO_COLOR, FORCE_COLOR and COLUMNS.
 """
@@ -21,7 +21,7 @@ class _Console(Console):
 
 
 def result_console() -> Console:
-    """The console of the result. Where stdout is no terminal, nothing is wrapped or cut."""
+    """The console of the result. If stdout is not a terminal, nothing is wrapped or cut."""
     return _Console(highlight=False, soft_wrap=not Console().is_terminal)
 
 
@@ -31,7 +31,7 @@ def side_console() -> Console:
 
 
 def pipe_width() -> int:
-    """Columns of a page that goes to a pipe: COLUMNS, or 80, whatever the terminal around it is."""
+    """Columns of a page in a pipe: COLUMNS, or 80, whatever the terminal is."""
     wished = os.environ.get("COLUMNS", "")
     return int(wished) if wished.isdecimal() else 80
 

@@ -1,4 +1,4 @@
-"""What would run, as a table or as rows: no more than is known before anything is run."""
+"""What would run, as a table or as rows, from what is known before anything runs."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""How does the walk of one convolution look on a terminal, and as JSON?"""
+"""How does the walk of one convolution look in a terminal, and as JSON?"""
 
 # ruff: noqa: RUF001  # the times and minus signs are meant: this is mathematics as text
 
@@ -32,7 +32,7 @@ def more(width: int) -> Block:
 
 
 def page(walk: Walk, width: int, steps: Sequence[str] = STEPS, view: View | None = None) -> Iterator[Text]:
-    """The lines of those steps with a free line between, none wider than `width` (from 60 to 120)."""
+    """The lines of these steps, separated by blank lines, none wider than `width` (from 60 to 120)."""
     for i, step in enumerate(steps):
         if i:
             yield Text()

@@ -57,8 +57,8 @@ def check_size(spec: ConvSpec) -> None:
     ):
         if given > limit:
             raise ConvbenchError(
-                f"--html of {spec}: it has {given:,} {name}, and a page answers at once up to {limit:,}; "
-                f"try a smaller n, c, h or w, or leave --html out to see it on the terminal"
+                f"--html of {spec}: it has {given:,} {name}, and the limit of a page is {limit:,}; "
+                f"try a smaller n, c, h or w, or leave --html out to see it in the terminal"
             )
 
 
@@ -103,5 +103,5 @@ def trace_of(walk: Walk) -> dict[str, Any]:
 
 
 def _whole(values: "list[float]") -> list[int | float]:
-    """Whole numbers without their `.0`, which would be a third of the file."""
+    """Integers without their `.0`, which would be a third of the file."""
     return [int(value) if float(value).is_integer() else value for value in values]

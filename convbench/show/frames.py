@@ -1,6 +1,6 @@
-"""How is what was drawn kept as a value, and written as text, as SVG and as a recording of a terminal?
+"""How is a drawn step stored as a value, and written as text, SVG and a terminal recording?
 
-A line is rich's Text: its styles are the roles, its brackets say the same without colour. A terminal,
+A line is rich's Text: its styles are the roles, and its brackets show the same without colour. A terminal,
 a pipe, a drawing and a recording all show these lines and differ in nothing else.
 """
 
@@ -62,7 +62,7 @@ def ansi(line: Text) -> str:
 
 
 def svg(frame: Frame) -> str:
-    """As a drawing that needs no font, no script and no network, light or dark as the reader's page is."""
+    """As a drawing without fonts, scripts or network, light or dark like the reader's page."""
     width, height = frame.width * CELL + 2 * EDGE, len(frame.lines) * LINE + 2 * EDGE
     light, dark = (
         "".join(f".{ink[0]}{{fill:{ink[shade]}}}" for ink in INKS.values()) + f".paper{{fill:{PAPER[shade - 1]}}}"

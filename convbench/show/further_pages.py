@@ -1,4 +1,4 @@
-"""What do the keys `a` and `d` turn to: which algorithms, and the gradients, on the numbers of a walk?"""
+"""Which pages do the keys `a` and `d` show: algorithms and gradients on the numbers of a walk?"""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from convbench.explain.steps import UnprovedError, Walk
 from convbench.show.algorithms import backward_page, trace_page
 from convbench.show.grid import heading, wrap_words
 
-# A page beside the walk: its name, and its lines at a width for the cell that the walk follows.
+# A page of the walk: its name, and its lines at a width for the followed cell.
 Pages = Mapping[str, Callable[[Walk, int], Iterable[Text]]]
 
 

@@ -94,7 +94,7 @@ def grid(
 
 
 def cell(text: str, role: Role | None, width: int, style: str) -> Text:
-    """Right-aligned so that digits stand under digits, with or without brackets."""
+    """Right-aligned, so digits line up with or without brackets."""
     if role is None:
         return Text(f"{text} ".rjust(width), style=style)
     return Text(" " * (width - len(text) - 2)) + in_role(text, role)
@@ -105,7 +105,7 @@ def in_role(text: str, role: Role) -> Text:
 
 
 def flow(blocks: Sequence[Block], room: int, gap: int = 3) -> Block:
-    """Blocks side by side as long as they fit, then on below."""
+    """Blocks side by side if they fit, then on below."""
     lines: Block = []
     row: list[Block] = []
     starts: list[int] = []

@@ -1,4 +1,4 @@
-"""Where do the errors of a wrong output lie? Its worst image and channel, in characters or as a drawing."""
+"""Where are the errors of a wrong output? Its worst image and channel, as characters or a drawing."""
 
 from html import escape
 from itertools import groupby
@@ -26,7 +26,7 @@ def level(share: float) -> int:
 
 
 def heat_map(picture: Picture, width: int) -> Block:
-    """A character or two for each output, or for each block of outputs where not all of them fit."""
+    """One or two characters per output, or per block of outputs if not all of them fit."""
     down, across = picture.axes
     label = len(f"{down}={picture.rows - 1}")
     room = max(1, width - label - 4)

@@ -1,4 +1,4 @@
-"""How does a template become one file that needs no network and lets no foreign script run?"""
+"""How does a template become one file that needs no network and runs no other scripts?"""
 
 import base64
 import hashlib
@@ -17,7 +17,7 @@ def read(*names: str) -> str:
 
 
 def allowed(text: str) -> str:
-    """What a Content-Security-Policy names a script or a style by, so that no other may run."""
+    """What a Content-Security-Policy names a script or a style by, so no other may run."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 

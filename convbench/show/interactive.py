@@ -1,4 +1,4 @@
-"""What do the keys do while somebody moves through a walk, and what stands on the screen then?
+"""What do the keys do in an interactive walk, and what is on the screen?
 
 A session is a value: `press` gives the next one, `screen` its lines. Neither knows a terminal.
 """
@@ -11,7 +11,7 @@ from textwrap import wrap
 from rich.text import Text
 
 from convbench.explain import STEPS
-from convbench.explain.quiz import Question, ask
+from convbench.explain.quiz import QuizQuestion, ask
 from convbench.explain.steps import Cell, Walk
 from convbench.explain.walk import move
 from convbench.show.explain import draw_step
@@ -29,7 +29,7 @@ WHOLE = 30  # lines from which x, the patches, w_flat and y stay on the screen
 
 HELP = (
     ("← → ↑ ↓", "move the output cell"),
-    ("[ ]  1-8", "the step before, the next one, or one by its number"),
+    ("[ ]  1-8", "previous step, next step, or a step by number"),
     ("c k n", "next channel, filter, image; C K N go back"),
     ("a", "another algorithm on the same numbers"),
     ("d", "the backward pass: dX, dW"),
@@ -42,16 +42,16 @@ HELP = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
-    """Where somebody is in a walk.
+class WalkSession:
+    """The position of the user in a walk.
 
     Attributes:
         walk: at the cell that is followed; every cell's is proved before it is shown.
-        base: the letters, and what was measured and watched before it began.
-        page: of `algorithms` or `backward`, the one shown in the place of the step.
+        base: the letters, and what was measured and observed before the session.
+        page: of `algorithms` or `backward`, the one shown in place of the step.
         scroll: lines of the step above the screen.
         mode: what the next key means: "" moves, "quiz" types a reply, "export" names a format, "help".
-        asked: questions so far, `right` of them well answered.
+        asked: questions so far, `right` of them answered correctly.
         folder: where exports go.
     """
 
@@ -62,7 +62,7 @@ class Session:
     page: str = ""
     scroll: int = 0
     mode: str = ""
-    question: Question | None = None
+    question: QuizQuestion | None = None
     typed: str = ""
     asked: int = 0
     right: int = 0
@@ -96,7 +96,7 @@ class Session:
         return [*lines, Text()] if len(lines) + FEWEST_LINES <= self.size[1] else []
 
 
-def press(session: Session, key: str) -> Session:
+def press(session: WalkSession, key: str) -> WalkSession:
     """The session after a key: a character, or a name such as "left", "pagedown", "enter" or "escape".
 
     Raises:
@@ -143,7 +143,7 @@ def press(session: Session, key: str) -> Session:
     return session
 
 
-def screen(session: Session) -> list[Text]:
+def screen(session: WalkSession) -> list[Text]:
     """The lines of the whole screen, none wider than it and as many as it has."""
     width, height = session.size
     if width < NARROWEST or height < FEWEST_LINES:
@@ -165,7 +165,7 @@ def screen(session: Session) -> list[Text]:
     return shown
 
 
-def _status(session: Session) -> Text:
+def _status(session: WalkSession) -> Text:
     """Which output is followed, and in which problem."""
     walk, cell, width = session.walk, session.walk.cell, session.size[0]
     output = Text(f" y[{cell.n},{cell.k},{cell.p},{cell.q}] = ") + in_role(f"{walk.total:g}", OUTPUT)
@@ -177,18 +177,18 @@ def _status(session: Session) -> Text:
     return output + Text(name.rjust(width - len(output) - 1), style=FAINT)
 
 
-def _bottom(session: Session) -> list[Text]:
+def _bottom(session: WalkSession) -> list[Text]:
     """The keys; or a message, or what is asked and typed."""
     width = session.size[0] - 2
     match session.mode:
         case "quiz" if session.question is not None:
             asked = [Text(f" {line}", style="bold") for line in wrap(session.question.text, width)]
-            hint = session.message or "Enter answers, Esc leaves"
+            hint = session.message or "Enter answers, Esc cancels"
             return [*asked, Text(f" > {session.typed}_") + Text(f"   {hint}", style=FAINT)]
         case "export":
-            return [Text(" Export as  s SVG   c recording   t text   Esc leaves", style="bold")]
+            return [Text(" Export as  s SVG   c recording   t text   Esc cancels", style="bold")]
         case "help":
-            return [Text(" Any key goes back", style=FAINT)]
+            return [Text(" Press any key to go back", style=FAINT)]
     if session.message:
         return [Text(f" {line}", style="bold") for line in wrap(session.message, width)]
     spec = session.walk.spec
@@ -209,18 +209,18 @@ def _help(width: int) -> list[Text]:
     return lines
 
 
-def _go(session: Session, cell: Cell) -> Session:
+def _go(session: WalkSession, cell: Cell) -> WalkSession:
     return session if cell == session.walk.cell else replace(session, walk=move(session.walk, cell))
 
 
-def _scrolled(session: Session, pages: int) -> int:
+def _scrolled(session: WalkSession, pages: int) -> int:
     """So that the last line is in sight at most."""
     room = session.size[1] - 1 - len(session.above()) - len(_bottom(session))
     most = max(0, len(session.frame().lines) - room)
     return min(max(session.scroll + pages * (room - 1), 0), most)
 
 
-def _next_algorithm(session: Session) -> Session:
+def _next_algorithm(session: WalkSession) -> WalkSession:
     """The next page of an algorithm; without any, the two ways of the walk itself in turn."""
     if session.algorithms:
         return _turn(session, session.algorithms)
@@ -229,20 +229,20 @@ def _next_algorithm(session: Session) -> Session:
     return replace(session, step=step, page="", scroll=0, message=f"The same output {name}")
 
 
-def _turn(session: Session, pages: Pages) -> Session:
+def _turn(session: WalkSession, pages: Pages) -> WalkSession:
     """Through the pages in their order, and back to the walk."""
     names = ["", *pages]
     here = names.index(session.page) if session.page in names else 0
     return replace(session, page=names[(here + 1) % len(names)], scroll=0)
 
 
-def _ask(session: Session) -> Session:
+def _ask(session: WalkSession) -> WalkSession:
     random = Random(f"{session.seed} {session.asked} {session.step}")  # noqa: S311  # a quiz needs no secrets
     question = ask(session.walk, session.step, random, session.base.letters)
     return replace(session, mode="quiz", question=question, typed="", asked=session.asked + 1)
 
 
-def _reply(session: Session, key: str) -> Session:
+def _reply(session: WalkSession, key: str) -> WalkSession:
     question = session.question
     if question is None or key == "escape":
         return replace(session, mode="", question=None, asked=session.asked - 1)
@@ -254,13 +254,13 @@ def _reply(session: Session, key: str) -> Session:
     right = question.grade(session.typed)
     if right is None:
         return replace(session, typed="", message=f"Type {question.form}, then Enter")
-    verdict = f"Right: {question.answer_text}" if right else f"No, it is {question.answer_text}"
+    verdict = f"Right: {question.answer_text}" if right else f"Not quite. It is {question.answer_text}"
     score = session.right + right
-    message = f"{verdict}; {question.because}. {score} of {session.asked} right; ? asks another."
+    message = f"{verdict}; {question.because}. {score} of {session.asked} right; press ? for another."
     return replace(session, mode="", question=None, right=score, message=message)
 
 
-def _export(session: Session, key: str) -> Session:
+def _export(session: WalkSession, key: str) -> WalkSession:
     ending = {"s": "svg", "c": "cast", "t": "txt"}.get(key)
     if ending is None:
         return session
@@ -281,7 +281,7 @@ def _export(session: Session, key: str) -> Session:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        return replace(session, message=f"{path} exists and stays as it is")
+        return replace(session, message=f"{path} exists and is unchanged")
     except OSError as error:
-        return replace(session, message=f"{path} is not written: {error.strerror}")
+        return replace(session, message=f"cannot write {path}: {error.strerror}")
     return replace(session, message=f"Written: {path}")

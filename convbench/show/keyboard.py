@@ -1,4 +1,4 @@
-"""How does a session reach a terminal: which key was pressed, and how is the screen taken and given back?
+"""How does a session use a terminal: which key was pressed, and how is the screen taken and restored?
 
 A few lines of termios, as ten keys and one page of text need no toolkit.
 """
@@ -14,7 +14,7 @@ from dataclasses import replace
 from types import FrameType
 
 from convbench.show.frames import ansi
-from convbench.show.interactive import Session, press, screen
+from convbench.show.interactive import WalkSession, press, screen
 from convbench.system import require
 
 # xterm's control sequences, ctlseqs, "Alt and Meta Keys" and "PC-Style Function Keys": ESC [ A and ESC O A are both up.
@@ -26,8 +26,8 @@ GIVE_BACK = "\x1b[?25h\x1b[?1049l"
 ESCAPE_S = 0.03  # a lone ESC is the key if nothing follows it by then
 
 
-def run(session: Session) -> None:
-    """Draw, wait for a key or a new size, and again until q. However it ends, the terminal is given back.
+def run(session: WalkSession) -> None:
+    """Draw, wait for a key or a new size, and repeat until q. The terminal is always restored.
 
     Raises:
         ConvbenchError: this system's terminals have no termios.
@@ -60,18 +60,18 @@ def parse_keys(typed: str) -> list[str]:
     return keys
 
 
-def _paint(session: Session, *, coloured: bool) -> None:
+def _paint(session: WalkSession, *, coloured: bool) -> None:
     if session.page:  # an algorithm may take seconds for all of a large x
-        sys.stdout.write(f"\x1b[{session.size[1]};1H Working ...  Ctrl-C ends\x1b[K")
+        sys.stdout.write(f"\x1b[{session.size[1]};1H Working ...  Ctrl-C stops\x1b[K")
         sys.stdout.flush()
     lines = (ansi(line) if coloured else line.plain for line in screen(session))
-    # Home, each line over the old one, the rest erased: in one write, so that nothing flickers.
+    # Home, each line over the old one, the rest erased: in one write, so nothing flickers.
     sys.stdout.write("\x1b[H" + "\r\n".join(line + "\x1b[K" for line in lines) + "\x1b[J")
     sys.stdout.flush()
 
 
 def _read_keys(woken: int) -> list[str] | None:
-    """The keys pressed, none if a signal came first; None when nobody can type any more."""
+    """The keys pressed, none if a signal came first; None if the input has ended."""
     terminal = sys.stdin.fileno()
     ready, _, _ = select.select([terminal, woken], [], [])
     if woken in ready:

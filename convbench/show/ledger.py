@@ -1,4 +1,4 @@
-"""How does the cost ledger of one convolution look on a terminal, in a pipe, and as JSON?"""
+"""How do the costs of one convolution look in a terminal, in a pipe, and as JSON?"""
 
 # ruff: noqa: RUF001  # the times sign is meant
 
@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from convbench.backend import name_surplus
-from convbench.explain.ledger import Check, Count, Ledger
+from convbench.explain.ledger import CostCheck, Count, Ledger
 from convbench.show.console import print_tabbed, result_console, side_console
 from convbench.show.grid import heading, plural
 from convbench.show.pages import fit
@@ -22,7 +22,7 @@ from convbench.spec import ITEM_NBYTES
 BESIDE_FROM = 80
 
 
-def print_ledger(ledger: Ledger, checks: Sequence[Check], counts: Sequence[Count], missing: Sequence[str]) -> None:
+def print_ledger(ledger: Ledger, checks: Sequence[CostCheck], counts: Sequence[Count], missing: Sequence[str]) -> None:
     """Tables on a terminal; elsewhere rows of figure, value, unit and remark."""
     console = result_console()
     if console.is_terminal:
@@ -36,7 +36,7 @@ def print_ledger(ledger: Ledger, checks: Sequence[Check], counts: Sequence[Count
 
 
 def page(
-    ledger: Ledger, checks: Sequence[Check], counts: Sequence[Count], missing: Sequence[str], width: int
+    ledger: Ledger, checks: Sequence[CostCheck], counts: Sequence[Count], missing: Sequence[str], width: int
 ) -> RenderableType:
     """The whole ledger, no wider than `width` (from 60 to 120)."""
     width = fit(width)
@@ -63,7 +63,7 @@ def hanging(lines: Iterable[str], width: int) -> Iterator[Text]:
         yield from map(Text, wrap(line, width, initial_indent="  ", subsequent_indent="    "))
 
 
-def record(ledger: Ledger, checks: Sequence[Check], counts: Sequence[Count]) -> dict[str, Any]:
+def record(ledger: Ledger, checks: Sequence[CostCheck], counts: Sequence[Count]) -> dict[str, Any]:
     """Every figure as plain numbers."""
     spec = ledger.spec
     return {
@@ -137,7 +137,7 @@ def _bytes(ledger: Ledger) -> Table:
 
 
 def _tools(counts: Sequence[Count], width: int) -> RenderableType:
-    """Each tool's figures, and how it counts: beside them, or below where there is no room."""
+    """Each tool's figures, and how it counts: next to them, or below if there is no room."""
     if width < BESIDE_FROM:
         lines = []
         for one in counts:
@@ -167,23 +167,23 @@ def _style(one: Count) -> str:
 
 def _how(one: Count) -> str:
     if one.reconciled is None:
-        return f"not asked: {one.why_not}"
+        return f"not run: {one.why_not}"
     if one.reconciled:
         return one.unit
-    return f"{one.expected:,} and {one.expected_function:,} were foreseen ({one.unit})"
+    return f"{one.expected:,} and {one.expected_function:,} were expected ({one.unit})"
 
 
-def _remarks(ledger: Ledger, checks: Sequence[Check], missing: Sequence[str]) -> Iterator[str]:
+def _remarks(ledger: Ledger, checks: Sequence[CostCheck], missing: Sequence[str]) -> Iterator[str]:
     if any(ledger.spec.surplus):
         padded = f"{name_surplus(ledger.spec)}, then {ledger.spec.evened}"
-        yield f"torch's layers pad opposite sides alike: the tools saw x padded beforehand, {padded}"
+        yield f"torch's layers pad opposite sides equally: the tools saw x padded first, {padded}"
     ways = ", ".join(dict.fromkeys(one.by for one in checks))
     yield f"{plural(len(checks), 'figure')} compared with torch: {ways}"
     if missing:
-        yield f"not installed, not asked: {', '.join(missing)}"
+        yield f"not installed: {', '.join(missing)}"
 
 
-def _rows(ledger: Ledger, checks: Sequence[Check], counts: Sequence[Count]) -> Iterator[list[str | float | None]]:
+def _rows(ledger: Ledger, checks: Sequence[CostCheck], counts: Sequence[Count]) -> Iterator[list[str | float | None]]:
     spec = ledger.spec
     yield ["spec", str(spec), "", ""]
     for name, counted, on_image in (
@@ -194,13 +194,13 @@ def _rows(ledger: Ledger, checks: Sequence[Check], counts: Sequence[Count]) -> I
     ):
         yield [name, counted, "", "padding counted"]
         yield [f"{name}_on_image", on_image, "", "without products with the zeros of the padding"]
-    yield ["bias_additions", ledger.bias_additions, "", "where there is a bias; in no other figure"]
+    yield ["bias_additions", ledger.bias_additions, "", "if there is a bias; in no other figure"]
     for dtype in ITEM_NBYTES:
         for name, nbytes in zip("xwy", ledger.nbytes(dtype), strict=True):
             yield [f"{name}_nbytes", nbytes, "B", dtype]
         yield ["patch_matrix_nbytes", spec.patch_matrix_nbytes(dtype), "B", dtype]
         yield ["intensity", spec.intensity(dtype), "FLOP/B", dtype]
-    yield ["patch_matrix_blow_up", ledger.blow_up, "", "patch matrix over x"]
+    yield ["patch_matrix_blow_up", ledger.blow_up, "", "patch matrix / x"]
     yield ["receptive_field", _field(ledger), "pixels", "of the layer"]
     yield ["padding_waste", ledger.padding_waste, "", "share of the MACs"]
     for check in checks:

@@ -61,7 +61,7 @@ def _told(number: int, costs: "ModelCosts") -> bool:
 
 
 def remarks(costs: "ModelCosts") -> Iterator[str]:
-    """The totals, and all that the table cannot say: what is no problem here, what was not counted, what is a bound."""
+    """The totals, and what the table cannot show: what is not a problem here, what was not counted, what is a bound."""
     found, total = costs.census, amount(costs.macs, "MAC")
     distinct = f"{len(costs.rows)} of them distinct" if len(costs.rows) < len(found.calls) else "all distinct"
     yield f"{plural(len(found.calls), 'convolution')}, {distinct}: {total} ({costs.macs:,}), padding counted"
@@ -83,16 +83,18 @@ def remarks(costs: "ModelCosts") -> Iterator[str]:
         yield f"not timed: {costs.unmeasured}"
     if any(row.ran and any(row.shape.spec.surplus) for row in costs.problems):
         yield (
-            "ran: torch pads opposite sides alike; where they differ it is of x padded beforehand by F.pad, whose own "
-            "kernel and copy are left out"
+            "ran: torch pads opposite sides equally; if they differ, x is padded first with F.pad, whose own "
+            "kernel and copy are not included"
         )
     for why, count in costs.others.items():
-        yield f"{plural(count, 'convolution')} counted here, but no problem that bench or verify take: {why}"
+        yield f"{plural(count, 'convolution')} counted here, but not a problem for bench or verify: {why}"
     if found.complex_calls:
-        yield f"{plural(found.complex_calls, 'complex convolution')}, counted as the real ones that torch makes of them"
+        yield (
+            f"{plural(found.complex_calls, 'complex convolution')}, counted as the real ones that torch turns them into"
+        )
     if padded := [call.name for call in found.calls if call.padded]:
         many = plural(len(padded), "convolution")
-        yield f"{many} of an image that the model pads with zeros, told with that padding, first {padded[0]}"
+        yield f"{many} on an image that the model pads with zeros, shown with that padding, first {padded[0]}"
     for op in dict.fromkeys(op for op, _ in found.uncounted):
         where = [module or "the model itself" for one, module in found.uncounted if one == op]
         yield f"NOT COUNTED: {op}, {plural(len(where), 'time')}, first in {where[0]}"
@@ -100,16 +102,16 @@ def remarks(costs: "ModelCosts") -> Iterator[str]:
         names = [call.name for call in found.calls if call.functional]
         yield f"{plural(len(names), 'call')} without an nn.Conv module, first {names[0]}"
     if any(row.field is None for row in costs.rows):
-        yield "field: what of the input one output sees; not followed where it is empty"
+        yield "field: receptive field, input pixels that one output sees; empty if not followed"
     else:
-        yield "field: pixels of the input that one output sees, along its longer axis; all: the whole input"
+        yield "field: receptive field, input pixels that one output sees, along its longer axis; all: the whole input"
     if any(not extent.exact for row in costs.rows for call in row.calls for extent in call.field or ()):
-        yield "field <=: a bound, behind what cuts, shuffles or interpolates the image"
+        yield "field <=: an upper bound, behind operators that crop, shuffle or interpolate the image"
     if found.unfollowed:
         ops = ", ".join(f"{op} ({count})" for op, count in found.unfollowed)
-        yield f"behind these operators the field is bounded by the whole input alone: {ops}"
+        yield f"behind these operators the only bound on the field is the whole input: {ops}"
     if found.why_not_meta:
-        yield f"run on the CPU, for the meta device does not do: {found.why_not_meta}"
+        yield f"run on the CPU, because the meta device does not work: {found.why_not_meta}"
 
 
 def record(costs: "ModelCosts") -> dict[str, Any]:
@@ -199,7 +201,7 @@ def _blocks(costs: "ModelCosts", shown: Sequence[int]) -> Group:
 
 
 def _line(cells: Sequence[Text], shown: Sequence[int]) -> Table:
-    """Columns of fixed width, so that the lines stand below one another."""
+    """Columns of fixed width, so the lines are below one another."""
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column(width=1)
     for number in shown:
@@ -252,7 +254,7 @@ def _piped(row: "Row", costs: "ModelCosts") -> list[str | float | None]:
 
 
 def _percent(share: float) -> str:
-    """Nothing is 0 or 100 % that is not quite."""
+    """0 and 100 % only if exact."""
     if 0 < share < 0.0005:
         return "<0.1 %"
     return ">99.9 %" if 0.9995 <= share < 1 else f"{share:.1%}".replace("%", " %")

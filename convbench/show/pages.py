@@ -1,4 +1,4 @@
-"""How wide is a page of text, where do its notes stand, and how is it printed?"""
+"""How wide is a page of text, where are its notes, and how is it printed?"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -35,7 +35,7 @@ def room_for_text(width: int) -> int:
 
 
 def with_notes(body: Iterable[Text], notes: Sequence[str], width: int) -> Iterator[Text]:
-    """The body, drawn for `room_for_text` less two, with its notes beside or below."""
+    """The body, drawn for `room_for_text` less two, with its notes next to it or below."""
     indented: Block = [Text("  ") + line for line in body]
     room = room_for_text(width)
     if room == width:

@@ -37,8 +37,8 @@ _DIVERGING = np.array(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Grid:
-    """Where the cells lie: bands of columns below each other, or blocks of images side by side.
+class PictureGrid:
+    """The layout of the cells: bands of columns below each other, or blocks of images side by side.
 
     Attributes:
         bands: how many rows of columns the columns are broken into.
@@ -79,14 +79,14 @@ class Grid:
         return self.head(block, column)[0], top + TILE_HEAD + TILE + TILE_FOOT + row * (self.cell[1] + CAPTION)
 
     def head(self, block: int, column: int) -> tuple[int, int]:
-        """The upper left corner of what stands above a column of a block."""
+        """The upper left corner of the heading above a column of a block."""
         band, place = divmod(column, self.per_band)
         block_width = self.per_band * (self.cell[0] + GAP) - GAP + BLOCK_GAP
         return block * block_width + place * (self.cell[0] + GAP), band * self.band_height
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
+class FilterColumn:
     """One filter and its responses, as they are shown.
 
     Attributes:
@@ -148,8 +148,8 @@ def draw(done: "Run") -> Image.Image:
     return canvas
 
 
-def make_column(name: str, kernel: Array, responses: Sequence[Array]) -> Column:
-    """A column with its limit: for signed responses all but the strongest 0.5 % lie below it.
+def make_column(name: str, kernel: Array, responses: Sequence[Array]) -> FilterColumn:
+    """A column with its limit: for signed responses all but the strongest 0.5 % are below it.
 
     The zeros around an image make a few responses at its border far larger than the rest.
     """
@@ -157,7 +157,7 @@ def make_column(name: str, kernel: Array, responses: Sequence[Array]) -> Column:
     most = float(strength.max())
     signed = any(bool(response.min() < -1e-6 * most) for response in responses)
     limit = max(float(np.quantile(strength, 0.995)), most / 8) if signed else max(most, 1.0)
-    return Column(name=name, kernel=kernel, responses=tuple(responses), limit=limit, signed=signed)
+    return FilterColumn(name=name, kernel=kernel, responses=tuple(responses), limit=limit, signed=signed)
 
 
 def png(picture: Image.Image) -> bytes:
@@ -167,17 +167,17 @@ def png(picture: Image.Image) -> bytes:
     return file.getvalue()
 
 
-def arrange(images: int, columns: int, aspect: float) -> Grid:
+def arrange(images: int, columns: int, aspect: float) -> PictureGrid:
     """The grid with the largest cells that still fills the width; `aspect` is height over width."""
     aspect = min(max(aspect, 0.25), 4.0)
 
-    def grid(bands: int, blocks: int) -> Grid:
+    def grid(bands: int, blocks: int) -> PictureGrid:
         across, rows = ceil(columns / bands) * blocks, ceil(images / blocks)
         width = (WIDTH - (blocks - 1) * (BLOCK_GAP - GAP)) / across - GAP
         height = (HEIGHT / bands - TILE_HEAD - TILE - TILE_FOOT - GAP) / rows - CAPTION
         width = max(min(width, height / aspect, 760), 24)
         cell = (int(width), max(int(width * aspect), 16))
-        return Grid(columns=columns, images=images, bands=bands, blocks=blocks, cell=cell)
+        return PictureGrid(columns=columns, images=images, bands=bands, blocks=blocks, cell=cell)
 
     choices = [grid(bands, 1) for bands in range(1, columns + 1)] + [grid(1, blocks) for blocks in range(2, images + 1)]
     return max(choices, key=lambda one: (one.size[0] >= LEAST_WIDTH, one.cell[0]))
@@ -266,7 +266,7 @@ def _head_input(pen: Draw, corner: tuple[int, int], width: int, shape: tuple[int
         _write(pen, (x, y + TILE_HEAD + 22 + 26 * line), words, 18, QUIET, width, anchor="ma")
 
 
-def _head_filter(canvas: Image.Image, corner: tuple[int, int], width: int, column: Column) -> None:
+def _head_filter(canvas: Image.Image, corner: tuple[int, int], width: int, column: FilterColumn) -> None:
     pen = ImageDraw.Draw(canvas)
     x, y = corner[0] + width // 2, corner[1]
     _write(pen, (x, y), column.name, 22, INK, width, anchor="ma")
@@ -305,9 +305,9 @@ def _legend(canvas: Image.Image, corner: tuple[int, int], *, signed: bool) -> No
         canvas.paste(bar, (x, y + 3))
         pen.rectangle((x - 1, y + 2, x + bar.width, y + 3 + bar.height), outline=LINE)
         x += bar.width + 22
-        words = "blue negative, white zero, red positive; full colour from the limit written above each column"
+        words = "blue negative, white zero, red positive; full colour at the limit above each column"
     else:
-        words = "no response is negative: black is 0, white the limit written above the column"
+        words = "no response is negative: black is 0, white the limit above the column"
     _write(pen, (x, y), words, 19, QUIET, canvas.width - MARGIN - x)
 
 

@@ -1,4 +1,4 @@
-"""How do the answers to the twelve questions look on a terminal, and as JSON?"""
+"""How do the answers to the twelve questions look in a terminal, and as JSON?"""
 
 # ruff: noqa: RUF001  # the times sign and the like are meant: this is mathematics as text
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from convbench.explain.sheet import Answer, Grid, Say, Sum, Table
+from convbench.explain.sheet import NumberGrid, Say, Sum, Table, WhyAnswer
 from convbench.show.grid import (
     FAINT,
     KERNEL,
@@ -39,7 +39,7 @@ TABLE_ROWS, TERMS = 8, 12
 LEAD = 22  # columns for a number of a message, before what it means
 
 
-def draw_answers(answers: Sequence[Answer]) -> None:
+def draw_answers(answers: Sequence[WhyAnswer]) -> None:
     """Print them as wide as the terminal; a pipe gets 80 columns, or COLUMNS."""
     print_page(partial(answer_page, answers))
 
@@ -49,7 +49,7 @@ def draw_decoded(decoded: "Decoded") -> None:
     print_page(partial(decoded_page, decoded))
 
 
-def answer_page(answers: Sequence[Answer], width: int) -> Iterator[Text]:
+def answer_page(answers: Sequence[WhyAnswer], width: int) -> Iterator[Text]:
     """The lines of all answers, none wider than `width` (from 60 to 120)."""
     width = fit(width)
     for number, answer in enumerate(answers):
@@ -81,18 +81,18 @@ def decoded_page(decoded: "Decoded", width: int) -> Iterator[Text]:
             Text("    ") + Text(line, style=KERNEL.style)
             for line in wrap(fix.call.text, width - 4, break_long_words=False, break_on_hyphens=False)
         )
-        seen = "ran just now" if fix.computed else "too large to run; torch's own arithmetic of its shapes"
+        seen = "ran just now" if fix.computed else "too large to run; shapes derived by torch"
         yield Text(f"    ✓ {seen}: {_shape(fix.shape)}", style="green")
         if fix.spec is not None:
             yield Text(f"    convbench explain {fix.spec}")
 
 
-def record_answers(answers: Sequence[Answer]) -> dict[str, Any]:
+def record_answers(answers: Sequence[WhyAnswer]) -> dict[str, Any]:
     """Questions, answers, numbers, sources and proofs as plain values."""
     return {"answers": [_record(answer) for answer in answers]}
 
 
-def _record(answer: Answer) -> dict[str, Any]:
+def _record(answer: WhyAnswer) -> dict[str, Any]:
     return {
         "name": answer.name,
         "question": answer.question,
@@ -108,7 +108,7 @@ def _record(answer: Answer) -> dict[str, Any]:
     }
 
 
-def _record_part(part: Say | Sum | Grid | Table) -> dict[str, Any]:
+def _record_part(part: Say | Sum | NumberGrid | Table) -> dict[str, Any]:
     match part:
         case Say():
             return {"kind": "text", "text": part.text}
@@ -117,7 +117,7 @@ def _record_part(part: Say | Sum | Grid | Table) -> dict[str, Any]:
         case Table():
             rows = [{"name": name, "numbers": numbers} for name, numbers in part.rows]
             return {"kind": "table", "columns": part.columns, "rows": rows}
-        case Grid():
+        case NumberGrid():
             return {
                 "kind": "grid",
                 "label": part.label,
@@ -129,15 +129,15 @@ def _record_part(part: Say | Sum | Grid | Table) -> dict[str, Any]:
             }
 
 
-def _body(answer: Answer, room: int) -> Iterator[Text]:
+def _body(answer: WhyAnswer, room: int) -> Iterator[Text]:
     yield from (Text(line, style="bold") for line in wrap(answer.short, room))
     if answer.stand_in:
-        words = f"{answer.asked} cannot show it: {answer.stand_in}. Shown on {answer.spec}, the nearest that can."
+        words = f"{answer.asked} cannot show it: {answer.stand_in}. Shown on {answer.spec}, the nearest one that can."
         yield from (Text(line) for line in wrap(words, room))
     yield Text()
     grids: list[Block] = []
     for part in answer.parts:
-        if isinstance(part, Grid):
+        if isinstance(part, NumberGrid):
             grids.append(_grid(part, room))
             continue
         if grids:
@@ -160,7 +160,7 @@ def _body(answer: Answer, room: int) -> Iterator[Text]:
         yield Text.assemble(mark if not i else "  ", line)
 
 
-def _grid(part: Grid, room: int) -> Block:
+def _grid(part: NumberGrid, room: int) -> Block:
     top, left = part.origin
     height, width = part.numbers.shape
     marked = part.marked

@@ -1,4 +1,4 @@
-"""How does what torch really ran look on a terminal, and as JSON?"""
+"""How does what torch really ran look in a terminal, and as JSON?"""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ EVIDENCE_LINES = 3  # of one answer; a line of oneDNN's log is 300 characters lo
 
 # How sure: by sign as well as by colour.
 MARKS = {"fact": ("✓", "green"), "inference": ("≈", "yellow"), "unknown": ("?", "red")}
-LEGEND = "✓ seen   ≈ concluded from what was seen   ? unknown   → what was answered; --json has it whole"
+LEGEND = "✓ seen   ≈ inferred from what was seen   ? unknown   → evidence; --json has all of it"
 
 
 def draw_ran(calls: Sequence[Ran]) -> None:

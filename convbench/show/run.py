@@ -1,4 +1,4 @@
-"""A run as text: a line a stage, the verdict, and what to do next."""
+"""A run as text: one line per stage, the verdict, and what to do next."""
 
 import shlex
 from collections.abc import Iterator

@@ -107,7 +107,7 @@ class Scene:
         return "\n".join([head, *(_svg(item, alone=alone) for item in self.items), "</svg>"]) + "\n"
 
     def image(self, scale: float = 2.0) -> "Image.Image":
-        """As pixels, drawn twice as large and made smaller, so that edges are smooth."""
+        """As pixels, drawn twice as large and made smaller, so edges are smooth."""
         from PIL import Image, ImageDraw, ImageFont
 
         fine = 2 * scale
@@ -144,7 +144,7 @@ def stacked(scenes: Iterable[Scene], title: str) -> Scene:
 
 
 def shortened(text: str, width: float, size: float) -> str:
-    """Text that fits into a width, with an ellipsis in the place of what does not."""
+    """Text that fits into a width, with an ellipsis in place of what does not."""
     most = max(1, int(width / (size * CHARACTER)))
     return text if len(text) <= most else text[: most - 1] + "…"
 

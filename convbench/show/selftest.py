@@ -48,7 +48,7 @@ def selftest_tables(judged: Sequence[Judged], *, width: int) -> list[RenderableT
     rules = list(RULES) if width >= _WIDE else _NARROW
     parts: list[RenderableType] = [_criteria_table(correct, bugs)]
     if bugs:
-        note = f"ours as {'/'.join(DTYPES)}, or one figure where they agree; the others over all of them"
+        note = f"ours as {'/'.join(DTYPES)}, or one figure if they agree; the others over all of them"
         parts.append(Group(_kernel_table("bug, found %", bugs, rules), Text(note, "dim")))
     if correct:
         parts.append(_kernel_table("correct, rejected %", correct, rules))
@@ -139,13 +139,14 @@ def remarks(finding: Finding) -> list[str]:
     lines = []
     if finding.equivalent:
         lines.append(
-            f"{finding.equivalent:,} bugs do not count: on their operands they are none, for their ideal output is the "
-            f"truth within {SAME:g} or, where precision is lost, every output is the nearest that there is"
+            f"{finding.equivalent:,} bugs do not count: on their operands they are not bugs, as their ideal output "
+            f"is the "
+            f"truth within {SAME:g} or, for lost precision, every output is already the nearest possible"
         )
     if not finding.enough:
         size = f"{LEAST_CORRECT_RUNS:,} correct runs and {LEAST_BUG_RUNS:,} bugs"
-        whole = "judged by its rates alone" if finding.by_choice else "so they are not met"
-        lines.append(f"too small to compare with the published rates, which take {size}: {whole}")
+        whole = "only judged by its rates" if finding.by_choice else "so they are not met"
+        lines.append(f"too small to compare with the published rates, which need {size}: {whole}")
     return lines
 
 
@@ -157,7 +158,7 @@ def headline(finding: Finding) -> str:
         f"{found.rejected:,} of {found.runs:,} bugs found" + (f" ({_floor(found)} %)" if found.runs else "")
     )
     if finding.nothing:
-        return "NOTHING JUDGED: no kernel takes such a case, or the bug is none there"
+        return "NOTHING JUDGED: no kernel supports such a case, or the bug does not show there"
     asked = f"published: {MOST_FALSE_ALARMS}, and {100 * LEAST_FOUND:g} %"
     return f"{'OK' if finding.met else 'NOT MET'}: {counts}; {asked}"
 

@@ -124,7 +124,7 @@ def suite_headline(tried: Sequence[Tried], *, by_choice: bool) -> str:
     """The answer in one line, with its denominators; `by_choice` where somebody chose the kernels or the cases."""
     tally = Tally.of(tried)
     if tally.nothing:
-        return "NOTHING TRIED: no kernel takes such a case"
+        return "NOTHING TRIED: no kernel supports such a case"
     counts = (
         f"{tally.found:,} of {tally.kinds:,} kinds of bugs found{_share(tally.found, tally.kinds)}; "
         f"of {tally.explained:,} faults {tally.true:,} causes true{_share(tally.true, tally.explained)}, "

@@ -12,7 +12,7 @@ from rich.text import Text
 from convbench.explain.letters import CUDNN, TORCH, Letters
 from convbench.explain.program import step_code
 from convbench.explain.sheet import set_text
-from convbench.explain.steps import Axis, Comparison, Term, Walk
+from convbench.explain.steps import Comparison, SlidingAxis, Term, Walk
 from convbench.show.grid import (
     FAINT,
     KERNEL,
@@ -281,7 +281,7 @@ def _price(price: "Price", room: int) -> Block:
     return wrap_words(ways, room)
 
 
-def _reading_notes(axes: tuple[Axis, Axis]) -> list[str]:
+def _reading_notes(axes: tuple[SlidingAxis, SlidingAxis]) -> list[str]:
     lines = list(zip(axes, ("row", "column"), strict=True))
     notes = [
         f"The floor leaves out {plural(axis.rest, line)} at the end of the padded x."

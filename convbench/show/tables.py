@@ -1,4 +1,4 @@
-"""Results as tables, and in words what went wrong or was skipped."""
+"""Results as tables, and sentences about what went wrong or was skipped."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,8 +20,8 @@ from convbench.show.units import amount, gflops, rate, seconds, share
 from convbench.spec import ConvSpec
 
 LIKELY_CAUSE = (
-    "; likely the ceiling was probed while the machine was busy (convbench ceilings --refresh), or TF32, "
-    "Winograd in a library, or more threads than were given"
+    "; likely causes: the ceiling was measured while the machine was busy (convbench ceilings --refresh), TF32, "
+    "Winograd in a library, or more threads than given"
 )
 VERDICT_STYLE = {
     "faster": "green",
@@ -31,13 +31,13 @@ VERDICT_STYLE = {
     "undecided": "dim",
     "noisy": "magenta",  # undecided, because too few samples were clean
 }
-# A call on memory mapped anew is told from so much on: it is timed in five blocks, and not in pairs.
+# A call on newly mapped memory is reported above this: it is timed in five blocks, not in pairs.
 DEARER, MOST_DEARER = 1.1, 3
-UNSURE = "run convbench doctor to see what disturbs this machine, raise --budget, or start with --wait-until-quiet"
+UNSURE = "run convbench doctor to see what disturbs this machine, raise --budget, or use --wait-until-quiet"
 
 
 def plain_table(title: str | None = None) -> Table:
-    """The one look of every table."""
+    """The style of every table."""
     return Table(
         box=box.SIMPLE_HEAD,
         title=title,
@@ -86,7 +86,7 @@ def _legend(results: Iterable[Result], *, peak: bool) -> str:
 
 
 def threads_apart(results: Iterable[Result]) -> bool:
-    """Whether they had several numbers of CPU threads: then each is a whole of its own."""
+    """Whether there are several thread counts: then each is summarised separately."""
     return len({one.threads for one in results if one.threads and one.case.target.on_host}) > 1
 
 
@@ -113,7 +113,7 @@ def _bench_widths(rows: Sequence[Sequence[Text]], room: int) -> dict[int, int]:
             break
         chosen.append(number)
     widths = {number: widest[number] for number in _ORDER if number in chosen}
-    # Only a name gives way, and only where not even four columns have room.
+    # Only a name is cut, and only if not even four columns fit.
     widths[0] = max(8, widths[0] - max(0, sum(width + _GAP for width in widths.values()) - room))
     return widths
 
@@ -176,7 +176,7 @@ def _of_roof(timed: Timed) -> Text:
 
 
 def flag_lines(results: Iterable[Result]) -> list[str]:
-    """Why a row may lie above 100 % of the peak."""
+    """Why a row may be above 100 % of the peak."""
     timed = [(one, one.outcome) for one in results if isinstance(one.outcome, Timed) and one.outcome.roofline]
     lines = []
     for flag, mark, cause in ((IMPOSSIBLE, "! ", LIKELY_CAUSE), (TRANSFORM, "", "")):
@@ -188,7 +188,7 @@ def flag_lines(results: Iterable[Result]) -> list[str]:
 
 
 def standing_table(results: Sequence[Result]) -> Group | None:
-    """A suite as a whole, for each set of axes, and the answer in a sentence; None where there is no choice to make."""
+    """A suite as a whole, for each set of axes, and the answer in a sentence; None if there is no choice to make."""
     table = plain_table()
     table.add_column(layers_title(results), no_wrap=True, min_width=17)
     for name in ("total", "regret", "geomean"):
@@ -219,12 +219,12 @@ def standing_table(results: Sequence[Result]) -> Group | None:
     if partly:
         answers.append(Text(COVERAGE, "dim"))
     if noisy := sum(isinstance(one.outcome, Timed) and one.outcome.noise.noisy for one in results):
-        answers.append(Text(f"{noisy} of the rows are noisy, and stand in the totals as they are", "magenta"))
+        answers.append(Text(f"{noisy} of the rows are noisy, and count in the totals as they are", "magenta"))
     return Group(table, *answers)
 
 
 def answer(results: Sequence[Result]) -> str:
-    """Which backend needs the least for all layers, and how sure it is; empty where there is no choice to make."""
+    """Which backend needs the least for all layers, and how sure it is; empty if there is no choice to make."""
     whole = standings(results)
     found = whole.found
     if len(found) < 2 or found[0].cases < 2:
@@ -232,9 +232,9 @@ def answer(results: Sequence[Result]) -> str:
     if not whole.ranked:
         return f"no ranking: {whole.unsure} of {whole.compared} rows are noisy or undecided; {UNSURE}"
     if sum(one.total_s is not None for one in found) < 2:
-        return "no two backends did all of these layers"
+        return "no two backends ran all of these layers"
     if whole.winner is None or whole.second is None:
-        return f"no ranking: it takes {BASELINE}, and a ratio to it, in all of these layers"
+        return f"no ranking: it needs {BASELINE}, and a ratio to it, for all of these layers"
     return _ranking(whole.winner, whole.second, results, level=whole.level)
 
 
@@ -246,7 +246,7 @@ def geomean_words(one: Standing) -> str:
 
 
 def _ranking(first: Standing, second: Standing, results: Sequence[Result], *, level: bool) -> str:
-    """Three answers: the fastest overall, what the best for each layer would save, and what to do."""
+    """Three sentences: the fastest overall, what the best per layer would save, and what to do."""
     rival = first if first.backend != BASELINE else second
     verdicts = Counter(
         one.outcome.comparison.verdict
@@ -257,7 +257,7 @@ def _ranking(first: Standing, second: Standing, results: Sequence[Result], *, le
         "faster": "beats torch on {}",
         "slower": "loses on {}",
         "tie": "ties on {}",
-        "undecided": "is unsure on {}",
+        "undecided": "is undecided on {}",
     }
     decided = [text.format(verdicts[word]) for word, text in words.items() if verdicts[word]]
     against = f" {rival.backend} {join_words(decided)} of {rival.cases} cases." if decided else ""
@@ -275,7 +275,7 @@ def _ranking(first: Standing, second: Standing, results: Sequence[Result], *, le
     saved = (first.regret or 0.0) / (1 + (first.regret or 0.0))
     choice = f"The best backend per layer would take {round(100 * saved)} % less."
     if saved < WORTH:
-        choice = f"Use {'either' if level else first.backend} everywhere: a choice per layer gains nothing."
+        choice = f"Use {'either' if level else first.backend} everywhere: choosing per layer gains nothing."
     return f"{overall}{against} {choice}"
 
 
@@ -289,8 +289,8 @@ def times(ratio: float) -> str:
     return f"{ratio:.2f}" if ratio < 10 else rate(ratio)
 
 
-WORTH = 0.005  # what a choice for each layer must save to be told
-COVERAGE = "geomean: needs all cases; otherwise in how many of them it was timed"
+WORTH = 0.005  # what choosing per layer must save to be mentioned
+COVERAGE = "geomean: over all cases, or the number of cases that were timed"
 
 
 def layers_title(results: Sequence[Result]) -> str:
@@ -314,13 +314,13 @@ def verify_table(results: Sequence[Result]) -> Table:
     table.add_column("dtype", no_wrap=True, min_width=max(8, longest))
     for name in ("right", "wrong", "failed", "skipped", "err/bound"):
         table.add_column(name, justify="right", min_width=len(name))
-    table.add_column("at the worst", no_wrap=True)
+    table.add_column("worst case", no_wrap=True)
     groups: dict[tuple[str, str], list[Result]] = defaultdict(list)
     for result in results:
         groups[result.backend, _sort(result, apart)].append(result)
     for (backend, dtype), group in groups.items():
         if all(isinstance(one.outcome, Skipped) for one in group):
-            continue  # the reasons stand below the table
+            continue  # the reasons are below the table
         right = [(one.outcome.check.worst_of_bound, one) for one in group if isinstance(one.outcome, Verified)]
         wrong = sum(isinstance(one.outcome, Wrong) for one in group)
         failed = sum(isinstance(one.outcome, Failed) for one in group)
@@ -347,9 +347,9 @@ def _sort(result: Result, threads: bool) -> str:
 
 
 def skip_lines(results: Iterable[Result]) -> list[str]:
-    """Why backends were skipped: one line a backend and kind of reason, with an example.
+    """Why backends were skipped: one line per backend and kind of reason, with an example.
 
-    What no backend can do is one line for all of them.
+    A reason shared by all backends is one line.
     """
     reasons: dict[tuple[str, str], list[Result]] = defaultdict(list)
     for result in results:
@@ -368,7 +368,7 @@ def skip_lines(results: Iterable[Result]) -> list[str]:
 
 
 def defect_lines(results: Iterable[Result]) -> list[str]:
-    """Which known defects of the libraries underneath were met: one line a backend and defect, with an example."""
+    """Which known library defects were hit: one line per backend and defect, with an example."""
     met: dict[tuple[str, str], list[Result]] = defaultdict(list)
     for result in results:
         if isinstance(result.outcome, Verified | Timed) and result.outcome.check.defect:
@@ -385,19 +385,21 @@ def _where(result: Result) -> str:
 
 
 def noise_line(results: Iterable[Result]) -> str:
-    """What disturbed the timing, and what it cost; "" where it cost nothing."""
+    """What disturbed the timing, and what it cost, or ""."""
     timed = [one.outcome for one in results if isinstance(one.outcome, Timed)]
     aside = sum(len(one.noise.set_aside) for one in timed)
     taken = sum(len(one.samples_s) for one in timed) + aside
     noisy = sum(one.noise.noisy for one in timed)
     told = [f"{aside:,} of {taken:,} samples were disturbed and set aside"] if aside else []
     if noisy:
-        told.append(f"{noisy} of {len(timed)} rows had too few clean samples for a verdict (convbench doctor says why)")
+        told.append(
+            f"{noisy} of {len(timed)} rows had too few clean samples for a verdict (run convbench doctor to see why)"
+        )
     return "; ".join(told)
 
 
 def mode_lines(results: Iterable[Result]) -> list[str]:
-    """Whose samples lie in two heaps: a median between them was measured by nobody."""
+    """Backends whose samples form two clusters: no sample is at the median between them."""
     return [
         f"two modes: {one.backend} on {one.case.problem.name}, {seconds(low.centre)} and {seconds(high.centre)}, "
         f"{low.share:.0%} and {high.share:.0%} of its samples"
@@ -408,7 +410,7 @@ def mode_lines(results: Iterable[Result]) -> list[str]:
 
 
 def memory_line(results: Iterable[Result]) -> str:
-    """Who takes longer where the memory of an output is mapped anew for each call; "" where nobody does."""
+    """Backends that take longer if the memory of an output is mapped anew for each call, or ""."""
     dearer = {
         (one.backend, one.case.problem.name): one.outcome.bill.mapped_s / one.outcome.median_s
         for one in results
@@ -417,11 +419,13 @@ def memory_line(results: Iterable[Result]) -> str:
     worst = sorted((key for key, factor in dearer.items() if factor > DEARER), key=lambda key: -dearer[key])
     told = [f"{backend} on {name} {dearer[backend, name]:.2f}x" for backend, name in worst[:MOST_DEARER]]
     more = f" and {len(worst) - len(told)} more" if len(worst) > len(told) else ""
-    return f"times are of kept memory; mapped anew for each call: {', '.join(told)}{more}" if told else ""
+    return (
+        f"times are for reused memory; with newly mapped memory for each call: {', '.join(told)}{more}" if told else ""
+    )
 
 
 def launch_line(results: Iterable[Result]) -> str:
-    """Who waits for its launches where code calls it eagerly on a GPU; "" where nobody does."""
+    """Backends that wait for their launches if called eagerly on a GPU, or ""."""
     found = [(one, one.outcome) for one in results if isinstance(one.outcome, Timed) and one.outcome.bill.launch_bound]
     told = [
         f"{one.backend} on {one.case.problem.name} {seconds(timed.bill.wall_s)} "
@@ -433,7 +437,7 @@ def launch_line(results: Iterable[Result]) -> str:
 
 
 def fault_lines(result: Result, repro: str, smallest: str = "") -> list[str]:
-    """A wrong or failed result: what, why, how, the command that shows it again, and the smallest that does."""
+    """A wrong or failed result: what, why, how, and the commands that reproduce it, also on the smallest problem."""
     found = ""
     match result.outcome:
         case Wrong(check):
@@ -452,12 +456,12 @@ def fault_lines(result: Result, repro: str, smallest: str = "") -> list[str]:
 
 
 def cause_cut_words(check: Check) -> str:
-    """That the search for a cause was cut before it could name one; "" where it was not."""
+    """That the search for a cause was cut before it could name one; "" if it was not."""
     return "" if check.cause_cut is None else f"no cause found (search cut after {check.cause_cut:,} experiments)"
 
 
 def smallest_words(check: Check) -> str:
-    """What stands before the command for the smallest problem, or in its place; "" where there is nothing to say."""
+    """The text before the command for the smallest problem, or instead of it, or ""."""
     if check.smallest_cut is None:
         return "smallest" if check.smallest else ""
     found = "smallest so far" if check.smallest else "no smaller problem so far"
@@ -465,7 +469,7 @@ def smallest_words(check: Check) -> str:
 
 
 def shrunk(result: Result) -> Result | None:
-    """A wrong result on the smallest problem that was found to show it; None where there is none."""
+    """A wrong result on the smallest problem that was found to show it; None if there is none."""
     if not isinstance(result.outcome, Wrong) or not result.outcome.check.smallest:
         return None
     problem = replace(result.case.problem, spec=ConvSpec.parse(result.outcome.check.smallest))

@@ -14,7 +14,7 @@ def seconds(value: float | None) -> str:
 
 
 def duration(value: float) -> str:
-    """`3.2 s`, `4 min 5 s`, `2 h 5 min`: how long somebody waits."""
+    """`3.2 s`, `4 min 5 s`, `2 h 5 min`: a waiting time."""
     if value < 99.5:
         return f"{value:.1f} s" if value < 9.95 else f"{value:.0f} s"
     minutes, rest = divmod(round(value), 60)
@@ -32,7 +32,7 @@ def amount(value: float, unit: str) -> str:
 
 
 def gflops(flops: int, time_s: float) -> str:
-    """Operations a second in 1e9, with three digits and without an exponent."""
+    """Operations per second in 1e9, with three digits and without an exponent."""
     return rate(flops / time_s * 1e-9)
 
 

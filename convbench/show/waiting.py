@@ -1,4 +1,4 @@
-"""What does a terminal show while a command has nothing to show yet?
+"""What does a terminal show while a command has no output yet?
 
 One line on stderr, `loading PyTorch … 1.2 s`, erased before the first byte of anything else. Only a terminal gets it.
 """

@@ -1,10 +1,10 @@
-"""Which convolution problems are shipped, which are read from files, and how is one named?
+"""Which convolution problems are shipped, how are others read from files, and how is one named?
 
 A suite is a CSV file: name, the sizes, and the source of the numbers. `name*3` says that
-the layer occurs three times in its model; dilation is 1 for a dense kernel. A suite of one's
-own may leave out what has a default, or be lines of benchdnn or MIOpenDriver. A row may also say
-in which dtype, layout and pass alone it runs, whether they are its own or drawn, and what its operands are like;
-`macs`, where it is given, is checked.
+the layer occurs three times in its model; dilation is 1 for a dense kernel. A user's suite
+may omit columns with defaults, or be lines of benchdnn or MIOpenDriver. A row may also set
+the only dtype, layout and pass it runs in, whether they are its own or drawn, and the recipe of its operands;
+`macs`, if given, is checked.
 """
 
 import csv
@@ -17,12 +17,12 @@ from convbench.dtypes import short_dtype
 from convbench.errors import ConvbenchError, unknown
 from convbench.spec import ConvSpec
 from convbench.suites.edge import known_operands
-from convbench.suites.foreign import Reading, is_foreign, read_foreign, read_text
+from convbench.suites.foreign import ForeignProblems, is_foreign, read_foreign, read_text
 from convbench.suites.sizes import EXAMPLE, looks_like_sizes
 
 SIZES = ("n", "c", "h", "w", "k", "r", "s")
 PAIRS = (("stride_h", "stride_w"), ("pad_h", "pad_w"), ("dil_h", "dil_w"))
-ENDS = ("pad_b", "pad_r")  # of the padding at the bottom and on the right; empty where it is as on the other side
+ENDS = ("pad_b", "pad_r")  # of the padding at the bottom and on the right; empty if it is as on the other side
 SHIPPED = Path(__file__).parent
 COLUMNS = ("name", *SIZES, *(column for pair in PAIRS for column in pair), "groups", "source")
 # What a cell means that is empty or whose column is not there; the sizes have no default.
@@ -55,7 +55,7 @@ def load_suite(suite: str) -> tuple[Problem, ...]:
     return read_suite(suite).problems
 
 
-def read_suite(suite: str) -> Reading:
+def read_suite(suite: str) -> ForeignProblems:
     """The problems of a shipped suite, of a CSV file, or of a file of benchdnn or MIOpenDriver lines.
 
     Raises:
@@ -67,26 +67,26 @@ def read_suite(suite: str) -> Reading:
         path = Path(suite)
         if path.suffix != ".csv" and not os.path.exists(path):  # Path.exists raises where the name is too long
             raise ConvbenchError(
-                f"{unknown('suite', suite, suite_names())}; see 'convbench list suites', or name a FILE.csv "
-                f"or a file of benchdnn or MIOpenDriver lines"
+                f"{unknown('suite', suite, suite_names())}; see 'convbench list suites', or give a FILE.csv "
+                f"or a file with benchdnn or MIOpenDriver lines"
             )
     text = read_text(path, f"the suite {suite}")
     if path.suffix == ".csv":
-        return Reading(problems=tuple(_problems(path.stem, text, origin=suite)))
+        return ForeignProblems(problems=tuple(_problems(path.stem, text, origin=suite)))
     return read_foreign(text, suite=path.stem, origin=suite)
 
 
-def read_shape(text: str) -> Reading:
+def read_shape(text: str) -> ForeignProblems:
     """The problems that one --shape names; benchdnn options may make several of a descriptor, or none."""
     if is_foreign(text):
         return read_foreign(text, suite="shape", origin="--shape", numbered=False)
     spec, at, operands = text.partition("@")
     if not at or ":" in spec:  # a path may have an @ of its own
-        return Reading(problems=(find_problem(text),))
+        return ForeignProblems(problems=(find_problem(text),))
     problem = Problem(
         suite="shape", name=text.strip().lower(), spec=ConvSpec.parse(spec), operands=known_operands(operands.strip())
     )
-    return Reading(problems=(problem,))
+    return ForeignProblems(problems=(problem,))
 
 
 def find_problem(text: str) -> Problem:
@@ -101,7 +101,7 @@ def find_problem(text: str) -> Problem:
     if suite in suite_names() and not row:
         first = load_suite(suite)[0].name
         raise ConvbenchError(
-            f"{text} is a whole suite; name a row of it, such as {suite}:{first}; all are in "
+            f"{text} is a whole suite; give one row, such as {suite}:{first}; list them with "
             f"'convbench list suites {suite}'"
         )
     if looks_like_sizes(text):
@@ -115,20 +115,20 @@ def find_problem(text: str) -> Problem:
     matches = matches or [problem for problem in problems if problem.name.endswith(f":{row}")]
     if len(matches) > 1:
         names = ", ".join(f"{suite}:{problem.name}" for problem in matches)
-        raise ConvbenchError(f"{text} may be {len(matches)} rows: {names}; name one of them whole")
+        raise ConvbenchError(f"{text} matches {len(matches)} rows: {names}; give the full name of one")
     if not matches:
         raise unknown(f"row of suite {suite}", row, [problem.name for problem in problems])
     return matches[0]
 
 
-def _only(text: str, reading: Reading) -> Problem:
+def _only(text: str, reading: ForeignProblems) -> Problem:
     if len(reading.problems) > 1:
         raise ConvbenchError(
-            f"{text!r} names {len(reading.problems)} problems, where one is asked for; name one of them"
+            f"{text!r} gives {len(reading.problems)} problems, but only one is allowed; select one of them"
         )
     if not reading.problems:
-        left_out = "; ".join(f"{one.kind} are not taken over ({one.detail})" for one in reading.left_out)
-        raise ConvbenchError(f"{text!r} names no 2-D forward convolution: {left_out}")
+        left_out = "; ".join(f"{one.kind} are not supported ({one.detail})" for one in reading.left_out)
+        raise ConvbenchError(f"{text!r} has no 2-D forward convolution: {left_out}")
     return reading.problems[0]
 
 
@@ -143,9 +143,9 @@ def _problems(suite: str, text: str, *, origin: str) -> Iterator[Problem]:
 def _rows(suite: str, rows: "csv.DictReader[str]", origin: str) -> Iterator[Problem]:
     columns = list(rows.fieldnames or ())
     if {"backend", "outcome", "samples_s"} <= set(columns):
-        raise ConvbenchError(f"suite {origin} is a file of results; convbench report {origin} shows it")
+        raise ConvbenchError(f"suite {origin} is a results file; show it with convbench report {origin}")
     if (lower := [column.lower() for column in columns]) != columns and set(SIZES) <= set(lower):
-        raise ConvbenchError(f"suite {origin}: its columns are {', '.join(columns[:7])}; write them in small letters")
+        raise ConvbenchError(f"suite {origin}: its columns are {', '.join(columns[:7])}; write them in lower case")
     missing = [column for column in SIZES if column not in columns]
     if missing:
         raise ConvbenchError(
@@ -154,7 +154,7 @@ def _rows(suite: str, rows: "csv.DictReader[str]", origin: str) -> Iterator[Prob
         )
     for column in columns:
         if columns.count(column) > 1:
-            raise ConvbenchError(f"suite {origin}: the column {column!r} stands twice; delete one of them")
+            raise ConvbenchError(f"suite {origin}: the column {column!r} occurs twice; delete one of them")
         if column not in SIZES and column not in DEFAULTS:
             raise ConvbenchError(f"suite {origin}: {unknown('column', column, [*SIZES, *DEFAULTS])}")
     for row in rows:
@@ -166,16 +166,16 @@ def _rows(suite: str, rows: "csv.DictReader[str]", origin: str) -> Iterator[Prob
 
 def _problem(suite: str, row: dict[str, str]) -> Problem:
     if None in row:
-        raise ConvbenchError("it has more cells than there are columns")
+        raise ConvbenchError("it has more cells than columns")
     cells = {column: (row.get(column) or default).strip() for column, default in DEFAULTS.items()}
     cells |= {column: (row[column] or "").strip() for column in SIZES}
     name, _, times = cells["name"].partition("*")
     if times and "count" in row:
-        raise ConvbenchError(f"{cells['name']} says *{times} beside a column count; say it in one place")
+        raise ConvbenchError(f"{cells['name']} has *{times} as well as a count column; use only one of them")
     spec = _spec(cells)
     if cells["macs"] and cells["macs"] != str(spec.macs):
         raise ConvbenchError(
-            f"macs is {cells['macs'][:40]!r}, and {spec} takes {spec.macs}; correct it, or leave it empty"
+            f"macs is {cells['macs'][:40]!r}, but {spec} has {spec.macs}; correct it, or leave it empty"
         )
     return Problem(
         suite=suite,
@@ -217,5 +217,5 @@ def _spec(cells: dict[str, str]) -> ConvSpec:
 
 def _number(column: str, cell: str) -> int:
     if not (cell.isascii() and cell.isdecimal() and len(cell) <= 9):
-        raise ConvbenchError(f"{column} is {cell!r}; sizes are whole numbers of at most 9 digits")
+        raise ConvbenchError(f"{column} is {cell!r}; sizes are integers of at most 9 digits")
     return int(cell)

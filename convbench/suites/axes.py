@@ -1,4 +1,4 @@
-"""How does one problem become many (axes over its sizes), and which of them are wanted (filters)?"""
+"""How does one problem become many (axes over its sizes), and which are kept (filters)?"""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -33,31 +33,31 @@ _NUMBER = re.compile("[0-9]{1,9}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Axis:
+class ProblemAxis:
     """A name of FIELDS and its values, in order and each once; None is padding that follows the kernel."""
 
     name: str
     values: tuple[Sides | None, ...]
 
     @classmethod
-    def parse(cls, text: str) -> "Axis":
+    def parse(cls, text: str) -> "ProblemAxis":
         """Read `NAME=VALUES`.
 
         Raises:
-            ConvbenchError: an unknown name, or values that are no list and no range.
+            ConvbenchError: an unknown name, or values that are neither a list nor a range.
         """
         name, equals, values = text.partition("=")
         name = name.strip().lower()
         if not equals or not values.strip():
             raise ConvbenchError(f"--axis {text!r} has no values; write it like --axis n=1,8,32, with {_FORMS}")
         if name == "batch":
-            raise ConvbenchError(f"--axis {text}: the batch is the axis n; write --batch {values}")
+            raise ConvbenchError(f"--axis {text}: the axis of the batch is n; write --batch {values}")
         if name not in FIELDS:
             raise unknown("axis", name, FIELDS)
         return cls(name=name, values=_all_values(name, values, f"--axis {name}="))
 
     @classmethod
-    def of_batches(cls, values: str) -> "Axis":
+    def of_batches(cls, values: str) -> "ProblemAxis":
         """The axis n, from the values of --batch."""
         return cls(name="n", values=_all_values("n", values, "--batch "))
 
@@ -75,7 +75,7 @@ class Filter:
 
     @classmethod
     def parse(cls, match: Sequence[str], exclude: Sequence[str]) -> "Filter":
-        """Raises ConvbenchError where one is no regular expression."""
+        """Raises ConvbenchError if one is not a regular expression."""
         return cls(
             match=tuple(Expression("--match", one) for one in match),
             exclude=tuple(Expression("--exclude", one) for one in exclude),
@@ -92,11 +92,11 @@ class Filter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expansion:
-    """The problems along the axes, and what became of the other combinations.
+    """The problems along the axes, and what happened to the other combinations.
 
     Attributes:
         problems: legal, wanted, each shape of a suite once.
-        illegal: how many combinations are no convolution.
+        illegal: how many combinations are not a convolution.
         first_illegal: the name and the reason of the first of them.
         repeated: how many had the shape of another one, to whose count theirs was added.
     """
@@ -107,7 +107,7 @@ class Expansion:
     repeated: int = 0
 
 
-def expand(problems: Iterable[Problem], axes: Sequence[Axis], wanted: Filter) -> Expansion:
+def expand(problems: Iterable[Problem], axes: Sequence[ProblemAxis], wanted: Filter) -> Expansion:
     """Every problem with every combination of values, the last axis fastest.
 
     Raises:
@@ -120,7 +120,7 @@ def expand(problems: Iterable[Problem], axes: Sequence[Axis], wanted: Filter) ->
         few = "1 problem" if len(given) == 1 else f"{len(given)} problems"
         factors = " x ".join([few, *(f"{len(axis.values)} of {axis.name}" for axis in axes)])
         raise ConvbenchError(
-            f"{factors} are {count:,} problems; at most {MOST_PROBLEMS:,} are run at once; try a coarser --axis"
+            f"{factors} are {count:,} problems; the limit is {MOST_PROBLEMS:,} per run; try a coarser --axis"
         )
     if not axes:
         return Expansion(problems=tuple(one for one in given if wanted.wants(*_texts(one), str(one.spec))))
@@ -151,13 +151,13 @@ def _all_values(name: str, text: str, option: str) -> tuple[Sides | None, ...]:
     found = dict.fromkeys(value for word in text.split(",") for value in _values(name, word.strip().lower(), option))
     if len(found) > MOST_PROBLEMS:
         raise ConvbenchError(
-            f"{option}{text} has {len(found):,} values; at most {MOST_PROBLEMS:,} problems are run at once"
+            f"{option}{text} has {len(found):,} values; the limit is {MOST_PROBLEMS:,} problems per run"
         )
     return tuple(found)
 
 
 def _values(name: str, word: str, option: str) -> Iterator[Sides | None]:
-    """The values that one word of a list stands for."""
+    """The values of one word of a list."""
     if word == "same" and name == "padding":
         yield None
     elif ":" in word:
@@ -181,18 +181,20 @@ def _range(word: str, option: str) -> Iterable[int]:
     power = len(parts) == 3 and parts[2].startswith("*")
     numbers = [part.removeprefix("*") if place == 2 else part for place, part in enumerate(parts)]
     if len(parts) > 3 or not all(_NUMBER.fullmatch(number) for number in numbers):
-        raise ConvbenchError(f"{option}{word} is no range; write it as FIRST:LAST:STEP or FIRST:LAST:*FACTOR")
+        raise ConvbenchError(f"{option}{word} is not a range; write it as FIRST:LAST:STEP or FIRST:LAST:*FACTOR")
     first, last, step = (*map(int, numbers), 1)[:3]
     if last < first or step < (2 if power else 1) or (power and first == 0):
         raise ConvbenchError(
-            f"{option}{word}: a range goes up from FIRST to LAST, by a STEP of at least 1 or a *FACTOR of at "
-            f"least 2 from a FIRST of at least 1; try {min(first, last)}:{max(first, last)}:{'*2' if power else 1}"
+            f"{option}{word}: a range goes up from FIRST to LAST, by a STEP of at least 1, or by a *FACTOR of at "
+            f"least 2 with FIRST at least 1; try {min(first, last)}:{max(first, last)}:{'*2' if power else 1}"
         )
     if power:
         return _powers(first, last, step)
     values = range(first, last + 1, step)
     if len(values) > MOST_PROBLEMS:
-        raise ConvbenchError(f"{option}{word} has {len(values):,} values; at most {MOST_PROBLEMS:,}; try a larger step")
+        raise ConvbenchError(
+            f"{option}{word} has {len(values):,} values; the limit is {MOST_PROBLEMS:,}; try a larger step"
+        )
     return values
 
 
@@ -202,20 +204,18 @@ def _powers(first: int, last: int, factor: int) -> Iterator[int]:
         first *= factor
 
 
-def _refuse_overlap(axes: Sequence[Axis]) -> None:
+def _refuse_overlap(axes: Sequence[ProblemAxis]) -> None:
     setter: dict[str, str] = {}
     for axis in axes:
         for name in FIELDS[axis.name]:
             if name in setter:
-                both = f"{axis.name} stands twice" if setter[name] == axis.name else f"{setter[name]} and {axis.name}"
-                raise ConvbenchError(
-                    f"--axis {both}: both would set {name}; give it all its values once (--batch is n)"
-                )
+                both = f"{axis.name} occurs twice" if setter[name] == axis.name else f"{setter[name]} and {axis.name}"
+                raise ConvbenchError(f"--axis {both}: both set {name}; give all its values at once (--batch is n)")
             setter[name] = axis.name
 
 
 def _set(spec: ConvSpec, values: dict[str, Sides | None]) -> ConvSpec:
-    """The problem with other sizes; ConvbenchError where it is none."""
+    """The problem with other sizes; ConvbenchError if it is not a convolution."""
     changes: dict[str, Any] = {"padding_end": None} if "padding" in values else {}
     for name, value in values.items():
         if value is None:
@@ -231,7 +231,7 @@ def _set(spec: ConvSpec, values: dict[str, Sides | None]) -> ConvSpec:
 
 
 def _names_itself(problem: Problem) -> bool:
-    """Whether a problem is called by its own text, which other sizes would belie."""
+    """Whether a problem's name is its own text, which would be wrong with other sizes."""
     try:
         return ConvSpec.parse(problem.name) == problem.spec
     except ConvbenchError:

@@ -1,4 +1,4 @@
-"""Which problems are meant: suites and shapes, along axes, through filters?"""
+"""Which problems are selected: suites and shapes, along axes, through filters?"""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -6,31 +6,31 @@ from dataclasses import replace
 from convbench.case import Problem
 from convbench.errors import ConvbenchError
 from convbench.suites import read_shape, read_suite
-from convbench.suites.axes import FIELDS, Axis, Filter, expand
+from convbench.suites.axes import FIELDS, Filter, ProblemAxis, expand
 from convbench.suites.foreign import LeftOut
 
-MOST_DETAIL = 100  # characters of a line that is not taken over
+MOST_DETAIL = 100  # characters of an unsupported line
 
 
 def choose_axes(
     batches: Sequence[str] | None, axes: Sequence[str] | None, **given: Sequence[str] | None
-) -> tuple[list[Axis], dict[str, Sequence[str] | None]]:
+) -> tuple[list[ProblemAxis], dict[str, Sequence[str] | None]]:
     """The axes over sizes, and the words of the other axes by name, each as `given` or from `axes` as NAME=ONE,OTHER.
 
     Raises:
         ConvbenchError: an axis that is unknown, given twice, or without values.
     """
-    sizes = [Axis.of_batches(",".join(batches))] if batches is not None else []
+    sizes = [ProblemAxis.of_batches(",".join(batches))] if batches is not None else []
     for text in axes or ():
         name, _, values = text.partition("=")
         name = name.strip().lower()
         if name in FIELDS:
-            sizes.append(Axis.parse(text))
+            sizes.append(ProblemAxis.parse(text))
         elif name not in given:
-            hint = "; threads are an axis of their own, --threads 1,2" if name == "threads" else ""
+            hint = "; threads have their own option, --threads 1,2" if name == "threads" else ""
             raise ConvbenchError(f"unknown axis {name!r}: choose from {' '.join([*FIELDS, *given])}{hint}")
         elif given[name] is not None:
-            raise ConvbenchError(f"--axis {text}: {name} is given already; give it all its values once")
+            raise ConvbenchError(f"--axis {text}: {name} is already set; give all its values at once")
         elif not (words := [word for word in values.split(",") if word]):
             raise ConvbenchError(f"--axis {text!r} has no values; write it like --axis {name}=ONE,OTHER")
         else:
@@ -44,19 +44,19 @@ def choose_problems(
     default: str,
     *,
     tell: Callable[[str], None],
-    sizes: Sequence[Axis] = (),
+    sizes: Sequence[ProblemAxis] = (),
     match: Sequence[str] | None = None,
     exclude: Sequence[str] | None = None,
     given: Collection[str] = (),
 ) -> list[Problem]:
-    """The problems of the suites and shapes given, of the default suite when neither is.
+    """The problems of the given suites and shapes, or of the default suite.
 
     Args:
         suites, shapes, default: where they come from.
-        tell: takes a line on what was left out.
+        tell: receives a line about what was left out.
         sizes: the axes that multiply them.
         match, exclude: regular expressions.
-        given: the axes that are asked for: a data type that a problem names gives way, and every axis that was drawn.
+        given: the requested axes: they replace a data type that a problem names, and every axis that was drawn.
     """
     wanted = Filter.parse(match or (), exclude or ())
     if suites is None and shapes is None:
@@ -69,24 +69,24 @@ def choose_problems(
     found = expand(problems, sizes, wanted)
     if found.illegal:
         few = "1 combination is" if found.illegal == 1 else f"{found.illegal:,} combinations are"
-        tell(f"{few} no convolution and left out, the first {found.first_illegal}")
+        tell(f"{few} not a convolution and left out, the first: {found.first_illegal}")
     if found.repeated:
         few = "1 problem has" if found.repeated == 1 else f"{found.repeated:,} problems have"
-        tell(f"{few} the shape of another on these axes and counts with it")
+        tell(f"{few} the same shape as another on these axes and run once")
     if problems and not found.problems and (match or exclude):
         options = [f"--match {one}" for one in match or ()] + [f"--exclude {one}" for one in exclude or ()]
         first = problems[0]
         tell(
-            f"{' '.join(options)} leaves none of {len(problems):,} problems; they are looked for in names and "
+            f"{' '.join(options)} leaves none of {len(problems):,} problems; patterns match names and "
             f"sizes, such as {first.suite}:{first.name} {first.spec}"
         )
     return list(found.problems)
 
 
 def give_way(problems: Sequence[Problem], given: Collection[str]) -> list[Problem]:
-    """The problems without what gives way to the axes that are asked for; those that are alike then run once.
+    """The problems without values replaced by the requested axes; those that become equal run once.
 
-    Pass and epilogue are one axis: who asks for an epilogue wants no gradient.
+    Pass and epilogue are one axis: a request for an epilogue excludes gradients.
     """
     kind = "pass" in given or "epilogue" in given
     found: dict[Problem, Problem] = {}
@@ -104,11 +104,11 @@ def give_way(problems: Sequence[Problem], given: Collection[str]) -> list[Proble
 
 
 def left_out_remarks(left_out: Iterable[LeftOut]) -> Iterator[str]:
-    """A line for each kind of what files ask for and convbench does not do."""
+    """One line per kind of unsupported request in files."""
     kinds: dict[str, list[LeftOut]] = {}
     for one in left_out:
         kinds.setdefault(one.kind, []).append(one)
     for kind, group in kinds.items():
         detail = group[0].detail if len(group[0].detail) <= MOST_DETAIL else group[0].detail[: MOST_DETAIL - 1] + "…"
         times = f"{len(group):,} times, first " if len(group) > 1 else ""
-        yield f"not taken over: {kind} ({times}{group[0].place}: {detail})"
+        yield f"not supported: {kind} ({times}{group[0].place}: {detail})"

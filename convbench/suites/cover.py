@@ -1,6 +1,6 @@
-"""Which values of which factors make a problem one that a kernel may break on, and which two of them go together?
+"""Which values of which factors may break a kernel, and which pairs of them are possible?
 
-A covering array is a set of problems in which every pair of values of different factors is met at least once. A
+A covering array is a set of problems in which every pair of values of different factors occurs at least once. A
 fault that needs two circumstances at once (a tail of the filters and a tail of the columns, bf16 and a group) is
 triggered by it, at a thousandth of the cost of all combinations (Kuhn, Wallace, Gallo 2004: most faults need no more).
 The problems themselves are rows of suites/awkward.csv, made by scripts/cover.py; `--fuzz` draws from the same values.
@@ -28,8 +28,8 @@ Pair = tuple[Value, Value]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Factor:
-    """One thing in which problems differ.
+class CoverFactor:
+    """One property in which problems differ.
 
     Attributes:
         values: by name, those of which each is met with every value of every other factor.
@@ -94,22 +94,22 @@ def _groups(problem: Problem) -> Iterator[str]:
         yield FEW if spec.c_per_group < 8 else FEW_WIDE
 
 
-FACTORS: Mapping[str, Factor] = {
-    "C/G": Factor(values=SIZES, met=lambda problem: (str(problem.spec.c_per_group),)),
-    "K": Factor(values=SIZES, met=_count_filters),
-    "Q": Factor(values=SIZES, met=lambda problem: (str(problem.spec.q),)),
-    "P*Q": Factor(values=SIZES, met=lambda problem: (str(problem.spec.p * problem.spec.q),)),
-    "N": Factor(values=(*map(str, BATCHES), ABOVE), met=_batch),
-    "W": Factor(values=("even", "odd"), met=lambda problem: (("even", "odd")[problem.spec.w % 2],)),
-    "kernel": Factor(values=(*KERNELS, LONG), met=_kernel),
-    "stride": Factor(values=("1", "2", "3", UNEVEN, PATCHES, BEYOND), met=_stride),
-    "dilation": Factor(values=("1", "2", "3", UNEVEN), met=_dilation),
-    "padding": Factor(values=("0", "same", SIDES, BEYOND), met=_padding),
-    "groups": Factor(values=("1", FEW, FEW_WIDE, DEPTHWISE, MULTIPLIER), met=_groups),
-    "dtype": Factor(values=DTYPES, met=lambda problem: (problem.dtype or "",)),
-    "layout": Factor(values=LAYOUTS, met=lambda problem: (problem.layout or "",)),
-    "pass": Factor(values=PASSES, met=lambda problem: (problem.pass_ or "",)),
-    "epilogue": Factor(values=EPILOGUES, met=lambda problem: (problem.epilogue or "",)),
+FACTORS: Mapping[str, CoverFactor] = {
+    "C/G": CoverFactor(values=SIZES, met=lambda problem: (str(problem.spec.c_per_group),)),
+    "K": CoverFactor(values=SIZES, met=_count_filters),
+    "Q": CoverFactor(values=SIZES, met=lambda problem: (str(problem.spec.q),)),
+    "P*Q": CoverFactor(values=SIZES, met=lambda problem: (str(problem.spec.p * problem.spec.q),)),
+    "N": CoverFactor(values=(*map(str, BATCHES), ABOVE), met=_batch),
+    "W": CoverFactor(values=("even", "odd"), met=lambda problem: (("even", "odd")[problem.spec.w % 2],)),
+    "kernel": CoverFactor(values=(*KERNELS, LONG), met=_kernel),
+    "stride": CoverFactor(values=("1", "2", "3", UNEVEN, PATCHES, BEYOND), met=_stride),
+    "dilation": CoverFactor(values=("1", "2", "3", UNEVEN), met=_dilation),
+    "padding": CoverFactor(values=("0", "same", SIDES, BEYOND), met=_padding),
+    "groups": CoverFactor(values=("1", FEW, FEW_WIDE, DEPTHWISE, MULTIPLIER), met=_groups),
+    "dtype": CoverFactor(values=DTYPES, met=lambda problem: (problem.dtype or "",)),
+    "layout": CoverFactor(values=LAYOUTS, met=lambda problem: (problem.layout or "",)),
+    "pass": CoverFactor(values=PASSES, met=lambda problem: (problem.pass_ or "",)),
+    "epilogue": CoverFactor(values=EPILOGUES, met=lambda problem: (problem.epilogue or "",)),
 }
 # Of what a backend may lack: the pairs of all others are met in an fprop without an epilogue, which every backend has.
 BROUGHT = ("pass", "epilogue")
@@ -141,21 +141,21 @@ def all_pairs() -> Iterator[Pair]:
 
 
 def why_impossible(pair: Pair) -> str | None:
-    """Why no problem meets both values; None where one does."""
+    """Why no problem meets both values; None if one does."""
     return next((why for rule in _RULES if (why := rule(dict(pair))) is not None), None)
 
 
 def _of_columns(pair: Mapping[str, str]) -> str | None:
     q, pq = pair.get("Q"), pair.get("P*Q")
     if q is not None and pq is not None and int(pq) % int(q):
-        return f"P*Q = {pq} is no multiple of Q = {q}"
+        return f"P*Q = {pq} is not a multiple of Q = {q}"
     return None
 
 
 def _of_groups(pair: Mapping[str, str]) -> str | None:
     groups, channels, filters = (pair.get(factor) for factor in ("groups", "C/G", "K"))
     if groups == MULTIPLIER and filters == "1":
-        return "a multiplier of 1 is none"
+        return "a multiplier of 1 is not a multiplier"
     if groups is None or channels is None:
         return None
     c = int(channels)
@@ -170,12 +170,16 @@ def _of_kernels(pair: Mapping[str, str]) -> str | None:
     kernel, stride, padding = (pair.get(factor) for factor in ("kernel", "stride", "padding"))
     if kernel in KERNELS and stride == PATCHES:
         return f"a kernel of {kernel} is not above 8"
-    return "what keeps the size of a 1x1 is no padding" if kernel == "1x1" and padding == "same" else None
+    return "padding that keeps the size of a 1x1 is no padding" if kernel == "1x1" and padding == "same" else None
 
 
 def _of_passes(pair: Mapping[str, str]) -> str | None:
     pass_, epilogue = pair.get("pass"), pair.get("epilogue")
-    return f"an epilogue follows fprop, and no {pass_}" if pass_ in PASSES[1:] and epilogue in EPILOGUES[1:] else None
+    return (
+        f"an epilogue only applies to fprop, not to {pass_}"
+        if pass_ in PASSES[1:] and epilogue in EPILOGUES[1:]
+        else None
+    )
 
 
 _RULES = (_of_columns, _of_groups, _of_kernels, _of_passes)

@@ -1,4 +1,4 @@
-"""Which problems do the lines of benchdnn and MIOpenDriver name?
+"""Which problems do lines of benchdnn and MIOpenDriver describe?
 
 benchdnn is oneDNN's benchmark: its files hold descriptors (`mb1ic64ih56oc64oh56kh3ph1n"name"`) and
 options that stay in force for the lines below them. MIOpenDriver is MIOpen's: its command lines
@@ -55,20 +55,20 @@ _KNOBS = frozenset(
 _TOLD = {
     "attr-acc-mode": "an accumulation mode",
     "attr-dropout": "dropout",
-    "attr-fpmath": "relaxed arithmetic; --precision says it here",
+    "attr-fpmath": "relaxed arithmetic; use --precision",
     "attr-oscale": "scales",
     "attr-post-ops": "fused operations",
     "attr-rounding-mode": "a rounding mode",
     "attr-scales": "scales",
     "attr-zero-points": "zero points",
     "bia-dt": "a data type of the bias",
-    "dtag": "a memory layout; --layout says it here",
+    "dtag": "a memory layout; use --layout",
     "encoding": "sparse weights",
     "inplace": "in-place work",
-    "match": "a filter; --match says it here",
-    "stag": "a memory layout; --layout says it here",
-    "strides": "memory strides; --layout says it here",
-    "wtag": "a memory layout; --layout says it here",
+    "match": "a filter; use --match",
+    "stag": "a memory layout; use --layout",
+    "strides": "memory strides; use --layout",
+    "wtag": "a memory layout; use --layout",
 }
 _DRIVERS = frozenset(
     """binary bnorm brgemm concat deconv eltwise gated_mlp gnorm graph ip lnorm lrn matmul pool prelu reduction reorder
@@ -113,9 +113,9 @@ _MIOPEN_WORDS = {
     "R": ("wei_cast_type", "-1"),
 }
 _MIOPEN_TOLD = {
-    "I": "a memory layout; --layout says it here",
-    "O": "a memory layout; --layout says it here",
-    "f": "a memory layout; --layout says it here",
+    "I": "a memory layout; use --layout",
+    "O": "a memory layout; use --layout",
+    "f": "a memory layout; use --layout",
     "Z": "vectorised tensors",
     "r": "padding that is not zero",
     "U": "a cast",
@@ -154,12 +154,12 @@ _MIOPEN_SHORT = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftOut:
-    """What a line asks for and convbench does not do.
+    """An unsupported request of a line.
 
     Attributes:
         place: the file and the line.
-        kind: in words that all lines of the kind share.
-        detail: what this line says.
+        kind: text shared by all lines of the kind.
+        detail: the text of this line.
     """
 
     place: str
@@ -168,8 +168,8 @@ class LeftOut:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """The problems of a suite, and what of its lines is not among them."""
+class ForeignProblems:
+    """The problems of a suite, and what its lines request beyond them."""
 
     problems: tuple[Problem, ...]
     left_out: tuple[LeftOut, ...] = ()
@@ -180,32 +180,32 @@ def is_foreign(text: str) -> bool:
     return any(_is_miopen(token) or _DESCRIPTOR.fullmatch(token) for token in text.split())
 
 
-def read_foreign(text: str, *, suite: str, origin: str, numbered: bool = True) -> Reading:
+def read_foreign(text: str, *, suite: str, origin: str, numbered: bool = True) -> ForeignProblems:
     """The problems that the lines of a text name, in order.
 
-    A command that a log holds several times is one problem that counts so often.
+    A command that occurs several times in a log is one problem with that count.
 
     Args:
         text: the lines.
         suite: the suite the problems belong to.
         origin: the file, beside which `--batch=FILE` is looked for, or the option.
-        numbered: whether places are told by line.
+        numbered: whether locations have line numbers.
 
     Raises:
         ConvbenchError: a line that cannot be read, with its place.
     """
     reader = _Reader(suite=suite, numbered=numbered)
     reader.read(text, origin)
-    return Reading(problems=tuple(reader.problems.values()), left_out=tuple(reader.left_out))
+    return ForeignProblems(problems=tuple(reader.problems.values()), left_out=tuple(reader.left_out))
 
 
 class _PlacedError(ConvbenchError):
-    """It says its file and line already."""
+    """Its message already has the file and line."""
 
 
 @dataclass(slots=True, kw_only=True)
 class _Settings:
-    """The options of benchdnn that stay in force until another or --reset comes."""
+    """benchdnn options that stay in force until replaced or reset."""
 
     batches: Sequence[int] = (0,)  # 0: what the descriptor says
     dtypes: Sequence[str] = ("",)
@@ -259,7 +259,7 @@ class _Reader:
         epilogue: str | None = None,
         again: bool = False,
     ) -> None:
-        """Take a problem in; one that is there already stays as it was, or counts once more with `again`."""
+        """Add a problem; an existing one is kept, or counted once more with `again`."""
         key = Problem(suite=self.suite, name=name, spec=spec, dtype=dtype, pass_=pass_, epilogue=epilogue)
         known = self.problems.get(key)
         if known is None:
@@ -276,8 +276,9 @@ class _Reader:
                 self._option(token.lstrip("-"), origin)
             elif not _DESCRIPTOR.fullmatch(token):
                 raise ConvbenchError(
-                    f"{token!r} is no problem; a line is a benchdnn descriptor such as {_BENCHDNN_EXAMPLE}, a command "
-                    f"such as {_MIOPEN_EXAMPLE}, or a # comment; of a log keep what 'grep MIOpenDriver' finds"
+                    f"{token!r} is not a problem; a line is a benchdnn descriptor such as {_BENCHDNN_EXAMPLE}, a "
+                    f"command "
+                    f"such as {_MIOPEN_EXAMPLE}, or a # comment; filter a log with 'grep MIOpenDriver'"
                 )
             elif self._driver not in ("", "deconv"):
                 self._leave_out("problems of another benchdnn driver", f"--{self._driver} {token}")
@@ -295,7 +296,7 @@ class _Reader:
                 self.settings = _Settings()
             case "mb":
                 if not values or not all(one.isdecimal() and len(one) <= MOST_DIGITS for one in values):
-                    raise ConvbenchError(f"--{option}: --mb takes batch sizes, such as --mb=2 (0: as the line says)")
+                    raise ConvbenchError(f"--{option}: --mb takes batch sizes, such as --mb=2 (0 keeps the line's own)")
                 self.settings.batches = [int(one) for one in values]
             case "dir":
                 directions = [one.upper() for one in values]
@@ -314,15 +315,17 @@ class _Reader:
                     self._leave_out(f"--{name} ({_TOLD[name]})", f"--{option}")
             case _ if name not in _KNOBS and not re.fullmatch("v[0-9]+", name):
                 known = {"mb", "dir", "dt", "cfg", "batch", "reset", *_KNOBS, *_TOLD}
-                raise ConvbenchError(f"{unknown('benchdnn option', name, known)}; delete it if it says not what is run")
+                raise ConvbenchError(
+                    f"{unknown('benchdnn option', name, known)}; delete it if it does not change what runs"
+                )
 
     def _batch(self, name: str, origin: str) -> None:
         path = Path(origin).parent / name
         if str(path) in self._within:
-            raise ConvbenchError(f"--batch={name} leads back to itself: {' -> '.join(self._within)}")
+            raise ConvbenchError(f"--batch={name} includes itself: {' -> '.join(self._within)}")
         self._files += 1
         if self._files > MOST_FILES:
-            raise ConvbenchError(f"--batch={name} leads to more than {MOST_FILES:,} files; name those that are meant")
+            raise ConvbenchError(f"--batch={name} includes more than {MOST_FILES:,} files; name the ones you need")
         place = self._place
         self.read(read_text(path, f"--batch={name}"), str(path))
         self._place = place
@@ -346,12 +349,12 @@ class _Reader:
             # Its default is 2.
             spec = _descriptor_spec({**sizes, "mb": batch or sizes.get("mb", 2)}, transposed=transposed)
             if isinstance(spec, str):
-                self._leave_out("problems whose sizes do not go together", f"{spec} in {token}")
+                self._leave_out("problems with inconsistent sizes", f"{spec} in {token}")
                 return
             label = f"{name} n={batch}" if name and len(self.settings.batches) > 1 else name
             for dtype in self.settings.dtypes:
                 if dtype and dtype not in DTYPES:
-                    self._leave_out("data types that convbench does not have", f"{dtype} for {token}")
+                    self._leave_out("data types that convbench does not support", f"{dtype} for {token}")
                 else:
                     for pass_, epilogue in kinds:
                         after = epilogue if pass_ == "fprop" else None
@@ -362,28 +365,26 @@ class _Reader:
     def _miopen(self, tokens: Sequence[str]) -> None:
         driver = tokens[0] if tokens else ""
         if driver in _MIOPEN_OTHER_DTYPES:
-            self._leave_out("data types that convbench does not have", driver)
+            self._leave_out("data types that convbench does not support", driver)
             return
         if driver not in _MIOPEN_DTYPES:
             if not driver or driver.startswith("-"):
-                raise ConvbenchError(
-                    f"MIOpenDriver is followed by {driver!r}; it takes a line such as {_MIOPEN_EXAMPLE}"
-                )
-            self._leave_out("MIOpenDriver commands that are no convolution", driver)
+                raise ConvbenchError(f"MIOpenDriver is followed by {driver!r}; write a line such as {_MIOPEN_EXAMPLE}")
+            self._leave_out("MIOpenDriver commands that are not a convolution", driver)
             return
         sizes, words = _miopen_flags(tokens[1:])
         if sizes["_"] == 3:
             self._leave_out("3-D problems", "--spatial_dim 3")
             return
         if sizes["_"] != 2:
-            raise ConvbenchError(f"--spatial_dim {sizes['_']}: MIOpen has 2 and 3; leave it out for 2")
+            raise ConvbenchError(f"--spatial_dim {sizes['_']}: MIOpen has 2 and 3; omit it for 2")
         for flag, allowed in (("m", ("conv", "trans")), ("z", ("default", "same", "valid"))):
             if words[flag] not in allowed:
                 raise unknown(_MIOPEN_WORDS[flag][0], words[flag], allowed)
         passes = [one for bit, one in FORW_BITS.items() if sizes["F"] & bit or sizes["F"] == 0]
         if not 0 <= sizes["F"] <= 7:
             raise ConvbenchError(
-                f"-F {sizes['F']}: a sum of 1 forward, 2 backward data, 4 backward weights, or 0 for all"
+                f"-F {sizes['F']}: give a sum of 1 (forward), 2 (backward data) and 4 (backward weights), or 0 for all"
             )
         for flag, meaning in _MIOPEN_TOLD.items():
             name, default = _MIOPEN_WORDS[flag]
@@ -417,7 +418,7 @@ def _is_miopen(token: str) -> bool:
 
 
 def _token_lines(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Line numbers and words; comments are cut off, a backslash at the end goes on in the next line."""
+    """Line numbers and words; comments are removed, a backslash at the end continues the line."""
     kept: list[str] = []
     for number, line in enumerate(text.splitlines(), start=1):
         tokens = line.split()
@@ -456,7 +457,7 @@ def _take_apart(token: str) -> tuple[dict[str, int], str, int]:
         if match is None:
             raise ConvbenchError(f"a size in {token!r} has more than 9 digits; write it like {_BENCHDNN_EXAMPLE}")
         if match[1] in sizes:
-            raise ConvbenchError(f"{match[1]} stands twice in {token!r}; write it like {_BENCHDNN_EXAMPLE}")
+            raise ConvbenchError(f"{match[1]} occurs twice in {token!r}; write it like {_BENCHDNN_EXAMPLE}")
         sizes[match[1]] = int(match[2])
         place = match.end()
     name, star, count = token[place + 1 :].replace('"', "").rpartition("*")
@@ -466,7 +467,7 @@ def _take_apart(token: str) -> tuple[dict[str, int], str, int]:
 
 
 def _given(sizes: Mapping[str, int], axis: str) -> bool:
-    """Whether a descriptor says anything of an axis; `sw1` and `pw0` alone say nothing."""
+    """Whether a descriptor sets anything for an axis; `sw1` and `pw0` alone do not."""
     return any(sizes.get(letter + axis, 0) for letter in "iokdp") or sizes.get("s" + axis, 1) != 1
 
 
@@ -478,7 +479,7 @@ def _descriptor_spec(sizes: dict[str, int], *, transposed: bool = False) -> Conv
         sizes = sizes | {letter + "w": sizes[letter + "h"] for letter in "iokspd" if letter + "h" in sizes}
     for needed in ("ic", "oc", "ih", "kh", "iw", "kw"):
         if not sizes.get(needed):
-            hint = " (either all of w stands there, or none for a square)" if needed.endswith("w") else ""
+            hint = " (give all keys for w, or none for a square)" if needed.endswith("w") else ""
             raise ConvbenchError(f"{needed} is missing{hint}; write it like {_BENCHDNN_EXAMPLE}")
     if transposed:
         sizes = sizes | {"ic": sizes["oc"], "oc": sizes["ic"]}
@@ -547,7 +548,7 @@ def _miopen_flags(tokens: Sequence[str]) -> tuple[dict[str, int], dict[str, str]
         value = tokens[place + 1]
         if flag in sizes:
             if not value.isdecimal() or len(value) > MOST_DIGITS:
-                raise ConvbenchError(f"{token} {value}: it takes a whole number; write it like {_MIOPEN_EXAMPLE}")
+                raise ConvbenchError(f"{token} {value}: it takes an integer; write it like {_MIOPEN_EXAMPLE}")
             sizes[flag] = int(value)
         elif flag in words:
             words[flag] = value

@@ -55,7 +55,7 @@ def fuzz(
 
 
 def _draw(random: Random) -> ConvSpec:
-    """A legal problem within the limits; one that is not is drawn again, whole, so that none is favoured."""
+    """A legal problem within the limits; one that is not is drawn again, whole, so none is favoured."""
     while True:
         groups = random.choice((1, 1, 1, 2, 3, 4, random.choice(_CHANNELS)))
         depthwise = random.random() < 0.2
@@ -114,7 +114,7 @@ def _draw(random: Random) -> ConvSpec:
 
 
 def _pair(random: Random, values: Sequence[int]) -> tuple[int, int]:
-    """Two values, alike more often than not."""
+    """Two values, usually equal."""
     one = random.choice(values)
     return (one, one) if random.random() < 0.6 else (one, random.choice(values))
 

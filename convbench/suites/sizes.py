@@ -1,4 +1,4 @@
-"""A problem by the sizes of its tensors, as torch's users have them: input, weight, stride, padding, dilation."""
+"""A problem by its tensor sizes, as in torch: input, weight, stride, padding, dilation."""
 
 import re
 from typing import Literal
@@ -19,7 +19,7 @@ def spec_of_sizes(
     same, which leaves what an even kernel has over at the end.
 
     Raises:
-        ConvbenchError: they are no such numbers, or no problem together.
+        ConvbenchError: they are not such numbers, or together not a problem.
     """
     (n, c, h, width), (k, c_per_group, r, s) = _four("--input", x), _four("--weight", w)
     if c_per_group == 0 or c % c_per_group:
@@ -48,20 +48,20 @@ def read_padding(text: str, strides: tuple[int, ...], example: str = EXAMPLE) ->
     """Two numbers or four of `1`, `1x0`, `0x1x0x1` or valid; `same` is for the kernel to say.
 
     Raises:
-        ConvbenchError: it is none of them, or same with a stride, which torch does not take.
+        ConvbenchError: it is none of them, or same with a stride, which torch does not support.
     """
     word = text.strip().lower()
     if word == "same":
         if max(strides) > 1:
             stride = "x".join(map(str, strides))
-            raise ConvbenchError(f"--padding same --stride {stride}: same is for stride 1, as in torch; give numbers")
+            raise ConvbenchError(f"--padding same --stride {stride}: same needs stride 1, as in torch; give numbers")
         return "same"
     sides = _some("--padding", "0" if word == "valid" else word, (1, 2, 4), example)
     return sides * 2 if len(sides) == 1 else sides
 
 
 def looks_like_sizes(text: str) -> bool:
-    """Whether somebody has given the sizes of a tensor, 1x1x4x4, where a problem is wanted."""
+    """Whether a text is the size of a tensor, 1x1x4x4, instead of a problem."""
     return bool(_NUMBERS.fullmatch(text.strip().lower())) and text.count("x") == 3
 
 
@@ -76,6 +76,6 @@ def _some(option: str, text: str, counts: tuple[int, ...], example: str = EXAMPL
         wanted = " or ".join(map(str, counts))
         words = ", same or valid" if option == "--padding" else ""
         raise ConvbenchError(
-            f"{option} {text!r}: it takes {wanted} whole numbers with x between{words}; write {example}"
+            f"{option} {text!r}: it takes {wanted} integers with x between them{words}; write {example}"
         )
     return numbers

@@ -1,4 +1,4 @@
-"""What does a backend answer, before anybody judges it: plainly, on poisoned memory, on the further probes?"""
+"""What does a backend answer, before it is judged: plainly, on poisoned memory, on the further probes?"""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +26,7 @@ class Answer:
     """What one call returned, and how it behaved.
 
     Attributes:
-        out: a copy that nobody else holds: a backend may keep its buffer, and write to it at the next call.
+        out: a private copy: a backend may keep its buffer and write to it in the next call.
         harmed: the inputs that it changed.
         shifted: whether its output changed after it was returned.
         strayed: whether it wrote beyond its own memory.
@@ -39,24 +39,24 @@ class Answer:
 
     @classmethod
     def of(cls, out: Any, guard: Guard) -> Self:
-        """Take what was returned, and put the inputs back that were changed."""
+        """Copy what was returned, and restore changed inputs."""
         own = taken(out)  # before anything else looks at it
         return cls(own, tuple(guard.restore()), changed(out, own))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answers:
-    """What a backend answered, before anybody knows whether it is right.
+    """The answers of a backend, before they are judged.
 
     Attributes:
-        given: what the call was bound to, the weight prepared.
+        given: the arguments of the call, with the weight prepared.
         poisoned: what the unwritten memory held, in words, with the answer.
-        again: of further plain calls; none where the poisoned ones gave the same bits as the first.
-        single: one image of the batch computed alone, by its number; None where there is no other.
-        gradient: what is wrong with autograd through it, in words; "" otherwise.
-        not_run: that what it promises to run did not run, in words; "" otherwise.
-        varies: whether two equal calls may differ in their last bits, as it says itself.
-        overwritten: whether a later call, on other numbers, wrote into what the first one had returned.
+        again: of further plain calls; empty if the poisoned ones gave the same bits as the first.
+        single: one image of the batch computed alone, by its number; None if there is no other.
+        gradient: what is wrong with autograd through it, or "".
+        not_run: that the promised operator did not run, or "".
+        varies: whether it declares that two equal calls may differ in their last bits.
+        overwritten: whether a later call, on other numbers, wrote into the output of the first one.
     """
 
     call: Callable[[], Any]
@@ -77,11 +77,11 @@ class Answers:
 def question(
     backend: Backend, probes: Probes, *, profiled: bool | None = None, whole: bool = True
 ) -> Answers | Failed | Skipped:
-    """Take a backend's answers, and judge none; the operands end as they began.
+    """Collect a backend's answers without judging them; the operands are restored.
 
     Args:
         profiled: whether the second plain call is profiled; by default where an operator is promised.
-        whole: whether it is asked for whole numbers, and with a NaN among its inputs, as well.
+        whole: whether it is asked for integers, and with a NaN among its inputs, as well.
     """
     case, exam = probes.exam.case, probes.exam
     profiled = case.pass_ in backend.must_run if profiled is None else profiled
@@ -127,7 +127,7 @@ def question(
             elif not all(alike(answer.out, plain.out) for answer in poisoned_answers.values()):
                 # Two calls differ, or it runs other code under the poison, as torch.compile's does.
                 again = [take(call, guard) for _ in range(2)]
-            # Asked now: what runs when the truth is there could look for it.
+            # Called now: code that runs after the truth is computed could look for it.
             varies = bool(again) and backend.nondeterministic is not None and bool(backend.nondeterministic(case))
             lattice, pierced, gradient, overwritten = None, None, "", False
             single: tuple[int, Answer | Failed] | None = None
@@ -148,7 +148,7 @@ def question(
                 except Unsupported:
                     pass  # of another size, which it need not do
                 except Exception as error:
-                    single = alone.image, failure(error)  # what it answered before is judged all the same
+                    single = alone.image, failure(error)  # its earlier answers are still judged
             if whole:
                 doing = " under autograd"
                 gradient = gradient_fault(backend, exam)

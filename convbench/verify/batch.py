@@ -1,7 +1,7 @@
-"""Does an image come out alone as it does within its batch?
+"""Is the result of an image alone the same as in its batch?
 
-Nothing obliges a kernel to that: another size may take another path, with another order of summation. Both answers
-must be right. But whoever serves one request at a time, or in batches, wants to know, so it is told where they differ.
+A kernel need not guarantee that: another size may take another path, with another order of summation. Both answers
+must be right. A difference is reported, because it matters to users who serve requests alone or in batches.
 """
 
 from dataclasses import dataclass, replace
@@ -33,7 +33,7 @@ class Alone:
 
 
 def one_image(backend: Backend, exam: Exam) -> Alone | None:
-    """An image chosen by the seed; None where it has no others beside it, or the backend does not do it alone.
+    """An image chosen by the seed; None if it is the only one, or the backend cannot run it alone.
 
     A wgrad sums over the images. A backend with a slow start would compile once more.
     """

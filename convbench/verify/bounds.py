@@ -1,6 +1,6 @@
-"""How far may a right answer lie from the truth? A bound for each element, from its own numbers.
+"""How far may a right answer be from the truth? A bound for each element, from its own numbers.
 
-An output is right when RN(y - e) <= out <= RN(y + e), where RN rounds to the output's dtype
+An output is right if RN(y - e) <= out <= RN(y + e), where RN rounds to the output's dtype
 and e bounds the error of any order of summation. A violation proves a defect; there is no
 tolerance to tune. On random data a second, tighter e holds as well.
 """
@@ -26,7 +26,7 @@ def gamma(k: Number, u: float) -> Number:
 
 
 def accumulator_roundoff(case: Case) -> float:
-    """Unit roundoff of the sums that a case promises."""
+    """Unit roundoff of the sums of a case."""
     if DTYPE[case.dtype].sums == "fp64":
         return 2.0**-53
     tensor_core = case.target.tensor_cores and (DTYPE[case.dtype].narrow or case.precision == "tf32")
@@ -57,7 +57,7 @@ def sharp_bound(case: Case, truth: Truth, hard: Tensor) -> Tensor:
     The roundings of a sum of zero-mean terms cancel, so its error grows no faster than M does
     (Higham and Mary 2020); the worst of 2,514 runs took 5 of the 16. A tensor core truncates, and
     its error has a mean: 16 + 2 * sqrt(n / 8) of them, from a simulation. TF32 operands are drawn on
-    their own grid, so that their products are exact.
+    their own grid, so their products are exact.
     """
     u = accumulator_roundoff(case)
     truncated = u == 2.0**-23
@@ -67,7 +67,7 @@ def sharp_bound(case: Case, truth: Truth, hard: Tensor) -> Tensor:
 
 
 def storing_bound(dtype: torch.dtype, magnitude: Tensor, error: Tensor, times: int) -> Tensor:
-    """What is added to e when partial sums are rounded to `dtype` up to `times` times on their way.
+    """What is added to e if partial sums are rounded to `dtype` up to `times` times on the way.
 
     Each product then passes so many more roundings: (1 + gamma_n(u)) * (1 + gamma_times(v)) - 1,
     times M, with v the unit roundoff of `dtype`; half a subnormal each for what underflows.
@@ -99,7 +99,7 @@ def share_of_bound(out: Tensor, y: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """
     out, low, high = out.double(), low.double(), high.double()
     inside, error = (low <= out) & (out <= high), (out - y).abs()
-    # The interval of a 16-bit type may lie on one side of y altogether, so outside it the wider side counts.
+    # The interval of a 16-bit type may be entirely on one side of y, so outside it the wider side counts.
     side = torch.where(out >= y, high - y, y - low)
     widest = torch.maximum(high - y, y - low)
     return torch.where(

@@ -1,8 +1,8 @@
-"""What will a case take, in memory and in time? Foretold from its numbers alone, without torch.
+"""How much memory and time will a case need? Predicted from its numbers, without torch.
 
-The memory decides what is run: a case that would not fit is skipped before it is tried. The time is
-for a person who decides whether to start: an upper estimate, from rates at which nothing here was
-seen to stay behind.
+The memory decides what runs: a case that would not fit is skipped before it is tried. The time is
+for users who decide whether to start: an upper estimate, from rates that everything here
+has exceeded.
 """
 
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ VERDICT_S = 250e-9
 TRIAL_S = 0.1
 
 # How often a backend is called besides the rounds: plainly, poisoned (with a relu twice), profiled, and by verify on
-# whole numbers and with a NaN as well; and by bench
+# integers and with a NaN as well; and by bench
 # to learn its threads, three blocks of one call that find how many fill a sample, cold, and after the timing.
 CALLS_TO_VERIFY, CALLS_TO_BENCH = 5, 18
 VERDICTS_TO_VERIFY, VERDICTS_TO_BENCH = 3, 4
@@ -34,7 +34,7 @@ def needed_nbytes(case: Case, family: str) -> int:
     read = padded + sum(map(prod, case.operands.values()))
     needed = case.nbytes + 175 * prod(case.out_shape) + 24 * read
     if family == "im2col":
-        # A fold sums in fp32 whatever the dtype, beside the columns; wgrad puts the patches in another order.
+        # A fold sums in fp32 for every dtype, in addition to the columns; wgrad puts the patches in another order.
         copies = 1 if case.pass_ == "fprop" else 2
         needed += copies * max(spec.patch_matrix_nbytes(case.dtype), (copies - 1) * spec.patch_matrix_nbytes("fp32"))
     return needed
@@ -47,7 +47,7 @@ def exam_s(case: Case) -> float:
 
 
 def call_s(case: Case, backend: Backend) -> float:
-    """Seconds a call: by the rate that a backend with a limit says of itself, else by its device's."""
+    """Seconds per call: by the declared rate of a backend with a limit, else by its device's rate."""
     rate = case.target.macs_per_s if backend.max_macs is None else backend.macs_per_s
     return case.spec.macs / rate
 
@@ -57,12 +57,12 @@ def verify_s(case: Case, backends: Iterable[Backend]) -> float:
     trials = sum(
         TRIAL_S + CALLS_TO_VERIFY * call_s(case, one) + VERDICTS_TO_VERIFY * _verdict_s(case) for one in backends
     )
-    return trials + 1.5 * exam_s(case) if trials else 0.0  # of the whole numbers the oracle needs no magnitude
+    return trials + 1.5 * exam_s(case) if trials else 0.0  # of the integers the oracle needs no magnitude
 
 
 def bench_s(case: Case, backends: Iterable[Backend], *, budget_s: float, least_rounds: int) -> float:
     """Seconds at most that bench takes: the budget of each candidate against the baseline, or the least
-    rounds where they are longer, and what stands around the timing: two exams, and each backend's
+    rounds if they are longer, and the work around the timing: two exams, and each backend's
     calls and verdicts before and after it.
     """
     running = list(backends)

@@ -1,4 +1,4 @@
-"""Where are the wrong outputs, in a person's words?"""
+"""Where are the wrong outputs, as text?"""
 
 from torch import Tensor
 
@@ -11,9 +11,9 @@ AXES = {
 
 
 def diagnose(out: Tensor, y: Tensor, wrong: Tensor, share: Tensor, name: str, unit: str = "its bound") -> str:
-    """One line: how many outputs of y, dx or dw are wrong, where they lie, and the worst of them.
+    """One line: how many outputs of y, dx or dw are wrong, where they are, and the worst of them.
 
-    `share` is each error in the unit that is named; "" where it has none.
+    `share` is each error in the unit that is named; "" if it has none.
     """
     count, total = int(wrong.sum()), wrong.numel()
     worst = tuple(int(i) for i in (share.where(wrong, -1.0) == share.where(wrong, -1.0).max()).nonzero()[0])
@@ -27,7 +27,7 @@ def diagnose(out: Tensor, y: Tensor, wrong: Tensor, share: Tensor, name: str, un
 
 
 def tell_apart(got: float, expected: float) -> tuple[str, str]:
-    """Both numbers with six digits, or with as many as show that they differ."""
+    """Both numbers with six digits, or with enough to show that they differ."""
     for digits in range(6, 17):
         words = f"{got:.{digits}g}", f"{expected:.{digits}g}"
         if words[0] != words[1]:
@@ -41,7 +41,7 @@ def describe_place(wrong: Tensor, name: str, among: Tensor | None = None) -> str
     """The rows, columns, channels or images that hold every wrong output.
 
     Args:
-        among: the outputs that could be wrong; what is true of all of them is no news. All by default.
+        among: the outputs that could be wrong; a property of all of them is not reported. All by default.
     """
     places: list[tuple[float, str]] = []
     for axis, (words, size) in enumerate(zip(AXES[name], wrong.shape, strict=True)):

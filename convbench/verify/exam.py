@@ -1,4 +1,4 @@
-"""The operands of a case with their truth and the bounds around it: what every verdict on the case needs."""
+"""The operands of a case with their truth and its bounds, which every verdict on the case needs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from convbench.verify.oracle import Truth, answer, truth
 from convbench.verify.recipes import drawn_from_normal
 from convbench.verify.transforms import Points, transform_bound
 
-# What an exam computes when it is first asked for it; it depends on the numbers and not on where they lie.
+# What an exam computes on first use; it depends on the numbers and not on their location.
 CACHED = ("truth", "error", "within", "sharply_within")
 
 
@@ -25,13 +25,13 @@ CACHED = ("truth", "error", "within", "sharply_within")
 class Exam:
     """One set of operands with its truth, shared by every backend of a case.
 
-    The truth is computed when it is first asked for, so that whatever runs before has it nowhere in
+    The truth is computed on first use, so code that runs before cannot find it in
     its process.
 
     Attributes:
         operands: in the order of the pass, by name.
         drawn: from N(0, 1), on which the tight bound counts.
-        exact: whole numbers so small that no direct sum of them is ever rounded.
+        exact: integers so small that no direct sum of them is ever rounded.
     """
 
     case: Case
@@ -54,22 +54,22 @@ class Exam:
         return all(map(all_finite, self.operands.values()))
 
     def forget(self) -> None:
-        """Let go of the truth; who asks for it again has it computed again."""
+        """Discard the truth; it is computed again on the next use."""
         for name in CACHED:
             self.__dict__.pop(name, None)
 
     def adopt(self, other: "Exam") -> None:
-        """Take over what another exam has computed: of the same numbers, laid out in another way."""
+        """Reuse what another exam computed for the same numbers in another layout."""
         self.__dict__.update({name: other.__dict__[name] for name in CACHED if name in other.__dict__})
 
     @cached_property
     def within(self) -> tuple[Tensor, Tensor]:
-        """Between which numbers of the case's dtype each output lies."""
+        """The interval of each output, in numbers of the case's dtype."""
         return self.interval(self.error, 0)
 
     @cached_property
     def sharply_within(self) -> tuple[Tensor, Tensor]:
-        """Between which it lies on random operands."""
+        """The interval on random operands."""
         return self.interval(sharp_bound(self.case, self.truth, self.error), 0)
 
     @property
@@ -112,7 +112,7 @@ class Exam:
         return diagnose(out, y, outside, share, self.case.out_name, unit)
 
     def misfit(self, out: Any) -> Check | None:
-        """Why this is no output of the case at all, or None."""
+        """Why this is not an output of the case, or None."""
         case, expected = self.case, self.case.out_shape
         if not isinstance(out, Tensor):
             return wrong(f"returned {type(out).__name__}, not a tensor")
@@ -128,7 +128,7 @@ def _relu(bound: Tensor) -> Tensor:
 
 
 def prepare_exam(case: Case, *, salt: int = 0) -> Exam:
-    """The exam of a case on operands drawn from N(0, 1), or what its problem says of them."""
+    """The exam of a case on operands drawn from N(0, 1), or from its problem's recipe."""
     return make_exam(case, *make_operands(case, salt=salt), drawn=drawn_from_normal(case))
 
 

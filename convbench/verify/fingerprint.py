@@ -1,4 +1,4 @@
-"""Which arithmetic did a backend really use? Its errors on random numbers say so."""
+"""Which arithmetic did a backend really use? Its errors on random numbers reveal it."""
 
 from collections.abc import Callable, Iterator
 
@@ -34,14 +34,14 @@ SUMS = (("sums kept in bf16", torch.bfloat16), ("sums kept in fp16", torch.float
 
 
 def other_inputs(exam: Exam) -> Iterator[tuple[str, Tensor]]:
-    """The exact outputs of kernels that round their float32 inputs first, with what they do in words."""
+    """The exact outputs of kernels that round their float32 inputs first, with descriptions."""
     if exam.case.dtype == "fp32":
         for words, rounded in INPUTS:
             yield words, exam.answer([rounded(operand) for operand in exam.operands.values()])
 
 
 def name_sums(out: Tensor, y: Tensor, magnitude: Tensor, terms: Tensor) -> str:
-    """How the sums were kept, in words, where the errors say so; "" where they do not.
+    """How the sums were kept, in words, where the errors say so; "" if they do not.
 
     Args:
         out: what was returned; y, magnitude: the truth and its M, float64 of the same shape; terms: n.

@@ -1,4 +1,4 @@
-"""Does autograd go through a backend, and if so, to the right gradients?"""
+"""Does autograd work through a backend, and does it give the right gradients?"""
 
 from dataclasses import replace
 
@@ -14,10 +14,10 @@ LAST_BITS = 2**10 * 2.0**-53  # of a sum of so few products in float64, whatever
 
 
 def gradient_fault(backend: Backend, exam: Exam) -> str:
-    """What is wrong with autograd through fprop in float64, in words; "" where it is right or is not promised.
+    """What is wrong with autograd through fprop in float64; "" if it is right or not declared.
 
     Only a backend that says `autograd` is called with tensors that require gradients: others may write to them, or
-    hand them to numpy. torch.autograd.gradcheck compares it with finite differences in a random direction.
+    pass them to numpy. torch.autograd.gradcheck compares it with finite differences in a random direction.
     """
     case = exam.case
     if (case.dtype, case.pass_, case.epilogue) != ("fp64", "fprop", "none"):
@@ -29,8 +29,8 @@ def gradient_fault(backend: Backend, exam: Exam) -> str:
     x, w = (operand.detach().clone().requires_grad_() for operand in exam.operands.values())
     with torch.enable_grad():
         if not getattr(backend.bind(case, (x, w))(), "requires_grad", False):
-            return "autograd does not go through it, and it says that it does"
-        # Of itself a backend may say that equal calls differ, of its gradients alone perhaps; then in the last bits.
+            return "autograd does not work through it, although it declares autograd"
+        # A backend may declare that equal calls differ in their last bits, perhaps only in its gradients.
         varies = backend.nondeterministic is not None and any(
             backend.nondeterministic(replace(case, pass_=pass_)) for pass_ in PASSES
         )
@@ -41,5 +41,5 @@ def gradient_fault(backend: Backend, exam: Exam) -> str:
             first = str(error).strip().partition("\n")[0]
             for number, name in enumerate(("x", "w")):
                 first = first.replace(f"with respect to input {number}", f"with respect to {name}")
-            return f"autograd goes through it to a wrong gradient: {first}"
+            return f"autograd gives a wrong gradient: {first}"
     return ""

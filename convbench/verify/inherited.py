@@ -1,7 +1,7 @@
-"""Is a fault of other people's code a known defect of the torch that it calls? Only if torch's own answer is the same.
+"""Is a fault of third-party code a known defect of torch? Only if torch's own answer is the same.
 
-What a plug-in declares of itself excuses nothing. But a bf16 `F.conv2d` in it meets what torch's own row meets: there
-torch is asked the same, and equal numbers in every output are the proof.
+Declarations of a plug-in excuse nothing. But its bf16 `F.conv2d` hits the same defect as torch's own row: then
+torch runs on the same operands, and equal numbers in every output are the proof.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ FORMATS = (torch.preserve_format, torch.contiguous_format, torch.channels_last)
 
 
 def inherited_defect(probes: Probes, answers: Answers, probe: str) -> str | None:
-    """The defect of torch, in words, that a probe met in a backend of others; None where it is its own fault."""
+    """The defect of torch that a probe hit in a third-party backend; None if it is the backend's own fault."""
     case, exam = probes.exam.case, probes.exam
     if baseline.defects is None or (words := baseline.defects(case, probe)) is None:
         return None
@@ -34,7 +34,7 @@ def inherited_defect(probes: Probes, answers: Answers, probe: str) -> str | None
 
 
 def _is_torchs(case: Case, operands: Mapping[str, Tensor], out: Tensor) -> bool:
-    """Whether torch returns just these numbers, for the operands as they lie or in one of its memory formats."""
+    """Whether torch returns exactly these numbers, for the operands as they are or in one of its memory formats."""
     for layout in FORMATS:
         given = [one.contiguous(memory_format=layout) if one.dim() == 4 else one for one in operands.values()]
         try:

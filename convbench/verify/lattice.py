@@ -1,9 +1,9 @@
-"""Is the output exact where it can be? Whole numbers so small that no sum of them is ever rounded.
+"""Is the output exact where it can be? Integers so small that no sum of them is ever rounded.
 
 Every direct algorithm gives the same bits then, in any order and with any accumulator that holds them,
 so one wrong bit is a proof. The size of the numbers is fitted to the accumulator and not to
-the output (as oneDNN's benchdnn does), so that a narrower accumulator has to round. The numbers lie
-between NaN, so that nothing beside them can be read unseen.
+the output (as oneDNN's benchdnn does), so a narrower accumulator has to round. The numbers lie
+between NaN, so reads beyond them are detected.
 """
 
 from dataclasses import dataclass
@@ -36,10 +36,10 @@ SPOT_CHECKS = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Lattice:
-    """Operands of whole numbers, no weight among them zero, between NaN.
+    """Operands of integers, no weight among them zero, between NaN.
 
     Attributes:
-        family: of the backends that are asked: an algorithm that rounds whole numbers on its way gets small ones.
+        family: of the tested backends: an algorithm that rounds integers in between gets small ones.
     """
 
     case: Case
@@ -61,7 +61,7 @@ class Lattice:
 
     @cached_property
     def zones(self) -> dict[str, Zone]:
-        """The operands with what lies around them."""
+        """The operands with their surroundings."""
         case, count, limit = self.case, longest_sum(self.case), self.limit
         most = max(1, min(2 ** DTYPE[case.dtype].factor_digits, isqrt(limit // count)))
         generator = torch.Generator().manual_seed(case.seed * 1_000_003 + 2)
@@ -85,7 +85,7 @@ class Lattice:
         """The exact output, float64.
 
         Raises:
-            AssertionError: the oracle and integer loops differ, so that nothing can be judged.
+            AssertionError: the oracle and integer loops differ, so nothing can be judged.
         """
         y, operands = answer(self.case, *self.exam.operands.values()), list(self.exam.operands.values())
         generator = torch.Generator().manual_seed(self.case.seed)
@@ -93,16 +93,16 @@ class Lattice:
             place = [int(torch.randint(0, size, (), generator=generator)) for size in y.shape]
             got, exact = float(y[tuple(place)]), by_loops(self.case, operands, place)
             if got != exact:
-                raise AssertionError(f"the oracle says {got:.17g} at {place} and integer loops {exact}")
+                raise AssertionError(f"the oracle has {got:.17g} at {place}, but integer loops give {exact}")
         return y.clamp(min=0) if self.case.relu else y
 
     def adopt(self, other: "Lattice") -> None:
-        """Take over what another lattice has computed: of the same numbers, laid out in another way."""
+        """Reuse what another lattice computed for the same numbers in another layout."""
         self.__dict__.update({name: other.__dict__[name] for name in ("y", "expected") if name in other.__dict__})
 
     @cached_property
     def expected(self) -> Tensor:
-        """The exact output in the case's dtype: whole numbers below 2^24 are rounded once on their way there."""
+        """The exact output in the case's dtype: integers below 2^24 are rounded once."""
         return self.y.to(TORCH_DTYPE[self.case.dtype])
 
     def check(self, out: Any, family: str, roundings: int = 0, points: Points = ()) -> Check:
@@ -118,7 +118,7 @@ class Lattice:
         if roundings or (family != "strassen" and transform_possible(self.case, family, points)):
             if self.small and not DTYPE[self.case.dtype].narrow:
                 wild = ~((out.double() - self.y).abs() < 0.5)
-            else:  # what it rounds on its way is known, not where
+            else:  # how often it rounds is known, not where
                 found = check(self.exam, out, family, roundings, points)
                 return right if found.passed else found.fails("lattice", f"on whole numbers, {found.evidence}")
         else:

@@ -1,4 +1,4 @@
-"""Who runs a case, in which order, and who is out?"""
+"""Which backends run a case, in which order, and which have dropped out?"""
 
 import os
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import Self
 
 from convbench.backend import Backend
 from convbench.call.bind import ANY_FAULT, alive, failure
-from convbench.call.watch import Loss, Stage, Watch, not_run
+from convbench.call.watch import BackendStage, Loss, Watch, not_run
 from convbench.case import Case
 from convbench.machine import free_nbytes, held_nbytes
 from convbench.outcome import Failed, Outcome, Result, Skipped, Wrong
@@ -15,15 +15,15 @@ from convbench.verify.cost import needed_nbytes
 
 
 class DeviceLost(Exception):  # noqa: N818  # it says what happened
-    """No call on the device can succeed any more, and everybody in the lineup has an outcome."""
+    """No call on the device can succeed any more, and every backend in the lineup has an outcome."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Lineup:
-    """The backends of one case: those that are still in it, and what came of those that are out.
+    """The backends of one case: the remaining ones, and the outcomes of the others.
 
     Attributes:
-        out: an outcome for each backend that is out, by name.
+        out: an outcome for each backend that dropped out, by name.
     """
 
     case: Case
@@ -33,7 +33,7 @@ class Lineup:
 
     @classmethod
     def of(cls, case: Case, backends: Sequence[Backend], *, force: bool, watch: Watch) -> Self:
-        """Out is whoever refuses the case, and everybody else where its device was lost before."""
+        """Backends that refuse the case drop out, and all others if its device was lost before."""
         lineup = cls(case=case, backends=backends, watch=watch)
         for backend in backends:
             if (refused := refusal(backend, case, force=force, watch=watch)) is not None:
@@ -44,24 +44,24 @@ class Lineup:
 
     @property
     def left(self) -> list[Backend]:
-        """Who is still in, in the order in which they were given."""
+        """The remaining backends, in the given order."""
         return [backend for backend in self.backends if backend.name not in self.out]
 
     @property
     def foreign(self) -> list[Backend]:
-        """Code of others among them: it is to run while there is no truth that it could find."""
+        """The third-party ones among them, which must run while there is no truth that they could find."""
         return [backend for backend in self.left if not backend.built_in]
 
     @property
     def foreign_first(self) -> list[Backend]:
-        """Who is still in, code of others before our own."""
+        """The remaining backends, third-party code first."""
         return sorted(self.left, key=lambda backend: backend.built_in)
 
     def settle(self, name: str, outcome: Outcome) -> None:
-        """One is out, with this outcome.
+        """One drops out, with this outcome.
 
         Raises:
-            DeviceLost: it took the device down, so that everybody else is out too.
+            DeviceLost: it broke the device, so all others drop out too.
         """
         self.out[name] = outcome
         if isinstance(outcome, Failed | Wrong) and not alive(self.case.device):
@@ -71,12 +71,12 @@ class Lineup:
             raise DeviceLost(name)
 
     def give_up(self, outcome: Outcome) -> None:
-        """Everybody who is left is out."""
+        """All remaining backends drop out."""
         for backend in self.left:
             self.out[backend.name] = outcome
 
     def results(self) -> list[Result]:
-        """One for each backend, in the order in which they were given; nobody may be left."""
+        """One outcome for each backend, in the given order; none may remain."""
         return [
             Result(case=self.case, backend=one.name, family=one.family, outcome=self.out[one.name])
             for one in self.backends
@@ -90,7 +90,7 @@ def refusal(
     if backend.broken:
         return Failed(backend.broken)
     watch = watch or Watch()
-    watch.tell(backend.name, Stage.ASKED)
+    watch.tell(backend.name, BackendStage.ASKED)
     try:
         reason = backend.why_not(case, force=force) or too_large(case, backend, limit_nbytes=watch.memory_nbytes)
     except ANY_FAULT as error:

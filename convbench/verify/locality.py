@@ -1,8 +1,8 @@
 """Does one NaN reach exactly the outputs that depend on it?
 
-Where it reaches fewer, somebody swallows NaN, or gives the answer that was kept for these buffers;
-where it reaches more, somebody reads what is not theirs and multiplies it by zero. Winograd and FFT mix
-neighbours by their nature, and may.
+If it reaches fewer, the kernel swallows NaN, or returns an answer kept for these buffers;
+if it reaches more, the kernel reads unrelated inputs and multiplies them by zero. Winograd and FFT mix
+neighbours by design, and may do so.
 """
 
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ class Locality:
 
     Attributes:
         exam: whose truth holds wherever the NaN does not reach.
-        place: of the NaN; None where no output depends on any element.
+        place: of the NaN; None if no output depends on any element.
     """
 
     exam: Exam
@@ -44,7 +44,7 @@ class Locality:
 
     @contextmanager
     def pierced(self) -> Iterator[None]:
-        """The NaN lies in the exam's own operand: in the buffer that was read before, with another number in it."""
+        """The NaN is in the exam's own operand: in the buffer that was read before, with another number in it."""
         first = self.exam.first
         before = first[self.place].clone()
         first[self.place] = nan
@@ -78,7 +78,7 @@ class Locality:
 
 
 def _name_transform(case: Case, place: Place, lost: Tensor) -> str:
-    """Which transform mixes just these outputs: Winograd those of a tile, an FFT all of an image."""
+    """Which transform mixes exactly these outputs: Winograd those of a tile, an FFT all of an image."""
     if case.pass_ != "fprop":
         return ""
     plane, (r, s) = lost[place[0]].any(dim=0).cpu(), (case.spec.r, case.spec.s)

@@ -2,11 +2,11 @@
 
 The pattern is that of the direct sum in IEEE arithmetic: a product is NaN where a factor is, or
 where infinity meets zero; a sum is NaN where a product is, or where both infinities meet. An
-output that reads no such number must lie within its bound as if it were alone.
+output that reads no such number must be within its bound as if it were alone.
 
 Two freedoms: a weight that is not finite may be multiplied with padding, which makes NaN of it,
 for whether padding is skipped or read as zeros is the implementation's choice; and a transform
-(Winograd, FFT, Strassen) spreads what is not finite, so there more may be NaN, and never less.
+(Winograd, FFT, Strassen) spreads non-finite values, so with it more may be NaN, but never fewer.
 """
 
 from math import inf, nan
@@ -25,11 +25,11 @@ SPREADING = ("winograd", "fft", "strassen")
 
 
 def without_nonfinite(exam: Exam, out: Tensor, family: str, points: Points = ()) -> Check | tuple[Exam, Tensor]:
-    """What is left to judge of an output whose operands are not all finite; shape and dtype are right already.
+    """What remains to judge of an output with non-finite operands; its shape and dtype are already right.
 
     Returns:
         the fault, where an output is not NaN or infinite that must be; else the exam of the finite operands,
-        and the output with the truth in the place of whatever depends on the others.
+        and the output with the truth in place of whatever depends on the others.
     """
     case, operands = exam.case, list(exam.operands.values())
     clean = make_exam(case, *(torch.where(one.double().isfinite(), one, 0.0) for one in operands))
@@ -49,7 +49,7 @@ def without_nonfinite(exam: Exam, out: Tensor, family: str, points: Points = ())
         return wrong(
             f"{int(missed.sum()):,} of {missed.numel():,} output{'s' * (missed.numel() != 1)} wrong, {place}; "
             f"{case.out_name}[{','.join(map(str, first))}]: got {told[0]}, expected {told[1]}, "
-            f"for it reads what is not finite",
+            f"because it reads a non-finite value",
             "locality",
         )
     free = reached | (padding & got.isnan())

@@ -26,10 +26,10 @@ def draw_normal(case: Case, shapes: Sequence[tuple[int, ...]], *, salt: int) -> 
 
 
 def make_operands(case: Case, *, salt: int = 0) -> tuple[Tensor, ...]:
-    """What the case's pass reads, in its order, from N(0, 1), as the case lays it out: x and w for fprop.
+    """The operands of the case's pass, in order, from N(0, 1), in the case's layout: x and w for fprop.
 
     The same case and salt give the same numbers on every device, unless they are LARGE; another salt gives fresh ones.
-    A problem that says what its operands are like gets those (`verify/recipes.py`).
+    A problem with a recipe gets the operands of that recipe (`verify/recipes.py`).
     """
     numbers = draw_normal(case, list(case.operands.values()), salt=salt)
     if case.problem.operands:

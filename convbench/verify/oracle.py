@@ -1,4 +1,4 @@
-"""The truth of a case in float64, and what an error bound needs beside it.
+"""The truth of a case in float64, and what else an error bound needs.
 
 One product for each tap, over shifted views of the padded image: no code is shared with any
 backend, neither `F.unfold` nor `F.conv2d`, nor any gradient of torch. The gradients are the
@@ -19,7 +19,7 @@ from convbench.spec import ConvSpec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truth:
-    """What is known of the output of a pass, element by element.
+    """The truth of the output of a pass, element by element.
 
     Attributes:
         y: float64, the result before a relu: y (N, K, P, Q), dx (N, C, H, W) or dw (K, C/G, R, S).
@@ -44,7 +44,7 @@ def truth(case: Case, first: Tensor, second: Tensor, bias: Tensor | None = None)
 
 
 def answer(case: Case, first: Tensor, second: Tensor, bias: Tensor | None = None) -> Tensor:
-    """y, dx or dw in float64, before a relu; exact where all sums of whole numbers stay below 2^53."""
+    """y, dx or dw in float64, before a relu; exact where all sums of integers stay below 2^53."""
     y = {"fprop": conv2d_float64, "dgrad": dgrad_float64, "wgrad": wgrad_float64}[case.pass_](first, second, case.spec)
     return y if bias is None else y + bias.double().reshape(1, -1, 1, 1)
 
@@ -147,7 +147,7 @@ def longest_sum(case: Case) -> int:
 
 
 def by_loops(case: Case, operands: Sequence[Tensor], place: Sequence[int]) -> int:
-    """One output of whole numbers, exactly, by the index formula of the pass: no float, no product of matrices."""
+    """One output of integers, exactly, by the index formula of the pass: no float, no product of matrices."""
     spec = case.spec
     first, second = (operand.double().to("cpu", torch.int64) for operand in operands[:2])
     one, two, row, column = place
@@ -180,7 +180,7 @@ def by_loops(case: Case, operands: Sequence[Tensor], place: Sequence[int]) -> in
 
 
 def _read(spec: ConvSpec, axis: int, place: int) -> Iterator[tuple[int, int]]:
-    """The taps of the output row (axis 0) or column (1) that lie on the image, each with what it reads."""
+    """The taps of the output row (axis 0) or column (1) that are on the image, each with what it reads."""
     for tap in range((spec.r, spec.s)[axis]):
         source = place * spec.stride[axis] - spec.padding[axis] + tap * spec.dilation[axis]
         if 0 <= source < (spec.h, spec.w)[axis]:

@@ -1,4 +1,4 @@
-"""What is a backend asked on a case: the exam, whole numbers, one NaN?"""
+"""Which probes run on a case: the exam, integers, one NaN?"""
 
 from convbench.verify.exam import Exam
 from convbench.verify.lattice import Lattice
@@ -14,14 +14,14 @@ class Probes:
         self.lattices: dict[str, Lattice] = {}
 
     def adopt(self, other: "Probes") -> None:
-        """Take over what another's truths are known to be: of the same numbers in another layout."""
+        """Reuse the truths of the same numbers in another layout."""
         self.exam.adopt(other.exam)
         for family, lattice in other.lattices.items():
             self.lattices[family] = Lattice(case=self.exam.case, family=family)
             self.lattices[family].adopt(lattice)
 
     def lattice_for(self, family: str) -> Lattice:
-        """Whole numbers; small ones for an algorithm that rounds on its way, or whose sums are larger."""
+        """Integers; small ones for an algorithm that rounds in between, or whose sums are larger."""
         kind = {"winograd": "winograd", "fft": "winograd", "strassen": "strassen"}.get(family, "direct")
         if kind not in self.lattices:
             self.lattices[kind] = Lattice(case=self.exam.case, family=kind)

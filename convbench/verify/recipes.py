@@ -1,8 +1,8 @@
-"""The operands that faults of the past were found with: how a case's random numbers become them.
+"""The operands that exposed past faults, and how a case's random numbers become them.
 
 A recipe takes the operands of a case as they were drawn (contiguous, in its dtype, in the order of its
 pass, "first" and "second" being x and w for fprop) and returns those of the same shapes with
-other numbers, or the same numbers in other places. The origin of each stands in
+other numbers, or the same numbers in other places. The origin of each is in
 `suites/edge.csv` and docs/edge-cases.md.
 """
 
@@ -26,7 +26,7 @@ class Recipe:
 
     Attributes:
         make: `make(first, second) -> (first, second)`, of the same shapes and dtypes.
-        places: whether it says where in memory the numbers lie; the case's layout is not applied then.
+        places: whether it sets where in memory the numbers are; the case's layout is not applied then.
         normal: whether the numbers are still those drawn from N(0, 1), on which a tighter bound counts.
     """
 

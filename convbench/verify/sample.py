@@ -1,7 +1,7 @@
-"""Are some outputs of a call right, each against its own float64 sum? A verdict that costs little, for any size.
+"""Are some outputs of a call right, each compared with its own float64 sum? A cheap verdict for any size.
 
-The outputs are drawn at random, so whoever computes too few of them cannot know which. The rules and the bounds are
-those of the whole verdict, for they speak of one output at a time.
+The outputs are drawn at random, so a kernel that skips some cannot know which. The rules and the bounds are
+those of the whole verdict, which apply to one output at a time.
 """
 
 from collections.abc import Sequence
@@ -85,7 +85,7 @@ def _meet(case: Case, axis: int, side: int, tap: int) -> int | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sample(Exam):
+class OutputSample(Exam):
     """An exam of some outputs: truth, bounds and answers are of shape (S).
 
     Only for finite operands: where a NaN must be is a question of the whole output.
@@ -182,6 +182,6 @@ class Sample(Exam):
 
 
 def _within(source: Tensor, beside: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The source where there is one, and 0 elsewhere, where it does not count."""
+    """The source if there is one, and 0 elsewhere, where it does not count."""
     inside = (source >= 0) & (source < size)
     return source.where(inside, 0), beside, inside

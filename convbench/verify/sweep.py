@@ -1,4 +1,4 @@
-"""Is every backend right on every case, and where not, why?"""
+"""Is every backend right on every case, and if not, why?"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from convbench.backend import Backend
-from convbench.call.watch import Stage, Watch, fault_traits
+from convbench.call.watch import BackendStage, Watch, fault_traits
 from convbench.case import Case
 from convbench.outcome import Failed, Result, Wrong
 from convbench.verify.answers import Answers, question
@@ -16,22 +16,22 @@ from convbench.verify.lineup import DeviceLost, Lineup
 from convbench.verify.probes import Probes
 from convbench.verify.trial import of_the_oracle, weigh
 
-# Traits of a backend's faults, after so many of which no smaller problem and no cause is looked for.
+# Traits of a backend's faults; after this many, no smaller problem and no cause is searched for.
 MOST_SHRUNK, MOST_EXPLAINED = 8, 40
 
 
 def verify(
     cases: Iterable[Case], backends: Sequence[Backend], *, force: bool = False, watch: Watch | None = None
 ) -> Iterator[Result]:
-    """Every backend on every case, in order; the oracle works once a case.
+    """Every backend on every case, in order; the oracle runs once per case.
 
-    Foreign backends answer before it does: while their code runs, there is no truth to be found.
+    Third-party backends answer before it: while their code runs, there is no truth to find.
     """
     watch = watch or Watch()
     before: Probes | None = None
     for case in cases:
         if before and not (_same_numbers(before.exam.case, case) and all(one.built_in for one in backends)):
-            before = None  # nobody needs its truth any more, which may be large; to be asked is to run, too
+            before = None  # its truth is no longer needed and may be large; asking a backend also runs code
         lineup = Lineup.of(case, backends, force=force, watch=watch)
         if lineup.left:
             probes = _probes(case)
@@ -49,7 +49,7 @@ def verify(
 def _probes(case: Case) -> Probes | Failed:
     try:
         return Probes(prepare_exam(case))
-    except (MemoryError, RuntimeError) as error:  # for want of memory, most often
+    except (MemoryError, RuntimeError) as error:  # for want of memory, usually
         return of_the_oracle(error)
 
 
@@ -58,16 +58,16 @@ def _same_numbers(one: Case, other: Case) -> bool:
 
 
 def _verify_case(probes: Probes, lineup: Lineup) -> None:
-    """Everybody who is left answers and is judged; nobody is left then.
+    """All remaining backends answer and are judged; none remains then.
 
     Raises:
-        DeviceLost: everybody has an outcome.
+        DeviceLost: every backend has an outcome.
     """
     watch = lineup.watch
     answers: dict[str, Answers] = {}
 
     def ask(backend: Backend) -> None:
-        watch.tell(backend.name, Stage.VERIFIED)
+        watch.tell(backend.name, BackendStage.VERIFIED)
         found = question(backend, probes)
         if isinstance(found, Answers):
             answers[backend.name] = found
@@ -80,7 +80,7 @@ def _verify_case(probes: Probes, lineup: Lineup) -> None:
         if backend.built_in:
             ask(backend)
         if backend.name in answers:
-            watch.tell("", Stage.TRUTH)
+            watch.tell("", BackendStage.TRUTH)
             outcome = weigh(backend, probes, answers.pop(backend.name))
             if isinstance(outcome, Wrong):
                 outcome = explained(backend, probes.exam, outcome, watch)
@@ -88,7 +88,7 @@ def _verify_case(probes: Probes, lineup: Lineup) -> None:
 
 
 def explained(backend: Backend, exam: Exam, outcome: Wrong, watch: Watch) -> Wrong:
-    """The outcome with what can be found out about it: the first of its backend on each problem and on each axis."""
+    """The outcome with its explanation, for the first of its backend on each problem and on each axis."""
     new = fault_traits(backend.name, exam.case) - watch.faults
     known = sum(name == backend.name for name, _ in watch.faults)
     watch.faults.update(new)
@@ -96,6 +96,6 @@ def explained(backend: Backend, exam: Exam, outcome: Wrong, watch: Watch) -> Wro
         return outcome
     effort = Effort() if known < MOST_SHRUNK else Effort(tries=0)
     # A few questions are a step: a watch that counts the seconds of a step ends what hangs, and no long search.
-    tell = partial(watch.tell, backend.name, Stage.EXPLAINED)
+    tell = partial(watch.tell, backend.name, BackendStage.EXPLAINED)
     tell()
     return Wrong(explain_fault(backend, exam, outcome.check, effort, tell=tell))

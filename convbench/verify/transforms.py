@@ -1,4 +1,4 @@
-"""How far may Winograd, an FFT or Strassen's product lie from the truth? Each has its own bound."""
+"""How far may Winograd, an FFT or Strassen's product be from the truth? Each has its own bound."""
 
 from dataclasses import replace
 from math import log2, prod
@@ -21,7 +21,7 @@ Points = tuple[float, ...]
 
 # Where libraries evaluate the polynomials of Winograd F(m, r), besides infinity; there are m + r - 2 of them.
 # Lavin and Gray 2016 take them for F(2, 3), F(4, 3) and F(6, 3), as Barabasz et al. 2020 do for 5x5 kernels and
-# tiles between; ncnn's F(4, 3) has points that lie closer together.
+# tiles between; ncnn's F(4, 3) has points that are closer together.
 WINOGRAD_POINTS: tuple[Points, ...] = (
     (0.0, 1.0, -1.0),
     (0.0, 1.0, -1.0, 2.0, -2.0),
@@ -356,7 +356,7 @@ def transform_possible(case: Case, family: str, points: Points = ()) -> bool:
     """Whether a backend may have run another algorithm than the direct sum, with a bound of its own.
 
     An FFT does any problem, and so does Strassen's product of matrices; Winograd what it has tiles for. On a GPU any
-    vendor may run one on its own account where the steps are 1; on a CPU nobody does unless it says so.
+    vendor may run one by itself if the steps are 1; on a CPU none does unless it says so.
     """
     spec = case.spec
     if family in ("fft", "strassen"):

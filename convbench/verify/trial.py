@@ -1,4 +1,4 @@
-"""One backend tried on one case: what are its answers worth?"""
+"""One backend on one case: are its answers right?"""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -49,7 +49,7 @@ class Trial:
 def attempt(
     backend: Backend, exam: Exam, *, profiled: bool = True, answers: Answers | None = None
 ) -> Trial | Failed | Skipped:
-    """Call a backend as a user would, then on poisoned memory, then once more; its operands end as they began.
+    """Call a backend as a user would, then on poisoned memory, then once more; its operands are restored.
 
     `answers` are its own, where they were taken before.
     """
@@ -71,7 +71,7 @@ def examine(backend: Backend, exam: Exam) -> Verified | Wrong | Failed | Skipped
 
 
 def weigh(backend: Backend, probes: Probes, answers: Answers) -> Verified | Wrong | Failed | Skipped:
-    """What the answers of a backend are worth; here the truth is computed, if nobody has asked for it before."""
+    """The verdict on the answers of a backend; computes the truth if it does not exist yet."""
     try:
         check = verdict(backend, probes, answers)
     except Unsupported as refused:
@@ -84,12 +84,12 @@ def weigh(backend: Backend, probes: Probes, answers: Answers) -> Verified | Wron
 
 
 def of_the_oracle(error: BaseException) -> Failed:
-    """The truth could not be had, for want of memory most often."""
+    """The truth could not be computed, usually for lack of memory."""
     return Failed(f"the oracle: {failure(error).message}")
 
 
 def verdict(backend: Backend, probes: Probes, answers: Answers) -> Check:
-    """The figures of the plain answer, and the first fault of any; a known defect of a library is none, and told."""
+    """The figures of the plain answer, and the first fault; a known library defect is reported, but not a fault."""
     case = probes.exam.case
     defects: dict[str, None] = {}
     figures: Check | None = None
@@ -132,7 +132,7 @@ def _findings(backend: Backend, probes: Probes, answers: Answers) -> Iterator[Ch
             return wrong(f"it changed its input {' and '.join(answer.harmed)}", "memory")
         if answer.shifted:
             return wrong("its output changed after it was returned", "memory")
-        return wrong("it wrote beyond the memory that it had asked for", "memory") if answer.strayed else None
+        return wrong("it wrote beyond the memory that it had allocated", "memory") if answer.strayed else None
 
     yield manners(answers.plain) or check(exam, plain, family, roundings, points)
     if exam.misfit(plain) is not None:
@@ -181,30 +181,30 @@ def _alone(backend: Backend, exam: Exam, image: int, single: Answer | Failed, pl
 
 
 def _unlike(backend: Backend, exam: Exam, again: Tensor, plain: Tensor, *, varies: bool) -> Check:
-    """A second call that gave other bits: wrong, unless the backend says so of itself, and both are right.
+    """A second call with different bits: wrong, unless the backend declares that, and both are right.
 
     Then they may differ as two orders of one sum do.
     """
     how = backend.family, backend.count_roundings(exam.case), backend.points
     found = check(exam, again, *how)
     if not found.passed:
-        return found.fails("repeat", f"right at the first call, wrong at a second one: {found.evidence}")
+        return found.fails("repeat", f"right in the first call, wrong in the second: {found.evidence}")
     differs = (again != plain) & ~(again.isnan() & plain.isnan())
     if not differs.any():
         return replace(found, arithmetic=SIGNS)
     far = differs & (apart(exam, again, plain, *how) | (again.isnan() != plain.isnan()))
     if varies and not far.any():
         return replace(found, arithmetic=VARIES)
-    so_far = " by more than two orders of summation do" if varies else ""
+    so_far = " by more than two orders of summation can" if varies else ""
     differs = far if varies else differs
     count = int(differs.sum())
     words = f"two equal calls differ{so_far} in {count:,} output{'s' * (count != 1)}, "
     words += describe_place(differs, exam.case.out_name)
     if not far.any():
-        words += "; both are right, as two orders of one sum are: declare nondeterministic if it has no fixed order"
+        words += "; both are right, as with two orders of one sum: declare nondeterministic if the order is not fixed"
     return found.fails("repeat", words)
 
 
 def judge(out: Any, exam: Exam, backend: Backend) -> Check:
-    """The verdict on a backend's output, by how the backend says that it sums."""
+    """The verdict on a backend's output, by its declared way of summing."""
     return check(exam, taken(out), backend.family, backend.count_roundings(exam.case), backend.points)

@@ -66,8 +66,8 @@ def _refuse_wide_tile(exam: Exam, family: str, points: Points, error: Tensor, re
     # Eight times what roundings of random sign come to; the runs that were looked at came to less than two.
     if 8 * error.norm() <= exam.transform(family, points, sharp=True).norm():
         raise Unsupported(
-            f"Winograd at the stated points errs by {relative_l2:.1e} of y, more than the {most:.1e} up to which "
-            f"convbench tells it from a fault: take a smaller tile"
+            f"Winograd at the declared points has an error of {relative_l2:.1e} of y, above the {most:.1e} up to which "
+            f"convbench can tell it from a fault: use a smaller tile"
         )
 
 
@@ -96,7 +96,7 @@ def _check_nonfinite(exam: Exam, out: Tensor, family: str, roundings: int, point
     found = check(*rest, family, roundings, points)
     if found.passed:
         return found
-    return found.fails("locality", f"where nothing that is read is NaN or infinite: {found.evidence}")
+    return found.fails("locality", f"in outputs that read no NaN or infinity: {found.evidence}")
 
 
 def _check_sharply(
@@ -124,7 +124,7 @@ def _check_sharply(
 
 
 def _really(exam: Exam, out: Tensor, error: Tensor) -> str:
-    """What was done with less care than the case asks for, in words; "" where it does not show."""
+    """What was done with less care than the case asks for, in words; "" if it does not show."""
     for words, y in other_inputs(exam):
         if _inside(out, *exam.interval(error, 0, y)):
             return words
@@ -134,7 +134,7 @@ def _really(exam: Exam, out: Tensor, error: Tensor) -> str:
 
 
 def _underflows(exam: Exam) -> bool:
-    """Whether an operand is so small that what a transform makes of it has fewer digits, whoever computes it."""
+    """Whether an operand is so small that its transform has fewer digits in any implementation."""
     least = torch.finfo(TORCH_DTYPE[DTYPE[exam.case.dtype].sums]).tiny
     largest = [float(one.double().abs().max()) for one in exam.operands.values() if one.numel()]
     return any(0 < one < UNDERFLOW * least for one in largest)

@@ -1,19 +1,19 @@
-"""How does a sweep outlive its backends? Each case runs in a process of its own that may crash, hang or eat memory.
+"""How does a sweep survive its backends? Each case runs in its own process, which may crash, hang or eat memory.
 
 A fork server (`worker`, run in a fresh interpreter) imports torch once and forks a worker
-from that whenever it is asked: some hundredths of a second instead of a torch import. It has
+from that on request: some hundredths of a second instead of a torch import. It has
 neither a thread pool nor a CUDA context, so each worker starts its own. The worker is a session
 of its own, runs the ordinary sweep on one case, and sends the results back. Before each thing it
 does for a backend it writes that backend's number into shared memory, which outlives it: so
-whoever crashed, hung or grew too large is known, gets its row, and the case is run again
+the backend that crashed, hung or grew too large is known, gets its row, and the case runs again
 without it.
 
 multiprocessing's own fork server would not do: it hands each child the pipe that keeps it
-alive, so that a hung worker survives a killed parent for ever; it runs the user's main module
+alive, so a hung worker survives a killed parent for ever; it runs the user's main module
 again; and it lends its children stdout, which belongs to the CSV.
 
 Everything below is killed at the latest when the parent's end of one socket closes, which the
-kernel does for us whatever the parent dies of.
+kernel does for us however the parent dies.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -33,7 +33,7 @@ from convbench.outcome import Failed, Outcome, Result, Skipped, Wrong
 from convbench.workers.jobs import Fall, Job, Sweep
 from convbench.workers.server import Server
 
-MOST_BY_WORD_S = 30.0  # a call, where code of others says how slow it is; --timeout gives it longer
+MOST_BY_WORD_S = 30.0  # a call, where third-party code says how slow it is; --timeout gives it longer
 RESERVE = 0.1  # share of the free memory that the parent, the caches and the rest keep
 
 
@@ -41,7 +41,7 @@ RESERVE = 0.1  # share of the free memory that the parent, the caches and the re
 class Limits:
     """What a worker may use.
 
-    Its memory is looked at and not limited by RLIMIT_AS, which counts addresses: CUDA reserves
+    Its memory is polled, not limited by RLIMIT_AS, which counts addresses: CUDA reserves
     hundreds of gigabytes of those when it starts, whatever it will use.
 
     Attributes:
@@ -55,16 +55,16 @@ class Limits:
 
 
 def default_timeout_s(case: Case, backends: Sequence[Backend]) -> float:
-    """Two minutes, a second for each 1e8 multiply-adds, and 20 calls of the slowest one that says how slow it is.
+    """Two minutes, a second per 1e8 multiply-adds, and 20 calls of the slowest backend that declares its speed.
 
-    A clock that starts anew at each step blames nobody for the time of the others, so it depends
+    A clock that restarts at each step does not count the time of other backends, so it depends
     neither on the budget nor on the number of backends. Two minutes are for compilers and
     autotuners; the oracle and slow kernels do 1e8 multiply-adds a second in float64 on any CPU. On a GPU, whose time
-    is dear, half a minute has to do, but for those whose first call takes long.
+    is expensive, the limit is half a minute, except for those with a slow first call.
     """
     macs = case.spec.macs
     slowest = max((macs / one.macs_per_s for one in backends if one.max_macs is not None), default=0.0)
-    if not all(one.built_in for one in backends):  # the word of others is no reason to wait for ever
+    if not all(one.built_in for one in backends):  # third-party declarations must not make us wait forever
         slowest = min(slowest, MOST_BY_WORD_S)
     hang_s = Cpu.hang_s if any(one.slow_start for one in backends) else case.target.hang_s
     return hang_s + macs / (1e8 * case.target.oracle_speed) + 20 * slowest
@@ -85,11 +85,11 @@ def isolated(
     Args:
         sweep: `bench` or `verify`, its options bound by functools.partial; it must be picklable.
         backends: they are loaded in the worker, by name, from the same plug-ins.
-        unavailable: those among them whose code is not to be touched again.
-        cases_each: so many cases of the same device one worker does from this one on, if it lives.
+        unavailable: those among them whose code must not be loaded again.
+        cases_each: how many cases of the same device, from this one on, a worker does while it lives.
 
     Raises:
-        ConvbenchError: no worker process can be had.
+        ConvbenchError: no worker process can be started.
     """
     limits = limits or Limits()
     names = [backend.name for backend in backends]
@@ -138,7 +138,7 @@ def isolated(
 
 
 def _in_one_line(outcome: Outcome) -> Outcome:
-    """The words in it are foreign: neither a terminal nor a file is to see a megabyte of them, or an escape."""
+    """Its text is third-party: limit its length and escape it before it reaches a terminal or a file."""
     most = 2 * MOST_CHARACTERS  # what was cut already has a few words more now
     match outcome:
         case Failed(message):

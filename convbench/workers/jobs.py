@@ -1,4 +1,4 @@
-"""What the two sides of an isolated sweep tell each other: the job, whose turn it is, who fell."""
+"""What do the two sides of an isolated sweep exchange: the job, whose turn it is, which backend failed?"""
 
 import mmap
 import struct
@@ -6,30 +6,30 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from convbench.backend import Unavailable
-from convbench.call.watch import Stage
+from convbench.call.watch import BackendStage
 from convbench.case import Case
 from convbench.outcome import Failed, Outcome, Result
 
 START, KILL, LOAD = b"s", b"k", b"l"
 MODULE_NBYTES = 100  # of the name that follows LOAD, with blanks at its end
 STATUS = struct.Struct("=qq")  # pid, wait status
-BEGUN = -1  # in the place of a wait status
+BEGUN = -1  # in place of a wait status
 MOST_PROCESSES = 512  # below a worker; compilers take one for each core
 DYING_S = 10.0  # a process that SIGKILL does not end by then hangs in a driver
 
-STAGES = list(Stage)  # the first one stands in memory that is still zero
+STAGES = list(BackendStage)  # the first one is the value of memory that is still zero
 
 Sweep = Callable[..., Iterator[Result]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Errand:
-    """What a worker is sent for.
+    """The job of a worker.
 
     Attributes:
-        names: who may be to blame for its end.
+        names: the backends that may be to blame if it dies.
         timeouts_s: seconds for a step of each answer that is expected.
-        memory_nbytes: what it and its children may hold; None for all that is there.
+        memory_nbytes: memory limit of it and its children; None for no limit.
     """
 
     names: tuple[str, ...]
@@ -39,10 +39,10 @@ class Errand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job(Errand):
-    """Cases to run; `felled` are the backends that the first of them is run without.
+    """Cases to run; the first of them runs without the backends in `felled`.
 
-    `unavailable` are those whose code is not to be touched again; `faults` are the traits of the wrong answers that
-    earlier workers have met.
+    `unavailable` are those whose code must not be loaded again; `faults` are the traits of the wrong answers that
+    earlier workers found.
     """
 
     sweep: Sweep
@@ -56,7 +56,7 @@ class Job(Errand):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inquiry(Errand):
-    """What does an entry point of this name hold, or this plug-in? One of them is given."""
+    """Which backends does this entry point, or this plug-in, define? One of them is given."""
 
     point: str = ""
     plugin: str = ""
@@ -64,7 +64,7 @@ class Inquiry(Errand):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """A backend of others, as far as it can be known without its code."""
+    """A third-party backend, without its code."""
 
     name: str
     doc: str
@@ -81,7 +81,7 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class NotLoaded:
-    """Why code of others is not there; `broken` as `Unavailable` has it."""
+    """Why third-party code was not loaded; `broken` as in `Unavailable`."""
 
     reason: str
     broken: bool
@@ -89,7 +89,7 @@ class NotLoaded:
 
 @dataclass(frozen=True, slots=True)
 class Fall:
-    """A worker did not finish a case: because of this backend, or of nobody in particular."""
+    """A worker did not finish a case, because of this backend, or for an unknown reason."""
 
     backend: str | None
     outcome: Outcome
@@ -101,11 +101,11 @@ class Fall:
 
 @dataclass(frozen=True, slots=True)
 class Enough:
-    """A worker did what it could and leaves the rest of its cases to another: it has been through something."""
+    """A worker has reached its limit and leaves the rest of its cases to another one."""
 
 
 class Board:
-    """Who is doing what, in memory that the worker shares with its parent.
+    """Which backend is doing what, in memory that the worker shares with its parent.
 
     Writing it is one copy of eight bytes, outside of what is timed, and it needs no system call
     that a dying process could leave half done.
@@ -120,13 +120,13 @@ class Board:
         self._steps = 0
 
     def clear(self, names: Sequence[str]) -> None:
-        """Start with nobody doing anything."""
+        """Start with no backend active."""
         self._numbers = {name: number for number, name in enumerate(names, start=1)}
         self._steps = 0
         self._FORMAT.pack_into(self._memory, 0, 0, self.NOBODY, 0)
 
-    def tell(self, backend: str, stage: Stage) -> None:
-        """Write down that this backend (or nobody, with an empty name) comes to this stage."""
+    def tell(self, backend: str, stage: BackendStage) -> None:
+        """Record that this backend (or none, with an empty name) reaches this stage."""
         self._steps = (self._steps + 1) % 2**32
         self._FORMAT.pack_into(
             self._memory, 0, self._steps, self._numbers.get(backend, self.NOBODY), STAGES.index(stage)

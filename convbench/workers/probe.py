@@ -1,4 +1,4 @@
-"""What do installed packages and plug-ins hold? A process that may die is asked, and no other runs their code."""
+"""Which backends do installed packages and plug-ins define? Only a process that may die runs their code."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from convbench.backend import Backend, Unavailable, adopt, elsewhere
-from convbench.discovery import Found, Source, load_here, refuse_missing, refuse_plugin
+from convbench.discovery import BackendSource, Found, load_here, refuse_missing, refuse_plugin
 from convbench.errors import ConvbenchError, in_words, one_line
 from convbench.system import lacks
 from convbench.workers.jobs import Card, Fall, Inquiry, NotLoaded
@@ -20,14 +20,14 @@ def is_possible() -> bool:
     return sys.platform == "linux" and not lacks("isolation")
 
 
-def load_others(points: Sequence[Source], plugins: Sequence[str]) -> Callable[[], Found]:
-    """As `load_here`, and the code of others stays elsewhere, where the system has a process for it.
+def load_others(points: Sequence[BackendSource], plugins: Sequence[str]) -> Callable[[], Found]:
+    """`load_here`, but third-party code stays in another process, if the system supports that.
 
-    The process starts now and is asked when what is returned is called; so this one can load what is its own.
+    The process starts now and is asked when the result is called, so this one can load its own backends meanwhile.
 
     Raises:
-        ConvbenchError: a plug-in's file is not there; when what is returned is called, a plug-in does not load or holds
-            no backend, or no process can be had.
+        ConvbenchError: a plug-in's file does not exist; when the result is called, a plug-in does not load or has
+            no backend, or no process can be started.
     """
     if not is_possible() or not (points or plugins):
         return partial(load_here, points, plugins)
@@ -39,7 +39,7 @@ def load_others(points: Sequence[Source], plugins: Sequence[str]) -> Callable[[]
     return partial(_ask_all, server, points, plugins)
 
 
-def _ask_all(server: Server, points: Sequence[Source], plugins: Sequence[str]) -> Found:
+def _ask_all(server: Server, points: Sequence[BackendSource], plugins: Sequence[str]) -> Found:
     loaded: list[Backend] = []
     unavailable: list[Unavailable] = []
     with server:
@@ -49,7 +49,7 @@ def _ask_all(server: Server, points: Sequence[Source], plugins: Sequence[str]) -
             if isinstance(found, list) and [one.name for one in found] == [point.name]:
                 loaded += found
             else:
-                why = found if isinstance(found, NotLoaded) else NotLoaded("it holds another backend", broken=True)
+                why = found if isinstance(found, NotLoaded) else NotLoaded("it has a different backend", broken=True)
                 unavailable.append(
                     Unavailable(name=point.name, reason=why.reason, origin=point.origin, broken=why.broken)
                 )
@@ -63,7 +63,7 @@ def _ask_all(server: Server, points: Sequence[Source], plugins: Sequence[str]) -
 
 
 def _ask(server: Server, inquiry: Inquiry, origin: str) -> list[Backend] | NotLoaded:
-    """Everything that the process says is foreign: it is taken for what it can be, or not at all."""
+    """Everything from that process is third-party data: it is validated, or rejected."""
     answer = server.ask(inquiry)
     if isinstance(answer, Fall):
         return NotLoaded(one_line(answer.words), broken=True)
@@ -73,7 +73,7 @@ def _ask(server: Server, inquiry: Inquiry, origin: str) -> list[Backend] | NotLo
     try:
         return [_described(one, origin) for one in answer if isinstance(one, Card)]
     except Exception as error:  # words that are no words, numbers that are none
-        return NotLoaded(f"it says what cannot be: {in_words(error)}", broken=True)
+        return NotLoaded(f"its declarations are invalid: {in_words(error)}", broken=True)
 
 
 def _described(card: Card, origin: str) -> Backend:

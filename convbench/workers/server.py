@@ -1,4 +1,4 @@
-"""The fork server as its parent sees it: it gives out jobs, looks at the workers, and ends them."""
+"""The parent's side of the fork server: it sends jobs, monitors the workers, and ends them."""
 
 import atexit
 import io
@@ -46,7 +46,7 @@ from convbench.workers.jobs import (
     fall_of,
 )
 
-# One look at a few small files of /proc ten times a second, a tenth of a millisecond for a worker with few threads:
+# Polls a few small files of /proc ten times a second, a tenth of a millisecond for a worker with few threads:
 # a thousandth of one core is taken from what is being timed.
 POLL_S = 0.1
 STARTUP_S = 300.0  # torch was seen to take 12 s on a small machine; a network disk is worse
@@ -57,9 +57,9 @@ MARK = "CONVBENCH_WORKERS"  # in the environment of all that is below a fork ser
 Answer = TypeVar("Answer")
 Kinds = type[Answer] | tuple[type[Answer], ...]
 
-LOOKS = "convbench.discovery"  # what a process needs that looks into the code of others
+LOOKS = "convbench.discovery"  # what a process needs that looks into the third-party code
 
-_HOME = str(Path(__file__).parents[2])  # where this package lies, should it not be installed
+_HOME = str(Path(__file__).parents[2])  # the location of this package, in case it is not installed
 
 _SERVE = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
@@ -71,9 +71,9 @@ _spare: "list[Server]" = []  # one at most: started for what a process asked of 
 
 @dataclass(slots=True)
 class Server:
-    """The fork server as its parent sees it; started when first needed, and again if it was killed.
+    """The parent's side of the fork server; started when first needed, and again if it was killed.
 
-    Who is done with it leaves it to the next one, who has it from `take`: it imports torch, for seconds.
+    It is reused through `take`, because its import of torch takes seconds.
     """
 
     _process: "subprocess.Popen[bytes] | None" = field(default=None, init=False)
@@ -85,7 +85,7 @@ class Server:
 
     @classmethod
     def take(cls) -> Self:
-        """The one that was left, if it would be started as it was; or a new one."""
+        """The existing one, if a new one would be started in the same way; or a new one."""
         with suppress(IndexError):
             left = _spare.pop()
             if isinstance(left, cls) and left._started_in == _surroundings():  # noqa: SLF001  # of its own class
@@ -107,7 +107,7 @@ class Server:
         return self._send(job, _module_of(job.sweep), Result)
 
     def ask(self, inquiry: Inquiry) -> list[Card | NotLoaded] | Fall:
-        """What the code of others holds, or what became of the process that looked."""
+        """The backends in the third-party code, or what happened to the process that loaded it."""
         answers: Iterator[list[Card | NotLoaded] | Fall] = self._send(inquiry, LOOKS, (Card, NotLoaded))
         (answer,) = answers
         return answer
@@ -116,7 +116,7 @@ class Server:
         control, board = self._ready(preload)
         board.clear(errand.names)
         ours, theirs = socket.socketpair()
-        # Half an answer must not hold us up: a backend can write to any descriptor of its process.
+        # An incomplete answer must not block us: a backend can write to any descriptor of its process.
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", ANSWER_S, 0))
         connection = Connection(ours.detach())
         answered = 0
@@ -124,16 +124,16 @@ class Server:
             with theirs:
                 socket.send_fds(control, [START], [theirs.fileno()])
             self._status(STARTUP_S)
-            with suppress(OSError):  # killed as soon as it was born; what follows finds its status
+            with suppress(OSError):  # killed immediately; the code below finds its status
                 connection.send(errand)
             for answer in self._follow(errand, connection, board, kinds):
                 answered += 1
                 yield answer
         except (_ServerGone, _Silence, OSError) as error:
-            fall = fall_of(board, str(error) or "did not begin")
+            fall = fall_of(board, str(error) or "did not start")
             self.stop()
             _end_all_with(self._mark)
-            if answered < len(errand.timeouts_s):  # else it has done all that it had to
+            if answered < len(errand.timeouts_s):  # otherwise it has done everything
                 yield fall
         finally:
             connection.close()
@@ -154,11 +154,11 @@ class Server:
                 try:
                     answer = _read(connection, kinds)
                 except BlockingIOError:
-                    answer = "sent half an answer"
+                    answer = "sent an incomplete answer"
                 except (EOFError, OSError):  # it is dead; a reset means that it had not read its job
                     answer = None
-                except Exception as error:  # whatever a backend may have smuggled into its words
-                    answer = f"sent what cannot be read ({type(error).__name__}: {first_line(error)})"
+                except Exception as error:  # whatever a backend may have put into its answer
+                    answer = f"sent an unreadable answer ({type(error).__name__}: {first_line(error)})"
                 since = time.monotonic()
                 if isinstance(answer, list):
                     done += 1
@@ -170,7 +170,7 @@ class Server:
                         yield answer
                     return
                 if isinstance(answer, Enough):  # then another would begin where it did, without end
-                    answer = "had enough before it began"
+                    answer = "reached its limit before it started"
                 if isinstance(answer, str):
                     why = answer
             if _is_stopped(server):
@@ -181,7 +181,7 @@ class Server:
                 with suppress(_Silence):
                     _, status = self._status(DYING_S)
                     break
-                why = why or "ended, yet did not exit"
+                why = why or "ended but did not exit"
             now, steps = time.monotonic(), board.read()[0]
             if steps != step:
                 step, since = steps, now
@@ -201,7 +201,7 @@ class Server:
             yield fall_of(board, why or _death(status), killed)
 
     def _kill(self) -> int:
-        """Have the worker and all it started killed; its wait status."""
+        """Kill the worker and everything it started; returns its wait status."""
         assert self._control is not None
         try:
             self._control.sendall(KILL)
@@ -226,7 +226,7 @@ class Server:
     def _ready(self, preload: str) -> tuple[socket.socket, Board]:
         """Start it if it does not run, and wait until it serves."""
         if self._process is not None and self._process.poll() is not None:
-            self.stop()  # somebody killed it while it had nothing to do
+            self.stop()  # it was killed while idle
         self.start(preload)
         assert self._control is not None
         assert self._board is not None
@@ -240,7 +240,7 @@ class Server:
         return self._control, self._board
 
     def start(self, preload: str) -> None:
-        """Have it started and wait for nothing: it imports this module, and torch, once for all its workers."""
+        """Start it without waiting: it imports this module, and torch, once for all its workers."""
         if self._process is None:
             self._launch()
         assert self._control is not None
@@ -276,7 +276,7 @@ class Server:
             )
 
     def stop(self) -> None:
-        """End the server and whatever runs below it."""
+        """End the server and all its descendants."""
         if self._control is not None:
             self._control.close()
         if self._process is not None:
@@ -292,14 +292,14 @@ class Server:
 
 
 def _surroundings() -> object:
-    """What a fork server keeps of the process that started it."""
-    with suppress(OSError):  # somebody removed the folder
+    """What a fork server inherits from the process that started it."""
+    with suppress(OSError):  # the folder was removed
         return os.getpid(), sys.path.copy(), dict(os.environ), str(Path.cwd())
     return object()
 
 
 def stop_the_spare() -> None:
-    """End what was left for the next one."""
+    """End the reusable server."""
     while _spare:
         _spare.pop().stop()
 
@@ -308,12 +308,12 @@ atexit.register(stop_the_spare)
 
 
 def _module_of(sweep: Sweep) -> str:
-    """Where the function lies that a sweep with bound options calls."""
+    """The module of the function that a sweep with bound options calls."""
     return str(getattr(sweep, "func", sweep).__module__)
 
 
 class _ServerGone(Exception):  # noqa: N818  # it says what happened
-    """There is no server any more that could say how the worker died."""
+    """The server that could report how the worker died is gone."""
 
 
 class _Silence(Exception):  # noqa: N818  # it says what happened
@@ -324,29 +324,29 @@ _PARTS = ("convbench.spec", "convbench.case", "convbench.outcome", "convbench.wo
 
 
 class _Rows(pickle.Unpickler):
-    """Results, and nothing that runs when it is read: a backend may have written what we read."""
+    """Unpickles results only, nothing that runs code: a backend may have written what we read."""
 
     def find_class(self, module: str, name: str) -> Any:
         if module in _PARTS and "." not in name:
             found = super().find_class(module, name)
             if isinstance(found, type) and is_dataclass(found):
                 return found
-        raise pickle.UnpicklingError(f"{module}.{name} is no part of a result")
+        raise pickle.UnpicklingError(f"{module}.{name} is not part of a result")
 
 
 def _read(connection: "Connection", kinds: Kinds[Answer]) -> list[Answer] | Fall | Enough:
     """The next answer of a worker.
 
     Raises:
-        EOFError, OSError: there is none, or half of one.
-        Exception: it is none.
+        EOFError, OSError: there is none, or an incomplete one.
+        Exception: it is invalid.
     """
     answer = _Rows(io.BytesIO(connection.recv_bytes(MOST_ANSWER_NBYTES))).load()
     if isinstance(answer, Fall | Enough):
         return answer
     if isinstance(answer, list) and all(isinstance(one, kinds) for one in answer):
         return answer
-    raise TypeError(f"a {type(answer).__name__} for what was asked")
+    raise TypeError(f"a {type(answer).__name__} instead of what was asked for")
 
 
 def _is_stopped(pid: int) -> bool:
@@ -356,20 +356,20 @@ def _is_stopped(pid: int) -> bool:
 
 
 def _end_all_with(mark: str) -> None:
-    """Kill what a fork server left behind that was killed itself: all below it had its environment."""
+    """Kill the descendants of a killed fork server: all of them have its environment."""
     line, deadline = f"{MARK}={mark}".encode(), time.monotonic() + DYING_S / 2
     left = True
     while left and time.monotonic() < deadline:
         left = False
         for path in Path("/proc").glob("[0-9]*/environ"):
-            with suppress(OSError):  # somebody else's, or it has just ended
+            with suppress(OSError):  # another user's, or it has just ended
                 if line in path.read_bytes().split(b"\0"):
                     left = True
                     os.kill(int(path.parent.name), signal.SIGKILL)
 
 
 def _death(status: int) -> str:
-    """How a process ended, in words."""
+    """How a process ended, as text."""
     code = os.waitstatus_to_exitcode(status)
     if code >= 0:
         return f"exited with code {code}"
@@ -377,6 +377,6 @@ def _death(status: int) -> str:
         name = signal.Signals(-code).name
     except ValueError:
         name = f"signal {-code}"
-    if name == "SIGKILL":  # and nobody here sent it
-        return "was killed from outside (SIGKILL), for want of memory most often,"
+    if name == "SIGKILL":  # and convbench did not send it
+        return "was killed from outside (SIGKILL), usually for lack of memory,"
     return f"died of {name}"

@@ -1,4 +1,4 @@
-"""The fork server and its workers: a process that may crash, hang or eat memory, and what its parent never sees."""
+"""The fork server and its workers, which may crash, hang or eat memory without affecting the parent."""
 
 import ctypes
 import importlib
@@ -19,7 +19,7 @@ import torch
 
 from convbench.backend import Backend
 from convbench.call.memory import poisoned
-from convbench.call.watch import Stage, Watch
+from convbench.call.watch import BackendStage, Watch
 from convbench.discovery import discover, load_here, sources
 from convbench.errors import ConvbenchError, in_words
 from convbench.machine import descendants
@@ -49,15 +49,15 @@ PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
 
 def serve(control_fd: int, board_fd: int) -> NoReturn:
-    """Import what the parent names, fork workers when it asks; kill them when told to, and when the parent is gone."""
+    """Import what the parent names, fork workers on request; kill them on request, and when the parent is gone."""
     import resource
 
-    warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside numpy's threads, which provides for that
+    warnings.simplefilter("ignore", DeprecationWarning)  # about forking with numpy's threads, which supports that
     control, board = socket.socket(fileno=control_fd), Board(board_fd)
     os.close(board_fd)
     control.set_inheritable(False)
     warm_up()
-    _prctl(PR_SET_CHILD_SUBREAPER, 1)  # whom a dead worker leaves behind becomes ours, and is killed
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)  # orphans of a dead worker become ours, and are killed
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # gigabytes a crash, and the time to write them
     with suppress(OSError):  # the parent is gone
         control.sendall(STATUS.pack(os.getpid(), BEGUN))
@@ -89,7 +89,7 @@ def warm_up() -> None:
 
 
 def _watch_over(pid: int, control: socket.socket) -> int:
-    """Wait until the worker has ended, of itself or by our hand; nothing that it started is left. Its wait status."""
+    """Wait until the worker has ended or was killed, with everything it started; returns its wait status."""
     handle = os.pidfd_open(pid)
     with suppress(OSError):
         control.sendall(STATUS.pack(pid, BEGUN))
@@ -103,7 +103,7 @@ def _watch_over(pid: int, control: socket.socket) -> int:
     with suppress(ChildProcessError):  # none is left
         while time.monotonic() < deadline:
             below = descendants(os.getpid())  # in groups of their own
-            for kill_by in (signal.SIGSTOP, signal.SIGKILL):  # who is stopped starts nobody while the others die
+            for kill_by in (signal.SIGSTOP, signal.SIGKILL):  # a stopped process starts no others meanwhile
                 for one in below:
                     with suppress(ProcessLookupError):
                         os.kill(one, kill_by)
@@ -120,12 +120,12 @@ def _prctl(option: int, value: int) -> None:
 def _be_a_worker(descriptor: int, board: Board, server: int) -> NoReturn:
     """Do a job and leave without any exit handler, which could hang in a driver."""
     os.setsid()
-    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # should the server be killed, nobody else would end us
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # otherwise a killed server would leave us running
     if os.getppid() != server:
         os._exit(0)
     os.set_inheritable(descriptor, False)
     with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")  # if the kernel must kill somebody, then not the sweep
+        Path("/proc/self/oom_score_adj").write_text("1000")  # if the kernel must kill a process, then not the sweep
     _bound_threads()
     connection = Connection(descriptor)
     try:
@@ -170,28 +170,28 @@ def _do(job: Job, connection: Connection, board: Board) -> None:
 
 
 class Turn:
-    """Whose turn it is, on the board; before each one the world is as it was."""
+    """Records whose turn it is; before each turn the process state is restored."""
 
     def __init__(self, board: Board, world: World) -> None:
         self._board = board
         self._world = world
         self._backend = ""
         self._accused: dict[str, str] = {}
-        world.restore()  # of what an import did nobody in particular is accused
+        world.restore()  # changes made by an import are not blamed on any backend
 
-    def tell(self, backend: str, stage: Stage) -> None:
+    def tell(self, backend: str, stage: BackendStage) -> None:
         """As `Watch.tell`."""
         self._clear_up()
         self._backend = backend
         self._board.tell(backend, stage)
 
     def judge(self, result: Result) -> Result:
-        """The result, or a failure where the backend replaced what judges it."""
+        """The result, or a failure if the backend replaced functions that judge it."""
         self._clear_up()
         replaced = self._accused.get(result.backend)
         if replaced is None or isinstance(result.outcome, Skipped):
             return result
-        return replace(result, outcome=Failed(f"it replaced {replaced}, so that no verdict on it stands"))
+        return replace(result, outcome=Failed(f"it replaced {replaced}, so no verdict on it is valid"))
 
     def _clear_up(self) -> None:
         if replaced := self._world.restore():
@@ -199,7 +199,7 @@ class Turn:
 
 
 def _bound_threads() -> None:
-    """A limit on processes and threads of this user, which a fork bomb meets before the next look at it.
+    """A limit on processes and threads of this user, which a fork bomb hits before the next poll.
 
     It does not bind root, so the parent counts as well.
     """
@@ -224,9 +224,9 @@ def _load(job: Job) -> list[Backend]:
 
 
 def _look(inquiry: Inquiry, connection: Connection, board: Board) -> None:
-    """Import code of others and say what it holds, or why that cannot be."""
+    """Import third-party code and report its backends, or why it cannot be imported."""
     board.clear(inquiry.names)
-    board.tell(inquiry.names[0], Stage.IMPORTED)
+    board.tell(inquiry.names[0], BackendStage.IMPORTED)
     points = [one for one in sources() if inquiry.point == one.name and not one.shadowed]
     try:
         loaded, unavailable = load_here(points, [inquiry.plugin] if inquiry.plugin else [])

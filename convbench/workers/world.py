@@ -1,8 +1,8 @@
-"""What must a backend leave as it found it, so that the next one in its process meets the same world?
+"""Which state must a backend leave unchanged, so the next one in its process runs in the same state?
 
-Whoever changes it has it changed back before anybody else's turn. Who replaces methods of
-torch.Tensor or the clock is caught: no verdict on it stands. That is no jail. Code in the same
-process can reach whatever Python can; docs/isolation.md says what is left to it.
+Changes are undone before the next turn. A backend that replaces methods of
+torch.Tensor or the clock is caught: no verdict on it is valid. This is not a sandbox. Code in the same
+process can reach whatever Python can; docs/isolation.md says what it can still do.
 """
 
 import gc
@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-_HALF = 0.5  # a name, so that the compiler does not multiply
+_HALF = 0.5  # a name, so the compiler does not multiply
 
 
 def _threads(count: int) -> None:
@@ -37,7 +37,7 @@ def _go_to(folder: str | None) -> None:
 
 
 def _folder() -> str | None:
-    with suppress(OSError):  # somebody removed it
+    with suppress(OSError):  # it was removed
         return str(Path.cwd())
     return None
 
@@ -62,7 +62,7 @@ def _no_alarm(_: float) -> None:
 
 
 def _flushing() -> bool:
-    """Whether subnormal numbers are taken for zero on this thread: torch can be told to, and does not say."""
+    """Whether subnormal numbers are treated as zero on this thread: torch can set that, but not report it."""
     return sys.float_info.min * _HALF == 0
 
 
@@ -91,7 +91,7 @@ _STATE: tuple[tuple[str, Callable[[], Any], Callable[[Any], Any]], ...] = (
 
 
 class World:
-    """The settings of this process, as they were when this was made."""
+    """The settings of this process at the time of creation."""
 
     def __init__(self) -> None:
         self._state = [(what, read, put, read()) for what, read, put in _STATE]
@@ -101,11 +101,11 @@ class World:
         self.keep_environment()
 
     def keep_environment(self) -> None:
-        """Take the environment as it is now for what it was: a plug-in may set its own when it is imported."""
+        """Accept the current environment as the original one: a plug-in may set its own when it is imported."""
         self._environment = dict(os.environ)
 
     def restore(self) -> list[str]:
-        """Put back what was changed; the names of the functions that had been replaced."""
+        """Restore what was changed; returns the names of the replaced functions."""
         replaced = [one for name, place, before in self._code for one in _undo(name, place, before)]
         for _, read, put, before in self._state:
             if read() != before:
@@ -127,6 +127,6 @@ def _undo(name: str, place: Any, before: dict[str, Any]) -> list[str]:
                 setattr(place, attribute, before[attribute])
                 replaced.append(f"{name}.{attribute}")
         elif isinstance(place, type) and any(attribute in vars(base) for base in place.__mro__[1:]):
-            delattr(place, attribute)  # it hid the inherited one; a new name harms nobody
+            delattr(place, attribute)  # it hid the inherited one; a new name is harmless
             replaced.append(f"{name}.{attribute}")
     return sorted(replaced)

@@ -13,7 +13,7 @@ import torch
 from convbench import Backend, Verified, discover
 from convbench.call.bind import bind, conditions
 from convbench.case import LAYOUTS, Case
-from convbench.discovery import Source, sources
+from convbench.discovery import BackendSource, sources
 from convbench.suites import load_suite
 from convbench.verify.exam import prepare_exam
 from convbench.verify.sweep import verify
@@ -39,7 +39,7 @@ def one(name: str) -> Backend:
 
 
 @every_rival
-def test_an_extra_installs_what_the_file_imports(card: Source) -> None:
+def test_an_extra_installs_what_the_file_imports(card: BackendSource) -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     packages = {line.partition(">")[0] for line in extras.get(card.name, ())}
     assert set(card.missing) <= packages
@@ -91,7 +91,7 @@ if "onnxruntime" in NAMES:
 
     def test_onnxruntime_does_refuse_what_its_reason_says() -> None:
         rival, case = one("onnxruntime"), make_case("n0c3h8w8k4r3s3")
-        assert rival.why_not(case) == "ONNX Runtime binds no empty memory, so it takes no empty batch"
+        assert rival.why_not(case) == "ONNX Runtime cannot bind empty memory, so it does not support an empty batch"
         with pytest.raises(RuntimeError, match="iobinding"), conditions(case):
             bind(rival, case, prepare_exam(case).operands)[0]()
 
@@ -113,7 +113,7 @@ if "jax" in NAMES:
         request.getfixturevalue("another_thread")
         reason = rival.why_not(case)
         assert reason is not None
-        assert "made once a process" in reason
+        assert "creates its threads once per process" in reason
         assert "--isolate" in reason
         assert dict(os.environ) == before
 

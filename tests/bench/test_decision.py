@@ -4,7 +4,7 @@ import pytest
 
 from convbench import Case, ConvSpec, Problem, Result, Skipped, Timed
 from convbench.bench.decision import sizes_apart, standings, winners
-from convbench.outcome import Bill, Check, Comparison
+from convbench.outcome import Bill, Check, PairedRatio
 
 CHECK = Check(worst_of_bound=0.1, relative_l2=1e-7)
 BILL = Bill(prepare_s=None, first_call_s=1e-3)
@@ -18,7 +18,7 @@ def row(case: Case, backend: str, median_s: float | None, ratio: float | None = 
     compared = None
     if ratio is not None:
         sure = verdict or ("faster" if ratio > 1 else "slower" if ratio < 1 else "tie")
-        compared = Comparison(ratio=ratio, low=0.99 * ratio, high=1.01 * ratio, verdict=sure)
+        compared = PairedRatio(ratio=ratio, low=0.99 * ratio, high=1.01 * ratio, verdict=sure)
     outcome = (
         Skipped("no") if median_s is None else Timed(check=CHECK, samples_s=(median_s,), bill=BILL, comparison=compared)
     )

@@ -93,7 +93,7 @@ def test_right_work_is_not_accused_and_what_it_took_is_counted(case: Case) -> No
 @each_way
 def test_wrong_work_is_told_with_the_moment(case: Case) -> None:
     evidence = judged(enter(lambda x, w, spec: 2 * conv(x, w, spec), case), "while it was timed (round 7)")
-    assert evidence.startswith("right before the timing; while it was timed (round 7): ")
+    assert evidence.startswith("correct before timing; while it was timed (round 7): ")
     assert ("sampled outputs wrong; worst y[" in evidence) == (case is SAMPLED)
 
 
@@ -136,7 +136,7 @@ def test_an_output_that_changes_after_it_was_judged_is_told(case: Case, monkeypa
         return found
 
     monkeypatch.setattr(Entrant, "_verdict", lambda _, shot: then_it_writes(shot))
-    assert judged(one) == "right before the timing; here: its output changed after it was returned"
+    assert judged(one) == "correct before timing; here: its output changed after it was returned"
 
 
 @each_way
@@ -145,7 +145,7 @@ def test_who_changes_its_input_is_told_and_not_who_finds_it_changed(case: Case) 
         x.zero_()
         return torch.zeros(spec.y_shape)
 
-    assert judged(enter(harming, case)) == "right before the timing; here it changed its input x"
+    assert judged(enter(harming, case)) == "correct before timing; here it changed its input x"
     innocent = enter(conv, case)
     innocent.ring._operands["w"].zero_()
     for one in innocent.ring.sets:
@@ -169,7 +169,7 @@ def test_a_known_defect_accuses_none_of_ours_and_excuses_nobody_else() -> None:
 def test_a_cold_call_is_judged_too() -> None:
     one = enter(lambda x, w, spec: 2 * conv(x, w, spec))
     emptied: list[int] = []
-    with pytest.raises(Caught, match=r"right before the timing; while it was timed \(cold\): 432 of 432"):
+    with pytest.raises(Caught, match=r"correct before timing; while it was timed \(cold\): 432 of 432"):
         one.cold(lambda: emptied.append(1))
     one.rng.random = lambda: 0.5  # type: ignore[method-assign]  # this one is not
     assert one.cold(lambda: emptied.append(2)) > 0

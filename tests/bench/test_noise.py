@@ -15,11 +15,11 @@ from types import SimpleNamespace
 import pytest
 
 from convbench.bench import doctor, noise
-from convbench.bench.noise import Gpu, GpuState, Meter, Reading, nvml_lacks
+from convbench.bench.noise import Gpu, GpuState, Meter, NoiseReading, nvml_lacks
 from convbench.device import find_device
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's /proc")
-CALM = Reading(waited_s={"1": 1.0, "2": 3.0}, switches=10, steal_s=2.0)
+CALM = NoiseReading(waited_s={"1": 1.0, "2": 3.0}, switches=10, steal_s=2.0)
 
 
 def burn(seconds: float) -> None:
@@ -95,7 +95,7 @@ def test_without_thread_counts_an_involuntary_switch_tells(monkeypatch: pytest.M
     monkeypatch.setattr(noise, "_open", lambda path: None)
     with Meter() as meter:
         thrown = replace(CALM, switches=CALM.switches + 1)
-        assert meter.dirt(CALM, thrown, 1e-3) == "switched off a core"
+        assert meter.dirt(CALM, thrown, 1e-3) == "preempted"
         assert meter.dirt(CALM, CALM, 1e-3) == ""
         assert (meter.noise().steal, meter.noise().foreign) == (None, None)
 
@@ -168,9 +168,9 @@ def test_why_nvml_says_nothing_is_told_in_words(monkeypatch: pytest.MonkeyPatch)
         raise RuntimeError("Driver Not Loaded")
 
     monkeypatch.setitem(sys.modules, "pynvml", SimpleNamespace(nvmlInit=fails))
-    assert nvml_lacks() == "NVML cannot be asked (Driver Not Loaded)"
+    assert nvml_lacks() == "NVML does not work (Driver Not Loaded)"
     monkeypatch.setattr("torch.version.hip", "6.4")
-    assert nvml_lacks() == "NVML knows no GPU of ROCm 6.4"
+    assert nvml_lacks() == "NVML does not support GPUs with ROCm 6.4"
 
 
 def test_the_doctor_names_who_uses_the_cpu_and_what_to_do() -> None:
@@ -204,7 +204,7 @@ def test_a_quiet_machine_is_not_waited_for_and_nothing_is_told() -> None:
 
 def test_a_busy_machine_is_waited_for_until_it_stays_quiet() -> None:
     assert waiting([*["34% foreign load"] * 40, "", "", "2% steal", "", "", ""]) == [
-        "waiting until the machine is quiet, for at most 600 s: 34% foreign load",
+        "waiting up to 600 s for a quiet machine: 34% foreign load",
         "still waiting after 31 s: 34% foreign load",
         "quiet after 46 s",
     ]
@@ -212,8 +212,8 @@ def test_a_busy_machine_is_waited_for_until_it_stays_quiet() -> None:
 
 def test_who_waits_in_vain_goes_on_and_says_so() -> None:
     assert waiting(["CPUs moved by the hypervisor"] * 5, most_s=5.0) == [
-        "waiting until the machine is quiet, for at most 5 s: CPUs moved by the hypervisor",
-        "not quiet after 5 s (CPUs moved by the hypervisor); going on, expect more undecided rows",
+        "waiting up to 5 s for a quiet machine: CPUs moved by the hypervisor",
+        "not quiet after 5 s (CPUs moved by the hypervisor); starting anyway, expect more undecided rows",
     ]
 
 
@@ -249,7 +249,7 @@ def test_only_the_cpus_that_we_may_use_count(tmp_path: Path, monkeypatch: pytest
 
 
 def test_steal_is_a_share_of_the_time_of_all_our_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    before, after = (Reading(waited_s={}, switches=0, steal_s=steal_s) for steal_s in (0.0, 0.02))
+    before, after = (NoiseReading(waited_s={}, switches=0, steal_s=steal_s) for steal_s in (0.0, 0.02))
     with Meter() as meter:
         for cpus, words in ((1, "steal"), (4, "")):
             monkeypatch.setattr(meter, "_cpus", {b"%d" % n for n in range(cpus)})

@@ -13,8 +13,8 @@ from convbench import Timed, backend, discover
 from convbench.bench import placement as module
 from convbench.bench.noise import Meter
 from convbench.bench.placement import Place, Placement, handover_s
-from convbench.bench.rounds import Budget
-from convbench.bench.statistics import Rule
+from convbench.bench.rounds import TimeBudget
+from convbench.bench.statistics import VerdictRule
 from convbench.bench.sweep import bench
 from convbench.device import find_device
 from tests.bench.test_sweep import CASE, correct
@@ -159,8 +159,8 @@ def noise_of_bench(monkeypatch: pytest.MonkeyPatch, place: Placement, seconds: f
     monkeypatch.setattr(module, "LOOK_EVERY_S", 1e-3)
     monkeypatch.setattr("convbench.bench.noise.LOOK_EVERY_S", 1e-3)
     (torch_itself,), _ = discover(names=["torch"])
-    budget = Budget(seconds=seconds, least=3, most=200)
-    *_, result = bench([CASE], [torch_itself, twin], budget=budget, rule=Rule())
+    budget = TimeBudget(seconds=seconds, least=3, most=200)
+    *_, result = bench([CASE], [torch_itself, twin], budget=budget, rule=VerdictRule())
     assert isinstance(result.outcome, Timed)
     return result.outcome
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import wilcoxon
 
-from convbench.bench.statistics import MOST_EXACT, Rule, centre, compare, modes, signed_rank
+from convbench.bench.statistics import MOST_EXACT, VerdictRule, centre, compare, modes, signed_rank
 
 
 def walsh_averages(values: list[float]) -> list[float]:
@@ -60,7 +60,7 @@ def test_too_few_values_say_nothing() -> None:
     assert middle == pytest.approx(2.25)
     assert ends == [-inf, inf]
     assert centre([1.0] * 100, 0.0) == (1.0, -inf, inf)
-    assert compare([9.0] * 3, 0.01, Rule()).verdict == "undecided"
+    assert compare([9.0] * 3, 0.01, VerdictRule()).verdict == "undecided"
 
 
 @given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=40), st.sampled_from([0.2, 0.01, 0.001]))
@@ -100,7 +100,7 @@ def test_less_error_is_never_narrower(values: list[float], error: float) -> None
 
 @given(st.lists(st.floats(0.5, 2.0), min_size=20, max_size=20))
 def test_the_other_way_round_the_verdict_turns(ratios: list[float]) -> None:
-    one, other = compare(ratios, 0.01, Rule()), compare([1 / ratio for ratio in ratios], 0.01, Rule())
+    one, other = compare(ratios, 0.01, VerdictRule()), compare([1 / ratio for ratio in ratios], 0.01, VerdictRule())
     assert other.ratio == pytest.approx(1 / one.ratio)
     assert other.low == pytest.approx(1 / one.high)
     assert other.high == pytest.approx(1 / one.low)
@@ -121,14 +121,14 @@ def test_the_other_way_round_the_verdict_turns(ratios: list[float]) -> None:
     ],
 )
 def test_a_difference_must_be_sure_and_of_some_size(ratio: float, low: float, high: float, verdict: str) -> None:
-    assert Rule(margin=0.02).verdict(ratio, low, high) == verdict
+    assert VerdictRule(margin=0.02).verdict(ratio, low, high) == verdict
 
 
 @pytest.mark.parametrize(("ratio", "verdict"), [(1.25, "faster"), (0.8, "slower"), (0.98, "slower"), (1.0, "tie")])
 def test_a_difference_beyond_the_noise_is_named(ratio: float, verdict: str) -> None:
     rng = random.Random(5)
     ratios = [ratio * rng.lognormvariate(0, 0.07) for _ in range(2000)]
-    assert compare(ratios, 0.001, Rule()).verdict == verdict
+    assert compare(ratios, 0.001, VerdictRule()).verdict == verdict
 
 
 def in_two_modes(low: float, high: float) -> list[float]:
@@ -159,10 +159,10 @@ def test_a_few_hiccups_are_no_mode() -> None:
 
 def test_two_modes_that_disagree_name_nobody() -> None:
     ratios = in_two_modes(1.3, 0.75)
-    assert Rule().verdict(*map(exp, centre([log(one) for one in ratios], 0.01))) == "faster"
-    assert compare(ratios, 0.01, Rule()).verdict == "undecided"
+    assert VerdictRule().verdict(*map(exp, centre([log(one) for one in ratios], 0.01))) == "faster"
+    assert compare(ratios, 0.01, VerdictRule()).verdict == "undecided"
 
 
 def test_two_modes_that_agree_are_one_verdict() -> None:
-    assert compare(in_two_modes(1.3, 1.9), 0.01, Rule()).verdict == "faster"
-    assert compare(in_two_modes(0.5, 0.7), 0.01, Rule()).verdict == "slower"
+    assert compare(in_two_modes(1.3, 1.9), 0.01, VerdictRule()).verdict == "faster"
+    assert compare(in_two_modes(0.5, 0.7), 0.01, VerdictRule()).verdict == "slower"

@@ -14,19 +14,19 @@ from torch import Tensor
 from convbench import Backend, ConvSpec, Failed, Skipped, Timed, Wrong, backend, discover
 from convbench.bench import sweep
 from convbench.bench.clock import block_counts, seconds_a_call
-from convbench.bench.rounds import Budget
-from convbench.bench.statistics import Rule
+from convbench.bench.rounds import TimeBudget
+from convbench.bench.statistics import VerdictRule
 from convbench.bench.sweep import bench
 from convbench.call.bind import bind
 from convbench.call.profile import profile
-from convbench.call.watch import Stage, Watch
+from convbench.call.watch import BackendStage, Watch
 from convbench.device import find_device
 from convbench.verify.exam import Exam, prepare_exam, wrong
 from tests.conftest import make_case
 
 CPU = find_device("cpu")
 CASE = make_case("n1c4h9w8k6r3s3_pd1")
-SHORT = Budget(seconds=0.05, least=3, most=20)
+SHORT = TimeBudget(seconds=0.05, least=3, most=20)
 
 
 def correct(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
@@ -35,7 +35,7 @@ def correct(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
 
 def outcomes(*backends: Backend, watch: Watch | None = None) -> dict[str, Any]:
     (torch_itself,), _ = discover(names=["torch"])
-    results = list(bench([CASE], [torch_itself, *backends], budget=SHORT, rule=Rule(), watch=watch))
+    results = list(bench([CASE], [torch_itself, *backends], budget=SHORT, rule=VerdictRule(), watch=watch))
     assert [result.backend for result in results] == ["torch", *(one.name for one in backends)]
     assert isinstance(results[0].outcome, Timed)
     return {result.backend: result.outcome for result in results}
@@ -43,7 +43,7 @@ def outcomes(*backends: Backend, watch: Watch | None = None) -> dict[str, Any]:
 
 def test_every_backend_is_timed_in_the_same_rounds_and_compared_with_torch() -> None:
     backends, _ = discover(names=["torch", "unfold-matmul", "naive-loops", "cudnn"])
-    results = {result.backend: result.outcome for result in bench([CASE], backends, budget=SHORT, rule=Rule())}
+    results = {result.backend: result.outcome for result in bench([CASE], backends, budget=SHORT, rule=VerdictRule())}
     assert isinstance(results["cudnn"], Skipped)
     baseline, loops, unfold = (results[name] for name in ("torch", "naive-loops", "unfold-matmul"))
     assert isinstance(baseline, Timed)
@@ -82,28 +82,28 @@ def test_a_backend_that_turns_wrong_while_it_is_timed_is_found() -> None:
     assert isinstance(outcome, Wrong)
     evidence = outcome.check.evidence or ""
     assert re.match(
-        r"right before the timing; while it was timed \((round \d+|warming up)\): 432 of 432 outputs wrong", evidence
+        r"correct before timing; while it was timed \((round \d+|warming up)\): 432 of 432 outputs wrong", evidence
     )
 
 
 def test_a_backend_that_is_wrong_on_cold_caches_alone_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    stages: list[Stage] = []
+    stages: list[BackendStage] = []
     monkeypatch.setattr("random.Random.random", lambda _: 0.0)  # what is drawn is judged
 
     @backend(family="direct", source="")
     def slack(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
-        return correct(x, w, spec) * (2 if Stage.EVICTED in stages else 1)
+        return correct(x, w, spec) * (2 if BackendStage.EVICTED in stages else 1)
 
     outcome = outcomes(slack, watch=Watch(tell=lambda _, stage: stages.append(stage)))["slack"]
     assert isinstance(outcome, Wrong)
-    assert (outcome.check.evidence or "").startswith("right before the timing; while it was timed (cold): 4")
+    assert (outcome.check.evidence or "").startswith("correct before timing; while it was timed (cold): 4")
 
 
 def test_a_backend_that_turns_wrong_after_the_timing_is_found() -> None:
     late, watch = after_the_timing(lambda x, w, y: 2 * y)
     outcome = outcomes(late, watch=watch)["late"]
     assert isinstance(outcome, Wrong)
-    assert "right before the timing, wrong after it on fresh data" in (outcome.check.evidence or "")
+    assert "correct before timing, wrong after it on fresh data" in (outcome.check.evidence or "")
 
 
 def test_an_answer_kept_for_a_pointer_is_found() -> None:
@@ -217,7 +217,7 @@ def test_a_fault_outside_any_backend_is_a_row_for_each_and_the_sweep_goes_on(mon
         return renew(exam)
 
     monkeypatch.setattr(sweep, "renew", failing)
-    first, second = bench([CASE, CASE], [one], budget=SHORT, rule=Rule())
+    first, second = bench([CASE, CASE], [one], budget=SHORT, rule=VerdictRule())
     assert isinstance(first.outcome, Failed)
     assert first.outcome.message.startswith("out of memory (test_sweep.py:")
     assert isinstance(second.outcome, Timed)
@@ -231,7 +231,7 @@ def test_after_a_lost_device_what_was_found_stands_and_the_culprit_is_named(monk
         monkeypatch.setattr("convbench.verify.lineup.alive", lambda device: False)
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
-    results = list(bench([CASE, CASE], [cudnn, illegal, torch_itself], budget=SHORT, rule=Rule()))
+    results = list(bench([CASE, CASE], [cudnn, illegal, torch_itself], budget=SHORT, rule=VerdictRule()))
     assert [type(result.outcome) for result in results] == [Skipped, Failed, Failed, Skipped, Failed, Failed]
     messages = [result.outcome.message for result in results if isinstance(result.outcome, Failed)]
     assert messages[0].startswith("RuntimeError: CUDA error")
@@ -259,12 +259,12 @@ def test_one_that_harms_its_input_late_is_found_and_harms_nobody_else() -> None:
 
 def after_the_timing(then: Callable[[Tensor, Tensor, Tensor], Tensor]) -> tuple[Backend, Watch]:
     """One that is right until it is verified again, and then does this; with the watch that tells it."""
-    stages: list[Stage] = []
+    stages: list[BackendStage] = []
 
     @backend(family="direct", source="")
     def late(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
         y = correct(x, w, spec)
-        return then(x, w, y) if Stage.VERIFIED_AGAIN in stages else y
+        return then(x, w, y) if BackendStage.VERIFIED_AGAIN in stages else y
 
     return late, Watch(tell=lambda _, stage: stages.append(stage))
 
@@ -280,16 +280,16 @@ def test_one_that_harms_its_input_before_the_rounds_is_in_none_of_them() -> None
             w.add_(1)
         return y
 
-    told: list[tuple[str, Stage]] = []
+    told: list[tuple[str, BackendStage]] = []
     (torch_itself,), _ = discover(names=["torch"])
     watch = Watch(tell=lambda name, stage: told.append((name, stage)))
     found = {
         one.backend: one.outcome
-        for one in bench([CASE], [torch_itself, harming], budget=SHORT, rule=Rule(), watch=watch)
+        for one in bench([CASE], [torch_itself, harming], budget=SHORT, rule=VerdictRule(), watch=watch)
     }
     assert isinstance(found["harming"], Wrong)
     assert found["harming"].check.evidence == "it changed its input w while being timed"
-    assert told.count(("harming", Stage.TIMED)) == 1
+    assert told.count(("harming", BackendStage.TIMED)) == 1
 
 
 def test_one_that_harms_its_input_after_the_timing_is_found() -> None:
@@ -300,7 +300,7 @@ def test_one_that_harms_its_input_after_the_timing_is_found() -> None:
     late, watch = after_the_timing(harm)
     outcome = outcomes(late, watch=watch)["late"]
     assert isinstance(outcome, Wrong)
-    assert outcome.check.evidence == "right before the timing; after it, it changed its input w"
+    assert outcome.check.evidence == "correct before timing; changed its input after it: w"
 
 
 def test_one_that_harms_a_weight_in_the_rounds_makes_nobody_wrong_who_has_packed_it() -> None:
@@ -317,10 +317,10 @@ def test_one_that_harms_a_weight_in_the_rounds_makes_nobody_wrong_who_has_packed
     def packed(x: Tensor, own: Tensor, spec: ConvSpec) -> Tensor:
         return correct(x, own, spec)
 
-    watch = Watch(tell=lambda name, stage: turns.append(name) if stage == Stage.TIMED else None)
+    watch = Watch(tell=lambda name, stage: turns.append(name) if stage == BackendStage.TIMED else None)
     (torch_itself,), _ = discover(names=["torch"])
     backends = [torch_itself, harming, packed]
-    found = {one.backend: one.outcome for one in bench([CASE], backends, budget=SHORT, rule=Rule(), watch=watch)}
+    found = {one.backend: one.outcome for one in bench([CASE], backends, budget=SHORT, rule=VerdictRule(), watch=watch)}
     assert turns.count("harming") > 1
     assert isinstance(found["harming"], Wrong)
     assert re.search(r"timed \((round \d+|warming up)\) it changed its input w", found["harming"].check.evidence or "")
@@ -340,8 +340,8 @@ def test_a_row_is_noisy_where_its_own_samples_or_too_many_of_its_pairs_are_distu
 
     watch = Watch(tell=lambda name, stage: turns.append(name))
     (torch_itself,), _ = discover(names=["torch"])
-    budget = Budget(seconds=0.0, least=14)
-    for one in bench([CASE], [torch_itself, own], budget=budget, rule=Rule(), watch=watch):
+    budget = TimeBudget(seconds=0.0, least=14)
+    for one in bench([CASE], [torch_itself, own], budget=budget, rule=VerdictRule(), watch=watch):
         assert isinstance(one.outcome, Timed)
         assert one.outcome.noise.noisy == bool(disturbed)
         assert len(one.outcome.samples_s) == 14
@@ -366,14 +366,16 @@ def test_the_order_of_the_rounds_is_the_one_of_the_seed() -> None:
     def own(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
         return correct(x, w, spec)
 
-    def order(seed: int) -> list[tuple[str, Stage]]:
-        told: list[tuple[str, Stage]] = []
+    def order(seed: int) -> list[tuple[str, BackendStage]]:
+        told: list[tuple[str, BackendStage]] = []
         case = make_case("n1c4h9w8k6r3s3_pd1", seed=seed)
         watch = Watch(tell=lambda name, stage: told.append((name, stage)))
-        budget = Budget(seconds=0.0, least=10)
-        results = list(bench([case], [torch_itself, unfold, own], budget=budget, rule=Rule(least=99), watch=watch))
+        budget = TimeBudget(seconds=0.0, least=10)
+        results = list(
+            bench([case], [torch_itself, unfold, own], budget=budget, rule=VerdictRule(least=99), watch=watch)
+        )
         assert all(isinstance(result.outcome, Timed) for result in results)
-        return [one for one in told if one[1] == Stage.TIMED]
+        return [one for one in told if one[1] == BackendStage.TIMED]
 
     assert order(1) == order(1)
     assert order(1) != order(2)
@@ -390,8 +392,8 @@ def test_what_the_warm_up_met_says_how_many_calls_make_a_block() -> None:
         return correct(x, w, spec)
 
     (torch_itself,), _ = discover(names=["torch"])
-    budget = Budget(seconds=1.0, least=3, most=30)
-    (_, found) = bench([CASE], [torch_itself, waking], budget=budget, rule=Rule(least=99))
+    budget = TimeBudget(seconds=1.0, least=3, most=30)
+    (_, found) = bench([CASE], [torch_itself, waking], budget=budget, rule=VerdictRule(least=99))
     assert isinstance(found.outcome, Timed)
     assert len(calls) > 4 * 30
 
@@ -427,7 +429,7 @@ def test_who_loses_the_device_in_the_call_after_the_timing_is_named_and_nobody_i
         asked.append(trial.call.__qualname__ if hasattr(trial.call, "__qualname__") else "")
         if len(asked) == 1:
             monkeypatch.setattr("convbench.verify.lineup.alive", lambda device: False)
-            return wrong("right before the timing; after it, it raised CUDA error: an illegal memory access")
+            return wrong("correct before timing; raised after it: CUDA error: an illegal memory access")
         return real(trial, exam)
 
     monkeypatch.setattr(sweep, "_answer_again", again)
@@ -438,7 +440,7 @@ def test_who_loses_the_device_in_the_call_after_the_timing_is_named_and_nobody_i
 
     (torch_itself,), _ = discover(names=["torch"])
     watch = Watch()
-    results = list(bench([CASE, CASE], [torch_itself, illegal], budget=SHORT, rule=Rule(), watch=watch))
+    results = list(bench([CASE, CASE], [torch_itself, illegal], budget=SHORT, rule=VerdictRule(), watch=watch))
     first = {result.backend: result.outcome for result in results[:2]}
     assert isinstance(first["illegal"], Wrong)  # those that are not built in answer first
     assert "illegal memory access" in (first["illegal"].check.evidence or "")

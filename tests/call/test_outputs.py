@@ -40,7 +40,7 @@ def test_what_is_taken_is_a_plain_copy_and_the_subclass_is_never_asked() -> None
 
 
 def test_a_tensor_without_memory_of_its_own_is_refused_by_its_name() -> None:
-    with pytest.raises(TypeError, match="returned a Lazy, a tensor without memory of its own"):
+    with pytest.raises(TypeError, match="returned a Lazy, a tensor without its own memory"):
         taken(Lazy())
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from convbench.ceilings import cpu, gather
-from convbench.ceilings.cache import VERSION, Cache, Ledger, Reading
+from convbench.ceilings.cache import VERSION, Cache, CeilingLedger, CeilingReading
 from convbench.ceilings.gather import Prober
 from convbench.ceilings.measure import Probe, highest, in_blocks, make
 from convbench.ceilings.roofline import Kind
@@ -48,12 +48,12 @@ class FakeClock:
         return Probe(name=name, work=work, run=run)
 
 
-def reading(rate: float) -> Reading:
-    return Reading(rate=rate, time="2026-11-22T12:00:00+00:00")
+def reading(rate: float) -> CeilingReading:
+    return CeilingReading(rate=rate, time="2026-11-22T12:00:00+00:00")
 
 
-def ledger(**rates: float) -> Ledger:
-    return Ledger(readings={"calls": {name: reading(rate) for name, rate in rates.items()}})
+def ledger(**rates: float) -> CeilingLedger:
+    return CeilingLedger(readings={"calls": {name: reading(rate) for name, rate in rates.items()}})
 
 
 # The loop over the probes
@@ -106,11 +106,11 @@ def test_a_block_holds_as_many_calls_as_fill_it(call_s: float) -> None:
 
 def test_what_was_kept_is_read_again(tmp_path: Path) -> None:
     cache = Cache(tmp_path / "new" / "folder")
-    found = Ledger(readings={"bytes L1": {"copy": reading(1.5e9)}}, missing={"bytes L1": {"numpy": "not there"}})
+    found = CeilingLedger(readings={"bytes L1": {"copy": reading(1.5e9)}}, missing={"bytes L1": {"numpy": "not there"}})
     kept, saved = cache.add(FACTS, found)
     assert saved
     assert kept == found == cache.load(FACTS)
-    assert cache.load(FACTS | {"cpu": "another"}) == Ledger()
+    assert cache.load(FACTS | {"cpu": "another"}) == CeilingLedger()
 
 
 def test_a_higher_reading_raises_the_ceiling_and_a_lower_one_does_not(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_a_higher_reading_raises_the_ceiling_and_a_lower_one_does_not(tmp_path: 
     cache.add(FACTS, ledger(a=30, b=5))
     assert cache.load(FACTS) == ledger(a=30, b=20)
     assert cache.load(FACTS).best("calls") == ("a", reading(30))
-    cache.add(FACTS, Ledger(readings={"bytes L1": {"copy": reading(1)}}), anew=True)
+    cache.add(FACTS, CeilingLedger(readings={"bytes L1": {"copy": reading(1)}}), anew=True)
     assert cache.load(FACTS).best("calls") == ("a", reading(30))  # another group stays
     cache.add(FACTS, ledger(b=1), anew=True)
     assert cache.load(FACTS).readings["calls"] == ledger(b=1).readings["calls"]
@@ -128,7 +128,7 @@ def test_a_higher_reading_raises_the_ceiling_and_a_lower_one_does_not(tmp_path: 
 def test_a_probe_that_ran_before_is_not_missing_for_failing_once(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
     cache.add(FACTS, ledger(a=1))
-    kept, _ = cache.add(FACTS, Ledger(missing={"calls": {"a": "out of memory", "b": "no such library"}}))
+    kept, _ = cache.add(FACTS, CeilingLedger(missing={"calls": {"a": "out of memory", "b": "no such library"}}))
     assert kept.missing == {"calls": {"b": "no such library"}}
 
 
@@ -156,7 +156,7 @@ def test_a_damaged_or_older_file_counts_as_none_and_is_replaced(
     path = cache.path(FACTS)
     assert path is not None
     path.write_text(damage(json.loads(path.read_text())))
-    assert cache.load(FACTS) == Ledger()
+    assert cache.load(FACTS) == CeilingLedger()
     assert cache.add(FACTS, ledger(a=1))[1]
     assert cache.load(FACTS) == ledger(a=1)
 
@@ -166,7 +166,7 @@ def test_bytes_that_are_no_text_count_as_none(tmp_path: Path) -> None:
     path = cache.path(FACTS)
     assert path is not None
     path.write_bytes(b"\xff\xfe\x00")
-    assert cache.load(FACTS) == Ledger()
+    assert cache.load(FACTS) == CeilingLedger()
 
 
 def test_a_place_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:

@@ -206,8 +206,8 @@ def test_an_impossible_time_is_a_failure_that_gives_its_figures() -> None:
     outcome = held(result(0.5), above=ceilings(flops=20_000))
     assert isinstance(outcome, Failed)
     assert outcome.message == (
-        f"{IMPOSSIBLE}: 0.5 s a call, where this machine takes 1 s at 2e+04 operations a second (fma); "
-        "it left work out, or the ceiling is too low (convbench ceilings --refresh)"
+        f"{IMPOSSIBLE}: 0.5 s per call, but this machine needs 1 s at 2e+04 operations/s (fma); "
+        "work was left out, or the ceiling is too low (convbench ceilings --refresh)"
     )
 
 

@@ -9,20 +9,20 @@ import pytest
 
 from convbench import Case, Failed, Skipped, Timed, Wrong, discover
 from convbench.bench.entrant import Entrant
-from convbench.bench.rounds import Budget
-from convbench.bench.statistics import Rule
+from convbench.bench.rounds import TimeBudget
+from convbench.bench.statistics import VerdictRule
 from convbench.bench.sweep import bench
 from convbench.discovery import load_plugin
 from tests.conftest import make_case
 
 KERNELS = sorted((Path(__file__).parent / "kernels").glob("*.py"))
 LARGE, SMALL = "n2c16h28w28k16r3s3_pd1", "n2c4h9w8k6r3s3_pd1"  # judged by a sample, and as a whole
-BUDGET = Budget(seconds=0.2, least=12, most=400)
+BUDGET = TimeBudget(seconds=0.2, least=12, most=400)
 
 
 def raced(path: Path, case: Case) -> dict[str, object]:
     (torch_itself,), _ = discover(names=["torch"])
-    results = bench([case], [torch_itself, *load_plugin(str(path))], budget=BUDGET, rule=Rule(least=200))
+    results = bench([case], [torch_itself, *load_plugin(str(path))], budget=BUDGET, rule=VerdictRule(least=200))
     return {result.backend: result.outcome for result in results}
 
 
@@ -38,7 +38,7 @@ def test_no_cheat_is_timed_and_its_honest_twin_is(path: Path, shape: str) -> Non
     assert isinstance(found["twin"], Timed), found["twin"]
     cheat = found["cheat"]
     assert isinstance(cheat, Wrong), cheat
-    assert (cheat.check.evidence or "").startswith("right before the timing; while it was timed (")
+    assert (cheat.check.evidence or "").startswith("correct before timing; while it was timed (")
 
 
 CASES = [
@@ -68,7 +68,7 @@ def every_block(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_backend_of_ours_is_accused(case: Case, every_block: None) -> None:
     backends, _ = discover()
     unhurried = [one for one in backends if one.name != "naive-loops" or case.spec.macs < 50_000]
-    results = list(bench([case], unhurried, budget=Budget(seconds=0.0, least=6), rule=Rule()))
+    results = list(bench([case], unhurried, budget=TimeBudget(seconds=0.0, least=6), rule=VerdictRule()))
     assert [one for one in results if isinstance(one.outcome, Wrong | Failed)] == []
     assert all(isinstance(one.outcome, Timed | Skipped) for one in results)
     assert sum(isinstance(one.outcome, Timed) for one in results) >= 2

@@ -47,13 +47,13 @@ def test_each_probe_has_a_row_with_its_figure(cli: Cli, folder: Path) -> None:
 def test_what_is_not_known_is_probed_said_and_kept(cli: Cli, folder: Path, quick: None) -> None:
     first = cli("ceilings", "--threads", "1")
     assert first.code == 0
-    assert first.err.startswith("convbench: probing ceilings of cpu fp32 ieee, about ")
+    assert first.err.startswith("convbench: measuring the ceilings of cpu fp32 ieee, about ")
     best = {row["kind"]: float(row["per_second"]) for row in table(first.out) if row["best"]}
     assert list(best) == ["operations", "L1", "L2", "L3", "memory", "call"]
     assert best["operations"] > 1e8
     second = cli("ceilings", "--threads", "1")
     assert (second.out, second.err) == (first.out, "")
-    assert "probing" in cli("ceilings", "--threads", "1", "--refresh").err
+    assert "measuring" in cli("ceilings", "--threads", "1", "--refresh").err
 
 
 def test_json_holds_the_ceilings_the_probes_and_the_machine(cli: Cli, folder: Path) -> None:
@@ -76,7 +76,7 @@ def test_bench_fills_its_columns_and_a_report_repeats_them(cli: Cli, folder: Pat
     path = tmp_path / "rows.csv"
     done = cli("bench", *SHAPE, "--backend", "torch,unfold-matmul,cudnn", "--csv", path)
     assert done.code == 0
-    assert "probing" not in done.err
+    assert "measuring" not in done.err
     frame = pd.read_csv(path)
     timed = frame[frame.outcome == "timed"]
     assert len(timed) == 2
@@ -97,7 +97,7 @@ def test_no_ceilings_probes_nothing_and_leaves_the_columns_empty(cli: Cli, folde
     path = tmp_path / "rows.csv"
     done = cli("bench", *SHAPE, "--backend", "torch", "--csv", path, "--no-ceilings")
     assert done.code == 0
-    assert "probing" not in done.err
+    assert "measuring" not in done.err
     assert not folder.exists()
     frame = pd.read_csv(path)
     assert frame[["percent_of_ceiling", "roofline_s", "bound", "peak_flops_per_s", "flag"]].isna().all(axis=None)
@@ -111,7 +111,7 @@ def test_a_row_above_its_ceiling_has_it_probed_again_and_raised(
     path = tmp_path / "rows.csv"
     done = cli("bench", *SHAPE, "--backend", "torch", "--csv", path)
     for side in ("compute", "memory"):  # with the one raised, the other stands in the way
-        assert f"above its ceiling: probing the {side} again" in done.err
+        assert f"above its ceiling: measuring {side} again" in done.err
     raised = Cache(folder).load(fingerprint("cpu", 1)).best("flops fp32 ieee")
     assert raised is not None
     assert raised[1].rate > 1e8

@@ -156,7 +156,7 @@ def test_a_name_of_ours_is_ours_for_an_installed_one_and_refused_for_a_plug_in(c
     plugin.write_text(write("unfold_matmul", "return right(x, w, spec)"))
     done = cli("verify", *WORK["verify"], "--plugin", plugin)
     assert done.code == 2
-    assert f"two backends are called 'unfold-matmul': one from convbench, one from plug-in {plugin}" in done.err
+    assert f"two backends are named 'unfold-matmul': one from convbench, one from plug-in {plugin}" in done.err
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,9 @@ def test_what_the_process_says_is_taken_for_what_it_can_be(
     ((one,), gone) = probe.load_others((), ["x"])()
     assert (one.name, one.built_in, one.is_here, gone) == ("a", False, False, [])
     answers["x"] = [replace(CARD, **forged)]  # type: ignore[arg-type]  # that is the forgery
-    with pytest.raises(ConvbenchError, match=r"plug-in x could not be loaded: it says what cannot be: ") as raised:
+    with pytest.raises(
+        ConvbenchError, match=r"plug-in x could not be loaded: its declarations are invalid: "
+    ) as raised:
         probe.load_others((), ["x"])()
     assert str(raised.value).isprintable()
 

@@ -23,7 +23,7 @@ from tests.cli.conftest import Cli
         (["bench", "--memory-limit", "inf"], "value for --memory-limit inf"),
         (["verify", "--memory-limit", "1e300"], "value for --memory-limit 1e300"),
         (["verify", "--seconds", "inf"], "value for --seconds inf"),
-        (["bench", "--match", "a{99999999999}"], "is no regular expression"),
+        (["bench", "--match", "a{99999999999}"], "is not a regular expression"),
         (["run", "--save", ""], "the picture is a PNG file; try --save picture.png"),
         (["run", "--save", "."], "the picture is a PNG file; try --save picture.png"),
         (["explain", "n1c1h4w4k1r2s2", "--svg", "."], "--svg: . is a folder; name a file"),
@@ -40,7 +40,7 @@ from tests.cli.conftest import Cli
         (["report", "nowhere.csv"], "cannot read nowhere.csv"),
         (["bench", "--suite", "resnet5"], "did you mean 'resnet50'?"),
         (["bench", "--suite", "nowhere.csv"], "cannot read the suite nowhere.csv"),
-        (["bench", "--shape", "n1c1"], "not a problem: 'n1c1', as it has no h, w, k, r, s"),
+        (["bench", "--shape", "n1c1"], "not a problem: 'n1c1': it has no h, w, k, r, s"),
         (["bench", "--shape", "resnet50:conv9"], "unknown row of suite resnet50 'conv9'"),
         (["bench", "--backend", "cuddn"], "did you mean 'cudnn'?"),
         (["bench", "--device", "tpu"], "unknown device 'tpu': choose from cpu, cuda"),
@@ -50,38 +50,38 @@ from tests.cli.conftest import Cli
         (["verify", "--device", "gpu:1"], "did you mean 'cuda'?"),
         (
             ["explain", "resnet50"],
-            "name a row of it, such as resnet50:conv1; all are in 'convbench list suites",
+            "give one row, such as resnet50:conv1; list them with 'convbench list suites",
         ),
         (["verify", "--layout", "nchw,chwn"], "unknown layout 'chwn'"),
         (["verify", "--precision", "tf23"], "did you mean 'tf32'?"),
         (["verify", "--plugin", "nowhere.py"], "plug-in nowhere.py is not a file"),
         (["bench", "--shape", "n1c1h4w4k1r2s2", "--csv", "no/such/dir/x.csv"], "cannot write no/such/dir/x.csv"),
-        (["bench", "--resume"], "--resume goes on with a file: name it with --csv FILE"),
-        (["verify", "--resume", "--csv", "-"], "name it with --csv FILE"),
-        (["bench", "--resume", "--overwrite", "--csv", "x.csv"], "leave --overwrite out"),
-        (["bench", "--resume", "--csv", "/dev/null"], "/dev/null: it is no regular file"),
-        (["bench", "--no-isolate", "--timeout", "3"], "leave --no-isolate out"),
+        (["bench", "--resume"], "--resume continues a file: give it with --csv FILE"),
+        (["verify", "--resume", "--csv", "-"], "give it with --csv FILE"),
+        (["bench", "--resume", "--overwrite", "--csv", "x.csv"], "without --overwrite"),
+        (["bench", "--resume", "--csv", "/dev/null"], "/dev/null: it is not a regular file"),
+        (["bench", "--no-isolate", "--timeout", "3"], "remove --no-isolate"),
         (["bench", "--timeout", "0"], "value for --timeout"),
         (["list", "everything"], "No such command 'everything'"),
         (["list", "suites", "resnet5"], "did you mean 'resnet50'?"),
         (["bench", "--batch", "eight"], "--batch eight: it takes numbers"),
         (["bench", "--batch", ""], "--batch : it takes numbers"),
-        (["bench", "--batch", "8", "--axis", "n=1"], "n stands twice"),
+        (["bench", "--batch", "8", "--axis", "n=1"], "n occurs twice"),
         (
             ["verify", "--axis", "m=1"],
             "unknown axis 'm': choose from n c h w k r s groups ck hw rs stride padding dilation dtype layout",
         ),
-        (["verify", "--axis", "threads=1,2"], "threads are an axis of their own, --threads 1,2"),
-        (["bench", "--axis", "dtype=fp32", "--dtype", "bf16"], "dtype is given already"),
+        (["verify", "--axis", "threads=1,2"], "threads have their own option, --threads 1,2"),
+        (["bench", "--axis", "dtype=fp32", "--dtype", "bf16"], "dtype is already set"),
         (["bench", "--axis", "dtype="], "write it like --axis dtype=ONE,OTHER"),
         (["bench", "--axis", "dtype=fp8"], "unknown dtype 'fp8'"),
-        (["bench", "--axis", "c=1:1000", "--axis", "k=1:1000"], "are 12,000,000 problems; at most 100,000"),
+        (["bench", "--axis", "c=1:1000", "--axis", "k=1:1000"], "are 12,000,000 problems; the limit is 100,000"),
         (["verify", "--batch", "1:9000", "--shape", "n1c1h4w4k1r2s2"], "more than 100,000 cases"),
-        (["bench", "--match", "r3("], "--match 'r3(' is no regular expression at position 2"),
-        (["bench", "--exclude", "["], "--exclude '[' is no regular expression at position 0"),
-        (["bench", "--backend", "/(/"], "--backend '(' is no regular expression at position 0"),
+        (["bench", "--match", "r3("], "--match 'r3(' is not a regular expression at position 2"),
+        (["bench", "--exclude", "["], "--exclude '[' is not a regular expression at position 0"),
+        (["bench", "--backend", "/(/"], "--backend '(' is not a regular expression at position 0"),
         (["bench", "--shape", "MIOpenDriver conv -Q 1"], "--shape: unknown MIOpenDriver flag '-Q'"),
-        (["explain", "ic3id8oc4kd3"], "names no 2-D forward convolution: 3-D problems"),
+        (["explain", "ic3id8oc4kd3"], "has no 2-D forward convolution: 3-D problems"),
     ],
 )
 def test_bad_usage_is_one_line_and_exit_2(cli: Cli, words: list[str], said: str) -> None:
@@ -104,7 +104,7 @@ def test_a_device_that_is_not_there_is_bad_usage(cli: Cli) -> None:
 def test_an_empty_selection_is_exit_3(cli: Cli, command: str, words: list[str], tmp_path: Path) -> None:
     done = cli(command, *words, "--csv", tmp_path / "x.csv")
     assert done.code == 3
-    assert "nothing was done" in done.err
+    assert "nothing was run" in done.err
     assert not (tmp_path / "x.csv").exists()
 
 
@@ -156,7 +156,7 @@ def test_far_more_threads_than_cpus_are_refused(cli: Cli) -> None:
 def test_an_expression_that_meets_nothing_shows_what_it_is_held_against(cli: Cli) -> None:
     done = cli("bench", "--suite", "resnet50", "--match", "1x1", "--dry-run")
     assert done.code == 3
-    assert "looked for in names and sizes, such as resnet50:conv1 n1c3h224w224k64r7s7_st2_pd3" in done.err
+    assert "patterns match names and sizes, such as resnet50:conv1 n1c3h224w224k64r7s7_st2_pd3" in done.err
 
 
 def test_a_value_that_typer_refuses_is_told(cli: Cli) -> None:

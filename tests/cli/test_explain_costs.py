@@ -71,7 +71,7 @@ def test_the_ledger_says_which_x_the_tools_saw_where_padding_differs(capsys: pyt
     of_torch = {figure: row for figure, row in rows.items() if figure.startswith("FlopCounterMode")}
     assert len(of_torch) == 2
     assert {value for value, _ in of_torch.values()} == {str(2 * macs)}
-    assert "the tools saw x padded beforehand, F.pad(x, (0, 1, 0, 1)), then n1c2h5w5k3r2s2" in err
+    assert "the tools saw x padded first, F.pad(x, (0, 1, 0, 1)), then n1c2h5w5k3r2s2" in err
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
@@ -162,7 +162,7 @@ def test_a_model_in_a_pipe_is_rows_with_totals_beside_them(nets: Path, capsys: p
     assert sum(float(row["macs_share"]) for row in rows) == pytest.approx(1, abs=1e-4)
     assert "5 convolutions, 3 of them distinct: 179 kMAC (179,200), padding counted" in err
     assert "torch's FlopCounterMode counts the same" in err
-    assert "no problem that bench or verify take" not in err
+    assert "not a problem for bench or verify" not in err
 
 
 @pytest.mark.program
@@ -245,7 +245,7 @@ def test_a_suite_whose_macs_are_not_those_of_its_row_is_refused(
     path.write_text("n,c,h,w,k,r,s,macs\n1,3,8,8,4,3,3,3888\n1,3,8,8,4,3,3,3887\n")
     code, _, err = run(capsys, *shlex.split(f"verify --suite {path}"))
     assert code == 2
-    assert "line 3: macs is '3887', and n1c3h8w8k4r3s3 takes 3888" in err
+    assert "line 3: macs is '3887', but n1c3h8w8k4r3s3 has 3888" in err
 
 
 @pytest.mark.program

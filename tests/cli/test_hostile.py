@@ -117,18 +117,18 @@ DEEDS = {
     "quits": ("sys.exit(0)", "failed", rf"SystemExit: 0 {PLACE}"),
     "closes": ("raise GeneratorExit", "failed", rf"raised GeneratorExit {PLACE} while being verified"),
     "odd": ("raise Odd('odd')", "failed", rf"raised Odd: odd {PLACE} while being verified"),
-    "mute": ("raise Mute", "failed", rf"Mute: \(asked for its words it raised Odd\) {PLACE}"),
+    "mute": ("raise Mute", "failed", rf"Mute: \(its message raised Odd\) {PLACE}"),
     "babbles": (
         r"raise ValueError('=\x1b[2J\x07\x00' + 'x' * 2**20 + '\nsecond line')",
         "failed",
         r"ValueError: =\\x1b\[2J\\x07\\x00x{900,1000}\.\.\. \(1,048,583 characters\) " + PLACE,
     ),
     "recurses": ("(lambda f: f(f))(lambda f: f(f))", "failed", "RecursionError: .*"),
-    "sends-half": ("send(struct.pack('!i', 1000)); time.sleep(60)", "failed", rf"sent half an answer {KILLED}"),
+    "sends-half": ("send(struct.pack('!i', 1000)); time.sleep(60)", "failed", rf"sent an incomplete answer {KILLED}"),
     "sends-code": (
         "data = pickle.dumps([Runs()]); send(struct.pack('!i', len(data)) + data); time.sleep(60)",
         "failed",
-        rf"sent what cannot be read \(UnpicklingError: posix.mkdir is no part of a result\) {KILLED}",
+        rf"sent an unreadable answer \(UnpicklingError: posix.mkdir is not part of a result\) {KILLED}",
     ),
     "stops-the-server": (
         "os.kill(os.getppid(), signal.SIGSTOP); time.sleep(60)",
@@ -144,12 +144,12 @@ DEEDS = {
     "replaces-double": (
         "y = right(x, w, spec); torch.Tensor.double = lambda self: y.to(torch.float64)",
         "failed",
-        r"it replaced torch.Tensor.double, so that no verdict on it stands",
+        r"it replaced torch.Tensor.double, so no verdict on it is valid",
     ),
     "replaces-the-clock": (
         "time.perf_counter = lambda: 0.0",
         "failed",
-        r"it replaced time.perf_counter, so that no verdict on it stands",
+        r"it replaced time.perf_counter, so no verdict on it is valid",
     ),
     "changes-the-world": (
         """os.chdir('/'); os.environ.clear(); torch.set_default_dtype(torch.float64); torch.set_num_threads(3)
@@ -170,7 +170,7 @@ DEEDS = {
     "puts-off": (
         "return Lazy(lambda: right(x, w, spec), (1, 3, 9, 8))",
         "failed",
-        "TypeError: returned a Lazy, a tensor without memory of its own",
+        "TypeError: returned a Lazy, a tensor without its own memory",
     ),
     "returns-its-input": ("return x", "wrong", r"\d+ of \d+ .*"),
     "changes-it-later": (
@@ -237,7 +237,7 @@ def test_each_deed_costs_one_row(cli: Cli, tmp_path: Path, chaos: Chaos) -> None
         assert re.fullmatch(reason, rows[name]["reason"]), found
     assert [rows[name]["outcome"] for name in INNOCENT] == ["verified"] * 2
     assert done.code == 1
-    assert f"{path} was deleted by somebody else; its rows so far (0) have been put back" in done.err
+    assert f"{path} was deleted by another program; its rows so far (0) have been restored" in done.err
     assert "garbage" not in done.out
     assert done.out.count("\n") == len(names) + 1
     assert "\x1b" not in done.out + path.read_text()
@@ -261,7 +261,7 @@ def test_a_deed_while_being_timed_costs_one_row_too(cli: Cli, tmp_path: Path, ch
         assert rows[name]["outcome"] == outcome.replace("verified", "timed"), found
         assert re.fullmatch(reason, rows[name]["reason"]), found
     assert [rows[name]["outcome"] for name in INNOCENT] == ["timed"] * 2
-    assert "was deleted by somebody else" in done.err
+    assert "was deleted by another program" in done.err
     server.stop_the_spare()  # of this process, which has not ended
     chaos.nobody_left()
 

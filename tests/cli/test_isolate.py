@@ -66,7 +66,7 @@ def test_a_complete_run_is_only_shown_again(cli: Cli, tmp_path: Path) -> None:
     again = cli(*SWEEP, "--csv", path, "--resume")
     assert first.code == again.code == 0
     assert first.out == again.out
-    assert re.search(rf"convbench: (\d+) of \1 cases are in {re.escape(str(path))} and kept", again.err)
+    assert re.search(rf"convbench: (\d+) of \1 cases are already in {re.escape(str(path))} and are kept", again.err)
     assert path.read_bytes() == data
 
 

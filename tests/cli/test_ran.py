@@ -24,8 +24,8 @@ def test_what_ran_is_said_claim_by_claim_and_call_by_call(cli: Cli, monkeypatch:
     text = " ".join(done.out.split())
     assert "1 image of 200,704 elements is above 20,480" in text
     assert "torch ran Mkldnn, that is oneDNN" in text
-    assert "it formed the patch matrix (14,450,688 B = 1,806,336 numbers of fp64)" in text
-    assert "✓ seen ≈ concluded from what was seen ? unknown" in text
+    assert "it built the patch matrix (14,450,688 B = 1,806,336 numbers of fp64)" in text
+    assert "✓ seen ≈ inferred from what was seen ? unknown" in text
 
 
 @pytest.mark.program
@@ -39,7 +39,7 @@ def test_json_says_all_with_its_evidence(cli: Cli) -> None:
     assert (single["patches"]["kind"], single["patches"]["nbytes"]) == ("whole", 144)
     assert single["patch_matrix_nbytes"] == 144
     assert double["patch_matrix_nbytes"] == 288
-    assert single["sentence"].endswith("it formed the patch matrix (144 B = 36 floats)")
+    assert single["sentence"].endswith("it built the patch matrix (144 B = 36 floats)")
     for claim in single["claims"]:
         assert claim["kind"] in ("fact", "inference", "unknown")
         assert all(evidence["asked"] and evidence["answered"] for evidence in claim["evidence"])
@@ -57,7 +57,7 @@ def test_the_walks_last_step_says_what_ran(cli: Cli) -> None:
     [
         (["ran", "--at", "1,1"], "No such option: --at"),
         (["explain", "--dtype", "fp64", "--ran"], "a command of its own now: convbench ran --dtype fp64"),
-        (["ran", "--precision", "tf32"], "TF32 is arithmetic of CUDA tensor cores"),
+        (["ran", "--precision", "tf32"], "TF32 only exists on CUDA tensor cores"),
         (["ran", "--dtype", "fp8"], "unknown dtype 'fp8'"),
     ],
 )
@@ -73,4 +73,4 @@ def test_where_nothing_can_be_found_out_the_exit_is_3(cli: Cli, monkeypatch: pyt
     monkeypatch.setattr(ran_module, "_RUN", "raise SystemExit(7)")
     done = cli("ran")
     assert done.code == 3
-    assert "the process that should tell ended with code 7" in " ".join(done.out.split())
+    assert "the process that runs it ended with code 7" in " ".join(done.out.split())

@@ -174,7 +174,7 @@ def test_a_refusal_exits_with_3_and_force_runs_it(typed: Typed) -> None:
     ("words", "told"),
     [
         ("--data shape", "did you mean 'shapes'"),
-        ("--data mnist --root nowhere", "no mnist at nowhere/MNIST/raw; pass --download"),
+        ("--data mnist --root nowhere", "no mnist at nowhere/MNIST/raw; add --download"),
         ("--data image:nothing.png", "no image file at nothing.png"),
         ("--data folder:nothing", "no directory at nothing"),
         ("--weights nothing.pt", "no weights file at nothing.pt"),
@@ -188,10 +188,10 @@ def test_a_refusal_exits_with_3_and_force_runs_it(typed: Typed) -> None:
         ("--stride 1x2x3", "--stride '1x2x3': give one number, or two as HxW"),
         (
             "--padding -1",
-            "--padding '-1': it takes 1 or 2 or 4 whole numbers with x between, same or valid; write --pad",
+            "--padding '-1': it takes 1 or 2 or 4 integers with x between them, same or valid; write --pad",
         ),
         ("--padding 1x2x0", "--padding '1x2x0'"),
-        ("--padding same --stride 1x2", "--padding same --stride 1x2: same is for stride 1, as in torch"),
+        ("--padding same --stride 1x2", "--padding same --stride 1x2: same needs stride 1, as in torch"),
         ("--image-size 0", "an image size of 0x0"),
         ("--image-size big", "--image-size 'big'"),
         ("--image-size 999999", "an image size of"),

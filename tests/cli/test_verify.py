@@ -183,7 +183,7 @@ def test_the_command_that_shows_a_fault_again_asks_for_its_pass_alone(cli: Cli, 
 def test_an_epilogue_of_a_gradient_is_refused_in_one_line(cli: Cli) -> None:
     done = cli("verify", "--pass", "dgrad,wgrad", "--epilogue", "bias")
     assert done.code == 2
-    assert "--epilogue bias --pass dgrad,wgrad: an epilogue follows fprop alone; add fprop to --pass" in done.err
+    assert "--epilogue bias --pass dgrad,wgrad: an epilogue only applies to fprop; add fprop to --pass" in done.err
     done = cli("verify", "--pass", "bwd")
     assert done.code == 2
     assert "bwd" in done.err

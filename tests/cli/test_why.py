@@ -49,7 +49,7 @@ def test_padding_that_differs_is_asked_about_as_it_is(capsys: pytest.CaptureFixt
     text = " ".join(out.replace("│", "").split())
     assert "⌊(4 + 0 + 1 − 1·(2−1) − 1) / 2⌋" in text  # noqa: RUF001
     assert "F.unfold gives (1, 4, 16)" in text
-    assert "x was padded beforehand, F.pad(x, (0, 1, 0, 1)), then padding=(0, 0)." in text
+    assert "x was padded first: F.pad(x, (0, 1, 0, 1)), then padding=(0, 0)." in text
 
 
 def test_the_json_of_all_questions_holds_answers_numbers_sources_and_proofs(capsys: pytest.CaptureFixture[str]) -> None:
@@ -93,10 +93,10 @@ def test_a_number_that_does_not_hold_is_not_shown(
         (["why", "flipp"], "did you mean 'flip'?"),
         (["why", ""], "unknown question"),
         (["why", "flip", "--at", "9,9"], "outside the output"),
-        (["error", "no such thing"], "not a message that is known"),
+        (["error", "no such thing"], "unknown message"),
         (["error", ""], "the message is empty"),
         (["why", "flip", "n1c1h1w1k1r2s2"], "no output"),
-        (["why", "memory", "n64c512h512w512k512r3s3"], "an explanation takes seconds"),
+        (["why", "memory", "n64c512h512w512k512r3s3"], "the limit is"),
         (["explain", "--error", "a b"], "this is a command of its own now: convbench error 'a b'"),
         (
             ["explain", "note", "--why=flip", "--json"],

@@ -99,7 +99,7 @@ class _Touch:
 def test_a_forged_cifar10_pickle_is_never_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write_cifar10(tmp_path, monkeypatch)
     (folder / CIFAR10.train_list[0][0]).write_bytes(pickle.dumps({"data": _Touch(tmp_path / "touched")}))
-    with pytest.raises(ConvbenchError, match="incomplete or broken"):
+    with pytest.raises(ConvbenchError, match="incomplete or damaged"):
         load("cifar10", tmp_path)
     assert not (tmp_path / "touched").exists()
 
@@ -114,7 +114,7 @@ def test_idx_files_that_promise_more_than_they_hold_are_refused(tmp_path: Path) 
     raw = write_mnist(tmp_path)
     path = raw / "train-images-idx3-ubyte"
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ConvbenchError, match="incomplete or broken"):
+    with pytest.raises(ConvbenchError, match="incomplete or damaged"):
         load("mnist", tmp_path)
 
 

@@ -142,7 +142,7 @@ def test_a_graph_that_holds_no_convolution_is_caught(tmp_path: Path, plugin: str
     assert done.code == 1
     assert done.cells("answers-once", "outcome") == {"wrong"}, done.text
     (reason,) = done.cells("answers-once", "reason")
-    assert "right before the timing; while it was timed" in reason
+    assert "correct before timing; while it was timed" in reason
     assert done.cells("honest", "outcome") == {"timed"}
 
 
@@ -153,7 +153,7 @@ def test_what_cudnn_has_no_plan_for_is_a_skip_in_its_words(tmp_path: Path) -> No
     lacking = {(row["backend"], row["groups"], row["epilogue"]) for row in done.rows if row["outcome"] == "skipped"}
     assert lacking == {("cudnn", "3", "bias_relu"), ("cudnn-benchmark", "3", "bias_relu")}
     assert {row["reason"] for row in done.rows if row["outcome"] == "skipped"} == {
-        "cuDNN has no plan for it: GET was unable to find an engine to execute this computation"
+        "cuDNN has no plan for this case: GET was unable to find an engine to execute this computation"
     }
     assert {row["outcome"] for row in done.rows} == {"skipped", "verified"}
 

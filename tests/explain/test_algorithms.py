@@ -25,7 +25,7 @@ from convbench.explain.algorithms.loops import LOOPS
 from convbench.explain.algorithms.toeplitz import TOEPLITZ
 from convbench.explain.algorithms.trace import Algorithm, Matrix, Trace
 from convbench.explain.algorithms.winograd import winograd
-from convbench.explain.algorithms.work import Fractions, Tally, Work
+from convbench.explain.algorithms.work import Fractions, Work, WorkTally
 from convbench.explain.walk import choose_cell, small_integers, walk
 from convbench.verify.transforms import winograd_matrices
 
@@ -159,7 +159,7 @@ def test_winograd_takes_halves_and_refuses_what_it_could_not_hold_exactly() -> N
     assert torch.equal(found.y, F.conv2d(x, w) / 16)
     with pytest.raises(ConvbenchError, match=r"finer than 2\^-23"):
         algorithm.run(x / 3, w, spec, choose_cell(spec))
-    with pytest.raises(ConvbenchError, match=r"beyond 2\^53"):
+    with pytest.raises(ConvbenchError, match=r"above 2\^53"):
         algorithm.run(x * 2**45, w, spec, choose_cell(spec))
 
 
@@ -173,16 +173,16 @@ def test_any_tile_of_outputs_gives_the_same_answer(tile: tuple[int, int]) -> Non
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [
-        ("winograd", "n1c1h9w9k1r3s3_st2", "a stride of 2 would deal .* 4 convolutions of stride 1"),
-        ("winograd", "n1c1h9w9k1r3s3_dl3x1", "a dilation of 3x1 would deal .* 3 convolutions of dilation 1"),
+        ("winograd", "n1c1h9w9k1r3s3_st2", "a stride of 2 would split .* 4 convolutions with stride 1"),
+        ("winograd", "n1c1h9w9k1r3s3_dl3x1", "a dilation of 3x1 would split .* 3 convolutions with dilation 1"),
         ("winograd", "n1c1h20w20k1r11s11", "tiles of 12×12 need 11 points besides infinity"),
-        ("winograd", "n1c999h9w9k1r7s7", r"of 999 channels makes numbers beyond 2\^53"),
-        ("winograd", "n1c64h999w999k64r3s3", "the transformed tiles would hold"),
+        ("winograd", "n1c999h9w9k1r7s7", r"of 999 channels has numbers above 2\^53"),
+        ("winograd", "n1c64h999w999k64r3s3", "the transformed tiles would have"),
         ("loops", "n1c64h56w56k64r3s3_pd1", "115,605,504 products one by one"),
-        ("toeplitz", "n1c64h56w56k64r3s3_pd1", "the matrix would hold 40,282,095,616 numbers"),
-        ("fft", "n1c64h56w56k64r3s3_pd1", "the spectra would hold 17,301,504 numbers"),
-        ("unfold-matmul", "n1c64h999w999k64r3s3", "the patch matrix would hold"),
-        ("shift-and-add", "n1c1h999w999k64r3s3", "each 1×1 product would hold"),
+        ("toeplitz", "n1c64h56w56k64r3s3_pd1", "the matrix would have 40,282,095,616 numbers"),
+        ("fft", "n1c64h56w56k64r3s3_pd1", "the spectra would have 17,301,504 numbers"),
+        ("unfold-matmul", "n1c64h999w999k64r3s3", "the patch matrix would have"),
+        ("shift-and-add", "n1c1h999w999k64r3s3", "each 1×1 product would have"),
     ],
 )
 def test_what_an_algorithm_does_not_do_is_said_in_words(name: str, text: str, told: str) -> None:
@@ -253,7 +253,7 @@ def test_a_tally_counts_what_numbers_that_count_do(m: int, k: int, n: int) -> No
     Counting.made = (0, 0)
     a, b = (np.array([[Counting() for _ in range(j)] for _ in range(i)]) for i, j in ((m, k), (k, n)))
     _ = a @ b
-    tally = Tally()
+    tally = WorkTally()
     tally.matmul(torch.ones(m, k), torch.ones(k, n))
     assert (tally.multiplications, tally.additions) == Counting.made
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from convbench import ConvSpec
-from convbench.explain.backward import Backward, Part, backward, gradient, prove
+from convbench.explain.backward import Backward, GradientTerm, backward, gradient, prove
 from convbench.explain.walk import choose_cell, small_integers, walk
 
 NOTE = ConvSpec.parse("n1c1h4w4k1r2s2")
@@ -96,7 +96,7 @@ def test_another_place_than_the_one_followed_is_found(name: str, at: int) -> Non
     assert failures(replace(RIGHT, **{name: wrong}))
 
 
-def moved(part: Part, axis: int) -> Any:
+def moved(part: GradientTerm, axis: int) -> Any:
     place = list(part.place)
     place[axis] += 1
     return tuple(place)
@@ -104,7 +104,7 @@ def moved(part: Part, axis: int) -> Any:
 
 @pytest.mark.parametrize("name", ["into_pixel", "into_tap"])
 def test_a_wrong_or_a_missing_product_is_found(name: str) -> None:
-    parts: tuple[Part, ...] = getattr(RIGHT, name)
+    parts: tuple[GradientTerm, ...] = getattr(RIGHT, name)
     first = parts[0]
     wrongs = [
         parts[1:],

@@ -9,7 +9,7 @@ import torch
 
 from convbench import ConvSpec
 from convbench.explain.proof import compare, compare_all, prove
-from convbench.explain.steps import Axis, Term, Variant, Walk
+from convbench.explain.steps import SlidingAxis, Term, Variant, Walk
 from convbench.explain.walk import choose_cell, small_integers, walk
 
 # It has groups, padding, and a row of x (2) that is never read.
@@ -71,7 +71,10 @@ def properties(kind: type) -> list[str]:
 STORED = {place: wrong for place, wrong in spoiled(make_walk()) if not place.startswith((".spec", ".proof"))}
 WORDS = {(Walk, "formula"), (Walk, "holds"), (Walk, "failures"), (Variant, "change")}
 COMPUTED = [
-    (kind, name) for kind in (Walk, Axis, Term, Variant) for name in properties(kind) if (kind, name) not in WORDS
+    (kind, name)
+    for kind in (Walk, SlidingAxis, Term, Variant)
+    for name in properties(kind)
+    if (kind, name) not in WORDS
 ]
 
 
@@ -96,7 +99,7 @@ def test_a_wrong_number_in_any_field_is_found(place: str) -> None:
 def test_a_wrong_number_of_any_property_is_found(
     kind: type, name: str, right: Walk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    holder = {Walk: right, Axis: right.axes[0], Term: right.terms[0], Variant: right.variants[0]}[kind]
+    holder = {Walk: right, SlidingAxis: right.axes[0], Term: right.terms[0], Variant: right.variants[0]}[kind]
     wrongs = dict(spoiled(getattr(holder, name)))
     assert wrongs
     for place, wrong in wrongs.items():

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from convbench import ConvSpec
 from convbench.errors import ConvbenchError
 from convbench.explain.questions import QUESTIONS, SHOWS_ALL, ask, choose, rounding
-from convbench.explain.sheet import Answer, Grid, Sheet, Sum, Table
+from convbench.explain.sheet import NumberGrid, Sheet, Sum, Table, WhyAnswer
 from convbench.explain.walk import choose_cell
 from convbench.show.questions import answer_page
 
@@ -28,18 +28,18 @@ AWKWARD = [
 ]
 
 
-def answer(name: str, spec: ConvSpec = NOTE, **how: Any) -> Answer:
+def answer(name: str, spec: ConvSpec = NOTE, **how: Any) -> WhyAnswer:
     found = ask(QUESTIONS[name], spec, **how)
     assert found.proof
     assert found.holds, [one for one in found.proof if not one.holds]
     return found
 
 
-def grid(found: Answer, label: str) -> list[list[float]]:
-    return next(part.numbers.tolist() for part in found.parts if isinstance(part, Grid) and part.label == label)
+def grid(found: WhyAnswer, label: str) -> list[list[float]]:
+    return next(part.numbers.tolist() for part in found.parts if isinstance(part, NumberGrid) and part.label == label)
 
 
-def table(found: Answer) -> dict[str, tuple[float, ...]]:
+def table(found: WhyAnswer) -> dict[str, tuple[float, ...]]:
     return {name: numbers for part in found.parts if isinstance(part, Table) for name, numbers in part.rows}
 
 
@@ -130,12 +130,12 @@ def test_padding_that_differs_is_explained_as_given_and_asked_of_torch_beforehan
     found = answer("padding", spec)
     assert not found.stand_in
     assert grid(found, "row 0") == [[1, 2, 3, 4, 0, 0], [1, 2, 3, 4, 3, 2], [1, 2, 3, 4, 4, 4], [1, 2, 3, 4, 1, 2]]
-    assert found.notes[-1].endswith("x was padded beforehand, F.pad(x, (0, 2, 1, 0)), then padding=(0, 0).")
+    assert found.notes[-1].endswith("x was padded first: F.pad(x, (0, 2, 1, 0)), then padding=(0, 0).")
     floor = answer("floor", spec)
     assert "P = ⌊(4 + 1 + 0 − 1·(2−1) − 1) / 2⌋" in floor.parts[0].text  # type: ignore[union-attr]  # noqa: RUF001
     ran = answer("algorithm", spec)
     assert ran.parts[0].text.startswith(  # type: ignore[union-attr]
-        "F.conv2d in fp32 on this machine's CPU, x padded beforehand to n1c1h5w6k1r2s2_st2: "
+        "F.conv2d in fp32 on this machine's CPU, with x padded first to n1c1h5w6k1r2s2_st2: "
     )
 
 
@@ -177,7 +177,7 @@ def test_where_two_sums_are_equal_bit_for_bit_a_longer_one_is_shown(monkeypatch:
     found = answer("not-equal")
     assert found.asked == NOTE
     assert found.spec != NOTE
-    assert "bit for bit" in found.stand_in
+    assert "bitwise equal" in found.stand_in
 
 
 def test_the_patch_matrix_of_the_note_is_its_144_bytes() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from convbench import ConvSpec
 from convbench.explain import STEPS
-from convbench.explain.quiz import Question, ask
+from convbench.explain.quiz import QuizQuestion, ask
 from convbench.explain.steps import Walk
 from convbench.explain.walk import choose_cell, small_integers, walk
 from tests.strategies import specs
@@ -24,7 +24,7 @@ def numbers(text: str) -> list[int]:
     return [int(word) for word in re.findall(r"-?\d+", text)]
 
 
-def solve(walk: Walk, step: str, question: Question) -> tuple[int, ...]:
+def solve(walk: Walk, step: str, question: QuizQuestion) -> tuple[int, ...]:
     """The answer from the question's own words, by padded x and by torch; another way than the quiz's."""
     spec, text = walk.spec, question.text
     top, bottom, left, right = spec.sides
@@ -79,7 +79,7 @@ def test_every_answer_is_right(step: str, spec: ConvSpec, seed: int) -> None:
     found = walk_of(spec)
     question = ask(found, step, Random(seed))
     text = question.text.replace("x", ", ") if step == "positions" else question.text
-    assert question.answer == solve(found, step, Question(text=text, answer=(), because=""))
+    assert question.answer == solve(found, step, QuizQuestion(text=text, answer=(), because=""))
     assert question.grade(question.answer_text) is True
     assert question.grade(",".join(str(number + 1) for number in question.answer)) is False
     assert question.because
@@ -94,9 +94,9 @@ def test_a_step_has_more_than_one_question(step: str) -> None:
 
 @pytest.mark.parametrize(("reply", "graded"), [("3,4", True), (" (3, 4) ", True), ("3 4", True), ("4,3", False)])
 def test_a_reply_may_be_written_in_several_ways(reply: str, graded: bool) -> None:
-    assert Question(text="?", answer=(3, 4), because="").grade(reply) is graded
+    assert QuizQuestion(text="?", answer=(3, 4), because="").grade(reply) is graded
 
 
 @pytest.mark.parametrize("reply", ["", "3", "3,4,5", "three,four", "3,", "--3,4", "3.0,4", "9" * 5000 + ",4"])
 def test_what_is_no_reply_is_neither_right_nor_wrong(reply: str) -> None:
-    assert Question(text="?", answer=(3, 4), because="").grade(reply) is None
+    assert QuizQuestion(text="?", answer=(3, 4), because="").grade(reply) is None

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from convbench import ConvbenchError
 from convbench.models.costs import gather, measure, parse_inputs, time_passes
 from convbench.models.forward import Census, census
-from convbench.models.load import Source, find_model
+from convbench.models.load import ModelSource, find_model
 from convbench.ran.of_model import watch_what_ran
 from convbench.spec import ConvSpec
 from convbench.suites import load_suite
@@ -27,7 +27,7 @@ def census_of(model: nn.Module, *shape: int, device: str = "meta") -> Census:
 
 
 def costs_of(make: object, *shape: int, **options: object):  # type: ignore[no-untyped-def]
-    source = Source(name="own", origin="tests", make=make)  # type: ignore[arg-type]
+    source = ModelSource(name="own", origin="tests", make=make)  # type: ignore[arg-type]
     return measure(source, [shape], **options)  # type: ignore[arg-type]
 
 
@@ -393,8 +393,8 @@ def test_what_is_no_input_is_refused(text: str) -> None:
         ("resnet5", "did you mean resnet50"),
         ("no.such:factory", "No module named 'no'"),
         ("torchvision:resnet5", "did you mean resnet50"),
-        ("a b:c", "is no module"),
-        ("math:", "names nothing"),
+        ("a b:c", "is not a module"),
+        ("math:", "the name is not in it"),
         ("math:pi", "is a float"),
         ("math:nothing", "has no attribute"),
     ],
@@ -418,7 +418,7 @@ def test_a_factory_that_raises_or_exits_or_makes_something_else_is_one_line(
         "net = nn.Conv2d(3, 4, 3)\n"
         "class Net(nn.Conv2d):\n    def __init__(self): super().__init__(3, 4, 3)\n"
     )
-    for name, words in (("leaves", "cannot be built: SystemExit: 0"), ("words", "makes a str")):
+    for name, words in (("leaves", "cannot be built: SystemExit: 0"), ("words", "returns a str")):
         with pytest.raises(ConvbenchError, match=words):
             measure(find_model(f"own_nets:{name}"), timed=False)
     for name in ("net", "Net"):

@@ -110,7 +110,7 @@ def test_padding_by_a_word_is_worked_out_and_uneven_padding_is_told(tmp_path: Pa
     assert str(second) == "n1c4h4w5k4r3s3_pd1"
     assert found.macs == 4 * 4 * 5 * 27 + 4 * 4 * 5 * 36
     ran = replace(found, rows=tuple(replace(row, ran="Slow2d") for row in found.rows))
-    beforehand = [any("of x padded beforehand by F.pad" in line for line in remarks(one)) for one in (found, ran)]
+    beforehand = [any("x is padded first with F.pad" in line for line in remarks(one)) for one in (found, ran)]
     assert beforehand == [False, True]  # said where a column tells what ran
 
 
@@ -169,7 +169,7 @@ def test_a_convolution_of_integers_is_counted_and_no_problem(tmp_path: Path) -> 
 def test_open_sizes_are_asked_for_and_taken_from_the_input(tmp_path: Path) -> None:
     nodes = [node("Conv", "x w", "y")]
     path = save(tmp_path / "open.onnx", nodes, [weight("w", 4, 3, 3, 3)], ["batch", 3, "height", "width"])
-    with pytest.raises(ConvbenchError, match="is batchx3xheightxwidth: give the sizes, as --input"):
+    with pytest.raises(ConvbenchError, match="is batchx3xheightxwidth: give its sizes, such as --input"):
         measure_onnx(path, None)
     assert str(measure_onnx(path, [(2, 3, 8, 9)]).rows[0].shape) == "n2c3h8w9k4r3s3"
     with pytest.raises(ConvbenchError, match="--input 2x5x8x9 does not fit x"):

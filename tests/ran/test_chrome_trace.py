@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from convbench.ran.chrome_trace import CALL, Block, read_trace
+from convbench.ran.chrome_trace import CALL, MemoryBlock, read_trace
 
 
 def span(name: str, begin: float, end: float, cat: str = "cpu_op") -> dict[str, Any]:
@@ -36,9 +36,9 @@ def test_blocks_stand_in_their_operators_and_freed_ones_are_told_from_kept() -> 
     )
     assert trace.operators == ("aten::conv2d", "aten::empty", "aten::resize_")
     assert trace.blocks == (
-        Block(nbytes=144, operators=("aten::conv2d", "aten::empty")),
-        Block(nbytes=36, operators=("aten::conv2d", "aten::resize_"), kept=True),
-        Block(nbytes=50, operators=("aten::conv2d",), kept=True),
+        MemoryBlock(nbytes=144, operators=("aten::conv2d", "aten::empty")),
+        MemoryBlock(nbytes=36, operators=("aten::conv2d", "aten::resize_"), kept=True),
+        MemoryBlock(nbytes=50, operators=("aten::conv2d",), kept=True),
     )
     assert trace.peak_nbytes == 180
 

@@ -9,7 +9,7 @@ import torch
 
 from convbench import ConvSpec
 from convbench.ran import watch as ran_module
-from convbench.ran.chrome_trace import Block, Trace
+from convbench.ran.chrome_trace import CallTrace, MemoryBlock
 from convbench.ran.claims import in_plain_words, list_claims, sentence
 from convbench.ran.patches import account, find_patches, scratch_nbytes
 from convbench.ran.rules import Setting
@@ -94,14 +94,14 @@ def test_the_notes_own_example_forms_its_patch_matrix(fp32: dict[str, Ran]) -> N
     note = fp32["note"]
     assert sentence(note) == (
         "Slow2d: 1 image of 16 elements is at most 20,480, in 1 group and under a 2x2 kernel (not above 3 on both "
-        "sides), so torch does not hand it to oneDNN; it formed the patch matrix (144 B = 36 floats)"
+        "sides), so torch does not use oneDNN; it built the patch matrix (144 B = 36 floats)"
     )
     assert {(use.what, use.nbytes, use.count) for use in account(note) or ()} == {("y", 36, 1), ("patch-sized", 144, 1)}
     assert in_plain_words(note, find_threshold(note, ask_torch)) == (
         "PyTorch really built this patch matrix: 144 B of scratch = 36 numbers in fp32 (its Slow2d path).",
         (
             "Why: 1 image of 16 elements is at most 20,480, in 1 group and under a 2x2 kernel (not above 3 on both "
-            "sides), so torch does not hand it to oneDNN."
+            "sides), so torch does not use oneDNN."
         ),
         "The size of the image decides: up to 143x143 it is Slow2d, from 144x144 on oneDNN.",
     )
@@ -179,7 +179,7 @@ def test_in_float64_torchs_own_code_forms_patches_whole_or_in_pieces(
 ) -> None:
     one = fp64[name]
     assert (one.backend, one.rule and one.rule.backend) == (backend, backend)
-    assert "oneDNN convolves no fp64" in sentence(one)
+    assert "oneDNN has no fp64 convolution" in sentence(one)
     formed = find_patches(one)
     assert (formed.kind, formed.nbytes, formed.count) == (patches, nbytes, count)
     assert scratch_nbytes(one) == 0
@@ -190,7 +190,7 @@ def test_without_onednn_its_problems_are_lowered_by_torch() -> None:
     one, many = what_ran([ConvSpec.parse("n2c4h9w9k4r3s3"), ConvSpec.parse("n16c4h9w9k4r3s3")], onednn=False)
     assert one.backend == "Slow2d"
     assert find_patches(one).kind == "whole"
-    assert "oneDNN is switched off" in sentence(one)
+    assert "oneDNN is off" in sentence(one)
     assert many.rule is not None
     if many.backend == "NnpackSpatial":  # NNPACK allocates for itself
         assert find_patches(many).kind == "unknown"
@@ -252,7 +252,7 @@ def test_uneven_padding_is_done_beforehand_and_said_to_be_left_out() -> None:
     assert words[1].startswith("PyTorch really built this patch matrix: 256 B of scratch = 64 numbers in fp32")
     page = " ".join(" ".join(line.plain for line in ran_page(one, 80)).split())
     assert "F.conv2d · n1c1h5w5k1r2s2 " in page
-    assert "is padded beforehand by F.pad(x, (0, 1, 0, 1)); that copy, 100 B, and the kernel that makes it" in page
+    assert "is padded first with F.pad(x, (0, 1, 0, 1)); that copy, 100 B, and the kernel that makes it" in page
     assert glance(ConvSpec.parse(NOTE)).beforehand == ""
 
 
@@ -295,7 +295,7 @@ def test_a_rule_that_says_otherwise_is_unknown() -> None:
     other = replace(one, trace=replace(one.trace, operators=("aten::conv2d",)))
     assert other.backend == "Xnnpack2d"
     assert other.rule is None
-    assert "which rule chose it is unknown" in sentence(other)
+    assert "the rule that chose it is unknown" in sentence(other)
     claim = next(claim for claim in list_claims(other) if claim.about == "rule")
     assert claim.kind == "unknown"
     assert claim.evidence[0].answered.startswith("Slow2d: 1 image")
@@ -304,7 +304,7 @@ def test_a_rule_that_says_otherwise_is_unknown() -> None:
 def test_where_choice_and_profile_differ_the_profile_is_right() -> None:
     one = seen(selected="Mkldnn")
     assert one.backend == "Slow2d"
-    assert list_claims(one)[0].words == "torch ran Slow2d, though it says that it selects Mkldnn"
+    assert list_claims(one)[0].words == "torch ran Slow2d, although it reports Mkldnn"
 
 
 def test_without_onednns_log_nothing_is_said_of_its_patch_matrix() -> None:
@@ -328,7 +328,7 @@ def test_scratch_of_onednns_own_leaves_the_patch_matrix_unknown(fp32: dict[str, 
 def test_scratch_as_large_as_the_patch_matrix_rules_nothing_out(fp32: dict[str, Ran]) -> None:
     one = fp32["vgg"]
     assert one.trace is not None
-    more = replace(one.trace, blocks=(*one.trace.blocks, Block(nbytes=8_000_000)))
+    more = replace(one.trace, blocks=(*one.trace.blocks, MemoryBlock(nbytes=8_000_000)))
     assert scratch_nbytes(replace(one, trace=more)) == 8_000_000
     assert find_patches(replace(one, trace=more)).kind == "unknown"
 
@@ -357,7 +357,7 @@ def test_a_child_that_dies_is_one_unknown_and_the_next_are_asked_again(
 def test_a_child_that_raises_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ran_module, "_RUN", "raise RuntimeError('no luck')")
     [one] = what_ran([ConvSpec.parse(NOTE)])
-    assert one.trouble == "the process that should tell ended with code 1: RuntimeError: no luck"
+    assert one.trouble == "the process that runs it ended with code 1: RuntimeError: no luck"
 
 
 def test_a_child_that_hangs_is_ended_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -380,9 +380,9 @@ ON_CUDA = Ran(
     device="cuda",
     setting=Setting(torch="2.11", library="cuDNN 91900", cudnn=True, machine="NVIDIA H100"),
     selected="Cudnn",
-    trace=Trace(
+    trace=CallTrace(
         operators=("aten::conv2d", "aten::convolution", "aten::cudnn_convolution", "aten::empty"),
-        blocks=(Block(nbytes=802_816, kept=True), Block(nbytes=1_605_632)),
+        blocks=(MemoryBlock(nbytes=802_816, kept=True), MemoryBlock(nbytes=1_605_632)),
         peak_nbytes=2_408_448,
         kernels=(
             "void cudnn::engines_precompiled::nchwToNhwcKernel<float, float, float, false, true>(int)",
@@ -412,10 +412,10 @@ def test_on_cuda_torchs_own_code_forms_one_images_patches() -> None:
         spec=ConvSpec.parse("n2c3h9w9k4r3s3"),
         setting=Setting(cudnn=False),
         selected="Slow2d",
-        trace=Trace(
+        trace=CallTrace(
             operators=("aten::_slow_conv2d_forward",),
             # The caching allocator gives out multiples of 512 bytes.
-            blocks=(Block(nbytes=2_048, kept=True), Block(nbytes=5_632)),
+            blocks=(MemoryBlock(nbytes=2_048, kept=True), MemoryBlock(nbytes=5_632)),
             peak_nbytes=7_680,
             kernels=("void at::native::im2col_kernel<float>(long)", "ampere_sgemm_32x32_sliced1x4_nn"),
         ),
@@ -458,9 +458,9 @@ ON_CPU = Ran(
     device="cpu",
     setting=Setting(torch="2.11", library="oneDNN 2.7", threads=2, machine="AVX512"),
     selected="Mkldnn",
-    trace=Trace(
+    trace=CallTrace(
         operators=("aten::conv2d", "aten::mkldnn_convolution"),
-        blocks=(Block(nbytes=802_816), Block(nbytes=802_816), Block(nbytes=802_816, kept=True)),
+        blocks=(MemoryBlock(nbytes=802_816), MemoryBlock(nbytes=802_816), MemoryBlock(nbytes=802_816, kept=True)),
         peak_nbytes=1_605_632,
     ),
     primitives=read_primitives(LOG_OF_2),
@@ -498,7 +498,7 @@ def test_scratch_is_patches_only_where_onednn_lowers_to_a_matrix_product(
     implementation: str, scratch: int, kind: str
 ) -> None:
     assert ON_CPU.trace is not None
-    blocks = (*ON_CPU.trace.blocks, *([Block(nbytes=scratch)] if scratch else []))
+    blocks = (*ON_CPU.trace.blocks, *([MemoryBlock(nbytes=scratch)] if scratch else []))
     one = replace(
         ON_CPU,
         trace=replace(ON_CPU.trace, blocks=blocks),

@@ -11,7 +11,7 @@ import torch
 
 from convbench import ConvbenchError, ConvSpec
 from convbench.call.tensors import TORCH_DTYPE
-from convbench.ran.rules import Rule, Setting, apply_rule
+from convbench.ran.rules import DispatchRule, Setting, apply_rule
 from convbench.ran.witness import read_setting, select
 
 
@@ -45,7 +45,9 @@ def selected(spec: ConvSpec, dtype: str = "fp32", layout: str = "nchw") -> str |
     return select(x, w, spec)[0]
 
 
-def predicted(text: str, dtype: str = "fp32", device: str = "cpu", layout: str = "nchw", **setting: Any) -> Rule:
+def predicted(
+    text: str, dtype: str = "fp32", device: str = "cpu", layout: str = "nchw", **setting: Any
+) -> DispatchRule:
     known = replace(read_setting("cpu"), **setting)
     return apply_rule(ConvSpec.parse(text), dtype=dtype, layout=layout, device=device, setting=known)
 
@@ -99,9 +101,9 @@ def test_the_rule_agrees_with_torch_on_200_random_problems_in_every_dtype_and_se
 def test_either_side_of_a_boundary_is_told_by_the_number_that_decides(slow: str, onednn: str, words: str) -> None:
     assert selected(ConvSpec.parse(slow)) == predicted(slow).backend == "Slow2d"
     assert selected(ConvSpec.parse(onednn)) == predicted(onednn).backend == "Mkldnn"
-    assert predicted(onednn).why == f"{words}, so torch hands it to oneDNN"
+    assert predicted(onednn).why == f"{words}, so torch uses oneDNN"
     assert "is at most 20,480" in predicted(slow).why
-    assert predicted(slow).why.endswith("so torch does not hand it to oneDNN")
+    assert predicted(slow).why.endswith("so torch does not use oneDNN")
 
 
 @pytest.mark.parametrize(("images", "count", "backend"), [(15, 1, "Slow2d"), (16, 1, "Mkldnn"), (15, 2, "Mkldnn")])
@@ -110,7 +112,7 @@ def test_a_1x1_kernel_on_one_thread_needs_sixteen_images(images: int, count: int
     with threads(count):
         rule = predicted(text)
         assert selected(ConvSpec.parse(text)) == rule.backend == backend
-    assert (rule.why.startswith("a plain 1x1 kernel on 15 images (fewer than 16) has 1 thread")) == (
+    assert (rule.why.startswith("a plain 1x1 kernel on 15 images (fewer than 16) has only 1 thread")) == (
         backend == "Slow2d"
     )
 
@@ -124,14 +126,14 @@ def test_a_strided_1x1_kernel_is_not_plain() -> None:
     ("text", "dtype", "setting", "backend", "words"),
     [
         ("n1c1h8w8k1r2s2_dl2", "fp64", {}, "SlowDilated2d", "its own code for dilation 2x2"),
-        ("n2c4h9w9k4r3s3", "fp64", {}, "Slow2d", "oneDNN convolves no fp64"),
-        ("n2c4h9w9k4r3s3", "fp32", {"onednn": False}, "Slow2d", "oneDNN is switched off"),
+        ("n2c4h9w9k4r3s3", "fp64", {}, "Slow2d", "oneDNN has no fp64 convolution"),
+        ("n2c4h9w9k4r3s3", "fp32", {"onednn": False}, "Slow2d", "oneDNN is off"),
         ("n16c4h9w9k4r3s3", "fp32", {"onednn": False, "nnpack": True}, "NnpackSpatial", "at least 16"),
-        ("n16c4h19w19k4r17s17", "fp32", {"onednn": False, "nnpack": True}, "Slow2d", "switched off"),
-        ("n16c4h9w9k4r3s1_pd1", "fp32", {"onednn": False, "nnpack": True}, "Slow2d", "switched off"),
-        ("n1c1h4w4k1r2s2", "bf16", {"onednn_bf16": True}, "Mkldnn", "this CPU has what oneDNN needs for bf16"),
-        ("n2c4h9w9k4r3s3", "bf16", {"onednn_bf16": False}, "Slow2d", "oneDNN has no bf16 on this CPU"),
-        ("n0c4h9w9k4r3s3", "fp32", {}, "Empty", "there is no image"),
+        ("n16c4h19w19k4r17s17", "fp32", {"onednn": False, "nnpack": True}, "Slow2d", "oneDNN is off"),
+        ("n16c4h9w9k4r3s1_pd1", "fp32", {"onednn": False, "nnpack": True}, "Slow2d", "oneDNN is off"),
+        ("n1c1h4w4k1r2s2", "bf16", {"onednn_bf16": True}, "Mkldnn", "oneDNN supports bf16 on this CPU"),
+        ("n2c4h9w9k4r3s3", "bf16", {"onednn_bf16": False}, "Slow2d", "oneDNN does not support bf16 on this CPU"),
+        ("n0c4h9w9k4r3s3", "fp32", {}, "Empty", "the batch is empty"),
     ],
 )
 def test_the_sentence_names_the_clause_that_decided(

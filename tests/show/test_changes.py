@@ -4,7 +4,7 @@ import pytest
 
 from convbench.bench.shift import Shift
 from convbench.case import RowKey
-from convbench.compare import Apart, Change, Changes, Drift, Fact, Gate, Whole
+from convbench.compare import Apart, Changes, Difference, Drift, Gate, RowChange, Whole
 from convbench.show.changes import apart_lines, changes_table, headline, remarks
 from tests.conftest import make_case
 from tests.show.test_tables import drawn
@@ -16,9 +16,9 @@ def key(name: str, backend: str, **axes: str) -> RowKey:
     return RowKey(suite="quick", name=name, case=case, threads="2", backend=backend)
 
 
-def change(key: RowKey, after_s: float, ratio: float, verdict: str, state: str) -> Change:
+def change(key: RowKey, after_s: float, ratio: float, verdict: str, state: str) -> RowChange:
     found = Shift(ratio=ratio, low=ratio * 0.99, high=ratio * 1.01)
-    return Change(
+    return RowChange(
         key=key,
         before_s=after_s * ratio,
         after_s=after_s,
@@ -34,8 +34,8 @@ CHANGES = Changes(
     before="old.csv",
     after="new.csv",
     gate=Gate(allowance=0.05),
-    machine=(Fact(name="cpu", before="old one", after="new one"),),
-    versions=(Fact(name="torch", before="2.14", after="2.15"), Fact(name="driver", before="", after="590")),
+    machine=(Difference(name="cpu", before="old one", after="new one"),),
+    versions=(Difference(name="torch", before="2.14", after="2.15"), Difference(name="driver", before="", after="590")),
     rows=(
         change(key("dense3x3_early", "torch"), 1.19e-3, 0.97, "slower", "ok"),
         change(key("dense3x3_early", "my-very-long-backend-name"), 3.4e-4, 0.88, "slower", "regression"),

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from convbench.case import Problem
-from convbench.show.charts import Axis, Entry, plot_scene, ratio_chart, roofline_chart, series
+from convbench.show.charts import Entry, LogAxis, plot_scene, ratio_chart, roofline_chart, series
 from convbench.show.scene import PALETTE, SHAPES, Item, Line, Mark, Scene, Words, shortened
 from tests.cli.conftest import Cli
 from tests.cli.conftest import cli as cli  # noqa: PLC0414  # a fixture of this module too
@@ -72,7 +72,7 @@ def test_nothing_to_draw_is_no_chart() -> None:
 
 @pytest.mark.parametrize(("low", "high"), [(0.98, 1.03), (0.3, 1.1), (0.01, 2.0), (1e-6, 1e4), (1.0, 1.0)])
 def test_ticks_are_a_few_within_the_axis_and_apart(low: float, high: float) -> None:
-    axis = Axis.around([low, high], 100, 800)
+    axis = LogAxis.around([low, high], 100, 800)
     ticks = axis.ticks()
     assert 3 <= len(ticks) <= 20
     places = [axis.place(value) for value, _ in ticks]

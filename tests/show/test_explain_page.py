@@ -94,7 +94,7 @@ def test_a_part_that_looks_like_a_place_is_text() -> None:
     ],
 )
 def test_what_a_browser_cannot_show_is_refused_in_a_sentence(shape: str, words: str) -> None:
-    with pytest.raises(ConvbenchError, match="a page answers at once up to") as refused:
+    with pytest.raises(ConvbenchError, match="the limit of a page is") as refused:
         check_size(ConvSpec.parse(shape))
     assert words in str(refused.value)
     assert "\n" not in str(refused.value)

@@ -21,7 +21,7 @@ from rich.text import Text
 from convbench import ConvSpec
 from convbench.explain import STEPS
 from convbench.explain.walk import choose_cell, small_integers, walk
-from convbench.show.interactive import HELP, Session, press, screen
+from convbench.show.interactive import HELP, WalkSession, press, screen
 from convbench.show.keyboard import GIVE_BACK, TAKE, parse_keys
 
 NOTE = ConvSpec.parse("n1c1h4w4k1r2s2")
@@ -30,21 +30,21 @@ LARGE = ConvSpec.parse("n1c64h56w56k2r3s3_pd1")
 SIZES = [(60, 24), (80, 24), (120, 40), (60, 12), (200, 60)]
 
 
-def session_of(spec: ConvSpec, size: tuple[int, int] = (80, 24)) -> Session:
-    return Session(walk=walk(*small_integers(spec), spec, choose_cell(spec)), step="operands", size=size)
+def session_of(spec: ConvSpec, size: tuple[int, int] = (80, 24)) -> WalkSession:
+    return WalkSession(walk=walk(*small_integers(spec), spec, choose_cell(spec)), step="operands", size=size)
 
 
-def type_keys(session: Session, *keys: str) -> Session:
+def type_keys(session: WalkSession, *keys: str) -> WalkSession:
     for key in keys:
         session = press(session, key)
     return session
 
 
-def shown(session: Session) -> str:
+def shown(session: WalkSession) -> str:
     return "\n".join(line.plain for line in screen(session))
 
 
-def place(session: Session) -> tuple[int, int, int, int]:
+def place(session: WalkSession) -> tuple[int, int, int, int]:
     cell = session.walk.cell
     return cell.n, cell.k, cell.p, cell.q
 
@@ -149,7 +149,7 @@ def test_a_quiz_is_graded_and_scored() -> None:
     assert "1 of 1 right" in right.message
     asked = type_keys(right, "?")
     wrong = type_keys(asked, "-", "5", "backspace", "7", "enter")
-    assert wrong.message.startswith("No, it is ")
+    assert wrong.message.startswith("Not quite. It is ")
     assert "1 of 2 right" in wrong.message
     assert type_keys(wrong, "left").message == ""
 
@@ -172,14 +172,14 @@ def test_an_export_writes_the_frame_and_replaces_nothing(tmp_path: Path) -> None
     assert written.message == f"Written: {path}"
     assert path.read_text(encoding="utf-8") == session.frame().plain()
     path.write_text("mine")
-    assert "exists and stays as it is" in type_keys(session, "e", "t").message
+    assert "exists and is unchanged" in type_keys(session, "e", "t").message
     assert path.read_text() == "mine"
     assert type_keys(session, "e", "s").message.endswith(".svg")
     assert type_keys(session, "e", "c").message.endswith(".cast")
     assert len(list(tmp_path.iterdir())) == 3
     assert type_keys(session, "e", "escape").message == ""
     away = replace(session, folder=tmp_path / "gone")
-    assert "is not written: No such file" in type_keys(away, "e", "s").message
+    assert "cannot write " in type_keys(away, "e", "s").message
 
 
 def test_a_terminal_that_is_too_small_is_told_so() -> None:

@@ -99,7 +99,7 @@ def test_the_verdict_stands_first(plain: str) -> None:
     head = plain[plain.index("<header>") : plain.index("</header>")]
     assert "141 timed, 69 skipped" in head
     assert "Fastest overall: onednn" in head
-    assert "onednn beats torch on 12 and is unsure on 11 of 23 cases" in head
+    assert "onednn beats torch on 12 and is undecided on 11 of 23 cases" in head
 
 
 def test_hostile_text_stays_text(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_a_search_that_was_cut_is_told_on_the_page_of_verify() -> None:
 
 def test_ceilings_are_a_column_and_roofs_only_where_they_were_measured(plain: str, tmp_path: Path) -> None:
     assert ">Ceiling</th>" not in plain
-    assert "no roofs: the file holds no measured ceilings" in plain
+    assert "no roofs: the file has no measured ceilings" in plain
     text = page(entries(hostile(tmp_path / "evil.csv")))
     assert ">Ceiling</th>" in text
     assert "cpu fp32 ieee 2 threads: 260 GFLOP/s, 21 GB/s" in text
@@ -187,7 +187,7 @@ def test_more_rows_than_a_browser_lists_are_counted(monkeypatch: pytest.MonkeyPa
     text = page(rows)
     outline = Outline(text)
     words = " ".join(outline.texts)
-    assert f"{len(rows):,} rows are more than the {len(rows) - 1:,} that a page lists" in words
+    assert f"There are {len(rows):,} rows, and a page lists at most {len(rows) - 1:,}" in words
     assert data_of(outline)["rows"] == []
     assert not [tag for tag, _ in outline.tags if tag == "circle"]
     links = [attributes["href"] for tag, attributes in outline.tags if tag == "a"]

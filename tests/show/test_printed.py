@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from convbench import Case, ConvSpec, Problem, Result, Timed
 from convbench.bench.decision import standings, winners
-from convbench.bench.rounds import Budget, Contest, Sample
-from convbench.bench.statistics import Rule
+from convbench.bench.rounds import Contest, TimeBudget, TimeSample
+from convbench.bench.statistics import VerdictRule
 from convbench.cli.bench import COLUMNS
 from convbench.cli.sweep import tabbed
 from convbench.machine import Machine
@@ -41,8 +41,8 @@ def play(case: Case, names: list[str], rng: random.Random, dirty: float) -> list
     contest = Contest(
         names=names,
         baseline="torch",
-        budget=Budget(seconds=rng.choice([0.01, 0.3, 1.0]), most=400),
-        rule=Rule(),
+        budget=TimeBudget(seconds=rng.choice([0.01, 0.3, 1.0]), most=400),
+        rule=VerdictRule(),
         rng=random.Random(rng.random()),
     )
     typical = {name: 1e-3 * rng.lognormvariate(0, rng.choice([0.002, 0.02, 0.5])) for name in names}
@@ -50,7 +50,7 @@ def play(case: Case, names: list[str], rng: random.Random, dirty: float) -> list
     while order := contest.next_round(elapsed_s):
         speed = rng.lognormvariate(0, 0.7) if rng.random() < 0.03 else speed
         samples = {
-            name: Sample(
+            name: TimeSample(
                 seconds=typical[name] * speed * rng.lognormvariate(0, spread),
                 dirt="foreign load" if rng.random() < dirty else "",
             )

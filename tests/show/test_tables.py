@@ -9,7 +9,7 @@ from rich.console import Console, RenderableType
 
 from convbench import Case, Failed, Problem, Result, Skipped, Timed, Verified, Wrong
 from convbench.ceilings.roofline import IMPOSSIBLE, TRANSFORM
-from convbench.outcome import Bill, Check, Comparison, Outcome, Roofline
+from convbench.outcome import Bill, Check, Outcome, PairedRatio, Roofline
 from convbench.show.ceilings import age, ceiling_table
 from convbench.show.tables import (
     COVERAGE,
@@ -41,7 +41,7 @@ GROUPED = Case(problem=problem("grouped", "n1c128h56w56k128r3s3_st2x1_pd1_dl1x2_
 
 
 def timed(seconds_: float, ratio: float | None = None, verdict: str = "") -> Timed:
-    compared = ratio and Comparison(ratio=ratio, low=ratio * 0.97, high=ratio * 1.02, verdict=verdict)
+    compared = ratio and PairedRatio(ratio=ratio, low=ratio * 0.97, high=ratio * 1.02, verdict=verdict)
     return Timed(check=FINE, samples_s=(seconds_,) * 12, bill=BILL, comparison=compared or None)
 
 
@@ -62,10 +62,10 @@ BENCH = results(
     (DENSE, "too-good", below(timed(8e-4, 1.49, "faster"), 1.11e-3, "compute", IMPOSSIBLE)),
     (DENSE, "wrong-one", Wrong(BAD)),
     (DENSE, "failing-one", Failed("out of memory: tried to allocate 80 GiB")),
-    (DENSE, "naive-loops", Skipped("115,605,504 multiply-adds would take about 29 s a call")),
+    (DENSE, "naive-loops", Skipped("115,605,504 multiply-adds would take about 29 s per call")),
     (GROUPED, "torch", below(timed(2.5e-6), 2.4e-9, "launch")),
     (GROUPED, "onednn", timed(2.6e-6, 0.98, "undecided")),
-    (GROUPED, "naive-loops", Skipped("2,709,504 multiply-adds would take about 1 s a call")),
+    (GROUPED, "naive-loops", Skipped("2,709,504 multiply-adds would take about 1 s per call")),
 )
 VERIFY = results(
     (DENSE, "torch", Verified(FINE)),
@@ -144,7 +144,7 @@ def test_a_suite_of_undecided_rows_has_no_ranking_and_says_what_to_do() -> None:
     rows = whole((2.0, "undecided"), (2.0, "undecided"), (2.0, "faster"))
     words = (
         "no ranking: 2 of 3 rows are noisy or undecided; run convbench doctor to see what disturbs this machine, "
-        "raise --budget, or start with --wait-until-quiet"
+        "raise --budget, or use --wait-until-quiet"
     )
     assert answer(rows) == words
     table = standing_table(rows)
@@ -159,7 +159,7 @@ def test_where_medians_and_ratios_disagree_the_sentence_says_tie() -> None:
     assert answer(whole((1.1, "faster"), (1.1, "faster"))).startswith("Fastest overall: onednn, 2.00 ms for 2 of 12")
     against = answer(whole((1.1, "faster"), (1.1, "faster"), medians=(1e-3, 1.05e-3)))
     assert "onednn and torch are a tie, 2.10 ms and 2.00 ms" in against
-    assert against.endswith("beats torch on 2 of 2 cases. Use either everywhere: a choice per layer gains nothing.")
+    assert against.endswith("beats torch on 2 of 2 cases. Use either everywhere: choosing per layer gains nothing.")
     assert "are a tie" in answer(whole((1.01, "tie"), (1.01, "tie")))
 
 
@@ -176,7 +176,7 @@ def test_a_mean_of_some_cases_does_not_stand_next_to_those_of_all() -> None:
 def test_without_torch_there_is_no_ranking() -> None:
     rows = [one for one in whole((2.0, "faster"), (2.0, "faster")) if one.backend != "torch"]
     others = [replace(one, backend="other") for one in rows]
-    assert answer(rows + others) == "no ranking: it takes torch, and a ratio to it, in all of these layers"
+    assert answer(rows + others) == "no ranking: it needs torch, and a ratio to it, for all of these layers"
 
 
 def test_faults_are_told_in_three_lines() -> None:
@@ -218,9 +218,8 @@ def test_a_fault_whose_search_was_cut_says_so() -> None:
 
 
 def test_skips_that_differ_in_numbers_alone_are_told_once() -> None:
-    assert skip_lines(BENCH) == [
-        "naive-loops skipped 2 cases, the first dense3x3_early: 115,605,504 multiply-adds would take about 29 s a call"
-    ]
+    words = "115,605,504 multiply-adds would take about 29 s per call"
+    assert skip_lines(BENCH) == [f"naive-loops skipped 2 cases, the first dense3x3_early: {words}"]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from convbench import ConvbenchError, ConvSpec
 from convbench.case import Problem
 from convbench.suites import load_suite
-from convbench.suites.axes import FIELDS, MOST_PROBLEMS, Axis, Expansion, Filter, expand
+from convbench.suites.axes import FIELDS, MOST_PROBLEMS, Expansion, Filter, ProblemAxis, expand
 from tests.strategies import specs
 
 
@@ -18,7 +18,7 @@ def problem(text: str = "n1c4h8w8k8r3s3_pd1", *, name: str = "layer", count: int
 
 
 def expanded(*axes: str, of: Problem | None = None) -> Expansion:
-    return expand([of or problem()], [Axis.parse(one) for one in axes], Filter())
+    return expand([of or problem()], [ProblemAxis.parse(one) for one in axes], Filter())
 
 
 @pytest.mark.parametrize(
@@ -38,14 +38,14 @@ def expanded(*axes: str, of: Problem | None = None) -> Expansion:
     ],
 )
 def test_values_are_a_list_a_range_or_powers(text: str, values: list[int]) -> None:
-    assert [value[0] for value in Axis.parse(text).values if value] == values
+    assert [value[0] for value in ProblemAxis.parse(text).values if value] == values
 
 
 @given(st.integers(1, 300), st.integers(0, 300), st.integers(1, 50), st.integers(2, 5))
 def test_a_range_ends_within_its_last_value(first: int, more: int, step: int, factor: int) -> None:
     last = first + more
-    steps = [value[0] for value in Axis.parse(f"c={first}:{last}:{step}").values if value]
-    powers = [value[0] for value in Axis.parse(f"c={first}:{last}:*{factor}").values if value]
+    steps = [value[0] for value in ProblemAxis.parse(f"c={first}:{last}:{step}").values if value]
+    powers = [value[0] for value in ProblemAxis.parse(f"c={first}:{last}:*{factor}").values if value]
     for values, beyond in ((steps, steps[-1] + step), (powers, powers[-1] * factor)):
         assert values[0] == first
         assert values[-1] <= last < beyond
@@ -97,7 +97,7 @@ def test_a_problem_called_by_its_own_text_is_called_by_its_new_one() -> None:
 
 @given(specs(least_batch=1))
 def test_padding_same_keeps_the_size_at_stride_1(spec: ConvSpec) -> None:
-    axes = [Axis.parse("padding=same"), Axis.parse("stride=1")]
+    axes = [ProblemAxis.parse("padding=same"), ProblemAxis.parse("stride=1")]
     found = expand([Problem(suite="net", name="layer", spec=spec)], axes, Filter())
     (one,) = found.problems
     assert (one.spec.p, one.spec.q) == (spec.h, spec.w)
@@ -120,7 +120,10 @@ def test_what_is_no_convolution_is_counted_with_the_first_reason() -> None:
 
 @given(specs(), st.sets(st.integers(1, 9), min_size=1), st.sets(st.integers(1, 6), min_size=1))
 def test_every_combination_is_a_problem_or_is_counted(spec: ConvSpec, sizes: set[int], groups: set[int]) -> None:
-    axes = [Axis.parse(f"ck={','.join(map(str, sizes))}"), Axis.parse(f"groups={','.join(map(str, groups))}")]
+    axes = [
+        ProblemAxis.parse(f"ck={','.join(map(str, sizes))}"),
+        ProblemAxis.parse(f"groups={','.join(map(str, groups))}"),
+    ]
     found = expand([Problem(suite="net", name="layer", spec=spec)], axes, Filter())
     assert len(found.problems) + found.illegal == len(sizes) * len(groups)
     assert len({one.spec for one in found.problems}) == len(found.problems)
@@ -129,11 +132,11 @@ def test_every_combination_is_a_problem_or_is_counted(spec: ConvSpec, sizes: set
 
 def test_problems_that_an_axis_makes_alike_are_one_that_counts_for_all() -> None:
     given_problems = [problem("n1c4h8w8k8r3s3_pd1", count=3), problem("n4c4h8w8k8r3s3_pd1", name="other", count=2)]
-    found = expand(given_problems, [Axis.parse("n=8")], Filter())
+    found = expand(given_problems, [ProblemAxis.parse("n=8")], Filter())
     assert [(one.name, one.count) for one in found.problems] == [("layer n=8", 5)]
     assert found.repeated == 1
     deepbench = load_suite("deepbench_training")
-    alike = expand(deepbench, [Axis.parse("n=8")], Filter())
+    alike = expand(deepbench, [ProblemAxis.parse("n=8")], Filter())
     assert len(alike.problems) + alike.repeated == len(deepbench)
     assert sum(one.count for one in alike.problems) == sum(one.count for one in deepbench)
 
@@ -163,26 +166,26 @@ def test_a_problem_named_twice_is_there_once_and_counts_once() -> None:
         ("n=8:1", "try 1:8:1"),
         ("n=1:8:0", "STEP of at least 1"),
         ("n=1:8:*1", "FACTOR of at least 2"),
-        ("n=0:8:*2", "FIRST of at least 1"),
-        ("n=1:999999999", "999,999,999 values; at most 100,000; try a larger step"),
-        ("n=1:99999,200000:300000:2", "150,000 values; at most 100,000"),
+        ("n=0:8:*2", "FIRST at least 1"),
+        ("n=1:999999999", "999,999,999 values; the limit is 100,000; try a larger step"),
+        ("n=1:99999,200000:300000:2", "150,000 values; the limit is 100,000"),
     ],
 )
 def test_a_bad_axis_is_refused_in_one_line(text: str, words: str) -> None:
     with pytest.raises(ConvbenchError) as refusal:
-        Axis.parse(text)
+        ProblemAxis.parse(text)
     assert words in str(refusal.value)
     assert "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize(("axes", "words"), [(["h=1", "hw=2"], "h and hw"), (["n=1", "n=2"], "n stands twice")])
+@pytest.mark.parametrize(("axes", "words"), [(["h=1", "hw=2"], "h and hw"), (["n=1", "n=2"], "n occurs twice")])
 def test_two_axes_over_one_size_are_refused(axes: list[str], words: str) -> None:
     with pytest.raises(ConvbenchError, match=words):
         expanded(*axes)
 
 
 def test_too_many_combinations_are_refused_before_any_is_made() -> None:
-    axes = [Axis.parse("c=1:1000"), Axis.parse("k=1:1000")]
+    axes = [ProblemAxis.parse("c=1:1000"), ProblemAxis.parse("k=1:1000")]
     with pytest.raises(ConvbenchError, match="1 problem x 1000 of c x 1000 of k are 1,000,000 problems"):
         expand([problem()], axes, Filter())
     assert MOST_PROBLEMS == 100_000
@@ -208,18 +211,18 @@ def test_a_filter_searches_the_name_and_the_text(match: list[str], exclude: list
 
 
 def test_a_filter_sees_the_problem_that_would_run_and_counts_no_other() -> None:
-    axes = [Axis.parse("n=1,8"), Axis.parse("groups=1,3")]
+    axes = [ProblemAxis.parse("n=1,8"), ProblemAxis.parse("groups=1,3")]
     found = expand([problem(name="a"), problem(name="b")], axes, Filter.parse(["^net:a.* n=8"], []))
     assert [one.name for one in found.problems] == ["a n=8 groups=1"]
     assert found.illegal == 1
 
 
 def test_a_filter_finds_the_end_of_a_name_with_axes_and_without() -> None:
-    axes = [Axis.parse("n=1,8")]
+    axes = [ProblemAxis.parse("n=1,8")]
     for match, left in (("conv2$", 2), ("conv2 n=8$", 1), ("^n8c", 1), ("conv$", 0)):
         assert len(expand([problem(name="a.conv2")], axes, Filter.parse([match], [])).problems) == left
 
 
 def test_a_bad_expression_is_refused_with_its_position() -> None:
-    with pytest.raises(ConvbenchError, match=r"--exclude 'r3\(' is no regular expression at position 2"):
+    with pytest.raises(ConvbenchError, match=r"--exclude 'r3\(' is not a regular expression at position 2"):
         Filter.parse([], ["r3("])

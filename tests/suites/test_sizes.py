@@ -41,12 +41,12 @@ def _word(text: str) -> str | tuple[int, ...]:
 @pytest.mark.parametrize(
     ("x", "w", "options", "words"),
     [
-        ("1x1x4", "1x1x2x2", {}, "--input '1x1x4': it takes 4 whole numbers"),
-        ("1x1x4x4", "1,1,2,2", {}, "--weight '1,1,2,2': it takes 4 whole numbers"),
+        ("1x1x4", "1x1x2x2", {}, "--input '1x1x4': it takes 4 integers"),
+        ("1x1x4x4", "1,1,2,2", {}, "--weight '1,1,2,2': it takes 4 integers"),
         ("1x4x4x4", "1x3x2x2", {}, "has 4 channels and --weight 1x3x2x2 reads 3"),
         ("1x4x4x4", "1x0x2x2", {}, "reads 0 of them"),
         ("1x1x4x4", "1x1x2x2", {"padding": "1x2x3"}, "--padding '1x2x3': it takes 1 or 2 or 4"),
-        ("1x1x4x4", "1x1x2x2", {"padding": "same", "stride": "2"}, "same is for stride 1"),
+        ("1x1x4x4", "1x1x2x2", {"padding": "same", "stride": "2"}, "same needs stride 1"),
         ("1x1x4x4", "1x1x2x2", {"stride": "-1"}, "--stride '-1': it takes 1 or 2"),
         ("1x1x2x2", "1x1x4x4", {}, "no output in n1c1h2w2k1r4s4"),
     ],

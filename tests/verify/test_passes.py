@@ -14,8 +14,8 @@ from torch import Tensor
 
 from convbench import Backend, Case, ConvSpec, Problem, Timed, Verified, Wrong, backend, discover
 from convbench.backends import _aten
-from convbench.bench.rounds import Budget
-from convbench.bench.statistics import Rule
+from convbench.bench.rounds import TimeBudget
+from convbench.bench.statistics import VerdictRule
 from convbench.bench.sweep import bench
 from convbench.verify.bounds import direct_bound, storing_bound
 from convbench.verify.exam import Exam, prepare_exam
@@ -254,9 +254,9 @@ def test_the_bound_of_a_gradient_counts_its_own_terms() -> None:
 
 def timed(case: Case, **functions: Callable[..., Any]) -> Any:
     fn: Backend = backend(family="direct", source="a test", **functions)(conv)  # type: ignore[arg-type]
-    budget = Budget(seconds=0.02, least=3, most=5)
+    budget = TimeBudget(seconds=0.02, least=3, most=5)
     (torch_itself,), _ = discover(names=["torch"])
-    baseline, own = bench([case], [torch_itself, fn], budget=budget, rule=Rule())
+    baseline, own = bench([case], [torch_itself, fn], budget=budget, rule=VerdictRule())
     assert isinstance(baseline.outcome, Timed)
     return own.outcome
 
@@ -272,7 +272,7 @@ def test_a_gradient_is_timed_and_an_answer_kept_for_a_pointer_is_found(case: Cas
     assert isinstance(timed(case, **{case.pass_: right}), Timed)
     outcome = timed(case, **{case.pass_: cached})
     assert isinstance(outcome, Wrong)
-    assert (outcome.check.evidence or "").startswith("right before the timing; while it was timed (")
+    assert (outcome.check.evidence or "").startswith("correct before timing; while it was timed (")
 
 
 def test_a_bias_that_was_remembered_is_found() -> None:

@@ -156,7 +156,7 @@ def test_a_tile_that_errs_as_much_as_a_fault_is_refused_in_words(dtype: str) -> 
     kernel = winograd(WIDE_POINTS)
     refused = outcome(kernel, SQUARE, "winograd", dtype, points=WIDE_POINTS)
     assert isinstance(refused, Skipped)
-    assert "take a smaller tile" in refused.reason
+    assert "use a smaller tile" in refused.reason
     for fault in (tap_missing, bf16_sums):
         assert isinstance(outcome(fault(kernel), SQUARE, "winograd", dtype, points=WIDE_POINTS), Wrong)
 
@@ -263,7 +263,7 @@ def test_bf16_convolutions_of_torch_in_a_plugin_are_shown_as_the_defect_of_torch
     shape = "n1c1h6w7k2r3s3_pd1"
     found = outcome(torchs, shape, "vendor", "bf16")
     assert isinstance(found, Verified)
-    assert "oneDNN carries a NaN" in found.check.defect
+    assert "oneDNN spreads a NaN" in found.check.defect
     assert isinstance(outcome(own, shape, "vendor", "bf16"), Wrong)
     assert isinstance(outcome(torchs, shape, "vendor", "fp32"), Wrong)  # no defect of torch is known there
 

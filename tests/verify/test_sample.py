@@ -12,7 +12,7 @@ from convbench import ConvSpec
 from convbench.case import PASSES, Case
 from convbench.verify.exam import Exam, make_exam, prepare_exam
 from convbench.verify.fingerprint import tf32_nearest
-from convbench.verify.sample import MOST_PRODUCTS, Sample, draw_places, draw_readers, sample_size
+from convbench.verify.sample import MOST_PRODUCTS, OutputSample, draw_places, draw_readers, sample_size
 from convbench.verify.transforms import transform_bound
 from convbench.verify.verdict import check
 from tests.conftest import make_case
@@ -25,8 +25,8 @@ def every_place(case: Case) -> torch.Tensor:
     return torch.cartesian_prod(*(torch.arange(size) for size in case.out_shape)).reshape(-1, 4)
 
 
-def sampled(exam: Exam, places: torch.Tensor) -> Sample:
-    return Sample(case=exam.case, operands=exam.operands, drawn=exam.drawn, places=places)
+def sampled(exam: Exam, places: torch.Tensor) -> OutputSample:
+    return OutputSample(case=exam.case, operands=exam.operands, drawn=exam.drawn, places=places)
 
 
 @given(

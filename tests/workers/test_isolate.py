@@ -19,10 +19,10 @@ import pytest
 import torch
 
 from convbench import Failed, Result, Skipped, Timed, Verified, discover
-from convbench.bench.rounds import Budget
-from convbench.bench.statistics import Rule
+from convbench.bench.rounds import TimeBudget
+from convbench.bench.statistics import VerdictRule
 from convbench.bench.sweep import bench
-from convbench.call.watch import Stage, Watch
+from convbench.call.watch import BackendStage, Watch
 from convbench.machine import children, held_nbytes
 from convbench.store import CsvFile
 from convbench.verify.lineup import too_large
@@ -34,7 +34,7 @@ from tests.conftest import make_case
 
 pytestmark = [pytest.mark.program, pytest.mark.skipif(sys.platform != "linux", reason="worker processes need Linux")]
 
-BENCH = partial(bench, budget=Budget(seconds=0.02, least=3, most=20), rule=Rule())
+BENCH = partial(bench, budget=TimeBudget(seconds=0.02, least=3, most=20), rule=VerdictRule())
 PLUGIN = '''
 """One deed for each number of output channels."""
 import json, os, signal, sys
@@ -146,7 +146,7 @@ def test_the_reason_says_at_what_it_died(swept: dict[tuple[int, str], Result]) -
     assert swept[4, "dies-on-fresh-data"].outcome == Failed(
         "exited with code 5 while being timed"
     )  # on the numbers of another set
-    assert swept[4, "dies-when-asked"].outcome == Failed("died of SIGABRT while being asked what it can do")
+    assert swept[4, "dies-when-asked"].outcome == Failed("died of SIGABRT while being asked what it supports")
     outcome = swept[4, "interrupts"].outcome
     assert isinstance(outcome, Failed)
     assert re.fullmatch(r"raised KeyboardInterrupt \(deeds.py:\d+\) while being verified", outcome.message)
@@ -155,7 +155,7 @@ def test_the_reason_says_at_what_it_died(swept: dict[tuple[int, str], Result]) -
 
 def test_a_worker_sees_the_same_numbers_as_this_process(swept: dict[tuple[int, str], Result]) -> None:
     backends, _ = discover([], ["torch", "unfold-matmul"])
-    for here in bench([CASES[0]], backends, budget=Budget(seconds=0.02, least=3, most=20), rule=Rule()):
+    for here in bench([CASES[0]], backends, budget=TimeBudget(seconds=0.02, least=3, most=20), rule=VerdictRule()):
         there = swept[1, here.backend].outcome
         assert isinstance(here.outcome, Timed)
         assert isinstance(there, Timed)
@@ -170,7 +170,7 @@ def test_a_plugin_that_dies_when_it_is_imported_is_the_row_of_all_and_the_sweep_
     path.write_text(PLUGIN)
     backends, _ = discover([str(path)], ["torch", "facts"])
     results = list(isolated(BENCH, CASES[:2], backends, plugins=[str(path)]))
-    reason = "not run: the worker process died of SIGABRT while the backends were loaded"
+    reason = "not run: the worker process died of SIGABRT while loading the backends"
     assert [result.outcome for result in results] == [Failed(reason)] * 4
 
 
@@ -235,13 +235,13 @@ def test_the_board_says_who_was_doing_what() -> None:
         writer, reader = Board(file.fileno()), Board(file.fileno())
     for board in (reader, writer):
         board.clear(["a", "b"])
-    assert reader.read() == (0, None, Stage.LOADING)
-    writer.tell("b", Stage.TIMED)
+    assert reader.read() == (0, None, BackendStage.LOADING)
+    writer.tell("b", BackendStage.TIMED)
     assert reader.read() == (1, "b", "while being timed")
-    writer.tell("b", Stage.TIMED)  # a sign of life
+    writer.tell("b", BackendStage.TIMED)  # a sign of life
     assert reader.read()[0] == 2
-    writer.tell("", Stage.TRUTH)
-    assert reader.read() == (3, None, "while the truth was computed")
+    writer.tell("", BackendStage.TRUTH)
+    assert reader.read() == (3, None, "while computing the truth")
     writer.close()
     reader.close()
 
@@ -280,8 +280,8 @@ def test_a_memory_limit_is_foreseen_before_anything_is_allocated() -> None:
     (result,) = bench(
         [case],
         [one],
-        budget=Budget(),
-        rule=Rule(),
+        budget=TimeBudget(),
+        rule=VerdictRule(),
         watch=Watch(memory_nbytes=held),
     )
     assert isinstance(result.outcome, Skipped)
@@ -336,7 +336,7 @@ def test_an_answer_that_would_do_something_when_it_is_read_is_refused(tmp_path: 
 
     ours, theirs = Pipe()
     theirs.send_bytes(pickle.dumps([Harm()]))
-    with pytest.raises(pickle.UnpicklingError, match="CsvFile is no part of a result"):
+    with pytest.raises(pickle.UnpicklingError, match="CsvFile is not part of a result"):
         server._read(ours, Result)
     assert victim.read_text() == "mine"
 

@@ -76,7 +76,7 @@ def explain(
     context: typer.Context,
     shape: options.Shape = None,
     *,
-    cell: options.Cell,
+    cell: options.CellOptions,
     sizes: options.Sizes,
     step: exports.Steps = None,
     channel: exports.Channel = 0,
@@ -181,7 +181,7 @@ def explain(
                 print_summary(found, lines, exports.same_problem(context))
 
 
-def lines_of(found: "Walk", given: "Given | None", cell: options.Cell) -> tuple[str, ...]:
+def lines_of(found: "Walk", given: "Given | None", cell: options.CellOptions) -> tuple[str, ...]:
     """The lines of Python that make x and w."""
     from convbench.explain.program import counted_operands
 
@@ -283,7 +283,7 @@ def given_options(context: typer.Context) -> set[str]:
     return {name for name in names if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"}
 
 
-def prove(whole: ConvSpec, at: Pair | None, cell: options.Cell, given: Given | None = None) -> "Walk":
+def prove(whole: ConvSpec, at: Pair | None, cell: options.CellOptions, given: Given | None = None) -> "Walk":
     """The walk, of one image where all are too many; exit 1 where a number does not hold."""
     from convbench.explain.walk import affordable, choose_cell, small_integers, walk
 

@@ -125,11 +125,11 @@ def interact(walk: "Walk", step: str, view: "View", *, seed: int, ones: bool) ->
     """Let keys move through the walk until q; `ones` and the seed make the gradient of the backward pass."""
     from convbench.explain.steps import UnprovedError
     from convbench.show.further_pages import further_pages
-    from convbench.show.interactive import Session
+    from convbench.show.interactive import WalkSession
     from convbench.show.keyboard import run
 
     algorithms, backward = further_pages(walk, seed, ones=ones)
-    session = Session(
+    session = WalkSession(
         walk=walk, step=step, channel=view.channel, base=view, seed=seed, algorithms=algorithms, backward=backward
     )
     try:

@@ -1,1 +1,1 @@
-"""How do other algorithms compute the same convolution, and what does each of them cost?"""
+"""How do other algorithms compute the same convolution, and what does each one cost?"""

@@ -1,4 +1,4 @@
-"""Which algorithms are there, and what does each make of a walk's numbers?"""
+"""Which algorithms are there, and what does each compute from a walk's numbers?"""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ _TILE = re.compile(r"winograd-([1-9]\d?)(?:x([1-9]\d?))?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotHere:
-    """An algorithm that does not do this problem, and why not."""
+    """An algorithm that cannot do this problem, and why."""
 
     name: str
     title: str

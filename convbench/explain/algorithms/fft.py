@@ -2,7 +2,7 @@
 
 The product of spectra is a circular correlation: outputs whose kernel hangs over the end read on at
 the beginning. They are shown, and thrown away. float64 rounds here, so every number has a bound, and
-where that of y is below a half, the whole number next to it is the exact one.
+where that of y is below a half, the integer next to it is the exact one.
 """
 
 # ruff: noqa: RUF001  # the minus and times signs are meant: this is mathematics as text
@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from convbench.explain.algorithms.trace import Again, Algorithm, Fact, Matrix, Second, Stage, Trace
+from convbench.explain.algorithms.trace import Again, Algorithm, AlgorithmStage, Fact, Matrix, Second, Trace
 from convbench.explain.algorithms.work import Counts, Work, mark, too_many
 from convbench.explain.geometry import channels, pad, window
 from convbench.explain.steps import Cell
@@ -118,7 +118,7 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
     nothing = mark(shape)
     many = spec.c_per_group > 1
     stages = [
-        Stage(
+        AlgorithmStage(
             title="PAD TO POWERS OF TWO",
             formula=f"x padded and w {'spread out, both ' if spec.dilation != (1, 1) else ''}to {height}×{width}",
             matrices=(
@@ -126,23 +126,22 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
                 Matrix(f"w[{cell.k},0]", spread[cell.k, 0], taps, role="kernel"),
             ),
         ),
-        Stage(
+        AlgorithmStage(
             title="SPECTRA",
-            formula="X = DFT(x), W = DFT(w), once for each weight; every number is in every output",
+            formula="X = DFT(x), W = DFT(w), once per weight; every number affects every output",
             matrices=(
                 Matrix("X", image[cell.n, group, 0], nothing),
                 Matrix("W", kernel[cell.k, 0], nothing),
             ),
         ),
-        Stage(
+        AlgorithmStage(
             title="MULTIPLY",
-            formula="Z = X · conj(W), number by number"
-            + (f", summed over {spec.c_per_group} channels" if many else ""),
+            formula="Z = X · conj(W), elementwise" + (f", summed over {spec.c_per_group} channels" if many else ""),
             matrices=(Matrix("Z", spectrum, nothing),),
         ),
-        Stage(
+        AlgorithmStage(
             title="TRANSFORM BACK",
-            formula="IDFT(Z): the answer, and what wrapped around (~)",
+            formula="IDFT(Z): the result, and what wrapped around (~)",
             matrices=(Matrix("IDFT(Z)", circular[cell.n, cell.k], mark(shape, *place), role="output", aside=wrapped),),
             facts=(
                 Fact(
@@ -150,8 +149,8 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
                     (height * width, int(kept.sum()), int(wrapped.sum())),
                 ),
                 Fact(
-                    "By Higham's bound no output is further than {} from the truth"
-                    + (", so the next whole number is the exact one." if exact else "."),
+                    "By Higham's bound no output is more than {} from the truth"
+                    + (", so the nearest integer is the exact result." if exact else "."),
                     (bound,),
                 ),
             ),
@@ -174,7 +173,7 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
 
 
 def relative_error(points: int) -> float:
-    """How far an FFT of so many points lies from the truth, as a share of its norm.
+    """How far an FFT of this many points may be from the truth, as a share of its norm.
 
     Higham 2002, Accuracy and Stability of Numerical Algorithms, theorem 24.2: t*eta / (1 - t*eta), with
     t = log2(points), eta = mu + gamma_4 * (sqrt(2) + mu), and mu the error of the roots of unity. In
@@ -219,7 +218,7 @@ def again(x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Again:
         for s in range(spec.s):
             kernel[:, :, r * spec.dilation[0], s * spec.dilation[1]] = w[:, :, r, s]
     here, weights = image[cell.n, own], kernel[cell.k]
-    # No wider than T: a term is read at (i + r*dilation) mod T, whole numbers all along.
+    # No wider than T: a term is read at (i + r*dilation) mod T, integers all along.
     circular = torch.zeros(shape, dtype=torch.float64)
     for i, j in (weights != 0).any(dim=0).nonzero().tolist():
         circular += (here.roll((-i, -j), dims=(1, 2)) * weights[:, i, j, None, None]).sum(dim=0)
@@ -258,7 +257,7 @@ def _extend(plane: Tensor, shape: Pair) -> Tensor:
 def _spectrum(label: str, plane: Tensor, followed: Tensor, bound: float) -> Second:
     """The DFT of a plane (T_h, T_w) as two products with matrices of roots, and the bounds of both ways to it.
 
-    A row has T products and sums, each with an error of at most gamma_4: gamma_{T + 4} beside that of the roots.
+    A row has T products and sums, each with an error of at most gamma_4: gamma_{T + 4} besides that of the roots.
     """
     roots = [_all_roots(size) for size in plane.shape]
     error = (1 + ROOT_ERROR) ** 2 * (1 + _gamma(plane.shape[0] + 4)) * (1 + _gamma(plane.shape[1] + 4)) - 1

@@ -9,8 +9,8 @@ each tile is gathered, used and forgotten.
 import torch
 from torch import Tensor
 
-from convbench.explain.algorithms.trace import Again, Algorithm, Fact, Matrix, Second, Stage, Trace
-from convbench.explain.algorithms.work import Counts, Tally, Work, mark
+from convbench.explain.algorithms.trace import Again, Algorithm, AlgorithmStage, Fact, Matrix, Second, Trace
+from convbench.explain.algorithms.work import Counts, Work, WorkTally, mark
 from convbench.explain.geometry import channels, pad, window, windows
 from convbench.explain.steps import Cell
 from convbench.spec import ConvSpec
@@ -68,7 +68,7 @@ def read(x: Tensor, places: Tensor) -> Tensor:
 
 
 def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Trace:
-    tile, tally = tile_of(spec), Tally()
+    tile, tally = tile_of(spec), WorkTally()
     rows, filters, taps = (torch.arange(size) for size in (spec.n * spec.p * spec.q, spec.k_per_group, spec.taps))
     kernels = w.reshape(spec.groups, spec.k_per_group, spec.taps).mT.contiguous()  # (G, taps, K/G)
     y = torch.empty((spec.groups, len(rows), len(filters)), dtype=torch.float64)
@@ -99,7 +99,7 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
     row_names, tap_names = tuple(f"i={one}" for one in i.tolist()), tuple(f"k={one}" for one in k.tolist())
     filter_names = tuple(f"j={one}" for one in j.tolist())
     stages = [
-        Stage(
+        AlgorithmStage(
             title="THE INDEX MAP",
             formula="n = i÷(P·Q), p = i÷Q mod P, q = i mod Q; c = k÷(R·S), r = k÷S mod R, s = k mod S",
             matrices=(
@@ -132,8 +132,8 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
                 ),
             ),
         ),
-        Stage(
-            title="ONE TILE, GATHERED",
+        AlgorithmStage(
+            title="GATHER ONE TILE",
             formula="address = ((n·C + c)·H + h)·W + w, −1 on padding",
             matrices=(
                 Matrix(
@@ -157,8 +157,8 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
                 ),
             ),
         ),
-        Stage(
-            title="THE TILE'S SUMS",
+        AlgorithmStage(
+            title="SUM THE TILE",
             formula=f"sums {len(i)}×{len(j)} ← sums + tile of x · tile of w, over all k",
             matrices=(
                 Matrix(
@@ -172,13 +172,13 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
             ),
             facts=(
                 Fact(
-                    "{} tiles of x, at most {}×{}, were gathered and forgotten; a patch matrix was never there.",
+                    "{} tiles of x, at most {}×{}, were gathered and discarded; no patch matrix was built.",
                     (_tiles(spec, tile), tile, tile),
                 ),
             ),
         ),
     ]
-    # The tiles live in registers and shared memory: nothing beside x, w and y is moved.
+    # The tiles live in registers and shared memory: nothing besides x, w and y is moved.
     return algorithm.trace(spec, cell, stages, whole.reshape(spec.y_shape), Counts(core=tally.work, held=most))
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from convbench.explain.algorithms.trace import Again, Algorithm, Fact, Matrix, Second, Stage, Trace
+from convbench.explain.algorithms.trace import Again, Algorithm, AlgorithmStage, Fact, Matrix, Second, Trace
 from convbench.explain.algorithms.work import Counts, Work, mark
 from convbench.explain.geometry import patch
 from convbench.explain.steps import Cell
@@ -16,7 +16,7 @@ MAX_MACS = 2_000_000
 
 def why_not(spec: ConvSpec) -> str | None:
     if spec.macs > MAX_MACS:
-        return f"{spec.macs:,} products one by one would take Python too long; it takes up to {MAX_MACS:,}"
+        return f"{spec.macs:,} products one by one would take Python too long; the limit is {MAX_MACS:,}"
     return None
 
 
@@ -53,8 +53,8 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
                     y.append(total or 0.0)
     names = tuple(name for name, *_ in followed)
     rows = torch.tensor([numbers for _, *numbers in followed], dtype=torch.float64).reshape(-1, 4).T
-    stage = Stage(
-        title="ONE PRODUCT AFTER THE OTHER",
+    stage = AlgorithmStage(
+        title="ONE PRODUCT AT A TIME",
         formula="sum ← sum + x[n,c,h,w] · w[k,c,r,s], for each (c,r,s)",
         matrices=(
             Matrix(
@@ -68,7 +68,7 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
         ),
         facts=(
             Fact(
-                "This cell has {} products inside the image; {} taps on padding are stepped over.",
+                "This cell has {} products inside the image; {} taps on padding are skipped.",
                 (len(followed), spec.taps - len(followed)),
             ),
         ),

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from convbench.explain.algorithms.trace import Again, Algorithm, Fact, Matrix, Second, Stage, Trace
-from convbench.explain.algorithms.work import Counts, Tally, Work, mark, too_many
+from convbench.explain.algorithms.trace import Again, Algorithm, AlgorithmStage, Fact, Matrix, Second, Trace
+from convbench.explain.algorithms.work import Counts, Work, WorkTally, mark, too_many
 from convbench.explain.geometry import patch
 from convbench.explain.steps import Cell, inside, measure_axes, place_taps
 from convbench.explain.walk import MAX_PATCHES
@@ -20,7 +20,7 @@ def why_not(spec: ConvSpec) -> str | None:
 
 
 def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Trace:
-    tally = Tally()
+    tally = WorkTally()
     pixels = x.reshape(spec.n, spec.groups, spec.c_per_group, spec.h * spec.w)
     kernels = w.reshape(spec.groups, spec.k_per_group, spec.c_per_group, spec.r, spec.s)
     axes = measure_axes(spec)
@@ -52,18 +52,18 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
             sums.append(y[cell.n, cell.k, cell.p, cell.q].item())
     total = torch.tensor([sums], dtype=torch.float64)
     stages = [
-        Stage(
-            title="ONE 1×1 PRODUCT FOR EACH TAP",
+        AlgorithmStage(
+            title="ONE 1×1 PRODUCT PER TAP",
             formula="w[:,:,r,s] (K, C) @ x (C, H·W), R·S times" + (", in each group" if spec.groups > 1 else ""),
             matrices=tuple(matrices),
             facts=(
                 Fact(
-                    "Of the {} numbers in the products of one filter, {} are added to y; the rest is thrown away.",
+                    "Of the {} numbers in the products of one filter, {} are added to y; the rest is discarded.",
                     (spec.r * spec.s * spec.h * spec.w, used),
                 ),
             ),
         ),
-        Stage(
+        AlgorithmStage(
             title="SHIFT AND ADD",
             formula="y[p,q] ← y[p,q] + product(r,s)[p·stride − padding + r·dilation, …]",
             matrices=(
@@ -83,7 +83,7 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
 
 
 def again(x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Again:
-    # Which pixel each tap of the cell reads: numbered from 1, so that 0 is padding.
+    # Which pixel each tap of the cell reads: numbered from 1, so 0 is padding.
     numbered = torch.arange(1, spec.h * spec.w + 1, dtype=torch.float64).reshape(1, 1, spec.h, spec.w)
     alone = Cell(n=0, k=0, p=cell.p, q=cell.q)
     one_channel = ConvSpec(

@@ -7,7 +7,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from convbench.explain.algorithms.trace import Again, Algorithm, Fact, Matrix, Second, Stage, Trace
+from convbench.explain.algorithms.trace import Again, Algorithm, AlgorithmStage, Fact, Matrix, Second, Trace
 from convbench.explain.algorithms.work import Counts, Work, mark, too_many
 from convbench.explain.geometry import channels, window, windows
 from convbench.explain.steps import Cell, inside, measure_axes, place_taps
@@ -52,7 +52,7 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
     followed[at] = written[cell.k * positions + at]
     vector, result = vectors[cell.n][None], y[cell.n, cell.k].reshape(1, -1)
     stages = [
-        Stage(
+        AlgorithmStage(
             title="ONE MATRIX",
             formula="row (k·P + p)·Q + q of T, column (c·H + h)·W + w",
             matrices=(
@@ -67,12 +67,12 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
             ),
             facts=(
                 Fact(
-                    "{} of the {} numbers of T are weights; the others are zeros, and products with them are left out.",
+                    "{} of the {} numbers of T are weights; the others are zeros, and products with them are skipped.",
                     (nonzeros, matrix.numel()),
                 ),
             ),
         ),
-        Stage(
+        AlgorithmStage(
             title="ONE PRODUCT",
             formula="y = T · vec(x)",
             matrices=(

@@ -1,7 +1,7 @@
-"""What did one algorithm do with the numbers, how much work was it, and is it right?
+"""What did one algorithm do with the numbers, how much work did it take, and is it right?
 
-A trace holds what one algorithm passed through on its way from x and w to y. `Algorithm.run` compares
-every number of it with a second way to the same number; whole numbers and fractions must be equal.
+A trace has the intermediate results of one algorithm from x and w to y. `Algorithm.run` compares
+every number of it with a second way to the same number; integers and fractions must be equal.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -34,7 +34,7 @@ class Matrix:
         followed: (rows, columns) bool, what the followed cell is made from or adds to.
         role: of those numbers; one for each row where rows differ.
         rows, columns: their names; their numbers where empty.
-        aside: (rows, columns) bool, what is no part of the answer: a structural zero, an output that wrapped around.
+        aside: (rows, columns) bool, what is not part of the answer: a structural zero, an output that wrapped around.
     """
 
     label: str
@@ -59,7 +59,7 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
+class AlgorithmStage:
     """One step of an algorithm: what it is called, its formula, what it leaves, and what to know of it."""
 
     title: str
@@ -77,7 +77,7 @@ class Trace:
     source: str
     spec: ConvSpec
     cell: Cell
-    stages: tuple[Stage, ...]
+    stages: tuple[AlgorithmStage, ...]
     y: Tensor
     counts: Counts
     proof: tuple[Comparison, ...] = ()
@@ -102,7 +102,7 @@ class Trace:
 
     @property
     def extra_nbytes(self) -> int:
-        """In fp32: what is held beside x, w and y."""
+        """In fp32: what is held besides x, w and y."""
         return ITEM * self.counts.held
 
 
@@ -112,7 +112,7 @@ class Second:
 
     Attributes:
         against: that way, in words.
-        bound: how far apart the two may lie; whole numbers and fractions may not at all.
+        bound: how far apart the two may be; integers and fractions must be equal.
     """
 
     label: str
@@ -136,10 +136,10 @@ class Again:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Algorithm:
-    """One way to compute a convolution, and a second way to everything that it shows.
+    """One way to compute a convolution, and a second computation of everything that it shows.
 
     Attributes:
-        why_not: why a problem is beyond it, in words; None where it is not.
+        why_not: why a problem is beyond it, in words; None if it is not.
         form: the trace of x (N, C, H, W) and w (K, C/G, R, S) in float64, unproved.
         again: the same by other ways.
     """
@@ -156,7 +156,7 @@ class Algorithm:
         unproved = self.form(self, x, w, spec, cell)
         return replace(unproved, proof=tuple(self.prove(unproved, x, w)))
 
-    def trace(self, spec: ConvSpec, cell: Cell, stages: Sequence[Stage], y: Tensor, counts: Counts) -> Trace:
+    def trace(self, spec: ConvSpec, cell: Cell, stages: Sequence[AlgorithmStage], y: Tensor, counts: Counts) -> Trace:
         """An unproved trace of this algorithm."""
         return Trace(
             name=self.name,
@@ -215,7 +215,7 @@ def same_numbers(name: str, against: str, got: Numbers, want: Numbers, bound: fl
 
 
 def close(name: str, against: str, got: Tensor, want: Tensor, bound: float) -> Comparison:
-    """Whether two tensors of one shape lie no further apart than the bound; with 0, whether they are equal."""
+    """Whether two tensors of one shape differ by at most the bound; with 0, whether they are equal."""
     if bound == 0 or got.shape != want.shape:
         return compare(name, against, got, want)
     worst = float((got - want).abs().max()) if got.numel() else 0.0

@@ -11,29 +11,29 @@ from math import prod
 import torch
 from torch import Tensor
 
-from convbench.explain.algorithms.trace import Again, Algorithm, Fact, Matrix, Second, Stage, Trace
-from convbench.explain.algorithms.work import Counts, Tally, Work, mark, too_many
+from convbench.explain.algorithms.trace import Again, Algorithm, AlgorithmStage, Fact, Matrix, Second, Trace
+from convbench.explain.algorithms.work import Counts, Work, WorkTally, mark, too_many
 from convbench.explain.geometry import channels, windows
 from convbench.explain.steps import Cell, name_formula
 from convbench.explain.walk import MAX_PATCHES, multiply
 from convbench.ran.by_torch import unfold
 from convbench.spec import ConvSpec
 
-Multiply = Callable[[Tally, Tensor, Tensor, ConvSpec], Tensor]
+Multiply = Callable[[WorkTally, Tensor, Tensor, ConvSpec], Tensor]
 
 
 def why_not(spec: ConvSpec) -> str | None:
     return too_many(spec.patch_matrix_nbytes("fp32") // 4, "the patch matrix", MAX_PATCHES)
 
 
-def by_einsum(tally: Tally, patches: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+def by_einsum(tally: WorkTally, patches: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
     y = multiply(patches, w, spec)
     tally.multiplications += y.numel() * spec.taps
     tally.additions += y.numel() * (spec.taps - 1)
     return y.reshape(spec.y_shape)
 
 
-def by_matmul(tally: Tally, patches: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+def by_matmul(tally: WorkTally, patches: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
     side_by_side = patches.unflatten(1, (spec.groups, -1)).permute(1, 2, 0, 3).flatten(2)  # (G, taps, N*P*Q)
     y = tally.matmul(w.reshape(spec.groups, spec.k_per_group, -1), side_by_side)  # (G, K/G, N*P*Q)
     return y.reshape(spec.k, spec.n, spec.p, spec.q).transpose(0, 1)
@@ -41,7 +41,7 @@ def by_matmul(tally: Tally, patches: Tensor, w: Tensor, spec: ConvSpec) -> Tenso
 
 def form_with(join: Multiply, formula: Callable[[ConvSpec], str]) -> Callable[..., Trace]:
     def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Trace:
-        tally = Tally()
+        tally = WorkTally()
         patches = unfold(x, spec)
         y = join(tally, patches, w, spec)
         group = cell.k // spec.k_per_group
@@ -55,18 +55,18 @@ def form_with(join: Multiply, formula: Callable[[ConvSpec], str]) -> Callable[..
         )
         kernel, row = w[cell.k].reshape(1, -1), y[cell.n, cell.k].reshape(1, -1)
         stages = [
-            Stage(
+            AlgorithmStage(
                 title="UNFOLD",
                 formula="row (c,r,s), column l = p·Q + q",
                 matrices=(Matrix("(c,r,s)", own, mark(own.shape, slice(None), at), role="patch", rows=names),),
                 facts=(
                     Fact(
-                        "x has {} numbers, the patches of it {}, of which {} are zeros of the padding.",
+                        "x has {} numbers, its patches {}, of which {} are zeros of the padding.",
                         (x.numel(), patches.numel(), _count_padding(x, spec)),
                     ),
                 ),
             ),
-            Stage(
+            AlgorithmStage(
                 title="MULTIPLY",
                 formula=formula(spec),
                 matrices=(

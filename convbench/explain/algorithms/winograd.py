@@ -1,7 +1,7 @@
 """How does Winograd's algorithm compute a convolution? Tile by tile, with fewer products and more sums.
 
 Every number is exact: the tile that is shown goes through the matrices as fractions, all tiles
-together as whole numbers in float64 with the denominators taken out.
+together as integers in float64 with the denominators taken out.
 """
 
 # ruff: noqa: RUF001  # the minus and times signs are meant: this is mathematics as text
@@ -19,14 +19,14 @@ from torch import Tensor
 
 from convbench.errors import ConvbenchError
 from convbench.explain.algorithms.cook_toom import Transforms, cook_toom, points
-from convbench.explain.algorithms.trace import Again, Algorithm, Fact, Matrix, Second, Stage, Trace
-from convbench.explain.algorithms.work import Counts, Fractions, Tally, Work, mark, too_many
+from convbench.explain.algorithms.trace import Again, Algorithm, AlgorithmStage, Fact, Matrix, Second, Trace
+from convbench.explain.algorithms.work import Counts, Fractions, Work, WorkTally, mark, too_many
 from convbench.explain.geometry import channels, pad
 from convbench.explain.steps import Cell
 from convbench.explain.walk import MAX_PATCHES
 from convbench.spec import ConvSpec, Pair, pair_text
 
-# Whole numbers in float64 are exact up to here.
+# Integers in float64 are exact up to here.
 EXACT = 2**53
 LARGEST_X, LARGEST_W = 97, 9  # of `walk.small_integers`
 LARGEST_TILE = 10
@@ -62,25 +62,27 @@ def _usual(taps: int) -> int:
 def why_not(tile: Pair | None, spec: ConvSpec) -> str | None:
     if spec.stride != (1, 1):
         return (
-            f"the outputs of a tile must be neighbours, so stride 1 is needed; a stride of {pair_text(spec.stride)} "
-            f"would deal the rows and columns of x and of w out into {prod(spec.stride)} convolutions of stride 1, "
-            f"to be summed"
+            f"the outputs of a tile must be adjacent, so it needs stride 1; a stride of {pair_text(spec.stride)} "
+            f"would split the rows and columns of x and of w into {prod(spec.stride)} convolutions with stride 1, "
+            f"which have to be summed"
         )
     if spec.dilation != (1, 1):
         return (
-            f"the taps must be neighbours, so dilation 1 is needed; a dilation of {pair_text(spec.dilation)} would "
-            f"deal the rows and columns of x out into {prod(spec.dilation)} convolutions of dilation 1"
+            f"the taps must be adjacent, so it needs dilation 1; a dilation of {pair_text(spec.dilation)} would "
+            f"split the rows and columns of x into {prod(spec.dilation)} convolutions with dilation 1"
         )
     m = tile or (_usual(spec.r), _usual(spec.s))
     size = (m[0] + spec.r - 1, m[1] + spec.s - 1)
     if max(size) > LARGEST_TILE:
         return (
-            f"tiles of {size[0]}×{size[1]} need {max(size) - 1} points besides infinity, and the matrices' numbers "
-            f"grow too fast; up to {LARGEST_TILE}×{LARGEST_TILE} are formed"
+            f"tiles of {size[0]}×{size[1]} need {max(size) - 1} points besides infinity, and the numbers in the "
+            f"matrices grow too fast; the limit is {LARGEST_TILE}×{LARGEST_TILE}"
         )
     tiles = tiling(spec, tile)
     if spec.c_per_group * LARGEST_X * LARGEST_W * _growth(tiles.down) * _growth(tiles.across) >= EXACT:
-        return f"F({_name(spec, tile)}) of {spec.c_per_group} channels makes numbers beyond 2^53, no longer exact"
+        return (
+            f"F({_name(spec, tile)}) of {spec.c_per_group} channels has numbers above 2^53, which are no longer exact"
+        )
     area = size[0] * size[1]
     each = spec.n * tiles.count[0] * tiles.count[1] * area
     numbers = each * (spec.c + spec.k) + spec.k * spec.c_per_group * area
@@ -122,7 +124,7 @@ def form(tile: Pair | None, algorithm: Algorithm, x: Tensor, w: Tensor, spec: Co
     channel = f"[{first}]" if spec.c > 1 else ""
     row_names, column_names = tuple(f"h={row}" for row in rows), tuple(str(column) for column in columns)
     stages = [
-        Stage(
+        AlgorithmStage(
             title="THE MATRICES",
             formula=f"exact, from the points {_point_names(max(tiles.size))}",
             matrices=tuple(_transform_matrices(tiles, a, b)),
@@ -133,9 +135,9 @@ def form(tile: Pair | None, algorithm: Algorithm, x: Tensor, w: Tensor, spec: Co
                 ),
             ),
         ),
-        Stage(
+        AlgorithmStage(
             title="TRANSFORM",
-            formula="U = G g G^T, once for each weight; V = B^T d B, for each tile",
+            formula="U = G g G^T, once per weight; V = B^T d B, per tile",
             matrices=(
                 Matrix(
                     f"d{channel}",
@@ -149,21 +151,21 @@ def form(tile: Pair | None, algorithm: Algorithm, x: Tensor, w: Tensor, spec: Co
                 Matrix(f"V{channel}", data[0], counting, role="patch"),
             ),
         ),
-        Stage(
+        AlgorithmStage(
             title="MULTIPLY",
-            formula="U · V, number by number" + (f", summed over {spec.c_per_group} channels" if many else ""),
+            formula="U · V, elementwise" + (f", summed over {spec.c_per_group} channels" if many else ""),
             matrices=(
                 *((Matrix(f"U·V{channel}", product[0], counting),) if many else ()),
                 Matrix("Σ U·V" if many else "U·V", summed, counting),
             ),
             facts=(
                 Fact(
-                    "A tile makes {} outputs of a channel with {} products; the loops need {}.",
+                    "A tile gives {} outputs of a channel with {} products; the loops need {}.",
                     (m_h * m_w, size_h * size_w, m_h * m_w * spec.r * spec.s),
                 ),
             ),
         ),
-        Stage(
+        AlgorithmStage(
             title="TRANSFORM BACK",
             formula="Y = A^T (U · V) A" if not many else "Y = A^T (Σ U · V) A",
             matrices=(
@@ -178,7 +180,7 @@ def form(tile: Pair | None, algorithm: Algorithm, x: Tensor, w: Tensor, spec: Co
             ),
             facts=(
                 Fact(
-                    "{}×{} tiles cover the output; {} of the outputs they make lie beyond it.",
+                    "{}×{} tiles cover the output; {} of their outputs are beyond it.",
                     (*tiles.count, tiles.count[0] * m_h * tiles.count[1] * m_w - spec.p * spec.q),
                 ),
             ),
@@ -367,7 +369,7 @@ def _whole(x: Tensor, w: Tensor, spec: ConvSpec, tiles: Tiling) -> tuple[Tensor,
     largest = spec.c_per_group * _growth(tiles.down) * _growth(tiles.across) * _largest(x) * _largest(w)
     if largest >= EXACT:
         raise ConvbenchError(
-            f"F({m_h}×{m_w}, {spec.r}×{spec.s}) of these numbers may reach {largest}, beyond 2^53, where float64 is no "
+            f"F({m_h}×{m_w}, {spec.r}×{spec.s}) of these numbers may reach {largest}, above 2^53, where float64 is no "
             f"longer exact; try smaller numbers or a smaller tile"
         )
     (at_h, g_h, bt_h, scale_h), (at_w, g_w, bt_w, scale_w) = (
@@ -380,7 +382,7 @@ def _whole(x: Tensor, w: Tensor, spec: ConvSpec, tiles: Tiling) -> tuple[Tensor,
     data, of_data = bt_h @ cut @ bt_w.T, _transform_work(tiles.down.bt, tiles.across.bt)
     kernel, of_kernel = g_h @ w @ g_w.T, _transform_work(tiles.down.g, tiles.across.g)
     # One matrix product for each of the frequencies: (G, a, b, K/G, C/G) @ (G, a, b, C/G, N * tiles).
-    core = Tally()
+    core = WorkTally()
     left = kernel.reshape(spec.groups, spec.k_per_group, spec.c_per_group, size_h, size_w).permute(0, 3, 4, 1, 2)
     right_side = data.reshape(spec.n, spec.groups, spec.c_per_group, tiles_h * tiles_w, size_h, size_w)
     right_side = right_side.permute(1, 4, 5, 2, 0, 3).flatten(4)
@@ -406,12 +408,12 @@ def _whole(x: Tensor, w: Tensor, spec: ConvSpec, tiles: Tiling) -> tuple[Tensor,
 
 
 def _without_denominator(numbers: Tensor, name: str) -> tuple[Tensor, int]:
-    """Whole numbers in float64, and the power of two by which they are too large."""
+    """Integers in float64, and the power of two by which they are too large."""
     for power in range(24):
         scaled = numbers * 2**power
         if torch.equal(scaled, scaled.round()):
             return scaled, 2**power
-    raise ConvbenchError(f"{name} has fractions finer than 2^-23: Winograd is exact here for coarser ones only")
+    raise ConvbenchError(f"{name} has fractions finer than 2^-23: Winograd is only exact here for coarser ones")
 
 
 def _largest(numbers: Tensor) -> int:
@@ -435,7 +437,7 @@ def _whole_at(transforms: Transforms) -> tuple[list[list[Fraction]], int]:
 
 
 def _in_whole_numbers(transforms: Transforms) -> tuple[Tensor, Tensor, Tensor, int]:
-    """A^T, G and B^T as whole numbers, and by how much what they give is too large."""
+    """A^T, G and B^T as integers, and by how much what they give is too large."""
     scales = _row_scales(transforms)
     at, whole = _whole_at(transforms)
     g = [[value * scale for value in row] for row, (scale, _) in zip(transforms.g, scales, strict=True)]
@@ -451,7 +453,7 @@ def _growth(transforms: Transforms) -> int:
         (scale_g * sum(map(abs, g)), scale_bt * sum(map(abs, bt)))
         for g, bt, (scale_g, scale_bt) in zip(transforms.g, transforms.bt, _row_scales(transforms), strict=True)
     ]
-    # The half-transformed tiles and the products are no larger than this either: A^T has whole numbers.
+    # The half-transformed tiles and the products are no larger than this either: A^T has integers.
     products = [g * bt for g, bt in sums]
     outputs = [sum(abs(value) * one for value, one in zip(row, products, strict=True)) for row in at]
     return int(max(*products, *outputs))

@@ -1,4 +1,4 @@
-"""What do the algorithms count their work with, and mark their numbers with?"""
+"""How do the algorithms count their work and mark their numbers?"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,11 +23,11 @@ class Counts:
     """What an algorithm costs.
 
     Attributes:
-        core: the work that joins x with w.
+        core: the work that combines x with w.
         transform: of x before and of y behind it, once an image.
         weights: of w, once for all images that ever come.
         stored: numbers of the intermediates, each written once and read once.
-        held: how many of them at the same time, in memory beside x, w and y.
+        held: how many of them at the same time, in memory besides x, w and y.
     """
 
     core: Work
@@ -38,7 +38,7 @@ class Counts:
 
 
 @dataclass(slots=True)
-class Tally:
+class WorkTally:
     """Counts the work while it computes."""
 
     multiplications: int = 0
@@ -65,5 +65,5 @@ def mark(shape: Sequence[int], *place: int | slice | Tensor) -> Tensor:
 
 
 def too_many(numbers: int, what: str, limit: int) -> str | None:
-    """Why something is not formed here."""
-    return None if numbers <= limit else f"{what} would hold {numbers:,} numbers; it is formed up to {limit:,}"
+    """Why something is not built here."""
+    return None if numbers <= limit else f"{what} would have {numbers:,} numbers; the limit is {limit:,}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from convbench.errors import ConvbenchError, one_line
 from convbench.explain.messages import channels, folding, options, shapes
-from convbench.explain.messages.reading import INT, LIST, Decoded, Reading, try_out
+from convbench.explain.messages.reading import INT, LIST, Decoded, MessageReading, try_out
 
 LONGEST = 20_000  # characters of what is read: a traceback, not a log
 
@@ -21,7 +21,7 @@ class Message:
     name: str
     title: str
     pattern: re.Pattern[str]
-    read: Callable[[re.Match[str]], Reading]
+    read: Callable[[re.Match[str]], MessageReading]
 
 
 def decode(text: str) -> Decoded:
@@ -48,12 +48,13 @@ def decode(text: str) -> Decoded:
             fixes=tuple(try_out(reading.fixes)),
         )
     raise ConvbenchError(
-        f"not a message that is known: {one_line(line, 200)!r}; known are those of conv2d, unfold and fold about "
-        f"shapes, types and options; give the whole last line of the traceback, or pipe it all to 'convbench error -'"
+        f"unknown message: {one_line(line, 200)!r}; known are messages of conv2d, unfold and fold about "
+        f"shapes, types and options; give the whole last line of the traceback, or pipe all of it to 'convbench "
+        f"error -'"
     )
 
 
-def _message(name: str, title: str, pattern: str, read: Callable[[re.Match[str]], Reading]) -> Message:
+def _message(name: str, title: str, pattern: str, read: Callable[[re.Match[str]], MessageReading]) -> Message:
     return Message(name=name, title=title, pattern=re.compile(pattern), read=read)
 
 
@@ -62,14 +63,14 @@ _PAIR = r"[\[(]([-\d, ]+)[\])]"
 MESSAGES = (
     _message(
         "channels",
-        "x has other channels than w reads",
+        "x has the wrong number of channels",
         rf"Given (groups|transposed)={INT}, weight of size {LIST}, expected input ?\[([\d, ]+)\] to have "
         rf"{INT} channels, but got {INT} channels",
         channels.channels,
     ),
     _message(
         "filters",
-        "groups and filters do not go together",
+        "groups and filters do not match",
         rf"Given groups={INT}, expected weight to be (at least|divisible by) {INT} at dimension 0, but got weight of "
         rf"size {LIST}",
         channels.weight_groups,
@@ -82,7 +83,7 @@ MESSAGES = (
     ),
     _message(
         "bias",
-        "a bias of another length",
+        "a bias of the wrong length",
         rf"Given weight of size {LIST}, expected bias to be 1-dimensional with {INT} elements, but got bias of size "
         rf"{LIST}",
         channels.bias,
@@ -103,32 +104,32 @@ MESSAGES = (
     ),
     _message(
         "dimensions",
-        "x has another number of dimensions",
+        "x has the wrong number of dimensions",
         rf"Expected 3D \(unbatched\) or 4D \(batched\) input to (conv2d), but got input of size: {LIST}",
         shapes.dimensions,
     ),
     _message(
         "unfold-dimensions",
-        "x has another number of dimensions, or is empty",
+        "x has the wrong dimensions, or is empty",
         rf"Expected 3D or 4D \(batch mode\) tensor .*?but got: {_PAIR}",
         shapes.unfold_dimensions,
     ),
     _message(
         "fold-dimensions",
-        "F.fold wants columns",
+        "F.fold needs columns",
         rf"Expected 2D or 3D \(batch mode\) tensor .*?but got: {_PAIR}",
         folding.fold_dimensions,
     ),
     _message(
         "fold-length",
-        "another number of columns than positions",
+        "the number of columns is wrong",
         rf"Given output_size={_PAIR}, kernel_size={_PAIR}, dilation={_PAIR}, padding={_PAIR}, stride={_PAIR}, "
         rf"expected .*?sliding blocks {INT} \* {INT} = {INT}, but got input\.size\(-?\d+\)={INT}",
         folding.fold_length,
     ),
     _message(
         "fold-taps",
-        "rows that are no whole number of channels",
+        "the number of rows is wrong",
         rf"divisible by the product of kernel_size, but got input\.(?:size|shape)[\[(]-?\d+[\])] ?= ?{INT} and "
         rf"kernel_size={_PAIR}",
         folding.fold_taps,
@@ -170,14 +171,14 @@ MESSAGES = (
     ),
     _message(
         "reflect",
-        "more padding than reflect can give",
+        "more padding than reflect can provide",
         rf"Padding size should be less than the corresponding input dimension, but got: padding \(([-\d, ]+)\) "
         rf"at dimension {INT} of input {LIST}",
         options.mode_size,
     ),
     _message(
         "circular",
-        "more padding than circular can give",
+        "more padding than circular can provide",
         r"Padding value causes wrapping around more than once",
         options.wrapping,
     ),
@@ -192,7 +193,7 @@ MESSAGES = (
     ),
     _message(
         "not-implemented",
-        "no code for this type",
+        "this type is not supported",
         r"\"(\w*(?:conv|im2col|col2im)\w*)\" not implemented for '(\w+)'",
         options.not_implemented,
     ),
@@ -205,7 +206,7 @@ MESSAGES = (
     ),
     _message(
         "product",
-        "a linear layer made for another size",
+        "a linear layer of another size",
         rf"mat1 and mat2 shapes cannot be multiplied \({INT}x{INT} and {INT}x{INT}\)",
         shapes.matrix_product,
     ),

@@ -9,15 +9,15 @@ from math import prod
 from typing import Any
 
 from convbench.explain.messages.reading import (
-    Call,
-    Reading,
+    ExampleCall,
+    MessageReading,
     by,
     show,
     sizes,
 )
 
 
-def fold_length(match: re.Match[str]) -> Reading:
+def fold_length(match: re.Match[str]) -> MessageReading:
     size, kernel, dilation, padding, stride = (sizes(match[i]) for i in range(1, 6))
     high, wide, wanted, got = (int(match[i]) for i in (6, 7, 8, 9))
     taps = prod(kernel)
@@ -32,26 +32,26 @@ def fold_length(match: re.Match[str]) -> Reading:
     if wanted > 0:
         fixes.append(
             (
-                f"Give it {wanted} columns, one for each position: (N, C·{taps}, {wanted}).",
-                Call(function="fold", operands=((1, taps, wanted),), options=options),
+                f"Give it {wanted} columns, one per position: (N, C·{taps}, {wanted}).",
+                ExampleCall(function="fold", operands=((1, taps, wanted),), options=options),
             )
         )
     fixes += [
         (
-            f"Or {got} columns make an output_size of {other}.",
-            Call(function="fold", operands=((1, taps, got),), options=options | {"output_size": other}),
+            f"Or use output_size={other}, which has {got} columns.",
+            ExampleCall(function="fold", operands=((1, taps, got),), options=options | {"output_size": other}),
         )
         for other in _sizes_of(got, kernel, dilation, padding, stride)
     ]
-    return Reading(
+    return MessageReading(
         function="fold",
         meanings=(
-            (by(size), "output_size: the image to put together, H×W"),
+            (by(size), "output_size: the image to build, H×W"),
             (by(kernel), f"the kernel, R×S; dilation {by(dilation)}, padding {by(padding)}, stride {by(stride)}"),
             (f"{high} * {wide} = {wanted}", "positions of that kernel in that image: P·Q"),
-            (str(got), "columns that were given: input.size(-1)"),
+            (str(got), "the given columns: input.size(-1)"),
         ),
-        fault=f"An image of {by(size)} has {wanted} patches, and {got} were given. (Is it y that you want? That is a "
+        fault=f"An image of {by(size)} has {wanted} patches, but you gave {got}. (If you want y, use a "
         "reshape to (K, P, Q).)",
         fixes=tuple(fixes),
     )
@@ -73,7 +73,7 @@ def _sizes_of(
                 return
 
 
-def fold_taps(match: re.Match[str]) -> Reading:
+def fold_taps(match: re.Match[str]) -> MessageReading:
     got, kernel = int(match[1]), sizes(match[2])
     taps = prod(kernel)
     many = max(1, -(-got // taps)) * taps
@@ -82,7 +82,7 @@ def fold_taps(match: re.Match[str]) -> Reading:
     fixes = [
         (
             f"Give it {many} rows: {many // taps} channel{'s' * (many != taps)} of {taps} taps.",
-            Call(
+            ExampleCall(
                 function="fold", operands=((1, many, length),), options={"output_size": extent, "kernel_size": kernel}
             ),
         )
@@ -94,7 +94,7 @@ def fold_taps(match: re.Match[str]) -> Reading:
             fixes.append(
                 (
                     f"Or a kernel of {r}×{s}, which has {got} taps.",
-                    Call(
+                    ExampleCall(
                         function="fold",
                         operands=((1, got, count),),
                         options={"output_size": height, "kernel_size": (r, s)},
@@ -102,26 +102,26 @@ def fold_taps(match: re.Match[str]) -> Reading:
                 )
             )
             break
-    return Reading(
+    return MessageReading(
         function="fold",
         meanings=(
-            (str(got), "rows that were given: input.size(1), C·R·S"),
-            (by(kernel), f"the kernel: {taps} taps a channel"),
+            (str(got), "the given rows: input.size(1), C·R·S"),
+            (by(kernel), f"the kernel: {taps} taps per channel"),
         ),
-        fault=f"{got} rows are no whole number of channels of {taps} taps.",
+        fault=f"{got} rows are not a multiple of the {taps} taps per channel.",
         fixes=tuple(fixes),
     )
 
 
-def fold_dimensions(match: re.Match[str]) -> Reading:
+def fold_dimensions(match: re.Match[str]) -> MessageReading:
     x = sizes(match[1])
-    call = Call(function="fold", operands=((1, 4, 9),), options={"output_size": (4, 4), "kernel_size": (2, 2)})
-    return Reading(
+    call = ExampleCall(function="fold", operands=((1, 4, 9),), options={"output_size": (4, 4), "kernel_size": (2, 2)})
+    return MessageReading(
         function="fold",
         meanings=(
-            (show(x), f"what was given: {len(x)} sizes"),
+            (show(x), f"what you gave: {len(x)} sizes"),
             ("2D or 3D", "(C·R·S, L) for one image, (N, C·R·S, L) for a batch"),
         ),
-        fault="F.fold wants the columns that F.unfold gives, not images.",
-        fixes=(("As F.unfold of (1, 1, 4, 4) by a 2×2 kernel gives them:", call),),
+        fault="F.fold takes the columns that F.unfold returns, not images.",
+        fixes=(("For example, from F.unfold of (1, 1, 4, 4) with a 2×2 kernel:", call),),
     )

@@ -23,7 +23,7 @@ LIST = r"\[*(?:torch\.Size\()?[\[(]+([-\d, x]*)[\])]+"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class ExampleCall:
     """A call of torch.nn.functional on random operands.
 
     Attributes:
@@ -87,7 +87,7 @@ class Fix:
     """One change that works: in words, as a call, and the shape that the call has given."""
 
     words: str
-    call: Call
+    call: ExampleCall
     shape: tuple[int, ...]
     computed: bool
 
@@ -118,16 +118,16 @@ class Decoded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class MessageReading:
     """What a reader makes of a match, its fixes yet to be tried."""
 
     function: str
     meanings: tuple[tuple[str, str], ...]
     fault: str
-    fixes: tuple[tuple[str, Call], ...]
+    fixes: tuple[tuple[str, ExampleCall], ...]
 
 
-def try_out(fixes: tuple[tuple[str, Call], ...]) -> Iterator[Fix]:
+def try_out(fixes: tuple[tuple[str, ExampleCall], ...]) -> Iterator[Fix]:
     """Those that torch takes, each call once."""
     seen, first = set(), True
     for words, call in fixes:
@@ -175,12 +175,12 @@ def convolution(w: tuple[int, ...]) -> str:
     return f"conv{len(w) - 2}d" if len(w) in (3, 4, 5) else "conv2d"
 
 
-def fitted(x: tuple[int, ...], w: tuple[int, ...], **options: Any) -> Call:
+def fitted(x: tuple[int, ...], w: tuple[int, ...], **options: Any) -> ExampleCall:
     """A convolution of x with w, with padding where the kernel would not fit otherwise."""
     padding = tuple(max(0, -(-(taps - size) // 2)) for size, taps in zip(x[2:], w[2:], strict=False))
     if any(padding):
         options = {"padding": padding} | options
-    return Call(function=convolution(w), operands=(x, w), options=options)
+    return ExampleCall(function=convolution(w), operands=(x, w), options=options)
 
 
 SOME_X, SOME_W = (1, 3, 8, 8), (4, 3, 3, 3)  # where a message names no sizes

@@ -9,8 +9,8 @@ from math import prod
 from convbench.explain.messages.reading import (
     SOME_W,
     SOME_X,
-    Call,
-    Reading,
+    ExampleCall,
+    MessageReading,
     by,
     convolution,
     fitted,
@@ -19,7 +19,7 @@ from convbench.explain.messages.reading import (
 )
 
 
-def kernel(match: re.Match[str]) -> Reading:
+def kernel(match: re.Match[str]) -> MessageReading:
     size, extent = sizes(match[1]), sizes(match[2])
     w = (1, 1, *extent)
     function = convolution(w)
@@ -30,46 +30,46 @@ def kernel(match: re.Match[str]) -> Reading:
         more = by(padding) if len(set(padding)) > 1 else str(padding[0])
         fixes.append(
             (
-                f"Pad more: {more} lines more on each side.",
-                Call(function=function, operands=((1, 1, *size), w), options={"padding": padding}),
+                f"Pad more: {more} more on each side.",
+                ExampleCall(function=function, operands=((1, 1, *size), w), options={"padding": padding}),
             )
         )
         smaller = tuple(min(lines, taps) for lines, taps in zip(size, extent, strict=True))
         fixes.append(
             (
-                f"Or a smaller kernel, or less dilation: it may span {by(smaller)} at most.",
-                Call(function=function, operands=((1, 1, *size), (1, 1, *smaller))),
+                f"Or a smaller kernel, or less dilation: it may span at most {by(smaller)}.",
+                ExampleCall(function=function, operands=((1, 1, *size), (1, 1, *smaller))),
             )
         )
     larger = tuple(max(lines, taps, 1) for lines, taps in zip(size, extent, strict=True))
     fixes.append(
         (
             (
-                f"Or a larger x: {by(larger)} with its padding, at least. In a network: fewer strides and poolings "
-                "before."
+                f"Or a larger x: {by(larger)} at least, with its padding. In a network: fewer strides and poolings "
+                "before it."
             ),
-            Call(function=function, operands=((1, 1, *larger), w)),
+            ExampleCall(function=function, operands=((1, 1, *larger), w)),
         )
     )
-    return Reading(
+    return MessageReading(
         function=function,
         meanings=(
             (by(size), "x with its padding: H + 2·padding, and so on for each axis"),
             (by(extent), "the kernel with its dilation: dilation·(R − 1) + 1, and so on"),
         ),
-        fault="The kernel is larger than the padded x, so it has no position at all and y would be empty.",
+        fault="The kernel is larger than the padded x, so it has no position and y would be empty.",
         fixes=tuple(fixes),
     )
 
 
-def blocks(match: re.Match[str]) -> Reading:
+def blocks(match: re.Match[str]) -> MessageReading:
     size, kernel, dilation, padding = (sizes(match[i]) for i in (1, 2, 3, 4))
     blocks = sizes(match[5])
     extent = tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))
     more = tuple(max(p, -(-(e - s) // 2)) for s, e, p in zip(size, extent, padding, strict=True))
     options = {"kernel_size": kernel, "dilation": dilation}
     larger = tuple(max(s, e - 2 * p) for s, e, p in zip(size, extent, padding, strict=True))
-    return Reading(
+    return MessageReading(
         function="unfold",
         meanings=(
             (by(size), "x: H×W"),
@@ -81,76 +81,76 @@ def blocks(match: re.Match[str]) -> Reading:
         fixes=(
             (
                 f"Pad more: padding={more}.",
-                Call(function="unfold", operands=((1, 1, *size),), options=options | {"padding": more}),
+                ExampleCall(function="unfold", operands=((1, 1, *size),), options=options | {"padding": more}),
             ),
             (
                 f"Or a larger x: {by(larger)}.",
-                Call(function="unfold", operands=((1, 1, *larger),), options=options | {"padding": padding}),
+                ExampleCall(function="unfold", operands=((1, 1, *larger),), options=options | {"padding": padding}),
             ),
         ),
     )
 
 
-def dimensions(match: re.Match[str]) -> Reading:
+def dimensions(match: re.Match[str]) -> MessageReading:
     x = sizes(match[2])
-    return Reading(
+    return MessageReading(
         function=match[1],
         meanings=((show(x), f"x: {len(x)} sizes"), ("3D or 4D", "(C, H, W) for one image, (N, C, H, W) for a batch")),
-        fault=f"x has {len(x)} dimension{'s' * (len(x) != 1)}, and a 2-D convolution wants four: images, channels, "
+        fault=f"x has {len(x)} dimension{'s' * (len(x) != 1)}, but a 2-D convolution needs four: images, channels, "
         "height, width.",
         fixes=tuple(_four(x, lambda shape: fitted(shape, (1, shape[1], 3, 3)))),
     )
 
 
-def _four(x: tuple[int, ...], call: Callable[[tuple[int, ...]], Call]) -> Iterator[tuple[str, Call]]:
+def _four(x: tuple[int, ...], call: Callable[[tuple[int, ...]], ExampleCall]) -> Iterator[tuple[str, ExampleCall]]:
     """Ways to four dimensions."""
     if len(x) == 2:
-        yield "A grey image: x[None, None] puts N and C before H and W.", call((1, 1, *x))
+        yield "For a grey image, x[None, None] adds N and C before H and W.", call((1, 1, *x))
     elif len(x) == 1:
-        yield "A signal: x[None, None, None] makes it an image of one row.", call((1, 1, 1, *x))
+        yield "For a signal, x[None, None, None] makes an image of one row.", call((1, 1, 1, *x))
     elif len(x) > 4:
-        yield f"Take the leading sizes as one batch: x.flatten(0, {len(x) - 4}).", call((prod(x[:-3]), *x[-3:]))
+        yield f"Merge the leading dimensions into one batch: x.flatten(0, {len(x) - 4}).", call((prod(x[:-3]), *x[-3:]))
     else:
-        yield "Such as:", call(tuple(max(1, size) for size in (1, 1, 8, 8)[: 4 - len(x)] + x))
+        yield "For example:", call(tuple(max(1, size) for size in (1, 1, 8, 8)[: 4 - len(x)] + x))
 
 
-def unfold_dimensions(match: re.Match[str]) -> Reading:
+def unfold_dimensions(match: re.Match[str]) -> MessageReading:
     x = sizes(match[1])
     if len(x) in (3, 4) and 0 in x[-3:]:
         shape = tuple(size or 8 for size in x)
-        fixes: tuple[tuple[str, Call], ...] = (("Give it pixels and channels:", unfold_call(shape)),)
+        fixes: tuple[tuple[str, ExampleCall], ...] = (("Give it pixels and channels:", unfold_call(shape)),)
     else:
         fixes = tuple(_four(x, unfold_call))
-    return Reading(
+    return MessageReading(
         function="unfold",
         meanings=(
             (show(x), "x"),
             ("3D or 4D", "(C, H, W) for one image, (N, C, H, W) for a batch; only N may be zero"),
         ),
-        fault="F.unfold wants images with channels, height and width, none of them zero.",
+        fault="F.unfold needs images with channels, height and width, none of them zero.",
         fixes=fixes,
     )
 
 
-def unfold_call(shape: tuple[int, ...]) -> Call:
+def unfold_call(shape: tuple[int, ...]) -> ExampleCall:
     kernel = (min(2, shape[-2]), min(2, shape[-1]))
-    return Call(function="unfold", operands=(shape,), options={"kernel_size": kernel})
+    return ExampleCall(function="unfold", operands=(shape,), options={"kernel_size": kernel})
 
 
-def pairs(match: re.Match[str]) -> Reading:
+def pairs(match: re.Match[str]) -> MessageReading:
     name, wanted, given = match[1], int(match[2]), sizes(match[3])
     if wanted != 2:
         dimensions = wanted + 2
-        return Reading(
+        return MessageReading(
             function="conv2d",
             meanings=(
                 (
                     f"{wanted} value{'s' * (wanted != 1)}",
-                    f"torch takes it for a {wanted}-D convolution: w has {dimensions} dimensions",
+                    f"torch treats it as a {wanted}-D convolution: w has {dimensions} dimensions",
                 ),
                 (f"{name}={list(given)}", "conv2d's own, a pair"),
             ),
-            fault=f"It is w that is wrong: it has {dimensions} dimensions, and conv2d wants four, (K, C/G, R, S).",
+            fault=f"The problem is w: it has {dimensions} dimensions, but conv2d needs four, (K, C/G, R, S).",
             fixes=(("Give w four sizes, such as w[None] or w.reshape(K, C, R, S):", fitted(SOME_X, SOME_W)),),
         )
     number = {"stride": 1, "dilation": 1}.get(name, 0)
@@ -159,36 +159,36 @@ def pairs(match: re.Match[str]) -> Reading:
     if name == "padding" and len(given) == 4:
         words += " For four different sides use F.pad(x, (left, right, top, bottom)) first."
     x = (1, 3, *(max(8, 3 * abs(one)) for one in pair))
-    return Reading(
+    return MessageReading(
         function="conv2d",
         meanings=(
             (f"{wanted} values", "height and width"),
-            (f"{name}={list(given)}", f"what was given: {len(given)} values"),
+            (f"{name}={list(given)}", f"what you gave: {len(given)} values"),
         ),
         fault=f"{name} has {len(given)} values; a 2-D convolution takes one number or two.",
-        fixes=((words, Call(function="conv2d", operands=(x, SOME_W), options={name: pair})),),
+        fixes=((words, ExampleCall(function="conv2d", operands=(x, SOME_W), options={name: pair})),),
     )
 
 
-def flat_weight(_: re.Match[str]) -> Reading:
-    return Reading(
+def flat_weight(_: re.Match[str]) -> MessageReading:
+    return MessageReading(
         function="conv2d",
-        meanings=(("three dimensions", "the least: (K, C/G, S) of a 1-D convolution; conv2d wants (K, C/G, R, S)"),),
-        fault="w is a matrix or a vector; conv2d wants four sizes: filters, channels of a group, height, width.",
-        fixes=(("A single R×S kernel for one channel: w[None, None].", fitted((1, 1, 8, 8), (1, 1, 3, 3))),),
+        meanings=(("three dimensions", "the minimum: (K, C/G, S) of a 1-D convolution; conv2d needs (K, C/G, R, S)"),),
+        fault="w is a matrix or a vector; conv2d needs four sizes: filters, channels per group, height, width.",
+        fixes=(("For a single R×S kernel on one channel, use w[None, None].", fitted((1, 1, 8, 8), (1, 1, 3, 3))),),
     )
 
 
-def addition(match: re.Match[str]) -> Reading:
+def addition(match: re.Match[str]) -> MessageReading:
     a, b, axis = (int(match[i]) for i in (1, 2, 3))
     large, small = max(a, b), min(a, b)
     names = {0: "N, the images", 1: "C, the channels", 2: "H, the height", 3: "W, the width"}
-    fixes: list[tuple[str, Call]] = []
+    fixes: list[tuple[str, ExampleCall]] = []
     if axis == 1:
         fixes.append(
             (
-                f"Bring the {small} channels to {large} by a 1×1 convolution on that branch:",
-                Call(function="conv2d", operands=((1, small, 8, 8), (large, small, 1, 1))),
+                f"Expand the {small} channels to {large} with a 1×1 convolution on that branch:",
+                ExampleCall(function="conv2d", operands=((1, small, 8, 8), (large, small, 1, 1))),
             )
         )
     elif axis in (2, 3):
@@ -203,14 +203,14 @@ def addition(match: re.Match[str]) -> Reading:
             fixes.append(
                 (
                     f"A kernel of {lost + 1} without padding loses {lost}: with padding {lost // 2} it loses none.",
-                    Call(function="conv2d", operands=(shape, kernel(lost + 1)), options={"padding": pad}),
+                    ExampleCall(function="conv2d", operands=(shape, kernel(lost + 1)), options={"padding": pad}),
                 )
             )
         else:
             fixes.append(
                 (
                     f"A kernel of {lost + 1} without padding loses {lost}: padding='same' loses none.",
-                    Call(function="conv2d", operands=(shape, kernel(lost + 1)), options={"padding": "same"}),
+                    ExampleCall(function="conv2d", operands=(shape, kernel(lost + 1)), options={"padding": "same"}),
                 )
             )
         if small and -(-large // 2) == small:
@@ -221,52 +221,51 @@ def addition(match: re.Match[str]) -> Reading:
                         f"Or one branch has stride 2 ({large} becomes {small}): give the other a 1×1 convolution of "
                         "stride 2."
                     ),
-                    Call(function="conv2d", operands=(shape, kernel(1)), options={"stride": stride}),
+                    ExampleCall(function="conv2d", operands=(shape, kernel(1)), options={"stride": stride}),
                 )
             )
-    return Reading(
+    return MessageReading(
         function="a + b",
         meanings=(
             (str(a), f"the first tensor's size along dimension {axis}"),
             (str(b), "the second one's"),
-            (f"dimension {axis}", f"of images (N, C, H, W): {names.get(axis, 'beyond W')}"),
+            (f"dimension {axis}", f"of images (N, C, H, W): {names.get(axis, 'after W')}"),
         ),
-        fault="Two tensors are joined number by number, as where a shortcut is added, and have different sizes there.",
+        fault="Two tensors are combined elementwise, for example by a shortcut connection, but this dimension differs.",
         fixes=tuple(fixes),
     )
 
 
-def matrix_product(match: re.Match[str]) -> Reading:
+def matrix_product(match: re.Match[str]) -> MessageReading:
     a, b, c, d = (int(match[i]) for i in (1, 2, 3, 4))
-    return Reading(
+    return MessageReading(
         function="linear",
         meanings=(
             (f"{a}x{b}", f"{a} row{'s' * (a != 1)} of {b} features: after a convolution, flatten gives K·P·Q of them"),
             (f"{c}x{d}", f"the layer's weight, transposed: it takes {c} features and gives {d}"),
         ),
-        fault=f"{b} features meet a layer for {c}: the convolution's output has another size than the layer was made "
-        "for.",
-        fixes=((f"Change the layer: in_features is {b}.", Call(function="linear", operands=((a, b), (d, b)))),),
+        fault=f"{b} features meet a layer for {c}: the convolution's output is not the size the layer was built for.",
+        fixes=((f"Change the layer: in_features is {b}.", ExampleCall(function="linear", operands=((a, b), (d, b)))),),
     )
 
 
-def einsum(match: re.Match[str]) -> Reading:
+def einsum(match: re.Match[str]) -> MessageReading:
     letter, got, seen = match[1], int(match[2]), int(match[3])
     reason = ""
     if got and seen % got == 0:
         reason = f" {seen} is {seen // got}·{got}: with groups={seen // got} each group has its own {got} rows."
-    return Reading(
+    return MessageReading(
         function="einsum",
         meanings=(
-            (letter, "the letter of the taps, C·R·S, in both operands"),
+            (letter, "the index of the taps, C·R·S, in both operands"),
             (str(seen), "rows of the patch matrix: C·R·S over all channels"),
             (str(got), "numbers in a flattened filter: C/G·R·S"),
         ),
         fault=f"The flattened kernel has {got} taps and the patches have {seen}.{reason}",
         fixes=(
             (
-                f"A kernel of {seen} taps goes with these patches:",
-                Call(function="linear", operands=((9, seen), (4, seen))),
+                f"A kernel of {seen} taps matches these patches:",
+                ExampleCall(function="linear", operands=((9, seen), (4, seen))),
             ),
         ),
     )

@@ -1,7 +1,7 @@
-"""What do people keep asking about convolution, and what is the answer for this problem, in its own numbers?
+"""What are the common questions about convolution, and their answers for this problem, in its own numbers?
 
-Twelve questions. Every number is computed on the problem and compared with another way to it before it is shown; a
-question that a problem cannot show is shown on the nearest one that can.
+There are twelve. Every number is computed on the problem and checked by a second computation before it is shown; a
+question that the problem cannot show is answered on the nearest one that can.
 """
 
 from collections.abc import Callable, Iterable
@@ -12,7 +12,7 @@ from convbench.errors import unknown
 from convbench.explain.questions import border, costs, kernel, patches, rounding
 from convbench.explain.questions import nearest as near
 from convbench.explain.questions.nearest import Nearest
-from convbench.explain.sheet import Answer, Sheet
+from convbench.explain.sheet import Sheet, WhyAnswer
 from convbench.explain.steps import Cell
 from convbench.explain.walk import affordable, choose_cell
 from convbench.spec import ConvSpec
@@ -24,7 +24,7 @@ CUTLASS_DOC = "CUTLASS, implicit_gemm_convolution.md"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """One question and who answers it.
+    """One question and its answer.
 
     Attributes:
         text: as people ask it.
@@ -57,8 +57,8 @@ def choose(words: str) -> tuple[Question, ...]:
     return tuple(chosen.values())
 
 
-def ask(question: Question, spec: ConvSpec, cell: Cell | None = None, seed: int = 0) -> Answer:
-    """The answer on x and w of small whole numbers, as the walk has them.
+def ask(question: Question, spec: ConvSpec, cell: Cell | None = None, seed: int = 0) -> WhyAnswer:
+    """The answer on x and w of small integers, as the walk has them.
 
     The cell, by default one worth seeing, counts where the problem itself is shown.
 
@@ -76,8 +76,8 @@ def ask(question: Question, spec: ConvSpec, cell: Cell | None = None, seed: int 
     short = sheet.words(question.answer(sheet))
     if any(sheet.spec.surplus):
         sheet.word("beforehand", f"{name_surplus(sheet.spec)}, then padding={sheet.spec.evened.padding}")
-        sheet.note("torch pads opposite sides alike: where it was asked, x was padded beforehand, {beforehand}.")
-    return Answer(
+        sheet.note("torch pads opposite sides equally, so when torch was asked, x was padded first: {beforehand}.")
+    return WhyAnswer(
         name=question.name,
         question=question.text,
         asked=spec,

@@ -15,7 +15,7 @@ from torch import Tensor
 from convbench.errors import first_line
 from convbench.explain.questions.patches import reads
 from convbench.explain.sheet import Sheet
-from convbench.explain.steps import Axis, inside, measure_axes
+from convbench.explain.steps import SlidingAxis, inside, measure_axes
 from convbench.ran.by_torch import convolve, fold, make_module, unfold
 from convbench.spec import ConvSpec
 from convbench.verify.oracle import conv2d_float64
@@ -68,21 +68,25 @@ def floor(sheet: Sheet) -> str:
         change = convolve(other, sheet.one_w, sheet.one) - convolve(sheet.one_x, sheet.one_w, sheet.one)
         oracle = conv2d_float64(other, sheet.one_w, sheet.one) - conv2d_float64(sheet.one_x, sheet.one_w, sheet.one)
         sheet.number("changed", float(change.abs().max()), float(oracle.abs().max()), "shifted views of x, summed")
-        sheet.say("Put a million into every unread pixel, and y changes by {changed:g}.")
+        sheet.say("Set every unread pixel to a million, and y changes by {changed:g}.")
     else:
-        sheet.say("Every pixel is read: what is left over is padding only.")
+        sheet.say("Every pixel is read: only padding is left over.")
     sheet.note(
-        "Some tools refuse a stride that does not divide; torch takes the floor and says nothing. A convolution has no "
-        "ceil_mode as pooling has. To use every pixel, pad or crop x first."
+        "Some tools refuse a stride that does not divide evenly; torch silently takes the floor. A convolution has no "
+        "ceil_mode, unlike pooling. To use every pixel, pad or crop x first."
+    )
+    lost = (
+        "{unread:,} of {pixels:,} pixels are never read"
+        if unread.any()
+        else "every one of the {pixels:,} pixels is read"
     )
     return (
-        "A kernel that would hang over the end has no output there, so the quotient is rounded down. Left over at the "
-        "end of "
-        "the padded x are {rest2} in height and {rest3} in width; {unread:,} of {pixels:,} pixels are never read."
+        "A kernel that would reach past the end has no output there, so the quotient is rounded down. Left over at the "
+        f"end of the padded x: {{rest2}} in height and {{rest3}} in width; {lost}."
     )
 
 
-def _line(axis: Axis) -> ConvSpec:
+def _line(axis: SlidingAxis) -> ConvSpec:
     """One axis by itself: a problem one column wide."""
     return ConvSpec(
         n=1,
@@ -116,7 +120,7 @@ def padding(sheet: Sheet) -> str:
     sheet.given(line=index)
     modes = "padding_mode of torch.nn.Conv2d"
     if any(spec.surplus):
-        modes = "mode of F.pad (torch.nn.Conv2d pads opposite sides alike)"
+        modes = "mode of F.pad (torch.nn.Conv2d pads opposite sides equally)"
     sheet.say(f"{'Row' if at == 3 else 'Column'} {{line}} of x with each {modes}:")
     lines = torch.stack([padded for _, padded in possible])
     by_index = torch.stack([_pad_by_index(line, axis, mode) for mode, _ in possible])
@@ -149,7 +153,7 @@ def padding(sheet: Sheet) -> str:
         [(by_hand,) for _, _, by_hand in found],
         "x padded by index, then shifted views of it",
     )
-    sheet.say("padding='same' adds dilation·(size − 1) lines in all, the odd one after the image:")
+    sheet.say("padding='same' adds dilation·(size − 1) rows or columns in total; an odd one goes after the image:")
     rows = []
     measured = []
     for extra in (0, 1):
@@ -162,10 +166,10 @@ def padding(sheet: Sheet) -> str:
     one = torch.zeros((1, 1, 4, 4))
     try:
         F.conv2d(one, one[:, :, :1, :1], stride=2, padding="same")
-        sheet.say("torch took padding='same' with a stride when asked just now.")
+        sheet.say("torch accepted padding='same' with a stride just now.")
     except RuntimeError as error:
         sheet.word("refusal", first_line(error))
-        sheet.say("With a stride it is refused; asked just now, torch says: {refusal}.")
+        sheet.say("With a stride torch refuses it: {refusal}.")
     missing = [int((~inside(axis)).sum()) for axis in measure_axes(spec)]
     total = spec.r * spec.p * spec.s * spec.q
     outside = total - (spec.r * spec.p - missing[0]) * (spec.s * spec.q - missing[1])
@@ -175,21 +179,22 @@ def padding(sheet: Sheet) -> str:
     sheet.note(
         "F.conv2d itself only knows zeros; the other modes pad a copy of x first. F.unfold pads with zeros only as "
         "well: "
-        "for another mode give it F.pad(x, ..., mode=...). {share:.1%} of this problem's products are with padding."
+        "for another mode pass it F.pad(x, ..., mode=...). {share:.1%} of this problem's products read padding."
     )
     return (
-        "Zeros, unless padding_mode says otherwise; each mode gives other outputs at the border. padding='same' works "
-        "without a stride only; where it needs an odd number of lines, the odd one is at the bottom or on the right."
+        "Zeros, unless you set padding_mode; each mode gives different outputs at the border. padding='same' only "
+        "works "
+        "without a stride; if it needs an odd number of rows or columns, the odd one is at the bottom or on the right."
     )
 
 
-def _pad_line(line: Tensor, axis: Axis, mode: str) -> Tensor:
+def _pad_line(line: Tensor, axis: SlidingAxis, mode: str) -> Tensor:
     """A line of x as torch pads it."""
     around = (axis.padding, axis.padding_end)
     return F.pad(line[None, None], around, mode="constant" if mode == "zeros" else mode)[0, 0]
 
 
-def _pad_by_index(x: Tensor, axis: Axis, mode: str, dim: int = 0) -> Tensor:
+def _pad_by_index(x: Tensor, axis: SlidingAxis, mode: str, dim: int = 0) -> Tensor:
     """The same along one dimension of x, from the definition of each mode."""
     size, places = axis.size, range(-axis.padding, axis.size + axis.padding_end)
     match mode:

@@ -55,9 +55,9 @@ def memory(sheet: Sheet) -> str:
     ):
         sheet.number(name, value, again, by)
     sheet.say(
-        "An image holds C·H·W = {C}·{H}·{W} = {x:,} numbers. Its patch matrix holds C·R·S·L = {C}·{R}·{S}·{L} = "
+        "An image has C·H·W = {C}·{H}·{W} = {x:,} numbers. Its patch matrix has C·R·S·L = {C}·{R}·{S}·{L} = "
         "{patches:,}: "
-        "each pixel stands there once for each patch that reads it. {times:.4g}× as many."
+        "each pixel occurs once for each patch that reads it. That is {times:.4g}× as many."
     )
     sheet.say("In fp32, with N={N}: x {x_nbytes:,} B, patches {patches_nbytes:,} B, y {y_nbytes:,} B.")
     without = (prod(spec.x_shape[1:]) + prod(spec.y_shape[1:])) * ITEM
@@ -67,8 +67,8 @@ def memory(sheet: Sheet) -> str:
     sheet.number("fit", MEMORY_NBYTES // without, int(MEMORY_NBYTES / single[0]), "torch's own count")
     sheet.number("fit_patches", MEMORY_NBYTES // with_patches, int(MEMORY_NBYTES / single[1]), "torch's own count")
     sheet.say(
-        "Into {gib} GiB go x and y of {fit:,} images, and of {fit_patches:,} where all their "
-        "patches are held as well: so a batch shrinks."
+        "{gib} GiB have room for x and y of {fit:,} images, but only of {fit_patches:,} if all their "
+        "patches are stored too: the batch has to shrink."
     )
     positions, taps = spec.n * spec.p * spec.q, spec.taps
     tile = min(TILE[0], taps) * min(TILE[1], positions) * ITEM
@@ -77,31 +77,32 @@ def memory(sheet: Sheet) -> str:
     sheet.number("tile_positions", min(TILE[1], positions), whole[:, : TILE[1]].shape[1], "a slice of the matrix")
     sheet.number("tile", tile, whole[: TILE[0], : TILE[1]].numel() * ITEM, "a slice of the matrix")
     sheet.say(
-        "An implicit GEMM computes indices and gathers a tile of the matrix when its product is due: {tile_taps} taps "
+        "An implicit GEMM computes indices and builds one tile of the matrix just before its product: {tile_taps} taps "
         "by "
-        "{tile_positions} positions are {tile:,} B, and no more is ever there."
+        "{tile_positions} positions are {tile:,} B, and it never needs more."
     )
     view = windows(x, spec)
     sheet.number("windows", view.numel(), spec.n * spec.c * spec.r * spec.s * spec.p * spec.q, "N·C·R·S·P·Q")
     padded = spec.n * spec.c * prod(spec.padded) * ITEM
     sheet.number("stored", view.untyped_storage().nbytes(), padded, "N·C times the padded image")
     sheet.say(
-        "The patches can be seen without being stored, too: x.unfold(2, ...).unfold(3, ...) is a view of {windows:,} "
+        "You can also view the patches without storing them: x.unfold(2, ...).unfold(3, ...) is a view of {windows:,} "
         "numbers on "
-        "{stored:,} B of padded x. The reshape to a matrix is what copies."
+        "{stored:,} B of padded x. Only the reshape to a matrix copies."
     )
     sheet.note(
-        "Hungry is F.unfold, and each library that stores the matrix. A framework that forms tiles, or reads x "
+        "F.unfold needs this memory, and so does every library that stores the matrix. One that builds tiles, or "
+        "reads x "
         "directly, "
-        "is not: see the question 'algorithm' for what torch does here."
+        "does not: see the question 'algorithm' for what torch does here."
     )
     if spec.patch_matrix_nbytes("fp32") <= prod(spec.x_shape) * ITEM:
         return (
-            "It is not, here: the patch matrix is {times:.4g}× as large as x ({patches:,} and {x:,} numbers an image)."
+            "It is not, here: the patch matrix is {times:.4g}× as large as x ({patches:,} and {x:,} numbers per image)."
         )
     return (
-        "A pixel is copied once for each patch that holds it: {patches:,} numbers for {x:,}, {times:.4g}× as much, "
-        "where the "
+        "A pixel is copied once for each patch that contains it: {patches:,} numbers for {x:,}, {times:.4g}× as much. "
+        "The "
         "kernel has {taps} taps."
     )
 
@@ -113,7 +114,7 @@ def algorithm(sheet: Sheet) -> str:
     sheet.word("took", seen.name)
     sheet.word("ran", f"{sentence(seen)}.")
     sheet.word("evened", str(spec.evened))
-    beforehand = ", x padded beforehand to {evened}" if any(spec.surplus) else ""
+    beforehand = ", with x padded first to {evened}" if any(spec.surplus) else ""
     sheet.say(f"F.conv2d in fp32 on this machine's CPU{beforehand}: {{ran}}")
     m, n, k = spec.gemm
     sheet.number("direct", spec.macs, m * n * k * spec.groups, "the product's M·N·K")
@@ -132,22 +133,23 @@ def algorithm(sheet: Sheet) -> str:
         sheet.given(**{one.name: spec.macs / core if one.name == "winograd" else core / spec.macs})
     sheet.parts.append(Table(columns=("multiplications", "extra B, fp32"), rows=tuple(rows)))
     sheet.say(
-        "The multiplications are those that join x with w, transforms apart, taps on padding counted. "
-        "(convbench explain --algorithm shows each of them at work.)"
+        "The multiplications are those of x with w: without transforms, with taps on padding. "
+        "(convbench explain --algorithm shows each algorithm step by step.)"
     )
     saves = sheet.numbers.get("winograd", 0.0) > 1
     if saves:
         sheet.say(
-            "Winograd applies, for stride and dilation are 1: {winograd:.3g}× fewer multiplications than {direct:,}; "
-            "whether a library has it for this device is said below."
+            "Winograd applies, because stride and dilation are 1: {winograd:.3g}× fewer multiplications than "
+            "{direct:,}; "
+            "see below whether a library has it for this device."
         )
     elif "winograd" in sheet.numbers:
-        sheet.say("Winograd saves no multiplication here: the outputs are too few for its tile, or share no pixel.")
+        sheet.say("Winograd saves no multiplication here: the outputs are too few for its tile, or share no pixels.")
     if "fft" in sheet.numbers:
         kind = "fewer" if sheet.numbers["fft"] < 1 else "more"
         sheet.say(
             f"An FFT takes {{fft:.3g}}× the multiplications ({kind}) plus the transforms; the larger the kernel, the "
-            "better it stands, as its cost does not grow with the taps."
+            "better it gets, as its cost does not grow with the taps."
         )
     plane = spec.plane
     axes = measure_axes(spec)
@@ -157,24 +159,24 @@ def algorithm(sheet: Sheet) -> str:
         "places", spec.p * spec.q * spec.h * spec.w, prod(shape_of_y(plane)) * prod(sheet.x.shape[2:]), "P·Q times H·W"
     )
     sheet.note(
-        "'Not performed on images; it is linear algebra' is right as mathematics: for one channel y is a matrix times "
+        "'Not performed on images; it is linear algebra' is right mathematically: for one channel y is a matrix times "
         "x, "
-        "with {nonzeros:,} nonzeros of {places:,}. As an account of what runs it depends on the shape: see above."
+        "with {nonzeros:,} nonzeros of {places:,}. What really runs depends on the shape: see above."
     )
     sheet.note(
-        "'Nested loops are inefficient' is true of interpreted, unblocked ones. What libraries call direct is nested "
-        "loops too, compiled and blocked for the caches, and often the fastest. Data sets and loaders have no part in "
+        "'Nested loops are inefficient' is true for interpreted, unblocked loops. What libraries call direct is nested "
+        "loops too, compiled and blocked for the caches, and often the fastest. Data sets and loaders play no part in "
         "it."
     )
     sheet.note(
         "Winograd in cuDNN needs a three by three kernel; oneDNN has it on GPUs and AArch64 only, not on x86. FFT "
         "needs room "
-        "for the spectra. What a call really runs is watched by convbench ran: primitive, layouts, memory."
+        "for the spectra. convbench ran shows what a call really runs: primitive, layouts, memory."
     )
-    fits = "Winograd saves nothing" if "winograd" in sheet.numbers else "Winograd does not do this problem"
+    fits = "Winograd saves nothing" if "winograd" in sheet.numbers else "Winograd cannot do this problem"
     if saves:
-        fits = "Winograd would take {winograd:.3g}× fewer multiplications, where a library has it (oneDNN not on x86)"
-    return f"Here F.conv2d took {{took}}. {fits}; an FFT pays only for large kernels."
+        fits = "Winograd would take {winograd:.3g}× fewer multiplications, if a library has it (oneDNN not on x86)"
+    return f"Here F.conv2d used {{took}}. {fits}; an FFT pays only for large kernels."
 
 
 def _toeplitz_nonzeros(one: ConvSpec) -> int:
@@ -183,7 +185,7 @@ def _toeplitz_nonzeros(one: ConvSpec) -> int:
 
 
 def flops(sheet: Sheet) -> str:
-    """The work in every unit, and the bytes that it stands beside."""
+    """The work in every unit, and its bytes."""
     spec = sheet.spec
     outputs, taps = prod(spec.y_shape), spec.taps
     x, w = hollow(spec)
@@ -219,14 +221,17 @@ def flops(sheet: Sheet) -> str:
         sheet.number(name, value, again, by)
         if name in in_ledger:
             sheet.check(f"{name}, ledger", in_ledger[name], again, by)
-    sheet.say("{macs:,} MACs: {outputs:,} outputs of {taps:,} multiply-adds each. At two FLOPs a MAC: {flops:,} FLOPs.")
     sheet.say(
-        "Exactly: {mul:,} multiplications + {add:,} additions = {exact:,}; a sum takes one addition less than terms. "
+        "{macs:,} MACs: {outputs:,} outputs of {taps:,} multiply-adds each. At two FLOPs per MAC: {flops:,} FLOPs."
+    )
+    sheet.say(
+        "Exactly: {mul:,} multiplications + {add:,} additions = {exact:,}; a sum takes one addition fewer than it "
+        "has terms. "
         "A bias adds {bias:,} more."
     )
     if spec.inner_macs < spec.macs:
-        sheet.say("{inner:,} of the MACs meet a pixel, the others a zero of the padding; most tools count them all.")
-    sheet.say("What moves, each of x, w and y once, against what is computed (fp32):")
+        sheet.say("{inner:,} of the MACs read a pixel, the others a zero of the padding; most tools count them all.")
+    sheet.say("Bytes moved (x, w and y once each) and work done (fp32):")
     variants = [("this problem", spec)]
     for label, change in (
         ("depthwise", {"k": spec.c * max(1, spec.k // spec.c), "groups": spec.c}),
@@ -256,8 +261,8 @@ def flops(sheet: Sheet) -> str:
         sheet.number("fewer", ratio, ours[0] / theirs[0], "conv_flop_count", within=1e-9 * ratio)
         sheet.number("lighter", bytes_ratio, ours[1] / theirs[1], "the tensors' own bytes", within=1e-9 * bytes_ratio)
         sheet.say(
-            "Depthwise has {fewer:.3g}× fewer MACs but moves only {lighter:.3g}× fewer bytes. A memory that is the "
-            "limit sees the second."
+            "Depthwise has {fewer:.3g}× fewer MACs but moves only {lighter:.3g}× fewer bytes. If memory is the "
+            "limit, the second number counts."
         )
     sheet.number(
         "intensity",
@@ -268,20 +273,20 @@ def flops(sheet: Sheet) -> str:
     )
     sheet.number("patchy", _with_patches(spec), _measured(spec)[3], "conv_flop_count and bytes", within=1e-9)
     sheet.note(
-        "Papers say FLOPs and mean MACs, or twice as many; say which. The last column counts patches written once and "
+        "Papers use FLOPs for MACs, or for twice as many; say which. The last column counts patches written once and "
         "read "
-        "once: what im2col makes of the same work."
+        "once: the same work with im2col."
     )
     if spec.k_per_group == 1:
         sheet.note(
-            "One filter for a group makes the product a matrix times a vector: each patch is used once, and the reuse "
+            "One filter per group makes the product a matrix times a vector: each patch is used once, and the reuse "
             "that "
-            "makes a GEMM fast cannot be seen in this problem."
+            "makes a GEMM fast does not exist in this problem."
         )
     return (
-        "{macs:,} MACs, which are {flops:,} FLOPs at two a MAC and {exact:,} operations exactly. Fewer is not faster "
-        "where bytes "
-        "are the limit: here {intensity:.3g} FLOP stand against each byte ({patchy:.2g} with patches)."
+        "{macs:,} MACs, which are {flops:,} FLOPs at two per MAC, or exactly {exact:,} operations. Fewer is not faster "
+        "if bytes "
+        "are the limit: here there are {intensity:.3g} FLOP per byte ({patchy:.2g} with patches)."
     )
 
 

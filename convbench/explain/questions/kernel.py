@@ -1,4 +1,4 @@
-"""What becomes of the kernel: is it flipped, spread apart, cut into groups?"""
+"""What happens to the kernel: is it flipped, spread apart, split into groups?"""
 
 # ruff: noqa: RUF001  # the minus and times signs are meant: this is mathematics as text
 
@@ -30,7 +30,7 @@ def flip(sheet: Sheet) -> str:
     at = (0, 0, cell.p, cell.q)
     sheet.number("plain", sum((x or 0) * w for x, w in pairs), y[at], "F.conv2d")
     sheet.number("turned", sum((x or 0) * w for x, w in turned), flipped[at], "F.conv2d with w.flip(2, 3)")
-    sheet.say(f"The kernel as it is, and turned by half a turn (channel {sheet.terms[0].channel}):")
+    sheet.say(f"The kernel as it is, and flipped (channel {sheet.terms[0].channel}):")
     everything = torch.ones((spec.r, spec.s), dtype=torch.bool)
     one_by_one = torch.tensor([term.w for term in sheet.terms[: spec.r * spec.s]]).reshape(spec.r, spec.s)
     sheet.grid("w", w[0, 0], one_by_one, "w itself", role="kernel", marked=everything)
@@ -44,14 +44,14 @@ def flip(sheet: Sheet) -> str:
     sheet.number("outputs", y.numel(), spec.p * spec.q, "P·Q")
     sheet.say("{differ:,} of these {outputs:,} outputs differ between the two.")
     sheet.note(
-        "A convolution of the textbooks flips its kernel; the one of the frameworks is a cross-correlation. A learned "
-        "kernel does not mind: it is learned flipped. A kernel from a textbook does: give it as w.flip(2, 3)."
+        "A textbook convolution flips its kernel; the one in frameworks is a cross-correlation. For a learned kernel "
+        "it "
+        "does not matter: it is learned flipped. A kernel from a textbook needs w.flip(2, 3)."
     )
-    same = (
-        " Here the two are equal by chance of the numbers." if sheet.numbers["plain"] == sheet.numbers["turned"] else ""
-    )
+    same = " Here the two happen to be equal." if sheet.numbers["plain"] == sheet.numbers["turned"] else ""
     return (
-        f"No. F.conv2d lays the kernel on x as it is: {sheet.cell_name} is {{plain:g}}, and would be {{turned:g}} with "
+        f"No. F.conv2d applies the kernel to x as it is: {sheet.cell_name} is {{plain:g}}, and would be {{turned:g}} "
+        f"with "
         f"the kernel flipped.{same}"
     )
 
@@ -93,7 +93,7 @@ def dilation(sheet: Sheet) -> str:
         "Rows: {D_h}·({R}−1) + 1 = {extent_h}. Columns: {D_w}·({S}−1) + 1 = {extent_w}. "
         f"{sheet.cell_name} reads rows {{rows}} and columns {{columns}} of x; negative ones are padding."
     )
-    sheet.say("The same as a kernel of {extent_h}×{extent_w} with {holes:,} zeros in each slice, undilated:")
+    sheet.say("The same as an undilated kernel of {extent_h}×{extent_w} with {holes:,} zeros in each slice:")
     marked = torch.zeros(spec.kernel_extent, dtype=torch.bool)
     marked[:: spec.dilation[0], :: spec.dilation[1]] = True
     one_by_one = torch.zeros(spec.kernel_extent, dtype=torch.float64)
@@ -104,7 +104,7 @@ def dilation(sheet: Sheet) -> str:
     wide = replace(sheet.one, r=dense.shape[2], s=dense.shape[3], dilation=(1, 1))
     y = convolve(sheet.one_x, sheet.one_w, sheet.one)
     sheet.check("y", y, convolve(sheet.one_x, dense, wide), "F.conv2d with the wide kernel")
-    sheet.say("What a dilation makes of this problem:")
+    sheet.say("This problem with other dilations:")
     tried: list[tuple[str, ConvSpec]] = []
     for dilation in range(1, MOST_COUNTED + 1):
         try:
@@ -128,14 +128,14 @@ def dilation(sheet: Sheet) -> str:
         within=1e-12 * axis.lines,
     )
     sheet.note(
-        f"The formula for {axis.letters[0]} solved for the dilation gives {{solved:.4g}} here: it finds the dilation "
+        f"The formula for {axis.letters[0]} solved for the dilation gives {{solved:.4g}} here: the dilation at which "
         "only "
-        "where the floor drops nothing. Choose the dilation; the size follows."
+        "the floor drops nothing. You choose the dilation; the size follows."
     )
     return (
         "It spreads the taps apart: {R}×{S} of them span {extent_h}×{extent_w} of x, with the same {weights:,} "
         "weights; y is "
-        "{P}×{Q} in place of {P1}×{Q1}."
+        "{P}×{Q} instead of {P1}×{Q1}."
     )
 
 
@@ -181,7 +181,8 @@ def groups(sheet: Sheet) -> str:
     ):
         sheet.number(name, value, again, by)
     sheet.say(
-        "w is (K, C/G, R, S) = ({K}, {slices}, {R}, {S}): C/G, as a filter only has slices for its group's channels."
+        "w is (K, C/G, R, S) = ({K}, {slices}, {R}, {S}): C/G, because a filter only has slices for its group's "
+        "channels."
     )
     sheet.say("Filter {k} is in group {group} and reads channels {channels} of {C}. Slice by slice, then summed:")
     size = spec.r * spec.s
@@ -206,7 +207,7 @@ def groups(sheet: Sheet) -> str:
     moved = (convolve(changed, sheet.w, alone) - y)[0, cell.k].abs().max()
     again = conv2d_float64(changed, sheet.w, alone)[0, cell.k] - conv2d_float64(x, sheet.w, alone)[0, cell.k]
     sheet.number("moved", float(moved), float(again.abs().max()), "shifted views of x, summed")
-    sheet.say("Add a thousand to every other channel, and what filter {k} gives changes by {moved:g}.")
+    sheet.say("Add a thousand to all other channels, and the output of filter {k} changes by {moved:g}.")
     if spec.c_per_group > 1:
         same = sheet.one_w[:, :1].expand_as(sheet.one_w)
         reused = convolve(sheet.one_x, same, sheet.one)[0, 0, cell.p, cell.q]
@@ -214,20 +215,20 @@ def groups(sheet: Sheet) -> str:
         sheet.number(
             "reused", float(reused), float(summed[0, 0, cell.p, cell.q]), "one slice on the sum of the channels"
         )
-        sheet.say("Were one slice used again for every channel, it would be {reused:g}.")
+        sheet.say("If one slice were reused for every channel, it would be {reused:g}.")
     try:
         convolve(torch.zeros((1, *sheet.x.shape[1:])), torch.zeros(sheet.w.shape), replace(alone, groups=1))
     except RuntimeError as refusal:
         sheet.word("refusal", first_line(refusal))
-        sheet.say(f"Forget groups={spec.groups}, and torch says: {{refusal}}. (`convbench error` reads it.)")
+        sheet.say(f"Forget groups={spec.groups}, and torch says: {{refusal}}. (`convbench error` explains it.)")
     sheet.note(
-        "The shape (K, C·R·S) of a flattened kernel is right for one group only. In groups the product is one for each "
+        "The shape (K, C·R·S) of a flattened kernel is only right for one group. With groups there is one product per "
         "group, (K/G, C/G·R·S) times that group's rows."
     )
     return (
-        "Each filter has a slice of its own for every channel that it reads, and their sums are added. {G} groups: "
+        "Each filter has its own slice for every channel that it reads, and their sums are added. {G} groups: "
         "filter "
-        "{k} reads {slices} of {C} channels; {weights:,} weights in place of {dense:,}."
+        "{k} reads {slices} of {C} channels; {weights:,} weights instead of {dense:,}."
     )
 
 

@@ -1,4 +1,4 @@
-"""Where a problem cannot show what is asked: why not, and the nearest problems that can."""
+"""Why can a problem not show the answer to a question, and which are the nearest problems that can?"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import fields
@@ -50,7 +50,7 @@ def wants_channels(spec: ConvSpec) -> tuple[str, Iterator[ConvSpec]] | None:
         return None
     r, s = (spec.r, spec.s) if spec.r * spec.s > 1 else (2, 2)
     c = spec.c if spec.c_per_group > 1 else 2 * spec.groups
-    why = "with one channel for a filter" if spec.c_per_group == 1 else "with a 1x1 kernel"
+    why = "with one channel per filter" if spec.c_per_group == 1 else "with a 1x1 kernel"
     return f"{why} every order is the same", _changed(spec, c=c, r=r, s=s)
 
 

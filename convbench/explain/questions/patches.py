@@ -1,4 +1,4 @@
-"""What stands in the patch matrix, in which order, and what does fold make of it?"""
+"""What is in the patch matrix, in which order, and what does fold do with it?"""
 
 # ruff: noqa: RUF001  # the minus and times signs are meant: this is mathematics as text
 
@@ -21,7 +21,7 @@ def order(sheet: Sheet) -> str:
     spec, cell = sheet.spec, sheet.cell
     c, r, s = spec.c_per_group, spec.r, spec.s
     base = 10 ** len(str(r * s))
-    # Each number says where it is from: channel, then tap, both counted from 1 so that none is zero.
+    # Each number says where it is from: channel, then tap, both counted from 1 so none is zero.
     labels = (torch.arange(c)[:, None, None] + 1) * base + torch.arange(r * s).reshape(r, s) + 1  # (C/G, R, S)
     extent = spec.kernel_extent
     image = torch.zeros((1, c, *extent))
@@ -30,7 +30,7 @@ def order(sheet: Sheet) -> str:
     by_index = [(channel + 1) * base + tap + 1 for channel in range(c) for tap in range(r * s)]
     last = [(channel + 1) * base + tap + 1 for tap in range(r * s) for channel in range(c)]
     channels_last = labels.permute(1, 2, 0).flatten()
-    sheet.say("One patch whose numbers say where they are from, channel first and tap after it, both from one:")
+    sheet.say("One patch whose numbers are their channel, then their tap, both counted from one:")
     sheet.grid(
         "order",
         torch.stack((column, channels_last.float())),
@@ -59,22 +59,22 @@ def order(sheet: Sheet) -> str:
     sheet.number("right", sum(x * w for x, w in products), right, "F.conv2d")
     sheet.number("mixed", mixed, patch @ sheet.one_w.flatten()[index], "w's numbers picked by index")
     sheet.say(
-        f"Mix the two, a kernel flattened as (r,s,c) times a patch in (c,r,s) order, and {sheet.cell_name} becomes "
-        "{mixed:g} in place of {right:g}: no error is raised, for the sizes agree."
+        f"Mix the two (a kernel flattened as (r,s,c), a patch in (c,r,s) order), and {sheet.cell_name} becomes "
+        "{mixed:g} instead of {right:g}, without an error, because the sizes match."
     )
     if spec.groups > 1:
         sheet.number("all", spec.c * r * s, unfolded_shape(replace(spec, n=1))[1], "F.unfold's shape")
         sheet.number("groups", spec.groups, sheet.x.shape[1] // sheet.w.shape[1], "the shapes of x and w")
         sheet.number("taps", c * r * s, len(sheet.terms), "the cell's products")
         sheet.say(
-            "F.unfold knows no groups: of its {all} rows each of the {groups} groups reads its own {taps}, in order."
+            "F.unfold ignores groups: each of the {groups} groups reads its own {taps} of the {all} rows, in order."
         )
     sheet.note(
         "torch's NCHW tensors give (c,r,s), channel slowest, and so does w.reshape(K, -1). CUTLASS and others that "
         "keep "
-        "NHWC count (r,s,c), channel fastest. Neither is wrong; both sides of a product must use the same one."
+        "NHWC use (r,s,c), channel fastest. Neither is wrong, but both sides of a product must use the same order."
     )
-    return "Channel by channel: (c, r, s), s fastest and c slowest, the same as w.reshape(K, -1)."
+    return "Channel by channel: (c, r, s), with s changing fastest, the same as w.reshape(K, -1)."
 
 
 def nine(sheet: Sheet) -> str:
@@ -95,15 +95,15 @@ def nine(sheet: Sheet) -> str:
         ("Q", spec.q, windows[1], "windows along the columns"),
     ):
         sheet.number(name, value, again, by)
-    sheet.say("{rows:,} = C·R·S = {C}·{R}·{S}: the taps. One row holds what one tap reads at every position.")
-    sheet.say("{columns:,} = P·Q = {P}·{Q}: the positions. One column holds one patch, and becomes one output.")
-    sheet.say("What moves which:")
+    sheet.say("{rows:,} = C·R·S = {C}·{R}·{S}: the taps. One row is what one tap reads at every position.")
+    sheet.say("{columns:,} = P·Q = {P}·{Q}: the positions. One column is one patch, and becomes one output.")
+    sheet.say("What changes which:")
     changes: list[tuple[str, ConvSpec]] = [("this problem", spec)]
     changes.append(("twice the images", replace(spec, n=2 * spec.n)))
     changes.append(("twice the channels", replace(spec, c=2 * spec.c)))
     with suppress(ConvbenchError):  # the longer kernel may not fit
-        changes.append(("a row more of kernel", replace(spec, r=spec.r + 1)))
-    changes.append(("a row more of x", replace(spec, h=spec.h + 1)))
+        changes.append(("one more row of the kernel", replace(spec, r=spec.r + 1)))
+    changes.append(("one more row of x", replace(spec, h=spec.h + 1)))
     changes.append(("twice the filters", replace(spec, k=2 * spec.k)))
     sheet.table(
         ("N", "C·R·S", "P·Q"),
@@ -111,8 +111,8 @@ def nine(sheet: Sheet) -> str:
         [unfolded_shape(one) for _, one in changes],
         "F.unfold's shapes",
     )
-    sheet.note("The last number is often read as 'additional channels'. It counts places, and no channel is in it.")
-    sheet.note("Filters are not in it either: the patch matrix is the same for one filter and for a thousand.")
+    sheet.note("The last number is often read as 'additional channels'. It counts positions, not channels.")
+    sheet.note("Filters are not in it either: the patch matrix is the same for one filter or a thousand.")
     return (
         "F.unfold gives ({images}, {rows}, {columns}): {rows} taps of the kernel over all channels, and {columns} "
         "positions."
@@ -134,7 +134,7 @@ def not_undone(sheet: Sheet) -> str:
     middle = (spec.h // 2, spec.w // 2)
     for name, (row, column) in (("corner", (0, 0)), ("edge", (0, middle[1])), ("inside", middle)):
         sheet.number(name, int(overlaps[row, column]), int(counts[row, column]), "positions whose patch holds it")
-    sheet.say("How often each pixel stands in the patch matrix: corner {corner}, edge {edge}, inside {inside}.")
+    sheet.say("How often each pixel occurs in the patch matrix: corner {corner}, edge {edge}, inside {inside}.")
     sheet.grid("counts", overlaps, counts, "positions whose patch holds each", marked=overlaps > 1)
     one_by_one = F.unfold(sheet.x[cell.n][None], 1)[0, sheet.terms[0].channel].reshape(spec.h, spec.w)
     sheet.grid("x", x[0, 0], one_by_one, "x itself")
@@ -145,27 +145,27 @@ def not_undone(sheet: Sheet) -> str:
     sheet.number("value", value, again, "x flattened")
     sheet.number("times", int(counts[row, column]), int(overlaps.max()), "the largest overlap")
     sheet.number("comes", float(folded[row, column]), value * int(counts[row, column]), "the number times its count")
-    sheet.say(f"x[{row},{column}] = {{value:g}} stands in {{times}} patches and comes back as {{comes:g}}.")
+    sheet.say(f"x[{row},{column}] = {{value:g}} is in {{times}} patches and comes back as {{comes:g}}.")
     restored = torch.where(overlaps > 0, folded / overlaps, torch.zeros_like(folded))
     right = restored == x[0, 0]
     sheet.number("restored", int(right.sum()), int((counts > 0).sum()), "pixels that some patch holds")
     sheet.number("pixels", folded.numel(), spec.h * spec.w, "H·W")
     sheet.say("fold(unfold(x)) / fold(unfold(ones)) gives back {restored:,} of {pixels:,} pixels exactly.")
     if sheet.numbers["restored"] < sheet.numbers["pixels"]:
-        sheet.say("The others are in no patch: what was never read cannot come back.")
+        sheet.say("The others are in no patch: a pixel that was never read cannot come back.")
     sheet.number("P", spec.p, shape_of_y(spec)[2], "F.conv2d's shape")
     sheet.number("Q", spec.q, shape_of_y(spec)[3], "F.conv2d's shape")
     sheet.number("H", folded.shape[0], spec.h, "x's height")
     sheet.number("W", folded.shape[1], spec.w, "x's width")
     sheet.note(
-        "y is made by a reshape of the product, (K, P·Q) to (K, P, Q), which moves no number in an ungrouped problem. "
-        "F.fold sums what overlaps, and is what the gradient by x needs: it is the transpose of F.unfold, not its "
+        "y is made by a reshape of the product, (K, P·Q) to (K, P, Q), which moves no numbers without groups. "
+        "F.fold sums the overlaps, as the gradient of x requires: it is the transpose of F.unfold, not its "
         "inverse."
     )
     return (
-        "Neither: it adds up what overlaps and gives x's size, {H}×{W}, not y's {P}×{Q}. {value:g} comes back as "
+        "Neither: it sums the overlaps and has x's size, {H}×{W}, not y's {P}×{Q}. {value:g} comes back as "
         "{comes:g}; "
-        "divided by the counts it is {value:g} again."
+        "divided by the counts, it is {value:g} again."
     )
 
 

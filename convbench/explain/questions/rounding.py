@@ -33,9 +33,7 @@ def not_equal(sheet: Sheet) -> str:
             longer = _race(other, sheet.seed)
             if not torch.equal(*longer[2:]):
                 found, sheet.spec = longer, other
-                sheet.stand_in = (
-                    "there the two are equal bit for bit: torch sums in the same order, or has little to sum"
-                )
+                sheet.stand_in = "there the two are bitwise equal: torch sums in the same order, or has little to sum"
                 break
     x, w, conv, unfolded = found
     spec = sheet.spec
@@ -94,7 +92,8 @@ def not_equal(sheet: Sheet) -> str:
         ("from float64", "of the bound"), rows, again, "float64 by F.conv2d, the bound by hand", within=max(slack, 1e-6)
     )
     sheet.say(
-        "Both are right: the bound is what any order of summation may err (gamma_{{n+2}}·Σ|x·w|), and each lies within "
+        "Both are right: the bound is the error that any order of summation may have (gamma_{{n+2}}·Σ|x·w|), and "
+        "they use "
         "{conv_share:.2g} and {unfold_share:.2g} of it."
     )
     doubled = _by_unfold(x.double(), w.double(), spec)
@@ -106,23 +105,22 @@ def not_equal(sheet: Sheet) -> str:
     same = _by_unfold(*whole, spec) - convolve(*whole, spec)
     exact = conv2d_float64(*whole, spec) - convolve(*whole, spec)
     sheet.number("whole", float(same.abs().max()), float(exact.abs().max()), "shifted views of x, summed")
-    sheet.say("On whole numbers, whose sums are exact in any order, they are {whole:g} apart.")
+    sheet.say("On integers, whose sums are exact in any order, they are {whole:g} apart.")
     try:
         F.unfold(torch.ones((1, 1, 2, 2), dtype=torch.int64), 1)
     except (RuntimeError, NotImplementedError) as refusal:
         sheet.word("int64", first_line(refusal))
-        sheet.say("(F.unfold wants them as floating point; of int64 it says: {int64}.)")
+        sheet.say("(F.unfold needs floating point; for int64 it says: {int64}.)")
     sheet.note(
-        "torch.allclose has one tolerance for every length of sum. Compare with float64 instead, or with a bound that "
-        "knows the sum: convbench verify does."
+        "torch.allclose has one tolerance for sums of any length. Compare with float64 instead, or with a bound that "
+        "depends on the sum, as convbench verify does."
     )
     if not sheet.numbers["apart"]:
         return (
-            "Here it is: both sum in the same order, or have a single product to sum. Longer sums differ in their "
-            "last bits."
+            "Here it is: both sum in the same order, or have only one product. Longer sums differ in their last bits."
         )
     return (
-        "Because sums round, and the two add in another order. They are {apart:.2g} apart here, while each is only "
+        "Because sums round, and the two add in different orders. They are {apart:.2g} apart here, but each is only "
         "{conv:.2g} "
         "and {unfold:.2g} away from float64: neither is wrong."
     )

@@ -1,7 +1,7 @@
 """What do the results say, as one page that needs no network and no server?
 
-Everything comes from the CSV and is escaped on its way: into HTML, into the JSON that the script
-reads, and into a shell's command. The script may run by its hash alone, so that no other can.
+Everything comes from the CSV and is escaped: into HTML, into the JSON that the script
+reads, and into a shell's command. The script may run by its hash alone, so no other can.
 """
 
 import shlex
@@ -39,7 +39,7 @@ MOST_ROWS = 10_000  # a browser takes seconds for so many, and a page of them so
 MACHINE = tuple("machine cpu gpu driver python torch cuda cudnn onednn convbench commit command".split())
 # Columns that stand elsewhere in the detail of a row; those of later versions join the facts.
 _ELSEWHERE = frozenset([*MACHINE, *"n c h w k r s stride padding dilation groups backend reason samples_s".split()])
-# A word beside each sign: neither colour nor sign alone.
+# A word next to each sign: neither colour nor sign alone.
 SIGNS = {
     "faster": "▲",
     "slower": "▼",
@@ -110,7 +110,7 @@ def page(entries: Sequence[Entry], *, title: str = "convbench report", sections:
         "sections": "\n".join(
             f'<section id="{place}">\n<h2>{head}</h2>\n{body()}\n</section>' for place, head, body in shown
         ),
-        "footer": f"Made by {escape(title)} from its rows alone; times in seconds unless a unit stands beside them.",
+        "footer": f"Made by {escape(title)} from its rows only; times are in seconds unless a unit is given.",
         "data": _json(listed, table),
     }
     return fill("page.html", parts)
@@ -140,7 +140,7 @@ def _plugins(command: str) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
+class PageColumn:
     """Heading, share of the table's width, and whether it holds numbers."""
 
     name: str
@@ -148,40 +148,40 @@ class Column:
     number: bool = False
 
 
-def _columns(entries: Sequence[Entry]) -> list[Column]:
-    """The axes only where they differ, the ceiling only where there is one."""
+def _columns(entries: Sequence[Entry]) -> list[PageColumn]:
+    """The axes only where they differ, the ceiling only if there is one."""
     several = len({entry.axes for entry in entries}) > 1
     sizes, files = (len(set(own)) > 1 for own in (map(_size, entries), (entry.file for entry in entries)))
     timed = any(isinstance(entry.result.outcome, Timed) for entry in entries)
     ceiling = any(entry.number_of("percent_of_ceiling") is not None for entry in entries)
     found = [
-        *([Column(name="File", width=11)] if files else []),
-        Column(name="Case", width=18),
-        *([Column(name="Size", width=8)] if sizes else []),
-        Column(name="Backend", width=13),
-        *([Column(name="Axes", width=17)] if several else []),
-        Column(name="Outcome", width=10),
+        *([PageColumn(name="File", width=11)] if files else []),
+        PageColumn(name="Case", width=18),
+        *([PageColumn(name="Size", width=8)] if sizes else []),
+        PageColumn(name="Backend", width=13),
+        *([PageColumn(name="Axes", width=17)] if several else []),
+        PageColumn(name="Outcome", width=10),
         *(_TIMES if timed else []),
-        *([Column(name="Ceiling", width=9, number=True)] if ceiling else []),
-        Column(name="Error", width=8, number=True),
+        *([PageColumn(name="Ceiling", width=9, number=True)] if ceiling else []),
+        PageColumn(name="Error", width=8, number=True),
     ]
     # The words take what is left of a table that may be wider than the window.
-    return [*found, Column(name="Reason", width=max(12, 100 - sum(column.width for column in found)))]
+    return [*found, PageColumn(name="Reason", width=max(12, 100 - sum(column.width for column in found)))]
 
 
 _TIMES = (
-    Column(name="Speed vs torch", width=16, number=True),
-    Column(name="Time", width=8, number=True),
-    Column(name="Images/s", width=9, number=True),
-    Column(name="GFLOP/s", width=9, number=True),
+    PageColumn(name="Speed vs torch", width=16, number=True),
+    PageColumn(name="Time", width=8, number=True),
+    PageColumn(name="Images/s", width=9, number=True),
+    PageColumn(name="GFLOP/s", width=9, number=True),
 )
 
 
-def _heading(column: Column) -> str:
+def _heading(column: PageColumn) -> str:
     return f'<th scope="col" style="width:{column.width}%"{_look(column)}>{column.name}</th>'
 
 
-def _look(column: Column) -> str:
+def _look(column: PageColumn) -> str:
     return ' class="n"' if column.number else ""
 
 
@@ -192,7 +192,7 @@ def _size(entry: Entry) -> str:
     return entry.result.case.problem.size
 
 
-def _cells(entry: Entry, columns: Sequence[Column]) -> list[Cell]:
+def _cells(entry: Entry, columns: Sequence[PageColumn]) -> list[Cell]:
     """What each column shows, and what it is sorted by."""
     result, outcome, problem = entry.result, entry.result.outcome, entry.result.case.problem
     error, percent = entry.number_of("worst_of_bound"), entry.number_of("percent_of_ceiling")
@@ -228,7 +228,7 @@ def _reason(entry: Entry) -> str:
     return "; ".join(filter(None, (entry.row.get("cause", ""), entry.row["reason"])))
 
 
-def _rows(entries: Sequence[Entry], columns: Sequence[Column], table: Sequence[Sequence[Cell]]) -> str:
+def _rows(entries: Sequence[Entry], columns: Sequence[PageColumn], table: Sequence[Sequence[Cell]]) -> str:
     """The table of all rows, and what chooses among them."""
     rows = (_table_row(entry, columns, cells) for entry, cells in zip(entries, table, strict=True))
     parts = {"filters": _filters(entries), "headings": "".join(map(_heading, columns)), "rows": "\n".join(rows)}
@@ -238,8 +238,8 @@ def _rows(entries: Sequence[Entry], columns: Sequence[Column], table: Sequence[S
 def _counts(entries: Sequence[Entry]) -> str:
     """How the rows of each suite, backend and choice of axes came out, where they are too many for a browser."""
     return (
-        f"<p>{len(entries):,} rows are more than the {MOST_ROWS:,} that a page lists, so they are counted here, and no "
-        f"chart is drawn; a report of fewer files, or of a part of the rows, has both.</p>"
+        f"<p>There are {len(entries):,} rows, and a page lists at most {MOST_ROWS:,}, so they are only counted here, "
+        f"without charts; report fewer files, or a part of the rows, to see both.</p>"
     ) + _tally(
         ("suite", "backend", "axes"),
         ((entry.status, (entry.result.case.problem.suite, entry.result.backend, entry.axes)) for entry in entries),
@@ -262,7 +262,7 @@ def _tally(headings: Sequence[str], rows: Iterable[tuple[str, tuple[str, ...]]])
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
 
 
-def _table_row(entry: Entry, columns: Sequence[Column], cells: Sequence[Cell]) -> str:
+def _table_row(entry: Entry, columns: Sequence[PageColumn], cells: Sequence[Cell]) -> str:
     parts = []
     for column, (text, _) in zip(columns, cells, strict=True):
         look = f' class="{entry.status}"' if column.name == "Outcome" else _look(column)
@@ -377,11 +377,11 @@ def _standings(groups: Mapping[tuple[str, str, str], Sequence[Entry]]) -> str:
             f"<tbody>{''.join(lines)}</tbody></table></div>"
         )
     parts.append(
-        '<p class="quiet">all layers: the sum of its own medians, each as often as its model has it. regret: how much '
-        "slower than the fastest for each layer, by the ratios to torch. geomean: of these ratios, if it was timed in "
-        "all cases; if not, in how many. faster, slower, tie, undecided: cases, by the interval against torch. wins: "
-        "cases where its interval is above all others. Times are medians; ratios come from the rounds that both were "
-        "timed in, not from the medians.</p>"
+        '<p class="quiet">all layers: the sum of its medians, each as often as the layer occurs in its model. regret: '
+        "how much slower than the fastest backend per layer, by the ratios to torch. geomean: the mean of these ratios "
+        "over all cases, or the number of cases timed. faster, slower, tie, undecided: cases, by the interval "
+        "against torch. wins: cases in which its interval is above all others. Times are medians; ratios come from the "
+        "rounds in which both were timed, not from the medians.</p>"
     )
     return "\n".join(parts) if len(parts) > 1 else "<p>Nothing was timed.</p>"
 

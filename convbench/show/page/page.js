@@ -180,7 +180,7 @@
         "text-anchor": anchor }, time(value)));
     }
     const beyond = all.filter((value) => value > to).length;
-    const words = `${beyond ? `The last bar holds ${beyond} samples beyond the end. ` : ""}`;
+    const words = `${beyond ? `The last bar includes ${beyond} samples beyond the end. ` : ""}`;
     svg.append(draw("text", { x: left, y: bottom + 30, "font-size": 11, class: "t quiet" },
       `${words}Samples have three digits${row.drawn < row.count ? `; ${row.drawn} of ${row.count} are drawn` : ""}.`));
     return svg;
@@ -203,7 +203,7 @@
       make("p", { class: row.status }, `${row.status}${row.reason ? `: ${row.reason}` : ""}`));
     if (row.samples.length) dialog.append(make("h3", {}, "Samples"), distribution(row));
     const made = data.contexts[row.context].command; // none in anonymous rows
-    dialog.append(...command("Do it again", row.again), ...(made ? command("The command that made this row", made) : []));
+    dialog.append(...command("Reproduce it", row.again), ...(made ? command("The command that made this row", made) : []));
     dialog.append(make("h3", {}, "Facts"),
       facts([...row.facts.map((value, i) => [data.facts[i], value]), ...Object.entries(data.contexts[row.context])]));
     opener = document.activeElement;

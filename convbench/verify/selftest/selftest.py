@@ -132,7 +132,7 @@ def measure(cases: Iterable[Case], kernels: Iterable[Kernel] = KERNELS) -> Itera
     """Each case's kernels, judged; operands and truth are drawn and computed once a case."""
     kernels = list(kernels)
     for case in cases:
-        subject = Subject(prepare_exam(case))
+        subject = SharedCase(prepare_exam(case))
         yield [subject.judge(kernel) for kernel in kernels if kernel.takes(case)]
 
 
@@ -171,7 +171,7 @@ def _work(writer: Connection, cases: Sequence[Case], names: Sequence[str]) -> No
         writer.send(judged)
 
 
-class Subject:
+class SharedCase:
     """A case with what its kernels share."""
 
     def __init__(self, exam: Exam) -> None:

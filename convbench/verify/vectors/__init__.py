@@ -1,8 +1,8 @@
-"""Do the oracle and the backends agree with test vectors that others wrote?
+"""Do the oracle and the backends agree with third-party test vectors?
 
 Two corpora that come as packages: the node tests of ONNX, and the samples that torch tests its own
 conv2d with. An oracle and a backend of one author may share a mistake in the definition;
-these answers were computed by other hands.
+these answers are independent.
 """
 
 from dataclasses import dataclass
@@ -51,9 +51,9 @@ class Corpus:
 
     Attributes:
         version: of the package that it came with.
-        left_out: names of what is no case of convbench, with the reason.
-        refused: ill-formed calls of the corpus, by who refuses them ("ConvSpec", "torch").
-        accepted: ill-formed calls that nobody refuses: a fault.
+        left_out: names of what is not a case of convbench, with the reason.
+        refused: invalid calls of the corpus, by what refuses them ("ConvSpec", "torch").
+        accepted: invalid calls that nothing refuses, which is a fault.
     """
 
     name: str

@@ -7,7 +7,7 @@ from convbench.verify.verdict import check
 
 
 def find_disagreements(corpus: Corpus) -> list[str]:
-    """Where the corpus' own answer lies outside the bound around the oracle's, one line each."""
+    """Cases in which the corpus' own answer is outside the bound around the oracle's, one line each."""
     lines = []
     for vector in corpus.vectors:
         case = Case(problem=corpus.problem(vector), dtype=vector.dtype, pass_=vector.pass_, epilogue=vector.epilogue)

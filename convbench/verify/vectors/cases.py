@@ -1,4 +1,4 @@
-"""Which cases are the test vectors of others, and are their corpora themselves in order?"""
+"""Which cases are third-party test vectors, and are their corpora valid?"""
 
 from collections.abc import Callable, Sequence
 
@@ -22,7 +22,7 @@ def vector_cases(
     """The cases of the corpora, and in lines where a corpus and the oracle disagree or one holds too little.
 
     Args:
-        dtypes: those of each vector where there is none.
+        dtypes: those of each vector if there is none.
         tell: takes lines on what was counted, left out and refused.
     """
     faults, cases = [], []
@@ -34,11 +34,11 @@ def vector_cases(
             LeftOut(kind=why, place=corpus.name, detail=what) for what, why in corpus.left_out
         ):
             tell(remark)
-        wrong += [f"{corpus.name}:{one} is no convolution, and nobody refuses it" for one in corpus.accepted]
+        wrong += [f"{corpus.name}:{one} is not a convolution, but nothing refuses it" for one in corpus.accepted]
         least, counted = LEAST[corpus.name]
         if len(corpus.vectors) < least:
             wrong.append(
-                f"expected at least {least} cases of {corpus.name}, as {counted} has, and found {len(corpus.vectors)}"
+                f"expected at least {least} cases of {corpus.name}, as in {counted}, but found {len(corpus.vectors)}"
             )
         for line in wrong:
             tell(line)

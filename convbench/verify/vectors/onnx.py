@@ -1,4 +1,4 @@
-"""The node tests of ONNX: Conv, ConvInteger in whole numbers, and ConvTranspose, which is a dgrad."""
+"""The node tests of ONNX: Conv, ConvInteger in integers, and ConvTranspose, which is a dgrad."""
 
 import warnings
 from importlib import import_module
@@ -53,7 +53,7 @@ def load() -> Corpus:
 
 def _read(name: str, kind: str, attributes: dict[str, Any], inputs: list[Tensor], expected: Tensor) -> Vector:
     x, w, *rest = inputs
-    if kind == "ConvInteger":  # whole numbers of at most 9 bits, exact in fp32
+    if kind == "ConvInteger":  # integers of at most 9 bits, exact in fp32
         zeros = [one.float() for one in rest] + [torch.zeros(())] * (2 - len(rest))
         x, w, rest = x.float() - zeros[0], w.float() - zeros[1].reshape(-1, 1, 1, 1), []
     stride, dilation = _pair(attributes, "strides"), _pair(attributes, "dilations")
@@ -80,7 +80,7 @@ def _read(name: str, kind: str, attributes: dict[str, Any], inputs: list[Tensor]
         groups=groups,
     )
     if pass_ == "dgrad" and spec.y_shape != tuple(x.shape):
-        raise ConvbenchError(f"it is no gradient of {spec}, whose output is {spec.p}x{spec.q}")
+        raise ConvbenchError(f"it is not a gradient of {spec}, whose output is {spec.p}x{spec.q}")
     return Vector(name=name, spec=spec, operands=(x, w, *rest), expected=expected.float(), pass_=pass_)
 
 

@@ -45,7 +45,7 @@ def load() -> Corpus:
 
 
 def _import_samples() -> Any:
-    """torch's own test module, kept from forbidding everybody to set a switch of torch.backends when it is imported."""
+    """torch's own test module, without its import side effect that forbids setting switches of torch.backends."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)  # it looks for compilers, and tells of those it does not find
     try:
@@ -66,18 +66,18 @@ def _read(name: str, sample: Any) -> Vector:
 
 
 def _spec_of(sample: Any) -> tuple[ConvSpec, Tensor]:
-    """The problem that a call of conv2d stands for, and x with its batch and what is padded beforehand.
+    """The problem of a call of conv2d, and x with its batch and any padding done first.
 
     Raises:
-        ConvbenchError: it stands for none.
+        ConvbenchError: it is not a problem.
     """
     x, w, options = sample.input, sample.args[0], sample.kwargs
     x = x[None] if x.dim() == 3 else x
     if x.dim() != 4 or w.dim() != 4:
-        raise ConvbenchError(f"x and w have {x.dim()} and {w.dim()} dimensions; both have four")
+        raise ConvbenchError(f"x and w have {x.dim()} and {w.dim()} dimensions; both need four")
     stride, dilation = _pair(options.get("stride", 1)), _pair(options.get("dilation", 1))
     padding = options.get("padding", 0)
-    if padding == "same":  # what is left over stands at the end
+    if padding == "same":  # the extra row is at the end
         sides: tuple[int, ...] = same_sides(w.shape[2:], dilation)
     else:
         sides = (0, 0) if padding == "valid" else _pair(padding)
@@ -100,7 +100,7 @@ def _spec_of(sample: Any) -> tuple[ConvSpec, Tensor]:
 
 
 def _refused_by(sample: Any) -> str | None:
-    """Who refuses a call that is none: ConvSpec, or torch's own operator where the sizes are right; None is nobody."""
+    """What refuses an invalid call: ConvSpec, or torch's own operator if the sizes are right; None if nothing does."""
     try:
         _spec_of(sample)
     except ConvbenchError:

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.grad import conv2d_input, conv2d_weight
 
 from convbench import Backend, ConvSpec, Wrong, backend
-from convbench.call.watch import Stage, Watch
+from convbench.call.watch import BackendStage, Watch
 from convbench.case import Case
 from convbench.discovery import discover
 from convbench.outcome import Check
@@ -784,7 +784,7 @@ def test_a_large_problem_that_no_smaller_one_resembles_is_not_searched_for_ever(
 
 def test_a_few_questions_are_a_step() -> None:
     """Who kills a step that takes too long kills what hangs, and no search that takes a while on a busy machine."""
-    steps: list[tuple[str, Stage]] = []
+    steps: list[tuple[str, BackendStage]] = []
     case = make_case(S)
     calls = 0
 
@@ -796,7 +796,7 @@ def test_a_few_questions_are_a_step() -> None:
     watch = Watch(tell=lambda backend, stage: steps.append((backend, stage)))
     (result,) = verify([case], [planted(counted, case)], watch=watch)
     assert isinstance(result.outcome, Wrong)
-    explained = steps.count(("planted", Stage.EXPLAINED))
+    explained = steps.count(("planted", BackendStage.EXPLAINED))
     assert explained > calls / CALLS_TO_VERIFY / QUESTIONS_A_STEP > 5
 
 

@@ -29,7 +29,7 @@ from convbench.verify.selftest.selftest import (
     Finding,
     Judged,
     Rate,
-    Subject,
+    SharedCase,
     choose_kernels,
     measure,
     measure_with,
@@ -54,7 +54,7 @@ def name_of(value: object) -> str:
 
 
 def judge(kernel: Kernel, case: Case) -> Judged:
-    return Subject(prepare_exam(case)).judge(kernel)
+    return SharedCase(prepare_exam(case)).judge(kernel)
 
 
 def test_there_are_as_many_kernels_as_promised_each_with_words_of_its_own() -> None:
@@ -73,7 +73,7 @@ def test_there_are_as_many_kernels_as_promised_each_with_words_of_its_own() -> N
 @pytest.mark.parametrize("bug", STRUCTURE, ids=name_of)
 def test_a_bug_of_structure_computes_another_sum(bug: Kernel) -> None:
     case = make_case(ASKEW, layout="strided")
-    subject = Subject(prepare_exam(case))
+    subject = SharedCase(prepare_exam(case))
     out = subject._call(bug)
     assert not subject.is_equivalent(bug, out)
     assert out.shape == case.spec.y_shape
@@ -86,7 +86,7 @@ def test_a_bug_of_precision_loses_bits_and_no_more(bug: Kernel) -> None:
         shows = []
         for seed in range(10):  # a thousandth of a single number may round away in bf16
             exam = prepare_exam(make_case(SMALL, dtype=dtype, seed=seed))
-            out = Subject(exam)._call(bug)
+            out = SharedCase(exam)._call(bug)
             assert out.dtype == TORCH_DTYPE[dtype]
             assert ((out.double() - exam.truth.y).abs() / exam.truth.magnitude).max() < 0.1
             shows.append(not nearest(out, exam.truth.y))
@@ -175,7 +175,7 @@ def test_a_bug_of_behaviour_does_what_a_correct_kernel_does_not(bug: Kernel) -> 
     assert shows(bug, prepare_exam(case))
     right = replace(bug, make=lambda: convolve)
     assert not shows(right, prepare_exam(case))  # it is a sign of the bug alone
-    assert not Subject(prepare_exam(case)).is_equivalent(bug, plain(prepare_exam(case)))
+    assert not SharedCase(prepare_exam(case)).is_equivalent(bug, plain(prepare_exam(case)))
 
 
 @pytest.mark.parametrize("name", ["tail-unwritten", "sums-not-cleared", "x-changed", "w-changed"])
@@ -489,7 +489,7 @@ def test_what_the_self_test_does_not_take_is_exit_2_in_one_line(words: tuple[str
 def test_operands_in_float64_lie_as_the_case_has_them() -> None:
     for layout in ("nchw", "nhwc", "strided"):
         exam = prepare_exam(make_case(SMALL, layout=layout))
-        x, _ = Subject(exam)._operands64
+        x, _ = SharedCase(exam)._operands64
         assert x.dtype == torch.float64
         assert x.stride() == lay_out(exam.x, layout).stride()
 
