@@ -27,6 +27,7 @@ WAITING = {
     "ran": "running it once",
     "cost": "counting",
     "error": "reading the message",
+    "selftest": "preparing the cases",
 }
 
 

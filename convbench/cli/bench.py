@@ -9,6 +9,7 @@ import typer
 
 from convbench.cli import options
 from convbench.cli.dry_run import show_dry_run
+from convbench.cli.outputs import Remarks, check_outputs
 from convbench.cli.sweep import exit_code, follow
 from convbench.errors import ConvbenchError
 
@@ -88,17 +89,20 @@ def bench(
         wait_s=MOST_WAIT_S if wait_until_quiet else 0.0,
         force=how.force,
     )
-    selection = choice.select(FOR_BENCH)
-    if how.dry_run:
+    check_outputs({"--csv": how.csv}, overwrite=how.overwrite or how.resume, resumable="--csv")
+    with Remarks() as remarks:
+        selection = choice.select(FOR_BENCH, tell=remarks)
+        threads = how.thread_counts()
+        if how.csv is None and not how.resume and not how.dry_run:
+            how = replace(how, csv=_default_path())
+        session = None if how.dry_run else how.begin(selection, work, remarks)
+    if session is None:
         why = (
             f"at most: {budget:g} s of rounds a candidate (--budget), or {work.least_rounds} rounds where they take "
             f"longer; before and after them the oracle, calls and verdicts, by rates seen on two CPU cores; "
             f"CPUs that a hypervisor moved are waited for on top"
         )
-        raise typer.Exit(show_dry_run(selection, work, threads=how.thread_counts(), why=why))
-    if how.csv is None and not how.resume:
-        how = replace(how, csv=_default_path())
-    session = how.begin(selection, work)
+        raise typer.Exit(show_dry_run(selection, work, threads=threads, why=why))
     typer.echo(warning(), err=True)
     follow(session, draw, columns=COLUMNS)
     raise typer.Exit(exit_code(session.results, "timed"))

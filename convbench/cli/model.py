@@ -3,6 +3,7 @@
 import io
 import json as json_module
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -67,13 +68,13 @@ def model(
         raise typer.Exit(NOTHING)
 
 
-def _say_what_comes(model: str) -> None:
+def _announce_timing(model: str) -> None:
     """Shares of time mean little on a busy machine, and take a while."""
     from convbench.bench.doctor import warning
 
     tell(warning())
     if sys.stderr.isatty():
-        tell(f"{model}: one pass for its shapes, several for shares of time (30 s at most), then what each runs")
+        tell(f"timing the convolutions of {model}, for 30 s at most")
 
 
 def _measure(model: str, inputs: Words, *, timed: bool) -> "ModelCosts":
@@ -87,17 +88,14 @@ def _measure(model: str, inputs: Words, *, timed: bool) -> "ModelCosts":
         return watch_what_ran(measure_onnx(Path(model), shapes))
     from convbench.models.load import find_model
 
-    found = find_model(model)
-    if timed:
-        _say_what_comes(model)
-    return watch_what_ran(measure(found, shapes, timed=timed))
+    costs = measure(find_model(model), shapes, timed=timed, about_to_time=partial(_announce_timing, model))
+    return watch_what_ran(costs)
 
 
 def _write(costs: "ModelCosts", csv: str, *, overwrite: bool) -> None:
     from convbench.show.models import write_suite
 
-    if not costs.problems:
-        tell(f"no suite is written: {costs.model} runs no plain 2-D convolution")
+    if not costs.rows:
         return
     text = io.StringIO()
     write_suite(costs, text)
@@ -105,5 +103,9 @@ def _write(costs: "ModelCosts", csv: str, *, overwrite: bool) -> None:
     if csv == "-":
         return
     left_out = sum(costs.others.values())
-    rest = f"; {left_out} that bench and verify do not take are left out" if left_out else ""
+    rest = (
+        f"; {left_out} convolutions are in the table only, because bench and verify do not take them"
+        if left_out
+        else ""
+    )
     tell(f"{len(costs.problems)} problems in {csv}{rest}: convbench bench --suite {csv}")

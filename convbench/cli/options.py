@@ -13,7 +13,6 @@ import typer
 
 from convbench.case import DEVICES, DTYPES, EPILOGUES, LAYOUTS, PASSES, PRECISIONS
 from convbench.cli.completion import among, backends, listed, shapes, suites
-from convbench.cli.outputs import tell
 from convbench.dtypes import short_dtype
 from convbench.errors import ConvbenchError, check_words
 
@@ -219,7 +218,7 @@ def choose_devices(given: Words) -> list[str]:
     return selection.choose_devices(_listed(given))
 
 
-def choose_backends(given: Words, plugins: Words) -> "list[Backend]":
+def choose_backends(given: Words, plugins: Words, tell: Callable[[str], None]) -> "list[Backend]":
     """The backends asked for, or all of them, in this process; one that cannot be loaded refuses every case."""
     from convbench.selection import bring_here, load_backends
 
@@ -336,8 +335,9 @@ class Choice(Sizes):
         fuzz: int | None = None,
         seconds: float | None = None,
         vectors: Words = None,
+        tell: Callable[[str], None],
     ) -> "Selection":
-        """The cases and backends; what is left out is told on stderr."""
+        """The cases and backends; `tell` takes what is left out."""
         from convbench.selection import select
 
         shapes, by_sizes = listed_shapes(self.shape), self.text()
@@ -393,7 +393,7 @@ class How:
             )
         return list(map(int, given))
 
-    def begin(self, selection: "Selection", work: "Verify | Bench") -> "Session":
+    def begin(self, selection: "Selection", work: "Verify | Bench", tell: Callable[[str], None]) -> "Session":
         """The session of these words."""
         from convbench.session import Session
 

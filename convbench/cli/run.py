@@ -11,7 +11,7 @@ import typer
 
 from convbench.case import DTYPES, PRECISIONS
 from convbench.cli import options
-from convbench.cli.outputs import check_outputs, tell, write
+from convbench.cli.outputs import Remarks, check_outputs, tell, write
 from convbench.errors import ConvbenchError
 from convbench.exit_codes import NOTHING, WRONG
 from convbench.outcome import Failed, Skipped, Wrong
@@ -113,29 +113,30 @@ def run(
         "dtype": _one("--dtype", options.choose("dtype", [dtype], DTYPES, ())),
         "precision": _one("--precision", options.choose("precision", [precision], PRECISIONS, ())),
     }
-    chosen = _one("--backend", options.choose_backends([backend], plugin))
 
     from convbench.run import Plan
     from convbench.run import run as run_pipeline
     from convbench.session import set_threads
     from convbench.show.run import print_run
 
-    set_threads(threads)
-    plan = Plan(
-        data=data,
-        root=root,
-        download=download,
-        split=split,
-        batch_size=batch_size,
-        workers=workers,
-        filters=filters,
-        weights=weights,
-        weights_name=weights_name,
-        seed=seed,
-        **settings,
-    )
-    context.obj.hold()  # each stage is timed
-    done = run_pipeline(plan, chosen, force=force)
+    with Remarks() as remarks:
+        chosen = _one("--backend", options.choose_backends([backend], plugin, remarks))
+        set_threads(threads)
+        plan = Plan(
+            data=data,
+            root=root,
+            download=download,
+            split=split,
+            batch_size=batch_size,
+            workers=workers,
+            filters=filters,
+            weights=weights,
+            weights_name=weights_name,
+            seed=seed,
+            **settings,
+        )
+        context.obj.hold()  # each stage is timed
+        done = run_pipeline(plan, chosen, force=force)
     if save is not None:
         done = _save(done, save, overwrite=overwrite)
     print_run(done)

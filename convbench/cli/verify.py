@@ -8,7 +8,7 @@ import typer
 from convbench.case import EPILOGUES, PASSES
 from convbench.cli import options
 from convbench.cli.dry_run import show_dry_run
-from convbench.cli.outputs import check_apart, check_outputs, tell, write
+from convbench.cli.outputs import Remarks, check_outputs, tell, write
 from convbench.cli.sweep import exit_code, follow
 from convbench.errors import ConvbenchError, printable
 from convbench.exit_codes import WRONG
@@ -91,14 +91,6 @@ def verify(
     ] = None,
     *,
     how: options.How,
-    self_test: Annotated[
-        bool,
-        typer.Option("--self-test", help="Verify the verifier: planted bugs and right kernels, on the default suite."),
-    ] = False,
-    shapes: Annotated[
-        int | None,
-        typer.Option("--shapes", metavar="N", min=1, help="Of --self-test: random shapes instead."),
-    ] = None,
     html: Annotated[
         str | None, typer.Option("--html", metavar="FILE", help="One page for a browser: results, faults, heat maps.")
     ] = None,
@@ -123,28 +115,23 @@ def verify(
     from convbench.selection import FOR_VERIFY, refuse_mixture
     from convbench.session import Verify
 
-    if self_test:
-        from convbench.cli.selftest import self_test as run_self_test
-
-        others = {"fuzz": fuzz, "seconds": seconds, "vectors": vectors, "html": html, "heat_map": heat_map}
-        run_self_test(choice, how, shapes=shapes, **others)
-    if shapes is not None:
-        raise ConvbenchError(f"--shapes {shapes}: random shapes are for --self-test; name problems with --shape")
     refuse_mixture(suite=choice.suite is not None, shape=choice.shape is not None)
     if seconds is not None and (how.resume or (how.dry_run and fuzz is None)):
         raise ConvbenchError(
             f"--seconds {seconds:g} --{'resume' if how.resume else 'dry-run'}: what a clock ends is not known "
             f"beforehand; try --fuzz N alone"
         )
-    selection = choice.select(FOR_VERIFY, fuzz=fuzz, seconds=seconds, vectors=vectors)
-    check_apart({"--csv": how.csv, "--html": html})
+    outputs = {"--csv": how.csv, "--html": html}
     overwrite = how.overwrite or how.resume
-    check_outputs({"--html": html}, overwrite=overwrite)
+    check_outputs(outputs, overwrite=overwrite, resumable="--csv")
     work = Verify(force=how.force, seconds=seconds)
-    if how.dry_run:
+    with Remarks() as remarks:
+        selection = choice.select(FOR_VERIFY, fuzz=fuzz, seconds=seconds, vectors=vectors, tell=remarks)
+        threads = how.thread_counts()
+        session = None if how.dry_run else how.begin(selection, work, remarks)
+    if session is None:
         why = "at most: the oracle, five calls and three verdicts for each backend, by rates seen on two CPU cores"
-        raise typer.Exit(show_dry_run(selection, work, threads=how.thread_counts(), why=why))
-    session = how.begin(selection, work)
+        raise typer.Exit(show_dry_run(selection, work, threads=threads, why=why))
     follow(session, draw, columns=COLUMNS, heat_map=heat_map)
     if fuzz is not None or seconds is not None:
         done = len(session.results) // len(selection.backends) - session.kept

@@ -14,7 +14,7 @@ from convbench.show.ledger import hanging
 from convbench.show.pages import fit
 from convbench.show.tables import plain_table
 from convbench.show.units import amount
-from convbench.suites import COLUMNS
+from convbench.suites import COLUMNS, MODEL_COLUMNS, PAIRS, SIZES
 
 if TYPE_CHECKING:
     from convbench.models.calls import Shape
@@ -30,7 +30,7 @@ COLUMNS_PIPED = (
     "name spec kind count macs macs_total macs_share intensity field_low field_high field_exact blow_up ran time_share "
     "bias functional"
 ).split()
-SUITE_COLUMNS = (*COLUMNS, "count", "macs", "pad_b", "pad_r", "pass")
+SUITE_COLUMNS = (*COLUMNS, "count", "macs", "pad_b", "pad_r", "pass", "skip", *MODEL_COLUMNS)
 
 
 def print_model(costs: "ModelCosts") -> None:
@@ -139,27 +139,34 @@ def record(costs: "ModelCosts") -> dict[str, Any]:
 
 
 def write_suite(costs: "ModelCosts", file: TextIO) -> None:
-    """The 1-D and 2-D convolutions as a suite for `bench` and `verify`, a transposed one as the dgrad that it is."""
-    out = csv.writer(file, lineterminator="\n")
-    out.writerow(SUITE_COLUMNS)
-    for row in costs.problems:
-        spec = row.shape.spec
-        sizes = (spec.n, spec.c, spec.h, spec.w, spec.k, spec.r, spec.s)
-        pairs = (*spec.stride, *spec.padding, *spec.dilation)
+    """The table as a suite for `bench` and `verify`; a transposed convolution is the dgrad that it is.
+
+    One that is no problem of theirs has no sizes, and says why in `skip`.
+    """
+    out = csv.DictWriter(file, SUITE_COLUMNS, lineterminator="\n")
+    out.writeheader()
+    for row in costs.rows:
+        piped = dict(zip(COLUMNS_PIPED, _piped(row, costs), strict=True))
+        cells: dict[str, str | float | None] = {column: piped[column] for column in MODEL_COLUMNS}
         # Before a * a name ends, and its number of times follows.
-        out.writerow(
-            (
-                row.name.replace("*", "x"),
-                *sizes,
-                *pairs,
-                spec.groups,
-                source(costs),
-                row.count,
-                spec.macs,
-                *(spec.padding_end or ("", "")),
-                row.shape.pass_ if row.shape.transposed else "",
-            )
-        )
+        cells |= {"name": row.name.replace("*", "x"), "source": source(costs), "count": row.count}
+        out.writerow(cells | {"macs": row.shape.macs} | _suite_cells(row.shape))
+
+
+def _suite_cells(shape: "Shape") -> dict[str, str | int]:
+    """The sizes of the problem, or why it is none."""
+    if (why := shape.why_no_spec) is not None:
+        return {"skip": why}
+    spec = shape.spec
+    pairs = zip(PAIRS, (spec.stride, spec.padding, spec.dilation), strict=True)
+    ends = zip(("pad_b", "pad_r"), spec.padding_end or ("", ""), strict=True)
+    return {
+        **{size: getattr(spec, size) for size in SIZES},
+        **{column: side for columns, pair in pairs for column, side in zip(columns, pair, strict=True)},
+        **dict(ends),
+        "groups": spec.groups,
+        "pass": shape.pass_ if shape.transposed else "",
+    }
 
 
 def _problem(shape: "Shape") -> str:

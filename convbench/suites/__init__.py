@@ -17,7 +17,7 @@ from convbench.dtypes import short_dtype
 from convbench.errors import ConvbenchError, unknown
 from convbench.spec import ConvSpec
 from convbench.suites.edge import known_operands
-from convbench.suites.foreign import Reading, is_foreign, read_foreign, read_text
+from convbench.suites.foreign import LeftOut, Reading, is_foreign, read_foreign, read_text
 from convbench.suites.sizes import EXAMPLE, looks_like_sizes
 
 SIZES = ("n", "c", "h", "w", "k", "r", "s")
@@ -43,6 +43,11 @@ DEFAULTS = {
     "skip": "",
 }
 DRAWN = "drawn"  # in the column axes
+# What `convbench model --csv` says of a convolution besides; a suite may have it, and does not use it.
+MODEL_COLUMNS = tuple(
+    "spec kind macs_total macs_share intensity field_low field_high field_exact blow_up ran time_share bias "
+    "functional".split()
+)
 
 
 def suite_names() -> list[str]:
@@ -72,7 +77,9 @@ def read_suite(suite: str) -> Reading:
             )
     text = read_text(path, f"the suite {suite}")
     if path.suffix == ".csv":
-        return Reading(problems=tuple(_problems(path.stem, text, origin=suite)))
+        rows = list(_problems(path.stem, text, origin=suite))
+        problems = tuple(one for one in rows if isinstance(one, Problem))
+        return Reading(problems=problems, left_out=tuple(one for one in rows if isinstance(one, LeftOut)))
     return read_foreign(text, suite=path.stem, origin=suite)
 
 
@@ -132,7 +139,7 @@ def _only(text: str, reading: Reading) -> Problem:
     return reading.problems[0]
 
 
-def _problems(suite: str, text: str, *, origin: str) -> Iterator[Problem]:
+def _problems(suite: str, text: str, *, origin: str) -> Iterator[Problem | LeftOut]:
     rows = csv.DictReader(text.splitlines())
     try:
         yield from _rows(suite, rows, origin)
@@ -140,7 +147,7 @@ def _problems(suite: str, text: str, *, origin: str) -> Iterator[Problem]:
         raise ConvbenchError(f"suite {origin}, line {rows.line_num + 1}: {error}") from None
 
 
-def _rows(suite: str, rows: "csv.DictReader[str]", origin: str) -> Iterator[Problem]:
+def _rows(suite: str, rows: "csv.DictReader[str]", origin: str) -> Iterator[Problem | LeftOut]:
     columns = list(rows.fieldnames or ())
     if {"backend", "outcome", "samples_s"} <= set(columns):
         raise ConvbenchError(f"suite {origin} is a file of results; convbench report {origin} shows it")
@@ -155,10 +162,14 @@ def _rows(suite: str, rows: "csv.DictReader[str]", origin: str) -> Iterator[Prob
     for column in columns:
         if columns.count(column) > 1:
             raise ConvbenchError(f"suite {origin}: the column {column!r} stands twice; delete one of them")
-        if column not in SIZES and column not in DEFAULTS:
+        if column not in (*SIZES, *DEFAULTS, *MODEL_COLUMNS):
             raise ConvbenchError(f"suite {origin}: {unknown('column', column, [*SIZES, *DEFAULTS])}")
     for row in rows:
         try:
+            if row.get("skip") and not any(row[column] for column in SIZES):  # of a model: no 2-D convolution
+                detail = f"{row.get('name') or ''} {row.get('spec') or ''}".strip()
+                yield LeftOut(place=f"{origin}, line {rows.line_num}", kind=row["skip"], detail=detail)
+                continue
             yield _problem(suite, row)
         except ConvbenchError as error:
             raise ConvbenchError(f"suite {origin}, line {rows.line_num}: {error}") from None
