@@ -14,9 +14,9 @@ app = typer.Typer(cls=values.Group, help="List what is available, and why someth
 
 @app.command(cls=values.Command, epilog="\b\nExample:\n  convbench list backends")
 def backends(plugin: options.Plugins = None) -> None:
-    """What can compute a convolution here.
+    """List the backends, and why one is not available.
 
-    None of it is imported; plug-ins run in a process of their own.
+    No backend is imported; plug-ins run in their own process.
     """
     from convbench.discovery import sources
     from convbench.workers.probe import load_others
@@ -36,11 +36,9 @@ def backends(plugin: options.Plugins = None) -> None:
 
 @app.command(cls=values.Command, epilog="\b\nExamples:\n  convbench list suites\n  convbench list suites resnet50")
 def suites(
-    suite: Annotated[
-        str | None, typer.Argument(metavar="[SUITE]", help="List the rows of this one, or of a file.")
-    ] = None,
+    suite: Annotated[str | None, typer.Argument(metavar="[SUITE]", help="List the rows of this suite or file.")] = None,
 ) -> None:
-    """The shipped shapes, and where they were published."""
+    """List the shipped suites and their sources."""
     from convbench.show.units import amount
     from convbench.suites import load_suite, read_suite, suite_names
     from convbench.suites.choose import left_out_remarks
@@ -65,7 +63,7 @@ def suites(
 
 @app.command(cls=values.Command, epilog="\b\nExample:\n  convbench list devices")
 def devices() -> None:
-    """The CPU, the GPUs, and their libraries."""
+    """List the CPU and the GPUs, with their libraries."""
     import torch
 
     from convbench.machine import cpu_name, this_machine

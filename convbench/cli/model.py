@@ -27,16 +27,14 @@ Examples:
 def model(
     name: Annotated[
         str,
-        typer.Argument(
-            metavar="NAME", help="A model of torchvision or timm, package.module:factory, or a file FILE.onnx."
-        ),
+        typer.Argument(metavar="NAME", help="A model of torchvision or timm, package.module:factory, or FILE.onnx."),
     ],
     input: Annotated[  # noqa: A002  # the name of its option
-        Words, typer.Option("--input", metavar="SIZES,...", help="The model's inputs, as 1x3x224x224.")
+        Words, typer.Option("--input", metavar="SIZES,...", help="Input sizes of the model, such as 1x3x224x224.")
     ] = None,
     csv: Annotated[
         str | None,
-        typer.Option("--csv", metavar="FILE", help="Write the convolutions as a suite, FILE.csv; - is stdout."),
+        typer.Option("--csv", metavar="FILE", help="Write the table as a suite, FILE.csv; - is stdout."),
     ] = None,
     no_time: Annotated[bool, typer.Option("--no-time", help="Do not time the convolutions.")] = False,
     overwrite: Overwrite = False,
@@ -44,13 +42,14 @@ def model(
 ) -> None:
     """List every convolution of a model, with its cost.
 
-    Each with its problem, how often it occurs, its multiply-adds, what of the input an output sees, what PyTorch runs
-    for it and its share of the time. --csv writes a suite for `bench` and `verify`. Exit 3: there is no convolution.
+    Shows the problem, count, multiply-adds and receptive field of each, the algorithm that PyTorch runs, and its share
+    of the time. --csv writes the table, which is a suite for `bench` and `verify` too. Exit 3: the model has no
+    convolution.
     """
     if csv == "-" and json:
-        raise ConvbenchError("--csv - --json: both would go to stdout; name a file for the suite")
+        raise ConvbenchError("--csv - --json: both would go to stdout; name a file for --csv")
     if csv not in (None, "-") and Path(csv).suffix != ".csv":
-        raise ConvbenchError(f"--csv {csv}: a suite is a FILE.csv, so that bench and verify know it as one")
+        raise ConvbenchError(f"--csv {csv}: name a FILE.csv, so that bench and verify can read it as a suite")
     check_outputs({"--csv": csv}, overwrite=overwrite)
     costs = _measure(name, input, timed=not no_time)
     if csv is not None:

@@ -50,7 +50,7 @@ def check_apart(files: Mapping[str, str | None]) -> dict[str, str]:
     for place, options in together.items():
         if len(options) > 1:
             where = "stdout" if place == "-" else named[options[0]]
-            raise ConvbenchError(f"{' and '.join(options)} go to {where} together; give them different files")
+            raise ConvbenchError(f"{' and '.join(options)} both go to {where}; give them different files")
     return named
 
 
@@ -137,4 +137,4 @@ def _opened(path: str, mode: str) -> TextIO:
 
 
 def _appeared(path: str) -> ConvbenchError:
-    return ConvbenchError(f"{path} has appeared meanwhile and is left as it is; name another file")
+    return ConvbenchError(f"{path} appeared during the run and was left as it is; name another file")

@@ -21,7 +21,6 @@ EXAMPLE = """\b
 Examples:
   convbench selftest
   convbench selftest --shapes 5 --backend tap-missing,kahan
-  convbench selftest --shapes 5
 """
 # Every product of a convolution is stored for some kernels: more would take gigabytes.
 MOST_MACS = 10_000_000

@@ -68,9 +68,8 @@ def explain(
 ) -> None:
     """Show how a convolution is computed, step by step.
 
-    Seven steps on real numbers, each of them proved. The numbers are small integers; with seed 0, x counts 1, 2, 3,
-    ... They are printed after each has been compared with torch and float64. With --svg or --cast they go to a file
-    instead, COLUMNS wide (60 to 120; 80 where it is not set).
+    Seven steps on small integers; with seed 0, x counts 1, 2, 3, ... Every number is checked against torch and float64
+    before it is printed. --svg and --cast write to a file instead, as wide as COLUMNS (60 to 120; 80 if it is not set).
     """
     mode = choose_mode(context)
     whole = sizes.problem(shape).spec
@@ -95,7 +94,7 @@ def explain(
         check_size(whole)
 
     if step is not None and json and svg is None and cast is None:
-        raise ConvbenchError("--step with --json: the JSON has all steps; leave one of the two out")
+        raise ConvbenchError("--step with --json: the JSON has all steps; leave out one of them")
 
     found = prove(whole, at, cell)
     ones = str(found.spec) == options.NOTE and cell.seed == 0  # the gradient of the note: that of a sum
@@ -166,7 +165,7 @@ def prove(whole: ConvSpec, at: Pair | None, cell: options.Cell) -> "Walk":
     chosen = choose_cell(whole, at=at, image=cell.image, filter_index=cell.filter)
     spec = affordable(whole)
     if spec != whole:
-        tell(f"{whole.n} images take too long to prove; images do not mix, so this is one alone: {spec}")
+        tell(f"{whole.n} images take too long to check; images are independent, so this shows one: {spec}")
         chosen = replace(chosen, n=0)
     found = walk(*small_integers(spec, cell.seed), spec, chosen)
     refuse_unproved({"": found.proof})
@@ -180,5 +179,5 @@ def refuse_long_json(spec: ConvSpec) -> None:
     if numbers > MAX_JSON_NUMBERS:
         raise ConvbenchError(
             f"--json of {spec} would print {numbers:,} numbers (limit {MAX_JSON_NUMBERS:,}); "
-            f"try a smaller n, h and w, or leave --json out to see a window of it"
+            f"try a smaller n, h and w, or leave out --json to see part of it"
         )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Steps = Annotated[
     str | None,
-    typer.Option("--step", metavar="STEP,...", help=f"Only these: 4, 2-4, or {', '.join(STEPS)}."),
+    typer.Option("--step", metavar="STEP,...", help=f"Only these steps: 4, 2-4, or {', '.join(STEPS)}."),
 ]
 Channel = Annotated[int, typer.Option("--channel", metavar="C", help="First kernel channel to show.")]
 Svg = Annotated[str | None, typer.Option("--svg", metavar="FILE", help="Draw the steps as SVG; - is stdout.")]
@@ -56,18 +56,14 @@ def _no_step(text: str) -> ConvbenchError:
 def check_channel(channel: int, spec: ConvSpec) -> None:
     if not 0 <= channel < spec.c_per_group:
         raise ConvbenchError(
-            f"--channel {channel}: the kernel of {spec} has {spec.c_per_group}; give one from 0 to "
-            f"{spec.c_per_group - 1}"
+            f"--channel {channel}: the kernel of {spec} has channels 0 to {spec.c_per_group - 1}; give one of them"
         )
 
 
 def refuse_without_terminal() -> None:
     """Raise where there are no keys to read or no screen to draw on."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise ConvbenchError(
-            "--interactive needs a terminal for its keys and its screen; without one, --at P,Q and --step STEP "
-            "print the same frame"
-        )
+        raise ConvbenchError("--interactive needs a terminal; without one, print a frame with --at P,Q and --step STEP")
 
 
 def write_frames(
