@@ -56,7 +56,8 @@ def _no_step(text: str) -> ConvbenchError:
 def check_channel(channel: int, spec: ConvSpec) -> None:
     if not 0 <= channel < spec.c_per_group:
         raise ConvbenchError(
-            f"--channel {channel}: the kernel of {spec} has channels 0 to {spec.c_per_group - 1}; give one of them"
+            f"--channel {channel}: the kernel of {spec} has {spec.c_per_group} channel{'s' * (spec.c_per_group > 1)}, "
+            f"numbered from 0; try --channel {spec.c_per_group - 1}"
         )
 
 
