@@ -113,5 +113,5 @@ def share(option: str, text: str) -> float:
     match = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*(%?)\s*", text, re.ASCII)
     value = float(match[1]) / (100 if match[2] else 1) if match else 0.0
     if match is None or value <= 0 or value > 10 or (value >= 1 and not match[2]):
-        raise ConvbenchError(f"{option} {text}: give a share above 0, such as 5% or 0.05; try {option} 5%")
+        raise ConvbenchError(f"{option} {text}: give a share such as 0.05, or a percentage such as 5%")
     return value

@@ -10,6 +10,7 @@ in which dtype, layout and pass alone it runs, whether they are its own or drawn
 import csv
 import os
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from convbench.case import DTYPES, EPILOGUES, LAYOUTS, PASSES, Problem
@@ -71,9 +72,13 @@ def read_suite(suite: str) -> Reading:
     else:
         path = Path(suite)
         if path.suffix != ".csv" and not os.path.exists(path):  # Path.exists raises where the name is too long
-            raise ConvbenchError(
-                f"{unknown('suite', suite, suite_names())}; see 'convbench list suites', or name a FILE.csv "
-                f"or a file of benchdnn or MIOpenDriver lines"
+            if _is_problem(suite):
+                raise ConvbenchError(f"{suite} is a problem, not a suite: write --shape {suite}")
+            raise unknown(
+                "suite",
+                suite,
+                suite_names(),
+                more=" (convbench list suites), a FILE.csv, or a file of benchdnn or MIOpenDriver lines",
             )
     text = read_text(path, f"the suite {suite}")
     if path.suffix == ".csv":
@@ -81,6 +86,13 @@ def read_suite(suite: str) -> Reading:
         problems = tuple(one for one in rows if isinstance(one, Problem))
         return Reading(problems=problems, left_out=tuple(one for one in rows if isinstance(one, LeftOut)))
     return read_foreign(text, suite=path.stem, origin=suite)
+
+
+def _is_problem(text: str) -> bool:
+    try:
+        return bool(find_problem(text))
+    except ConvbenchError:
+        return False
 
 
 def read_shape(text: str) -> Reading:
@@ -106,16 +118,18 @@ def find_problem(text: str) -> Problem:
         return _only(text, read_shape(text))
     suite, colon, row = text.partition(":")
     if suite in suite_names() and not row:
-        first = load_suite(suite)[0].name
+        first = load_suite(suite)[0]
+        model = f"; the whole model: convbench model {suite}" if first.source.startswith("torchvision ") else ""
         raise ConvbenchError(
-            f"{text} is a whole suite; name a row of it, such as {suite}:{first}; all are in "
-            f"'convbench list suites {suite}'"
+            f"{suite} is a whole suite: name a row, such as {suite}:{first.name} (convbench list suites {suite}){model}"
         )
     if looks_like_sizes(text):
         raise ConvbenchError(f"{text} is the size of a tensor, not a problem; write {EXAMPLE}")
     if text == "note":
         return find_problem("quick:note")
     if not colon:
+        if near := get_close_matches(text, ["note", *suite_names()], n=1, cutoff=0.7):
+            raise ConvbenchError(f"not a problem: {text!r}; did you mean {near[0]!r}?")
         return Problem(suite="shape", name=text.strip().lower(), spec=ConvSpec.parse(text))
     problems = load_suite(suite)
     matches = [problem for problem in problems if problem.name == row]
@@ -124,7 +138,9 @@ def find_problem(text: str) -> Problem:
         names = ", ".join(f"{suite}:{problem.name}" for problem in matches)
         raise ConvbenchError(f"{text} may be {len(matches)} rows: {names}; name one of them whole")
     if not matches:
-        raise unknown(f"row of suite {suite}", row, [problem.name for problem in problems])
+        raise unknown(
+            f"row of suite {suite}", row, [problem.name for problem in problems], f" (convbench list suites {suite})"
+        )
     return matches[0]
 
 

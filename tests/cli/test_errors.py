@@ -49,7 +49,7 @@ from tests.cli.conftest import Cli
         (["verify", "--device", "gpu:1"], "did you mean 'cuda'?"),
         (
             ["explain", "resnet50"],
-            "name a row of it, such as resnet50:conv1; all are in 'convbench list suites",
+            "name a row, such as resnet50:conv1 (convbench list suites resnet50)",
         ),
         (["verify", "--layout", "nchw,chwn"], "unknown layout 'chwn'"),
         (["verify", "--precision", "tf23"], "did you mean 'tf32'?"),

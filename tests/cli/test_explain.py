@@ -133,7 +133,10 @@ def test_a_pipe_and_no_color_have_no_escape_codes_and_a_terminal_has_the_same_te
         (["--step", "8"], "give a number from 1 to 7, a range such as 2-4, or a name: operands, loops"),
         (["--step", "4-2"], "--step '4-2': give a number"),
         (["--step", "unfolds"], "--step 'unfolds': give a number"),
-        (["--channel", "1"], "--channel 1: the kernel of n1c1h4w4k1r2s2 has 1 channel, numbered from 0; try --channel 0"),
+        (
+            ["--channel", "1"],
+            "--channel 1: the kernel of n1c1h4w4k1r2s2 has 1 channel, numbered from 0; try --channel 0",
+        ),
         (["--svg", "-", "--cast", "-"], "--svg and --cast both go to stdout"),
         (["--svg", "no/such/folder/a.svg"], "there is no folder no/such/folder"),
         (["--interactive"], "without one, print a frame with --at P,Q and --step STEP"),

@@ -221,10 +221,13 @@ def test_a_model_without_a_convolution_is_exit_3(nets: Path, capsys: pytest.Capt
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["model", "resnet5"], "did you mean resnet50"),
+        (["model", "resnet5"], "did you mean 'resnet50'"),
         (["model", "no.onnx"], "no model at no.onnx"),
         (["model", "resnet18", "--input", "big"], "write it like 1x3x224x224"),
-        (["model", "resnet18", "--csv", "mine.txt"], "name a FILE.csv, so that bench and verify can read it as a suite"),
+        (
+            ["model", "resnet18", "--csv", "mine.txt"],
+            "name a FILE.csv, so that bench and verify can read it as a suite",
+        ),
         (["model", "resnet18", "--csv", "-", "--json"], "both would go to stdout"),
         (["cost", "nonsense"], "not a problem"),
         (["explain", "resnet50:conv1", "--ledger"], "this is a command of its own now: convbench cost resnet50:conv1"),

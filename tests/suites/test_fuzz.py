@@ -135,7 +135,7 @@ def test_what_would_run_is_listed(cli: Cli) -> None:
         (("--fuzz", "3", "--match", "x"), "--match does not go with --fuzz"),
         (("--fuzz", "3", "--batch", "2"), "--batch or --axis of a size does not go with --fuzz"),
         (("--seconds", "1", "--dry-run"), "a run that ends by the clock cannot be planned"),
-        (("--fuzz", "9", "--seconds", "1", "--resume", "--csv", "x.csv"), "what a clock ends is not known"),
+        (("--fuzz", "9", "--seconds", "1", "--resume", "--csv", "x.csv"), "a run that ends by the clock"),
         (("--fuzz", "1000000"), "at most 100,000 cases"),
         (("--fuzz", "3", "--dtype", "fp8"), "unknown dtype 'fp8'"),
     ],

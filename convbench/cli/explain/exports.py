@@ -1,6 +1,7 @@
 """Where else may the frames of an explanation go: some steps only, a drawing, a recording, a screen with keys."""
 
 import sys
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -48,8 +49,11 @@ def parse_steps(text: str | None) -> tuple[str, ...]:
 
 
 def _no_step(text: str) -> ConvbenchError:
+    near = [found for word in text.split(",") for found in get_close_matches(word.strip().lower(), STEPS, n=1)]
+    hint = f"; did you mean {near[0]!r}?" if near else ""
     return ConvbenchError(
-        f"--step {text!r}: give a number from 1 to {len(STEPS)}, a range such as 2-4, or a name: {', '.join(STEPS)}"
+        f"--step {text!r}: give a number from 1 to {len(STEPS)}, a range such as 2-4, or a name: "
+        f"{', '.join(STEPS)}{hint}"
     )
 
 
