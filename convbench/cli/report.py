@@ -115,7 +115,7 @@ def print_tables(files: "Sequence[str]", rows: "Sequence[tuple[str, dict[str, st
             for part in draw(results, console.width):
                 console.print(part)
         else:
-            console.print(verify_table(results))
+            console.print(verify_table(results, width=console.width))
     tell_faults(
         console if console.is_terminal else side_console(),
         [result for _, _, result in rows],

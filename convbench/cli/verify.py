@@ -148,8 +148,8 @@ def verify(
     raise typer.Exit(WRONG if selection.faults else exit_code(session.results, "verified"))
 
 
-def draw(results: "Sequence[Result]", width: int, *, whole: bool) -> "list[RenderableType]":  # noqa: ARG001  # it fits any
+def draw(results: "Sequence[Result]", width: int, *, whole: bool) -> "list[RenderableType]":
     """One table; what a pipe got as rows needs no other."""
     from convbench.show.tables import verify_table
 
-    return [verify_table(results)] if whole else []
+    return [verify_table(results, width=width)] if whole else []
