@@ -92,6 +92,7 @@ def _measure(model: str, inputs: Words, *, timed: bool) -> "ModelCosts":
 
 
 def _write(costs: "ModelCosts", csv: str, *, overwrite: bool) -> None:
+    from convbench.show.grid import plural
     from convbench.show.models import write_suite
 
     if not costs.rows:
@@ -102,9 +103,5 @@ def _write(costs: "ModelCosts", csv: str, *, overwrite: bool) -> None:
     if csv == "-":
         return
     left_out = sum(costs.others.values())
-    rest = (
-        f"; {left_out} convolutions are in the table only, because bench and verify do not take them"
-        if left_out
-        else ""
-    )
-    tell(f"{len(costs.problems)} problems in {csv}{rest}: convbench bench --suite {csv}")
+    rest = f", and {plural(left_out, 'convolution')} that bench and verify do not take" if left_out else ""
+    tell(f"{plural(len(costs.problems), 'problem')} in {csv}{rest}: convbench bench --suite {csv}")
