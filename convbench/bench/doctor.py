@@ -230,7 +230,7 @@ def warning(now_s: float = 0.2) -> str:
     if noise.foreign is None or noise.steal is None:
         return "machine now: it does not say how busy it is"
     loud = noise.foreign > FOREIGN or noise.steal > STEAL
-    more = "; convbench doctor says more" if loud else ""
+    more = "; see convbench doctor" if loud else ""
     return (
         f"machine now: {'busy' if loud else 'quiet'} ({noise.foreign:.0%} foreign load, {noise.steal:.0%} steal{more})"
     )

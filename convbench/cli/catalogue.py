@@ -1,7 +1,7 @@
 """convbench list: which backends, suites and devices are there, and if not, why not?"""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -121,7 +121,9 @@ def show_table(
         rows = [(*row[:-1], row[-1] if len(row[-1]) <= room else row[-1][: room - 1] + "…") for row in rows]
     table = plain_table()
     for number, column in enumerate(columns):
-        table.add_column(column, overflow="fold", no_wrap=number == 0 or cut_last)
+        numbers = bool(rows) and all(row[number].isdecimal() for row in rows)
+        justify: Literal["left", "right"] = "right" if numbers else "left"
+        table.add_column(column, overflow="fold", no_wrap=number == 0 or cut_last, justify=justify)
     for row in rows:
         table.add_row(*map(Text, row))
     console.print(table)

@@ -107,4 +107,5 @@ def _show(prober: "Prober", found: "dict[Kind, Ceilings | None]") -> None:
         console.print(ceiling_table(f"{' '.join(kind)}  ({where})", [row[4:] for row in _rows(prober, kind)]))
     path = prober.cache.path(prober.facts(next(iter(found))[0]))
     kept = f"kept in {path}" if prober.saved and path is not None else "not kept: the cache folder cannot be written"
-    console.print(f"{kept}; --refresh measures again", style="dim", markup=False, soft_wrap=True)
+    console.print(kept, style="dim", markup=False, soft_wrap=True)  # a path is copied whole
+    console.print("--refresh measures again", style="dim", markup=False)

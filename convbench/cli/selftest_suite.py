@@ -137,4 +137,5 @@ def _show(tried: "Sequence[Tried]", *, csv: str | None, by_choice: bool) -> None
         console.print(f"... and {len(told) - MOST_FAULTS_SHOWN:,} more; --csv lists every kernel", markup=False)
     facts = this_machine()
     where = f"({facts.cpu}, torch {facts.torch})"
-    console.print(f"{suite_headline(tried, by_choice=by_choice)}  {where}", style="bold", markup=False, soft_wrap=True)
+    answer = f"{suite_headline(tried, by_choice=by_choice)}  {where}"
+    console.print(answer, style="bold", markup=False, soft_wrap=not console.is_terminal)

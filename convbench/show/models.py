@@ -1,7 +1,7 @@
 """How does a whole model look as a table of its convolutions, in a pipe, as JSON, and as a suite?"""
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Group, RenderableType
@@ -51,7 +51,7 @@ def page(costs: "ModelCosts", width: int) -> RenderableType:
     width = fit(width)
     title = Text.assemble((costs.model, "bold"), (f"  {_origin(costs)}", "dim"))
     shown = [number for number in (range(len(HEADINGS)) if width >= ALL_FROM else FEW) if _told(number, costs)]
-    table = _wide(costs, shown) if width >= ONE_LINE_FROM else _blocks(costs, shown)
+    table = _wide(costs, shown) if width >= ONE_LINE_FROM else _blocks(costs, shown, width)
     return Group(title, table, Text(), *hanging(remarks(costs), width))
 
 
@@ -195,23 +195,30 @@ def _wide(costs: "ModelCosts", shown: Sequence[int]) -> Table:
     return table
 
 
-def _blocks(costs: "ModelCosts", shown: Sequence[int]) -> Group:
-    parts: list[RenderableType] = [_line([Text(name, "dim") for name in HEADINGS], shown)]
+def _blocks(costs: "ModelCosts", shown: Sequence[int], width: int) -> Group:
+    """Each convolution and its numbers below; what torch ran takes the room that is left."""
+    widths = dict(enumerate(WIDTHS))
+    spare = width - sum(widths[number] + 1 for number in shown) - 2
+    ran = HEADINGS.index("ran")
+    longest = max((len(row.ran) for row in costs.rows), default=0)
+    widths[ran] = max(widths[ran], min(longest, widths[ran] + spare))
+    columns = {number: widths[number] for number in shown}
+    parts: list[RenderableType] = [_line([Text(name, "dim") for name in HEADINGS], columns)]
     for row in costs.rows:
         parts += [
             Text.assemble((row.name, "bold"), (f"  {_problem(row.shape)}", "dim")),
-            _line(_cells(row, costs), shown),
+            _line(_cells(row, costs), columns),
         ]
     return Group(*parts)
 
 
-def _line(cells: Sequence[Text], shown: Sequence[int]) -> Table:
+def _line(cells: Sequence[Text], widths: Mapping[int, int]) -> Table:
     """Columns of fixed width, so that the lines stand below one another."""
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column(width=1)
-    for number in shown:
-        table.add_column(width=WIDTHS[number], justify="right", no_wrap=True, overflow="ellipsis")
-    table.add_row("", *(cells[number] for number in shown))
+    for width in widths.values():
+        table.add_column(width=width, justify="right", no_wrap=True, overflow="ellipsis")
+    table.add_row("", *(cells[number] for number in widths))
     return table
 
 

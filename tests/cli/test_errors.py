@@ -162,3 +162,22 @@ def test_a_value_that_typer_refuses_is_told(cli: Cli) -> None:
     done = cli("bench", "--budget", "-1")
     assert "Invalid value for --budget -1: " in done.err
     assert "Invalid value for --budget -2: " in cli("bench", "--budget=-2").err
+
+
+def test_a_remark_waits_until_the_options_are_valid_and_an_error_is_the_only_line(cli: Cli) -> None:
+    words = ("verify", "--shape", "note", "--dtype", "fp32", "--layout", "nchw", "--backend", "/zzz/,torch")
+    remark = "convbench: --backend /zzz/ matches no backend; see 'convbench list backends'\n"
+    assert cli(*words, "--dry-run").err.startswith(remark)
+    done = cli(*words, "--threads", "1,x")
+    assert done.code == 2
+    assert done.err == "convbench: --threads x: give whole numbers, such as 1,2,4; 0 lets torch choose\n"
+    nothing = cli("verify", "--shape", "note", "--backend", "/zzz/")
+    assert nothing.code == 3
+    assert nothing.err.startswith(remark)  # why nothing is selected
+
+
+@pytest.mark.parametrize("command", ["bench", "verify"])
+def test_an_output_is_checked_before_a_plug_in_is_loaded(cli: Cli, command: str, tmp_path: Path) -> None:
+    done = cli(command, "--plugin", tmp_path / "absent.py", "--csv", tmp_path / "none" / "rows.csv")
+    assert done.code == 2
+    assert "--csv: there is no folder" in done.err

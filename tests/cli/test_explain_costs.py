@@ -255,6 +255,15 @@ def test_a_model_without_a_convolution_is_exit_3(nets: Path, capsys: pytest.Capt
     assert not Path("none.csv").exists()
 
 
+def test_nothing_is_said_of_the_timing_of_a_model_that_does_not_run(
+    nets: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = run(capsys, "model", "cost_nets:Small", "--input", "1x4x8x8")
+    assert code == 2
+    assert err.startswith("convbench: the model cost_nets:Small does not run on --input 1x4x8x8: ")
+    assert err.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
