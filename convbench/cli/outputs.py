@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TextIO
+from typing import TYPE_CHECKING, Literal, Self, TextIO
 
 import typer
 
@@ -127,7 +127,7 @@ def csv_file(path: str | None, *, overwrite: bool) -> Iterator[TextIO | None]:
         yield file
 
 
-def _opened(path: str, mode: str) -> TextIO:
+def _opened(path: str, mode: Literal["w", "x"]) -> TextIO:
     try:
         return open(path, mode, newline="", encoding="utf-8")
     except FileExistsError:

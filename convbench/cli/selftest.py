@@ -50,7 +50,7 @@ def selftest(
     `verify`. With --shapes or --shape no cause is looked for, and the tolerances of other libraries are tried on the
     same kernels. Exit 1: a bug was missed, a cause is false, or a correct kernel was rejected; 3: nothing was tested.
     """
-    on_a_suite = shape is shapes is None
+    on_a_suite = shape is None and shapes is None
     if not on_a_suite and (idle := [name for name in ON_A_SUITE if getattr(choice, name) is not None]):
         given = ", ".join("--" + name.strip("_") for name in idle)
         raise ConvbenchError(

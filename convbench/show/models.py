@@ -159,11 +159,12 @@ def _suite_cells(shape: "Shape") -> dict[str, str | int]:
         return {"skip": why}
     spec = shape.spec
     pairs = zip(PAIRS, (spec.stride, spec.padding, spec.dilation), strict=True)
-    ends = zip(("pad_b", "pad_r"), spec.padding_end or ("", ""), strict=True)
+    bottom, right = spec.padding_end or ("", "")
     return {
         **{size: getattr(spec, size) for size in SIZES},
         **{column: side for columns, pair in pairs for column, side in zip(columns, pair, strict=True)},
-        **dict(ends),
+        "pad_b": bottom,
+        "pad_r": right,
         "groups": spec.groups,
         "pass": shape.pass_ if shape.transposed else "",
     }
