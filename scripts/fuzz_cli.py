@@ -108,7 +108,7 @@ def fault(code: int, said: str, before: dict[str, str], folder: Path, words: lis
         return f"exit code {code}: {said.strip()[-300:]}"
     if "Traceback (most recent call last)" in said:
         return f"a traceback: {said.strip()[-300:]}"
-    if code == 2 and said.count("\n") > 1 and "Warning" not in said:
+    if code == 2 and said.count("\n") != 1:
         return f"{said.count(chr(10))} lines: {said.strip()[:300]}"
     if set("\x1b\x07\u202e") & set(said):
         return f"it steers the terminal: {said!r}"
