@@ -499,7 +499,7 @@ def test_a_file_or_link_that_appears_while_it_runs_is_left_as_it_is(
     monkeypatch.setattr("convbench.cli.selftest.check_outputs", lambda *_, **__: path.symlink_to(elsewhere))
     done = cli("selftest", *words, "--csv", path)
     assert (done.code, done.err.count("\n")) == (2, 1)
-    assert "has appeared meanwhile and is left as it is" in done.err
+    assert "appeared during the run and was left as it is" in done.err
     assert not elsewhere.exists()
 
 
