@@ -51,7 +51,8 @@ def page(costs: "ModelCosts", width: int) -> RenderableType:
     width = fit(width)
     title = Text.assemble((costs.model, "bold"), (f"  {_origin(costs)}", "dim"))
     shown = [number for number in (range(len(HEADINGS)) if width >= ALL_FROM else FEW) if _told(number, costs)]
-    table = _wide(costs, shown) if width >= ONE_LINE_FROM else _blocks(costs, shown, width)
+    one_line = width >= ONE_LINE_FROM and _width(costs, shown) <= width
+    table = _wide(costs, shown) if one_line else _blocks(costs, shown, width)
     return Group(title, table, Text(), *hanging(remarks(costs), width))
 
 
@@ -184,10 +185,18 @@ def _origin(costs: "ModelCosts") -> str:
     return source(costs).replace(f" {costs.model} ", " ", 1)
 
 
+def _width(costs: "ModelCosts", shown: Sequence[int]) -> int:
+    """Of the table in which each convolution is a line, with whole names and problems."""
+    rows = [(row.name, _problem(row.shape), *_cells(row, costs)) for row in costs.rows]
+    headings = ("convolution", "problem", *HEADINGS)
+    columns = (0, 1, *(number + 2 for number in shown))
+    return sum(max(len(row[number]) for row in (headings, *rows)) + 2 for number in columns)
+
+
 def _wide(costs: "ModelCosts", shown: Sequence[int]) -> Table:
     table = plain_table()
-    table.add_column("convolution", overflow="fold", ratio=1)
-    table.add_column("problem", overflow="fold", max_width=31)
+    table.add_column("convolution", no_wrap=True)
+    table.add_column("problem", no_wrap=True)
     for number in shown:
         table.add_column(HEADINGS[number], justify="right", no_wrap=True)
     for row in costs.rows:
