@@ -50,7 +50,8 @@ def check_apart(files: Mapping[str, str | None]) -> dict[str, str]:
     for place, options in together.items():
         if len(options) > 1:
             where = "stdout" if place == "-" else named[options[0]]
-            raise ConvbenchError(f"{' and '.join(options)} both go to {where}; give them different files")
+            every = "both" if len(options) == 2 else "all"
+            raise ConvbenchError(f"{' and '.join(options)} {every} go to {where}; give them different files")
     return named
 
 

@@ -187,8 +187,8 @@ def _origin(costs: "ModelCosts") -> str:
 
 def _width(costs: "ModelCosts", shown: Sequence[int]) -> int:
     """Of the table in which each convolution is a line, with whole names and problems."""
-    rows = [(row.name, _problem(row.shape), *_cells(row, costs)) for row in costs.rows]
-    headings = ("convolution", "problem", *HEADINGS)
+    rows = [(row.name, _problem(row.shape), *map(str, _cells(row, costs))) for row in costs.rows]
+    headings: tuple[str, ...] = ("convolution", "problem", *HEADINGS)
     columns = (0, 1, *(number + 2 for number in shown))
     return sum(max(len(row[number]) for row in (headings, *rows)) + 2 for number in columns)
 
