@@ -37,13 +37,13 @@ class NothingSelected(ConvbenchError):  # noqa: N818  # it says what happened
         self.wrong = wrong
 
 
-def unknown(what: str, given: str, allowed: Iterable[str]) -> ConvbenchError:
-    """The error for a name that is not in a list of names."""
+def unknown(what: str, given: str, allowed: Iterable[str], more: str = "") -> ConvbenchError:
+    """The error for a name that is not in a list of names; `more` is what else may be given, or where the list is."""
     names = sorted(allowed)
     near = get_close_matches(given, names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    choice = ", ".join(names) if len(names) <= MOST_NAMES else f"{len(names)}, from {names[0]} to {names[-1]}"
-    return ConvbenchError(f"unknown {what} {given!r}: choose from {choice}{hint}")
+    choice = ", ".join(names) if len(names) <= MOST_NAMES else f"{len(names)} names, {names[0]} to {names[-1]}"
+    return ConvbenchError(f"unknown {what} {given!r}: choose from {choice}{more}{hint}")
 
 
 def check_words(what: str, given: Iterable[str], allowed: Sequence[str]) -> list[str]:

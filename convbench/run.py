@@ -234,7 +234,8 @@ def _convolve(watch: Stopwatch, case: Case, backend: Backend, x: Tensor, w: Tens
     if isinstance(trial, Failed | Skipped):
         return trial, None
     bill, check, out = trial.bill, trial.check, trial.out
-    watch.took(bill.prepare_s or 0.0, "prepare", "once per weight" if backend.prepare else "nothing to prepare")
+    if backend.prepare:
+        watch.took(bill.prepare_s or 0.0, "prepare", "once for each weight")
     settings = f"stride {pair_text(spec.stride)}, padding {spec.padding_text}, dilation {pair_text(spec.dilation)}"
     shape: Sequence[int] = out.shape if isinstance(out, Tensor) and out.dim() == 4 else ()
     watch.took(

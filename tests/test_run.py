@@ -16,7 +16,7 @@ from convbench.run import Plan, keep_size, run
 
 from .data.files import write_image
 
-STAGES = ["data set", "transform", "split", "filters", "DataLoader", "oracle", "prepare", "convolution", "check"]
+STAGES = ["data set", "transform", "split", "filters", "DataLoader", "oracle", "convolution", "check"]
 
 
 def built_in(name: str) -> Backend:

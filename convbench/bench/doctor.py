@@ -225,17 +225,14 @@ def _read(file: Path) -> str:
 
 
 def warning(now_s: float = 0.2) -> str:
-    """One line for the start of a sweep: how noisy the machine is now; takes `now_s` seconds."""
-    begun = time.perf_counter()
+    """One line for the head of a sweep: how noisy the machine is now; takes `now_s` seconds."""
     noise = noise_now(now_s)
     if noise.foreign is None or noise.steal is None:
         return "machine now: its load is unknown"
     loud = noise.foreign > FOREIGN or noise.steal > STEAL
-    words = "busy, expect more undecided" if loud else "quiet"
-    spent = time.perf_counter() - begun
+    more = "; see convbench doctor" if loud else ""
     return (
-        f"machine now: {words} ({noise.foreign:.0%} foreign load, {noise.steal:.0%} steal over {spent:.1f} s"
-        f"{'; run convbench doctor for details' if loud else ''})"
+        f"machine now: {'busy' if loud else 'quiet'} ({noise.foreign:.0%} foreign load, {noise.steal:.0%} steal{more})"
     )
 
 

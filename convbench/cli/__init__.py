@@ -1,6 +1,5 @@
 """The command line: parse, call, show. One module a command, each importing its work when called."""
 
-import re
 import sys
 from importlib import import_module
 from typing import Annotated, NoReturn
@@ -8,7 +7,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from convbench.cli.help import COMMANDS, Command, Group
-from convbench.cli.moved import replacement
+from convbench.cli.usage import reason
 from convbench.errors import ConvbenchError, NothingSelected, PipeClosed, one_line
 from convbench.exit_codes import BAD_USAGE, NOTHING, PIPE_CLOSED, RIGHT, WRONG
 from convbench.show.waiting import Waiting
@@ -27,6 +26,7 @@ WAITING = {
     "ran": "running it once",
     "cost": "counting",
     "error": "reading the message",
+    "selftest": "preparing the cases",
 }
 
 
@@ -100,27 +100,9 @@ def run_command(arguments: list[str], waiting: Waiting) -> int:
         # Typer carries click within it since 0.26; what both call a usage error has these two.
         if not (hasattr(error, "format_message") and hasattr(error, "exit_code")):
             raise
-        message = _with_value(error.format_message().rstrip("."), arguments)
-        if (instead := replacement(arguments)) is not None:
-            complain(f"this is a command of its own now: {instead}")
-            return error.exit_code  # type: ignore[no-any-return]  # typer's own error, whose class moves
-        given = [word for word in arguments[:1] if word in COMMANDS]
-        help_page = " ".join(["convbench", *given, "--help"])
-        complain(f"{message}{'' if message.endswith('?') else '.'} Try '{help_page}'.")
+        complain(reason(error, arguments))
         code = error.exit_code
     return code or RIGHT
-
-
-def _with_value(message: str, arguments: list[str]) -> str:
-    """What typer says of a value, with the value."""
-    match = re.match(r"Invalid value for '(?:-\w' / ')?(--[\w-]+)'(.*)", message)
-    if match is None:
-        return message
-    words = [word for argument in arguments for word in argument.split("=", 1)]
-    given = words[words.index(match[1]) + 1 :][:1] if match[1] in words else []
-    if not given or repr(given[0]) in message:  # it is quoted already
-        return message
-    return f"Invalid value for {match[1]} {given[0]}{match[2]}"
 
 
 def complain(message: str) -> None:

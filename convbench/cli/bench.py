@@ -9,6 +9,7 @@ import typer
 
 from convbench.cli import options
 from convbench.cli.dry_run import show_dry_run
+from convbench.cli.outputs import Remarks, check_outputs
 from convbench.cli.sweep import exit_code, follow
 from convbench.errors import ConvbenchError
 
@@ -67,13 +68,13 @@ def bench(
 ) -> None:
     """Find the fastest backend, with evidence.
 
-    Each is verified before, while and after it is timed, over the suite `quick` by default. Backends take turns in
-    random order, round by round, and are compared by the ratios of the same round; disturbed samples are set aside.
-    A backend leaves when its verdict stands: the interval of the ratio excludes 1 and the ratio is half the margin
-    away from it (faster, slower), or the interval lies within the margin around 1 (tie); else the budget ends
-    undecided. Rows are written to the CSV as each case ends. Each timing stands beside its share of the roofline:
-    what this machine could do, by ceilings that are probed once (`convbench ceilings`). Exit 1: a backend was wrong
-    or failed; 3: nothing was timed.
+    Every backend is verified before, during and after its timing. The default suite is `quick`. Backends take turns in
+    random order, round by round, and are compared by their ratios within a round; disturbed samples are set aside. A
+    backend drops out once it is decided: the interval of its ratio excludes 1 and the ratio is at least half the margin
+    away from 1 (faster, slower), or the interval lies within the margin around 1 (tie). If the budget ends first, it is
+    undecided. Rows are written to the CSV as each case ends. Next to each timing is its share of the roofline, what
+    this machine can do at most, which is measured once (`convbench ceilings`). Exit 1: a backend was wrong or failed;
+    3: nothing was timed.
     """
     from convbench.bench.doctor import MOST_WAIT_S, warning
     from convbench.selection import FOR_BENCH
@@ -88,17 +89,20 @@ def bench(
         wait_s=MOST_WAIT_S if wait_until_quiet else 0.0,
         force=how.force,
     )
-    selection = choice.select(FOR_BENCH)
-    if how.dry_run:
+    check_outputs({"--csv": how.csv}, overwrite=how.overwrite or how.resume, resumable="--csv")
+    with Remarks() as remarks:
+        selection = choice.select(FOR_BENCH, tell=remarks)
+        threads = how.thread_counts()
+        if how.csv is None and not how.resume and not how.dry_run:
+            how = replace(how, csv=_default_path())
+        session = None if how.dry_run else how.begin(selection, work, remarks)
+    if session is None:
         why = (
-            f"at most: {budget:g} s of rounds a candidate (--budget), or {work.least_rounds} rounds where they take "
-            f"longer; before and after them the oracle, calls and verdicts, by rates seen on two CPU cores; "
-            f"CPUs that a hypervisor moved are waited for on top"
+            f"at most: {budget:g} s of rounds per backend (--budget), or {work.least_rounds} rounds if they take "
+            f"longer, plus the reference, calls and checks before and after, at rates measured on two CPU cores; "
+            f"waiting for CPUs that a hypervisor moved comes on top"
         )
-        raise typer.Exit(show_dry_run(selection, work, threads=how.thread_counts(), why=why))
-    if how.csv is None and not how.resume:
-        how = replace(how, csv=_default_path())
-    session = how.begin(selection, work)
+        raise typer.Exit(show_dry_run(selection, work, threads=threads, why=why))
     typer.echo(warning(), err=True)
     follow(session, draw, columns=COLUMNS)
     raise typer.Exit(exit_code(session.results, "timed"))
@@ -124,5 +128,7 @@ def _default_path() -> str:
     try:
         RESULTS.mkdir(exist_ok=True)
     except OSError as error:
-        raise ConvbenchError(f"cannot make {RESULTS}/ for the CSV: {error.strerror}; name a file with --csv") from None
+        raise ConvbenchError(
+            f"cannot create {RESULTS}/ for the CSV: {error.strerror}; name a file with --csv"
+        ) from None
     return str(RESULTS / f"bench-{datetime.now().astimezone():%Y%m%dT%H%M%S}.csv")

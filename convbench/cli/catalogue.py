@@ -1,7 +1,7 @@
 """convbench list: which backends, suites and devices are there, and if not, why not?"""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -9,14 +9,16 @@ from convbench.cli import options, values
 from convbench.cli.outputs import tell
 from convbench.device import KINDS, find_device
 
+SENTENCE, SOME = 50, 12  # columns that a sentence needs to be readable, and a source to be recognised
+
 app = typer.Typer(cls=values.PlainGroup, help="List what is available, and why something is not.")
 
 
 @app.command(cls=values.PlainCommand, epilog="\b\nExample:\n  convbench list backends")
 def backends(plugin: options.Plugins = None) -> None:
-    """What can compute a convolution here.
+    """List the backends, and why one is not available.
 
-    None of it is imported; plug-ins run in a process of their own.
+    No backend is imported; plug-ins run in their own process.
     """
     from convbench.discovery import sources
     from convbench.workers.probe import load_others
@@ -31,16 +33,14 @@ def backends(plugin: options.Plugins = None) -> None:
         rows.append((source.name, source.family, " ".join(source.devices), available, source.doc))
     loaded, _ = load_others((), options.words(plugin))()
     rows += [(one.name, one.family, " ".join(sorted(one.devices)), "yes", one.doc) for one in loaded]
-    show_table(("backend", "family", "devices", "available", "what it is"), rows)
+    show_table(("backend", "family", "devices", "available", "what it is"), rows, last_below=True)
 
 
 @app.command(cls=values.PlainCommand, epilog="\b\nExamples:\n  convbench list suites\n  convbench list suites resnet50")
 def suites(
-    suite: Annotated[
-        str | None, typer.Argument(metavar="[SUITE]", help="List the rows of this one, or of a file.")
-    ] = None,
+    suite: Annotated[str | None, typer.Argument(metavar="[SUITE]", help="List the rows of this suite or file.")] = None,
 ) -> None:
-    """The shipped shapes, and where they were published."""
+    """List the shipped suites and their sources."""
     from convbench.show.units import amount
     from convbench.suites import load_suite, read_suite, suite_names
     from convbench.suites.choose import left_out_remarks
@@ -65,7 +65,7 @@ def suites(
 
 @app.command(cls=values.PlainCommand, epilog="\b\nExample:\n  convbench list devices")
 def devices() -> None:
-    """The CPU, the GPUs, and their libraries."""
+    """List the CPU and the GPUs, with their libraries."""
     import torch
 
     from convbench.machine import cpu_name, this_machine
@@ -85,8 +85,18 @@ def devices() -> None:
     show_table(("device", "name", "available", "with"), rows)
 
 
-def show_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, cut_last: bool = False) -> None:
-    """A table on a terminal, lines of cells separated by tabs in a pipe."""
+def show_table(
+    columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, cut_last: bool = False, last_below: bool = False
+) -> None:
+    """A table on a terminal, lines of cells separated by tabs in a pipe.
+
+    Args:
+        columns: their headings.
+        rows: the cells of each.
+        cut_last: the last column is cut where it has no room, and left out where it has next to none.
+        last_below: the last column, of whole sentences, is a line of its own where it has little room.
+    """
+    from rich.padding import Padding
     from rich.text import Text
 
     from convbench.show.console import print_tabbed, result_console
@@ -97,13 +107,23 @@ def show_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, cut
         for row in (columns, *rows):
             print_tabbed(console, row)
         return
+    widths = [max(len(row[number]) for row in (columns, *rows)) for number in range(len(columns))]
+    room = console.width - sum(width + 2 for width in widths[:-1]) - 2
+    if last_below and room < SENTENCE:
+        for row in rows:
+            heading = Text("  ".join(cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)).rstrip())
+            heading.stylize("bold", 0, len(row[0]))
+            console.print(heading, Padding(Text(row[-1], "dim"), (0, 0, 0, 4)))
+        return
+    if cut_last and room < min(widths[-1], SOME):
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    elif cut_last:
+        rows = [(*row[:-1], row[-1] if len(row[-1]) <= room else row[-1][: room - 1] + "…") for row in rows]
     table = plain_table()
     for number, column in enumerate(columns):
-        table.add_column(column, overflow="fold", no_wrap=number == 0 or cut_last)
-    if cut_last:
-        used = sum(max(len(row[number]) for row in (columns, *rows)) + 2 for number in range(len(columns) - 1))
-        room = max(console.width - used - 1, 10)
-        rows = [(*row[:-1], row[-1] if len(row[-1]) <= room else row[-1][: room - 1] + "…") for row in rows]
+        numbers = bool(rows) and all(row[number].isdecimal() for row in rows)
+        justify: Literal["left", "right"] = "right" if numbers else "left"
+        table.add_column(column, overflow="fold", no_wrap=number == 0 or cut_last, justify=justify)
     for row in rows:
         table.add_row(*map(Text, row))
     console.print(table)

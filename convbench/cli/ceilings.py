@@ -24,14 +24,14 @@ def ceilings(
     dtype: options.Dtypes = None,
     precision: options.Precisions = None,
     threads: options.Threads = 0,
-    refresh: Annotated[bool, typer.Option("--refresh", help="Forget what is known and probe all of it anew.")] = False,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Discard the kept readings and measure again.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Measure the most that this machine can do.
+    """Measure the peak speeds of this machine.
 
-    `bench` compares its timings with it. Operations a second by products, convolutions and loops in registers;
-    bytes a second for each level of memory; the cheapest call. The highest reading of each is the ceiling, kept
-    between runs for this machine, its versions and this number of threads.
+    `bench` compares its timings with them. Operations per second of matrix products, convolutions and loops in
+    registers; bytes per second of each level of memory; the cheapest call. The highest reading of each is the ceiling.
+    It is kept between runs for this machine, its versions and this number of threads.
     """
     from convbench.ceilings.known import make_prober
     from convbench.session import set_threads
@@ -48,7 +48,7 @@ def ceilings(
         if precision == "ieee" or (dtype == "fp32" and find_device(device).tensor_cores)
     ]
     if not kinds:
-        tell("TF32 is for fp32 on cuda alone; nothing was probed")
+        tell("TF32 is for fp32 on cuda only; nothing was measured")
         raise typer.Exit(NOTHING)
     prober = make_prober(tell)
     found = {kind: prober.ceilings(kind, refresh=refresh) for kind in kinds}
@@ -107,4 +107,5 @@ def _show(prober: "Prober", found: "dict[Kind, Ceilings | None]") -> None:
         console.print(ceiling_table(f"{' '.join(kind)}  ({where})", [row[4:] for row in _rows(prober, kind)]))
     path = prober.cache.path(prober.facts(next(iter(found))[0]))
     kept = f"kept in {path}" if prober.saved and path is not None else "not kept: the cache folder cannot be written"
-    console.print(f"{kept}; --refresh probes anew", style="dim", markup=False, soft_wrap=True)
+    console.print(kept, style="dim", markup=False, soft_wrap=True)  # a path is copied whole
+    console.print("--refresh measures again", style="dim", markup=False)

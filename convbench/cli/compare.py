@@ -23,7 +23,7 @@ def compare(
         typer.Option(metavar="5%", help="Allowed slowdown per row, as 5% or 0.05. Default: --margin."),
     ] = None,
     margin: Annotated[
-        str | None, typer.Option(metavar="1.5%", help="Times within this are the same. Default: 1.5%.")
+        str | None, typer.Option(metavar="1.5%", help="Times that differ by less count as equal. Default: 1.5%.")
     ] = None,
     confidence: Annotated[float, typer.Option(metavar="SHARE", help="Joint confidence of all intervals.")] = 0.99,
     relative: Annotated[
@@ -31,19 +31,21 @@ def compare(
     ] = False,
     across: Annotated[bool, typer.Option("--across", help="Compare different machines anyway.")] = False,
     markdown: Annotated[
-        str | None, typer.Option(metavar="FILE", help="A comment for a pull request; - is stdout.")
+        str | None, typer.Option(metavar="FILE", help="Write a comment for a pull request; - is stdout.")
     ] = None,
-    junit: Annotated[str | None, typer.Option(metavar="FILE", help="JUnit XML for a CI server.")] = None,
+    junit: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write JUnit XML for a CI server; - is stdout.")
+    ] = None,
     overwrite: options.Overwrite = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Compare two result files: what got slower, or broke?
 
     Rows match by problem, device, threads, dtype, layout, precision, pass, epilogue and backend. A row
-    is a regression when its interval lies beyond --fail-if-slower as a whole, or when it became wrong
-    or failed; it is undecided when its interval holds the limit.
-    Exit 0: no row is a regression or undecided; 1: a regression; 2: other machines, or bad input;
-    3: no regression, and something undecided, or nothing to compare.
+    is a regression if its whole interval is beyond --fail-if-slower, or if it is now wrong or failed.
+    It is undecided if its interval contains that limit.
+    Exit 0: no regression, and nothing undecided; 1: a regression; 2: different machines, or bad input;
+    3: no regression, but something is undecided, or there is nothing to compare.
     """
     from convbench.compare import Gate, compare_files
     from convbench.show.changes import (
@@ -61,15 +63,15 @@ def compare(
     from convbench.show.console import print_tabbed, result_console, side_console
 
     if not 0.5 <= confidence < 1:
-        raise ConvbenchError(f"--confidence {confidence}: it is from 0.5 to below 1; try --confidence 0.99")
+        raise ConvbenchError(f"--confidence {confidence}: give a share from 0.5 to below 1; try --confidence 0.99")
     files = {"--json": "-" if json else None, "--markdown": markdown, "--junit": junit}
     check_outputs(files, overwrite=overwrite)
     allowance = None if fail_if_slower is None else share("--fail-if-slower", fail_if_slower)
     same = min(MARGIN, allowance or MARGIN) if margin is None else share("--margin", margin)
     if allowance is not None and allowance < same:
         raise ConvbenchError(
-            f"--fail-if-slower {fail_if_slower} lies within --margin {margin}, where times are the same; "
-            f"give a margin no wider"
+            f"--fail-if-slower {fail_if_slower} is below --margin {margin}, within which times count as equal; "
+            f"give a smaller margin"
         )
     gate = Gate(confidence=confidence, margin=same, allowance=allowance or same, relative=relative)
     changes = compare_files(before, after, gate=gate, across=across)
@@ -111,5 +113,5 @@ def share(option: str, text: str) -> float:
     match = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*(%?)\s*", text, re.ASCII)
     value = float(match[1]) / (100 if match[2] else 1) if match else 0.0
     if match is None or value <= 0 or value > 10 or (value >= 1 and not match[2]):
-        raise ConvbenchError(f"{option} {text}: it takes a share above 0, as 5% or 0.05; try {option} 5%")
+        raise ConvbenchError(f"{option} {text}: give a share such as 0.05, or a percentage such as 5%")
     return value

@@ -15,8 +15,8 @@ EXAMPLE = "\b\nExample:\n  convbench cost resnet50:conv1"
 def cost(shape: options.Shape = None, *, sizes: options.Sizes, json: options.Json = False) -> None:
     """Count what a convolution costs, in every unit.
 
-    Multiply-adds, FLOPs, bytes and patches, with and without padding, next to what other tools count. Exit 1: one of
-    the figures does not hold.
+    Multiply-adds, FLOPs, bytes and patches, with and without padding, next to what other tools count. Exit 1: a
+    figure failed its check.
     """
     from convbench.explain.ledger import Ledger, ask_tools, check_ledger, not_installed
     from convbench.show.ledger import print_ledger, record

@@ -17,12 +17,12 @@ def doctor(
     ] = "cpu",
     threads: options.Threads = 0,
 ) -> None:
-    """Say what disturbs timings on this machine.
+    """Find what disturbs timings on this machine.
 
-    Load, clocks, threads, the GPU's state, and what to change. It changes nothing itself. Verdicts are made of
-    ratios within a round, so most of this costs time and undecided cases, not truth. Linux, or WSL on Windows, runs
-    all of convbench, macOS all but isolation. Windows itself lacks what isolation, bench, convbench ran and explain
-    --interactive need.
+    Checks load, clocks, threads and the GPU, and says what to change; it changes nothing itself. Verdicts come from
+    ratios within a round, so a disturbance costs time and leaves cases undecided, but makes no verdict wrong. Linux,
+    or WSL on Windows, runs all of convbench; macOS all but isolation. On Windows itself, isolation, bench, convbench
+    ran and explain --interactive are not available.
     """
     devices = [find_device(name) for name in options.choose_devices([device])]
 
@@ -32,7 +32,7 @@ def doctor(
 
     count = set_threads(threads)
 
-    tell("looking at load, clocks and CPUs for some seconds")
+    tell("checking load, clocks and CPUs for a few seconds")
     accelerators = [one for one in devices if not one.on_host]
     chosen = accelerators[0] if accelerators else find_device("cpu")
     rows = [(one.word, one.what, one.found, one.advice) for one in examine(chosen, count)]

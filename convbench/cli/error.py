@@ -19,7 +19,7 @@ Examples:
 
 
 def error(
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="The message; - reads it from a pipe.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="The message; - reads it from stdin.")],
     json: options.Json = False,
 ) -> None:
     """Explain a PyTorch shape error."""

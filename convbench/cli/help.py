@@ -7,7 +7,9 @@ from typing import Any
 from convbench.cli import values
 
 # In the order of their use. Each is a function in the module of its name, but `list` has commands of its own.
-COMMANDS = tuple("explain run verify bench compare report model why ran cost error list doctor ceilings".split())
+COMMANDS = tuple(
+    "explain run verify bench compare report model why ran cost error list doctor ceilings selftest".split()
+)
 # Above the fold of each command, twelve at most; the other options are under MORE.
 _SWEEP = {
     "Which backends": ("backend", "plugin"),
@@ -30,6 +32,11 @@ GROUPS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "verify": {"What": ("suite", "shape", "fuzz", "device", "dtype"), **_SWEEP, "Where it goes": ("csv", "html")},
     "bench": {"What": ("suite", "shape", "device", "dtype"), **_SWEEP, "How long": ("budget", "dry-run")},
     "compare": {"What counts": ("fail-if-slower", "margin", "across"), "Where it goes": ("markdown", "junit", "json")},
+    "selftest": {
+        "What": ("suite", "match", "shape", "shapes", "dtype", "layout"),
+        "Which backends": ("backend",),
+        "Where it goes": ("csv",),
+    },
     "report": {"Where it goes": ("html", "svg", "png", "plot")},
 }
 ORDER = ("What", "How it is shown", "What counts", "Which backends", "How long", "Where it goes", "Safety")

@@ -3,6 +3,7 @@
 import io
 import json as json_module
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,16 +27,14 @@ Examples:
 def model(
     name: Annotated[
         str,
-        typer.Argument(
-            metavar="NAME", help="A model of torchvision or timm, package.module:factory, or a file FILE.onnx."
-        ),
+        typer.Argument(metavar="NAME", help="A model of torchvision or timm, package.module:factory, or FILE.onnx."),
     ],
     input: Annotated[  # noqa: A002  # the name of its option
-        Words, typer.Option("--input", metavar="SIZES,...", help="The model's inputs, as 1x3x224x224.")
+        Words, typer.Option("--input", metavar="SIZES,...", help="Input sizes of the model, such as 1x3x224x224.")
     ] = None,
     csv: Annotated[
         str | None,
-        typer.Option("--csv", metavar="FILE", help="Write the convolutions as a suite, FILE.csv; - is stdout."),
+        typer.Option("--csv", metavar="FILE", help="Write the table as a suite, FILE.csv; - is stdout."),
     ] = None,
     no_time: Annotated[bool, typer.Option("--no-time", help="Do not time the convolutions.")] = False,
     overwrite: Overwrite = False,
@@ -43,13 +42,14 @@ def model(
 ) -> None:
     """List every convolution of a model, with its cost.
 
-    Each with its problem, how often it occurs, its multiply-adds, what of the input an output sees, what PyTorch runs
-    for it and its share of the time. --csv writes a suite for `bench` and `verify`. Exit 3: there is no convolution.
+    Shows the problem, count, multiply-adds and receptive field of each, the algorithm that PyTorch runs, and its share
+    of the time. --csv writes the table, which is a suite for `bench` and `verify` too. Exit 3: the model has no
+    convolution.
     """
     if csv == "-" and json:
-        raise ConvbenchError("--csv - --json: both would go to stdout; name a file for the suite")
+        raise ConvbenchError("--csv - --json: both would go to stdout; name a file for --csv")
     if csv not in (None, "-") and Path(csv).suffix != ".csv":
-        raise ConvbenchError(f"--csv {csv}: a suite is a FILE.csv, so that bench and verify know it as one")
+        raise ConvbenchError(f"--csv {csv}: name a FILE.csv, so that bench and verify can read it as a suite")
     check_outputs({"--csv": csv}, overwrite=overwrite)
     costs = _measure(name, input, timed=not no_time)
     if csv is not None:
@@ -67,13 +67,13 @@ def model(
         raise typer.Exit(NOTHING)
 
 
-def _say_what_comes(model: str) -> None:
+def _announce_timing(model: str) -> None:
     """Shares of time mean little on a busy machine, and take a while."""
     from convbench.bench.doctor import warning
 
     tell(warning())
     if sys.stderr.isatty():
-        tell(f"{model}: one pass for its shapes, several for shares of time (30 s at most), then what each runs")
+        tell(f"timing the convolutions of {model}, for 30 s at most")
 
 
 def _measure(model: str, inputs: Words, *, timed: bool) -> "ModelCosts":
@@ -87,17 +87,15 @@ def _measure(model: str, inputs: Words, *, timed: bool) -> "ModelCosts":
         return watch_what_ran(measure_onnx(Path(model), shapes))
     from convbench.models.load import find_model
 
-    found = find_model(model)
-    if timed:
-        _say_what_comes(model)
-    return watch_what_ran(measure(found, shapes, timed=timed))
+    costs = measure(find_model(model), shapes, timed=timed, about_to_time=partial(_announce_timing, model))
+    return watch_what_ran(costs)
 
 
 def _write(costs: "ModelCosts", csv: str, *, overwrite: bool) -> None:
+    from convbench.show.grid import plural
     from convbench.show.models import write_suite
 
-    if not costs.problems:
-        tell(f"no suite is written: {costs.model} runs no plain 2-D convolution")
+    if not costs.rows:
         return
     text = io.StringIO()
     write_suite(costs, text)
@@ -105,5 +103,5 @@ def _write(costs: "ModelCosts", csv: str, *, overwrite: bool) -> None:
     if csv == "-":
         return
     left_out = sum(costs.others.values())
-    rest = f"; {left_out} that bench and verify do not take are left out" if left_out else ""
-    tell(f"{len(costs.problems)} problems in {csv}{rest}: convbench bench --suite {csv}")
+    rest = f", and {plural(left_out, 'convolution')} that bench and verify do not take" if left_out else ""
+    tell(f"{plural(len(costs.problems), 'problem')} in {csv}{rest}: convbench bench --suite {csv}")

@@ -12,6 +12,7 @@ MOVED = {
         "--ledger": ("cost", False),
         "--error": ("error", True),
     },
+    "verify": {"--self-test": ("selftest", False)},
 }
 
 

@@ -13,7 +13,6 @@ import typer
 
 from convbench.case import DEVICES, DTYPES, EPILOGUES, LAYOUTS, PASSES, PRECISIONS
 from convbench.cli.completion import among, backends, listed, shapes, suites
-from convbench.cli.outputs import tell
 from convbench.dtypes import short_dtype
 from convbench.errors import ConvbenchError, check_words
 
@@ -48,14 +47,12 @@ Shapes = Annotated[
 ]
 Weight = Annotated[
     str | None,
-    typer.Option("--weight", metavar="KxC/GxRxS", help="With --input: a problem given by its tensor sizes."),
+    typer.Option("--weight", metavar="KxC/GxRxS", help="Weight of that problem, such as 1x1x2x2."),
 ]
 Input = Annotated[
     str | None, typer.Option("--input", metavar="NxCxHxW", help="Input of a problem, such as 1x1x4x4; needs --weight.")
 ]
-Stride = Annotated[
-    str | None, typer.Option("--stride", metavar="N", help="Stride of that problem: 2, or 2x1. Default: 1.")
-]
+Stride = Annotated[str | None, typer.Option("--stride", metavar="N", help="Its stride: 2, or 2x1. Default: 1.")]
 Padding = Annotated[
     str | None,
     typer.Option("--padding", metavar="N", help="Its padding: 1, 1x0, TOPxBOTTOMxLEFTxRIGHT, or same. Default: 0."),
@@ -159,7 +156,7 @@ Isolate = Annotated[
     bool | None,
     typer.Option(
         "--isolate/--no-isolate",
-        help="Run each case in a process of its own. Default: on for plug-ins, several --threads, and cuda.",
+        help="Run each case in its own process. Default: on for plug-ins, several --threads, and cuda.",
         show_default=False,
     ),
 ]
@@ -187,14 +184,14 @@ Shape = Annotated[
     str | None,
     typer.Argument(
         metavar="[SHAPE]",
-        help="A problem: n images, c channels, h by w; k filters, r by s; as n1c2h5w5k2r3s3_pd1; or SUITE:ROW; by "
-        "default the note's.",
+        help="The problem: n images, c channels, h by w; k filters, r by s; such as n1c2h5w5k2r3s3_pd1, or SUITE:ROW. "
+        "Default: note, the worked example.",
         autocompletion=listed(shapes),
     ),
 ]
-At = Annotated[str | None, typer.Option("--at", metavar="P,Q", help="Output to follow: row, column.")]
-Filter = Annotated[int | None, typer.Option("--filter", metavar="K", help="Output channel (filter).")]
-Image = Annotated[int, typer.Option("--image", metavar="N", help="Image of the batch.")]
+At = Annotated[str | None, typer.Option("--at", metavar="P,Q", help="Output to follow: its row and column.")]
+Filter = Annotated[int | None, typer.Option("--filter", metavar="K", help="Filter (output channel) to follow.")]
+Image = Annotated[int, typer.Option("--image", metavar="N", help="Image of the batch to follow.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Force = Annotated[bool, typer.Option("--force", help="Run cases that a backend refuses only because they are slow.")]
 
@@ -219,7 +216,7 @@ def choose_devices(given: Words) -> list[str]:
     return selection.choose_devices(_listed(given))
 
 
-def choose_backends(given: Words, plugins: Words) -> "list[Backend]":
+def choose_backends(given: Words, plugins: Words, tell: Callable[[str], None]) -> "list[Backend]":
     """The backends asked for, or all of them, in this process; one that cannot be loaded refuses every case."""
     from convbench.selection import bring_here, load_backends
 
@@ -270,7 +267,7 @@ class Sizes:
         sizes = {"input": self.input, "weight": self.weight, **more}
         if given := [name for name, text in sizes.items() if text is not None]:
             options = f"--{' --'.join(given)}"
-            raise ConvbenchError(f"{options}: a problem needs both, its input and its weight; write {EXAMPLE}")
+            raise ConvbenchError(f"{options}: a problem needs both an input and a weight; write {EXAMPLE}")
         return None
 
     def problem(self, shape: str | None) -> "Problem":
@@ -283,7 +280,7 @@ class Sizes:
 
         text = self.text()
         if text is not None and shape is not None:
-            raise ConvbenchError(f"SHAPE {shape} and --input --weight, which are {text}, are two problems; give one")
+            raise ConvbenchError(f"SHAPE {shape} and --input --weight ({text}) are two problems; give one")
         return find_problem(text or shape or NOTE)
 
 
@@ -304,7 +301,7 @@ class CellOptions:
         if not (comma and p.isdecimal() and q.isdecimal()):
             raise ConvbenchError(
                 f"--at {self.at!r} is not P,Q: for {spec} give a row from 0 to {spec.p - 1} and a column from 0 to "
-                f"{spec.q - 1}, like --at {spec.p - 1},{spec.q - 1}"
+                f"{spec.q - 1}, such as --at {spec.p - 1},{spec.q - 1}"
             )
         return int(p), int(q)
 
@@ -336,8 +333,9 @@ class Choice(Sizes):
         fuzz: int | None = None,
         seconds: float | None = None,
         vectors: Words = None,
+        tell: Callable[[str], None],
     ) -> "Selection":
-        """The cases and backends; what is left out is told on stderr."""
+        """The cases and backends; `tell` takes what is left out."""
         from convbench.selection import select
 
         shapes, by_sizes = listed_shapes(self.shape), self.text()
@@ -388,12 +386,10 @@ class How:
         """
         given = words(self.threads, ["0"]) or self.threads or []
         if odd := [word for word in given if not re.fullmatch("[0-9]{1,18}", word)]:
-            raise ConvbenchError(
-                f"--threads {odd[0]}: it takes whole numbers from 0 on, as 1,2,4; 0 is torch's own choice"
-            )
+            raise ConvbenchError(f"--threads {odd[0]}: give whole numbers, such as 1,2,4; 0 lets torch choose")
         return list(map(int, given))
 
-    def begin(self, selection: "Selection", work: "Verify | Bench") -> "Session":
+    def begin(self, selection: "Selection", work: "Verify | Bench", tell: Callable[[str], None]) -> "Session":
         """The session of these words."""
         from convbench.session import Session
 

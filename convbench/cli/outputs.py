@@ -5,11 +5,11 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Literal, Self, TextIO
 
 import typer
 
-from convbench.errors import ConvbenchError, printable
+from convbench.errors import ConvbenchError, NothingSelected, printable
 from convbench.exit_codes import WRONG
 from convbench.files import put
 
@@ -17,23 +17,28 @@ if TYPE_CHECKING:
     from convbench.explain.steps import Comparison
 
 
-def check_outputs(files: Mapping[str, str | None], *, overwrite: bool) -> None:
+def check_outputs(files: Mapping[str, str | None], *, overwrite: bool, resumable: str = "") -> None:
     """Raise before anything is computed where a file would be lost or two results would mix.
 
     Args:
         files: by option; None where it was not given, - for stdout.
+        resumable: the option whose file --resume continues.
     """
     named = check_apart(files)
     for option, file in named.items():
         if file == "-":
             continue
-        path = Path(file)
+        path, folder = Path(file), Path(file).parent
         if path.is_dir():
             raise ConvbenchError(f"{option}: {file or '.'} is a folder; name a file")
         if os.path.lexists(path) and not overwrite:
-            raise ConvbenchError(f"{option}: {file} exists; name another file, or replace it with --overwrite")
-        if not path.parent.is_dir():
-            raise ConvbenchError(f"{option}: there is no folder {path.parent}; make it, or name another file")
+            choice = "replace it with --overwrite, or continue it with --resume"
+            choice = choice if option == resumable else "or replace it with --overwrite"
+            raise ConvbenchError(f"{option}: {file} exists; name another file, {choice}")
+        if not folder.is_dir():
+            raise ConvbenchError(f"{option}: there is no folder {folder}; make it, or name another file")
+        if not os.access(path if path.exists() else folder, os.W_OK):
+            raise ConvbenchError(f"{option}: {file} cannot be written here; name another file")
 
 
 def check_apart(files: Mapping[str, str | None]) -> dict[str, str]:
@@ -45,7 +50,8 @@ def check_apart(files: Mapping[str, str | None]) -> dict[str, str]:
     for place, options in together.items():
         if len(options) > 1:
             where = "stdout" if place == "-" else named[options[0]]
-            raise ConvbenchError(f"{' and '.join(options)} go to {where} together; give them different files")
+            every = "both" if len(options) == 2 else "all"
+            raise ConvbenchError(f"{' and '.join(options)} {every} go to {where}; give them different files")
     return named
 
 
@@ -58,7 +64,7 @@ def write(file: str, content: str | bytes, *, overwrite: bool) -> None:
     try:
         put(file, data, overwrite=overwrite)
     except FileExistsError:
-        raise ConvbenchError(f"{file} has appeared meanwhile and stays as it is; name another file") from None
+        raise _appeared(file) from None
     except OSError as error:
         raise ConvbenchError(f"cannot write {file}: {error.strerror}; name another file") from None
     tell(f"wrote {file}")
@@ -68,6 +74,31 @@ def tell(remark: str) -> None:
     """A line on stderr as it is now: a progress bar puts itself there, and typer.echo would write into it."""
     sys.stderr.write(f"convbench: {printable(remark)}\n")
     sys.stderr.flush()
+
+
+class Remarks:
+    """Remarks that wait until the options are known to be valid, so that an error is the only line on stderr.
+
+    They are written when the block ends, and later ones at once. Where nothing is selected they say why.
+    """
+
+    def __init__(self) -> None:
+        self._held: list[str] | None = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        held, self._held = self._held or (), None
+        if kind is None or issubclass(kind, NothingSelected):
+            for remark in held:
+                tell(remark)
+
+    def __call__(self, remark: str) -> None:
+        if self._held is None:
+            tell(remark)
+        else:
+            self._held.append(remark)
 
 
 def refuse_unproved(proofs: "Mapping[str, Sequence[Comparison]]") -> None:
@@ -88,10 +119,23 @@ def refuse_unproved(proofs: "Mapping[str, Sequence[Comparison]]") -> None:
 
 
 @contextmanager
-def csv_file(path: str | None) -> Iterator[TextIO | None]:
-    """The file open for writing; - is stdout, None is none."""
+def csv_file(path: str | None, *, overwrite: bool) -> Iterator[TextIO | None]:
+    """The file open for writing; - is stdout, None is none. Without `overwrite` it is made, and no link is followed."""
     if path is None or path == "-":
         yield None if path is None else sys.stdout
         return
-    with Path(path).open("w", newline="", encoding="utf-8") as file:
+    with _opened(path, "w" if overwrite else "x") as file:
         yield file
+
+
+def _opened(path: str, mode: Literal["w", "x"]) -> TextIO:
+    try:
+        return open(path, mode, newline="", encoding="utf-8")
+    except FileExistsError:
+        raise _appeared(path) from None
+    except OSError as error:
+        raise ConvbenchError(f"cannot write {path}: {error.strerror}; name another file") from None
+
+
+def _appeared(path: str) -> ConvbenchError:
+    return ConvbenchError(f"{path} appeared during the run and was left as it is; name another file")

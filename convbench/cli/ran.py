@@ -27,8 +27,8 @@ def ran(
 ) -> None:
     """Show what PyTorch really ran for a problem.
 
-    Which library and kernel F.conv2d chose, by which rule, what it allocated and whether it formed the patch matrix:
-    each with its evidence, for every combination of the axes. Exit 3: nothing could be found out.
+    The library and kernel that F.conv2d chose, by which rule, what it allocated, and whether it built the patch matrix:
+    each with its evidence, for every combination of the options. Exit 3: nothing could be found out.
     """
     require("convbench ran")
     problem = sizes.problem(shape)

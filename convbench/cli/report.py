@@ -33,7 +33,7 @@ def report(
 ) -> None:
     """Turn result files into tables, a page or plots.
 
-    They may be of finished, interrupted or foreign runs. With --html, --svg or --png a file is written instead. The
+    The runs may be finished, interrupted, or from another machine. --html, --svg and --png write a file instead. The
     page needs no network and no server. Exit 1: something is wrong or failed; 3: nothing was timed or verified.
     """
     from convbench.store import read_pairs
@@ -41,7 +41,7 @@ def report(
     plots = options.choose("plot", plot, PLOTS, ("ratio",))
     check_outputs({"--html": html, "--svg": svg, "--png": png}, overwrite=overwrite)
     if png is not None and not png.lower().endswith(".png"):
-        raise ConvbenchError(f"--png {png}: it takes a file that ends in .png")
+        raise ConvbenchError(f"--png {png}: name a file that ends in .png")
     pairs = [(file, row, result) for file in files for row, result in read_pairs(file)]
     labels = {file: printable(file) for file in files}
     if anonymous:
@@ -79,8 +79,8 @@ def write_files(
     scene = None if svg is png is None else plot_scene(entries, plots)
     if scene is None and not svg is png is None:
         raise ConvbenchError(
-            f"--plot {','.join(plots)}: no row has what it shows; ratio wants rows compared with torch, "
-            f"roofline timed ones"
+            f"--plot {','.join(plots)}: there is no row to plot; ratio needs rows compared with torch, roofline needs "
+            f"timed rows"
         )
     if html is not None:
         write(html, page(entries), overwrite=overwrite)
@@ -115,7 +115,7 @@ def print_tables(files: "Sequence[str]", rows: "Sequence[tuple[str, dict[str, st
             for part in draw(results, console.width):
                 console.print(part)
         else:
-            console.print(verify_table(results))
+            console.print(verify_table(results, width=console.width))
     tell_faults(
         console if console.is_terminal else side_console(),
         [result for _, _, result in rows],

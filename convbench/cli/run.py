@@ -11,7 +11,7 @@ import typer
 
 from convbench.case import DTYPES, PRECISIONS
 from convbench.cli import options
-from convbench.cli.outputs import check_outputs, tell, write
+from convbench.cli.outputs import Remarks, check_outputs, tell, write
 from convbench.errors import ConvbenchError
 from convbench.exit_codes import NOTHING, WRONG
 from convbench.outcome import Failed, Skipped, Wrong
@@ -38,30 +38,32 @@ def run(
             "--data", metavar="NAME", help="shapes, mnist, fashion-mnist, cifar10, fake, folder:PATH or image:PATH."
         ),
     ] = "shapes",
-    root: Annotated[Path, typer.Option("--root", metavar="DIR", help="Where the data sets of torchvision lie.")] = Path(
+    root: Annotated[Path, typer.Option("--root", metavar="DIR", help="Folder of the torchvision data sets.")] = Path(
         "data"
     ),
-    download: Annotated[bool, typer.Option("--download", help="Fetch the data set into --root.")] = False,
+    download: Annotated[bool, typer.Option("--download", help="Download the data set into --root.")] = False,
     batch_size: Annotated[int, typer.Option("--batch-size", metavar="N", min=1, help="Images in the batch.")] = 8,
     image_size: Annotated[
         str | None,
-        typer.Option("--image-size", metavar="SIZE", help="S or HxW: scale to cover it, cut out the middle."),
+        typer.Option("--image-size", metavar="SIZE", help="Scale and center-crop the images to S or HxW."),
     ] = None,
     split: Annotated[
-        float, typer.Option("--split", metavar="SHARE", help="Share for training; the batch comes from it.")
+        float,
+        typer.Option("--split", metavar="SHARE", help="Share of the images for training; the batch comes from it."),
     ] = 0.8,
     workers: Annotated[
-        int, typer.Option("--workers", metavar="N", min=0, help="Processes that load; 0 is this one.")
+        int, typer.Option("--workers", metavar="N", min=0, help="Processes that load the images; 0: this one.")
     ] = 0,
     filters: Annotated[
         str, typer.Option("--filters", metavar="NAME", help="edges, blur, random or identity.")
     ] = "edges",
     weights: Annotated[
-        Path | None, typer.Option("--weights", metavar="FILE", help="Filters from a safetensors or torch file instead.")
+        Path | None,
+        typer.Option("--weights", metavar="FILE", help="Read the filters from a safetensors or torch file."),
     ] = None,
     weights_name: Annotated[
         str | None,
-        typer.Option("--weights-name", metavar="NAME", help="The tensor in it; the first 4-D one by default."),
+        typer.Option("--weights-name", metavar="NAME", help="Tensor in that file. Default: the first 4-D one."),
     ] = None,
     stride: Annotated[str, typer.Option("--stride", metavar="PAIR", help="2, or 2x1 for height x width.")] = "1",
     padding: Annotated[
@@ -69,12 +71,12 @@ def run(
         typer.Option(
             "--padding",
             metavar="N",
-            help="Likewise: 1, 1x0, top x bottom x left x right, same; by default it keeps the size.",
+            help="1, 1x0, TOPxBOTTOMxLEFTxRIGHT, or same. Default: keep the image size.",
         ),
     ] = None,
-    dilation: Annotated[str, typer.Option("--dilation", metavar="PAIR", help="The same.")] = "1",
+    dilation: Annotated[str, typer.Option("--dilation", metavar="PAIR", help="2, or 2x1 for height x width.")] = "1",
     backend: Annotated[
-        str, typer.Option("--backend", metavar="NAME", help="One backend; `convbench list backends`.")
+        str, typer.Option("--backend", metavar="NAME", help="Backend to run (convbench list backends).")
     ] = "unfold-einsum",
     plugin: options.Plugins = None,
     device: Annotated[
@@ -88,11 +90,15 @@ def run(
     seed: Annotated[
         int,
         typer.Option(
-            "--seed", metavar="N", min=0, max=2**32 - 1, help="Of the shapes, the split, the order, the filters."
+            "--seed",
+            metavar="N",
+            min=0,
+            max=2**32 - 1,
+            help="Seed of the shapes, the split, the order and the filters.",
         ),
     ] = 0,
     save: Annotated[
-        Path | None, typer.Option("--save", metavar="FILE.png", help="PNG file for images and feature maps.")
+        Path | None, typer.Option("--save", metavar="FILE.png", help="Write the images and feature maps as PNG.")
     ] = None,
     operands: Annotated[
         Path | None,
@@ -103,9 +109,9 @@ def run(
 ) -> None:
     """Run one batch of images through one backend.
 
-    Data set, transform, split, DataLoader, filters, convolution: each with its shape and its
-    time. The result is checked against a float64 oracle, each element within its own proven
-    bound. Exit 1: it is wrong or failed; 3: the backend refused.
+    Shows the shape and the time of each stage, from the data set to the convolution. Every output
+    is checked against float64, within its own proven error bound. Exit 1: the result is wrong, or
+    the backend failed; 3: the backend refused.
     """
     if save is not None:
         _check_place(save, overwrite=overwrite)
@@ -122,29 +128,30 @@ def run(
         "dtype": _one("--dtype", options.choose("dtype", [dtype], DTYPES, ())),
         "precision": _one("--precision", options.choose("precision", [precision], PRECISIONS, ())),
     }
-    chosen = _one("--backend", options.choose_backends([backend], plugin))
 
     from convbench.run import Plan
     from convbench.run import run as run_pipeline
     from convbench.session import set_threads
     from convbench.show.run import print_run
 
-    set_threads(threads)
-    plan = Plan(
-        data=data,
-        root=root,
-        download=download,
-        split=split,
-        batch_size=batch_size,
-        workers=workers,
-        filters=filters,
-        weights=weights,
-        weights_name=weights_name,
-        seed=seed,
-        **settings,
-    )
-    context.obj.hold()  # each stage is timed
-    done = run_pipeline(plan, chosen, force=force)
+    with Remarks() as remarks:
+        chosen = _one("--backend", options.choose_backends([backend], plugin, remarks))
+        set_threads(threads)
+        plan = Plan(
+            data=data,
+            root=root,
+            download=download,
+            split=split,
+            batch_size=batch_size,
+            workers=workers,
+            filters=filters,
+            weights=weights,
+            weights_name=weights_name,
+            seed=seed,
+            **settings,
+        )
+        context.obj.hold()  # each stage is timed
+        done = run_pipeline(plan, chosen, force=force)
     if save is not None:
         done = _save(done, save, overwrite=overwrite)
     if operands is not None:
@@ -175,7 +182,7 @@ def _keep(done: "Run", folder: Path, *, overwrite: bool) -> "Run":
 
 def _one(option: str, chosen: Sequence[T]) -> T:
     if len(chosen) != 1:
-        raise ConvbenchError(f"{option} names {len(chosen)}; run takes one, as it makes one picture")
+        raise ConvbenchError(f"{option} names {len(chosen)}; run takes one")
     return chosen[0]
 
 
@@ -183,7 +190,7 @@ def _pair(option: str, text: str) -> Pair:
     """`2` is (2, 2), `2x1` is (2, 1)."""
     match = _PAIR.fullmatch(text.strip().lower())
     if match is None:
-        raise ConvbenchError(f"{option} {text!r}: give one number, or two as HxW; try 2 or 2x1")
+        raise ConvbenchError(f"{option} {text!r}: give one number, or two as HxW, such as 2 or 2x1")
     return int(match[1]), int(match[2] or match[1])
 
 
@@ -201,7 +208,7 @@ def _save(done: "Run", path: Path, *, overwrite: bool) -> "Run":
     from convbench.show.picture import draw, png
 
     if done.x is None or done.y is None:
-        tell(f"no picture: there are no feature maps to draw, {path} is not written")
+        tell(f"there are no feature maps to draw; {path} was not written")
         return done
     start = time.perf_counter()
     picture = draw(done)

@@ -1,16 +1,15 @@
-"""convbench verify --self-test: can the verifier be trusted?"""
+"""convbench selftest: can the verifier be trusted?"""
 
 import csv as csv_module
 from collections.abc import Iterator
-from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TextIO
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
 from convbench.case import LAYOUTS, Case
 from convbench.cli import options
-from convbench.cli.outputs import csv_file, tell
+from convbench.cli.outputs import Remarks, check_outputs, csv_file
+from convbench.cli.selftest_suite import Choice, try_suite
 from convbench.cli.sweep import MOST_FAULTS_SHOWN
 from convbench.errors import ConvbenchError
 from convbench.exit_codes import NOTHING, RIGHT, WRONG
@@ -18,54 +17,53 @@ from convbench.exit_codes import NOTHING, RIGHT, WRONG
 if TYPE_CHECKING:
     from convbench.verify.selftest.selftest import Finding, Judged
 
-# Every product of a convolution is written out for some kernels: more would take gigabytes.
+EXAMPLE = """\b
+Examples:
+  convbench selftest
+  convbench selftest --shapes 5 --backend tap-missing,kahan
+"""
+# Every product of a convolution is stored for some kernels: more would take gigabytes.
 MOST_MACS = 10_000_000
 # A process takes seconds to import torch: fewer cases are judged in this one.
 CASES_WORTH_A_PROCESS = 30
-TAKEN = frozenset("shape backend dtype layout seed threads csv overwrite".split())
-TAKEN_ON_A_SUITE = frozenset(
-    "suite match exclude backend dtype layout pass_ epilogue seed threads csv overwrite".split()
-)
+ON_A_SUITE = ("suite", "match", "exclude", "pass_", "epilogue")
 
 
-def self_test(choice: options.Choice, how: options.How, *, shapes: int | None, **others: object) -> NoReturn:
-    """Run the verifier on kernels whose answer is known, on its own suite or on random shapes; exits with 0, 1 or 3.
+@options.unfold
+def selftest(
+    choice: Choice,
+    shape: options.Shapes = None,
+    shapes: Annotated[
+        int | None,
+        typer.Option("--shapes", metavar="N", min=1, help="N random shapes instead of a suite.", show_default=False),
+    ] = None,
+    *,
+    threads: Annotated[
+        int, typer.Option("--threads", metavar="N", min=0, help="Processes; 0: as many as torch has threads.")
+    ] = 0,
+    csv: options.Csv = None,
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Test the verifier on planted bugs and correct kernels.
 
-    Args:
-        choice: kernels of the self-test as backends, and what narrows the suite; with a shape, or a number of random
-            ones, problems and their layouts in place of random ones.
-        shapes: how many random shapes; None for the suite.
-        others: the options of verify besides these, which it does not take.
+    Every bug must be found, no cause may be false, and every correct kernel must pass. The default suite is that of
+    `verify`. With --shapes or --shape no cause is looked for, and the tolerances of other libraries are tried on the
+    same kernels. Exit 1: a bug was missed, a cause is false, or a correct kernel was rejected; 3: nothing was tested.
     """
-    on_a_suite = shapes is None and choice.shape is None
-    taken = TAKEN_ON_A_SUITE if on_a_suite else TAKEN
-    given = {**asdict(choice), **asdict(how), **others}
-    if idle := [name for name, value in given.items() if name not in taken and value not in (None, False)]:
-        options_given = ", ".join("--" + name.strip("_").replace("_", "-") for name in idle)
-        instead = (
-            "--backend, --suite, --match, --exclude, --dtype, --layout, --pass, --epilogue, --seed, --threads and --csv"
-            if on_a_suite
-            else "--shapes or --shape, --backend, --dtype, --layout, --seed, --threads and --csv"
-        )
+    on_a_suite = shape is None and shapes is None
+    if not on_a_suite and (idle := [name for name in ON_A_SUITE if getattr(choice, name) is not None]):
+        given = ", ".join("--" + name.strip("_") for name in idle)
         raise ConvbenchError(
-            f"--self-test brings its own kernels and does not take {options_given}; it takes {instead}"
+            f"{given}: not with --{'shapes' if shape is None else 'shape'}, which takes --backend, --dtype, --layout, "
+            f"--seed, --threads and --csv"
         )
-    shape, layout, csv = choice.shape, choice.layout, how.csv
     if shape is not None and shapes is not None:
         raise ConvbenchError(f"--shapes {shapes} and --shape: give a number of random shapes, or shapes; not both")
-    if shapes is not None and layout is not None:
+    if shapes is not None and choice.layout is not None:
         raise ConvbenchError("--layout: random shapes draw a layout each; leave it out, or name shapes with --shape")
-    if csv not in (None, "-") and not how.overwrite and Path(str(csv)).exists():
-        raise ConvbenchError(f"{csv} exists; name another file, or replace it with --overwrite")
-
-    threads = how.thread_counts()
-    if len(threads) > 1:
-        raise ConvbenchError(f"--threads {','.join(map(str, threads))}: --self-test takes one number, of processes")
-
+    check_outputs({"--csv": csv}, overwrite=overwrite)
     if on_a_suite:
-        from convbench.cli.selftest_suite import try_suite
-
-        raise typer.Exit(try_suite(choice, how))
+        raise typer.Exit(try_suite(choice, threads=threads, csv=csv, overwrite=overwrite))
 
     from convbench.session import set_threads
     from convbench.verify.selftest.kernels import DTYPES
@@ -79,32 +77,35 @@ def self_test(choice: options.Choice, how: options.How, *, shapes: int | None, *
         random_cases,
     )
 
-    dtypes = options.choose("dtype", choice.dtype, DTYPES, DTYPES)
-    kernels = choose_kernels(options.words(choice.backend))
-    count = SHAPES if shapes is None else shapes
-    cases = random_cases(count, seed=choice.seed, dtypes=dtypes) if shape is None else _given_cases(choice, dtypes)
-    by_choice = shape is not None or (count, set(dtypes), len(kernels)) != (SHAPES, set(DTYPES), len(KERNELS))
+    with Remarks() as remarks:
+        dtypes = options.choose("dtype", choice.dtype, DTYPES, DTYPES)
+        kernels = choose_kernels(options.words(choice.backend))
+        if shapes is not None:
+            cases = random_cases(shapes, seed=choice.seed, dtypes=dtypes)
+        else:
+            cases = _given_cases(shape, choice, dtypes, remarks)
+        processes = set_threads(threads)
+    by_choice = (shapes, set(dtypes), len(kernels)) != (SHAPES, set(DTYPES), len(KERNELS))
 
-    processes = set_threads(*threads)
     set_threads(1)  # in each process, so that a single case is computed as it was among many
     alone = processes == 1 or len(cases) < CASES_WORTH_A_PROCESS
     found = measure(cases, kernels) if alone else measure_with(processes, cases, kernels)
-    with csv_file(csv) as file:
+    with csv_file(csv, overwrite=overwrite) as file:
         judged = _follow(found, len(cases), file)
     finding = Finding.of(judged, by_choice=by_choice)
     _show(judged, finding, csv=csv)
     raise typer.Exit(NOTHING if finding.nothing else RIGHT if finding.met else WRONG)
 
 
-def _given_cases(choice: options.Choice, dtypes: list[str]) -> list[Case]:
+def _given_cases(shape: options.Words, choice: Choice, dtypes: list[str], remarks: Remarks) -> list[Case]:
     from convbench.suites.choose import choose_problems
 
-    given = choose_problems(None, options.listed_shapes(choice.shape), "awkward", given=("dtype",), tell=tell)
+    given = choose_problems(None, options.listed_shapes(shape), "awkward", given=("dtype",), tell=remarks)
     for problem in given:
         if problem.spec.macs > MOST_MACS or problem.spec.n == 0:
             raise ConvbenchError(
-                f"{problem.name}: {problem.spec.macs:,} multiply-adds; --self-test takes 1 to {MOST_MACS:,}, for it "
-                f"writes every product out; try a smaller shape"
+                f"{problem.name}: {problem.spec.macs:,} multiply-adds; selftest takes 1 to {MOST_MACS:,}, because it "
+                f"stores every product; try a smaller shape"
             )
     layouts = options.choose("layout", choice.layout, LAYOUTS, ("nchw",))
     return [

@@ -1,15 +1,19 @@
-"""convbench verify --self-test without shapes: what does the default command find, name and accuse?"""
+"""convbench selftest on a suite: what does the default command of verify find, name and accuse?"""
 
 import csv as csv_module
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
+import typer
+
+from convbench.case import EPILOGUES, PASSES
 from convbench.cli import options
-from convbench.cli.outputs import csv_file, tell
+from convbench.cli.outputs import Remarks, csv_file
 from convbench.cli.sweep import MOST_FAULTS_SHOWN
 from convbench.exit_codes import NOTHING, RIGHT, WRONG
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from convbench.case import Case
     from convbench.verify.selftest.kernels import Kernel
@@ -18,18 +22,40 @@ if TYPE_CHECKING:
 KERNELS_WORTH_A_PROCESS = 8  # a process takes seconds to import torch
 
 
-def try_suite(choice: options.Choice, how: options.How) -> int:
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Which kernels of the self-test are tried, and what narrows the cases."""
+
+    suite: options.Suites = None
+    match: options.Match = None
+    exclude: options.Exclude = None
+    backend: Annotated[
+        options.Words, typer.Option("--backend", metavar="NAME,...", help="Kernels of the self-test. Default: all.")
+    ] = None
+    dtype: options.Dtypes = None
+    layout: options.Layouts = None
+    pass_: Annotated[
+        options.Words, typer.Option("--pass", metavar="NAME,...", help=f"{', '.join(PASSES)}. Default: all.")
+    ] = None
+    epilogue: Annotated[
+        options.Words, typer.Option("--epilogue", metavar="NAME,...", help=f"{', '.join(EPILOGUES)}. Default: all.")
+    ] = None
+    seed: options.Seed = 0
+
+
+def try_suite(choice: Choice, *, threads: int, csv: str | None, overwrite: bool) -> int:
     """Try the catalogue on the cases of the default command, or of what narrows it; the exit code."""
     from convbench.session import set_threads
     from convbench.verify.selftest.selftest import choose_kernels
     from convbench.verify.selftest.suite import CATALOGUE, Tally, try_kernels, try_with
 
-    kernels = choose_kernels(options.words(choice.backend), CATALOGUE)
-    plan = plan_for(kernels, choice)
-    processes = set_threads(*how.thread_counts())
+    with Remarks() as remarks:
+        kernels = choose_kernels(options.words(choice.backend), CATALOGUE)
+        plan = plan_for(kernels, choice, remarks)
+        processes = set_threads(threads)
     set_threads(1)  # in each process, so that a single kernel is tried as it was among many
     alone = processes == 1 or len(kernels) < KERNELS_WORTH_A_PROCESS
-    with csv_file(how.csv) as file:
+    with csv_file(csv, overwrite=overwrite) as file:
         tried = _follow(try_kernels(plan) if alone else try_with(processes, plan), len(plan))
         if file is not None:
             from convbench.show.selftest_suite import CSV_COLUMNS, csv_row
@@ -39,13 +65,15 @@ def try_suite(choice: options.Choice, how: options.How) -> int:
             writer.writerows(map(csv_row, tried))
     narrowed = (choice.suite, choice.match, choice.exclude, choice.dtype, choice.layout, choice.pass_, choice.epilogue)
     by_choice = len(kernels) < len(CATALOGUE) or any(one is not None for one in narrowed)
-    _show(tried, csv=how.csv, by_choice=by_choice)
+    _show(tried, csv=csv, by_choice=by_choice)
 
     tally = Tally.of(tried)
     return NOTHING if tally.nothing else RIGHT if tally.met(by_choice=by_choice) else WRONG
 
 
-def plan_for(kernels: "Sequence[Kernel]", choice: options.Choice) -> "list[tuple[Case, list[Kernel]]]":
+def plan_for(
+    kernels: "Sequence[Kernel]", choice: Choice, tell: "Callable[[str], None]"
+) -> "list[tuple[Case, list[Kernel]]]":
     """The cases on which the default command tries these kernels, each with those that it is for."""
     from convbench.selection import FOR_VERIFY, bring, select
     from convbench.verify.selftest.kernels import as_backend
@@ -109,4 +137,5 @@ def _show(tried: "Sequence[Tried]", *, csv: str | None, by_choice: bool) -> None
         console.print(f"... and {len(told) - MOST_FAULTS_SHOWN:,} more; --csv lists every kernel", markup=False)
     facts = this_machine()
     where = f"({facts.cpu}, torch {facts.torch})"
-    console.print(f"{suite_headline(tried, by_choice=by_choice)}  {where}", style="bold", markup=False, soft_wrap=True)
+    answer = f"{suite_headline(tried, by_choice=by_choice)}  {where}"
+    console.print(answer, style="bold", markup=False, soft_wrap=not console.is_terminal)

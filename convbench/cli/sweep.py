@@ -66,7 +66,7 @@ def follow(session: "Session", draw: Draw, *, columns: Sequence[str], heat_map: 
         with suppress(ConvbenchError, OSError):
             session.mend()
         show()
-        tell("interrupted; what was finished is kept")
+        tell("interrupted; finished cases are kept")
         sys.stdout.flush()
         os._exit(INTERRUPTED)
 

@@ -8,7 +8,7 @@ import typer
 from convbench.case import EPILOGUES, PASSES
 from convbench.cli import options
 from convbench.cli.dry_run import show_dry_run
-from convbench.cli.outputs import check_apart, check_outputs, tell, write
+from convbench.cli.outputs import Remarks, check_outputs, tell, write
 from convbench.cli.sweep import exit_code, follow
 from convbench.errors import ConvbenchError, printable
 from convbench.exit_codes import WRONG
@@ -31,18 +31,18 @@ COLUMNS = (
 class VerifyChoice(options.Choice):
     """The same, of everything where nothing is said."""
 
-    dtype: Annotated[options.Words, typer.Option("--dtype", metavar="NAME,...", help="Data types; all by default.")] = (
+    dtype: Annotated[options.Words, typer.Option("--dtype", metavar="NAME,...", help="Data types. Default: all.")] = (
         None
     )
     layout: Annotated[
-        options.Words, typer.Option("--layout", metavar="NAME,...", help="Memory layouts; all by default.")
+        options.Words, typer.Option("--layout", metavar="NAME,...", help="Memory layouts. Default: all.")
     ] = None
     pass_: Annotated[
         options.Words,
         typer.Option(
             "--pass",
             metavar="NAME,...",
-            help=f"Among {', '.join(PASSES)}; by default all that a plug-in or a named backend has, else fprop.",
+            help=f"{', '.join(PASSES)}. Default: all that a plug-in or a named backend has, else fprop.",
         ),
     ] = None
     epilogue: Annotated[
@@ -50,7 +50,7 @@ class VerifyChoice(options.Choice):
         typer.Option(
             "--epilogue",
             metavar="NAME,...",
-            help=f"After fprop, among {', '.join(EPILOGUES)}; by default all that it fuses, else none.",
+            help=f"After fprop: {', '.join(EPILOGUES)}. Default: all that a plug-in or a named backend has, else none.",
         ),
     ] = None
     backend: Annotated[
@@ -58,7 +58,7 @@ class VerifyChoice(options.Choice):
         typer.Option(
             "--backend",
             metavar="NAME,...",
-            help="Backends, or '/REGEX/'; by default those of the plug-ins, or all. `convbench list backends`.",
+            help="Backends, or '/REGEX/'. Default: those of --plugin, else all (convbench list backends).",
         ),
     ] = None
 
@@ -69,7 +69,7 @@ def verify(
     fuzz: Annotated[
         int | None,
         typer.Option(
-            "--fuzz", metavar="N", min=1, help="N random cases of --seed, in place of a suite.", show_default=False
+            "--fuzz", metavar="N", min=1, help="Verify N random cases instead of a suite.", show_default=False
         ),
     ] = None,
     seconds: Annotated[
@@ -79,76 +79,62 @@ def verify(
             metavar="S",
             min=0.1,
             max=options.LONGEST_S,
-            help="Random cases until the time is up.",
+            help="Verify random cases for S seconds.",
             show_default=False,
         ),
     ] = None,
     vectors: Annotated[
         options.Words,
         typer.Option(
-            "--vectors", metavar="NAME,...", help="Test vectors of others, in place of a suite: onnx, opinfo."
+            "--vectors", metavar="NAME,...", help="Use published test vectors instead of a suite: onnx, opinfo."
         ),
     ] = None,
     *,
     how: options.How,
-    self_test: Annotated[
-        bool,
-        typer.Option("--self-test", help="Verify the verifier: planted bugs and right kernels, on the default suite."),
-    ] = False,
-    shapes: Annotated[
-        int | None,
-        typer.Option("--shapes", metavar="N", min=1, help="Of --self-test: random shapes instead."),
-    ] = None,
     html: Annotated[
-        str | None, typer.Option("--html", metavar="FILE", help="One page for a browser: results, faults, heat maps.")
+        str | None, typer.Option("--html", metavar="FILE", help="Write a page with results, faults and heat maps.")
     ] = None,
     heat_map: Annotated[
         bool | None,
         typer.Option(
             "--heat-map/--no-heat-map",
-            help="Draw where the errors of the first faults lie; on at a terminal.",
+            help="Draw where the errors of the first faults are. Default: on in a terminal.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
     """Check every output against a proven error bound.
 
-    The truth is computed in float64, and each element has a bound of its own.
-    Over the suite `awkward` by default, whose rows have a dtype, layout, pass and epilogue of their own that give way
-    to those that are asked for; `edge` holds faults that others met. Of a plug-in, and of backends that are
-    named, every gradient and fused epilogue that they have is verified too. Outputs start as NaN where the
-    backend lets us, and the inputs must come back untouched. Of what is wrong the cause is looked for, and the
-    smallest problem that shows it. Exit 1: something is wrong or failed; 3: nothing was verified.
+    The reference is computed in float64, and each element has its own bound. The default suite is `awkward`, whose rows
+    each have a dtype, layout, pass and epilogue, unless you choose them; `edge` has faults that were found in other
+    libraries. Of plug-ins and named backends, every gradient and fused epilogue is verified too. Output buffers are
+    filled with NaN first, where possible, and the inputs must come back unchanged. Each failure is reported with its
+    cause and the smallest problem that shows it. Exit 1: something is wrong or failed; 3: nothing was verified.
     """
     from convbench.selection import FOR_VERIFY, refuse_mixture
     from convbench.session import Verify
 
-    if self_test:
-        from convbench.cli.selftest import self_test as run_self_test
-
-        others = {"fuzz": fuzz, "seconds": seconds, "vectors": vectors, "html": html, "heat_map": heat_map}
-        run_self_test(choice, how, shapes=shapes, **others)
-    if shapes is not None:
-        raise ConvbenchError(f"--shapes {shapes}: random shapes are for --self-test; name problems with --shape")
     refuse_mixture(suite=choice.suite is not None, shape=choice.shape is not None)
     if seconds is not None and (how.resume or (how.dry_run and fuzz is None)):
         raise ConvbenchError(
-            f"--seconds {seconds:g} --{'resume' if how.resume else 'dry-run'}: what a clock ends is not known "
-            f"beforehand; try --fuzz N alone"
+            f"--seconds {seconds:g} --{'resume' if how.resume else 'dry-run'}: a run that ends by the clock cannot be "
+            f"planned; use --fuzz N"
         )
-    selection = choice.select(FOR_VERIFY, fuzz=fuzz, seconds=seconds, vectors=vectors)
-    check_apart({"--csv": how.csv, "--html": html})
+    outputs = {"--csv": how.csv, "--html": html}
     overwrite = how.overwrite or how.resume
-    check_outputs({"--html": html}, overwrite=overwrite)
+    check_outputs(outputs, overwrite=overwrite, resumable="--csv")
     work = Verify(force=how.force, seconds=seconds)
-    if how.dry_run:
-        why = "at most: the oracle, five calls and three verdicts for each backend, by rates seen on two CPU cores"
-        raise typer.Exit(show_dry_run(selection, work, threads=how.thread_counts(), why=why))
-    session = how.begin(selection, work)
+    with Remarks() as remarks:
+        selection = choice.select(FOR_VERIFY, fuzz=fuzz, seconds=seconds, vectors=vectors, tell=remarks)
+        threads = how.thread_counts()
+        session = None if how.dry_run else how.begin(selection, work, remarks)
+    if session is None:
+        why = "at most: the reference, five calls and three checks per backend, at rates measured on two CPU cores"
+        raise typer.Exit(show_dry_run(selection, work, threads=threads, why=why))
     follow(session, draw, columns=COLUMNS, heat_map=heat_map)
     if fuzz is not None or seconds is not None:
         done = len(session.results) // len(selection.backends) - session.kept
-        tell(f"{done:,} random cases of seed {choice.seed}")
+        tell(f"{done:,} random cases with seed {choice.seed}")
     if html is not None:
         from convbench.anonymous import anonymous_files
         from convbench.show.charts import Entry
@@ -162,8 +148,8 @@ def verify(
     raise typer.Exit(WRONG if selection.faults else exit_code(session.results, "verified"))
 
 
-def draw(results: "Sequence[Result]", width: int, *, whole: bool) -> "list[RenderableType]":  # noqa: ARG001  # it fits any
+def draw(results: "Sequence[Result]", width: int, *, whole: bool) -> "list[RenderableType]":
     """One table; what a pipe got as rows needs no other."""
     from convbench.show.tables import verify_table
 
-    return [verify_table(results)] if whole else []
+    return [verify_table(results, width=width)] if whole else []

@@ -27,7 +27,7 @@ def why(
 ) -> None:
     """Answer a question about convolution on real numbers.
 
-    Each number is computed and checked before it is printed. Exit 1: one does not hold, and nothing is printed.
+    Every number is computed and checked before it is printed. Exit 1: a check failed, and nothing is printed.
     """
     from convbench.explain.questions import ask, choose
     from convbench.explain.walk import affordable, choose_cell
@@ -39,7 +39,7 @@ def why(
     chosen = choose_cell(spec, at=at, image=cell.image, filter_index=cell.filter)
     smaller = affordable(spec)
     if smaller != spec:
-        tell(f"{spec.n} images take too long to prove; images do not mix, so this is one alone: {smaller}")
+        tell(f"{spec.n} images take too long to check; images are independent, so this shows one: {smaller}")
         chosen = choose_cell(smaller, at=at, filter_index=cell.filter)
     answers = [ask(one, smaller, chosen, cell.seed) for one in questions]
     refuse_unproved({answer.name: answer.proof for answer in answers})

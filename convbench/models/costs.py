@@ -140,10 +140,14 @@ def measure(
     *,
     timed: bool = True,
     clock: Callable[[], float] = time.perf_counter,
+    about_to_time: Callable[[], None] = lambda: None,
 ) -> ModelCosts:
     """Find every convolution of the model in one forward pass, and time them in several more on the CPU.
 
     The pass is on the meta device, which computes nothing; where the model needs numbers, on the CPU.
+
+    Args:
+        about_to_time: called once the model has run, before it is timed.
 
     Raises:
         ConvbenchError: the model cannot be built, or not run on this input.
@@ -157,7 +161,10 @@ def measure(
         census=found,
         rows=gather(found.calls),
     )
-    return _timed(costs, source, clock) if timed and found.calls else costs
+    if not (timed and found.calls):
+        return costs
+    about_to_time()
+    return _timed(costs, source, clock)
 
 
 def gather(calls: Sequence[ConvCall]) -> tuple[Row, ...]:

@@ -76,9 +76,9 @@ def find_model(name: str) -> ModelSource:
             return _from_library(one, wanted)
         known[one] = names
     near = get_close_matches(wanted, {one for names in known.values() for one in names}, n=NEAR)
-    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
     counts = " or ".join(f"one of the {len(names):,} names of {one}" for one, names in known.items())
-    raise ConvbenchError(f"unknown model {name!r}; {hint}give {counts}, a package.module:factory, or a FILE.onnx")
+    raise ConvbenchError(f"unknown model {name!r}: give {counts}, package.module:factory, or FILE.onnx{hint}")
 
 
 def _names(library: str) -> list[str]:

@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from math import inf, isfinite
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -152,9 +152,12 @@ def changes_table(changes: Changes, *, width: int) -> Group:
     parts: list[RenderableType] = [Text(method(changes), "dim")]
     judged = 4 if relative else 3  # the column that decides is always there
     shown = next(columns for least, columns in _shown(judged) if width >= least)
+    rest = sum(_WIDTHS[number] + 1 for number in shown[1:])
+    longest = max((len(row.key.backend) for row in changes.rows), default=0) + 2
+    name = max(_WIDTHS[0], min(longest, width - rest - 1))
     headings = ["", "before", "after", "before / after", "to torch", "verdict", "gate"]
     if changes.rows:
-        parts.append(_lines([[Text(word, "dim") for word in headings]], shown))
+        parts.append(_lines([[Text(word, "dim") for word in headings]], shown, name))
     blocks: dict[RowKey, list[RowChange]] = {}
     for row in changes.rows:
         blocks.setdefault(row.key.block, []).append(row)
@@ -163,7 +166,7 @@ def changes_table(changes: Changes, *, width: int) -> Group:
         heading = Text.assemble((f"{key.suite}:{key.name}" if key.suite != "shape" else key.name, "bold"))
         heading.append("  " + key.case.spec if key.case.spec != key.name else "", "dim")
         heading.append("  " + key.axes if several else "", "cyan")
-        parts += [heading, _lines([_cells(row) for row in block], shown)]
+        parts += [heading, _lines([_cells(row) for row in block], shown, name)]
     if changes.wholes:
         table = plain_table()
         table.add_column("geometric mean", no_wrap=True, min_width=17)
@@ -184,12 +187,12 @@ def _shown(judged: int) -> tuple[tuple[int, Sequence[int]], ...]:
     return (100, range(7)), (78, (0, 1, 2, judged, 5, 6)), (0, (0, judged, 5, 6))
 
 
-def _lines(rows: Sequence[Sequence[Text]], shown: Sequence[int]) -> Table:
+def _lines(rows: Sequence[Sequence[Text]], shown: Sequence[int], name: int) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1, 0, 0))
     for number in shown:
-        table.add_column(
-            width=_WIDTHS[number], justify="left" if number in _LEFT else "right", overflow="ellipsis", no_wrap=True
-        )
+        width = _WIDTHS[number] if number else name
+        justify: Literal["left", "right"] = "left" if number in _LEFT else "right"
+        table.add_column(width=width, justify=justify, overflow="ellipsis", no_wrap=True)
     for row in rows:
         table.add_row(*(row[number] for number in shown))
     return table

@@ -112,7 +112,8 @@ def _sum(planned: "Sequence[Planned]") -> str:
     runs = sum(len(one.runs) for one in planned)
     skipped = sum(len(one.refused) for one in planned)
     largest = max(planned, key=lambda one: one.needed_nbytes, default=None)
-    text = f"{len(planned):,} cases, {runs + skipped:,} rows: {runs:,} would run, {skipped:,} would be skipped"
+    cases = "1 case" if len(planned) == 1 else f"{len(planned):,} cases"
+    text = f"{cases}, {runs + skipped:,} rows: {runs:,} would run, {skipped:,} would be skipped"
     if largest is None or not runs:
         return text
     total = duration(sum(one.at_most_s for one in planned))

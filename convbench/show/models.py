@@ -1,7 +1,7 @@
 """How does a whole model look as a table of its convolutions, in a pipe, as JSON, and as a suite?"""
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Group, RenderableType
@@ -14,7 +14,7 @@ from convbench.show.ledger import hanging
 from convbench.show.pages import fit
 from convbench.show.tables import plain_table
 from convbench.show.units import amount
-from convbench.suites import COLUMNS
+from convbench.suites import COLUMNS, MODEL_COLUMNS, PAIRS, SIZES
 
 if TYPE_CHECKING:
     from convbench.models.calls import Shape
@@ -30,7 +30,7 @@ COLUMNS_PIPED = (
     "name spec kind count macs macs_total macs_share intensity field_low field_high field_exact blow_up ran time_share "
     "bias functional"
 ).split()
-SUITE_COLUMNS = (*COLUMNS, "count", "macs", "pad_b", "pad_r", "pass")
+SUITE_COLUMNS = (*COLUMNS, "count", "macs", "pad_b", "pad_r", "pass", "skip", *MODEL_COLUMNS)
 
 
 def print_model(costs: "ModelCosts") -> None:
@@ -51,7 +51,8 @@ def page(costs: "ModelCosts", width: int) -> RenderableType:
     width = fit(width)
     title = Text.assemble((costs.model, "bold"), (f"  {_origin(costs)}", "dim"))
     shown = [number for number in (range(len(HEADINGS)) if width >= ALL_FROM else FEW) if _told(number, costs)]
-    table = _wide(costs, shown) if width >= ONE_LINE_FROM else _blocks(costs, shown)
+    one_line = width >= ONE_LINE_FROM and _width(costs, shown) <= width
+    table = _wide(costs, shown) if one_line else _blocks(costs, shown, width)
     return Group(title, table, Text(), *hanging(remarks(costs), width))
 
 
@@ -141,27 +142,35 @@ def record(costs: "ModelCosts") -> dict[str, Any]:
 
 
 def write_suite(costs: "ModelCosts", file: TextIO) -> None:
-    """The 1-D and 2-D convolutions as a suite for `bench` and `verify`, a transposed one as the dgrad that it is."""
-    out = csv.writer(file, lineterminator="\n")
-    out.writerow(SUITE_COLUMNS)
-    for row in costs.problems:
-        spec = row.shape.spec
-        sizes = (spec.n, spec.c, spec.h, spec.w, spec.k, spec.r, spec.s)
-        pairs = (*spec.stride, *spec.padding, *spec.dilation)
+    """The table as a suite for `bench` and `verify`; a transposed convolution is the dgrad that it is.
+
+    One that is no problem of theirs has no sizes, and says why in `skip`.
+    """
+    out = csv.DictWriter(file, SUITE_COLUMNS, lineterminator="\n")
+    out.writeheader()
+    for row in costs.rows:
+        piped = dict(zip(COLUMNS_PIPED, _piped(row, costs), strict=True))
+        cells: dict[str, str | float | None] = {column: piped[column] for column in MODEL_COLUMNS}
         # Before a * a name ends, and its number of times follows.
-        out.writerow(
-            (
-                row.name.replace("*", "x"),
-                *sizes,
-                *pairs,
-                spec.groups,
-                source(costs),
-                row.count,
-                spec.macs,
-                *(spec.padding_end or ("", "")),
-                row.shape.pass_ if row.shape.transposed else "",
-            )
-        )
+        cells |= {"name": row.name.replace("*", "x"), "source": source(costs), "count": row.count}
+        out.writerow(cells | {"macs": row.shape.macs} | _suite_cells(row.shape))
+
+
+def _suite_cells(shape: "Shape") -> dict[str, str | int]:
+    """The sizes of the problem, or why it is none."""
+    if (why := shape.why_no_spec) is not None:
+        return {"skip": why}
+    spec = shape.spec
+    pairs = zip(PAIRS, (spec.stride, spec.padding, spec.dilation), strict=True)
+    bottom, right = spec.padding_end or ("", "")
+    return {
+        **{size: getattr(spec, size) for size in SIZES},
+        **{column: side for columns, pair in pairs for column, side in zip(columns, pair, strict=True)},
+        "pad_b": bottom,
+        "pad_r": right,
+        "groups": spec.groups,
+        "pass": shape.pass_ if shape.transposed else "",
+    }
 
 
 def _problem(shape: "Shape") -> str:
@@ -178,10 +187,18 @@ def _origin(costs: "ModelCosts") -> str:
     return source(costs).replace(f" {costs.model} ", " ", 1)
 
 
+def _width(costs: "ModelCosts", shown: Sequence[int]) -> int:
+    """Of the table in which each convolution is a line, with whole names and problems."""
+    rows = [(row.name, _problem(row.shape), *map(str, _cells(row, costs))) for row in costs.rows]
+    headings: tuple[str, ...] = ("convolution", "problem", *HEADINGS)
+    columns = (0, 1, *(number + 2 for number in shown))
+    return sum(max(len(row[number]) for row in (headings, *rows)) + 2 for number in columns)
+
+
 def _wide(costs: "ModelCosts", shown: Sequence[int]) -> Table:
     table = plain_table()
-    table.add_column("convolution", overflow="fold", ratio=1)
-    table.add_column("problem", overflow="fold", max_width=31)
+    table.add_column("convolution", no_wrap=True)
+    table.add_column("problem", no_wrap=True)
     for number in shown:
         table.add_column(HEADINGS[number], justify="right", no_wrap=True)
     for row in costs.rows:
@@ -190,23 +207,30 @@ def _wide(costs: "ModelCosts", shown: Sequence[int]) -> Table:
     return table
 
 
-def _blocks(costs: "ModelCosts", shown: Sequence[int]) -> Group:
-    parts: list[RenderableType] = [_line([Text(name, "dim") for name in HEADINGS], shown)]
+def _blocks(costs: "ModelCosts", shown: Sequence[int], width: int) -> Group:
+    """Each convolution and its numbers below; what torch ran takes the room that is left."""
+    widths = dict(enumerate(WIDTHS))
+    spare = width - sum(widths[number] + 1 for number in shown) - 2
+    ran = HEADINGS.index("ran")
+    longest = max((len(row.ran) for row in costs.rows), default=0)
+    widths[ran] = max(widths[ran], min(longest, widths[ran] + spare))
+    columns = {number: widths[number] for number in shown}
+    parts: list[RenderableType] = [_line([Text(name, "dim") for name in HEADINGS], columns)]
     for row in costs.rows:
         parts += [
             Text.assemble((row.name, "bold"), (f"  {_problem(row.shape)}", "dim")),
-            _line(_cells(row, costs), shown),
+            _line(_cells(row, costs), columns),
         ]
     return Group(*parts)
 
 
-def _line(cells: Sequence[Text], shown: Sequence[int]) -> Table:
+def _line(cells: Sequence[Text], widths: Mapping[int, int]) -> Table:
     """Columns of fixed width, so the lines are below one another."""
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column(width=1)
-    for number in shown:
-        table.add_column(width=WIDTHS[number], justify="right", no_wrap=True, overflow="ellipsis")
-    table.add_row("", *(cells[number] for number in shown))
+    for width in widths.values():
+        table.add_column(width=width, justify="right", no_wrap=True, overflow="ellipsis")
+    table.add_row("", *(cells[number] for number in widths))
     return table
 
 

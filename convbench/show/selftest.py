@@ -130,7 +130,7 @@ def fault_lines(one: Judged) -> list[str]:
     lines = [f"{what} on {case.spec} ({case.dtype} {case.layout}): {kernel.words}"]
     lines += [f"  {one.evidence}"] if one.evidence else []
     lines += [f"  for the probe: {kernel.probe}"] if one.is_bug and kernel.probe else []
-    command = f"convbench verify --self-test --backend {one.kernel} --shape {case.spec}"
+    command = f"convbench selftest --backend {one.kernel} --shape {case.spec}"
     return [*lines, f"  {command} --dtype {case.dtype} --layout {case.layout} --seed {case.seed}"]
 
 

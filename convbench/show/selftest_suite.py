@@ -94,7 +94,7 @@ def suite_lines(tried: Sequence[Tried]) -> list[list[str]]:
         if one.missed:
             failed = f", {one.failed:,} failed" if one.failed else ""
             lines = [f"MISSED {one.kernel}: {kernel.words}", f"  on none of {one.runs:,} cases{failed}"]
-            told.append([*lines, f"  convbench verify --self-test --backend {one.kernel}"])
+            told.append([*lines, f"  convbench selftest --backend {one.kernel}"])
         for fault in one.faults:
             if fault.named == "false" or not one.is_bug:
                 what = "FALSE CAUSE" if one.is_bug else "FALSE ALARM"
@@ -114,7 +114,7 @@ def _command(one: Tried, fault: Fault) -> str:
     case, problem = fault.case, fault.case.problem
     kind = f"--epilogue {case.epilogue}" if case.epilogue != "none" else f"--pass {case.pass_}"
     return (
-        f"convbench verify --self-test --backend {one.kernel} --suite {problem.suite} --match "
+        f"convbench selftest --backend {one.kernel} --suite {problem.suite} --match "
         f"'^{re.escape(f'{problem.suite}:{problem.name}')}$' --dtype {case.dtype} --layout {case.layout} {kind} "
         f"--seed {case.seed}"
     )

@@ -304,17 +304,20 @@ def layers_title(results: Sequence[Result]) -> str:
     return "all layers" if not whole - here else f"{len(here)} of {len(whole)} layers"
 
 
-def verify_table(results: Sequence[Result]) -> Table:
-    """How many cases of each backend and dtype came out how, and how near the bound they went."""
+def verify_table(results: Sequence[Result], *, width: int) -> Table:
+    """How many cases of each backend and dtype came out how, and how near the bound they went.
+
+    Where that was is shown as far as there is room for whole names.
+    """
     table = plain_table()
     table.add_column("backend", no_wrap=True, min_width=13)
-    # As wide as its longest: at 80 columns the last column gives way.
     apart = threads_apart(results)
     longest = max((len(_sort(result, apart)) for result in results), default=0)
     table.add_column("dtype", no_wrap=True, min_width=max(8, longest))
     for name in ("right", "wrong", "failed", "skipped", "err/bound"):
         table.add_column(name, justify="right", min_width=len(name))
-    table.add_column("worst case", no_wrap=True)
+    rows: list[tuple[str | Text, ...]] = []
+    places: list[str] = []
     groups: dict[tuple[str, str], list[Result]] = defaultdict(list)
     for result in results:
         groups[result.backend, _sort(result, apart)].append(result)
@@ -326,16 +329,27 @@ def verify_table(results: Sequence[Result]) -> Table:
         failed = sum(isinstance(one.outcome, Failed) for one in group)
         skipped = sum(isinstance(one.outcome, Skipped) for one in group)
         worst, where = max(right, key=lambda pair: pair[0], default=(None, None))
-        table.add_row(
-            backend,
-            dtype,
-            Text(str(len(right)), "green" if right else "dim"),
-            Text(str(wrong), "bold red" if wrong else "dim"),
-            Text(str(failed), "bold red" if failed else "dim"),
-            Text(str(skipped), "dim"),
-            "" if worst is None else share(worst),
-            Text("" if where is None else f"{where.case.problem.name} {where.case.layout}", "dim"),
+        place = "" if where is None else f"{where.case.problem.name} {where.case.layout}"
+        places.append(place)
+        rows.append(
+            (
+                backend,
+                dtype,
+                Text(str(len(right)), "green" if right else "dim"),
+                Text(str(wrong), "bold red" if wrong else "dim"),
+                Text(str(failed), "bold red" if failed else "dim"),
+                Text(str(skipped), "dim"),
+                "" if worst is None else share(worst),
+                Text(place, "dim"),
+            )
         )
+    taken = sum(
+        2 + max([column.min_width or 0, *(len(row[n]) for row in rows)]) for n, column in enumerate(table.columns)
+    )
+    if fits := taken + max(map(len, (*places, "at the worst"))) + 2 <= width:
+        table.add_column("at the worst", no_wrap=True)
+    for row in rows:
+        table.add_row(*row if fits else row[:-1])
     return table
 
 

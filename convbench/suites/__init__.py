@@ -10,6 +10,7 @@ the only dtype, layout and pass it runs in, whether they are its own or drawn, a
 import csv
 import os
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from convbench.case import DTYPES, EPILOGUES, LAYOUTS, PASSES, Problem
@@ -17,7 +18,7 @@ from convbench.dtypes import short_dtype
 from convbench.errors import ConvbenchError, unknown
 from convbench.spec import ConvSpec
 from convbench.suites.edge import known_operands
-from convbench.suites.foreign import ForeignProblems, is_foreign, read_foreign, read_text
+from convbench.suites.foreign import ForeignProblems, LeftOut, is_foreign, read_foreign, read_text
 from convbench.suites.sizes import EXAMPLE, looks_like_sizes
 
 SIZES = ("n", "c", "h", "w", "k", "r", "s")
@@ -43,6 +44,11 @@ DEFAULTS = {
     "skip": "",
 }
 DRAWN = "drawn"  # in the column axes
+# What `convbench model --csv` says of a convolution besides; a suite may have it, and does not use it.
+MODEL_COLUMNS = tuple(
+    "spec kind macs_total macs_share intensity field_low field_high field_exact blow_up ran time_share bias "
+    "functional".split()
+)
 
 
 def suite_names() -> list[str]:
@@ -66,14 +72,27 @@ def read_suite(suite: str) -> ForeignProblems:
     else:
         path = Path(suite)
         if path.suffix != ".csv" and not os.path.exists(path):  # Path.exists raises where the name is too long
-            raise ConvbenchError(
-                f"{unknown('suite', suite, suite_names())}; see 'convbench list suites', or give a FILE.csv "
-                f"or a file with benchdnn or MIOpenDriver lines"
+            if _is_problem(suite):
+                raise ConvbenchError(f"{suite} is a problem, not a suite: write --shape {suite}")
+            raise unknown(
+                "suite",
+                suite,
+                suite_names(),
+                more=" (convbench list suites), a FILE.csv, or a file of benchdnn or MIOpenDriver lines",
             )
     text = read_text(path, f"the suite {suite}")
     if path.suffix == ".csv":
-        return ForeignProblems(problems=tuple(_problems(path.stem, text, origin=suite)))
+        rows = list(_problems(path.stem, text, origin=suite))
+        problems = tuple(one for one in rows if isinstance(one, Problem))
+        return ForeignProblems(problems=problems, left_out=tuple(one for one in rows if isinstance(one, LeftOut)))
     return read_foreign(text, suite=path.stem, origin=suite)
+
+
+def _is_problem(text: str) -> bool:
+    try:
+        return bool(find_problem(text))
+    except ConvbenchError:
+        return False
 
 
 def read_shape(text: str) -> ForeignProblems:
@@ -99,16 +118,18 @@ def find_problem(text: str) -> Problem:
         return _only(text, read_shape(text))
     suite, colon, row = text.partition(":")
     if suite in suite_names() and not row:
-        first = load_suite(suite)[0].name
+        first = load_suite(suite)[0]
+        model = f"; the whole model: convbench model {suite}" if first.source.startswith("torchvision ") else ""
         raise ConvbenchError(
-            f"{text} is a whole suite; give one row, such as {suite}:{first}; list them with "
-            f"'convbench list suites {suite}'"
+            f"{suite} is a whole suite: name a row, such as {suite}:{first.name} (convbench list suites {suite}){model}"
         )
     if looks_like_sizes(text):
         raise ConvbenchError(f"{text} is the size of a tensor, not a problem; write {EXAMPLE}")
     if text == "note":
         return find_problem("quick:note")
     if not colon:
+        if near := get_close_matches(text, ["note", *suite_names()], n=1, cutoff=0.7):
+            raise ConvbenchError(f"not a problem: {text!r}; did you mean {near[0]!r}?")
         return Problem(suite="shape", name=text.strip().lower(), spec=ConvSpec.parse(text))
     problems = load_suite(suite)
     matches = [problem for problem in problems if problem.name == row]
@@ -117,7 +138,9 @@ def find_problem(text: str) -> Problem:
         names = ", ".join(f"{suite}:{problem.name}" for problem in matches)
         raise ConvbenchError(f"{text} matches {len(matches)} rows: {names}; give the full name of one")
     if not matches:
-        raise unknown(f"row of suite {suite}", row, [problem.name for problem in problems])
+        raise unknown(
+            f"row of suite {suite}", row, [problem.name for problem in problems], f" (convbench list suites {suite})"
+        )
     return matches[0]
 
 
@@ -132,7 +155,7 @@ def _only(text: str, reading: ForeignProblems) -> Problem:
     return reading.problems[0]
 
 
-def _problems(suite: str, text: str, *, origin: str) -> Iterator[Problem]:
+def _problems(suite: str, text: str, *, origin: str) -> Iterator[Problem | LeftOut]:
     rows = csv.DictReader(text.splitlines())
     try:
         yield from _rows(suite, rows, origin)
@@ -140,7 +163,7 @@ def _problems(suite: str, text: str, *, origin: str) -> Iterator[Problem]:
         raise ConvbenchError(f"suite {origin}, line {rows.line_num + 1}: {error}") from None
 
 
-def _rows(suite: str, rows: "csv.DictReader[str]", origin: str) -> Iterator[Problem]:
+def _rows(suite: str, rows: "csv.DictReader[str]", origin: str) -> Iterator[Problem | LeftOut]:
     columns = list(rows.fieldnames or ())
     if {"backend", "outcome", "samples_s"} <= set(columns):
         raise ConvbenchError(f"suite {origin} is a results file; show it with convbench report {origin}")
@@ -155,10 +178,14 @@ def _rows(suite: str, rows: "csv.DictReader[str]", origin: str) -> Iterator[Prob
     for column in columns:
         if columns.count(column) > 1:
             raise ConvbenchError(f"suite {origin}: the column {column!r} occurs twice; delete one of them")
-        if column not in SIZES and column not in DEFAULTS:
+        if column not in (*SIZES, *DEFAULTS, *MODEL_COLUMNS):
             raise ConvbenchError(f"suite {origin}: {unknown('column', column, [*SIZES, *DEFAULTS])}")
     for row in rows:
         try:
+            if row.get("skip") and not any(row[column] for column in SIZES):  # of a model: no 2-D convolution
+                detail = f"{row.get('name') or ''} {row.get('spec') or ''}".strip()
+                yield LeftOut(place=f"{origin}, line {rows.line_num}", kind=row["skip"], detail=detail)
+                continue
             yield _problem(suite, row)
         except ConvbenchError as error:
             raise ConvbenchError(f"suite {origin}, line {rows.line_num}: {error}") from None

@@ -147,7 +147,7 @@ def test_ctrl_c_ends_at_once_with_what_is_finished_and_exit_130(tmp_path: Path) 
     assert process.returncode == 130
     assert "Traceback" not in err
     assert " timed" in err
-    assert err.endswith("interrupted; what was finished is kept\n")
+    assert err.endswith("interrupted; finished cases are kept\n")
     assert len(pd.read_csv(path)) > 4
 
 

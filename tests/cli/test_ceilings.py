@@ -68,7 +68,7 @@ def test_json_holds_the_ceilings_the_probes_and_the_machine(cli: Cli, folder: Pa
 def test_tf32_on_a_cpu_has_no_ceiling(cli: Cli, folder: Path) -> None:
     done = cli("ceilings", "--precision", "tf32")
     assert done.code == 3
-    assert "TF32 is for fp32 on cuda alone" in done.err
+    assert "TF32 is for fp32 on cuda only" in done.err
 
 
 def test_bench_fills_its_columns_and_a_report_repeats_them(cli: Cli, folder: Path, tmp_path: Path) -> None:

@@ -27,12 +27,11 @@ from tests.cli.conftest import Cli
         (["run", "--save", ""], "the picture is a PNG file; try --save picture.png"),
         (["run", "--save", "."], "the picture is a PNG file; try --save picture.png"),
         (["explain", "n1c1h4w4k1r2s2", "--svg", "."], "--svg: . is a folder; name a file"),
-        (["report", "tests/results/quick-cpu-zen4.csv", "--png", "a.jpg"], "it takes a file that ends in .png"),
-        (["bench", "--threads", "-1"], "--threads -1: it takes whole numbers from 0 on, as 1,2,4"),
-        (["verify", "--threads", "1,two"], "--threads two: it takes whole numbers from 0 on, as 1,2,4"),
-        (["bench", "--threads", "1,,2", "--threads", "1.5"], "--threads 1.5: it takes whole numbers"),
-        (["bench", "--threads", ","], "--threads ,: it takes whole numbers"),
-        (["verify", "--self-test", "--threads", "1,2"], "--threads 1,2: --self-test takes one number"),
+        (["report", "tests/results/quick-cpu-zen4.csv", "--png", "a.jpg"], "name a file that ends in .png"),
+        (["bench", "--threads", "-1"], "--threads -1: give whole numbers, such as 1,2,4"),
+        (["verify", "--threads", "1,two"], "--threads two: give whole numbers, such as 1,2,4"),
+        (["bench", "--threads", "1,,2", "--threads", "1.5"], "--threads 1.5: give whole numbers"),
+        (["bench", "--threads", ","], "--threads ,: give whole numbers"),
         (["bench", "--threads", "99999999999"], "--threads 99999999999: this process may use"),
         (["verify", "--seed", "99999999999999999999"], "value for --seed"),
         (["bench", "--confidence", "1"], "try --confidence 0.998"),
@@ -50,17 +49,17 @@ from tests.cli.conftest import Cli
         (["verify", "--device", "gpu:1"], "did you mean 'cuda'?"),
         (
             ["explain", "resnet50"],
-            "give one row, such as resnet50:conv1; list them with 'convbench list suites",
+            "name a row, such as resnet50:conv1 (convbench list suites resnet50)",
         ),
         (["verify", "--layout", "nchw,chwn"], "unknown layout 'chwn'"),
         (["verify", "--precision", "tf23"], "did you mean 'tf32'?"),
         (["verify", "--plugin", "nowhere.py"], "plug-in nowhere.py is not a file"),
-        (["bench", "--shape", "n1c1h4w4k1r2s2", "--csv", "no/such/dir/x.csv"], "cannot write no/such/dir/x.csv"),
-        (["bench", "--resume"], "--resume continues a file: give it with --csv FILE"),
-        (["verify", "--resume", "--csv", "-"], "give it with --csv FILE"),
-        (["bench", "--resume", "--overwrite", "--csv", "x.csv"], "without --overwrite"),
-        (["bench", "--resume", "--csv", "/dev/null"], "/dev/null: it is not a regular file"),
-        (["bench", "--no-isolate", "--timeout", "3"], "remove --no-isolate"),
+        (["bench", "--shape", "n1c1h4w4k1r2s2", "--csv", "no/such/dir/x.csv"], "--csv: there is no folder no/such/dir"),
+        (["bench", "--resume"], "--resume goes on with a file: name it with --csv FILE"),
+        (["verify", "--resume", "--csv", "-"], "name it with --csv FILE"),
+        (["bench", "--resume", "--overwrite", "--csv", "x.csv"], "leave --overwrite out"),
+        (["bench", "--resume", "--csv", "/dev/null"], "/dev/null: it is no regular file"),
+        (["bench", "--no-isolate", "--timeout", "3"], "leave --no-isolate out"),
         (["bench", "--timeout", "0"], "value for --timeout"),
         (["list", "everything"], "No such command 'everything'"),
         (["list", "suites", "resnet5"], "did you mean 'resnet50'?"),
@@ -163,3 +162,22 @@ def test_a_value_that_typer_refuses_is_told(cli: Cli) -> None:
     done = cli("bench", "--budget", "-1")
     assert "Invalid value for --budget -1: " in done.err
     assert "Invalid value for --budget -2: " in cli("bench", "--budget=-2").err
+
+
+def test_a_remark_waits_until_the_options_are_valid_and_an_error_is_the_only_line(cli: Cli) -> None:
+    words = ("verify", "--shape", "note", "--dtype", "fp32", "--layout", "nchw", "--backend", "/zzz/,torch")
+    remark = "convbench: --backend /zzz/ matches no backend; see 'convbench list backends'\n"
+    assert cli(*words, "--dry-run").err.startswith(remark)
+    done = cli(*words, "--threads", "1,x")
+    assert done.code == 2
+    assert done.err == "convbench: --threads x: give whole numbers, such as 1,2,4; 0 lets torch choose\n"
+    nothing = cli("verify", "--shape", "note", "--backend", "/zzz/")
+    assert nothing.code == 3
+    assert nothing.err.startswith(remark)  # why nothing is selected
+
+
+@pytest.mark.parametrize("command", ["bench", "verify"])
+def test_an_output_is_checked_before_a_plug_in_is_loaded(cli: Cli, command: str, tmp_path: Path) -> None:
+    done = cli(command, "--plugin", tmp_path / "absent.py", "--csv", tmp_path / "none" / "rows.csv")
+    assert done.code == 2
+    assert "--csv: there is no folder" in done.err

@@ -153,10 +153,13 @@ def test_a_pipe_and_no_color_have_no_escape_codes_and_a_terminal_has_the_same_te
         (["--x", "[[1]]", "--w", "[[1,2]]"], "the dilated kernel 1x2 is larger than the padded input 1x1"),
         (["--x", "[[1.5]]", "--w", "[[1]]", "--backward"], "--backward is for whole numbers"),
         (["--code", "--step", "4"], "--step: not with --code, which takes"),
-        (["--channel", "1"], "--channel 1: the kernel of n1c1h4w4k1r2s2 has 1"),
-        (["--svg", "-", "--cast", "-"], "--svg and --cast go to stdout together"),
+        (
+            ["--channel", "1"],
+            "--channel 1: the kernel of n1c1h4w4k1r2s2 has 1 channel, numbered from 0; try --channel 0",
+        ),
+        (["--svg", "-", "--cast", "-"], "--svg and --cast both go to stdout"),
         (["--svg", "no/such/folder/a.svg"], "there is no folder no/such/folder"),
-        (["--interactive"], "without one, --at P,Q and --step STEP print the same frame"),
+        (["--interactive"], "without one, print a frame with --at P,Q and --step STEP"),
         (["--interactive", "--json"], "--json: not with --interactive, which takes"),
         (["--image", "2"], "n goes from 0 to 0"),
         (["awkward:batch_0"], "try n1c3h8w8k4r3s3_pd1"),
@@ -195,7 +198,7 @@ def test_a_large_batch_is_walked_on_one_image_and_says_so(
     monkeypatch.setattr(walk, "MAX_MACS", 3_000)
     code, out, err = explain(capsys, AWKWARD, "--image", "1")
     assert code == 0
-    assert "this is one alone: n1c4h7w9k6r3s2" in err
+    assert "images are independent, so this shows one: n1c4h7w9k6r3s2" in err
     assert "x (1,4,7,9)" in out
 
 

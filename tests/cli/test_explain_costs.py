@@ -13,8 +13,8 @@ from rich.console import Console, RenderableType
 
 from convbench.explain.ledger import Ledger, check_ledger
 from convbench.spec import ConvSpec
-from convbench.suites import load_suite
-from tests.cli.conftest import run
+from convbench.suites import load_suite, read_suite
+from tests.cli.conftest import run, table
 from tests.snapshots import assert_golden
 
 AWKWARD = "n2c4h7w9k6r3s2_st2x1_pd1x0_dl1x2_g2"
@@ -36,6 +36,14 @@ class Small(nn.Module):
             x = x + block(x).relu()
         return self.head(nn.functional.interpolate(self.up(x), scale_factor=2).mean((2, 3)))
 
+class Both(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.flat, self.deep = nn.Conv2d(3, 4, 3), nn.Conv3d(1, 2, (1, 3, 3))
+
+    def forward(self, x):
+        return self.deep(self.flat(x)[:, None])
+
 def none(): return nn.Sequential(nn.Flatten(), nn.Linear(768, 2))
 """
 
@@ -53,6 +61,14 @@ def nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def plain_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("COLUMNS", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE"):
         monkeypatch.delenv(name, raising=False)
+
+
+def plain(cell: str) -> str:
+    """A number with the digits of a pipe."""
+    try:
+        return f"{float(cell):.6g}"
+    except ValueError:
+        return cell
 
 
 def drawn(page: RenderableType, width: int) -> str:
@@ -197,6 +213,27 @@ def test_the_suite_that_is_written_is_what_bench_and_verify_take(
     assert out == Path("mine.csv").read_text()
 
 
+def test_the_csv_of_a_model_is_its_table_and_a_suite_of_what_is_2_d(
+    nets: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["model", "cost_nets:Both", "--input", "1x3x8x8", "--no-time"]
+    _, out, _ = run(capsys, *words)
+    code, _, err = run(capsys, *words, "--csv", "both.csv")
+    assert code == 0
+    assert "1 problem in both.csv, and 1 convolution that bench and verify do not take: convbench bench" in err
+    printed, written = table(out), list(csv.DictReader(Path("both.csv").read_text().splitlines()))
+    assert [row["name"] for row in printed] == ["flat", "deep"]
+    for shown, row in zip(printed, written, strict=True):
+        assert set(shown) <= set(row)
+        kept = {name: plain(row[name]) for name in shown}
+        assert kept == {name: plain(cell) for name, cell in shown.items()}
+    reading = read_suite("both.csv")
+    assert [(one.name, str(one.spec)) for one in reading.problems] == [("flat", "n1c3h8w8k4r3s3")]
+    (left_out,) = reading.left_out
+    assert (left_out.kind, left_out.place) == ("conv3d", "both.csv, line 3")
+    assert "deep" in left_out.detail
+
+
 @pytest.mark.program
 def test_a_model_as_json_holds_every_name_and_the_honest_fraction(
     nets: Path, capsys: pytest.CaptureFixture[str]
@@ -218,13 +255,25 @@ def test_a_model_without_a_convolution_is_exit_3(nets: Path, capsys: pytest.Capt
     assert not Path("none.csv").exists()
 
 
+def test_nothing_is_said_of_the_timing_of_a_model_that_does_not_run(
+    nets: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = run(capsys, "model", "cost_nets:Small", "--input", "1x4x8x8")
+    assert code == 2
+    assert err.startswith("convbench: the model cost_nets:Small does not run on --input 1x4x8x8: ")
+    assert err.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["model", "resnet5"], "did you mean resnet50"),
+        (["model", "resnet5"], "did you mean 'resnet50'"),
         (["model", "no.onnx"], "no model at no.onnx"),
         (["model", "resnet18", "--input", "big"], "write it like 1x3x224x224"),
-        (["model", "resnet18", "--csv", "mine.txt"], "a suite is a FILE.csv"),
+        (
+            ["model", "resnet18", "--csv", "mine.txt"],
+            "name a FILE.csv, so that bench and verify can read it as a suite",
+        ),
         (["model", "resnet18", "--csv", "-", "--json"], "both would go to stdout"),
         (["cost", "nonsense"], "not a problem"),
         (["explain", "resnet50:conv1", "--ledger"], "this is a command of its own now: convbench cost resnet50:conv1"),

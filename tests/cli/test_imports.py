@@ -139,10 +139,11 @@ def test_of_installed_packages_only_the_backend_that_is_named_is_loaded_and_its_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     from convbench.cli.options import choose_backends
+    from convbench.cli.outputs import tell
 
     install(tmp_path, "package", "wanted", "unwanted")
     monkeypatch.syspath_prepend(str(tmp_path))
-    (one,) = choose_backends(["wanted"], None)
+    (one,) = choose_backends(["wanted"], None, tell)
     assert one.name == "wanted"
     assert sprung(tmp_path) == ["package_wanted"]
     assert capfd.readouterr().err == "convbench: the backend wanted is package_wanted:wanted of package 2.3\n"

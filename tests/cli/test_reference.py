@@ -1,6 +1,7 @@
 """Does --help fit a terminal, in groups, and do the reference and the man page say the same?"""
 
 import os
+import re
 from types import ModuleType
 
 import pytest
@@ -22,12 +23,16 @@ def test_the_pages_are_what_the_code_makes(reference: ModuleType) -> None:
     assert reference.MAN.read_text(encoding="utf-8") == reference.man()
 
 
-def test_every_option_is_in_one_group_and_twelve_at_most_above_the_fold(reference: ModuleType) -> None:
+def test_every_option_is_in_one_group_and_in_the_reference_and_twelve_at_most_above_the_fold(
+    reference: ModuleType,
+) -> None:
+    sections = dict(part.split("\n", 1) for part in reference.PAGE.read_text(encoding="utf-8").split("\n## convbench "))
     for name, command, context in reference.commands():
         records = reference.records(command, context)
         options = [one for one in command.get_params(context) if one.param_type_name == "option"]
         listed = [names for heading, own in records.items() if heading != "Arguments" for names, _ in own]
         assert len(listed) == len(set(listed)) == len(options), name
+        assert re.findall(r"^- `(-.*)`: ", sections[name], re.MULTILINE) == listed, f"docs/cli.md: {name}"
         above = sum(len(own) for heading, own in records.items() if heading not in ("Arguments", MORE))
         assert above <= 12, name
         for heading, words in GROUPS.get(name, {}).items():
@@ -46,4 +51,5 @@ def test_no_summary_is_cut_at_80_columns(cli: Cli, monkeypatch: pytest.MonkeyPat
 
 def test_commands_come_in_the_order_of_their_use(cli: Cli) -> None:
     listed = [line.split()[0] for line in cli("--help").out.partition("Commands:")[2].splitlines() if line.strip()]
-    assert listed[:6] == ["explain", "run", "verify", "bench", "compare", "report"]
+    order = "explain run verify bench compare report model why ran cost error list doctor ceilings selftest"
+    assert listed == order.split()

@@ -233,7 +233,7 @@ def test_rows_and_a_page_do_not_go_to_one_file_and_a_page_may_be_made_again(cli:
     words = ("verify", "--shape", SHAPE, "--dtype", "fp32", "--layout", "nchw", "--backend", "torch")
     done = cli(*words, "--csv", rows, "--html", rows)
     assert done.code == 2
-    assert f"--csv and --html go to {rows} together" in done.err
+    assert f"--csv and --html both go to {rows}" in done.err
     assert cli(*words, "--csv", rows, "--html", page).code == 0
     assert cli(*words, "--csv", rows, "--html", page, "--resume").code == 0
     assert cli(*words, "--html", page).code == 2

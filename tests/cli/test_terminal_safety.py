@@ -54,7 +54,7 @@ def test_an_output_that_appears_meanwhile_stays(cli: Cli, tmp_path: Path, monkey
     monkeypatch.setattr("convbench.show.page.page", lambda _: page.write_text("mine") and "ours")
     done = cli("report", RESULTS, "--html", page)
     assert (done.code, page.read_text()) == (2, "mine")
-    assert "has appeared meanwhile and stays as it is" in done.err
+    assert "appeared during the run and was left as it is" in done.err
 
 
 def test_no_file_is_written_before_all_are_known_to_be_possible(cli: Cli, tmp_path: Path) -> None:

@@ -143,5 +143,5 @@ def test_the_shape_of_a_fix_can_be_explained(capsys: pytest.CaptureFixture[str])
 def test_too_many_images_are_one_alone(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, "why", "nine", "n9000c3h64w64k2r3s3", "--image", "7")
     assert code == 0
-    assert "one alone: n1c3h64w64k2r3s3" in err
+    assert "so this shows one: n1c3h64w64k2r3s3" in err
     assert "(1, 27, 3844)" in " ".join(out.split())

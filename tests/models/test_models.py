@@ -390,11 +390,11 @@ def test_what_is_no_input_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("resnet5", "did you mean resnet50"),
+        ("resnet5", "did you mean 'resnet50'"),
         ("no.such:factory", "No module named 'no'"),
-        ("torchvision:resnet5", "did you mean resnet50"),
-        ("a b:c", "is not a module"),
-        ("math:", "the name is not in it"),
+        ("torchvision:resnet5", "did you mean 'resnet50'"),
+        ("a b:c", "is no module"),
+        ("math:", "names nothing"),
         ("math:pi", "is a float"),
         ("math:nothing", "has no attribute"),
     ],

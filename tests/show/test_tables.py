@@ -116,7 +116,7 @@ def test_the_ceilings_look_as_they_did(width: int) -> None:
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_verify_table_looks_as_it_did(width: int) -> None:
-    text = drawn(width, verify_table(VERIFY))
+    text = drawn(width, verify_table(VERIFY, width=width))
     assert max(map(len, text.splitlines())) <= width
     assert_golden(f"verify_{width}", text)
 
@@ -259,7 +259,9 @@ def test_a_pass_that_is_not_fprop_is_told_in_every_table() -> None:
     )
     assert standing is not None
     assert "cpu fp32 nchw ieee dgrad" in drawn(80, standing)
-    verified = drawn(80, verify_table(results((wgrad, "torch", Verified(FINE)), (relu, "torch", Verified(FINE)))))
+    verified = drawn(
+        80, verify_table(results((wgrad, "torch", Verified(FINE)), (relu, "torch", Verified(FINE))), width=80)
+    )
     assert "cpu fp32 wgrad" in verified
     assert "cpu fp32 bias_relu" in verified
     assert fault_lines(results((wgrad, "torch", Wrong(BAD)))[0], "")[0].endswith("cpu fp32 nchw ieee wgrad)")
@@ -301,6 +303,6 @@ def test_rows_of_several_numbers_of_threads_are_apart_and_say_so() -> None:
         lines = [line.split() for line in text.splitlines() if line.split()[:1] == [name] and " ms" in line]
         assert [" ".join(line[1:3]) for line in lines if line[2] == "ms"] == totals
     right = [replace(one, threads=threads) for threads in (1, 4) for one in results((DENSE, "torch", Verified(FINE)))]
-    assert "cpu 4 threads fp32" in drawn(120, verify_table(right))
-    assert "threads" not in drawn(120, verify_table(right[:1]))
+    assert "cpu 4 threads fp32" in drawn(120, verify_table(right, width=120))
+    assert "threads" not in drawn(120, verify_table(right[:1], width=120))
     assert "threads" not in drawn(120, bench_table("quick", rows[:4], width=120))

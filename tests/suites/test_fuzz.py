@@ -70,7 +70,7 @@ def test_fuzz_runs_as_many_cases_as_it_was_told_and_says_so(cli: Cli, tmp_path: 
     path = tmp_path / "fuzz.csv"
     done = cli("verify", "--fuzz", "12", "--seed", "5", "--backend", "torch,unfold-matmul", "--csv", path)
     assert done.code == 0
-    assert "12 random cases of seed 5" in done.err
+    assert "12 random cases with seed 5" in done.err
     rows = table(done.out)
     assert [row["spec"] for row in rows[::2]] == [case.problem.name for case in islice(fuzz(5), 12)]
     assert {row["suite"] for row in rows} == {"fuzz"}
@@ -110,7 +110,7 @@ def test_the_clock_ends_a_run_after_a_whole_case(monkeypatch: pytest.MonkeyPatch
 def test_whichever_ends_first_ends_the_run(cli: Cli) -> None:
     done = cli("verify", "--fuzz", "3", "--seconds", "600", "--backend", "torch")
     assert done.code == 0
-    assert "3 random cases of seed 0" in done.err
+    assert "3 random cases with seed 0" in done.err
 
 
 @pytest.mark.program
@@ -129,14 +129,14 @@ def test_what_would_run_is_listed(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--fuzz", "3", "--suite", "quick"), "--suite and --fuzz all select the cases"),
-        (("--seconds", "1", "--shape", "n1c1h4w4k1r2s2"), "--shape and --fuzz all select the cases"),
-        (("--fuzz", "3", "--vectors", "onnx"), "--fuzz and --vectors all select the cases"),
-        (("--fuzz", "3", "--match", "x"), "--match cannot be combined with --fuzz"),
-        (("--fuzz", "3", "--batch", "2"), "--batch or --axis of a size cannot be combined with --fuzz"),
-        (("--seconds", "1", "--dry-run"), "what a clock ends is not known beforehand"),
-        (("--fuzz", "9", "--seconds", "1", "--resume", "--csv", "x.csv"), "what a clock ends is not known"),
-        (("--fuzz", "1000000"), "the limit is 100,000 cases"),
+        (("--fuzz", "3", "--suite", "quick"), "--suite and --fuzz each choose the cases"),
+        (("--seconds", "1", "--shape", "n1c1h4w4k1r2s2"), "--shape and --fuzz each choose the cases"),
+        (("--fuzz", "3", "--vectors", "onnx"), "--fuzz and --vectors each choose the cases"),
+        (("--fuzz", "3", "--match", "x"), "--match does not go with --fuzz"),
+        (("--fuzz", "3", "--batch", "2"), "--batch or --axis of a size does not go with --fuzz"),
+        (("--seconds", "1", "--dry-run"), "a run that ends by the clock cannot be planned"),
+        (("--fuzz", "9", "--seconds", "1", "--resume", "--csv", "x.csv"), "a run that ends by the clock"),
+        (("--fuzz", "1000000"), "at most 100,000 cases"),
         (("--fuzz", "3", "--dtype", "fp8"), "unknown dtype 'fp8'"),
     ],
 )

@@ -127,7 +127,7 @@ def explain(
         check_size(whole)
 
     if step is not None and json and svg is None and cast is None:
-        raise ConvbenchError("--step with --json: the JSON has all steps; leave one of the two out")
+        raise ConvbenchError("--step with --json: the JSON has all steps; leave out one of them")
 
     from convbench.explain.steps import is_whole
 
@@ -292,7 +292,7 @@ def prove(whole: ConvSpec, at: Pair | None, cell: options.CellOptions, given: Gi
     chosen = choose_cell(whole, at=at, image=cell.image, filter_index=cell.filter)
     spec = affordable(whole)
     if spec != whole:
-        tell(f"{whole.n} images take too long to prove; images do not mix, so this is one alone: {spec}")
+        tell(f"{whole.n} images take too long to check; images are independent, so this shows one: {spec}")
         given = given and replace(given, x=given.x[chosen.n : chosen.n + 1])
         chosen = replace(chosen, n=0)
     x, w = (given.x, given.w) if given else small_integers(spec, cell.seed)
@@ -308,5 +308,5 @@ def refuse_long_json(spec: ConvSpec) -> None:
     if numbers > MAX_JSON_NUMBERS:
         raise ConvbenchError(
             f"--json of {spec} would print {numbers:,} numbers (limit {MAX_JSON_NUMBERS:,}); "
-            f"try a smaller n, h and w, or leave --json out to see a window of it"
+            f"try a smaller n, h and w, or leave out --json to see part of it"
         )

@@ -61,7 +61,7 @@ def explain_algorithms(walk: "Walk", chosen: "Sequence[Algorithm]", *, most: int
         if (numbers := count_numbers(everyone)) > most:
             raise ConvbenchError(
                 f"--json of these algorithms on {walk.spec} would print {numbers:,} numbers (limit {most:,}); "
-                f"try a smaller n, h and w, or leave --json out to see a window of it"
+                f"try a smaller n, h and w, or leave out --json to see part of it"
             )
         return algorithms_record(everyone)
     order = [one.name for one in ALGORITHMS]

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,7 +22,7 @@ PROBLEM = frozenset("shape input weight stride padding dilation x w seed at filt
 
 Steps = Annotated[
     str | None,
-    typer.Option("--step", metavar="STEP,...", help=f"Only these: 4, 2-4, or {', '.join(STEPS)}."),
+    typer.Option("--step", metavar="STEP,...", help=f"Only these steps: 4, 2-4, or {', '.join(STEPS)}."),
 ]
 Channel = Annotated[int, typer.Option("--channel", metavar="C", help="First kernel channel to show.")]
 Svg = Annotated[str | None, typer.Option("--svg", metavar="FILE", help="Draw the steps as SVG; - is stdout.")]
@@ -52,26 +53,26 @@ def parse_steps(text: str | None) -> tuple[str, ...]:
 
 
 def _no_step(text: str) -> ConvbenchError:
+    near = [found for word in text.split(",") for found in get_close_matches(word.strip().lower(), STEPS, n=1)]
+    hint = f"; did you mean {near[0]!r}?" if near else ""
     return ConvbenchError(
-        f"--step {text!r}: give a number from 1 to {len(STEPS)}, a range such as 2-4, or a name: {', '.join(STEPS)}"
+        f"--step {text!r}: give a number from 1 to {len(STEPS)}, a range such as 2-4, or a name: "
+        f"{', '.join(STEPS)}{hint}"
     )
 
 
 def check_channel(channel: int, spec: ConvSpec) -> None:
     if not 0 <= channel < spec.c_per_group:
         raise ConvbenchError(
-            f"--channel {channel}: the kernel of {spec} has {spec.c_per_group}; give one from 0 to "
-            f"{spec.c_per_group - 1}"
+            f"--channel {channel}: the kernel of {spec} has {spec.c_per_group} channel{'s' * (spec.c_per_group > 1)}, "
+            f"numbered from 0; try --channel {spec.c_per_group - 1}"
         )
 
 
 def refuse_without_terminal() -> None:
     """Raise where there are no keys to read or no screen to draw on."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise ConvbenchError(
-            "--interactive needs a terminal for its keys and its screen; without one, --at P,Q and --step STEP "
-            "print the same frame"
-        )
+        raise ConvbenchError("--interactive needs a terminal; without one, print a frame with --at P,Q and --step STEP")
 
 
 def write_frames(

@@ -20,7 +20,7 @@ from convbench.call.bind import conditions
 from convbench.call.memory import Guard
 from convbench.call.tensors import TORCH_DTYPE, lay_out
 from convbench.case import LAYOUTS, Case, Problem
-from convbench.errors import ConvbenchError
+from convbench.errors import unknown
 from convbench.outcome import Failed, Skipped, Verified, Wrong
 from convbench.spec import ConvSpec
 from convbench.verify.answers import question
@@ -256,10 +256,7 @@ def choose_kernels(names: Sequence[str], among: Sequence[Kernel] | None = None) 
     known = {kernel.name: kernel for kernel in among}
     for name in names:
         if name not in known:
-            correct, bugs = (
-                ", ".join(one.name for one in among if (one.kind == "correct") is right) for right in (True, False)
-            )
-            raise ConvbenchError(f"unknown kernel {name!r}: the self-test has, right: {correct}; with a bug: {bugs}")
+            raise unknown("kernel", name, known, more=" (a run without --backend lists them)")
     return [known[name] for name in names] or list(among)
 
 

@@ -380,12 +380,13 @@ def test_a_kernel_that_cannot_be_run_is_no_bug_found_and_no_pass() -> None:
         assert "out of luck" in one.evidence
 
 
+NARROW = ("--suite", "quick", "--match", ":note$", "--dtype", "fp32", "--layout", "nchw", "--backend", "kahan")
 SEEN = ("--backend", "kahan,tap-missing,padding-one-more,x-changed")
 
 
 def test_a_small_self_test_runs_and_says_that_it_is_small(cli: Cli, tmp_path: Path) -> None:
     path = tmp_path / "runs.csv"
-    done = cli("verify", "--self-test", "--shapes", 4, *SEEN, "--csv", path)
+    done = cli("selftest", "--shapes", 4, *SEEN, "--csv", path)
     assert done.code == 0, done.err
     rows = table(done.out)
     assert len(rows) == 4 * 3
@@ -396,14 +397,14 @@ def test_a_small_self_test_runs_and_says_that_it_is_small(cli: Cli, tmp_path: Pa
     frame = pd.read_csv(path)
     assert len(frame) == 4 * 4 * 3
     assert set(frame.kernel) == {"kahan", "tap-missing", "padding-one-more", "x-changed"}
-    assert cli("verify", "--self-test", "--shapes", 1, "--csv", path).code == 2
-    again = cli("verify", "--self-test", "--shapes", 1, *SEEN, "--csv", path, "--overwrite")
+    assert cli("selftest", "--shapes", 1, "--csv", path).code == 2
+    again = cli("selftest", "--shapes", 1, *SEEN, "--csv", path, "--overwrite")
     assert again.code == 0
     assert len(pd.read_csv(path)) == 4 * 3
 
 
 def test_the_csv_of_a_self_test_may_go_to_stdout(cli: Cli) -> None:
-    done = cli("verify", "--self-test", "--shapes", 1, "--dtype", "fp32", "--backend", "kahan", "--csv", "-")
+    done = cli("selftest", "--shapes", 1, "--dtype", "fp32", "--backend", "kahan", "--csv", "-")
     assert done.code == 0
     header, row = done.out.splitlines()
     assert header.startswith("kernel,kind,spec,dtype,layout,seed,rejected,")
@@ -412,11 +413,11 @@ def test_the_csv_of_a_self_test_may_go_to_stdout(cli: Cli) -> None:
 
 def test_it_is_exit_1_when_the_verifier_lets_bugs_through(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(selftest, "weigh", lambda *_: Verified(Check(worst_of_bound=0.0, relative_l2=0.0)))
-    done = cli("verify", "--self-test", "--shapes", 2, "--dtype", "bf16", "--backend", "kahan,padding-one-more")
+    done = cli("selftest", "--shapes", 2, "--dtype", "bf16", "--backend", "kahan,padding-one-more")
     assert done.code == 1
     first, command, *_ = done.err.splitlines()
     assert first.startswith("MISSED padding-one-more on n")
-    assert command.startswith("  convbench verify --self-test --backend padding-one-more --shape n")
+    assert command.startswith("  convbench selftest --backend padding-one-more --shape n")
     assert "NOT MET: 0 false alarms in 2 correct runs; 0 of 2 bugs found" in done.err
     monkeypatch.undo()
     monkeypatch.setattr("sys.argv", [])
@@ -435,7 +436,7 @@ def test_it_is_exit_1_when_the_verifier_cries_wolf(cli: Cli, monkeypatch: pytest
         )  # fmt: skip
 
     monkeypatch.setattr(selftest, "weigh", too_strict)
-    done = cli("verify", "--self-test", "--shape", SMALL, "--dtype", "fp32", "--backend", "one-after-another")
+    done = cli("selftest", "--shape", SMALL, "--dtype", "fp32", "--backend", "one-after-another")
     assert done.code == 1
     first, evidence, command, *_ = done.err.splitlines()
     assert first.startswith(f"FALSE ALARM one-after-another on {SMALL} (fp32 nchw)")
@@ -448,42 +449,58 @@ def test_the_whole_size_with_too_few_runs_is_not_met(cli: Cli, monkeypatch: pyte
     few = choose_kernels(["kahan", "padding-one-more"])
     monkeypatch.setattr(selftest, "KERNELS", few)
     monkeypatch.setattr(selftest, "SHAPES", 2)
-    done = cli("verify", "--self-test", "--shapes", 2)
+    done = cli("selftest", "--shapes", 2)
     assert done.code == 1
     assert "5,000 bugs: so they are not met" in done.err
     assert "NOT MET: 0 false alarms in 6 correct runs; 6 of 6 bugs found (100 %)" in done.err
-    assert cli("verify", "--self-test", "--shapes", 1).code == 0
+    assert cli("selftest", "--shapes", 1).code == 0
 
 
 def test_nothing_judged_is_exit_3(cli: Cli) -> None:
-    done = cli("verify", "--self-test", "--shape", "n1c3h8w8k2r5s5", "--backend", "winograd-f2")
+    done = cli("selftest", "--shape", "n1c3h8w8k2r5s5", "--backend", "winograd-f2")
     assert done.code == 3
     assert "NOTHING JUDGED" in done.err
-    assert cli("verify", "--self-test", "--shape", SMALL, "--backend", "groups-shifted").code == 3
+    assert cli("selftest", "--shape", SMALL, "--backend", "groups-shifted").code == 3
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--self-test", "--shapes", "3", "--suite", "quick"), "does not take --suite"),
-        (("--self-test", "--shapes", "3", "--pass", "dgrad", "--plugin", "x.py"), "does not take --pass, --plugin"),
-        (
-            ("--self-test", "--fuzz", "3", "--plugin", "x.py"),
-            "does not take --plugin, --fuzz; it takes --backend, --suite",
-        ),
-        (("--self-test", "--backend", "torch"), "unknown kernel 'torch'"),
-        (("--self-test", "--shapes", "3", "--dtype", "fp64"), "unknown dtype 'fp64'"),
-        (("--self-test", "--shapes", "3", "--shape", SMALL), "not both"),
-        (("--self-test", "--shapes", "3", "--layout", "nchw"), "random shapes draw a layout each"),
-        (("--self-test", "--shape", "n64c64h56w56k64r3s3_pd1"), "try a smaller shape"),
-        (("--shapes", "3"), "random shapes are for --self-test"),
+        (("--shapes", "3", "--suite", "quick"), "--suite: not with --shapes, which takes --backend, --dtype"),
+        (("--shape", SMALL, "--pass", "dgrad", "--match", "x"), "--match, --pass: not with --shape, which takes"),
+        (("--plugin", "x.py"), "No such option: --plugin"),
+        (("--backend", "torch"), "unknown kernel 'torch'"),
+        (("--shapes", "3", "--dtype", "fp64"), "unknown dtype 'fp64'"),
+        (("--shapes", "3", "--shape", SMALL), "not both"),
+        (("--shapes", "3", "--layout", "nchw"), "random shapes draw a layout each"),
+        (("--shape", "n64c64h56w56k64r3s3_pd1"), "try a smaller shape"),
+        (("--threads", "1,2"), "value for --threads 1,2"),
+        (("--csv", "no/such/folder/x.csv"), "there is no folder no/such/folder"),
     ],
 )
 def test_what_the_self_test_does_not_take_is_exit_2_in_one_line(words: tuple[str, ...], said: str, cli: Cli) -> None:
-    done = cli("verify", *words)
+    done = cli("selftest", *words)
     assert done.code == 2
     assert said in done.err
     assert len(done.err.splitlines()) == 1
+
+
+def test_the_old_option_answers_with_the_command(cli: Cli) -> None:
+    done = cli("verify", "--self-test", "--shapes", "3", "--threads", "1")
+    assert done.code == 2
+    assert done.err == "convbench: this is a command of its own now: convbench selftest --shapes 3 --threads 1\n"
+
+
+@pytest.mark.parametrize("words", [NARROW, ("--shapes", "1", "--backend", "kahan", "--dtype", "fp32")])
+def test_a_file_or_link_that_appears_while_it_runs_is_left_as_it_is(
+    words: tuple[str, ...], cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, elsewhere = tmp_path / "runs.csv", tmp_path / "elsewhere"
+    monkeypatch.setattr("convbench.cli.selftest.check_outputs", lambda *_, **__: path.symlink_to(elsewhere))
+    done = cli("selftest", *words, "--csv", path)
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "appeared during the run and was left as it is" in done.err
+    assert not elsewhere.exists()
 
 
 def test_operands_in_float64_lie_as_the_case_has_them() -> None:

@@ -226,7 +226,7 @@ NARROW = ("--suite", "quick", "--match", ":note$", "--dtype", "fp32", "--layout"
 
 def test_the_command_tries_the_catalogue_on_a_suite_and_writes_a_row_a_kernel(cli: Cli, tmp_path: Path) -> None:
     path = tmp_path / "runs.csv"
-    done = cli("verify", "--self-test", *NARROW, "--backend", "tap-missing,bias-missing,kahan", "--csv", path)
+    done = cli("selftest", *NARROW, "--backend", "tap-missing,bias-missing,kahan", "--csv", path)
     assert done.code == 0, done.err
     rows = {row["kind"]: row for row in table(done.out)}
     assert set(rows) == {"correct", "structure", "epilogue"}
@@ -239,13 +239,13 @@ def test_the_command_tries_the_catalogue_on_a_suite_and_writes_a_row_a_kernel(cl
 
 
 def test_a_miss_is_exit_1_with_its_command_and_so_is_a_false_cause(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    done = cli("verify", "--self-test", *NARROW, "--backend", "patch-in-eights")
+    done = cli("selftest", *NARROW, "--backend", "patch-in-eights")
     assert done.code == 1
     assert done.err.startswith("MISSED patch-in-eights: A kernel as large as its stride")
-    assert "  convbench verify --self-test --backend patch-in-eights" in done.err.splitlines()
+    assert "  convbench selftest --backend patch-in-eights" in done.err.splitlines()
     assert "NOT MET: 0 of 1 kinds of bugs found (0 %)" in done.err
     monkeypatch.setattr("convbench.verify.selftest.suite.judge_cause", lambda *_: "false")
-    done = cli("verify", "--self-test", *NARROW, "--backend", "tap-missing")
+    done = cli("selftest", *NARROW, "--backend", "tap-missing")
     assert done.code == 1
     assert done.err.startswith("FALSE CAUSE tap-missing on note (fp32 nchw): The loop over the kernel")
     assert "  tap (1,1) is missing" in done.err.splitlines()
@@ -253,7 +253,7 @@ def test_a_miss_is_exit_1_with_its_command_and_so_is_a_false_cause(cli: Cli, mon
 
 
 def test_a_kernel_that_takes_no_case_is_exit_3(cli: Cli) -> None:
-    done = cli("verify", "--self-test", *NARROW, "--backend", "winograd-f6-3x3")
+    done = cli("selftest", *NARROW, "--backend", "winograd-f6-3x3")
     assert done.code == 3
     assert "NOTHING TRIED" in done.err
 
