@@ -1,4 +1,4 @@
-"""What does an implementation keep from one call to the next? Equal calls, and other numbers in and at the same memory."""
+"""What does an implementation keep from one call to the next? Equal calls, and others at the same addresses."""
 
 from collections.abc import Iterator
 
@@ -81,25 +81,25 @@ def _others(subject: Subject) -> Iterator[Exam]:
 def _kept(subject: Subject, asks: Iterator[Ask]) -> Tensor | None:
     """The outputs that stayed where the truth moved, when there are more of them than chance makes alike.
 
-    Of a few the first answer must have been right, and a third one the same again. What is the bias alone, behind a
-    relu in the wrong place, stays with reason.
+    A few must be all that is wrong, their first answer right, and a third one the same again. What is the bias alone,
+    behind a relu in the wrong place, stays with reason.
     """
     (exam, before), (asked, got) = next(asks), next(asks)
     same = (got == before) & (asked.truth.y != exam.truth.y)
     for bias in list(exam.operands.values())[2:]:
         same &= before != bias.to(before.dtype).reshape(1, -1, 1, 1)
-    few = same & (subject.shares(before, exam) <= 1) & (subject.shares(got, asked) > 1)
+    few = same & (before != 0) & (subject.shares(before, exam) <= 1)
     values, counts = before[same].unique(return_counts=True)
     if len(values) >= DIVERSE:
         if counts.max() > DIVERSE:
             same &= before != values[counts.argmax()]  # a relu, or a limit
         if int(same.sum()) >= same.numel() // 20:
             return same
-    if not few.any():
+    if not few.any() or not torch.equal(few, subject.shares(got, asked) > 1):
         return None
     asked, got = next(asks)
-    few &= (got == before) & (subject.shares(got, asked) > 1)
-    return few if few.any() else None
+    again = (got == before) & (subject.shares(got, asked) > 1)
+    return few if torch.equal(again, few) else None
 
 
 def find_stale(subject: Subject) -> Cause | None:
