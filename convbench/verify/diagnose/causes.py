@@ -16,8 +16,10 @@ from convbench.verify.diagnose.calls import REPEAT, find_remembered, find_repeat
 from convbench.verify.diagnose.experiment import SALT, Cause, Subject
 from convbench.verify.diagnose.impulses import find_terms
 from convbench.verify.diagnose.memory import find_harm, find_layout, find_outside, find_unwritten
+from convbench.verify.diagnose.places import find_limits, find_overflow, find_scaled
 from convbench.verify.diagnose.precision import find_precision
-from convbench.verify.diagnose.suspects import NEAR, matches, suspects
+from convbench.verify.diagnose.reading import find_bias, find_pixels, find_weights, tell_map
+from convbench.verify.diagnose.suspects import NEAR, matches, suspects, together
 from convbench.verify.diagnosis import AXES, count_outputs, first_output, which_outputs
 from convbench.verify.exam import Exam, make_exam, prepare_exam
 from convbench.verify.lattice import Lattice
@@ -95,36 +97,15 @@ def find_value(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Caus
     return Cause(kind=f"value {word}", words=f"{which_outputs(wrong, name)} are {word}")
 
 
-def find_limits(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Cause | None:
-    """Outputs that end at a largest or a smallest value: a relu6, a saturation."""
-    least, most = float(out.min()), float(out.max())
-    y = exam.truth.y.clamp(min=0) if exam.case.relu else exam.truth.y
-    beyond = {"larger": (most, y > most), "smaller": (least, y < least)}
-    ends = {words: end for words, (end, those) in beyond.items() if int((wrong & those & (out == end)).sum()) > 1}
-    if not ends or least == most or not bool((subject.shares(out, exam) <= 1)[(out > least) & (out < most)].all()):
-        return None
-    limited = replace(exam.truth, y=y.clamp(ends.get("smaller"), ends.get("larger")))
-    if not bool((subject.shares(out, exam, limited, relu=False) <= 1).all()):
-        return None
-    told = " and ".join(f"{words} than {end:g} are {end:g}" for words, end in ends.items())
-    return Cause(kind=f"limits {' '.join(ends)}", words=f"outputs that should be {told}")
-
-
 def find_suspect(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Cause | None:
-    """The changed convolutions that explain every output: one, or two that this case cannot tell apart."""
+    """The changed convolutions that explain every output: one, or a few that this case cannot tell apart."""
     if not wrong.any():
         return None
     group_map = read_groups(subject) if exam.case.spec.groups > 1 and exam.case.pass_ == "fprop" else None
-    found: list[Cause] = []
-    for suspect in suspects(exam.case, group_map):
-        if matches(subject, exam, out, suspect):
-            found.append(suspect.cause)
-            if len(found) == 2:
-                break
-    if not found:
-        return None
-    words = ", or ".join(dict.fromkeys(cause.words for cause in found))
-    return Cause(kind=found[0].kind, words=words + (" (the same on this case)" if len(found) > 1 else ""))
+    found = [one.cause for one in suspects(exam.case, group_map) if matches(subject, exam, out, one)]
+    if found and (moved := find_moved(subject, exam, out, wrong)) is not None:
+        found.append(moved)
+    return together(found)
 
 
 def read_groups(subject: Subject) -> tuple[int, ...] | None:
@@ -166,28 +147,9 @@ def find_moved(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Caus
         truth = Truth(y=moved[0], magnitude=moved[1], terms=moved[2])
         if (subject.shares(out, exam, truth) <= 1).all():
             noun, letter = words.rsplit(" ", 1)
-            return Cause(kind=f"moved {letter}", words=_tell_moved(noun, letter, [int(one) for one in source]))
+            told = tell_map(noun, letter, source.tolist(), "holds the answer of", "hold the answer of")
+            return Cause(kind=f"moved {letter}", words=told)
     return None
-
-
-def _tell_moved(noun: str, letter: str, source: list[int]) -> str:
-    wrong = [place for place, origin in enumerate(source) if place != origin]
-    origins = {source[place] for place in wrong}
-    if len(wrong) == 2 and [source[source[place]] for place in wrong] == wrong:
-        return f"{noun}s {letter}={wrong[0]} and {letter}={wrong[1]} are swapped"
-    if len(wrong) == 1:
-        return f"{noun} {letter}={wrong[0]} holds the answer of {letter}={source[wrong[0]]}"
-    if len(origins) == 1:
-        run = f"{wrong[0]}..{wrong[-1]}" if wrong == list(range(wrong[0], wrong[-1] + 1)) else ",".join(map(str, wrong))
-        return f"{noun}s {letter}={run} hold the answer of {letter}={origins.pop()}"
-    shifts = {source[place] - place for place in wrong}
-    if len(shifts) == 1:
-        shift = f"{shifts.pop():+d}"
-        return f"{noun}s {letter}={wrong[0]}..{wrong[-1]} hold the answer of {letter}{shift}"
-    if source == list(range(len(source)))[::-1]:
-        return f"the {noun}s are in reverse order"
-    pairs = ", ".join(f"{letter}={place} that of {letter}={source[place]}" for place in wrong[:3])
-    return f"the {noun}s are mixed up: {pairs}" + (", ..." if len(wrong) > 3 else "")
 
 
 def find_factor(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Cause | None:
@@ -281,12 +243,17 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     find_remembered,
     find_outside,
     find_layout,
+    find_overflow,
     find_limits,
     find_value,
     find_suspect,
     find_moved,
     find_factor,
     find_start,
+    find_bias,
+    find_scaled,
+    find_weights,
+    find_pixels,
     _find_rounding,
     _find_terms,
     find_spread,

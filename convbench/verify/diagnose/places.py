@@ -1,0 +1,112 @@
+"""By what rule do wrong outputs follow from the right ones? Limits, an overflow, a factor in one place.
+
+Only what the outputs are is asked here, and not how they came about.
+"""
+
+from dataclasses import replace
+from math import ceil, inf
+
+import torch
+from torch import Tensor
+
+from convbench.call.tensors import TORCH_DTYPE
+from convbench.verify.diagnose.experiment import SALT, Cause, Subject
+from convbench.verify.diagnose.precision import FORMATS, one_product
+from convbench.verify.diagnose.suspects import RELU
+from convbench.verify.diagnosis import which_outputs
+from convbench.verify.exam import Exam, prepare_exam
+
+MOST_ASKED = 24  # times, until the factor of one output is known to so many digits that one number has them
+
+
+def find_limits(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Cause | None:
+    """Outputs that end at a largest or a smallest value: a relu6, a saturation."""
+    least, most = float(out.min()), float(out.max())
+    y = exam.truth.y.clamp(min=0) if exam.case.relu else exam.truth.y
+    beyond = {"larger": (most, y > most), "smaller": (least, y < least)}
+    ends = {words: end for words, (end, those) in beyond.items() if int((wrong & those & (out == end)).sum()) > 1}
+    if not ends or least == most or not bool((subject.shares(out, exam) <= 1)[(out > least) & (out < most)].all()):
+        return None
+    limited = replace(exam.truth, y=y.clamp(ends.get("smaller"), ends.get("larger")))
+    if not bool((subject.shares(out, exam, limited, relu=False) <= 1).all()):
+        return None
+    if ends == {"smaller": 0.0} and exam.case.pass_ == "fprop":
+        return Cause(kind="relu", words=RELU)
+    told = " and ".join(f"{words} than {end:g} are {end:g}" for words, end in ends.items())
+    return Cause(kind=f"limits {' '.join(ends)}", words=f"outputs that should be {told}")
+
+
+def find_overflow(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Cause | None:
+    """Outputs beyond the largest number of a narrower format that are infinite, and all others right."""
+    lost, y = out.isinf() & wrong, exam.truth.y.clamp(min=0) if exam.case.relu else exam.truth.y
+    if not lost.any() or not torch.equal(lost, wrong) or not torch.equal(out[lost].double(), y[lost].sign() * inf):
+        return None
+    for name in FORMATS:
+        largest = torch.finfo(TORCH_DTYPE[name]).max
+        if largest >= torch.finfo(out.dtype).max or not torch.equal(lost, y.abs() > largest):
+            continue
+        beyond = 2.0 ** ceil(torch.tensor(largest).log2())
+        if _comes_through(subject, beyond / 2) and not _comes_through(subject, beyond):
+            return Cause(
+                kind=f"overflow {name}",
+                words=f"outputs beyond {largest:,.6g}, the largest number of {name}, are infinite",
+            )
+    return None
+
+
+def _comes_through(subject: Subject, size: float) -> bool:
+    """Whether a single product of that size, of two factors that are far smaller, is finite."""
+    first, second, *bias = subject.ones()
+    first, second = one_product(subject.case, first * size**0.5, second * size**0.5)
+    return bool(subject.run(subject.exam(first, second, *bias)).isfinite().all())
+
+
+def find_scaled(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Cause | None:
+    """Outputs that are too large by one factor, whatever the numbers, where all others are right."""
+    if not wrong.any() or wrong.all() or subject.transforms:
+        return None
+    low, high = _factors(subject, exam, out, wrong)
+    where = wrong
+    for salt in range(MOST_ASKED):
+        if not low <= high:
+            return None
+        factor = _shortest_between(low, high)
+        if factor is not None and factor not in (0, 1) and salt > 2:
+            verb = "is" if int(where.sum()) == 1 else "are"
+            told = f"{which_outputs(where, exam.case.out_name)} {verb} {factor:.7g} times what it should be"
+            return Cause(kind="scaled", words=told if verb == "is" else told.replace("it should", "they should"))
+        asked = prepare_exam(exam.case, salt=SALT + subject.salt + salt + 1)
+        got = subject.run(asked)
+        if bool((subject.shares(got, asked) > 1)[~where].any()):
+            return None
+        least, most = _factors(subject, asked, got, where)
+        low, high = max(low, least), min(high, most)
+    return None
+
+
+def _factors(subject: Subject, exam: Exam, out: Tensor, where: Tensor) -> tuple[float, float]:
+    """Between which factors each of these outputs may have been multiplied by one; behind a relu by those it let go."""
+    y = exam.truth.y
+    least, most = subject.allowed(torch.float64, exam, exam.truth)
+    room = torch.maximum(most - y, y - least)
+    kind = torch.finfo(out.dtype)
+    got = out.double()
+    room = room * got.abs().clamp(min=kind.tiny).div(y.abs()).clamp(min=1) + kind.eps / 2 * got.abs().clamp(
+        min=kind.tiny
+    )
+    chosen = where & (y.abs() > 8 * room) & out.isfinite()
+    if exam.case.relu:
+        chosen &= (y > 0) & (out > 0)
+    if not chosen.any():
+        return -inf, inf
+    ends = torch.stack([(got - room)[chosen] / y[chosen], (got + room)[chosen] / y[chosen]])
+    return float(ends.amin(dim=0).max()), float(ends.amax(dim=0).min())
+
+
+def _shortest_between(low: float, high: float) -> float | None:
+    """The number of the fewest decimals between these; None where there are several of as few, or none of six."""
+    for digits in range(7):
+        first = ceil(low * 10**digits)
+        if first <= high * 10**digits:
+            return first / 10**digits if first + 1 > high * 10**digits else None
+    return None
