@@ -28,13 +28,13 @@ def find_repeat(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Cau
     return None
 
 
-def find_remembered(subject: Subject, exam: Exam, out: Tensor, _: Tensor) -> Cause | None:
+def find_remembered(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Cause | None:
     """Outputs that stay the same with other numbers: something of an earlier call was kept."""
     for name, told, kind, asks in (*_with_fresh(subject, exam, out), *_in_place(subject, exam)):
         if (same := _kept(subject, asks)) is not None:
             words = f"{told.format(name)} in {which_outputs(same, exam.case.out_name)}: {KEPT}"
             return Cause(kind=f"remembered by {kind}", words=words)
-    return find_stale(subject)
+    return _find_stale(subject) if wrong.any() else None
 
 
 Ask = tuple[Exam, Tensor]  # what was asked, and the answer
@@ -102,7 +102,7 @@ def _kept(subject: Subject, asks: Iterator[Ask]) -> Tensor | None:
     return few if torch.equal(again, few) else None
 
 
-def find_stale(subject: Subject) -> Cause | None:
+def _find_stale(subject: Subject) -> Cause | None:
     """Outputs that hold what was right for the first call of all, or for the one before."""
     first, name = prepare_exam(subject.case), subject.case.out_name
     if not first.finite:

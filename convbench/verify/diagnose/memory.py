@@ -91,13 +91,13 @@ def _tell_unwritten(kept: Tensor, name: str) -> str:
     return f"{which_outputs(kept, name)} were"
 
 
-def find_outside(subject: Subject, exam: Exam, _: Tensor, __: Tensor) -> Cause | None:
+def find_outside(subject: Subject, exam: Exam, _: Tensor, wrong: Tensor) -> Cause | None:
     """Numbers read beside an operand: behind its end, before its start, in its gaps, and why, where that shows.
 
     NaN shows that they are read at all. With other random numbers in their place an operand that is read from the
     start of its memory, or as if it had no gaps, is the whole answer.
     """
-    for place, name in enumerate(list(exam.operands)[:2]):
+    for place, name in enumerate(list(exam.operands)[:2] if wrong.any() else ()):
         operands = list(exam.operands.values())
 
         def ask(surroundings: Tensor, place: int = place, operands: list[Tensor] = operands) -> tuple[Tensor, Tensor]:

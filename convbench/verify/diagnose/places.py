@@ -17,6 +17,7 @@ from convbench.verify.diagnosis import which_outputs
 from convbench.verify.exam import Exam, prepare_exam
 
 MOST_ASKED = 24  # times, until the factor of one output is known to so many digits that one number has them
+SETTLED = 3  # of them in a row in which no other output is wrong
 
 
 def find_limits(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Cause | None:
@@ -65,22 +66,21 @@ def find_scaled(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Cau
     """Outputs that are too large by one factor, whatever the numbers, where all others are right."""
     if not wrong.any() or wrong.all() or subject.transforms:
         return None
-    low, high = _factors(subject, exam, out, wrong)
-    where = wrong
+    asks, where, settled = [(exam, out)], wrong, 0
     for salt in range(MOST_ASKED):
+        ends = [_factors(subject, *ask, where) for ask in asks]
+        low, high = max(low for low, _ in ends), min(high for _, high in ends)
         if not low <= high:
             return None
         factor = _shortest_between(low, high)
-        if factor is not None and factor not in (0, 1) and salt > 2:
-            verb = "is" if int(where.sum()) == 1 else "are"
-            told = f"{which_outputs(where, exam.case.out_name)} {verb} {factor:.7g} times what it should be"
-            return Cause(kind="scaled", words=told if verb == "is" else told.replace("it should", "they should"))
+        if factor is not None and factor not in (0, 1) and settled >= SETTLED:
+            one = int(where.sum()) == 1
+            words = f"{'is' if one else 'are'} {factor:.7g} times what {'it' if one else 'they'} should be"
+            return Cause(kind="scaled", words=f"{which_outputs(where, exam.case.out_name)} {words}")
         asked = prepare_exam(exam.case, salt=SALT + subject.salt + salt + 1)
-        got = subject.run(asked)
-        if bool((subject.shares(got, asked) > 1)[~where].any()):
-            return None
-        least, most = _factors(subject, asked, got, where)
-        low, high = max(low, least), min(high, most)
+        asks.append((asked, subject.run(asked)))
+        more = where | (subject.shares(asks[-1][1], asked) > 1)  # a small output hides a small factor
+        settled, where = settled + 1 if torch.equal(more, where) else 0, more
     return None
 
 

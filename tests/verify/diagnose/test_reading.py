@@ -57,8 +57,8 @@ READ = [
     (GROUPED, lambda x, w, spec: correct(x, w[[0, 1, 1, 3, 4, 5]], spec), "output channel k=2 holds the answer of k=1"),
     (
         "n1c6h6w5k4r3s3_pd1",
-        channels([0, 1, 2, 3, 0, 1]),
-        "channels c=4..5 are read from c-4",
+        channels([0, 1, 2, 3, 1, 2]),
+        "channels c=4..5 are read from c-3",
     ),
     (
         "n1c12h6w5k4r3s3_pd1_g2",
