@@ -35,9 +35,9 @@ def find_harm(subject: Subject, exam: Exam, _: Tensor, __: Tensor) -> Cause | No
     if changed:
         counts = []
         for name in changed:
-            after, before = zones[name].tensor, exam.operands[name]
-            moved = int(((after != before) & ~(after.isnan() & before.isnan())).sum())
-            counts.append(f"{name} ({moved:,} of {before.numel():,} numbers)" if moved else f"{name} (signs of zeros)")
+            now, given = zones[name].tensor, exam.operands[name]
+            moved = int(((now != given) & ~(now.isnan() & given.isnan())).sum())
+            counts.append(f"{name} ({moved:,} of {given.numel():,} numbers)" if moved else f"{name} (signs of zeros)")
         return Cause(kind=f"changes {' '.join(changed)}", words=f"the call changes its input {' and '.join(counts)}")
     places = [(f"its input {name}", zone) for name, zone in zones.items()]
     places += [(f"a buffer of {'x'.join(map(str, zone.tensor.shape))} that it asked for", zone) for zone in buffers]
@@ -175,7 +175,8 @@ def _start(operand: Tensor) -> int:
 
 def _reach(operand: Tensor) -> int:
     """How many numbers lie from its first to its last."""
-    return 1 + sum((size - 1) * stride for size, stride in zip(operand.shape, operand.stride(), strict=True))
+    steps = zip(operand.shape, operand.stride(), strict=True)
+    return 1 + sum((int(size) - 1) * int(stride) for size, stride in steps)
 
 
 def find_layout(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Cause | None:

@@ -6,6 +6,7 @@ should hold, and where both differ by a rule, the rule is tried as the whole ans
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import gcd
 
 import torch
@@ -110,13 +111,8 @@ def find_pixels(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Cau
     reading = read_pixels(subject, view)
     if reading is None or torch.equal(reading.got, reading.due):
         return None
-    found = []
-    for suspect in _explanations(view, reading):
-        model = suspect.model
-        told = replace(suspect, model=lambda x, w, model=model: model(_viewed(x, spec, view), w))
-        if matches(subject, exam, out, told):
-            found.append(suspect.cause)
-    return together(found)
+    rules = (replace(one, model=_of_the_view(one.model, spec, view)) for one in _explanations(view, reading))
+    return together([one.cause for one in rules if matches(subject, exam, out, one)])
 
 
 def read_pixels(subject: Subject, view: ConvSpec) -> Reading | None:
@@ -143,7 +139,7 @@ def read_pixels(subject: Subject, view: ConvSpec) -> Reading | None:
         w = torch.zeros_like(ones[1]).unflatten(0, (spec.groups, each))
         w[:, torch.arange(each, device=w.device), channels, tap[0], tap[1]] = 1
         kernel = w.flatten(0, 1)
-        answer = _send(subject, positions, lambda digits, kernel=kernel: (digits.double(), kernel, *ones[2:]))
+        answer = _send(subject, positions, partial(_before, kernel, *ones[2:]))
         if answer is None:
             return None
         subject.pay(calls=0)
@@ -152,10 +148,21 @@ def read_pixels(subject: Subject, view: ConvSpec) -> Reading | None:
     return Reading(got=torch.stack(got), due=torch.stack(due), complete=asked == rounds)
 
 
+def _before(*others: Tensor) -> tuple[Tensor, ...]:
+    """Digits, which come last here, as the first operand."""
+    *rest, digits = others
+    return digits, *rest
+
+
 def _viewed(x: Tensor, spec: ConvSpec, view: ConvSpec) -> Tensor:
     """The image that a backend is given, by which it counts positions."""
     padded: Tensor = x if view == spec else pad_surplus(x, spec)
     return padded
+
+
+def _of_the_view(model: Model, spec: ConvSpec, view: ConvSpec) -> Model:
+    """What a convolution of the image as it is given is of the image itself."""
+    return lambda x, w: model(_viewed(x, spec, view), w)
 
 
 def _explanations(spec: ConvSpec, reading: Reading) -> Iterator[Suspect]:
@@ -189,7 +196,7 @@ def _explanations(spec: ConvSpec, reading: Reading) -> Iterator[Suspect]:
             yield _suspect(
                 f"pixels wrap in {words}",
                 f"pixels beyond the first {wrap:,} of {words} are read from its start again: the index wraps",
-                lambda x, k, size=size, wrap=wrap: base(_wrapped(x, size, wrap), k),
+                partial(_convolve_wrapped, base, size, wrap),
             )
 
     # Outputs: those of another row, column or place in the plane.
@@ -199,9 +206,7 @@ def _explanations(spec: ConvSpec, reading: Reading) -> Iterator[Suspect]:
             noun = AXES["y"][axis - 1].rsplit(" ", 1)[0]
             words = tell_map(noun, letter, there, "holds the answer of", "hold the answer of")
             index = torch.tensor(there, device=got.device)
-            yield _suspect(
-                f"moved {letter}", words, lambda x, k, axis=axis, index=index: base(x, k).index_select(axis - 1, index)
-            )
+            yield _suspect(f"moved {letter}", words, partial(_pick, base, axis - 1, index))
     flat, right = got.flatten(3), due.flatten(3)
     size = flat.shape[3]
     first = (flat != right).flatten(0, 2).any(dim=0).nonzero()
@@ -216,9 +221,14 @@ def _suspect(kind: str, words: str, model: Model) -> Suspect:
     return Suspect(cause=Cause(kind=kind, words=words), model=model)
 
 
-def _wrapped(x: Tensor, size: int, wrap: int) -> Tensor:
-    """x as it is read where an index into each run of so many numbers wraps."""
-    return x.reshape(-1, size)[:, torch.arange(size, device=x.device) % wrap].reshape(x.shape)
+def _convolve_wrapped(base: Model, size: int, wrap: int, x: Tensor, w: Tensor) -> Tensor:
+    """On x as it is read where an index into each run of so many numbers wraps."""
+    return base(x.reshape(-1, size)[:, torch.arange(size, device=x.device) % wrap].reshape(x.shape), w)
+
+
+def _pick(base: Model, axis: int, index: Tensor, x: Tensor, w: Tensor) -> Tensor:
+    """With the rows, columns or channels of the output in another order."""
+    return base(x, w).index_select(axis, index)
 
 
 def _same_slices(got: Tensor, due: Tensor) -> list[int] | None:

@@ -65,7 +65,7 @@ class Kernel:
 
 def as_backend(kernel: Kernel) -> Backend:
     """A kernel that remembers nothing yet, as the verifier takes it."""
-    brings = {name: _quietly(one) if name in PASSES else one for name, one in kernel.brings.items()}
+    brings: dict[str, Any] = {name: _quietly(one) if name in PASSES else one for name, one in kernel.brings.items()}
     return Backend(
         name=kernel.name,
         fn=_quietly(kernel.make()),
