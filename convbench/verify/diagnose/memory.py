@@ -170,13 +170,13 @@ def _parts(own: Tensor, size: int) -> list[tuple[str, Tensor]]:
 
 def _start(operand: Tensor) -> int:
     """Where it lies in memory of its own: behind a guard, as far from an aligned address as now."""
-    return GUARD + operand.storage_offset() % GUARD
+    return GUARD + int(operand.storage_offset()) % GUARD
 
 
 def _reach(operand: Tensor) -> int:
     """How many numbers lie from its first to its last."""
     steps = zip(operand.shape, operand.stride(), strict=True)
-    return 1 + sum((int(size) - 1) * int(stride) for size, stride in steps)
+    return 1 + sum((size - 1) * stride for size, stride in steps)
 
 
 def find_layout(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Cause | None:
