@@ -89,3 +89,12 @@ def test_the_picture_shows_the_worst_channel_in_few_enough_cells() -> None:
     wrong = [(p, q) for p, row in enumerate(picture.shares) for q, one in enumerate(row) if one > 1]
     assert wrong == [(len(picture.shares) - 1, len(picture.shares[0]) - 1)]
     assert draw_errors(Subject(backend=planted(correct, case), case=case), exam) is None
+
+
+def test_a_problem_that_is_right_in_its_batch_is_asked_alone() -> None:
+    def of_one_image(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        return correct(x, w if spec.n > 1 else w.flip(3), spec)
+
+    check = told(of_one_image, make_case(S))
+    assert check.probe == "batch"
+    assert check.cause == "the kernel is flipped along s (seen on n1c4h9w8k6r3s3_pd1)"

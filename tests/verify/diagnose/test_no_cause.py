@@ -57,12 +57,3 @@ def test_a_right_backend_is_never_diagnosed(shape: str, dtype: str, name: str) -
         cause = find_cause(Subject(backend=one, case=case), prepare_exam(case))
         # torch's own bf16 and fp16 are known to let a NaN stray.
         assert cause is None or (cause.kind.startswith("NaN") and dtype in ("bf16", "fp16")), cause
-
-
-def test_a_problem_that_is_right_in_its_batch_is_asked_alone() -> None:
-    def of_one_image(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
-        return correct(x, w if spec.n > 1 else w.flip(3), spec)
-
-    check = told(of_one_image, make_case(S))
-    assert check.probe == "batch"
-    assert check.cause == "the kernel is flipped along s (seen on n1c4h9w8k6r3s3_pd1)"
