@@ -308,7 +308,9 @@ def tell_map(noun: str, letter: str, source: list[int], one: str, several: str) 
     if len(wrong) == 1:
         return f"{noun} {letter}={first} {one} {letter}={source[first]}"
     if len(wrong) == 2 and (source[first], source[last]) == (last, first):
-        return f"{noun}s {letter}={first} and {letter}={last} are swapped: {letter}={first} {one} {letter}={last}"
+        return (
+            f"{noun}s {letter}={first} and {letter}={last} are swapped: {noun} {letter}={first} {one} {letter}={last}"
+        )
     if len(origins) == 1:
         return f"{noun}s {letter}={run} {several} {letter}={origins.pop()}"
     shifts = {source[place] - place for place in wrong}

@@ -18,7 +18,10 @@ from tests.verify.diagnose.planting import GROUPED, S, correct, spec, told
     [
         (lambda b: torch.cat([b[:4], 0 * b[4:]]), "the bias is not added in output channels k=4..5"),
         (lambda b: b.roll(1), "each output channel k gets the bias of its neighbour k-1, around the end"),
-        (lambda b: b[[0, 1, 3, 2, 4, 5]], "output channels k=2 and k=3 are swapped: k=2 gets the bias of k=3"),
+        (
+            lambda b: b[[0, 1, 3, 2, 4, 5]],
+            "output channels k=2 and k=3 are swapped: output channel k=2 gets the bias of k=3",
+        ),
         (lambda b: torch.cat([b[:4], 2 * b[4:]]), ""),
     ],
 )
@@ -47,7 +50,7 @@ READ = [
     (
         "n2c8h9w8k6r3s3_pd1_g2",
         lambda x, w, spec: correct(x, w.roll(3, 0), spec),
-        "groups g=0 and g=1 are swapped: g=0 takes the weights of g=1",
+        "groups g=0 and g=1 are swapped: group g=0 takes the weights of g=1",
     ),
     (
         "n1c9h6w5k9r3s3_pd1_g3",
@@ -114,7 +117,7 @@ def test_a_map_is_told_by_its_rule() -> None:
     assert of([0, 0, 0, 0]) == "rows p=1..3 hold p=0"
     assert of([0, 0, 2, 2, 4, 4]) == "rows p=1,3,5 hold p-1"
     assert of([3, 2, 1, 0]) == "the rows are in reverse order: p=0 holds p=3"
-    assert of([0, 2, 1, 3]) == "rows p=1 and p=2 are swapped: p=1 holds p=2"
+    assert of([0, 2, 1, 3]) == "rows p=1 and p=2 are swapped: row p=1 holds p=2"
     assert of([1, 2, 3, 4, 5, 0]) == "each row p holds its neighbour p+1, around the end"
     assert of([2, 0, 1, 3, 5, 4]) == "the rows are mixed up and hold others: p=0 of p=2, p=1 of p=0, p=2 of p=1, ..."
 
