@@ -73,7 +73,8 @@ def find_scaled(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Cau
         if not low <= high:
             return None
         factor = _shortest_between(low, high)
-        if factor is not None and factor not in (0, 1) and settled >= SETTLED:
+        known = factor is not None and factor not in (0, 1) and settled >= SETTLED
+        if known and not where.all() and any(_beyond_rounding(*ask, where) for ask in asks):
             one = int(where.sum()) == 1
             words = f"{'is' if one else 'are'} {factor:.7g} times what {'it' if one else 'they'} should be"
             return Cause(kind="scaled", words=f"{which_outputs(where, exam.case.out_name)} {words}")
@@ -84,16 +85,25 @@ def find_scaled(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Cau
     return None
 
 
+def _beyond_rounding(exam: Exam, out: Tensor, where: Tensor) -> bool:
+    """Whether one of these outputs is further off than any rounding to a neighbour, be it the nearest or not, goes."""
+    y = exam.truth.y.clamp(min=0) if exam.case.relu else exam.truth.y
+    return bool(((out.double() - y).abs() > 1.25 * _spacing(out).maximum(_spacing(y.to(out.dtype))))[where].any())
+
+
+def _spacing(out: Tensor) -> Tensor:
+    """From each number to the next larger one, float64."""
+    size = out.abs()
+    return torch.nextafter(size, torch.full_like(size, inf)).double() - size.double()
+
+
 def _factors(subject: Subject, exam: Exam, out: Tensor, where: Tensor) -> tuple[float, float]:
     """Between which factors each of these outputs may have been multiplied by one; behind a relu by those it let go."""
     y = exam.truth.y
     least, most = subject.allowed(torch.float64, exam, exam.truth)
     room = torch.maximum(most - y, y - least)
-    kind = torch.finfo(out.dtype)
     got = out.double()
-    room = room * got.abs().clamp(min=kind.tiny).div(y.abs()).clamp(min=1) + kind.eps / 2 * got.abs().clamp(
-        min=kind.tiny
-    )
+    room = room * got.abs().div(y.abs()).nan_to_num(nan=1.0, posinf=1.0).clamp(min=1) + _spacing(out) / 2
     chosen = where & (y.abs() > 8 * room) & out.isfinite()
     if exam.case.relu:
         chosen &= (y > 0) & (out > 0)
