@@ -162,3 +162,14 @@ def test_a_factor_of_one_image_is_named() -> None:
 
     words = "288 outputs in the last image (n=1) are 1.01 times what they should be"
     assert told(scaled, make_case("n2c64h6w6k8r3s3_pd1")).cause == words
+
+
+@pytest.mark.parametrize("dtype", ["fp16", "bf16"])
+def test_results_that_are_cut_off_are_no_factor(dtype: str) -> None:
+    def cut(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        y = correct(x.double(), w.double(), spec)
+        near = y.to(x.dtype)
+        return torch.where(near.double().abs() > y.abs(), torch.nextafter(near, torch.zeros_like(near)), near)
+
+    for seed in range(3):
+        assert "times" not in told(cut, make_case("n2c3h8w15k4r1s7_pd0x3", dtype=dtype, seed=seed)).cause
