@@ -34,7 +34,13 @@ class Zone:
     @property
     def whole(self) -> bool:
         """Whether nothing was written beyond the tensor."""
-        return all(bool(edge.isnan().all()) for edge in self._edges)
+        return self.overwritten == (0, 0)
+
+    @property
+    def overwritten(self) -> tuple[int, int]:
+        """How many numbers were written before and after the tensor."""
+        before, behind = (int((~edge.isnan()).sum()) for edge in self._edges)
+        return before, behind
 
 
 def zoned(tensor: Tensor) -> Zone:

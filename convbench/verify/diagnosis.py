@@ -66,3 +66,21 @@ def _describe_indices(name: str, hit: list[int], size: int) -> str:
         return f"{noun}s {letter}={hit[0]}..{hit[-1]}"
     listed = ",".join(str(i) for i in hit[:6]) + (",..." if len(hit) > 6 else "")
     return f"{len(hit)} {noun}s ({letter}={listed})"
+
+
+def which_outputs(which: Tensor, name: str) -> str:
+    """The outputs, as "all outputs", "y[0,3,2,5]" or "18 outputs in the last output row (p=8)"."""
+    count = int(which.sum())
+    if count == which.numel():
+        return "all outputs" if count > 1 else first_output(which, name)
+    return first_output(which, name) if count == 1 else f"{count_outputs(count)} {describe_place(which, name)}"
+
+
+def count_outputs(count: int, kind: str = "") -> str:
+    """As in "1 output", "18 other outputs"."""
+    return f"{count:,} {kind}output{'' if count == 1 else 's'}"
+
+
+def first_output(which: Tensor, name: str) -> str:
+    """The first of them, as "y[0,3,2,5]"."""
+    return f"{name}[{','.join(str(int(i)) for i in which.nonzero()[0])}]"

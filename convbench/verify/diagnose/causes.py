@@ -11,22 +11,22 @@ from math import isnan, nan
 import torch
 from torch import Tensor
 
-from convbench.call.memory import poisoned
 from convbench.verify.bounds import share_of_bound
-from convbench.verify.diagnose.experiment import Cause, Subject
+from convbench.verify.diagnose.calls import REPEAT, find_remembered, find_repeat
+from convbench.verify.diagnose.experiment import SALT, Cause, Subject
 from convbench.verify.diagnose.impulses import find_terms
+from convbench.verify.diagnose.memory import find_harm, find_layout, find_outside, find_unwritten
+from convbench.verify.diagnose.places import find_limits, find_overflow, find_scaled
 from convbench.verify.diagnose.precision import find_precision
-from convbench.verify.diagnose.suspects import NEAR, matches, suspects
-from convbench.verify.diagnosis import AXES, describe_place
+from convbench.verify.diagnose.reading import find_bias, find_pixels, find_weights, tell_map
+from convbench.verify.diagnose.suspects import NEAR, matches, suspects, together
+from convbench.verify.diagnosis import AXES, count_outputs, first_output, which_outputs
 from convbench.verify.exam import Exam, make_exam, prepare_exam
 from convbench.verify.lattice import Lattice
 from convbench.verify.oracle import Truth
 
 NEGLIGIBLE = 1e-9  # of a sum in float64
-SALT = 77  # of the numbers that confirm a cause
 TOO_NEAR = 2  # spacings of the dtype: results that are cut off in place of rounded are too small by less
-DIVERSE = 8  # numbers that are no constant, nor alike by chance
-MARK = -1.5 * 2.0**13  # a value for memory that nobody wrote; every dtype holds it, no sum comes to it
 
 
 def find_cause(subject: Subject, exam: Exam, *, sure: bool = True) -> Cause | None:
@@ -76,155 +76,7 @@ def _first_cause(subject: Subject, exam: Exam, experiments: Sequence[Experiment]
     return None
 
 
-_REPEAT, _UNWRITTEN, _MEMORY = "two calls differ", "never written", "depends on memory"
-_SEEN_ONCE = frozenset({_REPEAT})  # chance decides whether they show
-
-
-def find_unwritten(subject: Subject, exam: Exam, _: Tensor, __: Tensor) -> Cause | None:
-    """Outputs that hold what their memory held before."""
-    outs = []
-    for value in (nan, MARK):
-        with poisoned(exam.case.out_shape, exam.first, value):
-            outs.append(subject.run(exam))
-    first, second = outs
-    # A relu turns NaN into 0 in some implementations, and a bias is added to whatever is there.
-    moved = first.isnan() != second.isnan()
-    if not moved.any():
-        return None
-    name = exam.case.out_name
-    kept = moved & (second == MARK)
-    if torch.equal(kept, moved):
-        return Cause(kind=_UNWRITTEN, words=f"{_tell_unwritten(kept, name)} never written")
-    depend = "depends" if int(moved.sum()) == 1 else "depend"
-    return Cause(kind=_MEMORY, words=f"{_which(moved, name)} {depend} on what memory held that nobody has written")
-
-
-def _tell_unwritten(kept: Tensor, name: str) -> str:
-    """How "never written" begins: one output, the last some, or the place."""
-    flat = kept.flatten()
-    count = int(flat.sum())
-    if count == flat.numel():
-        return "the outputs were"
-    index = _index(kept, name)
-    if count == 1:
-        return f"{index} was"
-    axes = [int(kept.any(dim=tuple(other for other in range(4) if other != axis)).sum()) for axis in range(4)]
-    block = 1
-    for extent in axes:
-        block *= extent
-    whole_rows = block == count and sum(extent < size for extent, size in zip(axes, kept.shape, strict=True)) == 1
-    if whole_rows:
-        return f"the outputs {describe_place(kept, name)} were"
-    if bool(flat[-count:].all()):
-        return f"the last {count:,} outputs (from {index} on) were"
-    return f"{_which(kept, name)} were"
-
-
-def find_repeat(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Cause | None:
-    """Two calls with the same numbers that no order of summation sets so far apart; where nothing is wrong, any two."""
-    low, high = subject.allowed(out.dtype, exam, exam.truth)
-    for _ in range(2):
-        other = subject.run(exam)
-        differ = (out != other) & ~(out.isnan() & other.isnan())
-        wrong = wrong | (subject.shares(other, exam) > 1)
-        if wrong.any():  # another order of summation is no cause of what is wrong all the same
-            differ = differ & wrong & ~((out.double() - other.double()).abs() <= (high - low).double())
-        if differ.any():
-            return Cause(kind=_REPEAT, words=f"two equal calls differ in {_which(differ, exam.case.out_name)}")
-    return None
-
-
-def find_remembered(subject: Subject, exam: Exam, out: Tensor, _: Tensor) -> Cause | None:
-    """Outputs that stay the same with other numbers: something of an earlier call was kept."""
-    names, operands = list(exam.operands)[:2], list(exam.operands.values())
-    others = list(prepare_exam(exam.case, salt=SALT + 1).operands.values())
-    for place in (1, 0):
-        fresh = [*operands]
-        fresh[place] = others[place]
-        asked = make_exam(exam.case, *fresh)
-        if (same := _kept(subject.run(asked), out, asked.truth.y, exam.truth.y, operands[2:])) is not None:
-            words = (
-                f"another {names[place]} of the same shape gives the same numbers in {_which(same, exam.case.out_name)}"
-            )
-            return Cause(kind="remembered by shape", words=f"{words}: something is kept from an earlier call")
-    for place in (1, 0):
-        own = [one.clone() for one in operands]
-        kept = make_exam(exam.case, *own)
-        before, due = subject.run(kept), kept.truth.y
-        own[place].copy_(others[place])
-        kept = make_exam(exam.case, *own)
-        if (same := _kept(subject.run(kept), before, kept.truth.y, due, operands[2:])) is not None:
-            words = (
-                f"other numbers at the address of {names[place]} give the same in {_which(same, exam.case.out_name)}"
-            )
-            return Cause(kind="remembered by address", words=f"{words}: something is kept from an earlier call")
-    return None
-
-
-def _kept(got: Tensor, before: Tensor, y: Tensor, due: Tensor, bias: Sequence[Tensor]) -> Tensor | None:
-    """The outputs that stayed where the truth moved, when there are more of them than chance makes alike.
-
-    What is the bias alone, behind a relu in the wrong place, stays with reason.
-    """
-    same = (got == before) & (y != due)
-    for one in bias:
-        same &= before != one.to(before.dtype).reshape(1, -1, 1, 1)
-    values, counts = before[same].unique(return_counts=True)
-    if len(values) < DIVERSE:
-        return None
-    if counts.max() > DIVERSE:
-        same &= before != values[counts.argmax()]  # a relu, or a limit
-    return same if int(same.sum()) >= same.numel() // 20 else None
-
-
-def find_layout(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Cause | None:
-    """An operand whose order in memory is not the one that the kernel takes it for."""
-    operands = list(exam.operands.values())
-    for place, name in enumerate(list(exam.operands)[:2]):
-        if operands[place].is_contiguous() or not wrong.any():
-            continue
-        own = [*operands]
-        own[place] = operands[place].contiguous()
-        plain = make_exam(exam.case, *own, drawn=exam.drawn, exact=exam.exact)
-        if (subject.shares(subject.run(plain), plain) > 1).any():
-            continue
-
-        def answers(read: Tensor, own: list[Tensor] = own, place: int = place) -> bool:
-            """Whether the output is that of an operand read in another way."""
-            own[place] = read
-            asked = subject.exam(*own, exact=exam.exact)
-            finite = asked.truth.y.isfinite()
-            return torch.equal(out.isfinite(), finite) and bool((subject.shares(out, asked) <= 1)[finite].all())
-
-        operand, offset = operands[place], operands[place].storage_offset()
-        if not answers(read_as_contiguous(operand)):
-            if offset and out.isfinite().any() and answers(operand.as_strided(operand.shape, operand.stride(), 0)):
-                words = f"{name} is read from the start of its memory, where it begins {offset} numbers later"
-                return Cause(kind=f"offset of {name}", words=words)
-            words = f"it is right with a contiguous {name}, and wrong with one of strides {operands[place].stride()}"
-        elif operands[place].is_contiguous(memory_format=torch.channels_last):
-            words = f"{name} lies in memory in the order {ORDERS[name][1]} and is read in the order {ORDERS[name][0]}"
-        else:
-            words = f"{name} is read as if it were contiguous; its strides are {operands[place].stride()}"
-        return Cause(kind=f"layout of {name}", words=words)
-    return None
-
-
-# Contiguous and channels last.
-ORDERS = {
-    "x": ("n c h w", "n h w c"),
-    "dy": ("n k p q", "n p q k"),
-    "w": ("k c r s", "k r s c"),
-}
-
-
-def read_as_contiguous(operand: Tensor) -> Tensor:
-    """The numbers that lie where those of a contiguous tensor would; NaN beyond the memory of this one."""
-    storage = operand.as_strided((operand.untyped_storage().nbytes() // operand.element_size(),), (1,), 0)
-    held = storage[operand.storage_offset() :][: operand.numel()]
-    read = torch.full((operand.numel(),), nan, dtype=operand.dtype, device=operand.device)
-    read[: len(held)] = held
-    return read.reshape(operand.shape)
+_SEEN_ONCE = frozenset({REPEAT})  # chance decides whether they show
 
 
 def find_value(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Cause | None:
@@ -241,40 +93,19 @@ def find_value(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Caus
         wrong = wrong | ((out == value) & (share_of_bound(out, exam.truth.y, *exam.within) > 1))
         values = out[wrong]
     if values.numel() == 1:
-        return Cause(kind=f"value {word}", words=f"{_index(wrong, name)} is {word}")
-    return Cause(kind=f"value {word}", words=f"{_which(wrong, name)} are {word}")
-
-
-def find_limits(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Cause | None:
-    """Outputs that end at a largest or a smallest value: a relu6, a saturation."""
-    least, most = float(out.min()), float(out.max())
-    y = exam.truth.y.clamp(min=0) if exam.case.relu else exam.truth.y
-    beyond = {"larger": (most, y > most), "smaller": (least, y < least)}
-    ends = {words: end for words, (end, those) in beyond.items() if int((wrong & those & (out == end)).sum()) > 1}
-    if not ends or least == most or not bool((subject.shares(out, exam) <= 1)[(out > least) & (out < most)].all()):
-        return None
-    limited = replace(exam.truth, y=y.clamp(ends.get("smaller"), ends.get("larger")))
-    if not bool((subject.shares(out, exam, limited, relu=False) <= 1).all()):
-        return None
-    told = " and ".join(f"{words} than {end:g} are {end:g}" for words, end in ends.items())
-    return Cause(kind=f"limits {' '.join(ends)}", words=f"outputs that should be {told}")
+        return Cause(kind=f"value {word}", words=f"{first_output(wrong, name)} is {word}")
+    return Cause(kind=f"value {word}", words=f"{which_outputs(wrong, name)} are {word}")
 
 
 def find_suspect(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Cause | None:
-    """The changed convolutions that explain every output: one, or two that this case cannot tell apart."""
+    """The changed convolutions that explain every output: one, or a few that this case cannot tell apart."""
     if not wrong.any():
         return None
     group_map = read_groups(subject) if exam.case.spec.groups > 1 and exam.case.pass_ == "fprop" else None
-    found: list[Cause] = []
-    for suspect in suspects(exam.case, group_map):
-        if matches(subject, exam, out, suspect):
-            found.append(suspect.cause)
-            if len(found) == 2:
-                break
-    if not found:
-        return None
-    words = ", or ".join(dict.fromkeys(cause.words for cause in found))
-    return Cause(kind=found[0].kind, words=words + (" (the same on this case)" if len(found) > 1 else ""))
+    found = [one.cause for one in suspects(exam.case, group_map) if matches(subject, exam, out, one)]
+    if found and (moved := find_moved(subject, exam, out, wrong)) is not None:
+        found.append(moved)
+    return together(found)
 
 
 def read_groups(subject: Subject) -> tuple[int, ...] | None:
@@ -316,28 +147,9 @@ def find_moved(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Caus
         truth = Truth(y=moved[0], magnitude=moved[1], terms=moved[2])
         if (subject.shares(out, exam, truth) <= 1).all():
             noun, letter = words.rsplit(" ", 1)
-            return Cause(kind=f"moved {letter}", words=_tell_moved(noun, letter, [int(one) for one in source]))
+            told = tell_map(noun, letter, source.tolist(), "holds the answer of", "hold the answer of")
+            return Cause(kind=f"moved {letter}", words=told)
     return None
-
-
-def _tell_moved(noun: str, letter: str, source: list[int]) -> str:
-    wrong = [place for place, origin in enumerate(source) if place != origin]
-    origins = {source[place] for place in wrong}
-    if len(wrong) == 2 and [source[source[place]] for place in wrong] == wrong:
-        return f"{noun}s {letter}={wrong[0]} and {letter}={wrong[1]} are swapped"
-    if len(wrong) == 1:
-        return f"{noun} {letter}={wrong[0]} holds the answer of {letter}={source[wrong[0]]}"
-    if len(origins) == 1:
-        run = f"{wrong[0]}..{wrong[-1]}" if wrong == list(range(wrong[0], wrong[-1] + 1)) else ",".join(map(str, wrong))
-        return f"{noun}s {letter}={run} hold the answer of {letter}={origins.pop()}"
-    shifts = {source[place] - place for place in wrong}
-    if len(shifts) == 1:
-        shift = f"{shifts.pop():+d}"
-        return f"{noun}s {letter}={wrong[0]}..{wrong[-1]} hold the answer of {letter}{shift}"
-    if source == list(range(len(source)))[::-1]:
-        return f"the {noun}s are in reverse order"
-    pairs = ", ".join(f"{letter}={place} that of {letter}={source[place]}" for place in wrong[:3])
-    return f"the {noun}s are mixed up: {pairs}" + (", ..." if len(wrong) > 3 else "")
 
 
 def find_factor(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Cause | None:
@@ -415,43 +227,34 @@ def find_spread(subject: Subject, exam: Exam, _: Tensor, __: Tensor) -> Cause | 
             for differ, words in ((got & ~may, "also reaches"), (must & ~got, "does not reach")):
                 if differ.any() and not (case.relu and words == "does not reach"):
                     count = int(differ.sum())
-                    more = "" if count == 1 else f" and {_outputs(count - 1, 'other ')}"
+                    more = "" if count == 1 else f" and {count_outputs(count - 1, 'other ')}"
                     where = f" where {other} is 0" if hidden else ""
                     return Cause(
-                        kind=f"NaN {words}{where}", words=f"{at} {words} {_index(differ, case.out_name)}{more}{where}"
+                        kind=f"NaN {words}{where}",
+                        words=f"{at} {words} {first_output(differ, case.out_name)}{more}{where}",
                     )
     return None
 
 
 EXPERIMENTS: tuple[Experiment, ...] = (
+    find_harm,
     find_unwritten,
     find_repeat,
     find_remembered,
+    find_outside,
     find_layout,
+    find_overflow,
     find_limits,
     find_value,
     find_suspect,
     find_moved,
     find_factor,
     find_start,
+    find_bias,
+    find_scaled,
+    find_weights,
+    find_pixels,
     _find_rounding,
     _find_terms,
     find_spread,
 )
-
-
-def _which(which: Tensor, name: str) -> str:
-    """The outputs, as "all outputs", "y[0,3,2,5]" or "18 outputs in the last output row (p=8)"."""
-    count = int(which.sum())
-    if count == which.numel():
-        return "all outputs"
-    return _index(which, name) if count == 1 else f"{_outputs(count)} {describe_place(which, name)}"
-
-
-def _outputs(count: int, kind: str = "") -> str:
-    return f"{count:,} {kind}output{'' if count == 1 else 's'}"
-
-
-def _index(which: Tensor, name: str) -> str:
-    """The first of them."""
-    return f"{name}[{','.join(str(int(i)) for i in which.nonzero()[0])}]"

@@ -18,6 +18,7 @@ from convbench.verify.transforms import TRANSFORM_RELATIVE_L2, transform_possibl
 
 # Of the largest output: what a transform may err in 16 bits, where its bound is wider than the numbers themselves.
 TRANSFORM_ERROR = 0.25
+SALT = 77  # of the numbers that confirm a cause; those after it are for further ones
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,19 +63,23 @@ class Subject:
         return make_exam(self.case, *(lay_out(one.to(dtype), self.case.layout) for one in operands), exact=exact)
 
     def run(self, exam: Exam) -> Tensor:
-        """A copy of what the backend returns; the operands end as they began.
+        """A copy of what the backend returns; the operands end as they began. Raises what `call` does."""
+        guard = Guard(**exam.operands)
+        try:
+            return self.call(exam)
+        finally:
+            guard.restore()
+
+    def call(self, exam: Exam) -> Tensor:
+        """The same, and the operands end as the backend leaves them.
 
         Raises:
             Spent: the budget does not hold it.
             ValueError: it is no tensor of the case's shape, dtype and device.
         """
         self.pay()
-        guard = Guard(**exam.operands)
-        try:
-            out = bind(self.backend, exam.case, exam.operands)[0]()
-            synchronize(self.case.device)
-        finally:
-            guard.restore()
+        out = bind(self.backend, exam.case, exam.operands)[0]()
+        synchronize(self.case.device)
         fits = isinstance(out, Tensor) and tuple(out.shape) == self.case.out_shape
         if not fits or out.dtype != TORCH_DTYPE[self.case.dtype] or out.device != exam.first.device:
             raise ValueError("the output is not one of the case")

@@ -91,7 +91,14 @@ def explain_fault(
 
 
 def small_enough(backend: Backend, case: Case, check: Check, budget: Budget) -> Case:
-    """The case itself, or where that is too large for experiments a smaller one that fails alike, if there is one."""
+    """The case itself, or where that is too large for experiments a smaller one that fails alike, if there is one.
+
+    Of an image that is wrong alone it is a batch of one, if that fails.
+    """
+    if check.probe == "batch":
+        single, check = replace(case.spec, n=1), replace(check, probe="numeric", evidence=None)
+        if fails_alike(backend, case, check, None, single, budget=budget):
+            case = _with_spec(case, single)
     if case.spec.macs <= most_macs(backend, case):
         return case
     if check.probe in JUDGES_OF_NUMBERS:

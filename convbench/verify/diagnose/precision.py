@@ -6,7 +6,7 @@ numbers show up to which size they are exact: a format with b bits holds every w
 partial sum is larger than the whole one.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,7 +17,7 @@ from convbench.call.tensors import TORCH_DTYPE
 from convbench.case import Case
 from convbench.dtypes import DTYPE
 from convbench.verify.diagnose.experiment import Cause, Subject
-from convbench.verify.exam import Exam
+from convbench.verify.exam import Exam, make_exam
 from convbench.verify.oracle import longest_sum
 
 # Bits of a significand; the formats to which something may be rounded, the narrowest first.
@@ -30,6 +30,7 @@ SMALLEST_NORMAL = {"fp16": 2.0**-14}  # other formats go further down than anyth
 FEW_BITS, MOST_PARTS = 8, 64
 TERMS, SOME = 64, 8  # of a larger sum, and of one in which each product is known
 ENOUGH = 16  # outputs that must agree before anything is concluded from them
+DIFFERENT, MOST_SENT = 64, 24  # numbers that tell formats and roundings apart, and calls that may be made for them
 
 
 def find_precision(subject: Subject, exam: Exam, out: Tensor) -> Cause | None:
@@ -42,8 +43,10 @@ def find_precision(subject: Subject, exam: Exam, out: Tensor) -> Cause | None:
     if case.precision == "tf32" or subject.backend.family in ("winograd", "fft", "strassen"):
         return None  # the one may, the others have products of their own
     changes = find_changes(subject)
-    if changes is None or (cause := _tell_inputs(subject, changes, exam, out)) is not None:
-        return None if changes is None else cause
+    if changes is None:
+        return _find_range(subject, exam, out)  # a range looks like a change of inputs that has no name
+    if (cause := _tell_inputs(subject, changes, exam, out)) is not None:
+        return cause
     if not adds_the_right_terms(subject) or subject.backend.count_roundings(case):
         return None  # what is wrong there is no rounding; or it says itself that it rounds sums
     found = _find_sums(subject, exam, out)
@@ -105,16 +108,22 @@ def _tell_inputs(subject: Subject, changes: dict[str, Change], exam: Exam, out: 
 
 
 def _send_through(subject: Subject, place: int) -> tuple[Tensor, Tensor]:
-    """Numbers of one operand, and what is left of each after a product by 1."""
-    operands = subject.ones()
-    shape = tuple(operands[place].shape)
-    numbers = _numbers(subject, shape, BITS[subject.case.dtype], seed=7 + place)
-    operands[place] = numbers * (2 * subject.draw(shape, 0, 1, seed=11 + place) - 1)
-    operands[:2] = one_product(subject.case, *operands[:2])
-    exam = subject.exam(*operands)
-    out, y = subject.run(exam).double(), exam.truth.y
-    due = y > 0 if subject.case.relu else y != 0
-    return y[due], out[due]
+    """Numbers of one operand, and what is left of each after a product by 1: as many as tell two formats apart."""
+    numbers = subject.ones()[place]
+    sent, got = numbers.new_zeros(0), numbers.new_zeros(0)
+    for again in range(MOST_SENT):
+        operands, seed = subject.ones(), 1000 * again + place
+        shape = tuple(operands[place].shape)
+        numbers = _numbers(subject, shape, BITS[subject.case.dtype], seed=7 + seed)
+        operands[place] = numbers * (2 * subject.draw(shape, 0, 1, seed=11 + seed) - 1)
+        operands[:2] = one_product(subject.case, *operands[:2])
+        exam = subject.exam(*operands)
+        out, y = subject.run(exam).double(), exam.truth.y
+        due = y > 0 if subject.case.relu else y != 0
+        sent, got = torch.cat([sent, y[due]]), torch.cat([got, out[due]])
+        if len(sent.unique()) >= DIFFERENT:
+            break
+    return sent, got
 
 
 def _numbers(subject: Subject, shape: tuple[int, ...], bits: int, seed: int) -> Tensor:
@@ -167,14 +176,20 @@ def _possible_changes(case: Case, sent: Tensor, got: Tensor) -> Iterator[Change]
 
 def _round_to(numbers: Tensor, *, bits: int, mode: str, least: float) -> Tensor:
     """Float64 numbers rounded to so many bits, and to the subnormals of the smallest normal number `least`."""
-    _, exponent = torch.frexp(numbers)
-    if least:
-        exponent = exponent.clamp(min=int(torch.frexp(torch.tensor(least))[1]))
-    step = 2.0 ** (exponent - bits).double()
+    step = _step(numbers, bits, least)
     scaled = numbers / step
     if mode == "even":
         return scaled.round() * step
     return torch.trunc(scaled + 0.5 * scaled.sign() if mode == "away" else scaled) * step
+
+
+def _step(numbers: Tensor, bits: int, least: float) -> Tensor:
+    """From each number to the next in a format of so many bits, whose smallest normal number is `least`."""
+    _, exponent = torch.frexp(numbers)
+    if least:
+        exponent = exponent.clamp(min=int(torch.frexp(torch.tensor(least))[1]))
+    step: Tensor = 2.0 ** (exponent - bits).double()
+    return step
 
 
 def one_product(case: Case, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
@@ -287,14 +302,80 @@ def _tell_sums(subject: Subject, name: str, asked: Exam, got: Tensor, exam: Exam
         if case.relu:
             low, high = low.clamp(min=0), high.clamp(min=0)
         if bool(((low.to(kind).to(stored) <= out) & (out <= high.to(kind).to(stored))).all()):
-            return Cause(kind=f"results {name}", words=f"it rounds its results to {name}")
+            what = "its sums or its results" if longest_sum(case) == 1 else "its results"
+            alike = " (the same on this case)" if longest_sum(case) == 1 else ""
+            return Cause(kind=f"results {name}", words=f"it rounds {what} to {name}{alike}")
         return None
     if not bool(((got - y).abs() <= 0.25 * y.abs().max()).all()):
         return None  # what is wrong is larger than a rounding
+    if (cause := _find_cut(subject, name, asked, got, exam, out)) is not None:
+        return cause
     if BITS[case.dtype] > BITS[name] and significant_bits(got) > BITS[name]:
         return _find_products(subject, name)
     period = _find_period(subject, BITS[name])
     return Cause(kind=f"sums {name}", words=f"it rounds its sums to {name}{period}")
+
+
+# Numbers to a neighbour of fewer bits, none of them the nearest.
+CUTS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "cuts its results off, toward zero,": torch.trunc,
+    "rounds its results down": torch.floor,
+    "rounds its results up": torch.ceil,
+}
+
+
+def _find_cut(subject: Subject, name: str, asked: Exam, got: Tensor, exam: Exam, out: Tensor) -> Cause | None:
+    """Results that go to the neighbour on one side in place of the nearest number of a format.
+
+    Whole sums of either sign show to which side. Sums that are cut off on their way would lose more than the last
+    step, so that they equal this nowhere but by chance.
+    """
+    relu, least = asked.case.relu, SMALLEST_NORMAL.get(name, 0.0)
+    answers = [(asked.truth.y, got)]
+    low, high = subject.allowed(torch.float64, exam, exam.truth)
+    if relu:
+        low, high = low.clamp(min=0), high.clamp(min=0)
+    else:
+        first, second, *bias = asked.operands.values()
+        turned = make_exam(asked.case, first, -second, *bias, exact=True)
+        answers.append((turned.truth.y, subject.run(turned).double()))
+    for words, side in CUTS.items():
+        cut = partial(_to_grid, bits=BITS[name], side=side, least=least)
+        same = all(torch.equal(cut(y), answer) for y, answer in answers)
+        if same and bool(((cut(low) <= out.double()) & (out.double() <= cut(high))).all()):
+            told = f"it {words} instead of rounding them to the nearest number of {name}"
+            return Cause(kind=f"{words} {name}", words=told)
+    return None
+
+
+def _to_grid(numbers: Tensor, *, bits: int, side: Callable[[Tensor], Tensor], least: float) -> Tensor:
+    """Float64 numbers to one side on the grid of a format of so many bits."""
+    step = _step(numbers, bits, least)
+    return side(numbers / step) * step
+
+
+def _find_range(subject: Subject, exam: Exam, out: Tensor) -> Cause | None:
+    """Results that go through a format of as many bits and more, but of a smaller range: small products show it."""
+    case = subject.case
+    stored = TORCH_DTYPE[case.dtype]
+    for name, least in SMALLEST_NORMAL.items():
+        if BITS[name] < BITS[case.dtype] or name == case.dtype:
+            continue
+        kind = TORCH_DTYPE[name]
+        first, second, *bias = subject.ones()
+        first = _short_numbers(subject, tuple(first.shape), BITS[case.dtype], seed=61) * least**0.5
+        size = 2.0 ** -subject.draw(tuple(second.shape), 1, BITS[name] - 3, seed=62)
+        asked = subject.exam(*one_product(case, first, second * size * least**0.5), *bias)
+        got, y = subject.run(asked), asked.truth.y
+        through = y.to(kind).to(stored)
+        if torch.equal(through, y.to(stored)) or not torch.equal(got, through):
+            return None
+        low, high = subject.allowed(torch.float64, exam, exam.truth)
+        if case.relu:
+            low, high = low.clamp(min=0), high.clamp(min=0)
+        if bool(((low.to(kind).to(stored) <= out) & (out <= high.to(kind).to(stored))).all()):
+            return Cause(kind=f"results {name}", words=f"it rounds its results to {name} on their way to {case.dtype}")
+    return None
 
 
 def _find_products(subject: Subject, name: str) -> Cause | None:

@@ -4,7 +4,7 @@ Each suspect is bilinear in x and w, so its gradients follow from it as they do 
 list serves all three passes. It shares no code with the oracle.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -18,6 +18,8 @@ from convbench.verify.exam import Exam
 from convbench.verify.oracle import Truth
 
 Model = Callable[[Tensor, Tensor], Tensor]  # x (N, C, H, W), w (K, C/G, R, S) -> y (N, K, P, Q), all float64
+MOST_ALIKE = 3
+RELU = "a relu is done that was not asked for"
 NEAR = 0.3  # relative L2 beyond which nobody asks element by element
 
 
@@ -35,7 +37,8 @@ class Reading:
     """Which pixels a kernel reads: of output p and tap r the row p * stride - padding + r * dilation.
 
     Beyond the border stand zeros, the nearest pixel ("edge"), the opposite side ("around"), or what
-    lies there in memory ("memory": columns run on into the neighbouring row, "memory after": into the next one alone).
+    lies there in memory ("memory": columns run on into the neighbouring row, "memory after": into the next one alone,
+    "plane after": no further than the plane goes).
     """
 
     stride: Pair
@@ -57,6 +60,15 @@ def convolve(x: Tensor, w: Tensor, *, spec: ConvSpec, reading: Reading) -> Tenso
     return y.reshape(spec.y_shape)
 
 
+def convolve_right(spec: ConvSpec) -> Model:
+    """The convolution as it should be."""
+    return partial(convolve, spec=spec, reading=_right(spec))
+
+
+def _right(spec: ConvSpec) -> Reading:
+    return Reading(stride=spec.stride, padding=spec.padding, dilation=spec.dilation)
+
+
 def _positions(out: int, taps: int, axis: int, reading: Reading) -> Tensor:
     """(out, taps): coordinates in the image, negative and too large ones too."""
     start = torch.arange(out) * reading.stride[axis] - reading.padding[axis]
@@ -69,12 +81,14 @@ def _read(x: Tensor, rows: Tensor, columns: Tensor, border: str) -> Tensor:
     if border == "around":
         return x[:, :, rows % h][..., columns % w]
     row_in, column_in = (rows >= 0) & (rows < h), (columns >= 0) & (columns < w)
-    if border.startswith("memory"):
+    if border in ("memory", "memory after", "plane after"):
         plane = torch.arange(x[..., 0, 0].numel(), device=x.device).reshape(*x.shape[:2], 1, 1) * (h * w)
         place = plane + rows[:, None] * w + columns
         inside = row_in[:, None] & (place >= 0) & (place < x.numel())
-        if border == "memory after":
+        if border != "memory":
             inside = inside & (columns >= 0)
+        if border == "plane after":
+            inside = inside & (rows[:, None] * w + columns < h * w)
         return x.reshape(-1)[place.clamp(0, x.numel() - 1)] * inside
     pixels = x[:, :, rows.clamp(0, h - 1)][..., columns.clamp(0, w - 1)]
     return pixels if border == "edge" else pixels * (row_in[:, None] & column_in)
@@ -87,8 +101,7 @@ def suspects(case: Case, group_map: tuple[int, ...] | None = None) -> Iterator[S
         group_map: the group whose channels each group seems to read, where that is known.
     """
     spec = case.spec
-    right = Reading(stride=spec.stride, padding=spec.padding, dilation=spec.dilation)
-    base = partial(convolve, spec=spec, reading=right)
+    right, base = _right(spec), convolve_right(spec)
     seen = {right}
     for kind, words, reading in _readings(spec, right):
         if reading not in seen:
@@ -142,7 +155,11 @@ def _readings(spec: ConvSpec, right: Reading) -> Iterator[tuple[str, str, Readin
         yield "border edge", words, replace(right, border="edge")
         words = "the padding is not zero: the image goes on at its other side"
         yield "border around", words, replace(right, border="around")
-    for border, columns in (("memory", "first and last column"), ("memory after", "last column")):
+    for border, columns in (
+        ("memory", "first and last column"),
+        ("memory after", "last column"),
+        ("plane after", "last column"),
+    ):
         words = f"beyond the {columns} it reads on in memory, into the neighbouring row, instead of zeros"
         yield f"border {border}", words, replace(right, border=border)
 
@@ -251,7 +268,7 @@ def _epilogues(case: Case) -> Iterator[tuple[str, Callable[[Tensor, Tensor], Ten
         return y.clamp(min=0) if case.relu else y
 
     if case.epilogue == "none":
-        yield "a relu is done that was not asked for", lambda y, _: y.clamp(min=0)
+        yield RELU, lambda y, _: y.clamp(min=0)
         return
     yield "the bias is not added", lambda y, _: ended(y)
     yield "the bias is added twice", lambda y, b: ended(y + 2 * b)
@@ -260,7 +277,7 @@ def _epilogues(case: Case) -> Iterator[tuple[str, Callable[[Tensor, Tensor], Ten
         yield "the relu is not done", lambda y, b: y + b
         yield "the bias is added after the relu", lambda y, b: y.clamp(min=0) + b
     else:
-        yield "a relu is done that was not asked for", lambda y, b: (y + b).clamp(min=0)
+        yield RELU, lambda y, b: (y + b).clamp(min=0)
 
 
 def changed(case: Case, model: Model, operands: list[Tensor]) -> Tensor:
@@ -293,3 +310,11 @@ def matches(subject: Subject, exam: Exam, out: Tensor, suspect: Suspect) -> bool
     truth = Truth(y=before, magnitude=magnitude, terms=terms)
     share = subject.shares(out, exam, truth, relu=None if suspect.finish is None else False)
     return bool((share <= 1).all())
+
+
+def together(found: Sequence[Cause]) -> Cause | None:
+    """Causes that this case cannot tell apart, as one; None where there is none, or so many that they tell nothing."""
+    words = list(dict.fromkeys(cause.words for cause in found))
+    if not words or len(words) > MOST_ALIKE:
+        return None
+    return Cause(kind=found[0].kind, words=", or ".join(words) + (" (the same on this case)" if len(words) > 1 else ""))

@@ -272,3 +272,11 @@ def test_a_winograd_whose_transforms_underflow_is_right() -> None:
     case = Case(problem=problem, layout="chunk")
     *_, (one,) = try_kernels([(case, [NAMED["winograd-f4-3x3"]])])
     assert (one.runs, one.alarms) == (1, 0)
+
+
+@pytest.mark.parametrize("name", ["kahan", "numpy-fft", "numpy-tensordot"])
+def test_a_right_kernel_warns_of_nothing_where_an_input_is_infinite(name: str) -> None:
+    case = make_case(SMALL)
+    x, w = prepare_exam(case).operands.values()
+    x[0, 0, 0, 0], w[0, 0, 0, 0] = torch.inf, 0
+    assert as_backend(NAMED[name]).bind(case, [x, w])().isnan().any()  # a warning would be an error

@@ -1,0 +1,87 @@
+"""What is kept from one call to the next."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from convbench import ConvSpec
+from convbench.verify.diagnose.causes import find_cause
+from convbench.verify.diagnose.experiment import Subject
+from convbench.verify.exam import prepare_exam
+from tests.conftest import make_case
+from tests.verify.diagnose.planting import LONG, Planted, S, beginnings, correct, planted, told
+
+
+def one_is_random(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+    y = correct(x, w, spec)
+    y[0, 3, 2, 5] += 1 + torch.rand(())
+    return y
+
+
+PLANTED: list[Planted] = [
+    (S, {}, one_is_random, "two equal calls differ in y[0,3,2,5]"),
+]
+
+
+@pytest.mark.parametrize(("shape", "axes", "bug", "words"), PLANTED, ids=beginnings(PLANTED))
+def test_a_planted_bug_is_named(shape: str, axes: dict[str, Any], bug: Callable[..., Tensor], words: str) -> None:
+    check = told(bug, make_case(shape, **axes))
+    assert words in check.cause
+    assert not check.passed
+
+
+@pytest.mark.parametrize("key", ["shape", "address"])
+def test_a_weight_that_was_packed_once_and_kept_is_told_as_that(key: str) -> None:
+    packs: dict[Any, Tensor] = {}
+    alive: list[Tensor] = []  # so that no address is given out twice, which chance would decide
+
+    def packed(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        alive.append(w)
+        return correct(x, packs.setdefault(w.shape if key == "shape" else w.data_ptr(), w.clone()), spec)
+
+    case = make_case(LONG)
+    one = planted(packed, case)
+    cause = find_cause(Subject(backend=one, case=case), prepare_exam(case))
+    assert cause is not None
+    assert cause.words.endswith("in all outputs: something is kept from an earlier call")
+    assert ("of the same shape" if key == "shape" else "at the address") in cause.words
+
+
+def test_a_tail_that_is_kept_from_the_first_call_is_named_and_a_constant_one_is_not() -> None:
+    for dtype in ("fp32", "bf16"):
+        buffers: dict[tuple[int, ...], Tensor] = {}
+
+        def keeps_its_tail(
+            x: Tensor, w: Tensor, spec: ConvSpec, buffers: dict[tuple[int, ...], Tensor] = buffers
+        ) -> Tensor:
+            right = correct(x, w, spec)
+            buffer = buffers.setdefault(tuple(right.shape), right.clone())
+            buffer.view(-1)[:-3] = right.view(-1)[:-3]
+            return buffer.clone()
+
+        words = "still hold the answer of the first call"
+        assert told(keeps_its_tail, make_case(S, dtype=dtype)).cause.endswith(words)
+
+    def constant_tail(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        y = correct(x, w, spec)
+        y.view(-1)[-3:] = 0.25
+        return y
+
+    assert told(constant_tail, make_case(S)).cause.endswith("are 0.25")
+
+
+def test_a_tail_that_is_one_call_late_is_named() -> None:
+    late: list[Tensor] = []
+
+    def lags(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        right = correct(x, w, spec)
+        y, before = right.clone(), late[-1] if late else right
+        y.view(-1)[-3:] = before.view(-1)[-3:]
+        late.append(right)
+        return y
+
+    cause = told(lags, make_case(S)).cause
+    assert "call" in cause
