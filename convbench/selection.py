@@ -201,11 +201,11 @@ def select(
 
 
 def refuse_mixture(**given: bool) -> None:
-    """Suites, random cases and vectors all select the cases: raise if more than one of them is given."""
+    """Suites, random cases and vectors each select the cases: raise if more than one of them is given."""
     chosen = [name for name, there in given.items() if there]
     if len(chosen) > 1:
         raise ConvbenchError(
-            f"{' and '.join('--' + name for name in chosen)} all select the cases; give one of them, and run the "
+            f"{' and '.join('--' + name for name in chosen)} each select the cases; give one of them, and run the "
             f"others separately"
         )
 

@@ -9,7 +9,7 @@ import typer
 from convbench.case import LAYOUTS, Case
 from convbench.cli import options
 from convbench.cli.outputs import Remarks, check_outputs, csv_file
-from convbench.cli.selftest_suite import Choice, try_suite
+from convbench.cli.selftest_suite import SelfTestChoice, try_suite
 from convbench.cli.sweep import MOST_FAULTS_SHOWN
 from convbench.errors import ConvbenchError
 from convbench.exit_codes import NOTHING, RIGHT, WRONG
@@ -31,7 +31,7 @@ ON_A_SUITE = ("suite", "match", "exclude", "pass_", "epilogue")
 
 @options.unfold
 def selftest(
-    choice: Choice,
+    choice: SelfTestChoice,
     shape: options.Shapes = None,
     shapes: Annotated[
         int | None,
@@ -97,7 +97,7 @@ def selftest(
     raise typer.Exit(NOTHING if finding.nothing else RIGHT if finding.met else WRONG)
 
 
-def _given_cases(shape: options.Words, choice: Choice, dtypes: list[str], remarks: Remarks) -> list[Case]:
+def _given_cases(shape: options.Words, choice: SelfTestChoice, dtypes: list[str], remarks: Remarks) -> list[Case]:
     from convbench.suites.choose import choose_problems
 
     given = choose_problems(None, options.listed_shapes(shape), "awkward", given=("dtype",), tell=remarks)

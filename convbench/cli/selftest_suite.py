@@ -23,7 +23,7 @@ KERNELS_WORTH_A_PROCESS = 8  # a process takes seconds to import torch
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
+class SelfTestChoice:
     """Which kernels of the self-test are tried, and what narrows the cases."""
 
     suite: options.Suites = None
@@ -43,7 +43,7 @@ class Choice:
     seed: options.Seed = 0
 
 
-def try_suite(choice: Choice, *, threads: int, csv: str | None, overwrite: bool) -> int:
+def try_suite(choice: SelfTestChoice, *, threads: int, csv: str | None, overwrite: bool) -> int:
     """Try the catalogue on the cases of the default command, or of what narrows it; the exit code."""
     from convbench.session import set_threads
     from convbench.verify.selftest.selftest import choose_kernels
@@ -72,7 +72,7 @@ def try_suite(choice: Choice, *, threads: int, csv: str | None, overwrite: bool)
 
 
 def plan_for(
-    kernels: "Sequence[Kernel]", choice: Choice, tell: "Callable[[str], None]"
+    kernels: "Sequence[Kernel]", choice: SelfTestChoice, tell: "Callable[[str], None]"
 ) -> "list[tuple[Case, list[Kernel]]]":
     """The cases on which the default command tries these kernels, each with those that it is for."""
     from convbench.selection import FOR_VERIFY, bring, select

@@ -346,8 +346,8 @@ def verify_table(results: Sequence[Result], *, width: int) -> Table:
     taken = sum(
         2 + max([column.min_width or 0, *(len(row[n]) for row in rows)]) for n, column in enumerate(table.columns)
     )
-    if fits := taken + max(map(len, (*places, "at the worst"))) + 2 <= width:
-        table.add_column("at the worst", no_wrap=True)
+    if fits := taken + max(map(len, (*places, "worst case"))) + 2 <= width:
+        table.add_column("worst case", no_wrap=True)
     for row in rows:
         table.add_row(*row if fits else row[:-1])
     return table

@@ -64,8 +64,8 @@ print(released / PAGES, kept_again / PAGES)
 def test_a_timed_call_finds_the_memory_of_its_output() -> None:
     first, later, mapped_s, outputs_held = run("""
 from convbench import ConvSpec, Timed, backend
-from convbench.bench.rounds import Budget
-from convbench.bench.statistics import Rule
+from convbench.bench.rounds import TimeBudget
+from convbench.bench.statistics import VerdictRule
 from convbench.bench.sweep import bench
 from convbench.case import Case, Problem
 
@@ -80,7 +80,7 @@ def counted(x, w, spec):
 
 spec = ConvSpec.parse("n1c1h1024w1024k2r3s3_pd1")
 case = Case(problem=Problem(suite="t", name="t", spec=spec))
-(result,) = bench([case], [counted], budget=Budget(seconds=0.0), rule=Rule())
+(result,) = bench([case], [counted], budget=TimeBudget(seconds=0.0), rule=VerdictRule())
 assert isinstance(result.outcome, Timed), result
 print(max(seen), min(seen))
 print(result.outcome.bill.mapped_s, result.outcome.bill.peak_nbytes / (2 * 2**20 * 4))

@@ -191,10 +191,10 @@ def test_the_folder_is_the_users_own(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_two_processes_that_write_at_once_lose_no_reading(tmp_path: Path) -> None:
     code = (
         "import sys\nfrom pathlib import Path\n"
-        "from convbench.ceilings.cache import Cache, Ledger, Reading\n"
+        "from convbench.ceilings.cache import Cache, CeilingLedger, CeilingReading\n"
         "for number in range(60):\n"
-        "    found = {f'{sys.argv[1]}{number}': Reading(rate=1.0 + number, time='now')}\n"
-        f"    Cache(Path({str(tmp_path)!r})).add({FACTS!r}, Ledger(readings={{'calls': found}}))\n"
+        "    found = {f'{sys.argv[1]}{number}': CeilingReading(rate=1.0 + number, time='now')}\n"
+        f"    Cache(Path({str(tmp_path)!r})).add({FACTS!r}, CeilingLedger(readings={{'calls': found}}))\n"
     )
     writers = [subprocess.Popen([sys.executable, "-c", code, name]) for name in "ab"]
     assert [writer.wait(timeout=60) for writer in writers] == [0, 0]

@@ -39,8 +39,8 @@ TYPED = {
         f"MIOpenDriver lines; did you mean 'resnet50'?"
     ),
     "explain --step unfodl": (
-        "--step 'unfodl': give a number from 1 to 7, a range such as 2-4, or a name: operands, loops, positions, "
-        "unfold, flatten, multiply, reshape; did you mean 'unfold'?"
+        "--step 'unfodl': give a number from 1 to 8, a range such as 2-4, or a name: operands, loops, positions, "
+        "unfold, flatten, multiply, reshape, pytorch; did you mean 'unfold'?"
     ),
     "run --filters edge": (
         "unknown filter bank 'edge': choose from blur, edges, identity, random; did you mean 'edges'?"

@@ -129,14 +129,14 @@ def test_what_would_run_is_listed(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--fuzz", "3", "--suite", "quick"), "--suite and --fuzz each choose the cases"),
-        (("--seconds", "1", "--shape", "n1c1h4w4k1r2s2"), "--shape and --fuzz each choose the cases"),
-        (("--fuzz", "3", "--vectors", "onnx"), "--fuzz and --vectors each choose the cases"),
-        (("--fuzz", "3", "--match", "x"), "--match does not go with --fuzz"),
-        (("--fuzz", "3", "--batch", "2"), "--batch or --axis of a size does not go with --fuzz"),
+        (("--fuzz", "3", "--suite", "quick"), "--suite and --fuzz each select the cases"),
+        (("--seconds", "1", "--shape", "n1c1h4w4k1r2s2"), "--shape and --fuzz each select the cases"),
+        (("--fuzz", "3", "--vectors", "onnx"), "--fuzz and --vectors each select the cases"),
+        (("--fuzz", "3", "--match", "x"), "--match cannot be combined with --fuzz"),
+        (("--fuzz", "3", "--batch", "2"), "--batch or --axis of a size cannot be combined with --fuzz"),
         (("--seconds", "1", "--dry-run"), "a run that ends by the clock cannot be planned"),
         (("--fuzz", "9", "--seconds", "1", "--resume", "--csv", "x.csv"), "a run that ends by the clock"),
-        (("--fuzz", "1000000"), "at most 100,000 cases"),
+        (("--fuzz", "1000000"), "the limit is 100,000 cases"),
         (("--fuzz", "3", "--dtype", "fp8"), "unknown dtype 'fp8'"),
     ],
 )

@@ -89,7 +89,7 @@ def find_weights(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Ca
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class ReadPositions:
     """What each output read, in some rounds of other channels: positions in x, counted from 1; NOTHING for padding.
 
     Attributes:
@@ -115,7 +115,7 @@ def find_pixels(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Cau
     return together([one.cause for one in rules if matches(subject, exam, out, one)])
 
 
-def read_pixels(subject: Subject, view: ConvSpec) -> Reading | None:
+def read_pixels(subject: Subject, view: ConvSpec) -> ReadPositions | None:
     """Which pixel of x each output reads at one tap, of as many channels as there are questions for.
 
     Args:
@@ -145,7 +145,7 @@ def read_pixels(subject: Subject, view: ConvSpec) -> Reading | None:
         subject.pay(calls=0)
         got.append(answer)
         due.append(convolve_right(spec)(positions.double(), kernel).long())
-    return Reading(got=torch.stack(got), due=torch.stack(due), complete=asked == rounds)
+    return ReadPositions(got=torch.stack(got), due=torch.stack(due), complete=asked == rounds)
 
 
 def _before(*others: Tensor) -> tuple[Tensor, ...]:
@@ -165,7 +165,7 @@ def _of_the_view(model: Model, spec: ConvSpec, view: ConvSpec) -> Model:
     return lambda x, w: model(_viewed(x, spec, view), w)
 
 
-def _explanations(spec: ConvSpec, reading: Reading) -> Iterator[Suspect]:
+def _explanations(spec: ConvSpec, reading: ReadPositions) -> Iterator[Suspect]:
     """Rules by which the pixels that are read follow from those that should be."""
     base = convolve_right(spec)
     n, c, h, w = spec.x_shape
