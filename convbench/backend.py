@@ -186,9 +186,10 @@ class Backend(Traits):
         if self.refuse is not None and (reason := self.refuse(case)) is not None:
             return reason
         if self.max_macs is not None and case.spec.macs > self.max_macs and not force:
+            takes_s = case.spec.macs / self.macs_per_s
             return (
                 f"{case.spec.macs:,} multiply-adds would take about "
-                f"{case.spec.macs / self.macs_per_s:,.0f} s per call (limit {self.max_macs:,}); use --force to run "
+                f"{takes_s:,.{0 if takes_s >= 10 else 1}f} s per call (limit {self.max_macs:,}); use --force to run "
                 f"it anyway"
             )
         return None
