@@ -56,7 +56,7 @@ Backward = Annotated[bool, typer.Option("--backward", help="Show the gradients o
 Html = Annotated[str | None, typer.Option("--html", metavar="FILE", help="Write an interactive page; - is stdout.")]
 
 XNumbers = Annotated[
-    str | None, typer.Option("--x", metavar="FILE", help="The image: .npy, .csv, a picture, or [[1,2],[3,4]].")
+    str | None, typer.Option("--x", metavar="FILE", help="The image: .npy, .csv, a picture, or a nested list.")
 ]
 WNumbers = Annotated[
     str | None,
