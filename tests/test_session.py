@@ -173,7 +173,7 @@ def test_a_file_is_gone_on_with_by_the_same_command_alone(tmp_path: Path) -> Non
         ({"devices": ["tpu"]}, "unknown device 'tpu'"),
         ({"axes": ["m=1"]}, "unknown axis 'm'"),
         ({"axes": ["dtype=bf16"], "dtypes": ["fp32"]}, "dtype is already set"),
-        ({"fuzz": 3}, "--shape and --fuzz all select the cases"),
+        ({"fuzz": 3}, "--shape and --fuzz each select the cases"),
         ({"passes": ["dgrad"], "epilogues": ["bias"]}, "an epilogue only applies to fprop"),
         ({"plugins": ["nowhere.py"]}, "nowhere.py is not a file"),
         ({"match": ["("]}, "is not a regular expression"),

@@ -1,6 +1,7 @@
 """Which numbers does a walk start from: x and w from an array file, an image, a filter bank, or typed?"""
 
 import json
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +10,10 @@ import torch
 from torch import Tensor
 
 from convbench.data.filters import BANKS, make_filters
-from convbench.data.images import is_image_name, open_image
+from convbench.data.images import MAX_NBYTES, is_image_name, open_image
 from convbench.errors import ConvbenchError, first_line
 from convbench.explain.walk import MAX_OPERANDS
+from convbench.files import check
 
 TAKEN = "a .npy or .csv file, an image, or a literal such as [[1,2],[3,4]]"
 
@@ -61,8 +63,7 @@ def _read(option: str, name: str, text: str, read: Callable[[], Operand]) -> Ope
     if not 2 <= numbers.dim() <= 4 or 0 in numbers.shape:
         sizes = "x".join(map(str, numbers.shape)) or "none"
         raise ConvbenchError(f"{option} {text}: {name} has 2, 3 or 4 sizes, and this has {sizes}; try a matrix")
-    if numbers.numel() > MAX_OPERANDS:
-        raise ConvbenchError(f"{option} {text}: {numbers.numel():,} numbers, at most {MAX_OPERANDS:,}; cut out a part")
+    _refuse_large(option, text, numbers.numel())
     numbers = numbers.float().double()
     if not numbers.isfinite().all():
         raise ConvbenchError(f"{option} {text}: it holds NaN or infinity, or numbers beyond fp32; replace them")
@@ -71,26 +72,36 @@ def _read(option: str, name: str, text: str, read: Callable[[], Operand]) -> Ope
     return Operand(numbers=whole, code=code, remark=found.remark)
 
 
+def _refuse_large(option: str, text: str, count: int) -> None:
+    if count > MAX_OPERANDS:
+        raise ConvbenchError(f"{option} {text}: {count:,} numbers, at most {MAX_OPERANDS:,}; cut out a part")
+
+
 def _array(option: str, name: str, text: str) -> Operand:
     """As it is written, whatever its sizes."""
     import numpy as np
 
     path = Path(text)
     try:
+        if path.suffix.lower() in (".npy", ".csv"):
+            check(path, MAX_NBYTES)  # a pipe would hang the reader
         if text.lstrip().startswith("["):
             numbers = torch.tensor(json.loads(text), dtype=torch.float64)
             return Operand(numbers=numbers, code=f"{name} = torch.tensor({numbers.tolist()}, dtype=torch.float64)")
         if path.suffix.lower() == ".npy":
-            array = np.load(path, allow_pickle=False)
+            array = np.load(path, mmap_mode="r", allow_pickle=False)  # a header may claim any size
+            _refuse_large(option, text, array.size)
             numbers = torch.from_numpy(array.astype(np.float64))
             return Operand(
                 numbers=numbers, code=f"import numpy\n{name} = torch.from_numpy(numpy.load({text!r}).astype('float64'))"
             )
         if path.suffix.lower() == ".csv":
-            numbers = torch.from_numpy(np.loadtxt(path, delimiter=",", ndmin=2))
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")  # of an empty file
+                numbers = torch.from_numpy(np.loadtxt(path, delimiter=",", ndmin=2))
             code = f"import numpy\n{name} = torch.from_numpy(numpy.loadtxt({text!r}, delimiter=',', ndmin=2))"
             return Operand(numbers=numbers, code=code)
-    except (ValueError, TypeError, OSError, RecursionError, EOFError) as error:
+    except (ValueError, TypeError, OSError, RecursionError, EOFError, Warning) as error:
         raise ConvbenchError(f"{option} {text}: {first_line(error)}; it takes {TAKEN}") from None
     if is_image_name(path):
         image = np.asarray(open_image(path))

@@ -82,7 +82,7 @@ def test_what_ends_its_process_at_its_import_is_a_failed_row_and_the_others_run(
     }
     assert found["torch"][0] == found["unfold-matmul"][0] == DONE[command]
     for name, (_, reason) in DEEDS.items():
-        assert f"convbench: the backend {name} of {name} 1.2 is unavailable: {reason}\n" in done.err
+        assert f"convbench: the backend {name} from {name} 1.2 is unavailable: {reason}\n" in done.err
     assert not [name for name in sys.modules if name.endswith("s_module")]
 
 
@@ -146,7 +146,8 @@ def test_a_name_of_ours_is_ours_for_an_installed_one_and_refused_for_a_plug_in(c
         assert done.code == 0
         assert outcomes(done)["unfold-matmul"] == (DONE[command], "")
         line = (
-            "unfold_matmul_module:unfold_matmul of unfold_matmul 1.2 is left out: convbench has a backend unfold-matmul"
+            "unfold_matmul_module:unfold_matmul of unfold_matmul 1.2 is left out: convbench has its own backend "
+            "unfold-matmul"
         )
         assert done.err.count(line) == 1
     rows = [row for row in table(cli("list", "backends").out) if row["backend"] == "unfold-matmul"]

@@ -152,6 +152,7 @@ def test_a_pipe_and_no_color_have_no_escape_codes_and_a_terminal_has_the_same_te
         ),
         (["--x", "[[1]]", "--w", "[[1,2]]"], "the dilated kernel 1x2 is larger than the padded input 1x1"),
         (["--x", "[[1.5]]", "--w", "[[1]]", "--backward"], "--backward is for whole numbers"),
+        (["--x", "[[1]]", "--w", "[[1]]", "--html", "-"], "--x, --w: not with --html, which takes"),
         (["--code", "--step", "4"], "--step: not with --code, which takes"),
         (
             ["--channel", "1"],

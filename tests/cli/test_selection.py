@@ -164,7 +164,7 @@ def test_a_dry_run_says_everything_and_runs_nothing(
     assert int(row["needed_nbytes"]) > int(row["operand_nbytes"])
     assert row["backends"] == "torch naive-loops unfold-einsum unfold-matmul last-tap"
     assert row["refused"] == "cudnn: cudnn runs on cuda, not on cpu"
-    assert "1 cases, 6 rows: 5 would run, 1 would be skipped" in done.err
+    assert "1 case, 6 rows: 5 would run, 1 would be skipped" in done.err
     assert [path.name for path in tmp_path.iterdir() if path.suffix != ".py"] in ([], ["__pycache__"])
 
 

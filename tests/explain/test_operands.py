@@ -1,5 +1,6 @@
 """Are numbers of one's own walked over as they are, and proved?"""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,9 +66,22 @@ def test_what_cannot_be_read_is_told(text: str, message: str) -> None:
     assert str(told.value).startswith(message)
 
 
+def test_a_pipe_an_empty_file_and_a_header_that_claims_too_much_end_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.npy")
+    (tmp_path / "empty.csv").touch()
+    with (tmp_path / "large.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "<f4", "fortran_order": False, "shape": (10**6, 10**6)}
+        )  # 4 TB, none of which is there
+    for name, words in (("pipe.npy", "It is a pipe"), ("empty.csv", "no data"), ("large.npy", "")):
+        with pytest.raises(ConvbenchError) as told:
+            read_x(str(tmp_path / name))
+        assert words in str(told.value)
+
+
 def test_a_pickle_is_not_run(tmp_path: Path) -> None:
     np.save(tmp_path / "evil.npy", np.array([{}], dtype=object), allow_pickle=True)
-    with pytest.raises(ConvbenchError, match="allow_pickle"):
+    with pytest.raises(ConvbenchError, match="Python objects"):
         read_x(str(tmp_path / "evil.npy"))
 
 

@@ -266,11 +266,11 @@ def test_in_a_terminal_it_moves_follows_the_size_and_gives_everything_back(
     waiting, take, _ = begun.partition(TAKE)
     assert take
     assert not waiting or waiting.endswith("\r\x1b[2K")  # what was loaded meanwhile is erased
-    assert "\x1b[1;33m[7]" in begun
+    assert "\x1b[38;5;16;48;5;221m[7]" in begun
     assert not termios.tcgetattr(terminal.ours)[3] & termios.ICANON
     terminal.write("4\x1b[D")
-    terminal.read_until("y[0,0,1,1] = \x1b[1;32m<94>")
-    assert "\x1b[1;33m[4]" in terminal.read_until("q quit")
+    terminal.read_until("y[0,0,1,1] = \x1b[38;5;16;48;5;114m<94>")
+    assert "\x1b[38;5;16;48;5;221m[4]" in terminal.read_until("q quit")
     terminal.resize(120, 40)
     drawn = terminal.read_until("q quit")
     assert drawn.count("\r\n") == 39

@@ -155,7 +155,7 @@ def test_a_vector_of_another_problem_is_refused() -> None:
     [
         (("--vectors", "mnist"), "unknown corpus 'mnist'"),
         (("--vectors", "onnx", "--pass", "dgrad"), "--pass cannot be combined with"),
-        (("--vectors", "onnx", "--suite", "quick"), "--suite and --vectors all select"),
+        (("--vectors", "onnx", "--suite", "quick"), "--suite and --vectors each select"),
     ],
 )
 def test_what_does_not_go_with_vectors_is_refused(cli: Cli, words: tuple[str, ...], message: str) -> None:

@@ -29,7 +29,7 @@ Examples:
   convbench explain
   convbench explain n1c2h5w5k4r3s3_st2_pd1_g2 --at 0,0 --filter 3
   convbench explain --at 1,2 --step unfold
-  convbench explain --x photo.png --w edges --padding 1
+  convbench explain --x '[[1,2,3],[4,5,6]]' --w '[[1,0],[0,-1]]'
   convbench explain --code
   convbench explain --svg -
   convbench explain --algorithm winograd,fft --backward
@@ -37,16 +37,17 @@ Examples:
 """
 
 # What can be asked for instead of the walk, by the options that ask for it, and what else goes with each.
-CELL = frozenset("shape input weight stride padding dilation at filter image seed x w".split())
+CELL = frozenset("shape input weight stride padding dilation at filter image seed".split())
+OWN = frozenset({"x", "w"})  # numbers of one's own; the page draws its numbers from the seed
 MODES: Mapping[str, frozenset[str]] = {
     "html": CELL | {"overwrite"},
-    "algorithm": CELL | {"backward", "json"},
-    "backward": CELL | {"algorithm", "json"},
-    "interactive": CELL | {"step", "channel", "names"},
-    "code": CELL,
-    "notebook": CELL | {"names", "overwrite"},
+    "algorithm": CELL | OWN | {"backward", "json"},
+    "backward": CELL | OWN | {"algorithm", "json"},
+    "interactive": CELL | OWN | {"step", "channel", "names"},
+    "code": CELL | OWN,
+    "notebook": CELL | OWN | {"names", "overwrite"},
 }
-WALK = CELL | {"step", "channel", "names", "svg", "cast", "overwrite", "json"}
+WALK = CELL | OWN | {"step", "channel", "names", "svg", "cast", "overwrite", "json"}
 
 Algorithms = Annotated[
     str | None,
