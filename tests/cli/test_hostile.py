@@ -179,8 +179,10 @@ DEEDS = {
         while time.monotonic() < end: y.add_(1)
     threading.Thread(target=go_on, daemon=True).start(); return y""",
         "wrong",
-        r"(its output changed after it was returned|a later call wrote into the output .*|right on fresh memory, .*|"
-        r"\d+ of \d+ .*)",
+        (
+            r"(its output changed after it was returned|a later call wrote into the output .*|"
+            r"right on fresh memory, .*|\d+ of \d+ .*)"
+        ),
     ),
     "starts-fifty": (
         """if not hasattr(facts, 'started'):
