@@ -143,7 +143,8 @@ def run(plan: Plan, backend: Backend, *, force: bool = False) -> Run:
 
     train, validation = split(images.images, len(images), plan.split, plan.seed)
     sizes = {"train": len(train), "validation": len(validation)}
-    code = f"train, validation = torch.utils.data.random_split(data, {list(sizes.values())})"
+    seeded = f"generator=torch.Generator().manual_seed({plan.seed})"
+    code = f"train, validation = torch.utils.data.random_split(data, {list(sizes.values())}, {seeded})"
     watch.stage("split", f"random_split {plan.split:g}, seed {plan.seed}", code, **sizes)
 
     filters = choose_filters(plan, c)
@@ -190,7 +191,7 @@ def run(plan: Plan, backend: Backend, *, force: bool = False) -> Run:
         )
     synchronize(plan.device)
     workers = f"{plan.workers} workers" if plan.workers else "this process"
-    code = f"x, labels = next(iter(torch.utils.data.DataLoader(train, batch_size={spec.n}, shuffle=True)))"
+    code = f"x, labels = next(iter(torch.utils.data.DataLoader(train, batch_size={spec.n}, shuffle=True, {seeded})))"
     what = f"one batch, shuffled, {workers}; {plan.dtype} on {plan.device}"
     watch.stage("DataLoader", what, code, N=spec.n, C=c, H=h, W=w)
 
@@ -228,7 +229,6 @@ def _convolve(watch: Stopwatch, case: Case, backend: Backend, x: Tensor, w: Tens
         exam = make_exam(case, x, w)
     except (MemoryError, RuntimeError) as error:  # usually far too much padding
         return Failed(f"the oracle: {failure(error).message}"), None
-    watch.stage("oracle", "the same convolution in float64, and a bound for each output", **axes)
 
     trial = attempt(backend, exam, profiled="fprop" in backend.must_run)
     if isinstance(trial, Failed | Skipped):
@@ -244,5 +244,6 @@ def _convolve(watch: Stopwatch, case: Case, backend: Backend, x: Tensor, w: Tens
         f"{backend.name}, first call; {settings}",
         **dict(zip("NKPQ", shape, strict=False)),
     )
-    watch.stage("check", "every output within its own bound" if check.passed else "wrong", **axes)
+    words = "every output within its own bound" if check.passed else "wrong"
+    watch.stage("check", f"the same convolution in float64: {words}", **axes)
     return trial.outcome, (out if tuple(shape) == spec.y_shape else None)

@@ -16,7 +16,7 @@ from convbench.run import Plan, keep_size, run
 
 from .data.files import write_image
 
-STAGES = ["data set", "transform", "split", "filters", "DataLoader", "oracle", "convolution", "check"]
+STAGES = ["data set", "transform", "split", "filters", "DataLoader", "convolution", "check"]
 
 
 def built_in(name: str) -> Backend:
@@ -167,7 +167,7 @@ def test_an_exception_is_a_failure_and_no_traceback() -> None:
 
     done = run(Plan(), made_of(broken))
     assert isinstance(done.outcome, Failed)
-    assert [stage.name for stage in done.stages] == STAGES[:6]
+    assert [stage.name for stage in done.stages] == STAGES[:5]
 
 
 @pytest.mark.gpu

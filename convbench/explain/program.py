@@ -61,8 +61,13 @@ def step_code(walk: Walk, operands: tuple[str, ...]) -> Mapping[str, Code]:
             before=pad,
             after=(f"assert patches.shape == {_patch_shape(spec)}",),
         ),
-        "flatten": Code(line=f"w_flat = w.reshape({flat})"),
-        "multiply": Code(line=f"y_flat = torch.einsum('{name_formula(spec)}', patches, w_flat)"),
+        "flatten": Code(
+            line=f"w_flat = w.reshape({flat})", after=(f"assert w_flat.shape == {tuple(walk.w_flat.shape)}",)
+        ),
+        "multiply": Code(
+            line=f"y_flat = torch.einsum('{name_formula(spec)}', patches, w_flat)",
+            after=(f"assert y_flat.shape == {tuple(walk.y_flat.shape)}",),
+        ),
         "reshape": Code(
             line=f"y = y_flat.reshape({spec.n}, {spec.k}, H_out, W_out)",
             after=(_same(f"y[{cell.n}, {cell.k}, {cell.p}, {cell.q}].item()", "total"),),

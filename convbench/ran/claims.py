@@ -88,7 +88,7 @@ def _what_it_did(ran: Ran) -> str:
 
 def _where_it_changes(threshold: Threshold | None) -> str:
     if threshold is None:
-        return "No square image up to 1024x1024 changes that."
+        return "This holds for every square image up to 1024x1024."
     small, large = (f"{LIBRARY.get(one, one)}" for one in (threshold.small, threshold.large))
     below, above = threshold.below, threshold.above
     return (

@@ -25,7 +25,7 @@ def draw(walk: Walk, steps: Sequence[str] = STEPS, view: View | None = None) -> 
 
 def more(width: int) -> Block:
     """What else may be asked of the same problem."""
-    options = ("--interactive", "--html FILE", "--code", "--algorithm all", "--backward")
+    options = ("--at 0,0", "--interactive", "--html FILE", "--code", "--algorithm all", "--backward")
     commands = ("convbench why QUESTION", "convbench ran", "convbench cost")
     asks = [Text(ask) for ask in (*options, *commands)]
     return wrap_words(asks, width, lead="  and more:    ", space="   ")
@@ -69,7 +69,7 @@ def summary(walk: Walk, problem: str, width: int) -> Block:
         ("flatten", f"w_flat → {w_flat}: one row for each filter"),
         ("multiply", f"einsum('{walk.formula}', patches, w_flat) → {y_flat}"),
         ("reshape", f"y → {y}, equal to F.conv2d"),
-        ("next", f"convbench explain {problem}{' ' if problem else ''}-i walks through it, a step a screen"),
+        ("next", f"convbench explain {problem}{' ' if problem else ''}-i walks through it by keys"),
     )
     lines: Block = [Text()]
     for name, words in told:

@@ -161,5 +161,5 @@ def heading(title: str, aside: str, width: int) -> Iterator[Text]:
         yield Text(f"  {aside}")
 
 
-def plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+def plural(count: int, noun: str, several: str = "") -> str:
+    return f"{count:,} {noun if count == 1 else several or f'{noun}s'}"

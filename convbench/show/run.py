@@ -97,7 +97,7 @@ def explain_command(done: "Run") -> str:
     elif plan.data.startswith("image:") and plan.image_size is None and plan.weights is None:
         x, w = plan.data.removeprefix("image:"), plan.filters
     else:
-        return f"convbench explain {spec}    (over these very numbers: run again with --operands FOLDER)"
+        return f"convbench explain {spec}    (to use these images, first rerun with --operands FOLDER)"
     words = ["convbench", "explain", "--x", x, "--w", w]
     for name, value, usual in (
         ("stride", pair_text(spec.stride), "1"),

@@ -99,6 +99,9 @@ def _operands(walk: Walk, room: int, view: View) -> Step:
     body = flow([*blocks, y_block], room)
     if len(channels) > len(shown):
         body.append(Text(f"… {plural(len(channels) - len(shown), 'more channel')} of x and of w", style=FAINT))
+    for count, noun, option in ((spec.k, "more filter", "--filter"), (spec.n, "more image", "--image")):
+        if count > 1:
+            body.append(Text(f"… {plural(count - 1, noun)}: {option}", style=FAINT))
     legend = [
         in_role("patch", PATCH),
         in_role("kernel", KERNEL),
@@ -208,6 +211,10 @@ def _one_cell(walk: Walk, room: int, view: View) -> Step:
         total = Text("= ") + in_role(numeral(walk.total), OUTPUT)
         body += wrap_words([Text(f"over {names.c}:"), *shown_sums, *more, total], room)
     notes = [f"A flipped kernel (a true convolution) would give {numeral(walk.flipped)} here."]
+    if names is TORCH:
+        notes.insert(
+            0, "b image, o output channel, c input channel, (oh, ow) place in y, (kh, kw) place in the kernel."
+        )
     if any(term.padding for term in walk.terms):
         notes.append("The patch hangs over the border: rows and columns outside x are zeros, ·0.")
     cost = f"{plural(len(walk.terms), 'multiplication')} and {plural(len(walk.terms) - 1, 'addition')} for this output."
@@ -245,11 +252,17 @@ def _positions(walk: Walk, room: int, view: View) -> Step:
     notes = _reading_notes(walk.axes)
     if names is TORCH:
         notes.insert(0, _meaning(walk))
+    several = [
+        word for word, count in (("image", spec.n), ("filter", spec.k), ("channel", spec.c_per_group)) if count > 1
+    ]
+    each = f", for each {' and '.join(several)}" if several else ""
     notes.append(
-        f"Done directly, that is nested for-loops over height, width, kernel rows and kernel columns: "
+        f"Computed directly, this takes nested for-loops over height, width, kernel rows and kernel columns{each}: "
         f"{walk.multiplications:,} turns of the innermost one. Loops in Python are inefficient and difficult to "
         "parallelize, so there is an intermediate representation: patches."
     )
+    if view.prices and view.prices[0].loops_s < view.prices[0].einsum_s:
+        notes.append("At this size the loops still win: each call of PyTorch has a fixed cost.")
     body += _in_code(walk, "positions", room, view)
     for price in view.prices:
         body += _price(price, room)
@@ -399,7 +412,7 @@ def _multiply(walk: Walk, room: int, view: View) -> Step:
     spec, names = walk.spec, view.letters
     taps, positions = walk.own.shape
     filters = walk.gemm[0]
-    each = " in each group of each image" if spec.groups > 1 else " in each image" if spec.n > 1 else ""
+    each = " for each group of each image" if spec.groups > 1 else " for each image" if spec.n > 1 else ""
     body = wrap_words(
         [
             Text(f"w_flat {filters}×{taps}", style=KERNEL.style),
@@ -417,7 +430,7 @@ def _multiply(walk: Walk, room: int, view: View) -> Step:
     m, n, k = walk.gemm
     cost = (
         f"{walk.macs:,} MACs = {walk.multiplications:,} multiplications and {walk.additions:,} additions; "
-        f"that is {walk.flops:,} FLOPs at 2 per MAC."
+        f"by convention {walk.flops:,} FLOPs, 2 per MAC."
     )
     groups = f" for each of {spec.groups} groups" if spec.groups > 1 else ""
     group = ", g group" if spec.groups > 1 else ""
@@ -432,9 +445,9 @@ def _multiply(walk: Walk, room: int, view: View) -> Step:
     if names is CUDNN:
         notes.append(f"As GEMM: M={m} N={n} K={k}{groups}{side}.")
     else:
-        notes.append(f"As matrices: a {m}×{k} matrix times a {k}×{n} matrix{groups}{side}.")
+        notes.append(f"As matrices: {m}×{k} times {k}×{n}{groups}{side}.")
     if walk.on_padding:
-        notes.append(f"Products with padding are counted: {walk.on_padding:,} of them.")
+        notes.append(f"This count includes {walk.on_padding:,} products with zeros of the padding.")
     return Step("MULTIPLY", f"einsum('{walk.formula}', patches, w_flat)", body, notes, cost)
 
 
@@ -495,10 +508,11 @@ def _reshape(walk: Walk, room: int, view: View) -> Step:
     if walk.seen is not None:
         channel, row, column = walk.seen
         name = f"x[{cell.n},{channel},{row},{column}]"
+        patches = plural(walk.seen_readers, "patch", "patches")
         notes.append(
-            f"F.fold is not this step: it sums overlaps and returns x's size. {name} is "
-            f"{numeral(walk.x[cell.n, channel, row, column].item())}, is read {walk.seen_readers}×, "
-            f"and would come back as {numeral(walk.folded[channel, row, column].item())}."
+            f"F.fold is not this step: it adds overlapping patches into an image the size of x. {name} = "
+            f"{numeral(walk.x[cell.n, channel, row, column].item())} is in {patches}, so it "
+            f"would come back as {numeral(walk.folded[channel, row, column].item())}."
         )
     flat = f"({names.n}, {names.k}, l)" if walk.spec.groups == 1 else f"({names.n}, g, {names.k}, l)"
     shape = f"({names.n}, {names.k}, {names.P}, {names.Q})"

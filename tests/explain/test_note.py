@@ -79,7 +79,7 @@ def test_the_walk_in_six_lines(note: Walk) -> None:
     lines = [line.plain for line in summary(note, "n1c1h4w4k1r2s2", 80)]
     assert len(lines) == 1 + 6
     assert lines[1] == "  In short image 1 × 1 × 4 × 4, kernel 1 × 1 × 2 × 2"
-    assert lines[-1] == "  next     convbench explain n1c1h4w4k1r2s2 -i walks through it, a step a screen"
+    assert lines[-1] == "  next     convbench explain n1c1h4w4k1r2s2 -i walks through it by keys"
 
 
 def test_the_price_is_that_of_the_fastest_call(note: Walk) -> None:

@@ -533,5 +533,5 @@ def test_the_size_at_which_torch_chooses_otherwise_is_found(
 def test_no_size_is_named_where_none_changes_anything() -> None:
     one = glance(ConvSpec.parse("n2c4h9w9k4r3s3"))  # two images are oneDNN's at any size
     assert find_threshold(one, ask_torch) is None
-    assert in_plain_words(one, None)[-1] == "No square image up to 1024x1024 changes that."
+    assert in_plain_words(one, None)[-1] == "This holds for every square image up to 1024x1024."
     assert find_threshold(one, lambda spec: None) is None  # torch does not say
