@@ -168,9 +168,8 @@ def test_a_row_says_which_device_it_was_and_backends_of_the_kind_take_it() -> No
 def test_a_cpu_tells_what_a_call_adds_to_the_resident_memory_whoever_allocates_it() -> None:
     nbytes = 64 * 2**20
     peak = Cpu().watch_peak()
-    held = mmap.mmap(
-        -1, nbytes
-    )  # not by torch, whose own profiler does not see it; nor from a heap that is resident yet
+    # Not by torch, whose own profiler does not see it; nor from a heap that is resident already.
+    held = mmap.mmap(-1, nbytes)
     for start in range(0, nbytes, 4096):
         held[start] = 1
     held.close()
