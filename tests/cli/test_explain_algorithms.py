@@ -206,7 +206,7 @@ def test_a_small_walk_ends_with_the_algorithms_that_were_proved_on_its_numbers(
 ) -> None:
     _, out, _ = explain(capsys)
     end = " ".join(out.split()).partition("the same y:")[2]
-    assert end.startswith(" ✓ Toeplitz 9×16 ✓ Winograd F(3×3, 2×2): 16 products ✓ FFT 4×4 and more: --at 0,0 --interactive")
+    assert end.startswith(" ✓ Toeplitz 9×16 ✓ Winograd F(3×3, 2×2): 16 products ✓ FFT 4×4 and more: --at 0,0")
     monkeypatch.setattr("convbench.cli.explain.algorithms.MAX_ALSO_MACS", 35)
     assert "the same y" not in explain(capsys)[1]
 
