@@ -2,7 +2,6 @@
 
 import json
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,7 +38,7 @@ def read_x(text: str) -> Operand:
     Raises:
         ConvbenchError: it is none of TAKEN, or holds NaN or infinity.
     """
-    return _read("--x", "x", text, lambda: _array("--x", "x", text))
+    return _read("--x", "x", text)
 
 
 def read_w(text: str, channels: int, seed: int) -> Operand:
@@ -54,11 +53,11 @@ def read_w(text: str, channels: int, seed: int) -> Operand:
             f"w = make_filters({text!r}, {channels}, {seed}).w.double()"
         )
         return Operand(numbers=make_filters(text, channels, seed).w.double(), code=code)
-    return _read("--w", "w", text, lambda: _array("--w", "w", text))
+    return _read("--w", "w", text)
 
 
-def _read(option: str, name: str, text: str, read: Callable[[], Operand]) -> Operand:
-    found = read()
+def _read(option: str, name: str, text: str) -> Operand:
+    found = _array(option, name, text)
     numbers = found.numbers
     if not 2 <= numbers.dim() <= 4 or 0 in numbers.shape:
         sizes = "x".join(map(str, numbers.shape)) or "none"
@@ -103,14 +102,17 @@ def _array(option: str, name: str, text: str) -> Operand:
             return Operand(numbers=numbers, code=code)
     except (ValueError, TypeError, OSError, RecursionError, EOFError, Warning) as error:
         raise ConvbenchError(f"{option} {text}: {first_line(error)}; it takes {TAKEN}") from None
-    if is_image_name(path):
-        image = np.asarray(open_image(path))
-        planes = image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
-        code = (
-            "import numpy\nfrom convbench.data.images import open_image\n"
-            f"pixels = numpy.asarray(open_image({text!r})).astype('float64')\n"
-            f"{name} = torch.from_numpy(pixels if pixels.ndim == 2 else pixels.transpose(2, 0, 1))"
-        )
-        remark = f"{name} holds pixels from 0 to 255; run divides them by 255"
-        return Operand(numbers=torch.from_numpy(planes.astype(np.float64)), code=code, remark=remark)
-    raise ConvbenchError(f"{option} {text}: it takes {TAKEN}")
+    if not is_image_name(path):
+        raise ConvbenchError(f"{option} {text}: it takes {TAKEN}")
+    if not path.exists():
+        raise ConvbenchError(f"{option} {text}: there is no such file; it takes {TAKEN}")
+    image = np.asarray(open_image(path))
+    planes = image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
+    code = (
+        "import numpy\nfrom convbench.data.images import open_image\n"
+        f"pixels = numpy.asarray(open_image({text!r})).astype('float64')\n"
+        f"{name} = torch.from_numpy(pixels if pixels.ndim == 2 else pixels.transpose(2, 0, 1))"
+    )
+    divided = "; run divides them by 255" if name == "x" else ""
+    remark = f"{name} holds pixels from 0 to 255{divided}"
+    return Operand(numbers=torch.from_numpy(planes.astype(np.float64)), code=code, remark=remark)

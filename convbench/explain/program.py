@@ -1,7 +1,5 @@
 """Which lines of torch compute each step of the walk, as a program that runs and asserts, and as a notebook?"""
 
-# the times and minus signs are meant: this is mathematics as text
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,8 +18,8 @@ class Code:
     """What a step is in torch.
 
     Attributes:
-        line: the one line that does it.
-        more: what the whole program has beside it, before and after.
+        line: what does it: one line, or one for each axis or operand.
+        before, after: what the whole program has around it.
     """
 
     line: str

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from convbench.backend import name_surplus
 from convbench.ran.patches import account, count_blocks, find_patches, scratch_nbytes
 from convbench.ran.seen import LIBRARY, LOWERING, Ran
-from convbench.ran.threshold import Threshold
+from convbench.ran.threshold import Threshold, Unchanged
 from convbench.ran.verbose import name_layout
 from convbench.spec import ITEM_NBYTES
 
@@ -49,7 +49,7 @@ def sentence(ran: Ran) -> str:
     return f"{ran.name}: {why}; {find_patches(ran).words}"
 
 
-def in_plain_words(ran: Ran, threshold: Threshold | None) -> tuple[str, ...]:
+def in_plain_words(ran: Ran, threshold: Threshold | Unchanged | None) -> tuple[str, ...]:
     """What PyTorch did with a call, why, and at which size of the image it would do something else, as sentences."""
     if ran.backend is None:
         return ()
@@ -58,7 +58,9 @@ def in_plain_words(ran: Ran, threshold: Threshold | None) -> tuple[str, ...]:
         words.insert(0, f"First x was padded by {name_surplus(ran.asked)}, since torch pads opposite sides alike.")
     if ran.rule:
         words.append(f"Why: {ran.rule.why}.")
-    return (*words, _where_it_changes(threshold))
+    if threshold is not None:
+        words.append(_where_it_changes(threshold, "padded image" if ran.asked else "image"))
+    return tuple(words)
 
 
 def _what_it_did(ran: Ran) -> str:
@@ -86,14 +88,14 @@ def _what_it_did(ran: Ran) -> str:
             )
 
 
-def _where_it_changes(threshold: Threshold | None) -> str:
-    if threshold is None:
-        return "This holds for every square image up to 1024x1024."
-    small, large = (f"{LIBRARY.get(one, one)}" for one in (threshold.small, threshold.large))
+def _where_it_changes(threshold: Threshold | Unchanged, image: str) -> str:
+    if isinstance(threshold, Unchanged):
+        least, most = threshold.least, threshold.most
+        return f"The size of the {image} does not decide: it is the same for {least}x{least} and {most}x{most}."
+    small, large = (LIBRARY.get(one, one) for one in (threshold.small, threshold.large))
     below, above = threshold.below, threshold.above
-    return (
-        f"The size of the image decides: up to {below.h}x{below.w} it is {small}, from {above.h}x{above.w} on {large}."
-    )
+    change = f"up to {below.h}x{below.w} it is {small}, from {above.h}x{above.w} on {large}"
+    return f"The size of the {image} decides: {change}."
 
 
 def list_claims(ran: Ran) -> tuple[Claim, ...]:

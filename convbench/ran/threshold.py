@@ -21,14 +21,22 @@ class Threshold:
     large: str
 
 
-def find_threshold(ran: Ran, ask: Callable[[ConvSpec], str | None]) -> Threshold | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unchanged:
+    """The sizes of the smallest and the largest square image that were asked about, which torch computes alike."""
+
+    least: int
+    most: int
+
+
+def find_threshold(ran: Ran, ask: Callable[[ConvSpec], str | None]) -> Threshold | Unchanged | None:
     """The nearest change of mind when the image of the call grows or shrinks and all else stays.
 
     Args:
         ask: torch's answer for a problem; None where it gives none.
 
     Returns:
-        None where no square image up to 1024x1024 is computed by anything else.
+        Unchanged where the smallest and the largest square image are computed alike; None where torch does not say.
     """
 
     def square(size: int) -> ConvSpec | None:
@@ -46,24 +54,23 @@ def find_threshold(ran: Ran, ask: Callable[[ConvSpec], str | None]) -> Threshold
     most = LARGEST
     while most > here and ran.spec.n * ran.spec.c * most * most > MOST_NUMBERS:
         most //= 2
-    mine = answer(here)
-    for limit in (most, least):
-        other = answer(limit)
-        if mine is None or other is None or other == mine:
-            continue
-        near, far = here, limit
-        while abs(far - near) > 1:
-            middle = (far + near) // 2
-            if answer(middle) == mine:
-                near = middle
-            else:
-                far = middle
-        low, high = sorted((near, far))
-        below, above = square(low), square(high)
-        small, large = answer(low), answer(high)
-        if below and above and small and large:
-            return Threshold(below=below, above=above, small=small, large=large)
-    return None
+    mine, at_most, at_least = answer(here), answer(most), answer(least)
+    if mine is None or at_most is None or at_least is None:
+        return None
+    if mine == at_most == at_least:
+        return Unchanged(least=least, most=most)
+    near, far = here, most if at_most != mine else least
+    while abs(far - near) > 1:
+        middle = (far + near) // 2
+        if answer(middle) == mine:
+            near = middle
+        else:
+            far = middle
+    low, high = sorted((near, far))
+    below, above, small, large = square(low), square(high), answer(low), answer(high)
+    if below is None or above is None or small is None or large is None:
+        return None
+    return Threshold(below=below, above=above, small=small, large=large)
 
 
 def ask_torch(spec: ConvSpec) -> str | None:

@@ -29,11 +29,13 @@ def print_run(done: "Run") -> None:
         table.add_column("time", justify="right", no_wrap=True)
         table.add_column("what", overflow="fold")
         for stage in done.stages:
-            words = Text(stage.what, "dim")
-            if stage.code:
-                words.append(f"\n{stage.code}", "cyan")
-            table.add_row(Text(stage.name, "bold"), sizes_text(stage.sizes), seconds(stage.time_s), words)
+            table.add_row(
+                Text(stage.name, "bold"), sizes_text(stage.sizes), seconds(stage.time_s), Text(stage.what, "dim")
+            )
         console.print(table)
+        for line in code_lines(done):
+            console.print(Text(f"  {line}"), soft_wrap=True)  # not wrapped, so it can be copied
+        console.print()
         console.print(Text.assemble((word, STYLE[word]), f"  {reason}"))
         for name, line in next_lines(done):
             # Not wrapped: a command must survive being copied.
@@ -45,6 +47,11 @@ def print_run(done: "Run") -> None:
     print_tabbed(console, ["verdict", word, "", reason, ""])
     for name, line in next_lines(done):
         side_console().print(Text(f"{name}: {line}"), soft_wrap=True)
+
+
+def code_lines(done: "Run") -> list[str]:
+    """The stages as lines of PyTorch and torchvision in an order that runs: the data set takes the transform."""
+    return [stage.code for stage in sorted(done.stages, key=lambda one: one.name != "transform") if stage.code]
 
 
 def sizes_text(sizes: tuple[tuple[str, int], ...]) -> str:

@@ -196,7 +196,7 @@ def _one_cell(walk: Walk, room: int, view: View) -> Step:
     many = len(channel_sums) > 1
     for c, channel_sum in list(enumerate(channel_sums))[view.channel : view.channel + view.channels]:
         terms = walk.terms_of(c)
-        shown = list(terms) if len(terms) <= TERMS else [term for term in terms if not term.padding][:TERMS]
+        shown = _worth_seeing(terms)
         more = [Text(f"… {plural(len(terms) - len(shown), 'more term')}")] if len(shown) < len(terms) else []
         lead = f"{names.c}={c}: " if many else ""
         words = [*_joined([_product(term) for term in shown]), *more]
@@ -453,9 +453,7 @@ def _multiply(walk: Walk, room: int, view: View) -> Step:
 
 def _dot_product(walk: Walk, room: int, view: View) -> Block:
     """The cell's filter, its column of the patches, their products and the sum."""
-    most = TERMS
-    chosen = [row for row in range(len(walk.terms)) if len(walk.terms) <= most or not walk.terms[row].padding][:most]
-    terms = [walk.terms[row] for row in chosen]
+    terms = _worth_seeing(walk.terms)
     left = len(walk.terms) - len(terms)
     more = [Text(f" … {left} more")] if left else []
     weights = wrap_words(
@@ -473,6 +471,13 @@ def _dot_product(walk: Walk, room: int, view: View) -> Block:
     products = [Text(f"{'+ ' if i else ''}{_factor(term)}") for i, term in enumerate(terms)]
     sums = [*products, *([Text(f"+ … {left} more")] if left else []), Text("= ") + in_role(numeral(walk.total), OUTPUT)]
     return [*flow([weights, column], room, gap=1), *wrap_words(sums, room, lead="= ")]
+
+
+def _worth_seeing(terms: Sequence[Term]) -> list[Term]:
+    """All of a few terms; of many the first ones inside the image, or the first ones where all are padding."""
+    if len(terms) <= TERMS:
+        return list(terms)
+    return ([term for term in terms if not term.padding] or list(terms))[:TERMS]
 
 
 def _factor(term: Term) -> str:

@@ -275,3 +275,27 @@ def test_fractions_are_walked_in_the_middle_of_the_image(capsys: pytest.CaptureF
     assert code == 0
     assert "oh=4: rows" in out
     assert "the same y:" not in out  # the other algorithms are proved on whole numbers
+
+
+def test_one_image_of_a_large_batch_is_walked_and_its_code_runs(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from convbench.explain import walk
+
+    monkeypatch.setattr(walk, "MAX_MACS", 40)
+    batch = ("--x", "[[[[1,2],[3,4]]],[[[5,6],[7,8]]],[[[9,1],[2,3]]]]", "--w", "[[1,1],[1,1]]", "--padding", "1")
+    code, out, err = explain(capsys, *batch, "--image", "1", "--json")
+    assert (code, "so this shows one" in err) == (0, True)
+    found = json.loads(out)
+    assert found["x"] == [[[[5, 6], [7, 8]]]]
+    code, out, _ = explain(capsys, *batch, "--image", "1", "--code")
+    assert code == 0
+    exec(compile(out, "program", "exec"), {})
+    assert capsys.readouterr().out == "every step holds\n"
+
+
+def test_a_cell_that_reads_many_zeros_of_the_padding_alone_is_drawn(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = explain(capsys, "n1c1h4w4k1r4s4_pd4", "--at", "0,0", "--step", "2,6")
+    assert "[·0][·0][·0]" in out
+    assert "= <0>" in out
+    assert "= + …" not in out

@@ -99,7 +99,9 @@ def test_a_terminal_of_80_columns_shows_a_table_and_a_command_that_is_not_cut(
     code, out, _ = typed("--data", "fake", "--dtype", "bf16", "--dilation", "2x1")
     assert code == 0
     out = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in out]
-    table = [line for line in out if not line.startswith(("time it", "see how", "problem", "RIGHT"))]
+    code = ("  transform = ", "  data = ", "  train, ", "  x, labels = ")  # whole, so it can be copied, in this order
+    assert [begin for line in out for begin in code if line.startswith(begin)] == list(code)
+    table = [line for line in out if not line.startswith(("time it", "see how", "problem", "RIGHT", *code))]
     assert max(map(len, table)) <= 80
     text = "\n".join(out)
     assert "convbench bench --shape n8c3h32w32k8r3s3_pd2x1_dl2x1 --dtype bf16" in text

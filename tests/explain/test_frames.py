@@ -81,6 +81,12 @@ def test_a_pipe_and_no_color_print_the_golden_text(settings: dict[str, str]) -> 
 
 def _unmeasured(text: str) -> list[str]:
     """Without what a clock and torch said: the prices of step 3, and step 8."""
-    begins = ("  here and now: ", "  a layer of ", "  Python loops ", "  F.conv2d ")
+    begins = (
+        "  here and now: ",
+        "  a layer of ",
+        "  Python loops ",
+        "  F.conv2d ",
+        "  │ At this size the loops still win",
+    )
     steps, _, _ = text.partition("━ 8/8 ")
     return [line for line in steps.splitlines() if not line.startswith(begins)]

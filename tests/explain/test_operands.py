@@ -57,6 +57,7 @@ def test_files_and_pictures(tmp_path: Path) -> None:
         ("[[1,", "--x [[1,: Expecting value"),
         ("[[1,1e39]]", "--x [[1,1e39]]: it holds NaN or infinity, or numbers beyond fp32; replace them"),
         ("nowhere.npy", "--x nowhere.npy: "),
+        ("nowhere.png", "--x nowhere.png: there is no such file; it takes a .npy or .csv file, an image"),
         ("x.txt", "--x x.txt: it takes a .npy or .csv file, an image, or a literal such as [[1,2],[3,4]]"),
     ],
 )

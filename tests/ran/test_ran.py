@@ -14,7 +14,7 @@ from convbench.ran.claims import in_plain_words, list_claims, sentence
 from convbench.ran.patches import account, find_patches, scratch_nbytes
 from convbench.ran.rules import Setting
 from convbench.ran.seen import Ran
-from convbench.ran.threshold import ask_torch, find_threshold
+from convbench.ran.threshold import Threshold, Unchanged, ask_torch, find_threshold
 from convbench.ran.verbose import read_primitives
 from convbench.ran.watch import glance, watch, what_ran
 from convbench.ran.witness import observe
@@ -524,7 +524,7 @@ def test_the_size_at_which_torch_chooses_otherwise_is_found(
 ) -> None:
     one = glance(ConvSpec.parse(text))
     found = find_threshold(one, ask_torch)
-    assert found is not None
+    assert isinstance(found, Threshold)
     assert (found.below.h, found.above.h, found.small, found.large) == (below, above, small, large)
     for spec, name in ((found.below, small), (found.above, large)):
         assert glance(spec).backend == name
@@ -532,6 +532,10 @@ def test_the_size_at_which_torch_chooses_otherwise_is_found(
 
 def test_no_size_is_named_where_none_changes_anything() -> None:
     one = glance(ConvSpec.parse("n2c4h9w9k4r3s3"))  # two images are oneDNN's at any size
-    assert find_threshold(one, ask_torch) is None
-    assert in_plain_words(one, None)[-1] == "This holds for every square image up to 1024x1024."
+    found = find_threshold(one, ask_torch)
+    assert found == Unchanged(least=3, most=1024)
+    assert in_plain_words(one, found)[-1] == (
+        "The size of the image does not decide: it is the same for 3x3 and 1024x1024."
+    )
     assert find_threshold(one, lambda spec: None) is None  # torch does not say
+    assert not any("size" in words for words in in_plain_words(one, None))

@@ -1,8 +1,8 @@
 """convbench explain: walk one convolution from x and w to y on real numbers."""
 
 import json as json_module
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,14 +10,14 @@ import typer
 
 from convbench.cli import options
 from convbench.cli.explain import exports
+from convbench.cli.explain.given import Given, read_operands
+from convbench.cli.explain.modes import choose_mode
 from convbench.cli.outputs import check_outputs, refuse_unproved, tell, write
 from convbench.errors import ConvbenchError, unknown
 from convbench.explain import STEPS
 from convbench.spec import ITEM_NBYTES, ConvSpec, Pair
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from convbench.explain.letters import Letters
     from convbench.explain.steps import Walk
     from convbench.show.steps import View
@@ -35,19 +35,6 @@ Examples:
   convbench explain --algorithm winograd,fft --backward
   convbench explain --html explain.html --overwrite
 """
-
-# What can be asked for instead of the walk, by the options that ask for it, and what else goes with each.
-CELL = frozenset("shape input weight stride padding dilation at filter image seed".split())
-OWN = frozenset({"x", "w"})  # numbers of one's own; the page draws its numbers from the seed
-MODES: Mapping[str, frozenset[str]] = {
-    "html": CELL | {"overwrite"},
-    "algorithm": CELL | OWN | {"backward", "json"},
-    "backward": CELL | OWN | {"algorithm", "json"},
-    "interactive": CELL | OWN | {"step", "channel", "names"},
-    "code": CELL | OWN,
-    "notebook": CELL | OWN | {"names", "overwrite"},
-}
-WALK = CELL | OWN | {"step", "channel", "names", "svg", "cast", "overwrite", "json"}
 
 Algorithms = Annotated[
     str | None,
@@ -97,9 +84,9 @@ def explain(
 ) -> None:
     """Show how a convolution is computed, step by step.
 
-    Eight steps on real numbers, each checked against PyTorch and float64 before it is printed. By default the numbers
-    are small integers: with seed 0, x counts 1, 2, 3, ... With --svg or --cast the steps go to a file instead,
-    COLUMNS wide (60 to 120; 80 if COLUMNS is not set).
+    Eight steps on real numbers; every computed number is checked against PyTorch and float64 before it is printed. By
+    default they are small integers: with seed 0, x counts 1, 2, 3, ... to 97, and again. With --svg or --cast the steps
+    go to a file instead, COLUMNS wide (60 to 120; 80 if COLUMNS is not set).
     """
     mode = choose_mode(context)
     letters = choose_letters(names)
@@ -132,7 +119,7 @@ def explain(
 
     from convbench.explain.steps import is_whole
 
-    found = prove(whole, at, cell, given)
+    found, lines = prove(whole, at, cell, given)
     whole_numbers = given is None or is_whole(found)
     if not whole_numbers and mode in ("algorithm", "backward", "interactive"):
         raise ConvbenchError(
@@ -156,11 +143,9 @@ def explain(
 
     if code or notebook is not None:
         view = look(found, whole, STEPS if notebook else (), letters)
-        exports.write_code(found, lines_of(found, given, cell), view, notebook=notebook, overwrite=overwrite)
+        exports.write_code(found, lines, view, notebook=notebook, overwrite=overwrite)
         return
-    view = replace(
-        look(found, whole, () if json else chosen, letters), channel=channel, operands=lines_of(found, given, cell)
-    )
+    view = replace(look(found, whole, () if json else chosen, letters), channel=channel, operands=lines)
     if interactive:
         exports.interact(found, chosen[0], view, seed=cell.seed, ones=ones)
         return
@@ -169,7 +154,7 @@ def explain(
     if svg is not None or cast is not None:
         exports.write_frames(found, chosen, view, svg=svg, cast=cast, overwrite=overwrite)
     elif not json:
-        lines = draw(found, chosen, view)
+        drawn = draw(found, chosen, view)
         if chosen[-1] == STEPS[-1]:
             from convbench.cli.explain.algorithms import print_also_proved
             from convbench.show.explain import print_summary
@@ -179,14 +164,7 @@ def explain(
                 print_also_proved(found)
             print_page(more)
             if len(chosen) == len(STEPS):
-                print_summary(found, lines, exports.same_problem(context))
-
-
-def lines_of(found: "Walk", given: "Given | None", cell: options.CellOptions) -> tuple[str, ...]:
-    """The lines of Python that make x and w."""
-    from convbench.explain.program import counted_operands
-
-    return given.code if given else counted_operands(found.spec, cell.seed)
+                print_summary(found, drawn, exports.same_problem(context))
 
 
 def choose_letters(names: str) -> "Letters":
@@ -221,71 +199,15 @@ def look(found: "Walk", whole: ConvSpec, steps: Sequence[str], letters: "Letters
     return view
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Given:
-    """A problem whose numbers were given, and the lines of Python that make them."""
-
-    spec: ConvSpec
-    x: "Tensor"
-    w: "Tensor"
-    code: tuple[str, ...]
-
-
-def read_operands(x: str | None, w: str | None, shape: str | None, sizes: options.Sizes, *, seed: int) -> Given:
-    """The problem of --x and --w, with the stride, padding and dilation that stand beside them.
+def prove(
+    whole: ConvSpec, at: Pair | None, cell: options.CellOptions, given: Given | None
+) -> tuple["Walk", tuple[str, ...]]:
+    """The walk, of one image where all are too many, and the lines of Python that make its x and w.
 
     Raises:
-        ConvbenchError: one of the two is missing or unreadable, or they are no problem together.
+        typer.Exit: 1, a number does not hold.
     """
-    if x is None or w is None:
-        given, missing = ("--x", "--w") if w is None else ("--w", "--x")
-        raise ConvbenchError(f"{given} needs {missing} too; try --x photo.png --w edges")
-    if shape is not None or sizes.input is not None or sizes.weight is not None:
-        raise ConvbenchError("--x and --w have sizes of their own; leave out SHAPE, --input and --weight")
-    from convbench.explain.operands import read_w, read_x
-
-    image = read_x(x)
-    kernel = read_w(w, image.numbers.shape[1], seed)
-    for remark in filter(None, (image.remark, kernel.remark)):
-        tell(remark)
-    own = {name: "x".join(map(str, one.numbers.shape)) for name, one in (("input", image), ("weight", kernel))}
-    spec = replace(sizes, **own).problem(None).spec
-    return Given(
-        spec=spec,
-        x=image.numbers,
-        w=kernel.numbers,
-        code=(*image.code.splitlines(), *kernel.code.splitlines()),
-    )
-
-
-def choose_mode(context: typer.Context) -> str | None:
-    """The option that asks for something else than the walk; None for the walk.
-
-    Raises:
-        ConvbenchError: two of them, or an option that does not go with what is asked for.
-    """
-    words = {param.name or "": param.opts[0] for param in context.command.params} | {"shape": "SHAPE"}
-    given = [name for name in words if name in given_options(context)]
-    mode = next((name for name in MODES if name in given), None)
-    fitting = WALK if mode is None else MODES[mode] | {mode}
-    odd = [name for name in given if name not in fitting]
-    if not odd:
-        return mode
-    belongs = [words[other] for other in MODES if not set(odd) - MODES[other]] if mode is None else []
-    asked = "the walk" if mode is None else words[mode]
-    fault = f"only with {' or '.join(belongs)}; {asked} takes" if belongs else f"not with {asked}, which takes"
-    taken = [words[name] for name in words if name in fitting and name != mode]
-    raise ConvbenchError(f"{', '.join(words[name] for name in odd)}: {fault} {', '.join(taken)}")
-
-
-def given_options(context: typer.Context) -> set[str]:
-    """The names of the parameters that stand on the command line."""
-    names = (param.name or "" for param in context.command.params)
-    return {name for name in names if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"}
-
-
-def prove(whole: ConvSpec, at: Pair | None, cell: options.CellOptions, given: Given | None = None) -> "Walk":
-    """The walk, of one image where all are too many; exit 1 where a number does not hold."""
+    from convbench.explain.program import counted_operands
     from convbench.explain.walk import affordable, choose_cell, small_integers, walk
 
     if given and at is None:  # of an image its border says least
@@ -294,12 +216,12 @@ def prove(whole: ConvSpec, at: Pair | None, cell: options.CellOptions, given: Gi
     spec = affordable(whole)
     if spec != whole:
         tell(f"{whole.n} images take too long to check; images are independent, so this shows one: {spec}")
-        given = given and replace(given, x=given.x[chosen.n : chosen.n + 1])
+        given = given and given.alone(chosen.n)
         chosen = replace(chosen, n=0)
     x, w = (given.x, given.w) if given else small_integers(spec, cell.seed)
     found = walk(x, w, spec, chosen)
     refuse_unproved({"": found.proof})
-    return found
+    return found, given.code if given else counted_operands(spec, cell.seed)
 
 
 def refuse_long_json(spec: ConvSpec) -> None:

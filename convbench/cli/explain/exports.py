@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from convbench.cli.explain.modes import CELL, OWN, given_options
 from convbench.cli.outputs import refuse_unproved, write
 from convbench.errors import ConvbenchError
 from convbench.exit_codes import INTERRUPTED
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from convbench.show.steps import View
 
 NOTEBOOK_WIDTH = 90  # columns that a notebook shows without scrolling
-PROBLEM = frozenset("shape input weight stride padding dilation x w seed at filter image".split())
 
 Steps = Annotated[
     str | None,
@@ -115,7 +115,7 @@ def same_problem(context: typer.Context) -> str:
     words: list[str] = []
     for param in context.command.params:
         name = param.name or ""
-        if name not in PROBLEM or getattr(context.get_parameter_source(name), "name", "") != "COMMANDLINE":
+        if name not in CELL | OWN or name not in given_options(context):
             continue
         value = str(context.params[name])
         words += [value] if name == "shape" else [param.opts[0], value]
