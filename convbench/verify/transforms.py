@@ -309,6 +309,27 @@ def transform_bound(
     return torch.stack(torch.broadcast_tensors(*bounds)).amax(dim=0)
 
 
+def transform_overflows(case: Case, first: Tensor, second: Tensor, *_: Tensor, family: str, points: Points) -> bool:
+    """Whether a right transform of these operands may leave the range of the case's sums though no output does.
+
+    By norms: a row of B^T, G and A^T takes as many times the largest number as its absolute values add up to, and a
+    spectrum is at most the sum of its plane. A vendor that overflows by a transform of its own choice is wrong.
+    """
+    if family not in ("winograd", "fft"):
+        return False
+    largest, terms = torch.finfo(TORCH_DTYPE[DTYPE[case.dtype].sums]).max, longest_sum(case)
+    a, b = _largest(first), _largest(second)
+    if family == "fft":
+        planes = [float(one.double().abs().sum((2, 3)).amax()) if one.numel() else 0.0 for one in (first, second)]
+        return max(*planes, planes[0] * planes[1] * terms) > largest
+    for tile in winograd_tiles(case, points):
+        matrices = [winograd_matrices(one, taps) for one, taps in zip(tile, (case.spec.r, case.spec.s), strict=True)]
+        data, kernel, back = (prod(float(one[i].abs().sum(dim=1).max()) for one in matrices) for i in range(3))
+        if max(data * a, kernel * b, back * data * a * kernel * b * terms) > largest:
+            return True
+    return False
+
+
 def _winograd_bounds(
     case: Case, first: Tensor, second: Tensor, family: str, points: Points, sharp: bool, places: Tensor | None
 ) -> list[Tensor]:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.grad import conv2d_input, conv2d_weight
 
-from convbench import Backend, ConvSpec, Failed, Verified, Wrong, backend
+from convbench import Backend, ConvSpec, Failed, Skipped, Verified, Wrong, backend
 from convbench.call.memory import GUARD, Zone, poisoned, zoned
 from convbench.case import LAYOUTS, Case, Problem
 from convbench.verify.exam import prepare_exam
@@ -515,6 +515,33 @@ def test_an_output_that_a_later_call_overwrites_is_found() -> None:
     words = "a later call wrote into the output that an earlier one had returned"
     assert (found.probe, found.evidence) == ("memory", words)
     assert check_of(lambda x, w, spec: into_its_workspace(x, w, spec).clone()).passed
+
+
+def test_a_transform_may_leave_the_range_of_its_sums_but_not_that_of_fp16() -> None:
+    points = WINOGRAD_POINTS[1]
+
+    def winograd(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        return winograd_float32(x.float(), w.float(), spec, points).to(x.dtype)
+
+    def scaled(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:  # between B^T and G, as libraries do
+        return winograd_float32(x.float() * 2**12, w.float() * 2**-12, spec, points).to(x.dtype)
+
+    def stored_in_fp16(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        return winograd_float32((x.float() * 16).half().float() / 16, w.float(), spec, points).to(x.dtype)
+
+    spec = ConvSpec.parse("n1c3h8w9k5r3s3_pd1")
+    for dtype, recipe, fn, family, outcome in (
+        ("fp32", "huge", scaled, "winograd", Skipped),
+        ("fp32", "huge", scaled, "direct", Wrong),
+        ("fp32", "huge", conv, "winograd", Verified),
+        ("fp16", "large_and_small", stored_in_fp16, "winograd", Wrong),
+        ("fp16", "large_and_small", winograd, "winograd", Verified),
+    ):
+        case = Case(problem=Problem(suite="test", name="large", spec=spec, operands=recipe), dtype=dtype)
+        found = examine(made(fn, family), prepare_exam(case))
+        assert isinstance(found, outcome), (dtype, recipe, family, found)
+        if isinstance(found, Skipped):
+            assert found.reason.startswith("numbers this large may overflow in a transform of family winograd")
 
 
 @pytest.mark.parametrize(("dtype", "recipe"), [("fp32", "zero_image"), ("fp16", "zero_image"), ("fp32", "zero_second")])
