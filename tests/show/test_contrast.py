@@ -11,7 +11,7 @@ from convbench.show.frames import _runs
 from convbench.spec import ConvSpec
 from tests.show.test_frames import contrast
 
-# Ground and text, and the sixteen colours, as each publishes them.
+# Ground and text, as each publishes them; of the sixteen colours the walk uses none for words.
 PALETTES = {
     "Solarized dark": ("#002b36", "#839496"),
     "Solarized light": ("#fdf6e3", "#657b83"),
