@@ -96,8 +96,8 @@ def test_a_terminal_of_80_columns_shows_a_table_and_a_command_that_is_not_cut(
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("TERM", "xterm")
-    code, out, _ = typed("--data", "fake", "--dtype", "bf16", "--dilation", "2x1")
-    assert code == 0
+    status, out, _ = typed("--data", "fake", "--dtype", "bf16", "--dilation", "2x1")
+    assert status == 0
     out = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in out]
     code = ("  transform = ", "  data = ", "  train, ", "  x, labels = ")  # whole, so it can be copied, in this order
     assert [begin for line in out for begin in code if line.startswith(begin)] == list(code)
