@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from convbench.cli import options, values
+from convbench.cli.help import Command
 from convbench.cli.outputs import tell
 from convbench.device import KINDS, find_device
 
@@ -14,7 +15,7 @@ SENTENCE, SOME = 50, 12  # columns that a sentence needs to be readable, and a s
 app = typer.Typer(cls=values.PlainGroup, help="List what is available, and why something is not.")
 
 
-@app.command(cls=values.PlainCommand, epilog="\b\nExample:\n  convbench list backends")
+@app.command(cls=Command, epilog="\b\nExample:\n  convbench list backends")
 def backends(plugin: options.Plugins = None) -> None:
     """List the backends, and why one is not available.
 
@@ -36,9 +37,9 @@ def backends(plugin: options.Plugins = None) -> None:
     show_table(("backend", "family", "devices", "available", "what it is"), rows, last_below=True)
 
 
-@app.command(cls=values.PlainCommand, epilog="\b\nExamples:\n  convbench list suites\n  convbench list suites resnet50")
+@app.command(cls=Command, epilog="\b\nExamples:\n  convbench list suites\n  convbench list suites resnet50")
 def suites(
-    suite: Annotated[str | None, typer.Argument(metavar="[SUITE]", help="List the rows of this suite or file.")] = None,
+    suite: Annotated[str | None, typer.Argument(metavar="SUITE", help="List the rows of this suite or file.")] = None,
 ) -> None:
     """List the shipped suites and their sources."""
     from convbench.show.units import amount
@@ -63,7 +64,7 @@ def suites(
     show_table(("suite", "problems", "all layers", "source of the first row"), whole, cut_last=True)
 
 
-@app.command(cls=values.PlainCommand, epilog="\b\nExample:\n  convbench list devices")
+@app.command(cls=Command, epilog="\b\nExample:\n  convbench list devices")
 def devices() -> None:
     """List the CPU and the GPUs, with their libraries."""
     import torch

@@ -66,11 +66,19 @@ def record(parameter: Any, context: Any) -> tuple[str, str] | None:
     if found is None:
         return None
     names, text = found
+    if parameter.param_type_name == "argument":  # typer: `FILE <str>`, and `[required]`, which the usage line says
+        names, text = parameter.metavar or parameter.name, text.removesuffix("[required]")
     return names, _RANGE.sub(lambda match: "]" if match[1] else "", " ".join(text.split()))
 
 
 class Command(values.PlainCommand):
     """A command whose options are grouped."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """`[OPTIONS] BEFORE.csv AFTER.csv`, or `[SHAPE]` where it may be left out. typer 0.29: `{BEFORE.csv}`."""
+        arguments = [one for one in self.get_params(ctx) if one.param_type_name == "argument"]
+        words = [(one.metavar or one.name, one.required) for one in arguments]
+        return ["[OPTIONS]", *(word if required else f"[{word}]" for word, required in words)]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         arguments = [one for one in self.get_params(ctx) if one.param_type_name == "argument"]

@@ -183,7 +183,7 @@ MemoryLimit = Annotated[
 Shape = Annotated[
     str | None,
     typer.Argument(
-        metavar="[SHAPE]",
+        metavar="SHAPE",
         help="The problem: n images, c channels, h by w; k filters, r by s; such as n1c2h5w5k2r3s3_pd1, or SUITE:ROW. "
         "Default: note, the worked example.",
         autocompletion=listed(shapes),

@@ -53,3 +53,14 @@ def test_commands_come_in_the_order_of_their_use(cli: Cli) -> None:
     listed = [line.split()[0] for line in cli("--help").out.partition("Commands:")[2].splitlines() if line.strip()]
     order = "explain run verify bench compare report model why ran cost error list doctor ceilings selftest"
     assert listed == order.split()
+
+
+def test_a_usage_line_names_what_is_needed_and_puts_what_is_not_in_brackets(cli: Cli) -> None:
+    for words, usage in (
+        (["explain"], "[OPTIONS] [SHAPE]"),
+        (["why"], "[OPTIONS] QUESTION,... [SHAPE]"),
+        (["compare"], "[OPTIONS] BEFORE.csv AFTER.csv"),
+        (["report"], "[OPTIONS] FILE..."),
+        (["list", "suites"], "[OPTIONS] [SUITE]"),
+    ):
+        assert cli(*words, "--help").out.splitlines()[0] == f"Usage: convbench {' '.join(words)} {usage}"
