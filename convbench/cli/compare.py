@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from convbench.cli import options
-from convbench.cli.outputs import check_outputs, write
+from convbench.cli.outputs import check_outputs, write, write_markdown
 from convbench.errors import ConvbenchError
 from convbench.exit_codes import NOTHING, RIGHT, WRONG
 
@@ -31,7 +31,7 @@ def compare(
     ] = False,
     across: Annotated[bool, typer.Option("--across", help="Compare different machines anyway.")] = False,
     markdown: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Write a comment for a pull request; - is stdout.")
+        str | None, typer.Option(metavar="FILE", help="Write a comment for a pull request; - is stdout. $GITHUB_STEP_SUMMARY is added to.")
     ] = None,
     junit: Annotated[
         str | None, typer.Option(metavar="FILE", help="Write JUnit XML for a CI server; - is stdout.")
@@ -78,7 +78,7 @@ def compare(
 
     out, err = result_console(), side_console()
     if markdown is not None:
-        write(markdown, markdown_text(changes), overwrite=overwrite)
+        write_markdown(markdown, markdown_text(changes), overwrite=overwrite)
     if junit is not None:
         write(junit, junit_text(changes), overwrite=overwrite)
     taken = json or "-" in (markdown, junit)

@@ -31,7 +31,7 @@ def check_outputs(files: Mapping[str, str | None], *, overwrite: bool, resumable
         path, folder = Path(file), Path(file).parent
         if path.is_dir():
             raise ConvbenchError(f"{option}: {file or '.'} is a folder; name a file")
-        if os.path.lexists(path) and not overwrite:
+        if os.path.lexists(path) and not overwrite and not (option == "--markdown" and is_step_summary(file)):
             choice = "replace it with --overwrite, or continue it with --resume"
             choice = choice if option == resumable else "or replace it with --overwrite"
             raise ConvbenchError(f"{option}: {file} exists; name another file, {choice}")
@@ -53,6 +53,25 @@ def check_apart(files: Mapping[str, str | None]) -> dict[str, str]:
             every = "both" if len(options) == 2 else "all"
             raise ConvbenchError(f"{' and '.join(options)} {every} go to {where}; give them different files")
     return named
+
+
+def is_step_summary(file: str) -> bool:
+    """Whether GitHub Actions shows this file as the summary of a step; it makes it before, and others add to it."""
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    return bool(summary) and Path(file).absolute() == Path(str(summary)).absolute()
+
+
+def write_markdown(file: str, text: str, *, overwrite: bool) -> None:
+    """As `write`, but what GitHub Actions shows as the summary of a step is added to."""
+    if not is_step_summary(file):
+        write(file, text, overwrite=overwrite)
+        return
+    try:
+        with Path(file).open("ab") as summary:
+            summary.write(text.encode("utf-8", "backslashreplace"))
+    except OSError as error:
+        raise ConvbenchError(f"cannot write {file}: {error.strerror}; name another file") from None
+    tell(f"added to {file}, the summary of this step")
 
 
 def write(file: str, content: str | bytes, *, overwrite: bool) -> None:

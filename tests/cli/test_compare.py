@@ -228,3 +228,20 @@ def test_no_file_is_replaced_unasked(cli: Cli, changed: Callable[..., Path], tmp
     assert out.read_text() == "mine"
     assert cli(*words, "--overwrite").code == 0
     assert "convbench" in out.read_text()
+
+
+def test_the_summary_of_a_step_of_github_is_added_to(
+    cli: Cli, changed: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    summary, other = tmp_path / "summary.md", tmp_path / "other.md"
+    summary.write_text("from an earlier step\n")
+    other.write_text("mine")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    old, new = changed("a"), changed("b")
+    for _ in range(2):
+        assert cli("compare", old, new, "--markdown", summary).code == 0
+    text = summary.read_text()
+    assert text.startswith("from an earlier step\n### convbench: ")
+    assert text.count("### convbench: ") == 2
+    assert cli("compare", old, new, "--markdown", other).code == 2
+    assert other.read_text() == "mine"
