@@ -31,7 +31,10 @@ def compare(
     ] = False,
     across: Annotated[bool, typer.Option("--across", help="Compare different machines anyway.")] = False,
     markdown: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Write a comment for a pull request; - is stdout. $GITHUB_STEP_SUMMARY is added to.")
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Write a comment for a pull request; - is stdout. $GITHUB_STEP_SUMMARY is added to."
+        ),
     ] = None,
     junit: Annotated[
         str | None, typer.Option(metavar="FILE", help="Write JUnit XML for a CI server; - is stdout.")
