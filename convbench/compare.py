@@ -1,7 +1,7 @@
 """What got faster, slower or wrong between two results files?"""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import exp, inf, log
 from pathlib import Path
@@ -176,13 +176,23 @@ class Changes:
 Pair = tuple[Mapping[str, str], Result]
 
 
-def compare_files(before: str | Path, after: str | Path, *, gate: Gate, across: bool = False) -> Changes:
+def compare_files(
+    before: str | Path,
+    after: str | Path,
+    *,
+    gate: Gate,
+    across: bool = False,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Changes:
     """What changed from one file to the other.
+
+    Args:
+        tell: as `read_rows`.
 
     Raises:
         ConvbenchError: a file cannot be read, or they are of different machines and `across` is not set.
     """
-    old, new = read_pairs(before), read_pairs(after)
+    old, new = (read_pairs(file, tell=tell) for file in (before, after))
     machine = _machine_facts(old, new)
     if machine and not across:
         raise ConvbenchError(

@@ -5,11 +5,12 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from math import inf, isclose
 from typing import TypeVar
 
 from convbench.backend import BASELINE
 from convbench.case import Case, Problem
-from convbench.errors import printable
+from convbench.errors import one_line, printable
 from convbench.machine import Machine
 from convbench.outcome import (
     CACHES,
@@ -54,10 +55,7 @@ def to_row(result: Result, context: Context) -> Row:
         "name": problem.name,
         "count": problem.count,
         **case.key.cells,
-        **{letter: getattr(spec, letter) for letter in "nchwkrs"},
-        **{name: pair_text(getattr(spec, name)) for name in ("stride", "dilation")},
-        "padding": spec.padding_text,
-        "groups": spec.groups,
+        **_sizes(spec),
         "threads": result.threads or context.threads,
         "backend": result.backend,
         "family": result.family,
@@ -70,8 +68,17 @@ def to_row(result: Result, context: Context) -> Row:
     }
 
 
+def _sizes(spec: ConvSpec) -> Row:
+    """The columns that say again what `spec` says."""
+    return {
+        **{letter: getattr(spec, letter) for letter in "nchwkrs"},
+        **{name: pair_text(getattr(spec, name)) for name in ("stride", "dilation")},
+        "padding": spec.padding_text,
+        "groups": spec.groups,
+    }
+
+
 def _outcome_cells(result: Result) -> Row:
-    spec = result.case.spec
     match result.outcome:
         case Skipped(reason):
             return {"outcome": "skipped", "reason": reason}
@@ -82,28 +89,20 @@ def _outcome_cells(result: Result) -> Row:
         case Verified(check):
             cells = {"outcome": "verified"}
         case Timed(check=check) as timed:
-            low, high = timed.quartiles_s
             compared = timed.comparison
             cells = {
                 "outcome": "timed",
-                "median_s": timed.median_s,
-                "q25_s": low,
-                "q75_s": high,
-                "min_s": min(timed.samples_s),
-                "samples": len(timed.samples_s),
+                **_of_samples(timed, result.case),
                 "ratio_to_torch": compared.ratio if compared else 1.0 if result.backend == BASELINE else None,
                 "ratio_low": compared.low if compared else None,
                 "ratio_high": compared.high if compared else None,
                 "verdict": compared.verdict if compared else "baseline" if result.backend == BASELINE else None,
-                "gflops": spec.flops / timed.median_s * 1e-9,
-                "gbytes_per_s": result.case.nbytes / timed.median_s * 1e-9,
                 **asdict(timed.bill),
                 **asdict(timed.noise),
                 "set_aside": len(timed.noise.set_aside),
                 "set_aside_rounds": " ".join(map(str, timed.noise.set_aside)),
                 "samples_s": " ".join(f"{sample:.4g}" for sample in timed.samples_s),
                 "rounds": _ranges(timed.rounds),
-                "images_per_s": spec.n / timed.median_s,
                 "timing": timed.timing,
                 "cache": timed.cache,
                 "launch_bound": None if timed.bill.launch_bound is None else int(timed.bill.launch_bound),
@@ -111,6 +110,21 @@ def _outcome_cells(result: Result) -> Row:
                 **_roofline_cells(timed),
             }
     return cells | {name: getattr(check, name) for name in _CHECK}
+
+
+def _of_samples(timed: Timed, case: Case) -> Row:
+    """The columns that are computed from the samples."""
+    low, high = timed.quartiles_s
+    return {
+        "median_s": timed.median_s,
+        "q25_s": low,
+        "q75_s": high,
+        "min_s": min(timed.samples_s),
+        "samples": len(timed.samples_s),
+        "gflops": case.spec.flops / timed.median_s * 1e-9,
+        "gbytes_per_s": case.nbytes / timed.median_s * 1e-9,
+        "images_per_s": case.spec.n / timed.median_s,
+    }
 
 
 _CHECK = tuple("worst_of_bound relative_l2 probe omega arithmetic defect cause smallest cause_cut smallest_cut".split())
@@ -132,27 +146,40 @@ def _roofline_cells(timed: Timed) -> Row:
 
 
 def from_row(row: Mapping[str, str]) -> Result:
-    """The result that `to_row` made into this row."""
+    """The result that `to_row` made into this row.
+
+    Raises:
+        ValueError, ConvbenchError: a cell that cannot be, or that another one contradicts; with its column.
+    """
     problem = Problem(
         suite=row["suite"],
         name=row["name"],
-        count=int(row["count"]),
+        count=_given("count", _whole(row, "count")),
         spec=ConvSpec.parse(row["spec"]),
         operands=row["operands"],
     )
     case = Case(
         problem=problem,
-        seed=int(row["seed"]),
+        seed=_given("seed", _whole(row, "seed")),
         pass_=row["pass"],
         **{name: row[name] for name in ("dtype", "layout", "precision", "epilogue", "device")},
     )
-    return Result(
+    result = Result(
         case=case,
         backend=row["backend"],
         family=row["family"],
         outcome=_outcome(row),
-        threads=_known(row["threads"], int) or 0,
+        threads=_whole(row, "threads") or 0,
     )
+    for name, own in _sizes(case.spec).items():
+        if row[name] and row[name] != cell_text(own):
+            raise ValueError(f"{name} is {one_line(row[name], 40)!r}, but spec {row['spec']} has {cell_text(own)}")
+    if isinstance(result.outcome, Timed):
+        for name, own in _of_samples(result.outcome, case).items():
+            number = _number(row, name)
+            if number is not None and not isclose(number, float(own or 0), rel_tol=2e-3):
+                raise ValueError(f"{name} is {row[name]}, but the samples give {cell_text(own)}")
+    return result
 
 
 def _outcome(row: Mapping[str, str]) -> Outcome:
@@ -162,17 +189,17 @@ def _outcome(row: Mapping[str, str]) -> Outcome:
         case "failed":
             return Failed(row["reason"])
     check = Check(
-        worst_of_bound=float(row["worst_of_bound"]),
-        relative_l2=float(row["relative_l2"]),
+        worst_of_bound=_given("worst_of_bound", _number(row, "worst_of_bound")),
+        relative_l2=_given("relative_l2", _number(row, "relative_l2")),
         evidence=row["reason"] or None,
-        omega=_known(row["omega"], float),
+        omega=_number(row, "omega"),
         smallest=str(ConvSpec.parse(row["smallest"])) if row["smallest"] else "",
         probe=row["probe"],
         arithmetic=row["arithmetic"],
         defect=row["defect"],
         cause=row["cause"],
-        cause_cut=_known(row["cause_cut"], int),
-        smallest_cut=_known(row["smallest_cut"], int),
+        cause_cut=_whole(row, "cause_cut"),
+        smallest_cut=_whole(row, "smallest_cut"),
     )
     match row["outcome"]:
         case "wrong":
@@ -181,31 +208,38 @@ def _outcome(row: Mapping[str, str]) -> Outcome:
             return Verified(check)
         case "timed":
             bill = Bill(
-                first_call_s=float(row["first_call_s"]),
-                peak_nbytes=_known(row["peak_nbytes"], int),
+                first_call_s=_given("first_call_s", _number(row, "first_call_s")),
+                peak_nbytes=_whole(row, "peak_nbytes"),
                 ran=row["ran"],
-                **{name: _known(row[name], float) for name in _BILL_S},
+                **{name: _number(row, name) for name in _BILL_S},
             )
             noise = Noise(
                 set_aside=tuple(map(int, row["set_aside_rounds"].split())),
-                noisy=bool(int(row["noisy"] or 0)),
-                switches=_known(row["switches"], int),
+                noisy=bool(_whole(row, "noisy")),
+                switches=_whole(row, "switches"),
                 throttle=row["throttle"],
-                **{name: _known(row[name], float) for name in _NOISE_NUMBERS},
+                **{name: _number(row, name) for name in _NOISE_NUMBERS},
             )
             comparison = None
             if row["ratio_low"]:
                 if row["verdict"] not in VERDICTS:
                     raise ValueError(f"unknown verdict {row['verdict']!r}")
                 comparison = PairedRatio(
-                    ratio=float(row["ratio_to_torch"]),
-                    low=float(row["ratio_low"]),
-                    high=float(row["ratio_high"]),
+                    ratio=_given("ratio_to_torch", _number(row, "ratio_to_torch")),
+                    low=_given("ratio_low", _number(row, "ratio_low")),
+                    high=_given("ratio_high", _number(row, "ratio_high")),
                     verdict=row["verdict"],
                 )
-            samples = tuple(map(float, row["samples_s"].split()))
+                if not comparison.low <= comparison.ratio <= comparison.high:
+                    raise ValueError(
+                        f"ratio_to_torch is {row['ratio_to_torch']}, outside its interval from {row['ratio_low']} to "
+                        f"{row['ratio_high']}"
+                    )
+            samples = tuple(_number({"samples_s": one}, "samples_s") or 0.0 for one in row["samples_s"].split())
             if not samples:
                 raise ValueError("it is timed but has no samples")
+            if not min(samples):
+                raise ValueError("samples_s holds 0, which cannot be")
             used = _rounds(row["rounds"], len(samples))
             rounds = len(samples) + len(noise.set_aside)
             if sum(used != () or one in range(rounds) for one in {*noise.set_aside}) < len(noise.set_aside):
@@ -215,10 +249,10 @@ def _outcome(row: Mapping[str, str]) -> Outcome:
             roofline = None
             if row["roofline_s"]:
                 roofline = Roofline(
-                    time_s=float(row["roofline_s"]),
+                    time_s=_given("roofline_s", _number(row, "roofline_s")),
                     bound=row["bound"],
-                    flops_per_s=float(row["peak_flops_per_s"]),
-                    bytes_per_s=float(row["peak_bytes_per_s"]),
+                    flops_per_s=_given("peak_flops_per_s", _number(row, "peak_flops_per_s")),
+                    bytes_per_s=_given("peak_bytes_per_s", _number(row, "peak_bytes_per_s")),
                     probe=row["ceiling_probe"],
                 )
             return Timed(
@@ -228,7 +262,7 @@ def _outcome(row: Mapping[str, str]) -> Outcome:
                 comparison=comparison,
                 noise=noise,
                 roofline=roofline,
-                actual_flops=_known(row["actual_flops"], int),
+                actual_flops=_whole(row, "actual_flops"),
                 flag=row["flag"],
                 rounds=used,
                 timing=_word(row, "timing", TIMINGS),
@@ -263,9 +297,44 @@ def _rounds(text: str, samples: int) -> tuple[int, ...]:
     return tuple(number for first, last in ends for number in range(first, last + 1))
 
 
-def _known(text: str, kind: type[_Number]) -> _Number | None:
-    """The number in a cell; None in an empty one."""
-    return kind(text) if text else None
+# Errors of what overflows are Inf or NaN, and few samples bound a ratio by Inf.
+_ANY_NUMBER = (*_CHECK, "ratio_low", "ratio_high", "temperature_c")
+
+
+def _number(row: Mapping[str, str], column: str) -> float | None:
+    """The number in a cell; None in an empty one.
+
+    Raises:
+        ValueError: it is no number, or one that this column cannot hold.
+    """
+    text = row[column]
+    if not text:
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        raise ValueError(f"{column} is {one_line(text, 40)!r}, which is no number") from None
+    if column not in _ANY_NUMBER and not 0 <= number < inf:
+        raise ValueError(f"{column} is {text}, which cannot be")
+    return number
+
+
+def _whole(row: Mapping[str, str], column: str) -> int | None:
+    """As `_number`, of a whole one."""
+    number = _number(row, column)
+    if number is None:
+        return None
+    try:
+        return int(row[column])  # beyond 2**53 a float would lose digits
+    except ValueError:
+        raise ValueError(f"{column} is {row[column]}, which is no whole number") from None
+
+
+def _given(column: str, number: _Number | None) -> _Number:
+    """A number whose cell may not be empty."""
+    if number is None:
+        raise ValueError(f"{column} is empty")
+    return number
 
 
 def _word(row: Mapping[str, str], column: str, known: Sequence[str]) -> str:

@@ -20,6 +20,7 @@ from convbench.machine import Machine
 from convbench.outcome import Result
 from convbench.rows import Cell, Row, cell_text, csv_line, from_row, unguard
 from convbench.schema import COLUMNS, OLDEST, SCHEMA
+from convbench.table_file import decimal_points, delimiter_of, table_text
 
 # On Windows a line break would be written as two bytes without O_BINARY.
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
@@ -319,23 +320,61 @@ def _difference(here: str, there: str) -> str:
     return f"with {old!r}, but this run has {new!r}" if new else f"with {old!r}, which this run does not have"
 
 
-def read_rows(path: str | Path) -> list[dict[str, str]]:
+def read_rows(path: str | Path, *, tell: Callable[[str], None] = lambda _: None) -> list[dict[str, str]]:
     """The rows of a results file, every cell as text, without the guard against spreadsheets.
+
+    The file may be compressed (gzip), of UTF-8 or UTF-16, with semicolons or tabs, and may be several files in one: a
+    header in the middle is that of the rows after it.
+
+    Args:
+        tell: receives a line about headers in the middle.
 
     Raises:
         ConvbenchError: there is no such file, or it is not a results file.
     """
+    return list(_numbered_rows(path, tell).values())
+
+
+def _numbered_rows(path: str | Path, tell: Callable[[str], None]) -> dict[int, dict[str, str]]:
+    """As `read_rows`, by the number of the row, blank ones not counted."""
     try:
-        data = read_bytes(path, MOST_NBYTES)
-        text = data.decode("utf-8-sig")  # a spreadsheet may have put its mark before the first column
-        rows = [row for row in _cells(io.StringIO(text, newline=""), len(data), strict=True) if "".join(row).strip()]
+        text = table_text(read_bytes(path, MOST_NBYTES), MOST_NBYTES)
+        delimiter = delimiter_of(next(iter(text.splitlines()), ""))
+        lines = io.StringIO(text, newline="")
+        rows = [row for row in _cells(lines, len(text), strict=True, delimiter=delimiter) if "".join(row).strip()]
         if not rows:
             raise ValueError("it is empty")
     except (OSError, ValueError) as error:
         raise ConvbenchError(
             f"cannot read {path}: {cause(error)}; give a CSV file from convbench bench or verify"
         ) from None
-    header, *rows = rows
+    nothing = dict.fromkeys(COLUMNS, "")
+    plain = "".join(text.splitlines()).isprintable()  # otherwise a cell could control the terminal that shows it
+    clean = unguard if plain else lambda cell: printable(unguard(cell))
+    header, again, found = _header(path, rows[0]), [], {}
+    for number, row in enumerate(rows[1:], start=2):
+        if len(row) > 1 and row[:2] == header[:2]:
+            header = _header(path, row)
+            again.append(number)
+            continue
+        if len(row) != len(header):
+            raise ConvbenchError(f"{path}, row {number} is damaged: it has {len(row)} cells for {len(header)} columns")
+        # A spreadsheet may have added columns without a name.
+        own = nothing | {column: clean(cell) for column, cell in zip(header, row, strict=True) if column}
+        if delimiter != ",":
+            own = {column: cell if column in _WORDS else decimal_points(cell) for column, cell in own.items()}
+        _check_schema(path, number, own["schema"])
+        found[number] = own
+    if again:
+        tell(f"{path} holds several files in one: row {', row '.join(map(str, again[:5]))} is a header again")
+    return found
+
+
+# Text that may hold a number with a comma of its own.
+_WORDS = ("suite", "name", "reason", "cause", "command", "machine", "cpu", "gpu", "defect", "flag", "throttle")
+
+
+def _header(path: str | Path, header: list[str]) -> list[str]:
     missing = [column for column in OLDEST if column not in header]
     if missing:
         raise ConvbenchError(
@@ -344,33 +383,25 @@ def read_rows(path: str | Path) -> list[dict[str, str]]:
     twice = [column for column in COLUMNS if header.count(column) > 1]
     if twice:
         raise ConvbenchError(f"{path} has the column {twice[0]} twice; remove one of them")
-    for number, row in enumerate(rows, start=2):
-        if len(row) != len(header):
-            raise ConvbenchError(f"{path}, row {number} is damaged: it has {len(row)} cells for {len(header)} columns")
-    nothing = dict.fromkeys(COLUMNS, "")
-    plain = "".join(text.splitlines()).isprintable()  # otherwise a cell could control the terminal that shows it
-    clean = unguard if plain else lambda cell: printable(unguard(cell))
-    found = [  # a spreadsheet may have added columns without a name
-        nothing | {column: clean(cell) for column, cell in zip(header, row, strict=True) if column} for row in rows
-    ]
-    for number, cells in enumerate(found, start=2):
-        schema = cells["schema"]
-        if schema and not (schema.isascii() and schema.isdecimal() and len(schema) < len(str(MOST_NBYTES))):
-            raise ConvbenchError(f"{path}, row {number} is damaged: its schema is {one_line(schema, 40)!r}")
-        if schema and int(schema) > SCHEMA:  # its rows may differ in an unknown column
-            raise ConvbenchError(
-                f"{path} has schema {schema}, but this convbench reads up to {SCHEMA}; use a newer convbench"
-            )
-    return found
+    return header
 
 
-def _cells(lines: Iterable[str], nbytes: int, *, strict: bool = False) -> list[list[str]]:
+def _check_schema(path: str | Path, number: int, schema: str) -> None:
+    if schema and not (schema.isascii() and schema.isdecimal() and len(schema) < len(str(MOST_NBYTES))):
+        raise ConvbenchError(f"{path}, row {number} is damaged: its schema is {one_line(schema, 40)!r}")
+    if schema and int(schema) > SCHEMA:  # its rows may differ in an unknown column
+        raise ConvbenchError(
+            f"{path} has schema {schema}, but this convbench reads up to {SCHEMA}; use a newer convbench"
+        )
+
+
+def _cells(lines: Iterable[str], nbytes: int, *, strict: bool = False, delimiter: str = ",") -> list[list[str]]:
     """The cells of each line, of any length; `strict` refuses an unclosed quote.
 
     Raises:
         ValueError: it is not a CSV.
     """
-    reader = csv.reader(lines, strict=strict)
+    reader = csv.reader(lines, strict=strict, delimiter=delimiter)
     before = csv.field_size_limit(max(nbytes, 1))  # the samples of a long run are one long cell
     try:
         return list(reader)
@@ -389,14 +420,19 @@ def read_results(path: str | Path) -> list[Result]:
     return [result for _, result in read_pairs(path)]
 
 
-def read_pairs(path: str | Path) -> list[tuple[dict[str, str], Result]]:
+def read_pairs(
+    path: str | Path, *, tell: Callable[[str], None] = lambda _: None
+) -> list[tuple[dict[str, str], Result]]:
     """Each row of a CSV file with its result: the row has the machine, too.
+
+    Args:
+        tell: as `read_rows`.
 
     Raises:
         ConvbenchError: as `read_results`.
     """
     pairs = []
-    for number, row in enumerate(read_rows(path), start=2):
+    for number, row in _numbered_rows(path, tell).items():
         try:
             pairs.append((row, from_row(row)))
         except (ValueError, ConvbenchError) as error:

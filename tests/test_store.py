@@ -219,8 +219,8 @@ def test_what_an_editor_or_a_spreadsheet_does_to_a_file_does_no_harm(tmp_path: P
         ('{0}\n{1}\n"', "line 3: unexpected end of data"),
         ('{0},mine\n{1},"a"b\n', "line 2: ',' expected after '\"'"),
         ("{0},seed\n{1},1\n", "has the column seed twice"),
-        ("{0}\n\udcff{1}\n", "can't decode byte 0xff"),
-        ("\udcff\udcfe{0}\n", "can't decode byte 0xff"),
+        ("{0}\n\udcff{1}\n", "line 2 is not UTF-8; save it as CSV UTF-8, with commas"),
+        ("\udcff\udcfe{0}\n", "line 1 is not UTF-16; save it as CSV UTF-8, with commas"),
     ],
 )
 def test_a_damaged_file_is_one_line_that_says_where(tmp_path: Path, data: str, said: str) -> None:

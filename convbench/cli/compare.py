@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from convbench.cli import options
-from convbench.cli.outputs import check_outputs, write, write_markdown
+from convbench.cli.outputs import check_outputs, tell, write, write_markdown
 from convbench.errors import ConvbenchError
 from convbench.exit_codes import NOTHING, RIGHT, WRONG
 
@@ -77,7 +77,7 @@ def compare(
             f"give a smaller margin"
         )
     gate = Gate(confidence=confidence, margin=same, allowance=allowance or same, relative=relative)
-    changes = compare_files(before, after, gate=gate, across=across)
+    changes = compare_files(before, after, gate=gate, across=across, tell=tell)
 
     out, err = result_console(), side_console()
     if markdown is not None:

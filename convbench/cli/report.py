@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from convbench.cli import options
-from convbench.cli.outputs import check_outputs, write
+from convbench.cli.outputs import check_outputs, tell, write
 from convbench.cli.sweep import exit_code, tabbed, tell_faults
 from convbench.errors import ConvbenchError, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from convbench.outcome import Result
     from convbench.show.charts import Entry
@@ -36,20 +36,28 @@ def report(
     The runs may be finished, interrupted, or from another machine. --html, --svg and --png write a file instead. The
     page needs no network and no server. Exit 1: something is wrong or failed; 3: nothing was timed or verified.
     """
+    from convbench.runs import runs_apart
     from convbench.store import read_pairs
 
     plots = options.choose("plot", plot, PLOTS, ("ratio",))
     check_outputs({"--html": html, "--svg": svg, "--png": png}, overwrite=overwrite)
     if png is not None and not png.lower().endswith(".png"):
         raise ConvbenchError(f"--png {png}: name a file that ends in .png")
-    pairs = [(file, row, result) for file in files for row, result in read_pairs(file)]
+    found = {file: read_pairs(file, tell=tell) for file in files}
     labels = {file: printable(file) for file in files}
     if anonymous:
         from convbench.anonymous import anonymous_files, anonymous_pair
 
         labels = anonymous_files(files)
-        pairs = [(file, *anonymous_pair(row, result)) for file, row, result in pairs]
-    files, pairs = list(labels.values()), [(labels[file], row, result) for file, row, result in pairs]
+        found = {file: [anonymous_pair(row, result) for row, result in own] for file, own in found.items()}
+    files, pairs = [], []
+    for file, own in found.items():
+        runs = runs_apart(own)
+        if len(runs) > 1:
+            tell(f"{labels[file]} holds {len(runs)} runs, which are shown apart: {'; '.join(runs)}")
+        for words, rows in runs.items():
+            files.append(f"{labels[file]} ({words})" if words else labels[file])
+            pairs += [(files[-1], row, result) for row, result in rows]
     results = [result for _, _, result in pairs]
     if html is svg is png is None:
         print_tables(files, pairs)
@@ -92,7 +100,7 @@ def write_files(
         write(png, picture.getvalue(), overwrite=overwrite)
 
 
-def print_tables(files: "Sequence[str]", rows: "Sequence[tuple[str, dict[str, str], Result]]") -> None:
+def print_tables(files: "Sequence[str]", rows: "Sequence[tuple[str, Mapping[str, str], Result]]") -> None:
     """File by file: tables on a terminal, tab-separated values in a pipe; then the faults of all."""
     from convbench.cli.bench import COLUMNS, draw
     from convbench.outcome import Timed
