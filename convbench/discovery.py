@@ -21,6 +21,7 @@ from convbench.backend import BASELINE, MOST_NAME, OWN, Backend, Unavailable, ad
 from convbench.case import DEVICES
 from convbench.errors import ConvbenchError, first_line, in_words, one_line, unknown
 from convbench.expressions import Expression
+from convbench.printing import prints_to_stderr
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -87,7 +88,7 @@ def load_here(points: Sequence["BackendSource"], plugins: Sequence[str]) -> Foun
     loaded, unavailable = [], []
     for source in points:
         try:
-            with _no_end_in_success():
+            with _no_end_in_success(), prints_to_stderr():
                 loaded.append(source.load())
         except KeyboardInterrupt:
             raise
@@ -166,7 +167,7 @@ def load_plugin(plugin: str) -> list[Backend]:
     Modules next to a FILE.py, or in the working directory, are found last, so they replace nothing else.
     """
     try:
-        with _no_end_in_success():
+        with _no_end_in_success(), prints_to_stderr():
             if plugin.endswith(".py"):
                 module = _import_file(Path(plugin))
             else:
@@ -233,7 +234,8 @@ def _import_file(path: Path) -> ModuleType:
 
 
 def _from_entry_point(point: "EntryPoint", origin: str) -> Backend:
-    value = point.load()
+    with prints_to_stderr():
+        value = point.load()
     if not isinstance(value, Backend) or value.name != point.name:
         raise ConvbenchError(
             f"the entry point {point.name} = {point.value} is not a backend of that name; "
@@ -268,7 +270,8 @@ def _read_card(stem: str) -> BackendSource:
     ]
 
     def load() -> Backend:
-        found = getattr(importlib.import_module(f"convbench.backends.{stem}"), stem)
+        with prints_to_stderr():
+            found = getattr(importlib.import_module(f"convbench.backends.{stem}"), stem)
         assert isinstance(found, Backend)
         return found
 

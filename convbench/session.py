@@ -23,6 +23,7 @@ from convbench.backend import Backend
 from convbench.case import Case
 from convbench.errors import ConvbenchError
 from convbench.outcome import Failed, Result, Skipped, Timed, Verified, Wrong
+from convbench.printing import each_prints_to_stderr
 from convbench.selection import Selection, Tell, bring_here, silent
 from convbench.system import elsewhere, require
 from convbench.workers.probe import is_possible
@@ -226,7 +227,9 @@ def choose_run(
     if not isolate and limited:
         raise ConvbenchError("--timeout and --memory-limit need a process that can be killed; remove --no-isolate")
     if not isolate:
-        return lambda sweep, cases, backends: sweep(cases, bring_here(backends, selection.plugins))
+        return lambda sweep, cases, backends: each_prints_to_stderr(
+            sweep(cases, bring_here(backends, selection.plugins))
+        )
     given, instead = "--isolate needs", "try --no-isolate"
     if limited:
         given, instead = "--timeout and --memory-limit need", "leave them out"

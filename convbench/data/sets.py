@@ -1,10 +1,9 @@
 """Which image data sets can be asked for by name, and are they there?"""
 
 import os
-import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from torch.utils.data import Dataset
 from convbench.data.images import SUFFIXES, is_image_name, open_image, open_rgb
 from convbench.data.shapes import Shapes
 from convbench.errors import ConvbenchError, unknown
+from convbench.printing import prints_to_stderr
 from convbench.spec import Pair
 
 NAMES = ("shapes", "mnist", "fashion-mnist", "cifar10", "fake")
@@ -146,7 +146,7 @@ def _torchvision(name: str, transform: Transform, root: Path, *, download: bool)
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Torchvision reports on stdout, which is the result's; and CIFAR-10's pickles predate numpy's newest wishes."""
-    with warnings.catch_warnings(), redirect_stdout(sys.stderr):
+    with warnings.catch_warnings(), prints_to_stderr():
         warnings.filterwarnings("ignore", message=r"dtype\(\): align should be passed")
         yield
 
