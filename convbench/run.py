@@ -78,6 +78,7 @@ class Run:
 
     Attributes:
         stages: those that were done, in order.
+        remarks: what of the files was not used.
         x: the batch (N, C, H, W); None where the backend refused.
         y: what the backend made of it (N, K, P, Q); None where it made nothing of that shape.
         labels: the class of each image, by name where it has one.
@@ -90,6 +91,7 @@ class Run:
     filters: Filters
     stages: tuple[Stage, ...]
     outcome: Outcome
+    remarks: tuple[str, ...] = ()
     x: Tensor | None = None
     y: Tensor | None = None
     labels: tuple[str, ...] = ()
@@ -148,6 +150,7 @@ def run(plan: Plan, backend: Backend, *, force: bool = False) -> Run:
     watch.stage("split", f"random_split {plan.split:g}, seed {plan.seed}", code, **sizes)
 
     filters = choose_filters(plan, c)
+    remarks = (*images.remarks, *filters.remarks)
     k, c_per_group, r, s = filters.w.shape
     if filters.groups == 1:
         watch.stage("filters", filters.origin, K=k, C=c, R=r, S=s)
@@ -173,7 +176,7 @@ def run(plan: Plan, backend: Backend, *, force: bool = False) -> Run:
     if refused is not None:
         return Run(
             plan=plan, case=case, backend=backend.name, filters=filters, stages=tuple(watch.stages),
-            outcome=refused,
+            outcome=refused, remarks=remarks,
         )  # fmt: skip
 
     batch, classes = first_batch(loader)
@@ -185,10 +188,7 @@ def run(plan: Plan, backend: Backend, *, force: bool = False) -> Run:
     labels = tuple(images.classes[label] if images.classes else "" for label in classes)
     dtype, place = TORCH_DTYPE[plan.dtype], case.target.torch_name
     x, weights = batch.to(place, dtype), filters.w.to(place, dtype).contiguous()
-    if not weights.isfinite().all():
-        raise ConvbenchError(
-            f"the weights ({filters.origin}) contain NaN or infinity in {plan.dtype}; try --dtype fp32"
-        )
+    refuse_infinite(filters, weights, plan.dtype)
     synchronize(plan.device)
     workers = f"{plan.workers} workers" if plan.workers else "this process"
     code = f"x, labels = next(iter(torch.utils.data.DataLoader(train, batch_size={spec.n}, shuffle=True, {seeded})))"
@@ -198,8 +198,22 @@ def run(plan: Plan, backend: Backend, *, force: bool = False) -> Run:
     outcome, y = _convolve(watch, case, backend, x, weights)
     return Run(
         plan=plan, case=case, backend=backend.name, filters=filters, stages=tuple(watch.stages),
-        outcome=outcome, x=x, y=y, labels=labels,
+        outcome=outcome, remarks=remarks, x=x, y=y, labels=labels,
     )  # fmt: skip
+
+
+def refuse_infinite(filters: Filters, weights: Tensor, dtype: str) -> None:
+    """Raise where the weights hold NaN or infinity, in their file or in this dtype."""
+    bad = int((~weights.isfinite()).sum())
+    if not bad:
+        return
+    own = int((~filters.w.isfinite()).sum())
+    if own:
+        count = f"{own:,} of {filters.w.numel():,} numbers"
+        raise ConvbenchError(f"the weights ({filters.origin}) are NaN or infinite in {count}; give other weights")
+    raise ConvbenchError(
+        f"{bad:,} of {weights.numel():,} weights ({filters.origin}) are too large for {dtype}; try --dtype fp32"
+    )
 
 
 def choose_filters(plan: Plan, channels: int) -> Filters:
@@ -227,8 +241,10 @@ def _convolve(watch: Stopwatch, case: Case, backend: Backend, x: Tensor, w: Tens
     axes = dict(zip("NKPQ", spec.y_shape, strict=True))
     try:
         exam = make_exam(case, x, w)
+        _ = exam.truth  # computed where it is first asked for: here, to be timed
     except (MemoryError, RuntimeError) as error:  # usually far too much padding
         return Failed(f"the oracle: {failure(error).message}"), None
+    watch.stage("oracle", "the same convolution in float64", **axes)
 
     trial = attempt(backend, exam, profiled="fprop" in backend.must_run)
     if isinstance(trial, Failed | Skipped):
@@ -245,5 +261,5 @@ def _convolve(watch: Stopwatch, case: Case, backend: Backend, x: Tensor, w: Tens
         **dict(zip("NKPQ", shape, strict=False)),
     )
     words = "every output within its own bound" if check.passed else "wrong"
-    watch.stage("check", f"the same convolution in float64: {words}", **axes)
+    watch.stage("check", f"{words}; more calls, which must agree", **axes)
     return trial.outcome, (out if tuple(shape) == spec.y_shape else None)

@@ -25,7 +25,8 @@ class Zone:
 
     def __init__(self, like: Tensor) -> None:
         """Room with the shape, strides and alignment of `like`, filled with NaN throughout."""
-        reach = sum((size - 1) * stride for size, stride in zip(like.shape, like.stride(), strict=True)) + 1
+        steps = zip(like.shape, like.stride(), strict=True)
+        reach = sum((size - 1) * stride for size, stride in steps) + 1 if like.numel() else 0
         start = GUARD + like.storage_offset() % (LINE // like.element_size())
         self._room = like.new_full((start + reach + GUARD,), nan)
         self._edges = (self._room[:start], self._room[start + reach :])

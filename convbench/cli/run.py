@@ -152,6 +152,8 @@ def run(
         )
         context.obj.hold()  # each stage is timed
         done = run_pipeline(plan, chosen, force=force)
+    for remark in done.remarks:
+        tell(remark)
     if save is not None:
         done = _save(done, save, overwrite=overwrite)
     if operands is not None:

@@ -36,12 +36,14 @@ class Filters:
         names: one for each of the K filters.
         origin: the bank, or the file and the tensor in it.
         groups: G, so w fits C channels.
+        remarks: what of the file was not used.
     """
 
     w: Float[Tensor, "k cg r s"]
     names: tuple[str, ...]
     origin: str
     groups: int = 1
+    remarks: tuple[str, ...] = ()
 
 
 def make_filters(bank: str, channels: int, seed: int = 0) -> Filters:

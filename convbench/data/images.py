@@ -14,6 +14,7 @@ FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 # Pillow's own limit (a quarter of a GiB at three bytes a pixel), where it only warns.
 MAX_PIXELS = 89_478_485
+_BITS, _SAMPLE_FORMAT, _SIGNED = 258, 339, 2  # tags of TIFF 6.0, and a value
 MAX_NBYTES = 2**30  # of a file: those pixels stored plainly, with four bytes each, are a third of it
 
 
@@ -52,12 +53,28 @@ def open_image(path: str | Path) -> Image.Image:
         ) from None
 
 
+def frames(path: str | Path) -> int:
+    """How many images a file holds: frames of an animation, pages. 1 where that is not known, and for no image."""
+    if Path(path).suffix.lower() not in (".gif", ".webp", ".png", ".tif", ".tiff"):
+        return 1
+    try:
+        check(path, MAX_NBYTES)
+        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=FORMATS) as image:
+            return int(getattr(image, "n_frames", 1))
+    except Exception:  # `open_image` says what is wrong with it
+        return 1
+
+
 def open_rgb(path: str | Path) -> Image.Image:
     """`open_image`, always in colour, so the images of a folder go into one batch."""
     return open_image(path).convert("RGB")
 
 
 def _gray_or_rgb(path: str | Path, image: Image.Image) -> Image.Image:
+    if image.mode == "I" and (levels := _signed_levels(image)) is not None:
+        low, high = levels
+        grey = (np.asarray(image, dtype=np.float64) - low) * (255 / (high - low))
+        return Image.fromarray(grey.round().astype(np.uint8))
     if image.mode in ("I", "F"):
         raise ConvbenchError(
             f"{path} has pixels of mode {image.mode}, whose white level is unknown; save it with 8 or 16 bits per "
@@ -71,6 +88,15 @@ def _gray_or_rgb(path: str | Path, image: Image.Image) -> Image.Image:
             "L" if image.mode in ("L", "LA", "La", "1") else "RGB"
         )
     return image.convert("L" if image.mode in ("1", "L", "LA", "La") else "RGB")
+
+
+def _signed_levels(image: Image.Image) -> tuple[int, int] | None:
+    """Black and white of a TIFF of signed 16-bit numbers: 0 and 32,767, with negative ones the whole range."""
+    tags = getattr(image, "tag_v2", {})
+    if tags.get(_BITS) != (16,) or tags.get(_SAMPLE_FORMAT) != (_SIGNED,):
+        return None
+    low, high = -(2**15), 2**15 - 1
+    return (low if np.asarray(image).min() < 0 else 0), high
 
 
 def _too_large(path: str | Path, found: str) -> ConvbenchError:

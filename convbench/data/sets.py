@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from convbench.data.images import SUFFIXES, is_image_name, open_image, open_rgb
+from convbench.data.images import SUFFIXES, frames, is_image_name, open_image, open_rgb
 from convbench.data.shapes import Shapes
 from convbench.errors import ConvbenchError, unknown
 from convbench.printing import prints_to_stderr
@@ -40,6 +40,7 @@ class ImageSet:
         origin: where the images come from.
         classes: names of the classes, by number; empty where there are none.
         code: the expression that makes it, in torchvision's words where it is one of its sets.
+        remarks: what of the files was not used.
     """
 
     name: str
@@ -47,6 +48,7 @@ class ImageSet:
     origin: str
     classes: Sequence[str] = ()
     code: str = ""
+    remarks: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)  # type: ignore[arg-type]  # torch's Dataset declares no length; these have one
@@ -96,7 +98,8 @@ def load_set(
     if colon and kind == "image":
         open_image(path)
         files = Files([(path, 0)], open_image, transform)
-        return ImageSet(name=name, images=files, origin=path, code=f"[(transform(PIL.Image.open({path!r})), 0)]")
+        code = f"[(transform(PIL.Image.open({path!r})), 0)]"
+        return ImageSet(name=name, images=files, origin=path, code=code, remarks=_of_several([path]))
     if name in _TORCHVISION:
         return _torchvision(name, transform, root, download=download)
     if name == "shapes":
@@ -156,15 +159,52 @@ def _folder(name: str, path: Path, transform: Transform) -> ImageSet:
         raise ConvbenchError(
             f"no directory at {path}; use folder:PATH for a directory of images and image:PATH for one file"
         )
-    files = [(str(file), 0) for file in sorted(path.iterdir()) if file.is_file() and is_image_name(file)]
-    classes = [] if files else sorted(one.name for one in path.iterdir() if one.is_dir())
+    found = sorted(path.iterdir())
+    named = [file for file in found if file.is_file() and is_image_name(file)]
+    hidden = [str(file) for file in named if _is_hidden(file.name)]
+    files = [(str(file), 0) for file in named if not _is_hidden(file.name)]
+    folders = [one.name for one in found if one.is_dir() and not _is_hidden(one.name)]
+    classes = [] if files else folders
     for label, own in enumerate(classes):  # as torchvision's ImageFolder: all that is below, directory by directory
-        for folder, _, names in sorted(os.walk(path / own, followlinks=True)):
-            files += [(os.path.join(folder, one), label) for one in sorted(names) if is_image_name(one)]
+        for folder, below, names in os.walk(path / own, followlinks=True):
+            below[:] = sorted(one for one in below if not _is_hidden(one))
+            images = [os.path.join(folder, one) for one in sorted(names) if is_image_name(one)]
+            hidden += [one for one in images if _is_hidden(os.path.basename(one))]
+            files += [(one, label) for one in images if not _is_hidden(os.path.basename(one))]
     if not files:
         raise ConvbenchError(
             f"no images in {path}; put images in it, or in one directory per class, with the suffix "
             f"{' '.join(SUFFIXES)}"
         )
-    code = f"torchvision.datasets.ImageFolder({str(path)!r}, transform=transform)" if classes else ""
-    return ImageSet(name=name, images=Files(files, open_rgb, transform), origin=str(path), classes=classes, code=code)
+    remarks = [f"{path}: left out {_counted(len(hidden), 'hidden file')}, such as {hidden[0]}"] if hidden else []
+    if folders and not classes:
+        remarks.append(f"{path}: left out {_counted(len(folders), 'folder')} beside the images, such as {folders[0]}")
+    code = f"torchvision.datasets.ImageFolder({str(path)!r}, transform=transform)" if classes and not hidden else ""
+    return ImageSet(
+        name=name,
+        images=Files(files, open_rgb, transform),
+        origin=str(path),
+        classes=classes,
+        code=code,
+        remarks=(*remarks, *_of_several([file for file, _ in files])),
+    )
+
+
+def _is_hidden(name: str) -> bool:
+    """Whether it is hidden, as `._photo.jpg`, in which macOS keeps what is no image."""
+    return name.startswith(".")
+
+
+def _of_several(files: Sequence[str]) -> tuple[str, ...]:
+    """A remark on files of several images, of which only the first is seen."""
+    several = [(file, count) for file in files if (count := frames(file)) > 1]
+    if not several:
+        return ()
+    file, count = several[0]
+    if len(several) == 1:
+        return (f"{file} has {count:,} images, as frames or pages: the first is used",)
+    return (f"{_counted(len(several), 'file')} have several images, such as {file}: the first of each is used",)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'s' * (count != 1)}"

@@ -66,14 +66,16 @@ def sharp_bound(case: Case, truth: Truth, hard: Tensor) -> Tensor:
     return torch.minimum(torch.where(truth.terms > 0, error, 0.0), hard)
 
 
-def storing_bound(dtype: torch.dtype, magnitude: Tensor, error: Tensor, times: int) -> Tensor:
+def storing_bound(dtype: torch.dtype, truth: Truth, error: Tensor, times: int) -> Tensor:
     """What is added to e if partial sums are rounded to `dtype` up to `times` times on the way.
 
     Each product then passes so many more roundings: (1 + gamma_n(u)) * (1 + gamma_times(v)) - 1,
-    times M, with v the unit roundoff of `dtype`; half a subnormal each for what underflows.
+    times M, with v the unit roundoff of `dtype`. What underflows loses half a subnormal in every number that is stored:
+    of n terms these are at most n where each is stored once, and with the sums of them less than 2n.
     """
-    kind = torch.finfo(dtype)
-    return gamma(float(times), kind.eps / 2) * (magnitude + error) + times * kind.tiny * kind.eps / 2
+    kind, most = torch.finfo(dtype), truth.magnitude + error
+    relative = torch.where(most == 0, 0.0, gamma(float(times), kind.eps / 2) * most)  # gamma may be infinite
+    return relative + min(times, 2) * truth.terms * kind.tiny * kind.eps / 2
 
 
 def interval(y: Tensor, error: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

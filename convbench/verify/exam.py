@@ -95,7 +95,7 @@ class Exam:
         """The interval of each output; a relu is monotone, as rounding is."""
         dtype = TORCH_DTYPE[self.case.dtype]
         if roundings:
-            error = error + storing_bound(dtype, self.truth.magnitude, error, roundings)
+            error = error + storing_bound(dtype, self.truth, error, roundings)
         low, high = interval(self.truth.y if y is None else y, error, dtype)
         return (_relu(low), _relu(high)) if self.case.relu else (low, high)
 

@@ -88,7 +88,7 @@ def apart(exam: Exam, one: Tensor, other: Tensor, family: str, roundings: int = 
     if transform_possible(case, family, points):
         error = _allow(exam, exam.transform(family, points, sharp=exam.drawn), error)
     if roundings:
-        error = error + storing_bound(one.dtype, exam.truth.magnitude, error, roundings)
+        error = error + storing_bound(one.dtype, exam.truth, error, roundings)
     first, second = (each.double().clamp(-kind.max, kind.max) for each in (one, other))
     rounding = kind.eps * torch.maximum(first.abs(), second.abs()).clamp(min=kind.tiny)
     return (first - second).abs() > 2 * error + rounding

@@ -1,5 +1,7 @@
 """The bounds hold for every order of summation, and no wider than they must."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -7,6 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from convbench import ConvSpec
+from convbench.discovery import discover
+from convbench.outcome import Verified
 from convbench.verify.bounds import (
     accumulator_roundoff,
     direct_bound,
@@ -17,6 +21,7 @@ from convbench.verify.bounds import (
     storing_bound,
 )
 from convbench.verify.exam import prepare_exam
+from convbench.verify.oracle import Truth
 from convbench.verify.transforms import (
     WINOGRAD_POINTS,
     fft_bound,
@@ -25,6 +30,7 @@ from convbench.verify.transforms import (
     winograd_bound,
     winograd_matrices,
 )
+from convbench.verify.trial import examine
 from convbench.verify.verdict import check
 from tests.conftest import make_case
 
@@ -237,11 +243,35 @@ def test_the_bounds_are_the_ones_of_the_books_to_the_last_digit() -> None:
     assert near(sharp_bound(fp32, longer, wide), 16 * 2.0**-24 * longer.magnitude + 902 * tiny)
 
 
-def test_a_partial_sum_that_is_stored_may_lose_half_a_subnormal_each_time() -> None:
+def truth_of(magnitude: float, terms: float) -> Truth:
+    one = torch.ones(1, dtype=torch.float64)
+    return Truth(y=0 * one, magnitude=magnitude * one, terms=terms * one)
+
+
+def test_every_partial_sum_that_is_stored_may_lose_half_a_subnormal() -> None:
     nothing = torch.zeros(1, dtype=torch.float64)
-    assert storing_bound(torch.float16, nothing, nothing, 3).item() == 3 * 2.0**-25
-    one = storing_bound(torch.float16, nothing + 1.0, nothing + 0.5, 3).item()
-    assert one == pytest.approx(1.5 * 3 * 2.0**-11 / (1 - 3 * 2.0**-11) + 3 * 2.0**-25, rel=1e-14)
+    assert storing_bound(torch.float16, truth_of(0, 9), nothing, 1).item() == 9 * 2.0**-25
+    assert storing_bound(torch.float16, truth_of(0, 9), nothing, 3).item() == 2 * 9 * 2.0**-25
+    one = storing_bound(torch.float16, truth_of(1, 9), nothing + 0.5, 3).item()
+    assert one == pytest.approx(1.5 * 3 * 2.0**-11 / (1 - 3 * 2.0**-11) + 2 * 9 * 2.0**-25, rel=1e-14)
+
+
+def test_an_output_that_sums_nothing_is_0_however_often_the_others_are_stored() -> None:
+    """256 roundings to bf16 leave nothing certain of a sum; 0 times infinity would be NaN, and no number within it."""
+    nothing = torch.zeros(1, dtype=torch.float64)
+    assert storing_bound(torch.bfloat16, truth_of(0, 0), nothing, 289).item() == 0
+    assert storing_bound(torch.bfloat16, truth_of(1, 1), nothing, 289).item() == float("inf")
+    case = make_case("n1c2h11w4k16r17s17_st17_pd8_g2", dtype="bf16", layout="unaligned", pass_="dgrad")
+    ((found,), _) = discover(names=["torch"])
+    assert isinstance(examine(found, prepare_exam(case)), Verified)
+
+
+@pytest.mark.parametrize("name", ["unfold-matmul", "unfold-einsum"])
+def test_columns_of_subnormals_are_each_rounded(name: str) -> None:
+    ((found,), _) = discover(names=[name])
+    plain = make_case("n1c5h8w9k6r3s3_pd1", dtype="fp16", pass_="dgrad")
+    case = replace(plain, problem=replace(plain.problem, operands="subnormal_result"))
+    assert isinstance(examine(found, prepare_exam(case)), Verified)
 
 
 @pytest.mark.parametrize(("y", "right"), [(1 + 2**-11 + 2**-40, 1 + 2**-10), (1 + 3 * 2**-11 - 2**-40, 1 + 2**-10)])

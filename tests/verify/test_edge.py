@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from convbench.backend import Backend, backend
-from convbench.case import Case, Problem, cases
+from convbench.case import LAYOUTS, Case, Problem, cases
 from convbench.discovery import discover
 from convbench.errors import ConvbenchError
 from convbench.outcome import Skipped, Verified, Wrong
@@ -429,3 +429,11 @@ def test_given_operands_are_judged_by_what_they_hold() -> None:
     found = examine(faulty(nan_swallowed), exam)
     assert isinstance(found, Wrong)
     assert "expected nan" in (found.check.evidence or "")
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("pass_", ["fprop", "dgrad", "wgrad"])
+def test_an_empty_batch_is_verified_in_every_layout(layout: str, pass_: str) -> None:
+    case = make_case("n0c4h9w7k6r2s2_dl3_g2", layout=layout, pass_=pass_)
+    ((found,), _) = discover(names=["torch"])
+    assert isinstance(examine(found, prepare_exam(case)), Verified)

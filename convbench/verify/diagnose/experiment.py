@@ -116,7 +116,7 @@ class Subject:
             transformed = exam.transform(backend.family, backend.points, sharp=exam.drawn)
             error = error + (transformed if exam.drawn else transformed.clamp(max=float(largest)))
         if roundings:
-            error = error + storing_bound(dtype, truth.magnitude, error, roundings)
+            error = error + storing_bound(dtype, truth, error, roundings)
         return interval(truth.y, error, dtype)
 
     @property
