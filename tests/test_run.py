@@ -16,7 +16,7 @@ from convbench.run import Plan, keep_size, run
 
 from .data.files import write_image
 
-STAGES = ["data set", "transform", "split", "filters", "DataLoader", "convolution", "check"]
+STAGES = ["data set", "transform", "split", "filters", "DataLoader", "oracle", "convolution", "check"]
 
 
 def built_in(name: str) -> Backend:
@@ -127,8 +127,16 @@ def test_what_cannot_fit_into_memory_is_refused_before_it_is_made() -> None:
 def test_weights_beyond_the_dtype_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.pt"
     torch.save(torch.full((1, 1, 3, 3), 1e6), path)
-    with pytest.raises(ConvbenchError, match="NaN or infinity in fp16"):
+    with pytest.raises(ConvbenchError, match="9 of 9 weights .* are too large for fp16; try --dtype fp32"):
         run(Plan(weights=path, dtype="fp16"), built_in("torch"))
+
+
+def test_weights_that_are_nan_are_told_as_such(tmp_path: Path) -> None:
+    path, w = tmp_path / "a.pt", torch.ones(2, 1, 3, 3)
+    w[1, 0, :2] = float("nan")
+    torch.save(w, path)
+    with pytest.raises(ConvbenchError, match=r"the weights \(tensor of a.pt\) are NaN or infinite in 6 of 18 numbers"):
+        run(Plan(weights=path), built_in("torch"))
 
 
 def test_a_wrong_answer_is_wrong_and_still_there_to_be_seen() -> None:
@@ -167,7 +175,7 @@ def test_an_exception_is_a_failure_and_no_traceback() -> None:
 
     done = run(Plan(), made_of(broken))
     assert isinstance(done.outcome, Failed)
-    assert [stage.name for stage in done.stages] == STAGES[:5]
+    assert [stage.name for stage in done.stages] == STAGES[:6]
 
 
 @pytest.mark.gpu

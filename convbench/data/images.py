@@ -38,7 +38,8 @@ def open_image(path: str | Path) -> Image.Image:
                 if image.width * image.height > MAX_PIXELS:
                     raise _too_large(path, f"{image.width}x{image.height} pixels")
                 image.load()
-                return _gray_or_rgb(path, ImageOps.exif_transpose(image))
+                grey = _from_signed(image) if image.mode == "I" and _is_signed(image) else image
+                return _gray_or_rgb(path, ImageOps.exif_transpose(grey))
     except ConvbenchError:
         raise
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
@@ -71,10 +72,6 @@ def open_rgb(path: str | Path) -> Image.Image:
 
 
 def _gray_or_rgb(path: str | Path, image: Image.Image) -> Image.Image:
-    if image.mode == "I" and (levels := _signed_levels(image)) is not None:
-        low, high = levels
-        grey = (np.asarray(image, dtype=np.float64) - low) * (255 / (high - low))
-        return Image.fromarray(grey.round().astype(np.uint8))
     if image.mode in ("I", "F"):
         raise ConvbenchError(
             f"{path} has pixels of mode {image.mode}, whose white level is unknown; save it with 8 or 16 bits per "
@@ -90,13 +87,17 @@ def _gray_or_rgb(path: str | Path, image: Image.Image) -> Image.Image:
     return image.convert("L" if image.mode in ("1", "L", "LA", "La") else "RGB")
 
 
-def _signed_levels(image: Image.Image) -> tuple[int, int] | None:
-    """Black and white of a TIFF of signed 16-bit numbers: 0 and 32,767, with negative ones the whole range."""
+def _is_signed(image: Image.Image) -> bool:
+    """Whether it is a TIFF of one signed 16-bit number per pixel."""
     tags = getattr(image, "tag_v2", {})
-    if tags.get(_BITS) != (16,) or tags.get(_SAMPLE_FORMAT) != (_SIGNED,):
-        return None
-    low, high = -(2**15), 2**15 - 1
-    return (low if np.asarray(image).min() < 0 else 0), high
+    return bool(tags.get(_BITS) == (16,) and tags.get(_SAMPLE_FORMAT) == (_SIGNED,))
+
+
+def _from_signed(image: Image.Image) -> Image.Image:
+    """Black is 0 and white 32,767; with negative numbers they are the ends of the whole range."""
+    pixels = np.asarray(image, dtype=np.float64)
+    low, high = (-(2**15) if pixels.min() < 0 else 0), 2**15 - 1
+    return Image.fromarray(((pixels - low) * (255 / (high - low))).round().astype(np.uint8))
 
 
 def _too_large(path: str | Path, found: str) -> ConvbenchError:

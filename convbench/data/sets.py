@@ -1,9 +1,11 @@
 """Which image data sets can be asked for by name, and are they there?"""
 
+import gzip
 import os
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ _TORCHVISION = {
     "cifar10": ("CIFAR10", "cifar-10-batches-py"),
 }
 
+_MOST_UNPACKED = 2**30  # MNIST's images are 47 MB
 Transform = Callable[[Any], Tensor]
 
 
@@ -123,15 +126,18 @@ def _torchvision(name: str, transform: Transform, root: Path, *, download: bool)
 
     kind, folder = _TORCHVISION[name]
     make, place = getattr(datasets, kind), root / folder
+    packed = [] if download else _packed(place)
     try:
-        with _quiet():
-            images = make(root, train=True, transform=transform, download=download)
+        with _quiet(), _unpacked(folder, packed) if packed else nullcontext(root) as here:
+            images = make(here, train=True, transform=transform, download=download)
     except Exception as error:  # IDX files, pickles and the network fail in ways of their own
         line = " ".join(f"{type(error).__name__}: {error}".split())
         if download:
             raise ConvbenchError(
                 f"{name} could not be downloaded to {place}: {line}; try --root with a directory that has it"
             ) from None
+        if fault := next(filter(None, map(_idx_fault, sorted(place.glob("*-ubyte")))), ""):
+            raise ConvbenchError(f"{name} at {place}: {fault}; add --download, or use another --root") from None
         if not place.is_dir():
             raise ConvbenchError(f"no {name} at {place}; add --download, or --root DIR with {folder} in it") from None
         raise ConvbenchError(
@@ -143,7 +149,39 @@ def _torchvision(name: str, transform: Transform, root: Path, *, download: bool)
             f"remove it and add --download, or use another --root"
         )
     code = f"torchvision.datasets.{kind}({str(root)!r}, train=True, transform=transform{', download=True' * download})"
+    code += f"  # after gunzip {place}/*.gz" if packed else ""
     return ImageSet(name=name, images=images, origin=f"{name} in {place}", classes=images.classes, code=code)
+
+
+def _packed(place: Path) -> list[Path]:
+    """IDX files that are still compressed, as they were downloaded: torchvision only reads them unpacked."""
+    return [file for file in sorted(place.glob("*-ubyte.gz")) if not file.with_suffix("").exists()]
+
+
+@contextmanager
+def _unpacked(folder: str, packed: Sequence[Path]) -> Iterator[Path]:
+    """A root, for a while, that holds these files unpacked in this folder, and its others."""
+    with tempfile.TemporaryDirectory() as root:
+        place = Path(root) / folder
+        place.mkdir(parents=True)
+        for file in packed[0].parent.glob("*-ubyte"):
+            (place / file.name).symlink_to(file.resolve())
+        for file in packed:
+            with gzip.open(file) as source:
+                data = source.read(_MOST_UNPACKED + 1)
+            if len(data) > _MOST_UNPACKED:
+                raise ValueError(f"{file.name} unpacks to more than {_MOST_UNPACKED:,} bytes")
+            (place / file.name).with_suffix("").write_bytes(data)
+        yield Path(root)
+
+
+def _idx_fault(file: Path) -> str:
+    """Why it is no IDX file of images or labels, in a sentence, or ""."""
+    magic = (0x803 if "idx3" in file.name else 0x801).to_bytes(4, "big")
+    found = file.read_bytes()[:4] if file.stat().st_size < _MOST_UNPACKED else b""
+    if found == magic:
+        return ""
+    return f"{file.name} begins with {found.hex(' ') or 'nothing'}, where this IDX file has {magic.hex(' ')}"
 
 
 @contextmanager

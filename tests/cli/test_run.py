@@ -80,7 +80,7 @@ def test_a_pipe_gets_whole_rows_and_the_next_steps_apart(typed: Typed) -> None:
     assert all(len(row) == 5 for row in rows)
     assert [row[0] for row in rows[1:]] == [
         "data set", "transform", "split", "filters", "DataLoader",
-        "convolution", "check", "verdict",
+        "oracle", "convolution", "check", "verdict",
     ]  # fmt: skip
     assert all(float(row[2]) >= 0 for row in rows[1:-1])
     assert rows[-1][1] == "RIGHT"

@@ -117,3 +117,23 @@ def test_sixteen_bits_in_either_byte_order_are_scaled(tmp_path: Path) -> None:
     expected = (ramp / 257).round().astype(np.uint8)
     for path in (little, big):
         assert np.array_equal(np.asarray(open_image(path)), expected)
+
+
+def signed_tiff(path: Path, pixels: np.ndarray) -> Path:
+    """A TIFF of one signed 16-bit number per pixel: Pillow reads such files, and writes none."""
+    data = pixels.astype("<i2").tobytes()
+    high, wide = pixels.shape
+    tags = [
+        (256, 3, 1, wide), (257, 3, 1, high), (258, 3, 1, 16), (259, 3, 1, 1), (262, 3, 1, 1), (273, 4, 1, 8),
+        (277, 3, 1, 1), (278, 3, 1, high), (279, 4, 1, len(data)), (339, 3, 1, 2),
+    ]  # fmt: skip
+    directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags) + b"\0" * 4
+    path.write_bytes(b"II*\0" + struct.pack("<I", 8 + len(data)) + data + directory)
+    return path
+
+
+def test_signed_sixteen_bits_have_black_at_0_or_at_the_end_of_the_range(tmp_path: Path) -> None:
+    bright = signed_tiff(tmp_path / "a.tif", np.array([[0, 32767], [16384, 3277]]))
+    assert np.asarray(open_image(bright)).tolist() == [[0, 255], [128, 26]]
+    both = signed_tiff(tmp_path / "b.tif", np.array([[-32768, 32767], [0, -16384]]))
+    assert np.asarray(open_image(both)).tolist() == [[0, 255], [128, 64]]

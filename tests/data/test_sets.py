@@ -65,12 +65,33 @@ def test_idx_files_in_torchvisions_place_are_read_without_a_download(tmp_path: P
     assert 0 <= float(x.min()) < float(x.max()) <= 1
 
 
+def test_idx_files_that_are_still_compressed_are_read(tmp_path: Path) -> None:
+    write_mnist(tmp_path / "plain")
+    raw = write_mnist(tmp_path / "packed", compressed=True)
+    before = sorted(path.name for path in raw.iterdir())
+    plain, packed = (load("mnist", tmp_path / name) for name in ("plain", "packed"))
+    assert len(packed) == 12
+    assert torch.equal(plain.images[3][0], packed.images[3][0])
+    assert packed.code.endswith(f"# after gunzip {raw}/*.gz")
+    assert sorted(path.name for path in raw.iterdir()) == before  # nothing is written beside them
+    (raw / "train-labels-idx1-ubyte.gz").write_bytes(b"\x1f\x8bjunk")
+    with pytest.raises(ConvbenchError, match="incomplete or damaged"):
+        load("mnist", tmp_path / "packed")
+
+
+def test_an_idx_file_of_another_kind_is_a_sentence(tmp_path: Path) -> None:
+    raw = write_mnist(tmp_path)
+    path = raw / "train-images-idx3-ubyte"
+    path.write_bytes(b"<html>" + path.read_bytes()[6:])
+    words = "train-images-idx3-ubyte begins with 3c 68 74 6d, where this IDX file has 00 00 08 03; add --download"
+    with pytest.raises(ConvbenchError, match=words):
+        load("mnist", tmp_path)
+
+
 def test_compressed_idx_files_are_unpacked_by_download_after_their_checksum(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raw = write_mnist(tmp_path, compressed=True)
-    with pytest.raises(ConvbenchError, match="--download"):
-        load("mnist", tmp_path)
     monkeypatch.setattr(
         torchvision.datasets.mnist.MNIST,
         "resources",
@@ -78,6 +99,7 @@ def test_compressed_idx_files_are_unpacked_by_download_after_their_checksum(
     )
     images = load_set("mnist", make_transform(None), root=tmp_path, download=True)
     assert len(images) == 12
+    assert (raw / "train-images-idx3-ubyte").exists()
 
 
 def test_cifar10_is_read_from_its_pickles_after_their_checksum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,3 +276,40 @@ def test_images_of_different_sizes_ask_for_one_size(tmp_path: Path, workers: int
 def test_too_many_workers_are_refused() -> None:
     with pytest.raises(ConvbenchError, match="--workers 100000"):
         make_loader(Shapes(), batch_size=1, workers=100_000, seed=0)
+
+
+def test_hidden_files_and_folders_beside_images_are_left_out_and_told(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png")
+    write_image(tmp_path / "below" / "b.png")
+    for hidden in ("._a.png", ".b.jpg"):
+        (tmp_path / hidden).write_bytes(b"\0\x05\x16\x07")
+    images = load(f"folder:{tmp_path}")
+    assert [path for path, _ in images.images.files] == [str(tmp_path / "a.png")]  # type: ignore[attr-defined]
+    assert images.remarks == (
+        f"{tmp_path}: left out 2 hidden files, such as {tmp_path / '._a.png'}",
+        f"{tmp_path}: left out 1 folder beside the images, such as below",
+    )
+    classes = tmp_path / "classes"
+    for name in ("cat/1.png", "dog/2.png", "dog/.trash/3.png", ".cache/4.png"):
+        write_image(classes / name)
+    (classes / "cat" / "._1.png").write_bytes(b"\0")
+    images = load(f"folder:{classes}")
+    assert (images.classes, len(images)) == (["cat", "dog"], 2)
+    assert images.remarks == (f"{classes}: left out 1 hidden file, such as {classes / 'cat' / '._1.png'}",)
+    assert not images.code  # torchvision's ImageFolder would stumble over it
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".tif", ".png", ".webp"])
+def test_a_file_of_several_images_says_that_the_first_is_used(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    frames = [Image.new("RGB", (8, 6), colour) for colour in ("red", "green", "blue")]
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    images = load(f"image:{path}")
+    assert images.remarks == (f"{path} has 3 images, as frames or pages: the first is used",)
+    x, _ = images.images[0]
+    assert float(x[0].mean()) > 0.9 > 0.1 > float(x[2].mean())
+    shutil.copy(path, tmp_path / f"b{suffix}")
+    assert load(f"folder:{tmp_path}").remarks == (
+        f"2 files have several images, such as {path}: the first of each is used",
+    )
+    assert not load(f"image:{write_image(tmp_path / 'one.png')}").remarks

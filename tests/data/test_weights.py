@@ -151,3 +151,29 @@ def test_a_tensor_that_claims_more_than_it_holds_is_refused(tmp_path: Path, tens
     torch.save({"w": tensor}, path)
     with pytest.raises(ConvbenchError, match="claims"):
         load_filters(path, 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        ({"model": {"state_dict": STATE}}, "model.state_dict.conv1.weight"),
+        ([torch.ones(3), torch.ones(2, 3, 1, 1)], "1"),
+        ({"ema": [{"net": STATE}]}, "ema.0.net.conv1.weight"),
+    ],
+)
+def test_weights_are_found_at_any_depth(tmp_path: Path, content: object, name: str) -> None:
+    path = tmp_path / "a.pt"
+    torch.save(content, path)
+    assert load_filters(path, 3).origin == f"{name} of a.pt"
+
+
+def test_the_weight_that_fits_is_taken_and_the_others_that_fit_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.pt"
+    weights = {"big": torch.ones(4, 64, 3, 3), "a": torch.ones(4, 3, 5, 5), "b": torch.ones(6, 1, 3, 3)}
+    torch.save(weights | {"bias": torch.ones(4)}, path)
+    filters = load_filters(path, 3)
+    assert (filters.origin, filters.groups) == ("a of a.pt", 1)
+    assert filters.remarks == (f"{path}: took a; --weights-name takes b",)
+    assert not load_filters(path, 3, "b").remarks
+    with pytest.raises(ConvbenchError, match=r"big in .* is \(K, C/G, R, S\) = \(4, 64, 3, 3\), the data has C=5"):
+        load_filters(path, 5, "big")
