@@ -1,7 +1,8 @@
 """On what is a picture of a step drawn? The matrices of a walk as grids of cells, large enough to be read."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import ceil
 
 from convbench.errors import ConvbenchError
@@ -11,12 +12,12 @@ from convbench.explain.steps import Walk
 from convbench.show.scene import CHARACTER, Box, Line, Phrase, Scene, Words
 from convbench.show.steps import View
 from convbench.show.units import numeral
-from convbench.spec import ConvSpec
+from convbench.spec import ConvSpec, Pair
 
 WIDTH, HEIGHT, EDGE = 640.0, 360.0, 28.0  # points; 16:9, as slides are
 TOP, BOTTOM = 62.0, 292.0  # of the matrices
 LIVE, CODE = 320.0, 344.0  # baselines
-CAPTION, SIGN, NAMES, GAP = 17.0, 34.0, 46.0, 34.0
+CAPTION, SIGN, NAMES, GAP, SPACE = 17.0, 34.0, 46.0, 34.0, 12.0
 LARGEST_CELL, LARGEST_TEXT, SMALLEST_TEXT = 36.0, 15.0, 7.5  # the smallest is 15 pixels high at twice the size
 TEXT, SMALL = 14.0, 11.0
 MOST_TERMS = 9  # of a sum in one line
@@ -72,28 +73,57 @@ def filled(walk: Walk, step: str, moment: Moment) -> int:
     return moment.position + (moment.share >= 1)
 
 
-class Board:
+class Slide:
     """The scene as it is filled, and the numbers that go on it."""
 
     def __init__(self, walk: Walk, step: str, moment: Moment, view: View, scene: Scene, option: str) -> None:
         self.walk, self.step, self.moment, self.view, self.scene = walk, step, moment, view, scene
-        spec, cell = walk.spec, walk.cell
-        channels = list(dict.fromkeys(term.channel for term in walk.terms))
-        self.spec, self.channels = spec, channels
-        self.x = [texts(one) for one in pad(walk.x, spec)[cell.n, channels].tolist()]
-        self.w = [texts(one) for one in walk.w[cell.k].tolist()]
-        self.patches = texts(walk.own.tolist())
-        self.padding = walk.padding.tolist()
-        self.w_row, self.y_row = texts([walk.w_row.tolist()])[0], texts([walk.y_row.tolist()])[0]
+        self.spec = spec = walk.spec
+        self.channels = list(dict.fromkeys(term.channel for term in walk.terms))
         self.filled = filled(walk, step, moment)
         self.at = divmod(moment.position, spec.q) if step != "flatten" else (0, 0)
-        self.cell = cell_size(spec, step)
-        shown = [
-            *(self.w_row if step not in ("unfold", "reshape") else ()),
-            *(self.y_row if step in ("loops", "multiply", "reshape") else ()),
-            *(text for image in self.x for row in image for text in row if step not in ("flatten", "reshape")),
-        ]
-        self.size = text_size(spec, step, self.cell, max(map(len, shown)), option)
+        self.cell, self.across = arrange(spec, step)
+        self.size = text_size(spec, step, self.cell, max(map(ems, self._shown())), option)
+
+    def _shown(self) -> Iterator[str]:
+        """Every number of the step."""
+        yield "?"
+        if self.step in ("operands", "loops", "positions", "flatten", "multiply"):
+            yield from self.w_row
+        if self.step in ("loops", "multiply", "reshape"):
+            yield from self.y_row
+        if self.step in ("operands", "loops", "positions", "unfold", "multiply"):
+            yield from (text for image in self.x for row in image for text in row)
+
+    # The numbers, none of which is asked for by a step that does not show it.
+
+    @cached_property
+    def x(self) -> list[list[list[str]]]:
+        """(C/G, H, W) with the padding: the image that the cell's filter reads."""
+        return [texts(one) for one in pad(self.walk.x, self.spec)[self.walk.cell.n, self.channels].tolist()]
+
+    @cached_property
+    def w(self) -> list[list[list[str]]]:
+        """(C/G, R, S), the cell's filter."""
+        return [texts(one) for one in self.walk.w[self.walk.cell.k].tolist()]
+
+    @cached_property
+    def patches(self) -> list[list[str]]:
+        return texts(self.walk.own.tolist())
+
+    @cached_property
+    def padding(self) -> list[list[bool]]:
+        """Which of them are padding."""
+        found: list[list[bool]] = self.walk.padding.tolist()
+        return found
+
+    @cached_property
+    def w_row(self) -> list[str]:
+        return texts([self.walk.w_row.tolist()])[0]
+
+    @cached_property
+    def y_row(self) -> list[str]:
+        return texts([self.walk.y_row.tolist()])[0]
 
     @property
     def now(self) -> int:
@@ -155,15 +185,23 @@ class Board:
     # What several steps show.
 
     def images(self, left: float, *, strong: bool = False) -> list[Grid]:
-        """x with its padding, a grid for each channel below the other, the window marked."""
-        height, width = self.spec.padded
-        tall = len(self.channels) * (height * self.cell + CAPTION)
-        start = TOP + max(0.0, (BOTTOM - TOP - tall) / 2)
+        """x with its padding, a grid for each channel, the window marked."""
+        names = [f"x[{self.walk.cell.n},{channel}]" for channel in self.channels]
+        grids = self._for_channels(left, self.spec.padded, names)
+        for i, grid in enumerate(grids):
+            self._image(grid, i, strong=strong)
+        return grids
+
+    def _for_channels(self, left: float, size: Pair, names: Sequence[str]) -> list[Grid]:
+        """A grid for each channel, `across` of them next to each other, in the middle of the height."""
+        down = ceil(len(names) / self.across)
+        tall = down * (size[0] * self.cell + CAPTION)
+        top = TOP + max(0.0, (BOTTOM - TOP - tall) / 2)
         grids = []
-        for i, channel in enumerate(self.channels):
-            grids.append(self.grid(left, start + CAPTION, height, width, f"x[{self.walk.cell.n},{channel}]"))
-            self._image(grids[-1], i, strong=strong)
-            start = grids[-1].bottom
+        for i, name in enumerate(names):
+            row, column = divmod(i, self.across)
+            x = left + column * (size[1] * self.cell + SPACE)
+            grids.append(self.grid(x, top + row * tall / down + CAPTION, *size, name))
         return grids
 
     def _image(self, grid: Grid, channel: int, *, strong: bool) -> None:
@@ -183,15 +221,12 @@ class Board:
         self.outline(grid, window_rows, window_columns)
 
     def kernels(self, left: float, *, strong: bool = False) -> list[Grid]:
-        """The filter, a grid for each channel below the other."""
-        spec, cell = self.spec, self.walk.cell
-        tall = len(self.channels) * (spec.r * self.cell + CAPTION)
-        start = TOP + max(0.0, (BOTTOM - TOP - tall) / 2)
-        grids = []
-        for i in range(len(self.channels)):
-            grids.append(self.grid(left, start + CAPTION, spec.r, spec.s, f"w[{cell.k},{i}]"))
-            self.kernel(grids[-1], i, self._tap(i, range(spec.r), range(spec.s)) if strong else None)
-            start = grids[-1].bottom
+        """The filter, a grid for each channel."""
+        spec = self.spec
+        names = [f"w[{self.walk.cell.k},{i}]" for i in range(len(self.channels))]
+        grids = self._for_channels(left, (spec.r, spec.s), names)
+        for i, grid in enumerate(grids):
+            self.kernel(grid, i, self._tap(i, range(spec.r), range(spec.s)) if strong else None)
         return grids
 
     def kernel(self, grid: Grid, channel: int, now: tuple[int, int] | None = None) -> None:
@@ -221,14 +256,15 @@ class Board:
 
     def in_a_row(self, look: Callable[[int], tuple[str, str]], *, strong: bool = False) -> None:
         """x * w = y."""
-        spec = self.spec
-        wide = (spec.padded[1] + spec.s + spec.q) * self.cell + 2 * SIGN
-        x = self.images((WIDTH - wide) / 2, strong=strong)
-        w = self.kernels(x[0].right + SIGN, strong=strong)
-        y = self.outputs(w[0].right + SIGN, look)
+        spec, across = self.spec, self.across
+        columns = across * (spec.padded[1] + spec.s) + spec.q
+        wide = columns * self.cell + 2 * SIGN + 2 * (across - 1) * SPACE
+        x = self.images((WIDTH - wide) / 2, strong=strong)[across - 1].right
+        w = self.kernels(x + SIGN, strong=strong)[across - 1].right
+        self.outputs(w + SIGN, look)
         middle = Grid(0, TOP + CAPTION, BOTTOM - TOP - CAPTION, 1, 1)
-        self.sign("*", x[0].right + SIGN / 2, middle)
-        self.sign("=", y.left - SIGN / 2, middle)
+        self.sign("*", x + SIGN / 2, middle)
+        self.sign("=", w + SIGN / 2, middle)
 
     def sum(self) -> None:
         """The products of the position as far as they are told, and their sum at the end.
@@ -248,26 +284,52 @@ class Board:
         self.live(*pieces)
 
 
-def cell_size(spec: ConvSpec, step: str) -> float:
-    """How large a cell of that step is, so that everything fits."""
-    (height, width), channels, taps, count = spec.padded, spec.c_per_group, spec.taps, spec.p * spec.q
-    columns, rows, beside, above = {
-        "unfold": (width + count, max(channels * height, taps), SIGN + NAMES, channels * CAPTION),
-        "flatten": (max(channels * spec.s, taps), spec.r + 1, (channels - 1) * 16.0, 2 * CAPTION + GAP),
+def arrange(spec: ConvSpec, step: str) -> tuple[float, int]:
+    """How large a cell of that step is, and how many channels of x are next to each other, so that all is largest."""
+    taps, count = spec.taps, spec.p * spec.q
+    alone = {
+        "flatten": (
+            max(spec.c_per_group * spec.s, taps),
+            spec.r + 1,
+            (spec.c_per_group - 1) * SPACE,
+            2 * CAPTION + GAP,
+        ),
         "multiply": (taps + count, taps + 1, NAMES + 10, 2 * CAPTION),
         "reshape": (max(count, spec.q), spec.p + 1, 0.0, 2 * CAPTION + GAP),
         "pytorch": (1, 1, 0.0, 0.0),
-    }.get(step, (width + spec.s + spec.q, max(channels * height, spec.p), 2 * SIGN, channels * CAPTION))
+    }
+    if step in alone:
+        return _fitting(*alone[step]), 1
+    return max((_fitting(*_with_images(spec, step, across)), across) for across in range(1, spec.c_per_group + 1))
+
+
+def _with_images(spec: ConvSpec, step: str, across: int) -> tuple[int, int, float, float]:
+    """Columns, rows, and what else is next to them and above them."""
+    height, width = spec.padded
+    down = ceil(spec.c_per_group / across)
+    if step == "unfold":
+        beside = SIGN + NAMES + (across - 1) * SPACE
+        return across * width + spec.p * spec.q, max(down * height, spec.taps), beside, down * CAPTION
+    beside = 2 * SIGN + 2 * (across - 1) * SPACE
+    return across * (width + spec.s) + spec.q, max(down * height, spec.p), beside, down * CAPTION
+
+
+def _fitting(columns: int, rows: int, beside: float, above: float) -> float:
     return min(LARGEST_CELL, (WIDTH - 2 * EDGE - beside) / columns, (BOTTOM - TOP - above) / rows)
 
 
-def text_size(spec: ConvSpec, step: str, cell: float, longest: int, option: str) -> float:
-    """The size of a number of so many characters in that cell.
+def ems(text: str) -> float:
+    """How wide a number is in Pillow's own font, in its size; all digits are equally wide."""
+    return sum(0.57 if letter.isalnum() else 0.36 for letter in text)
+
+
+def text_size(spec: ConvSpec, step: str, cell: float, widest: float, option: str) -> float:
+    """The size of numbers in that cell, the widest of so many ems.
 
     Raises:
         ConvbenchError: it is too small to read.
     """
-    size = min(LARGEST_TEXT, 0.68 * cell, 0.8 * cell / (CHARACTER * longest))
+    size = min(LARGEST_TEXT, 0.66 * cell, 0.8 * cell / widest)
     if size < SMALLEST_TEXT:
         raise ConvbenchError(
             f"{option} of {spec}, step {step}: its numbers would be too small to read; try a smaller h, w or c, "
