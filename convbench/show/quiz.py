@@ -26,10 +26,10 @@ def verdict(question: QuizQuestion, reply: str, width: int) -> Iterator[Text]:
     """Whether a reply is right and why; of a usual mistake, which one it was. An empty reply gives the answer."""
     right = question.grade(reply)
     slip = question.slip(reply)
-    words = ("Right: " if right else "Not quite. It is " if reply else "It is ") + f"{question.answer_text}."
-    mistake = f" {slip[0].upper()}{slip[1:]}." if slip else ""
+    mistake = f"{reply}: {slip}. " if slip else ""
+    words = "Right: " if right else f"Not quite. {mistake}It is " if reply else "It is "
     mark = ("✓ ", "green") if right else ("✗ ", "red") if reply else ("  ", "")
-    for i, line in enumerate(wrap(f"{words}{mistake} {because(question)}", width - 2 * INDENT)):
+    for i, line in enumerate(wrap(f"{words}{question.answer_text}. {because(question)}", width - 2 * INDENT)):
         yield Text.assemble(" " * INDENT, mark if not i else "  ", line)
 
 

@@ -43,7 +43,7 @@ def test_a_quiz_grades_names_the_mistake_and_counts(
     text = " ".join(out.split())
     assert text.count("✓ Right: ") == 2
     assert "Type " in text
-    assert f"✗ Not quite. It is {right[1]}. {mistake[0].upper()}{mistake[1:]}." in text
+    assert f"✗ Not quite. {wrong}: {mistake}. It is {right[1]}." in text
     assert f"It is {right[2]}." in text
     assert "2 of 4 answers right. level 1: 1 of 2, level 2: 1 of 2." in text
     assert "--seed 4" in text
@@ -126,7 +126,12 @@ def test_a_page_is_opened_where_there_is_a_browser_and_a_line_says_where_there_i
 ) -> None:
     monkeypatch.setattr("sys.platform", "linux")
     opened: list[str] = []
-    monkeypatch.setattr(webbrowser, "open", lambda url: opened.append(url) is None)
+
+    def show(url: str) -> bool:
+        opened.append(url)
+        return True
+
+    monkeypatch.setattr(webbrowser, "open", show)
     page = tmp_path / "a page.html"
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
         monkeypatch.delenv(name, raising=False)

@@ -14,8 +14,8 @@ from convbench.explain.steps import Walk
 from convbench.explain.walk import choose_cell, move, small_integers, walk
 from convbench.show import film
 from convbench.show.scene import INK, Box, Phrase, Scene, Words, ink_of
-from convbench.show.slide import SMALLEST_TEXT, Moment, arrange, filled, positions
-from convbench.show.stage import HEIGHT, WIDTH, at_rest, check_readable, stage, timeline
+from convbench.show.slide import HEIGHT, SMALLEST_TEXT, WIDTH, Moment, arrange, filled, positions
+from convbench.show.stage import at_rest, check_readable, stage, timeline
 from convbench.show.steps import View
 from tests.show.test_frames import contrast
 
@@ -163,19 +163,19 @@ def test_a_png_of_one_step_is_a_slide_and_of_more_two_columns() -> None:
 
 def test_a_gif_plays_the_timeline_in_flat_colours_and_is_the_same_again() -> None:
     found = walk_of(NOTE)
-    data = film.gif(found, ("flatten",), View())
+    data = film.gif(found, ("positions",), View())
     picture = Image.open(BytesIO(data))
-    moments = list(timeline(found, "flatten"))
-    assert picture.n_frames == len(moments) - 1  # type: ignore[attr-defined]  # the last two are the same picture
+    moments = list(timeline(found, "positions"))
+    assert picture.n_frames == len(moments)  # type: ignore[attr-defined]  # a GIF has it
     total = 0.0
-    for number in range(len(moments) - 1):
+    for number in range(len(moments)):
         picture.seek(number)
         total += picture.info["duration"]
     assert total == pytest.approx(1000 * sum(seconds for _, seconds in moments), rel=0.02)
     colours = {colour for _, colour in picture.convert("RGB").getcolors(9999) or ()}
-    flat = ("paper", "kernel", "kernel-ground", "ink")
+    flat = ("paper", "cell", "ink", "patch", "patch-ground", "kernel-ground", "output-ground")
     assert {ImageColor.getrgb(INK[name]) for name in flat} <= colours
-    assert data == film.gif(found, ("flatten",), View())
+    assert data == film.gif(found, ("positions",), View())
 
 
 @pytest.mark.program
