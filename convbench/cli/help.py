@@ -18,9 +18,10 @@ _SWEEP = {
 }
 GROUPS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "explain": {
-        "What": ("at", "filter", "x", "w"),
+        "What": ("at", "x", "w"),
         "How it is shown": ("step", "interactive", "algorithm", "backward", "code"),
-        "Where it goes": ("html", "svg", "json"),
+        "Where it goes": ("html", "png", "gif"),
+        "For a class": ("quiz",),
     },
     "why": {"What": ("at", "filter", "image"), "Where it goes": ("json",)},
     "ran": {"What": ("device", "dtype", "layout"), "Where it goes": ("json",)},
@@ -39,7 +40,16 @@ GROUPS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     },
     "report": {"Where it goes": ("html", "svg", "png", "plot")},
 }
-ORDER = ("What", "How it is shown", "What counts", "Which backends", "How long", "Where it goes", "Safety")
+ORDER = (
+    "What",
+    "How it is shown",
+    "What counts",
+    "Which backends",
+    "How long",
+    "Where it goes",
+    "For a class",
+    "Safety",
+)
 MORE = "More"
 _RANGE = re.compile(r"(;)? ?\[?[\d.e+]*<?=?x[<>=\d.e+]*\]$")  # `[default: 0; x>=0]`, `[0.1<=x<=9.0]`
 

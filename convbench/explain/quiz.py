@@ -19,15 +19,33 @@ from convbench.explain.steps import Walk, vary
 from convbench.spec import ITEM_NBYTES, ConvSpec
 
 MOST_TERMS = 9  # a longer sum is a chore, not a question
+_COUNTS = ("no", "one", "two", "three", "four")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuizGrid:
+    """Numbers that a question is about; `role` is patch, kernel or output."""
+
+    label: str
+    rows: tuple[tuple[int, ...], ...]
+    role: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuizQuestion:
-    """A text, the integers that answer it, and why they do."""
+    """A text, the integers that answer it, and why they do.
+
+    Attributes:
+        slips: wrong answers that a usual mistake gives, each with the mistake.
+        level: how hard it is, from 1 to 4; 0 where it is about a step.
+    """
 
     text: str
     answer: tuple[int, ...]
     because: str
+    grids: tuple[QuizGrid, ...] = ()
+    slips: tuple[tuple[tuple[int, ...], str], ...] = ()
+    level: int = 0
 
     @property
     def answer_text(self) -> str:
@@ -36,14 +54,27 @@ class QuizQuestion:
     @property
     def form(self) -> str:
         """What a reply looks like."""
-        return "a number" if len(self.answer) == 1 else "two numbers, like 1,2"
+        count = len(self.answer)
+        return "a number" if count == 1 else f"{_COUNTS[count]} numbers, like {','.join('1234'[:count])}"
+
+    def read(self, reply: str) -> tuple[int, ...] | None:
+        """The numbers of a reply; None if they are not what was asked for."""
+        reply = reply.strip().strip("()").replace("−", "-")
+        if len(self.answer) == 1 and re.fullmatch(r"-?\d{1,3}(,\d{3})+", reply):
+            reply = reply.replace(",", "")
+        words = re.split(r"[\s,]+", reply)
+        if len(words) != len(self.answer) or not all(re.fullmatch(r"-?\d{1,18}", word) for word in words):
+            return None
+        return tuple(map(int, words))
 
     def grade(self, reply: str) -> bool | None:
         """Whether the reply is right; None if it is not the numbers that were asked for."""
-        words = re.split(r"[\s,]+", reply.strip().strip("()"))
-        if len(words) != len(self.answer) or not all(re.fullmatch(r"-?\d{1,18}", word) for word in words):
-            return None
-        return tuple(map(int, words)) == self.answer
+        numbers = self.read(reply)
+        return None if numbers is None else numbers == self.answer
+
+    def slip(self, reply: str) -> str:
+        """The mistake that gives this reply; empty where it is none of the usual ones."""
+        return dict(self.slips).get(self.read(reply) or (), "")
 
 
 def ask(walk: Walk, step: str, random: Random, letters: Letters = TORCH) -> QuizQuestion:

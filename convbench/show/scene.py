@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 # yellow, which vanish on a dark or on a white page. The shapes say the same without any colour.
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c8c8c")
 SHAPES = ("square", "circle", "triangle", "diamond", "wedge", "pentagon", "star")
-INK = {"ink": "#1f2933", "quiet": "#5c6670", "line": "#d5d9dd", "paper": "#ffffff"}
+INK = {
+    "ink": "#1f2933", "quiet": "#5c6670", "line": "#d5d9dd", "paper": "#ffffff", "cell": "#f1f2f4",
+    # The roles of an explanation, as ink and as the ground under it; each pair at least 4.5:1 (WCAG 2.2).
+    "patch": "#8f4c00", "kernel": "#0a5f8a", "output": "#176b41",
+    "patch-ground": "#ffe6c2", "kernel-ground": "#d6ecf7", "output-ground": "#d8f0e1",
+}  # fmt: skip
 FONT = "system-ui, sans-serif"
 CHARACTER = 0.56  # of the font's size: what a character is wide, on average
 
@@ -80,7 +85,34 @@ class Words:
     bold: bool = False
 
 
-Item = Line | Mark | Words
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Box:
+    """A filled rectangle; with an outline where it has an `edge`."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    ink: str
+    edge: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phrase:
+    """One line of text from pieces, each in its own ink: (text, ink)."""
+
+    x: float
+    y: float
+    pieces: tuple[tuple[str, str], ...]
+    size: float = 12.0
+    anchor: str = "start"
+
+    @property
+    def text(self) -> str:
+        return "".join(text for text, _ in self.pieces)
+
+
+Item = Line | Mark | Words | Box | Phrase
 
 
 @dataclass(slots=True, kw_only=True)
@@ -106,13 +138,15 @@ class Scene:
             head += f'style="max-width:{_number(self.width)}px">'
         return "\n".join([head, *(_svg(item, alone=alone) for item in self.items), "</svg>"]) + "\n"
 
-    def image(self, scale: float = 2.0) -> "Image.Image":
-        """As pixels, drawn twice as large and made smaller, so edges are smooth."""
+    def image(self, scale: float = 2.0, *, smooth: bool = True) -> "Image.Image":
+        """As pixels; smooth: drawn twice as large and made smaller, which slanted edges need and boxes do not."""
         from PIL import Image, ImageDraw, ImageFont
 
-        fine = 2 * scale
+        fine = 2 * scale if smooth else scale
         canvas = Image.new("RGB", (round(self.width * fine), round(self.height * fine)), INK["paper"])
         pen = ImageDraw.Draw(canvas)
+        sizes = {item.size for item in self.items if isinstance(item, Words | Phrase)}
+        fonts = {size: ImageFont.load_default(size * fine) for size in sizes}
         for item in self.items:
             match item:
                 case Line(points=points, ink=ink, width=width, dashed=dashed):
@@ -126,10 +160,27 @@ class Scene:
                         corners, fill=ink_of(ink if filled else "paper"), outline=ink_of(ink), width=round(1.5 * fine)
                     )
                 case Words(x=x, y=y, text=text, anchor=anchor, size=size, ink=ink, bold=bold):
-                    font = ImageFont.load_default(size * fine)
                     place = {"start": "ls", "middle": "ms", "end": "rs"}[anchor]
                     stroke = fine / 4 if bold else 0
-                    pen.text((x * fine, y * fine), text, ink_of(ink), font, anchor=place, stroke_width=stroke)
+                    pen.text((x * fine, y * fine), text, ink_of(ink), fonts[size], anchor=place, stroke_width=stroke)
+                case Box(x=x, y=y, width=width, height=height, ink=ink, edge=edge):
+                    left, top, right, bottom = (round(one * fine) for one in (x, y, x + width, y + height))
+                    # Pillow's rectangles hold their last pixel.
+                    pen.rectangle(
+                        (left, top, right - 1, bottom - 1),
+                        fill=ink_of(ink),
+                        outline=ink_of(edge) if edge else None,
+                        width=round(fine),
+                    )
+                case Phrase(x=x, y=y, pieces=pieces, size=size, anchor=anchor):
+                    font = fonts[size]
+                    whole = font.getlength(item.text)
+                    left_edge = x * fine - {"start": 0.0, "middle": whole / 2, "end": whole}[anchor]
+                    for text, ink in pieces:
+                        pen.text((left_edge, y * fine), text, ink_of(ink), font, anchor="ls")
+                        left_edge += font.getlength(text)
+        if not smooth:
+            return canvas
         return canvas.resize((round(self.width * scale), round(self.height * scale)), Image.Resampling.BOX)
 
 
@@ -155,7 +206,7 @@ def _lower(item: Item, down: float) -> Item:
             return replace(item, points=tuple((x, y + down) for x, y in points))
         case Mark(y=y):
             return replace(item, y=y + down)
-        case Words(y=y):
+        case Words(y=y) | Box(y=y) | Phrase(y=y):
             return replace(item, y=y + down)
 
 
@@ -186,6 +237,15 @@ def _svg(item: Item, *, alone: bool) -> str:
             look += "" if anchor == "start" else f' text-anchor="{anchor}"'
             look += ' font-weight="600"' if bold else ""
             return f'<text x="{_number(x)}" y="{_number(y)}" font-size="{_number(size)}"{look}>{escape(text)}</text>'
+        case Box(x=x, y=y, width=width, height=height, ink=ink, edge=edge):
+            sides = f'width="{_number(width)}" height="{_number(height)}"'
+            outline = f' stroke="{ink_of(edge)}"' if edge else ""
+            return f'<rect x="{_number(x)}" y="{_number(y)}" {sides} fill="{ink_of(ink)}"{outline}/>'
+        case Phrase(x=x, y=y, pieces=pieces, size=size, anchor=anchor):
+            look = "" if anchor == "start" else f' text-anchor="{anchor}"'
+            words = "".join(f'<tspan fill="{ink_of(ink)}">{escape(text)}</tspan>' for text, ink in pieces)
+            place = f'x="{_number(x)}" y="{_number(y)}" font-size="{_number(size)}"'
+            return f'<text {place}{look} xml:space="preserve">{words}</text>'
 
 
 def _dashes(

@@ -12,6 +12,8 @@ from convbench.cli import options
 from convbench.cli.explain import exports
 from convbench.cli.explain.given import Given, read_operands
 from convbench.cli.explain.modes import choose_mode
+from convbench.cli.explain.opening import Open, open_page
+from convbench.cli.explain.quiz import Questions, Quiz, run_quiz
 from convbench.cli.outputs import check_outputs, refuse_unproved, tell, write
 from convbench.errors import ConvbenchError, unknown
 from convbench.explain import STEPS
@@ -31,7 +33,8 @@ Examples:
   convbench explain --at 1,2 --step unfold
   convbench explain --x '[[1,2,3],[4,5,6]]' --w '[[1,0],[0,-1]]'
   convbench explain --code
-  convbench explain --svg -
+  convbench explain --step 4 --gif unfold.gif --png unfold.png --overwrite
+  convbench explain --quiz 1-2 --seed 7 --html quiz.html --overwrite
   convbench explain --algorithm winograd,fft --backward
   convbench explain --html explain.html --overwrite
 """
@@ -76,7 +79,12 @@ def explain(
     notebook: Notebook = None,
     svg: exports.Svg = None,
     cast: exports.Cast = None,
+    png: exports.Png = None,
+    gif: exports.Gif = None,
     html: Html = None,
+    open: Open = False,  # noqa: A002  # the option's name
+    quiz: Quiz = None,
+    questions: Questions = 10,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
     algorithm: Algorithms = None,
@@ -85,11 +93,19 @@ def explain(
     """Show how a convolution is computed, step by step.
 
     Eight steps on real numbers; every computed number is checked against PyTorch and float64 before it is printed. By
-    default they are small integers: with seed 0, x counts 1, 2, 3, ... to 97, and again. With --svg or --cast the steps
-    go to a file instead, COLUMNS wide (60 to 120; 80 if COLUMNS is not set).
+    default they are small integers: with seed 0, x counts 1, 2, 3, ... to 97, and again. With --svg, --cast,
+    --png or --gif the steps go to a file instead; a drawing or a recording is COLUMNS wide (60 to 120; default 80).
     """
     mode = choose_mode(context)
     letters = choose_letters(names)
+    drawings = {"--svg": svg, "--cast": cast, "--png": png, "--gif": gif}
+    outputs = drawings | {"--html": html, "--notebook": notebook, "--json": "-" if json else None}
+    if open and (html is None or html == "-"):
+        raise ConvbenchError("--open shows a file; name it, such as --html page.html")
+    if quiz is not None:
+        check_outputs(outputs, overwrite=overwrite)
+        run_quiz(quiz, questions, cell.seed, letters, html=html, opened=open, json=json, overwrite=overwrite)
+        return
     given = None
     if x is not None or w is not None:
         given = read_operands(x, w, shape, sizes, seed=cell.seed)
@@ -101,8 +117,8 @@ def explain(
         refuse_long_json(whole)
     chosen = exports.parse_steps(step)
     exports.check_channel(channel, whole)
-    outputs = {"--svg": svg, "--cast": cast, "--html": html, "--notebook": notebook, "--json": "-" if json else None}
     check_outputs(outputs, overwrite=overwrite)
+    exports.check_pictures(whole, chosen, png=png, gif=gif)
     if interactive:
         exports.refuse_without_terminal()
     if algorithm is not None:
@@ -114,7 +130,8 @@ def explain(
 
         check_size(whole)
 
-    if step is not None and json and svg is None and cast is None:
+    drawn = any(file is not None for file in drawings.values())
+    if step is not None and json and not drawn:
         raise ConvbenchError("--step with --json: the JSON has all steps; leave out one of them")
 
     from convbench.explain.steps import is_whole
@@ -137,6 +154,8 @@ def explain(
         from convbench.show.explain_page import explain_page
 
         write(html, explain_page(found, look(found, whole, ("pytorch",), letters), seed=cell.seed), overwrite=overwrite)
+        if open:
+            open_page(html)
         return
 
     from convbench.show.explain import draw, more, record
@@ -145,16 +164,19 @@ def explain(
         view = look(found, whole, STEPS if notebook else (), letters)
         exports.write_code(found, lines, view, notebook=notebook, overwrite=overwrite)
         return
-    view = replace(look(found, whole, () if json else chosen, letters), channel=channel, operands=lines)
+    pictures = drawn and svg is cast is None  # they show no times
+    watched = () if json else tuple(one for one in chosen if one != "positions" or not pictures)
+    view = replace(look(found, whole, watched, letters), channel=channel, operands=lines)
     if interactive:
         exports.interact(found, chosen[0], view, seed=cell.seed, ones=ones)
         return
     if json:
         typer.echo(json_module.dumps(record(found)))
-    if svg is not None or cast is not None:
+    if drawn:
+        exports.write_pictures(found, chosen, view, png=png, gif=gif, overwrite=overwrite)
         exports.write_frames(found, chosen, view, svg=svg, cast=cast, overwrite=overwrite)
     elif not json:
-        drawn = draw(found, chosen, view)
+        lines_printed = draw(found, chosen, view)
         if chosen[-1] == STEPS[-1]:
             from convbench.cli.explain.algorithms import print_also_proved
             from convbench.show.explain import print_summary
@@ -164,7 +186,7 @@ def explain(
                 print_also_proved(found)
             print_page(more)
             if len(chosen) == len(STEPS):
-                print_summary(found, drawn, exports.same_problem(context))
+                print_summary(found, lines_printed, exports.same_problem(context))
 
 
 def choose_letters(names: str) -> "Letters":

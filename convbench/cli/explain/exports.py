@@ -30,6 +30,10 @@ Cast = Annotated[
     str | None,
     typer.Option("--cast", metavar="FILE", help="Record the walk (asciicast v3); - is stdout."),
 ]
+Png = Annotated[str | None, typer.Option("--png", metavar="FILE", help="Draw the steps as slides (PNG).")]
+Gif = Annotated[
+    str | None, typer.Option("--gif", metavar="FILE", help="Film the steps (GIF): the kernel slides, y fills.")
+]
 Interactive = Annotated[bool, typer.Option("--interactive", "-i", help="Walk with the keyboard; h lists the keys.")]
 
 
@@ -95,6 +99,30 @@ def write_frames(
             write(cast, asciicast(tour(walk, steps, width, view), title), overwrite=overwrite)
         except UnprovedError as unproved:
             refuse_unproved({"": unproved.failures})
+
+
+def check_pictures(spec: ConvSpec, steps: tuple[str, ...], *, png: str | None, gif: str | None) -> None:
+    """Raise where a file has the wrong ending, or the numbers of a step would be too small to read."""
+    for option, file in (("--png", png), ("--gif", gif)):
+        if file is None:
+            continue
+        ending = f".{option[2:]}"
+        if not file.lower().endswith(ending):
+            raise ConvbenchError(f"{option} {file}: name a file that ends in {ending}")
+        from convbench.show.stage import check_readable
+
+        check_readable(spec, steps, option)
+
+
+def write_pictures(
+    walk: "Walk", steps: tuple[str, ...], view: "View", *, png: str | None, gif: str | None, overwrite: bool
+) -> None:
+    """The slides and the film that were asked for; neither where one of them cannot be read."""
+    from convbench.show import film
+
+    drawn = [(file, draw(walk, steps, view)) for file, draw in ((png, film.png), (gif, film.gif)) if file is not None]
+    for file, picture in drawn:
+        write(file, picture, overwrite=overwrite)
 
 
 def write_code(walk: "Walk", lines: tuple[str, ...], view: "View", *, notebook: str | None, overwrite: bool) -> None:

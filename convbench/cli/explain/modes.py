@@ -10,14 +10,15 @@ from convbench.errors import ConvbenchError
 CELL = frozenset("shape input weight stride padding dilation at filter image seed".split())
 OWN = frozenset({"x", "w"})  # numbers of one's own; the page draws its numbers from the seed
 MODES: Mapping[str, frozenset[str]] = {
-    "html": CELL | {"overwrite"},
+    "quiz": frozenset("questions seed names html open json overwrite".split()),  # its problems are its own
+    "html": CELL | {"open", "overwrite"},
     "algorithm": CELL | OWN | {"backward", "json"},
     "backward": CELL | OWN | {"algorithm", "json"},
     "interactive": CELL | OWN | {"step", "channel", "names"},
     "code": CELL | OWN,
     "notebook": CELL | OWN | {"names", "overwrite"},
 }
-WALK = CELL | OWN | {"step", "channel", "names", "svg", "cast", "overwrite", "json"}
+WALK = CELL | OWN | {"step", "channel", "names", "svg", "cast", "png", "gif", "overwrite", "json"}
 
 
 def choose_mode(context: typer.Context) -> str | None:
