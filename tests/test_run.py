@@ -127,7 +127,7 @@ def test_what_cannot_fit_into_memory_is_refused_before_it_is_made() -> None:
 def test_weights_beyond_the_dtype_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.pt"
     torch.save(torch.full((1, 1, 3, 3), 1e6), path)
-    with pytest.raises(ConvbenchError, match="9 of 9 weights .* are too large for fp16; try --dtype fp32"):
+    with pytest.raises(ConvbenchError, match=r"9 of 9 weights .* are too large for fp16; try --dtype fp32"):
         run(Plan(weights=path, dtype="fp16"), built_in("torch"))
 
 
