@@ -94,7 +94,7 @@ def bench(
         selection = choice.select(FOR_BENCH, tell=remarks)
         threads = how.thread_counts()
         if how.csv is None and not how.resume and not how.dry_run:
-            how = replace(how, csv=_default_path())
+            how = replace(how, csv=default_path())
         session = None if how.dry_run else how.begin(selection, work, remarks)
     if session is None:
         why = (
@@ -124,11 +124,11 @@ def draw(results: "Sequence[Result]", width: int, *, whole: bool = True) -> "lis
     return parts
 
 
-def _default_path() -> str:
+def default_path(of: str = "bench") -> str:
     try:
         RESULTS.mkdir(exist_ok=True)
     except OSError as error:
         raise ConvbenchError(
             f"cannot create {RESULTS}/ for the CSV: {error.strerror}; name a file with --csv"
         ) from None
-    return str(RESULTS / f"bench-{datetime.now().astimezone():%Y%m%dT%H%M%S}.csv")
+    return str(RESULTS / f"{of}-{datetime.now().astimezone():%Y%m%dT%H%M%S}.csv")

@@ -17,7 +17,9 @@ MARGIN = 0.015
 
 def compare(
     before: Annotated[str, typer.Argument(metavar="BEFORE.csv", help="CSV file of convbench bench or verify.")],
-    after: Annotated[str, typer.Argument(metavar="AFTER.csv", help="The same run later, or with other versions.")],
+    after: Annotated[
+        str | None, typer.Argument(metavar="AFTER.csv", help="The same run later, or with other versions.")
+    ] = None,
     fail_if_slower: Annotated[
         str | None,
         typer.Option(metavar="5%", help="Allowed slowdown per row, as 5% or 0.05. Default: --margin."),
@@ -30,6 +32,12 @@ def compare(
         bool, typer.Option("--relative", help="Compare ratios to torch: cancels drift, hides a change in torch.")
     ] = False,
     across: Annotated[bool, typer.Option("--across", help="Compare different machines anyway.")] = False,
+    rerun: Annotated[
+        bool, typer.Option("--rerun", help="Run the cases of BEFORE.csv here first, into AFTER.csv; compare ratios.")
+    ] = False,
+    budget: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0, help="With --rerun: seconds of rounds per backend and case.")
+    ] = 3.0,
     markdown: Annotated[
         str | None,
         typer.Option(
@@ -76,6 +84,11 @@ def compare(
             f"--fail-if-slower {fail_if_slower} is below --margin {margin}, within which times count as equal; "
             f"give a smaller margin"
         )
+    if rerun:
+        after = _rerun(before, after, budget=budget, overwrite=overwrite)
+        relative = across = True
+    elif after is None:
+        raise ConvbenchError(f"compare needs two files; add AFTER.csv, or --rerun to run the cases of {before} here")
     gate = Gate(confidence=confidence, margin=same, allowance=allowance or same, relative=relative)
     changes = compare_files(before, after, gate=gate, across=across, tell=tell)
 
@@ -105,6 +118,30 @@ def compare(
         words.print(line, style="bold yellow" if line.startswith("WARNING") else "dim", markup=False)
     words.print(headline(changes), style="bold", markup=False)
     raise typer.Exit(EXIT[changes.state])
+
+
+def _rerun(before: str, after: str | None, *, budget: float, overwrite: bool) -> str:
+    """The file with the cases of another one, as they run here."""
+    import shlex
+    import sys
+
+    from convbench.bench.doctor import warning
+    from convbench.cli.bench import default_path
+    from convbench.cli.sweep import watched
+    from convbench.rerun import rerun
+    from convbench.show.console import side_console
+
+    check_outputs({"AFTER.csv": after}, overwrite=overwrite)
+    if after == "-":
+        raise ConvbenchError("AFTER.csv: - is stdout, where the comparison goes; name a file")
+    place = after or default_path("rerun")
+    command = "convbench " + shlex.join(sys.argv[1:])
+    session = rerun(before, csv=place, overwrite=overwrite, budget_s=budget, command=command, tell=tell)
+    typer.echo(warning(), err=True)
+    for _ in watched(session, side_console(), lambda: None):
+        pass  # in the file
+    tell(f"wrote {place}")
+    return place
 
 
 def share(option: str, text: str) -> float:

@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Protocol
 
@@ -33,8 +33,6 @@ def follow(session: "Session", draw: Draw, *, columns: Sequence[str], heat_map: 
 
     Ctrl-C ends the program at once with what is finished.
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from convbench.show.console import print_tabbed, result_console, side_console
 
     out, err = side_console() if session.csv == "-" else result_console(), side_console()
@@ -49,6 +47,28 @@ def follow(session: "Session", draw: Draw, *, columns: Sequence[str], heat_map: 
         tell_faults(console, session.results, session.reproduce, maps=maps)
         console.print(_summary(session), markup=False)
 
+    finished = watched(session, err, show)
+    rows_out = piped and session.csv != "-"
+    if rows_out:
+        print_tabbed(out, columns)
+        for old, _ in session.pairs():
+            print_tabbed(out, tabbed(old, columns))
+    for case in finished:
+        if rows_out:
+            for row in map(session.row, case):
+                print_tabbed(out, tabbed(row, columns))
+    show()
+
+
+def watched(session: "Session", err: "Console", show: Callable[[], None]) -> "Iterator[list[Result]]":
+    """Run a session: the results of each case as they come, beneath a progress bar on a terminal.
+
+    Ctrl-C ends the program at once, after `show` has shown what is finished.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    remaining, total = session.remaining, session.total
+    finished = session.run()
     progress = Progress(
         TextColumn("{task.description}", style="dim"),
         BarColumn(),
@@ -70,27 +90,20 @@ def follow(session: "Session", draw: Draw, *, columns: Sequence[str], heat_map: 
         sys.stdout.flush()
         os._exit(INTERRUPTED)
 
-    remaining, total = session.remaining, session.total
-    finished = session.run()
-    rows_out = piped and session.csv != "-"
-    if rows_out:
-        print_tabbed(out, columns)
-        for old, _ in session.pairs():
-            print_tabbed(out, tabbed(old, columns))
-    before = signal.signal(signal.SIGINT, leave)
-    try:
-        with progress, closing(finished):
-            upcoming = (case.problem.name for case in remaining)
-            task = progress.add_task(next(upcoming, ""), total=total, completed=total - len(remaining))
-            progress.refresh()
-            for case in finished:
-                if rows_out:
-                    for row in map(session.row, case):
-                        print_tabbed(out, tabbed(row, columns))
-                progress.update(task, advance=1, description=next(upcoming, ""), refresh=True)
-    finally:
-        signal.signal(signal.SIGINT, before)
-    show()
+    def follow_up() -> "Iterator[list[Result]]":
+        before = signal.signal(signal.SIGINT, leave)
+        try:
+            with progress, closing(finished):
+                upcoming = (case.problem.name for case in remaining)
+                task = progress.add_task(next(upcoming, ""), total=total, completed=total - len(remaining))
+                progress.refresh()
+                for case in finished:
+                    yield case
+                    progress.update(task, advance=1, description=next(upcoming, ""), refresh=True)
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    return follow_up()
 
 
 def tabbed(row: Mapping[str, "Cell"], columns: Sequence[str]) -> list[str | float | None]:

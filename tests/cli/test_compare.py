@@ -247,3 +247,41 @@ def test_the_summary_of_a_step_of_github_is_added_to(
     assert text.count("### convbench: ") == 2
     assert cli("compare", old, new, "--markdown", other).code == 2
     assert other.read_text() == "mine"
+
+
+@pytest.mark.program
+def test_a_rerun_times_the_cases_of_a_file_here_and_compares_their_ratios(cli: Cli, tmp_path: Path) -> None:
+    before, after = tmp_path / "before.csv", tmp_path / "after.csv"
+    words = ("--shape", "n1c4h9w8k6r3s3", "--backend", "torch,unfold-matmul", "--threads", "1")
+    assert cli("bench", *words, "--budget", "0.02", "--csv", before).code == 0
+    text = before.read_text()
+    before.write_text(text + text.splitlines()[-1].replace(",unfold-matmul,", ",from-a-plug-in,") + "\n")
+    done = cli("compare", before, after, "--rerun", "--budget", "0.02")
+    assert done.code in (0, 1, 3), done.err
+    assert "left out: from-a-plug-in, which came with a plug-in" in done.err
+    (row, *_) = table(done.out)
+    assert (row["backend"], row["outcome_before"], row["outcome_after"]) == ("unfold-matmul", "timed", "timed")
+    assert row["ratio"]
+    rows = list(csv.DictReader(after.open()))
+    assert {(row["backend"], row["threads"], row["outcome"]) for row in rows} == {
+        ("torch", "1", "timed"), ("unfold-matmul", "1", "timed"),
+    }  # fmt: skip
+    assert cli("compare", before, after, "--rerun").code == 2  # it exists
+
+
+def test_a_rerun_says_what_it_cannot_run(cli: Cli, changed: Callable[..., Path], tmp_path: Path) -> None:
+    done = cli("compare", changed("a"))
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "compare needs two files; add AFTER.csv, or --rerun to run the cases of" in done.err
+    done = cli("compare", changed("a"), "-", "--rerun")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    untimed = changed("b", lambda row: row.update(outcome="skipped", reason="no"))
+    done = cli("compare", untimed, tmp_path / "c.csv", "--rerun")
+    assert done.code == 2
+    assert "has no timed row; give a CSV file of convbench bench" in done.err
+    elsewhere = changed("c", lambda row: row.update(device="cuda"))
+    done = cli("compare", elsewhere, tmp_path / "d.csv", "--rerun")
+    assert done.code == 2
+    assert "was timed on cuda, which is not here; give another file" in done.err
+    assert not (tmp_path / "c.csv").exists()
+    assert not (tmp_path / "d.csv").exists()
