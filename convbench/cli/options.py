@@ -192,6 +192,9 @@ Shape = Annotated[
 At = Annotated[str | None, typer.Option("--at", metavar="P,Q", help="Output to follow: its row and column.")]
 Filter = Annotated[int | None, typer.Option("--filter", metavar="K", help="Filter (output channel) to follow.")]
 Image = Annotated[int, typer.Option("--image", metavar="N", help="Image of the batch to follow.")]
+Names = Annotated[
+    str, typer.Option("--names", metavar="NAME", help="Letters: torch (C_out, kH, H_out) or cudnn (K, R, P).")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Force = Annotated[bool, typer.Option("--force", help="Run cases that a backend refuses only because they are slow.")]
 

@@ -14,6 +14,7 @@ from convbench.explain.algorithms.catalogue import NotHere
 from convbench.explain.algorithms.trace import ANSWER, AlgorithmStage, Matrix, Numbers, Trace
 from convbench.explain.algorithms.work import Work
 from convbench.explain.backward import Backward, GradientTerm
+from convbench.explain.letters import TAP, TORCH, Letters
 from convbench.explain.steps import Comparison
 from convbench.show.grid import (
     FAINT,
@@ -45,7 +46,7 @@ GROUPS = ((0, 2), (2, 3), (3, 4), (4, 7))  # of the table's columns: products, t
 WORK_NOTES = (
     "transforms: multiplications + additions for x and y, in each run; weights: for w, once for all images.",
     "A factor of 1 or -1 in a Winograd matrix is not a multiplication; an FFT's rotation by 1 is counted.",
-    "Taps on padding are products with zero; loops and Toeplitz skip them.",
+    "A weight on padding gives a product with zero; loops and Toeplitz skip those.",
     "moved: bytes of x, w and y in fp32, and of every intermediate, written once and read once.",
     "extra: bytes needed besides x, w and y.",
 )
@@ -256,13 +257,13 @@ def _wrapped(text: str, room: int) -> Block:
 # The gradients.
 
 
-def backward_page(found: Backward, width: int) -> Iterator[Text]:
+def backward_page(found: Backward, width: int, letters: Letters = TORCH) -> Iterator[Text]:
     """The gradient of y, then dx by fold and dw by the patches, each with one number followed to its products."""
     spec = found.spec
     steps = (_given, _through_fold, _through_patches)
     yield from heading("BACKWARD", f"for a gradient g of y {tuple_text(spec.y_shape)}", width)
     for number, step in enumerate(steps, start=1):
-        stage, body = step(found, width - 2)
+        stage, body = step(found, width - 2, letters)
         yield from stage_lines(stage, f"{number}/{len(steps)}", width)
         yield from _indented(body)
     compared = sum(one.compared for one in found.proof)
@@ -278,7 +279,7 @@ def backward_page(found: Backward, width: int) -> Iterator[Text]:
     yield from _indented(remarks(notes, width - 4))
 
 
-def _given(found: Backward, _: int) -> tuple[AlgorithmStage, Block]:
+def _given(found: Backward, _room: int, _letters: Letters) -> tuple[AlgorithmStage, Block]:
     n, k = found.cell.n, found.cell.k
     used = _places(found.g[n, k].shape, [part.place[3:] for part in found.into_pixel if part.place[0] == k])
     channel = found.pixel[1]
@@ -300,7 +301,7 @@ def _given(found: Backward, _: int) -> tuple[AlgorithmStage, Block]:
     return AlgorithmStage(title="OPERANDS", formula="g = dLoss/dy", matrices=matrices), []
 
 
-def _through_fold(found: Backward, room: int) -> tuple[AlgorithmStage, Block]:
+def _through_fold(found: Backward, room: int, letters: Letters) -> tuple[AlgorithmStage, Block]:
     spec, (n, channel, h, w) = found.spec, found.pixel
     names = tuple(
         f"({found.group * spec.c_per_group + c},{r},{s})"
@@ -316,7 +317,7 @@ def _through_fold(found: Backward, room: int) -> tuple[AlgorithmStage, Block]:
     ]
     here = _places(found.dx.shape[2:], [(h, w)])
     matrices = (
-        Matrix(label="(c,r,s)", numbers=own, followed=_places(own.shape, cells), role="patch", rows=names),
+        Matrix(label=letters.write(TAP), numbers=own, followed=_places(own.shape, cells), role="patch", rows=names),
         Matrix(label="overlaps", numbers=found.overlaps, followed=here, role="patch"),
         Matrix(label=f"dx[{n},{channel}]", numbers=found.dx[n, channel], followed=here, role="patch"),
     )
@@ -329,11 +330,11 @@ def _through_fold(found: Backward, room: int) -> tuple[AlgorithmStage, Block]:
     return stage, _sum(lead, found.into_pixel, KERNEL, found.dx[found.pixel].item(), PATCH, room)
 
 
-def _through_patches(found: Backward, room: int) -> tuple[AlgorithmStage, Block]:
+def _through_patches(found: Backward, room: int, _letters: Letters) -> tuple[AlgorithmStage, Block]:
     k, c, r, s = found.tap
     stage = AlgorithmStage(
         title="dw = g · PATCHESᵀ",
-        formula="each tap times what it read, over all positions and images",
+        formula="for each weight: g times the pixel that it read, over all positions and images",
         matrices=(
             Matrix(
                 label=f"dw[{k},{c}]",

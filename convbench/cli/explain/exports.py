@@ -129,7 +129,7 @@ def interact(walk: "Walk", step: str, view: "View", *, seed: int, ones: bool) ->
     from convbench.show.interactive import WalkSession
     from convbench.show.keyboard import run
 
-    algorithms, backward = further_pages(walk, seed, ones=ones)
+    algorithms, backward = further_pages(walk, seed, ones=ones, letters=view.letters)
     session = WalkSession(
         walk=walk, step=step, channel=view.channel, base=view, seed=seed, algorithms=algorithms, backward=backward
     )

@@ -11,8 +11,8 @@ CELL = frozenset("shape input weight stride padding dilation at filter image see
 OWN = frozenset({"x", "w"})  # numbers of one's own; the page draws its numbers from the seed
 MODES: Mapping[str, frozenset[str]] = {
     "html": CELL | {"overwrite"},
-    "algorithm": CELL | OWN | {"backward", "json"},
-    "backward": CELL | OWN | {"algorithm", "json"},
+    "algorithm": CELL | OWN | {"backward", "json", "names"},
+    "backward": CELL | OWN | {"algorithm", "json", "names"},
     "interactive": CELL | OWN | {"step", "channel", "names"},
     "code": CELL | OWN,
     "notebook": CELL | OWN | {"names", "overwrite"},

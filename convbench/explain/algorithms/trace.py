@@ -1,7 +1,8 @@
 """What did one algorithm do with the numbers, how much work did it take, and is it right?
 
 A trace has the intermediate results of one algorithm from x and w to y. `Algorithm.run` compares
-every number of it with a second way to the same number; integers and fractions must be equal.
+every number of it with a second way to the same number; integers and fractions must be equal. Names of
+sizes and indices are templates ($P, $kh) until `Trace.in_letters` writes them.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from convbench.explain.algorithms.work import Counts, Fractions
+from convbench.explain.letters import Letters
 from convbench.explain.proof import compare, compare_all
 from convbench.explain.steps import Cell, Comparison
 from convbench.ran.by_torch import convolve
@@ -94,6 +96,28 @@ class Trace:
     @property
     def facts(self) -> tuple[Fact, ...]:
         return tuple(fact for stage in self.stages for fact in stage.facts)
+
+    def in_letters(self, letters: Letters) -> "Trace":
+        """With the names of sizes and indices in these letters."""
+        write = letters.write
+        stages = tuple(
+            replace(
+                stage,
+                formula=write(stage.formula),
+                matrices=tuple(
+                    replace(
+                        matrix,
+                        label=write(matrix.label),
+                        rows=tuple(map(write, matrix.rows)),
+                        columns=tuple(map(write, matrix.columns)),
+                    )
+                    for matrix in stage.matrices
+                ),
+                facts=tuple(replace(fact, text=write(fact.text)) for fact in stage.facts),
+            )
+            for stage in self.stages
+        )
+        return replace(self, stages=stages, proof=tuple(replace(one, name=write(one.name)) for one in self.proof))
 
     @property
     def moved_nbytes(self) -> int:

@@ -14,6 +14,7 @@ from torch import Tensor
 from convbench.explain.algorithms.trace import Again, Algorithm, AlgorithmStage, Fact, Matrix, Second, Trace
 from convbench.explain.algorithms.work import Counts, Work, WorkTally, mark, too_many
 from convbench.explain.geometry import channels, windows
+from convbench.explain.letters import TAP
 from convbench.explain.steps import Cell, name_formula
 from convbench.explain.walk import MAX_PATCHES, multiply
 from convbench.ran.by_torch import unfold
@@ -57,8 +58,8 @@ def form_with(join: Multiply, formula: Callable[[ConvSpec], str]) -> Callable[..
         stages = [
             AlgorithmStage(
                 title="UNFOLD",
-                formula="row (c,r,s), column l = p·Q + q",
-                matrices=(Matrix("(c,r,s)", own, mark(own.shape, slice(None), at), role="patch", rows=names),),
+                formula=f"row {TAP}, column l = $p·$Q + $q",
+                matrices=(Matrix(TAP, own, mark(own.shape, slice(None), at), role="patch", rows=names),),
                 facts=(
                     Fact(
                         "x has {} numbers, its patches {}, of which {} are zeros of the padding.",
@@ -70,8 +71,8 @@ def form_with(join: Multiply, formula: Callable[[ConvSpec], str]) -> Callable[..
                 title="MULTIPLY",
                 formula=formula(spec),
                 matrices=(
-                    Matrix("w_flat", kernel, mark(kernel.shape, slice(None)), role="kernel", rows=(f"k={cell.k}",)),
-                    Matrix("y", row, mark(row.shape, 0, at), role="output", rows=(f"k={cell.k}",)),
+                    Matrix("w_flat", kernel, mark(kernel.shape, slice(None)), role="kernel", rows=(f"$k={cell.k}",)),
+                    Matrix("y", row, mark(row.shape, 0, at), role="output", rows=(f"$k={cell.k}",)),
                 ),
             ),
         ]
@@ -97,7 +98,7 @@ def again(x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Again:
     outputs = prod(spec.y_shape)
     return Again(
         matrices=(
-            Second("(c,r,s)", "windows of padded x", own, here.expand(own.shape)),
+            Second(TAP, "windows of padded x", own, here.expand(own.shape)),
             Second(
                 "w_flat",
                 "w, number by number",

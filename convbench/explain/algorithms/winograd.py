@@ -68,8 +68,8 @@ def why_not(tile: Pair | None, spec: ConvSpec) -> str | None:
         )
     if spec.dilation != (1, 1):
         return (
-            f"the taps must be adjacent, so it needs dilation 1; a dilation of {pair_text(spec.dilation)} would "
-            f"split the rows and columns of x into {prod(spec.dilation)} convolutions with dilation 1"
+            f"the weights must read adjacent pixels, so it needs dilation 1; a dilation of {pair_text(spec.dilation)} "
+            f"would split the rows and columns of x into {prod(spec.dilation)} convolutions with dilation 1"
         )
     m = tile or (_usual(spec.r), _usual(spec.s))
     size = (m[0] + spec.r - 1, m[1] + spec.s - 1)
@@ -174,7 +174,7 @@ def form(tile: Pair | None, algorithm: Algorithm, x: Tensor, w: Tensor, spec: Co
                     result,
                     mark((m_h, m_w), a, b),
                     role="output",
-                    rows=tuple(f"p={at_h * m_h + i}" for i in range(m_h)),
+                    rows=tuple(f"$p={at_h * m_h + i}" for i in range(m_h)),
                     columns=tuple(str(at_w * m_w + i) for i in range(m_w)),
                 ),
             ),

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from rich.text import Text
 
+from convbench.explain.letters import TAP
 from convbench.explain.steps import Walk
 from convbench.show.grid import KERNEL, OUTPUT, PATCH, Block, Role, Span, flow, grid, in_role, wrap_words
 from convbench.show.steps.view import GRID_COLUMNS, NARROWEST_CELL, TAPS, View
@@ -56,7 +57,7 @@ def patch_matrix(walk: Walk, room: int, view: View) -> Block:
         return text, PATCH if column == position else None
 
     return grid(
-        f"({names.c},{names.r},{names.s})",
+        names.write(TAP),
         Span(0, taps, first, first, view.patch_rows),
         Span(0, positions, position, position, room // NARROWEST_CELL),
         look,
