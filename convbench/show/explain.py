@@ -65,16 +65,16 @@ def summary(walk: Walk, problem: str, width: int) -> Block:
     x, w, patches, w_flat, y_flat, y = (" × ".join(map(str, tensor.shape)) for tensor in tensors)
     told = (
         ("In short", f"image {x}, kernel {w}"),
-        ("unfold", f"patches → {patches}: one column for each position of the kernel"),
-        ("flatten", f"w_flat → {w_flat}: one row for each filter"),
-        ("multiply", f"einsum('{walk.formula}', patches, w_flat) → {y_flat}"),
-        ("reshape", f"y → {y}, equal to F.conv2d"),
+        ("4 unfold", f"patches → {patches}: one column for each position of the kernel"),
+        ("5 flatten", f"w_flat → {w_flat}: one row for each filter"),
+        ("6 multiply", f"einsum('{walk.formula}', patches, w_flat) → {y_flat}"),
+        ("7 reshape", f"y → {y}, equal to F.conv2d"),
         ("next", f"convbench explain {problem}{' ' if problem else ''}-i walks through it by keys"),
     )
     lines: Block = [Text()]
     for name, words in told:
-        first, *others = wrap(words, width - 11, break_on_hyphens=False)
-        lines += [Text.assemble((f"  {name:<9}", "bold"), first), *(Text(" " * 11 + other) for other in others)]
+        first, *others = wrap(words, width - 13, break_on_hyphens=False)
+        lines += [Text.assemble((f"  {name:<11}", "bold"), first), *(Text(" " * 13 + other) for other in others)]
     return lines
 
 

@@ -14,7 +14,7 @@ from convbench.cli.explain.given import Given, read_operands
 from convbench.cli.explain.modes import choose_mode
 from convbench.cli.outputs import check_outputs, refuse_unproved, tell, write
 from convbench.errors import ConvbenchError
-from convbench.explain import STEPS
+from convbench.explain import NOTE, STEPS
 from convbench.explain.letters import Letters, choose_letters
 from convbench.spec import ITEM_NBYTES, ConvSpec, Pair
 
@@ -123,7 +123,7 @@ def explain(
             f"--{mode} is for whole numbers, whose sums are exact, and these are not; try the walk alone, or --x with "
             "pixels and --w with whole numbers"
         )
-    ones = str(found.spec) == options.NOTE and cell.seed == 0  # the gradient of the note: that of a sum
+    ones = str(found.spec) == NOTE and cell.seed == 0  # the gradient of the note: that of a sum
     if mode in ("algorithm", "backward"):
         from convbench.cli.explain.algorithms import show_further
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from convbench.explain import NOTE
 from convbench.explain.letters import TORCH
 from convbench.explain.sheet import set_text
 from convbench.explain.steps import SlidingAxis, Term, Walk
@@ -14,19 +15,23 @@ from convbench.show.grid import FAINT, KERNEL, OUTPUT, PATCH, Block, flow, in_ro
 from convbench.show.steps.tensors import image, kernel, output
 from convbench.show.steps.view import TERMS, Step, View, by_times, in_code, listed, signed, worth_seeing
 from convbench.show.units import numeral, seconds, tuple_text
+from convbench.spec import ConvSpec
 
 if TYPE_CHECKING:
     from convbench.explain.price import Price
+
+MAPPING = (
+    "The process note's steps: 1 (data set) is convbench run; 2 (setup) is step 1 here; 3 (why not loops) is 2 and 3; "
+    "4 to 7 are the same. Step 8 is what PyTorch really did."
+)
 
 
 def operands(walk: Walk, room: int, view: View) -> Step:
     spec, cell = walk.spec, walk.cell
     channels = list(dict.fromkeys(term.channel for term in walk.terms))
-    blocks = []  # each channel of x next to the kernel's slice for it
     shown = list(enumerate(channels))[view.channel : view.channel + view.channels]
-    for c, channel in shown:
-        blocks.append(image(walk, channel, room, view))
-        blocks.append(kernel(walk, c, room, view))
+    # Each channel of x next to the kernel's slice for it.
+    blocks = [flow([image(walk, channel, room, view), kernel(walk, c, room, view)], room) for c, channel in shown]
 
     y_block = output(walk, room, view, lambda p, q: "?" if (p, q) == (cell.p, cell.q) else ".")
     body = flow([*blocks, y_block], room)
@@ -56,6 +61,10 @@ def operands(walk: Walk, room: int, view: View) -> Step:
             f"{spec.groups} groups: filter {view.letters.k}={cell.k} is in group {walk.group}, which reads "
             f"{listed('channel', channels)} of x only."
         )
+    if view.letters is TORCH:
+        notes.append(f"Problem name {spec}: {_letters_of_names(spec)}.")
+    if str(spec) == NOTE:
+        notes.append(MAPPING)
     cost = f"x {walk.x_nbytes:,} B + w {walk.w_nbytes:,} B in, y {walk.y_nbytes:,} B out, in fp32."
     return Step(
         "OPERANDS", f"x {tuple_text(walk.x.shape)} ⋆ w {tuple_text(walk.w.shape)}{_options(walk)}", body, notes, cost
@@ -66,6 +75,18 @@ def _options(walk: Walk) -> str:
     """What differs from the plain convolution, as in the text form."""
     _, _, options = str(walk.spec).partition("_")
     return f" · {options.replace('_', ' ')}" if options else ""
+
+
+def _letters_of_names(spec: ConvSpec) -> str:
+    """How `n1c1h4w4k1r2s2_pd1` is read."""
+    letters = ["n batch", "c input channels", "h×w image", "k output channels", "r×s kernel"]
+    options = {"st": "stride", "pd": "padding", "dl": "dilation", "g": "groups"}
+    _, *given = str(spec).split("_")
+    return ", ".join(letters + [f"{short} {name}" for short, name in options.items() if _has(given, short)])
+
+
+def _has(options: Sequence[str], short: str) -> bool:
+    return any(option.startswith(short) for option in options)
 
 
 def one_cell(walk: Walk, room: int, view: View) -> Step:

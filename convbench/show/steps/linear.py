@@ -14,6 +14,21 @@ from convbench.show.steps.tensors import flat_kernel, flat_output, output, patch
 from convbench.show.steps.view import Step, View, by_times, in_code, worth_seeing
 from convbench.show.units import numeral, tuple_text
 
+# What was checked, and the comparisons of the proof that do it.
+CHECKED = (
+    ("y", ("loops", "einsum", "oracle")),
+    ("y in fp32", ("float32",)),
+    ("this output", ("cell", "flipped")),
+    ("patches", ("unfold", "padding", "matrix")),
+    ("F.fold", ("fold",)),
+    ("sizes, cost", ("sizes", "work")),
+)
+INSIGHT = (
+    "Whatever ran: convolution = extract patches + one matrix multiply. Extract local patches, flatten patches and "
+    "kernels, take dot products, reshape to a spatial grid. As a linear algebra operation it is efficient, "
+    "parallelizable and made for GPUs."
+)
+
 
 def unfold(walk: Walk, room: int, view: View) -> Step:
     spec, cell, names = walk.spec, walk.cell, view.letters
@@ -180,13 +195,16 @@ def reshape(walk: Walk, room: int, view: View) -> Step:
 
 
 def _proof(proof: Sequence[Comparison], room: int) -> Block:
-    """A table: what was checked, how many numbers, how far apart they are, and against what."""
-    lines = [Text(f"  {'':<8}{'compared':>10}  max|Δ|  against", style=FAINT)]
-    for comparison in proof:
-        mark = Text("✓" if comparison.holds else "✗", style="green" if comparison.holds else "red")
-        row = f" {comparison.name:<8}{comparison.compared:>10,}  {comparison.worst:>6.1g}  "
-        first, *others = wrap(comparison.against, room - len(row) - 1)
-        lines.append(Text() + mark + Text(row + first))
+    """A table: what was checked, how many numbers, how far apart they are, and what with."""
+    rows = [(what, [one for one in proof if one.name in names]) for what, names in CHECKED]
+    counts = [f"{sum(one.compared for one in parts):,}" for _, parts in rows]
+    label, width = max(len(what) for what, _ in rows), max(len("count"), *map(len, counts))
+    lines = [Text(f"  {'checked':<{label}} {'count':>{width}}  apart  compared with", style=FAINT)]
+    for (what, parts), count in zip(rows, counts, strict=True):
+        holds, worst = all(one.holds for one in parts), max((one.worst for one in parts), default=0.0)
+        row = f" {what:<{label}} {count:>{width}}  {worst:>5.1g}  "
+        first, *others = wrap("; ".join(one.against for one in parts), room - len(row) - 1) or [""]
+        lines.append(Text() + Text("✓" if holds else "✗", style="green" if holds else "red") + Text(row + first))
         lines += [Text(" " * (len(row) + 1) + other) for other in others]
     return lines
 
@@ -196,4 +214,4 @@ def pytorch(walk: Walk, room: int, view: View) -> Step:
     for sentence in view.here or ("Not watched for this page; convbench ran shows it.",):
         body += wrap_words([Text(word) for word in sentence.split()], room)
     body += in_code(walk, "pytorch", room, view)
-    return Step("WHAT PYTORCH REALLY DID HERE", "F.conv2d, fp32", body, [], "")
+    return Step("WHAT PYTORCH REALLY DID HERE", "F.conv2d, fp32", body, [INSIGHT], "")
