@@ -49,7 +49,7 @@ def prove(walk: Walk) -> tuple[Comparison, ...]:
         compare("oracle", "shifted views of x, summed", y, exam.truth.y, within=within),
         Comparison(
             name="float32",
-            against="its bound around float64",
+            against="float64, within the bound of its rounding",
             compared=y.numel(),
             worst=float((single.double() - exam.truth.y).abs().max()),
             evidence=check(exam, single, "vendor").evidence,

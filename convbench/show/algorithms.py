@@ -81,6 +81,7 @@ def trace_page(trace: Trace, width: int) -> Iterator[Text]:
     """One algorithm, its stages with the followed cell marked, and its proof."""
     cell = trace.cell
     yield from heading(trace.title.upper(), f"y[{cell.n},{cell.k},{cell.p},{cell.q}]", width)
+    yield from _indented(_wrapped(trace.idea, width - 2))
     for number, stage in enumerate(trace.stages, start=1):
         yield from stage_lines(stage, f"{number}/{len(trace.stages)}", width)
     yield from _indented(_proof(trace.proof, width - 2))
@@ -298,7 +299,8 @@ def _given(found: Backward, _room: int, _letters: Letters) -> tuple[AlgorithmSta
             role="patch",
         ),
     )
-    return AlgorithmStage(title="OPERANDS", formula="g = dLoss/dy", matrices=matrices), []
+    ones = "; all ones, as for Loss = y.sum()" if bool((found.g == 1).all()) else ""
+    return AlgorithmStage(title="OPERANDS", formula=f"g = dLoss/dy{ones}", matrices=matrices), []
 
 
 def _through_fold(found: Backward, room: int, letters: Letters) -> tuple[AlgorithmStage, Block]:
@@ -408,6 +410,7 @@ def _trace_record(trace: Trace) -> dict[str, Any]:
     return {
         "name": trace.name,
         "title": trace.title,
+        "idea": trace.idea,
         "source": trace.source,
         "stages": [
             {

@@ -48,6 +48,7 @@ WORDS = {  # step 1 of the note, the data set, is `convbench run`'s
     ),
     "reshape": ("(batch, output_channel, H_out, W_out)", "(b, o, l) = (1,1,9) → (b, o, H_out, W_out) = (1,1,3,3)"),
     "pytorch": (
+        "Slow2d: torch's own way: a patch matrix and a matrix product",
         "convolution = extract patches + one matrix multiply",
         "Extract local patches, flatten patches and kernels, take dot products, reshape to a spatial grid",
         "linear algebra operation",

@@ -314,6 +314,7 @@ def _gamma(steps: int) -> float:
 FFT = Algorithm(
     name="fft",
     title=lambda spec: "FFT {}×{}".format(*transform_size(spec)),
+    idea="By the Fourier transform a convolution is a product of spectra, number by number; then transform back.",
     source="Mathieu, Henaff, LeCun 2014, Fast Training of Convolutional Networks through FFTs",
     why_not=why_not,
     form=form,

@@ -237,6 +237,7 @@ def again(x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Again:
 IMPLICIT_GEMM = Algorithm(
     name="implicit-gemm",
     title=lambda _: "implicit GEMM",
+    idea="The same matrix product (GEMM), but small tiles of the patch matrix are read from x by index, never stored.",
     source="Chetlur et al. 2014, cuDNN: Efficient Primitives for Deep Learning, section 3",
     why_not=lambda _: None,
     form=form,

@@ -104,6 +104,7 @@ def _follow(rows: Tensor) -> Tensor:
 LOOPS = Algorithm(
     name="loops",
     title=lambda _: "nested loops",
+    idea="From the definition: every output is a sum of products, and the loops take one product at a time.",
     source="the definition of cross-correlation; Goodfellow et al. 2016, Deep Learning, section 9.1",
     why_not=why_not,
     form=form,

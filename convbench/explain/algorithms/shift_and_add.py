@@ -140,6 +140,7 @@ def again(x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Again:
 SHIFT_AND_ADD = Algorithm(
     name="shift-and-add",
     title=lambda _: "shift-and-add (kn2row)",
+    idea="One weight w[$r,$s] at a time is multiplied with all of x; the product is shifted and added to y.",
     source="Vasudevan, Anderson, Gregg 2017, Parallel Multi Channel Convolution using General Matrix Multiplication",
     why_not=why_not,
     form=form,

@@ -133,6 +133,7 @@ def _open(spec: ConvSpec, cell: Cell) -> tuple[Tensor, Tensor]:
 TOEPLITZ = Algorithm(
     name="toeplitz",
     title=lambda spec: f"Toeplitz {prod(spec.y_shape[1:])}×{prod(spec.x_shape[1:])}",
+    idea="One large matrix times the flattened x: a row has the kernel's weights where its output reads x, else zeros.",
     source="Dumoulin and Visin 2016, A guide to convolution arithmetic for deep learning, section 4.1",
     why_not=why_not,
     form=form,

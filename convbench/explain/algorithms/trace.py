@@ -76,6 +76,7 @@ class Trace:
 
     name: str
     title: str
+    idea: str
     source: str
     spec: ConvSpec
     cell: Cell
@@ -117,7 +118,10 @@ class Trace:
             )
             for stage in self.stages
         )
-        return replace(self, stages=stages, proof=tuple(replace(one, name=write(one.name)) for one in self.proof))
+        idea = write(self.idea)
+        return replace(
+            self, idea=idea, stages=stages, proof=tuple(replace(one, name=write(one.name)) for one in self.proof)
+        )
 
     @property
     def moved_nbytes(self) -> int:
@@ -163,6 +167,7 @@ class Algorithm:
     """One way to compute a convolution, and a second computation of everything that it shows.
 
     Attributes:
+        idea: what it does, in a sentence.
         why_not: why a problem is beyond it, in words; None if it is not.
         form: the trace of x (N, C, H, W) and w (K, C/G, R, S) in float64, unproved.
         again: the same by other ways.
@@ -170,6 +175,7 @@ class Algorithm:
 
     name: str
     title: Callable[[ConvSpec], str]
+    idea: str
     source: str
     why_not: Callable[[ConvSpec], str | None]
     form: Callable[["Algorithm", Tensor, Tensor, ConvSpec, Cell], Trace]
@@ -185,6 +191,7 @@ class Algorithm:
         return Trace(
             name=self.name,
             title=self.title(spec),
+            idea=self.idea,
             source=self.source,
             spec=spec,
             cell=cell,

@@ -121,6 +121,7 @@ def _taps(spec: ConvSpec) -> list[tuple[int, int, int]]:
 UNFOLD_EINSUM = Algorithm(
     name="unfold-einsum",
     title=lambda _: "unfold + einsum",
+    idea="Every patch of x becomes a column of a matrix, and einsum multiplies the flattened kernel with each column.",
     source="Chellapilla, Puri, Simard 2006, High Performance Convolutional Neural Networks, section 3",
     why_not=why_not,
     form=form_with(by_einsum, lambda spec: f"einsum('{name_formula(spec)}', patches, w_flat)"),
@@ -129,6 +130,7 @@ UNFOLD_EINSUM = Algorithm(
 UNFOLD_MATMUL = Algorithm(
     name="unfold-matmul",
     title=lambda _: "unfold + matmul",
+    idea="The same patch matrix, with those of all images next to each other, and one matrix product for each group.",
     source="Chellapilla, Puri, Simard 2006, High Performance Convolutional Neural Networks, section 3",
     why_not=why_not,
     form=form_with(

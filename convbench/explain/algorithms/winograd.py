@@ -539,6 +539,10 @@ def winograd(tile: Pair | None = None) -> Algorithm:
     return Algorithm(
         name="winograd" if tile is None else f"winograd-{tile[0]}x{tile[1]}",
         title=lambda spec: f"Winograd F({_name(spec, tile)})",
+        idea=(
+            "Small fixed matrices transform a tile d of x and the kernel g, so that fewer products are left; "
+            "another one turns them into a tile Y of outputs."
+        ),
         source="Lavin and Gray 2016, Fast Algorithms for Convolutional Neural Networks, section 4",
         why_not=partial(why_not, tile),
         form=partial(form, tile),

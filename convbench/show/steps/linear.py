@@ -23,6 +23,11 @@ CHECKED = (
     ("F.fold", ("fold",)),
     ("sizes, cost", ("sizes", "work")),
 )
+MEANINGS = {
+    "Slow2d": "torch's own way: a patch matrix and a matrix product",
+    "oneDNN": "a library of compiled kernels for CPUs",
+    "scratch": "memory held during the call",
+}
 INSIGHT = (
     "Whatever ran: convolution = extract patches + one matrix multiply. Extract local patches, flatten patches and "
     "kernels, take dot products, reshape to a spatial grid. As a linear algebra operation it is efficient, "
@@ -53,7 +58,7 @@ def unfold(walk: Walk, room: int, view: View) -> Step:
         ),
         f"Row order is ({names.c}, {names.r}, {names.s}), with {names.s} changing fastest.",
         # CUTLASS, media/docs/implicit_gemm_convolution.md.
-        "F.unfold stores this matrix; an implicit GEMM forms it in tiles and never stores it whole.",
+        "F.unfold stores this matrix; an implicit GEMM (matrix multiply) forms it in tiles and never stores it whole.",
     ]
     if spec.groups > 1:
         notes.insert(
@@ -89,6 +94,12 @@ def flatten(walk: Walk, room: int, view: View) -> Step:
     return Step("FLATTEN w", aside, body + in_code(walk, "flatten", room, view), notes, cost)
 
 
+def _meanings(sentences: Sequence[str]) -> list[str]:
+    """The words of these sentences that a reader may not know, and what they mean."""
+    used = [f"{word}: {meaning}." for word, meaning in MEANINGS.items() if any(word in one for one in sentences)]
+    return [" ".join(used)] if used else []
+
+
 def _elements(walk: Walk) -> str:
     spec = walk.spec
     if spec.c_per_group == 1:
@@ -117,8 +128,8 @@ def multiply(walk: Walk, room: int, view: View) -> Step:
     body += in_code(walk, "multiply", room, view)
     m, n, k = walk.gemm
     cost = (
-        f"{walk.macs:,} MACs = {walk.multiplications:,} multiplications and {walk.additions:,} additions; "
-        f"by convention {walk.flops:,} FLOPs, 2 per MAC."
+        f"{walk.macs:,} multiply-adds (MACs) = {walk.multiplications:,} multiplications and {walk.additions:,} "
+        f"additions; by convention {walk.flops:,} FLOPs, 2 per MAC."
     )
     groups = f" for each of {spec.groups} groups" if spec.groups > 1 else ""
     group = ", g group" if spec.groups > 1 else ""
@@ -214,4 +225,4 @@ def pytorch(walk: Walk, room: int, view: View) -> Step:
     for sentence in view.here or ("Not watched for this page; convbench ran shows it.",):
         body += wrap_words([Text(word) for word in sentence.split()], room)
     body += in_code(walk, "pytorch", room, view)
-    return Step("WHAT PYTORCH REALLY DID HERE", "F.conv2d, fp32", body, [INSIGHT], "")
+    return Step("WHAT PYTORCH REALLY DID HERE", "F.conv2d, fp32", body, [*_meanings(view.here), INSIGHT], "")
