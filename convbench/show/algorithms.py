@@ -214,7 +214,7 @@ def table(everyone: Sequence[Trace | NotHere], width: int) -> Iterator[Text]:
     widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
     label = max(map(len, names), default=0)
     for part in _split(widths, width - 2 - label) if rows else []:
-        yield Text("  " + _row("", heads[part], label, widths[part]), style=FAINT)
+        yield Text("  " + _row("", heads[part], label, widths[part]))
         for name, row in zip(names, rows, strict=True):
             yield Text("  " + _row(name, row[part], label, widths[part]))
     missing = [f"{one.name}: {one.why_not}." for one in everyone if isinstance(one, NotHere)]

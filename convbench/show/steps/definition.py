@@ -13,7 +13,7 @@ from convbench.explain.sheet import set_text
 from convbench.explain.steps import SlidingAxis, Term, Walk
 from convbench.show.grid import FAINT, KERNEL, OUTPUT, PATCH, Block, flow, in_role, plural, wrap_words
 from convbench.show.steps.tensors import image, kernel, output
-from convbench.show.steps.view import TERMS, Step, View, by_times, in_code, listed, signed, worth_seeing
+from convbench.show.steps.view import TERMS, Step, View, by_times, in_code, left_out, listed, signed, worth_seeing
 from convbench.show.units import numeral, seconds, tuple_text
 from convbench.spec import ConvSpec
 
@@ -125,7 +125,7 @@ def one_cell(walk: Walk, room: int, view: View) -> Step:
     for c, channel_sum in list(enumerate(channel_sums))[view.channel : view.channel + view.channels]:
         terms = walk.terms_of(c)
         shown = worth_seeing(terms)
-        more = [Text(f"… {plural(len(terms) - len(shown), 'more term')}")] if len(shown) < len(terms) else []
+        more = [Text(left_out(terms, shown))] if len(shown) < len(terms) else []
         lead = f"{names.c}={c}: " if many else ""
         words = [*_joined([_product(term) for term in shown]), *more]
         body += wrap_words(words, room, lead=lead)

@@ -9,9 +9,9 @@ from rich.text import Text
 
 from convbench.explain.letters import CUDNN
 from convbench.explain.steps import Comparison, Term, Walk
-from convbench.show.grid import FAINT, KERNEL, OUTPUT, PATCH, Block, flow, in_role, plural, wrap_words
+from convbench.show.grid import KERNEL, OUTPUT, PATCH, Block, flow, in_role, plural, wrap_words
 from convbench.show.steps.tensors import flat_kernel, flat_output, output, patch_matrix
-from convbench.show.steps.view import Step, View, by_times, in_code, worth_seeing
+from convbench.show.steps.view import Step, View, by_times, in_code, left_out, worth_seeing
 from convbench.show.units import numeral, tuple_text
 
 # What was checked, and the comparisons of the proof that do it.
@@ -153,8 +153,8 @@ def multiply(walk: Walk, room: int, view: View) -> Step:
 def _dot_product(walk: Walk, room: int, view: View) -> Block:
     """The cell's filter, its column of the patches, their products and the sum."""
     terms = worth_seeing(walk.terms)
-    left = len(walk.terms) - len(terms)
-    more = [Text(f" … {left} more")] if left else []
+    left = left_out(walk.terms, terms)
+    more = [Text(f" {left}")] if left else []
     weights = wrap_words(
         [*(in_role(numeral(term.w), KERNEL) for term in terms), *more],
         room,
@@ -168,7 +168,7 @@ def _dot_product(walk: Walk, room: int, view: View) -> Block:
         space="",
     )
     products = [Text(f"{'+ ' if i else ''}{_factor(term)}") for i, term in enumerate(terms)]
-    sums = [*products, *([Text(f"+ … {left} more")] if left else []), Text("= ") + in_role(numeral(walk.total), OUTPUT)]
+    sums = [*products, *([Text(f"+ {left}")] if left else []), Text("= ") + in_role(numeral(walk.total), OUTPUT)]
     return [*flow([weights, column], room, gap=1), *wrap_words(sums, room, lead="= ")]
 
 
@@ -210,7 +210,7 @@ def _proof(proof: Sequence[Comparison], room: int) -> Block:
     rows = [(what, [one for one in proof if one.name in names]) for what, names in CHECKED]
     counts = [f"{sum(one.compared for one in parts):,}" for _, parts in rows]
     label, width = max(len(what) for what, _ in rows), max(len("count"), *map(len, counts))
-    lines = [Text(f"  {'checked':<{label}} {'count':>{width}}  apart  compared with", style=FAINT)]
+    lines = [Text(f"  {'checked':<{label}} {'count':>{width}}  apart  compared with")]
     for (what, parts), count in zip(rows, counts, strict=True):
         holds, worst = all(one.holds for one in parts), max((one.worst for one in parts), default=0.0)
         row = f" {what:<{label}} {count:>{width}}  {worst:>5.1g}  "

@@ -80,7 +80,7 @@ def flat_output(walk: Walk, room: int, view: View) -> Block:
     """What the cell's filter gives at each location, with the cell marked."""
     row, positions = walk.y_row, walk.own.shape[1]
     return grid(
-        "l",
+        f"y[{walk.cell.n},{view.letters.k},l]",
         Span(0, 1, 0, 0, 1),
         Span(0, positions, walk.position, walk.position, room // NARROWEST_CELL),
         lambda _, column: (numeral(row[column].item()), OUTPUT if column == walk.position else None),

@@ -79,6 +79,14 @@ def worth_seeing(terms: Sequence[Term]) -> list[Term]:
     return ([term for term in terms if not term.padding] or list(terms))[:TERMS]
 
 
+def left_out(terms: Sequence[Term], shown: Sequence[Term]) -> str:
+    """What of the terms is not shown: `… 3 more, 15 on padding`; nothing where all are."""
+    padding = sum(term.padding for term in terms) - sum(term.padding for term in shown)
+    more = len(terms) - len(shown) - padding
+    words = [f"{count:,} {what}" for count, what in ((more, "more"), (padding, "on padding")) if count]
+    return f"… {', '.join(words)}" if words else ""
+
+
 def signed(values: Sequence[float]) -> list[str]:
     """`7`, `+ 16`, `− 33`: the words of a sum."""
     first, *others = values or (0.0,)
