@@ -325,7 +325,7 @@ def _through_fold(found: Backward, room: int, letters: Letters) -> tuple[Algorit
     )
     stage = AlgorithmStage(
         title="dx = FOLD(wᵀ g)",
-        formula="a transposed convolution: each g adds a kernel to x, overlaps are summed",
+        formula="wᵀ g is the gradient of the patches; fold sums overlaps: a transposed convolution",
         matrices=matrices,
     )
     lead = f"dx[{n},{channel},{h},{w}] ="
