@@ -314,4 +314,4 @@ def test_the_numbers_above_follow_the_cell() -> None:
     text = shown(session)
     assert "y[0,0,2,1] = <134>" in text
     assert "[7]" in next(line for line in text.splitlines() if "(c,kh,kw)" in line)
-    assert "<134>" in next(line for line in text.splitlines() if line.startswith("  o=0"))
+    assert "<134>" in next(line for line in text.splitlines() if line.lstrip().startswith("o=0"))
