@@ -25,10 +25,10 @@ def draw(walk: Walk, steps: Sequence[str] = STEPS, view: View | None = None) -> 
 
 def more(width: int) -> Block:
     """What else may be asked of the same problem."""
-    options = ("--at 0,0", "--interactive", "--html FILE", "--code", "--algorithm all", "--backward")
+    options = ("--at 0,0", "-i", "--html FILE", "--code", "--algorithm all", "--backward")
     commands = ("convbench why QUESTION", "convbench ran", "convbench cost")
     asks = [Text(ask) for ask in (*options, *commands)]
-    return wrap_words(asks, width, lead="  and more:    ", space="   ")
+    return wrap_words(asks, width, lead="  and more:    ", space="  ")
 
 
 def page(walk: Walk, width: int, steps: Sequence[str] = STEPS, view: View | None = None) -> Iterator[Text]:

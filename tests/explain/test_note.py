@@ -10,7 +10,7 @@ from convbench.explain.price import LAYER, LAYER_NAME, Price, measure
 from convbench.explain.program import counted_operands
 from convbench.explain.steps import Walk
 from convbench.explain.walk import choose_cell, small_integers, walk
-from convbench.show.explain import draw_step, summary
+from convbench.show.explain import draw_step, more, summary
 from convbench.show.steps import View
 from convbench.show.steps.linear import CHECKED
 from convbench.spec import ConvSpec
@@ -51,7 +51,7 @@ WORDS = {  # step 1 of the note, the data set, is `convbench run`'s
         "Slow2d: torch's own way: a patch matrix and a matrix product",
         "convolution = extract patches + one matrix multiply",
         "Extract local patches, flatten patches and kernels, take dot products, reshape to a spatial grid",
-        "linear algebra operation",
+        "linear algebra operation, parallelizable and made for GPUs",
     ),
 }
 HERE = (
@@ -117,6 +117,12 @@ def test_the_walk_in_six_lines(note: Walk) -> None:
     assert len(lines) == 1 + 6
     assert lines[1] == "  In short   image 1 × 1 × 4 × 4, kernel 1 × 1 × 2 × 2"
     assert lines[-1] == "  next       convbench explain n1c1h4w4k1r2s2 -i walks through it by keys"
+
+
+def test_the_last_step_and_the_walk_in_short_are_on_one_screen(note: Walk) -> None:
+    also = 1  # the algorithms with the same y
+    lines = len(shown(note, "pytorch").splitlines()) + also + len(more(80)) + len(summary(note, "", 80))
+    assert lines <= 24 - 1  # the prompt
 
 
 def test_the_price_is_that_of_the_fastest_call(note: Walk) -> None:

@@ -30,8 +30,8 @@ MEANINGS = {
 }
 INSIGHT = (
     "Whatever ran: convolution = extract patches + one matrix multiply. Extract local patches, flatten patches and "
-    "kernels, take dot products, reshape to a spatial grid. As a linear algebra operation it is efficient, "
-    "parallelizable and made for GPUs."
+    "kernels, take dot products, reshape to a spatial grid: a linear algebra operation, parallelizable and made for "
+    "GPUs."
 )
 
 
