@@ -15,6 +15,7 @@ from convbench.case import DEVICES, DTYPES, EPILOGUES, LAYOUTS, PASSES, PRECISIO
 from convbench.cli.completion import among, backends, listed, shapes, suites
 from convbench.dtypes import short_dtype
 from convbench.errors import ConvbenchError, check_words
+from convbench.explain import NOTE
 
 if TYPE_CHECKING:
     from convbench.backend import Backend
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from convbench.spec import ConvSpec, Pair
 
 Words = list[str] | None
-NOTE = "n1c1h4w4k1r2s2"  # the worked example
 LONGEST_S = 1e7  # some months; what is longer is a slip
 
 Suites = Annotated[
@@ -47,10 +47,11 @@ Shapes = Annotated[
 ]
 Weight = Annotated[
     str | None,
-    typer.Option("--weight", metavar="KxC/GxRxS", help="Weight of that problem, such as 1x1x2x2."),
+    typer.Option("--weight", metavar="SIZES", help="Its weight, C_out x C_in/groups x kH x kW: 1x1x2x2."),
 ]
 Input = Annotated[
-    str | None, typer.Option("--input", metavar="NxCxHxW", help="Input of a problem, such as 1x1x4x4; needs --weight.")
+    str | None,
+    typer.Option("--input", metavar="SIZES", help="A problem by its input, N x C_in x H x W: 1x1x4x4; needs --weight."),
 ]
 Stride = Annotated[str | None, typer.Option("--stride", metavar="N", help="Its stride: 2, or 2x1. Default: 1.")]
 Padding = Annotated[
@@ -190,8 +191,11 @@ Shape = Annotated[
     ),
 ]
 At = Annotated[str | None, typer.Option("--at", metavar="P,Q", help="Output to follow: its row and column.")]
-Filter = Annotated[int | None, typer.Option("--filter", metavar="K", help="Filter (output channel) to follow.")]
+Filter = Annotated[int | None, typer.Option("--filter", metavar="N", help="Filter (output channel) to follow.")]
 Image = Annotated[int, typer.Option("--image", metavar="N", help="Image of the batch to follow.")]
+Names = Annotated[
+    str, typer.Option("--names", metavar="NAME", help="Letters: torch (C_out, kH, H_out) or cudnn (K, R, P).")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Force = Annotated[bool, typer.Option("--force", help="Run cases that a backend refuses only because they are slow.")]
 

@@ -23,12 +23,14 @@ def why(
     *,
     cell: options.CellOptions,
     sizes: options.Sizes,
+    names: options.Names = "torch",
     json: options.Json = False,
 ) -> None:
     """Answer a question about convolution on real numbers.
 
     Every number is computed and checked before it is printed. Exit 1: a check failed, and nothing is printed.
     """
+    from convbench.explain.letters import choose_letters
     from convbench.explain.questions import ask, choose
     from convbench.explain.walk import affordable, choose_cell
     from convbench.show.questions import draw_answers, record_answers
@@ -36,12 +38,13 @@ def why(
     spec = sizes.problem(shape).spec
     at = cell.place(spec)
     questions = choose(question)
+    letters = choose_letters(names)
     chosen = choose_cell(spec, at=at, image=cell.image, filter_index=cell.filter)
     smaller = affordable(spec)
     if smaller != spec:
         tell(f"{spec.n} images take too long to check; images are independent, so this shows one: {smaller}")
         chosen = choose_cell(smaller, at=at, filter_index=cell.filter)
-    answers = [ask(one, smaller, chosen, cell.seed) for one in questions]
+    answers = [ask(one, smaller, chosen, cell.seed, letters) for one in questions]
     refuse_unproved({answer.name: answer.proof for answer in answers})
     if json:
         typer.echo(json_module.dumps(record_answers(answers)))

@@ -178,7 +178,7 @@ def prove(found: Backward) -> Iterator[Comparison]:
     top, _, left, _ = spec.sides
     whole = F.conv_transpose2d(g, w, None, spec.stride, 0, found.output_padding, spec.groups, spec.dilation)
     yield compare("dx", "F.conv_transpose2d", found.dx, whole[..., top : top + spec.h, left : left + spec.w])
-    yield compare("dx", "w times g, added tap by tap", found.dx, dgrad_float64(g, w, spec))
+    yield compare("dx", "w times g, added weight by weight", found.dx, dgrad_float64(g, w, spec))
     yield compare("dw", "shifted views of x times g", found.dw, wgrad_float64(g, x, spec))
     case = Case(problem=Problem(suite="shape", name=str(spec), spec=spec))
     if naive_loops.naive_loops.why_not(case) is None:

@@ -4,7 +4,10 @@ P, S and K are padding, stride and kernel size in torch's documentation, and out
 cuDNN's. So one page uses one of the two.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from string import Template
+
+from convbench.errors import unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,10 @@ class Letters:
     p: str
     q: str
 
+    def write(self, template: str) -> str:
+        """`row ($c,$r,$s)` in these letters: a $ and a name from above stands for a size or an index."""
+        return Template(template).safe_substitute(asdict(self)) if "$" in template else template
+
     def per_group(self, size: str, groups: int) -> str:
         """`C_in/G` in groups, `C_in` without."""
         return f"{size}/G" if groups > 1 else size
@@ -47,3 +54,15 @@ class Letters:
 TORCH = Letters("torch", *"N C_in H W C_out kH kW H_out W_out b c o kh kw oh ow".split())
 CUDNN = Letters("cudnn", *"N C H W K R S P Q n c k r s p q".split())
 NAMES = {one.name: one for one in (TORCH, CUDNN)}
+TAP = "($c,$r,$s)"  # a row of the patch matrix, a number of a filter
+
+
+def choose_letters(name: str) -> Letters:
+    """The letters of --names.
+
+    Raises:
+        ConvbenchError: there are none of that name.
+    """
+    if name not in NAMES:
+        raise unknown("letters", name, NAMES)
+    return NAMES[name]

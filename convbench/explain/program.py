@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
+from textwrap import wrap
 from typing import Any
 
 from convbench.explain import STEPS
@@ -11,6 +12,7 @@ from convbench.explain.steps import Walk, name_formula
 from convbench.spec import ConvSpec, Pair
 
 INDENT = "    "
+COLUMNS = 80  # of a terminal: no line of code is longer, unless it holds a text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +30,7 @@ class Code:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        return (*self.before, *self.line.splitlines(), *self.after)
+        return tuple(part for line in (*self.before, *self.line.splitlines(), *self.after) for part in _fitted(line))
 
 
 def step_code(walk: Walk, operands: tuple[str, ...]) -> Mapping[str, Code]:
@@ -44,7 +46,7 @@ def step_code(walk: Walk, operands: tuple[str, ...]) -> Mapping[str, Code]:
     return {
         "operands": Code(
             line="\n".join(operands),
-            after=(f"assert x.shape == {spec.x_shape} and w.shape == {spec.w_shape}",),
+            after=(f"assert x.shape == {spec.x_shape}", f"assert w.shape == {spec.w_shape}"),
         ),
         "loops": Code(
             line=f"total = ({_patch(walk)} * w[{cell.k}]).sum().item()",
@@ -79,7 +81,9 @@ def step_code(walk: Walk, operands: tuple[str, ...]) -> Mapping[str, Code]:
 
 def program(walk: Walk, operands: tuple[str, ...]) -> str:
     """All steps as one program; it raises AssertionError where a step gives anything else."""
-    parts = [f'"""{walk.spec}, step by step."""', "import torch", "import torch.nn.functional as F"]
+    spec = walk.spec
+    about = wrap(f'"""{spec}: x {spec.x_shape} convolved with w {spec.w_shape}, step by step."""', COLUMNS)
+    parts = [*about, "import torch", "import torch.nn.functional as F"]
     for number, (step, code) in enumerate(step_code(walk, operands).items(), start=1):
         parts += ["", f"# {number} {step}", *code.lines]
     return "\n".join([*parts, 'print("every step holds")', ""])
@@ -119,6 +123,14 @@ def counted_operands(spec: ConvSpec, seed: int) -> tuple[str, ...]:
 def _cell(name: str, kind: str, source: str) -> dict[str, Any]:
     cell: dict[str, Any] = {"cell_type": kind, "id": name, "metadata": {}, "source": source.splitlines(keepends=True)}
     return cell | ({"execution_count": None, "outputs": []} if kind == "code" else {})
+
+
+def _fitted(line: str) -> list[str]:
+    """A long line broken inside its brackets, where all its spaces are."""
+    if len(line) <= COLUMNS or "'" in line:
+        return [line]
+    deeper = line[: len(line) - len(line.lstrip())] + INDENT
+    return wrap(line, COLUMNS, subsequent_indent=deeper, break_long_words=False, break_on_hyphens=False)
 
 
 def _window(spec: ConvSpec) -> str:
@@ -189,7 +201,9 @@ def _loops(walk: Walk) -> tuple[str, ...]:
         f"for c in range({spec.c_per_group}):",
         f"{INDENT}for kh in range({spec.r}):",
         f"{INDENT * 2}for kw in range({spec.s}):",
-        f"{INDENT * 3}terms.append(pixel({channel}, {row}, {column}) * w[{cell.k}, c, kh, kw].item())",
+        f"{INDENT * 3}row, column = {row}, {column}",
+        f"{INDENT * 3}weight = w[{cell.k}, c, kh, kw].item()",
+        f"{INDENT * 3}terms.append(pixel({channel}, row, column) * weight)",
     )
 
 

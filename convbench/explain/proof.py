@@ -39,17 +39,17 @@ def prove(walk: Walk) -> tuple[Comparison, ...]:
         _check_loops(walk, case, within),
         cell,
         flipped,
-        compare_all("sizes", "F.conv2d and Tensor.unfold", _sizes(walk, conv2d)),
+        compare_all("sizes", "F.conv2d, Tensor.unfold", _sizes(walk, conv2d)),
         compare_all("unfold", "x by the index formula", _unfold(walk)),
         compare_all("padding", "F.unfold of ones", _padding(walk)),
         matrix,
         fold,
-        compare_all("work", "products in x and on padding", _work(walk, exam.truth.terms)),
+        compare_all("work", "counted products", _work(walk, exam.truth.terms)),
         compare("einsum", "F.conv2d in float64", y, conv2d, within=within),
         compare("oracle", "shifted views of x, summed", y, exam.truth.y, within=within),
         Comparison(
             name="float32",
-            against="its bound around float64",
+            against="float64, within the bound of its rounding",
             compared=y.numel(),
             worst=float((single.double() - exam.truth.y).abs().max()),
             evidence=check(exam, single, "vendor").evidence,
@@ -124,10 +124,10 @@ def compare_all(name: str, against: str, pairs: Iterable[tuple[Any, Any]], *, wi
 def _prove_cell(walk: Walk, within: float) -> tuple[Comparison, Comparison, Comparison, Comparison]:
     """What follows from the cell that is followed."""
     return (
-        compare_all("cell", "slices of padded x and of w", _cell(walk), within=within),
+        compare_all("cell", "slices of x and w", _cell(walk), within=within),
         compare_all("flipped", "F.conv2d with w.flip(2, 3)", _flipped(walk), within=within),
-        compare_all("matrix", "patches, w and y by slices", _matrix(walk), within=within),
-        compare_all("fold", "x times its readers", _fold(walk), within=within),
+        compare_all("matrix", "slices", _matrix(walk), within=within),
+        compare_all("fold", "x times the patches that read it", _fold(walk), within=within),
     )
 
 

@@ -14,6 +14,7 @@ from convbench.explain.algorithms.catalogue import NotHere
 from convbench.explain.algorithms.trace import ANSWER, AlgorithmStage, Matrix, Numbers, Trace
 from convbench.explain.algorithms.work import Work
 from convbench.explain.backward import Backward, GradientTerm
+from convbench.explain.letters import TAP, TORCH, Letters
 from convbench.explain.steps import Comparison
 from convbench.show.grid import (
     FAINT,
@@ -45,7 +46,7 @@ GROUPS = ((0, 2), (2, 3), (3, 4), (4, 7))  # of the table's columns: products, t
 WORK_NOTES = (
     "transforms: multiplications + additions for x and y, in each run; weights: for w, once for all images.",
     "A factor of 1 or -1 in a Winograd matrix is not a multiplication; an FFT's rotation by 1 is counted.",
-    "Taps on padding are products with zero; loops and Toeplitz skip them.",
+    "A weight on padding gives a product with zero; loops and Toeplitz skip those.",
     "moved: bytes of x, w and y in fp32, and of every intermediate, written once and read once.",
     "extra: bytes needed besides x, w and y.",
 )
@@ -80,6 +81,7 @@ def trace_page(trace: Trace, width: int) -> Iterator[Text]:
     """One algorithm, its stages with the followed cell marked, and its proof."""
     cell = trace.cell
     yield from heading(trace.title.upper(), f"y[{cell.n},{cell.k},{cell.p},{cell.q}]", width)
+    yield from _indented(_wrapped(trace.idea, width - 2))
     for number, stage in enumerate(trace.stages, start=1):
         yield from stage_lines(stage, f"{number}/{len(trace.stages)}", width)
     yield from _indented(_proof(trace.proof, width - 2))
@@ -212,7 +214,7 @@ def table(everyone: Sequence[Trace | NotHere], width: int) -> Iterator[Text]:
     widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
     label = max(map(len, names), default=0)
     for part in _split(widths, width - 2 - label) if rows else []:
-        yield Text("  " + _row("", heads[part], label, widths[part]), style=FAINT)
+        yield Text("  " + _row("", heads[part], label, widths[part]))
         for name, row in zip(names, rows, strict=True):
             yield Text("  " + _row(name, row[part], label, widths[part]))
     missing = [f"{one.name}: {one.why_not}." for one in everyone if isinstance(one, NotHere)]
@@ -256,13 +258,13 @@ def _wrapped(text: str, room: int) -> Block:
 # The gradients.
 
 
-def backward_page(found: Backward, width: int) -> Iterator[Text]:
+def backward_page(found: Backward, width: int, letters: Letters = TORCH) -> Iterator[Text]:
     """The gradient of y, then dx by fold and dw by the patches, each with one number followed to its products."""
     spec = found.spec
     steps = (_given, _through_fold, _through_patches)
     yield from heading("BACKWARD", f"for a gradient g of y {tuple_text(spec.y_shape)}", width)
     for number, step in enumerate(steps, start=1):
-        stage, body = step(found, width - 2)
+        stage, body = step(found, width - 2, letters)
         yield from stage_lines(stage, f"{number}/{len(steps)}", width)
         yield from _indented(body)
     compared = sum(one.compared for one in found.proof)
@@ -278,7 +280,7 @@ def backward_page(found: Backward, width: int) -> Iterator[Text]:
     yield from _indented(remarks(notes, width - 4))
 
 
-def _given(found: Backward, _: int) -> tuple[AlgorithmStage, Block]:
+def _given(found: Backward, _room: int, _letters: Letters) -> tuple[AlgorithmStage, Block]:
     n, k = found.cell.n, found.cell.k
     used = _places(found.g[n, k].shape, [part.place[3:] for part in found.into_pixel if part.place[0] == k])
     channel = found.pixel[1]
@@ -297,10 +299,11 @@ def _given(found: Backward, _: int) -> tuple[AlgorithmStage, Block]:
             role="patch",
         ),
     )
-    return AlgorithmStage(title="OPERANDS", formula="g = dLoss/dy", matrices=matrices), []
+    ones = "; all ones, as for Loss = y.sum()" if bool((found.g == 1).all()) else ""
+    return AlgorithmStage(title="OPERANDS", formula=f"g = dLoss/dy{ones}", matrices=matrices), []
 
 
-def _through_fold(found: Backward, room: int) -> tuple[AlgorithmStage, Block]:
+def _through_fold(found: Backward, room: int, letters: Letters) -> tuple[AlgorithmStage, Block]:
     spec, (n, channel, h, w) = found.spec, found.pixel
     names = tuple(
         f"({found.group * spec.c_per_group + c},{r},{s})"
@@ -316,24 +319,24 @@ def _through_fold(found: Backward, room: int) -> tuple[AlgorithmStage, Block]:
     ]
     here = _places(found.dx.shape[2:], [(h, w)])
     matrices = (
-        Matrix(label="(c,r,s)", numbers=own, followed=_places(own.shape, cells), role="patch", rows=names),
+        Matrix(label=letters.write(TAP), numbers=own, followed=_places(own.shape, cells), role="patch", rows=names),
         Matrix(label="overlaps", numbers=found.overlaps, followed=here, role="patch"),
         Matrix(label=f"dx[{n},{channel}]", numbers=found.dx[n, channel], followed=here, role="patch"),
     )
     stage = AlgorithmStage(
         title="dx = FOLD(wᵀ g)",
-        formula="a transposed convolution: each g adds a kernel to x, overlaps are summed",
+        formula="wᵀ g is the gradient of the patches; fold sums overlaps: a transposed convolution",
         matrices=matrices,
     )
     lead = f"dx[{n},{channel},{h},{w}] ="
     return stage, _sum(lead, found.into_pixel, KERNEL, found.dx[found.pixel].item(), PATCH, room)
 
 
-def _through_patches(found: Backward, room: int) -> tuple[AlgorithmStage, Block]:
+def _through_patches(found: Backward, room: int, _letters: Letters) -> tuple[AlgorithmStage, Block]:
     k, c, r, s = found.tap
     stage = AlgorithmStage(
         title="dw = g · PATCHESᵀ",
-        formula="each tap times what it read, over all positions and images",
+        formula="for each weight: g times the pixel that it read, over all positions and images",
         matrices=(
             Matrix(
                 label=f"dw[{k},{c}]",
@@ -407,6 +410,7 @@ def _trace_record(trace: Trace) -> dict[str, Any]:
     return {
         "name": trace.name,
         "title": trace.title,
+        "idea": trace.idea,
         "source": trace.source,
         "stages": [
             {

@@ -25,10 +25,10 @@ def draw(walk: Walk, steps: Sequence[str] = STEPS, view: View | None = None) -> 
 
 def more(width: int) -> Block:
     """What else may be asked of the same problem."""
-    options = ("--at 0,0", "--interactive", "--html FILE", "--code", "--algorithm all", "--backward")
+    options = ("--at 0,0", "-i", "--html FILE", "--code", "--algorithm all", "--backward")
     commands = ("convbench why QUESTION", "convbench ran", "convbench cost")
     asks = [Text(ask) for ask in (*options, *commands)]
-    return wrap_words(asks, width, lead="  and more:    ", space="   ")
+    return wrap_words(asks, width, lead="  and more:    ", space="  ")
 
 
 def page(walk: Walk, width: int, steps: Sequence[str] = STEPS, view: View | None = None) -> Iterator[Text]:
@@ -65,16 +65,16 @@ def summary(walk: Walk, problem: str, width: int) -> Block:
     x, w, patches, w_flat, y_flat, y = (" × ".join(map(str, tensor.shape)) for tensor in tensors)
     told = (
         ("In short", f"image {x}, kernel {w}"),
-        ("unfold", f"patches → {patches}: one column for each position of the kernel"),
-        ("flatten", f"w_flat → {w_flat}: one row for each filter"),
-        ("multiply", f"einsum('{walk.formula}', patches, w_flat) → {y_flat}"),
-        ("reshape", f"y → {y}, equal to F.conv2d"),
+        ("4 unfold", f"patches → {patches}: one column for each position of the kernel"),
+        ("5 flatten", f"w_flat → {w_flat}: one row for each filter"),
+        ("6 multiply", f"einsum('{walk.formula}', patches, w_flat) → {y_flat}"),
+        ("7 reshape", f"y → {y}, equal to F.conv2d"),
         ("next", f"convbench explain {problem}{' ' if problem else ''}-i walks through it by keys"),
     )
     lines: Block = [Text()]
     for name, words in told:
-        first, *others = wrap(words, width - 11, break_on_hyphens=False)
-        lines += [Text.assemble((f"  {name:<9}", "bold"), first), *(Text(" " * 11 + other) for other in others)]
+        first, *others = wrap(words, width - 13, break_on_hyphens=False)
+        lines += [Text.assemble((f"  {name:<11}", "bold"), first), *(Text(" " * 13 + other) for other in others)]
     return lines
 
 

@@ -1,6 +1,7 @@
 """Which pages do the keys `a` and `d` show: algorithms and gradients on the numbers of a walk?"""
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from rich.text import Text
@@ -8,6 +9,7 @@ from rich.text import Text
 from convbench.explain.algorithms.catalogue import ALGORITHMS, NotHere, follow
 from convbench.explain.algorithms.trace import Algorithm
 from convbench.explain.backward import backward, gradient
+from convbench.explain.letters import TORCH, Letters
 from convbench.explain.steps import UnprovedError, Walk
 from convbench.show.algorithms import backward_page, trace_page
 from convbench.show.grid import heading, wrap_words
@@ -16,12 +18,12 @@ from convbench.show.grid import heading, wrap_words
 Pages = Mapping[str, Callable[[Walk, int], Iterable[Text]]]
 
 
-def further_pages(walk: Walk, seed: int, *, ones: bool) -> tuple[Pages, Pages]:
+def further_pages(walk: Walk, seed: int, *, ones: bool, letters: Letters = TORCH) -> tuple[Pages, Pages]:
     """The pages of the algorithms and of the backward pass; the gradient of y is of ones, or drawn from the seed."""
 
     def draw_algorithm(algorithm: Algorithm) -> Callable[[Walk, int], list[Text]]:
         def draw(walk: Walk, width: int) -> list[Text]:
-            (found,) = follow(walk, [algorithm])
+            (found,) = follow(walk, [algorithm], letters)
             if isinstance(found, NotHere):
                 why_not = wrap_words([Text(word) for word in f"{found.why_not}.".split()], width - 2, lead="  ")
                 return [*heading(found.title.upper(), "not here", width), *why_not]
@@ -31,7 +33,7 @@ def further_pages(walk: Walk, seed: int, *, ones: bool) -> tuple[Pages, Pages]:
 
     def draw_gradients(walk: Walk, width: int) -> list[Text]:
         g = gradient(walk.spec, seed, ones=ones)
-        return _proved(backward(walk, g), backward_page, width)
+        return _proved(backward(walk, g), partial(backward_page, letters=letters), width)
 
     algorithms = {one.title(walk.spec): draw_algorithm(one) for one in ALGORITHMS}
     return algorithms, {"dx and dw": _last_kept(draw_gradients)}

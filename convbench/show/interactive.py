@@ -32,7 +32,7 @@ HELP = (
     ("[ ]  1-8", "previous step, next step, or a step by number"),
     ("c k n", "next channel, filter, image; C K N go back"),
     ("a", "another algorithm on the same numbers"),
-    ("d", "the backward pass: dX, dW"),
+    ("d", "the backward pass: dx, dw"),
     ("PgUp PgDn", "scroll a step that is taller than the screen"),
     ("?", "a question about this step"),
     ("e", "export this frame: SVG, recording or text"),
@@ -193,7 +193,7 @@ def _bottom(session: WalkSession) -> list[Text]:
         return [Text(f" {line}", style="bold") for line in wrap(session.message, width)]
     spec = session.walk.spec
     others = " ".join(key for key, count in (("c", spec.c_per_group), ("k", spec.k), ("n", spec.n)) if count > 1)
-    keys = ["←→↑↓ cell", "[ ] step", others, "a algorithm", "d dX,dW" if session.backward else ""]
+    keys = ["←→↑↓ cell", "[ ] step", others, "a algorithm", "d dx,dw" if session.backward else ""]
     keys = [key for key in (*keys, "? quiz", "e export", "h help", "q quit") if key]
     while len(keys) > 2 and len("  ".join(keys)) > width:
         keys.pop(2)  # help names them all

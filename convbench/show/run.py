@@ -55,11 +55,11 @@ def code_lines(done: "Run") -> list[str]:
 
 
 def sizes_text(sizes: tuple[tuple[str, int], ...]) -> str:
-    """`N8 C1 H64 W64` for letters, `819 train, 205 validation` for words."""
+    """`8x1x64x64` for a tensor, `819 train, 205 validation` for words."""
     words = any(name.isalpha() and len(name) > 1 for name, _ in sizes)
     if words:
         return ", ".join(f"{size} {name}" for name, size in sizes if size)
-    return " ".join(f"{name}{size}" if name.isalpha() else f"{name} {size}" for name, size in sizes)
+    return "x".join(str(size) for _, size in sizes)
 
 
 def verdict(done: "Run") -> tuple[str, str]:

@@ -125,7 +125,7 @@ def test_a_pipe_and_no_color_have_no_escape_codes_and_a_terminal_has_the_same_te
     assert "\x1b" not in piped
     *same, summary = uncoloured.split("\n\n")  # a terminal with fewer lines than the walk gets it in six more
     assert "\n\n".join(same) + "\n" == piped
-    assert summary.startswith("  In short image 1 × 1 × 4 × 4, kernel 1 × 1 × 2 × 2\n")  # noqa: RUF001  # mathematics as text
+    assert summary.startswith("  In short   image 1 × 1 × 4 × 4, kernel 1 × 1 × 2 × 2\n")  # noqa: RUF001  # mathematics as text
     assert summary.endswith("convbench explain -i walks through it by keys\n")
     assert "\x1b[38;5;16;48;5;221m[7]" in coloured
     assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == uncoloured

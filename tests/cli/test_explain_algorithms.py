@@ -242,3 +242,11 @@ def test_what_wrapped_around_is_marked_and_a_structural_zero_is_a_dot() -> None:
     aside = torch.tensor([[False, True], [True, False]])
     matrix = Matrix(label="m", numbers=numbers, followed=numbers == 4, role="output", aside=aside)
     assert [line.plain.rstrip() for line in draw_matrix(matrix, 40, 10)] == ["m   0   1", "0   1  ~2", "1   ·  <4>"]
+
+
+def test_algorithms_and_gradients_speak_the_short_letters_when_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = explain(capsys, "--algorithm", "toeplitz", "--backward", "--names", "cudnn")
+    assert code == 0
+    assert "row (k·P + p)·Q + q of T" in out
+    assert "(c,r,s)" in out
+    assert "kH" not in out

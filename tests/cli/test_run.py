@@ -141,9 +141,9 @@ def test_weights_from_a_file_are_named(typed: Typed, tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     torch.save({"stem.weight": torch.randn(6, 3, 5, 5), "head.weight": torch.randn(3, 1, 3, 3)}, path)
     code, out, _ = typed("--data", "fake", "--weights", str(path))
-    assert (code, out[4].split("\t")[1::2]) == (0, ["K6 C3 R5 S5", "stem.weight of model.pt"])
+    assert (code, out[4].split("\t")[1::2]) == (0, ["6x3x5x5", "stem.weight of model.pt"])
     code, out, _ = typed("--data", "fake", "--weights", str(path), "--weights-name", "head.weight")
-    assert (code, out[4].split("\t")[1::2]) == (0, ["K3 C/G 1 R3 S3", "head.weight of model.pt, 3 groups"])
+    assert (code, out[4].split("\t")[1::2]) == (0, ["3x1x3x3", "head.weight of model.pt, 3 groups"])
 
 
 @pytest.mark.program

@@ -145,3 +145,14 @@ def test_too_many_images_are_one_alone(capsys: pytest.CaptureFixture[str]) -> No
     assert code == 0
     assert "so this shows one: n1c3h64w64k2r3s3" in err
     assert "(1, 27, 3844)" in " ".join(out.split())
+
+
+def test_the_answers_speak_torchs_letters_or_the_short_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run(capsys, "why", "nine")
+    assert "4 = C_in·kH·kW = 1·2·2: the kernel elements" in out
+    _, out, _ = run(capsys, "why", "nine", "--names", "cudnn")
+    assert "4 = C·R·S = 1·2·2: the kernel elements" in out
+    code, out, err = run(capsys, "why", "nine", "--names", "nvidia")
+    assert (code, out) == (2, "")
+    assert "nvidia" in err
+    assert "cudnn" in err

@@ -74,7 +74,7 @@ def test_the_fft_of_the_note_has_the_answer_in_its_corner_and_wraps_around_outsi
 
 def test_the_toeplitz_matrix_of_the_note_is_9_by_16_with_36_weights() -> None:
     found = trace_of(TOEPLITZ)
-    matrix = torch.tensor(numbers_of(found, "T, k=0"))
+    matrix = torch.tensor(numbers_of(found, "T, $k=0"))
     assert matrix.shape == (9, 16)
     assert int((matrix != 0).sum()) == 36
     assert found.facts[0].values == (36, 144)
@@ -231,7 +231,7 @@ def test_a_cell_that_reads_padding_alone_is_shown_too() -> None:
     spec = ConvSpec.parse("n1c1h2w2k1r1s1_pd2")
     for algorithm in ALGORITHMS:
         assert trace_of(algorithm, spec, at=(0, 0)).holds, algorithm.name
-    assert numbers_of(trace_of(LOOPS, spec, at=(0, 0)), "c,r,s") == [[], [], [], []]
+    assert numbers_of(trace_of(LOOPS, spec, at=(0, 0)), "$c,$r,$s") == [[], [], [], []]
 
 
 class Counting:

@@ -41,7 +41,9 @@ def run(text: str) -> dict[str, Any]:
 def test_the_program_computes_the_walk(spec: ConvSpec) -> None:
     for seed in (0, 3):
         found = walked(spec, seed)
-        names = run(program(found, counted_operands(spec, seed)))
+        text = program(found, counted_operands(spec, seed))
+        assert max(map(len, text.splitlines())) <= 80
+        names = run(text)
         assert torch.equal(names["x"], found.x)
         assert torch.equal(names["w"], found.w)
         assert torch.equal(names["y"], found.y)

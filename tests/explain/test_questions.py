@@ -132,7 +132,7 @@ def test_padding_that_differs_is_explained_as_given_and_asked_of_torch_beforehan
     assert grid(found, "row 0") == [[1, 2, 3, 4, 0, 0], [1, 2, 3, 4, 3, 2], [1, 2, 3, 4, 4, 4], [1, 2, 3, 4, 1, 2]]
     assert found.notes[-1].endswith("x was padded first: F.pad(x, (0, 2, 1, 0)), then padding=(0, 0).")
     floor = answer("floor", spec)
-    assert "P = ⌊(4 + 1 + 0 − 1·(2−1) − 1) / 2⌋" in floor.parts[0].text  # type: ignore[union-attr]  # noqa: RUF001
+    assert "H_out = ⌊(4 + 1 + 0 − 1·(2−1) − 1) / 2⌋" in floor.parts[0].text  # type: ignore[union-attr]  # noqa: RUF001
     ran = answer("algorithm", spec)
     assert ran.parts[0].text.startswith(  # type: ignore[union-attr]
         "F.conv2d in fp32 on this machine's CPU, with x padded first to n1c1h5w6k1r2s2_st2: "

@@ -432,7 +432,7 @@ def test_the_other_matrices_that_are_shown_hold_what_they_say(page: Page, shape:
     for position, entries in enumerate(got["rows"]):
         for pixel, weight in entries:
             ours[position, first + pixel] = weight
-    assert ours.tolist() == matrix(toeplitz, f"T, k={cell.k}")
+    assert ours.tolist() == matrix(toeplitz, f"T, o={cell.k}")
     assert sum(map(len, got["rows"])) == int(count_terms(spec).sum())
     (circular,) = (one.numbers for one in fft.matrices if one.label == "IDFT(Z)")
     assert isinstance(circular, Tensor)

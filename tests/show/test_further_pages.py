@@ -7,6 +7,7 @@ import pytest
 from rich.text import Text
 
 from convbench import ConvSpec
+from convbench.explain.letters import CUDNN, TORCH, Letters
 from convbench.explain.steps import Comparison, UnprovedError, Walk
 from convbench.explain.walk import choose_cell, move, small_integers, walk
 from convbench.show.further_pages import further_pages
@@ -44,7 +45,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Stand-ins for the algorithms and the gradients, and what was run of them."""
     ran: list[str] = []
 
-    def follow(walk: Walk, algorithms: list[Algorithm]) -> list[Any]:
+    def follow(walk: Walk, algorithms: list[Algorithm], letters: Letters) -> list[Any]:
         (one,) = algorithms
         ran.append(f"{one.name} at {walk.cell.p},{walk.cell.q}")
         if one.name == "picky":
@@ -52,7 +53,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         wrong = Comparison(name="y", against="torch", compared=1, worst=1, evidence="1 of 1 differ")
         return [Found("wrong", holds=False, proof=(wrong,)) if one.name == "wrong" else Found(f"ran {one.name}")]
 
-    def draw(found: Found, width: int) -> list[Text]:
+    def draw(found: Found, width: int, letters: Letters = TORCH) -> list[Text]:
         return [Text(f"{found.words}, {width} wide")]
 
     def gradient(spec: ConvSpec, seed: int, *, ones: bool) -> str:
@@ -98,6 +99,14 @@ def test_an_algorithm_that_is_not_proved_is_not_drawn(ran: list[str]) -> None:
     here = note()
     with pytest.raises(UnprovedError, match="y fails: 1 of 1 differ"):
         list(further_pages(here, 0, ones=True)[0][f"wrong of {NOTE}"](here, 80))
+
+
+def test_the_pages_speak_the_letters_of_the_walk() -> None:
+    here = note()
+    for letters, row in ((TORCH, "(c,kh,kw)"), (CUDNN, "(c,r,s)")):
+        algorithms, backward = further_pages(here, 0, ones=True, letters=letters)
+        for draw in (algorithms["unfold + einsum"], backward["dx and dw"]):
+            assert any(row in line.plain for line in draw(here, 80))
 
 
 def test_every_algorithm_and_both_gradients_have_a_page_on_the_note() -> None:

@@ -136,8 +136,8 @@ def test_a_asks_for_the_walk_s_own_two_ways_and_for_more_once_there_are_more() -
     assert "80 wide" in shown(type_keys(more, "a", "left"))
     assert type_keys(more, "a", "d").page == "dX"
     assert type_keys(more, "a", "]").page == ""
-    assert "d dX,dW" in shown(replace(more, size=(120, 24)))
-    assert "d dX,dW" not in shown(replace(session, size=(120, 24)))
+    assert "d dx,dw" in shown(replace(more, size=(120, 24)))
+    assert "d dx,dw" not in shown(replace(session, size=(120, 24)))
 
 
 def test_a_quiz_is_graded_and_scored() -> None:
@@ -314,4 +314,4 @@ def test_the_numbers_above_follow_the_cell() -> None:
     text = shown(session)
     assert "y[0,0,2,1] = <134>" in text
     assert "[7]" in next(line for line in text.splitlines() if "(c,kh,kw)" in line)
-    assert "<134>" in next(line for line in text.splitlines() if line.startswith("  o=0"))
+    assert "<134>" in next(line for line in text.splitlines() if line.lstrip().startswith("o=0"))

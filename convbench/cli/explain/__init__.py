@@ -15,12 +15,12 @@ from convbench.cli.explain.modes import choose_mode
 from convbench.cli.explain.opening import Open, open_page
 from convbench.cli.explain.quiz import Questions, Quiz, run_quiz
 from convbench.cli.outputs import check_outputs, refuse_unproved, tell, write
-from convbench.errors import ConvbenchError, unknown
-from convbench.explain import STEPS
+from convbench.errors import ConvbenchError
+from convbench.explain import NOTE, STEPS
+from convbench.explain.letters import Letters, choose_letters
 from convbench.spec import ITEM_NBYTES, ConvSpec, Pair
 
 if TYPE_CHECKING:
-    from convbench.explain.letters import Letters
     from convbench.explain.steps import Walk
     from convbench.show.steps import View
 
@@ -53,9 +53,6 @@ WNumbers = Annotated[
     str | None,
     typer.Option("--w", metavar="FILE", help="The kernel, likewise; or edges, blur, identity, random."),
 ]
-Names = Annotated[
-    str, typer.Option("--names", metavar="NAME", help="Letters: torch (C_out, kH, H_out) or cudnn (K, R, P).")
-]
 Code = Annotated[bool, typer.Option("--code", help="Print the steps as a PyTorch program that asserts each.")]
 Notebook = Annotated[
     str | None, typer.Option("--notebook", metavar="FILE", help="Write the steps as a Jupyter notebook; - is stdout.")
@@ -71,7 +68,7 @@ def explain(
     sizes: options.Sizes,
     step: exports.Steps = None,
     channel: exports.Channel = 0,
-    names: Names = "torch",
+    names: options.Names = "torch",
     x: XNumbers = None,
     w: WNumbers = None,
     interactive: exports.Interactive = False,
@@ -143,12 +140,12 @@ def explain(
             f"--{mode} is for whole numbers, whose sums are exact, and these are not; try the walk alone, or --x with "
             "pixels and --w with whole numbers"
         )
-    ones = str(found.spec) == options.NOTE and cell.seed == 0  # the gradient of the note: that of a sum
+    ones = str(found.spec) == NOTE and cell.seed == 0  # the gradient of the note: that of a sum
     if mode in ("algorithm", "backward"):
         from convbench.cli.explain.algorithms import show_further
 
         most = MAX_JSON_NUMBERS if json else None
-        show_further(found, algorithm, backward=backward, ones=ones, seed=cell.seed, most=most)
+        show_further(found, letters, algorithm, backward=backward, ones=ones, seed=cell.seed, most=most)
         return
     if html is not None:
         from convbench.show.explain_page import explain_page
@@ -189,20 +186,7 @@ def explain(
                 print_summary(found, lines_printed, exports.same_problem(context))
 
 
-def choose_letters(names: str) -> "Letters":
-    """The letters of --names.
-
-    Raises:
-        ConvbenchError: there are none of that name.
-    """
-    from convbench.explain.letters import NAMES
-
-    if names not in NAMES:
-        raise unknown("letters", names, NAMES)
-    return NAMES[names]
-
-
-def look(found: "Walk", whole: ConvSpec, steps: Sequence[str], letters: "Letters") -> "View":
+def look(found: "Walk", whole: ConvSpec, steps: Sequence[str], letters: Letters) -> "View":
     """What is measured and watched for those steps, here and now."""
     from convbench.show.steps import View
 

@@ -9,6 +9,7 @@ import typer
 from convbench.cli.outputs import refuse_unproved
 from convbench.errors import ConvbenchError
 from convbench.exit_codes import NOTHING
+from convbench.explain.letters import Letters
 
 if TYPE_CHECKING:
     from convbench.explain.algorithms.trace import Algorithm
@@ -18,25 +19,29 @@ MAX_OTHERS_MACS = 2_000_000  # a second for all of them
 MAX_ALSO_MACS = 5_000  # a tenth of a second
 
 
-def show_further(walk: "Walk", names: str | None, *, backward: bool, ones: bool, seed: int, most: int | None) -> None:
+def show_further(
+    walk: "Walk", letters: Letters, names: str | None, *, backward: bool, ones: bool, seed: int, most: int | None
+) -> None:
     """Print the backward pass and the algorithms that were asked for; with `most`, as JSON together with the walk."""
     from convbench.explain.algorithms.catalogue import choose
     from convbench.show.explain import record
 
     more: dict[str, Any] = {}
     if backward:
-        more["backward"] = explain_backward(walk, ones=ones, seed=seed, as_json=most is not None)
+        more["backward"] = explain_backward(walk, letters, ones=ones, seed=seed, as_json=most is not None)
     if names is not None:
         if backward and most is None:
             typer.echo()
-        more["algorithms"] = explain_algorithms(walk, choose(names), most=most)
+        more["algorithms"] = explain_algorithms(walk, choose(names), letters, most=most)
     if most is not None:
         typer.echo(json.dumps(record(walk) | more))
         if names is not None and all("why_not" in one for one in more["algorithms"]):
             raise typer.Exit(NOTHING)
 
 
-def explain_algorithms(walk: "Walk", chosen: "Sequence[Algorithm]", *, most: int | None) -> list[dict[str, Any]]:
+def explain_algorithms(
+    walk: "Walk", chosen: "Sequence[Algorithm]", letters: Letters, *, most: int | None
+) -> list[dict[str, Any]]:
     """Print each and a table of all; with `most`, return them for a JSON of that many numbers instead.
 
     Of a large problem the table has the chosen ones alone.
@@ -51,10 +56,10 @@ def explain_algorithms(walk: "Walk", chosen: "Sequence[Algorithm]", *, most: int
     from convbench.show.pages import print_page
 
     others = [one for one in ALGORITHMS if one.name not in {choice.name for choice in chosen}]
-    everyone = list(follow(walk, chosen))
+    everyone = list(follow(walk, chosen, letters))
     shown = tuple(everyone)
     if most is None and walk.macs <= MAX_OTHERS_MACS:
-        everyone += follow(walk, others)
+        everyone += follow(walk, others, letters)
     traces = [one for one in everyone if isinstance(one, Trace)]
     refuse_unproved({trace.name: trace.proof for trace in traces})
     if most is not None:
@@ -90,7 +95,7 @@ def print_also_proved(walk: "Walk") -> None:
     print_page(lambda width: also_proved(traces, width))
 
 
-def explain_backward(walk: "Walk", *, ones: bool, seed: int, as_json: bool) -> dict[str, Any]:
+def explain_backward(walk: "Walk", letters: Letters, *, ones: bool, seed: int, as_json: bool) -> dict[str, Any]:
     """Print both gradients, or return them for a JSON.
 
     Raises:
@@ -104,5 +109,5 @@ def explain_backward(walk: "Walk", *, ones: bool, seed: int, as_json: bool) -> d
     refuse_unproved({"backward": found.proof})
     if as_json:
         return backward_record(found)
-    print_page(lambda width: backward_page(found, width))
+    print_page(lambda width: backward_page(found, width, letters))
     return {}

@@ -24,7 +24,7 @@ Steps = Annotated[
     str | None,
     typer.Option("--step", metavar="STEP,...", help=f"Only these steps: 4, 2-4, or {', '.join(STEPS)}."),
 ]
-Channel = Annotated[int, typer.Option("--channel", metavar="C", help="First kernel channel to show.")]
+Channel = Annotated[int, typer.Option("--channel", metavar="N", help="First kernel channel to show.")]
 Svg = Annotated[str | None, typer.Option("--svg", metavar="FILE", help="Draw the steps as SVG; - is stdout.")]
 Cast = Annotated[
     str | None,
@@ -157,7 +157,7 @@ def interact(walk: "Walk", step: str, view: "View", *, seed: int, ones: bool) ->
     from convbench.show.interactive import WalkSession
     from convbench.show.keyboard import run
 
-    algorithms, backward = further_pages(walk, seed, ones=ones)
+    algorithms, backward = further_pages(walk, seed, ones=ones, letters=view.letters)
     session = WalkSession(
         walk=walk, step=step, channel=view.channel, base=view, seed=seed, algorithms=algorithms, backward=backward
     )

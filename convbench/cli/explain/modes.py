@@ -12,8 +12,8 @@ OWN = frozenset({"x", "w"})  # numbers of one's own; the page draws its numbers 
 MODES: Mapping[str, frozenset[str]] = {
     "quiz": frozenset("questions seed names html open json overwrite".split()),  # its problems are its own
     "html": CELL | {"open", "overwrite"},
-    "algorithm": CELL | OWN | {"backward", "json"},
-    "backward": CELL | OWN | {"algorithm", "json"},
+    "algorithm": CELL | OWN | {"backward", "json", "names"},
+    "backward": CELL | OWN | {"algorithm", "json", "names"},
     "interactive": CELL | OWN | {"step", "channel", "names"},
     "code": CELL | OWN,
     "notebook": CELL | OWN | {"names", "overwrite"},

@@ -13,6 +13,7 @@ from convbench.explain.algorithms.toeplitz import TOEPLITZ
 from convbench.explain.algorithms.trace import ANSWER, Algorithm, Trace, close
 from convbench.explain.algorithms.unfold import UNFOLD_EINSUM, UNFOLD_MATMUL
 from convbench.explain.algorithms.winograd import winograd
+from convbench.explain.letters import TORCH, Letters
 from convbench.explain.steps import Walk
 
 ALGORITHMS = (LOOPS, UNFOLD_EINSUM, UNFOLD_MATMUL, IMPLICIT_GEMM, SHIFT_AND_ADD, TOEPLITZ, winograd(), FFT)
@@ -50,7 +51,7 @@ def choose(names: str) -> tuple[Algorithm, ...]:
     return tuple(chosen.values())
 
 
-def follow(walk: Walk, algorithms: Sequence[Algorithm]) -> Iterator[Trace | NotHere]:
+def follow(walk: Walk, algorithms: Sequence[Algorithm], letters: Letters = TORCH) -> Iterator[Trace | NotHere]:
     """Each algorithm on the walk's numbers, its y compared with the walk's as well."""
     for algorithm in algorithms:
         why_not = algorithm.why_not(walk.spec)
@@ -60,4 +61,5 @@ def follow(walk: Walk, algorithms: Sequence[Algorithm]) -> Iterator[Trace | NotH
         trace = algorithm.run(walk.x, walk.w, walk.spec, walk.cell)
         # An FFT of many numbers may be off by more than a half, and within its bound of every other way.
         allowed = 2 * max(comparison.worst for comparison in trace.proof[:2])
-        yield replace(trace, proof=(*trace.proof, close(ANSWER, "the walk", trace.y, walk.y, allowed)))
+        proof = (*trace.proof, close(ANSWER, "the walk", trace.y, walk.y, allowed))
+        yield replace(trace, proof=proof).in_letters(letters)

@@ -238,7 +238,7 @@ def again(x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Again:
     return Again(
         matrices=(
             Second(f"x[{cell.n},{first}]", "padded x", here[0], _extend(seen, shape)),
-            Second(f"w[{cell.k},0]", "w, tap by tap", weights[0], _extend(taps, shape)),
+            Second(f"w[{cell.k},0]", "w, weight by weight", weights[0], _extend(taps, shape)),
             _spectrum("X", here[0], nothing, _error_of(here[0])),
             _spectrum("W", weights[0], nothing, _error_of(weights[0])),
             _spectrum("Z", circular, nothing, _error_of_product(here, weights)),
@@ -314,6 +314,7 @@ def _gamma(steps: int) -> float:
 FFT = Algorithm(
     name="fft",
     title=lambda spec: "FFT {}×{}".format(*transform_size(spec)),
+    idea="By the Fourier transform a convolution is a product of spectra, number by number; then transform back.",
     source="Mathieu, Henaff, LeCun 2014, Fast Training of Convolutional Networks through FFTs",
     why_not=why_not,
     form=form,

@@ -101,7 +101,7 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
     stages = [
         AlgorithmStage(
             title="THE INDEX MAP",
-            formula="n = i÷(P·Q), p = i÷Q mod P, q = i mod Q; c = k÷(R·S), r = k÷S mod R, s = k mod S",
+            formula="$n = i÷($P·$Q), $p = i÷$Q mod $P, $q = i mod $Q; $c = k÷($R·$S), $r = k÷$S mod $R, $s = k mod $S",
             matrices=(
                 Matrix(
                     "output",
@@ -109,20 +109,21 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
                     mark((len(i), 3), i_at),
                     role="output",
                     rows=row_names,
-                    columns=("n", "p", "q"),
+                    columns=("$n", "$p", "$q"),
                 ),
                 Matrix(
-                    "tap",
+                    "weight",
                     tap_of(k, spec),
                     mark((len(k), 3), slice(None)),
                     role="kernel",
                     rows=tap_names,
-                    columns=("c", "r", "s"),
+                    columns=("$c", "$r", "$s"),
                 ),
             ),
             facts=(
+                Fact("i numbers the outputs, k the weights of one filter, j the filters.", ()),
                 Fact(
-                    "Back: i = (n·P + p)·Q + q and k = (c·R + r)·S + s; {} of {} i and {} of {} k come back.",
+                    "Back: i = ($n·$P + $p)·$Q + $q and k = ($c·$R + $r)·$S + $s; {} of {} i and {} of {} k come back.",
                     (
                         int((row_of(output_of(rows, spec), spec) == rows).sum()),
                         len(rows),
@@ -134,7 +135,7 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
         ),
         AlgorithmStage(
             title="GATHER ONE TILE",
-            formula="address = ((n·C + c)·H + h)·W + w, −1 on padding",
+            formula="address = (($n·$C + $c)·H + h)·W + w, −1 on padding",
             matrices=(
                 Matrix(
                     "address", gathered, mark(gathered.shape, i_at), role="patch", rows=row_names, columns=tap_names
@@ -219,7 +220,7 @@ def again(x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Again:
     return Again(
         matrices=(
             Second("output", "all outputs, listed", outputs[i], row.expand(-1, 3)),
-            Second("tap", "all taps, listed", taps[k], torch.ones_like(taps[k], dtype=torch.bool)),
+            Second("weight", "all weights of a filter, listed", taps[k], torch.ones_like(taps[k], dtype=torch.bool)),
             Second("address", "slices of numbered x", shown_places, row.expand(shown_places.shape)),
             Second("tile of x", "slices of padded x", shown_values, row.expand(shown_values.shape)),
             Second("of w", "slices of w", shown_kernel, column.expand(shown_kernel.shape)),
@@ -236,6 +237,7 @@ def again(x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Again:
 IMPLICIT_GEMM = Algorithm(
     name="implicit-gemm",
     title=lambda _: "implicit GEMM",
+    idea="The same matrix product (GEMM), but small tiles of the patch matrix are read from x by index, never stored.",
     source="Chetlur et al. 2014, cuDNN: Efficient Primitives for Deep Learning, section 3",
     why_not=lambda _: None,
     form=form,

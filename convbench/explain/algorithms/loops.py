@@ -55,10 +55,10 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
     rows = torch.tensor([numbers for _, *numbers in followed], dtype=torch.float64).reshape(-1, 4).T
     stage = AlgorithmStage(
         title="ONE PRODUCT AT A TIME",
-        formula="sum ← sum + x[n,c,h,w] · w[k,c,r,s], for each (c,r,s)",
+        formula="sum ← sum + x[$n,$c,h,w] · w[$k,$c,$r,$s], for each ($c,$r,$s)",
         matrices=(
             Matrix(
-                "c,r,s",
+                "$c,$r,$s",
                 rows,
                 _follow(rows),
                 role=("patch", "kernel", "", "output"),
@@ -68,7 +68,7 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
         ),
         facts=(
             Fact(
-                "This cell has {} products inside the image; {} taps on padding are skipped.",
+                "This cell has {} products inside the image; {} on padding are skipped.",
                 (len(followed), spec.taps - len(followed)),
             ),
         ),
@@ -87,7 +87,7 @@ def again(x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Again:
     in_all = spec.n * spec.k * int(terms.sum())
     some = spec.n * spec.k * int((terms > 0).sum())  # outputs that have a product at all
     return Again(
-        matrices=(Second("c,r,s", "slices of padded x", rows, _follow(rows)),),
+        matrices=(Second("$c,$r,$s", "slices of padded x", rows, _follow(rows)),),
         values=((int(inside.sum()), int((~inside).sum())),),
         counts=Counts(core=Work(multiplications=in_all, additions=in_all - some)),
     )
@@ -104,6 +104,7 @@ def _follow(rows: Tensor) -> Tensor:
 LOOPS = Algorithm(
     name="loops",
     title=lambda _: "nested loops",
+    idea="From the definition: every output is a sum of products, and the loops take one product at a time.",
     source="the definition of cross-correlation; Goodfellow et al. 2016, Deep Learning, section 9.1",
     why_not=why_not,
     form=form,

@@ -43,7 +43,7 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
             hit = bool(on_image[0][r, cell.p] and on_image[1][s, cell.q])
             matrices.append(
                 Matrix(
-                    f"tap {r},{s}",
+                    f"w[{r},{s}]·x",
                     product[cell.n, cell.k].clone(),
                     mark((spec.h, spec.w), *(place if hit else ())),
                     role="patch",
@@ -53,8 +53,8 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
     total = torch.tensor([sums], dtype=torch.float64)
     stages = [
         AlgorithmStage(
-            title="ONE 1×1 PRODUCT PER TAP",
-            formula="w[:,:,r,s] (K, C) @ x (C, H·W), R·S times" + (", in each group" if spec.groups > 1 else ""),
+            title="ONE 1×1 PRODUCT FOR EACH PLACE OF THE KERNEL",
+            formula="w[:,:,$r,$s] ($K, $C) @ x ($C, H·W), $R·$S times" + (", in each group" if spec.groups > 1 else ""),
             matrices=tuple(matrices),
             facts=(
                 Fact(
@@ -65,15 +65,15 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
         ),
         AlgorithmStage(
             title="SHIFT AND ADD",
-            formula="y[p,q] ← y[p,q] + product(r,s)[p·stride − padding + r·dilation, …]",
+            formula="y[$p,$q] ← y[$p,$q] + product($r,$s)[$p·stride − padding + $r·dilation, …]",
             matrices=(
                 Matrix(
-                    "after tap",
+                    "after",
                     total,
                     mark(total.shape, 0, -1),
                     role="output",
                     rows=(f"y[{cell.p},{cell.q}]",),
-                    columns=tuple(f"{r},{s}" for r in range(spec.r) for s in range(spec.s)),
+                    columns=tuple(f"w[{r},{s}]" for r in range(spec.r) for s in range(spec.s)),
                 ),
             ),
         ),
@@ -102,7 +102,7 @@ def again(x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Again:
     reads = patch(numbered, one_channel, alone)[0]  # (R, S)
     matrices = [
         Second(
-            f"tap {r},{s}",
+            f"w[{r},{s}]·x",
             "F.conv2d with a 1×1 kernel",
             F.conv2d(x[cell.n], w[:, :, r : r + 1, s : s + 1], groups=spec.groups)[cell.k],
             numbered[0, 0] == reads[r, s],
@@ -113,7 +113,7 @@ def again(x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Again:
     by_tap = (patch(x, spec, cell) * w[cell.k]).sum(0).flatten().cumsum(0)[None]
     matrices.append(
         Second(
-            "after tap",
+            "after",
             "sums over the patch",
             by_tap,
             mark(by_tap.shape, slice(None), slice(by_tap.shape[1] - 1, None)),
@@ -140,6 +140,7 @@ def again(x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Again:
 SHIFT_AND_ADD = Algorithm(
     name="shift-and-add",
     title=lambda _: "shift-and-add (kn2row)",
+    idea="One weight w[$r,$s] at a time is multiplied with all of x; the product is shifted and added to y.",
     source="Vasudevan, Anderson, Gregg 2017, Parallel Multi Channel Convolution using General Matrix Multiplication",
     why_not=why_not,
     form=form,

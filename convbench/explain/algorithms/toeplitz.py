@@ -54,10 +54,10 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
     stages = [
         AlgorithmStage(
             title="ONE MATRIX",
-            formula="row (k·P + p)·Q + q of T, column (c·H + h)·W + w",
+            formula="row ($k·$P + $p)·$Q + $q of T, column ($c·H + h)·W + w",
             matrices=(
                 Matrix(
-                    f"T, k={cell.k}",
+                    f"T, $k={cell.k}",
                     matrix[own],
                     followed,
                     role="kernel",
@@ -76,8 +76,8 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
             title="ONE PRODUCT",
             formula="y = T · vec(x)",
             matrices=(
-                Matrix("vec(x)", vector, followed[at][None], role="patch", rows=(f"n={cell.n}",)),
-                Matrix("y", result, mark(result.shape, 0, at), role="output", rows=(f"k={cell.k}",)),
+                Matrix("vec(x)", vector, followed[at][None], role="patch", rows=(f"$n={cell.n}",)),
+                Matrix("y", result, mark(result.shape, 0, at), role="output", rows=(f"$k={cell.k}",)),
             ),
         ),
     ]
@@ -103,7 +103,7 @@ def again(x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Again:
     size = prod(spec.y_shape[1:]) * pixels
     return Again(
         matrices=(
-            Second(f"T, k={cell.k}", "F.conv2d of unit impulses", own, here.T & seen, aside=~reached_own),
+            Second(f"T, $k={cell.k}", "F.conv2d of unit impulses", own, here.T & seen, aside=~reached_own),
             Second(
                 "vec(x)",
                 "the rows of x, laid end to end",
@@ -133,6 +133,7 @@ def _open(spec: ConvSpec, cell: Cell) -> tuple[Tensor, Tensor]:
 TOEPLITZ = Algorithm(
     name="toeplitz",
     title=lambda spec: f"Toeplitz {prod(spec.y_shape[1:])}×{prod(spec.x_shape[1:])}",
+    idea="One large matrix times the flattened x: a row has the kernel's weights where its output reads x, else zeros.",
     source="Dumoulin and Visin 2016, A guide to convolution arithmetic for deep learning, section 4.1",
     why_not=why_not,
     form=form,

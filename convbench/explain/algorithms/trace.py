@@ -1,7 +1,8 @@
 """What did one algorithm do with the numbers, how much work did it take, and is it right?
 
 A trace has the intermediate results of one algorithm from x and w to y. `Algorithm.run` compares
-every number of it with a second way to the same number; integers and fractions must be equal.
+every number of it with a second way to the same number; integers and fractions must be equal. Names of
+sizes and indices are templates ($P, $kh) until `Trace.in_letters` writes them.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from convbench.explain.algorithms.work import Counts, Fractions
+from convbench.explain.letters import Letters
 from convbench.explain.proof import compare, compare_all
 from convbench.explain.steps import Cell, Comparison
 from convbench.ran.by_torch import convolve
@@ -74,6 +76,7 @@ class Trace:
 
     name: str
     title: str
+    idea: str
     source: str
     spec: ConvSpec
     cell: Cell
@@ -94,6 +97,31 @@ class Trace:
     @property
     def facts(self) -> tuple[Fact, ...]:
         return tuple(fact for stage in self.stages for fact in stage.facts)
+
+    def in_letters(self, letters: Letters) -> "Trace":
+        """With the names of sizes and indices in these letters."""
+        write = letters.write
+        stages = tuple(
+            replace(
+                stage,
+                formula=write(stage.formula),
+                matrices=tuple(
+                    replace(
+                        matrix,
+                        label=write(matrix.label),
+                        rows=tuple(map(write, matrix.rows)),
+                        columns=tuple(map(write, matrix.columns)),
+                    )
+                    for matrix in stage.matrices
+                ),
+                facts=tuple(replace(fact, text=write(fact.text)) for fact in stage.facts),
+            )
+            for stage in self.stages
+        )
+        idea = write(self.idea)
+        return replace(
+            self, idea=idea, stages=stages, proof=tuple(replace(one, name=write(one.name)) for one in self.proof)
+        )
 
     @property
     def moved_nbytes(self) -> int:
@@ -139,6 +167,7 @@ class Algorithm:
     """One way to compute a convolution, and a second computation of everything that it shows.
 
     Attributes:
+        idea: what it does, in a sentence.
         why_not: why a problem is beyond it, in words; None if it is not.
         form: the trace of x (N, C, H, W) and w (K, C/G, R, S) in float64, unproved.
         again: the same by other ways.
@@ -146,6 +175,7 @@ class Algorithm:
 
     name: str
     title: Callable[[ConvSpec], str]
+    idea: str
     source: str
     why_not: Callable[[ConvSpec], str | None]
     form: Callable[["Algorithm", Tensor, Tensor, ConvSpec, Cell], Trace]
@@ -161,6 +191,7 @@ class Algorithm:
         return Trace(
             name=self.name,
             title=self.title(spec),
+            idea=self.idea,
             source=self.source,
             spec=spec,
             cell=cell,

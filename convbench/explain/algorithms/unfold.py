@@ -14,6 +14,7 @@ from torch import Tensor
 from convbench.explain.algorithms.trace import Again, Algorithm, AlgorithmStage, Fact, Matrix, Second, Trace
 from convbench.explain.algorithms.work import Counts, Work, WorkTally, mark, too_many
 from convbench.explain.geometry import channels, windows
+from convbench.explain.letters import TAP
 from convbench.explain.steps import Cell, name_formula
 from convbench.explain.walk import MAX_PATCHES, multiply
 from convbench.ran.by_torch import unfold
@@ -57,8 +58,8 @@ def form_with(join: Multiply, formula: Callable[[ConvSpec], str]) -> Callable[..
         stages = [
             AlgorithmStage(
                 title="UNFOLD",
-                formula="row (c,r,s), column l = p·Q + q",
-                matrices=(Matrix("(c,r,s)", own, mark(own.shape, slice(None), at), role="patch", rows=names),),
+                formula=f"row {TAP}, column l = $p·$Q + $q",
+                matrices=(Matrix(TAP, own, mark(own.shape, slice(None), at), role="patch", rows=names),),
                 facts=(
                     Fact(
                         "x has {} numbers, its patches {}, of which {} are zeros of the padding.",
@@ -70,8 +71,8 @@ def form_with(join: Multiply, formula: Callable[[ConvSpec], str]) -> Callable[..
                 title="MULTIPLY",
                 formula=formula(spec),
                 matrices=(
-                    Matrix("w_flat", kernel, mark(kernel.shape, slice(None)), role="kernel", rows=(f"k={cell.k}",)),
-                    Matrix("y", row, mark(row.shape, 0, at), role="output", rows=(f"k={cell.k}",)),
+                    Matrix("w_flat", kernel, mark(kernel.shape, slice(None)), role="kernel", rows=(f"$k={cell.k}",)),
+                    Matrix("y", row, mark(row.shape, 0, at), role="output", rows=(f"$k={cell.k}",)),
                 ),
             ),
         ]
@@ -97,7 +98,7 @@ def again(x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Again:
     outputs = prod(spec.y_shape)
     return Again(
         matrices=(
-            Second("(c,r,s)", "windows of padded x", own, here.expand(own.shape)),
+            Second(TAP, "windows of padded x", own, here.expand(own.shape)),
             Second(
                 "w_flat",
                 "w, number by number",
@@ -120,6 +121,7 @@ def _taps(spec: ConvSpec) -> list[tuple[int, int, int]]:
 UNFOLD_EINSUM = Algorithm(
     name="unfold-einsum",
     title=lambda _: "unfold + einsum",
+    idea="Every patch of x becomes a column of a matrix, and einsum multiplies the flattened kernel with each column.",
     source="Chellapilla, Puri, Simard 2006, High Performance Convolutional Neural Networks, section 3",
     why_not=why_not,
     form=form_with(by_einsum, lambda spec: f"einsum('{name_formula(spec)}', patches, w_flat)"),
@@ -128,6 +130,7 @@ UNFOLD_EINSUM = Algorithm(
 UNFOLD_MATMUL = Algorithm(
     name="unfold-matmul",
     title=lambda _: "unfold + matmul",
+    idea="The same patch matrix, with those of all images next to each other, and one matrix product for each group.",
     source="Chellapilla, Puri, Simard 2006, High Performance Convolutional Neural Networks, section 3",
     why_not=why_not,
     form=form_with(

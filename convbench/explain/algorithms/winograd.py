@@ -68,8 +68,8 @@ def why_not(tile: Pair | None, spec: ConvSpec) -> str | None:
         )
     if spec.dilation != (1, 1):
         return (
-            f"the taps must be adjacent, so it needs dilation 1; a dilation of {pair_text(spec.dilation)} would "
-            f"split the rows and columns of x into {prod(spec.dilation)} convolutions with dilation 1"
+            f"the weights must read adjacent pixels, so it needs dilation 1; a dilation of {pair_text(spec.dilation)} "
+            f"would split the rows and columns of x into {prod(spec.dilation)} convolutions with dilation 1"
         )
     m = tile or (_usual(spec.r), _usual(spec.s))
     size = (m[0] + spec.r - 1, m[1] + spec.s - 1)
@@ -174,7 +174,7 @@ def form(tile: Pair | None, algorithm: Algorithm, x: Tensor, w: Tensor, spec: Co
                     result,
                     mark((m_h, m_w), a, b),
                     role="output",
-                    rows=tuple(f"p={at_h * m_h + i}" for i in range(m_h)),
+                    rows=tuple(f"$p={at_h * m_h + i}" for i in range(m_h)),
                     columns=tuple(str(at_w * m_w + i) for i in range(m_w)),
                 ),
             ),
@@ -539,6 +539,10 @@ def winograd(tile: Pair | None = None) -> Algorithm:
     return Algorithm(
         name="winograd" if tile is None else f"winograd-{tile[0]}x{tile[1]}",
         title=lambda spec: f"Winograd F({_name(spec, tile)})",
+        idea=(
+            "Small fixed matrices transform a tile d of x and the kernel g, so that fewer products are left; "
+            "another one turns them into a tile Y of outputs."
+        ),
         source="Lavin and Gray 2016, Fast Algorithms for Convolutional Neural Networks, section 4",
         why_not=partial(why_not, tile),
         form=partial(form, tile),

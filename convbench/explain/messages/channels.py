@@ -88,8 +88,11 @@ def _transposed_channels(w: tuple[int, ...], x: tuple[int, ...], wanted: int, go
     return MessageReading(
         function=function,
         meanings=(
-            ("transposed=1", "a transposed convolution: the first size of w is the channels of x, (C, K/G, R, S)"),
-            (show(w), f"w: {wanted} channels of x, {w[1]} filters per group, {by(w[2:])} taps"),
+            (
+                "transposed=1",
+                "a transposed convolution: the first size of w is the channels of x, (C_in, C_out/G, kH, kW)",
+            ),
+            (show(w), f"w: {wanted} channels of x, {w[1]} filters per group, {by(w[2:])} weights"),
             (show(x), name_x(x)),
             (f"{wanted} channels", "what this w reads: w.shape[0]"),
             (f"{got} channels", "what x has: x.shape[1]"),
@@ -138,7 +141,7 @@ def indivisible(match: re.Match[str]) -> MessageReading:
     side = match[1]
     return MessageReading(
         function="Conv2d",
-        meanings=((f"{side}_channels", "C of x" if side == "in" else "K, the filters"), ("groups", "G")),
+        meanings=((f"{side}_channels", "C_in, of x" if side == "in" else "C_out, the filters"), ("groups", "G")),
         fault=f"{side}_channels must be a multiple of groups, as all groups get the same number.",
         fixes=(
             (

@@ -32,7 +32,7 @@ def fold_length(match: re.Match[str]) -> MessageReading:
     if wanted > 0:
         fixes.append(
             (
-                f"Give it {wanted} columns, one per position: (N, C·{taps}, {wanted}).",
+                f"Give it {wanted} columns, one per position: (N, C_in·{taps}, {wanted}).",
                 ExampleCall(function="fold", operands=((1, taps, wanted),), options=options),
             )
         )
@@ -47,12 +47,12 @@ def fold_length(match: re.Match[str]) -> MessageReading:
         function="fold",
         meanings=(
             (by(size), "output_size: the image to build, H×W"),
-            (by(kernel), f"the kernel, R×S; dilation {by(dilation)}, padding {by(padding)}, stride {by(stride)}"),
-            (f"{high} * {wide} = {wanted}", "positions of that kernel in that image: P·Q"),
+            (by(kernel), f"the kernel, kH×kW; dilation {by(dilation)}, padding {by(padding)}, stride {by(stride)}"),
+            (f"{high} * {wide} = {wanted}", "positions of that kernel in that image: H_out·W_out"),
             (str(got), "the given columns: input.size(-1)"),
         ),
         fault=f"An image of {by(size)} has {wanted} patches, but you gave {got}. (If you want y, use a "
-        "reshape to (K, P, Q).)",
+        "reshape to (C_out, H_out, W_out).)",
         fixes=tuple(fixes),
     )
 
@@ -81,7 +81,7 @@ def fold_taps(match: re.Match[str]) -> MessageReading:
     length = prod(size - taps_ + 1 for size, taps_ in zip(extent, kernel, strict=True))
     fixes = [
         (
-            f"Give it {many} rows: {many // taps} channel{'s' * (many != taps)} of {taps} taps.",
+            f"Give it {many} rows: {many // taps} channel{'s' * (many != taps)} of {taps} kernel elements.",
             ExampleCall(
                 function="fold", operands=((1, many, length),), options={"output_size": extent, "kernel_size": kernel}
             ),
@@ -93,7 +93,7 @@ def fold_taps(match: re.Match[str]) -> MessageReading:
             count = (height[0] - r + 1) * (height[1] - s + 1)
             fixes.append(
                 (
-                    f"Or a kernel of {r}×{s}, which has {got} taps.",
+                    f"Or a kernel of {r}×{s}, which has {got} elements.",
                     ExampleCall(
                         function="fold",
                         operands=((1, got, count),),
@@ -105,10 +105,10 @@ def fold_taps(match: re.Match[str]) -> MessageReading:
     return MessageReading(
         function="fold",
         meanings=(
-            (str(got), "the given rows: input.size(1), C·R·S"),
-            (by(kernel), f"the kernel: {taps} taps per channel"),
+            (str(got), "the given rows: input.size(1), C_in·kH·kW"),
+            (by(kernel), f"the kernel: {taps} elements per channel"),
         ),
-        fault=f"{got} rows are not a multiple of the {taps} taps per channel.",
+        fault=f"{got} rows are not a multiple of the {taps} kernel elements per channel.",
         fixes=tuple(fixes),
     )
 
@@ -120,7 +120,7 @@ def fold_dimensions(match: re.Match[str]) -> MessageReading:
         function="fold",
         meanings=(
             (show(x), f"what you gave: {len(x)} sizes"),
-            ("2D or 3D", "(C·R·S, L) for one image, (N, C·R·S, L) for a batch"),
+            ("2D or 3D", "(C_in·kH·kW, L) for one image, (N, C_in·kH·kW, L) for a batch"),
         ),
         fault="F.fold takes the columns that F.unfold returns, not images.",
         fixes=(("For example, from F.unfold of (1, 1, 4, 4) with a 2×2 kernel:", call),),

@@ -59,8 +59,8 @@ def negative_padding(_: re.Match[str]) -> MessageReading:
 def zero_dilation(match: re.Match[str]) -> MessageReading:
     return MessageReading(
         function="conv2d",
-        meanings=((show(sizes(match[1])), "the given dilation: the distance between two taps"),),
-        fault="A dilation must be at least 1, which is a kernel without gaps; 0 would put all taps on one pixel.",
+        meanings=((show(sizes(match[1])), "the given dilation: the distance between two pixels under the kernel"),),
+        fault="A dilation must be at least 1, which is a kernel without gaps; 0 would read one pixel again and again.",
         fixes=(
             (
                 "dilation=1 is the default:",
@@ -96,7 +96,7 @@ def same(_: re.Match[str]) -> MessageReading:
         fault="With a stride, y cannot have the size of x, and torch does not guess what you mean.",
         fixes=(
             (
-                "For half the size, rounded up, use stride 2 with padding (R−1)/2 for an odd kernel.",
+                "For half the size, rounded up, use stride 2 with padding (kH−1)/2 for an odd kernel.",
                 ExampleCall(
                     function="conv2d", operands=(SOME_X, SOME_W), options={"stride": (2, 2), "padding": (1, 1)}
                 ),

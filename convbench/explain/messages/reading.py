@@ -167,7 +167,8 @@ def name_w(w: tuple[int, ...]) -> str:
         return "w"
     k, c, *rest = w
     return (
-        f"w: {k} filter{'s' * (k != 1)}, each with {c} slice{'s' * (c != 1)} of {by(tuple(rest))} taps (K, C/G, R, S)"
+        f"w: {k} filter{'s' * (k != 1)}, each with {c} slice{'s' * (c != 1)} of {by(tuple(rest))} weights "
+        "(C_out, C_in/G, kH, kW)"
     )
 
 

@@ -55,7 +55,7 @@ def kernel(match: re.Match[str]) -> MessageReading:
         function=function,
         meanings=(
             (by(size), "x with its padding: H + 2·padding, and so on for each axis"),
-            (by(extent), "the kernel with its dilation: dilation·(R − 1) + 1, and so on"),
+            (by(extent), "the kernel with its dilation: dilation·(kH − 1) + 1, and so on"),
         ),
         fault="The kernel is larger than the padded x, so it has no position and y would be empty.",
         fixes=tuple(fixes),
@@ -73,9 +73,9 @@ def blocks(match: re.Match[str]) -> MessageReading:
         function="unfold",
         meanings=(
             (by(size), "x: H×W"),
-            (by(kernel), f"the kernel, R×S; with dilation {by(dilation)} it spans {by(extent)}"),
+            (by(kernel), f"the kernel, kH×kW; with dilation {by(dilation)} it spans {by(extent)}"),
             (by(padding), "padding in height and width"),
-            (by(blocks), "positions of the kernel, P×Q: none"),
+            (by(blocks), "positions of the kernel, H_out×W_out: none"),
         ),
         fault="The kernel is larger than the padded x, so there is no patch.",
         fixes=(
@@ -150,8 +150,8 @@ def pairs(match: re.Match[str]) -> MessageReading:
                 ),
                 (f"{name}={list(given)}", "conv2d's own, a pair"),
             ),
-            fault=f"The problem is w: it has {dimensions} dimensions, but conv2d needs four, (K, C/G, R, S).",
-            fixes=(("Give w four sizes, such as w[None] or w.reshape(K, C, R, S):", fitted(SOME_X, SOME_W)),),
+            fault=f"The problem is w: it has {dimensions} dimensions, but conv2d needs four, (C_out, C_in/G, kH, kW).",
+            fixes=(("Give w four sizes, such as w[None] or w.reshape(C_out, C_in, kH, kW):", fitted(SOME_X, SOME_W)),),
         )
     number = {"stride": 1, "dilation": 1}.get(name, 0)
     pair = tuple((*given, number, number)[:2])
@@ -173,9 +173,14 @@ def pairs(match: re.Match[str]) -> MessageReading:
 def flat_weight(_: re.Match[str]) -> MessageReading:
     return MessageReading(
         function="conv2d",
-        meanings=(("three dimensions", "the minimum: (K, C/G, S) of a 1-D convolution; conv2d needs (K, C/G, R, S)"),),
+        meanings=(
+            (
+                "three dimensions",
+                "the minimum: (C_out, C_in/G, kW) of a 1-D convolution; conv2d needs (C_out, C_in/G, kH, kW)",
+            ),
+        ),
         fault="w is a matrix or a vector; conv2d needs four sizes: filters, channels per group, height, width.",
-        fixes=(("For a single R×S kernel on one channel, use w[None, None].", fitted((1, 1, 8, 8), (1, 1, 3, 3))),),
+        fixes=(("For a single kH×kW kernel on one channel, use w[None, None].", fitted((1, 1, 8, 8), (1, 1, 3, 3))),),
     )
 
 
@@ -241,7 +246,10 @@ def matrix_product(match: re.Match[str]) -> MessageReading:
     return MessageReading(
         function="linear",
         meanings=(
-            (f"{a}x{b}", f"{a} row{'s' * (a != 1)} of {b} features: after a convolution, flatten gives K·P·Q of them"),
+            (
+                f"{a}x{b}",
+                f"{a} row{'s' * (a != 1)} of {b} features: after a convolution, flatten gives C_out·H_out·W_out",
+            ),
             (f"{c}x{d}", f"the layer's weight, transposed: it takes {c} features and gives {d}"),
         ),
         fault=f"{b} features meet a layer for {c}: the convolution's output is not the size the layer was built for.",
@@ -257,14 +265,14 @@ def einsum(match: re.Match[str]) -> MessageReading:
     return MessageReading(
         function="einsum",
         meanings=(
-            (letter, "the index of the taps, C·R·S, in both operands"),
-            (str(seen), "rows of the patch matrix: C·R·S over all channels"),
-            (str(got), "numbers in a flattened filter: C/G·R·S"),
+            (letter, "the index of the kernel elements, C_in·kH·kW, in both operands"),
+            (str(seen), "rows of the patch matrix: C_in·kH·kW over all channels"),
+            (str(got), "numbers in a flattened filter: C_in/G·kH·kW"),
         ),
-        fault=f"The flattened kernel has {got} taps and the patches have {seen}.{reason}",
+        fault=f"The flattened kernel has {got} numbers and the patches have {seen}.{reason}",
         fixes=(
             (
-                f"A kernel of {seen} taps matches these patches:",
+                f"A kernel of {seen} numbers matches these patches:",
                 ExampleCall(function="linear", operands=((9, seen), (4, seen))),
             ),
         ),

@@ -5,14 +5,15 @@ question that the problem cannot show is answered on the nearest one that can.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from convbench.backend import name_surplus
 from convbench.errors import unknown
+from convbench.explain.letters import TORCH, Letters
 from convbench.explain.questions import border, costs, kernel, patches, rounding
 from convbench.explain.questions import nearest as near
 from convbench.explain.questions.nearest import Nearest
-from convbench.explain.sheet import Sheet, WhyAnswer
+from convbench.explain.sheet import NumberGrid, Part, Say, Sheet, Sum, Table, WhyAnswer
 from convbench.explain.steps import Cell
 from convbench.explain.walk import affordable, choose_cell
 from convbench.spec import ConvSpec
@@ -57,7 +58,9 @@ def choose(words: str) -> tuple[Question, ...]:
     return tuple(chosen.values())
 
 
-def ask(question: Question, spec: ConvSpec, cell: Cell | None = None, seed: int = 0) -> WhyAnswer:
+def ask(
+    question: Question, spec: ConvSpec, cell: Cell | None = None, seed: int = 0, letters: Letters = TORCH
+) -> WhyAnswer:
     """The answer on x and w of small integers, as the walk has them.
 
     The cell, by default one worth seeing, counts where the problem itself is shown.
@@ -83,13 +86,32 @@ def ask(question: Question, spec: ConvSpec, cell: Cell | None = None, seed: int 
         asked=spec,
         spec=sheet.spec,
         stand_in=sheet.stand_in,
-        short=short,
-        parts=tuple(sheet.parts),
-        notes=tuple(sheet.notes),
+        short=letters.write(short),
+        parts=tuple(_in_letters(part, letters) for part in sheet.parts),
+        notes=tuple(map(letters.write, sheet.notes)),
         sources=question.sources,
         numbers=dict(sheet.numbers),
-        proof=tuple(sheet.proof),
+        proof=tuple(
+            replace(one, name=letters.write(one.name), against=letters.write(one.against)) for one in sheet.proof
+        ),
     )
+
+
+def _in_letters(part: Part, letters: Letters) -> Part:
+    """With the names of sizes and indices, which answers leave as templates ($P, $r), in these letters."""
+    write = letters.write
+    match part:
+        case Say():
+            return Say(text=write(part.text))
+        case Sum():
+            return replace(part, lead=write(part.lead))
+        case NumberGrid():
+            return replace(part, label=write(part.label), rows=tuple(map(write, part.rows)))
+        case Table():
+            return Table(
+                columns=tuple(map(write, part.columns)),
+                rows=tuple((write(name), numbers) for name, numbers in part.rows),
+            )
 
 
 def _catalogue(questions: Iterable[Question]) -> dict[str, Question]:

@@ -43,7 +43,7 @@ def floor(sheet: Sheet) -> str:
             sheet.number(name, value, again, by)
         both = f"2·{{padding{at}}}" if axis.padding == axis.padding_end else f"{{padding{at}}} + {{end{at}}}"
         sheet.say(
-            f"{out} = ⌊({{{size}}} + {both} − {{dilation{at}}}·({{{taps}}}−1) − 1) / {{stride{at}}}⌋ + 1 = "
+            f"${out} = ⌊({{{size}}} + {both} − {{dilation{at}}}·({{{taps}}}−1) − 1) / {{stride{at}}}⌋ + 1 = "
             f"⌊{{room{at}}}/{{stride{at}}}⌋ + 1 = ⌊{{quotient{at}:.4g}}⌋ + 1 = {{{out}}}; left over at the end: "
             f"{{rest{at}}}."
         )
@@ -162,7 +162,9 @@ def padding(sheet: Sheet) -> str:
         label = f"{taps[0][0]}×{taps[1][0]} kernel" + (" (one more)" if extra else " (this)")
         rows.append((label, sides))
         measured.append([side for size, step in taps for side in _measure_same(size, step)])
-    sheet.table(("top", "bottom", "left", "right"), rows, measured, "zeros that F.conv2d brings in, one tap at a time")
+    sheet.table(
+        ("top", "bottom", "left", "right"), rows, measured, "zeros that F.conv2d brings in, one weight at a time"
+    )
     one = torch.zeros((1, 1, 4, 4))
     try:
         F.conv2d(one, one[:, :, :1, :1], stride=2, padding="same")

@@ -55,11 +55,11 @@ def memory(sheet: Sheet) -> str:
     ):
         sheet.number(name, value, again, by)
     sheet.say(
-        "An image has C·H·W = {C}·{H}·{W} = {x:,} numbers. Its patch matrix has C·R·S·L = {C}·{R}·{S}·{L} = "
-        "{patches:,}: "
-        "each pixel occurs once for each patch that reads it. That is {times:.4g}× as many."
+        "An image has $C·H·W = {C}·{H}·{W} = {x:,} numbers. Its patch matrix has $C·$R·$S·L = {C}·{R}·{S}·{L} = "
+        "{patches:,}, with L = $P·$Q locations: each pixel occurs once for each patch that reads it. That is "
+        "{times:.4g}× as many."
     )
-    sheet.say("In fp32, with N={N}: x {x_nbytes:,} B, patches {patches_nbytes:,} B, y {y_nbytes:,} B.")
+    sheet.say("In fp32, with $N={N}: x {x_nbytes:,} B, patches {patches_nbytes:,} B, y {y_nbytes:,} B.")
     without = (prod(spec.x_shape[1:]) + prod(spec.y_shape[1:])) * ITEM
     single = (x[0].nbytes + prod(y[1:]) * ITEM, x[0].nbytes + (prod(y[1:]) + rows * columns) * ITEM)
     with_patches = without + spec.patch_matrix_nbytes("fp32") // spec.n
@@ -77,14 +77,13 @@ def memory(sheet: Sheet) -> str:
     sheet.number("tile_positions", min(TILE[1], positions), whole[:, : TILE[1]].shape[1], "a slice of the matrix")
     sheet.number("tile", tile, whole[: TILE[0], : TILE[1]].numel() * ITEM, "a slice of the matrix")
     sheet.say(
-        "An implicit GEMM computes indices and builds one tile of the matrix just before its product: {tile_taps} taps "
-        "by "
-        "{tile_positions} positions are {tile:,} B, and it never needs more."
+        "An implicit GEMM computes indices and builds one tile of the matrix just before its product: {tile_taps} "
+        "kernel elements by {tile_positions} positions are {tile:,} B, and it never needs more."
     )
     view = windows(x, spec)
-    sheet.number("windows", view.numel(), spec.n * spec.c * spec.r * spec.s * spec.p * spec.q, "N·C·R·S·P·Q")
+    sheet.number("windows", view.numel(), spec.n * spec.c * spec.r * spec.s * spec.p * spec.q, "$N·$C·$R·$S·$P·$Q")
     padded = spec.n * spec.c * prod(spec.padded) * ITEM
-    sheet.number("stored", view.untyped_storage().nbytes(), padded, "N·C times the padded image")
+    sheet.number("stored", view.untyped_storage().nbytes(), padded, "$N·$C times the padded image")
     sheet.say(
         "You can also view the patches without storing them: x.unfold(2, ...).unfold(3, ...) is a view of {windows:,} "
         "numbers on "
@@ -103,7 +102,7 @@ def memory(sheet: Sheet) -> str:
     return (
         "A pixel is copied once for each patch that contains it: {patches:,} numbers for {x:,}, {times:.4g}× as much. "
         "The "
-        "kernel has {taps} taps."
+        "kernel has {taps} elements per channel."
     )
 
 
@@ -117,7 +116,7 @@ def algorithm(sheet: Sheet) -> str:
     beforehand = ", with x padded first to {evened}" if any(spec.surplus) else ""
     sheet.say(f"F.conv2d in fp32 on this machine's CPU{beforehand}: {{ran}}")
     m, n, k = spec.gemm
-    sheet.number("direct", spec.macs, m * n * k * spec.groups, "the product's M·N·K")
+    sheet.number("direct", spec.macs, m * n * k * spec.groups, "the product's sizes")
     rows = [("direct", (spec.macs, 0))]
     for one in (UNFOLD_MATMUL, winograd(), FFT):
         title = one.title(spec)
@@ -133,7 +132,7 @@ def algorithm(sheet: Sheet) -> str:
         sheet.given(**{one.name: spec.macs / core if one.name == "winograd" else core / spec.macs})
     sheet.parts.append(Table(columns=("multiplications", "extra B, fp32"), rows=tuple(rows)))
     sheet.say(
-        "The multiplications are those of x with w: without transforms, with taps on padding. "
+        "The multiplications are those of x with w: without transforms, with those on padding. "
         "(convbench explain --algorithm shows each algorithm step by step.)"
     )
     saves = sheet.numbers.get("winograd", 0.0) > 1
@@ -149,14 +148,17 @@ def algorithm(sheet: Sheet) -> str:
         kind = "fewer" if sheet.numbers["fft"] < 1 else "more"
         sheet.say(
             f"An FFT takes {{fft:.3g}}× the multiplications ({kind}) plus the transforms; the larger the kernel, the "
-            "better it gets, as its cost does not grow with the taps."
+            "better it gets, as its cost does not grow with the kernel."
         )
     plane = spec.plane
     axes = measure_axes(spec)
     nonzeros = prod(int(inside(axis).sum()) for axis in axes)
     sheet.number("nonzeros", nonzeros, _toeplitz_nonzeros(plane), "ones convolved with ones")
     sheet.number(
-        "places", spec.p * spec.q * spec.h * spec.w, prod(shape_of_y(plane)) * prod(sheet.x.shape[2:]), "P·Q times H·W"
+        "places",
+        spec.p * spec.q * spec.h * spec.w,
+        prod(shape_of_y(plane)) * prod(sheet.x.shape[2:]),
+        "$P·$Q times H·W",
     )
     sheet.note(
         "'Not performed on images; it is linear algebra' is right mathematically: for one channel y is a matrix times "
@@ -212,10 +214,10 @@ def flops(sheet: Sheet) -> str:
         ("flops", 2 * outputs * taps, by_torch, "torch's conv_flop_count"),
         ("outputs", outputs, y.numel(), "F.conv2d's shape"),
         ("taps", taps, w[0].numel(), "numbers in a filter"),
-        ("mul", outputs * taps, m * n * k * spec.groups, "the product's M·N·K"),
-        ("add", outputs * (taps - 1), m * n * (k - 1) * spec.groups, "the product's M·N·(K−1)"),
-        ("exact", outputs * (2 * taps - 1), m * n * (2 * k - 1) * spec.groups, "the product's M·N·(2K−1)"),
-        ("bias", outputs, m * n * spec.groups, "the product's M·N"),
+        ("mul", outputs * taps, m * n * k * spec.groups, "the product's sizes"),
+        ("add", outputs * (taps - 1), m * n * (k - 1) * spec.groups, "the product's sizes"),
+        ("exact", outputs * (2 * taps - 1), m * n * (2 * k - 1) * spec.groups, "the product's sizes"),
+        ("bias", outputs, m * n * spec.groups, "the product's sizes"),
         ("inner", spec.inner_macs, products * spec.n * spec.k * spec.c_per_group, "ones convolved with ones"),
     ):
         sheet.number(name, value, again, by)

@@ -41,7 +41,7 @@ def flip(sheet: Sheet) -> str:
     sheet.grid("y", y[0, 0], oracle[0, 0], "shifted views of x, summed", role="output", marked=marked)
     sheet.grid("y flipped", flipped[0, 0], mirror[0, 0], "shifted views of x", role="output", marked=marked)
     sheet.number("differ", int((y != flipped).sum()), int((oracle != mirror).sum()), "shifted views of x, summed")
-    sheet.number("outputs", y.numel(), spec.p * spec.q, "P·Q")
+    sheet.number("outputs", y.numel(), spec.p * spec.q, "$P·$Q")
     sheet.say("{differ:,} of these {outputs:,} outputs differ between the two.")
     sheet.note(
         "A textbook convolution flips its kernel; the one in frameworks is a cross-correlation. For a learned kernel "
@@ -69,8 +69,8 @@ def dilation(sheet: Sheet) -> str:
     undilated = replace(spec, dilation=(1, 1))
     sheet.given(D_h=spec.dilation[0], D_w=spec.dilation[1])
     for name, value, again, by in (
-        ("rows", rows, places[0], "p·stride − padding + r·dilation"),
-        ("columns", columns, places[1], "q·stride − padding + s·dilation"),
+        ("rows", rows, places[0], "$p·stride − padding + $r·dilation"),
+        ("columns", columns, places[1], "$q·stride − padding + $s·dilation"),
         ("R", spec.r, len(rows), "rows read"),
         ("S", spec.s, len(columns), "columns read"),
         ("extent_h", spec.kernel_extent[0], rows[-1] - rows[0] + 1, "from the first row read to the last"),
@@ -114,7 +114,7 @@ def dilation(sheet: Sheet) -> str:
     if all(one != spec for _, one in tried):
         tried.append((f"dilation {pair_text(spec.dilation)}", spec))
     sheet.table(
-        ("rows", "columns", "P", "Q", "weights"),
+        ("rows", "columns", "$P", "$Q", "weights"),
         [(label, (*one.kernel_extent, one.p, one.q, prod(one.w_shape))) for label, one in tried],
         [(*_wide(one), *shape_of_y(one)[2:], _weights(one)) for _, one in tried],
         "F.conv2d's and torch.nn.Conv2d's shapes",
@@ -128,14 +128,13 @@ def dilation(sheet: Sheet) -> str:
         within=1e-12 * axis.lines,
     )
     sheet.note(
-        f"The formula for {axis.letters[0]} solved for the dilation gives {{solved:.4g}} here: the dilation at which "
+        f"The formula for ${axis.letters[0]} solved for the dilation gives {{solved:.4g}} here: the dilation at which "
         "only "
         "the floor drops nothing. You choose the dilation; the size follows."
     )
     return (
-        "It spreads the taps apart: {R}×{S} of them span {extent_h}×{extent_w} of x, with the same {weights:,} "
-        "weights; y is "
-        "{P}×{Q} instead of {P1}×{Q1}."
+        "It spreads the weights of the kernel apart: {R}×{S} of them span {extent_h}×{extent_w} of x, with the same "
+        "{weights:,} weights; y is {P}×{Q} instead of {P1}×{Q1}."
     )
 
 
@@ -181,7 +180,7 @@ def groups(sheet: Sheet) -> str:
     ):
         sheet.number(name, value, again, by)
     sheet.say(
-        "w is (K, C/G, R, S) = ({K}, {slices}, {R}, {S}): C/G, because a filter only has slices for its group's "
+        "w is ($K, $C/G, $R, $S) = ({K}, {slices}, {R}, {S}): $C/G, because a filter only has slices for its group's "
         "channels."
     )
     sheet.say("Filter {k} is in group {group} and reads channels {channels} of {C}. Slice by slice, then summed:")
@@ -222,8 +221,8 @@ def groups(sheet: Sheet) -> str:
         sheet.word("refusal", first_line(refusal))
         sheet.say(f"Forget groups={spec.groups}, and torch says: {{refusal}}. (`convbench error` explains it.)")
     sheet.note(
-        "The shape (K, C·R·S) of a flattened kernel is only right for one group. With groups there is one product per "
-        "group, (K/G, C/G·R·S) times that group's rows."
+        "The shape ($K, $C·$R·$S) of a flattened kernel is only right for one group. With groups there is one product "
+        "per group, ($K/G, $C/G·$R·$S) times that group's rows."
     )
     return (
         "Each filter has its own slice for every channel that it reads, and their sums are added. {G} groups: "

@@ -68,7 +68,7 @@ def wants_dilation(spec: ConvSpec) -> tuple[str, Iterator[ConvSpec]] | None:
         return None
     if spec.r * spec.s == 1:
         return "a 1x1 kernel has no gaps to widen", _changed(spec, r=3, s=3, dilation=(2, 2))
-    return "its taps are neighbours", _changed(spec, dilation=(2, 2))
+    return "its weights read neighbours", _changed(spec, dilation=(2, 2))
 
 
 def wants_overlap(spec: ConvSpec) -> tuple[str, Iterator[ConvSpec]] | None:

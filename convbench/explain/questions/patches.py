@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from convbench.errors import ConvbenchError
+from convbench.explain.letters import TAP
 from convbench.explain.sheet import Sheet
 from convbench.explain.steps import measure_axes
 from convbench.ran.by_torch import convolve, fold, shape_of_y, unfold, unfolded_shape
@@ -30,13 +31,13 @@ def order(sheet: Sheet) -> str:
     by_index = [(channel + 1) * base + tap + 1 for channel in range(c) for tap in range(r * s)]
     last = [(channel + 1) * base + tap + 1 for tap in range(r * s) for channel in range(c)]
     channels_last = labels.permute(1, 2, 0).flatten()
-    sheet.say("One patch whose numbers are their channel, then their tap, both counted from one:")
+    sheet.say("One patch whose numbers are their channel, then their place in the kernel, both counted from one:")
     sheet.grid(
         "order",
         torch.stack((column, channels_last.float())),
         torch.tensor([by_index, last]),
-        "counting c, r and s",
-        rows=("(c,r,s) F.unfold", "(r,s,c) NHWC"),
+        "counting $c, $r and $s",
+        rows=(f"{TAP} F.unfold", "($r,$s,$c) NHWC"),
         marked=torch.tensor([[True], [False]]).expand(2, len(by_index)),
     )
     sheet.check("w", labels.reshape(1, -1)[0], column, "F.unfold of the patch")
@@ -48,7 +49,7 @@ def order(sheet: Sheet) -> str:
     sheet.number("s", tap % s, (int(labels.flatten()[row]) % base - 1) % s, "its last digits")
     sheet.number("R", r, sheet.w.shape[2], "w's shape")
     sheet.number("S", s, sheet.w.shape[3], "w's shape")
-    sheet.say("Row (c·R + r)·S + s: for c={c}, r={r}, s={s} that is ({c}·{R} + {r})·{S} + {s} = {row}.")
+    sheet.say("Row ($c·$R + $r)·$S + $s: for $c={c}, $r={r}, $s={s} that is ({c}·{R} + {r})·{S} + {s} = {row}.")
     # What comes of mixing the two orders, on the followed cell.
     products = [(term.x, term.w) for term in sheet.terms]
     shuffled = sheet.one_w[0].permute(1, 2, 0).flatten()
@@ -59,7 +60,7 @@ def order(sheet: Sheet) -> str:
     sheet.number("right", sum(x * w for x, w in products), right, "F.conv2d")
     sheet.number("mixed", mixed, patch @ sheet.one_w.flatten()[index], "w's numbers picked by index")
     sheet.say(
-        f"Mix the two (a kernel flattened as (r,s,c), a patch in (c,r,s) order), and {sheet.cell_name} becomes "
+        f"Mix the two (a kernel flattened as ($r,$s,$c), a patch in {TAP} order), and {sheet.cell_name} becomes "
         "{mixed:g} instead of {right:g}, without an error, because the sizes match."
     )
     if spec.groups > 1:
@@ -70,11 +71,11 @@ def order(sheet: Sheet) -> str:
             "F.unfold ignores groups: each of the {groups} groups reads its own {taps} of the {all} rows, in order."
         )
     sheet.note(
-        "torch's NCHW tensors give (c,r,s), channel slowest, and so does w.reshape(K, -1). CUTLASS and others that "
-        "keep "
-        "NHWC use (r,s,c), channel fastest. Neither is wrong, but both sides of a product must use the same order."
+        f"torch's NCHW tensors give {TAP}, channel slowest, and so does w.reshape($K, -1). CUTLASS and others that "
+        "keep NHWC use ($r,$s,$c), channel fastest. Neither is wrong, but both sides of a product must use the same "
+        "order."
     )
-    return "Channel by channel: (c, r, s), with s changing fastest, the same as w.reshape(K, -1)."
+    return "Channel by channel: ($c, $r, $s), with $s changing fastest, the same as w.reshape($K, -1)."
 
 
 def nine(sheet: Sheet) -> str:
@@ -95,8 +96,10 @@ def nine(sheet: Sheet) -> str:
         ("Q", spec.q, windows[1], "windows along the columns"),
     ):
         sheet.number(name, value, again, by)
-    sheet.say("{rows:,} = C·R·S = {C}·{R}·{S}: the taps. One row is what one tap reads at every position.")
-    sheet.say("{columns:,} = P·Q = {P}·{Q}: the positions. One column is one patch, and becomes one output.")
+    sheet.say(
+        "{rows:,} = $C·$R·$S = {C}·{R}·{S}: the kernel elements. One row is what one of them reads at every position."
+    )
+    sheet.say("{columns:,} = $P·$Q = {P}·{Q}: the positions. One column is one patch, and becomes one output.")
     sheet.say("What changes which:")
     changes: list[tuple[str, ConvSpec]] = [("this problem", spec)]
     changes.append(("twice the images", replace(spec, n=2 * spec.n)))
@@ -106,7 +109,7 @@ def nine(sheet: Sheet) -> str:
     changes.append(("one more row of x", replace(spec, h=spec.h + 1)))
     changes.append(("twice the filters", replace(spec, k=2 * spec.k)))
     sheet.table(
-        ("N", "C·R·S", "P·Q"),
+        ("$N", "$C·$R·$S", "$P·$Q"),
         [(label, (one.n, one.c * one.r * one.s, one.p * one.q)) for label, one in changes],
         [unfolded_shape(one) for _, one in changes],
         "F.unfold's shapes",
@@ -114,7 +117,7 @@ def nine(sheet: Sheet) -> str:
     sheet.note("The last number is often read as 'additional channels'. It counts positions, not channels.")
     sheet.note("Filters are not in it either: the patch matrix is the same for one filter or a thousand.")
     return (
-        "F.unfold gives ({images}, {rows}, {columns}): {rows} taps of the kernel over all channels, and {columns} "
+        "F.unfold gives ({images}, {rows}, {columns}): {rows} kernel elements over all channels, and {columns} "
         "positions."
     )
 
@@ -158,7 +161,7 @@ def not_undone(sheet: Sheet) -> str:
     sheet.number("H", folded.shape[0], spec.h, "x's height")
     sheet.number("W", folded.shape[1], spec.w, "x's width")
     sheet.note(
-        "y is made by a reshape of the product, (K, P·Q) to (K, P, Q), which moves no numbers without groups. "
+        "y is made by a reshape of the product, ($K, $P·$Q) to ($K, $P, $Q), which moves no numbers without groups. "
         "F.fold sums the overlaps, as the gradient of x requires: it is the transpose of F.unfold, not its "
         "inverse."
     )
