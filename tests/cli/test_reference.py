@@ -59,7 +59,7 @@ def test_a_usage_line_names_what_is_needed_and_puts_what_is_not_in_brackets(cli:
     for words, usage in (
         (["explain"], "[OPTIONS] [SHAPE]"),
         (["why"], "[OPTIONS] QUESTION,... [SHAPE]"),
-        (["compare"], "[OPTIONS] BEFORE.csv AFTER.csv"),
+        (["compare"], "[OPTIONS] BEFORE.csv [AFTER.csv]"),
         (["report"], "[OPTIONS] FILE..."),
         (["list", "suites"], "[OPTIONS] [SUITE]"),
     ):
