@@ -39,6 +39,7 @@ SENSIBLE = (
 )
 # A problem that takes seconds says nothing of the command line; what watches or measures the machine takes them too.
 SLOW = ("ceilings", "doctor", "ran", "model", "selftest")
+NOT_HERE = ("-i", "--interactive", "--install-completion", "--open")  # a terminal, a shell, a browser
 KEPT = ("there.csv", "there.html", "there.png", "rows.csv")
 
 
@@ -68,9 +69,11 @@ def draw(dice: random.Random, known: dict[str, list[Any]]) -> list[str]:
             words.append(f"{one.opts[-1]}={value}")
     if name in ("bench", "verify"):
         words.append("--dry-run")
+    if "--rerun" in words:
+        words += ["--budget", "0"]
     if name == "selftest":  # of whole suites it takes minutes
         words += ["--shape", "n1c1h4w4k1r2s2", "--backend", "kahan"]
-    return [word for word in words if "\0" not in word and word not in ("-i", "--interactive", "--install-completion")]
+    return [word for word in words if "\0" not in word and word not in NOT_HERE]
 
 
 def digests(folder: Path) -> dict[str, str]:

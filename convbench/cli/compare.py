@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from convbench.cli import options
-from convbench.cli.outputs import check_outputs, tell, write, write_markdown
+from convbench.cli.outputs import Remarks, check_outputs, tell, write, write_markdown
 from convbench.errors import ConvbenchError
 from convbench.exit_codes import NOTHING, RIGHT, WRONG
 
@@ -90,7 +90,8 @@ def compare(
     elif after is None:
         raise ConvbenchError(f"compare needs two files; add AFTER.csv, or --rerun to run the cases of {before} here")
     gate = Gate(confidence=confidence, margin=same, allowance=allowance or same, relative=relative)
-    changes = compare_files(before, after, gate=gate, across=across, tell=tell)
+    with Remarks() as remarks:
+        changes = compare_files(before, after, gate=gate, across=across, tell=remarks)
 
     out, err = result_console(), side_console()
     if markdown is not None:
@@ -136,7 +137,8 @@ def _rerun(before: str, after: str | None, *, budget: float, overwrite: bool) ->
         raise ConvbenchError("AFTER.csv: - is stdout, where the comparison goes; name a file")
     place = after or default_path("rerun")
     command = "convbench " + shlex.join(sys.argv[1:])
-    session = rerun(before, csv=place, overwrite=overwrite, budget_s=budget, command=command, tell=tell)
+    with Remarks() as remarks:
+        session = rerun(before, csv=place, overwrite=overwrite, budget_s=budget, command=command, tell=remarks)
     typer.echo(warning(), err=True)
     for _ in watched(session, side_console(), lambda: None):
         pass  # in the file

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from convbench.cli import options
-from convbench.cli.outputs import check_outputs, tell, write
+from convbench.cli.outputs import Remarks, check_outputs, tell, write
 from convbench.cli.sweep import exit_code, tabbed, tell_faults
 from convbench.errors import ConvbenchError, printable
 
@@ -43,7 +43,8 @@ def report(
     check_outputs({"--html": html, "--svg": svg, "--png": png}, overwrite=overwrite)
     if png is not None and not png.lower().endswith(".png"):
         raise ConvbenchError(f"--png {png}: name a file that ends in .png")
-    found = {file: read_pairs(file, tell=tell) for file in files}
+    with Remarks() as remarks:
+        found = {file: read_pairs(file, tell=remarks) for file in files}
     labels = {file: printable(file) for file in files}
     if anonymous:
         from convbench.anonymous import anonymous_files, anonymous_pair
