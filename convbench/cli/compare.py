@@ -90,8 +90,8 @@ def compare(
     elif after is None:
         raise ConvbenchError(f"compare needs two files; add AFTER.csv, or --rerun to run the cases of {before} here")
     gate = Gate(confidence=confidence, margin=same, allowance=allowance or same, relative=relative)
-    with Remarks() as remarks:
-        changes = compare_files(before, after, gate=gate, across=across, tell=remarks)
+    with Remarks() as held:
+        changes = compare_files(before, after, gate=gate, across=across, tell=held)
 
     out, err = result_console(), side_console()
     if markdown is not None:
