@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from convbench.cli import options
-from convbench.cli.outputs import tell
+from convbench.cli.outputs import check_outputs, tell, write
 from convbench.device import find_device
 
 EXAMPLE = "\b\nExample:\n  convbench doctor"
@@ -16,6 +16,10 @@ def doctor(
         str, typer.Option("--device", metavar="NAME", help="cpu; cuda or cuda:1 for that GPU as well.")
     ] = "cpu",
     threads: options.Threads = 0,
+    bundle: Annotated[
+        str | None, typer.Option("--bundle", metavar="FILE", help="Write what a bug report needs, and show it first.")
+    ] = None,
+    overwrite: options.Overwrite = False,
 ) -> None:
     """Find what disturbs timings on this machine.
 
@@ -24,6 +28,7 @@ def doctor(
     or WSL on Windows, runs all of convbench; macOS all but isolation. On Windows itself, isolation, bench, convbench
     ran and explain --interactive are not available.
     """
+    check_outputs({"--bundle": bundle}, overwrite=overwrite)
     devices = [find_device(name) for name in options.choose_devices([device])]
 
     from convbench.bench.doctor import examine
@@ -35,5 +40,13 @@ def doctor(
     tell("checking load, clocks and CPUs for a few seconds")
     accelerators = [one for one in devices if not one.on_host]
     chosen = accelerators[0] if accelerators else find_device("cpu")
-    rows = [(one.word, one.what, one.found, one.advice) for one in examine(chosen, count)]
-    show_table(("", "what", "found", "what to do"), rows)
+    findings = list(examine(chosen, count))
+    show_table(("", "what", "found", "what to do"), [(one.word, one.what, one.found, one.advice) for one in findings])
+    if bundle is not None:
+        from convbench.bundle import bundle as make_bundle
+        from convbench.cli.bench import RESULTS
+
+        text = make_bundle(chosen, count, findings, RESULTS)
+        if bundle != "-":
+            typer.echo(f"\n{text}", err=True)
+        write(bundle, text, overwrite=overwrite)
