@@ -37,7 +37,7 @@ def test_a_bundle_has_versions_the_machine_its_ceilings_and_the_newest_file(
         "  calls: 1.5e+11 a second by smallest, 2026-11-29T12:00:00+00:00",
     ):
         assert line in text.splitlines()
-    assert "  bench.csv: 60 rows" in text
+    assert "  bench.csv: 72 rows" in text
     own = [platform.node(), str(tmp_path), str(Path.home())]
     assert not [word for word in own if len(word) > 1 and word in text]
     other = bundle(find_device("cpu"), 3, [], tmp_path / "nowhere")
