@@ -5,7 +5,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from math import inf, isclose
+from math import inf, isclose, isfinite, nan
 from typing import TypeVar
 
 from convbench.backend import BASELINE
@@ -235,11 +235,7 @@ def _outcome(row: Mapping[str, str]) -> Outcome:
                         f"ratio_to_torch is {row['ratio_to_torch']}, outside its interval from {row['ratio_low']} to "
                         f"{row['ratio_high']}"
                     )
-            samples = tuple(_number({"samples_s": one}, "samples_s") or 0.0 for one in row["samples_s"].split())
-            if not samples:
-                raise ValueError("it is timed but has no samples")
-            if not min(samples):
-                raise ValueError("samples_s holds 0, which cannot be")
+            samples = _samples(row["samples_s"])
             used = _rounds(row["rounds"], len(samples))
             rounds = len(samples) + len(noise.set_aside)
             if sum(used != () or one in range(rounds) for one in {*noise.set_aside}) < len(noise.set_aside):
@@ -274,6 +270,22 @@ def _outcome(row: Mapping[str, str]) -> Outcome:
 _BILL_S = ("prepare_s", "cold_s", "wall_s", "host_s", "graph_s", "layout_s", "mapped_s")
 _NOISE_NUMBERS = ("steal", "foreign", "clock_hz", "power_w", "temperature_c", "handover_s")
 _Number = TypeVar("_Number", int, float)
+
+
+def _samples(text: str) -> tuple[float, ...]:
+    """The numbers of `samples_s`: thousands in a file, so they are looked at one by one only where one cannot be."""
+    words = text.split()
+    try:
+        samples = tuple(map(float, words))
+    except ValueError:
+        samples = (nan,)
+    if not samples:
+        raise ValueError("it is timed but has no samples")
+    if not (isfinite(sum(samples)) and min(samples) > 0):
+        for word in words:
+            _number({"samples_s": word}, "samples_s")
+        raise ValueError("samples_s holds 0, which cannot be")
+    return samples
 
 
 def _ranges(numbers: tuple[int, ...]) -> str:
