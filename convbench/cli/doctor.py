@@ -20,9 +20,10 @@ def doctor(
     """Find what disturbs timings on this machine.
 
     Checks load, clocks, threads and the GPU, and says what to change; it changes nothing itself. Verdicts come from
-    ratios within a round, so a disturbance costs time and leaves cases undecided, but makes no verdict wrong. Linux,
-    or WSL on Windows, runs all of convbench; macOS all but isolation. On Windows itself, isolation, bench, convbench
-    ran and explain --interactive are not available.
+    ratios within a round, so a disturbance costs time and leaves cases undecided, but does not bias verdicts.
+
+    Linux, or WSL on Windows, runs all of convbench; macOS runs everything except isolation. On Windows itself,
+    isolation, bench, convbench ran and explain --interactive are not available.
     """
     devices = [find_device(name) for name in options.choose_devices([device])]
 

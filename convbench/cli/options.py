@@ -193,7 +193,7 @@ At = Annotated[str | None, typer.Option("--at", metavar="P,Q", help="Output to f
 Filter = Annotated[int | None, typer.Option("--filter", metavar="K", help="Filter (output channel) to follow.")]
 Image = Annotated[int, typer.Option("--image", metavar="N", help="Image of the batch to follow.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-Force = Annotated[bool, typer.Option("--force", help="Run cases that a backend refuses only because they are slow.")]
+Force = Annotated[bool, typer.Option("--force", help="Run cases that a backend skips only because they are slow.")]
 
 
 def words(given: Words, default: Sequence[str] = ()) -> list[str]:
@@ -407,6 +407,19 @@ class How:
             memory_nbytes=None if self.memory_limit is None else int(self.memory_limit * 2**30),
             tell=tell,
         )
+
+
+def fraction(option: str, text: str) -> float:
+    """`5%` or `0.05` as 0.05.
+
+    Raises:
+        ConvbenchError: it is not a number, not above 0, or 1 and more without a percent sign.
+    """
+    match = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*(%?)\s*", text, re.ASCII)
+    value = float(match[1]) / (100 if match[2] else 1) if match else 0.0
+    if match is None or value <= 0 or value > 10 or (value >= 1 and not match[2]):
+        raise ConvbenchError(f"{option} {text}: give a fraction such as 0.05, or a percentage such as 5%")
+    return value
 
 
 def unfold(command: Callable[..., None]) -> Callable[..., None]:

@@ -177,7 +177,7 @@ QUESTIONS = _catalogue(
         ),
         Question(
             name="algorithm",
-            text="Which algorithm runs, when Winograd or FFT?",
+            text="Which algorithm runs, and when does Winograd or FFT pay off?",
             answer=costs.algorithm,
             sources=(
                 "Stack Overflow 64506489",
@@ -190,7 +190,7 @@ QUESTIONS = _catalogue(
         ),
         Question(
             name="flops",
-            text="MACs or FLOPs, and why is fewer not faster?",
+            text="MACs or FLOPs, and why doesn't fewer mean faster?",
             answer=costs.flops,
             sources=("fvcore#133, #102", "pytorch#31239, #18631: depthwise is slow", "Williams et al. 2009: roofline"),
         ),

@@ -68,15 +68,17 @@ def floor(sheet: Sheet) -> str:
         change = convolve(other, sheet.one_w, sheet.one) - convolve(sheet.one_x, sheet.one_w, sheet.one)
         oracle = conv2d_float64(other, sheet.one_w, sheet.one) - conv2d_float64(sheet.one_x, sheet.one_w, sheet.one)
         sheet.number("changed", float(change.abs().max()), float(oracle.abs().max()), "shifted views of x, summed")
-        sheet.say("Set every unread pixel to a million, and y changes by {changed:g}.")
+        change = "does not change" if sheet.numbers["changed"] == 0 else "changes by {changed:g}"
+        sheet.say(f"Set every unread pixel to a million, and y {change}.")
     else:
         sheet.say("Every pixel is read: only padding is left over.")
     sheet.note(
         "Some tools refuse a stride that does not divide evenly; torch silently takes the floor. A convolution has no "
         "ceil_mode, unlike pooling. To use every pixel, pad or crop x first."
     )
+    are = "is" if sheet.numbers["unread"] == 1 else "are"
     lost = (
-        "{unread:,} of {pixels:,} pixels are never read"
+        f"{{unread:,}} of {{pixels:,}} pixels {are} never read"
         if unread.any()
         else "every one of the {pixels:,} pixels is read"
     )
@@ -169,7 +171,7 @@ def padding(sheet: Sheet) -> str:
         sheet.say("torch accepted padding='same' with a stride just now.")
     except RuntimeError as error:
         sheet.word("refusal", first_line(error))
-        sheet.say("With a stride torch refuses it: {refusal}.")
+        sheet.say("With a larger stride torch refuses it: {refusal}.")
     missing = [int((~inside(axis)).sum()) for axis in measure_axes(spec)]
     total = spec.r * spec.p * spec.s * spec.q
     outside = total - (spec.r * spec.p - missing[0]) * (spec.s * spec.q - missing[1])
@@ -183,8 +185,8 @@ def padding(sheet: Sheet) -> str:
     )
     return (
         "Zeros, unless you set padding_mode; each mode gives different outputs at the border. padding='same' only "
-        "works "
-        "without a stride; if it needs an odd number of rows or columns, the odd one is at the bottom or on the right."
+        "works with stride 1; if it needs an odd number of rows or columns, the odd one is at the bottom or on the "
+        "right."
     )
 
 
