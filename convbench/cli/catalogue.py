@@ -10,6 +10,13 @@ from convbench.cli.help import Command
 from convbench.cli.outputs import tell
 from convbench.device import KINDS, find_device
 
+# Suites of which each row has a purpose of its own.
+OWN = {
+    "awkward": "shapes that break implementations, each with a dtype and a layout (docs/verification.md)",
+    "edge": "cases that broke other libraries (docs/edge-cases.md)",
+    "edge_large": "the case of edge that takes minutes and about 100 GiB",
+    "quick": "the worked example, and one layer of each common kind",
+}
 SENTENCE = 50  # columns that a sentence needs to be readable
 
 app = typer.Typer(cls=values.PlainGroup, help="List what is available, and why something is not.")
@@ -54,14 +61,14 @@ def suites(
             (one.name, str(one.spec), str(one.count), amount(one.spec.flops, "FLOP"), one.source)
             for one in reading.problems
         ]
-        show_table(("row", "problem", "count", "each", "source, or purpose"), rows)
+        show_table(("row", "problem", "count", "each", "source or purpose"), rows)
         return
     whole = []
     for name in suite_names():
         problems = load_suite(name)
         flops = sum(problem.spec.flops * problem.count for problem in problems)
-        whole.append((name, str(len(problems)), amount(flops, "FLOP"), problems[0].source))
-    show_table(("suite", "problems", "all layers", "source, or purpose, of the first row"), whole)
+        whole.append((name, str(len(problems)), amount(flops, "FLOP"), OWN.get(name, problems[0].source)))
+    show_table(("suite", "problems", "all layers", "source"), whole)
 
 
 @app.command(cls=Command, epilog="\b\nExample:\n  convbench list devices")

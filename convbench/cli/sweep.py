@@ -106,13 +106,15 @@ def _summary(session: "Session") -> str:
 
     context = next(iter(session.contexts.values()))
     facts = context.machine
-    parts = ", ".join(f"{number} {kind}" for kind, number in count_outcomes(session.results).items()) or "nothing done"
+    counts = [f"{number} {kind}" for kind, number in count_outcomes(session.results).items()]
+    total = len(session.results)
+    parts = f"{total:,} row{'' if total == 1 else 's'}: {', '.join(counts)}" if counts else "nothing done"
     threads = " and ".join(map(str, session.threads))
     count = f"{threads} thread{'' if threads == '1' else 's'}"
     where = f"{facts.gpu or facts.cpu}, {count}, torch {facts.torch}"
     rows = f"\nresults saved to {printable(session.csv)}" if session.csv not in (None, "-") else ""
     tried = _tried(session.results) if isinstance(session.work, Verify) else ""
-    return f"{parts}{tried}  ({where}){rows}"
+    return f"{parts}{tried}; {where}{rows}"
 
 
 def _tried(results: Iterable[Result]) -> str:

@@ -177,7 +177,7 @@ QUESTIONS = _catalogue(
         ),
         Question(
             name="algorithm",
-            text="Which algorithm runs, and when does Winograd or FFT pay off?",
+            text="What runs, and when do Winograd or FFT pay?",
             answer=costs.algorithm,
             sources=(
                 "Stack Overflow 64506489",

@@ -466,8 +466,14 @@ def test_nothing_judged_is_exit_3(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--shapes", "3", "--suite", "quick"), "--suite: not with --shapes, which takes --backend, --dtype"),
-        (("--shape", SMALL, "--pass", "dgrad", "--match", "x"), "--match, --pass: not with --shape, which takes"),
+        (
+            ("--shapes", "3", "--suite", "quick"),
+            "--suite cannot be combined with --shapes, which takes --backend, --dtype",
+        ),
+        (
+            ("--shape", SMALL, "--pass", "dgrad", "--match", "x"),
+            "--match, --pass cannot be combined with --shape, which takes",
+        ),
         (("--plugin", "x.py"), "No such option: --plugin"),
         (("--backend", "torch"), "unknown kernel 'torch'"),
         (("--shapes", "3", "--dtype", "fp64"), "unknown dtype 'fp64'"),
