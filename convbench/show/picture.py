@@ -283,7 +283,7 @@ def kernel_tile(kernel: Array, side: int) -> Image.Image:
     same = all(np.array_equal(channel, kernel[0]) for channel in kernel)
     if len(kernel) == 3 and not same:
         return fit(gray_or_rgb(0.5 + 0.5 * kernel / (np.abs(kernel).max() or 1)), (side, side))
-    # What it does to a gray image: the sum over the channels.
+    # What it does to a grey image: the sum over the channels.
     taps = kernel.sum(axis=0) if same else kernel.mean(axis=0)
     tile = fit(diverging(taps / (np.abs(taps).max() or 1)), (side, side))
     height, width = taps.shape

@@ -144,7 +144,7 @@ def remarks(finding: Finding) -> list[str]:
         )
     if not finding.enough:
         size = f"{LEAST_CORRECT_RUNS:,} correct runs and {LEAST_BUG_RUNS:,} bugs"
-        whole = "only its rates count" if finding.by_choice else "so it does not pass"
+        whole = "so only its rates count" if finding.by_choice else "so it does not pass"
         lines.append(f"this run is smaller than the {size} that the required rates are stated for, {whole}")
     return lines
 

@@ -38,9 +38,11 @@ Examples:
 
 Algorithms = Annotated[
     str | None,
-    typer.Option("--algorithm", metavar="NAMES", help="The same numbers by other algorithms: all, or winograd,fft."),
+    typer.Option(
+        "--algorithm", metavar="NAMES", help="Show other algorithms instead of the steps: all, or winograd,fft."
+    ),
 ]
-Backward = Annotated[bool, typer.Option("--backward", help="Show the gradients of x and w as well.")]
+Backward = Annotated[bool, typer.Option("--backward", help="Show the gradients of x and w instead of the steps.")]
 Html = Annotated[str | None, typer.Option("--html", metavar="FILE", help="Write an interactive page; - is stdout.")]
 
 XNumbers = Annotated[
@@ -51,7 +53,7 @@ WNumbers = Annotated[
     typer.Option("--w", metavar="FILE", help="The kernel, likewise; or edges, blur, identity, random."),
 ]
 Names = Annotated[
-    str, typer.Option("--names", metavar="NAME", help="Letters: torch (C_out, kH, H_out) or cudnn (K, R, P).")
+    str, typer.Option("--names", metavar="NAME", help="Naming convention: torch (C_out, kH, H_out) or cudnn (K, R, P).")
 ]
 Code = Annotated[bool, typer.Option("--code", help="Print the steps as a PyTorch program that asserts each.")]
 Notebook = Annotated[
@@ -85,7 +87,7 @@ def explain(
     """Show how a convolution is computed, step by step.
 
     Eight steps on real numbers; every computed number is checked against PyTorch and float64 before it is printed. By
-    default they are small integers: with seed 0, x counts 1, 2, 3, ... to 97, and again. With --svg or --cast the steps
+    default they are small integers: with seed 0, x repeats 1 to 97. With --svg or --cast the steps
     go to a file instead, COLUMNS wide (60 to 120; 80 if COLUMNS is not set).
     """
     mode = choose_mode(context)

@@ -177,11 +177,11 @@ def padding(sheet: Sheet) -> str:
     outside = total - (spec.r * spec.p - missing[0]) * (spec.s * spec.q - missing[1])
     ones = torch.ones((1, 1, spec.h, spec.w))
     counted = (unfold(ones, spec) == 0).sum()
-    sheet.number("share", outside / total, int(counted) / total, "zeros in F.unfold of ones", within=1e-12)
+    sheet.number("share", 100 * outside / total, 100 * int(counted) / total, "zeros in F.unfold of ones", within=1e-10)
     sheet.note(
         "F.conv2d itself only knows zeros; the other modes pad a copy of x first. F.unfold pads with zeros only as "
         "well: "
-        "for another mode pass it F.pad(x, ..., mode=...). {share:.1%} of this problem's products read padding."
+        "for another mode pass it F.pad(x, ..., mode=...). {share:.1f} % of this problem's products read padding."
     )
     return (
         "Zeros, unless you set padding_mode; each mode gives different outputs at the border. padding='same' only "
