@@ -93,7 +93,7 @@ def devices() -> None:
     show_table(("device", "name", "available", "with"), rows)
 
 
-def show_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+def show_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, prose: int = 1) -> None:
     """A table on a terminal, lines of cells separated by tabs in a pipe.
 
     Where the whole table has no room, each row takes two lines or more: the columns that fit, and the others below.
@@ -101,6 +101,7 @@ def show_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Non
     Args:
         columns: their headings.
         rows: the cells of each.
+        prose: so many of the last columns are sentences, which may be wrapped.
     """
     from rich.padding import Padding
     from rich.text import Text
@@ -114,8 +115,7 @@ def show_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Non
             print_tabbed(console, row)
         return
     widths = [max(len(row[number]) for row in (columns, *rows)) for number in range(len(columns))]
-    last = min(widths[-1], SENTENCE)
-    if sum(widths[:-1]) + last + 2 * len(widths) > console.width:
+    if sum(widths[:-prose]) + min(sum(widths[-prose:]), SENTENCE) + 2 * len(widths) > console.width:
         fits = next((n for n in range(len(columns) - 1, 0, -1) if sum(widths[:n]) + 2 * n <= console.width), 1)
         for place, row in enumerate((columns, *rows)):
             line = "  ".join(cell.ljust(width) for cell, width in zip(row[:fits], widths, strict=False)).rstrip()
@@ -129,7 +129,7 @@ def show_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Non
     for number, column in enumerate(columns):
         numbers = bool(rows) and all(row[number].isdecimal() for row in rows)
         justify: Literal["left", "right"] = "right" if numbers else "left"
-        table.add_column(column, overflow="fold", no_wrap=number < len(columns) - 1, justify=justify)
+        table.add_column(column, overflow="fold", no_wrap=number < len(columns) - prose, justify=justify)
     for row in rows:
         table.add_row(*map(Text, row))
     console.print(table)

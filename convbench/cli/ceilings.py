@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from convbench.ceilings.roofline import Ceilings, Kind
 
 EXAMPLE = "\b\nExample:\n  convbench ceilings --dtype fp32 --threads 1"
+PROBES = (
+    "llvm: loops that convbench compiles for this CPU; fma: fused multiply-adds in registers; past the cache: stores "
+    "that bypass the caches (non-temporal); launch overhead: the cheapest call of an operator or kernel"
+)
 COLUMNS = "device threads dtype precision kind nbytes probe per_second best time reason".split()
 
 
@@ -106,6 +110,7 @@ def _show(prober: "Prober", found: "dict[Kind, Ceilings | None]") -> None:
         facts = prober.facts(kind[0])
         where = f"{facts['cpu']}, {plural(prober.threads, 'thread')}" if find_device(kind[0]).on_host else facts["gpu"]
         console.print(ceiling_table(f"{' '.join(kind)}  ({where})", [row[4:] for row in _rows(prober, kind)]))
+    console.print(PROBES, style="dim", markup=False)
     path = prober.cache.path(prober.facts(next(iter(found))[0]))
     kept = f"cached in {path}" if prober.saved and path is not None else "not cached: the folder cannot be written"
     console.print(kept, style="dim", markup=False, soft_wrap=True)  # a path is copied whole

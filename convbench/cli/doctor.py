@@ -37,4 +37,4 @@ def doctor(
     accelerators = [one for one in devices if not one.on_host]
     chosen = accelerators[0] if accelerators else find_device("cpu")
     rows = [(one.word, one.what, one.found, one.advice) for one in examine(chosen, count)]
-    show_table(("", "what", "found", "what to do"), rows)
+    show_table(("", "what", "found", "what to do"), rows, prose=2)

@@ -149,7 +149,9 @@ Anonymous = Annotated[
     bool, typer.Option("--anonymous", help="Keep host name, command line and folders out of rows and pages.")
 ]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, max=2**32 - 1, help="Seed of the random operands.")]
-Csv = Annotated[str | None, typer.Option("--csv", metavar="FILE", help="CSV file for the results; - is stdout.")]
+Csv = Annotated[
+    str | None, typer.Option("--csv", metavar="FILE", help="CSV file for the results (docs/csv.md); - is stdout.")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the CSV file of an interrupted run.")]
 Isolate = Annotated[
