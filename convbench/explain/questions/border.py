@@ -68,8 +68,8 @@ def floor(sheet: Sheet) -> str:
         change = convolve(other, sheet.one_w, sheet.one) - convolve(sheet.one_x, sheet.one_w, sheet.one)
         oracle = conv2d_float64(other, sheet.one_w, sheet.one) - conv2d_float64(sheet.one_x, sheet.one_w, sheet.one)
         sheet.number("changed", float(change.abs().max()), float(oracle.abs().max()), "shifted views of x, summed")
-        change = "does not change" if sheet.numbers["changed"] == 0 else "changes by {changed:g}"
-        sheet.say(f"Set every unread pixel to a million, and y {change}.")
+        told = "does not change" if sheet.numbers["changed"] == 0 else "changes by {changed:g}"
+        sheet.say(f"Set every unread pixel to a million, and y {told}.")
     else:
         sheet.say("Every pixel is read: only padding is left over.")
     sheet.note(
