@@ -189,8 +189,8 @@ class Backend(Traits):
             takes_s = case.spec.macs / self.macs_per_s
             return (
                 f"{case.spec.macs:,} multiply-adds would take about "
-                f"{takes_s:,.{0 if takes_s >= 10 else 1}f} s per call (limit {self.max_macs:,}); use --force to run "
-                f"it anyway"
+                f"{takes_s:,.{0 if takes_s >= 10 else 1}f} s per call (limit {self.max_macs:,} multiply-adds); use "
+                f"--force to run it anyway"
             )
         return None
 

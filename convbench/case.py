@@ -140,7 +140,9 @@ class RowKey:
     def axes(self) -> str:
         """The case without its problem, and the threads, as words: "cpu 2 threads fp32 nchw ieee"."""
         device, *others = self.case.axes
-        return " ".join((device, *([f"{self.threads} threads"] if self.threads else []), *others))
+        return " ".join(
+            (device, *([f"{self.threads} thread{'' if self.threads == '1' else 's'}"] if self.threads else []), *others)
+        )
 
     @property
     def block(self) -> Self:

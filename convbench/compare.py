@@ -343,7 +343,7 @@ def _change(
     notes = []
     if _samples(mine[key]) == _samples(yours[key]):
         to_torch = time if ratios else None
-        notes.append("the same measurement in both files")
+        notes.append("identical in both files")
     else:  # the ratio torch / this grows when this gets faster, so new / old of it is old / new of the time
         to_torch = shift(_batches(ratios[1]), _batches(ratios[0]), confidence=confidence) if ratios else None
     if (runs := (len(mine[key]), len(yours[key]))) != (1, 1):

@@ -164,6 +164,7 @@ class Roofline:
         bound: what limits it: compute, memory or launch.
         flops_per_s, bytes_per_s: the ceilings used for it.
         probe: the probe that reached the limiting ceiling; empty for launch.
+        launch_s: on a CPU where the launch is the limit, how long it takes; it is not part of `time_s`.
     """
 
     time_s: float
@@ -171,10 +172,11 @@ class Roofline:
     flops_per_s: float
     bytes_per_s: float
     probe: str
+    launch_s: float | None = None
 
     def percent(self, time_s: float) -> float:
-        """The share of the speed at the roofline that a call of `time_s` seconds reaches."""
-        return 100 * self.time_s / time_s
+        """The share of the limit that a call of `time_s` seconds reaches: of the launch if that is the limit."""
+        return 100 * (self.time_s if self.launch_s is None else self.launch_s) / time_s
 
 
 @dataclass(frozen=True, slots=True)

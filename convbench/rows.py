@@ -250,6 +250,7 @@ def _outcome(row: Mapping[str, str]) -> Outcome:
                     flops_per_s=_given("peak_flops_per_s", _number(row, "peak_flops_per_s")),
                     bytes_per_s=_given("peak_bytes_per_s", _number(row, "peak_bytes_per_s")),
                     probe=row["ceiling_probe"],
+                    launch_s=_launch_s(row, samples),
                 )
             return Timed(
                 check=check,
@@ -265,6 +266,20 @@ def _outcome(row: Mapping[str, str]) -> Outcome:
                 cache=_word(row, "cache", CACHES),
             )
     raise ValueError(f"unknown outcome {row['outcome']!r}")
+
+
+def _launch_s(row: Mapping[str, str], samples: Sequence[float]) -> float | None:
+    """The launch that limits a row of a CPU, from its percent; None where that is a share of `roofline_s`.
+
+    So it is for every other limit, and was for this one in files of older versions.
+    """
+    from statistics import median  # here, as in Timed
+
+    percent, roofline_s = _number(row, "percent_of_ceiling"), _number(row, "roofline_s")
+    if row["bound"] != "launch" or percent is None or roofline_s is None:
+        return None
+    launch_s = percent / 100 * median(samples)
+    return launch_s if launch_s > 1.01 * roofline_s else None  # samples_s keeps four digits
 
 
 _BILL_S = ("prepare_s", "cold_s", "wall_s", "host_s", "graph_s", "layout_s", "mapped_s")

@@ -80,7 +80,7 @@ _FIRST = (
     ),
     Column(
         "percent_of_ceiling",
-        "100 * `roofline_s` / `median_s`: share of this machine's best possible speed "
+        "100 * `roofline_s` / `median_s`: share of this machine's peak, of the launch limit if `bound` is launch "
         "([how](ceilings.md)); empty without ceilings",
         "%",
     ),

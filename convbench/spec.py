@@ -123,7 +123,7 @@ class ConvSpec:
         """Parse the text form, `n8c64h56w56k64r3s3_st1_pd1_dl1_g1`; case is ignored."""
         match = _TEXT.fullmatch(text.strip().lower())
         if match is None:
-            raise ConvbenchError(f"not a problem: {text!r}{_fault(text)}; write it like {_EXAMPLE}")
+            raise ConvbenchError(f"{text!r} is not a valid shape{_fault(text)}; write it like {_EXAMPLE}")
         numbers: dict[str, int] = {letter: int(match[letter]) for letter in "nchwkrs"}
         pairs: dict[str, tuple[int, ...]] = {}
         for word in match["rest"].split("_")[1:]:

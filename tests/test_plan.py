@@ -148,7 +148,7 @@ def damaged(data: dict[str, Any], place: str) -> object:
         ("no list", "damaged: something is missing"),
         ("version", "has version 99, but this convbench reads 1"),
         ('dtype="fp23"', "damaged: unknown dtype 'fp23'"),
-        ('spec="n1"', "damaged: not a problem: 'n1'"),
+        ('spec="n1"', "damaged: 'n1' is not a valid shape"),
         ('spec="N1c1h4w4k1r2s2"', "is not a case of a plan"),
         ("spec=3", "damaged: something is missing"),
         ("seed=1.0", "damaged: seed=1.0: a seed is an integer"),

@@ -95,8 +95,8 @@ def test_defaults_may_be_written_or_left_out() -> None:
     ("text", "words"),
     [
         ("hello", "write it like"),
-        ("resnet-50", "not a problem: 'resnet-50'; write it like"),
-        ("1x3x8x8", "not a problem: '1x3x8x8'; write it like"),
+        ("resnet-50", "'resnet-50' is not a valid shape; write it like"),
+        ("1x3x8x8", "'1x3x8x8' is not a valid shape; write it like"),
         ("n1c1h4w4k1r2", ": it has no s; write it like"),
         ("c1n1h4w4k1r2s2", "in another order"),
         ("n1c1h4w4k1r2s2_pd-1", "nothing in it may be negative"),

@@ -14,8 +14,8 @@ import pytest
 
 from convbench import ConvbenchError, Failed, Result, Skipped, Timed, Verified, Wrong
 from convbench.machine import Machine, cpu_name, free_nbytes, this_machine
-from convbench.outcome import Bill, Check, Noise, Outcome, PairedRatio
-from convbench.rows import Context, csv_line, text_row, to_row
+from convbench.outcome import Bill, Check, Noise, Outcome, PairedRatio, Roofline
+from convbench.rows import Context, csv_line, from_row, text_row, to_row
 from convbench.schema import COLUMNS, OLDEST, SCHEMA
 from convbench.store import CsvFile, read_pairs, read_results, read_rows
 from tests.conftest import make_case
@@ -114,6 +114,17 @@ def test_a_result_is_read_back(tmp_path: Path, outcome: Outcome) -> None:
     (result,) = read_results(path)
     assert result.outcome == outcome
     assert result.case == make_case("n2c4h7w9k6r3s2_st2x1_pd1x0_dl1x2_g2", dtype="bf16", seed=3)
+
+
+@pytest.mark.parametrize(("launch_s", "read"), [(1e-4, 1e-4), (None, None)], ids=["now", "older"])
+def test_the_launch_that_limits_a_row_is_read_back_from_its_percent(launch_s: float | None, read: float | None) -> None:
+    roof = Roofline(time_s=1e-9, bound="launch", flops_per_s=1e9, bytes_per_s=1e9, probe="", launch_s=launch_s)
+    row = text_row(row_of(replace(TIMED, roofline=roof)))  # type: ignore[arg-type]
+    assert float(row["percent_of_ceiling"]) == pytest.approx(100 * (launch_s or 1e-9) / 3e-3, rel=1e-4)
+    outcome = from_row(row).outcome
+    assert isinstance(outcome, Timed)
+    assert outcome.roofline is not None
+    assert outcome.roofline.launch_s == (None if read is None else pytest.approx(read, rel=1e-4))
 
 
 @pytest.mark.parametrize("columns", [COLUMNS, OLDEST], ids=["now", "oldest"])

@@ -202,7 +202,7 @@ def test_a_python_for_linux_that_was_built_without_something_is_told(monkeypatch
 def test_the_doctor_says_what_does_not_run_here(windows: bool) -> None:
     findings = {one.what: one for one in doctor.examine(find_device("cpu"), 1, seconds=0.01)}
     found = findings["system"]
-    assert (found.word, findings["other load"].word) == ("note", "unknown")
+    assert (found.word, findings["other load"].word) == ("info", "unknown")
     assert found.found.startswith("Windows: isolation needs" if windows else "macOS: isolation needs")
     assert ("; bench needs" in found.found) == windows
     assert found.advice == ("run convbench in WSL" if windows else "use Linux")

@@ -1,4 +1,4 @@
-"""cuDNN by its heuristic, as torch asks it; it raises where cuDNN has no plan, and never falls back."""
+"""cuDNN's heuristic choice, as torch requests it; raises if cuDNN has no plan, and never falls back."""
 
 import torch
 from jaxtyping import Float

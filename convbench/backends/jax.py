@@ -1,4 +1,4 @@
-"""XLA through jax.jit: lax.conv_general_dilated on the CPU, compiled once a case."""
+"""XLA through jax.jit: lax.conv_general_dilated on the CPU, compiled once per case."""
 
 import os
 from dataclasses import dataclass, field

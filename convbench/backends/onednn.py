@@ -1,4 +1,4 @@
-"""oneDNN and nothing else: torch's own rule may choose another path, this one may not."""
+"""Always oneDNN, even where torch would not use it."""
 
 import torch
 from jaxtyping import Float

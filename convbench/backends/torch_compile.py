@@ -1,4 +1,4 @@
-"""torch.compile: inductor with max-autotune and frozen weights, one fresh compilation a case."""
+"""torch.compile: inductor with max-autotune and frozen weights, one fresh compilation per case."""
 
 from collections.abc import Callable
 from functools import cache

@@ -1,4 +1,4 @@
-"""im2col as in the note: unfold x into patches, einsum with the flattened kernel, reshape."""
+"""im2col: unfold x into patches, einsum with the flattened kernel, reshape."""
 
 import torch
 import torch.nn.functional as F

@@ -38,10 +38,10 @@ class Disturbance:
 
     @property
     def word(self) -> str:
-        """ok, change, note or unknown."""
+        """ok, change, info or unknown."""
         if self.ok is None:
             return "unknown"
-        return "ok" if self.ok else "change" if self.mendable else "note"
+        return "ok" if self.ok else "change" if self.mendable else "info"
 
 
 def examine(device: Device, threads: int, *, seconds: float = 0.5) -> Iterator[Disturbance]:
@@ -76,18 +76,20 @@ def _load(seconds: float) -> Iterator[Disturbance]:
     after = _process_ticks()
     spent = {pid: ticks - before.get(pid, (0, ""))[0] for pid, (ticks, _) in after.items()}
     busiest = [pid for pid in sorted(spent, key=lambda pid: -spent[pid])[:3] if spent[pid] * TICK_S > 0.02 * seconds]
-    names = ", ".join(f"{after[pid][1]} ({pid}, {spent[pid] * TICK_S / seconds:.0%} of a core)" for pid in busiest)
+    names = ", ".join(
+        f"{after[pid][1]} ({pid}, {_percent(spent[pid] * TICK_S / seconds)} of a core)" for pid in busiest
+    )
     heavy = noise.foreign > FOREIGN
     yield Disturbance(
         what="other load",
         ok=not heavy,
-        found=f"{noise.foreign:.1%} of all cores{f': {names}' if names else ''}",
+        found=f"{_percent(noise.foreign, 1)} of all cores{f': {names}' if names else ''}",
         advice="stop them, or wait until they end" if heavy else "",
     )
     yield Disturbance(
         what="steal",
         ok=noise.steal <= STEAL,
-        found=f"{noise.steal:.1%} of all cores taken by the hypervisor",
+        found=f"{_percent(noise.steal, 1)} of all cores taken by the hypervisor",
         advice="use a dedicated machine, or another time" if noise.steal > STEAL else "",
     )
 
@@ -136,10 +138,11 @@ def _cores(threads: int) -> Iterator[Disturbance]:
     room = min(allowed, quota or allowed)
     limit = f", a container's limit of {quota:.3g} cores" if quota else ""
     crowded = threads > room
+    threads_are, cpus = "1 thread" if threads == 1 else f"{threads} threads", "CPU" if allowed == 1 else "CPUs"
     yield Disturbance(
         what="threads",
         ok=not crowded,
-        found=f"{threads} threads on {allowed} allowed CPUs{limit}",
+        found=f"{threads_are} on {allowed} allowed {cpus}{limit}",
         advice=f"--threads {max(1, int(room))}" if crowded else "",
     )
     siblings = _read(SYSTEM / "cpu0/topology/thread_siblings_list")
@@ -177,13 +180,15 @@ def _places(threads: int) -> Iterator[Disturbance]:
         shares = placement.shares(pair)
         often = [(seconds, share) for seconds, share in shares if share > RARE]
         steady = len(often) < 2
-        found = " or ".join(f"{1e9 * seconds:.0f} ns ({share:.0%})" for seconds, share in often) or "not measured"
+        found = " or ".join(f"{1e9 * seconds:.0f} ns ({_percent(share)} of the time)" for seconds, share in often)
         yield Disturbance(
             what=f"CPUs {pair[0]}, {pair[1]}",
             ok=steady if often else None,
             mendable=False,
-            found=f"hand over in {found}",
-            advice="" if steady else "nothing: the hypervisor moves them, and bench only counts their usual place",
+            found=f"core-to-core latency {found or 'not measured'}",
+            advice=""
+            if steady
+            else "nothing: the hypervisor moves the CPUs; bench keeps only samples from their usual placement",
         )
 
 
@@ -217,6 +222,10 @@ def _gpu(device: Device) -> Iterator[Disturbance]:
     )
 
 
+def _percent(share: float, digits: int = 0) -> str:
+    return f"{100 * share:.{digits}f} %"
+
+
 def _read(file: Path) -> str:
     try:
         return file.read_text().strip()
@@ -232,7 +241,8 @@ def warning(now_s: float = 0.2) -> str:
     loud = noise.foreign > FOREIGN or noise.steal > STEAL
     more = "; see convbench doctor" if loud else ""
     return (
-        f"machine now: {'busy' if loud else 'quiet'} ({noise.foreign:.0%} foreign load, {noise.steal:.0%} steal{more})"
+        f"machine now: {'busy' if loud else 'quiet'} ({_percent(noise.foreign)} other load, "
+        f"{_percent(noise.steal)} steal{more})"
     )
 
 

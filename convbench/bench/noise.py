@@ -266,8 +266,8 @@ def disturbance_now(device: Device | None, threads: int, seconds: float) -> str:
         meter.refresh()
         noise, moved = meter.noise(), meter.moved
     found = [
-        f"{share:.0%} {what}"
-        for share, most, what in ((noise.foreign, FOREIGN, "foreign load"), (noise.steal, STEAL, "steal"))
+        f"{100 * share:.0f} % {what}"
+        for share, most, what in ((noise.foreign, FOREIGN, "other load"), (noise.steal, STEAL, "steal"))
         if share is not None and share > most
     ]
     return ", ".join([*found, *(["CPUs moved by the hypervisor"] if moved else []), *filter(None, [noise.throttle])])

@@ -81,13 +81,15 @@ def roofline(spec: ConvSpec, dtype: str, ceilings: Ceilings, pass_: str = "fprop
         bound, probe = "compute", ceilings.flops_probe
     else:
         bound, probe = "memory", memory_probe
+    on_host = find_device(ceilings.device).on_host
     return Roofline(
         # A backend on the CPU need not be an operator of torch, so its dispatch is no bound there.
-        time_s=longest + (0.0 if find_device(ceilings.device).on_host else ceilings.launch_s),
+        time_s=longest + (0.0 if on_host else ceilings.launch_s),
         bound=bound,
         flops_per_s=ceilings.flops_per_s,
         bytes_per_s=nbytes / moved_s if moved_s else ceilings.levels[0].bytes_per_s,
         probe=probe,
+        launch_s=ceilings.launch_s if on_host and bound == "launch" else None,
     )
 
 

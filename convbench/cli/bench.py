@@ -43,9 +43,17 @@ def bench(
         ),
     ] = 3.0,
     confidence: Annotated[
-        float, typer.Option("--confidence", metavar="SHARE", help="Joint confidence of all verdicts of one case.")
+        float, typer.Option("--confidence", metavar="FRACTION", help="Joint confidence of all verdicts of one case.")
     ] = 0.998,
-    margin: Annotated[float, typer.Option("--margin", metavar="SHARE", help="Ratios within this are a tie.")] = 0.02,
+    margin: Annotated[
+        str,
+        typer.Option(
+            "--margin",
+            metavar="FRACTION",
+            help="Tie: the interval is within this of 1, as 2% or 0.02. Faster or slower: the ratio is at least half "
+            "of it away from 1.",
+        ),
+    ] = "2%",
     min_rounds: Annotated[
         int,
         typer.Option(
@@ -68,13 +76,19 @@ def bench(
 ) -> None:
     """Find the fastest backend, with evidence.
 
-    Every backend is verified before, during and after its timing. The default suite is `quick`. Backends take turns in
-    random order, round by round, and are compared by their ratios within a round; disturbed samples are set aside. A
-    backend drops out once it is decided: the interval of its ratio excludes 1 and the ratio is at least half the margin
-    away from 1 (faster, slower), or the interval lies within the margin around 1 (tie). If the budget ends first, it is
-    undecided. Rows are written to the CSV as each case ends. Next to each timing is its share of the roofline, what
-    this machine can do at most, which is measured once (`convbench ceilings`). Exit 1: a backend was wrong or failed;
-    3: nothing was timed.
+    Every backend is verified before, during and after its timing. The default suite is `quick`. Rows are written to the
+    CSV as each case ends.
+
+    Backends take turns in random order, round by round, and are compared by their ratios within a round. Disturbed
+    samples are excluded.
+
+    A backend drops out once it is decided. Faster or slower: the interval of its ratio excludes 1, and the ratio is at
+    least half of --margin away from 1. Tie: the interval is within --margin of 1. Undecided: the budget ended first, or
+    there were too few clean samples.
+
+    % of peak compares each timing with the peak of this machine, measured once (`convbench ceilings`).
+
+    Exit 1: a backend was wrong or failed; 3: nothing was timed.
     """
     from convbench.bench.doctor import MOST_WAIT_S, warning
     from convbench.selection import FOR_BENCH
@@ -83,7 +97,7 @@ def bench(
     work = Bench(
         budget_s=budget,
         confidence=confidence,
-        margin=margin,
+        margin=options.fraction("--margin", margin),
         min_rounds=min_rounds,
         ceilings=not no_ceilings,
         wait_s=MOST_WAIT_S if wait_until_quiet else 0.0,
@@ -100,7 +114,7 @@ def bench(
         why = (
             f"at most: {budget:g} s of rounds per backend (--budget), or {work.least_rounds} rounds if they take "
             f"longer, plus the reference, calls and checks before and after, at rates measured on two CPU cores; "
-            f"waiting for CPUs that a hypervisor moved comes on top"
+            f"waiting after the hypervisor moves a CPU is extra"
         )
         raise typer.Exit(show_dry_run(selection, work, threads=threads, why=why))
     typer.echo(warning(), err=True)
@@ -110,15 +124,15 @@ def bench(
 
 def draw(results: "Sequence[Result]", width: int, *, whole: bool = True) -> "list[RenderableType]":
     """Suite by suite: the cases if `whole`, and what one backend everywhere would cost."""
-    from convbench.show.tables import bench_table, standing_table
+    from convbench.show.tables import bench_table, standing_table, suite_title
 
     parts: list[RenderableType] = []
     suites: dict[str, list[Result]] = {}
     for one in results:  # with several numbers of threads a suite comes several times
         suites.setdefault(one.case.problem.suite, []).append(one)
-    for suite, rows in suites.items():
+    for rows in suites.values():
         if whole:
-            parts.append(bench_table(suite, rows, width=width))
+            parts.append(bench_table(suite_title(rows), rows, width=width))
         if (standing := standing_table(rows)) is not None:
             parts.append(standing)
     return parts

@@ -10,7 +10,14 @@ from convbench.cli.help import Command
 from convbench.cli.outputs import tell
 from convbench.device import KINDS, find_device
 
-SENTENCE, SOME = 50, 12  # columns that a sentence needs to be readable, and a source to be recognised
+# Suites of which each row has a purpose of its own.
+OWN = {
+    "awkward": "shapes that break implementations, each with a dtype and a layout (docs/verification.md)",
+    "edge": "cases that broke other libraries (docs/edge-cases.md)",
+    "edge_large": "the case of edge that takes minutes and about 100 GiB",
+    "quick": "the worked example, and one layer of each common kind",
+}
+SENTENCE = 50  # columns that a sentence needs to be readable
 
 app = typer.Typer(cls=values.PlainGroup, help="List what is available, and why something is not.")
 
@@ -19,7 +26,7 @@ app = typer.Typer(cls=values.PlainGroup, help="List what is available, and why s
 def backends(plugin: options.Plugins = None) -> None:
     """List the backends, and why one is not available.
 
-    No backend is imported; plug-ins run in their own process.
+    Backends are only looked up, not imported, so none of their code runs; plug-ins run in their own process.
     """
     from convbench.discovery import sources
     from convbench.workers.probe import load_others
@@ -30,11 +37,11 @@ def backends(plugin: options.Plugins = None) -> None:
         lacking = [find_device(kind).lacks() for kind in source.devices]
         reasons += lacking if len(lacking) == 1 and all(lacking) else []
         reasons += ["convbench has a backend of that name"] if source.shadowed else []
-        available = "; ".join(reasons) or ("yes, when named" if source.on_request else "yes")
+        available = "; ".join(reasons) or ("only if named with --backend" if source.on_request else "yes")
         rows.append((source.name, source.family, " ".join(source.devices), available, source.doc))
     loaded, _ = load_others((), options.words(plugin))()
     rows += [(one.name, one.family, " ".join(sorted(one.devices)), "yes", one.doc) for one in loaded]
-    show_table(("backend", "family", "devices", "available", "what it is"), rows, last_below=True)
+    show_table(("backend", "family", "devices", "available", "what it is"), rows)
 
 
 @app.command(cls=Command, epilog="\b\nExamples:\n  convbench list suites\n  convbench list suites resnet50")
@@ -54,14 +61,14 @@ def suites(
             (one.name, str(one.spec), str(one.count), amount(one.spec.flops, "FLOP"), one.source)
             for one in reading.problems
         ]
-        show_table(("row", "problem", "count", "each", "source"), rows, cut_last=True)
+        show_table(("row", "problem", "count", "each", "source or purpose"), rows)
         return
     whole = []
     for name in suite_names():
         problems = load_suite(name)
         flops = sum(problem.spec.flops * problem.count for problem in problems)
-        whole.append((name, str(len(problems)), amount(flops, "FLOP"), problems[0].source))
-    show_table(("suite", "problems", "all layers", "source of the first row"), whole, cut_last=True)
+        whole.append((name, str(len(problems)), amount(flops, "FLOP"), OWN.get(name, problems[0].source)))
+    show_table(("suite", "problems", "all layers", "source"), whole)
 
 
 @app.command(cls=Command, epilog="\b\nExample:\n  convbench list devices")
@@ -71,8 +78,8 @@ def devices() -> None:
 
     from convbench.machine import cpu_name, this_machine
 
-    facts = this_machine()
-    cpu = (cpu_name(), "yes", f"torch {facts.torch}, oneDNN {facts.onednn}, {torch.get_num_threads()} threads")
+    facts, count = this_machine(), torch.get_num_threads()
+    cpu = (cpu_name(), "yes", f"torch {facts.torch}, oneDNN {facts.onednn}, {count} thread{'' if count == 1 else 's'}")
     rows = []
     for kind in KINDS.values():
         found = kind.present()
@@ -86,16 +93,15 @@ def devices() -> None:
     show_table(("device", "name", "available", "with"), rows)
 
 
-def show_table(
-    columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, cut_last: bool = False, last_below: bool = False
-) -> None:
+def show_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, prose: int = 1) -> None:
     """A table on a terminal, lines of cells separated by tabs in a pipe.
+
+    Where the whole table has no room, each row takes two lines or more: the columns that fit, and the others below.
 
     Args:
         columns: their headings.
         rows: the cells of each.
-        cut_last: the last column is cut where it has no room, and left out where it has next to none.
-        last_below: the last column, of whole sentences, is a line of its own where it has little room.
+        prose: so many of the last columns are sentences, which may be wrapped.
     """
     from rich.padding import Padding
     from rich.text import Text
@@ -109,22 +115,21 @@ def show_table(
             print_tabbed(console, row)
         return
     widths = [max(len(row[number]) for row in (columns, *rows)) for number in range(len(columns))]
-    room = console.width - sum(width + 2 for width in widths[:-1]) - 2
-    if last_below and room < SENTENCE:
-        for row in rows:
-            heading = Text("  ".join(cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)).rstrip())
-            heading.stylize("bold", 0, len(row[0]))
-            console.print(heading, Padding(Text(row[-1], "dim"), (0, 0, 0, 4)))
+    if sum(widths[:-prose]) + min(sum(widths[-prose:]), SENTENCE) + 2 * len(widths) > console.width:
+        fits = next((n for n in range(len(columns) - 1, 0, -1) if sum(widths[:n]) + 2 * n <= console.width), 1)
+        for place, row in enumerate((columns, *rows)):
+            line = "  ".join(cell.ljust(width) for cell, width in zip(row[:fits], widths, strict=False)).rstrip()
+            heading = Text(line, "dim" if place == 0 else "")
+            heading.stylize("" if place == 0 else "bold", 0, len(row[0]))
+            console.print(heading)
+            if below := Text("  ".join(filter(None, row[fits:])), "dim"):
+                console.print(Padding(below, (0, 0, 0, 4), expand=False))
         return
-    if cut_last and room < min(widths[-1], SOME):
-        columns, rows = columns[:-1], [row[:-1] for row in rows]
-    elif cut_last:
-        rows = [(*row[:-1], row[-1] if len(row[-1]) <= room else row[-1][: room - 1] + "…") for row in rows]
     table = plain_table()
     for number, column in enumerate(columns):
         numbers = bool(rows) and all(row[number].isdecimal() for row in rows)
         justify: Literal["left", "right"] = "right" if numbers else "left"
-        table.add_column(column, overflow="fold", no_wrap=number == 0 or cut_last, justify=justify)
+        table.add_column(column, overflow="fold", no_wrap=number < len(columns) - prose, justify=justify)
     for row in rows:
         table.add_row(*map(Text, row))
     console.print(table)

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from convbench.ceilings.roofline import Ceilings, Kind
 
 EXAMPLE = "\b\nExample:\n  convbench ceilings --dtype fp32 --threads 1"
+PROBES = (
+    "llvm: loops that convbench compiles for this CPU; fma: fused multiply-adds in registers; past the cache: stores "
+    "that bypass the caches (non-temporal); launch overhead: the cheapest call of an operator or kernel"
+)
 COLUMNS = "device threads dtype precision kind nbytes probe per_second best time reason".split()
 
 
@@ -24,14 +28,14 @@ def ceilings(
     dtype: options.Dtypes = None,
     precision: options.Precisions = None,
     threads: options.Threads = 0,
-    refresh: Annotated[bool, typer.Option("--refresh", help="Discard the kept readings and measure again.")] = False,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Discard the cached readings and measure again.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure the peak speeds of this machine.
 
-    `bench` compares its timings with them. Operations per second of matrix products, convolutions and loops in
-    registers; bytes per second of each level of memory; the cheapest call. The highest reading of each is the ceiling.
-    It is kept between runs for this machine, its versions and this number of threads.
+    `bench` compares its timings with them. It measures operations per second (matrix products, convolutions, and
+    multiply-adds in registers), bytes per second (each level of memory), and launch overhead (the cheapest call). The
+    highest reading of each is the peak. Readings are cached per machine, library versions and thread count.
     """
     from convbench.ceilings.known import make_prober
     from convbench.session import set_threads
@@ -93,6 +97,7 @@ def _as_data(prober: "Prober", kind: "Kind", found: "Ceilings | None") -> dict[s
 def _show(prober: "Prober", found: "dict[Kind, Ceilings | None]") -> None:
     from convbench.show.ceilings import ceiling_table
     from convbench.show.console import print_tabbed, result_console
+    from convbench.show.grid import plural
 
     console = result_console()
     if not console.is_terminal:
@@ -103,9 +108,10 @@ def _show(prober: "Prober", found: "dict[Kind, Ceilings | None]") -> None:
         return
     for kind in found:
         facts = prober.facts(kind[0])
-        where = f"{facts['cpu']}, {prober.threads} threads" if find_device(kind[0]).on_host else facts["gpu"]
+        where = f"{facts['cpu']}, {plural(prober.threads, 'thread')}" if find_device(kind[0]).on_host else facts["gpu"]
         console.print(ceiling_table(f"{' '.join(kind)}  ({where})", [row[4:] for row in _rows(prober, kind)]))
+    console.print(PROBES, style="dim", markup=False)
     path = prober.cache.path(prober.facts(next(iter(found))[0]))
-    kept = f"kept in {path}" if prober.saved and path is not None else "not kept: the cache folder cannot be written"
+    kept = f"cached in {path}" if prober.saved and path is not None else "not cached: the folder cannot be written"
     console.print(kept, style="dim", markup=False, soft_wrap=True)  # a path is copied whole
     console.print("--refresh measures again", style="dim", markup=False)

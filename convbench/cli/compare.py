@@ -1,6 +1,5 @@
 """convbench compare: what became slower or wrong from one run to another?"""
 
-import re
 from typing import Annotated
 
 import typer
@@ -22,12 +21,15 @@ def compare(
     ] = None,
     fail_if_slower: Annotated[
         str | None,
-        typer.Option(metavar="5%", help="Allowed slowdown per row, as 5% or 0.05. Default: --margin."),
+        typer.Option(metavar="FRACTION", help="Allowed slowdown per row, as 5% or 0.05. Default: --margin."),
     ] = None,
     margin: Annotated[
-        str | None, typer.Option(metavar="1.5%", help="Times that differ by less count as equal. Default: 1.5%.")
+        str | None,
+        typer.Option(
+            metavar="FRACTION", help="Times that differ by less count as equal, as 1.5% or 0.015. Default: 1.5%."
+        ),
     ] = None,
-    confidence: Annotated[float, typer.Option(metavar="SHARE", help="Joint confidence of all intervals.")] = 0.99,
+    confidence: Annotated[float, typer.Option(metavar="FRACTION", help="Joint confidence of all intervals.")] = 0.99,
     relative: Annotated[
         bool, typer.Option("--relative", help="Compare ratios to torch: cancels drift, hides a change in torch.")
     ] = False,
@@ -74,11 +76,11 @@ def compare(
     from convbench.show.console import print_tabbed, result_console, side_console
 
     if not 0.5 <= confidence < 1:
-        raise ConvbenchError(f"--confidence {confidence}: give a share from 0.5 to below 1; try --confidence 0.99")
+        raise ConvbenchError(f"--confidence {confidence}: give a fraction from 0.5 to below 1; try --confidence 0.99")
     files = {"--json": "-" if json else None, "--markdown": markdown, "--junit": junit}
     check_outputs(files, overwrite=overwrite)
-    allowance = None if fail_if_slower is None else share("--fail-if-slower", fail_if_slower)
-    same = min(MARGIN, allowance or MARGIN) if margin is None else share("--margin", margin)
+    allowance = None if fail_if_slower is None else options.fraction("--fail-if-slower", fail_if_slower)
+    same = min(MARGIN, allowance or MARGIN) if margin is None else options.fraction("--margin", margin)
     if allowance is not None and allowance < same:
         raise ConvbenchError(
             f"--fail-if-slower {fail_if_slower} is below --margin {margin}, within which times count as equal; "
@@ -144,16 +146,3 @@ def _rerun(before: str, after: str | None, *, budget: float, overwrite: bool) ->
         pass  # in the file
     tell(f"wrote {place}")
     return place
-
-
-def share(option: str, text: str) -> float:
-    """`5%` or `0.05` as 0.05.
-
-    Raises:
-        ConvbenchError: it is not a number, not above 0, or 1 and more without a percent sign.
-    """
-    match = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*(%?)\s*", text, re.ASCII)
-    value = float(match[1]) / (100 if match[2] else 1) if match else 0.0
-    if match is None or value <= 0 or value > 10 or (value >= 1 and not match[2]):
-        raise ConvbenchError(f"{option} {text}: give a share such as 0.05, or a percentage such as 5%")
-    return value

@@ -13,10 +13,9 @@ EXAMPLE = "\b\nExample:\n  convbench cost resnet50:conv1"
 
 @options.unfold
 def cost(shape: options.Shape = None, *, sizes: options.Sizes, json: options.Json = False) -> None:
-    """Count what a convolution costs, in every unit.
+    """Count what a convolution costs, in MACs, FLOPs and bytes.
 
-    Multiply-adds, FLOPs, bytes and patches, with and without padding, next to what other tools count. Exit 1: a
-    figure failed its check.
+    With and without padding, next to what other tools count. Exit 1: a figure failed its check.
     """
     from convbench.explain.ledger import Ledger, ask_tools, check_ledger, not_installed
     from convbench.show.ledger import print_ledger, record
@@ -25,7 +24,7 @@ def cost(shape: options.Shape = None, *, sizes: options.Sizes, json: options.Jso
     checks = check_ledger(ledger)
     if failed := [one for one in checks if not one.holds]:
         for one in failed:
-            tell(f"{one.name}: {one.expected:,} by the ledger, {one.found:,} by {one.by}")
+            tell(f"{one.name}: {one.expected:,} by arithmetic, {one.found:,} by {one.by}")
         raise typer.Exit(WRONG)
     counts = ask_tools(ledger)
     if json:

@@ -24,9 +24,10 @@ def doctor(
     """Find what disturbs timings on this machine.
 
     Checks load, clocks, threads and the GPU, and says what to change; it changes nothing itself. Verdicts come from
-    ratios within a round, so a disturbance costs time and leaves cases undecided, but makes no verdict wrong. Linux,
-    or WSL on Windows, runs all of convbench; macOS all but isolation. On Windows itself, isolation, bench, convbench
-    ran and explain --interactive are not available.
+    ratios within a round, so a disturbance costs time and leaves cases undecided, but does not bias verdicts.
+
+    Linux, or WSL on Windows, runs all of convbench; macOS runs everything except isolation. On Windows itself,
+    isolation, bench, convbench ran and explain --interactive are not available.
     """
     check_outputs({"--bundle": bundle}, overwrite=overwrite)
     devices = [find_device(name) for name in options.choose_devices([device])]
@@ -41,7 +42,8 @@ def doctor(
     accelerators = [one for one in devices if not one.on_host]
     chosen = accelerators[0] if accelerators else find_device("cpu")
     findings = list(examine(chosen, count))
-    show_table(("", "what", "found", "what to do"), [(one.word, one.what, one.found, one.advice) for one in findings])
+    rows = [(one.word, one.what, one.found, one.advice) for one in findings]
+    show_table(("", "what", "found", "what to do"), rows, prose=2)
     if bundle is not None:
         from convbench.bundle import bundle as make_bundle
         from convbench.cli.bench import RESULTS

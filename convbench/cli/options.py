@@ -150,7 +150,9 @@ Anonymous = Annotated[
     bool, typer.Option("--anonymous", help="Keep host name, command line and folders out of rows and pages.")
 ]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, max=2**32 - 1, help="Seed of the random operands.")]
-Csv = Annotated[str | None, typer.Option("--csv", metavar="FILE", help="CSV file for the results; - is stdout.")]
+Csv = Annotated[
+    str | None, typer.Option("--csv", metavar="FILE", help="CSV file for the results (docs/csv.md); - is stdout.")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the CSV file of an interrupted run.")]
 Isolate = Annotated[
@@ -194,10 +196,10 @@ At = Annotated[str | None, typer.Option("--at", metavar="P,Q", help="Output to f
 Filter = Annotated[int | None, typer.Option("--filter", metavar="N", help="Filter (output channel) to follow.")]
 Image = Annotated[int, typer.Option("--image", metavar="N", help="Image of the batch to follow.")]
 Names = Annotated[
-    str, typer.Option("--names", metavar="NAME", help="Letters: torch (C_out, kH, H_out) or cudnn (K, R, P).")
+    str, typer.Option("--names", metavar="NAME", help="Naming convention: torch (C_out, kH, H_out) or cudnn (K, R, P).")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-Force = Annotated[bool, typer.Option("--force", help="Run cases that a backend refuses only because they are slow.")]
+Force = Annotated[bool, typer.Option("--force", help="Run cases that a backend skips only because they are slow.")]
 
 
 def words(given: Words, default: Sequence[str] = ()) -> list[str]:
@@ -411,6 +413,19 @@ class How:
             memory_nbytes=None if self.memory_limit is None else int(self.memory_limit * 2**30),
             tell=tell,
         )
+
+
+def fraction(option: str, text: str) -> float:
+    """`5%` or `0.05` as 0.05.
+
+    Raises:
+        ConvbenchError: it is not a number, not above 0, or 1 and more without a percent sign.
+    """
+    match = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*(%?)\s*", text, re.ASCII)
+    value = float(match[1]) / (100 if match[2] else 1) if match else 0.0
+    if match is None or value <= 0 or value > 10 or (value >= 1 and not match[2]):
+        raise ConvbenchError(f"{option} {text}: give a fraction such as 0.05, or a percentage such as 5%")
+    return value
 
 
 def unfold(command: Callable[..., None]) -> Callable[..., None]:

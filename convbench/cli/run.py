@@ -45,11 +45,13 @@ def run(
     batch_size: Annotated[int, typer.Option("--batch-size", metavar="N", min=1, help="Images in the batch.")] = 8,
     image_size: Annotated[
         str | None,
-        typer.Option("--image-size", metavar="SIZE", help="Scale and center-crop the images to S or HxW."),
+        typer.Option("--image-size", metavar="SIZE", help="Scale and centre-crop the images to S or HxW."),
     ] = None,
     split: Annotated[
         float,
-        typer.Option("--split", metavar="SHARE", help="Share of the images for training; the batch comes from it."),
+        typer.Option(
+            "--split", metavar="FRACTION", help="Fraction of the images for training; the batch comes from it."
+        ),
     ] = 0.8,
     workers: Annotated[
         int, typer.Option("--workers", metavar="N", min=0, help="Processes that load the images; 0: this one.")
@@ -111,7 +113,7 @@ def run(
 
     Shows the shape and the time of each stage, from the data set to the convolution. Every output
     is checked against float64, within its own proven error bound. Exit 1: the result is wrong, or
-    the backend failed; 3: the backend refused.
+    the backend failed; 3: the backend skipped it.
     """
     if save is not None:
         _check_place(save, overwrite=overwrite)

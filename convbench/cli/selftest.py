@@ -39,23 +39,28 @@ def selftest(
     ] = None,
     *,
     threads: Annotated[
-        int, typer.Option("--threads", metavar="N", min=0, help="Processes; 0: as many as torch has threads.")
+        int,
+        typer.Option(
+            "--threads", metavar="N", min=0, help="Processes to run in parallel; 0: as many as torch has threads."
+        ),
     ] = 0,
     csv: options.Csv = None,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Test the verifier on planted bugs and correct kernels.
 
-    Every bug must be found, no cause may be false, and every correct kernel must pass. The default suite is that of
-    `verify`. With --shapes or --shape no cause is looked for, and the tolerances of other libraries are tried on the
-    same kernels. Exit 1: a bug was missed, a cause is false, or a correct kernel was rejected; 3: nothing was tested.
+    Every bug must be found, every diagnosis must be correct, and every correct kernel must pass. The default suite is
+    that of `verify`. With --shapes or --shape bugs are not diagnosed, and the tolerances of other libraries are tried
+    on the same kernels.
+
+    Exit 1: a bug was missed, a diagnosis is wrong, or a correct kernel was rejected; 3: nothing was tested.
     """
     on_a_suite = shape is None and shapes is None
     if not on_a_suite and (idle := [name for name in ON_A_SUITE if getattr(choice, name) is not None]):
         given = ", ".join("--" + name.strip("_") for name in idle)
         raise ConvbenchError(
-            f"{given}: not with --{'shapes' if shape is None else 'shape'}, which takes --backend, --dtype, --layout, "
-            f"--seed, --threads and --csv"
+            f"{given} cannot be combined with --{'shapes' if shape is None else 'shape'}, which takes --backend, "
+            f"--dtype, --layout, --seed, --threads and --csv"
         )
     if shape is not None and shapes is not None:
         raise ConvbenchError(f"--shapes {shapes} and --shape: give a number of random shapes, or shapes; not both")

@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
+from textwrap import wrap
 from typing import TYPE_CHECKING, Protocol
 
 from convbench.case import EPILOGUES, PASSES
@@ -118,21 +119,26 @@ def _summary(session: "Session") -> str:
 
     context = next(iter(session.contexts.values()))
     facts = context.machine
-    parts = ", ".join(f"{number} {kind}" for kind, number in count_outcomes(session.results).items()) or "nothing done"
+    counts = [f"{number} {kind}" for kind, number in count_outcomes(session.results).items()]
+    total = len(session.results)
+    parts = f"{total:,} row{'' if total == 1 else 's'}: {', '.join(counts)}" if counts else "nothing done"
     threads = " and ".join(map(str, session.threads))
-    where = f"{facts.gpu or facts.cpu}, {threads} threads, torch {facts.torch}"
-    rows = f"\nrows: {printable(session.csv)}" if session.csv not in (None, "-") else ""
-    tried = f": {_tried(session.results)}" if isinstance(session.work, Verify) else ""
-    return f"{parts}{tried}  ({where}){rows}"
+    count = f"{threads} thread{'' if threads == '1' else 's'}"
+    where = f"{facts.gpu or facts.cpu}, {count}, torch {facts.torch}"
+    rows = f"\nresults saved to {printable(session.csv)}" if session.csv not in (None, "-") else ""
+    tried = _tried(session.results) if isinstance(session.work, Verify) else ""
+    return f"{parts}{tried}; {where}{rows}"
 
 
 def _tried(results: Iterable[Result]) -> str:
-    """The passes and the epilogues of what was not skipped, as in "fprop, dgrad; bias, bias-relu"."""
+    """The passes and the epilogues of what was not skipped, as in " (fprop, dgrad; bias, bias-relu)"."""
     cases = [result.case for result in results if not isinstance(result.outcome, Skipped)]
+    if not cases:
+        return "; nothing was verified"
     passes = [name for name in PASSES if any(case.pass_ == name for case in cases)]
     epilogues = [name for name in EPILOGUES[1:] if any(case.epilogue == name for case in cases)]
     words = [", ".join(passes), ", ".join(epilogues).replace("_", "-")]
-    return "; ".join(one for one in words if one) or "no pass"
+    return f" ({'; '.join(one for one in words if one)})"
 
 
 def exit_code(results: Iterable[Result], *done: str) -> int:
@@ -143,6 +149,14 @@ def exit_code(results: Iterable[Result], *done: str) -> int:
     if count["wrong"] or count["failed"]:
         return WRONG
     return 0 if any(count[kind] for kind in done) else NOTHING
+
+
+def _wrapped(line: str, console: "Console") -> list[str]:
+    """A sentence in lines for a terminal; a command whole, so that it can be copied, and anything in a pipe."""
+    indent = line[: len(line) - len(line.lstrip())]
+    if "convbench " in line or not console.is_terminal:
+        return [line]
+    return wrap(line, console.width, subsequent_indent=indent or "  ", break_on_hyphens=False) or [line]
 
 
 def tell_faults(
@@ -169,7 +183,8 @@ def tell_faults(
     for result in faults[:MOST_FAULTS_SHOWN]:
         smaller = shrunk(result)
         for line in fault_lines(result, reproduce(result), "" if smaller is None else reproduce(smaller)):
-            console.print(line, markup=False, soft_wrap=True)
+            for part in _wrapped(line, console):
+                console.print(part, markup=False, soft_wrap=True)
         if maps and isinstance(result.outcome, Wrong) and (picture := result.outcome.check.picture) is not None:
             maps -= 1
             for row in heat_map(picture, console.width):

@@ -31,11 +31,13 @@ COLUMNS = (
 class VerifyChoice(options.Choice):
     """The same, of everything where nothing is said."""
 
-    dtype: Annotated[options.Words, typer.Option("--dtype", metavar="NAME,...", help="Data types. Default: all.")] = (
-        None
-    )
+    dtype: Annotated[
+        options.Words,
+        typer.Option("--dtype", metavar="NAME,...", help="Data types. Default: of each row in awkward, else all."),
+    ] = None
     layout: Annotated[
-        options.Words, typer.Option("--layout", metavar="NAME,...", help="Memory layouts. Default: all.")
+        options.Words,
+        typer.Option("--layout", metavar="NAME,...", help="Memory layouts. Default: of each row in awkward, else all."),
     ] = None
     pass_: Annotated[
         options.Words,
@@ -105,11 +107,15 @@ def verify(
 ) -> None:
     """Check every output against a proven error bound.
 
-    The reference is computed in float64, and each element has its own bound. The default suite is `awkward`, whose rows
-    each have a dtype, layout, pass and epilogue, unless you choose them; `edge` has faults that were found in other
-    libraries. Of plug-ins and named backends, every gradient and fused epilogue is verified too. Output buffers are
-    filled with NaN first, where possible, and the inputs must come back unchanged. Each failure is reported with its
-    cause and the smallest problem that shows it. Exit 1: something is wrong or failed; 3: nothing was verified.
+    The reference is computed in float64, and each element has its own bound. Output buffers are filled with NaN first,
+    where possible, and the inputs must come back unchanged. Each failure is reported with its cause and the smallest
+    problem that shows it.
+
+    The default suite is `awkward`, whose rows each have a dtype, layout, pass and epilogue, unless you choose them.
+    `edge` contains cases that broke other libraries. For plug-ins and named backends, every gradient and fused epilogue
+    is verified too.
+
+    Exit 1: something is wrong or failed; 3: nothing was verified.
     """
     from convbench.selection import FOR_VERIFY, refuse_mixture
     from convbench.session import Verify

@@ -18,7 +18,7 @@ from convbench.spec import Pair
 
 @dataclass(frozen=True, slots=True)
 class ToTensor:
-    """From a Pillow image, gray or RGB, to a float32 tensor (C, H, W) in [0, 1].
+    """From a Pillow image, grey or RGB, to a float32 tensor (C, H, W) in [0, 1].
 
     With a size, (H, W), the image is scaled until it covers that, and the middle is cut out: nothing is
     squashed. The numbers are those of torchvision's ToTensor, whose import takes longer than all the rest.

@@ -24,7 +24,7 @@ def is_image_name(path: str | Path) -> bool:
 
 
 def open_image(path: str | Path) -> Image.Image:
-    """Decode one file, upright, as mode L (gray) or RGB; transparent pixels become white.
+    """Decode one file, upright, as mode L (grey) or RGB; transparent pixels become white.
 
     Raises:
         ConvbenchError: no such file, not one of FORMATS, more than MAX_PIXELS, truncated, or

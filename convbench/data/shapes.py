@@ -15,10 +15,10 @@ _FINER, _LARGEST = 4, 4096
 
 
 class Shapes(Dataset[tuple[Any, int]]):
-    """One bright shape on a darker ground in each image; place, size, angle and both grays vary.
+    """One bright shape on a darker ground in each image; place, size, angle and both greys vary.
 
     Image i shows class i mod 8 and follows from (seed, i) alone. Like torchvision's data sets
-    it gives (image, class), the image in gray through `transform`.
+    it gives (image, class), the image in grey through `transform`.
     """
 
     classes = CLASSES

@@ -177,7 +177,7 @@ def check_ledger(ledger: Ledger) -> list[CostCheck]:
     x, w = torch.empty(spec.x_shape, device="meta"), torch.empty(spec.w_shape, device="meta")
     y = convolve(x, w, spec)
     for name, tensor, expected in zip("xwy", (x, w, y), ledger.nbytes("fp32"), strict=True):
-        checks.append(CostCheck(name=f"bytes of {name}", by="the tensor's own", found=tensor.nbytes, expected=expected))
+        checks.append(CostCheck(name=f"bytes of {name}", by="tensor sizes", found=tensor.nbytes, expected=expected))
     patches = unfold(x, spec) if spec.n else x
     if spec.n:
         expected = spec.patch_matrix_nbytes("fp32")
@@ -187,7 +187,7 @@ def check_ledger(ledger: Ledger) -> list[CostCheck]:
         plane = convolve(*ones, spec.plane)
         products = int(plane.sum().item()) * spec.n * spec.k * spec.c_per_group
         reading = int(plane.count_nonzero().item()) * spec.n * spec.k
-        by = "ones convolved with ones"
+        by = "a convolution of ones"
         checks += [
             CostCheck(name="products on the image", by=by, found=products, expected=ledger.multiplications_on_image),
             CostCheck(

@@ -25,7 +25,7 @@ class Shape:
         y: (N, K, *sizes).
         padding: for each axis.
         padding_after: the same, but at the end of each axis.
-        integers: it is of integers, as in a quantized model.
+        integers: it is of integers, as in a quantised model.
     """
 
     x: Sizes

@@ -45,7 +45,7 @@ class ModelSource:
             Exception: whatever the model raises.
         """
         with warnings.catch_warnings(), torch.device(device):
-            warnings.simplefilter("ignore")  # on weights that are not initialized as in the paper
+            warnings.simplefilter("ignore")  # on weights that are not initialised as in the paper
             model = self.make()
         if not isinstance(model, nn.Module):
             raise ConvbenchError(f"{self.name} returns a {type(model).__name__}, not a torch.nn.Module")

@@ -12,13 +12,13 @@ from convbench.ran.seen import LIBRARY, LOWERING, Ran
 from convbench.ran.verbose import reorder_nbytes
 from convbench.spec import ITEM_NBYTES
 
-PATCH_SIZED = "patch-sized"  # a block of exactly the bytes of the patch matrix, or of a group's or an image's part
+PATCH_SIZED = "patches"  # a block of exactly the bytes of the patch matrix, or of a group's or an image's part
 _ORDER = ["y", PATCH_SIZED, "scratch", "copy", "x", "w"]  # by the first word of a use
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Use:
-    """Blocks of one size that torch's allocator returned for one purpose: `y`, `patch-sized`, `scratch`, ..."""
+    """Blocks of one size that torch's allocator returned for one purpose: `y`, `patches`, `scratch`, ..."""
 
     what: str
     nbytes: int
@@ -145,8 +145,8 @@ def find_patches(ran: Ran) -> Patches:
         # That a gemm reads patches is known of oneDNN, and not seen.
         return Patches(kind="tiles", words=words, nbytes=scratch, certain=False)
     if scratch < whole:
-        took = f"only {scratch:,} B of scratch" if scratch else "nothing"
-        words = f"it built no patch matrix: that would be {would}, and apart from {_beside(uses)} it used {took}"
+        took = f"it allocated only {scratch:,} B of scratch" if scratch else "it allocated nothing"
+        words = f"it built no patch matrix, which would take {would}; beyond {_beside(uses)} {took}"
         return Patches(kind="none", words=words, nbytes=scratch)
     if lowers:
         words = f"it built the patch matrix ({would}) in its scratch of {scratch:,} B, which has room for all of it"
@@ -164,7 +164,7 @@ def _counts_scratch(ran: Ran) -> bool:
 
 def _beside(uses: Sequence[Use]) -> str:
     copies = any(use.what not in ("y", "scratch") for use in uses)
-    return "y and copies in other layouts" if copies else "y"
+    return "y and reordered copies" if copies else "y"
 
 
 def _size(nbytes: int, dtype: str) -> str:

@@ -105,16 +105,16 @@ def _onednn_takes(spec: ConvSpec, dtype: str, setting: Setting) -> tuple[bool, s
     ):
         return False, f"a plain 1x1 kernel on {images} (fewer than {ENOUGH_IMAGES}) has only 1 thread"
     if spec.groups > 1:
-        return True, f"{spec.groups:,} groups are more than 1"
+        return True, f"there is more than 1 group ({spec.groups:,})"
     if min(spec.r, spec.s) > MOST_SMALL_SIDE:
-        return True, f"both sides of the {spec.r}x{spec.s} kernel are above {MOST_SMALL_SIDE}"
+        return True, f"the {spec.r}x{spec.s} kernel is larger than {MOST_SMALL_SIDE} in both dimensions"
     if spec.n > 1:
-        return True, f"{images} are more than 1"
+        return True, f"there is more than 1 image ({spec.n:,})"
     if elements > MOST_ELEMENTS:
-        return True, f"{images} of {elements:,} elements is above {MOST_ELEMENTS:,}"
+        return True, f"the input has {elements:,} elements (more than {MOST_ELEMENTS:,})"
     return False, (
-        f"{images} of {elements:,} elements is at most {MOST_ELEMENTS:,}, in 1 group and under a "
-        f"{spec.r}x{spec.s} kernel (not above {MOST_SMALL_SIDE} on both sides)"
+        f"the input has only {elements:,} elements (at most {MOST_ELEMENTS:,}), one group, and a {spec.r}x{spec.s} "
+        f"kernel, not larger than {MOST_SMALL_SIDE} in both dimensions"
     )
 
 

@@ -181,9 +181,9 @@ def _proof(proof: Sequence[Comparison], room: int) -> Block:
     apart = max(one.worst for one in proof)
     return _proved(
         all(one.holds for one in proof),
-        f"{answers[0].compared:,} of y against {'; '.join(one.against for one in answers)}. "
-        f"{others:,} other numbers against a second computation. "
-        + ("All equal." if apart == 0 else f"At most {apart:.1g} apart, within their bounds."),
+        f"all {answers[0].compared:,} outputs match {answers[0].against} and "
+        f"{plural(len(answers) - 1, 'independent computation')}; {plural(others, 'intermediate value')} also checked"
+        + ("" if apart == 0 else f" (at most {apart:.1g} apart, within their bounds)"),
         room,
     )
 
@@ -269,7 +269,11 @@ def backward_page(found: Backward, width: int, letters: Letters = TORCH) -> Iter
         yield from _indented(body)
     compared = sum(one.compared for one in found.proof)
     against = dict.fromkeys(one.against for one in found.proof if one.name in ("dx", "dw"))
-    proof = f"dx and dw against {'; '.join(against)}. {compared:,} numbers in total. All equal."
+    first, *others = against
+    proof = (
+        f"dx and dw match {first} and {plural(len(others), 'independent computation')}; {plural(compared, 'number')} "
+        "checked in all"
+    )
     yield from _indented(_proved(found.holds, proof, width - 2))
     notes = [
         f"Each gradient takes {found.multiplications:,} multiplications with padding, the same as y.",

@@ -10,14 +10,16 @@ from rich.text import Text
 from convbench.show.tables import plain_table
 from convbench.show.units import amount, seconds
 
+LIMITS = {"call": "launch overhead"}  # what a kind of probe is called in a table, where that is not its own name
+
 
 def ceiling_table(title: str, rows: Sequence[Sequence[str | float | None]], *, now: datetime | None = None) -> Group:
     """Rows of kind, nbytes, probe, rate a second, "yes" for the best, time, and why it did not run."""
     now = now or datetime.now(UTC)
     table: Table = plain_table(title)
-    for name in ("of", "probe"):
+    for name in ("limit", "probe"):
         table.add_column(name, no_wrap=True)
-    for name in ("reached", "of best", "age"):
+    for name in ("measured", "% of best", "age"):
         table.add_column(name, justify="right", no_wrap=True)
     parts: list[RenderableType] = [table]
     last, highest = None, 1.0
@@ -30,13 +32,14 @@ def ceiling_table(title: str, rows: Sequence[Sequence[str | float | None]], *, n
             if last is not None:
                 table.add_section()
             last, highest = kind, rate
-            heading = f"{kind}, {_binary(float(nbytes))}" if nbytes else str(kind)
+            name = LIMITS.get(str(kind), str(kind))
+            heading = f"{name}, {_binary(float(nbytes))}" if nbytes else name
         style = "bold" if best else ""
         table.add_row(
             Text(heading),
             Text(str(probe), style),
             Text(reached(str(kind), rate), style),
-            Text(f"{rate / highest:.0%}".replace("%", " %")),
+            Text(f"{100 * rate / highest:.0f} %"),
             Text(age(str(time), now), "dim"),
         )
     return Group(*parts)

@@ -14,6 +14,7 @@ from rich.text import Text
 from convbench.bench.shift import Shift
 from convbench.case import RowKey
 from convbench.compare import Apart, Changes, RowChange
+from convbench.show.grid import plural
 from convbench.show.tables import plain_table
 from convbench.show.units import seconds
 
@@ -69,7 +70,7 @@ def headline(changes: Changes) -> str:
         case "nothing":
             return "NOTHING COMPARED: no row was timed, or verified, in both files"
     what = f"none of {rows} rows is {beyond}" if rows else ""
-    right = f"{changes.verified} right in both files" if changes.verified else ""
+    right = f"{changes.verified} verified in both files" if changes.verified else ""
     return f"OK: {'; '.join(part for part in (what, right) if part)}"
 
 
@@ -87,23 +88,30 @@ def remarks(changes: Changes) -> list[str]:
             if changes.gate.relative
             else "the machine drifted, or torch changed; --relative compares ratios to torch"
         )
-        beyond, overall = percent(changes.gate.margin), factor(drift.factor, interval=False)
-        where = f"in {drift.moved} of {drift.cases} cases, {overall} overall"
+        where = f"significantly in {drift.moved} of {plural(drift.cases, 'case')}"
         if not drift.moved:
-            where = f"overall ({overall}), though in no case with certainty"
-        found.append(f"WARNING: torch itself moved by more than {beyond} {where}: {what}")
+            where = "though no single case is significant"
+        found.append(f"WARNING: torch itself {_overall(drift.factor)}, {where}: {what}")
     if changes.versions:
         found.append("versions: " + "; ".join(map(str, changes.versions)))
     return found
 
 
+def _overall(found: Shift | None) -> str:
+    """`is 13 % slower overall`."""
+    if found is None or found.ratio == 1:
+        return "is as fast as before overall"
+    change = percent(max(found.ratio, 1 / found.ratio) - 1)
+    return f"is {change} {'slower' if found.ratio < 1 else 'faster'} overall"
+
+
 def method(changes: Changes) -> str:
     """How the numbers were computed, in one sentence."""
     gate = changes.gate
-    what = "(torch / this) after / before" if gate.relative else "time before / after"
+    what = "speed relative to torch, after/before" if gate.relative else "before/after"
     return (
-        f"{what}, above 1 is faster; all intervals hold jointly with {percent(gate.confidence)}, apart from drift; "
-        f"same means within {percent(gate.margin)}"
+        f"Ratio = {what} (>1: faster). Joint confidence {percent(gate.confidence)}, not counting machine drift. "
+        f"'same': within {percent(gate.margin)}."
     )
 
 
@@ -121,7 +129,7 @@ def apart_lines(changes: Changes) -> list[str]:
             groups.setdefault((one.before, one.after, one.key.backend), []).append(one)
     for (_, _, backend), group in groups.items():
         first = group[0]
-        cases = first.key.name if len(group) == 1 else f"{len(group)} cases, the first {first.key.name}"
+        cases = first.key.name if len(group) == 1 else f"{len(group)} cases, e.g. {first.key.name}"
         lines.append(f"{apart_words(first)}: {backend} on {cases}" + (f": {first.reason}" if first.reason else ""))
     return lines
 
@@ -135,7 +143,7 @@ def note_lines(changes: Changes) -> list[str]:
     lines = []
     for note, group in groups.items():
         first = f"{group[0].key.backend} on {group[0].key.name}"
-        lines.append(f"{note}: {first if len(group) == 1 else f'{len(group)} rows, the first {first}'}")
+        lines.append(f"{note}: {first if len(group) == 1 else f'{len(group)} rows, e.g. {first}'}")
     return lines
 
 
@@ -151,11 +159,12 @@ def changes_table(changes: Changes, *, width: int) -> Group:
     relative = changes.gate.relative
     parts: list[RenderableType] = [Text(method(changes), "dim")]
     judged = 4 if relative else 3  # the column that decides is always there
-    shown = next(columns for least, columns in _shown(judged) if width >= least)
-    rest = sum(_WIDTHS[number] + 1 for number in shown[1:])
-    longest = max((len(row.key.backend) for row in changes.rows), default=0) + 2
-    name = max(_WIDTHS[0], min(longest, width - rest - 1))
-    headings = ["", "before", "after", "before / after", "to torch", "verdict", "gate"]
+    longest = max([_WIDTHS[0], *(len(row.key.backend) + 2 for row in changes.rows)])
+    choices: list[Sequence[int]] = [range(7), (0, 1, 2, judged, 5, 6), (0, judged, 5, 6)]
+    needs = [longest + sum(_WIDTHS[number] + 1 for number in columns[1:]) for columns in choices]
+    shown, need = next((one for one in zip(choices, needs, strict=True) if one[1] <= width), (choices[-1], needs[-1]))
+    name = max(_WIDTHS[0], longest - max(0, need - width))  # only a name is cut, and only if not even four columns fit
+    headings = ["", "before", "after", "before / after", "vs torch", "verdict", "result"]
     if changes.rows:
         parts.append(_lines([[Text(word, "dim") for word in headings]], shown, name))
     blocks: dict[RowKey, list[RowChange]] = {}
@@ -180,11 +189,6 @@ def changes_table(changes: Changes, *, width: int) -> Group:
 
 _WIDTHS = (17, 8, 8, 19, 19, 9, 10)
 _LEFT = (0, 5, 6)
-
-
-def _shown(judged: int) -> tuple[tuple[int, Sequence[int]], ...]:
-    """The columns that fit, by the width of the terminal."""
-    return (100, range(7)), (78, (0, 1, 2, judged, 5, 6)), (0, (0, judged, 5, 6))
 
 
 def _lines(rows: Sequence[Sequence[Text]], shown: Sequence[int], name: int) -> Table:
@@ -274,7 +278,7 @@ def markdown(changes: Changes) -> str:
         parts += [f"| {_md(one.backend)} | {factor(one.factor)} | {one.rows} |" for one in changes.wholes]
         parts.append("")
     head = [
-        "| case | backend | before | after | ratio | verdict | gate |",
+        "| case | backend | before | after | ratio | verdict | result |",
         "| --- | --- | ---: | ---: | ---: | --- | --- |",
     ]
     bad = [row for row in changes.rows if row.state == "regression"]

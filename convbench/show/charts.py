@@ -11,6 +11,7 @@ from convbench.case import RowKey
 from convbench.device import find_device
 from convbench.outcome import Failed, Result, Skipped, Timed, Verified, Wrong
 from convbench.show.scene import SHAPES, Item, Line, Mark, Scene, Words, shortened, stacked
+from convbench.show.tables import suite_title
 from convbench.show.units import seconds
 
 WIDTH = 860.0
@@ -53,7 +54,8 @@ class Entry:
     @property
     def axes(self) -> str:
         """The rest of the case; the forward pass without epilogue is not mentioned."""
-        threads = f" {self.row['threads']} threads" if self.row["threads"] else ""
+        count = self.row["threads"]
+        threads = f" {count} thread{'' if count == '1' else 's'}" if count else ""
         return " ".join(self.key.case.axes) + threads
 
     @property
@@ -84,11 +86,11 @@ def grouped(entries: Iterable[Entry]) -> dict[tuple[str, str, str], list[Entry]]
     return dict(apart)
 
 
-def group_title(group: tuple[str, str, str], groups: Iterable[tuple[str, str, str]]) -> str:
-    """Suite and axes, with the file where there are several."""
-    file, suite, axes = group
+def group_title(group: tuple[str, str, str], groups: Mapping[tuple[str, str, str], Sequence[Entry]]) -> str:
+    """Suite, or its one problem, and axes, with the file where there are several."""
+    file, _, axes = group
     several = len({one[0] for one in groups}) > 1
-    return f"{suite}, {axes}" + (f" ({file})" if several else "")
+    return f"{suite_title(entry.result for entry in groups[group])}, {axes}" + (f" ({file})" if several else "")
 
 
 def series(entries: Iterable[Entry]) -> dict[str, int]:
@@ -228,7 +230,11 @@ def _roofs(entries: Iterable[Entry]) -> list[_Roof]:
         peak, moved = entry.number_of("peak_flops_per_s"), entry.number_of("peak_bytes_per_s")
         if peak and moved:
             words = [entry.row[name] for name in ("device", "dtype", "precision")]
-            words += [f"{entry.row['threads']} threads"] if find_device(entry.row["device"]).on_host else []
+            words += (
+                [f"{entry.row['threads']} thread{'' if entry.row['threads'] == '1' else 's'}"]
+                if find_device(entry.row["device"]).on_host
+                else []
+            )
             kinds.setdefault(" ".join(words), []).append((peak, moved))
     return [
         _Roof(

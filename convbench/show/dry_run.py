@@ -8,6 +8,7 @@ from rich.text import Text
 
 from convbench.outcome import Failed, Skipped
 from convbench.show.console import print_tabbed, result_console, side_console
+from convbench.show.grid import plural
 from convbench.show.tables import plain_table, skip_lines
 from convbench.show.units import amount, duration
 
@@ -73,7 +74,7 @@ def _table(planned: "Sequence[Planned]") -> Table:
         *(
             (
                 one.case.device,
-                f"{one.threads or 'own'} threads",
+                plural(one.threads, "thread") if one.threads else "own threads",
                 one.case.dtype,
                 one.case.layout,
                 one.case.precision,

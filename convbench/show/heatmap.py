@@ -11,7 +11,7 @@ from convbench.show.grid import FAINT, Block, wrap_words
 
 # Up to which share of its bound an error is of a level; the character says it without any colour.
 LEVELS = (
-    (1.0, "·", "right", FAINT),
+    (1.0, "·", "within its bound", FAINT),
     (10.0, "░", "up to 10 times its bound", "yellow"),
     (1e3, "▒", "up to 1,000 times its bound", "dark_orange"),
     (1e6, "▓", "up to 1,000,000 times its bound", "red"),
@@ -33,11 +33,8 @@ def heat_map(picture: Picture, width: int) -> Block:
     shares = fewer_columns(picture.shares, room)
     cell = 2 if 2 * len(shares[0]) <= room else 1
     tall, wide = -(-picture.rows // len(shares)), -(-picture.columns // len(shares[0]))
-    title = f"errors of {picture.name} as shares of their bounds, {picture.rows}x{picture.columns}"
-    first, last = f"{across}=0", str(picture.columns - 1)
-    ruler = first
-    if (gap := cell * (len(shares[0]) - 1) + 1 - len(first) - len(last)) > 0:
-        ruler += " " * gap + last
+    title = f"error / bound of {picture.name}, {picture.rows}x{picture.columns} outputs"
+    ruler = f"{across} = 0" if picture.columns == 1 else f"{across} = 0 … {picture.columns - 1}"
     lines = [Text(f"  {title}", "bold")]
     if tall * wide > 1:
         lines.append(Text(f"  each cell is the worst of {tall}x{wide} outputs", FAINT))
@@ -97,7 +94,7 @@ def heat_svg(picture: Picture) -> str:
             place = f"{down}={number * tall}, {across}={at * wide}"
             if (end := (at + len(shares)) * wide - 1) > at * wide:
                 place += f"..{min(end, picture.columns - 1)}"
-            words = "right" if kind == 0 else LEVELS[kind][2] if kind == 5 else f"{max(shares):.3g} of its bound"
+            words = LEVELS[kind][2] if kind in (0, 5) else f"{max(shares):.3g} times its bound"
             parts.append(
                 f'<rect class="h{kind}" x="{left + at * side}" y="{y}" width="{len(shares) * side - 1}" '
                 f'height="{side - 1}"><title>{escape(f"{place}: {words}")}</title></rect>'

@@ -43,10 +43,10 @@ def page(
     facts = (
         f"receptive field: {_field(ledger)}, the rows and columns of x that one output sees",
         f"patch matrix: {_patches(ledger)}",
-        f"on padding: {_percent(ledger.padding_waste)} of the MACs multiply a zero of the padding",
+        f"padding: {_percent(ledger.padding_waste)} of the MACs multiply a zero of the padding",
     )
     return Group(
-        *heading("LEDGER", str(ledger.spec), width),
+        *heading("COST", str(ledger.spec), width),
         _work(ledger),
         _bytes(ledger),
         *hanging(facts, width),
@@ -112,14 +112,14 @@ def record(ledger: Ledger, checks: Sequence[CostCheck], counts: Sequence[Count])
 def _work(ledger: Ledger) -> Table:
     table = plain_table()
     table.add_column("work", no_wrap=True)
-    table.add_column("padding counted", justify="right", no_wrap=True)
-    table.add_column("on the image", justify="right", no_wrap=True)
+    table.add_column("incl. padding", justify="right", no_wrap=True)
+    table.add_column("excl. padding", justify="right", no_wrap=True)
     for name, counted, on_image in (
         ("MACs", ledger.macs, ledger.multiplications_on_image),
-        ("FLOPs, 2 a MAC", 2 * ledger.macs, 2 * ledger.multiplications_on_image),
+        ("FLOPs, 2 per MAC", 2 * ledger.macs, 2 * ledger.multiplications_on_image),
         ("multiplications", ledger.multiplications, ledger.multiplications_on_image),
         ("additions", ledger.additions, ledger.additions_on_image),
-        ("bias, if any: additions", ledger.bias_additions, ledger.bias_additions),
+        ("bias additions (if any)", ledger.bias_additions, ledger.bias_additions),
     ):
         table.add_row(name, f"{counted:,}", f"{on_image:,}")
     return table
@@ -178,7 +178,8 @@ def _remarks(ledger: Ledger, checks: Sequence[CostCheck], missing: Sequence[str]
         padded = f"{name_surplus(ledger.spec)}, then {ledger.spec.evened}"
         yield f"torch's layers pad opposite sides equally: the tools saw x padded first, {padded}"
     ways = ", ".join(dict.fromkeys(one.by for one in checks))
-    yield f"{plural(len(checks), 'figure')} compared with torch: {ways}"
+    match = "✓ {} match" if all(one.holds for one in checks) else "✗ {} do not all match"
+    yield f"{match.format(plural(len(checks), 'figure'))} PyTorch: {ways}"
     if missing:
         yield f"not installed: {', '.join(missing)}"
 
@@ -192,8 +193,8 @@ def _rows(ledger: Ledger, checks: Sequence[CostCheck], counts: Sequence[Count]) 
         ("multiplications", ledger.multiplications, ledger.multiplications_on_image),
         ("additions", ledger.additions, ledger.additions_on_image),
     ):
-        yield [name, counted, "", "padding counted"]
-        yield [f"{name}_on_image", on_image, "", "without products with the zeros of the padding"]
+        yield [name, counted, "", "incl. padding"]
+        yield [f"{name}_on_image", on_image, "", "excl. padding"]
     yield ["bias_additions", ledger.bias_additions, "", "if there is a bias; in no other figure"]
     for dtype in ITEM_NBYTES:
         for name, nbytes in zip("xwy", ledger.nbytes(dtype), strict=True):

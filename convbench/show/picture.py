@@ -189,9 +189,9 @@ def headings(done: "Run") -> tuple[str, list[str]]:
     match done.outcome:
         case Verified(check):
             proof = (
-                f"right: largest error {share(check.worst_of_bound)} of its bound"
+                f"verified: largest error {share(check.worst_of_bound)} of its bound"
                 if check.worst_of_bound
-                else "right: exact"
+                else "verified: exact"
             )
         case Wrong():
             proof = "WRONG: outside its bound"
@@ -207,7 +207,8 @@ def headings(done: "Run") -> tuple[str, list[str]]:
     )
     facts = " · ".join(word for word in (done.backend, f"{case.dtype} on {case.device}", proof, str(spec)) if word)
     kind, _, place = done.plan.data.partition(":")
-    return f"Feature maps of {Path(place).name or kind}, filters: {done.filters.origin}", [sizes, facts]
+    images = Path(place).name or {"fake": "random images", "shapes": "generated shapes"}.get(kind, kind)
+    return f"Feature maps of {images}, filters: {done.filters.origin}", [sizes, facts]
 
 
 def diverging(values: Array) -> Image.Image:
@@ -261,7 +262,7 @@ def _head_input(pen: Draw, corner: tuple[int, int], width: int, shape: tuple[int
     _, c, h, w = shape
     x, y = corner[0] + width // 2, corner[1]
     _write(pen, (x, y), "input", 22, INK, width, anchor="ma")
-    kind = {1: "gray", 3: "RGB"}.get(c, f"{c} channels")
+    kind = {1: "grey", 3: "RGB"}.get(c, f"{c} channels")
     for line, words in enumerate((f"{h} x {w}", kind, "0 to 1")):
         _write(pen, (x, y + TILE_HEAD + 22 + 26 * line), words, 18, QUIET, width, anchor="ma")
 
@@ -282,7 +283,7 @@ def kernel_tile(kernel: Array, side: int) -> Image.Image:
     same = all(np.array_equal(channel, kernel[0]) for channel in kernel)
     if len(kernel) == 3 and not same:
         return fit(gray_or_rgb(0.5 + 0.5 * kernel / (np.abs(kernel).max() or 1)), (side, side))
-    # What it does to a gray image: the sum over the channels.
+    # What it does to a grey image: the sum over the channels.
     taps = kernel.sum(axis=0) if same else kernel.mean(axis=0)
     tile = fit(diverging(taps / (np.abs(taps).max() or 1)), (side, side))
     height, width = taps.shape
@@ -305,9 +306,9 @@ def _legend(canvas: Image.Image, corner: tuple[int, int], *, signed: bool) -> No
         canvas.paste(bar, (x, y + 3))
         pen.rectangle((x - 1, y + 2, x + bar.width, y + 3 + bar.height), outline=LINE)
         x += bar.width + 22
-        words = "blue negative, white zero, red positive; full colour at the limit above each column"
+        words = "blue negative, white zero, red positive; saturates at ± the value above each column"
     else:
-        words = "no response is negative: black is 0, white the limit above the column"
+        words = "no response is negative: black is 0, white the value above each column"
     _write(pen, (x, y), words, 19, QUIET, canvas.width - MARGIN - x)
 
 

@@ -132,7 +132,7 @@ def _record_part(part: Say | Sum | NumberGrid | Table) -> dict[str, Any]:
 def _body(answer: WhyAnswer, room: int) -> Iterator[Text]:
     yield from (Text(line, style="bold") for line in wrap(answer.short, room))
     if answer.stand_in:
-        words = f"{answer.asked} cannot show it: {answer.stand_in}. Shown on {answer.spec}, the nearest one that can."
+        words = f"Shown on {answer.spec}, since {answer.stand_in}. It is the closest problem that can show this."
         yield from (Text(line) for line in wrap(words, room))
     yield Text()
     grids: list[Block] = []
@@ -153,9 +153,9 @@ def _body(answer: WhyAnswer, room: int) -> Iterator[Text]:
     if grids:
         yield from flow(grids, room)
     compared = sum(comparison.compared for comparison in answer.proof)
-    ways = dict.fromkeys(comparison.against for comparison in answer.proof)
     mark = ("✓ ", "green") if answer.holds else ("✗ ", "red")
-    words = f"{plural(compared, 'number')} compared with: {'; '.join(ways)}"
+    match = "match" if answer.holds else "do not all match"
+    words = f"{plural(compared, 'number')} {match} a second computation, by PyTorch or by hand; --json lists each"
     for i, line in enumerate(wrap(words, room - 2)):
         yield Text.assemble(mark if not i else "  ", line)
 

@@ -15,7 +15,7 @@ from convbench.spec import pair_text
 if TYPE_CHECKING:
     from convbench.run import Run
 
-STYLE = {"RIGHT": "bold green", "WRONG": "bold red", "FAILED": "bold red", "REFUSED": "bold yellow"}
+STYLE = {"VERIFIED": "bold green", "WRONG": "bold red", "FAILED": "bold red", "SKIPPED": "bold yellow"}
 
 
 def print_run(done: "Run") -> None:
@@ -66,7 +66,7 @@ def verdict(done: "Run") -> tuple[str, str]:
     """One word, and the reason in a line."""
     match done.outcome:
         case Verified(check):
-            return "RIGHT", (
+            return "VERIFIED", (
                 f"{done.backend} in {done.case.dtype}: the largest error is {share(check.worst_of_bound)} of its "
                 f"bound, relative L2 {check.relative_l2:.2g}, against float64"
             )
@@ -75,7 +75,7 @@ def verdict(done: "Run") -> tuple[str, str]:
         case Failed(message):
             return "FAILED", f"{done.backend}: {message}"
         case Skipped(reason):
-            return "REFUSED", f"{done.backend}: {reason}"
+            return "SKIPPED", f"{done.backend}: {reason}"
     raise AssertionError(done.outcome)
 
 

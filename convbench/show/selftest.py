@@ -27,14 +27,13 @@ _TITLES = {
     OURS: "convbench",
     "allclose": "torch.allclose",
     "assert_close": "torch.testing.assert_close",
-    "1e-3": "allclose, rtol = atol = 1e-3",
-    "1e-2": "allclose, rtol = atol = 1e-2",
-    "MIOpen": "MIOpen's root mean square",
-    "XLA": "XLA's 0.1",
+    "1e-3": "torch.allclose, rtol = atol = 1e-3",
+    "1e-2": "torch.allclose, rtol = atol = 1e-2",
+    "MIOpen": "MIOpen: root mean square of the error",
+    "XLA": "XLA: error / (1 + value) up to 0.1",
 }
-_SHORT = {"allclose": "allcl", "assert_close": "assert"}
 # On a terminal narrower than this, the tables of kernels leave some criteria to the first table.
-_WIDE, _NARROW = 90, ["allclose", "1e-2", "MIOpen", "XLA"]
+_WIDE, _NARROW = 100, ["allclose", "1e-2", "MIOpen", "XLA"]
 COLUMNS = ("kernel", "kind", "dtype", "runs", "removed", "rejected", *(f"rejected_by_{name}" for name in RULES))
 CSV_COLUMNS = (
     *("kernel", "kind", "spec", "dtype", "layout", "seed", "rejected", "equivalent", "probe", "evidence"),
@@ -48,17 +47,17 @@ def selftest_tables(judged: Sequence[Judged], *, width: int) -> list[RenderableT
     rules = list(RULES) if width >= _WIDE else _NARROW
     parts: list[RenderableType] = [_criteria_table(correct, bugs)]
     if bugs:
-        note = f"ours as {'/'.join(DTYPES)}, or one figure if they agree; the others over all of them"
-        parts.append(Group(_kernel_table("bug, found %", bugs, rules), Text(note, "dim")))
+        note = f"convbench: {'/'.join(DTYPES)}, or one figure if they agree; the other criteria: all dtypes together"
+        parts.append(Group(_kernel_table("bugs found, %", bugs, rules), Text(note, "dim")))
     if correct:
-        parts.append(_kernel_table("correct, rejected %", correct, rules))
+        parts.append(_kernel_table("correct kernels rejected, %", correct, rules))
     return parts
 
 
 def _criteria_table(correct: Sequence[Judged], bugs: Sequence[Judged]) -> Table:
     table = plain_table()
     table.add_column("criterion", no_wrap=True)
-    for name in ("correct, rejected", "bugs, found"):
+    for name in ("correct kernels rejected", "bugs found"):
         table.add_column(name, justify="right")
     for rule, title in _TITLES.items():
         rates = (Rate.of(correct, rule), Rate.of(bugs, rule))
@@ -69,7 +68,7 @@ def _criteria_table(correct: Sequence[Judged], bugs: Sequence[Judged]) -> Table:
 def _kernel_table(title: str, judged: Sequence[Judged], rules: Sequence[str]) -> Table:
     table = plain_table()
     table.add_column(title, no_wrap=True)
-    for name in ("runs", "ours", *(_SHORT.get(name, name) for name in rules)):
+    for name in ("runs", "convbench", *rules):
         table.add_column(name, justify="right", no_wrap=True)
     for name, group in _by_kernel(judged).items():
         ours = [_percent(Rate.of(one for one in group if one.case.dtype == dtype)) for dtype in DTYPES]
@@ -139,14 +138,14 @@ def remarks(finding: Finding) -> list[str]:
     lines = []
     if finding.equivalent:
         lines.append(
-            f"{finding.equivalent:,} bugs do not count: on their operands they are not bugs, as their ideal output "
-            f"is the "
-            f"truth within {SAME:g} or, for lost precision, every output is already the nearest possible"
+            f"{finding.equivalent:,} planted bugs do not count, because on these operands they change nothing: their "
+            f"ideal output is the truth within {SAME:g} or, for lost precision, every output is already the nearest "
+            f"possible"
         )
     if not finding.enough:
         size = f"{LEAST_CORRECT_RUNS:,} correct runs and {LEAST_BUG_RUNS:,} bugs"
-        whole = "only judged by its rates" if finding.by_choice else "so they are not met"
-        lines.append(f"too small to compare with the published rates, which need {size}: {whole}")
+        whole = "so only its rates count" if finding.by_choice else "so it does not pass"
+        lines.append(f"this run is smaller than the {size} that the required rates are stated for, {whole}")
     return lines
 
 
@@ -159,7 +158,7 @@ def headline(finding: Finding) -> str:
     )
     if finding.nothing:
         return "NOTHING JUDGED: no kernel supports such a case, or the bug does not show there"
-    asked = f"published: {MOST_FALSE_ALARMS}, and {100 * LEAST_FOUND:g} %"
+    asked = f"required: {MOST_FALSE_ALARMS} false alarms and {100 * LEAST_FOUND:g} % found"
     return f"{'OK' if finding.met else 'NOT MET'}: {counts}; {asked}"
 
 

@@ -40,7 +40,7 @@ def suite_tables(tried: Sequence[Tried]) -> list[RenderableType]:
 def _kind_table(tried: Sequence[Tried]) -> Table:
     table = plain_table()
     table.add_column("bugs", no_wrap=True)
-    for name in ("kinds", "found", "faults", "true", "none", "false"):
+    for name in ("kinds", "found", "faults", "diagnosed", "not", "wrongly"):
         table.add_column(name, justify="right")
     groups = {kind: [one for one in tried if one.kind == kind] for kind in KINDS[1:]}
     for name, group in [*groups.items(), ("all", [one for one in tried if one.is_bug])]:
@@ -54,7 +54,7 @@ def _kind_table(tried: Sequence[Tried]) -> Table:
 
 def _right_table(right: Sequence[Tried]) -> Table:
     table = plain_table()
-    table.add_column("right kernel", no_wrap=True)
+    table.add_column("correct kernel", no_wrap=True)
     for name in ("runs", "false alarms"):
         table.add_column(name, justify="right")
     for one in right:
@@ -97,7 +97,7 @@ def suite_lines(tried: Sequence[Tried]) -> list[list[str]]:
             told.append([*lines, f"  convbench selftest --backend {one.kernel}"])
         for fault in one.faults:
             if fault.named == "false" or not one.is_bug:
-                what = "FALSE CAUSE" if one.is_bug else "FALSE ALARM"
+                what = "WRONG DIAGNOSIS" if one.is_bug else "FALSE ALARM"
                 lines = [f"{what} {one.kernel} on {_case(fault)}: {kernel.words}"]
                 lines += [f"  {fault.cause}"] if fault.cause else []
                 told.append([*lines, f"  {fault.evidence}", f"  {_command(one, fault)}"])
@@ -127,12 +127,13 @@ def suite_headline(tried: Sequence[Tried], *, by_choice: bool) -> str:
         return "NOTHING TRIED: no kernel supports such a case"
     counts = (
         f"{tally.found:,} of {tally.kinds:,} kinds of bugs found{_share(tally.found, tally.kinds)}; "
-        f"of {tally.explained:,} faults {tally.true:,} causes true{_share(tally.true, tally.explained)}, "
-        f"{tally.none:,} none, {tally.false:,} false; {tally.alarms:,} false alarms in {tally.runs:,} right runs"
+        f"of {tally.explained:,} faults {tally.true:,} diagnosed{_share(tally.true, tally.explained)}, "
+        f"{tally.none:,} not diagnosed, {tally.false:,} wrongly; {tally.alarms:,} false alarms in {tally.runs:,} "
+        f"correct runs"
     )
-    asked = f"{100 * LEAST_FOUND:g} % found, {100 * LEAST_NAMED:g} % named, 0 false causes, 0 false alarms"
+    asked = f"{100 * LEAST_FOUND:g} % found, {100 * LEAST_NAMED:g} % diagnosed, 0 wrongly, 0 false alarms"
     more = "" if by_choice else f" in {LEAST_RIGHT_RUNS:,}"
-    return f"{'OK' if tally.met(by_choice=by_choice) else 'NOT MET'}: {counts}; asked: {asked}{more}"
+    return f"{'OK' if tally.met(by_choice=by_choice) else 'NOT MET'}: {counts}; required: {asked}{more}"
 
 
 def _share(part: int, whole: int) -> str:

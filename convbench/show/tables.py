@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from math import floor, inf, log10
 from typing import Literal
 
 from rich import box
@@ -15,7 +16,8 @@ from convbench.bench.decision import Standing, sizes_apart, standings
 from convbench.bench.statistics import modes
 from convbench.case import RowKey
 from convbench.ceilings.roofline import IMPOSSIBLE, TRANSFORM
-from convbench.outcome import Check, Failed, Result, Skipped, Timed, Verified, Wrong
+from convbench.outcome import Check, Failed, PairedRatio, Result, Skipped, Timed, Verified, Wrong
+from convbench.show.grid import plural
 from convbench.show.units import amount, gflops, rate, seconds, share
 from convbench.spec import ConvSpec
 
@@ -23,13 +25,13 @@ LIKELY_CAUSE = (
     "; likely causes: the ceiling was measured while the machine was busy (convbench ceilings --refresh), TF32, "
     "Winograd in a library, or more threads than given"
 )
+ABOVE_PEAK = "above 100 % of peak: probably Winograd or FFT, which do fewer operations, or a lower precision"
 VERDICT_STYLE = {
     "faster": "green",
     "slower": "yellow",
     "tie": "cyan",
     "baseline": "bold",
     "undecided": "dim",
-    "noisy": "magenta",  # undecided, because too few samples were clean
 }
 # A call on newly mapped memory is reported above this: it is timed in five blocks, not in pairs.
 DEARER, MOST_DEARER = 1.1, 3
@@ -56,9 +58,10 @@ def bench_table(title: str, results: Sequence[Result], *, width: int) -> Group:
     apart = threads_apart(results)
     several = apart or len({key.case.axes for key in blocks}) > 1
     cells = {
-        key: [_bench_cells(one) for one in block if not isinstance(one.outcome, Skipped)]
+        key: [_bench_cells(one, _baseline_s(block)) for one in block if not isinstance(one.outcome, Skipped)]
         for key, block in blocks.items()
     }
+    disagree = any(row[_VERDICT].plain.endswith(DISAGREES) for rows in cells.values() for row in rows)
     widths = _bench_widths([row for rows in cells.values() for row in rows], width)
     if blocks and not several and (kind := results[0].case.kind):
         title = f"{title}  {kind}"
@@ -70,6 +73,8 @@ def bench_table(title: str, results: Sequence[Result], *, width: int) -> Group:
         parts += [heading, _bench_lines(cells[key], widths) if cells[key] else Text("  nothing ran", "dim")]
     if legend := _legend(results, peak=_PEAK in widths):
         parts.append(Text(legend, "dim"))
+    if disagree:
+        parts.append(Text(DISAGREEMENT, "dim"))
     return Group(*parts, *(Text(line, "dim") for line in flag_lines(results)))
 
 
@@ -79,9 +84,9 @@ def _legend(results: Iterable[Result], *, peak: bool) -> str:
     regimes = dict.fromkeys(one.regime for one in timed)
     parts = [f"time: median ({' or '.join(regimes)})"] if timed else []
     if any(one.comparison for one in timed):
-        parts.append("speed: by shared rounds")
+        parts.append("speed: ratio over the rounds in which both ran")
     if peak and any(one.roofline for one in timed):
-        parts.append("peak: c compute, m memory, l launch bound")
+        parts.append("% of peak: limited by c(ompute), m(emory) or l(aunch)")
     return "; ".join(parts)
 
 
@@ -101,12 +106,13 @@ _LEFT = (0, 6)
 _ORDER = (0, 1, 9, 2, 3, 4, 5, 6, 7, 8)
 # The first four are always there; the others as far as there is room for whole names and numbers.
 _PRIORITY = (0, 1, 2, 6, 3, 4, 5, 7, 8, 9)
-_ALWAYS, _PEAK, _GAP = 4, 4, 1
+_ALWAYS, _PEAK, _VERDICT, _GAP = 4, 4, 6, 1
 
 
 def _bench_widths(rows: Sequence[Sequence[Text]], room: int) -> dict[int, int]:
     """How wide each column that is shown must be for its widest cell, one width for all blocks of a suite."""
     widest = [max(len(row[number]) for row in (_BENCH_HEADINGS, *rows)) for number in range(len(_BENCH_HEADINGS))]
+    widest[0] = max(LEAST_NAME, widest[0])
     chosen: list[int] = []
     for place, number in enumerate(_PRIORITY):
         if place >= _ALWAYS and sum(widest[one] + _GAP for one in (*chosen, number)) > room:
@@ -114,7 +120,7 @@ def _bench_widths(rows: Sequence[Sequence[Text]], room: int) -> dict[int, int]:
         chosen.append(number)
     widths = {number: widest[number] for number in _ORDER if number in chosen}
     # Only a name is cut, and only if not even four columns fit.
-    widths[0] = max(8, widths[0] - max(0, sum(width + _GAP for width in widths.values()) - room))
+    widths[0] = max(LEAST_NAME, widths[0] - max(0, sum(width + _GAP for width in widths.values()) - room))
     return widths
 
 
@@ -128,7 +134,14 @@ def _bench_lines(rows: Sequence[Sequence[Text]], widths: Mapping[int, int]) -> T
     return table
 
 
-def _bench_cells(result: Result) -> list[Text]:
+def _baseline_s(block: Iterable[Result]) -> float | None:
+    """The baseline's median in a block of rows."""
+    return next(
+        (one.outcome.median_s for one in block if one.backend == BASELINE and isinstance(one.outcome, Timed)), None
+    )
+
+
+def _bench_cells(result: Result, baseline_s: float | None) -> list[Text]:
     name = Text("  " + result.backend)
     match result.outcome:
         case Timed(check=check, bill=bill) as timed:
@@ -138,17 +151,18 @@ def _bench_cells(result: Result) -> list[Text]:
             verdict = (
                 "launches" if timed.timing == "eager" and bill.launch_bound and not compared and not alone else verdict
             )
-            verdict = "noisy" if timed.noise.noisy and verdict in ("", "undecided") else verdict
-            known = compared is not None and compared.low > 0
-            interval = f" ({times(compared.low)}-{times(compared.high)})" if compared and known else ""
+            against = baseline_s is not None and {"faster": 1, "slower": -1}.get(verdict, 0) * (
+                timed.median_s - baseline_s
+            )
+            mark = DISAGREES if against and against > 0 else ""
             return [
                 name,
                 Text(seconds(timed.median_s)),
-                Text(f"{times(compared.ratio)}x{interval}" if compared else "1x" if alone else ""),
+                Text(ratio_words(compared) if compared else "1x" if alone else ""),
                 Text(gflops(result.case.spec.flops, timed.median_s)),
-                _of_roof(timed),
+                _of_peak(result, timed),
                 Text(share(check.worst_of_bound)),
-                Text(verdict, VERDICT_STYLE.get(verdict, "")),
+                Text(verdict + mark, VERDICT_STYLE.get(verdict, "")),
                 Text(seconds(bill.first_call_s)),
                 Text("" if bill.peak_nbytes is None else amount(bill.peak_nbytes, "B")),
                 Text(rate(result.case.spec.n / timed.median_s)),
@@ -164,11 +178,13 @@ def _bench_cells(result: Result) -> list[Text]:
     return [name, *[Text("")] * 5, Text("FAILED", "bold red"), *[Text("")] * 3]
 
 
-def _of_roof(timed: Timed) -> Text:
-    """`63 % c`: the share of the speed at the roofline, and the initial of what binds; `!` for an impossible one."""
+def _of_peak(result: Result, timed: Timed) -> Text:
+    """`63 % c`: the share of the peak, and the initial of what limits it; `!` for an impossible one."""
     roof = timed.roofline
     if roof is None:
         return Text("")
+    if roof.bound == "launch" and roof.launch_s is None and result.case.target.on_host:
+        return Text("l")  # of an older file, which does not say how long the launch takes
     percent = roof.percent(timed.median_s)
     number = "<1" if 0 < percent < 1 else f"{percent:.0f}"
     flagged = timed.flag == IMPOSSIBLE
@@ -179,11 +195,11 @@ def flag_lines(results: Iterable[Result]) -> list[str]:
     """Why a row may be above 100 % of the peak."""
     timed = [(one, one.outcome) for one in results if isinstance(one.outcome, Timed) and one.outcome.roofline]
     lines = []
-    for flag, mark, cause in ((IMPOSSIBLE, "! ", LIKELY_CAUSE), (TRANSFORM, "", "")):
+    for flag, mark, words in ((IMPOSSIBLE, "! ", f"{IMPOSSIBLE}{LIKELY_CAUSE}"), (TRANSFORM, "", ABOVE_PEAK)):
         found = [one for one, outcome in timed if outcome.flag == flag]
         if found:
-            count = "" if len(found) == 1 else f" and {len(found) - 1} more"
-            lines.append(f"{mark}{found[0].backend} on {found[0].case.problem.name}{count}: {flag}{cause}")
+            more = "" if len(found) == 1 else f" and {plural(len(found) - 1, 'more row')}"
+            lines.append(f"{mark}{found[0].backend} on {found[0].case.problem.name}{more}: {words}")
     return lines
 
 
@@ -211,7 +227,7 @@ def standing_table(results: Sequence[Result]) -> Group | None:
             table.add_row(
                 Text(one.backend),
                 seconds(one.total_s),
-                "" if one.regret is None else f"{one.regret:.1%}".replace("%", " %"),
+                "" if one.regret is None else _regret(one),
                 geomean_words(one),
             )
     if not answers:
@@ -219,7 +235,7 @@ def standing_table(results: Sequence[Result]) -> Group | None:
     if partly:
         answers.append(Text(COVERAGE, "dim"))
     if noisy := sum(isinstance(one.outcome, Timed) and one.outcome.noise.noisy for one in results):
-        answers.append(Text(f"{noisy} of the rows are noisy, and count in the totals as they are", "magenta"))
+        answers.append(Text(f"{plural(noisy, 'row')} had too few clean samples, but count in the totals", "magenta"))
     return Group(table, *answers)
 
 
@@ -230,7 +246,7 @@ def answer(results: Sequence[Result]) -> str:
     if len(found) < 2 or found[0].cases < 2:
         return ""
     if not whole.ranked:
-        return f"no ranking: {whole.unsure} of {whole.compared} rows are noisy or undecided; {UNSURE}"
+        return f"no ranking: {whole.unsure} of {whole.compared} rows are undecided; {UNSURE}"
     if sum(one.total_s is not None for one in found) < 2:
         return "no two backends ran all of these layers"
     if whole.winner is None or whole.second is None:
@@ -242,7 +258,7 @@ def geomean_words(one: Standing) -> str:
     """The mean, or in how many of the cases there is something to take it of."""
     if one.done < one.cases:
         return f"{one.done} of {one.cases}"
-    return "" if one.geomean is None else f"{one.geomean:.2f}"
+    return "" if one.geomean is None else times(one.geomean)
 
 
 def _ranking(first: Standing, second: Standing, results: Sequence[Result], *, level: bool) -> str:
@@ -262,16 +278,12 @@ def _ranking(first: Standing, second: Standing, results: Sequence[Result], *, le
     decided = [text.format(verdicts[word]) for word, text in words.items() if verdicts[word]]
     against = f" {rival.backend} {join_words(decided)} of {rival.cases} cases." if decided else ""
     layers = layers_title(results)
+    totals = f"totals {seconds(first.total_s)} and {seconds(second.total_s)} for {layers}"
     if level:
-        overall = (
-            f"Fastest overall: {first.backend} and {second.backend} are a tie, {seconds(first.total_s)} and "
-            f"{seconds(second.total_s)} for {layers}."
-        )
+        order = f"a tie of {first.backend} ({_regret(first)}) and {second.backend} ({_regret(second)})"
     else:
-        overall = (
-            f"Fastest overall: {first.backend}, {seconds(first.total_s)} for {layers} ({second.backend} "
-            f"{seconds(second.total_s)})."
-        )
+        order = f"{first.backend} ({_regret(first)}), then {second.backend} ({_regret(second)})"
+    overall = f"Fastest overall, by regret: {order}; {totals}."
     saved = (first.regret or 0.0) / (1 + (first.regret or 0.0))
     choice = f"The best backend per layer would take {round(100 * saved)} % less."
     if saved < WORTH:
@@ -279,18 +291,53 @@ def _ranking(first: Standing, second: Standing, results: Sequence[Result], *, le
     return f"{overall}{against} {choice}"
 
 
+def _regret(one: Standing) -> str:
+    return f"{one.regret or 0.0:.1%}".replace("%", " %")
+
+
 def join_words(words: Sequence[str]) -> str:
     """`a, b and c`."""
     return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
-def times(ratio: float) -> str:
-    """`1.05`, `23.5`, `1,852`: a ratio that keeps three digits."""
-    return f"{ratio:.2f}" if ratio < 10 else rate(ratio)
+def times(ratio: float, digits: int = 2) -> str:
+    """`1.05`, `23.5`, `1,852`, `0.0006`: a ratio that keeps its digits, and is never shown as 0."""
+    if ratio >= 10:
+        return rate(ratio)
+    if 0 < ratio < 10**-digits:
+        return f"{ratio:.{-floor(log10(ratio))}f}"
+    return f"{ratio:.{digits}f}"
+
+
+def ratio_words(compared: PairedRatio, digits: int = 2) -> str:
+    """`1.01x (0.98-1.03)`; `1.01x (1.004-1.02)` where an end would else be shown as the 1 that the interval excludes.
+
+    Without the interval if there are too few samples for one.
+    """
+
+    def text(value: float) -> str:
+        enough = digits
+        while (compared.low > 1 or compared.high < 1) and value != 1 == float(f"{value:.{enough}f}"):
+            enough += 1
+        return times(value, enough)
+
+    known = compared.low > 0 and compared.high < inf
+    return f"{text(compared.ratio)}x" + (f" ({text(compared.low)}-{text(compared.high)})" if known else "")
 
 
 WORTH = 0.005  # what choosing per layer must save to be mentioned
 COVERAGE = "geomean: over all cases, or the number of cases that were timed"
+# A verdict that the medians of the two rows contradict, and why that can be.
+DISAGREES = "*"
+DISAGREEMENT = f"{DISAGREES} the medians say otherwise; the verdict comes from the rounds in which both ran"
+BOUND = "err/bound: the worst error of the verified cases as a share of its bound; up to 100 % passes"
+LEAST_NAME = 8  # columns for a backend
+
+
+def suite_title(results: Iterable[Result]) -> str:
+    """The suite, or its one problem: a problem that was named is not the suite that it is from."""
+    first, *others = dict.fromkeys(result.case.problem for result in results)
+    return first.suite if others else first.name
 
 
 def layers_title(results: Sequence[Result]) -> str:
@@ -301,11 +348,13 @@ def layers_title(results: Sequence[Result]) -> str:
 
     whole = {one.layer for one in load_suite(suite)} if suite in suite_names() else set()
     here = {result.case.problem.layer for result in results if isinstance(result.outcome, Timed)}
+    if len({result.case.problem for result in results}) == 1:
+        return "this layer"
     return "all layers" if not whole - here else f"{len(here)} of {len(whole)} layers"
 
 
-def verify_table(results: Sequence[Result], *, width: int) -> Table:
-    """How many cases of each backend and dtype came out how, and how near the bound they went.
+def verify_table(results: Sequence[Result], *, width: int) -> Group:
+    """How many cases of each backend and kind had which outcome, and how near the bound they came.
 
     Where that was is shown as far as there is room for whole names.
     """
@@ -313,8 +362,8 @@ def verify_table(results: Sequence[Result], *, width: int) -> Table:
     table.add_column("backend", no_wrap=True, min_width=13)
     apart = threads_apart(results)
     longest = max((len(_sort(result, apart)) for result in results), default=0)
-    table.add_column("dtype", no_wrap=True, min_width=max(8, longest))
-    for name in ("right", "wrong", "failed", "skipped", "err/bound"):
+    table.add_column("cases", no_wrap=True, min_width=max(8, longest))
+    for name in ("verified", "wrong", "failed", "skipped", "err/bound"):
         table.add_column(name, justify="right", min_width=len(name))
     rows: list[tuple[str | Text, ...]] = []
     places: list[str] = []
@@ -350,12 +399,12 @@ def verify_table(results: Sequence[Result], *, width: int) -> Table:
         table.add_column("worst case", no_wrap=True)
     for row in rows:
         table.add_row(*row if fits else row[:-1])
-    return table
+    return Group(table, Text(BOUND, "dim"))
 
 
 def _sort(result: Result, threads: bool) -> str:
     """Device and dtype, and the pass or the epilogue where it is not the usual: "cpu fp32 dgrad"."""
-    count = f"{result.threads} threads" if threads else ""
+    count = plural(result.threads, "thread") if threads else ""
     case = result.case
     return " ".join(filter(None, (case.device, count, case.dtype, case.kind)))
 
@@ -376,7 +425,7 @@ def skip_lines(results: Iterable[Result]) -> list[str]:
         first = group[0]
         assert isinstance(first.outcome, Skipped)
         count = len({one.key().block for one in group})
-        cases = "1 case" if count == 1 else f"{count} cases, the first {first.case.problem.name}"
+        cases = "1 case" if count == 1 else f"{count} cases, e.g. {first.case.problem.name}"
         lines.append(f"{who} skipped {cases}: {first.outcome.reason}")
     return lines
 
@@ -388,7 +437,7 @@ def defect_lines(results: Iterable[Result]) -> list[str]:
         if isinstance(result.outcome, Verified | Timed) and result.outcome.check.defect:
             met[result.backend, result.outcome.check.defect].append(result)
     return [
-        f"KNOWN DEFECT {backend}, {len(group)} case{'s' * (len(group) > 1)}, the first {_where(group[0])}: {words}"
+        f"KNOWN DEFECT {backend}, {plural(len(group), 'case')}, e.g. {_where(group[0])}: {words}"
         for (backend, words), group in met.items()
     ]
 
@@ -404,10 +453,11 @@ def noise_line(results: Iterable[Result]) -> str:
     aside = sum(len(one.noise.set_aside) for one in timed)
     taken = sum(len(one.samples_s) for one in timed) + aside
     noisy = sum(one.noise.noisy for one in timed)
-    told = [f"{aside:,} of {taken:,} samples were disturbed and set aside"] if aside else []
+    told = [f"{aside:,} of {taken:,} samples were disturbed and excluded"] if aside else []
     if noisy:
         told.append(
-            f"{noisy} of {len(timed)} rows had too few clean samples for a verdict (run convbench doctor to see why)"
+            f"{noisy} of {plural(len(timed), 'row')} had too few clean samples, so they are undecided (run convbench "
+            "doctor to see why)"
         )
     return "; ".join(told)
 
@@ -415,8 +465,8 @@ def noise_line(results: Iterable[Result]) -> str:
 def mode_lines(results: Iterable[Result]) -> list[str]:
     """Backends whose samples form two clusters: no sample is at the median between them."""
     return [
-        f"two modes: {one.backend} on {one.case.problem.name}, {seconds(low.centre)} and {seconds(high.centre)}, "
-        f"{low.share:.0%} and {high.share:.0%} of its samples"
+        f"bimodal timings: {one.backend} on {one.case.problem.name}, {seconds(low.centre)} ({share(low.share)} of the "
+        f"samples) and {seconds(high.centre)} ({share(high.share)})"
         for one in results
         if isinstance(one.outcome, Timed) and (found := modes(one.outcome.samples_s))
         for low, high in [found]
@@ -431,11 +481,9 @@ def memory_line(results: Iterable[Result]) -> str:
         if isinstance(one.outcome, Timed) and one.outcome.bill.mapped_s
     }
     worst = sorted((key for key, factor in dearer.items() if factor > DEARER), key=lambda key: -dearer[key])
-    told = [f"{backend} on {name} {dearer[backend, name]:.2f}x" for backend, name in worst[:MOST_DEARER]]
+    told = [f"{backend} on {name} takes {dearer[backend, name]:.2f}x as long" for backend, name in worst[:MOST_DEARER]]
     more = f" and {len(worst) - len(told)} more" if len(worst) > len(told) else ""
-    return (
-        f"times are for reused memory; with newly mapped memory for each call: {', '.join(told)}{more}" if told else ""
-    )
+    return f"timings reuse buffers; with freshly allocated ones {', '.join(told)}{more}" if told else ""
 
 
 def launch_line(results: Iterable[Result]) -> str:

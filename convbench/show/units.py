@@ -37,7 +37,9 @@ def gflops(flops: int, time_s: float) -> str:
 
 
 def rate(value: float) -> str:
-    """`1,234` or `12.3` a second."""
+    """`1,234` or `12.3` a second, without an exponent."""
+    if 0 < value < 1e-3:
+        return "<0.001"
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 

@@ -129,7 +129,7 @@ def find_problem(text: str) -> Problem:
         return find_problem("quick:note")
     if not colon:
         if near := get_close_matches(text, ["note", *suite_names()], n=1, cutoff=0.7):
-            raise ConvbenchError(f"not a problem: {text!r}; did you mean {near[0]!r}?")
+            raise ConvbenchError(f"{text!r} is not a valid shape; did you mean {near[0]!r}?")
         return Problem(suite="shape", name=text.strip().lower(), spec=ConvSpec.parse(text))
     problems = load_suite(suite)
     matches = [problem for problem in problems if problem.name == row]

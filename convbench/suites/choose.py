@@ -69,7 +69,7 @@ def choose_problems(
     found = expand(problems, sizes, wanted)
     if found.illegal:
         few = "1 combination is" if found.illegal == 1 else f"{found.illegal:,} combinations are"
-        tell(f"{few} not a convolution and left out, the first: {found.first_illegal}")
+        tell(f"{few} not a convolution and left out, e.g. {found.first_illegal}")
     if found.repeated:
         few = "1 problem has" if found.repeated == 1 else f"{found.repeated:,} problems have"
         tell(f"{few} the same shape as another on these axes and run once")

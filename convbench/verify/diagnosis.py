@@ -19,7 +19,7 @@ def diagnose(out: Tensor, y: Tensor, wrong: Tensor, share: Tensor, name: str, un
     worst = tuple(int(i) for i in (share.where(wrong, -1.0) == share.where(wrong, -1.0).max()).nonzero()[0])
     place = ("all of them" if total > 1 else "the only one") if count == total else describe_place(wrong, name)
     got, expected = tell_apart(float(out[worst]), float(y[worst]))
-    amount = f" ({float(share[worst]):.3g} of {unit})" if unit else ""
+    amount = f" ({float(share[worst]):.3g} times {unit})" if unit else ""
     return (
         f"{count:,} of {total:,} output{'s' * (total != 1)} wrong, {place}; worst {name}[{','.join(map(str, worst))}]: "
         f"got {got}, expected {expected}{amount}"

@@ -128,7 +128,7 @@ class OutputSample(Exam):
         got, expected = tell_apart(float(out[worst]), float(y[worst]))
         return (
             f"{int(outside.sum())} of {len(y)} sampled output{'s' * (len(y) != 1)} wrong; "
-            f"worst {self.case.out_name}[{at}]: got {got}, expected {expected} ({float(share[worst]):.3g} of {unit})"
+            f"worst {self.case.out_name}[{at}]: got {got}, expected {expected} ({float(share[worst]):.3g} times {unit})"
         )
 
     def misfit(self, out: Any) -> Check | None:  # noqa: ARG002  # who took the sample has looked at the whole

@@ -203,9 +203,9 @@ def test_a_quiet_machine_is_not_waited_for_and_nothing_is_told() -> None:
 
 
 def test_a_busy_machine_is_waited_for_until_it_stays_quiet() -> None:
-    assert waiting([*["34% foreign load"] * 40, "", "", "2% steal", "", "", ""]) == [
-        "waiting up to 600 s for a quiet machine: 34% foreign load",
-        "still waiting after 31 s: 34% foreign load",
+    assert waiting([*["34 % other load"] * 40, "", "", "2 % steal", "", "", ""]) == [
+        "waiting up to 600 s for a quiet machine: 34 % other load",
+        "still waiting after 31 s: 34 % other load",
         "quiet after 46 s",
     ]
 
@@ -220,7 +220,7 @@ def test_who_waits_in_vain_goes_on_and_says_so() -> None:
 def test_what_disturbs_is_told_by_what_sets_samples_aside() -> None:
     with busy_process():
         found = noise.disturbance_now(find_device("cpu"), 1, 0.4)
-    assert "% foreign load" in found or os.cpu_count() > 16  # type: ignore[operator]
+    assert "% other load" in found or os.cpu_count() > 16  # type: ignore[operator]
 
 
 def test_governor_and_turbo_are_read_where_they_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

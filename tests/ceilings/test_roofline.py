@@ -100,6 +100,8 @@ def test_a_launch_is_added_on_a_gpu_and_only_named_on_a_cpu() -> None:
     assert (gpu.time_s, gpu.bound, gpu.probe) == (3.0, "launch", "")
     cpu = roofline(POINTWISE, "fp32", ceilings(flops=20_000, memory=1e9, launch_s=2.0))
     assert (cpu.time_s, cpu.bound) == (1.0, "launch")
+    assert cpu.percent(4.0) == 50  # of the launch, which is the limit
+    assert gpu.percent(4.0) == 75
 
 
 def test_an_empty_batch_takes_no_time() -> None:

@@ -39,7 +39,7 @@ from tests.cli.conftest import Cli
         (["report", "nowhere.csv"], "cannot read nowhere.csv"),
         (["bench", "--suite", "resnet5"], "did you mean 'resnet50'?"),
         (["bench", "--suite", "nowhere.csv"], "cannot read the suite nowhere.csv"),
-        (["bench", "--shape", "n1c1"], "not a problem: 'n1c1': it has no h, w, k, r, s"),
+        (["bench", "--shape", "n1c1"], "'n1c1' is not a valid shape: it has no h, w, k, r, s"),
         (["bench", "--shape", "resnet50:conv9"], "unknown row of suite resnet50 'conv9'"),
         (["bench", "--backend", "cuddn"], "did you mean 'cudnn'?"),
         (["bench", "--device", "tpu"], "unknown device 'tpu': choose from cpu, cuda"),

@@ -134,7 +134,7 @@ def test_a_pipe_and_no_color_have_no_escape_codes_and_a_terminal_has_the_same_te
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["nonsense"], "not a problem: 'nonsense'; write it like n8c64"),
+        (["nonsense"], "'nonsense' is not a valid shape; write it like n8c64"),
         (["resnet50:conv9"], "unknown row of suite resnet50 'conv9'"),
         (["no_such_suite:conv1"], "unknown suite 'no_such_suite'"),
         (["--at", "3,0"], "p=3 is outside the output of n1c1h4w4k1r2s2"),
@@ -152,8 +152,8 @@ def test_a_pipe_and_no_color_have_no_escape_codes_and_a_terminal_has_the_same_te
         ),
         (["--x", "[[1]]", "--w", "[[1,2]]"], "the dilated kernel 1x2 is larger than the padded input 1x1"),
         (["--x", "[[1.5]]", "--w", "[[1]]", "--backward"], "--backward is for whole numbers"),
-        (["--x", "[[1]]", "--w", "[[1]]", "--html", "-"], "--x, --w: not with --html, which takes"),
-        (["--code", "--step", "4"], "--step: not with --code, which takes"),
+        (["--x", "[[1]]", "--w", "[[1]]", "--html", "-"], "--x, --w cannot be combined with --html, which takes"),
+        (["--code", "--step", "4"], "--step cannot be combined with --code, which takes"),
         (
             ["--channel", "1"],
             "--channel 1: the kernel of n1c1h4w4k1r2s2 has 1 channel, numbered from 0; try --channel 0",
@@ -161,7 +161,7 @@ def test_a_pipe_and_no_color_have_no_escape_codes_and_a_terminal_has_the_same_te
         (["--svg", "-", "--cast", "-"], "--svg and --cast both go to stdout"),
         (["--svg", "no/such/folder/a.svg"], "there is no folder no/such/folder"),
         (["--interactive"], "without one, print a frame with --at P,Q and --step STEP"),
-        (["--interactive", "--json"], "--json: not with --interactive, which takes"),
+        (["--interactive", "--json"], "--json cannot be combined with --interactive, which takes"),
         (["--image", "2"], "n goes from 0 to 0"),
         (["awkward:batch_0"], "try n1c3h8w8k4r3s3_pd1"),
         (["resnet50:layer1.0.conv2", "--json", "--at", "0"], "is not P,Q"),

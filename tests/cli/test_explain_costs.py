@@ -137,10 +137,10 @@ def test_a_model_reads_well_at_every_width(width: int, nets: Path) -> None:
 def test_the_ledger_in_a_pipe_is_rows_and_as_json_an_object(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, "cost", AWKWARD)
     assert code == 0
-    assert "6 figures compared with torch" in err
+    assert "✓ 6 figures match PyTorch: tensor sizes, F.unfold, a convolution of ones" in err
     rows = [line.split("\t") for line in out.splitlines()]
     assert {len(row) for row in rows} == {4}
-    figures = {row[0]: row[1] for row in rows if row[3] in ("", "padding counted", "of the layer")}
+    figures = {row[0]: row[1] for row in rows if row[3] in ("", "incl. padding", "of the layer")}
     assert (figures["macs"], figures["additions"], figures["receptive_field"]) == ("4032", "3696", "3x3")
     code, out, err = run(capsys, "cost", AWKWARD, "--json")
     found = json.loads(out)
@@ -156,7 +156,7 @@ def test_a_figure_that_does_not_hold_is_not_printed(
     monkeypatch.setattr(ConvSpec, "inner_macs", property(lambda spec: spec.macs))
     code, out, err = run(capsys, "cost", AWKWARD)
     assert (code, out) == (1, "")
-    assert "products on the image: 4,032 by the ledger, 3,360 by ones convolved with ones" in err
+    assert "products on the image: 4,032 by arithmetic, 3,360 by a convolution of ones" in err
 
 
 @pytest.mark.program
@@ -275,7 +275,7 @@ def test_nothing_is_said_of_the_timing_of_a_model_that_does_not_run(
             "name a FILE.csv, so that bench and verify can read it as a suite",
         ),
         (["model", "resnet18", "--csv", "-", "--json"], "both would go to stdout"),
-        (["cost", "nonsense"], "not a problem"),
+        (["cost", "nonsense"], "is not a valid shape"),
         (["explain", "resnet50:conv1", "--ledger"], "this is a command of its own now: convbench cost resnet50:conv1"),
         (["explain", "--model", "resnet18", "--no-time"], "of its own now: convbench model resnet18 --no-time"),
     ],

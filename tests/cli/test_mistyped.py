@@ -53,7 +53,7 @@ TYPED = {
     "explain 1x1x4x4": (
         "1x1x4x4 is the size of a tensor, not a problem; write --input 1x1x4x4 --weight 1x1x2x2 --stride 1 --padding 0"
     ),
-    "explain noet": "not a problem: 'noet'; did you mean 'note'?",
+    "explain noet": "'noet' is not a valid shape; did you mean 'note'?",
     "bench --suite note": "note is a problem, not a suite: write --shape note",
     "cost resnet50:con1": (
         "unknown row of suite resnet50 'con1': choose from 23 names, conv1 to layer4.1.conv2 "

@@ -16,7 +16,8 @@ def reference() -> ModuleType:
     return load_script("cli_reference")
 
 
-def test_the_pages_are_what_the_code_makes(reference: ModuleType) -> None:
+def test_the_pages_are_what_the_code_makes(reference: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["cli_reference.py"])
     if os.environ.get("CONVBENCH_REFRESH_GOLDEN") == "1":
         reference.main()
     assert reference.PAGE.read_text(encoding="utf-8") == reference.markdown()

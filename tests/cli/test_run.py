@@ -83,7 +83,7 @@ def test_a_pipe_gets_whole_rows_and_the_next_steps_apart(typed: Typed) -> None:
         "oracle", "convolution", "check", "verdict",
     ]  # fmt: skip
     assert all(float(row[2]) >= 0 for row in rows[1:-1])
-    assert rows[-1][1] == "RIGHT"
+    assert rows[-1][1] == "VERIFIED"
     assert "convbench bench --shape n8c1h64w64k8r3s3_pd1" in err
     assert "convbench explain n8c1h64w64k8r3s3_pd1" in err
 
@@ -101,7 +101,7 @@ def test_a_terminal_of_80_columns_shows_a_table_and_a_command_that_is_not_cut(
     out = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in out]
     code = ("  transform = ", "  data = ", "  train, ", "  x, labels = ")  # whole, so it can be copied, in this order
     assert [begin for line in out for begin in code if line.startswith(begin)] == list(code)
-    table = [line for line in out if not line.startswith(("time it", "see how", "problem", "RIGHT", *code))]
+    table = [line for line in out if not line.startswith(("time it", "see how", "problem", "VERIFIED", *code))]
     assert max(map(len, table)) <= 80
     text = "\n".join(out)
     assert "convbench bench --shape n8c3h32w32k8r3s3_pd2x1_dl2x1 --dtype bf16" in text
@@ -134,7 +134,7 @@ def test_every_kind_of_data_runs(typed: Typed, tmp_path: Path, monkeypatch: pyte
     place = {"folder": f"folder:{image.parent}", "image": f"image:{image}"}
     code, out, _ = typed("--data", place.get(data, data), "--root", str(tmp_path))
     assert code == 0, out
-    assert out[-1].startswith("verdict\tRIGHT")
+    assert out[-1].startswith("verdict\tVERIFIED")
 
 
 def test_weights_from_a_file_are_named(typed: Typed, tmp_path: Path) -> None:
@@ -168,9 +168,9 @@ def test_a_plug_in_that_raises_exits_with_1_and_leaves_no_picture(typed: Typed, 
 
 def test_a_refusal_exits_with_3_and_force_runs_it(typed: Typed) -> None:
     code, out, _ = typed("--backend", "naive-loops", "--batch-size", "8")
-    assert (code, out[-1].split("\t")[1]) == (3, "REFUSED")
+    assert (code, out[-1].split("\t")[1]) == (3, "SKIPPED")
     code, out, _ = typed("--backend", "naive-loops", "--batch-size", "8", "--force")
-    assert (code, out[-1].split("\t")[1]) == (0, "RIGHT")
+    assert (code, out[-1].split("\t")[1]) == (0, "VERIFIED")
 
 
 @pytest.mark.parametrize(

@@ -40,10 +40,7 @@ def test_what_is_no_convolution_is_told_and_the_rest_runs(cli: Cli) -> None:
     done, rows = dry(cli, "--shape", SHAPE, "--axis", "groups=1:4", "--backend", "torch")
     assert done.code == 0
     assert [row["name"] for row in rows] == [SHAPE, f"{SHAPE}_g2"]
-    assert (
-        "2 combinations are not a convolution and left out, the first: n1c4h9w8k6r3s3_pd1 groups=3: groups=3"
-        in done.err
-    )
+    assert "2 combinations are not a convolution and left out, e.g. n1c4h9w8k6r3s3_pd1 groups=3: groups=3" in done.err
 
 
 def test_nothing_legal_is_exit_3(cli: Cli) -> None:
@@ -213,7 +210,7 @@ def test_a_plan_on_a_terminal_is_a_table_with_its_sum(cli: Cli, monkeypatch: pyt
     assert any("dense3x3_early" in line and "bf16" in line and "231 MFLOP" in line for line in lines)
     assert not any("nchw" in line for line in lines)  # it is the same in every line
     assert any(line.startswith("24 cases, 48 rows:") for line in lines)
-    assert any(line.startswith("naive-loops skipped 22 cases, the first dense3x3_early") for line in lines)
+    assert any(line.startswith("naive-loops skipped 22 cases, e.g. dense3x3_early") for line in lines)
 
 
 def test_the_two_limits_agree() -> None:

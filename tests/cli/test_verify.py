@@ -23,7 +23,7 @@ def test_right_backends_are_exit_0_with_a_row_each(cli: Cli, tmp_path: Path) -> 
     rows = table(done.out)
     assert len(rows) == 2 * 2 * 5
     assert {row["outcome"] for row in rows} == {"verified"}
-    assert "20 verified: fprop  (" in done.err
+    assert "20 rows: 20 verified (fprop); " in done.err
     frame = pd.read_csv(path)
     assert len(frame) == 20
     assert set(frame.layout) == {"nchw", "nhwc", "strided", "chunk", "unaligned"}
@@ -159,7 +159,7 @@ def test_a_plug_in_alone_is_asked_for_what_it_brings_and_the_summary_says_what_t
     assert "1 verified, 1 wrong: fprop, dgrad  (" in done.err
     narrowed = cli("verify", *words, "--pass", "fprop")
     assert (narrowed.code, len(table(narrowed.out))) == (0, 1)
-    assert "1 verified: fprop  (" in narrowed.err
+    assert "1 row: 1 verified (fprop); " in narrowed.err
     beside = cli("verify", *words, "--backend", "torch,half-done")
     assert [(row["backend"], row["pass"], row["epilogue"]) for row in table(beside.out) if row["pass"] == "fprop"] == [
         (name, "fprop", epilogue) for epilogue in ("none", "bias", "bias_relu") for name in ("torch", "half-done")

@@ -93,15 +93,15 @@ def test_fifty_problems_in_one_child_keep_their_order(watched: dict[str, Ran]) -
 def test_the_notes_own_example_forms_its_patch_matrix(fp32: dict[str, Ran]) -> None:
     note = fp32["note"]
     assert sentence(note) == (
-        "Slow2d: 1 image of 16 elements is at most 20,480, in 1 group and under a 2x2 kernel (not above 3 on both "
-        "sides), so torch does not use oneDNN; it built the patch matrix (144 B = 36 floats)"
+        "Slow2d: the input has only 16 elements (at most 20,480), one group, and a 2x2 kernel, not larger than 3 in "
+        "both dimensions, so torch does not use oneDNN; it built the patch matrix (144 B = 36 floats)"
     )
-    assert {(use.what, use.nbytes, use.count) for use in account(note) or ()} == {("y", 36, 1), ("patch-sized", 144, 1)}
+    assert {(use.what, use.nbytes, use.count) for use in account(note) or ()} == {("y", 36, 1), ("patches", 144, 1)}
     assert in_plain_words(note, find_threshold(note, ask_torch)) == (
         "PyTorch really built this patch matrix: 144 B of scratch = 36 numbers in fp32 (its Slow2d path).",
         (
-            "Why: 1 image of 16 elements is at most 20,480, in 1 group and under a 2x2 kernel (not above 3 on both "
-            "sides), so torch does not use oneDNN."
+            "Why: the input has only 16 elements (at most 20,480), one group, and a 2x2 kernel, not larger than 3 in "
+            "both dimensions, so torch does not use oneDNN."
         ),
         "The size of the image decides: up to 143x143 it is Slow2d, from 144x144 on oneDNN.",
     )
@@ -202,7 +202,7 @@ def test_dtypes_and_layouts_share_one_process(watched: dict[str, Ran]) -> None:
     assert half.rule is not None
     assert half.backend == ("Mkldnn" if half.setting and half.setting.onednn_bf16 else "Slow2d")
     assert "bf16" in sentence(half)
-    assert {use.what for use in account(strided) or ()} == {"copy of an operand", "patch-sized", "y"}
+    assert {use.what for use in account(strided) or ()} == {"copy of an operand", "patches", "y"}
     assert find_patches(last).kind == "whole"
 
 
@@ -298,7 +298,7 @@ def test_a_rule_that_says_otherwise_is_unknown() -> None:
     assert "the rule that chose it is unknown" in sentence(other)
     claim = next(claim for claim in list_claims(other) if claim.about == "rule")
     assert claim.kind == "unknown"
-    assert claim.evidence[0].answered.startswith("Slow2d: 1 image")
+    assert claim.evidence[0].answered.startswith("Slow2d: the input has only 16 elements")
 
 
 def test_where_choice_and_profile_differ_the_profile_is_right() -> None:

@@ -129,7 +129,7 @@ def test_html_to_a_dash_is_stdout(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_html_and_json_together_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--html", "a.html", "--json") == 2
-    assert "--json: not with --html" in capsys.readouterr().err
+    assert "--json cannot be combined with --html" in capsys.readouterr().err
 
 
 def test_a_page_that_is_too_large_is_refused_before_the_proof(

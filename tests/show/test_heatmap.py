@@ -74,8 +74,8 @@ def test_the_drawing_is_whole_and_says_each_error(picture: Picture) -> None:
     assert covered == len(picture.shares) * len(picture.shares[0])
     titles = [node.text or "" for node in root.iter() if node.tag.endswith("title")]
     if picture is SMALL:
-        assert "p=0, q=5: 7 of its bound" in titles
+        assert "p=0, q=5: 7 times its bound" in titles
         assert "p=3, q=4: NaN or infinite" in titles
-        assert "p=0, q=0..4: right" in titles
+        assert "p=0, q=0..4: within its bound" in titles
     else:
-        assert "h=7, w=420..447: 100 of its bound" in titles
+        assert "h=7, w=420..447: 100 times its bound" in titles

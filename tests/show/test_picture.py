@@ -146,7 +146,15 @@ def test_sobel_on_colour_looks_like_sobel_on_gray() -> None:
 def test_headings_say_sizes_backend_dtype_and_verdict() -> None:
     title, lines = headings(made(batch_size=20, dtype="bf16"))
     text = " ".join([title, *lines])
-    for words in ("shapes", "edges", "N20 C1 H64 W64 to y N20 K8 P64 Q64", "6 of 20 images", "torch", "bf16", "right"):
+    for words in (
+        "shapes",
+        "edges",
+        "N20 C1 H64 W64 to y N20 K8 P64 Q64",
+        "6 of 20 images",
+        "torch",
+        "bf16",
+        "verified",
+    ):
         assert words in text
 
 

@@ -1,15 +1,19 @@
 """Tables as a person sees them, at 80 and 120 columns."""
 
 import io
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
+from math import inf, sqrt
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console, RenderableType
 
 from convbench import Case, Failed, Problem, Result, Skipped, Timed, Verified, Wrong
 from convbench.ceilings.roofline import IMPOSSIBLE, TRANSFORM
-from convbench.outcome import Bill, Check, Outcome, PairedRatio, Roofline
+from convbench.outcome import Bill, Check, Noise, Outcome, PairedRatio, Roofline
 from convbench.show.ceilings import age, ceiling_table
 from convbench.show.tables import (
     COVERAGE,
@@ -18,9 +22,12 @@ from convbench.show.tables import (
     fault_lines,
     memory_line,
     mode_lines,
+    noise_line,
+    ratio_words,
     shrunk,
     skip_lines,
     standing_table,
+    suite_title,
     verify_table,
 )
 from convbench.show.units import amount, seconds, share
@@ -45,8 +52,8 @@ def timed(seconds_: float, ratio: float | None = None, verdict: str = "") -> Tim
     return Timed(check=FINE, samples_s=(seconds_,) * 12, bill=BILL, comparison=compared or None)
 
 
-def below(timed: Timed, roof_s: float, bound: str, flag: str = "") -> Timed:
-    roof = Roofline(time_s=roof_s, bound=bound, flops_per_s=2e11, bytes_per_s=1e11, probe="fma")
+def below(timed: Timed, roof_s: float, bound: str, flag: str = "", launch_s: float | None = None) -> Timed:
+    roof = Roofline(time_s=roof_s, bound=bound, flops_per_s=2e11, bytes_per_s=1e11, probe="fma", launch_s=launch_s)
     return replace(timed, roofline=roof, flag=flag)
 
 
@@ -63,7 +70,7 @@ BENCH = results(
     (DENSE, "wrong-one", Wrong(BAD)),
     (DENSE, "failing-one", Failed("out of memory: tried to allocate 80 GiB")),
     (DENSE, "naive-loops", Skipped("115,605,504 multiply-adds would take about 29 s per call")),
-    (GROUPED, "torch", below(timed(2.5e-6), 2.4e-9, "launch")),
+    (GROUPED, "torch", below(timed(2.5e-6), 2.4e-9, "launch", launch_s=6e-7)),
     (GROUPED, "onednn", timed(2.6e-6, 0.98, "undecided")),
     (GROUPED, "naive-loops", Skipped("2,709,504 multiply-adds would take about 1 s per call")),
 )
@@ -140,10 +147,88 @@ def whole(*ratios: tuple[float, str], medians: tuple[float, float] = (2e-3, 1e-3
     return rows
 
 
+def compared(ratio: float, low: float, high: float, verdict: str = "faster") -> PairedRatio:
+    return PairedRatio(ratio=ratio, low=low, high=high, verdict=verdict)
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (compared(1.014, 1.003, 1.021), "1.01x (1.003-1.02)"),
+        (compared(0.952, 0.834, 0.99996, "slower"), "0.95x (0.83-0.99996)"),
+        (compared(1.004, 1.002, 1.006, "undecided"), "1.004x (1.002-1.01)"),
+        (compared(1.0, 0.996, 1.004, "tie"), "1.00x (1.00-1.00)"),
+        (compared(0.00058, 0.00051, 0.0049, "slower"), "0.0006x (0.0005-0.005)"),
+        (compared(1852.3, 23.46, 2000, "faster"), "1,852x (23.5-2,000)"),
+        (compared(0.5, 0.0, inf, "undecided"), "0.50x"),
+    ],
+)
+def test_an_interval_that_excludes_1_never_shows_1_and_no_ratio_is_0(found: PairedRatio, expected: str) -> None:
+    assert ratio_words(found) == expected
+
+
+@given(low=st.floats(1, 10, exclude_min=True), factor=st.floats(1, 10))
+def test_the_printed_ends_of_a_decided_ratio_stay_on_their_side_of_1(low: float, factor: float) -> None:
+    middle, high = low * sqrt(factor), low * factor
+    faster = ratio_words(compared(middle, low, high))
+    assert all(float(part.replace(",", "")) > 1 for part in re.findall(r"[\d.,]+", faster))
+    slower = ratio_words(compared(1 / middle, 1 / high, 1 / low, "slower"))
+    assert all(0 < float(part) < 1 for part in re.findall(r"[\d.]+", slower) if 1 / low < 1)
+
+
+def test_a_verdict_that_the_medians_contradict_is_marked_and_explained() -> None:
+    rows = results(
+        (DENSE, "torch", timed(1e-3)),
+        (DENSE, "onednn", timed(1.1e-3, 1.06, "faster")),
+        (DENSE, "mine", timed(0.9e-3, 0.9, "slower")),
+        (DENSE, "fine", timed(0.9e-3, 1.1, "faster")),
+        (DENSE, "near", timed(1.1e-3, 1.0, "tie")),
+    )
+    text = drawn(80, bench_table("quick", rows, width=80))
+    verdicts = {line.split()[0]: line.split()[-1] for line in text.splitlines()[3:8]}
+    assert verdicts == {"torch": "baseline", "onednn": "faster*", "mine": "slower*", "fine": "faster", "near": "tie"}
+    assert "* the medians say otherwise; the verdict comes from the rounds in which both ran" in text
+    assert "the medians say otherwise" not in drawn(80, bench_table("quick", rows[:1] + rows[3:], width=80))
+
+
+def test_a_row_with_too_few_clean_samples_is_undecided_and_nothing_else() -> None:
+    row = replace(timed(88e-3, 0.0006, "undecided"), noise=Noise(noisy=True))
+    rows = results((DENSE, "torch", timed(5e-5)), (DENSE, "naive-loops", row))
+    text = drawn(80, bench_table("quick", rows, width=80))
+    assert "undecided" in text
+    assert "noisy" not in text
+    assert "0.0006x" in text
+    assert noise_line(rows).startswith("1 of 2 rows had too few clean samples, so they are undecided")
+
+
+def test_the_peak_of_a_launch_bound_row_is_the_launch() -> None:
+    def shown(launch_s: float | None) -> str:
+        row = below(timed(6e-6), 1e-9, "launch", launch_s=launch_s)
+        return drawn(100, bench_table("quick", results((DENSE, "torch", row)), width=100)).splitlines()[3]
+
+    assert " 10 % l " in shown(6e-7)
+    assert "% l" not in shown(None)  # an older file does not say how long the launch takes
+    assert " l " in shown(None)
+
+
+@pytest.mark.parametrize("width", [80, 100, 120])
+@pytest.mark.parametrize("ratio", [None, 0.0006, 12345.0])
+@pytest.mark.parametrize("name", ["t", "naive-loops", "a" * 24])
+def test_nothing_is_cut_in_a_table_of_one_row(width: int, ratio: float | None, name: str) -> None:
+    text = drawn(width, bench_table("quick", results((DENSE, name, timed(88e-3, ratio, "undecided"))), width=width))
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= width
+
+
+def test_a_problem_that_was_named_heads_its_table_and_not_the_suite_that_it_is_from() -> None:
+    assert suite_title(BENCH[:8]) == "dense3x3_early"
+    assert suite_title(BENCH) == "quick"
+
+
 def test_a_suite_of_undecided_rows_has_no_ranking_and_says_what_to_do() -> None:
     rows = whole((2.0, "undecided"), (2.0, "undecided"), (2.0, "faster"))
     words = (
-        "no ranking: 2 of 3 rows are noisy or undecided; run convbench doctor to see what disturbs this machine, "
+        "no ranking: 2 of 3 rows are undecided; run convbench doctor to see what disturbs this machine, "
         "raise --budget, or use --wait-until-quiet"
     )
     assert answer(rows) == words
@@ -156,11 +241,13 @@ def test_a_suite_of_undecided_rows_has_no_ranking_and_says_what_to_do() -> None:
 
 
 def test_where_medians_and_ratios_disagree_the_sentence_says_tie() -> None:
-    assert answer(whole((1.1, "faster"), (1.1, "faster"))).startswith("Fastest overall: onednn, 2.00 ms for 2 of 12")
+    assert answer(whole((1.1, "faster"), (1.1, "faster"))).startswith(
+        "Fastest overall, by regret: onednn (0.0 %), then torch (10.0 %); totals 2.00 ms and 4.00 ms for 2 of 12"
+    )
     against = answer(whole((1.1, "faster"), (1.1, "faster"), medians=(1e-3, 1.05e-3)))
-    assert "onednn and torch are a tie, 2.10 ms and 2.00 ms" in against
+    assert "by regret: a tie of onednn (0.0 %) and torch (10.0 %); totals 2.10 ms and 2.00 ms" in against
     assert against.endswith("beats torch on 2 of 2 cases. Use either everywhere: choosing per layer gains nothing.")
-    assert "are a tie" in answer(whole((1.01, "tie"), (1.01, "tie")))
+    assert "a tie of onednn" in answer(whole((1.01, "tie"), (1.01, "tie")))
 
 
 def test_a_mean_of_some_cases_does_not_stand_next_to_those_of_all() -> None:
@@ -219,7 +306,7 @@ def test_a_fault_whose_search_was_cut_says_so() -> None:
 
 def test_skips_that_differ_in_numbers_alone_are_told_once() -> None:
     words = "115,605,504 multiply-adds would take about 29 s per call"
-    assert skip_lines(BENCH) == [f"naive-loops skipped 2 cases, the first dense3x3_early: {words}"]
+    assert skip_lines(BENCH) == [f"naive-loops skipped 2 cases, e.g. dense3x3_early: {words}"]
 
 
 @pytest.mark.parametrize(
@@ -274,12 +361,12 @@ def slowed(mapped_s: float | None, *samples_s: float) -> Result:
 
 def test_samples_in_two_heaps_are_told_and_others_are_not() -> None:
     (line,) = mode_lines([slowed(None, *[4.6e-4] * 12, *[8.9e-4] * 6), slowed(None, *[4.6e-4] * 18)])
-    assert line.startswith("two modes: torch on ")
-    assert "460 us and 890 us, 67% and 33% of its samples" in line
+    assert line.startswith("bimodal timings: torch on ")
+    assert line.endswith("460 us (67 % of the samples) and 890 us (33 %)")
 
 
 def test_who_pays_for_memory_that_is_mapped_anew_is_told() -> None:
-    assert memory_line([slowed(9e-3, 1e-3), slowed(None, 1e-3)]).endswith(" 9.00x")
+    assert memory_line([slowed(9e-3, 1e-3), slowed(None, 1e-3)]).endswith("torch on dense3x3_early takes 9.00x as long")
     assert memory_line([slowed(1.05e-3, 1e-3)]) == ""
     assert memory_line([slowed(None, 1e-3)]) == ""
 
@@ -294,11 +381,11 @@ def test_rows_of_several_numbers_of_threads_are_apart_and_say_so() -> None:
     ]
     text = drawn(120, bench_table("quick", rows, width=120))
     assert text.count("dense3x3_early") == 2
-    assert text.count("cpu 1 threads fp32 nchw ieee") == text.count("cpu 4 threads fp32 nchw ieee") == 2
+    assert text.count("cpu 1 thread fp32 nchw ieee") == text.count("cpu 4 threads fp32 nchw ieee") == 2
     standing = standing_table(rows)
     assert standing is not None
     text = drawn(120, standing)
-    assert "cpu 4 threads fp32 nchw ieee: Fastest overall: torch" in text.replace("\n", " ")
+    assert "cpu 4 threads fp32 nchw ieee: Fastest overall, by regret: torch" in text.replace("\n", " ")
     for name, totals in (("torch", ["8.00 ms", "2.00 ms"]), ("mine", ["16.0 ms", "4.00 ms"])):
         lines = [line.split() for line in text.splitlines() if line.split()[:1] == [name] and " ms" in line]
         assert [" ".join(line[1:3]) for line in lines if line[2] == "ms"] == totals

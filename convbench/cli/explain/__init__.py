@@ -41,9 +41,11 @@ Examples:
 
 Algorithms = Annotated[
     str | None,
-    typer.Option("--algorithm", metavar="NAMES", help="The same numbers by other algorithms: all, or winograd,fft."),
+    typer.Option(
+        "--algorithm", metavar="NAMES", help="Show other algorithms instead of the steps: all, or winograd,fft."
+    ),
 ]
-Backward = Annotated[bool, typer.Option("--backward", help="Show the gradients of x and w as well.")]
+Backward = Annotated[bool, typer.Option("--backward", help="Show the gradients of x and w instead of the steps.")]
 Html = Annotated[str | None, typer.Option("--html", metavar="FILE", help="Write an interactive page; - is stdout.")]
 
 XNumbers = Annotated[
@@ -90,8 +92,8 @@ def explain(
     """Show how a convolution is computed, step by step.
 
     Eight steps on real numbers; every computed number is checked against PyTorch and float64 before it is printed. By
-    default they are small integers: with seed 0, x counts 1, 2, 3, ... to 97, and again. With --svg, --cast,
-    --png or --gif the steps go to a file instead; a drawing or a recording is COLUMNS wide (60 to 120; default 80).
+    default they are small integers: with seed 0, x repeats 1 to 97. With --svg, --cast, --png or --gif the steps
+    go to a file instead; a drawing or a recording is COLUMNS wide (60 to 120; default 80).
     """
     mode = choose_mode(context)
     letters = choose_letters(names)

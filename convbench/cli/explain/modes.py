@@ -36,9 +36,10 @@ def choose_mode(context: typer.Context) -> str | None:
         return mode
     belongs = [words[other] for other in MODES if not set(odd) - MODES[other]] if mode is None else []
     asked = "the walk" if mode is None else words[mode]
-    fault = f"only with {' or '.join(belongs)}; {asked} takes" if belongs else f"not with {asked}, which takes"
+    alone = f"cannot be combined with {asked}, which takes"
+    fault = f"can only be used with {' or '.join(belongs)}; {asked} takes" if belongs else alone
     taken = [words[name] for name in words if name in fitting and name != mode]
-    raise ConvbenchError(f"{', '.join(words[name] for name in odd)}: {fault} {', '.join(taken)}")
+    raise ConvbenchError(f"{', '.join(words[name] for name in odd)} {fault} {', '.join(taken)}")
 
 
 def given_options(context: typer.Context) -> set[str]:

@@ -199,7 +199,7 @@ QUESTIONS = _catalogue(
         ),
         Question(
             name="algorithm",
-            text="Which algorithm runs, when Winograd or FFT?",
+            text="What runs, and when do Winograd or FFT pay?",
             answer=costs.algorithm,
             sources=(
                 "Stack Overflow 64506489",
@@ -212,7 +212,7 @@ QUESTIONS = _catalogue(
         ),
         Question(
             name="flops",
-            text="MACs or FLOPs, and why is fewer not faster?",
+            text="MACs or FLOPs, and why doesn't fewer mean faster?",
             answer=costs.flops,
             sources=("fvcore#133, #102", "pytorch#31239, #18631: depthwise is slow", "Williams et al. 2009: roofline"),
         ),

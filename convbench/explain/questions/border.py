@@ -68,15 +68,17 @@ def floor(sheet: Sheet) -> str:
         change = convolve(other, sheet.one_w, sheet.one) - convolve(sheet.one_x, sheet.one_w, sheet.one)
         oracle = conv2d_float64(other, sheet.one_w, sheet.one) - conv2d_float64(sheet.one_x, sheet.one_w, sheet.one)
         sheet.number("changed", float(change.abs().max()), float(oracle.abs().max()), "shifted views of x, summed")
-        sheet.say("Set every unread pixel to a million, and y changes by {changed:g}.")
+        told = "does not change" if sheet.numbers["changed"] == 0 else "changes by {changed:g}"
+        sheet.say(f"Set every unread pixel to a million, and y {told}.")
     else:
         sheet.say("Every pixel is read: only padding is left over.")
     sheet.note(
         "Some tools refuse a stride that does not divide evenly; torch silently takes the floor. A convolution has no "
         "ceil_mode, unlike pooling. To use every pixel, pad or crop x first."
     )
+    are = "is" if sheet.numbers["unread"] == 1 else "are"
     lost = (
-        "{unread:,} of {pixels:,} pixels are never read"
+        f"{{unread:,}} of {{pixels:,}} pixels {are} never read"
         if unread.any()
         else "every one of the {pixels:,} pixels is read"
     )
@@ -171,22 +173,22 @@ def padding(sheet: Sheet) -> str:
         sheet.say("torch accepted padding='same' with a stride just now.")
     except RuntimeError as error:
         sheet.word("refusal", first_line(error))
-        sheet.say("With a stride torch refuses it: {refusal}.")
+        sheet.say("With a larger stride torch refuses it: {refusal}.")
     missing = [int((~inside(axis)).sum()) for axis in measure_axes(spec)]
     total = spec.r * spec.p * spec.s * spec.q
     outside = total - (spec.r * spec.p - missing[0]) * (spec.s * spec.q - missing[1])
     ones = torch.ones((1, 1, spec.h, spec.w))
     counted = (unfold(ones, spec) == 0).sum()
-    sheet.number("share", outside / total, int(counted) / total, "zeros in F.unfold of ones", within=1e-12)
+    sheet.number("share", 100 * outside / total, 100 * int(counted) / total, "zeros in F.unfold of ones", within=1e-10)
     sheet.note(
         "F.conv2d itself only knows zeros; the other modes pad a copy of x first. F.unfold pads with zeros only as "
         "well: "
-        "for another mode pass it F.pad(x, ..., mode=...). {share:.1%} of this problem's products read padding."
+        "for another mode pass it F.pad(x, ..., mode=...). {share:.1f} % of this problem's products read padding."
     )
     return (
         "Zeros, unless you set padding_mode; each mode gives different outputs at the border. padding='same' only "
-        "works "
-        "without a stride; if it needs an odd number of rows or columns, the odd one is at the bottom or on the right."
+        "works with a stride of one; if it needs an odd number of rows or columns, the odd one is at the bottom or on "
+        "the right."
     )
 
 

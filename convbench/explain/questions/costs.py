@@ -145,9 +145,8 @@ def algorithm(sheet: Sheet) -> str:
     elif "winograd" in sheet.numbers:
         sheet.say("Winograd saves no multiplication here: the outputs are too few for its tile, or share no pixels.")
     if "fft" in sheet.numbers:
-        kind = "fewer" if sheet.numbers["fft"] < 1 else "more"
         sheet.say(
-            f"An FFT takes {{fft:.3g}}× the multiplications ({kind}) plus the transforms; the larger the kernel, the "
+            "An FFT takes {fft:.3g}× as many multiplications, plus the transforms; the larger the kernel, the "
             "better it gets, as its cost does not grow with the kernel."
         )
     plane = spec.plane
@@ -161,14 +160,13 @@ def algorithm(sheet: Sheet) -> str:
         "$P·$Q times H·W",
     )
     sheet.note(
-        "'Not performed on images; it is linear algebra' is right mathematically: for one channel y is a matrix times "
-        "x, "
-        "with {nonzeros:,} nonzeros of {places:,}. What really runs depends on the shape: see above."
+        "People say that a convolution 'is not performed on images; it is linear algebra'. Mathematically that is "
+        "right: for one channel y is a matrix times x, with {nonzeros:,} nonzeros of {places:,}. What really runs "
+        "depends on the shape: see above."
     )
     sheet.note(
-        "'Nested loops are inefficient' is true for interpreted, unblocked loops. What libraries call direct is nested "
-        "loops too, compiled and blocked for the caches, and often the fastest. Data sets and loaders play no part in "
-        "it."
+        "People also say that 'nested loops are inefficient'. That is true for interpreted, unblocked loops. What "
+        "libraries call direct is nested loops too, compiled and blocked for the caches, and often the fastest."
     )
     sheet.note(
         "Winograd in cuDNN needs a three by three kernel; oneDNN has it on GPUs and AArch64 only, not on x86. FFT "

@@ -128,9 +128,8 @@ def dilation(sheet: Sheet) -> str:
         within=1e-12 * axis.lines,
     )
     sheet.note(
-        f"The formula for ${axis.letters[0]} solved for the dilation gives {{solved:.4g}} here: the dilation at which "
-        "only "
-        "the floor drops nothing. You choose the dilation; the size follows."
+        f"The formula for ${axis.letters[0]} solved for the dilation gives {{solved:.4g}} here: the dilation at "
+        "which the floor drops nothing. You choose the dilation; the size follows."
     )
     return (
         "It spreads the weights of the kernel apart: {R}×{S} of them span {extent_h}×{extent_w} of x, with the same "
@@ -198,7 +197,7 @@ def groups(sheet: Sheet) -> str:
         "F.conv2d channel by channel",
     )
     sheet.number("total", sum(sums), float(y[0, cell.k, cell.p, cell.q]), "F.conv2d")
-    sheet.say("Together {total:g}.")
+    sheet.say("Their sum is {total:g}.")
     others = torch.ones(spec.c, dtype=torch.bool)
     others[mine] = False
     changed = x.clone()
@@ -206,7 +205,8 @@ def groups(sheet: Sheet) -> str:
     moved = (convolve(changed, sheet.w, alone) - y)[0, cell.k].abs().max()
     again = conv2d_float64(changed, sheet.w, alone)[0, cell.k] - conv2d_float64(x, sheet.w, alone)[0, cell.k]
     sheet.number("moved", float(moved), float(again.abs().max()), "shifted views of x, summed")
-    sheet.say("Add a thousand to all other channels, and the output of filter {k} changes by {moved:g}.")
+    change = "does not change" if sheet.numbers["moved"] == 0 else "changes by {moved:g}"
+    sheet.say(f"Add a thousand to all other channels, and the output of filter {{k}} {change}.")
     if spec.c_per_group > 1:
         same = sheet.one_w[:, :1].expand_as(sheet.one_w)
         reused = convolve(sheet.one_x, same, sheet.one)[0, 0, cell.p, cell.q]

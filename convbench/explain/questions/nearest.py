@@ -50,8 +50,8 @@ def wants_channels(spec: ConvSpec) -> tuple[str, Iterator[ConvSpec]] | None:
         return None
     r, s = (spec.r, spec.s) if spec.r * spec.s > 1 else (2, 2)
     c = spec.c if spec.c_per_group > 1 else 2 * spec.groups
-    why = "with one channel per filter" if spec.c_per_group == 1 else "with a 1x1 kernel"
-    return f"{why} every order is the same", _changed(spec, c=c, r=r, s=s)
+    why = "one channel per filter" if spec.c_per_group == 1 else "a 1x1 kernel"
+    return f"{spec} has {why}, so every order is the same", _changed(spec, c=c, r=r, s=s)
 
 
 def wants_rest(spec: ConvSpec) -> tuple[str, Iterator[ConvSpec]] | None:
@@ -60,7 +60,7 @@ def wants_rest(spec: ConvSpec) -> tuple[str, Iterator[ConvSpec]] | None:
     stride = (max(2, spec.stride[0]), max(2, spec.stride[1]))
     h, w = spec.h + stride[0] - 1, spec.w + stride[1] - 1
     others = chain(_changed(spec, stride=stride), _changed(spec, stride=stride, h=h, w=w))
-    return "its strides divide evenly, so the floor drops nothing", filter(_drops, others)
+    return f"the strides of {spec} divide evenly, so the floor drops nothing", filter(_drops, others)
 
 
 def wants_dilation(spec: ConvSpec) -> tuple[str, Iterator[ConvSpec]] | None:
@@ -68,7 +68,7 @@ def wants_dilation(spec: ConvSpec) -> tuple[str, Iterator[ConvSpec]] | None:
         return None
     if spec.r * spec.s == 1:
         return "a 1x1 kernel has no gaps to widen", _changed(spec, r=3, s=3, dilation=(2, 2))
-    return "its weights read neighbours", _changed(spec, dilation=(2, 2))
+    return f"{spec} has no dilation", _changed(spec, dilation=(2, 2))
 
 
 def wants_overlap(spec: ConvSpec) -> tuple[str, Iterator[ConvSpec]] | None:
@@ -79,14 +79,14 @@ def wants_overlap(spec: ConvSpec) -> tuple[str, Iterator[ConvSpec]] | None:
     others = chain(
         _changed(spec, r=r, s=s, stride=(1, 1)), _changed(spec, r=r, s=s, h=h, w=w, stride=(1, 1), dilation=(1, 1))
     )
-    return "its patches do not overlap, so fold does undo unfold there", filter(_overlaps, others)
+    return f"the patches of {spec} do not overlap, so fold does undo unfold there", filter(_overlaps, others)
 
 
 def wants_groups(spec: ConvSpec) -> tuple[str, Iterator[ConvSpec]] | None:
     if spec.groups > 1:
         return None
-    return "it has one group", _changed(spec, c=max(4, spec.c + spec.c % 2), k=spec.k + spec.k % 2, groups=2)
+    return f"{spec} has one group", _changed(spec, c=max(4, spec.c + spec.c % 2), k=spec.k + spec.k % 2, groups=2)
 
 
 def wants_padding(spec: ConvSpec) -> tuple[str, Iterator[ConvSpec]] | None:
-    return None if max(spec.sides) else ("it has no padding", _changed(spec, padding=(1, 1)))
+    return None if max(spec.sides) else (f"{spec} has no padding", _changed(spec, padding=(1, 1)))

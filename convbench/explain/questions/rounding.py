@@ -33,7 +33,9 @@ def not_equal(sheet: Sheet) -> str:
             longer = _race(other, sheet.seed)
             if not torch.equal(*longer[2:]):
                 found, sheet.spec = longer, other
-                sheet.stand_in = "there the two are bitwise equal: torch sums in the same order, or has little to sum"
+                sheet.stand_in = (
+                    f"on {ours} the two are bitwise equal: torch sums in the same order, or has little to sum"
+                )
                 break
     x, w, conv, unfolded = found
     spec = sheet.spec
@@ -86,7 +88,7 @@ def not_equal(sheet: Sheet) -> str:
     sheet.say(
         "Random normal x and w in fp32: {differ:,} of {outputs:,} outputs differ, by at most {apart:.2g}. "
         "torch.allclose "
-        f"with its defaults says {verdict}" + (": {beyond:,} outputs are beyond it." if not close else ".")
+        f"with its defaults returns {verdict}" + (": {beyond:,} outputs are beyond it." if not close else ".")
     )
     sheet.table(
         ("from float64", "of the bound"), rows, again, "float64 by F.conv2d, the bound by hand", within=max(slack, 1e-6)
@@ -100,7 +102,8 @@ def not_equal(sheet: Sheet) -> str:
     sheet.number(
         "apart64", float((doubled - again_y).abs().max()), torch.dist(doubled, again_y, p=torch.inf), "torch.dist"
     )
-    sheet.say("The same two in float64 are {apart64:.2g} apart: the difference is rounding, and shrinks with it.")
+    apart64 = "are identical" if sheet.numbers["apart64"] == 0 else "are {apart64:.2g} apart"
+    sheet.say(f"The same two in float64 {apart64}: the difference is rounding, and shrinks with it.")
     whole = sheet.operands if sheet.spec == ours else (x.mul(8).round().double(), w.mul(8).round().double())
     same = _by_unfold(*whole, spec) - convolve(*whole, spec)
     exact = conv2d_float64(*whole, spec) - convolve(*whole, spec)
@@ -120,9 +123,8 @@ def not_equal(sheet: Sheet) -> str:
             "Here it is: both sum in the same order, or have only one product. Longer sums differ in their last bits."
         )
     return (
-        "Because sums round, and the two add in different orders. They are {apart:.2g} apart here, but each is only "
-        "{conv:.2g} "
-        "and {unfold:.2g} away from float64: neither is wrong."
+        "Because sums round, and the two add in different orders. They are {apart:.2g} apart here, but only {conv:.2g} "
+        "and {unfold:.2g} away from float64, respectively: neither is wrong."
     )
 
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from itertools import pairwise
-from math import inf
 from pathlib import Path
 
 from convbench.backend import BASELINE
@@ -25,6 +24,7 @@ from convbench.show.tables import (
     cause_cut_words,
     geomean_words,
     layers_title,
+    ratio_words,
     shrunk,
     skip_lines,
     smallest_words,
@@ -162,7 +162,7 @@ def _columns(entries: Sequence[Entry]) -> list[PageColumn]:
         *([PageColumn(name="Axes", width=17)] if several else []),
         PageColumn(name="Outcome", width=10),
         *(_TIMES if timed else []),
-        *([PageColumn(name="Ceiling", width=9, number=True)] if ceiling else []),
+        *([PageColumn(name="% of peak", width=9, number=True)] if ceiling else []),
         PageColumn(name="Error", width=8, number=True),
     ]
     # The words take what is left of a table that may be wider than the window.
@@ -197,15 +197,14 @@ def _cells(entry: Entry, columns: Sequence[PageColumn]) -> list[Cell]:
     result, outcome, problem = entry.result, entry.result.outcome, entry.result.case.problem
     error, percent = entry.number_of("worst_of_bound"), entry.number_of("percent_of_ceiling")
     case = f"{problem.suite}:{problem.layer}"
-    noisy = isinstance(outcome, Timed) and outcome.noise.noisy and entry.status == "undecided"
     found: dict[str, Cell] = {
         "File": (Path(entry.file).name, entry.file),
         "Case": (case, case),
         "Size": (problem.size, problem.size),
         "Backend": (result.backend, result.backend),
         "Axes": (entry.axes, entry.axes),
-        "Outcome": (f"{SIGNS[entry.status]} {'noisy' if noisy else entry.status}", entry.status),
-        "Ceiling": ("" if percent is None else f"{percent:.0f} %", percent),
+        "Outcome": (f"{SIGNS[entry.status]} {entry.status}", entry.status),
+        "% of peak": ("" if percent is None else f"{percent:.0f} %", percent),
         "Error": ("" if error is None else share(error), error),
         "Reason": (_reason(entry), _reason(entry) or None),
     }
@@ -215,9 +214,7 @@ def _cells(entry: Entry, columns: Sequence[PageColumn]) -> list[Cell]:
         found["Images/s"] = (rate(spec.n / time_s), spec.n / time_s)
         found["GFLOP/s"] = (gflops(spec.flops, time_s), spec.flops / time_s)
         if (ratio := outcome.comparison) is not None:
-            known = ratio.low > 0 and ratio.high < inf
-            interval = f"{ratio.low:.3f}-{ratio.high:.3f}" if known else "any"
-            found["Speed vs torch"] = (f"{ratio.ratio:.3f}x ({interval})", ratio.ratio)
+            found["Speed vs torch"] = (ratio_words(ratio, 3), ratio.ratio)
         elif result.backend == BASELINE:
             found["Speed vs torch"] = ("1x", 1.0)
     return [found.get(column.name, ("", None)) for column in columns]
@@ -461,8 +458,8 @@ def _heat(picture: Picture) -> str:
         for number in used_levels(picture)
     )
     return (
-        f'<figure><figcaption class="quiet">Errors of {escape(picture.name)} as shares of their bounds, '
-        f"{picture.rows}x{picture.columns}; the worst image and channel.</figcaption>"
+        f'<figure><figcaption class="quiet">Error / bound of {escape(picture.name)}, '
+        f"{picture.rows}x{picture.columns} outputs; the worst image and channel.</figcaption>"
         f'<div class="scroll">{heat_svg(picture)}</div><p class="legend quiet">{legend}</p></figure>'
     )
 

@@ -231,8 +231,11 @@ def test_the_command_tries_the_catalogue_on_a_suite_and_writes_a_row_a_kernel(cl
     rows = {row["kind"]: row for row in table(done.out)}
     assert set(rows) == {"correct", "structure", "epilogue"}
     assert (rows["correct"]["runs"], rows["correct"]["alarms"]) == ("1", "0")
-    assert "OK: 2 of 2 kinds of bugs found (100 %); of 2 faults 2 causes true (100 %), 0 none, 0 false; " in done.err
-    assert "0 false alarms in 1 right runs" in done.err
+    assert (
+        "OK: 2 of 2 kinds of bugs found (100 %); of 2 faults 2 diagnosed (100 %), 0 not diagnosed, 0 wrongly; "
+        in done.err
+    )
+    assert "0 false alarms in 1 correct runs" in done.err
     frame = pd.read_csv(path)
     assert set(frame.kernel) == {"kahan", "tap-missing", "bias-missing"}
     assert set(frame.cause.dropna()) == {"tap (1,1) is missing", "the bias is not added"}
