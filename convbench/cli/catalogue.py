@@ -50,11 +50,20 @@ def suites(
         reading = read_suite(suite)
         for remark in left_out_remarks(reading.left_out):
             tell(remark)
+        timed = any(one.logged_s is not None for one in reading.problems)
         rows = [
-            (one.name, str(one.spec), str(one.count), amount(one.spec.flops, "FLOP"), one.source)
+            (
+                one.name,
+                str(one.spec),
+                str(one.count),
+                amount(one.spec.flops, "FLOP"),
+                *(("" if one.logged_s is None else f"{one.logged_s:.4g}",) if timed else ()),
+                one.source,
+            )
             for one in reading.problems
         ]
-        show_table(("row", "problem", "count", "each", "source"), rows, cut_last=True)
+        columns = ("row", "problem", "count", "each", *(("logged_s",) if timed else ()), "source")
+        show_table(columns, rows, cut_last=True)
         return
     whole = []
     for name in suite_names():
