@@ -50,6 +50,7 @@ def suites(
         reading = read_suite(suite)
         for remark in left_out_remarks(reading.left_out):
             tell(remark)
+        passes = any(one.pass_ is not None for one in reading.problems)
         timed = any(one.logged_s is not None for one in reading.problems)
         rows = [
             (
@@ -57,12 +58,14 @@ def suites(
                 str(one.spec),
                 str(one.count),
                 amount(one.spec.flops, "FLOP"),
+                *((one.pass_ or "",) if passes else ()),
                 *(("" if one.logged_s is None else f"{one.logged_s:.4g}",) if timed else ()),
                 one.source,
             )
             for one in reading.problems
         ]
-        columns = ("row", "problem", "count", "each", *(("logged_s",) if timed else ()), "source")
+        more = (*(("pass",) if passes else ()), *(("logged_s",) if timed else ()))
+        columns = ("row", "problem", "count", "each", *more, "source")
         show_table(columns, rows, cut_last=True)
         return
     whole = []

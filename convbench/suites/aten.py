@@ -138,7 +138,7 @@ def _arguments(text: str) -> list[Any]:
     """The positional arguments of `((T([1, 3], f16), None, [1, 1]), {})`; of other things None."""
     if len(text) > MOST_CHARACTERS:
         raise ConvbenchError(f"a call of more than {MOST_CHARACTERS:,} characters")
-    text = text.rstrip().rstrip(",").rstrip('"')
+    text = re.sub(r'[",}\s]*$', "", text) if text.rstrip()[-1:] != ")" else text.rstrip()  # within JSON
     try:
         with warnings.catch_warnings(action="ignore"):
             tree = ast.parse(text, mode="eval").body

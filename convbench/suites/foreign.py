@@ -420,7 +420,7 @@ def read_text(path: Path, what: str, *, log: bool = False) -> str:
             return data.decode("utf-8-sig")
         if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
             return data.decode("utf-16")
-        if b"\0" in data:
+        if data.count(0) * 20 > len(data):
             raise ValueError("it is not a text file")
         return data.decode("utf-8-sig", errors="replace")
     except (OSError, ValueError) as error:  # ValueError: no UTF-8, or a name with a NUL in it

@@ -85,7 +85,11 @@ class TableColumns:
 
 
 def table_columns(line: str) -> TableColumns | None:
-    """The columns that a line names; None where it does not name all sizes of a convolution."""
+    """The columns that a line names; None where it is not the head of a table of convolutions.
+
+    Raises:
+        ConvbenchError: it is one, but sizes are missing.
+    """
     markdown = line.lstrip().startswith("|") or line.count("|") >= 3
     cells = _cells(line, markdown=markdown)
     if not 2 <= len(cells) <= 100:
@@ -93,8 +97,15 @@ def table_columns(line: str) -> TableColumns | None:
     words = [re.sub("[^a-z]", "", re.sub(r"\(.*?\)|\[.*?\]", "", cell.lower())) for cell in cells]
     names = _named(words)
     given = {name for name in names if name}
-    if len(given) != sum(bool(name) for name in names) or not _holds_all(given):
+    if len(given) != sum(bool(name) for name in names):
         return None
+    if not _holds_all(given):
+        if len(given & {*"nchwkrspq", "kernel", "image", "stride", "padding"}) < 5 or len(given) * 2 < len(cells):
+            return None
+        raise ConvbenchError(
+            f"a table with {' '.join(sorted(given))} does not say the whole problem; it needs n c h w k r s, or input "
+            "and weight"
+        )
     missing = []
     if not given & {"stride", "stride_h", "spec"}:
         missing.append("stride")

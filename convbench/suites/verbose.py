@@ -26,7 +26,7 @@ _MEMORY = re.compile(r"\b(?:diff_)?(src|wei|bia|dst)[_:](\w+):")
 _OLD_MEMORY = re.compile(r"\bf(src|wei|bia|dst):(\w+)")
 _POST_OPS = re.compile(r"post[_-]ops:'?([^'\s]*)")
 _RELU = re.compile(r"eltwise_relu(?::0(?:\.0*)?)?(?::[01](?:\.0*)?)*;?")
-_TIME = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,12})?(?:e[-+]?[0-9]{1,2})?", re.ASCII)  # in milliseconds
+_TIME = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,20})?(?:e[-+]?[0-9]{1,2})?", re.ASCII)  # in milliseconds
 _SCALED = re.compile(r"(?:attr-)?(oscale|scales|zero[_-]points):(\S+)")
 
 

@@ -12,6 +12,7 @@ from convbench.errors import ConvbenchError
 from convbench.explain.messages import MESSAGES, decode
 from convbench.explain.messages.reading import Decoded
 from convbench.show.questions import decoded_page
+from tests.conftest import load_script
 
 z = torch.zeros
 WRONG: Any = [1, 2]  # a list for a tensor
@@ -91,16 +92,12 @@ PROVOKED: dict[str, tuple[str, Callable[[], Any]]] = {
 }
 
 
-def provoke(case: str) -> str:
-    with pytest.raises(Exception) as raised:  # noqa: PT011  # whatever torch raises is what is read
-        PROVOKED[case][1]()
-    return str(raised.value)
+SCRIPT = load_script("provoke_errors")
+SCRIPTED = {one.name: one for one in SCRIPT.PROVOKED}
 
 
-@pytest.mark.parametrize("case", PROVOKED)
-def test_the_installed_torch_says_what_is_known_and_each_fix_runs(case: str) -> None:
-    found = decode(provoke(case))
-    assert found.name == PROVOKED[case][0]
+def check_fixes(found: Decoded) -> None:
+    """Each call runs as it is written, and makes the shape that is said."""
     assert found.meanings
     assert found.fault
     assert found.fixes
@@ -112,8 +109,56 @@ def test_the_installed_torch_says_what_is_known_and_each_fix_runs(case: str) -> 
             assert fix.spec.y_shape == fix.shape
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")  # a fix may have an even kernel
+@pytest.mark.parametrize("name", SCRIPTED)
+def test_a_provoked_message_is_known_and_its_advice_mends_the_call(name: str) -> None:
+    assert [*SCRIPT.faults(SCRIPTED[name])] == []
+    found = decode(SCRIPT.message(SCRIPTED[name]))
+    check_fixes(found)
+    for width in (60, 80, 120):
+        assert max(len(line) for line in decoded_page(found, width)) <= width
+
+
+def test_the_script_provokes_at_least_sixty_messages_of_every_kind_of_layer() -> None:
+    messages = {SCRIPT.message(one) for one in SCRIPT.PROVOKED}
+    assert len(messages) >= 60
+    for word in ("conv1d", "conv3d", "conv_transpose2d", "unfold", "fold", "max_pool2d", "batch_norm", "linear after"):
+        assert any(name.startswith(word) for name in SCRIPTED)
+    assert sum(name.startswith(("cat in a U-Net", "load_state_dict")) for name in SCRIPTED) >= 6
+
+
+def test_the_script_finds_an_unknown_message_and_wrong_advice(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(value: str) -> None:
+        if value == "wrong":
+            raise RuntimeError("no such message")
+
+    unknown = SCRIPT.one("unknown", "kernel", fail, "wrong", "right", "1")
+    first = SCRIPT.PROVOKED[1]
+    mistaken = SCRIPT.one("mistaken", first.kind, first.call, first.wrong, 3, "in_channels of the layer is 7")
+    assert SCRIPT.main((unknown, mistaken)) == 1
+    out = capsys.readouterr().out
+    assert "unknown: unknown: 'no such message'" in out
+    assert "the advice does not say 'in_channels of the layer is 7'" in out
+    assert "3 does not mend it" in out
+    assert SCRIPT.main(()) == 1
+
+
+def provoke(case: str) -> str:
+    with pytest.raises(Exception) as raised:  # noqa: PT011  # whatever torch raises is what is read
+        PROVOKED[case][1]()
+    return str(raised.value)
+
+
+@pytest.mark.parametrize("case", PROVOKED)
+def test_the_installed_torch_says_what_is_known_and_each_fix_runs(case: str) -> None:
+    found = decode(provoke(case))
+    assert found.name == PROVOKED[case][0]
+    check_fixes(found)
+
+
 def test_every_kind_of_message_is_provoked() -> None:
-    assert {name for name, _ in PROVOKED.values()} == {message.name for message in MESSAGES}
+    provoked = {name for name, _ in PROVOKED.values()} | {one.kind for one in SCRIPT.PROVOKED}
+    assert provoked == {message.name for message in MESSAGES}
 
 
 def numbers(found: Decoded) -> set[str]:
