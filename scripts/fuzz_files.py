@@ -153,10 +153,10 @@ def listed(path: Path) -> tuple[int, str]:
         try:
             main(words)
         except SystemExit as end:
-            return end.code if isinstance(end.code, int) else 0, err.getvalue()
+            code = end.code if isinstance(end.code, int) else 0
         except BaseException as error:  # whatever it is, it is what is looked for
             return -1, f"{type(error).__name__}: {error}"
-    return 0, err.getvalue()
+    return code, err.getvalue()
 
 
 def fault(code: int, said: str, cpu_s: float) -> str:

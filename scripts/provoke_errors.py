@@ -447,7 +447,7 @@ PROVOKED = (
     one(
         "max_unpool2d",
         "unpool",
-        lambda i: F.max_unpool2d(z(1, 1, 2, 2), i, 2),
+        lambda i: F.max_unpool2d(z(1, 1, 2, 2), i, (2, 2)),
         z(1, 1, 3, 3).long(),
         z(1, 1, 2, 2).long(),
         "indices are 2×2",
@@ -643,12 +643,20 @@ PROVOKED = (
     one("prelu", "prelu", lambda c: nn.PReLU(c)(z(1, 8, 4, 4)), 4, 8, "num_parameters=8"),
     one("cross_entropy: batch", "loss-batch", lambda n: F.cross_entropy(z(4, 10), z(n).long()), 3, 4, "Give 4 targets"),
     one(
-        "mse_loss of a mask",
-        "addition",
-        lambda s: F.mse_loss(z(1, 1, 8, 8), z(1, 1, s, 8)),
+        "a mask of another size",
+        "target-size",
+        lambda s: F.binary_cross_entropy_with_logits(z(1, 1, 8, 8), z(1, 1, s, 8)),
         7,
         8,
-        "padding='same' loses none",
+        "[1, 1, 8, 8]",
+    ),
+    one(
+        "a mask without channels",
+        "target-size",
+        lambda mask: F.binary_cross_entropy(z(1, 1, 8, 8), mask),
+        z(1, 8, 8),
+        z(1, 8, 8)[:, None],
+        "target[:, None]",
     ),
 )
 

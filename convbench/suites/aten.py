@@ -113,7 +113,7 @@ def _event(operator: str, event: Any, *, timed: bool) -> Iterator[FoundProblem |
         return
     if not len(sizes) == len(values) == len(types):
         raise ConvbenchError("the sizes, types and values of an event are not equally many")
-    given = []
+    given: list[Any] = []
     for size, value, kind in zip(sizes, values, types, strict=True):
         if isinstance(size, list) and size and all(type(one) is int for one in size):
             given.append(_Tensor(tuple(size), _TRACED_DTYPES.get(str(kind), str(kind))))

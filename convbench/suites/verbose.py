@@ -51,7 +51,8 @@ def read_verbose(line: str) -> Iterator[FoundProblem | NotTaken]:
     if at is None:
         yield NotTaken(kind="oneDNN operations that are not a convolution", detail=line.strip(), verb=IGNORED)
         return
-    operation, implementation, direction, *rest = (*words[at:], "", "")
+    operation, implementation, direction = [*words[at:], "", ""][:3]
+    rest = words[at + 3 :]
     place = next((place for place, word in enumerate(rest) if DESCRIPTOR.fullmatch(word)), None)
     if place is None:
         raise ConvbenchError(f"no sizes, such as mb1ic64oc64_ih56oh56kh3, in {line.strip()!r}")
