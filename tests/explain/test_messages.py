@@ -259,6 +259,21 @@ Given input with spatial size (2), kernel_size=(3, 3), dilation=(1, 1), padding=
 Expected 3D (unbatched) or 4D (batched) input to conv2d, but got input of size: []
 Expected 3D or 4D (batch mode) tensor with x, but got: [0]
 Padding size should be less than the corresponding input dimension, but got: padding (4, 4) at dimension 9 of input [1]
+Expected 3D (unbatched) or 4D (batched) input to conv_transpose1d, but got input of size: []
+requested an output size of (0,), but valid sizes range from [1, 2] to [] (for an input of torch.Size([8])
+Given input size per channel: (0). Calculated output size per channel: (). Output size is too small
+Given input size: (0x0x0). Calculated output size: (0x0x0). Output size is too small
+pad should be at most half of effective kernel size, but got pad=-5, kernel_size=0 and dilation=0
+Dimension out of range (expected to be in range of [-9, 999999999], but got -3)
+expected 9D input (got 0D input)
+Expected more than 1 value per channel when training, got input size torch.Size([])
+num_channels (999999999) must be divisible by num_groups (0)
+shape '[0, -1, 999999999]' is invalid for input of size 0
+shape '[999999999, 999999999]' is invalid for input of size 999999998
+stack expects each tensor to be equal size, but got [] at entry 0 and [999999999, 2, 3] at entry 1
+size mismatch for a: copying a param with shape torch.Size([]) from checkpoint, the shape in current model is [0]
+Given normalized_shape=[], expected input with shape [*, 8], but got input of size[]
+pixel_shuffle expects its input's 'channel' dimension, but input.size(-3)=0 is not divisible by 0
 expected stride to be a single integer value or a list of 1 value to match the convolution dimensions, but got stride=[]
 """.strip().splitlines()
 

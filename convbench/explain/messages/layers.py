@@ -127,6 +127,8 @@ def pool_dimensions(_: re.Match[str]) -> MessageReading:
 def dimension_range(match: re.Match[str]) -> MessageReading:
     low, high, got = (int(match[i]) for i in (1, 2, 3))
     has, wanted = high + 1, (-got if got < 0 else got + 1)
+    if not 0 <= has < wanted <= 8:
+        raise ValueError("no number of dimensions that an image has")
     lacking = max(1, wanted - has)
     shape = (1,) * lacking + (8,) * max(0, has)
     names = ", ".join(["None"] * lacking)

@@ -67,7 +67,7 @@ def output_size_length(match: re.Match[str]) -> MessageReading:
         fault=f"output_size needs {spatial} numbers here, one for each spatial size, not {got}.",
         fixes=(
             (
-                f"Give {spatial} numbers, such as output_size={(17,) * spatial} for 8 with stride 2 and kernel 3:",
+                f"Give {spatial} numbers, such as output_size={(17,) * kind} for 8 with stride 2 and kernel 3:",
                 ExampleCall(
                     function=f"conv_transpose{kind}d",
                     operands=((1, 1, *(8,) * kind), (1, 1, *(3,) * kind)),
