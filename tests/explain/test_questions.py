@@ -167,9 +167,9 @@ def test_two_right_answers_differ_by_their_order_of_summation() -> None:
 
 
 def test_integers_are_said_to_be_exact_only_below_2_to_the_24() -> None:
-    found = answer("not-equal", ConvSpec.parse("n1c8h90w90k1r7s7"))
-    x, w = torch.arange(8 * 90 * 90).float().reshape(1, 8, 90, 90), torch.ones(1, 8, 7, 7)
-    y, unfolded = F.conv2d(x, w), (w.flatten(1) @ F.unfold(x, 7)).reshape(1, 1, 84, 84)
+    found = answer("not-equal", ConvSpec.parse("n1c8h110w110k1r7s7"))
+    x, w = torch.arange(8 * 110 * 110).float().reshape(1, 8, 110, 110), torch.ones(1, 8, 7, 7)
+    y, unfolded = F.conv2d(x, w), (w.flatten(1) @ F.unfold(x, 7)).reshape(1, 1, 104, 104)
     assert found.numbers["counting_top"] == int(F.conv2d(x.double(), w.double()).max()) > 2**24
     assert found.numbers["counting_differ"] == int((y != unfolded).sum()) > 0
     assert (found.numbers["whole"], found.numbers["whole_differ"]) == (0, 0)
