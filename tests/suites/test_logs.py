@@ -320,6 +320,27 @@ def test_a_dump_names_its_types_and_counts(count: str) -> None:
     assert "data types that convbench does not support" in told(reading)
 
 
+@pytest.mark.parametrize(
+    ("mask", "transposed", "passes"),
+    [
+        ("[True, False, False]", "False", ["dgrad"]),
+        ("[False, True, True]", "False", ["wgrad"]),
+        ("[True, True, False]", "False", ["dgrad", "wgrad"]),
+        ("[True, False, False]", "True", [None]),
+        ("[False, True, False]", "True", ["wgrad"]),
+    ],
+)
+def test_the_mask_of_a_backward_convolution_says_its_passes(
+    mask: str, transposed: str, passes: list[str | None]
+) -> None:
+    reading = read(
+        "Operator: aten.convolution_backward.default\ncnt: 1, ((T([2, 4, 8, 8], f32), T([2, 4, 8, 8], f32), "
+        f"T([4, 4, 3, 3], f32), [4], [1, 1], [1, 1], [1, 1], {transposed}, [0, 0], 1, {mask}), {{}})"
+    )
+    assert [one.pass_ for one in reading.problems] == passes
+    assert told(reading) == ({"gradients of a bias": 1} if mask.endswith("True]") else {})
+
+
 def test_a_trace_of_the_profiler_has_the_multiply_adds_and_times_that_torch_counts(tmp_path: Path) -> None:
     net, x = Net(), torch.randn(2, 3, 16, 12, requires_grad=True)
     with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as profiled:
