@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import product
 from math import prod
 from typing import Self
@@ -40,6 +40,7 @@ class Problem:
             and so does a plain fprop if a backend has no such pass or epilogue.
         operands: the name of a recipe for its operands; N(0, 1) if empty.
         skip: why convbench cannot express it.
+        logged_s: seconds that a call took by the log it comes from, on average; it decides nothing.
     """
 
     suite: str
@@ -54,6 +55,7 @@ class Problem:
     drawn: bool = False
     operands: str = ""
     skip: str = ""
+    logged_s: float | None = field(default=None, compare=False)
 
     @property
     def size(self) -> str:

@@ -57,11 +57,22 @@ def suites(
         reading = read_suite(suite)
         for remark in left_out_remarks(reading.left_out):
             tell(remark)
+        passes = any(one.pass_ is not None for one in reading.problems)
+        timed = any(one.logged_s is not None for one in reading.problems)
         rows = [
-            (one.name, str(one.spec), str(one.count), amount(one.spec.flops, "FLOP"), one.source)
+            (
+                one.name,
+                str(one.spec),
+                str(one.count),
+                amount(one.spec.flops, "FLOP"),
+                *((one.pass_ or "",) if passes else ()),
+                *(("" if one.logged_s is None else f"{one.logged_s:.4g}",) if timed else ()),
+                one.source,
+            )
             for one in reading.problems
         ]
-        show_table(("row", "problem", "count", "each", "source or purpose"), rows)
+        more = (*(("pass",) if passes else ()), *(("logged_s",) if timed else ()))
+        show_table(("row", "problem", "count", "each", *more, "source or purpose"), rows)
         return
     whole = []
     for name in suite_names():

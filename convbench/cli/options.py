@@ -32,7 +32,7 @@ Suites = Annotated[
     typer.Option(
         "--suite",
         metavar="NAME,...",
-        help="Shipped suites, CSV files, or files of benchdnn or MIOpenDriver lines; `convbench list suites`.",
+        help="Shipped suites, CSV files, or logs and tables of other tools; see `convbench list suites`.",
         autocompletion=listed(suites),
     ),
 ]
@@ -41,7 +41,7 @@ Shapes = Annotated[
     typer.Option(
         "--shape",
         metavar="SHAPE,...",
-        help="Problems such as n1c64h56w56k64r3s3_pd1 or SUITE:ROW, or one benchdnn or MIOpenDriver line.",
+        help="Problems such as n1c64h56w56k64r3s3_pd1 or SUITE:ROW, or one benchdnn, MIOpenDriver or oneDNN log line.",
         autocompletion=listed(shapes),
     ),
 ]
@@ -241,7 +241,7 @@ def _listed_backends(given: Words) -> list[str] | None:
 
 
 def listed_shapes(given: Words) -> list[str] | None:
-    """A line of benchdnn or MIOpenDriver may have commas of its own."""
+    """A line of another tool may have commas of its own."""
     from convbench.suites.foreign import is_foreign
 
     if given is None:

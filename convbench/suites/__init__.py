@@ -2,13 +2,14 @@
 
 A suite is a CSV file: name, the sizes, and the source of the numbers. `name*3` says that
 the layer occurs three times in its model; dilation is 1 for a dense kernel. A user's suite
-may omit columns with defaults, or be lines of benchdnn or MIOpenDriver. A row may also set
+may omit columns with defaults, or be a file of another tool. A row may also set
 the only dtype, layout and pass it runs in, whether they are its own or drawn, and the recipe of its operands;
 `macs`, if given, is checked.
 """
 
 import csv
 import os
+import re
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -20,6 +21,7 @@ from convbench.spec import ConvSpec
 from convbench.suites.edge import known_operands
 from convbench.suites.foreign import ForeignProblems, LeftOut, is_foreign, read_foreign, read_text
 from convbench.suites.sizes import EXAMPLE, looks_like_sizes
+from convbench.suites.verbose import is_verbose
 
 SIZES = ("n", "c", "h", "w", "k", "r", "s")
 PAIRS = (("stride_h", "stride_w"), ("pad_h", "pad_w"), ("dil_h", "dil_w"))
@@ -42,6 +44,7 @@ DEFAULTS = {
     "axes": "",
     "operands": "",
     "skip": "",
+    "logged_s": "",
 }
 DRAWN = "drawn"  # in the column axes
 # What `convbench model --csv` says of a convolution besides; a suite may have it, and does not use it.
@@ -62,7 +65,7 @@ def load_suite(suite: str) -> tuple[Problem, ...]:
 
 
 def read_suite(suite: str) -> ForeignProblems:
-    """The problems of a shipped suite, of a CSV file, or of a file of benchdnn or MIOpenDriver lines.
+    """The problems of a shipped suite, of a CSV file, or of a file that another tool wrote.
 
     Raises:
         ConvbenchError: no such suite or file, a missing column, or a bad row or line.
@@ -78,10 +81,10 @@ def read_suite(suite: str) -> ForeignProblems:
                 "suite",
                 suite,
                 suite_names(),
-                more=" (convbench list suites), a FILE.csv, or a file of benchdnn or MIOpenDriver lines",
+                more=" (convbench list suites), a FILE.csv, or a file of another tool (docs/selection.md)",
             )
-    text = read_text(path, f"the suite {suite}")
-    if path.suffix == ".csv":
+    text = read_text(path, f"the suite {suite}", log=path.suffix != ".csv")
+    if path.suffix == ".csv" and not is_verbose(text.partition("\n")[0]):  # a oneDNN log has commas too
         rows = list(_problems(path.stem, text, origin=suite))
         problems = tuple(one for one in rows if isinstance(one, Problem))
         return ForeignProblems(problems=problems, left_out=tuple(one for one in rows if isinstance(one, LeftOut)))
@@ -217,6 +220,7 @@ def _problem(suite: str, row: dict[str, str]) -> Problem:
         drawn=_one_of("axes", cells["axes"], (DRAWN,)) is not None,
         operands=known_operands(cells["operands"]),
         skip=cells["skip"],
+        logged_s=_seconds(cells["logged_s"]),
     )
 
 
@@ -240,6 +244,14 @@ def _spec(cells: dict[str, str]) -> ConvSpec:
         dilation=dilation,
         groups=_number("groups", cells["groups"]),
     )
+
+
+def _seconds(cell: str) -> float | None:
+    if not cell:
+        return None
+    if not re.fullmatch(r"[0-9]{1,9}(?:\.[0-9]{1,30})?(?:[eE][-+]?[0-9]{1,2})?", cell, re.ASCII):
+        raise ConvbenchError(f"logged_s is {cell[:40]!r}; it takes seconds, such as 0.0012")
+    return float(cell)
 
 
 def _number(column: str, cell: str) -> int:

@@ -9,7 +9,7 @@ from convbench.suites import read_shape, read_suite
 from convbench.suites.axes import FIELDS, Filter, ProblemAxis, expand
 from convbench.suites.foreign import LeftOut
 
-MOST_DETAIL = 100  # characters of an unsupported line
+MOST_DETAIL = 100  # characters of a line that is left out
 
 
 def choose_axes(
@@ -104,11 +104,11 @@ def give_way(problems: Sequence[Problem], given: Collection[str]) -> list[Proble
 
 
 def left_out_remarks(left_out: Iterable[LeftOut]) -> Iterator[str]:
-    """One line per kind of unsupported request in files."""
+    """One line per kind of what was not taken over from files."""
     kinds: dict[str, list[LeftOut]] = {}
     for one in left_out:
         kinds.setdefault(one.kind, []).append(one)
     for kind, group in kinds.items():
         detail = group[0].detail if len(group[0].detail) <= MOST_DETAIL else group[0].detail[: MOST_DETAIL - 1] + "…"
         times = f"{len(group):,} times, first " if len(group) > 1 else ""
-        yield f"not supported: {kind} ({times}{group[0].place}: {detail})"
+        yield f"{group[0].verb}: {kind} ({times}{group[0].place}: {detail})"

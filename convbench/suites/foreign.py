@@ -1,24 +1,39 @@
-"""Which problems do lines of benchdnn and MIOpenDriver describe?
+"""Which problems are in a file that another tool wrote, or that is written for one?
 
 benchdnn is oneDNN's benchmark: its files hold descriptors (`mb1ic64ih56oc64oh56kh3ph1n"name"`) and
-options that stay in force for the lines below them. MIOpenDriver is MIOpen's: its command lines
-are what an application logs with MIOPEN_ENABLE_LOGGING_CMD=1. Letters and defaults are those of
-oneDNN's tests/benchdnn/conv/conv_aux.cpp and of MIOpen's driver/conv_driver.hpp.
+options that stay in force for the lines below them. Lines of other kinds may be among them: MIOpenDriver commands,
+oneDNN's verbose log, dumps of torch's operators, tables. Traces and lists of layers are read as a whole.
 
-A transposed convolution is the dgrad of a problem. What a line asks for and convbench does not
-have (3-D, int8) is left out and told; what cannot be read at all is an error with its place.
+What a line asks for and convbench does not have (3-D, int8) is left out and told, and so is a line that cannot be
+read. Only where a file holds nothing else is that an error, with its place.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from convbench.case import Problem
-from convbench.dtypes import DTYPE
-from convbench.errors import ConvbenchError, cause, unknown
+from convbench.errors import ConvbenchError, cause, one_line, unknown
 from convbench.files import read_bytes
-from convbench.spec import ConvSpec, Pair
+from convbench.spec import ConvSpec
+from convbench.suites import miopen
+from convbench.suites.aten import PROFILE_ROW, Dump, is_profile_row, is_trace, read_trace
+from convbench.suites.descriptors import (
+    DESCRIPTOR,
+    DTYPES,
+    EXAMPLE,
+    MOST_DIGITS,
+    TURNED,
+    descriptor_spec,
+    given,
+    one_dtype,
+    take_apart,
+)
+from convbench.suites.found import LEFT_OUT, NOTED, OTHER_DTYPES, THREE_D, FoundProblem, NotTaken
+from convbench.suites.tables import TableColumns, table_columns
+from convbench.suites.tensorrt import is_layer_list, read_layers
+from convbench.suites.verbose import is_verbose, read_verbose
 
 # What a direction computes: (pass, epilogue).
 DIRECTIONS = {
@@ -29,20 +44,10 @@ DIRECTIONS = {
     "BWD_W": ("wgrad", "none"),
     "BWD_WB": ("wgrad", "bias"),
 }
-# What the passes of a transposed convolution are of the forward problem that it is the dgrad of.
-_TURNED = {"fprop": "dgrad", "dgrad": "fprop", "wgrad": "wgrad"}
-FORW_BITS = {1: "fprop", 2: "dgrad", 4: "wgrad"}
 MOST_NBYTES = 64 * 2**20  # of a file; benchdnn's own inputs, all together, are 2 MB
+MOST_DETAIL = 300  # characters of what is left out
 MOST_FILES = 1000  # that --batch lines lead to: ten files that name each other ten times are ten billion
-MOST_DIGITS = 9
-
-DTYPES = {one.benchdnn: name for name, one in DTYPE.items() if one.benchdnn}
-
-_SIZES = "g mb ic id ih iw oc od oh ow kd kh kw sd sh sw pd ph pw dd dh dw".split()
-_SIZE = re.compile(rf"({'|'.join(_SIZES)})([0-9]{{1,9}})")
-_NAME = r'n(?:"[^"]*"|[^",\s]*)(?:\*[0-9]+)?'
-_DESCRIPTOR = re.compile(rf"(?=\S*ic[0-9])(?:_|(?:{'|'.join(_SIZES)})[0-9]+)+(?:{_NAME})?", re.ASCII)
-_BENCHDNN_EXAMPLE = 'mb1ic64ih56oc64oh56kh3ph1n"name"'
+_COLOURS = re.compile("\x1b\\[[0-9;]*m")
 
 # Options of benchdnn that choose how something is run, not what.
 _KNOBS = frozenset(
@@ -75,96 +80,22 @@ _DRIVERS = frozenset(
     resampling rnn self sdpa shuffle softmax sum zeropad""".split()
 )
 
-_MIOPEN_EXAMPLE = "MIOpenDriver conv -n 1 -c 64 -H 56 -W 56 -k 64 -y 3 -x 3 -p 1 -q 1"
-_MIOPEN_DTYPES = {"conv": None, **{one.miopen: name for name, one in DTYPE.items() if one.miopen}}
-_MIOPEN_OTHER_DTYPES = ("convint8", "convfp8", "convbfp8")
-# Flag, long names, default.
-_MIOPEN_SIZES = {
-    "n": ("batchsize", 100),
-    "c": ("in_channels", 3),
-    "H": ("in_h", 32),
-    "W": ("in_w", 32),
-    "k": ("out_channels", 32),
-    "y": ("fil_h", 3),
-    "x": ("fil_w", 3),
-    "p": ("pad_h", 0),
-    "q": ("pad_w", 0),
-    "u": ("conv_stride_h conv_stride_0", 1),
-    "v": ("conv_stride_w conv_stride_1", 1),
-    "l": ("dilation_h", 1),
-    "j": ("dilation_w", 1),
-    "g": ("group_count", 1),
-    "F": ("forw", 0),
-    "_": ("spatial_dim", 2),
-    "Y": ("trans_output_pad_h", 0),
-    "X": ("trans_output_pad_w", 0),
-}
-_MIOPEN_WORDS = {
-    "m": ("mode", "conv"),
-    "z": ("pad_mode", "default"),
-    "I": ("in_layout", "NCHW"),
-    "O": ("out_layout", "NCHW"),
-    "f": ("fil_layout", "NCHW"),
-    "Z": ("tensor_vect", "0"),
-    "r": ("pad_val", "0"),
-    "b": ("bias", "0"),
-    "U": ("in_cast_type", "-1"),
-    "T": ("out_cast_type", "-1"),
-    "R": ("wei_cast_type", "-1"),
-}
-_MIOPEN_TOLD = {
-    "I": "a memory layout; use --layout",
-    "O": "a memory layout; use --layout",
-    "f": "a memory layout; use --layout",
-    "Z": "vectorised tensors",
-    "r": "padding that is not zero",
-    "U": "a cast",
-    "T": "a cast",
-    "R": "a cast",
-}
-# What says how to run, search, check or print, or belongs to 3-D and transposed problems alone.
-_MIOPEN_KNOBS = {
-    "i": "iter",
-    "V": "verify",
-    "C": "verification_cache",
-    "t": "time",
-    "w": "wall",
-    "s": "search",
-    "P": "printconv",
-    "o": "dump_output",
-    "d": "in_data",
-    "e": "weights",
-    "a": "in_bias",
-    "D": "dout_data",
-    "S": "solution",
-    "G": "gpualloc",
-    "L": "vector_length",
-    "!": "in_d",
-    "@": "fil_d",
-    "#": "conv_stride_d",
-    "$": "pad_d",
-    "^": "dilation_d",
-    "%": "trans_output_pad_d",
-}
-_MIOPEN_SHORT = {
-    **{name: flag for flag, (names, _) in {**_MIOPEN_SIZES, **_MIOPEN_WORDS}.items() for name in names.split()},
-    **{name: flag for flag, name in _MIOPEN_KNOBS.items()},
-}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftOut:
-    """An unsupported request of a line.
+    """What was not taken over from a line.
 
     Attributes:
         place: the file and the line.
         kind: text shared by all lines of the kind.
         detail: the text of this line.
+        verb: what was done with it.
     """
 
     place: str
     kind: str
     detail: str
+    verb: str = "not supported"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,31 +107,45 @@ class ForeignProblems:
 
 
 def is_foreign(text: str) -> bool:
-    """Whether a text holds a benchdnn descriptor or an MIOpenDriver command."""
-    return any(_is_miopen(token) or _DESCRIPTOR.fullmatch(token) for token in text.split())
+    """Whether a text holds a benchdnn descriptor, an MIOpenDriver command, or a line of a oneDNN log."""
+    return (
+        miopen.holds_command(text)
+        or is_verbose(text)
+        or any(DESCRIPTOR.fullmatch(token) is not None for token in text.split())
+    )
 
 
 def read_foreign(text: str, *, suite: str, origin: str, numbered: bool = True) -> ForeignProblems:
     """The problems that the lines of a text name, in order.
 
-    A command that occurs several times in a log is one problem with that count.
+    What occurs several times in a log is one problem with that count.
 
     Args:
         text: the lines.
         suite: the suite the problems belong to.
         origin: the file, beside which `--batch=FILE` is looked for, or the option.
-        numbered: whether locations have line numbers.
+        numbered: whether it is a file, whose locations have line numbers and whose lines are left out if need be.
 
     Raises:
-        ConvbenchError: a line that cannot be read, with its place.
+        ConvbenchError: a line that cannot be read, with its place, where there is nothing else.
     """
     reader = _Reader(suite=suite, numbered=numbered)
-    reader.read(text, origin)
+    reader.read(_COLOURS.sub("", text), origin)
+    if reader.refused and not reader.problems and not any(one.verb == "not supported" for one in reader.left_out):
+        raise reader.refused[0]
     return ForeignProblems(problems=tuple(reader.problems.values()), left_out=tuple(reader.left_out))
 
 
 class _PlacedError(ConvbenchError):
     """Its message already has the file and line."""
+
+
+class _TooManyError(_PlacedError):
+    """The file as a whole is not read."""
+
+
+class _NoProblemError(ConvbenchError):
+    """A line is none of those that are read."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -210,6 +155,7 @@ class _Settings:
     batches: Sequence[int] = (0,)  # 0: what the descriptor says
     dtypes: Sequence[str] = ("",)
     directions: Sequence[str] = ()
+    unread: str = ""  # an option that could not be read; the problems below it would not be those that are meant
 
 
 @dataclass(slots=True, kw_only=True)
@@ -219,34 +165,106 @@ class _Reader:
     settings: _Settings = field(default_factory=_Settings)
     problems: dict[Problem, Problem] = field(default_factory=dict)
     left_out: list[LeftOut] = field(default_factory=list)
+    refused: list[ConvbenchError] = field(default_factory=list)  # the first
     _driver: str = ""  # of benchdnn: "" is conv
     _within: list[str] = field(default_factory=list)
     _files: int = 0
     _place: str = ""
+    _dump: Dump = field(default_factory=Dump)
+    _table: TableColumns | None = None
 
     def read(self, text: str, origin: str) -> None:
+        if is_trace(text):
+            self._whole(read_trace(text), origin)
+            return
+        if is_layer_list(text):
+            self._whole(read_layers(text), origin)
+            return
         self._within.append(origin)
-        for number, tokens in _token_lines(text):
+        for number, line, tokens in _token_lines(text):
             self._place = f"{origin}, line {number}" if self.numbered or len(self._within) > 1 else origin
             try:
-                self._line(tokens, origin)
-            except _PlacedError:  # in a file that this line names
+                self._line(line, tokens, origin)
+            except _TooManyError:
                 raise
             except ConvbenchError as error:
-                raise _PlacedError(f"{self._place}: {error}") from None
+                self._refuse(error, line)
         self._within.pop()
+        self._table = None
 
-    def _line(self, tokens: Sequence[str], origin: str) -> None:
-        start = next((place for place, token in enumerate(tokens) if _is_miopen(token)), None)
-        if start is not None:
-            self._miopen(tokens[start + 1 :])
-        elif tokens[0].startswith("MIOpen"):
-            self._leave_out("log lines without a command", " ".join(tokens))
+    def _whole(self, found: Iterator[tuple[int, FoundProblem | NotTaken | ConvbenchError]], origin: str) -> None:
+        for number, one in found:
+            self._place = f"{origin}, line {number}"
+            if isinstance(one, ConvbenchError):
+                self._refuse(one, str(one))
+            else:
+                self._take(one)
+
+    def _refuse(self, error: ConvbenchError, line: str) -> None:
+        """Leave a line out that cannot be read; of what is typed it is an error."""
+        placed = error if isinstance(error, _PlacedError) else _PlacedError(f"{self._place}: {error}")
+        if not self.numbered:
+            raise placed
+        self.refused = self.refused or [placed]
+        if isinstance(error, _NoProblemError):
+            self._leave_out("lines without a problem", " ".join(line.split()), LEFT_OUT)
+        else:
+            self._leave_out("lines that cannot be read", str(error), LEFT_OUT)
+
+    def _line(self, line: str, tokens: Sequence[str], origin: str) -> None:
+        text = " ".join(tokens)
+        if not text:  # blank, or a comment
+            self._table = self._table if line.strip() else None
+        elif self._table is not None and not self._is_other(line, tokens):
+            if (row := self._table.row(line)) is not None:
+                self._take(row)
+        elif is_verbose(text):
+            self._take_all(read_verbose(text))
+        elif miopen.holds_command(text):
+            for words in miopen.find_commands(text):
+                self._take_all(miopen.read_command(words))
+        elif text.startswith("MIOpen"):
+            self._leave_out("log lines without a command", text, LEFT_OUT)
+        elif self._dump.takes(text):
+            self._take_all(self._dump.read(text))
+        elif is_profile_row(line):
+            self._leave_out(PROFILE_ROW, line.strip())
+        elif (columns := table_columns(line)) is not None:
+            self._table = columns
+            if columns.missing:
+                self._leave_out(f"tables without {' and '.join(columns.missing)}, taken for none", line.strip(), NOTED)
         else:
             self._benchdnn(tokens, origin)
 
-    def _leave_out(self, kind: str, detail: str) -> None:
-        self.left_out.append(LeftOut(place=self._place, kind=kind, detail=detail))
+    def _is_other(self, line: str, tokens: Sequence[str]) -> bool:
+        """Whether a line below a table is not meant as its row."""
+        foreign = is_foreign(line) or table_columns(line) is not None or any(one.startswith("--") for one in tokens)
+        if foreign and not _is_rule(line):
+            self._table = None
+            return True
+        return False
+
+    def _take_all(self, found: Iterator[FoundProblem | NotTaken]) -> None:
+        for one in found:
+            self._take(one)
+
+    def _take(self, one: FoundProblem | NotTaken) -> None:
+        if isinstance(one, NotTaken):
+            self._leave_out(one.kind, one.detail, one.verb)
+            return
+        self._add(
+            one.name or str(one.spec),
+            one.spec,
+            count=one.count,
+            dtype=one.dtype,
+            pass_=one.pass_,
+            epilogue=one.epilogue,
+            seconds=one.seconds,
+            again=True,
+        )
+
+    def _leave_out(self, kind: str, detail: str, verb: str = "not supported") -> None:
+        self.left_out.append(LeftOut(place=self._place, kind=kind, detail=detail[:MOST_DETAIL], verb=verb))
 
     def _add(
         self,
@@ -257,36 +275,58 @@ class _Reader:
         dtype: str | None = None,
         pass_: str | None = None,
         epilogue: str | None = None,
+        seconds: float | None = None,
         again: bool = False,
     ) -> None:
-        """Add a problem; an existing one is kept, or counted once more with `again`."""
+        """Add a problem; an existing one is kept, or counted as often as it occurs with `again`."""
         key = Problem(suite=self.suite, name=name, spec=spec, dtype=dtype, pass_=pass_, epilogue=epilogue)
         known = self.problems.get(key)
+        each = None if seconds is None else seconds / max(1, count)
         if known is None:
-            self.problems[key] = replace(key, count=count, source=self._place)
+            self.problems[key] = replace(key, count=count, source=self._place, logged_s=each)
         elif again:
-            self.problems[key] = replace(known, count=known.count + 1)
+            total = known.count + count
+            if each is not None and known.logged_s is not None:
+                each = (known.logged_s * known.count + each * count) / max(1, total)
+            else:
+                each = None
+            self.problems[key] = replace(known, count=total, logged_s=each)
 
     def _benchdnn(self, tokens: Sequence[str], origin: str) -> None:
         outside = self._driver
+        try:
+            self._words(tokens, origin)
+        finally:  # a driver holds for its line
+            self._driver = outside
+
+    def _words(self, tokens: Sequence[str], origin: str) -> None:
+        if "__REPRO:" in tokens:  # what benchdnn prints of a problem that it ran
+            tokens = tokens[tokens.index("__REPRO:") + 1 :]
         for token in tokens:
-            if token.rpartition("/")[2] in ("benchdnn", "__REPRO:"):
+            if token.rpartition("/")[2] == "benchdnn":
                 continue
             if token.startswith("-"):
                 self._option(token.lstrip("-"), origin)
-            elif not _DESCRIPTOR.fullmatch(token):
-                raise ConvbenchError(
-                    f"{token!r} is not a problem; a line is a benchdnn descriptor such as {_BENCHDNN_EXAMPLE}, a "
-                    f"command "
-                    f"such as {_MIOPEN_EXAMPLE}, or a # comment; filter a log with 'grep MIOpenDriver'"
+            elif not DESCRIPTOR.fullmatch(token):
+                raise _NoProblemError(
+                    f"{one_line(token, 40)!r} is not a problem; a line is a benchdnn descriptor such as {EXAMPLE}, a "
+                    f"command such as {miopen.EXAMPLE}, a line of a log or a table (docs/selection.md), or a # comment"
                 )
             elif self._driver not in ("", "deconv"):
                 self._leave_out("problems of another benchdnn driver", f"--{self._driver} {token}")
             else:
                 self._descriptor(token)
-        self._driver = outside
 
     def _option(self, option: str, origin: str) -> None:
+        name = option.partition("=")[0].lower()
+        holds = name in ("mb", "dir")
+        if holds:
+            self.settings.unread = name
+        self._set(option, origin)
+        if holds and self.settings.unread == name:
+            self.settings.unread = ""
+
+    def _set(self, option: str, origin: str) -> None:
         name, equals, value = option.partition("=")
         name, values = name.lower(), [one for one in value.split(",") if one]
         match name:
@@ -305,7 +345,7 @@ class _Reader:
                         raise unknown("--dir", one, DIRECTIONS)
                 self.settings.directions = directions
             case "dt" | "cfg":
-                self.settings.dtypes = [_dtype(one) for one in values] or [""]
+                self.settings.dtypes = [one_dtype(one) for one in values] or [""]
             case "batch":
                 self._batch(value, origin)
             case _ if name in _DRIVERS and not equals:
@@ -315,9 +355,8 @@ class _Reader:
                     self._leave_out(f"--{name} ({_TOLD[name]})", f"--{option}")
             case _ if name not in _KNOBS and not re.fullmatch("v[0-9]+", name):
                 known = {"mb", "dir", "dt", "cfg", "batch", "reset", *_KNOBS, *_TOLD}
-                raise ConvbenchError(
-                    f"{unknown('benchdnn option', name, known)}; delete it if it does not change what runs"
-                )
+                error = ConvbenchError if name else _NoProblemError
+                raise error(f"{unknown('benchdnn option', name, known)}; delete it if it does not change what runs")
 
     def _batch(self, name: str, origin: str) -> None:
         path = Path(origin).parent / name
@@ -325,36 +364,41 @@ class _Reader:
             raise ConvbenchError(f"--batch={name} includes itself: {' -> '.join(self._within)}")
         self._files += 1
         if self._files > MOST_FILES:
-            raise ConvbenchError(f"--batch={name} includes more than {MOST_FILES:,} files; name the ones you need")
+            raise _TooManyError(
+                f"{self._place}: --batch={name} includes more than {MOST_FILES:,} files; name the ones you need"
+            )
         place = self._place
         self.read(read_text(path, f"--batch={name}"), str(path))
         self._place = place
 
     def _descriptor(self, token: str) -> None:
-        sizes, name, count = _take_apart(token)
-        if _given(sizes, "d"):
-            self._leave_out("3-D problems", token)
+        sizes, name, count = take_apart(token)
+        if self.settings.unread:
+            self._leave_out(f"problems below a --{self.settings.unread} that cannot be read", token, LEFT_OUT)
+            return
+        if given(sizes, "d"):
+            self._leave_out(THREE_D, token)
             return
         transposed = self._driver == "deconv"
         kinds: list[tuple[str | None, str | None]] = [("dgrad" if transposed else None, None)]
         if self.settings.directions:
             kinds = [*dict.fromkeys(DIRECTIONS[one] for one in self.settings.directions)]
             if transposed:
-                kinds = [*dict.fromkeys((_TURNED[pass_], "none") for pass_, _ in kinds if pass_)]
+                kinds = [*dict.fromkeys((TURNED[pass_], "none") for pass_, _ in kinds if pass_)]
         if transposed and "FWD_B" in self.settings.directions:
             self._leave_out("biases of transposed convolutions", "--dir=FWD_B")
         if "BWD_WB" in self.settings.directions:
             self._leave_out("gradients of a bias", "--dir=BWD_WB")
         for batch in self.settings.batches:
             # Its default is 2.
-            spec = _descriptor_spec({**sizes, "mb": batch or sizes.get("mb", 2)}, transposed=transposed)
+            spec = descriptor_spec({**sizes, "mb": batch or sizes.get("mb", 2)}, transposed=transposed)
             if isinstance(spec, str):
                 self._leave_out("problems with inconsistent sizes", f"{spec} in {token}")
                 return
             label = f"{name} n={batch}" if name and len(self.settings.batches) > 1 else name
             for dtype in self.settings.dtypes:
                 if dtype and dtype not in DTYPES:
-                    self._leave_out("data types that convbench does not support", f"{dtype} for {token}")
+                    self._leave_out(OTHER_DTYPES, f"{dtype} for {token}")
                 else:
                     for pass_, epilogue in kinds:
                         after = epilogue if pass_ == "fprop" else None
@@ -362,76 +406,49 @@ class _Reader:
                             label or str(spec), spec, count=count, dtype=DTYPES.get(dtype), pass_=pass_, epilogue=after
                         )
 
-    def _miopen(self, tokens: Sequence[str]) -> None:
-        driver = tokens[0] if tokens else ""
-        if driver in _MIOPEN_OTHER_DTYPES:
-            self._leave_out("data types that convbench does not support", driver)
-            return
-        if driver not in _MIOPEN_DTYPES:
-            if not driver or driver.startswith("-"):
-                raise ConvbenchError(f"MIOpenDriver is followed by {driver!r}; write a line such as {_MIOPEN_EXAMPLE}")
-            self._leave_out("MIOpenDriver commands that are not a convolution", driver)
-            return
-        sizes, words = _miopen_flags(tokens[1:])
-        if sizes["_"] == 3:
-            self._leave_out("3-D problems", "--spatial_dim 3")
-            return
-        if sizes["_"] != 2:
-            raise ConvbenchError(f"--spatial_dim {sizes['_']}: MIOpen has 2 and 3; omit it for 2")
-        for flag, allowed in (("m", ("conv", "trans")), ("z", ("default", "same", "valid"))):
-            if words[flag] not in allowed:
-                raise unknown(_MIOPEN_WORDS[flag][0], words[flag], allowed)
-        passes = [one for bit, one in FORW_BITS.items() if sizes["F"] & bit or sizes["F"] == 0]
-        if not 0 <= sizes["F"] <= 7:
-            raise ConvbenchError(
-                f"-F {sizes['F']}: give a sum of 1 (forward), 2 (backward data) and 4 (backward weights), or 0 for all"
-            )
-        for flag, meaning in _MIOPEN_TOLD.items():
-            name, default = _MIOPEN_WORDS[flag]
-            if words[flag] != default:
-                self._leave_out(f"--{name} ({meaning})", words[flag])
-        if words["m"] == "trans" and words["b"] == "1":
-            self._leave_out("biases of transposed convolutions", "--bias 1")
-        spec = _miopen_spec(sizes, words["z"], transposed=words["m"] == "trans")
-        for one in passes:
-            pass_ = _TURNED[one] if words["m"] == "trans" else one
-            self._add(
-                str(spec),
-                spec,
-                dtype=_MIOPEN_DTYPES[driver],
-                pass_=None if passes == ["fprop"] and pass_ == "fprop" else pass_,
-                epilogue="bias" if words["b"] == "1" and one == pass_ == "fprop" else None,
-                again=True,
-            )
 
+def read_text(path: Path, what: str, *, log: bool = False) -> str:
+    """A text file as it is, less the mark that a spreadsheet may put in front.
 
-def read_text(path: Path, what: str) -> str:
-    """A text file as it is, less the mark that a spreadsheet may put in front."""
+    Args:
+        path, what: the file, and what it is for.
+        log: a byte that is no UTF-8 only costs its line, and UTF-16 is read, which PowerShell writes.
+    """
     try:
-        return read_bytes(path, MOST_NBYTES).decode("utf-8-sig")
+        data = read_bytes(path, MOST_NBYTES)
+        if not log:
+            return data.decode("utf-8-sig")
+        if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            return data.decode("utf-16")
+        if data.count(0) * 20 > len(data):
+            raise ValueError("it is not a text file")
+        return data.decode("utf-8-sig", errors="replace")
     except (OSError, ValueError) as error:  # ValueError: no UTF-8, or a name with a NUL in it
         raise ConvbenchError(f"cannot read {what}: {cause(error)}; --suite takes a name or a file") from None
 
 
-def _is_miopen(token: str) -> bool:
-    return token.rpartition("/")[2] == "MIOpenDriver"
+def _is_rule(line: str) -> bool:
+    return not line.strip(" |:+=-")
 
 
-def _token_lines(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Line numbers and words; comments are removed, a backslash at the end continues the line."""
+def _token_lines(text: str) -> Iterator[tuple[int, str, list[str]]]:
+    """Line numbers, lines and words; the words are without comments, a backslash at the end continues the line."""
     kept: list[str] = []
+    lines: list[str] = []
+    number = 0
     for number, line in enumerate(text.splitlines(), start=1):
         tokens = line.split()
         cut = next((place for place, token in enumerate(tokens) if token.startswith("#")), len(tokens))
         kept += tokens[:cut]
+        lines.append(line)
         if kept and kept[-1].endswith("\\"):
             kept[-1:] = [rest] if (rest := kept[-1][:-1]) else []
+            lines[-1] = line.rstrip()[:-1]
             continue
-        if kept:
-            yield number, _joined(kept)
-        kept = []
+        yield number, " ".join(lines), _joined(kept)
+        kept, lines = [], []
     if kept:
-        yield len(text.splitlines()), _joined(kept)
+        yield number, " ".join(lines), _joined(kept)
 
 
 def _joined(tokens: Sequence[str]) -> list[str]:
@@ -443,146 +460,3 @@ def _joined(tokens: Sequence[str]) -> list[str]:
         else:
             joined.append(token)
     return joined
-
-
-def _take_apart(token: str) -> tuple[dict[str, int], str, int]:
-    """Sizes by their keys, the name, and how often it occurs (`n"name*3"` or `n"name"*3`)."""
-    sizes: dict[str, int] = {}
-    place = 0
-    while place < len(token) and token[place] != "n":
-        if token[place] == "_":
-            place += 1
-            continue
-        match = _SIZE.match(token, place)
-        if match is None:
-            raise ConvbenchError(f"a size in {token!r} has more than 9 digits; write it like {_BENCHDNN_EXAMPLE}")
-        if match[1] in sizes:
-            raise ConvbenchError(f"{match[1]} occurs twice in {token!r}; write it like {_BENCHDNN_EXAMPLE}")
-        sizes[match[1]] = int(match[2])
-        place = match.end()
-    name, star, count = token[place + 1 :].replace('"', "").rpartition("*")
-    if not star or not count.isdecimal() or len(count) > MOST_DIGITS:
-        return sizes, token[place + 1 :].replace('"', ""), 1
-    return sizes, name, int(count)
-
-
-def _given(sizes: Mapping[str, int], axis: str) -> bool:
-    """Whether a descriptor sets anything for an axis; `sw1` and `pw0` alone do not."""
-    return any(sizes.get(letter + axis, 0) for letter in "iokdp") or sizes.get("s" + axis, 1) != 1
-
-
-def _descriptor_spec(sizes: dict[str, int], *, transposed: bool = False) -> ConvSpec | str:
-    """The problem, or what its output sizes say against any; of a transposed one the problem whose dgrad it is."""
-    if _given(sizes, "w") and not _given(sizes, "h"):  # 1-D: a single row
-        sizes = sizes | dict.fromkeys(("ih", "oh", "kh", "sh"), 1) | dict.fromkeys(("ph", "dh"), 0)
-    if not _given(sizes, "w"):  # square: benchdnn takes either all of w or none
-        sizes = sizes | {letter + "w": sizes[letter + "h"] for letter in "iokspd" if letter + "h" in sizes}
-    for needed in ("ic", "oc", "ih", "kh", "iw", "kw"):
-        if not sizes.get(needed):
-            hint = " (give all keys for w, or none for a square)" if needed.endswith("w") else ""
-            raise ConvbenchError(f"{needed} is missing{hint}; write it like {_BENCHDNN_EXAMPLE}")
-    if transposed:
-        sizes = sizes | {"ic": sizes["oc"], "oc": sizes["ic"]}
-        for axis in "hw":
-            image = (sizes[f"i{axis}"] - 1) * sizes.get(f"s{axis}", 1) + _extent(sizes, axis)
-            made = sizes.get(f"o{axis}", image - 2 * sizes.get(f"p{axis}", 0))
-            sizes = sizes | {f"i{axis}": made, f"o{axis}": sizes[f"i{axis}"]}
-    (top, bottom), (left, right) = (_padding(sizes, axis) for axis in "hw")
-    if min(top, bottom, left, right) < 0:
-        return "an output that leaves rows or columns of the input unread"
-    return ConvSpec(
-        n=sizes["mb"],
-        c=sizes["ic"],
-        h=sizes["ih"],
-        w=sizes["iw"],
-        k=sizes["oc"],
-        r=sizes["kh"],
-        s=sizes["kw"],
-        stride=(sizes.get("sh", 1), sizes.get("sw", 1)),
-        padding=(top, bottom, left, right),
-        dilation=(sizes.get("dh", 0) + 1, sizes.get("dw", 0) + 1),  # its dense kernel has dilation 0
-        groups=sizes.get("g", 1),
-    )
-
-
-def _padding(sizes: Mapping[str, int], axis: str) -> Pair:
-    """In front as it is given, else half of what the output size asks for, else none; at the end what it leaves over.
-
-    Equal where that gives the output size too, for a stride may leave columns unread.
-    """
-    extent = _extent(sizes, axis)
-    size, stride, out = sizes[f"i{axis}"], sizes.get(f"s{axis}", 1), sizes.get(f"o{axis}", 0)
-    both = (out - 1) * stride - size + extent
-    front = sizes.get(f"p{axis}", int(both / 2) if out else 0)  # towards zero, as benchdnn
-    if not out or (size + 2 * front - extent) // max(1, stride) + 1 == out:
-        return (front, front)
-    return (front, both - front)
-
-
-def _extent(sizes: Mapping[str, int], axis: str) -> int:
-    """Rows or columns that the dilated kernel spans."""
-    return (sizes[f"k{axis}"] - 1) * (sizes.get(f"d{axis}", 0) + 1) + 1
-
-
-def _dtype(config: str) -> str:
-    """One name where source, weights and destination have one type; else the text as it is."""
-    parts = config.lower().removesuffix("_wino").split(":")
-    parts = re.findall("bf16", parts[0]) if re.fullmatch("(bf16){3}", parts[0]) else parts
-    return parts[0] if len(set(parts)) == 1 else config
-
-
-def _miopen_flags(tokens: Sequence[str]) -> tuple[dict[str, int], dict[str, str]]:
-    """Sizes and words by their short flag, defaults filled in."""
-    sizes = {flag: default for flag, (_, default) in _MIOPEN_SIZES.items()}
-    words = {flag: default for flag, (_, default) in _MIOPEN_WORDS.items()}
-    known = {*_MIOPEN_SHORT.values()}
-    place = 0
-    while place < len(tokens):
-        token = tokens[place]
-        flag = _MIOPEN_SHORT.get(token[2:], "") if token.startswith("--") else token[1:]
-        if not token.startswith("-") or flag not in known:
-            near = unknown("MIOpenDriver flag", token, [*(f"--{name}" for name in _MIOPEN_SHORT)])
-            raise ConvbenchError(f"{near}; write it like {_MIOPEN_EXAMPLE}")
-        if place + 1 == len(tokens):
-            raise ConvbenchError(f"{token} has no value; write it like {_MIOPEN_EXAMPLE}")
-        value = tokens[place + 1]
-        if flag in sizes:
-            if not value.isdecimal() or len(value) > MOST_DIGITS:
-                raise ConvbenchError(f"{token} {value}: it takes an integer; write it like {_MIOPEN_EXAMPLE}")
-            sizes[flag] = int(value)
-        elif flag in words:
-            words[flag] = value
-        place += 2
-    return sizes, words
-
-
-def _miopen_spec(sizes: Mapping[str, int], pad_mode: str, *, transposed: bool) -> ConvSpec:
-    padding = (sizes["p"], sizes["q"])
-    dense = not transposed and ((sizes["l"], sizes["j"]) == (1, 1) or (sizes["y"], sizes["x"]) == (1, 1))
-    if pad_mode == "valid" and dense:
-        padding = (0, 0)
-    elif pad_mode == "same" and dense:  # half of what "same" asks for, on both sides
-        padding = (_same(sizes["H"], sizes["y"], sizes["u"]), _same(sizes["W"], sizes["x"], sizes["v"]))
-    h, w, channels = sizes["H"], sizes["W"], (sizes["c"], sizes["k"])
-    if transposed:  # the forward problem has what it makes for its input
-        h = (h - 1) * sizes["u"] - 2 * padding[0] + sizes["l"] * (sizes["y"] - 1) + 1 + sizes["Y"]
-        w = (w - 1) * sizes["v"] - 2 * padding[1] + sizes["j"] * (sizes["x"] - 1) + 1 + sizes["X"]
-        channels = (sizes["k"], sizes["c"])
-    return ConvSpec(
-        n=sizes["n"],
-        c=channels[0],
-        h=h,
-        w=w,
-        k=channels[1],
-        r=sizes["y"],
-        s=sizes["x"],
-        stride=(sizes["u"], sizes["v"]),
-        padding=padding,
-        dilation=(sizes["l"], sizes["j"]),
-        groups=max(sizes["g"], 1),
-    )
-
-
-def _same(size: int, taps: int, stride: int) -> int:
-    rest = size % stride if stride else 0
-    return max(taps - (rest or stride), 0) // 2

@@ -35,8 +35,8 @@ TYPED = {
     ),
     "bench --backend cuddn": f"unknown backend 'cuddn': choose from {BACKENDS}; did you mean 'cudnn'?",
     "bench --suite resnet5": (
-        f"unknown suite 'resnet5': choose from {SUITES} (convbench list suites), a FILE.csv, or a file of benchdnn or "
-        f"MIOpenDriver lines; did you mean 'resnet50'?"
+        f"unknown suite 'resnet5': choose from {SUITES} (convbench list suites), a FILE.csv, or a file of another "
+        f"tool (docs/selection.md); did you mean 'resnet50'?"
     ),
     "explain --step unfodl": (
         "--step 'unfodl': give a number from 1 to 8, a range such as 2-4, or a name: operands, loops, positions, "

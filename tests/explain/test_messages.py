@@ -12,6 +12,7 @@ from convbench.errors import ConvbenchError
 from convbench.explain.messages import MESSAGES, decode
 from convbench.explain.messages.reading import Decoded
 from convbench.show.questions import decoded_page
+from tests.conftest import load_script
 
 z = torch.zeros
 WRONG: Any = [1, 2]  # a list for a tensor
@@ -91,16 +92,12 @@ PROVOKED: dict[str, tuple[str, Callable[[], Any]]] = {
 }
 
 
-def provoke(case: str) -> str:
-    with pytest.raises(Exception) as raised:  # noqa: PT011  # whatever torch raises is what is read
-        PROVOKED[case][1]()
-    return str(raised.value)
+SCRIPT = load_script("provoke_errors")
+SCRIPTED = {one.name: one for one in SCRIPT.PROVOKED}
 
 
-@pytest.mark.parametrize("case", PROVOKED)
-def test_the_installed_torch_says_what_is_known_and_each_fix_runs(case: str) -> None:
-    found = decode(provoke(case))
-    assert found.name == PROVOKED[case][0]
+def check_fixes(found: Decoded) -> None:
+    """Each call runs as it is written, and makes the shape that is said."""
     assert found.meanings
     assert found.fault
     assert found.fixes
@@ -112,8 +109,56 @@ def test_the_installed_torch_says_what_is_known_and_each_fix_runs(case: str) -> 
             assert fix.spec.y_shape == fix.shape
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")  # a fix may have an even kernel
+@pytest.mark.parametrize("name", SCRIPTED)
+def test_a_provoked_message_is_known_and_its_advice_mends_the_call(name: str) -> None:
+    assert [*SCRIPT.faults(SCRIPTED[name])] == []
+    found = decode(SCRIPT.message(SCRIPTED[name]))
+    check_fixes(found)
+    for width in (60, 80, 120):
+        assert max(len(line) for line in decoded_page(found, width)) <= width
+
+
+def test_the_script_provokes_at_least_sixty_messages_of_every_kind_of_layer() -> None:
+    messages = {SCRIPT.message(one) for one in SCRIPT.PROVOKED}
+    assert len(messages) >= 60
+    for word in ("conv1d", "conv3d", "conv_transpose2d", "unfold", "fold", "max_pool2d", "batch_norm", "linear after"):
+        assert any(name.startswith(word) for name in SCRIPTED)
+    assert sum(name.startswith(("cat in a U-Net", "load_state_dict")) for name in SCRIPTED) >= 6
+
+
+def test_the_script_finds_an_unknown_message_and_wrong_advice(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(value: str) -> None:
+        if value == "wrong":
+            raise RuntimeError("no such message")
+
+    unknown = SCRIPT.one("unknown", "kernel", fail, "wrong", "right", "1")
+    first = SCRIPT.PROVOKED[1]
+    mistaken = SCRIPT.one("mistaken", first.kind, first.call, first.wrong, 3, "in_channels of the layer is 7")
+    assert SCRIPT.main((unknown, mistaken)) == 1
+    out = capsys.readouterr().out
+    assert "unknown: unknown: 'no such message'" in out
+    assert "the advice does not say 'in_channels of the layer is 7'" in out
+    assert "3 does not mend it" in out
+    assert SCRIPT.main(()) == 1
+
+
+def provoke(case: str) -> str:
+    with pytest.raises(Exception) as raised:  # noqa: PT011  # whatever torch raises is what is read
+        PROVOKED[case][1]()
+    return str(raised.value)
+
+
+@pytest.mark.parametrize("case", PROVOKED)
+def test_the_installed_torch_says_what_is_known_and_each_fix_runs(case: str) -> None:
+    found = decode(provoke(case))
+    assert found.name == PROVOKED[case][0]
+    check_fixes(found)
+
+
 def test_every_kind_of_message_is_provoked() -> None:
-    assert {name for name, _ in PROVOKED.values()} == {message.name for message in MESSAGES}
+    provoked = {name for name, _ in PROVOKED.values()} | {one.kind for one in SCRIPT.PROVOKED}
+    assert provoked == {message.name for message in MESSAGES}
 
 
 def numbers(found: Decoded) -> set[str]:
@@ -214,6 +259,21 @@ Given input with spatial size (2), kernel_size=(3, 3), dilation=(1, 1), padding=
 Expected 3D (unbatched) or 4D (batched) input to conv2d, but got input of size: []
 Expected 3D or 4D (batch mode) tensor with x, but got: [0]
 Padding size should be less than the corresponding input dimension, but got: padding (4, 4) at dimension 9 of input [1]
+Expected 3D (unbatched) or 4D (batched) input to conv_transpose1d, but got input of size: []
+requested an output size of (0,), but valid sizes range from [1, 2] to [] (for an input of torch.Size([8])
+Given input size per channel: (0). Calculated output size per channel: (). Output size is too small
+Given input size: (0x0x0). Calculated output size: (0x0x0). Output size is too small
+pad should be at most half of effective kernel size, but got pad=-5, kernel_size=0 and dilation=0
+Dimension out of range (expected to be in range of [-9, 999999999], but got -3)
+expected 9D input (got 0D input)
+Expected more than 1 value per channel when training, got input size torch.Size([])
+num_channels (999999999) must be divisible by num_groups (0)
+shape '[0, -1, 999999999]' is invalid for input of size 0
+shape '[999999999, 999999999]' is invalid for input of size 999999998
+stack expects each tensor to be equal size, but got [] at entry 0 and [999999999, 2, 3] at entry 1
+size mismatch for a: copying a param with shape torch.Size([]) from checkpoint, the shape in current model is [0]
+Given normalized_shape=[], expected input with shape [*, 8], but got input of size[]
+pixel_shuffle expects its input's 'channel' dimension, but input.size(-3)=0 is not divisible by 0
 expected stride to be a single integer value or a list of 1 value to match the convolution dimensions, but got stride=[]
 """.strip().splitlines()
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from convbench import ConvSpec
 from convbench.errors import ConvbenchError
 from convbench.explain.questions import QUESTIONS, SHOWS_ALL, ask, choose, rounding
-from convbench.explain.sheet import NumberGrid, Sheet, Sum, Table, WhyAnswer
+from convbench.explain.sheet import NumberGrid, Say, Sheet, Sum, Table, WhyAnswer
 from convbench.explain.walk import choose_cell
 from convbench.show.questions import answer_page
 
@@ -164,6 +164,22 @@ def test_two_right_answers_differ_by_their_order_of_summation() -> None:
     assert found.numbers["apart64"] < 1e-12
     assert found.numbers["conv_share"] < 1
     assert found.numbers["unfold_share"] < 1
+
+
+def test_integers_are_said_to_be_exact_only_below_2_to_the_24() -> None:
+    found = answer("not-equal", ConvSpec.parse("n1c8h110w110k1r7s7"))
+    x, w = torch.arange(8 * 110 * 110).float().reshape(1, 8, 110, 110), torch.ones(1, 8, 7, 7)
+    y, unfolded = F.conv2d(x, w), (w.flatten(1) @ F.unfold(x, 7)).reshape(1, 1, 104, 104)
+    assert found.numbers["counting_top"] == int(F.conv2d(x.double(), w.double()).max()) > 2**24
+    assert found.numbers["counting_differ"] == int((y != unfolded).sum()) > 0
+    assert (found.numbers["whole"], found.numbers["whole_differ"]) == (0, 0)
+    assert found.numbers["whole_top"] < 2**24
+    text = " ".join(part.text for part in found.parts if isinstance(part, Say))
+    assert f"sums up to {found.numbers['counting_top']:,}" in text
+    assert f"{found.numbers['counting_differ']:,} outputs differ" in text
+    small = " ".join(part.text for part in answer("not-equal").parts if isinstance(part, Say))
+    assert "stay below 16,777,216: here they reach 3,489, and no output differs" in small
+    assert "fp32 skips integers" not in small
 
 
 def test_where_two_sums_are_equal_bit_for_bit_a_longer_one_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:

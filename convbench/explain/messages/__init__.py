@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from convbench.errors import ConvbenchError, one_line
-from convbench.explain.messages import channels, folding, options, shapes
+from convbench.explain.messages import channels, folding, joins, layers, options, shapes, transposed
 from convbench.explain.messages.reading import INT, LIST, Decoded, MessageReading, try_out
 
 LONGEST = 20_000  # characters of what is read: a traceback, not a log
@@ -48,8 +48,9 @@ def decode(text: str) -> Decoded:
             fixes=tuple(try_out(reading.fixes)),
         )
     raise ConvbenchError(
-        f"unknown message: {one_line(line, 200)!r}; known are messages of conv2d, unfold and fold about "
-        f"shapes, types and options; give the whole last line of the traceback, or pipe all of it to 'convbench "
+        f"unknown message: {one_line(line, 200)!r}; known are messages about shapes, types and options "
+        f"of convolutions, fold, poolings, norms and what joins them; give the whole last "
+        f"line of the traceback, or pipe all of it to 'convbench "
         f"error -'"
     )
 
@@ -84,7 +85,8 @@ MESSAGES = (
     _message(
         "bias",
         "a bias of the wrong length",
-        rf"Given weight of size {LIST}, expected bias to be 1-dimensional with {INT} elements, but got bias of size "
+        rf"Given (transposed=1, )?weight of size {LIST}, expected bias to be 1-dimensional with {INT} elements, but "
+        rf"got bias of size "
         rf"{LIST}",
         channels.bias,
     ),
@@ -105,7 +107,8 @@ MESSAGES = (
     _message(
         "dimensions",
         "x has the wrong number of dimensions",
-        rf"Expected 3D \(unbatched\) or 4D \(batched\) input to (conv2d), but got input of size: {LIST}",
+        rf"Expected ([234])D \(unbatched\) or ([345])D \(batched\) input to (conv(?:_transpose)?[123]d), but got input "
+        rf"of size: {LIST}",
         shapes.dimensions,
     ),
     _message(
@@ -143,13 +146,22 @@ MESSAGES = (
     ),
     _message("flat-weight", "w is flat", r"weight should have at least three dimensions", shapes.flat_weight),
     _message(
-        "positive", "an option must be positive", r"non-positive (stride|groups) is not supported", options.positive
+        "positive",
+        "an option must be positive",
+        r"non-positive (stride|groups) is not supported|\b(groups) must be a positive integer",
+        options.positive,
     ),
-    _message("negative-padding", "negative padding", r"negative padding is not supported", options.negative_padding),
+    _message(
+        "negative-padding",
+        "negative padding",
+        r"negative (output_)?padding is not supported",
+        options.negative_padding,
+    ),
     _message(
         "dilation",
         "a dilation of zero",
-        rf"dilation should be greater than zero, but got {_PAIR}",
+        rf"dilation should be greater than zero(?:, but got {_PAIR}|, but got dilation_height: {INT}, dilation_width: "
+        rf"{INT}|(?!, but got))",
         options.zero_dilation,
     ),
     _message(
@@ -219,7 +231,207 @@ MESSAGES = (
     _message(
         "arguments",
         "arguments of the wrong type",
-        r"conv2d\(\) received an invalid combination of arguments - got \((.*?)\), but expected",
+        r"\b(conv(?:_transpose)?[123]d)\(\) received an invalid combination of arguments - got \((.*?)\), but expected",
         options.arguments,
+    ),
+    _message(
+        "missing-argument",
+        "an argument is missing",
+        r"\b(Conv(?:Transpose)?[123]d)\.__init__\(\) missing \d required positional arguments?: '(\w+)'",
+        options.missing_argument,
+    ),
+    _message(
+        "output-padding",
+        "too much output_padding",
+        rf"output padding must be smaller than either stride or dilation, but got output_padding_height: {INT} "
+        rf"output_padding_width: {INT} stride_height: {INT} stride_width: {INT} dilation_height: {INT} dilation_width: "
+        rf"{INT}",
+        transposed.output_padding,
+    ),
+    _message(
+        "output-size",
+        "an output_size that no stride leaves open",
+        rf"requested an output size of {_PAIR}, but valid sizes range from {_PAIR} to {_PAIR} \(for an input of {LIST}",
+        transposed.output_size,
+    ),
+    _message(
+        "output-size-length",
+        "output_size has the wrong length",
+        rf"ConvTranspose([123])D: for \dD input, output_size must have {INT} or {INT} elements \(got {INT}\)",
+        transposed.output_size_length,
+    ),
+    _message(
+        "empty-output",
+        "a transposed convolution with an empty output",
+        r"Given input size per channel: \(([\d x]+)\)\. Calculated output size per channel: \(([-\d x]+)\)\. Output "
+        r"size is too small",
+        transposed.empty_output,
+    ),
+    _message(
+        "transposed-padding-mode",
+        "padding_mode of a transposed convolution",
+        r"Only \"zeros\" padding mode is supported for ConvTranspose([123])d",
+        transposed.padding_mode,
+    ),
+    _message(
+        "pool-output",
+        "a pooling larger than x",
+        r"Given input size: \(([\dx]+)\)\. Calculated output size: \(([-\dx]+)\)\. Output size is too small",
+        layers.pool_output,
+    ),
+    _message("pool-row", "a pooling longer than x", r"max_pool1d\(\) Invalid computed output size", layers.pool_row),
+    _message(
+        "pool-padding",
+        "too much padding for a pooling",
+        rf"pad should be at most half of effective kernel size, but got pad={INT}, kernel_size={INT} and "
+        rf"dilation={INT}",
+        layers.pool_padding,
+    ),
+    _message(
+        "pool-dimensions",
+        "x is no image, or is empty",
+        r"non-empty 3D or 4D \(batch mode\) tensor expected for input",
+        layers.pool_dimensions,
+    ),
+    _message(
+        "dimension-range",
+        "x has too few dimensions",
+        rf"Dimension out of range \(expected to be in range of \[{INT}, {INT}\], but got {INT}\)",
+        layers.dimension_range,
+    ),
+    _message("pool-stride", "a stride of zero", r"stride should not be zero", layers.pool_stride),
+    _message(
+        "pool-kernel",
+        "a pooling of size zero",
+        rf"kernel size should be greater than zero, but got kH: {INT} kW: {INT}",
+        layers.pool_kernel,
+    ),
+    _message(
+        "unpool",
+        "indices of another pooling",
+        rf"Expected shape of indices to be same as that of the input tensor \({LIST}\) but got indices tensor with "
+        rf"shape: {LIST}",
+        layers.unpool,
+    ),
+    _message(
+        "batch-norm",
+        "a batch norm for other channels",
+        rf"(running_mean|running_var|weight|bias) should contain {INT} elements not {INT}",
+        layers.batch_norm,
+    ),
+    _message(
+        "batch-norm-dimensions",
+        "a norm for other dimensions",
+        r"expected (?:2D or )?([2345])D input \(got (\d)D input\)",
+        layers.batch_norm_dimensions,
+    ),
+    _message(
+        "one-value",
+        "one value cannot be normalised",
+        rf"Expected more than 1 (value per channel|spatial element) when training, got input size {LIST}",
+        layers.one_value,
+    ),
+    _message(
+        "group-norm",
+        "groups that do not divide the channels",
+        rf"num_channels \({INT}\) must be divisible by num_groups \({INT}\)",
+        layers.group_norm,
+    ),
+    _message(
+        "group-norm-channels",
+        "a group norm for other channels",
+        rf"Expected (weight|bias) to be a vector of size equal to the number of channels in input, but got \w+ of "
+        rf"shape {LIST} and input of shape {LIST}",
+        layers.group_norm_channels,
+    ),
+    _message(
+        "layer-norm",
+        "a layer norm for another size",
+        rf"Given normalized_shape={LIST}, expected input with shape \[\*, [\d, ]+\], but got input of size ?{LIST}",
+        layers.layer_norm,
+    ),
+    _message(
+        "view",
+        "a shape with another number of elements",
+        rf"shape '{LIST}' is invalid for input of size {INT}",
+        joins.view,
+    ),
+    _message(
+        "view-stride",
+        "view of a tensor that is not in order",
+        r"view size is not compatible with input tensor's size and stride",
+        joins.view_stride,
+    ),
+    _message(
+        "cat",
+        "two tensors that do not fit side by side",
+        rf"Sizes of tensors must match except in dimension {INT}\. Expected size {INT} but got size {INT} for tensor "
+        rf"number {INT} in the list",
+        joins.cat,
+    ),
+    _message(
+        "cat-dimensions",
+        "tensors with different numbers of dimensions",
+        rf"Tensors must have same number of dimensions: got {INT} and {INT}",
+        joins.cat_dimensions,
+    ),
+    _message("cat-empty", "nothing to join", r"expected a non-empty list of Tensors", joins.empty_list),
+    _message(
+        "stack",
+        "images of different sizes in a batch",
+        rf"stack expects each tensor to be equal size, but got {LIST} at entry {INT} and {LIST} at entry {INT}",
+        joins.stack,
+    ),
+    _message(
+        "target-size",
+        "a mask of another size",
+        rf"arget size \({LIST}\) (?:that is different to the|must be the same as) input size \({LIST}",
+        layers.target_size,
+    ),
+    _message(
+        "load-size",
+        "weights of another size",
+        rf"size mismatch for ([\w.]+): copying a param with shape {LIST} from checkpoint, the shape in current model "
+        rf"is {LIST}",
+        layers.load_size,
+    ),
+    _message(
+        "load-keys",
+        "weights with other names",
+        r"(?:Missing|Unexpected) key\(s\) in state_dict: .*",
+        layers.load_keys,
+    ),
+    _message(
+        "interpolate",
+        "a size with too many or too few numbers",
+        rf"Input and output must have the same number of spatial dimensions, but got input with spatial dimensions of "
+        rf"{LIST} and output size of {_PAIR}",
+        layers.interpolate,
+    ),
+    _message(
+        "interpolate-mode",
+        "a mode for other dimensions",
+        r"Got (\d)D input, but (\w+) mode needs (\d)D input",
+        layers.interpolate_mode,
+    ),
+    _message(
+        "pixel-shuffle",
+        "channels that cannot be shuffled",
+        rf"pixel_shuffle expects its input's 'channel' dimension .*? but input\.size\(-3\)={INT} is not divisible by "
+        rf"{INT}",
+        layers.pixel_shuffle,
+    ),
+    _message("crop", "more cropped than there is", r"narrow\(\): length must be non-negative", layers.crop),
+    _message(
+        "prelu",
+        "a PReLU for other channels",
+        rf"Found parameter numbers = {INT} and channel size = {INT}",
+        layers.prelu,
+    ),
+    _message(
+        "loss-batch",
+        "as many targets as outputs",
+        rf"Expected input batch_size \({INT}\) to match target batch_size \({INT}\)",
+        layers.loss_batch,
     ),
 )

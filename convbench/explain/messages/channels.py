@@ -153,17 +153,24 @@ def indivisible(match: re.Match[str]) -> MessageReading:
 
 
 def bias(match: re.Match[str]) -> MessageReading:
-    w, wanted, bias = sizes(match[1]), int(match[2]), sizes(match[3])
+    w, wanted, bias = sizes(match[2]), int(match[3]), sizes(match[4])
     x = (1, w[1], *(max(8, size) for size in w[2:]))
+    function, options, each = convolution(w), {}, "w.shape[0]"
+    if match[1]:
+        x, function = (1, w[0], *x[2:]), f"conv_transpose{len(w) - 2}d"
+        options, each = _g(max(1, wanted // max(1, w[1]))), "groups · w.shape[1]"
     return MessageReading(
-        function=convolution(w),
+        function=function,
         meanings=(
-            (show(w), name_w(w)),
-            (f"{wanted} elements", "w.shape[0]: each filter adds one number to all of its outputs"),
+            (show(w), "w: (C, K/G, R, S)" if match[1] else name_w(w)),
+            (f"{wanted} elements", f"{each}: each filter adds one number to all of its outputs"),
             (show(bias), "the given bias"),
         ),
         fault=f"The bias must be a vector of {wanted} numbers, one per filter; this one is {by(bias)}.",
         fixes=(
-            (f"Change the bias: {wanted} numbers.", ExampleCall(function=convolution(w), operands=(x, w, (wanted,)))),
+            (
+                f"Change the bias: {wanted} numbers.",
+                ExampleCall(function=function, operands=(x, w, (wanted,)), options=options),
+            ),
         ),
     )

@@ -19,7 +19,7 @@ from convbench.explain.messages.shapes import unfold_call
 
 
 def positive(match: re.Match[str]) -> MessageReading:
-    name = match[1]
+    name = match[1] or match[2]
     default = {"stride": 1, "groups": 1}[name]
     return MessageReading(
         function="conv2d",
@@ -42,7 +42,23 @@ def positive(match: re.Match[str]) -> MessageReading:
     )
 
 
-def negative_padding(_: re.Match[str]) -> MessageReading:
+def negative_padding(match: re.Match[str]) -> MessageReading:
+    if match[1]:
+        return MessageReading(
+            function="conv_transpose2d",
+            meanings=(("output_padding", "rows and columns that y gets more, at its end"),),
+            fault="output_padding must not be negative, and is less than the stride.",
+            fixes=(
+                (
+                    "output_padding=0 is the default:",
+                    ExampleCall(
+                        function="conv_transpose2d",
+                        operands=((1, 1, 8, 8), (1, 1, 3, 3)),
+                        options={"stride": 2, "output_padding": 0},
+                    ),
+                ),
+            ),
+        )
     return MessageReading(
         function="conv2d",
         meanings=(("padding", "rows and columns of zeros around x"),),
@@ -57,9 +73,15 @@ def negative_padding(_: re.Match[str]) -> MessageReading:
 
 
 def zero_dilation(match: re.Match[str]) -> MessageReading:
+    given = sizes(match[1]) if match[1] else sizes(f"{match[2]} {match[3]}") if match[2] else ()
     return MessageReading(
         function="conv2d",
-        meanings=((show(sizes(match[1])), "the given dilation: the distance between two pixels under the kernel"),),
+        meanings=(
+            (
+                show(given) if given else "dilation",
+                "the given dilation: the distance between two pixels under the kernel",
+            ),
+        ),
         fault="A dilation must be at least 1, which is a kernel without gaps; 0 would read one pixel again and again.",
         fixes=(
             (
@@ -222,7 +244,23 @@ def not_implemented(match: re.Match[str]) -> MessageReading:
 
 
 def arguments(match: re.Match[str]) -> MessageReading:
-    given = one_line(match[1], 200)
+    function, given = match[1], one_line(match[2], 200)
+    kind = int(function[-2])
+    if function != "conv2d":
+        w = (3, 4) if function.startswith("conv_transpose") else (4, 3)
+        return MessageReading(
+            function=function,
+            meanings=((given, "the given types, in order"),),
+            fault="x, w and bias must be tensors; stride, padding and dilation integers or lists of them.",
+            fixes=(
+                (
+                    "For example, with stride=1:",
+                    ExampleCall(
+                        function=function, operands=((1, 3, *(8,) * kind), (*w, *(3,) * kind)), options={"stride": 1}
+                    ),
+                ),
+            ),
+        )
     return MessageReading(
         function="conv2d",
         meanings=((given, "the given types, in order"),),
@@ -233,6 +271,25 @@ def arguments(match: re.Match[str]) -> MessageReading:
                 ExampleCall(
                     function="conv2d", operands=(SOME_X, SOME_W), options={"stride": (2, 2), "padding": (1, 1)}
                 ),
+            ),
+        ),
+    )
+
+
+def missing_argument(match: re.Match[str]) -> MessageReading:
+    kind, name = match[1], match[2]
+    transposed = kind.startswith("ConvTranspose")
+    dimensions = int(kind[-2])
+    x, taps = (1, 3, *(8,) * dimensions), (3,) * dimensions
+    function = f"conv_transpose{dimensions}d" if transposed else f"conv{dimensions}d"
+    return MessageReading(
+        function=kind,
+        meanings=((name, "what was not given"),),
+        fault=f"nn.{kind} needs in_channels, out_channels and kernel_size; {name} is missing.",
+        fixes=(
+            (
+                f"For example nn.{kind}(3, 4, kernel_size=3), which computes:",
+                ExampleCall(function=function, operands=(x, (3, 4, *taps) if transposed else (4, 3, *taps))),
             ),
         ),
     )

@@ -19,15 +19,17 @@ MAX_NUMBERS = 2**22  # up to here a call is really computed; a larger one is che
 MAX_MACS = 10**9
 MAX_SIZE = 10**6
 INT = r"(-?\d{1,9})"
+_OF_LISTS = ("cat", "stack")
+_OF_TORCH = (*_OF_LISTS, "reshape")
 LIST = r"\[*(?:torch\.Size\()?[\[(]+([-\d, x]*)[\])]+"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExampleCall:
-    """A call of torch.nn.functional on random operands.
+    """A call of torch.nn.functional on random operands, or of torch for what is only there.
 
     Attributes:
-        operands: their shapes.
+        operands: their shapes; cat and stack take a list of them.
         options: by name, after the operands.
     """
 
@@ -40,7 +42,9 @@ class ExampleCall:
         """As it is written in Python, with `import torch` and `import torch.nn.functional as F`."""
         operands = [f"torch.randn({', '.join(str(size) for size in shape)})" for shape in self.operands]
         options = [f"{name}={value!r}" for name, value in self.options.items()]
-        return f"F.{self.function}({', '.join(operands + options)})"
+        operands = [f"[{', '.join(operands)}]"] if self.function in _OF_LISTS else operands
+        module = "torch" if self.function in _OF_TORCH else "F"
+        return f"{module}.{self.function}({', '.join(operands + options)})"
 
     @property
     def spec(self) -> ConvSpec | None:
@@ -78,7 +82,8 @@ class ExampleCall:
         device = "cpu" if computed else "meta"
         operands = [torch.zeros(shape, device=device) for shape in self.operands]
         with warnings.catch_warnings(action="ignore"), torch.no_grad():
-            result = getattr(F, self.function)(*operands, **self.options)
+            call = getattr(torch if self.function in _OF_TORCH else F, self.function)
+            result = call(operands, **self.options) if self.function in _OF_LISTS else call(*operands, **self.options)
         return tuple(result.shape), computed
 
 
@@ -139,7 +144,9 @@ def try_out(fixes: tuple[tuple[str, ExampleCall], ...]) -> Iterator[Fix]:
         except (RuntimeError, ValueError, TypeError, IndexError, MemoryError):
             continue
         bare = words.removeprefix("Or ")
-        yield Fix(words=bare[0].upper() + bare[1:] if first else words, call=call, shape=shape, computed=computed)
+        if re.match("[a-z]{2,}[ ,]", bare):  # a word, and no code such as x[None] or stride=1
+            bare = bare[0].upper() + bare[1:]
+        yield Fix(words=bare if first else words, call=call, shape=shape, computed=computed)
         first = False
 
 

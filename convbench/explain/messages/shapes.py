@@ -91,15 +91,52 @@ def blocks(match: re.Match[str]) -> MessageReading:
     )
 
 
+_AXES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
+_LETTERS = {1: "L", 2: "H, W", 3: "D, H, W"}
+_COUNTS = {3: "three", 4: "four", 5: "five"}
+
+
 def dimensions(match: re.Match[str]) -> MessageReading:
-    x = sizes(match[2])
+    function, x = match[3], sizes(match[4])
+    kind = int(function[-2])
+    needed, letters = kind + 2, _LETTERS[kind]
+
+    def call(shape: tuple[int, ...]) -> ExampleCall:
+        taps = (3,) * (len(shape) - 2)
+        if function.startswith("conv_transpose"):
+            return ExampleCall(function=f"conv_transpose{len(taps)}d", operands=(shape, (shape[1], 1, *taps)))
+        return fitted(shape, (1, shape[1], *taps))
+
+    fixes = _four(x, call) if kind == 2 else _resized(x, needed, call)
     return MessageReading(
-        function=match[1],
-        meanings=((show(x), f"x: {len(x)} sizes"), ("3D or 4D", "(C, H, W) for one image, (N, C, H, W) for a batch")),
-        fault=f"x has {len(x)} dimension{'s' * (len(x) != 1)}, but a 2-D convolution needs four: images, channels, "
-        "height, width.",
-        fixes=tuple(_four(x, lambda shape: fitted(shape, (1, shape[1], 3, 3)))),
+        function=function,
+        meanings=(
+            (show(x), f"x: {len(x)} sizes"),
+            (f"{match[1]}D or {match[2]}D", f"(C, {letters}) for one, (N, C, {letters}) for a batch"),
+        ),
+        fault=f"x has {len(x)} dimension{'s' * (len(x) != 1)}, but a {kind}-D convolution needs {_COUNTS[needed]}: "
+        f"images, channels, {', '.join(_AXES[kind])}.",
+        fixes=tuple(fixes),
     )
+
+
+def _resized(
+    x: tuple[int, ...], needed: int, call: Callable[[tuple[int, ...]], ExampleCall]
+) -> Iterator[tuple[str, ExampleCall]]:
+    """Ways to the dimensions of a 1-D or 3-D convolution."""
+    if 1 <= len(x) < needed - 1:
+        new = ", ".join(["None"] * (needed - len(x)))
+        yield f"x[{new}] adds what is missing in front, N and C among it.", call(((1,) * (needed - len(x))) + x)
+    elif len(x) > needed:
+        if len(x) < 6:
+            yield f"If x is right, the layer is another one, for {len(x)} dimensions.", call(x)
+        end = x[needed - 1 :]
+        yield (
+            f"Or make the last {len(end)} one: x.flatten({needed - 1}), of {prod(end)}.",
+            call((*x[: needed - 1], prod(end))),
+        )
+    else:
+        yield "For example:", call((1, 3, *(8,) * (needed - 2)))
 
 
 def _four(x: tuple[int, ...], call: Callable[[tuple[int, ...]], ExampleCall]) -> Iterator[tuple[str, ExampleCall]]:
@@ -139,21 +176,9 @@ def unfold_call(shape: tuple[int, ...]) -> ExampleCall:
 
 def pairs(match: re.Match[str]) -> MessageReading:
     name, wanted, given = match[1], int(match[2]), sizes(match[3])
-    if wanted != 2:
-        dimensions = wanted + 2
-        return MessageReading(
-            function="conv2d",
-            meanings=(
-                (
-                    f"{wanted} value{'s' * (wanted != 1)}",
-                    f"torch treats it as a {wanted}-D convolution: w has {dimensions} dimensions",
-                ),
-                (f"{name}={list(given)}", "conv2d's own, a pair"),
-            ),
-            fault=f"The problem is w: it has {dimensions} dimensions, but conv2d needs four, (C_out, C_in/G, kH, kW).",
-            fixes=(("Give w four sizes, such as w[None] or w.reshape(C_out, C_in, kH, kW):", fitted(SOME_X, SOME_W)),),
-        )
     number = {"stride": 1, "dilation": 1}.get(name, 0)
+    if wanted != 2:
+        return _other_pairs(name, wanted, given, number)
     pair = tuple((*given, number, number)[:2])
     words = f"Give a pair (height, width): {name}={pair}."
     if name == "padding" and len(given) == 4:
@@ -167,6 +192,40 @@ def pairs(match: re.Match[str]) -> MessageReading:
         ),
         fault=f"{name} has {len(given)} values; a 2-D convolution takes one number or two.",
         fixes=((words, ExampleCall(function="conv2d", operands=(x, SOME_W), options={name: pair})),),
+    )
+
+
+def _other_pairs(name: str, wanted: int, given: tuple[int, ...], number: int) -> MessageReading:
+    """Values that are not as many as the dimensions of w say: one of the two is wrong."""
+    dimensions = wanted + 2
+    right = tuple((*given, *[number] * wanted)[:wanted])
+    shown = right[0] if wanted == 1 else right
+    size = max(8, 3 * max((abs(one) for one in right), default=1))
+    values = (
+        f"If it is a conv{wanted}d: give {name}={shown}, a number or {wanted} value{'s' * (wanted != 1)}.",
+        ExampleCall(
+            function=f"conv{wanted}d",
+            operands=((1, 3, *(size,) * wanted), (4, 3, *(3,) * wanted)),
+            options={name: shown},
+        ),
+    )
+    weight = (
+        "If it is a conv2d: give w four sizes, such as w[None] or w.reshape(K, C, R, S):",
+        fitted(SOME_X, SOME_W),
+    )
+    usual = given == (number, number)  # what F.conv2d passes on if none is given
+    return MessageReading(
+        function="conv2d" if usual else f"conv{wanted}d",
+        meanings=(
+            (
+                f"{wanted} value{'s' * (wanted != 1)}",
+                f"torch treats it as a {wanted}-D convolution: w has {dimensions} dimensions",
+            ),
+            (f"{name}={list(given)}", f"{len(given)} values, as for a {len(given)}-D convolution"),
+        ),
+        fault=f"w has {dimensions} dimensions, so {name} is one number or {wanted} value{'s' * (wanted != 1)}; conv2d "
+        "needs a w of four, (K, C/G, R, S).",
+        fixes=(weight, values) if usual else (values, weight),
     )
 
 
@@ -243,6 +302,20 @@ def addition(match: re.Match[str]) -> MessageReading:
 
 def matrix_product(match: re.Match[str]) -> MessageReading:
     a, b, c, d = (int(match[i]) for i in (1, 2, 3, 4))
+    fixes = []
+    if b and c and a * b % c == 0 and 0 < a * b // c < a:
+        fixes.append(
+            (
+                f"{a}·{b} is {a * b // c}·{c}: x.flatten(1) may be missing before the layer.",
+                ExampleCall(function="linear", operands=((a * b // c, c), (d, c))),
+            )
+        )
+    fixes.append(
+        (
+            f"{'Or change' if fixes else 'Change'} the layer: in_features is {b}.",
+            ExampleCall(function="linear", operands=((a, b), (d, b))),
+        )
+    )
     return MessageReading(
         function="linear",
         meanings=(
@@ -253,7 +326,7 @@ def matrix_product(match: re.Match[str]) -> MessageReading:
             (f"{c}x{d}", f"the layer's weight, transposed: it takes {c} features and gives {d}"),
         ),
         fault=f"{b} features meet a layer for {c}: the convolution's output is not the size the layer was built for.",
-        fixes=((f"Change the layer: in_features is {b}.", ExampleCall(function="linear", operands=((a, b), (d, b)))),),
+        fixes=tuple(fixes),
     )
 
 

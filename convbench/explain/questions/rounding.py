@@ -22,6 +22,7 @@ from convbench.verify.oracle import conv2d_float64
 from convbench.verify.verdict import check
 
 U32, U64 = 2.0**-24, 2.0**-53
+FP32_INTEGERS = 2**24  # from 0 to here fp32 has every integer; the next is missing
 
 
 def not_equal(sheet: Sheet) -> str:
@@ -105,10 +106,24 @@ def not_equal(sheet: Sheet) -> str:
     apart64 = "are identical" if sheet.numbers["apart64"] == 0 else "are {apart64:.2g} apart"
     sheet.say(f"The same two in float64 {apart64}: the difference is rounding, and shrinks with it.")
     whole = sheet.operands if sheet.spec == ours else (x.mul(8).round().double(), w.mul(8).round().double())
-    same = _by_unfold(*whole, spec) - convolve(*whole, spec)
-    exact = conv2d_float64(*whole, spec) - convolve(*whole, spec)
-    sheet.number("whole", float(same.abs().max()), float(exact.abs().max()), "shifted views of x, summed")
-    sheet.say("On integers, whose sums are exact in any order, they are {whole:g} apart.")
+    exact = convolve(*whole, spec)
+    sheet.check("integers", conv2d_float64(*whole, spec), exact, "shifted views of x, summed")
+    _integers(sheet, "whole", *whole)
+    sheet.number("limit", FP32_INTEGERS, int(2 / torch.finfo(torch.float32).eps), "torch.finfo")
+    limit = "On integers fp32 is exact in any order, as long as the sums stay below {limit:,}"
+    if sheet.numbers["whole_differ"]:
+        sheet.say(
+            f"{limit}. Here they reach {{whole_top:,}}: {{whole_differ:,}} outputs differ, by at most {{whole:g}}."
+        )
+    else:
+        sheet.say(f"{limit}: here they reach {{whole_top:,}}, and no output differs.")
+    counting = (torch.arange(prod(spec.x_shape)).double().reshape(spec.x_shape), torch.ones_like(whole[1]))
+    _integers(sheet, "counting", *counting)
+    if sheet.numbers["counting_top"] >= FP32_INTEGERS:
+        sheet.say(
+            "Beyond that fp32 skips integers: an x that counts up from zero and a w of ones have sums up to "
+            "{counting_top:,}, and {counting_differ:,} outputs differ, by at most {counting:g}."
+        )
     try:
         F.unfold(torch.ones((1, 1, 2, 2), dtype=torch.int64), 1)
     except (RuntimeError, NotImplementedError) as refusal:
@@ -126,6 +141,20 @@ def not_equal(sheet: Sheet) -> str:
         "Because sums round, and the two add in different orders. They are {apart:.2g} apart here, but only {conv:.2g} "
         "and {unfold:.2g} away from float64, respectively: neither is wrong."
     )
+
+
+def _integers(sheet: Sheet, name: str, x: Tensor, w: Tensor) -> None:
+    """How far apart the two are in fp32 on integers, in how many outputs, and the largest sum of absolute products."""
+    spec = sheet.spec
+    top = convolve(x.abs(), w.abs(), spec).max()
+    again = conv2d_float64(x.abs(), w.abs(), spec).max()
+    sheet.number(f"{name}_top", int(top), int(again), "shifted views of x, summed")
+    with conditions(Case(problem=Problem(suite="shape", name=str(spec), spec=spec))):
+        one, other = convolve(x.float(), w.float(), spec), _by_unfold(x.float(), w.float(), spec)
+    difference = one.double() - other.double()
+    sheet.number(f"{name}_differ", int((one != other).sum()), int(difference.count_nonzero()), "their difference")
+    apart = torch.dist(one.double(), other.double(), p=torch.inf)
+    sheet.number(name, float(difference.abs().max()), float(apart), "torch.dist")
 
 
 def _race(spec: ConvSpec, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
