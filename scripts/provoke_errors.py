@@ -569,7 +569,7 @@ PROVOKED = (
         lambda t: torch.einsum("bpl,op->bol", z(1, 16, 9), z(4, t)),
         8,
         16,
-        "A kernel of 16 taps",
+        "A kernel of 16 numbers",
     ),
     one(
         "load_state_dict: size",

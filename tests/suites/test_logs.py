@@ -522,7 +522,7 @@ def test_times_are_a_column_of_the_list_and_of_a_suite(cli: Cli, tmp_path: Path)
     )
     done = cli("list", "suites", log)
     header, first, second = (one.split("\t") for one in done.out.splitlines())
-    assert header == ["row", "problem", "count", "each", "pass", "logged_s", "source"]
+    assert header == ["row", "problem", "count", "each", "pass", "logged_s", "source or purpose"]
     assert (first[4], first[5]) == ("", "0.0025")
     assert second[4] == "dgrad"
     (tmp_path / "verbose.csv").write_text(log.read_text())
