@@ -155,7 +155,7 @@ def _measure(model: str, inputs: Words, waiting: "Waiting", *, training: bool, t
         costs = _measure_torch(model, given, waiting, training=training, timed=timed)
 
     def say_so(number: int) -> None:
-        waiting.say(f"looking which kernel PyTorch {'runs' if timed else 'selects'} for {number} of them")
+        waiting.say(f"asking PyTorch which kernel it {'runs' if timed else 'selects'} for each of {number}")
 
     return watch_what_ran(costs, run=timed, about_to_watch=say_so)
 

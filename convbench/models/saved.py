@@ -33,6 +33,10 @@ def find_saved(name: str) -> ModelSource:
             inside = archive.namelist()
     except (OSError, zipfile.BadZipFile):
         inside = []
+        if not _is_pickle(path):
+            raise ConvbenchError(
+                f"{name} is not a file of PyTorch: give one that torch.export.save, torch.jit.save or torch.save wrote"
+            ) from None
     risk = RISK.format(name)
     if any("/code/" in one for one in inside) and any(one.endswith("constants.pkl") for one in inside):
         return ModelSource(name=name, origin="TorchScript", make=lambda: _script(path), risk=risk)
@@ -47,6 +51,12 @@ def find_saved(name: str) -> ModelSource:
         )
     usage = "the code of its class must be importable: run convbench in the folder of that code, or use FILE.py:Model"
     return ModelSource(name=name, origin="torch.save", make=lambda: _pickled(path), risk=risk, usage=usage)
+
+
+def _is_pickle(path: Path) -> bool:
+    """Of the second protocol or a later one, as torch.save wrote before it wrote archives."""
+    with path.open("rb") as file:
+        return file.read(1) == b"\x80"
 
 
 def _script(path: Path) -> Any:

@@ -47,15 +47,16 @@ class ModelSource:
             ConvbenchError: it returns something that is not a torch.nn.Module.
             Exception: whatever the model raises.
         """
-        with warnings.catch_warnings(), torch.device(device):
-            warnings.simplefilter("ignore")  # on weights that are not initialized as in the paper
-            made = self.make()
-            inputs = self.own_inputs(made) or _example_inputs(made)
-            model = made.module() if is_program(made) else made
-        if not isinstance(model, nn.Module):
-            raise ConvbenchError(f"{self.name} returns a {type(model).__name__}, not a torch.nn.Module")
-        if any(one.device.type != device for one in (*model.parameters(), *model.buffers())):
-            model = _moved(model, device)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of weights not initialized as in the paper, and of TorchScript's age
+            with torch.device(device):
+                made = self.make()
+                inputs = self.own_inputs(made) or _example_inputs(made)
+                model = made.module() if is_program(made) else made
+            if not isinstance(model, nn.Module):
+                raise ConvbenchError(f"{self.name} returns a {type(model).__name__}, not a torch.nn.Module")
+            if any(one.device.type != device for one in (*model.parameters(), *model.buffers())):
+                model = _moved(model, device)
         with suppress(NotImplementedError):  # of a program of torch.export, which is as it was exported
             model.eval()
         return model, inputs and inputs.on(device)
