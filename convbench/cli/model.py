@@ -105,19 +105,30 @@ def model(
         write_suite(costs, text)
         write(csv, text.getvalue(), overwrite=overwrite)
     raced = _race(costs, budget, context.obj) if race and costs.rows else ()
-    _show(costs, raced, csv, raced_too=race, by_time=sort == "time" and not no_time, as_json=json)
+    again = shlex.join(
+        ["convbench", "model", name, *(["--input", ",".join(words(input))] if input else [])]
+        + (["--passes", passes] if passes != "fprop" else [])
+    )
+    _show(costs, raced, csv, again, raced_too=race, by_time=sort == "time" and not no_time, as_json=json)
     if not costs.census.calls:
         tell(f"{name} runs no convolution on this input")
         raise typer.Exit(NOTHING)
 
 
 def _show(
-    costs: "ModelCosts", raced: "Sequence[Raced]", csv: str | None, *, raced_too: bool, by_time: bool, as_json: bool
+    costs: "ModelCosts",
+    raced: "Sequence[Raced]",
+    csv: str | None,
+    again: str,
+    *,
+    raced_too: bool,
+    by_time: bool,
+    as_json: bool,
 ) -> None:
     from convbench.cli.race import gained
     from convbench.show.advice import advice
 
-    said = [*advice(costs, suite=None if csv == "-" else csv, raced=raced_too), *gained(costs, raced)]
+    said = [*advice(costs, again, suite=None if csv == "-" else csv, raced=raced_too), *gained(costs, raced)]
     if as_json:
         from convbench.show.models import record
 

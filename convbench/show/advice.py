@@ -42,10 +42,11 @@ def cannot_tell(costs: "ModelCosts") -> str:
     )
 
 
-def advice(costs: "ModelCosts", *, suite: str | None = None, raced: bool = False) -> Iterator[str]:
+def advice(costs: "ModelCosts", command: str = "", *, suite: str | None = None, raced: bool = False) -> Iterator[str]:
     """The answer, in a few sentences; nothing where nothing was timed.
 
     Args:
+        command: what timed it, to be run again with --race.
         suite: the file that the table was written to.
         raced: the layers that matter are timed against each other next.
     """
@@ -73,7 +74,8 @@ def advice(costs: "ModelCosts", *, suite: str | None = None, raced: bool = False
         pattern = "|".join(f":{name}$" for name in (_escaped(row.name) for row in own))
         yield f"Next: convbench bench --suite {shlex.quote(suite)} --match {shlex.quote(pattern)}"
     else:
-        yield f"Next: convbench model {shlex.quote(costs.model)} --race times every backend on {_these(own)}."
+        again = command or f"convbench model {shlex.quote(costs.model)}"
+        yield f"Next: {again} --race times every backend on {_these(own)}."
 
 
 def _elsewhere(costs: "ModelCosts") -> Iterator[str]:
@@ -136,4 +138,7 @@ def _escaped(name: str) -> str:
 
 
 def _percent(share: float) -> str:
+    """100 % only if exact."""
+    if 0.995 <= share < 1:
+        return ">99 %"
     return f"{share:.0%}".replace("%", " %")

@@ -33,13 +33,9 @@ def test_each_call_is_watched_in_its_own_dtype_layout_and_threads(monkeypatch: p
         return list(calls)
 
     monkeypatch.setattr("convbench.ran.of_model.watch", watched)
-    layers = (
-        nn.Conv2d(3, 4, 3),
-        nn.Conv2d(4, 4, 3).to(memory_format=torch.channels_last),  # type: ignore[call-overload]  # as its docs
-    )
-    for model, dtype in ((nn.Sequential(*layers), "fp32"), (nn.Sequential(*layers).half(), "fp16")):
-        watch_what_ran(counted(model, "1x3x9x9"))
-        assert [(one.dtype, one.layout) for one in asked] == [(dtype, "nchw"), (dtype, "nhwc")]
+    for model, dtype in ((mixed(), "fp32"), (mixed().half(), "fp16")):
+        watch_what_ran(counted(model, "1x32x9x9"))
+        assert [(one.dtype, one.layout) for one in asked] == [(dtype, "nchw"), (dtype, "nchw"), (dtype, "nhwc")]
         asked.clear()
 
 
@@ -49,20 +45,20 @@ import torch
 from tests.ran.test_of_model import mixed
 torch.set_num_threads(int(sys.argv[1]))
 with torch.no_grad():
-    mixed()(torch.zeros(1, 32, 28, 28))
+    mixed()(torch.zeros(1, 32, 40, 40))
 """
 
 
 def mixed() -> nn.Module:
     """A depthwise layer that hands its image on in NCHW, and one whose weight is in channels_last."""
     torch.manual_seed(0)
-    last = nn.Conv2d(32, 32, 1).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as its docs
+    last = nn.Conv2d(32, 32, 3).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as its docs
     return nn.Sequential(nn.Conv2d(32, 32, 3, padding=1, groups=32), nn.Conv2d(32, 32, 3), last)
 
 
 @pytest.mark.program
 def test_the_kernels_are_those_of_onednns_own_log_of_the_model() -> None:
-    costs = watch_what_ran(counted(mixed(), "1x32x28x28"))
+    costs = watch_what_ran(counted(mixed(), "1x32x40x40"))
     environment = os.environ | {"ONEDNN_VERBOSE": "1"}
     command = [sys.executable, "-c", OWN_LOG, str(costs.threads)]
     log = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
