@@ -9,7 +9,7 @@ from convbench.case import Problem, cases
 from convbench.outcome import Failed, Result, Timed, Wrong
 from convbench.show.advice import what_matters
 from convbench.show.grid import plural
-from convbench.show.units import seconds
+from convbench.show.units import duration, seconds
 
 if TYPE_CHECKING:
     from convbench.models.costs import ModelCosts, Row
@@ -92,13 +92,15 @@ def race_layers(costs: "ModelCosts", budget_s: float, tell: Callable[[str], None
     ]
     selection = select(shapes=[str(rows[0].shape.spec)], defaults=FOR_BENCH, tell=tell)
     selection = replace(selection, cases=tuple(cases(problems)))
-    session = Session(selection, Bench(budget_s=budget_s, ceilings=False), threads=costs.threads)
+    work = Bench(budget_s=budget_s, ceilings=False)
+    session = Session(selection, work, threads=costs.threads)
     raced: list[Raced] = []
     with closing(session.run()) as finished:
         for row in rows:
-            most_s = budget_s * len(selection.backends)
+            case = selection.cases[len(raced)]
+            most = duration(work.at_most_s(case, selection.backends))
             many = plural(len(selection.backends), "backend")
-            tell(f"race {len(raced) + 1} of {len(rows)}: {row.name}, {many}, about {most_s:.0f} s")
+            tell(f"race {len(raced) + 1} of {len(rows)}: {row.name}, {many}, at most {most}")
             raced.append(Raced(row=row, results=tuple(next(finished))))
     return raced
 
@@ -110,10 +112,9 @@ def gained(costs: "ModelCosts", raced: Sequence[Raced]) -> Iterator[str]:
     saved_s = 0.0
     for one in raced:
         best, own = one.best, one.torch
-        noisy = own is None or own.noise.noisy
         if best is None or best[1].comparison is None or own is None:
-            why = "the machine is too busy to tell" if noisy else "no backend is certainly faster than torch"
-            yield f"{one.row.name}: {why}{f' ({seconds(own.median_s)})' if own else ''}."
+            busy = own is None or own.noise.noisy
+            yield f"{one.row.name}: {'the machine is too busy to tell' if busy else 'no backend is certainly faster'}."
             continue
         name, timed = best
         assert timed.comparison is not None

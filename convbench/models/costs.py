@@ -331,14 +331,15 @@ def _with_times(costs: ModelCosts, passes: Sequence[Pass]) -> ModelCosts:
     by_shape: dict[Shape, list[CallTime]] = {}
     for call, own in zip(calls, times, strict=True):
         by_shape.setdefault(call.shape, []).append(own)
-    rows = tuple(
-        replace(row, times=tuple(own := by_shape[row.shape]), time_share=sum(one.time_s for one in own) / total_s)
-        for row in costs.rows
-    )
+    rows = tuple(_row_with_times(row, by_shape[row.shape], total_s) for row in costs.rows)
     share = median(sum(sample.seconds for sample in one.samples) / one.operators_s for one in passes)
     names = {name for one in passes for name in one.others}
     others = sorted(((name, median(one.others[name] for one in passes)) for name in names), key=lambda pair: -pair[1])
     return replace(costs, rows=rows, conv_time_share=share, others_s=tuple(others), passes=len(passes))
+
+
+def _row_with_times(row: Row, times: Sequence[CallTime], total_s: float) -> Row:
+    return replace(row, times=tuple(times), time_share=sum(one.time_s for one in times) / total_s)
 
 
 def _joined(

@@ -105,8 +105,8 @@ def remarks(costs: "ModelCosts") -> Iterator[str]:
     if costs.training:
         by_pass = costs.macs_by_pass
         parts = ", ".join(f"{name} {amount(macs, 'MAC')}" for name, macs in by_pass.items())
-        step = sum(by_pass.values())
-        yield f"a training step: {amount(step, 'MAC')} ({step:,}): {parts}"
+        whole = sum(by_pass.values())
+        yield f"a training step: {amount(whole, 'MAC')} ({whole:,}): {parts}"
         if without := [call.name for call in found.calls if not call.dgrad]:
             whose = without[0] if len(without) == 1 else f"{plural(len(without), 'convolution')}, first {without[0]}"
             yield f"no dgrad: {whose}, whose input wants no gradient"

@@ -80,7 +80,8 @@ def test_a_quantised_network_is_counted_to_its_end(tmp_path: Path) -> None:
     assert [call.shape.macs for call in found.census.calls] == [64 * 4 * 27, 16 * 5 * 32]
     assert {call.shape.dtype for call in found.census.calls} == {"uint8"}
     assert found.others == {"conv2d of integers": 2}
-    assert found.census.uncounted == found.census.unfollowed == ()
+    assert found.census.uncounted == ()
+    assert found.census.unfollowed == ()
 
 
 @pytest.mark.parametrize("weight", [(4, 3, 5, 3), (4, 5, 3, 3)], ids=["channels second", "channels last"])

@@ -52,7 +52,7 @@ with torch.no_grad():
 def mixed() -> nn.Module:
     """A depthwise layer that hands its image on in NCHW, and one whose weight is in channels_last."""
     torch.manual_seed(0)
-    last = nn.Conv2d(32, 32, 3).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as its docs
+    last = nn.Conv2d(32, 32, 3).to(memory_format=torch.channels_last)
     return nn.Sequential(nn.Conv2d(32, 32, 3, padding=1, groups=32), nn.Conv2d(32, 32, 3), last)
 
 
