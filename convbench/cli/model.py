@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 EXAMPLE = """\b
 Examples:
   convbench model resnet50
-  convbench model my_model.py:Model --input 1x3x224x224:fp16
+  convbench model resnet18 --passes all --no-time
   convbench model mobilenet_v2 --no-time --csv mobilenet.csv
 """
 PASSES, ORDERS = ("fprop", "all"), ("time", "model")

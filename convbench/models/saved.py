@@ -31,7 +31,7 @@ def find_saved(name: str) -> ModelSource:
     try:
         with zipfile.ZipFile(path) as archive:
             inside = archive.namelist()
-    except (OSError, zipfile.BadZipFile):
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):  # a damaged name is a UnicodeDecodeError
         inside = []
         if not _is_pickle(path):
             raise ConvbenchError(

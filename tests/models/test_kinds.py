@@ -241,6 +241,7 @@ def test_what_torch_saved_is_known_by_what_is_in_it(net: Net, tmp_path: Path) ->
     for content, words in (
         (b"no archive", "not a file of PyTorch"),
         (b"", "not a file of PyTorch"),
+        (scripted.read_bytes().replace(b"/data", b"/d\xffta"), "not a file of PyTorch"),
         (None, "no such file"),
     ):
         path = tmp_path / "other.pt"
