@@ -18,7 +18,7 @@ from convbench.models.inputs import Inputs
 CLEAN = 7  # undisturbed samples of each convolution: with 98 % confidence its median is between least and most of them
 ENOUGH = 3  # below so many a time is not to be trusted
 MOST_PASSES = 100
-MOST_S = 10.0  # of timing; what is then missing of the passes is missing
+MOST_S = 6.0  # of timing; what is then missing of the passes is missing
 
 
 class Watcher(Protocol):
