@@ -211,5 +211,5 @@ with Waiting("first") as waiting:
 print("end", flush=True)
 """
     text = on_a_terminal(code)
-    assert re.search(r"output.*second … 0\.\d s.*third … .*end", text, re.DOTALL)
+    assert re.search(r"output.*second … 0\.\d s.*third ….*end", text, re.DOTALL)
     assert "first" not in text
