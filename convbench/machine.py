@@ -115,6 +115,15 @@ def free_nbytes(device: str) -> int | None:
     return find_device(device).free_nbytes()
 
 
+RESERVE = 0.1  # share of the free memory that the parent, the caches and the rest keep
+
+
+def child_nbytes() -> int | None:
+    """What a process that we start may use of this machine's memory: what is free, less a reserve; None if unknown."""
+    free = free_nbytes("cpu")
+    return None if free is None else int(free * (1 - RESERVE))
+
+
 def _cpu_flags() -> str:
     """The instruction sets and the microcode as a short hash: a hypervisor hides some of them."""
     lines = []

@@ -63,6 +63,10 @@ class Prober:
             self._renewed |= set(wanted if refresh else ())
         return self._read(kind)
 
+    def known(self, kind: Kind) -> Ceilings | None:
+        """As `ceilings`, of what is kept alone: nothing is probed."""
+        return self._read(kind)
+
     def groups(self, kind: Kind) -> list[tuple[str, str, int | None]]:
         """Name for people, group in the ledger, and bytes of each ceiling of a kind."""
         device, dtype, precision = kind

@@ -1,107 +1,207 @@
-"""convbench model: which convolutions does a model run, and what does each cost?"""
+"""convbench model: which convolutions does a model run, which of them are slow, and what can be done?"""
 
 import io
 import json as json_module
-import sys
-from functools import partial
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from convbench.cli.completion import among, listed
 from convbench.cli.options import Json, Overwrite, Words, words
 from convbench.cli.outputs import check_outputs, tell, write
-from convbench.errors import ConvbenchError
+from convbench.errors import ConvbenchError, check_words
 from convbench.exit_codes import NOTHING
 
 if TYPE_CHECKING:
+    from convbench.cli.race import Raced
     from convbench.models.costs import ModelCosts
+    from convbench.models.inputs import GivenInput
+    from convbench.show.waiting import Waiting
 
 EXAMPLE = """\b
 Examples:
   convbench model resnet50
+  convbench model resnet18 --passes all --no-time
   convbench model mobilenet_v2 --no-time --csv mobilenet.csv
 """
+PASSES, ORDERS = ("fprop", "all"), ("time", "model")
 
 
 def model(
+    context: typer.Context,
     name: Annotated[
         str,
-        typer.Argument(metavar="NAME", help="A model of torchvision or timm, package.module:factory, or FILE.onnx."),
+        typer.Argument(
+            metavar="NAME",
+            help="A model of torchvision or timm, FILE.py:Model, package.module:factory, transformers:CONFIG, or a "
+            "FILE.onnx, .pt2 or .pt.",
+        ),
     ],
     input: Annotated[  # noqa: A002  # the name of its option
-        Words, typer.Option("--input", metavar="SIZES,...", help="Input sizes of the model, such as 1x3x224x224.")
+        Words,
+        typer.Option(
+            "--input",
+            metavar="[NAME=]SIZES[:DTYPE],...",
+            help="Inputs of the model, such as 1x3x224x224:fp16 or input_ids=1x16:int64.",
+        ),
     ] = None,
+    passes: Annotated[
+        str,
+        typer.Option(
+            "--passes",
+            metavar="NAME",
+            help="fprop, or all: a training step with dgrad and wgrad.",
+            autocompletion=listed(among(PASSES)),
+        ),
+    ] = "fprop",
+    race: Annotated[
+        bool, typer.Option("--race", help="Then time every backend on the layers that take most of the time.")
+    ] = False,
+    budget: Annotated[
+        float,
+        typer.Option("--budget", metavar="SECONDS", min=0.0, max=1e7, help="Of --race: time budget per backend."),
+    ] = 1.0,
+    sort: Annotated[
+        str,
+        typer.Option(
+            "--sort",
+            metavar="NAME",
+            help="time: the slowest first; model: as the model runs them.",
+            autocompletion=listed(among(ORDERS)),
+        ),
+    ] = "time",
+    no_time: Annotated[bool, typer.Option("--no-time", help="Time nothing, and run nothing at full size.")] = False,
     csv: Annotated[
         str | None,
         typer.Option("--csv", metavar="FILE", help="Write the table as a suite, FILE.csv; - is stdout."),
     ] = None,
-    no_time: Annotated[bool, typer.Option("--no-time", help="Do not time the convolutions.")] = False,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
-    """List every convolution of a model, with its cost.
+    """Find a model's slow convolutions, and what to do about them.
 
-    Shows the problem, count, multiply-adds and receptive field of each, the algorithm that PyTorch runs, and its share
-    of the time. --csv writes the table, which is a suite for `bench` and `verify` too. Exit 3: the model has no
-    convolution.
+    Shows the time of each convolution, its share, how near it comes to this machine's peak (convbench ceilings), its
+    multiply-adds and the kernel that PyTorch runs; then what to do next. Disturbed samples are set aside. --csv writes
+    the table, which is a suite for `bench` and `verify` too. A model's code, and a file of PyTorch, are run. Exit 3:
+    the model has no convolution.
     """
     if csv == "-" and json:
         raise ConvbenchError("--csv - --json: both would go to stdout; name a file for --csv")
     if csv not in (None, "-") and Path(csv).suffix != ".csv":
         raise ConvbenchError(f"--csv {csv}: name a FILE.csv, so that bench and verify can read it as a suite")
+    if race and no_time:
+        raise ConvbenchError("--race --no-time: a race times the layers; leave out one of them")
+    [passes] = check_words("--passes", [passes], PASSES)
+    [sort] = check_words("--sort", [sort], ORDERS)
     check_outputs({"--csv": csv}, overwrite=overwrite)
-    costs = _measure(name, input, timed=not no_time)
-    if csv is not None:
-        _write(costs, csv, overwrite=overwrite)
-    if json:
-        from convbench.show.models import record
+    costs = _measure(name, input, context.obj, training=passes == "all", timed=not no_time)
+    if csv is not None and costs.rows:
+        from convbench.show.models import write_suite
 
-        typer.echo(json_module.dumps(record(costs)))
-    elif csv != "-":
-        from convbench.show.models import print_model
-
-        print_model(costs)
+        text = io.StringIO()
+        write_suite(costs, text)
+        write(csv, text.getvalue(), overwrite=overwrite)
+    raced = _race(costs, budget, context.obj) if race and costs.rows else ()
+    again = shlex.join(
+        ["convbench", "model", name, *(["--input", ",".join(words(input))] if input else [])]
+        + (["--passes", passes] if passes != "fprop" else [])
+    )
+    _show(costs, raced, csv, again, raced_too=race, by_time=sort == "time" and not no_time, as_json=json)
     if not costs.census.calls:
         tell(f"{name} runs no convolution on this input")
         raise typer.Exit(NOTHING)
 
 
-def _announce_timing(model: str) -> None:
-    """Shares of time mean little on a busy machine, and take a while."""
-    from convbench.bench.doctor import warning
+def _show(
+    costs: "ModelCosts",
+    raced: "Sequence[Raced]",
+    csv: str | None,
+    again: str,
+    *,
+    raced_too: bool,
+    by_time: bool,
+    as_json: bool,
+) -> None:
+    from convbench.cli.race import gained
+    from convbench.show.advice import advice
 
-    tell(warning())
-    if sys.stderr.isatty():
-        tell(f"timing the convolutions of {model}, for 30 s at most")
+    said = [*advice(costs, again, suite=None if csv == "-" else csv, raced=raced_too), *gained(costs, raced)]
+    if as_json:
+        from convbench.show.models import record
+
+        whole = record(costs, said, by_time=by_time) | ({"race": [one.record for one in raced]} if raced_too else {})
+        typer.echo(json_module.dumps(whole))
+    elif csv != "-":
+        from convbench.show.models import print_model
+
+        print_model(costs, said, by_time=by_time)
+    if csv not in (None, "-") and costs.rows:
+        _tell_suite(costs, csv)
 
 
-def _measure(model: str, inputs: Words, *, timed: bool) -> "ModelCosts":
-    from convbench.models.costs import measure, parse_inputs
+def _tell_suite(costs: "ModelCosts", csv: str) -> None:
+    from convbench.show.grid import plural
+
+    left_out = sum(costs.others.values())
+    rest = f", and {plural(left_out, 'convolution')} that bench and verify do not take" if left_out else ""
+    command = f"convbench bench --suite {shlex.quote(csv)}"
+    tell(f"{plural(len(costs.problems), 'problem')} in {csv}{rest}: {command}")
+
+
+def _measure(model: str, inputs: Words, waiting: "Waiting", *, training: bool, timed: bool) -> "ModelCosts":
+    from convbench.models.inputs import parse_inputs
     from convbench.ran.of_model import watch_what_ran
 
-    shapes = None if inputs is None else parse_inputs(",".join(words(inputs)))
+    given = None if inputs is None else parse_inputs(",".join(words(inputs)))
     if model.lower().endswith(".onnx"):
         from convbench.models.onnx_file import measure_onnx
 
-        return watch_what_ran(measure_onnx(Path(model), shapes))
+        if training:
+            raise ConvbenchError(f"--passes all: {model} is read, not run, and has no training step")
+        costs = measure_onnx(Path(model), given)
+    else:
+        costs = _measure_torch(model, given, waiting, training=training, timed=timed)
+
+    def say_so(number: int) -> None:
+        waiting.say(f"asking PyTorch which kernel it {'runs' if timed else 'selects'} for each of {number}")
+
+    return watch_what_ran(costs, run=timed, about_to_watch=say_so)
+
+
+def _measure_torch(
+    name: str, given: "Sequence[GivenInput] | None", waiting: "Waiting", *, training: bool, timed: bool
+) -> "ModelCosts":
+    from convbench.bench.doctor import warning
+    from convbench.models.costs import measure
     from convbench.models.load import find_model
+    from convbench.models.roof import with_roofs
 
-    costs = measure(find_model(model), shapes, timed=timed, about_to_time=partial(_announce_timing, model))
-    return watch_what_ran(costs)
+    source = find_model(name)
+    if source.risk:
+        tell(source.risk)
+    waiting.say(f"following {name} operator by operator")
+
+    def say_pass(number: int) -> None:
+        waiting.say(f"timing {name}, {f'pass {number}' if number else 'warming up'}")
+        waiting.hold()  # no thread of ours runs while an operator is timed
+
+    costs = measure(
+        source,
+        given,
+        training=training,
+        timed=timed,
+        may_run=timed,
+        about_to_time=lambda: tell(warning()),
+        about_to_pass=say_pass,
+    )
+    return with_roofs(costs) if costs.time_s is not None else costs
 
 
-def _write(costs: "ModelCosts", csv: str, *, overwrite: bool) -> None:
-    from convbench.show.grid import plural
-    from convbench.show.models import write_suite
+def _race(costs: "ModelCosts", budget_s: float, waiting: "Waiting") -> "Sequence[Raced]":
+    from convbench.cli.race import race_layers
 
-    if not costs.rows:
-        return
-    text = io.StringIO()
-    write_suite(costs, text)
-    write(csv, text.getvalue(), overwrite=overwrite)
-    if csv == "-":
-        return
-    left_out = sum(costs.others.values())
-    rest = f", and {plural(left_out, 'convolution')} that bench and verify do not take" if left_out else ""
-    tell(f"{plural(len(costs.problems), 'problem')} in {csv}{rest}: convbench bench --suite {csv}")
+    waiting.say("preparing the race")
+    return race_layers(costs, budget_s, tell)

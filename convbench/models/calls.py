@@ -4,6 +4,7 @@ A transposed convolution is the dgrad of a problem, a 1-D one a problem of a sin
 those of integers too, which no backend here computes; they are counted and have no `spec`.
 """
 
+import re
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -26,6 +27,8 @@ class Shape:
         padding: for each axis.
         padding_after: the same, but at the end of each axis.
         integers: it is of integers, as in a quantised model.
+        dtype: of x, as in --dtype; torch's own name where convbench has none.
+        layout: nhwc if x or w is in channels_last, which is what torch goes by.
     """
 
     x: Sizes
@@ -38,6 +41,8 @@ class Shape:
     groups: int = 1
     transposed: bool = False
     integers: bool = False
+    dtype: str = "fp32"
+    layout: str = "nchw"
 
     @property
     def kind(self) -> str:
@@ -106,13 +111,15 @@ class Shape:
         """
         return prod(self.x if self.transposed else self.y) * prod(self.w[1:])
 
-    def nbytes(self, dtype: str) -> int:
+    @property
+    def nbytes(self) -> int:
         """Bytes of x, w and y, each once."""
-        return (prod(self.x) + prod(self.w) + prod(self.y)) * ITEM_NBYTES[dtype]
+        return (prod(self.x) + prod(self.w) + prod(self.y)) * item_nbytes(self.dtype)
 
-    def intensity(self, dtype: str) -> float:
+    @property
+    def intensity(self) -> float:
         """Operations (two for each multiply-add) for each byte that must be moved at the least."""
-        return 2 * self.macs / self.nbytes(dtype)
+        return 2 * self.macs / self.nbytes
 
     @property
     def blow_up(self) -> float | None:
@@ -150,6 +157,7 @@ class ConvCall:
         functional: it was no nn.Conv module that called.
         padded: the model pads x beforehand, and `shape` holds that padding.
         field: what of the input one output sees, along each axis of the input; None if it is not followed.
+        dgrad, wgrad: a training step takes the gradient of its x, of its w.
     """
 
     name: str
@@ -158,6 +166,14 @@ class ConvCall:
     functional: bool = False
     padded: bool = False
     field: tuple[Extent, ...] | None = None
+    dgrad: bool = False
+    wgrad: bool = False
+
+
+def item_nbytes(dtype: str) -> int:
+    """Bytes of one number of a dtype by its name, such as fp16, int8, float8_e4m3fn, complex64 or bool."""
+    bits = re.search(r"[0-9]+", dtype)
+    return ITEM_NBYTES.get(dtype) or (max(1, int(bits[0]) // 8) if bits else 1)
 
 
 def add_ends(one: Ends, other: Ends) -> Ends:

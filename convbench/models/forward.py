@@ -9,9 +9,9 @@ are found as well as modules are. On the meta device it takes no memory and next
 import warnings
 import weakref
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -23,10 +23,20 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from convbench.models.calls import ConvCall, Ends, Shape, add_ends
 from convbench.models.eager import without_compiler
+from convbench.models.inputs import Inputs, name_dtype
 from convbench.models.operators import WHOLE, Operator, follow, plain_name
 from convbench.models.reach import Reach
 
-CONVOLUTION = torch.ops.aten.convolution
+aten = torch.ops.aten
+USUAL = ("stride", "padding", "dilation", "transposed", "output_padding", "groups")
+# The operators that are a convolution, with what follows x, w and the bias of each. torch.jit.trace writes the second.
+CONVOLUTIONS: Mapping[Any, Sequence[str]] = {
+    aten.convolution: USUAL,
+    aten._convolution: USUAL,
+    aten.convolution_overrideable: USUAL,
+    aten.mkldnn_convolution: ("padding", "stride", "dilation", "groups"),
+}
+CONVOLUTION_BACKWARD = aten.convolution_backward
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +48,7 @@ class Census:
         uncounted: (operator, module) of what has "conv" in its name and is none of torch's convolutions.
         other_macs: multiply-adds of other operators that torch's FlopCounterMode knows (linear layers, attention), by
             operator.
-        torch_macs: what FlopCounterMode counts for the convolutions.
+        torch_macs, torch_gradient_macs: what FlopCounterMode counts for the convolutions, and for their gradients.
         complex_calls: convolutions of complex numbers; `calls` has the real ones that torch makes of each.
         unfollowed: operators behind which the receptive field is only bounded by the whole input, and how often.
         device: where the pass ran, meta or cpu.
@@ -49,6 +59,7 @@ class Census:
     uncounted: tuple[tuple[str, str], ...] = ()
     other_macs: tuple[tuple[str, int], ...] = ()
     torch_macs: int | None = None
+    torch_gradient_macs: int = 0
     complex_calls: int = 0
     unfollowed: tuple[tuple[str, int], ...] = ()
     device: str = "meta"
@@ -56,46 +67,90 @@ class Census:
 
     @property
     def macs(self) -> int:
+        """Of the forward pass."""
         return sum(call.shape.macs for call in self.calls)
 
 
 @without_compiler()
-def census(model: nn.Module, inputs: Sequence[Tensor]) -> Census:
-    """One forward pass of the model on the inputs' device; the field is followed from the first of them.
+def census(model: nn.Module, inputs: Inputs, *, training: bool = False) -> Census:
+    """One forward pass of the model on the inputs' device; the field is followed from the first image of them.
+
+    Args:
+        training: with the gradients of a training step, of all parameters that want one.
 
     Raises:
         Exception: whatever the model raises.
     """
     flops, mode, whole = FlopCounterMode(display=False), _Recorder(model), _ComplexCalls()
-    with forward_only(model), mode.names(), flops, mode, whole:
-        mode.start(inputs[0])
-        model(*inputs)
+    with as_evaluated(model, training=training), mode.names(), flops, mode, whole:
+        mode.start(inputs.first)
+        outputs = inputs.call(model)
+        mode.following = False  # gradients see what they see
+        if training:
+            take_gradients(model, outputs)
     counted = {str(op): int(count) for op, count in flops.get_flop_counts().get("Global", {}).items()}
     convolutions = [op for op in counted if "conv" in op]
     return Census(
         calls=tuple(mode.calls),
-        uncounted=tuple(mode.uncounted),
+        uncounted=(*mode.uncounted, *_scripted_away(model)),
         other_macs=tuple((op, count // 2) for op, count in counted.items() if op not in convolutions),
-        torch_macs=sum(counted[op] for op in convolutions) // 2,
+        torch_macs=sum(counted[op] for op in convolutions if "backward" not in op) // 2,
+        torch_gradient_macs=sum(counted[op] for op in convolutions if "backward" in op) // 2,
         complex_calls=whole.count,
         unfollowed=tuple(mode.unfollowed.items()),
-        device=inputs[0].device.type,
+        device=next((one.device.type for one in inputs.tensors), "cpu"),
     )
 
 
+def step(model: nn.Module, inputs: Inputs, *, training: bool) -> None:
+    """A forward pass, or a training step."""
+    outputs = inputs.call(model)
+    if training:
+        take_gradients(model, outputs)
+
+
+def take_gradients(model: nn.Module, outputs: object) -> None:
+    """Of all parameters that want one, those of the outputs being ones."""
+    wanted = [one for one in model.parameters() if one.requires_grad]
+    ends = [one for one in tree_leaves(outputs) if isinstance(one, Tensor) and one.requires_grad]
+    if wanted and ends:
+        torch.autograd.grad(ends, wanted, [torch.ones_like(one) for one in ends], allow_unused=True)
+
+
 @contextmanager
-def forward_only(model: nn.Module) -> Iterator[None]:
-    """Evaluation without gradients or warnings, and attention by operators that can be counted."""
+def as_evaluated(model: nn.Module, *, training: bool = False) -> Iterator[None]:
+    """Evaluation without warnings, and without gradients but in training; attention by operators that can be counted.
+
+    A training step in evaluation mode has the same convolutions, and runs on one image too.
+    """
     fast = torch.backends.mha.get_fastpath_enabled()
     with ExitStack() as stack:
         stack.callback(torch.backends.mha.set_fastpath_enabled, fast)
-        stack.callback(model.train, model.training)
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")  # a model's own warnings do not concern its convolutions
         torch.backends.mha.set_fastpath_enabled(False)
-        model.eval()
-        stack.enter_context(torch.no_grad())
+        # A frozen module of TorchScript has no such mode, and a program of torch.export keeps its own.
+        with suppress(AttributeError, NotImplementedError):
+            before = model.training
+            model.eval()
+            stack.callback(model.train, before)
+        stack.enter_context(torch.set_grad_enabled(training))
         yield
+
+
+def _scripted_away(model: nn.Module) -> Iterator[tuple[str, str]]:
+    """Convolutions that TorchScript calls past torch's dispatcher, as optimize_for_inference makes them."""
+    if isinstance(model, torch.jit.ScriptModule):
+        for kind in _node_kinds(model.inlined_graph):
+            if kind.startswith("prim::") and "conv" in kind:
+                yield kind, ""
+
+
+def _node_kinds(block: Any) -> Iterator[str]:
+    for node in block.nodes():
+        yield node.kind()
+        for inner in node.blocks():
+            yield from _node_kinds(inner)
 
 
 class _ComplexCalls(TorchFunctionMode):
@@ -126,6 +181,8 @@ class _Recorder(TorchDispatchMode):
         self._written: dict[int, Reach] = {}  # storages that were written to in part: of them no more is known
         self._padded: dict[int, tuple[weakref.ref[Tensor], Ends]] = {}  # by its storage
         self._seen: Counter[str] = Counter()
+        self.following = True
+        self._raw: list[Operands] = []  # of each call, as it came
 
     @contextmanager
     def names(self) -> Iterator[None]:
@@ -145,8 +202,8 @@ class _Recorder(TorchDispatchMode):
                 stack.callback(module.register_forward_hook(leave, always_call=True).remove)
             yield
 
-    def start(self, x: Tensor) -> None:
-        if x.dim() >= 3 and x.numel():
+    def start(self, x: Tensor | None) -> None:
+        if x is not None:
             self._remember(x, Reach.of_input(x.shape))
 
     def __torch_dispatch__(
@@ -164,15 +221,18 @@ class _Recorder(TorchDispatchMode):
             if parts is not NotImplemented:
                 return parts
         out = func(*args, **kwargs)
-        self._follow(func, name, args, kwargs, out)
+        if self.following:
+            self._follow(func, name, args, kwargs, out)
         if func._schema.is_mutable and self._padded:
             for one in tree_leaves((args, kwargs)):
                 if isinstance(one, Tensor):
                     self._padded.pop(one.untyped_storage()._cdata, None)
         if packet is torch.ops.aten.constant_pad_nd:
             self._pad(*args, **kwargs, out=out)
-        elif packet is CONVOLUTION:
-            self._note(*args, y=out)
+        elif packet in CONVOLUTIONS:
+            self._note(packet, *args, y=out)
+        elif packet is CONVOLUTION_BACKWARD:
+            self._note_gradients(args[1], args[2], args[-1])
         elif "conv" in packet.__name__ and not packet.__name__.startswith("convert"):
             self.uncounted.append((packet.__name__, self._stack[-1][0]))
         return out
@@ -192,23 +252,12 @@ class _Recorder(TorchDispatchMode):
         found = self._padded.get(x.untyped_storage()._cdata)
         return found[1] if found and found[0]() is x else None
 
-    def _note(
-        self,
-        x: Tensor,
-        w: Tensor,
-        bias: Tensor | None,
-        stride: Sequence[int],
-        padding: Sequence[int],
-        dilation: Sequence[int],
-        transposed: bool,
-        _: Sequence[int],
-        groups: int,
-        *,
-        y: Tensor,
-    ) -> None:
+    def _note(self, packet: Any, x: Tensor, w: Tensor, bias: Tensor | None, *more: Any, y: Tensor) -> None:
         rank = x.dim() - 2
+        options = dict(zip(CONVOLUTIONS[packet], more, strict=False))
         stride, padding, dilation = (
-            tuple(sizes) if len(sizes) == rank else tuple(sizes) * rank for sizes in (stride, padding, dilation)
+            tuple(sizes) if len(sizes) == rank else tuple(sizes) * rank
+            for sizes in (options["stride"], options["padding"], options["dilation"])
         )
         shape = Shape(
             x=tuple(x.shape),
@@ -218,11 +267,13 @@ class _Recorder(TorchDispatchMode):
             padding=padding,
             padding_after=padding,
             dilation=dilation,
-            groups=groups,
-            transposed=transposed,
+            groups=options["groups"],
+            transposed=options.get("transposed", False),
             integers=not (x.is_floating_point() or x.is_complex()),
+            dtype=name_dtype(x.dtype),
+            layout="nhwc" if in_channels_last(x) or in_channels_last(w) else "nchw",
         )
-        zeros = None if transposed else self._zeros(x)
+        zeros = None if shape.transposed else self._zeros(x)
         if zeros is not None:
             shape = shape.unpadded(zeros)
         where, module = self._stack[-1]
@@ -243,6 +294,19 @@ class _Recorder(TorchDispatchMode):
                 field=None if seen is None else seen.extents,
             )
         )
+        self._raw.append(operands(x, w))
+
+    def _note_gradients(self, x: Tensor, w: Tensor, mask: Sequence[bool]) -> None:
+        """Of the last call with these operands that has none yet: gradients come in the reversed order."""
+        for place in self._places_of(operands(x, w)):
+            self.calls[place] = replace(self.calls[place], dgrad=mask[0], wgrad=mask[1])
+            return
+        self.uncounted.append(("convolution_backward", ""))
+
+    def _places_of(self, wanted: "Operands") -> Iterator[int]:
+        for place in reversed(range(len(self.calls))):
+            if self._raw[place] == wanted and not (self.calls[place].dgrad or self.calls[place].wgrad):
+                yield place
 
     def _follow(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], out: object) -> None:
         tensors, results = (
@@ -283,6 +347,31 @@ class _Recorder(TorchDispatchMode):
     def _remember(self, one: Tensor, reach: Reach) -> None:
         if one.numel():
             self._reach[id(one)] = (weakref.ref(one), reach)
+
+
+Operands = tuple[tuple[int, ...], tuple[int, ...]]
+
+
+def operands(x: Tensor, w: Tensor) -> Operands:
+    """What a call and its gradients have in common."""
+    return tuple(x.shape), tuple(w.shape)
+
+
+def in_channels_last(one: Tensor) -> bool:
+    """Whether torch takes a tensor for one in channels_last: a 1x1 kernel is none because its strides would fit both.
+
+    c10's is_channels_last_strides_2d, which Python has no name for.
+    """
+    if one.dim() != 4:
+        return False
+    least, (sizes, strides) = 0, (one.shape, one.stride())
+    if strides[1] == 0:
+        return False
+    for dim in (1, 3, 2, 0):
+        if sizes[dim] == 0 or strides[dim] < least or (dim == 0 and least == strides[1]):
+            return False
+        least = strides[dim] * max(1, sizes[dim])
+    return True
 
 
 def _is_pointwise(func: Any) -> bool:

@@ -6,16 +6,19 @@ opened.
 
 import importlib.util
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from math import ceil
 from pathlib import Path
 from typing import Any
 
-from convbench.errors import ConvbenchError, first_line
+from convbench.dtypes import short_dtype
+from convbench.errors import ConvbenchError, first_line, unknown
 from convbench.files import read_bytes
 from convbench.models.calls import ConvCall, Ends, Shape, add_ends
 from convbench.models.costs import ModelCosts, gather
 from convbench.models.forward import Census
+from convbench.models.inputs import GivenInput
+from convbench.models.onnx_standard import in_standard
 from convbench.models.operators import Operator, follow
 from convbench.models.reach import Reach
 
@@ -53,7 +56,7 @@ RESIZED = {"nearest": "upsample_nearest", "linear": "upsample_linear", "cubic": 
 SHAPES_ONLY = ("Shape", "Constant", "ConstantOfShape", "Size", "Range", "EyeLike")
 
 
-def measure_onnx(path: Path, shapes: Sequence[tuple[int, ...]] | None) -> ModelCosts:
+def measure_onnx(path: Path, given: Sequence[GivenInput] | None) -> ModelCosts:
     """Every convolution of the file, as `models.costs.measure` has it of a torch model; no time, for none is run.
 
     Raises:
@@ -76,37 +79,41 @@ def measure_onnx(path: Path, shapes: Sequence[tuple[int, ...]] | None) -> ModelC
         raise ConvbenchError(f"{path} is not a readable ONNX file: {first_line(error)}; export it again") from None
     if not nodes:
         raise ConvbenchError(f"{path} has no graph; export it again")
-    inputs = _set_inputs(model, shapes, path)
+    inputs = _set_inputs(model, given, path)
     _strip(model)
     try:
         if model.functions:  # what torch.export calls a function may hold convolutions
             model = onnx.inliner.inline_local_functions(model)
+        nhwc = in_standard(model)
         model = onnx.shape_inference.infer_shapes(model, data_prop=True)
     except Exception as error:
         raise ConvbenchError(f"the shapes in {path} contradict each other: {first_line(error)}") from None
     try:
-        found = _Graph(model.graph, inputs[0][0]).census()
+        found = _Graph(model.graph, inputs[0][0], nhwc).census()
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise ConvbenchError(f"{path} has a malformed node: {type(error).__name__}: {first_line(error)}") from None
     return ModelCosts(
         model=path.name,
         origin=f"onnx opset {max((one.version for one in model.opset_import), default=0)}",
-        inputs=tuple(shape for _, shape in inputs),
+        inputs=tuple(GivenInput(shape=shape) for _, shape in inputs),
         census=found,
         rows=gather(found.calls),
         unmeasured="an ONNX file is read, not run",
     )
 
 
-def _set_inputs(model: Any, shapes: Sequence[tuple[int, ...]] | None, path: Path) -> list[tuple[str, tuple[int, ...]]]:
-    """Write the sizes that were given into the graph's inputs; a batch that is left open is 1."""
+def _set_inputs(model: Any, given: Sequence[GivenInput] | None, path: Path) -> list[tuple[str, tuple[int, ...]]]:
+    """Write the sizes that were given into the graph's inputs, by name or in order; a batch that is left open is 1."""
     initial = {one.name for one in model.graph.initializer}
     inputs = [one for one in model.graph.input if one.name not in initial and one.type.HasField("tensor_type")]
     if not inputs:
         raise ConvbenchError(f"{path} has no input that is a tensor")
+    names = [one.name for one in inputs]
+    shapes = None if given is None else [one.shape for one in _in_order(given, names)]
     if shapes is not None and len(shapes) != len(inputs):
-        names = ", ".join(one.name for one in inputs)
-        raise ConvbenchError(f"--input has {len(shapes)} shapes, but {path} has {len(inputs)} inputs: {names}")
+        raise ConvbenchError(
+            f"--input has {len(shapes)} shapes, but {path} has {len(inputs)} inputs: {', '.join(names)}"
+        )
     done = []
     for place, one in enumerate(inputs):
         dims = one.type.tensor_type.shape.dim
@@ -133,6 +140,20 @@ def _set_inputs(model: Any, shapes: Sequence[tuple[int, ...]] | None, path: Path
     return done
 
 
+def _in_order(given: Sequence[GivenInput], names: Sequence[str]) -> list[GivenInput]:
+    """As the graph has them: those without a name first, then the others by name.
+
+    Raises:
+        ConvbenchError: the graph has no input of a name.
+    """
+    for one in given:
+        if one.name and one.name not in names:
+            raise unknown("input", one.name, names)
+    first = [one for one in given if not one.name]
+    named = {one.name: one for one in given if one.name}
+    return first + [named[name] for name in names[len(first) :] if name in named]
+
+
 def _strip(model: Any) -> None:
     """Drop the numbers of large initialisers, and the locations of external ones: only their sizes are needed."""
     for one in model.graph.initializer:
@@ -149,13 +170,15 @@ def _strip(model: Any) -> None:
 class _Graph:
     """One walk over the nodes, which an ONNX file holds in an order that can be run."""
 
-    def __init__(self, graph: Any, first_input: str) -> None:
-        self._graph = graph
+    def __init__(self, graph: Any, first_input: str, nhwc: Container[str] = ()) -> None:
+        self._graph, self._nhwc = graph, nhwc
         self._sizes: dict[str, tuple[int, ...] | None] = {one.name: tuple(one.dims) for one in graph.initializer}
+        self._kinds = {one.name: one.data_type for one in graph.initializer}
         for one in (*graph.input, *graph.value_info, *graph.output):
             dims = [dim.dim_value for dim in one.type.tensor_type.shape.dim]
             known = one.type.tensor_type.HasField("shape") and all(size > 0 for size in dims)
             self._sizes[one.name] = tuple(dims) if known else None
+            self._kinds[one.name] = one.type.tensor_type.elem_type
         self._reach: dict[str, Reach] = {}
         if (size := self._sizes[first_input]) is not None and len(size) >= 3:
             self._reach[first_input] = Reach.of_input(size)
@@ -234,7 +257,8 @@ class _Graph:
         return ConvCall(name=name, shape=shape, bias=bias, field=field, padded=zeros is not None)
 
     def _shape(self, node: Any) -> Shape | None:
-        x, w = (self._sizes.get(node.input[place]) for place in CONVOLUTIONS[node.op_type])
+        places = CONVOLUTIONS[node.op_type]
+        x, w = (self._sizes.get(node.input[place]) for place in places)
         y = self._sizes.get(node.output[0])
         if x is None or w is None or y is None or not len(x) == len(w) == len(y) >= 3:
             return None
@@ -255,6 +279,10 @@ class _Graph:
             groups=options.get("group", 1),
             transposed=node.op_type == "ConvTranspose",
             integers=node.op_type in OF_INTEGERS,
+            layout="nhwc" if node.output[0] in self._nhwc else "nchw",
+            dtype=_name_kind(
+                self._kinds.get(node.input[0]) or self._kinds.get(node.input[CONVOLUTIONS[node.op_type][1]])
+            ),
         )
 
     def _follow(self, node: Any) -> None:
@@ -342,6 +370,16 @@ def _pads(
         return (less, more) if word == "SAME_UPPER" else (more, less)
     pads = options.get("pads") or [0] * (2 * rank)
     return tuple(pads[:rank]), tuple(pads[rank:])
+
+
+def _name_kind(kind: int | None) -> str:
+    """`fp16` for onnx.TensorProto.FLOAT16; fp32 where the file does not say."""
+    import onnx
+
+    if not kind:
+        return "fp32"
+    name = str(onnx.TensorProto.DataType.Name(kind)).lower()
+    return short_dtype({"float": "float32", "double": "float64"}.get(name, name))
 
 
 def _attributes(node: Any) -> dict[str, Any]:

@@ -12,11 +12,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from convbench.errors import first_line, one_line
+from convbench.machine import child_nbytes, own_nbytes
 from convbench.ran.chrome_trace import CallTrace, MemoryBlock
 from convbench.ran.rules import Setting
 from convbench.ran.seen import Ran
@@ -48,7 +50,15 @@ def what_ran(
     return watch(calls, threads=threads, onednn=onednn, timeout_s=timeout_s)
 
 
-def watch(calls: Sequence[Ran], *, threads: int = 0, onednn: bool = True, timeout_s: float | None = None) -> list[Ran]:
+def watch(
+    calls: Sequence[Ran],
+    *,
+    threads: int = 0,
+    onednn: bool = True,
+    timeout_s: float | None = None,
+    run: bool = True,
+    memory_nbytes: int | None = None,
+) -> list[Ran]:
     """The same calls with what was seen of them: one child process for all, a few milliseconds for each.
 
     A call that crashes the child is unknown, and the next ones get a new child.
@@ -57,15 +67,23 @@ def watch(calls: Sequence[Ran], *, threads: int = 0, onednn: bool = True, timeou
         threads: CPU threads; 0 is torch's own choice.
         onednn: False switches oneDNN off, as torch.backends.mkldnn.enabled does.
         timeout_s: seconds for all; by default two minutes and what torch's slowest code takes.
+        run: run each call; otherwise torch is only asked what it would select.
+        memory_nbytes: of the child; by default what is free now, less a reserve, as bench has it.
     """
     if why := lacks("convbench ran"):
         return [replace(one, trouble=why) for one in calls]
     limit_s = STARTUP_S + sum(call.spec.macs for call in calls) / MACS_PER_S if timeout_s is None else timeout_s
     deadline = time.monotonic() + limit_s
+    most_nbytes = child_nbytes() if memory_nbytes is None else memory_nbytes
     found: list[Ran] = []
     while len(found) < len(calls):
         rest = calls[len(found) :]
-        output, ended = _ask_child(rest, threads=threads, onednn=onednn, timeout_s=deadline - time.monotonic())
+        output, ended = _ask_child(
+            rest,
+            {"threads": threads, "onednn": onednn, "run": run},
+            timeout_s=deadline - time.monotonic(),
+            memory_nbytes=most_nbytes,
+        )
         version = read_version(output)  # said once, before the first primitive
         found += [_read_answer(one, answer, version) for one, answer in zip(rest, _split(output), strict=False)]
         rest = calls[len(found) :]
@@ -88,41 +106,57 @@ def glance(spec: ConvSpec, dtype: str = "fp32") -> Ran:
 
 
 TOO_LATE = "took too long"
+POLL_S = 0.05  # for the memory of the child: a look takes a tenth of a millisecond
 
 
-def _ask_child(calls: Sequence[Ran], *, threads: int, onednn: bool, timeout_s: float) -> tuple[str, str]:
+def _ask_child(
+    calls: Sequence[Ran], how: Mapping[str, Any], *, timeout_s: float, memory_nbytes: int | None
+) -> tuple[str, str]:
     """What the child wrote, and how it ended."""
     request = {
-        "threads": threads,
-        "onednn": onednn,
+        **how,
         "calls": [
             {"spec": str(one.spec)} | {name: getattr(one, name) for name in ("dtype", "layout", "precision", "device")}
             for one in calls
         ],
     }
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+    with tempfile.TemporaryFile() as asked, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        asked.write(json.dumps(request).encode())
+        asked.seek(0)
         try:
-            done = subprocess.run(  # noqa: S603  # our own module
+            child = subprocess.Popen(  # noqa: S603  # our own module
                 # -P: nothing is taken from the working directory.
                 [sys.executable, "-P", "-c", _RUN],
-                input=json.dumps(request).encode(),
+                stdin=asked,
                 stdout=out,
                 stderr=err,
                 env=os.environ | {"ONEDNN_VERBOSE": "1"},
-                timeout=max(timeout_s, 0),
-                check=False,
             )
-            code = done.returncode
-            ended = "was killed by signal" if code < 0 else "ended with code"
-            ended += f" {abs(code)}"
-        except subprocess.TimeoutExpired:
-            code, ended = 0, TOO_LATE
         except OSError as error:
-            code, ended = 0, f"could not be started ({error})"
+            return "", f"could not be started ({error})"
+        ended = _await(child, timeout_s, memory_nbytes)
         out.seek(0)
         err.seek(0)
-        said = err.read().decode(errors="replace").strip().rpartition("\n")[2] if code else ""
+        said = err.read().decode(errors="replace").strip().rpartition("\n")[2] if child.returncode > 0 else ""
         return out.read().decode(errors="replace"), f"{ended}{': ' if said else ''}{one_line(said, 200)}"
+
+
+def _await(child: "subprocess.Popen[bytes]", timeout_s: float, memory_nbytes: int | None) -> str:
+    """How it ended; it is ended where it takes too long or too much memory, or where this is interrupted."""
+    deadline = time.monotonic() + timeout_s
+    try:
+        while True:
+            with suppress(subprocess.TimeoutExpired):
+                code = child.wait(timeout=max(0.0, min(POLL_S, deadline - time.monotonic())))
+                return f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
+            if memory_nbytes is not None and own_nbytes(child.pid) > memory_nbytes:
+                return f"used more than {memory_nbytes / 2**30:.1f} GiB"
+            if time.monotonic() >= deadline:
+                return TOO_LATE
+    finally:
+        if child.poll() is None:
+            child.kill()
+            child.wait()
 
 
 def _split(output: str) -> Iterator[tuple[dict[str, Any], str]]:

@@ -29,6 +29,7 @@ from convbench.system import libc
 
 quieten_profiler()
 
+NOT_RUN = "it was not run"
 BEGIN, SEEN = "convbench-begin ", "convbench-seen "
 
 
@@ -47,7 +48,7 @@ def main() -> None:
     for number, asked in enumerate(request["calls"]):
         _say(f"{BEGIN}{number}")
         spec = ConvSpec.parse(asked.pop("spec"))
-        _say(SEEN + json.dumps(observe(spec, **asked, onednn=request["onednn"])))
+        _say(SEEN + json.dumps(observe(spec, **asked, onednn=request["onednn"], run=request["run"])))
 
 
 def _say(line: str) -> None:
@@ -65,8 +66,11 @@ def observe(
     precision: str = "ieee",
     device: str = "cpu",
     onednn: bool = True,
+    run: bool = True,
 ) -> dict[str, Any]:
     """One call of F.conv2d on zeros, without gradients: the setting, what torch selects, and the profile.
+
+    Without `run` there is no call and no profile, and the operands have memory of no number.
 
     What cannot be found out is None, and `selected_why` or `trace_why` says why.
     """
@@ -74,6 +78,10 @@ def observe(
     with where.selected(), torch.no_grad(), arithmetic(precision), _onednn(on=onednn):
         seen: dict[str, Any] = {"setting": asdict(read_setting(device))}
         shapes = (spec.x_shape, spec.w_shape)
+        if not run:
+            x, w = (_unwritten(shape, dtype, layout, where.torch_name) for shape in shapes)
+            seen["selected"], seen["selected_why"] = select(x, w, spec)
+            return seen | {"trace": None, "trace_why": NOT_RUN, "cuda_peak_nbytes": None}
         x, w = (
             lay_out(torch.zeros(shape, dtype=TORCH_DTYPE[dtype], device=where.torch_name), layout) for shape in shapes
         )
@@ -84,6 +92,12 @@ def observe(
         except ValueError as error:
             seen["trace"], seen["trace_why"], seen["cuda_peak_nbytes"] = None, str(error), None
         return seen
+
+
+def _unwritten(shape: Sequence[int], dtype: str, layout: str, device: str) -> Tensor:
+    """A tensor that is never written, so no memory is taken: torch's choice reads sizes and strides alone."""
+    strides = lay_out(torch.empty(tuple(shape), dtype=TORCH_DTYPE[dtype], device="meta"), layout).stride()
+    return torch.empty_strided(tuple(shape), strides, dtype=TORCH_DTYPE[dtype], device=device)
 
 
 @contextmanager

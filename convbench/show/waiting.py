@@ -13,7 +13,9 @@ from threading import Event, RLock, Thread, current_thread
 from types import ModuleType
 from typing import Any, Self, TextIO
 
-LOADING = {"torch": "loading PyTorch", "torchvision": "loading torchvision", "timm": "loading timm"}
+LOADING = {"torch": "loading PyTorch", "torchvision": "loading torchvision", "timm": "loading timm"} | {
+    name: f"loading {name}" for name in ("transformers", "onnx")
+}
 PATIENCE_S = 0.5  # what takes no longer needs no line
 TICK_S = 0.2
 ERASE = "\r\x1b[2K"
@@ -33,10 +35,11 @@ class Waiting:
         self._over = Event()
         self._thread: Thread | None = None
         self._streams: list[TextIO] = []  # whose write and flush are watched
-        self._shown = self._held = False
+        self._shown = self._held = self._on = False
 
     def __enter__(self) -> Self:
         if _can_be_erased(sys.stderr):
+            self._on = True
             sys.meta_path.insert(0, self)
             self._begin(PATIENCE_S)
         return self
@@ -44,7 +47,15 @@ class Waiting:
     def __exit__(self, *_: object) -> None:
         with suppress(ValueError):
             sys.meta_path.remove(self)
+        self._on = False
         self._end()
+
+    def say(self, words: str) -> None:
+        """Go on with other words and from 0 s; after output, and after `hold`, there is a line again."""
+        self._words, self._since = words, time.monotonic()
+        if self._on:
+            self._held = False
+            self._begin(PATIENCE_S)
 
     def hold(self) -> None:
         """Leave the line as it is: nothing is written while something is timed, and no thread runs."""

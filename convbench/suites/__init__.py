@@ -49,8 +49,8 @@ DEFAULTS = {
 DRAWN = "drawn"  # in the column axes
 # What `convbench model --csv` says of a convolution besides; a suite may have it, and does not use it.
 MODEL_COLUMNS = tuple(
-    "spec kind macs_total macs_share intensity field_low field_high field_exact blow_up ran time_share bias "
-    "functional".split()
+    "spec kind macs_total macs_share intensity field_low field_high field_exact blow_up ran time_share time_s "
+    "low_s high_s undisturbed percent_of_ceiling bound dgrads wgrads bias functional".split()
 )
 
 

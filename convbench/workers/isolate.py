@@ -28,13 +28,12 @@ from convbench.call.watch import fault_traits
 from convbench.case import Case
 from convbench.device.cpu import Cpu
 from convbench.errors import MOST_CHARACTERS, one_line
-from convbench.machine import free_nbytes
+from convbench.machine import child_nbytes
 from convbench.outcome import Failed, Outcome, Result, Skipped, Wrong
 from convbench.workers.jobs import Fall, Job, Sweep
 from convbench.workers.server import Server
 
 MOST_BY_WORD_S = 30.0  # a call, where third-party code says how slow it is; --timeout gives it longer
-RESERVE = 0.1  # share of the free memory that the parent, the caches and the rest keep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +109,7 @@ def isolated(
                 unavailable=tuple(unavailable),
                 threads=torch.get_num_threads(),
                 timeouts_s=tuple(limits.timeout_s or default_timeout_s(case, backends) for case in batch),
-                memory_nbytes=limits.memory_nbytes or _free_nbytes(),
+                memory_nbytes=limits.memory_nbytes or child_nbytes(),
                 faults=frozenset(faults),
             )
             for answer in server.work(job):
@@ -148,8 +147,3 @@ def _in_one_line(outcome: Outcome) -> Outcome:
         case Wrong(check):
             return Wrong(replace(check, evidence=one_line(check.evidence or "", most)))
     return outcome
-
-
-def _free_nbytes() -> int | None:
-    free = free_nbytes("cpu")
-    return None if free is None else int(free * (1 - RESERVE))

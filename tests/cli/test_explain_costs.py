@@ -120,18 +120,30 @@ def test_a_model_reads_well_at_every_width(width: int, nets: Path) -> None:
     from dataclasses import replace
 
     from convbench.models.costs import measure
+    from convbench.models.inputs import parse_inputs
     from convbench.models.load import find_model
+    from convbench.models.timing import CallTime
+    from convbench.show.advice import advice
     from convbench.show.models import page
 
-    costs = measure(find_model("cost_nets:Small"), [(1, 3, 32, 40)], timed=False)
+    costs = measure(find_model("cost_nets:Small"), parse_inputs("1x3x32x40"), timed=False)
     rows = [
-        replace(row, ran="Mkldnn", time_share=share)
-        for row, share in zip(costs.rows, (0.5, 0.4996, 0.0004), strict=True)
+        replace(
+            row,
+            ran="Mkldnn",
+            time_share=share,
+            times=(CallTime(time_s=share / 100, low_s=share / 101, high_s=share / 99, clean=clean, samples=9),),
+            roof_s=share / 200,
+            bound="compute",
+        )
+        for row, share, clean in zip(costs.rows, (0.4996, 0.5, 0.0004), (7, 7, 2), strict=True)
     ]
-    costs = replace(costs, rows=tuple(rows), conv_time_share=0.8, passes=7)
-    out = drawn(page(costs, width), width)
-    assert max(map(len, out.splitlines())) <= width
-    assert_golden(f"model_{width}", out)
+    counted = replace(costs, rows=tuple(replace(row, ran="Mkldnn") for row in costs.rows))
+    costs = replace(costs, rows=tuple(rows), conv_time_share=0.8, passes=9, threads=2)
+    for name, one in (("model", costs), ("model_counted", counted)):
+        out = drawn(page(one, width, list(advice(one))), width)
+        assert max(map(len, out.splitlines())) <= width
+        assert_golden(f"{name}_{width}", out)
 
 
 def test_the_ledger_in_a_pipe_is_rows_and_as_json_an_object(capsys: pytest.CaptureFixture[str]) -> None:
@@ -225,6 +237,9 @@ def test_the_csv_of_a_model_is_its_table_and_a_suite_of_what_is_2_d(
     assert [row["name"] for row in printed] == ["flat", "deep"]
     for shown, row in zip(printed, written, strict=True):
         assert set(shown) <= set(row)
+        # A suite has dtype and layout where they are not the usual ones: it would run in no other.
+        assert (shown.pop("dtype"), shown.pop("layout")) == ("fp32", "nchw")
+        assert (row["dtype"], row["layout"]) == ("", "")
         kept = {name: plain(row[name]) for name in shown}
         assert kept == {name: plain(cell) for name, cell in shown.items()}
     reading = read_suite("both.csv")

@@ -13,9 +13,13 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from convbench import ConvbenchError
-from convbench.models.costs import gather, measure, parse_inputs, time_passes
+from convbench.bench.noise import NoiseReading
+from convbench.models.costs import gather, measure
 from convbench.models.forward import Census, census
-from convbench.models.load import ModelSource, find_model
+from convbench.models.inputs import GivenInput, Inputs, parse_inputs
+from convbench.models.load import find_model
+from convbench.models.source import ModelSource
+from convbench.models.timing import Sample, time_passes
 from convbench.ran.of_model import watch_what_ran
 from convbench.spec import ConvSpec
 from convbench.suites import load_suite
@@ -23,12 +27,12 @@ from convbench.verify.oracle import dgrad_float64
 
 
 def census_of(model: nn.Module, *shape: int, device: str = "meta") -> Census:
-    return census(model.to(device), [torch.zeros(shape, device=device)])
+    return census(model.to(device), Inputs(args=(torch.zeros(shape, device=device),)))
 
 
 def costs_of(make: object, *shape: int, **options: object):  # type: ignore[no-untyped-def]
     source = ModelSource(name="own", origin="tests", make=make)  # type: ignore[arg-type]  # it makes what it is given
-    return measure(source, [shape], **options)  # type: ignore[arg-type]
+    return measure(source, [GivenInput(shape=shape)], **options)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -64,10 +68,12 @@ def test_a_model_adds_up_to_its_published_work_and_to_the_shipped_suite(name: st
     ],
 )
 def test_a_shipped_suite_is_what_its_model_runs(name: str) -> None:
-    rows = measure(find_model(name), timed=False).rows
-    assert [(row.name, row.shape.spec, row.count) for row in rows] == [
-        (problem.name, problem.spec, problem.count) for problem in load_suite(name)
-    ]
+    # The blocks of convnext run in channels_last behind their first one: a suite does not tell them apart.
+    rows: dict[ConvSpec, tuple[str, int]] = {}
+    for row in measure(find_model(name), timed=False).rows:
+        first, count = rows.get(row.shape.spec, (row.name, 0))
+        rows[row.shape.spec] = first, count + row.count
+    assert rows == {problem.spec: (problem.name, problem.count) for problem in load_suite(name)}
 
 
 def test_linear_layers_and_attention_are_counted_apart() -> None:
@@ -211,7 +217,7 @@ def test_a_transposed_convolution_is_the_dgrad_that_it_says(
         y = layer(x)
     except RuntimeError:  # torch wants the output padding below the dilation too, in some releases
         assume(False)
-    (call,) = census(layer, [x]).calls
+    (call,) = census(layer, Inputs(args=(x,))).calls
     spec = call.shape.spec
     assert spec.x_shape == y.shape
     assert spec.y_shape == x.shape
@@ -232,8 +238,8 @@ def test_what_cannot_be_a_problem_is_counted_and_told() -> None:
     ids=lambda one: one.__name__,
 )
 def test_an_activation_in_place_is_followed(activation: type[nn.Module]) -> None:
-    found = census(
-        nn.Sequential(nn.Conv2d(1, 1, 3), activation(inplace=True), nn.Conv2d(1, 1, 3)), [torch.ones(1, 1, 9, 9)]
+    found = census_of(
+        nn.Sequential(nn.Conv2d(1, 1, 3), activation(inplace=True), nn.Conv2d(1, 1, 3)), 1, 1, 9, 9, device="cpu"
     )
     assert found.unfollowed == ()
     assert found.calls[1].field is not None
@@ -337,12 +343,35 @@ class Clock:
         return next(self.looks) * TICK_S
 
 
-def test_shares_of_time_are_those_of_the_clock() -> None:
+class Quiet:
+    """A machine on which nothing disturbs, or what it is told."""
+
+    def __init__(self, *_: object, dirt: Callable[[int], str] = lambda _: "") -> None:
+        self._dirt, self._looks = dirt, itertools.count()
+
+    def __enter__(self) -> "Quiet":
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+    def refresh(self) -> None: ...
+    def read(self) -> NoiseReading:
+        return NoiseReading(waited_s={}, switches=0, steal_s=0.0)
+
+    def dirt(self, *_: object) -> str:
+        return self._dirt(next(self._looks))
+
+
+def test_shares_of_time_are_those_of_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("convbench.models.costs.Meter", Quiet)
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3)).eval()
-    passes = time_passes(model, [torch.zeros(1, 3, 9, 9)], passes=3, clock=Clock())
+    passes = time_passes(model, Inputs(args=(torch.zeros(1, 3, 9, 9),)), clean=3, clock=Clock())
     assert len(passes) == 3
     for one in passes:
-        assert one.calls == (((4, 3, 3, 3), TICK_S), ((4, 4, 3, 3), TICK_S))
+        assert one.samples == (
+            Sample(((1, 3, 9, 9), (4, 3, 3, 3)), TICK_S),
+            Sample(((1, 4, 7, 7), (4, 4, 3, 3)), TICK_S),
+        )
+        assert one.others == {"relu": TICK_S}
         assert one.operators_s == 3 * TICK_S
     costs = costs_of(lambda: model, 1, 3, 9, 9, clock=Clock())
     assert [row.time_share for row in costs.rows] == [0.5, 0.5]
@@ -358,8 +387,8 @@ def test_a_model_too_large_for_the_memory_is_counted_and_not_timed(monkeypatch: 
 
 
 def test_a_pass_in_inference_mode_is_timed_by_the_convolution() -> None:
-    (one,) = time_passes(Cached(), [torch.zeros(1, 3, 9, 9)], passes=1)
-    assert [shape for shape, _ in one.calls] == [(4, 3, 3, 3), (4, 4, 3, 3)]
+    (one,) = time_passes(Cached(), Inputs(args=(torch.zeros(1, 3, 9, 9),)), clean=1)
+    assert [sample.of[1] for sample in one.samples] == [(4, 3, 3, 3), (4, 4, 3, 3)]
 
 
 @pytest.mark.program
@@ -378,7 +407,7 @@ def test_what_torch_runs_is_seen_for_each_plain_convolution() -> None:
     [("1x3x224x224", ((1, 3, 224, 224),)), ("2X3X8X8,1x4", ((2, 3, 8, 8), (1, 4)))],
 )
 def test_inputs_are_read(text: str, shapes: tuple[tuple[int, ...], ...]) -> None:
-    assert parse_inputs(text) == shapes
+    assert tuple(one.shape for one in parse_inputs(text)) == shapes
 
 
 @pytest.mark.parametrize("text", ["", "1x3x", "1,x", "0x3x8x8", "1x-3", "99999x99999x9", "1x3x²"])
@@ -422,10 +451,10 @@ def test_a_factory_that_raises_or_exits_or_makes_something_else_is_one_line(
         with pytest.raises(ConvbenchError, match=words):
             measure(find_model(f"own_nets:{name}"), timed=False)
     for name in ("net", "Net"):
-        costs = measure(find_model(f"own_nets:{name}"), [(1, 3, 8, 8)], timed=False)
+        costs = measure(find_model(f"own_nets:{name}"), parse_inputs("1x3x8x8"), timed=False)
         assert costs.macs == 36 * 4 * 27
     with pytest.raises(ConvbenchError, match="does not run on --input 1x5x8x8: RuntimeError"):
-        measure(find_model("own_nets:net"), [(1, 5, 8, 8)], timed=False)
+        measure(find_model("own_nets:net"), parse_inputs("1x5x8x8"), timed=False)
 
 
 @pytest.mark.needs("timm")
@@ -445,7 +474,7 @@ def test_no_model_downloads_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", refuse)
     monkeypatch.setattr("urllib.request.urlopen", refuse)
     costs = measure(
-        find_model("fcn_resnet50"), [(1, 3, 64, 64)], timed=False
+        find_model("fcn_resnet50"), parse_inputs("1x3x64x64"), timed=False
     )  # its backbone's usual weights are a file
     assert costs.census.device == "meta"
     assert costs.macs == costs.census.torch_macs

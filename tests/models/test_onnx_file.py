@@ -9,6 +9,7 @@ import pytest
 
 from convbench import ConvbenchError
 from convbench.models import onnx_file
+from convbench.models.inputs import parse_inputs
 from convbench.models.onnx_file import measure_onnx
 from convbench.show.models import remarks
 
@@ -38,6 +39,7 @@ def test_the_convolutions_of_a_file_are_those_of_the_same_network_in_torch(tmp_p
     import torch.nn.functional as F
 
     from convbench.models.forward import census
+    from convbench.models.inputs import Inputs
 
     nodes = [
         node("Conv", "x w b", "a", strides=[2, 2], pads=[1, 1, 1, 1]),
@@ -64,7 +66,7 @@ def test_the_convolutions_of_a_file_are_those_of_the_same_network_in_torch(tmp_p
             return F.conv_transpose2d(torch.cat([c * e, c], 1), ones(16, 2, 4, 4), None, 2, 1)
 
     found = measure_onnx(path, None)
-    wanted = census(Net(), [torch.zeros(1, 3, 33, 40)])
+    wanted = census(Net(), Inputs(args=(torch.zeros(1, 3, 33, 40),)))
     assert [call.shape for call in found.census.calls] == [call.shape for call in wanted.calls]
     assert [call.field for call in found.census.calls] == [call.field for call in wanted.calls]
     assert [call.bias for call in found.census.calls] == [True, False, False, False]
@@ -72,7 +74,7 @@ def test_the_convolutions_of_a_file_are_those_of_the_same_network_in_torch(tmp_p
     assert found.macs == wanted.torch_macs
     assert found.others == {}
     assert found.rows[-1].shape.pass_ == "dgrad"
-    assert found.inputs == ((1, 3, 33, 40),)
+    assert [one.shape for one in found.inputs] == [(1, 3, 33, 40)]
 
 
 def test_what_a_classifier_is_made_of_is_followed_to_its_end(tmp_path: Path) -> None:
@@ -171,11 +173,11 @@ def test_open_sizes_are_asked_for_and_taken_from_the_input(tmp_path: Path) -> No
     path = save(tmp_path / "open.onnx", nodes, [weight("w", 4, 3, 3, 3)], ["batch", 3, "height", "width"])
     with pytest.raises(ConvbenchError, match="is batchx3xheightxwidth: give its sizes, such as --input"):
         measure_onnx(path, None)
-    assert str(measure_onnx(path, [(2, 3, 8, 9)]).rows[0].shape) == "n2c3h8w9k4r3s3"
+    assert str(measure_onnx(path, parse_inputs("2x3x8x9")).rows[0].shape) == "n2c3h8w9k4r3s3"
     with pytest.raises(ConvbenchError, match="--input 2x5x8x9 does not fit x"):
-        measure_onnx(path, [(2, 5, 8, 9)])
+        measure_onnx(path, parse_inputs("2x5x8x9"))
     with pytest.raises(ConvbenchError, match=r"has 2 shapes, .* 1 inputs: x"):
-        measure_onnx(path, [(2, 3, 8, 9), (1,)])
+        measure_onnx(path, parse_inputs("2x3x8x9,1"))
 
 
 def test_a_convolution_whose_sizes_the_file_does_not_say_is_told(tmp_path: Path) -> None:

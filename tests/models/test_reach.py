@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from convbench.models.forward import census
+from convbench.models.inputs import Inputs
 from convbench.models.reach import Extent, Reach
 
 SIZE = 29
@@ -40,7 +41,7 @@ def seen(model: nn.Module, shape: tuple[int, ...], place: tuple[int, int]) -> tu
 
 def assert_like_the_gradient(model: nn.Module, shape: tuple[int, ...] = (1, 2, SIZE, SIZE + 2)) -> tuple[Extent, ...]:
     """Places at the border and inside: the ends are those of the gradient, or outside where they are bounds."""
-    (*_, last) = census(model, [torch.empty(shape, device="meta")]).calls
+    (*_, last) = census(model, Inputs(args=(torch.empty(shape, device="meta"),))).calls
     assert last.field is not None
     _, _, height, width = last.shape.y
     for place in {(p, q) for p in (0, height // 2, height - 1) for q in (0, (width + 1) // 2 % width, width - 1)}:
@@ -195,7 +196,7 @@ def test_attention_sees_the_whole_image() -> None:
         found: Tensor = on(words, words, words)[0]
         return found.transpose(1, 2).reshape(x.shape)
 
-    (*_, last) = census(Last(body), [torch.empty((1, 2, 6, 5), device="meta")]).calls
+    (*_, last) = census(Last(body), Inputs(args=(torch.empty((1, 2, 6, 5), device="meta"),))).calls
     assert last.field is not None
     assert all(extent.whole for extent in last.field)
 
@@ -211,7 +212,9 @@ def test_known_networks_have_the_fields_that_are_published() -> None:
         ("resnet50", "layer4.2.conv3", 427),
         ("mobilenet_v2", "features.18.0", 491),
     ):
-        calls = census(find_model(name).build("meta"), [torch.empty((1, 3, 224, 224), device="meta")]).calls
+        calls = census(
+            find_model(name).build("meta"), Inputs(args=(torch.empty((1, 3, 224, 224), device="meta"),))
+        ).calls
         (call,) = (one for one in calls if one.name == convolution)
         assert call.field is not None
         assert [(extent.size, extent.exact) for extent in call.field] == [(size, True)] * 2

@@ -196,3 +196,20 @@ def test_the_result_is_the_same_with_a_terminal_for_stderr_and_without(tmp_path:
     assert screen(written) == []
     done = subprocess.run([sys.executable, "-c", MAIN, *words], check=True, capture_output=True)
     assert (tmp_path / "out").read_bytes() == done.stdout
+
+
+def test_a_command_of_several_stages_says_each_and_goes_on_after_output() -> None:
+    code = """
+import sys, time
+from convbench.show.waiting import Waiting
+with Waiting("first") as waiting:
+    print("output", flush=True)
+    waiting.say("second")
+    time.sleep(0.8)
+    waiting.say("third")
+    waiting.hold()
+print("end", flush=True)
+"""
+    text = on_a_terminal(code)
+    assert re.search(r"output.*second … 0\.\d s.*third ….*end", text, re.DOTALL)
+    assert "first" not in text
