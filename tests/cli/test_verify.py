@@ -156,7 +156,7 @@ def test_a_plug_in_alone_is_asked_for_what_it_brings_and_the_summary_says_what_t
         ("half-done", "fprop", "none", "verified"),
         ("half-done", "dgrad", "none", "wrong"),
     ]
-    assert "1 verified, 1 wrong: fprop, dgrad  (" in done.err
+    assert "2 rows: 1 verified, 1 wrong (fprop, dgrad); " in done.err
     narrowed = cli("verify", *words, "--pass", "fprop")
     assert (narrowed.code, len(table(narrowed.out))) == (0, 1)
     assert "1 row: 1 verified (fprop); " in narrowed.err
@@ -164,7 +164,7 @@ def test_a_plug_in_alone_is_asked_for_what_it_brings_and_the_summary_says_what_t
     assert [(row["backend"], row["pass"], row["epilogue"]) for row in table(beside.out) if row["pass"] == "fprop"] == [
         (name, "fprop", epilogue) for epilogue in ("none", "bias", "bias_relu") for name in ("torch", "half-done")
     ]
-    assert "fprop, dgrad, wgrad; bias, bias-relu  (" in beside.err
+    assert "(fprop, dgrad, wgrad; bias, bias-relu); " in beside.err
 
 
 @pytest.mark.program
