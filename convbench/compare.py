@@ -378,7 +378,7 @@ def _noisy(mine: Mapping[RowKey, list[Result]], yours: Mapping[RowKey, list[Resu
         for name, side in (("before", mine), ("after", yours))
         if any(isinstance(one.outcome, Timed) and one.outcome.noise.noisy for key in keys for one in side[key])
     ]
-    return f"noisy {' and '.join(where)}: too few clean samples" if where else ""
+    return f"too few clean samples {' and '.join(where)}" if where else ""
 
 
 def _goes_with(verdict: str, to_torch: Shift, gate: Gate) -> bool:

@@ -311,9 +311,9 @@ def disturbed(outcome: Timed) -> Timed:
 def test_what_was_noisy_is_undecided_however_far_apart(changes) -> None:  # type: ignore[no-untyped-def]
     quick, slow = noisy(1), noisy(2, median_s=3e-3)
     for old, new, words in (
-        (disturbed(quick), slow, "noisy before: too few clean samples"),
-        (quick, disturbed(slow), "noisy after: too few clean samples"),
-        (disturbed(quick), disturbed(slow), "noisy before and after: too few clean samples"),
+        (disturbed(quick), slow, "too few clean samples before"),
+        (quick, disturbed(slow), "too few clean samples after"),
+        (disturbed(quick), disturbed(slow), "too few clean samples before and after"),
     ):
         found = changes([(case(), "mine", old)], [(case(), "mine", new)])
         assert [(one.verdict, one.state, one.note) for one in found.rows] == [("undecided", "undecided", words)]

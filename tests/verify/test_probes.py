@@ -58,7 +58,7 @@ def test_tf32_for_ieee_is_wrong_by_name_even_where_the_wide_bound_lets_it_pass(
     check = check_of(lambda x, w, spec: conv(inputs(x), inputs(w), spec), case)
     assert check.probe == "sharp"
     assert check.evidence.startswith(words)
-    assert "of what random numbers allow" in check.evidence
+    assert "times what random numbers allow" in check.evidence
 
 
 def test_an_fp32_kernel_on_bf16_inputs_is_named() -> None:

@@ -250,7 +250,7 @@ def test_a_miss_is_exit_1_with_its_command_and_so_is_a_false_cause(cli: Cli, mon
     monkeypatch.setattr("convbench.verify.selftest.suite.judge_cause", lambda *_: "false")
     done = cli("selftest", *NARROW, "--backend", "tap-missing")
     assert done.code == 1
-    assert done.err.startswith("FALSE CAUSE tap-missing on note (fp32 nchw): The loop over the kernel")
+    assert done.err.startswith("WRONG DIAGNOSIS tap-missing on note (fp32 nchw): The loop over the kernel")
     assert "  tap (1,1) is missing" in done.err.splitlines()
     assert "--match '^quick:note$' --dtype fp32 --layout nchw --pass fprop --seed 0" in done.err
 
