@@ -22,9 +22,27 @@ convbench.makeWays = ({ state, self, known, change, draw }, grids) => {
       rows.map(([title, worst, holds]) =>
         `${holds ? "✓" : "✗"} ${title} (max|Δ| ${worst ? worst.toExponential(0) : 0})`).join("   "));
   }
-  // Only the FFT rounds: its roots of unity are no whole numbers.
+  // Sums of whole numbers are exact, but for the FFT: its roots of unity are no whole numbers.
   function tolerance(name, loops) {
-    return name === "fft" ? 1e-9 * Math.max(1, ...loops.map(Math.abs)) : 0;
+    const exact = name !== "fft" && self.x.every(Number.isInteger) && self.w.every(Number.isInteger);
+    return exact ? 0 : 1e-9 * loops.reduce((most, one) => Math.max(most, Math.abs(one)), 1);
+  }
+  // The filters' outputs by the loops against those that are drawn, and against unfold and multiply; null where it
+  // would take long.
+  function agrees(filters) {
+    const { spec } = self;
+    if (spec.l * spec.taps * filters.length > EASY) return null;
+    return memo(`agrees ${state.n} ${filters}`, () => {
+      const found = filters.flatMap((k) => {
+        const loops = convbench.ALGORITHMS.loops.run(self, state.n, k);
+        return [yPlane(k), convbench.ALGORITHMS.unfold.run(self, state.n, k)].map((other) => {
+          const worst = convbench.difference(other, loops);
+          return { worst, holds: worst <= tolerance("loops", loops) };
+        });
+      });
+      return { outputs: filters.length * spec.l, worst: Math.max(...found.map((one) => one.worst)),
+        holds: found.every((one) => one.holds) };
+    });
   }
   function way(name) {
     return memo(`${name} ${state.n} ${state.k} ${state.m}`, () =>
@@ -83,7 +101,7 @@ convbench.makeWays = ({ state, self, known, change, draw }, grids) => {
         `p*${self.spec.stride[0]}-${self.spec.padding[0]}+r*${self.spec.dilation[0]}, ` +
       `q*${self.spec.stride[1]}-${self.spec.padding[1]}+s*${self.spec.dilation[1]}] * w[k,c,r,s]`),
         make("p", { class: "sum" }, ...sumOf(cellTerms(), 25))],
-    unfold: () => [matrix(true)],
+    unfold: () => [matrix({ multiplied: true })],
     implicit() {
       const { spec } = self;
       const terms = cellTerms().slice(0, 16);
@@ -192,5 +210,5 @@ convbench.makeWays = ({ state, self, known, change, draw }, grids) => {
     },
   };
 
-  return { algorithms: algorithmsPanel, agreement };
+  return { algorithms: algorithmsPanel, agreement, agrees };
 };
