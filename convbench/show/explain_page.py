@@ -12,7 +12,9 @@ from convbench.errors import ConvbenchError
 from convbench.explain.steps import Walk
 from convbench.explain.walk import count_operands
 from convbench.show.explain import page as text_page
+from convbench.show.explain_evidence import NOTHING, Evidence
 from convbench.show.html import allowed, as_json, fill, read
+from convbench.show.pack import pack_script, pack_style
 from convbench.show.steps import View
 from convbench.spec import ConvSpec
 
@@ -33,7 +35,7 @@ MOST_TRACED, MOST_TERMS = 200_000, 2_000
 
 
 def explain_page(
-    walk: Walk, view: View | None = None, *, seed: int = 0, evidence: dict[str, Any] | None = None
+    walk: Walk, view: View | None = None, *, seed: int = 0, evidence: Evidence = NOTHING
 ) -> str:
     """The page as HTML, open at the walk's cell.
 
@@ -44,7 +46,7 @@ def explain_page(
         ConvbenchError: it is more than a browser can show at once.
     """
     check_size(walk.spec)
-    script, style = read(*SCRIPTS), read(*STYLES)
+    script, style = pack_script(read(*SCRIPTS)), pack_style(read(*STYLES))
     trace = trace_of(walk)
     parts = {
         "title": f"convbench explain {escape(str(walk.spec))}",
@@ -58,7 +60,7 @@ def explain_page(
                 "trace": trace,
                 "seed": seed,
                 "limits": {"products": MOST_PRODUCTS, "numbers": MOST_NUMBERS},
-                "evidence": evidence or {"sentences": [], "runs": [], "source": ""},
+                "evidence": dict(evidence),
             }
         ),
     }

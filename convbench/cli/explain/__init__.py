@@ -42,6 +42,10 @@ Algorithms = Annotated[
 ]
 Backward = Annotated[bool, typer.Option("--backward", help="Show the gradients of x and w as well.")]
 Html = Annotated[str | None, typer.Option("--html", metavar="FILE", help="Write an interactive page; - is stdout.")]
+EvidenceFile = Annotated[
+    str | None,
+    typer.Option("--evidence", metavar="FILE", help="What PyTorch ran, as convbench ran --json wrote it, for --html."),
+]
 
 XNumbers = Annotated[
     str | None, typer.Option("--x", metavar="FILE", help="The image: .npy, .csv, a picture, or a nested list.")
@@ -77,6 +81,7 @@ def explain(
     svg: exports.Svg = None,
     cast: exports.Cast = None,
     html: Html = None,
+    evidence: EvidenceFile = None,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
     algorithm: Algorithms = None,
@@ -110,9 +115,11 @@ def explain(
 
         choose(algorithm)
     if html is not None:
+        from convbench.show.explain_evidence import read
         from convbench.show.explain_page import check_size
 
         check_size(whole)
+        seen = None if evidence is None else read(evidence, whole)
 
     if step is not None and json and svg is None and cast is None:
         raise ConvbenchError("--step with --json: the JSON has all steps; leave out one of them")
@@ -134,9 +141,12 @@ def explain(
         show_further(found, algorithm, backward=backward, ones=ones, seed=cell.seed, most=most)
         return
     if html is not None:
+        from convbench.show.explain_evidence import watch
         from convbench.show.explain_page import explain_page
 
-        write(html, explain_page(found, look(found, whole, ("pytorch",), letters), seed=cell.seed), overwrite=overwrite)
+        view = look(found, whole, ("pytorch",), letters)
+        page = explain_page(found, view, seed=cell.seed, evidence=seen or watch(found.spec, view.here))
+        write(html, page, overwrite=overwrite)
         return
 
     from convbench.show.explain import draw, more, record

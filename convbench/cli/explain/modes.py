@@ -10,7 +10,7 @@ from convbench.errors import ConvbenchError
 CELL = frozenset("shape input weight stride padding dilation at filter image seed".split())
 OWN = frozenset({"x", "w"})  # numbers of one's own; the page draws its numbers from the seed
 MODES: Mapping[str, frozenset[str]] = {
-    "html": CELL | {"overwrite"},
+    "html": CELL | {"overwrite", "evidence"},
     "algorithm": CELL | OWN | {"backward", "json"},
     "backward": CELL | OWN | {"algorithm", "json"},
     "interactive": CELL | OWN | {"step", "channel", "names"},
