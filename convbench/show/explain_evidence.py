@@ -55,7 +55,7 @@ def _runs(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "torch": str(one["setting"]["torch"]),
             "machine": str(one["setting"]["machine"]),
             "claims": [
-                {name: str(claim[name]) for name in ("words", "kind")}
+                {name: str(claim[name]) for name in ("about", "words", "kind")}
                 for claim in one["claims"]
                 if claim["about"] in ABOUT
             ],

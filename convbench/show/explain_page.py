@@ -23,7 +23,7 @@ SCRIPTS = tuple(
     f"explain_{name}.js"
     for name in (
         "compute words transforms algorithms dom timeline images slice program story check layout ink flights picture "
-        "grids tables links ways notes backward quiz ran address chrome drawer transport hands keys"
+        "grids tables links ways notes backward quiz ran address setting chrome pointing drawer transport hands keys"
     ).split()
 )
 SCRIPTS += ("explain.js",)
@@ -34,9 +34,7 @@ MOST_PRODUCTS, MOST_NUMBERS = 2**25, 2**22
 MOST_TRACED, MOST_TERMS = 200_000, 2_000
 
 
-def explain_page(
-    walk: Walk, view: View | None = None, *, seed: int = 0, evidence: Evidence = NOTHING
-) -> str:
+def explain_page(walk: Walk, view: View | None = None, *, seed: int = 0, evidence: Evidence = NOTHING) -> str:
     """The page as HTML, open at the walk's cell.
 
     Args:

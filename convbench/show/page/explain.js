@@ -5,8 +5,7 @@
   const $ = (id) => document.getElementById(id);
   const { timeline, address, dom } = convbench;
   const { trace } = data;
-  const TABS = ["algorithms", "backward", "quiz"];
-  const SPEEDS = [0.25, 0.5, 1, 2, 4, 8];
+  const { setting } = convbench;
   const [FULL, AFTER_MS, EASE_S, LATEST_S] = [0.9999, 150, 0.11, 0.1];
   const START = { shape: trace.spec, mode: "zeros", seed: data.seed, ...trace.cell, c: trace.terms[0][0], view: "1",
     at: -1, image: "", kernel: "", x: "", w: "", own: "", colours: 0, speed: 1, algorithm: "loops", m: 0,
@@ -18,64 +17,35 @@
   const roving = {}; // the cell of each table that Tab reaches
   const clock = { time: 0, playing: false, stopAt: null, started: false, plan: null };
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
-  const stage = { boxes: null, settled: null, version: 0, slice: null, sliceKey: "", pointed: null, held: null,
-    frames: [] };
+  const stage = { boxes: null, settled: null, version: 0, slice: null, sliceKey: "", frames: [] };
   const page = { state, self, known, pans, roving, data, clock, START, change, complain, at, seek, play, go, show, rest,
-    isStep, isTraced, isDrawn, agrees, slice, story, code, point, choose, enter, release, giveBack, redrawTables,
-    present, turnTheme, boxes: () => stage.boxes, strip: () => picture.strip() };
+    isStep, isTraced, isDrawn, agrees, slice, story, code, redrawTables, toCell, wake, present, turnTheme, boxes: () => stage.boxes, moving: () => waiting, strip: () => picture.strip() };
   const grids = convbench.makeGrids(page);
-  const { linkedKeys, describe } = convbench.makeLinks(page, grids);
+  const pointing = convbench.makePointing(page, grids);
+  Object.assign(page, pointing);
+  const { markTables, look, focusMark, giveBack } = pointing;
   const ways = convbench.makeWays(page, grids);
   const ink = convbench.makeInk($("canvas"));
   const picture = convbench.makePicture(ink);
   const tables = convbench.makeTables(page, grids);
-  const notes = convbench.makeNotes(page, grids, ways);
   const ran = convbench.makeRan(page, $("really"));
+  const notes = convbench.makeNotes(page, grids, ways, ran);
   const panels = { algorithms: ways.algorithms, ...convbench.makeBackward(page, grids),
     ...convbench.makeQuiz(Object.assign(page, { drawPanel: () => chrome.drawPanel() }), grids) };
   const chrome = convbench.makeChrome(page, { tables, notes, ran, panels: () => panels, grids });
   const drawer = convbench.makeDrawer(page);
   const transport = convbench.makeTransport(page);
   const hands = convbench.makeHands(page);
-  Object.assign(page, { drawer, rate: transport.rate });
+  Object.assign(page, { drawer, hands, ink, rate: transport.rate });
   convbench.makeKeys(page);
 
   // The problem.
 
-  function tooLarge(spec) {
-    const words = convbench.words.complaints;
-    if (Math.max(...convbench.SIZES.map((letter) => spec[letter]), ...spec.padding, ...spec.end) > 4096) {
-      return words.large;
-    }
-    const one = convbench.derive(spec);
-    const numbers = one.n * one.c * one.hp * one.wp + one.k * one.taps + one.n * one.k * one.l;
-    if (one.l * one.taps > data.limits.products) return words.products(one.l * one.taps, data.limits.products);
-    return numbers > data.limits.numbers ? words.numbers(numbers, data.limits.numbers) : null;
-  }
   function complain(sentence) {
     $("complaint").textContent = sentence;
     $("complaint").hidden = !sentence;
   }
   const SOURCES = ["shape", "mode", "seed", "image", "kernel", "own", "x", "w"];
-  // Edits belong to the numbers under them; they go when those do.
-  function dropEdits(next, parts) {
-    const sizes = (shape) => convbench.parse(shape);
-    const [was, is] = [sizes(state.shape), sizes(next.shape)];
-    const same = (names) => names.every((name) => was[name] === is[name]);
-    const kept = (names) => names.every((name) => state[name] === next[name]);
-    if (!("x" in parts) && !(same(["n", "c", "h", "w"]) && kept(["image", "own", "seed"]))) next.x = "";
-    if (!("w" in parts) && !(same(["k", "c", "r", "s", "groups"]) && kept(["kernel", "seed"]))) next.w = "";
-  }
-  function problemOf(next) {
-    const spec = { ...convbench.parse(next.shape), mode: next.mode, seed: next.seed };
-    const words = convbench.words.complaints;
-    if (!convbench.MODES.includes(next.mode)) throw new Error(words.mode(next.mode, convbench.MODES.join(", ")));
-    if (!(Number.isInteger(next.seed) && next.seed >= 0 && next.seed < 2 ** 32)) throw new Error(words.seed);
-    const problem = convbench.complaint(spec) ?? tooLarge(spec);
-    if (problem) throw new Error(problem);
-    next.shape = convbench.text(spec);
-    return spec;
-  }
   function rebuild(spec, next) {
     const where = clock.plan && at();
     const own = convbench.unpackOwn(next.own);
@@ -85,7 +55,7 @@
     stage.key = [next.shape, next.mode].join();
     stage.version += 1;
     if (before === stage.key) return; // other numbers at the same places
-    [stage.held, stage.pointed] = [null, null];
+    pointing.forget();
     hands.deselect();
     for (const name of Object.keys(pans)) delete pans[name];
     clock.plan = timeline.plan(self.spec.l);
@@ -95,49 +65,28 @@
     }
     transport.build();
   }
-  const within = (value, size) => (Number.isInteger(value) ? Math.min(Math.max(value, 0), size - 1) : 0);
-  // What can be chosen freely is brought into its range.
-  function settle(next, parts) {
-    const { spec } = self;
-    for (const [name, size] of [["n", spec.n], ["k", spec.k], ["c", spec.c], ["p", spec.p], ["q", spec.q]]) {
-      next[name] = within(next[name], size);
-    }
-    // A filter of another group reads other channels.
-    const lowest = self.group(next.k) * spec.cg;
-    if (!("c" in parts) && (next.c < lowest || next.c >= lowest + spec.cg)) next.c = lowest;
-    const among = (name, allowed) => { if (!allowed.includes(next[name])) next[name] = START[name]; };
-    among("view", [..."12345678", ...TABS]);
-    among("algorithm", Object.keys(convbench.ALGORITHMS));
-    among("g", Object.keys(convbench.GRADIENTS));
-    among("theme", ["auto", "light", "dark"]);
-    among("lang", Object.keys(convbench.languages));
-    among("speed", SPEEDS);
-    for (const name of ["colours", "present", "embed"]) next[name] = next[name] ? 1 : 0;
-    if (!(Number.isInteger(next.m) && next.m >= 0 && next.m <= 5)) next.m = 0;
-    if (!(Number.isInteger(next.asked) && next.asked >= 0)) next.asked = 0;
-    if (!(next.at >= 0 && next.at <= 1)) next.at = -1;
-  }
   // The change as a whole, or a sentence that says why not.
   function change(parts) {
     const next = { ...state, ...parts };
-    if (!(next.image in convbench.PICTURES || (next.image === "own" && convbench.unpackOwn(next.own)))) next.image = "";
-    if (!(next.kernel in convbench.KERNELS)) next.kernel = "";
+    setting.knowSources(next);
     try {
-      const spec = problemOf(next);
-      dropEdits(next, parts);
+      const spec = setting.problemOf(next, data.limits);
+      next.shape = convbench.text(spec);
+      setting.dropEdits(state, next, parts);
       if (!self.spec || SOURCES.some((name) => next[name] !== state[name])) rebuild(spec, next);
     } catch (error) {
       complain(error.message);
       return false;
     }
     complain("");
-    settle(next, parts);
+    setting.settle(next, parts, self, START);
     const moved = ["n", "k", "c", "p", "q"].filter((name) => next[name] !== state[name]);
     if (moved.length) for (const name of Object.keys(pans)) delete pans[name];
     const spoken = next.lang !== state.lang;
     Object.assign(state, next);
     if (spoken) translate();
     if (moved.includes("p") || moved.includes("q")) toCell();
+    if ("view" in parts && isStep() && Number(next.view) !== at().index + 1) stand(Number(next.view));
     follow();
     draw();
     return true;
@@ -166,7 +115,7 @@
     return timeline.at(clock.plan, clock.time);
   }
   function isStep() {
-    return !TABS.includes(state.view);
+    return !setting.TABS.includes(state.view);
   }
   // The step and, where it has positions, the output that is followed are those of the time.
   function follow() {
@@ -194,13 +143,18 @@
     if (step === 1) return entry.start;
     return entry.start + (entry.slots ? timeline.timeOf(entry, state.p * self.spec.q + state.q) : FULL * entry.length);
   }
+  function stand(step) {
+    clock.playing = false;
+    clock.time = restingTime(step);
+    transport.showPlaying();
+  }
   function play(on, stopAt = null) {
     if (on && clock.time >= clock.plan.total - 0.01) clock.time = 0;
     Object.assign(clock, { playing: on, stopAt, started: clock.started || on });
     stage.last = 0;
     transport.showPlaying();
     if (on) {
-      stage.pointed = null;
+      pointing.point(null);
       wake();
     } else rest();
   }
@@ -209,7 +163,7 @@
     const entry = clock.plan.steps[Math.max(0, Math.min(timeline.STEPS - 1, index))];
     const end = entry.start + FULL * entry.length;
     hands.deselect();
-    stage.held = null;
+    pointing.forget();
     const wasRoom = !isStep();
     state.view = String(entry.step);
     seek(calm.matches ? end : entry.start);
@@ -223,113 +177,15 @@
   // When time stands still, tables, the spoken sentence and the address follow.
   function rest() {
     redrawTables();
-    const { spec } = self;
     const step = at().index + 1;
     const terms = grids.cellTerms();
     const shown = terms.slice(0, 9).map((term) => [dom.text(term.x), dom.text(term.w)]);
     $("spoken").textContent = step === 2 || step === 4 || step === 6 || !isStep() ? convbench.words.spoken(state.p,
       state.q, state.k, state.n, dom.text(convbench.totalOf(terms)), shown, terms.length - shown.length) :
       `${convbench.words.steps.titles[step - 1]}. ${$("live").textContent}`;
-    if (spec) later();
+    later();
     wake();
   }
-
-  // Links: the cells of the same products as the one that is pointed at.
-
-  function point(found) {
-    if (found?.key === stage.pointed?.key && found?.k === stage.pointed?.k && !found?.chosen) return;
-    stage.pointed = found && { ...found, k: found.k ?? state.k };
-    markTables();
-    wake();
-  }
-  function marked() {
-    return stage.pointed ?? stage.held;
-  }
-  function markTables() {
-    const now = marked();
-    const keys = now ? linkedKeys(now.key) : new Set();
-    document.querySelectorAll("td[data-key]").forEach((td) => {
-      td.classList.toggle("linked", keys.has(td.dataset.key));
-      td.classList.toggle("held", td.dataset.key === stage.held?.key);
-    });
-    const hint = now ? describe(now.key, now.k) : "";
-    if ($("hint").textContent !== hint) $("hint").textContent = hint;
-  }
-  const NOTHING = { l: null, key: null, readers: false, selected: null, linked: new Set() };
-  function look() {
-    const now = marked();
-    const b = Math.max(0, slice().filters.indexOf(now?.k ?? state.k));
-    if (!now) return { ...NOTHING, b };
-    const [kind, rest] = now.key.split(":");
-    const numbers = rest.split(",").map(Number);
-    const l = { y: () => numbers[0] * self.spec.q + numbers[1], l: () => numbers[0], m: () => numbers[1] }[kind]?.() ??
-      null;
-    return { l, b, key: now.key, readers: kind === "x", selected: now.chosen ? now.key : null,
-      linked: linkedKeys(now.key) };
-  }
-  function release() {
-    [stage.held, stage.pointed] = [null, null];
-    markTables();
-    wake();
-  }
-  // An output or a column is followed; anything else is pinned.
-  function choose(key) {
-    const [kind, rest] = key.split(":");
-    const numbers = rest.split(",").map(Number);
-    const slots = isStep() && at().entry.slots;
-    if (kind === "y" || kind === "l" || kind === "m") {
-      const [p, q] = kind === "y" ? numbers : self.position(numbers.at(-1));
-      const c = kind === "m" ? grids.first() + self.tap(numbers[0])[0] : state.c;
-      change({ p, q, c });
-      if (slots) toCell();
-    }
-    if ((kind !== "y" && kind !== "l" && kind !== "m") || (isStep() && !slots)) {
-      stage.held = stage.held?.key === key ? null : { key, k: state.k };
-      markTables();
-    }
-    rest_();
-  }
-  function rest_() {
-    rest();
-  }
-  // Enter in a table: numbers on the stage are typed there, everything else is chosen.
-  function enter(td) {
-    const { key } = td.dataset;
-    const from = { grid: td.closest("table").dataset.grid, i: td.dataset.i, j: td.dataset.j };
-    if (isStep() && hands.target(key) && hands.select(key, state.k, from)) return;
-    choose(key);
-    giveBack(from);
-  }
-  // What is drawn anew must not take the focus away.
-  function focusMark() {
-    const here = document.activeElement;
-    const td = here?.closest?.("td[data-key]");
-    if (td) return { grid: td.closest("table").dataset.grid, i: td.dataset.i, j: td.dataset.j };
-    return here?.id ? { id: here.id } : here?.textContent && here.closest?.("#room, #more") ?
-      { words: here.textContent } : null;
-  }
-  function giveBack(mark) {
-    if (!mark) return;
-    const found = mark instanceof Element ? mark : mark.id ? $(mark.id) : mark.grid ?
-      $(`grid-${mark.grid}`)?.querySelector(`td[data-i="${mark.i}"][data-j="${mark.j}"]`) :
-      Array.from(document.querySelectorAll("#room button, #more button")).find((one) => one.textContent === mark.words);
-    if (found && found !== document.activeElement) found.focus({ preventScroll: true });
-  }
-  const keyOf = (event) => event.target.closest?.("td[data-key]")?.dataset.key ?? null;
-  const pointAt = (key, chosen) => point(key && { key, k: state.k, chosen });
-  document.addEventListener("mouseover", (event) => {
-    if (event.target !== $("canvas") && !hands.chosen()) pointAt(keyOf(event));
-  });
-  document.addEventListener("focusin", (event) => {
-    if (event.target.id !== "edit") pointAt(keyOf(event), true);
-  });
-  document.addEventListener("focusout", () => { if (!hands.chosen()) point(null); });
-  document.addEventListener("click", (event) => {
-    const td = event.target.closest?.("td[data-key]");
-    if (!td) return;
-    roving[td.closest("table").dataset.grid] = `${td.dataset.i},${td.dataset.j}`;
-    choose(td.dataset.key);
-  });
 
   // Drawing.
 
@@ -481,8 +337,8 @@
     const done = change(wanted);
     if (done && isStep()) {
       // follow() has put the view of the old time there.
-      const view = [..."12345678"].includes(wanted.view) ? Number(wanted.view) : 1;
-      [state.p, state.q] = [within(wanted.p, self.spec.p), within(wanted.q, self.spec.q)];
+      const view = setting.STEPS.includes(wanted.view) ? Number(wanted.view) : 1;
+      [state.p, state.q] = [setting.within(wanted.p, self.spec.p), setting.within(wanted.q, self.spec.q)];
       const entry = clock.plan.steps[view - 1];
       const asked = wanted.at >= 0 && wanted.at <= 1;
       seek(asked ? entry.start + Math.min(wanted.at, FULL) * entry.length : restingTime(view));

@@ -1,6 +1,6 @@
 "use strict";
 // What more is there to know of a step: its notes, which lines each position reads, what if, and the proof?
-convbench.makeNotes = (page, grids, { agreement }) => {
+convbench.makeNotes = (page, grids, { agreement }, ran) => {
   const { state, self, data, change } = page;
   const { make, count, p, button, narrow } = convbench.dom;
   const { grid, lineSpan, listTable } = grids;
@@ -51,6 +51,7 @@ convbench.makeNotes = (page, grids, { agreement }) => {
   }
   function of(step, story, slice) {
     const lines = story.notes(step, slice).map((line) => p(line));
+    if (step === 8) return ran.claims();
     if (step === 3) return [whatIf(), ...lines, make("div", { class: "grids" }, rulers())];
     return step === 7 ? [...lines, make("h3", {}, convbench.words.proof.title), ...proofTables()] : lines;
   }

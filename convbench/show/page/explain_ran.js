@@ -39,12 +39,23 @@ convbench.makeRan = ({ self, data, isTraced }, box) => {
     const words = convbench.words.ran;
     const { runs, source } = data.evidence;
     if (!runs.length) return p(words.none);
-    const rows = runs.flatMap((run) => run.claims.map((claim, i) => make("tr", {},
-      i ? null : make("th", { scope: "rowgroup", rowspan: run.claims.length }, make("code", {}, run.spec),
-        make("small", {}, `torch ${run.torch}, ${run.machine}`)),
-      make("td", {}, claim.words), make("td", { class: "quiet" }, words.seen[claim.kind] ?? claim.kind))));
     return make("table", { class: "evidence" }, make("caption", {}, `${words.evidence}${source ? `: ${source}` : ""}`),
-      make("tbody", {}, rows));
+      make("tbody", {}, runs.map((run) => make("tr", {}, specOf(run), make("td", {}, inShort(run))))));
+  }
+  const specOf = (run) => make("th", { scope: "row" }, make("code", {}, run.spec),
+    make("small", {}, `torch ${run.torch}, ${run.machine}`));
+  const isKnown = (claim) => claim && claim.kind !== "unknown";
+  // What ran, and whether it built the patch matrix, or else why it ran.
+  function inShort({ claims }) {
+    const of = (about) => claims.find((one) => one.about === about);
+    const second = isKnown(of("patch matrix")) ? of("patch matrix") : of("rule");
+    return [of("backend"), second].filter(isKnown).map((one) => one.words).join("; ");
+  }
+  // Every claim, and whether it was seen or follows.
+  function claims() {
+    const words = convbench.words.ran;
+    return data.evidence.runs.flatMap((run) => [p(make("code", {}, run.spec)), make("ul", {}, run.claims.map((claim) =>
+      make("li", {}, `${claim.words} (${words.seen[claim.kind] ?? claim.kind})`)))]);
   }
   // What was watched for the very problem that is shown.
   const watched = () => (isTraced() && asked === null ? data.evidence.sentences : []);
@@ -69,5 +80,5 @@ convbench.makeRan = ({ self, data, isTraced }, box) => {
     [shown, asked] = [key, null];
     if (visible) redraw(false);
   }
-  return { show, contents };
+  return { show, contents, claims };
 };
