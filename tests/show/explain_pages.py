@@ -86,7 +86,7 @@ def state(page: Any) -> dict[str, Any]:
     return found
 
 
-def wait_for(page: Any, condition: str, *, most_s: float = 30.0) -> None:
+def wait_for(page: Any, condition: str, *, most_s: float = 8.0) -> None:
     """Until it holds; playwright's own way evaluates text in the page, which its policy forbids."""
     end = time.monotonic() + most_s
     while not page.evaluate(condition):

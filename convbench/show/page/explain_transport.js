@@ -5,7 +5,7 @@ convbench.makeTransport = (page) => {
   const { make } = convbench.dom;
   const $ = (id) => document.getElementById(id);
   const RATES = convbench.setting.SPEEDS;
-  const LEAST_WIDE = 2; // of a chapter, in seconds of its length
+  const LEAST_WIDE = 4; // of a chapter, in seconds of its length
   let chapters = [];
   const ICONS = { play: "M6 3.5v13L16.5 10z", pause: "M5 4h3.5v12H5zM11.5 4H15v12h-3.5z" };
 

@@ -90,8 +90,8 @@
           `the ${s(spec.taps, "product is", "products are")} added: one number of y. Then the next one, output after ` +
           "output.",
         3: ({ spec }) => "Computed directly, this takes nested for-loops over height, width, kernel rows and kernel " +
-          `columns: ${s(spec.macs, "turn")} of the innermost one. Loops in Python are inefficient and difficult to ` +
-          "parallelize, so there is an intermediate representation: patches.",
+          `columns: ${s(spec.macs, "turn")}. That is inefficient and difficult to parallelize, so there is an ` +
+          "intermediate representation: patches.",
         4: ({ spec }) => "Each column is one patch, the neighborhood that the kernel covers at one location, flattened " +
           `into a vector. ${s(spec.taps, "row")} = C_in${spec.groups > 1 ? "/G" : ""}·kH·kW = ` +
           `${spec.cg}·${spec.r}·${spec.s}; ${s(spec.l, "column")} = H_out·W_out = ${spec.p}·${spec.q}.`,
