@@ -6,7 +6,7 @@
   const { timeline, address, dom } = convbench;
   const { trace } = data;
   const { setting } = convbench;
-  const [FULL, AFTER_MS, EASE_S, LATEST_S] = [0.9999, 150, 0.11, 0.1];
+  const [FULL, AFTER_MS, EASE_S, LATEST_S, FRAME_S] = [0.9999, 150, 0.11, 0.1, 0.016];
   const START = { shape: trace.spec, mode: "zeros", seed: data.seed, ...trace.cell, c: trace.terms[0][0], view: "1",
     at: -1, image: "", kernel: "", x: "", w: "", own: "", colours: 0, speed: 1, algorithm: "loops", m: 0,
     g: "terminal", asked: 0, theme: "auto", lang: "en", present: 0, embed: 0 }; // at -1: where a step rests
@@ -17,9 +17,9 @@
   const roving = {}; // the cell of each table that Tab reaches
   const clock = { time: 0, playing: false, stopAt: null, started: false, plan: null };
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
-  const stage = { boxes: null, settled: null, version: 0, slice: null, sliceKey: "", frames: [] };
+  const stage = { boxes: null, settled: null, version: 0, slice: null, sliceKey: "" };
   const page = { state, self, known, pans, roving, data, clock, START, change, complain, at, seek, play, go, show, rest,
-    isStep, isTraced, isDrawn, agrees, slice, story, code, redrawTables, toCell, wake, present, turnTheme, boxes: () => stage.boxes, moving: () => waiting, strip: () => picture.strip() };
+    isStep, isTraced, isDrawn, agrees, slice, story, code, redrawTables, toCell, wake, render, present, turnTheme, boxes: () => stage.boxes, moving: () => waiting, strip: () => picture.strip() };
   const grids = convbench.makeGrids(page);
   const pointing = convbench.makePointing(page, grids);
   Object.assign(page, pointing);
@@ -231,8 +231,8 @@
   // Boxes move to a new layout by the clock; everything else is where the time says.
   function settleBoxes(step, dt) {
     const goal = convbench.layout.boxesOf(slice(), step, ink.size);
-    if (!stage.boxes || calm.matches || dt === 0) {
-      stage.boxes = goal;
+    if (!stage.boxes || calm.matches) {
+      stage.boxes = { ...goal, signAlpha: 1 };
       return false;
     }
     const part = 1 - Math.exp(-dt / EASE_S);
@@ -270,20 +270,21 @@
     const dt = stage.last ? Math.min(LATEST_S, (stamp - stage.last) / 1000) : 0;
     if (clock.playing) advance(dt);
     if (!isStep()) return;
-    const began = performance.now();
+    const again = render(dt || FRAME_S) || clock.playing;
+    stage.last = again ? stamp : 0;
+    if (again) wake();
+  }
+  // The stage as it is now, and its words; whether boxes or the film strip still move.
+  function render(dt) {
     const now = at();
     const seen = look();
-    const moving = settleBoxes(now.step, stage.last || stage.boxes ? dt || 0.016 : 0);
-    const easing = picture.draw(slice(), now, stage.boxes, { ...seen, dt: dt || 0.016, jump: calm.matches || !stage.last });
-    stage.frames.push(performance.now() - began);
-    if (stage.frames.length > 4000) stage.frames.shift();
+    const moving = settleBoxes(now.step, dt);
+    const easing = picture.draw(slice(), now, stage.boxes, { ...seen, dt, jump: calm.matches || !stage.last });
     tellStory(now, seen);
     transport.show(now);
     ran.show(now.step === 8);
     mark(now);
-    const again = moving || easing || clock.playing;
-    stage.last = again ? stamp : 0;
-    if (again) wake();
+    return moving || easing;
   }
   // What a test reads: how many cells hold a number.
   function mark(now) {
@@ -401,6 +402,7 @@
     ink.resize();
     stage.boxes = null;
     stage.last = 0;
+    transport.measure();
     stage.version += 1; // its colours are other ones
     wake();
   }
@@ -425,7 +427,7 @@
     }
   }).observe($("canvas"));
 
-  Object.assign(convbench, { state: () => ({ ...state }), trace, page, look, frames: stage.frames,
+  Object.assign(convbench, { state: () => ({ ...state }), trace, page, look,
     filled: () => timeline.filled(at(), self.spec) });
   window.convbench = convbench;
   $("app").hidden = false;

@@ -67,9 +67,9 @@ convbench.makeGrids = ({ state, self, known, pans, roving }) => {
 
   // Sizes of windows.
   const WIDE = () => {
-    if (narrow()) return { x: 8, y: 8, rows: 10, columns: 6 };
+    if (narrow()) return { x: 8, w: 7, y: 8, rows: 10, columns: 6 };
     const roomy = self.spec.wp + self.spec.s + self.spec.q <= 20; // x, w and y side by side
-    return { x: roomy ? 13 : 9, y: roomy ? 10 : 6, rows: 16, columns: 14 };
+    return { x: roomy ? 13 : 9, w: 11, y: roomy ? 10 : 6, rows: 16, columns: 14 };
   };
 
   const first = () => self.group(state.k) * self.spec.cg; // the first channel that the filter reads
@@ -112,7 +112,7 @@ convbench.makeGrids = ({ state, self, known, pans, roving }) => {
     const { spec } = self;
     return grid({ id, title: title ?? `w[${k},${c}]`, note: spec.k > 1 && !title ?
       words().stage.filterOf(k, spec.k) : null,
-      rows: { from: 0, to: spec.r, most: most ?? WIDE().y }, columns: { from: 0, to: spec.s, most: most ?? WIDE().y },
+      rows: { from: 0, to: spec.r, most: most ?? WIDE().w }, columns: { from: 0, to: spec.s, most: most ?? WIDE().w },
       at: (r, s) => {
         const number = text(value ? value(r, s) : self.weight(k, c, r, s));
         return { text: `(${number})`, key: `w:${c},${r},${s}`, role: "kernel", label: `${number}, ${words().stage.weight}` };

@@ -103,7 +103,8 @@ convbench.makeKeys = (page) => {
     }
     const td = target.closest?.("td[data-key]");
     const by = ARROWS[event.key];
-    if (by && target.matches?.("input[type=range]")) return;
+    const own = by || /^(Home|End|PageUp|PageDown)$/.test(event.key);
+    if (own && target.matches?.("input[type=range]")) return;
     if (td && (event.key === "Enter" || event.key === " ")) {
       event.preventDefault();
       roving[td.closest("table").dataset.grid] = `${td.dataset.i},${td.dataset.j}`;

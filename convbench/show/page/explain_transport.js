@@ -7,6 +7,8 @@ convbench.makeTransport = (page) => {
   const RATES = convbench.setting.SPEEDS;
   const LEAST_WIDE = 4; // of a chapter, in seconds of its length
   let chapters = [];
+  let places = []; // of the chapters, {left, wide} in pixels: to ask for them in each frame would take longer than it
+  let total = 1;
   const ICONS = { play: "M6 3.5v13L16.5 10z", pause: "M5 4h3.5v12H5zM11.5 4H15v12h-3.5z" };
 
   // Once for each plan or language.
@@ -21,6 +23,11 @@ convbench.makeTransport = (page) => {
       $("time").insertBefore(one, $("scrub"));
       return one;
     });
+    measure();
+  }
+  function measure() {
+    places = chapters.map((one) => ({ left: one.offsetLeft, wide: one.offsetWidth }));
+    total = $("time").clientWidth || 1;
   }
   function show(at) {
     chapters.forEach((one, i) => {
@@ -28,20 +35,19 @@ convbench.makeTransport = (page) => {
       if (i === at.index) one.setAttribute("aria-current", "step");
       else one.removeAttribute("aria-current");
     });
-    const here = chapters[at.index];
-    const x = here.offsetLeft + here.offsetWidth * at.u;
+    const x = places[at.index].left + places[at.index].wide * at.u;
     $("head").style.left = `${x}px`;
     const { of, names } = convbench.words.steps;
-    if (document.activeElement !== $("scrub") || clock.playing) $("scrub").value = x / $("time").clientWidth * 1000;
+    if (document.activeElement !== $("scrub") || clock.playing) $("scrub").value = x / total * 1000;
     $("scrub").setAttribute("aria-valuetext", `${of(at.index + 1)}, ${names[at.index]}`);
     const label = `${at.index + 1} ${names[at.index]}`;
     if ($("where").textContent !== label) $("where").textContent = label;
   }
   function scrub(share) {
-    const x = share * $("time").clientWidth;
-    const found = chapters.findIndex((one) => x < one.offsetLeft + one.offsetWidth);
-    const i = found < 0 ? chapters.length - 1 : found;
-    const u = Math.max(0, Math.min(0.9999, (x - chapters[i].offsetLeft) / chapters[i].offsetWidth));
+    const x = share * total;
+    const found = places.findIndex(({ left, wide }) => x < left + wide);
+    const i = found < 0 ? places.length - 1 : found;
+    const u = Math.max(0, Math.min(0.9999, (x - places[i].left) / places[i].wide));
     const entry = clock.plan.steps[i];
     page.seek(entry.start + u * entry.length);
   }
@@ -65,5 +71,5 @@ convbench.makeTransport = (page) => {
     page.play(false);
     scrub(event.target.value / 1000);
   });
-  return { RATES, build, show, showPlaying, rate };
+  return { RATES, build, measure, show, showPlaying, rate };
 };
