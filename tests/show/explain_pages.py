@@ -68,6 +68,7 @@ def opened(browser: Any, files: dict[str, Path]) -> Iterator[Any]:
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | options)
         contexts.append(context)
         page = context.new_page()
+        page.set_default_timeout(8000)
         address = files[name].as_uri()
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
@@ -98,6 +99,12 @@ def settled(page: Any) -> Any:
     """The page when its boxes and its film strip rest."""
     wait_for(page, "!convbench.page.moving()")
     return page
+
+
+def open_more(page: Any) -> None:
+    """The notes of the step."""
+    page.click("#more summary")
+    wait_for(page, "document.getElementById('notes').childElementCount > 0")
 
 
 def filled(page: Any) -> dict[str, int]:

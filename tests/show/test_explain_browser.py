@@ -22,6 +22,7 @@ from tests.show.explain_pages import (
     hover,
     linked,
     of,
+    open_more,
     point,
     settled,
     state,
@@ -92,7 +93,7 @@ def test_one_number_that_differs_is_told_loudly(opened: Any, files: dict[str, Pa
 
 def test_every_way_agrees_on_the_proof_s_page(opened: Any) -> None:
     page = opened(fragment="#view=7")
-    page.click("#more summary")
+    open_more(page)
     text = page.inner_text("#agreement")
     assert text.count("✓") == len(ALGORITHMS)
     assert "✗" not in text
@@ -207,6 +208,7 @@ def test_a_filter_of_another_group_brings_its_channels(opened: Any) -> None:
 
 def test_each_grid_has_one_stop_for_tab_and_the_arrows_walk_in_it(opened: Any) -> None:
     page = opened("large", "#view=algorithms&algorithm=unfold&p=20&q=30")
+    page.get_by_role("button", name=re.compile("^Compute ")).click()
     for grid in ("x", "w", "y", "product"):
         assert page.locator(f"#grid-{grid} [tabindex='0']").count() == 1
     page.focus("#grid-x [tabindex='0']")
@@ -306,7 +308,7 @@ def test_a_setting_recomputes_everything(opened: Any) -> None:
 
 def test_four_sides_of_padding_are_drawn_kept_and_typed(opened: Any) -> None:
     page = opened("sides", "#view=3")
-    page.click("#more summary")
+    open_more(page)
     page.click("#change")
     assert page.input_value("input[name=padding]") == "1x2x0x1"
     for axis, lines in (("th[scope=row]", range(-1, 9)), ("th[scope=col]", range(7))):
@@ -388,7 +390,7 @@ def test_the_state_stands_in_the_address_and_comes_back(opened: Any) -> None:
     "fragment",
     [
         "#view=5&at=0.4",
-        "#p=1&q=1&view=4",
+        "#q=1&view=4",
         "#view=7",
         "#p=0&q=1&view=6&at=0.18&colours=1&speed=4&present=1",
         "#view=algorithms&algorithm=fft",

@@ -10,7 +10,7 @@ from PIL import Image
 
 from convbench import ConvSpec
 from tests.show.chromium import browser as browser  # noqa: PLC0414  # a fixture of this module too
-from tests.show.explain_pages import NOTE, SHAPES, STEPS, filled, hover, of, point, settled, state, wait_for
+from tests.show.explain_pages import NOTE, SHAPES, STEPS, filled, hover, of, open_more, point, settled, state, wait_for
 from tests.show.explain_pages import files as files  # noqa: PLC0414  # likewise
 from tests.show.explain_pages import opened as opened  # noqa: PLC0414  # likewise
 
@@ -405,7 +405,7 @@ def test_step_8_shows_what_was_watched_and_the_rule_for_other_sizes(opened: Any)
     assert "hands the call to oneDNN" in page.inner_text(".fact")
     assert page.locator(".tests .no").count() == 1
     assert page.evaluate("document.activeElement.id") == "elements"
-    page.click("#more summary")
+    open_more(page)
     assert "torch ran Slow2d (seen)" in page.inner_text("#notes")
     page = settled(opened(fragment="#view=8&shape=n1c1h4w4k1r2s2_dl2"))
     assert "SlowDilated2d" in page.inner_text(".fact")

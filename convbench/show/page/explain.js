@@ -19,7 +19,7 @@
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
   const stage = { boxes: null, settled: null, version: 0, slice: null, sliceKey: "" };
   const page = { state, self, known, pans, roving, data, clock, START, change, complain, at, seek, play, go, show, rest,
-    isStep, isTraced, isDrawn, agrees, slice, story, code, redrawTables, toCell, wake, render, present, turnTheme, boxes: () => stage.boxes, moving: () => waiting, strip: () => picture.strip() };
+    isStep, isTraced, isDrawn, agrees, slice, story, code, redrawTables, toCell, wake, render, draw, present, turnTheme, boxes: () => stage.boxes, moving: () => waiting, strip: () => picture.strip() };
   const grids = convbench.makeGrids(page);
   const pointing = convbench.makePointing(page, grids);
   Object.assign(page, pointing);
@@ -177,14 +177,17 @@
   // When time stands still, tables, the spoken sentence and the address follow.
   function rest() {
     redrawTables();
+    speak();
+    later();
+    wake();
+  }
+  function speak() {
     const step = at().index + 1;
     const terms = grids.cellTerms();
     const shown = terms.slice(0, 9).map((term) => [dom.text(term.x), dom.text(term.w)]);
     $("spoken").textContent = step === 2 || step === 4 || step === 6 || !isStep() ? convbench.words.spoken(state.p,
       state.q, state.k, state.n, dom.text(convbench.totalOf(terms)), shown, terms.length - shown.length) :
       `${convbench.words.steps.titles[step - 1]}. ${$("live").textContent}`;
-    later();
-    wake();
   }
 
   // Drawing.
@@ -307,6 +310,7 @@
     giveBack(mark_);
     stage.told = "";
     if (isStep() && !clock.playing) redrawTables();
+    if (!clock.playing) speak();
     markTables();
     later();
     wake();

@@ -131,8 +131,7 @@ convbench.makeInk = (canvas) => {
   function colouredCell(rect, colour, words, tiny, role) {
     paint.fillStyle = css(colour);
     if (tiny) return paint.fillRect(rect.x, rect.y, rect.w + 0.4, rect.h + 0.4);
-    rounded(rect, Math.min(1.5, rect.w * 0.03));
-    paint.fill();
+    paint.fillRect(rect.x + 1, rect.y + 1, rect.w - 2, rect.h - 2);
     if (rect.w > 23) numberIn(words, rect, inkOn(colour), { scale: 0.82 });
     if (role === "patch") outline(rect, tone.patch, 2);
     return undefined;

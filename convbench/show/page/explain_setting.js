@@ -43,7 +43,8 @@
     }
     // A filter of another group reads other channels.
     const lowest = self.group(next.k) * spec.cg;
-    if (!("c" in parts) && (next.c < lowest || next.c >= lowest + spec.cg)) next.c = lowest;
+    const moved = "k" in parts || "shape" in parts;
+    if (!("c" in parts) && moved && (next.c < lowest || next.c >= lowest + spec.cg)) next.c = lowest;
     for (const [name, allowed] of Object.entries({ view: [...STEPS, ...TABS], speed: SPEEDS,
       algorithm: Object.keys(convbench.ALGORITHMS), g: Object.keys(convbench.GRADIENTS),
       theme: ["auto", "light", "dark"], lang: Object.keys(convbench.languages) })) {
