@@ -22,8 +22,9 @@ from convbench.spec import ConvSpec
 SCRIPTS = tuple(
     f"explain_{name}.js"
     for name in (
-        "compute words transforms algorithms dom timeline images slice program story check layout ink flights picture "
-        "grids tables links ways notes backward quiz ran address setting chrome pointing drawer transport hands keys"
+        "compute words words_de transforms algorithms dom timeline images slice program story check layout ink "
+        "flights picture grids tables links ways notes backward quiz ran address setting chrome pointing drawer "
+        "transport hands keys"
     ).split()
 )
 SCRIPTS += ("explain.js",)

@@ -24,8 +24,7 @@ STEPS = range(1, 9)
 EVIDENCE = {
     "sentences": [
         "PyTorch really built this patch matrix: 144 B of scratch = 36 numbers in fp32 (its Slow2d path).",
-        "Why: 1 image of 16 elements is at most 20,480, in 1 group and under a 2x2 kernel (not above 3 on both sides), "
-        "so torch does not use oneDNN.",
+        "Why: 1 image of 16 elements is at most 20,480, in 1 group and under a 2x2 kernel, so no oneDNN.",
         "The size of the image decides: up to 143x143 it is Slow2d, from 144x144 on oneDNN.",
     ],
     "runs": [

@@ -1,5 +1,7 @@
 """The stage of the page of explain in a real browser: one screen a step, time, numbers of one's own, links, speed."""
 
+# ruff: noqa: RUF001  # the times sign is meant
+
 import base64
 from io import BytesIO
 from pathlib import Path

@@ -169,8 +169,6 @@
         `seed ${seed}, zeros). What follows is compared within the page:`,
     },
     ran: {
-      here: "This was watched when the page was written, for",
-      rule: "By the rule of PyTorch on a CPU in fp32, here:",
       builds: (name, elements) => `For ${s(elements, "element")} in one image PyTorch takes ${name}: it really builds ` +
         "the patch matrix and multiplies, as shown.",
       direct: () => "For this PyTorch hands the call to oneDNN: it builds no patch matrix itself.",
