@@ -249,7 +249,8 @@ def test_the_rule_for_what_torch_runs_is_that_of_torch(page: Page) -> None:
 def test_the_story_uses_the_letters_and_sentences_of_the_terminal(page: Page) -> None:
     told = page.evaluate(
         "(shape) => { const self = convbench.problem(convbench.parse(shape));"
-        "const story = convbench.tell(self, { n: 0, k: 0, c: 0, p: 1, q: 2 }); return [1, 2, 3, 4, 5, 6, 7, 8].map((step) => [story.text(step),"
+        "const story = convbench.tell(self, { n: 0, k: 0, c: 0, p: 1, q: 2 });"
+        "return [1, 2, 3, 4, 5, 6, 7, 8].map((step) => [story.text(step),"
         "story.shape(step), story.live({ step, l: 5, k: 0, agrees: null }),"
         "story.notes(step, { channels: [0], filters: [0] })]) }",
         NOTE,
