@@ -209,7 +209,7 @@ def test_each_language_has_every_sentence(page: Page) -> None:
         assert shape_of(page, name) == english
         same = page.evaluate(
             "(name) => { const { en, [name]: other } = convbench.languages; return ['page', 'choose', 'stage', 'steps',"
-            "'notes', 'proof', 'links', 'complaints', 'ran', 'backward'].filter((part) => en[part] === other[part]) }",
+            "'notes', 'proof', 'links', 'complaints', 'ran', 'backward', 'ways'].filter((part) => en[part] === other[part]) }",
             name,
         )
         assert same == []

@@ -204,8 +204,8 @@
           additions: numbers * spec.r * spec.s * (spec.cg - 1) + spec.n * spec.k * (pairs - some),
           memory: BYTES * numbers };
       },
-      note: (spec) => `R·S = ${spec.r * spec.s} 1×1 convolutions of the whole image, one for each tap, shifted and ` +
-        "added up in y (kn2row): the kernel's taps are the outer loop." },
+      note: (spec) => `kH·kW = ${spec.r * spec.s} 1×1 convolutions of the whole image, one for each kernel element, ` +
+        "shifted and added up in y (kn2row): the kernel's elements are the outer loop." },
     toeplitz: { title: "Toeplitz matrix", run: toeplitz,
       count: (spec) => {
         const [weights, entries] = [spec.k * nonzeros(spec), spec.k * spec.l * spec.c * spec.h * spec.w];

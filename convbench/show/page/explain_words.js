@@ -181,6 +181,32 @@
       seen: { fact: "seen", inference: "follows", unknown: "unknown" },
       padded: "PyTorch pads opposite sides alike and with zeros only, so x is padded first.",
     },
+    ways: {
+      many: (name, products) => `${name} has ${count(products)} products; under Algorithms each way computes it when asked.`,
+      notHere: (reason) => `Not here: ${reason}`,
+      counted: (points) => "The same numbers by every algorithm. Counted for the whole problem as on the terminal: " +
+        "multiplications and additions that combine x with w; separately (multiplications + additions) the transforms " +
+        "of x and y, for each image, and of w, once; memory besides x, w and y in fp32. Winograd's tiles have up to " +
+        `${points} points an axis here, on the terminal more.`,
+      heads: ["algorithm", "multiplications", "additions", "transforms", "of w", "memory"],
+      costs: "What each algorithm costs",
+      compute: (name, products) => `Compute ${name} this way (${count(products)} products)`,
+      compared: (many) => `${s(many, "number")} compared with the loops`,
+      rounds: " (its roots of unity are not whole numbers, so it rounds)",
+      arithmetic: "Row κ of column j is found by arithmetic alone; nothing of the matrix is stored:",
+      columnHeads: ["κ", "(c, kh, kw)", "(row, column)", "address in x", "value"],
+      column: "One column of the implicit matrix", zero: "none: a zero",
+      afterEach: (c) => `y after each kernel element of channel ${c}, from zero:`,
+      toeplitz: (rows, columns) => `${rows}×${columns}; rows are outputs l, columns pixels of x`,
+      toeplitzRow: (l, many) => `row l = ${l}: ${count(many)} not zero, times x as one vector = `,
+      tile: "Tile", tileSize: "outputs of a tile", usual: "the usual",
+      points: (rows, columns) => `Interpolation points ${rows}${columns ? ` for rows, ${columns} for columns` : ""}; exact ` +
+        "rationals.",
+      tileAt: (place, many, channel) => `Tile ${place} of ${many}, channel ${channel}:`,
+      circular: (size) => `the ${size} circular values`, wrapped: "~crossed out~ where the kernel wrapped round the border",
+      corner: (size, strided) => `Shown rounded to whole numbers; the valid corner is ${size}` +
+        `${strided ? ", and the stride keeps the cells on a filled ground" : ""}.`,
+    },
     backward: {
       gradient: "gradient of the output", label: "Gradient of the output, dY",
       terminalOnes: "as --backward: ones", terminal: "as --backward: drawn from −3..3, without 0", ones: "all ones",

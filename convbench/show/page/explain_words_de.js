@@ -1,5 +1,5 @@
 "use strict";
-// Die Sätze der Seite auf Deutsch; was Python schreibt (Belege, Verfahren), bleibt englisch.
+// Die Sätze der Seite auf Deutsch; das Quiz, die Namen der Verfahren und was Python schreibt, bleiben englisch.
 (() => {
   const { en } = convbench.languages;
   const count = (value) => convbench.dom.count(value);
@@ -181,6 +181,31 @@
       evidence: "Belege", none: "Beim Schreiben dieser Seite wurde nichts beobachtet; convbench ran zeigt es.",
       seen: { fact: "gesehen", inference: "folgt", unknown: "unbekannt" },
       padded: "PyTorch füllt gegenüberliegende Seiten gleich und nur mit Nullen; darum wird x zuerst gefüllt.",
+    },
+    ways: {
+      many: (name, products) => `${name} hat ${count(products)} Produkte; unter Verfahren rechnet jedes, wenn man es verlangt.`,
+      notHere: (reason) => `Hier nicht: ${reason}`,
+      counted: (points) => "Dieselben Zahlen mit jedem Verfahren. Gezählt für das ganze Problem wie im Terminal: " +
+        "Multiplikationen und Additionen von x mit w; getrennt davon (Multiplikationen + Additionen) die Transformationen " +
+        "von x und y, für jedes Bild, und von w, einmal; Speicher außer x, w und y in fp32. Winograds Kacheln haben hier " +
+        `bis zu ${points} Punkte je Achse, im Terminal mehr.`,
+      heads: ["Verfahren", "Multiplikationen", "Additionen", "Transformationen", "von w", "Speicher"],
+      costs: "Was jedes Verfahren kostet",
+      compute: (name, products) => `${name} so rechnen (${count(products)} Produkte)`,
+      compared: (many) => `${s(many, "Zahl", "Zahlen")} mit den Schleifen verglichen`,
+      rounds: " (ihre Einheitswurzeln sind nicht ganz, also rundet sie)",
+      arithmetic: "Zeile κ von Spalte j findet man allein durch Rechnen; von der Matrix ist nichts gespeichert:",
+      columnHeads: ["κ", "(c, kh, kw)", "(Zeile, Spalte)", "Adresse in x", "Wert"],
+      column: "Eine Spalte der impliziten Matrix", zero: "keine: eine Null",
+      afterEach: (c) => `y nach jedem Kernelement von Kanal ${c}, von null an:`,
+      toeplitz: (rows, columns) => `${rows}×${columns}; Zeilen sind Ausgaben l, Spalten Pixel von x`,
+      toeplitzRow: (l, many) => `Zeile l = ${l}: ${count(many)} nicht null, mal x als ein Vektor = `,
+      tile: "Kachel", tileSize: "Ausgaben einer Kachel", usual: "wie üblich",
+      points: (rows, columns) => `Stützstellen ${rows}${columns ? ` für Zeilen, ${columns} für Spalten` : ""}; exakte Brüche.`,
+      tileAt: (place, many, channel) => `Kachel ${place} von ${many}, Kanal ${channel}:`,
+      circular: (size) => `die ${size} zyklischen Werte`, wrapped: "~gestrichen~, wo der Kern über den Rand lief",
+      corner: (size, strided) => `Auf ganze Zahlen gerundet; die gültige Ecke ist ${size}` +
+        `${strided ? ", und die Schrittweite behält die Zellen auf gefülltem Grund" : ""}.`,
     },
     backward: {
       gradient: "Gradient der Ausgabe", label: "Gradient der Ausgabe, dY", terminalOnes: "wie --backward: Einsen",
