@@ -208,7 +208,7 @@ def test_a_filter_of_another_group_brings_its_channels(opened: Any) -> None:
 
 def test_each_grid_has_one_stop_for_tab_and_the_arrows_walk_in_it(opened: Any) -> None:
     page = opened("large", "#view=algorithms&algorithm=unfold&p=20&q=30")
-    page.get_by_role("button", name=re.compile("^Compute ")).click()
+    page.get_by_role("button", name=re.compile("^Compute ")).press("Enter")
     for grid in ("x", "w", "y", "product"):
         assert page.locator(f"#grid-{grid} [tabindex='0']").count() == 1
     page.focus("#grid-x [tabindex='0']")
@@ -574,7 +574,7 @@ def test_it_fits_the_window_and_can_be_read(opened: Any, width: int, scheme: str
             page.evaluate(f"convbench.page.change({{ view: '{view}' }})")
             if settled(page).is_visible("#more"):
                 page.evaluate("document.getElementById('more').open = true")
-                page.wait_for_timeout(50)
+            page.wait_for_timeout(60)
             assert page.evaluate("document.documentElement.scrollWidth") <= width, (name, view)
             contrasts = page.evaluate(CONTRASTS, "p, td, th, a, dt, dd, h1, h2, h3, li, button, span, label, summary")
             assert len(contrasts) > 20
@@ -623,9 +623,7 @@ def test_every_number_of_the_stage_can_be_read_dimmed_ones_too(opened: Any, sche
         page.evaluate(f"convbench.page.change({{ view: '{step}' }})")
         boxes = settled(page).evaluate("convbench.page.boxes()")
         alphas |= {box["alpha"] for box in boxes.values() if isinstance(box, dict)}
-    dimmed = sorted(alphas - {0, 1})
-    assert dimmed
-    found = page.evaluate(STAGE_CONTRASTS.replace("ALPHAS", str(dimmed)))
+    found = page.evaluate(STAGE_CONTRASTS.replace("ALPHAS", str(sorted(alphas - {0}))))
     assert len(found) > 120
     assert {name: ratio for name, ratio in found.items() if ratio < 4.5} == {}
 

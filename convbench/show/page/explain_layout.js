@@ -64,15 +64,16 @@ convbench.layout = (() => {
     const sign = unit * 2.4;
     const crowded = Math.max(wide(x), wide(y)) > 12;
     const room = crowded ? Math.min(W * 0.3, wide(w) * unit * 2.7) : 0;
+    const gap = em * 1.7; // step 3 counts there
     const rows = Math.max(high(x), crowded ? 0 : high(w)) + high(y);
     const cell = Math.min(em * 4, (W - sign - room) / (wide(x) + (crowded ? 0 : wide(w))), (W - sign) / wide(y),
-      (H - 2 * cap - em) / rows);
+      (H - 2 * cap - gap) / rows);
     const own = crowded ? Math.min(em * 3, room / wide(w), H * 0.4 / high(w)) : cell;
     const upper = Math.max(high(x) * cell, high(w) * own);
-    const y0 = top + cap + Math.max(0, (H - 2 * cap - em - upper - high(y) * cell) / 2);
+    const y0 = top + cap + Math.max(0, (H - 2 * cap - gap - upper - high(y) * cell) / 2);
     const x0 = side + (W - wide(x) * cell - sign - wide(w) * own) / 2;
     const wBox = put(w, x0 + wide(x) * cell + sign, y0 + (upper - high(w) * own) / 2, own);
-    const yBox = put(y, Math.max(x0 + sign, side + (W - wide(y) * cell) / 2), y0 + upper + cap + em, cell);
+    const yBox = put(y, Math.max(x0 + sign, side + (W - wide(y) * cell) / 2), y0 + upper + cap + gap, cell);
     return { cell, boxes: { x: put(x, x0, y0, cell), w: wBox, y: yBox },
       signs: [["∗", wBox.x - sign / 2, y0 + upper / 2], ["=", yBox.x - sign / 2, yBox.y + high(y) * cell / 2]] };
   }
@@ -169,9 +170,8 @@ convbench.layout = (() => {
       return step === 8 ? { ...found, signs: [] } : found;
     }
     const found = (area.tall ? matricesTall : matrices)(grids, area);
-    if (step === 4) [found.wFlat.alpha, found.yFlat.alpha, found.w.alpha] = [0, 0, 0.9];
-    if (step === 5) [found.yFlat.alpha, found.x.alpha, found.patches.alpha] = [0, 0.65, 0.65];
-    if (step === 6) [found.x.alpha, found.w.alpha] = [0.9, 0.9];
+    if (step === 4) [found.wFlat.alpha, found.yFlat.alpha] = [0, 0]; // nothing is half seen: it could not be read
+    if (step === 5) found.yFlat.alpha = 0;
     return found;
   }
 

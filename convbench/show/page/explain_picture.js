@@ -33,7 +33,7 @@ convbench.makePicture = (ink) => {
 
   function caption(box, name, shape, colour, lift = 0.75) {
     if (box.alpha < 0.05) return;
-    ink.faded(Math.min(1, box.alpha * 1.45), () => {
+    ink.faded(box.alpha, () => {
       const y = box.y - size.em * lift;
       const wide = say(name, box.x + 1, y, { colour, weight: 600, scale: 1 });
       say(shape, box.x + wide + size.em * 0.6, y, { font: tone.mono });
