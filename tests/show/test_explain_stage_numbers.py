@@ -209,7 +209,8 @@ def test_each_language_has_every_sentence(page: Page) -> None:
         assert shape_of(page, name) == english
         same = page.evaluate(
             "(name) => { const { en, [name]: other } = convbench.languages; return ['page', 'choose', 'stage', 'steps',"
-            "'notes', 'proof', 'links', 'complaints', 'ran', 'backward', 'ways'].filter((part) => en[part] === other[part]) }",
+            "'notes', 'proof', 'links', 'complaints', 'ran', 'backward', 'ways'].filter((part) => "
+            "en[part] === other[part]) }",
             name,
         )
         assert same == []
@@ -232,7 +233,7 @@ def test_the_rule_for_what_torch_runs_is_that_of_torch(page: Page) -> None:
             dilation=(chance.choice([1, 1, 2]),) * 2 if size > 8 else (1, 1),
         )
         said = page.evaluate("(shape) => convbench.torchPath(convbench.derive(convbench.parse(shape))).name", str(spec))
-        asked = torch._C._select_conv_backend(  # type: ignore[attr-defined]  # not in torch's stubs
+        asked = torch._C._select_conv_backend(
             torch.empty(spec.x_shape),
             torch.empty(spec.w_shape),
             None,

@@ -127,11 +127,11 @@
         words.notes.stored(x, patches, Number((patches / x).toPrecision(4)))];
     }
     function multiplyNotes() {
-      const onPadding = spec.mode === "zeros" ? spec.n * spec.k * spec.cg * (spec.r * spec.s * spec.l -
+      const wasted = spec.mode === "zeros" ? spec.n * spec.k * spec.cg * (spec.r * spec.s * spec.l -
         inImage(spec, 0) * inImage(spec, 1)) : 0;
       const shape = groups ? [spec.n, spec.groups, spec.kg, spec.l] : [spec.n, spec.k, spec.l];
       return [words.notes.einsum(spec.groups), words.notes.output(times(...shape), spec.groups), words.notes.macs(spec),
-        onPadding && words.notes.onPadding(onPadding)];
+        wasted && words.notes.onPadding(wasted)];
     }
     function reshapeNotes() {
       const [row, column] = [0, 1].map((axis) => {
