@@ -12,6 +12,7 @@ convbench.makeInk = (canvas) => {
   const tone = {};
   const rgb = {};
   const bitmaps = new Map();
+  let fontNow = "";
   const size = { width: 0, height: 0, em: 16, ratio: 1 };
 
   function readTones() {
@@ -38,6 +39,7 @@ convbench.makeInk = (canvas) => {
     paint.setTransform(size.ratio, 0, 0, size.ratio, 0, 0);
     paint.clearRect(0, 0, size.width, size.height);
     paint.globalAlpha = 1;
+    fontNow = "";
   }
   // Draw something as seen through an alpha.
   function faded(alpha, draw) {
@@ -82,7 +84,8 @@ convbench.makeInk = (canvas) => {
   }
   function say(words, x, y, { align = "left", colour = tone.quiet, scale = 0.86, font = tone.sans, weight = 400,
     base = "alphabetic" } = {}) {
-    paint.font = `${weight} ${scale * size.em}px ${font}`;
+    const wanted = `${weight} ${(scale * size.em).toFixed(1)}px ${font}`;
+    if (wanted !== fontNow) paint.font = fontNow = wanted; // to set it takes longer than to draw a number
     paint.fillStyle = colour;
     paint.textAlign = align;
     paint.textBaseline = base;
@@ -110,12 +113,14 @@ convbench.makeInk = (canvas) => {
     paint.clip();
     draw();
     paint.restore();
+    fontNow = "";
   }
   function lifted(draw) {
     paint.save();
     Object.assign(paint, { shadowColor: "rgb(0 0 0 / 0.28)", shadowBlur: 10, shadowOffsetY: 3 });
     draw();
     paint.restore();
+    fontNow = "";
   }
 
   // Cells. ring: 1 linked, 2 chosen.
