@@ -12,20 +12,30 @@ from convbench.errors import ConvbenchError
 from convbench.explain.steps import Walk
 from convbench.explain.walk import count_operands
 from convbench.show.explain import page as text_page
+from convbench.show.explain_evidence import NOTHING, Evidence
 from convbench.show.html import allowed, as_json, fill, read
+from convbench.show.pack import pack_script, pack_style
 from convbench.show.steps import View
 from convbench.spec import ConvSpec
 
-SCRIPTS = tuple(f"explain_{name}.js" for name in "compute algorithms dom check grids links steps ways quiz".split())
+# In the order in which each needs what the ones before it define; the last one draws as soon as it is read.
+SCRIPTS = tuple(
+    f"explain_{name}.js"
+    for name in (
+        "compute words words_de transforms algorithms dom timeline images slice program story check layout ink "
+        "flights picture grids tables links ways notes backward quiz ran address setting chrome pointing drawer "
+        "transport hands keys"
+    ).split()
+)
 SCRIPTS += ("explain.js",)
-STYLES = ("style.css", "explain.css")
+STYLES = ("explain.css",)
 # A browser takes some tenths of a second for a new setting up to here; the page itself holds to them, too.
 MOST_PRODUCTS, MOST_NUMBERS = 2**25, 2**22
 # A trace beyond this makes a file of several megabytes; it is then carried without its larger tensors.
 MOST_TRACED, MOST_TERMS = 200_000, 2_000
 
 
-def explain_page(walk: Walk, view: View | None = None, *, seed: int = 0) -> str:
+def explain_page(walk: Walk, view: View | None = None, *, seed: int = 0, evidence: Evidence = NOTHING) -> str:
     """The page as HTML, open at the walk's cell.
 
     Args:
@@ -35,7 +45,7 @@ def explain_page(walk: Walk, view: View | None = None, *, seed: int = 0) -> str:
         ConvbenchError: it is more than a browser can show at once.
     """
     check_size(walk.spec)
-    script, style = read(*SCRIPTS), read(*STYLES)
+    script, style = pack_script(read(*SCRIPTS)), pack_style(read(*STYLES))
     trace = trace_of(walk)
     parts = {
         "title": f"convbench explain {escape(str(walk.spec))}",
@@ -44,7 +54,14 @@ def explain_page(walk: Walk, view: View | None = None, *, seed: int = 0) -> str:
         "css": style,
         "js": script,
         "walk": escape("\n".join(line.plain.rstrip() for line in text_page(walk, 80, view=view))),
-        "data": as_json({"trace": trace, "seed": seed, "limits": {"products": MOST_PRODUCTS, "numbers": MOST_NUMBERS}}),
+        "data": as_json(
+            {
+                "trace": trace,
+                "seed": seed,
+                "limits": {"products": MOST_PRODUCTS, "numbers": MOST_NUMBERS},
+                "evidence": dict(evidence),
+            }
+        ),
     }
     return fill("explain.html", parts)
 

@@ -10,7 +10,7 @@ from typing import Any
 from rich.text import Text
 
 from convbench.device import find_device
-from convbench.ran.claims import Claim, list_claims, sentence
+from convbench.ran.claims import Claim, in_plain_words, list_claims, sentence
 from convbench.ran.patches import account, find_patches, scratch_nbytes
 from convbench.ran.seen import Ran
 from convbench.show.grid import FAINT, heading
@@ -95,6 +95,7 @@ def record_ran(ran: Ran) -> dict[str, Any]:
         "precision": ran.precision,
         "device": ran.device,
         "sentence": sentence(ran),
+        "plain": in_plain_words(ran, None),
         "backend": ran.backend,
         "name": ran.name,
         "selected": ran.selected,

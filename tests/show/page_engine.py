@@ -7,6 +7,7 @@ import quickjs
 
 from convbench.show.explain_page import SCRIPTS
 from convbench.show.html import read
+from convbench.show.pack import pack_script
 
 # The last one draws as soon as it is read; the others say how, and how to compute what is drawn.
 COMPUTING = SCRIPTS[:-1]
@@ -19,7 +20,7 @@ class Page:
     def __init__(self) -> None:
         self._context = quickjs.Context()
         self._context.set_time_limit(MOST_S)
-        self._context.eval(read(*COMPUTING))
+        self._context.eval(pack_script(read(*COMPUTING)))
 
     def evaluate(self, function: str, *arguments: Any) -> Any:
         """What a function makes of plain values; what is not a finite number, a text, a list or an object is None."""

@@ -17,6 +17,7 @@ from convbench.explain.walk import choose_cell, small_integers, walk
 from convbench.show.explain import page as text_page
 from convbench.show.explain_page import SCRIPTS, STYLES, check_size, explain_page
 from convbench.show.html import allowed, fill, read
+from convbench.show.pack import pack_script, pack_style
 
 AWKWARD = "n2c4h7w9k6r3s2_st2x1_pd1x0_dl1x2_g2"
 
@@ -60,10 +61,14 @@ def test_it_is_one_file_that_asks_for_nothing_and_lets_no_foreign_code_run() -> 
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', html)
     assert policy is not None
     assert policy[1] == (
-        f"default-src 'none'; style-src '{allowed(read(*STYLES))}'; script-src '{allowed(read(*SCRIPTS))}'; "
+        f"default-src 'none'; style-src '{allowed(pack_style(read(*STYLES)))}'; "
+        f"script-src '{allowed(pack_script(read(*SCRIPTS)))}'; "
         "base-uri 'none'; form-action 'none'"
     )
-    assert not re.search(r"https?://|src=|@import|url\(|<link|style=|\son\w+=|\{\{", html)
+    assert not re.search(r"https?://|src=|@import|url\(|<link|\{\{", html)
+    markup = re.sub(r"<(script|style).*?</\1>", "", html, flags=re.DOTALL)  # in a script `style=` sets a variable
+    assert len(markup) > 5000
+    assert not re.search(r"style=|\son\w+=", markup)
 
 
 def test_without_javascript_it_is_the_walk_of_the_terminal() -> None:
@@ -71,6 +76,10 @@ def test_without_javascript_it_is_the_walk_of_the_terminal() -> None:
     text = re.search(r"<noscript>.*?<pre>(.*?)</pre>", explain_page(found), re.DOTALL)
     assert text is not None
     assert unescape(text[1]).splitlines() == [line.plain.rstrip() for line in text_page(found, 80)]
+
+
+def test_the_note_s_page_is_small() -> None:
+    assert len(explain_page(walked("n1c1h4w4k1r2s2")).encode()) <= 260_000
 
 
 def test_no_text_ends_the_json() -> None:

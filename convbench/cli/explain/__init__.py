@@ -47,6 +47,10 @@ Algorithms = Annotated[
 ]
 Backward = Annotated[bool, typer.Option("--backward", help="Show the gradients of x and w instead of the steps.")]
 Html = Annotated[str | None, typer.Option("--html", metavar="FILE", help="Write an interactive page; - is stdout.")]
+EvidenceFile = Annotated[
+    str | None,
+    typer.Option("--evidence", metavar="FILE", help="What PyTorch ran, as convbench ran --json wrote it, for --html."),
+]
 
 XNumbers = Annotated[
     str | None, typer.Option("--x", metavar="FILE", help="The image: .npy, .csv, a picture, or a nested list.")
@@ -82,6 +86,7 @@ def explain(
     gif: exports.Gif = None,
     html: Html = None,
     open: Open = False,  # noqa: A002  # the option's name
+    evidence: EvidenceFile = None,
     quiz: Quiz = None,
     questions: Questions = 10,
     overwrite: options.Overwrite = False,
@@ -125,9 +130,11 @@ def explain(
 
         choose(algorithm)
     if html is not None:
+        from convbench.show.explain_evidence import read
         from convbench.show.explain_page import check_size
 
         check_size(whole)
+        seen = None if evidence is None else read(evidence, whole)
 
     drawn = any(file is not None for file in drawings.values())
     if step is not None and json and not drawn:
@@ -150,9 +157,12 @@ def explain(
         show_further(found, letters, algorithm, backward=backward, ones=ones, seed=cell.seed, most=most)
         return
     if html is not None:
+        from convbench.show.explain_evidence import watch
         from convbench.show.explain_page import explain_page
 
-        write(html, explain_page(found, look(found, whole, ("pytorch",), letters), seed=cell.seed), overwrite=overwrite)
+        view = look(found, whole, ("pytorch",), letters)
+        page = explain_page(found, view, seed=cell.seed, evidence=seen or watch(found.spec, view.here))
+        write(html, page, overwrite=overwrite)
         if open:
             open_page(html)
         return

@@ -11,7 +11,7 @@ CELL = frozenset("shape input weight stride padding dilation at filter image see
 OWN = frozenset({"x", "w"})  # numbers of one's own; the page draws its numbers from the seed
 MODES: Mapping[str, frozenset[str]] = {
     "quiz": frozenset("questions seed names html open json overwrite".split()),  # its problems are its own
-    "html": CELL | {"open", "overwrite"},
+    "html": CELL | {"open", "overwrite", "evidence"},
     "algorithm": CELL | OWN | {"backward", "json", "names"},
     "backward": CELL | OWN | {"algorithm", "json", "names"},
     "interactive": CELL | OWN | {"step", "channel", "names"},

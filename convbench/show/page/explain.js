@@ -1,450 +1,448 @@
 "use strict";
-// The page of explain: one state, drawn anew when it changes; links between cells are drawn without it.
+// The page of explain: one state and one clock; the stage is drawn from both, everything around it from the state.
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const $ = (id) => document.getElementById(id);
-  const VIEWS = [["1", "1 Operands"], ["2", "2 One cell"], ["3", "3 Positions"], ["4", "4 Unfold"],
-    ["5", "5 Flatten w"],
-    ["6", "6 Multiply"], ["7", "7 Reshape + proof"], ["algorithms", "Algorithms"], ["backward", "Backward"],
-      ["quiz", "Quiz"]];
-  const STEPS = 7;
+  const { timeline, address, dom } = convbench;
   const { trace } = data;
+  const { setting } = convbench;
+  const [FULL, AFTER_MS, EASE_S, LATEST_S, FRAME_S] = [0.9999, 150, 0.11, 0.1, 0.016];
   const START = { shape: trace.spec, mode: "zeros", seed: data.seed, ...trace.cell, c: trace.terms[0][0], view: "1",
-    algorithm: "loops",
-    m: 0, g: "terminal", theme: "auto", asked: 0 };
+    at: -1, image: "", kernel: "", x: "", w: "", own: "", colours: 0, speed: 1, algorithm: "loops", m: 0,
+    g: "terminal", asked: 0, theme: "auto", lang: "en", present: 0, embed: 0 }; // at -1: where a step rests
   const state = { ...START };
   const self = {}; // the problem that is shown, with its numbers
   const known = new Map(); // planes of it that were computed
-  const pans = {}; // where a grid was moved to
-  const roving = {}; // the cell of each grid that Tab reaches
-  let hovered = null;
-  let held = null;
-  const page = { state, self, known, pans, roving, data, change, draw, drawPanel };
-  const { make, text, count, plural, button, narrow } = convbench.dom;
+  const pans = {}; // where a table was moved to
+  const roving = {}; // the cell of each table that Tab reaches
+  const clock = { time: 0, playing: false, stopAt: null, started: false, plan: null };
+  const calm = matchMedia("(prefers-reduced-motion: reduce)");
+  const stage = { boxes: null, settled: null, version: 0, slice: null, sliceKey: "" };
+  const page = { state, self, known, pans, roving, data, clock, START, change, complain, at, seek, play, go, show, rest,
+    isStep, isTraced, isDrawn, agrees, slice, story, code, redrawTables, toCell, wake, render, draw, present, turnTheme, boxes: () => stage.boxes, moving: () => waiting, strip: () => picture.strip() };
   const grids = convbench.makeGrids(page);
-  const { first, reads, xGrid, wGrid, yGrid, cellTerms, sumOf } = grids;
-  const { linkedKeys, describe } = convbench.makeLinks(page, grids);
-  const { agreement, ...ways } = convbench.makeWays(page, grids);
-  const PANELS = { ...convbench.makeSteps(page, grids, agreement), ...ways, ...convbench.makeQuiz(page, grids) };
-  const { totalOf } = convbench;
+  const pointing = convbench.makePointing(page, grids);
+  Object.assign(page, pointing);
+  const { markTables, look, focusMark, giveBack } = pointing;
+  const ways = convbench.makeWays(page, grids);
+  const ink = convbench.makeInk($("canvas"));
+  const picture = convbench.makePicture(ink);
+  const tables = convbench.makeTables(page, grids);
+  const ran = convbench.makeRan(page, $("really"));
+  const notes = convbench.makeNotes(page, grids, ways, ran);
+  const panels = { algorithms: ways.algorithms, ...convbench.makeBackward(page, grids),
+    ...convbench.makeQuiz(Object.assign(page, { drawPanel: () => chrome.drawPanel() }), grids) };
+  const chrome = convbench.makeChrome(page, { tables, notes, ran, panels: () => panels, grids });
+  const drawer = convbench.makeDrawer(page);
+  const transport = convbench.makeTransport(page);
+  const hands = convbench.makeHands(page);
+  Object.assign(page, { drawer, hands, ink, rate: transport.rate });
+  convbench.makeKeys(page);
 
-  // Settings.
+  // The problem.
 
-  function tooLarge(spec) {
-    if (Math.max(...convbench.SIZES.map((letter) => spec[letter]), ...spec.padding, ...spec.end) > 4096) {
-      return "A size or a padding above 4,096 is more than this page shows; try a smaller one.";
+  function complain(sentence) {
+    $("complaint").textContent = sentence;
+    $("complaint").hidden = !sentence;
+  }
+  const SOURCES = ["shape", "mode", "seed", "image", "kernel", "own", "x", "w"];
+  function rebuild(spec, next) {
+    const where = clock.plan && at();
+    const own = convbench.unpackOwn(next.own);
+    Object.assign(self, convbench.problem(spec, convbench.chosen(spec, { ...next, own })));
+    known.clear();
+    const before = stage.key;
+    stage.key = [next.shape, next.mode].join();
+    stage.version += 1;
+    if (before === stage.key) return; // other numbers at the same places
+    pointing.forget();
+    hands.deselect();
+    for (const name of Object.keys(pans)) delete pans[name];
+    clock.plan = timeline.plan(self.spec.l);
+    if (where) {
+      const entry = clock.plan.steps[where.index];
+      clock.time = entry.start + Math.min(where.u, FULL) * entry.length;
     }
-    const one = convbench.derive(spec);
-    const numbers = one.n * one.c * one.hp * one.wp + one.k * one.taps + one.n * one.k * one.l;
-    if (one.l * one.taps > data.limits.products) {
-      return `One filter's output would take ${count(one.l * one.taps)} products; this page answers at once up to ` +
-        `${count(data.limits.products)}. Try a smaller h, w or c.`;
-    }
-    if (numbers > data.limits.numbers) {
-      return `Padded x, w and y would hold ${count(numbers)} numbers; this page shows up to ` +
-        `${count(data.limits.numbers)}. ` +
-        "Try a smaller n, c, k, h or w.";
-    }
-    return null;
+    transport.build();
   }
   // The change as a whole, or a sentence that says why not.
   function change(parts) {
     const next = { ...state, ...parts };
+    setting.knowSources(next);
     try {
-      const spec = { ...convbench.parse(next.shape), mode: next.mode, seed: next.seed };
-      if (!convbench.MODES.includes(next.mode)) throw new Error(`Padding ${next.mode}: choose among ` +
-        `${convbench.MODES.join(", ")}.`);
-      if (!(Number.isInteger(next.seed) && next.seed >= 0 && next.seed < 2 ** 32)) {
-        throw new Error("seed must be a whole number from 0 to 4,294,967,295.");
-      }
-      const problem = convbench.complaint(spec) ?? tooLarge(spec);
-      if (problem) throw new Error(problem);
-      if (!self.spec || convbench.text(spec) !== convbench.text(self.spec) || spec.mode !== self.spec.mode ||
-          spec.seed !== self.spec.seed) {
-        Object.assign(self, convbench.problem(spec));
-        known.clear();
-        held = null;
-        for (const name of Object.keys(pans)) delete pans[name];
-      }
+      const spec = setting.problemOf(next, data.limits);
+      next.shape = convbench.text(spec);
+      setting.dropEdits(state, next, parts);
+      if (!self.spec || SOURCES.some((name) => next[name] !== state[name])) rebuild(spec, next);
     } catch (error) {
-      $("complaint").textContent = error.message;
+      complain(error.message);
       return false;
     }
-    $("complaint").textContent = "";
-    const { spec } = self;
-    const within = (value, size) => (Number.isInteger(value) ? Math.min(Math.max(value, 0), size - 1) : 0);
-    for (const [name, size] of [["n", spec.n], ["k", spec.k], ["c", spec.c], ["p", spec.p], ["q", spec.q]]) {
-      next[name] = within(next[name], size);
-    }
-    // A filter of another group reads other channels.
-    const lowest = self.group(next.k) * spec.cg;
-    if (!("c" in parts) && (next.c < lowest || next.c >= lowest + spec.cg)) next.c = lowest;
-    if (!VIEWS.some(([name]) => name === next.view)) next.view = "1";
-    if (!(next.algorithm in convbench.ALGORITHMS)) next.algorithm = "loops";
-    if (!(next.g in convbench.GRADIENTS)) next.g = "terminal";
-    if (!["auto", "light", "dark"].includes(next.theme)) next.theme = "auto";
-    if (!(Number.isInteger(next.m) && next.m >= 0 && next.m <= 5)) next.m = 0;
-    if (!(Number.isInteger(next.asked) && next.asked >= 0)) next.asked = 0;
-    if (["n", "k", "c", "p", "q"].some((name) => next[name] !== state[name])) {
-      for (const name of Object.keys(pans)) delete pans[name];
-    }
+    complain("");
+    setting.settle(next, parts, self, START);
+    const moved = ["n", "k", "c", "p", "q"].filter((name) => next[name] !== state[name]);
+    if (moved.length) for (const name of Object.keys(pans)) delete pans[name];
+    const spoken = next.lang !== state.lang;
     Object.assign(state, next);
+    if (spoken) translate();
+    if (moved.includes("p") || moved.includes("q")) toCell();
+    if ("view" in parts && isStep() && Number(next.view) !== at().index + 1) stand(Number(next.view));
+    follow();
     draw();
     return true;
   }
-  const NUMBERS = ["n", "c", "h", "w", "k", "r", "s", "groups", "stride0", "stride1", "dilation0", "dilation1"];
-  const form = $("form");
-  function fromForm() {
-    const value = (name) => (form.elements[name].value.trim() === "" ? NaN : Number(form.elements[name].value));
-    const spec = { stride: [0, 1].map((i) => value(`stride${i}`)), dilation: [0, 1].map((i) => value(`dilation${i}`)),
-      ...convbench.readPadding(form.elements.padding.value), groups: value("groups"), mode: form.elements.mode.value };
-    for (const letter of convbench.SIZES) spec[letter] = value(letter);
-    return { spec, mode: spec.mode, seed: value("seed") };
+  function translate() {
+    convbench.words = convbench.languages[state.lang];
+    chrome.translate();
+    if (clock.plan) transport.build();
+    stage.told = "";
   }
-  form.addEventListener("input", (event) => {
-    if (event.target.name === "shape") return;
-    try {
-      const { spec, mode, seed } = fromForm();
-      const problem = convbench.complaint(spec);
-      if (problem) throw new Error(problem);
-      change({ shape: convbench.text(spec), mode, seed });
-    } catch (error) {
-      $("complaint").textContent = error.message;
+  // Are these the numbers that `convbench explain` draws; and are they the very ones of the trace?
+  function isDrawn() {
+    return !state.image && !state.kernel && !state.x && !state.w;
+  }
+  function isTraced() {
+    return isDrawn() && convbench.text(self.spec) === trace.spec && state.mode === "zeros" && state.seed === data.seed;
+  }
+  // The stage's outputs against the loops and the matrix product; null where that would take long.
+  function agrees() {
+    return ways.agrees(slice().filters);
+  }
+
+  // Time.
+
+  function at() {
+    return timeline.at(clock.plan, clock.time);
+  }
+  function isStep() {
+    return !setting.TABS.includes(state.view);
+  }
+  // The step and, where it has positions, the output that is followed are those of the time.
+  function follow() {
+    if (!isStep()) return;
+    const now = at();
+    state.view = String(now.index + 1);
+    if (now.entry.slots) [state.p, state.q] = self.position(now.l);
+  }
+  function toCell() {
+    if (!isStep()) return;
+    const { entry } = at();
+    if (!entry.slots) return;
+    clock.playing = false;
+    clock.time = entry.start + timeline.timeOf(entry, state.p * self.spec.q + state.q);
+    transport.showPlaying();
+  }
+  function seek(time) {
+    clock.time = timeline.clamp(time, 0, clock.plan.total);
+    follow();
+    wake();
+  }
+  // Where a step stands when nobody plays it: at the followed output, or full; the first one at its beginning.
+  function restingTime(step) {
+    const entry = clock.plan.steps[step - 1];
+    if (step === 1) return entry.start;
+    return entry.start + (entry.slots ? timeline.timeOf(entry, state.p * self.spec.q + state.q) : FULL * entry.length);
+  }
+  function stand(step) {
+    clock.playing = false;
+    clock.time = restingTime(step);
+    transport.showPlaying();
+  }
+  function play(on, stopAt = null) {
+    if (on && clock.time >= clock.plan.total - 0.01) clock.time = 0;
+    Object.assign(clock, { playing: on, stopAt, started: clock.started || on });
+    stage.last = 0;
+    transport.showPlaying();
+    if (on) {
+      pointing.point(null);
+      wake();
+    } else rest();
+  }
+  // A step that was asked for plays once and rests full; with reduced motion it is full at once.
+  function go(index) {
+    const entry = clock.plan.steps[Math.max(0, Math.min(timeline.STEPS - 1, index))];
+    const end = entry.start + FULL * entry.length;
+    hands.deselect();
+    pointing.forget();
+    const wasRoom = !isStep();
+    state.view = String(entry.step);
+    seek(calm.matches ? end : entry.start);
+    if (wasRoom) chrome.show();
+    play(!calm.matches, calm.matches ? null : end);
+  }
+  function show(tab) {
+    if (clock.playing) play(false);
+    change({ view: tab === "steps" ? String(at().index + 1) : tab });
+  }
+  // When time stands still, tables, the spoken sentence and the address follow.
+  function rest() {
+    redrawTables();
+    speak();
+    later();
+    wake();
+  }
+  function speak() {
+    const step = at().index + 1;
+    const terms = grids.cellTerms();
+    const shown = terms.slice(0, 9).map((term) => [dom.text(term.x), dom.text(term.w)]);
+    $("spoken").textContent = step === 2 || step === 4 || step === 6 || !isStep() ? convbench.words.spoken(state.p,
+      state.q, state.k, state.n, dom.text(convbench.totalOf(terms)), shown, terms.length - shown.length) :
+      `${convbench.words.steps.titles[step - 1]}. ${$("live").textContent}`;
+  }
+
+  // Drawing.
+
+  function slice() {
+    const key = [stage.version, state.n, state.k, state.c, state.colours].join();
+    if (key !== stage.sliceKey) {
+      stage.slice = convbench.slice(self, state, { plane: (k) => grids.yPlane(k), version: key });
+      stage.sliceKey = key;
     }
-  });
-  form.elements.shape.addEventListener("change", (event) => change({ shape: event.target.value.trim() }));
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    change({ shape: form.elements.shape.value.trim() });
-  });
-  form.elements.mode.append(...convbench.MODES.map((mode) => make("option", { value: mode }, mode)));
-  function drawSettings() {
-    const { spec } = self;
-    const values = { shape: convbench.text(spec), padding: convbench.paddingText(spec), mode: state.mode,
-      seed: state.seed };
-    for (const name of NUMBERS) {
-      values[name] = /\d$/.test(name) ? spec[name.slice(0, -1)][Number(name.at(-1))] : spec[name];
+    return stage.slice;
+  }
+  function story() {
+    return convbench.tell(self, state);
+  }
+  function code(step) {
+    return convbench.program(self, step, state, { x: !state.image && !state.x, w: !state.kernel && !state.w });
+  }
+  // Text is built when it changes, not for each frame.
+  function tellStory(now, { l, b }) {
+    const k = slice().filters[b];
+    const key = [stage.sliceKey, now.step, l ?? now.l, k, state.lang, state.p, state.q, clock.playing].join();
+    if (key === stage.told) return;
+    stage.told = key;
+    const words = convbench.words.steps;
+    const { step } = now;
+    const told = story();
+    $("eyebrow").textContent = words.of(step);
+    $("title").textContent = words.titles[step - 1];
+    $("shape").replaceChildren(...chrome.lines(told.shape(step)));
+    $("text").textContent = told.text(step);
+    $("live").replaceChildren(...chrome.lines(l === null ? told.live({ step, l: now.l, k, agrees: step === 7 &&
+      agrees() }) : [told.sumOf(l, k, step === 6)]));
+    $("code").textContent = code(step).join("\n");
+    if ($("more").open && !clock.playing) fillMore(step, told);
+    const { edit, paint, seek: go_ } = convbench.words.stage;
+    $("tip").textContent = step === 8 ? "" : step === 4 || step === 6 || step === 2 ? go_ : step === 7 ? "" : state.image ?
+      paint : edit;
+    document.documentElement.dataset.step = step;
+  }
+  function fillMore(step, told) {
+    $("notes").replaceChildren(...notes.of(step, told, slice()));
+  }
+  // Boxes move to a new layout by the clock; everything else is where the time says.
+  function settleBoxes(step, dt) {
+    const goal = convbench.layout.boxesOf(slice(), step, ink.size);
+    if (!stage.boxes || calm.matches) {
+      stage.boxes = { ...goal, signAlpha: 1 };
+      return false;
     }
-    for (const [name, value] of Object.entries(values)) {
-      const field = form.elements[name];
-      if (field !== document.activeElement || name === "shape") field.value = value;
+    const part = 1 - Math.exp(-dt / EASE_S);
+    let moving = false;
+    for (const [name, to] of Object.entries(goal)) {
+      const from = stage.boxes[name];
+      if (name === "signs" || from.across !== to.across) continue;
+      for (const side of ["x", "y", "cw", "ch", "alpha"]) {
+        const near = Math.abs(from[side] - to[side]) < (side === "alpha" ? 0.01 : 0.3);
+        if (near) continue;
+        to[side] = timeline.mix(from[side], to[side], part);
+        moving = true;
+      }
     }
-    $("shape-now").textContent = convbench.text(spec) + (state.mode === "zeros" ? "" : `, padding ${state.mode}`);
-    const command = `convbench explain ${convbench.text(spec)} --at ${state.p},${state.q} --filter ${state.k}` +
-      `${state.n ? ` --image ${state.n}` : ""}${state.seed ? ` --seed ${state.seed}` : ""}`;
-    const [zeros, even] = [state.mode === "zeros", convbench.even(spec)];
-    const sides = [spec.padding[1], spec.end[1], spec.padding[0], spec.end[0]].join(", "); // F.pad begins on the left
-    const padded = `F.pad(x, (${sides})${zeros ? "" : `, mode="${state.mode}"`})`;
-    $("same").replaceChildren(...(zeros ? ["The same numbers on a terminal: ", make("code", {}, command)] : []),
-      ...(zeros && even ? [] : [zeros ? ". F.conv2d pads opposite sides alike; this is " :
-        "F.conv2d pads with zeros only; this is ", make("code", {}, padded), " and then F.conv2d without padding."]));
+    stage.boxes = { ...goal, signAlpha: moving ? 0 : 1 };
+    return moving;
   }
-
-  // The operands, the output, and the cell that is followed.
-
-  function picker(name, label, size) {
-    const step = (by) => () => change({ [name]: (state[name] + by + size) % size });
-    return make("span", { class: "picker", role: "group", "aria-label": label },
-      button("−", step(-1), { "aria-label": `previous ${label}`, id: `less-${name}`, disabled: size === 1 }),
-      make("b", {}, `${name} = ${state[name]}`),
-      button("+", step(1), { "aria-label": `next ${label}`, id: `more-${name}`, disabled: size === 1 }));
-  }
-  function drawStage() {
-    const { spec } = self;
-    $("stage").hidden = state.view === "quiz"; // its questions are about problems of their own
-    $("pickers").replaceChildren(picker("n", "image", spec.n), picker("c", "channel", spec.c),
-      picker("k", "filter", spec.k),
-      picker("p", "output row", spec.p), picker("q", "output column", spec.q));
-    $("grids").replaceChildren(xGrid(), reads(state.c) ? wGrid() :
-      make("p", {}, `Filter ${state.k} is in group ${self.group(state.k)}, which ` +
-      `reads channels ${first()} to ${first() + spec.cg - 1}; channel ${state.c} is not among them.`), yGrid());
-    const terms = cellTerms();
-    $("sum").replaceChildren(`y[${state.n},${state.k},${state.p},${state.q}] = `, ...sumOf(terms, 12));
-    const total = text(totalOf(terms));
-    $("spoken").textContent = `y in row ${state.p}, column ${state.q} of filter ${state.k}, image ${state.n} is ` +
-      `${total}: ` +
-      `${terms.slice(0, 9).map((term) => `${text(term.x)} times ${text(term.w)}`).join(", plus ")}` +
-      `${terms.length > 9 ? `, and ${terms.length - 9} more products` : ""}.`;
-  }
-
-  // Links: the cells of the same products as the one that is pointed at.
-
-  function drawLinks() {
-    const key = hovered ?? held;
-    const keys = key === null ? new Set() : linkedKeys(key);
-    document.querySelectorAll("td[data-key]").forEach((td) => {
-      td.classList.toggle("linked", keys.has(td.dataset.key));
-      td.classList.toggle("held", td.dataset.key === held);
-    });
-    const hint = key === null ? "" : describe(key);
-    if ($("hint").textContent !== hint) $("hint").textContent = hint;
-  }
-  function hover(key) {
-    if (key === hovered) return;
-    hovered = key;
-    drawLinks();
-  }
-  const keyOf = (event) => event.target.closest?.("td[data-key]")?.dataset.key ?? null;
-  document.addEventListener("mouseover", (event) => hover(keyOf(event)));
-  document.addEventListener("focusin", (event) => hover(keyOf(event)));
-  document.addEventListener("focusout", () => hover(null));
-  // An output or a column is followed; anything else is held.
-  function choose(key) {
-    const [kind, rest] = key.split(":");
-    const numbers = rest.split(",").map(Number);
-    if (kind === "y") change({ p: numbers[0], q: numbers[1] });
-    else if (kind === "l" || kind === "m") {
-      const [row, column] = self.position(numbers.at(-1));
-      const c = kind === "m" ? first() + self.tap(numbers[0])[0] : state.c;
-      change({ p: row, q: column, c });
-    } else {
-      held = held === key ? null : key;
-      drawLinks();
+  function advance(dt) {
+    clock.time = Math.min(clock.time + dt * state.speed, clock.plan.total);
+    const end = clock.stopAt ?? clock.plan.total;
+    if (clock.time >= end) {
+      clock.time = end;
+      play(false);
     }
+    follow();
   }
-  document.addEventListener("click", (event) => {
-    const td = event.target.closest?.("td[data-key]");
-    if (!td) return;
-    const grid = td.closest("table").dataset.grid;
-    roving[grid] = `${td.dataset.i},${td.dataset.j}`;
-    choose(td.dataset.key);
-  });
-
-  // Tabs.
-
-  const tabs = VIEWS.map(([name, title]) => button(title, () => change({ view: name }),
-    { role: "tab", id: `tab-${name}`, "aria-controls": `panel-${name}` }));
-  $("tabs").append(...tabs);
-  $("panels").append(...VIEWS.map(([name, title]) => make("section",
-    { role: "tabpanel", id: `panel-${name}`, "aria-labelledby": `tab-${name}`, hidden: true },
-    make("h2", {}, name in [..."01234567"] ? `Step ${title}` : title), make("div", { class: "body" }))));
-  function drawPanel(only = state.view) {
-    $(`panel-${only}`).querySelector(".body").replaceChildren(...PANELS[only]().filter(Boolean));
+  let waiting = false;
+  function wake() {
+    if (waiting || document.hidden) return;
+    waiting = true;
+    requestAnimationFrame(frame);
   }
-  let printing = false;
-  function drawPanels() {
-    for (const [name] of VIEWS) {
-      const here = name === state.view;
-      $(`tab-${name}`).setAttribute("aria-selected", String(here));
-      $(`tab-${name}`).tabIndex = here ? 0 : -1;
-      $(`panel-${name}`).hidden = !here && !printing;
-      if (here || printing) drawPanel(name);
-      else $(`panel-${name}`).querySelector(".body").replaceChildren();
-    }
+  function frame(stamp) {
+    waiting = false;
+    const dt = stage.last ? Math.min(LATEST_S, (stamp - stage.last) / 1000) : 0;
+    if (clock.playing) advance(dt);
+    if (!isStep()) return;
+    const again = render(dt || FRAME_S) || clock.playing;
+    stage.last = again ? stamp : 0;
+    if (again) wake();
   }
-  $("tabs").addEventListener("keydown", (event) => {
-    const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    if (!by) return;
-    event.preventDefault();
-    event.stopPropagation();
-    const at = VIEWS.findIndex(([name]) => name === state.view);
-    const next = VIEWS[(at + by + VIEWS.length) % VIEWS.length][0];
-    change({ view: next });
-    $(`tab-${next}`).focus();
-  });
-
-  // What is drawn anew must not take the focus away.
-  function focusMark() {
-    const at = document.activeElement;
-    const td = at?.closest?.("td[data-key]");
-    if (td) return { grid: td.closest("table").dataset.grid, i: td.dataset.i, j: td.dataset.j };
-    return at?.id ? { id: at.id } : at?.textContent && at.closest?.("#panels") ? { words: at.textContent } : null;
+  // The stage as it is now, and its words; whether boxes or the film strip still move.
+  function render(dt) {
+    const now = at();
+    const seen = look();
+    const moving = settleBoxes(now.step, dt);
+    const easing = picture.draw(slice(), now, stage.boxes, { ...seen, dt, jump: calm.matches || !stage.last });
+    tellStory(now, seen);
+    transport.show(now);
+    ran.show(now.step === 8);
+    mark(now);
+    return moving || easing;
   }
-  function giveFocus(mark) {
-    if (!mark) return;
-    const found = mark.id ? $(mark.id) : mark.grid ?
-      $(`grid-${mark.grid}`)?.querySelector(`td[data-i="${mark.i}"][data-j="${mark.j}"]`) :
-      Array.from(document.querySelectorAll("#panels button")).find((one) => one.textContent === mark.words);
-    if (found && found !== document.activeElement) found.focus({ preventScroll: true });
+  // What a test reads: how many cells hold a number.
+  function mark(now) {
+    const full = timeline.filled(now, self.spec);
+    Object.assign($("stage").dataset, { step: now.step, l: now.l, columns: full.columns, wFlat: full.wFlat,
+      yFlat: full.yFlat, y: full.y });
+  }
+  function redrawTables() {
+    if (!isStep()) return chrome.showRoom();
+    const mark_ = focusMark();
+    const now = at();
+    $("tables").replaceChildren(...tables.of(now.step, timeline.filled(now, self.spec)));
+    if (mark_?.grid) giveBack(mark_);
+    return markTables();
   }
   function draw() {
-    const mark = focusMark();
-    document.documentElement.dataset.theme = state.theme;
-    $("theme").value = state.theme;
-    drawSettings();
-    drawStage();
-    drawPanels();
-    giveFocus(mark);
-    drawLinks();
+    const mark_ = focusMark();
+    chrome.show();
+    drawer.show();
+    giveBack(mark_);
+    stage.told = "";
+    if (isStep() && !clock.playing) redrawTables();
+    if (!clock.playing) speak();
+    markTables();
     later();
+    wake();
   }
 
-  // The state stands in the address, so that it can be shared.
-  const KEPT = ["shape", "mode", "seed", "n", "c", "k", "p", "q", "view", "algorithm", "m", "g", "theme", "asked"];
+  // The address.
+
   function fragment() {
-    const found = new URLSearchParams();
-    for (const name of KEPT) if (state[name] !== START[name]) found.set(name, state[name]);
-    return found.size ? `#${found}` : "";
-  }
-  function fromFragment() {
-    const found = { ...START };
-    for (const [name, value] of new URLSearchParams(location.hash.slice(1))) {
-      if (KEPT.includes(name)) found[name] = typeof START[name] === "number" ? Number(value) : value;
+    const found = { ...state, at: -1 };
+    if (isStep()) {
+      const now = at();
+      const resting = Math.abs(restingTime(now.index + 1) - clock.time) < 1e-3 * now.entry.length;
+      if (!resting) found.at = Number(now.u.toFixed(4));
     }
-    return found;
+    return address.write(found, START);
   }
   let timer = null;
   function later() { // a browser refuses hundreds of changes in a row
     clearTimeout(timer);
-    timer = setTimeout(() => history.replaceState(null, "", fragment() || location.pathname + location.search), 150);
+    timer = setTimeout(() => {
+      if (!clock.playing) history.replaceState(null, "", fragment() || location.pathname + location.search);
+    }, AFTER_MS);
+  }
+  // Everything as an address says; what it leaves out is as at the start.
+  function open(hash) {
+    clearTimeout(timer);
+    clock.playing = false;
+    const wanted = address.read(hash, START);
+    const done = change(wanted);
+    if (done && isStep()) {
+      // follow() has put the view of the old time there.
+      const view = setting.STEPS.includes(wanted.view) ? Number(wanted.view) : 1;
+      [state.p, state.q] = [setting.within(wanted.p, self.spec.p), setting.within(wanted.q, self.spec.q)];
+      const entry = clock.plan.steps[view - 1];
+      const asked = wanted.at >= 0 && wanted.at <= 1;
+      seek(asked ? entry.start + Math.min(wanted.at, FULL) * entry.length : restingTime(view));
+    }
+    if (done) {
+      transport.showPlaying();
+      rest();
+    }
+    return done;
   }
   window.addEventListener("hashchange", () => {
-    if (location.hash !== fragment()) change(fromFragment());
+    if (location.hash !== fragment()) open(location.hash);
   });
 
-  // Keys.
+  // Buttons around the stage.
 
-  const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
-  function stepCell([down, right]) {
-    const { spec } = self;
-    change({ p: Math.min(Math.max(state.p + down, 0), spec.p - 1),
-      q: Math.min(Math.max(state.q + right, 0), spec.q - 1) });
+  function present(on) {
+    change({ present: on ? 1 : 0 });
+    if (on) document.documentElement.requestFullscreen?.().catch(() => {});
+    else if (document.fullscreenElement) document.exitFullscreen();
+    resize();
   }
-  function walkGrid(td, [down, right]) {
-    const table = td.closest("table");
-    const id = table.dataset.grid;
-    const go = (next) => {
-      if (!next) return false;
-      table.querySelectorAll('td[tabindex="0"]').forEach((one) => { one.tabIndex = -1; });
-      next.tabIndex = 0;
-      roving[id] = `${next.dataset.i},${next.dataset.j}`;
-      next.focus();
-      return true;
-    };
-    const rows = Array.from(table.querySelectorAll("tbody tr, tfoot tr"));
-    const own = Array.from(td.parentElement.querySelectorAll("td[data-key]"));
-    const line = down ? rows[rows.indexOf(td.parentElement) + down] : td.parentElement;
-    const next = down ? line?.querySelector(`td[data-key][data-j="${td.dataset.j}"]`) : own[own.indexOf(td) + right];
-    if (go(next)) return;
-    const [i, j] = [Number(td.dataset.i) + down, Number(td.dataset.j) + right];
-    const [top, bottom, left, end] = JSON.parse(table.dataset.limits);
-    if (Number.isNaN(i) || Number.isNaN(j) || i < top || i >= bottom || j < left || j >= end) return;
-    pans[id] = [i, j]; // the window moves on
-    roving[id] = `${i},${j}`;
-    drawStage();
-    drawPanels();
-    go($(`grid-${id}`)?.querySelector(`td[data-i="${i}"][data-j="${j}"]`));
+  function turnTheme() {
+    const dark = state.theme === "dark" || (state.theme === "auto" && matchMedia("(prefers-color-scheme: dark)").matches);
+    change({ theme: dark ? "light" : "dark" });
+    resize();
   }
-  function turn(name, size, by) {
-    change({ [name]: (state[name] + by + size) % size });
-  }
-  document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.target.closest?.("input, select")) {
-      if (event.key === "Escape") event.target.blur();
-      return;
-    }
-    const td = event.target.closest?.("td[data-key]");
-    const arrow = ARROWS[event.key];
-    if (td && (event.key === "Enter" || event.key === " ")) {
-      event.preventDefault();
-      roving[td.closest("table").dataset.grid] = `${td.dataset.i},${td.dataset.j}`;
-      choose(td.dataset.key);
-    } else if (td && arrow && td.dataset.key.startsWith("y:")) { // in y the output itself moves
-      event.preventDefault();
-      const id = td.closest("table").dataset.grid;
-      stepCell(arrow);
-      roving[id] = `${state.p},${state.q}`;
-      giveFocus({ grid: id, i: state.p, j: state.q });
-    } else if (td && arrow) {
-      event.preventDefault();
-      walkGrid(td, arrow);
-    } else if (arrow) {
-      event.preventDefault();
-      stepCell(arrow);
-    } else act(event);
-  });
-  function act(event) {
-    const { spec } = self;
-    const by = event.shiftKey ? -1 : 1;
-    const step = (to) => change({ view: String(Math.min(Math.max((Number(state.view) || (to > 0 ? 0 : STEPS + 1)) + to,
-      1), STEPS)) });
-    const names = Object.keys(convbench.ALGORITHMS);
-    const actions = {
-      "[": () => step(-1),
-      "]": () => step(1),
-      c: () => turn("c", spec.c, by),
-      k: () => turn("k", spec.k, by),
-      n: () => turn("n", spec.n, by),
-      a: () => (state.view === "algorithms" ?
-        change({ algorithm: names[(names.indexOf(state.algorithm) + by + names.length) % names.length] }) :
-          change({ view: "algorithms" })),
-      d: () => change({ view: state.view === "backward" ? "1" : "backward" }),
-      "?": () => {
-        change({ view: "quiz" });
-        ($("answer") ?? $("choice-0")).focus();
-      },
-      escape: () => { held = null; hovered = null; drawLinks(); },
-    };
-    const action = actions[event.key.toLowerCase()];
-    if (!action) return;
-    event.preventDefault();
-    action();
-  }
-
-  // Play, share, print, theme.
-
-  let playing = null;
-  function play(on) {
-    clearInterval(playing);
-    playing = on ? setInterval(() => {
-      const l = (state.p * self.spec.q + state.q + 1) % self.spec.l;
-      const [row, column] = self.position(l);
-      change({ p: row, q: column });
-    }, 900) : null;
-    $("play").textContent = on ? "■ Stop" : "▶ Play";
-    $("play").setAttribute("aria-pressed", String(on));
-  }
-  $("play").addEventListener("click", () => play(playing === null));
-  $("share").addEventListener("click", async () => {
-    const address = location.href.split("#")[0] + fragment();
+  async function copy(words, button, done = convbench.words.page.copied) {
+    const before = Array.from(button.childNodes);
     try {
-      await navigator.clipboard.writeText(address);
-      $("share").textContent = "Copied";
+      await navigator.clipboard.writeText(words);
+      button.replaceChildren(done);
     } catch {
-      history.replaceState(null, "", address); // without leave to copy, it stands in the address bar
-      $("share").textContent = "See the address bar";
+      button.replaceChildren(convbench.words.page.address);
     }
-    setTimeout(() => { $("share").textContent = "Copy link"; }, 1500);
+    setTimeout(() => button.replaceChildren(...before), 1500);
+  }
+  $("share").addEventListener("click", () => {
+    history.replaceState(null, "", fragment() || location.pathname + location.search);
+    copy(location.href, $("share"), "✓");
   });
+  $("copy").addEventListener("click", () => copy($("code").textContent, $("copy")));
   $("print").addEventListener("click", () => window.print());
-  $("theme").addEventListener("change", (event) => change({ theme: event.target.value }));
+  $("theme").addEventListener("change", (event) => {
+    change({ theme: event.target.value });
+    resize();
+  });
+  $("lang").addEventListener("change", (event) => change({ lang: event.target.value }));
+  $("dark").addEventListener("click", turnTheme);
+  $("full").addEventListener("click", () => present(true));
+  $("as-numbers").addEventListener("click", () => change({ colours: 0 }));
+  $("as-colours").addEventListener("click", () => change({ colours: 1 }));
+  $("more").addEventListener("toggle", () => { if ($("more").open) fillMore(at().step, story()); });
+  document.addEventListener("fullscreenchange", () => {
+    if (!document.fullscreenElement && state.present) change({ present: 0 });
+    resize();
+  });
+  function resize() {
+    ink.readTones();
+    ink.resize();
+    stage.boxes = null;
+    stage.last = 0;
+    transport.measure();
+    stage.version += 1; // its colours are other ones
+    wake();
+  }
+  let printing = false;
   function forPrint(on) {
     if (printing === on) return;
     printing = on;
-    drawPanels();
+    chrome.paper(on);
   }
   window.addEventListener("beforeprint", () => forPrint(true));
   window.addEventListener("afterprint", () => forPrint(false));
-  window.matchMedia("print").addEventListener("change", (event) => forPrint(event.matches));
-  let wasNarrow = narrow();
-  window.addEventListener("resize", () => {
-    if (narrow() !== wasNarrow) {
-      wasNarrow = narrow();
+  matchMedia("print").addEventListener("change", (event) => forPrint(event.matches));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", resize);
+  document.addEventListener("visibilitychange", wake);
+  let wasNarrow = dom.narrow();
+  new ResizeObserver(() => {
+    hands.deselect();
+    resize();
+    if (dom.narrow() !== wasNarrow) {
+      wasNarrow = dom.narrow();
       draw();
     }
-  });
+  }).observe($("canvas"));
 
-  function tellVerdict() {
-    const { equal, wrong } = convbench.check(trace, data.seed);
-    const absent = ["x", "w", "y", "y_plane", "patches", "folded"].filter((name) => trace[name] === null);
-    const part = absent.length ? ` Too large for the file, and left out of it: ${absent.join(", ")}.` : "";
-    $("verdict").className = `verdict ${wrong.length ? "wrong" : "good"}`;
-    $("verdict").textContent = wrong.length ?
-      `✗ THIS PAGE DIFFERS FROM WHAT WAS PROVED. ${wrong.join("; ")}. Do not trust its numbers.` :
-      `✓ ${count(equal)} numbers equal to the trace of ${trace.spec}, which ` +
-        `${plural(trace.proof.length, "comparison")} with torch and float64 proved.${part}`;
-  }
-
-  Object.assign(convbench, { state: () => ({ ...state }), trace });
+  Object.assign(convbench, { state: () => ({ ...state }), trace, page, look,
+    filled: () => timeline.filled(at(), self.spec) });
   window.convbench = convbench;
   $("app").hidden = false;
-  if (narrow()) $("settings").open = false;
+  $("torch").open = !dom.narrow();
+  chrome.translate();
+  ink.readTones();
   // A setting in the address that cannot be shown leaves its sentence, and the page as it was made.
-  if (!change(fromFragment())) {
+  if (!open(location.hash)) {
     const sentence = $("complaint").textContent;
-    change({ ...START });
-    $("complaint").textContent = sentence;
+    open("");
+    complain(sentence);
   }
-  tellVerdict();
+  resize();
 })();

@@ -7,6 +7,7 @@ const convbench = (() => {
   const SIZES = ["n", "c", "h", "w", "k", "r", "s"];
   const PARTS = { st: "stride", pd: "padding", dl: "dilation", g: "groups" };
   const EXAMPLE = "n1c2h5w5k2r3s3_st2_pd1";
+  const told = () => convbench.words.complaints;
 
   // The numbers of `2`, of `2x1` for rows and columns, of `1x2x0x1` for top, bottom, left and right; else null.
   function readNumbers(given) {
@@ -21,8 +22,7 @@ const convbench = (() => {
   function readPadding(given) {
     const numbers = readNumbers(given.trim().toLowerCase());
     if (numbers) return sidesOf(numbers);
-    throw new Error(`padding is “${given}”: write 1, or 1x2 for rows and columns, or 1x2x0x1 for top, bottom, left ` +
-      "and right.");
+    throw new Error(told().padding(given));
   }
 
   // A problem from its text form; throws an Error with a sentence.
@@ -30,7 +30,7 @@ const convbench = (() => {
     const size = "([0-9]{1,9})";
     const match = new RegExp(`^${SIZES.map((letter) => letter + size).join("")}((?:_\\w+)*)$`)
       .exec(given.trim().toLowerCase());
-    if (!match) throw new Error(`Not a problem: “${given}”; write it like ${EXAMPLE}.`);
+    if (!match) throw new Error(told().problem(given, EXAMPLE));
     const spec = { stride: [1, 1], padding: [0, 0], end: [0, 0], dilation: [1, 1], groups: 1 };
     SIZES.forEach((letter, i) => { spec[letter] = Number(match[i + 1]); });
     const seen = new Set();
@@ -38,9 +38,9 @@ const convbench = (() => {
       const [, part, value] = /^(st|pd|dl|g)(.*)$/.exec(word) ?? [];
       const numbers = part && readNumbers(value);
       if (!numbers || numbers.length > { st: 2, pd: 4, dl: 2, g: 1 }[part]) {
-        throw new Error(`“_${word}” is not a part of a problem; write it like ${EXAMPLE}.`);
+        throw new Error(told().part(word, EXAMPLE));
       }
-      if (seen.has(part)) throw new Error(`${PARTS[part]} stands twice in “${given}”.`);
+      if (seen.has(part)) throw new Error(told().twice(PARTS[part], given));
       seen.add(part);
       if (part === "pd") Object.assign(spec, sidesOf(numbers));
       else spec[PARTS[part]] = part === "g" ? numbers[0] : [numbers[0], numbers.at(-1)];
@@ -66,39 +66,29 @@ const convbench = (() => {
 
   // What is wrong with a setting, in a sentence; null when nothing is.
   function complaint(spec) {
+    const words = told();
+    const whole = (value, least) => Number.isInteger(value) && value >= least;
     for (const letter of SIZES) {
-      if (!(Number.isInteger(spec[letter]) && spec[letter] >= 1)) {
-        return `${letter} must be a whole number from 1 on, not ${spec[letter]}.`;
-      }
+      if (!whole(spec[letter], 1)) return words.whole(words.names[letter], spec[letter]);
     }
     for (const [name, least, values] of [["stride", 1, spec.stride], ["dilation", 1, spec.dilation],
       ["padding", 0, [...spec.padding, ...spec.end]]]) {
-      if (!values.every((value) => Number.isInteger(value) && value >= least)) {
-        return `${name} must be whole numbers from ${least} on, not ${values.join(", ")}.`;
-      }
+      if (!values.every((value) => whole(value, least))) return words.wholes(name, least, values.join(", "));
     }
     const g = spec.groups;
-    if (!(Number.isInteger(g) && g >= 1)) return `groups must be a whole number from 1 on, not ${g}.`;
+    if (!whole(g, 1)) return words.whole("groups", g);
     if (spec.c % g || spec.k % g) {
-      return `${g} groups must divide the channels (c = ${spec.c}) and the filters (k = ${spec.k}); try ` +
-        `c = ${g * Math.ceil(spec.c / g)} and k = ${g * Math.ceil(spec.k / g)}.`;
+      return words.divide(g, spec.c, spec.k, g * Math.ceil(spec.c / g), g * Math.ceil(spec.k / g));
     }
-    for (const [axis, letter, size] of [[0, "h", spec.h], [1, "w", spec.w]]) {
+    for (const [axis, letter] of ["h", "w"].entries()) {
       const padding = Math.max(spec.padding[axis], spec.end[axis]);
-      if (spec.mode === "reflect" && padding >= size) {
-        return `reflect mirrors at most ${letter} - 1 = ${size - 1} lines, and padding is ${padding}.`;
-      }
-      if (spec.mode === "circular" && padding > size) {
-        return `circular wraps at most ${letter} = ${size} lines, and padding is ${padding}.`;
-      }
+      const size = spec[letter];
+      if (spec.mode === "reflect" && padding >= size) return words.reflect(words.names[letter], size - 1, padding);
+      if (spec.mode === "circular" && padding > size) return words.circular(words.names[letter], size, padding);
     }
     const [eh, ew] = [spec.dilation[0] * (spec.r - 1) + 1, spec.dilation[1] * (spec.s - 1) + 1];
     const [ph, pw] = [spec.h, spec.w].map((size, axis) => size + spec.padding[axis] + spec.end[axis]);
-    if (eh > ph || ew > pw) {
-      return `No output: the dilated kernel ${eh}×${ew} is larger than the padded input ${ph}×${pw}; ` +
-        "try more padding or a smaller kernel.";
-    }
-    return null;
+    return eh > ph || ew > pw ? words.noOutput(`${eh}×${ew}`, `${ph}×${pw}`) : null;
   }
 
   // What follows from the sizes alone.
@@ -136,7 +126,8 @@ const convbench = (() => {
       }
     }
     const unread = readers.flatMap((count, line) => (count ? [] : [line]));
-    return { ...axis, extent, room, rest: room % axis.stride, positions, source, readers, unread };
+    const outside = (line) => line < axis.padding || line >= axis.padding + axis.size; // of padded x
+    return { ...axis, extent, room, rest: room % axis.stride, positions, source, readers, unread, outside };
   }
 
   function sourceOf(line, size, mode) {
@@ -183,10 +174,10 @@ const convbench = (() => {
     return { x, w };
   }
 
-  // A problem with its numbers and the ways to read them.
-  function problem(given) {
+  // A problem with its numbers, drawn from the seed or one's own, and the ways to read them.
+  function problem(given, own = {}) {
     const spec = derive(given);
-    const { x, w } = operands(spec);
+    const { x, w } = { ...operands(spec), ...own };
     const [rows, columns] = spec.axes.map((axis) => axis.source);
     const self = { spec, x, w };
     self.pixel = (n, c, row, column) => x[((n * spec.c + c) * spec.h + row) * spec.w + column];

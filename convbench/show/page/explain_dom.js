@@ -13,9 +13,12 @@
   const text = (value) => (Object.is(value, -0) ? "0" : String(Number.isInteger(value) ? value :
     Number(value.toPrecision(7))))
     .replace("-", "−");
+  // For a cell: at most two decimals.
+  const short = (value) => (Number.isInteger(value) ? String(value === 0 ? 0 : value) :
+    value.toFixed(Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2)).replace("-", "−");
   const signed = (values) => values.map((value, i) => (i === 0 ? text(value) :
     `${value < 0 ? "−" : "+"} ${text(Math.abs(value))}`)).join(" ");
-  const count = (value) => value.toLocaleString("en-US");
+  const count = (value) => value.toLocaleString(convbench.words.locale);
   const bytes = (value) => (value < 10000 ? `${count(value)} B` :
     value < 1e7 ? `${(value / 1000).toFixed(1)} kB` : `${(value / 1e6).toFixed(1)} MB`);
   const plural = (value, noun) => `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
@@ -38,6 +41,6 @@
   }
   const range = ([from, to]) => Array.from({ length: to - from }, (_, i) => from + i);
 
-  convbench.dom = { make, text, signed, count, bytes, plural, p, quiet, formula, role, button, narrow, windowOf,
+  convbench.dom = { make, text, short, signed, count, bytes, plural, p, quiet, formula, role, button, narrow, windowOf,
     range };
 })();

@@ -1,8 +1,9 @@
 "use strict";
 // How do the numbers stand in grids? Roles as colour and brackets, one stop for Tab, a window where there are many.
 convbench.makeGrids = ({ state, self, known, pans, roving }) => {
-  const { make, text, plural, role, narrow, windowOf, range } = convbench.dom;
+  const { make, text, role, narrow, windowOf, range } = convbench.dom;
   const { totalOf } = convbench;
+  const words = () => convbench.words;
 
   function memo(name, way) {
     if (!known.has(name)) {
@@ -22,9 +23,9 @@ convbench.makeGrids = ({ state, self, known, pans, roving }) => {
         lines.from,
         lines.most));
     });
-    const cut = [["row", rows, seenRows], ["column", columns, seenColumns]]
+    const cut = [["moreRows", rows, seenRows], ["moreColumns", columns, seenColumns]]
       .filter(([, lines, seen]) => seen.length < lines.to - lines.from)
-      .map(([noun, lines, seen]) => `… ${plural(lines.to - lines.from - seen.length, `more ${noun}`)}`);
+      .map(([noun, lines, seen]) => `… ${words().stage[noun](lines.to - lines.from - seen.length)}`);
     const cells = (i) => seenColumns.map((j) => {
       const cell = at(i, j);
       const td = make("td", { class: cell.role, role: cell.key ? "gridcell" : null, "data-key": cell.key, "data-i": i,
@@ -66,9 +67,9 @@ convbench.makeGrids = ({ state, self, known, pans, roving }) => {
 
   // Sizes of windows.
   const WIDE = () => {
-    if (narrow()) return { x: 8, y: 8, rows: 10, columns: 6 };
+    if (narrow()) return { x: 8, w: 7, y: 8, rows: 10, columns: 6 };
     const roomy = self.spec.wp + self.spec.s + self.spec.q <= 20; // x, w and y side by side
-    return { x: roomy ? 13 : 9, y: roomy ? 10 : 6, rows: 16, columns: 14 };
+    return { x: roomy ? 13 : 9, w: 11, y: roomy ? 10 : 6, rows: 16, columns: 14 };
   };
 
   const first = () => self.group(state.k) * self.spec.cg; // the first channel that the filter reads
@@ -92,8 +93,8 @@ convbench.makeGrids = ({ state, self, known, pans, roving }) => {
         last: to,
         most: most ?? WIDE().x };
     });
-    return grid({ id, title: title ?? `x[${n},${c}]`, note: spec.c > 1 && !title ? `channel ${c} of 0–${spec.c - 1}` :
-      null, rows, columns,
+    return grid({ id, title: title ?? `x[${n},${c}]`, note: spec.c > 1 && !title ?
+      words().stage.channelOf(c, spec.c) : null, rows, columns,
       at: (row, column) => {
         const outside = row < 0 || row >= spec.h || column < 0 || column >= spec.w;
         const number = value ? value(row, column) : self.padded(n, c, row + spec.padding[0], column + spec.padding[1]);
@@ -103,22 +104,23 @@ convbench.makeGrids = ({ state, self, known, pans, roving }) => {
         return { text: marked ? `[${shown}]` : shown, key: `x:${c},${row},${column}`,
           role: [marked && "patch", outside && (spec.mode === "zeros" ? "pad" : "copy"), unread &&
             "unread"].filter(Boolean).join(" "),
-          label: [text(number), marked && "in the patch", outside && "padding", unread && "never read"]
-            .filter(Boolean).join(", ") };
+          label: [text(number), marked && words().stage.inPatch, outside && words().stage.padding, unread &&
+            words().stage.unread].filter(Boolean).join(", ") };
       } });
   }
   function wGrid({ id = "w", k = state.k, c = state.c - first(), title, value, most } = {}) {
     const { spec } = self;
-    return grid({ id, title: title ?? `w[${k},${c}]`, note: spec.k > 1 && !title ? `filter ${k} of 0–${spec.k - 1}` :
-      null,
-      rows: { from: 0, to: spec.r, most: most ?? WIDE().y }, columns: { from: 0, to: spec.s, most: most ?? WIDE().y },
+    return grid({ id, title: title ?? `w[${k},${c}]`, note: spec.k > 1 && !title ?
+      words().stage.filterOf(k, spec.k) : null,
+      rows: { from: 0, to: spec.r, most: most ?? WIDE().w }, columns: { from: 0, to: spec.s, most: most ?? WIDE().w },
       at: (r, s) => {
         const number = text(value ? value(r, s) : self.weight(k, c, r, s));
-        return { text: `(${number})`, key: `w:${c},${r},${s}`, role: "kernel", label: `${number}, weight` };
+        return { text: `(${number})`, key: `w:${c},${r},${s}`, role: "kernel", label: `${number}, ${words().stage.weight}` };
       } });
   }
   const yPlane = (k = state.k, n = state.n) => memo(`y ${n} ${k}`, () => convbench.ALGORITHMS.shift.run(self, n, k));
-  function yGrid({ id = "y", k = state.k, title, value, most, keyed = true } = {}) {
+  // Only the first `known` outputs are there; the others are empty.
+  function yGrid({ id = "y", k = state.k, title, value, most, keyed = true, filled = Infinity } = {}) {
     const { spec } = self;
     const plane = value ? null : yPlane(k);
     const span = (axis) => ({ from: 0, to: [spec.p, spec.q][axis], first: [state.p, state.q][axis],
@@ -126,11 +128,12 @@ convbench.makeGrids = ({ state, self, known, pans, roving }) => {
     return grid({ id, title: title ?? `y[${state.n},${k}]`, note: title ? null : `${spec.p}×${spec.q}`, rows: span(0),
       columns: span(1),
       at: (row, column) => {
+        const key = keyed ? `y:${row},${column}` : undefined;
+        if (row * spec.q + column >= filled) return { text: "", key, role: "zero", label: words().stage.empty };
         const number = text(value ? value(row, column) : plane[row * spec.q + column]);
         const here = row === state.p && column === state.q;
-        return { text: here ? `<${number}>` : number, key: keyed ? `y:${row},${column}` : undefined, role: here ?
-          "output" : "",
-          label: `${number}${here ? ", the output that is followed" : ""}` };
+        return { text: here ? `<${number}>` : number, key, role: here ? "output" : "",
+          label: `${number}${here ? `, ${words().stage.followed}` : ""}` };
       } });
   }
 
@@ -140,17 +143,17 @@ convbench.makeGrids = ({ state, self, known, pans, roving }) => {
     const parts = shown.flatMap((term, i) => [i ? " + " : "",
       role("patch", term.outside && self.spec.mode === "zeros" ? "·0" : text(term.x)),
       role("kernel", text(term.w))]);
-    return shown.length < terms.length ? [...parts, ` + … ${plural(terms.length - shown.length, "more term")}`] : parts;
+    return shown.length < terms.length ? [...parts, ` + ${words().steps.moreTerms(terms.length - shown.length)}`] : parts;
   }
   const sumOf = (terms, most) => [...products(terms, most), " = ", role("output", text(totalOf(terms)))];
 
   // The patch matrix of the cell's image and group; with w_flat on its left and y below it when multiplied.
-  function matrix(multiplied = false) {
+  function matrix({ multiplied = false, id = multiplied ? "product" : "patches", columns = Infinity, outputs = Infinity } = {}) {
     const { spec } = self;
     const l = state.p * spec.q + state.q;
     const start = reads(state.c) ? (state.c - first()) * spec.r * spec.s : 0;
     const plane = multiplied ? yPlane() : null;
-    return grid({ id: multiplied ? "product" : "patches", title: `patches of image ${state.n}`, corner: "(c,r,s)",
+    return grid({ id, title: words().stage.patchesOf(state.n), corner: "(c,kh,kw)",
       rows: { from: 0, to: spec.taps, first: start, last: start + spec.r * spec.s - 1, most: WIDE().rows },
       columns: { from: 0, to: spec.l, first: l, last: l, most: WIDE().columns },
       rowName: (j) => `(${[first() + self.tap(j)[0], ...self.tap(j).slice(1)].join(",")})`,
@@ -162,15 +165,19 @@ convbench.makeGrids = ({ state, self, known, pans, roving }) => {
         const [, r, s] = self.tap(j);
         const place = self.place(r, s, ...self.position(column));
         const outside = place[0] < 0 || place[0] >= spec.h || place[1] < 0 || place[1] >= spec.w;
+        const key = `m:${j},${column}`;
+        if (column >= columns) return { text: "", key, role: "zero", label: words().stage.empty };
         const number = text(self.patch(state.n, first() * spec.r * spec.s + j, column));
         const shown = outside ? `·${number}` : number;
-        return { text: column === l ? `[${shown}]` : shown, key: `m:${j},${column}`,
+        return { text: column === l ? `[${shown}]` : shown, key,
           role: `${column === l ? "patch" : ""} ${outside ? "pad" : ""}`.trim(),
-            label: `${number}${column === l ? ", in the patch" : ""}${outside ? ", padding" : ""}` };
+          label: `${number}${column === l ? `, ${words().stage.inPatch}` : ""}` +
+            `${outside ? `, ${words().stage.padding}` : ""}` };
       },
-      foot: multiplied ? { name: `y k=${state.k}`, cell: (column) =>
-        ({ text: column === l ? `<${text(plane[column])}>` : text(plane[column]),
-        key: `l:${column}`, role: column === l ? "output" : "" }) } : null });
+      foot: multiplied ? { name: `y o=${state.k}`, cell: (column) => (column >= outputs ?
+        { text: "", key: `l:${column}`, role: "zero" } :
+        { text: column === l ? `<${text(plane[column])}>` : text(plane[column]), key: `l:${column}`,
+          role: column === l ? "output" : "" }) } : null });
   }
 
   function listTable(heads, rows, label) {

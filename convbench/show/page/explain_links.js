@@ -1,7 +1,7 @@
 "use strict";
 // Which cells belong to the same products?
 convbench.makeLinks = ({ state, self }, { first, reads }) => {
-  const { text, plural, count, range } = convbench.dom;
+  const { text, range } = convbench.dom;
   const { totalOf } = convbench;
 
   // A key as the products it takes part in: channels within the group, and taps at positions.
@@ -55,41 +55,41 @@ convbench.makeLinks = ({ state, self }, { first, reads }) => {
     }
     return keys;
   }
-  function describe(key) {
+  // What a cell is, in a sentence; k is its filter.
+  function describe(key, k = state.k) {
     const { spec } = self;
+    const words = convbench.words.links;
     const [kind, rest] = key.split(":");
     const numbers = rest.split(",").map(Number);
     const { channels, pairs } = takesPart(key);
-    const list = (all) => all.slice(0, 4).join(", ") + (all.length > 4 ? `, … ${all.length - 4} more` : "");
     if (kind === "x") {
       const [c, row, column] = numbers;
       const outside = row < 0 || row >= spec.h || column < 0 || column >= spec.w;
       const value = self.padded(state.n, c, row + spec.padding[0], column + spec.padding[1]);
-      const name = `x[${state.n},${c},${row},${column}] = ${text(value)}${outside ? " (padding)" : ""}`;
-      if (!channels.length) return `${name}: filter ${state.k} does not read channel ${c}.`;
-      if (!pairs.length) return `${name} is read by no output: stride, dilation or the floor leave it out.`;
-      return `${name} is read ${count(pairs.length)}×: ` +
-        `${list(pairs.map((one) => `y(${one.p},${one.q}) through w(${one.r},${one.s})`))}.`;
+      const name = `x[${state.n},${c},${row},${column}] = ${text(value)}${outside ? words.padded : ""}`;
+      if (!channels.length) return words.notRead(name, k, c);
+      if (!pairs.length) return words.never(name);
+      const list = pairs.slice(0, 4).map((one) => words.through(`y(${one.p},${one.q})`, `w(${one.r},${one.s})`));
+      return words.read(name, pairs.length, [...list, ...(pairs.length > 4 ? [words.more(pairs.length - 4)] : [])]
+        .join(", "));
     }
     if (kind === "y" || kind === "l") {
       const [row, column] = kind === "y" ? numbers : self.position(numbers[0]);
-      const own = convbench.terms(self, { ...state, p: row, q: column });
-      return `y[${state.n},${state.k},${row},${column}], column l = ${row * spec.q + column}: ` +
-        `${own.slice(0, 6).map((term) => `${text(term.x)}·${text(term.w)}`).join(" + ")}` +
-        `${own.length > 6 ? " + …" : ""} = ${text(totalOf(own))}.`;
+      const own = convbench.terms(self, { ...state, k, p: row, q: column });
+      return words.output(`y[${state.n},${k},${row},${column}]`, row * spec.q + column, `${own.slice(0, 6)
+        .map((term) => `${text(term.x)}·${text(term.w)}`).join(" + ")}${own.length > 6 ? " + …" : ""} = ` +
+        text(totalOf(own)));
     }
     if (kind === "m") {
       const { r, s, p: row, q: column } = pairs[0];
-      const place = self.place(r, s, row, column);
-      return `patches(${numbers}): tap (c,r,s) = (${first() + channels[0]},${r},${s}) of output (${row},${column}) ` +
-        `reads ` +
-        `x[${state.n},${first() + channels[0]},${place}] = ` +
-          `${text(self.patch(state.n, (first() * spec.r * spec.s) + numbers[0], numbers[1]))}.`;
+      const channel = first() + channels[0];
+      const value = text(self.patch(state.n, first() * spec.r * spec.s + numbers[0], numbers[1]));
+      return words.entry(String(numbers), `${channel},${r},${s}`, `${row},${column}`,
+        `x[${state.n},${channel},${self.place(r, s, row, column)}] = ${value}`);
     }
     const [c, r, s] = kind === "w" ? numbers : self.tap(numbers[0]);
-    return `w[${state.k},${c},${r},${s}] = ${text(self.weight(state.k, c, r, s))}, row ` +
-      `${(c * spec.r + r) * spec.s + s} of the patch matrix: ` +
-      `it meets ${plural(pairs.length, "number")} of channel ${first() + c}, one for each output.`;
+    return words.weight(`w[${k},${c},${r},${s}] = ${text(self.weight(k, c, r, s))}`, (c * spec.r + r) * spec.s + s,
+      pairs.length, first() + c);
   }
 
   return { linkedKeys, describe };
