@@ -14,6 +14,7 @@ from convbench.cli.options import Json, Overwrite, Words, words
 from convbench.cli.outputs import check_outputs, tell, write
 from convbench.errors import ConvbenchError, check_words
 from convbench.exit_codes import NOTHING
+from convbench.printing import prints_to_stderr
 
 if TYPE_CHECKING:
     from convbench.cli.race import Raced
@@ -97,7 +98,8 @@ def model(
     [passes] = check_words("--passes", [passes], PASSES)
     [sort] = check_words("--sort", [sort], ORDERS)
     check_outputs({"--csv": csv}, overwrite=overwrite)
-    costs = _measure(name, input, context.obj, training=passes == "all", timed=not no_time)
+    with prints_to_stderr():  # the model's own code runs
+        costs = _measure(name, input, context.obj, training=passes == "all", timed=not no_time)
     if csv is not None and costs.rows:
         from convbench.show.models import write_suite
 

@@ -139,3 +139,14 @@ def test_a_mistake_is_one_line(words: list[str], told: str, capsys: pytest.Captu
     assert (code, out) == (2, "")
     assert told in err
     assert err.count("\n") == 1
+
+
+def test_what_a_model_prints_is_not_in_its_csv(capsys: pytest.CaptureFixture[str], net: Path) -> None:
+    net.write_text("print('an import')\n" + NET.replace("return {", "print('a call'); return {"))
+    words = ("model", "net.py:Net", "--input", "1x3x8x8", "--no-time", "--csv", "-")
+    code, out, err = run(capsys, *words)
+    assert code == 0
+    assert {"an import", "a call"} <= {*err.splitlines()}
+    assert "a call" not in out
+    assert "an import" not in out
+    assert out.splitlines()[0].startswith("name,")
