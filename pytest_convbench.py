@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 NAME = "convolution"  # of the marker and of the fixture
 ROWS = "convbench_rows"  # on the report of a test: xdist sends it from the process of the test to the main one
-ALONE = "convbench_alone"  # the function could not be isolated
+ALONE = "convbench_alone"  # likewise, the functions that were not isolated
 
 EXAMINER = pytest.StashKey["Examiner"]()
 FOUND = pytest.StashKey["list[Row]"]()
@@ -102,13 +102,13 @@ def convolution(request: pytest.FixtureRequest) -> "Callable[[Any], list[Result]
         __tracebackhide__ = True
         examiner = _examiner(request.config)
         try:
-            subject = examiner.subject(function, getattr(request, "module", None))
-            results = [examiner.verify(subject, case) for case in asked.of(subject.backend)]
+            given = examiner.find(function, getattr(request, "module", None))
+            results = [examiner.verify(given, case) for case in asked.of(given.backend)]
         except ConvbenchError as error:
             pytest.fail(str(error), pytrace=False)
-        rows.extend(examiner.row(subject, result) for result in results)
-        local.extend([subject.backend.name] if subject.local else [])
-        if faults := [examiner.report(subject, result) for result in results if is_fault(result)]:
+        rows.extend(examiner.row(given, result) for result in results)
+        local.extend([] if examiner.is_isolated(given) else [given.backend.name])
+        if faults := [examiner.report(given, result) for result in results if is_fault(result)]:
             pytest.fail("\n".join(faults), pytrace=False)
         if why := skip_reason(results):
             pytest.skip(why)

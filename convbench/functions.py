@@ -59,16 +59,14 @@ def _arguments(function: Callable[..., Any], what: str) -> Mapping[str, bool] | 
     needed = [one for one in rest if one.default is one.empty]
     if inspect.Parameter.VAR_KEYWORD in kinds:
         found = dict.fromkeys(ARGUMENTS, True)
-    elif _is_problem(rest, needed):
-        return None
-    elif not rest and inspect.Parameter.VAR_POSITIONAL in kinds:  # a decorator's fn(*args)
+    elif _is_problem(rest, needed) or (not rest and inspect.Parameter.VAR_POSITIONAL in kinds):  # or fn(*args)
         return None
     else:
         found = {one.name: True for one in rest if one.name in ARGUMENTS and one.kind in _BY_NAME}
     if len(own) < 2 and not kinds & {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}:
         raise ConvbenchError(f"{what} takes {len(own)} arguments; {_EITHER}")
     if others := [one.name for one in needed if one.name not in found]:
-        raise ConvbenchError(f"{what} needs the argument {others[0]!r}; {_EITHER}")
+        raise ConvbenchError(f"{what} needs the argument {others[-1]!r}; {_EITHER}")
     return found
 
 

@@ -1,4 +1,7 @@
-"""Which cases does a test of pytest verify, with which function, and what does it say? The hooks: pytest_convbench.py."""
+"""Which cases does a test under pytest verify, of which function, and what does it report?
+
+The hooks are in pytest_convbench.py.
+"""
 
 import re
 import sys
@@ -127,7 +130,7 @@ def _name(case: Case, kinds: Iterable[str]) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class GivenFunction:
     """The function that a test verifies.
 
     Attributes:
@@ -142,7 +145,7 @@ class Subject:
     local: bool = False
 
 
-def find_subject(given: Any, test_module: ModuleType | None, folder: Path) -> Subject:
+def find_function(given: Any, test_module: ModuleType | None, folder: Path) -> GivenFunction:
     """The backend of a function, or of something that @backend made, and where it is.
 
     Args:
@@ -153,7 +156,7 @@ def find_subject(given: Any, test_module: ModuleType | None, folder: Path) -> Su
         ConvbenchError: it is no function that a backend can be made of, or its name is taken.
     """
     if isinstance(given, Backend) and given.built_in:
-        return Subject(backend=given)
+        return GivenFunction(backend=given)
     if not isinstance(given, Backend) and (not callable(given) or isinstance(given, type)):
         raise ConvbenchError(f"convolution({given!r}): give a function fn(x, w, spec), or one like F.conv2d")
     home = sys.modules.get(str(given.origin if isinstance(given, Backend) else getattr(given, "__module__", "")))
@@ -169,11 +172,11 @@ def find_subject(given: Any, test_module: ModuleType | None, folder: Path) -> Su
     made = adopt(given, origin) if isinstance(given, Backend) else function_backend(given, own_name, origin)
     refuse_twins([*((one.name, one.origin) for one in sources() if not one.shadowed), (made.name, origin)])
     if not plugin:
-        return Subject(backend=made, local=True)
+        return GivenFunction(backend=made, local=True)
     shown = plugin
     with suppress(ValueError):
         shown = Path(plugin).relative_to(folder).as_posix() if plugin.endswith(".py") else plugin
-    return Subject(backend=made, plugin=f"{plugin}::{name}", shown=f"{shown}::{name}")
+    return GivenFunction(backend=made, plugin=f"{plugin}::{name}", shown=f"{shown}::{name}")
 
 
 def _place(module: ModuleType, file: Path) -> str:
@@ -196,27 +199,28 @@ class Examiner:
         self._folder = folder
         self._isolate = isolate
         self._timeout_s = timeout_s
-        self._subjects: dict[int, tuple[Any, Subject]] = {}  # with the object, so that its id is not given to another
+        # By id, with the object, so that no other gets its id.
+        self._found: dict[int, tuple[Any, GivenFunction]] = {}
         self._sessions: dict[tuple[int, str], Session] = {}
         self._waiting: deque[Case] = deque()
         self._key: object = None
         self._results: Iterator[Result] = iter(())
 
-    def subject(self, given: Any, test_module: ModuleType | None) -> Subject:
-        """As `find_subject`, once for each function."""
-        if id(given) not in self._subjects:
-            self._subjects[id(given)] = given, find_subject(given, test_module, self._folder)
-        return self._subjects[id(given)][1]
+    def find(self, given: Any, test_module: ModuleType | None) -> GivenFunction:
+        """As `find_function`, once for each function."""
+        if id(given) not in self._found:
+            self._found[id(given)] = given, find_function(given, test_module, self._folder)
+        return self._found[id(given)][1]
 
-    def verify(self, subject: Subject, case: Case) -> Result:
+    def verify(self, given: GivenFunction, case: Case) -> Result:
         """The result of a case."""
         from convbench.workers.server import surroundings
 
-        session = self._session(subject, case)
-        key = (id(subject), case.device, surroundings())  # a worker has the environment that it was started in
+        session = self._session(given, case)
+        key = (id(given), case.device, surroundings())  # a worker has the environment that it was started in
         if key != self._key:
             self.close()
-            self._key, self._results = key, self._begin(subject)
+            self._key, self._results = key, self._begin(given)
         self._waiting.append(case)
         try:
             return replace(next(self._results), threads=session.threads[0])
@@ -224,11 +228,11 @@ class Examiner:
             self._key, self._results = None, iter(())
             raise
 
-    def is_isolated(self, subject: Subject) -> bool:
+    def is_isolated(self, given: GivenFunction) -> bool:
         """Whether its code runs in another process."""
-        return self._isolate and not subject.local and is_possible()
+        return self._isolate and not given.local and is_possible()
 
-    def _begin(self, subject: Subject) -> Iterator[Result]:
+    def _begin(self, given: GivenFunction) -> Iterator[Result]:
         """The results of the cases that will be waiting: one is taken when its result is asked for."""
         from convbench.verify.sweep import verify
 
@@ -236,15 +240,15 @@ class Examiner:
             while self._waiting:
                 yield self._waiting.popleft()
 
-        if not self.is_isolated(subject):
-            return verify(cases(), [subject.backend])
+        if not self.is_isolated(given):
+            return verify(cases(), [given.backend])
         from convbench.workers.isolate import Limits, isolated_as_asked
 
         return isolated_as_asked(
             verify,
             cases(),
-            subject.backend,
-            plugins=[subject.plugin] if subject.plugin else [],
+            given.backend,
+            plugins=[given.plugin] if given.plugin else [],
             limits=Limits(timeout_s=self._timeout_s),
             cases_each=Verify().cases_each,
         )
@@ -255,28 +259,28 @@ class Examiner:
         self._results = iter(())
         next(ended, None)
 
-    def row(self, subject: Subject, result: Result) -> Row:
+    def row(self, given: GivenFunction, result: Result) -> Row:
         """The result as a row of the CSV file; the command is that of the run."""
-        return self._session(subject, result.case).row(result)
+        return self._session(given, result.case).row(result)
 
-    def report(self, subject: Subject, result: Result) -> str:
+    def report(self, given: GivenFunction, result: Result) -> str:
         """A fault in lines: what, why, and the command that repeats it."""
         from convbench.show.tables import fault_lines, shrunk
 
         def command(one: Result) -> str:
-            if subject.local:
+            if given.local:
                 return f"no command repeats it: {one.backend} has no name at the top of a file"
-            return self._session(subject, one.case).reproduce(one)
+            return self._session(given, one.case).reproduce(one)
 
-        smaller = None if subject.local else shrunk(result)
+        smaller = None if given.local else shrunk(result)
         return "\n".join(fault_lines(result, command(result), "" if smaller is None else command(smaller)))
 
-    def _session(self, subject: Subject, case: Case) -> Session:
+    def _session(self, given: GivenFunction, case: Case) -> Session:
         """It makes the rows and the commands of a function's results."""
-        key = (id(subject), case.device)
+        key = (id(given), case.device)
         if key not in self._sessions:
-            plugins = [subject.shown] if subject.shown else []
-            chosen = Selection(cases=[case], backends=[subject.backend], plugins=plugins)
+            plugins = [given.shown] if given.shown else []
+            chosen = Selection(cases=[case], backends=[given.backend], plugins=plugins)
             self._sessions[key] = Session(chosen, Verify(), isolate=False)
         return self._sessions[key]
 
