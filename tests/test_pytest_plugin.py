@@ -1,5 +1,6 @@
 """The plug-in of pytest: a test for each case, with its diagnosis; one file of rows; no cost where it is not used."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -191,6 +192,14 @@ def test_a_file_of_something_else_is_not_overwritten(pytester: pytest.Pytester) 
     for _ in range(2):  # an old file of rows is
         assert run(pytester, "--convbench-csv=rows.csv").ret == pytest.ExitCode.OK
     assert read_rows(pytester.path / "rows.csv") == []
+
+
+def test_the_example_of_the_docs_runs(pytester: pytest.Pytester) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "pytest.md").read_text(encoding="utf-8")
+    block = re.search(r"```python\n# (\w+)\.py\n(.*?)```", page, re.DOTALL)
+    assert block is not None
+    pytester.makepyfile(**{block[1]: block[2]})
+    run(pytester, "-k", "bf16 and note").assert_outcomes(passed=1, deselected=5)
 
 
 def test_others_may_have_a_fixture_and_a_marker_of_that_name(pytester: pytest.Pytester) -> None:
