@@ -59,6 +59,13 @@ def pytest_configure(config: pytest.Config) -> None:
         f"{NAME}(suite='awkward', dtypes=, layouts=, passes=, epilogues=, devices=, where=): "
         "one test for each convolution of a suite, see docs/pytest.md of convbench",
     )
+    timeout_s = config.getoption("--convbench-timeout")
+    if timeout_s is not None and not timeout_s > 0:
+        raise pytest.UsageError(f"--convbench-timeout {timeout_s:g}: give seconds above 0")
+    if timeout_s is not None and config.getoption("--convbench-no-isolate"):
+        raise pytest.UsageError(
+            "--convbench-timeout needs a process that can be killed; leave --convbench-no-isolate out"
+        )
     if not hasattr(config, "workerinput"):  # otherwise the main process has the rows of all
         config.pluginmanager.register(Collected(config), "convbench_collected")
 
@@ -68,7 +75,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if mark is None or NAME not in metafunc.fixturenames:
         return
     from convbench.errors import ConvbenchError
-    from convbench.testing import choose_cases
+    from convbench.testing import absent_devices, choose_cases
 
     words = dict(mark.kwargs)
     if suite := metafunc.config.getoption("--convbench-suite"):
@@ -76,11 +83,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     try:
         if mark.args:
             raise ConvbenchError(f"the marker takes names, such as suite={mark.args[0]!r}")
-        asked = choose_cases(**words)
+        tests = [pytest.param(one, id=one.name) for one in choose_cases(**words)]
+        absent = absent_devices(words.get("devices"))
+        tests += [pytest.param(None, id=name, marks=pytest.mark.skip(reason=why)) for name, why in absent.items()]
     except (ConvbenchError, TypeError) as error:
         message = str(error).replace("choose_cases()", "it")
         raise pytest.Collector.CollectError(f"@pytest.mark.{NAME} of {metafunc.definition.name}: {message}") from None
-    metafunc.parametrize(NAME, asked, ids=[one.name for one in asked], indirect=True)
+    metafunc.parametrize(NAME, tests, indirect=True)
 
 
 @pytest.fixture

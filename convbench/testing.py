@@ -16,6 +16,7 @@ from typing import Any
 
 from convbench.backend import OWN, Backend, adopt, elsewhere
 from convbench.case import Case
+from convbench.device import find_device
 from convbench.discovery import refuse_twins, sources
 from convbench.errors import INSTALLED, ConvbenchError
 from convbench.functions import function_backend
@@ -73,7 +74,8 @@ def choose_cases(
 
     Args:
         suite: names of suites, their files, and problems such as `n1c64h56w56k64r3s3_pd1`; awkward by default.
-        dtypes, layouts, passes, epilogues, devices: as the options of convbench verify.
+        dtypes, layouts, passes, epilogues, devices: as the options of convbench verify; devices that are not in this
+            machine are left out, see `absent_devices`.
         where: whether a problem is wanted.
 
     Raises:
@@ -81,6 +83,10 @@ def choose_cases(
     """
     named = _words(suite) or []
     shapes = [one for one in named if SHAPE.match(one) or (":" in one and not Path(one).exists())]
+    absent = absent_devices(devices)
+    present = None if devices is None else [one for one in _words(devices) or () if one not in absent]
+    if absent and not present:
+        return []
     every = Backend(
         name="every",
         fn=elsewhere,
@@ -98,7 +104,7 @@ def choose_cases(
         layouts=_words(layouts),
         passes=_words(passes),
         epilogues=_words(epilogues),
-        devices=_words(devices),
+        devices=present,
         backends=[every],
         defaults=FOR_VERIFY,
     ).cases
@@ -110,6 +116,16 @@ def choose_cases(
         return [AskedCase(name=_name(case, [case.kind]), cases=(case,), every_pass=False) for case in wanted]
     groups = (list(group) for _, group in groupby(wanted, _but_for_the_pass))
     return [AskedCase(name=_name(group[0], ()), cases=tuple(group), every_pass=True) for group in groups]
+
+
+def absent_devices(devices: Words) -> dict[str, str]:
+    """Why a device of a marker is not in this machine, by name.
+
+    Raises:
+        ConvbenchError: a name is unknown.
+    """
+    found = {one: find_device(one.lower()).why_absent() for one in _words(devices) or ()}
+    return {one: why for one, why in found.items() if why is not None}
 
 
 def _words(given: Words) -> list[str] | None:

@@ -167,8 +167,8 @@ def test_a_plug_in_may_name_one_function(kernels: str) -> None:
     ("name", "said"),
     [
         (
-            "like_torch",
-            "unknown function of plug-in FILE 'like_torch': choose from declared, like_torch, needs_a_tile, ",
+            "like_torc",
+            "unknown function of plug-in FILE 'like_torc': choose from declared, like_torch, needs_a_tile, ",
         ),
         ("", "unknown function of plug-in FILE ''"),
         ("LIMIT", "--plugin FILE::LIMIT: LIMIT is not a function; choose from like_torch, without_bias"),

@@ -121,7 +121,12 @@ def test_what_the_marker_leaves_open_is_everything_and_an_option_replaces_its_su
     quick = run(pytester, "--collect-only", "-q").parseoutcomes()["tests"]
     assert quick % (len(DTYPES) * len(LAYOUTS)) == 0
     done = run(
-        pytester, "--collect-only", "-q", "--convbench-suite", "edge,n1c2h6w5k4r3s3_g2", "--convbench-csv=no.csv"
+        pytester,
+        "--collect-only",
+        "-q",
+        "--convbench-suite",
+        "n1c2h6w5k4r3s3,n1c2h6w5k4r3s3_g2",
+        "--convbench-csv=no.csv",
     )
     assert "test_right[n1c2h6w5k4r3s3_g2-bf16-strided]" in done.stdout.str()
     assert not (pytester.path / "no.csv").exists()
@@ -130,13 +135,25 @@ def test_what_the_marker_leaves_open_is_everything_and_an_option_replaces_its_su
     assert done.ret == pytest.ExitCode.INTERRUPTED
 
 
+def test_a_device_that_is_not_there_is_a_skip_with_its_reason(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    write(pytester, "right", mark=MARK.replace(")", ", devices='cpu,cuda')"))
+    done = run(pytester, "-rs")
+    done.assert_outcomes(passed=3, skipped=1)
+    done.stdout.fnmatch_lines(["SKIPPED * test_mine.py:*: *CUDA*"])
+    write(pytester, "right", mark=MARK.replace(")", ", devices='cuda')"))
+    run(pytester).assert_outcomes(skipped=1)
+
+
 def test_a_pass_that_is_named_is_a_test_of_its_own() -> None:
     chosen = testing.choose_cases(suite="n1c2h6w5k4r3s3", dtypes=["fp32"], layouts=["nchw"], passes=["fprop", "dgrad"])
     assert [one.name for one in chosen] == ["n1c2h6w5k4r3s3-fp32-nchw", "n1c2h6w5k4r3s3-fp32-nchw-dgrad"]
 
 
 def test_a_problem_that_was_drawn_for_a_pass_is_a_plain_fprop_for_a_function_without_it() -> None:
-    def plain(x: object, w: object, spec: object) -> object:
+    def plain(*_: object) -> object:
         raise AssertionError("nothing is run")
 
     alone = backend(family="direct", source="a test")(plain)
@@ -192,6 +209,22 @@ def test_a_file_of_something_else_is_not_overwritten(pytester: pytest.Pytester) 
     for _ in range(2):  # an old file of rows is
         assert run(pytester, "--convbench-csv=rows.csv").ret == pytest.ExitCode.OK
     assert read_rows(pytester.path / "rows.csv") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--convbench-timeout=0"], "--convbench-timeout 0: give seconds above 0"),
+        (["--convbench-timeout=3"], "--convbench-timeout needs a process that can be killed"),
+        (["--convbench-csv=-"], "--convbench-csv -: pytest prints there; name a file"),
+        (["--convbench-csv=no/such/folder.csv"], "cannot write no/such/folder.csv"),
+    ],
+)
+def test_an_option_that_cannot_be_followed_is_one_line(pytester: pytest.Pytester, words: list[str], said: str) -> None:
+    done = run(pytester, *words)
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    assert said in done.stderr.str()
+    assert "Traceback" not in done.stderr.str()
 
 
 def test_the_example_of_the_docs_runs(pytester: pytest.Pytester) -> None:
