@@ -16,7 +16,7 @@ nox.options.reuse_existing_virtualenvs = True
 PROJECT = nox.project.load_toml("pyproject.toml")
 VERSIONS = [one.rpartition(" ")[2] for one in PROJECT["project"]["classifiers"] if "Python :: 3." in one]
 OLDEST, NEWEST = VERSIONS[0], VERSIONS[-1]
-CODE = ("convbench", "scripts", "tests", "noxfile.py")
+CODE = ("convbench", "pytest_convbench.py", "scripts", "tests", "noxfile.py")
 
 
 def group(name: str) -> list[str]:

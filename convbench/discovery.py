@@ -1,7 +1,8 @@
 """Where are backends found, and how are they loaded?
 
 One file in `backends/`, one entry point of the group `convbench.backends`, or a function in a file or
-module named by `--plugin`. The last two are third-party code, which `workers.probe` inspects in a separate process.
+module named by `--plugin`; `FILE.py::NAME` is one function of it, which needs no @backend. The last two are
+third-party code, which `workers.probe` inspects in a separate process.
 """
 
 import ast
@@ -14,13 +15,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, NoReturn
 
 from convbench.backend import BASELINE, MOST_NAME, OWN, Backend, Unavailable, adopt
 from convbench.case import DEVICES
 from convbench.errors import ConvbenchError, first_line, in_words, one_line, unknown
 from convbench.expressions import Expression
+from convbench.functions import function_backend
 from convbench.printing import prints_to_stderr
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ def discover(
     An installed backend whose name is a built-in's is left out.
 
     Args:
-        plugins: files (`FILE.py`) or importable modules with @backend functions.
+        plugins: files (`FILE.py`) or importable modules with @backend functions, or `FILE.py::NAME` for one function.
         names: load and return only these, in this order; None means all that do not need to be requested.
             `/REGEX/` means every name that matches the regular expression.
         alone: load only the plug-ins.
@@ -162,26 +164,49 @@ def sources() -> Iterator[BackendSource]:
 
 
 def load_plugin(plugin: str) -> list[Backend]:
-    """The backends that a file or a module defines itself, without those it merely imports.
+    """The backends that a file or a module defines itself, without those it merely imports; or the one named after ::.
 
     Modules next to a FILE.py, or in the working directory, are found last, so they replace nothing else.
     """
+    file, separator, name = plugin.partition("::")
     try:
         with _no_end_in_success(), prints_to_stderr():
-            if plugin.endswith(".py"):
-                module = _import_file(Path(plugin))
+            if separator:  # a test file finds its helpers from there
+                _look_last_in(Path.cwd())
+            if file.endswith(".py"):
+                module = _import_file(Path(file))
             else:
-                if importlib.util.find_spec(plugin.partition(".")[0]) is None:
+                if importlib.util.find_spec(file.partition(".")[0]) is None:
                     _look_last_in(Path.cwd())
-                module = importlib.import_module(plugin)
+                module = importlib.import_module(file)
     except (ConvbenchError, KeyboardInterrupt):
         raise
     except BaseException as error:  # sys.exit(0) in a plug-in would look like success
         raise refuse_plugin(plugin, in_words(error)) from None
+    if separator:
+        return [_named(module, name, file)]
     own = [value for value in vars(module).values() if isinstance(value, Backend) and value.origin == module.__name__]
     if not own:
         raise ConvbenchError(f"plug-in {plugin} has no backend; decorate a function fn(x, w, spec) with @backend")
     return [adopt(one, f"plug-in {plugin}") for one in own]
+
+
+def _named(module: ModuleType, name: str, file: str) -> Backend:
+    """The backend, or the function as a backend, of this name in a module.
+
+    Raises:
+        ConvbenchError: there is none, or it is no function that a backend can be made of.
+    """
+    values = vars(module)
+    found = values.get(name)
+    if isinstance(found, Backend):
+        return adopt(found, f"plug-in {file}")
+    if callable(found) and not isinstance(found, type):
+        return function_backend(found, name, f"plug-in {file}")
+    functions = [one for one, value in values.items() if isinstance(value, FunctionType | Backend) and one[0] != "_"]
+    if name in values:
+        raise ConvbenchError(f"--plugin {file}::{name}: {name} is not a function; choose from {', '.join(functions)}")
+    raise unknown(f"function of plug-in {file}", name, functions)
 
 
 def refuse_plugin(plugin: str, why: str) -> ConvbenchError:

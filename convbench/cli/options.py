@@ -136,7 +136,10 @@ Epilogues = Annotated[
         autocompletion=listed(among(EPILOGUES)),
     ),
 ]
-Plugins = Annotated[Words, typer.Option("--plugin", metavar="FILE.py", help="File or module with @backend functions.")]
+Plugins = Annotated[
+    Words,
+    typer.Option("--plugin", metavar="FILE.py", help="File or module with @backend functions, or FILE.py::FUNCTION."),
+]
 Threads = Annotated[int, typer.Option("--threads", metavar="N", min=0, help="CPU threads; 0: as torch chooses.")]
 ThreadCounts = Annotated[
     Words,

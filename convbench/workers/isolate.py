@@ -18,7 +18,7 @@ kernel does for us however the parent dies.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import groupby, islice
 from operator import attrgetter
 
 import torch
@@ -30,7 +30,7 @@ from convbench.device.cpu import Cpu
 from convbench.errors import MOST_CHARACTERS, one_line
 from convbench.machine import child_nbytes
 from convbench.outcome import Failed, Outcome, Result, Skipped, Wrong
-from convbench.workers.jobs import Fall, Job, Sweep
+from convbench.workers.jobs import Fall, Further, Job, Sweep
 from convbench.workers.server import Server
 
 MOST_BY_WORD_S = 30.0  # a call, where third-party code says how slow it is; --timeout gives it longer
@@ -134,6 +134,57 @@ def isolated(
                     yield Result(case=case, backend=name, family=families[name], outcome=_in_one_line(outcome))
                 felled.clear()
                 done += 1
+
+
+def isolated_as_asked(
+    sweep: Sweep,
+    cases: Iterator[Case],
+    backend: Backend,
+    *,
+    plugins: Sequence[str],
+    limits: Limits,
+    cases_each: Callable[[Case], int],
+) -> Iterator[Result]:
+    """As `isolated`, for one backend and cases of one device, each of which is only taken when its result is asked for.
+
+    A worker that has the backend's code loaded, and perhaps compiled, waits for the next case, `cases_each` of them.
+    """
+    faults: set[tuple[str, str]] = set()
+    due: list[Case] = []  # the case whose result was asked for
+
+    def further(most: int) -> Further:
+        for case in islice(cases, most):
+            due.append(case)
+            yield case, limits.timeout_s or default_timeout_s(case, [backend])
+
+    with Server.take() as server:
+        for asked in cases:
+            due.append(asked)
+            while due:  # once more, if a worker had enough before it did this one
+                (case,) = due
+                timeouts_s = (limits.timeout_s or default_timeout_s(case, [backend]),)
+                job = Job(
+                    sweep=sweep,
+                    cases=(case,),
+                    names=(backend.name,),
+                    felled=(),
+                    plugins=tuple(plugins),
+                    unavailable=(),
+                    threads=torch.get_num_threads(),
+                    timeouts_s=timeouts_s,
+                    memory_nbytes=limits.memory_nbytes or _free_nbytes(),
+                    faults=frozenset(faults),
+                )
+                for answer in server.work(job, further(cases_each(case) - 1)):
+                    case = due.pop()
+                    if isinstance(answer, Fall):
+                        outcome = answer.outcome
+                    else:
+                        own = [one.outcome for one in answer if one.case == case and one.backend == backend.name]
+                        outcome = own[0] if own else Failed("not run: its worker sent no row")
+                    if isinstance(outcome, Wrong):
+                        faults |= fault_traits(backend.name, case)
+                    yield Result(case=case, backend=backend.name, family=backend.family, outcome=_in_one_line(outcome))
 
 
 def _in_one_line(outcome: Outcome) -> Outcome:

@@ -20,6 +20,7 @@ DYING_S = 10.0  # a process that SIGKILL does not end by then hangs in a driver
 STAGES = list(BackendStage)  # the first one is the value of memory that is still zero
 
 Sweep = Callable[..., Iterator[Result]]
+Further = Iterator[tuple[Case, float]]  # cases that follow those of a job, with the seconds for a step of each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +43,7 @@ class Job(Errand):
     """Cases to run; the first of them runs without the backends in `felled`.
 
     `unavailable` are those whose code must not be loaded again; `faults` are the traits of the wrong answers that
-    earlier workers found.
+    earlier workers found. With `more`, further cases are sent one at a time once these are done, and None at the end.
     """
 
     sweep: Sweep
@@ -52,6 +53,7 @@ class Job(Errand):
     unavailable: tuple[Unavailable, ...]
     threads: int
     faults: frozenset[tuple[str, str]] = frozenset()
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,8 +32,8 @@ def load_others(points: Sequence[BackendSource], plugins: Sequence[str]) -> Call
     if not is_possible() or not (points or plugins):
         return partial(load_here, points, plugins)
     for plugin in plugins:
-        if plugin.endswith(".py"):
-            refuse_missing(Path(plugin))
+        if (file := plugin.partition("::")[0]).endswith(".py"):
+            refuse_missing(Path(file))
     server = Server.take()
     server.start(LOOKS)
     return partial(_ask_all, server, points, plugins)

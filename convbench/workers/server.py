@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import dataclass, field, is_dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -39,6 +39,7 @@ from convbench.workers.jobs import (
     Enough,
     Errand,
     Fall,
+    Further,
     Inquiry,
     Job,
     NotLoaded,
@@ -88,7 +89,7 @@ class Server:
         """The existing one, if a new one would be started in the same way; or a new one."""
         with suppress(IndexError):
             left = _spare.pop()
-            if isinstance(left, cls) and left._started_in == _surroundings():  # noqa: SLF001  # of its own class
+            if isinstance(left, cls) and left._started_in == surroundings():  # noqa: SLF001  # of its own class
                 return left
             left.stop()
         return cls()
@@ -102,9 +103,12 @@ class Server:
         else:  # a worker may be at work still
             self.stop()
 
-    def work(self, job: Job) -> Iterator[list[Result] | Fall]:
-        """The results of each case in order, of the first ones where a worker had enough; a Fall is the last."""
-        return self._send(job, _module_of(job.sweep), Result)
+    def work(self, job: Job, further: Further | None = None) -> Iterator[list[Result] | Fall]:
+        """The results of each case in order, of the first ones where a worker had enough; a Fall is the last.
+
+        The cases of `further` follow those of the job; each is taken when the result before it has been used.
+        """
+        return self._send(replace(job, more=further is not None), _module_of(job.sweep), Result, further)
 
     def ask(self, inquiry: Inquiry) -> list[Card | NotLoaded] | Fall:
         """The backends in the third-party code, or what happened to the process that loaded it."""
@@ -112,42 +116,51 @@ class Server:
         (answer,) = answers
         return answer
 
-    def _send(self, errand: Errand, preload: str, kinds: Kinds[Answer]) -> Iterator[list[Answer] | Fall]:
+    def _send(
+        self, errand: Errand, preload: str, kinds: Kinds[Answer], further: Further | None = None
+    ) -> Iterator[list[Answer] | Fall]:
         control, board = self._ready(preload)
         board.clear(errand.names)
         ours, theirs = socket.socketpair()
         # An incomplete answer must not block us: a backend can write to any descriptor of its process.
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", ANSWER_S, 0))
         connection = Connection(ours.detach())
-        answered = 0
+        answered, timeouts_s = 0, list(errand.timeouts_s)
         try:
             with theirs:
                 socket.send_fds(control, [START], [theirs.fileno()])
             self._status(STARTUP_S)
             with suppress(OSError):  # killed immediately; the code below finds its status
                 connection.send(errand)
-            for answer in self._follow(errand, connection, board, kinds):
+            for answer in self._follow(errand, timeouts_s, connection, board, kinds, further):
                 answered += 1
                 yield answer
         except (_ServerGone, _Silence, OSError) as error:
             fall = fall_of(board, str(error) or "did not start")
             self.stop()
             _end_all_with(self._mark)
-            if answered < len(errand.timeouts_s):  # otherwise it has done everything
+            if answered < len(timeouts_s):  # otherwise it has done everything
                 yield fall
         finally:
             connection.close()
 
     def _follow(
-        self, errand: Errand, connection: Connection, board: Board, kinds: Kinds[Answer]
+        self,
+        errand: Errand,
+        timeouts_s: list[float],
+        connection: Connection,
+        board: Board,
+        kinds: Kinds[Answer],
+        further: Further | None,
     ) -> Iterator[list[Answer] | Fall]:
+        """The answers; `timeouts_s`, one for each that is expected, grows with the further cases."""
         assert self._control is not None
         assert self._process is not None
         server = self._process.pid
         done, step, since, why = 0, -1, time.monotonic(), ""
-        all_of_them = len(errand.timeouts_s)
         while True:
-            timeout_s = errand.timeouts_s[min(done, all_of_them - 1)]
+            all_of_them = len(timeouts_s)
+            timeout_s = timeouts_s[min(done, all_of_them - 1)]
             readable = wait([connection, self._control], POLL_S)
             if connection in readable and done < all_of_them:
                 answer: list[Answer] | Fall | Enough | str | None
@@ -163,6 +176,12 @@ class Server:
                 if isinstance(answer, list):
                     done += 1
                     yield answer
+                    if further is not None and done == all_of_them:
+                        case, more_s = next(further, (None, None))
+                        timeouts_s += [] if more_s is None else [more_s]
+                        with suppress(OSError):  # it has died meanwhile; its status comes
+                            connection.send(case)
+                        since = time.monotonic()  # it has waited for us until now
                     continue
                 if isinstance(answer, Fall) or (isinstance(answer, Enough) and done):
                     self._kill()
@@ -250,7 +269,7 @@ class Server:
     def _launch(self) -> None:
         require("isolation", "try --no-isolate")
         quieten_profiler()  # now, or the environment would differ from then on
-        self._started_in = _surroundings()
+        self._started_in = surroundings()
         self._control, theirs = socket.socketpair()
         with tempfile.TemporaryFile() as shared, theirs:
             shared.truncate(mmap.PAGESIZE)
@@ -291,10 +310,11 @@ class Server:
         self._serves = False
 
 
-def _surroundings() -> object:
-    """What a fork server inherits from the process that started it."""
+def surroundings() -> object:
+    """What a fork server inherits from the process that started it, but for the name of the test that pytest runs."""
+    variables = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
     with suppress(OSError):  # the folder was removed
-        return os.getpid(), sys.path.copy(), dict(os.environ), str(Path.cwd())
+        return os.getpid(), sys.path.copy(), variables, str(Path.cwd())
     return object()
 
 

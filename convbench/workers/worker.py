@@ -8,7 +8,7 @@ import socket
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection, wait
@@ -20,6 +20,7 @@ import torch
 from convbench.backend import Backend
 from convbench.call.memory import poisoned
 from convbench.call.watch import BackendStage, Watch
+from convbench.case import Case
 from convbench.discovery import discover, load_here, sources
 from convbench.errors import ConvbenchError, in_words
 from convbench.machine import descendants
@@ -152,7 +153,7 @@ def _do(job: Job, connection: Connection, board: Board) -> None:
     world.keep_environment()
     felled: Sequence[str] = job.felled
     watch = Watch(memory_nbytes=job.memory_nbytes, faults=set(job.faults))
-    for case in job.cases:
+    for case in _cases(job, connection):
         turn = Turn(board, world)
         watch = replace(watch, tell=turn.tell)
         run = [backend for backend in backends if backend.name not in felled]
@@ -167,6 +168,12 @@ def _do(job: Job, connection: Connection, board: Board) -> None:
         if not case.target.on_host and (watch.worn or any(isinstance(one.outcome, Failed | Wrong) for one in results)):
             connection.send(Enough())
             return
+
+
+def _cases(job: Job, connection: Connection) -> Iterator[Case]:
+    yield from job.cases
+    while job.more and (case := connection.recv()) is not None:
+        yield case
 
 
 class Turn:

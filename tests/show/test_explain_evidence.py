@@ -58,4 +58,4 @@ def test_a_file_that_is_something_else_is_refused_in_one_line(tmp_path: Path, te
 
 def test_evidence_is_for_the_page_alone(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("explain", "--evidence", "x.json") == 2
-    assert "--evidence: only with --html" in capsys.readouterr().err
+    assert "--evidence can only be used with --html" in capsys.readouterr().err
