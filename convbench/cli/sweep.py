@@ -33,9 +33,8 @@ def follow(session: "Session", draw: Draw, *, columns: Sequence[str], heat_map: 
 
     Ctrl-C ends the program at once with what is finished.
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from convbench.show.console import print_tabbed, result_console, side_console
+    from convbench.show.progress import bar
 
     out, err = side_console() if session.csv == "-" else result_console(), side_console()
     piped = not out.is_terminal
@@ -49,16 +48,7 @@ def follow(session: "Session", draw: Draw, *, columns: Sequence[str], heat_map: 
         tell_faults(console, session.results, session.reproduce, maps=maps)
         console.print(_summary(session), markup=False)
 
-    progress = Progress(
-        TextColumn("{task.description}", style="dim"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=err,
-        transient=True,
-        auto_refresh=False,  # a refreshing thread would disturb what is being timed
-        disable=not err.is_terminal,
-    )
+    progress = bar(err, shown=True)
 
     def leave(*_: object) -> None:
         """From the handler itself: an exception would have to find its way through torch's own code."""
