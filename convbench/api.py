@@ -65,8 +65,8 @@ def bench(
             of `torch.nn.functional.conv2d`; x is (N, C, H, W), w (K, C/G, R, S), y (N, K, P, Q). None means all
             backends. Without "torch" there are no ratios and no verdicts.
         on: a suite (`convbench list suites`, or a file), a problem as text, a ConvSpec, or a list of these.
-        dtypes, layouts, devices, precisions, passes, epilogues: one or a list each, as the options of `convbench bench`;
-            by default fp32, nchw, cpu, ieee, fprop, none.
+        dtypes, layouts, devices, precisions, passes, epilogues: one or a list each, as the options of
+            `convbench bench`; by default fp32, nchw, cpu, ieee, fprop, none.
         where: only problems for which this is true.
         plugins: files and modules with @backend functions.
         seed: of the random operands.
@@ -101,8 +101,8 @@ def bench(
     from convbench.selection import FOR_BENCH
     from convbench.session import Bench
 
-    axes = Axes(dtypes, layouts, devices, precisions, passes, epilogues)
-    how = How(threads, isolate, timeout_s, memory_nbytes, csv, overwrite, progress)
+    axes = _Axes(dtypes, layouts, devices, precisions, passes, epilogues)
+    how = _How(threads, isolate, timeout_s, memory_nbytes, csv, overwrite, progress)
     work = Bench(budget_s=budget_s, confidence=confidence, margin=margin, ceilings=ceilings, force=force)
     notes: list[str] = []
     chosen = _select(backends, on, axes, where, plugins, seed, FOR_BENCH, notes)
@@ -157,15 +157,15 @@ def verify(
         ...     import torch
         ...     y = torch.nn.functional.conv2d(x.bfloat16(), w.bfloat16(), None, stride, padding, dilation, groups)
         ...     return y.to(x.dtype)
-        >>> r = cb.verify(half, on="n1c64h14w14k64r3s3_pd1", dtypes="fp32", layouts="nchw", epilogues="none")
+        >>> r = cb.verify(half, on="n1c8h6w6k4r3s3_pd1", dtypes="fp32", layouts="nchw", epilogues="none")
         >>> r.faults[0].outcome.check.worst_of_bound > 1
         True
     """
     from convbench.selection import FOR_VERIFY
     from convbench.session import Verify
 
-    axes = Axes(dtypes, layouts, devices, precisions, passes, epilogues)
-    how = How(threads, isolate, timeout_s, memory_nbytes, csv, overwrite, progress)
+    axes = _Axes(dtypes, layouts, devices, precisions, passes, epilogues)
+    how = _How(threads, isolate, timeout_s, memory_nbytes, csv, overwrite, progress)
     notes: list[str] = []
     chosen = _select(backends, on, axes, where, plugins, seed, FOR_VERIFY, notes)
     return _run(chosen, Verify(force=force), how, notes)
@@ -264,7 +264,9 @@ def explain(
     found = walk(*small_integers(spec, seed), spec, cell if spec == whole else replace(cell, n=0))
     if not found.holds:
         raise UnprovedError(found.failures)
-    note = f"{whole.n} images take too long to check; images are independent, so this shows one" if spec != whole else ""
+    note = (
+        f"{whole.n} images take too long to check; images are independent, so this shows one" if spec != whole else ""
+    )
     return Explanation(found, seed, note)
 
 
@@ -307,8 +309,8 @@ def compare(
     allowance = margin if fail_if_slower is None else fail_if_slower
     if not 0 < margin <= allowance <= 10 or not 0.5 <= confidence < 1:
         raise ConvbenchError(
-            f"margin={margin:g} fail_if_slower={allowance:g} confidence={confidence:g}: give shares above 0, the margin "
-            f"not above fail_if_slower, and a confidence from 0.5 to below 1, such as 0.015, 0.05 and 0.99"
+            f"margin={margin:g} fail_if_slower={allowance:g} confidence={confidence:g}: give shares above 0, the "
+            f"margin not above fail_if_slower, and a confidence from 0.5 to below 1, such as 0.015, 0.05 and 0.99"
         )
     gate = Gate(confidence=confidence, margin=margin, allowance=allowance, relative=relative)
     sides = {"before": before, "after": after}
@@ -320,15 +322,16 @@ def compare(
 def model(
     net: "nn.Module | str", x: "Tensor | Sequence[Tensor] | Sequence[int] | None" = None, *, timed: bool = True
 ) -> "ModelReport":
-    """List the convolutions of a model, with the cost of each and what PyTorch runs for it.
+    """List the convolutions of a model, with the cost of each.
 
     As `convbench model`, on the CPU in fp32. The model is copied, and runs without gradients.
 
     Args:
         net: a torch.nn.Module, or the name of a model, as in `convbench model`.
-        x: its input, (N, C, H, W), or the sizes of it; a list of tensors for several inputs. None means the input that a
-            named model declares, or 1x3x224x224.
-        timed: measure the share of time of each convolution: some forward passes, 30 s at most.
+        x: its input, (N, C, H, W), or the sizes of it; a list of tensors for several inputs. None means the input that
+            a named model declares, or 1x3x224x224.
+        timed: measure the share of time of each convolution, in some forward passes (30 s at most), and watch which
+            kernel PyTorch runs for it. False runs nothing at full size.
 
     Returns:
         A table; `to_csv` writes it as a suite for `bench` and `verify`.
@@ -354,7 +357,8 @@ def model(
     else:
         own = net
         source = ModelSource(name=type(net).__name__, origin=type(net).__module__, make=lambda: deepcopy(own))
-    return ModelReport(watch_what_ran(measure(source, _shapes(x), timed=timed)))
+    costs = measure(source, _shapes(x), timed=timed)
+    return ModelReport(watch_what_ran(costs) if timed else costs)
 
 
 class Explanation(Shown):
@@ -465,7 +469,7 @@ class ModelReport(Shown):
 
 
 @dataclass(frozen=True, slots=True)
-class Axes:
+class _Axes:
     """The words of the axes; None for the usual ones."""
 
     dtypes: Words
@@ -477,8 +481,8 @@ class Axes:
 
 
 @dataclass(frozen=True, slots=True)
-class How:
-    """How a session runs."""
+class _How:
+    """_How a session runs."""
 
     threads: int
     isolate: bool | None
@@ -501,7 +505,7 @@ class _Chosen:
 def _select(
     backends: Implementation | Sequence[Implementation] | None,
     on: Problems,
-    axes: Axes,
+    axes: _Axes,
     where: Callable[[ConvSpec], bool] | None,
     plugins: Words,
     seed: int,
@@ -547,7 +551,7 @@ def _select(
     return _Chosen(selection, f"{names}, on={on if isinstance(on, str) else [*map(str, _listed(on) or ())]!r}", python)
 
 
-def _run(chosen: _Chosen, work: "Verify | Bench", how: How, notes: list[str]) -> Results:
+def _run(chosen: _Chosen, work: "Verify | Bench", how: _How, notes: list[str]) -> Results:
     from contextlib import closing
 
     from convbench.session import Session
@@ -569,8 +573,8 @@ def _run(chosen: _Chosen, work: "Verify | Bench", how: How, notes: list[str]) ->
     )
     if selection.local:
         notes.append(
-            f"not isolated: {', '.join(selection.local)} ran in this process, so a crash or a hang would have ended it; "
-            f"put it in a file with @backend, and give plugins='FILE.py'"
+            f"not isolated: {', '.join(selection.local)} ran in this process, so a crash or a hang would have ended "
+            f"it; put it in a file with @backend, and give plugins='FILE.py'"
         )
     names = [case.problem.name for case in session.remaining]
     with progress(names, shown=how.progress) as advance, closing(session.run()) as finished:

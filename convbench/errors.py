@@ -24,8 +24,8 @@ class ConvbenchError(Exception):
         >>> try:
         ...     cb.ConvSpec(n=1, c=3, h=4, w=4, k=1, r=1, s=1, groups=2)
         ... except cb.ConvbenchError as error:
-        ...     print(str(error).partition(";")[0])
-        groups=2 must divide c=3 and k=1
+        ...     print(error)
+        groups=2 in n1c3h4w4k1r1s1_g2: it must divide both c=3 and k=1
     """
 
 

@@ -18,15 +18,19 @@ USAGE = "(x, w, spec), or as F.conv2d (x, w, bias=None, stride=1, padding=0, dil
 def as_backend(fn: Callable[..., Any]) -> Backend:
     """The function as a direct convolution, named after it, with hyphens for underscores.
 
-    One with F.conv2d's signature gets pairs (h, w) for stride, padding and dilation. It may leave out any of these: then
-    cases that need one are refused. If it takes a bias, it has the epilogues bias and bias_relu.
+    One with F.conv2d's signature gets pairs (h, w) for stride, padding and dilation. It may lack some of these: then
+    cases that need them are refused. If it takes a bias, it has the epilogues bias and bias_relu.
 
     Raises:
         ConvbenchError: it has neither signature.
     """
     takes = _takes(fn)
     if takes is None:
-        return backend(family="direct", source="")(_named(lambda x, w, spec: fn(x, w, spec), fn))
+
+        def given_spec(x: Any, w: Any, spec: ConvSpec) -> Any:
+            return fn(x, w, spec)
+
+        return backend(family="direct", source="")(_named(given_spec, fn))
 
     def call(x: Any, w: Any, spec: ConvSpec, bias: Any = None) -> Any:
         whole = {"bias": bias, **{name: getattr(spec, name) for name in USUAL}}

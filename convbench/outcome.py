@@ -270,9 +270,11 @@ class Skipped:
 
     Example:
         >>> import convbench as cb
-        >>> [r] = cb.verify("fft", on="n1c1h4w4k1r2s2", dtypes="bf16", layouts="nchw", passes="fprop")
+        >>> def dense(x, w, stride, padding, dilation):
+        ...     ...
+        >>> [r] = cb.verify(dense, on="n1c2h4w4k2r2s2_g2", dtypes="fp32", layouts="nchw")
         >>> r.outcome
-        Skipped(reason='fft has no bf16, only fp32, fp64')
+        Skipped(reason='the function has no parameter groups, and this case has groups 2')
     """
 
     reason: str

@@ -143,7 +143,9 @@ def leaders(results: Iterable[Result]) -> frozenset[str]:
     """
     blocks = _blocks(results)
     against = {block: _against_baseline(row) for block, row in blocks.items()}
-    names = [name for name in dict.fromkeys(name for row in against.values() for name in row) if _everywhere(name, against)]
+    names = [
+        name for name in dict.fromkeys(name for row in against.values() for name in row) if _everywhere(name, against)
+    ]
     if len(names) < 2:
         return frozenset()
     spans = {name: _span_s(name, blocks, against) for name in names}

@@ -29,7 +29,7 @@ class Shown(ABC):
     def _repr_html_(self) -> str:
         return as_html(self.text(WIDTH))
 
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         return {"text/plain": self.text(WIDTH), "text/html": self._repr_html_()}
 
 

@@ -52,7 +52,9 @@ def fault_text(results: Iterable[Result], reproduce: Reproduce, most: int = MOST
 def results_html(results: Sequence[Result], reproduce: Reproduce, notes: Sequence[str]) -> str:
     """The timed rows as a table, the rest as text."""
     timed = [one for one in results if isinstance(one.outcome, Timed)]
-    parts = [_table(timed)] if timed else [as_html(as_text(_tables(results, WIDTH), WIDTH))] if results else ["no results"]
+    parts = (
+        [_table(timed)] if timed else [as_html(as_text(_tables(results, WIDTH), WIDTH))] if results else ["no results"]
+    )
     if timed and (best := leaders(results)):
         words = "fastest" if len(best) == 1 else "fastest, and cannot be told apart"
         parts.append(f"<p>{words}: <b>{escape(', '.join(sorted(best)))}</b></p>")
