@@ -212,9 +212,21 @@ def assert_convolution(
         ...
     """
     __tracebackhide__ = True  # pytest shows the test's line, not this one
-    axes: dict[str, Words] = {"dtypes": dtypes, "layouts": layouts, "devices": devices, "precisions": precisions}
-    axes |= {"passes": passes, "epilogues": epilogues, "plugins": plugins}
-    found = verify(backends, on, where=where, seed=seed, isolate=isolate, progress=False, **axes)
+    found = verify(
+        backends,
+        on,
+        dtypes=dtypes,
+        layouts=layouts,
+        devices=devices,
+        precisions=precisions,
+        passes=passes,
+        epilogues=epilogues,
+        where=where,
+        plugins=plugins,
+        seed=seed,
+        isolate=isolate,
+        progress=False,
+    )
     if found.faults:
         from convbench.show.results import fault_text
 
@@ -616,7 +628,8 @@ def _problems(on: Problems) -> tuple[list[str] | None, list[str] | None]:
     from convbench.suites import suite_names
 
     known = suite_names()
-    suites, shapes = [], []
+    suites: list[str] = []
+    shapes: list[str] = []
     for one in _listed(on) or ():
         text = str(one)
         is_suite = isinstance(one, str) and (text in known or text.endswith(".csv") or os.path.isfile(text))

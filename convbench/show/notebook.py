@@ -51,12 +51,12 @@ def as_text(parts: Iterable[RenderableType], width: int) -> str:
 
 def as_html(text: str) -> str:
     """The same text in a font of equal widths, which scrolls where it is too wide."""
-    return f'<pre style="white-space:pre;overflow-x:auto;line-height:1.3">{escape(text)}</pre>'
+    return f'<pre style="font-family:monospace;white-space:pre;overflow-x:auto;line-height:1.3">{escape(text)}</pre>'
 
 
 def frame(page: str, title: str) -> str:
     """A whole page within a notebook's: its scripts run, and see nothing of the notebook."""
     return (
         f'<iframe srcdoc="{escape(page)}" title="{escape(title)}" sandbox="allow-scripts" '
-        f'style="width:100%;height:{HEIGHT}px;border:1px solid #8888"></iframe>'
+        f'style="box-sizing:border-box;width:100%;height:{HEIGHT}px;border:1px solid #8888"></iframe>'
     )
