@@ -101,6 +101,15 @@ def test_the_lines_of_the_reference_run(tmp_path: Path, monkeypatch: pytest.Monk
     assert Path("r.csv").is_file()
 
 
+def test_the_lines_of_the_readme_run() -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    lines = re.search(r"```python\n(import convbench as cb\n.*?)```", readme, re.DOTALL)
+    assert lines is not None
+    names: dict[str, Any] = {}
+    exec(lines[1].replace('on="quick:note"', 'on="quick:note", budget_s=0.02, ceilings=False'), names)
+    assert names["frame"]["backend"].tolist() == ["torch", "unfold-matmul"]
+
+
 @pytest.mark.parametrize(
     ("function", "name", "kinds"),
     [
