@@ -77,6 +77,7 @@ def test_a_name_that_is_a_module_too_is_the_function_whichever_comes_first() -> 
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
 
 
+@pytest.mark.program  # some seconds: it loads pandas, the walk and models
 def test_the_lines_of_the_reference_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of docs/python.md, on a small problem."""
     monkeypatch.chdir(tmp_path)
