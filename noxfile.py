@@ -104,7 +104,7 @@ def counters(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def notebook(session: nox.Session) -> None:
-    """Write the walk as notebooks and run them with nbconvert."""
+    """Run the walk as notebooks, and the lines of docs/python.md, with nbconvert."""
     session.install("-e.", *group("notebook"))
     session.run("pytest", "-m", "notebook", *session.posargs)
 

@@ -97,6 +97,12 @@ class Backend(Traits):
         origin: the file or package it came from.
         broken: why every case of it fails, if its import ended a process or never returned.
         ignored: which of EXCUSES a third-party backend declared; they are removed.
+
+    Example:
+        >>> import convbench as cb
+        >>> [torch], missing = cb.discover(names=["torch"])
+        >>> torch.name, torch.family, torch.passes, torch.epilogues
+        ('torch', 'vendor', ('fprop', 'dgrad', 'wgrad'), ('none', 'bias', 'bias_relu'))
     """
 
     name: str
@@ -236,6 +242,12 @@ class Unavailable:
 
     Attributes:
         broken: not a missing dependency: its import ended the process or never returned.
+
+    Example:
+        >>> import convbench as cb
+        >>> gone = cb.Unavailable(name="fast", reason="No module named 'fast'", origin="package fast-conv 1.0")
+        >>> gone.as_backend().name
+        'fast'
     """
 
     name: str
@@ -326,8 +338,19 @@ def _checked_points(points: Iterable[float], family: str) -> tuple[float, ...]:
 class backend(Traits):  # noqa: N801  # it reads as the decorator that it is
     """Turn a function `fn(x, w, spec) -> y` into a Backend named after it; nothing is registered.
 
+    x is (N, C, H, W), w (K, C/G, R, S), y (N, K, P, Q); docs/backends.md describes what can be declared.
+
     Raises:
         ConvbenchError: an unknown family, device, dtype or pass.
+
+    Example:
+        >>> import convbench as cb
+        >>> @cb.backend(family="direct", source="a lecture", dtypes={"fp32"})
+        ... def my_conv(x, w, spec):
+        ...     import torch
+        ...     return torch.nn.functional.conv2d(x, w, None, spec.stride, spec.padding, spec.dilation, spec.groups)
+        >>> my_conv.name, cb.verify(my_conv, on="n1c1h4w4k1r2s2", layouts="nchw", dtypes="fp32").faults[:]
+        ('my-conv', no results)
     """
 
     def __call__(self, fn: Callable[[Any, Any, ConvSpec], Any]) -> Backend:

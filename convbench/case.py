@@ -41,6 +41,11 @@ class Problem:
         operands: the name of a recipe for its operands; N(0, 1) if empty.
         skip: why convbench cannot express it.
         logged_s: seconds that a call took by the log it comes from, on average; it decides nothing.
+
+    Example:
+        >>> import convbench as cb
+        >>> cb.Problem(suite="mine", name="stem", spec=cb.ConvSpec.parse("n1c3h8w8k4r3s3"), count=2).text
+        'n1c3h8w8k4r3s3'
     """
 
     suite: str
@@ -177,6 +182,13 @@ class Case(_Keyed):
 
     Raises:
         ConvbenchError: the seed is not an integer, or another value is unknown.
+
+    Example:
+        >>> import convbench as cb
+        >>> problem = cb.Problem(suite="mine", name="stem", spec=cb.ConvSpec.parse("n1c3h8w8k4r3s3"))
+        >>> case = cb.Case(problem=problem, dtype="bf16", pass_="wgrad")
+        >>> case.operands, case.out_name, case.nbytes
+        ({'dy': (1, 4, 6, 6), 'x': (1, 3, 8, 8)}, 'dw', 888)
     """
 
     problem: Problem

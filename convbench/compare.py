@@ -193,6 +193,17 @@ def compare_files(
         ConvbenchError: a file cannot be read, or they are of different machines and `across` is not set.
     """
     old, new = (read_pairs(file, tell=tell) for file in (before, after))
+    return compare_pairs(old, new, gate=gate, across=across, before=str(before), after=str(after))
+
+
+def compare_pairs(
+    old: Sequence[Pair], new: Sequence[Pair], *, gate: Gate, across: bool = False, before: str, after: str
+) -> Changes:
+    """What changed from some rows to others, which are called `before` and `after`.
+
+    Raises:
+        ConvbenchError: they are of different machines and `across` is not set.
+    """
     machine = _machine_facts(old, new)
     if machine and not across:
         raise ConvbenchError(
@@ -205,8 +216,8 @@ def compare_files(
     steady = all(fact.name != "torch" for fact in versions)  # otherwise torch itself may have changed
     rows, apart, verified, drift = _match(old, new, gate, threads=not other_threads, steady=steady)
     return Changes(
-        before=printable(str(before)),
-        after=printable(str(after)),
+        before=printable(before),
+        after=printable(after),
         gate=gate,
         machine=tuple(machine),
         versions=tuple(versions),

@@ -56,6 +56,12 @@ def discover(
     Raises:
         ConvbenchError: a plug-in does not load or has no backend, two backends share a
             name, or a name is unknown.
+
+    Example:
+        >>> import convbench as cb
+        >>> loaded, missing = cb.discover(names=["unfold-matmul", "naive-loops"])
+        >>> [one.name for one in loaded]
+        ['unfold-matmul', 'naive-loops']
     """
     known = list(sources())
     asked = [

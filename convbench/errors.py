@@ -18,6 +18,14 @@ class ConvbenchError(Exception):
     """One line that says what was given, what is allowed and what to try.
 
     The command line prints it to stderr and exits with 2; there is no traceback.
+
+    Example:
+        >>> import convbench as cb
+        >>> try:
+        ...     cb.ConvSpec(n=1, c=3, h=4, w=4, k=1, r=1, s=1, groups=2)
+        ... except cb.ConvbenchError as error:
+        ...     print(error)
+        groups=2 in n1c3h4w4k1r1s1_g2: it must divide both c=3 and k=1
     """
 
 

@@ -5,6 +5,7 @@ an argument of that name, and refuses problems for whose stride, padding, dilati
 """
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -41,6 +42,22 @@ def function_backend(function: Callable[..., Any], name: str, origin: str) -> Ba
     if "bias" in taken:
         traits["fused"] = partial(_call_with_bias, function, taken)
     return adopt(named(fn=partial(_call, function, taken), **traits), origin)
+
+
+def as_backend(function: Callable[..., Any]) -> Backend:
+    """A function of this process as a backend, named after it.
+
+    Raises:
+        ConvbenchError: as `function_backend`.
+    """
+    module = getattr(function, "__module__", None)
+    return function_backend(function, python_name(function), module if module in sys.modules else "__main__")
+
+
+def python_name(function: object) -> str:
+    """What a function is called in Python; a callable object has the name of its class."""
+    inner = getattr(function, "func", function)  # of functools.partial
+    return str(getattr(inner, "__name__", type(function).__name__))
 
 
 def _arguments(function: Callable[..., Any], what: str) -> Mapping[str, bool] | None:

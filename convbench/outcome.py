@@ -181,7 +181,17 @@ class Roofline:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """The output is within its bound, and the inputs are unchanged."""
+    """The output is within its bound, and the inputs are unchanged.
+
+    Attributes:
+        check: the error: `worst_of_bound` is the largest as a share of its bound, `relative_l2` its norm.
+
+    Example:
+        >>> import convbench as cb
+        >>> [r] = cb.verify("torch", on="n1c1h4w4k1r2s2", dtypes="fp64", layouts="nchw", passes="fprop")
+        >>> r.outcome.check.passed, r.outcome.check.worst_of_bound <= 1
+        (True, True)
+    """
 
     check: Check
 
@@ -200,6 +210,12 @@ class Timed:
         actual_flops: operations that the backend does, if known.
         flag: what is suspicious about the median compared with the roofline, or empty.
         timing, cache: the regime of the samples, one of TIMINGS and of CACHES.
+
+    Example:
+        >>> import convbench as cb
+        >>> [r] = cb.bench("torch", on="n1c1h4w4k1r2s2", budget_s=0.05, ceilings=False)
+        >>> r.outcome.median_s > 0, r.outcome.regime
+        (True, 'eager, hot')
     """
 
     check: Check
@@ -249,21 +265,57 @@ class Timed:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """Not run, for a reason that is not a fault: never a pass."""
+    """Not run, for a reason that is not a fault: never a pass.
+
+    Attributes:
+        reason: in words.
+
+    Example:
+        >>> import convbench as cb
+        >>> def dense(x, w, stride, padding, dilation):
+        ...     ...
+        >>> [r] = cb.verify(dense, on="n1c2h4w4k2r2s2_g2", dtypes="fp32", layouts="nchw")
+        >>> r.outcome
+        Skipped(reason='the function has no parameter groups, and this case has groups 2')
+    """
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Wrong:
-    """It answered, and the answer is provably wrong."""
+    """It answered, and the answer is provably wrong.
+
+    Attributes:
+        check: the error, with its `evidence`, `cause` and `smallest` problem.
+
+    Example:
+        >>> import convbench as cb
+        >>> def zeros(x, w, spec):
+        ...     return x.new_zeros(spec.y_shape)
+        >>> [r] = cb.verify(zeros, on="n1c1h4w4k1r2s2", dtypes="fp32", layouts="nchw")
+        >>> type(r.outcome).__name__, r.outcome.check.smallest
+        ('Wrong', 'n1c1h1w1k1r1s1')
+    """
 
     check: Check
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """It raised, ran out of memory, or did not run what it promises."""
+    """It raised, ran out of memory, or did not run what it promises.
+
+    Attributes:
+        message: the exception, or what happened, in one line.
+
+    Example:
+        >>> import convbench as cb
+        >>> def unfinished(x, w, spec):
+        ...     raise NotImplementedError("to do")
+        >>> [r] = cb.verify(unfinished, on="n1c1h4w4k1r2s2", dtypes="fp32", layouts="nchw")
+        >>> r.outcome.message.partition(" (")[0]
+        'NotImplementedError: to do'
+    """
 
     message: str
 
@@ -276,7 +328,16 @@ class Result:
     """One row: a case, a backend by name, and the outcome.
 
     Attributes:
+        case: the problem with its dtype, layout, pass, epilogue, precision, device and seed.
+        backend, family: the name of the backend, and how it sums.
+        outcome: Verified, Timed, Skipped, Wrong or Failed.
         threads: CPU threads that it had; 0 if unknown.
+
+    Example:
+        >>> import convbench as cb
+        >>> [r] = cb.verify("torch", on="n1c1h4w4k1r2s2", dtypes="fp32", layouts="nchw", passes="fprop")
+        >>> r.case.flags()
+        '--shape n1c1h4w4k1r2s2 --dtype fp32 --layout nchw --precision ieee --device cpu --seed 0'
     """
 
     case: Case

@@ -10,18 +10,19 @@ from itertools import islice
 from math import ceil
 from typing import Any
 
-from convbench.backend import OWN, Backend, Unavailable, adopt, backend
+from convbench.backend import OWN, Backend, Unavailable, adopt
 from convbench.case import DTYPES, EPILOGUES, LAYOUTS, PASSES, PRECISIONS, Case, Problem, cases
 from convbench.device import find_device
 from convbench.dtypes import short_dtype
 from convbench.errors import ConvbenchError, NothingSelected, check_words
+from convbench.functions import as_backend
 
 MOST_CASES = 100_000
 # More random cases per second than any machine has done, so the clock ends a run and not their number.
 CASES_PER_S = 400
 
 Words = Sequence[str] | None
-Function = Callable[[Any, Any, Any], Any]
+Function = Callable[..., Any]
 Tell = Callable[[str], None]
 
 
@@ -109,7 +110,7 @@ def select(
         vectors: third-party test vectors instead: onnx, opinfo.
         batches, axes: `8`, `n=1,8`, `hw=8:32:*2`, `dtype=fp32,bf16`.
         match, exclude: regular expressions over problems.
-        backends: names, `/REGEX/`, Backends, and functions `fn(x, w, spec)`, which count as direct convolutions.
+        backends: names, `/REGEX/`, Backends, and functions `fn(x, w, spec)` or like F.conv2d: see `functions`.
         plugins: files and modules of backends.
         tell: receives notes: what was left out, and why.
 
@@ -315,7 +316,7 @@ def load_backends(
 
 
 def _as_backend(given: Backend | Function) -> Backend:
-    made = given if isinstance(given, Backend) else backend(family="direct", source="")(given)
+    made = given if isinstance(given, Backend) else as_backend(given)
     return made if made.built_in else adopt(made, made.origin)
 
 

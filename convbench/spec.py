@@ -47,6 +47,14 @@ class ConvSpec:
     Raises:
         ConvbenchError: a size is not an integer or out of range, groups divide C or K unevenly,
             or the dilated kernel is larger than the padded input.
+
+    Example:
+        >>> import convbench as cb
+        >>> spec = cb.ConvSpec.parse("n1c4h8w8k6r3s3_st2_pd1")
+        >>> spec.x_shape, spec.w_shape, spec.y_shape, spec.macs
+        ((1, 4, 8, 8), (6, 4, 3, 3), (1, 6, 4, 4), 3456)
+        >>> str(cb.ConvSpec(n=1, c=1, h=4, w=4, k=1, r=2, s=2))
+        'n1c1h4w4k1r2s2'
     """
 
     n: int

@@ -2,7 +2,13 @@
 
 
 def installed_version() -> str:
-    """The version of the installed package."""
+    """The version of the installed package, as text.
+
+    Example:
+        >>> import convbench as cb
+        >>> cb.__version__.count(".")
+        2
+    """
     from importlib.metadata import PackageNotFoundError, version  # here: it would slow down --help
 
     try:

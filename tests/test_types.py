@@ -22,6 +22,13 @@ def mine(x: object, w: object, spec: ConvSpec) -> object:
 reveal_type(mine)
 convbench.no_such_name
 ConvSpec(4)
+r = convbench.bench(["torch", mine, lambda x, w, spec: x], on=[spec, "quick"], dtypes="fp32")
+reveal_type(r)
+reveal_type(r[0])
+reveal_type(r[1:].winner())
+reveal_type(convbench.explain().walk.total)
+reveal_type(convbench.compare("before.csv", r).state)
+convbench.verify(mine, wher=None)
 """
 SEEN = (
     'program.py:5: note: Revealed type is "convbench.spec.ConvSpec"',
@@ -30,6 +37,12 @@ SEEN = (
     'program.py:11: note: Revealed type is "convbench.backend.Backend"',
     'program.py:12: error: Module has no attribute "no_such_name"',
     'program.py:13: error: Too many positional arguments for "ConvSpec"',
+    'program.py:15: note: Revealed type is "convbench.results.Results"',
+    'program.py:16: note: Revealed type is "convbench.outcome.Result"',
+    'program.py:17: note: Revealed type is "frozenset[str]"',
+    'program.py:18: note: Revealed type is "float"',
+    'program.py:19: note: Revealed type is "str"',
+    'program.py:20: error: Unexpected keyword argument "wher" for "verify"',
 )
 
 

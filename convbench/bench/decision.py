@@ -7,7 +7,7 @@ how much, only depends on the ratios of shared rounds: medians may be from diffe
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import exp, log
+from math import exp, inf, log
 
 from convbench.backend import BASELINE
 from convbench.case import Problem, RowKey
@@ -76,7 +76,7 @@ def standings(results: Iterable[Result]) -> Standings:
     for backend in dict.fromkeys(name for row in blocks.values() for name in row):
         done = [block for block, row in blocks.items() if backend in row]
         whole = len(done) == len(blocks)
-        total_s = sum(_count(row) * _timed(row[backend]).median_s for row in blocks.values()) if whole else None
+        total_s = _total_s(backend, blocks) if whole else None
         geomean = regret = None
         if ranked and all(backend in row for row in against.values()):
             weights = {block: _count(row) * _timed(row[BASELINE]).median_s for block, row in blocks.items()}
@@ -131,6 +131,59 @@ def winners(results: Iterable[Result]) -> dict[RowKey, str]:
         if apart and all(_timed(row[first]).median_s < _timed(row[other]).median_s for other in others):
             found[block] = first
     return found
+
+
+def leaders(results: Iterable[Result]) -> frozenset[str]:
+    """The backends that cannot be told from the fastest, over all cases together; empty where that is unknown.
+
+    A backend is told apart where even the least time that its intervals allow is above the most that those of the
+    fastest allow: all cases added up, each layer as often as in its model. Only backends that were timed on every case
+    count. It is unknown if fewer than two were, without the baseline, or if one of the leaders would be a backend with
+    an undecided row.
+    """
+    blocks = _blocks(results)
+    against = {block: _against_baseline(row) for block, row in blocks.items()}
+    names = [
+        name for name in dict.fromkeys(name for row in against.values() for name in row) if _everywhere(name, against)
+    ]
+    if len(names) < 2:
+        return frozenset()
+    spans = {name: _span_s(name, blocks, against) for name in names}
+    first = min(names, key=lambda name: spans[name][1])
+    level = {first}
+    for name in names:
+        slower = spans[name][0] > spans[first][2] and _total_s(name, blocks) > _total_s(first, blocks)
+        noisy = any(_timed(row[name]).noise.noisy for row in blocks.values())
+        apart = any(_told_apart(row[first], row[name]) for row in against.values())
+        if noisy or not (slower and apart):
+            level.add(name)
+    unsure = any(row[name].verdict == "undecided" for row in against.values() for name in level)
+    return frozenset() if unsure else frozenset(level)
+
+
+def _everywhere(name: str, against: Mapping[RowKey, Mapping[str, PairedRatio]]) -> bool:
+    return all(name in row for row in against.values())
+
+
+def _span_s(
+    name: str, blocks: Mapping[RowKey, Mapping[str, Result]], against: Mapping[RowKey, Mapping[str, PairedRatio]]
+) -> tuple[float, float, float]:
+    """The least, the likely and the most seconds for all cases, by the ratios to the baseline."""
+    totals = [0.0, 0.0, 0.0]
+    for block, row in against.items():
+        weight_s = _count(blocks[block]) * _timed(blocks[block][BASELINE]).median_s
+        for place, ratio in enumerate((row[name].high, row[name].ratio, row[name].low)):
+            totals[place] += weight_s / ratio if ratio > 0 else inf
+    return totals[0], totals[1], totals[2]
+
+
+def _total_s(name: str, blocks: Mapping[RowKey, Mapping[str, Result]]) -> float:
+    return sum(_count(row) * _timed(row[name]).median_s for row in blocks.values())
+
+
+def _told_apart(one: PairedRatio, other: PairedRatio) -> bool:
+    """As `_apart`; of an undecided row its interval counts."""
+    return _apart(one, other) or (ITSELF not in (one, other) and one.low > other.high)
 
 
 def _apart(one: PairedRatio, other: PairedRatio) -> bool:

@@ -66,20 +66,11 @@ def watched(session: "Session", err: "Console", show: Callable[[], None]) -> "It
 
     Ctrl-C ends the program at once, after `show` has shown what is finished.
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from convbench.show.progress import bar
 
     remaining, total = session.remaining, session.total
     finished = session.run()
-    progress = Progress(
-        TextColumn("{task.description}", style="dim"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=err,
-        transient=True,
-        auto_refresh=False,  # a refreshing thread would disturb what is being timed
-        disable=not err.is_terminal,
-    )
+    progress = bar(err, shown=True)
 
     def leave(*_: object) -> None:
         """From the handler itself: an exception would have to find its way through torch's own code."""

@@ -172,7 +172,7 @@ def isolated_as_asked(
                     unavailable=(),
                     threads=torch.get_num_threads(),
                     timeouts_s=timeouts_s,
-                    memory_nbytes=limits.memory_nbytes or _free_nbytes(),
+                    memory_nbytes=limits.memory_nbytes or child_nbytes(),
                     faults=frozenset(faults),
                 )
                 for answer in server.work(job, further(cases_each(case) - 1)):

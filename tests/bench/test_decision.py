@@ -1,10 +1,12 @@
 """One backend everywhere against the best of each layer."""
 
+from dataclasses import replace
+
 import pytest
 
 from convbench import Case, ConvSpec, Problem, Result, Skipped, Timed
-from convbench.bench.decision import sizes_apart, standings, winners
-from convbench.outcome import Bill, Check, PairedRatio
+from convbench.bench.decision import leaders, sizes_apart, standings, winners
+from convbench.outcome import Bill, Check, Noise, PairedRatio
 
 CHECK = Check(worst_of_bound=0.1, relative_l2=1e-7)
 BILL = Bill(prepare_s=None, first_call_s=1e-3)
@@ -125,3 +127,38 @@ def test_two_layers_of_equal_sizes_are_added_both() -> None:
     rows = [row(layer(name, 1), "torch", time_s) for name, time_s in (("first", 1.0), ("second", 3.0))]
     (only,) = standings(rows).found
     assert (only.cases, only.total_s) == (2, 4.0)
+
+
+def test_the_leaders_are_those_that_nothing_separates_from_the_fastest() -> None:
+    case = layer("first", 1)
+    torch, quick, near = row(case, "torch", 1.0), row(case, "quick", 0.5, 2.0), row(case, "near", 0.501, 1.99)
+    slow = row(case, "slow", 2.0, 0.5)
+    assert leaders([torch, quick, slow]) == {"quick"}
+    assert leaders([torch, quick, near, slow]) == {"quick", "near"}
+    assert leaders([torch, slow]) == {"torch"}
+    assert leaders([torch, row(case, "equal", 1.01, 0.99, "tie"), slow]) == {"torch", "equal"}
+    assert leaders([torch, quick, row(case, "odd", 0.4, 1.5)]) == {"quick", "odd"}  # its median contradicts
+
+
+def test_no_undecided_row_names_a_leader_and_one_that_might_lead_leaves_none() -> None:
+    case = layer("first", 1)
+    torch, quick = row(case, "torch", 1.0), row(case, "quick", 0.5, 2.0)
+    assert leaders([torch, quick, row(case, "unsure", 0.5, 2.01, "undecided")]) == frozenset()
+    assert leaders([torch, quick, row(case, "unsure", 0.5, 1.99, "undecided")]) == frozenset()
+    behind = row(case, "unsure", 0.9, 1.1, "undecided")
+    assert leaders([torch, quick, behind]) == {"quick"}  # its whole interval is below
+    assert isinstance(behind.outcome, Timed)
+    noisy = replace(behind, outcome=replace(behind.outcome, noise=Noise(noisy=True)))
+    assert leaders([torch, quick, noisy]) == frozenset()
+    assert leaders([torch, row(case, "unsure", 1.0, 1.0, "undecided")]) == frozenset()
+
+
+def test_the_leaders_of_several_cases_are_those_of_all_of_them_together() -> None:
+    first, second = layer("first", 1), layer("second", 3)
+    rows = [row(first, "torch", 1.0), row(first, "quick", 0.5, 2.0), row(first, "partial", 0.1, 9.0)]
+    rows += [row(second, "torch", 1.0), row(second, "quick", 1.25, 0.8)]
+    assert leaders(rows) == {"torch"}  # 4.0 s against 0.5 + 3.75
+    rows[4] = row(second, "quick", 1.11, 0.9)
+    assert leaders(rows) == {"quick"}
+    assert leaders([rows[0], rows[3]]) == leaders([rows[1], rows[4]]) == leaders([]) == frozenset()
+    assert leaders([*rows[:4], row(second, "quick", 1.0, 1.0, "undecided")]) == frozenset()

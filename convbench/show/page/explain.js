@@ -327,11 +327,18 @@
     }
     return address.write(found, START);
   }
+  function keepAddress() {
+    try {
+      history.replaceState(null, "", fragment() || location.pathname + location.search);
+    } catch {
+      // a frame of a notebook has no address
+    }
+  }
   let timer = null;
   function later() { // a browser refuses hundreds of changes in a row
     clearTimeout(timer);
     timer = setTimeout(() => {
-      if (!clock.playing) history.replaceState(null, "", fragment() || location.pathname + location.search);
+      if (!clock.playing) keepAddress();
     }, AFTER_MS);
   }
   // Everything as an address says; what it leaves out is as at the start.
@@ -382,7 +389,7 @@
     setTimeout(() => button.replaceChildren(...before), 1500);
   }
   $("share").addEventListener("click", () => {
-    history.replaceState(null, "", fragment() || location.pathname + location.search);
+    keepAddress();
     copy(location.href, $("share"), "✓");
   });
   $("copy").addEventListener("click", () => copy($("code").textContent, $("copy")));

@@ -1,0 +1,659 @@
+"""What can a program or a notebook ask of convbench, in one call each? The same as the commands of these names."""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from convbench.backend import BASELINE, Backend
+from convbench.errors import ConvbenchError, NothingSelected
+from convbench.functions import python_name
+from convbench.outcome import Result, Verified
+from convbench.results import Results
+from convbench.show.notebook import WIDTH, Shown, as_html, as_text, frame, text_width
+from convbench.spec import ConvSpec
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+    from torch import Tensor, nn
+
+    from convbench.compare import Changes
+    from convbench.explain.steps import Walk
+    from convbench.models.costs import ModelCosts
+    from convbench.models.inputs import GivenInput
+    from convbench.selection import Defaults, Selection
+    from convbench.session import Bench, Verify
+
+Implementation = str | Backend | Callable[..., Any]
+Problems = str | ConvSpec | Sequence[str | ConvSpec]
+Words = str | Sequence[str] | None
+File = str | os.PathLike[str]
+MOST_FAULTS = 3  # in an error; `verify` has all
+
+
+def bench(
+    backends: Implementation | Sequence[Implementation] | None = None,
+    on: Problems = "quick",
+    *,
+    dtypes: Words = None,
+    layouts: Words = None,
+    devices: Words = None,
+    precisions: Words = None,
+    passes: Words = None,
+    epilogues: Words = None,
+    where: Callable[[ConvSpec], bool] | None = None,
+    plugins: Words = (),
+    seed: int = 0,
+    threads: int = 0,
+    budget_s: float = 3.0,
+    confidence: float = 0.998,
+    margin: float = 0.02,
+    ceilings: bool = True,
+    force: bool = False,
+    isolate: bool | None = None,
+    timeout_s: float | None = None,
+    memory_nbytes: int | None = None,
+    csv: File | None = None,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> Results:
+    """Time implementations of a convolution against each other, each verified before, during and after.
+
+    As `convbench bench`: in random turns, round by round, compared with torch by the ratios within a round.
+
+    Args:
+        backends: names (`convbench list backends`), Backends, and functions: `fn(x, w, spec)`, or with the signature
+            of `torch.nn.functional.conv2d`; x is (N, C, H, W), w (K, C/G, R, S), y (N, K, P, Q). None means all
+            backends. Without "torch" there are no ratios and no verdicts.
+        on: a suite (`convbench list suites`, or a file), a problem as text, a ConvSpec, or a list of these.
+        dtypes, layouts, devices, precisions, passes, epilogues: one or a list each, as the options of
+            `convbench bench`; by default fp32, nchw, cpu, ieee, fprop, none.
+        where: only problems for which this is true.
+        plugins: files and modules with @backend functions.
+        seed: of the random operands.
+        threads: of the CPU; 0 as torch has them.
+        budget_s: seconds for each backend on each case.
+        confidence: joint confidence of all verdicts of one case.
+        margin: ratios within this are a tie.
+        ceilings: whether to compare with what this machine can do at most, which is measured once.
+        force: run cases that a backend refuses only because they are slow.
+        isolate: run each case in its own process; None means for plug-ins, installed backends and GPUs. A function or
+            a Backend of this program cannot be isolated; the result's notes say so.
+        timeout_s, memory_nbytes: limits of a step and of a case, which need isolation.
+        csv: a file that gets the rows of each case when it ends, so that an interrupted run leaves them.
+        overwrite: replace that file.
+        progress: show a bar, in a terminal or a notebook.
+
+    Returns:
+        A result for each case and backend, cases in their order.
+
+    Raises:
+        ConvbenchError: an unknown name or value, a file that cannot be read or written, or nothing is left to run.
+
+    Example:
+        >>> import convbench as cb
+        >>> def my_conv(x, w, spec):
+        ...     import torch
+        ...     return torch.nn.functional.conv2d(x, w, None, spec.stride, spec.padding, spec.dilation, spec.groups)
+        >>> r = cb.bench(["torch", my_conv], on="n1c4h9w9k8r3s3_pd1", budget_s=0.05, ceilings=False)
+        >>> r.to_frame()[["backend", "outcome"]].values.tolist()
+        [['torch', 'timed'], ['my-conv', 'timed']]
+    """
+    from convbench.selection import FOR_BENCH
+    from convbench.session import Bench
+
+    axes = _Axes(dtypes, layouts, devices, precisions, passes, epilogues)
+    how = _How(threads, isolate, timeout_s, memory_nbytes, csv, overwrite, progress)
+    work = Bench(budget_s=budget_s, confidence=confidence, margin=margin, ceilings=ceilings, force=force)
+    notes: list[str] = []
+    chosen = _select(backends, on, axes, where, plugins, seed, FOR_BENCH, notes)
+    if all(one.name != BASELINE for one in chosen.selection.backends):
+        notes.append(f"no ratio and no verdict: add {BASELINE!r}, the baseline, to the backends")
+    return _run(chosen, work, how, notes)
+
+
+def verify(
+    backends: Implementation | Sequence[Implementation] | None = None,
+    on: Problems = "awkward",
+    *,
+    dtypes: Words = None,
+    layouts: Words = None,
+    devices: Words = None,
+    precisions: Words = None,
+    passes: Words = None,
+    epilogues: Words = None,
+    where: Callable[[ConvSpec], bool] | None = None,
+    plugins: Words = (),
+    seed: int = 0,
+    threads: int = 0,
+    force: bool = False,
+    isolate: bool | None = None,
+    timeout_s: float | None = None,
+    memory_nbytes: int | None = None,
+    csv: File | None = None,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> Results:
+    """Check every output of implementations against a proven bound of its error.
+
+    As `convbench verify`: each number against a float64 reference, with a bound of its own.
+
+    Args:
+        backends: as for `bench`. Of a function with a `bias`, bias and bias_relu are verified too; of a Backend, all
+            gradients and epilogues that it has.
+        on: as for `bench`; by default the suite awkward, whose rows each have a dtype, layout, pass and epilogue.
+        dtypes, layouts, passes, epilogues: by default all that the backends have, or what each row of the suite has.
+        devices, precisions, where, plugins, seed, threads, force: as for `bench`.
+        isolate, timeout_s, memory_nbytes, csv, overwrite, progress: as for `bench`.
+
+    Returns:
+        A result for each case and backend; `faults` are those that are wrong or failed.
+
+    Raises:
+        ConvbenchError: an unknown name or value, a file that cannot be read or written, or nothing is left to run.
+
+    Example:
+        >>> import convbench as cb
+        >>> def half(x, w, bias=None, stride=1, padding=0, dilation=1, groups=1):
+        ...     import torch
+        ...     y = torch.nn.functional.conv2d(x.bfloat16(), w.bfloat16(), None, stride, padding, dilation, groups)
+        ...     return y.to(x.dtype)
+        >>> r = cb.verify(half, on="n1c8h6w6k4r3s3_pd1", dtypes="fp32", layouts="nchw", epilogues="none")
+        >>> r.faults[0].outcome.check.worst_of_bound > 1
+        True
+    """
+    from convbench.selection import FOR_VERIFY
+    from convbench.session import Verify
+
+    axes = _Axes(dtypes, layouts, devices, precisions, passes, epilogues)
+    how = _How(threads, isolate, timeout_s, memory_nbytes, csv, overwrite, progress)
+    notes: list[str] = []
+    chosen = _select(backends, on, axes, where, plugins, seed, FOR_VERIFY, notes)
+    return _run(chosen, Verify(force=force), how, notes)
+
+
+def assert_convolution(
+    backends: Implementation | Sequence[Implementation],
+    on: Problems = "awkward",
+    *,
+    dtypes: Words = None,
+    layouts: Words = None,
+    devices: Words = None,
+    precisions: Words = None,
+    passes: Words = None,
+    epilogues: Words = None,
+    where: Callable[[ConvSpec], bool] | None = None,
+    plugins: Words = (),
+    seed: int = 0,
+    isolate: bool | None = None,
+) -> Results:
+    """Verify, and raise if anything is wrong: one line in a test.
+
+    Args:
+        backends, on: as for `verify`.
+        dtypes, layouts, devices, precisions, passes, epilogues, where, plugins, seed, isolate: as for `verify`.
+
+    Returns:
+        The results, at least one of them verified.
+
+    Raises:
+        AssertionError: something is wrong or failed: its cause, its place, the smallest problem that shows it, and what
+            reproduces it; or nothing was verified, because every case was refused.
+        ConvbenchError: as for `verify`.
+
+    Example:
+        >>> import convbench as cb
+        >>> def shifted(x, w, spec):
+        ...     import torch
+        ...     return torch.nn.functional.conv2d(x, w, None, spec.stride, spec.padding, spec.dilation, spec.groups) + 1
+        >>> cb.assert_convolution(shifted, on="n1c1h4w4k1r2s2", dtypes="fp32", layouts="nchw")
+        Traceback (most recent call last):
+            ...
+        AssertionError: WRONG shifted on n1c1h4w4k1r2s2 (n1c1h4w4k1r2s2; cpu fp32 nchw ieee)
+        ...
+    """
+    __tracebackhide__ = True  # pytest shows the test's line, not this one
+    found = verify(
+        backends,
+        on,
+        dtypes=dtypes,
+        layouts=layouts,
+        devices=devices,
+        precisions=precisions,
+        passes=passes,
+        epilogues=epilogues,
+        where=where,
+        plugins=plugins,
+        seed=seed,
+        isolate=isolate,
+        progress=False,
+    )
+    if found.faults:
+        from convbench.show.results import fault_text
+
+        raise AssertionError("\n".join(fault_text(found, found.reproduce, MOST_FAULTS)))
+    if not any(isinstance(one.outcome, Verified) for one in found):
+        raise AssertionError(f"nothing was verified:\n{found.text()}")
+    return found
+
+
+def explain(
+    on: str | ConvSpec = "note",
+    *,
+    at: tuple[int, int] | None = None,
+    filter: int | None = None,  # noqa: A002  # as the option is called
+    image: int = 0,
+    seed: int = 0,
+) -> "Explanation":
+    """Walk through one convolution, step by step, on real numbers; in a notebook, as an interactive page.
+
+    As `convbench explain`: every number is checked against PyTorch and float64 before it is shown.
+
+    Args:
+        on: a problem as text, `SUITE:ROW`, or a ConvSpec; by default the worked example, n1c1h4w4k1r2s2.
+        at: the output to follow: its row and column, from 0.
+        filter, image: the output channel and the image of that output, from 0.
+        seed: of the numbers; with 0, x counts 1, 2, 3, ... to 97, and again.
+
+    Returns:
+        Its text, and its page in a notebook; `walk` has the numbers.
+
+    Raises:
+        ConvbenchError: it is not a problem, there is no such output, or it is too large to walk through.
+        UnprovedError: a number is not what PyTorch or float64 says, so nothing is shown.
+
+    Example:
+        >>> import convbench as cb
+        >>> cb.explain("n1c1h4w4k1r2s2", at=(0, 0)).walk.y.int().tolist()
+        [[[[44, 54, 64], [84, 94, 104], [124, 134, 144]]]]
+    """
+    from convbench.explain.steps import UnprovedError
+    from convbench.explain.walk import affordable, choose_cell, small_integers, walk
+    from convbench.suites import find_problem
+
+    whole = on if isinstance(on, ConvSpec) else find_problem(on).spec
+    cell = choose_cell(whole, at=at, image=image, filter_index=filter)
+    spec = affordable(whole)
+    found = walk(*small_integers(spec, seed), spec, cell if spec == whole else replace(cell, n=0))
+    if not found.holds:
+        raise UnprovedError(found.failures)
+    note = (
+        f"{whole.n} images take too long to check; images are independent, so this shows one" if spec != whole else ""
+    )
+    return Explanation(found, seed, note)
+
+
+def compare(
+    before: "Results | File",
+    after: "Results | File",
+    *,
+    fail_if_slower: float | None = None,
+    margin: float = 0.015,
+    confidence: float = 0.99,
+    relative: bool = False,
+    across: bool = False,
+) -> "ChangeReport":
+    """Compare two runs: what got slower, or broke?
+
+    As `convbench compare`. All intervals hold together with the confidence.
+
+    Args:
+        before, after: Results, or CSV files.
+        fail_if_slower: the slowdown of a row that is a regression, as a share; by default the margin.
+        margin: times that differ by less are the same, as a share.
+        confidence: joint confidence of all intervals.
+        relative: compare ratios to torch, which cancels drift of the machine.
+        across: compare different machines anyway.
+
+    Returns:
+        Its `state` is "ok", "regression", "undecided" or "nothing" (to compare); `changes` has the rows.
+
+    Raises:
+        ConvbenchError: a file cannot be read, the machines differ, or a share is out of range.
+
+    Example:
+        >>> import convbench as cb
+        >>> r = cb.verify("torch", on="n1c1h6w6k2r3s3", dtypes="fp32", layouts="nchw", passes="fprop")
+        >>> cb.compare(r, r).state
+        'ok'
+    """
+    from convbench.compare import Gate, compare_pairs
+
+    allowance = margin if fail_if_slower is None else fail_if_slower
+    if not 0 < margin <= allowance <= 10 or not 0.5 <= confidence < 1:
+        raise ConvbenchError(
+            f"margin={margin:g} fail_if_slower={allowance:g} confidence={confidence:g}: give shares above 0, the "
+            f"margin not above fail_if_slower, and a confidence from 0.5 to below 1, such as 0.015, 0.05 and 0.99"
+        )
+    gate = Gate(confidence=confidence, margin=margin, allowance=allowance, relative=relative)
+    sides = {"before": before, "after": after}
+    old, new = (one if isinstance(one, Results) else Results.load(one) for one in sides.values())
+    names = {side: side if isinstance(one, Results) else os.fspath(one) for side, one in sides.items()}
+    return ChangeReport(compare_pairs(old.pairs, new.pairs, gate=gate, across=across, **names))
+
+
+def model(
+    net: "nn.Module | str", x: "Tensor | Sequence[Tensor] | Sequence[int] | None" = None, *, timed: bool = True
+) -> "ModelReport":
+    """List the convolutions of a model, with the cost of each.
+
+    As `convbench model`, on the CPU in fp32. The model is copied, and runs without gradients.
+
+    Args:
+        net: a torch.nn.Module, or the name of a model, as in `convbench model`.
+        x: its input, (N, C, H, W), or the sizes of it; a list of tensors for several inputs. None means the input that
+            a named model declares, or 1x3x224x224.
+        timed: measure the share of time of each convolution, in some forward passes (30 s at most), and watch which
+            kernel PyTorch runs for it. False runs nothing at full size.
+
+    Returns:
+        A table; `to_csv` writes it as a suite for `bench` and `verify`.
+
+    Raises:
+        ConvbenchError: there is no such model, or it does not run on this input.
+
+    Example:
+        >>> import convbench as cb
+        >>> import torch
+        >>> net = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv2d(8, 8, 1))
+        >>> [row.name for row in cb.model(net, torch.randn(1, 3, 16, 16), timed=False).costs.rows]
+        ['0', '2']
+    """
+    from copy import deepcopy
+
+    from convbench.models.costs import measure
+    from convbench.models.load import find_model
+    from convbench.models.source import ModelSource
+    from convbench.ran.of_model import watch_what_ran
+
+    if isinstance(net, str):
+        source = find_model(net)
+    else:
+        own = net
+        source = ModelSource(name=type(net).__name__, origin=type(net).__module__, make=lambda: deepcopy(own))
+    costs = measure(source, _inputs(x), timed=timed, may_run=timed)
+    return ModelReport(watch_what_ran(costs) if timed else costs)
+
+
+class Explanation(Shown):
+    """The walk through one convolution: its text, and its page in a notebook.
+
+    Attributes:
+        walk: every number, in float64; `walk.y` is (N, K, P, Q).
+        note: what is not shown, or "".
+    """
+
+    __slots__ = ("_seed", "note", "walk")
+
+    def __init__(self, walk: "Walk", seed: int, note: str) -> None:
+        self.walk, self._seed, self.note = walk, seed, note
+
+    def text(self, width: int | None = None) -> str:
+        """The eight steps in `width` columns (60 to 120); by default as wide as the terminal."""
+        from convbench.show.explain import page
+
+        width = text_width(width)
+        return as_text([*page(self.walk, width), *([f"note: {self.note}"] if self.note else [])], width)
+
+    def page(self) -> str:
+        """The interactive page as HTML, which needs no network.
+
+        Raises:
+            ConvbenchError: it is more than a browser can show at once.
+        """
+        from convbench.show.explain_page import explain_page
+
+        return explain_page(self.walk, seed=self._seed)
+
+    def _repr_html_(self) -> str:
+        try:
+            page = self.page()
+        except ConvbenchError:  # too large
+            return as_html(self.text(WIDTH))
+        return frame(page, f"convbench explain {self.walk.spec}")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ChangeReport(Shown):
+    """What changed between two runs.
+
+    Attributes:
+        changes: the rows that were compared, and those that could not be.
+    """
+
+    changes: "Changes"
+
+    @property
+    def state(self) -> str:
+        """regression before undecided before nothing (to compare) before ok."""
+        return self.changes.state
+
+    def text(self, width: int | None = None) -> str:
+        """The table and the answer in `width` columns (60 to 120); by default as wide as the terminal."""
+        from convbench.show.changes import apart_lines, changes_table, headline, note_lines, remarks
+
+        width, lines = text_width(width), [apart_lines, note_lines, remarks]
+        more = [line for of in lines for line in of(self.changes)]
+        return as_text([changes_table(self.changes, width=width), *more, headline(self.changes)], width)
+
+    def to_frame(self) -> "DataFrame":
+        """A pandas DataFrame: a row for each that was compared, or could not be, as `convbench compare` prints."""
+        import pandas as pd
+
+        from convbench.show.changes import COLUMNS, changes_rows
+
+        return pd.DataFrame(list(changes_rows(self.changes)), columns=list(COLUMNS))
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ModelReport(Shown):
+    """The convolutions of a model.
+
+    Attributes:
+        costs: each, in the order in which it ran; equal ones are a row.
+    """
+
+    costs: "ModelCosts"
+
+    def text(self, width: int | None = None) -> str:
+        """The table and the totals in `width` columns (60 to 120); by default as wide as the terminal."""
+        from convbench.show.models import page
+
+        width = text_width(width)
+        return as_text([page(self.costs, width)], width)
+
+    def to_csv(self, path: File) -> None:
+        """Write the table as a suite, FILE.csv, for `bench` and `verify`."""
+        from convbench.show.models import write_suite
+
+        with open(path, "w", newline="", encoding="utf-8") as file:
+            write_suite(self.costs, file)
+
+    def to_frame(self) -> "DataFrame":
+        """A pandas DataFrame with the columns of that suite."""
+        import io
+
+        import pandas as pd
+
+        from convbench.show.models import write_suite
+
+        text = io.StringIO()
+        write_suite(self.costs, text)
+        return pd.read_csv(io.StringIO(text.getvalue()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Axes:
+    """The words of the axes; None for the usual ones."""
+
+    dtypes: Words
+    layouts: Words
+    devices: Words
+    precisions: Words
+    passes: Words
+    epilogues: Words
+
+
+@dataclass(frozen=True, slots=True)
+class _How:
+    """_How a session runs."""
+
+    threads: int
+    isolate: bool | None
+    timeout_s: float | None
+    memory_nbytes: int | None
+    csv: File | None
+    overwrite: bool
+    progress: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """A selection, what it was called with, and how the local backends are called in Python, by name."""
+
+    selection: "Selection"
+    call: str
+    local: dict[str, str]
+
+
+def _select(
+    backends: Implementation | Sequence[Implementation] | None,
+    on: Problems,
+    axes: _Axes,
+    where: Callable[[ConvSpec], bool] | None,
+    plugins: Words,
+    seed: int,
+    defaults: "Defaults",
+    notes: list[str],
+) -> _Chosen:
+    from convbench.functions import as_backend
+    from convbench.selection import select
+
+    given: list[Implementation] | None = None
+    if backends is not None:
+        given = [backends] if isinstance(backends, str | Backend) or callable(backends) else list(backends)
+    python: dict[str, str] = {}
+    made: list[str | Backend | Callable[..., Any]] | None = None if given is None else []
+    for one in given or ():
+        backend = one if isinstance(one, str | Backend) else as_backend(one)
+        if not isinstance(backend, str):
+            python[backend.name] = python_name(backend.fn if isinstance(one, Backend) else one)
+        if made is not None:
+            made.append(backend)
+    suites, shapes = _problems(on)
+    selection = select(
+        suites=suites,
+        shapes=shapes,
+        backends=made,
+        plugins=_listed(plugins) or (),
+        dtypes=_listed(axes.dtypes),
+        layouts=_listed(axes.layouts),
+        devices=_listed(axes.devices),
+        precisions=_listed(axes.precisions),
+        passes=_listed(axes.passes),
+        epilogues=_listed(axes.epilogues),
+        seed=seed,
+        defaults=defaults,
+        tell=notes.append,
+    )
+    if where is not None:
+        cases = [case for case in selection.cases if where(case.spec)]
+        if not cases:
+            raise NothingSelected(f"where leaves none of {len(selection.cases):,} cases; nothing was run")
+        selection = replace(selection, cases=cases)
+    names = [one.name for one in selection.backends]
+    return _Chosen(selection, f"{names}, on={on if isinstance(on, str) else [*map(str, _listed(on) or ())]!r}", python)
+
+
+def _run(chosen: _Chosen, work: "Verify | Bench", how: _How, notes: list[str]) -> Results:
+    from contextlib import closing
+
+    from convbench.session import Session
+    from convbench.show.progress import progress
+
+    selection = chosen.selection
+    kind = type(work).__name__.lower()
+    session = Session(
+        selection,
+        work,
+        csv=None if how.csv is None else os.fspath(how.csv),
+        overwrite=how.overwrite,
+        command=f"convbench.{kind}({chosen.call})",
+        threads=how.threads,
+        isolate=how.isolate,
+        timeout_s=how.timeout_s,
+        memory_nbytes=how.memory_nbytes,
+        tell=notes.append,
+    )
+    if selection.local:
+        notes.append(
+            f"not isolated: {', '.join(selection.local)} ran in this process, so a crash or a hang would have ended "
+            f"it; put it in a file with @backend, and give plugins='FILE.py'"
+        )
+    names = [case.problem.name for case in session.remaining]
+    with progress(names, shown=how.progress) as advance, closing(session.run()) as finished:
+        for _ in finished:
+            advance()
+
+    def reproduce(result: Result) -> str:
+        if result.backend not in selection.local:
+            return session.reproduce(result)
+        return _call(chosen.local.get(result.backend, result.backend), result, session.reproduce(result))
+
+    return Results.of_session(session, notes, reproduce)
+
+
+def _call(name: str, result: Result, command: str) -> str:
+    """The call that reproduces a result of a function of this program, which no command can load."""
+    case = result.case
+    axes = {
+        "dtypes": case.dtype,
+        "layouts": case.layout,
+        "devices": case.device,
+        "precisions": case.precision,
+        "passes": case.pass_,
+        "epilogues": case.epilogue,
+    }
+    words = ", ".join(f'{axis}="{word}"' for axis, word in axes.items())
+    timed = command.startswith("convbench bench")
+    return f'convbench.{"bench" if timed else "verify"}({name}, on="{case.problem.text}", {words}, seed={case.seed})'
+
+
+def _listed(given: Words | Problems) -> list[Any] | None:
+    if given is None:
+        return None
+    return [given] if isinstance(given, str | ConvSpec) else list(given)
+
+
+def _problems(on: Problems) -> tuple[list[str] | None, list[str] | None]:
+    """Suites and shapes, in the words of their options."""
+    from convbench.suites import suite_names
+
+    known = suite_names()
+    suites: list[str] = []
+    shapes: list[str] = []
+    for one in _listed(on) or ():
+        text = str(one)
+        is_suite = isinstance(one, str) and (text in known or text.endswith(".csv") or os.path.isfile(text))
+        (suites if is_suite else shapes).append(text)
+    return suites or None, shapes if shapes or not suites else None
+
+
+def _inputs(x: "Tensor | Sequence[Tensor] | Sequence[int] | None") -> "list[GivenInput] | None":
+    """The sizes of each input; floating-point numbers take the model's own dtype, whole ones keep theirs."""
+    import torch
+
+    from convbench.models.inputs import GivenInput
+
+    if x is None:
+        return None
+    given: Iterable[Any] = [x] if isinstance(x, torch.Tensor) else list(x)
+    tensors = [one for one in given if isinstance(one, torch.Tensor)]
+    if not tensors:
+        return [GivenInput(shape=tuple(int(size) for size in given))]
+    return [
+        GivenInput(
+            shape=tuple(one.shape), dtype="" if one.is_floating_point() else str(one.dtype).removeprefix("torch.")
+        )
+        for one in tensors
+    ]
