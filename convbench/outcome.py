@@ -276,7 +276,7 @@ class Skipped:
         ...     ...
         >>> [r] = cb.verify(dense, on="n1c2h4w4k2r2s2_g2", dtypes="fp32", layouts="nchw")
         >>> r.outcome
-        Skipped(reason='the function has no parameter groups, and this case has groups 2')
+        Skipped(reason='dense has no argument groups')
     """
 
     reason: str
