@@ -355,7 +355,7 @@ def test_two_runs_are_compared_by_results_or_files(tmp_path: Path) -> None:
     same = cb.compare(tmp_path / "before.csv", before)
     assert same.state == "ok"
     assert repr(same).endswith("OK: 2 verified in both files")
-    assert "OK: 2 right" in same._repr_html_()
+    assert "OK: 2 verified" in same._repr_html_()
     worse = cb.compare(before, broken)
     assert worse.state == "regression"
     assert "WRONG by-spec" in repr(worse)
