@@ -288,7 +288,7 @@ def compare(
     after: "Results | File",
     *,
     fail_if_slower: float | None = None,
-    margin: float = 0.015,
+    margin: float | None = None,
     confidence: float = 0.99,
     relative: bool = False,
     across: bool = False,
@@ -300,7 +300,7 @@ def compare(
     Args:
         before, after: Results, or CSV files.
         fail_if_slower: the slowdown of a row that is a regression, as a share; by default the margin.
-        margin: times that differ by less are the same, as a share.
+        margin: times that differ by less are the same, as a share; by default 0.015, or `fail_if_slower` if less.
         confidence: joint confidence of all intervals.
         relative: compare ratios to torch, which cancels drift of the machine.
         across: compare different machines anyway.
@@ -319,6 +319,8 @@ def compare(
     """
     from convbench.compare import Gate, compare_pairs
 
+    if margin is None:
+        margin = min(0.015, fail_if_slower or 0.015)
     allowance = margin if fail_if_slower is None else fail_if_slower
     if not 0 < margin <= allowance <= 10 or not 0.5 <= confidence < 1:
         raise ConvbenchError(
@@ -337,13 +339,13 @@ def model(
 ) -> "ModelReport":
     """List the convolutions of a model, with the cost of each.
 
-    As `convbench model`, on the CPU in fp32. The model is copied, and runs without gradients.
+    As `convbench model`, on the CPU. The model is copied, and runs without gradients.
 
     Args:
         net: a torch.nn.Module, or the name of a model, as in `convbench model`.
         x: its input, (N, C, H, W), or the sizes of it; a list of tensors for several inputs. None means the input that
             a named model declares, or 1x3x224x224.
-        timed: measure the share of time of each convolution, in some forward passes (30 s at most), and watch which
+        timed: measure the share of time of each convolution, in some forward passes, and watch which
             kernel PyTorch runs for it. False runs nothing at full size.
 
     Returns:
@@ -462,12 +464,20 @@ class ModelReport(Shown):
         width = text_width(width)
         return as_text([page(self.costs, width)], width)
 
-    def to_csv(self, path: File) -> None:
-        """Write the table as a suite, FILE.csv, for `bench` and `verify`."""
+    def to_csv(self, path: File, *, overwrite: bool = True) -> None:
+        """Write the table as a suite, FILE.csv, for `bench` and `verify`.
+
+        Raises:
+            ConvbenchError: it cannot be written, or exists and `overwrite` is False.
+        """
+        import io
+
+        from convbench.results import put_text
         from convbench.show.models import write_suite
 
-        with open(path, "w", newline="", encoding="utf-8") as file:
-            write_suite(self.costs, file)
+        text = io.StringIO()
+        write_suite(self.costs, text)
+        put_text(path, text.getvalue(), overwrite=overwrite)
 
     def to_frame(self) -> "DataFrame":
         """A pandas DataFrame with the columns of that suite."""
@@ -622,7 +632,9 @@ def _call(name: str, result: Result, command: str) -> str:
 def _listed(given: Words | Problems) -> list[Any] | None:
     if given is None:
         return None
-    return [given] if isinstance(given, str | ConvSpec) else list(given)
+    if isinstance(given, str):
+        return [word.strip() for word in given.split(",")]  # as the options of the command line
+    return [given] if isinstance(given, ConvSpec) else list(given)
 
 
 def _problems(on: Problems) -> tuple[list[str] | None, list[str] | None]:

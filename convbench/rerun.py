@@ -6,11 +6,12 @@ from pathlib import Path
 from convbench.backend import BASELINE
 from convbench.case import Case
 from convbench.device import find_device
+from convbench.device.host import cpus_allowed
 from convbench.discovery import sources
 from convbench.errors import ConvbenchError
 from convbench.outcome import Result, Timed
 from convbench.selection import Selection, Tell, load_backends, silent
-from convbench.session import Bench, Session
+from convbench.session import MOST_THREADS_A_CPU, Bench, Session
 from convbench.store import read_pairs
 
 
@@ -32,7 +33,7 @@ def rerun(
     Raises:
         ConvbenchError: nothing in the file was timed, or none of it can be run here.
     """
-    timed = [result for _, result in read_pairs(before, tell=tell) if isinstance(result.outcome, Timed)]
+    timed = [result for _, result in read_pairs(before) if isinstance(result.outcome, Timed)]
     if not timed:
         raise ConvbenchError(f"{before} has no timed row; give a CSV file of convbench bench")
     cases = _cases_here(before, timed, tell)
@@ -44,6 +45,10 @@ def rerun(
         [BASELINE, *(name for name in named if name in known - {BASELINE})], tell=tell
     )
     threads = sorted({result.threads for result in timed if result.threads and result.case.target.on_host})
+    most = MOST_THREADS_A_CPU * cpus_allowed()
+    if many := [count for count in threads if count > most]:
+        tell(f"left out: {', '.join(map(str, many))} threads; this process may use {cpus_allowed()} CPUs")
+        threads = [count for count in threads if count <= most]
     selection = Selection(cases=cases, backends=backends, unavailable=unavailable, local=local)
     work = Bench(budget_s=budget_s)
     return Session(selection, work, csv=csv, overwrite=overwrite, command=command, threads=threads or 0, tell=tell)

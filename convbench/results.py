@@ -137,16 +137,7 @@ class Results(Shown, Sequence[Result]):
             >>> cb.Results.load("r.csv").to_frame().equals(r.to_frame())
             True
         """
-        from convbench.errors import ConvbenchError
-        from convbench.files import put
-
-        file = os.fspath(path)
-        try:
-            put(file, self._csv().encode(), overwrite=overwrite)
-        except FileExistsError:
-            raise ConvbenchError(f"{file} exists; name another file, or give overwrite=True") from None
-        except OSError as error:
-            raise ConvbenchError(f"cannot write {file}: {error.strerror}; name another file") from None
+        put_text(path, self._csv(), overwrite=overwrite)
 
     def _csv(self) -> str:
         from convbench.rows import csv_line
@@ -170,3 +161,21 @@ class Results(Shown, Sequence[Result]):
         from convbench.show.results import results_html
 
         return results_html(self, self.reproduce, self.notes)
+
+
+def put_text(path: str | os.PathLike[str], text: str, *, overwrite: bool) -> None:
+    """Write a file as a whole.
+
+    Raises:
+        ConvbenchError: it cannot be written, or exists and `overwrite` is False.
+    """
+    from convbench.errors import ConvbenchError
+    from convbench.files import put
+
+    file = os.fspath(path)
+    try:
+        put(file, text.encode(), overwrite=overwrite)
+    except FileExistsError:
+        raise ConvbenchError(f"{file} exists; name another file, or give overwrite=True") from None
+    except OSError as error:
+        raise ConvbenchError(f"cannot write {file}: {error.strerror}; name another file") from None

@@ -242,6 +242,7 @@ class Examiner:
             return replace(next(self._results), threads=session.threads[0])
         except BaseException:  # Ctrl-C: the worker is at work still
             self._key, self._results = None, iter(())
+            self._waiting.clear()
             raise
 
     def is_isolated(self, given: GivenFunction) -> bool:

@@ -39,7 +39,7 @@ def bench(
             metavar="SECONDS",
             min=0.0,
             max=options.LONGEST_S,
-            help="Time budget per backend, in seconds.",
+            help="Time budget per backend and case, in seconds.",
         ),
     ] = 3.0,
     confidence: Annotated[
@@ -82,9 +82,9 @@ def bench(
     Backends take turns in random order, round by round, and are compared by their ratios within a round. Disturbed
     samples are excluded.
 
-    A backend drops out once it is decided. Faster or slower: the interval of its ratio excludes 1, and the ratio is at
-    least half of --margin away from 1. Tie: the interval is within --margin of 1. Undecided: the budget ended first, or
-    there were too few clean samples.
+    A backend drops out once its verdict is settled. Faster or slower: the interval of its ratio excludes 1, and the
+    ratio is at least half of --margin away from 1. Tie: the interval is within --margin of 1. Undecided: the budget
+    ended first, or there were too few clean samples.
 
     % of peak compares each timing with the peak of this machine, measured once (`convbench ceilings`).
 

@@ -14,7 +14,7 @@ from convbench.device import KINDS, find_device
 OWN = {
     "awkward": "shapes that break implementations, each with a dtype and a layout (docs/verification.md)",
     "edge": "cases that broke other libraries (docs/edge-cases.md)",
-    "edge_large": "the case of edge that takes minutes and about 100 GiB",
+    "edge_large": "the cases of edge that take minutes and about 100 GiB",
     "quick": "the worked example, and one layer of each common kind",
 }
 SENTENCE = 50  # columns that a sentence needs to be readable

@@ -33,7 +33,7 @@ def ceilings(
 ) -> None:
     """Measure the peak speeds of this machine.
 
-    `bench` compares its timings with them. It measures operations per second (matrix products, convolutions, and
+    `bench` compares its timings with them. This measures operations per second (matrix products, convolutions, and
     multiply-adds in registers), bytes per second (each level of memory), and launch overhead (the cheapest call). The
     highest reading of each is the peak. Readings are cached per machine, library versions and thread count.
     """

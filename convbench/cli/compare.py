@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from convbench.cli import options
-from convbench.cli.outputs import Remarks, check_outputs, tell, write, write_markdown
+from convbench.cli.outputs import Remarks, check_apart, check_outputs, tell, write, write_markdown
 from convbench.errors import ConvbenchError
 from convbench.exit_codes import NOTHING, RIGHT, WRONG
 
@@ -38,12 +38,13 @@ def compare(
         bool, typer.Option("--rerun", help="Run the cases of BEFORE.csv here first, into AFTER.csv; compare ratios.")
     ] = False,
     budget: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0, help="With --rerun: seconds of rounds per backend and case.")
-    ] = 3.0,
+        float | None,
+        typer.Option(metavar="SECONDS", min=0, help="Of --rerun: seconds of rounds per backend and case. Default: 3."),
+    ] = None,
     markdown: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE", help="Write a comment for a pull request; - is stdout. $GITHUB_STEP_SUMMARY is added to."
+            metavar="FILE", help="Write a comment for a pull request; - is stdout. Appends to $GITHUB_STEP_SUMMARY."
         ),
     ] = None,
     junit: Annotated[
@@ -79,6 +80,10 @@ def compare(
         raise ConvbenchError(f"--confidence {confidence}: give a fraction from 0.5 to below 1; try --confidence 0.99")
     files = {"--json": "-" if json else None, "--markdown": markdown, "--junit": junit}
     check_outputs(files, overwrite=overwrite)
+    if rerun:
+        check_apart({**files, "BEFORE.csv": before, "AFTER.csv": after})  # it is written, and BEFORE is read again
+    elif budget is not None:
+        raise ConvbenchError("--budget can only be used with --rerun; bench has its own")
     allowance = None if fail_if_slower is None else options.fraction("--fail-if-slower", fail_if_slower)
     same = min(MARGIN, allowance or MARGIN) if margin is None else options.fraction("--margin", margin)
     if allowance is not None and allowance < same:
@@ -87,7 +92,7 @@ def compare(
             f"give a smaller margin"
         )
     if rerun:
-        after = _rerun(before, after, budget=budget, overwrite=overwrite)
+        after = _rerun(before, after, budget=3.0 if budget is None else budget, overwrite=overwrite)
         relative = across = True
     elif after is None:
         raise ConvbenchError(f"compare needs two files; add AFTER.csv, or --rerun to run the cases of {before} here")

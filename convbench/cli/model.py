@@ -63,7 +63,7 @@ def model(
     ] = False,
     budget: Annotated[
         float,
-        typer.Option("--budget", metavar="SECONDS", min=0.0, max=1e7, help="Of --race: time budget per backend."),
+        typer.Option("--budget", metavar="SECONDS", min=0.0, max=1e7, help="With --race: time budget per backend."),
     ] = 1.0,
     sort: Annotated[
         str,
@@ -74,7 +74,9 @@ def model(
             autocompletion=listed(among(ORDERS)),
         ),
     ] = "time",
-    no_time: Annotated[bool, typer.Option("--no-time", help="Time nothing, and run nothing at full size.")] = False,
+    no_time: Annotated[
+        bool, typer.Option("--no-time", help="Do not time anything, and run nothing at full size.")
+    ] = False,
     csv: Annotated[
         str | None,
         typer.Option("--csv", metavar="FILE", help="Write the table as a suite, FILE.csv; - is stdout."),
@@ -86,8 +88,9 @@ def model(
 
     Shows the time of each convolution, its share, how near it comes to this machine's peak (convbench ceilings), its
     multiply-adds and the kernel that PyTorch runs; then what to do next. Disturbed samples are set aside. --csv writes
-    the table, which is a suite for `bench` and `verify` too. A model's code, and a file of PyTorch, are run. Exit 3:
-    the model has no convolution.
+    the table, which is a suite for `bench` and `verify` too. Exit 3: the model has no convolution.
+
+    Beware: this runs the model's code, and a .pt or .pt2 file may run code when it is loaded.
     """
     if csv == "-" and json:
         raise ConvbenchError("--csv - --json: both would go to stdout; name a file for --csv")

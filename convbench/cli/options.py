@@ -51,9 +51,13 @@ Weight = Annotated[
 ]
 Input = Annotated[
     str | None,
-    typer.Option("--input", metavar="SIZES", help="A problem by its input, N x C_in x H x W: 1x1x4x4; needs --weight."),
+    typer.Option(
+        "--input", metavar="SIZES", help="Input size, N x C_in x H x W, instead of SHAPE: 1x1x4x4; needs --weight."
+    ),
 ]
-Stride = Annotated[str | None, typer.Option("--stride", metavar="N", help="Its stride: 2, or 2x1. Default: 1.")]
+Stride = Annotated[
+    str | None, typer.Option("--stride", metavar="N", help="Stride, with --input: 2, or 2x1. Default: 1.")
+]
 Padding = Annotated[
     str | None,
     typer.Option("--padding", metavar="N", help="Its padding: 1, 1x0, TOPxBOTTOMxLEFTxRIGHT, or same. Default: 0."),

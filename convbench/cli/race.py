@@ -126,7 +126,7 @@ def gained(costs: "ModelCosts", raced: Sequence[Raced]) -> Iterator[str]:
             f"{one.row.name}: {name} is {ratio.ratio:.2f}x as fast as torch here ({ratio.low:.2f} to "
             f"{ratio.high:.2f}){how}."
         )
-    if saved_s and costs.time_s:
+    if saved_s and costs.time_s and not costs.training:  # a race times one pass, and a row of a training step is three
         yield (
             f"With the fastest of each the convolutions would take {seconds(costs.time_s - saved_s)} instead of "
             f"{seconds(costs.time_s)}, by these ratios; time the whole model before you believe it."

@@ -33,11 +33,19 @@ class VerifyChoice(options.Choice):
 
     dtype: Annotated[
         options.Words,
-        typer.Option("--dtype", metavar="NAME,...", help="Data types. Default: of each row in awkward, else all."),
+        typer.Option(
+            "--dtype",
+            metavar="NAME,...",
+            help="Data types. Default: those of the rows of awkward; of other suites all.",
+        ),
     ] = None
     layout: Annotated[
         options.Words,
-        typer.Option("--layout", metavar="NAME,...", help="Memory layouts. Default: of each row in awkward, else all."),
+        typer.Option(
+            "--layout",
+            metavar="NAME,...",
+            help="Memory layouts. Default: those of the rows of awkward; of other suites all.",
+        ),
     ] = None
     pass_: Annotated[
         options.Words,

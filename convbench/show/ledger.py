@@ -208,7 +208,7 @@ def _rows(ledger: Ledger, checks: Sequence[CostCheck], counts: Sequence[Count]) 
         yield [check.name, check.found, "", f"{check.by}: {'agrees' if check.holds else f'not {check.expected}'}"]
     for one in counts:
         for name, figure in (("nn.Conv2d", one.module), ("F.conv2d", one.function)):
-            verdict = "" if one.reconciled is None else "as foreseen: " if one.reconciled else "differs: "
+            verdict = "" if one.reconciled is None else "as expected: " if one.reconciled else "differs: "
             yield [f"{one.tool} {one.version} {name}", figure, "", f"{verdict}{_how(one)}"]
 
 

@@ -16,10 +16,12 @@ from convbench.show.tables import (
     memory_line,
     mode_lines,
     noise_line,
+    of_peak,
+    ratio_words,
     shrunk,
     skip_lines,
     standing_table,
-    times,
+    suite_title,
     verify_table,
 )
 from convbench.show.units import gflops, seconds, share
@@ -69,8 +71,8 @@ def _tables(results: Sequence[Result], width: int) -> Iterator[RenderableType]:
         suites: dict[str, list[Result]] = {}
         for one in results:
             suites.setdefault(one.case.problem.suite, []).append(one)
-        for suite, rows in suites.items():
-            yield bench_table(suite, rows, width=width)
+        for rows in suites.values():
+            yield bench_table(suite_title(rows), rows, width=width)
             if (standing := standing_table(rows)) is not None:
                 yield standing
     elif any(isinstance(one.outcome, Verified | Wrong | Failed) for one in results):
@@ -99,18 +101,15 @@ def _cell(row: Sequence[str], number: int) -> str:
 def _row(result: Result) -> tuple[str, ...]:
     timed, case = result.outcome, result.case
     assert isinstance(timed, Timed)
-    compared, roof = timed.comparison, timed.roofline
-    known = compared is not None and compared.low > 0
-    interval = f" ({times(compared.low)}-{times(compared.high)})" if compared and known else ""
-    noisy = timed.noise.noisy and (compared is None or compared.verdict == "undecided")
+    compared = timed.comparison
     return (
         case.problem.name if case.problem.suite == "shape" else f"{case.problem.suite}:{case.problem.name}",
         result.key().axes,
         result.backend,
         seconds(timed.median_s),
-        f"{times(compared.ratio)}x{interval}" if compared else "",
-        "noisy" if noisy else compared.verdict if compared else "",
+        ratio_words(compared) if compared else "",
+        compared.verdict if compared else "",
         gflops(case.spec.flops, timed.median_s),
-        "" if roof is None else f"{roof.percent(timed.median_s):.0f} % {roof.bound}",
+        of_peak(result, timed).plain,
         share(timed.check.worst_of_bound),
     )

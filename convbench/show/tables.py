@@ -160,7 +160,7 @@ def _bench_cells(result: Result, baseline_s: float | None) -> list[Text]:
                 Text(seconds(timed.median_s)),
                 Text(ratio_words(compared) if compared else "1x" if alone else ""),
                 Text(gflops(result.case.spec.flops, timed.median_s)),
-                _of_peak(result, timed),
+                of_peak(result, timed),
                 Text(share(check.worst_of_bound)),
                 Text(verdict + mark, VERDICT_STYLE.get(verdict, "")),
                 Text(seconds(bill.first_call_s)),
@@ -178,7 +178,7 @@ def _bench_cells(result: Result, baseline_s: float | None) -> list[Text]:
     return [name, *[Text("")] * 5, Text("FAILED", "bold red"), *[Text("")] * 3]
 
 
-def _of_peak(result: Result, timed: Timed) -> Text:
+def of_peak(result: Result, timed: Timed) -> Text:
     """`63 % c`: the share of the peak, and the initial of what limits it; `!` for an impossible one."""
     roof = timed.roofline
     if roof is None:

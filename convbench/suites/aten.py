@@ -145,7 +145,7 @@ def _arguments(text: str) -> list[Any]:
         if not (isinstance(tree, ast.Tuple) and tree.elts and isinstance(tree.elts[0], ast.Tuple)):
             raise ConvbenchError(f"{text[:60]!r} is not a call's arguments")
         return [_value(one) for one in tree.elts[0].elts]
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    except (SyntaxError, TypeError, ValueError, RecursionError, MemoryError):  # T(5, f16) has no sizes
         raise ConvbenchError(f"{text[:60]!r} is not a call's arguments") from None
 
 

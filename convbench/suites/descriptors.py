@@ -55,8 +55,8 @@ def descriptor_spec(sizes: dict[str, int], *, transposed: bool = False) -> ConvS
         sizes = sizes | dict.fromkeys(("ih", "oh", "kh", "sh"), 1) | dict.fromkeys(("ph", "dh"), 0)
     if not given(sizes, "w"):  # square: benchdnn takes either all of w or none
         sizes = sizes | {letter + "w": sizes[letter + "h"] for letter in "iokspd" if letter + "h" in sizes}
-    for needed in ("ic", "oc", "ih", "kh", "iw", "kw"):
-        if not sizes.get(needed):
+    for needed in ("mb", "ic", "oc", "ih", "kh", "iw", "kw"):
+        if needed not in sizes or (needed != "mb" and not sizes[needed]):
             hint = " (give all keys for w, or none for a square)" if needed.endswith("w") else ""
             raise ConvbenchError(f"{needed} is missing{hint}; write it like {EXAMPLE}")
     if transposed:

@@ -49,7 +49,9 @@ Backward = Annotated[bool, typer.Option("--backward", help="Show the gradients o
 Html = Annotated[str | None, typer.Option("--html", metavar="FILE", help="Write an interactive page; - is stdout.")]
 EvidenceFile = Annotated[
     str | None,
-    typer.Option("--evidence", metavar="FILE", help="What PyTorch ran, as convbench ran --json wrote it, for --html."),
+    typer.Option(
+        "--evidence", metavar="FILE", help="Output of convbench ran --json, to be shown in the page of --html."
+    ),
 ]
 
 XNumbers = Annotated[

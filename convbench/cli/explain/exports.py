@@ -32,7 +32,7 @@ Cast = Annotated[
 ]
 Png = Annotated[str | None, typer.Option("--png", metavar="FILE", help="Draw the steps as slides (PNG).")]
 Gif = Annotated[
-    str | None, typer.Option("--gif", metavar="FILE", help="Film the steps (GIF): the kernel slides, y fills.")
+    str | None, typer.Option("--gif", metavar="FILE", help="Animate the steps (GIF): the kernel slides, y fills.")
 ]
 Interactive = Annotated[bool, typer.Option("--interactive", "-i", help="Walk with the keyboard; h lists the keys.")]
 

@@ -22,7 +22,9 @@ MOST_QUESTIONS = 40
 Quiz = Annotated[
     str | None,
     typer.Option(
-        "--quiz", metavar="LEVEL", help="Ask questions of level 1 to 4, or 1-3; --html writes a sheet, --seed others."
+        "--quiz",
+        metavar="LEVEL",
+        help="Ask questions of level 1 to 4, or 1-3. --html writes a sheet; another --seed asks others.",
     ),
 ]
 Questions = Annotated[
@@ -53,6 +55,8 @@ def run_quiz(
     from convbench.explain.exam import draw
     from convbench.explain.steps import UnprovedError
 
+    if json and html is not None:
+        raise ConvbenchError("--json --html: a quiz is printed or written as a sheet; leave out one of them")
     levels = parse_levels(text)
     if count < len(levels):
         raise ConvbenchError(f"--questions {count}: --quiz {text} has {len(levels)} levels; ask at least one of each")

@@ -187,8 +187,8 @@ def padding(sheet: Sheet) -> str:
     )
     return (
         "Zeros, unless you set padding_mode; each mode gives different outputs at the border. padding='same' only "
-        "works with a stride of one; if it needs an odd number of rows or columns, the odd one is at the bottom or on "
-        "the right."
+        "works with a stride of one; if it needs an odd number of rows or columns, the extra one is at the bottom or "
+        "on the right."
     )
 
 

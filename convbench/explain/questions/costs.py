@@ -67,7 +67,7 @@ def memory(sheet: Sheet) -> str:
     sheet.number("fit", MEMORY_NBYTES // without, int(MEMORY_NBYTES / single[0]), "torch's own count")
     sheet.number("fit_patches", MEMORY_NBYTES // with_patches, int(MEMORY_NBYTES / single[1]), "torch's own count")
     sheet.say(
-        "{gib} GiB have room for x and y of {fit:,} images, but only of {fit_patches:,} if all their "
+        "{gib} GiB hold x and y of {fit:,} images, but only of {fit_patches:,} if all their "
         "patches are stored too: the batch has to shrink."
     )
     positions, taps = spec.n * spec.p * spec.q, spec.taps
@@ -175,7 +175,7 @@ def algorithm(sheet: Sheet) -> str:
     )
     fits = "Winograd saves nothing" if "winograd" in sheet.numbers else "Winograd cannot do this problem"
     if saves:
-        fits = "Winograd would take {winograd:.3g}× fewer multiplications, if a library has it (oneDNN not on x86)"
+        fits = "Winograd would take {winograd:.3g}× fewer multiplications, if a library has it (oneDNN has none on x86)"
     return f"Here F.conv2d used {{took}}. {fits}; an FFT pays only for large kernels."
 
 
@@ -230,7 +230,7 @@ def flops(sheet: Sheet) -> str:
         "A bias adds {bias:,} more."
     )
     if spec.inner_macs < spec.macs:
-        sheet.say("{inner:,} of the MACs read a pixel, the others a zero of the padding; most tools count them all.")
+        sheet.say("{inner:,} of the MACs read a pixel, the others a padding zero; most tools count them all.")
     sheet.say("Bytes moved (x, w and y once each) and work done (fp32):")
     variants = [("this problem", spec)]
     for label, change in (

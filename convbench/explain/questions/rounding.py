@@ -89,7 +89,7 @@ def not_equal(sheet: Sheet) -> str:
     sheet.say(
         "Random normal x and w in fp32: {differ:,} of {outputs:,} outputs differ, by at most {apart:.2g}. "
         "torch.allclose "
-        f"with its defaults returns {verdict}" + (": {beyond:,} outputs are beyond it." if not close else ".")
+        f"with its defaults returns {verdict}" + (": {beyond:,} outputs exceed its tolerance." if not close else ".")
     )
     sheet.table(
         ("from float64", "of the bound"), rows, again, "float64 by F.conv2d, the bound by hand", within=max(slack, 1e-6)

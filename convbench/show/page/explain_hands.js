@@ -125,9 +125,9 @@ convbench.makeHands = (page) => {
       next(event.shiftKey ? -1 : 1);
     } else if (by) {
       event.preventDefault();
-      const value = self[chosen.name][chosen.index] + by;
+      const value = Number((self[chosen.name][chosen.index] + by).toFixed(6)); // what an address holds
       write(chosen, value);
-      edit.value = String(Number(value.toFixed(6)));
+      edit.value = String(value);
     }
   });
   edit.addEventListener("blur", () => setTimeout(() => {

@@ -194,11 +194,11 @@ def positions(walk: Walk, room: int, view: View) -> Step:
     each = f", for each {' and '.join(several)}" if several else ""
     notes.append(
         f"Computed directly, this takes nested for-loops over height, width, kernel rows and kernel columns{each}: "
-        f"{walk.multiplications:,} turns of the innermost one. Loops in Python are inefficient and difficult to "
+        f"{walk.multiplications:,} iterations of the innermost loop. Loops in Python are inefficient and difficult to "
         "parallelize, so there is an intermediate representation: patches."
     )
     if view.prices and view.prices[0].loops_s < view.prices[0].einsum_s:
-        notes.append("At this size the loops still win: each call of PyTorch has a fixed cost.")
+        notes.append("At this size the loops beat unfold + einsum: each call of PyTorch has a fixed cost.")
     body += in_code(walk, "positions", room, view)
     for price in view.prices:
         body += _price(price, room)

@@ -451,7 +451,7 @@ def test_the_whole_size_with_too_few_runs_is_not_met(cli: Cli, monkeypatch: pyte
     monkeypatch.setattr(selftest, "SHAPES", 2)
     done = cli("selftest", "--shapes", 2)
     assert done.code == 1
-    assert "5,000 bugs: so they are not met" in done.err
+    assert "5,000 bugs that the required rates are stated for, so it does not pass" in done.err
     assert "NOT MET: 0 false alarms in 6 correct runs; 6 of 6 bugs found (100 %)" in done.err
     assert cli("selftest", "--shapes", 1).code == 0
 
