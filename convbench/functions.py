@@ -57,7 +57,7 @@ def as_backend(function: Callable[..., Any]) -> Backend:
 def python_name(function: object) -> str:
     """What a function is called in Python; a callable object has the name of its class."""
     inner = getattr(function, "func", function)  # of functools.partial
-    return str(getattr(inner, "__name__", type(function).__name__)).strip("<>")  # <lambda>
+    return str(getattr(inner, "__name__", type(function).__name__))
 
 
 def _arguments(function: Callable[..., Any], what: str) -> Mapping[str, bool] | None:
@@ -74,10 +74,12 @@ def _arguments(function: Callable[..., Any], what: str) -> Mapping[str, bool] | 
     own = [one for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
     rest = own[2:]
     needed = [one for one in rest if one.default is one.empty]
-    if _is_problem(rest, needed) or (len(own) < 3 and kinds >= {inspect.Parameter.VAR_POSITIONAL} and not rest):
-        return None  # or fn(*args)
+    if _is_problem(rest, needed):
+        return None
     if inspect.Parameter.VAR_KEYWORD in kinds:
         found = dict.fromkeys(ARGUMENTS, True)
+    elif not rest and inspect.Parameter.VAR_POSITIONAL in kinds:  # fn(*args)
+        return None
     else:
         found = {one.name: True for one in rest if one.name in ARGUMENTS and one.kind in _BY_NAME}
     if len(own) < 2 and not kinds & {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}:

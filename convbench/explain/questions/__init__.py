@@ -199,7 +199,7 @@ QUESTIONS = _catalogue(
         ),
         Question(
             name="algorithm",
-            text="What runs, and when do Winograd and FFT pay off?",
+            text="What runs, and when do Winograd and FFT pay?",
             answer=costs.algorithm,
             sources=(
                 "Stack Overflow 64506489",

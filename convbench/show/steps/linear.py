@@ -29,9 +29,9 @@ MEANINGS = {
     "scratch": "memory held during the call",
 }
 INSIGHT = (
-    "Whatever ran, the result is the same: convolution = extract patches + one matrix multiply per group. Extract "
-    "local patches, flatten patches and kernels, take dot products, reshape to a spatial grid: a linear algebra "
-    "operation, parallelizable and made for GPUs."
+    "Whatever ran: convolution = extract patches + one matrix multiply. Extract local patches, flatten patches and "
+    "kernels, take dot products, reshape to a spatial grid: a linear algebra operation, parallelizable and made for "
+    "GPUs."
 )
 
 
