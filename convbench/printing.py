@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout
+from io import TextIOWrapper
 from typing import TypeVar
 
 from convbench.system import libc
@@ -14,7 +15,8 @@ Item = TypeVar("Item")
 @contextmanager
 def prints_to_stderr() -> Iterator[None]:
     """What is printed meanwhile goes to stderr: by Python, by C, by a child, by a write to file 1."""
-    sys.stdout.flush()
+    if isinstance(sys.stdout, TextIOWrapper):  # past its own flush, from which Waiting takes that it is written to
+        TextIOWrapper.flush(sys.stdout)
     own = os.dup(1)
     os.dup2(2, 1)
     try:

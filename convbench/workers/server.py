@@ -314,7 +314,8 @@ def surroundings() -> object:
     """What a fork server inherits from the process that started it, but for the name of the test that pytest runs."""
     variables = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
     with suppress(OSError):  # the folder was removed
-        return os.getpid(), sys.path.copy(), variables, str(Path.cwd())
+        errors = os.fstat(2)  # where it prints
+        return os.getpid(), sys.path.copy(), variables, str(Path.cwd()), errors.st_dev, errors.st_ino
     return object()
 
 

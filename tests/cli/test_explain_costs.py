@@ -173,7 +173,7 @@ def test_a_figure_that_does_not_hold_is_not_printed(
 
 @pytest.mark.program
 def test_a_model_in_a_pipe_is_rows_with_totals_beside_them(nets: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, err = run(capsys, "model", "cost_nets:Small", "--input", "1x3x32x40")
+    code, out, err = run(capsys, "model", "cost_nets:Small", "--input", "1x3x32x40", "--sort", "model")
     assert code == 0
     rows = list(csv.DictReader(out.splitlines(), delimiter="\t"))
     assert [(row["name"], row["spec"], row["count"]) for row in rows] == [

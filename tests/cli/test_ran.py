@@ -22,7 +22,7 @@ def test_what_ran_is_said_claim_by_claim_and_call_by_call(cli: Cli, monkeypatch:
     assert max(map(len, done.out.splitlines())) <= 60
     assert done.out.count("WHAT RAN") == 2
     text = " ".join(done.out.split())
-    assert "1 image of 200,704 elements is above 20,480" in text
+    assert "the input has 200,704 elements (more than 20,480), so torch uses oneDNN" in text
     assert "torch ran Mkldnn, which is oneDNN" in text
     assert "it built the patch matrix (14,450,688 B = 1,806,336 numbers of fp64)" in text
     assert "✓ seen ≈ inferred from what was seen ? unknown" in text

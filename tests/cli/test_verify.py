@@ -204,9 +204,9 @@ def test_a_page_holds_the_results_the_causes_the_commands_and_the_maps(cli: Cli,
     assert "{{" not in text.replace("{{data}}", "")
     for outside in ("http://", "https://", "src="):
         assert outside not in text.replace("http://www.w3.org/2000/svg", "")
-    assert "errors of y[" not in done.err  # a pipe wants no map unless it asks
+    assert "error / bound of y[" not in done.err  # a pipe wants no map unless it asks
     done = cli("verify", "--plugin", plugin, "--backend", "last-tap", *shape, "--heat-map", "--no-isolate")
-    assert "errors of y[0,0] as shares of their bounds, 4x5" in done.err
+    assert "error / bound of y[0,0], 4x5 outputs" in done.err
 
 
 @pytest.mark.program
