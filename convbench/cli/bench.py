@@ -145,4 +145,6 @@ def default_path(of: str = "bench") -> str:
         raise ConvbenchError(
             f"cannot create {RESULTS}/ for the CSV: {error.strerror}; name a file with --csv"
         ) from None
-    return str(RESULTS / f"{of}-{datetime.now().astimezone():%Y%m%dT%H%M%S}.csv")
+    stem = f"{of}-{datetime.now().astimezone():%Y%m%dT%H%M%S}"
+    names = (f"{stem}{ending}.csv" for ending in ("", *(f"-{number}" for number in range(2, 1000))))
+    return str(next(RESULTS / name for name in names if not (RESULTS / name).exists()))  # two runs in one second

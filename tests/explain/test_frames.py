@@ -86,7 +86,7 @@ def _unmeasured(text: str) -> list[str]:
         "  a layer of ",
         "  Python loops ",
         "  F.conv2d ",
-        "  │ At this size the loops beat unfold",
+        "  │ At this size loops beat unfold",
     )
     steps, _, _ = text.partition("━ 8/8 ")
     return [line for line in steps.splitlines() if not line.startswith(begins)]

@@ -198,7 +198,7 @@ def positions(walk: Walk, room: int, view: View) -> Step:
         "parallelize, so there is an intermediate representation: patches."
     )
     if view.prices and view.prices[0].loops_s < view.prices[0].einsum_s:
-        notes.append("At this size the loops beat unfold + einsum: each call of PyTorch has a fixed cost.")
+        notes.append("At this size loops beat unfold + einsum: a PyTorch call has a fixed cost.")
     body += in_code(walk, "positions", room, view)
     for price in view.prices:
         body += _price(price, room)
