@@ -363,18 +363,13 @@ def model(
     """
     from copy import deepcopy
 
-    from convbench.models.costs import measure
-    from convbench.models.load import find_model
     from convbench.models.source import ModelSource
-    from convbench.ran.of_model import watch_what_ran
+    from convbench.ran.study import study
 
     if isinstance(net, str):
-        source = find_model(net)
-    else:
-        own = net
-        source = ModelSource(name=type(net).__name__, origin=type(net).__module__, make=lambda: deepcopy(own))
-    costs = measure(source, _inputs(x), timed=timed, may_run=timed)
-    return ModelReport(watch_what_ran(costs) if timed else costs)
+        return ModelReport(study(net, _inputs(x), timed=timed))
+    source = ModelSource(name=type(net).__name__, origin=type(net).__module__, make=lambda: deepcopy(net))
+    return ModelReport(study(source, _inputs(x), timed=timed))
 
 
 class Explanation(Shown):
@@ -506,7 +501,7 @@ class _Axes:
 
 @dataclass(frozen=True, slots=True)
 class _How:
-    """_How a session runs."""
+    """How a session runs."""
 
     threads: int
     isolate: bool | None
@@ -537,7 +532,8 @@ def _select(
     notes: list[str],
 ) -> _Chosen:
     from convbench.functions import as_backend
-    from convbench.selection import select
+    from convbench.selection import listed, select
+    from convbench.suites.choose import tell_apart
 
     given: list[Implementation] | None = None
     if backends is not None:
@@ -550,18 +546,18 @@ def _select(
             python[backend.name] = python_name(backend.fn if isinstance(one, Backend) else one)
         if made is not None:
             made.append(backend)
-    suites, shapes = _problems(on)
+    suites, shapes = tell_apart(map(str, _texts(on)))
     selection = select(
         suites=suites,
         shapes=shapes,
         backends=made,
-        plugins=_listed(plugins) or (),
-        dtypes=_listed(axes.dtypes),
-        layouts=_listed(axes.layouts),
-        devices=_listed(axes.devices),
-        precisions=_listed(axes.precisions),
-        passes=_listed(axes.passes),
-        epilogues=_listed(axes.epilogues),
+        plugins=listed(plugins) or (),
+        dtypes=listed(axes.dtypes),
+        layouts=listed(axes.layouts),
+        devices=listed(axes.devices),
+        precisions=listed(axes.precisions),
+        passes=listed(axes.passes),
+        epilogues=listed(axes.epilogues),
         seed=seed,
         defaults=defaults,
         tell=notes.append,
@@ -572,7 +568,7 @@ def _select(
             raise NothingSelected(f"where leaves none of {len(selection.cases):,} cases; nothing was run")
         selection = replace(selection, cases=cases)
     names = [one.name for one in selection.backends]
-    return _Chosen(selection, f"{names}, on={on if isinstance(on, str) else [*map(str, _listed(on) or ())]!r}", python)
+    return _Chosen(selection, f"{names}, on={on if isinstance(on, str) else [*map(str, _texts(on))]!r}", python)
 
 
 def _run(chosen: _Chosen, work: "Verify | Bench", how: _How, notes: list[str]) -> Results:
@@ -629,26 +625,10 @@ def _call(name: str, result: Result, command: str) -> str:
     return f'convbench.{"bench" if timed else "verify"}({name}, on="{case.problem.text}", {words}, seed={case.seed})'
 
 
-def _listed(given: Words | Problems) -> list[Any] | None:
-    if given is None:
-        return None
-    if isinstance(given, str):
-        return [word.strip() for word in given.split(",")]  # as the options of the command line
-    return [given] if isinstance(given, ConvSpec) else list(given)
+def _texts(on: Problems) -> list[str | ConvSpec]:
+    from convbench.selection import listed
 
-
-def _problems(on: Problems) -> tuple[list[str] | None, list[str] | None]:
-    """Suites and shapes, in the words of their options."""
-    from convbench.suites import suite_names
-
-    known = suite_names()
-    suites: list[str] = []
-    shapes: list[str] = []
-    for one in _listed(on) or ():
-        text = str(one)
-        is_suite = isinstance(one, str) and (text in known or text.endswith(".csv") or os.path.isfile(text))
-        (suites if is_suite else shapes).append(text)
-    return suites or None, shapes if shapes or not suites else None
+    return [on] if isinstance(on, ConvSpec) else listed(on) or []
 
 
 def _inputs(x: "Tensor | Sequence[Tensor] | Sequence[int] | None") -> "list[GivenInput] | None":

@@ -68,6 +68,11 @@ def cause(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error)
 
 
+def plural(count: int, noun: str, several: str = "") -> str:
+    """`1 image`, `3 images`, `2 axes`."""
+    return f"{count:,} {noun if count == 1 else several or f'{noun}s'}"
+
+
 def printable(text: str) -> str:
     """White space as single spaces; control characters (escapes, bells, reversed text) by their code."""
     words = " ".join(text.split())

@@ -4,7 +4,7 @@ Nothing here prints or exits: errors are ConvbenchErrors, notes go to `tell`. Er
 command line; its --suite is `suites` here. torch is only imported for CUDA, and by the backends.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from math import ceil
@@ -28,6 +28,13 @@ Tell = Callable[[str], None]
 
 def silent(_: str) -> None:
     """Discards a note."""
+
+
+def listed(given: str | Iterable[Any] | None) -> list[Any] | None:
+    """The words of a text, which commas separate, or a list as it is; None for nothing."""
+    if given is None:
+        return None
+    return [word.strip() for word in given.split(",")] if isinstance(given, str) else list(given)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

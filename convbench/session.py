@@ -336,6 +336,7 @@ class Session:
         plan = self._plan() if resume else None
         self._file = CsvFile(csv, overwrite=overwrite, plan=plan, tell=tell) if csv is not None else None
         self._old = self._file.finished if self._file is not None else []
+        self._rows: list[Row] = []  # of the results that are new
         try:
             self.results = [from_row(row) for row in self._old]
         except (ValueError, ConvbenchError) as error:
@@ -399,9 +400,11 @@ class Session:
                     # All rows of a case at once: a kill leaves complete cases.
                     while found := list(islice(results, len(self.selection.backends))):
                         case = [replace(one, threads=threads) for one in found]
+                        rows = [*map(self.row, case)]
                         if self._file is not None:
-                            self._file.append(*map(self.row, case))
+                            self._file.append(*rows)
                         self.results += case
+                        self._rows += rows
                         yield case
         finally:
             self.close()
@@ -419,8 +422,7 @@ class Session:
         from convbench.anonymous import anonymous_pair
         from convbench.rows import text_row
 
-        new = self.results[len(self._old) :]
-        rows = [*self._old, *(text_row(self.row(result)) for result in new)]
+        rows = [*self._old, *map(text_row, self._rows)]
         pairs = zip(rows, self.results, strict=True)
         return [anonymous_pair(*pair) for pair in pairs] if self._anonymous else list(pairs)
 

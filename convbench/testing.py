@@ -19,16 +19,16 @@ from convbench.case import Case
 from convbench.device import find_device
 from convbench.discovery import refuse_twins, sources
 from convbench.errors import INSTALLED, ConvbenchError
-from convbench.functions import function_backend
+from convbench.functions import function_backend, python_name
 from convbench.outcome import Failed, Result, Skipped, Wrong
 from convbench.rows import Row
-from convbench.selection import FOR_VERIFY, Selection, select
+from convbench.selection import FOR_VERIFY, Selection, listed, select
 from convbench.session import Session, Verify
 from convbench.spec import ConvSpec
+from convbench.suites.choose import tell_apart
 from convbench.workers.probe import is_possible
 
 RELATIVE = re.compile(r"^\s*from\s+\.", re.MULTILINE)
-SHAPE = re.compile(r"n\d+c\d", re.IGNORECASE)
 Words = str | Sequence[str] | None
 
 
@@ -81,10 +81,9 @@ def choose_cases(
     Raises:
         ConvbenchError: an unknown word, or nothing is left.
     """
-    named = _words(suite) or []
-    shapes = [one for one in named if SHAPE.match(one) or (":" in one and not Path(one).exists())]
+    suites, shapes = tell_apart(listed(suite) or ())
     absent = absent_devices(devices)
-    present = None if devices is None else [one for one in _words(devices) or () if one not in absent]
+    present = None if devices is None else [one for one in listed(devices) or () if one not in absent]
     if absent and not present:
         return []
     every = Backend(
@@ -98,12 +97,12 @@ def choose_cases(
         origin=OWN,
     )
     chosen = select(
-        suites=[one for one in named if one not in shapes] or None,
-        shapes=shapes or None,
-        dtypes=_words(dtypes),
-        layouts=_words(layouts),
-        passes=_words(passes),
-        epilogues=_words(epilogues),
+        suites=suites,
+        shapes=shapes,
+        dtypes=listed(dtypes),
+        layouts=listed(layouts),
+        passes=listed(passes),
+        epilogues=listed(epilogues),
         devices=present,
         backends=[every],
         defaults=FOR_VERIFY,
@@ -124,14 +123,8 @@ def absent_devices(devices: Words) -> dict[str, str]:
     Raises:
         ConvbenchError: a name is unknown.
     """
-    found = {one: find_device(one.lower()).why_absent() for one in _words(devices) or ()}
+    found = {one: find_device(one.lower()).why_absent() for one in listed(devices) or ()}
     return {one: why for one, why in found.items() if why is not None}
-
-
-def _words(given: Words) -> list[str] | None:
-    if given is None:
-        return None
-    return [word.strip() for word in given.split(",")] if isinstance(given, str) else list(given)
 
 
 def _but_for_the_pass(case: Case) -> object:
@@ -184,7 +177,7 @@ def find_function(given: Any, test_module: ModuleType | None, folder: Path) -> G
             plugin = _place(module, Path(file)) if module else ""
             break
     origin = f"plug-in {plugin}" if plugin else "this test"
-    own_name = name or str(getattr(given, "__name__", type(given).__name__)).strip("<>")
+    own_name = name or python_name(given).strip("<>")
     made = adopt(given, origin) if isinstance(given, Backend) else function_backend(given, own_name, origin)
     refuse_twins([*((one.name, one.origin) for one in sources() if not one.shadowed), (made.name, origin)])
     if not plugin:

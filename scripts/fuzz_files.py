@@ -1,6 +1,7 @@
-"""Does a damaged file of another tool end in a traceback, another exit code than 0 to 3, or a wait?
+"""Does a damaged file end in a traceback, another exit code than 0 to 3, or a wait?
 
-Small files of each kind that `--suite` reads, damaged at random, each listed by `convbench list suites FILE`:
+Small files of each kind that convbench reads, damaged at random, each given to its command: logs and suites to `list
+suites`, results to `report`, pictures and weights to `run`, ONNX to `model`:
 python scripts/fuzz_files.py --files 500. Exit 1 where one broke a rule; each is printed with its seed.
 """
 
@@ -11,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
@@ -97,7 +98,8 @@ name,n,c,h,w,k,r,s,stride_h,stride_w,pad_h,pad_w,logged_s
 first,1,3,32,32,8,3,3,1,1,1,1,0.001
 second,4,8,16,16,16,3,3,2,2,1,1,
 """
-KINDS = {
+RESULTS = Path(__file__).parents[1] / "tests" / "results" / "quick-cpu-zen4.csv"
+LOGS = {  # what --suite reads
     "miopen.log": MIOPEN,
     "benchdnn.txt": BENCHDNN,
     "verbose.log": VERBOSE,
@@ -108,14 +110,73 @@ KINDS = {
     "columns.txt": COLUMNS,
     "suite.csv": CSV,
 }
+KINDS = {
+    "results.csv": "".join(RESULTS.read_text(encoding="utf-8").splitlines(keepends=True)[:5]),
+    **LOGS,
+}
 JUNK = (
     *"-1 0 99999999999999999999 1e309 nan [ ] { } ( ) ' \" ` , ; | \\ # -- == é ٣ T( ic3 MIOpenDriver None".split(),
     *("\0", "\x1b[31m", "\n", "\r", "\n\n", "\u2028", "[" * 3000, "((" * 500, "A" * 5000, "-"),
 )
 
 
-def damage(text: str, dice: random.Random) -> bytes:
-    """The text with a few random changes: cut off, mixed up, doubled, with bytes that are no text."""
+def binary_kinds() -> dict[str, bytes]:
+    """A picture, weights and a model, each in its own format."""
+    import onnx
+    import torch
+    from onnx import TensorProto, helper
+    from PIL import Image
+
+    picture, weights = io.BytesIO(), io.BytesIO()
+    Image.radial_gradient("L").resize((12, 10)).save(picture, "PNG")
+    torch.save({"state_dict": {"conv.weight": torch.ones(2, 1, 3, 3)}}, weights)
+    x, w, y = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        for name, shape in (("x", [1, 3, 8, 8]), ("w", [4, 3, 3, 3]), ("y", [1, 4, 6, 6]))
+    )
+    graph = helper.make_graph([helper.make_node("Conv", ["x", "w"], ["y"])], "net", [x, w], [y])
+    return {
+        "photo.png": picture.getvalue(),
+        "weights.pt": weights.getvalue(),
+        "net.onnx": onnx.helper.make_model(graph).SerializeToString(),
+    }
+
+
+def command(path: Path) -> list[str]:
+    """The command that reads such a file."""
+    match path.suffix:
+        case ".png":
+            return ["run", "--data", f"image:{path}", "--backend", "unfold-matmul"]
+        case ".pt":
+            small = ["--image-size", "8", "--batch-size", "1", "--backend", "unfold-matmul"]
+            return ["run", "--weights", str(path), *small]
+        case ".onnx":
+            return ["model", str(path), "--no-time"]
+    return ["report", str(path)] if path.name == "results.csv" else ["list", "suites", str(path)]
+
+
+def damage(content: str | bytes, dice: random.Random) -> bytes:
+    """A file with a few random changes: cut off, mixed up, doubled, with bytes that are no text."""
+    return damage_text(content, dice) if isinstance(content, str) else damage_bytes(content, dice)
+
+
+def damage_bytes(data: bytes, dice: random.Random) -> bytes:
+    for _ in range(dice.choice((1, 1, 2, 3, 5, 8))):
+        start = dice.randrange(len(data) + 1)
+        end = min(len(data), start + dice.choice((0, 1, 1, 2, 5, 20, 200)))
+        match dice.randrange(4):
+            case 0:
+                data = data[:start] + data[end:]
+            case 1:
+                data = data[:start] + dice.randbytes(dice.choice((1, 2, 4, 50))) + data[end:]
+            case 2:
+                data = data[:end] + data[start:]
+            case _:
+                data = data[:start] if dice.random() < 0.3 else data
+    return data
+
+
+def damage_text(text: str, dice: random.Random) -> bytes:
     for _ in range(dice.choice((1, 1, 2, 3, 5, 8))):
         start = dice.randrange(len(text) + 1)
         end = min(len(text), start + dice.choice((0, 1, 1, 2, 5, 20, 200)))
@@ -144,11 +205,11 @@ def damage(text: str, dice: random.Random) -> bytes:
 
 
 def listed(path: Path) -> tuple[int, str]:
-    """Exit code of `convbench list suites FILE`, and what it said."""
+    """Exit code of the command that reads the file, and what it said."""
     from convbench.cli import main
 
     out, err = io.StringIO(), io.StringIO()
-    words = ["list", "suites", str(path)]
+    words = command(path)
     with redirect_stdout(out), redirect_stderr(err):
         try:
             main(words)
@@ -170,23 +231,27 @@ def fault(code: int, said: str, cpu_s: float) -> str:
     return f"{cpu_s:.0f} s" if cpu_s > LONGEST_CPU_S else ""
 
 
-def main(arguments: list[str] | None = None, see: Callable[[Path], tuple[int, str]] = listed) -> int:
+def main(
+    arguments: list[str] | None = None,
+    see: Callable[[Path], tuple[int, str]] = listed,
+    kinds: Mapping[str, str | bytes] | None = None,
+) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=500, help="damaged files of each kind")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--kind", choices=[*KINDS], help="only this one")
+    parser.add_argument("--kind", metavar="NAME", help="only this one, such as miopen.log")
     parser.add_argument("--show", action="store_true", help="print what was said of those that end with an error")
     given = parser.parse_args(arguments)
     faults = 0
     with tempfile.TemporaryDirectory() as folder:
-        for name, text in KINDS.items():
+        for name, content in (kinds or {**KINDS, **binary_kinds()}).items():
             if given.kind not in (None, name):
                 continue
             codes: Counter[int] = Counter()
             for number in range(given.files):
                 seed = f"{name} {given.seed} {number}"
                 path = Path(folder) / name
-                path.write_bytes(damage(text, random.Random(seed)))
+                path.write_bytes(damage(content, random.Random(seed)))
                 start = time.process_time()
                 code, said = see(path)
                 codes[code] += 1

@@ -123,19 +123,10 @@ def bench(
 
 
 def draw(results: "Sequence[Result]", width: int, *, whole: bool = True) -> "list[RenderableType]":
-    """Suite by suite: the cases if `whole`, and what one backend everywhere would cost."""
-    from convbench.show.tables import bench_table, standing_table, suite_title
+    """As `suite_tables`."""
+    from convbench.show.results import suite_tables
 
-    parts: list[RenderableType] = []
-    suites: dict[str, list[Result]] = {}
-    for one in results:  # with several numbers of threads a suite comes several times
-        suites.setdefault(one.case.problem.suite, []).append(one)
-    for rows in suites.values():
-        if whole:
-            parts.append(bench_table(suite_title(rows), rows, width=width))
-        if (standing := standing_table(rows)) is not None:
-            parts.append(standing)
-    return parts
+    return list(suite_tables(results, width, whole=whole))
 
 
 def default_path(of: str = "bench") -> str:

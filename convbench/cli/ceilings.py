@@ -95,9 +95,9 @@ def _as_data(prober: "Prober", kind: "Kind", found: "Ceilings | None") -> dict[s
 
 
 def _show(prober: "Prober", found: "dict[Kind, Ceilings | None]") -> None:
+    from convbench.errors import plural
     from convbench.show.ceilings import ceiling_table
     from convbench.show.console import print_tabbed, result_console
-    from convbench.show.grid import plural
 
     console = result_console()
     if not console.is_terminal:

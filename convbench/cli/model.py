@@ -14,12 +14,10 @@ from convbench.cli.options import Json, Overwrite, Words, words
 from convbench.cli.outputs import check_outputs, tell, write
 from convbench.errors import ConvbenchError, check_words
 from convbench.exit_codes import NOTHING
-from convbench.printing import prints_to_stderr
 
 if TYPE_CHECKING:
     from convbench.cli.race import Raced
     from convbench.models.costs import ModelCosts
-    from convbench.models.inputs import GivenInput
     from convbench.show.waiting import Waiting
 
 EXAMPLE = """\b
@@ -101,8 +99,7 @@ def model(
     [passes] = check_words("--passes", [passes], PASSES)
     [sort] = check_words("--sort", [sort], ORDERS)
     check_outputs({"--csv": csv}, overwrite=overwrite)
-    with prints_to_stderr():  # the model's own code runs
-        costs = _measure(name, input, context.obj, training=passes == "all", timed=not no_time)
+    costs = _measure(name, input, context.obj, training=passes == "all", timed=not no_time)
     if csv is not None and costs.rows:
         from convbench.show.models import write_suite
 
@@ -148,7 +145,7 @@ def _show(
 
 
 def _tell_suite(costs: "ModelCosts", csv: str) -> None:
-    from convbench.show.grid import plural
+    from convbench.errors import plural
 
     left_out = sum(costs.others.values())
     rest = f", and {plural(left_out, 'convolution')} that bench and verify do not take" if left_out else ""
@@ -157,52 +154,24 @@ def _tell_suite(costs: "ModelCosts", csv: str) -> None:
 
 
 def _measure(model: str, inputs: Words, waiting: "Waiting", *, training: bool, timed: bool) -> "ModelCosts":
-    from convbench.models.inputs import parse_inputs
-    from convbench.ran.of_model import watch_what_ran
-
-    given = None if inputs is None else parse_inputs(",".join(words(inputs)))
-    if model.lower().endswith(".onnx"):
-        from convbench.models.onnx_file import measure_onnx
-
-        if training:
-            raise ConvbenchError(f"--passes all: {model} is read, not run, and has no training step")
-        costs = measure_onnx(Path(model), given)
-    else:
-        costs = _measure_torch(model, given, waiting, training=training, timed=timed)
-
-    def say_so(number: int) -> None:
-        waiting.say(f"asking PyTorch which kernel it {'runs' if timed else 'selects'} for each of {number}")
-
-    return watch_what_ran(costs, run=timed, about_to_watch=say_so)
-
-
-def _measure_torch(
-    name: str, given: "Sequence[GivenInput] | None", waiting: "Waiting", *, training: bool, timed: bool
-) -> "ModelCosts":
     from convbench.bench.doctor import warning
-    from convbench.models.costs import measure
-    from convbench.models.load import find_model
-    from convbench.models.roof import with_roofs
-
-    source = find_model(name)
-    if source.risk:
-        tell(source.risk)
-    waiting.say(f"following {name} operator by operator")
+    from convbench.models.inputs import parse_inputs
+    from convbench.ran.study import study
 
     def say_pass(number: int) -> None:
-        waiting.say(f"timing {name}, {f'pass {number}' if number else 'warming up'}")
+        waiting.say(f"timing {model}, {f'pass {number}' if number else 'warming up'}")
         waiting.hold()  # no thread of ours runs while an operator is timed
 
-    costs = measure(
-        source,
-        given,
+    return study(
+        model,
+        None if inputs is None else parse_inputs(",".join(words(inputs))),
         training=training,
         timed=timed,
-        may_run=timed,
+        tell=tell,
+        say=waiting.say,
         about_to_time=lambda: tell(warning()),
         about_to_pass=say_pass,
     )
-    return with_roofs(costs) if costs.time_s is not None else costs
 
 
 def _race(costs: "ModelCosts", budget_s: float, waiting: "Waiting") -> "Sequence[Raced]":

@@ -5,16 +5,16 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from convbench.backend import BASELINE
 from convbench.case import Problem, cases
+from convbench.errors import plural
 from convbench.outcome import Failed, Result, Timed, Wrong
 from convbench.show.advice import what_matters
-from convbench.show.grid import plural
 from convbench.show.units import duration, seconds
 
 if TYPE_CHECKING:
     from convbench.models.costs import ModelCosts, Row
 
-BASELINE = "torch"
 # What a user does to get a backend's convolution in a model of PyTorch.
 HOW = {
     "onednn": "torch.mkldnn_convolution",

@@ -12,7 +12,7 @@ from convbench.case import EPILOGUES, PASSES
 from convbench.cli.outputs import tell
 from convbench.errors import ConvbenchError, printable
 from convbench.exit_codes import INTERRUPTED, NOTHING, WRONG
-from convbench.outcome import Failed, Result, Skipped, Wrong
+from convbench.outcome import Result, Skipped, Wrong
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -159,21 +159,12 @@ def tell_faults(
         maps: so many faults come with a map of their errors.
     """
     from convbench.show.heatmap import heat_map
-    from convbench.show.tables import (
-        defect_lines,
-        fault_lines,
-        launch_line,
-        memory_line,
-        mode_lines,
-        noise_line,
-        shrunk,
-        skip_lines,
-    )
+    from convbench.show.results import each_fault, remark_lines
+    from convbench.show.tables import defect_lines
 
-    faults = [result for result in results if isinstance(result.outcome, Wrong | Failed)]
-    for result in faults[:MOST_FAULTS_SHOWN]:
-        smaller = shrunk(result)
-        for line in fault_lines(result, reproduce(result), "" if smaller is None else reproduce(smaller)):
+    faults = [*each_fault(results, reproduce)]
+    for result, lines in faults[:MOST_FAULTS_SHOWN]:
+        for line in lines():
             for part in _wrapped(line, console):
                 console.print(part, markup=False, soft_wrap=True)
         if maps and isinstance(result.outcome, Wrong) and (picture := result.outcome.check.picture) is not None:
@@ -184,12 +175,5 @@ def tell_faults(
         console.print(f"... and {len(faults) - MOST_FAULTS_SHOWN} more; --csv lists every one")
     for line in defect_lines(results):
         console.print(line, style="yellow", markup=False, soft_wrap=True)
-    for line in (
-        *skip_lines(results),
-        *mode_lines(results),
-        memory_line(results),
-        launch_line(results),
-        noise_line(results),
-    ):
-        if line:
-            console.print(line, style="dim", markup=False)
+    for line in remark_lines(results):
+        console.print(line, style="dim", markup=False)

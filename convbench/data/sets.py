@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from convbench.data.images import SUFFIXES, frames, is_image_name, open_image, open_rgb
 from convbench.data.shapes import Shapes
-from convbench.errors import ConvbenchError, unknown
+from convbench.errors import ConvbenchError, plural, unknown
 from convbench.printing import prints_to_stderr
 from convbench.spec import Pair
 
@@ -214,9 +214,9 @@ def _folder(name: str, path: Path, transform: Transform) -> ImageSet:
             f"no images in {path}; put images in it, or in one directory per class, with the suffix "
             f"{' '.join(SUFFIXES)}"
         )
-    remarks = [f"{path}: left out {_counted(len(hidden), 'hidden file')}, such as {hidden[0]}"] if hidden else []
+    remarks = [f"{path}: left out {plural(len(hidden), 'hidden file')}, such as {hidden[0]}"] if hidden else []
     if folders and not classes:
-        remarks.append(f"{path}: left out {_counted(len(folders), 'folder')} beside the images, such as {folders[0]}")
+        remarks.append(f"{path}: left out {plural(len(folders), 'folder')} beside the images, such as {folders[0]}")
     code = f"torchvision.datasets.ImageFolder({str(path)!r}, transform=transform)" if classes and not hidden else ""
     return ImageSet(
         name=name,
@@ -241,8 +241,4 @@ def _of_several(files: Sequence[str]) -> tuple[str, ...]:
     file, count = several[0]
     if len(several) == 1:
         return (f"{file} has {count:,} images, as frames or pages: the first is used",)
-    return (f"{_counted(len(several), 'file')} have several images, such as {file}: the first of each is used",)
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'s' * (count != 1)}"
+    return (f"{plural(len(several), 'file')} have several images, such as {file}: the first of each is used",)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from convbench.show.grid import plural
+from convbench.errors import plural
 from convbench.show.units import seconds
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from convbench.errors import plural
 from convbench.explain.algorithms.catalogue import NotHere
 from convbench.explain.algorithms.trace import ANSWER, AlgorithmStage, Matrix, Numbers, Trace
 from convbench.explain.algorithms.work import Work
@@ -29,7 +30,6 @@ from convbench.show.grid import (
     grid,
     heading,
     in_role,
-    plural,
     remarks,
     wrap_words,
 )

@@ -14,7 +14,7 @@ from rich.text import Text
 from convbench.bench.shift import Shift
 from convbench.case import RowKey
 from convbench.compare import Apart, Changes, RowChange
-from convbench.show.grid import plural
+from convbench.errors import plural
 from convbench.show.tables import plain_table
 from convbench.show.units import seconds
 

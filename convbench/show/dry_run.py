@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from convbench.errors import plural
 from convbench.outcome import Failed, Skipped
 from convbench.show.console import print_tabbed, result_console, side_console
-from convbench.show.grid import plural
 from convbench.show.tables import plain_table, skip_lines
 from convbench.show.units import amount, duration
 

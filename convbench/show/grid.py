@@ -11,6 +11,8 @@ from textwrap import wrap
 
 from rich.text import Text
 
+from convbench.errors import plural
+
 Block = list[Text]
 
 
@@ -159,7 +161,3 @@ def heading(title: str, aside: str, width: int) -> Iterator[Text]:
     )
     if not fits:
         yield Text(f"  {aside}")
-
-
-def plural(count: int, noun: str, several: str = "") -> str:
-    return f"{count:,} {noun if count == 1 else several or f'{noun}s'}"

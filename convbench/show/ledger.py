@@ -11,9 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from convbench.backend import name_surplus
+from convbench.errors import plural
 from convbench.explain.ledger import CostCheck, Count, Ledger
 from convbench.show.console import print_tabbed, result_console, side_console
-from convbench.show.grid import heading, plural
+from convbench.show.grid import heading
 from convbench.show.pages import fit
 from convbench.show.tables import plain_table
 from convbench.show.units import amount

@@ -10,8 +10,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from convbench.errors import plural
 from convbench.show.console import print_tabbed, result_console, side_console
-from convbench.show.grid import plural
 from convbench.show.ledger import hanging
 from convbench.show.pages import fit
 from convbench.show.tables import plain_table

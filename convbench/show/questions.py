@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from convbench.errors import plural
 from convbench.explain.sheet import NumberGrid, Say, Sum, Table, WhyAnswer
 from convbench.show.grid import (
     FAINT,
@@ -25,7 +26,6 @@ from convbench.show.grid import (
     grid,
     heading,
     in_role,
-    plural,
     wrap_words,
 )
 from convbench.show.pages import fit, print_page, room_for_text, with_notes

@@ -7,9 +7,10 @@ from typing import Any
 
 from rich.text import Text
 
+from convbench.errors import plural
 from convbench.explain.exam import TITLES
 from convbench.explain.quiz import QuizGrid, QuizQuestion
-from convbench.show.grid import ROLES, Block, Span, flow, grid, heading, plural
+from convbench.show.grid import ROLES, Block, Span, flow, grid, heading
 
 INDENT = 2
 

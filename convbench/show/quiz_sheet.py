@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator, Sequence
 from html import escape
 
+from convbench.errors import plural
 from convbench.explain.exam import TITLES
 from convbench.explain.quiz import QuizGrid, QuizQuestion
-from convbench.show.grid import plural
 from convbench.show.html import allowed
 from convbench.show.quiz import because
 

@@ -1,6 +1,7 @@
 """How do results look where Python shows them: the tables and faults of the command line, and a table of HTML?"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from html import escape
 
 from rich.console import RenderableType
@@ -36,19 +37,29 @@ Reproduce = Callable[[Result], str]
 def results_text(results: Sequence[Result], reproduce: Reproduce, notes: Sequence[str], width: int | None) -> str:
     """Tables, faults with their commands, and remarks, as the command line prints them."""
     width = text_width(width)
-    parts: list[RenderableType] = [*_tables(results, width), *fault_text(results, reproduce), *_remarks(results)]
+    lines = [*fault_text(results, reproduce), *defect_lines(results), *remark_lines(results)]
+    parts: list[RenderableType] = [*_tables(results, width), *lines]
     return as_text([*parts, *(f"note: {one}" for one in notes)] or ["no results"], width)
 
 
 def fault_text(results: Iterable[Result], reproduce: Reproduce, most: int = MOST_FAULTS) -> list[str]:
     """What is wrong or failed: the cause, the place, the smallest problem, and what reproduces each."""
-    faults = [one for one in results if isinstance(one.outcome, Wrong | Failed)]
-    lines = []
-    for result in faults[:most]:
-        smaller = shrunk(result)
-        lines += fault_lines(result, reproduce(result), "" if smaller is None else reproduce(smaller))
-    more = len(faults) - most
+    told = [*each_fault(results, reproduce)]
+    lines = [line for _, own in told[:most] for line in own()]
+    more = len(told) - most
     return [*lines, f"... and {more:,} more that are wrong or failed"] if more > 0 else lines
+
+
+def each_fault(results: Iterable[Result], reproduce: Reproduce) -> Iterator[tuple[Result, Callable[[], Sequence[str]]]]:
+    """The results that are wrong or failed, each with what makes its lines."""
+    for result in results:
+        if isinstance(result.outcome, Wrong | Failed):
+            yield result, partial(_lines_of, result, reproduce)
+
+
+def _lines_of(result: Result, reproduce: Reproduce) -> Sequence[str]:
+    smaller = shrunk(result)
+    return fault_lines(result, reproduce(result), "" if smaller is None else reproduce(smaller))
 
 
 def results_html(results: Sequence[Result], reproduce: Reproduce, notes: Sequence[str]) -> str:
@@ -60,27 +71,34 @@ def results_html(results: Sequence[Result], reproduce: Reproduce, notes: Sequenc
     if timed and (best := leaders(results)):
         words = "fastest" if len(best) == 1 else "fastest, and cannot be told apart"
         parts.append(f"<p>{words}: <b>{escape(', '.join(sorted(best)))}</b></p>")
-    lines = [*fault_text(results, reproduce), *_remarks(results)]
+    lines = [*fault_text(results, reproduce), *defect_lines(results), *remark_lines(results)]
     parts += [as_html("\n".join(lines))] if lines else []
     parts += [f"<p>note: {escape(one)}</p>" for one in notes]
     return "\n".join(parts)
 
 
+def suite_tables(results: Iterable[Result], width: int, *, whole: bool = True) -> Iterator[RenderableType]:
+    """Suite by suite: the cases if `whole`, and what one backend everywhere would cost."""
+    suites: dict[str, list[Result]] = {}
+    for one in results:  # with several numbers of threads a suite comes several times
+        suites.setdefault(one.case.problem.suite, []).append(one)
+    for rows in suites.values():
+        if whole:
+            yield bench_table(suite_title(rows), rows, width=width)
+        if (standing := standing_table(rows)) is not None:
+            yield standing
+
+
 def _tables(results: Sequence[Result], width: int) -> Iterator[RenderableType]:
     if any(isinstance(one.outcome, Timed) for one in results):
-        suites: dict[str, list[Result]] = {}
-        for one in results:
-            suites.setdefault(one.case.problem.suite, []).append(one)
-        for rows in suites.values():
-            yield bench_table(suite_title(rows), rows, width=width)
-            if (standing := standing_table(rows)) is not None:
-                yield standing
+        yield from suite_tables(results, width)
     elif any(isinstance(one.outcome, Verified | Wrong | Failed) for one in results):
         yield verify_table(results, width=width)
 
 
-def _remarks(results: Sequence[Result]) -> list[str]:
-    every = (*defect_lines(results), *skip_lines(results), *mode_lines(results))
+def remark_lines(results: Sequence[Result]) -> list[str]:
+    """Why others were skipped, how the times spread, what memory and launches cost, and the noise."""
+    every = (*skip_lines(results), *mode_lines(results))
     return [one for one in (*every, memory_line(results), launch_line(results), noise_line(results)) if one]
 
 

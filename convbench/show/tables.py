@@ -16,8 +16,8 @@ from convbench.bench.decision import Standing, sizes_apart, standings
 from convbench.bench.statistics import modes
 from convbench.case import RowKey
 from convbench.ceilings.roofline import IMPOSSIBLE, TRANSFORM
+from convbench.errors import plural
 from convbench.outcome import Check, Failed, PairedRatio, Result, Skipped, Timed, Verified, Wrong
-from convbench.show.grid import plural
 from convbench.show.units import amount, gflops, rate, seconds, share
 from convbench.spec import ConvSpec
 

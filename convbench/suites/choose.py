@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from convbench.case import Problem
 from convbench.errors import ConvbenchError
-from convbench.suites import read_shape, read_suite
+from convbench.suites import read_shape, read_suite, suite_names
 from convbench.suites.axes import FIELDS, Filter, ProblemAxis, expand
 from convbench.suites.foreign import LeftOut
 
@@ -36,6 +37,16 @@ def choose_axes(
         else:
             given[name] = words
     return sizes, given
+
+
+def tell_apart(words: Iterable[str]) -> tuple[list[str] | None, list[str] | None]:
+    """Suites (names and files), and problems as text; None for none of them."""
+    names = suite_names()
+    parts: tuple[list[str], list[str]] = ([], [])
+    for word in words:
+        is_suite = word in names or word.endswith(".csv") or Path(word).is_file()
+        parts[not is_suite].append(word)
+    return parts[0] or None, parts[1] or None
 
 
 def choose_problems(

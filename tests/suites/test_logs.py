@@ -541,13 +541,13 @@ def script() -> ModuleType:
 
 
 def test_no_damaged_file_is_a_traceback(script: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
-    assert script.main(["--files", "12", "--seed", "3"]) == 0
+    assert script.main(["--files", "12", "--seed", "3"], kinds=script.KINDS) == 0
     out = capsys.readouterr().out
     assert out.count(": 12 damaged files") == len(script.KINDS)
 
 
 def test_every_kind_of_file_is_read_undamaged(script: ModuleType, tmp_path: Path) -> None:
-    for name, text in script.KINDS.items():
+    for name, text in script.LOGS.items():
         (tmp_path / name).write_text(text)
         assert read_suite(str(tmp_path / name)).problems, name
 
@@ -556,5 +556,5 @@ def test_a_traceback_over_a_damaged_file_is_found(script: ModuleType, capsys: py
     def broken(path: Path) -> tuple[int, str]:
         return -1, f"ValueError: {path.name}"
 
-    assert script.main(["--files", "1", "--kind", "dump.txt"], broken) == 1
+    assert script.main(["--files", "1", "--kind", "dump.txt"], broken, script.KINDS) == 1
     assert "dump.txt 0 0: exit code -1: ValueError" in capsys.readouterr().out

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from convbench.errors import plural
 from convbench.explain import NOTE
 from convbench.explain.letters import TORCH
 from convbench.explain.sheet import set_text
 from convbench.explain.steps import SlidingAxis, Term, Walk
-from convbench.show.grid import FAINT, KERNEL, OUTPUT, PATCH, Block, flow, in_role, plural, wrap_words
+from convbench.show.grid import FAINT, KERNEL, OUTPUT, PATCH, Block, flow, in_role, wrap_words
 from convbench.show.steps.tensors import image, kernel, output
 from convbench.show.steps.view import TERMS, Step, View, by_times, in_code, left_out, listed, signed, worth_seeing
 from convbench.show.units import numeral, seconds, tuple_text

@@ -7,9 +7,10 @@ from textwrap import wrap
 
 from rich.text import Text
 
+from convbench.errors import plural
 from convbench.explain.letters import CUDNN
 from convbench.explain.steps import Comparison, Term, Walk
-from convbench.show.grid import KERNEL, OUTPUT, PATCH, Block, flow, in_role, plural, wrap_words
+from convbench.show.grid import KERNEL, OUTPUT, PATCH, Block, flow, in_role, wrap_words
 from convbench.show.steps.tensors import flat_kernel, flat_output, output, patch_matrix
 from convbench.show.steps.view import Step, View, by_times, in_code, left_out, worth_seeing
 from convbench.show.units import numeral, tuple_text
