@@ -247,13 +247,14 @@ def explain(
 ) -> "Explanation":
     """Walk through one convolution, step by step, on real numbers; in a notebook, as an interactive page.
 
-    As `convbench explain`: every number is checked against PyTorch and float64 before it is shown.
+    As `convbench explain`: every number is checked against PyTorch and float64 before it is shown. Only the command also
+    measures what loops cost here, and watches what PyTorch really ran.
 
     Args:
         on: a problem as text, `SUITE:ROW`, or a ConvSpec; by default the worked example, n1c1h4w4k1r2s2.
         at: the output to follow: its row and column, from 0.
         filter, image: the output channel and the image of that output, from 0.
-        seed: of the numbers; with 0, x counts 1, 2, 3, ... to 97, and again.
+        seed: of the numbers; with 0, x repeats 1 to 97.
 
     Returns:
         Its text, and its page in a notebook; `walk` has the numbers.

@@ -423,3 +423,55 @@ def test_the_lines_run_in_a_notebook_and_are_drawn_there(tmp_path: Path) -> None
     assert sum(one.startswith("<iframe srcdoc=") for one in html) == 1
     assert not any("<progress" in one for one in html)
     assert not any(out["output_type"] in ("error", "stream") for cell in cells for out in cell["outputs"])
+
+
+def test_a_model_is_named_as_on_the_command_line_and_what_it_prints_is_not_the_result(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    onnx = pytest.importorskip("onnx")
+    kind, info = onnx.TensorProto.FLOAT, onnx.helper.make_tensor_value_info
+    x, w, y = info("x", kind, [1, 3, 8, 8]), info("w", kind, [4, 3, 3, 3]), info("y", kind, [1, 4, 6, 6])
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Conv", ["x", "w"], ["y"], name="conv")], "net", [x, w], [y])
+    onnx.save(onnx.helper.make_model(graph), tmp_path / "net.onnx")
+    read = cb.model(str(tmp_path / "net.onnx"), timed=False)
+    assert [str(row.shape.spec) for row in read.costs.rows] == ["n1c3h8w8k4r3s3"]
+    read.to_csv(tmp_path / "net.csv")
+    with pytest.raises(cb.ConvbenchError, match="exists; name another file, or give overwrite=True"):
+        read.to_csv(tmp_path / "net.csv", overwrite=False)
+    with pytest.raises(cb.ConvbenchError, match="cannot write"):
+        read.to_csv(tmp_path / "nowhere" / "net.csv")
+
+    class Chatty(torch.nn.Conv2d):
+        def forward(self, input: Any) -> Any:  # noqa: A002  # as torch names it
+            sys.stdout.write("a call\n")
+            return super().forward(input)
+
+    capfd.readouterr()
+    assert len(cb.model(Chatty(3, 4, 3), (1, 3, 8, 8), timed=False).costs.rows) == 1
+    out, err = capfd.readouterr()
+    assert (out, "a call\n" in err) == ("", True)
+
+
+def test_the_rows_of_results_are_those_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter(f"2026-01-01T00:00:{second:02}+00:00" for second in range(60))
+
+    class Clock:
+        @staticmethod
+        def now(_: object) -> Any:
+            return Clock
+
+        @staticmethod
+        def isoformat(**_: str) -> str:
+            return next(times)
+
+    monkeypatch.setattr("convbench.rows.datetime", Clock)
+    found = cb.verify([by_spec, "torch"], **ONE, passes="fprop", csv=tmp_path / "r.csv")
+    assert found.to_frame().equals(cb.Results.load(tmp_path / "r.csv").to_frame())
+
+
+def test_words_with_commas_are_lists_and_files_are_suites(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("n,c,h,w,k,r,s\n1,2,5,5,2,3,3\n")
+    found = cb.verify("torch", on=str(tmp_path / "mine.csv"), dtypes="fp32, bf16", layouts="nchw", passes="fprop")
+    assert [(one.case.dtype, str(one.case.spec)) for one in found] == [
+        ("fp32", "n1c2h5w5k2r3s3"), ("bf16", "n1c2h5w5k2r3s3"),
+    ]  # fmt: skip

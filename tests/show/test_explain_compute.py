@@ -124,14 +124,28 @@ def padded_before(spec: ConvSpec) -> ConvSpec:
     return replace(spec, h=height, w=width, padding=(0, 0), padding_end=None)
 
 
-@settings(max_examples=30)  # an engine without a compiler takes a third of a second for each
-@given(
-    setting=problems(),
-    gradient=st.sampled_from(("ones", "terminal")),
-    m=st.sampled_from((None, 2, 3)),
-    place=st.tuples(*[st.integers(0, 10**6)] * 6),
-)
-def test_the_page_computes_what_torch_computes(
+SETTINGS: dict[str, Any] = {
+    "setting": problems(),
+    "gradient": st.sampled_from(("ones", "terminal")),
+    "m": st.sampled_from((None, 2, 3)),
+    "place": st.tuples(*[st.integers(0, 10**6)] * 6),
+}
+
+
+@settings(max_examples=15)  # an engine without a compiler takes a third of a second for each
+@given(**SETTINGS)
+def test_the_page_computes_what_torch_computes(page: Page, **setting: Any) -> None:
+    compare_with_torch(page, **setting)
+
+
+@pytest.mark.program
+@settings(max_examples=100)
+@given(**SETTINGS)
+def test_the_page_computes_what_torch_computes_in_a_hundred_settings(page: Page, **setting: Any) -> None:
+    compare_with_torch(page, **setting)
+
+
+def compare_with_torch(
     page: Page, setting: tuple[ConvSpec, str, int], gradient: str, m: int | None, place: tuple[int, ...]
 ) -> None:
     spec, mode, seed = setting
