@@ -247,8 +247,8 @@ def explain(
 ) -> "Explanation":
     """Walk through one convolution, step by step, on real numbers; in a notebook, as an interactive page.
 
-    As `convbench explain`: every number is checked against PyTorch and float64 before it is shown. Only the command also
-    measures what loops cost here, and watches what PyTorch really ran.
+    As `convbench explain`: every number is checked against PyTorch and float64 before it is shown. Only the command
+    also measures what loops cost here, and watches what PyTorch really ran.
 
     Args:
         on: a problem as text, `SUITE:ROW`, or a ConvSpec; by default the worked example, n1c1h4w4k1r2s2.
