@@ -5,8 +5,8 @@
 Every shape is raced as `convbench bench` does it, in a process of its own. Before and after each race every
 backend runs alone, each time in a fresh process that loads nothing else: warm calls, one after the other, on sets
 of operands in turn, as many as the race has (--sets 1 for always the same). Prints the medians, their ratio, and
-whether the race's verdict against torch contradicts the runs alone. The heap is kept in both, as `bench` keeps it; --heap plain leaves it to the
-allocator when alone.
+whether the race's verdict against torch contradicts the runs alone. The heap is kept in both, as `bench` keeps it;
+--heap plain leaves it to the allocator when alone.
 
     python scripts/alone.py --waking [--backend ...] [SHAPE ...]
 
