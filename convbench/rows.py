@@ -29,8 +29,10 @@ from convbench.outcome import (
     Wrong,
 )
 from convbench.schema import COLUMNS, SCHEMA
+from convbench.shards import environment_of
 from convbench.spec import ConvSpec, pair_text
 
+KEY_DIGITS = 16  # of the hash of a case's key
 VERDICTS = ("faster", "slower", "tie", "undecided")
 
 Cell = str | int | float | None
@@ -65,6 +67,8 @@ def to_row(result: Result, context: Context) -> Row:
         "command": context.command,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "schema": SCHEMA,
+        "key": case.key.sha256[:KEY_DIGITS],
+        "environment": environment_of(context.machine.columns()),
     }
 
 

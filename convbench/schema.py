@@ -247,6 +247,25 @@ _REGIMES = (
     Column("launch_bound", "GPU only: 1 if the host takes more than 0.8 of an eager call (`host_s`, `wall_s`), else 0"),
 )
 
+_FLEET = (
+    Column("key", "the first 16 digits of the SHA-256 of the case's key; equal for equal cases everywhere"),
+    Column("shard", "the part of the sweep that was run with `--shard`, such as 3/64; else empty"),
+    Column(
+        "plan",
+        "which case of the whole sweep it is: `17/96 of 0123456789ab`, with a digest of all cases and backends; empty "
+        "for a sweep that ends by the clock",
+    ),
+    Column("environment", "a hash of the versions: driver, python, torch, cuda, cudnn, onednn, convbench, commit"),
+    Column(
+        "canaries_s",
+        "with `--shard`: medians of three fixed convolutions of torch, measured when the shard starts, at most once a "
+        "minute, and when it ends; they show a machine that became slower or is slower than others of its kind",
+        "s",
+    ),
+    Column("attempt", "in a merged file: 2, 3 ... for further measurements of a case that has one; else empty"),
+    Column("suspect", "in a merged file: why the machine of this row cannot be trusted; else empty"),
+)
+
 # In the order of the file.
 TABLE = (
     *_FIRST,
@@ -257,6 +276,7 @@ TABLE = (
     *_numbered(_HANDOVER, 5),
     *_numbered(_CUTS, 6),
     *_numbered(_REGIMES, 7),
+    *_numbered(_FLEET, 8),
 )
 COLUMNS = tuple(one.name for one in TABLE)
 SCHEMA = max(one.since for one in TABLE)

@@ -21,6 +21,7 @@ WAITING = {
     "bench": "preparing the cases",
     "compare": "comparing",
     "report": "reading results",
+    "merge": "reading results",
     "model": "reading the model",
     "why": "computing",
     "ran": "running it once",

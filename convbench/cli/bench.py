@@ -12,6 +12,7 @@ from convbench.cli.dry_run import show_dry_run
 from convbench.cli.outputs import Remarks, check_outputs
 from convbench.cli.sweep import exit_code, follow
 from convbench.errors import ConvbenchError
+from convbench.exit_codes import RIGHT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,7 +107,6 @@ def bench(
     check_outputs({"--csv": how.csv}, overwrite=how.overwrite or how.resume, resumable="--csv")
     with Remarks() as remarks:
         selection = choice.select(FOR_BENCH, tell=remarks)
-        threads = how.thread_counts()
         if how.csv is None and not how.resume and not how.dry_run:
             how = replace(how, csv=default_path())
         session = None if how.dry_run else how.begin(selection, work, remarks)
@@ -116,10 +116,10 @@ def bench(
             f"longer, plus the reference, calls and checks before and after, at rates measured on two CPU cores; "
             f"waiting after the hypervisor moves a CPU is extra"
         )
-        raise typer.Exit(show_dry_run(selection, work, threads=threads, why=why))
+        raise typer.Exit(show_dry_run(selection, work, how=how, why=why))
     typer.echo(warning(), err=True)
     follow(session, draw, columns=COLUMNS)
-    raise typer.Exit(exit_code(session.results, "timed"))
+    raise typer.Exit(exit_code(session.results, "timed") if session.total else RIGHT)
 
 
 def draw(results: "Sequence[Result]", width: int, *, whole: bool = True) -> "list[RenderableType]":

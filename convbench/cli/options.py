@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from convbench.case import Problem
     from convbench.selection import Defaults, Selection
     from convbench.session import Bench, Session, Verify
+    from convbench.shards import Shard
     from convbench.spec import ConvSpec, Pair
 
 Words = list[str] | None
@@ -162,6 +163,13 @@ Csv = Annotated[
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the CSV file of an interrupted run.")]
+ShardOption = Annotated[
+    str | None,
+    typer.Option("--shard", metavar="I/N", help="Run part I of N; convbench merge puts the parts together."),
+]
+Across = Annotated[
+    bool, typer.Option("--across", help="With --resume: continue rows of other processors and versions.")
+]
 Isolate = Annotated[
     bool | None,
     typer.Option(
@@ -384,6 +392,8 @@ class How:
     csv: Csv = None
     overwrite: Overwrite = False
     resume: Resume = False
+    shard: ShardOption = None
+    across: Across = False
     isolate: Isolate = None
     timeout: Timeout = None
     memory_limit: MemoryLimit = None
@@ -402,10 +412,18 @@ class How:
             raise ConvbenchError(f"--threads {odd[0]}: give whole numbers, such as 1,2,4; 0 lets torch choose")
         return list(map(int, given))
 
+    def part(self) -> "Shard | None":
+        """The part that --shard names."""
+        from convbench.shards import Shard
+
+        return None if self.shard is None else Shard.parse(self.shard)
+
     def begin(self, selection: "Selection", work: "Verify | Bench", tell: Callable[[str], None]) -> "Session":
         """The session of these words."""
         from convbench.session import Session
 
+        if self.across and not self.resume:
+            raise ConvbenchError("--across continues a file with rows of other machines: give it with --resume")
         return Session(
             selection,
             work,
@@ -417,6 +435,8 @@ class How:
             anonymous=self.anonymous,
             isolate=self.isolate,
             timeout_s=self.timeout,
+            shard=self.part(),
+            across=self.across,
             memory_nbytes=None if self.memory_limit is None else int(self.memory_limit * 2**30),
             tell=tell,
         )

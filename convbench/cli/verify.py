@@ -11,7 +11,7 @@ from convbench.cli.dry_run import show_dry_run
 from convbench.cli.outputs import Remarks, check_outputs, tell, write
 from convbench.cli.sweep import exit_code, follow
 from convbench.errors import ConvbenchError, printable
-from convbench.exit_codes import WRONG
+from convbench.exit_codes import RIGHT, WRONG
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -140,11 +140,10 @@ def verify(
     work = Verify(force=how.force, seconds=seconds)
     with Remarks() as remarks:
         selection = choice.select(FOR_VERIFY, fuzz=fuzz, seconds=seconds, vectors=vectors, tell=remarks)
-        threads = how.thread_counts()
         session = None if how.dry_run else how.begin(selection, work, remarks)
     if session is None:
         why = "at most: the reference, five calls and three checks per backend, at rates measured on two CPU cores"
-        raise typer.Exit(show_dry_run(selection, work, threads=threads, why=why))
+        raise typer.Exit(show_dry_run(selection, work, how=how, why=why))
     follow(session, draw, columns=COLUMNS, heat_map=heat_map)
     if fuzz is not None or seconds is not None:
         done = len(session.results) // len(selection.backends) - session.kept
@@ -159,7 +158,8 @@ def verify(
         pairs = enumerate(session.pairs())
         entries = [Entry(number=n, file=printable(file), row=row, result=result) for n, (row, result) in pairs]
         write(html, verify_page(entries), overwrite=overwrite)
-    raise typer.Exit(WRONG if selection.faults else exit_code(session.results, "verified"))
+    code = exit_code(session.results, "verified") if session.total else RIGHT
+    raise typer.Exit(WRONG if selection.faults else code)
 
 
 def draw(results: "Sequence[Result]", width: int, *, whole: bool) -> "list[RenderableType]":
