@@ -1,19 +1,22 @@
 """How do the results of many machines become one file, without a loss and without a doubt?
 
 A row knows its place in the whole sweep (`plan`), so the rows alone say what is missing. All backends of a case stay
-together: their ratios are of one machine. Rows are kept as lines, since there may be a hundred thousand of them.
+together: their ratios are of one machine.
 """
 
 import csv
+import io
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from math import exp, log
+from operator import itemgetter
 from statistics import mean, quantiles
+from sys import intern
 
 from convbench.case import ROW_KEY_COLUMNS
 from convbench.errors import ConvbenchError
-from convbench.rows import csv_line, unguard
+from convbench.rows import csv_line, text_row
 from convbench.schema import COLUMNS
 from convbench.shards import KIND, Whole, environment_of
 from convbench.store import read_rows
@@ -25,6 +28,13 @@ _INCIDENTAL = (
     *("time", "command", "machine", "shard", "canaries_s", "schema", "plan", "key", "environment"),
     *("attempt", "suspect"),
 )
+_HEADER = csv_line(dict(zip(COLUMNS, COLUMNS, strict=True)))
+_BACKEND, _OUTCOME, _CANARIES, _ATTEMPT, _SUSPECT = map(
+    COLUMNS.index, ("backend", "outcome", "canaries_s", "attempt", "suspect")
+)
+_case_of = itemgetter(*map(COLUMNS.index, _CASE))
+_block_of = itemgetter(*map(COLUMNS.index, (*_CASE, "machine", "plan", "attempt")))
+_essence_of = itemgetter(*(place for place, column in enumerate(COLUMNS) if column not in _INCIDENTAL))
 _MEASURED = ("timed", "verified", "wrong")
 SLOW = 1.3  # a machine whose canaries take so much longer than those of its kind is not to be believed
 FEWEST_CANARIES = 4  # measurements of a kind, to say what is usual
@@ -36,7 +46,7 @@ class _Block:
 
     Attributes:
         kind: the processor.
-        lines: as in a file; essence: without what differs between equal rows.
+        rows: their cells, in the order of COLUMNS, as in a file.
     """
 
     file: str
@@ -52,8 +62,12 @@ class _Block:
     shard: str
     canaries_s: tuple[float, ...]
     command: str
-    lines: tuple[str, ...]
-    essence: int
+    rows: tuple[tuple[str, ...], ...]
+
+    @property
+    def essence(self) -> tuple[tuple[str, ...], ...]:
+        """The rows without what differs between two that are of one measurement, or say the same."""
+        return tuple(map(_essence_of, self.rows))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -107,7 +121,7 @@ def merge(files: Sequence[str], *, across: bool = False, tell: Callable[[str], N
     for block in blocks:
         cases[(block.whole, block.kind, block.case)].append(block)
     suspects = _suspects(blocks)
-    merged = Merged(text=[csv_line(dict(zip(COLUMNS, COLUMNS, strict=True)))])
+    merged = Merged(text=[_HEADER])
     same = again = 0
     complete: dict[tuple[Whole, _Kind], set[int]] = defaultdict(set)
     commands: dict[tuple[Whole, _Kind], str] = {}
@@ -129,7 +143,7 @@ def merge(files: Sequence[str], *, across: bool = False, tell: Callable[[str], N
             f"{_counted(again, 'case')} were measured more than once; the column attempt counts the further ones"
         )
     for (machine, kind), why in suspects.items():
-        rows = sum(len(block.lines) for block in blocks if (block.machine, block.kind) == (machine, kind))
+        rows = sum(len(block.rows) for block in blocks if (block.machine, block.kind) == (machine, kind))
         merged.lines.append(f"{machine or 'a machine'} is suspect: {why}; its {_counted(rows, 'row')} are marked")
     for (whole, kind), command in commands.items():
         if left := tuple(sorted({*range(1, whole.cases + 1)} - complete[(whole, kind)])):
@@ -142,11 +156,15 @@ def _counted(number: int, noun: str) -> str:
 
 
 def _blocks(file: str, tell: Callable[[str], None]) -> Iterable[_Block]:
-    rows = read_rows(file, tell=tell)
+    rows = _cells(file, tell)
     first, backends = 0, set[str]()
     for number in range(1, len(rows) + 1):
-        backends.add(rows[number - 1]["backend"])
-        if number < len(rows) and rows[number]["backend"] not in backends and _same_block(rows[number], rows[first]):
+        backends.add(rows[number - 1][_BACKEND])
+        if (
+            number < len(rows)
+            and rows[number][_BACKEND] not in backends
+            and _block_of(rows[number]) == _block_of(rows[first])
+        ):
             continue
         try:
             yield _block(file, rows[first:number])
@@ -155,29 +173,40 @@ def _blocks(file: str, tell: Callable[[str], None]) -> Iterable[_Block]:
         first, backends = number, set()
 
 
-def _same_block(row: Mapping[str, str], other: Mapping[str, str]) -> bool:
-    return all(row[column] == other[column] for column in (*_CASE, "machine", "plan", "attempt"))
+def _cells(file: str, tell: Callable[[str], None]) -> list[tuple[str, ...]]:
+    """The rows of a file as the cells of this version of the format, in order.
+
+    A file of this very version is not taken apart any further than that: most of them are, and they are many.
+    """
+    try:
+        with open(file, encoding="utf-8", newline="") as lines:
+            own = lines.readline() == _HEADER
+            rows = [tuple(map(intern, row)) for row in csv.reader(lines, strict=True)] if own else []
+    except (OSError, ValueError, csv.Error):
+        own = False
+    if own and all(len(row) == len(COLUMNS) for row in rows):
+        return rows
+    return [tuple(text_row(row).values()) for row in read_rows(file, tell=tell)]
 
 
-def _block(file: str, rows: Sequence[Mapping[str, str]]) -> _Block:
-    row = rows[0]
+def _block(file: str, rows: Sequence[tuple[str, ...]]) -> _Block:
+    row = dict(zip(COLUMNS, rows[0], strict=True))
     whole, place = Whole.read(row["plan"]) or (None, 0)
     return _Block(
         file=file,
-        case=tuple(row[column] for column in _CASE),
+        case=_case_of(rows[0]),
         kind=tuple(row[column] for column in KIND),
         machine=row["machine"],
         environment=row["environment"] or environment_of(row),
         whole=whole,
         place=place,
-        backends=tuple(one["backend"] for one in rows),
-        measured=all(one["outcome"] in (*_MEASURED, "skipped") for one in rows),
+        backends=tuple(one[_BACKEND] for one in rows),
+        measured=all(one[_OUTCOME] in (*_MEASURED, "skipped") for one in rows),
         time=row["time"],
         shard=row["shard"],
-        canaries_s=tuple(map(float, rows[-1]["canaries_s"].split())),
+        canaries_s=tuple(map(float, rows[-1][_CANARIES].split())),
         command=row["command"],
-        lines=tuple(map(csv_line, rows)),
-        essence=hash(tuple(cell for one in rows for name, cell in one.items() if name not in _INCIDENTAL)),
+        rows=tuple(rows),
     )
 
 
@@ -217,11 +246,16 @@ def _attempts(blocks: Sequence[_Block], backends: int) -> list[_Block]:
 
 def _marked(block: _Block, attempt: int, suspect: str) -> Iterable[str]:
     """The lines of a block, with its attempt and what is suspect about its machine."""
-    if attempt == 1 and not suspect:
-        return block.lines
-    rows = csv.reader(block.lines)
-    marks = {**({"attempt": str(attempt)} if attempt > 1 else {}), **({"suspect": suspect} if suspect else {})}
-    return [csv_line({name: unguard(cell) for name, cell in zip(COLUMNS, row, strict=True)} | marks) for row in rows]
+    lines = io.StringIO()
+    writer = csv.writer(lines, lineterminator="\n")
+    for row in block.rows:
+        cells = [*row]
+        if attempt > 1:
+            cells[_ATTEMPT] = str(attempt)
+        if suspect:
+            cells[_SUSPECT] = suspect
+        writer.writerow(cells)
+    return lines.getvalue().splitlines(keepends=True)
 
 
 def _suspects(blocks: Sequence[_Block]) -> dict[tuple[str, _Kind], str]:

@@ -419,7 +419,7 @@ class Session:
     def _store(
         self, parts: Sequence[tuple[int, Sequence[Case]]], begun: list[Iterator[Result]]
     ) -> Generator[list[Result], None, None]:
-        left = len(self._left)
+        left = [place for place in range(len(self._todo)) if place not in self._done]
         try:
             for threads, cases in parts:
                 results = begun.pop() if begun else self._begin(threads, cases)
@@ -428,13 +428,13 @@ class Session:
                         self._canaries.measure(sure=True)
                     # All rows of a case at once: a kill leaves complete cases.
                     while found := list(islice(results, len(self.selection.backends))):
-                        left -= 1
                         if self._canaries is not None:
-                            self._canaries.measure(sure=left == 0)
+                            self._canaries.measure(sure=len(left) == 1)
                         case = [replace(one, threads=threads) for one in found]
                         rows = [*map(self.row, case)]
                         if self._file is not None:
                             self._file.append(*rows)
+                        self._done.add(left.pop(0))
                         self.results += case
                         self._rows += rows
                         yield case

@@ -99,7 +99,8 @@ def planned(command: str) -> "tuple[Any, list[Case]]":
     with app.make_context("convbench", [name, *words]) as context:
         own = app.get_command(context, name)
         with own.make_context(name, list(words), parent=context) as given:
-            params = given.params
+            # Typer calls a command with None for a list that was not given.
+            params: dict[str, Any] = {one: None if value in ([], ()) else value for one, value in given.params.items()}
     choice_kind = options.Choice if name == "bench" else VerifyChoice
     choice = choice_kind(**{one.name: params[one.name] for one in fields(choice_kind)})
     how = options.How(**{one.name: params[one.name] for one in fields(options.How)})
