@@ -21,7 +21,7 @@ _OUTCOMES = {Timed: "timed", Verified: "verified", Skipped: "skipped", Wrong: "w
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class HistoryRun:
     """One run of the history: its name, when it began, and its rows."""
 
     name: str
@@ -66,7 +66,7 @@ class Series:
     points: tuple[Point, ...]
 
 
-def one_machine(runs: Sequence[Run]) -> tuple[list[Run], dict[str, str]]:
+def one_machine(runs: Sequence[HistoryRun]) -> tuple[list[HistoryRun], dict[str, str]]:
     """The rows from the machine of the newest run; and of each run that has others, how its machine differs.
 
     What is newest is asked for each device: rows of a CPU name no GPU.
@@ -75,7 +75,8 @@ def one_machine(runs: Sequence[Run]) -> tuple[list[Run], dict[str, str]]:
     for run in reversed(runs):
         for row, _ in run.pairs:
             newest.setdefault(row["device"], row)
-    kept, left_out = [], {}
+    kept: list[HistoryRun] = []
+    left_out: dict[str, str] = {}
     for run in runs:
         own = []
         for row, result in run.pairs:
@@ -96,7 +97,7 @@ def _facts(row: Mapping[str, str], newest: Mapping[str, str]) -> list[Difference
     ]
 
 
-def history(runs: Sequence[Run], *, wanted: Callable[[Result], bool], gate: Gate) -> list[Series]:
+def history(runs: Sequence[HistoryRun], *, wanted: Callable[[Result], bool], gate: Gate) -> list[Series]:
     """The rows that are `wanted`, each over all runs, the oldest first.
 
     Args:
@@ -125,7 +126,9 @@ def _timed(pairs: Sequence[Pair]) -> bool:
     return bool(pairs) and all(isinstance(result.outcome, Timed) for _, result in pairs)
 
 
-def _points(key: RowKey, runs: Sequence[Run], tables: Sequence[Mapping[RowKey, list[Pair]]], gate: Gate) -> list[Point]:
+def _points(
+    key: RowKey, runs: Sequence[HistoryRun], tables: Sequence[Mapping[RowKey, list[Pair]]], gate: Gate
+) -> list[Point]:
     torch = replace(key, backend=BASELINE)
     level: list[list[Pair]] = []  # of the first runs since the last change: this row, and torch's
     points = []

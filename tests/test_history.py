@@ -8,7 +8,7 @@ import pytest
 
 from convbench import Failed, Result, Skipped
 from convbench.compare import Gate
-from convbench.history import Run, Series, history, one_machine
+from convbench.history import HistoryRun, Series, history, one_machine
 from convbench.machine import Machine
 from convbench.outcome import Outcome
 from convbench.rows import Context, text_row, to_row
@@ -19,7 +19,7 @@ from tests.test_compare import MACHINE, case, disturbed, noisy
 GATE = Gate(margin=0.02)
 
 
-def run(number: int, rows: dict[str, Outcome], machine: Machine = MACHINE, name: str = "first") -> Run:
+def run(number: int, rows: dict[str, Outcome], machine: Machine = MACHINE, name: str = "first") -> HistoryRun:
     context = Context(machine=machine, threads=2, command="convbench bench")
     results = [
         Result(case=case(name), backend=backend, family="vendor", outcome=outcome, threads=2)
@@ -27,14 +27,14 @@ def run(number: int, rows: dict[str, Outcome], machine: Machine = MACHINE, name:
     ]
     pairs = [(text_row(to_row(one, context)), one) for one in results]
     time = datetime(2026, 8, 1, 8, tzinfo=UTC) + timedelta(days=number)
-    return Run(name=f"run{number}", time=time.isoformat(), pairs=pairs)
+    return HistoryRun(name=f"run{number}", time=time.isoformat(), pairs=pairs)
 
 
-def follow(runs: list[Run], gate: Gate = GATE) -> dict[str, Series]:
+def follow(runs: list[HistoryRun], gate: Gate = GATE) -> dict[str, Series]:
     return {one.key.backend: one for one in history(runs, wanted=lambda _: True, gate=gate)}
 
 
-def times(values: list[float], rounds: int = 100) -> list[Run]:
+def times(values: list[float], rounds: int = 100) -> list[HistoryRun]:
     return [run(number, {"mine": noisy((number, value), value, rounds)}) for number, value in enumerate(values)]
 
 
@@ -68,7 +68,7 @@ def test_steady_noise_is_called_a_change_no_oftener_than_the_confidence_says() -
 
 def test_what_was_not_timed_or_noisy_is_shown_and_not_compared() -> None:
     runs = times([1e-3] * 6)
-    outcomes = {1: Failed("out of memory"), 2: Skipped("no"), 3: disturbed(noisy(3, 5e-3))}
+    outcomes: dict[int, Outcome] = {1: Failed("out of memory"), 2: Skipped("no"), 3: disturbed(noisy(3, 5e-3))}
     runs = [run(n, {"mine": outcomes[n]}) if n in outcomes else one for n, one in enumerate(runs)]
     runs[4] = run(4, {"other": noisy(4)})
     series = follow(runs)["mine"]

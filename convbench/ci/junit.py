@@ -4,12 +4,12 @@ import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
 
-from convbench.ci.findings import Judged, numbered
+from convbench.ci.findings import CiTest, numbered
 
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def junit(command: str, tests: Iterable[Judged]) -> str:
+def junit(command: str, tests: Iterable[CiTest]) -> str:
     """One test per row, each with a name of its own: what is wrong fails, what was not done or decided is skipped."""
     tests = list(tests)
     suite = ET.Element("testsuite", name=f"convbench {command}")
@@ -30,13 +30,13 @@ def junit(command: str, tests: Iterable[Judged]) -> str:
     return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _place(one: Judged) -> str:
+def _place(one: CiTest) -> str:
     """What a server takes for packages and a class."""
     parts = ("convbench", one.key.suite, one.key.axes.replace(" ", "-"))
     return ".".join(part.replace(".", "_") for part in parts)
 
 
-def _add(suite: ET.Element, one: Judged, place: str, name: str) -> None:
+def _add(suite: ET.Element, one: CiTest, place: str, name: str) -> None:
     test = ET.SubElement(suite, "testcase", classname=place, name=name)
     if one.time_s is not None:
         test.set("time", f"{one.time_s:.9f}")

@@ -6,7 +6,7 @@ from math import isfinite
 from typing import Any
 
 from convbench.ci import markdown as md
-from convbench.ci.findings import Judged, Pair
+from convbench.ci.findings import CiTest, Pair
 from convbench.compare import Changes, RowChange
 from convbench.show.changes import (
     ORDER,
@@ -23,14 +23,14 @@ from convbench.show.units import seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class ChangesFindings:
     """Two files compared; its numbers are those of the second file, `pairs`."""
 
     changes: Changes
     pairs: Sequence[Pair]
     command: str = "compare"
 
-    def tests(self) -> list[Judged]:
+    def tests(self) -> list[CiTest]:
         """Regressions fail, rows that were not compared or not decided are skipped; --undecided fail fails those."""
         changes, found = self.changes, []
         states = {"regression": "failed", "undecided": "failed" if changes.gate.undecided == "fail" else "skipped"}
@@ -38,12 +38,12 @@ class Comparison:
             words = f"{row.verdict}: {factor(row.judged)}, {seconds(row.before_s)} -> {seconds(row.after_s)}"
             state = states.get(row.state, "passed")
             kind = row.state if state == "failed" else ""
-            found.append(Judged(key=row.key, state=state, kind=kind, words=words, time_s=row.after_s))
+            found.append(CiTest(key=row.key, state=state, kind=kind, words=words, time_s=row.after_s))
         for one in changes.apart:
             state = "failed" if one.regression else "skipped"
             kind = "regression" if one.regression else ""
             words = f"{apart_words(one)}: {one.reason}"
-            found.append(Judged(key=one.key, state=state, kind=kind, words=words))
+            found.append(CiTest(key=one.key, state=state, kind=kind, words=words))
         return found
 
     def as_json(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from math import isfinite
 from typing import Any
 
 from convbench.ci import markdown as md
-from convbench.ci.findings import Judged, Pair
+from convbench.ci.findings import CiTest, Pair
 from convbench.exit_codes import NOTHING, RIGHT, WRONG
 from convbench.outcome import Failed, Result, Skipped, Timed, Verified, Wrong
 from convbench.schema import SCHEMA, TABLE
@@ -24,7 +24,7 @@ _FACTS = {"cpu": "", "gpu": "", "torch": "torch ", "convbench": "convbench ", "c
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class RunFindings:
     """The rows of a run, or of several files.
 
     Attributes:
@@ -47,24 +47,24 @@ class Run:
             f"{_WORDS[self.state]}: {', '.join(f'{number:,} {kind}' for kind, number in counts.items()) or 'no rows'}"
         )
 
-    def tests(self) -> list[Judged]:
+    def tests(self) -> list[CiTest]:
         return [self._judged(row["threads"], result) for row, result in self.pairs]
 
-    def _judged(self, threads: str, result: Result) -> Judged:
+    def _judged(self, threads: str, result: Result) -> CiTest:
         key = result.key(threads)
         match result.outcome:
             case Timed() as timed:
-                return Judged(key=key, state="passed", time_s=timed.median_s)
+                return CiTest(key=key, state="passed", time_s=timed.median_s)
             case Verified():
-                return Judged(key=key, state="passed")
+                return CiTest(key=key, state="passed")
             case Skipped(reason):
-                return Judged(key=key, state="skipped", words=reason)
+                return CiTest(key=key, state="skipped", words=reason)
             case Wrong(check):
                 words = check.cause or check.evidence or ""
             case Failed(message):
                 words = message
         kind = "wrong" if isinstance(result.outcome, Wrong) else "failed"
-        return Judged(key=key, state="failed", kind=kind, words=words, text="\n".join(self._fault(result)))
+        return CiTest(key=key, state="failed", kind=kind, words=words, text="\n".join(self._fault(result)))
 
     def _fault(self, result: Result) -> list[str]:
         smaller = shrunk(result)

@@ -72,7 +72,7 @@ def compare(
     Exit 0: no regression, and nothing undecided; 1: a regression; 2: different machines, or bad input;
     3: no regression, but something is undecided (see --undecided), or there is nothing to compare.
     """
-    from convbench.ci.of_changes import Comparison
+    from convbench.ci.of_changes import ChangesFindings
     from convbench.compare import Gate, compare_pairs
     from convbench.show.changes import (
         COLUMNS,
@@ -119,7 +119,7 @@ def compare(
 
     out, err = result_console(), side_console()
     whole = out.is_terminal and not ci.takes_stdout
-    export(ci, Comparison(changes=changes, pairs=new), overwrite=overwrite)
+    export(ci, ChangesFindings(changes=changes, pairs=new), overwrite=overwrite)
     if whole:
         out.print(changes_table(changes, width=out.width))
     elif not ci.takes_stdout:

@@ -14,7 +14,7 @@ from convbench.errors import ConvbenchError, NothingSelected
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from convbench.history import Run
+    from convbench.history import HistoryRun
     from convbench.outcome import Result
 
 EXAMPLE = "\b\nExample:\n  convbench history resnet50:conv1 --backend torch,onednn"
@@ -54,7 +54,7 @@ def history(
     Exit 3: no kept run has this problem.
     """
     from convbench.compare import Gate
-    from convbench.history import Run, one_machine
+    from convbench.history import HistoryRun, one_machine
     from convbench.history import history as find_history
     from convbench.kept import FOLDER, kept_runs
     from convbench.show.console import print_tabbed, result_console, side_console
@@ -69,7 +69,7 @@ def history(
         found = kept_runs(remarks)
         if not found:
             raise NothingSelected(f"{FOLDER}/ has no kept run; keep one with convbench bench --keep NAME")
-        runs = [Run(name=one.name, time=one.time, pairs=read_pairs(one.path, tell=remarks)) for one in found]
+        runs = [HistoryRun(name=one.name, time=one.time, pairs=read_pairs(one.path, tell=remarks)) for one in found]
         if not across:
             runs, left_out = one_machine(runs)
             for name, words in left_out.items():
@@ -97,7 +97,7 @@ def history(
     whole.print(method(gate, len(runs), found=series), style="dim", markup=False)
 
 
-def _matching(shape: str, runs: "Sequence[Run]") -> "Callable[[Result], bool]":
+def _matching(shape: str, runs: "Sequence[HistoryRun]") -> "Callable[[Result], bool]":
     """Whether a result is of this problem: by the name it has in the kept runs, otherwise by its sizes."""
     from convbench.suites import find_problem
 

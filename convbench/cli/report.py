@@ -81,12 +81,12 @@ def report(
         ]
         write_files(entries, html=html, svg=svg, png=png, plots=plots, overwrite=overwrite)
     if any(ci.files.values()):
-        from convbench.ci.of_results import STATES, Run
+        from convbench.ci.of_results import STATES, RunFindings
         from convbench.session import reproduce
 
         origins = [file for file, _, _ in pairs]
         rows = [(row, result) for _, row, result in pairs]
-        run = Run(command="report", pairs=rows, state=STATES[code], reproduce=reproduce, files=origins)
+        run = RunFindings(command="report", pairs=rows, state=STATES[code], reproduce=reproduce, files=origins)
         export(ci, run, overwrite=overwrite)
     raise typer.Exit(code)
 

@@ -38,7 +38,7 @@ _INSTEAD = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Defaults:
+class OptionDefaults:
     """What a file sets for one command: the words of its options, and the key that each option is from."""
 
     words: tuple[str, ...] = ()
@@ -55,7 +55,7 @@ class Defaults:
         return ""
 
 
-NOTHING_SET = Defaults(keys={}, values={})
+NOTHING_SET = OptionDefaults(keys={}, values={})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +78,7 @@ class Settings:
     def wrong(self, key: str, words: str) -> ConvbenchError:
         return ConvbenchError(f"{self.name}: {printable(key)}: {words}")
 
-    def defaults(self, name: str, command: Any, given: Sequence[str]) -> Defaults:
+    def defaults(self, name: str, command: Any, given: Sequence[str]) -> OptionDefaults:
         """The defaults of a command, less what `given` on the command line takes the place of.
 
         Raises:
@@ -110,7 +110,7 @@ class Settings:
                     continue
                 words += found
                 keys[key], values[key] = self.key(*places, key), [one.partition("=")[2] for one in found]
-        return Defaults(words=tuple(words), keys=keys, values=values, file=self.name)
+        return OptionDefaults(words=tuple(words), keys=keys, values=values, file=self.name)
 
     @property
     def name(self) -> str:

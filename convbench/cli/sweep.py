@@ -156,10 +156,10 @@ def run_findings(command: str, session: "Session", done: str, *, anonymous: bool
         done: the outcome that counts as done.
         wrong: whether something was wrong before anything ran.
     """
-    from convbench.ci.of_results import STATES, Run
+    from convbench.ci.of_results import STATES, RunFindings
     from convbench.session import reproduce
 
-    return Run(
+    return RunFindings(
         command=command,
         pairs=session.pairs(),
         state=STATES[WRONG if wrong else exit_code(session.results, done)],

@@ -11,7 +11,7 @@ import pytest
 from convbench import Failed, Result, Skipped, Verified, Wrong
 from convbench.ci.findings import Pair
 from convbench.ci.junit import junit
-from convbench.ci.of_results import Run
+from convbench.ci.of_results import RunFindings
 from convbench.ci.trackers import bmf, github_benchmark, without_number
 from convbench.outcome import Check, Outcome, PairedRatio
 from convbench.rows import Context, text_row, to_row
@@ -40,8 +40,8 @@ ROWS = [
 ]
 
 
-def run(pairs: Sequence[Pair] = ROWS, state: str = "wrong") -> Run:
-    return Run(command="bench", pairs=pairs, state=state, reproduce=reproduce)
+def run(pairs: Sequence[Pair] = ROWS, state: str = "wrong") -> RunFindings:
+    return RunFindings(command="bench", pairs=pairs, state=state, reproduce=reproduce)
 
 
 def test_junit_is_what_servers_read_and_each_row_is_a_test() -> None:
@@ -158,9 +158,9 @@ def test_json_has_the_columns_of_the_csv_as_numbers_texts_and_nulls() -> None:
     assert (first["n"], first["median_s"], first["torch"], first["verdict"]) == (1, 1.15e-3, "2.14.0", "baseline")
     assert (first["p95_s"], first["max_s"], first["reason"], first["ratio_low"]) == (1.285e-3, 1.3e-3, None, None)
     assert "convbench verify --backend mine" in found["rows"][3]["reproduce"]
-    assert Run(command="report", pairs=ROWS[:1], state="ok", reproduce=reproduce, files=["a.csv"]).as_json()["rows"][0][
-        "file"
-    ] == ("a.csv")
+    assert RunFindings(command="report", pairs=ROWS[:1], state="ok", reproduce=reproduce, files=["a.csv"]).as_json()[
+        "rows"
+    ][0]["file"] == ("a.csv")
 
 
 def test_markdown_has_the_faults_first_and_no_name_breaks_out_of_it() -> None:
