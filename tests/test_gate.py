@@ -2,6 +2,7 @@
 
 import csv
 import random
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,17 +17,21 @@ ROUNDS, BLOCK = 100, 5
 OF_SAMPLES = {"median_s", "q25_s", "q75_s", "min_s", "samples", "gflops", "gbytes_per_s", "images_per_s"}
 
 
+@cache
+def real_rows() -> list[dict[str, str]]:
+    """Those that were timed in as many rounds as a gate asks for: torch and onednn; the others dropped out early."""
+    with REAL.open(newline="") as file:
+        return [row for row in csv.DictReader(file) if row["samples_s"].count(" ") >= ROUNDS]
+
+
 def measured_anew(path: Path, seed: str, slower: dict[str, float]) -> Path:
     """The rows of a real run with samples drawn from its own, in blocks of neighbouring rounds: its noise and drift.
 
-    torch and onednn were timed in as many rounds as a gate asks for, the others dropped out early. The backends of a
-    case draw the same rounds, so what disturbed a round disturbs all of them. The whole run is faster
+    The backends of a case draw the same rounds, so what disturbed a round disturbs all of them. The whole run is faster
     or slower by some percent, as a machine is from hour to hour.
     """
     rng = random.Random(seed)
-    speed = rng.uniform(0.95, 1.05)
-    with REAL.open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["samples_s"].count(" ") >= ROUNDS]
+    speed, rows = rng.uniform(0.95, 1.05), real_rows()
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
@@ -39,9 +44,9 @@ def measured_anew(path: Path, seed: str, slower: dict[str, float]) -> Path:
                 own = samples[row["backend"]]
                 drawn = [own[start + step] for start in starts for step in range(BLOCK)]
                 factor = speed * slower.get(row["backend"], 1.0)
-                row["samples_s"] = " ".join(f"{factor * one * rng.lognormvariate(0, 0.002):.4g}" for one in drawn)
-                unknown = dict.fromkeys((*OF_SAMPLES, "set_aside", "set_aside_rounds", "noisy"), "")
-                writer.writerow({name: unknown.get(name, cell) for name, cell in row.items()})
+                new = dict.fromkeys((*OF_SAMPLES, "set_aside", "set_aside_rounds", "noisy"), "")
+                new["samples_s"] = " ".join(f"{factor * one * rng.lognormvariate(0, 0.002):.4g}" for one in drawn)
+                writer.writerow({name: new.get(name, cell) for name, cell in row.items()})
     return path
 
 

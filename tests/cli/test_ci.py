@@ -70,8 +70,7 @@ def test_two_results_on_stdout_are_refused_before_anything_runs(cli: Cli, comman
 def test_one_format_may_have_stdout_for_itself(cli: Cli) -> None:
     assert junit_violations(cli("report", ROWS, "--junit", "-").out) == []
     assert cli("report", ROWS, "--markdown", "-").out.startswith("### convbench report: OK: ")
-    done = cli(*COMMANDS["verify"], "--github-benchmark", "-")
-    assert violations(json.loads(done.out), GITHUB_BENCHMARK) == []
+    assert violations(json.loads(cli("report", ROWS, "--github-benchmark", "-").out), GITHUB_BENCHMARK) == []
 
 
 def test_a_fault_is_a_failure_with_its_cause_and_its_command_and_exit_1(cli: Cli, folder: Path) -> None:
@@ -117,10 +116,10 @@ def test_percentiles_are_in_the_csv_and_in_tables_on_request(cli: Cli, folder: P
 
 
 def test_a_kept_run_is_compared_by_its_name_and_without_names_the_last_two_are(cli: Cli, folder: Path) -> None:
-    for name in ("before", "after"):
-        done = cli(*COMMANDS["bench"], "--keep", name)
-        assert done.code == 0, done.err
-        assert f"results saved to .convbench/{name}.csv" in done.err
+    done = cli(*COMMANDS["bench"], "--keep", "before")
+    assert done.code == 0, done.err
+    assert "results saved to .convbench/before.csv" in done.err
+    shutil.copy(".convbench/before.csv", ".convbench/after.csv")  # later, by its own time
     again = cli(*COMMANDS["bench"], "--keep", "after")
     assert again.code == 2
     assert "--keep: .convbench/after.csv exists; name another file, replace it with --overwrite" in again.err

@@ -26,18 +26,17 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_file_sets_defaults_and_the_command_line_wins(cli: Cli, folder: Path) -> None:
-    (folder / "convbench.toml").write_text(f'dtype = ["fp32", "bf16"]\n\n{VERIFY}epilogue = "none"\n')
+    (folder / "convbench.toml").write_text(f'dtype = ["fp32"]\n\n{VERIFY}epilogue = "none"\n')
     done = cli("verify")
     assert done.code == 0, done.err
-    assert {(row["spec"], row["backend"], row["dtype"]) for row in table(done.out)} == {
-        (SHAPE, backend, dtype) for backend in ("torch", "unfold-matmul") for dtype in ("fp32", "bf16")
-    }
-    done = cli("verify", "--dtype", "fp64", "--backend=torch", "--csv", "rows.csv")
+    rows = [(row["spec"], row["backend"], row["dtype"], row["layout"]) for row in table(done.out)]
+    assert rows == [(SHAPE, backend, "fp32", "nchw") for backend in ("torch", "unfold-matmul")]
+    done = cli("verify", "--layout", "nhwc", "--backend=torch", "--csv", "rows.csv")
     assert done.code == 0, done.err
-    assert [(row["backend"], row["dtype"]) for row in table(done.out)] == [("torch", "fp64")]
+    assert [(row["backend"], row["layout"]) for row in table(done.out)] == [("torch", "nhwc")]
     (row,) = csv.DictReader((folder / "rows.csv").read_text().splitlines())
     assert row["command"] == (
-        f"convbench verify --shape={SHAPE} --layout=nchw --pass=fprop --epilogue=none --dtype fp64 --backend=torch "
+        f"convbench verify --dtype=fp32 --shape={SHAPE} --pass=fprop --epilogue=none --layout nhwc --backend=torch "
         f"--csv rows.csv"
     )
 
