@@ -10,7 +10,7 @@ import pytest
 
 from convbench import Wrong
 from tests.ci.formats import BMF, GITHUB_BENCHMARK, junit_violations, violations
-from tests.cli.conftest import LAST_TAP, Cli, table
+from tests.cli.conftest import Cli, table
 from tests.test_compare import BAD, case, noisy, write
 
 ROWS = Path(__file__).parents[2] / "results" / "quick-cpu-zen4.csv"
@@ -87,16 +87,19 @@ def test_a_fault_is_a_failure_with_its_cause_and_its_command_and_exit_1(cli: Cli
 
 @pytest.mark.program
 def test_a_fault_of_a_plug_in_is_reproduced_with_its_file_unless_anonymous(cli: Cli, folder: Path) -> None:
-    (folder / "bad.py").write_text(LAST_TAP)
+    (folder / "bad.py").write_text(
+        "from convbench import backend\n\n@backend(family='direct', source='a test')\n"
+        "def bad(x, w, spec):\n    raise ValueError('no')\n"
+    )
     words = ("verify", *SHAPE, "--plugin", "bad.py", "--no-isolate", "--pass", "fprop", "--epilogue", "none")
     done = cli(*words, "--junit", "junit.xml", "--json")
     assert done.code == 1
     found = json.loads(done.out)
-    assert (found["state"], found["counts"]) == ("wrong", {"wrong": 1})
+    assert (found["state"], found["counts"]) == ("wrong", {"failed": 1})
     assert found["rows"][0]["reproduce"].endswith("--plugin bad.py")
     text = (folder / "junit.xml").read_text()
     assert junit_violations(text) == []
-    assert "convbench verify --backend last-tap" in text
+    assert '<failure type="failed" message="ValueError: no (bad.py:5)">' in text
     done = cli(*words, "--json", "--anonymous")
     assert "bad.py" not in json.loads(done.out)["rows"][0]["reproduce"]
 
