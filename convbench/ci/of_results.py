@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
+from convbench.bench.decision import standings
 from convbench.ci import markdown as md
 from convbench.ci.findings import CiTest, Pair
 from convbench.exit_codes import NOTHING, RIGHT, WRONG
@@ -140,8 +141,8 @@ def _answers(results: Sequence[Result]) -> list[str]:
     groups: dict[tuple[str, str], list[Result]] = {}
     for one in results:
         groups.setdefault((one.case.problem.suite, one.key().axes), []).append(one)
-    said = {key: answer(group) for key, group in groups.items()}
-    heading = len([words for words in said.values() if words]) > 1
+    said = {key: answer(group) for key, group in groups.items() if standings(group).winner is not None}
+    heading = len([words for words in said.values() if words]) > 1  # a suite of one case has no answer
     return [
         f"{suite_title(groups[suite, axes])} {axes}: {words}" if heading else words
         for (suite, axes), words in said.items()

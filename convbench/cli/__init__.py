@@ -90,8 +90,8 @@ def run_command(arguments: list[str], waiting: Waiting) -> int:
         name, *given = arguments
         if name in COMMANDS and not {"--help", "-h"} & {*given} and (settings := find_settings()) is not None:
             defaults = settings.defaults(name, command.commands[name], given)
-            arguments = [name, *defaults.words, *given]
-            if defaults.words:
+            arguments = [name, *defaults.words, *(word for word in given if word not in defaults.off)]
+            if defaults.words or defaults.off:
                 sys.argv[1:] = arguments  # rows record the command that reproduces them
         code = command.main(args=arguments, prog_name="convbench", standalone_mode=False, obj=waiting)
     except PipeClosed:

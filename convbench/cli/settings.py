@@ -24,9 +24,9 @@ COMMON = tuple(
     "anonymous backend confidence device dtype epilogue isolate layout margin memory-limit pass percentiles precision "
     "relative seed suite threads timeout".split()
 )
-# Of the command line alone: what runs code, writes or replaces files, or opens a connection. So are all options that
-# take a FILE or a folder.
-ASKED_FOR = frozenset("plugin keep overwrite resume download root".split())
+# Of the command line alone: what runs code or a browser, writes or replaces files, or opens a connection. So are all
+# options that take a FILE or a folder.
+ASKED_FOR = frozenset("plugin keep overwrite resume rerun refresh open download root".split())
 # Options that ask for the same in other words: one on the command line puts aside what a file says of the others.
 _PROBLEMS = ("suite", "shape", "input", "weight", "stride", "padding", "dilation", "fuzz", "seconds", "vectors")
 _INSTEAD = {
@@ -39,9 +39,16 @@ _INSTEAD = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptionDefaults:
-    """What a file sets for one command: the words of its options, and the key that each option is from."""
+    """What a file sets for one command.
+
+    Attributes:
+        words: its options.
+        off: words of the command line that switch off what the file switches on, and are no options themselves.
+        keys, values: the key that each option is from, and its values, by the option's name.
+    """
 
     words: tuple[str, ...] = ()
+    off: frozenset[str] = frozenset()
     keys: Mapping[str, str]
     values: Mapping[str, Sequence[str]]
     file: str = ""
@@ -89,6 +96,7 @@ class Settings:
         typed = {word.partition("=")[0].removeprefix("--") for word in given if word.startswith("--")}
         instead = {other for one in typed for other in _INSTEAD.get(one, ())}
         words: list[str] = []
+        off: set[str] = set()
         keys: dict[str, str] = {}
         values: dict[str, list[str]] = {}
         own = self.values.get(name, {}) if name in COMMANDS else {}
@@ -106,11 +114,14 @@ class Settings:
                     raise self.wrong(self.key(*places, key), "only the command line may name what is run or written")
                 found = self._words(self.key(*places, key), value, options[key])
                 named = {*options[key].opts, *options[key].secondary_opts}
+                if options[key].is_flag and not options[key].secondary_opts and f"no-{key}" in typed:
+                    off.add(f"--no-{key}")
+                    continue
                 if key in instead or {f"--{one}" for one in typed} & named:
                     continue
                 words += found
                 keys[key], values[key] = self.key(*places, key), [one.partition("=")[2] for one in found]
-        return OptionDefaults(words=tuple(words), keys=keys, values=values, file=self.name)
+        return OptionDefaults(words=tuple(words), off=frozenset(off), keys=keys, values=values, file=self.name)
 
     @property
     def name(self) -> str:

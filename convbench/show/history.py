@@ -91,7 +91,7 @@ def _verdict(point: Point) -> str:
 def _ends(series: Series, *, relative: bool) -> str:
     values = [value for one in series.points if (value := value_of(one, relative=relative)) is not None]
     if not values:
-        return "never timed"
+        return "no ratio to torch" if relative else "never timed"
     first, last = (f"{one:.3g}x torch's" if relative else seconds(one) for one in (values[0], values[-1]))
     return first if len(values) == 1 else f"{first} to {last}"
 

@@ -48,13 +48,17 @@ def test_another_problem_on_the_command_line_puts_the_one_of_the_file_aside(cli:
     assert {row["spec"] for row in table(done.out)} == {SHAPE}
 
 
-def test_a_switch_is_switched_off_and_on_again(folder: Path) -> None:
+def test_a_switch_is_switched_off_and_on_again(cli: Cli, folder: Path) -> None:
     (folder / "convbench.toml").write_text("isolate = false\ntimeout = 5\n[bench]\nno-ceilings = true\nforce = false\n")
     words = words_of("bench")
     assert words == ("--no-isolate", "--timeout=5", "--no-ceilings")
     assert words_of("bench", "--isolate") == ("--timeout=5", "--no-ceilings")
     assert words_of("bench", "--no-isolate") == ("--no-ceilings",)
     assert words_of("bench", "--timeout", "1") == ("--no-ceilings",)
+    (folder / "convbench.toml").write_text("[report]\npercentiles = true\n")
+    rows = PAGE.parents[1] / "results" / "quick-cpu-zen4.csv"
+    assert "p99_s" in table(cli("report", rows).out)[0]
+    assert "p99_s" not in table(cli("report", rows, "--no-percentiles").out)[0]
 
 
 def words_of(name: str, *given: str) -> tuple[str, ...]:
