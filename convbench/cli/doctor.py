@@ -1,12 +1,16 @@
 """convbench doctor: what about this machine makes timings noisy, and what can be changed?"""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from convbench.cli import options
 from convbench.cli.outputs import check_outputs, tell, write
 from convbench.device import find_device
+from convbench.errors import ConvbenchError
+
+if TYPE_CHECKING:
+    from convbench.cli.settings import OptionDefaults
 
 EXAMPLE = "\b\nExample:\n  convbench doctor"
 
@@ -70,6 +74,26 @@ def _settings() -> str:
     if found is None:
         return f"no {FILES[0]}, and no [tool.convbench] in a {FILES[1]}, here or above"
     app: Any = typer.main.get_command(make_app())
-    sets = {name: found.defaults(name, command, ()).words for name, command in app.commands.items()}
+    sets = {}
+    for name, command in app.commands.items():
+        defaults = found.defaults(name, command, ())
+        sets[name] = defaults.words
+        if defaults.words:
+            _parse(name, command, defaults)
     told = "; ".join(f"{name} {' '.join(words)}" for name, words in sets.items() if words)
     return f"{found.name}: {told or 'sets nothing'}"
+
+
+def _parse(name: str, command: Any, defaults: "OptionDefaults") -> None:
+    """Raise if the command would not take these defaults."""
+    from convbench.cli.usage import reason
+
+    words = list(defaults.words)
+    needed = [one for one in command.params if one.param_type_name == "argument" and one.required]
+    try:
+        command.make_context(name, [*words, *("x" for _ in needed)])
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # as in convbench.cli: typer keeps its class to itself
+            raise
+        said = reason(error, [name, *words])
+        raise ConvbenchError(said + defaults.blamed(said)) from None

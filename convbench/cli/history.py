@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from convbench.cli import options
-from convbench.cli.completion import backends, listed
+from convbench.cli.completion import backends, listed, shapes
 from convbench.cli.outputs import Remarks
 from convbench.errors import ConvbenchError, NothingSelected
 
@@ -27,6 +27,7 @@ def history(
         typer.Argument(
             metavar="SHAPE",
             help="The problem, such as n1c64h56w56k64r3s3_pd1, or SUITE:ROW as in the kept runs; SUITE: for all rows.",
+            autocompletion=listed(shapes),
         ),
     ],
     backend: Annotated[

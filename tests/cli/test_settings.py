@@ -154,6 +154,16 @@ def test_doctor_shows_the_file_and_checks_it_for_every_command(
     assert row["found"].startswith("pyproject.toml: ")
     assert "bench --seed=3; " in row["found"]
     assert "compare --relative" in row["found"]
+    for command, text, said in (
+        ("bench", "budget = 'soon'", "Invalid value for --budget soon: give a number."),
+        ("error", "json = 1", "tool.convbench.error.json: --json is switched on or off; write true or false"),
+        ("history", "confidence = 'x'", "Invalid value for --confidence x: give a number."),
+    ):
+        (folder / "pyproject.toml").write_text(f"[tool.convbench.{command}]\n{text}\n")
+        done = cli("doctor")
+        assert (done.code, done.err.count("\n")) == (2, 1)
+        assert said in done.err
+        assert f"tool.convbench.{command}." in done.err
     (folder / "pyproject.toml").write_text("[tool.convbench.compare]\nrelativ = true\n")
     done = cli("doctor")
     assert (done.code, done.err.count("\n")) == (2, 1)
