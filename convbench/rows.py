@@ -119,6 +119,7 @@ def _outcome_cells(result: Result) -> Row:
 def _of_samples(timed: Timed, case: Case) -> Row:
     """The columns that are computed from the samples."""
     low, high = timed.quartiles_s
+    p95_s, p99_s, max_s = timed.tail_s
     return {
         "median_s": timed.median_s,
         "q25_s": low,
@@ -128,6 +129,9 @@ def _of_samples(timed: Timed, case: Case) -> Row:
         "gflops": case.spec.flops / timed.median_s * 1e-9,
         "gbytes_per_s": case.nbytes / timed.median_s * 1e-9,
         "images_per_s": case.spec.n / timed.median_s,
+        "p95_s": p95_s,
+        "p99_s": p99_s,
+        "max_s": max_s,
     }
 
 

@@ -255,8 +255,15 @@ _FREE_OPTIONS = {
     "--across": 0,
     "--shard": 1,
     "--csv": 1,
+    "--keep": 1,
     "--timeout": 1,
     "--memory-limit": 1,
+    "--json": 0,
+    "--junit": 1,
+    "--markdown": 1,
+    "--bmf": 1,
+    "--github-benchmark": 1,
+    "--percentiles": 0,
 }
 
 
@@ -362,6 +369,17 @@ def _difference(here: str, there: str) -> str:
     if not old:
         return f"without {new!r}, which this run has"
     return f"with {old!r}, but this run has {new!r}" if new else f"with {old!r}, which this run does not have"
+
+
+def first_time(path: str | Path) -> str:
+    """When the first row of a file of ours was written, in UTC; "" if it has none, or cannot be read."""
+    try:
+        with open(path, encoding="utf-8", errors="replace", newline="") as file:
+            lines = [file.readline(MOST_NBYTES), file.readline(MOST_NBYTES)]
+        header, *rows = _cells(lines, MOST_NBYTES)
+    except (OSError, ValueError):
+        return ""
+    return dict(zip(header, rows[0], strict=False)).get("time", "") if rows and rows[0] else ""
 
 
 def read_rows(path: str | Path, *, tell: Callable[[str], None] = lambda _: None) -> list[dict[str, str]]:

@@ -214,6 +214,31 @@ Names = Annotated[
     str, typer.Option("--names", metavar="NAME", help="Naming convention: torch (C_out, kH, H_out) or cudnn (K, R, P).")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Junit = Annotated[
+    str | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML for a CI server; - is stdout.")
+]
+Markdown = Annotated[
+    str | None,
+    typer.Option(
+        "--markdown",
+        metavar="FILE",
+        help="Write a comment for a pull request; - is stdout. Appends to $GITHUB_STEP_SUMMARY.",
+    ),
+]
+Bmf = Annotated[
+    str | None, typer.Option("--bmf", metavar="FILE", help="Write Bencher Metric Format for bencher.dev; - is stdout.")
+]
+GithubBenchmark = Annotated[
+    str | None,
+    typer.Option(
+        "--github-benchmark",
+        metavar="FILE",
+        help="Write JSON for github-action-benchmark (customSmallerIsBetter); - is stdout.",
+    ),
+]
+Percentiles = Annotated[
+    bool, typer.Option("--percentiles", help="Show the 95th and 99th percentile and the maximum of the times, too.")
+]
 Force = Annotated[bool, typer.Option("--force", help="Run cases that a backend skips only because they are slow.")]
 
 
@@ -382,6 +407,33 @@ class Choice(Sizes):
             defaults=defaults,
             tell=tell,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForCi:
+    """Where the results go for CI: the same for every command that has results."""
+
+    junit: Junit = None
+    markdown: Markdown = None
+    bmf: Bmf = None
+    github_benchmark: GithubBenchmark = None
+    json: Json = False
+
+    @property
+    def files(self) -> dict[str, str | None]:
+        """By option; None where it is not given, - for stdout."""
+        return {
+            "--json": "-" if self.json else None,
+            "--markdown": self.markdown,
+            "--junit": self.junit,
+            "--bmf": self.bmf,
+            "--github-benchmark": self.github_benchmark,
+        }
+
+    @property
+    def takes_stdout(self) -> bool:
+        """Whether nothing else may be printed there."""
+        return "-" in self.files.values()
 
 
 @dataclass(frozen=True, kw_only=True)
