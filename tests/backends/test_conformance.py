@@ -1,5 +1,7 @@
 """One suite for every backend found: whatever is there must be right, and say why when it is not for a case."""
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 from hypothesis import assume, given, settings
@@ -30,7 +32,7 @@ every_backend = pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend:
 every_cpu_backend = pytest.mark.parametrize("backend", ON_CPU, ids=lambda backend: backend.name)
 
 
-def awkward(backend: Backend, turn: int, turns: int) -> list[Problem]:
+def awkward(backend: Backend, turn: int, turns: int) -> Sequence[Problem]:
     """The rows of the suite; for loops in Python, which are slow, a share of them in each turn."""
     return AWKWARD[turn % turns :: turns] if backend.name == "naive-loops" else AWKWARD
 
