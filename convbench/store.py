@@ -13,6 +13,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Self
 
+from convbench.anonymous import ANONYMOUS
 from convbench.case import ROW_KEY_COLUMNS
 from convbench.errors import ConvbenchError, PipeClosed, cause, one_line, printable
 from convbench.files import read_bytes
@@ -308,7 +309,8 @@ def whole_cases(data: bytes, plan: Sequence[Sequence[Row]], *, across: bool = Fa
         case = plan[left[0]]
         rows_of_it = list(takewhile(lambda row: _case_of(row) == own, found[number : number + len(case)]))  # noqa: B023  # used at once
         for place, (row, planned) in enumerate(zip(rows_of_it, case, strict=False), start=number + 2):
-            for column in same:
+            named = {row["machine"], cell_text(planned.get("machine"))}
+            for column in (*same, *(["machine"] if ANONYMOUS in named else ())):
                 if (here := row[column]) != (there := cell_text(planned.get(column))):
                     hint = "; --across continues it anyway" if column in _OF_MACHINE else ""
                     raise ConvbenchError(f"row {place} has {column} {here!r}, this run has {there!r}{hint}")
