@@ -100,6 +100,13 @@ def rivals(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def fleet(session: nox.Session) -> None:
+    """Submit a sweep to a SLURM of two virtual nodes and break it again and again; needs root and SLURM's packages."""
+    session.install("-e.", *group("test"))
+    session.run("pytest", "-m", "slurm", "tests/fleet", "-s", *session.posargs)
+
+
+@nox.session(default=False)
 def counters(session: nox.Session) -> None:
     """Install timm and the other tools that count operations, and compare with them."""
     session.install("-e.[counters,models]", *group("test"))

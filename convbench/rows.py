@@ -106,7 +106,7 @@ def _outcome_cells(result: Result) -> Row:
                 "set_aside": len(timed.noise.set_aside),
                 "set_aside_rounds": " ".join(map(str, timed.noise.set_aside)),
                 "samples_s": " ".join(f"{sample:.4g}" for sample in timed.samples_s),
-                "rounds": _ranges(timed.rounds),
+                "rounds": ranges(timed.rounds),
                 "timing": timed.timing,
                 "cache": timed.cache,
                 "launch_bound": None if timed.bill.launch_bound is None else int(timed.bill.launch_bound),
@@ -311,19 +311,19 @@ def _samples(text: str) -> tuple[float, ...]:
     return samples
 
 
-def _ranges(numbers: tuple[int, ...]) -> str:
-    """`0-2 5` for 0, 1, 2, 5: rounds in order."""
+def ranges(numbers: Sequence[int], between: str = " ") -> str:
+    """`0-2 5` for 0, 1, 2, 5: numbers in order."""
     runs: list[list[int]] = []
     for number in numbers:
         if runs and number == runs[-1][1] + 1:
             runs[-1][1] = number
         else:
             runs.append([number, number])
-    return " ".join(f"{first}-{last}" if last > first else str(first) for first, last in runs)
+    return between.join(f"{first}-{last}" if last > first else str(first) for first, last in runs)
 
 
 def _rounds(text: str, samples: int) -> tuple[int, ...]:
-    """The numbers of `_ranges`, one for each sample; none in an empty cell."""
+    """The numbers of `ranges`, one for each sample; none in an empty cell."""
     ends = [(int(first), int(last or first)) for first, _, last in (part.partition("-") for part in text.split())]
     before = [-1, *(last for _, last in ends)]
     rising = all(last < first <= end for last, (first, end) in zip(before, ends, strict=False))

@@ -64,7 +64,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """What cannot run, or was not asked for, is left out and not skipped: a skip is no pass."""
     left_out = set() if torch.cuda.is_available() else {"gpu"}
     left_out |= {
-        name for name in ("browser", "compiles", "notebook", "program", "standin") if name not in config.option.markexpr
+        name
+        for name in ("browser", "compiles", "notebook", "program", "slurm", "standin")
+        if name not in config.option.markexpr
     }
     out = [item for item in items if any(item.get_closest_marker(name) for name in left_out) or lacks_package(item)]
     if out:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from convbench import ConvbenchError
 from convbench.case import Case, Problem
-from convbench.cli.merge import planned
+from convbench.cli.planned import planned
 from convbench.merge import Merged, merge
 from convbench.outcome import Failed, Result
 from convbench.rows import Context, csv_line, to_row

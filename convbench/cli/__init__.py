@@ -24,6 +24,7 @@ WAITING = {
     "history": "reading kept runs",
     "report": "reading results",
     "merge": "reading results",
+    "submit": "preparing the job",
     "model": "reading the model",
     "why": "computing",
     "ran": "running it once",

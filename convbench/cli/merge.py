@@ -1,8 +1,6 @@
 """convbench merge: one file from the results of many machines."""
 
-import shlex
-from dataclasses import fields
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,8 +10,7 @@ from convbench.errors import ConvbenchError, printable
 from convbench.exit_codes import NOTHING, RIGHT
 
 if TYPE_CHECKING:
-    from convbench.case import Case
-    from convbench.merge import Missing
+    from convbench.merge import Merged, Missing
 
 EXAMPLE = "\b\nExample:\n  convbench merge part-*.csv -o all.csv"
 MOST_NAMED = 8
@@ -43,15 +40,18 @@ def merge(
     with Remarks() as remarks:
         merged = merge_files(files, across=across, tell=remarks)
     write(output, "".join(merged.text), overwrite=overwrite)
+    tell_merged(merged, len(files))
+    raise typer.Exit(NOTHING if merged.missing else RIGHT)
+
+
+def tell_merged(merged: "Merged", files: int) -> None:
+    """What a reader must know about a merged file, on stderr."""
     for line in merged.lines:
         tell(line)
     for one in merged.missing:
         tell(_missing(one))
     rows = len(merged.text) - 1
-    tell(
-        f"{rows:,} rows of {len(files)} file{'' if len(files) == 1 else 's'}" + ("" if merged.missing else "; complete")
-    )
-    raise typer.Exit(NOTHING if merged.missing else RIGHT)
+    tell(f"{rows:,} rows of {files} file{'' if files == 1 else 's'}" + ("" if merged.missing else "; complete"))
 
 
 def _missing(one: "Missing") -> str:
@@ -62,6 +62,8 @@ def _missing(one: "Missing") -> str:
 
 def _names(one: "Missing") -> list[str]:
     """The missing cases by name, where the command of the rows still selects the same sweep here; else by number."""
+    from convbench.cli.planned import planned
+
     try:
         whole, cases = planned(one.command)
     except (ConvbenchError, ValueError, SystemExit):
@@ -78,33 +80,3 @@ def _names(one: "Missing") -> list[str]:
         )
         found.append(printable(f"{case.problem.name}{words}"))
     return found
-
-
-def planned(command: str) -> "tuple[Any, list[Case]]":
-    """The sweep of a command of bench or verify, and its cases in order; nothing is run.
-
-    Raises:
-        ConvbenchError: it selects nothing here.
-        ValueError: it is no such command.
-    """
-    from convbench.cli import make_app
-    from convbench.cli.verify import VerifyChoice
-    from convbench.selection import FOR_BENCH, FOR_VERIFY
-    from convbench.session import Bench, Session, Verify
-
-    _, name, *words = shlex.split(command)
-    if name not in ("bench", "verify"):
-        raise ValueError(f"{name} has no sweep")
-    app: Any = typer.main.get_command(make_app(name))
-    with app.make_context("convbench", [name, *words]) as context:
-        own = app.get_command(context, name)
-        with own.make_context(name, list(words), parent=context) as given:
-            # Typer calls a command with None for a list that was not given.
-            params: dict[str, Any] = {one: None if value in ([], ()) else value for one, value in given.params.items()}
-    choice_kind = options.Choice if name == "bench" else VerifyChoice
-    choice = choice_kind(**{one.name: params[one.name] for one in fields(choice_kind)})
-    how = options.How(**{one.name: params[one.name] for one in fields(options.How)})
-    more = {} if name == "bench" else {"fuzz": params["fuzz"], "vectors": params["vectors"]}
-    selection = choice.select(FOR_BENCH if name == "bench" else FOR_VERIFY, tell=lambda _: None, **more)
-    session = Session(selection, Bench() if name == "bench" else Verify(), threads=how.thread_counts())
-    return session.whole, [case for _, case in session.every]
