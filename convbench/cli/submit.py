@@ -25,7 +25,7 @@ FOLDERS = Path("convbench-results")
 
 def submit(
     command: Annotated[
-        list[str], typer.Argument(metavar="-- COMMAND...", help="bench or verify with their options, after --.")
+        list[str], typer.Argument(metavar="COMMAND...", help="bench or verify with their options, after a --.")
     ],
     slurm: Annotated[bool, typer.Option("--slurm", help="Run the shards as an array job of SLURM.")] = False,
     shards: Annotated[
