@@ -1,0 +1,45 @@
+"""What happens to a finished sum on its way to memory: the bias, the relu, and which lanes exist."""
+
+from collections.abc import Sequence
+from math import inf
+
+from convbench.jit.emit import Function, Index, Int, Pointer, Vector, float_word
+
+
+def floor_word(relu: bool) -> int:
+    """The word for a kernel's `floor`: no output is below it."""
+    return float_word(0.0 if relu else -inf)
+
+
+def finish(vector: Vector, bias: Vector, floor: Vector) -> Vector:
+    """Without a bias it is zero, and without a relu the floor is -infinity: one kernel does all of them."""
+    return (vector + bias).at_least(floor)
+
+
+def store_row(f: Function, vectors: Sequence[Vector], to: Pointer, count: Int) -> None:
+    """The first `count` floats of the vectors, which are neighbours: whole vectors where they fit."""
+    width = f.lanes * len(vectors)
+
+    def whole() -> None:
+        for place, vector in enumerate(vectors):
+            f.store(vector, to, place * f.lanes)
+
+    def some() -> None:
+        for place, vector in enumerate(vectors):
+            _store_first(f, vector, to + place * f.lanes, count - place * f.lanes)
+
+    f.when(count.below(width), some, whole)
+
+
+def _store_first(f: Function, vector: Vector, to: Pointer, count: Int) -> None:
+    """A masked store is slow on some CPUs, so only where it is needed."""
+    f.when(
+        count.below(f.lanes),
+        lambda: f.when(count.above(0), lambda: f.store_some(vector, to, f.lanes_of(0, count))),
+        lambda: f.store(vector, to),
+    )
+
+
+def row_of(image: Index, filters: Index, filter_: Index, height: Index, row: Index, width: Index) -> Index:
+    """Where a row of y begins: ((image * filters + filter) * height + row) * width."""
+    return ((image * filters + filter_) * height + row) * width
