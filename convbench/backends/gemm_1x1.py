@@ -6,18 +6,19 @@ from jaxtyping import Float
 from torch import Tensor
 
 from convbench.backend import backend
+from convbench.backends._own import Own
 from convbench.case import Case
 from convbench.jit.target import host
-from convbench.kernels.plan import convolve, mirrored
-from convbench.kernels.pointwise import Pointwise
+from convbench.kernels.gemm import Gemm
 from convbench.spec import ConvSpec
-
-host()  # a CPU without the vectors that the kernel needs has no such backend
 
 
 @cache
-def plan(spec: ConvSpec, threads: int) -> Pointwise:
-    return Pointwise(spec, host(), threads)
+def plan(spec: ConvSpec, threads: int) -> Gemm:
+    return Gemm(spec, host(), threads)
+
+
+OWN = Own(lambda _: plan)
 
 
 def refuse(case: Case) -> str | None:
@@ -31,32 +32,16 @@ def refuse(case: Case) -> str | None:
     return None
 
 
-def pack(w: Float[Tensor, "k c 1 1"], spec: ConvSpec) -> Tensor:
-    """The weight in blocks of filters, in the order of its use."""
-    return plan(spec, 1).pack(w)
-
-
-def fused(
-    x: Float[Tensor, "n c h w"], packed: Tensor, spec: ConvSpec, bias: Float[Tensor, " k"], relu: bool
-) -> Float[Tensor, "n k p q"]:
-    return convolve(plan, x, packed, spec, bias, relu)
-
-
-def dgrad(dy: Float[Tensor, "n k p q"], w: Float[Tensor, "k c 1 1"], spec: ConvSpec) -> Float[Tensor, "n c h w"]:
-    w, back = mirrored(w, spec)
-    return convolve(plan, dy, pack(w, back), back)
-
-
 @backend(
     devices={"cpu"},
     dtypes={"fp32"},
     family="direct",
     source="convbench, a panel of pixels at a time",
-    prepare=pack,
-    fused=fused,
-    dgrad=dgrad,
+    prepare=OWN.pack,
+    fused=OWN.fused,
+    dgrad=OWN.dgrad,
     refuse=refuse,
     any_padding=True,
 )
 def gemm_1x1(x: Float[Tensor, "n c h w"], packed: Tensor, spec: ConvSpec) -> Float[Tensor, "n k p q"]:
-    return convolve(plan, x, packed, spec)
+    return OWN.fprop(x, packed, spec)

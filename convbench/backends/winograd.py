@@ -1,19 +1,19 @@
 """Winograd F(4x4, 3x3), F(2x2, 3x3) and F(2x2, 5x5) compiled for this CPU, with points 0, +-5/8, +-3/2."""
 
+from collections.abc import Callable
 from functools import cache
 
 from jaxtyping import Float
 from torch import Tensor
 
 from convbench.backend import backend
+from convbench.backends._own import Own
 from convbench.case import Case
 from convbench.jit.target import host
-from convbench.kernels.plan import cannot_mirror, convolve, mirrored
+from convbench.kernels.plan import cannot_mirror
 from convbench.kernels.transforms import FOUR, TWO, Points, Transforms
 from convbench.kernels.winograd import Winograd
 from convbench.spec import ConvSpec
-
-host()  # a CPU without the vectors that the kernels need has no such backend
 
 
 def points_for(spec: ConvSpec) -> Points:
@@ -32,6 +32,15 @@ def points_for(spec: ConvSpec) -> Points:
 @cache
 def plan(spec: ConvSpec, threads: int, points: Points) -> Winograd:
     return Winograd(spec, points, host(), threads)
+
+
+def planner(spec: ConvSpec) -> Callable[[ConvSpec, int], Winograd]:
+    """The points are chosen for the whole problem: its weight is transformed for them."""
+    points = points_for(spec)
+    return lambda part, threads: plan(part, threads, points)
+
+
+OWN = Own(planner)
 
 
 def refuse(case: Case) -> str | None:
@@ -54,35 +63,18 @@ def actual_flops(spec: ConvSpec) -> int:
     return 2 * tiles * (t * t * spec.c * spec.k + 2 * t * entries * spec.c + (t + m) * back * spec.k)
 
 
-def pack(w: Float[Tensor, "k c r s"], spec: ConvSpec) -> Tensor:
-    """The weight transformed, in blocks of filters."""
-    return plan(spec, 1, points_for(spec)).pack(w)
-
-
-def fused(
-    x: Float[Tensor, "n c h w"], packed: Tensor, spec: ConvSpec, bias: Float[Tensor, " k"] | None, relu: bool
-) -> Float[Tensor, "n k p q"]:
-    points = points_for(spec)
-    return convolve(lambda part, threads: plan(part, threads, points), x, packed, spec, bias, relu)
-
-
-def dgrad(dy: Float[Tensor, "n k p q"], w: Float[Tensor, "k c r s"], spec: ConvSpec) -> Float[Tensor, "n c h w"]:
-    w, back = mirrored(w, spec)
-    return fused(dy, pack(w, back), back, None, False)
-
-
 @backend(
     devices={"cpu"},
     dtypes={"fp32"},
     family="winograd",
     points=tuple(map(float, FOUR)),
     source="Lavin and Gray 2016, compiled by convbench",
-    prepare=pack,
-    fused=fused,
-    dgrad=dgrad,
+    prepare=OWN.pack,
+    fused=OWN.fused,
+    dgrad=OWN.dgrad,
     refuse=refuse,
     actual_flops=actual_flops,
     any_padding=True,
 )
 def winograd(x: Float[Tensor, "n c h w"], packed: Tensor, spec: ConvSpec) -> Float[Tensor, "n k p q"]:
-    return fused(x, packed, spec, None, False)
+    return OWN.fprop(x, packed, spec)

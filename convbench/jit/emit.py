@@ -210,6 +210,12 @@ class Function:
         """A number as a value."""
         return number if isinstance(number, Int) else Int(self, str(number))
 
+    def most(self, first: Index, second: Index) -> Index:
+        if isinstance(first, int) and isinstance(second, int):
+            return max(first, second)
+        less = self.value(f"icmp slt i64 {first}, {second}")
+        return Int(self, self.value(f"select i1 {less}, i64 {second}, i64 {first}"))
+
     def least(self, first: Index, second: Index) -> Index:
         if isinstance(first, int) and isinstance(second, int):
             return min(first, second)
@@ -222,6 +228,9 @@ class Function:
     def number(self, block: Pointer, place: Index) -> Int:
         """The integer at a place of a table of 64-bit words."""
         return Int(self, self.value(f"load i64, ptr {block + place * 2}, align 8"))
+
+    def store_number(self, number: Index, block: Pointer, place: Index) -> None:
+        self.append(f"store i64 {number}, ptr {block + place * 2}, align 8")
 
     def address(self, block: Pointer, place: Index) -> Pointer:
         """The address at a place of a table of 64-bit words."""

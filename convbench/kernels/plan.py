@@ -35,10 +35,15 @@ class Call:
 
 
 class Plan(Protocol):
-    """One problem in NCHW, for a target and a number of threads."""
+    """One problem in NCHW, for a target and a number of threads.
+
+    Attributes:
+        scratch: floats that a call needs besides its operands.
+    """
 
     @property
     def scratch(self) -> int: ...
+    def pack(self, w: Tensor) -> Tensor: ...
     def steps(self, call: Call) -> list[Step]: ...
 
 
@@ -116,7 +121,7 @@ def cannot_mirror(case: Case) -> str | None:
     if case.spec.stride != (1, 1):
         return "its dgrad is the same kernel with the weight turned around, which needs stride 1"
     if min(_mirrored_sides(case.spec)) < 0:
-        return "its dgrad is the same kernel with the weight turned around, which needs padding below the kernel's size"
+        return "its dgrad is the same kernel with the weight turned around, which needs less padding than kernel"
     return None
 
 

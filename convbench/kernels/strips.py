@@ -20,8 +20,7 @@ from convbench.jit.team import Step
 from convbench.kernels.epilogue import finish, row_of, store_row
 from convbench.kernels.layout import FILL, add_fill, vectors_for
 from convbench.kernels.plan import Call, align
-from convbench.kernels.tile import for_blocks, for_columns, split
-from convbench.kernels.winograd import pack_blocks
+from convbench.kernels.tile import for_blocks, for_columns, pack_blocks, split
 from convbench.spec import ConvSpec
 
 LINES = 4  # rows of outputs that share a spread weight, if there is one filter only
@@ -138,6 +137,55 @@ def add_tile(module: Module, rows: int, lines: int, vectors: int) -> None:
                 put()
 
 
+@dataclass(frozen=True, slots=True)
+class StripGeometry:
+    """How the rows of a channel lie in a strip."""
+
+    spec: ConvSpec
+    target: Target
+
+    @property
+    def compiled_phases(self) -> int:
+        """1, 2 or 4, which are shuffles of vectors; 0 for any other stride along a row."""
+        return self.spec.stride[1] if self.spec.stride[1] in (1, 2, 4) else 0
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """The words that all kernels on strips have."""
+        spec = self.spec
+        return {
+            "height": spec.h, "width": spec.w, "top": spec.sides[0], "left": spec.sides[2], "stride": spec.stride[0],
+            "phases": spec.stride[1], "strip_vectors": self.vectors, "row_size": self.row_size,
+            "taps": spec.r * spec.s,
+        }  # fmt: skip
+
+    @property
+    def vectors(self) -> int:
+        """Of a phase of a row: those of y's row, and how far the last tap is shifted against the first."""
+        lanes = self.target.lanes
+        shift = (self.spec.s - 1) * self.spec.dilation[1] // self.spec.stride[1]
+        return vectors_for(lanes, align(self.spec.q, lanes) + shift)
+
+    @property
+    def row_size(self) -> int:
+        return self.vectors * self.target.lanes * self.spec.stride[1]
+
+    def rows(self, lines: int) -> int:
+        """Rows of x that so many rows of y read."""
+        return (lines - 1) * self.spec.stride[0] + (self.spec.r - 1) * self.spec.dilation[0] + 1
+
+    def plane_size(self, lines: int) -> int:
+        return align(self.rows(lines) * self.row_size + self.target.lanes, 16) + 16
+
+    @property
+    def offsets(self) -> "array[int]":
+        """Where each tap begins within a channel of the strip."""
+        spec, phase_size = self.spec, self.vectors * self.target.lanes
+        rows = [r * spec.dilation[0] * self.row_size for r in range(spec.r)]
+        columns = [divmod(s * spec.dilation[1], spec.stride[1]) for s in range(spec.s)]
+        return array("q", [row + phase * phase_size + shift for row in rows for shift, phase in columns])
+
+
 @dataclass(frozen=True)
 class Strips:
     """The plan of one problem."""
@@ -149,32 +197,30 @@ class Strips:
     def pack(self, w: Tensor) -> Tensor:
         """w[group][block of filters][c][tap][filter of the block]."""
         spec = self.spec
-        grouped = w.reshape(spec.groups, spec.k_per_group, spec.taps)
-        return pack_blocks(grouped, self.target.rows)
+        return pack_blocks(w.reshape(spec.groups, spec.k_per_group, spec.taps), self.target.rows)
+
+    @property
+    def geometry(self) -> StripGeometry:
+        return StripGeometry(self.spec, self.target)
 
     @property
     def form(self) -> tuple[int, int, int]:
         """What the kernel is compiled for: phases, rows, lines."""
         rows = split(self.spec.k_per_group, self.target.rows)[0]
-        phases = self.spec.stride[1] if self.spec.stride[1] in (1, 2, 4) else 0
-        return phases, rows, LINES if rows == 1 else 1
+        return self.geometry.compiled_phases, rows, LINES if rows == 1 else 1
 
     @cached_property
     def sizes(self) -> dict[str, int]:
-        spec, lanes = self.spec, self.target.lanes
-        (stride_h, stride_w), (dilation_h, dilation_w) = spec.stride, spec.dilation
+        spec, lanes, strips = self.spec, self.target.lanes, self.geometry
         lines_of_tile = self.form[2]
         _, first_blocks, rest = split(spec.k_per_group, self.target.rows)
         blocks = first_blocks + rest
-        reach = (spec.s - 1) * dilation_w // stride_w
-        strip_vectors = vectors_for(lanes, align(spec.q, lanes) + reach)
-        row_size = strip_vectors * lanes * stride_w
 
-        def strip_rows(lines: int) -> int:
-            return (align(lines, lines_of_tile) - 1) * stride_h + (spec.r - 1) * dilation_h + 1
+        def plane_size(lines: int) -> int:
+            return strips.plane_size(align(lines, lines_of_tile))
 
         lines = spec.p
-        while lines > lines_of_tile and 4 * strip_rows(lines) * row_size * spec.c_per_group > STRIP_NBYTES:
+        while lines > lines_of_tile and 4 * plane_size(lines) * spec.c_per_group > STRIP_NBYTES:
             lines = align(-(-lines // 2), lines_of_tile)
         parts = spec.n * spec.groups * -(-spec.p // lines)
         while self.threads > 1 and parts < 2 * self.threads and lines > 4 * lines_of_tile:
@@ -182,33 +228,23 @@ class Strips:
             parts = spec.n * spec.groups * -(-spec.p // lines)
         block_groups = 1 if self.threads == 1 else max(1, min(blocks, 2 * self.threads // max(1, parts)))
         group = -(-blocks // block_groups)
-        plane = align(strip_rows(lines) * row_size + lanes, 16) + 16
         return {
             "channels": spec.c, "group_channels": spec.c_per_group, "filters": spec.k,
-            "group_filters": spec.k_per_group, "groups": spec.groups, "height": spec.h, "width": spec.w,
-            "p": spec.p, "q": spec.q, "top": spec.sides[0], "left": spec.sides[2],
-            "stride": stride_h, "strip_rows": strip_rows(lines), "strip_vectors": strip_vectors, "phases": stride_w,
-            "row_size": row_size, "plane_size": plane, "lines": lines, "line_blocks": -(-spec.p // lines),
-            "first_blocks": first_blocks, "blocks": blocks, "group": group, "block_groups": -(-blocks // group),
-            "own_step": align(spec.c_per_group * plane + 4 * lanes, 16), "taps": spec.r * spec.s,
+            "group_filters": spec.k_per_group, "groups": spec.groups, "p": spec.p, "q": spec.q,
+            "strip_rows": strips.rows(align(lines, lines_of_tile)), "plane_size": plane_size(lines), "lines": lines,
+            "line_blocks": -(-spec.p // lines), "first_blocks": first_blocks, "blocks": blocks, "group": group,
+            "block_groups": -(-blocks // group),
+            "own_step": align(spec.c_per_group * plane_size(lines) + 4 * lanes, 16), **strips.numbers,
         }  # fmt: skip
 
     @property
     def scratch(self) -> int:
+        """Floats that a call needs besides its operands."""
         return self.threads * self.sizes["own_step"]
 
     def steps(self, call: Call) -> list[Step]:
-        sizes = self.sizes
+        sizes, offsets = self.sizes, self.geometry.offsets
         code = compiled(kernel, self.target, ("strip",), *self.form).addresses
         pieces = self.spec.n * sizes["groups"] * sizes["line_blocks"] * sizes["block_groups"]
-        offsets = self.offsets(sizes)
         words = FIELDS.block(sizes | call.words | {"own": call.scratch, "offsets": offsets.buffer_info()[0]})
         return [Step(pieces, code["strip"], words, (offsets,))]
-
-    def offsets(self, sizes: dict[str, int]) -> "array[int]":
-        """Where each tap begins within a channel of the strip."""
-        spec, size = self.spec, sizes["row_size"]
-        phase_size = size // spec.stride[1]
-        rows = [r * spec.dilation[0] * size for r in range(spec.r)]
-        columns = [divmod(s * spec.dilation[1], spec.stride[1]) for s in range(spec.s)]
-        return array("q", [row + phase * phase_size + shift for row in rows for shift, phase in columns])

@@ -3,6 +3,9 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 
+import torch
+from torch import Tensor
+
 from convbench.jit.emit import Carried, Function, Index, Int, Module, Pointer, Vector
 
 UNROLL = 4
@@ -91,3 +94,14 @@ def for_columns(f: Function, count: Index, do: Callable[[Int, int], None]) -> No
         f.when(left.above(f.lanes), lambda: do(first, 2), lambda: do(first, 1))
 
     f.loop(0, count, two_or_one, step=2 * f.lanes)
+
+
+def pack_blocks(w: Tensor, most: int) -> Tensor:
+    """(..., K, T) as [...][block of filters][T][filter of the block], with the blocks of `split`."""
+    *others, filters, depth = w.shape
+    rows, first, rest = split(filters, most)
+    whole, less = w.split([first * rows, filters - first * rows], dim=-2)
+    parts = [whole.reshape(*others, first, rows, depth).transpose(-1, -2).reshape(*others, -1)]
+    if rest:
+        parts.append(less.reshape(*others, rest, rows - 1, depth).transpose(-1, -2).reshape(*others, -1))
+    return torch.cat(parts, dim=-1).flatten().contiguous()

@@ -21,7 +21,7 @@ from convbench.jit.team import Step
 from convbench.kernels.epilogue import finish, row_of, store_row
 from convbench.kernels.layout import FILL, add_fill, together, vectors_for
 from convbench.kernels.plan import Call, align
-from convbench.kernels.tile import add_tile, for_blocks, for_columns, split
+from convbench.kernels.tile import add_tile, for_blocks, for_columns, pack_blocks, split
 from convbench.kernels.transforms import Points, Transforms, apply_columns, apply_rows
 from convbench.spec import ConvSpec
 
@@ -289,14 +289,3 @@ class Winograd:
             return [Step(blocks, code["fused"], words)]
         enter, leave = blocks * sizes["channel_chunks"], blocks * sizes["groups"]
         return [Step(enter, code["enter"], words), Step(leave, code["leave"], words)]
-
-
-def pack_blocks(w: Tensor, most: int) -> Tensor:
-    """(..., K, T) as [...][block of filters][T][filter of the block], with the blocks of `split`."""
-    *others, filters, depth = w.shape
-    rows, first, rest = split(filters, most)
-    whole, less = w.split([first * rows, filters - first * rows], dim=-2)
-    parts = [whole.reshape(*others, first, rows, depth).transpose(-1, -2).reshape(*others, -1)]
-    if rest:
-        parts.append(less.reshape(*others, rest, rows - 1, depth).transpose(-1, -2).reshape(*others, -1))
-    return torch.cat(parts, dim=-1).flatten().contiguous()

@@ -12,8 +12,8 @@ from convbench import Case, ConvSpec, Problem, Verified, discover
 from convbench.jit.target import Target, host
 from convbench.jit.team import run
 from convbench.kernels.epilogue import floor_word
+from convbench.kernels.gemm import Gemm
 from convbench.kernels.plan import Call
-from convbench.kernels.pointwise import Pointwise
 from convbench.kernels.strips import Strips
 from convbench.kernels.transforms import FOUR, TWO
 from convbench.kernels.winograd import Winograd
@@ -45,8 +45,12 @@ PLANS: dict[str, tuple[Make, str]] = {
     "grouped": (Strips, "n2c12h7w9k20r3s3_pd1_g4"),
     "depthwise": (Strips, "n1c3h10w19k3r5s3_pd2x1_g3"),
     "depthwise, stride 2": (Strips, "n1c2h11w18k4r3s3_st2_pd1_g2"),
-    "1x1": (Pointwise, "n2c5h5w7k13r1s1"),
-    "1x1, long sums": (Pointwise, "n1c515h3w7k9r1s1"),
+    "1x1": (Gemm, "n2c5h5w7k13r1s1"),
+    "1x1, long sums": (Gemm, "n1c515h3w7k9r1s1"),
+    "patches": (Gemm, "n2c3h9w21k8r3s2_pd2x1x0x3"),
+    "patches, stride 2": (Gemm, "n1c40h15w37k13r3s5_st2_pd1"),
+    "patches, stride 3, rows of one": (Gemm, "n1c2h39w3k7r3s3_st1x3_pd1_dl2x1"),
+    "patches, short rows": (Gemm, "n1c3h30w5k7r3s3_st4_pd3"),
 }  # fmt: skip
 
 
