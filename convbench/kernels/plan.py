@@ -102,7 +102,7 @@ def turned(source: int, to: int, images: int, rows: int, columns: int) -> Step:
 
 
 def mirrored(w: Tensor, spec: ConvSpec) -> tuple[Tensor, ConvSpec]:
-    """The fprop of dy that a dgrad with stride 1 is, and its weight: filters and channels exchanged, taps turned around.
+    """The weight, channels for filters and its taps turned around, and the fprop of dy that a dgrad with stride 1 is.
 
     Its padding is the reach of the kernel less the padding, which must not be negative: see `cannot_mirror`.
     """

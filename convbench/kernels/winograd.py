@@ -186,12 +186,13 @@ def add_leave(module: Module, transforms: Transforms, rows: int) -> None:
 
             f.loop(0, t, down, [source + i])
             column = (tile + i) * m
+            own_columns = f.integer(f.least(q - column, (args.number("row_tiles") - i) * m))
 
             def across(r: Int) -> None:
                 read = [f.load(own + r * (t * lanes), j * lanes) for j in range(t)]
                 y = [finish(one, bias, floor) for one in apply_columns(f, transforms.outputs, read)]
                 to = args.address("y") + row_of(image, args.number("filters"), k, p, row * m + r, q) + column
-                store_row(f, together(f, y), to, q - column)
+                store_row(f, together(f, y), to, own_columns)
 
             f.loop(0, f.least(p - row * m, m), across)
 

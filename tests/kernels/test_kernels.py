@@ -1,6 +1,7 @@
 """Our own kernels are right: between forbidden pages, with vectors of other widths, by several threads."""
 
-from collections.abc import Callable
+import ctypes
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from convbench import Case, ConvSpec, Problem, Verified, discover
 from convbench.jit.target import Target, host
-from convbench.jit.team import run
+from convbench.jit.team import Step, run
 from convbench.kernels.epilogue import floor_word
 from convbench.kernels.gemm import Gemm
 from convbench.kernels.plan import Call
@@ -54,7 +55,9 @@ PLANS: dict[str, tuple[Make, str]] = {
 }  # fmt: skip
 
 
-def work(plan: Plan, spec: ConvSpec, *, at_end: bool, relu: bool = False) -> tuple[Tensor, Tensor]:
+def work(
+    plan: Plan, spec: ConvSpec, *, at_end: bool, relu: bool = False, start: Callable[[Sequence[Step], int], None] = run
+) -> tuple[Tensor, Tensor]:
     """y of a plan, every operand and its scratch between forbidden pages; and y by torch in float64."""
     generator = torch.Generator().manual_seed(0)
     x, w, bias = (torch.randn(shape, generator=generator) for shape in (spec.x_shape, spec.w_shape, (spec.k,)))
@@ -62,7 +65,7 @@ def work(plan: Plan, spec: ConvSpec, *, at_end: bool, relu: bool = False) -> tup
     scratch = torch.full((plan.scratch,), torch.nan)
     with all_guarded(x, plan.pack(w), bias, blank, scratch, at_end=at_end) as [gx, gw, gbias, y, room]:
         words = {"x": gx.data_ptr(), "w": gw.data_ptr(), "bias": gbias.data_ptr(), "y": y.data_ptr()}
-        run(plan.steps(Call(words | {"floor": floor_word(relu)}, room.data_ptr())), plan.threads)
+        start(plan.steps(Call(words | {"floor": floor_word(relu)}, room.data_ptr())), plan.threads)
         assert torch.equal(gx, x)
         out = y.clone()
     top, bottom, left, right = spec.sides
@@ -104,6 +107,23 @@ def test_sizes_are_no_part_of_the_code() -> None:
         assert close(*work(Strips(spec, host(), 1), spec, at_end=True))
         before[shape] = compiled.cache_info().misses
     assert len(set(before.values())) == 1
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_pieces_may_run_in_any_order(name: str) -> None:
+    """Backwards, and each twice: none writes what is another's, as two threads would now and then."""
+    make, shape = PLANS[name]
+    spec = ConvSpec.parse(shape)
+    plan = make(spec, host(), 2)
+    results = [work(plan, spec, at_end=True, start=start)[0] for start in (run, backwards)]
+    assert torch.equal(*results)
+
+
+def backwards(steps: Sequence[Step], threads: int) -> None:
+    task = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+    for step in steps:
+        for piece in sorted([*range(step.pieces)] * 2, reverse=True):
+            task(step.task)(step.block.buffer_info()[0], piece, piece % threads)
 
 
 AWKWARD = {
