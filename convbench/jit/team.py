@@ -1,9 +1,9 @@
 """Who runs the pieces of a kernel, and how do threads wait for each other?
 
-A kernel is `task(args, piece, thread)`. Counters and barriers live here alone: only `run` has any. Every thread takes the
-next piece of a step by an atomic counter; after the last piece it waits for the others, and the next step begins. The
-threads are those of the OpenMP that torch has loaded, so there is one pool and not two; where torch has none, they are
-threads of Python, which hold no lock during a call.
+A kernel is `task(args, piece, thread)`. Counters and barriers live here alone: only `run` has any. Every thread takes
+the next piece of a step by an atomic counter; after the last piece it waits for the others, and the next step begins.
+The threads are those of the OpenMP that torch has loaded, so there is one pool and not two; where torch has none, they
+are threads of Python, which hold no lock during a call.
 
 A thread that waits spins for some 20 microseconds and then sleeps: Linux was seen to put both threads of a team on one
 core, where a spinning one keeps the other from the work that it waits for.
