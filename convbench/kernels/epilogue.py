@@ -16,28 +16,26 @@ def finish(vector: Vector, bias: Vector, floor: Vector) -> Vector:
     return (vector + bias).at_least(floor)
 
 
-def store_row(f: Function, vectors: Sequence[Vector], to: Pointer, count: Int) -> None:
-    """The first `count` floats of the vectors, which are neighbours: whole vectors where they fit."""
-    width = f.lanes * len(vectors)
+def store_row(f: Function, vectors: Sequence[Vector], to: Pointer, count: Int, *, last_only: bool = True) -> None:
+    """The first `count` floats of the vectors, which are neighbours: whole vectors where they fit.
 
-    def whole() -> None:
-        for place, vector in enumerate(vectors):
+    Args:
+        last_only: whether the count is known to end within the last vector or behind it.
+    """
+    for place, vector in enumerate(vectors):
+        if last_only and place < len(vectors) - 1:
             f.store(vector, to, place * f.lanes)
-
-    def some() -> None:
-        for place, vector in enumerate(vectors):
+        else:
             _store_first(f, vector, to + place * f.lanes, count - place * f.lanes)
-
-    f.when(count.below(width), some, whole)
 
 
 def _store_first(f: Function, vector: Vector, to: Pointer, count: Int) -> None:
     """A masked store is slow on some CPUs, so only where it is needed."""
-    f.when(
-        count.below(f.lanes),
-        lambda: f.when(count.above(0), lambda: f.store_some(vector, to, f.lanes_of(0, count))),
-        lambda: f.store(vector, to),
-    )
+
+    def some() -> None:
+        f.when(count.above(0), lambda: f.store_some(vector, to, f.lanes_of(0, count)))
+
+    f.when(count.below(f.lanes), some, lambda: f.store(vector, to))
 
 
 def row_of(image: Index, filters: Index, filter_: Index, height: Index, row: Index, width: Index) -> Index:

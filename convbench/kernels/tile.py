@@ -8,17 +8,27 @@ from torch import Tensor
 
 from convbench.jit.emit import Carried, Function, Index, Int, Module, Pointer, Vector
 
-UNROLL = 4
+UNROLL = 2
 
 
 def split(count: int, most: int) -> tuple[int, int, int]:
     """(rows, first, rest): blocks of `rows` and then blocks of one row less that hold `count`, no row left over.
 
-    As even as possible: 64 rows by at most 6 are 9 blocks of 6 and 2 of 5, all of them fast, not 10 and one of 4.
+    64 rows by at most 6 are 9 blocks of 6 and 2 of 5, all of them fast, not 10 and one of 4. `rows` is even: one kernel
+    in two would do, so half of them need not be compiled.
     """
-    blocks = -(-count // most)
-    rows, more = divmod(count, blocks)
-    return (rows + 1, more, blocks - more) if more else (rows, blocks, 0)
+
+    def blocks_of(rows: int) -> tuple[int, int, int] | None:
+        for blocks in range(-(-count // rows), count // max(1, rows - 1) + 1):
+            first = count - blocks * (rows - 1)
+            if first <= blocks:
+                return rows, first, blocks - first
+        return None
+
+    if count == 1:
+        return 1, 1, 0
+    found = [one for rows in range(2, most + 2, 2) if (one := blocks_of(min(rows, most)))]
+    return min(found, key=lambda one: one[1] + one[2])
 
 
 def multiply(f: Function, w: Pointer, x: Pointer, x_step: Index, depth: Index, rows: int, vectors: int) -> list[Vector]:

@@ -192,7 +192,7 @@ def add_leave(module: Module, transforms: Transforms, rows: int) -> None:
                 read = [f.load(own + r * (t * lanes), j * lanes) for j in range(t)]
                 y = [finish(one, bias, floor) for one in apply_columns(f, transforms.outputs, read)]
                 to = args.address("y") + row_of(image, args.number("filters"), k, p, row * m + r, q) + column
-                store_row(f, together(f, y), to, own_columns)
+                store_row(f, together(f, y), to, own_columns, last_only=False)
 
             f.loop(0, f.least(p - row * m, m), across)
 

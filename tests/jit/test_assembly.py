@@ -21,7 +21,18 @@ KERNELS: dict[str, tuple[Kernel, tuple[object, ...]]] = {
     "strided": (strips.kernel, (2,)),
     "winograd": (winograd.kernel, (FOUR, 3)),
 }
-EVERY = [(target, kernel) for target in TARGETS for kernel in KERNELS]
+QUICK = {
+    ("AVX2", "direct and 1x1"),
+    ("AVX2", "strided"),
+    ("AVX2", "winograd"),
+    ("NEON", "strided"),
+    ("AVX-512", "strided"),
+}
+EVERY = [
+    pytest.param(target, kernel, marks=() if (target, kernel) in QUICK else pytest.mark.program)
+    for target in TARGETS
+    for kernel in KERNELS
+]
 
 
 def text_of(target: Target, name: str) -> str:
@@ -55,6 +66,7 @@ def test_no_inner_loop_of_multiply_adds_touches_the_stack(target: str, kernel: s
         assert [line for line in one if re.search(stack, line)] == []
 
 
+@pytest.mark.program
 def test_no_vector_is_narrower_than_the_targets() -> None:
     """16 lanes are one register each, not two of 8: else LLVM splits the tile, and it no longer fits."""
     text = assembly(layout.turn, TARGETS["AVX-512"][0])

@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convbench.kernels.transforms import FOUR, TWO, Matrix, Points, Transforms
@@ -18,6 +18,7 @@ def times(matrix: Matrix, values: list[Fraction]) -> list[Fraction]:
 
 @pytest.mark.parametrize(("points", "taps"), [(TWO, 3), (FOUR, 3), (FOUR, 5), (SIX, 3), (TWO, 2)])
 @given(data=st.data())
+@settings(max_examples=10)
 def test_the_transforms_give_the_very_sums(points: Points, taps: int, data: st.DataObject) -> None:
     transforms = Transforms.of(points, taps)
     x = data.draw(st.lists(small, min_size=transforms.tile, max_size=transforms.tile))
