@@ -3,6 +3,7 @@
 # ///
 """What is checked, and how: `nox` runs lint, types, docs, tests, programs and chaos; `nox -l` lists the rest."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,9 @@ nox.needs_version = ">=2024.10"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.sessions = ["lint", "types", "docs", "tests", "programs", "chaos"]
 nox.options.reuse_existing_virtualenvs = True
+
+# The tests start hundreds of processes. Where this is set, each of them would compile all of torch anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 VERSIONS = [one.rpartition(" ")[2] for one in PROJECT["project"]["classifiers"] if "Python :: 3." in one]

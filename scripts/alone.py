@@ -3,10 +3,10 @@
     python scripts/alone.py [--backend torch,onnxruntime] [--runs 3] [--csv FILE] [SHAPE ...]
 
 Every shape is raced as `convbench bench` does it, in a process of its own. Before and after each race every
-backend runs alone, each time in a fresh process that loads nothing else: warm calls, one after the other, on one
-set of operands, where the race has several in turn. Prints the medians, their ratio, and whether the race's verdict
-against torch contradicts the runs alone. The heap is kept in both, as `bench` keeps it; --heap plain leaves it to the
-allocator when alone.
+backend runs alone, each time in a fresh process that loads nothing else: warm calls, one after the other, on sets
+of operands in turn, as many as the race has (--sets 1 for always the same). Prints the medians, their ratio, and
+whether the race's verdict against torch contradicts the runs alone. The heap is kept in both, as `bench` keeps it;
+--heap plain leaves it to the allocator when alone.
 
     python scripts/alone.py --waking [--backend ...] [SHAPE ...]
 
@@ -24,6 +24,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Sequence
 from contextlib import nullcontext
+from itertools import cycle
 from statistics import median
 from typing import Any
 
@@ -31,6 +32,7 @@ import torch
 
 from convbench import Timed, discover
 from convbench.bench.heap import heap_kept
+from convbench.bench.ring import Ring
 from convbench.bench.rounds import TimeBudget
 from convbench.bench.statistics import VerdictRule, modes
 from convbench.bench.sweep import bench
@@ -61,18 +63,22 @@ def case_of(shape: str) -> Case:
     return Case(problem=Problem(suite="shape", name=shape, spec=ConvSpec.parse(shape)))
 
 
-def alone(backend: str, shape: str, heap: str) -> list[float]:
-    """Seconds of each of up to 400 calls, after a warm-up."""
+def alone(backend: str, shape: str, heap: str, sets: int | None) -> list[float]:
+    """Seconds of each of up to 400 calls, after a warm-up; the sets are those of the race if no number is given."""
     (own,), _ = discover(names=[backend])
     case = case_of(shape)
     with heap_kept() if heap == "kept" else nullcontext(), conditions(case):
-        call, _ = bind(own, case, dict(zip(case.operands, make_operands(case), strict=True)))
+        operands = dict(zip(case.operands, make_operands(case), strict=True))
+        ring = Ring(case, operands)
+        name = next(iter(operands))
+        calls = cycle([bind(own, case, operands | {name: one.first})[0] for one in ring.sets[:sets]])
         end = time.perf_counter() + WARM_S
         while time.perf_counter() < end:
-            call()
+            next(calls)()
         seconds: list[float] = []
         end = time.perf_counter() + MOST_S
         while len(seconds) < CALLS and (len(seconds) < 20 or time.perf_counter() < end):
+            call = next(calls)
             begin = time.perf_counter()
             call()
             seconds.append(time.perf_counter() - begin)
@@ -139,12 +145,13 @@ def main() -> None:
     parser.add_argument("--backend", default=BACKENDS)
     parser.add_argument("--runs", type=int, default=2, help="runs alone, half of them before the race")
     parser.add_argument("--heap", choices=("kept", "plain"), default="kept")
+    parser.add_argument("--sets", type=int, help="of operands, when alone; those of the race by default")
     parser.add_argument("--csv", help="write the table there as well")
     parser.add_argument("--waking", action="store_true")
     parser.add_argument("--part", choices=("alone", "race"), help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.part == "alone":
-        print(json.dumps(alone(chosen.backend, chosen.shapes[0], chosen.heap)))
+        print(json.dumps(alone(chosen.backend, chosen.shapes[0], chosen.heap, chosen.sets)))
         return
     if chosen.part == "race":
         print(json.dumps(race(chosen.backend, chosen.shapes[0])))
@@ -160,6 +167,7 @@ def main() -> None:
                     flush=True,
                 )
         return
+    how = ["--heap", chosen.heap, *(["--sets", str(chosen.sets)] if chosen.sets else [])]
     rows = []
     for shape in chosen.shapes:
         runs: dict[str, list[float]] = {name: [] for name in chosen.backend.split(",")}
@@ -167,7 +175,7 @@ def main() -> None:
         def run_alone(times: int, runs: dict[str, list[float]] = runs, shape: str = shape) -> None:
             for _ in range(times):
                 for name, own in runs.items():
-                    own.append(median(in_a_process("--part", "alone", "--backend", name, "--heap", chosen.heap, shape)))
+                    own.append(median(in_a_process("--part", "alone", "--backend", name, *how, shape)))
 
         run_alone((chosen.runs + 1) // 2)
         raced = in_a_process("--part", "race", "--backend", chosen.backend, shape)

@@ -6,8 +6,8 @@
     python scripts/verdicts.py sequential --pairs 200       torch.utils.benchmark, one after the other
     python scripts/verdicts.py cost                         time to a verdict over the quick suite
 
-Each prints a table of the verdicts, a shape a line. `slower` does the same work and then waits
-until its own call has taken that fraction more.
+Each prints a table of the verdicts, a shape a line; Ctrl-C prints that of the pairs so far. `slower` does the same
+work and then waits until its own call has taken that fraction more.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from statistics import median, quantiles
 from typing import Any
@@ -92,13 +92,16 @@ def race(rival: Backend, pairs: int) -> dict[str, list[tuple[str, float]]]:
     found: dict[str, list[tuple[str, float]]] = {shape: [] for shape in SHAPES}
     order = [SHAPES[number % len(SHAPES)] for number in range(pairs)]
     random.shuffle(order)
-    for number, shape in enumerate(order):
-        begin = time.perf_counter()
-        case = replace(case_of(shape), seed=number)
-        _, result = bench([case], [torch_itself, rival], budget=TimeBudget(), rule=VerdictRule())
-        assert isinstance(result.outcome, Timed), result
-        assert result.outcome.comparison is not None
-        found[shape].append((result.outcome.comparison.verdict, time.perf_counter() - begin))
+    with suppress(KeyboardInterrupt):
+        for number, shape in enumerate(order):
+            begin = time.perf_counter()
+            case = replace(case_of(shape), seed=number)
+            _, result = bench([case], [torch_itself, rival], budget=TimeBudget(), rule=VerdictRule())
+            assert isinstance(result.outcome, Timed), result
+            assert result.outcome.comparison is not None
+            found[shape].append((result.outcome.comparison.verdict, time.perf_counter() - begin))
+            print(f"\r{number + 1} of {pairs}", end="", file=sys.stderr, flush=True)
+        print(file=sys.stderr)
     return found
 
 

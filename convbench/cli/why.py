@@ -8,8 +8,21 @@ import typer
 from convbench.cli import options
 from convbench.cli.outputs import refuse_unproved, tell
 
-NAMES = "flip, order, nine, floor, dilation, fold, groups, padding, not-equal, memory, algorithm, flops"
 EXAMPLE = """\b
+Questions:
+  flip       Is the kernel flipped?
+  order      In what order do the patch rows run?
+  nine       What are the 4 and the 9 of (1, 4, 9)?
+  floor      Why the floor, and what does it drop?
+  dilation   What does dilation do to the kernel?
+  fold       Does fold undo unfold, or build the output?
+  groups     What do channels and groups do?
+  padding    What does padding put around x?
+  not-equal  Why is my unfold version not equal to conv2d?
+  memory     Why is im2col so hungry for memory?
+  algorithm  What runs, and when do Winograd and FFT pay?
+  flops      MACs or FLOPs, and why doesn't fewer mean faster?
+\b
 Examples:
   convbench why flip
   convbench why floor,memory resnet50:conv1
@@ -18,7 +31,7 @@ Examples:
 
 @options.unfold
 def why(
-    question: Annotated[str, typer.Argument(metavar="QUESTION,...", help=f"{NAMES}; or all.")],
+    question: Annotated[str, typer.Argument(metavar="QUESTION,...", help="One or more of those below; or all.")],
     shape: options.Shape = None,
     *,
     cell: options.CellOptions,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from convbench.cli.why import NAMES
+from convbench.cli.why import EXAMPLE
 from convbench.explain.questions import QUESTIONS, patches
 from tests.cli.conftest import explain, run
 from tests.snapshots import assert_golden
@@ -23,8 +23,9 @@ def plain_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def test_the_help_names_the_twelve() -> None:
-    assert NAMES.split(", ") == list(QUESTIONS)
+def test_the_help_asks_all_of_them() -> None:
+    listed = EXAMPLE.split("Questions:\n")[1].split("\n\b")[0].splitlines()
+    assert [tuple(line.split(maxsplit=1)) for line in listed] == [(one.name, one.text) for one in QUESTIONS.values()]
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])

@@ -555,7 +555,7 @@ def right_answer(question: dict[str, Any]) -> Any:
     patches = F.unfold(pad(x), (spec.r, spec.s), spec.dilation, 0, spec.stride)[0]
     match question["kind"]:
         case "size":
-            return y.shape[2] if "is P," in question["prompt"] else y.shape[3]
+            return y.shape[2] if "is H_out," in question["prompt"] else y.shape[3]
         case "cell":
             return y[0, 0, at[0], at[1]].item()
         case "entry":

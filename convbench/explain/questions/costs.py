@@ -77,8 +77,9 @@ def memory(sheet: Sheet) -> str:
     sheet.number("tile_positions", min(TILE[1], positions), whole[:, : TILE[1]].shape[1], "a slice of the matrix")
     sheet.number("tile", tile, whole[: TILE[0], : TILE[1]].numel() * ITEM, "a slice of the matrix")
     sheet.say(
-        "An implicit GEMM computes indices and builds one tile of the matrix just before its product: {tile_taps} "
-        "kernel elements by {tile_positions} positions are {tile:,} B, and it never needs more."
+        "An implicit GEMM computes indices and builds one tile of the matrix at a time, just before its product. A "
+        "tile of {tile_taps} kernel elements by {tile_positions} positions, for example, is {tile:,} B, and no more is "
+        "stored."
     )
     view = windows(x, spec)
     sheet.number("windows", view.numel(), spec.n * spec.c * spec.r * spec.s * spec.p * spec.q, "$N·$C·$R·$S·$P·$Q")

@@ -128,8 +128,9 @@ def dilation(sheet: Sheet) -> str:
         within=1e-12 * axis.lines,
     )
     sheet.note(
-        f"The formula for ${axis.letters[0]} solved for the dilation gives {{solved:.4g}} here: the dilation at "
-        "which the floor drops nothing. You choose the dilation; the size follows."
+        f"The formula for ${axis.letters[0]} solved for the dilation gives {{solved:.4g}} here: "
+        + ("at stride 1 the floor drops nothing. " if axis.stride == 1 else "there the floor would drop nothing. ")
+        + "You choose the dilation; the size follows."
     )
     return (
         "It spreads the weights of the kernel apart: {R}×{S} of them span {extent_h}×{extent_w} of x, with the same "

@@ -24,8 +24,9 @@
   // Each: (self, random) -> what is asked, the right answer, why, and what of the problem has to be seen.
   const KINDS = {
     size(self, random) {
-      const axis = self.spec.axes[random() % 2];
-      const [out, whole, taps] = axis.letters;
+      const number = random() % 2;
+      const axis = self.spec.axes[number];
+      const [out, whole, taps] = [["H_out", "H", "kH"], ["W_out", "W", "kW"]][number];
       return { prompt: `How large is ${out}, the output's size along ${whole}?`, answer: axis.positions, shows: [],
         why: `${out} = ⌊(${axis.size} + ${convbench.bothEnds(axis)} − ${axis.dilation}·(${axis.taps}−1) − 1) / ` +
           `${axis.stride}⌋ + 1 ` +
@@ -47,7 +48,7 @@
       const [row, column] = self.place(r, s, p, q);
       return { prompt: `What stands in row ${j}, column ${l} of the patch matrix of image 0?`, at: [j, l],
         answer: self.patch(0, j, l), shows: ["x"],
-        why: `Row ${j} is the tap (c,r,s) = (${c},${r},${s}) and column ${l} the output (p,q) = (${p},${q}): it ` +
+        why: `Row ${j} is the tap (c,kh,kw) = (${c},${r},${s}) and column ${l} the output (oh,ow) = (${p},${q}): it ` +
           `reads ` +
           `x[0,${c},${row},${column}], ` +
             `${row < 0 || row >= spec.h || column < 0 || column >= spec.w ? "which is padding" :
@@ -66,7 +67,7 @@
       const { spec } = self;
       return { prompt: "How many multiply-adds (MACs) does it take, taps on padding counted?", answer: spec.macs,
         shows: [],
-        why: `N·K·P·Q·C/G·R·S = ${[spec.n, spec.k, spec.p, spec.q, spec.cg, spec.r, spec.s].join("·")} = ` +
+        why: `N·C_out·H_out·W_out·C_in/G·kH·kW = ${[spec.n, spec.k, spec.p, spec.q, spec.cg, spec.r, spec.s].join("·")} = ` +
           `${spec.macs}` };
     },
     overlap(self, random) {
@@ -83,12 +84,12 @@
     rows(self) {
       const { spec } = self;
       return { prompt: "How many rows has the patch matrix of one image?", answer: spec.c * spec.r * spec.s, shows: [],
-        why: `One for each tap: C·R·S = ${spec.c}·${spec.r}·${spec.s} = ${spec.c * spec.r * spec.s}` };
+        why: `One for each tap: C_in·kH·kW = ${spec.c}·${spec.r}·${spec.s} = ${spec.c * spec.r * spec.s}` };
     },
     weights(self) {
       const { spec } = self;
       return { prompt: "How many weights has w?", answer: spec.k * spec.taps, shows: [],
-        why: `K·C/G·R·S = ${spec.k}·${spec.cg}·${spec.r}·${spec.s} = ${spec.k * spec.taps}; dilation adds none` };
+        why: `C_out·C_in/G·kH·kW = ${spec.k}·${spec.cg}·${spec.r}·${spec.s} = ${spec.k * spec.taps}; dilation adds none` };
     },
   };
   const ORDER = Object.keys(KINDS);

@@ -207,14 +207,14 @@ def reshape(walk: Walk, room: int, view: View) -> Step:
 
 
 def _proof(proof: Sequence[Comparison], room: int) -> Block:
-    """A table: what was checked, how many numbers, how far apart they are, and what with."""
+    """A table: what was checked, how many numbers, their largest difference, and what with."""
     rows = [(what, [one for one in proof if one.name in names]) for what, names in CHECKED]
     counts = [f"{sum(one.compared for one in parts):,}" for _, parts in rows]
-    label, width = max(len(what) for what, _ in rows), max(len("count"), *map(len, counts))
-    lines = [Text(f"  {'checked':<{label}} {'count':>{width}}  apart  compared with")]
+    label, width = max(len(what) for what, _ in rows), max(len("numbers"), *map(len, counts))
+    lines = [Text(f"  {'checked':<{label}} {'numbers':>{width}}  differ by  compared with")]
     for (what, parts), count in zip(rows, counts, strict=True):
         holds, worst = all(one.holds for one in parts), max((one.worst for one in parts), default=0.0)
-        row = f" {what:<{label}} {count:>{width}}  {worst:>5.1g}  "
+        row = f" {what:<{label}} {count:>{width}}  {worst:>9.1g}  "
         first, *others = wrap("; ".join(one.against for one in parts), room - len(row) - 1) or [""]
         lines.append(Text() + Text("✓" if holds else "✗", style="green" if holds else "red") + Text(row + first))
         lines += [Text(" " * (len(row) + 1) + other) for other in others]
