@@ -5,7 +5,7 @@ the padding is, and takes the columns apart by their remainder (the phases of a 
 it no kernel meets an edge, and all of its loads are whole vectors.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from convbench.jit.emit import Fields, Function, Int, Module, Pointer, Vector
 
@@ -28,39 +28,61 @@ def add_fill(module: Module, phases: int) -> None:
     size = vectors * f.lanes  # of a phase
     parts = phases or any_phases
 
-    def row(number: Int) -> None:
-        place, out = first_row + number, to + number * (size * parts)
-        f.when(place.inside(height), lambda: copy(source + place * width, out), lambda: clear(out))
+    def for_rows(out: Pointer, inside: Callable[[Pointer, Pointer], None], outside: Callable[[Pointer], None]) -> None:
+        """`inside(row of the plane, its place in the strip)`, or `outside(place)` for a row of padding."""
 
-    def clear(out: Pointer) -> None:
-        f.loop(0, size * parts, lambda i: f.store(f.zero(), out, i), step=f.lanes)
+        def row(number: Int, to: Pointer) -> list[Pointer]:
+            place = first_row + number
+            f.when(place.inside(height), lambda: inside(source + place * width, to), lambda: outside(to))
+            return [to + size * parts]
 
-    def copy(line: Pointer, out: Pointer) -> None:
-        if phases:
-            f.loop(0, size, lambda i: take(line, out, i), step=f.lanes)
-        else:
-            f.loop(0, any_phases, lambda phase: f.loop(0, size, lambda i: take_one(line, out, phase, i)))
+        f.loop(0, rows, row, [out])
 
-    def take(line: Pointer, out: Pointer, i: Int) -> None:
-        column = first_column + i * phases
-        start = line + column
+    def take(i: Int) -> None:
+        """One vector of each phase, of all rows: whether and where it meets an edge is the same in all of them."""
+        column, out = first_column + i * phases, to + i
 
-        def put(read: Sequence[Vector]) -> None:
-            for phase, vector in enumerate(apart(f, read)):
-                f.store(vector, out + size * phase, i)
+        def put(vectors: Sequence[Vector], there: Pointer) -> None:
+            for phase, vector in enumerate(vectors):
+                f.store(vector, there + size * phase)
+
+        def clear(there: Pointer) -> None:
+            put([f.zero()] * phases, there)
+
+        def whole() -> None:
+            def copy(line: Pointer, there: Pointer) -> None:
+                put(apart(f, [f.load(line + column, f.lanes * one) for one in range(phases)]), there)
+
+            for_rows(out, copy, clear)
 
         def at_edge() -> None:
             masks = [f.lanes_of(-f.lanes * one - column, width - column - f.lanes * one) for one in range(phases)]
-            put([f.load_some(start + f.lanes * one, mask) for one, mask in enumerate(masks)])
+
+            def copy(line: Pointer, there: Pointer) -> None:
+                start = line + column
+                put(apart(f, [f.load_some(start + f.lanes * one, mask) for one, mask in enumerate(masks)]), there)
+
+            for_rows(out, copy, clear)
 
         inside = column.above(-1) & (column + phases * f.lanes).below(width + 1)
-        f.when(inside, lambda: put([f.load(start, f.lanes * one) for one in range(phases)]), at_edge)
+        f.when(inside, whole, at_edge)
 
-    def take_one(line: Pointer, out: Pointer, phase: Int, i: Int) -> None:
-        column, place = first_column + i * any_phases + phase, out + phase * size + i
-        f.when(column.inside(width), lambda: f.copy_float(line + column, place), lambda: f.clear_float(place))
+    def take_floats(i: Int) -> None:
+        """One float of each phase, of all rows."""
 
-    f.loop(0, rows, row)
+        def copy(line: Pointer, there: Pointer) -> None:
+            def one(phase: Int) -> None:
+                column, place = first_column + i * any_phases + phase, there + phase * size
+                f.when(column.inside(width), lambda: f.copy_float(line + column, place), lambda: f.clear_float(place))
+
+            f.loop(0, any_phases, one)
+
+        def clear(there: Pointer) -> None:
+            f.loop(0, any_phases, lambda phase: f.clear_float(there + phase * size))
+
+        for_rows(to + i, copy, clear)
+
+    f.loop(0, size, take if phases else take_floats, step=f.lanes if phases else 1)
 
 
 def apart(f: Function, vectors: Sequence[Vector]) -> list[Vector]:

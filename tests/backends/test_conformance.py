@@ -35,8 +35,9 @@ every_cpu_backend = pytest.mark.parametrize("backend", ON_CPU, ids=lambda backen
 
 
 def awkward(backend: Backend, turn: int, turns: int) -> list[Problem]:
-    """The rows of the suite; for loops in Python, which are slow, a share of them in each turn."""
-    return AWKWARD[turn % turns :: turns] if backend.name == "naive-loops" else AWKWARD
+    """The rows of the suite; a share of them in each turn for loops in Python, which are slow, and one kind only."""
+    all_of_them = backend in GENERAL and backend.name != "naive-loops"
+    return AWKWARD if all_of_them else AWKWARD[turn % turns :: turns]
 
 
 def test_the_required_backends_are_found() -> None:
