@@ -63,6 +63,8 @@ def host() -> Target:
     Raises:
         ConvbenchError: it lacks what the kernels need, or the variable names something else.
     """
+    if os.name != "posix":
+        raise ConvbenchError("the compiled kernels run on Linux and macOS; in Windows use WSL")
     has, triple, cpu = host_features(), llvm.get_process_triple(), llvm.get_host_cpu_name()
     kinds = {}
     if has.get("avx512f") and has.get("avx512vl") and has.get("avx512dq"):

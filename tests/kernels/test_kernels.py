@@ -1,8 +1,10 @@
 """Our own kernels are right: between forbidden pages, with vectors of other widths, by several threads."""
 
 import ctypes
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import pytest
@@ -15,9 +17,11 @@ from convbench.jit.team import Step, run
 from convbench.kernels.epilogue import floor_word
 from convbench.kernels.gemm import Gemm
 from convbench.kernels.plan import Call
+from convbench.kernels.scratch import KEPT
 from convbench.kernels.strips import Strips
 from convbench.kernels.transforms import FOUR, TWO
 from convbench.kernels.winograd import Winograd
+from convbench.suites import load_suite
 from convbench.verify.exam import prepare_exam
 from convbench.verify.trial import examine
 from tests.kernels.guarded import all_guarded
@@ -124,6 +128,18 @@ def backwards(steps: Sequence[Step], threads: int) -> None:
     for step in steps:
         for piece in sorted([*range(step.pieces)] * 2, reverse=True):
             task(step.task)(step.block.buffer_info()[0], piece, piece % threads)
+
+
+@pytest.mark.parametrize("name", ["winograd", "direct", "depthwise", "grouped", "gemm-1x1"])
+@pytest.mark.parametrize("suite", ["resnet50", "vgg16", "mobilenet_v2", "resnext50_32x4d", "convnext_tiny", "quick"])
+def test_the_scratch_memory_of_a_network_stays_below_64_mib(name: str, suite: str) -> None:
+    [backend], _ = discover(names=[name])
+    plan = sys.modules[f"convbench.backends.{name.replace('-', '_')}"].OWN.plan
+    for problem in load_suite(suite):
+        case, y_nbytes = Case(problem=problem), 4 * prod(problem.spec.y_shape)
+        for threads in (1, 2, 16):
+            if backend.why_not(case) is None:
+                assert 4 * plan(problem.spec)(problem.spec, threads).scratch <= max(KEPT, y_nbytes), problem.name
 
 
 AWKWARD = {
