@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from convbench.jit.target import host
-from convbench.kernels.plan import Plan, convolve, mirrored
+from convbench.kernels.plan import KernelPlan, convolve, mirrored
 from convbench.spec import ConvSpec
 
 host()  # on a CPU without the vectors that the kernels need there are no such backends
@@ -21,7 +21,7 @@ class Own:
         plan: `plan(spec)(part, threads)`, of the whole problem or some of its images: the packed weight serves all.
     """
 
-    plan: Callable[[ConvSpec], Callable[[ConvSpec, int], Plan]]
+    plan: Callable[[ConvSpec], Callable[[ConvSpec, int], KernelPlan]]
 
     def pack(self, w: Float[Tensor, "k cg r s"], spec: ConvSpec) -> Tensor:
         """The weight in blocks of filters, in the order of its use."""

@@ -11,7 +11,7 @@ from convbench.backends._own import Own
 from convbench.case import Case
 from convbench.jit.target import host
 from convbench.kernels.plan import cannot_mirror
-from convbench.kernels.transforms import FOUR, TWO, Points, Transforms
+from convbench.kernels.transforms import FOUR, TWO, Points, WinogradTransforms
 from convbench.kernels.winograd import Winograd
 from convbench.spec import ConvSpec
 
@@ -22,7 +22,7 @@ def points_for(spec: ConvSpec) -> Points:
         return FOUR
 
     def products(points: Points) -> int:
-        transforms, lanes = Transforms.of(points, spec.r), host().lanes
+        transforms, lanes = WinogradTransforms.of(points, spec.r), host().lanes
         tiles = spec.n * -(-spec.p // transforms.step) * -(-spec.q // transforms.step)
         return int(transforms.tile**2 * -(-tiles // lanes))
 
@@ -56,7 +56,7 @@ def refuse(case: Case) -> str | None:
 
 def actual_flops(spec: ConvSpec) -> int:
     """Products of all tiles and the transforms of x and y, two for each entry of their matrices that is not zero."""
-    transforms = Transforms.of(points_for(spec), spec.r)
+    transforms = WinogradTransforms.of(points_for(spec), spec.r)
     t, m = transforms.tile, transforms.step
     entries, back = (sum(map(bool, sum(matrix, ()))) for matrix in (transforms.inputs, transforms.outputs))
     tiles = spec.n * -(-spec.p // m) * -(-spec.q // m)

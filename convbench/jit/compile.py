@@ -21,7 +21,7 @@ Kernel = Callable[..., None]
 
 
 @dataclass(frozen=True, slots=True)
-class Code:
+class MachineCode:
     """Functions in memory that can be executed.
 
     Attributes:
@@ -33,7 +33,7 @@ class Code:
 
 
 @cache
-def compiled(kernel: Kernel, target: Target, names: tuple[str, ...], *parameters: object) -> Code:
+def compiled(kernel: Kernel, target: Target, names: tuple[str, ...], *parameters: object) -> MachineCode:
     """The functions `names` of a kernel, compiled once per process and once per machine.
 
     `kernel(module, *parameters)` writes them. It runs only if the disk does not have the object.
@@ -72,12 +72,12 @@ def assembly(kernel: Kernel, target: Target, *parameters: object) -> str:
     return str(target.machine().emit_assembly(parsed(kernel, target, *parameters)))
 
 
-def _loaded(code: bytes, target: Target, names: tuple[str, ...]) -> Code:
+def _loaded(code: bytes, target: Target, names: tuple[str, ...]) -> MachineCode:
     machine = target.machine()
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
-    return Code(engine, {name: engine.get_function_address(name) for name in names})
+    return MachineCode(engine, {name: engine.get_function_address(name) for name in names})
 
 
 @cache

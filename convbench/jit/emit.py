@@ -110,7 +110,7 @@ class Mask(Value):
     __slots__ = ()
 
 
-class Vector(Value):
+class FloatVector(Value):
     """As many floats as the target's vectors have lanes."""
 
     __slots__ = ()
@@ -119,30 +119,30 @@ class Vector(Value):
     def type(self) -> str:
         return self.function.vector
 
-    def _with(self, operation: str, other: "Vector") -> "Vector":
+    def _with(self, operation: str, other: "FloatVector") -> "FloatVector":
         text = f"{operation} {self.function.vector} {self}, {other}"
-        return Vector(self.function, self.function.value(text))
+        return FloatVector(self.function, self.function.value(text))
 
-    def __add__(self, other: "Vector") -> "Vector":
+    def __add__(self, other: "FloatVector") -> "FloatVector":
         return self._with("fadd", other)
 
-    def __sub__(self, other: "Vector") -> "Vector":
+    def __sub__(self, other: "FloatVector") -> "FloatVector":
         return self._with("fsub", other)
 
-    def __mul__(self, other: "Vector") -> "Vector":
+    def __mul__(self, other: "FloatVector") -> "FloatVector":
         return self._with("fmul", other)
 
-    def at_least(self, floor: "Vector") -> "Vector":
+    def at_least(self, floor: "FloatVector") -> "FloatVector":
         """The larger of both; NaN stays NaN, for no comparison with it holds."""
         kind = self.function.vector
         less = self.function.value(f"fcmp olt {kind} {self}, {floor}")
-        return Vector(
+        return FloatVector(
             self.function,
             self.function.value(f"select <{self.function.lanes} x i1> {less}, {kind} {floor}, {kind} {self}"),
         )
 
 
-Carried = Vector | Pointer | Int
+Carried = FloatVector | Pointer | Int
 Chosen = TypeVar("Chosen", Int, Pointer)
 
 
@@ -238,27 +238,27 @@ class Function:
 
     # Vectors
 
-    def zero(self) -> Vector:
-        return Vector(self, "zeroinitializer")
+    def zero(self) -> FloatVector:
+        return FloatVector(self, "zeroinitializer")
 
-    def constant(self, number: float | Fraction) -> Vector:
+    def constant(self, number: float | Fraction) -> FloatVector:
         """The number in every lane, as float32."""
         single = struct.unpack("<f", struct.pack("<f", float(number)))[0]
         word = f"float 0x{struct.unpack('<Q', struct.pack('<d', single))[0]:016X}"
-        return Vector(self, f"<{', '.join([word] * self.lanes)}>")
+        return FloatVector(self, f"<{', '.join([word] * self.lanes)}>")
 
-    def load(self, pointer: Pointer, offset: Index = 0) -> Vector:
-        return Vector(self, self.value(f"load {self.vector}, ptr {pointer + offset}, align 4"))
+    def load(self, pointer: Pointer, offset: Index = 0) -> FloatVector:
+        return FloatVector(self, self.value(f"load {self.vector}, ptr {pointer + offset}, align 4"))
 
-    def store(self, vector: Vector, pointer: Pointer, offset: Index = 0) -> None:
+    def store(self, vector: FloatVector, pointer: Pointer, offset: Index = 0) -> None:
         self.append(f"store {self.vector} {vector}, ptr {pointer + offset}, align 4")
 
-    def spread(self, pointer: Pointer, offset: Index = 0) -> Vector:
+    def spread(self, pointer: Pointer, offset: Index = 0) -> FloatVector:
         """One float of memory in every lane."""
         one = self.value(f"load float, ptr {pointer + offset}, align 4")
         first = self.value(f"insertelement {self.vector} poison, float {one}, i32 0")
         everywhere = f"<{self.lanes} x i32> zeroinitializer"
-        return Vector(self, self.value(f"shufflevector {self.vector} {first}, {self.vector} poison, {everywhere}"))
+        return FloatVector(self, self.value(f"shufflevector {self.vector} {first}, {self.vector} poison, {everywhere}"))
 
     def lanes_of(self, first: Index, last: Index) -> Mask:
         """The lanes with first <= number < last; both may lie outside the vector."""
@@ -276,13 +276,13 @@ class Function:
         high = self.value(f"icmp slt {kind} {numbers}, {everywhere(last)}")
         return Mask(self, self.value(f"and <{self.lanes} x i1> {low}, {high}"))
 
-    def load_some(self, pointer: Pointer, mask: Mask) -> Vector:
+    def load_some(self, pointer: Pointer, mask: Mask) -> FloatVector:
         """The lanes of the mask from memory, zero in the others, whose memory is not touched."""
         name, bits = f"llvm.masked.load.v{self.lanes}f32.p0", f"<{self.lanes} x i1>"
         arguments = [("ptr", pointer), ("i32", 4), (bits, mask), (self.vector, "zeroinitializer")]
-        return Vector(self, self.value(self.intrinsic(self.vector, name, arguments)))
+        return FloatVector(self, self.value(self.intrinsic(self.vector, name, arguments)))
 
-    def store_some(self, vector: Vector, pointer: Pointer, mask: Mask) -> None:
+    def store_some(self, vector: FloatVector, pointer: Pointer, mask: Mask) -> None:
         """The lanes of the mask into memory; that of the others is not touched."""
         name, bits = f"llvm.masked.store.v{self.lanes}f32.p0", f"<{self.lanes} x i1>"
         self.append(self.intrinsic("void", name, [(self.vector, vector), ("ptr", pointer), ("i32", 4), (bits, mask)]))
@@ -294,16 +294,16 @@ class Function:
     def clear_float(self, to: Pointer) -> None:
         self.append(f"store float 0.0, ptr {to}, align 4")
 
-    def fma(self, a: Vector, b: Vector, c: Vector) -> Vector:
+    def fma(self, a: FloatVector, b: FloatVector, c: FloatVector) -> FloatVector:
         """a * b + c with one rounding."""
         arguments = [(self.vector, one) for one in (a, b, c)]
-        return Vector(self, self.value(self.intrinsic(self.vector, f"llvm.fma.v{self.lanes}f32", arguments)))
+        return FloatVector(self, self.value(self.intrinsic(self.vector, f"llvm.fma.v{self.lanes}f32", arguments)))
 
-    def shuffle(self, a: Vector, b: Vector, places: Iterable[int]) -> Vector:
+    def shuffle(self, a: FloatVector, b: FloatVector, places: Iterable[int]) -> FloatVector:
         """Lanes of two vectors, those of the second counted on from the first."""
         chosen = ", ".join(f"i32 {place}" for place in places)
         text = f"shufflevector {self.vector} {a}, {self.vector} {b}, <{self.lanes} x i32> <{chosen}>"
-        return Vector(self, self.value(text))
+        return FloatVector(self, self.value(text))
 
     # Control
 
@@ -421,7 +421,7 @@ class Arguments:
     def address(self, name: str) -> Pointer:
         return Pointer(self.function, self.function.value(f"load ptr, ptr {self._at(name)}, align 8"))
 
-    def spread(self, name: str) -> Vector:
+    def spread(self, name: str) -> FloatVector:
         """The float in the lower half of a word, in every lane."""
         return self.function.spread(self._at(name))
 

@@ -26,7 +26,7 @@ from convbench.jit.target import host
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class KernelStep:
     """Pieces of one kernel, which may run in any order and at once.
 
     Attributes:
@@ -133,7 +133,7 @@ class _Team:
         wait = libc.syscall if self.futex_number else libc.sched_yield
         self.futex = ctypes.cast(wait, ctypes.c_void_p).value or 0
 
-    def run(self, steps: Sequence[Step], threads: int) -> None:
+    def run(self, steps: Sequence[KernelStep], threads: int) -> None:
         call = array("q", bytes(8 * (_FIRST + _WORDS * len(steps))))
         call[_STEPS], call[_SIZE] = len(steps), threads
         call[_FUTEX], call[_FUTEX_NUMBER] = self.futex, self.futex_number
@@ -162,7 +162,7 @@ class _Team:
                     one.join()
 
 
-def run(steps: Sequence[Step], threads: int) -> None:
+def run(steps: Sequence[KernelStep], threads: int) -> None:
     """All pieces of the steps, one step after the other, by so many threads.
 
     Raises:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from math import inf
 
-from convbench.jit.emit import Function, Index, Int, Pointer, Vector, float_word
+from convbench.jit.emit import FloatVector, Function, Index, Int, Pointer, float_word
 
 
 def floor_word(relu: bool) -> int:
@@ -11,12 +11,12 @@ def floor_word(relu: bool) -> int:
     return float_word(0.0 if relu else -inf)
 
 
-def finish(vector: Vector, bias: Vector, floor: Vector) -> Vector:
+def finish(vector: FloatVector, bias: FloatVector, floor: FloatVector) -> FloatVector:
     """Without a bias it is zero, and without a relu the floor is -infinity: one kernel does all of them."""
     return (vector + bias).at_least(floor)
 
 
-def store_row(f: Function, vectors: Sequence[Vector], to: Pointer, count: Int, *, last_only: bool = True) -> None:
+def store_row(f: Function, vectors: Sequence[FloatVector], to: Pointer, count: Int, *, last_only: bool = True) -> None:
     """The first `count` floats of the vectors, which are neighbours: whole vectors where they fit.
 
     Args:
@@ -29,7 +29,7 @@ def store_row(f: Function, vectors: Sequence[Vector], to: Pointer, count: Int, *
             _store_first(f, vector, to + place * f.lanes, count - place * f.lanes)
 
 
-def _store_first(f: Function, vector: Vector, to: Pointer, count: Int) -> None:
+def _store_first(f: Function, vector: FloatVector, to: Pointer, count: Int) -> None:
     """A masked store is slow on some CPUs, so only where it is needed."""
 
     def some() -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from convbench.jit.compile import compiled
 from convbench.jit.emit import Arguments, Fields, Function, Index, Int, Module, Pointer
 from convbench.jit.target import Target
-from convbench.jit.team import Step
+from convbench.jit.team import KernelStep
 from convbench.kernels.epilogue import finish, store_row
 from convbench.kernels.layout import FILL, add_fill
 from convbench.kernels.plan import Call, align
@@ -285,9 +285,11 @@ class Gemm:
         """Floats that a call needs besides its operands."""
         return self.threads * self.sizes["own_step"]
 
-    def steps(self, call: Call) -> list[Step]:
+    def steps(self, call: Call) -> list[KernelStep]:
         sizes = self.sizes
         code = compiled(kernel, self.target, ("gemm",), *self.form).addresses
         offsets = StripGeometry(self.spec, self.target).offsets
         words = FIELDS.block(sizes | call.words | {"own": call.scratch, "offsets": offsets.buffer_info()[0]})
-        return [Step(self.spec.n * sizes["panel_blocks"] * sizes["block_groups"], code["gemm"], words, (offsets,))]
+        return [
+            KernelStep(self.spec.n * sizes["panel_blocks"] * sizes["block_groups"], code["gemm"], words, (offsets,))
+        ]

@@ -7,7 +7,7 @@ it no kernel meets an edge, and all of its loads are whole vectors.
 
 from collections.abc import Callable, Sequence
 
-from convbench.jit.emit import Fields, Function, Int, Module, Pointer, Vector
+from convbench.jit.emit import Fields, FloatVector, Function, Int, Module, Pointer
 
 FILL = "fill"
 _NUMBERS = "first_row rows first_column height width vectors phases"
@@ -42,7 +42,7 @@ def add_fill(module: Module, phases: int) -> None:
         """One vector of each phase, of all rows: whether and where it meets an edge is the same in all of them."""
         column, out = first_column + i * phases, to + i
 
-        def put(vectors: Sequence[Vector], there: Pointer) -> None:
+        def put(vectors: Sequence[FloatVector], there: Pointer) -> None:
             for phase, vector in enumerate(vectors):
                 f.store(vector, there + size * phase)
 
@@ -85,7 +85,7 @@ def add_fill(module: Module, phases: int) -> None:
     f.loop(0, size, take if phases else take_floats, step=f.lanes if phases else 1)
 
 
-def apart(f: Function, vectors: Sequence[Vector]) -> list[Vector]:
+def apart(f: Function, vectors: Sequence[FloatVector]) -> list[FloatVector]:
     """Neighbouring vectors taken apart by their lanes' remainder; as many vectors, a power of two."""
     if len(vectors) == 1:
         return list(vectors)
@@ -95,7 +95,7 @@ def apart(f: Function, vectors: Sequence[Vector]) -> list[Vector]:
     return [one for pair in zip(even, odd, strict=True) for one in pair]
 
 
-def together(f: Function, phases: Sequence[Vector]) -> list[Vector]:
+def together(f: Function, phases: Sequence[FloatVector]) -> list[FloatVector]:
     """The reverse of `apart`."""
     if len(phases) == 1:
         return list(phases)
@@ -103,13 +103,13 @@ def together(f: Function, phases: Sequence[Vector]) -> list[Vector]:
     return [one for a, b in pairs for one in zipped(f, a, b)]
 
 
-def zipped(f: Function, a: Vector, b: Vector) -> tuple[Vector, Vector]:
+def zipped(f: Function, a: FloatVector, b: FloatVector) -> tuple[FloatVector, FloatVector]:
     """a0 b0 a1 b1 ...: the lower lanes of both, and the upper ones."""
     order = [place for lane in range(f.lanes) for place in (lane, f.lanes + lane)]
     return f.shuffle(a, b, order[: f.lanes]), f.shuffle(a, b, order[f.lanes :])
 
 
-def transposed(f: Function, rows: Sequence[Vector]) -> list[Vector]:
+def transposed(f: Function, rows: Sequence[FloatVector]) -> list[FloatVector]:
     """A square of vectors turned: each round moves one bit of the row's number into that of the lane."""
     done = list(rows)
     half = f.lanes // 2

@@ -10,7 +10,7 @@ from torch import Tensor
 from convbench.case import Case
 from convbench.jit.compile import compiled
 from convbench.jit.target import host
-from convbench.jit.team import Step, run
+from convbench.jit.team import KernelStep, run
 from convbench.kernels.epilogue import floor_word
 from convbench.kernels.layout import TURN, turn
 from convbench.kernels.scratch import scratch
@@ -34,7 +34,7 @@ class Call:
     scratch: int
 
 
-class Plan(Protocol):
+class KernelPlan(Protocol):
     """One problem in NCHW, for a target and a number of threads.
 
     Attributes:
@@ -44,14 +44,14 @@ class Plan(Protocol):
     @property
     def scratch(self) -> int: ...
     def pack(self, w: Tensor) -> Tensor: ...
-    def steps(self, call: Call) -> list[Step]: ...
+    def steps(self, call: Call) -> list[KernelStep]: ...
 
 
 TURNED = 8 << 20  # floats of x and y in NCHW that a call in NHWC may need: 32 MiB
 
 
 def convolve(
-    plan: Callable[[ConvSpec, int], Plan],
+    plan: Callable[[ConvSpec, int], KernelPlan],
     x: Tensor,
     weights: Tensor,
     spec: ConvSpec,
@@ -93,12 +93,12 @@ def convolve(
     return y
 
 
-def turned(source: int, to: int, images: int, rows: int, columns: int) -> Step:
+def turned(source: int, to: int, images: int, rows: int, columns: int) -> KernelStep:
     """to[columns][rows] = source[rows][columns], image by image."""
     chunk = 64
     chunks = -(-rows // chunk)
     words = {"source": source, "to": to, "rows": rows, "columns": columns, "chunk": chunk, "chunks": chunks}
-    return Step(images * chunks, compiled(turn, host(), ("turn",)).addresses["turn"], TURN.block(words))
+    return KernelStep(images * chunks, compiled(turn, host(), ("turn",)).addresses["turn"], TURN.block(words))
 
 
 def mirrored(w: Tensor, spec: ConvSpec) -> tuple[Tensor, ConvSpec]:

@@ -14,9 +14,9 @@ from functools import cached_property
 from torch import Tensor
 
 from convbench.jit.compile import compiled
-from convbench.jit.emit import Carried, Fields, Index, Int, Module, Pointer, Vector
+from convbench.jit.emit import Carried, Fields, FloatVector, Index, Int, Module, Pointer
 from convbench.jit.target import Target
-from convbench.jit.team import Step
+from convbench.jit.team import KernelStep
 from convbench.kernels.epilogue import finish, row_of, store_row
 from convbench.kernels.layout import FILL, add_fill, vectors_for
 from convbench.kernels.plan import Call, align
@@ -101,8 +101,8 @@ def add_tile(module: Module, rows: int, lines: int, vectors: int) -> None:
     offsets, taps, plane = args.address("offsets"), args.number("taps"), args.number("plane_size")
     line_step = args.number("stride") * args.number("row_size") if lines > 1 else 0
 
-    def channel(_: Int, w: Pointer, x: Pointer, *sums: Vector) -> list[Pointer | Vector]:
-        def tap(number: Int, w: Pointer, *sums: Vector) -> list[Pointer | Vector]:
+    def channel(_: Int, w: Pointer, x: Pointer, *sums: FloatVector) -> list[Pointer | FloatVector]:
+        def tap(number: Int, w: Pointer, *sums: FloatVector) -> list[Pointer | FloatVector]:
             at = x + f.number(offsets, number)
             read = [
                 f.load(at + line_step * line if line else at, v * f.lanes)
@@ -125,10 +125,10 @@ def add_tile(module: Module, rows: int, lines: int, vectors: int) -> None:
         one = f.spread(bias, row)
         for line in range(lines):
             first = (row * lines + line) * vectors
-            done = [finish(sum_, one, floor) for sum_ in sums[first : first + vectors] if isinstance(sum_, Vector)]
+            done = [finish(sum_, one, floor) for sum_ in sums[first : first + vectors] if isinstance(sum_, FloatVector)]
             to = y + (p * q) * row + q * line
 
-            def put(done: list[Vector] = done, to: Pointer = to) -> None:
+            def put(done: list[FloatVector] = done, to: Pointer = to) -> None:
                 store_row(f, done, to, columns)
 
             if line:
@@ -242,9 +242,9 @@ class Strips:
         """Floats that a call needs besides its operands."""
         return self.threads * self.sizes["own_step"]
 
-    def steps(self, call: Call) -> list[Step]:
+    def steps(self, call: Call) -> list[KernelStep]:
         sizes, offsets = self.sizes, self.geometry.offsets
         code = compiled(kernel, self.target, ("strip",), *self.form).addresses
         pieces = self.spec.n * sizes["groups"] * sizes["line_blocks"] * sizes["block_groups"]
         words = FIELDS.block(sizes | call.words | {"own": call.scratch, "offsets": offsets.buffer_info()[0]})
-        return [Step(pieces, code["strip"], words, (offsets,))]
+        return [KernelStep(pieces, code["strip"], words, (offsets,))]

@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from convbench.jit.emit import Carried, Function, Index, Int, Module, Pointer, Vector
+from convbench.jit.emit import Carried, FloatVector, Function, Index, Int, Module, Pointer
 
 UNROLL = 2
 
@@ -31,13 +31,15 @@ def split(count: int, most: int) -> tuple[int, int, int]:
     return min(found, key=lambda one: one[1] + one[2])
 
 
-def multiply(f: Function, w: Pointer, x: Pointer, x_step: Index, depth: Index, rows: int, vectors: int) -> list[Vector]:
+def multiply(
+    f: Function, w: Pointer, x: Pointer, x_step: Index, depth: Index, rows: int, vectors: int
+) -> list[FloatVector]:
     """sum over i < depth of w[i][row] * x[i * x_step + lane], row by row: the loop in which all time should be spent.
 
     A turn is `vectors` loads, `rows` spread numbers and rows * vectors multiply-adds, all addresses constants.
     """
 
-    def step(w: Pointer, x: Pointer, sums: Sequence[Vector], at: int) -> list[Vector]:
+    def step(w: Pointer, x: Pointer, sums: Sequence[FloatVector], at: int) -> list[FloatVector]:
         start = x + x_step * at if at else x
         columns = [f.load(start, v * f.lanes) for v in range(vectors)]
         added = []
@@ -46,7 +48,7 @@ def multiply(f: Function, w: Pointer, x: Pointer, x_step: Index, depth: Index, r
             added += [f.fma(one, columns[v], sums[row * vectors + v]) for v in range(vectors)]
         return added
 
-    def turn(unrolled: int, _: Int, w: Pointer, x: Pointer, *sums: Vector) -> list[Pointer | Vector]:
+    def turn(unrolled: int, _: Int, w: Pointer, x: Pointer, *sums: FloatVector) -> list[Pointer | FloatVector]:
         done = list(sums)
         for at in range(unrolled):
             done = step(w, x, done, at)
@@ -56,7 +58,7 @@ def multiply(f: Function, w: Pointer, x: Pointer, x_step: Index, depth: Index, r
     whole = depth // UNROLL
     carried = f.loop(0, whole, partial(turn, UNROLL), start)
     carried = f.loop(whole * UNROLL, depth, partial(turn, 1), carried)
-    return [one for one in carried if isinstance(one, Vector)]
+    return [one for one in carried if isinstance(one, FloatVector)]
 
 
 def add_tile(module: Module, rows: int, vectors: int) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from convbench.jit.emit import Function, Vector
+from convbench.jit.emit import FloatVector, Function
 
 Matrix = tuple[tuple[Fraction, ...], ...]
 Points = tuple[Fraction, ...]
@@ -20,7 +20,7 @@ FOUR: Points = (Fraction(0), Fraction(5, 8), Fraction(-5, 8), Fraction(3, 2), Fr
 
 
 @dataclass(frozen=True, slots=True)
-class Transforms:
+class WinogradTransforms:
     """B^T (t, t), G (t, r) and A^T (m, t)."""
 
     inputs: Matrix
@@ -28,7 +28,7 @@ class Transforms:
     outputs: Matrix
 
     @classmethod
-    def of(cls, points: Points, taps: int) -> "Transforms":
+    def of(cls, points: Points, taps: int) -> "WinogradTransforms":
         """Those of F(len(points) + 2 - taps, taps)."""
         inputs = [_product(points, leave_out) for leave_out in range(len(points) + 1)]
         scales = [
@@ -62,9 +62,9 @@ def _product(points: Points, leave_out: int) -> tuple[Fraction, ...]:
     return (*row, *[Fraction(0)] * (len(points) + 1 - len(row)))
 
 
-def apply_rows(f: Function, matrix: Matrix, values: Sequence[Vector]) -> list[Vector]:
+def apply_rows(f: Function, matrix: Matrix, values: Sequence[FloatVector]) -> list[FloatVector]:
     """matrix @ values where rows come in pairs, as those of points p and -p do: they share an even and an odd part."""
-    done: dict[int, Vector] = {}
+    done: dict[int, FloatVector] = {}
     for first, row in enumerate(matrix):
         if first in done:
             continue
@@ -79,10 +79,10 @@ def apply_rows(f: Function, matrix: Matrix, values: Sequence[Vector]) -> list[Ve
     return [done[number] for number in range(len(matrix))]
 
 
-def apply_columns(f: Function, matrix: Matrix, values: Sequence[Vector]) -> list[Vector]:
+def apply_columns(f: Function, matrix: Matrix, values: Sequence[FloatVector]) -> list[FloatVector]:
     """matrix @ values where columns come in pairs, as in A^T: rows take the sum of two values or their difference."""
     columns = list(zip(*matrix, strict=True))
-    terms: list[tuple[Sequence[Fraction], Vector]] = []
+    terms: list[tuple[Sequence[Fraction], FloatVector]] = []
     paired: set[int] = set()
     for first, column in enumerate(columns):
         if first in paired:
@@ -108,7 +108,7 @@ def _are_twins(a: Sequence[Fraction], b: Sequence[Fraction]) -> bool:
     return all(abs(x) == abs(y) for x, y in pairs) and 0 < sum(x == y for x, y in pairs) < len(pairs)
 
 
-def _sum(f: Function, factors: Sequence[Fraction], values: Sequence[Vector]) -> Vector:
+def _sum(f: Function, factors: Sequence[Fraction], values: Sequence[FloatVector]) -> FloatVector:
     """Factors of 1 cost no product; it begins with one, if there is any."""
     terms = sorted(((c, v) for c, v in zip(factors, values, strict=True) if c), key=lambda term: term[0] != 1)
     (factor, value), *others = terms

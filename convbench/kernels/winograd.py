@@ -17,12 +17,12 @@ from torch import Tensor
 from convbench.jit.compile import compiled
 from convbench.jit.emit import Arguments, Fields, Function, Index, Int, Module, Pointer
 from convbench.jit.target import Target
-from convbench.jit.team import Step
+from convbench.jit.team import KernelStep
 from convbench.kernels.epilogue import finish, row_of, store_row
 from convbench.kernels.layout import FILL, add_fill, together, vectors_for
 from convbench.kernels.plan import Call, align
 from convbench.kernels.tile import add_tile, for_blocks, for_columns, pack_blocks, split
-from convbench.kernels.transforms import Points, Transforms, apply_columns, apply_rows
+from convbench.kernels.transforms import Points, WinogradTransforms, apply_columns, apply_rows
 from convbench.spec import ConvSpec
 
 SUM = 64  # channels that are added up before their sum joins the others
@@ -42,7 +42,7 @@ def kernel(module: Module, points: Points, taps: int, rows: int) -> None:
     Args:
         rows: filters of a register tile; it and one less are compiled.
     """
-    transforms = Transforms.of(points, taps)
+    transforms = WinogradTransforms.of(points, taps)
     add_fill(module, transforms.step)
     for number in {rows, max(1, rows - 1)}:
         for vectors in (1, 2):
@@ -90,7 +90,7 @@ def for_units(f: Function, args: Arguments, block: Int, do: Callable[[Int, Int, 
     f.loop(first, last, one)
 
 
-def add_enter(module: Module, transforms: Transforms) -> None:
+def add_enter(module: Module, transforms: WinogradTransforms) -> None:
     """`enter_block(args, data, own, block, first, last)`: V[point][c][tile] = B^T d B for channels first to last."""
     f = module.function("enter_block", "args data strip", "block first last")
     (block_of_args, data, strip), (block, first, last) = f.pointers("args data strip"), f.integers("block first last")
@@ -129,7 +129,7 @@ def add_enter(module: Module, transforms: Transforms) -> None:
     f.loop(first, last, lambda c: for_units(f, args, block, partial(one, c)))
 
 
-def add_leave(module: Module, transforms: Transforms, rows: int) -> None:
+def add_leave(module: Module, transforms: WinogradTransforms, rows: int) -> None:
     """`leave_block(args, data, own, block, group)`: M = U V for a group of filters, and their y = A^T M A."""
     f = module.function("leave_block", "args data own", "block group")
     (block_of_args, data, own), (block, group) = f.pointers("args data own"), f.integers("block group")
@@ -215,8 +215,8 @@ class Winograd:
     threads: int
 
     @property
-    def transforms(self) -> Transforms:
-        return Transforms.of(self.points, self.spec.r)
+    def transforms(self) -> WinogradTransforms:
+        return WinogradTransforms.of(self.points, self.spec.r)
 
     def pack(self, w: Tensor) -> Tensor:
         """U[point][block of filters][c][filter of the block] = G g G^T, transformed in float64."""
@@ -279,7 +279,7 @@ class Winograd:
         blocks, fused = self.parts(sizes)
         return (self.threads if fused else blocks) * sizes["data_step"] + self.threads * sizes["own_step"]
 
-    def steps(self, call: Call) -> list[Step]:
+    def steps(self, call: Call) -> list[KernelStep]:
         sizes = self.sizes
         blocks, fused = self.parts(sizes)
         rows = split(self.spec.k, self.target.rows)[0]
@@ -287,6 +287,6 @@ class Winograd:
         own = call.scratch + 4 * (self.threads if fused else blocks) * sizes["data_step"]
         words = FIELDS.block(sizes | call.words | {"data": call.scratch, "own": own})
         if fused:
-            return [Step(blocks, code["fused"], words)]
+            return [KernelStep(blocks, code["fused"], words)]
         enter, leave = blocks * sizes["channel_chunks"], blocks * sizes["groups"]
-        return [Step(enter, code["enter"], words), Step(leave, code["leave"], words)]
+        return [KernelStep(enter, code["enter"], words), KernelStep(leave, code["leave"], words)]

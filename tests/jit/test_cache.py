@@ -12,7 +12,7 @@ from convbench.jit import compile as compiling
 from convbench.jit.compile import compiled
 from convbench.jit.emit import Fields, Module
 from convbench.jit.target import host
-from convbench.jit.team import Step, run
+from convbench.jit.team import KernelStep, run
 
 FIELDS = Fields.of("to number")
 
@@ -32,7 +32,7 @@ def doubled(folder: Path) -> list[float]:
     compiled.cache_clear()
     x = torch.ones(4 * host().lanes)
     code = compiled(double, host(), ("double",))
-    run([Step(4, code.addresses["double"], FIELDS.block({"to": x.data_ptr(), "number": 0}))], 1)
+    run([KernelStep(4, code.addresses["double"], FIELDS.block({"to": x.data_ptr(), "number": 0}))], 1)
     return sorted(set(x.tolist()))
 
 

@@ -14,7 +14,7 @@ from convbench.jit import team
 from convbench.jit.compile import compiled
 from convbench.jit.emit import Fields, Module
 from convbench.jit.target import host
-from convbench.jit.team import Step, run
+from convbench.jit.team import KernelStep, run
 
 PIECES = 257
 FIELDS = Fields.of("from to last")
@@ -36,7 +36,7 @@ def fibonacci(threads: int, turns: int = 20) -> list[float]:
     steps = []
     for turn in range(turns):
         addresses = {"from": buffers[turn % 2].data_ptr(), "to": buffers[1 - turn % 2].data_ptr(), "last": PIECES - 1}
-        steps.append(Step(PIECES, task, FIELDS.block(addresses)))
+        steps.append(KernelStep(PIECES, task, FIELDS.block(addresses)))
     run(steps, threads)
     return sorted({*buffers[0].tolist(), *buffers[1].tolist()})
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from convbench import Case, ConvSpec, Problem, Verified, discover
 from convbench.jit.target import Target, host
-from convbench.jit.team import Step, run
+from convbench.jit.team import KernelStep, run
 from convbench.kernels.epilogue import floor_word
 from convbench.kernels.gemm import Gemm
 from convbench.kernels.plan import Call
@@ -60,7 +60,12 @@ PLANS: dict[str, tuple[Make, str]] = {
 
 
 def work(
-    plan: Plan, spec: ConvSpec, *, at_end: bool, relu: bool = False, start: Callable[[Sequence[Step], int], None] = run
+    plan: Plan,
+    spec: ConvSpec,
+    *,
+    at_end: bool,
+    relu: bool = False,
+    start: Callable[[Sequence[KernelStep], int], None] = run,
 ) -> tuple[Tensor, Tensor]:
     """y of a plan, every operand and its scratch between forbidden pages; and y by torch in float64."""
     generator = torch.Generator().manual_seed(0)
@@ -123,7 +128,7 @@ def test_pieces_may_run_in_any_order(name: str) -> None:
     assert torch.equal(*results)
 
 
-def backwards(steps: Sequence[Step], threads: int) -> None:
+def backwards(steps: Sequence[KernelStep], threads: int) -> None:
     task = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
     for step in steps:
         for piece in sorted([*range(step.pieces)] * 2, reverse=True):

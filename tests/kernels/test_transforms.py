@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convbench.kernels.transforms import FOUR, TWO, Matrix, Points, Transforms
+from convbench.kernels.transforms import FOUR, TWO, Matrix, Points, WinogradTransforms
 
 SIX: Points = (*FOUR, Fraction(1), Fraction(-1))
 small = st.integers(-99, 99).map(Fraction)
@@ -20,7 +20,7 @@ def times(matrix: Matrix, values: list[Fraction]) -> list[Fraction]:
 @given(data=st.data())
 @settings(max_examples=10)
 def test_the_transforms_give_the_very_sums(points: Points, taps: int, data: st.DataObject) -> None:
-    transforms = Transforms.of(points, taps)
+    transforms = WinogradTransforms.of(points, taps)
     x = data.draw(st.lists(small, min_size=transforms.tile, max_size=transforms.tile))
     w = data.draw(st.lists(small, min_size=taps, max_size=taps))
     products = [a * b for a, b in zip(times(transforms.weights, w), times(transforms.inputs, x), strict=True)]
@@ -30,7 +30,7 @@ def test_the_transforms_give_the_very_sums(points: Points, taps: int, data: st.D
 
 @pytest.mark.parametrize(("points", "taps"), [(TWO, 3), (FOUR, 3), (FOUR, 5)])
 def test_what_is_multiplied_in_the_kernel_is_a_float32(points: Points, taps: int) -> None:
-    transforms = Transforms.of(points, taps)
+    transforms = WinogradTransforms.of(points, taps)
     for entry in sum((*transforms.inputs, *transforms.outputs), ()):
         assert entry.denominator & (entry.denominator - 1) == 0  # a power of two
         assert abs(entry.numerator).bit_length() <= 24
