@@ -16,6 +16,7 @@ from convbench.kernels.winograd import Winograd
 from convbench.spec import ConvSpec
 
 
+@cache
 def points_for(spec: ConvSpec) -> Points:
     """Fewer products win; of tiny images the larger tile leaves lanes empty."""
     if spec.r == 5:
@@ -30,14 +31,15 @@ def points_for(spec: ConvSpec) -> Points:
 
 
 @cache
-def plan(spec: ConvSpec, threads: int, points: Points) -> Winograd:
-    return Winograd(spec, points, host(), threads)
-
-
 def planner(spec: ConvSpec) -> Callable[[ConvSpec, int], Winograd]:
     """The points are chosen for the whole problem: its weight is transformed for them."""
     points = points_for(spec)
-    return lambda part, threads: plan(part, threads, points)
+
+    @cache
+    def plan(part: ConvSpec, threads: int) -> Winograd:
+        return Winograd(part, points, host(), threads)
+
+    return plan
 
 
 OWN = Own(planner)

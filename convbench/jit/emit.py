@@ -397,11 +397,12 @@ class Fields:
     def of(cls, words: str) -> "Fields":
         return cls(tuple(words.split()))
 
-    def block(self, values: Mapping[str, int]) -> "array[int]":
-        """The block for a call; every name must have a value, and no other may."""
-        if values.keys() != set(self.names):
-            raise KeyError(f"{sorted(set(self.names) ^ values.keys())}")
-        return array("q", [values[name] for name in self.names])
+    def block(self, values: Mapping[str, int], first: int = 0) -> "array[int]":
+        """The block for a call, or its words from the `first` on; each of them must have a value, and no other may."""
+        names = self.names[first:]
+        if values.keys() != set(names):
+            raise KeyError(f"{sorted(set(names) ^ values.keys())}")
+        return array("q", [values[name] for name in names])
 
     def on(self, function: Function, block: Pointer) -> "Arguments":
         return Arguments(self, function, block)

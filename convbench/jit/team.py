@@ -32,13 +32,11 @@ class KernelStep:
     Attributes:
         task: the kernel's address.
         block: its arguments, 64-bit words; they must not change while it runs.
-        tables: what the block has addresses of, so that it lives as long.
     """
 
     pieces: int
     task: int
     block: "array[int]"
-    tables: "tuple[array[int], ...]" = ()
 
 
 # The words of a call. What one thread writes while others read it has a cache line of its own, whatever the alignment.

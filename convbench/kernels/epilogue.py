@@ -1,11 +1,13 @@
 """What happens to a finished sum on its way to memory: the bias, the relu, and which lanes exist."""
 
 from collections.abc import Sequence
+from functools import cache
 from math import inf
 
 from convbench.jit.emit import FloatVector, Function, Index, Int, Pointer, float_word
 
 
+@cache
 def floor_word(relu: bool) -> int:
     """The word for a kernel's `floor`: no output is below it."""
     return float_word(0.0 if relu else -inf)

@@ -5,6 +5,7 @@ made once and serves all filters. Pixels are counted through the rows of an imag
 empty. A 1x1 kernel of stride 1 has its panels in x as they are; all others take them from a strip (`layout.add_fill`).
 """
 
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +18,7 @@ from convbench.jit.target import Target
 from convbench.jit.team import KernelStep
 from convbench.kernels.epilogue import finish, store_row
 from convbench.kernels.layout import FILL, add_fill
-from convbench.kernels.plan import Call, align
+from convbench.kernels.plan import CALL, Call, align
 from convbench.kernels.strips import StripGeometry
 from convbench.kernels.tile import add_tile, for_blocks, multiply, pack_blocks, split
 from convbench.spec import ConvSpec
@@ -28,7 +29,7 @@ PANEL_NBYTES = 2 << 20  # of them together
 POINTWISE = -1  # in place of the number of phases: there is no strip
 
 FIELDS = Fields.of(
-    "x w y bias floor own own_step panel_size sums_at strip_at table_at channels depth filters pixels panels "
+    f"{CALL} own_step panel_size sums_at strip_at table_at channels depth filters pixels panels "
     "panel_blocks panels_of_block first_blocks blocks group block_groups "
     "offsets taps height width q top left stride strip_rows strip_vectors phases row_size plane_size"
 )
@@ -49,7 +50,7 @@ def kernel(module: Module, rows: int, phases: int) -> None:
         add_fill(module, phases)
     f, block, piece, thread = module.task("gemm")
     args = FIELDS.on(f, block)
-    panel = args.address("own") + thread * args.number("own_step")
+    panel = args.address("scratch") + thread * args.number("own_step")
     share, rest = piece % args.number("block_groups"), piece // args.number("block_groups")
     image = rest // args.number("panel_blocks")
     first_panel = rest % args.number("panel_blocks") * args.number("panels_of_block")
@@ -285,11 +286,19 @@ class Gemm:
         """Floats that a call needs besides its operands."""
         return self.threads * self.sizes["own_step"]
 
+    @cached_property
+    def work(self) -> tuple[int, int]:
+        """Pieces and the address of their kernel."""
+        pieces = self.spec.n * self.sizes["panel_blocks"] * self.sizes["block_groups"]
+        return pieces, compiled(kernel, self.target, ("gemm",), *self.form).addresses["gemm"]
+
+    @cached_property
+    def offsets(self) -> "array[int]":
+        return StripGeometry(self.spec, self.target).offsets
+
+    @cached_property
+    def words(self) -> "array[int]":
+        return FIELDS.block({**self.sizes, "offsets": self.offsets.buffer_info()[0]}, len(CALL.split()))
+
     def steps(self, call: Call) -> list[KernelStep]:
-        sizes = self.sizes
-        code = compiled(kernel, self.target, ("gemm",), *self.form).addresses
-        offsets = StripGeometry(self.spec, self.target).offsets
-        words = FIELDS.block(sizes | call.words | {"own": call.scratch, "offsets": offsets.buffer_info()[0]})
-        return [
-            KernelStep(self.spec.n * sizes["panel_blocks"] * sizes["block_groups"], code["gemm"], words, (offsets,))
-        ]
+        return [KernelStep(*self.work, call + self.words)]

@@ -1,8 +1,10 @@
 """What does a call of a kernel need, and how do its operands get there?"""
 
+from array import array
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import replace
+from functools import cache
+from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor
@@ -21,17 +23,8 @@ def align(count: int, to: int) -> int:
     return -(-count // to) * to
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """Addresses of one call.
-
-    Attributes:
-        words: x, w, y, bias and floor by name.
-        scratch: the address of the memory that the plan has asked for.
-    """
-
-    words: dict[str, int]
-    scratch: int
+Call: TypeAlias = "array[int]"  # the words of CALL
+CALL = "x w y bias floor scratch"  # the words that change from call to call; they come first in each block
 
 
 class KernelPlan(Protocol):
@@ -69,7 +62,7 @@ def convolve(
     if y.numel() == 0:
         return y
     x = x if nhwc else x.contiguous()
-    bias = torch.zeros(spec.k) if bias is None else bias.contiguous()
+    bias = no_bias(spec.k) if bias is None else bias.contiguous()
     threads = torch.get_num_threads()
     image_x, image_y = spec.c * spec.h * spec.w, spec.k * spec.p * spec.q
     together = min(spec.n, max(1, TURNED // (image_x + image_y))) if nhwc else spec.n
@@ -78,10 +71,11 @@ def convolve(
         part = plan(spec if count == spec.n else replace(spec, n=count), threads)
         turned_x, turned_y = (count * size if nhwc else 0 for size in (image_x, image_y))
         room = scratch().take(4 * (part.scratch + turned_x + turned_y))
-        source, to, spare = x[first].data_ptr(), y[first].data_ptr(), room + 4 * part.scratch
+        source, to = x.data_ptr() + 4 * first * image_x, y.data_ptr() + 4 * first * image_y
+        spare = room + 4 * part.scratch
         own_x, own_y = (spare, spare + 4 * turned_x) if nhwc else (source, to)
-        words = {"x": own_x, "w": weights.data_ptr(), "y": own_y, "bias": bias.data_ptr(), "floor": floor_word(relu)}
-        steps = part.steps(Call(words, room))
+        words = (own_x, weights.data_ptr(), own_y, bias.data_ptr(), floor_word(relu), room)
+        steps = part.steps(array("q", words))
         if nhwc:
             steps = [
                 turned(source, own_x, count, spec.h * spec.w, spec.c),
@@ -91,6 +85,11 @@ def convolve(
         run(steps, threads)
     scratch().done()
     return y
+
+
+@cache
+def no_bias(filters: int) -> Tensor:
+    return torch.zeros(filters)
 
 
 def turned(source: int, to: int, images: int, rows: int, columns: int) -> KernelStep:

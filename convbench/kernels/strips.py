@@ -10,6 +10,7 @@ of the strip is a table, so the loop over the taps is one loop with constant add
 from array import array
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 
 from torch import Tensor
 
@@ -19,7 +20,7 @@ from convbench.jit.target import Target
 from convbench.jit.team import KernelStep
 from convbench.kernels.epilogue import finish, row_of, store_row
 from convbench.kernels.layout import FILL, add_fill, vectors_for
-from convbench.kernels.plan import Call, align
+from convbench.kernels.plan import CALL, Call, align
 from convbench.kernels.tile import for_blocks, for_columns, pack_blocks, split
 from convbench.spec import ConvSpec
 
@@ -27,7 +28,7 @@ LINES = 4  # rows of outputs that share a spread weight, if there is one filter 
 STRIP_NBYTES = 128 << 10  # what a strip should stay below: a quarter of a second-level cache
 
 FIELDS = Fields.of(
-    "x w y bias floor own own_step offsets taps channels group_channels filters group_filters groups height width p q "
+    f"{CALL} own_step offsets taps channels group_channels filters group_filters groups height width p q "
     "top left stride strip_rows strip_vectors phases row_size plane_size lines line_blocks "
     "first_blocks blocks group block_groups"
 )
@@ -47,7 +48,7 @@ def kernel(module: Module, phases: int, rows: int, lines: int) -> None:
             add_tile(module, number, lines, vectors)
     f, block, piece, thread = module.task("strip")
     args = FIELDS.on(f, block)
-    strip = args.address("own") + thread * args.number("own_step")
+    strip = args.address("scratch") + thread * args.number("own_step")
     share, rest = piece % args.number("block_groups"), piece // args.number("block_groups")
     line_block, rest = rest % args.number("line_blocks"), rest // args.number("line_blocks")
     group, image = rest % args.number("groups"), rest // args.number("groups")
@@ -242,9 +243,19 @@ class Strips:
         """Floats that a call needs besides its operands."""
         return self.threads * self.sizes["own_step"]
 
+    @cached_property
+    def work(self) -> tuple[int, int]:
+        """Pieces and the address of their kernel."""
+        pieces = self.spec.n * prod(self.sizes[one] for one in ("groups", "line_blocks", "block_groups"))
+        return pieces, compiled(kernel, self.target, ("strip",), *self.form).addresses["strip"]
+
+    @cached_property
+    def offsets(self) -> "array[int]":
+        return self.geometry.offsets
+
+    @cached_property
+    def words(self) -> "array[int]":
+        return FIELDS.block({**self.sizes, "offsets": self.offsets.buffer_info()[0]}, len(CALL.split()))
+
     def steps(self, call: Call) -> list[KernelStep]:
-        sizes, offsets = self.sizes, self.geometry.offsets
-        code = compiled(kernel, self.target, ("strip",), *self.form).addresses
-        pieces = self.spec.n * sizes["groups"] * sizes["line_blocks"] * sizes["block_groups"]
-        words = FIELDS.block(sizes | call.words | {"own": call.scratch, "offsets": offsets.buffer_info()[0]})
-        return [KernelStep(pieces, code["strip"], words, (offsets,))]
+        return [KernelStep(*self.work, call + self.words)]

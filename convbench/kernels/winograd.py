@@ -7,6 +7,7 @@ t * t points is a matrix product of K x C weights and C x tiles, done by the reg
 transformed input V and the products M stay in the second-level cache.
 """
 
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -20,7 +21,7 @@ from convbench.jit.target import Target
 from convbench.jit.team import KernelStep
 from convbench.kernels.epilogue import finish, row_of, store_row
 from convbench.kernels.layout import FILL, add_fill, together, vectors_for
-from convbench.kernels.plan import Call, align
+from convbench.kernels.plan import CALL, Call, align
 from convbench.kernels.tile import add_tile, for_blocks, for_columns, pack_blocks, split
 from convbench.kernels.transforms import Points, WinogradTransforms, apply_columns, apply_rows
 from convbench.spec import ConvSpec
@@ -30,7 +31,7 @@ MOST_TILES = 64  # of a block
 FILTERS = 48  # whose products are kept at once, about
 
 FIELDS = Fields.of(
-    "x w y bias floor data own data_step own_step product_at channels filters height width p q top left "
+    f"{CALL} own_at data_step own_step product_at channels filters height width p q top left "
     "rows_of_tiles pieces_of_row units units_of_block row_tiles tile_step point_step strip_vectors "
     "first_blocks blocks group groups product_step channel_chunk channel_chunks"
 )
@@ -73,8 +74,9 @@ def kernel(module: Module, points: Points, taps: int, rows: int) -> None:
 
 def memory(args: Arguments, place: Int, thread: Int) -> tuple[Pointer, Pointer]:
     """V of a block, and what belongs to the thread alone: a strip, and M."""
-    data = args.address("data") + place * args.number("data_step")
-    return data, args.address("own") + thread * args.number("own_step")
+    scratch = args.address("scratch")
+    own = scratch + args.number("own_at") + thread * args.number("own_step")
+    return scratch + place * args.number("data_step"), own
 
 
 def for_units(f: Function, args: Arguments, block: Int, do: Callable[[Int, Int, Int, Int], None]) -> None:
@@ -261,32 +263,46 @@ class Winograd:
 
         def cost(count: int) -> tuple[bool, int, int]:
             blocks, left = divmod(units, count)
-            lanes = sum(align(one * row_tiles, self.target.lanes) for one in [count] * blocks + [left])
+            lanes = blocks * align(count * row_tiles, self.target.lanes) + align(left * row_tiles, self.target.lanes)
             return self.threads > 1 and blocks < 2 * self.threads, lanes, blocks
 
         most = max(1, min(units, MOST_TILES // row_tiles))
         return min(range(1, most + 1), key=cost) if units else 1
 
-    def parts(self, sizes: dict[str, int]) -> tuple[int, bool]:
-        """Blocks of tiles, and whether each is done by one thread."""
-        blocks = -(-sizes["units"] // sizes["units_of_block"])
-        return blocks, self.threads == 1 or blocks >= 2 * self.threads
+    @property
+    def blocks(self) -> int:
+        """Of tiles."""
+        return -(-self.sizes["units"] // self.sizes["units_of_block"])
 
     @property
+    def fused(self) -> bool:
+        """Whether a block is done by one thread: there are enough of them."""
+        return self.threads == 1 or self.blocks >= 2 * self.threads
+
+    @property
+    def own_at(self) -> int:
+        """Where the threads' own memory begins, behind V."""
+        return (self.threads if self.fused else self.blocks) * self.sizes["data_step"]
+
+    @cached_property
     def scratch(self) -> int:
         """Floats that a call needs besides its operands."""
-        sizes = self.sizes
-        blocks, fused = self.parts(sizes)
-        return (self.threads if fused else blocks) * sizes["data_step"] + self.threads * sizes["own_step"]
+        return self.own_at + self.threads * self.sizes["own_step"]
 
-    def steps(self, call: Call) -> list[KernelStep]:
-        sizes = self.sizes
-        blocks, fused = self.parts(sizes)
+    @cached_property
+    def work(self) -> tuple[tuple[int, int], ...]:
+        """Pieces and the address of their kernel, step by step."""
         rows = split(self.spec.k, self.target.rows)[0]
         code = compiled(kernel, self.target, ("fused", "enter", "leave"), self.points, self.spec.r, rows).addresses
-        own = call.scratch + 4 * (self.threads if fused else blocks) * sizes["data_step"]
-        words = FIELDS.block(sizes | call.words | {"data": call.scratch, "own": own})
-        if fused:
-            return [KernelStep(blocks, code["fused"], words)]
-        enter, leave = blocks * sizes["channel_chunks"], blocks * sizes["groups"]
-        return [KernelStep(enter, code["enter"], words), KernelStep(leave, code["leave"], words)]
+        if self.fused:
+            return ((self.blocks, code["fused"]),)
+        enter, leave = self.blocks * self.sizes["channel_chunks"], self.blocks * self.sizes["groups"]
+        return (enter, code["enter"]), (leave, code["leave"])
+
+    @cached_property
+    def words(self) -> "array[int]":
+        return FIELDS.block({**self.sizes, "own_at": self.own_at}, len(CALL.split()))
+
+    def steps(self, call: Call) -> list[KernelStep]:
+        block = call + self.words
+        return [KernelStep(pieces, address, block) for pieces, address in self.work]

@@ -2,6 +2,7 @@
 
 import ctypes
 import sys
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import prod
@@ -16,7 +17,6 @@ from convbench.jit.target import Target, host
 from convbench.jit.team import KernelStep, run
 from convbench.kernels.epilogue import floor_word
 from convbench.kernels.gemm import Gemm
-from convbench.kernels.plan import Call
 from convbench.kernels.scratch import KEPT
 from convbench.kernels.strips import Strips
 from convbench.kernels.transforms import FOUR, TWO
@@ -73,8 +73,9 @@ def work(
     blank = torch.full(spec.y_shape, torch.nan)
     scratch = torch.full((plan.scratch,), torch.nan)
     with all_guarded(x, plan.pack(w), bias, blank, scratch, at_end=at_end) as [gx, gw, gbias, y, room]:
-        words = {"x": gx.data_ptr(), "w": gw.data_ptr(), "bias": gbias.data_ptr(), "y": y.data_ptr()}
-        start(plan.steps(Call(words | {"floor": floor_word(relu)}, room.data_ptr())), plan.threads)
+        addresses = [one.data_ptr() for one in (gx, gw, y, gbias)]
+        call = array("q", [*addresses, floor_word(relu), room.data_ptr()])
+        start(plan.steps(call), plan.threads)
         assert torch.equal(gx, x)
         out = y.clone()
     top, bottom, left, right = spec.sides
