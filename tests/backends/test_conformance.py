@@ -1,5 +1,7 @@
 """One suite for every backend found: whatever is there must be right, and say why when it is not for a case."""
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 from hypothesis import assume, given, settings
@@ -34,7 +36,7 @@ every_general_backend = pytest.mark.parametrize("backend", GENERAL, ids=lambda b
 every_cpu_backend = pytest.mark.parametrize("backend", ON_CPU, ids=lambda backend: backend.name)
 
 
-def awkward(backend: Backend, turn: int, turns: int) -> list[Problem]:
+def awkward(backend: Backend, turn: int, turns: int) -> Sequence[Problem]:
     """The rows of the suite; a share of them in each turn for loops in Python, which are slow, and one kind only."""
     all_of_them = backend in GENERAL and backend.name != "naive-loops"
     return AWKWARD if all_of_them else AWKWARD[turn % turns :: turns]
