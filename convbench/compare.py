@@ -21,6 +21,7 @@ VERSIONS = ("driver", "python", "torch", "cuda", "cudnn", "onednn", "convbench",
 # Of several rows with one key, the worst counts.
 _OUTCOMES = {Wrong: "wrong", Failed: "failed", Timed: "timed", Verified: "verified", Skipped: "skipped"}
 _BROKEN = ("wrong", "failed")
+POOLED = "runs pooled"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,12 +35,14 @@ class Gate:
         margin: two times within this factor of each other are the same.
         allowance: slower by more than this is a regression.
         relative: judge each backend's ratio to torch in its own file, not its time.
+        undecided: what a comparison that is undecided counts as: pass, fail, or neither if empty.
     """
 
     confidence: float = 0.99
     margin: float = 0.015
     allowance: float = 0.015
     relative: bool = False
+    undecided: str = ""
 
     def verdict(self, found: Shift) -> str:
         """faster, slower or same if the whole interval is there, else undecided."""
@@ -358,7 +361,7 @@ def _change(
     else:  # the ratio torch / this grows when this gets faster, so new / old of it is old / new of the time
         to_torch = shift(_batches(ratios[1]), _batches(ratios[0]), confidence=confidence) if ratios else None
     if (runs := (len(mine[key]), len(yours[key]))) != (1, 1):
-        notes.append(f"runs pooled: {runs[0]} and {runs[1]}")
+        notes.append(f"{POOLED}: {runs[0]} and {runs[1]}")
     judged = to_torch if gate.relative and to_torch is not None else time
     verdict, state = gate.verdict(judged), gate.state(judged)
     torch = torch_of.get(key.block)

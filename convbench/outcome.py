@@ -254,6 +254,16 @@ class Timed:
         return dict(zip(rounds, self.samples_s, strict=True))
 
     @property
+    def tail_s(self) -> tuple[float, float, float]:
+        """The 95th and 99th percentiles of the samples, interpolated as the quartiles are, and the slowest sample."""
+        if len(self.samples_s) < 2:
+            return (self.samples_s[0],) * 3
+        from statistics import quantiles
+
+        shares = quantiles(self.samples_s, n=100, method="inclusive")
+        return (shares[94], shares[98], max(self.samples_s))
+
+    @property
     def quartiles_s(self) -> tuple[float, float]:
         if len(self.samples_s) < 2:
             return (self.samples_s[0], self.samples_s[0])

@@ -29,8 +29,10 @@ from convbench.outcome import (
     Wrong,
 )
 from convbench.schema import COLUMNS, SCHEMA
+from convbench.shards import environment_of
 from convbench.spec import ConvSpec, pair_text
 
+KEY_DIGITS = 16  # of the hash of a case's key
 VERDICTS = ("faster", "slower", "tie", "undecided")
 
 Cell = str | int | float | None
@@ -65,6 +67,8 @@ def to_row(result: Result, context: Context) -> Row:
         "command": context.command,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "schema": SCHEMA,
+        "key": case.key.sha256[:KEY_DIGITS],
+        "environment": environment_of(context.machine.columns()),
     }
 
 
@@ -115,6 +119,7 @@ def _outcome_cells(result: Result) -> Row:
 def _of_samples(timed: Timed, case: Case) -> Row:
     """The columns that are computed from the samples."""
     low, high = timed.quartiles_s
+    p95_s, p99_s, max_s = timed.tail_s
     return {
         "median_s": timed.median_s,
         "q25_s": low,
@@ -124,6 +129,9 @@ def _of_samples(timed: Timed, case: Case) -> Row:
         "gflops": case.spec.flops / timed.median_s * 1e-9,
         "gbytes_per_s": case.nbytes / timed.median_s * 1e-9,
         "images_per_s": case.spec.n / timed.median_s,
+        "p95_s": p95_s,
+        "p99_s": p99_s,
+        "max_s": max_s,
     }
 
 

@@ -22,6 +22,18 @@ class Column:
     unit: str = ""
     since: int = 1
 
+    @property
+    def is_number(self) -> bool:
+        """Whether its cells are numbers; those of `samples_s` are lists of them."""
+        return bool(self.unit and self.name != "samples_s") or self.name in _WITHOUT_UNIT
+
+
+# Counts, shares and ratios.
+_WITHOUT_UNIT = frozenset(
+    "count n c h w k r s groups threads samples ratio_to_torch ratio_low ratio_high relative_l2 worst_of_bound seed "
+    "set_aside noisy steal foreign switches cause_cut smallest_cut schema launch_bound".split()
+)
+
 
 def _numbered(columns: tuple[Column, ...], since: int) -> tuple[Column, ...]:
     return tuple(Column(one.name, one.meaning, one.unit, since) for one in columns)
@@ -246,6 +258,35 @@ _REGIMES = (
     ),
     Column("launch_bound", "GPU only: 1 if the host takes more than 0.8 of an eager call (`host_s`, `wall_s`), else 0"),
 )
+_TAIL = (
+    Column(
+        "p95_s",
+        "95th percentile of the same samples as `median_s`, interpolated between neighbours as the quartiles are; of "
+        "few samples it is close to the slowest",
+        "s",
+    ),
+    Column("p99_s", "99th percentile of the same samples", "s"),
+    Column("max_s", "the slowest of the same samples; disturbed ones were set aside before", "s"),
+)
+
+_FLEET = (
+    Column("key", "the first 16 digits of the SHA-256 of the case's key; equal for equal cases everywhere"),
+    Column("shard", "the part of the sweep that was run with `--shard`, such as 3/64; else empty"),
+    Column(
+        "plan",
+        "which case of the whole sweep it is: `17/96 of 0123456789ab`, with a digest of all cases and backends; empty "
+        "for a sweep that ends by the clock",
+    ),
+    Column("environment", "a hash of the versions: driver, python, torch, cuda, cudnn, onednn, convbench, commit"),
+    Column(
+        "canaries_s",
+        "with `--shard`: medians of three fixed convolutions of torch, measured when the shard starts, at most once a "
+        "minute, and when it ends; they show a machine that became slower or is slower than others of its kind",
+        "s",
+    ),
+    Column("attempt", "in a merged file: 2, 3 ... for further measurements of a case that has one; else empty"),
+    Column("suspect", "in a merged file: why the machine of this row cannot be trusted; else empty"),
+)
 
 # In the order of the file.
 TABLE = (
@@ -257,6 +298,8 @@ TABLE = (
     *_numbered(_HANDOVER, 5),
     *_numbered(_CUTS, 6),
     *_numbered(_REGIMES, 7),
+    *_numbered(_TAIL, 8),
+    *_numbered(_FLEET, 8),
 )
 COLUMNS = tuple(one.name for one in TABLE)
 SCHEMA = max(one.since for one in TABLE)

@@ -20,11 +20,12 @@ from itertools import groupby, islice
 from typing import TYPE_CHECKING, ClassVar
 
 from convbench.backend import Backend
-from convbench.case import Case
+from convbench.case import Case, RowKey
 from convbench.errors import ConvbenchError
 from convbench.outcome import Failed, Result, Skipped, Timed, Verified, Wrong
 from convbench.printing import each_prints_to_stderr
 from convbench.selection import Selection, Tell, bring_here, silent
+from convbench.shards import Shard, Whole
 from convbench.system import elsewhere, require
 from convbench.workers.probe import is_possible
 
@@ -259,6 +260,9 @@ class Session:
     Attributes:
         kept: how many cases the file held already.
         results: those of the completed cases, including kept ones.
+        shard: the part of the sweep that is run; None for all of it.
+        every: the cases of the sweep with their thread counts, of all shards; whole: its name, None if it ends by the
+            clock.
         contexts: what the rows of a device share.
         threads: the thread counts with which every case runs.
     """
@@ -277,6 +281,8 @@ class Session:
         isolate: bool | None = None,
         timeout_s: float | None = None,
         memory_nbytes: int | None = None,
+        shard: Shard | None = None,
+        across: bool = False,
         tell: Tell = silent,
     ) -> None:
         """Create or open the file.
@@ -289,12 +295,15 @@ class Session:
                 the first, then with the second, except those on a GPU, which run once.
             anonymous: the rows contain neither the host nor the command nor folders.
             isolate, timeout_s, memory_nbytes: see `choose_run`.
+            shard: run only this part of the cases.
+            across: continue a file with rows of another processor or other versions.
             tell: receives notes.
 
         Raises:
             ConvbenchError: the file exists, has other contents, or cannot be written; or the options exclude
                 each other.
         """
+        from convbench.bench.canaries import Canaries
         from convbench.machine import this_machine
         from convbench.rows import Context, from_row
         from convbench.store import CsvFile
@@ -313,12 +322,26 @@ class Session:
         if not self._setting:
             raise ConvbenchError("--threads has no number; give some, such as 1,2,4, or leave it out")
         self.threads = tuple(self._setting)
-        self._todo = [
+        self.shard = shard
+        self.every = [
             (count, case)
             for count in self.threads
             for case in selection.cases
             if count == self.threads[0] or case.target.on_host
         ]
+        self.whole: Whole | None = None
+        self._places: dict[RowKey, str] = {}  # the cell of a case
+        if getattr(work, "seconds", None) is None:
+            names = [one.name for one in selection.backends]
+            asked = ((self._setting[count], case) for count, case in self.every)
+            self.whole = Whole.of(type(work).__name__, asked, names)
+            for place, (count, case) in enumerate(self.every, start=1):
+                self._places.setdefault(_block(case, count), self.whole.cell(place))
+        elif shard is not None:
+            raise ConvbenchError(f"--shard {shard}: a run that ends by the clock has no parts; use --fuzz N")
+        self._todo = [(count, case) for count, case in self.every if shard is None or shard.holds(case.key)]
+        if shard is not None:
+            tell(f"shard {shard}: {len(self._todo)} of {len(self.every)} cases")
         self._run = choose_run(
             isolate,
             timeout_s,
@@ -333,9 +356,12 @@ class Session:
             device: Context(machine=this_machine(device), threads=self.threads[0], command=command)
             for device in {case.device for case in selection.cases}
         }
+        timed = shard is not None and isinstance(work, Bench)
+        self._canaries = Canaries(next(iter(self.contexts))) if timed else None
         plan = self._plan() if resume else None
-        self._file = CsvFile(csv, overwrite=overwrite, plan=plan, tell=tell) if csv is not None else None
+        self._file = CsvFile(csv, overwrite=overwrite, plan=plan, tell=tell, across=across) if csv is not None else None
         self._old = self._file.finished if self._file is not None else []
+        self._done = set(self._file.done if self._file is not None else ())  # places in what is to do
         self._rows: list[Row] = []  # of the results that are new
         try:
             self.results = [from_row(row) for row in self._old]
@@ -369,7 +395,7 @@ class Session:
 
     @property
     def _left(self) -> Sequence[tuple[int, Case]]:
-        return self._todo[len(self.results) // len(self.selection.backends) :]
+        return [one for place, one in enumerate(self._todo) if place not in self._done]
 
     def run(self) -> Generator[list[Result], None, None]:
         """Start, and yield the results of each case, in the backends' order, once they are in the file.
@@ -393,16 +419,22 @@ class Session:
     def _store(
         self, parts: Sequence[tuple[int, Sequence[Case]]], begun: list[Iterator[Result]]
     ) -> Generator[list[Result], None, None]:
+        left = [place for place in range(len(self._todo)) if place not in self._done]
         try:
             for threads, cases in parts:
                 results = begun.pop() if begun else self._begin(threads, cases)
                 with _threads_set(self._setting[threads]):
+                    if self._canaries is not None:
+                        self._canaries.measure(sure=True)
                     # All rows of a case at once: a kill leaves complete cases.
                     while found := list(islice(results, len(self.selection.backends))):
+                        if self._canaries is not None:
+                            self._canaries.measure(sure=len(left) == 1)
                         case = [replace(one, threads=threads) for one in found]
                         rows = [*map(self.row, case)]
                         if self._file is not None:
                             self._file.append(*rows)
+                        self._done.add(left.pop(0))
                         self.results += case
                         self._rows += rows
                         yield case
@@ -415,6 +447,9 @@ class Session:
         from convbench.rows import to_row
 
         row = to_row(result, self.contexts[result.case.device])
+        row["plan"] = self._places.get(_block(result.case, result.threads))
+        row["shard"] = None if self.shard is None else str(self.shard)
+        row["canaries_s"] = None if self._canaries is None else self._canaries.cell
         return anonymous_row(row) if self._anonymous else row
 
     def pairs(self) -> list[tuple[Mapping[str, str], Result]]:
@@ -451,6 +486,12 @@ class Session:
         return any(
             one.name == name and (len(one.passes) > 1 or len(one.epilogues) > 1) for one in self.selection.backends
         )
+
+
+def _block(case: Case, threads: int) -> RowKey:
+    """The key that all backends of a case share."""
+    problem = case.problem
+    return RowKey(suite=problem.suite, name=problem.name, case=case.key, threads=str(threads))
 
 
 def reproduce(result: Result) -> str:

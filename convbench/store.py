@@ -9,16 +9,17 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
-from itertools import chain, takewhile
+from itertools import takewhile
 from pathlib import Path
 from typing import Self
 
+from convbench.anonymous import ANONYMOUS
 from convbench.case import ROW_KEY_COLUMNS
 from convbench.errors import ConvbenchError, PipeClosed, cause, one_line, printable
 from convbench.files import read_bytes
 from convbench.machine import Machine
 from convbench.outcome import Result
-from convbench.rows import Cell, Row, cell_text, csv_line, from_row, unguard
+from convbench.rows import Cell, Row, cell_text, csv_line, from_row, text_row, unguard
 from convbench.schema import COLUMNS, OLDEST, SCHEMA
 from convbench.table_file import decimal_points, delimiter_of, table_text
 
@@ -34,25 +35,29 @@ class CsvFile:
     """A CSV file that grows case by case; what is in it survives whatever happens next.
 
     The rows of a case are one write to a file opened for appending, then fsync: a kill leaves
-    complete cases, except during that write. `plan` continues such a file. Its rows are kept in
-    memory too, and restored if another program deletes, replaces or changes the file meanwhile.
+    complete cases, except during that write. `plan` continues such a file, whatever the order of its cases. Its rows
+    are kept in memory too, and restored if another program deletes, replaces or changes the file meanwhile.
 
     Attributes:
         plan: the rows of the whole run, case by case, as far as they are known in advance.
             With it an existing file is continued, after an incomplete case is cut off.
+        across: whether rows of other processors and versions are continued.
         tell: receives a line about what another program did to the file.
         finished: the rows of the complete cases in the file.
+        done: which cases of the plan these are, counted from 0, in the order of the file.
 
     Raises:
-        ConvbenchError: the file exists, cannot be created, or can no longer be written; or it does
-            not contain the beginning of the plan.
+        ConvbenchError: the file exists, cannot be created, or can no longer be written; or it has rows
+            that are not of the plan.
     """
 
     path: str
     overwrite: bool = False
     plan: Sequence[Sequence[Row]] | None = None
     tell: Callable[[str], None] = lambda _: None
+    across: bool = False
     finished: list[dict[str, str]] = field(init=False, default_factory=list)
+    done: list[int] = field(init=False, default_factory=list)
     _descriptor: int = field(init=False)
     _place: str = field(init=False)  # whatever becomes of the working directory
     _target: str = field(init=False)  # where that leads, if it is a link
@@ -167,12 +172,18 @@ class CsvFile:
             os.ftruncate(self._descriptor, 0)
             return False
         try:
-            whole = whole_cases(data, plan)
+            whole = whole_cases(data, plan, across=self.across)
         except ConvbenchError as error:
             raise ConvbenchError(f"--resume {self.path}: {error}; the file is unchanged") from None
-        self.finished = whole.rows
-        os.ftruncate(self._descriptor, whole.nbytes)
-        self._kept, self._kept_nbytes = [data[: whole.nbytes]], whole.nbytes
+        self.finished, self.done = whole.rows, whole.done
+        self._kept, self._kept_nbytes = [whole.data], len(whole.data)
+        if data.startswith(whole.data):
+            os.ftruncate(self._descriptor, self._kept_nbytes)
+        else:  # rows are missing in the middle
+            try:
+                self._put_back()
+            except OSError as error:
+                raise ConvbenchError(f"--resume {self.path}: {error.strerror}; the file is unchanged") from None
         return True
 
     def _write(self, text: str) -> None:
@@ -232,36 +243,50 @@ def _write_all(descriptor: int, data: bytes) -> None:
         data = data[os.write(descriptor, data) :]
 
 
-# What must be the same to continue a run; the other columns are its results.
-_PLANNED = (*ROW_KEY_COLUMNS, "count", "family", *(one.name for one in fields(Machine)), "schema")
+_CASE = tuple(column for column in ROW_KEY_COLUMNS if column != "backend")
+# What must be the same to continue a run, besides the case; the other columns are its results. The host's name may
+# differ: an engine may give the work to another machine of the same kind.
+_PLANNED = ("backend", "count", "family", "schema")
+_OF_MACHINE = tuple(one.name for one in fields(Machine) if one.name != "machine")
 # Options that change nothing in a finished row, with the number of words that follow each.
 _FREE_OPTIONS = {
     "--resume": 0,
     "--overwrite": 0,
     "--wait-until-quiet": 0,
+    "--across": 0,
+    "--shard": 1,
     "--csv": 1,
+    "--keep": 1,
     "--timeout": 1,
     "--memory-limit": 1,
+    "--json": 0,
+    "--junit": 1,
+    "--markdown": 1,
+    "--bmf": 1,
+    "--github-benchmark": 1,
+    "--percentiles": 0,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class WholeCases:
-    """The rows of the complete cases, and where in the file they end."""
+    """The rows of the complete cases, which cases of the plan they are, and the file with nothing else in it."""
 
     rows: list[dict[str, str]]
-    nbytes: int
+    done: list[int]
+    data: bytes
 
 
-def whole_cases(data: bytes, plan: Sequence[Sequence[Row]]) -> WholeCases:
-    """The part of a CSV file that need not be run again.
+def whole_cases(data: bytes, plan: Sequence[Sequence[Row]], *, across: bool = False) -> WholeCases:
+    """The part of a CSV file that need not be run again: its complete cases, in any order.
 
     Args:
         data: the file. No cell contains a line break, so a line is a row.
         plan: as `CsvFile.plan`.
+        across: whether rows of other processors and versions count.
 
     Raises:
-        ConvbenchError: these are not the first rows of the plan.
+        ConvbenchError: a row is of another run.
     """
     lines = data.split(b"\n")[:-1]  # what follows the last line break is torn
     try:
@@ -271,24 +296,52 @@ def whole_cases(data: bytes, plan: Sequence[Sequence[Row]]) -> WholeCases:
     if not rows or tuple(rows[0]) != COLUMNS:
         raise ConvbenchError("it has different columns than this version of convbench")
     complete = takewhile(lambda cells: len(cells) == len(COLUMNS), rows[1:])  # an editor may have ended a torn line
-    found, whole = [dict(zip(COLUMNS, cells, strict=True)) for cells in complete], 0
-    for number, (row, planned) in enumerate(zip(found, chain.from_iterable(plan), strict=False), start=2):
-        for column in (*_PLANNED, "command"):
-            here, there = row.get(column, ""), cell_text(planned.get(column))
-            if column == "command":
-                here, there = _essence(here), _essence(there)
-            if here != there and column == "command":
-                raise ConvbenchError(f"row {number} was made {_difference(here, there)}")
+    found = [dict(zip(COLUMNS, cells, strict=True)) for cells in complete]
+    places: dict[tuple[str, ...], list[int]] = {}
+    for place, case in enumerate(plan):
+        places.setdefault(_case_of(text_row(case[0])), []).append(place)
+    same = _PLANNED if across else (*_PLANNED, *_OF_MACHINE)
+    whole, done, number = [0], [], 0  # numbers of lines, of which the first is the header
+    while number < len(found):
+        own = _case_of(found[number])
+        if not (left := places.get(own)):
+            raise ConvbenchError(f"row {number + 2} {_stranger(found[number], own in places, plan)}")
+        case = plan[left[0]]
+        rows_of_it = list(takewhile(lambda row: _case_of(row) == own, found[number : number + len(case)]))  # noqa: B023  # used at once
+        for place, (row, planned) in enumerate(zip(rows_of_it, case, strict=False), start=number + 2):
+            named = {row["machine"], cell_text(planned.get("machine"))}
+            for column in (*same, *(["machine"] if ANONYMOUS in named else ())):
+                if (here := row[column]) != (there := cell_text(planned.get(column))):
+                    hint = "; --across continues it anyway" if column in _OF_MACHINE else ""
+                    raise ConvbenchError(f"row {place} has {column} {here!r}, this run has {there!r}{hint}")
+            here, there = _essence(row["command"]), _essence(cell_text(planned.get("command")))
             if here != there:
-                raise ConvbenchError(f"row {number} has {column} {here!r}, this run has {there!r}")
-    if len(found) > sum(map(len, plan)):
-        raise ConvbenchError("it has more rows than this run produces")
+                raise ConvbenchError(f"row {place} was made {_difference(here, there)}")
+        if len(rows_of_it) == len(case):
+            done.append(left.pop(0))
+            whole += range(number + 1, number + 1 + len(case))
+        number += len(rows_of_it)
+    kept = [{column: unguard(cell) for column, cell in found[line - 1].items()} for line in whole[1:]]
+    return WholeCases(kept, done, b"".join(lines[line] + b"\n" for line in whole))
+
+
+def _case_of(row: Mapping[str, str]) -> tuple[str, ...]:
+    """What tells the rows of a case from those of others."""
+    return tuple(row[column] for column in _CASE)
+
+
+def _stranger(row: Mapping[str, str], known: bool, plan: Sequence[Sequence[Row]]) -> str:
+    """How a row differs from all cases of a run: by a single column where it does, for a message."""
+    if known:
+        return "repeats a case; convbench merge keeps each case once"
+    own = _case_of(row)
     for case in plan:
-        if whole + len(case) > len(found):
-            break
-        whole += len(case)
-    kept = [{column: unguard(cell) for column, cell in row.items()} for row in found[:whole]]
-    return WholeCases(kept, sum(len(line) + 1 for line in lines[: whole + 1]))
+        other = _case_of(text_row(case[0]))
+        odd = [one for one in zip(_CASE, own, other, strict=True) if one[1] != one[2]]
+        if len(odd) == 1:
+            column, here, there = odd[0]
+            return f"has {column} {here!r}, this run has {there!r}"
+    return f"is of {row['name']} ({row['spec']}, {row['device']}, {row['dtype']}), which is not in this run"
 
 
 def _essence(command: str) -> str:
@@ -318,6 +371,17 @@ def _difference(here: str, there: str) -> str:
     if not old:
         return f"without {new!r}, which this run has"
     return f"with {old!r}, but this run has {new!r}" if new else f"with {old!r}, which this run does not have"
+
+
+def first_time(path: str | Path) -> str:
+    """When the first row of a file of ours was written, in UTC; "" if it has none, or cannot be read."""
+    try:
+        with open(path, encoding="utf-8", errors="replace", newline="") as file:
+            lines = [file.readline(MOST_NBYTES), file.readline(MOST_NBYTES)]
+        header, *rows = _cells(lines, MOST_NBYTES)
+    except (OSError, ValueError):
+        return ""
+    return dict(zip(header, rows[0], strict=False)).get("time", "") if rows and rows[0] else ""
 
 
 def read_rows(path: str | Path, *, tell: Callable[[str], None] = lambda _: None) -> list[dict[str, str]]:

@@ -260,7 +260,7 @@ def test_every_case_is_done_with_each_number_of_threads_and_goes_on_between_them
     assert [row["threads"] for row in read_rows(path)] == ["1"] * 4 + ["2"] * 2
     assert session.reproduce(session.results[-1]).endswith(" --threads 2")
     with pytest.raises(ConvbenchError, match="row 2 has threads '1', this run has '2'"):
-        Session(selection, Verify(), csv=path, threads=[2, 1], resume=True)
+        Session(selection, Verify(), csv=path, threads=[2], resume=True)
     again = Session(selection, Verify(), csv=path, threads=[1, 2], resume=True, tell=remarks.append)
     assert remarks == [f"3 of 4 cases are already in {path} and are kept"]
     assert [case.problem.name for case in again.remaining] == [SHAPES[1]]

@@ -362,10 +362,42 @@ def test_another_run_is_not_gone_on_with(tmp_path: Path, change: dict[str, Any],
 def test_a_file_with_more_or_other_cases_is_not_gone_on_with(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     written(path, finished(PLAN))
-    with pytest.raises(ConvbenchError, match="more rows than this run produces"):
+    with pytest.raises(ConvbenchError, match="row 6 repeats a case; convbench merge keeps each case once"):
         CsvFile(str(path), plan=PLAN[:2])
-    with pytest.raises(ConvbenchError, match="row 2 has name"):
-        CsvFile(str(path), plan=PLAN[1:])
+    with pytest.raises(ConvbenchError, match=r"row 4 is of .* \(n1c1h4w4k2r2s2, cpu, fp32\), which is not in this run"):
+        CsvFile(str(path), plan=[PLAN[0], PLAN[2]])
+
+
+def test_the_order_of_the_cases_in_a_file_is_free(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    written(path, [finished(PLAN)[place] for place in (1, 2)])
+    with CsvFile(str(path), plan=PLAN) as file:
+        assert file.done == [1, 0]
+        assert [row["spec"] for row in file.finished] == ["n1c1h4w4k2r2s2"] * 2 + ["n1c1h4w4k1r2s2"] * 2
+
+
+def test_a_case_that_lost_a_row_in_the_middle_is_done_again(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    lines = written(path, finished(PLAN)).splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:2] + lines[3:]))
+    with CsvFile(str(path), plan=PLAN) as file:
+        assert file.done == [1, 0]
+        assert path.read_bytes() == b"".join([lines[0], *lines[3:]])
+        file.append(*finished(PLAN)[2])
+    assert path.read_bytes() == b"".join([lines[0], *lines[3:], *lines[1:3]])
+
+
+def test_another_host_of_the_same_kind_goes_on_and_another_kind_only_across(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    written(path, [[row | {"machine": "node-7"} for row in case] for case in finished(PLAN)])
+    with CsvFile(str(path), plan=PLAN) as file:
+        assert {row["machine"] for row in file.finished} == {"node-7"}
+    data = written(path, [[row | {"cpu": "another"} for row in case] for case in finished(PLAN)])
+    with pytest.raises(ConvbenchError, match="row 2 has cpu 'another', this run has 'cpu'; --across continues it"):
+        CsvFile(str(path), plan=PLAN)
+    with CsvFile(str(path), plan=PLAN, across=True) as file:
+        assert len(file.finished) == 6
+    assert path.read_bytes() == data
 
 
 @pytest.mark.parametrize("text", ["precious", "precious\n", "a,b\n1,2\n", "\n"])

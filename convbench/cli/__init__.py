@@ -2,11 +2,12 @@
 
 import sys
 from importlib import import_module
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from convbench.cli.help import COMMANDS, Command, Group
+from convbench.cli.settings import NOTHING_SET, find_settings
 from convbench.cli.usage import reason
 from convbench.errors import ConvbenchError, NothingSelected, PipeClosed, one_line
 from convbench.exit_codes import BAD_USAGE, NOTHING, PIPE_CLOSED, RIGHT, WRONG
@@ -20,7 +21,9 @@ WAITING = {
     "verify": "preparing the cases",
     "bench": "preparing the cases",
     "compare": "comparing",
+    "history": "reading kept runs",
     "report": "reading results",
+    "merge": "reading results",
     "model": "reading the model",
     "why": "computing",
     "ran": "running it once",
@@ -74,7 +77,7 @@ def program(
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 right, 1 wrong, 2 bad usage, 3 nothing done, 130 interrupted."""
-    arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    arguments = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     with Waiting(WAITING.get(arguments[0], "looking at this machine")) as waiting:
         code = run_command(arguments, waiting)
     sys.exit(code)
@@ -82,8 +85,15 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 def run_command(arguments: list[str], waiting: Waiting) -> int:
     """Its exit code; an error of the user is one line. A command finds `waiting` as the `obj` of its context."""
-    command = typer.main.get_command(make_app(arguments[0]))
+    command: Any = typer.main.get_command(make_app(arguments[0]))
+    defaults = NOTHING_SET
     try:
+        name, *given = arguments
+        if name in COMMANDS and not {"--help", "-h"} & {*given} and (settings := find_settings()) is not None:
+            defaults = settings.defaults(name, command.commands[name], given)
+            arguments = [name, *defaults.words, *(word for word in given if word not in defaults.off)]
+            if defaults.words or defaults.off:
+                sys.argv[1:] = arguments  # rows record the command that reproduces them
         code = command.main(args=arguments, prog_name="convbench", standalone_mode=False, obj=waiting)
     except PipeClosed:
         code = PIPE_CLOSED
@@ -91,7 +101,7 @@ def run_command(arguments: list[str], waiting: Waiting) -> int:
         complain(str(nothing))
         code = WRONG if nothing.wrong else NOTHING
     except ConvbenchError as error:
-        complain(str(error))
+        complain(str(error) + defaults.blamed(str(error)))
         code = BAD_USAGE
     except OSError as error:
         complain(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
@@ -100,7 +110,8 @@ def run_command(arguments: list[str], waiting: Waiting) -> int:
         # Typer carries click within it since 0.26; what both call a usage error has these two.
         if not (hasattr(error, "format_message") and hasattr(error, "exit_code")):
             raise
-        complain(reason(error, arguments))
+        said = reason(error, arguments)
+        complain(said + defaults.blamed(said))
         code = error.exit_code
     return code or RIGHT
 

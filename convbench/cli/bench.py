@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,9 +10,10 @@ import typer
 
 from convbench.cli import options
 from convbench.cli.dry_run import show_dry_run
-from convbench.cli.outputs import Remarks, check_outputs
-from convbench.cli.sweep import exit_code, follow
+from convbench.cli.outputs import Remarks, check_outputs, export
+from convbench.cli.sweep import exit_code, follow, run_findings
 from convbench.errors import ConvbenchError
+from convbench.exit_codes import RIGHT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +28,7 @@ COLUMNS = (
     "q25_s q75_s samples ratio_to_torch ratio_low ratio_high verdict gflops percent_of_ceiling bound flag "
     "worst_of_bound relative_l2 first_call_s peak_nbytes reason"
 ).split()
+TAIL = ("p95_s", "p99_s", "max_s")  # with --percentiles
 RESULTS = Path("convbench-results")
 
 
@@ -71,8 +74,18 @@ def bench(
         bool,
         typer.Option("--wait-until-quiet", help="Start once the machine is quiet, or after 10 minutes."),
     ] = False,
+    percentiles: options.Percentiles = False,
+    keep: Annotated[
+        str | None,
+        typer.Option(
+            "--keep",
+            metavar="NAME",
+            help="Keep the run as .convbench/NAME.csv, for convbench compare NAME and convbench history.",
+        ),
+    ] = None,
     *,
     how: options.How,
+    ci: options.ForCi,
 ) -> None:
     """Find the fastest backend, with evidence.
 
@@ -103,10 +116,12 @@ def bench(
         wait_s=MOST_WAIT_S if wait_until_quiet else 0.0,
         force=how.force,
     )
-    check_outputs({"--csv": how.csv}, overwrite=how.overwrite or how.resume, resumable="--csv")
+    if keep is not None:
+        how = replace(how, csv=_kept(keep, how))  # none of a dry run
+    overwrite, rows = how.overwrite or how.resume, "--csv" if keep is None else "--keep"
+    check_outputs({rows: how.csv, **ci.files}, overwrite=overwrite, resumable=rows)
     with Remarks() as remarks:
         selection = choice.select(FOR_BENCH, tell=remarks)
-        threads = how.thread_counts()
         if how.csv is None and not how.resume and not how.dry_run:
             how = replace(how, csv=default_path())
         session = None if how.dry_run else how.begin(selection, work, remarks)
@@ -116,17 +131,40 @@ def bench(
             f"longer, plus the reference, calls and checks before and after, at rates measured on two CPU cores; "
             f"waiting after the hypervisor moves a CPU is extra"
         )
-        raise typer.Exit(show_dry_run(selection, work, threads=threads, why=why))
+        raise typer.Exit(show_dry_run(selection, work, how=how, why=why))
     typer.echo(warning(), err=True)
-    follow(session, draw, columns=COLUMNS)
-    raise typer.Exit(exit_code(session.results, "timed"))
+    columns = with_tail(COLUMNS) if percentiles else COLUMNS
+    follow(session, partial(draw, percentiles=percentiles), columns=columns, taken=ci.takes_stdout)
+    export(ci, run_findings("bench", session, "timed", anonymous=how.anonymous), overwrite=overwrite)
+    raise typer.Exit(exit_code(session.results, "timed") if session.total else RIGHT)
 
 
-def draw(results: "Sequence[Result]", width: int, *, whole: bool = True) -> "list[RenderableType]":
+def draw(
+    results: "Sequence[Result]", width: int, *, whole: bool = True, percentiles: bool = False
+) -> "list[RenderableType]":
     """As `suite_tables`."""
     from convbench.show.results import suite_tables
 
-    return list(suite_tables(results, width, whole=whole))
+    return list(suite_tables(results, width, whole=whole, percentiles=percentiles))
+
+
+def with_tail(columns: "Sequence[str]") -> "list[str]":
+    """The columns with those of --percentiles after the quartiles."""
+    place = columns.index("q75_s") + 1
+    return [*columns[:place], *TAIL, *columns[place:]]
+
+
+def _kept(name: str, how: options.How) -> str | None:
+    """The file of --keep; its folder is made where something will be written."""
+    from convbench.kept import kept_file, make_folder
+
+    if how.csv is not None:
+        raise ConvbenchError(f"--keep {name} --csv {how.csv}: the rows go to one file; give one of the two")
+    file = kept_file(name)
+    if how.dry_run:
+        return None
+    make_folder()
+    return str(file)
 
 
 def default_path(of: str = "bench") -> str:

@@ -5,19 +5,32 @@ from typing import Annotated
 import typer
 
 from convbench.cli import options
-from convbench.cli.outputs import Remarks, check_apart, check_outputs, tell, write, write_markdown
+from convbench.cli.outputs import Remarks, check_apart, check_outputs, export, tell
 from convbench.errors import ConvbenchError
 from convbench.exit_codes import NOTHING, RIGHT, WRONG
 
 EXAMPLE = "\b\nExample:\n  convbench compare before.csv after.csv --fail-if-slower 5%"
 EXIT = {"ok": RIGHT, "regression": WRONG, "undecided": NOTHING, "nothing": NOTHING}
+UNDECIDED = {"pass": RIGHT, "fail": WRONG}
 MARGIN = 0.015
 
 
+@options.unfold
 def compare(
-    before: Annotated[str, typer.Argument(metavar="BEFORE.csv", help="CSV file of convbench bench or verify.")],
+    before: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="BEFORE",
+            help="CSV file of convbench bench or verify, or the name of a kept run (bench --keep NAME). Default: the "
+            "last two kept runs.",
+        ),
+    ] = None,
     after: Annotated[
-        str | None, typer.Argument(metavar="AFTER.csv", help="The same run later, or with other versions.")
+        str | None,
+        typer.Argument(
+            metavar="AFTER",
+            help="The same run later, or with other versions. Default, if BEFORE is a name: the newest kept run.",
+        ),
     ] = None,
     fail_if_slower: Annotated[
         str | None,
@@ -30,6 +43,12 @@ def compare(
         ),
     ] = None,
     confidence: Annotated[float, typer.Option(metavar="FRACTION", help="Joint confidence of all intervals.")] = 0.99,
+    undecided: Annotated[
+        str | None,
+        typer.Option(
+            metavar="pass|fail", help="Exit 0 or 1 if rows are undecided and none is a regression. Default: exit 3."
+        ),
+    ] = None,
     relative: Annotated[
         bool, typer.Option("--relative", help="Compare ratios to torch: cancels drift, hides a change in torch.")
     ] = False,
@@ -41,17 +60,9 @@ def compare(
         float | None,
         typer.Option(metavar="SECONDS", min=0, help="Of --rerun: seconds of rounds per backend and case. Default: 3."),
     ] = None,
-    markdown: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE", help="Write a comment for a pull request; - is stdout. Appends to $GITHUB_STEP_SUMMARY."
-        ),
-    ] = None,
-    junit: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Write JUnit XML for a CI server; - is stdout.")
-    ] = None,
+    *,
+    ci: options.ForCi,
     overwrite: options.Overwrite = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Compare two result files: what got slower, or broke?
 
@@ -59,29 +70,30 @@ def compare(
     is a regression if its whole interval is beyond --fail-if-slower, or if it is now wrong or failed.
     It is undecided if its interval contains that limit.
     Exit 0: no regression, and nothing undecided; 1: a regression; 2: different machines, or bad input;
-    3: no regression, but something is undecided, or there is nothing to compare.
+    3: no regression, but something is undecided (see --undecided), or there is nothing to compare.
     """
-    from convbench.compare import Gate, compare_files
+    from convbench.ci.of_changes import ChangesFindings
+    from convbench.compare import Gate, compare_pairs
     from convbench.show.changes import (
         COLUMNS,
         apart_lines,
-        as_json,
         changes_rows,
         changes_table,
         headline,
         note_lines,
         remarks,
     )
-    from convbench.show.changes import junit as junit_text
-    from convbench.show.changes import markdown as markdown_text
     from convbench.show.console import print_tabbed, result_console, side_console
+    from convbench.store import read_pairs
 
     if not 0.5 <= confidence < 1:
         raise ConvbenchError(f"--confidence {confidence}: give a fraction from 0.5 to below 1; try --confidence 0.99")
-    files = {"--json": "-" if json else None, "--markdown": markdown, "--junit": junit}
-    check_outputs(files, overwrite=overwrite)
+    if undecided not in (None, *UNDECIDED):
+        raise ConvbenchError(f"--undecided {undecided}: give pass or fail, or leave it out for exit 3")
+    check_outputs(ci.files, overwrite=overwrite)
+    before, after, remark = _files(before, after, rerun=rerun)
     if rerun:
-        check_apart({**files, "BEFORE.csv": before, "AFTER.csv": after})  # it is written, and BEFORE is read again
+        check_apart({**ci.files, "BEFORE": before, "AFTER": after})  # it is written, and BEFORE is read again
     elif budget is not None:
         raise ConvbenchError("--budget can only be used with --rerun; bench has its own")
     allowance = None if fail_if_slower is None else options.fraction("--fail-if-slower", fail_if_slower)
@@ -96,24 +108,21 @@ def compare(
         relative = across = True
     elif after is None:
         raise ConvbenchError(f"compare needs two files; add AFTER.csv, or --rerun to run the cases of {before} here")
-    gate = Gate(confidence=confidence, margin=same, allowance=allowance or same, relative=relative)
+    gate = Gate(
+        confidence=confidence, margin=same, allowance=allowance or same, relative=relative, undecided=undecided or ""
+    )
     with Remarks() as held:
-        changes = compare_files(before, after, gate=gate, across=across, tell=held)
+        if remark:
+            held(remark)
+        old, new = (read_pairs(file, tell=held) for file in (before, after))
+        changes = compare_pairs(old, new, gate=gate, across=across, before=before, after=after)
 
     out, err = result_console(), side_console()
-    if markdown is not None:
-        write_markdown(markdown, markdown_text(changes), overwrite=overwrite)
-    if junit is not None:
-        write(junit, junit_text(changes), overwrite=overwrite)
-    taken = json or "-" in (markdown, junit)
-    whole = out.is_terminal and not taken
-    if json:
-        import json as json_module
-
-        typer.echo(json_module.dumps(as_json(changes), indent=1, allow_nan=False))
+    whole = out.is_terminal and not ci.takes_stdout
+    export(ci, ChangesFindings(changes=changes, pairs=new), overwrite=overwrite)
     if whole:
         out.print(changes_table(changes, width=out.width))
-    elif not taken:
+    elif not ci.takes_stdout:
         print_tabbed(out, COLUMNS)
         for row in changes_rows(changes):
             print_tabbed(out, row)
@@ -125,7 +134,26 @@ def compare(
     for line in remarks(changes):
         words.print(line, style="bold yellow" if line.startswith("WARNING") else "dim", markup=False)
     words.print(headline(changes), style="bold", markup=False)
-    raise typer.Exit(EXIT[changes.state])
+    code = EXIT[changes.state]
+    raise typer.Exit(UNDECIDED.get(gate.undecided, code) if changes.state == "undecided" else code)
+
+
+def _files(before: str | None, after: str | None, *, rerun: bool) -> tuple[str, str | None, str]:
+    """The files that are meant, and what to say of them: a kept run may be named, one that is not is the newest."""
+    from convbench.kept import find_run, last_two, newest_after
+
+    if before is None:
+        if rerun:
+            raise ConvbenchError("--rerun needs BEFORE, a file or a kept run whose cases it times again")
+        old, new = last_two()
+        remark = f"comparing the last two kept runs: {old.name} ({old.time}), then {new.name} ({new.time})"
+        return str(old.path), str(new.path), remark
+    kept = find_run(before)
+    if kept is None or after is not None or rerun:
+        later = find_run(after) if after is not None and not rerun else None  # --rerun writes it
+        return (before if kept is None else str(kept.path)), (after if later is None else str(later.path)), ""
+    new = newest_after(kept)
+    return str(kept.path), str(new.path), f"comparing with the newest kept run: {new.name} ({new.time})"
 
 
 def _rerun(before: str, after: str | None, *, budget: float, overwrite: bool) -> str:

@@ -7,8 +7,9 @@ from typing import Any
 from convbench.cli import values
 
 # In the order of their use. Each is a function in the module of its name, but `list` has commands of its own.
-COMMANDS = tuple(
-    "explain run verify bench compare report model why ran cost error list doctor ceilings selftest".split()
+COMMANDS = (
+    *"explain run verify bench compare report history merge".split(),
+    *"model why ran cost error list doctor ceilings selftest".split(),
 )
 # Above the fold of each command, twelve at most; the other options are under MORE.
 _SWEEP = {
@@ -32,13 +33,19 @@ GROUPS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     },
     "verify": {"What": ("suite", "shape", "fuzz", "device", "dtype"), **_SWEEP, "Where it goes": ("csv", "html")},
     "bench": {"What": ("suite", "shape", "device", "dtype"), **_SWEEP, "How long": ("budget", "dry-run")},
-    "compare": {"What counts": ("fail-if-slower", "margin", "across"), "Where it goes": ("markdown", "junit", "json")},
+    "compare": {
+        "What counts": ("fail-if-slower", "undecided", "margin", "relative", "across"),
+        "Where it goes": ("markdown", "junit", "bmf", "github-benchmark", "json"),
+    },
     "selftest": {
         "What": ("suite", "match", "shape", "shapes", "dtype", "layout"),
         "Which backends": ("backend",),
         "Where it goes": ("csv",),
     },
-    "report": {"Where it goes": ("html", "svg", "png", "plot")},
+    "report": {
+        "How it is shown": ("plot", "percentiles"),
+        "Where it goes": ("html", "svg", "png", "markdown", "junit", "bmf", "github-benchmark", "json"),
+    },
 }
 ORDER = (
     "What",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from convbench.case import Problem
     from convbench.selection import Defaults, Selection
     from convbench.session import Bench, Session, Verify
+    from convbench.shards import Shard
     from convbench.spec import ConvSpec, Pair
 
 Words = list[str] | None
@@ -162,6 +163,13 @@ Csv = Annotated[
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the CSV file of an interrupted run.")]
+ShardOption = Annotated[
+    str | None,
+    typer.Option("--shard", metavar="I/N", help="Run part I of N; convbench merge puts the parts together."),
+]
+Across = Annotated[
+    bool, typer.Option("--across", help="With --resume: continue rows of other processors and versions.")
+]
 Isolate = Annotated[
     bool | None,
     typer.Option(
@@ -206,6 +214,31 @@ Names = Annotated[
     str, typer.Option("--names", metavar="NAME", help="Naming convention: torch (C_out, kH, H_out) or cudnn (K, R, P).")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Junit = Annotated[
+    str | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML for a CI server; - is stdout.")
+]
+Markdown = Annotated[
+    str | None,
+    typer.Option(
+        "--markdown",
+        metavar="FILE",
+        help="Write a comment for a pull request; - is stdout. Appends to $GITHUB_STEP_SUMMARY.",
+    ),
+]
+Bmf = Annotated[
+    str | None, typer.Option("--bmf", metavar="FILE", help="Write Bencher Metric Format for bencher.dev; - is stdout.")
+]
+GithubBenchmark = Annotated[
+    str | None,
+    typer.Option(
+        "--github-benchmark",
+        metavar="FILE",
+        help="Write JSON for github-action-benchmark (customSmallerIsBetter); - is stdout.",
+    ),
+]
+Percentiles = Annotated[
+    bool, typer.Option("--percentiles", help="Show the 95th and 99th percentile and the maximum of the times, too.")
+]
 Force = Annotated[bool, typer.Option("--force", help="Run cases that a backend skips only because they are slow.")]
 
 
@@ -377,6 +410,33 @@ class Choice(Sizes):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ForCi:
+    """Where the results go for CI: the same for every command that has results."""
+
+    junit: Junit = None
+    markdown: Markdown = None
+    bmf: Bmf = None
+    github_benchmark: GithubBenchmark = None
+    json: Json = False
+
+    @property
+    def files(self) -> dict[str, str | None]:
+        """By option; None where it is not given, - for stdout."""
+        return {
+            "--json": "-" if self.json else None,
+            "--markdown": self.markdown,
+            "--junit": self.junit,
+            "--bmf": self.bmf,
+            "--github-benchmark": self.github_benchmark,
+        }
+
+    @property
+    def takes_stdout(self) -> bool:
+        """Whether nothing else may be printed there."""
+        return "-" in self.files.values()
+
+
+@dataclass(frozen=True, kw_only=True)
 class How:
     """How verify and bench run it, and where the rows go."""
 
@@ -384,6 +444,8 @@ class How:
     csv: Csv = None
     overwrite: Overwrite = False
     resume: Resume = False
+    shard: ShardOption = None
+    across: Across = False
     isolate: Isolate = None
     timeout: Timeout = None
     memory_limit: MemoryLimit = None
@@ -402,10 +464,18 @@ class How:
             raise ConvbenchError(f"--threads {odd[0]}: give whole numbers, such as 1,2,4; 0 lets torch choose")
         return list(map(int, given))
 
+    def part(self) -> "Shard | None":
+        """The part that --shard names."""
+        from convbench.shards import Shard
+
+        return None if self.shard is None else Shard.parse(self.shard)
+
     def begin(self, selection: "Selection", work: "Verify | Bench", tell: Callable[[str], None]) -> "Session":
         """The session of these words."""
         from convbench.session import Session
 
+        if self.across and not self.resume:
+            raise ConvbenchError("--across continues a file with rows of other machines: give it with --resume")
         return Session(
             selection,
             work,
@@ -417,6 +487,8 @@ class How:
             anonymous=self.anonymous,
             isolate=self.isolate,
             timeout_s=self.timeout,
+            shard=self.part(),
+            across=self.across,
             memory_nbytes=None if self.memory_limit is None else int(self.memory_limit * 2**30),
             tell=tell,
         )

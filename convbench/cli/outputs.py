@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Literal, Self, TextIO
 
 import typer
 
-from convbench.errors import ConvbenchError, NothingSelected, printable
+from convbench.errors import ConvbenchError, NothingSelected, plural, printable
 from convbench.exit_codes import WRONG
 from convbench.files import put
 
 if TYPE_CHECKING:
+    from convbench.ci.findings import Findings
+    from convbench.cli.options import ForCi
     from convbench.explain.steps import Comparison
 
 
@@ -87,6 +89,29 @@ def write(file: str, content: str | bytes, *, overwrite: bool) -> None:
     except OSError as error:
         raise ConvbenchError(f"cannot write {file}: {error.strerror}; name another file") from None
     tell(f"wrote {file}")
+
+
+def export(given: "ForCi", findings: "Findings", *, overwrite: bool) -> None:
+    """Write what was asked for CI; what a tracker has no number for is counted on stderr."""
+    if given.json:
+        import json
+
+        sys.stdout.write(json.dumps(findings.as_json(), indent=1, allow_nan=False) + "\n")
+    if given.markdown is not None:
+        write_markdown(given.markdown, findings.markdown(), overwrite=overwrite)
+    if given.junit is not None:
+        from convbench.ci.junit import junit
+
+        write(given.junit, junit(findings.command, findings.tests()), overwrite=overwrite)
+    if given.bmf is None and given.github_benchmark is None:
+        return
+    from convbench.ci.trackers import bmf, github_benchmark, without_number
+
+    for file, text in ((given.bmf, bmf), (given.github_benchmark, github_benchmark)):
+        if file is not None:
+            write(file, text(findings.pairs), overwrite=overwrite)
+    if count := without_number(findings.pairs):
+        tell(f"{plural(count, 'row')} without a number for a tracker: skipped, wrong or failed")
 
 
 def tell(remark: str) -> None:

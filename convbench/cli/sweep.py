@@ -17,6 +17,7 @@ from convbench.outcome import Result, Skipped, Wrong
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+    from convbench.ci.findings import Findings
     from convbench.rows import Cell
     from convbench.session import Session
 
@@ -29,14 +30,20 @@ class Draw(Protocol):
     def __call__(self, results: Sequence[Result], width: int, *, whole: bool) -> "list[RenderableType]": ...
 
 
-def follow(session: "Session", draw: Draw, *, columns: Sequence[str], heat_map: bool | None = None) -> None:
+def follow(
+    session: "Session", draw: Draw, *, columns: Sequence[str], heat_map: bool | None = None, taken: bool = False
+) -> None:
     """Run a session: its rows to a pipe as they come, a progress bar and tables to a terminal.
 
     Ctrl-C ends the program at once with what is finished.
+
+    Args:
+        taken: whether something else goes to stdout.
     """
     from convbench.show.console import print_tabbed, result_console, side_console
 
-    out, err = side_console() if session.csv == "-" else result_console(), side_console()
+    taken = taken or session.csv == "-"
+    out, err = side_console() if taken else result_console(), side_console()
     piped = not out.is_terminal
 
     def show() -> None:
@@ -49,7 +56,7 @@ def follow(session: "Session", draw: Draw, *, columns: Sequence[str], heat_map: 
         console.print(_summary(session), markup=False)
 
     finished = watched(session, err, show)
-    rows_out = piped and session.csv != "-"
+    rows_out = piped and not taken
     if rows_out:
         print_tabbed(out, columns)
         for old, _ in session.pairs():
@@ -140,6 +147,24 @@ def exit_code(results: Iterable[Result], *done: str) -> int:
     if count["wrong"] or count["failed"]:
         return WRONG
     return 0 if any(count[kind] for kind in done) else NOTHING
+
+
+def run_findings(command: str, session: "Session", done: str, *, anonymous: bool, wrong: bool = False) -> "Findings":
+    """What a finished session tells CI.
+
+    Args:
+        done: the outcome that counts as done.
+        wrong: whether something was wrong before anything ran.
+    """
+    from convbench.ci.of_results import STATES, RunFindings
+    from convbench.session import reproduce
+
+    return RunFindings(
+        command=command,
+        pairs=session.pairs(),
+        state=STATES[WRONG if wrong else exit_code(session.results, done)],
+        reproduce=reproduce if anonymous else session.reproduce,  # that of a session names files of plug-ins
+    )
 
 
 def _wrapped(line: str, console: "Console") -> list[str]:

@@ -8,10 +8,10 @@ import typer
 from convbench.case import EPILOGUES, PASSES
 from convbench.cli import options
 from convbench.cli.dry_run import show_dry_run
-from convbench.cli.outputs import Remarks, check_outputs, tell, write
-from convbench.cli.sweep import exit_code, follow
+from convbench.cli.outputs import Remarks, check_outputs, export, tell, write
+from convbench.cli.sweep import exit_code, follow, run_findings
 from convbench.errors import ConvbenchError, printable
-from convbench.exit_codes import WRONG
+from convbench.exit_codes import RIGHT, WRONG
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,6 +112,7 @@ def verify(
             show_default=False,
         ),
     ] = None,
+    ci: options.ForCi,
 ) -> None:
     """Check every output against a proven error bound.
 
@@ -134,18 +135,17 @@ def verify(
             f"--seconds {seconds:g} --{'resume' if how.resume else 'dry-run'}: a run that ends by the clock cannot be "
             f"planned; use --fuzz N"
         )
-    outputs = {"--csv": how.csv, "--html": html}
+    outputs = {"--csv": how.csv, "--html": html, **ci.files}
     overwrite = how.overwrite or how.resume
     check_outputs(outputs, overwrite=overwrite, resumable="--csv")
     work = Verify(force=how.force, seconds=seconds)
     with Remarks() as remarks:
         selection = choice.select(FOR_VERIFY, fuzz=fuzz, seconds=seconds, vectors=vectors, tell=remarks)
-        threads = how.thread_counts()
         session = None if how.dry_run else how.begin(selection, work, remarks)
     if session is None:
         why = "at most: the reference, five calls and three checks per backend, at rates measured on two CPU cores"
-        raise typer.Exit(show_dry_run(selection, work, threads=threads, why=why))
-    follow(session, draw, columns=COLUMNS, heat_map=heat_map)
+        raise typer.Exit(show_dry_run(selection, work, how=how, why=why))
+    follow(session, draw, columns=COLUMNS, heat_map=heat_map, taken=ci.takes_stdout)
     if fuzz is not None or seconds is not None:
         done = len(session.results) // len(selection.backends) - session.kept
         tell(f"{done:,} random cases with seed {choice.seed}")
@@ -159,7 +159,11 @@ def verify(
         pairs = enumerate(session.pairs())
         entries = [Entry(number=n, file=printable(file), row=row, result=result) for n, (row, result) in pairs]
         write(html, verify_page(entries), overwrite=overwrite)
-    raise typer.Exit(WRONG if selection.faults else exit_code(session.results, "verified"))
+    wrong = bool(selection.faults)
+    findings = run_findings("verify", session, "verified", anonymous=how.anonymous, wrong=wrong)
+    export(ci, findings, overwrite=overwrite)
+    code = exit_code(session.results, "verified") if session.total else RIGHT
+    raise typer.Exit(WRONG if wrong else code)
 
 
 def draw(results: "Sequence[Result]", width: int, *, whole: bool) -> "list[RenderableType]":

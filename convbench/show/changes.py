@@ -1,11 +1,8 @@
-"""A comparison of two files as a table, as Markdown, as JUnit XML, and as one JSON object."""
+"""A comparison of two files as a table, as tab-separated rows, and in sentences."""
 
-import re
-import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
-from math import inf, isfinite
-from typing import Any, Literal
+from math import inf
+from typing import Literal
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -29,10 +26,7 @@ COLUMNS = (
     "suite name spec device threads dtype layout precision pass epilogue backend outcome_before outcome_after "
     "median_before_s median_after_s ratio ratio_low ratio_high to_torch to_torch_low to_torch_high verdict gate reason"
 ).split()
-# A comment of GitHub takes 65,536 characters, a job summary 1 MiB.
-MOST_MARKDOWN = 60_000
-_ORDER = ("regression", "undecided", "ok")
-_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+ORDER = ("regression", "undecided", "ok")
 
 
 def percent(value: float) -> str:
@@ -57,7 +51,7 @@ def headline(changes: Changes) -> str:
     """The answer in one sentence."""
     gate, rows = changes.gate, len(changes.rows)
     broken = sum(one.regression for one in changes.apart)
-    counts = {state: sum(row.state == state for row in changes.rows) for state in _ORDER}
+    counts = {state: sum(row.state == state for row in changes.rows) for state in ORDER}
     beyond = f"slower by more than {percent(gate.allowance)}"
     match changes.state:
         case "regression":
@@ -66,7 +60,8 @@ def headline(changes: Changes) -> str:
             parts += [f"{counts['undecided']} undecided"] if counts["undecided"] else []
             return f"REGRESSION: {', '.join(parts)}"
         case "undecided":
-            return f"UNDECIDED: {counts['undecided']} of {rows} rows may be {beyond}; none is certain"
+            counted = f"; counts as a {gate.undecided} (--undecided)" if gate.undecided else ""
+            return f"UNDECIDED: {counts['undecided']} of {rows} rows may be {beyond}; none is certain{counted}"
         case "nothing":
             return "NOTHING COMPARED: no row was timed, or verified, in both files"
     what = f"none of {rows} rows is {beyond}" if rows else ""
@@ -219,7 +214,7 @@ def changes_rows(changes: Changes) -> Iterator[list[str | float | None]]:
     for row in changes.rows:
         to_torch = row.to_torch
         yield [
-            *_key_cells(row.key).values(),
+            *key_cells(row.key).values(),
             "timed",
             "timed",
             row.before_s,
@@ -233,7 +228,7 @@ def changes_rows(changes: Changes) -> Iterator[list[str | float | None]]:
     for one in changes.apart:
         state = "regression" if one.regression else ""
         yield [
-            *_key_cells(one.key).values(),
+            *key_cells(one.key).values(),
             one.before,
             one.after,
             *(None,) * 9,
@@ -242,130 +237,7 @@ def changes_rows(changes: Changes) -> Iterator[list[str | float | None]]:
         ]
 
 
-def _key_cells(key: RowKey) -> dict[str, str]:
+def key_cells(key: RowKey) -> dict[str, str]:
     """The first of COLUMNS: what must agree in two rows for them to be compared."""
     cells = key.cells
     return {name: str(cells[name]) for name in COLUMNS[: COLUMNS.index("backend") + 1]}
-
-
-def as_json(changes: Changes) -> dict[str, Any]:
-    """Everything as plain values; an unbounded interval has null there."""
-    found = asdict(changes) | {"state": changes.state, "drifted": changes.drifted, "headline": headline(changes)}
-    keys = [*(row.key for row in changes.rows), *(one.key for one in changes.apart)]
-    for one, key in zip(found["rows"] + found["apart"], keys, strict=True):
-        one["key"] = _key_cells(key)
-    plain: dict[str, Any] = _plain(found)
-    return plain
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _plain(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    return None if isinstance(value, float) and not isfinite(value) else value
-
-
-def markdown(changes: Changes) -> str:
-    """A comment for a pull request: the result, the regressions, then the rest collapsed.
-
-    If it does not fit into a comment, the least important rows are left out first, and counted.
-    """
-    parts = [f"### convbench: {_md(headline(changes))}", ""]
-    parts += [f"{_md(line)}\n" for line in (f"{changes.before}, then {changes.after}", *remarks(changes))]
-    if changes.wholes:
-        parts += ["| backend | geometric mean | rows |", "| --- | ---: | ---: |"]
-        parts += [f"| {_md(one.backend)} | {factor(one.factor)} | {one.rows} |" for one in changes.wholes]
-        parts.append("")
-    head = [
-        "| case | backend | before | after | ratio | verdict | result |",
-        "| --- | --- | ---: | ---: | ---: | --- | --- |",
-    ]
-    bad = [row for row in changes.rows if row.state == "regression"]
-    rest = sorted((row for row in changes.rows if row not in bad), key=lambda row: _ORDER.index(row.state))
-    room = _Room(MOST_MARKDOWN - sum(map(len, parts)) - 2_000)
-    for title, rows in (("", bad), (f"{len(rest)} other rows", rest)):
-        lines = room.take([_md_row(row) for row in rows])
-        if lines:
-            parts += _folded(title, [*head, *lines])
-    for title, words in (("not compared", apart_lines(changes)), ("notes", note_lines(changes))):
-        lines = room.take([f"- {_md(line)}" for line in words])
-        parts += _folded(title, lines) if lines else []
-    if room.left_out:
-        parts.append(f"{room.left_out} more lines did not fit; `convbench compare` prints them all.\n")
-    parts.append(f"<sub>{_md(method(changes))}</sub>")
-    return "\n".join(parts) + "\n"
-
-
-class _Room:
-    """A budget of characters, spent line by line."""
-
-    def __init__(self, characters: int) -> None:
-        self._left = characters
-        self.left_out = 0
-
-    def take(self, lines: Sequence[str]) -> list[str]:
-        taken = []
-        for line in lines:
-            if len(line) + 1 > self._left:
-                self.left_out += 1
-                continue
-            self._left -= len(line) + 1
-            taken.append(line)
-        return taken
-
-
-def _folded(title: str, lines: Sequence[str]) -> list[str]:
-    if not title:
-        return [*lines, ""]
-    return [f"<details><summary>{_md(title)}</summary>", "", *lines, "", "</details>", ""]
-
-
-def _md_row(row: RowChange) -> str:
-    where = f"{row.key.suite}:{row.key.name} {row.key.axes}"
-    state = "**regression**" if row.state == "regression" else row.state
-    cells = (where, row.key.backend, seconds(row.before_s), seconds(row.after_s), factor(row.judged), row.verdict)
-    return f"| {' | '.join(_md(cell) for cell in cells)} | {state} |"
-
-
-def _md(text: str) -> str:
-    """Text that Markdown shows verbatim: it starts no tag, link, table cell or mention."""
-    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_\[\]|~#@])", lambda found: f"&#{ord(found[0])};", text)
-
-
-def junit(changes: Changes) -> str:
-    """One test per row: regressions fail, uncompared and undecided rows are skipped."""
-    suite = ET.Element("testsuite", name="convbench compare")
-    counts = {"tests": 0, "failures": 0, "skipped": 0, "errors": 0}
-    for row in changes.rows:
-        words = f"{row.verdict}: {factor(row.judged)}, {seconds(row.before_s)} -> {seconds(row.after_s)}"
-        kind = {"regression": "failure", "undecided": "skipped"}.get(row.state)
-        _test(suite, row.key, kind, words, counts, row.after_s)
-    for one in changes.apart:
-        _test(suite, one.key, "failure" if one.regression else "skipped", f"{apart_words(one)}: {one.reason}", counts)
-    for name, count in counts.items():
-        suite.set(name, str(count))
-    whole = ET.Element("testsuites")
-    whole.append(suite)
-    ET.indent(whole)
-    return ET.tostring(whole, encoding="unicode", xml_declaration=True) + "\n"
-
-
-def _test(
-    suite: ET.Element, key: RowKey, kind: str | None, words: str, counts: dict[str, int], time_s: float | None = None
-) -> None:
-    place = ".".join(part.replace(".", "_") for part in ("convbench", key.suite, key.axes.replace(" ", "-")))
-    name = _xml(f"{key.name} {key.case.spec} {key.backend}")
-    test = ET.SubElement(suite, "testcase", classname=_xml(place), name=name)
-    if time_s is not None:
-        test.set("time", f"{time_s:.9f}")
-    counts["tests"] += 1
-    if kind is not None:
-        ET.SubElement(test, kind, message=_xml(words)).text = _xml(words)
-        counts["failures" if kind == "failure" else "skipped"] += 1
-
-
-def _xml(text: str) -> str:
-    """XML 1.0 has no place for most control characters, not even escaped."""
-    return _NO_XML.sub("?", text)

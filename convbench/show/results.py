@@ -77,14 +77,16 @@ def results_html(results: Sequence[Result], reproduce: Reproduce, notes: Sequenc
     return "\n".join(parts)
 
 
-def suite_tables(results: Iterable[Result], width: int, *, whole: bool = True) -> Iterator[RenderableType]:
+def suite_tables(
+    results: Iterable[Result], width: int, *, whole: bool = True, percentiles: bool = False
+) -> Iterator[RenderableType]:
     """Suite by suite: the cases if `whole`, and what one backend everywhere would cost."""
     suites: dict[str, list[Result]] = {}
     for one in results:  # with several numbers of threads a suite comes several times
         suites.setdefault(one.case.problem.suite, []).append(one)
     for rows in suites.values():
         if whole:
-            yield bench_table(suite_title(rows), rows, width=width)
+            yield bench_table(suite_title(rows), rows, width=width, percentiles=percentiles)
         if (standing := standing_table(rows)) is not None:
             yield standing
 

@@ -50,8 +50,8 @@ def plain_table(title: str | None = None) -> Table:
     )
 
 
-def bench_table(title: str, results: Sequence[Result], *, width: int) -> Group:
-    """One suite: a heading for each problem, and a line for each backend that ran."""
+def bench_table(title: str, results: Sequence[Result], *, width: int, percentiles: bool = False) -> Group:
+    """One suite: a heading for each problem, and a line for each backend that ran; `percentiles` beside the median."""
     blocks: dict[RowKey, list[Result]] = defaultdict(list)
     for result in results:
         blocks[result.key().block].append(result)
@@ -62,7 +62,7 @@ def bench_table(title: str, results: Sequence[Result], *, width: int) -> Group:
         for key, block in blocks.items()
     }
     disagree = any(row[_VERDICT].plain.endswith(DISAGREES) for rows in cells.values() for row in rows)
-    widths = _bench_widths([row for rows in cells.values() for row in rows], width)
+    widths = _bench_widths([row for rows in cells.values() for row in rows], width, percentiles=percentiles)
     if blocks and not several and (kind := results[0].case.kind):
         title = f"{title}  {kind}"
     parts: list[RenderableType] = [Text(title, "bold"), _bench_lines([_BENCH_HEADINGS], widths)]
@@ -99,21 +99,23 @@ _BENCH_HEADINGS = [
     Text(name, "dim")
     for name in (
         *("", "time", "speed vs torch", "GFLOP/s", "% of peak", "err/bound"),
-        *("verdict", "first call", "memory", "images/s"),
+        *("verdict", "first call", "memory", "images/s", "p95", "p99", "max"),
     )
 ]
 _LEFT = (0, 6)
-_ORDER = (0, 1, 9, 2, 3, 4, 5, 6, 7, 8)
-# The first four are always there; the others as far as there is room for whole names and numbers.
+_TAIL = (10, 11, 12)
+_ORDER = (0, 1, *_TAIL, 9, 2, 3, 4, 5, 6, 7, 8)
+# The first four are always there, and percentiles that were asked for; the others as far as there is room for whole
+# names and numbers.
 _PRIORITY = (0, 1, 2, 6, 3, 4, 5, 7, 8, 9)
 _ALWAYS, _PEAK, _VERDICT, _GAP = 4, 4, 6, 1
 
 
-def _bench_widths(rows: Sequence[Sequence[Text]], room: int) -> dict[int, int]:
+def _bench_widths(rows: Sequence[Sequence[Text]], room: int, *, percentiles: bool) -> dict[int, int]:
     """How wide each column that is shown must be for its widest cell, one width for all blocks of a suite."""
     widest = [max(len(row[number]) for row in (_BENCH_HEADINGS, *rows)) for number in range(len(_BENCH_HEADINGS))]
     widest[0] = max(LEAST_NAME, widest[0])
-    chosen: list[int] = []
+    chosen: list[int] = [*_TAIL] if percentiles else []
     for place, number in enumerate(_PRIORITY):
         if place >= _ALWAYS and sum(widest[one] + _GAP for one in (*chosen, number)) > room:
             break
@@ -166,6 +168,7 @@ def _bench_cells(result: Result, baseline_s: float | None) -> list[Text]:
                 Text(seconds(bill.first_call_s)),
                 Text("" if bill.peak_nbytes is None else amount(bill.peak_nbytes, "B")),
                 Text(rate(result.case.spec.n / timed.median_s)),
+                *map(Text, map(seconds, timed.tail_s)),
             ]
         case Wrong(check):
             return [
@@ -173,9 +176,9 @@ def _bench_cells(result: Result, baseline_s: float | None) -> list[Text]:
                 *[Text("")] * 4,
                 Text(share(check.worst_of_bound), "red"),
                 Text("WRONG", "bold red"),
-                *[Text("")] * 3,
+                *[Text("")] * 6,
             ]
-    return [name, *[Text("")] * 5, Text("FAILED", "bold red"), *[Text("")] * 3]
+    return [name, *[Text("")] * 5, Text("FAILED", "bold red"), *[Text("")] * 6]
 
 
 def of_peak(result: Result, timed: Timed) -> Text:

@@ -52,7 +52,9 @@ def test_no_summary_is_cut_at_80_columns(cli: Cli, monkeypatch: pytest.MonkeyPat
 
 def test_commands_come_in_the_order_of_their_use(cli: Cli) -> None:
     listed = [line.split()[0] for line in cli("--help").out.partition("Commands:")[2].splitlines() if line.strip()]
-    order = "explain run verify bench compare report model why ran cost error list doctor ceilings selftest"
+    order = (
+        "explain run verify bench compare report history merge model why ran cost error list doctor ceilings selftest"
+    )
     assert listed == order.split()
 
 
@@ -60,7 +62,7 @@ def test_a_usage_line_names_what_is_needed_and_puts_what_is_not_in_brackets(cli:
     for words, usage in (
         (["explain"], "[OPTIONS] [SHAPE]"),
         (["why"], "[OPTIONS] QUESTION,... [SHAPE]"),
-        (["compare"], "[OPTIONS] BEFORE.csv [AFTER.csv]"),
+        (["compare"], "[OPTIONS] [BEFORE] [AFTER]"),
         (["report"], "[OPTIONS] FILE..."),
         (["list", "suites"], "[OPTIONS] [SUITE]"),
     ):

@@ -99,6 +99,16 @@ def test_the_bench_table_looks_as_it_did(width: int) -> None:
     assert_golden(f"bench_{width}", text)
 
 
+@pytest.mark.parametrize("width", [80, 120])
+def test_percentiles_are_beside_the_median_on_request(width: int) -> None:
+    spread = replace(timed(1e-3), samples_s=tuple(1e-3 * (1 + n / 100) for n in range(101)))
+    text = drawn(width, bench_table("quick", results((DENSE, "torch", spread)), width=width, percentiles=True))
+    assert max(map(len, text.splitlines())) <= width
+    assert re.search(r"time +p95 +p99 +max ", text)
+    assert re.search(r"torch +1.50 ms +1.95 ms +1.99 ms +2.00 ms ", text)
+    assert "p95" not in drawn(width, bench_table("quick", BENCH, width=width))
+
+
 def test_without_ceilings_nothing_is_said_of_the_roof() -> None:
     bare = results((DENSE, "torch", timed(1.19e-3)))
     assert "peak:" not in drawn(80, bench_table("quick", bare, width=80))
