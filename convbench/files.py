@@ -85,3 +85,15 @@ def _refuse(found: os.stat_result, path: str | Path, most_nbytes: int | None) ->
 
 def _too_large(nbytes: int, path: str | Path, most_nbytes: int) -> OSError:
     return OSError(errno.EFBIG, f"It has at least {nbytes:,} bytes, and the limit is {most_nbytes:,}", str(path))
+
+
+def cache_folder() -> Path | None:
+    """CONVBENCH_CACHE, or convbench/ in XDG_CACHE_HOME or ~/.cache; None for a user without a home."""
+    if own := os.environ.get("CONVBENCH_CACHE"):
+        return Path(own)
+    if there := os.environ.get("XDG_CACHE_HOME"):
+        return Path(there) / "convbench"
+    try:
+        return Path.home() / ".cache" / "convbench"
+    except RuntimeError:
+        return None

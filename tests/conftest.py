@@ -36,6 +36,10 @@ settings.load_profile("convbench")
 os.environ.setdefault("CONVBENCH_MACHINE", "test")
 os.environ["CONVBENCH_CACHE"] = tempfile.mkdtemp(prefix="convbench-cache-")
 atexit.register(shutil.rmtree, os.environ["CONVBENCH_CACHE"], ignore_errors=True)
+# Kernels are named after all that decides their code, so what one process has compiled serves the next.
+_KERNELS = Path(tempfile.gettempdir()) / f"convbench-kernels-of-tests-{os.getuid()}"
+_KERNELS.mkdir(mode=0o700, exist_ok=True)
+(Path(os.environ["CONVBENCH_CACHE"]) / "kernels").symlink_to(_KERNELS, target_is_directory=True)
 # Nobody's own readings are touched, and no test waits for a probe: these ceilings are out of reach.
 for threads in {1, 2, torch.get_num_threads()}:
     keep_fake_ceilings(Path(os.environ["CONVBENCH_CACHE"]), threads)

@@ -11,6 +11,8 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+from convbench.files import cache_folder
+
 VERSION = 1  # a file of another version is probed again
 
 
@@ -68,15 +70,8 @@ class Cache:
 
     @classmethod
     def of_user(cls) -> "Cache":
-        """CONVBENCH_CACHE, or convbench/ in XDG_CACHE_HOME or ~/.cache."""
-        if own := os.environ.get("CONVBENCH_CACHE"):
-            return cls(Path(own))
-        if there := os.environ.get("XDG_CACHE_HOME"):
-            return cls(Path(there) / "convbench")
-        try:
-            return cls(Path.home() / ".cache" / "convbench")
-        except RuntimeError:  # a user without a home
-            return cls(None)
+        """In convbench's cache folder."""
+        return cls(cache_folder())
 
     def path(self, facts: Mapping[str, str]) -> Path | None:
         """The file of this fingerprint."""

@@ -22,11 +22,12 @@ def vector_bits() -> tuple[int, ...]:
 
 def has(feature: str) -> bool:
     """Whether the CPU has what LLVM calls by this name."""
-    return bool(_features().get(feature))
+    return bool(host_features().get(feature))
 
 
 @cache
-def _features() -> dict[str, bool]:
+def host_features() -> dict[str, bool]:
+    """All that LLVM knows of, and whether this CPU has it."""
     return dict(llvm.get_host_cpu_features())
 
 
@@ -44,7 +45,7 @@ def compile_loop(text: str) -> Loop:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     target = llvm.Target.from_triple(llvm.get_process_triple())
-    features = ",".join(("+" if there else "-") + name for name, there in _features().items())
+    features = ",".join(("+" if there else "-") + name for name, there in host_features().items())
     machine = target.create_target_machine(cpu=llvm.get_host_cpu_name(), features=features, opt=3)
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(text), machine)
     engine.finalize_object()

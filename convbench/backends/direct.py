@@ -1,0 +1,46 @@
+"""A dense direct convolution compiled for this CPU: any kernel, stride and dilation, sums in registers."""
+
+from functools import cache
+
+from jaxtyping import Float
+from torch import Tensor
+
+from convbench.backend import backend
+from convbench.backends._own import Own
+from convbench.case import Case
+from convbench.jit.target import host
+from convbench.kernels.gemm import Gemm
+from convbench.kernels.plan import cannot_mirror
+from convbench.kernels.strips import Strips
+from convbench.spec import ConvSpec
+
+
+@cache
+def plan(spec: ConvSpec, threads: int) -> Gemm | Strips:
+    """A matrix product; not where few filters would share the patches and rows are whole tiles, as in a stem."""
+    few = spec.k <= 64 and spec.c <= 4 and spec.q % (2 * host().lanes) == 0
+    return (Strips if few else Gemm)(spec, host(), threads)
+
+
+OWN = Own(lambda _: plan)
+
+
+def refuse(case: Case) -> str | None:
+    if case.spec.groups != 1:
+        return "direct is compiled for one group; the backends grouped and depthwise do several"
+    return cannot_mirror(case)
+
+
+@backend(
+    devices={"cpu"},
+    dtypes={"fp32"},
+    family="direct",
+    source="convbench, a panel of patches at a time",
+    prepare=OWN.pack,
+    fused=OWN.fused,
+    dgrad=OWN.dgrad,
+    refuse=refuse,
+    any_padding=True,
+)
+def direct(x: Float[Tensor, "n c h w"], packed: Tensor, spec: ConvSpec) -> Float[Tensor, "n k p q"]:
+    return OWN.fprop(x, packed, spec)
