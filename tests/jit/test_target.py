@@ -1,5 +1,6 @@
 """For which CPU kernels are compiled, and what may be asked for."""
 
+import llvmlite.binding as llvm
 import pytest
 
 from convbench.errors import ConvbenchError
@@ -14,7 +15,7 @@ def features(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
     """Those of a CPU with AVX-512; the machine's own target is asked for anew."""
     found = dict(FEATURES)
     monkeypatch.setattr(target, "host_features", lambda: found)
-    monkeypatch.setattr(target.llvm, "get_process_triple", lambda: "x86_64-unknown-linux-gnu")
+    monkeypatch.setattr(llvm, "get_process_triple", lambda: "x86_64-unknown-linux-gnu")
     monkeypatch.setattr(target, "host", host.__wrapped__)
     return found
 
