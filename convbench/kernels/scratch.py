@@ -24,7 +24,8 @@ class Scratch(threading.local):
         """The address of so many bytes, at the beginning of a page; what is in them is left from an earlier call."""
         if self.memory is None or len(self.memory) < nbytes:
             self.memory = None
-            self.memory = mmap.mmap(-1, -(-nbytes // _HUGE) * _HUGE)
+            size = -(-nbytes // _HUGE) * _HUGE
+            self.memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANON)  # a fork has a copy of its own
             if hasattr(mmap, "MADV_HUGEPAGE"):
                 self.memory.madvise(mmap.MADV_HUGEPAGE)
             self.address = ctypes.addressof(ctypes.c_char.from_buffer(self.memory))
