@@ -18,7 +18,7 @@ from convbench.case import ROW_KEY_COLUMNS
 from convbench.errors import ConvbenchError
 from convbench.rows import csv_line, text_row
 from convbench.schema import COLUMNS
-from convbench.shards import KIND, Whole, environment_of
+from convbench.shards import KIND, Sweep, environment_of
 from convbench.store import read_rows
 
 _Kind = tuple[str, ...]  # the processor: CPU and GPU
@@ -54,7 +54,7 @@ class _Block:
     kind: _Kind
     machine: str
     environment: str
-    whole: Whole | None
+    sweep: Sweep | None
     place: int
     backends: tuple[str, ...]
     measured: bool
@@ -90,7 +90,7 @@ class Merged:
 class Missing:
     """Cases of a sweep that no machine of a kind has run, or not with all backends."""
 
-    whole: Whole
+    sweep: Sweep
     kind: str
     places: tuple[int, ...]
     command: str
@@ -113,27 +113,27 @@ def merge(files: Sequence[str], *, across: bool = False, tell: Callable[[str], N
             f"there are no rows in {', '.join(files)}; give files of convbench bench or verify --shard"
         )
     _refuse_mixture(blocks, across)
-    order = {whole: number for number, whole in enumerate(dict.fromkeys(block.whole for block in blocks))}
-    names: dict[Whole | None, set[str]] = defaultdict(set)
+    order = {sweep: number for number, sweep in enumerate(dict.fromkeys(block.sweep for block in blocks))}
+    names: dict[Sweep | None, set[str]] = defaultdict(set)
     for block in blocks:
-        names[block.whole].update(block.backends)
+        names[block.sweep].update(block.backends)
     cases: dict[tuple[object, ...], list[_Block]] = defaultdict(list)
     for block in blocks:
-        cases[(block.whole, block.kind, block.case)].append(block)
+        cases[(block.sweep, block.kind, block.case)].append(block)
     suspects = _suspects(blocks)
     merged = Merged(text=[_HEADER])
     same = again = 0
-    complete: dict[tuple[Whole, _Kind], set[int]] = defaultdict(set)
-    commands: dict[tuple[Whole, _Kind], str] = {}
-    for own in sorted(cases.values(), key=lambda own: (order[own[0].whole], own[0].place, own[0].kind)):
-        whole = own[0].whole
-        kept = _attempts(own, len(names[whole]))
+    complete: dict[tuple[Sweep, _Kind], set[int]] = defaultdict(set)
+    commands: dict[tuple[Sweep, _Kind], str] = {}
+    for own in sorted(cases.values(), key=lambda own: (order[own[0].sweep], own[0].place, own[0].kind)):
+        sweep = own[0].sweep
+        kept = _attempts(own, len(names[sweep]))
         same += len(own) - len(kept)
         again += len(kept) > 1
-        if whole is not None:
-            commands.setdefault((whole, own[0].kind), own[0].command)
-            if set(kept[0].backends) >= names[whole]:
-                complete[(whole, own[0].kind)].add(kept[0].place)
+        if sweep is not None:
+            commands.setdefault((sweep, own[0].kind), own[0].command)
+            if set(kept[0].backends) >= names[sweep]:
+                complete[(sweep, own[0].kind)].add(kept[0].place)
         for number, block in enumerate(kept, start=1):
             merged.text += _marked(block, number, suspects.get((block.machine, block.kind), ""))
     if same:
@@ -145,9 +145,9 @@ def merge(files: Sequence[str], *, across: bool = False, tell: Callable[[str], N
     for (machine, kind), why in suspects.items():
         rows = sum(len(block.rows) for block in blocks if (block.machine, block.kind) == (machine, kind))
         merged.lines.append(f"{machine or 'a machine'} is suspect: {why}; its {_counted(rows, 'row')} are marked")
-    for (whole, kind), command in commands.items():
-        if left := tuple(sorted({*range(1, whole.cases + 1)} - complete[(whole, kind)])):
-            merged.missing.append(Missing(whole=whole, kind=kind[-1] or kind[0], places=left, command=command))
+    for (sweep, kind), command in commands.items():
+        if left := tuple(sorted({*range(1, sweep.cases + 1)} - complete[(sweep, kind)])):
+            merged.missing.append(Missing(sweep=sweep, kind=kind[-1] or kind[0], places=left, command=command))
     return merged
 
 
@@ -191,14 +191,14 @@ def _cells(file: str, tell: Callable[[str], None]) -> list[tuple[str, ...]]:
 
 def _block(file: str, rows: Sequence[tuple[str, ...]]) -> _Block:
     row = dict(zip(COLUMNS, rows[0], strict=True))
-    whole, place = Whole.read(row["plan"]) or (None, 0)
+    sweep, place = Sweep.read(row["plan"]) or (None, 0)
     return _Block(
         file=file,
         case=_case_of(rows[0]),
         kind=tuple(row[column] for column in KIND),
         machine=row["machine"],
         environment=row["environment"] or environment_of(row),
-        whole=whole,
+        sweep=sweep,
         place=place,
         backends=tuple(one[_BACKEND] for one in rows),
         measured=all(one[_OUTCOME] in (*_MEASURED, "skipped") for one in rows),
@@ -214,10 +214,10 @@ def _refuse_mixture(blocks: Sequence[_Block], across: bool) -> None:
     """Raise if the rows are of several sweeps, or, for one kind of machine, of several versions."""
     if across:
         return
-    sweeps: dict[Whole | None, _Block] = {}
+    sweeps: dict[Sweep | None, _Block] = {}
     versions: dict[_Kind, dict[str, _Block]] = defaultdict(dict)
     for block in blocks:
-        sweeps.setdefault(block.whole, block)
+        sweeps.setdefault(block.sweep, block)
         versions[block.kind].setdefault(block.environment, block)
     if len(sweeps) > 1:
         one, other = list(sweeps.values())[:2]
@@ -235,7 +235,7 @@ def _refuse_mixture(blocks: Sequence[_Block], across: bool) -> None:
 
 
 def _named(block: _Block) -> str:
-    return "no known sweep" if block.whole is None else f"sweep {block.whole.digest} ({block.whole.cases:,} cases)"
+    return "no known sweep" if block.sweep is None else f"sweep {block.sweep.digest} ({block.sweep.cases:,} cases)"
 
 
 def _attempts(blocks: Sequence[_Block], backends: int) -> list[_Block]:

@@ -25,7 +25,7 @@ from convbench.errors import ConvbenchError
 from convbench.outcome import Failed, Result, Skipped, Timed, Verified, Wrong
 from convbench.printing import each_prints_to_stderr
 from convbench.selection import Selection, Tell, bring_here, silent
-from convbench.shards import Shard, Whole
+from convbench.shards import Shard, Sweep
 from convbench.system import elsewhere, require
 from convbench.workers.probe import is_possible
 
@@ -261,7 +261,7 @@ class Session:
         kept: how many cases the file held already.
         results: those of the completed cases, including kept ones.
         shard: the part of the sweep that is run; None for all of it.
-        every: the cases of the sweep with their thread counts, of all shards; whole: its name, None if it ends by the
+        every: the cases of the sweep with their thread counts, of all shards; sweep: its name, None if it ends by the
             clock.
         contexts: what the rows of a device share.
         threads: the thread counts with which every case runs.
@@ -329,14 +329,14 @@ class Session:
             for case in selection.cases
             if count == self.threads[0] or case.target.on_host
         ]
-        self.whole: Whole | None = None
+        self.sweep: Sweep | None = None
         self._places: dict[RowKey, str] = {}  # the cell of a case
         if getattr(work, "seconds", None) is None:
             names = [one.name for one in selection.backends]
             asked = ((self._setting[count], case) for count, case in self.every)
-            self.whole = Whole.of(type(work).__name__, asked, names)
+            self.sweep = Sweep.of(type(work).__name__, asked, names)
             for place, (count, case) in enumerate(self.every, start=1):
-                self._places.setdefault(_block(case, count), self.whole.cell(place))
+                self._places.setdefault(_block(case, count), self.sweep.cell(place))
         elif shard is not None:
             raise ConvbenchError(f"--shard {shard}: a run that ends by the clock has no parts; use --fuzz N")
         self._todo = [(count, case) for count, case in self.every if shard is None or shard.holds(case.key)]

@@ -57,7 +57,7 @@ def shard_number(key: CaseKey, of: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
+class Sweep:
     """A sweep as a whole, however many machines run it.
 
     Attributes:

@@ -18,7 +18,7 @@ from convbench.merge import Merged, merge
 from convbench.outcome import Failed, Result
 from convbench.rows import Context, csv_line, to_row
 from convbench.schema import COLUMNS
-from convbench.shards import Whole
+from convbench.shards import Sweep
 from convbench.spec import ConvSpec
 from tests.test_store import TIMED, machine
 
@@ -38,7 +38,7 @@ def rows_of(number: int, of: int = 12, **cells: Any) -> list[dict[str, Any]]:
     for backend in BACKENDS:
         result = Result(case=case(number), backend=backend, family="im2col", outcome=outcome)
         row: dict[str, Any] = dict(to_row(result, context))
-        row["plan"] = Whole("0123456789ab", of).cell(number + 1)
+        row["plan"] = Sweep("0123456789ab", of).cell(number + 1)
         found.append(row | {"time": f"2026-01-01T00:00:{number:02d}+00:00"} | cells)
     return found
 
@@ -187,7 +187,7 @@ def test_a_hundred_thousand_rows_are_merged_in_seconds(tmp_path: Path) -> None:
     for part in range(20):
         own = []
         for place in range(part, count, 20):
-            plan = Whole("0123456789ab", count).cell(place + 1)
+            plan = Sweep("0123456789ab", count).cell(place + 1)
             own.append([row | {"name": f"row{place}", "plan": plan} for row in template])
         files.append(write(tmp_path / f"{part}.csv", own))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

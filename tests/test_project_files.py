@@ -27,7 +27,7 @@ def test_contributing_names_files_that_exist(name: str) -> None:
         ("convbench/verify/trial.py", ["def _findings("]),
         ("convbench/verify/selftest/mutants/behaviour.py", ["BEHAVIOUR = (", "@bug("]),
         ("convbench/explain/questions/__init__.py", ["QUESTIONS = ", "class Question:"]),
-        ("convbench/cli/why.py", ["NAMES = "]),
+        ("convbench/cli/why.py", ["EXAMPLE = "]),
     ],
 )
 def test_contributing_names_what_is_in_them(file: str, words: list[str]) -> None:

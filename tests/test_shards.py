@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from convbench import ConvbenchError, ConvSpec
 from convbench.selection import FOR_VERIFY, Selection, select
 from convbench.session import Session, Verify
-from convbench.shards import MOST, Shard, Whole, environment_of, shard_number
+from convbench.shards import MOST, Shard, Sweep, environment_of, shard_number
 from convbench.store import read_rows
 from tests.conftest import make_case
 from tests.strategies import specs
@@ -68,8 +68,8 @@ def test_the_shards_of_a_run_are_the_whole_run(tmp_path: Path) -> None:
         parts += list(session.run())
         assert {row["shard"] for row in read_rows(path)} <= {f"{number}/3"}
         for row in read_rows(path):
-            sweep, place = Whole.read(row["plan"]) or pytest.fail("it has no place")
-            assert sweep == session.whole
+            sweep, place = Sweep.read(row["plan"]) or pytest.fail("it has no place")
+            assert sweep == session.sweep
             assert SHAPES[place - 1] == row["spec"]
             assert row["environment"] == environment_of(row)
     sizes = [int(line.split(": ")[1].split()[0]) for line in told]
@@ -89,11 +89,11 @@ def test_a_shard_is_gone_on_with(tmp_path: Path) -> None:
 
 
 def test_a_sweep_has_one_name_for_equal_cases_and_backends_alone() -> None:
-    here = Session(small(), Verify()).whole
-    assert Session(small(), Verify()).whole == here
-    assert Session(small(*SHAPES[:7]), Verify()).whole != here
-    assert Session(small(*SHAPES[::-1]), Verify()).whole != here
-    assert Session(small(), Verify(), threads=1).whole != here
+    here = Session(small(), Verify()).sweep
+    assert Session(small(), Verify()).sweep == here
+    assert Session(small(*SHAPES[:7]), Verify()).sweep != here
+    assert Session(small(*SHAPES[::-1]), Verify()).sweep != here
+    assert Session(small(), Verify(), threads=1).sweep != here
 
 
 def test_a_run_by_the_clock_has_no_parts() -> None:
@@ -104,7 +104,7 @@ def test_a_run_by_the_clock_has_no_parts() -> None:
 @pytest.mark.parametrize("cell", ["1/2", "3/2 of 0123456789ab", "0/2 of 0123456789ab", "x", "1/2 of 01234"])
 def test_a_place_that_cannot_be_is_one_line(cell: str) -> None:
     with pytest.raises(ConvbenchError, match="plan is"):
-        Whole.read(cell)
+        Sweep.read(cell)
 
 
 @pytest.mark.program

@@ -57,7 +57,7 @@ def tell_merged(merged: "Merged", files: int) -> None:
 def _missing(one: "Missing") -> str:
     names = _names(one)
     listed = ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")
-    return f"{len(one.places):,} of {one.whole.cases:,} cases are missing on {one.kind}: {listed}"
+    return f"{len(one.places):,} of {one.sweep.cases:,} cases are missing on {one.kind}: {listed}"
 
 
 def _names(one: "Missing") -> list[str]:
@@ -65,10 +65,10 @@ def _names(one: "Missing") -> list[str]:
     from convbench.cli.planned import planned
 
     try:
-        whole, cases = planned(one.command)
+        sweep, cases = planned(one.command)
     except (ConvbenchError, ValueError, SystemExit):
-        whole, cases = None, []
-    if whole != one.whole:
+        sweep, cases = None, []
+    if sweep != one.sweep:
         return [f"case {place}" for place in one.places]
     found = []
     for place in one.places:

@@ -11,7 +11,7 @@ from convbench.cli import options
 
 if TYPE_CHECKING:
     from convbench.case import Case
-    from convbench.shards import Whole
+    from convbench.shards import Sweep
 
 SWEEPS = ("bench", "verify")
 
@@ -35,7 +35,7 @@ def parsed(name: str, words: Sequence[str]) -> dict[str, Any]:
             return {one: None if value in ([], ()) else value for one, value in given.params.items()}
 
 
-def planned(command: str) -> "tuple[Whole, list[Case]]":
+def planned(command: str) -> "tuple[Sweep, list[Case]]":
     """The sweep of a command, and its cases in order.
 
     Raises:
@@ -55,6 +55,6 @@ def planned(command: str) -> "tuple[Whole, list[Case]]":
     more = {} if name == "bench" else {"fuzz": params["fuzz"], "vectors": params["vectors"]}
     selection = choice.select(FOR_BENCH if name == "bench" else FOR_VERIFY, tell=lambda _: None, **more)
     session = Session(selection, Bench() if name == "bench" else Verify(), threads=how.thread_counts())
-    if session.whole is None:
+    if session.sweep is None:
         raise ConvbenchError(f"{command}: it ends by the clock")
-    return session.whole, [case for _, case in session.every]
+    return session.sweep, [case for _, case in session.every]
