@@ -27,12 +27,13 @@ convbench.layout = (() => {
     grid.cols) });
 
   // What there is room for: inner width and height, margins, the height of a caption, the size of a roomy cell.
-  function areaOf({ width, height, em }) {
-    const tall = height > width * 0.95;
+  // Below the boxes step 3 counts and colours are explained; steps 4 to 6 have nothing there.
+  function areaOf({ width, height, em }, step, colours) {
+    const tall = height > width * 0.76;
     const side = em * (tall ? 1 : 2.4);
     const top = em * (tall ? 0.6 : 1.2);
     const W = width - 2 * side;
-    const H = height - top - em * (tall ? 1.6 : 2.9);
+    const H = height - top - em * ((step >= 4 && step <= 6) || (tall && !colours) ? 0.4 : 1.7);
     return { width, height, em, tall, side, top, W, H, cap: em * 1.7, unit: Math.max(em, Math.min(W / 50,
       height / 27)) };
   }
@@ -162,7 +163,7 @@ convbench.layout = (() => {
 
   // The boxes of a step: {x, w, patches, wFlat, yFlat, y, signs}.
   function boxesOf(slice, step, size) {
-    const [area, grids] = [areaOf(size), shapes(slice)];
+    const [area, grids] = [areaOf(size, step, slice.colours), shapes(slice)];
     if (step === 7) return reshaped(grids, area);
     if (step <= 3 || step === 8) {
       const found = product(grids, area);
