@@ -21,7 +21,7 @@ GROUPS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "What": ("at", "x", "w"),
         "How it is shown": ("step", "interactive", "algorithm", "backward", "code"),
         "Where it goes": ("html", "png", "gif"),
-        "For teaching": ("quiz", "questions", "key"),
+        "For teaching": ("quiz",),
     },
     "why": {"What": ("at", "filter", "image"), "Where it goes": ("json",)},
     "ran": {"What": ("device", "dtype", "layout"), "Where it goes": ("json",)},

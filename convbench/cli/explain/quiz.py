@@ -24,8 +24,8 @@ Quiz = Annotated[
     typer.Option(
         "--quiz",
         metavar="LEVEL",
-        help="Ask questions of level 1 to 4, or 1-3. --html writes a sheet, with the answers at its end; another "
-        "--seed asks others.",
+        help="Ask questions of level 1 to 4, or 1-3. --html writes a sheet, answers at its end (--no-key: without); "
+        "another --seed asks others.",
     ),
 ]
 Key = Annotated[bool, typer.Option("--key/--no-key", help="Whether the sheet of --quiz --html has the answers.")]
