@@ -203,7 +203,7 @@
     proof: {
       same: (equal, shape, many) => `${s(equal, "Zahl ist", "Zahlen sind")} gleich denen von ${shape}, die ` +
         `${s(many, "Vergleich", "Vergleiche")} mit PyTorch und float64 bewiesen haben.`,
-      other: (outputs, shape) => `Das Gezeigte wurde hier gerechnet: ${s(outputs, "Ausgabe", "Ausgaben")}, gleich in ` +
+      other: (outputs, shape) => `Hier gerechnet: ${s(outputs, "Ausgabe", "Ausgaben")}, gleich in ` +
         `Schleifen und mit Unfold. PyTorch und float64 bewiesen ${shape}.`,
       unproved: (shape) => `Das Gezeigte wurde hier gerechnet. PyTorch und float64 bewiesen ${shape}.`,
       leftOut: (names) => ` Zu groß für die Datei und darum nicht darin: ${names.join(", ")}.`,
