@@ -339,9 +339,12 @@
     }
     return address.write(found, START);
   }
+  let written = location.hash;
   function keepAddress() {
+    if (location.hash !== written) return; // somebody has just gone to another one
     try {
       history.replaceState(null, "", fragment() || location.pathname + location.search);
+      written = location.hash;
     } catch {
       // a frame of a notebook has no address
     }
@@ -374,6 +377,7 @@
     return done;
   }
   window.addEventListener("hashchange", () => {
+    written = location.hash;
     if (location.hash !== fragment()) open(location.hash);
   });
 
