@@ -127,6 +127,10 @@ COVERED = """() => {
     const { y, h } = convbench.layout.outline(box);
     if (canvas.top + y + h > foot.top - 3) out.push(name);
   }
+  const { patches, yFlat } = convbench.page.boxes();
+  const em = convbench.page.ink.size.em;
+  const below = patches.y + patches.rows * patches.ch + (patches.shown < patches.cols ? 1.45 * em : 0);
+  if (yFlat.alpha > 0.3 && patches.alpha > 0.3 && yFlat.y - 1.65 * em < below) out.push("caption of y");
   const [verdict, tip, hint] = ["verdict", "tip", "hint"].map((id) => document.getElementById(id)).map((one) =>
     one.checkVisibility({ visibilityProperty: true }) && one.textContent ? one.getBoundingClientRect() : null);
   if (verdict && (verdict.top < foot.top - 1 || verdict.bottom > foot.bottom)) out.push("verdict");
@@ -141,13 +145,14 @@ SIZES: dict[str, dict[str, Any]] = {
     "slide": {"viewport": {"width": 1280, "height": 720}},
     "portrait": PORTRAIT,
     "landscape": LANDSCAPE,
+    "frame": {"viewport": {"width": 640, "height": 360}},
 }
 
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("lang", ["en", "de"])
 def test_nothing_lies_under_the_proof_the_tip_or_the_hint(opened: Any, size: str, lang: str) -> None:
-    present = "&present=1" if size == "slide" else ""
+    present = {"slide": "&present=1", "frame": "&embed=1"}.get(size, "")
     page = opened(fragment=f"#lang={lang}{present}", reduced_motion="reduce", **SIZES[size])
     for fragment in ("", OWN[1:], "w=0:7"):
         for step in range(1, 8):
@@ -188,10 +193,10 @@ CUT = """() => Array.from(document.querySelectorAll(".chapter span"), (one) => [
   one.clientWidth]).filter(([, cut]) => cut)"""
 
 
-@pytest.mark.parametrize("size", ["laptop", "slide", "landscape"])
+@pytest.mark.parametrize("size", ["laptop", "slide", "landscape", "frame"])
 @pytest.mark.parametrize("lang", ["en", "de"])
 def test_no_name_of_a_step_is_cut_or_touches_the_next(opened: Any, size: str, lang: str) -> None:
-    present = "&present=1" if size == "slide" else ""
+    present = {"slide": "&present=1", "frame": "&embed=1"}.get(size, "")
     page = opened(reduced_motion="reduce", **SIZES[size])
     for step in (1, 5):
         page.evaluate(f"location.hash = '#view={step}&lang={lang}{present}'")

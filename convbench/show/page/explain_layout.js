@@ -136,11 +136,12 @@ convbench.layout = (() => {
     const rowHigh = Math.min(em * 2, H * 0.12 / rows);
     const cw = clamp(W / grids.patches.cols, em * 2, em * 2.8);
     const shown = Math.min(grids.patches.cols, Math.floor(W / cw + 0.01));
-    const ch = Math.min(em * 2.2, (height - em - y0 - cap * 1.5 - rowHigh * rows) / grids.patches.rows);
+    const gap = cap * (shown < grids.patches.cols ? 2 : 1.25); // above the caption of y is the picture of all columns
+    const ch = Math.min(em * 2.2, (height - em * 0.6 - y0 - gap - rowHigh * rows) / grids.patches.rows);
     const px = side + (W - cw * shown) / 2;
     return { x: put(x, side, top + cap, sizeOf(x)), w: wBox, wFlat: put(grids.wFlat, wx, fy, fc, fh),
       patches: put(grids.patches, px, y0, cw, ch, { shown }),
-      yFlat: put(grids.yFlat, px, y0 + ch * grids.patches.rows + cap * 1.25, cw, rowHigh, { shown }),
+      yFlat: put(grids.yFlat, px, y0 + ch * grids.patches.rows + gap, cw, rowHigh, { shown }),
       y: away(grids.y, width, height, em * 2), signs: [] };
   }
 
