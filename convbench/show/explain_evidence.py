@@ -13,7 +13,7 @@ LAYER = ConvSpec.parse("n1c64h56w56k64r3s3_pd1")  # of a ResNet: large enough fo
 ABOUT = ("backend", "rule", "primitive", "patch matrix")
 
 Evidence = Mapping[str, Any]
-NOTHING: Evidence = {"sentences": [], "runs": [], "source": ""}
+NOTHING: Evidence = {"sentences": [], "runs": []}
 
 
 def watch(spec: ConvSpec, sentences: Sequence[str]) -> Evidence:
@@ -26,7 +26,7 @@ def watch(spec: ConvSpec, sentences: Sequence[str]) -> Evidence:
     from convbench.show.ran import record_ran
 
     found = [record_ran(glance(one)) for one in dict.fromkeys((spec, LAYER))]
-    return {"sentences": list(sentences), "runs": _runs(found), "source": ""}
+    return {"sentences": list(sentences), "runs": _runs(found)}
 
 
 def read(path: str, spec: ConvSpec) -> Evidence:
@@ -44,7 +44,7 @@ def read(path: str, spec: ConvSpec) -> Evidence:
         raise ConvbenchError(f"--evidence {path}: {first_line(error)}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConvbenchError(f"--evidence {path}: not the JSON that `convbench ran --json` writes; try that") from error
-    return {"sentences": sentences, "runs": runs, "source": Path(path).name}
+    return {"sentences": sentences, "runs": runs}
 
 
 def _runs(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 # The sign before a slash that begins a regular expression, not a division.
 _BEFORE_REGEX = set("(,=:[!&|?{};+-*%<>~^") | {""}
 _SIGNS = set("(){}[];,<>=+-*/%&|^!~?:")
+# No semicolon is inserted after or before these, so a line may end there without its end.
+_GO_ON, _GONE_ON = set("({[,;=?:&|<>*%!"), set(")}],;=?:&|<>*%.")
 _TOKEN = re.compile(
     r"""(?P<comment>//[^\n]*|/\*.*?\*/)
     |(?P<text>"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')
@@ -19,10 +21,15 @@ _REGEX = re.compile(r"/(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\n\[])+/[a-z]*")
 
 
 def pack_script(script: str) -> str:
-    """JavaScript without comments and needless spaces; lines stay lines, so semicolons are inserted as before."""
+    """JavaScript without comments, needless spaces and needless line ends; semicolons are inserted as before."""
     found = ["\n"]
     for token in _tokens(script):
         last = found[-1]
+        if token == "\n" and last[-1] in _GO_ON:
+            continue
+        if last == "\n" and token[0] in _GONE_ON and len(found) > 1:
+            found.pop()
+            last = found[-1]
         if token.isspace():
             if token == "\n" and last == " ":
                 found[-1] = token
@@ -93,6 +100,8 @@ def _text_end(script: str, start: int) -> int:
 
 
 def pack_style(style: str) -> str:
-    """CSS without comments and without the spaces at the ends of its lines."""
+    """CSS without comments and needless spaces; what stands in quotation marks stays as it is."""
     plain = re.sub(r"/\*.*?\*/", "", style, flags=re.DOTALL)
-    return "\n".join(line.strip() for line in plain.splitlines() if line.strip()) + "\n"
+    parts = re.split(r"""("[^"]*")""", re.sub(r"\s+", " ", plain))
+    parts[::2] = (re.sub(r" ?([{};,]) ?", r"\1", part).replace(": ", ":").replace(";}", "}") for part in parts[::2])
+    return "".join(parts).strip() + "\n"

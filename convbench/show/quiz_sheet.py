@@ -48,8 +48,8 @@ code { font-family: ui-monospace, monospace; font-size: 10pt; }
 """
 
 
-def quiz_sheet(questions: Sequence[QuizQuestion], *, seed: int, command: str) -> str:
-    """The sheet as one HTML page that needs no network and runs no script; `command` makes it again."""
+def quiz_sheet(questions: Sequence[QuizQuestion], *, seed: int, command: str, key: bool = True) -> str:
+    """The sheet as one HTML page that needs no network and runs no script; `command` makes it with its answers."""
     levels = list(dict.fromkeys(question.level for question in questions))
     name = f"Convolution quiz, level{'s' * (len(levels) > 1)} {', '.join(map(str, levels))}"
     head = (
@@ -69,10 +69,14 @@ def quiz_sheet(questions: Sequence[QuizQuestion], *, seed: int, command: str) ->
         f'<main>\n<h1>{name}</h1>\n<p class="about">{about}</p>\n<div class="person">{person}</div>',
         *_parts(questions, levels, _asked),
         "</main>",
-        f'<section class="key">\n<h1>Answers</h1>\n<p class="about">{again}</p>',
-        *_parts(questions, levels, _answered),
-        "</section>\n</body>\n</html>\n",
     ]
+    if key:
+        body += [
+            f'<section class="key">\n<h1>Answers</h1>\n<p class="about">{again}</p>',
+            *_parts(questions, levels, _answered),
+            "</section>",
+        ]
+    body.append("</body>\n</html>\n")
     return head + "\n".join(body)
 
 

@@ -31,7 +31,7 @@ Place = tuple[float, float]
 class Moment:
     """A time within a step: at which position it is (an element, in `flatten`), and which share of that is done.
 
-    `rest` is the end: everything is filled, and the walk's own cell is marked.
+    `rest` is the end: everything is filled.
     """
 
     position: int
@@ -154,6 +154,28 @@ class Slide:
         if text:
             middle = left + self.cell / 2, top + self.cell / 2 + 0.36 * self.size
             write(self.scene, *middle, text, self.size, ink=ink, anchor="middle")
+
+    def fly(self, start: Place, end: Place, text: str, kind: str) -> None:
+        """A cell on its way at the moment's share; over a label it jumps, so that each can be read."""
+        shares = [self.moment.share + step / 100 for step in range(101) if self.moment.share + step / 100 < 1]
+        places = (between(start, end, share) for share in shares)
+        free = (place for place in places if not any(_overlap(place, self.cell, label) for label in self._labels))
+        self.put(next(free, end), text, kind)
+
+    @cached_property
+    def _labels(self) -> list[tuple[float, float, float, float]]:
+        """Left, top, right and bottom of the words that are there before something flies, but for those in cells."""
+        boxes = [item for item in self.scene.items if isinstance(item, Box)]
+        found = []
+        for item in self.scene.items:
+            if not isinstance(item, Words) or any(
+                box.x < item.x < box.x + box.width and box.y < item.y < box.y + box.height for box in boxes
+            ):
+                continue
+            wide = ems(item.text) * item.size
+            left = item.x - wide * {"start": 0.0, "middle": 0.5, "end": 1.0}[item.anchor]
+            found.append((left, item.y - 0.8 * item.size, left + wide, item.y + 0.2 * item.size))
+        return found
 
     def outline(self, grid: Grid, rows: slice, columns: slice, ink: str = "patch") -> None:
         """A frame around lines of a grid."""
@@ -282,6 +304,11 @@ class Slide:
         made = self.filled > position
         pieces += [(" = ", "ink" if made else "paper"), (self.y_row[position], "output" if made else "paper")]
         self.live(*pieces)
+
+
+def _overlap(corner: Place, cell: float, label: tuple[float, float, float, float]) -> bool:
+    left, top, right, bottom = label
+    return corner[0] < right and left < corner[0] + cell and corner[1] < bottom and top < corner[1] + cell
 
 
 def arrange(spec: ConvSpec, step: str) -> tuple[float, int]:

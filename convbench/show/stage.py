@@ -31,7 +31,6 @@ from convbench.show.slide import (
     Moment,
     Slide,
     arrange,
-    between,
     ems,
     lines,
     positions,
@@ -58,7 +57,7 @@ def at_rest(walk: Walk) -> Moment:
 
 
 def timeline(walk: Walk, step: str) -> Iterator[tuple[Moment, float]]:
-    """The moments of a step that a film shows, and for how many seconds each."""
+    """The moments of a step that a film shows, and for how many seconds each; it ends where it has come to."""
     count = positions(walk, step)
     if not count:
         yield at_rest(walk), 4.0 if step == "pytorch" else 2.5
@@ -78,7 +77,7 @@ def timeline(walk: Walk, step: str) -> Iterator[tuple[Moment, float]]:
         for share in shares:
             # What has landed is read for as long as it took to come.
             yield Moment(position, share), seconds / (len(shares) + 1) * (2 if share >= 1 else 1)
-    yield at_rest(walk), 2.0
+    yield Moment(count - 1, rest=True), 2.0  # where the film has come to, not where --at is
 
 
 def check_readable(spec: ConvSpec, steps: Sequence[str], option: str) -> None:
@@ -150,7 +149,7 @@ def _unfold(slide: Slide) -> None:
         for row in range(taps):
             c, r, s = tap_of(spec, row)
             start, end = images[c].corner(rows[r], columns[s]), grid.corner(row, moment.position)
-            slide.put(between(start, end, moment.share), slide.patches[row][moment.position], "patch!")
+            slide.fly(start, end, slide.patches[row][moment.position], "patch!")
     p, q = slide.at
     names = slide.view.letters
     slide.live((f"column l = {names.p}·{names.Q} + {names.q} = {p}·{spec.q} + {q} = {moment.position}", "ink"))
@@ -218,8 +217,7 @@ def _flatten(slide: Slide) -> None:
     slide.fill(row, lambda _, tap: (slide.w_row[tap], "kernel") if tap < slide.filled else ("", "empty"))
     if 0 < moment.share < 1 and not moment.rest:
         c, r, s = tap_of(spec, moment.position)
-        place = between(kernels[c].corner(r, s), row.corner(0, moment.position), moment.share)
-        slide.put(place, slide.w_row[moment.position], "kernel!")
+        slide.fly(kernels[c].corner(r, s), row.corner(0, moment.position), slide.w_row[moment.position], "kernel!")
     slide.live((f"{spec.taps} values are kernel elements, in the order ({names.c}, {names.r}, {names.s})", "ink"))
     w, w_flat = ("x".join(map(str, one.shape)) for one in (walk.w, walk.w_flat))
     slide.aside(f"w {w}, w_flat {w_flat}")
@@ -267,8 +265,7 @@ def _reshape(slide: Slide) -> None:
     grid = slide.grid((WIDTH - spec.q * slide.cell) / 2, row.bottom + GAP + CAPTION, spec.p, spec.q, name)
     slide.fill(grid, lambda p, q: slide.result(p * spec.q + q))
     if 0 < moment.share < 1 and not moment.rest:
-        place = between(row.corner(0, moment.position), grid.corner(*slide.at), moment.share)
-        slide.put(place, slide.y_row[moment.position], "output!")
+        slide.fly(row.corner(0, moment.position), grid.corner(*slide.at), slide.y_row[moment.position], "output!")
     (p, q), names, position = slide.at, slide.view.letters, moment.position
     where = f"{names.p} = floor({position} / {spec.q}) = {p}, {names.q} = {position} - {p}·{spec.q} = {q}"
     slide.live((f"l = {position}: {where}", "ink"))

@@ -97,6 +97,7 @@ def test_slides_and_a_film_go_to_files(capsys: pytest.CaptureFixture[str], tmp_p
         (["--quiz", "1", "--step", "4"], "--step cannot be combined with --quiz, which takes"),
         (["n1c1h4w4k1r2s2", "--quiz", "1"], "SHAPE cannot be combined with --quiz, which takes --seed"),
         (["--questions", "3"], "--questions can only be used with --quiz; the walk takes"),
+        (["--quiz", "1", "--no-key"], "--no-key leaves the answers out of a sheet; add --html FILE"),
         (["--quiz", "1", "--json", "--html", "-"], "--html and --json both go to stdout"),
         (["--open"], "--open can only be used with --quiz or --html; the walk takes"),
         (["--html", "-", "--open"], "--open shows a file; name it, such as --html page.html"),

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from convbench.explain.exam import KINDS, TITLES, draw
 from convbench.explain.exam.ask import Kind, question
+from convbench.explain.exam.windows import unread
 from convbench.explain.letters import CUDNN, TORCH
 from convbench.explain.quiz import QuizQuestion
 
@@ -263,3 +264,21 @@ def test_a_mistake_that_gives_the_right_answer_is_none_and_the_first_of_two_is_t
 )
 def test_a_large_number_may_have_commas(reply: str, graded: bool | None) -> None:
     assert QuizQuestion(text="?", answer=(1_179_648,), because="").grade(reply) is graded
+
+
+@pytest.mark.parametrize(("level", "kind"), EVERY)
+def test_a_reason_never_ends_with_another_number_than_the_answer(level: int, kind: Kind) -> None:
+    """A number behind a colon or an equals sign at its end is read as the result."""
+    for seed in range(12):
+        asked = kind(Random(seed), TORCH)
+        last = re.search(r"[:=] ?(-?\d+)(?: rows?)?$", asked.because)
+        assert last is None or int(last[1]) in asked.answer, asked.because
+
+
+def test_rows_that_are_never_read_are_named_and_counted() -> None:
+    said = {one.because.rsplit("; ", 1)[1] for seed in range(60) if (one := unread(Random(seed), TORCH))}
+    for words in said:
+        assert re.fullmatch(r"rows? [\d, ]+ (is|are) never read: \d+ rows?|every row is read: 0 rows", words), words
+        named = re.findall(r"\d+", words.split(" never")[0]) if "never" in words else []
+        assert int(words.split(": ")[1].split()[0]) == len(named)
+    assert {words.split()[0] for words in said} == {"row", "rows", "every"}

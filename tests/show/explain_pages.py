@@ -43,7 +43,6 @@ EVIDENCE = {
         }
         for spec, name in ((NOTE, "Slow2d"), ("n1c64h56w56k64r3s3_pd1", "Mkldnn, which is oneDNN"))
     ],
-    "source": "",
 }
 
 

@@ -242,7 +242,7 @@ def test_the_stage_is_walked_and_changed_by_the_keyboard_alone(opened: Any) -> N
     assert look == ["x:0,0,1", "x:0,0,1"]  # the stage shows where the focus is
     page.keyboard.press("Enter")
     page.keyboard.type("50")
-    page.keyboard.press("Escape")
+    page.keyboard.press("Enter")
     assert page.evaluate("convbench.page.self.x[1]") == 50
     assert page.evaluate("document.activeElement.dataset.key") == "x:0,0,1"
     page.focus("#grid-patches td[data-key='m:0,2']")
@@ -449,6 +449,7 @@ def fuzzed(chance: random.Random) -> str:
         "m": [0, 3, 5, 9],
         "g": ["ones", "terminal", "x"],
         "asked": [0, 7, -1, 1e9],
+        "level": [0, 1, 2, 3, 4, 5, "x"],
         "present": [0, 1, ""],
         "embed": [0, 1],
         "theme": ["dark", "light", "x"],
@@ -537,25 +538,66 @@ def test_the_quiz_grades_explains_and_goes_on(opened: Any) -> None:
     assert not page.is_visible("#operands")
     assert not page.is_visible("#stage")
     answer = page.evaluate("convbench.quiz.question(0).answer")
-    page.fill("#answer", str(answer))
+    page.keyboard.type(str(answer))
     page.keyboard.press("Enter")
     assert page.inner_text("#graded").startswith("✓ Right.")
     assert page.text_content("#spoken").startswith("✓ Right.")
     assert page.evaluate("document.activeElement.id") == "next-question"
     page.keyboard.press("Enter")
-    page.fill("#answer", "123456")
+    assert page.evaluate("document.activeElement.id") == "answer"
     page.keyboard.press("Enter")
-    assert page.inner_text("#graded").startswith("✗ Not so.")
+    page.keyboard.type("abc")
+    page.keyboard.press("Enter")
+    assert page.inner_text("#graded") == "Type a number."
+    assert "1 of 1 right" in page.inner_text("#panel-quiz")
+    page.keyboard.type("123456")
+    page.keyboard.press("Enter")
+    assert page.inner_text("#graded").startswith("✗ Not quite.")
     assert "1 of 2 right" in page.inner_text("#panel-quiz")
     page.get_by_role("button", name="Walk through this problem").click()
     assert state(page)["shape"] == page.evaluate("convbench.quiz.question(1).shape")
+    assert page.evaluate("Array.from(convbench.page.self.x)") == page.evaluate(
+        "Array.from(convbench.quiz.question(1).self.x)"
+    )
     assert page.is_visible("#stage")
 
 
+def test_no_key_leaves_a_question_for_a_step(opened: Any) -> None:
+    page = opened(fragment="#view=7")
+    page.click("#tab-quiz")
+    assert page.evaluate("document.activeElement.id") == "answer"
+    page.keyboard.type("4")
+    page.keyboard.press("Enter")
+    page.evaluate("document.activeElement.blur()")
+    for key in ("4", "]", "[", "Home", "PageDown", "ArrowRight", " ", "c"):
+        page.keyboard.press(key)
+        assert state(page)["view"] == "quiz", key
+    page.click("#next-question")
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.type("-12")  # belongs to the answer, wherever the focus was
+    assert page.input_value("#answer") == "-12"
+    page.keyboard.press("Escape")
+    page.keyboard.press("d")
+    assert state(page)["view"] == "backward"
+
+
+def test_a_level_is_chosen_and_stands_in_the_address(opened: Any) -> None:
+    page = opened(fragment="#view=quiz&asked=2")
+    assert page.get_attribute("#level-1", "aria-checked") == "true"
+    page.click("#level-3")
+    assert (state(page)["level"], state(page)["asked"]) == (3, 0)
+    assert page.evaluate("document.activeElement.id") == "answer"
+    assert "patches, parameters and MACs" in page.inner_text("#panel-quiz")
+    assert page.inner_text("#panel-quiz code") == page.evaluate("convbench.quiz.question(0, 3).shape")
+    wait_for(page, "location.hash.includes('level=3')")
+    for fragment in ("#view=quiz&level=9", "#view=quiz&level=0.5", "#view=quiz&level=x"):
+        assert state(opened(fragment=fragment))["level"] == 1
+
+
 def test_outputs_are_marked_to_answer_which_of_them_read_a_pixel(opened: Any) -> None:
-    page = opened(fragment="#view=quiz&asked=3")
-    assert page.evaluate("convbench.quiz.question(3).kind") == "readers"
-    for position in page.evaluate("convbench.quiz.question(3).answer"):
+    page = opened(fragment="#view=quiz&level=2&asked=2")
+    assert page.evaluate("convbench.quiz.question(2, 2).kind") == "readers"
+    for position in page.evaluate("convbench.quiz.question(2, 2).answer"):
         page.click(f"#choice-{position}")
         assert page.get_attribute(f"#choice-{position}", "aria-pressed") == "true"
     page.get_by_role("button", name="Check").click()

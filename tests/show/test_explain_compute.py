@@ -1,5 +1,6 @@
 """The page's own arithmetic against torch and the walk: sizes, patches, outputs, gradients, costs, quiz answers."""
 
+import re
 from dataclasses import asdict, replace
 from fractions import Fraction
 from functools import cache
@@ -546,6 +547,7 @@ def right_answer(question: dict[str, Any]) -> Any:
     """By torch."""
     spec, at = ConvSpec.parse(question["shape"]), question.get("at", ())
     x, w = small_integers(spec, question["seed"])
+    x, w = x % 9 + 1, w.abs() if question["level"] == 1 else w
     top, bottom, left, right = spec.sides
 
     def pad(image: Tensor) -> Tensor:
@@ -558,39 +560,81 @@ def right_answer(question: dict[str, Any]) -> Any:
             return y.shape[2] if "is H_out," in question["prompt"] else y.shape[3]
         case "cell":
             return y[0, 0, at[0], at[1]].item()
+        case "positions":
+            return y[0, 0].numel()
+        case "pixel":
+            return x[0, 0, at[0] + at[2], at[1] + at[3]].item()
         case "entry":
             return patches[at[0], at[1]].item()
         case "rows":
             return len(patches)
+        case "bytes":
+            return patches.float().nbytes
         case "weights":
             return w.numel()
         case "macs":
             return spec.macs
+        case "gradient":
+            w.requires_grad_()
+            F.conv2d(pad(x), w, None, spec.stride).sum().backward()
+            assert w.grad is not None
+            return w.grad[0, 0, at[0], at[1]].item()
         case kind:
             x.requires_grad_()
             ones = torch.ones((1, spec.c, spec.r, spec.s), dtype=torch.float64)
             sums = F.conv2d(pad(x), ones, None, spec.stride, 0, spec.dilation).flatten()
-            reads = [torch.autograd.grad(one, x, retain_graph=True)[0][0, 0, at[0], at[1]].item() for one in sums]
-            return {"overlap": sum(reads), "readers": [i for i, one in enumerate(reads) if one]}[kind]
+            reads = torch.stack([torch.autograd.grad(one, x, retain_graph=True)[0][0, 0] for one in sums])
+            if kind == "unread":
+                return int((reads.sum((0, 2)) == 0).sum())
+            own = reads[:, at[0], at[1]].tolist()
+            return {"overlap": sum(own), "readers": [i for i, one in enumerate(own) if one]}[kind]
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_the_quiz_knows_the_answers(page: Page, seed: int) -> None:
+def ask(page: Page, number: int, level: int, seed: int) -> Any:
+    return page.evaluate(
+        "(...which) => { const { spec, self, ...asked } = convbench.quiz.question(...which);"
+        "return { ...asked, seed: spec.seed, x: Array.from(self.x), w: Array.from(self.w) } }",
+        number,
+        level,
+        seed,
+    )
+
+
+@pytest.mark.parametrize("level", [1, 2, 3, 4])
+def test_the_quiz_knows_the_answers(page: Page, level: int) -> None:
     kinds = set()
     unequal = 0
-    for number in range(48):
-        question = page.evaluate(
-            "(i, seed) => { const { spec, ...asked } = convbench.quiz.question(i, seed);"
-            "return { ...asked, seed: spec.seed } }",
-            number,
-            seed,
-        )
+    for number in range(24):
+        question = ask(page, number, level, 1)
         kinds.add(question["kind"])
         unequal += any(ConvSpec.parse(question["shape"]).surplus)
         want = right_answer(question)
         assert question["answer"] == want, question
         wrong = [*want, 999] if isinstance(want, list) else want + 1
-        grades = "(i, seed, ...all) => all.map((one) => convbench.quiz.grade(convbench.quiz.question(i, seed), one))"
-        assert page.evaluate(grades, number, seed, want, wrong) == [True, False]
-    assert kinds == set(page.evaluate("() => convbench.quiz.kinds"))
-    assert 0 < unequal < 24  # padding that differs is met, and is not the rule
+        grades = "(i, level, ...all) => all.map((one) => convbench.quiz.grade(convbench.quiz.question(i, level), one))"
+        assert page.evaluate(grades, number, level, want, wrong) == [True, False]
+    assert kinds == set(page.evaluate("(level) => convbench.quiz.levels[level]", level))
+    assert (0 < unequal < 12) == (level == 2)  # padding that differs is met there, and is not the rule
+
+
+def test_the_quiz_begins_plain_and_with_numbers_for_a_head(page: Page) -> None:
+    for number in range(24):
+        for level in (1, 2, 3, 4):
+            question = ask(page, number, level, 1)
+            spec = ConvSpec.parse(question["shape"])
+            plain = spec.stride == spec.dilation == (1, 1) and spec.padding == (0, 0) and not any(spec.surplus)
+            assert plain == (level == 1) or level > 2
+            assert set(question["x"]) <= set(range(1, 10))
+            assert set(question["w"]) <= ({1, 2, 3} if level == 1 else {-3, -2, -1, 1, 2, 3})
+            assert spec.c * spec.k == 1 or level == 3
+
+
+def test_the_quiz_explains_padding_in_a_word_and_grades_numbers_only(page: Page) -> None:
+    cells = [one for number in range(40) if (one := ask(page, number, 2, 1))["kind"] == "cell"]
+    assert not any("·0·" in one["why"] or one["why"].startswith("·") for one in cells)
+    padded = [one["why"] for one in cells if "padding" in one["why"]]
+    assert padded
+    assert all(re.search(r"(^| )0·", why) and why.count("padding") == 1 for why in padded)
+    grade = "(typed) => convbench.quiz.grade({ answer: -37 }, typed)"
+    typed = {"-37": True, " −37 ": True, "37": False, "abc": None, "": None, "3 7": None, "1e1": None}  # noqa: RUF001
+    assert {words: page.evaluate(grade, words) for words in typed} == typed

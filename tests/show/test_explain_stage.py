@@ -217,13 +217,14 @@ def test_a_pixel_and_a_weight_are_typed_in_place_and_everything_follows(opened: 
     page = opened(fragment="#view=1")
     click(page, "x", 0, 1, 1)
     page.keyboard.type("60")
-    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
     assert page.input_value("#edit") == "7"  # the next one
     page.keyboard.press("Escape")
     click(page, "w", 0, 1, 1)
     page.keyboard.type("-0,5")
-    page.keyboard.press("Escape")
-    page.keyboard.press("7")
+    page.keyboard.press("Enter")
+    assert not page.is_visible("#edit")
+    page.keyboard.press("7")  # which is no number now
     wait_for(page, "!convbench.page.clock.playing")
     assert page.evaluate("Array.from(convbench.page.slice().planes[0])")[:3] == [-10, 184.5, 28]
     assert "9 outputs equal those of the loops" in page.inner_text("#live")
@@ -297,7 +298,7 @@ def test_a_picture_is_drawn_on(opened: Any) -> None:
     page.mouse.click(*point(page, "x", 0, 20, 5))
     page.keyboard.up("Shift")
     assert page.evaluate("convbench.page.self.x[20 * 28 + 5]") == 0
-    wait_for(page, "location.hash.includes('x=')")
+    wait_for(page, "new URLSearchParams(location.hash.slice(1)).get('x') === convbench.state().x")
     kept = opened(fragment=page.evaluate("location.hash")).evaluate("Array.from(convbench.page.self.x)")
     assert kept == page.evaluate("Array.from(convbench.page.self.x)")
 
@@ -399,6 +400,10 @@ def test_step_8_shows_what_was_watched_and_the_rule_for_other_sizes(opened: Any)
     page = settled(opened(fragment="#view=8"))
     assert page.inner_text("#title") == "What PyTorch really did here"
     assert "144 B of scratch = 36 numbers" in page.inner_text(".fact")
+    assert "up to 143x143 it is Slow2d, from 144x144 on oneDNN" in page.inner_text(".fact")
+    assert page.inner_text("#text").endswith(
+        "a convolution is unfold, flatten and one matrix multiplication, and reshape."
+    )
     rows = page.locator(".evidence tr").all_inner_texts()
     assert len(rows) == 2
     assert "torch ran Slow2d; it built the patch matrix (144 B = 36 floats)" in rows[0]

@@ -4,6 +4,8 @@
 
 import json
 import random
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,10 +16,13 @@ from hypothesis import strategies as st
 
 from convbench import ConvSpec
 from convbench.explain.walk import small_integers
+from convbench.ran.rules import Setting, apply_rule
+from convbench.show.explain_evidence import read as read_evidence
 from tests.show.page_engine import Page
 from tests.strategies import specs
 
 NOTE = "n1c1h4w4k1r2s2"
+LIVE = Path(__file__).parents[2] / "docs" / "live"
 CHOSEN = """(shape, choice) => {
   const spec = convbench.parse(shape);
   const own = choice.own ? convbench.unpackOwn(choice.own) : null;
@@ -112,6 +117,14 @@ def test_a_picture_of_one_s_own_comes_back_from_the_address(page: Page) -> None:
         assert page.evaluate("(given) => convbench.unpackOwn(given)", broken) is None
 
 
+def test_step_8_says_at_which_size_of_the_image_torch_turns(page: Page) -> None:
+    """By the rule that the next test but one compares with torch."""
+    names = "(shape) => convbench.torchPath(convbench.derive(convbench.parse(shape)))"
+    for c, side in ((1, 143), (3, 82), (64, 17)):
+        small, large = (page.evaluate(names, f"n1c{c}h{one}w{one}k1r2s2") for one in (side, side + 1))
+        assert (small["name"], large["name"], large["small"]) == ("Slow2d", "oneDNN", "Slow2d")
+
+
 def test_what_is_no_edit_changes_nothing(page: Page) -> None:
     read = "(given, size) => Array.from(convbench.readEdits(given, size))"
     assert page.evaluate(read, "0:5,3:-1.5", 4) == [[0, 5], [3, -1.5]]
@@ -159,32 +172,51 @@ def test_a_moment_is_a_function_of_time_and_fills_in_order(page: Page, many: int
 
 @settings(max_examples=40)
 @given(
-    spec=specs(largest=5, least_batch=1, any_padding=True), seed=st.integers(0, 2), own=st.booleans(), data=st.data()
+    spec=specs(largest=5, least_batch=1, any_padding=True),
+    seed=st.integers(0, 2),
+    image=st.sampled_from(["", "", "seven", "own"]),
+    kernel=st.sampled_from(["", "", "sobel-x", "blur"]),
+    x=st.sampled_from(["", "0:2.5", "0:0.1,1:-7", "0:9"]),
+    w=st.sampled_from(["", "0:-0.5"]),
+    data=st.data(),
 )
-def test_the_lines_of_torch_compute_what_the_page_shows(
-    page: Page, spec: ConvSpec, seed: int, own: bool, data: st.DataObject
+def test_the_lines_of_torch_run_and_compute_what_the_page_shows(
+    page: Page, spec: ConvSpec, seed: int, data: st.DataObject, **choice: str
 ) -> None:
     cell = {name: data.draw(st.integers(0, size - 1)) for name, size in zip("nkpq", spec.y_shape, strict=True)}
+    own = page.evaluate("(all) => convbench.packOwn({ h: 3, w: 5, planes: [all] })", list(range(0, 150, 10)))
     got = page.evaluate(
-        "(shape, seed, cell, own) => { const spec = { ...convbench.parse(shape), seed };"
-        "const choice = { image: '', kernel: '', x: own ? '0:2.5' : '' };"
-        "const self = convbench.problem(spec, convbench.chosen(spec, choice));"
-        "const drawn = { x: !own, w: true }; return { lines: [1, 2, 3, 4, 5, 6, 7, 8].map((step) =>"
-        "convbench.program(self, step, cell, drawn).join('\\n')), total: convbench.terms(self, cell)"
-        ".reduce((sum, one) => sum + one.product, 0), x: Array.from(self.x) } }",
+        "(shape, seed, state) => { const spec = { ...convbench.parse(shape), seed };"
+        "const own = convbench.unpackOwn(state.own);"
+        "const self = convbench.problem(spec, convbench.chosen(spec, { ...state, own }));"
+        "return { lines: [1, 2, 3, 4, 5, 6, 7, 8].map((step) =>"
+        "convbench.program(self, step, state).join('\\n')), total: convbench.totalOf(convbench.terms(self, state)),"
+        "x: Array.from(self.x), w: Array.from(self.w) } }",
         str(spec),
         seed,
-        cell,
-        own,
+        {**cell, **choice, "own": own},
     )
-    lines = got["lines"]
-    if "..." in lines[0]:
-        assert own
-        lines[0] = lines[0].replace("x = ...", f"x = torch.tensor({got['x']}).reshape({spec.x_shape}).double()")
     names: dict[str, Any] = {"torch": torch, "F": F}
-    exec("\n".join(lines), names)  # what the page shows, to see that it is true
-    assert torch.equal(names["y"], names["y_torch"])
-    assert names["total"] == names["y"][tuple(cell.values())].item() == got["total"]
+    exec("\n".join(got["lines"]), names)  # what the page shows, to see that it is true
+    for name, shape in (("x", spec.x_shape), ("w", spec.w_shape)):
+        assert tuple(names[name].shape) == shape
+        assert names[name].flatten().tolist() == got[name]
+    assert torch.allclose(names["y"], names["y_torch"], rtol=0, atol=1e-10)
+    assert names["total"] == pytest.approx(got["total"], abs=1e-10)
+    assert names["y"][tuple(cell.values())].item() == pytest.approx(got["total"], abs=1e-10)
+
+
+def test_a_picture_that_is_too_large_to_write_leaves_code_that_runs(page: Page) -> None:
+    lines = page.evaluate(
+        "(shape) => { const spec = convbench.parse(shape); const state = { image: 'seven', kernel: '', x: '', w: '' };"
+        "return convbench.program(convbench.problem(spec, convbench.chosen(spec, state)), 1, state) }",
+        "n1c4h64w64k1r1s1",
+    )
+    names: dict[str, Any] = {"torch": torch}
+    exec("\n".join(lines), names)  # as above
+    assert names["x"].shape == (1, 4, 64, 64)
+    assert "stands" not in lines[0]
+    assert "in place of the picture" in lines[0]
 
 
 # Languages.
@@ -209,11 +241,57 @@ def test_each_language_has_every_sentence(page: Page) -> None:
         assert shape_of(page, name) == english
         same = page.evaluate(
             "(name) => { const { en, [name]: other } = convbench.languages; return ['page', 'choose', 'stage', 'steps',"
-            "'notes', 'proof', 'links', 'complaints', 'ran', 'backward', 'ways'].filter((part) => "
+            "'notes', 'proof', 'links', 'complaints', 'ran', 'backward', 'ways', 'quiz'].filter((part) => "
             "en[part] === other[part]) }",
             name,
         )
         assert same == []
+
+
+def test_what_convbench_ran_writes_of_the_cpu_is_told_in_german(page: Page) -> None:
+    """Every sentence of the committed page, and those of other rules."""
+    evidence = read_evidence(str(LIVE / "evidence.json"), ConvSpec.parse(NOTE))
+    said = [*evidence["sentences"], *(claim["words"] for run in evidence["runs"] for claim in run["claims"])]
+    assert len(said) > 8
+    setting = Setting(torch="2", library="", threads=2, onednn=True, onednn_bf16=False, onednn_fp16=False)
+    for shape in (
+        NOTE,
+        "n2c1h4w4k1r2s2",
+        "n1c2h9w9k2r2s2_g2",
+        "n1c1h9w9k1r4s4",
+        "n1c1h4w4k1r2s2_dl2",
+        "n1c9h99w99k1r1s2",
+    ):
+        rule = apply_rule(ConvSpec.parse(shape), dtype="fp32", layout="nchw", device="cpu", setting=setting)
+        said.append(f"Why: {rule.why}.")
+    said += [
+        "The size of the image decides: up to 143x143 it is Slow2d, from 144x144 on oneDNN.",
+        "The size of the image does not decide: it is the same for 8x8 and 512x512.",
+    ]
+    told = page.evaluate("(all) => all.map(convbench.languages.de.ran.told)", said)
+    for english, german in zip(said, told, strict=True):
+        assert not re.search(r"\b(the|it|of|is|and|which|so|built|ran)\b", german.replace("convbench ran", "")), german
+        assert re.findall(r"\d+", german) == re.findall(r"\d+", english)
+    assert page.evaluate("(all) => all.map(convbench.languages.en.ran.told)", said) == said
+    assert page.evaluate("() => convbench.languages.de.ran.told('Something new.')") == "Something new."
+
+
+def test_german_says_what_is_the_page_s_own_in_german(page: Page) -> None:
+    """Quiz, notes and story of a step; the names of sizes and of torch's tensors are English everywhere."""
+    said = page.evaluate(
+        "(shape) => { convbench.words = convbench.languages.de; const self = convbench.problem(convbench.parse(shape));"
+        "const story = convbench.tell(self, { n: 0, k: 0, c: 0, p: 1, q: 2 });"
+        "const found = [2, 3, 5, 6, 7, 8].flatMap((step) => [story.text(step), story.shape(step),"
+        "story.notes(step, { channels: [0], filters: [0] })]); for (const level of [1, 2, 3, 4]) {"
+        "for (let i = 0; i < 12; i++) { const one = convbench.quiz.question(i, level);"
+        "found.push(one.prompt, one.why, convbench.words.quiz.problem(one.spec)) } }"
+        "convbench.words = convbench.languages.en; return found.flat(4) }",
+        NOTE,
+    )
+    english = r"\b(the|of|is|with|which|how|what|row|rows|column|sliding|locations?|padding|reads?)\b"
+    found = [one for one in said if re.search(english, one.replace("·stride − padding + ", ""), re.IGNORECASE)]
+    assert found == []
+    assert len(said) > 150
 
 
 def test_the_rule_for_what_torch_runs_is_that_of_torch(page: Page) -> None:
@@ -266,6 +344,8 @@ def test_the_story_uses_the_letters_and_sentences_of_the_terminal(page: Page) ->
         "(batch, output_channel, H_out, W_out)",
         "A flipped kernel (a true convolution) would give 86 here.",
         "in 4 patches, so it would come back as 28",
+        "the data set, its transforms and its DataLoader: convbench run does that",
+        "a convolution is unfold, flatten and one matrix multiplication, and reshape",
     ):
         assert words in said
     for old in ("P·Q", "R·S", "taps", "N, K", "stands"):

@@ -10,6 +10,8 @@ from convbench.show.html import read
 from convbench.show.pack import pack_script, pack_style
 
 SNIPPETS = [
+    "(() => { let a = 1\nlet b = [a,\n2]\nb[0] +=\n1\na++\nb.push(a)\nreturn [b, { c:\na, }, a\n> 1\n? 2\n: 3]\n})()",
+    "(() => { let a = /x/g\n.source\nlet f = () =>\n!a\nreturn [f(), a,\n(() => {\n})()]\n})()",
     "(() => { let a = 1; const b = a - -a; const c = a + +a; a++; return [a, b, c]; })()",
     "(() => { const b = 'x'; return `a  ${ b + `c  ${ b }  // no` }  \\` /* no */`; })()",
     "['a  b', \"it's // not\", 'a /* b */ c', /a b[/ ]+/.test('a b/ '), 8 / 4 / 2, 'a//b'.split(/\\//)]",
@@ -37,9 +39,10 @@ def test_the_sentences_of_the_page_survive_whole() -> None:
     assert found[0]["en"]["page"]["change"] == "Change"
 
 
-def test_comments_are_gone_and_lines_stay() -> None:
+def test_comments_and_needless_spaces_are_gone() -> None:
     script = read(*SCRIPTS)
     packed = pack_script(script)
     assert len(packed) < 0.8 * len(script)
     assert "// " not in "\n".join(line for line in packed.splitlines() if '"' not in line and "`" not in line)
-    assert pack_style("/* what */\na { b: c }\n\n  d { e: f; }\n") == "a { b: c }\nd { e: f; }\n"
+    style = '/* what */\na, i { b: c }\n\n  d::after { content: " a; b "; e: calc(1px - 2px); }\n'
+    assert pack_style(style) == 'a,i{b:c}d::after{content:" a; b ";e:calc(1px - 2px)}\n'

@@ -35,6 +35,15 @@ def test_there_is_a_line_for_the_name_a_blank_for_each_number_and_room_to_work()
     assert "convbench" not in asked.split("</head>")[1]
 
 
+def test_a_sheet_without_its_key_has_no_answer_and_the_same_questions() -> None:
+    alone = quiz_sheet(QUESTIONS, seed=7, command="convbench", key=False)
+    assert alone.split("</main>")[0] == PAGE.split("</main>")[0]
+    body = unescape(alone.split("</head>")[1])
+    assert "Answers" not in body
+    assert not any(question.because[1:] in body for question in QUESTIONS)
+    assert alone.endswith("</main>\n</body>\n</html>\n")
+
+
 def test_a_sheet_runs_nothing_and_loads_nothing() -> None:
     assert not re.search(r"<script|<img|<link|http:|https:|url\(|@import| style=| on\w+=", PAGE)
     assert allowed(STYLE) in PAGE

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 from io import BytesIO
+from itertools import pairwise
 
 import pytest
 from PIL import Image, ImageColor, ImageFont
@@ -104,8 +105,32 @@ def test_time_only_goes_forward_and_ends_full(step: str) -> None:
     done = [filled(found, step, moment) for moment in moments]
     assert done == sorted(done)
     assert done[-1] == positions(found, step)
-    assert moments[-1] == at_rest(found)
+    assert moments[-1].rest
+    count = positions(found, step)
+    assert moments[-1].position == (count - 1 if count else found.position)  # it does not jump back to the walk's cell
     assert all(seconds >= 0.05 for _, seconds in timeline(found, step))
+
+
+@pytest.mark.parametrize("spec", [NOTE, ConvSpec.parse("n1c1h7w7k1r2s2_st2")], ids=str)
+@pytest.mark.parametrize("step", ["unfold", "flatten", "reshape"])
+def test_what_flies_covers_no_label(step: str, spec: ConvSpec) -> None:
+    found = walk_of(spec)
+    font = ImageFont.load_default(40)
+    flying = 0
+    for moment, _ in timeline(found, step):
+        scene = stage(found, step, moment, View())
+        boxes = [item for item in scene.items if isinstance(item, Box)]
+        strong = [box for box in boxes if box.ink in ("patch", "kernel", "output")]
+        flying += len(strong)
+        for label in (item for item in scene.items if isinstance(item, Words)):
+            if any(box.x < label.x < box.x + box.width and box.y < label.y < box.y + box.height for box in boxes):
+                continue
+            long = font.getlength(label.text) * label.size / 40
+            left = label.x - {"start": 0, "middle": long / 2, "end": long}[label.anchor]
+            for box in strong:
+                beside = box.x + box.width < left or left + long < box.x
+                assert beside or box.y > label.y or box.y + box.height < label.y - label.size * 0.7, label.text
+    assert flying >= 4
 
 
 def test_a_picture_depends_on_the_walk_and_the_moment_alone() -> None:
@@ -166,9 +191,11 @@ def test_a_gif_plays_the_timeline_in_flat_colours_and_is_the_same_again() -> Non
     data = film.gif(found, ("positions",), View())
     picture = Image.open(BytesIO(data))
     moments = list(timeline(found, "positions"))
-    assert picture.n_frames == len(moments)  # type: ignore[attr-defined]  # a GIF has it
+    scenes = [stage(found, "positions", moment, View()) for moment, _ in moments]
+    frames = 1 + sum(before != after for before, after in pairwise(scenes))  # what stays is one frame, shown longer
+    assert picture.n_frames == frames  # type: ignore[attr-defined]  # a GIF has it
     total = 0.0
-    for number in range(len(moments)):
+    for number in range(frames):
         picture.seek(number)
         total += picture.info["duration"]
     assert total == pytest.approx(1000 * sum(seconds for _, seconds in moments), rel=0.02)

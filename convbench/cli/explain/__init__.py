@@ -13,7 +13,7 @@ from convbench.cli.explain import exports
 from convbench.cli.explain.given import Given, read_operands
 from convbench.cli.explain.modes import choose_mode
 from convbench.cli.explain.opening import Open, open_page
-from convbench.cli.explain.quiz import Questions, Quiz, run_quiz
+from convbench.cli.explain.quiz import Key, Questions, Quiz, run_quiz
 from convbench.cli.outputs import check_outputs, refuse_unproved, tell, write
 from convbench.errors import ConvbenchError
 from convbench.explain import NOTE, STEPS
@@ -91,6 +91,7 @@ def explain(
     evidence: EvidenceFile = None,
     quiz: Quiz = None,
     questions: Questions = 10,
+    key: Key = True,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
     algorithm: Algorithms = None,
@@ -110,7 +111,7 @@ def explain(
         raise ConvbenchError("--open shows a file; name it, such as --html page.html")
     if quiz is not None:
         check_outputs(outputs, overwrite=overwrite)
-        run_quiz(quiz, questions, cell.seed, letters, html=html, opened=open, json=json, overwrite=overwrite)
+        run_quiz(quiz, questions, cell.seed, letters, html=html, key=key, opened=open, json=json, overwrite=overwrite)
         return
     given = None
     if x is not None or w is not None:

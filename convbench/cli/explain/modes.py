@@ -10,7 +10,7 @@ from convbench.errors import ConvbenchError
 CELL = frozenset("shape input weight stride padding dilation at filter image seed".split())
 OWN = frozenset({"x", "w"})  # numbers of one's own; the page draws its numbers from the seed
 MODES: Mapping[str, frozenset[str]] = {
-    "quiz": frozenset("questions seed names html open json overwrite".split()),  # its problems are its own
+    "quiz": frozenset("questions key seed names html open json overwrite".split()),  # its problems are its own
     "html": CELL | {"open", "overwrite", "evidence"},
     "algorithm": CELL | OWN | {"backward", "json", "names"},
     "backward": CELL | OWN | {"algorithm", "json", "names"},

@@ -24,9 +24,11 @@ Quiz = Annotated[
     typer.Option(
         "--quiz",
         metavar="LEVEL",
-        help="Ask questions of level 1 to 4, or 1-3. --html writes a sheet; another --seed asks others.",
+        help="Ask questions of level 1 to 4, or 1-3. --html writes a sheet, answers at its end (--no-key: without); "
+        "another --seed asks others.",
     ),
 ]
+Key = Annotated[bool, typer.Option("--key/--no-key", help="Whether the sheet of --quiz --html has the answers.")]
 Questions = Annotated[
     int, typer.Option("--questions", metavar="N", min=1, max=MOST_QUESTIONS, help="How many questions --quiz asks.")
 ]
@@ -49,7 +51,16 @@ def parse_levels(text: str) -> tuple[int, ...]:
 
 
 def run_quiz(
-    text: str, count: int, seed: int, letters: "Letters", *, html: str | None, opened: bool, json: bool, overwrite: bool
+    text: str,
+    count: int,
+    seed: int,
+    letters: "Letters",
+    *,
+    html: str | None,
+    key: bool,
+    opened: bool,
+    json: bool,
+    overwrite: bool,
 ) -> None:
     """Draw the questions and ask them, or write them where that was asked for."""
     from convbench.explain.exam import draw
@@ -57,6 +68,8 @@ def run_quiz(
 
     if json and html is not None:
         raise ConvbenchError("--json --html: a quiz is printed or written as a sheet; leave out one of them")
+    if not key and html is None:
+        raise ConvbenchError("--no-key leaves the answers out of a sheet; add --html FILE")
     levels = parse_levels(text)
     if count < len(levels):
         raise ConvbenchError(f"--questions {count}: --quiz {text} has {len(levels)} levels; ask at least one of each")
@@ -71,7 +84,7 @@ def run_quiz(
         words = ["convbench", "explain", "--quiz", text, "--questions", str(count), "--seed", str(seed)]
         words += ["--names", letters.name] if letters.name != "torch" else []
         command = shlex.join([*words, "--html", "quiz.html"])
-        write(html, quiz_sheet(questions, seed=seed, command=command), overwrite=overwrite)
+        write(html, quiz_sheet(questions, seed=seed, command=command, key=key), overwrite=overwrite)
         if opened:
             open_page(html)
     elif json:

@@ -78,7 +78,8 @@ def one_pixel(random: Random, _: Letters) -> QuizQuestion:
     return question(
         f"For y[0,0,{cell.p},{cell.q}], which number of x is multiplied by w[0,0,{term.r},{term.s}]?",
         int(term.x),
-        f"row {cell.p} + {term.r} = {term.row}, column {cell.q} + {term.s} = {term.column}",
+        f"row {cell.p} + {term.r} = {term.row}, column {cell.q} + {term.s} = {term.column}; "
+        f"x[0,0,{term.row},{term.column}] = {term.x:.0f}",
         grids=x_and_w(found),
         slips=(
             (int(found.x[0, 0, term.r, term.s]), "that is the patch of the first output; the window has moved on"),

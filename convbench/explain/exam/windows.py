@@ -5,7 +5,7 @@
 from dataclasses import replace
 from random import Random
 
-from convbench.errors import ConvbenchError
+from convbench.errors import ConvbenchError, plural
 from convbench.explain.exam.ask import SIGNED, Kind, Slip, plane, products, question, value_with, walk_of, x_and_w
 from convbench.explain.letters import Letters
 from convbench.explain.quiz import QuizQuestion
@@ -141,13 +141,14 @@ def unread(random: Random, letters: Letters) -> QuizQuestion:
     size, kernel, stride = random.randint(7, 14), random.choice((1, 2, 3)), random.randint(2, 4)
     rows = measure_axes(plane((size, size), (kernel, kernel), stride=stride))[0]
     lost = len(rows.unread)
-    which = f": {', '.join(map(str, rows.unread))}" if lost else ""
+    which = ", ".join(map(str, rows.unread))
+    never = f"row{'s' * (lost > 1)} {which} {'are' if lost > 1 else 'is'} never read" if lost else "every row is read"
     return question(
         f"An image with {size} rows, a {kernel}x{kernel} kernel, stride {stride}, no padding. How many rows of x does "
         "no output read?",
         lost,
         f"{letters.P} = {rows.positions}, and output row {letters.p} reads rows {letters.p}·{stride} to "
-        f"{letters.p}·{stride} + {kernel - 1}; the others are never read{which}",
+        f"{letters.p}·{stride} + {kernel - 1}; {never}: {plural(lost, 'row')}",
         slips=((rows.rest, "rows between the windows are skipped as well where the stride is larger than the kernel"),),
     )
 

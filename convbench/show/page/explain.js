@@ -9,7 +9,7 @@
   const [FULL, AFTER_MS, EASE_S, LATEST_S, FRAME_S] = [0.9999, 150, 0.11, 0.1, 0.016];
   const START = { shape: trace.spec, mode: "zeros", seed: data.seed, ...trace.cell, c: trace.terms[0][0], view: "1",
     at: -1, image: "", kernel: "", x: "", w: "", own: "", colours: 0, speed: 1, algorithm: "loops", m: 0,
-    g: "terminal", asked: 0, theme: "auto", lang: "en", present: 0, embed: 0 }; // at -1: where a step rests
+    g: "terminal", level: 1, asked: 0, theme: "auto", lang: "en", present: 0, embed: 0 }; // at -1: where a step rests
   const state = { ...START };
   const self = {}; // the problem that is shown, with its numbers
   const known = new Map(); // planes of it that were computed
@@ -41,9 +41,10 @@
 
   // The problem.
 
-  function complain(sentence) {
+  function complain(sentence, isFault = true) {
     $("complaint").textContent = sentence;
     $("complaint").hidden = !sentence;
+    $("complaint").classList.toggle("fault", isFault);
   }
   const SOURCES = ["shape", "mode", "seed", "image", "kernel", "own", "x", "w"];
   function rebuild(spec, next) {
@@ -173,6 +174,7 @@
   function show(tab) {
     if (clock.playing) play(false);
     change({ view: tab === "steps" ? String(at().index + 1) : tab });
+    if (tab === "quiz") panels.focusQuiz();
   }
   // When time stands still, tables, the spoken sentence and the address follow.
   function rest() {
@@ -204,7 +206,7 @@
     return convbench.tell(self, state);
   }
   function code(step) {
-    return convbench.program(self, step, state, { x: !state.image && !state.x, w: !state.kernel && !state.w });
+    return convbench.program(self, step, state);
   }
   // Text is built when it changes, not for each frame.
   function tellStory(now, { l, b }) {
@@ -221,12 +223,22 @@
     $("text").textContent = told.text(step);
     $("live").replaceChildren(...chrome.lines(l === null ? told.live({ step, l: now.l, k, agrees: step === 7 &&
       agrees() }) : [told.sumOf(l, k, step === 6)]));
-    $("code").textContent = code(step).join("\n");
+    // A picture as text is one long word, of which the beginning is shown.
+    $("code").replaceChildren(...code(step).join("\n").split(/("[\w-]{60,}={0,2}")/).map((part, i) => (i % 2 ?
+      dom.make("span", { class: "long" }, part) : part)));
     if ($("more").open && !clock.playing) fillMore(step, told);
-    const { edit, paint, seek: go_ } = convbench.words.stage;
+    const { edit, tap, paint, seek: go_ } = convbench.words.stage;
     $("tip").textContent = step === 8 ? "" : step === 4 || step === 6 || step === 2 ? go_ : step === 7 ? "" : state.image ?
-      paint : edit;
+      paint : matchMedia("(pointer: coarse)").matches ? tap : edit;
     document.documentElement.dataset.step = step;
+    showMore();
+  }
+  // Whether a column goes on below what is seen of it.
+  function showMore() {
+    for (const id of ["story", "really"]) {
+      const { scrollHeight, scrollTop, clientHeight } = $(id);
+      $(id).classList.toggle("below", scrollHeight - scrollTop - clientHeight > 2);
+    }
   }
   function fillMore(step, told) {
     $("notes").replaceChildren(...notes.of(step, told, slice()));
@@ -319,7 +331,7 @@
   // The address.
 
   function fragment() {
-    const found = { ...state, at: -1 };
+    const found = { ...state, at: -1, own: state.image === "own" ? state.own : "" };
     if (isStep()) {
       const now = at();
       const resting = Math.abs(restingTime(now.index + 1) - clock.time) < 1e-3 * now.entry.length;
@@ -327,9 +339,12 @@
     }
     return address.write(found, START);
   }
+  let written = location.hash;
   function keepAddress() {
+    if (location.hash !== written) return; // somebody has just gone to another one
     try {
       history.replaceState(null, "", fragment() || location.pathname + location.search);
+      written = location.hash;
     } catch {
       // a frame of a notebook has no address
     }
@@ -362,6 +377,7 @@
     return done;
   }
   window.addEventListener("hashchange", () => {
+    written = location.hash;
     if (location.hash !== fragment()) open(location.hash);
   });
 
@@ -404,6 +420,8 @@
   $("as-numbers").addEventListener("click", () => change({ colours: 0 }));
   $("as-colours").addEventListener("click", () => change({ colours: 1 }));
   $("more").addEventListener("toggle", () => { if ($("more").open) fillMore(at().step, story()); });
+  for (const one of [$("more"), $("torch")]) one.addEventListener("toggle", showMore);
+  for (const id of ["story", "really"]) $(id).addEventListener("scroll", showMore);
   document.addEventListener("fullscreenchange", () => {
     if (!document.fullscreenElement && state.present) change({ present: 0 });
     resize();
@@ -414,6 +432,7 @@
     stage.boxes = null;
     stage.last = 0;
     transport.measure();
+    showMore();
     stage.version += 1; // its colours are other ones
     wake();
   }
@@ -442,7 +461,7 @@
     filled: () => timeline.filled(at(), self.spec) });
   window.convbench = convbench;
   $("app").hidden = false;
-  $("torch").open = !dom.narrow();
+  $("torch").open = !matchMedia("(max-width: 699px), (max-height: 600px)").matches;
   chrome.translate();
   ink.readTones();
   // A setting in the address that cannot be shown leaves its sentence, and the page as it was made.

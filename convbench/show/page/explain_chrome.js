@@ -51,8 +51,8 @@ convbench.makeChrome = (page, { tables, notes, ran, panels, grids }) => {
     const { spec } = self;
     $("problem").replaceChildren(`x ${byTimes(spec.n, spec.c, spec.h, spec.w)}`, make("i", {}, "∗"),
       make("span", { class: "t-kernel" }, `w ${byTimes(spec.k, spec.cg, spec.r, spec.s)}`),
-      make("i", { class: "to-y" }, "→"), make("span", { class: "t-output to-y" },
-        `y ${byTimes(spec.n, spec.k, spec.p, spec.q)}`));
+      make("span", { class: "to-y" }, make("i", {}, "→"), make("span", { class: "t-output" },
+        `y ${byTimes(spec.n, spec.k, spec.p, spec.q)}`)));
     $("problem").dataset.shape = convbench.text(spec);
   }
 
@@ -73,7 +73,7 @@ convbench.makeChrome = (page, { tables, notes, ran, panels, grids }) => {
   }
   function showVerdict() {
     const { good, text } = verdict();
-    $("verdict").className = `verdict ${good ? "good" : "wrong"}`;
+    $("verdict").className = `verdict ${good ? "good" : "wrong"}${page.isTraced() ? "" : " other"}`;
     $("verdict").textContent = `${good ? "✓" : "✗"} ${text}`;
   }
 

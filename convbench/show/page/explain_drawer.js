@@ -86,20 +86,25 @@ convbench.makeDrawer = (page) => {
   function showKernels() {
     const words = convbench.words.choose;
     const of = (name, label) => choice(label, name, state.kernel === name && !state.w, () => pickKernel(name));
-    $("chips").replaceChildren(of("", words.drawn), ...Object.keys(convbench.KERNELS).map((name) =>
+    $("chips").replaceChildren(of("", self.w.length > 9 || state.seed ? words.seeded : "1 2 3"), ...Object.keys(convbench.KERNELS).map((name) =>
       of(name, words.kernels[name])));
   }
   function resized(parts) {
     return convbench.text({ ...convbench.parse(state.shape), ...parts });
   }
-  // A picture looks like a picture and meets a kernel that finds its edges; the counted numbers bring their own.
-  function pick(name) {
+  // A picture looks like a picture and meets a kernel that finds its edges, unless the reader has chosen or typed one;
+  // the counted numbers bring their own. `told` is what became of a picture.
+  function pick(name, told = "") {
     if (name === "own" && !state.own) return $("file").click();
     if (name === "") return change({ image: "", kernel: "", x: "", w: "", colours: 0, shape: page.START.shape });
     const [h, w] = name === "own" ? ownSize() : [convbench.PICTURES[name].side, convbench.PICTURES[name].side];
-    const fresh = state.image === "" && state.kernel === "";
-    return change({ image: name, x: "", shape: resized({ n: 1, h, w, ...(fresh ? { r: 3, s: 3 } : {}) }),
-      ...(fresh ? { kernel: "sobel-x", w: "" } : {}), ...(state.image === "" ? { colours: 1 } : {}) });
+    const fresh = state.image === "" && state.kernel === "" && state.w === "";
+    const done = change({ image: name, x: "", shape: resized({ n: 1, h, w, ...(fresh ? { r: 3, s: 3 } : {}) }),
+      ...(fresh ? { kernel: "sobel-x" } : {}), ...(state.image === "" ? { colours: 1 } : {}) });
+    const { kernels, tookKernel } = convbench.words.choose;
+    if (done && (told || fresh)) page.complain([told, state.kernel && tookKernel(kernels[state.kernel])]
+      .filter(Boolean).join(" "), false);
+    return done;
   }
   function pickKernel(name) {
     change({ kernel: name, w: "", ...(name ? { shape: resized({ r: 3, s: 3 }) } : {}) });
@@ -127,7 +132,7 @@ convbench.makeDrawer = (page) => {
       const planes = self.spec.c === 3 ? [0, 1, 2].map((i) => plane((...rgb) => rgb[i])) :
         [plane((r, g, b) => 0.299 * r + 0.587 * g + 0.114 * b)];
       state.own = convbench.packOwn({ h, w, planes });
-      pick("own");
+      pick("own", words.took([image.height, image.width], [h, w], planes.length > 1));
     } catch {
       page.complain(words.unreadable);
     }
@@ -171,7 +176,8 @@ convbench.makeDrawer = (page) => {
     showForm();
     showSame();
     $("undo").hidden = !state.x && !state.w;
-    const key = [state.image, state.kernel, state.own, state.w, convbench.words.locale].join();
+    const key = [state.image, state.kernel, state.own, state.w, state.seed, self.w.length > 9,
+      convbench.words.locale].join();
     if (key === drawn) return; // thumbnails are not drawn for each edit
     drawn = key;
     const focused = document.activeElement?.dataset?.name;

@@ -141,7 +141,7 @@ convbench.makeGrids = ({ state, self, known, pans, roving }) => {
   function products(terms, most) {
     const shown = terms.length <= most ? terms : terms.filter((term) => !term.outside).slice(0, most);
     const parts = shown.flatMap((term, i) => [i ? " + " : "",
-      role("patch", term.outside && self.spec.mode === "zeros" ? "·0" : text(term.x)),
+      role("patch", text(term.x)),
       role("kernel", text(term.w))]);
     return shown.length < terms.length ? [...parts, ` + ${words().steps.moreTerms(terms.length - shown.length)}`] : parts;
   }
@@ -180,10 +180,10 @@ convbench.makeGrids = ({ state, self, known, pans, roving }) => {
           role: column === l ? "output" : "" }) } : null });
   }
 
-  function listTable(heads, rows, label) {
+  function listTable(heads, rows, label, texts = 1) {
     return make("div", { class: "scroll" }, make("table", { class: "counts", "aria-label": label },
       make("thead", {}, make("tr", {}, heads.map((head, i) =>
-        make("th", { scope: "col", class: i && head !== "against" ? "n" : null }, head)))),
+        make("th", { scope: "col", class: i >= texts ? "n" : null }, head)))),
       make("tbody", {}, rows)));
   }
 

@@ -5,10 +5,11 @@ convbench.makeHands = (page) => {
   const { cellAt, place } = convbench.layout;
   const $ = (id) => document.getElementById(id);
   const canvas = $("canvas");
-  const edit = $("edit");
+  const [edit, sign] = [$("edit"), $("sign")];
   const DRAG_PX = 5; // a pointer that moves less has clicked
   const PX_A_STEP = 6;
   const PEN_PX = 22; // smaller pixels are drawn on, larger ones typed
+  const SIGN_PX = 48; // a keyboard of digits may lack the minus
   let drag = null;
   let chosen = null; // the cell that is being typed
 
@@ -73,9 +74,9 @@ convbench.makeHands = (page) => {
     const rect = cell && rectOf(key, k);
     if (!rect) return false;
     page.play(false);
-    chosen = { ...cell, from };
+    chosen = { ...cell, from, before: state[cell.name] };
     page.point({ key, k, chosen: true });
-    edit.hidden = false;
+    [edit.hidden, sign.hidden] = [false, !matchMedia("(pointer: coarse)").matches];
     edit.value = String(Number(self[cell.name][cell.index].toFixed(6)));
     const [w, h] = [Math.max(rect.w, 46), Math.max(rect.h, 30)];
     const box = canvas.getBoundingClientRect();
@@ -84,6 +85,8 @@ convbench.makeHands = (page) => {
     Object.assign(edit.style, { left: `${box.left - frame.left + left}px`, width: `${w}px`, height: `${h}px`,
       top: `${box.top - frame.top + rect.y + (rect.h - h) / 2}px`,
       fontSize: `${Math.max(16, Math.min(h * 0.42, 26))}px` });
+    const beside = left + w + SIGN_PX < box.width ? left + w : left - SIGN_PX;
+    Object.assign(sign.style, { left: `${box.left - frame.left + beside}px`, top: edit.style.top });
     edit.focus({ preventScroll: true });
     edit.select();
     return true;
@@ -92,7 +95,7 @@ convbench.makeHands = (page) => {
     if (!chosen) return;
     const { from } = chosen;
     chosen = null;
-    edit.hidden = true;
+    [edit.hidden, sign.hidden] = [true, true];
     page.complain("");
     page.point(null);
     if (giveBack) page.giveBack(from);
@@ -119,10 +122,15 @@ convbench.makeHands = (page) => {
   edit.addEventListener("keydown", (event) => {
     event.stopPropagation();
     const by = { ArrowUp: 1, ArrowDown: -1 }[event.key];
-    if (event.key === "Escape") deselect(true);
-    else if (event.key === "Enter" || event.key === "Tab") {
+    if (event.key === "Escape") {
+      change({ [chosen.name]: chosen.before });
+      deselect(true);
+    } else if (event.key === "Enter" || event.key === "Tab") {
       event.preventDefault();
-      next(event.shiftKey ? -1 : 1);
+      if (edit.value.trim() === "") change({ [chosen.name]: chosen.before });
+      else if (convbench.readNumber(edit.value) === null) return; // the sentence stays, and so does the cell
+      if (event.key === "Tab") next(event.shiftKey ? -1 : 1);
+      else deselect(true);
     } else if (by) {
       event.preventDefault();
       const value = Number((self[chosen.name][chosen.index] + by).toFixed(6)); // what an address holds
@@ -131,8 +139,14 @@ convbench.makeHands = (page) => {
     }
   });
   edit.addEventListener("blur", () => setTimeout(() => {
-    if (document.activeElement !== edit) deselect();
+    if (document.activeElement !== edit && document.activeElement !== sign) deselect();
   }));
+  sign.addEventListener("click", () => {
+    const value = -self[chosen.name][chosen.index] || 0;
+    write(chosen, value);
+    edit.value = String(value);
+    edit.focus({ preventScroll: true });
+  });
 
   // The pointer.
   const pointOf = (event) => {

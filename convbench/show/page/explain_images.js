@@ -45,15 +45,16 @@
     return plane[Math.floor((i + 0.5) * own.h / h) * own.w + Math.floor((j + 0.5) * own.w / w)];
   }
   const SIGNS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"; // RFC 4648, 5
-  function packOwn({ h, w, planes }) {
-    const bytes = planes.flatMap((plane) => Array.from(plane));
+  function packBytes(bytes) {
     let words = "";
     for (let i = 0; i < bytes.length; i += 3) {
       const whole = (bytes[i] << 16) | ((bytes[i + 1] ?? 0) << 8) | (bytes[i + 2] ?? 0);
       for (let k = 0; k < 4; k++) words += SIGNS[(whole >> (18 - 6 * k)) & 63];
     }
-    return `${h}x${w}x${planes.length}:${words}`;
+    return words;
   }
+  const packOwn = ({ h, w, planes }) => `${h}x${w}x${planes.length}:` +
+    packBytes(planes.flatMap((plane) => Array.from(plane)));
   // null where the text is none.
   function unpackOwn(given) {
     const [, h, w, many, words] = /^(\d{1,2})x(\d{1,2})x([13]):([\w-]+)$/.exec(given)?.map((one, i) => (i < 4 ?
@@ -137,6 +138,6 @@
     return { x: base.x, w: base.w };
   }
 
-  Object.assign(convbench, { PICTURES, KERNELS, MOST_OWN, packOwn, unpackOwn, readEdits, writeEdits, readNumber,
+  Object.assign(convbench, { PICTURES, KERNELS, MOST_OWN, packBytes, packOwn, unpackOwn, readEdits, writeEdits, readNumber,
     chosen, drawn });
 })();

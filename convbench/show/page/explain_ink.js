@@ -92,8 +92,8 @@ convbench.makeInk = (canvas) => {
     paint.fillText(words, x, y);
     return paint.measureText(words).width;
   }
-  function numberIn(words, rect, colour, { weight = 400, scale = 1, long = 0 } = {}) {
-    const high = Math.min(rect.h * 0.44, rect.w * 0.82 / (Math.max(words.length, long) * 0.6), size.em * 2.2) * scale;
+  function numberIn(words, rect, colour, { weight = 400, scale = 1, long = 0, part = 0.44 } = {}) {
+    const high = Math.min(rect.h * part, rect.w * 0.82 / (Math.max(words.length, long) * 0.6), size.em * 2.2) * scale;
     if (high < 6.5) return;
     say(words, rect.x + rect.w / 2, rect.y + rect.h / 2 + high * 0.04,
       { align: "center", colour, scale: high / size.em, font: tone.mono, weight, base: "middle" });
@@ -128,16 +128,17 @@ convbench.makeInk = (canvas) => {
     if (!tiny) faded(0.42, () => outline(rect, tone.quiet, 1, { inset: 1.5 }));
     else faded(0.4, () => { paint.fillStyle = tone.line; paint.fillRect(rect.x, rect.y, rect.w, rect.h); });
   }
-  function paddedCell(rect, words, tiny) {
+  const partOf = (inside, rect) => (inside.h < rect.h ? SHARED : undefined);
+  function paddedCell(rect, words, tiny, inside) {
     if (tiny) return;
     faded(0.7, () => outline(rect, tone.quiet, 1, { inset: 1.5, dash: [2, 3] }));
-    numberIn(words, rect, tone.quiet, { scale: 0.85 });
+    numberIn(words, inside, tone.quiet, { scale: 0.85, part: partOf(inside, rect) });
   }
-  function colouredCell(rect, colour, words, tiny, role) {
+  function colouredCell(rect, colour, words, tiny, role, inside) {
     paint.fillStyle = css(colour);
     if (tiny) return paint.fillRect(rect.x, rect.y, rect.w + 0.4, rect.h + 0.4);
     paint.fillRect(rect.x + 1, rect.y + 1, rect.w - 2, rect.h - 2);
-    if (rect.w > 23) numberIn(words, rect, inkOn(colour), { scale: 0.82 });
+    if (rect.w > 23) numberIn(words, inside, inkOn(colour), { scale: 0.82, part: partOf(inside, rect) });
     if (role === "patch") outline(rect, tone.patch, 2);
     return undefined;
   }
@@ -147,13 +148,14 @@ convbench.makeInk = (canvas) => {
     const tiny = tooSmall(rect, long);
     faded(alpha, () => {
       if (empty) emptyCell(rect, tiny);
-      else if (padded) paddedCell(rect, short(value), tiny);
-      else if (slice.colours || tiny) colouredCell(rect, colourOf(kind, value, slice), short(value), tiny, role);
+      else if (padded) paddedCell(rect, short(value), tiny, inside);
+      else if (slice.colours || tiny) colouredCell(rect, colourOf(kind, value, slice), short(value), tiny, role, inside);
       else {
         rounded(rect, Math.min(1.5, rect.w * 0.03));
         paint.fillStyle = role ? tone[`${role}-bg`] : tone.cell;
         paint.fill();
-        numberIn(short(value), inside, role ? tone[role] : tone.ink, { weight: role ? 600 : 400, long });
+        numberIn(short(value), inside, role ? tone[role] : tone.ink, { weight: role ? 600 : 400, long,
+          part: partOf(inside, rect) });
       }
       if (struck && !tiny) line(rect.x + rect.w * 0.2, rect.y + rect.h / 2, rect.x + rect.w * 0.8, rect.y + rect.h / 2,
         tone.quiet, 1.5);
@@ -164,6 +166,7 @@ convbench.makeInk = (canvas) => {
     lifted(() => { rounded(rect, Math.min(1.5, rect.w * 0.03)); paint.fillStyle = tone[`${role}-bg`]; paint.fill(); });
     cell(rect, kind, value, slice, { role });
   }
+  const SHARED = 0.7; // of the height, where there is half of a cell
   // Where a number and the weight that rides on it share a cell: next to each other, or the weight below.
   function shared(rect, slice) {
     if (rect.w * 0.46 / (slice.longX * 0.6) >= 11) {
@@ -178,7 +181,7 @@ convbench.makeInk = (canvas) => {
     const fill = () => { rounded(at, 0.5, 0.14); paint.fillStyle = tone["kernel-bg"]; paint.fill(); };
     if (moving) lifted(fill);
     else fill();
-    numberIn(short(value), at, tone.kernel, { weight: 600, scale: at.h > 24 ? 1.05 : 1.4 });
+    numberIn(short(value), at, tone.kernel, { weight: 600, part: partOf(at, { h: rect.h / 2 }) });
   }
 
   // Many small cells are one bitmap, a pixel for a cell; at(i, j) is null where nothing is.

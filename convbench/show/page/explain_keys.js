@@ -83,16 +83,21 @@ convbench.makeKeys = (page) => {
         change({ algorithm: names[(names.indexOf(state.algorithm) + by + names.length) % names.length] }) :
         page.show("algorithms")),
       d: () => page.show(state.view === "backward" ? "steps" : "backward"),
-      "?": () => {
-        page.show("quiz");
-        ($("answer") ?? $("choice-0")).focus();
-      },
+      "?": () => page.show("quiz"),
       escape: () => {
         if (page.drawer.isOpen()) page.drawer.open(false);
         else if (state.present) page.present(false);
         else page.release();
       },
     };
+  }
+  // In the quiz a digit belongs to the answer, and no key leaves the question for a step.
+  function inQuiz({ key, target }) {
+    if (/^[\d−-]$/.test(key)) {
+      if ($("answer") && target !== $("answer")) $("answer").focus(); // where it is typed now
+      return true;
+    }
+    return /^(?:Arrow\w+|Home|End|Page\w+|[ [\]+=vckn])$/.test(key);
   }
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -102,6 +107,8 @@ convbench.makeKeys = (page) => {
       return;
     }
     const td = target.closest?.("td[data-key]");
+    if (state.view === "quiz" && inQuiz(event)) return;
+    if (!td) page.letGo();
     const by = ARROWS[event.key];
     const own = by || /^(Home|End|PageUp|PageDown)$/.test(event.key);
     if (own && target.matches?.("input[type=range]")) return;

@@ -27,12 +27,13 @@ convbench.layout = (() => {
     grid.cols) });
 
   // What there is room for: inner width and height, margins, the height of a caption, the size of a roomy cell.
-  function areaOf({ width, height, em }) {
-    const tall = height > width * 0.95;
+  // Below the boxes step 3 counts and colours are explained; steps 4 to 6 have nothing there.
+  function areaOf({ width, height, em }, step, colours) {
+    const tall = height > width * 0.76;
     const side = em * (tall ? 1 : 2.4);
     const top = em * (tall ? 0.6 : 1.2);
     const W = width - 2 * side;
-    const H = height - top - em * (tall ? 1.6 : 2.9);
+    const H = height - top - em * ((step >= 4 && step <= 6) || (tall && !colours) ? 0.4 : 1.7);
     return { width, height, em, tall, side, top, W, H, cap: em * 1.7, unit: Math.max(em, Math.min(W / 50,
       height / 27)) };
   }
@@ -135,11 +136,12 @@ convbench.layout = (() => {
     const rowHigh = Math.min(em * 2, H * 0.12 / rows);
     const cw = clamp(W / grids.patches.cols, em * 2, em * 2.8);
     const shown = Math.min(grids.patches.cols, Math.floor(W / cw + 0.01));
-    const ch = Math.min(em * 2.2, (height - em - y0 - cap * 1.5 - rowHigh * rows) / grids.patches.rows);
+    const gap = cap * (shown < grids.patches.cols ? 2 : 1.25); // above the caption of y is the picture of all columns
+    const ch = Math.min(em * 2.2, (height - em * 0.6 - y0 - gap - rowHigh * rows) / grids.patches.rows);
     const px = side + (W - cw * shown) / 2;
     return { x: put(x, side, top + cap, sizeOf(x)), w: wBox, wFlat: put(grids.wFlat, wx, fy, fc, fh),
       patches: put(grids.patches, px, y0, cw, ch, { shown }),
-      yFlat: put(grids.yFlat, px, y0 + ch * grids.patches.rows + cap * 1.25, cw, rowHigh, { shown }),
+      yFlat: put(grids.yFlat, px, y0 + ch * grids.patches.rows + gap, cw, rowHigh, { shown }),
       y: away(grids.y, width, height, em * 2), signs: [] };
   }
 
@@ -162,7 +164,7 @@ convbench.layout = (() => {
 
   // The boxes of a step: {x, w, patches, wFlat, yFlat, y, signs}.
   function boxesOf(slice, step, size) {
-    const [area, grids] = [areaOf(size), shapes(slice)];
+    const [area, grids] = [areaOf(size, step, slice.colours), shapes(slice)];
     if (step === 7) return reshaped(grids, area);
     if (step <= 3 || step === 8) {
       const found = product(grids, area);

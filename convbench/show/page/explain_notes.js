@@ -45,9 +45,9 @@ convbench.makeNotes = (page, grids, { agreement }, ran) => {
     const words = convbench.words.proof;
     if (!page.isTraced()) return [p(words.not(trace.spec, data.seed)), agreement()];
     const rows = trace.proof.map((one) => make("tr", {}, make("td", { class: one.holds ? "good" : "wrong" },
-      one.holds ? "✓" : "✗"), make("td", {}, one.name), make("td", { class: "n" }, count(one.compared)),
-    make("td", { class: "n" }, String(one.worst)), make("td", { class: "against" }, one.against)));
-    return [p(words.by), listTable(words.heads, rows, words.table), agreement()];
+      one.holds ? "✓" : "✗"), make("td", {}, one.name, make("small", {}, one.against)),
+    make("td", { class: "n" }, count(one.compared)), make("td", { class: "n" }, String(one.worst))));
+    return [p(words.by), listTable(words.heads, rows, words.table, 2), agreement()];
   }
   function of(step, story, slice) {
     const lines = story.notes(step, slice).map((line) => p(line));

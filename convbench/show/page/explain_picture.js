@@ -32,12 +32,14 @@ convbench.makePicture = (ink) => {
   }
 
   function caption(box, name, shape, colour, lift = 0.75) {
-    if (box.alpha < 0.05) return;
+    if (box.alpha < 0.05) return box.x;
+    let end = box.x + 1 + size.em * 0.6;
     ink.faded(box.alpha, () => {
       const y = box.y - size.em * lift;
-      const wide = say(name, box.x + 1, y, { colour, weight: 600, scale: 1 });
-      say(shape, box.x + wide + size.em * 0.6, y, { font: tone.mono });
+      end += say(name, box.x + 1, y, { colour, weight: 600, scale: 1 });
+      end += say(shape, end, y, { font: tone.mono });
     });
+    return end; // where its words end
   }
   const windowNote = (shown, all, first) => (shown < all ? ` ${first}–${first + shown - 1}` : "");
 
@@ -238,20 +240,24 @@ convbench.makePicture = (ink) => {
   }
 
   // Step 6: the row of w_flat and the column of the patches meet in one cell of y.
-  function meeting({ slice, step, boxes: { patches, wFlat, yFlat }, look, eased, now }) {
+  // Nothing that can be read is struck through: not the thin picture of all columns, not the caption of y.
+  function meeting({ slice, spec, step, boxes: { patches, wFlat, yFlat }, look, eased, now }, captionEnd) {
     if (step !== 6 || yFlat.alpha < 0.5 || now < strip - 0.5 || now >= strip + yFlat.shown) return;
     const end = place(yFlat, 0, look.b, eased, strip);
     const row = place(wFlat, 0, look.b, slice.taps - 1);
     const [x, y] = [end.x + end.w / 2, end.y + end.h / 2];
     ink.faded(0.75, () => {
-      ink.line(x, patches.y + patches.rows * patches.ch + 2, x, end.y, tone.patch);
+      const under = patches.y + patches.rows * patches.ch + (spec.l > patches.shown ? size.em * 1.45 + 4 : 2);
+      const [top, bottom] = x < captionEnd + 3 ? [1.7, 0.5].map((lift) => yFlat.y - size.em * lift) : [end.y, end.y];
+      if (top > under) ink.line(x, under, x, top, tone.patch);
+      if (bottom < end.y) ink.line(x, bottom, x, end.y, tone.patch);
       if (row.x < end.x && Math.abs(row.y + row.h / 2 - y) < 2) ink.line(row.x + row.w + 3, y, yFlat.x - 3, y,
         tone.kernel);
     });
   }
   function drawYFlat(scene) {
     const { slice, spec, step, boxes: { yFlat: box }, full, look } = scene;
-    if (box.alpha < 0.02) return;
+    if (box.alpha < 0.02) return 0;
     const last = Math.min(spec.l, Math.ceil(strip + box.shown));
     const seen = { x: box.x - 2, y: box.y - 3, w: box.shown * box.cw + 4, h: box.rows * box.ch + 6 };
     ink.faded(box.alpha, () => ink.clipped(seen, () => slice.filters.forEach((_, b) => {
@@ -261,7 +267,7 @@ convbench.makePicture = (ink) => {
           role: gone ? "" : "output", ring: scene.ring(`l:${l}`, b === look.b) } : { empty: true });
       }
     })));
-    caption(box, "y", byTimes(spec.n, spec.k, spec.l), tone.output);
+    return caption(box, "y", byTimes(spec.n, spec.k, spec.l), tone.output);
   }
 
   function drawY(scene, counted) {
@@ -318,8 +324,7 @@ convbench.makePicture = (ink) => {
     drawW(scene);
     drawPatches(scene);
     drawWFlat(scene);
-    meeting(scene);
-    drawYFlat(scene);
+    meeting(scene, drawYFlat(scene));
     drawY(scene, counted);
     if (scene.moving && !scene.fast && !look.readers) flights(scene);
     return easing;

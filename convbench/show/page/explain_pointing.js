@@ -41,6 +41,13 @@ convbench.makePointing = (page, grids) => {
     markTables();
     page.wake();
   }
+  // A key moves the output: the pointer counts again when it moves, and a pinned output is left behind.
+  function letGo() {
+    if (marks.held && /^[ylm]/.test(marks.held.key)) marks.held = null;
+    marks.pointed = null;
+    markTables();
+    page.wake();
+  }
   // An output or a column is followed; anything else is pinned.
   function choose(key) {
     const [kind, rest] = key.split(":");
@@ -97,6 +104,6 @@ convbench.makePointing = (page, grids) => {
     choose(td.dataset.key);
   });
 
-  return { point, markTables, look, release, choose, enter, focusMark, giveBack,
+  return { point, markTables, look, release, letGo, choose, enter, focusMark, giveBack,
     forget: () => Object.assign(marks, { pointed: null, held: null }) };
 };

@@ -1,7 +1,8 @@
 "use strict";
 // Which lines of torch compute each step of what is shown?
 (() => {
-  const MOST_LISTED = 36; // numbers that are written out; more are a comment
+  const MOST_LISTED = 36; // numbers that are written out; of more, the edited ones
+  const MOST_BYTES = 8192; // of a picture as text
   const pair = ([a, b]) => (a === b ? `${a}` : `(${a}, ${b})`);
   const tuple = (...sizes) => `(${sizes.join(", ")})`;
   const options = (spec, names) => names.map(([name, value, usual]) => (value.every((one) => one === usual) ? "" :
@@ -14,29 +15,51 @@
     const mode = spec.mode === "zeros" ? "" : `, mode="${spec.mode}"`;
     return { image: "padded", padding: [0, 0], before: [`padded = F.pad(x, (${sides})${mode})`] };
   }
-  function numbers(name, values, sizes, drawn) {
-    if (drawn) return [...drawn];
-    const shape = tuple(...sizes);
-    if (values.length > MOST_LISTED) return [`${name} = ...  # ${sizes.join("×")}, as shown`];
-    return [`${name} = torch.tensor([${Array.from(values).join(", ")}]).reshape${shape}.double()`];
+  const listed = (values) => `torch.tensor([${Array.from(values).join(", ")}], dtype=torch.float64)`;
+  // Numbers that were typed over others.
+  function edited(name, edits, values) {
+    const all = [...convbench.readEdits(edits, values.length)];
+    return all.length ? [`${name}.view(-1)[[${all.map(([index]) => index).join(", ")}]] = ` +
+      listed(all.map(([, value]) => value))] : [];
   }
-  // As `convbench explain` draws them; `drawn` says which of the two are as drawn.
-  function operands({ spec, x, w }, drawn) {
+  // A picture as text, so that the code runs as it is.
+  const isByte = (value) => Number.isInteger(value) && value >= 0 && value <= 255;
+  function picture(x, shape, edits) {
+    if (x.length > MOST_BYTES) return [`x = torch.zeros${shape}.double()  # in place of the picture: too large to write`];
+    return ["import base64", "pixels = base64.urlsafe_b64decode(",
+      `    "${convbench.packBytes(Array.from(x, (value) => (isByte(value) ? value : 0)))}")`,
+      `x = torch.frombuffer(bytearray(pixels), dtype=torch.uint8, count=${x.length})`,
+      `x = x.reshape${shape}.double()`, ...(x.every(isByte) ? [] : edited("x", edits, x))];
+  }
+  // A kernel by name: turned for each filter, the same for every channel.
+  function preset(spec, kernel) {
+    const { k, cg, r, s, taps } = spec;
+    const { w } = convbench.chosen(spec, { image: "", kernel });
+    const turns = Math.min(k, 4);
+    const found = convbench.dom.range([0, turns]).flatMap((i) => Array.from(w.subarray(i * taps, i * taps + r * s)));
+    const all = k === turns && cg === 1 ? "" : `.repeat(${Math.ceil(k / turns)}, ${cg}, 1, 1)[:${k}]`;
+    return `w = ${listed(found)}.reshape${tuple(turns, 1, r, s)}${all}`;
+  }
+  // As `convbench explain` draws them, or as they were chosen: an image, a kernel, edits of x and of w.
+  function operands({ spec, x, w }, { image, kernel, x: xEdits, w: wEdits }) {
     const { n, c, h, w: width, k, cg, r, s, seed } = spec;
-    const [xShape, wShape] = [[n, c, h, width], [k, cg, r, s]];
+    const [xShape, wShape] = [tuple(n, c, h, width), tuple(k, cg, r, s)];
+    const [xListed, wListed] = [xEdits && x.length <= MOST_LISTED, wEdits && w.length <= MOST_LISTED];
+    const draws = { x: !image && !xListed, w: !kernel && !wListed };
     const chosen = seed > 0 || w.length > 9;
-    const generator = chosen && (drawn.w || (drawn.x && seed)) ?
+    const generator = chosen && (draws.w || (draws.x && seed)) ?
       [`generator = torch.Generator().manual_seed(${seed})`] : [];
-    const counted = seed ? `x = torch.randint(1, 98, ${tuple(...xShape)}, generator=generator).double()` :
-      `x = (torch.arange(${x.length}) % 97 + 1).reshape${tuple(...xShape)}.double()`;
+    const counted = seed ? `x = torch.randint(1, 98, ${xShape}, generator=generator).double()` :
+      `x = (torch.arange(${x.length}) % 97 + 1).reshape${xShape}.double()`;
     const weights = chosen ? ["numbers = torch.tensor([-3, -2, -1, 1, 2, 3])",
-      `w = numbers[torch.randint(6, ${tuple(...wShape)}, generator=generator)].double()`] :
-      [`w = (torch.arange(${w.length}) + 1).reshape${tuple(...wShape)}.double()`];
+      `w = numbers[torch.randint(6, ${wShape}, generator=generator)].double()`] :
+      [`w = (torch.arange(${w.length}) + 1).reshape${wShape}.double()`];
     // The generator draws x first, so w alone as drawn with a seed draws an x that is not used.
-    const unused = seed && drawn.w && !drawn.x ? [`torch.randint(1, 98, ${tuple(...xShape)}, generator=generator)`] :
-      [];
-    return [...generator, ...numbers("x", x, xShape, drawn.x && [counted]), ...unused,
-      ...numbers("w", w, wShape, drawn.w && weights)];
+    const unused = seed && draws.w && !draws.x ? [`torch.randint(1, 98, ${xShape}, generator=generator)`] : [];
+    const ofX = () => (image ? picture(x, xShape, xEdits) : [counted, ...edited("x", xEdits, x)]);
+    const ofW = () => [...(kernel ? [preset(spec, kernel)] : weights), ...edited("w", wEdits, w)];
+    return [...generator, ...(xListed ? [`x = ${listed(x)}.reshape${xShape}`] : ofX()), ...unused,
+      ...(wListed ? [`w = ${listed(w)}.reshape${wShape}`] : ofW())];
   }
   function window(spec, { n, k, p, q }, first) {
     const sides = [spec.padding[1], spec.end[1], spec.padding[0], spec.end[0]];
@@ -54,16 +77,16 @@
     return `(${size} + ${both} - ${dilation} * (${taps} - 1) - 1) // ${stride} + 1`;
   };
 
-  // The lines of a step of self for the followed cell.
-  function program(self, step, cell, drawn) {
+  // The lines of a step of self for a state: the followed cell, and where the numbers come from.
+  function program(self, step, state) {
     const { spec } = self;
     const { image, padding, before } = paddingOf(spec);
     const split = spec.groups > 1 ? `.unflatten(1, (${spec.groups}, -1))` : "";
     const [stride, dilation] = [["stride", spec.stride, 1], ["dilation", spec.dilation, 1]];
     const padded = ["padding", padding, 0];
     return {
-      1: () => operands(self, drawn),
-      2: () => [window(spec, cell, self.group(cell.k) * spec.cg)],
+      1: () => operands(self, state),
+      2: () => [window(spec, state, self.group(state.k) * spec.cg)],
       3: () => [`H_out = ${sizeOf(spec, 0)}`, `W_out = ${sizeOf(spec, 1)}`],
       4: () => [...before, `patches = F.unfold(${image}, ${tuple(spec.r, spec.s)}` +
         `${options(spec, [dilation, padded, stride])})${split}`],

@@ -30,6 +30,11 @@ convbench.makeRan = ({ self, data, isTraced }, box) => {
     const words = convbench.words.ran;
     return [p(path.builds ? words.builds(path.name, path.elements) : words.direct())];
   }
+  // At which square image PyTorch turns from one way to the other, where that is up to the size.
+  function sizeSentence({ tests, small }) {
+    const side = Math.floor(Math.sqrt(LIMIT / self.spec.c));
+    return tests.slice(0, 3).every(Boolean) && side > 0 ? convbench.words.ran.size(side, small) : null;
+  }
   function tests(path) {
     const words = convbench.words.ran;
     return make("ul", { class: "tests", "aria-label": words.all }, words.tests(self.spec, path.elements)
@@ -37,9 +42,9 @@ convbench.makeRan = ({ self, data, isTraced }, box) => {
   }
   function evidence() {
     const words = convbench.words.ran;
-    const { runs, source } = data.evidence;
+    const { runs } = data.evidence;
     if (!runs.length) return p(words.none);
-    return make("table", { class: "evidence" }, make("caption", {}, `${words.evidence}${source ? `: ${source}` : ""}`),
+    return make("table", { class: "evidence" }, make("caption", {}, words.evidence),
       make("tbody", {}, runs.map((run) => make("tr", {}, specOf(run), make("td", {}, inShort(run))))));
   }
   const specOf = (run) => make("th", { scope: "row" }, make("code", {}, run.spec),
@@ -49,23 +54,25 @@ convbench.makeRan = ({ self, data, isTraced }, box) => {
   function inShort({ claims }) {
     const of = (about) => claims.find((one) => one.about === about);
     const second = isKnown(of("patch matrix")) ? of("patch matrix") : of("rule");
-    return [of("backend"), second].filter(isKnown).map((one) => one.words).join("; ");
+    return [of("backend"), second].filter(isKnown).map((one) => convbench.words.ran.told(one.words)).join("; ");
   }
   // Every claim, and whether it was seen or follows.
   function claims() {
     const words = convbench.words.ran;
     return data.evidence.runs.flatMap((run) => [p(make("code", {}, run.spec)), make("ul", {}, run.claims.map((claim) =>
-      make("li", {}, `${claim.words} (${words.seen[claim.kind] ?? claim.kind})`)))]);
+      make("li", {}, `${words.told(claim.words)} (${words.seen[claim.kind] ?? claim.kind})`)))]);
   }
   // What was watched for the very problem that is shown.
   const watched = () => (isTraced() && asked === null ? data.evidence.sentences : []);
   function contents() {
     const { spec } = self;
     const path = convbench.torchPath(spec, asked ?? spec.c * spec.h * spec.w);
-    const seen = watched();
+    const words = convbench.words.ran;
+    const seen = watched().map(words.told);
     const padded = spec.mode !== "zeros" || !convbench.even(spec);
-    return [make("div", { class: "fact" }, seen.length ? seen.map((one) => p(one)) : rule(path)),
-      padded && !seen.length ? p(convbench.words.ran.padded) : null, ruler(path), tests(path), evidence()]
+    const size = padded || watched().some((one) => one.startsWith("The size ")) ? null : sizeSentence(path);
+    return [make("div", { class: "fact" }, seen.length ? seen.map((one) => p(one)) : rule(path), size && p(size)),
+      padded && !seen.length ? p(words.padded) : null, ruler(path), tests(path), evidence()]
       .filter(Boolean);
   }
   function redraw(keepFocus) {

@@ -53,6 +53,7 @@
     for (const name of ["colours", "present", "embed"]) next[name] = next[name] ? 1 : 0;
     if (!(Number.isInteger(next.m) && next.m >= 0 && next.m <= 5)) next.m = 0;
     if (!(Number.isInteger(next.asked) && next.asked >= 0)) next.asked = 0;
+    if (!Object.hasOwn(convbench.quiz.levels, next.level)) next.level = 1;
     if (!(next.at >= 0 && next.at <= 1)) next.at = -1;
   }
   // A picture that is none, or a kernel without such a name, is as drawn.

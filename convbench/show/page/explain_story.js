@@ -13,8 +13,8 @@
   function torchPath(spec, elements = spec.c * spec.h * spec.w) {
     const tests = [spec.n === 1, spec.groups === 1, !(spec.r > 3 && spec.s > 3), elements <= MOST_ELEMENTS];
     const builds = tests.every(Boolean);
-    const name = spec.dilation.some((one) => one > 1) ? "SlowDilated2d" : "Slow2d";
-    return { elements, tests, builds, name: builds ? name : "oneDNN" };
+    const small = spec.dilation.some((one) => one > 1) ? "SlowDilated2d" : "Slow2d";
+    return { elements, tests, builds, small, name: builds ? small : "oneDNN" };
   }
 
   function tell(self, state) {
@@ -88,7 +88,7 @@
     const terms = () => convbench.terms(self, state);
     const bytes = (many) => BYTES * many;
     function operandNotes({ channels, filters }) {
-      return [words.notes.cross, spec.cg > 1 && words.notes.slices(spec.cg),
+      return [words.notes.before, words.notes.cross, spec.cg > 1 && words.notes.slices(spec.cg),
         groups && words.notes.groups(spec, state.k, self.group(state.k), dom.range([first, first + spec.cg])),
         (channels.length < spec.c || filters.length < spec.k) && words.notes.shown(channels, spec.c, filters, spec.k),
         words.notes.bytes(bytes(self.x.length), bytes(self.w.length), bytes(spec.n * spec.k * spec.l))];

@@ -17,7 +17,7 @@ convbench.makeTransport = (page) => {
     const { names, titles } = convbench.words.steps;
     chapters = clock.plan.steps.map((entry, i) => {
       const one = make("button", { type: "button", class: "chapter", title: titles[i], tabindex: "-1" },
-        make("i", {}), make("span", {}, `${i + 1} ${names[i]}`));
+        make("i", {}), make("span", { "data-name": `${i + 1} ${names[i]}` }, make("b", {}, `${i + 1}`), ` ${names[i]}`));
       one.style.setProperty("--long", LEAST_WIDE + Math.min(entry.length, 8));
       one.addEventListener("click", () => page.go(i));
       $("time").insertBefore(one, $("scrub"));
@@ -40,7 +40,7 @@ convbench.makeTransport = (page) => {
     const { of, names } = convbench.words.steps;
     if (document.activeElement !== $("scrub") || clock.playing) $("scrub").value = x / total * 1000;
     $("scrub").setAttribute("aria-valuetext", `${of(at.index + 1)}, ${names[at.index]}`);
-    const label = `${at.index + 1} ${names[at.index]}`;
+    const label = `${at.index + 1}/${names.length} ${names[at.index]}`;
     if ($("where").textContent !== label) $("where").textContent = label;
   }
   function scrub(share) {

@@ -10,6 +10,12 @@
     return `${noun}s ${values.length > 6 ? [...values.slice(0, 3), "…", values.at(-1)].join(", ") : values.join(", ")}`;
   };
 
+  const paddingWords = ({ padding, end }) => {
+    const sides = [padding[0], end[0], padding[1], end[1]];
+    return `padding ${convbench.even({ padding, end }) ? padding.join(" × ") :
+      sides.map((side, i) => `${side} ${en.quiz.sides[i]}`).join(", ")}`;
+  };
+
   const en = {
     language: "English",
     locale: "en-US",
@@ -21,7 +27,7 @@
       address: "See the address bar", print: "Print", theme: "Dark or light (t)", present: "Present (f)",
       close: "Close", story: "This step", picture: "Picture", code: "In PyTorch", copy: "Copy", more: "More",
       codeLabel: "This step in PyTorch", time: "Time", previous: "Previous step", next: "Next step", play: "Play",
-      pause: "Pause", slower: "Slower", faster: "Faster", speed: "Speed", edit: "New value", keys: "Keys",
+      pause: "Pause", slower: "Slower", faster: "Faster", speed: "Speed", edit: "New value", sign: "Change the sign", keys: "Keys",
       drop: "Drop the picture", tables: "The same numbers as tables", language: "Language",
       footer: "Made by convbench. Cross-correlation, as in torch: the kernel is not flipped. Sums are in float64; of " +
         "whole numbers they are exact, and equal means equal.",
@@ -32,8 +38,11 @@
       image: "Image x", kernel: "Kernel w", sizes: "Sizes", counted: "the counting numbers", own: "Your picture",
       pictures: { seven: "seven", rings: "rings", house: "house", face: "face" }, file: "Choose a file",
       theme: "Theme", dropIt: "Drop or paste a picture, or", undo: "Undo all edits",
-      drawn: "As drawn", kernels: { identity: "Identity", "sobel-x": "Sobel x", "sobel-y": "Sobel y",
+      seeded: "Random", kernels: { identity: "Identity", "sobel-x": "Sobel x", "sobel-y": "Sobel y",
         laplacian: "Laplacian", blur: "Blur", sharpen: "Sharpen" },
+      took: (was, now, colour) => `Your picture: ${was.join("×")} ${was.join() === now.join() ? "" : "reduced to " +
+        `${now.join("×")} `}(height × width), in ${colour ? "colour" : "grey"}.`,
+      tookKernel: (name) => `Kernel: ${name}.`, light: "light", dark: "dark", auto: "as the system",
       noPicture: "That is not a picture.", unreadable: "This browser cannot read that picture.",
       typed: "Problem", n: "N images", c: "C_in channels", h: "H height", w: "W width", k: "C_out filters",
       r: "kH height", s: "kW width", groups: "G groups", seed: "seed", rows: "rows", columns: "columns",
@@ -54,7 +63,7 @@
     stage: {
       across: "across", down: "down", empty: "empty", inPatch: "in the patch", padding: "padding",
       unread: "never read", weight: "weight", followed: "the output that is followed",
-      edit: "Click a number and type, or drag it up and down.", paint: "Draw on the image; Shift erases.",
+      edit: "Click a number and type, or drag it up and down.", tap: "Tap a number to change it.", paint: "Draw on the image; Shift erases.",
       seek: "Click an output or a column to go there.",
       moreRows: (value) => s(value, "more row"), moreColumns: (value) => s(value, "more column"),
       channelOf: (c, many) => `channel ${c} of 0–${many - 1}`, filterOf: (k, many) => `filter ${k} of 0–${many - 1}`,
@@ -103,7 +112,8 @@
           "Convolution has become linear algebra.",
         7: () => "Back in spatial form: (batch, output_channel, H_out, W_out). The image-like structure is restored, now " +
           "with feature responses instead of raw pixels.",
-        8: () => "What happens conceptually need not be what runs: PyTorch chooses by the sizes.",
+        8: () => "What happens conceptually need not be what runs: PyTorch chooses by the sizes. The insight stays: a " +
+          "convolution is unfold, flatten and one matrix multiplication, and reshape.",
       },
       shapes: {
         positions: "positions of the kernel (sliding locations)",
@@ -116,6 +126,7 @@
       unlikeLoops: (worst) => `differs from the loops by ${worst}`,
     },
     notes: {
+      before: "Before this come the data set, its transforms and its DataLoader: convbench run does that.",
       cross: "Cross-correlation: the kernel is laid on the image as it is, not flipped.",
       slices: (cg) => `Each filter has a slice for each of its ${cg} channels; their sums are added.`,
       groups: (spec, k, group, channels) => `${spec.groups} groups: filter o=${k} is in group ${group}, which reads ` +
@@ -164,7 +175,7 @@
       wrong: (faults) => `THIS PAGE DIFFERS FROM WHAT WAS PROVED. ${faults.join("; ")}. Do not trust its numbers.`,
       own: "What is shown differs between the loops and unfold. Do not trust its numbers.",
       title: "Proof", by: "By convbench, with torch, before this page was written:", table: "Proof by convbench",
-      heads: ["holds", "checked", "numbers", "max|Δ|", "against"],
+      heads: ["holds", "checked, and against what", "numbers", "max|Δ|"],
       not: (shape, seed) => `This setting is not the one that was proved with torch when the page was written (${shape}, ` +
         `seed ${seed}, zeros). What follows is compared within the page:`,
     },
@@ -177,7 +188,10 @@
       all: "PyTorch builds the patch matrix when all of these hold",
       tests: (spec, elements) => [`batch of ${spec.n}, 1 is needed`, `groups = ${spec.groups}`,
         `kernel ${spec.r}×${spec.s}, not above 3 on both sides`, `${s(elements, "element")}, at most 20,480`],
-      evidence: "Evidence", none: "Nothing was watched when this page was written; convbench ran shows it.",
+      size: (side, name) => `The size of the image decides: up to ${side}×${side} it is ${name}, from ` +
+        `${side + 1}×${side + 1} on oneDNN.`,
+      told: (words) => words,
+      evidence: "Seen by convbench ran when this page was written", none: "Nothing was watched when this page was written; convbench ran shows it.",
       seen: { fact: "seen", inference: "follows", unknown: "unknown" },
       padded: "PyTorch pads opposite sides alike and with zeros only, so x is padded first.",
     },
@@ -218,6 +232,40 @@
       fold: (name, value, sum, often) => `fold does not undo unfold: it adds each number as often as it was read. ` +
         `${name} = ${value} would come back as ${sum}, ${often} times itself. dX is also a transposed convolution of ` +
         "dY with w.",
+    },
+    quiz: {
+      level: "Level", titles: ["output sizes and sums of products", "stride, padding and dilation",
+        "patches, parameters and MACs", "gradients and memory"],
+      question: (number) => `Question ${number}.`, answer: "Your answer", check: "Check", next: "Next question",
+      right: "✓ Right.", wrong: "✗ Not quite.", number: "Type a number.", walk: "Walk through this problem",
+      outputs: "outputs", output: "output", score: (right, of) => `${right} of ${of} right so far.`,
+      problem: (spec) => `x is ${times(spec.n, spec.c, spec.h, spec.w)}, ${s(spec.k, "filter")} of ` +
+        `${spec.r} × ${spec.s}, stride ${spec.stride.join(" × ")}, ${paddingWords(spec)}, dilation ` +
+        `${spec.dilation.join(" × ")}.`,
+      sides: ["at the top", "at the bottom", "on the left", "on the right"],
+      size: (out, whole) => `How large is ${out}, the output's size along ${whole}?`,
+      positions: "At how many positions does the kernel fit?",
+      cell: (p, q) => `What is y[0,0,${p},${q}]?`,
+      zeros: "; 0 is padding where the kernel lies outside x",
+      pixel: (p, q, r, c) => `For y[0,0,${p},${q}], which number of x is multiplied by w[0,0,${r},${c}]?`,
+      place: (row, column, value) => `row ${row}, column ${column}: ${value} is there`,
+      entry: (j, l) => `What is in row ${j}, column ${l} of the patch matrix?`,
+      entryWhy: (j, tap, l, output, pixel, outside) => `Row ${j} is the kernel element (c,kh,kw) = (${tap}), column ${l} ` +
+        `the output (oh,ow) = (${output}): it reads ${pixel}${outside ? ", which is padding" : ""}`,
+      readers: (row, column) => `Which outputs read x[0,0,${row},${column}]? Mark all of them, or none.`,
+      readersWhy: (all) => (all.length ? `These read it: ${all.join(" ")}` : "No output reads it: stride or dilation " +
+        "skips it"),
+      unread: (rows) => `How many of the ${rows} rows of x does no output read?`,
+      unreadWhy: (lines) => (lines.length ? `${listed("row", lines)} ${lines.length > 1 ? "are" : "is"} never read: ` +
+        s(lines.length, "row") : "Every row is read: 0 rows are left out"),
+      macs: "How many multiply-adds (MACs) does it take, those on padding included?",
+      overlap: (row, column) => `With w all ones and dY all ones: what is dX[0,0,${row},${column}]?`,
+      overlapWhy: (row, rows, column, columns) => "It counts the patches that read it, as fold(unfold(·)) does: row " +
+        `${row} is read ${rows}×, column ${column} ${columns}×, so ${rows}·${columns} = ${rows * columns}`,
+      gradient: (r, c) => `With dY all ones: what is dW[0,0,${r},${c}]?`,
+      gradientWhy: (sum) => `Each output gives its 1 times the pixel that this weight met: ${sum}`,
+      bytes: "How many bytes does the patch matrix take in fp32?",
+      rows: "How many rows has the patch matrix?", weights: "How many weights has w?",
     },
     complaints: {
       names: { n: "N", c: "C_in", h: "H", w: "W", k: "C_out", r: "kH", s: "kW" },

@@ -1,5 +1,5 @@
 "use strict";
-// Die Sätze der Seite auf Deutsch; das Quiz, die Namen der Verfahren und was Python schreibt, bleiben englisch.
+// Die Sätze der Seite auf Deutsch; nur die Namen der Verfahren und was Python schreibt, bleiben englisch.
 (() => {
   const { en } = convbench.languages;
   const count = (value) => convbench.dom.count(value);
@@ -9,8 +9,47 @@
     `${values[0]} bis ${values.at(-1)}` : values.length > 6 ? [...values.slice(0, 3), "…", values.at(-1)].join(", ") :
       values.join(", "));
   const LINES = [["Zeile", "Zeilen"], ["Spalte", "Spalten"]];
+  // What `convbench ran` writes of a call on a CPU; a sentence that is not among these stays as it is.
+  const TOLD = [
+    [/^First x was padded by (.*), since torch pads opposite sides alike\./, "Zuerst wurde x mit $1 gefüllt, denn torch " +
+      "füllt gegenüberliegende Seiten gleich."],
+    [/^PyTorch really built this patch matrix: (.*) of scratch = (.*) numbers in (.*) \(its (.*) path\)/,
+      "PyTorch baute diese Patch-Matrix wirklich: $1 Zwischenspeicher = $2 Zahlen in $3 (sein Weg $4)"],
+    [/^PyTorch really built this patch matrix, in pieces: (.*) of scratch \(its (.*) path\)/,
+      "PyTorch baute diese Patch-Matrix wirklich, in Teilen: $1 Zwischenspeicher (sein Weg $2)"],
+    [/^PyTorch built nothing: here the patch matrix is x itself \(its (.*) path\)/,
+      "PyTorch baute nichts: Die Patch-Matrix ist hier x selbst (sein Weg $1)"],
+    [/^PyTorch did not build this patch matrix itself: it handed the call to (.*?)\..*(`.*`).*/,
+      "PyTorch baute diese Patch-Matrix nicht selbst: Es gab den Aufruf an $1 weiter. $2 zeigt, welcher Kernel lief."],
+    [/^The size of the (padded )?image decides: up to (.*) it is (.*), from (.*) on (.*)\./,
+      "Die Größe des Bildes entscheidet: bis $2 ist es $3, ab $4 $5."],
+    [/^The size of the (padded )?image does not decide: it is the same for (.*) and (.*)\./,
+      "Die Größe des Bildes entscheidet nicht: Bei $2 und $3 ist es dasselbe."],
+    [/^Why: /, "Warum: "],
+    [/the input has only (.*) elements \(at most (.*)\), one group, and a (.*) kernel, not larger than 3 in both dimensions/,
+      "x hat nur $1 Elemente (höchstens $2), eine Gruppe und einen Kern von $3, der nicht auf beiden Seiten über 3 ist"],
+    [/the input has (.*) elements \(more than (.*?)\)/, "x hat $1 Elemente (mehr als $2)"],
+    [/there is more than 1 group/, "es gibt mehr als 1 Gruppe"], [/there is more than 1 image/, "es gibt mehr als 1 Bild"],
+    [/the (\d+x\d+) kernel is larger than 3 in both dimensions/, "der Kern von $1 ist auf beiden Seiten über 3"],
+    [/, so torch uses oneDNN/, "; darum nimmt torch oneDNN"], [/, so torch does not use oneDNN/,
+      "; darum nimmt torch oneDNN nicht"],
+    [/, and its own code for dilation (.*) runs/, ", und es läuft der eigene Code für Dehnung $1"],
+    [/torch ran (\w+), which is (\w+)/, "torch nahm $1, das ist $2"], [/torch ran /, "torch nahm "],
+    [/oneDNN ran (.*), algorithm (\w+)/, "oneDNN nahm $1, Verfahren $2"],
+    [/it built the patch matrix /, "es baute die Patch-Matrix "],
+    [/it built no patch matrix, which would take (.*); beyond (.*) it allocated (.*)/, (_, would, beyond, took) =>
+      `es baute keine Patch-Matrix (das wären ${would}); außer ${beyond === "y" ? "y" : "y und umgeordneten Kopien"} ` +
+      `${took === "nothing" ? "belegte es nichts" : `nur ${took.replace("only ", "")}`}`],
+    [/ floats/g, " Zahlen"], [/(\d),(?=\d{3})/g, "$1."],
+  ];
 
-  convbench.languages.de = {
+  const paddingWords = ({ padding, end }) => {
+    const sides = [padding[0], end[0], padding[1], end[1]];
+    return `Rand ${convbench.even({ padding, end }) ? padding.join(" × ") :
+      sides.map((side, i) => `${side} ${de.quiz.sides[i]}`).join(", ")}`;
+  };
+
+  const de = {
     ...en,
     language: "Deutsch",
     locale: "de-DE",
@@ -23,7 +62,7 @@
       story: "Dieser Schritt", picture: "Bild", code: "In PyTorch", copy: "Kopieren", more: "Mehr",
       codeLabel: "Dieser Schritt in PyTorch", time: "Zeit", previous: "Voriger Schritt", next: "Nächster Schritt",
       play: "Abspielen", pause: "Anhalten", slower: "Langsamer", faster: "Schneller", speed: "Tempo",
-      edit: "Neuer Wert", keys: "Tasten", drop: "Bild hier ablegen", tables: "Dieselben Zahlen als Tabellen",
+      edit: "Neuer Wert", sign: "Vorzeichen ändern", keys: "Tasten", drop: "Bild hier ablegen", tables: "Dieselben Zahlen als Tabellen",
       language: "Sprache",
       footer: "Erzeugt von convbench. Kreuzkorrelation wie in torch: Der Kern wird nicht gespiegelt. Gerechnet wird in " +
         "float64; Summen ganzer Zahlen sind darin exakt, und gleich heißt gleich.",
@@ -34,9 +73,12 @@
       image: "Bild x", kernel: "Kern w", sizes: "Größen", counted: "die gezählten Zahlen", own: "Eigenes Bild",
       pictures: { seven: "Sieben", rings: "Ringe", house: "Haus", face: "Gesicht" }, file: "Datei wählen",
       theme: "Farbschema", dropIt: "Bild ablegen oder einfügen, oder", undo: "Alle Änderungen zurücknehmen",
-      drawn: "Wie gezogen", kernels: { identity: "Identität", "sobel-x": "Sobel x", "sobel-y": "Sobel y",
+      seeded: "Zufall", kernels: { identity: "Identität", "sobel-x": "Sobel x", "sobel-y": "Sobel y",
         laplacian: "Laplace", blur: "Weichzeichnen", sharpen: "Schärfen" },
-      noPicture: "Das ist kein Bild (picture).", unreadable: "Dieser Browser kann das Bild (picture) nicht lesen.",
+      took: (was, now, colour) => `Eigenes Bild: ${was.join("×")}${was.join() === now.join() ? "" : ", verkleinert auf " +
+        now.join("×")} (Höhe × Breite), ${colour ? "in Farbe" : "grau"}.`,
+      tookKernel: (name) => `Kern: ${name}.`, light: "hell", dark: "dunkel", auto: "wie das System",
+      noPicture: "Das ist kein Bild.", unreadable: "Dieser Browser kann das Bild nicht lesen.",
       typed: "Problem", n: "N Bilder", c: "C_in Kanäle", h: "H Höhe", w: "W Breite", k: "C_out Filter", r: "kH Höhe",
       s: "kW Breite", groups: "G Gruppen", seed: "Startwert", rows: "Zeilen", columns: "Spalten",
       stride: "Schrittweite", padding: "Rand", dilation: "Dehnung", numbers: "Zahlen", sides: "Seiten", mode: "Art",
@@ -56,7 +98,7 @@
     stage: {
       across: "nebeneinander", down: "untereinander", empty: "leer", inPatch: "im Patch", padding: "Rand",
       unread: "nie gelesen", weight: "Gewicht", followed: "die verfolgte Ausgabe",
-      edit: "Auf eine Zahl klicken und tippen, oder sie auf und ab ziehen.",
+      edit: "Auf eine Zahl klicken und tippen, oder sie auf und ab ziehen.", tap: "Auf eine Zahl tippen, um sie zu ändern.",
       paint: "Auf das Bild zeichnen; Umschalt löscht.",
       seek: "Ein Klick auf eine Ausgabe oder Spalte geht dorthin.",
       moreRows: (value) => s(value, "weitere Zeile", "weitere Zeilen"),
@@ -105,10 +147,11 @@
           "summiert. Die Faltung ist lineare Algebra geworden.",
         7: () => "Zurück in räumlicher Form: (batch, output_channel, H_out, W_out). Es ist wieder wie ein Bild, nun aus " +
           "Antworten statt Pixeln.",
-        8: () => "Was begrifflich geschieht, muss nicht das sein, was läuft: PyTorch wählt nach den Größen.",
+        8: () => "Was begrifflich geschieht, muss nicht das sein, was läuft: PyTorch wählt nach den Größen. Die " +
+          "Einsicht bleibt: Eine Faltung ist Unfold, ein flacher Kern, eine Matrixmultiplikation und Reshape.",
       },
       shapes: {
-        positions: "Positionen des Kerns (sliding locations)", patches: "batch × flacher Patch × Stelle",
+        positions: "Positionen des Kerns", patches: "batch × flacher Patch × Stelle",
         flat: (groups) => `${groups > 1 ? "Gruppen × " : ""}Ausgabekanäle × flache Gewichte`,
         each: (spec) => (spec.groups > 1 ? ` für jede von ${spec.groups} Gruppen` : spec.n > 1 ? " für jedes Bild" : ""),
       },
@@ -117,6 +160,7 @@
       unlikeLoops: (worst) => `weicht um ${worst} von den Schleifen ab`,
     },
     notes: {
+      before: "Davor kommen Datensatz, Transformationen und DataLoader: Das macht convbench run.",
       cross: "Kreuzkorrelation: Der Kern liegt auf dem Bild, wie er ist, nicht gespiegelt.",
       slices: (cg) => `Jeder Filter hat eine Schicht für jeden seiner ${cg} Kanäle; ihre Summen werden addiert.`,
       groups: (spec, k, group, channels) => `${spec.groups} Gruppen: Filter o=${k} ist in Gruppe ${group} und liest von x ` +
@@ -159,14 +203,14 @@
     proof: {
       same: (equal, shape, many) => `${s(equal, "Zahl ist", "Zahlen sind")} gleich denen von ${shape}, die ` +
         `${s(many, "Vergleich", "Vergleiche")} mit PyTorch und float64 bewiesen haben.`,
-      other: (outputs, shape) => `Das Gezeigte wurde hier gerechnet: ${s(outputs, "Ausgabe", "Ausgaben")}, gleich in ` +
+      other: (outputs, shape) => `Hier gerechnet: ${s(outputs, "Ausgabe", "Ausgaben")}, gleich in ` +
         `Schleifen und mit Unfold. PyTorch und float64 bewiesen ${shape}.`,
       unproved: (shape) => `Das Gezeigte wurde hier gerechnet. PyTorch und float64 bewiesen ${shape}.`,
       leftOut: (names) => ` Zu groß für die Datei und darum nicht darin: ${names.join(", ")}.`,
       wrong: (faults) => `DIESE SEITE WEICHT VOM BEWIESENEN AB. ${faults.join("; ")}. Ihren Zahlen ist nicht zu trauen.`,
       own: "Schleifen und Unfold geben hier Verschiedenes. Den Zahlen ist nicht zu trauen.",
       title: "Beweis", by: "Von convbench, mit torch, bevor diese Seite geschrieben wurde:", table: "Beweis von convbench",
-      heads: ["gilt", "geprüft", "Zahlen", "max|Δ|", "gegen"],
+      heads: ["gilt", "geprüft, und wogegen", "Zahlen", "max|Δ|"],
       not: (shape, seed) => `Dies ist nicht, was mit torch bewiesen wurde, als die Seite geschrieben wurde (${shape}, ` +
         `Startwert ${seed}, Nullen). Das Folgende ist innerhalb der Seite verglichen:`,
     },
@@ -178,7 +222,10 @@
       most: "10 Millionen", all: "PyTorch baut die Patch-Matrix, wenn all dies gilt",
       tests: (spec, elements) => [`Batch von ${spec.n}, nötig ist 1`, `groups = ${spec.groups}`,
         `Kern ${spec.r}×${spec.s}, nicht auf beiden Seiten über 3`, `${s(elements, "Element", "Elemente")}, höchstens 20.480`],
-      evidence: "Belege", none: "Beim Schreiben dieser Seite wurde nichts beobachtet; convbench ran zeigt es.",
+      size: (side, name) => `Die Größe des Bildes entscheidet: bis ${side}×${side} ist es ${name}, ab ` +
+        `${side + 1}×${side + 1} oneDNN.`,
+      told: (words) => TOLD.reduce((now, [english, german]) => now.replace(english, german), words),
+      evidence: "Gesehen von convbench ran, als diese Seite geschrieben wurde", none: "Beim Schreiben dieser Seite wurde nichts beobachtet; convbench ran zeigt es.",
       seen: { fact: "gesehen", inference: "folgt", unknown: "unbekannt" },
       padded: "PyTorch füllt gegenüberliegende Seiten gleich und nur mit Nullen; darum wird x zuerst gefüllt.",
     },
@@ -218,6 +265,40 @@
         `wurde. ${name} = ${value} käme als ${sum} zurück, ${often}-mal sie selbst. dX ist auch eine transponierte Faltung ` +
         "von dY mit w.",
     },
+    quiz: {
+      level: "Stufe", titles: ["Größen der Ausgabe und Summen von Produkten", "Schrittweite, Rand und Dehnung",
+        "Patches, Gewichte und MACs", "Gradienten und Speicher"],
+      question: (number) => `Frage ${number}.`, answer: "Antwort", check: "Prüfen", next: "Nächste Frage",
+      right: "✓ Richtig.", wrong: "✗ Nicht ganz.", number: "Eine Zahl eingeben.", walk: "Dieses Problem durchgehen",
+      outputs: "Ausgaben", output: "Ausgabe", score: (right, of) => `Bisher ${right} von ${of} richtig.`,
+      problem: (spec) => `x hat ${times(spec.n, spec.c, spec.h, spec.w)}, w ${s(spec.k, "Filter", "Filter")} von ` +
+        `${spec.r} × ${spec.s}; Schrittweite ${spec.stride.join(" × ")}, ${paddingWords(spec)}, Dehnung ` +
+        `${spec.dilation.join(" × ")}.`,
+      sides: ["oben", "unten", "links", "rechts"],
+      size: (out, whole) => `Wie groß ist ${out}, die Größe der Ausgabe entlang ${whole}?`,
+      positions: "An wie viele Positionen passt der Kern?",
+      cell: (p, q) => `Was ist y[0,0,${p},${q}]?`,
+      zeros: "; 0 ist Rand, wo der Kern außerhalb von x liegt",
+      pixel: (p, q, r, c) => `Welche Zahl von x wird für y[0,0,${p},${q}] mit w[0,0,${r},${c}] multipliziert?`,
+      place: (row, column, value) => `Zeile ${row}, Spalte ${column}: Dort ist ${value}`,
+      entry: (j, l) => `Was steht in Zeile ${j}, Spalte ${l} der Patch-Matrix?`,
+      entryWhy: (j, tap, l, output, pixel, outside) => `Zeile ${j} ist das Kernelement (c,kh,kw) = (${tap}), Spalte ${l} ` +
+        `die Ausgabe (oh,ow) = (${output}): Sie liest ${pixel}${outside ? ", also Rand" : ""}`,
+      readers: (row, column) => `Welche Ausgaben lesen x[0,0,${row},${column}]? Alle markieren, oder keine.`,
+      readersWhy: (all) => (all.length ? `Diese lesen es: ${all.join(" ")}` : "Keine Ausgabe liest es: Schrittweite " +
+        "oder Dehnung lässt es aus"),
+      unread: (rows) => `Wie viele der ${rows} Zeilen von x liest keine Ausgabe?`,
+      unreadWhy: (lines) => (lines.length ? `Nie gelesen: Zeile ${listed(lines)}; ${s(lines.length, ...LINES[0])}` :
+        "Jede Zeile wird gelesen: 0 Zeilen bleiben aus"),
+      macs: "Wie viele Multiplikationen mit Addition (MACs) sind es, die auf dem Rand mitgezählt?",
+      overlap: (row, column) => `Alle Zahlen von w und dY sind 1: Was ist dX[0,0,${row},${column}]?`,
+      overlapWhy: (row, rows, column, columns) => "Es zählt die Patches, die es lesen, wie fold(unfold(·)): Zeile " +
+        `${row} wird ${rows}× gelesen, Spalte ${column} ${columns}×, also ${rows}·${columns} = ${rows * columns}`,
+      gradient: (r, c) => `Alle Zahlen von dY sind 1: Was ist dW[0,0,${r},${c}]?`,
+      gradientWhy: (sum) => `Jede Ausgabe gibt ihre 1 mal das Pixel, das dieses Gewicht traf: ${sum}`,
+      bytes: "Wie viele Bytes hat die Patch-Matrix in fp32?",
+      rows: "Wie viele Zeilen hat die Patch-Matrix?", weights: "Wie viele Gewichte hat w?",
+    },
     complaints: {
       names: en.complaints.names,
       whole: (name, value) => `${name} muss eine ganze Zahl ab 1 sein, nicht ${value}.`,
@@ -243,4 +324,6 @@
       number: "Eine Zahl eingeben, höchstens 1.000.000.",
     },
   };
+
+  convbench.languages.de = de;
 })();
