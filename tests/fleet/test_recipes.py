@@ -67,5 +67,5 @@ def test_the_recipe_for_reframe_is_python_with_a_command_that_is_one() -> None:
         if isinstance(node, ast.Assign) and "executable_opts" in ast.dump(node.targets[0])
     ]
     assert isinstance(lists, ast.List)
-    words = [one.value if isinstance(one, ast.Constant) else "3/16" for one in lists.elts]
+    words = [str(one.value) if isinstance(one, ast.Constant) else "3/16" for one in lists.elts]
     assert parsed(words[0], words[1:])["shard"] == "3/16"
