@@ -18,6 +18,7 @@ from convbench.outcome import Check, Picture, Wrong
 from convbench.spec import ConvSpec
 from convbench.verify.cost import CALLS_TO_VERIFY
 from convbench.verify.diagnose.budget import Budget, Spent
+from convbench.verify.diagnose.calls import STATE
 from convbench.verify.diagnose.causes import find_cause
 from convbench.verify.diagnose.experiment import Cause, Subject
 from convbench.verify.diagnose.shrink import MOST_TRIES, shrink
@@ -32,7 +33,8 @@ MOST_MACS = 10_000_000
 # Of the search for the cause and of that for the smallest problem, in multiply-adds as a Budget counts them: seconds.
 CAUSE_WORK, SHRINK_WORK = 1_500_000_000, 1_000_000_000
 # Probes that judge numbers: which of them finds a fault first depends on the size of the problem.
-JUDGES_OF_NUMBERS = frozenset({"numeric", "sharp", "lattice"})
+# What an earlier call left behind is found by each of them.
+JUDGES_OF_NUMBERS = frozenset({"numeric", "sharp", "lattice", "state"})
 MOST_ROWS, MOST_COLUMNS = 32, 64  # of a picture; more fit on no screen
 
 
@@ -172,7 +174,9 @@ def fails_alike(
         budget.pay(spec, calls=CALLS_TO_VERIFY)
         exam = prepare_exam(smaller)
         outcome = examine(backend, exam)
-        if not isinstance(outcome, Wrong) or not _alike(outcome.check, check):
+        if not isinstance(outcome, Wrong):
+            return False
+        if not (cause is not None and cause.kind == STATE) and not _alike(outcome.check, check):
             return False
         if cause is None:
             return True
@@ -190,7 +194,7 @@ def _with_spec(case: Case, spec: ConvSpec) -> Case:
 
 def _alike(found: Check, check: Check) -> bool:
     """Whether two faults show in the same way: by the probe, and by the evidence up to its first number."""
-    if check.evidence is None:  # any wrong number
+    if check.evidence is None or check.probe == "state":  # any wrong number
         return found.probe in JUDGES_OF_NUMBERS
     kinds = [(one.probe, re.split(r"[0-9]", one.evidence or "", maxsplit=1)[0]) for one in (found, check)]
     return kinds[0] == kinds[1]
