@@ -211,6 +211,7 @@ def choose_run(
     selection: Selection,
     cases_each: Callable[[Case], int] = lambda _: 1,
     several_threads: bool = False,
+    heard: Callable[[str, str, float], object] | None = None,
 ) -> Run:
     """How a sweep is run: in this process, or with a separate process for each case.
 
@@ -218,6 +219,7 @@ def choose_run(
         isolate: None means for third-party code, on CUDA and with several thread counts (XLA fixes its own once per
             process), if the system and the backends allow it.
         timeout_s, memory_nbytes: limits that are enforced by killing, so they need a separate process.
+        heard: told what a backend in a separate process is doing, and for how long.
     """
     limited = timeout_s is not None or memory_nbytes is not None
     if isolate is None:
@@ -250,6 +252,7 @@ def choose_run(
         unavailable=list(selection.unavailable),
         limits=Limits(timeout_s=timeout_s, memory_nbytes=memory_nbytes),
         cases_each=cases_each,
+        heard=heard,
     )
 
 
@@ -261,6 +264,7 @@ class Session:
         results: those of the completed cases, including kept ones.
         contexts: what the rows of a device share.
         threads: the thread counts with which every case runs.
+        heard: told what a backend in a separate process is doing: its name, the stage, the seconds of this case so far.
     """
 
     def __init__(
@@ -305,6 +309,7 @@ class Session:
         self.work = work
         self.csv = csv
         self._tell = tell
+        self.heard: Callable[[str, str, float], object] = lambda *_: None
         self._anonymous = anonymous
         self._setting: dict[int, int] = {}  # what is set to get this many threads
         for given in [threads] if isinstance(threads, int) else threads:
@@ -326,6 +331,7 @@ class Session:
             selection=selection,
             cases_each=work.cases_each,
             several_threads=len(self.threads) > 1,
+            heard=lambda *words: self.heard(*words),
         )
         if resume and (csv in (None, "-") or overwrite):
             raise ConvbenchError("--resume continues a file: give it with --csv FILE, without --overwrite")

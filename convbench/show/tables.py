@@ -1,5 +1,6 @@
 """Results as tables, and sentences about what went wrong or was skipped."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -33,6 +34,8 @@ VERDICT_STYLE = {
     "baseline": "bold",
     "undecided": "dim",
 }
+# An exception as a message: `TypeError: fp32 only`.
+_RAISED = re.compile(r"[\w.]*(Error|Exception|Exit)\b")
 # A call on newly mapped memory is reported above this: it is timed in five blocks, not in pairs.
 DEARER, MOST_DEARER = 1.1, 3
 UNSURE = "run convbench doctor to see what disturbs this machine, raise --budget, or use --wait-until-quiet"
@@ -515,6 +518,27 @@ def fault_lines(result: Result, repro: str, smallest: str = "") -> list[str]:
         f"  {repro}",
         *([f"  {found}: {smallest}" if smallest else f"  {found}"] if found else []),
     ]
+
+
+def dtype_lines(results: Iterable[Result]) -> list[str]:
+    """What to do where a backend raises in each case of a data type, and in no case of another."""
+    raised: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for one in results:
+        if not isinstance(one.outcome, Skipped):
+            message = one.outcome.message if isinstance(one.outcome, Failed) else ""
+            raised[one.backend, one.case.dtype].append(message if _RAISED.match(message) else "")
+    lines = []
+    for name in dict.fromkeys(name for name, _ in raised):
+        own = {dtype: messages for (one, dtype), messages in raised.items() if one == name}
+        bad = [dtype for dtype, messages in own.items() if all(messages)]
+        good = [dtype for dtype, messages in own.items() if not any(messages)]
+        if bad and good:
+            lines.append(
+                f"{name} raises in every case of {' and '.join(bad)}. If it has no such data type, let it raise "
+                f"convbench.backend.Unsupported, or declare @backend(dtypes={{{', '.join(map(repr, good))}}}), or "
+                f"choose --dtype {','.join(good)} (dtypes= in Python): those cases are then skipped."
+            )
+    return lines
 
 
 def cause_cut_words(check: Check) -> str:

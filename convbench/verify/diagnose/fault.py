@@ -1,6 +1,7 @@
 """What is there to say of a wrong answer? Its cause, the smallest problem with it, and a picture of the errors."""
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from convbench.dtypes import DTYPE
 from convbench.outcome import Check, Picture, Wrong
 from convbench.spec import ConvSpec
 from convbench.verify.cost import CALLS_TO_VERIFY
-from convbench.verify.diagnose.budget import Budget, Spent
+from convbench.verify.diagnose.budget import MORE_IF_SLOW, Budget, Spent, how_slow
 from convbench.verify.diagnose.calls import STATE
 from convbench.verify.diagnose.causes import find_cause
 from convbench.verify.diagnose.experiment import Cause, Subject
@@ -66,9 +67,14 @@ def explain_fault(
     """
     effort, cause, start = effort or Effort(), None, exam.case
     with conditions(exam.case):
+        slowness, begin = 1.0, time.perf_counter()
         with suppress(*ANY_FAULT):  # an experiment that it cannot bear takes nothing from the verdict
+            tell()
+            Subject(backend=backend, case=exam.case).run(exam)
+            slowness = how_slow(exam.case.spec, time.perf_counter() - begin)
             check = replace(check, picture=draw_errors(Subject(backend=backend, case=exam.case), exam))
-        budget = Budget(left=effort.cause_work, tell=tell)
+        more = MORE_IF_SLOW if slowness > 1 else 1
+        budget = Budget(left=more * effort.cause_work, slowness=slowness, tell=tell)
         try:
             start = small_enough(backend, exam.case, check, budget)
             cause = name_cause(backend, exam if start == exam.case else prepare_exam(start), budget)
@@ -77,11 +83,10 @@ def explain_fault(
         except ANY_FAULT:
             pass
         if cause is not None:
-            where = "" if start == exam.case else f" (seen on {start.spec})"
-            check = replace(check, cause=cause.words + where)
+            check = _with_cause(check, exam.case, cause, start.spec)
         if effort.tries:
-            budget = Budget(left=effort.shrink_work, tell=tell)
-            with suppress(*ANY_FAULT):
+            budget = Budget(left=more * effort.shrink_work, slowness=slowness, tell=tell)
+            with suppress(Spent, *ANY_FAULT):
                 fails = partial(fails_alike, backend, exam.case, check, cause, budget=budget)
                 found = shrink(start.spec, fails, tries=effort.tries)
                 check = replace(
@@ -89,7 +94,16 @@ def explain_fault(
                     smallest="" if found.spec == exam.case.spec else str(found.spec),
                     smallest_cut=found.tries if found.cut else None,
                 )
+                if cause is None and slowness > 1:  # what is too slow for experiments may be fast enough there
+                    budget = Budget(left=more * effort.cause_work, slowness=slowness, tell=tell)
+                    smallest = prepare_exam(_with_spec(exam.case, found.spec))
+                    if (cause := name_cause(backend, smallest, budget)) is not None:
+                        check = _with_cause(replace(check, cause_cut=None), exam.case, cause, found.spec)
     return check
+
+
+def _with_cause(check: Check, case: Case, cause: Cause, spec: ConvSpec) -> Check:
+    return replace(check, cause=cause.words + ("" if spec == case.spec else f" (seen on {spec})"))
 
 
 def small_enough(backend: Backend, case: Case, check: Check, budget: Budget) -> Case:
@@ -101,15 +115,12 @@ def small_enough(backend: Backend, case: Case, check: Check, budget: Budget) -> 
         single, check = replace(case.spec, n=1), replace(check, probe="numeric", evidence=None)
         if fails_alike(backend, case, check, None, single, budget=budget):
             case = _with_spec(case, single)
-    if case.spec.macs <= most_macs(backend, case):
+    most = most_macs(backend, case, budget.slowness)
+    if case.spec.macs <= most:
         return case
     if check.probe in JUDGES_OF_NUMBERS:
         check = replace(check, evidence=None)  # that says where
-    alike = (
-        one
-        for one in similar(case.spec, most_macs(backend, case))
-        if fails_alike(backend, case, check, None, one, budget=budget)
-    )
+    alike = (one for one in similar(case.spec, most) if fails_alike(backend, case, check, None, one, budget=budget))
     return _with_spec(case, next(alike, case.spec))
 
 
@@ -119,15 +130,15 @@ def name_cause(backend: Backend, exam: Exam, budget: Budget) -> Cause | None:
     Raises:
         Spent: there was no budget for the next one.
     """
-    if exam.case.spec.macs > most_macs(backend, exam.case):
+    if exam.case.spec.macs > most_macs(backend, exam.case, budget.slowness):
         raise Spent
     return find_cause(Subject(backend=backend, case=exam.case, budget=budget), exam)
 
 
-def most_macs(backend: Backend, case: Case) -> int:
-    """Of a problem that is asked itself: fewer where each term of a sum must be asked alone."""
+def most_macs(backend: Backend, case: Case, slowness: float = 1.0) -> int:
+    """Of a problem that is asked itself: fewer where calls are slow, or each term of a sum must be asked alone."""
     one_by_one = DTYPE[case.dtype].narrow and transform_possible(case, backend.family)
-    return MOST_MACS // 20 if one_by_one else MOST_MACS
+    return int((MOST_MACS // 20 if one_by_one else MOST_MACS) / slowness)
 
 
 def similar(spec: ConvSpec, most_macs: int = MOST_MACS) -> Iterator[ConvSpec]:
