@@ -331,7 +331,7 @@ class Session:
             selection=selection,
             cases_each=work.cases_each,
             several_threads=len(self.threads) > 1,
-            heard=lambda *words: self.heard(*words),
+            heard=self._hear,
         )
         if resume and (csv in (None, "-") or overwrite):
             raise ConvbenchError("--resume continues a file: give it with --csv FILE, without --overwrite")
@@ -353,6 +353,9 @@ class Session:
             tell(f"{self.kept} of {self.total} cases are already in {csv} and are kept")
             if anonymous:
                 tell(f"{csv} is anonymous, so it is unknown whether its command had the same options")
+
+    def _hear(self, backend: str, stage: str, seconds: float) -> None:
+        self.heard(backend, stage, seconds)
 
     def _plan(self) -> "list[list[Row]]":
         return [
@@ -460,7 +463,7 @@ class Session:
 
 
 def reproduce(result: Result) -> str:
-    """The command that reproduces a result: verify, or bench for a fault that only shows while it is timed."""
+    """The command that reproduces a result: verify, or bench for a time and for a fault that only shows with it."""
     match result.outcome:
         case Wrong(check):
             words = check.evidence or ""
@@ -468,7 +471,9 @@ def reproduce(result: Result) -> str:
             words = message
         case _:
             words = ""
-    timing = any(sign in words for sign in ("before timing", "before the timing", "being timed", "again"))
+    timing = isinstance(result.outcome, Timed) or any(
+        sign in words for sign in ("before timing", "before the timing", "being timed", "again")
+    )
     return f"convbench {'bench' if timing else 'verify'} --backend {result.backend} {result.case.flags()}"
 
 
@@ -476,3 +481,18 @@ def count_outcomes(results: Iterable[Result]) -> Counter[str]:
     """How many have each outcome, in the words of the CSV."""
     kinds = {Verified: "verified", Timed: "timed", Wrong: "wrong", Failed: "failed", Skipped: "skipped"}
     return Counter(kinds[type(result.outcome)] for result in results)
+
+
+def reproduce_row(result: Result, command: str) -> str:
+    """The same for a row of a file, from the command in its row: with the plug-ins of that, if it had any."""
+    from convbench.discovery import sources
+
+    own = reproduce(result)
+    words = shlex.split(command) if command.startswith("convbench ") and command.count("'") % 2 == 0 else []
+    plugins = [words[place + 1] for place, one in enumerate(words[:-1]) if one == "--plugin"]
+    plugins += [one.partition("=")[2] for one in words if one.startswith("--plugin=")]
+    if plugins:
+        return own + "".join(f" --plugin {shlex.quote(one)}" for one in plugins)
+    if command.startswith("convbench.") and all(one.name != result.backend for one in sources()):
+        return f"no command loads {result.backend}, a function of the program that ran {command}"
+    return own
