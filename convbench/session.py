@@ -20,6 +20,7 @@ from itertools import groupby, islice
 from typing import TYPE_CHECKING, ClassVar
 
 from convbench.backend import Backend
+from convbench.call.watch import Watch
 from convbench.case import Case
 from convbench.errors import ConvbenchError
 from convbench.outcome import Failed, Result, Skipped, Timed, Verified, Wrong
@@ -219,7 +220,7 @@ def choose_run(
         isolate: None means for third-party code, on CUDA and with several thread counts (XLA fixes its own once per
             process), if the system and the backends allow it.
         timeout_s, memory_nbytes: limits that are enforced by killing, so they need a separate process.
-        heard: told what a backend in a separate process is doing, and for how long.
+        heard: told what a backend is doing, and in a separate process for how long.
     """
     limited = timeout_s is not None or memory_nbytes is not None
     if isolate is None:
@@ -229,8 +230,9 @@ def choose_run(
     if not isolate and limited:
         raise ConvbenchError("--timeout and --memory-limit need a process that can be killed; remove --no-isolate")
     if not isolate:
+        watch = Watch if heard is None else partial(Watch, tell=lambda backend, stage: heard(backend, stage, 0.0))
         return lambda sweep, cases, backends: each_prints_to_stderr(
-            sweep(cases, bring_here(backends, selection.plugins))
+            sweep(cases, bring_here(backends, selection.plugins), watch=watch())
         )
     given, instead = "--isolate needs", "try --no-isolate"
     if limited:
@@ -264,7 +266,8 @@ class Session:
         results: those of the completed cases, including kept ones.
         contexts: what the rows of a device share.
         threads: the thread counts with which every case runs.
-        heard: told what a backend in a separate process is doing: its name, the stage, the seconds of this case so far.
+        heard: told what a backend is doing: its name, the stage, and in a separate process the seconds of this case so
+            far.
     """
 
     def __init__(

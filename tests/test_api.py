@@ -338,7 +338,7 @@ def test_an_explanation_is_text_and_in_a_notebook_the_page_in_a_frame() -> None:
     assert "Content-Security-Policy" in html
     assert found._repr_mimebundle_()["text/plain"].startswith("━ 1/8")
     assert cb.explain(cb.ConvSpec.parse("n1c1h4w4k1r2s2")).walk.total == cb.explain().walk.total
-    with pytest.raises(cb.ConvbenchError, match="^at: p=9 is outside"):
+    with pytest.raises(cb.ConvbenchError, match=r"^at: p=9 is outside"):
         cb.explain(at=(9, 0))
 
 

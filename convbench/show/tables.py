@@ -27,6 +27,7 @@ LIKELY_CAUSE = (
     "Winograd in a library, or more threads than given"
 )
 ABOVE_PEAK = "above 100 % of peak: probably Winograd or FFT, which do fewer operations, or a lower precision"
+TOO_FEW = "~ too few clean samples, so all were used: not to be trusted"
 VERDICT_STYLE = {
     "faster": "green",
     "slower": "yellow",
@@ -78,6 +79,8 @@ def bench_table(title: str, results: Sequence[Result], *, width: int) -> Group:
         parts.append(Text(legend, "dim"))
     if disagree:
         parts.append(Text(DISAGREEMENT, "dim"))
+    if any(isinstance(one.outcome, Timed) and one.outcome.noise.noisy for one in results):
+        parts.append(Text(TOO_FEW, "dim"))
     return Group(*parts, *(Text(line, "dim") for line in flag_lines(results)))
 
 
@@ -160,7 +163,7 @@ def _bench_cells(result: Result, baseline_s: float | None) -> list[Text]:
             mark = DISAGREES if against and against > 0 else ""
             return [
                 name,
-                Text(seconds(timed.median_s)),
+                Text(f"{'~' * timed.noise.noisy}{seconds(timed.median_s)}"),
                 Text(ratio_words(compared) if compared else "1x" if alone else ""),
                 Text(gflops(result.case.spec.flops, timed.median_s)),
                 of_peak(result, timed),

@@ -200,6 +200,9 @@ def test_a_row_with_too_few_clean_samples_is_undecided_and_nothing_else() -> Non
     assert "undecided" in text
     assert "noisy" not in text
     assert "0.0006x" in text
+    assert "~88.0 ms" in text
+    assert "~ too few clean samples, so all were used: not to be trusted" in text
+    assert "~" not in drawn(80, bench_table("quick", rows[:1], width=80))
     assert noise_line(rows).startswith("1 of 2 rows had too few clean samples, so they are undecided")
 
 
