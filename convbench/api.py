@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from convbench.session import Bench, Verify
 
 Implementation = str | Backend | Callable[..., Any]
-Problems = str | ConvSpec | Sequence[str | ConvSpec]
+Problems = str | ConvSpec | Iterable[Any]  # texts and ConvSpecs, or a DataFrame
 Words = str | Sequence[str] | None
 Dtypes = Any  # words, and torch's own dtypes
 File = str | os.PathLike[str]
@@ -663,11 +663,12 @@ def _dtype_names(dtypes: Dtypes) -> Words:
 def _texts(on: Problems) -> list[str | ConvSpec]:
     from convbench.selection import listed
 
-    columns = getattr(on, "columns", None)
+    frame: Any = on
+    columns = getattr(frame, "columns", None)
     if columns is not None:  # a DataFrame, whose own list is that of its columns
         if "spec" not in columns:
             raise ConvbenchError(f"on= is a {type(on).__name__} without a column spec; give problems as text")
-        return list(dict.fromkeys(map(str, on.spec)))
+        return list(dict.fromkeys(map(str, frame.spec)))
     return [on] if isinstance(on, ConvSpec) else listed(on) or []
 
 

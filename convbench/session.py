@@ -212,7 +212,7 @@ def choose_run(
     selection: Selection,
     cases_each: Callable[[Case], int] = lambda _: 1,
     several_threads: bool = False,
-    heard: Callable[[str, str, float], object] | None = None,
+    heard: Callable[[str, str, float], None] | None = None,
 ) -> Run:
     """How a sweep is run: in this process, or with a separate process for each case.
 
@@ -312,7 +312,7 @@ class Session:
         self.work = work
         self.csv = csv
         self._tell = tell
-        self.heard: Callable[[str, str, float], object] = lambda *_: None
+        self.heard: Callable[[str, str, float], None] = lambda *_: None
         self._anonymous = anonymous
         self._setting: dict[int, int] = {}  # what is set to get this many threads
         for given in [threads] if isinstance(threads, int) else threads:

@@ -491,9 +491,9 @@ def test_what_a_result_holds_is_explained_and_anything_else_is_an_error_of_one_l
         ({"filter": 7}, "^filter: k=7 is outside"),
     ):
         with pytest.raises(cb.ConvbenchError, match=words):
-            cb.explain(**given)  # type: ignore[arg-type]  # what a user may give
+            cb.explain(**given)
     with pytest.raises(cb.ConvbenchError, match=r"^before is a DataFrame; give Results or a CSV file"):
-        cb.compare(frame, cb.Results([]))
+        cb.compare(frame, cb.Results([]))  # type: ignore[arg-type]  # what a user may give
     with pytest.raises(cb.ConvbenchError, match=r"^Conv2d is a module with weights of its own"):
         cb.bench(["torch", torch.nn.Conv2d(1, 1, 2)], on="note")
     with pytest.raises(cb.ConvbenchError, match=r"^on= is a DataFrame without a column spec"):

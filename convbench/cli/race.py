@@ -179,7 +179,8 @@ def gained(costs: "ModelCosts", raced: Sequence[Raced]) -> Iterator[str]:
             f"{ratio.high:.2f}){how}."
         )
     if all(one.best is None for one in raced):
-        yield _next(costs, raced)
+        quiet = any(one.torch is not None and not one.torch.noise.noisy for one in raced)
+        yield _next(costs, raced) if quiet else "Run it again with --wait-until-quiet, or with a larger --budget."
     if saved_s and costs.time_s and not costs.training:  # a race times one pass, and a row of a training step is three
         yield (
             f"With the fastest of each the convolutions would take {seconds(costs.time_s - saved_s)} instead of "

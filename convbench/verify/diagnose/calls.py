@@ -40,7 +40,7 @@ def find_state(subject: Subject, exam: Exam, _: Tensor, __: Tensor) -> Cause | N
 
     if (clean := after(0.0)) is None or (found := after(1.0)) is None:
         return None
-    (before, _), (out, larger) = clean, found
+    before, (out, larger) = clean[0], found
     wrong = subject.shares(out, exam) > 1
     differ = wrong & (out != before) & ~(out.isnan() & before.isnan())
     if not differ.any() or (again := after(1.0)) is None or not torch.equal(again[0][differ], out[differ]):
