@@ -120,7 +120,11 @@ def small_enough(backend: Backend, case: Case, check: Check, budget: Budget) -> 
         return case
     if check.probe in JUDGES_OF_NUMBERS:
         check = replace(check, evidence=None)  # that says where
-    alike = (one for one in similar(case.spec, most) if fails_alike(backend, case, check, None, one, budget=budget))
+    alike = (
+        one
+        for one in similar(case.spec, most, tiny=budget.slowness > 1)
+        if fails_alike(backend, case, check, None, one, budget=budget)
+    )
     return _with_spec(case, next(alike, case.spec))
 
 
@@ -138,17 +142,18 @@ def name_cause(backend: Backend, exam: Exam, budget: Budget) -> Cause | None:
 def most_macs(backend: Backend, case: Case, slowness: float = 1.0) -> int:
     """Of a problem that is asked itself: fewer where calls are slow, or each term of a sum must be asked alone."""
     one_by_one = DTYPE[case.dtype].narrow and transform_possible(case, backend.family)
-    return int((MOST_MACS // 20 if one_by_one else MOST_MACS) / slowness)
+    more = MORE_IF_SLOW if slowness > 1 else 1
+    return int(more * (MOST_MACS // 20 if one_by_one else MOST_MACS) / slowness)
 
 
-def similar(spec: ConvSpec, most_macs: int = MOST_MACS) -> Iterator[ConvSpec]:
+def similar(spec: ConvSpec, most_macs: int = MOST_MACS, *, tiny: bool = False) -> Iterator[ConvSpec]:
     """Problems like this one that are no larger than that, the most like it first; its kernel and steps are kept.
 
-    A size loses multiples of a block, so that what is left beyond a last block stays.
+    A size loses multiples of a block, so that what is left beyond a last block stays; `tiny` ones are of blocks of two.
     """
     seen = set[ConvSpec]()
     whole = dict.fromkeys(("n", "groups", "c", "k", "p", "q"), False)
-    shapes = [(most, whole) for most in (64, 32, 16, 8, 4)]
+    shapes = [(most, whole) for most in (64, 32, 16, 8, 4, *((2, 1) if tiny else ()))]
     shapes += [(8, whole | dict.fromkeys(kept, True)) for kept in (("p", "q"), ("k",), ("c",), ("k", "p", "q"), ("n",))]
     for most, kept in shapes:
 
