@@ -207,9 +207,9 @@ def _kernels(spec: ConvSpec, base: Model) -> Iterator[Named]:
 
 
 def _edges(spec: ConvSpec, base: Model) -> Iterator[Named]:
-    for name, letter, axis, size in (("column", "w", 3, spec.w), ("row", "h", 2, spec.h)):
+    for name, letter, axis, size, outs in (("column", "w", 3, spec.w, spec.q), ("row", "h", 2, spec.h, spec.p)):
         for which, place in (("last", size - 1), ("first", 0)):
-            if size > 1:
+            if size > 1 and outs > 1:  # of one output it is a tap that is missing
                 words = f"the {which} input {name} ({letter}={place}) is never read, as if it were padding"
                 yield words, partial(_without, base, axis, place)
 
