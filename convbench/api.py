@@ -1,11 +1,13 @@
 """What can a program or a notebook ask of convbench, in one call each? The same as the commands of these names."""
 
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from convbench.backend import BASELINE, Backend
+from convbench.case import Case, Problem
 from convbench.errors import ConvbenchError, NothingSelected
 from convbench.functions import python_name
 from convbench.outcome import Result, Verified
@@ -25,8 +27,9 @@ if TYPE_CHECKING:
     from convbench.session import Bench, Verify
 
 Implementation = str | Backend | Callable[..., Any]
-Problems = str | ConvSpec | Sequence[str | ConvSpec]
+Problems = str | ConvSpec | Iterable[Any]  # texts and ConvSpecs, or a DataFrame
 Words = str | Sequence[str] | None
+Dtypes = Any  # words, and torch's own dtypes
 File = str | os.PathLike[str]
 MOST_FAULTS = 3  # in an error; `verify` has all
 
@@ -35,7 +38,7 @@ def bench(
     backends: Implementation | Sequence[Implementation] | None = None,
     on: Problems = "quick",
     *,
-    dtypes: Words = None,
+    dtypes: Dtypes = None,
     layouts: Words = None,
     devices: Words = None,
     precisions: Words = None,
@@ -65,9 +68,10 @@ def bench(
         backends: names (`convbench list backends`), Backends, and functions: `fn(x, w, spec)`, or with the signature
             of `torch.nn.functional.conv2d`; x is (N, C, H, W), w (K, C/G, R, S), y (N, K, P, Q). None means all
             backends. Without "torch" there are no ratios and no verdicts.
-        on: a suite (`convbench list suites`, or a file), a problem as text, a ConvSpec, or a list of these.
+        on: a suite (`convbench list suites`, or a file), a problem as text, a ConvSpec, or a list of these; of a
+            DataFrame its column `spec`.
         dtypes, layouts, devices, precisions, passes, epilogues: one or a list each, as the options of
-            `convbench bench`; by default fp32, nchw, cpu, ieee, fprop, none.
+            `convbench bench`, dtypes as torch's own too; by default fp32, nchw, cpu, ieee, fprop, none.
         where: only problems for which this is true.
         plugins: files and modules with @backend functions.
         seed: of the random operands.
@@ -102,7 +106,7 @@ def bench(
     from convbench.selection import FOR_BENCH
     from convbench.session import Bench
 
-    axes = _Axes(dtypes, layouts, devices, precisions, passes, epilogues)
+    axes = _Axes(_dtype_names(dtypes), layouts, devices, precisions, passes, epilogues)
     how = _How(threads, isolate, timeout_s, memory_nbytes, csv, overwrite, progress)
     work = Bench(budget_s=budget_s, confidence=confidence, margin=margin, ceilings=ceilings, force=force)
     notes: list[str] = []
@@ -116,7 +120,7 @@ def verify(
     backends: Implementation | Sequence[Implementation] | None = None,
     on: Problems = "awkward",
     *,
-    dtypes: Words = None,
+    dtypes: Dtypes = None,
     layouts: Words = None,
     devices: Words = None,
     precisions: Words = None,
@@ -165,7 +169,7 @@ def verify(
     from convbench.selection import FOR_VERIFY
     from convbench.session import Verify
 
-    axes = _Axes(dtypes, layouts, devices, precisions, passes, epilogues)
+    axes = _Axes(_dtype_names(dtypes), layouts, devices, precisions, passes, epilogues)
     how = _How(threads, isolate, timeout_s, memory_nbytes, csv, overwrite, progress)
     notes: list[str] = []
     chosen = _select(backends, on, axes, where, plugins, seed, FOR_VERIFY, notes)
@@ -176,7 +180,7 @@ def assert_convolution(
     backends: Implementation | Sequence[Implementation],
     on: Problems = "awkward",
     *,
-    dtypes: Words = None,
+    dtypes: Dtypes = None,
     layouts: Words = None,
     devices: Words = None,
     precisions: Words = None,
@@ -238,7 +242,7 @@ def assert_convolution(
 
 
 def explain(
-    on: str | ConvSpec = "note",
+    on: str | ConvSpec | Problem | Case | Result = "note",
     *,
     at: tuple[int, int] | None = None,
     filter: int | None = None,  # noqa: A002  # as the option is called
@@ -251,7 +255,8 @@ def explain(
     also measures what loops cost here, and watches what PyTorch really ran.
 
     Args:
-        on: a problem as text, `SUITE:ROW`, or a ConvSpec; by default the worked example, n1c1h4w4k1r2s2.
+        on: a problem as text, `SUITE:ROW`, a ConvSpec, or a result, its case or its problem; by default the worked
+            example, n1c1h4w4k1r2s2.
         at: the output to follow: its row and column, from 0.
         filter, image: the output channel and the image of that output, from 0.
         seed: of the numbers; with 0, x repeats 1 to 97.
@@ -272,8 +277,23 @@ def explain(
     from convbench.explain.walk import affordable, choose_cell, small_integers, walk
     from convbench.suites import find_problem
 
-    whole = on if isinstance(on, ConvSpec) else find_problem(on).spec
-    cell = choose_cell(whole, at=at, image=image, filter_index=filter)
+    if isinstance(on, str):
+        whole = find_problem(on).spec
+    else:
+        problem = on.case if isinstance(on, Result) else on
+        found_spec = problem.spec if isinstance(problem, Case | Problem) else problem
+        if not isinstance(found_spec, ConvSpec):
+            raise ConvbenchError(
+                f"explain() got a {type(on).__name__}; give a problem as text (of a row of a DataFrame, row.spec), a "
+                f"ConvSpec, or a result"
+            )
+        whole = found_spec
+    if at is not None and not (isinstance(at, Sequence) and len(at) == 2):
+        raise ConvbenchError(f"at={at!r}: give the row and the column of an output, such as at=(0, 1)")
+    try:
+        cell = choose_cell(whole, at=at, image=image, filter_index=filter)
+    except ConvbenchError as error:  # it names the options of the command
+        raise ConvbenchError(re.sub(r"^--(\w+): ", r"\1: ", str(error))) from None
     spec = affordable(whole)
     found = walk(*small_integers(spec, seed), spec, cell if spec == whole else replace(cell, n=0))
     if not found.holds:
@@ -330,6 +350,9 @@ def compare(
         )
     gate = Gate(confidence=confidence, margin=margin, allowance=allowance, relative=relative)
     sides = {"before": before, "after": after}
+    for side, one in sides.items():
+        if not isinstance(one, Results | str | os.PathLike):
+            raise ConvbenchError(f"{side} is a {type(one).__name__}; give Results or a CSV file, not its rows")
     old, new = (one if isinstance(one, Results) else Results.load(one) for one in sides.values())
     names = {side: side if isinstance(one, Results) else os.fspath(one) for side, one in sides.items()}
     return ChangeReport(compare_pairs(old.pairs, new.pairs, gate=gate, across=across, **names))
@@ -626,9 +649,26 @@ def _call(name: str, result: Result, command: str) -> str:
     return f'convbench.{"bench" if timed else "verify"}({name}, on="{case.problem.text}", {words}, seed={case.seed})'
 
 
+def _dtype_names(dtypes: Dtypes) -> Words:
+    """The words of a list, or of one, that may hold torch's dtypes."""
+    if dtypes is None or isinstance(dtypes, str):
+        return dtypes
+    from convbench.call.tensors import TORCH_DTYPE
+
+    names = {kind: name for name, kind in TORCH_DTYPE.items()}
+    given = list(dtypes) if isinstance(dtypes, Iterable) else [dtypes]
+    return [str(names.get(one, one)) for one in given]
+
+
 def _texts(on: Problems) -> list[str | ConvSpec]:
     from convbench.selection import listed
 
+    frame: Any = on
+    columns = getattr(frame, "columns", None)
+    if columns is not None:  # a DataFrame, whose own list is that of its columns
+        if "spec" not in columns:
+            raise ConvbenchError(f"on= is a {type(on).__name__} without a column spec; give problems as text")
+        return list(dict.fromkeys(map(str, frame.spec)))
     return [on] if isinstance(on, ConvSpec) else listed(on) or []
 
 

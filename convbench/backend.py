@@ -56,7 +56,7 @@ class Traits:
         autograd: torch can differentiate `fn`: it accepts tensors that require gradients, and its output has
             them. verify compares them with finite differences; no other backend is called in this way.
         defects: `defects(case, probe)`, a known defect of the library underneath that a probe of verify hits
-            (numeric, sharp, memory, repeat, lattice, locality, batch, gradient), as text, or None; it is
+            (numeric, sharp, memory, repeat, state, lattice, locality, batch, gradient), as text, or None; it is
             shown and does not fail the run.
 
     Declarations of third-party backends select among convbench's bounds and never widen them: see EXCUSES.

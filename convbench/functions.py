@@ -48,8 +48,14 @@ def as_backend(function: Callable[..., Any]) -> Backend:
     """A function of this process as a backend, named after it.
 
     Raises:
-        ConvbenchError: as `function_backend`.
+        ConvbenchError: as `function_backend`; or it is a module of torch.
     """
+    if callable(getattr(function, "named_parameters", None)):  # an nn.Module
+        kind = type(function).__name__
+        raise ConvbenchError(
+            f"{kind} is a module with weights of its own, and a backend is given x and w; give a function, such as "
+            f"torch.nn.functional.conv2d, or list a module's convolutions with convbench.model"
+        )
     module = getattr(function, "__module__", None)
     return function_backend(function, python_name(function), module if module in sys.modules else "__main__")
 

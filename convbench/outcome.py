@@ -44,7 +44,7 @@ class Check:
         worst_of_bound: the largest error as a share of its own bound; at most 1 is right.
         relative_l2: norm of the error over norm of the truth.
         evidence: where and how it is wrong; None if it is right.
-        probe: which of the probes it failed: numeric, sharp, memory, repeat, lattice, locality,
+        probe: which of the probes it failed: numeric, sharp, memory, repeat, state, lattice, locality,
             batch or gradient; "" if it is right.
         omega: the largest error beyond the rounding of the result, in units of u * M; None if not measured.
         arithmetic: what the errors reveal about the inputs and the sums, as words, or "".

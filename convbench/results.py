@@ -153,9 +153,12 @@ class Results(Shown, Sequence[Result]):
 
     def reproduce(self, result: Result) -> str:
         """What reproduces a result: a command, or a call for a function that no command can load."""
-        from convbench.session import reproduce
+        from convbench.session import reproduce_row
 
-        return (self._reproduce or reproduce)(result)
+        if self._reproduce is not None:
+            return self._reproduce(result)
+        commands = (row.get("command", "") for row, one in self.pairs if one is result)
+        return reproduce_row(result, next(commands, ""))
 
     def _repr_html_(self) -> str:
         from convbench.show.results import results_html

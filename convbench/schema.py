@@ -196,8 +196,8 @@ _ROOFLINE = (
 _PROBES = (
     Column(
         "probe",
-        "which probe of `verify` a wrong row failed: numeric, sharp, memory, repeat, lattice, locality, batch or "
-        "gradient ([what they are](verification.md))",
+        "which probe of `verify` a wrong row failed: numeric, sharp, memory, repeat, state, lattice, locality, "
+        "batch or gradient ([what they are](verification.md))",
     ),
     Column("omega", "the largest error beyond the rounding of the result", "u * M"),
     Column(

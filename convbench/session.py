@@ -20,6 +20,7 @@ from itertools import groupby, islice
 from typing import TYPE_CHECKING, ClassVar
 
 from convbench.backend import Backend
+from convbench.call.watch import Watch
 from convbench.case import Case, RowKey
 from convbench.errors import ConvbenchError
 from convbench.outcome import Failed, Result, Skipped, Timed, Verified, Wrong
@@ -212,6 +213,7 @@ def choose_run(
     selection: Selection,
     cases_each: Callable[[Case], int] = lambda _: 1,
     several_threads: bool = False,
+    heard: Callable[[str, str, float], None] | None = None,
 ) -> Run:
     """How a sweep is run: in this process, or with a separate process for each case.
 
@@ -219,6 +221,7 @@ def choose_run(
         isolate: None means for third-party code, on CUDA and with several thread counts (XLA fixes its own once per
             process), if the system and the backends allow it.
         timeout_s, memory_nbytes: limits that are enforced by killing, so they need a separate process.
+        heard: told what a backend is doing, and in a separate process for how long.
     """
     limited = timeout_s is not None or memory_nbytes is not None
     if isolate is None:
@@ -228,8 +231,9 @@ def choose_run(
     if not isolate and limited:
         raise ConvbenchError("--timeout and --memory-limit need a process that can be killed; remove --no-isolate")
     if not isolate:
+        watch = Watch if heard is None else partial(Watch, tell=lambda backend, stage: heard(backend, stage, 0.0))
         return lambda sweep, cases, backends: each_prints_to_stderr(
-            sweep(cases, bring_here(backends, selection.plugins))
+            sweep(cases, bring_here(backends, selection.plugins), watch=watch())
         )
     given, instead = "--isolate needs", "try --no-isolate"
     if limited:
@@ -251,6 +255,7 @@ def choose_run(
         unavailable=list(selection.unavailable),
         limits=Limits(timeout_s=timeout_s, memory_nbytes=memory_nbytes),
         cases_each=cases_each,
+        heard=heard,
     )
 
 
@@ -265,6 +270,8 @@ class Session:
             clock.
         contexts: what the rows of a device share.
         threads: the thread counts with which every case runs.
+        heard: told what a backend is doing: its name, the stage, and in a separate process the seconds of this case so
+            far.
     """
 
     def __init__(
@@ -314,6 +321,7 @@ class Session:
         self.work = work
         self.csv = csv
         self._tell = tell
+        self.heard: Callable[[str, str, float], None] = lambda *_: None
         self._anonymous = anonymous
         self._setting: dict[int, int] = {}  # what is set to get this many threads
         for given in [threads] if isinstance(threads, int) else threads:
@@ -349,6 +357,7 @@ class Session:
             selection=selection,
             cases_each=work.cases_each,
             several_threads=len(self.threads) > 1,
+            heard=self._hear,
         )
         if resume and (csv in (None, "-") or overwrite):
             raise ConvbenchError("--resume continues a file: give it with --csv FILE, without --overwrite")
@@ -373,6 +382,9 @@ class Session:
             tell(f"{self.kept} of {self.total} cases are already in {csv} and are kept")
             if anonymous:
                 tell(f"{csv} is anonymous, so it is unknown whether its command had the same options")
+
+    def _hear(self, backend: str, stage: str, seconds: float) -> None:
+        self.heard(backend, stage, seconds)
 
     def _plan(self) -> "list[list[Row]]":
         return [
@@ -495,7 +507,7 @@ def _block(case: Case, threads: int) -> RowKey:
 
 
 def reproduce(result: Result) -> str:
-    """The command that reproduces a result: verify, or bench for a fault that only shows while it is timed."""
+    """The command that reproduces a result: verify, or bench for a time and for a fault that only shows with it."""
     match result.outcome:
         case Wrong(check):
             words = check.evidence or ""
@@ -503,7 +515,9 @@ def reproduce(result: Result) -> str:
             words = message
         case _:
             words = ""
-    timing = any(sign in words for sign in ("before timing", "before the timing", "being timed", "again"))
+    timing = isinstance(result.outcome, Timed) or any(
+        sign in words for sign in ("before timing", "before the timing", "being timed", "again")
+    )
     return f"convbench {'bench' if timing else 'verify'} --backend {result.backend} {result.case.flags()}"
 
 
@@ -511,3 +525,18 @@ def count_outcomes(results: Iterable[Result]) -> Counter[str]:
     """How many have each outcome, in the words of the CSV."""
     kinds = {Verified: "verified", Timed: "timed", Wrong: "wrong", Failed: "failed", Skipped: "skipped"}
     return Counter(kinds[type(result.outcome)] for result in results)
+
+
+def reproduce_row(result: Result, command: str) -> str:
+    """The same for a row of a file, from the command in its row: with the plug-ins of that, if it had any."""
+    from convbench.discovery import sources
+
+    own = reproduce(result)
+    words = shlex.split(command) if command.startswith("convbench ") and command.count("'") % 2 == 0 else []
+    plugins = [words[place + 1] for place, one in enumerate(words[:-1]) if one == "--plugin"]
+    plugins += [one.partition("=")[2] for one in words if one.startswith("--plugin=")]
+    if plugins:
+        return own + "".join(f" --plugin {shlex.quote(one)}" for one in plugins)
+    if command.startswith("convbench.") and all(one.name != result.backend for one in sources()):
+        return f"no command loads {result.backend}, a function of the program that ran {command}"
+    return own

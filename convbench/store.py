@@ -440,6 +440,11 @@ _WORDS = ("suite", "name", "reason", "cause", "command", "machine", "cpu", "gpu"
 
 def _header(path: str | Path, header: list[str]) -> list[str]:
     missing = [column for column in OLDEST if column not in header]
+    if missing and set("nchwkrs") <= set(header):
+        raise ConvbenchError(
+            f"{path} is a suite, as convbench model --csv writes, and not results: give it to bench or verify as "
+            f"--suite {path}, in Python as bench(on={str(path)!r})"
+        )
     if missing:
         raise ConvbenchError(
             f"{path} lacks the columns {', '.join(missing[:5])}; is it from convbench bench or verify?"

@@ -26,6 +26,7 @@ from convbench.selection import FOR_VERIFY, Selection, listed, select
 from convbench.session import Session, Verify
 from convbench.spec import ConvSpec
 from convbench.suites.choose import tell_apart
+from convbench.workers.jobs import Sweep
 from convbench.workers.probe import is_possible
 
 RELATIVE = re.compile(r"^\s*from\s+\.", re.MULTILINE)
@@ -223,13 +224,14 @@ class Examiner:
 
     def verify(self, given: GivenFunction, case: Case) -> Result:
         """The result of a case."""
+        from convbench.verify.sweep import verify as sweep  # first: what it imports sets environment variables
         from convbench.workers.server import surroundings
 
         session = self._session(given, case)
         key = (id(given), case.device, surroundings())  # a worker has the environment that it was started in
         if key != self._key:
             self.close()
-            self._key, self._results = key, self._begin(given)
+            self._key, self._results = key, self._begin(sweep, given)
         self._waiting.append(case)
         try:
             return replace(next(self._results), threads=session.threads[0])
@@ -242,20 +244,19 @@ class Examiner:
         """Whether its code runs in another process."""
         return self._isolate and not given.local and is_possible()
 
-    def _begin(self, given: GivenFunction) -> Iterator[Result]:
+    def _begin(self, sweep: Sweep, given: GivenFunction) -> Iterator[Result]:
         """The results of the cases that will be waiting: one is taken when its result is asked for."""
-        from convbench.verify.sweep import verify
 
         def cases() -> Iterator[Case]:
             while self._waiting:
                 yield self._waiting.popleft()
 
         if not self.is_isolated(given):
-            return verify(cases(), [given.backend])
+            return sweep(cases(), [given.backend])
         from convbench.workers.isolate import Limits, isolated_as_asked
 
         return isolated_as_asked(
-            verify,
+            sweep,
             cases(),
             given.backend,
             plugins=[given.plugin] if given.plugin else [],

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
@@ -337,7 +338,7 @@ def test_an_explanation_is_text_and_in_a_notebook_the_page_in_a_frame() -> None:
     assert "Content-Security-Policy" in html
     assert found._repr_mimebundle_()["text/plain"].startswith("━ 1/8")
     assert cb.explain(cb.ConvSpec.parse("n1c1h4w4k1r2s2")).walk.total == cb.explain().walk.total
-    with pytest.raises(cb.ConvbenchError, match="--at: p=9 is outside"):
+    with pytest.raises(cb.ConvbenchError, match=r"^at: p=9 is outside"):
         cb.explain(at=(9, 0))
 
 
@@ -475,3 +476,60 @@ def test_words_with_commas_are_lists_and_files_are_suites(tmp_path: Path) -> Non
     assert [(one.case.dtype, str(one.case.spec)) for one in found] == [
         ("fp32", "n1c2h5w5k2r3s3"), ("bf16", "n1c2h5w5k2r3s3"),
     ]  # fmt: skip
+
+
+def test_what_a_result_holds_is_explained_and_anything_else_is_an_error_of_one_line() -> None:
+    (r,) = cb.verify("torch", on="n1c1h4w4k1r2s2", dtypes=torch.float32, layouts="nchw", passes="fprop")
+    assert r.case.dtype == "fp32"
+    texts = {cb.explain(one).text() for one in (r, r.case, r.case.problem, r.case.spec, r.case.problem.text)}
+    assert len(texts) == 1
+    frame = cb.Results([({}, r)]).to_frame()
+    for given, words in (
+        ({"on": pd.Series({"spec": "n1c1h4w4k1r2s2"})}, r"explain\(\) got a Series; .* row.spec"),
+        ({"at": 5}, "^at=5: give the row and the column of an output"),
+        ({"at": (99, 0)}, "^at: p=99 is outside"),
+        ({"filter": 7}, "^filter: k=7 is outside"),
+    ):
+        with pytest.raises(cb.ConvbenchError, match=words):
+            cb.explain(**given)
+    with pytest.raises(cb.ConvbenchError, match=r"^before is a DataFrame; give Results or a CSV file"):
+        cb.compare(frame, cb.Results([]))  # type: ignore[arg-type]  # what a user may give
+    with pytest.raises(cb.ConvbenchError, match=r"^Conv2d is a module with weights of its own"):
+        cb.bench(["torch", torch.nn.Conv2d(1, 1, 2)], on="note")
+    with pytest.raises(cb.ConvbenchError, match=r"^on= is a DataFrame without a column spec"):
+        cb.verify("torch", on=pd.DataFrame({"name": ["a"]}))
+    with pytest.raises(cb.ConvbenchError, match="float8_e8m0fnu"):
+        cb.verify("torch", on="note", dtypes=[torch.float32, torch.float8_e8m0fnu])
+
+
+def test_a_frame_gives_its_problems() -> None:
+    frame = pd.DataFrame({"name": ["a", "b", "c"], "spec": ["n1c1h4w4k1r2s2", "n1c1h5w4k1r2s2", "n1c1h4w4k1r2s2"]})
+    for on in (frame, frame.spec[:2]):
+        r = cb.verify("torch", on=on, dtypes="fp32", layouts="nchw", passes="fprop", epilogues="none")
+        assert [str(one.case.spec) for one in r] == ["n1c1h4w4k1r2s2", "n1c1h5w4k1r2s2"]
+
+
+def test_a_time_is_reproduced_by_bench_and_a_row_of_a_file_with_the_plug_in_of_its_command(tmp_path: Path) -> None:
+    def mine(x: Any, w: Any, spec: Any) -> Any:
+        return by_spec(x, w, spec)
+
+    r = cb.bench(["torch", mine], on="n1c1h4w4k1r2s2", budget_s=0.01, ceilings=False)
+    assert r.reproduce(r[0]).startswith("convbench bench --backend torch --shape n1c1h4w4k1r2s2 ")
+    assert r.reproduce(r[1]).startswith("convbench.bench(mine, ")
+    r.to_csv(tmp_path / "r.csv")
+    old = cb.Results.load(tmp_path / "r.csv")
+    assert old.reproduce(old[0]) == r.reproduce(r[0])
+    assert old.reproduce(old[1]).startswith("no command loads mine, a function of the program that ran convbench.bench")
+    again = old.reproduce(old[1])
+    (tmp_path / "p.csv").write_text(
+        (tmp_path / "r.csv").read_text().replace("convbench.bench(", "convbench bench --plugin 'my k.py' (")
+    )
+    old = cb.Results.load(tmp_path / "p.csv")
+    assert old.reproduce(old[1]).endswith(" --plugin 'my k.py'") != again.startswith("convbench")
+
+
+def test_a_suite_is_not_results_and_says_where_it_goes(tmp_path: Path) -> None:
+    path = tmp_path / "my.csv"
+    cb.model(torch.nn.Conv2d(1, 2, 3), (1, 1, 8, 8), timed=False).to_csv(path)
+    with pytest.raises(cb.ConvbenchError, match=r"is a suite, .* bench\(on="):
+        cb.Results.load(path)

@@ -325,6 +325,16 @@ def test_a_crash_and_a_hang_cost_their_test_alone(pytester: pytest.Pytester) -> 
 
 
 @pytest.mark.program
+@pytest.mark.skipif(sys.platform != "linux", reason="worker processes need Linux")
+def test_the_cases_of_a_function_share_a_process_from_the_first_one_on(pytester: pytest.Pytester) -> None:
+    write(pytester, "right")
+    pytester.makepyfile(kernels=KERNELS + "\nopen('loaded', 'a').write(f'{os.getpid()}\\n')\n")
+    pytester.runpytest_subprocess(*PLUGIN, "-p", "no:xdist").assert_outcomes(passed=3)
+    loaded = (pytester.path / "loaded").read_text().splitlines()
+    assert len(loaded) == len(set(loaded)) == 2  # pytest's own, and one
+
+
+@pytest.mark.program
 def test_the_processes_of_xdist_write_one_file(pytester: pytest.Pytester) -> None:
     write(pytester, *WANTED)
     words = ("-n", "2", "--convbench-csv=rows.csv", "--convbench-no-isolate")

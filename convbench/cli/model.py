@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from convbench.cli.completion import among, listed
-from convbench.cli.options import Json, Overwrite, Words, words
+from convbench.cli.options import Json, Overwrite, Threads, Words, words
 from convbench.cli.outputs import check_outputs, tell, write
 from convbench.errors import ConvbenchError, check_words
 from convbench.exit_codes import NOTHING
@@ -63,6 +63,11 @@ def model(
         float,
         typer.Option("--budget", metavar="SECONDS", min=0.0, max=1e7, help="With --race: time budget per backend."),
     ] = 1.0,
+    threads: Threads = 0,
+    wait_until_quiet: Annotated[
+        bool,
+        typer.Option("--wait-until-quiet", help="Start the timing once the machine is quiet, or after 10 minutes."),
+    ] = False,
     sort: Annotated[
         str,
         typer.Option(
@@ -99,7 +104,11 @@ def model(
     [passes] = check_words("--passes", [passes], PASSES)
     [sort] = check_words("--sort", [sort], ORDERS)
     check_outputs({"--csv": csv}, overwrite=overwrite)
-    costs = _measure(name, input, context.obj, training=passes == "all", timed=not no_time)
+    if threads:
+        from convbench.session import set_threads
+
+        set_threads(threads)
+    costs = _measure(name, input, context.obj, training=passes == "all", timed=not no_time, patiently=wait_until_quiet)
     if csv is not None and costs.rows:
         from convbench.show.models import write_suite
 
@@ -110,6 +119,7 @@ def model(
     again = shlex.join(
         ["convbench", "model", name, *(["--input", ",".join(words(input))] if input else [])]
         + (["--passes", passes] if passes != "fprop" else [])
+        + (["--threads", str(threads)] if threads else [])
     )
     _show(costs, raced, csv, again, raced_too=race, by_time=sort == "time" and not no_time, as_json=json)
     if not costs.census.calls:
@@ -153,14 +163,24 @@ def _tell_suite(costs: "ModelCosts", csv: str) -> None:
     tell(f"{plural(len(costs.problems), 'problem')} in {csv}{rest}: {command}")
 
 
-def _measure(model: str, inputs: Words, waiting: "Waiting", *, training: bool, timed: bool) -> "ModelCosts":
-    from convbench.bench.doctor import warning
+def _measure(
+    model: str, inputs: Words, waiting: "Waiting", *, training: bool, timed: bool, patiently: bool
+) -> "ModelCosts":
+    from convbench.bench.doctor import MOST_WAIT_S, wait_until_quiet, warning
+    from convbench.device import find_device
     from convbench.models.inputs import parse_inputs
     from convbench.ran.study import study
 
     def say_pass(number: int) -> None:
         waiting.say(f"timing {model}, {f'pass {number}' if number else 'warming up'}")
         waiting.hold()  # no thread of ours runs while an operator is timed
+
+    def prepare_timing() -> None:
+        import torch
+
+        if patiently:
+            wait_until_quiet(find_device("cpu"), torch.get_num_threads(), tell, most_s=MOST_WAIT_S)
+        tell(warning())
 
     return study(
         model,
@@ -169,7 +189,7 @@ def _measure(model: str, inputs: Words, waiting: "Waiting", *, training: bool, t
         timed=timed,
         tell=tell,
         say=waiting.say,
-        about_to_time=lambda: tell(warning()),
+        about_to_time=prepare_timing,
         about_to_pass=say_pass,
     )
 
@@ -178,4 +198,4 @@ def _race(costs: "ModelCosts", budget_s: float, waiting: "Waiting") -> "Sequence
     from convbench.cli.race import race_layers
 
     waiting.say("preparing the race")
-    return race_layers(costs, budget_s, tell)
+    return race_layers(costs, budget_s, tell, say=waiting.say, hold=waiting.hold)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from convbench.backend import BASELINE
+from convbench.call.watch import BackendStage
 from convbench.case import Problem, cases
 from convbench.errors import plural
 from convbench.outcome import Failed, Result, Timed, Wrong
@@ -27,6 +28,29 @@ HOW = {
     "unfold-matmul": "F.unfold and a matrix product in place of the layer",
     "unfold-einsum": "F.unfold and an einsum in place of the layer",
 }
+
+
+ADMIT_S = 0.5  # of a backend before it is timed: its import, and its verification
+
+
+class _Steps:
+    """The backends of one race, one by one, and nothing once they are timed."""
+
+    def __init__(self, which: str, count: int, say: Callable[[str], None], hold: Callable[[], None]) -> None:
+        self._which, self._count, self._say, self._hold = which, count, say, hold
+        self._seen: dict[str, None] = {}
+        self._timed = False
+
+    def heard(self, backend: str, stage: str, _: float) -> None:
+        """As `Session.heard`."""
+        if stage == BackendStage.VERIFIED and backend not in self._seen:
+            self._seen[backend] = None
+            self._say(f"{self._which}: verifying {backend}, {len(self._seen)} of {self._count}")
+        elif stage == BackendStage.WAITED and not self._timed:
+            self._timed = True
+            self._say(f"{self._which}: timing {plural(self._count, 'backend')} in turns")
+        if stage != BackendStage.VERIFIED:
+            self._hold()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +94,20 @@ class Raced:
         }
 
 
-def race_layers(costs: "ModelCosts", budget_s: float, tell: Callable[[str], None]) -> list[Raced]:
-    """Time every backend on each layer that matters, in its own dtype and layout, as `bench` does."""
+def race_layers(
+    costs: "ModelCosts",
+    budget_s: float,
+    tell: Callable[[str], None],
+    *,
+    say: Callable[[str], None] = lambda _: None,
+    hold: Callable[[], None] = lambda: None,
+) -> list[Raced]:
+    """Time every backend on each layer that matters, in its own dtype and layout, as `bench` does.
+
+    Args:
+        say: receives which backend is being verified.
+        hold: called once they are timed.
+    """
     from convbench.selection import FOR_BENCH, select
     from convbench.session import Bench, Session
 
@@ -98,11 +134,27 @@ def race_layers(costs: "ModelCosts", budget_s: float, tell: Callable[[str], None
     with closing(session.run()) as finished:
         for row in rows:
             case = selection.cases[len(raced)]
-            most = duration(work.at_most_s(case, selection.backends))
-            many = plural(len(selection.backends), "backend")
-            tell(f"race {len(raced) + 1} of {len(rows)}: {row.name}, {many}, at most {most}")
+            running = [one for one in selection.backends if one.why_not(case) is None]
+            most_s = work.at_most_s(case, running)
+            about_s = min(most_s, budget_s * max(1, len(running) - 1) + ADMIT_S * len(running))
+            which = f"race {len(raced) + 1} of {len(rows)}: {row.name}"
+            tell(f"{which}, {plural(len(running), 'backend')}, about {duration(about_s)}, at most {duration(most_s)}")
+            session.heard = _Steps(which, len(running), say, hold).heard
             raced.append(Raced(row=row, results=tuple(next(finished))))
     return raced
+
+
+def _next(costs: "ModelCosts", raced: Sequence[Raced]) -> str:
+    """What is left to try where no backend wins."""
+    shape = raced[0].row.shape
+    counts = ",".join(map(str, dict.fromkeys((1, costs.threads or 1))))
+    done = {one.row.name for one in raced}
+    left = [row.name for row in sorted(costs.problems, key=lambda row: -row.gain_s) if row.name not in done]
+    more = f" The next layer to race is {left[0]}." if left else ""
+    return (
+        f"Next: convbench bench --shape {shape.spec} --dtype fp32,bf16 --layout nchw,nhwc --threads {counts} compares "
+        f"bf16, channels_last and thread counts.{more}"
+    )
 
 
 def gained(costs: "ModelCosts", raced: Sequence[Raced]) -> Iterator[str]:
@@ -126,6 +178,9 @@ def gained(costs: "ModelCosts", raced: Sequence[Raced]) -> Iterator[str]:
             f"{one.row.name}: {name} is {ratio.ratio:.2f}x as fast as torch here ({ratio.low:.2f} to "
             f"{ratio.high:.2f}){how}."
         )
+    if all(one.best is None for one in raced):
+        quiet = any(one.torch is not None and not one.torch.noise.noisy for one in raced)
+        yield _next(costs, raced) if quiet else "Run it again with --wait-until-quiet, or with a larger --budget."
     if saved_s and costs.time_s and not costs.training:  # a race times one pass, and a row of a training step is three
         yield (
             f"With the fastest of each the convolutions would take {seconds(costs.time_s - saved_s)} instead of "

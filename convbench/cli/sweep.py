@@ -73,11 +73,13 @@ def watched(session: "Session", err: "Console", show: Callable[[], None]) -> "It
 
     Ctrl-C ends the program at once, after `show` has shown what is finished.
     """
-    from convbench.show.progress import bar
+    from convbench.show.progress import Steps, bar
 
     remaining, total = session.remaining, session.total
     finished = session.run()
     progress = bar(err, shown=True)
+    steps = Steps(progress, tell)
+    session.heard = steps.heard
 
     def leave(*_: object) -> None:
         """From the handler itself: an exception would have to find its way through torch's own code."""
@@ -94,11 +96,14 @@ def watched(session: "Session", err: "Console", show: Callable[[], None]) -> "It
         try:
             with progress, closing(finished):
                 upcoming = (case.problem.name for case in remaining)
-                task = progress.add_task(next(upcoming, ""), total=total, completed=total - len(remaining))
+                task = progress.add_task(name := next(upcoming, ""), total=total, completed=total - len(remaining))
                 progress.refresh()
+                steps.begin(name, task)
                 for case in finished:
                     yield case
-                    progress.update(task, advance=1, description=next(upcoming, ""), refresh=True)
+                    name = next(upcoming, "")
+                    progress.update(task, advance=1, description=name, refresh=True)
+                    steps.begin(name, task)
         finally:
             signal.signal(signal.SIGINT, before)
 

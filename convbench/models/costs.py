@@ -84,8 +84,13 @@ class Row:
 
     @property
     def percent(self) -> float | None:
-        """Of what this machine can do at most."""
-        return 100 * self.roof_s / self.time_s if self.roof_s and self.time_s else None
+        """Of what this machine can do at most; None for a time that is not to be trusted."""
+        return 100 * self.roof_s / self.time_s if self.roof_s and self.time_s and not self.noisy else None
+
+    @property
+    def gain_s(self) -> float:
+        """What can be gained at most: its time beyond that of the roofline; all of it where that is unknown."""
+        return (self.time_s or 0.0) * max(0.0, 1 - (self.percent or 0.0) / 100)
 
     @property
     def field(self) -> tuple[Extent, Extent] | None:

@@ -15,16 +15,21 @@ MATTERS, MOST_LAYERS = 0.6, 5  # the layers that take so much of the time togeth
 MOST_NOISY = 0.1  # of the time: above, nothing is said of the order
 FEW_CONVOLUTIONS = 0.5  # of the time of all operators: below, the rest is named first
 NEAR_PEAK = 75.0  # percent: no kernel gains much there
+LOW_PEAK, DEAR = 25.0, 3.0  # out of proportion: below this percentage of peak, so many times more time than work
 # What torch falls back to, and oneDNN's own reference.
 SLOW_CODE = ("Slow2d", "SlowDilated2d", "oneDNN ref")
 
 
 def what_matters(costs: "ModelCosts") -> "tuple[Row, ...]":
-    """The slowest rows, which take most of the convolutions' time together; untimed, those of the most work."""
-    timed = costs.time_s is not None
-    rows = costs.by_time if timed else tuple(sorted(costs.rows, key=lambda row: -row.macs))
-    shares = accumulate((row.time_share or 0.0) if timed else row.macs / max(1, costs.macs) for row in rows)
-    needed = next((number for number, share in enumerate(shares, start=1) if share >= MATTERS), len(rows))
+    """The rows in which most of what can be gained is; where no peak is known that is time, and untimed it is work."""
+    if costs.time_s is None:
+        weights = {row: float(row.macs) for row in costs.rows}
+    else:
+        weights = {row: row.gain_s for row in costs.rows}
+    rows = tuple(sorted(costs.rows, key=lambda row: -weights[row]))
+    sums = accumulate(weights[row] for row in rows)
+    most = MATTERS * sum(weights.values())
+    needed = next((number for number, one in enumerate(sums, start=1) if one >= most), len(rows))
     return rows[: min(needed, MOST_LAYERS)]
 
 
@@ -37,9 +42,26 @@ def cannot_tell(costs: "ModelCosts") -> str:
         return ""
     return (
         f"The machine is too busy to tell which layer is slow: {_percent(costs.disturbed)} of the samples were "
-        f"disturbed, and {plural(len(noisy), 'layer')} of {len(costs.rows)} had too few others (~). Run it again when "
-        f"convbench doctor finds the machine quiet."
+        f"disturbed, and {plural(len(noisy), 'layer')} of {len(costs.rows)} had too few others (~). Run it again with "
+        f"--wait-until-quiet, or with fewer --threads."
     )
+
+
+def certain(costs: "ModelCosts") -> str:
+    """Which layers are slower than all others in spite of the noise, or "".
+
+    An undisturbed call takes no longer than the least of all samples, so that bounds the others from above.
+    """
+    rows = costs.by_time
+    for count in range(min(MOST_LAYERS, len(rows) - 1), 0, -1):
+        top, rest = rows[:count], rows[count:]
+        if any(row.noisy or row.ends_s is None for row in top):
+            continue
+        least = min(row.ends_s[0] for row in top if row.ends_s)
+        if least > max(row.ends_s[1] for row in rest if row.ends_s):
+            others = "each of the others" if len(rest) > 1 else rest[0].name
+            return f"Certain all the same: {_names(top)} {'takes' if count == 1 else 'take'} longer than {others}."
+    return ""
 
 
 def advice(costs: "ModelCosts", command: str = "", *, suite: str | None = None, raced: bool = False) -> Iterator[str]:
@@ -54,18 +76,17 @@ def advice(costs: "ModelCosts", command: str = "", *, suite: str | None = None, 
         return
     if why := cannot_tell(costs):
         yield why
+        if words := certain(costs):
+            yield words
         return
     rows, top = costs.by_time, what_matters(costs)
     if costs.disturbed >= MOST_NOISY:
         yield f"{_percent(costs.disturbed)} of the samples were disturbed and are set aside."
     yield from _elsewhere(costs)
-    share = sum(row.time_share or 0.0 for row in top)
     if len(rows) > 1:
-        yield (
-            f"{len(top)} of {plural(len(rows), 'layer')} {'takes' if len(top) == 1 else 'take'} {_percent(share)} of "
-            f"the convolutions' {seconds(costs.time_s)}{'' if len(top) == 1 else ': ' + _names(top)}."
-        )
+        yield _most(costs, top)
         yield _slowest(rows)
+    yield from _out_of_proportion(costs, top)
     yield from _reached(top)
     yield from _causes(top)
     if raced or not (own := [row for row in top if row.shape.why_no_spec is None]):
@@ -76,6 +97,38 @@ def advice(costs: "ModelCosts", command: str = "", *, suite: str | None = None, 
     else:
         again = command or f"convbench model {shlex.quote(costs.model)}"
         yield f"Next: {again} --race times every backend on {_these(own)}."
+
+
+def _most(costs: "ModelCosts", top: "Sequence[Row]") -> str:
+    many = f"{len(top)} of {plural(len(costs.rows), 'layer')}"
+    names = "" if len(top) == 1 else f": {_names(top)}"
+    if all(row.percent is None for row in costs.rows):
+        share = sum(row.time_share or 0.0 for row in top)
+        takes = "takes" if len(top) == 1 else "take"
+        return f"{many} {takes} {_percent(share)} of the convolutions' {seconds(costs.time_s)}{names}."
+    gains = sum(row.gain_s for row in costs.rows)
+    share = sum(row.gain_s for row in top) / gains if gains else 0.0
+    has = "has" if len(top) == 1 else "have"
+    return f"{many} {has} {_percent(share)} of what can be gained, {seconds(gains)} at most{names}."
+
+
+def _out_of_proportion(costs: "ModelCosts", top: "Sequence[Row]") -> Iterator[str]:
+    """The first layer that takes far more of the time than of the work, far from the peak, and the likely reason."""
+    for row in top:
+        share, work = row.time_share or 0.0, row.macs / max(1, costs.macs)
+        if row.percent is None or row.percent >= LOW_PEAK or share < DEAR * work or row.bound == "memory":
+            continue
+        groups, channels = row.shape.groups, row.shape.x[1] // row.shape.groups
+        why = f"PyTorch runs {row.ran}" if row.ran else "its kernel does not suit it"
+        if groups > 1:
+            why = f"{groups} groups of {plural(channels, 'channel')}, for which kernels for dense layers do badly"
+        elif row.shape.transposed or max(row.shape.dilation) > 1:
+            why = "transposed" if row.shape.transposed else "dilated"
+        yield (
+            f"{row.name} takes {_percent(share)} of the time for {_percent(work)} of the MACs, at {row.percent:.0f} % "
+            f"of peak: {why}."
+        )
+        return
 
 
 def _elsewhere(costs: "ModelCosts") -> Iterator[str]:
@@ -106,10 +159,9 @@ def _reached(top: "Sequence[Row]") -> Iterator[str]:
     if not known:
         yield "How near they come to what this CPU can do is unknown until convbench ceilings has measured it."
         return
-    lost = {row.name: (row.time_s or 0.0) * max(0.0, 1 - percent / 100) for row, percent in known}
-    row, percent = max(known, key=lambda pair: lost[pair[0].name])
+    row, percent = max(known, key=lambda pair: pair[0].gain_s)
     bound = " (memory bound: fuse it with its neighbours, as torch.compile does)" if row.bound == "memory" else ""
-    most = seconds(lost[row.name])
+    most = seconds(row.gain_s)
     yield f"{row.name} reaches {percent:.0f} % of what this CPU can do{bound}; at most {most} can be gained there."
     if min(percent for _, percent in known) >= NEAR_PEAK:
         yield "All of them are near the peak: only less work helps, by smaller images, fewer channels or fewer bits."
@@ -138,7 +190,9 @@ def _escaped(name: str) -> str:
 
 
 def _percent(share: float) -> str:
-    """100 % only if exact."""
+    """0 and 100 % only if exact."""
+    if 0 < share < 0.005:
+        return "<1 %"
     if 0.995 <= share < 1:
         return ">99 %"
     return f"{share:.0%}".replace("%", " %")

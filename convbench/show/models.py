@@ -65,7 +65,7 @@ def print_model(costs: "ModelCosts", said: Sequence[str] = (), *, by_time: bool 
     print_tabbed(console, COLUMNS_PIPED)
     for row in costs.by_time if by_time else costs.rows:
         print_tabbed(console, _piped(row, costs))
-    for line in (*remarks(costs), *said):
+    for line in (*remarks(costs, piped=True), *said):
         side_console().print(line, markup=False)
 
 
@@ -87,7 +87,7 @@ def page(costs: "ModelCosts", width: int, said: Sequence[str] = (), *, by_time: 
     return Group(*parts, *([Text(), *(Text(line) for line in wrap(" ".join(said), width - 1))] if said else []))
 
 
-def remarks(costs: "ModelCosts") -> Iterator[str]:
+def remarks(costs: "ModelCosts", *, piped: bool = False) -> Iterator[str]:
     """The totals, and what the table cannot show: what is not a problem here, what was not counted, what is a bound."""
     found, total = costs.census, amount(costs.macs, "MAC")
     distinct = f"{len(costs.rows)} of them distinct" if len(costs.rows) < len(found.calls) else "all distinct"
@@ -120,7 +120,10 @@ def remarks(costs: "ModelCosts") -> Iterator[str]:
             f"the convolutions take {seconds(costs.time_s)}, {_percent(costs.conv_time_share)} of all operators' time"
         )
         if any(row.noisy for row in costs.rows):
-            yield "~ too few undisturbed samples: the least of all, not to be trusted"
+            from convbench.models.timing import ENOUGH
+
+            few = f"undisturbed below {ENOUGH}" if piped else "~"  # a mark would make text of a number
+            yield f"{few}: too few undisturbed samples; the time is not to be trusted, and its % of peak is left out"
         if any(row.percent is not None for row in costs.rows):
             yield "% of peak: of the roofline of this machine, by convbench ceilings"
     if costs.unmeasured:
@@ -318,7 +321,7 @@ def _cells(row: "Row", costs: "ModelCosts") -> dict[str, Text]:
         "time": Text(f"{'~' * row.noisy}{seconds(row.time_s)}"),
         "of time": Text("" if share is None else _percent(share)),
         "": Text("" if share is None or not most else _bar(share / most), "dim" if row.noisy else ""),
-        "% of peak": Text("" if percent is None or row.noisy else f"{percent:.0f} %"),
+        "% of peak": Text("" if percent is None else f"{percent:.0f} %"),
         "MACs": Text(amount(row.macs, "").strip()),
         "share": Text(_percent(row.macs / costs.macs) if costs.macs else ""),
         "FLOP/B": Text(f"{shape.intensity:.3g}"),

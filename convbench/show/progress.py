@@ -1,4 +1,4 @@
-"""How far is a run that Python started: a bar in a terminal, and one in a notebook?"""
+"""How far is a run: a bar in a terminal, one in a notebook, and what a slow backend is doing?"""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -7,9 +7,15 @@ from html import escape
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from convbench.call.watch import BackendStage
 from convbench.show.console import side_console
+
+# Nothing is written while something is timed.
+QUIET = (BackendStage.CAPTURED, BackendStage.TIMED, BackendStage.EVICTED, BackendStage.WAITED)
+# A case that takes so long: its step is named in the bar, in a pipe in a line, and smaller problems are proposed.
+STEP_S, LINE_S, LONG_S = 2.0, 10.0, 30.0
 
 
 @contextmanager
@@ -41,6 +47,38 @@ def bar(console: Console, *, shown: bool) -> Progress:
         auto_refresh=False,
         disable=not (shown and console.is_terminal),
     )
+
+
+class Steps:
+    """What the backends of a slow case do: in the bar every second, in a pipe after 10 s, 20 s, 40 s and so on."""
+
+    def __init__(self, drawn: Progress, tell: Callable[[str], None]) -> None:
+        self._bar, self._tell = drawn, tell
+        self._name = ""
+        self._due_s = 0.0
+        self._task: TaskID | None = None
+
+    def begin(self, name: str, task: TaskID) -> None:
+        """Another case."""
+        self._name, self._task = name, task
+        self._due_s = LINE_S if self._bar.disable else STEP_S
+
+    def heard(self, backend: str, stage: str, seconds: float) -> None:
+        """As `Session.heard`."""
+        if stage in QUIET or seconds < self._due_s or self._task is None:
+            return
+        words = f"{backend} {stage.removeprefix('while ')}"
+        if stage == BackendStage.EXPLAINED:
+            words = f"{backend} is WRONG; searching for the cause and the smallest problem"
+        elif seconds >= LONG_S:
+            words += "; smaller problems (--shape) take less"
+        line = f"{self._name}: {words}, {seconds:.0f} s"
+        if self._bar.disable:
+            self._tell(line)
+            self._due_s = 2 * self._due_s
+        else:
+            self._bar.update(self._task, description=line, refresh=True)
+            self._due_s = seconds + 1
 
 
 @contextmanager

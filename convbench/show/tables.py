@@ -1,5 +1,6 @@
 """Results as tables, and sentences about what went wrong or was skipped."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -26,6 +27,7 @@ LIKELY_CAUSE = (
     "Winograd in a library, or more threads than given"
 )
 ABOVE_PEAK = "above 100 % of peak: probably Winograd or FFT, which do fewer operations, or a lower precision"
+TOO_FEW = "~ too few clean samples, so all were used: not to be trusted"
 VERDICT_STYLE = {
     "faster": "green",
     "slower": "yellow",
@@ -33,6 +35,8 @@ VERDICT_STYLE = {
     "baseline": "bold",
     "undecided": "dim",
 }
+# An exception as a message: `TypeError: fp32 only`.
+_RAISED = re.compile(r"[\w.]*(Error|Exception|Exit)\b")
 # A call on newly mapped memory is reported above this: it is timed in five blocks, not in pairs.
 DEARER, MOST_DEARER = 1.1, 3
 UNSURE = "run convbench doctor to see what disturbs this machine, raise --budget, or use --wait-until-quiet"
@@ -75,6 +79,8 @@ def bench_table(title: str, results: Sequence[Result], *, width: int, percentile
         parts.append(Text(legend, "dim"))
     if disagree:
         parts.append(Text(DISAGREEMENT, "dim"))
+    if any(isinstance(one.outcome, Timed) and one.outcome.noise.noisy for one in results):
+        parts.append(Text(TOO_FEW, "dim"))
     return Group(*parts, *(Text(line, "dim") for line in flag_lines(results)))
 
 
@@ -159,7 +165,7 @@ def _bench_cells(result: Result, baseline_s: float | None) -> list[Text]:
             mark = DISAGREES if against and against > 0 else ""
             return [
                 name,
-                Text(seconds(timed.median_s)),
+                Text(f"{'~' * timed.noise.noisy}{seconds(timed.median_s)}"),
                 Text(ratio_words(compared) if compared else "1x" if alone else ""),
                 Text(gflops(result.case.spec.flops, timed.median_s)),
                 of_peak(result, timed),
@@ -518,6 +524,27 @@ def fault_lines(result: Result, repro: str, smallest: str = "") -> list[str]:
         f"  {repro}",
         *([f"  {found}: {smallest}" if smallest else f"  {found}"] if found else []),
     ]
+
+
+def dtype_lines(results: Iterable[Result]) -> list[str]:
+    """What to do where a backend raises in each case of a data type, and in no case of another."""
+    raised: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for one in results:
+        if not isinstance(one.outcome, Skipped):
+            message = one.outcome.message if isinstance(one.outcome, Failed) else ""
+            raised[one.backend, one.case.dtype].append(message if _RAISED.match(message) else "")
+    lines = []
+    for name in dict.fromkeys(name for name, _ in raised):
+        own = {dtype: messages for (one, dtype), messages in raised.items() if one == name}
+        bad = [dtype for dtype, messages in own.items() if all(messages)]
+        good = [dtype for dtype, messages in own.items() if not any(messages)]
+        if bad and good:
+            lines.append(
+                f"{name} raises in every case of {' and '.join(bad)}. If it has no such data type, let it raise "
+                f"convbench.backend.Unsupported, or declare @backend(dtypes={{{', '.join(map(repr, good))}}}), or "
+                f"choose --dtype {','.join(good)} (dtypes= in Python): those cases are then skipped."
+            )
+    return lines
 
 
 def cause_cut_words(check: Check) -> str:

@@ -19,6 +19,7 @@ from convbench.outcome import Bill, Failed, Skipped
 from convbench.verify.batch import one_image
 from convbench.verify.gradient import gradient_fault
 from convbench.verify.probes import Probes
+from convbench.verify.state import call_larger
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class Answers:
         poisoned: what the unwritten memory held, in words, with the answer.
         again: of further plain calls; empty if the poisoned ones gave the same bits as the first.
         single: one image of the batch computed alone, by its number; None if there is no other.
+        later: of a plain call after one on a larger problem, with the text of that; None if it computes no larger one.
         gradient: what is wrong with autograd through it, or "".
         not_run: that the promised operator did not run, or "".
         varies: whether it declares that two equal calls may differ in their last bits.
@@ -68,6 +70,7 @@ class Answers:
     lattice: Answer | None = None
     pierced: Answer | None = None
     single: tuple[int, Answer | Failed] | None = None
+    later: tuple[str, Answer] | None = None
     gradient: str = ""
     not_run: str = ""
     varies: bool = False
@@ -75,13 +78,14 @@ class Answers:
 
 
 def question(
-    backend: Backend, probes: Probes, *, profiled: bool | None = None, whole: bool = True
+    backend: Backend, probes: Probes, *, profiled: bool | None = None, whole: bool = True, disturbed: bool = True
 ) -> Answers | Failed | Skipped:
     """Collect a backend's answers without judging them; the operands are restored.
 
     Args:
         profiled: whether the second plain call is profiled; by default where an operator is promised.
         whole: whether it is asked for integers, and with a NaN among its inputs, as well.
+        disturbed: whether a whole question has a call on a larger problem, and the same one again.
     """
     case, exam = probes.exam.case, probes.exam
     profiled = case.pass_ in backend.must_run if profiled is None else profiled
@@ -129,7 +133,7 @@ def question(
                 again = [take(call, guard) for _ in range(2)]
             # Called now: code that runs after the truth is computed could look for it.
             varies = bool(again) and backend.nondeterministic is not None and bool(backend.nondeterministic(case))
-            lattice, pierced, gradient, overwritten = None, None, "", False
+            lattice, pierced, later, gradient, overwritten = None, None, None, "", False
             single: tuple[int, Answer | Failed] | None = None
             if whole:
                 doing = " on whole numbers"
@@ -149,6 +153,9 @@ def question(
                     pass  # of another size, which it need not do
                 except Exception as error:
                     single = alone.image, failure(error)  # its earlier answers are still judged
+            if whole and disturbed and not backend.slow_start and (larger := call_larger(backend, case)) is not None:
+                doing = f" after a call of {larger.spec}"
+                later = str(larger.spec), take(call, guard)
             if whole:
                 doing = " under autograd"
                 gradient = gradient_fault(backend, exam)
@@ -169,6 +176,7 @@ def question(
         lattice=lattice,
         pierced=pierced,
         single=single,
+        later=later,
         gradient=gradient,
         not_run=not_run_words,
         varies=varies,

@@ -20,7 +20,7 @@ VERDICT_S = 250e-9
 TRIAL_S = 0.1
 
 # How often a backend is called besides the rounds: plainly, poisoned (with a relu twice), profiled, and by verify on
-# integers and with a NaN as well; and by bench
+# integers, with a NaN, and after a larger problem as well; and by bench
 # to learn its threads, three blocks of one call that find how many fill a sample, cold, and after the timing.
 CALLS_TO_VERIFY, CALLS_TO_BENCH = 5, 18
 VERDICTS_TO_VERIFY, VERDICTS_TO_BENCH = 3, 4

@@ -68,7 +68,9 @@ def _verify_case(probes: Probes, lineup: Lineup) -> None:
 
     def ask(backend: Backend) -> None:
         watch.tell(backend.name, BackendStage.VERIFIED)
-        found = question(backend, probes)
+        kind = backend.name, any(probes.exam.case.spec.sides)
+        found = question(backend, probes, disturbed=kind not in watch.disturbed)
+        watch.disturbed.add(kind)
         if isinstance(found, Answers):
             answers[backend.name] = found
         else:

@@ -155,6 +155,15 @@ def _findings(backend: Backend, probes: Probes, answers: Answers) -> Iterator[Ch
             found = exam.misfit(answer.out) or _unlike(backend, exam, answer.out, plain, varies=answers.varies)
         if found is not None:
             yield found
+    if answers.later is not None:
+        larger, answer = answers.later
+        found = manners(answer)
+        if found is None and not alike(answer.out, plain):
+            found = exam.misfit(answer.out) or check(exam, answer.out, family, roundings, points)
+            if not found.passed:
+                found = found.fails("state", f"right at first, wrong after a call of {larger}: {found.evidence}")
+        if found is not None and not found.passed:
+            yield found
     if answers.lattice is not None:
         found = probes.lattice_for(family).check(answers.lattice.out, family, roundings, points)
         yield manners(answers.lattice) or found

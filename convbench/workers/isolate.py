@@ -30,7 +30,7 @@ from convbench.device.cpu import Cpu
 from convbench.errors import MOST_CHARACTERS, one_line
 from convbench.machine import child_nbytes
 from convbench.outcome import Failed, Outcome, Result, Skipped, Wrong
-from convbench.workers.jobs import Fall, Further, Job, Sweep
+from convbench.workers.jobs import Fall, Further, Heard, Job, Sweep
 from convbench.workers.server import Server
 
 MOST_BY_WORD_S = 30.0  # a call, where third-party code says how slow it is; --timeout gives it longer
@@ -78,6 +78,7 @@ def isolated(
     unavailable: Sequence[Unavailable] = (),
     limits: Limits | None = None,
     cases_each: Callable[[Case], int] = lambda _: 1,
+    heard: Heard | None = None,
 ) -> Iterator[Result]:
     """What `sweep(cases, backends, watch=...)` yields, each case in a process that may die.
 
@@ -86,6 +87,7 @@ def isolated(
         backends: they are loaded in the worker, by name, from the same plug-ins.
         unavailable: those among them whose code must not be loaded again.
         cases_each: how many cases of the same device, from this one on, a worker does while it lives.
+        heard: told what a busy backend is doing, see `Server.work`.
 
     Raises:
         ConvbenchError: no worker process can be started.
@@ -112,7 +114,7 @@ def isolated(
                 memory_nbytes=limits.memory_nbytes or child_nbytes(),
                 faults=frozenset(faults),
             )
-            for answer in server.work(job):
+            for answer in server.work(job, heard=heard):
                 case = cases[done]
                 if isinstance(answer, Fall):
                     if answer.backend in names and answer.backend not in felled:

@@ -20,6 +20,7 @@ DYING_S = 10.0  # a process that SIGKILL does not end by then hangs in a driver
 STAGES = list(BackendStage)  # the first one is the value of memory that is still zero
 
 Sweep = Callable[..., Iterator[Result]]
+Heard = Callable[[str, str, float], None]  # a backend, what it is doing, for how many seconds of this case
 Further = Iterator[tuple[Case, float]]  # cases that follow those of a job, with the seconds for a step of each
 
 

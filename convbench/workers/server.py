@@ -40,6 +40,7 @@ from convbench.workers.jobs import (
     Errand,
     Fall,
     Further,
+    Heard,
     Inquiry,
     Job,
     NotLoaded,
@@ -103,12 +104,15 @@ class Server:
         else:  # a worker may be at work still
             self.stop()
 
-    def work(self, job: Job, further: Further | None = None) -> Iterator[list[Result] | Fall]:
+    def work(
+        self, job: Job, further: Further | None = None, heard: Heard | None = None
+    ) -> Iterator[list[Result] | Fall]:
         """The results of each case in order, of the first ones where a worker had enough; a Fall is the last.
 
-        The cases of `further` follow those of the job; each is taken when the result before it has been used.
+        The cases of `further` follow those of the job; each is taken when the result before it has been used. `heard`
+        is called ten times a second while a backend is busy.
         """
-        return self._send(replace(job, more=further is not None), _module_of(job.sweep), Result, further)
+        return self._send(replace(job, more=further is not None), _module_of(job.sweep), Result, further, heard)
 
     def ask(self, inquiry: Inquiry) -> list[Card | NotLoaded] | Fall:
         """The backends in the third-party code, or what happened to the process that loaded it."""
@@ -117,7 +121,12 @@ class Server:
         return answer
 
     def _send(
-        self, errand: Errand, preload: str, kinds: Kinds[Answer], further: Further | None = None
+        self,
+        errand: Errand,
+        preload: str,
+        kinds: Kinds[Answer],
+        further: Further | None = None,
+        heard: Heard | None = None,
     ) -> Iterator[list[Answer] | Fall]:
         control, board = self._ready(preload)
         board.clear(errand.names)
@@ -132,7 +141,7 @@ class Server:
             self._status(STARTUP_S)
             with suppress(OSError):  # killed immediately; the code below finds its status
                 connection.send(errand)
-            for answer in self._follow(errand, timeouts_s, connection, board, kinds, further):
+            for answer in self._follow(errand, timeouts_s, connection, board, kinds, further, heard):
                 answered += 1
                 yield answer
         except (_ServerGone, _Silence, OSError) as error:
@@ -152,12 +161,14 @@ class Server:
         board: Board,
         kinds: Kinds[Answer],
         further: Further | None,
+        heard: Heard | None,
     ) -> Iterator[list[Answer] | Fall]:
         """The answers; `timeouts_s`, one for each that is expected, grows with the further cases."""
         assert self._control is not None
         assert self._process is not None
         server = self._process.pid
         done, step, since, why = 0, -1, time.monotonic(), ""
+        begun = since
         while True:
             all_of_them = len(timeouts_s)
             timeout_s = timeouts_s[min(done, all_of_them - 1)]
@@ -182,6 +193,7 @@ class Server:
                         with suppress(OSError):  # it has died meanwhile; its status comes
                             connection.send(case)
                         since = time.monotonic()  # it has waited for us until now
+                    begun = time.monotonic()
                     continue
                 if isinstance(answer, Fall) or (isinstance(answer, Enough) and done):
                     self._kill()
@@ -201,7 +213,9 @@ class Server:
                     _, status = self._status(DYING_S)
                     break
                 why = why or "ended but did not exit"
-            now, steps = time.monotonic(), board.read()[0]
+            now, (steps, busy, stage) = time.monotonic(), board.read()
+            if heard is not None and busy is not None:
+                heard(busy, stage, now - begun)
             if steps != step:
                 step, since = steps, now
             below = descendants(server, MOST_PROCESSES + 1)  # who left the worker's own family counts too

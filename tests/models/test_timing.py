@@ -11,7 +11,8 @@ from convbench.models.forward import Operands
 from convbench.models.inputs import Inputs, parse_inputs
 from convbench.models.source import ModelSource
 from convbench.models.timing import CallTime, Pass, Sample, call_times, time_passes
-from convbench.show.advice import advice, cannot_tell, what_matters
+from convbench.show.advice import advice, cannot_tell, certain, what_matters
+from convbench.show.models import print_model, record, remarks
 from tests.models.test_models import TICK_S, Clock, Quiet
 
 OF: Operands = ((1, 3, 9, 9), (4, 3, 3, 3))
@@ -93,8 +94,54 @@ def test_a_busy_machine_gets_no_ranking() -> None:
     assert costs.disturbed == pytest.approx(0.8)
     (said,) = advice(costs)
     assert said == cannot_tell(costs)
+    assert said.endswith("Run it again with --wait-until-quiet, or with fewer --threads.")
     assert said.startswith("The machine is too busy to tell which layer is slow: 80 % of the samples were disturbed")
     assert not cannot_tell(timed((5.0, 5.0, 5.0), clean=3))
+
+
+def with_noise(costs: ModelCosts, *clean: int) -> ModelCosts:
+    rows = zip(costs.rows, clean, strict=True)
+    return replace(costs, rows=tuple(replace(row, times=(replace(row.times[0], clean=one),)) for row, one in rows))
+
+
+def test_a_busy_machine_leaves_what_is_certain() -> None:
+    costs = with_noise(timed((5.0, 4.0, 6.0), (1.0, 1.0, 1.0), (1.5, 1.5, 1.5)), 7, 0, 2)
+    why, words = advice(costs)
+    assert why == cannot_tell(costs)
+    assert words == "Certain all the same: layer0 takes longer than each of the others."
+    assert not certain(with_noise(costs, 2, 0, 7))  # how long an undisturbed call takes is not known
+    assert not certain(with_noise(timed((5.0, 4.0, 6.0), (4.5, 4.5, 4.5)), 7, 0))
+
+
+def test_a_time_that_is_not_to_be_trusted_has_no_share_of_the_peak_and_a_pipe_says_by_which_column(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    costs = with_noise(timed((5.0, 5.0, 5.0), (1.0, 1.0, 1.0)), 7, 2)
+    costs = replace(costs, rows=tuple(replace(row, roof_s=0.5) for row in costs.rows))
+    assert [row["percent_of_ceiling"] for row in record(costs)["rows"]] == [pytest.approx(10), None]
+    print_model(costs)
+    assert "undisturbed below 3: too few undisturbed samples" in " ".join(capsys.readouterr().err.split())
+    assert "~: too few" in " ".join(remarks(costs))
+
+
+def test_what_can_be_gained_decides_and_a_layer_out_of_proportion_is_named_with_its_reason() -> None:
+    costs = timed((6.0, 6.0, 6.0), (3.0, 3.0, 3.0), (1.0, 1.0, 1.0))
+    large, grouped, small = costs.rows
+    shape = replace(
+        grouped.calls[0].shape, x=(1, 64, 9, 9), w=(64, 2, 1, 1), y=(1, 64, 9, 9), groups=32, padding=(0, 0)
+    )
+    grouped = replace(grouped, calls=(replace(grouped.calls[0], shape=shape),), roof_s=0.15, bound="compute")
+    big = replace(large.calls[0].shape, x=(1, 300, 9, 9), w=(300, 300, 3, 3), y=(1, 300, 9, 9))
+    large = replace(large, calls=(replace(large.calls[0], shape=big),), roof_s=5.7, bound="compute")
+    costs = replace(costs, rows=(large, grouped, replace(small, roof_s=0.9)))
+    census = replace(costs.census, calls=tuple(row.calls[0] for row in costs.rows))
+    costs = replace(costs, census=census)
+    assert [row.name for row in what_matters(costs)] == ["layer1"]
+    said = " ".join(advice(costs))
+    assert "1 of 3 layers has 88 % of what can be gained, 3.25 s at most." in said
+    assert (
+        "layer1 takes 30 % of the time for <1 % of the MACs, at 5 % of peak: 32 groups of 2 channels, for which" in said
+    )
 
 
 def test_the_peak_is_told_where_it_is_known_and_what_can_be_gained() -> None:

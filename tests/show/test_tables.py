@@ -19,6 +19,7 @@ from convbench.show.tables import (
     COVERAGE,
     answer,
     bench_table,
+    dtype_lines,
     fault_lines,
     memory_line,
     mode_lines,
@@ -32,6 +33,7 @@ from convbench.show.tables import (
 )
 from convbench.show.units import amount, seconds, share
 from convbench.spec import ConvSpec
+from tests.conftest import make_case
 from tests.snapshots import assert_golden
 
 FINE = Check(worst_of_bound=0.034, relative_l2=2e-7)
@@ -208,6 +210,9 @@ def test_a_row_with_too_few_clean_samples_is_undecided_and_nothing_else() -> Non
     assert "undecided" in text
     assert "noisy" not in text
     assert "0.0006x" in text
+    assert "~88.0 ms" in text
+    assert "~ too few clean samples, so all were used: not to be trusted" in text
+    assert "~" not in drawn(80, bench_table("quick", rows[:1], width=80))
     assert noise_line(rows).startswith("1 of 2 rows had too few clean samples, so they are undecided")
 
 
@@ -403,3 +408,18 @@ def test_rows_of_several_numbers_of_threads_are_apart_and_say_so() -> None:
     assert "cpu 4 threads fp32" in drawn(120, verify_table(right, width=120))
     assert "threads" not in drawn(120, verify_table(right[:1], width=120))
     assert "threads" not in drawn(120, bench_table("quick", rows[:4], width=120))
+
+
+def test_a_dtype_in_which_a_backend_only_raises_comes_with_advice() -> None:
+    def result(dtype: str, outcome: Outcome) -> Result:
+        return Result(case=make_case("n1c1h4w4k1r2s2", dtype=dtype), backend="mine", family="direct", outcome=outcome)
+
+    fine = Verified(Check(worst_of_bound=0.1, relative_l2=0.0))
+    raised, hung = Failed("TypeError: fp32 only"), Failed("hung: no answer within 3 s")
+    (line,) = dtype_lines([result("fp32", fine), result("bf16", raised), result("bf16", Skipped("large"))])
+    assert line.startswith("mine raises in every case of bf16. ")
+    assert "Unsupported" in line
+    assert "@backend(dtypes={'fp32'})" in line
+    assert not dtype_lines([result("fp32", fine), result("bf16", raised), result("bf16", fine)])
+    assert not dtype_lines([result("fp32", fine), result("bf16", hung)])
+    assert not dtype_lines([result("bf16", raised)])

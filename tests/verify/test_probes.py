@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import pytest
@@ -503,6 +504,55 @@ def test_gradients_may_differ_in_their_last_bits_where_that_is_declared(
     found = check_of(adds, make_case("n1c4h6w6k4r3s3_pd1", dtype="fp64"), autograd=True, **more)
     assert found.passed is right, found
     assert right or "autograd gives a wrong gradient" in found.evidence
+
+
+def keeps_its_workspace() -> Conv:
+    """The padded image is made in memory that is kept, whose border is zero only when it is new."""
+    room = [torch.zeros(0)]
+
+    def fn(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        (top, left), shape = spec.padding, (spec.n, spec.c, *spec.padded)
+        if (need := prod(shape)) > room[0].numel():
+            room[0] = torch.zeros(need)
+        image = room[0][:need].view(shape)
+        image[:, :, top : top + spec.h, left : left + spec.w] = x
+        return F.conv2d(image, w, None, spec.stride, 0, spec.dilation, spec.groups)
+
+    return fn
+
+
+def test_what_an_earlier_call_of_another_problem_left_behind_is_found() -> None:
+    found = check_of(keeps_its_workspace())
+    assert found.probe == "state"
+    assert found.evidence.startswith("right at first, wrong after a call of n2c21h12w13k7r3s3: ")
+    bare = make_case("n2c20h9w10k6r3s3")  # without padding each place is written again
+    assert check_of(keeps_its_workspace(), bare).passed
+
+
+def test_a_kernel_that_was_written_for_one_size_is_asked_for_that_one_and_accused_of_nothing() -> None:
+    called: list[ConvSpec] = []
+
+    def one_size(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        called.append(spec)
+        if spec.c != 20:
+            raise ValueError("20 channels")
+        return conv(x[:, :, :9, :10], w, CASE.spec)  # whatever the size of the image
+
+    assert check_of(one_size).passed
+    assert {str(one) for one in called if one.n == 2} == {str(CASE.spec), "n2c21h12w13k7r3s3", "n2c20h12w13k6r3s3"}
+
+
+def test_in_a_sweep_each_backend_is_asked_for_a_larger_problem_once_with_padding_and_once_without() -> None:
+    shapes = ["n1c2h6w5k4r3s3_pd1", "n1c2h6w5k4r3s3", "n1c2h7w5k4r3s3_pd1", "n1c2h7w5k4r3s3"]
+    called: list[str] = []
+
+    def counted(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        called.append(str(spec))
+        return conv(x, w, spec)
+
+    cases = [make_case(shape) for shape in shapes]
+    assert all(isinstance(one.outcome, Verified) for one in verify(cases, [made(counted)]))
+    assert sorted(set(called) - set(shapes)) == ["n1c3h7w6k5r3s3", "n1c3h9w8k5r3s3"]
 
 
 def test_an_output_that_a_later_call_overwrites_is_found() -> None:

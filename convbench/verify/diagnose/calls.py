@@ -8,8 +8,10 @@ from torch import Tensor
 from convbench.verify.diagnose.experiment import SALT, Cause, Subject
 from convbench.verify.diagnosis import which_outputs
 from convbench.verify.exam import Exam, make_exam, prepare_exam
+from convbench.verify.state import call_larger
 
 REPEAT = "two calls differ"
+STATE = "state between calls"
 DIVERSE = 8  # numbers that are no constant, nor alike by chance
 KEPT = "something is kept from an earlier call"
 
@@ -26,6 +28,30 @@ def find_repeat(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Cau
         if differ.any():
             return Cause(kind=REPEAT, words=f"two equal calls differ in {which_outputs(differ, exam.case.out_name)}")
     return None
+
+
+def find_state(subject: Subject, exam: Exam, _: Tensor, __: Tensor) -> Cause | None:
+    """Outputs that depend on the numbers of the call before, on another problem."""
+
+    def after(filled: float) -> tuple[Tensor, str] | None:
+        subject.pay()
+        larger = call_larger(subject.backend, exam.case, filled=filled)
+        return None if larger is None else (subject.run(exam), str(larger.spec))
+
+    if (clean := after(0.0)) is None or (found := after(1.0)) is None:
+        return None
+    before, (out, larger) = clean[0], found
+    wrong = subject.shares(out, exam) > 1
+    differ = wrong & (out != before) & ~(out.isnan() & before.isnan())
+    if not differ.any() or (again := after(1.0)) is None or not torch.equal(again[0][differ], out[differ]):
+        return None
+    if (subject.shares(before, exam) <= 1).all():
+        words = f"wrong only after an earlier call, of {larger}: it keeps state between calls"
+    else:
+        which = which_outputs(differ, exam.case.out_name)
+        depend = "depends" if int(differ.sum()) == 1 else "depend"
+        words = f"{which} {depend} on the call before, of {larger}: it keeps state between calls"
+    return Cause(kind=STATE, words=words)
 
 
 def find_remembered(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Cause | None:

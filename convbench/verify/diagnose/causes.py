@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from convbench.verify.bounds import share_of_bound
-from convbench.verify.diagnose.calls import REPEAT, find_remembered, find_repeat
+from convbench.verify.diagnose.calls import REPEAT, find_remembered, find_repeat, find_state
 from convbench.verify.diagnose.experiment import SALT, Cause, Subject
 from convbench.verify.diagnose.impulses import find_terms
 from convbench.verify.diagnose.memory import find_harm, find_layout, find_outside, find_unwritten
@@ -240,6 +240,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     find_harm,
     find_unwritten,
     find_repeat,
+    find_state,
     find_remembered,
     find_outside,
     find_layout,

@@ -1,6 +1,7 @@
 """What is there to say of a wrong answer? Its cause, the smallest problem with it, and a picture of the errors."""
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -17,7 +18,8 @@ from convbench.dtypes import DTYPE
 from convbench.outcome import Check, Picture, Wrong
 from convbench.spec import ConvSpec
 from convbench.verify.cost import CALLS_TO_VERIFY
-from convbench.verify.diagnose.budget import Budget, Spent
+from convbench.verify.diagnose.budget import MORE_IF_SLOW, Budget, Spent, how_slow
+from convbench.verify.diagnose.calls import STATE
 from convbench.verify.diagnose.causes import find_cause
 from convbench.verify.diagnose.experiment import Cause, Subject
 from convbench.verify.diagnose.shrink import MOST_TRIES, shrink
@@ -32,7 +34,8 @@ MOST_MACS = 10_000_000
 # Of the search for the cause and of that for the smallest problem, in multiply-adds as a Budget counts them: seconds.
 CAUSE_WORK, SHRINK_WORK = 1_500_000_000, 1_000_000_000
 # Probes that judge numbers: which of them finds a fault first depends on the size of the problem.
-JUDGES_OF_NUMBERS = frozenset({"numeric", "sharp", "lattice"})
+# What an earlier call left behind is found by each of them.
+JUDGES_OF_NUMBERS = frozenset({"numeric", "sharp", "lattice", "state"})
 MOST_ROWS, MOST_COLUMNS = 32, 64  # of a picture; more fit on no screen
 
 
@@ -64,9 +67,14 @@ def explain_fault(
     """
     effort, cause, start = effort or Effort(), None, exam.case
     with conditions(exam.case):
+        slowness, begin = 1.0, time.perf_counter()
         with suppress(*ANY_FAULT):  # an experiment that it cannot bear takes nothing from the verdict
+            tell()
+            Subject(backend=backend, case=exam.case).run(exam)
+            slowness = how_slow(exam.case.spec, time.perf_counter() - begin)
             check = replace(check, picture=draw_errors(Subject(backend=backend, case=exam.case), exam))
-        budget = Budget(left=effort.cause_work, tell=tell)
+        more = MORE_IF_SLOW if slowness > 1 else 1
+        budget = Budget(left=more * effort.cause_work, slowness=slowness, tell=tell)
         try:
             start = small_enough(backend, exam.case, check, budget)
             cause = name_cause(backend, exam if start == exam.case else prepare_exam(start), budget)
@@ -75,11 +83,10 @@ def explain_fault(
         except ANY_FAULT:
             pass
         if cause is not None:
-            where = "" if start == exam.case else f" (seen on {start.spec})"
-            check = replace(check, cause=cause.words + where)
+            check = _with_cause(check, exam.case, cause, start.spec)
         if effort.tries:
-            budget = Budget(left=effort.shrink_work, tell=tell)
-            with suppress(*ANY_FAULT):
+            budget = Budget(left=more * effort.shrink_work, slowness=slowness, tell=tell)
+            with suppress(Spent, *ANY_FAULT):
                 fails = partial(fails_alike, backend, exam.case, check, cause, budget=budget)
                 found = shrink(start.spec, fails, tries=effort.tries)
                 check = replace(
@@ -87,7 +94,16 @@ def explain_fault(
                     smallest="" if found.spec == exam.case.spec else str(found.spec),
                     smallest_cut=found.tries if found.cut else None,
                 )
+                if cause is None and slowness > 1:  # what is too slow for experiments may be fast enough there
+                    budget = Budget(left=more * effort.cause_work, slowness=slowness, tell=tell)
+                    smallest = prepare_exam(_with_spec(exam.case, found.spec))
+                    if (cause := name_cause(backend, smallest, budget)) is not None:
+                        check = _with_cause(replace(check, cause_cut=None), exam.case, cause, found.spec)
     return check
+
+
+def _with_cause(check: Check, case: Case, cause: Cause, spec: ConvSpec) -> Check:
+    return replace(check, cause=cause.words + ("" if spec == case.spec else f" (seen on {spec})"))
 
 
 def small_enough(backend: Backend, case: Case, check: Check, budget: Budget) -> Case:
@@ -99,13 +115,14 @@ def small_enough(backend: Backend, case: Case, check: Check, budget: Budget) -> 
         single, check = replace(case.spec, n=1), replace(check, probe="numeric", evidence=None)
         if fails_alike(backend, case, check, None, single, budget=budget):
             case = _with_spec(case, single)
-    if case.spec.macs <= most_macs(backend, case):
+    most = most_macs(backend, case, budget.slowness)
+    if case.spec.macs <= most:
         return case
     if check.probe in JUDGES_OF_NUMBERS:
         check = replace(check, evidence=None)  # that says where
     alike = (
         one
-        for one in similar(case.spec, most_macs(backend, case))
+        for one in similar(case.spec, most, tiny=budget.slowness > 1)
         if fails_alike(backend, case, check, None, one, budget=budget)
     )
     return _with_spec(case, next(alike, case.spec))
@@ -117,25 +134,26 @@ def name_cause(backend: Backend, exam: Exam, budget: Budget) -> Cause | None:
     Raises:
         Spent: there was no budget for the next one.
     """
-    if exam.case.spec.macs > most_macs(backend, exam.case):
+    if exam.case.spec.macs > most_macs(backend, exam.case, budget.slowness):
         raise Spent
     return find_cause(Subject(backend=backend, case=exam.case, budget=budget), exam)
 
 
-def most_macs(backend: Backend, case: Case) -> int:
-    """Of a problem that is asked itself: fewer where each term of a sum must be asked alone."""
+def most_macs(backend: Backend, case: Case, slowness: float = 1.0) -> int:
+    """Of a problem that is asked itself: fewer where calls are slow, or each term of a sum must be asked alone."""
     one_by_one = DTYPE[case.dtype].narrow and transform_possible(case, backend.family)
-    return MOST_MACS // 20 if one_by_one else MOST_MACS
+    more = MORE_IF_SLOW if slowness > 1 else 1
+    return int(more * (MOST_MACS // 20 if one_by_one else MOST_MACS) / slowness)
 
 
-def similar(spec: ConvSpec, most_macs: int = MOST_MACS) -> Iterator[ConvSpec]:
+def similar(spec: ConvSpec, most_macs: int = MOST_MACS, *, tiny: bool = False) -> Iterator[ConvSpec]:
     """Problems like this one that are no larger than that, the most like it first; its kernel and steps are kept.
 
-    A size loses multiples of a block, so that what is left beyond a last block stays.
+    A size loses multiples of a block, so that what is left beyond a last block stays; `tiny` ones are of blocks of two.
     """
     seen = set[ConvSpec]()
     whole = dict.fromkeys(("n", "groups", "c", "k", "p", "q"), False)
-    shapes = [(most, whole) for most in (64, 32, 16, 8, 4)]
+    shapes = [(most, whole) for most in (64, 32, 16, 8, 4, *((2, 1) if tiny else ()))]
     shapes += [(8, whole | dict.fromkeys(kept, True)) for kept in (("p", "q"), ("k",), ("c",), ("k", "p", "q"), ("n",))]
     for most, kept in shapes:
 
@@ -172,7 +190,9 @@ def fails_alike(
         budget.pay(spec, calls=CALLS_TO_VERIFY)
         exam = prepare_exam(smaller)
         outcome = examine(backend, exam)
-        if not isinstance(outcome, Wrong) or not _alike(outcome.check, check):
+        if not isinstance(outcome, Wrong):
+            return False
+        if not (cause is not None and cause.kind == STATE) and not _alike(outcome.check, check):
             return False
         if cause is None:
             return True
@@ -190,7 +210,7 @@ def _with_spec(case: Case, spec: ConvSpec) -> Case:
 
 def _alike(found: Check, check: Check) -> bool:
     """Whether two faults show in the same way: by the probe, and by the evidence up to its first number."""
-    if check.evidence is None:  # any wrong number
+    if check.evidence is None or check.probe == "state":  # any wrong number
         return found.probe in JUDGES_OF_NUMBERS
     kinds = [(one.probe, re.split(r"[0-9]", one.evidence or "", maxsplit=1)[0]) for one in (found, check)]
     return kinds[0] == kinds[1]

@@ -109,6 +109,7 @@ def suspects(case: Case, group_map: tuple[int, ...] | None = None) -> Iterator[S
             yield Suspect(cause=Cause(kind=kind, words=words), model=partial(convolve, spec=spec, reading=reading))
     for words, model in (
         *_kernels(spec, base),
+        *_edges(spec, base),
         *_groups(spec, base, group_map),
         *_layouts(spec, base),
         ("the sign of every output is wrong", lambda x, w: -base(x, w)),
@@ -203,6 +204,20 @@ def _kernels(spec: ConvSpec, base: Model) -> Iterator[Named]:
             "w in the order r s c k is read as if it lay in the order k c r s",
             lambda x, w: base(x, w.permute(2, 3, 1, 0).reshape(k, c, r, s)),
         )
+
+
+def _edges(spec: ConvSpec, base: Model) -> Iterator[Named]:
+    for name, letter, axis, size, outs in (("column", "w", 3, spec.w, spec.q), ("row", "h", 2, spec.h, spec.p)):
+        for which, place in (("last", size - 1), ("first", 0)):
+            if size > 1 and outs > 1:  # of one output it is a tap that is missing
+                words = f"the {which} input {name} ({letter}={place}) is never read, as if it were padding"
+                yield words, partial(_without, base, axis, place)
+
+
+def _without(base: Model, axis: int, place: int, x: Tensor, w: Tensor) -> Tensor:
+    kept = torch.ones(x.shape[axis], dtype=x.dtype, device=x.device)
+    kept[place] = 0
+    return base(x * kept.reshape([-1 if one == axis else 1 for one in range(4)]), w)
 
 
 def _groups(spec: ConvSpec, base: Model, group_map: tuple[int, ...] | None) -> Iterator[Named]:

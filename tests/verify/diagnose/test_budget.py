@@ -10,7 +10,7 @@ from torch import Tensor
 from convbench import ConvSpec, Wrong
 from convbench.call.watch import BackendStage, Watch
 from convbench.verify.cost import CALLS_TO_VERIFY
-from convbench.verify.diagnose.budget import QUESTIONS_A_STEP, Budget, Spent
+from convbench.verify.diagnose.budget import QUESTIONS_A_STEP, Budget, Spent, how_slow
 from convbench.verify.diagnose.fault import (
     MOST_MACS,
     Effort,
@@ -67,11 +67,29 @@ def test_no_clock_and_no_slow_backend_changes_what_is_found(
         time.sleep(0.001)
         return bug(x, w, spec)
 
-    hours = itertools.count(step=3600)
+    ticks = itertools.count(step=0.2)  # of no call can it be said that it took longer than half a second
     for name in ("time", "monotonic", "perf_counter", "process_time", "thread_time"):
-        monkeypatch.setattr(time, name, lambda: float(next(hours)))
-        monkeypatch.setattr(time, f"{name}_ns", lambda: next(hours) * 10**9)
+        monkeypatch.setattr(time, name, lambda: float(next(ticks)))
+        monkeypatch.setattr(time, f"{name}_ns", lambda: int(next(ticks) * 10**9))
     assert told(slow, case, Effort()) == plain
+
+
+def test_calls_of_seconds_are_charged_as_such_and_a_fraction_of_the_problem_is_asked_for_the_cause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = [0.0]
+
+    def slow(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        clock[0] += spec.macs / 20_000  # a second for the case
+        return in_last_column(x, w, spec)
+
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+    check = told(slow, make_case("n1c4h9w9k8r3s3_pd1"), Effort())
+    assert check.smallest
+    assert check.cause == "tap (0,0) is missing in the last output column (q=2) (seen on n1c4h3w3k2r3s3_pd1)"
+    assert clock[0] < 45  # it would be hundreds of calls
+    assert how_slow(spec("n1c4h9w9k8r3s3_pd1"), 0.4) == 1
+    assert how_slow(spec("n8c64h56w56k64r3s3_pd1"), 5.0) == 1  # it is that large
 
 
 def test_a_search_that_was_cut_says_so() -> None:

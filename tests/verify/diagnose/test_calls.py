@@ -1,6 +1,8 @@
 """What is kept from one call to the next."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from math import prod
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from torch import Tensor
 from convbench import ConvSpec
 from convbench.verify.diagnose.causes import find_cause
 from convbench.verify.diagnose.experiment import Subject
+from convbench.verify.diagnose.fault import Effort
 from convbench.verify.exam import prepare_exam
 from tests.conftest import make_case
 from tests.verify.diagnose.planting import LONG, Planted, S, beginnings, correct, planted, told
@@ -71,6 +74,29 @@ def test_a_tail_that_is_kept_from_the_first_call_is_named_and_a_constant_one_is_
         return y
 
     assert told(constant_tail, make_case(S)).cause.endswith("are 0.25")
+
+
+def test_a_workspace_that_is_not_cleared_is_named_and_shrinks_to_a_problem_that_shows_it_alone() -> None:
+    room = [torch.zeros(0)]
+
+    def keeps_its_workspace(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        (top, left), shape = spec.padding, (spec.n, spec.c, *spec.padded)
+        if (need := prod(shape)) > room[0].numel():
+            room[0] = torch.zeros(need)
+        image = room[0][:need].view(shape)
+        image[:, :, top : top + spec.h, left : left + spec.w] = x
+        return correct(image, w, replace(spec, h=shape[2], w=shape[3], padding=(0, 0)))
+
+    words = "wrong only after an earlier call, of n2c5h12w11k7r3s3: it keeps state between calls"
+    check = told(keeps_its_workspace, make_case(S))
+    assert (check.probe, check.cause) == ("state", words)
+    room[0] = torch.ones(10_000)  # what a sweep's earlier cases leave: the plain call is wrong now
+    check = told(keeps_its_workspace, make_case(S), Effort())
+    assert (check.probe, check.cause) == ("numeric", words)
+    room[0] = torch.zeros(0)  # as in the process of its command
+    assert check.smallest
+    alone = make_case(check.smallest)
+    assert told(keeps_its_workspace, alone).probe == "state"
 
 
 def test_a_tail_that_is_one_call_late_is_named() -> None:

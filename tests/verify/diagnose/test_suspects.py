@@ -45,6 +45,18 @@ def padded_with_ones(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
 
 PLANTED: list[Planted] = [
     (
+        "n2c4h9w8k6r3s3_pd1",
+        {},
+        lambda x, w, spec: correct(F.pad(x[..., :-1], (0, 1)), w, spec),
+        "the last input column (w=7) is never read, as if it were padding",
+    ),
+    (
+        "n2c4h9w8k6r3s3_st2",
+        {},
+        lambda x, w, spec: correct(F.pad(x[:, :, 1:], (0, 0, 1, 0)), w, spec),
+        "the first input row (h=0) is never read, as if it were padding",
+    ),
+    (
         "n2c4h9w8k6r3s3_st2x1_pd1",
         {},
         lambda x, w, spec: elsewhere(x, w, spec, stride=spec.stride[::-1]),

@@ -19,7 +19,7 @@ from convbench.verify.bounds import interval
 from convbench.verify.exam import Exam, prepare_exam
 from convbench.verify.probes import Probes
 from convbench.verify.selftest import selftest
-from convbench.verify.selftest.kernels import CORRECT, DTYPES, Kernel, convolve, round_once
+from convbench.verify.selftest.kernels import CORRECT, DTYPES, Kernel, as_backend, convolve, round_once
 from convbench.verify.selftest.mutants import ANYWHERE, behaviour, precision, structure
 from convbench.verify.selftest.selftest import (
     KERNELS,
@@ -36,6 +36,7 @@ from convbench.verify.selftest.selftest import (
     nearest,
     random_cases,
 )
+from convbench.verify.state import call_larger
 from convbench.verify.transforms import winograd_bound
 from tests.cli.conftest import Cli, table
 from tests.cli.conftest import cli as cli  # noqa: PLC0414  # a fixture of this module too
@@ -111,6 +112,14 @@ def answers_with_the_past(bug: Kernel, exam: Exam) -> bool:
     return right and not torch.allclose(fn(exam.x, exam.w, exam.case.spec), plain(exam))
 
 
+def answers_with_another_problem(bug: Kernel, exam: Exam) -> bool:
+    """The same call is right before one on a larger problem, and no longer after it."""
+    fn, case = bug.make(), exam.case
+    right = torch.equal(fn(exam.x, exam.w, case.spec), plain(exam))
+    assert call_larger(as_backend(replace(bug, make=lambda: fn)), case)
+    return right and not torch.allclose(fn(exam.x, exam.w, case.spec), plain(exam))
+
+
 def differs_from_call_to_call(bug: Kernel, exam: Exam) -> bool:
     fn = bug.make()
     first, second = (fn(exam.x, exam.w, exam.case.spec) for _ in range(2))
@@ -151,6 +160,7 @@ SIGNS: dict[str, Callable[[Kernel, Exam], bool]] = {
     "tail-unwritten": leaves_memory_as_it_was,
     "tail-of-last-time": answers_with_the_past,
     "sums-not-cleared": answers_with_the_past,
+    "workspace-cleared-once": answers_with_another_problem,
     "cached-by-pointer": answers_with_the_past,
     "last-bit-varies": differs_from_call_to_call,
     "order-varies": differs_from_call_to_call,
