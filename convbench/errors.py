@@ -8,7 +8,7 @@ from pathlib import Path
 from sysconfig import get_paths
 from traceback import walk_tb
 
-MOST_NAMES = 16
+MOST_NAMES = 20
 MOST_CHARACTERS = 1000  # of a message from third-party code; a screen has no room for more
 # Folders of packages, and those into which torch.compile writes.
 INSTALLED = re.compile(r"[/\\](site-packages|dist-packages|torchinductor_[^/\\]*)[/\\]")

@@ -129,7 +129,7 @@ def dilation(sheet: Sheet) -> str:
     )
     sheet.note(
         f"The formula for ${axis.letters[0]} solved for the dilation gives {{solved:.4g}} here: "
-        + ("at stride 1 the floor drops nothing. " if axis.stride == 1 else "there the floor would drop nothing. ")
+        + ("without a stride the floor drops nothing. " if axis.stride == 1 else "there the floor would drop nothing. ")
         + "You choose the dilation; the size follows."
     )
     return (
