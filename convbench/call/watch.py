@@ -16,6 +16,7 @@ class BackendStage(StrEnum):
     TRUTH = "while computing the truth"
     ASKED = "while being asked what it supports"
     VERIFIED = "while being verified"
+    DISTURBED = "while computing a larger problem"
     WAITED = "while waiting for the CPUs to return to their usual place"
     CAPTURED = "while being captured"
     TIMED = "while being timed"

@@ -14,6 +14,7 @@ from convbench.call.bind import ANY_FAULT, bind, bound, conditions, failure, pre
 from convbench.call.memory import Guard, poisoned, same_bits
 from convbench.call.outputs import changed, taken
 from convbench.call.profile import profile
+from convbench.call.watch import BackendStage
 from convbench.errors import one_line
 from convbench.outcome import Bill, Failed, Skipped
 from convbench.verify.batch import one_image
@@ -78,7 +79,13 @@ class Answers:
 
 
 def question(
-    backend: Backend, probes: Probes, *, profiled: bool | None = None, whole: bool = True, disturbed: bool = True
+    backend: Backend,
+    probes: Probes,
+    *,
+    profiled: bool | None = None,
+    whole: bool = True,
+    disturbed: bool = True,
+    tell: Callable[[str, BackendStage], None] = lambda _backend, _stage: None,
 ) -> Answers | Failed | Skipped:
     """Collect a backend's answers without judging them; the operands are restored.
 
@@ -86,6 +93,7 @@ def question(
         profiled: whether the second plain call is profiled; by default where an operator is promised.
         whole: whether it is asked for integers, and with a NaN among its inputs, as well.
         disturbed: whether a whole question has a call on a larger problem, and the same one again.
+        tell: as `Watch.tell`: a fall during that call is none of this case.
     """
     case, exam = probes.exam.case, probes.exam
     profiled = case.pass_ in backend.must_run if profiled is None else profiled
@@ -153,9 +161,13 @@ def question(
                     pass  # of another size, which it need not do
                 except Exception as error:
                     single = alone.image, failure(error)  # its earlier answers are still judged
-            if whole and disturbed and not backend.slow_start and (larger := call_larger(backend, case)) is not None:
-                doing = f" after a call of {larger.spec}"
-                later = str(larger.spec), take(call, guard)
+            if whole and disturbed and not backend.slow_start:
+                tell(backend.name, BackendStage.DISTURBED)
+                larger = call_larger(backend, case)
+                tell(backend.name, BackendStage.VERIFIED)
+                if larger is not None:
+                    doing = f" after a call of {larger.spec}"
+                    later = str(larger.spec), take(call, guard)
             if whole:
                 doing = " under autograd"
                 gradient = gradient_fault(backend, exam)

@@ -69,7 +69,7 @@ def _verify_case(probes: Probes, lineup: Lineup) -> None:
     def ask(backend: Backend) -> None:
         watch.tell(backend.name, BackendStage.VERIFIED)
         kind = backend.name, any(probes.exam.case.spec.sides)
-        found = question(backend, probes, disturbed=kind not in watch.disturbed)
+        found = question(backend, probes, disturbed=kind not in watch.disturbed, tell=watch.tell)
         watch.disturbed.add(kind)
         if isinstance(found, Answers):
             answers[backend.name] = found

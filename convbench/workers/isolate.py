@@ -24,7 +24,7 @@ from operator import attrgetter
 import torch
 
 from convbench.backend import Backend, Unavailable
-from convbench.call.watch import fault_traits
+from convbench.call.watch import BackendStage, fault_traits
 from convbench.case import Case
 from convbench.device.cpu import Cpu
 from convbench.errors import MOST_CHARACTERS, one_line
@@ -97,6 +97,7 @@ def isolated(
     families = {backend.name: backend.family for backend in backends}
     felled: dict[str, Outcome] = {}  # of the case that is being done
     faults: set[tuple[str, str]] = set()
+    spared: set[str] = set()
     done = 0
     with Server.take() as server:
         while done < len(cases):
@@ -113,10 +114,13 @@ def isolated(
                 timeouts_s=tuple(limits.timeout_s or default_timeout_s(case, backends) for case in batch),
                 memory_nbytes=limits.memory_nbytes or child_nbytes(),
                 faults=frozenset(faults),
+                spared=frozenset(spared),
             )
             for answer in server.work(job, heard=heard):
                 case = cases[done]
                 if isinstance(answer, Fall):
+                    if _fell_elsewhere(answer, spared):
+                        continue  # once more, without that problem
                     if answer.backend in names and answer.backend not in felled:
                         felled[answer.backend] = answer.outcome
                         if len(felled) < len(names):
@@ -152,6 +156,7 @@ def isolated_as_asked(
     A worker that has the backend's code loaded, and perhaps compiled, waits for the next case, `cases_each` of them.
     """
     faults: set[tuple[str, str]] = set()
+    spared: set[str] = set()
     due: list[Case] = []  # the case whose result was asked for
 
     def further(most: int) -> Further:
@@ -176,8 +181,11 @@ def isolated_as_asked(
                     timeouts_s=timeouts_s,
                     memory_nbytes=limits.memory_nbytes or child_nbytes(),
                     faults=frozenset(faults),
+                    spared=frozenset(spared),
                 )
                 for answer in server.work(job, further(cases_each(case) - 1)):
+                    if isinstance(answer, Fall) and _fell_elsewhere(answer, spared):
+                        continue  # once more, without that problem
                     case = due.pop()
                     if isinstance(answer, Fall):
                         outcome = answer.outcome
@@ -187,6 +195,14 @@ def isolated_as_asked(
                     if isinstance(outcome, Wrong):
                         faults |= fault_traits(backend.name, case)
                     yield Result(case=case, backend=backend.name, family=backend.family, outcome=_in_one_line(outcome))
+
+
+def _fell_elsewhere(fall: Fall, spared: set[str]) -> bool:
+    """Whether a worker was lost on another problem than its case: no fault of the case. The backend is spared then."""
+    elsewhere = fall.stage == BackendStage.DISTURBED and fall.backend is not None and fall.backend not in spared
+    if elsewhere:
+        spared.add(str(fall.backend))
+    return elsewhere
 
 
 def _in_one_line(outcome: Outcome) -> Outcome:

@@ -44,7 +44,8 @@ class Job(Errand):
     """Cases to run; the first of them runs without the backends in `felled`.
 
     `unavailable` are those whose code must not be loaded again; `faults` are the traits of the wrong answers that
-    earlier workers found. With `more`, further cases are sent one at a time once these are done, and None at the end.
+    earlier workers found; `spared` backends compute no larger problem, since one cost a worker. With `more`, further
+    cases are sent one at a time once these are done, and None at the end.
     """
 
     sweep: Sweep
@@ -54,6 +55,7 @@ class Job(Errand):
     unavailable: tuple[Unavailable, ...]
     threads: int
     faults: frozenset[tuple[str, str]] = frozenset()
+    spared: frozenset[str] = frozenset()
     more: bool = False
 
 
@@ -96,6 +98,7 @@ class Fall:
 
     backend: str | None
     outcome: Outcome
+    stage: str = ""
 
     @property
     def words(self) -> str:
@@ -149,4 +152,4 @@ def fall_of(board: Board, what: str, after: str = "") -> Fall:
     _, backend, stage = board.read()
     if backend is None:
         return Fall(None, Failed(f"not run: the worker process {what} {stage}{after}"))
-    return Fall(backend, Failed(f"{what} {stage}{after}"))
+    return Fall(backend, Failed(f"{what} {stage}{after}"), str(stage))

@@ -312,7 +312,7 @@ class Obstinate:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def work(self, job: Job) -> Iterator[Fall]:
+    def work(self, job: Job, **_: object) -> Iterator[Fall]:
         self.jobs += 1
         assert self.jobs < 5, "it goes on for ever"
         yield Fall("nobody", Failed("died"))
