@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -32,12 +33,22 @@ class MachineCode:
     addresses: Mapping[str, int]
 
 
-@cache
+# Two threads that compile at once would have code of their own each, and what the cache does not keep is freed while it
+# runs.
+_ONE_AT_A_TIME = RLock()
+
+
 def compiled(kernel: Kernel, target: Target, names: tuple[str, ...], *parameters: object) -> MachineCode:
     """The functions `names` of a kernel, compiled once per process and once per machine.
 
     `kernel(module, *parameters)` writes them. It runs only if the disk does not have the object.
     """
+    with _ONE_AT_A_TIME:
+        return _compiled(kernel, target, names, *parameters)
+
+
+@cache
+def _compiled(kernel: Kernel, target: Target, names: tuple[str, ...], *parameters: object) -> MachineCode:
     key = "\n".join(
         map(str, (target, version("llvmlite"), _sources(), kernel.__module__, kernel.__qualname__, parameters))
     )

@@ -169,8 +169,16 @@ def run(steps: Sequence[KernelStep], threads: int) -> None:
     _team().run(steps, threads)
 
 
-@cache
+_FIRST_CALL = threading.Lock()  # of two threads that call at once, one makes the team
+
+
 def _team() -> _Team:
+    with _FIRST_CALL:
+        return _made()
+
+
+@cache
+def _made() -> _Team:
     return _Team()
 
 

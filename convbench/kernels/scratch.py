@@ -7,7 +7,6 @@ system hands it out page by page, each filled with zeros, on first touch.
 import ctypes
 import mmap
 import threading
-from functools import cache
 
 KEPT = 64 << 20  # bytes; more is given back after the call
 _HUGE = 2 << 20  # a huge page: fewer misses in the table of addresses
@@ -37,7 +36,9 @@ class Scratch(threading.local):
             self.memory = None
 
 
-@cache
+_OF_CALLERS = Scratch()  # made now: of two threads that made it at their first call, one would lose its memory
+
+
 def scratch() -> Scratch:
     """The scratch of whoever calls."""
-    return Scratch()
+    return _OF_CALLERS

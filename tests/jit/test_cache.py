@@ -11,7 +11,7 @@ import pytest
 
 from convbench.jit import cache
 from convbench.jit import compile as compiling
-from convbench.jit.compile import compiled
+from convbench.jit.compile import _compiled, compiled
 from convbench.jit.emit import Fields, Module
 from convbench.jit.target import host
 from convbench.jit.team import KernelStep, run
@@ -31,7 +31,7 @@ def doubled() -> list[float]:
     """What the kernel makes of ones, compiled or loaded anew."""
     import torch
 
-    compiled.cache_clear()
+    _compiled.cache_clear()
     x = torch.ones(4 * host().lanes)
     code = compiled(double, host(), ("double",))
     run([KernelStep(4, code.addresses["double"], FIELDS.block({"to": x.data_ptr(), "number": 0}))], 1)
@@ -43,7 +43,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     run([], 1)  # the team's own code goes elsewhere
     monkeypatch.setenv("CONVBENCH_CACHE", str(tmp_path))
     yield tmp_path
-    compiled.cache_clear()
+    _compiled.cache_clear()
 
 
 def test_a_kernel_is_written_once_and_then_loaded_without_its_text(
@@ -106,7 +106,7 @@ def test_the_key_names_all_that_decides_the_code(folder: Path) -> None:
     """Another target, another parameter, another kernel: another file."""
     from dataclasses import replace
 
-    compiled.cache_clear()
+    _compiled.cache_clear()
     for target in (host(), replace(host(), lanes=4)):
         compiled(double, target, ("double",))
     assert len(list((folder / "kernels").iterdir())) == 2

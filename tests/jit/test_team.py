@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from convbench.jit import team
-from convbench.jit.compile import compiled
+from convbench.jit.compile import _compiled, compiled
 from convbench.jit.emit import Fields, Module
 from convbench.jit.target import host
 from convbench.jit.team import KernelStep, run
@@ -67,6 +67,7 @@ def test_two_callers_at_once_do_not_meet(openmp: bool, monkeypatch: pytest.Monke
     if not openmp:
         monkeypatch.setattr(team._team(), "openmp", None)
     ready = threading.Barrier(2)
+    _compiled.cache_clear()  # both compile, and neither may free what the other runs
 
     def caller() -> bool:
         ready.wait()

@@ -109,13 +109,13 @@ def test_vectors_of_another_width_give_the_same(name: str, lanes: int, rows: int
 
 def test_sizes_are_no_part_of_the_code() -> None:
     """A kernel is compiled for the form of a problem: its rows of filters, its stride; other sizes cost nothing."""
-    from convbench.jit.compile import compiled
+    from convbench.jit.compile import _compiled
 
     before = {}
     for shape in ("n1c4h9w9k12r3s3", "n3c7h14w11k18r5s3_pd2", "n1c1h30w40k6r1s7"):
         spec = ConvSpec.parse(shape)
         assert close(*work(Strips(spec, host(), 1), spec, at_end=True))
-        before[shape] = compiled.cache_info().misses
+        before[shape] = _compiled.cache_info().misses
     assert len(set(before.values())) == 1
 
 
