@@ -33,8 +33,7 @@ class MachineCode:
     addresses: Mapping[str, int]
 
 
-# Two threads that compile at once would have code of their own each, and what the cache does not keep is freed while it
-# runs.
+# Two threads that compile at once would do it twice.
 _ONE_AT_A_TIME = RLock()
 
 
@@ -83,11 +82,16 @@ def assembly(kernel: Kernel, target: Target, *parameters: object) -> str:
     return str(target.machine().emit_assembly(parsed(kernel, target, *parameters)))
 
 
+# Plans hold addresses, so code is never freed, whoever drops it: some kilobytes for each form of a kernel.
+_KEPT: list[Any] = []
+
+
 def _loaded(code: bytes, target: Target, names: tuple[str, ...]) -> MachineCode:
     machine = target.machine()
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
+    _KEPT.append(engine)
     return MachineCode(engine, {name: engine.get_function_address(name) for name in names})
 
 

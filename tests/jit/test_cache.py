@@ -1,5 +1,6 @@
 """Objects on disk: whole or not at all, from whoever wrote them."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -8,7 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
+from convbench import ConvSpec, discover
 from convbench.jit import cache
 from convbench.jit import compile as compiling
 from convbench.jit.compile import _compiled, compiled
@@ -110,3 +113,15 @@ def test_the_key_names_all_that_decides_the_code(folder: Path) -> None:
     for target in (host(), replace(host(), lanes=4)):
         compiled(double, target, ("double",))
     assert len(list((folder / "kernels").iterdir())) == 2
+
+
+def test_code_that_a_plan_calls_outlives_the_cache() -> None:
+    (winograd,), _ = discover(names=["winograd"])
+    spec = ConvSpec.parse("n1c3h9w9k5r3s3_pd1")
+    x, w = torch.randn(spec.x_shape), torch.randn(spec.w_shape)
+    assert winograd.prepare is not None
+    packed = winograd.prepare(w, spec)
+    y = winograd.fn(x, packed, spec)
+    _compiled.cache_clear()
+    gc.collect()
+    assert torch.equal(winograd.fn(x, packed, spec), y)
