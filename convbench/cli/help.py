@@ -9,7 +9,7 @@ from convbench.cli import values
 # In the order of their use. Each is a function in the module of its name, but `list` has commands of its own.
 COMMANDS = (
     *"explain run verify bench compare report history merge submit".split(),
-    *"model why ran cost error list doctor ceilings selftest".split(),
+    *"model optimize why ran cost error list doctor ceilings selftest".split(),
 )
 # Above the fold of each command, twelve at most; the other options are under MORE.
 _SWEEP = {

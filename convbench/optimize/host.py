@@ -94,13 +94,13 @@ class Here:
 
     def __init__(self, name: str, order: Order, trials: Sequence[Inputs]) -> None:
         self._name, self._order, self._trials = name, order, trials
-        self._made: Made | None = None
+        self.made: Made | None = None
         self._meter: Meter | None = None
 
     def make(self) -> Facts:
         with _words_of_faults():
-            self._made = make(self._name, self._order)
-            return Facts.of(self._made)
+            self.made = make(self._name, self._order)
+            return Facts.of(self.made)
 
     def answers(self) -> list[list[Tensor]]:
         with _words_of_faults(), torch.no_grad():
@@ -126,14 +126,14 @@ class Here:
         return Turn(seconds=seconds / count, dirt=dirt, turn_s=time.perf_counter() - begin)
 
     def close(self) -> None:
-        self._made = None
+        self.made = None
         if self._meter is not None:
             self._meter.close()
             self._meter = None
 
     def _call(self, *args: Any, **kwargs: Any) -> Any:
-        assert self._made is not None
-        return self._made.call(*args, **kwargs)
+        assert self.made is not None
+        return self.made.call(*args, **kwargs)
 
     def _once(self) -> Any:
         return self._order.subject.inputs.call(self._call)

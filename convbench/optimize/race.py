@@ -20,12 +20,13 @@ from convbench.optimize.candidates import BASELINE, OWN, Candidate, lines_of
 from convbench.optimize.host import CandidateLost, Elsewhere, Facts, Here, Host, Loader, can_be_sent
 from convbench.optimize.proof import Judgement, Proof, prove
 from convbench.optimize.subject import Subject, Tell, identity, output_of, require_fit
-from convbench.optimize.ways import Order
+from convbench.optimize.ways import Made, Order
 from convbench.outcome import Noise, PairedRatio
 
 BLOCK_S = 5e-3  # of calls in a turn; at least one
 PATIENCE, MOST_PATIENCE_S = 7.0, 20.0  # as for a sweep: how long a race waits while the CPUs are elsewhere
 TUNING = 4.0  # budgets that our own graph may be tuned for
+Keep = Callable[[str, Order, Proof, Made | None], None]
 RACED, MISSING, FAILED, WRONG = "raced", "missing", "failed", "wrong"
 
 
@@ -154,7 +155,7 @@ def race(
     tell: Tell = lambda _: None,
     say: Tell = lambda _: None,
     hold: Callable[[], None] = lambda: None,
-    keep: Callable[[str, Path], None] = lambda _name, _folder: None,
+    keep: Keep | None = None,
 ) -> Race:
     """Race the candidates on a model.
 
@@ -166,7 +167,7 @@ def race(
         choices: of our own graph, as an earlier race found them.
         tell, say: receive what is remarkable, and what is done next.
         hold: called before anything is timed.
-        keep: called with the winner and the folder of the exports, before that is removed.
+        keep: called with the winner before the files of the exports are removed.
 
     Raises:
         ConvbenchError: the model cannot be raced, see `subject`, `proof`; or torch itself fails on it.
@@ -209,8 +210,9 @@ def race(
                     ready.judge(name, " after the race, and none before it")
             rows = _rows(ready, candidates, found)
             winner, second = _decide(rows, found)
-            if winner:
-                keep(winner, folder)
+            if winner and keep is not None:
+                host = ready.hosts[winner]
+                keep(winner, order, proof, host.made if isinstance(host, Here) else None)
         finally:
             ready.close()
     own = ready.facts.get(OWN)
