@@ -154,7 +154,7 @@ class OwnGraph:
                 "gradients were asked for, which the graph does not compute; call it within torch.inference_mode(), or "
                 "set requires_grad_(False) on the model"
             )
-        if any(one.device.type != "cpu" for one in inputs):
+        if not all(one.is_cpu for one in inputs):
             return "the graph runs on the CPU and got inputs of another device"
         if torch.is_autocast_enabled("cpu"):
             return "autocast asks for another precision than the graph's fp32"

@@ -22,7 +22,6 @@ from torch.utils._pytree import TreeSpec, tree_flatten
 
 from convbench.errors import in_words
 from convbench.graph.errors import Unsupported
-from convbench.models.eager import without_compiler
 
 IDENTITY_IN_EVALUATION = ("dropout", "dropout_", "feature_dropout", "feature_dropout_", "alpha_dropout")
 
@@ -62,7 +61,7 @@ def check(model: nn.Module, inputs: Sequence[Tensor]) -> None:
     for what, one in [*state, *((f"input {place}", one) for place, one in enumerate(inputs))]:
         if not isinstance(one, Tensor):
             raise Unsupported(f"{what} is a {type(one).__name__}; all inputs must be tensors")
-        if one.device.type != "cpu":
+        if not one.is_cpu:
             raise Unsupported(f"{what} is on {one.device}; the graph runs on the CPU")
         if one.layout != torch.strided or one.is_quantized:
             raise Unsupported(f"{what} is sparse or quantized; the graph takes dense tensors")
@@ -90,7 +89,6 @@ def capture(model: nn.Module, inputs: Sequence[Tensor]) -> Captured:
     with ExitStack() as stack:
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")  # a model's own warnings come when it runs
-        stack.enter_context(without_compiler())
         stack.enter_context(torch.no_grad())
         mode = stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
         fakes = [mode.from_tensor(one.detach()) for one in (*state.values(), *inputs)]

@@ -1,7 +1,7 @@
 """The operations that the graph knows, each with what torch computes for it.
 
-A model is a list of `Node`s over `Value`s. `Operation.run` is torch's own computation of it: the definition, the fall-back
-where no kernel does it, and with float64 the reference.
+A model is a list of `Node`s over `Value`s. `Operation.run` is torch's own computation of it: the definition, the
+fall-back where no kernel does it, and with float64 the reference.
 """
 
 from collections.abc import Callable, Sequence

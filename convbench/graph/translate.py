@@ -4,6 +4,8 @@ An operator is known by its name in torch's ATen library; each has a function th
 the operation, or None where they are unusual. What is not known stays a call of torch.
 """
 
+# ruff: noqa: ARG001  # all functions of KNOWN take the same
+
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -90,7 +92,7 @@ class Translator:
     def _one(self, node: fx.Node) -> None:
         if all(one in self.constants for one in node.all_input_nodes):
             self._fold(node)
-        elif is_identity(node) or _name(node) in ("contiguous", "alias", "detach", "lift_fresh_copy"):
+        elif is_identity(node) or _name(node) in ("alias", "detach", "lift_fresh_copy"):
             self._same(node)
         elif node.target.__name__ == "getitem" and isinstance(node.args[0], fx.Node):  # type: ignore[union-attr]
             self.values[node] = self.parts[node.args[0], int(node.args[1])]  # type: ignore[arg-type]
@@ -134,7 +136,9 @@ class Translator:
             return Slot(inputs.index(one))
 
         args, kwargs = tree_map(slot, (list(node.args), dict(node.kwargs)))
-        self._add(TorchCall(node.target, tuple(args), kwargs), [self.values[one] for one in inputs], node)
+        # A value may lie in memory otherwise than it did in the model.
+        target = torch.ops.aten.reshape.default if node.target is torch.ops.aten.view.default else node.target
+        self._add(TorchCall(target, tuple(args), kwargs), [self.values[one] for one in inputs], node)
 
     def _add(self, operation: Operation, inputs: list[Value], node: fx.Node) -> None:
         fake = node.meta.get("val")

@@ -122,9 +122,7 @@ def products(
     """The sums, pixel by pixel: the loop in which all time should be spent."""
     lanes, asked = f.lanes, form.ahead
 
-    def turn(
-        _: Int, table: Pointer, w: Pointer, ahead: Pointer, *sums: FloatVector
-    ) -> Sequence[Pointer | FloatVector]:
+    def turn(_: Int, table: Pointer, w: Pointer, ahead: Pointer, *sums: FloatVector) -> Sequence[Pointer | FloatVector]:
         start, done = x + f.number(table, 0), list(sums)
         for c in range(form.channels):
             if form.planes:
