@@ -21,9 +21,10 @@ from convbench.jit.target import Target
 from convbench.jit.team import KernelStep
 from convbench.kernels.blocked.activations import clamp_words, code_of, spare_bias
 from convbench.kernels.blocked.geometry import Blocked, Planes
-from convbench.kernels.blocked.plan import Places
+from convbench.kernels.blocked.plan import Accuracy, BlockedPlan, Places
 from convbench.kernels.blocked.problems import Convolution
 from convbench.kernels.blocked.register_tile import ADD, FINISH, LINE, TILE, TileForm, add_tile, most_pixels
+from convbench.kernels.blocked.winograd import winograd_candidates
 from convbench.kernels.tile import for_blocks, split
 
 DEPTH = 256  # products that are added up before their sum joins the others, about
@@ -361,6 +362,14 @@ def ungrouped(w: Tensor, groups: int) -> Tensor:
     return full
 
 
+def candidates(
+    problem: Convolution, target: Target, threads: int, accuracy: Accuracy = "standard"
+) -> list[BlockedPlan]:
+    """Winograd first where it can do the problem: F4, or F2 for strict accuracy."""
+    direct = direct_candidates(problem, target, threads)
+    return [*winograd_candidates(problem, target, threads, four=accuracy == "standard"), *direct]
+
+
 def direct_candidates(problem: Convolution, target: Target, threads: int) -> Sequence[Direct]:
     """By rows and by blocks of filters; first what a rule prefers."""
     rows = Direct(problem, target, 1, 1)
@@ -383,4 +392,5 @@ def direct_candidates(problem: Convolution, target: Target, threads: int) -> Seq
     weights = y.c * x.c // problem.groups * problem.kernel[0] * problem.kernel[1]
     many = weights > 1.2 * x.c * x.h * x.w and blocks * y.n >= 2 * threads
     first, second = (by_filters, by_rows) if many else (by_rows, by_filters)
-    return [*first[:1], *second[:1], *first[1:], *second[1:]]
+    found = {one.name: one for one in reversed([*first[:1], *second[:1], *first[1:], *second[1:]])}
+    return list(reversed(found.values()))
