@@ -129,6 +129,9 @@ class OwnGraph:
         self._lock = threading.Lock()
         self._told: set[str] = set()
         self._program = Program(graph, threads)
+        self._program.load({})
+        self.choices = self._program.choices
+        self.workspace = self._program.workspace
 
     def __call__(self, *inputs: Tensor) -> Any:
         """What the model returns for them."""
