@@ -91,6 +91,19 @@ class Conv:
     residual: bool = False
 
     @property
+    def kernel(self) -> Pair:
+        return self.weight.shape[2], self.weight.shape[3]
+
+    @property
+    def before(self) -> Pair:
+        """The padding at the top and at the left."""
+        return self.padding[0], self.padding[2]
+
+    @property
+    def is_depthwise(self) -> bool:
+        return self.groups > 1 and self.groups == len(self.weight) and self.weight.shape[1] == 1
+
+    @property
     def words(self) -> str:
         k, c, r, s = self.weight.shape
         more = [f"stride {self.stride[0]}"] if self.stride != (1, 1) else []
@@ -167,6 +180,16 @@ class Add:
 
     def run(self, x: Tensor, other: Tensor) -> Tensor:
         return activate(x + other, self.activation)
+
+
+@dataclass(frozen=True)
+class Multiply:
+    """x * other, both of one shape."""
+
+    words = "multiply"
+
+    def run(self, x: Tensor, other: Tensor) -> Tensor:
+        return x * other
 
 
 @dataclass(frozen=True)
@@ -249,16 +272,21 @@ class Concat:
 
 @dataclass(frozen=True)
 class Upsample:
-    """Each pixel repeated."""
+    """An image so many times as large: by repeated pixels, or between them."""
 
     factor: Pair
+    mode: str = "nearest"
+    align_corners: bool = False
 
     @property
     def words(self) -> str:
-        return f"upsample x{self.factor[0]} nearest"
+        return f"upsample x{self.factor[0]} {self.mode}"
 
     def run(self, x: Tensor) -> Tensor:
-        return x.repeat_interleave(self.factor[0], 2).repeat_interleave(self.factor[1], 3)
+        size = (x.shape[2] * self.factor[0], x.shape[3] * self.factor[1])
+        return F.interpolate(
+            x, size, mode=self.mode, align_corners=None if self.mode == "nearest" else self.align_corners
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -142,6 +142,9 @@ class Program:
         self._activations = Arena(self._places.size)
         self._weights = Arena(0)
         self._items: list[Segment | TorchNode] = []
+        self._done_with: list[list[Value]] = []
+        self._plans: Mapping[str, BlockedPlan] = {}
+        self._starts: Mapping[str, int] = {}
         self._torch = {node: replace_weights(node) for node in graph.nodes if node.name not in self.lowered}
 
     @property
@@ -251,12 +254,26 @@ class Program:
         for name, start in starts.items():
             one = packed.pop(name)
             self._weights.tensor(start, one.numel()).copy_(one)
+        self._plans, self._starts = plans, starts
         self._items = []
         for is_torch, group in groupby(self._work, key=lambda one: one.kind == BY_TORCH):
             if is_torch:
                 self._items += [TorchNode(self._torch[work.node]) for work in group if work.node is not None]
             else:
                 self._items.append(self._segment(list(group), plans, starts))
+        self._done_with = self._last_reads()
+
+    def _last_reads(self) -> list[list[Value]]:
+        """The tensors that nobody reads after each item."""
+        kept, found = set(self.graph.results()), []
+        for item in reversed(self._items):
+            if isinstance(item, TorchNode):
+                touched = {*item.node.inputs, *item.node.outputs}
+            else:
+                touched = {port.value for port in (*item.enter, *item.leave)}
+            found.append([one for one in touched if one not in kept])
+            kept |= touched
+        return found[::-1]
 
     def _segment(self, group: list[Work], plans: Mapping[str, BlockedPlan], starts: Mapping[str, int]) -> Segment:
         segment = Segment()
@@ -272,7 +289,9 @@ class Program:
                     second=0 if lowered.second is None else self._address(lowered.second),
                     scratch=self._activations.address + 4 * self._scratch_at,
                 )
-                owner, steps = work.node.name, plan.steps(operands)
+                owner, steps = work.node.name, list(plan.steps(operands))
+                for x, further in lowered.more:
+                    steps += further.steps(replace(operands, x=self._address(x)))
             else:
                 assert work.value is not None
                 owner, here = work.kind, self._address(work.value)
@@ -295,9 +314,37 @@ class Program:
     def run(self, inputs: Sequence[Tensor], times: Times | None = None) -> Any:
         """What the model returns; one caller at a time."""
         tensors: dict[Value, Tensor] = dict(zip(self.graph.inputs, inputs, strict=True))
-        for item in self._items:
+        for item, done_with in zip(self._items, self._done_with, strict=True):
             item.run(tensors, times)
+            for one in done_with:
+                del tensors[one]
         return self.graph.put_together(tensors.__getitem__)
+
+    def errors(self, inputs: Sequence[Tensor]) -> dict[str, float]:
+        """Relative L2 of what each kernel writes, against float64 on the operands that it read."""
+        tensors: dict[Value, Tensor] = dict(zip(self.graph.inputs, inputs, strict=True))
+        found: dict[str, float] = {}
+        for work in self._work:
+            if work.kind == BY_TORCH:
+                assert work.node is not None
+                TorchNode(self._torch[work.node]).run(tensors)
+                continue
+            self._segment([work], self._plans, self._starts).run(tensors)
+            if work.node is not None:
+                operands = [self._read(one).double() for one in work.node.inputs]
+                found[work.node.name] = relative_error(self._read(work.node.output), work.node.operation.run(*operands))
+        return found
+
+    def _read(self, value: Value) -> Tensor:
+        """What lies in blocks, as a tensor."""
+        geometry, first = self.layout[value], self._place_of[self.layout.root(value)]
+        return geometry.read(self._activations.tensor(first, geometry.size)).reshape(value.shape)
+
+
+def relative_error(ours: Tensor, theirs: Tensor) -> float:
+    """Relative L2; nan where the reference is not finite."""
+    reference = theirs.double()
+    return float((ours.double() - reference).norm() / reference.norm().clamp_min(1e-300))
 
 
 def chosen_plan(lowered: Lowered, name: str | None) -> BlockedPlan:

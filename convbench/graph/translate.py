@@ -28,6 +28,7 @@ from convbench.graph.operations import (
     GlobalAverage,
     Linear,
     MaxPool,
+    Multiply,
     Node,
     Operation,
     Pair,
@@ -257,6 +258,8 @@ def multiply(of: Translator, args: Arguments, node: fx.Node) -> Found:
     x, by = args["self"], args["other"]
     if not (of.image(x) and of.image(by)):
         return None
+    if of.shape(x) == of.shape(by):
+        return Multiply(), [x, by]
     if of.shape(x)[2:] == (1, 1):
         x, by = by, x
     wanted = (*of.shape(x)[:2], 1, 1)
@@ -314,15 +317,18 @@ def cat(of: Translator, args: Arguments, node: fx.Node) -> Found:
     return (Concat(), list(images)) if all(map(of.image, images)) and args["dim"] in (1, -3) else None
 
 
-def upsample_nearest2d(of: Translator, args: Arguments, node: fx.Node) -> Found:
-    x = args["input"] if args["input"] is not None else args["self"]
-    if not of.image(x):
-        return None
-    (h, w), (p, q) = of.shape(x)[2:], node.meta["val"].shape[2:]
-    scales = args["scale_factors"]
-    if p % h or q % w or (scales and tuple(scales) != (p // h, q // w)):
-        return None
-    return Upsample((p // h, q // w)), [x]
+def upsample(mode: str) -> "Known":
+    def known(of: Translator, args: Arguments, node: fx.Node) -> Found:
+        x = args["input"] if args["input"] is not None else args["self"]
+        if not of.image(x):
+            return None
+        (h, w), (p, q) = of.shape(x)[2:], node.meta["val"].shape[2:]
+        scales = args["scale_factors"]
+        if p % h or q % w or (scales and tuple(scales) != (p // h, q // w)):
+            return None
+        return Upsample((p // h, q // w), mode, bool(args["align_corners"])), [x]
+
+    return known
 
 
 Known = Callable[[Translator, Arguments, fx.Node], Found]
@@ -346,7 +352,8 @@ KNOWN: dict[str, Known] = {
     "squeeze": flatten,
     "cat": cat,
     "concat": cat,
-    "upsample_nearest2d": upsample_nearest2d,
+    "upsample_nearest2d": upsample("nearest"),
+    "upsample_bilinear2d": upsample("bilinear"),
     **{name: activation(name) for name in _ACTIVATIONS},
 }
 

@@ -29,12 +29,10 @@ class Tuning:
 
     Attributes:
         seconds: by node and plan: in its best round.
-        torch_share: of the time of the best round, in nodes that torch runs.
         rounds: how many.
     """
 
     seconds: dict[str, dict[str, float]] = field(default_factory=dict)
-    torch_share: float = 0.0
     rounds: int = 0
 
     def note(self, node: str, plan: str, seconds: float) -> None:
@@ -109,8 +107,11 @@ def measure(program: Program, inputs: Sequence[Tensor], calls: int = CALLS) -> T
 
 def share_of_torch(program: Program, times: Times) -> float:
     """Of the time, in nodes that torch runs and at their borders."""
+    by_torch = {node.name for node in program.graph.nodes if node.name not in program.lowered}
+    if not by_torch.intersection(times.of):
+        return 0.0
     own = sum(seconds for name, seconds in times.of.items() if name in program.lowered)
-    return 1 - own / times.total if times.total else 0.0
+    return 1 - own / times.total
 
 
 def seconds_of(tuning: Tuning, program: Program, name: str) -> tuple[str, float, float]:
