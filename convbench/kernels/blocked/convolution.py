@@ -372,7 +372,10 @@ def candidates(
 
 def direct_candidates(problem: Convolution, target: Target, threads: int) -> Sequence[Direct]:
     """By rows and by blocks of filters; first what a rule prefers."""
-    rows = Direct(problem, target, 1, 1)
+    own = problem.y.c // problem.groups
+    # A block of filters reads the channels of all groups that it has filters of: the fewer, the better.
+    vectors = 1 if problem.groups > 1 and own % (2 * target.lanes) else 2
+    rows = Direct(problem, target, 1, 1, vectors)
     count, wide = rows.pixels
     blocks = rows.blocks_total
     units = rows.tiles_of(rows.form.vectors)[1] if rows.one_row else count
@@ -385,9 +388,10 @@ def direct_candidates(problem: Convolution, target: Target, threads: int) -> Seq
         max(1, min(2 * fitting, -(-units * y.n // (2 * threads)))),
         max(1, min(fitting // 4, units)),
     ]
-    by_rows = [Direct(problem, target, some, blocks) for some in dict.fromkeys(shares)]
+    by_rows = [Direct(problem, target, some, blocks, vectors) for some in dict.fromkeys(shares)]
     by_filters = [
-        Direct(problem, target, units, some) for some in dict.fromkeys([1, max(1, min(4, blocks // (4 * threads)))])
+        Direct(problem, target, units, some, vectors)
+        for some in dict.fromkeys([1, max(1, min(4, blocks // (4 * threads)))])
     ]
     weights = y.c * x.c // problem.groups * problem.kernel[0] * problem.kernel[1]
     many = weights > 1.2 * x.c * x.h * x.w and blocks * y.n >= 2 * threads
