@@ -211,8 +211,15 @@ class Loader:
         with theirs, (order.folder / "loader.log").open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603  # our own module
                 # -P: nothing is imported from the working directory.
-                [sys.executable, "-P", "-c", _LOAD, json.dumps([*sys.path, HOME]), *map(str, (theirs.fileno(), os.getpid())),
-                 str(order.folder)],
+                [
+                    sys.executable,
+                    "-P",
+                    "-c",
+                    _LOAD,
+                    json.dumps([*sys.path, HOME]),
+                    *map(str, (theirs.fileno(), os.getpid())),
+                    str(order.folder),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

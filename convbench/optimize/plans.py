@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,6 @@ from convbench.tuned import TunedPlan
 
 SAME = ("identity",)
 MOST_NBYTES = 2**16
-
-
-def packages() -> list[str]:
-    """Of all candidates."""
-    return [package for one in CANDIDATES.values() for package in one.packages]
 
 
 def entry_of(race: Race) -> dict[str, Any]:
@@ -57,7 +53,8 @@ def plan_of(race: Race) -> TunedPlan:
     Raises:
         ConvbenchError: as `entry_of`.
     """
-    plan = TunedPlan.here(threads=race.threads, accuracy=race.accuracy, packages=packages())
+    packages = [package for one in race.rows if one.outcome == RACED for package in CANDIDATES[one.name].packages]
+    plan = TunedPlan.here(threads=race.threads, accuracy=race.accuracy, packages=packages)
     return plan.with_model(entry_of(race), same=SAME)
 
 
@@ -74,7 +71,8 @@ def add(race: Race, path: str | Path, *, retune: bool = False) -> None:
     if Path(path).exists():
         with suppress(*([ConvbenchError] if retune else [])):
             old = TunedPlan.load(path, threads=race.threads, accuracy=race.accuracy)
-            plan = old.with_model(plan.models[0], same=SAME)
+            both = {**old.versions, **plan.versions}
+            plan = replace(old.with_model(plan.models[0], same=SAME), versions=both)
     plan.save(path)
 
 

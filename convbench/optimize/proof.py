@@ -86,7 +86,7 @@ def prove(subject: Subject, accuracy: str, *, seed: int = 0) -> Proof:
     try:
         exact = copy.deepcopy(subject.model).double()
     except Exception as error:  # whatever a copy raises
-        raise ConvbenchError(f"{subject.name} cannot be copied, so no output can be proved: {in_words(error)}") from None
+        raise ConvbenchError(f"{subject.name} cannot be copied, so nothing can be proved: {in_words(error)}") from None
     truths, left_out = [], []
     for number, (name, inputs) in enumerate(_trials(subject.inputs, seed)):
         out = _exact(subject, exact, inputs)
@@ -97,7 +97,7 @@ def prove(subject: Subject, accuracy: str, *, seed: int = 0) -> Proof:
             _require_repeatable(subject, exact, inputs, out)
         if not isfinite(own):
             if not number:
-                raise ConvbenchError(f"{subject.name} returns NaN or infinity on its own input, so nothing can be proved")
+                raise ConvbenchError(f"{subject.name} returns NaN or infinity on this input, so nothing can be proved")
             left_out.append(f"{name}: torch's own output is not finite")
             continue
         truths.append(Truth(name=name, inputs=inputs, out=tuple(out), eager=own, allowed=allowed(accuracy, own)))

@@ -89,7 +89,7 @@ class Race:
     torch_share: float | None = None
     choices: Mapping[str, Any] | None = None
     remarks: tuple[str, ...] = ()
-    noise: Noise = Noise()
+    noise: Noise = field(default_factory=Noise)
 
     def row(self, name: str) -> Row:
         return next(one for one in self.rows if one.name == name)
@@ -314,9 +314,7 @@ def _rounds(
     with Meter(None, threads) as meter:
 
         def contest(names: Sequence[str], baseline: str) -> Contest:
-            found = Contest(
-                names=names, baseline=baseline, budget=TimeBudget(seconds=budget_s), rule=rule, rng=rng
-            )
+            found = Contest(names=names, baseline=baseline, budget=TimeBudget(seconds=budget_s), rule=rule, rng=rng)
             say(f"racing {', '.join(names)}")
             hold()
             _hold(found, ready, call_s, meter)
@@ -382,7 +380,7 @@ def _decide(rows: Sequence[Row], found: _Found) -> tuple[str, tuple[str, PairedR
     elif found.leader in faster:
         winner = found.leader
     else:  # it fell after the rounds
-        winner = max(faster, key=lambda name: (faster[name].ratio.ratio if faster[name].ratio else 0.0))
+        winner = max(faster, key=lambda name: faster[name].ratio.ratio if faster[name].ratio else 0.0)
     others = {name: one for name, one in finals.items() if name != winner}
     if winner == found.leader and others:
         second = max(others, key=lambda name: others[name].ratio)

@@ -125,7 +125,9 @@ def output_of(subject: Subject) -> "Structure":
 
 def same(one: Tensor, other: Tensor) -> bool:
     """Bit by bit, NaN equal to NaN."""
-    return one.shape == other.shape and bool(torch.equal(one, other) or ((one == other) | (one != one)).all())
+    return one.shape == other.shape and bool(
+        torch.equal(one, other) or ((one == other) | (one.isnan() & other.isnan())).all()
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,8 +169,7 @@ def signature(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, ...]
 
 
 def identity(model: nn.Module, inputs: Inputs) -> str:
-    """A digest of the architecture and of the inputs' shapes: the code of its modules, their settings, the shapes of
-    their weights; not the weights' values."""
+    """A digest of the code of the modules, their settings, and the shapes of weights and inputs; not of weights."""
     digest = hashlib.sha256()
     code: dict[type, str] = {}
     for name, module in model.named_modules(remove_duplicate=False):

@@ -62,9 +62,7 @@ class Keeper:
         self.call = made.call
 
 
-def fast_by_plan(
-    subject: Subject, plan: TunedPlan, path: str | Path, say: Tell
-) -> tuple[FastModel, Mapping[str, Any]]:
+def fast_by_plan(subject: Subject, plan: TunedPlan, path: str | Path, say: Tell) -> tuple[FastModel, Mapping[str, Any]]:
     """The model as a plan runs it, and the plan's entry; nothing is raced, but its output is proved.
 
     Raises:
@@ -112,6 +110,8 @@ def _proved(name: str, order: Order, proof: Proof) -> Made:
     except CandidateLost as lost:
         wrong = str(lost)
     if wrong:
-        raise ConvbenchError(f"{name} was right in its own process, and is not in this one: {wrong}; use --only without it")
+        raise ConvbenchError(
+            f"{name} does not work in this process, as it did in its own: {wrong}; leave it out with only="
+        )
     assert host.made is not None
     return host.made

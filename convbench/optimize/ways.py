@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib import import_module
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -248,8 +249,13 @@ def own_graph(order: Order) -> Made:
             tell=order.tell,
         )
     names = ("name", "operation", "default", "chosen", "default_s", "chosen_s", "error")
-    layers = tuple({name: getattr(layer, name, None) for name in names} for layer in graph.layers)
+    layers = tuple({name: _known(getattr(layer, name, None)) for name in names} for layer in graph.layers)
     return Made(call=graph, build_s=spent(), choices=graph.choices, layers=layers, torch_share=graph.torch_share)
+
+
+def _known(value: Any) -> Any:
+    """A value as JSON has it: a number that is not known is none."""
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 WAYS: Mapping[str, Callable[[Order], Made]] = {
@@ -393,5 +399,3 @@ def _quiet() -> Any:
             yield
     finally:
         logging.disable(before)
-
-

@@ -32,8 +32,10 @@ def page(race: "Race", width: int, *, layers: str = "slowest") -> Group:
     """Everything, for a terminal of that width."""
     parts: list[RenderableType] = []
     if race.layers:
-        parts += [layers_table(race, every=layers == "all"), Text()]
-    parts += [models_table(race, width), Text(), *hanging(remarks(race), width)]
+        parts += layers_part(race, every=layers == "all")
+    title = f"{race.model} on {race.shapes}, fp32, {plural(race.threads, 'thread')}, accuracy {race.accuracy}"
+    parts += [Text(line, "bold") for line in wrap(title, width - 1)]
+    parts += [models_table(race, width), *hanging(remarks(race), width)]
     parts += [Text(), *(Text(line, "bold") for line in wrap(sentence(race), width - 1))]
     if race.winner:
         parts += [Text(), Text(f"Without convbench ({race.winner}):", "dim"), *map(_code, race.lines(race.winner))]
@@ -42,9 +44,7 @@ def page(race: "Race", width: int, *, layers: str = "slowest") -> Group:
 
 def models_table(race: "Race", width: int) -> Table:
     """The candidates that ran, the fastest first."""
-    input_ = "" if race.model.endswith(race.shapes) else f" on {race.shapes}"
-    title = f"{race.model}{input_}, fp32, {plural(race.threads, 'thread')}, accuracy {race.accuracy}"
-    table = plain_table(title)
+    table = plain_table()
     wide = width >= WIDE_FROM
     table.add_column("candidate", no_wrap=True)
     heads = ["median", "vs eager", "interval", "error", *(["export", "build"] if wide else ["bill"])]
@@ -65,12 +65,12 @@ def models_table(race: "Race", width: int) -> Table:
     return table
 
 
-def layers_table(race: "Race", *, every: bool) -> Table:
+def layers_part(race: "Race", *, every: bool) -> list[RenderableType]:
     """The layers of our own graph, the slowest first: what it would run by default, and what tuning chose."""
     rows = sorted(race.layers, key=lambda one: -(one.get("chosen_s") or 0.0))
     shown = rows if every else rows[:MOST_LAYERS]
     more = "" if len(shown) == len(rows) else f", the slowest {len(shown)} of {len(rows)} (--layers all)"
-    table = plain_table(f"Layers of convbench's own graph{more}")
+    table = plain_table()
     for head in ("layer", "operation", "default", "chosen"):
         table.add_column(head, overflow="fold")
     for head in ("time", "gain", "error"):
@@ -80,7 +80,7 @@ def layers_table(race: "Race", *, every: bool) -> Table:
         gain = f"{default_s / chosen_s:.2f}x" if default_s and chosen_s else ""
         words = [str(one.get(name) or "") for name in ("name", "operation", "default", "chosen")]
         table.add_row(*words, seconds(chosen_s), gain, _error(one.get("error")))
-    return table
+    return [Text(f"Layers of convbench's own graph{more}", "bold"), table]
 
 
 def remarks(race: "Race") -> Iterator[str]:
@@ -116,9 +116,7 @@ def sentence(race: "Race") -> str:
     if race.second is not None:
         name, ratio = race.second
         level = ratio.verdict in ("tie", "undecided")
-        text += (
-            f"; {name} is level with it" if level else f", and {1 / ratio.ratio:.2f}x as fast as the next, {name}"
-        )
+        text += f"; {name} is level with it" if level else f", and {1 / ratio.ratio:.2f}x as fast as the next, {name}"
     return text + "."
 
 
