@@ -668,7 +668,7 @@ class Optimized(Shown):
 
     def __reduce__(self) -> Any:
         raise ConvbenchError(
-            "a fast model holds code and memory of this process, so it cannot be pickled or copied; use save_plan(FILE) "
+            "a fast model has code and memory of this process, so it cannot be pickled or copied; use save_plan(FILE) "
             "and in the other process convbench.optimize(model, x, plan=FILE), which does not race again"
         )
 
