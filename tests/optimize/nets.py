@@ -113,14 +113,14 @@ class OnlyHere(Net):
 
 
 class Dying(Net):
-    """Dies in every process but its first."""
+    """Ends its process where it is given channels_last: by a crash, by itself, or never."""
 
-    def __init__(self) -> None:
+    def __init__(self, how: str) -> None:
         super().__init__()
-        self.home, self.how = os.getpid(), "crash"
+        self.how = how
 
     def forward(self, x: Tensor) -> Tensor:
-        if os.getpid() != self.home:
+        if x.is_contiguous(memory_format=torch.channels_last) and x.shape[1] > 1:
             if self.how == "crash":
                 os.kill(os.getpid(), signal.SIGSEGV)
             if self.how == "exit":

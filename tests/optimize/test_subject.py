@@ -32,7 +32,7 @@ def half_on() -> nn.Module:
 @pytest.mark.parametrize(
     ("net", "x", "words"),
     [
-        (lambda: nets.Net(), None, "is in training mode: call model.eval"),
+        (nets.Net, None, "is in training mode: call model.eval"),
         (half_on, None, "training mode in its module norm"),
         (hooked, None, "has hooks, in conv"),
         (lambda: nets.Net().eval().half(), None, "conv.weight is fp16: all candidates are compared in fp32"),
