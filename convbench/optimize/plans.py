@@ -118,7 +118,7 @@ def remembered(model: str) -> str:
     folder = cache_folder()
     if folder is None:
         return ""
-    with suppress(OSError, ValueError, KeyError, TypeError):
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
         return brought(json.loads(read_bytes(_file(folder, model), MOST_NBYTES)))
     return ""
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from convbench.outcome import PairedRatio
 
 MOST_LAYERS = 12
+INTERVALS_FROM = 72  # columns; the sentence below has that of the winner
 WIDE_FROM = 100  # columns: from there on the two parts of the bill are shown
 COLUMNS = (
     "model input threads accuracy candidate outcome median_s samples noisy ratio low high verdict relative_l2 "
@@ -47,7 +48,8 @@ def models_table(race: "Race", width: int) -> Table:
     table = plain_table()
     wide = width >= WIDE_FROM
     table.add_column("candidate", no_wrap=True)
-    heads = ["median", "vs eager", "interval", "error", *(["export", "build"] if wide else ["bill"])]
+    intervals = ["interval"] if width >= INTERVALS_FROM else []
+    heads = ["median", "vs eager", *intervals, "error", *(["export", "build"] if wide else ["bill"])]
     for head in heads:
         table.add_column(head, justify="right", no_wrap=True)
     ran = [one for one in race.rows if one.median_s is not None]
@@ -57,7 +59,7 @@ def models_table(race: "Race", width: int) -> Table:
         table.add_row(
             row.name,
             f"{'~' * row.noisy}{seconds(row.median_s)}",
-            *_against(row),
+            *_against(row)[: 1 + len(intervals)],
             _error(row.error),
             *bill,
             style=style,
