@@ -35,6 +35,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 # Of the default suite of verify, in one layout: the command is under test, and the conformance tests have the rest.
+ONLY_EAGER = ["--only", "eager", "--no-isolate", "--budget", "0.02"]
 SOME_ROWS = ["--layout", "nchw", "--exclude", "cover_|layer_"]
 
 
@@ -59,6 +60,8 @@ def test_a_command_of_the_readme_runs(command: str, cli: Cli, folder: Path) -> N
         words = [part for word in words for part in (["part-1.csv"] if "*" in word else [word])]
     if words[0] == "model":
         words += ["--no-time"]
+    if words[0] == "optimize":
+        words += ONLY_EAGER
     done = cli(*words)
     assert done.code == 0, done.err
 
@@ -73,6 +76,8 @@ def test_the_example_of_a_help_page_runs(example: str, cli: Cli, folder: Path) -
         words += ["--budget", "0.02"]
     if words[0] == "verify":
         words += SOME_ROWS
+    if words[0] == "optimize":
+        words += ONLY_EAGER
     assert cli(*words).code == 0
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 EXAMPLE = """\b
 Examples:
   convbench optimize resnet18
-  convbench optimize net.py:Net --input 8x3x64x64 --only onnxruntime,convbench
+  convbench optimize mobilenet_v2 --input 8x3x224x224 --only onnxruntime,convbench
   convbench optimize resnet50 --accuracy strict -o plan.json
 """
 LAYERS = ("slowest", "all")

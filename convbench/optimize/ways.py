@@ -26,7 +26,7 @@ from convbench.errors import ConvbenchError, one_line
 from convbench.optimize.candidates import BASELINE, OWN
 from convbench.optimize.subject import Structure, Subject, Tell
 
-MOST_DIMENSIONS = 4  # of a tensor of ncnn, with the batch
+IMAGES = 4  # dimensions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,8 +309,8 @@ def _images(order: Order) -> Tensor:
     if len(tensors) != 1 or len(inputs.args) != 1 or inputs.kwargs or inputs.args[0] is not tensors[0]:
         raise NotPossible("ncnn is tried with models of one input tensor")
     (x,) = tensors
-    if not x.is_floating_point() or not 2 <= x.dim() <= MOST_DIMENSIONS:
-        raise NotPossible("ncnn is tried with fp32 inputs of up to 3 dimensions and a batch")
+    if not x.is_floating_point() or x.dim() != IMAGES:
+        raise NotPossible("ncnn is tried with images (N, C, H, W) in fp32")
     if any(one.dim() < 2 or one.shape[0] != x.shape[0] for one in _leaves(order.subject.call())):
         raise NotPossible("ncnn computes one image at a time, and this model's output has no batch")
     return x
