@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from convbench.models.costs import ModelCosts
     from convbench.models.inputs import GivenInput
     from convbench.optimize.fast import FastModel
-    from convbench.optimize.race import Race, Row
+    from convbench.optimize.race import CandidateRow, Race
     from convbench.selection import Defaults, Selection
     from convbench.session import Bench, Verify
     from convbench.tuned import TunedPlan
@@ -637,7 +637,7 @@ class Optimized(Shown):
         return self._fast(*args, **kwargs)
 
     @property
-    def candidates(self) -> "tuple[Row, ...]":
+    def candidates(self) -> "tuple[CandidateRow, ...]":
         return () if self.race is None else self.race.rows
 
     def lines(self, candidate: str | None = None) -> str:

@@ -17,7 +17,7 @@ from convbench.tuned import ACCURACIES
 if TYPE_CHECKING:
     from convbench.optimize.candidates import Candidate
     from convbench.optimize.race import Race
-    from convbench.optimize.subject import Subject
+    from convbench.optimize.subject import ModelCall
     from convbench.show.waiting import Waiting
 
 EXAMPLE = """\b
@@ -141,7 +141,7 @@ def optimize(
         tell(f"wrote {plan}; use it: convbench.optimize(model, x, plan={plan!r}, accuracy={accuracy!r})")
 
 
-def _subject(model: str, inputs: Words, waiting: "Waiting") -> "Subject":
+def _subject(model: str, inputs: Words, waiting: "Waiting") -> "ModelCall":
     from convbench.models.inputs import parse_inputs
     from convbench.optimize.use import subject_of
     from convbench.printing import prints_to_stderr
@@ -151,7 +151,7 @@ def _subject(model: str, inputs: Words, waiting: "Waiting") -> "Subject":
         return subject_of(model, None if inputs is None else parse_inputs(",".join(words(inputs))), tell)
 
 
-def _refuse_or_show(plan: str, subject: "Subject", threads: int, accuracy: str) -> None:
+def _refuse_or_show(plan: str, subject: "ModelCall", threads: int, accuracy: str) -> None:
     """Raise if the plan does not hold here, and end with what it says of the model, if it has it."""
     from convbench.optimize.plans import brought, find
     from convbench.optimize.subject import identity
@@ -164,7 +164,7 @@ def _refuse_or_show(plan: str, subject: "Subject", threads: int, accuracy: str) 
 
 
 def _race(
-    subject: "Subject",
+    subject: "ModelCall",
     candidates: "list[Candidate]",
     threads: int,
     accuracy: str,

@@ -28,7 +28,7 @@ from convbench.device import find_device
 from convbench.device.host import cpu_ns, wait_for
 from convbench.errors import ConvbenchError, in_words, one_line, printable
 from convbench.models.inputs import Inputs
-from convbench.optimize.subject import Structure, Subject, tensors_of
+from convbench.optimize.subject import ModelCall, Structure, tensors_of
 from convbench.optimize.ways import Made, Order, make
 
 START_S = 300.0  # to import torch and load the model: torch was seen to take 12 s on a small machine
@@ -67,7 +67,7 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
+class TimedTurn:
     """One timed block: seconds per call, what disturbed it or "", and the seconds of the whole turn."""
 
     seconds: float
@@ -85,7 +85,7 @@ class Host(Protocol):
     def make(self) -> Facts: ...
     def answers(self) -> list[list[Tensor]]: ...
     def call_s(self) -> float: ...
-    def turn(self, count: int) -> Turn: ...
+    def turn(self, count: int) -> TimedTurn: ...
     def close(self) -> None: ...
 
 
@@ -112,7 +112,7 @@ class Here:
             wait_for(cpu_ns())
             return found
 
-    def turn(self, count: int) -> Turn:
+    def turn(self, count: int) -> TimedTurn:
         begin = time.perf_counter()
         if self._meter is None:
             self._meter = Meter()
@@ -123,7 +123,7 @@ class Here:
             seconds, _ = find_device("cpu").time_calls([self._once] * count)
             dirt = self._meter.dirt(before, self._meter.read(), seconds)
             wait_for(cpu_ns())  # its threads spin for a while after a call; the next candidate's need their cores
-        return Turn(seconds=seconds / count, dirt=dirt, turn_s=time.perf_counter() - begin)
+        return TimedTurn(seconds=seconds / count, dirt=dirt, turn_s=time.perf_counter() - begin)
 
     def close(self) -> None:
         self.made = None
@@ -152,7 +152,7 @@ def _words_of_faults() -> Iterator[None]:
         raise CandidateLost(in_words(error)) from None
 
 
-def can_be_sent(subject: Subject, structure: Structure, trials: Sequence[Inputs], folder: Path) -> str:
+def can_be_sent(subject: ModelCall, structure: Structure, trials: Sequence[Inputs], folder: Path) -> str:
     """Write what a worker loads; returns why no other process can load it, or ""."""
     if sys.platform != "linux":
         return "only Linux has the processes for it"
@@ -171,7 +171,7 @@ def can_be_sent(subject: Subject, structure: Structure, trials: Sequence[Inputs]
     return ""
 
 
-def received(folder: Path, name: str, rebuilt: str) -> tuple[Subject, Structure, list[Inputs]]:
+def received(folder: Path, name: str, rebuilt: str) -> tuple[ModelCall, Structure, list[Inputs]]:
     """What `can_be_sent` wrote, in the worker.
 
     Raises:
@@ -185,7 +185,7 @@ def received(folder: Path, name: str, rebuilt: str) -> tuple[Subject, Structure,
         model.load_state_dict(torch.load(folder / "state.pt"))
     else:
         model = torch.load(folder / "model.pt", weights_only=False)
-    subject = Subject(name=name, model=model, inputs=given["inputs"], rebuilt=rebuilt)
+    subject = ModelCall(name=name, model=model, inputs=given["inputs"], rebuilt=rebuilt)
     return subject, given["structure"], given["trials"]
 
 
@@ -301,8 +301,8 @@ class Elsewhere:
         self._busy_s = float(self._ask("call_s", STEP_S, "being timed"))
         return self._busy_s
 
-    def turn(self, count: int) -> Turn:
-        return Turn(**self._ask(["turn", count], STEP_S + CALLS * self._busy_s, "being timed"))
+    def turn(self, count: int) -> TimedTurn:
+        return TimedTurn(**self._ask(["turn", count], STEP_S + CALLS * self._busy_s, "being timed"))
 
     def close(self) -> None:
         """End it and all that it started."""
@@ -357,5 +357,5 @@ class Elsewhere:
         return f"died of signal {-code} while {doing}"
 
 
-def as_plain(facts: Facts | Turn) -> dict[str, Any]:
+def as_plain(facts: Facts | TimedTurn) -> dict[str, Any]:
     return asdict(facts)

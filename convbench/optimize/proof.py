@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_map
 
 from convbench.errors import ConvbenchError, in_words
 from convbench.models.inputs import Inputs
-from convbench.optimize.subject import Subject, tensors_of
+from convbench.optimize.subject import ModelCall, tensors_of
 
 MAGNITUDES = (1.0, 1e-3, 1e3)  # of random inputs, each of which is tried
 OF_EAGER = 2.0  # times torch eager's own error that a candidate may have
@@ -22,7 +22,7 @@ REPEATS = 1e-9  # what two calls in float64 may differ by: other threads add in 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Truth:
+class ExactOutput:
     """One input, and what float64 says of it.
 
     Attributes:
@@ -57,7 +57,7 @@ class Proof:
     """The inputs that every candidate answers, with their truths; `left_out` says which had none."""
 
     accuracy: str
-    truths: tuple[Truth, ...]
+    truths: tuple[ExactOutput, ...]
     left_out: tuple[str, ...] = ()
 
     @property
@@ -77,7 +77,7 @@ class Proof:
         return Judgement(error=worst, wrong=wrong)
 
 
-def prove(subject: Subject, accuracy: str, *, seed: int = 0) -> Proof:
+def prove(subject: ModelCall, accuracy: str, *, seed: int = 0) -> Proof:
     """The truths of the model's own input and of random ones.
 
     Raises:
@@ -100,7 +100,7 @@ def prove(subject: Subject, accuracy: str, *, seed: int = 0) -> Proof:
                 raise ConvbenchError(f"{subject.name} returns NaN or infinity on this input, so nothing can be proved")
             left_out.append(f"{name}: torch's own output is not finite")
             continue
-        truths.append(Truth(name=name, inputs=inputs, out=tuple(out), eager=own, allowed=allowed(accuracy, own)))
+        truths.append(ExactOutput(name=name, inputs=inputs, out=tuple(out), eager=own, allowed=allowed(accuracy, own)))
     return Proof(accuracy=accuracy, truths=tuple(truths), left_out=tuple(left_out))
 
 
@@ -138,7 +138,7 @@ def _trials(inputs: Inputs, seed: int) -> list[tuple[str, Inputs]]:
     return found
 
 
-def _exact(subject: Subject, exact: Any, inputs: Inputs) -> list[Tensor]:
+def _exact(subject: ModelCall, exact: Any, inputs: Inputs) -> list[Tensor]:
     """The output in float64.
 
     Raises:
@@ -158,7 +158,7 @@ def _exact(subject: Subject, exact: Any, inputs: Inputs) -> list[Tensor]:
         ) from None
 
 
-def _require_repeatable(subject: Subject, exact: Any, inputs: Inputs, first: Sequence[Tensor]) -> None:
+def _require_repeatable(subject: ModelCall, exact: Any, inputs: Inputs, first: Sequence[Tensor]) -> None:
     again = _exact(subject, exact, inputs)
     shapes = [one.shape for one in first] == [one.shape for one in again]
     if not shapes or not distance(again, first) <= REPEATS:

@@ -19,7 +19,7 @@ from convbench.errors import ConvbenchError, one_line
 from convbench.optimize.candidates import BASELINE, OWN, Candidate, lines_of
 from convbench.optimize.host import CandidateLost, Elsewhere, Facts, Here, Host, Loader, can_be_sent
 from convbench.optimize.proof import Judgement, Proof, prove
-from convbench.optimize.subject import Subject, Tell, identity, output_of, require_fit
+from convbench.optimize.subject import ModelCall, Tell, identity, output_of, require_fit
 from convbench.optimize.ways import Made, Order
 from convbench.outcome import Noise, PairedRatio
 
@@ -31,7 +31,7 @@ RACED, MISSING, FAILED, WRONG = "raced", "missing", "failed", "wrong"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class CandidateRow:
     """What came of a candidate.
 
     Attributes:
@@ -82,7 +82,7 @@ class Race:
     accuracy: str
     eager_error: float
     inputs: int
-    rows: tuple[Row, ...]
+    rows: tuple[CandidateRow, ...]
     winner: str
     second: tuple[str, PairedRatio] | None = None
     layers: tuple[Mapping[str, Any], ...] = ()
@@ -91,7 +91,7 @@ class Race:
     remarks: tuple[str, ...] = ()
     noise: Noise = field(default_factory=Noise)
 
-    def row(self, name: str) -> Row:
+    def row(self, name: str) -> CandidateRow:
         return next(one for one in self.rows if one.name == name)
 
     def lines(self, name: str) -> tuple[str, ...]:
@@ -108,7 +108,7 @@ class _Field:
     hosts: dict[str, Host] = field(default_factory=dict)
     facts: dict[str, Facts] = field(default_factory=dict)
     judged: dict[str, Judgement] = field(default_factory=dict)
-    out: dict[str, Row] = field(default_factory=dict)
+    out: dict[str, CandidateRow] = field(default_factory=dict)
     loader: Loader | None = None
 
     def drop(self, name: str, outcome: str, note: str) -> None:
@@ -116,7 +116,7 @@ class _Field:
         if name in self.hosts:
             self.hosts.pop(name).close()
         judged, facts = self.judged.get(name), self.facts.get(name)
-        self.out[name] = Row(
+        self.out[name] = CandidateRow(
             name=name,
             outcome=outcome,
             note=one_line(note),
@@ -142,7 +142,7 @@ class _Field:
 
 
 def race(
-    subject: Subject,
+    subject: ModelCall,
     candidates: Sequence[Candidate],
     *,
     threads: int,
@@ -364,7 +364,7 @@ def _finalists(contest: Contest) -> tuple[str, list[str]]:
     return leader, [name for name, one in faster.items() if name != leader and one.high >= faster[leader].low]
 
 
-def _decide(rows: Sequence[Row], found: _Found) -> tuple[str, tuple[str, PairedRatio] | None]:
+def _decide(rows: Sequence[CandidateRow], found: _Found) -> tuple[str, tuple[str, PairedRatio] | None]:
     """The winner and the next one; eager where none is certainly faster; nothing where the machine was too busy."""
     raced = {one.name: one for one in rows if one.outcome == RACED}
     faster = {name: one for name, one in raced.items() if one.ratio is not None and one.ratio.verdict == "faster"}
@@ -388,7 +388,7 @@ def _decide(rows: Sequence[Row], found: _Found) -> tuple[str, tuple[str, PairedR
     return winner, None
 
 
-def _rows(ready: _Field, candidates: Sequence[Candidate], found: _Found) -> tuple[Row, ...]:
+def _rows(ready: _Field, candidates: Sequence[Candidate], found: _Found) -> tuple[CandidateRow, ...]:
     rows = []
     for one in candidates:
         name = one.name
@@ -397,7 +397,7 @@ def _rows(ready: _Field, candidates: Sequence[Candidate], found: _Found) -> tupl
             continue
         told, facts = found.contest.told(name, found.noise), ready.facts[name]
         rows.append(
-            Row(
+            CandidateRow(
                 name=name,
                 outcome=RACED,
                 median_s=median(told.samples_s),

@@ -19,7 +19,7 @@ _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class ModelCall:
     """A model in evaluation mode, with the inputs that it is made faster for.
 
     Attributes:
@@ -62,7 +62,7 @@ def as_inputs(x: Any) -> Inputs:
     )
 
 
-def require_fit(subject: Subject) -> None:
+def require_fit(subject: ModelCall) -> None:
     """Refuse a model that cannot be made faster, or whose output could not be proved.
 
     Raises:
@@ -98,7 +98,7 @@ def require_fit(subject: Subject) -> None:
         raise ConvbenchError(f"an input is a {type(odd[0]).__name__}; give tensors, numbers and text")
 
 
-def output_of(subject: Subject) -> "Structure":
+def output_of(subject: ModelCall) -> "Structure":
     """What the model returns, as its first call shows.
 
     Raises:

@@ -17,12 +17,12 @@ from convbench.optimize.fast import FastModel
 from convbench.optimize.host import CandidateLost, Here
 from convbench.optimize.plans import find
 from convbench.optimize.proof import Proof, prove
-from convbench.optimize.subject import Subject, Tell, identity, output_of, require_fit
+from convbench.optimize.subject import ModelCall, Tell, identity, output_of, require_fit
 from convbench.optimize.ways import Made, Order
 from convbench.tuned import TunedPlan
 
 
-def subject_of(model: nn.Module | str, x: Inputs | Sequence[GivenInput] | None, tell: Tell) -> Subject:
+def subject_of(model: nn.Module | str, x: Inputs | Sequence[GivenInput] | None, tell: Tell) -> ModelCall:
     """The model and its inputs; `x` may be their sizes for a model by name, or None for its own.
 
     Raises:
@@ -31,7 +31,7 @@ def subject_of(model: nn.Module | str, x: Inputs | Sequence[GivenInput] | None, 
     if not isinstance(model, str):
         if not isinstance(x, Inputs):
             raise ConvbenchError("give x, the input that the model is made faster for")
-        return Subject(name=type(model).__name__, model=model, inputs=x)
+        return ModelCall(name=type(model).__name__, model=model, inputs=x)
     if model.lower().endswith(".onnx"):
         raise ConvbenchError(f"{model} is read, not run, by convbench; give the PyTorch model, such as FILE.py:Model")
     source = find_model(model)
@@ -43,7 +43,7 @@ def subject_of(model: nn.Module | str, x: Inputs | Sequence[GivenInput] | None, 
         raise
     except BaseException as error:  # whatever the model's code raises
         raise ConvbenchError(f"the model {model} cannot be built: {in_words(error)}; {source.usage}") from None
-    return Subject(name=model, model=made, inputs=x if isinstance(x, Inputs) else inputs, rebuilt=model)
+    return ModelCall(name=model, model=made, inputs=x if isinstance(x, Inputs) else inputs, rebuilt=model)
 
 
 class Keeper:
@@ -62,7 +62,9 @@ class Keeper:
         self.call = made.call
 
 
-def fast_by_plan(subject: Subject, plan: TunedPlan, path: str | Path, say: Tell) -> tuple[FastModel, Mapping[str, Any]]:
+def fast_by_plan(
+    subject: ModelCall, plan: TunedPlan, path: str | Path, say: Tell
+) -> tuple[FastModel, Mapping[str, Any]]:
     """The model as a plan runs it, and the plan's entry; nothing is raced, but its output is proved.
 
     Raises:

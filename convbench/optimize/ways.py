@@ -24,7 +24,7 @@ from torch import Tensor
 
 from convbench.errors import ConvbenchError, one_line
 from convbench.optimize.candidates import BASELINE, OWN
-from convbench.optimize.subject import Structure, Subject, Tell
+from convbench.optimize.subject import ModelCall, Structure, Tell
 
 IMAGES = 4  # dimensions
 
@@ -39,7 +39,7 @@ class Order:
         cached: whether compilers may take what they made before; not where their time is billed.
     """
 
-    subject: Subject
+    subject: ModelCall
     structure: Structure
     threads: int
     accuracy: str
@@ -316,7 +316,7 @@ def _images(order: Order) -> Tensor:
     return x
 
 
-def _require_no_choice(subject: Subject, image: Tensor) -> None:
+def _require_no_choice(subject: ModelCall, image: Tensor) -> None:
     """Refuse a model whose Python code looks at values: a trace would keep the way that one input took.
 
     Raises:

@@ -16,7 +16,7 @@ from convbench.show.tables import plain_table
 from convbench.show.units import duration, seconds
 
 if TYPE_CHECKING:
-    from convbench.optimize.race import Race, Row
+    from convbench.optimize.race import CandidateRow, Race
     from convbench.outcome import PairedRatio
 
 MOST_LAYERS = 12
@@ -163,7 +163,7 @@ def rows_of(race: "Race") -> Iterator[Sequence[str | float | None]]:
         yield _cells(row, race)
 
 
-def _cells(row: "Row", race: "Race") -> list[Any]:
+def _cells(row: "CandidateRow", race: "Race") -> list[Any]:
     ratio = _ratio(row.ratio)
     return [
         race.model,
@@ -199,7 +199,7 @@ def _ratio(one: "PairedRatio | None") -> Mapping[str, Any]:
     }
 
 
-def _against(row: "Row") -> tuple[str, str]:
+def _against(row: "CandidateRow") -> tuple[str, str]:
     if row.ratio is None:
         return ("1.00x", "") if row.name == "eager" else ("", "")
     if not isfinite(row.ratio.high) or row.noisy:

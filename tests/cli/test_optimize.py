@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from convbench.optimize.host import Here, Turn
+from convbench.optimize.host import Here, TimedTurn
 from convbench.tuned import TunedPlan
 from tests.cli.conftest import run
 
@@ -40,8 +40,8 @@ def net(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     times: dict[str, Any] = {"eager": 2e-3, "channels-last": 1e-3, "dirt": ""}
     count = iter(range(10**9))
 
-    def turn(self: Here, calls: int) -> Turn:
-        return Turn(seconds=times[self._name] * (1 + 1e-4 * (next(count) % 5)), dirt=times["dirt"], turn_s=0.0)
+    def turn(self: Here, calls: int) -> TimedTurn:
+        return TimedTurn(seconds=times[self._name] * (1 + 1e-4 * (next(count) % 5)), dirt=times["dirt"], turn_s=0.0)
 
     monkeypatch.setattr(Here, "turn", turn)
     return times

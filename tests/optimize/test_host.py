@@ -18,7 +18,7 @@ from convbench.optimize import host as hosts
 from convbench.optimize.candidates import choose_candidates
 from convbench.optimize.host import Here
 from convbench.optimize.race import Race, race
-from convbench.optimize.subject import Subject, as_inputs
+from convbench.optimize.subject import ModelCall, as_inputs
 from tests.optimize import nets
 from tests.optimize.test_subject import subject
 
@@ -34,7 +34,7 @@ def nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     assert set(descendants(os.getpid())) <= before
 
 
-def run(given: Subject, only: str, **more: Any) -> Race:
+def run(given: ModelCall, only: str, **more: Any) -> Race:
     settings: dict[str, Any] = {"threads": 1, "accuracy": "standard", "budget_s": 0.0} | more
     return race(given, choose_candidates([only]), **settings)
 
@@ -78,7 +78,7 @@ def test_a_model_by_name_is_built_again_with_the_same_weights(tmp_path: Path) ->
         "from torch import nn\ndef make():\n    return nn.Sequential(nn.Conv2d(3, 4, 3))\n"
     )
     model = nn.Sequential(nn.Conv2d(3, 4, 3)).eval()
-    given = Subject(name="net", model=model, inputs=as_inputs(nets.image()), rebuilt=f"{tmp_path / 'net.py'}:make")
+    given = ModelCall(name="net", model=model, inputs=as_inputs(nets.image()), rebuilt=f"{tmp_path / 'net.py'}:make")
     found = run(given, "channels-last")
     assert [one.outcome for one in found.rows] == ["raced", "raced"]
     assert found.remarks == ()

@@ -8,7 +8,7 @@ import pytest
 
 from convbench.errors import ConvbenchError
 from convbench.optimize.plans import add, brought, entry_of, find, plan_of, remember, remembered
-from convbench.optimize.race import Race, Row
+from convbench.optimize.race import CandidateRow, Race
 from convbench.outcome import PairedRatio
 from convbench.tuned import TunedPlan
 
@@ -22,10 +22,12 @@ RACE = Race(
     eager_error=2e-7,
     inputs=4,
     rows=(
-        Row(name="eager", outcome="raced", median_s=1.5e-2, samples=20, error=2e-7, export_s=0.0, build_s=0.1),
-        Row(name="channels-last", outcome="wrong", note="error 1.0e-03 on its own input", error=1e-3, build_s=0.1),
-        Row(name="ncnn", outcome="missing", note="needs ncnn and pnnx: pip install 'convbench[optimize]'"),
-        Row(
+        CandidateRow(name="eager", outcome="raced", median_s=1.5e-2, samples=20, error=2e-7, export_s=0.0, build_s=0.1),
+        CandidateRow(
+            name="channels-last", outcome="wrong", note="error 1.0e-03 on its own input", error=1e-3, build_s=0.1
+        ),
+        CandidateRow(name="ncnn", outcome="missing", note="needs ncnn and pnnx: pip install 'convbench[optimize]'"),
+        CandidateRow(
             name="onnxruntime",
             outcome="raced",
             median_s=8e-3,

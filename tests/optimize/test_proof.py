@@ -8,7 +8,7 @@ from torch import Tensor
 
 from convbench.errors import ConvbenchError
 from convbench.models.inputs import Inputs
-from convbench.optimize.proof import MAGNITUDES, ROUNDING, Proof, Truth, allowed, distance, prove
+from convbench.optimize.proof import MAGNITUDES, ROUNDING, ExactOutput, Proof, allowed, distance, prove
 from convbench.optimize.subject import as_inputs, tensors_of
 from tests.optimize import nets
 from tests.optimize.test_subject import subject
@@ -43,7 +43,7 @@ def test_the_classes_differ_by_what_they_allow(off: float, strict: bool, standar
     """One input with a truth of its own, of which torch's error is 1e-7."""
     exact = torch.tensor([3.0, 4.0], dtype=torch.float64)
     for accuracy, right in (("strict", strict), ("standard", standard)):
-        truth = Truth(name="x", inputs=Inputs(), out=(exact,), eager=1e-7, allowed=allowed(accuracy, 1e-7))
+        truth = ExactOutput(name="x", inputs=Inputs(), out=(exact,), eager=1e-7, allowed=allowed(accuracy, 1e-7))
         judged = Proof(accuracy=accuracy, truths=(truth,)).judge([[exact * (1 + off)]])
         assert judged.error == pytest.approx(off)
         assert bool(judged.wrong) is not right

@@ -11,7 +11,7 @@ import torch
 import convbench as cb
 from convbench.errors import ConvbenchError
 from convbench.optimize.candidates import CANDIDATES, Candidate, choose_candidates, lines_of
-from convbench.optimize.host import CandidateLost, Here, Turn
+from convbench.optimize.host import CandidateLost, Here, TimedTurn
 from convbench.optimize.race import Race, race
 from convbench.optimize.use import Keeper
 from convbench.optimize.ways import WAYS, Made, NotPossible, Order
@@ -50,11 +50,11 @@ def times(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     seconds: dict[str, Any] = {"eager": 2e-3, "quick": 1e-3, "quicker": 0.7e-3, "dirt": ""}
     count = iter(range(10**9))
 
-    def turn(self: Here, calls: int) -> Turn:
+    def turn(self: Here, calls: int) -> TimedTurn:
         own = seconds[self._name]
         if isinstance(own, Exception):
             raise own
-        return Turn(seconds=own * (1 + RNG_SPREAD * (next(count) % 7)), dirt=seconds["dirt"], turn_s=0.0)
+        return TimedTurn(seconds=own * (1 + RNG_SPREAD * (next(count) % 7)), dirt=seconds["dirt"], turn_s=0.0)
 
     monkeypatch.setattr(Here, "turn", turn)
     monkeypatch.setattr(Here, "call_s", lambda self: 1e-3)

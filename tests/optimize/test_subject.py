@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from convbench.errors import ConvbenchError
 from convbench.models.inputs import Inputs
-from convbench.optimize.subject import Subject, as_inputs, identity, output_of, require_fit, signature
+from convbench.optimize.subject import ModelCall, as_inputs, identity, output_of, require_fit, signature
 from tests.optimize import nets
 
 
-def subject(model: nn.Module, x: Any = None) -> Subject:
-    return Subject(name="net", model=model, inputs=as_inputs(nets.image() if x is None else x))
+def subject(model: nn.Module, x: Any = None) -> ModelCall:
+    return ModelCall(name="net", model=model, inputs=as_inputs(nets.image() if x is None else x))
 
 
 def hooked() -> nn.Module:
@@ -52,7 +52,7 @@ def test_what_cannot_be_made_faster_is_refused_with_what_to_do(net: Any, x: Any,
 
 def test_what_is_no_model_or_no_input_is_refused() -> None:
     with pytest.raises(ConvbenchError, match="the model is a str"):
-        require_fit(Subject(name="net", model="resnet18", inputs=as_inputs(nets.image())))  # type: ignore[arg-type]
+        require_fit(ModelCall(name="net", model="resnet18", inputs=as_inputs(nets.image())))  # type: ignore[arg-type]
     with pytest.raises(ConvbenchError, match="x is a int"):
         as_inputs(3)
 

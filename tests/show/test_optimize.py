@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from convbench.optimize.race import Row
+from convbench.optimize.race import CandidateRow
 from convbench.outcome import PairedRatio
 from convbench.show.notebook import as_text
 from convbench.show.optimize import COLUMNS, page, record, rows_of, sentence, write_csv
@@ -74,7 +74,7 @@ def test_the_sentence_names_the_winner_and_how_far_the_next_is(second: str | Non
 
 
 def test_json_and_csv_have_every_candidate_as_plain_numbers() -> None:
-    wild = Row(
+    wild = CandidateRow(
         name="openvino",
         outcome="raced",
         median_s=1.0,
