@@ -58,7 +58,9 @@ def test_a_bf16_path_a_wrong_shape_and_nan_are_wrong() -> None:
     given = subject(nets.Net().eval())
     proof = prove(given, "standard")
     half = [[one.bfloat16().float() for one in each] for each in answers(proof, given.model)]
-    assert proof.judge(half).wrong.startswith("error 1.")
+    found = proof.judge(half)
+    assert 2**-12 < found.error < 2**-8
+    assert found.wrong.startswith("error ")
     assert "another shape" in proof.judge([[one[:, :1] for one in each] for each in half]).wrong
     assert proof.judge([[one * float("nan") for one in each] for each in half]).wrong
 
