@@ -87,7 +87,7 @@ class TunedPlan:
         """
         text = json.dumps({"schema": SCHEMA} | asdict(self), indent=1, allow_nan=False)
         try:
-            put(path, (text + "\n").encode(), overwrite=True)
+            put(os.fspath(path), (text + "\n").encode(), overwrite=True)
         except OSError as error:
             raise ConvbenchError(f"cannot write the plan {path}: {cause(error)}; try another path") from None
 
@@ -104,7 +104,15 @@ class TunedPlan:
             schema = data.get("schema")
             if isinstance(schema, int) and schema != SCHEMA:
                 raise ConvbenchError(f"the plan {path} has schema {schema}, and this convbench reads {SCHEMA}; {AGAIN}")
-            return _plan(cls, data)
+            _check(data)
+            return cls(
+                machine=data["machine"],
+                versions=data["versions"],
+                threads=data["threads"],
+                accuracy=data["accuracy"],
+                models=tuple(data["models"]),
+                shapes=tuple(data["shapes"]),
+            )
         except OSError as error:
             raise ConvbenchError(f"cannot read the plan {path}: {cause(error)}") from None
         except (ValueError, RecursionError) as error:
@@ -134,12 +142,8 @@ def versions(packages: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _plan(cls: type[Any], data: Mapping[str, Any]) -> Any:
-    """The plan of a file's data.
-
-    Raises:
-        ValueError: something is missing, or no such value.
-    """
+def _check(data: Mapping[str, Any]) -> None:
+    """Raise a ValueError if something of a file's data is missing, or no such value."""
     for name, kind in _FIELDS.items():
         _need(type(data.get(name)) is kind, f"{name} is missing, or is no {kind.__name__}")
     for name, one in (("threads", data["threads"] >= 1), ("accuracy", data["accuracy"] in ACCURACIES)):
@@ -150,14 +154,6 @@ def _plan(cls: type[Any], data: Mapping[str, Any]) -> Any:
     for name in ("models", "shapes"):
         entries = data.get(name)
         _need(isinstance(entries, list) and all(isinstance(one, dict) for one in entries), f"{name} is no list")
-    return cls(
-        machine=data["machine"],
-        versions=data["versions"],
-        threads=data["threads"],
-        accuracy=data["accuracy"],
-        models=tuple(data["models"]),
-        shapes=tuple(data["shapes"]),
-    )
 
 
 def _put(

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-import convbench.files
 from convbench.errors import ConvbenchError
 from convbench.tuned import TunedPlan, versions
 
@@ -53,7 +52,9 @@ def test_versions_leave_out_what_is_not_installed() -> None:
 def test_a_plan_of_elsewhere_is_refused_with_the_reason(
     plan: TunedPlan, tmp_path: Path, change: dict[str, Any], words: str
 ) -> None:
-    whole = {name: {**getattr(plan, name), **one} if isinstance(one, dict) else one for name, one in change.items()}
+    whole: dict[str, Any] = {
+        name: {**getattr(plan, name), **one} if isinstance(one, dict) else one for name, one in change.items()
+    }
     replace(plan, **whole).save(tmp_path / "plan.json")
     with pytest.raises(ConvbenchError, match=r"does not hold here: .*--retune") as caught:
         TunedPlan.load(tmp_path / "plan.json", threads=2, accuracy="standard")
@@ -102,7 +103,7 @@ def test_a_full_disk_leaves_the_old_plan(plan: TunedPlan, tmp_path: Path, monkey
     def full(*_: object) -> None:
         raise OSError(28, os.strerror(28))
 
-    monkeypatch.setattr(convbench.files.os, "fsync", full)
+    monkeypatch.setattr("convbench.files.os.fsync", full)
     with pytest.raises(ConvbenchError, match="No space left"):
         replace(plan, threads=1).save(tmp_path / "plan.json")
     assert TunedPlan.read(tmp_path / "plan.json") == plan

@@ -1,6 +1,7 @@
 """The race of whole models: every candidate built, proved, timed in interleaved rounds, and proved again."""
 
 import random
+import re
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +16,7 @@ from convbench.bench.heap import heap_kept
 from convbench.bench.noise import Meter
 from convbench.bench.rounds import Contest, TimeBudget, TimeSample
 from convbench.bench.statistics import VerdictRule
-from convbench.errors import ConvbenchError, one_line
+from convbench.errors import ConvbenchError, one_line, plural
 from convbench.optimize.candidates import BASELINE, OWN, Candidate, lines_of
 from convbench.optimize.host import CandidateLost, Elsewhere, Facts, Here, Host, Loader, can_be_sent
 from convbench.optimize.proof import Judgement, Proof, prove
@@ -27,6 +28,7 @@ BLOCK_S = 5e-3  # of calls in a turn; at least one
 PATIENCE, MOST_PATIENCE_S = 7.0, 20.0  # as for a sweep: how long a race waits while the CPUs are elsewhere
 TUNING = 4.0  # budgets that our own graph may be tuned for
 Keep = Callable[[str, Order, Proof, Made | None], None]
+_COLOURS = re.compile(r"(?:\x1b|\\x1b)\[[\d;]*m")  # of exporters, some of them escaped already
 RACED, MISSING, FAILED, WRONG = "raced", "missing", "failed", "wrong"
 
 
@@ -119,10 +121,10 @@ class _Field:
         self.out[name] = CandidateRow(
             name=name,
             outcome=outcome,
-            note=one_line(note),
+            note=one_line(_COLOURS.sub("", note)),
             error=judged.error if judged is not None and judged.error < inf else None,
-            export_s=facts and facts.export_s,
-            build_s=facts and facts.build_s,
+            export_s=None if facts is None else facts.export_s,
+            build_s=None if facts is None else facts.build_s,
         )
         self.tell(f"{name} is out: {self.out[name].note}")
 
@@ -315,7 +317,7 @@ def _rounds(
 
         def contest(names: Sequence[str], baseline: str) -> Contest:
             found = Contest(names=names, baseline=baseline, budget=TimeBudget(seconds=budget_s), rule=rule, rng=rng)
-            say(f"racing {', '.join(names)}")
+            say(f"racing {plural(len(names), 'candidate')}")
             hold()
             _hold(found, ready, call_s, meter)
             return found
@@ -367,10 +369,10 @@ def _finalists(contest: Contest) -> tuple[str, list[str]]:
 def _decide(rows: Sequence[CandidateRow], found: _Found) -> tuple[str, tuple[str, PairedRatio] | None]:
     """The winner and the next one; eager where none is certainly faster; nothing where the machine was too busy."""
     raced = {one.name: one for one in rows if one.outcome == RACED}
-    faster = {name: one for name, one in raced.items() if one.ratio is not None and one.ratio.verdict == "faster"}
+    ratios = {name: one.ratio for name, one in raced.items() if one.ratio is not None}
+    faster = {name: one for name, one in ratios.items() if one.verdict == "faster"}
     if not faster:
-        unsure = [one for one in raced.values() if one.ratio is not None and one.ratio.verdict == "undecided"]
-        return ("" if unsure else BASELINE), None
+        return ("" if any(one.verdict == "undecided" for one in ratios.values()) else BASELINE), None
     finals: dict[str, PairedRatio] = {}
     if found.final is not None and found.leader in faster:
         finals = {name: one for name, one in found.final.comparisons.items() if name in faster}
@@ -380,7 +382,7 @@ def _decide(rows: Sequence[CandidateRow], found: _Found) -> tuple[str, tuple[str
     elif found.leader in faster:
         winner = found.leader
     else:  # it fell after the rounds
-        winner = max(faster, key=lambda name: faster[name].ratio.ratio if faster[name].ratio else 0.0)
+        winner = max(faster, key=lambda name: faster[name].ratio)
     others = {name: one for name, one in finals.items() if name != winner}
     if winner == found.leader and others:
         second = max(others, key=lambda name: others[name].ratio)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from convbench.errors import ConvbenchError, one_line
 from convbench.optimize.candidates import BASELINE, OWN
@@ -287,7 +287,7 @@ def onnx_file(order: Order) -> tuple[Path, float, list[str]]:
     order.tell("exporting it to ONNX")
     inputs = order.subject.inputs
     with _stopwatch() as spent, _quiet():
-        program = torch.export.export(order.subject.model, inputs.args, dict(inputs.kwargs), strict=False)
+        program = torch.export.export(_Tensors(order.subject.model), inputs.args, dict(inputs.kwargs), strict=False)
         given = [one.arg.name for one in program.graph_signature.input_specs if one.kind.name == "USER_INPUT"]
         found: Any = torch.onnx.export(program, dynamo=True, verbose=False)
         found.save(str(path), external_data=True)
@@ -296,6 +296,17 @@ def onnx_file(order: Order) -> tuple[Path, float, list[str]]:
     names = [name if name in graph else "" for name, tensor in zip(given, tensors, strict=True) if tensor]
     facts.write_text(json.dumps({"export_s": spent(), "names": names}))
     return path, spent(), names
+
+
+class _Tensors(nn.Module):
+    """The model with nothing but its output's tensors: a graph returns no text, and no number that is known."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, *args: Any, **kwargs: Any) -> tuple[Tensor, ...]:
+        return tuple(_leaves(self.model(*args, **kwargs)))
 
 
 def _images(order: Order) -> Tensor:
