@@ -18,7 +18,7 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from convbench.api import assert_convolution, bench, compare, explain, model, verify
+    from convbench.api import assert_convolution, bench, compare, explain, model, optimize, verify
     from convbench.backend import Backend, Unavailable, backend
     from convbench.case import Case, Problem
     from convbench.discovery import discover
@@ -51,11 +51,12 @@ __all__ = [
     "discover",
     "explain",
     "model",
+    "optimize",
     "verify",
 ]
 
 _NAMES = {
-    "api": ("assert_convolution", "bench", "compare", "explain", "model", "verify"),
+    "api": ("assert_convolution", "bench", "compare", "explain", "model", "optimize", "verify"),
     "backend": ("Backend", "Unavailable", "backend"),
     "case": ("Case", "Problem"),
     "discovery": ("discover",),

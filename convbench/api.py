@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     from convbench.explain.steps import Walk
     from convbench.models.costs import ModelCosts
     from convbench.models.inputs import GivenInput
+    from convbench.optimize.fast import FastModel
+    from convbench.optimize.race import CandidateRow, Race
     from convbench.selection import Defaults, Selection
     from convbench.session import Bench, Verify
+    from convbench.tuned import TunedPlan
 
 Implementation = str | Backend | Callable[..., Any]
 Problems = str | ConvSpec | Iterable[Any]  # texts and ConvSpecs, or a DataFrame
@@ -396,6 +399,107 @@ def model(
     return ModelReport(study(source, _inputs(x), timed=timed))
 
 
+def optimize(
+    net: "nn.Module | str",
+    x: Any = None,
+    *,
+    accuracy: str = "standard",
+    threads: int = 0,
+    only: Words = None,
+    budget_s: float = 5.0,
+    plan: File | None = None,
+    retune: bool = False,
+    isolate: bool = True,
+    seed: int = 0,
+    progress: bool = True,
+) -> "Optimized":
+    """Make a model faster on this CPU: the fastest of all ways to run it, with its outputs proved.
+
+    As `convbench optimize`: torch eager, channels_last, torch.compile, ONNX Runtime, OpenVINO, ncnn and convbench's own
+    graph are raced in interleaved rounds, in fp32 with the same threads; each output is compared with float64.
+
+    Args:
+        net: a torch.nn.Module in evaluation mode, fp32, on the CPU; or the name of a model. It is not changed.
+        x: its input: a tensor, a tuple of its arguments, or a dict of them by name. For a model by name also its sizes,
+            or None for the input that it declares.
+        accuracy: strict: an output's relative L2 error is at most twice that of torch eager on the same input;
+            standard: at most 5e-6, or twice that of eager if that is more.
+        threads: of the CPU; 0 as torch has them. A fast model runs with as many.
+        only: names of candidates; eager is always among them. None means all that are installed.
+        budget_s: seconds of rounds for each candidate; to export and to compile them comes on top.
+        plan: a file that `convbench optimize -o` or `save_plan` wrote: its winner is used, and nothing is raced.
+        retune: race anyway, and write the plan file.
+        isolate: run each candidate in its own process, if the model can be loaded there.
+        seed: of the random inputs, and of the order of the rounds.
+        progress: say on stderr what is being done, in a terminal.
+
+    Returns:
+        Called like the model, with the same output; `winner` is the candidate that runs. Other shapes, training mode,
+        inputs that want a gradient, and changed weights go to the model itself, said once by a warning.
+
+    Raises:
+        ConvbenchError: the model cannot be made faster or proved, with what to do; the machine is too busy to
+            tell; or the plan does not hold here, or has another model.
+
+    Example:
+        >>> import convbench as cb
+        >>> import torch
+        >>> net = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU()).eval()
+        >>> x = torch.randn(1, 3, 16, 16)
+        >>> fast = cb.optimize(net, x, only="eager", budget_s=0.05, isolate=False)
+        >>> fast.winner, bool((fast(x) == net(x)).all())
+        ('eager', True)
+    """
+    from contextlib import nullcontext
+
+    from convbench.errors import check_words
+    from convbench.optimize.candidates import choose_candidates
+    from convbench.optimize.fast import FastModel
+    from convbench.optimize.plans import add, plan_of
+    from convbench.optimize.race import race
+    from convbench.optimize.subject import as_inputs, require_fit
+    from convbench.optimize.use import Keeper, fast_by_plan, subject_of
+    from convbench.selection import listed
+    from convbench.session import threads_set
+    from convbench.show.optimize import sentence
+    from convbench.show.waiting import Waiting
+    from convbench.tuned import ACCURACIES, TunedPlan
+
+    [accuracy] = check_words("accuracy", [accuracy], ACCURACIES)
+    candidates = choose_candidates(listed(only) or ())
+    sized = isinstance(net, str) and (x is None or all(isinstance(one, int) for one in x))
+    notes: list[str] = []
+    waiting = Waiting("reading the model")
+    with threads_set(threads) as count, waiting if progress else nullcontext():
+        subject = subject_of(net, _inputs(x) if sized else as_inputs(x), notes.append)
+        require_fit(subject)
+        if plan is not None and not retune:
+            held = TunedPlan.load(plan, threads=count, accuracy=accuracy)
+            fast, entry = fast_by_plan(subject, held, os.fspath(plan), waiting.say)
+            return Optimized(fast, held, entry, None)
+        keeper = Keeper(waiting.say)
+        found = race(
+            subject,
+            candidates,
+            threads=count,
+            accuracy=accuracy,
+            budget_s=budget_s,
+            isolate=isolate,
+            seed=seed,
+            tell=notes.append,
+            say=waiting.say,
+            hold=waiting.hold,
+            keep=keeper,
+        )
+    if not found.winner:
+        raise ConvbenchError(sentence(found))
+    made = FastModel(subject.model, subject.inputs, found.winner, keeper.call or subject.model)
+    if plan is not None:
+        add(found, os.fspath(plan), retune=retune)
+    own = plan_of(found)
+    return Optimized(made, own, own.models[0], found)
+
+
 class Explanation(Shown):
     """The walk through one convolution: its text, and its page in a notebook.
 
@@ -509,6 +613,64 @@ class ModelReport(Shown):
         text = io.StringIO()
         write_suite(self.costs, text)
         return pd.read_csv(io.StringIO(text.getvalue()))
+
+
+class Optimized(Shown):
+    """A model with the fastest way to run it on this CPU; call it like the model.
+
+    Attributes:
+        model: the model itself, unchanged.
+        winner: the candidate that runs.
+        candidates: a row for each, with its time, its ratio to eager, its error and its bill; empty with a plan.
+        plan: what `save_plan` writes.
+        race: all of the race; None with a plan.
+    """
+
+    __slots__ = ("_entry", "_fast", "model", "plan", "race", "winner")
+
+    def __init__(self, fast: "FastModel", plan: "TunedPlan", entry: Mapping[str, Any], race: "Race | None") -> None:
+        self._fast, self.plan, self._entry, self.race = fast, plan, entry, race
+        self.model = fast.model
+        self.winner = str(entry["winner"])
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._fast(*args, **kwargs)
+
+    @property
+    def candidates(self) -> "tuple[CandidateRow, ...]":
+        return () if self.race is None else self.race.rows
+
+    def lines(self, candidate: str | None = None) -> str:
+        """The code that runs the model as a candidate does, without convbench; by default as the winner."""
+        from convbench.optimize.candidates import lines_of
+
+        shapes = str(self._entry["input"])
+        return "\n".join(lines_of(candidate or self.winner, shapes=shapes, threads=self.plan.threads))
+
+    def save_plan(self, path: File) -> None:
+        """Write the plan, for `optimize(..., plan=path)` in another process on this machine.
+
+        Raises:
+            ConvbenchError: it cannot be written.
+        """
+        self.plan.save(path)
+
+    def text(self, width: int | None = None) -> str:
+        """The tables and the answer in `width` columns (60 to 120); by default as wide as the terminal."""
+        width = text_width(width)
+        if self.race is None:
+            from convbench.optimize.plans import brought
+
+            return f"{self._entry['name']}, by a plan: {brought(self._entry)}"
+        from convbench.show.optimize import page
+
+        return as_text([page(self.race, width)], width)
+
+    def __reduce__(self) -> Any:
+        raise ConvbenchError(
+            "a fast model has code and memory of this process, so it cannot be pickled or copied; use save_plan(FILE) "
+            "and in the other process convbench.optimize(model, x, plan=FILE), which does not race again"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ def set_threads(threads: int) -> int:
 
 
 @contextmanager
-def _threads_set(threads: int) -> Iterator[int]:
+def threads_set(threads: int) -> Iterator[int]:
     """`set_threads`, restored afterwards."""
     import torch
 
@@ -325,7 +325,7 @@ class Session:
         self._anonymous = anonymous
         self._setting: dict[int, int] = {}  # what is set to get this many threads
         for given in [threads] if isinstance(threads, int) else threads:
-            with _threads_set(given) as count:
+            with threads_set(given) as count:
                 self._setting.setdefault(count, given)
         if not self._setting:
             raise ConvbenchError("--threads has no number; give some, such as 1,2,4, or leave it out")
@@ -425,7 +425,7 @@ class Session:
         return self._store(parts, begun)
 
     def _begin(self, threads: int, cases: Sequence[Case]) -> Iterator[Result]:
-        with _threads_set(self._setting[threads]):
+        with threads_set(self._setting[threads]):
             return self.work.begin(self._run, cases, self.selection.backends, self._tell)
 
     def _store(
@@ -435,7 +435,7 @@ class Session:
         try:
             for threads, cases in parts:
                 results = begun.pop() if begun else self._begin(threads, cases)
-                with _threads_set(self._setting[threads]):
+                with threads_set(self._setting[threads]):
                     if self._canaries is not None:
                         self._canaries.measure(sure=True)
                     # All rows of a case at once: a kill leaves complete cases.

@@ -37,16 +37,19 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 # The commands are under test, not the backends: a few rows of verify's default suite, and no time for a verdict.
 SOME_ROWS = ["--match", "^(note|stride|groups)"]
 HASTE = ["--budget", "0.02"]
+ONLY_EAGER = ["--only", "eager", "--no-isolate"]
 
 
 def hurried(words: list[str]) -> list[str]:
-    """A command of bench or verify over less, for less time; any other as it is."""
+    """A command of bench, optimize or verify over less, for less time; any other as it is."""
     if words[0] == "bench":
         return [
             *words,
             *HASTE,
             *(["--match", "^(conv1|layer1.0)"] if "resnet50" in words and "--match" not in words else []),
         ]
+    if words[0] == "optimize":
+        return [*words, *HASTE, *ONLY_EAGER]
     if words[0] == "verify" and "--plugin" not in words:
         return [*words, *SOME_ROWS]
     return words

@@ -26,6 +26,7 @@ WAITING = {
     "merge": "reading results",
     "submit": "preparing the job",
     "model": "reading the model",
+    "optimize": "reading the model",
     "why": "computing",
     "ran": "running it once",
     "cost": "counting",

@@ -9,7 +9,7 @@ from convbench.cli import values
 # In the order of their use. Each is a function in the module of its name, but `list` has commands of its own.
 COMMANDS = (
     *"explain run verify bench compare report history merge submit".split(),
-    *"model why ran cost error list doctor ceilings selftest".split(),
+    *"model optimize why ran cost error list doctor ceilings selftest".split(),
 )
 # Above the fold of each command, twelve at most; the other options are under MORE.
 _SWEEP = {
@@ -42,6 +42,13 @@ GROUPS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "Which backends": ("backend",),
         "Where it goes": ("csv",),
     },
+    "optimize": {
+        "What": ("input", "accuracy", "threads"),
+        "Which candidates": ("only",),
+        "How long": ("budget",),
+        "How it is shown": ("layers",),
+        "Where it goes": ("plan", "retune", "csv", "json"),
+    },
     "submit": {"What": ("slurm", "shards", "time", "gres", "partition"), "Where it goes": ("folder", "print")},
     "report": {
         "How it is shown": ("plot", "percentiles"),
@@ -53,6 +60,7 @@ ORDER = (
     "How it is shown",
     "What counts",
     "Which backends",
+    "Which candidates",
     "How long",
     "Where it goes",
     "For teaching",

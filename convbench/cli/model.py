@@ -121,7 +121,8 @@ def model(
         + (["--passes", passes] if passes != "fprop" else [])
         + (["--threads", str(threads)] if threads else [])
     )
-    _show(costs, raced, csv, again, raced_too=race, by_time=sort == "time" and not no_time, as_json=json)
+    whole = _of_whole_model(name, input) if costs.rows and passes == "fprop" else []
+    _show(costs, raced, csv, again, whole, raced_too=race, by_time=sort == "time" and not no_time, as_json=json)
     if not costs.census.calls:
         tell(f"{name} runs no convolution on this input")
         raise typer.Exit(NOTHING)
@@ -132,6 +133,7 @@ def _show(
     raced: "Sequence[Raced]",
     csv: str | None,
     again: str,
+    whole: Sequence[str],
     *,
     raced_too: bool,
     by_time: bool,
@@ -140,18 +142,30 @@ def _show(
     from convbench.cli.race import gained
     from convbench.show.advice import advice
 
-    said = [*advice(costs, again, suite=None if csv == "-" else csv, raced=raced_too), *gained(costs, raced)]
+    said = [*advice(costs, again, suite=None if csv == "-" else csv, raced=raced_too), *gained(costs, raced), *whole]
     if as_json:
         from convbench.show.models import record
 
-        whole = record(costs, said, by_time=by_time) | ({"race": [one.record for one in raced]} if raced_too else {})
-        typer.echo(json_module.dumps(whole))
+        found = record(costs, said, by_time=by_time) | ({"race": [one.record for one in raced]} if raced_too else {})
+        typer.echo(json_module.dumps(found))
     elif csv != "-":
         from convbench.show.models import print_model
 
         print_model(costs, said, by_time=by_time)
     if csv not in (None, "-") and costs.rows:
         _tell_suite(costs, csv)
+
+
+def _of_whole_model(name: str, inputs: Words) -> list[str]:
+    """The line that leads to `convbench optimize`, with what it brought when it was last run here."""
+    from convbench.optimize.plans import remembered
+
+    if name.lower().endswith(".onnx"):
+        return []
+    command = shlex.join(["convbench", "optimize", name, *(["--input", ",".join(words(inputs))] if inputs else [])])
+    if brought := remembered(name):
+        return [f"Whole model: {brought} ({command})."]
+    return [f"Whole model: {command} races torch.compile, ONNX Runtime, OpenVINO and others on it."]
 
 
 def _tell_suite(costs: "ModelCosts", csv: str) -> None:

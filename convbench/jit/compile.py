@@ -101,6 +101,6 @@ def _sources() -> str:
     found = hashlib.sha256()
     here = Path(room.__file__).parent
     for folder in (here, here.parent / "kernels"):
-        for path in sorted(folder.glob("*.py")):
+        for path in sorted(folder.rglob("*.py")):
             found.update(path.read_bytes())
     return found.hexdigest()

@@ -132,14 +132,51 @@ class FloatVector(Value):
     def __mul__(self, other: "FloatVector") -> "FloatVector":
         return self._with("fmul", other)
 
+    def __truediv__(self, other: "FloatVector") -> "FloatVector":
+        return self._with("fdiv", other)
+
     def at_least(self, floor: "FloatVector") -> "FloatVector":
         """The larger of both; NaN stays NaN, for no comparison with it holds."""
-        kind = self.function.vector
-        less = self.function.value(f"fcmp olt {kind} {self}, {floor}")
-        return FloatVector(
-            self.function,
-            self.function.value(f"select <{self.function.lanes} x i1> {less}, {kind} {floor}, {kind} {self}"),
-        )
+        return self._other_if("olt", floor)
+
+    def at_most(self, ceiling: "FloatVector") -> "FloatVector":
+        """The smaller of both; NaN stays NaN."""
+        return self._other_if("ogt", ceiling)
+
+    def _other_if(self, how: str, other: "FloatVector") -> "FloatVector":
+        f, kind = self.function, self.function.vector
+        bits = f.value(f"fcmp {how} {kind} {self}, {other}")
+        return FloatVector(f, f.value(f"select <{f.lanes} x i1> {bits}, {kind} {other}, {kind} {self}"))
+
+    def or_nan_of(self, other: "FloatVector") -> "FloatVector":
+        """Itself, in the lanes where the other is no NaN; there NaN."""
+        f, kind = self.function, self.function.vector
+        bits = f.value(f"fcmp uno {kind} {other}, {other}")
+        return FloatVector(f, f.value(f"select <{f.lanes} x i1> {bits}, {kind} {other}, {kind} {self}"))
+
+    def rounded(self) -> "FloatVector":
+        """To the nearest integer, as a float."""
+        f = self.function
+        text = f.intrinsic(f.vector, f"llvm.rint.v{f.lanes}f32", [(f.vector, self)])
+        return FloatVector(f, f.value(text))
+
+    def power_of_two(self) -> "FloatVector":
+        """2 to the integer in each lane, from -126 to 128 (infinity)."""
+        f, kind = self.function, f"<{self.function.lanes} x i32>"
+
+        def all_of(number: int) -> str:
+            return f"<{', '.join([f'i32 {number}'] * f.lanes)}>"
+
+        whole = f.value(f"fptosi {f.vector} {self} to {kind}")
+        biased = f.value(f"add {kind} {whole}, {all_of(127)}")
+        bits = f.value(f"shl {kind} {biased}, {all_of(23)}")
+        return FloatVector(f, f.value(f"bitcast {kind} {bits} to {f.vector}"))
+
+    def where(self, mask: "Mask") -> "FloatVector":
+        """Itself in the lanes of the mask, zero in the others."""
+        f = self.function
+        text = f"select <{f.lanes} x i1> {mask}, {f.vector} {self}, {f.vector} zeroinitializer"
+        return FloatVector(f, f.value(text))
 
 
 Carried = FloatVector | Pointer | Int
@@ -286,6 +323,11 @@ class Function:
         """The lanes of the mask into memory; that of the others is not touched."""
         name, bits = f"llvm.masked.store.v{self.lanes}f32.p0", f"<{self.lanes} x i1>"
         self.append(self.intrinsic("void", name, [(self.vector, vector), ("ptr", pointer), ("i32", 4), (bits, mask)]))
+
+    def prefetch(self, pointer: Pointer, offset: Index = 0, *, near: int = 3, write: bool = False) -> None:
+        """Ask for a line of memory, which may lie anywhere: 3 is the first-level cache, 2 the second."""
+        self.declared.add("declare void @llvm.prefetch.p0(ptr, i32 immarg, i32 immarg, i32 immarg)")
+        self.append(f"call void @llvm.prefetch.p0(ptr {pointer + offset}, i32 {int(write)}, i32 {near}, i32 1)")
 
     def copy_float(self, source: Pointer, to: Pointer) -> None:
         one = self.value(f"load float, ptr {source}, align 4")

@@ -248,7 +248,7 @@ def gather(calls: Sequence[ConvCall]) -> tuple[Row, ...]:
     return tuple(Row(calls=tuple(group)) for group in groups.values())
 
 
-def _build(source: ModelSource, given: Sequence[GivenInput] | None, device: str) -> tuple[torch.nn.Module, Inputs]:
+def build(source: ModelSource, given: Sequence[GivenInput] | None, device: str) -> tuple[torch.nn.Module, Inputs]:
     """The model, and what it is called with there."""
     model, own = source.build_with_inputs(device)
     if given is None and own is not None:
@@ -261,14 +261,14 @@ def _take_census(
     source: ModelSource, given: Sequence[GivenInput] | None, *, training: bool, may_run: bool
 ) -> tuple[Census, tuple[GivenInput, ...]]:
     try:
-        model, inputs = _build(source, given, "meta")
+        model, inputs = build(source, given, "meta")
         return census(model, inputs, training=training), inputs.given(torch.float32)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # of third-party code, including sys.exit()
         not_meta = error
     try:
-        model, inputs = _build(source, given, "cpu")
+        model, inputs = build(source, given, "cpu")
     except (KeyboardInterrupt, ConvbenchError):
         raise
     except BaseException as error:
@@ -305,7 +305,7 @@ def _timed(
     if free is not None and 2 * largest + weights > free:
         return replace(costs, unmeasured=f"it may need {2 * largest + weights:,} bytes, and {free:,} are free")
     try:
-        model, inputs = _build(source, given, "cpu")
+        model, inputs = build(source, given, "cpu")
         with Meter(None, torch.get_num_threads()) as meter:
             passes = time_passes(
                 model, inputs, training=costs.training, clock=clock, watcher=meter, about_to_pass=about_to_pass

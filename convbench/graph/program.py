@@ -1,0 +1,373 @@
+"""A graph as something that runs: own segments and calls of torch, in turn.
+
+Nodes with kernels that follow each other are one segment: one parallel region, whose steps and argument blocks are made
+once. What enters a segment is packed into blocks, and what leaves it is unpacked into a new tensor; their addresses are
+the only words that a call writes.
+"""
+
+import time
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from convbench.graph.graph import Graph
+from convbench.graph.lower import Layout, Lowered
+from convbench.graph.memory import Arena, Places
+from convbench.graph.operations import Flatten, Node, Value
+from convbench.jit.target import host
+from convbench.jit.team import KernelStep, PreparedRun
+from convbench.kernels.blocked.plan import BlockedPlan
+from convbench.kernels.blocked.plan import Places as Operands
+
+BY_TORCH = "torch"  # the plan of a node that torch runs
+PACK, UNPACK = "pack", "unpack"
+# Stands for the address of a tensor that a call brings; no argument of a kernel comes near it.
+_TO_COME = 1 << 60
+_NEAR = 1 << 44
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """One thing that is done in a call.
+
+    Attributes:
+        kind: pack, unpack, own or torch.
+        node: of own and torch.
+        value: of pack and unpack.
+    """
+
+    kind: str
+    node: Node | None = None
+    value: Value | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Port:
+    """Where the address of a tensor goes: words of a block, with what is added to it."""
+
+    value: Value
+    words: Sequence[tuple["array[int]", int, int]]
+
+    def write(self, address: int) -> None:
+        for block, place, offset in self.words:
+            block[place] = address + offset
+
+
+@dataclass(eq=False)
+class Segment:
+    """Steps that run in one parallel region.
+
+    Attributes:
+        owners: the name of the node of each step.
+    """
+
+    steps: list[KernelStep] = field(default_factory=list)
+    owners: list[str] = field(default_factory=list)
+    enter: list[Port] = field(default_factory=list)
+    leave: list[Port] = field(default_factory=list)
+    prepared: PreparedRun | None = None
+
+    def run(self, tensors: dict[Value, Tensor], times: "Times | None" = None) -> None:
+        assert self.prepared is not None
+        held = []
+        for port in self.enter:
+            one = tensors[port.value].contiguous()
+            held.append(one)
+            port.write(one.data_ptr())
+        for port in self.leave:
+            one = tensors[port.value] = torch.empty(port.value.shape)
+            port.write(one.data_ptr())
+        if times is None:
+            self.prepared()
+        else:
+            for owner, seconds in zip(self.owners, self.prepared.stamps(), strict=True):
+                times.add(owner, seconds)
+
+
+@dataclass(eq=False)
+class TorchNode:
+    """A node that torch runs."""
+
+    node: Node
+
+    def run(self, tensors: dict[Value, Tensor], times: "Times | None" = None) -> None:
+        start = time.perf_counter()
+        made = self.node.operation.run(*[tensors[one] for one in self.node.inputs])
+        made = [made] if isinstance(made, Tensor) else made
+        tensors.update(zip(self.node.outputs, made, strict=True))
+        if times is not None:
+            times.add(self.node.name, time.perf_counter() - start)
+
+
+@dataclass
+class Times:
+    """Seconds of the nodes in one call."""
+
+    of: dict[str, float] = field(default_factory=dict)
+
+    def add(self, owner: str, seconds: float) -> None:
+        self.of[owner] = self.of.get(owner, 0.0) + seconds
+
+    @property
+    def total(self) -> float:
+        return sum(self.of.values())
+
+
+class Program:
+    """A graph for so many threads; `load` makes it ready to run.
+
+    Attributes:
+        lowered: the nodes that have kernels, by name.
+        choices: the plan of each node, as loaded.
+    """
+
+    def __init__(self, graph: Graph, threads: int, accuracy: str = "standard") -> None:
+        self.graph, self.threads = graph, threads
+        self.layout = Layout(graph, host())
+        self.lowered: dict[str, Lowered] = {
+            node.name: self.layout.lower(node, threads, accuracy) for node in self.layout.own
+        }
+        self.choices: dict[str, str] = {}
+        self._work = self._order()
+        self._places = Places()
+        self._place_of: dict[Value, int] = {}
+        self._plan_memory()
+        self._scratch = max((plan.scratch for one in self.lowered.values() for plan in one.plans), default=0)
+        self._scratch_at = self._places.add(self._scratch)
+        self._activations = Arena(self._places.size)
+        self._weights = Arena(0)
+        self._items: list[Segment | TorchNode] = []
+        self._done_with: list[list[Value]] = []
+        self._plans: Mapping[str, BlockedPlan] = {}
+        self._starts: Mapping[str, int] = {}
+        self._torch = {node: replace_weights(node) for node in graph.nodes if node.name not in self.lowered}
+
+    @property
+    def workspace(self) -> int:
+        """Bytes of activations, scratch and weights."""
+        return self._activations.nbytes + self._weights.nbytes
+
+    def names(self) -> list[str]:
+        """Of the nodes that do something, in order."""
+        return [node.name for node in self.graph.nodes if not self._is_alias(node)]
+
+    def _is_alias(self, node: Node) -> bool:
+        return isinstance(node.operation, Flatten) and self.layout.root(node.output) in self.layout.of
+
+    # Planning
+
+    def _order(self) -> list[Work]:
+        """All that has a kernel and can run goes before the next call of torch: fewer, longer segments."""
+        layout = self.layout
+        own = set(layout.own)
+        left = list(self.graph.nodes)
+        blocked: set[Value] = set()  # roots that lie in blocks
+        plain = set(self.graph.inputs)  # values that are tensors
+        needed_plain = {one for node in left if node not in own and not self._is_alias(node) for one in node.inputs}
+        needed_plain |= set(self.graph.results())
+        work: list[Work] = []
+
+        def ready(node: Node) -> bool:
+            return all(one in plain or layout.root(one) in blocked for one in node.inputs)
+
+        def unpack(value: Value) -> None:
+            if value in needed_plain and value not in plain:
+                work.append(Work(UNPACK, value=value))
+                plain.add(value)
+
+        def take(node: Node) -> None:
+            left.remove(node)
+            if self._is_alias(node):
+                if layout.root(node.output) not in blocked:  # of a tensor: it is packed by its root
+                    pass
+                unpack(node.output)
+                return
+            if node in own:
+                for one in node.inputs:
+                    if layout.root(one) not in blocked:
+                        work.append(Work(PACK, value=layout.root(one)))
+                        blocked.add(layout.root(one))
+                work.append(Work("own", node))
+                blocked.update(layout.root(one) for one in node.outputs)
+            else:
+                work.append(Work(BY_TORCH, node))
+                plain.update(node.outputs)
+            for one in node.outputs:
+                unpack(one)
+
+        while left:
+            found = [node for node in left if ready(node) and (node in own or self._is_alias(node))]
+            if not found:
+                found = [next(node for node in left if ready(node))]
+            take(found[0])
+        return work
+
+    def _plan_memory(self) -> None:
+        """A place for each root from its first writer to its last reader."""
+        last: dict[Value, int] = {}
+        for at, work in enumerate(self._work):
+            for root in self._roots(work):
+                last[root] = at
+        for at, work in enumerate(self._work):
+            roots = self._roots(work)
+            for root in roots:
+                if root not in self._place_of:
+                    self._place_of[root] = self._places.take(self.layout.of[root])
+            for root in roots:
+                if last[root] == at:
+                    self._places.give(self._place_of[root], self.layout.of[root])
+
+    def _roots(self, work: Work) -> list[Value]:
+        """What lies in blocks of what a work touches: the new one first."""
+        if work.kind == BY_TORCH:
+            return []
+        values = [work.value] if work.value is not None else []
+        if work.node is not None:
+            values += [*work.node.outputs, *work.node.inputs]
+        return list(dict.fromkeys(self.layout.root(one) for one in values))
+
+    # Loading
+
+    def load(self, choices: Mapping[str, str]) -> None:
+        """Make the steps of these plans; what is not named gets its default.
+
+        A plan that does not exist here counts as none was named.
+        """
+        plans = {name: chosen_plan(one, choices.get(name)) for name, one in self.lowered.items()}
+        self.choices = {name: plans[name].name if name in plans else BY_TORCH for name in self.names()}
+        packed = {
+            name: plan.pack(one.weight, one.bias)
+            for name, plan in plans.items()
+            if (one := self.lowered[name]).weight is not None
+        }
+        starts, size = {}, 0
+        for work in self._work:
+            if work.node is not None and work.node.name in packed:
+                starts[work.node.name] = size
+                size += -(-(packed[work.node.name].numel() + 64) // 64) * 64
+        self._weights = Arena(size)
+        for name, start in starts.items():
+            one = packed.pop(name)
+            self._weights.tensor(start, one.numel()).copy_(one)
+        self._plans, self._starts = plans, starts
+        self._items = []
+        for is_torch, group in groupby(self._work, key=lambda one: one.kind == BY_TORCH):
+            if is_torch:
+                self._items += [TorchNode(self._torch[work.node]) for work in group if work.node is not None]
+            else:
+                self._items.append(self._segment(list(group), plans, starts))
+        self._done_with = self._last_reads()
+
+    def _last_reads(self) -> list[list[Value]]:
+        """The tensors that nobody reads after each item."""
+        kept, found = set(self.graph.results()), []
+        for item in reversed(self._items):
+            if isinstance(item, TorchNode):
+                touched = {*item.node.inputs, *item.node.outputs}
+            else:
+                touched = {port.value for port in (*item.enter, *item.leave)}
+            found.append([one for one in touched if one not in kept])
+            kept |= touched
+        return found[::-1]
+
+    def _segment(self, group: list[Work], plans: Mapping[str, BlockedPlan], starts: Mapping[str, int]) -> Segment:
+        segment = Segment()
+        for work in group:
+            if work.node is not None:
+                lowered, plan = self.lowered[work.node.name], plans[work.node.name]
+                start = starts.get(work.node.name)
+                operands = Operands(
+                    x=self._address(lowered.x),
+                    y=self._address(work.node.output),
+                    weights=0 if start is None else self._weights.address + 4 * start,
+                    residual=0 if lowered.residual is None else self._address(lowered.residual),
+                    second=0 if lowered.second is None else self._address(lowered.second),
+                    scratch=self._activations.address + 4 * self._scratch_at,
+                )
+                owner, steps = work.node.name, list(plan.steps(operands))
+                for x, further in lowered.more:
+                    steps += further.steps(replace(operands, x=self._address(x)))
+            else:
+                assert work.value is not None
+                owner, here = work.kind, self._address(work.value)
+                if work.kind == PACK:
+                    steps = self.layout.pack(work.value, self.threads).steps(Operands(x=_TO_COME, y=here))
+                    segment.enter.append(_port(work.value, steps))
+                else:
+                    steps = self.layout.unpack(work.value, self.threads).steps(Operands(x=here, y=_TO_COME))
+                    segment.leave.append(_port(work.value, steps))
+            segment.steps += steps
+            segment.owners += [owner] * len(steps)
+        segment.prepared = PreparedRun(segment.steps, self.threads)
+        return segment
+
+    def _address(self, value: Value) -> int:
+        return self._activations.address + 4 * self._place_of[self.layout.root(value)]
+
+    # Running
+
+    def run(self, inputs: Sequence[Tensor], times: Times | None = None) -> Any:
+        """What the model returns; one caller at a time."""
+        tensors: dict[Value, Tensor] = dict(zip(self.graph.inputs, inputs, strict=True))
+        for item, done_with in zip(self._items, self._done_with, strict=True):
+            item.run(tensors, times)
+            for one in done_with:
+                del tensors[one]
+        return self.graph.put_together(tensors.__getitem__)
+
+    def errors(self, inputs: Sequence[Tensor]) -> dict[str, float]:
+        """Relative L2 of what each kernel writes, against float64 on the operands that it read."""
+        tensors: dict[Value, Tensor] = dict(zip(self.graph.inputs, inputs, strict=True))
+        found: dict[str, float] = {}
+        for work in self._work:
+            if work.kind == BY_TORCH:
+                assert work.node is not None
+                TorchNode(self._torch[work.node]).run(tensors)
+                continue
+            self._segment([work], self._plans, self._starts).run(tensors)
+            if work.node is not None:
+                operands = [self._read(one).double() for one in work.node.inputs]
+                found[work.node.name] = relative_error(self._read(work.node.output), work.node.operation.run(*operands))
+        return found
+
+    def _read(self, value: Value) -> Tensor:
+        """What lies in blocks, as a tensor."""
+        geometry, first = self.layout[value], self._place_of[self.layout.root(value)]
+        return geometry.read(self._activations.tensor(first, geometry.size)).reshape(value.shape)
+
+
+def relative_error(ours: Tensor, theirs: Tensor) -> float:
+    """Relative L2; nan where the reference is not finite."""
+    reference = theirs.double()
+    return float((ours.double() - reference).norm() / reference.norm().clamp_min(1e-300))
+
+
+def chosen_plan(lowered: Lowered, name: str | None) -> BlockedPlan:
+    """The plan of that name, or the default."""
+    return next((one for one in lowered.plans if one.name == name), lowered.plans[0])
+
+
+def _port(value: Value, steps: Sequence[KernelStep]) -> Port:
+    words = [
+        (step.block, place, word - _TO_COME)
+        for step in steps
+        for place, word in enumerate(step.block)
+        if abs(word - _TO_COME) < _NEAR
+    ]
+    return Port(value, words)
+
+
+def replace_weights(node: Node) -> Node:
+    """The node with a float32 copy of its weights, which are not the model's own."""
+    weights = {
+        name: one.float().clone()
+        for name in ("weight", "bias", "scale", "shift")
+        if isinstance(one := getattr(node.operation, name, None), Tensor)
+    }
+    operation: Any = node.operation
+    return Node(node.name, replace(operation, **weights) if weights else operation, node.inputs, node.outputs)

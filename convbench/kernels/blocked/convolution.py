@@ -1,0 +1,400 @@
+"""Convolution on blocks by the register tile: dense and grouped, any kernel, stride, dilation and padding.
+
+A tile is some pixels of a row of y. Where neither x nor y has a halo, a 1x1 kernel of stride 1 takes an image as one
+row. Sums of more than some 256 products are added up in parts, which are kept in y on the way: their roundings then
+grow with the parts, and the weights of a part stay in the first-level cache while all tiles of a piece use them.
+
+Compiled for: the tile's form (`register_tile`), the pixels of its two sizes of tiles, and the vectors of the last
+block. Sizes are arguments.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from convbench.jit.compile import compiled
+from convbench.jit.emit import Fields, Index, Int, Module
+from convbench.jit.target import Target
+from convbench.jit.team import KernelStep
+from convbench.kernels.blocked.activations import clamp_words, code_of, spare_bias
+from convbench.kernels.blocked.geometry import Blocked, Planes
+from convbench.kernels.blocked.plan import Accuracy, BlockedPlan, Places
+from convbench.kernels.blocked.problems import Convolution
+from convbench.kernels.blocked.register_tile import ADD, FINISH, LINE, TILE, TileForm, add_tile, most_pixels
+from convbench.kernels.blocked.winograd import winograd_candidates
+from convbench.kernels.tile import for_blocks, split
+
+DEPTH = 256  # products that are added up before their sum joins the others, about
+
+FIELDS = Fields.of(
+    f"x y weights residual {TILE} x_image x_row x_start y_image y_row y_start residual_image residual_row "
+    "residual_start row_groups rows_of_group rows tile_groups tiles_of_group filter_groups blocks_of_group "
+    "blocks whole_blocks block_size turns turns_of_part first_tiles tiles last_first_tiles last_tiles "
+    "ahead_tiles table_at starts_at"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ConvolutionForm:
+    """What the kernel is compiled for.
+
+    Attributes:
+        vectors, pixels: of a block of filters and its larger tiles.
+        last_vectors, last_pixels: the same of the last block; no vectors if it is like the others.
+    """
+
+    tile: TileForm
+    vectors: int
+    pixels: int
+    last_vectors: int = 0
+    last_pixels: int = 0
+
+
+def kernel(module: Module, form: ConvolutionForm) -> None:
+    """`convolve(args, piece, thread)`: some rows, or tiles of a row, of an image by some blocks of filters."""
+    kinds = [(form.vectors, form.pixels)] + [(form.last_vectors, form.last_pixels)] * (form.last_vectors > 0)
+    for pixels, vectors in dict.fromkeys((p, v) for v, most in kinds for p in {most, max(1, most - 1)}):
+        add_tile(module, FIELDS, form.tile, pixels, vectors)
+    f, block, piece, _ = module.task("convolve")
+    args = FIELDS.on(f, block)
+    rest, tile_group = piece // args.number("tile_groups"), piece % args.number("tile_groups")
+    rest, row_group = rest // args.number("row_groups"), rest % args.number("row_groups")
+    image, filter_group = rest // args.number("filter_groups"), rest % args.number("filter_groups")
+    first_block = filter_group * args.number("blocks_of_group")
+    last_block = f.least(first_block + args.number("blocks_of_group"), args.number("blocks"))
+    first_row = row_group * args.number("rows_of_group")
+    last_row = f.least(first_row + args.number("rows_of_group"), args.number("rows"))
+    x = args.address("x") + image * args.number("x_image") + args.number("x_start")
+    y = args.address("y") + image * args.number("y_image") + args.number("y_start")
+    residual = args.address("residual")
+    if form.tile.residual:
+        residual = residual + image * args.number("residual_image") + args.number("residual_start")
+
+    def filters(number: Index, vectors: int, most: int, suffix: str) -> None:
+        """One block of filters."""
+        plane = number * form.vectors
+        to, source = y + plane * args.number("y_plane"), x + f.number(block + 2 * args.number("starts_at"), number)
+        beside = residual + plane * args.number("residual_plane") if form.tile.residual else residual
+        bias = args.address("weights") + number * args.number("block_size")
+        first_tile = tile_group * args.number("tiles_of_group")
+        last_tile = f.least(first_tile + args.number("tiles_of_group"), args.number(f"{suffix}tiles"))
+        turn_size = form.tile.channels * vectors * f.lanes
+        tiles_of_row = f.integer(last_tile - first_tile)
+
+        def part(first_turn: Int) -> None:
+            turns = f.least(args.number("turns") - first_turn, args.number("turns_of_part"))
+            weights = bias + vectors * f.lanes + first_turn * turn_size
+            table = block + 2 * args.number("table_at") + first_turn * 2
+            following = weights + turns * turn_size
+            add = f.least(first_turn, ADD)
+            finishes = f.most(0, f.least(1, first_turn + turns - args.number("turns") + 1)) * FINISH
+            how = f.integer(add + finishes)
+
+            def row(r: Int) -> None:
+                x_row, y_row = source + r * args.number("x_row"), to + r * args.number("y_row")
+                residual_row = beside + r * args.number("residual_row") if form.tile.residual else beside
+
+                def tile(pixels: int, number: Index, first: Index) -> None:
+                    ahead, step = following, f.integer(0)
+                    if form.tile.ahead:
+                        place = (r - first_row) * tiles_of_row + (number - first_tile)
+                        useful = place.below(args.number("ahead_tiles"))
+                        ahead = following + f.choose(useful, place * turns * (form.tile.ahead * LINE), 0)
+                        step = f.choose(useful, f.integer(form.tile.ahead * LINE), 0)
+                    f.call(
+                        f"tile_{pixels}x{vectors}",
+                        block, x_row + first * form.tile.x_pixel, table, weights, y_row + first * form.tile.y_pixel,
+                        residual_row + first * form.tile.y_pixel, bias, ahead, turns, how, step,
+                    )  # fmt: skip
+
+                for_blocks(f, first_tile, last_tile, args.number(f"{suffix}first_tiles"), most, tile)
+
+            f.loop(first_row, last_row, row)
+
+        f.loop(0, args.number("turns"), part, step=args.number("turns_of_part"))
+
+    whole = f.least(last_block, args.number("whole_blocks"))
+    f.loop(first_block, whole, lambda number: filters(number, form.vectors, form.pixels, ""))
+    if form.last_vectors:
+        f.when(
+            args.number("whole_blocks").below(last_block),
+            lambda: filters(args.number("whole_blocks"), form.last_vectors, form.last_pixels, "last_"),
+        )
+
+
+@dataclass(frozen=True)
+class Direct:
+    """The plan of a problem.
+
+    Attributes:
+        rows: of a piece; of an image that is one row, tiles.
+        blocks: of filters, of a piece.
+        vectors: of a block of filters.
+        depth: products that are added up in one go, about.
+    """
+
+    problem: Convolution
+    target: Target
+    rows: int
+    blocks: int
+    vectors: int = 2
+    depth: int = DEPTH
+
+    @property
+    def name(self) -> str:
+        parts = [f"direct, {self.rows} {'tiles' if self.one_row else 'rows'} x {self.blocks} blocks"]
+        parts += [f"{self.vectors} vectors"] * (self.vectors != 2) + [f"sums of {self.depth}"] * (self.depth != DEPTH)
+        return ", ".join(parts)
+
+    @property
+    def scratch(self) -> int:
+        return 0
+
+    @cached_property
+    def one_row(self) -> bool:
+        return is_one_row(self.problem)
+
+    @cached_property
+    def pixels(self) -> tuple[int, int]:
+        """Rows, and pixels of a row."""
+        y = self.problem.y
+        return (1, y.h * y.w) if self.one_row else (y.h, y.w)
+
+    def pack(self, w: Tensor, bias: Tensor | None) -> Tensor:
+        """[block of filters]([bias of each lane], [turn][channel][lane of each vector])."""
+        problem, lanes = self.problem, self.target.lanes
+        x, y, (r, s) = problem.x, problem.y, problem.kernel
+        filters = y.blocks * lanes
+        b = torch.full((filters,), spare_bias(problem.activation))
+        b[: y.c] = 0 if bias is None else bias
+        if isinstance(x, Planes):
+            full = torch.zeros(filters, x.c, r, s)
+            full[: y.c] = ungrouped(w, problem.groups)
+        else:
+            full = torch.zeros(filters, self.input_blocks * lanes, r, s)
+            if problem.groups == 1:
+                full[: y.c, : x.c] = w
+            else:
+                self.place_groups(w, full)
+        parts = []
+        for first in range(0, y.blocks, self.vectors):
+            some = full[first * lanes : (first + self.vectors) * lanes]
+            parts.append(b[first * lanes : (first + self.vectors) * lanes])
+            some = some.view(len(some), -1, self.tile.channels, r, s)
+            parts.append(some.permute(1, 3, 4, 2, 0).flatten())  # planes are one block: (1, r, s, c, filter)
+        return torch.cat(parts)
+
+    def place_groups(self, w: Tensor, full: Tensor) -> None:
+        """Filters by the channels of their groups, counted from the first block that their own block reads."""
+        problem, lanes = self.problem, self.target.lanes
+        own_c, own_k = problem.x.c // problem.groups, problem.y.c // problem.groups
+        for k in range(problem.y.c):
+            first = k // own_k * own_c - self.starts[k // (lanes * self.vectors)] * lanes
+            full[k, first : first + own_c] = w[k]
+
+    @cached_property
+    def starts(self) -> list[int]:
+        """The first block of channels that each block of filters reads."""
+        return [first for first, _ in self.read_blocks]
+
+    @cached_property
+    def input_blocks(self) -> int:
+        """Blocks of channels that a block of filters reads."""
+        return self.read_blocks[0][1]
+
+    @cached_property
+    def read_blocks(self) -> list[tuple[int, int]]:
+        """First block of channels and their number, by block of filters; the number is the same for all."""
+        problem, lanes = self.problem, self.target.lanes
+        x, y = problem.x, problem.y
+        width = lanes * self.vectors
+        count = -(-y.blocks // self.vectors)
+        if isinstance(x, Planes) or problem.groups == 1:
+            return [(0, 1 if isinstance(x, Planes) else x.blocks)] * count
+        own_c, own_k = x.c // problem.groups, y.c // problem.groups
+        ranges = []
+        for number in range(count):
+            first, last = number * width, min(y.c, (number + 1) * width) - 1
+            ranges.append((first // own_k * own_c // lanes, ((last // own_k + 1) * own_c - 1) // lanes + 1))
+        most = max(last - first for first, last in ranges)
+        return [(min(first, x.blocks - most), most) for first, _ in ranges]
+
+    @cached_property
+    def table(self) -> list[int]:
+        """Where each turn reads, from the pixel on."""
+        x, (r, s), (down, across) = self.problem.x, self.problem.kernel, self.problem.dilation
+        pixel = 1 if isinstance(x, Planes) else x.lanes
+        return [
+            block * x.plane + i * down * x.row + j * across * pixel
+            for block in range(self.input_blocks)
+            for i in range(r)
+            for j in range(s)
+        ]
+
+    @cached_property
+    def tile(self) -> TileForm:
+        problem, lanes = self.problem, self.target.lanes
+        x = problem.x
+        planes = isinstance(x, Planes)
+        return TileForm(
+            channels=x.c if planes else lanes,
+            x_pixel=problem.stride[1] * (1 if planes else lanes),
+            y_pixel=lanes,
+            planes=planes,
+            ahead=self.ahead[0],
+            residual=problem.residual is not None,
+            code=code_of(problem.activation),
+        )
+
+    @cached_property
+    def ahead(self) -> tuple[int, int]:
+        """Lines of weights that a turn prefetches, and how many tiles of a part do: the next part's, spread evenly.
+
+        If a piece has more rows than that needs, the weights are few, or their time is hidden.
+        """
+        lines = -(-self.problem_channels * self.vectors * self.target.lanes // LINE)
+        rows, _ = self.pixels
+        tiles = self.tiles_of(self.vectors)[1]
+        here = min(self.rows, tiles if self.one_row else rows) * (1 if self.one_row else tiles)
+        if len(self.table) * lines * self.blocks_total <= 512:  # 32 KiB, which stay in the first-level cache
+            return 0, 0
+        ahead = 1
+        while ahead < lines and ahead * here < lines:
+            ahead *= 2
+        return ahead, -(-lines // ahead)
+
+    @property
+    def problem_channels(self) -> int:
+        x = self.problem.x
+        return x.c if isinstance(x, Planes) else x.lanes
+
+    @property
+    def blocks_total(self) -> int:
+        return -(-self.problem.y.blocks // self.vectors)
+
+    def tiles_of(self, vectors: int) -> tuple[int, int, int]:
+        """Pixels of the larger tiles, all tiles of a row, and the larger ones among them."""
+        pixels, first, rest = split(self.pixels[1], most_pixels(self.target, vectors))
+        return pixels, first + rest, first
+
+    @cached_property
+    def form(self) -> ConvolutionForm:
+        whole, last = divmod(self.problem.y.blocks, self.vectors)
+        if not whole:
+            return ConvolutionForm(self.tile, last, self.tiles_of(last)[0])
+        return ConvolutionForm(
+            self.tile, self.vectors, self.tiles_of(self.vectors)[0], last, self.tiles_of(last)[0] if last else 0
+        )
+
+    @cached_property
+    def words(self) -> dict[str, int]:
+        problem, form, lanes = self.problem, self.form, self.target.lanes
+        x, y, residual = problem.x, problem.y, problem.residual or problem.y
+        rows, _ = self.pixels
+        _, tiles, first_tiles = self.tiles_of(form.vectors)
+        last_tiles, last_first_tiles = self.tiles_of(form.last_vectors)[1:] if form.last_vectors else (0, 0)
+        rows_of_group = 1 if self.one_row else min(self.rows, rows)
+        tiles_of_group = min(self.rows, tiles) if self.one_row else max(tiles, last_tiles)
+        turns = len(self.table)
+        parts = max(1, -(-turns * self.tile.channels // (self.depth + self.depth // 2)))
+        floor, ceiling = clamp_words(problem.activation)
+        block_size = form.vectors * lanes * (1 + turns * self.tile.channels)
+        whole_blocks = y.blocks // form.vectors
+        tile_groups = max(-(-tiles // tiles_of_group), -(-last_tiles // tiles_of_group))
+        return {
+            "channel_step": x.plane if isinstance(x, Planes) else 1,
+            "y_plane": y.plane, "residual_plane": residual.plane, "floor": floor, "ceiling": ceiling,
+            "x_image": x.image, "x_row": problem.stride[0] * x.row, "x_start": x.at(-problem.padding[0], -problem.padding[1]),
+            "y_image": y.image, "y_row": y.row, "y_start": y.at(0, 0),
+            "residual_image": residual.image, "residual_row": residual.row, "residual_start": residual.at(0, 0),
+            "row_groups": -(-rows // rows_of_group), "rows_of_group": rows_of_group, "rows": rows,
+            "tile_groups": tile_groups, "tiles_of_group": tiles_of_group,
+            "filter_groups": -(-self.blocks_total // self.blocks), "blocks_of_group": self.blocks,
+            "blocks": self.blocks_total, "whole_blocks": whole_blocks, "block_size": block_size,
+            "turns": turns, "turns_of_part": -(-turns // parts),
+            "first_tiles": first_tiles, "tiles": tiles, "last_first_tiles": last_first_tiles, "last_tiles": last_tiles,
+            "ahead_tiles": self.ahead[1],
+        }  # fmt: skip
+
+    @cached_property
+    def pieces(self) -> int:
+        words = self.words
+        return self.problem.y.n * words["tile_groups"] * words["row_groups"] * words["filter_groups"]
+
+    def steps(self, places: Places) -> list[KernelStep]:
+        x = self.problem.x
+        step = x.plane
+        tables = [*self.table, *(0 if isinstance(x, Planes) else first * step for first in self.starts)]
+        at = len(FIELDS.names)
+        words = {
+            **self.words, "x": places.x, "y": places.y, "weights": places.weights, "residual": places.residual,
+            "table_at": at, "starts_at": at + len(self.table),
+        }  # fmt: skip
+        block = FIELDS.block(words)
+        block.extend(tables)
+        code = compiled(kernel, self.target, ("convolve",), self.form)
+        return [KernelStep(self.pieces, code.addresses["convolve"], block)]
+
+
+def is_one_row(problem: Convolution) -> bool:
+    """Whether an image may be taken as one row of pixels."""
+    x, y, residual = problem.x, problem.y, problem.residual
+    return (
+        isinstance(x, Blocked)
+        and (*problem.kernel, *problem.stride, *problem.padding) == (1, 1, 1, 1, 0, 0)
+        and (x.h, x.w) == (y.h, y.w)
+        and all(one.flat for one in (x, y, residual) if one is not None)
+    )
+
+
+def ungrouped(w: Tensor, groups: int) -> Tensor:
+    """The same as a dense weight."""
+    if groups == 1:
+        return w
+    filters, own = len(w) // groups, w.shape[1]
+    full = w.new_zeros(len(w), groups * own, *w.shape[2:])
+    for group in range(groups):
+        rows = slice(group * filters, (group + 1) * filters)
+        full[rows, group * own : (group + 1) * own] = w[rows]
+    return full
+
+
+def candidates(
+    problem: Convolution, target: Target, threads: int, accuracy: Accuracy = "standard"
+) -> list[BlockedPlan]:
+    """Winograd first where it can do the problem: F4, or F2 for strict accuracy."""
+    direct = direct_candidates(problem, target, threads)
+    return [*winograd_candidates(problem, target, threads, four=accuracy == "standard"), *direct]
+
+
+def direct_candidates(problem: Convolution, target: Target, threads: int) -> Sequence[Direct]:
+    """By rows and by blocks of filters; first what a rule prefers."""
+    own = problem.y.c // problem.groups
+    # A block of filters reads the channels of all groups that it has filters of: the fewer, the better.
+    vectors = 1 if problem.groups > 1 and own % (2 * target.lanes) else 2
+    rows = Direct(problem, target, 1, 1, vectors)
+    count, wide = rows.pixels
+    blocks = rows.blocks_total
+    units = rows.tiles_of(rows.form.vectors)[1] if rows.one_row else count
+    y, x = problem.y, problem.x
+    # By rows: as few as give each thread four pieces, and as fill a quarter of the second-level cache.
+    row_nbytes = 4 * x.c * (x.w * problem.stride[0] if not rows.one_row else rows.form.pixels)
+    fitting = max(1, (128 << 10) // row_nbytes)
+    shares = [
+        max(1, min(fitting, -(-units * y.n // (4 * threads)))),
+        max(1, min(2 * fitting, -(-units * y.n // (2 * threads)))),
+        max(1, min(fitting // 4, units)),
+    ]
+    by_rows = [Direct(problem, target, some, blocks, vectors) for some in dict.fromkeys(shares)]
+    by_filters = [
+        Direct(problem, target, units, some, vectors)
+        for some in dict.fromkeys([1, max(1, min(4, blocks // (4 * threads)))])
+    ]
+    weights = y.c * x.c // problem.groups * problem.kernel[0] * problem.kernel[1]
+    many = weights > 1.2 * x.c * x.h * x.w and blocks * y.n >= 2 * threads
+    first, second = (by_filters, by_rows) if many else (by_rows, by_filters)
+    found = {one.name: one for one in reversed([*first[:1], *second[:1], *first[1:], *second[1:]])}
+    return list(reversed(found.values()))

@@ -1,0 +1,180 @@
+"""Linear layers on blocks: the weights pass by once, at the memory's speed; images are the pixels of the register tile.
+
+x may be flattened from an image without a halo: its numbers stay where they lie, and the weights are packed in that
+order. Sums are added up in parts of some 256.
+
+Compiled for: as `convolution`, with the sizes of an image of x and y for more than one image.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from convbench.jit.compile import compiled
+from convbench.jit.emit import Fields, Index, Int, Module
+from convbench.jit.target import Target
+from convbench.jit.team import KernelStep
+from convbench.kernels.blocked.activations import clamp_words, code_of, spare_bias
+from convbench.kernels.blocked.plan import Accuracy, BlockedPlan, Places
+from convbench.kernels.blocked.problems import Linear
+from convbench.kernels.blocked.register_tile import ADD, FINISH, LINE, TILE, TileForm, add_tile, most_pixels
+from convbench.kernels.tile import for_blocks, split
+
+PART = 256  # products that are added up before their sum joins the others
+AHEAD = 4096  # floats of weights that are asked for before their use: some 16 KiB
+
+FIELDS = Fields.of(
+    f"x y weights residual {TILE} turns turns_of_part blocks_of_piece blocks whole_blocks block_size tiles first_tiles "
+    "last_tiles last_first_tiles table_at"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LinearForm:
+    """What the kernel is compiled for."""
+
+    tile: TileForm
+    vectors: int
+    images: int
+    last_vectors: int = 0
+    last_images: int = 0
+
+
+def kernel(module: Module, form: LinearForm) -> None:
+    """`linear(args, piece, thread)`: some blocks of outputs for all images."""
+    kinds = [(form.vectors, form.images)] + [(form.last_vectors, form.last_images)] * (form.last_vectors > 0)
+    for images, vectors in dict.fromkeys((p, v) for v, most in kinds for p in {most, max(1, most - 1)}):
+        add_tile(module, FIELDS, form.tile, images, vectors)
+    f, block, piece, _ = module.task("linear")
+    args = FIELDS.on(f, block)
+    lanes = f.lanes
+
+    def outputs(number: Index, vectors: int, most: int, suffix: str) -> None:
+        turn_size = form.tile.channels * vectors * lanes
+        bias = args.address("weights") + number * args.number("block_size")
+        to, beside = (args.address(one) + number * (form.vectors * lanes) for one in ("y", "residual"))
+
+        def part(first: Int) -> None:
+            turns = f.least(args.number("turns") - first, args.number("turns_of_part"))
+            weights = bias + vectors * lanes + first * turn_size
+            table = block + 2 * args.number("table_at") + first * 2
+            last = f.most(0, f.least(1, first + turns - args.number("turns") + 1))
+            how = f.integer(f.least(first, ADD) + last * FINISH)
+
+            def tile(images: int, _: Index, image: Index) -> None:
+                f.call(
+                    f"tile_{images}x{vectors}",
+                    block, args.address("x") + image * form.tile.x_pixel, table, weights,
+                    to + image * form.tile.y_pixel, beside + image * form.tile.y_pixel, bias,
+                    weights + AHEAD, turns, how, f.integer(turn_size),
+                )  # fmt: skip
+
+            for_blocks(f, 0, args.number(f"{suffix}tiles"), args.number(f"{suffix}first_tiles"), most, tile)
+
+        f.loop(0, args.number("turns"), part, step=args.number("turns_of_part"))
+
+    first = piece * args.number("blocks_of_piece")
+    last = f.least(first + args.number("blocks_of_piece"), args.number("blocks"))
+    whole = f.least(last, args.number("whole_blocks"))
+    f.loop(first, whole, lambda number: outputs(number, form.vectors, form.images, ""))
+    if form.last_vectors:
+        number = args.number("whole_blocks")
+        f.when(number.below(last), lambda: outputs(number, form.last_vectors, form.last_images, "last_"))
+
+
+@dataclass(frozen=True)
+class LinearPlan:
+    """The plan of a problem.
+
+    Attributes:
+        vectors: of a block of outputs.
+        blocks: of outputs, of a piece.
+    """
+
+    problem: Linear
+    target: Target
+    vectors: int
+    blocks: int
+
+    @property
+    def name(self) -> str:
+        return f"linear, {self.vectors} vectors x {self.blocks} blocks"
+
+    @property
+    def scratch(self) -> int:
+        return 0
+
+    @cached_property
+    def features(self) -> int:
+        """Numbers of an image of x, those of spare channels among them."""
+        return self.problem.x.image
+
+    def pack(self, w: Tensor, bias: Tensor | None) -> Tensor:
+        """[block of outputs]([bias], [feature as it lies in x][output of the block])."""
+        x, y, lanes = self.problem.x, self.problem.y, self.target.lanes
+        b = torch.full((y.blocks * lanes,), spare_bias(self.problem.activation))
+        b[: y.c] = 0 if bias is None else bias
+        spare = x.blocks * lanes - x.c
+        parts = []
+        for first in range(0, y.blocks * lanes, self.vectors * lanes):
+            count = min(self.vectors, y.blocks - first // lanes) * lanes
+            some = w[first : first + count].reshape(-1, x.c, x.h, x.w)
+            some = torch.nn.functional.pad(some, (0, 0, 0, 0, 0, spare, 0, count - len(some)))
+            some = some.view(count, x.blocks, lanes, x.h, x.w).permute(1, 3, 4, 2, 0)
+            parts += [b[first : first + count], some.flatten()]
+        return torch.cat(parts)
+
+    @cached_property
+    def form(self) -> LinearForm:
+        x, y, lanes = self.problem.x, self.problem.y, self.target.lanes
+        many = x.n > 1
+        lines = -(-lanes * self.vectors * lanes // LINE)
+        tile = TileForm(
+            lanes, x.image if many else 0, y.image if many else 0, ahead=lines,
+            residual=self.problem.residual is not None, code=code_of(self.problem.activation),
+        )  # fmt: skip
+        whole, last = divmod(y.blocks, self.vectors)
+        numbers = [self.vectors, self.tiles_of(self.vectors)[0]] if whole else []
+        numbers += [last, self.tiles_of(last)[0]] if last else []
+        return LinearForm(tile, *numbers)
+
+    def tiles_of(self, vectors: int) -> tuple[int, int, int]:
+        images, first, rest = split(self.problem.x.n, most_pixels(self.target, vectors))
+        return images, first + rest, first
+
+    def steps(self, places: Places) -> list[KernelStep]:
+        x, y, lanes, form = self.problem.x, self.problem.y, self.target.lanes, self.form
+        turns = self.features // lanes
+        parts = -(-self.features // PART)
+        floor, ceiling = clamp_words(self.problem.activation)
+        blocks = -(-y.blocks // self.vectors)
+        _, tiles, first = self.tiles_of(form.vectors)
+        last_tiles, last_first = self.tiles_of(form.last_vectors)[1:] if form.last_vectors else (0, 0)
+        at = len(FIELDS.names)
+        words = {
+            "x": places.x, "y": places.y, "weights": places.weights, "residual": places.residual,
+            "channel_step": 1, "y_plane": lanes, "residual_plane": lanes, "floor": floor, "ceiling": ceiling,
+            "turns": turns, "turns_of_part": -(-turns // parts), "blocks_of_piece": self.blocks, "blocks": blocks,
+            "whole_blocks": y.blocks // form.vectors, "block_size": form.vectors * lanes * (1 + self.features),
+            "tiles": tiles, "first_tiles": first, "last_tiles": last_tiles, "last_first_tiles": last_first,
+            "table_at": at,
+        }  # fmt: skip
+        block = FIELDS.block(words)
+        block.extend(range(0, self.features, lanes))
+        assert x.flat, "x of a linear layer has no halo"
+        address = compiled(kernel, self.target, ("linear",), form).addresses["linear"]
+        return [KernelStep(-(-blocks // self.blocks), address, block)]
+
+
+def candidates(problem: Linear, target: Target, threads: int, accuracy: Accuracy = "standard") -> list[BlockedPlan]:
+    """Few images: blocks of many outputs, whose weights are one long stream; many: the usual register tile."""
+    del accuracy
+    n, blocks = problem.x.n, problem.y.blocks
+    widths = [8, 4] if n == 1 else [4, 2] if n <= 3 else [2, 3]
+    plans = []
+    for vectors in widths:
+        count = -(-blocks // vectors)
+        plans.append(LinearPlan(problem, target, vectors, max(1, min(4, count // (8 * threads)))))
+    return list({one.name: one for one in plans}.values())

@@ -1,0 +1,134 @@
+"""Into blocks of channels and back: NCHW to planes with a halo, NCHW to blocks, blocks to NCHW.
+
+A square of channels by columns is turned in registers; at the end of a row or of the channels with masks.
+Compiled for nothing but the target.
+"""
+
+from dataclasses import dataclass
+
+from convbench.jit.emit import Fields, Int, Module
+from convbench.jit.target import Target
+from convbench.kernels.blocked.geometry import Blocked, Planes
+from convbench.kernels.blocked.plan import Accuracy, BlockedPlan
+from convbench.kernels.blocked.rows import ROWS, for_rows, names_of, place_of, rows_plan, words_of
+from convbench.kernels.epilogue import store_row
+from convbench.kernels.layout import transposed
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """x, contiguous NCHW of y's sizes, to y."""
+
+    y: Blocked | Planes
+
+
+@dataclass(frozen=True, slots=True)
+class Unpack:
+    """x to y, contiguous NCHW of x's sizes."""
+
+    x: Blocked | Planes
+
+
+COPY = Fields.of(f"{ROWS} {names_of('x')} {names_of('y')} width")
+TURN = Fields.of(f"{ROWS} {names_of('x')} {names_of('y')} width channels channel_step")
+
+
+def copy_planes(module: Module) -> None:
+    """Rows of planes into rows of planes."""
+    f, block, piece, _ = module.task("copy_planes")
+    args = COPY.on(f, block)
+
+    def row(image: Int, channel: Int, row: Int) -> None:
+        source, to = (place_of(args, one, image, channel, row) for one in ("x", "y"))
+        width = args.number("width")
+        whole = width // f.lanes * f.lanes
+        f.loop(0, whole, lambda i: f.store(f.load(source + i), to + i), step=f.lanes)
+
+        def some() -> None:
+            mask = f.lanes_of(0, width - whole)
+            f.store_some(f.load_some(source + whole, mask), to + whole, mask)
+
+        f.when(whole.below(width), some)
+
+    for_rows(f, args, piece, row)
+
+
+def pack_blocks(module: Module) -> None:
+    """A row of as many planes as a vector has lanes, to a row of a block; zeros for planes that do not exist."""
+    f, block, piece, _ = module.task("pack_blocks")
+    args = TURN.on(f, block)
+    lanes = f.lanes
+
+    def row(image: Int, channel_block: Int, row: Int) -> None:
+        source, to = (place_of(args, one, image, channel_block, row) for one in ("x", "y"))
+        width, step = args.number("width"), args.number("channel_step")
+        channels = args.number("channels") - channel_block * lanes
+
+        def square(column: Int) -> None:
+            for place, vector in enumerate(transposed(f, [f.load(source + column + step * c) for c in range(lanes)])):
+                f.store(vector, to + (column + place) * lanes)
+
+        def edge(column: Int) -> None:
+            left = width - column
+            rows = []
+            for c in range(lanes):
+                mask = f.lanes_of(0, f.choose(channels.above(c), left, 0))
+                rows.append(f.load_some(source + column + step * c, mask))
+            turned = transposed(f, rows)
+            for place in range(lanes):
+                f.when(left.above(place), lambda p=place: f.store(turned[p], to + (column + p) * lanes))  # type: ignore[misc]
+
+        def some(column: Int) -> None:
+            whole = channels.above(lanes - 1) & (column + lanes).below(width + 1)
+            f.when(whole, lambda: square(column), lambda: edge(column))
+
+        f.loop(0, width, some, step=lanes)
+
+    for_rows(f, args, piece, row)
+
+
+def unpack_blocks(module: Module) -> None:
+    """A row of a block, to a row of each of its channels."""
+    f, block, piece, _ = module.task("unpack_blocks")
+    args = TURN.on(f, block)
+    lanes = f.lanes
+
+    def row(image: Int, channel_block: Int, row: Int) -> None:
+        source, to = (place_of(args, one, image, channel_block, row) for one in ("x", "y"))
+        width, step = args.number("width"), args.number("channel_step")
+        channels = args.number("channels") - channel_block * lanes
+
+        def some(column: Int) -> None:
+            left = f.integer(width - column)
+            at = source + column * lanes
+            read = [f.load(at + f.least(place, left - 1) * lanes) for place in range(lanes)]
+            for c, vector in enumerate(transposed(f, read)):
+                there = to + column + step * c
+                f.when(
+                    channels.above(c),
+                    lambda one=vector, place=there: store_row(f, [one], place, left, last_only=False),  # type: ignore[misc]
+                )
+
+        f.loop(0, width, some, step=lanes)
+
+    for_rows(f, args, piece, row)
+
+
+def candidates(
+    problem: Pack | Unpack, target: Target, threads: int, accuracy: Accuracy = "standard"
+) -> list[BlockedPlan]:
+    del accuracy
+    packs = isinstance(problem, Pack)
+    shape = problem.y if isinstance(problem, Pack) else problem.x
+    plain = Planes(shape.n, shape.c, shape.h, shape.w)
+    if isinstance(shape, Planes):
+        x, y = (plain, shape) if packs else (shape, plain)
+        words = {**words_of("x", x), **words_of("y", y), "width": shape.w}
+        return [rows_plan("rows", copy_planes, (), COPY, shape, target, threads, words)]
+    ends = {"image": plain.image, "plane": shape.lanes * plain.plane, "row": plain.row, "start": 0}
+    first, second = ("x", "y") if packs else ("y", "x")
+    words = {
+        **{f"{first}_{key}": value for key, value in ends.items()}, **words_of(second, shape),
+        "width": shape.w, "channels": shape.c, "channel_step": plain.plane,
+    }  # fmt: skip
+    return [rows_plan("squares", pack_blocks if packs else unpack_blocks, (), TURN, shape, target, threads, words)]

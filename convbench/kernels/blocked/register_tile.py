@@ -1,0 +1,143 @@
+"""The register tile of all products on blocks: a few pixels by a few vectors of output channels.
+
+    y[pixel][lane of v] = sum over turns and channels of x[table[turn] + pixel + channel] * w[turn][channel][lane of v]
+
+An output vector is a block of channels, so its weights are loaded as they lie and x is broadcast from memory, one number
+for all lanes. The table says where the block of channels of a turn lies: one row of numbers stands for all kernels,
+dilations, halos and groups, and the loop over it is the only one that holds sums.
+
+Compiled for: pixels, vectors, channels of a turn, the steps from pixel to pixel, lines that are prefetched, whether a
+residual is added, the code of the activation. All other sizes are arguments.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from convbench.jit.emit import Fields, FloatVector, Function, Index, Int, Module, Pointer
+from convbench.jit.target import Target
+from convbench.kernels.blocked.activations import activate
+from convbench.kernels.blocked.plan import Activation
+
+# The words of a kernel that the tile itself reads; they are in each block of arguments that it is given.
+TILE = "channel_step y_plane residual_plane floor ceiling"
+ADD, FINISH = 1, 2  # how a tile ends: with what is in y already; with bias, residual and activation
+LINE = 16  # floats of a line of the caches
+
+
+@dataclass(frozen=True, slots=True)
+class TileForm:
+    """What all tiles of a kernel have in common.
+
+    Attributes:
+        channels: of a turn.
+        x_pixel: from a pixel to the next in x, floats.
+        y_pixel: the same in y and in the residual.
+        planes: whether the channels of a turn are `channel_step` apart, and not neighbours.
+        ahead: lines of weights that a turn prefetches.
+    """
+
+    channels: int
+    x_pixel: int
+    y_pixel: int
+    planes: bool = False
+    ahead: int = 0
+    residual: bool = False
+    code: Activation = "none"
+
+
+def most_pixels(target: Target, vectors: int) -> int:
+    """So many pixels have their sums in registers, with their weights and one spread number."""
+    registers = 2 * target.rows + 4
+    return max(1, min(2 * target.rows, (registers - 1 - vectors) // vectors))
+
+
+def add_tile(module: Module, fields: Fields, form: TileForm, pixels: int, vectors: int) -> None:
+    """`tile_PxV(args, x, table, w, y, residual, bias, ahead, turns, how, ahead_step)`."""
+    f = module.function(
+        f"tile_{pixels}x{vectors}", "args x table w y residual bias ahead", "turns how ahead_step"
+    )  # fmt: skip
+    block, x, table, w, y, residual, bias, ahead = f.pointers("args x table w y residual bias ahead")
+    turns, how, ahead_step = f.integers("turns how ahead_step")
+    args = fields.on(f, block)
+    step = args.number("channel_step") if form.planes else 1
+    sums = products(f, form, pixels, vectors, x, table, w, turns, step, ahead, ahead_step)
+    y_plane = args.number("y_plane") if vectors > 1 else 0
+
+    def place(pixel: int, v: int) -> tuple[Pointer, Index]:
+        return (y + y_plane * v if v else y), pixel * form.y_pixel
+
+    def each() -> list[tuple[int, int, FloatVector]]:
+        return [(q, v, sums[q * vectors + v]) for v in range(vectors) for q in range(pixels)]
+
+    def keep(more: bool) -> None:
+        for q, v, one in each():
+            to, at = place(q, v)
+            f.store(f.load(to, at) + one if more else one, to, at)
+
+    def finish(more: bool) -> None:
+        floor, ceiling = args.spread("floor"), args.spread("ceiling")
+        residual_plane = args.number("residual_plane") if form.residual and vectors > 1 else 0
+        for q, v, one in each():
+            to, at = place(q, v)
+            done = f.load(to, at) + one if more else one
+            done = done + f.load(bias, v * f.lanes)
+            if form.residual:
+                done = done + f.load(residual + residual_plane * v if v else residual, at)
+            f.store(done.at_least(floor).at_most(ceiling), to, at)
+        if form.code == "none":
+            return
+
+        def again(v: int) -> None:
+            """The sums have left the registers: a loop keeps the code short."""
+            first = y + y_plane * v if v else y
+
+            def one_pixel(_: Int, at: Pointer) -> list[Pointer]:
+                f.store(activate(f, form.code, f.load(at)), at)
+                return [at + form.y_pixel]
+
+            f.loop(0, pixels, one_pixel, [first])
+
+        for v in range(vectors):
+            again(v)
+
+    def end(more: bool) -> None:
+        f.when(how.above(1), lambda: finish(more), lambda: keep(more))
+
+    f.when((how % 2).is_not(0), lambda: end(True), lambda: end(False))
+
+
+def products(
+    f: Function,
+    form: TileForm,
+    pixels: int,
+    vectors: int,
+    x: Pointer,
+    table: Pointer,
+    w: Pointer,
+    turns: Index,
+    channel_step: Index,
+    ahead: Pointer,
+    ahead_step: Int,
+) -> list[FloatVector]:
+    """The sums, pixel by pixel: the loop in which all time should be spent."""
+    lanes, asked = f.lanes, form.ahead
+
+    def turn(_: Int, table: Pointer, w: Pointer, ahead: Pointer, *sums: FloatVector) -> Sequence[Pointer | FloatVector]:
+        start, done = x + f.number(table, 0), list(sums)
+        for c in range(form.channels):
+            if form.planes:
+                source = start if c == 0 else start + channel_step * c
+            else:
+                source = start + c
+            weights = [f.load(w, (c * vectors + v) * lanes) for v in range(vectors)]
+            for line in range(c * asked // form.channels, (c + 1) * asked // form.channels):
+                f.prefetch(ahead, line * LINE, near=2)
+            for q in range(pixels):
+                one = f.spread(source, q * form.x_pixel)
+                for v in range(vectors):
+                    done[q * vectors + v] = f.fma(one, weights[v], done[q * vectors + v])
+        return [table + 2, w + form.channels * vectors * lanes, ahead + ahead_step, *done]
+
+    zeros = [f.zero()] * (pixels * vectors)
+    carried = f.loop(0, turns, turn, [table, w, ahead, *zeros])
+    return [one for one in carried if isinstance(one, FloatVector)]

@@ -1,0 +1,158 @@
+"""Which ways to run a model are there, what does each need, and how is it done without convbench?
+
+Nothing here imports what a candidate needs: the table is also read to say what is missing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from convbench.errors import unknown
+
+BASELINE = "eager"
+OWN = "convbench"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A way to run a model.
+
+    Attributes:
+        about: in a few words.
+        needs: by module that it imports, the package that has it.
+        extra: of convbench, which installs them.
+        lines: how to run the model that way without convbench; `{shapes}` is the input.
+        threads: how its number of threads is set there.
+    """
+
+    name: str
+    about: str
+    needs: Mapping[str, str]
+    extra: str
+    lines: Sequence[str]
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        return tuple(self.needs.values())
+
+    def missing(self) -> tuple[str, ...]:
+        """The packages that are not installed."""
+        return tuple(package for module, package in self.needs.items() if not _is_there(module))
+
+
+_TORCH = ("torch.set_num_threads({threads})",)
+_ONNX = (
+    "program = torch.export.export(model.eval(), (x,))",
+    'torch.onnx.export(program, dynamo=True).save("model.onnx")',
+)
+CANDIDATES = {
+    one.name: one
+    for one in (
+        Candidate(
+            name=BASELINE,
+            about="torch, as the model is",
+            needs={},
+            extra="",
+            lines=(*_TORCH, "with torch.inference_mode():", "    y = model.eval()(x)"),
+        ),
+        Candidate(
+            name="channels-last",
+            about="torch with weights and input in channels_last",
+            needs={},
+            extra="",
+            lines=(
+                *_TORCH,
+                "model = model.eval().to(memory_format=torch.channels_last)",
+                "with torch.inference_mode():",
+                "    y = model(x.contiguous(memory_format=torch.channels_last))",
+            ),
+        ),
+        Candidate(
+            name="torch-compile",
+            about="inductor with frozen weights; needs a C++ compiler",
+            needs={},
+            extra="",
+            lines=(
+                *_TORCH,
+                'fast = torch.compile(model.eval(), dynamic=False, options={{"freezing": True}})',
+                "with torch.no_grad():",
+                "    y = fast(x)",
+            ),
+        ),
+        Candidate(
+            name="onnxruntime",
+            about="ONNX Runtime, CPUExecutionProvider",
+            needs={"onnx": "onnx", "onnxscript": "onnxscript", "onnxruntime": "onnxruntime"},
+            extra="optimize",
+            lines=(
+                *_ONNX,
+                "options = onnxruntime.SessionOptions()",
+                "options.intra_op_num_threads = {threads}",
+                'session = onnxruntime.InferenceSession("model.onnx", options, providers=["CPUExecutionProvider"])',
+                "y = session.run(None, {{session.get_inputs()[0].name: x.numpy()}})[0]",
+            ),
+        ),
+        Candidate(
+            name="openvino",
+            about="OpenVINO's CPU plug-in, in fp32",
+            needs={"onnx": "onnx", "onnxscript": "onnxscript", "openvino": "openvino"},
+            extra="optimize",
+            lines=(
+                *_ONNX,
+                'settings = {{"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": {threads}}}',
+                'fast = openvino.Core().compile_model("model.onnx", "CPU", settings)',
+                "y = fast(x.numpy())[0]",
+            ),
+        ),
+        Candidate(
+            name="ncnn",
+            about="ncnn in fp32, one image at a time",
+            needs={"ncnn": "ncnn", "pnnx": "pnnx"},
+            extra="optimize",
+            lines=(
+                'torch.jit.trace(model.eval(), x[:1]).save("model.pt")',
+                "# pnnx model.pt inputshape=[{shapes}] fp16=0",
+                "net = ncnn.Net()",
+                "net.opt.num_threads = {threads}",
+                "net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = False",
+                'net.load_param("model.ncnn.param"), net.load_model("model.ncnn.bin")',
+                "run = net.create_extractor()",
+                'run.input("in0", ncnn.Mat(x[0].numpy()))',
+                'code, y = run.extract("out0")',
+            ),
+        ),
+        Candidate(
+            name=OWN,
+            about="convbench's own graph: blocked layout, fused layers",
+            needs={"llvmlite": "llvmlite"},
+            extra="",
+            lines=("fast = convbench.optimize(model, x)", "y = fast(x)"),
+        ),
+    )
+}
+
+
+def choose_candidates(only: Sequence[str]) -> list[Candidate]:
+    """All, or these and the baseline, in their own order.
+
+    Raises:
+        ConvbenchError: there is none of that name.
+    """
+    words = [one.strip().lower().replace("_", "-") for one in only]
+    for word in words:
+        if word not in CANDIDATES:
+            raise unknown("candidate", word, CANDIDATES)
+    return [one for name, one in CANDIDATES.items() if not words or name in words or name == BASELINE]
+
+
+def lines_of(name: str, *, shapes: str, threads: int) -> tuple[str, ...]:
+    """How to run a model as this candidate does, without convbench."""
+    sizes = ",".join(shapes.split("x"))
+    return tuple(line.format(shapes=sizes, threads=threads) for line in CANDIDATES[name].lines)
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False

@@ -1,0 +1,414 @@
+"""The race of whole models: every candidate built, proved, timed in interleaved rounds, and proved again."""
+
+import random
+import re
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import inf
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from convbench.bench.clock import block_counts
+from convbench.bench.heap import heap_kept
+from convbench.bench.noise import Meter
+from convbench.bench.rounds import Contest, TimeBudget, TimeSample
+from convbench.bench.statistics import VerdictRule
+from convbench.errors import ConvbenchError, one_line, plural
+from convbench.optimize.candidates import BASELINE, OWN, Candidate, lines_of
+from convbench.optimize.host import CandidateLost, Elsewhere, Facts, Here, Host, Loader, can_be_sent
+from convbench.optimize.proof import Judgement, Proof, prove
+from convbench.optimize.subject import ModelCall, Tell, identity, output_of, require_fit
+from convbench.optimize.ways import Made, Order
+from convbench.outcome import Noise, PairedRatio
+
+BLOCK_S = 5e-3  # of calls in a turn; at least one
+PATIENCE, MOST_PATIENCE_S = 7.0, 20.0  # as for a sweep: how long a race waits while the CPUs are elsewhere
+TUNING = 4.0  # budgets that our own graph may be tuned for
+Keep = Callable[[str, Order, Proof, Made | None], None]
+_COLOURS = re.compile(r"(?:\x1b|\\x1b)\[[\d;]*m")  # of exporters, some of them escaped already
+RACED, MISSING, FAILED, WRONG = "raced", "missing", "failed", "wrong"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CandidateRow:
+    """What came of a candidate.
+
+    Attributes:
+        outcome: raced, missing (a package), failed, or wrong (not within the accuracy class).
+        note: why it did not race, or ""; what is remarkable if it did.
+        median_s: seconds per call; None if it was not timed.
+        samples: undisturbed turns, or all where too few were.
+        ratio: against eager, above 1 is faster; None for eager itself.
+        noisy: too few turns were undisturbed.
+        error: the largest relative L2 error against float64; None if it gave no output.
+        export_s, build_s: its bill: to write the model for another program, and to load or compile it.
+    """
+
+    name: str
+    outcome: str
+    note: str = ""
+    median_s: float | None = None
+    samples: int = 0
+    ratio: PairedRatio | None = None
+    noisy: bool = False
+    error: float | None = None
+    export_s: float | None = None
+    build_s: float | None = None
+
+    @property
+    def bill_s(self) -> float | None:
+        return None if self.build_s is None else self.build_s + (self.export_s or 0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Race:
+    """The race of one model.
+
+    Attributes:
+        identity: digest of its architecture and the shapes of its input.
+        eager_error: torch's own relative L2 error, on the worst of the inputs.
+        rows: by candidate, in their own order.
+        winner: the one to use; "" where the machine was too busy to tell.
+        second: the next one, with the ratio of its time to the winner's; None if it is far behind, or alone.
+        layers, torch_share, choices: of our own graph; empty if it did not race.
+        remarks: what should be known, a line each.
+    """
+
+    model: str
+    identity: str
+    shapes: str
+    threads: int
+    accuracy: str
+    eager_error: float
+    inputs: int
+    rows: tuple[CandidateRow, ...]
+    winner: str
+    second: tuple[str, PairedRatio] | None = None
+    layers: tuple[Mapping[str, Any], ...] = ()
+    torch_share: float | None = None
+    choices: Mapping[str, Any] | None = None
+    remarks: tuple[str, ...] = ()
+    noise: Noise = field(default_factory=Noise)
+
+    def row(self, name: str) -> CandidateRow:
+        return next(one for one in self.rows if one.name == name)
+
+    def lines(self, name: str) -> tuple[str, ...]:
+        """How to run the model as this candidate does, without convbench."""
+        return lines_of(name, shapes=self.shapes, threads=self.threads)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Field:
+    """The candidates that are in the race, and what came of those that are not."""
+
+    proof: Proof
+    tell: Tell
+    hosts: dict[str, Host] = field(default_factory=dict)
+    facts: dict[str, Facts] = field(default_factory=dict)
+    judged: dict[str, Judgement] = field(default_factory=dict)
+    out: dict[str, CandidateRow] = field(default_factory=dict)
+    loader: Loader | None = None
+
+    def drop(self, name: str, outcome: str, note: str) -> None:
+        """It is out of the race."""
+        if name in self.hosts:
+            self.hosts.pop(name).close()
+        judged, facts = self.judged.get(name), self.facts.get(name)
+        self.out[name] = CandidateRow(
+            name=name,
+            outcome=outcome,
+            note=one_line(_COLOURS.sub("", note)),
+            error=judged.error if judged is not None and judged.error < inf else None,
+            export_s=None if facts is None else facts.export_s,
+            build_s=None if facts is None else facts.build_s,
+        )
+        self.tell(f"{name} is out: {self.out[name].note}")
+
+    def judge(self, name: str, when: str = "") -> None:
+        """Compare its outputs with float64; drop it if they are wrong."""
+        self.judged[name] = self.proof.judge(self.hosts[name].answers())
+        if wrong := self.judged[name].wrong:
+            self.drop(name, WRONG, wrong + when)
+
+    def close(self) -> None:
+        for host in self.hosts.values():
+            host.close()
+        self.hosts.clear()
+        if self.loader is not None:
+            self.loader.close()
+            self.loader = None
+
+
+def race(
+    subject: ModelCall,
+    candidates: Sequence[Candidate],
+    *,
+    threads: int,
+    accuracy: str,
+    budget_s: float = 5.0,
+    rule: VerdictRule | None = None,
+    isolate: bool = True,
+    choices: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    tell: Tell = lambda _: None,
+    say: Tell = lambda _: None,
+    hold: Callable[[], None] = lambda: None,
+    keep: Keep | None = None,
+) -> Race:
+    """Race the candidates on a model.
+
+    Args:
+        threads: of the CPU, as torch has them now.
+        accuracy: strict or standard, see `proof`.
+        budget_s: seconds of rounds for each candidate.
+        isolate: a process for each candidate, where the model can be sent there.
+        choices: of our own graph, as an earlier race found them.
+        tell, say: receive what is remarkable, and what is done next.
+        hold: called before anything is timed.
+        keep: called with the winner before the files of the exports are removed.
+
+    Raises:
+        ConvbenchError: the model cannot be raced, see `subject`, `proof`; or torch itself fails on it.
+    """
+    require_fit(subject)
+    say(f"running {subject.name} once")
+    structure = output_of(subject)
+    say(f"computing what {subject.name} returns in float64")
+    proof = prove(subject, accuracy, seed=seed)
+    say("starting the candidates' processes")
+    remarks = list(proof.left_out)
+    trials = [one.inputs for one in proof.truths]
+    ready = _Field(proof=proof, tell=tell)
+    with tempfile.TemporaryDirectory(prefix="convbench-optimize-", ignore_cleanup_errors=True) as place:
+        folder = Path(place)
+        order = Order(
+            subject=subject,
+            structure=structure,
+            threads=threads,
+            accuracy=accuracy,
+            folder=folder,
+            choices=choices,
+            tune_s=TUNING * budget_s,
+        )
+        why_here = can_be_sent(subject, structure, trials, folder) if isolate else "asked for"
+        try:
+            why_here = _start(ready, candidates, order, trials, why_here, say)
+            if why_here and isolate:
+                remarks.append(f"all candidates ran in this process, because no other can load the model: {why_here}")
+                tell(remarks[-1])
+            for name in list(ready.hosts):
+                _build(ready, name)
+            if BASELINE not in ready.hosts:
+                raise ConvbenchError(f"torch itself cannot be raced on {subject.name}: {ready.out[BASELINE].note}")
+            with heap_kept():
+                found = _rounds(ready, threads, budget_s, rule or VerdictRule(), seed, say, hold)
+            say("comparing with float64 again")
+            for name in list(ready.hosts):
+                with _lost_are_dropped(ready, name):
+                    ready.judge(name, " after the race, and none before it")
+            rows = _rows(ready, candidates, found)
+            winner, second = _decide(rows, found)
+            if winner and keep is not None:
+                host = ready.hosts[winner]
+                keep(winner, order, proof, host.made if isinstance(host, Here) else None)
+        finally:
+            ready.close()
+    own = ready.facts.get(OWN)
+    return Race(
+        model=subject.name,
+        identity=identity(subject.model, subject.inputs),
+        shapes=subject.shapes,
+        threads=threads,
+        accuracy=accuracy,
+        eager_error=proof.eager_error,
+        inputs=len(proof.truths),
+        rows=rows,
+        winner=winner,
+        second=second,
+        layers=own.layers if own else (),
+        torch_share=own.torch_share if own else None,
+        choices=own.choices if own else None,
+        remarks=tuple(remarks),
+        noise=found.noise,
+    )
+
+
+def _start(
+    ready: _Field,
+    candidates: Sequence[Candidate],
+    order: Order,
+    trials: Sequence[Any],
+    why_here: str,
+    say: Tell,
+) -> str:
+    """Start a host for each candidate that is installed; returns why they are in this process, or ""."""
+    installed = []
+    for one in candidates:
+        if missing := one.missing():
+            extra = f"convbench[{one.extra}]" if one.extra else " ".join(missing)
+            ready.drop(one.name, MISSING, f"needs {' and '.join(missing)}: pip install '{extra}'")
+        else:
+            installed.append(one.name)
+
+    def order_of(name: str) -> Order:
+        return order.told(lambda words: say(f"{name}: {words}"))
+
+    if not why_here:
+        try:
+            ready.loader = Loader(order)
+            ready.loader.ready()
+            for name in installed:
+                ready.hosts[name] = Elsewhere(name, order_of(name), ready.loader)
+        except CandidateLost as lost:
+            why_here = str(lost)
+            ready.close()
+    if why_here:
+        ready.hosts.update({name: Here(name, order_of(name), trials) for name in installed})
+    return why_here
+
+
+class _lost_are_dropped:  # noqa: N801  # it reads as a context
+    """Whatever happens to a candidate is its row."""
+
+    def __init__(self, ready: _Field, name: str) -> None:
+        self._ready, self._name = ready, name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
+        if isinstance(error, CandidateLost):
+            self._ready.drop(self._name, FAILED, str(error))
+            return True
+        return False
+
+
+def _build(ready: _Field, name: str) -> None:
+    with _lost_are_dropped(ready, name):
+        ready.facts[name] = ready.hosts[name].make()
+        ready.judge(name)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Found:
+    """What the rounds said: by candidate against eager, and against the fastest of them."""
+
+    contest: Contest
+    noise: Noise
+    leader: str = ""
+    final: Contest | None = None
+
+
+def _rounds(
+    ready: _Field, threads: int, budget_s: float, rule: VerdictRule, seed: int, say: Tell, hold: Callable[[], None]
+) -> _Found:
+    """All against eager; then those that may be the fastest against the one that seems to be."""
+    call_s: dict[str, float] = {}
+    for name in list(ready.hosts):
+        say(f"timing {name} alone")
+        with _lost_are_dropped(ready, name):
+            call_s[name] = ready.hosts[name].call_s()
+    rng = random.Random(seed)  # noqa: S311  # an order of rounds, no secret
+    with Meter(None, threads) as meter:
+
+        def contest(names: Sequence[str], baseline: str) -> Contest:
+            found = Contest(names=names, baseline=baseline, budget=TimeBudget(seconds=budget_s), rule=rule, rng=rng)
+            say(f"racing {plural(len(names), 'candidate')}")
+            hold()
+            _hold(found, ready, call_s, meter)
+            return found
+
+        first = contest(list(ready.hosts), BASELINE)
+        found = _Found(contest=first, noise=meter.noise())
+        leader, rivals = _finalists(first)
+        if leader and rivals:
+            found.leader, found.final = leader, contest([leader, *rivals], leader)
+            found.noise = meter.noise()
+    return found
+
+
+def _hold(contest: Contest, ready: _Field, call_s: Mapping[str, float], meter: Meter) -> None:
+    """Time rounds until the contest is over; candidates that cannot go on drop out."""
+    counts = block_counts(call_s, contest.baseline, BLOCK_S)
+    patience_s = min(MOST_PATIENCE_S, PATIENCE * contest.budget.total_s(len(contest.names)))
+    start = time.perf_counter()
+    while order := contest.next_round(time.perf_counter() - start):
+        samples: dict[str, TimeSample] = {}
+        meter.refresh()
+        if meter.moved and patience_s > 0:
+            waited_s = meter.wait(patience_s)
+            patience_s, start = patience_s - waited_s, start + waited_s
+        for name in order:
+            try:
+                turn = ready.hosts[name].turn(counts[name])
+            except CandidateLost as lost:
+                contest.drop(name)
+                ready.drop(name, FAILED, str(lost))
+                if name == BASELINE:
+                    raise ConvbenchError(f"torch itself stopped in the race: {lost}") from None
+            else:
+                dirt = turn.dirt or ("CPUs moved" if meter.moved else "")
+                samples[name] = TimeSample(seconds=turn.seconds, dirt=dirt, turn_s=turn.turn_s)
+        contest.record(samples)
+
+
+def _finalists(contest: Contest) -> tuple[str, list[str]]:
+    """The one that seems to be the fastest, and those that its interval does not exclude; "" with none above eager."""
+    faster = {name: one for name, one in contest.comparisons.items() if name in contest.samples}
+    faster = {name: one for name, one in faster.items() if one.verdict == "faster"}
+    if not faster:
+        return "", []
+    leader = max(faster, key=lambda name: faster[name].ratio)
+    return leader, [name for name, one in faster.items() if name != leader and one.high >= faster[leader].low]
+
+
+def _decide(rows: Sequence[CandidateRow], found: _Found) -> tuple[str, tuple[str, PairedRatio] | None]:
+    """The winner and the next one; eager where none is certainly faster; nothing where the machine was too busy."""
+    raced = {one.name: one for one in rows if one.outcome == RACED}
+    ratios = {name: one.ratio for name, one in raced.items() if one.ratio is not None}
+    faster = {name: one for name, one in ratios.items() if one.verdict == "faster"}
+    if not faster:
+        return ("" if any(one.verdict == "undecided" for one in ratios.values()) else BASELINE), None
+    finals: dict[str, PairedRatio] = {}
+    if found.final is not None and found.leader in faster:
+        finals = {name: one for name, one in found.final.comparisons.items() if name in faster}
+    beats = {name: one for name, one in finals.items() if one.verdict == "faster"}
+    if beats:
+        winner = max(beats, key=lambda name: beats[name].ratio)
+    elif found.leader in faster:
+        winner = found.leader
+    else:  # it fell after the rounds
+        winner = max(faster, key=lambda name: faster[name].ratio)
+    others = {name: one for name, one in finals.items() if name != winner}
+    if winner == found.leader and others:
+        second = max(others, key=lambda name: others[name].ratio)
+        return winner, (second, others[second])
+    return winner, None
+
+
+def _rows(ready: _Field, candidates: Sequence[Candidate], found: _Found) -> tuple[CandidateRow, ...]:
+    rows = []
+    for one in candidates:
+        name = one.name
+        if name in ready.out:
+            rows.append(ready.out[name])
+            continue
+        told, facts = found.contest.told(name, found.noise), ready.facts[name]
+        rows.append(
+            CandidateRow(
+                name=name,
+                outcome=RACED,
+                median_s=median(told.samples_s),
+                samples=len(told.samples_s),
+                ratio=told.comparison,
+                noisy=told.noise.noisy,
+                error=ready.judged[name].error,
+                export_s=facts.export_s,
+                build_s=facts.build_s,
+            )
+        )
+    return tuple(rows)
