@@ -1,7 +1,7 @@
 """Where does each activation lie, and when is its place free again?
 
-Places are planned once, for the whole program. One with a halo serves only values of the same geometry later on: kernels
-write no halo, so its zeros stay. One without serves whatever fits into it.
+Places are planned once, for the whole program. One with a halo serves only values of the same geometry later on:
+kernels write no halo, so its zeros stay. One without serves whatever fits into it.
 """
 
 import ctypes
