@@ -27,6 +27,7 @@ from convbench.kernels.blocked.register_tile import ADD, FINISH, LINE, TILE, Til
 from convbench.kernels.blocked.winograd import winograd_candidates
 from convbench.kernels.tile import for_blocks, split
 
+SLAB_NBYTES = 256 << 10  # of x, of a piece
 DEPTH = 256  # products that are added up before their sum joins the others, about
 
 FIELDS = Fields.of(
@@ -245,6 +246,8 @@ class Direct:
             y_pixel=lanes,
             planes=planes,
             ahead=self.ahead[0],
+            x_ahead=problem.kernel == (1, 1) and not planes and self.blocks >= self.blocks_total,
+            y_ahead=True,
             residual=problem.residual is not None,
             code=code_of(problem.activation),
         )
@@ -380,9 +383,10 @@ def direct_candidates(problem: Convolution, target: Target, threads: int) -> Seq
     blocks = rows.blocks_total
     units = rows.tiles_of(rows.form.vectors)[1] if rows.one_row else count
     y, x = problem.y, problem.x
-    # By rows: as few as give each thread four pieces, and as fill a quarter of the second-level cache.
-    row_nbytes = 4 * x.c * (x.w * problem.stride[0] if not rows.one_row else rows.form.pixels)
-    fitting = max(1, (128 << 10) // row_nbytes)
+    # By rows: as few as give each thread four pieces, and as fill some of the second-level cache.
+    new_rows = min(problem.stride[0], problem.kernel[0])
+    row_nbytes = 4 * x.c * (x.w * new_rows if not rows.one_row else rows.form.pixels)
+    fitting = max(1, SLAB_NBYTES // row_nbytes)
     shares = [
         max(1, min(fitting, -(-units * y.n // (4 * threads)))),
         max(1, min(2 * fitting, -(-units * y.n // (2 * threads)))),

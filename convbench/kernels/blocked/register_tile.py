@@ -34,6 +34,9 @@ class TileForm:
         y_pixel: the same in y and in the residual.
         planes: whether the channels of a turn are `channel_step` apart, and not neighbours.
         ahead: lines of weights that a turn prefetches.
+        x_ahead: whether a turn prefetches what it will read of x for the next tile of the row: the many blocks of
+            channels of a 1x1 kernel are more streams than a CPU's own prefetcher follows.
+        y_ahead: whether a tile asks for the lines of y that it will write before it begins.
     """
 
     channels: int
@@ -41,6 +44,8 @@ class TileForm:
     y_pixel: int
     planes: bool = False
     ahead: int = 0
+    x_ahead: bool = False
+    y_ahead: bool = False
     residual: bool = False
     code: Activation = "none"
 
@@ -60,6 +65,11 @@ def add_tile(module: Module, fields: Fields, form: TileForm, pixels: int, vector
     turns, how, ahead_step = f.integers("turns how ahead_step")
     args = fields.on(f, block)
     step = args.number("channel_step") if form.planes else 1
+    if form.y_ahead:
+        plane = args.number("y_plane") if vectors > 1 else 0
+        for v in range(vectors):
+            for place in range(0, pixels * form.y_pixel, LINE):
+                f.prefetch(y + plane * v if v else y, place, write=True)
     sums = products(f, form, pixels, vectors, x, table, w, turns, step, ahead, ahead_step)
     y_plane = args.number("y_plane") if vectors > 1 else 0
 
@@ -121,6 +131,7 @@ def products(
 ) -> list[FloatVector]:
     """The sums, pixel by pixel: the loop in which all time should be spent."""
     lanes, asked = f.lanes, form.ahead
+    x_lines = -(-pixels * form.x_pixel // LINE) if form.x_ahead else 0
 
     def turn(_: Int, table: Pointer, w: Pointer, ahead: Pointer, *sums: FloatVector) -> Sequence[Pointer | FloatVector]:
         start, done = x + f.number(table, 0), list(sums)
@@ -132,6 +143,8 @@ def products(
             weights = [f.load(w, (c * vectors + v) * lanes) for v in range(vectors)]
             for line in range(c * asked // form.channels, (c + 1) * asked // form.channels):
                 f.prefetch(ahead, line * LINE, near=2)
+            for line in range(c * x_lines // form.channels, (c + 1) * x_lines // form.channels):
+                f.prefetch(start, pixels * form.x_pixel + line * LINE, near=3)
             for q in range(pixels):
                 one = f.spread(source, q * form.x_pixel)
                 for v in range(vectors):
