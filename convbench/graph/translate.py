@@ -115,7 +115,7 @@ class Translator:
 
     def _translate(self, node: fx.Node) -> None:
         name = _name(node)
-        known = KNOWN.get(name)
+        known = KNOWN.get(name) if _is_atens(node) else None
         found = known(self, Arguments(node), node) if known else None
         if found is not None:
             operation, sources = found
@@ -180,9 +180,14 @@ Found = tuple[Operation, Sequence[fx.Node]] | None
 
 
 def _name(node: fx.Node) -> str:
-    packet = getattr(node.target, "overloadpacket", None)
-    own = packet is not None and node.target.namespace == "aten"  # type: ignore[union-attr]
-    return str(packet.__name__) if own else str(getattr(node.target, "__name__", node.target))
+    """Of the operator, without its overload."""
+    packet = getattr(node.target, "overloadpacket", node.target)
+    return str(getattr(packet, "__name__", packet))
+
+
+def _is_atens(node: fx.Node) -> bool:
+    """Whether it is torch's own, not another library's of the same name."""
+    return getattr(node.target, "namespace", "") == "aten"
 
 
 def conv2d(of: Translator, args: Arguments, node: fx.Node) -> Found:
