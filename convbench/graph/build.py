@@ -88,9 +88,9 @@ def build(
     own = OwnGraph(model, program, inputs, tell)
     with torch.no_grad():
         if choices is None:
-            program.load({})
-            tuning = tune(program, given, tune_s, tell)
-            program.load(tuning.choices(program))
+            with program.keeping_weights():
+                tuning = tune(program, given, tune_s, tell)
+                program.load(tuning.choices(program))
         else:
             _tell_of_strangers(program, choices, tell)
             tuning = Tuning()

@@ -7,7 +7,8 @@ the only words that a call writes.
 
 import time
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
@@ -29,6 +30,7 @@ PACK, UNPACK = "pack", "unpack"
 # Stands for the address of a tensor that a call brings; no argument of a kernel comes near it.
 _TO_COME = 1 << 60
 _NEAR = 1 << 44
+MOST_KEPT = 1 << 28  # floats of packed weights, while plans are tuned
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,6 +145,8 @@ class Program:
         self._weights = Arena(0)
         self._items: list[Segment | TorchNode] = []
         self._done_with: list[list[Value]] = []
+        self._keeping, self._kept_size = False, 0
+        self._kept: dict[tuple[str, str], Tensor] = {}
         self._plans: Mapping[str, BlockedPlan] = {}
         self._starts: Mapping[str, int] = {}
         self._torch = {node: replace_weights(node) for node in graph.nodes if node.name not in self.lowered}
@@ -240,11 +244,7 @@ class Program:
         """
         plans = {name: chosen_plan(one, choices.get(name)) for name, one in self.lowered.items()}
         self.choices = {name: plans[name].name if name in plans else BY_TORCH for name in self.names()}
-        packed = {
-            name: plan.pack(one.weight, one.bias)
-            for name, plan in plans.items()
-            if (one := self.lowered[name]).weight is not None
-        }
+        packed = {name: self._pack(name, plan) for name, plan in plans.items() if self.lowered[name].weight is not None}
         starts, size = {}, 0
         for work in self._work:
             if work.node is not None and work.node.name in packed:
@@ -274,6 +274,27 @@ class Program:
             found.append([one for one in touched if one not in kept])
             kept |= touched
         return found[::-1]
+
+    def _pack(self, name: str, plan: BlockedPlan) -> Tensor:
+        """The weights of a plan; they are kept for the next rounds while they are tuned, unless they are many."""
+        key = (name, plan.name)
+        if key in self._kept:
+            return self._kept[key]
+        one = self.lowered[name]
+        assert one.weight is not None
+        packed = plan.pack(one.weight, one.bias)
+        if self._keeping and self._kept_size + packed.numel() < MOST_KEPT:
+            self._kept[key], self._kept_size = packed, self._kept_size + packed.numel()
+        return packed
+
+    @contextmanager
+    def keeping_weights(self) -> Iterator[None]:
+        """Within it packed weights are kept: the same plans are loaded again."""
+        self._keeping = True
+        try:
+            yield
+        finally:
+            self._keeping, self._kept, self._kept_size = False, {}, 0
 
     def _segment(self, group: list[Work], plans: Mapping[str, BlockedPlan], starts: Mapping[str, int]) -> Segment:
         segment = Segment()
