@@ -163,6 +163,14 @@ class Program:
     def _is_alias(self, node: Node) -> bool:
         return isinstance(node.operation, Flatten) and self.layout.root(node.output) in self.layout.of
 
+    @property
+    def segments(self) -> list[Segment]:
+        return [one for one in self._items if isinstance(one, Segment)]
+
+    def place_of(self, value: Value) -> int:
+        """Where it lies among the activations, in floats."""
+        return self._place_of[self.layout.root(value)]
+
     # Planning
 
     def _order(self) -> list[Work]:
@@ -187,8 +195,7 @@ class Program:
         def take(node: Node) -> None:
             left.remove(node)
             if self._is_alias(node):
-                if layout.root(node.output) not in blocked:  # of a tensor: it is packed by its root
-                    pass
+                plain.update(one for one in node.outputs if layout.root(one) not in blocked)
                 unpack(node.output)
                 return
             if node in own:
