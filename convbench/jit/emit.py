@@ -68,6 +68,10 @@ class Int(Value):
     def __mod__(self, other: "Index") -> "Int":
         return self._with("srem", self, other)
 
+    def remainder(self, power_of_two: int) -> "Int":
+        """The same by a power of two, in one instruction."""
+        return self._with("and", self, power_of_two - 1)
+
     def below(self, other: "Index") -> Bit:
         return self._compare("slt", other)
 

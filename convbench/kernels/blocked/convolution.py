@@ -23,7 +23,7 @@ from convbench.kernels.blocked.activations import clamp_words, code_of, spare_bi
 from convbench.kernels.blocked.geometry import Blocked, Planes
 from convbench.kernels.blocked.plan import Accuracy, BlockedPlan, Places
 from convbench.kernels.blocked.problems import Convolution
-from convbench.kernels.blocked.register_tile import ADD, FINISH, LINE, TILE, TileForm, add_tile, most_pixels
+from convbench.kernels.blocked.register_tile import ADD, FINISH, LINE, TILE, TileForm, add_tile, most_pixels, turn_channels, turns_of
 from convbench.kernels.blocked.winograd import winograd_candidates
 from convbench.kernels.tile import for_blocks, split
 
@@ -184,7 +184,7 @@ class Direct:
         for first in range(0, y.blocks, self.vectors):
             some = full[first * lanes : (first + self.vectors) * lanes]
             parts.append(b[first * lanes : (first + self.vectors) * lanes])
-            some = some.view(len(some), -1, self.tile.channels, r, s)
+            some = some.view(len(some), -1, x.c if isinstance(x, Planes) else lanes, r, s)
             parts.append(some.permute(1, 3, 4, 2, 0).flatten())  # planes are one block: (1, r, s, c, filter)
         return torch.cat(parts)
 
@@ -228,12 +228,15 @@ class Direct:
         """Where each turn reads, from the pixel on."""
         x, (r, s), (down, across) = self.problem.x, self.problem.kernel, self.problem.dilation
         pixel = 1 if isinstance(x, Planes) else x.lanes
-        return [
+        places = [
             block * x.plane + i * down * x.row + j * across * pixel
             for block in range(self.input_blocks)
             for i in range(r)
             for j in range(s)
         ]
+        if isinstance(x, Planes):
+            return places
+        return [turn for place in places for turn in turns_of(place, x.lanes)]
 
     @cached_property
     def tile(self) -> TileForm:
@@ -241,7 +244,7 @@ class Direct:
         x = problem.x
         planes = isinstance(x, Planes)
         return TileForm(
-            channels=x.c if planes else lanes,
+            channels=self.channels,
             x_pixel=problem.stride[1] * (1 if planes else lanes),
             y_pixel=lanes,
             planes=planes,
@@ -258,7 +261,7 @@ class Direct:
 
         If a piece has more rows than that needs, the weights are few, or their time is hidden.
         """
-        lines = -(-self.problem_channels * self.vectors * self.target.lanes // LINE)
+        lines = -(-self.channels * self.vectors * self.target.lanes // LINE)
         rows, _ = self.pixels
         tiles = self.tiles_of(self.vectors)[1]
         here = min(self.rows, tiles if self.one_row else rows) * (1 if self.one_row else tiles)
@@ -270,9 +273,10 @@ class Direct:
         return ahead, -(-lines // ahead)
 
     @property
-    def problem_channels(self) -> int:
+    def channels(self) -> int:
+        """Of a turn."""
         x = self.problem.x
-        return x.c if isinstance(x, Planes) else x.lanes
+        return x.c if isinstance(x, Planes) else turn_channels(x.lanes)
 
     @property
     def blocks_total(self) -> int:

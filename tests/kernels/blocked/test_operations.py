@@ -22,6 +22,7 @@ from tests.kernels.blocked.running import (
     direct_error,
     in_memory,
     outputs,
+    same,
 )
 
 HALO: Sides = (1, 2, 0, 3)
@@ -45,7 +46,7 @@ def results(room: Any, problem: Any, x: Tensor, *others: tuple[str, Tensor], pac
         for plan in room.candidates(problem, host(), threads, "strict"):
             memory = outputs(plan, problem.y, source, *others, threads=threads, at_end=at_end)
             again = outputs(plan, problem.y, source, *others, threads=threads, start=backwards)
-            torch.testing.assert_close(memory, again, rtol=0, atol=0, equal_nan=True)
+            assert same(memory, again)
             check_zeros(problem.y, memory.nan_to_num(1.0))
             found.append(problem.y.read(memory))
     return found
@@ -118,7 +119,7 @@ def test_max_pools_of_negative_numbers_and_nan(
         truth = F.max_pool2d(x, kernel, stride, padding, dilation, ceil)
         problem = pooling.MaxPool(blocked(x), blocked(truth, HALO), kernel, stride, padding, dilation)
         for y in results(pooling, problem, x):
-            torch.testing.assert_close(y, truth, rtol=0, atol=0, equal_nan=True)
+            assert same(y, truth)
 
 
 @pytest.mark.parametrize("include", [False, True])
