@@ -39,6 +39,7 @@ from convbench.kernels.blocked.problems import Convolution, Depthwise
 from convbench.kernels.blocked.problems import Linear as LinearProblem
 
 Geometry = Blocked | Planes
+NOT_YET = ("gelu",)  # activations without a kernel
 MOST_PLANES = 4  # channels of an input that is kept in planes: in a block most lanes would be empty
 
 
@@ -97,6 +98,8 @@ class Layout:
     def _has_kernel(self, node: Node) -> bool:
         values = [*node.inputs, *node.outputs]
         if len(node.outputs) != 1 or any(one.dtype != torch.float32 or 0 in one.shape for one in values):
+            return False
+        if getattr(node.operation, "activation", getattr(node.operation, "name", "")) in NOT_YET:
             return False
         match node.operation:
             case AveragePool(divisor=divisor):
