@@ -23,7 +23,17 @@ from convbench.kernels.blocked.activations import clamp_words, code_of, spare_bi
 from convbench.kernels.blocked.geometry import Blocked, Planes
 from convbench.kernels.blocked.plan import Accuracy, BlockedPlan, Places
 from convbench.kernels.blocked.problems import Convolution
-from convbench.kernels.blocked.register_tile import ADD, FINISH, LINE, TILE, TileForm, add_tile, most_pixels, turn_channels, turns_of
+from convbench.kernels.blocked.register_tile import (
+    ADD,
+    FINISH,
+    LINE,
+    TILE,
+    TileForm,
+    add_tile,
+    most_pixels,
+    turn_channels,
+    turns_of,
+)
 from convbench.kernels.blocked.winograd import winograd_candidates
 from convbench.kernels.tile import for_blocks, split
 

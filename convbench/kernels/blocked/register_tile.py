@@ -145,9 +145,7 @@ def products(
     lanes, asked = f.lanes, form.ahead
     x_lines = -(-pixels * form.x_pixel * form.channels // (LINE * lanes)) if form.x_ahead else 0
 
-    def turn(
-        _: Int, table: Pointer, w: Pointer, ahead: Pointer, *sums: FloatVector
-    ) -> Sequence[Pointer | FloatVector]:
+    def turn(_: Int, table: Pointer, w: Pointer, ahead: Pointer, *sums: FloatVector) -> Sequence[Pointer | FloatVector]:
         place = f.number(table, 0)
         start, done = x + place, list(sums)
         if x_lines:  # each turn of a block asks for its share of the next tile's lines

@@ -41,6 +41,8 @@ class RowsPlan:
 
     def steps(self, places: Places) -> list[KernelStep]:
         words = {**self.words, "x": places.x, "y": places.y, "second": places.second}
+        if "weights" in self.fields.names:
+            words["weights"] = places.weights
         block: array[int] = self.fields.block(words)
         block.extend(self.table)
         address = compiled(self.kernel, self.target, (self.entry,), *self.form).addresses[self.entry]

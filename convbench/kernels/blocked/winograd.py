@@ -27,7 +27,16 @@ from convbench.kernels.blocked.activations import activate, clamp_words, code_of
 from convbench.kernels.blocked.geometry import Blocked
 from convbench.kernels.blocked.plan import Activation, Places
 from convbench.kernels.blocked.problems import Convolution
-from convbench.kernels.blocked.register_tile import ADD, LINE, TILE, TileForm, add_tile, most_pixels, turn_channels, turns_of
+from convbench.kernels.blocked.register_tile import (
+    ADD,
+    LINE,
+    TILE,
+    TileForm,
+    add_tile,
+    most_pixels,
+    turn_channels,
+    turns_of,
+)
 from convbench.kernels.plan import align
 from convbench.kernels.tile import for_blocks, split
 from convbench.kernels.transforms import FOUR, TWO, Points, WinogradTransforms, apply_columns, apply_rows
