@@ -18,7 +18,7 @@ _CLAMPS: dict[Activation, tuple[float, float]] = {"none": (-inf, inf), "relu": (
 _EXP = (5.0000001201e-1, 1.6666665459e-1, 4.1665795894e-2, 8.3334519073e-3, 1.3981999507e-3, 1.9875691500e-4)
 _LN2_HIGH, _LN2_LOW = 0.693359375, -2.12194440e-4  # the first has 10 bits, so that its products with n are exact
 
-# e^(z^2) erfc(z) = t (c0 + c1 t + ...) with t = 1 / (1 + 0.475 z): a fit by least squares, relative error 1e-8 for z >= 0.
+# e^(z^2) erfc(z) = t (c0 + c1 t + ...), t = 1 / (1 + 0.475 z): a fit by least squares, relative error 1e-8 for z >= 0.
 _ERFC_SCALE = 0.475
 _ERFC = (
     0.26791999, 0.26951527, 0.22362662, 0.25041229, -0.13520204, 0.47893675, -0.59342993, 0.29153619, -0.05331516

@@ -107,9 +107,7 @@ def across(f: Function, vector: FloatVector) -> FloatVector:
     return vector
 
 
-def candidates(
-    problem: LayerNorm, target: Target, threads: int, accuracy: Accuracy = "standard"
-) -> list[BlockedPlan]:
+def candidates(problem: LayerNorm, target: Target, threads: int, accuracy: Accuracy = "standard") -> list[BlockedPlan]:
     del accuracy
     x, y = problem.x, problem.y
     words = {

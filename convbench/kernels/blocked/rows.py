@@ -37,7 +37,7 @@ class RowsPlan:
         return 0
 
     def pack(self, w: Tensor, bias: Tensor | None) -> Tensor:
-        raise TypeError(f"{self.name} has no weights")
+        raise TypeError(f"{self.name} has no weights, but was given {w.shape} and {bias}")
 
     def steps(self, places: Places) -> list[KernelStep]:
         words = {**self.words, "x": places.x, "y": places.y, "second": places.second}

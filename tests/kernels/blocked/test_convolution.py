@@ -92,7 +92,7 @@ class Trial:
 
 
 def winograd_error(padded: Tensor, w: Tensor, transforms: WinogradTransforms, magnitude: Tensor) -> Tensor:
-    """16 u of the sum of all sizes on the way: |A^T| (sum over c of |G||w||G^T| * |B^T||d||B|) |A|, and of the output."""
+    """16 u of the sizes on the way: |A^T| (sum over c of |G||w||G^T| * |B^T||d||B|) |A|, and of the output."""
     inputs, weights, back = (
         torch.tensor([[abs(float(one)) for one in row] for row in matrix], dtype=torch.float64)
         for matrix in (transforms.inputs, transforms.weights, transforms.outputs)
