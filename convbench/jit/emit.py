@@ -164,6 +164,11 @@ class FloatVector(Value):
         text = f.intrinsic(f.vector, f"llvm.rint.v{f.lanes}f32", [(f.vector, self)])
         return FloatVector(f, f.value(text))
 
+    def root(self) -> "FloatVector":
+        """The square root."""
+        f = self.function
+        return FloatVector(f, f.value(f.intrinsic(f.vector, f"llvm.sqrt.v{f.lanes}f32", [(f.vector, self)])))
+
     def power_of_two(self) -> "FloatVector":
         """2 to the integer in each lane, from -126 to 128 (infinity)."""
         f, kind = self.function, f"<{self.function.lanes} x i32>"

@@ -23,7 +23,17 @@ from convbench.kernels.blocked.activations import clamp_words, code_of, spare_bi
 from convbench.kernels.blocked.geometry import Blocked, Planes
 from convbench.kernels.blocked.plan import Accuracy, BlockedPlan, Places
 from convbench.kernels.blocked.problems import Convolution
-from convbench.kernels.blocked.register_tile import ADD, FINISH, LINE, TILE, TileForm, add_tile, most_pixels, turn_channels, turns_of
+from convbench.kernels.blocked.register_tile import (
+    ADD,
+    FINISH,
+    LINE,
+    TILE,
+    TileForm,
+    add_tile,
+    most_pixels,
+    turn_channels,
+    turns_of,
+)
 from convbench.kernels.blocked.winograd import winograd_candidates
 from convbench.kernels.tile import for_blocks, split
 
@@ -314,7 +324,8 @@ class Direct:
         return {
             "channel_step": x.plane if isinstance(x, Planes) else 1,
             "y_plane": y.plane, "residual_plane": residual.plane, "floor": floor, "ceiling": ceiling,
-            "x_image": x.image, "x_row": problem.stride[0] * x.row, "x_start": x.at(-problem.padding[0], -problem.padding[1]),
+            "x_image": x.image, "x_row": problem.stride[0] * x.row,
+            "x_start": x.at(-problem.padding[0], -problem.padding[1]),
             "y_image": y.image, "y_row": y.row, "y_start": y.at(0, 0),
             "residual_image": residual.image, "residual_row": residual.row, "residual_start": residual.at(0, 0),
             "row_groups": -(-rows // rows_of_group), "rows_of_group": rows_of_group, "rows": rows,
@@ -383,7 +394,7 @@ def direct_candidates(problem: Convolution, target: Target, threads: int) -> Seq
     # A block of filters reads the channels of all groups that it has filters of: the fewer, the better.
     vectors = 1 if problem.groups > 1 and own % (2 * target.lanes) else 2
     rows = Direct(problem, target, 1, 1, vectors)
-    count, wide = rows.pixels
+    count, _ = rows.pixels
     blocks = rows.blocks_total
     units = rows.tiles_of(rows.form.vectors)[1] if rows.one_row else count
     y, x = problem.y, problem.x

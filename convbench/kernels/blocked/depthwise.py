@@ -163,9 +163,7 @@ class DepthwisePlan:
         return [KernelStep(x.n * x.blocks * groups, address, block)]
 
 
-def candidates(
-    problem: Depthwise, target: Target, threads: int, accuracy: Accuracy = "standard"
-) -> list[BlockedPlan]:
+def candidates(problem: Depthwise, target: Target, threads: int, accuracy: Accuracy = "standard") -> list[BlockedPlan]:
     """Pieces of fewer or more rows."""
     del accuracy
     y = problem.y

@@ -19,7 +19,16 @@ from convbench.jit.team import KernelStep
 from convbench.kernels.blocked.activations import clamp_words, code_of, spare_bias
 from convbench.kernels.blocked.plan import Accuracy, BlockedPlan, Places
 from convbench.kernels.blocked.problems import Linear
-from convbench.kernels.blocked.register_tile import ADD, FINISH, LINE, TILE, TileForm, add_tile, most_pixels, turn_channels
+from convbench.kernels.blocked.register_tile import (
+    ADD,
+    FINISH,
+    LINE,
+    TILE,
+    TileForm,
+    add_tile,
+    most_pixels,
+    turn_channels,
+)
 from convbench.kernels.tile import for_blocks, split
 
 PART = 256  # products that are added up before their sum joins the others

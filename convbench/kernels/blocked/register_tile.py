@@ -2,8 +2,8 @@
 
     y[pixel][lane of v] = sum over turns and channels of x[table[turn] + pixel + channel] * w[turn][channel][lane of v]
 
-An output vector is a block of channels, so its weights are loaded as they lie and x is broadcast from memory, one number
-for all lanes. The table says where the block of channels of a turn lies: one row of numbers stands for all kernels,
+An output vector is a block of channels, so its weights are loaded as they lie and x is broadcast from memory, one
+number for all lanes. The table says where the block of channels of a turn lies: one row of numbers stands for all kernels,
 dilations, halos and groups, and the loop over it is the only one that holds sums.
 
 Compiled for: pixels, vectors, channels of a turn, the steps from pixel to pixel, lines that are prefetched, whether a
@@ -145,19 +145,14 @@ def products(
     lanes, asked = f.lanes, form.ahead
     x_lines = -(-pixels * form.x_pixel * form.channels // (LINE * lanes)) if form.x_ahead else 0
 
-    def turn(
-        _: Int, table: Pointer, w: Pointer, ahead: Pointer, *sums: FloatVector
-    ) -> Sequence[Pointer | FloatVector]:
+    def turn(_: Int, table: Pointer, w: Pointer, ahead: Pointer, *sums: FloatVector) -> Sequence[Pointer | FloatVector]:
         place = f.number(table, 0)
         start, done = x + place, list(sums)
         if x_lines:  # each turn of a block asks for its share of the next tile's lines
             share = place.remainder(lanes) * (x_lines * LINE // form.channels)
             following = start + (share + pixels * form.x_pixel)
         for c in range(form.channels):
-            if form.planes:
-                source = start if c == 0 else start + channel_step * c
-            else:
-                source = start + c
+            source = start + (channel_step * c if c else 0)
             weights = [f.load(w, (c * vectors + v) * lanes) for v in range(vectors)]
             for line in range(c * asked // form.channels, (c + 1) * asked // form.channels):
                 f.prefetch(ahead, line * LINE, near=2)

@@ -27,7 +27,16 @@ from convbench.kernels.blocked.activations import activate, clamp_words, code_of
 from convbench.kernels.blocked.geometry import Blocked
 from convbench.kernels.blocked.plan import Activation, Places
 from convbench.kernels.blocked.problems import Convolution
-from convbench.kernels.blocked.register_tile import ADD, LINE, TILE, TileForm, add_tile, most_pixels, turn_channels, turns_of
+from convbench.kernels.blocked.register_tile import (
+    ADD,
+    LINE,
+    TILE,
+    TileForm,
+    add_tile,
+    most_pixels,
+    turn_channels,
+    turns_of,
+)
 from convbench.kernels.plan import align
 from convbench.kernels.tile import for_blocks, split
 from convbench.kernels.transforms import FOUR, TWO, Points, WinogradTransforms, apply_columns, apply_rows
@@ -36,8 +45,8 @@ SUM = 64  # channels that are added up before their sum joins the others
 LONGEST_ROW = 64  # tiles of a row that are transformed at once
 
 FIELDS = Fields.of(
-    f"x y weights residual scratch {TILE} x_image x_plane x_row x_height x_width x_top x_left y_image out_plane out_row "
-    "y_start residual_image beside_plane residual_row residual_start p q channel_blocks own_at data_step own_step "
+    f"x y weights residual scratch {TILE} x_image x_plane x_row x_height x_width x_top x_left y_image out_plane "
+    "out_row y_start residual_image beside_plane residual_row residual_start p q channel_blocks own_at data_step own_step "
     "product_at pieces_of_row rows_of_tiles units units_of_group row_tiles point_step product_step product_plane "
     "groups filter_groups blocks_of_group blocks whole_blocks block_size turns turns_of_part tiles register_tiles "
     "first_tiles "

@@ -1,4 +1,4 @@
-"""What the code generator makes of the kernels on blocks, for this CPU and for those that we do not have: read, not run."""
+"""What the code generator makes of the kernels on blocks, for CPUs that we have and others: read, not run."""
 
 import re
 

@@ -92,7 +92,7 @@ class Trial:
 
 
 def winograd_error(padded: Tensor, w: Tensor, transforms: WinogradTransforms, magnitude: Tensor) -> Tensor:
-    """16 u of the sum of all sizes on the way: |A^T| (sum over c of |G||w||G^T| * |B^T||d||B|) |A|, and of the output."""
+    """16 u of the sizes on the way: |A^T| (sum over c of |G||w||G^T| * |B^T||d||B|) |A|, and of the output."""
     inputs, weights, back = (
         torch.tensor([[abs(float(one)) for one in row] for row in matrix], dtype=torch.float64)
         for matrix in (transforms.inputs, transforms.weights, transforms.outputs)
@@ -168,8 +168,13 @@ def test_any_geometry_is_right(data: st.DataObject) -> None:
         return data.draw(whole(low, high))
 
     r, s, down, across = draw(1, 4), draw(1, 4), draw(1, 3), draw(1, 2)
-    padding = [data.draw(whole(0, (taps - 1) * apart)) for taps, apart in ((r, down), (r, down), (s, across), (s, across))]
-    h, w = draw(max(1, (r - 1) * down + 1 - sum(padding[:2])), 14), draw(max(1, (s - 1) * across + 1 - sum(padding[2:])), 12)
+    padding = [
+        data.draw(whole(0, (taps - 1) * apart)) for taps, apart in ((r, down), (r, down), (s, across), (s, across))
+    ]
+    h, w = (
+        draw(max(1, (r - 1) * down + 1 - sum(padding[:2])), 14),
+        draw(max(1, (s - 1) * across + 1 - sum(padding[2:])), 12),
+    )
     shape = f"n{draw(1, 2)}c{draw(1, 40)}h{h}w{w}k{draw(1, 2) * 16}r{r}s{s}_dl{down}x{across}"
     trial = Trial(f"{shape}_pd{'x'.join(map(str, padding))}", more=draw(0, 1))
     threads = draw(1, 2)

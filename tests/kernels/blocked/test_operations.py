@@ -9,7 +9,7 @@ from torch import Tensor
 
 from convbench.jit.target import host
 from convbench.jit.team import run
-from convbench.kernels.blocked import elementwise, joining, linear, packing, pooling
+from convbench.kernels.blocked import elementwise, joining, linear, norm, packing, pooling
 from convbench.kernels.blocked.geometry import NO_HALO, Blocked, Planes, Sides
 from convbench.kernels.blocked.plan import Activation, Places
 from convbench.kernels.blocked.problems import Linear
@@ -152,7 +152,7 @@ def test_the_mean_of_a_channel(size: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("halos", [(NO_HALO, NO_HALO, NO_HALO), (HALO, (2, 1, 1, 1), (0, 1, 1, 0))])
-@pytest.mark.parametrize("activation", [one for one in ACTIVATIONS if one != "gelu"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_elementwise_operations(activation: Activation, halos: tuple[Sides, Sides, Sides]) -> None:
     x, other, scale = 3 * random(2, LANES + 3, 3, 7), random(2, LANES + 3, 3, 7), random(2, LANES + 3, 1, 1)
     gx, second, gy = (blocked(x, halo) for halo in halos)
@@ -220,3 +220,14 @@ def test_upsampling(mode: joining.Mode, align: bool, size: tuple[int, int]) -> N
     problem = joining.Upsample(blocked(x, HALO), blocked(truth, HALO), mode, align)
     for y in results(joining, problem, x):
         check(y, truth, (0 if mode == "nearest" else 8) * U * resize(x.double().abs()))
+
+
+@pytest.mark.parametrize("size", [(2, 2 * LANES + 3, 3, 7), (1, 5, 2, 2), (1, 4 * LANES, 1, 9)])
+def test_layer_norm_over_channels(size: tuple[int, ...]) -> None:
+    x, w, bias = 3 * random(*size) + 5, random(size[1]), random(size[1])
+    problem = norm.LayerNorm(blocked(x, HALO), blocked(x, (0, 1, 1, 1)))
+    truth = F.layer_norm(x.double().permute(0, 2, 3, 1), (size[1],), w.double(), bias.double(), problem.eps)
+    [plan] = norm.candidates(problem, host(), 1)
+    for y in results(norm, problem, x, ("weights", plan.pack(w, bias))):
+        size_of_terms = (1 + 8 / x.double().std(1, keepdim=True)) * 4 * w.abs().max() + bias.abs().max()
+        check(y, truth.permute(0, 3, 1, 2), 8 * U * size_of_terms)
