@@ -15,8 +15,9 @@ from torch.utils._pytree import tree_leaves
 from convbench.errors import ConvbenchError, plural
 from convbench.graph.capture import capture
 from convbench.graph.errors import Unsupported
-from convbench.graph.graph import double, simplify
+from convbench.graph.graph import double
 from convbench.graph.program import BY_TORCH, Program, Times, relative_error
+from convbench.graph.simplify import simplify
 from convbench.graph.translate import translate
 from convbench.graph.tune import FEWEST, Tuning, measure, seconds_of, share_of_torch, tune
 

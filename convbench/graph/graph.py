@@ -80,15 +80,6 @@ class Graph:
         return tree_unflatten(leaves, self.structure)
 
 
-def simplify(graph: Graph) -> Graph:
-    """All passes, in place."""
-    drop_unread(graph)
-    fold_batch_norms(graph)
-    join_sums(graph)
-    join_activations(graph)
-    return graph
-
-
 def drop_unread(graph: Graph) -> None:
     """Nodes whose results nobody reads."""
     wanted = set(graph.results())

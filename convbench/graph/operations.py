@@ -154,6 +154,35 @@ class Affine:
         return x * self.scale.to(x.dtype).view(shape) + self.shift.to(x.dtype).view(shape)
 
 
+@dataclass(frozen=True, eq=False)
+class LayerNorm:
+    """The last axis with mean 0 and variance 1, times weight, plus bias."""
+
+    weight: Tensor
+    bias: Tensor
+    eps: float
+
+    words = "layer norm"
+
+    def run(self, x: Tensor) -> Tensor:
+        weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
+        return F.layer_norm(x, weight.shape, weight, bias, self.eps)
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelNorm:
+    """A LayerNorm over the channels of each pixel of (n, c, h, w)."""
+
+    weight: Tensor
+    bias: Tensor
+    eps: float
+
+    words = "layer norm of channels"
+
+    def run(self, x: Tensor) -> Tensor:
+        return LayerNorm(self.weight, self.bias, self.eps).run(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
 @dataclass(frozen=True)
 class Activation:
     """One of ACTIVATIONS."""

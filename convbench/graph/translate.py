@@ -26,6 +26,7 @@ from convbench.graph.operations import (
     Conv,
     Flatten,
     GlobalAverage,
+    LayerNorm,
     Linear,
     MaxPool,
     Multiply,
@@ -254,13 +255,43 @@ def clamp(of: Translator, args: Arguments, node: fx.Node) -> Found:
 
 def add(of: Translator, args: Arguments, node: fx.Node) -> Found:
     x, other = args["self"], args["other"]
+    if (shift := per_channel(of, x, other)) is not None and args["alpha"] in (1, None):
+        return Affine(torch.ones_like(shift), shift), [x]
     if args["alpha"] not in (1, None) or not (of.image(x) and of.image(other)):
         return None
     return (Add(), [x, other]) if of.shape(x) == of.shape(other) else None
 
 
+def per_channel(of: Translator, x: object, by: object) -> Tensor | None:
+    """A constant with a number for each channel of x, or one for all, in float64."""
+    if not of.image(x):
+        return None
+    assert isinstance(x, fx.Node)
+    channels = of.shape(x)[1]
+    if isinstance(by, (int, float)) and not isinstance(by, bool):
+        return torch.full((channels,), by, dtype=torch.float64)
+    constant = of.tensor(by)
+    if constant is None or constant.shape not in ((channels, 1, 1), (1, channels, 1, 1)):
+        return None
+    return constant.flatten()
+
+
+def layer_norm(of: Translator, args: Arguments, node: fx.Node) -> Found:
+    x, shape, weight, bias = args["input"], args["normalized_shape"], of.tensor(args["weight"]), of.tensor(args["bias"])
+    if len(shape) != 1 or (weight is None and args["weight"] is not None):
+        return None
+    if (bias is None and args["bias"] is not None) or of.values[x].dtype != torch.float32:
+        return None
+    weight = torch.ones(shape[0], dtype=torch.float64) if weight is None else weight
+    bias = torch.zeros(shape[0], dtype=torch.float64) if bias is None else bias
+    return LayerNorm(weight, bias, float(args["eps"])), [x]
+
+
 def multiply(of: Translator, args: Arguments, node: fx.Node) -> Found:
     x, by = args["self"], args["other"]
+    for one, other in ((x, by), (by, x)):
+        if (scale := per_channel(of, one, other)) is not None:
+            return Affine(scale, torch.zeros_like(scale)), [one]
     if not (of.image(x) and of.image(by)):
         return None
     if of.shape(x) == of.shape(by):
@@ -341,6 +372,7 @@ _ACTIVATIONS = ("relu", "relu6", "hardswish", "hardsigmoid", "sigmoid", "silu", 
 KNOWN: dict[str, Known] = {
     "conv2d": conv2d,
     "linear": linear,
+    "layer_norm": layer_norm,
     "batch_norm": batch_norm,
     "hardtanh": hardtanh,
     "clamp": clamp,

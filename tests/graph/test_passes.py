@@ -5,9 +5,10 @@ import torch
 from torch import Tensor, nn
 
 from convbench.graph.capture import capture
-from convbench.graph.graph import Graph, double, simplify
+from convbench.graph.graph import Graph, double
 from convbench.graph.lower import Layout
 from convbench.graph.program import Program, relative_error
+from convbench.graph.simplify import simplify
 from convbench.graph.translate import translate
 from convbench.jit.target import host
 from convbench.kernels.blocked.geometry import Blocked, Planes
@@ -82,7 +83,10 @@ def test_nothing_is_joined_to_what_is_read_elsewhere() -> None:
         (lambda _, x: x.mean(1), "torch aten.mean.dim"),
         (lambda _, x: x * x.mean((2, 3), keepdim=True), "scale channels"),
         (lambda _, x: x * x, "multiply"),
-        (lambda _, x: x * 2, "torch aten.mul.Tensor"),
+        (lambda _, x: x * 2, "scale and shift"),
+        (lambda _, x: 1 + x, "scale and shift"),
+        (lambda _, x: x * torch.arange(3.0).view(3, 1, 1), "scale and shift"),
+        (lambda _, x: x * torch.arange(8.0), "torch aten.mul.Tensor"),
         (lambda _, x: torch.cat([x, x], 1), "concatenate channels"),
         (lambda _, x: torch.cat([x, x], 2), "torch aten.cat.default"),
         (lambda _, x: nn.functional.avg_pool2d(x, 3, 1, 1), "average pool 3x3 stride 1"),
@@ -123,6 +127,48 @@ def test_convolutions_of_all_kinds(conv: nn.Conv2d) -> None:
     program.load({})
     assert program.lowered
     torch.testing.assert_close(program.run([x]), conv(x).detach(), rtol=1e-5, atol=1e-5)
+
+
+class Permuted(nn.Module):
+    """A block of ConvNeXt."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.depthwise, self.norm = nn.Conv2d(12, 12, 7, padding=3, groups=12), nn.LayerNorm(12, eps=1e-6)
+        self.more, self.less = nn.Linear(12, 48), nn.Linear(48, 12)
+        self.scale = nn.Parameter(torch.randn(12, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.norm(self.depthwise(x).permute(0, 2, 3, 1))
+        y = self.less(nn.functional.gelu(self.more(y))).permute(0, 3, 1, 2)
+        return x + self.scale * y  # type: ignore[no-any-return]
+
+
+def test_layers_on_the_last_axis_become_convolutions() -> None:
+    model = Permuted()
+    graph, (x,) = graph_of(model, (2, 12, 9, 9))
+    assert words(graph) == [
+        "conv 7x7 12->12 12 groups",
+        "layer norm of channels",
+        "conv 1x1 12->48 gelu",
+        "conv 1x1 48->12 + residual",
+    ]
+    program = Program(graph, 1)
+    program.load({})
+    assert len(program.segments) == 1
+    with torch.no_grad():
+        assert relative_error(program.run([x]), model.double()(x.double())) < 5e-7
+
+
+def test_a_permuted_image_that_is_read_elsewhere_is_still_made() -> None:
+    linear = nn.Linear(3, 5)
+    model = Called(lambda m, x: ((y := m.linear(x.permute(0, 2, 3, 1))), y.cumsum(1)), linear=linear)
+    graph, (x,) = graph_of(model)
+    assert words(graph) == ["conv 1x1 3->5", "torch aten.permute.default", "torch aten.cumsum.default"]
+    program = Program(graph, 1)
+    program.load({})
+    for ours, theirs in zip(program.run([x]), model(x), strict=True):
+        torch.testing.assert_close(ours, theirs)
 
 
 def test_what_no_input_decides_is_computed_once() -> None:
