@@ -91,7 +91,8 @@ def build(
         if choices is None:
             with program.keeping_weights():
                 tuning = tune(program, given, tune_s, tell)
-                program.load(tuning.choices(program))
+                chosen = tuning.choices(program)
+            program.load(chosen)
         else:
             _tell_of_strangers(program, choices, tell)
             tuning = Tuning()
@@ -100,6 +101,7 @@ def build(
         _compare(program.run(given), theirs)
         errors = {} if choices is not None else _hold_accuracy(program, given, theirs, accuracy, tell)
         own.describe(tuning, measure(program, given, FEWEST), errors)
+        program.release()
     if own.torch_calls:
         most = ", ".join(f"{name} ({count})" for name, count in own.torch_calls.most_common(5))
         tell(f"{own.torch_share:.0%} of the time is spent in operators that torch runs within the graph: {most}")

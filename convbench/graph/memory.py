@@ -20,7 +20,14 @@ _HUGE = 2 << 20  # a huge page: fewer misses in the table of addresses
 
 
 class Arena:
-    """Zeros on huge pages, in which things lie in the order in which they are used."""
+    """Zeros on huge pages, in which things lie in the order in which they are used.
+
+    Attributes:
+        address: of its first float.
+        used: floats that mean something, for who wants to note it.
+    """
+
+    used = 0
 
     def __init__(self, floats: int) -> None:
         size = -(-max(4 * floats, 1) // _HUGE) * _HUGE

@@ -77,7 +77,7 @@ class Conv:
     """activation(convolution of x + bias + residual); inputs: x, and the residual if there is one.
 
     Attributes:
-        weight, bias: float64, for BatchNorm is folded into them before they are rounded.
+        weight, bias: the model's own in float32, or in float64 with a BatchNorm folded into them.
         activation: a name of ACTIVATIONS, or NONE.
     """
 
@@ -126,7 +126,7 @@ class Conv:
 
 @dataclass(frozen=True, eq=False)
 class Linear:
-    """activation(x @ weight.T + bias); weight and bias in float64."""
+    """activation(x @ weight.T + bias)."""
 
     weight: Tensor
     bias: Tensor

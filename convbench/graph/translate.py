@@ -166,9 +166,9 @@ class Translator:
     # The known operators
 
     def tensor(self, node: object) -> Tensor | None:
-        """A constant in float64."""
+        """A constant of float32."""
         constant = self.constants.get(node) if isinstance(node, fx.Node) else None
-        return constant.double() if isinstance(constant, Tensor) and constant.dtype == torch.float32 else None
+        return constant if isinstance(constant, Tensor) and constant.dtype == torch.float32 else None
 
     def image(self, node: object) -> bool:
         return isinstance(node, fx.Node) and node in self.values and self.values[node].is_image
@@ -206,7 +206,7 @@ def conv2d(of: Translator, args: Arguments, node: fx.Node) -> Found:
     else:
         top, left = args.pair("padding")
         sides = (top, top, left, left)
-    bias = torch.zeros(len(weight), dtype=torch.float64) if bias is None else bias
+    bias = torch.zeros(len(weight)) if bias is None else bias
     return Conv(weight, bias, stride, sides, dilation, int(args["groups"])), [x]
 
 
@@ -216,7 +216,7 @@ def linear(of: Translator, args: Arguments, node: fx.Node) -> Found:
         return None
     if args["bias"] is not None and bias is None:
         return None
-    return Linear(weight, torch.zeros(len(weight), dtype=torch.float64) if bias is None else bias), [x]
+    return Linear(weight, torch.zeros(len(weight)) if bias is None else bias), [x]
 
 
 def batch_norm(of: Translator, args: Arguments, node: fx.Node) -> Found:
@@ -226,9 +226,10 @@ def batch_norm(of: Translator, args: Arguments, node: fx.Node) -> Found:
     weight, bias = of.tensor(args["weight"]), of.tensor(args["bias"])
     if (weight is None and args["weight"] is not None) or (bias is None and args["bias"] is not None):
         return None
-    scale = (variance + args["eps"]).rsqrt()
-    scale = scale if weight is None else scale * weight
-    return Affine(scale, (torch.zeros_like(scale) if bias is None else bias) - mean * scale), [x]
+    scale = (variance.double() + args["eps"]).rsqrt()
+    scale = scale if weight is None else scale * weight.double()
+    shift = torch.zeros_like(scale) if bias is None else bias.double()
+    return Affine(scale, shift - mean.double() * scale), [x]
 
 
 def activation(name: str) -> "Known":
@@ -273,7 +274,7 @@ def per_channel(of: Translator, x: object, by: object) -> Tensor | None:
     constant = of.tensor(by)
     if constant is None or constant.shape not in ((channels, 1, 1), (1, channels, 1, 1)):
         return None
-    return constant.flatten()
+    return constant.flatten().double()
 
 
 def layer_norm(of: Translator, args: Arguments, node: fx.Node) -> Found:
@@ -282,8 +283,8 @@ def layer_norm(of: Translator, args: Arguments, node: fx.Node) -> Found:
         return None
     if (bias is None and args["bias"] is not None) or of.values[x].dtype != torch.float32:
         return None
-    weight = torch.ones(shape[0], dtype=torch.float64) if weight is None else weight
-    bias = torch.zeros(shape[0], dtype=torch.float64) if bias is None else bias
+    weight = torch.ones(shape[0]) if weight is None else weight
+    bias = torch.zeros(shape[0]) if bias is None else bias
     return LayerNorm(weight, bias, float(args["eps"])), [x]
 
 
