@@ -306,7 +306,7 @@ class InvertedPlan:
         floor, ceiling = clamp_words(problem.second)
 
         def tiles(name: str, width: int) -> dict[str, int]:
-            found = {}
+            found: dict[str, int] = {}
             for prefix, vectors in (("", VECTORS), ("last_", 1)):
                 _, whole, rest = split(width, most_pixels(self.target, vectors))
                 found |= {f"{prefix}{name}_tiles": whole + rest, f"{prefix}{name}_first": whole}

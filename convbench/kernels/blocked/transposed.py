@@ -128,4 +128,4 @@ def candidates(
             choices.append(direct_candidates(part, target, threads, spread=problem.stride, offset=(a, b)))
     count = min(map(len, choices))
     plans = [Transposed(problem, tuple(one[number] for one in choices)) for number in range(count)]
-    return list({one.name: one for one in reversed(plans)}.values())[::-1]
+    return [*reversed({one.name: one for one in reversed(plans)}.values())]
