@@ -56,7 +56,7 @@ def plans_of(spec: ConvSpec, room: list[Any]) -> dict[str, Callable[[], Any]]:
         problem = Depthwise(x, y, *options, activation="relu")
         problem = replace(problem, x=x.with_halo(problem.halo))
         candidates = depthwise.candidates(problem, target, 1)
-        memory = problem.x
+        memory: Blocked | Planes = problem.x
     else:
         dense = Convolution(x, y, *options, groups=spec.groups, activation="relu")
         dense = replace(dense, x=x.with_halo(dense.halo))
@@ -104,7 +104,8 @@ def measure(shape: str) -> tuple[dict[str, float], dict[str, float], float]:
     loop = next(iter(fma_loops("fp32")))
     floats = (ctypes.c_float * 64)()
     rounds = 200_000
-    calls = {**ours, **others, "peak": partial(loop.loop, floats, floats, floats, 0, rounds)}
+    calls: dict[str, Callable[[], Any]] = {**ours, **others}
+    calls["peak"] = partial(loop.loop, floats, floats, floats, 0, rounds)
     repeats = {name: max(1, int(SHORTEST_S / seconds(call, 2))) for name, call in calls.items()}
     best = dict.fromkeys(calls, float("inf"))
     for _ in range(ROUNDS):

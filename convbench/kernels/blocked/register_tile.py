@@ -3,7 +3,7 @@
     y[pixel][lane of v] = sum over turns and channels of x[table[turn] + pixel + channel] * w[turn][channel][lane of v]
 
 An output vector is a block of channels, so its weights are loaded as they lie and x is broadcast from memory, one
-number for all lanes. The table says where the block of channels of a turn lies: one row of numbers stands for all kernels,
+number for all lanes. The table says where the channels of a turn lie: one row of numbers stands for all kernels,
 dilations, halos and groups, and the loop over it is the only one that holds sums.
 
 Compiled for: pixels, vectors, channels of a turn, the steps from pixel to pixel, lines that are prefetched, whether a
@@ -68,10 +68,10 @@ def most_pixels(target: Target, vectors: int) -> int:
     return max(1, min(2 * target.rows, (registers - 1 - vectors) // vectors))
 
 
-def add_tile(module: Module, fields: Fields, form: TileForm, pixels: int, vectors: int) -> None:
+def add_tile(module: Module, fields: Fields, form: TileForm, pixels: int, vectors: int, name: str = "tile") -> None:
     """`tile_PxV(args, x, table, w, y, residual, bias, ahead, turns, how, ahead_step)`."""
     f = module.function(
-        f"tile_{pixels}x{vectors}", "args x table w y residual bias ahead", "turns how ahead_step"
+        f"{name}_{pixels}x{vectors}", "args x table w y residual bias ahead", "turns how ahead_step"
     )  # fmt: skip
     block, x, table, w, y, residual, bias, ahead = f.pointers("args x table w y residual bias ahead")
     turns, how, ahead_step = f.integers("turns how ahead_step")
@@ -80,8 +80,8 @@ def add_tile(module: Module, fields: Fields, form: TileForm, pixels: int, vector
     if form.y_ahead:
         plane = args.number("y_plane") if vectors > 1 else 0
         for v in range(vectors):
-            for place in range(0, pixels * form.y_pixel, LINE):
-                f.prefetch(y + plane * v if v else y, place, write=True)
+            for line in range(0, pixels * form.y_pixel, LINE):
+                f.prefetch(y + plane * v if v else y, line, write=True)
     sums = products(f, form, pixels, vectors, x, table, w, turns, step, ahead, ahead_step)
     y_plane = args.number("y_plane") if vectors > 1 else 0
 

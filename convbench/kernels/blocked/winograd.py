@@ -46,11 +46,11 @@ LONGEST_ROW = 64  # tiles of a row that are transformed at once
 
 FIELDS = Fields.of(
     f"x y weights residual scratch {TILE} x_image x_plane x_row x_height x_width x_top x_left y_image out_plane "
-    "out_row y_start residual_image beside_plane residual_row residual_start p q channel_blocks own_at data_step own_step "
-    "product_at pieces_of_row rows_of_tiles units units_of_group row_tiles point_step product_step product_plane "
-    "groups filter_groups blocks_of_group blocks whole_blocks block_size turns turns_of_part tiles register_tiles "
-    "first_tiles "
-    "last_register_tiles last_first_tiles ahead_tiles table_at channel_chunk channel_chunks"
+    "out_row y_start residual_image beside_plane residual_row residual_start p q channel_blocks own_at data_step "
+    "own_step product_at pieces_of_row rows_of_tiles units units_of_group row_tiles point_step product_step "
+    "product_plane groups filter_groups blocks_of_group blocks whole_blocks block_size turns turns_of_part tiles "
+    "register_tiles first_tiles last_register_tiles last_first_tiles ahead_tiles table_at channel_chunk "
+    "channel_chunks"
 )
 
 

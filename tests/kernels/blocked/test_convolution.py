@@ -12,7 +12,7 @@ from torch import Tensor
 from convbench import ConvSpec
 from convbench.jit.target import Target, host
 from convbench.kernels.blocked import convolution, depthwise
-from convbench.kernels.blocked.geometry import Blocked, Planes
+from convbench.kernels.blocked.geometry import Blocked, Planes, Sides
 from convbench.kernels.blocked.plan import Accuracy, Activation, BlockedPlan
 from convbench.kernels.blocked.problems import Convolution, Depthwise
 from convbench.kernels.blocked.winograd import Winograd
@@ -37,21 +37,24 @@ class Trial:
         x, w, bias = random(*spec.x_shape), random(*spec.w_shape), random(spec.k)
         beside = random(*spec.y_shape) if residual else torch.zeros(spec.y_shape)
         self.y = Blocked(spec.n, spec.k, spec.p, spec.q, lanes, halo)
-        top, bottom, left, right = spec.sides
+        top, _, left, _ = spec.sides
         geometry = Planes(*spec.x_shape) if planes else Blocked(*spec.x_shape, lanes)
         options = (spec.r, spec.s), spec.stride, (top, left), spec.dilation
         second = self.y.with_halo((1, 0, 0, 2) if any(halo) else (0, 0, 0, 0)) if residual else None
+
+        def wider(halo: Sides) -> Sides:
+            top, bottom, left, right = (side + more for side in halo)
+            return top, bottom, left, right
+
         self.problem: Convolution | Depthwise
         if spec.groups == spec.c == spec.k and isinstance(geometry, Blocked):
-            self.problem = Depthwise(geometry, self.y, *options, activation=activation, residual=second)
+            own = Depthwise(geometry, self.y, *options, activation=activation, residual=second)
+            self.problem = replace(own, x=geometry.with_halo(wider(own.halo)))
         else:
-            self.problem = Convolution(
+            dense = Convolution(
                 geometry, self.y, *options, groups=spec.groups, activation=activation, residual=second
-            )
-        top, bottom, left, right = self.problem.halo
-        self.problem = replace(
-            self.problem, x=geometry.with_halo((top + more, bottom + more, left + more, right + more))
-        )  # type: ignore[arg-type]
+            )  # fmt: skip
+            self.problem = replace(dense, x=geometry.with_halo(wider(dense.halo)))
         self.w, self.bias, self.activation = w, bias, activation
         self.x = in_memory(self.problem.x, x)
         self.others = [("residual", in_memory(second, beside))] if second else []
@@ -195,7 +198,8 @@ def test_vectors_of_another_width_give_the_same(
 
 def test_strict_accuracy_leaves_out_f4() -> None:
     trial = TRIALS["winograd, many tiles"]()
-    strict, standard = ([plan.name for plan in trial.candidates(1, one)] for one in ("strict", "standard"))  # type: ignore[arg-type]
+    accuracies: tuple[Accuracy, Accuracy] = ("strict", "standard")
+    strict, standard = ([plan.name for plan in trial.candidates(1, one)] for one in accuracies)
     assert any(name.startswith("F4") for name in standard)
     assert strict == [name for name in standard if not name.startswith("F4")]
     assert any(name.startswith("F2") for name in strict)

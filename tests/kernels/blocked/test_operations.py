@@ -1,5 +1,6 @@
 """All that is no convolution: packing, linear layers, pools, elementwise operations, concatenation, upsampling."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from convbench.jit.target import host
 from convbench.jit.team import run
-from convbench.kernels.blocked import elementwise, joining, linear, norm, packing, pooling
+from convbench.kernels.blocked import elementwise, inverted, joining, linear, norm, packing, pooling, transposed
 from convbench.kernels.blocked.geometry import NO_HALO, Blocked, Planes, Sides
 from convbench.kernels.blocked.plan import Activation, Places
 from convbench.kernels.blocked.problems import Linear
@@ -58,7 +59,7 @@ def results(room: Any, problem: Any, x: Tensor, *others: tuple[str, Tensor], pac
 @pytest.mark.parametrize("kind", ["blocked", "planes"])
 def test_packing_is_what_torch_makes_of_it_and_unpacking_undoes_it(size: tuple[int, ...], kind: str) -> None:
     x = random(*size)
-    shape = blocked(x, HALO) if kind == "blocked" else Planes(*x.shape, HALO)
+    shape = blocked(x, HALO) if kind == "blocked" else Planes(x.shape[0], x.shape[1], x.shape[2], x.shape[3], HALO)
     plain = Planes(*x.shape)
     for threads, at_end in ((1, True), (2, False)):
         [pack] = packing.candidates(packing.Pack(shape), host(), threads)
@@ -231,3 +232,86 @@ def test_layer_norm_over_channels(size: tuple[int, ...]) -> None:
     for y in results(norm, problem, x, ("weights", plan.pack(w, bias))):
         size_of_terms = (1 + 8 / x.double().std(1, keepdim=True)) * 4 * w.abs().max() + bias.abs().max()
         check(y, truth.permute(0, 3, 1, 2), 8 * U * size_of_terms)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding", "more"),
+    [
+        ((2, 2), (2, 2), (0, 0), 0),
+        ((3, 3), (2, 2), (1, 1), 1),
+        ((4, 4), (2, 2), (1, 1), 0),
+        ((3, 2), (1, 2), (0, 0), 0),
+    ],
+)
+def test_transposed_convolution(
+    kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int], more: int
+) -> None:
+    x, w, bias = random(2, LANES + 3, 5, 7), random(LANES + 3, 2 * LANES, *kernel), random(2 * LANES)
+
+    def convolve(x: Tensor, w: Tensor, bias: Tensor) -> Tensor:
+        return F.conv_transpose2d(x.double(), w.double(), bias.double(), stride, padding, more)
+
+    truth, magnitude = convolve(x, w, bias), convolve(x.abs(), w.abs(), bias.abs())
+    problem = transposed.TransposedConvolution(blocked(x), blocked(truth, HALO), kernel, stride, padding, "relu")
+    problem = replace(problem, x=blocked(x, problem.halo))
+    for threads, at_end in ((1, True), (2, False)):
+        for plan in transposed.candidates(problem, host(), threads):
+            operands = [("weights", plan.pack(w, bias))]
+            memory = outputs(plan, problem.y, in_memory(problem.x, x), *operands, threads=threads, at_end=at_end)
+            check_zeros(problem.y, memory)
+            check(problem.y.read(memory), truth, direct_error(magnitude, w[:, 0].numel()), "relu")
+
+
+@pytest.mark.parametrize(
+    ("size", "middle", "out", "kernel", "stride", "expand", "residual", "activation"),
+    [
+        ((2, 12, 9, 13), 3 * LANES + 2, 12, 3, 1, True, True, "none"),
+        ((1, 5, 10, 14), 4 * LANES, LANES + 4, 5, 2, True, False, "relu6"),
+        ((2, 2 * LANES, 11, 7), 2 * LANES, LANES, 3, 1, False, False, "none"),
+        ((1, 3, 8, 8), 5, 2 * LANES, 3, 2, True, False, "silu"),
+    ],
+)
+def test_inverted_residuals_in_one_pass(
+    size: tuple[int, ...],
+    middle: int,
+    out: int,
+    kernel: int,
+    stride: int,
+    expand: bool,
+    residual: bool,
+    activation: Activation,
+) -> None:
+    x, pad = random(*size), kernel // 2
+    weights = [
+        (random(middle, size[1], 1, 1) / size[1] ** 0.5, random(middle)),
+        (random(middle, 1, kernel, kernel) / kernel, random(middle) + 1),
+        (random(out, middle, 1, 1), random(out)),
+    ][0 if expand else 1 :]
+
+    def layers(change: Any, act: Any) -> Tensor:
+        t = change(x.double())
+        (w1, b1), (w2, b2), (w3, b3) = [
+            (change(w.double()), change(b.double())) for w, b in [weights[0], *weights][-3:]
+        ]
+        if expand:
+            t = act(F.conv2d(t, w1, b1))
+        t = act(F.conv2d(t, w2, b2, stride, pad, 1, middle))
+        t = F.conv2d(t, w3, b3)
+        return t + change(x.double()) if residual else t
+
+    truth, magnitude = layers(lambda t: t, ACTIVATIONS["relu6"]), layers(torch.abs, lambda t: t)
+    y = blocked(truth, HALO)
+    problem = inverted.InvertedResidual(
+        blocked(x), y, middle, (kernel, kernel), (stride, stride), (pad, pad), expand,
+        activation=activation, residual=blocked(x, (0, 0, 1, 0)) if residual else None,
+    )  # fmt: skip
+    problem = replace(problem, x=blocked(x, problem.halo))
+    others = [("residual", in_memory(problem.residual, x))] if problem.residual else []
+    for threads, at_end in ((1, True), (2, False)):
+        plans = inverted.candidates(problem, host(), threads)
+        assert len(plans) >= 2
+        for plan in plans:
+            operands = [("weights", plan.pack_all(*weights)), *others]
+            memory = outputs(plan, y, in_memory(problem.x, x), *operands, threads=threads, at_end=at_end)
+            check_zeros(y, memory)
+            check(y.read(memory), truth, 16 * U * magnitude, activation)
