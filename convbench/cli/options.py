@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from convbench.case import DEVICES, DTYPES, EPILOGUES, LAYOUTS, PASSES, PRECISIONS
+from convbench.case import ACCURACIES, DEVICES, DTYPES, EPILOGUES, LAYOUTS, PASSES, PRECISIONS
 from convbench.cli.completion import among, backends, listed, shapes, suites
 from convbench.dtypes import short_dtype
 from convbench.errors import ConvbenchError, check_words
@@ -74,7 +74,7 @@ Axes = Annotated[
         "--axis",
         metavar="NAME=VALUES",
         help="Run each problem with these values of a size (n c h w k r s hw rs ck stride padding dilation groups) or "
-        "of dtype, layout, precision, device, pass, epilogue: a list 1,8,32, a range 64:512:64, powers '64:512:*2', "
+        "of dtype, layout, precision, device, pass, epilogue, accuracy: a list 1,8,32, a range 64:512:64, powers '64:512:*2', "
         "padding=same. Repeat the option for more axes.",
     ),
 ]
@@ -139,6 +139,15 @@ Epilogues = Annotated[
         metavar="NAME,...",
         help=f"What follows fprop: {', '.join(EPILOGUES)}.",
         autocompletion=listed(among(EPILOGUES)),
+    ),
+]
+Accuracies = Annotated[
+    Words,
+    typer.Option(
+        "--accuracy",
+        metavar="NAME,...",
+        help="standard: any algorithm within its bound; strict: only direct sums of products. Default: standard.",
+        autocompletion=listed(among(ACCURACIES)),
     ),
 ]
 Plugins = Annotated[
@@ -369,6 +378,7 @@ class Choice(Sizes):
     precision: Precisions = None
     pass_: Passes = None
     epilogue: Epilogues = None
+    accuracy: Accuracies = None
     plugin: Plugins = None
     seed: Seed = 0
 
@@ -403,6 +413,7 @@ class Choice(Sizes):
             precisions=_listed(self.precision),
             passes=_listed(self.pass_),
             epilogues=_listed(self.epilogue),
+            accuracies=_listed(self.accuracy),
             seed=self.seed,
             defaults=defaults,
             tell=tell,
