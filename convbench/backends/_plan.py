@@ -7,18 +7,38 @@ number of threads and accuracy. One that does not hold here counts as none, and 
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cache, lru_cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from convbench.case import Case, CaseKey
-from convbench.errors import ConvbenchError
+from convbench.errors import ConvbenchError, plural
 from convbench.files import cache_folder
 from convbench.tuned import TunedPlan
 
 VARIABLE = "CONVBENCH_PLAN"  # the file of --plan, for this process and those that it starts
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A backend in a plan, and the version of its library when it was tuned; "" for one of convbench's own."""
+
+    backend: str
+    version: str = ""
+
+    @property
+    def why_not(self) -> str:
+        """Why what was measured does not hold here; "" if it does."""
+        here = installed(self.backend)
+        if here == self.version:
+            return ""
+        return f"{self.backend} {self.version or 'unknown'} is planned, and " + (
+            f"{here} is installed" if here else "it is not installed"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -33,10 +53,25 @@ class ShapeRankings:
 
     path: Path | None = None
     why_not: str = ""
-    backends: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    backends: Mapping[str, Sequence[Ranked]] = field(default_factory=dict)
+
+    def of(self, case: Case) -> Iterator[str]:
+        """The backends for a case, the fastest first; none if it was not tuned."""
+        for one in self.backends.get(planned_key(case).text, ()):
+            if not one.why_not:
+                yield one.backend
 
 
 NO_PLAN = ShapeRankings()
+
+
+@cache
+def installed(backend: str) -> str:
+    """The version of the library of the backend's name; "" for one of convbench's own, and if it is not installed."""
+    try:
+        return version(backend)
+    except PackageNotFoundError:
+        return ""
 
 
 def planned_key(case: Case) -> CaseKey:
@@ -51,23 +86,21 @@ def named_plan() -> Path | None:
 
 
 def usual_path(threads: int, accuracy: str) -> Path | None:
-    """Where `convbench tune` keeps the plan of this machine; None without a cache folder.
-
-    Raises:
-        ConvbenchError: a number of threads that no machine has.
-    """
+    """Where `convbench tune` keeps the plan of this machine; None without a cache folder."""
     folder = cache_folder()
-    if folder is None:
-        return None
-    machine = json.dumps(dict(TunedPlan.here(threads=threads, accuracy=accuracy).machine), sort_keys=True)
-    digest = hashlib.sha256(machine.encode()).hexdigest()[:16]
-    return folder / f"plan-{digest}-{threads}-{accuracy}.json"
+    return None if folder is None else folder / f"plan-{_machine()}-{threads}-{accuracy}.json"
+
+
+@cache
+def _machine() -> str:
+    facts = TunedPlan.here(threads=1, accuracy="standard").machine
+    return hashlib.sha256(json.dumps(dict(facts), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def rankings(threads: int, accuracy: str) -> ShapeRankings:
     """Those of the plan that holds for so many threads and this accuracy."""
     named = named_plan()
-    path = named or _usual_path(threads, accuracy, os.environ.get("CONVBENCH_CACHE", ""))
+    path = named or usual_path(threads, accuracy)
     try:
         changed = None if path is None else path.stat().st_mtime_ns
     except OSError:
@@ -77,11 +110,8 @@ def rankings(threads: int, accuracy: str) -> ShapeRankings:
     return _read(path, changed, threads, accuracy)
 
 
-_usual_path = lru_cache(64)(lambda threads, accuracy, _: usual_path(threads, accuracy))
-
-
 @lru_cache(64)
-def _read(path: Path, changed: int | None, threads: int, accuracy: str) -> ShapeRankings:  # noqa: ARG001  # a key of it
+def _read(path: Path, changed: int | None, threads: int, accuracy: str) -> ShapeRankings:  # noqa: ARG001  # read anew
     try:
         plan = TunedPlan.load(path, threads=threads, accuracy=accuracy)
         return ShapeRankings(path=path, backends=dict(_entry(path, one) for one in plan.shapes))
@@ -89,13 +119,41 @@ def _read(path: Path, changed: int | None, threads: int, accuracy: str) -> Shape
         return ShapeRankings(path=path, why_not=str(error))
 
 
-def _entry(path: Path, entry: Mapping[str, Any]) -> tuple[str, Sequence[str]]:
+def _entry(path: Path, entry: Mapping[str, Any]) -> tuple[str, Sequence[Ranked]]:
     """The key and the backends of an entry of "shapes".
 
     Raises:
         ConvbenchError: it has none.
     """
-    case, ranking = entry.get("case"), entry.get("backends")
-    if not isinstance(case, dict) or not isinstance(ranking, list) or not all(isinstance(one, str) for one in ranking):
-        raise ConvbenchError(f"the plan {path} is damaged: a shape has no case or no backends; --retune replaces it")
-    return json.dumps(case, sort_keys=True, separators=(",", ":")), tuple(ranking)
+    try:
+        backends = tuple(Ranked(str(one["backend"]), str(one.get("version", ""))) for one in entry["backends"])
+        return shape_text(entry["case"]), backends
+    except (KeyError, TypeError, AttributeError):
+        raise ConvbenchError(
+            f"the plan {path} is damaged: a shape has no case or no backends; --retune measures again and replaces it"
+        ) from None
+
+
+def shape_text(cells: Mapping[str, Any]) -> str:
+    """The text of `planned_key`, from the cells in a plan."""
+    if not isinstance(cells, dict):
+        raise TypeError("a case is an object")
+    return json.dumps(cells, sort_keys=True, separators=(",", ":"))
+
+
+def remarks(settings: Iterable[tuple[int, str]]) -> list[str]:
+    """What a user of `auto` should know of its plan, for each number of threads and accuracy of a run.
+
+    Raises:
+        ConvbenchError: --plan names a file that holds for none of them.
+    """
+    found = {setting: rankings(*setting) for setting in dict.fromkeys(settings)}
+    refused = [one.why_not for one in found.values() if one.why_not]
+    if named_plan() is not None and refused and len(refused) == len(found):
+        raise ConvbenchError(refused[0])
+    words = [f"auto takes its cost table: {why}" for why in refused]
+    for one in found.values():
+        if not one.why_not and one.path is not None:
+            gone = Counter(ranking[0].why_not for ranking in one.backends.values() if ranking and ranking[0].why_not)
+            words += [f"auto takes the next backend for {plural(count, 'shape')}: {why}" for why, count in gone.items()]
+    return list(dict.fromkeys(words))

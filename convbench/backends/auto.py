@@ -9,7 +9,7 @@ from torch import Tensor
 
 from convbench.backend import BASELINE, OWN, Backend, Unsupported, backend
 from convbench.backends._cost_table import ranked
-from convbench.backends._plan import ShapeRankings, planned_key, rankings
+from convbench.backends._plan import ShapeRankings, rankings
 from convbench.case import Case, Problem
 from convbench.discovery import load_here, sources
 from convbench.dtypes import DTYPE
@@ -36,7 +36,7 @@ def _choose(case: Case, known: ShapeRankings) -> Backend | None:
 
 
 def _in_order(case: Case, known: ShapeRankings) -> Iterator[str]:
-    yield from known.backends.get(planned_key(case).text, ())
+    yield from known.of(case)
     yield from ranked(case)
     yield BASELINE
     yield from candidates()

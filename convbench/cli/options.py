@@ -1,5 +1,6 @@
 """The options that mean the same in every command, and how their words become values."""
 
+import os
 import re
 import shlex
 import sys
@@ -24,6 +25,14 @@ if TYPE_CHECKING:
     from convbench.session import Bench, Session, Verify
     from convbench.shards import Shard
     from convbench.spec import ConvSpec, Pair
+
+
+def use_plan(path: str | None) -> str | None:
+    """Name the plan for the backend auto, in this process and those that it starts."""
+    if path is not None:
+        os.environ["CONVBENCH_PLAN"] = path
+    return path
+
 
 Words = list[str] | None
 LONGEST_S = 1e7  # some months; what is longer is a slip
@@ -172,6 +181,15 @@ Csv = Annotated[
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the CSV file of an interrupted run.")]
+PlanFile = Annotated[
+    str | None,
+    typer.Option(
+        "--plan",
+        metavar="PLAN",
+        help="Plan that auto reads, of convbench tune. Default: the one of this machine, else the cost table.",
+        callback=use_plan,
+    ),
+]
 ShardOption = Annotated[
     str | None,
     typer.Option("--shard", metavar="I/N", help="Run part I of N; convbench merge puts the parts together."),
@@ -452,6 +470,7 @@ class How:
     """How verify and bench run it, and where the rows go."""
 
     threads: ThreadCounts = None
+    plan: PlanFile = None
     csv: Csv = None
     overwrite: Overwrite = False
     resume: Resume = False
