@@ -105,7 +105,7 @@ class CaseKey:
 
     @property
     def cells(self) -> dict[str, str | int]:
-        """The values by the names of their columns in a CSV file; the usual accuracy, which keys never had, is left out."""
+        """The values by the names of their columns in a CSV file, without the usual accuracy: older keys have none."""
         values = {name.rstrip("_"): value for name, value in asdict(self).items()}
         if self.accuracy == ACCURACIES[0]:
             del values["accuracy"]

@@ -39,14 +39,14 @@ def _in_order(case: Case, known: ShapeRankings) -> Iterator[str]:
     yield from known.of(case)
     yield from ranked(case)
     yield BASELINE
-    yield from candidates()
+    yield from candidates(case.target.kind)
 
 
 @cache
-def candidates() -> tuple[str, ...]:
-    """The backends of convbench that can be chosen here, those of other libraries among them if they are installed."""
-    names = [one.name for one in sources() if one.origin == OWN and one.joins_unasked]
-    return tuple(name for name in names if name not in (NAME, *LESSONS))
+def candidates(device: str = "cpu") -> tuple[str, ...]:
+    """The backends of convbench that can be chosen on a device, those of other libraries among them if installed."""
+    here = [one.name for one in sources() if one.origin == OWN and one.joins_unasked and device in one.devices]
+    return tuple(name for name in here if name not in (NAME, *LESSONS))
 
 
 @cache

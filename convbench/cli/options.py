@@ -83,8 +83,8 @@ Axes = Annotated[
         "--axis",
         metavar="NAME=VALUES",
         help="Run each problem with these values of a size (n c h w k r s hw rs ck stride padding dilation groups) or "
-        "of dtype, layout, precision, device, pass, epilogue, accuracy: a list 1,8,32, a range 64:512:64, powers '64:512:*2', "
-        "padding=same. Repeat the option for more axes.",
+        "of dtype, layout, precision, device, pass, epilogue, accuracy: a list 1,8,32, a range 64:512:64, powers "
+        "'64:512:*2', padding=same. Repeat the option for more axes.",
     ),
 ]
 Match = Annotated[
