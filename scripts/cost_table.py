@@ -4,11 +4,11 @@
     python scripts/cost_table.py fit TIMES.csv ...
     python scripts/cost_table.py regret TIMES.csv ... -- AGAIN.csv
 
-`measure` continues its file. It writes CPU time of one thread, which others on the machine disturb less than that of the
-clock; the backends take turns, and the fastest of the rounds counts. `fit` writes convbench/backends/cost_table.json.
-`regret` fits to four fifths of the problems and chooses for the last one, five times: how much longer than the best does
-the choice take? The best is found in TIMES.csv and both are compared in AGAIN.csv, which was measured independently:
-within one file the best would be the luckiest.
+`measure` continues its file. It writes CPU time of one thread, which others on the machine disturb less than that of
+the clock; the backends take turns, and the fastest of the rounds counts. `fit` writes
+convbench/backends/cost_table.json. `regret` fits to four fifths of the problems and chooses for the last one, five
+times: how much longer than the best does the choice take? The best is found in TIMES.csv and both are compared in
+AGAIN.csv, which was measured independently: within one file the best would be the luckiest.
 """
 
 import csv

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from convbench.backend import BASELINE, OWN, Backend, Unsupported, backend
-from convbench.backends._cost_table import ranked
+from convbench.backends._cost_table import NAMES, ranked
 from convbench.backends._plan import ShapeRankings, rankings
 from convbench.case import Case, Problem
 from convbench.discovery import load_here, sources
@@ -22,12 +22,14 @@ _DTYPE_OF = {getattr(torch, one.torch): name for name, one in DTYPE.items()}
 
 
 def choose(case: Case) -> Backend | None:
-    """The first backend that does the case: of the plan's, then of the cost table's, then torch, then of all others."""
+    """The first backend that does the case: of the plan's, then of the cost table's, then torch, then of the rest."""
     return _choose(case, rankings(torch.get_num_threads(), case.accuracy))
 
 
 @lru_cache(4096)
 def _choose(case: Case, known: ShapeRankings) -> Backend | None:
+    if case.why_not is not None:
+        return None
     for name in _in_order(case, known):
         found = candidate(name)
         if found is not None and found.why_not(case) is None:
@@ -39,7 +41,7 @@ def _in_order(case: Case, known: ShapeRankings) -> Iterator[str]:
     yield from known.of(case)
     yield from ranked(case)
     yield BASELINE
-    yield from candidates(case.target.kind)
+    yield from NAMES  # other libraries would be imported to be asked
 
 
 @cache

@@ -34,7 +34,7 @@ class Lineup:
     @classmethod
     def of(cls, case: Case, backends: Sequence[Backend], *, force: bool, watch: Watch) -> Self:
         """Backends that refuse the case drop out, and all others if its device was lost before."""
-        chosen = [backend.for_case(case) if case.why_not is None else backend for backend in backends]
+        chosen = [backend.for_case(case) for backend in backends]
         lineup = cls(case=case, backends=chosen, watch=watch)
         for backend in chosen:
             if (refused := refusal(backend, case, force=force, watch=watch)) is not None:
