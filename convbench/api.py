@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from convbench.backend import BASELINE, Backend
-from convbench.case import Case, Problem
+from convbench.case import ACCURACIES, Case, Problem
 from convbench.errors import ConvbenchError, NothingSelected
 from convbench.functions import python_name
 from convbench.outcome import Result, Verified
@@ -47,6 +47,7 @@ def bench(
     precisions: Words = None,
     passes: Words = None,
     epilogues: Words = None,
+    accuracies: Words = None,
     where: Callable[[ConvSpec], bool] | None = None,
     plugins: Words = (),
     seed: int = 0,
@@ -73,8 +74,8 @@ def bench(
             backends. Without "torch" there are no ratios and no verdicts.
         on: a suite (`convbench list suites`, or a file), a problem as text, a ConvSpec, or a list of these; of a
             DataFrame its column `spec`.
-        dtypes, layouts, devices, precisions, passes, epilogues: one or a list each, as the options of
-            `convbench bench`, dtypes as torch's own too; by default fp32, nchw, cpu, ieee, fprop, none.
+        dtypes, layouts, devices, precisions, passes, epilogues, accuracies: one or a list each, as the options of
+            `convbench bench`, dtypes as torch's own too; by default fp32, nchw, cpu, ieee, fprop, none, standard.
         where: only problems for which this is true.
         plugins: files and modules with @backend functions.
         seed: of the random operands.
@@ -109,7 +110,7 @@ def bench(
     from convbench.selection import FOR_BENCH
     from convbench.session import Bench
 
-    axes = _Axes(_dtype_names(dtypes), layouts, devices, precisions, passes, epilogues)
+    axes = _Axes(_dtype_names(dtypes), layouts, devices, precisions, passes, epilogues, accuracies)
     how = _How(threads, isolate, timeout_s, memory_nbytes, csv, overwrite, progress)
     work = Bench(budget_s=budget_s, confidence=confidence, margin=margin, ceilings=ceilings, force=force)
     notes: list[str] = []
@@ -129,6 +130,7 @@ def verify(
     precisions: Words = None,
     passes: Words = None,
     epilogues: Words = None,
+    accuracies: Words = None,
     where: Callable[[ConvSpec], bool] | None = None,
     plugins: Words = (),
     seed: int = 0,
@@ -150,7 +152,7 @@ def verify(
             gradients and epilogues that it has.
         on: as for `bench`; by default the suite awkward, whose rows each have a dtype, layout, pass and epilogue.
         dtypes, layouts, passes, epilogues: by default all that the backends have, or what each row of the suite has.
-        devices, precisions, where, plugins, seed, threads, force: as for `bench`.
+        devices, precisions, accuracies, where, plugins, seed, threads, force: as for `bench`.
         isolate, timeout_s, memory_nbytes, csv, overwrite, progress: as for `bench`.
 
     Returns:
@@ -172,7 +174,7 @@ def verify(
     from convbench.selection import FOR_VERIFY
     from convbench.session import Verify
 
-    axes = _Axes(_dtype_names(dtypes), layouts, devices, precisions, passes, epilogues)
+    axes = _Axes(_dtype_names(dtypes), layouts, devices, precisions, passes, epilogues, accuracies)
     how = _How(threads, isolate, timeout_s, memory_nbytes, csv, overwrite, progress)
     notes: list[str] = []
     chosen = _select(backends, on, axes, where, plugins, seed, FOR_VERIFY, notes)
@@ -189,6 +191,7 @@ def assert_convolution(
     precisions: Words = None,
     passes: Words = None,
     epilogues: Words = None,
+    accuracies: Words = None,
     where: Callable[[ConvSpec], bool] | None = None,
     plugins: Words = (),
     seed: int = 0,
@@ -198,7 +201,8 @@ def assert_convolution(
 
     Args:
         backends, on: as for `verify`.
-        dtypes, layouts, devices, precisions, passes, epilogues, where, plugins, seed, isolate: as for `verify`.
+        dtypes, layouts, devices, precisions, passes, epilogues, accuracies, where, plugins, seed, isolate: as for
+            `verify`.
 
     Returns:
         The results, at least one of them verified.
@@ -229,6 +233,7 @@ def assert_convolution(
         precisions=precisions,
         passes=passes,
         epilogues=epilogues,
+        accuracies=accuracies,
         where=where,
         plugins=plugins,
         seed=seed,
@@ -683,6 +688,7 @@ class _Axes:
     precisions: Words
     passes: Words
     epilogues: Words
+    accuracies: Words
 
 
 @dataclass(frozen=True, slots=True)
@@ -744,6 +750,7 @@ def _select(
         precisions=listed(axes.precisions),
         passes=listed(axes.passes),
         epilogues=listed(axes.epilogues),
+        accuracies=listed(axes.accuracies),
         seed=seed,
         defaults=defaults,
         tell=notes.append,
@@ -806,6 +813,8 @@ def _call(name: str, result: Result, command: str) -> str:
         "passes": case.pass_,
         "epilogues": case.epilogue,
     }
+    if case.accuracy != ACCURACIES[0]:
+        axes["accuracies"] = case.accuracy
     words = ", ".join(f'{axis}="{word}"' for axis, word in axes.items())
     timed = command.startswith("convbench bench")
     return f'convbench.{"bench" if timed else "verify"}({name}, on="{case.problem.text}", {words}, seed={case.seed})'

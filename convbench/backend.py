@@ -13,6 +13,7 @@ from convbench.errors import ConvbenchError, one_line, unknown
 from convbench.spec import ConvSpec
 
 BASELINE = "torch"
+TRANSFORMS = ("winograd", "fft", "strassen")  # families that do not sum the products themselves
 FAMILIES = ("direct", "im2col", "implicit_gemm", "winograd", "fft", "strassen", "vendor")
 OWN = "convbench"
 MOST_NAME = 100  # characters
@@ -20,7 +21,7 @@ MOST_NAME = 100  # characters
 # than any in use, because the bound grows with both.
 MOST_POINTS, LARGEST_POINT, LEAST_APART = 9, 4.0, 0.25
 # Declarations that excuse a backend. They only count for convbench's own backends, which were reviewed.
-EXCUSES = ("roundings", "actual_flops", "defects")
+EXCUSES = ("roundings", "actual_flops", "defects", "choose")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +59,7 @@ class Traits:
         defects: `defects(case, probe)`, a known defect of the library underneath that a probe of verify hits
             (numeric, sharp, memory, repeat, state, lattice, locality, batch, gradient), as text, or None; it is
             shown and does not fail the run.
+        choose: `choose(case)`, the backend that does a case in its place, or None if none can: see `Backend.for_case`.
 
     Declarations of third-party backends select among convbench's bounds and never widen them: see EXCUSES.
     """
@@ -83,6 +85,7 @@ class Traits:
     autograd: bool = False
     points: tuple[float, ...] = ()
     defects: Callable[[Case, str], str | None] | None = None
+    choose: Callable[[Case], "Backend | None"] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +100,7 @@ class Backend(Traits):
         origin: the file or package it came from.
         broken: why every case of it fails, if its import ended a process or never returned.
         ignored: which of EXCUSES a third-party backend declared; they are removed.
+        chosen: the backend that does the case, if `for_case` put it in this one's place.
 
     Example:
         >>> import convbench as cb
@@ -114,6 +118,15 @@ class Backend(Traits):
     must_run: Mapping[str, str] = field(default_factory=dict)
     broken: str = ""
     ignored: tuple[str, ...] = ()
+    chosen: str = ""
+
+    def for_case(self, case: Case) -> "Backend":
+        """The backend that does a case: itself, or the one that it chooses, in everything but the name.
+
+        So its functions, its error bound and its other declarations are those of the code that runs.
+        """
+        found = None if self.choose is None else self.choose(case)
+        return self if found is None else replace(found, name=self.name, chosen=found.name)
 
     @property
     def is_here(self) -> bool:
@@ -191,6 +204,10 @@ class Backend(Traits):
             return f"{self.name} has no {case.pass_}"
         if self.refuse is not None and (reason := self.refuse(case)) is not None:
             return reason
+        if case.accuracy == "strict" and self.family in TRANSFORMS:
+            return (
+                f"{self.name} is of family {self.family}, whose error is not that of a direct sum (--accuracy strict)"
+            )
         if self.max_macs is not None and case.spec.macs > self.max_macs and not force:
             takes_s = case.spec.macs / self.macs_per_s
             return (

@@ -1,4 +1,4 @@
-"""What is a case: a problem with its pass, epilogue, dtype, layout, precision and device?"""
+"""What is a case: a problem with its pass, epilogue, dtype, layout, precision, accuracy and device?"""
 
 import hashlib
 import json
@@ -18,6 +18,9 @@ DTYPES = tuple(DTYPE)
 # slice of the channels and a crop, whose last stride is 1. unaligned: contiguous, one number past an aligned address.
 LAYOUTS = ("nchw", "nhwc", "strided", "chunk", "unaligned")
 PRECISIONS = ("ieee", "tf32")
+# Which algorithms may be used. standard: also Winograd, FFT and Strassen, whose bounds are wider; strict: only sums of
+# the products themselves, in any order.
+ACCURACIES = ("standard", "strict")
 DEVICES = tuple(KINDS)
 # fprop: y from x and w; dgrad: dx from dy and w; wgrad: dw from dy and x.
 PASSES = ("fprop", "dgrad", "wgrad")
@@ -98,11 +101,15 @@ class CaseKey:
     epilogue: str
     device: str
     seed: int
+    accuracy: str = "standard"
 
     @property
     def cells(self) -> dict[str, str | int]:
-        """The values by the names of their columns in a CSV file."""
-        return {name.rstrip("_"): value for name, value in asdict(self).items()}
+        """The values by the names of their columns in a CSV file, without the usual accuracy: older keys have none."""
+        values = {name.rstrip("_"): value for name, value in asdict(self).items()}
+        if self.accuracy == ACCURACIES[0]:
+            del values["accuracy"]
+        return values
 
     @property
     def text(self) -> str:
@@ -117,7 +124,7 @@ class CaseKey:
     @property
     def axes(self) -> tuple[str, ...]:
         """The case without its problem, as words; a plain fprop is not mentioned."""
-        kind = (word for word in (self.pass_, self.epilogue) if word not in _UNSAID)
+        kind = (word for word in (self.accuracy, self.pass_, self.epilogue) if word not in _UNSAID)
         return (self.device, self.dtype, self.layout, self.precision, *kind)
 
     @property
@@ -127,7 +134,7 @@ class CaseKey:
 
 
 KEY_COLUMNS = tuple(one.name.rstrip("_") for one in fields(CaseKey))
-_UNSAID = ("fprop", "none")
+_UNSAID = ("fprop", "none", "standard")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +185,8 @@ class Case(_Keyed):
     """One problem with everything that decides its numbers. Cases with equal keys are equal.
 
     `precision` is one policy for convolutions and matrix products alike: "ieee" means no
-    TF32 anywhere, "tf32" allows it in both. It only applies to fp32.
+    TF32 anywhere, "tf32" allows it in both. It only applies to fp32. `accuracy` is which algorithms may be used:
+    "standard" means any, "strict" only sums of the products themselves, whose bound is the narrowest.
 
     Raises:
         ConvbenchError: the seed is not an integer, or another value is unknown.
@@ -199,6 +207,7 @@ class Case(_Keyed):
     seed: int = 0
     pass_: str = "fprop"
     epilogue: str = "none"
+    accuracy: str = "standard"
 
     def __post_init__(self) -> None:
         if self.device not in DEVICES:  # one of several, such as cuda:1, or not a device
@@ -209,6 +218,7 @@ class Case(_Keyed):
             and self.precision in PRECISIONS
             and self.pass_ in PASSES
             and self.epilogue in EPILOGUES
+            and self.accuracy in ACCURACIES
             and type(self.seed) is int
         ):
             return
@@ -218,6 +228,7 @@ class Case(_Keyed):
             ("precision", self.precision, PRECISIONS),
             ("pass", self.pass_, PASSES),
             ("epilogue", self.epilogue, EPILOGUES),
+            ("accuracy", self.accuracy, ACCURACIES),
         ):
             if given not in allowed:
                 raise unknown(what, str(given), allowed)
@@ -245,6 +256,7 @@ class Case(_Keyed):
                 epilogue=self.epilogue,
                 device=self.device,
                 seed=self.seed,
+                accuracy=self.accuracy,
             )
             object.__setattr__(self, "_key", key)
             return key
@@ -312,6 +324,7 @@ class Case(_Keyed):
             f"--precision {self.precision} --device {self.device} --seed {self.seed}"
             + (f" --pass {self.pass_}" if self.pass_ != "fprop" else "")
             + (f" --epilogue {self.epilogue}" if self.epilogue != "none" else "")
+            + (f" --accuracy {self.accuracy}" if self.accuracy != "standard" else "")
         )
 
 
@@ -324,6 +337,7 @@ def cases(
     devices: Sequence[str] = ("cpu",),
     passes: Sequence[str] = ("fprop",),
     epilogues: Sequence[str] = ("none",),
+    accuracies: Sequence[str] = ("standard",),
     seed: int = 0,
 ) -> Iterator[Case]:
     """Every problem along every axis. A dtype without TF32 and a pass without epilogues are not repeated for these.
@@ -342,7 +356,8 @@ def cases(
             for after in (after_fprop if one == "fprop" else ("none",))
         ]
         for dtype, layout in product(own(problem.dtype, dtypes), own(problem.layout, layouts)):
-            for precision, (pass_, epilogue) in product(precisions if dtype == "fp32" else ("ieee",), kinds):
+            possible = precisions if dtype == "fp32" else ("ieee",)
+            for precision, (pass_, epilogue), accuracy in product(possible, kinds, accuracies):
                 yield Case(
                     problem=problem,
                     dtype=dtype,
@@ -352,4 +367,5 @@ def cases(
                     seed=seed,
                     pass_=pass_,
                     epilogue=epilogue,
+                    accuracy=accuracy,
                 )

@@ -342,6 +342,7 @@ class Result:
         backend, family: the name of the backend, and how it sums.
         outcome: Verified, Timed, Skipped, Wrong or Failed.
         threads: CPU threads that it had; 0 if unknown.
+        chosen: the backend that it did the case with, if it chooses one: `auto` does.
 
     Example:
         >>> import convbench as cb
@@ -355,6 +356,7 @@ class Result:
     family: str
     outcome: Outcome
     threads: int = 0
+    chosen: str = ""
 
     def key(self, threads: str | None = None) -> RowKey:
         """The key of its row in a report; `threads` replaces its own."""

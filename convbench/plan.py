@@ -131,6 +131,7 @@ def _read(entry: Any) -> tuple[CaseKey, PlannedBackend]:
     """A case and its choice; building the case here finds anything invalid in it."""
     cells, choice = entry["case"], PlannedBackend(backend=str(entry["backend"]), settings=dict(entry["settings"]))
     axes = {name: cells[name] for name in ("dtype", "layout", "precision", "epilogue", "device", "seed")}
+    axes |= {"accuracy": cells["accuracy"]} if "accuracy" in cells else {}
     try:
         problem = Problem(suite="", name="", spec=ConvSpec.parse(cells["spec"]), operands=cells["operands"])
         key = Case(problem=problem, pass_=cells["pass"], **axes).key

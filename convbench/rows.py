@@ -9,7 +9,7 @@ from math import inf, isclose, isfinite, nan
 from typing import TypeVar
 
 from convbench.backend import BASELINE
-from convbench.case import Case, Problem
+from convbench.case import ACCURACIES, Case, Problem
 from convbench.errors import one_line, printable
 from convbench.machine import Machine
 from convbench.outcome import (
@@ -61,6 +61,7 @@ def to_row(result: Result, context: Context) -> Row:
         "threads": result.threads or context.threads,
         "backend": result.backend,
         "family": result.family,
+        "chosen": result.chosen,
         "patch_matrix_nbytes": spec.patch_matrix_nbytes(case.dtype),
         **_outcome_cells(result),
         **context.machine.columns(),
@@ -170,6 +171,7 @@ def from_row(row: Mapping[str, str]) -> Result:
         problem=problem,
         seed=_given("seed", _whole(row, "seed")),
         pass_=row["pass"],
+        accuracy=_word(row, "accuracy", ACCURACIES),
         **{name: row[name] for name in ("dtype", "layout", "precision", "epilogue", "device")},
     )
     result = Result(
@@ -178,6 +180,7 @@ def from_row(row: Mapping[str, str]) -> Result:
         family=row["family"],
         outcome=_outcome(row),
         threads=_whole(row, "threads") or 0,
+        chosen=row["chosen"],
     )
     for name, own in _sizes(case.spec).items():
         if row[name] and row[name] != cell_text(own):

@@ -287,6 +287,12 @@ _FLEET = (
     Column("attempt", "in a merged file: 2, 3 ... for further measurements of a case that has one; else empty"),
     Column("suspect", "in a merged file: why the machine of this row cannot be trusted; else empty"),
 )
+_AUTO = (
+    Column(
+        "accuracy", "which algorithms may be used: strict, only direct sums; empty for standard, any within its bound"
+    ),
+    Column("chosen", "of the backend auto: the backend that it chose for the case; else empty"),
+)
 
 # In the order of the file.
 TABLE = (
@@ -300,6 +306,7 @@ TABLE = (
     *_numbered(_REGIMES, 7),
     *_numbered(_TAIL, 8),
     *_numbered(_FLEET, 8),
+    *_numbered(_AUTO, 9),
 )
 COLUMNS = tuple(one.name for one in TABLE)
 SCHEMA = max(one.since for one in TABLE)

@@ -11,7 +11,7 @@ from math import ceil
 from typing import Any
 
 from convbench.backend import OWN, Backend, Unavailable, adopt
-from convbench.case import DTYPES, EPILOGUES, LAYOUTS, PASSES, PRECISIONS, Case, Problem, cases
+from convbench.case import ACCURACIES, DTYPES, EPILOGUES, LAYOUTS, PASSES, PRECISIONS, Case, Problem, cases
 from convbench.device import find_device
 from convbench.dtypes import short_dtype
 from convbench.errors import ConvbenchError, NothingSelected, check_words
@@ -105,6 +105,7 @@ def select(
     precisions: Words = None,
     passes: Words = None,
     epilogues: Words = None,
+    accuracies: Words = None,
     seed: int = 0,
     defaults: Defaults = FOR_BENCH,
     tell: Tell = silent,
@@ -135,6 +136,7 @@ def select(
         precision=precisions,
         device=devices,
         epilogue=epilogues,
+        accuracy=accuracies,
         **{"pass": passes},
     )
     random = fuzz is not None or seconds is not None
@@ -157,6 +159,7 @@ def select(
         "layouts": among("layout", LAYOUTS, defaults.layouts),
         "precisions": among("precision", PRECISIONS, PRECISIONS if defaults.tf32 and tf32 else ("ieee",)),
         "devices": places,
+        "accuracies": among("accuracy", ACCURACIES, ("standard",)),
     }
     if vectors is None:
         axis_values["passes"] = among("pass", PASSES, PASSES if random else ("fprop",))

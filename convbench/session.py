@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby, islice
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from convbench.backend import Backend
 from convbench.call.watch import Watch
@@ -186,6 +186,20 @@ class Bench:
         wait_until_quiet(device, torch.get_num_threads(), tell, most_s=self.wait_s)
 
 
+class Work(Protocol):
+    """What is done with the cases: Verify, Bench, or the race of `tune`."""
+
+    needs: ClassVar[str]
+
+    @property
+    def force(self) -> bool: ...
+    def cases_each(self, case: Case) -> int: ...
+    def at_most_s(self, case: Case, backends: Sequence[Backend]) -> float: ...
+    def begin(
+        self, run: Run, remaining: Sequence[Case], backends: Sequence[Backend], tell: Tell
+    ) -> Iterator[Result]: ...
+
+
 def for_seconds(seconds: float, results: Iterable[Result], *, each: int) -> Iterator[Result]:
     """The results of whole cases, `each` at a time, until the time is up; it starts when the first case is done.
 
@@ -277,7 +291,7 @@ class Session:
     def __init__(
         self,
         selection: Selection,
-        work: Verify | Bench,
+        work: Work,
         *,
         csv: str | None = None,
         overwrite: bool = False,
@@ -366,6 +380,8 @@ class Session:
             for device in {case.device for case in selection.cases}
         }
         timed = shard is not None and isinstance(work, Bench)
+        if any(one.choose is not None for one in selection.backends):
+            self._tell_plan(tell)
         self._canaries = Canaries(next(iter(self.contexts))) if timed else None
         plan = self._plan() if resume else None
         self._file = CsvFile(csv, overwrite=overwrite, plan=plan, tell=tell, across=across) if csv is not None else None
@@ -383,17 +399,28 @@ class Session:
             if anonymous:
                 tell(f"{csv} is anonymous, so it is unknown whether its command had the same options")
 
+    def _tell_plan(self, tell: Tell) -> None:
+        """What a backend that chooses another one has to say of its plan.
+
+        Raises:
+            ConvbenchError: the plan that was named does not hold here.
+        """
+        from convbench.backends._plan import remarks
+
+        for words in remarks((count, case.accuracy) for count, case in self.every):
+            tell(words)
+
     def _hear(self, backend: str, stage: str, seconds: float) -> None:
         self.heard(backend, stage, seconds)
 
     def _plan(self) -> "list[list[Row]]":
-        return [
-            [
-                self.row(Result(case=case, backend=one.name, family=one.family, outcome=Skipped(""), threads=threads))
-                for one in self.selection.backends
-            ]
-            for threads, case in self._todo
-        ]
+        plan = []
+        for threads, case in self._todo:
+            with _threads_set(self._setting[threads]):  # a backend may choose another one by them
+                done_by = [one.for_case(case) for one in self.selection.backends]
+            blank = partial(Result, case=case, outcome=Skipped(""), threads=threads)
+            plan.append([self.row(blank(backend=one.name, family=one.family, chosen=one.chosen)) for one in done_by])
+        return plan
 
     @property
     def total(self) -> int:

@@ -3,7 +3,7 @@
 from hypothesis import strategies as st
 
 from convbench import Case, ConvSpec, Problem
-from convbench.case import DTYPES, EPILOGUES, LAYOUTS, PASSES, PRECISIONS
+from convbench.case import ACCURACIES, DTYPES, EPILOGUES, LAYOUTS, PASSES, PRECISIONS
 
 
 @st.composite
@@ -56,4 +56,5 @@ def cases(draw: st.DrawFn) -> Case:
         seed=draw(st.integers(0, 1) | st.integers(-(2**70), 2**70)),
         pass_=draw(st.sampled_from(PASSES[:2])),
         epilogue=draw(st.sampled_from(EPILOGUES[:2])),
+        accuracy=draw(st.sampled_from(ACCURACIES)),
     )

@@ -43,13 +43,20 @@ def dry_run(
     """
     for threads, case in cases:
         running, refused = [], []
-        for backend in backends:
+        for backend in (one.for_case(case) for one in backends):
             outcome = refusal(backend, case, force=force)
             if outcome is None:
                 running.append(backend)
             else:
                 refused.append(
-                    Result(case=case, backend=backend.name, family=backend.family, outcome=outcome, threads=threads)
+                    Result(
+                        case=case,
+                        backend=backend.name,
+                        family=backend.family,
+                        outcome=outcome,
+                        threads=threads,
+                        chosen=backend.chosen,
+                    )
                 )
         yield Planned(
             case=case,

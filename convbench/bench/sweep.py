@@ -216,20 +216,27 @@ def hold(
     lineup: Lineup,
     crews: Crews,
     meter: Meter,
+    *,
+    singly: bool = False,
 ) -> None:
     """Time rounds until the contest is over; backends that cannot continue drop out.
 
     `call_s` are seconds per call as each was met alone. Those of the warm-up replace them: taken in
     turns, two that are equally fast were disturbed equally. A backend caught not doing its work is wrong.
+
+    Args:
+        singly: a block is one call, as it must be if the caches are emptied before it.
     """
     target, watch = lineup.case.target, lineup.watch
     block_s = target.block_s * (SEVERAL if crews.several else 1)
-    counts, warming_s = block_counts(call_s, BASELINE, block_s), dict[str, float]()
+    counts, warming_s = block_counts(call_s, contest.baseline, block_s), dict[str, float]()
+    if singly:
+        counts = dict.fromkeys(counts, 1)
     patience_s = min(MOST_PATIENCE_S, PATIENCE * contest.budget.total_s(len(contest.names)))
     start = time.perf_counter()
     while order := contest.next_round(time.perf_counter() - start):
-        if contest.warm and warming_s:
-            counts, warming_s = block_counts({**call_s, **warming_s}, BASELINE, block_s), {}
+        if contest.warm and warming_s and not singly:
+            counts, warming_s = block_counts({**call_s, **warming_s}, contest.baseline, block_s), {}
         samples: dict[str, TimeSample] = {}
         meter.refresh()
         if meter.moved and patience_s > 0:
@@ -240,7 +247,9 @@ def hold(
             watch.tell(name, BackendStage.TIMED)
             turn = time.perf_counter()
             try:
-                if count > 1 or crews.several:  # others have run since: this brings its operands and threads back
+                if (
+                    count > 1 or crews.several
+                ) and not singly:  # others have run since: this brings its operands and threads back
                     crews.begin_turn(name, entrant.settle)
                 before = meter.read()
                 block = entrant.block(count)
@@ -338,7 +347,14 @@ def verify_again(trials: Mapping[str, Trial], lineup: Lineup, again: Exam) -> di
 
 
 def conclude(
-    name: str, contest: Contest, trial: Trial, bill: Bill, check: Check, noise: Noise, lineup: Lineup
+    name: str,
+    contest: Contest,
+    trial: Trial,
+    bill: Bill,
+    check: Check,
+    noise: Noise,
+    lineup: Lineup,
+    cache: str | None = None,
 ) -> Timed | Wrong:
     """The outcome of a timed backend."""
     if not check.passed:
@@ -356,7 +372,7 @@ def conclude(
         bill=bill,
         comparison=told.comparison,
         noise=told.noise,
-        cache=lineup.case.target.cache,
+        cache=cache or lineup.case.target.cache,
     )
 
 

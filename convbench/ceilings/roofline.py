@@ -162,6 +162,7 @@ def with_rooflines(
             continue
         kind = kind_of(result.case)
         known_of = by_name.get(result.backend) if result.case.pass_ == "fprop" else None  # it speaks of fprop
+        known_of = known_of and known_of.for_case(result.case)
         actual = operations(known_of, result.family, result.case.spec)
         timed = replace(timed, actual_flops=actual)
         if kind in known:

@@ -20,6 +20,7 @@ WAITING = {
     "run": "running one batch",
     "verify": "preparing the cases",
     "bench": "preparing the cases",
+    "tune": "preparing the cases",
     "compare": "comparing",
     "history": "reading kept runs",
     "report": "reading results",

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 EXAMPLE = "\b\nExample:\n  convbench bench --suite resnet50 --backend torch,onednn --csv resnet50.csv"
 COLUMNS = (
-    "suite name count spec device threads dtype layout precision pass epilogue backend outcome median_s images_per_s "
-    "q25_s q75_s samples ratio_to_torch ratio_low ratio_high verdict gflops percent_of_ceiling bound flag "
-    "worst_of_bound relative_l2 first_call_s peak_nbytes reason"
+    "suite name count spec device threads dtype layout precision pass epilogue accuracy backend chosen outcome "
+    "median_s images_per_s q25_s q75_s samples ratio_to_torch ratio_low ratio_high verdict gflops percent_of_ceiling "
+    "bound flag worst_of_bound relative_l2 first_call_s peak_nbytes reason"
 ).split()
 TAIL = ("p95_s", "p99_s", "max_s")  # with --percentiles
 RESULTS = Path("convbench-results")

@@ -8,7 +8,7 @@ from convbench.cli import values
 
 # In the order of their use. Each is a function in the module of its name, but `list` has commands of its own.
 COMMANDS = (
-    *"explain run verify bench compare report history merge submit".split(),
+    *"explain run verify bench compare report history merge submit tune".split(),
     *"model optimize why ran cost error list doctor ceilings selftest".split(),
 )
 # Above the fold of each command, twelve at most; the other options are under MORE.
@@ -48,6 +48,12 @@ GROUPS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "How long": ("budget",),
         "How it is shown": ("layers",),
         "Where it goes": ("plan", "retune", "csv", "json"),
+    },
+    "tune": {
+        "What": ("suite", "shape", "dtype", "accuracy"),
+        "Which backends": ("backend",),
+        "How long": ("budget",),
+        "Where it goes": ("output", "retune"),
     },
     "submit": {"What": ("slurm", "shards", "time", "gres", "partition"), "Where it goes": ("folder", "print")},
     "report": {

@@ -1,5 +1,6 @@
 """The options that mean the same in every command, and how their words become values."""
 
+import os
 import re
 import shlex
 import sys
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from convbench.case import DEVICES, DTYPES, EPILOGUES, LAYOUTS, PASSES, PRECISIONS
+from convbench.case import ACCURACIES, DEVICES, DTYPES, EPILOGUES, LAYOUTS, PASSES, PRECISIONS
 from convbench.cli.completion import among, backends, listed, shapes, suites
 from convbench.dtypes import short_dtype
 from convbench.errors import ConvbenchError, check_words
@@ -24,6 +25,14 @@ if TYPE_CHECKING:
     from convbench.session import Bench, Session, Verify
     from convbench.shards import Shard
     from convbench.spec import ConvSpec, Pair
+
+
+def use_plan(path: str | None) -> str | None:
+    """Name the plan for the backend auto, in this process and those that it starts."""
+    if path is not None:
+        os.environ["CONVBENCH_PLAN"] = path
+    return path
+
 
 Words = list[str] | None
 LONGEST_S = 1e7  # some months; what is longer is a slip
@@ -74,8 +83,8 @@ Axes = Annotated[
         "--axis",
         metavar="NAME=VALUES",
         help="Run each problem with these values of a size (n c h w k r s hw rs ck stride padding dilation groups) or "
-        "of dtype, layout, precision, device, pass, epilogue: a list 1,8,32, a range 64:512:64, powers '64:512:*2', "
-        "padding=same. Repeat the option for more axes.",
+        "of dtype, layout, precision, device, pass, epilogue, accuracy: a list 1,8,32, a range 64:512:64, powers "
+        "'64:512:*2', padding=same. Repeat the option for more axes.",
     ),
 ]
 Match = Annotated[
@@ -141,6 +150,15 @@ Epilogues = Annotated[
         autocompletion=listed(among(EPILOGUES)),
     ),
 ]
+Accuracies = Annotated[
+    Words,
+    typer.Option(
+        "--accuracy",
+        metavar="NAME,...",
+        help="standard: any algorithm within its bound; strict: only direct sums of products. Default: standard.",
+        autocompletion=listed(among(ACCURACIES)),
+    ),
+]
 Plugins = Annotated[
     Words,
     typer.Option("--plugin", metavar="FILE.py", help="File or module with @backend functions, or FILE.py::FUNCTION."),
@@ -163,6 +181,15 @@ Csv = Annotated[
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the CSV file of an interrupted run.")]
+PlanFile = Annotated[
+    str | None,
+    typer.Option(
+        "--plan",
+        metavar="PLAN",
+        help="Plan that auto reads, of convbench tune. Default: the one of this machine, else the cost table.",
+        callback=use_plan,
+    ),
+]
 ShardOption = Annotated[
     str | None,
     typer.Option("--shard", metavar="I/N", help="Run part I of N; convbench merge puts the parts together."),
@@ -369,6 +396,7 @@ class Choice(Sizes):
     precision: Precisions = None
     pass_: Passes = None
     epilogue: Epilogues = None
+    accuracy: Accuracies = None
     plugin: Plugins = None
     seed: Seed = 0
 
@@ -403,6 +431,7 @@ class Choice(Sizes):
             precisions=_listed(self.precision),
             passes=_listed(self.pass_),
             epilogues=_listed(self.epilogue),
+            accuracies=_listed(self.accuracy),
             seed=self.seed,
             defaults=defaults,
             tell=tell,
@@ -441,6 +470,7 @@ class How:
     """How verify and bench run it, and where the rows go."""
 
     threads: ThreadCounts = None
+    plan: PlanFile = None
     csv: Csv = None
     overwrite: Overwrite = False
     resume: Resume = False

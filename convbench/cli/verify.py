@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 EXAMPLE = "\b\nExample:\n  convbench verify --backend onednn,unfold-matmul --dtype bf16"
 COLUMNS = (
-    "suite name spec device threads dtype layout precision pass epilogue backend outcome worst_of_bound relative_l2 "
-    "omega arithmetic probe defect reason"
+    "suite name spec device threads dtype layout precision pass epilogue accuracy backend chosen outcome "
+    "worst_of_bound relative_l2 omega arithmetic probe defect reason"
 ).split()
 
 

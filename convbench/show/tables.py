@@ -150,7 +150,7 @@ def _baseline_s(block: Iterable[Result]) -> float | None:
 
 
 def _bench_cells(result: Result, baseline_s: float | None) -> list[Text]:
-    name = Text("  " + result.backend)
+    name = Text(f"  {result.backend} ({result.chosen})" if result.chosen else f"  {result.backend}")
     match result.outcome:
         case Timed(check=check, bill=bill) as timed:
             compared = timed.comparison

@@ -33,6 +33,7 @@ def fuzz(
     devices: Sequence[str] = ("cpu",),
     passes: Sequence[str] = PASSES,
     epilogues: Sequence[str] = ("none",),
+    accuracies: Sequence[str] = ("standard",),
 ) -> Iterator[Case]:
     """Endless cases of the suite "fuzz", each named by its sizes; the same seed and axes give the same ones.
 
@@ -51,6 +52,7 @@ def fuzz(
             seed=seed,
             pass_=pass_,
             epilogue=random.choice(epilogues) if pass_ == "fprop" else "none",
+            accuracy=random.choice(accuracies) if len(accuracies) > 1 else accuracies[0],
         )
 
 

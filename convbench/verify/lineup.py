@@ -34,8 +34,9 @@ class Lineup:
     @classmethod
     def of(cls, case: Case, backends: Sequence[Backend], *, force: bool, watch: Watch) -> Self:
         """Backends that refuse the case drop out, and all others if its device was lost before."""
-        lineup = cls(case=case, backends=backends, watch=watch)
-        for backend in backends:
+        chosen = [backend.for_case(case) for backend in backends]
+        lineup = cls(case=case, backends=chosen, watch=watch)
+        for backend in chosen:
             if (refused := refusal(backend, case, force=force, watch=watch)) is not None:
                 lineup.out[backend.name] = refused
         if case.device in watch.lost:
@@ -78,7 +79,7 @@ class Lineup:
     def results(self) -> list[Result]:
         """One outcome for each backend, in the given order; none may remain."""
         return [
-            Result(case=self.case, backend=one.name, family=one.family, outcome=self.out[one.name])
+            Result(case=self.case, backend=one.name, family=one.family, outcome=self.out[one.name], chosen=one.chosen)
             for one in self.backends
         ]
 

@@ -377,9 +377,11 @@ def transform_possible(case: Case, family: str, points: Points = ()) -> bool:
     """Whether a backend may have run another algorithm than the direct sum, with a bound of its own.
 
     An FFT does any problem, and so does Strassen's product of matrices; Winograd what it has tiles for. On a GPU any
-    vendor may run one by itself if the steps are 1; on a CPU none does unless it says so.
+    vendor may run one by itself if the steps are 1; on a CPU none does unless it says so. In a strict case none may.
     """
     spec = case.spec
+    if case.accuracy == "strict":
+        return False
     if family in ("fft", "strassen"):
         return True
     if family == "winograd":

@@ -53,6 +53,7 @@ def attempt(
 
     `answers` are its own, where they were taken before.
     """
+    backend = backend.for_case(exam.case)
     probes = Probes(exam)
     found = answers or question(backend, probes, profiled=profiled, whole=False)
     if isinstance(found, Failed | Skipped):
@@ -65,6 +66,7 @@ def attempt(
 
 def examine(backend: Backend, exam: Exam) -> Verified | Wrong | Failed | Skipped:
     """The verdict on one backend, by all probes."""
+    backend = backend.for_case(exam.case)
     probes = Probes(exam)
     answers = question(backend, probes)
     return answers if isinstance(answers, Failed | Skipped) else weigh(backend, probes, answers)

@@ -94,7 +94,6 @@ def isolated(
     """
     limits = limits or Limits()
     names = [backend.name for backend in backends]
-    families = {backend.name: backend.family for backend in backends}
     felled: dict[str, Outcome] = {}  # of the case that is being done
     faults: set[tuple[str, str]] = set()
     spared: set[str] = set()
@@ -131,13 +130,14 @@ def isolated(
                     for one in found.values():
                         if isinstance(one.outcome, Wrong):
                             faults |= fault_traits(one.backend, case)
-                for name in names:
-                    outcome = felled.get(name)
+                for backend in backends:
+                    outcome = felled.get(backend.name)
                     if outcome is None and isinstance(answer, Fall):
                         outcome = answer.outcome
                     if outcome is None:
-                        outcome = found[name].outcome if name in found else Failed("not run: its worker sent no row")
-                    yield Result(case=case, backend=name, family=families[name], outcome=_in_one_line(outcome))
+                        own = found.get(backend.name)
+                        outcome = Failed("not run: its worker sent no row") if own is None else own.outcome
+                    yield _row(case, backend, outcome)
                 felled.clear()
                 done += 1
 
@@ -194,7 +194,18 @@ def isolated_as_asked(
                         outcome = own[0] if own else Failed("not run: its worker sent no row")
                     if isinstance(outcome, Wrong):
                         faults |= fault_traits(backend.name, case)
-                    yield Result(case=case, backend=backend.name, family=backend.family, outcome=_in_one_line(outcome))
+                    yield _row(case, backend, outcome)
+
+
+def _row(case: Case, backend: Backend, outcome: Outcome) -> Result:
+    done_by = backend.for_case(case)
+    return Result(
+        case=case,
+        backend=backend.name,
+        family=done_by.family,
+        outcome=_in_one_line(outcome),
+        chosen=done_by.chosen,
+    )
 
 
 def _fell_elsewhere(fall: Fall, spared: set[str]) -> bool:

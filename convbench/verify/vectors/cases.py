@@ -16,6 +16,7 @@ def vector_cases(
     layouts: Sequence[str],
     precisions: Sequence[str],
     devices: Sequence[str],
+    accuracies: Sequence[str],
     seed: int,
     tell: Callable[[str], None],
 ) -> tuple[list[Case], list[str]]:
@@ -53,12 +54,14 @@ def vector_cases(
                 seed=seed,
                 pass_=vector.pass_,
                 epilogue=vector.epilogue,
+                accuracy=accuracy,
             )
             for device in devices
             for vector in corpus.vectors
             for one in dtypes or (vector.dtype,)
             for place in layouts
             for precision in (precisions if one == "fp32" else ("ieee",))
+            for accuracy in accuracies
         ]
     return cases, faults
 
