@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from convbench import ConvbenchError
-from convbench.slurm import GRACE_S, MOST_FRUITLESS, Folder, SlurmRun, State, Wanted, require, script, write_script
+from convbench.fleet import MOST_FRUITLESS, Folder, State
+from convbench.slurm import GRACE_S, SlurmRun, Wanted, require, script
 from tests.cli.conftest import Cli, cli  # noqa: F401  # a fixture
 
 COMMAND = ["convbench", "bench", "--suite", "quick"]
@@ -59,7 +60,7 @@ def watch(folder: Folder, shards: int, turn: Callable[[int], None], told: list[s
 
 def folder_in(tmp_path: Path) -> Folder:
     found = Folder(tmp_path / "parts")
-    write_script(script(COMMAND, Wanted(shards=3, minutes=5), found), found)
+    found.begin(script(COMMAND, Wanted(shards=3, minutes=5), found))
     return found
 
 
@@ -120,7 +121,7 @@ def test_what_ended_undone_is_submitted_again_and_nothing_else(slurm: Path, tmp_
     assert states[-1].lost == ()
     assert (slurm / "asked").read_text().splitlines()[1] == f"sbatch --parsable --array=2 {folder.script}"
     assert told == [f"shard 2 ended undone (see {folder.log(2)}) and is submitted again"]
-    assert folder.jobs == ["1", "2"]
+    assert folder.noted == ["1", "2"]
 
 
 def test_a_shard_without_progress_is_given_up_and_one_with_progress_is_not(slurm: Path, tmp_path: Path) -> None:
@@ -156,7 +157,7 @@ def test_a_file_that_a_slow_disk_shows_late_is_waited_for(slurm: Path, tmp_path:
 
 def test_who_comes_back_follows_the_jobs_that_are_there(slurm: Path, tmp_path: Path) -> None:
     folder, told = folder_in(tmp_path), list[str]()
-    folder.add_job("1")
+    folder.note("1")
     (slurm / "queue").write_text("1 1 RUNNING\n9 2 RUNNING\n")
     finish(folder, 2)
 
@@ -182,16 +183,16 @@ def test_a_controller_that_is_silent_for_a_while_is_asked_again(slurm: Path, tmp
     assert told == ["squeue: unable to contact the controller; asking again"]
     (slurm / "squeue").write_text("#!/bin/sh\nexit 7\n")
     other = Folder(tmp_path / "other")
-    write_script("x", other)
+    other.begin("x")
     with pytest.raises(ConvbenchError, match="squeue: exit 7"):
         watch(other, 1, lambda _: None, told)
 
 
 def test_another_command_does_not_go_into_the_same_folder(tmp_path: Path) -> None:
     folder = folder_in(tmp_path)
-    write_script(folder.script.read_text(), folder)
+    folder.begin(folder.script.read_text())
     with pytest.raises(ConvbenchError, match="is of another command; name another --folder"):
-        write_script("another", folder)
+        folder.begin("another")
 
 
 def test_without_slurm_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,7 +208,12 @@ def test_without_slurm_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> Non
         (["--slurm", "--", "bench", "--csv", "x.csv"], "--csv: each part gets its own; leave it out"),
         (["--slurm", "--", "bench", "--resume"], "--resume: each part gets its own"),
         (["--slurm", "--", "bench", "--sweet"], "--sweet"),
-        (["--", "bench"], "submit needs an engine: --slurm"),
+        (["--", "bench"], "submit needs one engine: --slurm or --ray ADDRESS"),
+        (["--slurm", "--ray", "auto", "--", "bench"], "submit needs one engine"),
+        (["--slurm", "--num-gpus", "1", "--", "bench"], "--num-gpus can only be used with --ray; leave it out"),
+        (["--ray", "auto", "--gres", "gpu:1", "--", "bench"], "--gres can only be used with --slurm; leave it out"),
+        (["--ray", "auto", "--resources", "h100", "--", "bench"], "--resources h100: give NAME=VALUE"),
+        (["--ray", "auto", "--resources", "h100=x", "--", "bench"], "--resources h100=x: give a number above 0"),
     ],
 )
 def test_what_cannot_be_submitted_is_one_line(cli: Cli, words: list[str], said: str) -> None:  # noqa: F811

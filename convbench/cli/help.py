@@ -42,7 +42,7 @@ GROUPS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "Which backends": ("backend",),
         "Where it goes": ("csv",),
     },
-    "submit": {"What": ("slurm", "shards", "time", "gres", "partition"), "Where it goes": ("folder", "print")},
+    "submit": {"What": ("slurm", "ray", "shards", "time", "gres", "num-gpus"), "Where it goes": ("folder", "print")},
     "report": {
         "How it is shown": ("plot", "percentiles"),
         "Where it goes": ("html", "svg", "png", "markdown", "junit", "bmf", "github-benchmark", "json"),
