@@ -374,7 +374,8 @@ class RayRun:
         """End the keeper, and with it all tasks that it owns; what they sent is kept."""
         import ray
 
-        ray.kill(self._keeper)
+        if self._keeper is not None:
+            ray.kill(self._keeper)
 
     def _find_keeper(self) -> None:
         """The keeper that has this folder's name, or a new one that knows what is in the folder."""

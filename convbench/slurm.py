@@ -132,7 +132,8 @@ class SlurmRun:
 
     def cancel(self) -> None:
         """Take the jobs out of SLURM; what they wrote stays."""
-        _ask("scancel", *self.folder.noted)
+        if self.folder.noted:
+            _ask("scancel", *self.folder.noted)
 
     def _given_up(self, shard: int, queued: dict[int, str]) -> bool:
         return shard not in queued and self._fruitless.get(shard, 0) >= MOST_FRUITLESS and self._is_gone(shard)

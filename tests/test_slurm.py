@@ -1,14 +1,17 @@
 """What is asked of SLURM, and what is done again, with a SLURM of three shell scripts."""
 
 import os
+import signal
 import stat
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from convbench import ConvbenchError
+from convbench.exit_codes import INTERRUPTED
 from convbench.fleet import MOST_FRUITLESS, Folder, State
 from convbench.slurm import GRACE_S, SlurmRun, Wanted, require, script
 from tests.cli.conftest import Cli, cli  # noqa: F401  # a fixture
@@ -230,3 +233,20 @@ def test_the_script_is_printed_and_nothing_submitted(cli: Cli, tmp_path: Path) -
     assert done.out.startswith("#!/bin/bash\n#SBATCH --job-name=convbench\n#SBATCH --array=1-4\n")
     assert "-m convbench verify --suite quick --shard" in done.out
     assert not (tmp_path / "parts").exists()
+
+
+@pytest.mark.program
+@pytest.mark.parametrize("cancel", [True, False])
+def test_an_interruption_leaves_the_jobs_or_cancels_them(slurm: Path, tmp_path: Path, cancel: bool) -> None:
+    (slurm / "queue").write_text("1 1 RUNNING\n1 2 RUNNING\n")
+    words = ["--slurm", "--shards", "2", "--folder", str(tmp_path / "parts"), *(["--cancel"] if cancel else [])]
+    command = [sys.executable, "-m", "convbench", "submit", *words, "--", "bench", "--suite", "quick"]
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    assert running.stderr is not None
+    assert "2 shards of job 1; parts and logs" in running.stderr.readline()
+    running.send_signal(signal.SIGINT)
+    told = running.communicate(timeout=60)[1]
+    assert running.returncode == INTERRUPTED
+    assert f"--folder {tmp_path / 'parts'} follows them again" in told
+    assert ("the jobs are cancelled" if cancel else "still there; scancel 1 cancels them") in told
+    assert ("scancel 1" in (slurm / "asked").read_text()) is cancel

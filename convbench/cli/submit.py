@@ -1,6 +1,7 @@
 """convbench submit: the shards of a sweep, run by SLURM or Ray."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -118,12 +119,13 @@ def submit(
     params = check_command(command)
     stem = f"submit-{datetime.now().astimezone():%Y%m%dT%H%M%S}"
     place = Folder((FOLDERS / stem if folder is None else Path(folder)).absolute())
+    shape = {"shards": shards, "minutes": time, "cpus": cpus}
     text: str
     run: EngineRun
     if ray is not None:
-        text, run, stop = _of_ray(ray, command, place, {"shards": shards, "minutes": time, "cpus": cpus}, given)
+        text, run = _of_ray(ray, command, place, shape, given)
     else:
-        text, run, stop = _of_slurm(command, place, {"shards": shards, "minutes": time, "cpus": cpus}, given)
+        text, run = _of_slurm(command, place, shape, given)
     if print_only:
         typer.echo(text, nl=False)
         return
@@ -134,6 +136,7 @@ def submit(
 
         require()
     place.begin(text)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what is imported is imported
     try:
         run.start()
         tell(f"{shards} shards of job {', '.join(place.noted)}; parts and logs: {place.path}")
@@ -141,6 +144,7 @@ def submit(
     except KeyboardInterrupt:
         if cancel:
             run.cancel()
+        stop = f"scancel {' '.join(place.noted)}" if slurm else "--cancel and Ctrl-C"
         rest = "cancelled" if cancel else f"still there; {stop} cancels them"
         tell(f"interrupted; the jobs are {rest}; --folder {place.path} follows them again")
         raise typer.Exit(INTERRUPTED) from None
@@ -149,19 +153,19 @@ def submit(
 
 def _of_slurm(
     command: list[str], place: "Folder", shape: Mapping[str, Any], given: Mapping[str, Any]
-) -> tuple[str, EngineRun, str]:
-    """The script, the run, and what cancels it later."""
+) -> tuple[str, EngineRun]:
+    """The job as a text, and its run."""
     from convbench.slurm import SlurmRun, Wanted, script
 
     _refuse(OF_RAY, given, "--ray")
     wanted = Wanted(**shape, **{name: given[name] for name in OF_SLURM})
     text = script([sys.executable, "-m", "convbench", *command], wanted, place)
-    return text, SlurmRun(folder=place, wanted=wanted, tell=tell), f"scancel {' '.join(place.noted)}"
+    return text, SlurmRun(folder=place, wanted=wanted, tell=tell)
 
 
 def _of_ray(
     address: str, command: list[str], place: "Folder", shape: Mapping[str, Any], given: Mapping[str, Any]
-) -> tuple[str, EngineRun, str]:
+) -> tuple[str, EngineRun]:
     """The same of Ray."""
     from convbench.ray import Job, RayRun, Wanted
 
@@ -171,8 +175,7 @@ def _of_ray(
         **shape, gpus=given["num_gpus"] or 0.0, resources=amounts, labels=pairs("--labels", given["labels"])
     )
     job = Job(command=tuple(command), folder=os.getcwd(), wanted=wanted)
-    again = "the same command with --folder, --cancel and Ctrl-C"
-    return job.text, RayRun(address=address, folder=place, job=job, tell=tell), again
+    return job.text, RayRun(address=address, folder=place, job=job, tell=tell)
 
 
 def _refuse(names: tuple[str, ...], given: Mapping[str, Any], engine: str) -> None:
