@@ -170,7 +170,7 @@ def test_ten_faults_lose_no_row_and_leave_no_task(nodes: Nodes, tmp_path: Path) 
                     time.sleep(4.0)
                     fill.unlink()
             done[last] += 1
-        assert running.returncode == 0, output.read_text()
+        assert running.returncode == 0, errors(folder, output)
         rows = read_rows(folder / "all.csv")
         assert sorted(Counter((row["name"], row["backend"]) for row in rows).values()) == [1] * 24
         assert "complete" in output.read_text()
@@ -180,6 +180,11 @@ def test_ten_faults_lose_no_row_and_leave_no_task(nodes: Nodes, tmp_path: Path) 
     finally:
         running.kill()
         running.wait()
+
+
+def errors(folder: Path, output: Path) -> str:
+    rows = [f"{row['reason']}\n" for row in read_rows(folder / "all.csv") if row["outcome"] == "failed"]
+    return "\n".join([output.read_text(), *(log.read_text() for log in sorted(folder.glob("log-*"))), *rows])
 
 
 def test_the_actor_dies_with_its_node_and_the_rows_are_kept(nodes: Nodes, tmp_path: Path) -> None:
