@@ -280,8 +280,9 @@ _FLEET = (
     Column("environment", "a hash of the versions: driver, python, torch, cuda, cudnn, onednn, convbench, commit"),
     Column(
         "canaries_s",
-        "with `--shard`: medians of three fixed convolutions of torch, measured when the shard starts, at most once a "
-        "minute, and when it ends; they show a machine that became slower or is slower than others of its kind",
+        "with `--shard`: seconds per call of three fixed convolutions of torch, in the fastest of several windows, "
+        "measured when the shard starts, at most once a minute, and when it ends; they show a machine that became "
+        "slower or is slower than others of its kind",
         "s",
     ),
     Column("attempt", "in a merged file: 2, 3 ... for further measurements of a case that has one; else empty"),

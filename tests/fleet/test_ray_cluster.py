@@ -143,7 +143,7 @@ def test_ten_faults_lose_no_row_and_leave_no_task(nodes: Nodes, tmp_path: Path) 
     try:
         end = time.monotonic() + 1500
         while running.poll() is None:
-            assert time.monotonic() < end, (done, output.read_text())
+            assert time.monotonic() < end, (done, errors(folder, output))
             time.sleep(dice.uniform(1.0, 6.0))
             if sum(done.values()) == FAULTS or Folder(folder).noted == [] or not nodes.tasks():
                 continue
@@ -183,7 +183,8 @@ def test_ten_faults_lose_no_row_and_leave_no_task(nodes: Nodes, tmp_path: Path) 
 
 
 def errors(folder: Path, output: Path) -> str:
-    rows = [f"{row['reason']}\n" for row in read_rows(folder / "all.csv") if row["outcome"] == "failed"]
+    whole = folder / "all.csv"
+    rows = [f"{row['reason']}\n" for row in (read_rows(whole) if whole.exists() else ()) if row["outcome"] == "failed"]
     return "\n".join([output.read_text(), *(log.read_text() for log in sorted(folder.glob("log-*"))), *rows])
 
 
