@@ -1,6 +1,6 @@
 """Is this machine as fast as when it started, and as others of its kind?
 
-Three fixed convolutions of torch, measured again and again while other work runs, in about an eighth of a second. A
+Three fixed convolutions of torch, measured again and again while other work runs, in less than a tenth of a second. A
 machine whose canaries become slower, or are slower than those of its kind, is not to be believed (`convbench merge`
 says so).
 
@@ -21,11 +21,13 @@ from convbench.spec import ConvSpec
 
 # One that computes, one that moves data, one of many small sums.
 SHAPES = ("n1c64h28w28k64r3s3_pd1", "n1c256h28w28k64r1s1", "n1c96h56w56k96r3s3_pd1_g96")
-WARM_S = 5e-3
-WINDOW_S = 20e-3  # several turns of a scheduler, which gives a process a core for some milliseconds
-FEWEST, MOST = 2, 8  # windows
+WARM_S = 3e-3
+# Of calls that nothing disturbs. Linux gives a core for 1 to 3 ms at a time (0.7 ms times 1 + log2 of the CPUs, at most
+# 8), so next to another process no window is without its waits.
+WINDOW_S = 10e-3
+FEWEST, MOST = 2, 6  # windows
 AGREE = 1.05  # of the two fastest windows
-PAUSE_S = 0.1  # between windows that disagree
+PAUSE_S = 0.05  # between windows that disagree
 AGAIN_S = 60.0
 
 

@@ -130,7 +130,9 @@ def submit(
         typer.echo(text, nl=False)
         return
     if ray is not None and disturbed(command[0], params):
-        tell("Ray's agents run on every node and disturb timings on CPUs; prefer an engine that leaves nodes idle")
+        tell(
+            "Ray's agents run on every node and disturb timings on CPUs; for those prefer SLURM or --shard (docs/fleet.md)"
+        )
     if slurm:
         from convbench.slurm import require
 
