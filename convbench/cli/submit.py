@@ -130,9 +130,7 @@ def submit(
         typer.echo(text, nl=False)
         return
     if ray is not None and disturbed(command[0], params):
-        tell(
-            "Ray's agents run on every node and disturb timings on CPUs; for those prefer SLURM or --shard (docs/fleet.md)"
-        )
+        tell("Ray's agents run on every node and disturb timings on CPUs: prefer SLURM or --shard (docs/fleet.md)")
     if slurm:
         from convbench.slurm import require
 
