@@ -93,6 +93,14 @@ def test_a_shard_is_done_where_its_command_came_to_a_result(tmp_path: Path, code
     assert folder.done(3) == ({2} if done else set())
 
 
+def test_a_task_sees_the_gpus_that_slurm_gave_it(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    text = script(["sh", "-c", 'echo "$CUDA_VISIBLE_DEVICES"', "sh"], Wanted(shards=3, minutes=5), folder)
+    environment = os.environ | {"SLURM_ARRAY_TASK_ID": "2", "CUDA_VISIBLE_DEVICES": "GPU-5"}
+    ran = subprocess.run(["bash"], input=text, text=True, check=False, env=environment, capture_output=True)
+    assert ran.stdout.splitlines()[1] == "GPU-5"
+
+
 def test_every_shard_is_submitted_once_and_followed_to_its_end(slurm: Path, tmp_path: Path) -> None:
     folder, told = folder_in(tmp_path), list[str]()
 
