@@ -104,7 +104,7 @@ def test_a_task_without_progress_is_given_up_and_one_with_progress_is_not() -> N
 
 
 def test_an_attempt_that_was_believed_dead_can_no_longer_send() -> None:
-    async def task(keeper: Keeper, shard: int, _: int) -> int:
+    async def task(keeper: Keeper, shard: int, number: int) -> int:
         _, old = await keeper.take(shard)
         _, new = await keeper.take(shard)
         assert await keeper.add(shard, new, "of the second\n")

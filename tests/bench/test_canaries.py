@@ -49,7 +49,12 @@ def test_the_wait_for_a_core_is_part_of_a_window(monkeypatch: pytest.MonkeyPatch
 def test_they_are_measured_once_a_minute_and_when_it_must_be(monkeypatch: pytest.MonkeyPatch) -> None:
     now, times = [1000.0], list[str]()
     monkeypatch.setattr("time.monotonic", lambda: now[0])
-    monkeypatch.setattr("convbench.bench.canaries.measure", lambda device: times.append(device) or (1e-3, 2.5e-5, 3.0))
+
+    def measure(device: str) -> tuple[float, ...]:
+        times.append(device)
+        return 1e-3, 2.5e-5, 3.0
+
+    monkeypatch.setattr("convbench.bench.canaries.measure", measure)
     canaries = Canaries("cpu")
     assert canaries.cell == ""
     for step, taken in ((0.0, 1), (59.0, 1), (2.0, 2)):

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,7 +68,7 @@ class Run:
         return {row[column] for row in self.rows if row["backend"] == backend}
 
 
-def run(folder: Path, *words: str, more: Mapping[str, str] | None = None) -> Run:
+def run(folder: Path, *words: str, more: dict[str, str] | None = None) -> Run:
     log, file = folder / "notes", folder / "rows.csv"
     done = subprocess.run(
         [sys.executable, "-m", "convbench", *words, "--device", "cuda", "--csv", str(file)],
