@@ -31,6 +31,7 @@ SEND_S = 1.0  # how often a task looks for new rows
 AGAIN_S = 10.0  # until a task that ended undone is submitted again
 MOST_RETRIES = 3  # of Ray, after a crash or a lost node
 ASK_S, MOST_SILENT = 60.0, 10
+MOST_STARTS = 10  # of a keeper, one after the other
 LAST_LINES = 20
 # The node that the cluster hangs on anyway has this resource.
 _HEAD = "node:__internal_head__"
@@ -380,6 +381,7 @@ class RayRun:
     def _find_keeper(self) -> None:
         """The keeper that has this folder's name, or a new one that knows what is in the folder."""
         import ray
+        from ray.exceptions import RayActorError
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         done = self.folder.done(self.job.wanted.shards)
@@ -388,12 +390,20 @@ class RayRun:
         head = next((node["NodeID"] for node in ray.nodes() if _HEAD in node["Resources"]), None)
         where = "DEFAULT" if head is None else NodeAffinitySchedulingStrategy(node_id=head, soft=True)
         keeper: Any = ray.remote(Keeper)
-        self._keeper = keeper.options(
-            name=self.folder.noted[-1], namespace=NAMESPACE, lifetime="detached", get_if_exists=True,
-            num_cpus=0, max_restarts=0, scheduling_strategy=where,
-        ).remote(self.job, texts, {shard: self.folder.code(shard) for shard in done})  # fmt: skip
-        self._versions, self._notes = {}, 0
-        ray.get(self._keeper.begin.remote())
+        for left in reversed(range(MOST_STARTS)):
+            self._keeper = keeper.options(
+                name=self.folder.noted[-1], namespace=NAMESPACE, lifetime="detached", get_if_exists=True,
+                num_cpus=0, max_restarts=0, scheduling_strategy=where,
+            ).remote(self.job, texts, {shard: self.folder.code(shard) for shard in done})  # fmt: skip
+            self._versions, self._notes = {}, 0
+            try:
+                ray.get(self._keeper.begin.remote())
+            except RayActorError as error:  # it died meanwhile, or Ray does not know yet that the last one did
+                if not left:
+                    raise ConvbenchError(f"--ray {self.address}: {one_line(str(error), 200)}") from None
+                self.sleep(POLL_S)
+            else:
+                return
 
     def _save(self, report: Report) -> None:
         for shard, text in report.texts.items():
