@@ -355,7 +355,8 @@ class RayRun:
             except (ActorUnavailableError, GetTimeoutError) as error:
                 silent += 1
                 if silent >= MOST_SILENT:
-                    raise ConvbenchError(f"--ray {self.address}: {one_line(str(error))}") from None
+                    raise ConvbenchError(f"--ray {self.address}: {one_line(str(error), 200)}") from None
+                self.sleep(POLL_S)
                 continue
             silent = 0
             self._save(report)
