@@ -2,7 +2,7 @@
 
 python scripts/canary_trial.py --runs 10
 
-Each run is a sweep of four shards, each on a node of its own: a name, for they run one after the other on this machine.
+Each run is a sweep on four nodes, which are names here: they run one after the other on this machine, in this process.
 During one of them as many busy processes as twice the CPUs run beside it. Then the parts are merged, and it is counted
 whom the merge names. The load of the machine during each node's canaries, by /proc/stat, stands beside: on a machine
 that others use, a node may be named because it was disturbed.
@@ -21,12 +21,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from convbench.merge import merge
+from convbench.selection import FOR_BENCH, select
+from convbench.session import Bench, Session
+from convbench.shards import Shard
 
 NODES = ("n1", "n2", "n3", "n4")
-SWEEP = [
-    *("bench", "--shape", "n1c16h28w28k16r3s3_pd1", "--shape", "n1c32h14w14k32r3s3_pd1", "--backend", "torch"),
-    *("--budget", "0.2", "--no-ceilings"),
-]
+SHAPES = ["n1c16h28w28k16r3s3_pd1", "n1c32h14w14k32r3s3_pd1"]
 
 
 @contextmanager
@@ -53,21 +53,19 @@ def ticks() -> list[int]:
 
 def trial(folder: Path, slowed: str | None, load: int, threads: int) -> tuple[Mapping[str, str], dict[str, float]]:
     """Why which nodes are suspect, and how busy the CPUs were while each ran."""
+    selection = select(shapes=SHAPES, backends=["torch"], defaults=FOR_BENCH, tell=lambda _: None)
     files, shares = [], {}
     for node in NODES:
-        # Each node runs the whole sweep: a shard with hash luck would be empty.
-        path = folder / f"{node}.csv"
-        words = [*SWEEP, "--threads", str(threads), "--shard", "1/1", "--csv", str(path)]
+        path = str(folder / f"{node}.csv")
+        os.environ["CONVBENCH_MACHINE"] = node
         before = ticks()
         with hogs(load if node == slowed else 0):
-            subprocess.run(
-                [sys.executable, "-m", "convbench", *words],
-                env=os.environ | {"CONVBENCH_MACHINE": node},
-                check=True,
-                capture_output=True,
-            )
+            # Each node runs the whole sweep: with so few cases a shard may be empty.
+            work = Bench(budget_s=0.1, ceilings=False)
+            for _ in Session(selection, work, csv=path, shard=Shard(1, 1), threads=threads).run():
+                pass
         shares[node] = busy_share(before, ticks())
-        files.append(str(path))
+        files.append(path)
     rows = csv.DictReader(merge(files).text)
     return {row["machine"]: row["suspect"] for row in rows if row["suspect"]}, shares
 
