@@ -101,9 +101,9 @@ def rivals(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def fleet(session: nox.Session) -> None:
-    """Submit a sweep to a SLURM of two virtual nodes and break it again and again; needs root and SLURM's packages."""
-    session.install("-e.", *group("test"))
-    session.run("pytest", "-m", "slurm", "tests/fleet", "-s", *session.posargs)
+    """Submit sweeps to a SLURM and a Ray of two virtual nodes and break them again and again; needs root."""
+    session.install("-e.[ray]", *group("test"))
+    session.run("pytest", "-m", "slurm or ray", "tests/fleet", "-s", *session.posargs)
 
 
 @nox.session(default=False)

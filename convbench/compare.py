@@ -13,6 +13,7 @@ from convbench.bench.shift import MOST_BATCHES, Shift, batch_medians, shift
 from convbench.case import RowKey
 from convbench.errors import ConvbenchError, printable
 from convbench.outcome import Failed, Result, Skipped, Timed, Verified, Wrong
+from convbench.runs import kind_of, machine_name
 from convbench.store import read_pairs
 
 # What must match for two files to be comparable, and what may be the subject of the comparison.
@@ -233,6 +234,21 @@ def compare_pairs(
     )
 
 
+def by_kind(old: Sequence[Pair], new: Sequence[Pair]) -> dict[str, tuple[list[Pair], list[Pair]]]:
+    """The rows of both files by kind of machine, if they are shards run on several kinds; else all as one.
+
+    A kind that only one file has is with the empty list of the other. Files without a common kind are not taken apart.
+    """
+    kinds = dict.fromkeys(kind_of(row) for row, _ in (*old, *new))
+    common = {kind_of(row) for row, _ in old} & {kind_of(row) for row, _ in new}
+    if len(kinds) < 2 or "" in kinds or not common:
+        return {"": (list(old), list(new))}
+    return {
+        kind: ([pair for pair in old if kind_of(pair[0]) == kind], [pair for pair in new if kind_of(pair[0]) == kind])
+        for kind in kinds
+    }
+
+
 def _machine_facts(old: Sequence[Pair], new: Sequence[Pair]) -> list[Difference]:
     """What differs in the machine for the devices that both files have."""
     shared = {row["device"] for row, _ in old} & {row["device"] for row, _ in new}
@@ -245,15 +261,20 @@ def _machine_facts(old: Sequence[Pair], new: Sequence[Pair]) -> list[Difference]
         if not threads[0] & threads[1]:  # if some agree, those are compared
             found.setdefault("threads", _fact("threads", *threads))
         for name in IDENTITY:  # otherwise two machines in one file would be pooled silently
-            several = [{row[name] for row, _ in side} for side in (mine, yours)]
+            several = [_cells(name, side) for side in (mine, yours)]
             if max(map(len, several)) > 1:
                 found.setdefault(name, _fact(name, *several))
     return list(found.values())
 
 
 def _facts(names: Iterable[str], old: Sequence[Pair], new: Sequence[Pair]) -> list[Difference]:
-    pairs = ((name, {row[name] for row, _ in old}, {row[name] for row, _ in new}) for name in names)
+    pairs = ((name, _cells(name, old), _cells(name, new)) for name in names)
     return [_fact(name, mine, yours) for name, mine, yours in pairs if mine != yours]
+
+
+def _cells(name: str, pairs: Iterable[Pair]) -> set[str]:
+    """What a column holds. A shard may be run by any machine of a kind, so its name is none."""
+    return {machine_name(row) if name == "machine" else row[name] for row, _ in pairs}
 
 
 def _fact(name: str, before: set[str], after: set[str]) -> Difference:
@@ -368,6 +389,9 @@ def _change(
     if noisy := _noisy(mine, yours, (key, torch) if gate.relative and torch else (key,)):
         verdict = state = "undecided"
         notes.append(noisy)
+    elif judged is time and (doubt := _doubt(mine[key], yours[key])):  # the ratio to torch cancels it
+        verdict = state = "undecided"
+        notes.append(doubt)
     elif steady and judged is time and to_torch is not None and not _goes_with(verdict, to_torch, gate):
         state = "undecided" if state == "regression" else state
         verdict = "undecided"
@@ -393,6 +417,15 @@ def _noisy(mine: Mapping[RowKey, list[Result]], yours: Mapping[RowKey, list[Resu
         if any(isinstance(one.outcome, Timed) and one.outcome.noise.noisy for key in keys for one in side[key])
     ]
     return f"too few clean samples {' and '.join(where)}" if where else ""
+
+
+def _doubt(mine: Iterable[Result], yours: Iterable[Result]) -> str:
+    """Why the times of one row are not those of an undisturbed machine, and in which file; "" if they are."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for name, side in (("before", mine), ("after", yours)):
+        for words in dict.fromkeys(one.outcome.noise.doubt for one in side if isinstance(one.outcome, Timed)):
+            found[words].append(name)
+    return "; ".join(f"{words} {' and '.join(where)}" for words, where in found.items() if words)
 
 
 def _goes_with(verdict: str, to_torch: Shift, gate: Gate) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from math import exp, log
 from operator import itemgetter
-from statistics import mean, quantiles
+from statistics import mean, median, quantiles
 from sys import intern
 
 from convbench.case import ROW_KEY_COLUMNS
@@ -29,14 +29,15 @@ _INCIDENTAL = (
     *("attempt", "suspect"),
 )
 _HEADER = csv_line(dict(zip(COLUMNS, COLUMNS, strict=True)))
-_BACKEND, _OUTCOME, _CANARIES, _ATTEMPT, _SUSPECT = map(
-    COLUMNS.index, ("backend", "outcome", "canaries_s", "attempt", "suspect")
+_BACKEND, _OUTCOME, _CANARIES, _ATTEMPT, _SUSPECT, _FOREIGN, _STEAL = map(
+    COLUMNS.index, ("backend", "outcome", "canaries_s", "attempt", "suspect", "foreign", "steal")
 )
 _case_of = itemgetter(*map(COLUMNS.index, _CASE))
 _block_of = itemgetter(*map(COLUMNS.index, (*_CASE, "machine", "plan", "attempt")))
 _essence_of = itemgetter(*(place for place, column in enumerate(COLUMNS) if column not in _INCIDENTAL))
 _MEASURED = ("timed", "verified", "wrong")
 SLOW = 1.3  # a machine whose canaries take so much longer than those of its kind is not to be believed
+BUSY = 0.05  # of all CPU time in other hands
 FEWEST_CANARIES = 4  # measurements of a kind, to say what is usual
 
 
@@ -277,6 +278,21 @@ def _suspects(blocks: Sequence[_Block]) -> dict[tuple[str, _Kind], str]:
             if slower > SLOW:
                 found[(machine, kind)] = max(slower, found.get((machine, kind), 0.0))
     return {
-        where: f"its canaries took up to {slower:.1f} times as long as usual for its kind"
+        where: f"its canaries took up to {slower:.1f} times as long as usual for its kind{_load(blocks, *where)}"
         for where, slower in found.items()
     }
+
+
+def _load(blocks: Iterable[_Block], machine: str, kind: _Kind) -> str:
+    """What else a machine did, as its rows know: a busy one is told from one that is slow by nature."""
+    rows = [row for block in blocks if (block.machine, block.kind) == (machine, kind) for row in block.rows]
+    known = [tuple(map(float, shares)) for row in rows if all(shares := (row[_FOREIGN], row[_STEAL]))]
+    if not known:
+        return ""
+    foreign, steal = (median(own) for own in zip(*known, strict=True))
+    words = [
+        f"{what} {100 * share:.0f} % of its CPUs"
+        for share, what in ((foreign, "other processes used"), (steal, "the hypervisor took"))
+        if share > BUSY
+    ]
+    return f", while {' and '.join(words)}" if words else ", though nothing else used its CPUs"

@@ -125,6 +125,8 @@ class Noise:
         power_w, temperature_c: the GPU's highest.
         throttle: what throttled the GPU.
         handover_s: time for two CPUs to exchange a cache line, which shows where a hypervisor put them.
+        contended: how many other processes computed on the GPU, at most.
+        suspect: why the machine cannot be trusted, found when files of several machines were merged.
     """
 
     set_aside: tuple[int, ...] = ()
@@ -137,6 +139,15 @@ class Noise:
     temperature_c: float | None = None
     throttle: str = ""
     handover_s: float | None = None
+    contended: int | None = None
+    suspect: str = ""
+
+    @property
+    def doubt(self) -> str:
+        """Why the times may not be those of the undisturbed machine, although they agree with each other, or ""."""
+        if self.suspect:
+            return "on a suspect machine"
+        return "on a GPU in use by other processes" if self.contended else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

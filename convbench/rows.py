@@ -229,6 +229,8 @@ def _outcome(row: Mapping[str, str]) -> Outcome:
                 noisy=bool(_whole(row, "noisy")),
                 switches=_whole(row, "switches"),
                 throttle=row["throttle"],
+                contended=_whole(row, "contended"),
+                suspect=row["suspect"],
                 **{name: _number(row, name) for name in _NOISE_NUMBERS},
             )
             comparison = None

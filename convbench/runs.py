@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from convbench.case import RowKey
 from convbench.outcome import Result, Timed
+from convbench.shards import KIND
 
 Pair = tuple[Mapping[str, str], Result]
 _Part = tuple[tuple[str, ...], str, int]
@@ -41,13 +42,26 @@ def _words(part: _Part, parts: Sequence[_Part]) -> str:
 
 
 def _machines(pairs: Iterable[Pair]) -> list[tuple[str, ...]]:
-    """The machine of each row: its name, CPU and GPU. A row on a CPU is of the machine whose GPU other rows name."""
-    rows = [row for row, _ in pairs]
+    """The machine of each row: its name, CPU and GPU. A row on a CPU is of the machine whose GPU other rows name.
+
+    The shards of a sweep are one run on each kind of machine, so those have no name.
+    """
+    rows = [{**row, "machine": machine_name(row)} for row, _ in pairs]
     gpus: dict[tuple[str, str], str] = {}
     for row in rows:
         if row["gpu"]:
             gpus.setdefault((row["machine"], row["cpu"]), row["gpu"])
     return [(row["machine"], row["cpu"], row["gpu"] or gpus.get((row["machine"], row["cpu"]), "")) for row in rows]
+
+
+def machine_name(row: Mapping[str, str]) -> str:
+    """The machine of a row, empty in a shard of a sweep: any machine of its kind may have run it."""
+    return "" if row["shard"] else row["machine"]
+
+
+def kind_of(row: Mapping[str, str]) -> str:
+    """The kind of machine that a shard was run on, as words; empty in a row of no shard."""
+    return " ".join(filter(None, map(row.__getitem__, KIND))) if row["shard"] else ""
 
 
 def _regimes(pairs: Sequence[Pair]) -> list[str]:

@@ -31,7 +31,7 @@ class Column:
 # Counts, shares and ratios.
 _WITHOUT_UNIT = frozenset(
     "count n c h w k r s groups threads samples ratio_to_torch ratio_low ratio_high relative_l2 worst_of_bound seed "
-    "set_aside noisy steal foreign switches cause_cut smallest_cut schema launch_bound".split()
+    "set_aside noisy steal foreign switches cause_cut smallest_cut schema launch_bound contended".split()
 )
 
 
@@ -280,12 +280,17 @@ _FLEET = (
     Column("environment", "a hash of the versions: driver, python, torch, cuda, cudnn, onednn, convbench, commit"),
     Column(
         "canaries_s",
-        "with `--shard`: medians of three fixed convolutions of torch, measured when the shard starts, at most once a "
-        "minute, and when it ends; they show a machine that became slower or is slower than others of its kind",
+        "with `--shard`: seconds per call of three fixed convolutions of torch, in the fastest of several windows, "
+        "measured when the shard starts, at most once a minute, and when it ends; they show a machine that became "
+        "slower or is slower than others of its kind",
         "s",
     ),
     Column("attempt", "in a merged file: 2, 3 ... for further measurements of a case that has one; else empty"),
     Column("suspect", "in a merged file: why the machine of this row cannot be trusted; else empty"),
+    Column(
+        "contended",
+        "GPU only: how many other processes computed on it, at most, while it was timed (NVML); empty if unknown",
+    ),
 )
 _AUTO = (
     Column(

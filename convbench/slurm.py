@@ -6,21 +6,17 @@ so in a file, never by an exit code that SLURM reports: a node may die after its
 with 0 behind a dead one.
 """
 
-import os
-import re
 import shlex
 import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from convbench.errors import ConvbenchError, cause
-from convbench.files import put
+from convbench.fleet import MOST_FRUITLESS, RESULTS, Folder, State
 from convbench.rows import ranges
 
-MOST_FRUITLESS = 3  # submissions of a shard in a row that add no row to its file
 POLL_S = 2.0
 GRACE_S = 10.0  # from the end of a task until its file must be visible here
 MOST_SILENT = 30  # questions in a row that SLURM may leave unanswered
@@ -44,38 +40,6 @@ class Wanted:
     account: str | None = None
     cpus: int | None = None
     exclusive: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Folder:
-    """Where the shards and their logs are: every node must see it."""
-
-    path: Path
-
-    def part(self, shard: int) -> Path:
-        return self.path / f"part-{shard}.csv"
-
-    def log(self, shard: int) -> Path:
-        return self.path / f"log-{shard}.txt"
-
-    @property
-    def script(self) -> Path:
-        return self.path / "job.sh"
-
-    @property
-    def jobs(self) -> list[str]:
-        """The numbers of the jobs that were submitted, in order."""
-        file = self.path / "jobs.txt"
-        return file.read_text().split() if file.exists() else []
-
-    def add_job(self, job: str) -> None:
-        with (self.path / "jobs.txt").open("a") as file:
-            file.write(f"{job}\n")
-
-    def done(self, shards: int) -> set[int]:
-        """The shards whose task came to its end; the directory is read anew, as it may be on a network."""
-        found = (re.fullmatch(r"part-(\d+)\.done", name) for name in os.listdir(self.path))
-        return {int(one[1]) for one in found if one} & {*range(1, shards + 1)}
 
 
 def script(command: Sequence[str], wanted: Wanted, folder: Folder) -> str:
@@ -110,21 +74,10 @@ echo "shard $SLURM_ARRAY_TASK_ID, start ${{SLURM_RESTART_COUNT:-0}}, on $SLURMD_
 {shlex.join(command)} --shard {shard} --csv "$part.csv" --resume
 code=$?
 echo "exit $code, $(date -u +%FT%TZ)"
-# 0, 1 and 3 are results; anything else is tried again.
-case $code in 0 | 1 | 3) echo $code > "$part.tmp" && mv "$part.tmp" "$part.done" ;; esac
+# {", ".join(map(str, RESULTS[:-1]))} and {RESULTS[-1]} are results; anything else is tried again.
+case $code in {" | ".join(map(str, RESULTS))}) echo $code > "$part.tmp" && mv "$part.tmp" "$part.done" ;; esac
 exit $code
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class State:
-    """Where the shards are: done, running, waiting in SLURM, or given up; and rows in the files so far."""
-
-    done: int
-    running: int
-    waiting: int
-    lost: tuple[int, ...]
-    rows: int
 
 
 @dataclass(slots=True, kw_only=True)
@@ -147,8 +100,8 @@ class SlurmRun:
 
     def start(self) -> None:
         """Submit all shards, or those that are undone if jobs of this folder are known already and none is queued."""
-        if self.folder.jobs:
-            self.tell(f"{self.folder.path} has job {', '.join(self.folder.jobs)} already: it is followed")
+        if self.folder.noted:
+            self.tell(f"{self.folder.path} has job {', '.join(self.folder.noted)} already: it is followed")
         else:
             self._submit(range(1, self.wanted.shards + 1))
 
@@ -171,7 +124,7 @@ class SlurmRun:
                 running=sum(own.get(one) == "RUNNING" for one in left),
                 waiting=sum(one in own and own[one] != "RUNNING" for one in left),
                 lost=lost,
-                rows=sum(_rows(self.folder.part(one)) for one in range(1, self.wanted.shards + 1)),
+                rows=sum(self.folder.rows(one) for one in range(1, self.wanted.shards + 1)),
             )
             if len(lost) == len(left):
                 return
@@ -179,7 +132,8 @@ class SlurmRun:
 
     def cancel(self) -> None:
         """Take the jobs out of SLURM; what they wrote stays."""
-        _ask("scancel", *self.folder.jobs)
+        if self.folder.noted:
+            _ask("scancel", *self.folder.noted)
 
     def _given_up(self, shard: int, queued: dict[int, str]) -> bool:
         return shard not in queued and self._fruitless.get(shard, 0) >= MOST_FRUITLESS and self._is_gone(shard)
@@ -215,9 +169,9 @@ class SlurmRun:
         job = told.strip().partition(";")[0]
         if not job.isdecimal():
             raise ConvbenchError(f"sbatch answered {told.strip()[:200]!r} instead of a job's number")
-        self.folder.add_job(job)
+        self.folder.note(job)
         for shard in shards:
-            rows = _rows(self.folder.part(shard))
+            rows = self.folder.rows(shard)
             self._fruitless[shard] = 0 if rows > self._rows_before.get(shard, -1) else self._fruitless.get(shard, 0) + 1
             self._rows_before[shard] = rows
 
@@ -233,7 +187,7 @@ class SlurmRun:
                 raise
             return None
         self._silent = 0
-        own, jobs = dict[int, str](), {*self.folder.jobs}
+        own, jobs = dict[int, str](), {*self.folder.noted}
         for line in text.splitlines():
             job, shard, state = (*line.split(), "", "", "")[:3]
             if job in jobs and shard.isdecimal() and own.get(int(shard)) != "RUNNING":
@@ -262,27 +216,3 @@ def _ask(*words: str) -> str:
     if done.returncode:
         raise ConvbenchError(f"{words[0]}: {(done.stderr or done.stdout).strip() or f'exit {done.returncode}'}")
     return done.stdout
-
-
-def _rows(part: Path) -> int:
-    try:
-        return max(0, part.read_bytes().count(b"\n") - 1)
-    except OSError:  # not there yet
-        return 0
-
-
-def write_script(text: str, folder: Folder) -> None:
-    """Into the folder, which is made if it is not there; the same script is kept.
-
-    Raises:
-        ConvbenchError: it cannot be written, or another one is there.
-    """
-    try:
-        folder.path.mkdir(parents=True, exist_ok=True)
-        if folder.script.exists():
-            if folder.script.read_text() != text:
-                raise ConvbenchError(f"{folder.script} is of another command; name another --folder")
-            return
-        put(str(folder.script), text.encode(), overwrite=False)
-    except OSError as error:
-        raise ConvbenchError(f"cannot write {folder.script}: {cause(error)}; name another --folder") from None

@@ -15,7 +15,7 @@ from typing import Self
 
 from convbench.anonymous import ANONYMOUS
 from convbench.case import ROW_KEY_COLUMNS
-from convbench.errors import ConvbenchError, PipeClosed, cause, one_line, printable
+from convbench.errors import ConvbenchError, PipeClosed, cause, one_line, plural, printable
 from convbench.files import read_bytes
 from convbench.machine import Machine
 from convbench.outcome import Result
@@ -494,16 +494,23 @@ def read_pairs(
 ) -> list[tuple[dict[str, str], Result]]:
     """Each row of a CSV file with its result: the row has the machine, too.
 
+    Further attempts in a merged file are left out: what counts is the first. A wrong answer always counts.
+
     Args:
         tell: as `read_rows`.
 
     Raises:
         ConvbenchError: as `read_results`.
     """
-    pairs = []
+    pairs, again = [], 0
     for number, row in _numbered_rows(path, tell).items():
+        if row["attempt"] and row["outcome"] != "wrong":
+            again += 1
+            continue
         try:
             pairs.append((row, from_row(row)))
         except (ValueError, ConvbenchError) as error:
             raise ConvbenchError(f"{path}, row {number} is damaged: {error}") from None
+    if again:
+        tell(f"{path} has {plural(again, 'row')} of further attempts, which are left out")
     return pairs

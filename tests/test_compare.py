@@ -10,12 +10,12 @@ import pytest
 
 from convbench import Case, ConvbenchError, Failed, Problem, Result, Skipped, Timed, Verified, Wrong
 from convbench.bench.shift import Shift
-from convbench.compare import Changes, Gate, compare_files
+from convbench.compare import Changes, Gate, by_kind, compare_files, compare_pairs
 from convbench.machine import Machine
 from convbench.outcome import Bill, Check, Noise, Outcome
 from convbench.rows import Context, to_row
 from convbench.spec import ConvSpec
-from convbench.store import CsvFile
+from convbench.store import CsvFile, read_pairs
 
 FINE = Check(worst_of_bound=0.1, relative_l2=1e-7)
 BAD = Check(worst_of_bound=9.0, relative_l2=1.0, evidence="3 of 9 outputs wrong")
@@ -253,6 +253,50 @@ def test_two_machines_in_one_file_are_refused(tmp_path: Path) -> None:
         compare_files(one, one, gate=Gate())
 
 
+def of_shards(path: Path, rows: Sequence[Row], machine: Machine) -> Path:
+    with CsvFile(str(path), overwrite=True) as file:
+        for one, backend, outcome in rows:
+            result = Result(case=one, backend=backend, family="vendor", outcome=outcome)
+            file.append({**to_row(result, Context(machine=machine, threads=2, command="")), "shard": "1/4"})
+    return path
+
+
+def joined(path: Path, *parts: Path) -> Path:
+    path.write_text(parts[0].read_text() + "".join(part.read_text().partition("\n")[2] for part in parts[1:]))
+    return path
+
+
+def test_shards_of_two_machines_of_a_kind_are_one_and_two_kinds_are_compared_each_with_itself(tmp_path: Path) -> None:
+    def merged(name: str, *medians_s: float) -> Path:
+        parts = [
+            of_shards(tmp_path / f"{name}{number}.csv", rows, replace(MACHINE, machine=f"{name}{number}", cpu=cpu))
+            for number, (cpu, rows) in enumerate(
+                [
+                    ("zen5", [(case(), "torch", noisy((name, 1), medians_s[0]))]),
+                    ("zen5", [(case("second"), "torch", noisy((name, 2), medians_s[1]))]),
+                    *([("grace", [(case(), "torch", noisy((name, 3), medians_s[2]))])] if len(medians_s) > 2 else []),
+                ]
+            )
+        ]
+        return joined(tmp_path / f"{name}.csv", *parts)
+
+    one_kind = compare_files(merged("a", 1e-3, 1e-3), merged("b", 1e-3, 1e-3), gate=Gate(allowance=0.05))
+    assert (one_kind.machine, one_kind.state, len(one_kind.rows)) == ((), "ok", 2)
+    old, new = (read_pairs(merged(name, 1e-3, 1e-3, last)) for name, last in (("c", 1e-3), ("d", 3e-3)))
+    kinds = by_kind(old, new)
+    assert {kind: (len(mine), len(yours)) for kind, (mine, yours) in kinds.items()} == {"zen5": (2, 2), "grace": (1, 1)}
+    states = {
+        kind: compare_pairs(*sides, gate=Gate(allowance=0.05), before="c", after="d").state
+        for kind, sides in kinds.items()
+    }
+    assert states == {"zen5": "ok", "grace": "regression"}
+    alone = [pair for pair in old if pair[0]["cpu"] == "grace"]
+    assert by_kind(alone, new)["zen5"] == ([], [pair for pair in new if pair[0]["cpu"] == "zen5"])
+    zen5 = [pair for pair in new if pair[0]["cpu"] == "zen5"]
+    with pytest.raises(ConvbenchError, match="cpu grace -> zen5"):
+        compare_pairs(*by_kind(alone, zen5)[""], gate=Gate(), before="c", after="d")
+
+
 def test_other_versions_are_told_and_compared(tmp_path: Path) -> None:
     old = write(tmp_path / "old.csv", [(case(), "torch", noisy(1))])
     new = write(tmp_path / "new.csv", [(case(), "torch", noisy(2))], replace(MACHINE, torch="2.15.0", driver="590"))
@@ -325,6 +369,30 @@ def test_a_noisy_torch_decides_no_ratio_to_it(changes) -> None:  # type: ignore[
     old = [(case(), "torch", disturbed(noisy(1))), (case(), "mine", noisy(2))]
     new = [(case(), "torch", noisy(3)), (case(), "mine", noisy(4, median_s=3e-3))]
     assert changes(old, new, Gate(allowance=0.05, relative=True)).state == "undecided"
+
+
+@pytest.mark.parametrize(
+    ("noise", "words"),
+    [
+        (Noise(suspect="slow canaries"), "on a suspect machine"),
+        (Noise(contended=1), "on a GPU in use by other processes"),
+    ],
+)
+def test_times_of_a_suspect_machine_or_a_shared_gpu_decide_nothing_and_their_ratios_do(  # type: ignore[no-untyped-def]
+    changes, noise: Noise, words: str
+) -> None:
+    old = [(case(), "torch", noisy(1)), (case(), "mine", noisy(2))]
+    new = [(case(), name, replace(noisy(seed, 3e-3), noise=noise)) for seed, name in ((3, "torch"), (4, "mine"))]
+    found = changes(old, new)
+    assert {(row.verdict, row.state, row.note) for row in found.rows} == {("undecided", "undecided", f"{words} after")}
+    (row,) = changes(old, new, Gate(allowance=0.05, relative=True)).rows
+    assert (row.state, row.note) == ("ok", "")
+    (torch, _) = changes(new, new).rows
+    assert torch.note == f"identical in both files; {words} before and after"
+    assert (
+        changes(old, [(one, name, replace(found, noise=Noise(contended=0))) for one, name, found in new]).rows[0].note
+        == ""
+    )
 
 
 def early(rounds: int, slow: float = 1.0) -> tuple[Timed, Timed]:

@@ -154,6 +154,31 @@ def test_a_machine_with_slow_canaries_is_named_and_its_rows_are_marked(tmp_path:
     assert sum(bool(row["suspect"]) for row in merged_rows(merged)) == 6
 
 
+@pytest.mark.parametrize(
+    ("foreign", "steal", "said"),
+    [
+        ("", "", ""),
+        ("0.01", "0", ", though nothing else used its CPUs"),
+        ("0.62", "0", ", while other processes used 62 % of its CPUs"),
+        ("0.31", "0.2", ", while other processes used 31 % of its CPUs and the hypervisor took 20 % of its CPUs"),
+    ],
+)
+def test_a_busy_machine_is_told_from_one_that_is_slow_by_nature(
+    tmp_path: Path, foreign: str, steal: str, said: str
+) -> None:
+    files = [
+        write(tmp_path / f"{node}.csv", [
+            rows_of(place, 9, machine=node, canaries_s=canaries(one, 2 * one), foreign=foreign, steal=steal)
+            for place, one in zip(places, (seconds, seconds * 1.001, seconds), strict=True)
+        ])
+        for node, seconds, places in (("n1", 1e-3, (0, 1, 2)), ("n2", 1.01e-3, (3, 4, 5)), ("n3", 2e-3, (6, 7, 8)))
+    ]  # fmt: skip
+    (line,) = [line for line in merge(files).lines if "suspect" in line]
+    assert line == (
+        f"n3 is suspect: its canaries took up to 2.0 times as long as usual for its kind{said}; its 6 rows are marked"
+    )
+
+
 def test_a_machine_that_became_slow_is_named(tmp_path: Path) -> None:
     seconds = (1e-3, 1.01e-3, 0.99e-3, 1e-3, 1.02e-3, 1.6e-3)
     rows = [rows_of(place, 6, machine="n1", canaries_s=f"{one:.4g}") for place, one in enumerate(seconds)]

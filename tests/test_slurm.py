@@ -1,15 +1,19 @@
 """What is asked of SLURM, and what is done again, with a SLURM of three shell scripts."""
 
 import os
+import signal
 import stat
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from convbench import ConvbenchError
-from convbench.slurm import GRACE_S, MOST_FRUITLESS, Folder, SlurmRun, State, Wanted, require, script, write_script
+from convbench.exit_codes import INTERRUPTED
+from convbench.fleet import MOST_FRUITLESS, Folder, State
+from convbench.slurm import GRACE_S, SlurmRun, Wanted, require, script
 from tests.cli.conftest import Cli, cli  # noqa: F401  # a fixture
 
 COMMAND = ["convbench", "bench", "--suite", "quick"]
@@ -59,7 +63,7 @@ def watch(folder: Folder, shards: int, turn: Callable[[int], None], told: list[s
 
 def folder_in(tmp_path: Path) -> Folder:
     found = Folder(tmp_path / "parts")
-    write_script(script(COMMAND, Wanted(shards=3, minutes=5), found), found)
+    found.begin(script(COMMAND, Wanted(shards=3, minutes=5), found))
     return found
 
 
@@ -87,6 +91,14 @@ def test_a_shard_is_done_where_its_command_came_to_a_result(tmp_path: Path, code
     ran = subprocess.run(["bash"], input=text, text=True, check=False, env=environment, capture_output=True)
     assert ran.returncode == code
     assert folder.done(3) == ({2} if done else set())
+
+
+def test_a_task_sees_the_gpus_that_slurm_gave_it(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    text = script(["sh", "-c", 'echo "$CUDA_VISIBLE_DEVICES"', "sh"], Wanted(shards=3, minutes=5), folder)
+    environment = os.environ | {"SLURM_ARRAY_TASK_ID": "2", "CUDA_VISIBLE_DEVICES": "GPU-5"}
+    ran = subprocess.run(["bash"], input=text, text=True, check=False, env=environment, capture_output=True)
+    assert ran.stdout.splitlines()[1] == "GPU-5"
 
 
 def test_every_shard_is_submitted_once_and_followed_to_its_end(slurm: Path, tmp_path: Path) -> None:
@@ -120,7 +132,7 @@ def test_what_ended_undone_is_submitted_again_and_nothing_else(slurm: Path, tmp_
     assert states[-1].lost == ()
     assert (slurm / "asked").read_text().splitlines()[1] == f"sbatch --parsable --array=2 {folder.script}"
     assert told == [f"shard 2 ended undone (see {folder.log(2)}) and is submitted again"]
-    assert folder.jobs == ["1", "2"]
+    assert folder.noted == ["1", "2"]
 
 
 def test_a_shard_without_progress_is_given_up_and_one_with_progress_is_not(slurm: Path, tmp_path: Path) -> None:
@@ -156,7 +168,7 @@ def test_a_file_that_a_slow_disk_shows_late_is_waited_for(slurm: Path, tmp_path:
 
 def test_who_comes_back_follows_the_jobs_that_are_there(slurm: Path, tmp_path: Path) -> None:
     folder, told = folder_in(tmp_path), list[str]()
-    folder.add_job("1")
+    folder.note("1")
     (slurm / "queue").write_text("1 1 RUNNING\n9 2 RUNNING\n")
     finish(folder, 2)
 
@@ -182,16 +194,16 @@ def test_a_controller_that_is_silent_for_a_while_is_asked_again(slurm: Path, tmp
     assert told == ["squeue: unable to contact the controller; asking again"]
     (slurm / "squeue").write_text("#!/bin/sh\nexit 7\n")
     other = Folder(tmp_path / "other")
-    write_script("x", other)
+    other.begin("x")
     with pytest.raises(ConvbenchError, match="squeue: exit 7"):
         watch(other, 1, lambda _: None, told)
 
 
 def test_another_command_does_not_go_into_the_same_folder(tmp_path: Path) -> None:
     folder = folder_in(tmp_path)
-    write_script(folder.script.read_text(), folder)
+    folder.begin(folder.script.read_text())
     with pytest.raises(ConvbenchError, match="is of another command; name another --folder"):
-        write_script("another", folder)
+        folder.begin("another")
 
 
 def test_without_slurm_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,7 +219,12 @@ def test_without_slurm_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> Non
         (["--slurm", "--", "bench", "--csv", "x.csv"], "--csv: each part gets its own; leave it out"),
         (["--slurm", "--", "bench", "--resume"], "--resume: each part gets its own"),
         (["--slurm", "--", "bench", "--sweet"], "--sweet"),
-        (["--", "bench"], "submit needs an engine: --slurm"),
+        (["--", "bench"], "submit needs one engine: --slurm or --ray ADDRESS"),
+        (["--slurm", "--ray", "auto", "--", "bench"], "submit needs one engine"),
+        (["--slurm", "--num-gpus", "1", "--", "bench"], "--num-gpus can only be used with --ray; leave it out"),
+        (["--ray", "auto", "--gres", "gpu:1", "--", "bench"], "--gres can only be used with --slurm; leave it out"),
+        (["--ray", "auto", "--resources", "h100", "--", "bench"], "--resources h100: give NAME=VALUE"),
+        (["--ray", "auto", "--resources", "h100=x", "--", "bench"], "--resources h100=x: give a number above 0"),
     ],
 )
 def test_what_cannot_be_submitted_is_one_line(cli: Cli, words: list[str], said: str) -> None:  # noqa: F811
@@ -224,3 +241,20 @@ def test_the_script_is_printed_and_nothing_submitted(cli: Cli, tmp_path: Path) -
     assert done.out.startswith("#!/bin/bash\n#SBATCH --job-name=convbench\n#SBATCH --array=1-4\n")
     assert "-m convbench verify --suite quick --shard" in done.out
     assert not (tmp_path / "parts").exists()
+
+
+@pytest.mark.program
+@pytest.mark.parametrize("cancel", [True, False])
+def test_an_interruption_leaves_the_jobs_or_cancels_them(slurm: Path, tmp_path: Path, cancel: bool) -> None:
+    (slurm / "queue").write_text("1 1 RUNNING\n1 2 RUNNING\n")
+    words = ["--slurm", "--shards", "2", "--folder", str(tmp_path / "parts"), *(["--cancel"] if cancel else [])]
+    command = [sys.executable, "-m", "convbench", "submit", *words, "--", "bench", "--suite", "quick"]
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    assert running.stderr is not None
+    assert "2 shards of job 1; parts and logs" in running.stderr.readline()
+    running.send_signal(signal.SIGINT)
+    told = running.communicate(timeout=60)[1]
+    assert running.returncode == INTERRUPTED
+    assert f"--folder {tmp_path / 'parts'} follows them again" in told
+    assert ("the jobs are cancelled" if cancel else "still there; scancel 1 cancels them") in told
+    assert ("scancel 1" in (slurm / "asked").read_text()) is cancel

@@ -103,6 +103,8 @@ def test_pandas_reads_it_with_no_options(tmp_path: Path) -> None:
         Verified(CHECK),
         Skipped("too large"),
         Failed("no"),
+        replace(TIMED, noise=Noise(contended=2, suspect="its canaries are slow")),
+        replace(TIMED, noise=Noise(contended=0)),
         Wrong(Check(worst_of_bound=9, relative_l2=1, evidence="all")),
         Wrong(Check(worst_of_bound=9, relative_l2=1, evidence="all", cause_cut=99, smallest_cut=60)),
     ],
@@ -114,6 +116,16 @@ def test_a_result_is_read_back(tmp_path: Path, outcome: Outcome) -> None:
     (result,) = read_results(path)
     assert result.outcome == outcome
     assert result.case == make_case("n2c4h7w9k6r3s2_st2x1_pd1x0_dl1x2_g2", dtype="bf16", seed=3)
+
+
+def test_further_attempts_are_left_out_but_a_wrong_answer(tmp_path: Path) -> None:
+    path, told = tmp_path / "merged.csv", list[str]()
+    wrong = Wrong(Check(worst_of_bound=9, relative_l2=1, evidence="all"))
+    with CsvFile(str(path)) as file:
+        for attempt, outcome in ((None, TIMED), (2, wrong), (3, TIMED), (4, Failed("out of memory"))):
+            file.append({**row_of(outcome), "attempt": attempt})  # type: ignore[dict-item]
+    assert [type(result.outcome) for _, result in read_pairs(path, tell=told.append)] == [Timed, Wrong]
+    assert told == [f"{path} has 2 rows of further attempts, which are left out"]
 
 
 @pytest.mark.parametrize(("launch_s", "read"), [(1e-4, 1e-4), (None, None)], ids=["now", "older"])

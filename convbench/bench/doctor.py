@@ -197,7 +197,7 @@ def _gpu(device: Device) -> Iterator[Disturbance]:
     if gpu is None:
         yield Disturbance(what="GPU", ok=None, found="NVML does not report it")
         return
-    state, others = gpu.state(), gpu.others()
+    state, others = gpu.state(), gpu.others(using=False) or []
     yield Disturbance(
         what="GPU load",
         ok=not others,

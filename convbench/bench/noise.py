@@ -145,6 +145,7 @@ class Meter:
             ),
             throttle="; ".join(dict.fromkeys(state.throttle for state in self._seen if state.throttle)),
             handover_s=median(self._placement.seen) if self._placement and self._placement.seen else None,
+            contended=max((state.others for state in self._seen if state.others is not None), default=None),
         )
 
     def _cpu_ticks(self) -> tuple[int, int, int]:
@@ -177,12 +178,17 @@ class Meter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuState:
-    """One reading of a GPU; None for unknown values."""
+    """One reading of a GPU; None for unknown values.
+
+    Attributes:
+        others: how many processes besides our own compute on it.
+    """
 
     clock_hz: float | None
     power_w: float | None
     temperature_c: float | None
     throttle: str
+    others: int | None
 
 
 class Gpu:
@@ -223,14 +229,29 @@ class Gpu:
             power_w=None if milliwatts is None else milliwatts * 1e-3,
             temperature_c=ask(nvml.nvmlDeviceGetTemperature, nvml.NVML_TEMPERATURE_GPU),
             throttle="; ".join(dict.fromkeys(words for bit, words in _SLOWED.items() if reasons & bit)),
+            others=None if (others := self.others(using=True)) is None else len(others),
         )
 
-    def others(self) -> list[int]:
-        """Process ids of other programs that compute on it."""
-        with suppress(self._nvml.NVMLError):
-            found = self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle)
-            return [one.pid for one in found if one.pid != os.getpid()]
-        return []
+    def others(self, *, using: bool) -> list[int] | None:
+        """Process ids of other programs that compute on it; None if NVML does not say.
+
+        In a container NVML may give the ids that processes have outside. If this process is `using` the GPU, and is
+        not among them, it is one of those that look foreign.
+        """
+        try:
+            found = [one.pid for one in self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle)]
+        except self._nvml.NVMLError:
+            return None
+        strangers = [pid for pid in found if not _is_ours(pid)]
+        return strangers[1:] if using and len(strangers) == len(found) else strangers
+
+
+def _is_ours(pid: int) -> bool:
+    """Whether a process is our parent, or was started with us: a worker leads a group of its own."""
+    try:
+        return pid == os.getppid() or os.getpgid(pid) == os.getpgid(0)
+    except OSError:  # none here has this id
+        return False
 
 
 def nvml_lacks() -> str:

@@ -1,13 +1,17 @@
 """convbench compare: what became slower or wrong from one run to another?"""
 
-from typing import Annotated
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from convbench.cli import options
 from convbench.cli.outputs import Remarks, check_apart, check_outputs, export, tell
-from convbench.errors import ConvbenchError
+from convbench.errors import ConvbenchError, plural
 from convbench.exit_codes import NOTHING, RIGHT, WRONG
+
+if TYPE_CHECKING:
+    from convbench.compare import Changes
 
 EXAMPLE = "\b\nExample:\n  convbench compare before.csv after.csv --fail-if-slower 5%"
 EXIT = {"ok": RIGHT, "regression": WRONG, "undecided": NOTHING, "nothing": NOTHING}
@@ -73,17 +77,8 @@ def compare(
     3: no regression, but something is undecided (see --undecided), or there is nothing to compare.
     """
     from convbench.ci.of_changes import ChangesFindings
-    from convbench.compare import Gate, compare_pairs
-    from convbench.show.changes import (
-        COLUMNS,
-        apart_lines,
-        changes_rows,
-        changes_table,
-        headline,
-        note_lines,
-        remarks,
-    )
-    from convbench.show.console import print_tabbed, result_console, side_console
+    from convbench.compare import Gate, by_kind, compare_pairs
+    from convbench.show.console import result_console
     from convbench.store import read_pairs
 
     if not 0.5 <= confidence < 1:
@@ -115,18 +110,55 @@ def compare(
         if remark:
             held(remark)
         old, new = (read_pairs(file, tell=held) for file in (before, after))
-        changes = compare_pairs(old, new, gate=gate, across=across, before=before, after=after)
+        kinds = by_kind(old, new)
+        shared = [kind for kind, (mine, yours) in kinds.items() if mine and yours]
+        if len(kinds) > 1 and any(ci.files.values()):
+            raise ConvbenchError(
+                f"{before} and {after} are from several kinds of machine ({'; '.join(kinds)}); reports for CI are of "
+                f"one: give files of one"
+            )
+        gate = replace(gate, confidence=1 - (1 - confidence) / len(shared or kinds))
+        every = {
+            kind: compare_pairs(*kinds[kind], gate=gate, across=across, before=before, after=after)
+            for kind in (shared if len(kinds) > 1 else kinds)
+        }
+    for kind, (mine, yours) in kinds.items():
+        if kind not in every:
+            tell(f"{kind} is only in {before if mine else after} ({plural(len(mine or yours), 'row')}): not compared")
+    if len(kinds) == 1:
+        export(ci, ChangesFindings(changes=every[""], pairs=new), overwrite=overwrite)
+    for number, (kind, changes) in enumerate(every.items()):
+        _show(changes, kind, whole=result_console().is_terminal and not ci.takes_stdout, head=number == 0, ci=ci)
+    states = {changes.state for changes in every.values()} or {"nothing"}
+    state = next(one for one in ("regression", "undecided", "ok", "nothing") if one in states)
+    raise typer.Exit(UNDECIDED.get(gate.undecided, EXIT[state]) if state == "undecided" else EXIT[state])
+
+
+def _show(changes: "Changes", kind: str, *, whole: bool, head: bool, ci: options.ForCi) -> None:
+    """One comparison, of a kind of machine if there are several."""
+    from convbench.show.changes import (
+        COLUMNS,
+        apart_lines,
+        changes_rows,
+        changes_table,
+        headline,
+        note_lines,
+        remarks,
+    )
+    from convbench.show.console import print_tabbed, result_console, side_console
 
     out, err = result_console(), side_console()
-    whole = out.is_terminal and not ci.takes_stdout
-    export(ci, ChangesFindings(changes=changes, pairs=new), overwrite=overwrite)
+    named = [kind] if kind else []
+    words = out if whole else err
+    if kind:
+        words.print(f"{kind}:", style="bold", markup=False)
     if whole:
         out.print(changes_table(changes, width=out.width))
     elif not ci.takes_stdout:
-        print_tabbed(out, COLUMNS)
+        if head:
+            print_tabbed(out, [*(["kind"] if kind else []), *COLUMNS])
         for row in changes_rows(changes):
-            print_tabbed(out, row)
-    words = out if whole else err
+            print_tabbed(out, [*named, *row])
     for line in apart_lines(changes):
         words.print(line, style="bold red" if line.startswith(("WRONG", "FAILED")) else "dim", markup=False)
     for line in note_lines(changes):
@@ -134,8 +166,6 @@ def compare(
     for line in remarks(changes):
         words.print(line, style="bold yellow" if line.startswith("WARNING") else "dim", markup=False)
     words.print(headline(changes), style="bold", markup=False)
-    code = EXIT[changes.state]
-    raise typer.Exit(UNDECIDED.get(gate.undecided, code) if changes.state == "undecided" else code)
 
 
 def _files(before: str | None, after: str | None, *, rerun: bool) -> tuple[str, str | None, str]:

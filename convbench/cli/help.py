@@ -55,7 +55,7 @@ GROUPS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "How long": ("budget",),
         "Where it goes": ("output", "retune"),
     },
-    "submit": {"What": ("slurm", "shards", "time", "gres", "partition"), "Where it goes": ("folder", "print")},
+    "submit": {"What": ("slurm", "ray", "shards", "time", "gres", "num-gpus"), "Where it goes": ("folder", "print")},
     "report": {
         "How it is shown": ("plot", "percentiles"),
         "Where it goes": ("html", "svg", "png", "markdown", "junit", "bmf", "github-benchmark", "json"),

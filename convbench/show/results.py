@@ -12,6 +12,7 @@ from convbench.show.notebook import WIDTH, as_html, as_text, text_width
 from convbench.show.tables import (
     bench_table,
     defect_lines,
+    doubt_lines,
     dtype_lines,
     fault_lines,
     launch_line,
@@ -102,7 +103,8 @@ def _tables(results: Sequence[Result], width: int) -> Iterator[RenderableType]:
 def remark_lines(results: Sequence[Result]) -> list[str]:
     """Why others were skipped, how the times spread, what memory and launches cost, and the noise."""
     every = (*dtype_lines(results), *skip_lines(results), *mode_lines(results))
-    return [one for one in (*every, memory_line(results), launch_line(results), noise_line(results)) if one]
+    every += (memory_line(results), launch_line(results), noise_line(results), *doubt_lines(results))
+    return [one for one in every if one]
 
 
 def _table(timed: Sequence[Result]) -> str:

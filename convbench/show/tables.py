@@ -28,6 +28,7 @@ LIKELY_CAUSE = (
 )
 ABOVE_PEAK = "above 100 % of peak: probably Winograd or FFT, which do fewer operations, or a lower precision"
 TOO_FEW = "~ too few clean samples, so all were used: not to be trusted"
+DOUBTFUL = "?"
 VERDICT_STYLE = {
     "faster": "green",
     "slower": "yellow",
@@ -81,6 +82,7 @@ def bench_table(title: str, results: Sequence[Result], *, width: int, percentile
         parts.append(Text(DISAGREEMENT, "dim"))
     if any(isinstance(one.outcome, Timed) and one.outcome.noise.noisy for one in results):
         parts.append(Text(TOO_FEW, "dim"))
+    parts += [Text(line, "dim") for line in doubt_lines(results)]
     return Group(*parts, *(Text(line, "dim") for line in flag_lines(results)))
 
 
@@ -165,7 +167,7 @@ def _bench_cells(result: Result, baseline_s: float | None) -> list[Text]:
             mark = DISAGREES if against and against > 0 else ""
             return [
                 name,
-                Text(f"{'~' * timed.noise.noisy}{seconds(timed.median_s)}"),
+                Text(f"{'~' * timed.noise.noisy}{DOUBTFUL * bool(timed.noise.doubt)}{seconds(timed.median_s)}"),
                 Text(ratio_words(compared) if compared else "1x" if alone else ""),
                 Text(gflops(result.case.spec.flops, timed.median_s)),
                 of_peak(result, timed),
@@ -469,6 +471,19 @@ def noise_line(results: Iterable[Result]) -> str:
             "doctor to see why)"
         )
     return "; ".join(told)
+
+
+def doubt_lines(results: Iterable[Result]) -> list[str]:
+    """Which rows are marked because their machine or GPU was not theirs alone, and how they may be read."""
+    counts = Counter(
+        (noise.doubt, noise.suspect)
+        for one in results
+        if isinstance(one.outcome, Timed) and (noise := one.outcome.noise).doubt
+    )
+    return [
+        f"{DOUBTFUL} {plural(count, 'row')} timed {doubt}{f' ({why})' if why else ''}: trust ratios, not times"
+        for (doubt, why), count in counts.items()
+    ]
 
 
 def mode_lines(results: Iterable[Result]) -> list[str]:

@@ -107,8 +107,11 @@ class Nvml:
     NVML_CLOCK_SM = 1
     NVML_TEMPERATURE_GPU = 0
 
-    def __init__(self, reasons: int) -> None:
-        self.reasons = reasons
+    def __init__(self, reasons: int, *pids: int) -> None:
+        self.reasons, self.pids = reasons, pids
+
+    def nvmlDeviceGetComputeRunningProcesses(self, handle: object) -> list[SimpleNamespace]:  # noqa: N802
+        return [SimpleNamespace(pid=pid) for pid in self.pids]
 
     def nvmlDeviceGetCurrentClocksThrottleReasons(self, handle: object) -> int:  # noqa: N802
         return self.reasons
@@ -129,7 +132,55 @@ class Nvml:
 )
 def test_a_gpu_slowed_by_heat_is_told_and_one_at_its_power_cap_is_not(reasons: int, words: str) -> None:
     state = Gpu(Nvml(reasons), None).state()
-    assert state == GpuState(clock_hz=1.98e9, power_w=350.0, temperature_c=61.0, throttle=words)
+    assert state == GpuState(clock_hz=1.98e9, power_w=350.0, temperature_c=61.0, throttle=words, others=0)
+
+
+NOBODY = 2**22 + 1  # above the largest process id of Linux, as ids outside a container may be
+
+
+@pytest.mark.parametrize(
+    ("pids", "using", "others"),
+    [
+        ((), True, []),
+        ((os.getpid(),), True, []),
+        ((os.getpid(), os.getppid(), NOBODY), True, [NOBODY]),
+        ((NOBODY,), True, []),  # it must be this process, seen from outside
+        ((NOBODY, NOBODY + 1), True, [NOBODY + 1]),
+        ((NOBODY,), False, [NOBODY]),
+        ((1,), False, [1] if os.getppid() != 1 else []),
+    ],
+)
+def test_who_else_computes_on_a_gpu(pids: tuple[int, ...], using: bool, others: list[int]) -> None:
+    assert Gpu(Nvml(0, *pids), None).others(using=using) == others
+
+
+def test_a_gpu_that_others_use_makes_the_row_contended_and_no_sample_dirty(monkeypatch: pytest.MonkeyPatch) -> None:
+    nvml = Nvml(0, os.getpid())
+    monkeypatch.setattr(Gpu, "open", classmethod(lambda cls, device: Gpu(nvml, None)))
+    with Meter(find_device("cuda")) as meter:
+        assert meter.noise().contended == 0
+        meter._ask_again = 0.0
+        nvml.pids = (os.getpid(), NOBODY)  # for a moment
+        meter.refresh()
+        meter._ask_again, nvml.pids = 0.0, (os.getpid(),)
+        meter.refresh()
+        assert meter.dirt(CALM, CALM, 1e-3) == ""
+        found = meter.noise()
+    assert found.contended == 1
+    assert found.doubt == "on a GPU in use by other processes"
+
+
+def test_what_nvml_does_not_know_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(handle: object) -> list[SimpleNamespace]:
+        raise Nvml.NVMLError("Insufficient Permissions")
+
+    nvml = Nvml(0)
+    monkeypatch.setattr(nvml, "nvmlDeviceGetComputeRunningProcesses", refuses)
+    monkeypatch.setattr(Gpu, "open", classmethod(lambda cls, device: Gpu(nvml, None)))
+    with Meter(find_device("cuda")) as meter:
+        assert meter.noise().contended is None
+    with Meter() as meter:
+        assert meter.noise().contended is None
 
 
 def test_samples_of_a_slowed_gpu_are_dirty(monkeypatch: pytest.MonkeyPatch) -> None:

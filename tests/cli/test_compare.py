@@ -286,3 +286,37 @@ def test_a_rerun_says_what_it_cannot_run(cli: Cli, changed: Callable[..., Path],
     assert done.code == 2
     assert "was timed on cuda, which is not here; give another file" in done.err
     assert not (tmp_path / "new.csv").exists()
+
+
+def of_kinds(tmp_path: Path, name: str, **factors: float) -> Path:
+    """A merged file: two cases of the shipped report as shards, on each kind of machine as slow as its factor."""
+    path = tmp_path / f"{name}.csv"
+    with QUICK.open(newline="") as old, path.open("w", newline="") as new:
+        rows = list(csv.DictReader(old))
+        chosen = [row for row in rows if row["name"] in list(dict.fromkeys(one["name"] for one in rows))[1:3]]
+        writer = csv.DictWriter(new, [*rows[0], "shard"])
+        writer.writeheader()
+        for cpu, factor in factors.items():
+            for row in chosen:
+                samples = " ".join(f"{factor * float(one):.4g}" for one in row["samples_s"].split())
+                empty = dict.fromkeys(row.keys() & OF_SAMPLES, "")
+                writer.writerow({**row, "samples_s": samples, "cpu": cpu, "shard": "1/2", "machine": cpu, **empty})
+    return path
+
+
+def test_each_kind_of_machine_is_compared_with_itself(cli: Cli, tmp_path: Path) -> None:
+    old, same = (of_kinds(tmp_path, name, zen5=1.0, grace=2.0) for name in ("old", "same"))
+    done = cli("compare", old, same)
+    assert done.code == 0, done.err
+    assert {row["kind"] for row in table(done.out)} == {"zen5", "grace"}
+    assert "grace:" in done.err.splitlines()
+    slow = cli("compare", old, of_kinds(tmp_path, "slow", zen5=1.0, grace=4.0))
+    assert slow.code == 1
+    assert {row["kind"] for row in table(slow.out) if row["gate"] == "regression"} == {"grace"}
+    lost = cli("compare", old, of_kinds(tmp_path, "lost", zen5=1.0))
+    assert lost.code == 0
+    assert f"convbench: grace is only in {old} (" in lost.err
+    assert {row["kind"] for row in table(lost.out)} == {"zen5"}
+    refused = cli("compare", old, same, "--junit", tmp_path / "junit.xml")
+    assert refused.code == 2
+    assert "from several kinds of machine (zen5; grace); reports for CI are of one" in refused.err

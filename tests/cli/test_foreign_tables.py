@@ -16,6 +16,7 @@ from tests.cli.conftest import Cli, table
 SHIPPED = Path(__file__).parents[1] / "results" / "quick-cpu-zen4.csv"
 TEXT = SHIPPED.read_text(encoding="utf-8")
 Row = dict[str, str]
+KINDS = [next(csv.DictReader(io.StringIO(TEXT)))["cpu"], "zen5"]
 
 
 def decimal_comma(word: str) -> str:
@@ -122,7 +123,7 @@ def test_a_cell_that_cannot_be_is_told_with_row_and_column(tmp_path: Path, colum
 
 def test_two_machines_two_regimes_and_a_repeated_run_are_never_summed(cli: Cli, tmp_path: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(TEXT)))
-    columns = [*rows[0], "timing", "cache"]
+    columns = [*rows[0], "timing", "cache", "shard"]
 
     def written(name: str, *runs: Row) -> Path:
         path = tmp_path / name
@@ -138,6 +139,7 @@ def test_two_machines_two_regimes_and_a_repeated_run_are_never_summed(cli: Cli, 
         ("one.csv", [{}], [""]),
         ("again.csv", [{}, {}, {}], ["run 1", "run 2", "run 3"]),
         ("machines.csv", [{"machine": "a"}, {"machine": "b"}], ["a", "b"]),
+        ("shards.csv", [{"machine": "a", "shard": "1/2"}, {"machine": "b", "cpu": "zen5", "shard": "2/2"}], KINDS),
         ("cold.csv", [{}, cold], ["eager, hot", "eager, cold"]),
         ("both.csv", [{"machine": "a"}, {"machine": "a"}, {"machine": "b"}], ["a, run 1", "a, run 2", "b, run 1"]),
     ):
@@ -152,6 +154,12 @@ def test_two_machines_two_regimes_and_a_repeated_run_are_never_summed(cli: Cli, 
         told = f"{path} holds {len(runs)} runs, which are shown apart: {'; '.join(words)}"
         assert (told in done.err) == (len(runs) > 1)
         assert f" of {12 * len(runs)} cases" not in done.err or len(runs) == 1
+
+
+def test_the_shards_of_a_kind_of_machine_are_one_run() -> None:
+    pairs = read_pairs(SHIPPED)
+    mixed = [({**row, "machine": f"n{number % 3}", "shard": "1/9"}, one) for number, (row, one) in enumerate(pairs)]
+    assert list(runs_apart(mixed)) == [""]
 
 
 def test_a_row_on_the_cpu_is_of_the_machine_whose_gpu_other_rows_name() -> None:

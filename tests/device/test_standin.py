@@ -12,7 +12,7 @@ import pytest
 
 pytestmark = [pytest.mark.program, pytest.mark.skipif(sys.platform != "linux", reason="worker processes need Linux")]
 
-STANDIN = Path(__file__).parent / "standin"
+STANDIN, NVML = (Path(__file__).parent / name for name in ("standin", "nvml"))
 PLUGIN = '''
 import torch
 import torch.nn.functional as F
@@ -68,11 +68,11 @@ class Run:
         return {row[column] for row in self.rows if row["backend"] == backend}
 
 
-def run(folder: Path, *words: str) -> Run:
+def run(folder: Path, *words: str, more: dict[str, str] | None = None) -> Run:
     log, file = folder / "notes", folder / "rows.csv"
     done = subprocess.run(
         [sys.executable, "-m", "convbench", *words, "--device", "cuda", "--csv", str(file)],
-        env=os.environ | {"PYTHONPATH": str(STANDIN), "STANDIN_LOG": str(log), "OMP_NUM_THREADS": "1"},
+        env=os.environ | {"PYTHONPATH": str(STANDIN), "STANDIN_LOG": str(log), "OMP_NUM_THREADS": "1"} | (more or {}),
         capture_output=True,
         check=False,
         text=True,
@@ -107,6 +107,15 @@ def test_twenty_cases_take_two_workers_and_are_graphs_over_cold_operands(tmp_pat
     assert done.count("captured") == done.count("capture") == 2 * 3 * 20  # cold, and hot for graph_s
     assert "own median (graph, cold)" not in done.text  # a pipe has the columns
     assert "launch-bound, an eager call takes: torch on " in done.text
+
+
+@pytest.mark.parametrize(("pids", "contended"), [("", "0"), ("4194305 4194306", "2")])
+def test_a_gpu_that_others_use_makes_its_rows_contended(tmp_path: Path, pids: str, contended: str) -> None:
+    more = {"PYTHONPATH": os.pathsep.join(map(str, (STANDIN, NVML))), "NVML_PIDS": pids}
+    done = run(tmp_path, *BENCH, "--backend", "torch,cudnn", "--shape", "n1c2h6w6k3r3s3_pd1", more=more)
+    assert done.code == 0, done.text
+    assert {row["contended"] for row in done.rows} == {contended}
+    assert ("GPU in use by other processes" in done.text) is bool(pids)
 
 
 def test_who_cannot_be_captured_is_eager_and_compared_with_no_graph_and_its_worker_is_replaced(

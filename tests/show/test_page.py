@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from convbench import Wrong
+from convbench import Timed, Wrong
 from convbench.show.page import again, page, verify_page
+from convbench.show.units import seconds
 from tests.show.results_page import EVIL, QUICK, RESULTS, entries, faults, hostile
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
@@ -93,6 +94,18 @@ def test_samples_keep_three_digits_and_say_how_many_were_drawn() -> None:
             assert [one * 1e-3 * row["median_s"] for one in row["samples"]] == pytest.approx(
                 samples, abs=0.6e-3 * row["median_s"] if samples else 0
             )
+
+
+def test_a_time_in_doubt_is_marked_and_told() -> None:
+    own = [one for one in entries(QUICK) if isinstance(one.result.outcome, Timed)][:2]
+    outcome = own[1].result.outcome
+    assert isinstance(outcome, Timed)
+    doubted = replace(own[1].result, outcome=replace(outcome, noise=replace(outcome.noise, contended=1)))
+    text = page([own[0], replace(own[1], result=doubted)])
+    assert "? 1 row timed on a GPU in use by other processes: trust ratios, not times" in text
+    assert f">?{seconds(outcome.median_s)}<" in text
+    assert "timed on a GPU in use by other processes<" in text
+    assert "in use by other processes" not in page(own)
 
 
 def test_the_verdict_stands_first(plain: str) -> None:

@@ -15,10 +15,12 @@ from convbench import Case, Failed, Problem, Result, Skipped, Timed, Verified, W
 from convbench.ceilings.roofline import IMPOSSIBLE, TRANSFORM
 from convbench.outcome import Bill, Check, Noise, Outcome, PairedRatio, Roofline
 from convbench.show.ceilings import age, ceiling_table
+from convbench.show.results import remark_lines
 from convbench.show.tables import (
     COVERAGE,
     answer,
     bench_table,
+    doubt_lines,
     dtype_lines,
     fault_lines,
     memory_line,
@@ -214,6 +216,19 @@ def test_a_row_with_too_few_clean_samples_is_undecided_and_nothing_else() -> Non
     assert "~ too few clean samples, so all were used: not to be trusted" in text
     assert "~" not in drawn(80, bench_table("quick", rows[:1], width=80))
     assert noise_line(rows).startswith("1 of 2 rows had too few clean samples, so they are undecided")
+
+
+def test_a_row_on_a_suspect_machine_or_a_shared_gpu_is_marked_and_counted() -> None:
+    sick = replace(timed(88e-3), noise=Noise(suspect="its canaries are slow", contended=3))
+    shared = replace(timed(44e-3), noise=Noise(contended=1, noisy=True))
+    rows = results((DENSE, "torch", timed(5e-5)), (DENSE, "mine", sick), (DENSE, "other", shared))
+    text = drawn(120, bench_table("quick", rows, width=120))
+    assert " ?88.0 ms" in text
+    assert " ~?44.0 ms" in text
+    assert "? 1 row timed on a suspect machine (its canaries are slow): trust ratios, not times" in text
+    assert "? 1 row timed on a GPU in use by other processes: trust ratios, not times" in text
+    assert remark_lines(rows)[-2:] == doubt_lines(rows)
+    assert "?" not in drawn(120, bench_table("quick", rows[:1], width=120))
 
 
 def test_the_peak_of_a_launch_bound_row_is_the_launch() -> None:

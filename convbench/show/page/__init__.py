@@ -20,8 +20,10 @@ from convbench.show.heatmap import LEVELS, heat_svg, used_levels
 from convbench.show.html import allowed, as_json, fill, read
 from convbench.show.scene import Scene
 from convbench.show.tables import (
+    DOUBTFUL,
     answer,
     cause_cut_words,
+    doubt_lines,
     geomean_words,
     layers_title,
     ratio_words,
@@ -210,7 +212,7 @@ def _cells(entry: Entry, columns: Sequence[PageColumn]) -> list[Cell]:
     }
     if isinstance(outcome, Timed):
         spec, time_s = result.case.spec, outcome.median_s
-        found["Time"] = (seconds(time_s), time_s)
+        found["Time"] = (f"{DOUBTFUL * bool(outcome.noise.doubt)}{seconds(time_s)}", time_s)
         found["Images/s"] = (rate(spec.n / time_s), spec.n / time_s)
         found["GFLOP/s"] = (gflops(spec.flops, time_s), spec.flops / time_s)
         if (ratio := outcome.comparison) is not None:
@@ -221,8 +223,10 @@ def _cells(entry: Entry, columns: Sequence[PageColumn]) -> list[Cell]:
 
 
 def _reason(entry: Entry) -> str:
-    """The cause where it is known, and where it is wrong."""
-    return "; ".join(filter(None, (entry.row.get("cause", ""), entry.row["reason"])))
+    """The cause where it is known, and where it is wrong; of a time, why it is in doubt."""
+    outcome = entry.result.outcome
+    doubt = outcome.noise.doubt if isinstance(outcome, Timed) else ""
+    return "; ".join(filter(None, (entry.row.get("cause", ""), entry.row["reason"], doubt and f"timed {doubt}")))
 
 
 def _rows(entries: Sequence[Entry], columns: Sequence[PageColumn], table: Sequence[Sequence[Cell]]) -> str:
@@ -325,6 +329,7 @@ def _summary(entries: Sequence[Entry], groups: Mapping[tuple[str, str, str], Seq
     for key, own in groups.items():
         if said := answer([entry.result for entry in own]):
             parts.append(f'<p class="verdict">{escape(group_title(key, groups))}: {escape(said)}</p>')
+    parts += [f'<p class="quiet">{escape(line)}</p>' for line in doubt_lines([entry.result for entry in entries])]
     return "\n".join(parts)
 
 

@@ -183,7 +183,15 @@ class Profile(torch.autograd.profiler.profile):
 
 
 PROPERTIES = types.SimpleNamespace(
-    name=NAME, L2_cache_size=L2_NBYTES, multi_processor_count=2, total_memory=8 << 30, major=9, minor=0
+    name=NAME,
+    L2_cache_size=L2_NBYTES,
+    multi_processor_count=2,
+    total_memory=8 << 30,
+    major=9,
+    minor=0,
+    pci_domain_id=0,
+    pci_bus_id=1,
+    pci_device_id=0,
 )
 for name, value in {
     "is_available": lambda: True,
