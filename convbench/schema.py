@@ -287,6 +287,8 @@ _FLEET = (
     ),
     Column("attempt", "in a merged file: 2, 3 ... for further measurements of a case that has one; else empty"),
     Column("suspect", "in a merged file: why the machine of this row cannot be trusted; else empty"),
+)
+_SHARED = (
     Column(
         "contended",
         "GPU only: how many other processes computed on it, at most, while it was timed (NVML); empty if unknown",
@@ -312,6 +314,7 @@ TABLE = (
     *_numbered(_TAIL, 8),
     *_numbered(_FLEET, 8),
     *_numbered(_AUTO, 9),
+    *_numbered(_SHARED, 9),
 )
 COLUMNS = tuple(one.name for one in TABLE)
 SCHEMA = max(one.since for one in TABLE)
