@@ -125,6 +125,28 @@ class Conv:
 
 
 @dataclass(frozen=True, eq=False)
+class ConvTranspose:
+    """activation(transposed convolution of x + bias), of one group and dilation 1; weight is (C, K, R, S)."""
+
+    weight: Tensor
+    bias: Tensor
+    stride: Pair
+    padding: Pair
+    more: Pair
+    activation: str = NONE
+
+    @property
+    def words(self) -> str:
+        c, k, r, s = self.weight.shape
+        return " ".join([f"transposed conv {r}x{s} {c}->{k} stride {self.stride[0]}", *named(self.activation)])
+
+    def run(self, x: Tensor) -> Tensor:
+        weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
+        y = F.conv_transpose2d(x, weight, bias, self.stride, self.padding, self.more)
+        return activate(y, self.activation)
+
+
+@dataclass(frozen=True, eq=False)
 class Linear:
     """activation(x @ weight.T + bias)."""
 

@@ -326,5 +326,5 @@ def test_layers_say_what_was_chosen_and_how_exact_it_is() -> None:
     assert first.default_s == first.chosen_s > 0
     assert first.error is not None
     assert 0 < first.error < 1e-6
-    assert layers["transposed"].chosen == "torch"
+    assert layers["transposed"].operation == "transposed conv 2x2 16->12 stride 2"
     assert graph.workspace > sum(one.numel() * 4 for one in UNet().parameters())
