@@ -11,8 +11,9 @@ PAGE = (Path(__file__).parents[2] / "docs" / "kernels.md").read_text(encoding="u
 
 
 def test_the_kernel_of_the_page_is_right_and_has_the_text_that_stands_there() -> None:
-    kernel, call = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    kernel, call, on_blocks = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     names: dict[str, Any] = {"__name__": "page"}
     exec(kernel + call, names)  # it ends with an assertion
+    exec(on_blocks, {"__name__": "page"})  # so does this one
     (text,) = re.findall(r"```llvm\n(.*?)```", PAGE, re.DOTALL)
     assert text_of(names["one_filter"], avx2("x86_64-unknown-linux-gnu", "haswell", "")).strip() == text.strip()

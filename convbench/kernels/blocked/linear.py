@@ -100,16 +100,18 @@ class LinearPlan:
     Attributes:
         vectors: of a block of outputs.
         blocks: of outputs, of a piece.
+        ahead: whether weights are prefetched: a CPU's own prefetcher may follow one long stream as well.
     """
 
     problem: Linear
     target: Target
     vectors: int
     blocks: int
+    ahead: bool = False
 
     @property
     def name(self) -> str:
-        return f"linear, {self.vectors} vectors x {self.blocks} blocks"
+        return f"linear, {self.vectors} vectors x {self.blocks} blocks" + ", ahead" * self.ahead
 
     @property
     def scratch(self) -> int:
@@ -139,7 +141,7 @@ class LinearPlan:
     def form(self) -> LinearForm:
         x, y, lanes = self.problem.x, self.problem.y, self.target.lanes
         many = x.n > 1
-        lines = -(-turn_channels(lanes) * self.vectors * lanes // LINE)
+        lines = -(-turn_channels(lanes) * self.vectors * lanes // LINE) if self.ahead else 0
         tile = TileForm(
             turn_channels(lanes), x.image if many else 0, y.image if many else 0, ahead=lines,
             residual=self.problem.residual is not None, code=code_of(self.problem.activation),
@@ -183,7 +185,7 @@ def candidates(problem: Linear, target: Target, threads: int, accuracy: Accuracy
     n, blocks = problem.x.n, problem.y.blocks
     widths = [8, 4] if n == 1 else [4, 2] if n <= 3 else [2, 3]
     plans = []
-    for vectors in widths:
+    for vectors, ahead in [(widths[0], False), (widths[1], False), (widths[0], True)]:
         count = -(-blocks // vectors)
-        plans.append(LinearPlan(problem, target, vectors, max(1, min(4, count // (8 * threads)))))
+        plans.append(LinearPlan(problem, target, vectors, max(1, min(4, count // (8 * threads))), ahead))
     return list({one.name: one for one in plans}.values())

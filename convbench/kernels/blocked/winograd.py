@@ -42,6 +42,7 @@ from convbench.kernels.tile import for_blocks, split
 from convbench.kernels.transforms import FOUR, TWO, Points, WinogradTransforms, apply_columns, apply_rows
 
 SUM = 64  # channels that are added up before their sum joins the others
+FEW_TILES = 12  # of F4, in all images: then F2 comes first
 LONGEST_ROW = 64  # tiles of a row that are transformed at once
 
 FIELDS = Fields.of(
@@ -436,10 +437,12 @@ def winograd_candidates(problem: Convolution, target: Target, threads: int, *, f
     """
     if not fits(problem):
         return []
-    found = []
-    for points in (FOUR, TWO) if four else (TWO,):
+    y, found = problem.y, []
+    # The weights of F4 are 36 matrices, those of F2 16: with few tiles, reading them is all the time.
+    few = y.n * -(-y.h // 4) * -(-y.w // 4) < FEW_TILES
+    for points in ((TWO, FOUR) if few else (FOUR, TWO)) if four else (TWO,):
         m = len(points) - 1
-        tiles = problem.y.n * -(-problem.y.h // m) * -(-problem.y.w // m)
+        tiles = y.n * -(-y.h // m) * -(-y.w // m)
         kinds = [(most, True) for most in (28, 56, 112) if tiles >= most * threads]
         kinds += [(min(tiles, 64), False)] * (tiles < 112 * threads or not kinds)
         found += [Winograd(problem, points, target, threads, most, fused) for most, fused in kinds]
