@@ -43,6 +43,7 @@ from convbench.kernels.transforms import FOUR, TWO, Points, WinogradTransforms, 
 
 SUM = 64  # channels that are added up before their sum joins the others
 FEW_TILES = 12  # of F4, in all images: then F2 comes first
+MOST_KEPT = 16 << 20  # floats of V, in two steps
 LONGEST_ROW = 64  # tiles of a row that are transformed at once
 
 FIELDS = Fields.of(
@@ -444,7 +445,10 @@ def winograd_candidates(problem: Convolution, target: Target, threads: int, *, f
         m = len(points) - 1
         tiles = y.n * -(-y.h // m) * -(-y.w // m)
         kinds = [(most, True) for most in (28, 56, 112) if tiles >= most * threads]
-        kinds += [(min(tiles, 64), False)] * (tiles < 112 * threads or not kinds)
+        kept = (m + 2) ** 2 * problem.x.c * tiles  # V of all tiles
+        if tiles < 112 * threads and kept <= MOST_KEPT:
+            kinds.append((min(tiles, 64), False))
+        kinds = kinds or [(min(tiles, 28), True)]
         found += [Winograd(problem, points, target, threads, most, fused) for most, fused in kinds]
     names: dict[str, Winograd] = {}
     for one in found:
