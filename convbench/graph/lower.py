@@ -5,7 +5,7 @@ convolutions read. Its halo is as wide as the widest of its readers' padding, so
 wider than it is read. Flattening moves nothing: a linear layer takes its weights in the order of the blocks.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -170,6 +170,7 @@ class Layout:
         x, y = self.blocked(node.inputs[0]), self.blocked(node.output)
         second = self.blocked(node.inputs[1]) if len(node.inputs) > 1 else x
         problem: Any
+        room: Callable[..., Sequence[BlockedPlan]]
         match operation:
             case MaxPool(kernel, stride, padding, dilation):
                 problem, room = pooling.MaxPool(x, y, kernel, stride, padding, dilation), pooling.candidates
@@ -192,7 +193,7 @@ class Layout:
                 return self._concatenation(node, threads)
             case _:
                 raise TypeError(operation)
-        plans: Sequence[BlockedPlan] = room(problem, self.target, threads)
+        plans = room(problem, self.target, threads)
         return Lowered(node, problem, plans, node.inputs[0], second=node.inputs[1] if len(node.inputs) > 1 else None)
 
     def _with_weights(self, node: Node, threads: int, accuracy: str) -> Lowered:

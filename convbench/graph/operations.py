@@ -45,7 +45,10 @@ class Operation(Protocol):
 
     @property
     def words(self) -> str: ...
-    def run(self, *inputs: Tensor) -> Any: ...
+    @property
+    def run(self) -> Callable[..., Any]:
+        """From the tensors of the inputs to that of the output, or to those of several."""
+        ...
 
 
 @dataclass(eq=False)

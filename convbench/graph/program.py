@@ -279,11 +279,11 @@ class Program:
                 plans[name] = plan
         self._plans, self._weights_at = plans, self._place_weights(plans)
         self._items = []
-        for is_torch, group in groupby(self._work, key=lambda one: one.kind == BY_TORCH):
+        for is_torch, some in groupby(self._work, key=lambda one: one.kind == BY_TORCH):
             if is_torch:
-                self._items += [TorchNode(self._torch[work.node]) for work in group if work.node is not None]
+                self._items += [TorchNode(self._torch[work.node]) for work in some if work.node is not None]
             else:
-                self._items.append(self._segment(list(group)))
+                self._items.append(self._segment(list(some)))
         self._done_with = self._last_reads()
 
     def _last_reads(self) -> list[list[Value]]:
@@ -312,8 +312,8 @@ class Program:
         whole = Arena(size)
         self._weights = [whole]
         for name, start in starts.items():
-            one = packed.pop(name)
-            whole.tensor(start, one.numel()).copy_(one)
+            weights = packed.pop(name)
+            whole.tensor(start, weights.numel()).copy_(weights)
         return {name: whole.address + 4 * start for name, start in starts.items()}
 
     def _pack(self, name: str, plan: BlockedPlan) -> Tensor:
