@@ -32,7 +32,7 @@ def by_onnxruntime(model: nn.Module, x: Tensor, threads: int) -> Callable[[], An
     except ImportError:
         return None
     file = io.BytesIO()
-    torch.onnx.export(model, (x,), file, dynamo=False, opset_version=17)
+    torch.onnx.export(model, (x,), file, dynamo=False, opset_version=17)  # type: ignore[arg-type]
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     session = onnxruntime.InferenceSession(file.getvalue(), options, providers=["CPUExecutionProvider"])
@@ -60,7 +60,7 @@ def race(name: str, options: argparse.Namespace) -> None:
     built = time.process_time() - start
     if kept is not None:
         kept.write_text(json.dumps(own.choices, indent=0))
-    last = copy.deepcopy(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    last = copy.deepcopy(model).to(memory_format=torch.channels_last)
     x_last = x.to(memory_format=torch.channels_last)
     ways: dict[str, Callable[[], Any]] = {"eager": lambda: model(x), "channels_last": lambda: last(x_last)}
     if not options.no_onnxruntime and (session := by_onnxruntime(model, x, options.threads)) is not None:

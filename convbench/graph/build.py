@@ -91,7 +91,7 @@ def build(
         if choices is None:
             with program.keeping_weights():
                 tuning = tune(program, given, tune_s, tell)
-                chosen = tuning.choices(program)
+                chosen = tuning.with_groups(program, tuning.choices(program))
             program.load(chosen)
         else:
             _tell_of_strangers(program, choices, tell)
@@ -109,7 +109,8 @@ def build(
 
 
 def _tell_of_strangers(program: Program, choices: Mapping[str, str], tell: Callable[[str], None]) -> None:
-    known = {name: {plan.name for plan in one.plans} for name, one in program.lowered.items()}
+    problems = {**program.lowered, **{name: one.lowered for name, one in program.groups.items()}}
+    known = {name: {plan.name for plan in one.plans} for name, one in problems.items()}
     strange = [f"{name}: {plan}" for name, plan in choices.items() if plan not in known.get(name, {BY_TORCH})]
     if strange:
         tell(f"{plural(len(strange), 'choice')} cannot be made here, such as {strange[0]!r}; the defaults are taken")
@@ -187,16 +188,16 @@ class OwnGraph:
 
     def describe(self, tuning: Tuning, times: Times, errors: Mapping[str, float]) -> None:
         """Take over what was measured."""
-        program, by_name = self._program, {node.name: node for node in self._program.graph.nodes}
+        program, nodes = self._program, self._program.loaded()
         self.choices, self.workspace = dict(program.choices), program.workspace
         self.torch_share = share_of_torch(program, times)
-        own = program.lowered
-        self.torch_calls = Counter(by_name[one].operation.words for one in program.names() if one not in own)
+        own = {*program.lowered, *program.groups}
+        self.torch_calls = Counter(one.operation.words for one in nodes if one.name not in own)
         self.layers = []
-        for name in program.names():
-            default, default_s, chosen_s = seconds_of(tuning, program, name)
-            words = by_name[name].operation.words
-            self.layers.append(Layer(name, words, default, self.choices[name], default_s, chosen_s, errors.get(name)))
+        for node in nodes:
+            default, default_s, chosen_s = seconds_of(tuning, program, node.name)
+            chosen, error = self.choices[node.name], errors.get(node.name)
+            self.layers.append(Layer(node.name, node.operation.words, default, chosen, default_s, chosen_s, error))
 
     def __call__(self, *inputs: Tensor) -> Any:
         """What the model returns for them."""

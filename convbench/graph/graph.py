@@ -19,6 +19,7 @@ from convbench.graph.operations import (
     Add,
     Affine,
     Conv,
+    ConvTranspose,
     Linear,
     Node,
     Value,
@@ -110,10 +111,15 @@ def fold_batch_norms(graph: Graph) -> None:
     for node in list(graph.nodes):
         readers = graph.readers()
         reader = _only_reader(graph, readers, node)
-        if reader is None or not isinstance(reader.operation, Affine) or not isinstance(node.operation, Conv):
+        if (
+            reader is None
+            or not isinstance(reader.operation, Affine)
+            or not isinstance(node.operation, Conv | ConvTranspose)
+        ):
             continue
         conv, affine = node.operation, reader.operation
-        weight = conv.weight.double() * affine.scale.view(-1, 1, 1, 1)
+        shape = (-1, 1, 1, 1) if isinstance(conv, Conv) else (1, -1, 1, 1)
+        weight = conv.weight.double() * affine.scale.view(shape)
         bias = conv.bias.double() * affine.scale + affine.shift
         _join(graph, node, reader, replace(conv, weight=weight, bias=bias), node.inputs)
 
@@ -147,7 +153,7 @@ def join_activations(graph: Graph) -> None:
         reader = _only_reader(graph, graph.readers(), node)
         if reader is None or not isinstance(reader.operation, Activation):
             continue
-        if isinstance(node.operation, (Conv, Linear, Add)) and node.operation.activation == NONE:
+        if isinstance(node.operation, (Conv, ConvTranspose, Linear, Add)) and node.operation.activation == NONE:
             joined = replace(node.operation, activation=reader.operation.name)
             _join(graph, node, reader, joined, node.inputs)
 

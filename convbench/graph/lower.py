@@ -5,7 +5,7 @@ convolutions read. Its halo is as wide as the widest of its readers' padding, so
 wider than it is read. Flattening moves nothing: a linear layer takes its weights in the order of the blocks.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from convbench.graph.graph import Graph
 from convbench.graph.operations import (
+    NONE,
     Activation,
     Add,
     Affine,
@@ -21,6 +22,7 @@ from convbench.graph.operations import (
     ChannelNorm,
     Concat,
     Conv,
+    ConvTranspose,
     Flatten,
     GlobalAverage,
     Linear,
@@ -32,9 +34,21 @@ from convbench.graph.operations import (
     Value,
 )
 from convbench.jit.target import Target
-from convbench.kernels.blocked import convolution, depthwise, elementwise, joining, linear, norm, packing, pooling
+from convbench.jit.team import KernelStep
+from convbench.kernels.blocked import (
+    convolution,
+    depthwise,
+    elementwise,
+    inverted,
+    joining,
+    linear,
+    norm,
+    packing,
+    pooling,
+    transposed,
+)
 from convbench.kernels.blocked.geometry import NO_HALO, Blocked, Planes, Sides, halo_of, widest
-from convbench.kernels.blocked.plan import Accuracy, BlockedPlan
+from convbench.kernels.blocked.plan import Accuracy, BlockedPlan, Places
 from convbench.kernels.blocked.plan import Activation as ActivationName
 from convbench.kernels.blocked.problems import Convolution, Depthwise
 from convbench.kernels.blocked.problems import Linear as LinearProblem
@@ -50,7 +64,7 @@ class Lowered:
     Attributes:
         plans: the ways to do it, the default first.
         operands: the values at x, and where there are any at the residual and at the second operand.
-        weight, bias: as `pack` takes them.
+        weights: (weight, bias) of each operation with weights, as plans pack them.
         more: further plans, each with its x, that complete the same output.
     """
 
@@ -60,8 +74,7 @@ class Lowered:
     x: Value
     residual: Value | None = None
     second: Value | None = None
-    weight: Tensor | None = None
-    bias: Tensor | None = None
+    weights: Sequence[tuple[Tensor, Tensor]] = ()
     more: Sequence[tuple[Value, BlockedPlan]] = ()
 
 
@@ -106,7 +119,17 @@ class Layout:
                 return all(len(one.shape) == 2 for one in values)
             case Activation() | Add() | Multiply():
                 return all(len(one.shape) == 4 and one.shape == node.output.shape for one in values)
-            case Conv() | Affine() | MaxPool() | GlobalAverage() | Concat() | Upsample() | Scale() | ChannelNorm():
+            case (
+                Conv()
+                | ConvTranspose()
+                | Affine()
+                | MaxPool()
+                | GlobalAverage()
+                | Concat()
+                | Upsample()
+                | Scale()
+                | ChannelNorm()
+            ):
                 return True
             case _:
                 return False
@@ -129,6 +152,9 @@ class Layout:
                 self.of[x] = self.of[x].with_halo(widest(self.of[x].halo, self._halo(node)))
 
     def _halo(self, node: Node) -> Sides:
+        if isinstance(node.operation, ConvTranspose):
+            problem, _ = self._transposed(node)
+            return problem.halo
         if not isinstance(node.operation, Conv):
             return NO_HALO
         conv, x, y = node.operation, self[node.inputs[0]], self[node.output]
@@ -139,11 +165,12 @@ class Layout:
     def lower(self, node: Node, threads: int, accuracy: str) -> Lowered:
         """The problem of a node that has a kernel, and the ways to do it."""
         operation = node.operation
-        if isinstance(operation, Conv | Affine | Linear | ChannelNorm):
+        if isinstance(operation, Conv | ConvTranspose | Affine | Linear | ChannelNorm):
             return self._with_weights(node, threads, accuracy)
         x, y = self.blocked(node.inputs[0]), self.blocked(node.output)
         second = self.blocked(node.inputs[1]) if len(node.inputs) > 1 else x
         problem: Any
+        room: Callable[..., Sequence[BlockedPlan]]
         match operation:
             case MaxPool(kernel, stride, padding, dilation):
                 problem, room = pooling.MaxPool(x, y, kernel, stride, padding, dilation), pooling.candidates
@@ -166,7 +193,7 @@ class Layout:
                 return self._concatenation(node, threads)
             case _:
                 raise TypeError(operation)
-        plans: Sequence[BlockedPlan] = room(problem, self.target, threads)
+        plans = room(problem, self.target, threads)
         return Lowered(node, problem, plans, node.inputs[0], second=node.inputs[1] if len(node.inputs) > 1 else None)
 
     def _with_weights(self, node: Node, threads: int, accuracy: str) -> Lowered:
@@ -179,13 +206,17 @@ class Layout:
             problem = Depthwise(x, y, (1, 1))
             plans = depthwise.candidates(problem, self.target, threads, exact)
             weight, bias = operation.scale.view(-1, 1, 1, 1), operation.shift
-            return Lowered(node, problem, plans, node.inputs[0], weight=weight.float(), bias=bias.float())
+            return Lowered(node, problem, plans, node.inputs[0], weights=[(weight.float(), bias.float())])
+        if isinstance(operation, ConvTranspose):
+            problem, (weight, bias) = self._transposed(node)
+            plans = transposed.candidates(problem, self.target, threads, exact)
+            return Lowered(node, problem, plans, node.inputs[0], weights=[(weight.float(), bias.float())])
         if isinstance(operation, ChannelNorm):
             assert isinstance(x, Blocked)
             problem = norm.LayerNorm(x, y, operation.eps)
             plans = norm.candidates(problem, self.target, threads, exact)
             weight, bias = operation.weight, operation.bias
-            return Lowered(node, problem, plans, node.inputs[0], weight=weight.float(), bias=bias.float())
+            return Lowered(node, problem, plans, node.inputs[0], weights=[(weight.float(), bias.float())])
         assert isinstance(operation, Conv | Linear)
         activation = cast("ActivationName", operation.activation)
         if isinstance(operation, Linear):
@@ -205,7 +236,18 @@ class Layout:
             )  # fmt: skip
             plans = convolution.candidates(problem, self.target, threads, exact)
         weight, bias = operation.weight.float(), operation.bias.float()
-        return Lowered(node, problem, plans, node.inputs[0], residual, weight=weight, bias=bias)
+        return Lowered(node, problem, plans, node.inputs[0], residual, weights=[(weight, bias)])
+
+    def _transposed(self, node: Node) -> tuple[transposed.TransposedConvolution, tuple[Tensor, Tensor]]:
+        """The problem of a transposed convolution, and its weight and bias."""
+        operation = node.operation
+        assert isinstance(operation, ConvTranspose)
+        r, s = operation.weight.shape[2:]
+        problem = transposed.TransposedConvolution(
+            self.blocked(node.inputs[0]), self.blocked(node.output), (r, s), operation.stride, operation.padding,
+            cast("ActivationName", operation.activation),
+        )  # fmt: skip
+        return problem, (operation.weight, operation.bias)
 
     def _concatenation(self, node: Node, threads: int) -> Lowered:
         """A copy for each part."""
@@ -217,6 +259,49 @@ class Layout:
         (x, plans), *more = parts
         return Lowered(node, None, plans, x, more=[(one, found[0]) for one, found in more])
 
+    def groups(self, threads: int, accuracy: str) -> "list[Group]":
+        """Inverted residuals that one kernel can do: expand 1x1, depthwise, project 1x1, read by nobody else."""
+        readers, results, own = self.graph.readers(), set(self.graph.results()), set(self.own)
+        found: list[Group] = []
+
+        def before(node: Node) -> Node | None:
+            """Who makes the node's x, if nobody else reads it."""
+            x = node.inputs[0]
+            alone = x not in results and len(readers[x]) == 1 and not any(x in one.inputs[1:] for one in readers[x])
+            return next((one for one in self.own if x in one.outputs), None) if alone else None
+
+        for project in self.own:
+            depthwise_node = before(project) if _is_pointwise(project) else None
+            if depthwise_node is None or depthwise_node not in own or not _is_plain_depthwise(depthwise_node):
+                continue
+            expand = before(depthwise_node)
+            if expand is None or not _is_pointwise(expand) or len(expand.inputs) > 1:
+                expand = None
+            members = [one for one in (expand, depthwise_node, project) if one is not None]
+            if isinstance(self[members[0].inputs[0]], Planes):
+                continue
+            group = self._inverted(members, threads, accuracy)
+            if len(group.lowered.plans) > 1:
+                found.append(group)
+        return found
+
+    def _inverted(self, members: list[Node], threads: int, accuracy: str) -> "Group":
+        convs = [cast("Conv", one.operation) for one in members]
+        *first, middle, last = convs
+        x, project = members[0].inputs[0], members[-1]
+        residual = project.inputs[1] if last.residual else None
+        problem = inverted.InvertedResidual(
+            x=self.blocked(x), y=self.blocked(project.output), middle=len(middle.weight), kernel=middle.kernel,
+            stride=middle.stride, padding=middle.before, expand=bool(first),
+            first=cast("ActivationName", first[0].activation if first else NONE),
+            second=cast("ActivationName", middle.activation), activation=cast("ActivationName", last.activation),
+            residual=None if residual is None else self.blocked(residual),
+        )  # fmt: skip
+        plans = inverted.candidates(problem, self.target, threads, cast("Accuracy", accuracy))
+        weights = [(one.weight.float(), one.bias.float()) for one in convs]
+        node = Node(f"{members[0].name} to {project.name}", Chain(members), project.inputs, project.outputs)
+        return Group(members, Lowered(node, problem, [Apart(), *plans], x, residual, weights=weights))
+
     def pack(self, value: Value, threads: int) -> BlockedPlan:
         """From a contiguous tensor."""
         return packing.candidates(packing.Pack(self[value]), self.target, threads)[0]
@@ -224,3 +309,58 @@ class Layout:
     def unpack(self, value: Value, threads: int) -> BlockedPlan:
         """To a contiguous tensor."""
         return packing.candidates(packing.Unpack(self[value]), self.target, threads)[0]
+
+
+@dataclass(frozen=True)
+class Apart:
+    """The plan of a group whose members run one after the other, each by its own plan."""
+
+    name: str = "apart"
+    scratch: int = 0
+
+    def pack(self, w: Tensor, bias: Tensor | None) -> Tensor:
+        raise TypeError(f"the members pack their weights, such as {w.shape}, {bias is None}")
+
+    def steps(self, places: Places) -> list[KernelStep]:
+        raise TypeError(f"the members have steps, not {places}")
+
+
+@dataclass(frozen=True)
+class Group:
+    """Nodes that one kernel can do together; `lowered` has the ways, `Apart` first."""
+
+    members: list[Node]
+    lowered: Lowered
+
+    @property
+    def name(self) -> str:
+        return self.lowered.node.name
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Nodes one after the other, as an operation: x of the first, and the residual of the last."""
+
+    members: list[Node]
+
+    @property
+    def words(self) -> str:
+        return " | ".join(one.operation.words for one in self.members)
+
+    def run(self, x: Tensor, *residual: Tensor) -> Tensor:
+        *others, last = self.members
+        for one in others:
+            x = one.operation.run(x)
+        return cast("Tensor", last.operation.run(x, *residual))
+
+
+def _is_pointwise(node: Node) -> bool:
+    conv = node.operation
+    if not isinstance(conv, Conv):
+        return False
+    return conv.groups == 1 and (*conv.kernel, *conv.stride, *conv.padding) == (1, 1, 1, 1, 0, 0, 0, 0)
+
+
+def _is_plain_depthwise(node: Node) -> bool:
+    conv = node.operation
+    return isinstance(conv, Conv) and conv.is_depthwise and conv.dilation == (1, 1) and not conv.residual

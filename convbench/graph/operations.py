@@ -45,7 +45,10 @@ class Operation(Protocol):
 
     @property
     def words(self) -> str: ...
-    def run(self, *inputs: Tensor) -> Any: ...
+    @property
+    def run(self) -> Callable[..., Any]:
+        """From the tensors of the inputs to that of the output, or to those of several."""
+        ...
 
 
 @dataclass(eq=False)
@@ -122,6 +125,28 @@ class Conv:
             x, self.weight.to(x.dtype), self.bias.to(x.dtype), self.stride, padding, self.dilation, self.groups
         )
         return activate(y + residual[0] if residual else y, self.activation)
+
+
+@dataclass(frozen=True, eq=False)
+class ConvTranspose:
+    """activation(transposed convolution of x + bias), of one group and dilation 1; weight is (C, K, R, S)."""
+
+    weight: Tensor
+    bias: Tensor
+    stride: Pair
+    padding: Pair
+    more: Pair
+    activation: str = NONE
+
+    @property
+    def words(self) -> str:
+        c, k, r, s = self.weight.shape
+        return " ".join([f"transposed conv {r}x{s} {c}->{k} stride {self.stride[0]}", *named(self.activation)])
+
+    def run(self, x: Tensor) -> Tensor:
+        weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
+        y = F.conv_transpose2d(x, weight, bias, self.stride, self.padding, self.more)
+        return activate(y, self.activation)
 
 
 @dataclass(frozen=True, eq=False)

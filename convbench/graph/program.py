@@ -17,11 +17,12 @@ import torch
 from torch import Tensor
 
 from convbench.graph.graph import Graph
-from convbench.graph.lower import Layout, Lowered
+from convbench.graph.lower import Apart, Layout, Lowered
 from convbench.graph.memory import Arena, Places
 from convbench.graph.operations import Flatten, Node, Value
 from convbench.jit.target import host
 from convbench.jit.team import KernelStep, PreparedRun
+from convbench.kernels.blocked.inverted import InvertedPlan
 from convbench.kernels.blocked.plan import BlockedPlan
 from convbench.kernels.blocked.plan import Places as Operands
 
@@ -125,6 +126,7 @@ class Program:
 
     Attributes:
         lowered: the nodes that have kernels, by name.
+        groups: those that one kernel can do together, by name.
         choices: the plan of each node, as loaded.
     """
 
@@ -134,17 +136,20 @@ class Program:
         self.lowered: dict[str, Lowered] = {
             node.name: self.layout.lower(node, threads, accuracy) for node in self.layout.own
         }
+        self.groups = {one.name: one for one in self.layout.groups(threads, accuracy)}
         self.choices: dict[str, str] = {}
         self._work = self._order()
         self._places = Places()
         self._place_of: dict[Value, int] = {}
         self._plan_memory()
-        self._scratch = max((plan.scratch for one in self.lowered.values() for plan in one.plans), default=0)
+        problems = [*self.lowered.values(), *(one.lowered for one in self.groups.values())]
+        self._scratch = max((plan.scratch for one in problems for plan in one.plans), default=0)
         self._scratch_at = self._places.add(self._scratch)
         self._activations = Arena(self._places.size)
         self._weights: list[Arena] = []
         self._items: list[Segment | TorchNode] = []
         self._done_with: list[list[Value]] = []
+        self._together: dict[str, Lowered | None] = {}  # by members' names: what does them, at the last of them
         self._keeping, self._kept_size = False, 0
         self._kept: dict[str, dict[str, Arena]] = {}
         self._plans: Mapping[str, BlockedPlan] = {}
@@ -159,6 +164,17 @@ class Program:
     def names(self) -> list[str]:
         """Of the nodes that do something, in order."""
         return [node.name for node in self.graph.nodes if not self._is_alias(node)]
+
+    def loaded(self) -> list[Node]:
+        """The nodes that run as loaded: a group whose members are done together is one."""
+        found = []
+        for node in self.graph.nodes:
+            if self._is_alias(node):
+                continue
+            done: Node | Lowered | None = self._together.get(node.name, node)
+            if done is not None:
+                found.append(done.node if isinstance(done, Lowered) else done)
+        return found
 
     def _is_alias(self, node: Node) -> bool:
         return isinstance(node.operation, Flatten) and self.layout.root(node.output) in self.layout.of
@@ -221,17 +237,19 @@ class Program:
     def _plan_memory(self) -> None:
         """A place for each root from its first writer to its last reader."""
         last: dict[Value, int] = {}
+        early = {one.members[-1].name: one.lowered.x for one in self.groups.values()}
         for at, work in enumerate(self._work):
             for root in self._roots(work):
                 last[root] = at
+            if work.node is not None and work.node.name in early:  # done together, they read it now
+                last[self.layout.root(early[work.node.name])] = at
         for at, work in enumerate(self._work):
             roots = self._roots(work)
             for root in roots:
                 if root not in self._place_of:
                     self._place_of[root] = self._places.take(self.layout.of[root])
-            for root in roots:
-                if last[root] == at:
-                    self._places.give(self._place_of[root], self.layout.of[root])
+            for root in [one for one, end in last.items() if end == at]:
+                self._places.give(self._place_of[root], self.layout.of[root])
 
     def _roots(self, work: Work) -> list[Value]:
         """What lies in blocks of what a work touches: the new one first."""
@@ -251,13 +269,21 @@ class Program:
         """
         plans = {name: chosen_plan(one, choices.get(name)) for name, one in self.lowered.items()}
         self.choices = {name: plans[name].name if name in plans else BY_TORCH for name in self.names()}
+        self._together = {}
+        for name, group in self.groups.items():
+            plan = chosen_plan(group.lowered, choices.get(name))
+            self.choices[name] = plan.name
+            if not isinstance(plan, Apart):
+                *others, last = (one.name for one in group.members)
+                self._together |= {**dict.fromkeys(others), last: group.lowered}
+                plans[name] = plan
         self._plans, self._weights_at = plans, self._place_weights(plans)
         self._items = []
-        for is_torch, group in groupby(self._work, key=lambda one: one.kind == BY_TORCH):
+        for is_torch, some in groupby(self._work, key=lambda one: one.kind == BY_TORCH):
             if is_torch:
-                self._items += [TorchNode(self._torch[work.node]) for work in group if work.node is not None]
+                self._items += [TorchNode(self._torch[work.node]) for work in some if work.node is not None]
             else:
-                self._items.append(self._segment(list(group)))
+                self._items.append(self._segment(list(some)))
         self._done_with = self._last_reads()
 
     def _last_reads(self) -> list[list[Value]]:
@@ -274,8 +300,7 @@ class Program:
 
     def _place_weights(self, plans: Mapping[str, BlockedPlan]) -> dict[str, int]:
         """The address of each node's packed weights: in one arena, in the order of their use."""
-        names = [work.node.name for work in self._work if work.node is not None and work.node.name in plans]
-        names = [name for name in names if self.lowered[name].weight is not None]
+        names = [one.node.name for work in self._work if (one := self._done_by(work)) is not None and one.weights]
         if self._keeping:
             arenas = {name: self._kept_arena(name, plans[name]) for name in names}
             self._weights = list(arenas.values())
@@ -287,14 +312,20 @@ class Program:
         whole = Arena(size)
         self._weights = [whole]
         for name, start in starts.items():
-            one = packed.pop(name)
-            whole.tensor(start, one.numel()).copy_(one)
+            weights = packed.pop(name)
+            whole.tensor(start, weights.numel()).copy_(weights)
         return {name: whole.address + 4 * start for name, start in starts.items()}
 
     def _pack(self, name: str, plan: BlockedPlan) -> Tensor:
-        one = self.lowered[name]
-        assert one.weight is not None
-        return plan.pack(one.weight, one.bias)
+        one = self.groups[name].lowered if name in self.groups else self.lowered[name]
+        return plan.pack_all(*one.weights) if isinstance(plan, InvertedPlan) else plan.pack(*one.weights[0])
+
+    def _done_by(self, work: Work) -> Lowered | None:
+        """What a work does as loaded; None for members that are done with the last of their group."""
+        if work.node is None or work.node.name not in self.lowered:
+            return None
+        name = work.node.name
+        return self._together[name] if name in self._together else self.lowered[name]
 
     def _kept_arena(self, name: str, plan: BlockedPlan) -> Arena:
         """The weights of one plan; plans that pack alike share them, and many are not kept for the next round."""
@@ -324,23 +355,26 @@ class Program:
 
     def release(self) -> None:
         """After the last `load`: what is needed only for another one."""
-        self.lowered, self._torch, self._work = {}, {}, []
+        self.lowered, self.groups, self._torch, self._work, self._together = {}, {}, {}, [], {}
         self.graph = Graph([], self.graph.inputs, self.graph.leaves, self.graph.structure)
 
     def _segment(self, group: list[Work]) -> Segment:
         segment = Segment()
         for work in group:
             if work.node is not None:
-                lowered, plan = self.lowered[work.node.name], self._plans[work.node.name]
+                lowered = self._done_by(work)
+                if lowered is None:
+                    continue
+                owner, plan = lowered.node.name, self._plans[lowered.node.name]
                 operands = Operands(
                     x=self._address(lowered.x),
                     y=self._address(work.node.output),
-                    weights=self._weights_at.get(work.node.name, 0),
+                    weights=self._weights_at.get(owner, 0),
                     residual=0 if lowered.residual is None else self._address(lowered.residual),
                     second=0 if lowered.second is None else self._address(lowered.second),
                     scratch=self._activations.address + 4 * self._scratch_at,
                 )
-                owner, steps = work.node.name, list(plan.steps(operands))
+                steps = list(plan.steps(operands))
                 for x, further in lowered.more:
                     steps += further.steps(replace(operands, x=self._address(x)))
             else:
@@ -381,9 +415,10 @@ class Program:
                 TorchNode(self._torch[work.node]).run(tensors)
                 continue
             self._segment([work]).run(tensors)
-            if work.node is not None:
-                operands = [self._read(one).double() for one in work.node.inputs]
-                found[work.node.name] = relative_error(self._read(work.node.output), work.node.operation.run(*operands))
+            done = self._done_by(work)
+            if done is not None:
+                operands = [self._read(one).double() for one in (done.x, *done.node.inputs[1:])]
+                found[done.node.name] = relative_error(self._read(done.node.output), done.node.operation.run(*operands))
         return found
 
     def _read(self, value: Value) -> Tensor:
@@ -397,6 +432,7 @@ def room_for(packed: Tensor) -> int:
     return -(-(packed.numel() + 64) // 64) * 64
 
 
+@torch.no_grad()
 def relative_error(ours: Tensor, theirs: Tensor) -> float:
     """Relative L2; nan where the reference is not finite."""
     reference = theirs.double()

@@ -24,6 +24,7 @@ from convbench.graph.operations import (
     AveragePool,
     Concat,
     Conv,
+    ConvTranspose,
     Flatten,
     GlobalAverage,
     LayerNorm,
@@ -210,6 +211,18 @@ def conv2d(of: Translator, args: Arguments, node: fx.Node) -> Found:
     return Conv(weight, bias, stride, sides, dilation, int(args["groups"])), [x]
 
 
+def conv_transpose2d(of: Translator, args: Arguments, node: fx.Node) -> Found:
+    x, weight, bias = args["input"], of.tensor(args["weight"]), of.tensor(args["bias"])
+    if not of.image(x) or weight is None or (args["bias"] is not None and bias is None):
+        return None
+    stride, padding, more = args.pair("stride", 1), args.pair("padding"), args.pair("output_padding")
+    fits = all(step <= taps for step, taps in zip(stride, weight.shape[2:], strict=True))
+    if args["groups"] != 1 or args.pair("dilation", 1) != (1, 1) or not fits:
+        return None
+    bias = torch.zeros(weight.shape[1]) if bias is None else bias
+    return ConvTranspose(weight, bias, stride, padding, more), [x]
+
+
 def linear(of: Translator, args: Arguments, node: fx.Node) -> Found:
     x, weight, bias = args["input"], of.tensor(args["weight"]), of.tensor(args["bias"])
     if not isinstance(x, fx.Node) or x not in of.values or weight is None or weight.dim() != 2:
@@ -372,6 +385,7 @@ Known = Callable[[Translator, Arguments, fx.Node], Found]
 _ACTIVATIONS = ("relu", "relu6", "hardswish", "hardsigmoid", "sigmoid", "silu", "gelu")
 KNOWN: dict[str, Known] = {
     "conv2d": conv2d,
+    "conv_transpose2d": conv_transpose2d,
     "linear": linear,
     "layer_norm": layer_norm,
     "batch_norm": batch_norm,

@@ -13,7 +13,7 @@ from statistics import median
 
 from torch import Tensor
 
-from convbench.graph.program import Program, Times, chosen_plan
+from convbench.graph.program import Program, Times
 
 ROUND_S = 0.1  # of a round, but ...
 FEWEST, MOST = 5, 25  # ... at least and at most so many calls
@@ -64,6 +64,16 @@ class Tuning:
             chosen[name] = best if seen.get(best, 0) < CLEARLY * seen.get(default, 0) else default
         return chosen
 
+    def with_groups(self, program: Program, chosen: Mapping[str, str]) -> dict[str, str]:
+        """The choices, with that of each group: apart, unless it is clearly slower."""
+        done = dict(chosen)
+        for name, group in program.groups.items():
+            seen = dict(self.seconds.get(name, {}))
+            apart = seen.get(group.lowered.plans[0].name, 0.0)
+            best = min(seen, key=lambda one: seen[one], default=group.lowered.plans[0].name)
+            done[name] = best if seen.get(best, 0) < CLEARLY * apart else group.lowered.plans[0].name
+        return done
+
 
 def tune(
     program: Program,
@@ -90,6 +100,13 @@ def tune(
             some = {name: each[(step + turn * at) % len(each)] for at, (name, each) in enumerate(plans.items())}
             program.load(some)
             _round(program, inputs, tuning)
+    best = tuning.choices(program)
+    ways = {name: [plan.name for plan in group.lowered.plans] for name, group in program.groups.items()}
+    for step in range(2 * max(map(len, ways.values()), default=0)):  # together or apart, where the others are chosen
+        if budget_s is not None and clock() - start > budget_s:
+            break
+        program.load(best | {name: each[step % len(each)] for name, each in ways.items()})
+        _round(program, inputs, tuning)
     return tuning
 
 
@@ -105,6 +122,10 @@ def _round(program: Program, inputs: Sequence[Tensor], tuning: Tuning) -> None:
             tuning.rounds += 1
             for name, seconds in found.of.items():
                 tuning.note(name, program.choices.get(name, name), seconds)
+            for name, group in program.groups.items():
+                if name not in found.of:
+                    apart = sum(found.of[one.name] for one in group.members)
+                    tuning.note(name, program.choices[name], apart)
             return
 
 
@@ -124,13 +145,14 @@ def share_of_torch(program: Program, times: Times) -> float:
     by_torch = {node.name for node in program.graph.nodes if node.name not in program.lowered}
     if not by_torch.intersection(times.of):
         return 0.0
-    own = sum(seconds for name, seconds in times.of.items() if name in program.lowered)
+    own = sum(seconds for name, seconds in times.of.items() if name in program.lowered or name in program.groups)
     return 1 - own / times.total
 
 
 def seconds_of(tuning: Tuning, program: Program, name: str) -> tuple[str, float, float]:
     """The default plan of a node, and the seconds of it and of the loaded one."""
     seen = tuning.seconds.get(name, {})
-    default = chosen_plan(program.lowered[name], None).name if name in program.lowered else program.choices[name]
+    lowered = program.groups[name].lowered if name in program.groups else program.lowered.get(name)
+    default = program.choices[name] if lowered is None else lowered.plans[0].name
     nan = float("nan")
     return default, seen.get(default, nan), seen.get(program.choices[name], nan)

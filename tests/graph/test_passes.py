@@ -1,5 +1,7 @@
 """What each pass does to the nodes; that outputs stay right is in test_build.py."""
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -10,6 +12,7 @@ from convbench.graph.lower import Layout
 from convbench.graph.program import Program, relative_error
 from convbench.graph.simplify import simplify
 from convbench.graph.translate import translate
+from convbench.graph.tune import tune
 from convbench.jit.target import host
 from convbench.kernels.blocked.geometry import Blocked, Planes
 from tests.graph.nets import make
@@ -169,6 +172,40 @@ def test_a_permuted_image_that_is_read_elsewhere_is_still_made() -> None:
     program.load({})
     for ours, theirs in zip(program.run([x]), model(x), strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+def inverted() -> nn.Sequential:
+    expand, depthwise = nn.Conv2d(12, 40, 1), nn.Conv2d(40, 40, 3, 1, 1, groups=40)
+    return nn.Sequential(
+        nn.Conv2d(3, 12, 1), expand, nn.ReLU6(), depthwise, nn.ReLU6(), nn.Conv2d(40, 12, 1), nn.ReLU()
+    )  # fmt: skip
+
+
+def test_inverted_residuals_are_done_by_one_kernel_or_apart() -> None:
+    model = inverted()
+    graph, (x,) = graph_of(model, (2, 3, 14, 14))
+    program = Program(graph, 1)
+    (name,) = program.groups
+    assert name == "1 to 5"
+    truth = copy.deepcopy(model).double()(x.double())
+    for plan in program.groups[name].lowered.plans:
+        program.load({name: plan.name})
+        assert program.choices[name] == plan.name
+        assert [one.name for one in program.loaded()] == (["0", "1", "3", "5"] if plan.name == "apart" else ["0", name])
+        assert relative_error(program.run([x]), truth) < 5e-7
+        assert max(program.errors([x]).values()) < 5e-7
+
+
+def test_a_group_is_chosen_by_the_time_of_its_members() -> None:
+    model, x = inverted().eval(), torch.randn(1, 3, 14, 14)
+    program = Program(simplify(translate(capture(model, [x]))), 1)
+    tuning = tune(program, [x])
+    (name,) = program.groups
+    assert tuning.seconds[name].keys() == {plan.name for plan in program.groups[name].lowered.plans}
+    chosen = tuning.with_groups(program, tuning.choices(program))
+    for node, seen in tuning.seconds.items():
+        if node in chosen:
+            assert seen[chosen[node]] <= min(seen.values()) / 0.99
 
 
 def test_what_no_input_decides_is_computed_once() -> None:
