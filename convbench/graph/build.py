@@ -15,8 +15,9 @@ from torch.utils._pytree import tree_leaves
 from convbench.errors import ConvbenchError, plural
 from convbench.graph.capture import capture
 from convbench.graph.errors import Unsupported
-from convbench.graph.graph import double, simplify
+from convbench.graph.graph import double
 from convbench.graph.program import BY_TORCH, Program, Times, relative_error
+from convbench.graph.simplify import simplify
 from convbench.graph.translate import translate
 from convbench.graph.tune import FEWEST, Tuning, measure, seconds_of, share_of_torch, tune
 
@@ -88,9 +89,10 @@ def build(
     own = OwnGraph(model, program, inputs, tell)
     with torch.no_grad():
         if choices is None:
-            program.load({})
-            tuning = tune(program, given, tune_s, tell)
-            program.load(tuning.choices(program))
+            with program.keeping_weights():
+                tuning = tune(program, given, tune_s, tell)
+                chosen = tuning.choices(program)
+            program.load(chosen)
         else:
             _tell_of_strangers(program, choices, tell)
             tuning = Tuning()
@@ -99,6 +101,7 @@ def build(
         _compare(program.run(given), theirs)
         errors = {} if choices is not None else _hold_accuracy(program, given, theirs, accuracy, tell)
         own.describe(tuning, measure(program, given, FEWEST), errors)
+        program.release()
     if own.torch_calls:
         most = ", ".join(f"{name} ({count})" for name, count in own.torch_calls.most_common(5))
         tell(f"{own.torch_share:.0%} of the time is spent in operators that torch runs within the graph: {most}")

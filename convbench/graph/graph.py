@@ -80,15 +80,6 @@ class Graph:
         return tree_unflatten(leaves, self.structure)
 
 
-def simplify(graph: Graph) -> Graph:
-    """All passes, in place."""
-    drop_unread(graph)
-    fold_batch_norms(graph)
-    join_sums(graph)
-    join_activations(graph)
-    return graph
-
-
 def drop_unread(graph: Graph) -> None:
     """Nodes whose results nobody reads."""
     wanted = set(graph.results())
@@ -122,8 +113,8 @@ def fold_batch_norms(graph: Graph) -> None:
         if reader is None or not isinstance(reader.operation, Affine) or not isinstance(node.operation, Conv):
             continue
         conv, affine = node.operation, reader.operation
-        weight = conv.weight * affine.scale.view(-1, 1, 1, 1)
-        bias = conv.bias * affine.scale + affine.shift
+        weight = conv.weight.double() * affine.scale.view(-1, 1, 1, 1)
+        bias = conv.bias.double() * affine.scale + affine.shift
         _join(graph, node, reader, replace(conv, weight=weight, bias=bias), node.inputs)
 
 

@@ -18,6 +18,7 @@ from convbench.graph.operations import (
     Add,
     Affine,
     AveragePool,
+    ChannelNorm,
     Concat,
     Conv,
     Flatten,
@@ -31,7 +32,7 @@ from convbench.graph.operations import (
     Value,
 )
 from convbench.jit.target import Target
-from convbench.kernels.blocked import convolution, depthwise, elementwise, joining, linear, packing, pooling
+from convbench.kernels.blocked import convolution, depthwise, elementwise, joining, linear, norm, packing, pooling
 from convbench.kernels.blocked.geometry import NO_HALO, Blocked, Planes, Sides, halo_of, widest
 from convbench.kernels.blocked.plan import Accuracy, BlockedPlan
 from convbench.kernels.blocked.plan import Activation as ActivationName
@@ -105,7 +106,7 @@ class Layout:
                 return all(len(one.shape) == 2 for one in values)
             case Activation() | Add() | Multiply():
                 return all(len(one.shape) == 4 and one.shape == node.output.shape for one in values)
-            case Conv() | Affine() | MaxPool() | GlobalAverage() | Concat() | Upsample() | Scale():
+            case Conv() | Affine() | MaxPool() | GlobalAverage() | Concat() | Upsample() | Scale() | ChannelNorm():
                 return True
             case _:
                 return False
@@ -138,7 +139,7 @@ class Layout:
     def lower(self, node: Node, threads: int, accuracy: str) -> Lowered:
         """The problem of a node that has a kernel, and the ways to do it."""
         operation = node.operation
-        if isinstance(operation, Conv | Affine | Linear):
+        if isinstance(operation, Conv | Affine | Linear | ChannelNorm):
             return self._with_weights(node, threads, accuracy)
         x, y = self.blocked(node.inputs[0]), self.blocked(node.output)
         second = self.blocked(node.inputs[1]) if len(node.inputs) > 1 else x
@@ -178,6 +179,12 @@ class Layout:
             problem = Depthwise(x, y, (1, 1))
             plans = depthwise.candidates(problem, self.target, threads, exact)
             weight, bias = operation.scale.view(-1, 1, 1, 1), operation.shift
+            return Lowered(node, problem, plans, node.inputs[0], weight=weight.float(), bias=bias.float())
+        if isinstance(operation, ChannelNorm):
+            assert isinstance(x, Blocked)
+            problem = norm.LayerNorm(x, y, operation.eps)
+            plans = norm.candidates(problem, self.target, threads, exact)
+            weight, bias = operation.weight, operation.bias
             return Lowered(node, problem, plans, node.inputs[0], weight=weight.float(), bias=bias.float())
         assert isinstance(operation, Conv | Linear)
         activation = cast("ActivationName", operation.activation)

@@ -1,7 +1,7 @@
 """Where does each activation lie, and when is its place free again?
 
-Places are planned once, for the whole program. One with a halo serves only values of the same geometry later on: kernels
-write no halo, so its zeros stay. One without serves whatever fits into it.
+Places are planned once, for the whole program. One with a halo serves only values of the same geometry later on:
+kernels write no halo, so its zeros stay. One without serves whatever fits into it.
 """
 
 import ctypes
@@ -20,7 +20,14 @@ _HUGE = 2 << 20  # a huge page: fewer misses in the table of addresses
 
 
 class Arena:
-    """Zeros on huge pages, in which things lie in the order in which they are used."""
+    """Zeros on huge pages, in which things lie in the order in which they are used.
+
+    Attributes:
+        address: of its first float.
+        used: floats that mean something, for who wants to note it.
+    """
+
+    used = 0
 
     def __init__(self, floats: int) -> None:
         size = -(-max(4 * floats, 1) // _HUGE) * _HUGE

@@ -77,7 +77,7 @@ class Conv:
     """activation(convolution of x + bias + residual); inputs: x, and the residual if there is one.
 
     Attributes:
-        weight, bias: float64, for BatchNorm is folded into them before they are rounded.
+        weight, bias: the model's own in float32, or in float64 with a BatchNorm folded into them.
         activation: a name of ACTIVATIONS, or NONE.
     """
 
@@ -126,7 +126,7 @@ class Conv:
 
 @dataclass(frozen=True, eq=False)
 class Linear:
-    """activation(x @ weight.T + bias); weight and bias in float64."""
+    """activation(x @ weight.T + bias)."""
 
     weight: Tensor
     bias: Tensor
@@ -152,6 +152,35 @@ class Affine:
     def run(self, x: Tensor) -> Tensor:
         shape = (1, -1, *[1] * (x.dim() - 2))
         return x * self.scale.to(x.dtype).view(shape) + self.shift.to(x.dtype).view(shape)
+
+
+@dataclass(frozen=True, eq=False)
+class LayerNorm:
+    """The last axis with mean 0 and variance 1, times weight, plus bias."""
+
+    weight: Tensor
+    bias: Tensor
+    eps: float
+
+    words = "layer norm"
+
+    def run(self, x: Tensor) -> Tensor:
+        weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
+        return F.layer_norm(x, weight.shape, weight, bias, self.eps)
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelNorm:
+    """A LayerNorm over the channels of each pixel of (n, c, h, w)."""
+
+    weight: Tensor
+    bias: Tensor
+    eps: float
+
+    words = "layer norm of channels"
+
+    def run(self, x: Tensor) -> Tensor:
+        return LayerNorm(self.weight, self.bias, self.eps).run(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 @dataclass(frozen=True)

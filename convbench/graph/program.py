@@ -7,7 +7,8 @@ the only words that a call writes.
 
 import time
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
@@ -29,6 +30,7 @@ PACK, UNPACK = "pack", "unpack"
 # Stands for the address of a tensor that a call brings; no argument of a kernel comes near it.
 _TO_COME = 1 << 60
 _NEAR = 1 << 44
+MOST_KEPT = 3 << 27  # floats of packed weights, while plans are tuned
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,17 +142,19 @@ class Program:
         self._scratch = max((plan.scratch for one in self.lowered.values() for plan in one.plans), default=0)
         self._scratch_at = self._places.add(self._scratch)
         self._activations = Arena(self._places.size)
-        self._weights = Arena(0)
+        self._weights: list[Arena] = []
         self._items: list[Segment | TorchNode] = []
         self._done_with: list[list[Value]] = []
+        self._keeping, self._kept_size = False, 0
+        self._kept: dict[str, dict[str, Arena]] = {}
         self._plans: Mapping[str, BlockedPlan] = {}
-        self._starts: Mapping[str, int] = {}
+        self._weights_at: dict[str, int] = {}
         self._torch = {node: replace_weights(node) for node in graph.nodes if node.name not in self.lowered}
 
     @property
     def workspace(self) -> int:
         """Bytes of activations, scratch and weights."""
-        return self._activations.nbytes + self._weights.nbytes
+        return self._activations.nbytes + sum(one.nbytes for one in self._weights)
 
     def names(self) -> list[str]:
         """Of the nodes that do something, in order."""
@@ -158,6 +162,14 @@ class Program:
 
     def _is_alias(self, node: Node) -> bool:
         return isinstance(node.operation, Flatten) and self.layout.root(node.output) in self.layout.of
+
+    @property
+    def segments(self) -> list[Segment]:
+        return [one for one in self._items if isinstance(one, Segment)]
+
+    def place_of(self, value: Value) -> int:
+        """Where it lies among the activations, in floats."""
+        return self._place_of[self.layout.root(value)]
 
     # Planning
 
@@ -183,8 +195,7 @@ class Program:
         def take(node: Node) -> None:
             left.remove(node)
             if self._is_alias(node):
-                if layout.root(node.output) not in blocked:  # of a tensor: it is packed by its root
-                    pass
+                plain.update(one for one in node.outputs if layout.root(one) not in blocked)
                 unpack(node.output)
                 return
             if node in own:
@@ -240,27 +251,13 @@ class Program:
         """
         plans = {name: chosen_plan(one, choices.get(name)) for name, one in self.lowered.items()}
         self.choices = {name: plans[name].name if name in plans else BY_TORCH for name in self.names()}
-        packed = {
-            name: plan.pack(one.weight, one.bias)
-            for name, plan in plans.items()
-            if (one := self.lowered[name]).weight is not None
-        }
-        starts, size = {}, 0
-        for work in self._work:
-            if work.node is not None and work.node.name in packed:
-                starts[work.node.name] = size
-                size += -(-(packed[work.node.name].numel() + 64) // 64) * 64
-        self._weights = Arena(size)
-        for name, start in starts.items():
-            one = packed.pop(name)
-            self._weights.tensor(start, one.numel()).copy_(one)
-        self._plans, self._starts = plans, starts
+        self._plans, self._weights_at = plans, self._place_weights(plans)
         self._items = []
         for is_torch, group in groupby(self._work, key=lambda one: one.kind == BY_TORCH):
             if is_torch:
                 self._items += [TorchNode(self._torch[work.node]) for work in group if work.node is not None]
             else:
-                self._items.append(self._segment(list(group), plans, starts))
+                self._items.append(self._segment(list(group)))
         self._done_with = self._last_reads()
 
     def _last_reads(self) -> list[list[Value]]:
@@ -275,16 +272,70 @@ class Program:
             kept |= touched
         return found[::-1]
 
-    def _segment(self, group: list[Work], plans: Mapping[str, BlockedPlan], starts: Mapping[str, int]) -> Segment:
+    def _place_weights(self, plans: Mapping[str, BlockedPlan]) -> dict[str, int]:
+        """The address of each node's packed weights: in one arena, in the order of their use."""
+        names = [work.node.name for work in self._work if work.node is not None and work.node.name in plans]
+        names = [name for name in names if self.lowered[name].weight is not None]
+        if self._keeping:
+            arenas = {name: self._kept_arena(name, plans[name]) for name in names}
+            self._weights = list(arenas.values())
+            return {name: arena.address for name, arena in arenas.items()}
+        packed = {name: self._pack(name, plans[name]) for name in names}
+        starts, size = {}, 0
+        for name in names:
+            starts[name], size = size, size + room_for(packed[name])
+        whole = Arena(size)
+        self._weights = [whole]
+        for name, start in starts.items():
+            one = packed.pop(name)
+            whole.tensor(start, one.numel()).copy_(one)
+        return {name: whole.address + 4 * start for name, start in starts.items()}
+
+    def _pack(self, name: str, plan: BlockedPlan) -> Tensor:
+        one = self.lowered[name]
+        assert one.weight is not None
+        return plan.pack(one.weight, one.bias)
+
+    def _kept_arena(self, name: str, plan: BlockedPlan) -> Arena:
+        """The weights of one plan; plans that pack alike share them, and many are not kept for the next round."""
+        kept = self._kept.setdefault(name, {})
+        if plan.name not in kept:
+            packed = self._pack(name, plan)
+            for arena in kept.values():
+                if torch.equal(arena.tensor(0, arena.used), packed):
+                    kept[plan.name] = arena
+                    return arena
+            arena = Arena(room_for(packed))
+            arena.used = packed.numel()
+            arena.tensor(0, arena.used).copy_(packed)
+            if self._kept_size + arena.used > MOST_KEPT:
+                return arena
+            kept[plan.name], self._kept_size = arena, self._kept_size + arena.used
+        return kept[plan.name]
+
+    @contextmanager
+    def keeping_weights(self) -> Iterator[None]:
+        """Within it each plan has an arena of its own, which is kept: the same plans are loaded again and again."""
+        self._keeping = True
+        try:
+            yield
+        finally:
+            self._keeping, self._kept, self._kept_size = False, {}, 0
+
+    def release(self) -> None:
+        """After the last `load`: what is needed only for another one."""
+        self.lowered, self._torch, self._work = {}, {}, []
+        self.graph = Graph([], self.graph.inputs, self.graph.leaves, self.graph.structure)
+
+    def _segment(self, group: list[Work]) -> Segment:
         segment = Segment()
         for work in group:
             if work.node is not None:
-                lowered, plan = self.lowered[work.node.name], plans[work.node.name]
-                start = starts.get(work.node.name)
+                lowered, plan = self.lowered[work.node.name], self._plans[work.node.name]
                 operands = Operands(
                     x=self._address(lowered.x),
                     y=self._address(work.node.output),
-                    weights=0 if start is None else self._weights.address + 4 * start,
+                    weights=self._weights_at.get(work.node.name, 0),
                     residual=0 if lowered.residual is None else self._address(lowered.residual),
                     second=0 if lowered.second is None else self._address(lowered.second),
                     scratch=self._activations.address + 4 * self._scratch_at,
@@ -329,7 +380,7 @@ class Program:
                 assert work.node is not None
                 TorchNode(self._torch[work.node]).run(tensors)
                 continue
-            self._segment([work], self._plans, self._starts).run(tensors)
+            self._segment([work]).run(tensors)
             if work.node is not None:
                 operands = [self._read(one).double() for one in work.node.inputs]
                 found[work.node.name] = relative_error(self._read(work.node.output), work.node.operation.run(*operands))
@@ -339,6 +390,11 @@ class Program:
         """What lies in blocks, as a tensor."""
         geometry, first = self.layout[value], self._place_of[self.layout.root(value)]
         return geometry.read(self._activations.tensor(first, geometry.size)).reshape(value.shape)
+
+
+def room_for(packed: Tensor) -> int:
+    """Floats, with a few behind it that a kernel may prefetch."""
+    return -(-(packed.numel() + 64) // 64) * 64
 
 
 def relative_error(ours: Tensor, theirs: Tensor) -> float:

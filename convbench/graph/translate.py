@@ -26,6 +26,7 @@ from convbench.graph.operations import (
     Conv,
     Flatten,
     GlobalAverage,
+    LayerNorm,
     Linear,
     MaxPool,
     Multiply,
@@ -115,7 +116,7 @@ class Translator:
 
     def _translate(self, node: fx.Node) -> None:
         name = _name(node)
-        known = KNOWN.get(name)
+        known = KNOWN.get(name) if _is_atens(node) else None
         found = known(self, Arguments(node), node) if known else None
         if found is not None:
             operation, sources = found
@@ -165,9 +166,9 @@ class Translator:
     # The known operators
 
     def tensor(self, node: object) -> Tensor | None:
-        """A constant in float64."""
+        """A constant of float32."""
         constant = self.constants.get(node) if isinstance(node, fx.Node) else None
-        return constant.double() if isinstance(constant, Tensor) and constant.dtype == torch.float32 else None
+        return constant if isinstance(constant, Tensor) and constant.dtype == torch.float32 else None
 
     def image(self, node: object) -> bool:
         return isinstance(node, fx.Node) and node in self.values and self.values[node].is_image
@@ -180,9 +181,14 @@ Found = tuple[Operation, Sequence[fx.Node]] | None
 
 
 def _name(node: fx.Node) -> str:
-    packet = getattr(node.target, "overloadpacket", None)
-    own = packet is not None and node.target.namespace == "aten"  # type: ignore[union-attr]
-    return str(packet.__name__) if own else str(getattr(node.target, "__name__", node.target))
+    """Of the operator, without its overload."""
+    packet = getattr(node.target, "overloadpacket", node.target)
+    return str(getattr(packet, "__name__", packet))
+
+
+def _is_atens(node: fx.Node) -> bool:
+    """Whether it is torch's own, not another library's of the same name."""
+    return getattr(node.target, "namespace", "") == "aten"
 
 
 def conv2d(of: Translator, args: Arguments, node: fx.Node) -> Found:
@@ -200,7 +206,7 @@ def conv2d(of: Translator, args: Arguments, node: fx.Node) -> Found:
     else:
         top, left = args.pair("padding")
         sides = (top, top, left, left)
-    bias = torch.zeros(len(weight), dtype=torch.float64) if bias is None else bias
+    bias = torch.zeros(len(weight)) if bias is None else bias
     return Conv(weight, bias, stride, sides, dilation, int(args["groups"])), [x]
 
 
@@ -210,7 +216,7 @@ def linear(of: Translator, args: Arguments, node: fx.Node) -> Found:
         return None
     if args["bias"] is not None and bias is None:
         return None
-    return Linear(weight, torch.zeros(len(weight), dtype=torch.float64) if bias is None else bias), [x]
+    return Linear(weight, torch.zeros(len(weight)) if bias is None else bias), [x]
 
 
 def batch_norm(of: Translator, args: Arguments, node: fx.Node) -> Found:
@@ -220,9 +226,10 @@ def batch_norm(of: Translator, args: Arguments, node: fx.Node) -> Found:
     weight, bias = of.tensor(args["weight"]), of.tensor(args["bias"])
     if (weight is None and args["weight"] is not None) or (bias is None and args["bias"] is not None):
         return None
-    scale = (variance + args["eps"]).rsqrt()
-    scale = scale if weight is None else scale * weight
-    return Affine(scale, (torch.zeros_like(scale) if bias is None else bias) - mean * scale), [x]
+    scale = (variance.double() + args["eps"]).rsqrt()
+    scale = scale if weight is None else scale * weight.double()
+    shift = torch.zeros_like(scale) if bias is None else bias.double()
+    return Affine(scale, shift - mean.double() * scale), [x]
 
 
 def activation(name: str) -> "Known":
@@ -249,13 +256,43 @@ def clamp(of: Translator, args: Arguments, node: fx.Node) -> Found:
 
 def add(of: Translator, args: Arguments, node: fx.Node) -> Found:
     x, other = args["self"], args["other"]
+    if (shift := per_channel(of, x, other)) is not None and args["alpha"] in (1, None):
+        return Affine(torch.ones_like(shift), shift), [x]
     if args["alpha"] not in (1, None) or not (of.image(x) and of.image(other)):
         return None
     return (Add(), [x, other]) if of.shape(x) == of.shape(other) else None
 
 
+def per_channel(of: Translator, x: object, by: object) -> Tensor | None:
+    """A constant with a number for each channel of x, or one for all, in float64."""
+    if not of.image(x):
+        return None
+    assert isinstance(x, fx.Node)
+    channels = of.shape(x)[1]
+    if isinstance(by, (int, float)) and not isinstance(by, bool):
+        return torch.full((channels,), by, dtype=torch.float64)
+    constant = of.tensor(by)
+    if constant is None or constant.shape not in ((channels, 1, 1), (1, channels, 1, 1)):
+        return None
+    return constant.flatten().double()
+
+
+def layer_norm(of: Translator, args: Arguments, node: fx.Node) -> Found:
+    x, shape, weight, bias = args["input"], args["normalized_shape"], of.tensor(args["weight"]), of.tensor(args["bias"])
+    if len(shape) != 1 or (weight is None and args["weight"] is not None):
+        return None
+    if (bias is None and args["bias"] is not None) or of.values[x].dtype != torch.float32:
+        return None
+    weight = torch.ones(shape[0]) if weight is None else weight
+    bias = torch.zeros(shape[0]) if bias is None else bias
+    return LayerNorm(weight, bias, float(args["eps"])), [x]
+
+
 def multiply(of: Translator, args: Arguments, node: fx.Node) -> Found:
     x, by = args["self"], args["other"]
+    for one, other in ((x, by), (by, x)):
+        if (scale := per_channel(of, one, other)) is not None:
+            return Affine(scale, torch.zeros_like(scale)), [one]
     if not (of.image(x) and of.image(by)):
         return None
     if of.shape(x) == of.shape(by):
@@ -336,6 +373,7 @@ _ACTIVATIONS = ("relu", "relu6", "hardswish", "hardsigmoid", "sigmoid", "silu", 
 KNOWN: dict[str, Known] = {
     "conv2d": conv2d,
     "linear": linear,
+    "layer_norm": layer_norm,
     "batch_norm": batch_norm,
     "hardtanh": hardtanh,
     "clamp": clamp,

@@ -7,7 +7,7 @@ whole is run again, or dropped.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -15,12 +15,13 @@ from torch import Tensor
 
 from convbench.graph.program import Program, Times, chosen_plan
 
-CALLS = 15  # of a round
-FEWEST = 3  # of them that count
-AGAIN = 3  # more tries of a round that was slower than ...
-DISTURBED = 1.3  # ... so many times the round before with the same work; beyond the square of it the round is dropped
+ROUND_S = 0.1  # of a round, but ...
+FEWEST, MOST = 5, 25  # ... at least and at most so many calls
+COUNT = 3  # of its calls that count at least
+AGAIN = 2  # more tries of a round that was ...
+DISTURBED = 1.25  # ... so many times slower, in plans that an earlier round has timed, than there
+CONTENDER = 2.0  # times the best: slower plans have no second turn
 CLEARLY = 0.99  # a plan replaces the default if it takes less than this of its time
-PASSES = 2
 
 
 @dataclass
@@ -39,6 +40,21 @@ class Tuning:
         seen = self.seconds.setdefault(node, {})
         seen[plan] = min(seconds, seen.get(plan, seconds))
 
+    def contenders(self, node: str, plans: list[str]) -> list[str]:
+        """The plans that are not far slower than the best one."""
+        seen = self.seconds.get(node, {})
+        best = min(seen.values(), default=0.0)
+        return [one for one in plans if seen.get(one, 0.0) <= CONTENDER * best] or plans[:1]
+
+    def slower_than_before(self, times: Times, choices: Mapping[str, str]) -> float:
+        """How many times slower plans were that an earlier round has timed: 1 if none was."""
+        before = now = 0.0
+        for name, seconds in times.of.items():
+            known = self.seconds.get(name, {}).get(choices.get(name, name))
+            if known is not None:
+                before, now = before + known, now + seconds
+        return now / before if before else 1.0
+
     def choices(self, program: Program) -> dict[str, str]:
         """The fastest plan of each node; the default where no other is clearly faster."""
         chosen = {}
@@ -56,52 +72,50 @@ def tune(
     tell: Callable[[str], None] = lambda _: None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Tuning:
-    """Rounds until every plan had its turn twice, or the budget is spent; the first round has the defaults."""
+    """Rounds until every plan had its turn, and the faster ones a second, or the budget is spent.
+
+    The first round has the defaults.
+    """
     tuning, start = Tuning(), clock()
-    most = max((len(one.plans) for one in program.lowered.values()), default=1)
-    least = float("inf")
-    for turn in range(PASSES):
-        for step in range(most):
+    plans = {name: [plan.name for plan in one.plans] for name, one in program.lowered.items()}
+    for turn in range(2):
+        if turn:
+            plans = {name: tuning.contenders(name, each) for name, each in plans.items()}
+        rounds = max(map(len, plans.values()), default=1)
+        for step in range(rounds):
             if tuning.rounds and budget_s is not None and clock() - start > budget_s:
-                tell(f"the time for tuning ended after {tuning.rounds} of {PASSES * most} rounds")
+                tell(f"the time for tuning ended in its {'second' if turn else 'first'} turn, round {step} of {rounds}")
                 return tuning
-            # In the second pass neighbours are others, and so is what they leave in the cache.
-            program.load(
-                {
-                    name: one.plans[(step + turn * place) % len(one.plans)].name
-                    for place, (name, one) in enumerate(program.lowered.items())
-                }
-            )
-            found, least = _round(program, inputs, least)
-            tuning.rounds += 1
-            if found is not None:
-                for name, seconds in found.of.items():
-                    tuning.note(name, program.choices.get(name, name), seconds)
+            # In the second turn neighbours are others, and so is what they leave in the cache.
+            some = {name: each[(step + turn * at) % len(each)] for at, (name, each) in enumerate(plans.items())}
+            program.load(some)
+            _round(program, inputs, tuning)
     return tuning
 
 
-def _round(program: Program, inputs: Sequence[Tensor], least: float) -> tuple[Times | None, float]:
-    """The times of a round, and the least total of all rounds so far; no times if all tries were disturbed."""
-    program.run(inputs)  # what it compiles or touches first is no part of it
-    best: Times | None = None
+def _round(program: Program, inputs: Sequence[Tensor], tuning: Tuning) -> None:
+    """Time what is loaded; once more if it was disturbed, and not at all if it was each time."""
+    start = time.perf_counter()
+    program.run(inputs)
+    program.run(inputs)
+    calls = max(FEWEST, min(MOST, int(2 * ROUND_S / (time.perf_counter() - start))))
     for _ in range(1 + AGAIN):
-        one = measure(program, inputs)
-        best = one if best is None or one.total < best.total else best
-        if best.total < DISTURBED * least:
-            break
-    assert best is not None
-    keep = best.total < DISTURBED**2 * least * 2
-    return (best if keep else None), min(least, best.total)
+        found = measure(program, inputs, calls)
+        if tuning.slower_than_before(found, program.choices) < DISTURBED:
+            tuning.rounds += 1
+            for name, seconds in found.of.items():
+                tuning.note(name, program.choices.get(name, name), seconds)
+            return
 
 
-def measure(program: Program, inputs: Sequence[Tensor], calls: int = CALLS) -> Times:
+def measure(program: Program, inputs: Sequence[Tensor], calls: int = MOST) -> Times:
     """The median of each node over the calls that were least disturbed."""
     all_times = []
     for _ in range(calls):
         times = Times()
         program.run(inputs, times)
         all_times.append(times)
-    calm = sorted(all_times, key=lambda one: one.total)[: max(FEWEST, calls // 5)]
+    calm = sorted(all_times, key=lambda one: one.total)[: max(COUNT, calls // 5)]
     return Times({name: median(one.of[name] for one in calm) for name in calm[0].of})
 
 

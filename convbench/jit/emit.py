@@ -68,6 +68,10 @@ class Int(Value):
     def __mod__(self, other: "Index") -> "Int":
         return self._with("srem", self, other)
 
+    def remainder(self, power_of_two: int) -> "Int":
+        """The same by a power of two, in one instruction."""
+        return self._with("and", self, power_of_two - 1)
+
     def below(self, other: "Index") -> Bit:
         return self._compare("slt", other)
 
@@ -159,6 +163,11 @@ class FloatVector(Value):
         f = self.function
         text = f.intrinsic(f.vector, f"llvm.rint.v{f.lanes}f32", [(f.vector, self)])
         return FloatVector(f, f.value(text))
+
+    def root(self) -> "FloatVector":
+        """The square root."""
+        f = self.function
+        return FloatVector(f, f.value(f.intrinsic(f.vector, f"llvm.sqrt.v{f.lanes}f32", [(f.vector, self)])))
 
     def power_of_two(self) -> "FloatVector":
         """2 to the integer in each lane, from -126 to 128 (infinity)."""

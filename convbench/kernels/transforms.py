@@ -7,6 +7,7 @@ t - 1 points and at infinity (Toom and Cook; Blahut 2010, section 5.2): y = A^T 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 
 from convbench.jit.emit import FloatVector, Function
 
@@ -28,6 +29,7 @@ class WinogradTransforms:
     outputs: Matrix
 
     @classmethod
+    @cache
     def of(cls, points: Points, taps: int) -> "WinogradTransforms":
         """Those of F(len(points) + 2 - taps, taps)."""
         inputs = [_product(points, leave_out) for leave_out in range(len(points) + 1)]

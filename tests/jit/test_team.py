@@ -14,7 +14,7 @@ from convbench.jit import team
 from convbench.jit.compile import _compiled, compiled
 from convbench.jit.emit import Fields, Module
 from convbench.jit.target import host
-from convbench.jit.team import KernelStep, run
+from convbench.jit.team import KernelStep, PreparedRun, run
 
 PIECES = 257
 FIELDS = Fields.of("from to last")
@@ -60,6 +60,36 @@ def test_a_system_without_futex_yields(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(team._team(), "futex_number", 0)
     monkeypatch.setattr(team._team(), "futex", ctypes.cast(ctypes.CDLL(None).sched_yield, ctypes.c_void_p).value)
     assert fibonacci(4) == RIGHT
+
+
+def test_a_prepared_run_is_called_again_and_reads_its_blocks_anew() -> None:
+    ones, sums = torch.ones(PIECES * host().lanes), torch.zeros(PIECES * host().lanes)
+    task = compiled(reversed_sum, host(), ("reversed_sum",)).addresses["reversed_sum"]
+    block = FIELDS.block({"from": ones.data_ptr(), "to": sums.data_ptr(), "last": PIECES - 1})
+    prepared = PreparedRun([KernelStep(PIECES, task, block)], 3)
+    for _ in range(4):
+        prepared()
+    assert set(sums.tolist()) == {4.0}
+    other = torch.zeros_like(sums)
+    block[1] = other.data_ptr()
+    prepared()
+    assert (set(sums.tolist()), set(other.tolist())) == ({4.0}, {1.0})
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_stamps_are_the_seconds_of_each_step(threads: int) -> None:
+    size = host().lanes
+    buffers = [torch.ones(PIECES * size), torch.ones(PIECES * size)]
+    task = compiled(reversed_sum, host(), ("reversed_sum",)).addresses["reversed_sum"]
+    words = {"from": buffers[0].data_ptr(), "to": buffers[1].data_ptr(), "last": PIECES - 1}
+    few, many = KernelStep(1, task, FIELDS.block(words)), KernelStep(PIECES, task, FIELDS.block(words))
+    prepared = PreparedRun([few, many, few], threads)
+    stamps = [prepared.stamps() for _ in range(9)]
+    assert all(len(one) == 3 and min(one) >= 0 for one in stamps)
+    assert min(one[1] for one in stamps) > min(one[0] for one in stamps)
+    before = buffers[1].clone()
+    prepared()
+    assert not torch.equal(before, buffers[1])
 
 
 @pytest.mark.parametrize("openmp", [True, False], ids=["OpenMP", "threads of Python"])

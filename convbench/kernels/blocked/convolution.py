@@ -8,7 +8,6 @@ Compiled for: the tile's form (`register_tile`), the pixels of its two sizes of 
 block. Sizes are arguments.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,11 +21,22 @@ from convbench.jit.team import KernelStep
 from convbench.kernels.blocked.activations import clamp_words, code_of, spare_bias
 from convbench.kernels.blocked.geometry import Blocked, Planes
 from convbench.kernels.blocked.plan import Accuracy, BlockedPlan, Places
-from convbench.kernels.blocked.problems import Convolution
-from convbench.kernels.blocked.register_tile import ADD, FINISH, LINE, TILE, TileForm, add_tile, most_pixels
+from convbench.kernels.blocked.problems import Convolution, Pair
+from convbench.kernels.blocked.register_tile import (
+    ADD,
+    FINISH,
+    LINE,
+    TILE,
+    TileForm,
+    add_tile,
+    most_pixels,
+    turn_channels,
+    turns_of,
+)
 from convbench.kernels.blocked.winograd import winograd_candidates
 from convbench.kernels.tile import for_blocks, split
 
+SLAB_NBYTES = 256 << 10  # of x, of a piece
 DEPTH = 256  # products that are added up before their sum joins the others, about
 
 FIELDS = Fields.of(
@@ -134,6 +144,7 @@ class Direct:
         blocks: of filters, of a piece.
         vectors: of a block of filters.
         depth: products that are added up in one go, about.
+        spread, offset: of the rows and columns of y, which ones are written: a transposed convolution is several.
     """
 
     problem: Convolution
@@ -142,6 +153,8 @@ class Direct:
     blocks: int
     vectors: int = 2
     depth: int = DEPTH
+    spread: Pair = (1, 1)
+    offset: Pair = (0, 0)
 
     @property
     def name(self) -> str:
@@ -155,13 +168,25 @@ class Direct:
 
     @cached_property
     def one_row(self) -> bool:
-        return is_one_row(self.problem)
+        return self.spread == (1, 1) and is_one_row(self.problem)
 
     @cached_property
     def pixels(self) -> tuple[int, int]:
         """Rows, and pixels of a row."""
         y = self.problem.y
-        return (1, y.h * y.w) if self.one_row else (y.h, y.w)
+        if self.one_row:
+            return 1, y.h * y.w
+        rows, columns = (
+            -(-(size - first) // step)
+            for size, first, step in zip((y.h, y.w), self.offset, self.spread, strict=True)
+        )  # fmt: skip
+        return rows, columns
+
+    @property
+    def weights_size(self) -> int:
+        """Floats of the packed weights."""
+        turns = len(self.table) * self.channels
+        return self.problem.y.blocks * self.target.lanes * (1 + turns)
 
     def pack(self, w: Tensor, bias: Tensor | None) -> Tensor:
         """[block of filters]([bias of each lane], [turn][channel][lane of each vector])."""
@@ -183,7 +208,7 @@ class Direct:
         for first in range(0, y.blocks, self.vectors):
             some = full[first * lanes : (first + self.vectors) * lanes]
             parts.append(b[first * lanes : (first + self.vectors) * lanes])
-            some = some.view(len(some), -1, self.tile.channels, r, s)
+            some = some.view(len(some), -1, x.c if isinstance(x, Planes) else lanes, r, s)
             parts.append(some.permute(1, 3, 4, 2, 0).flatten())  # planes are one block: (1, r, s, c, filter)
         return torch.cat(parts)
 
@@ -227,12 +252,15 @@ class Direct:
         """Where each turn reads, from the pixel on."""
         x, (r, s), (down, across) = self.problem.x, self.problem.kernel, self.problem.dilation
         pixel = 1 if isinstance(x, Planes) else x.lanes
-        return [
+        places = [
             block * x.plane + i * down * x.row + j * across * pixel
             for block in range(self.input_blocks)
             for i in range(r)
             for j in range(s)
         ]
+        if isinstance(x, Planes):
+            return places
+        return [turn for place in places for turn in turns_of(place, x.lanes)]
 
     @cached_property
     def tile(self) -> TileForm:
@@ -240,11 +268,13 @@ class Direct:
         x = problem.x
         planes = isinstance(x, Planes)
         return TileForm(
-            channels=x.c if planes else lanes,
+            channels=self.channels,
             x_pixel=problem.stride[1] * (1 if planes else lanes),
-            y_pixel=lanes,
+            y_pixel=lanes * self.spread[1],
             planes=planes,
             ahead=self.ahead[0],
+            x_ahead=problem.kernel == (1, 1) and not planes and self.blocks >= self.blocks_total,
+            y_ahead=True,
             residual=problem.residual is not None,
             code=code_of(problem.activation),
         )
@@ -255,7 +285,7 @@ class Direct:
 
         If a piece has more rows than that needs, the weights are few, or their time is hidden.
         """
-        lines = -(-self.problem_channels * self.vectors * self.target.lanes // LINE)
+        lines = -(-self.channels * self.vectors * self.target.lanes // LINE)
         rows, _ = self.pixels
         tiles = self.tiles_of(self.vectors)[1]
         here = min(self.rows, tiles if self.one_row else rows) * (1 if self.one_row else tiles)
@@ -267,9 +297,10 @@ class Direct:
         return ahead, -(-lines // ahead)
 
     @property
-    def problem_channels(self) -> int:
+    def channels(self) -> int:
+        """Of a turn."""
         x = self.problem.x
-        return x.c if isinstance(x, Planes) else x.lanes
+        return x.c if isinstance(x, Planes) else turn_channels(x.lanes)
 
     @property
     def blocks_total(self) -> int:
@@ -307,9 +338,11 @@ class Direct:
         return {
             "channel_step": x.plane if isinstance(x, Planes) else 1,
             "y_plane": y.plane, "residual_plane": residual.plane, "floor": floor, "ceiling": ceiling,
-            "x_image": x.image, "x_row": problem.stride[0] * x.row, "x_start": x.at(-problem.padding[0], -problem.padding[1]),
-            "y_image": y.image, "y_row": y.row, "y_start": y.at(0, 0),
-            "residual_image": residual.image, "residual_row": residual.row, "residual_start": residual.at(0, 0),
+            "x_image": x.image, "x_row": problem.stride[0] * x.row,
+            "x_start": x.at(-problem.padding[0], -problem.padding[1]),
+            "y_image": y.image, "y_row": y.row * self.spread[0], "y_start": y.at(*self.offset),
+            "residual_image": residual.image, "residual_row": residual.row * self.spread[0],
+            "residual_start": residual.at(*self.offset),
             "row_groups": -(-rows // rows_of_group), "rows_of_group": rows_of_group, "rows": rows,
             "tile_groups": tile_groups, "tiles_of_group": tiles_of_group,
             "filter_groups": -(-self.blocks_total // self.blocks), "blocks_of_group": self.blocks,
@@ -370,29 +403,33 @@ def candidates(
     return [*winograd_candidates(problem, target, threads, four=accuracy == "standard"), *direct]
 
 
-def direct_candidates(problem: Convolution, target: Target, threads: int) -> Sequence[Direct]:
+def direct_candidates(
+    problem: Convolution, target: Target, threads: int, *, spread: Pair = (1, 1), offset: Pair = (0, 0)
+) -> list[Direct]:
     """By rows and by blocks of filters; first what a rule prefers."""
     own = problem.y.c // problem.groups
     # A block of filters reads the channels of all groups that it has filters of: the fewer, the better.
     vectors = 1 if problem.groups > 1 and own % (2 * target.lanes) else 2
-    rows = Direct(problem, target, 1, 1, vectors)
-    count, wide = rows.pixels
+
+    def plan(rows: int, blocks: int) -> Direct:
+        return Direct(problem, target, rows, blocks, vectors, spread=spread, offset=offset)
+
+    rows = plan(1, 1)
+    count, _ = rows.pixels
     blocks = rows.blocks_total
     units = rows.tiles_of(rows.form.vectors)[1] if rows.one_row else count
     y, x = problem.y, problem.x
-    # By rows: as few as give each thread four pieces, and as fill a quarter of the second-level cache.
-    row_nbytes = 4 * x.c * (x.w * problem.stride[0] if not rows.one_row else rows.form.pixels)
-    fitting = max(1, (128 << 10) // row_nbytes)
+    # By rows: as few as give each thread four pieces, and as fill some of the second-level cache.
+    new_rows = min(problem.stride[0], problem.kernel[0])
+    row_nbytes = 4 * x.c * (x.w * new_rows if not rows.one_row else rows.form.pixels)
+    fitting = max(1, SLAB_NBYTES // row_nbytes)
     shares = [
         max(1, min(fitting, -(-units * y.n // (4 * threads)))),
         max(1, min(2 * fitting, -(-units * y.n // (2 * threads)))),
         max(1, min(fitting // 4, units)),
     ]
-    by_rows = [Direct(problem, target, some, blocks, vectors) for some in dict.fromkeys(shares)]
-    by_filters = [
-        Direct(problem, target, units, some, vectors)
-        for some in dict.fromkeys([1, max(1, min(4, blocks // (4 * threads)))])
-    ]
+    by_rows = [plan(some, blocks) for some in dict.fromkeys(shares)]
+    by_filters = [plan(units, some) for some in dict.fromkeys([1, max(1, min(4, blocks // (4 * threads)))])]
     weights = y.c * x.c // problem.groups * problem.kernel[0] * problem.kernel[1]
     many = weights > 1.2 * x.c * x.h * x.w and blocks * y.n >= 2 * threads
     first, second = (by_filters, by_rows) if many else (by_rows, by_filters)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from convbench.jit.compile import compiled
-from convbench.jit.emit import Fields, FloatVector, Index, Int, Module, Pointer
+from convbench.jit.emit import Carried, Fields, FloatVector, Function, Index, Int, Module, Pointer
 from convbench.jit.target import Target
 from convbench.jit.team import KernelStep
 from convbench.kernels.blocked.activations import activate, clamp_words, code_of, spare_bias
@@ -48,46 +48,67 @@ def kernel(module: Module, form: DepthwiseForm) -> None:
     """`depthwise(args, piece, thread)`: some rows of a block of channels."""
     f, block, piece, _ = module.task("depthwise")
     args = FIELDS.on(f, block)
-    lanes = f.lanes
 
     def row(image: Int, channels: Int, r: Int) -> None:
         source, to = (place_of(args, one, image, channels, r) for one in ("x", "y"))
         beside = place_of(args, "residual", image, channels, r) if form.residual else to
-        bias = args.address("weights") + channels * args.number("weights_plane")
-        weights = bias + lanes
-
-        def tile(pixels: int, _: Index, first: Index) -> None:
-            at = source + first * (form.stride * lanes)
-
-            def turn(_: Int, table: Pointer, w: Pointer, *sums: FloatVector) -> Sequence[Pointer | FloatVector]:
-                start, done = at + f.number(table, 0), list(sums)
-                taps = [f.load(w, s * lanes) for s in range(form.taps)]
-                columns: dict[int, list[tuple[int, int]]] = {}
-                for q in range(pixels):
-                    for s in range(form.taps):
-                        columns.setdefault(q * form.stride + s * form.dilation, []).append((q, s))
-                for column, users in sorted(columns.items()):
-                    one = f.load(start, column * lanes)
-                    for q, s in users:
-                        done[q] = f.fma(one, taps[s], done[q])
-                return [table + 2, w + form.taps * lanes, *done]
-
-            begin = [block + 2 * args.number("table_at"), weights, *[f.load(bias)] * pixels]
-            carried = f.loop(0, args.number("turns"), turn, begin)
-            floor, ceiling = args.spread("floor"), args.spread("ceiling")
-            out, other = to + first * lanes, beside + first * lanes
-            sums = [one for one in carried if isinstance(one, FloatVector)]
-            for q, one in enumerate(sums):
-                done = one + f.load(other, q * lanes) if form.residual else one
-                f.store(done.at_least(floor).at_most(ceiling), out, q * lanes)
-            if form.code != "none":
-                f.loop(
-                    0, pixels, lambda q: f.store(activate(f, form.code, f.load(out + q * lanes)), out + q * lanes)
-                )  # fmt: skip
-
-        for_blocks(f, 0, args.number("tiles"), args.number("first_tiles"), form.pixels, tile)
+        weights = args.address("weights") + channels * args.number("weights_plane")
+        table = block + 2 * args.number("table_at")
+        clamp = args.spread("floor"), args.spread("ceiling")
+        tiles = args.number("tiles"), args.number("first_tiles")
+        add_row(f, form, source, to, beside, weights, table, args.number("turns"), tiles, clamp)
 
     for_rows(f, args, piece, row)
+
+
+def add_row(
+    f: Function,
+    form: DepthwiseForm,
+    source: Pointer,
+    to: Pointer,
+    beside: Pointer,
+    weights: Pointer,
+    table: Pointer,
+    turns: Int,
+    tiles: tuple[Int, Int],
+    clamp: tuple[FloatVector, FloatVector],
+) -> None:
+    """A row of outputs of a block of channels.
+
+    Args:
+        weights: the bias, and then the taps.
+        table: where each turn reads, from the pixel on.
+        tiles: their number, and how many of them have all pixels.
+    """
+    lanes, (floor, ceiling) = f.lanes, clamp
+
+    def tile(pixels: int, _: Index, first: Index) -> None:
+        at = source + first * (form.stride * lanes)
+
+        def turn(_: Int, table: Pointer, w: Pointer, *sums: FloatVector) -> Sequence[Carried]:
+            place, done = at + f.number(table, 0), list(sums)
+            taps = [f.load(w, s * lanes) for s in range(form.taps)]
+            columns: dict[int, list[tuple[int, int]]] = {}
+            for q in range(pixels):
+                for s in range(form.taps):
+                    columns.setdefault(q * form.stride + s * form.dilation, []).append((q, s))
+            for column, users in sorted(columns.items()):
+                one = f.load(place, column * lanes)
+                for q, s in users:
+                    done[q] = f.fma(one, taps[s], done[q])
+            return [table + 2, w + form.taps * lanes, *done]
+
+        start: list[Carried] = [table, weights + lanes, *[f.load(weights)] * pixels]
+        carried = f.loop(0, turns, turn, start)
+        out, other = to + first * lanes, beside + first * lanes
+        sums = [one for one in carried if isinstance(one, FloatVector)]
+        for q, one in enumerate(sums):
+            done = one + f.load(other, q * lanes) if form.residual else one
+            f.store(done.at_least(floor).at_most(ceiling), out, q * lanes)
+        if form.code != "none":
+            f.loop(0, pixels, lambda q: f.store(activate(f, form.code, f.load(out + q * lanes)), out + q * lanes))
+
+    for_blocks(f, 0, tiles[0], tiles[1], form.pixels, tile)
 
 
 @dataclass(frozen=True)
@@ -163,9 +184,7 @@ class DepthwisePlan:
         return [KernelStep(x.n * x.blocks * groups, address, block)]
 
 
-def candidates(
-    problem: Depthwise, target: Target, threads: int, accuracy: Accuracy = "standard"
-) -> list[BlockedPlan]:
+def candidates(problem: Depthwise, target: Target, threads: int, accuracy: Accuracy = "standard") -> list[BlockedPlan]:
     """Pieces of fewer or more rows."""
     del accuracy
     y = problem.y

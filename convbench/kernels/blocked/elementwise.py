@@ -120,5 +120,3 @@ def candidates(
     kind = _KINDS[type(problem)]
     form = (kind, code_of(problem.activation))
     return [rows_plan(kind, elementwise, form, FIELDS, shape, target, threads, words)]
-
-

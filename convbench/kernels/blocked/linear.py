@@ -19,7 +19,16 @@ from convbench.jit.team import KernelStep
 from convbench.kernels.blocked.activations import clamp_words, code_of, spare_bias
 from convbench.kernels.blocked.plan import Accuracy, BlockedPlan, Places
 from convbench.kernels.blocked.problems import Linear
-from convbench.kernels.blocked.register_tile import ADD, FINISH, LINE, TILE, TileForm, add_tile, most_pixels
+from convbench.kernels.blocked.register_tile import (
+    ADD,
+    FINISH,
+    LINE,
+    TILE,
+    TileForm,
+    add_tile,
+    most_pixels,
+    turn_channels,
+)
 from convbench.kernels.tile import for_blocks, split
 
 PART = 256  # products that are added up before their sum joins the others
@@ -130,9 +139,9 @@ class LinearPlan:
     def form(self) -> LinearForm:
         x, y, lanes = self.problem.x, self.problem.y, self.target.lanes
         many = x.n > 1
-        lines = -(-lanes * self.vectors * lanes // LINE)
+        lines = -(-turn_channels(lanes) * self.vectors * lanes // LINE)
         tile = TileForm(
-            lanes, x.image if many else 0, y.image if many else 0, ahead=lines,
+            turn_channels(lanes), x.image if many else 0, y.image if many else 0, ahead=lines,
             residual=self.problem.residual is not None, code=code_of(self.problem.activation),
         )  # fmt: skip
         whole, last = divmod(y.blocks, self.vectors)
@@ -146,7 +155,7 @@ class LinearPlan:
 
     def steps(self, places: Places) -> list[KernelStep]:
         x, y, lanes, form = self.problem.x, self.problem.y, self.target.lanes, self.form
-        turns = self.features // lanes
+        turns = self.features // turn_channels(lanes)
         parts = -(-self.features // PART)
         floor, ceiling = clamp_words(self.problem.activation)
         blocks = -(-y.blocks // self.vectors)
@@ -162,7 +171,7 @@ class LinearPlan:
             "table_at": at,
         }  # fmt: skip
         block = FIELDS.block(words)
-        block.extend(range(0, self.features, lanes))
+        block.extend(range(0, self.features, turn_channels(lanes)))
         assert x.flat, "x of a linear layer has no halo"
         address = compiled(kernel, self.target, ("linear",), form).addresses["linear"]
         return [KernelStep(-(-blocks // self.blocks), address, block)]

@@ -7,15 +7,20 @@ operands; a plan knows no address until `steps`.
     file          problems                                              Places
     packing       Pack, Unpack                                          x, y
     convolution   Convolution (dense and grouped; direct, Winograd)     x, y, weights, residual, scratch
+    transposed    TransposedConvolution                                 x, y, weights
     depthwise     Depthwise                                             x, y, weights, residual
     linear        Linear                                                x, y, weights, residual
+    norm          LayerNorm (over channels)                             x, y, weights
     pooling       MaxPool, AveragePool, GlobalAveragePool               x, y
     elementwise   Add, Multiply, Activate, Scale                        x, y, second
     joining       Copy (a part of a concatenation), Upsample            x, y
-    inverted      InvertedResidual                                      x, y, weights, residual, scratch
+    inverted      InvertedResidual: packed by `pack_all`                x, y, weights, residual, scratch
+
+The problems of convolution, depthwise and linear are in `problems`, those of the others in their own file.
 
 The memory of y must hold zeros in its halo before the first call, and after it still does; spare channels are written
-as zeros. x and y of elementwise operations may be the same memory, if the geometry is the same; all others need two.
+as zeros. x and y of elementwise operations and of LayerNorm may be the same memory, if the geometry is the same; all
+others need two, and y may not be the residual either, for sums are kept in y on the way.
 """
 
 from dataclasses import dataclass

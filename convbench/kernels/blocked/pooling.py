@@ -161,7 +161,13 @@ def candidates(
     del accuracy
     x, y = problem.x, problem.y
     if isinstance(problem, GlobalAveragePool):
-        words = {**words_of("x", x), **words_of("y", y), "height": x.h, "width": x.w, "factor": float_word(1 / x.h / x.w)}
+        words = {
+            **words_of("x", x),
+            **words_of("y", y),
+            "height": x.h,
+            "width": x.w,
+            "factor": float_word(1 / x.h / x.w),
+        }
         return [rows_plan("mean", mean, (), MEAN, y, target, threads, words)]
     return [_pool(problem, target, threads)]
 

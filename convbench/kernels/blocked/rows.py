@@ -37,10 +37,12 @@ class RowsPlan:
         return 0
 
     def pack(self, w: Tensor, bias: Tensor | None) -> Tensor:
-        raise TypeError(f"{self.name} has no weights")
+        raise TypeError(f"{self.name} has no weights, but was given {w.shape} and {bias}")
 
     def steps(self, places: Places) -> list[KernelStep]:
         words = {**self.words, "x": places.x, "y": places.y, "second": places.second}
+        if "weights" in self.fields.names:
+            words["weights"] = places.weights
         block: array[int] = self.fields.block(words)
         block.extend(self.table)
         address = compiled(self.kernel, self.target, (self.entry,), *self.form).addresses[self.entry]

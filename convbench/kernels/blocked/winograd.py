@@ -27,7 +27,16 @@ from convbench.kernels.blocked.activations import activate, clamp_words, code_of
 from convbench.kernels.blocked.geometry import Blocked
 from convbench.kernels.blocked.plan import Activation, Places
 from convbench.kernels.blocked.problems import Convolution
-from convbench.kernels.blocked.register_tile import ADD, LINE, TILE, TileForm, add_tile, most_pixels
+from convbench.kernels.blocked.register_tile import (
+    ADD,
+    LINE,
+    TILE,
+    TileForm,
+    add_tile,
+    most_pixels,
+    turn_channels,
+    turns_of,
+)
 from convbench.kernels.plan import align
 from convbench.kernels.tile import for_blocks, split
 from convbench.kernels.transforms import FOUR, TWO, Points, WinogradTransforms, apply_columns, apply_rows
@@ -36,12 +45,12 @@ SUM = 64  # channels that are added up before their sum joins the others
 LONGEST_ROW = 64  # tiles of a row that are transformed at once
 
 FIELDS = Fields.of(
-    f"x y weights residual scratch {TILE} x_image x_plane x_row x_height x_width x_top x_left y_image out_plane out_row "
-    "y_start residual_image beside_plane residual_row residual_start p q channel_blocks own_at data_step own_step "
-    "product_at pieces_of_row rows_of_tiles units units_of_group row_tiles point_step product_step product_plane "
-    "groups filter_groups blocks_of_group blocks whole_blocks block_size turns turns_of_part tiles register_tiles "
-    "first_tiles "
-    "last_register_tiles last_first_tiles ahead_tiles table_at channel_chunk channel_chunks"
+    f"x y weights residual scratch {TILE} x_image x_plane x_row x_height x_width x_top x_left y_image out_plane "
+    "out_row y_start residual_image beside_plane residual_row residual_start p q channel_blocks own_at data_step "
+    "own_step product_at pieces_of_row rows_of_tiles units units_of_group row_tiles point_step product_step "
+    "product_plane groups filter_groups blocks_of_group blocks whole_blocks block_size turns turns_of_part tiles "
+    "register_tiles first_tiles last_register_tiles last_first_tiles ahead_tiles table_at channel_chunk "
+    "channel_chunks"
 )
 
 
@@ -166,7 +175,7 @@ def add_leave(module: Module, form: WinogradForm, transforms: WinogradTransforms
     bias = args.address("weights") + number * args.number("block_size")
 
     def point(vectors: int, most: int, suffix: str, place: Int) -> None:
-        turn_size = lanes * vectors * lanes
+        turn_size = form.tile.channels * vectors * lanes
         turns = args.number("turns")
         weights = bias + vectors * lanes + place * turns * turn_size
         v, to = data + place * args.number("point_step"), product + place * args.number("product_step")
@@ -311,7 +320,7 @@ class Winograd:
     @cached_property
     def form(self) -> WinogradForm:
         problem, lanes = self.problem, self.target.lanes
-        tile = TileForm(lanes, lanes, lanes, ahead=self.ahead[0])
+        tile = TileForm(turn_channels(lanes), lanes, lanes, ahead=self.ahead[0])
         whole, last = divmod(problem.y.blocks, self.vectors)
         kinds = [(self.vectors, self.tiles_of(self.vectors)[0])] if whole else []
         kinds += [(last, self.tiles_of(last)[0])] if last else []
@@ -321,7 +330,7 @@ class Winograd:
     @property
     def ahead(self) -> tuple[int, int]:
         """Lines of weights that a turn prefetches, and how many tiles do: the next part's, spread evenly."""
-        lines = -(-self.target.lanes * self.vectors * self.target.lanes // LINE)
+        lines = -(-turn_channels(self.target.lanes) * self.vectors * self.target.lanes // LINE)
         here = self.tiles_of(min(self.vectors, self.problem.y.blocks))[1]
         ahead = 1
         while ahead < lines and ahead * here < lines:
@@ -363,6 +372,7 @@ class Winograd:
         shares = max(1, min(blocks, 4 * self.threads))
         chunk = max(1, x.blocks * grid["groups"] // (8 * self.threads))
         parts = -(-x.blocks * lanes // SUM)
+        turns = x.blocks * lanes // turn_channels(lanes)
         floor, ceiling = clamp_words(problem.activation)
         _, register_tiles, first_tiles = self.tiles_of(form.vectors)
         last_tiles, last_first = self.tiles_of(form.last_vectors)[1:] if form.last_vectors else (0, 0)
@@ -379,8 +389,8 @@ class Winograd:
             "point_step": point_step, "product_step": product_step, "product_plane": product_plane,
             "filter_groups": shares, "blocks_of_group": -(-blocks // shares), "blocks": blocks,
             "whole_blocks": y.blocks // form.vectors,
-            "block_size": form.vectors * lanes * (1 + t * t * x.blocks * lanes), "turns": x.blocks,
-            "turns_of_part": -(-x.blocks // parts), "register_tiles": register_tiles, "first_tiles": first_tiles,
+            "block_size": form.vectors * lanes * (1 + t * t * x.blocks * lanes), "turns": turns,
+            "turns_of_part": -(-turns // parts), "register_tiles": register_tiles, "first_tiles": first_tiles,
             "last_register_tiles": last_tiles, "last_first_tiles": last_first, "ahead_tiles": self.ahead[1],
             "channel_chunk": chunk, "channel_chunks": -(-x.blocks // chunk),
         }  # fmt: skip
@@ -390,14 +400,15 @@ class Winograd:
         return self.sizes["own_at"] + self.threads * self.sizes["own_step"]
 
     def steps(self, places: Places) -> list[KernelStep]:
-        sizes, blocks = self.sizes, self.sizes["turns"]
+        sizes, lanes = self.sizes, self.target.lanes
         at = len(FIELDS.names)
         words = {
             **sizes, "x": places.x, "y": places.y, "weights": places.weights, "residual": places.residual,
             "scratch": places.scratch, "table_at": at,
         }  # fmt: skip
         block: array[int] = FIELDS.block(words)
-        block.extend(number * sizes["tiles"] * self.target.lanes for number in range(blocks))
+        for number in range(sizes["channel_blocks"]):
+            block.extend(turns_of(number * sizes["tiles"] * lanes, lanes))
         code = compiled(kernel, self.target, ("fused", "enter", "leave"), self.form).addresses
         groups = sizes["groups"]
         if self.fused:
