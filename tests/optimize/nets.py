@@ -66,7 +66,7 @@ class Counting(Net):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("calls", torch.zeros(()))
+        self.calls = nn.Buffer(torch.zeros(()))
 
     def forward(self, x: Tensor) -> Tensor:
         self.calls += 1
