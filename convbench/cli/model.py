@@ -121,7 +121,7 @@ def model(
         + (["--passes", passes] if passes != "fprop" else [])
         + (["--threads", str(threads)] if threads else [])
     )
-    whole = _of_whole_model(name, input) if costs.rows and passes == "fprop" else []
+    whole = of_whole_model(name, input) if costs.rows and passes == "fprop" else []
     _show(costs, raced, csv, again, whole, raced_too=race, by_time=sort == "time" and not no_time, as_json=json)
     if not costs.census.calls:
         tell(f"{name} runs no convolution on this input")
@@ -156,7 +156,7 @@ def _show(
         _tell_suite(costs, csv)
 
 
-def _of_whole_model(name: str, inputs: Words) -> list[str]:
+def of_whole_model(name: str, inputs: Words) -> list[str]:
     """The line that leads to `convbench optimize`, with what it brought when it was last run here."""
     from convbench.optimize.plans import remembered
 

@@ -3,6 +3,7 @@
 import io
 import json as json_module
 import os
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -179,7 +180,7 @@ def _race(
 
     tell(warning())
     with prints_to_stderr():
-        return race(
+        found = race(
             subject,
             candidates,
             threads=threads,
@@ -190,6 +191,8 @@ def _race(
             say=waiting.say,
             hold=waiting.hold,
         )
+    sys.stderr.flush()  # which erases the line that waits: while it was drawn, stdout was not to be seen
+    return found
 
 
 def _show(race: "Race", csv: str | None, layers: str, *, overwrite: bool, as_json: bool) -> None:

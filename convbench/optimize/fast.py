@@ -14,6 +14,8 @@ from convbench.models.inputs import Inputs
 from convbench.optimize.candidates import BASELINE
 from convbench.optimize.subject import signature
 
+HOST = torch.device("cpu")
+
 
 class FastModel:
     """Called like the model, from any thread of the process that made it.
@@ -67,7 +69,7 @@ class FastModel:
     def _fits(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
         if self._shape is not None and len(args) == 1 and not kwargs and type(args[0]) is Tensor:
             (x,) = args
-            return bool(x.shape == self._shape and x.dtype == self._dtype and x.device.type == "cpu")
+            return bool(x.shape == self._shape and x.dtype == self._dtype and x.device == HOST)
         return bool(self._signature == signature(args, kwargs))
 
     def _version_now(self) -> int | None:

@@ -98,7 +98,7 @@ def eager(order: Order) -> Made:
 
 def channels_last(order: Order) -> Made:
     with _stopwatch() as spent:
-        model = copy.deepcopy(order.subject.model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model = copy.deepcopy(order.subject.model).to(memory_format=torch.channels_last)
 
     def call(*args: Any, **kwargs: Any) -> Any:
         return model(*map(_channels_last, args), **{name: _channels_last(one) for name, one in kwargs.items()})
@@ -121,7 +121,9 @@ def torch_compile(order: Order) -> Made:
     except InvalidCxxCompiler:
         raise NotPossible("it needs a C++ compiler (g++, or the one in CXX), and this machine has none") from None
     order.tell("compiling it with inductor")
-    options = {"freezing": True, "compile_threads": 1, **({} if order.cached else {"force_disable_caches": True})}
+    options: dict[str, str | int | bool | Callable[..., Any]] = {"freezing": True, "compile_threads": 1}
+    if not order.cached:
+        options["force_disable_caches"] = True
     model = copy.deepcopy(order.subject.model)  # freezing may take its weights away
     compiled: Callable[..., Any] = torch.compile(model, dynamic=False, options=options)
     return Made(call=compiled)  # the first call compiles

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from convbench.cli.model import of_whole_model
 from convbench.optimize.host import Here, TimedTurn
 from convbench.tuned import TunedPlan
 from tests.cli.conftest import run
@@ -54,9 +55,8 @@ def test_a_race_prints_its_rows_and_what_to_use(capsys: pytest.CaptureFixture[st
     assert [row[head.index("candidate")] for row in rows] == ["eager", "channels-last"]
     assert {row[head.index("winner")] for row in rows} == {"channels-last"}
     assert "Use channels-last: 2.00x as fast as eager" in err
-    code, out, err = run(capsys, "model", "net.py:Net", "--input", "1x3x8x8", "--no-time", "--json")
-    *_, last = json.loads(out)["advice"]
-    assert last.startswith("Whole model: convbench optimize net.py:Net --input 1x3x8x8 races")  # --only is not kept
+    [line] = of_whole_model("net.py:Net", ["1x3x8x8"])
+    assert line.startswith("Whole model: convbench optimize net.py:Net --input 1x3x8x8 races")  # --only is not kept
 
 
 def test_what_a_whole_race_brought_is_told_by_model(
@@ -68,8 +68,10 @@ def test_what_a_whole_race_brought_is_told_by_model(
     monkeypatch.setattr(candidates, "CANDIDATES", few)
     words = [word for word in WORDS if word not in ("--only", "channels-last")]
     assert run(capsys, *words)[0] == 0
-    _, out, _ = run(capsys, "model", "net.py:Net", "--input", "1x3x8x8", "--no-time", "--json")
-    assert "Whole model: channels-last is 2.00x as fast as eager" in json.loads(out)["advice"][-1]
+    [line] = of_whole_model("net.py:Net", None)
+    assert line.startswith("Whole model: channels-last is 2.00x as fast as eager")
+    assert line.endswith(" (convbench optimize net.py:Net).")
+    assert of_whole_model("net.onnx", None) == []
 
 
 def test_a_busy_machine_is_exit_3_and_writes_no_plan(capsys: pytest.CaptureFixture[str], net: dict[str, Any]) -> None:
@@ -111,7 +113,7 @@ def test_json_is_one_object_and_csv_a_row_for_each(capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["optimize", "nosuchnet"], "unknown model 'nosuchnet'"),
+        (["optimize", "net.py:Nothing"], "net.py:Nothing: "),
         (["optimize", "net.onnx"], "net.onnx is read, not run, by convbench; give the PyTorch model"),
         (["optimize", "net.py:Net", "--only", "tvm"], "unknown candidate 'tvm': choose from"),
         (["optimize", "net.py:Net", "--accuracy", "exact"], "unknown --accuracy 'exact': choose from standard, strict"),

@@ -66,10 +66,10 @@ class Counting(Net):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("calls", torch.zeros(()))
+        self.calls: Tensor = nn.Buffer(torch.zeros(()))
 
     def forward(self, x: Tensor) -> Tensor:
-        self.calls += 1
+        self.calls.add_(1)
         return super().forward(x) * self.calls
 
 

@@ -91,7 +91,13 @@ def test_a_killed_race_leaves_no_process() -> None:
         "run(subject(nets.Dying('hang').eval()), 'channels-last', say=lambda words: print(words, flush=True))\n"
     )
     root = str(Path(__file__).parents[2])
-    with subprocess.Popen([sys.executable, "-c", code], cwd=root, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=root,
+        env=os.environ | {"TMPDIR": tempfile.gettempdir()},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if line.startswith("starting"):
