@@ -513,8 +513,11 @@ class Session:
 
     def reproduce(self, result: Result) -> str:
         """The command that reproduces this result."""
+        from convbench.backends._plan import named_plan
+
         flags = [f" --plugin {shlex.quote(one)}" for one in self.selection.plugins]
         flags += [f" --threads {result.threads}"] if any(self._setting.values()) else []
+        flags += [f" --plan {shlex.quote(str(plan))}"] if result.chosen and (plan := named_plan()) else []
         flags += [" --force"] if self.work.force else []
         command = reproduce(result)
         if not result.case.kind and command.startswith("convbench verify") and self._brings_more(result.backend):

@@ -7,7 +7,7 @@ rounds; so noise changes nothing.
 Nothing here prints or exits: errors are ConvbenchErrors, notes go to `tell`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -252,8 +252,3 @@ def plan_path(given: str | None, threads: int, accuracy: str) -> Path:
         except OSError as error:
             raise ConvbenchError(f"cannot write the plan {path}: {error.strerror}; name another file with -o") from None
     return path
-
-
-def over(choice: Choice) -> Mapping[str, float | None]:
-    """The ratios leader / backend of a race, by backend."""
-    return {one.backend: one.over_leader for one in choice.ranking}

@@ -1,11 +1,15 @@
 """tune: which backend a race chooses, what it writes down, and what it continues."""
 
+import io
 import json
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from torch import Tensor
 from torch.nn.functional import conv2d
 
@@ -18,6 +22,7 @@ from convbench.bench.statistics import VerdictRule
 from convbench.discovery import discover
 from convbench.outcome import Bill, Check, Noise, Outcome, PairedRatio
 from convbench.selection import Selection, silent
+from convbench.show.tune import print_choices
 from convbench.tune import Choice, PlanFile, plan_path
 from convbench.tuned import TunedPlan
 from tests.cli.conftest import Cli, cli, table  # noqa: F401  # a fixture
@@ -182,6 +187,21 @@ def test_there_must_be_a_place_for_the_plan(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr("convbench.backends._plan.cache_folder", lambda: None)
     with pytest.raises(ConvbenchError, match="name a file with -o"):
         plan_path(None, 1, "standard")
+
+
+def test_the_table_on_a_terminal_marks_what_was_disturbed(tmp_path: Path, selection: Selection) -> None:
+    file = opened(tmp_path / "plan.json", selection)
+    first, second = results_of(list(selection.cases))
+    file.take([*first, Result(case=first[0].case, backend="direct", family="direct", outcome=timed(1.5, "faster"))])
+    file.take([replace(one, outcome=timed(1.0 if one.backend == "torch" else None, noisy=True)) for one in second])
+    text = io.StringIO()
+    console = Console(file=text, force_terminal=True, width=100, color_system=None)
+    print_choices(console, console, file)
+    lines = text.getvalue().splitlines()
+    assert any(re.search(r"n1c64h28w28k64r3s3_pd1 .*direct +3.00x +1.50x +1.0e-07", line) for line in lines)
+    assert any(re.search(r"n1c64h14w14k64r3s3_pd1 .* ~", line) for line in lines)
+    assert "2 problems tuned:" in text.getvalue()
+    assert "1 problem had too few undisturbed rounds" in text.getvalue()
 
 
 def fake_race(cases: list[Case], backends: Any, **_: Any) -> Any:  # as quick as a test must be

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def use_plan(path: str | None) -> str | None:
     """Name the plan for the backend auto, in this process and those that it starts."""
     if path is not None:
-        os.environ["CONVBENCH_PLAN"] = path
+        os.environ["CONVBENCH_PLAN"] = path  # backends._plan.VARIABLE, without importing torch
     return path
 
 

@@ -21,8 +21,8 @@ MOST_NBYTES = 2**20
 _OURS = re.compile(rb"tool[\s.\"']*convbench|^\s*\[\s*tool\s*\]", re.MULTILINE)
 # Options of several commands, which may be set for all of them at once.
 COMMON = tuple(
-    "accuracy anonymous backend confidence device dtype epilogue isolate layout margin memory-limit pass percentiles plan "
-    "precision relative seed suite threads timeout".split()
+    "accuracy anonymous backend confidence device dtype epilogue isolate layout margin memory-limit pass percentiles "
+    "plan precision relative seed suite threads timeout".split()
 )
 # Of the command line alone: what runs code or a browser, writes or replaces files, or opens a connection. So are all
 # options that take a FILE or a folder.

@@ -52,7 +52,7 @@ def test_no_summary_is_cut_at_80_columns(cli: Cli, monkeypatch: pytest.MonkeyPat
 
 def test_commands_come_in_the_order_of_their_use(cli: Cli) -> None:
     listed = [line.split()[0] for line in cli("--help").out.partition("Commands:")[2].splitlines() if line.strip()]
-    order = "explain run verify bench compare report history merge submit "
+    order = "explain run verify bench compare report history merge submit tune "
     order += "model optimize why ran cost error list doctor ceilings selftest"
     assert listed == order.split()
 
