@@ -21,7 +21,7 @@ from convbench.spec import ConvSpec
 
 # One that computes, one that moves data, one of many small sums.
 SHAPES = ("n1c64h28w28k64r3s3_pd1", "n1c256h28w28k64r1s1", "n1c96h56w56k96r3s3_pd1_g96")
-WARM_S = 3e-3
+WARM_S, WARM = 3e-3, 3  # seconds and calls, at least
 # Of calls that nothing disturbs. Linux gives a core for 1 to 3 ms at a time (0.7 ms times 1 + log2 of the CPUs, at most
 # 8), so next to another process no window is without its waits.
 WINDOW_S = 10e-3
@@ -103,7 +103,7 @@ def _calls_in_a_window(target: Device, call: Callable[[], object]) -> int:
     """After a warm-up."""
     samples: list[float] = []
     end = time.perf_counter() + WARM_S
-    while time.perf_counter() < end:
+    while len(samples) < WARM or time.perf_counter() < end:
         samples.append(target.time_block(call, 1))
     return max(1, round(WINDOW_S / min(samples)))
 
