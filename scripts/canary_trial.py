@@ -31,8 +31,9 @@ SHAPES = ["n1c16h28w28k16r3s3_pd1", "n1c32h14w14k32r3s3_pd1"]
 
 @contextmanager
 def hogs(count: int) -> Iterator[None]:
-    """Processes that do nothing but keep a CPU busy."""
-    running = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    """Processes that do nothing but keep a CPU busy, until this one is gone, however it ends."""
+    code = f"import os\nwhile os.getppid() == {os.getpid()}: pass"
+    running = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(count)]
     try:
         time.sleep(0.5)
         yield
