@@ -207,10 +207,14 @@ def _kernels(spec: ConvSpec, base: Model) -> Iterator[Named]:
 
 
 def _edges(spec: ConvSpec, base: Model) -> Iterator[Named]:
-    for name, letter, axis, size, outs in (("column", "w", 3, spec.w, spec.q), ("row", "h", 2, spec.h, spec.p)):
+    for name, letter, out, axis in (("column", "w", "q", 3), ("row", "h", "p", 2)):
+        size, outs, taps, stride = spec.x_shape[axis], spec.y_shape[axis], spec.w_shape[axis], spec.stride[axis - 2]
         for which, place in (("last", size - 1), ("first", 0)):
             if size > 1 and outs > 1:  # of one output it is a tap that is missing
                 words = f"the {which} input {name} ({letter}={place}) is never read, as if it were padding"
+                number, rest = divmod(place + spec.padding[axis - 2], stride)
+                if taps == 1 and not rest and number < outs:  # the same as an output that is left out
+                    words = f"the output {name} {out}={number} is ignored: input {name} {letter}={place} is never read"
                 yield words, partial(_without, base, axis, place)
 
 

@@ -57,6 +57,12 @@ PLANTED: list[Planted] = [
         "the first input row (h=0) is never read, as if it were padding",
     ),
     (
+        "n2c4h9w7k6r1s1_st2",
+        {"pass_": "wgrad"},
+        lambda dy, x, spec: torch.nn.grad.conv2d_weight(x, spec.w_shape, F.pad(dy[:, :, :-1], (0, 0, 0, 1)), spec.stride),
+        "the output row p=4 is ignored: input row h=8 is never read",
+    ),
+    (
         "n2c4h9w8k6r3s3_st2x1_pd1",
         {},
         lambda x, w, spec: elsewhere(x, w, spec, stride=spec.stride[::-1]),
