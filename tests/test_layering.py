@@ -15,8 +15,8 @@ ROOT = Path(convbench.__file__).parent
 ROOMS = (
     "errors exit_codes files table_file expressions environment system printing version dtypes spec device case shards "
     "machine suites data backend functions discovery jit kernels backends outcome runs call workers schema rows "
-    "anonymous store kept verify ceilings bench models graph ran explain plan selection session rerun bundle compare history "
-    "merge slurm run show ci testing results api cli"
+    "anonymous store kept verify ceilings bench models graph ran explain plan selection session rerun bundle compare "
+    "history merge slurm run show ci testing results api cli"
 ).split()
 TORCH_AT_TOP = set("kernels backends call data workers verify ceilings bench models graph ran explain run".split())
 FILES = sorted(ROOT.rglob("*.py"))
