@@ -38,7 +38,7 @@ _HEAD = "node:__internal_head__"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class RayWanted:
     """What is asked of Ray for each shard, in Ray's terms; None for its defaults.
 
     Attributes:
@@ -79,7 +79,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class RayJob:
     """What all tasks share.
 
     Attributes:
@@ -89,7 +89,7 @@ class Job:
 
     command: tuple[str, ...]
     folder: str
-    wanted: Wanted
+    wanted: RayWanted
 
     @property
     def text(self) -> str:
@@ -99,7 +99,7 @@ class Job:
 
 
 @dataclass(slots=True)
-class Part:
+class ShardPart:
     """A shard as the keeper knows it.
 
     Attributes:
@@ -138,7 +138,7 @@ class Report:
     notes: tuple[str, ...]
 
 
-class Keeper:
+class RowKeeper:
     """Keeps the rows of all shards, and has each of them run until it is done or makes no progress.
 
     Args:
@@ -148,14 +148,15 @@ class Keeper:
 
     def __init__(
         self,
-        job: Job,
+        job: RayJob,
         texts: Mapping[int, str],
         codes: Mapping[int, int],
         launch: Callable[[int], Awaitable[int | None]] | None = None,
         again_s: float = AGAIN_S,
     ) -> None:
         self._parts = {
-            shard: Part(text=texts.get(shard, ""), code=codes.get(shard)) for shard in range(1, job.wanted.shards + 1)
+            shard: ShardPart(text=texts.get(shard, ""), code=codes.get(shard))
+            for shard in range(1, job.wanted.shards + 1)
         }
         self._launch = launch or _launcher(job)
         self._again_s = again_s
@@ -225,7 +226,7 @@ class Keeper:
         part.lost, part.words, part.version = True, part.words or why, part.version + 1
 
 
-def _launcher(job: Job) -> Callable[[int], Awaitable[int | None]]:
+def _launcher(job: RayJob) -> Callable[[int], Awaitable[int | None]]:
     """Tasks of Ray, owned by the actor that calls this."""
     import ray
 
@@ -241,7 +242,7 @@ def _launcher(job: Job) -> Callable[[int], Awaitable[int | None]]:
     return launch
 
 
-def run_shard(keeper: Any, job: Job, shard: int) -> int | None:
+def run_shard(keeper: Any, job: RayJob, shard: int) -> int | None:
     """Continue a shard with the rows that there are, and send them while they are made; None for an obsolete attempt.
 
     Raises:
@@ -252,7 +253,7 @@ def run_shard(keeper: Any, job: Job, shard: int) -> int | None:
     return _run_shard(lambda name, *words: ray.get(getattr(keeper, name).remote(*words)), job, shard)
 
 
-def _run_shard(ask: Callable[..., Any], job: Job, shard: int) -> int | None:
+def _run_shard(ask: Callable[..., Any], job: RayJob, shard: int) -> int | None:
     text, turn = ask("take", shard)
     folder = Path(mkdtemp(prefix="convbench-"))
     try:
@@ -311,7 +312,7 @@ class RayRun:
 
     address: str
     folder: Folder
-    job: Job
+    job: RayJob
     tell: Callable[[str], None] = lambda _: None
     sleep: Callable[[float], None] = time.sleep
     _keeper: Any = field(default=None, init=False)
@@ -390,7 +391,7 @@ class RayRun:
         texts = {shard: _whole_lines(self.folder.part(shard)) for shard in every}
         head = next((node["NodeID"] for node in ray.nodes() if _HEAD in node["Resources"]), None)
         where = "DEFAULT" if head is None else NodeAffinitySchedulingStrategy(node_id=head, soft=True)
-        keeper: Any = ray.remote(Keeper)
+        keeper: Any = ray.remote(RowKeeper)
         for left in reversed(range(MOST_STARTS)):
             self._keeper = keeper.options(
                 name=self.folder.noted[-1], namespace=NAMESPACE, lifetime="detached", get_if_exists=True,

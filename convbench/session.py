@@ -186,7 +186,7 @@ class Bench:
         wait_until_quiet(device, torch.get_num_threads(), tell, most_s=self.wait_s)
 
 
-class Work(Protocol):
+class SessionWork(Protocol):
     """What is done with the cases: Verify, Bench, or the race of `tune`."""
 
     needs: ClassVar[str]
@@ -291,7 +291,7 @@ class Session:
     def __init__(
         self,
         selection: Selection,
-        work: Work,
+        work: SessionWork,
         *,
         csv: str | None = None,
         overwrite: bool = False,
@@ -416,7 +416,7 @@ class Session:
     def _plan(self) -> "list[list[Row]]":
         plan = []
         for threads, case in self._todo:
-            with _threads_set(self._setting[threads]):  # a backend may choose another one by them
+            with threads_set(self._setting[threads]):  # a backend may choose another one by them
                 done_by = [one.for_case(case) for one in self.selection.backends]
             blank = partial(Result, case=case, outcome=Skipped(""), threads=threads)
             plan.append([self.row(blank(backend=one.name, family=one.family, chosen=one.chosen)) for one in done_by])

@@ -28,7 +28,7 @@ SAME = ("case",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Race:
+class ColdRace:
     """Work of a Session: every backend verified, and timed on cold operands against the cost table's choice.
 
     Attributes:
@@ -75,7 +75,7 @@ class RankedBackend:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class TunedCase:
     """What the race of a case came to.
 
     Attributes:
@@ -107,7 +107,7 @@ class Choice:
         return any(one.noisy for one in self.ranking)
 
     @classmethod
-    def of(cls, results: Sequence[Result]) -> "Choice":
+    def of(cls, results: Sequence[Result]) -> "TunedCase":
         """From the results of `bench.race.race` on one case."""
         from convbench.bench.race import leader
 
@@ -174,7 +174,7 @@ class PlanFile:
     plan: TunedPlan
     selection: Selection | None
     kept: int
-    choices: list[Choice] = field(default_factory=list)
+    choices: list[TunedCase] = field(default_factory=list)
 
     @classmethod
     def open(
@@ -213,9 +213,9 @@ class PlanFile:
         file.save()
         return file
 
-    def take(self, results: Sequence[Result]) -> Choice:
+    def take(self, results: Sequence[Result]) -> TunedCase:
         """The results of a case, which are then in the file."""
-        found = Choice.of(results)
+        found = TunedCase.of(results)
         self.choices.append(found)
         if found.ranking:
             self.plan = self.plan.with_shape(found.entry(), same=SAME)

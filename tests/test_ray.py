@@ -15,15 +15,15 @@ import pytest
 from convbench import ConvbenchError
 from convbench.cli.submit import disturbed
 from convbench.fleet import MOST_FRUITLESS, Folder
-from convbench.ray import Job, Keeper, RayRun, Report, Wanted, _connect, _run_shard
+from convbench.ray import RayJob, RayRun, RayWanted, Report, RowKeeper, _connect, _run_shard
 from tests.cli.conftest import Cli, cli  # noqa: F401  # a fixture
 
 HEADER, ROW = "header\n", "row\n"
-Script = Callable[[Keeper, int, int], Awaitable[int | None]]
+Script = Callable[[RowKeeper, int, int], Awaitable[int | None]]
 
 
-def job(shards: int = 2, *command: str) -> Job:
-    return Job(command=command or ("bench",), folder="/nowhere", wanted=Wanted(shards=shards, minutes=5))
+def job(shards: int = 2, *command: str) -> RayJob:
+    return RayJob(command=command or ("bench",), folder="/nowhere", wanted=RayWanted(shards=shards, minutes=5))
 
 
 def kept(script: Script, shards: int = 2, **before: Any) -> tuple[Report, list[int]]:
@@ -38,7 +38,7 @@ def kept(script: Script, shards: int = 2, **before: Any) -> tuple[Report, list[i
             submitted.append(shard)
             return await script(keeper, shard, submitted.count(shard))
 
-        keeper = Keeper(job(shards), before.get("texts", {}), before.get("codes", {}), launch, again_s=0.0)
+        keeper = RowKeeper(job(shards), before.get("texts", {}), before.get("codes", {}), launch, again_s=0.0)
         await keeper.begin()
         await keeper.begin()  # of a program that came back
         await asyncio.gather(*keeper._tasks)
@@ -47,7 +47,7 @@ def kept(script: Script, shards: int = 2, **before: Any) -> tuple[Report, list[i
     return asyncio.run(play()), submitted
 
 
-async def whole(keeper: Keeper, shard: int, code: int = 0) -> int:
+async def whole(keeper: RowKeeper, shard: int, code: int = 0) -> int:
     """An attempt that adds a row and comes to its end."""
     text, turn = await keeper.take(shard)
     assert await keeper.add(shard, turn, (text or HEADER) + ROW)
@@ -76,7 +76,7 @@ def test_a_shard_is_done_with_a_result_and_submitted_again_without(code: int, ti
 def test_what_is_known_is_not_run_again_and_what_is_half_done_is_continued() -> None:
     seen = list[str]()
 
-    async def task(keeper: Keeper, shard: int, _: int) -> int:
+    async def task(keeper: RowKeeper, shard: int, _: int) -> int:
         seen.append((await keeper.take(shard))[0])
         return await whole(keeper, shard)
 
@@ -88,7 +88,7 @@ def test_what_is_known_is_not_run_again_and_what_is_half_done_is_continued() -> 
 
 
 def test_a_task_without_progress_is_given_up_and_one_with_progress_is_not() -> None:
-    async def task(keeper: Keeper, shard: int, number: int) -> int | None:
+    async def task(keeper: RowKeeper, shard: int, number: int) -> int | None:
         text, turn = await keeper.take(shard)
         if shard == 1:
             await keeper.add(shard, turn, (text or HEADER) + ROW)
@@ -104,7 +104,7 @@ def test_a_task_without_progress_is_given_up_and_one_with_progress_is_not() -> N
 
 
 def test_an_attempt_that_was_believed_dead_can_no_longer_send() -> None:
-    async def task(keeper: Keeper, shard: int, number: int) -> int:
+    async def task(keeper: RowKeeper, shard: int, number: int) -> int:
         _, old = await keeper.take(shard)
         _, new = await keeper.take(shard)
         assert await keeper.add(shard, new, "of the second\n")
@@ -120,7 +120,7 @@ def test_an_attempt_that_was_believed_dead_can_no_longer_send() -> None:
 
 def test_who_knows_a_version_is_not_told_again() -> None:
     async def play() -> tuple[Report, Report]:
-        keeper = Keeper(job(), {}, {}, lambda shard: whole(keeper, shard), again_s=0.0)
+        keeper = RowKeeper(job(), {}, {}, lambda shard: whole(keeper, shard), again_s=0.0)
         await keeper.begin()
         await asyncio.gather(*keeper._tasks)
         first = await keeper.look({}, 0)
@@ -189,7 +189,7 @@ def test_an_obsolete_or_hanging_task_is_ended(tmp_path: Path, monkeypatch: pytes
     stand_in(monkeypatch, tmp_path / "python", 'echo row >> "$5"; exec sleep 60')
     begin = time.monotonic()
     assert _run_shard(Talk(refuse=True), job(), 1) is None
-    hangs = Job(command=("bench",), folder="/nowhere", wanted=Wanted(shards=2, minutes=0))
+    hangs = RayJob(command=("bench",), folder="/nowhere", wanted=RayWanted(shards=2, minutes=0))
     assert _run_shard(Talk(), hangs, 1) == -signal.SIGKILL
     assert time.monotonic() - begin < 30
 
@@ -235,7 +235,7 @@ NODE = {"Alive": True, "Resources": {"CPU": 2.0, "GPU": 1.0, "h100": 1.0}, "Labe
     ],
 )
 def test_whether_any_node_has_what_is_wanted(wanted: dict[str, Any], fits: bool) -> None:
-    asked = Wanted(shards=2, minutes=5, **wanted)
+    asked = RayWanted(shards=2, minutes=5, **wanted)
     assert asked.fits(NODE) is fits
     assert not asked.fits(NODE | {"Alive": False})
 

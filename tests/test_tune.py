@@ -23,7 +23,7 @@ from convbench.discovery import discover
 from convbench.outcome import Bill, Check, Noise, Outcome, PairedRatio
 from convbench.selection import Selection, silent
 from convbench.show.tune import print_choices
-from convbench.tune import Choice, PlanFile, plan_path
+from convbench.tune import PlanFile, TunedCase, plan_path
 from convbench.tuned import TunedPlan
 from tests.cli.conftest import Cli, cli, table  # noqa: F401  # a fixture
 from tests.conftest import make_case
@@ -42,8 +42,8 @@ def timed(ratio: float | None = None, verdict: str = "slower", *, l2: float = 1e
     )
 
 
-def choice(case: Case = CASE, **outcomes: Outcome) -> Choice:
-    return Choice.of(
+def choice(case: Case = CASE, **outcomes: Outcome) -> TunedCase:
+    return TunedCase.of(
         [
             Result(case=case, backend=name.replace("_", "-"), family=FAMILY.get(name, "vendor"), outcome=one)
             for name, one in outcomes.items()
@@ -115,7 +115,7 @@ def test_a_wrong_backend_falls_before_the_race() -> None:
     rivals = [*discover(names=["torch"])[0], half]
     found = {one.backend: one for one in race([case], rivals, budget=TimeBudget(seconds=0.0), rule=VerdictRule())}
     assert isinstance(found["half"].outcome, Wrong)
-    assert Choice.of(list(found.values())).chosen == "torch"
+    assert TunedCase.of(list(found.values())).chosen == "torch"
 
 
 def results_of(cases: list[Case]) -> list[list[Result]]:

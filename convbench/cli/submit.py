@@ -167,14 +167,14 @@ def _of_ray(
     address: str, command: list[str], place: "Folder", shape: Mapping[str, Any], given: Mapping[str, Any]
 ) -> tuple[str, EngineRun]:
     """The same of Ray."""
-    from convbench.ray import Job, RayRun, Wanted
+    from convbench.ray import RayJob, RayRun, RayWanted
 
     _refuse(OF_SLURM, given, "--slurm")
     amounts = {name: _amount(name, value) for name, value in pairs("--resources", given["resources"]).items()}
-    wanted = Wanted(
+    wanted = RayWanted(
         **shape, gpus=given["num_gpus"] or 0.0, resources=amounts, labels=pairs("--labels", given["labels"])
     )
-    job = Job(command=tuple(command), folder=os.getcwd(), wanted=wanted)
+    job = RayJob(command=tuple(command), folder=os.getcwd(), wanted=wanted)
     return job.text, RayRun(address=address, folder=place, job=job, tell=tell)
 
 

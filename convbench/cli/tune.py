@@ -63,7 +63,7 @@ class TuneChoice:
             raise unknown("accuracy", self.accuracy, ACCURACIES)
         words = {one.name: getattr(self, one.name) for one in fields(self)} | {"accuracy": [self.accuracy]}
         words["backend"] = [",".join(candidates())] if self.backend is None else self.backend
-        selection = options.Choice(**words).select(FOR_BENCH, tell=tell)
+        selection = options.TunedCase(**words).select(FOR_BENCH, tell=tell)
         never = {NAME, *LESSONS}
         if odd := [one.name for one in selection.backends if one.name in never or not one.built_in]:
             raise ConvbenchError(f"--backend {odd[0]}: auto never chooses it; choose from {', '.join(candidates())}")
@@ -117,7 +117,7 @@ def tune(
     from convbench.session import Session, set_threads
     from convbench.show.console import result_console, side_console
     from convbench.show.tune import COLUMNS, cells, print_choices
-    from convbench.tune import PlanFile, Race, plan_path
+    from convbench.tune import ColdRace, PlanFile, plan_path
 
     with Remarks() as remarks:
         selection = choice.select(remarks)
@@ -126,7 +126,7 @@ def tune(
         file = PlanFile.open(path, selection, threads=count, accuracy=choice.accuracy, retune=retune, tell=remarks)
         session = None
         if file.selection is not None:
-            work = Race(budget_s=budget, force=force)
+            work = ColdRace(budget_s=budget, force=force)
             session = Session(file.selection, work, threads=threads, isolate=isolate, timeout_s=timeout, tell=remarks)
     if session is None:
         tell(f"{path} has all of it")

@@ -14,14 +14,14 @@ from torch.utils._pytree import tree_leaves
 
 from convbench.errors import ConvbenchError, plural
 from convbench.graph.capture import capture
-from convbench.graph.errors import Unsupported
+from convbench.graph.errors import UnsupportedModel
 from convbench.graph.graph import double
 from convbench.graph.program import BY_TORCH, Program, Times, relative_error
 from convbench.graph.simplify import simplify
 from convbench.graph.translate import translate
 from convbench.graph.tune import FEWEST, Tuning, measure, seconds_of, share_of_torch, tune
 
-__all__ = ["Layer", "OwnGraph", "Unsupported", "build"]
+__all__ = ["Layer", "OwnGraph", "UnsupportedModel", "build"]
 
 SAME = 1e-4  # relative L2 of the graph's output and the model's: more is no rounding
 STANDARD = 5e-6  # relative L2 against float64 that accuracy "standard" allows
@@ -76,7 +76,7 @@ def build(
         tell: takes lines about what runs by torch, and why.
 
     Raises:
-        Unsupported: in words, why the model has no graph.
+        UnsupportedModel: in words, why the model has no graph.
         ConvbenchError: an argument is not allowed.
     """
     if accuracy not in ACCURACIES:
@@ -125,7 +125,7 @@ def _compare(ours: Any, theirs: Any) -> None:
         else:
             same = our == their
         if not same:
-            raise Unsupported(
+            raise UnsupportedModel(
                 "the captured graph gives another output than the model: it does something that calls no operator of "
                 "torch, or its calls depend on each other"
             )

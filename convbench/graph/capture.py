@@ -21,7 +21,7 @@ from torch.nn.modules import module as torch_module
 from torch.utils._pytree import TreeSpec, tree_flatten
 
 from convbench.errors import in_words
-from convbench.graph.errors import Unsupported
+from convbench.graph.errors import UnsupportedModel
 
 IDENTITY_IN_EVALUATION = ("dropout", "dropout_", "feature_dropout", "feature_dropout_", "alpha_dropout")
 
@@ -48,32 +48,38 @@ class Captured:
 
 
 def check(model: nn.Module, inputs: Sequence[Tensor]) -> None:
-    """Raise Unsupported for what can be seen without running the model."""
+    """Raise UnsupportedModel for what can be seen without running the model."""
     for name, module in model.named_modules():
         where = f"{name or 'the model'} ({type(module).__name__})"
         if module.training:
-            raise Unsupported(f"{where} is in training mode; call model.eval() first")
+            raise UnsupportedModel(f"{where} is in training mode; call model.eval() first")
         if module._forward_hooks or module._forward_pre_hooks:  # noqa: SLF001  # torch has no public name for them
-            raise Unsupported(f"{where} has forward hooks, which a compiled graph would not call; remove them first")
+            raise UnsupportedModel(
+                f"{where} has forward hooks, which a compiled graph would not call; remove them first"
+            )
     if torch_module._global_forward_hooks or torch_module._global_forward_pre_hooks:  # noqa: SLF001
-        raise Unsupported("torch has global forward hooks, which a compiled graph would not call; remove them first")
+        raise UnsupportedModel(
+            "torch has global forward hooks, which a compiled graph would not call; remove them first"
+        )
     state = [*model.named_parameters(), *model.named_buffers()]
     for what, one in [*state, *((f"input {place}", one) for place, one in enumerate(inputs))]:
         if not isinstance(one, Tensor):
-            raise Unsupported(f"{what} is a {type(one).__name__}; all inputs must be tensors")
+            raise UnsupportedModel(f"{what} is a {type(one).__name__}; all inputs must be tensors")
         if not one.is_cpu:
-            raise Unsupported(f"{what} is on {one.device}; the graph runs on the CPU")
+            raise UnsupportedModel(f"{what} is on {one.device}; the graph runs on the CPU")
         if one.layout != torch.strided or one.is_quantized:
-            raise Unsupported(f"{what} is sparse or quantized; the graph takes dense tensors")
+            raise UnsupportedModel(f"{what} is sparse or quantized; the graph takes dense tensors")
         if (one.is_floating_point() or one.is_complex()) and one.dtype != torch.float32:
-            raise Unsupported(f"{what} has {one.dtype}; the graph computes in torch.float32, as after model.float()")
+            raise UnsupportedModel(
+                f"{what} has {one.dtype}; the graph computes in torch.float32, as after model.float()"
+            )
 
 
 def capture(model: nn.Module, inputs: Sequence[Tensor]) -> Captured:
     """The operators that the model runs on such inputs, in evaluation mode and without gradients.
 
     Raises:
-        Unsupported: the model depends on the numbers of its input, draws random numbers, writes into its state, or
+        UnsupportedModel: the model depends on the numbers of its input, draws random numbers, writes into its state, or
             raises an error.
     """
     check(model, inputs)
@@ -95,11 +101,11 @@ def capture(model: nn.Module, inputs: Sequence[Tensor]) -> Captured:
         try:
             module = make_fx(call, pre_dispatch=True, _allow_non_fake_inputs=True)(*fakes)
         except (DataDependentOutputException, DynamicOutputShapeException) as error:
-            raise Unsupported(
+            raise UnsupportedModel(
                 f"what the model runs depends on the numbers of its input ({error.func}), so there is no fixed graph"
             ) from None
         except Exception as error:
-            raise Unsupported(f"the model cannot be captured on fake tensors: {in_words(error)}") from error
+            raise UnsupportedModel(f"the model cannot be captured on fake tensors: {in_words(error)}") from error
     return _checked(module, list(state), list(state.values()), fakes, len(inputs), structures[-1])
 
 
@@ -140,7 +146,9 @@ def _refuse_random(nodes: Sequence[fx.Node]) -> None:
     for node in nodes:
         random = torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
         if random and not is_identity(node) and not _drops_nothing(node):
-            raise Unsupported(f"the model draws random numbers ({node.target}), so its output is another each time")
+            raise UnsupportedModel(
+                f"the model draws random numbers ({node.target}), so its output is another each time"
+            )
 
 
 def _drops_nothing(node: fx.Node) -> bool:
@@ -154,7 +162,7 @@ def _without_writes(nodes: list[fx.Node], state: list[fx.Node], inputs: list[fx.
     """Replace operators that write in place; what they write into may be known by no other name.
 
     Raises:
-        Unsupported: it is.
+        UnsupportedModel: it is.
     """
     order = {node: place for place, node in enumerate(nodes)}
     of_storage: dict[int, list[fx.Node]] = {}
@@ -169,15 +177,19 @@ def _without_writes(nodes: list[fx.Node], state: list[fx.Node], inputs: list[fx.
         target = _returning(node.target)
         into = node.args[0] if node.args else None
         if written != [0] or target is None or not isinstance(into, fx.Node):
-            raise Unsupported(f"the model calls {node.target}, which writes into tensors that it is given")
+            raise UnsupportedModel(f"the model calls {node.target}, which writes into tensors that it is given")
         for other in {one for storage in _storages(into) for one in of_storage[storage]}:
             if other in state:
-                raise Unsupported(f"the model writes into its own state ({node.target}), so calls depend on each other")
+                raise UnsupportedModel(
+                    f"the model writes into its own state ({node.target}), so calls depend on each other"
+                )
             if other in inputs:
-                raise Unsupported(f"the model writes into its input ({node.target})")
+                raise UnsupportedModel(f"the model writes into its input ({node.target})")
             read_later = any(order.get(user, len(nodes)) > order[node] for user in other.users)
             if other is not node and read_later and not _after(node, other, order):
-                raise Unsupported(f"the model writes into a tensor ({node.target}) that it also reads by another name")
+                raise UnsupportedModel(
+                    f"the model writes into a tensor ({node.target}) that it also reads by another name"
+                )
         node.target = target
 
 

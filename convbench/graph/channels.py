@@ -9,7 +9,17 @@ from typing import Any
 import torch
 
 from convbench.graph.graph import Graph
-from convbench.graph.operations import Activation, ChannelNorm, Conv, LayerNorm, Linear, Node, Slot, TorchCall, Value
+from convbench.graph.operations import (
+    Activation,
+    ChannelNorm,
+    Conv,
+    GraphValue,
+    LayerNorm,
+    Linear,
+    Node,
+    Slot,
+    TorchCall,
+)
 
 TO_LAST, TO_FIRST = [0, 2, 3, 1], [0, 3, 1, 2]
 
@@ -19,7 +29,7 @@ def keep_channels_first(graph: Graph) -> None:
     pass_ = _Pass()
     for node in graph.nodes:
         pass_.take(node)
-    graph.leaves = [pass_.plain(one) if isinstance(one, Value) else one for one in graph.leaves]
+    graph.leaves = [pass_.plain(one) if isinstance(one, GraphValue) else one for one in graph.leaves]
     graph.nodes = pass_.nodes
 
 
@@ -28,9 +38,9 @@ class _Pass:
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
-        self.first: dict[Value, Value] = {}
-        self.made: set[Value] = set()
-        self.same: dict[Value, Value] = {}
+        self.first: dict[GraphValue, GraphValue] = {}
+        self.made: set[GraphValue] = set()
+        self.same: dict[GraphValue, GraphValue] = {}
 
     def take(self, node: Node) -> None:
         inputs = [self.same.get(one, one) for one in node.inputs]
@@ -45,17 +55,17 @@ class _Pass:
             self.same[node.output] = self.first[x]
         elif (operation := _on_first(node.operation)) is not None:
             n, h, w, c = node.output.shape
-            image = Value(f"{node.output.name} first", (n, c, h, w))
+            image = GraphValue(f"{node.output.name} first", (n, c, h, w))
             self.nodes.append(Node(node.name, operation, [self.first[x]], [image]))
             self.first[node.output] = image
         else:
             self.keep(node, inputs)
 
-    def keep(self, node: Node, inputs: list[Value]) -> None:
+    def keep(self, node: Node, inputs: list[GraphValue]) -> None:
         node.inputs = [self.plain(one) for one in inputs]
         self.nodes.append(node)
 
-    def plain(self, value: Value) -> Value:
+    def plain(self, value: GraphValue) -> GraphValue:
         """The value itself; one that is only there with its channels first is permuted."""
         value = self.same.get(value, value)
         if value in self.first and value not in self.made:

@@ -3,5 +3,5 @@
 from convbench.errors import ConvbenchError
 
 
-class Unsupported(ConvbenchError):  # noqa: N818  # it says what the model is
+class UnsupportedModel(ConvbenchError):  # noqa: N818  # it says what the model is
     """One line: what in the model cannot be captured, and what to try."""

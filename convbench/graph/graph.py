@@ -20,9 +20,9 @@ from convbench.graph.operations import (
     Affine,
     Conv,
     ConvTranspose,
+    GraphValue,
     Linear,
     Node,
-    Value,
 )
 
 Leaf = Any  # a Value, or a constant that the model returns as it is
@@ -39,13 +39,13 @@ class Graph:
     """
 
     nodes: list[Node]
-    inputs: list[Value]
+    inputs: list[GraphValue]
     leaves: list[Leaf]
     structure: TreeSpec
 
-    def readers(self) -> dict[Value, list[Node]]:
+    def readers(self) -> dict[GraphValue, list[Node]]:
         """Who reads each value."""
-        found: dict[Value, list[Node]] = {one: [] for one in self.inputs}
+        found: dict[GraphValue, list[Node]] = {one: [] for one in self.inputs}
         for node in self.nodes:
             found |= {one: [] for one in node.outputs}
         for node in self.nodes:
@@ -53,13 +53,13 @@ class Graph:
                 found[one].append(node)
         return found
 
-    def results(self) -> list[Value]:
+    def results(self) -> list[GraphValue]:
         """The values that the model returns."""
-        return [one for one in self.leaves if isinstance(one, Value)]
+        return [one for one in self.leaves if isinstance(one, GraphValue)]
 
     def run(self, inputs: "list[Tensor]", watch: Callable[[Node, list[Tensor], Any], None] | None = None) -> Any:
         """What the model returns, by torch alone; in float64 if the inputs are."""
-        values: dict[Value, Tensor] = dict(zip(self.inputs, inputs, strict=True))
+        values: dict[GraphValue, Tensor] = dict(zip(self.inputs, inputs, strict=True))
         left = Counter(one for node in self.nodes for one in node.inputs)
         left.update(self.results())
         for node in self.nodes:
@@ -75,9 +75,9 @@ class Graph:
                     del values[one]
         return self.put_together(lambda one: values[one])
 
-    def put_together(self, tensor: Callable[[Value], Tensor]) -> Any:
+    def put_together(self, tensor: Callable[[GraphValue], Tensor]) -> Any:
         """What the model returns, from its values."""
-        leaves = [tensor(one) if isinstance(one, Value) else one for one in self.leaves]
+        leaves = [tensor(one) if isinstance(one, GraphValue) else one for one in self.leaves]
         return tree_unflatten(leaves, self.structure)
 
 
@@ -92,7 +92,7 @@ def drop_unread(graph: Graph) -> None:
     graph.nodes = kept[::-1]
 
 
-def _only_reader(graph: Graph, readers: dict[Value, list[Node]], node: Node) -> Node | None:
+def _only_reader(graph: Graph, readers: dict[GraphValue, list[Node]], node: Node) -> Node | None:
     """The reader of a node's only result, if there is one reader and the result is not the model's."""
     if len(node.outputs) != 1 or node.output in graph.results():
         return None
@@ -100,7 +100,7 @@ def _only_reader(graph: Graph, readers: dict[Value, list[Node]], node: Node) -> 
     return found[0] if len(found) == 1 else None
 
 
-def _join(graph: Graph, node: Node, reader: Node, operation: Any, inputs: list[Value]) -> None:
+def _join(graph: Graph, node: Node, reader: Node, operation: Any, inputs: list[GraphValue]) -> None:
     """The node takes over its reader's work and result."""
     node.operation, node.inputs, node.outputs = operation, inputs, reader.outputs
     graph.nodes.remove(reader)
@@ -142,7 +142,7 @@ def join_sums(graph: Graph) -> None:
         _join(graph, node, reader, joined, [*node.inputs, other])
 
 
-def _made_before(graph: Graph, value: Value, node: Node) -> bool:
+def _made_before(graph: Graph, value: GraphValue, node: Node) -> bool:
     before = graph.nodes[: graph.nodes.index(node)]
     return value in graph.inputs or any(value in one.outputs for one in before)
 

@@ -25,13 +25,13 @@ from convbench.graph.operations import (
     ConvTranspose,
     Flatten,
     GlobalAverage,
+    GraphValue,
     Linear,
     MaxPool,
     Multiply,
     Node,
     Scale,
     Upsample,
-    Value,
 )
 from convbench.jit.target import Target
 from convbench.jit.team import KernelStep
@@ -50,8 +50,7 @@ from convbench.kernels.blocked import (
 from convbench.kernels.blocked.geometry import NO_HALO, Blocked, Planes, Sides, halo_of, widest
 from convbench.kernels.blocked.plan import Accuracy, BlockedPlan, Places
 from convbench.kernels.blocked.plan import Activation as ActivationName
-from convbench.kernels.blocked.problems import Convolution, Depthwise
-from convbench.kernels.blocked.problems import Linear as LinearProblem
+from convbench.kernels.blocked.problems import BlockedLinear, Convolution, Depthwise
 
 Geometry = Blocked | Planes
 MOST_PLANES = 4  # channels of an input that is kept in planes: in a block most lanes would be empty
@@ -71,11 +70,11 @@ class Lowered:
     node: Node
     problem: Any
     plans: Sequence[BlockedPlan]
-    x: Value
-    residual: Value | None = None
-    second: Value | None = None
+    x: GraphValue
+    residual: GraphValue | None = None
+    second: GraphValue | None = None
     weights: Sequence[tuple[Tensor, Tensor]] = ()
-    more: Sequence[tuple[Value, BlockedPlan]] = ()
+    more: Sequence[tuple[GraphValue, BlockedPlan]] = ()
 
 
 class Layout:
@@ -88,22 +87,22 @@ class Layout:
 
     def __init__(self, graph: Graph, target: Target) -> None:
         self.graph, self.target = graph, target
-        self.roots: dict[Value, Value] = {}
+        self.roots: dict[GraphValue, GraphValue] = {}
         for node in graph.nodes:
             if isinstance(node.operation, Flatten):
                 self.roots[node.output] = self.root(node.inputs[0])
         self.own = [node for node in graph.nodes if self._has_kernel(node)]
-        self.of: dict[Value, Geometry] = {}
+        self.of: dict[GraphValue, Geometry] = {}
         self._lay_out()
 
-    def root(self, value: Value) -> Value:
+    def root(self, value: GraphValue) -> GraphValue:
         """The value whose memory it shares."""
         return self.roots.get(value, value)
 
-    def __getitem__(self, value: Value) -> Geometry:
+    def __getitem__(self, value: GraphValue) -> Geometry:
         return self.of[self.root(value)]
 
-    def blocked(self, value: Value) -> Blocked:
+    def blocked(self, value: GraphValue) -> Blocked:
         found = self[value]
         assert isinstance(found, Blocked)
         return found
@@ -173,22 +172,22 @@ class Layout:
         room: Callable[..., Sequence[BlockedPlan]]
         match operation:
             case MaxPool(kernel, stride, padding, dilation):
-                problem, room = pooling.MaxPool(x, y, kernel, stride, padding, dilation), pooling.candidates
+                problem, room = pooling.BlockedMaxPool(x, y, kernel, stride, padding, dilation), pooling.candidates
             case AveragePool(kernel, stride, padding, _, counted):
-                problem, room = pooling.AveragePool(x, y, kernel, stride, padding, counted), pooling.candidates
+                problem, room = pooling.BlockedAveragePool(x, y, kernel, stride, padding, counted), pooling.candidates
             case GlobalAverage():
                 problem, room = pooling.GlobalAveragePool(x, y), pooling.candidates
             case Activation(name):
                 problem, room = elementwise.Activate(x, y, cast("ActivationName", name)), elementwise.candidates
             case Add(activation):
-                problem = elementwise.Add(x, second, y, cast("ActivationName", activation))
+                problem = elementwise.BlockedAdd(x, second, y, cast("ActivationName", activation))
                 room = elementwise.candidates
             case Multiply():
-                problem, room = elementwise.Multiply(x, second, y), elementwise.candidates
+                problem, room = elementwise.BlockedMultiply(x, second, y), elementwise.candidates
             case Scale():
-                problem, room = elementwise.Scale(x, second, y), elementwise.candidates
+                problem, room = elementwise.BlockedScale(x, second, y), elementwise.candidates
             case Upsample(_, mode, corners):
-                problem, room = joining.Upsample(x, y, cast("joining.Mode", mode), corners), joining.candidates
+                problem, room = joining.BlockedUpsample(x, y, cast("joining.Mode", mode), corners), joining.candidates
             case Concat():
                 return self._concatenation(node, threads)
             case _:
@@ -213,7 +212,7 @@ class Layout:
             return Lowered(node, problem, plans, node.inputs[0], weights=[(weight.float(), bias.float())])
         if isinstance(operation, ChannelNorm):
             assert isinstance(x, Blocked)
-            problem = norm.LayerNorm(x, y, operation.eps)
+            problem = norm.BlockedLayerNorm(x, y, operation.eps)
             plans = norm.candidates(problem, self.target, threads, exact)
             weight, bias = operation.weight, operation.bias
             return Lowered(node, problem, plans, node.inputs[0], weights=[(weight.float(), bias.float())])
@@ -221,7 +220,7 @@ class Layout:
         activation = cast("ActivationName", operation.activation)
         if isinstance(operation, Linear):
             assert isinstance(x, Blocked)
-            problem = LinearProblem(x, y, activation, beside)
+            problem = BlockedLinear(x, y, activation, beside)
             plans = linear.candidates(problem, self.target, threads, exact)
         elif operation.is_depthwise:
             assert isinstance(x, Blocked)
@@ -259,10 +258,10 @@ class Layout:
         (x, plans), *more = parts
         return Lowered(node, None, plans, x, more=[(one, found[0]) for one, found in more])
 
-    def groups(self, threads: int, accuracy: str) -> "list[Group]":
+    def groups(self, threads: int, accuracy: str) -> "list[NodeGroup]":
         """Inverted residuals that one kernel can do: expand 1x1, depthwise, project 1x1, read by nobody else."""
         readers, results, own = self.graph.readers(), set(self.graph.results()), set(self.own)
-        found: list[Group] = []
+        found: list[NodeGroup] = []
 
         def before(node: Node) -> Node | None:
             """Who makes the node's x, if nobody else reads it."""
@@ -285,7 +284,7 @@ class Layout:
                 found.append(group)
         return found
 
-    def _inverted(self, members: list[Node], threads: int, accuracy: str) -> "Group":
+    def _inverted(self, members: list[Node], threads: int, accuracy: str) -> "NodeGroup":
         convs = [cast("Conv", one.operation) for one in members]
         *first, middle, last = convs
         x, project = members[0].inputs[0], members[-1]
@@ -300,19 +299,19 @@ class Layout:
         plans = inverted.candidates(problem, self.target, threads, cast("Accuracy", accuracy))
         weights = [(one.weight.float(), one.bias.float()) for one in convs]
         node = Node(f"{members[0].name} to {project.name}", Chain(members), project.inputs, project.outputs)
-        return Group(members, Lowered(node, problem, [Apart(), *plans], x, residual, weights=weights))
+        return NodeGroup(members, Lowered(node, problem, [MembersApart(), *plans], x, residual, weights=weights))
 
-    def pack(self, value: Value, threads: int) -> BlockedPlan:
+    def pack(self, value: GraphValue, threads: int) -> BlockedPlan:
         """From a contiguous tensor."""
         return packing.candidates(packing.Pack(self[value]), self.target, threads)[0]
 
-    def unpack(self, value: Value, threads: int) -> BlockedPlan:
+    def unpack(self, value: GraphValue, threads: int) -> BlockedPlan:
         """To a contiguous tensor."""
         return packing.candidates(packing.Unpack(self[value]), self.target, threads)[0]
 
 
 @dataclass(frozen=True)
-class Apart:
+class MembersApart:
     """The plan of a group whose members run one after the other, each by its own plan."""
 
     name: str = "apart"
@@ -326,8 +325,8 @@ class Apart:
 
 
 @dataclass(frozen=True)
-class Group:
-    """Nodes that one kernel can do together; `lowered` has the ways, `Apart` first."""
+class NodeGroup:
+    """Nodes that one kernel can do together; `lowered` has the ways, `MembersApart` first."""
 
     members: list[Node]
     lowered: Lowered

@@ -45,7 +45,7 @@ class Arena:
 
 
 @dataclass
-class Places:
+class ArenaPlan:
     """The plan of an arena, in floats.
 
     Attributes:

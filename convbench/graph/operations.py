@@ -28,7 +28,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 @dataclass(eq=False)
-class Value:
+class GraphValue:
     """A tensor between two nodes."""
 
     name: str
@@ -57,11 +57,11 @@ class Node:
 
     name: str
     operation: Operation
-    inputs: list[Value]
-    outputs: list[Value]
+    inputs: list[GraphValue]
+    outputs: list[GraphValue]
 
     @property
-    def output(self) -> Value:
+    def output(self) -> GraphValue:
         (one,) = self.outputs
         return one
 

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from convbench.graph.graph import Graph
-from convbench.graph.lower import Apart, Layout, Lowered
-from convbench.graph.memory import Arena, Places
-from convbench.graph.operations import Flatten, Node, Value
+from convbench.graph.lower import Layout, Lowered, MembersApart
+from convbench.graph.memory import Arena, ArenaPlan
+from convbench.graph.operations import Flatten, GraphValue, Node
 from convbench.jit.target import host
 from convbench.jit.team import KernelStep, PreparedRun
 from convbench.kernels.blocked.inverted import InvertedPlan
@@ -35,7 +35,7 @@ MOST_KEPT = 3 << 27  # floats of packed weights, while plans are tuned
 
 
 @dataclass(frozen=True, eq=False)
-class Work:
+class WorkItem:
     """One thing that is done in a call.
 
     Attributes:
@@ -46,14 +46,14 @@ class Work:
 
     kind: str
     node: Node | None = None
-    value: Value | None = None
+    value: GraphValue | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Port:
     """Where the address of a tensor goes: words of a block, with what is added to it."""
 
-    value: Value
+    value: GraphValue
     words: Sequence[tuple["array[int]", int, int]]
 
     def write(self, address: int) -> None:
@@ -75,7 +75,7 @@ class Segment:
     leave: list[Port] = field(default_factory=list)
     prepared: PreparedRun | None = None
 
-    def run(self, tensors: dict[Value, Tensor], times: "Times | None" = None) -> None:
+    def run(self, tensors: dict[GraphValue, Tensor], times: "Times | None" = None) -> None:
         assert self.prepared is not None
         held = []
         for port in self.enter:
@@ -98,7 +98,7 @@ class TorchNode:
 
     node: Node
 
-    def run(self, tensors: dict[Value, Tensor], times: "Times | None" = None) -> None:
+    def run(self, tensors: dict[GraphValue, Tensor], times: "Times | None" = None) -> None:
         start = time.perf_counter()
         made = self.node.operation.run(*[tensors[one] for one in self.node.inputs])
         made = [made] if isinstance(made, Tensor) else made
@@ -139,8 +139,8 @@ class Program:
         self.groups = {one.name: one for one in self.layout.groups(threads, accuracy)}
         self.choices: dict[str, str] = {}
         self._work = self._order()
-        self._places = Places()
-        self._place_of: dict[Value, int] = {}
+        self._places = ArenaPlan()
+        self._place_of: dict[GraphValue, int] = {}
         self._plan_memory()
         problems = [*self.lowered.values(), *(one.lowered for one in self.groups.values())]
         self._scratch = max((plan.scratch for one in problems for plan in one.plans), default=0)
@@ -148,7 +148,7 @@ class Program:
         self._activations = Arena(self._places.size)
         self._weights: list[Arena] = []
         self._items: list[Segment | TorchNode] = []
-        self._done_with: list[list[Value]] = []
+        self._done_with: list[list[GraphValue]] = []
         self._together: dict[str, Lowered | None] = {}  # by members' names: what does them, at the last of them
         self._keeping, self._kept_size = False, 0
         self._kept: dict[str, dict[str, Arena]] = {}
@@ -183,29 +183,29 @@ class Program:
     def segments(self) -> list[Segment]:
         return [one for one in self._items if isinstance(one, Segment)]
 
-    def place_of(self, value: Value) -> int:
+    def place_of(self, value: GraphValue) -> int:
         """Where it lies among the activations, in floats."""
         return self._place_of[self.layout.root(value)]
 
     # Planning
 
-    def _order(self) -> list[Work]:
+    def _order(self) -> list[WorkItem]:
         """All that has a kernel and can run goes before the next call of torch: fewer, longer segments."""
         layout = self.layout
         own = set(layout.own)
         left = list(self.graph.nodes)
-        blocked: set[Value] = set()  # roots that lie in blocks
+        blocked: set[GraphValue] = set()  # roots that lie in blocks
         plain = set(self.graph.inputs)  # values that are tensors
         needed_plain = {one for node in left if node not in own and not self._is_alias(node) for one in node.inputs}
         needed_plain |= set(self.graph.results())
-        work: list[Work] = []
+        work: list[WorkItem] = []
 
         def ready(node: Node) -> bool:
             return all(one in plain or layout.root(one) in blocked for one in node.inputs)
 
-        def unpack(value: Value) -> None:
+        def unpack(value: GraphValue) -> None:
             if value in needed_plain and value not in plain:
-                work.append(Work(UNPACK, value=value))
+                work.append(WorkItem(UNPACK, value=value))
                 plain.add(value)
 
         def take(node: Node) -> None:
@@ -217,12 +217,12 @@ class Program:
             if node in own:
                 for one in node.inputs:
                     if layout.root(one) not in blocked:
-                        work.append(Work(PACK, value=layout.root(one)))
+                        work.append(WorkItem(PACK, value=layout.root(one)))
                         blocked.add(layout.root(one))
-                work.append(Work("own", node))
+                work.append(WorkItem("own", node))
                 blocked.update(layout.root(one) for one in node.outputs)
             else:
-                work.append(Work(BY_TORCH, node))
+                work.append(WorkItem(BY_TORCH, node))
                 plain.update(node.outputs)
             for one in node.outputs:
                 unpack(one)
@@ -236,7 +236,7 @@ class Program:
 
     def _plan_memory(self) -> None:
         """A place for each root from its first writer to its last reader."""
-        last: dict[Value, int] = {}
+        last: dict[GraphValue, int] = {}
         early = {one.members[-1].name: one.lowered.x for one in self.groups.values()}
         for at, work in enumerate(self._work):
             for root in self._roots(work):
@@ -251,7 +251,7 @@ class Program:
             for root in [one for one, end in last.items() if end == at]:
                 self._places.give(self._place_of[root], self.layout.of[root])
 
-    def _roots(self, work: Work) -> list[Value]:
+    def _roots(self, work: WorkItem) -> list[GraphValue]:
         """What lies in blocks of what a work touches: the new one first."""
         if work.kind == BY_TORCH:
             return []
@@ -273,7 +273,7 @@ class Program:
         for name, group in self.groups.items():
             plan = chosen_plan(group.lowered, choices.get(name))
             self.choices[name] = plan.name
-            if not isinstance(plan, Apart):
+            if not isinstance(plan, MembersApart):
                 *others, last = (one.name for one in group.members)
                 self._together |= {**dict.fromkeys(others), last: group.lowered}
                 plans[name] = plan
@@ -286,7 +286,7 @@ class Program:
                 self._items.append(self._segment(list(some)))
         self._done_with = self._last_reads()
 
-    def _last_reads(self) -> list[list[Value]]:
+    def _last_reads(self) -> list[list[GraphValue]]:
         """The tensors that nobody reads after each item."""
         kept, found = set(self.graph.results()), []
         for item in reversed(self._items):
@@ -320,7 +320,7 @@ class Program:
         one = self.groups[name].lowered if name in self.groups else self.lowered[name]
         return plan.pack_all(*one.weights) if isinstance(plan, InvertedPlan) else plan.pack(*one.weights[0])
 
-    def _done_by(self, work: Work) -> Lowered | None:
+    def _done_by(self, work: WorkItem) -> Lowered | None:
         """What a work does as loaded; None for members that are done with the last of their group."""
         if work.node is None or work.node.name not in self.lowered:
             return None
@@ -358,7 +358,7 @@ class Program:
         self.lowered, self.groups, self._torch, self._work, self._together = {}, {}, {}, [], {}
         self.graph = Graph([], self.graph.inputs, self.graph.leaves, self.graph.structure)
 
-    def _segment(self, group: list[Work]) -> Segment:
+    def _segment(self, group: list[WorkItem]) -> Segment:
         segment = Segment()
         for work in group:
             if work.node is not None:
@@ -391,14 +391,14 @@ class Program:
         segment.prepared = PreparedRun(segment.steps, self.threads)
         return segment
 
-    def _address(self, value: Value) -> int:
+    def _address(self, value: GraphValue) -> int:
         return self._activations.address + 4 * self._place_of[self.layout.root(value)]
 
     # Running
 
     def run(self, inputs: Sequence[Tensor], times: Times | None = None) -> Any:
         """What the model returns; one caller at a time."""
-        tensors: dict[Value, Tensor] = dict(zip(self.graph.inputs, inputs, strict=True))
+        tensors: dict[GraphValue, Tensor] = dict(zip(self.graph.inputs, inputs, strict=True))
         for item, done_with in zip(self._items, self._done_with, strict=True):
             item.run(tensors, times)
             for one in done_with:
@@ -407,7 +407,7 @@ class Program:
 
     def errors(self, inputs: Sequence[Tensor]) -> dict[str, float]:
         """Relative L2 of what each kernel writes, against float64 on the operands that it read."""
-        tensors: dict[Value, Tensor] = dict(zip(self.graph.inputs, inputs, strict=True))
+        tensors: dict[GraphValue, Tensor] = dict(zip(self.graph.inputs, inputs, strict=True))
         found: dict[str, float] = {}
         for work in self._work:
             if work.kind == BY_TORCH:
@@ -421,7 +421,7 @@ class Program:
                 found[done.node.name] = relative_error(self._read(done.node.output), done.node.operation.run(*operands))
         return found
 
-    def _read(self, value: Value) -> Tensor:
+    def _read(self, value: GraphValue) -> Tensor:
         """What lies in blocks, as a tensor."""
         geometry, first = self.layout[value], self._place_of[self.layout.root(value)]
         return geometry.read(self._activations.tensor(first, geometry.size)).reshape(value.shape)
@@ -444,7 +444,7 @@ def chosen_plan(lowered: Lowered, name: str | None) -> BlockedPlan:
     return next((one for one in lowered.plans if one.name == name), lowered.plans[0])
 
 
-def _port(value: Value, steps: Sequence[KernelStep]) -> Port:
+def _port(value: GraphValue, steps: Sequence[KernelStep]) -> Port:
     words = [
         (step.block, place, word - _TO_COME)
         for step in steps

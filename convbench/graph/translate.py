@@ -15,7 +15,7 @@ from torch import Tensor, fx
 from torch.utils._pytree import tree_flatten, tree_map
 
 from convbench.graph.capture import Captured, is_identity
-from convbench.graph.errors import Unsupported
+from convbench.graph.errors import UnsupportedModel
 from convbench.graph.graph import Graph, Leaf
 from convbench.graph.operations import (
     Activation,
@@ -27,6 +27,7 @@ from convbench.graph.operations import (
     ConvTranspose,
     Flatten,
     GlobalAverage,
+    GraphValue,
     LayerNorm,
     Linear,
     MaxPool,
@@ -38,11 +39,10 @@ from convbench.graph.operations import (
     Slot,
     TorchCall,
     Upsample,
-    Value,
 )
 
 
-class Arguments:
+class OperatorArguments:
     """The arguments of a call by the names of the operator's schema; absent ones have its defaults."""
 
     def __init__(self, node: fx.Node) -> None:
@@ -66,9 +66,9 @@ class Translator:
 
     def __init__(self, captured: Captured) -> None:
         self.captured = captured
-        self.values: dict[fx.Node, Value] = {}
+        self.values: dict[fx.Node, GraphValue] = {}
         self.constants: dict[fx.Node, Any] = dict(captured.constants)
-        self.parts: dict[tuple[fx.Node, int], Value] = {}
+        self.parts: dict[tuple[fx.Node, int], GraphValue] = {}
         self.nodes: list[Node] = []
         self.names: Counter[str] = Counter()
 
@@ -85,12 +85,12 @@ class Translator:
             return result
         return self.values[result] if result in self.values else self.constants[result].clone()
 
-    def _value(self, node: fx.Node, fake: object, name: str = "") -> Value:
+    def _value(self, node: fx.Node, fake: object, name: str = "") -> GraphValue:
         if not isinstance(fake, Tensor):
-            raise Unsupported(f"{node.target} returns a {type(fake).__name__}, which the graph cannot pass on")
+            raise UnsupportedModel(f"{node.target} returns a {type(fake).__name__}, which the graph cannot pass on")
         if not all(isinstance(size, int) for size in fake.shape):
-            raise Unsupported(f"the size of what {node.target} returns depends on the numbers of the input")
-        return Value(name or node.name, tuple(fake.shape), fake.dtype)
+            raise UnsupportedModel(f"the size of what {node.target} returns depends on the numbers of the input")
+        return GraphValue(name or node.name, tuple(fake.shape), fake.dtype)
 
     def _one(self, node: fx.Node) -> None:
         if all(one in self.constants for one in node.all_input_nodes):
@@ -118,7 +118,7 @@ class Translator:
     def _translate(self, node: fx.Node) -> None:
         name = _name(node)
         known = KNOWN.get(name) if _is_atens(node) else None
-        found = known(self, Arguments(node), node) if known else None
+        found = known(self, OperatorArguments(node), node) if known else None
         if found is not None:
             operation, sources = found
             self._add(operation, [self.values[one] for one in sources], node)
@@ -143,7 +143,7 @@ class Translator:
         target = torch.ops.aten.reshape.default if node.target is torch.ops.aten.view.default else node.target
         self._add(TorchCall(target, tuple(args), kwargs), [self.values[one] for one in inputs], node)
 
-    def _add(self, operation: Operation, inputs: list[Value], node: fx.Node) -> None:
+    def _add(self, operation: Operation, inputs: list[GraphValue], node: fx.Node) -> None:
         fake = node.meta.get("val")
         leaves, _ = tree_flatten(fake)
         outputs = [self._value(node, one) for one in leaves]
@@ -192,7 +192,7 @@ def _is_atens(node: fx.Node) -> bool:
     return getattr(node.target, "namespace", "") == "aten"
 
 
-def conv2d(of: Translator, args: Arguments, node: fx.Node) -> Found:
+def conv2d(of: Translator, args: OperatorArguments, node: fx.Node) -> Found:
     x, weight = args["input"], of.tensor(args["weight"])
     bias = of.tensor(args["bias"])
     if not of.image(x) or weight is None or (args["bias"] is not None and bias is None):
@@ -211,7 +211,7 @@ def conv2d(of: Translator, args: Arguments, node: fx.Node) -> Found:
     return Conv(weight, bias, stride, sides, dilation, int(args["groups"])), [x]
 
 
-def conv_transpose2d(of: Translator, args: Arguments, node: fx.Node) -> Found:
+def conv_transpose2d(of: Translator, args: OperatorArguments, node: fx.Node) -> Found:
     x, weight, bias = args["input"], of.tensor(args["weight"]), of.tensor(args["bias"])
     if not of.image(x) or weight is None or (args["bias"] is not None and bias is None):
         return None
@@ -223,7 +223,7 @@ def conv_transpose2d(of: Translator, args: Arguments, node: fx.Node) -> Found:
     return ConvTranspose(weight, bias, stride, padding, more), [x]
 
 
-def linear(of: Translator, args: Arguments, node: fx.Node) -> Found:
+def linear(of: Translator, args: OperatorArguments, node: fx.Node) -> Found:
     x, weight, bias = args["input"], of.tensor(args["weight"]), of.tensor(args["bias"])
     if not isinstance(x, fx.Node) or x not in of.values or weight is None or weight.dim() != 2:
         return None
@@ -232,7 +232,7 @@ def linear(of: Translator, args: Arguments, node: fx.Node) -> Found:
     return Linear(weight, torch.zeros(len(weight)) if bias is None else bias), [x]
 
 
-def batch_norm(of: Translator, args: Arguments, node: fx.Node) -> Found:
+def batch_norm(of: Translator, args: OperatorArguments, node: fx.Node) -> Found:
     x, mean, variance = args["input"], of.tensor(args["running_mean"]), of.tensor(args["running_var"])
     if not of.image(x) or args["training"] or mean is None or variance is None:
         return None
@@ -246,7 +246,7 @@ def batch_norm(of: Translator, args: Arguments, node: fx.Node) -> Found:
 
 
 def activation(name: str) -> "Known":
-    def known(of: Translator, args: Arguments, node: fx.Node) -> Found:
+    def known(of: Translator, args: OperatorArguments, node: fx.Node) -> Found:
         x = args["self"]
         if not isinstance(x, fx.Node) or of.values[x].dtype != torch.float32:
             return None
@@ -257,17 +257,17 @@ def activation(name: str) -> "Known":
     return known
 
 
-def hardtanh(of: Translator, args: Arguments, node: fx.Node) -> Found:
+def hardtanh(of: Translator, args: OperatorArguments, node: fx.Node) -> Found:
     return (Activation("relu6"), [args["self"]]) if (args["min_val"], args["max_val"]) == (0, 6) else None
 
 
-def clamp(of: Translator, args: Arguments, node: fx.Node) -> Found:
+def clamp(of: Translator, args: OperatorArguments, node: fx.Node) -> Found:
     limits = (args["min"], args["max"])
     names = {(0, 6): "relu6", (0, None): "relu"}
     return (Activation(names[limits]), [args["self"]]) if limits in names else None
 
 
-def add(of: Translator, args: Arguments, node: fx.Node) -> Found:
+def add(of: Translator, args: OperatorArguments, node: fx.Node) -> Found:
     x, other = args["self"], args["other"]
     if (shift := per_channel(of, x, other)) is not None and args["alpha"] in (1, None):
         return Affine(torch.ones_like(shift), shift), [x]
@@ -290,7 +290,7 @@ def per_channel(of: Translator, x: object, by: object) -> Tensor | None:
     return constant.flatten().double()
 
 
-def layer_norm(of: Translator, args: Arguments, node: fx.Node) -> Found:
+def layer_norm(of: Translator, args: OperatorArguments, node: fx.Node) -> Found:
     x, shape, weight, bias = args["input"], args["normalized_shape"], of.tensor(args["weight"]), of.tensor(args["bias"])
     if len(shape) != 1 or (weight is None and args["weight"] is not None):
         return None
@@ -301,7 +301,7 @@ def layer_norm(of: Translator, args: Arguments, node: fx.Node) -> Found:
     return LayerNorm(weight, bias, float(args["eps"])), [x]
 
 
-def multiply(of: Translator, args: Arguments, node: fx.Node) -> Found:
+def multiply(of: Translator, args: OperatorArguments, node: fx.Node) -> Found:
     x, by = args["self"], args["other"]
     for one, other in ((x, by), (by, x)):
         if (scale := per_channel(of, one, other)) is not None:
@@ -316,7 +316,7 @@ def multiply(of: Translator, args: Arguments, node: fx.Node) -> Found:
     return (Scale(), [x, by]) if of.shape(by) == wanted and of.shape(x)[2:] != (1, 1) else None
 
 
-def max_pool2d(of: Translator, args: Arguments, node: fx.Node) -> Found:
+def max_pool2d(of: Translator, args: OperatorArguments, node: fx.Node) -> Found:
     kernel = args.pair("kernel_size")
     stride = args.pair("stride") if args["stride"] else kernel
     if not of.image(args["self"]):
@@ -325,7 +325,7 @@ def max_pool2d(of: Translator, args: Arguments, node: fx.Node) -> Found:
     return pool, [args["self"]]
 
 
-def avg_pool2d(of: Translator, args: Arguments, node: fx.Node) -> Found:
+def avg_pool2d(of: Translator, args: OperatorArguments, node: fx.Node) -> Found:
     kernel = args.pair("kernel_size")
     stride = args.pair("stride") if args["stride"] else kernel
     if not of.image(args["self"]):
@@ -334,7 +334,7 @@ def avg_pool2d(of: Translator, args: Arguments, node: fx.Node) -> Found:
     return AveragePool(kernel, stride, args.pair("padding"), bool(args["ceil_mode"]), counted, divisor), [args["self"]]
 
 
-def adaptive_avg_pool2d(of: Translator, args: Arguments, node: fx.Node) -> Found:
+def adaptive_avg_pool2d(of: Translator, args: OperatorArguments, node: fx.Node) -> Found:
     x, size = args["self"], args.pair("output_size")
     if not of.image(x):
         return None
@@ -347,14 +347,14 @@ def adaptive_avg_pool2d(of: Translator, args: Arguments, node: fx.Node) -> Found
     return AveragePool(kernel, kernel, (0, 0), ceil=False, count_padding=True, divisor=None), [x]
 
 
-def mean(of: Translator, args: Arguments, node: fx.Node) -> Found:
+def mean(of: Translator, args: OperatorArguments, node: fx.Node) -> Found:
     x, axes = args["self"], args["dim"]
     if not of.image(x) or args["dtype"] is not None or not axes:
         return None
     return (GlobalAverage(bool(args["keepdim"])), [x]) if sorted(axis % 4 for axis in axes) == [2, 3] else None
 
 
-def flatten(of: Translator, args: Arguments, node: fx.Node) -> Found:
+def flatten(of: Translator, args: OperatorArguments, node: fx.Node) -> Found:
     x = args["self"] if isinstance(args["self"], fx.Node) else args["input"]
     if not of.image(x):
         return None
@@ -362,13 +362,13 @@ def flatten(of: Translator, args: Arguments, node: fx.Node) -> Found:
     return (Flatten(), [x]) if tuple(node.meta["val"].shape) == (n, c * h * w) else None
 
 
-def cat(of: Translator, args: Arguments, node: fx.Node) -> Found:
+def cat(of: Translator, args: OperatorArguments, node: fx.Node) -> Found:
     images = args["tensors"]
     return (Concat(), list(images)) if all(map(of.image, images)) and args["dim"] in (1, -3) else None
 
 
 def upsample(mode: str) -> "Known":
-    def known(of: Translator, args: Arguments, node: fx.Node) -> Found:
+    def known(of: Translator, args: OperatorArguments, node: fx.Node) -> Found:
         x = args["input"] if args["input"] is not None else args["self"]
         if not of.image(x):
             return None
@@ -381,7 +381,7 @@ def upsample(mode: str) -> "Known":
     return known
 
 
-Known = Callable[[Translator, Arguments, fx.Node], Found]
+Known = Callable[[Translator, OperatorArguments, fx.Node], Found]
 _ACTIVATIONS = ("relu", "relu6", "hardswish", "hardsigmoid", "sigmoid", "silu", "gelu")
 KNOWN: dict[str, Known] = {
     "conv2d": conv2d,

@@ -11,12 +11,12 @@ from convbench.show.tables import plain_table
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from convbench.tune import Choice, PlanFile
+    from convbench.tune import PlanFile, TunedCase
 
 COLUMNS = "suite name spec dtype layout pass epilogue chosen over_torch over_table relative_l2 noisy raced".split()
 
 
-def cells(choice: "Choice") -> list[str | float | None]:
+def cells(choice: "TunedCase") -> list[str | float | None]:
     """The cells of a problem in a pipe, in the order of COLUMNS."""
     case = choice.case
     first = choice.ranking[0] if choice.ranking else None

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_leaves
 
 from convbench.errors import ConvbenchError
-from convbench.graph.build import OwnGraph, Unsupported, build
+from convbench.graph.build import OwnGraph, UnsupportedModel, build
 from convbench.graph.program import relative_error
 from tests.graph.nets import NETS, UNet, built, make, quiet
 
@@ -223,7 +223,7 @@ class Changing(nn.Module):
     ],
 )
 def test_what_has_no_fixed_graph_is_refused_in_one_line(what: str, words: str) -> None:
-    with pytest.raises(Unsupported, match=words) as caught:
+    with pytest.raises(UnsupportedModel, match=words) as caught:
         built(Changing(what).eval(), torch.randn(1, 3, 6, 6))
     assert "\n" not in str(caught.value)
 
@@ -247,7 +247,7 @@ def unusual() -> Iterator[tuple[str, nn.Module, Tensor, str]]:
     ("name", "model", "x", "words"), list(unusual()), ids=lambda one: one if isinstance(one, str) else ""
 )
 def test_models_in_another_state_are_refused_in_one_line(name: str, model: nn.Module, x: Tensor, words: str) -> None:
-    with pytest.raises(Unsupported, match=words) as caught:
+    with pytest.raises(UnsupportedModel, match=words) as caught:
         built(model, x)
     assert "\n" not in str(caught.value)
 

@@ -15,7 +15,7 @@ from convbench.kernels.blocked.rows import ROWS, for_rows, names_of, place_of, r
 
 
 @dataclass(frozen=True, slots=True)
-class Add:
+class BlockedAdd:
     """y = activation(x + second)."""
 
     x: Blocked
@@ -25,7 +25,7 @@ class Add:
 
 
 @dataclass(frozen=True, slots=True)
-class Multiply:
+class BlockedMultiply:
     """y = activation(x * second)."""
 
     x: Blocked
@@ -44,7 +44,7 @@ class Activate:
 
 
 @dataclass(frozen=True, slots=True)
-class Scale:
+class BlockedScale:
     """y = activation(x * second[n, c]): second has h = w = 1, and n or 1 images."""
 
     x: Blocked
@@ -53,9 +53,9 @@ class Scale:
     activation: Activation = "none"
 
 
-Elementwise = Add | Multiply | Activate | Scale
+Elementwise = BlockedAdd | BlockedMultiply | Activate | BlockedScale
 Kind = Literal["add", "multiply", "activate", "scale"]
-_KINDS: dict[type, Kind] = {Add: "add", Multiply: "multiply", Activate: "activate", Scale: "scale"}
+_KINDS: dict[type, Kind] = {BlockedAdd: "add", BlockedMultiply: "multiply", Activate: "activate", BlockedScale: "scale"}
 TOGETHER = 4  # vectors of a turn
 
 FIELDS = Fields.of(
@@ -107,7 +107,7 @@ def candidates(
     shapes = [problem.x, problem.y] + ([] if isinstance(problem, Activate) else [problem.second])
     second = problem.x if isinstance(problem, Activate) else problem.second
     x, y = problem.x, problem.y
-    scales = isinstance(problem, Scale)
+    scales = isinstance(problem, BlockedScale)
     words = {**words_of("x", x), **words_of("y", y), **words_of("second", second)}
     if scales:
         words["second_row"] = 0

@@ -28,7 +28,7 @@ class Copy:
 
 
 @dataclass(frozen=True, slots=True)
-class Upsample:
+class BlockedUpsample:
     """As torch's interpolate to y's size."""
 
     x: Blocked
@@ -108,7 +108,7 @@ def upsample(module: Module, mode: Mode) -> None:
 
 
 def candidates(
-    problem: Copy | Upsample, target: Target, threads: int, accuracy: Accuracy = "standard"
+    problem: Copy | BlockedUpsample, target: Target, threads: int, accuracy: Accuracy = "standard"
 ) -> list[BlockedPlan]:
     del accuracy
     x, y, lanes = problem.x, problem.y, target.lanes

@@ -18,7 +18,7 @@ from convbench.jit.target import Target
 from convbench.jit.team import KernelStep
 from convbench.kernels.blocked.activations import clamp_words, code_of, spare_bias
 from convbench.kernels.blocked.plan import Accuracy, BlockedPlan, Places
-from convbench.kernels.blocked.problems import Linear
+from convbench.kernels.blocked.problems import BlockedLinear
 from convbench.kernels.blocked.register_tile import (
     ADD,
     FINISH,
@@ -103,7 +103,7 @@ class LinearPlan:
         ahead: whether weights are prefetched: a CPU's own prefetcher may follow one long stream as well.
     """
 
-    problem: Linear
+    problem: BlockedLinear
     target: Target
     vectors: int
     blocks: int
@@ -179,7 +179,9 @@ class LinearPlan:
         return [KernelStep(-(-blocks // self.blocks), address, block)]
 
 
-def candidates(problem: Linear, target: Target, threads: int, accuracy: Accuracy = "standard") -> list[BlockedPlan]:
+def candidates(
+    problem: BlockedLinear, target: Target, threads: int, accuracy: Accuracy = "standard"
+) -> list[BlockedPlan]:
     """Few images: blocks of many outputs, whose weights are one long stream; many: the usual register tile."""
     del accuracy
     n, blocks = problem.x.n, problem.y.blocks

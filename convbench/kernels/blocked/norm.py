@@ -22,7 +22,7 @@ FIELDS = Fields.of(f"{ROWS} {names_of('x')} {names_of('y')} weights width whole_
 
 
 @dataclass(frozen=True, slots=True)
-class LayerNorm:
+class BlockedLayerNorm:
     """y = (x - mean) / sqrt(var + eps) * w + bias, over the channels of each pixel; w and bias are (C,)."""
 
     x: Blocked
@@ -107,7 +107,9 @@ def across(f: Function, vector: FloatVector) -> FloatVector:
     return vector
 
 
-def candidates(problem: LayerNorm, target: Target, threads: int, accuracy: Accuracy = "standard") -> list[BlockedPlan]:
+def candidates(
+    problem: BlockedLayerNorm, target: Target, threads: int, accuracy: Accuracy = "standard"
+) -> list[BlockedPlan]:
     del accuracy
     x, y = problem.x, problem.y
     words = {

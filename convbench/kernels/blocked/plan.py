@@ -9,11 +9,11 @@ operands; a plan knows no address until `steps`.
     convolution   Convolution (dense and grouped; direct, Winograd)     x, y, weights, residual, scratch
     transposed    TransposedConvolution                                 x, y, weights
     depthwise     Depthwise                                             x, y, weights, residual
-    linear        Linear                                                x, y, weights, residual
-    norm          LayerNorm (over channels)                             x, y, weights
-    pooling       MaxPool, AveragePool, GlobalAveragePool               x, y
-    elementwise   Add, Multiply, Activate, Scale                        x, y, second
-    joining       Copy (a part of a concatenation), Upsample            x, y
+    linear        BlockedLinear                                         x, y, weights, residual
+    norm          BlockedLayerNorm (over channels)                      x, y, weights
+    pooling       BlockedMaxPool, BlockedAveragePool, GlobalAveragePool x, y
+    elementwise   BlockedAdd, BlockedMultiply, Activate, BlockedScale   x, y, second
+    joining       Copy (a part of a concatenation), BlockedUpsample     x, y
     inverted      InvertedResidual: packed by `pack_all`                x, y, weights, residual, scratch
 
 The problems of convolution, depthwise and linear are in `problems`, those of the others in their own file.

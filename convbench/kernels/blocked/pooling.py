@@ -17,7 +17,7 @@ from convbench.kernels.blocked.rows import ROWS, RowsPlan, for_rows, names_of, p
 
 
 @dataclass(frozen=True, slots=True)
-class MaxPool:
+class BlockedMaxPool:
     """As torch's max_pool2d: NaN wins. Ceil mode is a y that is larger; each window must meet x."""
 
     x: Blocked
@@ -29,7 +29,7 @@ class MaxPool:
 
 
 @dataclass(frozen=True, slots=True)
-class AveragePool:
+class BlockedAveragePool:
     """As torch's avg_pool2d. Ceil mode is a y that is larger."""
 
     x: Blocked
@@ -156,7 +156,10 @@ def mean(module: Module) -> None:
 
 
 def candidates(
-    problem: MaxPool | AveragePool | GlobalAveragePool, target: Target, threads: int, accuracy: Accuracy = "standard"
+    problem: BlockedMaxPool | BlockedAveragePool | GlobalAveragePool,
+    target: Target,
+    threads: int,
+    accuracy: Accuracy = "standard",
 ) -> list[BlockedPlan]:
     del accuracy
     x, y = problem.x, problem.y
@@ -172,15 +175,15 @@ def candidates(
     return [_pool(problem, target, threads)]
 
 
-def _pool(problem: MaxPool | AveragePool, target: Target, threads: int) -> RowsPlan:
+def _pool(problem: BlockedMaxPool | BlockedAveragePool, target: Target, threads: int) -> RowsPlan:
     x, y, lanes = problem.x, problem.y, target.lanes
-    dilation = problem.dilation if isinstance(problem, MaxPool) else (1, 1)
+    dilation = problem.dilation if isinstance(problem, BlockedMaxPool) else (1, 1)
     (r, s), (down, across), (top, left) = problem.kernel, problem.stride, problem.padding
     reach = (s - 1) * dilation[1]
     inner_first = min(y.w, -(-left // across))
     inner_last = max(inner_first, min(y.w, (x.w - 1 - reach + left) // across + 1))
     tables: list[int] = []
-    if isinstance(problem, AveragePool):
+    if isinstance(problem, BlockedAveragePool):
         for out, size, taps, step, before in ((y.h, x.h, r, down, top), (y.w, x.w, s, across, left)):
             tables += map(float_word, _factors(out, size, taps, step, before, problem.count_include_pad))
     at = len(POOL.names)
@@ -190,7 +193,7 @@ def _pool(problem: MaxPool | AveragePool, target: Target, threads: int) -> RowsP
         "across": across * lanes, "stride": down, "inner_first": inner_first, "inner_last": inner_last,
         "columns": y.w, "taps": s, "rows_at": at, "columns_at": at + y.h,
     }  # fmt: skip
-    kind = "max" if isinstance(problem, MaxPool) else "average"
+    kind = "max" if isinstance(problem, BlockedMaxPool) else "average"
     return rows_plan(f"{kind} pool", pool, (kind, s, dilation[1]), POOL, y, target, threads, words, tables)
 
 

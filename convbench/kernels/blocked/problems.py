@@ -56,7 +56,7 @@ class Depthwise:
 
 
 @dataclass(frozen=True, slots=True)
-class Linear:
+class BlockedLinear:
     """y = activation(x w^T + bias + residual), w (K, C * H * W) of x flattened from NCHW; y has h = w = 1.
 
     x has no halo. Features need not be flattened: the weights are packed in the order in which they lie in blocks.

@@ -279,7 +279,7 @@ def add_leave(module: Module, form: WinogradForm, transforms: WinogradTransforms
 
 
 @dataclass(frozen=True)
-class Winograd:
+class BlockedWinograd:
     """The plan of a problem.
 
     Attributes:
@@ -430,7 +430,7 @@ def fits(problem: Convolution) -> bool:
     )
 
 
-def winograd_candidates(problem: Convolution, target: Target, threads: int, *, four: bool) -> list[Winograd]:
+def winograd_candidates(problem: Convolution, target: Target, threads: int, *, four: bool) -> list[BlockedWinograd]:
     """Groups by rows of tiles, and two steps where there are few tiles; first what a rule prefers.
 
     Args:
@@ -449,8 +449,8 @@ def winograd_candidates(problem: Convolution, target: Target, threads: int, *, f
         if tiles < 112 * threads and kept <= MOST_KEPT:
             kinds.append((min(tiles, 64), False))
         kinds = kinds or [(min(tiles, 28), True)]
-        found += [Winograd(problem, points, target, threads, most, fused) for most, fused in kinds]
-    names: dict[str, Winograd] = {}
+        found += [BlockedWinograd(problem, points, target, threads, most, fused) for most, fused in kinds]
+    names: dict[str, BlockedWinograd] = {}
     for one in found:
         names.setdefault(one.name, one)
     return list(names.values())

@@ -118,7 +118,7 @@ def test_max_pools_of_negative_numbers_and_nan(
     dilations = [(1, 1), (2, 1)] if min(size[2:]) > 8 else [(1, 1)]
     for dilation in dilations:
         truth = F.max_pool2d(x, kernel, stride, padding, dilation, ceil)
-        problem = pooling.MaxPool(blocked(x), blocked(truth, HALO), kernel, stride, padding, dilation)
+        problem = pooling.BlockedMaxPool(blocked(x), blocked(truth, HALO), kernel, stride, padding, dilation)
         for y in results(pooling, problem, x):
             assert same(y, truth)
 
@@ -139,7 +139,7 @@ def test_average_pools(
         return F.avg_pool2d(x, kernel, stride, padding, ceil, include)
 
     truth = pool(x.double())
-    problem = pooling.AveragePool(blocked(x, HALO), blocked(truth, HALO), kernel, stride, padding, include)
+    problem = pooling.BlockedAveragePool(blocked(x, HALO), blocked(truth, HALO), kernel, stride, padding, include)
     for y in results(pooling, problem, x):
         check(y, truth, (kernel[0] * kernel[1] + 4) * U * pool(x.double().abs()))
 
@@ -159,11 +159,11 @@ def test_elementwise_operations(activation: Activation, halos: tuple[Sides, Side
     gx, second, gy = (blocked(x, halo) for halo in halos)
     pair = ("second", in_memory(second, other))
     for problem, truth, operands in (
-        (elementwise.Add(gx, second, gy, activation), x.double() + other, [pair]),
-        (elementwise.Multiply(gx, second, gy, activation), x.double() * other, [pair]),
+        (elementwise.BlockedAdd(gx, second, gy, activation), x.double() + other, [pair]),
+        (elementwise.BlockedMultiply(gx, second, gy, activation), x.double() * other, [pair]),
         (elementwise.Activate(gx, gy, activation), x.double(), []),
         (
-            elementwise.Scale(gx, blocked(scale), gy, activation),
+            elementwise.BlockedScale(gx, blocked(scale), gy, activation),
             x.double() * scale,
             [("second", in_memory(blocked(scale), scale))],
         ),
@@ -174,7 +174,7 @@ def test_elementwise_operations(activation: Activation, halos: tuple[Sides, Side
 
 def test_one_scale_for_all_images_and_a_result_in_place() -> None:
     x, scale = random(3, 5, 2, 4), random(1, 5, 1, 1)
-    problem = elementwise.Scale(blocked(x), blocked(scale), blocked(x))
+    problem = elementwise.BlockedScale(blocked(x), blocked(scale), blocked(x))
     for y in results(elementwise, problem, x, ("second", in_memory(blocked(scale), scale))):
         assert torch.equal(y, x * scale)
 
@@ -218,7 +218,7 @@ def test_upsampling(mode: joining.Mode, align: bool, size: tuple[int, int]) -> N
         return F.interpolate(x, size, mode=mode, align_corners=align if mode == "bilinear" else None)
 
     truth = resize(x.double())
-    problem = joining.Upsample(blocked(x, HALO), blocked(truth, HALO), mode, align)
+    problem = joining.BlockedUpsample(blocked(x, HALO), blocked(truth, HALO), mode, align)
     for y in results(joining, problem, x):
         check(y, truth, (0 if mode == "nearest" else 8) * U * resize(x.double().abs()))
 
@@ -226,7 +226,7 @@ def test_upsampling(mode: joining.Mode, align: bool, size: tuple[int, int]) -> N
 @pytest.mark.parametrize("size", [(2, 2 * LANES + 3, 3, 7), (1, 5, 2, 2), (1, 4 * LANES, 1, 9)])
 def test_layer_norm_over_channels(size: tuple[int, ...]) -> None:
     x, w, bias = 3 * random(*size) + 5, random(size[1]), random(size[1])
-    problem = norm.LayerNorm(blocked(x, HALO), blocked(x, (0, 1, 1, 1)))
+    problem = norm.BlockedLayerNorm(blocked(x, HALO), blocked(x, (0, 1, 1, 1)))
     truth = F.layer_norm(x.double().permute(0, 2, 3, 1), (size[1],), w.double(), bias.double(), problem.eps)
     [plan] = norm.candidates(problem, host(), 1)
     for y in results(norm, problem, x, ("weights", plan.pack(w, bias))):

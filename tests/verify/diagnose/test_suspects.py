@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.grad import conv2d_weight
 
 from convbench import ConvSpec
 from convbench.verify.diagnose.suspects import suspects
@@ -59,7 +60,7 @@ PLANTED: list[Planted] = [
     (
         "n2c4h9w7k6r1s1_st2",
         {"pass_": "wgrad"},
-        lambda dy, x, spec: torch.nn.grad.conv2d_weight(x, spec.w_shape, F.pad(dy[:, :, :-1], (0, 0, 0, 1)), spec.stride),
+        lambda dy, x, spec: conv2d_weight(x, spec.w_shape, F.pad(dy[:, :, :-1], (0, 0, 0, 1)), spec.stride),
         "the output row p=4 is ignored: input row h=8 is never read",
     ),
     (
