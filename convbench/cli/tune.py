@@ -63,7 +63,7 @@ class TuneChoice:
             raise unknown("accuracy", self.accuracy, ACCURACIES)
         words = {one.name: getattr(self, one.name) for one in fields(self)} | {"accuracy": [self.accuracy]}
         words["backend"] = [",".join(candidates())] if self.backend is None else self.backend
-        selection = options.TunedCase(**words).select(FOR_BENCH, tell=tell)
+        selection = options.Choice(**words).select(FOR_BENCH, tell=tell)
         never = {NAME, *LESSONS}
         if odd := [one.name for one in selection.backends if one.name in never or not one.built_in]:
             raise ConvbenchError(f"--backend {odd[0]}: auto never chooses it; choose from {', '.join(candidates())}")

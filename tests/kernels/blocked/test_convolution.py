@@ -15,7 +15,7 @@ from convbench.kernels.blocked import convolution, depthwise
 from convbench.kernels.blocked.geometry import Blocked, Planes, Sides
 from convbench.kernels.blocked.plan import Accuracy, Activation, BlockedPlan
 from convbench.kernels.blocked.problems import Convolution, Depthwise
-from convbench.kernels.blocked.winograd import Winograd
+from convbench.kernels.blocked.winograd import BlockedWinograd
 from convbench.kernels.transforms import Points, WinogradTransforms
 from tests.kernels.blocked.running import U, backwards, check, check_zeros, direct_error, in_memory, outputs
 
@@ -76,7 +76,7 @@ class Trial:
         return convolution.candidates(self.problem, self.target, threads, accuracy)
 
     def error(self, plan: BlockedPlan) -> Tensor:
-        if isinstance(plan, Winograd):
+        if isinstance(plan, BlockedWinograd):
             if plan.points not in self.errors:
                 transforms = WinogradTransforms.of(plan.points, 3)
                 self.errors[plan.points] = winograd_error(self.padded, self.w.double(), transforms, self.magnitude)

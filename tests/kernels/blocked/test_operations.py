@@ -13,7 +13,7 @@ from convbench.jit.team import run
 from convbench.kernels.blocked import elementwise, inverted, joining, linear, norm, packing, pooling, transposed
 from convbench.kernels.blocked.geometry import NO_HALO, Blocked, Planes, Sides
 from convbench.kernels.blocked.plan import Activation, Places
-from convbench.kernels.blocked.problems import Linear
+from convbench.kernels.blocked.problems import BlockedLinear
 from tests.kernels.blocked.running import (
     ACTIVATIONS,
     U,
@@ -84,7 +84,7 @@ def test_linear_layers(size: tuple[int, ...], k: int, activation: Activation, re
     x, w, bias = random(*size), random(k, size[1] * size[2] * size[3]), random(k)
     y = Blocked(size[0], k, 1, 1, LANES)
     beside = random(size[0], k, 1, 1) if residual else torch.zeros(size[0], k, 1, 1)
-    problem = Linear(blocked(x), y, activation, y if residual else None)
+    problem = BlockedLinear(blocked(x), y, activation, y if residual else None)
     truth, magnitude = (
         F.linear(change(x.double().flatten(1)), change(w.double()), change(bias.double())).view(y.n, k, 1, 1)
         + change(beside.double())
