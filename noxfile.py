@@ -133,7 +133,7 @@ def browser(session: nox.Session) -> None:
 def chaos(session: nox.Session) -> None:
     """Kill a sweep of misbehaving backends again and again; `-- --kills 50` says how often."""
     session.install("-e.", *group("test"))
-    session.run("python", "-m", "tests.chaos", *(session.posargs or ["--kills", "2"]))
+    session.run("python", "-m", "tests.chaos", *(session.posargs or ["--kills", "1"]))
 
 
 @nox.session(default=False)

@@ -37,9 +37,8 @@ every_cpu_backend = pytest.mark.parametrize("backend", ON_CPU, ids=lambda backen
 
 
 def awkward(backend: Backend, turn: int, turns: int) -> Sequence[Problem]:
-    """The rows of the suite; a share of them in each turn for loops in Python, which are slow, and one kind only."""
-    all_of_them = backend in GENERAL and backend.name != "naive-loops"
-    return AWKWARD if all_of_them else AWKWARD[turn % turns :: turns]
+    """The rows of the suite for torch, and a share of them in each turn for the others: each row has several turns."""
+    return AWKWARD if backend.name == "torch" else AWKWARD[turn % turns :: turns]
 
 
 def test_the_required_backends_are_found() -> None:

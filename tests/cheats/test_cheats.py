@@ -43,17 +43,16 @@ def test_no_cheat_is_timed_and_its_honest_twin_is(path: Path, shape: str) -> Non
 
 CASES = [
     make_case("n1c4h9w8k6r3s3_pd1"),
-    make_case("n2c16h20w20k16r3s3_pd1"),
     make_case("n1c3h33w33k8r7s7_st2_pd3"),
     make_case("n1c24h28w28k24r3s3_st2_pd1_g24"),
     make_case("n2c64h14w14k16r1s1"),
-    make_case("n1c16h20w20k16r3s3_pd2_dl2", layout="nhwc"),
-    make_case("n1c16h20w20k16r3s3_pd1_g4", layout="strided"),
-    make_case("n1c16h20w20k16r3s3_pd1", dtype="bf16"),
-    make_case("n1c16h20w20k16r3s3_pd1", dtype="fp64"),
-    make_case("n1c16h20w20k16r3s3_pd1", epilogue="bias_relu"),
-    make_case("n2c16h21w20k16r3s3_st2_pd1", pass_="dgrad"),
-    make_case("n2c16h20w20k16r3s3_pd1", pass_="wgrad"),
+    make_case("n1c8h12w12k8r3s3_pd2_dl2", layout="nhwc"),
+    make_case("n1c8h12w12k8r3s3_pd1_g4", layout="strided"),
+    make_case("n1c8h12w12k8r3s3_pd1", dtype="bf16"),
+    make_case("n1c8h12w12k8r3s3_pd1", dtype="fp64"),
+    make_case("n1c8h12w12k8r3s3_pd1", epilogue="bias_relu"),
+    make_case("n2c8h13w12k8r3s3_st2_pd1", pass_="dgrad"),
+    make_case("n2c8h12w12k8r3s3_pd1", pass_="wgrad"),
     make_case("n0c4h9w8k6r3s3_pd1"),
 ]
 

@@ -263,8 +263,8 @@ def small_specs(count: int) -> Iterator[ConvSpec]:
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
-def test_a_hundred_random_problems_are_answered_with_every_proof_holding(name: str) -> None:
-    for seed, spec in enumerate(small_specs(100)):
+def test_forty_random_problems_are_answered_with_every_proof_holding(name: str) -> None:
+    for seed, spec in enumerate(small_specs(40)):
         found = ask(QUESTIONS[name], spec, seed=seed % 3)
         assert found.holds, (spec, found.spec, [one for one in found.proof if not one.holds])
         assert all(len(line) <= 60 for line in answer_page([found], 60))
