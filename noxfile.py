@@ -96,7 +96,9 @@ def standin(session: nox.Session) -> None:
 def rivals(session: nox.Session) -> None:
     """Install the rival libraries and run the conformance suite over them: about ten minutes on two cores."""
     session.install("-e.[rivals]", *group("test"))
-    session.run("pytest", "tests/backends", "-m", "compiles or not compiles", *session.posargs)
+    session.run(
+        "pytest", "tests/backends", "tests/optimize", "-m", "compiles or program or not program", *session.posargs
+    )
 
 
 @nox.session(default=False)

@@ -230,13 +230,8 @@ def _ncnn_image(nn: Any, net: Any, image: Tensor, outputs: list[str]) -> list[Te
 
 
 def own_graph(order: Order) -> Made:
-    try:
-        graphs: Any = import_module("convbench.graph")
-    except ModuleNotFoundError as error:
-        if not (error.name or "").startswith("convbench.graph"):
-            raise
-        raise NotPossible("not available in this version") from None
-    build = graphs.build if hasattr(graphs, "build") else import_module("convbench.graph.build").build
+    from convbench.graph.build import build
+
     if order.subject.inputs.kwargs:
         raise NotPossible("our own graph takes inputs by position, and this model gets some by name")
     order.tell("tuning our own graph" if order.choices is None else "building our own graph as it was tuned")

@@ -97,15 +97,16 @@ def test_the_slowest_layer_comes_first_and_the_advice_last(
     assert times == sorted(times, reverse=True)
     assert sum(float(row["time_share"]) for row in rows) == pytest.approx(1, abs=1e-4)
     assert all(float(row["low_s"]) <= float(row["time_s"]) <= float(row["high_s"]) for row in rows)
-    *_, advised, suite = err.splitlines()
+    *_, advised, whole, suite = err.splitlines()
     assert advised.startswith("Next: convbench bench --suite net.csv --match ")
+    assert whole.startswith("Whole model: convbench optimize net.py:Net --input 1x3x64x64 races ")
     assert suite == "convbench: 2 problems in net.csv: convbench bench --suite net.csv"
     words = ["model", "net.py:Net", "--input", "1x3x64x64", "--sort", "model", "--json"]
     code, out, _ = run(capsys, *words)
     found = json.loads(out)
     assert [row["name"] for row in found["rows"]] == ["stem", "body"]
     assert found["time_s"] == pytest.approx(sum(row["time_s"] for row in found["rows"]), rel=1e-4)
-    assert found["advice"][-1].startswith(
+    assert found["advice"][-2].startswith(
         "Next: convbench model net.py:Net --input 1x3x64x64 --race times every backend"
     )
 

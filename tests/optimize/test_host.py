@@ -121,7 +121,7 @@ RIVALS = [
     pytest.param("onnxruntime", marks=[pytest.mark.needs("onnxruntime"), pytest.mark.needs("onnxscript")]),
     pytest.param("openvino", marks=[pytest.mark.needs("openvino"), pytest.mark.needs("onnxscript")]),
     pytest.param("ncnn", marks=[pytest.mark.needs("ncnn"), pytest.mark.needs("pnnx")]),
-    pytest.param("torch-compile", marks=[]),
+    pytest.param("torch-compile", marks=[pytest.mark.compiles]),
     pytest.param("convbench", marks=[pytest.mark.needs("llvmlite")]),
 ]
 
