@@ -468,7 +468,7 @@ def optimize(
     from convbench.session import threads_set
     from convbench.show.optimize import sentence
     from convbench.show.waiting import Waiting
-    from convbench.tuned import ACCURACIES, TunedPlan
+    from convbench.tuned import TunedPlan
 
     [accuracy] = check_words("accuracy", [accuracy], ACCURACIES)
     candidates = choose_candidates(listed(only) or ())

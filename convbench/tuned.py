@@ -13,13 +13,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Self
 
+from convbench.case import ACCURACIES
 from convbench.errors import ConvbenchError, cause, one_line
 from convbench.files import put, read_bytes
 from convbench.machine import fingerprint
 from convbench.version import installed_version
 
 SCHEMA = 1
-ACCURACIES = ("strict", "standard")
 MOST_NBYTES = 2**26
 AGAIN = "--retune measures again and replaces it"
 _MACHINE = ("cpu", "cpu_flags", "cpus_allowed", "cpu_quota")  # of the fingerprint; the rest are versions and threads

@@ -214,9 +214,9 @@ def regret(paths: Sequence[Path], again: Path) -> None:
                 took = second[row.case]
                 if rest is None or rest in took:
                     ratios.append(ratio if rest is None else took[rest] / took[row.best])
-            mean = exp(fmean(map(log, ratios))) if ratios else float("nan")
-            worse = sum(one > 1.1 for one in ratios)
-            print(f"  {label:17} {100 * (mean - 1):6.1f} % longer than the best; more than 10 % for {worse}")
+            if ratios:
+                mean, worse = exp(fmean(map(log, ratios))), sum(one > 1.1 for one in ratios)
+                print(f"  {label:17} {100 * (mean - 1):6.1f} % longer than the best; more than 10 % for {worse}")
         for ratio, row, chosen in sorted(of_kind, key=lambda one: -one[0])[:5]:
             took = second[row.case]
             times = ", ".join(f"{name} {1e3 * took[name]:.3f}" for name in sorted(took, key=took.__getitem__))

@@ -15,7 +15,7 @@ ROOT = Path(convbench.__file__).parent
 ROOMS = (
     "errors exit_codes files table_file expressions environment system printing version dtypes spec device case shards "
     "machine tuned suites data backend functions discovery jit kernels backends outcome runs call workers schema rows "
-    "anonymous store kept verify ceilings bench models graph ran explain plan selection session tune rerun bundle "
+    "anonymous store kept verify ceilings bench models graph ran explain selection session tune rerun bundle "
     "compare history merge fleet slurm ray run optimize show ci testing results api cli"
 ).split()
 TORCH_AT_TOP = set(

@@ -2,8 +2,8 @@
 
 `scripts/cost_table.py` measured the backends that come with convbench on the problems of its suites, and fitted the
 logarithm of each one's time to a quadratic of the features below. Sizes beyond those that were measured count as the
-nearest of them. The table is of one thread of a CPU with AVX2; it is taken for other CPUs too, where only the features
-of the register tile differ: what a kernel reaches of its CPU's peak is much alike with AVX-512 (docs/auto.md).
+nearest of them. The table is of one thread of a CPU with AVX2. It is used on other CPUs and for more threads too, which
+has not been measured (docs/auto.md).
 """
 
 import json
@@ -13,6 +13,7 @@ from functools import cache, lru_cache
 from itertools import combinations_with_replacement
 from math import exp, log2
 from pathlib import Path
+from typing import Any
 
 from convbench.backend import BASELINE
 from convbench.backends import _aten
@@ -26,7 +27,7 @@ NAMES = (BASELINE, "onednn-prepacked", "winograd", "direct", "gemm-1x1", "depthw
 HOPELESS = 3.0  # so many times the predicted time of the best is not worth a race
 # One more pass over y, where a backend does not fuse the epilogue: seconds for each output and for the call.
 PASS_S, PASS_CALL_S = 1e-9, 3e-6
-TILE = (16, 6)  # pixels and filters of the register tile with AVX2
+TILE_PIXELS, TILE_FILTERS = 16, 6  # of the register tile with AVX2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,12 +61,11 @@ class CostTable:
         }
 
 
-def features(spec: ConvSpec, tile: tuple[int, int] = TILE) -> list[float]:
+def features(spec: ConvSpec) -> list[float]:
     """What the time of a problem depends on besides its work: logarithms of sizes, and yes or no."""
-    pixels, rows = tile
     q, pq, kg, cg = spec.q, spec.p * spec.q, spec.k_per_group, spec.c_per_group
     logs = (spec.n, cg, kg, spec.groups, pq, spec.r * spec.s, q)
-    wasted = (_up(q, pixels) / max(q, 1), _up(pq, pixels) / max(pq, 1), _up(kg, rows) / max(kg, 1))
+    wasted = [_up(one, to) / max(one, 1) for one, to in ((q, TILE_PIXELS), (pq, TILE_PIXELS), (kg, TILE_FILTERS))]
     flags = (
         spec.stride != (1, 1),
         spec.dilation != (1, 1),
@@ -146,10 +146,10 @@ def _tables() -> dict[str, CostTable]:
     return dict(_read(json.loads(FILE.read_text(encoding="utf-8"))))
 
 
-def _read(data: Mapping[str, Mapping[str, object]]) -> Iterator[tuple[str, CostTable]]:
+def _read(data: Mapping[str, Any]) -> Iterator[tuple[str, CostTable]]:
     for name, table in data.items():
-        fits = {one: Fit(**fit) for one, fit in table["fits"].items()}  # type: ignore[attr-defined]  # JSON
-        yield name, CostTable(least=table["least"], most=table["most"], fits=fits)  # type: ignore[arg-type]
+        fits = {one: Fit(**fit) for one, fit in table["fits"].items()}
+        yield name, CostTable(least=table["least"], most=table["most"], fits=fits)
 
 
 def _up(count: int, to: int) -> int:

@@ -62,7 +62,7 @@ class ShapeRankings:
                 yield one.backend
 
 
-NO_PLAN = ShapeRankings()
+NO_PLAN = ShapeRankings()  # one object: choices are cached by it
 
 
 @cache

@@ -66,8 +66,8 @@ def refuse(case: Case) -> str | None:
     return reason or "no backend does this case"
 
 
-# Whoever calls these, and not the backend that `for_case` gives, has one whose error is that of a direct sum, and has
-# the weight prepared in each call.
+# A direct call, one that does not go through `for_case`, is judged by the bound of `auto` itself. So it takes no
+# transform, and it prepares the weight each time.
 
 
 def _run(pass_: str, operands: Sequence[Tensor], spec: ConvSpec, epilogue: str = "none") -> Tensor:

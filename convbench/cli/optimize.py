@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from convbench.case import ACCURACIES
 from convbench.cli.completion import among, listed
 from convbench.cli.options import Json, Overwrite, Threads, Words, words
 from convbench.cli.outputs import check_outputs, tell, write
 from convbench.errors import ConvbenchError, check_words
 from convbench.exit_codes import NOTHING
-from convbench.tuned import ACCURACIES
 
 if TYPE_CHECKING:
     from convbench.optimize.candidates import Candidate

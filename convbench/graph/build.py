@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from convbench.case import ACCURACIES
 from convbench.errors import ConvbenchError, plural
 from convbench.graph.capture import capture
 from convbench.graph.errors import UnsupportedModel
@@ -26,7 +27,6 @@ __all__ = ["Layer", "OwnGraph", "UnsupportedModel", "build"]
 SAME = 1e-4  # relative L2 of the graph's output and the model's: more is no rounding
 STANDARD = 5e-6  # relative L2 against float64 that accuracy "standard" allows
 STRICT = 2  # times torch's own error that "strict" does
-ACCURACIES = ("strict", "standard")
 
 
 @dataclass(frozen=True, slots=True)

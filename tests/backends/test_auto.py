@@ -12,7 +12,7 @@ import torch
 from convbench import Case, ConvbenchError, ConvSpec, Verified, Wrong, backend, discover
 from convbench.backend import TRANSFORMS, Backend
 from convbench.backends import _plan
-from convbench.backends._cost_table import _tables, features, hopeless, predicted, ranked
+from convbench.backends._cost_table import HOPELESS, _tables, features, hopeless, predicted, ranked
 from convbench.backends._plan import VARIABLE, planned_key, remarks, usual_path
 from convbench.backends.auto import LESSONS, auto, candidate, candidates, choose
 from convbench.case import DTYPES, LAYOUTS, PASSES, cases
@@ -146,7 +146,7 @@ def test_the_plan_chooses_before_the_cost_table(save: Save) -> None:
     assert chosen(DENSE) == "direct"
     assert chosen(replace(DENSE, seed=3)) == "direct"  # the seed does not change how long it takes
     assert chosen(replace(DENSE, layout="nhwc")) != "direct"  # another case, by the table
-    assert list(remarks([(1, "standard")])) == []
+    assert remarks([(1, "standard")]) == []
 
 
 def test_a_backend_that_refuses_or_is_gone_is_followed_by_the_next(save: Save) -> None:
@@ -250,5 +250,8 @@ def test_what_is_hopeless_is_named_with_the_factor() -> None:
     wide = make_case("n1c64h32w32k64r31s31_pd15_g64")
     assert "depthwise" in ranked(wide)[:2]
     assert hopeless(wide, ["torch", "depthwise"]) == {}  # torch always races
-    found = hopeless(POINTWISE, list(predicted(POINTWISE, 1)))
-    assert all("times slower than the best" in words for words in found.values())
+    times = predicted(POINTWISE, 1)
+    found = hopeless(POINTWISE, list(times))
+    assert set(found) == {name for name in times if times[name] > HOPELESS * min(times.values())} - {"torch"} != set()
+    for name, words in found.items():
+        assert f"{times[name] / min(times.values()):.0f} times slower than the best" in words

@@ -254,7 +254,7 @@ def test_models_in_another_state_are_refused_in_one_line(name: str, model: nn.Mo
 
 def test_arguments_that_are_not_allowed() -> None:
     model, x = make("vgg")
-    with pytest.raises(ConvbenchError, match="strict, standard"):
+    with pytest.raises(ConvbenchError, match="standard, strict"):
         build(model, (x,), threads=1, accuracy="exact")
     with pytest.raises(ConvbenchError, match="1 or more"):
         build(model, (x,), threads=0)
