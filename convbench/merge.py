@@ -15,7 +15,7 @@ from statistics import mean, median, quantiles
 from sys import intern
 
 from convbench.case import ROW_KEY_COLUMNS
-from convbench.errors import ConvbenchError
+from convbench.errors import ConvbenchError, plural
 from convbench.rows import csv_line, text_row
 from convbench.schema import COLUMNS
 from convbench.shards import KIND, Sweep, environment_of
@@ -37,7 +37,7 @@ _block_of = itemgetter(*map(COLUMNS.index, (*_CASE, "machine", "plan", "attempt"
 _essence_of = itemgetter(*(place for place, column in enumerate(COLUMNS) if column not in _INCIDENTAL))
 _MEASURED = ("timed", "verified", "wrong")
 SLOW = 1.3  # a machine whose canaries take so much longer than those of its kind is not to be believed
-BUSY = 0.05  # of all CPU time in other hands
+BUSY = 0.05  # a load is named from this share of all CPU time
 FEWEST_CANARIES = 4  # measurements of a kind, to say what is usual
 
 
@@ -138,22 +138,18 @@ def merge(files: Sequence[str], *, across: bool = False, tell: Callable[[str], N
         for number, block in enumerate(kept, start=1):
             merged.text += _marked(block, number, suspects.get((block.machine, block.kind), ""))
     if same:
-        merged.lines.append(f"{_counted(same, 'case')} that were in two files are kept once")
+        merged.lines.append(f"{plural(same, 'case')} that were in two files are kept once")
     if again:
         merged.lines.append(
-            f"{_counted(again, 'case')} were measured more than once; the column attempt counts the further ones"
+            f"{plural(again, 'case')} were measured more than once; the column attempt counts the further ones"
         )
     for (machine, kind), why in suspects.items():
         rows = sum(len(block.rows) for block in blocks if (block.machine, block.kind) == (machine, kind))
-        merged.lines.append(f"{machine or 'a machine'} is suspect: {why}; its {_counted(rows, 'row')} are marked")
+        merged.lines.append(f"{machine or 'a machine'} is suspect: {why}; its {plural(rows, 'row')} are marked")
     for (sweep, kind), command in commands.items():
         if left := tuple(sorted({*range(1, sweep.cases + 1)} - complete[(sweep, kind)])):
             merged.missing.append(Missing(sweep=sweep, kind=kind[-1] or kind[0], places=left, command=command))
     return merged
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _blocks(file: str, tell: Callable[[str], None]) -> Iterable[_Block]:
@@ -295,4 +291,6 @@ def _load(blocks: Iterable[_Block], machine: str, kind: _Kind) -> str:
         for share, what in ((foreign, "other processes used"), (steal, "the hypervisor took"))
         if share > BUSY
     ]
-    return f", while {' and '.join(words)}" if words else ", though nothing else used its CPUs"
+    if not words:
+        return f", though other work used less than {100 * BUSY:.0f} % of its CPUs"
+    return f", while {' and '.join(words)}"

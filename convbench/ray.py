@@ -8,6 +8,7 @@ there, so the nodes need no common disk.
 
 import asyncio
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -94,7 +95,7 @@ class RayJob:
     @property
     def text(self) -> str:
         """The job for a person to read."""
-        words = subprocess.list2cmdline(["convbench", *self.command])
+        words = shlex.join(["convbench", *self.command])
         return f"{words}\nas {self.wanted.shards} tasks of Ray, {self.wanted.minutes} minutes each: {self.wanted}\n"
 
 
@@ -104,7 +105,7 @@ class ShardPart:
 
     Attributes:
         text: the rows so far, a CSV file.
-        version: how often they changed.
+        version: how often `text` or `words` changed.
         turn: which attempt may send rows, counted from 1. An earlier one may still run on a node that was believed to
             be dead; what it sends is refused.
         code: the exit code of the command that ended with a result.
@@ -126,7 +127,7 @@ class ShardPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What the keeper tells: all shards by state, and the texts and last words that the listener lacks."""
+    """What the keeper reports: the state of all shards, and the rows and last words that the caller lacks."""
 
     codes: Mapping[int, int]
     running: int
@@ -356,7 +357,9 @@ class RayRun:
             except (ActorUnavailableError, GetTimeoutError) as error:
                 silent += 1
                 if silent >= MOST_SILENT:
-                    raise ConvbenchError(f"--ray {self.address}: {one_line(str(error), 200)}") from None
+                    raise self._error(error) from None
+                if silent == 1:
+                    self.tell(f"{self._error(error)}; asking again")
                 self.sleep(POLL_S)
                 continue
             silent = 0
@@ -402,10 +405,13 @@ class RayRun:
                 ray.get(self._keeper.begin.remote())
             except RayActorError as error:  # it died meanwhile, or Ray does not know yet that the last one did
                 if not left:
-                    raise ConvbenchError(f"--ray {self.address}: {one_line(str(error), 200)}") from None
+                    raise self._error(error) from None
                 self.sleep(POLL_S)
             else:
                 return
+
+    def _error(self, error: Exception) -> ConvbenchError:
+        return ConvbenchError(f"--ray {self.address}: {one_line(cause(error), 200)}")
 
     def _save(self, report: Report) -> None:
         for shard, text in report.texts.items():

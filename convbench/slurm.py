@@ -99,7 +99,7 @@ class SlurmRun:
     _silent: int = field(default=0, init=False)
 
     def start(self) -> None:
-        """Submit all shards, or those that are undone if jobs of this folder are known already and none is queued."""
+        """Submit all shards; nothing if this folder has jobs already: `follow` submits what they leave undone."""
         if self.folder.noted:
             self.tell(f"{self.folder.path} has job {', '.join(self.folder.noted)} already: it is followed")
         else:

@@ -4,8 +4,8 @@ python scripts/canary_trial.py --runs 10
 
 Each run is a sweep on four nodes, which are names here: they run one after the other on this machine, in this process.
 During one of them as many busy processes as twice the CPUs run beside it. Then the parts are merged, and it is counted
-whom the merge names. The load of the machine during each node's canaries, by /proc/stat, stands beside: on a machine
-that others use, a node may be named because it was disturbed.
+how many slowed and how many sound nodes the merge names. Each run also shows how busy the CPUs were during each node
+(/proc/stat): on a machine that others use, a node may be named because it was disturbed.
 """
 
 import argparse
@@ -52,8 +52,8 @@ def ticks() -> list[int]:
     return [int(word) for word in Path("/proc/stat").read_text().split("\n")[0].split()[1:9]]
 
 
-def trial(folder: Path, slowed: str | None, load: int, threads: int) -> tuple[Mapping[str, str], dict[str, float]]:
-    """Why which nodes are suspect, and how busy the CPUs were while each ran."""
+def trial(folder: Path, slowed: str, load: int, threads: int) -> tuple[Mapping[str, str], dict[str, float]]:
+    """The suspect nodes with the reason, and how busy the CPUs were during each node."""
     selection = select(shapes=SHAPES, backends=["torch"], defaults=FOR_BENCH, tell=lambda _: None)
     files, shares = [], {}
     for node in NODES:

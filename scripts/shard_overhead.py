@@ -2,13 +2,14 @@
 
 python scripts/shard_overhead.py --shards 4 --rounds 3
 
-In turns, a suite is timed as a whole and in shards that are merged, all in this process. The ratio of the two has the
-noise of the machine in it. What sharding adds is therefore also timed apart: canaries, further sessions, the merge.
+A suite is run as a whole and in shards that are merged, in turns, in this process. Their ratio includes the noise of
+the machine, so what sharding adds is also timed separately: canaries, further sessions, the merge.
 """
 
 import argparse
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,9 +63,7 @@ def main() -> None:
     torch.set_num_threads(1)
     for number in range(options.rounds):
         with tempfile.TemporaryDirectory() as folder:
-            own = dict[str, list[float]]()
-            for name in ("whole", "parts", "set-up of the whole", "set-ups of parts", "canaries", "merge"):
-                own[name] = []
+            own: dict[str, list[float]] = defaultdict(list)
             canaries.measure = counted(measure, own["canaries"])
             parts = [Path(folder) / f"{one}.csv" for one in range(1, options.shards + 1)]
             for which in ("whole", "parts") if number % 2 else ("parts", "whole"):

@@ -158,7 +158,7 @@ def test_a_machine_with_slow_canaries_is_named_and_its_rows_are_marked(tmp_path:
     ("foreign", "steal", "said"),
     [
         ("", "", ""),
-        ("0.01", "0", ", though nothing else used its CPUs"),
+        ("0.01", "0", ", though other work used less than 5 % of its CPUs"),
         ("0.62", "0", ", while other processes used 62 % of its CPUs"),
         ("0.31", "0.2", ", while other processes used 31 % of its CPUs and the hypervisor took 20 % of its CPUs"),
     ],

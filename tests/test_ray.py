@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ import pytest
 from convbench import ConvbenchError
 from convbench.cli.submit import disturbed
 from convbench.fleet import MOST_FRUITLESS, Folder
-from convbench.ray import RayJob, RayRun, RayWanted, Report, RowKeeper, _connect, _run_shard
+from convbench.ray import MOST_SILENT, RayJob, RayRun, RayWanted, Report, RowKeeper, _connect, _run_shard
 from tests.cli.conftest import Cli, cli  # noqa: F401  # a fixture
 
 HEADER, ROW = "header\n", "row\n"
@@ -147,6 +148,37 @@ def test_what_is_reported_is_in_the_folder_before_a_shard_counts_as_done(tmp_pat
     assert told[0] == "shard 2 ended undone (exit 2) and is submitted again"
 
 
+def test_a_cluster_that_is_silent_for_a_while_is_asked_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Ray itself is a stand-in here: its answers are those of a list."""
+    errors = {
+        name: type(name, (Exception,), {}) for name in ("ActorDiedError", "ActorUnavailableError", "GetTimeoutError")
+    }
+    report, _ = kept(lambda keeper, shard, _: whole(keeper, shard))
+    silence = errors["GetTimeoutError"]("no answer in 60 s")
+    answers: list[Any] = [silence, silence, report, *[silence] * MOST_SILENT]
+
+    def get(_: object, timeout: float) -> Report:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        assert isinstance(answer, Report)
+        return answer
+
+    killed = list[object]()
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(get=get, kill=killed.append))
+    monkeypatch.setitem(sys.modules, "ray.exceptions", SimpleNamespace(**errors))
+    told, folder = list[str](), Folder(tmp_path / "parts")
+    folder.begin(job().text)
+    run = RayRun(address="auto", folder=folder, job=job(), tell=told.append, sleep=lambda _: None)
+    run._keeper = SimpleNamespace(look=SimpleNamespace(remote=lambda *_: None))
+    assert [state.done for state in run.follow()] == [2]
+    assert told == ["--ray auto: no answer in 60 s; asking again"]
+    assert killed == [run._keeper]
+    with pytest.raises(ConvbenchError, match="--ray auto: no answer in 60 s"):
+        list(run.follow())
+    assert answers == []
+
+
 class Talk:
     """The keeper's side of a task, one call after the other."""
 
@@ -215,9 +247,12 @@ def test_a_command_ends_with_the_program_that_started_it(tmp_path: Path) -> None
 def _alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except ProcessLookupError:
         return False
-    return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:1]
+    except FileNotFoundError:  # it ended meanwhile, or the system has no /proc
+        return not Path("/proc").exists()
+    return state != "Z"  # in a container nobody may wait for an orphan
 
 
 NODE = {"Alive": True, "Resources": {"CPU": 2.0, "GPU": 1.0, "h100": 1.0}, "Labels": {"zone": "a"}}
@@ -240,7 +275,7 @@ def test_whether_any_node_has_what_is_wanted(wanted: dict[str, Any], fits: bool)
     assert not asked.fits(NODE | {"Alive": False})
 
 
-def test_the_job_is_printed_and_nothing_submitted(cli: Cli, tmp_path: Path) -> None:  # noqa: F811
+def test_the_job_is_printed_and_nothing_submitted(cli: Cli, tmp_path: Path) -> None:  # noqa: F811  # the fixture
     words = ["submit", "--ray", "auto", "--print", "--shards", 4, "--num-gpus", 1, "--resources", "h100=1"]
     done = cli(*words, "--folder", tmp_path / "parts", "--", "verify", "--suite", "quick")
     assert done.code == 0

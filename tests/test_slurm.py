@@ -227,14 +227,14 @@ def test_without_slurm_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> Non
         (["--ray", "auto", "--resources", "h100=x", "--", "bench"], "--resources h100=x: give a number above 0"),
     ],
 )
-def test_what_cannot_be_submitted_is_one_line(cli: Cli, words: list[str], said: str) -> None:  # noqa: F811
+def test_what_cannot_be_submitted_is_one_line(cli: Cli, words: list[str], said: str) -> None:  # noqa: F811  # the fixture
     done = cli("submit", *words)
     assert done.code == 2
     assert said in done.err
     assert len(done.err.splitlines()) == 1
 
 
-def test_the_script_is_printed_and_nothing_submitted(cli: Cli, tmp_path: Path) -> None:  # noqa: F811
+def test_the_script_is_printed_and_nothing_submitted(cli: Cli, tmp_path: Path) -> None:  # noqa: F811  # the fixture
     words = ["submit", "--slurm", "--print", "--shards", 4, "--folder", tmp_path / "parts"]
     done = cli(*words, "--", "verify", "--suite", "quick")
     assert done.code == 0
@@ -255,6 +255,6 @@ def test_an_interruption_leaves_the_jobs_or_cancels_them(slurm: Path, tmp_path: 
     running.send_signal(signal.SIGINT)
     told = running.communicate(timeout=60)[1]
     assert running.returncode == INTERRUPTED
-    assert f"--folder {tmp_path / 'parts'} follows them again" in told
+    assert f"--folder {tmp_path / 'parts'} continues" in told
     assert ("the jobs are cancelled" if cancel else "still there; scancel 1 cancels them") in told
     assert ("scancel 1" in (slurm / "asked").read_text()) is cancel

@@ -6,7 +6,7 @@ import typer
 
 from convbench.cli import options
 from convbench.cli.outputs import Remarks, check_outputs, tell, write
-from convbench.errors import ConvbenchError, printable
+from convbench.errors import ConvbenchError, plural, printable
 from convbench.exit_codes import NOTHING, RIGHT
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def tell_merged(merged: "Merged", files: int) -> None:
     for one in merged.missing:
         tell(_missing(one))
     rows = len(merged.text) - 1
-    tell(f"{rows:,} rows of {files} file{'' if files == 1 else 's'}" + ("" if merged.missing else "; complete"))
+    tell(f"{plural(rows, 'row')} of {plural(files, 'file')}" + ("" if merged.missing else "; complete"))
 
 
 def _missing(one: "Missing") -> str:

@@ -79,18 +79,18 @@ def submit(
         bool, typer.Option("--exclusive", help="Whole nodes, so that other jobs do not disturb the times.")
     ] = False,
     num_gpus: Annotated[
-        float | None, typer.Option("--num-gpus", metavar="N", min=0, help="GPUs of a part, of Ray.")
+        float | None, typer.Option("--num-gpus", metavar="N", min=0, help="Ray: GPUs of a part.")
     ] = None,
     resources: Annotated[
-        str | None, typer.Option("--resources", metavar="NAME=N,...", help="Custom resources of a part, of Ray.")
+        str | None, typer.Option("--resources", metavar="NAME=N,...", help="Ray: custom resources of a part.")
     ] = None,
     labels: Annotated[
-        str | None, typer.Option("--labels", metavar="KEY=VALUE,...", help="Labels that a node must have, of Ray.")
+        str | None, typer.Option("--labels", metavar="KEY=VALUE,...", help="Ray: labels that a node must have.")
     ] = None,
     folder: Annotated[
         str | None,
         typer.Option(
-            "--folder", metavar="DIR", help="For parts and logs, with SLURM seen by all nodes; continues what is there."
+            "--folder", metavar="DIR", help="For parts and logs; continues what is there. With SLURM all nodes see it."
         ),
     ] = None,
     print_only: Annotated[bool, typer.Option("--print", help="Print the job, and submit nothing.")] = False,
@@ -119,13 +119,13 @@ def submit(
     params = check_command(command)
     stem = f"submit-{datetime.now().astimezone():%Y%m%dT%H%M%S}"
     place = Folder((FOLDERS / stem if folder is None else Path(folder)).absolute())
-    shape = {"shards": shards, "minutes": time, "cpus": cpus}
+    common = {"shards": shards, "minutes": time, "cpus": cpus}
     text: str
     run: EngineRun
     if ray is not None:
-        text, run = _of_ray(ray, command, place, shape, given)
+        text, run = _of_ray(ray, command, place, common, given)
     else:
-        text, run = _of_slurm(command, place, shape, given)
+        text, run = _of_slurm(command, place, common, given)
     if print_only:
         typer.echo(text, nl=False)
         return
@@ -136,7 +136,7 @@ def submit(
 
         require()
     place.begin(text)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # what is imported is imported
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a KeyboardInterrupt again, which __main__ had replaced
     try:
         run.start()
         tell(f"{shards} shards of job {', '.join(place.noted)}; parts and logs: {place.path}")
@@ -144,35 +144,36 @@ def submit(
     except KeyboardInterrupt:
         if cancel:
             run.cancel()
-        stop = f"scancel {' '.join(place.noted)}" if slurm else "--cancel and Ctrl-C"
+        stop = f"scancel {' '.join(place.noted)}" if slurm else "this command with --cancel, and Ctrl-C again,"
         rest = "cancelled" if cancel else f"still there; {stop} cancels them"
-        tell(f"interrupted; the jobs are {rest}; --folder {place.path} follows them again")
+        jobs = f"the jobs are {rest}" if place.noted else "nothing was submitted yet"
+        tell(f"interrupted; {jobs}; --folder {place.path} continues")
         raise typer.Exit(INTERRUPTED) from None
     raise typer.Exit(_merged(place, shards, lost))
 
 
 def _of_slurm(
-    command: list[str], place: "Folder", shape: Mapping[str, Any], given: Mapping[str, Any]
+    command: list[str], place: "Folder", common: Mapping[str, Any], given: Mapping[str, Any]
 ) -> tuple[str, EngineRun]:
-    """The job as a text, and its run."""
+    """The job as a text, and its run by SLURM."""
     from convbench.slurm import SlurmRun, Wanted, script
 
     _refuse(OF_RAY, given, "--ray")
-    wanted = Wanted(**shape, **{name: given[name] for name in OF_SLURM})
+    wanted = Wanted(**common, **{name: given[name] for name in OF_SLURM})
     text = script([sys.executable, "-m", "convbench", *command], wanted, place)
     return text, SlurmRun(folder=place, wanted=wanted, tell=tell)
 
 
 def _of_ray(
-    address: str, command: list[str], place: "Folder", shape: Mapping[str, Any], given: Mapping[str, Any]
+    address: str, command: list[str], place: "Folder", common: Mapping[str, Any], given: Mapping[str, Any]
 ) -> tuple[str, EngineRun]:
-    """The same of Ray."""
+    """The job as a text, and its run by Ray."""
     from convbench.ray import RayJob, RayRun, RayWanted
 
     _refuse(OF_SLURM, given, "--slurm")
     amounts = {name: _amount(name, value) for name, value in pairs("--resources", given["resources"]).items()}
     wanted = RayWanted(
-        **shape, gpus=given["num_gpus"] or 0.0, resources=amounts, labels=pairs("--labels", given["labels"])
+        **common, gpus=given["num_gpus"] or 0.0, resources=amounts, labels=pairs("--labels", given["labels"])
     )
     job = RayJob(command=tuple(command), folder=os.getcwd(), wanted=wanted)
     return job.text, RayRun(address=address, folder=place, job=job, tell=tell)
@@ -187,7 +188,7 @@ def pairs(option: str, text: str | None) -> dict[str, str]:
     """`a=1,b=2` by name.
 
     Raises:
-        ConvbenchError: it is none.
+        ConvbenchError: the text is not of that form.
     """
     found = {}
     for word in (text or "").split(",") if text else ():
