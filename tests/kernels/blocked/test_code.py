@@ -19,11 +19,11 @@ def forms(target: Target) -> dict[str, tuple[Kernel, object]]:
     pointwise = TileForm(turn, lanes, lanes, ahead=2, x_ahead=True, y_ahead=True, residual=True, code="silu")
     one = TileForm(turn, 0, 0, ahead=4)
     return {
-        "direct": (convolution.kernel, convolution.ConvolutionForm(tile, 2, rows)),
-        "1x1": (convolution.kernel, convolution.ConvolutionForm(pointwise, 2, rows)),
-        "stem": (convolution.kernel, convolution.ConvolutionForm(stem, 2, rows)),
-        "winograd": (winograd.kernel, winograd.WinogradForm(FOUR, tile, True, "none", 2, rows)),
-        "linear": (linear.kernel, linear.LinearForm(one, 8, 1)),
+        "direct": (convolution.kernel, convolution.ConvolutionForm(tile, ((2, rows),))),
+        "1x1": (convolution.kernel, convolution.ConvolutionForm(pointwise, ((2, rows),))),
+        "stem": (convolution.kernel, convolution.ConvolutionForm(stem, ((2, rows),))),
+        "winograd": (winograd.kernel, winograd.WinogradForm(FOUR, tile, True, "none", ((2, rows),))),
+        "linear": (linear.kernel, linear.LinearForm(one, ((8, 1),))),
         "depthwise": (depthwise.kernel, depthwise.DepthwiseForm(8, 3, 1, 1, False, "none")),
         "depthwise 7x7": (depthwise.kernel, depthwise.DepthwiseForm(8, 7, 1, 1, False, "none")),
     }
