@@ -184,9 +184,8 @@ class Direct:
         if problem.groups > 1:
             w = self.ungrouped(w)
         lanes = problem.x.c if isinstance(problem.x, Planes) else self.target.lanes  # all planes are one block
-        return by_blocks_of_filters(
-            by_blocks_of_channels(w, lanes), bias, problem.y, self.vectors, problem.activation
-        )  # fmt: skip
+        w = by_blocks_of_channels(w, lanes)
+        return by_blocks_of_filters(w, bias, problem.y, self.vectors, problem.activation)
 
     def ungrouped(self, w: Tensor) -> Tensor:
         """Filters by the channels of their groups, counted from the first block that their own block reads."""
@@ -283,9 +282,8 @@ class Direct:
 
     @cached_property
     def form(self) -> ConvolutionForm:
-        return ConvolutionForm(
-            self.tile, kinds_of(self.target, self.pixels[1], self.problem.y.blocks, self.vectors)
-        )  # fmt: skip
+        kinds = kinds_of(self.target, self.pixels[1], self.problem.y.blocks, self.vectors)
+        return ConvolutionForm(self.tile, kinds)
 
     @cached_property
     def words(self) -> dict[str, int]:

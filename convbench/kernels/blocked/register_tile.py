@@ -53,8 +53,10 @@ class TileForm:
 
 
 def turn_channels(lanes: int) -> int:
-    """Channels of a turn, of a block. With all 16 of AVX-512, 448 multiply-adds, LLVM's scheduler moves loads so far
-    up that it spills sums, up to 398 times a turn; with all 8 of AVX2 now and then 20 times; with 4 almost never.
+    """Channels of a turn, of a block: the fewer, the less LLVM's scheduler moves loads up and spills sums.
+
+    With all 16 of AVX-512 the largest tiles have up to 90 operands on the stack in a turn, half of them some; with all
+    8 of AVX2 up to 40. With 4 there are at most 18, in AVX-512's largest tile alone, and none in AVX2's of two vectors.
     """
     return min(4, lanes)
 
@@ -84,7 +86,7 @@ def kinds_of(target: Target, pixels: int, blocks: int, vectors: int) -> Kinds:
 
 
 def counts_of(target: Target, pixels: int, kinds: Kinds) -> tuple[tuple[int, int], tuple[int, int]]:
-    """How many tiles a row has, and how many of them are the larger ones: of whole blocks, and of a narrower last one."""
+    """All tiles of a row and the larger ones among them: for whole blocks, and for a narrower last one."""
     counts = [(count, larger) for _, count, larger in (tiles_of(target, pixels, vectors) for vectors, _ in kinds)]
     return counts[0], counts[1] if len(counts) > 1 else (0, 0)
 
