@@ -47,12 +47,11 @@ from convbench.kernels.blocked import (
     pooling,
     transposed,
 )
-from convbench.kernels.blocked.geometry import NO_HALO, Blocked, Planes, Sides, halo_of, widest
+from convbench.kernels.blocked.geometry import NO_HALO, Blocked, Geometry, Planes, Sides, halo_of, widest
 from convbench.kernels.blocked.plan import Accuracy, BlockedPlan, Places
 from convbench.kernels.blocked.plan import Activation as ActivationName
 from convbench.kernels.blocked.problems import BlockedLinear, Convolution, Depthwise
 
-Geometry = Blocked | Planes
 MOST_PLANES = 4  # channels of an input that is kept in planes: in a block most lanes would be empty
 
 
@@ -178,14 +177,15 @@ class Layout:
             case GlobalAverage():
                 problem, room = pooling.GlobalAveragePool(x, y), pooling.candidates
             case Activation(name):
-                problem, room = elementwise.Activate(x, y, cast("ActivationName", name)), elementwise.candidates
+                problem = elementwise.Elementwise("activate", x, y, activation=cast("ActivationName", name))
+                room = elementwise.candidates
             case Add(activation):
-                problem = elementwise.BlockedAdd(x, second, y, cast("ActivationName", activation))
+                problem = elementwise.Elementwise("add", x, y, second, cast("ActivationName", activation))
                 room = elementwise.candidates
             case Multiply():
-                problem, room = elementwise.BlockedMultiply(x, second, y), elementwise.candidates
+                problem, room = elementwise.Elementwise("multiply", x, y, second), elementwise.candidates
             case Scale():
-                problem, room = elementwise.BlockedScale(x, second, y), elementwise.candidates
+                problem, room = elementwise.Elementwise("scale", x, y, second), elementwise.candidates
             case Upsample(_, mode, corners):
                 problem, room = joining.BlockedUpsample(x, y, cast("joining.Mode", mode), corners), joining.candidates
             case Concat():
@@ -230,8 +230,8 @@ class Layout:
             plans = depthwise.candidates(problem, self.target, threads, exact)
         else:
             problem = Convolution(
-                x, y, operation.kernel, operation.stride, operation.before, operation.dilation, operation.groups,
-                activation, beside,
+                x, y, operation.kernel, operation.stride, operation.before, operation.dilation, activation, beside,
+                operation.groups,
             )  # fmt: skip
             plans = convolution.candidates(problem, self.target, threads, exact)
         weight, bias = operation.weight.float(), operation.bias.float()

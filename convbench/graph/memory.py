@@ -11,9 +11,8 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from convbench.kernels.blocked.geometry import NO_HALO, Blocked, Planes
+from convbench.kernels.blocked.geometry import NO_HALO, Geometry
 
-Geometry = Blocked | Planes
 ALIGNED = 64  # floats: a cache line, four times
 SPARE = 64  # floats behind each place, which a kernel may read for a vector's sake
 _HUGE = 2 << 20  # a huge page: fewer misses in the table of addresses
@@ -84,4 +83,4 @@ def _kind(geometry: Geometry) -> object:
     """Places of one kind serve each other."""
     if geometry.halo == NO_HALO:
         return None
-    return replace(geometry, c=geometry.blocks) if isinstance(geometry, Blocked) else geometry
+    return replace(geometry, c=geometry.blocks)

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 
-from convbench.jit.emit import FloatVector, Function
+import torch
+from torch import Tensor
+
+from convbench.jit.emit import FloatVector, Function, Int, Pointer
 
 Matrix = tuple[tuple[Fraction, ...], ...]
 Points = tuple[Fraction, ...]
@@ -53,6 +56,11 @@ class WinogradTransforms:
     def step(self) -> int:
         """m: outputs of a tile along a row."""
         return len(self.outputs)
+
+    def of_weights(self, w: Tensor) -> Tensor:
+        """G g G^T of (K, C, r, r) in float64, as (t * t, K, C) in float32."""
+        g = torch.tensor([[float(one) for one in row] for row in self.weights], dtype=torch.float64)
+        return torch.einsum("ia,kcab,jb->ijkc", g, w.double(), g).float().flatten(0, 1)
 
 
 def _product(points: Points, leave_out: int) -> tuple[Fraction, ...]:
@@ -102,6 +110,26 @@ def apply_columns(f: Function, matrix: Matrix, values: Sequence[FloatVector]) ->
     return [
         _sum(f, [column[row] for column, _ in terms], [vector for _, vector in terms]) for row in range(len(matrix))
     ]
+
+
+def transform_down(f: Function, transforms: WinogradTransforms, first: Pointer, step: Int, to: Pointer) -> None:
+    """A^T M of the tiles in the lanes: `first` is M's first point, the next is a step away; `to` is [m][t][lane]."""
+    t, lanes = transforms.tile, f.lanes
+
+    def down(j: Int, at: Pointer) -> list[Pointer]:
+        read = [f.load(at + step * (r * t)) for r in range(t)]
+        for r, one in enumerate(apply_columns(f, transforms.outputs, read)):
+            f.store(one, to + j * lanes, r * t * lanes)
+        return [at + step]
+
+    f.loop(0, t, down, [first])
+
+
+def transform_across(f: Function, transforms: WinogradTransforms, row: Int, to: Pointer) -> list[FloatVector]:
+    """A row of (A^T M) A: the outputs, m vectors."""
+    t, lanes = transforms.tile, f.lanes
+    read = [f.load(to + row * (t * lanes), j * lanes) for j in range(t)]
+    return apply_columns(f, transforms.outputs, read)
 
 
 def _are_twins(a: Sequence[Fraction], b: Sequence[Fraction]) -> bool:

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 
-import torch
 from torch import Tensor
 
 from convbench.jit.compile import compiled
@@ -23,7 +22,7 @@ from convbench.kernels.epilogue import finish, row_of, store_row
 from convbench.kernels.layout import FILL, add_fill, together, vectors_for
 from convbench.kernels.plan import CALL, Call, align
 from convbench.kernels.tile import add_tile, for_blocks, for_columns, pack_blocks, split
-from convbench.kernels.transforms import Points, WinogradTransforms, apply_columns, apply_rows
+from convbench.kernels.transforms import Points, WinogradTransforms, apply_rows, transform_across, transform_down
 from convbench.spec import ConvSpec
 
 SUM = 64  # channels that are added up before their sum joins the others
@@ -32,7 +31,7 @@ FILTERS = 48  # whose products are kept at once, about
 
 FIELDS = Fields.of(
     f"{CALL} own_at data_step own_step product_at channels filters height width p q top left "
-    "rows_of_tiles pieces_of_row units units_of_block row_tiles tile_step point_step strip_vectors "
+    "rows_of_tiles pieces_of_row units units_of_part row_tiles tile_step point_step strip_vectors "
     "first_blocks blocks group groups product_step channel_chunk channel_chunks"
 )
 
@@ -73,16 +72,16 @@ def kernel(module: Module, points: Points, taps: int, rows: int) -> None:
 
 
 def memory(args: Arguments, place: Int, thread: Int) -> tuple[Pointer, Pointer]:
-    """V of a block, and what belongs to the thread alone: a strip, and M."""
+    """V of a part of the tiles, and what belongs to the thread alone: rows on their way, and M."""
     scratch = args.address("scratch")
     own = scratch + args.number("own_at") + thread * args.number("own_step")
     return scratch + place * args.number("data_step"), own
 
 
-def for_units(f: Function, args: Arguments, block: Int, do: Callable[[Int, Int, Int, Int], None]) -> None:
-    """`do(image, row of tiles, first tile of the row, first tile of the block)` for each piece of a row of tiles."""
-    first = block * args.number("units_of_block")
-    last = f.least(first + args.number("units_of_block"), args.number("units"))
+def for_units(f: Function, args: Arguments, part: Int, do: Callable[[Int, Int, Int, Int], None]) -> None:
+    """`do(image, row of tiles, first tile of the row, first tile of the part)` for each piece of a row of tiles."""
+    first = part * args.number("units_of_part")
+    last = f.least(first + args.number("units_of_part"), args.number("units"))
 
     def one(unit: Int) -> None:
         pieces, rows, row_tiles = (args.number(one) for one in ("pieces_of_row", "rows_of_tiles", "row_tiles"))
@@ -168,7 +167,7 @@ def add_leave(module: Module, transforms: WinogradTransforms, rows: int) -> None
 
             for_blocks(f, first_block, last_block, whole, rows, block_of)
 
-        units = f.least(args.number("units") - block * args.number("units_of_block"), args.number("units_of_block"))
+        units = f.least(args.number("units") - block * args.number("units_of_part"), args.number("units_of_part"))
         for_columns(f, units * args.number("row_tiles"), columns)
 
     f.loop(0, t * t, point)
@@ -180,19 +179,12 @@ def add_leave(module: Module, transforms: WinogradTransforms, rows: int) -> None
         source = product + (k - first_filter) * step + place
 
         def columns(i: Int) -> None:
-            def down(j: Int, at: Pointer) -> list[Pointer]:
-                read = [f.load(at + point_step * (r * t)) for r in range(t)]
-                for r, vector in enumerate(apply_columns(f, transforms.outputs, read)):
-                    f.store(vector, own + j * lanes, r * t * lanes)
-                return [at + point_step]
-
-            f.loop(0, t, down, [source + i])
+            transform_down(f, transforms, source + i, point_step, own)
             column = (tile + i) * m
             own_columns = f.integer(f.least(q - column, (args.number("row_tiles") - i) * m))
 
             def across(r: Int) -> None:
-                read = [f.load(own + r * (t * lanes), j * lanes) for j in range(t)]
-                y = [finish(one, bias, floor) for one in apply_columns(f, transforms.outputs, read)]
+                y = [finish(one, bias, floor) for one in transform_across(f, transforms, r, own)]
                 to = args.address("y") + row_of(image, args.number("filters"), k, p, row * m + r, q) + column
                 store_row(f, together(f, y), to, own_columns, last_only=False)
 
@@ -222,9 +214,7 @@ class Winograd:
 
     def pack(self, w: Tensor) -> Tensor:
         """U[point][block of filters][c][filter of the block] = G g G^T, transformed in float64."""
-        g = torch.tensor([[float(one) for one in row] for row in self.transforms.weights], dtype=torch.float64)
-        u = torch.einsum("ia,kcab,jb->ijkc", g, w.double(), g).float().flatten(0, 1)
-        return pack_blocks(u, self.target.rows)
+        return pack_blocks(self.transforms.of_weights(w), self.target.rows)
 
     @cached_property
     def sizes(self) -> dict[str, int]:
@@ -235,8 +225,8 @@ class Winograd:
         pieces = -(-columns_of_tiles // MOST_TILES)
         row_tiles = -(-columns_of_tiles // pieces)
         units = spec.n * rows_of_tiles * pieces
-        units_of_block = self.fitting(units, row_tiles)
-        tiles = units_of_block * row_tiles
+        units_of_part = self.fitting(units, row_tiles)
+        tiles = units_of_part * row_tiles
         tile_step = align(tiles + align(row_tiles, lanes) - row_tiles, 16)
         rows, first_blocks, rest = split(spec.k, self.target.rows)
         blocks = first_blocks + rest
@@ -248,7 +238,7 @@ class Winograd:
         return {
             "channels": spec.c, "filters": spec.k, "height": spec.h, "width": spec.w, "p": spec.p, "q": spec.q,
             "top": spec.sides[0], "left": spec.sides[2],
-            "rows_of_tiles": rows_of_tiles, "pieces_of_row": pieces, "units": units, "units_of_block": units_of_block,
+            "rows_of_tiles": rows_of_tiles, "pieces_of_row": pieces, "units": units, "units_of_part": units_of_part,
             "row_tiles": row_tiles, "tile_step": tile_step, "point_step": spec.c * tile_step + 16,
             "strip_vectors": strip_vectors,
             "first_blocks": first_blocks, "blocks": blocks, "group": group, "groups": -(-blocks // group),
@@ -272,7 +262,7 @@ class Winograd:
     @property
     def blocks(self) -> int:
         """Of tiles."""
-        return -(-self.sizes["units"] // self.sizes["units_of_block"])
+        return -(-self.sizes["units"] // self.sizes["units_of_part"])
 
     @property
     def fused(self) -> bool:

@@ -1,7 +1,7 @@
 """Convolution on blocks by the register tile: dense and grouped, any kernel, stride, dilation and padding.
 
 A tile is some pixels of a row of y. Where neither x nor y has a halo, a 1x1 kernel of stride 1 takes an image as one
-row. Sums of more than some 256 products are added up in parts, which are kept in y on the way: their roundings then
+row. Sums of more than 384 products are added up in parts, which are kept in y on the way: their roundings then
 grow with the parts, and the weights of a part stay in the first-level cache while all tiles of a piece use them.
 
 Compiled for: the tile's form (`register_tile`), the pixels of its two sizes of tiles, and the vectors of the last
@@ -11,33 +11,39 @@ block. Sizes are arguments.
 from dataclasses import dataclass
 from functools import cached_property
 
-import torch
 from torch import Tensor
 
 from convbench.jit.compile import compiled
 from convbench.jit.emit import Fields, Index, Int, Module
 from convbench.jit.target import Target
 from convbench.jit.team import KernelStep
-from convbench.kernels.blocked.activations import clamp_words, code_of, spare_bias
+from convbench.kernels.blocked.activations import clamp_words, code_of
 from convbench.kernels.blocked.geometry import Blocked, Planes
-from convbench.kernels.blocked.plan import Accuracy, BlockedPlan, Places
+from convbench.kernels.blocked.plan import Accuracy, BlockedPlan, Places, distinct
 from convbench.kernels.blocked.problems import Convolution, Pair
 from convbench.kernels.blocked.register_tile import (
     ADD,
     FINISH,
     LINE,
     TILE,
+    Kinds,
     TileForm,
-    add_tile,
-    most_pixels,
+    add_tiles,
+    counts_of,
+    for_filters,
+    kinds_of,
+    prefetched,
+    spread_lines,
+    tiles_of,
     turn_channels,
     turns_of,
 )
+from convbench.kernels.blocked.weights import by_blocks_of_channels, by_blocks_of_filters
 from convbench.kernels.blocked.winograd import winograd_candidates
-from convbench.kernels.tile import for_blocks, split
+from convbench.kernels.tile import for_blocks
 
 SLAB_NBYTES = 256 << 10  # of x, of a piece
-DEPTH = 256  # products that are added up before their sum joins the others, about
+DEPTH = 384  # products that are added up before their sum joins the others, at most
 
 FIELDS = Fields.of(
     f"x y weights residual {TILE} x_image x_row x_start y_image y_row y_start residual_image residual_row "
@@ -52,22 +58,17 @@ class ConvolutionForm:
     """What the kernel is compiled for.
 
     Attributes:
-        vectors, pixels: of a block of filters and its larger tiles.
-        last_vectors, last_pixels: the same of the last block; no vectors if it is like the others.
+        kinds: of blocks of filters.
     """
 
     tile: TileForm
-    vectors: int
-    pixels: int
-    last_vectors: int = 0
-    last_pixels: int = 0
+    kinds: Kinds
 
 
 def kernel(module: Module, form: ConvolutionForm) -> None:
     """`convolve(args, piece, thread)`: some rows, or tiles of a row, of an image by some blocks of filters."""
-    kinds = [(form.vectors, form.pixels)] + [(form.last_vectors, form.last_pixels)] * (form.last_vectors > 0)
-    for pixels, vectors in dict.fromkeys((p, v) for v, most in kinds for p in {most, max(1, most - 1)}):
-        add_tile(module, FIELDS, form.tile, pixels, vectors)
+    add_tiles(module, FIELDS, form.tile, form.kinds)
+    (most_vectors, _), *_ = form.kinds
     f, block, piece, _ = module.task("convolve")
     args = FIELDS.on(f, block)
     rest, tile_group = piece // args.number("tile_groups"), piece % args.number("tile_groups")
@@ -85,7 +86,7 @@ def kernel(module: Module, form: ConvolutionForm) -> None:
 
     def filters(number: Index, vectors: int, most: int, suffix: str) -> None:
         """One block of filters."""
-        plane = number * form.vectors
+        plane = number * most_vectors
         to, source = y + plane * args.number("y_plane"), x + f.number(block + 2 * args.number("starts_at"), number)
         beside = residual + plane * args.number("residual_plane") if form.tile.residual else residual
         bias = args.address("weights") + number * args.number("block_size")
@@ -111,9 +112,7 @@ def kernel(module: Module, form: ConvolutionForm) -> None:
                     ahead, step = following, f.integer(0)
                     if form.tile.ahead:
                         place = (r - first_row) * tiles_of_row + (number - first_tile)
-                        useful = place.below(args.number("ahead_tiles"))
-                        ahead = following + f.choose(useful, place * turns * (form.tile.ahead * LINE), 0)
-                        step = f.choose(useful, f.integer(form.tile.ahead * LINE), 0)
+                        ahead, step = prefetched(f, form.tile, following, place, args.number("ahead_tiles"), turns)
                     f.call(
                         f"tile_{pixels}x{vectors}",
                         block, x_row + first * form.tile.x_pixel, table, weights, y_row + first * form.tile.y_pixel,
@@ -126,13 +125,7 @@ def kernel(module: Module, form: ConvolutionForm) -> None:
 
         f.loop(0, args.number("turns"), part, step=args.number("turns_of_part"))
 
-    whole = f.least(last_block, args.number("whole_blocks"))
-    f.loop(first_block, whole, lambda number: filters(number, form.vectors, form.pixels, ""))
-    if form.last_vectors:
-        f.when(
-            args.number("whole_blocks").below(last_block),
-            lambda: filters(args.number("whole_blocks"), form.last_vectors, form.last_pixels, "last_"),
-        )
+    for_filters(f, args, first_block, last_block, form.kinds, filters)
 
 
 @dataclass(frozen=True)
@@ -143,7 +136,6 @@ class Direct:
         rows: of a piece; of an image that is one row, tiles.
         blocks: of filters, of a piece.
         vectors: of a block of filters.
-        depth: products that are added up in one go, about.
         spread, offset: of the rows and columns of y, which ones are written: a transposed convolution is several.
     """
 
@@ -152,15 +144,13 @@ class Direct:
     rows: int
     blocks: int
     vectors: int = 2
-    depth: int = DEPTH
     spread: Pair = (1, 1)
     offset: Pair = (0, 0)
 
     @property
     def name(self) -> str:
-        parts = [f"direct, {self.rows} {'tiles' if self.one_row else 'rows'} x {self.blocks} blocks"]
-        parts += [f"{self.vectors} vectors"] * (self.vectors != 2) + [f"sums of {self.depth}"] * (self.depth != DEPTH)
-        return ", ".join(parts)
+        vectors = "" if self.vectors == 2 else f", {self.vectors} vectors"
+        return f"direct, {self.rows} {'tiles' if self.one_row else 'rows'} x {self.blocks} blocks{vectors}"
 
     @property
     def scratch(self) -> int:
@@ -190,35 +180,23 @@ class Direct:
 
     def pack(self, w: Tensor, bias: Tensor | None) -> Tensor:
         """[block of filters]([bias of each lane], [turn][channel][lane of each vector])."""
-        problem, lanes = self.problem, self.target.lanes
-        x, y, (r, s) = problem.x, problem.y, problem.kernel
-        filters = y.blocks * lanes
-        b = torch.full((filters,), spare_bias(problem.activation))
-        b[: y.c] = 0 if bias is None else bias
-        if isinstance(x, Planes):
-            full = torch.zeros(filters, x.c, r, s)
-            full[: y.c] = ungrouped(w, problem.groups)
-        else:
-            full = torch.zeros(filters, self.input_blocks * lanes, r, s)
-            if problem.groups == 1:
-                full[: y.c, : x.c] = w
-            else:
-                self.place_groups(w, full)
-        parts = []
-        for first in range(0, y.blocks, self.vectors):
-            some = full[first * lanes : (first + self.vectors) * lanes]
-            parts.append(b[first * lanes : (first + self.vectors) * lanes])
-            some = some.view(len(some), -1, x.c if isinstance(x, Planes) else lanes, r, s)
-            parts.append(some.permute(1, 3, 4, 2, 0).flatten())  # planes are one block: (1, r, s, c, filter)
-        return torch.cat(parts)
+        problem = self.problem
+        if problem.groups > 1:
+            w = self.ungrouped(w)
+        lanes = problem.x.c if isinstance(problem.x, Planes) else self.target.lanes  # all planes are one block
+        w = by_blocks_of_channels(w, lanes)
+        return by_blocks_of_filters(w, bias, problem.y, self.vectors, problem.activation)
 
-    def place_groups(self, w: Tensor, full: Tensor) -> None:
+    def ungrouped(self, w: Tensor) -> Tensor:
         """Filters by the channels of their groups, counted from the first block that their own block reads."""
         problem, lanes = self.problem, self.target.lanes
         own_c, own_k = problem.x.c // problem.groups, problem.y.c // problem.groups
+        channels = problem.x.c if isinstance(problem.x, Planes) else self.input_blocks * lanes
+        full = w.new_zeros(len(w), channels, *w.shape[2:])
         for k in range(problem.y.c):
             first = k // own_k * own_c - self.starts[k // (lanes * self.vectors)] * lanes
             full[k, first : first + own_c] = w[k]
+        return full
 
     @cached_property
     def starts(self) -> list[int]:
@@ -251,9 +229,8 @@ class Direct:
     def table(self) -> list[int]:
         """Where each turn reads, from the pixel on."""
         x, (r, s), (down, across) = self.problem.x, self.problem.kernel, self.problem.dilation
-        pixel = 1 if isinstance(x, Planes) else x.lanes
         places = [
-            block * x.plane + i * down * x.row + j * across * pixel
+            block * x.plane + i * down * x.row + j * across * x.lanes
             for block in range(self.input_blocks)
             for i in range(r)
             for j in range(s)
@@ -269,7 +246,7 @@ class Direct:
         planes = isinstance(x, Planes)
         return TileForm(
             channels=self.channels,
-            x_pixel=problem.stride[1] * (1 if planes else lanes),
+            x_pixel=problem.stride[1] * x.lanes,
             y_pixel=lanes * self.spread[1],
             planes=planes,
             ahead=self.ahead[0],
@@ -287,14 +264,11 @@ class Direct:
         """
         lines = -(-self.channels * self.vectors * self.target.lanes // LINE)
         rows, _ = self.pixels
-        tiles = self.tiles_of(self.vectors)[1]
+        _, tiles, _ = tiles_of(self.target, self.pixels[1], self.vectors)
         here = min(self.rows, tiles if self.one_row else rows) * (1 if self.one_row else tiles)
         if len(self.table) * lines * self.blocks_total <= 512:  # 32 KiB, which stay in the first-level cache
             return 0, 0
-        ahead = 1
-        while ahead < lines and ahead * here < lines:
-            ahead *= 2
-        return ahead, -(-lines // ahead)
+        return spread_lines(lines, here)
 
     @property
     def channels(self) -> int:
@@ -306,34 +280,25 @@ class Direct:
     def blocks_total(self) -> int:
         return -(-self.problem.y.blocks // self.vectors)
 
-    def tiles_of(self, vectors: int) -> tuple[int, int, int]:
-        """Pixels of the larger tiles, all tiles of a row, and the larger ones among them."""
-        pixels, first, rest = split(self.pixels[1], most_pixels(self.target, vectors))
-        return pixels, first + rest, first
-
     @cached_property
     def form(self) -> ConvolutionForm:
-        whole, last = divmod(self.problem.y.blocks, self.vectors)
-        if not whole:
-            return ConvolutionForm(self.tile, last, self.tiles_of(last)[0])
-        return ConvolutionForm(
-            self.tile, self.vectors, self.tiles_of(self.vectors)[0], last, self.tiles_of(last)[0] if last else 0
-        )
+        kinds = kinds_of(self.target, self.pixels[1], self.problem.y.blocks, self.vectors)
+        return ConvolutionForm(self.tile, kinds)
 
     @cached_property
     def words(self) -> dict[str, int]:
         problem, form, lanes = self.problem, self.form, self.target.lanes
         x, y, residual = problem.x, problem.y, problem.residual or problem.y
-        rows, _ = self.pixels
-        _, tiles, first_tiles = self.tiles_of(form.vectors)
-        last_tiles, last_first_tiles = self.tiles_of(form.last_vectors)[1:] if form.last_vectors else (0, 0)
+        rows, columns = self.pixels
+        (tiles, first_tiles), (last_tiles, last_first_tiles) = counts_of(self.target, columns, form.kinds)
+        vectors, _ = form.kinds[0]
         rows_of_group = 1 if self.one_row else min(self.rows, rows)
         tiles_of_group = min(self.rows, tiles) if self.one_row else max(tiles, last_tiles)
         turns = len(self.table)
-        parts = max(1, -(-turns * self.tile.channels // (self.depth + self.depth // 2)))
+        parts = max(1, -(-turns * self.tile.channels // DEPTH))
         floor, ceiling = clamp_words(problem.activation)
-        block_size = form.vectors * lanes * (1 + turns * self.tile.channels)
-        whole_blocks = y.blocks // form.vectors
+        block_size = vectors * lanes * (1 + turns * self.tile.channels)
+        whole_blocks = y.blocks // vectors
         tile_groups = max(-(-tiles // tiles_of_group), -(-last_tiles // tiles_of_group))
         return {
             "channel_step": x.plane if isinstance(x, Planes) else 1,
@@ -383,18 +348,6 @@ def is_one_row(problem: Convolution) -> bool:
     )
 
 
-def ungrouped(w: Tensor, groups: int) -> Tensor:
-    """The same as a dense weight."""
-    if groups == 1:
-        return w
-    filters, own = len(w) // groups, w.shape[1]
-    full = w.new_zeros(len(w), groups * own, *w.shape[2:])
-    for group in range(groups):
-        rows = slice(group * filters, (group + 1) * filters)
-        full[rows, group * own : (group + 1) * own] = w[rows]
-    return full
-
-
 def candidates(
     problem: Convolution, target: Target, threads: int, accuracy: Accuracy = "standard"
 ) -> list[BlockedPlan]:
@@ -417,11 +370,11 @@ def direct_candidates(
     rows = plan(1, 1)
     count, _ = rows.pixels
     blocks = rows.blocks_total
-    units = rows.tiles_of(rows.form.vectors)[1] if rows.one_row else count
+    units = counts_of(target, rows.pixels[1], rows.form.kinds)[0][0] if rows.one_row else count
     y, x = problem.y, problem.x
     # By rows: as few as give each thread four pieces, and as fill some of the second-level cache.
     new_rows = min(problem.stride[0], problem.kernel[0])
-    row_nbytes = 4 * x.c * (x.w * new_rows if not rows.one_row else rows.form.pixels)
+    row_nbytes = 4 * x.c * (x.w * new_rows if not rows.one_row else rows.form.kinds[0][1])
     fitting = max(1, SLAB_NBYTES // row_nbytes)
     shares = [
         max(1, min(fitting, -(-units * y.n // (4 * threads)))),
@@ -433,5 +386,4 @@ def direct_candidates(
     weights = y.c * x.c // problem.groups * problem.kernel[0] * problem.kernel[1]
     many = weights > 1.2 * x.c * x.h * x.w and blocks * y.n >= 2 * threads
     first, second = (by_filters, by_rows) if many else (by_rows, by_filters)
-    found = {one.name: one for one in reversed([*first[:1], *second[:1], *first[1:], *second[1:]])}
-    return list(reversed(found.values()))
+    return distinct([*first[:1], *second[:1], *first[1:], *second[1:]])

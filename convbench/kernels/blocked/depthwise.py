@@ -10,17 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import torch
 from torch import Tensor
 
 from convbench.jit.compile import compiled
 from convbench.jit.emit import Carried, Fields, FloatVector, Function, Index, Int, Module, Pointer
 from convbench.jit.target import Target
 from convbench.jit.team import KernelStep
-from convbench.kernels.blocked.activations import activate, clamp_words, code_of, spare_bias
+from convbench.kernels.blocked.activations import activate, clamp_words, code_of
 from convbench.kernels.blocked.plan import Accuracy, Activation, BlockedPlan, Places
 from convbench.kernels.blocked.problems import Depthwise
-from convbench.kernels.blocked.rows import for_rows, names_of, place_of, words_of
+from convbench.kernels.blocked.rows import PIECE_SIZE, for_rows, names_of, place_of, words_of
+from convbench.kernels.blocked.weights import by_blocks_of_filters
 from convbench.kernels.tile import for_blocks, split
 
 WIDEST = 7  # taps of a row that are unrolled
@@ -133,13 +133,9 @@ class DepthwisePlan:
 
     def pack(self, w: Tensor, bias: Tensor | None) -> Tensor:
         """[block]([bias], [tap][lane])."""
-        problem, lanes = self.problem, self.target.lanes
-        x, taps = problem.x, problem.kernel[0] * problem.kernel[1]
-        full = torch.zeros(x.blocks * lanes, 1 + taps)
-        full[:, 0] = spare_bias(problem.activation)
-        full[: x.c, 0] = 0 if bias is None else bias
-        full[: x.c, 1:] = w.reshape(x.c, taps)
-        return full.view(x.blocks, lanes, -1).transpose(1, 2).flatten().contiguous()
+        x, y = self.problem.x, self.problem.y
+        taps = w.reshape(x.c, -1).transpose(0, 1)  # each block of channels is a block of filters with one channel each
+        return by_blocks_of_filters(taps, bias, y, 1, self.problem.activation)
 
     @property
     def taps(self) -> int:
@@ -189,6 +185,6 @@ def candidates(problem: Depthwise, target: Target, threads: int, accuracy: Accur
     del accuracy
     y = problem.y
     planes = y.n * y.blocks
-    fitting = max(1, min(y.h, 8192 // y.row))  # floats of y: 32 KiB
+    fitting = max(1, min(y.h, PIECE_SIZE // y.row))
     fewest = max(1, min(fitting, planes * y.h // (4 * threads)))
     return [DepthwisePlan(problem, target, rows) for rows in dict.fromkeys([fewest, max(1, fewest // 4), y.h])]

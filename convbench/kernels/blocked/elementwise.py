@@ -13,54 +13,27 @@ from convbench.kernels.blocked.geometry import Blocked
 from convbench.kernels.blocked.plan import Accuracy, Activation, BlockedPlan
 from convbench.kernels.blocked.rows import ROWS, for_rows, names_of, place_of, rows_plan, words_of
 
+Kind = Literal["add", "multiply", "scale", "activate"]
+
 
 @dataclass(frozen=True, slots=True)
-class BlockedAdd:
-    """y = activation(x + second)."""
+class Elementwise:
+    """y = activation(x + second), activation(x * second), activation(x * second[n, c]) or activation(x).
 
+    Attributes:
+        second: none of "activate"; of "scale", with h = w = 1, and n or 1 images.
+    """
+
+    kind: Kind
     x: Blocked
-    second: Blocked
     y: Blocked
+    second: Blocked | None = None
     activation: Activation = "none"
 
 
-@dataclass(frozen=True, slots=True)
-class BlockedMultiply:
-    """y = activation(x * second)."""
-
-    x: Blocked
-    second: Blocked
-    y: Blocked
-    activation: Activation = "none"
-
-
-@dataclass(frozen=True, slots=True)
-class Activate:
-    """y = activation(x)."""
-
-    x: Blocked
-    y: Blocked
-    activation: Activation
-
-
-@dataclass(frozen=True, slots=True)
-class BlockedScale:
-    """y = activation(x * second[n, c]): second has h = w = 1, and n or 1 images."""
-
-    x: Blocked
-    second: Blocked
-    y: Blocked
-    activation: Activation = "none"
-
-
-Elementwise = BlockedAdd | BlockedMultiply | Activate | BlockedScale
-Kind = Literal["add", "multiply", "activate", "scale"]
-_KINDS: dict[type, Kind] = {BlockedAdd: "add", BlockedMultiply: "multiply", Activate: "activate", BlockedScale: "scale"}
 TOGETHER = 4  # vectors of a turn
 
-FIELDS = Fields.of(
-    f"{ROWS} {names_of('x')} {names_of('second')} {names_of('y')} width channels floor ceiling"
-)  # fmt: skip
+FIELDS = Fields.of(f"{ROWS} {names_of('x')} {names_of('second')} {names_of('y')} width channels floor ceiling")
 
 
 def elementwise(module: Module, kind: Kind, code: Activation) -> None:
@@ -104,19 +77,16 @@ def candidates(
     problem: Elementwise, target: Target, threads: int, accuracy: Accuracy = "standard"
 ) -> list[BlockedPlan]:
     del accuracy
-    shapes = [problem.x, problem.y] + ([] if isinstance(problem, Activate) else [problem.second])
-    second = problem.x if isinstance(problem, Activate) else problem.second
-    x, y = problem.x, problem.y
-    scales = isinstance(problem, BlockedScale)
+    kind, x, y, second = problem.kind, problem.x, problem.y, problem.second or problem.x
+    pixelwise = [x, y] if kind == "scale" else [x, y, second]
     words = {**words_of("x", x), **words_of("y", y), **words_of("second", second)}
-    if scales:
+    if kind == "scale":
         words["second_row"] = 0
         words["second_image"] = 0 if second.n == 1 else second.image
     shape, width = y, y.w
-    if all(one.flat for one in shapes if not (scales and one is second)):
+    if all(one.flat for one in pixelwise):
         shape, width = Blocked(y.n, y.c, 1, y.h * y.w, y.lanes), y.h * y.w
     floor, ceiling = clamp_words(problem.activation)
     words.update(width=width, channels=y.c, floor=floor, ceiling=ceiling)
-    kind = _KINDS[type(problem)]
     form = (kind, code_of(problem.activation))
     return [rows_plan(kind, elementwise, form, FIELDS, shape, target, threads, words)]

@@ -7,7 +7,7 @@ A block has as many channels as a vector has lanes; those beyond c are zeros. Th
 the interior alone, so that it stays zero: a convolution reads its padding there.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -16,28 +16,20 @@ Sides = tuple[int, int, int, int]  # top, bottom, left, right
 NO_HALO: Sides = (0, 0, 0, 0)
 
 
-def blocks_of(channels: int, lanes: int) -> int:
-    return -(-channels // lanes)
+class _Layout:
+    """What follows from the sizes. Steps and sizes are in floats; planes are blocks of one lane."""
 
-
-@dataclass(frozen=True, slots=True)
-class Blocked:
-    """An activation in blocks of channels. Steps and sizes are in floats.
-
-    Attributes:
-        halo: rows and columns of zeros: top, bottom, left, right.
-    """
-
+    __slots__ = ()
     n: int
     c: int
     h: int
     w: int
     lanes: int
-    halo: Sides = NO_HALO
+    halo: Sides
 
     @property
     def blocks(self) -> int:
-        return blocks_of(self.c, self.lanes)
+        return -(-self.c // self.lanes)
 
     @property
     def height(self) -> int:
@@ -77,81 +69,63 @@ class Blocked:
         """Where a pixel lies in its block; those of the halo have negative or too large numbers."""
         return ((row + self.halo[0]) * self.width + column + self.halo[2]) * self.lanes
 
-    def with_halo(self, halo: Sides) -> "Blocked":
-        return replace(self, halo=halo)
-
     def view(self, memory: Tensor) -> Tensor:
         """The memory, `size` floats, as [n][block][row][column][lane], halo and all."""
         return memory.view(self.n, self.blocks, self.height, self.width, self.lanes)
 
-    def read(self, memory: Tensor) -> Tensor:
-        """The activation as NCHW, by torch."""
+    def inside(self, memory: Tensor) -> Tensor:
+        """The same without the halo."""
         top, _, left, _ = self.halo
-        inside = self.view(memory)[:, :, top : top + self.h, left : left + self.w]
-        return inside.permute(0, 1, 4, 2, 3).reshape(self.n, self.blocks * self.lanes, self.h, self.w)[:, : self.c]
+        return self.view(memory)[:, :, top : top + self.h, left : left + self.w]
+
+    def read(self, memory: Tensor) -> Tensor:
+        """The activation as NCHW, by torch; it may share the memory."""
+        inside = self.inside(memory).permute(0, 1, 4, 2, 3)
+        return inside.reshape(self.n, self.blocks * self.lanes, self.h, self.w)[:, : self.c]
 
     def write(self, memory: Tensor, x: Tensor) -> None:
         """The activation from NCHW, by torch; halo and spare channels become zeros."""
-        top, _, left, _ = self.halo
-        spare = self.blocks * self.lanes - self.c
-        full = torch.nn.functional.pad(x, (0, 0, 0, 0, 0, spare))
-        full = full.view(self.n, self.blocks, self.lanes, self.h, self.w).permute(0, 1, 3, 4, 2)
-        self.view(memory).zero_()[:, :, top : top + self.h, left : left + self.w] = full
+        full = torch.nn.functional.pad(x, (0, 0, 0, 0, 0, self.blocks * self.lanes - self.c))
+        memory.zero_()
+        full = full.reshape(self.n, self.blocks, self.lanes, self.h, self.w)
+        self.inside(memory).copy_(full.permute(0, 1, 3, 4, 2))
 
 
 @dataclass(frozen=True, slots=True)
-class Planes:
-    """An activation of few channels, each a plane: the network's input. Steps and sizes are in floats."""
+class Blocked(_Layout):
+    """An activation in blocks of channels.
+
+    Attributes:
+        halo: rows and columns of zeros: top, bottom, left, right.
+    """
+
+    n: int
+    c: int
+    h: int
+    w: int
+    lanes: int
+    halo: Sides = NO_HALO
+
+    def with_halo(self, halo: Sides) -> "Blocked":
+        return replace(self, halo=halo)
+
+
+@dataclass(frozen=True, slots=True)
+class Planes(_Layout):
+    """An activation of few channels, each a plane: the network's input."""
 
     n: int
     c: int
     h: int
     w: int
     halo: Sides = NO_HALO
-
-    @property
-    def height(self) -> int:
-        return self.halo[0] + self.h + self.halo[1]
-
-    @property
-    def width(self) -> int:
-        return self.halo[2] + self.w + self.halo[3]
-
-    @property
-    def row(self) -> int:
-        return self.width
-
-    @property
-    def plane(self) -> int:
-        """From a channel to the next."""
-        return self.height * self.width
-
-    @property
-    def image(self) -> int:
-        return self.c * self.plane
-
-    @property
-    def size(self) -> int:
-        return self.n * self.image
-
-    def at(self, row: int, column: int) -> int:
-        return (row + self.halo[0]) * self.width + column + self.halo[2]
+    lanes: int = field(default=1, init=False, repr=False)
 
     def with_halo(self, halo: Sides) -> "Planes":
         return replace(self, halo=halo)
 
-    def view(self, memory: Tensor) -> Tensor:
-        return memory.view(self.n, self.c, self.height, self.width)
 
-    def read(self, memory: Tensor) -> Tensor:
-        """The activation as NCHW, by torch."""
-        top, _, left, _ = self.halo
-        return self.view(memory)[:, :, top : top + self.h, left : left + self.w].contiguous()
-
-    def write(self, memory: Tensor, x: Tensor) -> None:
-        """The activation from NCHW, by torch; the halo becomes zeros."""
-        top, _, left, _ = self.halo
-        self.view(memory).zero_()[:, :, top : top + self.h, left : left + self.w] = x
+Geometry = Blocked | Planes
 
 
 def halo_of(

@@ -25,9 +25,19 @@ from convbench.kernels.blocked.depthwise import DepthwiseForm, DepthwisePlan, ad
 from convbench.kernels.blocked.geometry import Blocked, Sides, halo_of
 from convbench.kernels.blocked.plan import Accuracy, Activation, Places
 from convbench.kernels.blocked.problems import Convolution, Depthwise, Pair
-from convbench.kernels.blocked.register_tile import FINISH, TILE, TileForm, add_tile, most_pixels, turns_of
+from convbench.kernels.blocked.register_tile import (
+    FINISH,
+    TILE,
+    Kinds,
+    TileForm,
+    add_tiles,
+    kinds_of,
+    tiles_of,
+    turn_channels,
+    turns_of,
+)
 from convbench.kernels.plan import align
-from convbench.kernels.tile import for_blocks, split
+from convbench.kernels.tile import for_blocks
 
 VECTORS = 2
 MOST_NBYTES = 256 << 10  # of a thread's own memory: half of a second-level cache
@@ -83,13 +93,13 @@ class InvertedResidual:
 
 @dataclass(frozen=True, slots=True)
 class InvertedForm:
-    """What the kernel is compiled for: (vectors, pixels) of the blocks of both products; no expand without pixels."""
+    """What the kernel is compiled for; no kinds of expand if there is none."""
 
     expand: TileForm
-    expand_kinds: tuple[Pair, ...]
+    expand_kinds: Kinds
     depthwise: DepthwiseForm
     project: TileForm
-    project_kinds: tuple[Pair, ...]
+    project_kinds: Kinds
 
 
 def kernel(module: Module, form: InvertedForm) -> None:
@@ -98,8 +108,7 @@ def kernel(module: Module, form: InvertedForm) -> None:
         ("expand", form.expand, form.expand_kinds),
         ("project", form.project, form.project_kinds),
     ):
-        for pixels, vectors in dict.fromkeys((p, v) for v, most in kinds for p in (most, max(1, most - 1))):
-            add_tile(module, TILE_FIELDS, tile, pixels, vectors, name)
+        add_tiles(module, TILE_FIELDS, tile, kinds, name)
     f, block, piece, thread = module.task("inverted")
     args = FIELDS.on(f, block)
     lanes, number = f.lanes, args.number
@@ -273,20 +282,13 @@ class InvertedPlan:
     @cached_property
     def form(self) -> InvertedForm:
         problem, lanes = self.problem, self.target.lanes
-        turn = len(turns_of(0, lanes))
-        expand = TileForm(lanes // turn, lanes, lanes, code=code_of(problem.first))
+        expand = TileForm(turn_channels(lanes), lanes, lanes, code=code_of(problem.first))
         project = TileForm(
-            lanes // turn, lanes, lanes, residual=problem.residual is not None, code=code_of(problem.activation)
+            turn_channels(lanes), lanes, lanes, residual=problem.residual is not None, code=code_of(problem.activation)
         )  # fmt: skip
-        return InvertedForm(
-            expand, self.kinds(self.middle, problem.x.w) if problem.expand else (),
-            self.parts[1].form, project, self.kinds(problem.y, problem.y.w),
-        )  # fmt: skip
-
-    def kinds(self, y: Blocked, width: int) -> tuple[Pair, ...]:
-        whole, last = divmod(y.blocks, VECTORS)
-        widths = [VECTORS] * (whole > 0) + [last] * (last > 0)
-        return tuple((vectors, split(width, most_pixels(self.target, vectors))[0]) for vectors in widths)
+        expanded = kinds_of(self.target, problem.x.w, self.middle.blocks, VECTORS) if problem.expand else ()
+        projected = kinds_of(self.target, problem.y.w, problem.y.blocks, VECTORS)
+        return InvertedForm(expand, expanded, self.parts[1].form, project, projected)
 
     @cached_property
     def sizes(self) -> dict[str, int]:
@@ -308,8 +310,8 @@ class InvertedPlan:
         def tiles(name: str, width: int) -> dict[str, int]:
             found: dict[str, int] = {}
             for prefix, vectors in (("", VECTORS), ("last_", 1)):
-                _, whole, rest = split(width, most_pixels(self.target, vectors))
-                found |= {f"{prefix}{name}_tiles": whole + rest, f"{prefix}{name}_first": whole}
+                _, count, first = tiles_of(self.target, width, vectors)
+                found |= {f"{prefix}{name}_tiles": count, f"{prefix}{name}_first": first}
             return found
 
         _, whole, rest = depthwise.tiles

@@ -1,7 +1,7 @@
 """Linear layers on blocks: the weights pass by once, at the memory's speed; images are the pixels of the register tile.
 
 x may be flattened from an image without a halo: its numbers stay where they lie, and the weights are packed in that
-order. Sums are added up in parts of some 256.
+order. Sums are added up in parts of at most 256.
 
 Compiled for: as `convolution`, with the sizes of an image of x and y for more than one image.
 """
@@ -9,29 +9,32 @@ Compiled for: as `convolution`, with the sizes of an image of x and y for more t
 from dataclasses import dataclass
 from functools import cached_property
 
-import torch
 from torch import Tensor
 
 from convbench.jit.compile import compiled
 from convbench.jit.emit import Fields, Index, Int, Module
 from convbench.jit.target import Target
 from convbench.jit.team import KernelStep
-from convbench.kernels.blocked.activations import clamp_words, code_of, spare_bias
-from convbench.kernels.blocked.plan import Accuracy, BlockedPlan, Places
+from convbench.kernels.blocked.activations import clamp_words, code_of
+from convbench.kernels.blocked.plan import Accuracy, BlockedPlan, Places, distinct
 from convbench.kernels.blocked.problems import BlockedLinear
 from convbench.kernels.blocked.register_tile import (
     ADD,
     FINISH,
     LINE,
     TILE,
+    Kinds,
     TileForm,
-    add_tile,
-    most_pixels,
+    add_tiles,
+    counts_of,
+    for_filters,
+    kinds_of,
     turn_channels,
 )
-from convbench.kernels.tile import for_blocks, split
+from convbench.kernels.blocked.weights import by_blocks_of_channels, by_blocks_of_filters
+from convbench.kernels.tile import for_blocks
 
-PART = 256  # products that are added up before their sum joins the others
+PART = 256  # products that are added up before their sum joins the others, at most
 AHEAD = 4096  # floats of weights that are asked for before their use: some 16 KiB
 
 FIELDS = Fields.of(
@@ -45,17 +48,13 @@ class LinearForm:
     """What the kernel is compiled for."""
 
     tile: TileForm
-    vectors: int
-    images: int
-    last_vectors: int = 0
-    last_images: int = 0
+    kinds: Kinds
 
 
 def kernel(module: Module, form: LinearForm) -> None:
     """`linear(args, piece, thread)`: some blocks of outputs for all images."""
-    kinds = [(form.vectors, form.images)] + [(form.last_vectors, form.last_images)] * (form.last_vectors > 0)
-    for images, vectors in dict.fromkeys((p, v) for v, most in kinds for p in {most, max(1, most - 1)}):
-        add_tile(module, FIELDS, form.tile, images, vectors)
+    add_tiles(module, FIELDS, form.tile, form.kinds)
+    (most_vectors, _), *_ = form.kinds
     f, block, piece, _ = module.task("linear")
     args = FIELDS.on(f, block)
     lanes = f.lanes
@@ -63,7 +62,7 @@ def kernel(module: Module, form: LinearForm) -> None:
     def outputs(number: Index, vectors: int, most: int, suffix: str) -> None:
         turn_size = form.tile.channels * vectors * lanes
         bias = args.address("weights") + number * args.number("block_size")
-        to, beside = (args.address(one) + number * (form.vectors * lanes) for one in ("y", "residual"))
+        to, beside = (args.address(one) + number * (most_vectors * lanes) for one in ("y", "residual"))
 
         def part(first: Int) -> None:
             turns = f.least(args.number("turns") - first, args.number("turns_of_part"))
@@ -86,11 +85,7 @@ def kernel(module: Module, form: LinearForm) -> None:
 
     first = piece * args.number("blocks_of_piece")
     last = f.least(first + args.number("blocks_of_piece"), args.number("blocks"))
-    whole = f.least(last, args.number("whole_blocks"))
-    f.loop(first, whole, lambda number: outputs(number, form.vectors, form.images, ""))
-    if form.last_vectors:
-        number = args.number("whole_blocks")
-        f.when(number.below(last), lambda: outputs(number, form.last_vectors, form.last_images, "last_"))
+    for_filters(f, args, first, last, form.kinds, outputs)
 
 
 @dataclass(frozen=True)
@@ -124,18 +119,9 @@ class LinearPlan:
 
     def pack(self, w: Tensor, bias: Tensor | None) -> Tensor:
         """[block of outputs]([bias], [feature as it lies in x][output of the block])."""
-        x, y, lanes = self.problem.x, self.problem.y, self.target.lanes
-        b = torch.full((y.blocks * lanes,), spare_bias(self.problem.activation))
-        b[: y.c] = 0 if bias is None else bias
-        spare = x.blocks * lanes - x.c
-        parts = []
-        for first in range(0, y.blocks * lanes, self.vectors * lanes):
-            count = min(self.vectors, y.blocks - first // lanes) * lanes
-            some = w[first : first + count].reshape(-1, x.c, x.h, x.w)
-            some = torch.nn.functional.pad(some, (0, 0, 0, 0, 0, spare, 0, count - len(some)))
-            some = some.view(count, x.blocks, lanes, x.h, x.w).permute(1, 3, 4, 2, 0)
-            parts += [b[first : first + count], some.flatten()]
-        return torch.cat(parts)
+        x, y = self.problem.x, self.problem.y
+        some = by_blocks_of_channels(w.reshape(-1, x.c, x.h, x.w), x.lanes)
+        return by_blocks_of_filters(some, bias, y, self.vectors, self.problem.activation)
 
     @cached_property
     def form(self) -> LinearForm:
@@ -146,14 +132,7 @@ class LinearPlan:
             turn_channels(lanes), x.image if many else 0, y.image if many else 0, ahead=lines,
             residual=self.problem.residual is not None, code=code_of(self.problem.activation),
         )  # fmt: skip
-        whole, last = divmod(y.blocks, self.vectors)
-        numbers = [self.vectors, self.tiles_of(self.vectors)[0]] if whole else []
-        numbers += [last, self.tiles_of(last)[0]] if last else []
-        return LinearForm(tile, *numbers)
-
-    def tiles_of(self, vectors: int) -> tuple[int, int, int]:
-        images, first, rest = split(self.problem.x.n, most_pixels(self.target, vectors))
-        return images, first + rest, first
+        return LinearForm(tile, kinds_of(self.target, x.n, y.blocks, self.vectors))
 
     def steps(self, places: Places) -> list[KernelStep]:
         x, y, lanes, form = self.problem.x, self.problem.y, self.target.lanes, self.form
@@ -161,14 +140,14 @@ class LinearPlan:
         parts = -(-self.features // PART)
         floor, ceiling = clamp_words(self.problem.activation)
         blocks = -(-y.blocks // self.vectors)
-        _, tiles, first = self.tiles_of(form.vectors)
-        last_tiles, last_first = self.tiles_of(form.last_vectors)[1:] if form.last_vectors else (0, 0)
+        (tiles, first), (last_tiles, last_first) = counts_of(self.target, x.n, form.kinds)
+        vectors, _ = form.kinds[0]
         at = len(FIELDS.names)
         words = {
             "x": places.x, "y": places.y, "weights": places.weights, "residual": places.residual,
             "channel_step": 1, "y_plane": lanes, "residual_plane": lanes, "floor": floor, "ceiling": ceiling,
             "turns": turns, "turns_of_part": -(-turns // parts), "blocks_of_piece": self.blocks, "blocks": blocks,
-            "whole_blocks": y.blocks // form.vectors, "block_size": form.vectors * lanes * (1 + self.features),
+            "whole_blocks": y.blocks // vectors, "block_size": vectors * lanes * (1 + self.features),
             "tiles": tiles, "first_tiles": first, "last_tiles": last_tiles, "last_first_tiles": last_first,
             "table_at": at,
         }  # fmt: skip
@@ -190,4 +169,4 @@ def candidates(
     for vectors, ahead in [(widths[0], False), (widths[1], False), (widths[0], True)]:
         count = -(-blocks // vectors)
         plans.append(LinearPlan(problem, target, vectors, max(1, min(4, count // (8 * threads))), ahead))
-    return list({one.name: one for one in plans}.values())
+    return distinct(plans)

@@ -4,7 +4,7 @@ Compiled for nothing but the target.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -118,5 +118,4 @@ def candidates(
     }  # fmt: skip
     shape = Blocked(y.n, 1, y.h, y.w * y.blocks, y.lanes)  # a row is that of all blocks
     plan = rows_plan("layer norm", layer_norm, (), FIELDS, shape, target, threads, words)
-    own = {one.name: getattr(plan, one.name) for one in fields(plan)}
-    return [LayerNormPlan(**own, channels=x.c)]
+    return [LayerNormPlan(**vars(plan), channels=x.c)]

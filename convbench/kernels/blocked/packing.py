@@ -5,10 +5,11 @@ Compiled for nothing but the target.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
-from convbench.jit.emit import Fields, Int, Module
+from convbench.jit.emit import Fields, FloatVector, Int, Module
 from convbench.jit.target import Target
-from convbench.kernels.blocked.geometry import Blocked, Planes
+from convbench.kernels.blocked.geometry import Geometry, Planes
 from convbench.kernels.blocked.plan import Accuracy, BlockedPlan
 from convbench.kernels.blocked.rows import ROWS, for_rows, names_of, place_of, rows_plan, words_of
 from convbench.kernels.epilogue import store_row
@@ -19,14 +20,14 @@ from convbench.kernels.layout import transposed
 class Pack:
     """x, contiguous NCHW of y's sizes, to y."""
 
-    y: Blocked | Planes
+    y: Geometry
 
 
 @dataclass(frozen=True, slots=True)
 class Unpack:
     """x to y, contiguous NCHW of x's sizes."""
 
-    x: Blocked | Planes
+    x: Geometry
 
 
 COPY = Fields.of(f"{ROWS} {names_of('x')} {names_of('y')} width")
@@ -64,9 +65,12 @@ def pack_blocks(module: Module) -> None:
         width, step = args.number("width"), args.number("channel_step")
         channels = args.number("channels") - channel_block * lanes
 
+        def put(vector: FloatVector, column: Int, place: int) -> None:
+            f.store(vector, to + (column + place) * lanes)
+
         def square(column: Int) -> None:
             for place, vector in enumerate(transposed(f, [f.load(source + column + step * c) for c in range(lanes)])):
-                f.store(vector, to + (column + place) * lanes)
+                put(vector, column, place)
 
         def edge(column: Int) -> None:
             left = width - column
@@ -74,9 +78,8 @@ def pack_blocks(module: Module) -> None:
             for c in range(lanes):
                 mask = f.lanes_of(0, f.choose(channels.above(c), left, 0))
                 rows.append(f.load_some(source + column + step * c, mask))
-            turned = transposed(f, rows)
-            for place in range(lanes):
-                f.when(left.above(place), lambda p=place: f.store(turned[p], to + (column + p) * lanes))  # type: ignore[misc]
+            for place, vector in enumerate(transposed(f, rows)):
+                f.when(left.above(place), partial(put, vector, column, place))
 
         def some(column: Int) -> None:
             whole = channels.above(lanes - 1) & (column + lanes).below(width + 1)
@@ -104,10 +107,7 @@ def unpack_blocks(module: Module) -> None:
             read = [f.load(at + f.least(place, left - 1) * lanes) for place in range(lanes)]
             for c, vector in enumerate(transposed(f, read)):
                 there = to + column + step * c
-                f.when(
-                    channels.above(c),
-                    lambda one=vector, place=there: store_row(f, [one], place, left, last_only=False),  # type: ignore[misc]
-                )
+                f.when(channels.above(c), partial(store_row, f, [vector], there, left, last_only=False))
 
         f.loop(0, width, some, step=lanes)
 

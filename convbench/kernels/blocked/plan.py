@@ -12,7 +12,7 @@ operands; a plan knows no address until `steps`.
     linear        BlockedLinear                                         x, y, weights, residual
     norm          BlockedLayerNorm (over channels)                      x, y, weights
     pooling       BlockedMaxPool, BlockedAveragePool, GlobalAveragePool x, y
-    elementwise   BlockedAdd, BlockedMultiply, Activate, BlockedScale   x, y, second
+    elementwise   Elementwise (sum, product, scale, activation)         x, y, second
     joining       Copy (a part of a concatenation), BlockedUpsample     x, y
     inverted      InvertedResidual: packed by `pack_all`                x, y, weights, residual, scratch
 
@@ -23,8 +23,9 @@ as zeros. x and y of elementwise operations and of LayerNorm may be the same mem
 others need two, and y may not be the residual either, for sums are kept in y on the way.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 from torch import Tensor
 
@@ -68,3 +69,14 @@ class BlockedPlan(Protocol):
         ...
 
     def steps(self, places: Places) -> list[KernelStep]: ...
+
+
+Plan = TypeVar("Plan", bound=BlockedPlan)
+
+
+def distinct(plans: Iterable[Plan]) -> list[Plan]:
+    """The first plan of each name."""
+    found: dict[str, Plan] = {}
+    for plan in plans:
+        found.setdefault(plan.name, plan)
+    return list(found.values())

@@ -3,7 +3,6 @@
 Compiled for: the kind, the taps and the dilation across. Sizes are arguments.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 from typing import Literal
@@ -164,13 +163,8 @@ def candidates(
     del accuracy
     x, y = problem.x, problem.y
     if isinstance(problem, GlobalAveragePool):
-        words = {
-            **words_of("x", x),
-            **words_of("y", y),
-            "height": x.h,
-            "width": x.w,
-            "factor": float_word(1 / x.h / x.w),
-        }
+        own = {"height": x.h, "width": x.w, "factor": float_word(1 / x.h / x.w)}
+        words = {**words_of("x", x), **words_of("y", y), **own}
         return [rows_plan("mean", mean, (), MEAN, y, target, threads, words)]
     return [_pool(problem, target, threads)]
 
@@ -199,9 +193,6 @@ def _pool(problem: BlockedMaxPool | BlockedAveragePool, target: Target, threads:
 
 def _factors(out: int, size: int, taps: int, step: int, before: int, include: bool) -> list[float]:
     """One over the places that count, for each output along one side."""
-    counts: Callable[[int], int]
-    if include:
-        counts = lambda start: min(start + taps, size + before) - start  # noqa: E731
-    else:
-        counts = lambda start: min(start + taps, size) - max(start, 0)  # noqa: E731
-    return [1 / counts(number * step - before) for number in range(out)]
+    low, high = (-before, size + before) if include else (0, size)
+    starts = [number * step - before for number in range(out)]
+    return [1 / (min(start + taps, high) - max(start, low)) for start in starts]

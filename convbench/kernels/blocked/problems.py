@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 
-from convbench.kernels.blocked.geometry import Blocked, Planes, Sides, halo_of
+from convbench.kernels.blocked.geometry import Blocked, Geometry, Sides, halo_of
 from convbench.kernels.blocked.plan import Activation
 
 Pair = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Convolution:
-    """y = activation(conv(x, w) + bias + residual), dense or grouped; w is (K, C / groups, R, S) as in torch.
+class _Windows:
+    """y = activation(conv(x, w) + bias + residual).
 
     The halo of x must be `halo` or wider. Padding at bottom and right is what y's size asks for.
 
@@ -19,13 +19,12 @@ class Convolution:
         residual: its geometry; n, c, h and w are those of y.
     """
 
-    x: Blocked | Planes
+    x: Geometry
     y: Blocked
     kernel: Pair
     stride: Pair = (1, 1)
     padding: Pair = (0, 0)
     dilation: Pair = (1, 1)
-    groups: int = 1
     activation: Activation = "none"
     residual: Blocked | None = None
 
@@ -37,22 +36,17 @@ class Convolution:
 
 
 @dataclass(frozen=True, slots=True)
-class Depthwise:
-    """y = activation(conv(x, w) + bias + residual) of each channel by itself; w is (C, 1, R, S)."""
+class Convolution(_Windows):
+    """Dense or grouped; w is (K, C / groups, R, S) as in torch."""
+
+    groups: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Depthwise(_Windows):
+    """Each channel by itself; w is (C, 1, R, S)."""
 
     x: Blocked
-    y: Blocked
-    kernel: Pair
-    stride: Pair = (1, 1)
-    padding: Pair = (0, 0)
-    dilation: Pair = (1, 1)
-    activation: Activation = "none"
-    residual: Blocked | None = None
-
-    @property
-    def halo(self) -> Sides:
-        x, y = self.x, self.y
-        return halo_of((x.h, x.w), (y.h, y.w), self.kernel, self.stride, self.padding, self.dilation)
 
 
 @dataclass(frozen=True, slots=True)

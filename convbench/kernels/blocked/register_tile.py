@@ -10,16 +10,18 @@ Compiled for: pixels, vectors, channels of a turn, the steps from pixel to pixel
 residual is added, the code of the activation. All other sizes are arguments.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from convbench.jit.emit import Fields, FloatVector, Function, Index, Int, Module, Pointer
+from convbench.jit.emit import Arguments, Fields, FloatVector, Function, Index, Int, Module, Pointer
 from convbench.jit.target import Target
 from convbench.kernels.blocked.activations import activate
 from convbench.kernels.blocked.plan import Activation
+from convbench.kernels.tile import split
 
 # The words of a kernel that the tile itself reads; they are in each block of arguments that it is given.
 TILE = "channel_step y_plane residual_plane floor ceiling"
+Kinds = tuple[tuple[int, int], ...]  # (vectors, pixels) of blocks of filters: of whole ones, and of a narrower last one
 ADD, FINISH = 1, 2  # how a tile ends: with what is in y already; with bias, residual and activation
 LINE = 16  # floats of a line of the caches
 
@@ -51,8 +53,10 @@ class TileForm:
 
 
 def turn_channels(lanes: int) -> int:
-    """Channels of a turn, of a block. With all 16 of AVX-512, 448 multiply-adds, LLVM's scheduler moves loads so far
-    up that it spills sums, up to 398 times a turn; with all 8 of AVX2 now and then 20 times; with 4 almost never.
+    """Channels of a turn, of a block: the fewer, the less LLVM's scheduler moves loads up and spills sums.
+
+    With all 16 of AVX-512 the largest tiles have up to 90 operands on the stack in a turn, half of them some; with all
+    8 of AVX2 up to 40. With 4 there are at most 18, in AVX-512's largest tile alone, and none in AVX2's of two vectors.
     """
     return min(4, lanes)
 
@@ -66,6 +70,59 @@ def most_pixels(target: Target, vectors: int) -> int:
     """So many pixels have their sums in registers, with their weights and one spread number."""
     registers = 2 * target.rows + 4
     return max(1, min(2 * target.rows, (registers - 1 - vectors) // vectors))
+
+
+def tiles_of(target: Target, pixels: int, vectors: int) -> tuple[int, int, int]:
+    """Pixels of the larger tiles of a row, the number of all its tiles, and of the larger ones among them."""
+    larger, first, rest = split(pixels, most_pixels(target, vectors))
+    return larger, first + rest, first
+
+
+def kinds_of(target: Target, pixels: int, blocks: int, vectors: int) -> Kinds:
+    """Those of so many blocks of channels of y, rows of so many pixels."""
+    whole, last = divmod(blocks, vectors)
+    widths = [vectors] * (whole > 0) + [last] * (last > 0)
+    return tuple((width, tiles_of(target, pixels, width)[0]) for width in widths)
+
+
+def counts_of(target: Target, pixels: int, kinds: Kinds) -> tuple[tuple[int, int], tuple[int, int]]:
+    """All tiles of a row and the larger ones among them: for whole blocks, and for a narrower last one."""
+    counts = [(count, larger) for _, count, larger in (tiles_of(target, pixels, vectors) for vectors, _ in kinds)]
+    return counts[0], counts[1] if len(counts) > 1 else (0, 0)
+
+
+def spread_lines(lines: int, tiles: int) -> tuple[int, int]:
+    """So many lines a turn, in so many tiles, prefetch what the next part needs in each of its turns."""
+    ahead = 1
+    while ahead < lines and ahead * tiles < lines:
+        ahead *= 2
+    return ahead, -(-lines // ahead)
+
+
+def prefetched(
+    f: Function, form: TileForm, following: Pointer, tile: Int, tiles: Int, turns: Index
+) -> tuple[Pointer, Int]:
+    """The `ahead` and `ahead_step` of a tile: its share of what follows, if it is one of the first `tiles`."""
+    useful = tile.below(tiles)
+    ahead = following + f.choose(useful, f.integer(tile * turns * (form.ahead * LINE)), 0)
+    return ahead, f.choose(useful, f.integer(form.ahead * LINE), 0)
+
+
+def for_filters(
+    f: Function, args: Arguments, first: Int, last: Index, kinds: Kinds, do: Callable[[Int, int, int, str], None]
+) -> None:
+    """`do(number, vectors, pixels, prefix of its words)` for blocks of filters `first` to below `last`."""
+    whole = f.least(last, args.number("whole_blocks"))
+    f.loop(first, whole, lambda number: do(number, *kinds[0], ""))
+    if len(kinds) > 1:
+        number = args.number("whole_blocks")
+        f.when(number.below(last), lambda: do(number, *kinds[1], "last_"))
+
+
+def add_tiles(module: Module, fields: Fields, form: TileForm, kinds: Kinds, name: str = "tile") -> None:
+    """The tiles of all kinds: of those pixels, and of one less."""
+    for pixels, vectors in dict.fromkeys((p, v) for v, most in kinds for p in (most, max(1, most - 1))):
+        add_tile(module, fields, form, pixels, vectors, name)
 
 
 def add_tile(module: Module, fields: Fields, form: TileForm, pixels: int, vectors: int, name: str = "tile") -> None:

@@ -2,7 +2,7 @@
 
 from array import array
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -10,7 +10,7 @@ from convbench.jit.compile import Kernel, compiled
 from convbench.jit.emit import Arguments, Fields, Function, Int, Pointer
 from convbench.jit.target import Target
 from convbench.jit.team import KernelStep
-from convbench.kernels.blocked.geometry import Blocked, Planes
+from convbench.kernels.blocked.geometry import Geometry
 from convbench.kernels.blocked.plan import Places
 
 # The words that each of these kernels has; their own ones follow.
@@ -24,13 +24,12 @@ class RowsPlan:
 
     name: str
     kernel: Kernel
-    entry: str
     form: tuple[object, ...]
     fields: Fields
     words: Mapping[str, int]
     pieces: int
     target: Target
-    table: Sequence[int] = field(default=())
+    table: Sequence[int] = ()
 
     @property
     def scratch(self) -> int:
@@ -45,7 +44,8 @@ class RowsPlan:
             words["weights"] = places.weights
         block: array[int] = self.fields.block(words)
         block.extend(self.table)
-        address = compiled(self.kernel, self.target, (self.entry,), *self.form).addresses[self.entry]
+        entry = self.kernel.__name__
+        address = compiled(self.kernel, self.target, (entry,), *self.form).addresses[entry]
         return [KernelStep(self.pieces, address, block)]
 
 
@@ -54,19 +54,18 @@ def rows_plan(
     kernel: Kernel,
     form: tuple[object, ...],
     fields: Fields,
-    shape: Blocked | Planes,
+    shape: Geometry,
     target: Target,
     threads: int,
     words: Mapping[str, int],
     table: Sequence[int] = (),
 ) -> RowsPlan:
     """Pieces are rows of the shape."""
-    blocks = shape.blocks if isinstance(shape, Blocked) else shape.c
-    rows = max(1, min(shape.h, PIECE_SIZE // max(1, shape.row), shape.n * blocks * shape.h // (4 * threads)))
+    rows = max(1, min(shape.h, PIECE_SIZE // max(1, shape.row), shape.n * shape.blocks * shape.h // (4 * threads)))
     groups = -(-shape.h // rows)
-    own = {"blocks": blocks, "row_groups": groups, "rows_of_group": rows, "rows": shape.h}
-    pieces = shape.n * blocks * groups
-    return RowsPlan(name, kernel, kernel.__name__, form, fields, {**own, **words}, pieces, target, table)
+    own = {"blocks": shape.blocks, "row_groups": groups, "rows_of_group": rows, "rows": shape.h}
+    pieces = shape.n * shape.blocks * groups
+    return RowsPlan(name, kernel, form, fields, {**own, **words}, pieces, target, table)
 
 
 def for_rows(f: Function, args: Arguments, piece: Int, do: Callable[[Int, Int, Int], None]) -> None:
@@ -84,7 +83,7 @@ def place_of(args: Arguments, name: str, image: Int, block: Int, row: Int) -> Po
     return args.address(name) + at + args.number(f"{name}_start")
 
 
-def words_of(name: str, shape: Blocked | Planes) -> dict[str, int]:
+def words_of(name: str, shape: Geometry) -> dict[str, int]:
     """Those of `place_of`."""
     sizes = {"image": shape.image, "plane": shape.plane, "row": shape.row, "start": shape.at(0, 0)}
     return {f"{name}_{one}": size for one, size in sizes.items()}

@@ -16,7 +16,7 @@ from convbench.jit.target import Target
 from convbench.jit.team import KernelStep
 from convbench.kernels.blocked.convolution import Direct, direct_candidates
 from convbench.kernels.blocked.geometry import Blocked, Sides
-from convbench.kernels.blocked.plan import Accuracy, Activation, BlockedPlan, Places
+from convbench.kernels.blocked.plan import Accuracy, Activation, BlockedPlan, Places, distinct
 from convbench.kernels.blocked.problems import Convolution, Pair
 from convbench.kernels.plan import align
 
@@ -128,4 +128,4 @@ def candidates(
             choices.append(direct_candidates(part, target, threads, spread=problem.stride, offset=(a, b)))
     count = min(map(len, choices))
     plans = [Transposed(problem, tuple(one[number] for one in choices)) for number in range(count)]
-    return [*reversed({one.name: one for one in reversed(plans)}.values())]
+    return distinct(plans)

@@ -12,34 +12,48 @@ arguments.
 """
 
 from array import array
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
 
 from convbench.jit.compile import compiled
-from convbench.jit.emit import Arguments, Fields, Function, Index, Int, Module, Pointer
+from convbench.jit.emit import Fields, Index, Int, Module, Pointer
 from convbench.jit.target import Target
 from convbench.jit.team import KernelStep
-from convbench.kernels.blocked.activations import activate, clamp_words, code_of, spare_bias
+from convbench.kernels.blocked.activations import activate, clamp_words, code_of
 from convbench.kernels.blocked.geometry import Blocked
-from convbench.kernels.blocked.plan import Activation, Places
+from convbench.kernels.blocked.plan import Activation, Places, distinct
 from convbench.kernels.blocked.problems import Convolution
 from convbench.kernels.blocked.register_tile import (
     ADD,
     LINE,
     TILE,
+    Kinds,
     TileForm,
-    add_tile,
-    most_pixels,
+    add_tiles,
+    counts_of,
+    kinds_of,
+    prefetched,
+    spread_lines,
+    tiles_of,
     turn_channels,
     turns_of,
 )
+from convbench.kernels.blocked.weights import by_blocks_of_filters
 from convbench.kernels.plan import align
-from convbench.kernels.tile import for_blocks, split
-from convbench.kernels.transforms import FOUR, TWO, Points, WinogradTransforms, apply_columns, apply_rows
+from convbench.kernels.tile import for_blocks
+from convbench.kernels.transforms import (
+    FOUR,
+    TWO,
+    Points,
+    WinogradTransforms,
+    apply_rows,
+    transform_across,
+    transform_down,
+)
+from convbench.kernels.winograd import for_units, memory
 
 SUM = 64  # channels that are added up before their sum joins the others
 FEW_TILES = 12  # of F4, in all images: then F2 comes first
@@ -49,7 +63,7 @@ LONGEST_ROW = 64  # tiles of a row that are transformed at once
 FIELDS = Fields.of(
     f"x y weights residual scratch {TILE} x_image x_plane x_row x_height x_width x_top x_left y_image out_plane "
     "out_row y_start residual_image beside_plane residual_row residual_start p q channel_blocks own_at data_step "
-    "own_step product_at pieces_of_row rows_of_tiles units units_of_group row_tiles point_step product_step "
+    "own_step product_at pieces_of_row rows_of_tiles units units_of_part row_tiles point_step product_step "
     "product_plane groups filter_groups blocks_of_group blocks whole_blocks block_size turns turns_of_part tiles "
     "register_tiles first_tiles last_register_tiles last_first_tiles ahead_tiles table_at channel_chunk "
     "channel_chunks"
@@ -64,18 +78,13 @@ class WinogradForm:
     tile: TileForm
     residual: bool
     code: Activation
-    vectors: int
-    pixels: int
-    last_vectors: int = 0
-    last_pixels: int = 0
+    kinds: Kinds
 
 
 def kernel(module: Module, form: WinogradForm) -> None:
     """Tasks: `fused` does a group of tiles; or `enter` some of its channels, then `leave` some blocks of filters."""
     transforms = WinogradTransforms.of(form.points, 3)
-    kinds = [(form.vectors, form.pixels)] + [(form.last_vectors, form.last_pixels)] * (form.last_vectors > 0)
-    for pixels, vectors in dict.fromkeys((p, v) for v, most in kinds for p in {most, max(1, most - 1)}):
-        add_tile(module, FIELDS, form.tile, pixels, vectors)
+    add_tiles(module, FIELDS, form.tile, form.kinds)
     add_enter(module, transforms)
     add_leave(module, form, transforms)
 
@@ -100,26 +109,6 @@ def kernel(module: Module, form: WinogradForm) -> None:
     first = piece % shares * args.number("blocks_of_group")
     last = f.least(first + args.number("blocks_of_group"), args.number("blocks"))
     f.loop(first, last, lambda number: f.call("leave_block", block, data, own, piece // shares, number))
-
-
-def memory(args: Arguments, place: Int, thread: Int) -> tuple[Pointer, Pointer]:
-    """V of a group, and what belongs to the thread alone: rows on their way, and M."""
-    scratch = args.address("scratch")
-    own = scratch + args.number("own_at") + thread * args.number("own_step")
-    return scratch + place * args.number("data_step"), own
-
-
-def for_units(f: Function, args: Arguments, group: Int, do: Callable[[Int, Int, Int, Int], None]) -> None:
-    """`do(image, row of tiles, first tile of the row, first tile of the group)` for each piece of a row of tiles."""
-    first = group * args.number("units_of_group")
-    last = f.least(first + args.number("units_of_group"), args.number("units"))
-
-    def one(unit: Int) -> None:
-        pieces, rows, row_tiles = (args.number(one) for one in ("pieces_of_row", "rows_of_tiles", "row_tiles"))
-        line = unit // pieces
-        do(line // rows, line % rows, unit % pieces * row_tiles, (unit - first) * row_tiles)
-
-    f.loop(first, last, one)
 
 
 def add_enter(module: Module, transforms: WinogradTransforms) -> None:
@@ -192,9 +181,8 @@ def add_leave(module: Module, form: WinogradForm, transforms: WinogradTransforms
             def tile(pixels: int, number: Index, first_tile: Index) -> None:
                 ahead, step = following, f.integer(0)
                 if form.tile.ahead:
-                    useful = f.integer(number).below(args.number("ahead_tiles"))
-                    ahead = following + f.choose(useful, f.integer(number * count * (form.tile.ahead * LINE)), 0)
-                    step = f.choose(useful, f.integer(form.tile.ahead * LINE), 0)
+                    tiles = args.number("ahead_tiles")
+                    ahead, step = prefetched(f, form.tile, following, f.integer(number), tiles, count)
                 f.call(
                     f"tile_{pixels}x{vectors}",
                     block, v + first_tile * lanes, table, w, to + first_tile * lanes, to, bias, ahead, count, add, step,
@@ -207,7 +195,7 @@ def add_leave(module: Module, form: WinogradForm, transforms: WinogradTransforms
 
     def vector(v: int) -> None:
         """The outputs of a vector of filters."""
-        plane = number * form.vectors + v
+        plane = number * form.kinds[0][0] + v
         source_plane, bias_vector = product + args.number("product_plane") * v, f.load(bias, v * lanes)
         floor, ceiling = args.spread("floor"), args.spread("ceiling")
 
@@ -224,20 +212,12 @@ def add_leave(module: Module, form: WinogradForm, transforms: WinogradTransforms
 
             def one_tile(i: Int) -> None:
                 step = args.number("product_step")
-
-                def down(j: Int, at: Pointer) -> list[Pointer]:
-                    read = [f.load(at + step * (r * t)) for r in range(t)]
-                    for r, one in enumerate(apply_columns(f, transforms.outputs, read)):
-                        f.store(one, own + j * lanes, r * t * lanes)
-                    return [at + step]
-
-                f.loop(0, t, down, [source_plane + (place + i) * lanes])
+                transform_down(f, transforms, source_plane + (place + i) * lanes, step, own)
                 column = (tile + i) * m
                 left = f.integer(q - column)
 
                 def across(r: Int) -> None:
-                    read = [f.load(own + r * (t * lanes), j * lanes) for j in range(t)]
-                    done = apply_columns(f, transforms.outputs, read)
+                    done = transform_across(f, transforms, r, own)
                     to, other = y + r * y_row + column * lanes, beside + r * beside_row + column * lanes
 
                     def put(j: int) -> None:
@@ -253,7 +233,7 @@ def add_leave(module: Module, form: WinogradForm, transforms: WinogradTransforms
 
                     def some() -> None:
                         for j in range(m):
-                            f.when(left.above(j), lambda j=j: put(j))  # type: ignore[misc]
+                            f.when(left.above(j), partial(put, j))
 
                     f.when(left.above(m - 1), every, some)
 
@@ -268,14 +248,12 @@ def add_leave(module: Module, form: WinogradForm, transforms: WinogradTransforms
         for v in range(vectors):
             vector(v)
 
-    def whole() -> None:
-        all_of(form.vectors, form.pixels, "")
-
-    if form.last_vectors:
-        last = (form.last_vectors, form.last_pixels, "last_")
-        f.when(number.below(args.number("whole_blocks")), whole, lambda: all_of(*last))
+    kind, *last = form.kinds
+    if last:
+        whole = number.below(args.number("whole_blocks"))
+        f.when(whole, lambda: all_of(*kind, ""), lambda: all_of(*last[0], "last_"))
     else:
-        whole()
+        all_of(*kind, "")
 
 
 @dataclass(frozen=True)
@@ -305,44 +283,24 @@ class BlockedWinograd:
 
     def pack(self, w: Tensor, bias: Tensor | None) -> Tensor:
         """[block of filters]([bias], [point][channel][filter of the block]), transformed in float64."""
-        x, y, lanes = self.problem.x, self.problem.y, self.target.lanes
-        assert isinstance(x, Blocked)
-        g = torch.tensor([[float(one) for one in row] for row in self.transforms.weights], dtype=torch.float64)
-        u = torch.einsum("ia,kcab,jb->ijkc", g, w.double(), g).float().flatten(0, 1)
-        full = torch.zeros(len(u), y.blocks * lanes, x.blocks * lanes)
-        full[:, : y.c, : x.c] = u
-        b = torch.full((y.blocks * lanes,), spare_bias(self.problem.activation))
-        b[: y.c] = 0 if bias is None else bias
-        parts = []
-        for first in range(0, y.blocks * lanes, self.vectors * lanes):
-            parts.append(b[first : first + self.vectors * lanes])
-            parts.append(full[:, first : first + self.vectors * lanes].transpose(1, 2).flatten())
-        return torch.cat(parts)
+        problem = self.problem
+        u = self.transforms.of_weights(w)
+        u = torch.nn.functional.pad(u, (0, -problem.x.c % self.target.lanes)).transpose(1, 2)
+        return by_blocks_of_filters(u, bias, problem.y, self.vectors, problem.activation)
 
     @cached_property
     def form(self) -> WinogradForm:
         problem, lanes = self.problem, self.target.lanes
         tile = TileForm(turn_channels(lanes), lanes, lanes, ahead=self.ahead[0])
-        whole, last = divmod(problem.y.blocks, self.vectors)
-        kinds = [(self.vectors, self.tiles_of(self.vectors)[0])] if whole else []
-        kinds += [(last, self.tiles_of(last)[0])] if last else []
-        numbers = [number for kind in kinds for number in kind]
-        return WinogradForm(self.points, tile, problem.residual is not None, code_of(problem.activation), *numbers)
+        kinds = kinds_of(self.target, self.grid["tiles"], problem.y.blocks, self.vectors)
+        return WinogradForm(self.points, tile, problem.residual is not None, code_of(problem.activation), kinds)
 
     @property
     def ahead(self) -> tuple[int, int]:
         """Lines of weights that a turn prefetches, and how many tiles do: the next part's, spread evenly."""
         lines = -(-turn_channels(self.target.lanes) * self.vectors * self.target.lanes // LINE)
-        here = self.tiles_of(min(self.vectors, self.problem.y.blocks))[1]
-        ahead = 1
-        while ahead < lines and ahead * here < lines:
-            ahead *= 2
-        return ahead, -(-lines // ahead)
-
-    def tiles_of(self, vectors: int) -> tuple[int, int, int]:
-        """Tiles of the register's larger tiles, the register's tiles of a group, and the larger ones among them."""
-        pixels, first, rest = split(self.grid["tiles"], most_pixels(self.target, vectors))
-        return pixels, first + rest, first
+        _, here, _ = tiles_of(self.target, self.grid["tiles"], min(self.vectors, self.problem.y.blocks))
+        return spread_lines(lines, here)
 
     @cached_property
     def grid(self) -> dict[str, int]:
@@ -353,22 +311,23 @@ class BlockedWinograd:
         row_tiles = -(-columns // pieces)
         units = y.n * rows * pieces
         groups = -(-units // max(1, self.tiles // row_tiles))
-        units_of_group = -(-units // groups)
+        units_of_part = -(-units // groups)
         return {
-            "pieces_of_row": pieces, "rows_of_tiles": rows, "units": units, "units_of_group": units_of_group,
-            "row_tiles": row_tiles, "groups": -(-units // units_of_group), "tiles": units_of_group * row_tiles,
+            "pieces_of_row": pieces, "rows_of_tiles": rows, "units": units, "units_of_part": units_of_part,
+            "row_tiles": row_tiles, "groups": -(-units // units_of_part), "tiles": units_of_part * row_tiles,
         }  # fmt: skip
 
     @cached_property
     def sizes(self) -> dict[str, int]:
-        problem, lanes, form, grid = self.problem, self.target.lanes, self.form, self.grid
+        problem, lanes, grid = self.problem, self.target.lanes, self.grid
         x, y, residual = problem.x, problem.y, problem.residual or problem.y
         assert isinstance(x, Blocked)
         t, m = self.transforms.tile, self.transforms.step
-        tiles = grid["tiles"]
+        tiles, kinds = grid["tiles"], self.form.kinds
+        (vectors, _), *_ = kinds
         point_step = align(x.blocks * tiles * lanes, 16) + 16
         product_plane = tiles * lanes
-        product_step = form.vectors * product_plane + 16
+        product_step = vectors * product_plane + 16
         rows = align(max(t * (grid["row_tiles"] * m + t - m), t * m) * lanes, 16)
         blocks = -(-y.blocks // self.vectors)
         shares = max(1, min(blocks, 4 * self.threads))
@@ -376,8 +335,7 @@ class BlockedWinograd:
         parts = -(-x.blocks * lanes // SUM)
         turns = x.blocks * lanes // turn_channels(lanes)
         floor, ceiling = clamp_words(problem.activation)
-        _, register_tiles, first_tiles = self.tiles_of(form.vectors)
-        last_tiles, last_first = self.tiles_of(form.last_vectors)[1:] if form.last_vectors else (0, 0)
+        (register_tiles, first_tiles), (last_tiles, last_first) = counts_of(self.target, tiles, kinds)
         data_step = align(t * t * point_step, 16) + 32
         return {
             "channel_step": 1, "y_plane": product_plane, "residual_plane": 0, "floor": floor, "ceiling": ceiling,
@@ -390,8 +348,8 @@ class BlockedWinograd:
             "own_step": align(rows + t * t * product_step, 1024) + 208, "product_at": rows, **grid,
             "point_step": point_step, "product_step": product_step, "product_plane": product_plane,
             "filter_groups": shares, "blocks_of_group": -(-blocks // shares), "blocks": blocks,
-            "whole_blocks": y.blocks // form.vectors,
-            "block_size": form.vectors * lanes * (1 + t * t * x.blocks * lanes), "turns": turns,
+            "whole_blocks": y.blocks // vectors,
+            "block_size": vectors * lanes * (1 + t * t * x.blocks * lanes), "turns": turns,
             "turns_of_part": -(-turns // parts), "register_tiles": register_tiles, "first_tiles": first_tiles,
             "last_register_tiles": last_tiles, "last_first_tiles": last_first, "ahead_tiles": self.ahead[1],
             "channel_chunk": chunk, "channel_chunks": -(-x.blocks // chunk),
@@ -450,7 +408,4 @@ def winograd_candidates(problem: Convolution, target: Target, threads: int, *, f
             kinds.append((min(tiles, 64), False))
         kinds = kinds or [(min(tiles, 28), True)]
         found += [BlockedWinograd(problem, points, target, threads, most, fused) for most, fused in kinds]
-    names: dict[str, BlockedWinograd] = {}
-    for one in found:
-        names.setdefault(one.name, one)
-    return list(names.values())
+    return distinct(found)

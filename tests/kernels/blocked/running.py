@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from convbench.jit.team import KernelStep, run
-from convbench.kernels.blocked.geometry import Blocked, Planes
+from convbench.kernels.blocked.geometry import Blocked, Geometry
 from convbench.kernels.blocked.plan import Activation, BlockedPlan, Places
 from tests.kernels.guarded import all_guarded
 
@@ -25,7 +25,7 @@ ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
 STEEPEST = 1.5  # slope of any of them
 
 
-def in_memory(shape: Blocked | Planes, x: Tensor) -> Tensor:
+def in_memory(shape: Geometry, x: Tensor) -> Tensor:
     memory = torch.empty(shape.size)
     shape.write(memory, x)
     return memory
@@ -33,7 +33,7 @@ def in_memory(shape: Blocked | Planes, x: Tensor) -> Tensor:
 
 def outputs(
     plan: BlockedPlan,
-    y: Blocked | Planes,
+    y: Geometry,
     x: Tensor,
     *others: tuple[str, Tensor],
     threads: int = 1,
@@ -45,13 +45,8 @@ def outputs(
     Args:
         others: the operands by their names in `Places`.
     """
-    blank = torch.full((y.size,), 7.0)  # what an earlier value has left in it
-    inside = torch.zeros(y.size)
-    y.write(inside, torch.ones(y.n, y.c, y.h, y.w))
-    if isinstance(y, Blocked):  # spare channels are written, too
-        top, _, left, _ = y.halo
-        y.view(inside)[:, :, top : top + y.h, left : left + y.w] = 1
-    blank *= inside
+    blank = torch.zeros(y.size)
+    y.inside(blank).fill_(7.0)  # what an earlier value has left in it; spare channels are written, too
     names = [name for name, _ in others]
     values = [value for _, value in others]
     room = torch.full((max(1, plan.scratch),), torch.nan)

@@ -18,7 +18,7 @@ MOST: dict[Activation, float] = {"hardswish": 2, "hardsigmoid": 2, "sigmoid": 2.
 
 def applied(activation: Activation, x: Tensor) -> Tensor:
     shape = Blocked(1, LANES, 1, x.numel() // LANES, LANES)
-    [plan] = elementwise.candidates(elementwise.Activate(shape, shape, activation), host(), 1)
+    [plan] = elementwise.candidates(elementwise.Elementwise("activate", shape, shape, activation=activation), host(), 1)
     return outputs(plan, shape, x)
 
 

@@ -161,6 +161,13 @@ def test_names_of_candidates_tell_them_apart(name: str) -> None:
         assert len(names) == len(set(names))
 
 
+def test_what_the_rule_prefers_comes_first_though_another_rule_finds_it_too() -> None:
+    lanes = host().lanes
+    x, y = Blocked(2, 256, 7, 7, lanes, (2, 2, 2, 2)), Blocked(2, 16, 7, 7, lanes)
+    plans = convolution.candidates(Convolution(x, y, (5, 5), padding=(2, 2)), host(), threads=1)
+    assert plans[0].name == "direct, 7 rows x 1 blocks"
+
+
 @settings(max_examples=25)
 @given(st.data())
 def test_any_geometry_is_right(data: st.DataObject) -> None:

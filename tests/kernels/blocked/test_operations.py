@@ -159,11 +159,11 @@ def test_elementwise_operations(activation: Activation, halos: tuple[Sides, Side
     gx, second, gy = (blocked(x, halo) for halo in halos)
     pair = ("second", in_memory(second, other))
     for problem, truth, operands in (
-        (elementwise.BlockedAdd(gx, second, gy, activation), x.double() + other, [pair]),
-        (elementwise.BlockedMultiply(gx, second, gy, activation), x.double() * other, [pair]),
-        (elementwise.Activate(gx, gy, activation), x.double(), []),
+        (elementwise.Elementwise("add", gx, gy, second, activation), x.double() + other, [pair]),
+        (elementwise.Elementwise("multiply", gx, gy, second, activation), x.double() * other, [pair]),
+        (elementwise.Elementwise("activate", gx, gy, None, activation), x.double(), []),
         (
-            elementwise.BlockedScale(gx, blocked(scale), gy, activation),
+            elementwise.Elementwise("scale", gx, gy, blocked(scale), activation),
             x.double() * scale,
             [("second", in_memory(blocked(scale), scale))],
         ),
@@ -174,7 +174,7 @@ def test_elementwise_operations(activation: Activation, halos: tuple[Sides, Side
 
 def test_one_scale_for_all_images_and_a_result_in_place() -> None:
     x, scale = random(3, 5, 2, 4), random(1, 5, 1, 1)
-    problem = elementwise.BlockedScale(blocked(x), blocked(scale), blocked(x))
+    problem = elementwise.Elementwise("scale", blocked(x), blocked(x), blocked(scale))
     for y in results(elementwise, problem, x, ("second", in_memory(blocked(scale), scale))):
         assert torch.equal(y, x * scale)
 
@@ -186,10 +186,8 @@ def test_concatenation_in_any_order(parts: list[int], start: str) -> None:
     xs = [random(2, c, 3, 5) for c in parts]
     joined = torch.cat(xs, 1)
     y = blocked(joined, HALO)
-    memory = torch.full((y.size,), 7.0)
-    inside = torch.zeros(y.size)
-    y.view(inside)[:, :, 1:4, 0:5] = 1
-    memory *= inside
+    memory = torch.zeros(y.size)
+    y.inside(memory).fill_(7.0)
     firsts = [sum(parts[:number]) for number in range(len(parts))]
     order = list(zip(xs, firsts, strict=True))
     for x, first in order if start == "forwards" else order[::-1]:
