@@ -38,11 +38,10 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Check types with mypy, strict, for the oldest and the newest Python, and those that a user's program sees."""
+    """Check types with mypy, strict, for the oldest and the newest Python."""
     session.install("-e.", "nox", *group("types"))
     for version in (OLDEST, NEWEST):  # mypy needs neither of them installed
         session.run("mypy", "--num-workers", "2", "--python-version", version, *session.posargs)
-    session.run("pytest", "tests/test_types.py")
 
 
 @nox.session
