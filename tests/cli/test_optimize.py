@@ -106,7 +106,7 @@ def test_json_is_one_object_and_csv_a_row_for_each(capsys: pytest.CaptureFixture
     assert code == 0
     whole = json.loads(out)
     assert whole["winner"] == "channels-last"
-    assert whole["candidates"][1]["without_convbench"]
+    assert whole["candidates"][1]["code"]
     assert len(Path("rows.csv").read_text().splitlines()) == 3
 
 
