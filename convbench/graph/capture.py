@@ -6,6 +6,7 @@ operator would depend on the input. Operators that write in place become those t
 the same; where it is not, the model is refused.
 """
 
+import copy
 import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -17,11 +18,11 @@ from torch import Tensor, fx, nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
 from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
-from torch.nn.modules import module as torch_module
 from torch.utils._pytree import TreeSpec, tree_flatten
 
 from convbench.errors import in_words
 from convbench.graph.errors import UnsupportedModel
+from convbench.models.fitness import why_unfit
 
 IDENTITY_IN_EVALUATION = ("dropout", "dropout_", "feature_dropout", "feature_dropout_", "alpha_dropout")
 
@@ -49,30 +50,20 @@ class Captured:
 
 def check(model: nn.Module, inputs: Sequence[Tensor]) -> None:
     """Raise UnsupportedModel for what can be seen without running the model."""
-    for name, module in model.named_modules():
-        where = f"{name or 'the model'} ({type(module).__name__})"
-        if module.training:
-            raise UnsupportedModel(f"{where} is in training mode; call model.eval() first")
-        if module._forward_hooks or module._forward_pre_hooks:  # noqa: SLF001  # torch has no public name for them
-            raise UnsupportedModel(
-                f"{where} has forward hooks, which a compiled graph would not call; remove them first"
-            )
-    if torch_module._global_forward_hooks or torch_module._global_forward_pre_hooks:  # noqa: SLF001
-        raise UnsupportedModel(
-            "torch has global forward hooks, which a compiled graph would not call; remove them first"
-        )
-    state = [*model.named_parameters(), *model.named_buffers()]
-    for what, one in [*state, *((f"input {place}", one) for place, one in enumerate(inputs))]:
+    for place, one in enumerate(inputs):
         if not isinstance(one, Tensor):
-            raise UnsupportedModel(f"{what} is a {type(one).__name__}; all inputs must be tensors")
-        if not one.is_cpu:
-            raise UnsupportedModel(f"{what} is on {one.device}; the graph runs on the CPU")
-        if one.layout != torch.strided or one.is_quantized:
-            raise UnsupportedModel(f"{what} is sparse or quantized; the graph takes dense tensors")
-        if (one.is_floating_point() or one.is_complex()) and one.dtype != torch.float32:
-            raise UnsupportedModel(
-                f"{what} has {one.dtype}; the graph computes in torch.float32, as after model.float()"
-            )
+            raise UnsupportedModel(f"input {place} is a {type(one).__name__}; all inputs must be tensors")
+    if why := why_unfit(model, inputs):
+        raise UnsupportedModel(why)
+
+
+def _apart(model: nn.Module) -> nn.Module:
+    """The modules anew over the same weights: what a forward pass keeps in attributes would be fake tensors."""
+    weights = {id(one): one for one in (*model.parameters(), *model.buffers())}
+    try:
+        return copy.deepcopy(model, weights)
+    except Exception:  # whatever a copy raises: such a model is run as it is
+        return model
 
 
 def capture(model: nn.Module, inputs: Sequence[Tensor]) -> Captured:
@@ -83,6 +74,7 @@ def capture(model: nn.Module, inputs: Sequence[Tensor]) -> Captured:
             raises an error.
     """
     check(model, inputs)
+    model = _apart(model)
     state = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     structures: list[TreeSpec] = []
 

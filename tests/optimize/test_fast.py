@@ -41,6 +41,14 @@ def load(net: nets.Net) -> None:
     net.load_state_dict(nets.Net().state_dict())
 
 
+def assign(net: nets.Net) -> None:
+    net.load_state_dict(nets.Net().state_dict(), assign=True)
+
+
+def remove(net: nets.Net) -> None:
+    net.conv.bias = None
+
+
 @pytest.mark.parametrize(
     ("first", "x", "words"),
     [
@@ -49,6 +57,8 @@ def load(net: nets.Net) -> None:
         (train, nets.image, "it is in training mode"),
         (change, nets.image, "its weights have changed since"),
         (load, nets.image, "its weights have changed since"),
+        (assign, nets.image, "its weights have changed since"),
+        (remove, nets.image, "its weights have changed since"),
     ],
 )
 def test_what_does_not_fit_goes_to_the_model_and_is_said_once(

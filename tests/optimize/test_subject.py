@@ -35,7 +35,7 @@ def half_on() -> nn.Module:
         (nets.Net, None, "is in training mode: call model.eval"),
         (half_on, None, "training mode in its module norm"),
         (hooked, None, "has hooks, in conv"),
-        (lambda: nets.Net().eval().half(), None, "conv.weight is fp16: all candidates are compared in fp32"),
+        (lambda: nets.Net().eval().half(), None, "conv.weight is fp16, and only fp32 is supported"),
         (lambda: nets.Net().eval().double(), None, "conv.weight is fp64"),
         (lambda: nets.Net().eval(), nets.image().bfloat16(), "its input is bf16"),
         (lambda: nets.Net().eval().to("meta"), None, "conv.weight is on meta"),
