@@ -94,7 +94,7 @@ def standin(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def rivals(session: nox.Session) -> None:
-    """Install the rival libraries and run the conformance suite over them: about ten minutes on two cores."""
+    """Install the rival libraries, and run the conformance suite and the race of whole models over them."""
     session.install("-e.[rivals,optimize]", *group("test"))
     session.run(
         "pytest", "tests/backends", "tests/optimize", "-m", "compiles or program or not program", *session.posargs

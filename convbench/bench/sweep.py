@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -35,12 +35,29 @@ from convbench.verify.trial import Trial, attempt, judge
 SEVERAL = 4  # blocks in one, where a turn has to settle for longer than a block lasts
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What is timed of a case, and against whom.
+
+    Attributes:
+        baseline: the one of these backends with which all others are compared.
+        hopeless: those that are not worth a race, with the reason.
+        emptied: the caches are emptied before each call, and nothing else is measured; otherwise the regime is the
+            device's, and the costs in the other ones are measured too.
+    """
+
+    baseline: Callable[[Case, Sequence[str]], str] = lambda _case, _names: BASELINE
+    hopeless: Callable[[Case, Sequence[str]], Mapping[str, str]] = lambda _case, _names: {}
+    emptied: bool = False
+
+
 def bench(
     cases: Iterable[Case],
     backends: Sequence[Backend],
     *,
     budget: TimeBudget,
     rule: VerdictRule,
+    terms: Terms = Terms(),
     force: bool = False,
     watch: Watch | None = None,
 ) -> Iterator[Result]:
@@ -48,10 +65,12 @@ def bench(
     watch = watch or Watch()
     for case in cases:
         lineup = Lineup.of(case, backends, force=force, watch=watch)
+        for name, why in terms.hopeless(case, [one.name for one in lineup.left]).items():
+            lineup.out[name] = Skipped(why)
         if lineup.left:
             try:
                 with suppress(DeviceLost), heap_kept():
-                    bench_case(lineup, budget=budget, rule=rule)
+                    bench_case(lineup, budget=budget, rule=rule, terms=terms)
             except ANY_FAULT as error:  # memory, usually: between the calls of the backends
                 lineup.give_up(failure(error))
         if case.device not in watch.lost:
@@ -72,7 +91,7 @@ class Admitted:
     call_s: float
 
 
-def bench_case(lineup: Lineup, *, budget: TimeBudget, rule: VerdictRule) -> None:
+def bench_case(lineup: Lineup, *, budget: TimeBudget, rule: VerdictRule, terms: Terms) -> None:
     """Verify the remaining backends, time those that are right, and verify them again.
 
     Raises:
@@ -90,8 +109,8 @@ def bench_case(lineup: Lineup, *, budget: TimeBudget, rule: VerdictRule) -> None
         exam.forget()  # timed code must not find what it should compute
         trials = {name: one.trial for name, one in admitted.items()}
         ring = Ring(case, exam.operands, entrants=len(admitted))
-        cold = case.target.cache == "cold"
-        evict = Eviction(case.target, watch.memory_nbytes) if cold else None
+        cache = "cold" if terms.emptied else case.target.cache
+        evict = Eviction(case.target, watch.memory_nbytes) if cache == "cold" else None
         entrants = {
             backend.name: Entrant(
                 backend=backend,
@@ -104,26 +123,28 @@ def bench_case(lineup: Lineup, *, budget: TimeBudget, rule: VerdictRule) -> None
             for backend in lineup.left
         }
         call_s = {name: one.call_s for name, one in admitted.items()}
-        apart = capture(entrants, call_s, lineup)
+        apart = set() if terms.emptied else capture(entrants, call_s, lineup)
         contest = Contest(
             names=list(entrants),
-            baseline=BASELINE,
+            baseline=terms.baseline(case, list(entrants)),
             budget=budget,
             rule=rule,
             rng=random.Random(case.seed),  # noqa: S311  # an order of rounds, no secret
             apart=apart,
         )
         with Meter(case.target, torch.get_num_threads(), partial(watch.tell, "", BackendStage.WAITED)) as meter:
-            hold(contest, entrants, call_s, lineup, crews, meter)
+            hold(contest, entrants, call_s, lineup, crews, meter, singly=terms.emptied)
             noise = meter.noise()
-        bills = itemise(contest, entrants, lineup, crews, exam)
+        bills = {name: one.trial.bill for name, one in entrants.items()}
+        if not terms.emptied:
+            bills |= itemise(contest, entrants, lineup, crews, exam)
         timings = {name: one.timing for name, one in entrants.items()}
         del ring, entrants, evict  # with all sets but the first
         watch.tell("", BackendStage.TRUTH)
         guard.restore()
         checks = verify_again(trials, lineup, renew(exam))
         for name, check in checks.items():
-            found = conclude(name, contest, trials[name], bills[name], check, noise, lineup)
+            found = conclude(name, contest, trials[name], bills[name], check, noise, lineup, cache)
             lineup.settle(name, replace(found, timing=timings[name]) if isinstance(found, Timed) else found)
 
 
@@ -239,9 +260,8 @@ def hold(
             watch.tell(name, BackendStage.TIMED)
             turn = time.perf_counter()
             try:
-                if (
-                    count > 1 or crews.several
-                ) and not singly:  # others have run since: this brings its operands and threads back
+                # Others have run since: this brings its operands and threads back.
+                if (count > 1 or crews.several) and not singly:
                     crews.begin_turn(name, entrant.settle)
                 before = meter.read()
                 block = entrant.block(count)
@@ -346,7 +366,7 @@ def conclude(
     check: Check,
     noise: Noise,
     lineup: Lineup,
-    cache: str | None = None,
+    cache: str,
 ) -> Timed | Wrong:
     """The outcome of a timed backend."""
     if not check.passed:
@@ -364,7 +384,7 @@ def conclude(
         bill=bill,
         comparison=told.comparison,
         noise=told.noise,
-        cache=cache or lineup.case.target.cache,
+        cache=cache,
     )
 
 

@@ -35,16 +35,7 @@ RESULTS = Path("convbench-results")
 @options.unfold
 def bench(
     choice: options.Choice,
-    budget: Annotated[
-        float,
-        typer.Option(
-            "--budget",
-            metavar="SECONDS",
-            min=0.0,
-            max=options.LONGEST_S,
-            help="Time budget per backend and case, in seconds.",
-        ),
-    ] = 3.0,
+    budget: options.Budget = 3.0,
     confidence: Annotated[
         float, typer.Option("--confidence", metavar="FRACTION", help="Joint confidence of all verdicts of one case.")
     ] = 0.998,

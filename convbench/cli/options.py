@@ -286,6 +286,16 @@ GithubBenchmark = Annotated[
 Percentiles = Annotated[
     bool, typer.Option("--percentiles", help="Show the 95th and 99th percentile and the maximum of the times, too.")
 ]
+Budget = Annotated[
+    float,
+    typer.Option(
+        "--budget",
+        metavar="SECONDS",
+        min=0.0,
+        max=LONGEST_S,
+        help="Time budget per backend and case, in seconds.",
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Run cases that a backend skips only because they are slow.")]
 
 

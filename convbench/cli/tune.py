@@ -74,16 +74,7 @@ class TuneChoice:
 def tune(
     choice: TuneChoice,
     threads: options.Threads = 0,
-    budget: Annotated[
-        float,
-        typer.Option(
-            "--budget",
-            metavar="SECONDS",
-            min=0.0,
-            max=options.LONGEST_S,
-            help="Time budget per backend and problem, in seconds.",
-        ),
-    ] = 1.0,
+    budget: options.Budget = 1.0,
     output: Annotated[
         str | None,
         typer.Option(
