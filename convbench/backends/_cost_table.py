@@ -149,7 +149,7 @@ def _tables() -> dict[str, CostTable]:
 def _read(data: Mapping[str, Mapping[str, object]]) -> Iterator[tuple[str, CostTable]]:
     for name, table in data.items():
         fits = {one: Fit(**fit) for one, fit in table["fits"].items()}  # type: ignore[attr-defined]  # JSON
-        yield name, CostTable(least=table["least"], most=table["most"], fits=fits)  # type: ignore[arg-type]
+        yield name, CostTable(least=table["least"], most=table["most"], fits=fits)  # type: ignore[arg-type]  # JSON
 
 
 def _up(count: int, to: int) -> int:

@@ -6,6 +6,8 @@ operator would depend on the input. Operators that write in place become those t
 the same; where it is not, the model is refused.
 """
 
+# ruff: noqa: SLF001  # torch has no public name for the schema of an operator, nor for which storage a tensor has
+
 import copy
 import warnings
 from collections.abc import Sequence
@@ -145,7 +147,7 @@ def _refuse_random(nodes: Sequence[fx.Node]) -> None:
 
 def _drops_nothing(node: fx.Node) -> bool:
     """Attention without dropout."""
-    names = [one.name for one in node.target._schema.arguments]  # type: ignore[union-attr]  # noqa: SLF001
+    names = [one.name for one in node.target._schema.arguments]  # type: ignore[union-attr]  # an operator, not a name
     given = dict(zip(names, node.args, strict=False)) | node.kwargs
     return "dropout_p" in names and not given.get("dropout_p", 0)
 
@@ -203,12 +205,12 @@ def _sources(node: fx.Node) -> set[fx.Node]:
 
 def _storages(node: fx.Node) -> list[int]:
     leaves, _ = tree_flatten(node.meta.get("val"))
-    return [one.untyped_storage()._cdata for one in leaves if isinstance(one, Tensor)]  # noqa: SLF001
+    return [one.untyped_storage()._cdata for one in leaves if isinstance(one, Tensor)]
 
 
 def _returning(target: Any) -> Any:
     """`aten.relu.default` of `aten.relu_.default`."""
-    namespace, _, name = target._schema.name.partition("::")  # noqa: SLF001
+    namespace, _, name = target._schema.name.partition("::")
     packet = getattr(getattr(torch.ops, namespace), name.removesuffix("_"), None) if name.endswith("_") else None
-    overload = target._overloadname  # noqa: SLF001
+    overload = target._overloadname
     return getattr(packet, overload, None) if packet is not None and overload in packet.overloads() else None

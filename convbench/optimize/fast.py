@@ -23,8 +23,8 @@ class FastModel:
     """Called like the model, from any thread of the process that made it.
 
     It answers calls with the shapes and dtypes that it was made for, without gradients. With others, in training mode,
-    for an input that wants a gradient, and after the weights have changed, the model itself answers; each of these is
-    said once, by a warning.
+    for an input that wants a gradient, under autocast, and after the weights have changed, the model itself answers;
+    each of these is said once, by a warning.
     """
 
     def __init__(self, model: nn.Module, inputs: Inputs, winner: str, call: Callable[..., Any]) -> None:
@@ -63,6 +63,8 @@ class FastModel:
             tensors = args if self._shape is not None else tree_leaves((args, dict(kwargs)))
             if any(isinstance(one, Tensor) and one.requires_grad for one in tensors):
                 return "the input wants a gradient"
+        if torch.is_autocast_enabled("cpu"):
+            return "autocast asks for another precision than its fp32"
         if self._weights.changed():
             return "its weights have changed since; call convbench.optimize again"
         return ""

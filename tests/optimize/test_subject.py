@@ -52,7 +52,7 @@ def test_what_cannot_be_made_faster_is_refused_with_what_to_do(net: Any, x: Any,
 
 def test_what_is_no_model_or_no_input_is_refused() -> None:
     with pytest.raises(ConvbenchError, match="the model is a str"):
-        require_fit(ModelCall(name="net", model="resnet18", inputs=as_inputs(nets.image())))  # type: ignore[arg-type]
+        require_fit(ModelCall(name="net", model="resnet18", inputs=as_inputs(nets.image())))  # type: ignore[arg-type]  # that is tested
     with pytest.raises(ConvbenchError, match="x is a int"):
         as_inputs(3)
 
