@@ -441,7 +441,7 @@ def optimize(
 
     Returns:
         Called like the model, with the same output; `winner` is the candidate that runs. Other shapes, training mode,
-        inputs that want a gradient, and changed weights go to the model itself, said once by a warning.
+        inputs that want a gradient, autocast, and changed weights go to the model itself, said once by a warning.
 
     Raises:
         ConvbenchError: the model cannot be made faster or proved, with what to do; the machine is too busy to

@@ -60,6 +60,7 @@ def race(name: str, options: argparse.Namespace) -> None:
     own = build(model, (x,), threads=options.threads, accuracy=options.accuracy, choices=choices, tell=print)
     built = time.process_time() - start
     if kept is not None:
+        kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text(json.dumps(own.choices, indent=0))
     last = copy.deepcopy(model).to(memory_format=torch.channels_last)
     x_last = x.to(memory_format=torch.channels_last)

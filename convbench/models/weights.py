@@ -38,6 +38,6 @@ class Weights:
 
     def _version_now(self) -> int | None:
         try:
-            return sum(map(_VERSION, self._tensors))
+            return sum(int(_VERSION(one)) for one in self._tensors)
         except RuntimeError:  # made in inference mode
             return None

@@ -75,6 +75,14 @@ def test_what_does_not_fit_goes_to_the_model_and_is_said_once(
         fast(x())
 
 
+def test_autocast_is_left_to_the_model() -> None:
+    net = nets.Net().eval()
+    fast = fast_one(net, nets.image())
+    with torch.autocast("cpu", torch.bfloat16), pytest.warns(UserWarning, match="autocast"):
+        assert fast(nets.image()).dtype == torch.bfloat16
+    assert fast(nets.image()) == "fast"
+
+
 def test_gradients_reach_the_input() -> None:
     net, x = nets.Net().eval(), nets.image().requires_grad_()
     fast = fast_one(net, nets.image())

@@ -20,13 +20,15 @@ pytestmark = [pytest.mark.program, pytest.mark.needs("torchvision"), pytest.mark
 def resnet18() -> nn.Module:
     from torchvision.models import resnet18
 
-    return resnet18(weights=None)
+    net: nn.Module = resnet18(weights=None)
+    return net
 
 
 def mobilenet_v2() -> nn.Module:
     from torchvision.models import mobilenet_v2
 
-    return mobilenet_v2(weights=None)
+    net: nn.Module = mobilenet_v2(weights=None)
+    return net
 
 
 @pytest.mark.parametrize("batch", [1, 8])
