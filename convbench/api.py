@@ -429,7 +429,8 @@ def optimize(
             or None for the input that it declares.
         accuracy: strict: an output's relative L2 error is at most twice that of torch eager on the same input;
             standard: at most 5e-6, or twice that of eager if that is more.
-        threads: of the CPU; 0 as torch has them. A fast model runs with as many.
+        threads: of the CPU; 0 as torch has them. Winners that torch runs (channels-last, torch-compile) take as many
+            as torch has when they are called.
         only: names of candidates; eager is always among them. None means all that are installed.
         budget_s: seconds of rounds for each candidate; to export and to compile them comes on top.
         plan: a file that `convbench optimize -o` or `save_plan` wrote: its winner is used, and nothing is raced.
@@ -440,7 +441,7 @@ def optimize(
 
     Returns:
         Called like the model, with the same output; `winner` is the candidate that runs. Other shapes, training mode,
-        inputs that want a gradient, and changed weights go to the model itself, said once by a warning.
+        inputs that want a gradient, autocast, and changed weights go to the model itself, said once by a warning.
 
     Raises:
         ConvbenchError: the model cannot be made faster or proved, with what to do; the machine is too busy to
@@ -473,10 +474,9 @@ def optimize(
     [accuracy] = check_words("accuracy", [accuracy], ACCURACIES)
     candidates = choose_candidates(listed(only) or ())
     sized = isinstance(net, str) and (x is None or all(isinstance(one, int) for one in x))
-    notes: list[str] = []
     waiting = Waiting("reading the model")
     with threads_set(threads) as count, waiting if progress else nullcontext():
-        subject = subject_of(net, _inputs(x) if sized else as_inputs(x), notes.append)
+        subject = subject_of(net, _inputs(x) if sized else as_inputs(x))
         require_fit(subject)
         if plan is not None and not retune:
             held = TunedPlan.load(plan, threads=count, accuracy=accuracy)
@@ -491,7 +491,6 @@ def optimize(
             budget_s=budget_s,
             isolate=isolate,
             seed=seed,
-            tell=notes.append,
             say=waiting.say,
             hold=waiting.hold,
             keep=keeper,
@@ -646,7 +645,11 @@ class Optimized(Shown):
         return () if self.race is None else self.race.rows
 
     def lines(self, candidate: str | None = None) -> str:
-        """The code that runs the model as a candidate does, without convbench; by default as the winner."""
+        """The code that runs the model as a candidate does; by default as the winner.
+
+        Raises:
+            ConvbenchError: there is no such candidate.
+        """
         from convbench.optimize.candidates import lines_of
 
         shapes = str(self._entry["input"])

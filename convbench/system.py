@@ -4,8 +4,11 @@ Linux supports everything. The check asks Python itself, not only for the system
 os.pidfd_open, too.
 """
 
+import os
+import signal
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convbench.errors import ConvbenchError
@@ -13,6 +16,8 @@ from convbench.errors import ConvbenchError
 if TYPE_CHECKING:
     from ctypes import CDLL
 
+_HOME = str(Path(__file__).parents[1])  # the location of this package, in case it is not installed
+PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 _NAMES = {"linux": "Linux", "darwin": "macOS", "win32": "Windows"}
 # By part: the features of Python that it needs, each of which some system lacks.
 NEEDS = {
@@ -58,6 +63,41 @@ def libc() -> "CDLL | None":
         return ctypes.CDLL(None)
     except (OSError, TypeError):
         return None
+
+
+def die_with(parent: int) -> None:
+    """End this process with that one, which started it, however that one ends; on Linux alone."""
+    if (c := libc()) is None or not hasattr(c, "prctl"):
+        return
+    c.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it ended before this was set
+        os._exit(0)
+
+
+def fresh_python(code: str, *arguments: object) -> list[str]:
+    """The command that runs code of this package in a new interpreter; its arguments are sys.argv[2:] there."""
+    import json
+
+    # -P: not even json is taken from the working directory.
+    run = f"import json, sys; sys.path[:] = json.loads(sys.argv[1]); {code}"
+    return [sys.executable, "-P", "-c", run, json.dumps([*sys.path, _HOME]), *map(str, arguments)]
+
+
+def ending(code: int) -> str:
+    """How a process ended that we did not end: `exited with code 1`, `died of SIGSEGV`.
+
+    Args:
+        code: what it exited with, or minus the signal.
+    """
+    if code >= 0:
+        return f"exited with code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    if name == "SIGKILL":
+        return "was killed from outside (SIGKILL), usually for lack of memory,"
+    return f"died of {name}"
 
 
 def output_of(*command: str) -> str:

@@ -1,4 +1,4 @@
-"""Whole models: torch eager, channels_last, ONNX Runtime and convbench's own graph, in turn on one machine.
+"""Whole models: torch eager, channels_last, ONNX Runtime and convbench's own graph, in rounds of random order.
 
     python scripts/graph_speed.py resnet18 mobilenet_v2 --rounds 15
     python scripts/graph_speed.py resnet50 --threads 2 --layers 20
@@ -11,6 +11,7 @@ import argparse
 import copy
 import io
 import json
+import random
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -32,7 +33,7 @@ def by_onnxruntime(model: nn.Module, x: Tensor, threads: int) -> Callable[[], An
     except ImportError:
         return None
     file = io.BytesIO()
-    torch.onnx.export(model, (x,), file, dynamo=False, opset_version=17)  # type: ignore[arg-type]
+    torch.onnx.export(model, (x,), file, dynamo=False, opset_version=17)  # type: ignore[arg-type]  # a file object is allowed, too
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     session = onnxruntime.InferenceSession(file.getvalue(), options, providers=["CPUExecutionProvider"])
@@ -44,8 +45,8 @@ def with_plausible_norms(model: nn.Module) -> nn.Module:
     """Random statistics, as a trained model has some."""
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.running_var.uniform_(0.5, 2.0)  # type: ignore[union-attr]
-            module.running_mean.normal_(0, 0.1)  # type: ignore[union-attr]
+            module.get_buffer("running_var").uniform_(0.5, 2.0)
+            module.get_buffer("running_mean").normal_(0, 0.1)
     return model
 
 
@@ -59,6 +60,7 @@ def race(name: str, options: argparse.Namespace) -> None:
     own = build(model, (x,), threads=options.threads, accuracy=options.accuracy, choices=choices, tell=print)
     built = time.process_time() - start
     if kept is not None:
+        kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text(json.dumps(own.choices, indent=0))
     last = copy.deepcopy(model).to(memory_format=torch.channels_last)
     x_last = x.to(memory_format=torch.channels_last)
@@ -69,9 +71,9 @@ def race(name: str, options: argparse.Namespace) -> None:
     times: dict[str, list[float]] = {way: [] for way in ways}
     clock = time.thread_time if options.threads == 1 else time.perf_counter
     for turn in range(options.rounds + 2):
-        for way, run in ways.items():
+        for way in random.sample(list(ways), len(ways)):  # none always follows the same one
             start = clock()
-            run()
+            ways[way]()
             if turn >= 2:
                 times[way].append(clock() - start)
     truth = tree_leaves(copy.deepcopy(model).double()(x.double()))

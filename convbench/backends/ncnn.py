@@ -1,6 +1,7 @@
 """ncnn on the CPU with its defaults in fp32: Winograd for most 3x3 kernels of stride 1, one image at a time."""
 
 import tempfile
+from collections.abc import Sequence
 
 import ncnn as nn
 import torch
@@ -16,12 +17,7 @@ PLAIN_FLOATS = b"\0\0\0\0"  # the tag before weights that are stored as they are
 
 def load(w: Float[Tensor, "k cg r s"], spec: ConvSpec) -> nn.Net:
     """A network of one layer, its weight transformed and packed, for as many threads as torch has."""
-    net = nn.Net()
-    net.opt.num_threads = torch.get_num_threads()
-    net.opt.use_vulkan_compute = False
-    for name in dir(net.opt):  # nothing is stored or added in fewer bits than fp32
-        if name.startswith(("use_fp16_", "use_bf16_", "use_int8_")):
-            setattr(net.opt, name, False)
+    net = empty_net(torch.get_num_threads())
     if net.load_param_mem(layers(spec)) != 0:
         raise RuntimeError("ncnn did not accept the layer's parameters")
     with tempfile.NamedTemporaryFile(suffix=".bin") as weights:  # from memory it reads text alone
@@ -29,6 +25,17 @@ def load(w: Float[Tensor, "k cg r s"], spec: ConvSpec) -> nn.Net:
         weights.flush()
         if net.load_model(weights.name) != 0:
             raise RuntimeError("ncnn did not accept the weight")
+    return net
+
+
+def empty_net(threads: int) -> nn.Net:
+    """A network to load into, in fp32 on the CPU with so many threads."""
+    net = nn.Net()
+    net.opt.num_threads = threads
+    net.opt.use_vulkan_compute = False
+    for name in dir(net.opt):  # nothing is stored or added in fewer bits than fp32
+        if name.startswith(("use_fp16_", "use_bf16_", "use_int8_")):
+            setattr(net.opt, name, False)
     return net
 
 
@@ -55,7 +62,7 @@ def layers(spec: ConvSpec) -> str:
 )
 def ncnn(x: Float[Tensor, "n c h w"], net: nn.Net, spec: ConvSpec) -> Float[Tensor, "n k p q"]:
     x = x.contiguous()  # the only layout it takes from outside
-    images = [run(net, image) for image in x]
+    images = [run(net, image, "x", ["y"])[0] for image in x]
     if len(images) == 1:
         return images[0].unsqueeze(0)
     y = torch.empty(spec.y_shape)
@@ -64,14 +71,17 @@ def ncnn(x: Float[Tensor, "n c h w"], net: nn.Net, spec: ConvSpec) -> Float[Tens
     return y
 
 
-def run(net: nn.Net, image: Float[Tensor, "c h w"]) -> Float[Tensor, "k p q"]:
-    """y of one image, in memory of ncnn's own; its channels may lie apart, for alignment."""
+def run(net: nn.Net, image: Float[Tensor, "c h w"], given: str, wanted: Sequence[str]) -> list[Tensor]:
+    """Outputs of one image, by name, in memory of ncnn's own; their channels may lie apart, for alignment."""
     mat = nn.Mat(image.numpy())
     if mat.cstep % ALIGNED:
         mat = mat.clone()
     extractor = net.create_extractor()
-    extractor.input("x", mat)
-    code, y = extractor.extract("y")
-    if code != 0:
-        raise RuntimeError(f"ncnn returned {code}")
-    return torch.from_numpy(y.numpy())
+    extractor.input(given, mat)
+    found = []
+    for name in wanted:
+        code, y = extractor.extract(name)
+        if code != 0:
+            raise RuntimeError(f"ncnn returned {code}")
+        found.append(torch.from_numpy(y.numpy()))
+    return found

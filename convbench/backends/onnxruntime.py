@@ -24,14 +24,19 @@ class Loaded:
 
 def load(w: Float[Tensor, "k cg r s"], spec: ConvSpec) -> Loaded:
     """The graph, optimised for as many threads as torch has."""
+    session = session_of(graph(w, spec), torch.get_num_threads())
+    return Loaded(session, session.io_binding())
+
+
+def session_of(model: bytes | str, threads: int) -> ort.InferenceSession:
+    """A model's bytes or file, loaded for so many threads."""
     options = ort.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
+    options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     # Its threads may spin during a call but not after it: they would take time from the next backend.
     options.add_session_config_entry("session.force_spinning_stop", "1")
-    session = ort.InferenceSession(graph(w, spec), options, providers=["CPUExecutionProvider"])
-    return Loaded(session, session.io_binding())
+    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def graph(w: Float[Tensor, "k cg r s"], spec: ConvSpec) -> bytes:

@@ -22,7 +22,12 @@ def compiled(w: Float[Tensor, "k cg r s"], spec: ConvSpec) -> ov.InferRequest:
     else:
         blocks = w.reshape(spec.groups, spec.k_per_group, spec.c_per_group, spec.r, spec.s).contiguous()
         y = opset8.group_convolution(x, blocks.numpy(), spec.stride, begin, end, spec.dilation)
-    threads = torch.get_num_threads()
+    model = ov.Model([y], [x], "convolution")
+    return compile_model(model, torch.get_num_threads()).create_infer_request()
+
+
+def compile_model(model: ov.Model | str, threads: int) -> ov.CompiledModel:
+    """A model or its file, compiled in fp32 for one stream of so many threads."""
     settings = {
         "PERFORMANCE_HINT": "LATENCY",
         "EXECUTION_MODE_HINT": "ACCURACY",
@@ -31,7 +36,7 @@ def compiled(w: Float[Tensor, "k cg r s"], spec: ConvSpec) -> ov.InferRequest:
         "INFERENCE_NUM_THREADS": threads,
         "ENABLE_CPU_PINNING": False,  # pinned threads would meet torch's on the same cores
     }
-    return ov.Core().compile_model(ov.Model([y], [x], "convolution"), "CPU", settings).create_infer_request()
+    return ov.Core().compile_model(model, "CPU", settings)
 
 
 def defects(case: Case, _probe: str) -> str | None:

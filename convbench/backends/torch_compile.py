@@ -21,6 +21,14 @@ Run = Callable[[Tensor], Tensor]
 def refuse(case: Case) -> str | None:
     if not case.target.on_host and not find_spec("triton"):
         return "torch.compile generates GPU code with triton, which is not installed"
+    if why := lacks_compiler():
+        return why
+    start_inductor()
+    return None
+
+
+def lacks_compiler() -> str:
+    """Why inductor cannot compile for a CPU here, or ""."""
     from torch._inductor.cpp_builder import get_cpp_compiler
     from torch._inductor.exc import InvalidCxxCompiler
 
@@ -28,8 +36,7 @@ def refuse(case: Case) -> str | None:
         get_cpp_compiler()
     except InvalidCxxCompiler:
         return "torch.compile needs a C++ compiler (g++, or the one in CXX), and this machine has none"
-    start_inductor()
-    return None
+    return ""
 
 
 @cache

@@ -1,10 +1,13 @@
 """In which order are the candidates of a case timed, and when is it enough?"""
 
 import random
-from collections.abc import Collection, Mapping, Sequence
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 from math import inf
 
+from convbench.bench.noise import Meter
 from convbench.bench.statistics import VerdictRule, compare, signed_rank
 from convbench.outcome import Noise, PairedRatio
 
@@ -13,6 +16,8 @@ FIRST_LOOK = 1 / 32  # of the budget; each later look at half as much again
 # Of the time since their verdicts, all that are decided together take this share: so their medians are of the whole
 # case like the others', and not of its first moments.
 AFTERWARDS = 0.1
+# How long a contest waits while the CPUs are elsewhere: they were seen away for 10 to 20 s.
+PATIENCE, MOST_PATIENCE_S = 7.0, 20.0
 DIGITS = 4  # of a sample, as the CSV keeps them: a row that is read again has the same median
 
 
@@ -186,6 +191,13 @@ class Contest:
         base = self.samples.get(self.baseline)
         return [base[number] for number in self.rounds[name]] if base else []
 
+    @property
+    def least_rounds(self) -> int:
+        """How many rounds, all of them clean, a verdict takes at the end of the budget."""
+        rivals = max(1, len(self.names) - 1)
+        error = (1 - self.rule.confidence) / rivals
+        return next(rounds for rounds in count(self.rule.least) if signed_rank(rounds, error) > 0)
+
     def _error(self, share: float) -> float:
         """The error that a look may spend now on each candidate."""
         rivals = max(1, len(self.names) - 1)  # as many as set out, so a drop-out loosens nothing
@@ -219,6 +231,22 @@ class Contest:
 
     def _decide(self, name: str) -> None:
         self._decided[name] = _Afterwards(since_s=self._elapsed_s, turn_s=self.samples[name][-1].cost_s)
+
+
+def paced(contest: Contest, meter: Meter) -> Iterator[list[str]]:
+    """The rounds of a contest by the clock of this machine.
+
+    While the CPUs are elsewhere it waits, for PATIENCE times the budget and MOST_PATIENCE_S at most, without spending
+    the budget.
+    """
+    patience_s = min(MOST_PATIENCE_S, PATIENCE * contest.budget.total_s(len(contest.names)))
+    start = time.perf_counter()
+    while order := contest.next_round(time.perf_counter() - start):
+        meter.refresh()
+        if meter.moved and patience_s > 0:
+            waited_s = meter.wait(patience_s)
+            patience_s, start = patience_s - waited_s, start + waited_s
+        yield order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

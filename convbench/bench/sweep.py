@@ -18,7 +18,7 @@ from convbench.bench.heap import heap_kept
 from convbench.bench.noise import Meter
 from convbench.bench.regimes import LAUNCH_BOUND_S, Eviction, cold_times, conversion_time, mapped_times
 from convbench.bench.ring import Ring
-from convbench.bench.rounds import Contest, TimeBudget, TimeSample
+from convbench.bench.rounds import Contest, TimeBudget, TimeSample, paced
 from convbench.bench.statistics import VerdictRule
 from convbench.call.bind import ANY_FAULT, conditions, failure, synchronize
 from convbench.call.memory import Guard
@@ -32,8 +32,6 @@ from convbench.verify.operands import make_operands
 from convbench.verify.probes import Probes
 from convbench.verify.trial import Trial, attempt, judge
 
-# How long a case waits while the CPUs are elsewhere, by its budget, and at most: they were seen away for 10 to 20 s.
-PATIENCE, MOST_PATIENCE_S = 7.0, 20.0
 SEVERAL = 4  # blocks in one, where a turn has to settle for longer than a block lasts
 
 
@@ -253,16 +251,10 @@ def hold(
     counts, warming_s = block_counts(call_s, contest.baseline, block_s), dict[str, float]()
     if singly:
         counts = dict.fromkeys(counts, 1)
-    patience_s = min(MOST_PATIENCE_S, PATIENCE * contest.budget.total_s(len(contest.names)))
-    start = time.perf_counter()
-    while order := contest.next_round(time.perf_counter() - start):
+    for order in paced(contest, meter):
         if contest.warm and warming_s and not singly:
             counts, warming_s = block_counts({**call_s, **warming_s}, contest.baseline, block_s), {}
         samples: dict[str, TimeSample] = {}
-        meter.refresh()
-        if meter.moved and patience_s > 0:
-            waited_s = meter.wait(patience_s)
-            patience_s, start = patience_s - waited_s, start + waited_s
         for name in order:
             entrant, count = entrants[name], counts[name]
             watch.tell(name, BackendStage.TIMED)

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from convbench.cli.completion import among, listed
-from convbench.cli.options import Json, Overwrite, Threads, Words, words
+from convbench.cli.options import (
+    LONGEST_S,
+    Json,
+    ModelInputs,
+    Overwrite,
+    Threads,
+    Words,
+    model_argument,
+    model_command,
+    model_inputs,
+)
 from convbench.cli.outputs import check_outputs, tell, write
 from convbench.errors import ConvbenchError, check_words
 from convbench.exit_codes import NOTHING
@@ -31,22 +41,8 @@ PASSES, ORDERS = ("fprop", "all"), ("time", "model")
 
 def model(
     context: typer.Context,
-    name: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME",
-            help="A model of torchvision or timm, FILE.py:Model, package.module:factory, transformers:CONFIG, or a "
-            "FILE.onnx, .pt2 or .pt.",
-        ),
-    ],
-    input: Annotated[  # noqa: A002  # the name of its option
-        Words,
-        typer.Option(
-            "--input",
-            metavar="[NAME=]SIZES[:DTYPE],...",
-            help="Inputs of the model, such as 1x3x224x224:fp16 or input_ids=1x16:int64.",
-        ),
-    ] = None,
+    model: Annotated[str, model_argument("FILE.onnx, .pt2 or .pt")],
+    input: ModelInputs = None,  # noqa: A002  # the name of its option
     passes: Annotated[
         str,
         typer.Option(
@@ -61,7 +57,9 @@ def model(
     ] = False,
     budget: Annotated[
         float,
-        typer.Option("--budget", metavar="SECONDS", min=0.0, max=1e7, help="With --race: time budget per backend."),
+        typer.Option(
+            "--budget", metavar="SECONDS", min=0.0, max=LONGEST_S, help="With --race: time budget per backend."
+        ),
     ] = 1.0,
     threads: Threads = 0,
     wait_until_quiet: Annotated[
@@ -108,7 +106,7 @@ def model(
         from convbench.session import set_threads
 
         set_threads(threads)
-    costs = _measure(name, input, context.obj, training=passes == "all", timed=not no_time, patiently=wait_until_quiet)
+    costs = _measure(model, input, context.obj, training=passes == "all", timed=not no_time, patiently=wait_until_quiet)
     if csv is not None and costs.rows:
         from convbench.show.models import write_suite
 
@@ -117,14 +115,14 @@ def model(
         write(csv, text.getvalue(), overwrite=overwrite)
     raced = _race(costs, budget, context.obj) if race and costs.rows else ()
     again = shlex.join(
-        ["convbench", "model", name, *(["--input", ",".join(words(input))] if input else [])]
+        model_command("model", model, input)
         + (["--passes", passes] if passes != "fprop" else [])
         + (["--threads", str(threads)] if threads else [])
     )
-    whole = of_whole_model(name, input) if costs.rows and passes == "fprop" else []
+    whole = of_whole_model(model, input) if costs.rows and passes == "fprop" else []
     _show(costs, raced, csv, again, whole, raced_too=race, by_time=sort == "time" and not no_time, as_json=json)
     if not costs.census.calls:
-        tell(f"{name} runs no convolution on this input")
+        tell(f"{model} runs no convolution on this input")
         raise typer.Exit(NOTHING)
 
 
@@ -156,14 +154,14 @@ def _show(
         _tell_suite(costs, csv)
 
 
-def of_whole_model(name: str, inputs: Words) -> list[str]:
+def of_whole_model(model: str, inputs: Words) -> list[str]:
     """The line that leads to `convbench optimize`, with what it brought when it was last run here."""
     from convbench.optimize.plans import remembered
 
-    if name.lower().endswith(".onnx"):
+    if model.lower().endswith(".onnx"):
         return []
-    command = shlex.join(["convbench", "optimize", name, *(["--input", ",".join(words(inputs))] if inputs else [])])
-    if brought := remembered(name):
+    command = shlex.join(model_command("optimize", model, inputs))
+    if brought := remembered(model):
         return [f"Whole model: {brought} ({command})."]
     return [f"Whole model: {command} races torch.compile, ONNX Runtime, OpenVINO and others on it."]
 
@@ -182,7 +180,6 @@ def _measure(
 ) -> "ModelCosts":
     from convbench.bench.doctor import MOST_WAIT_S, wait_until_quiet, warning
     from convbench.device import find_device
-    from convbench.models.inputs import parse_inputs
     from convbench.ran.study import study
 
     def say_pass(number: int) -> None:
@@ -198,7 +195,7 @@ def _measure(
 
     return study(
         model,
-        None if inputs is None else parse_inputs(",".join(words(inputs))),
+        model_inputs(inputs),
         training=training,
         timed=timed,
         tell=tell,

@@ -10,7 +10,17 @@ import typer
 
 from convbench.case import ACCURACIES
 from convbench.cli.completion import among, listed
-from convbench.cli.options import Json, Overwrite, Threads, Words, words
+from convbench.cli.options import (
+    LONGEST_S,
+    Json,
+    ModelInputs,
+    Overwrite,
+    Threads,
+    Words,
+    model_argument,
+    model_inputs,
+    words,
+)
 from convbench.cli.outputs import check_outputs, tell, write
 from convbench.errors import ConvbenchError, check_words
 from convbench.exit_codes import NOTHING
@@ -38,22 +48,8 @@ def _candidates(_: str) -> list[str]:
 
 def optimize(
     context: typer.Context,
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL",
-            help="A model of torchvision or timm, FILE.py:Model, package.module:factory, transformers:CONFIG, or a "
-            "FILE.pt2 or .pt.",
-        ),
-    ],
-    input: Annotated[  # noqa: A002  # the name of its option
-        Words,
-        typer.Option(
-            "--input",
-            metavar="[NAME=]SIZES[:DTYPE],...",
-            help="Inputs of the model, such as 8x3x224x224 or input_ids=1x16:int64.",
-        ),
-    ] = None,
+    model: Annotated[str, model_argument("FILE.pt2 or .pt")],
+    input: ModelInputs = None,  # noqa: A002  # the name of its option
     accuracy: Annotated[
         str,
         typer.Option(
@@ -75,7 +71,7 @@ def optimize(
     budget: Annotated[
         float,
         typer.Option(
-            "--budget", metavar="SECONDS", min=0.0, max=1e7, help="Time budget per candidate, without its build."
+            "--budget", metavar="SECONDS", min=0.0, max=LONGEST_S, help="Time budget per candidate, without its build."
         ),
     ] = 5.0,
     threads: Threads = 0,
@@ -143,13 +139,12 @@ def optimize(
 
 
 def _subject(model: str, inputs: Words, waiting: "Waiting") -> "ModelCall":
-    from convbench.models.inputs import parse_inputs
     from convbench.optimize.use import subject_of
     from convbench.printing import prints_to_stderr
 
     waiting.say(f"building {model}")
     with prints_to_stderr():  # the model's own code runs
-        return subject_of(model, None if inputs is None else parse_inputs(",".join(words(inputs))), tell)
+        return subject_of(model, model_inputs(inputs), tell)
 
 
 def _refuse_or_show(plan: str, subject: "ModelCall", threads: int, accuracy: str) -> None:

@@ -21,6 +21,7 @@ from convbench.explain import NOTE
 if TYPE_CHECKING:
     from convbench.backend import Backend
     from convbench.case import Problem
+    from convbench.models.inputs import GivenInput
     from convbench.selection import Defaults, Selection
     from convbench.session import Bench, Session, Verify
     from convbench.shards import Shard
@@ -172,6 +173,14 @@ ThreadCounts = Annotated[
         help="CPU threads; each case runs with each number. Default: 0, as torch chooses.",
     ),
 ]
+ModelInputs = Annotated[
+    Words,
+    typer.Option(
+        "--input",
+        metavar="[NAME=]SIZES[:DTYPE],...",
+        help="Inputs of the model: 8x3x224x224, pixel_values=1x3x224x224:fp16. Default: those that it declares.",
+    ),
+]
 Anonymous = Annotated[
     bool, typer.Option("--anonymous", help="Keep host name, command line and folders out of rows and pages.")
 ]
@@ -225,6 +234,17 @@ MemoryLimit = Annotated[
         help="Kill a case that uses more. Default: 90 % of free memory.",
     ),
 ]
+
+
+def model_argument(files: str) -> Any:
+    """The model of a command that also reads these files."""
+    return typer.Argument(
+        metavar="MODEL",
+        help="A model of torchvision or timm, FILE.py:Model, package.module:factory, transformers:CONFIG, or a "
+        f"{files} file.",
+    )
+
+
 Shape = Annotated[
     str | None,
     typer.Argument(
@@ -284,6 +304,18 @@ def words(given: Words, default: Sequence[str] = ()) -> list[str]:
     if given is None:
         return list(default)
     return [word for text in given for word in text.split(",") if word]
+
+
+def model_inputs(given: Words) -> "tuple[GivenInput, ...] | None":
+    """The inputs of a model; None where they are not given."""
+    from convbench.models.inputs import parse_inputs
+
+    return None if given is None else parse_inputs(",".join(words(given)))
+
+
+def model_command(command: str, model: str, given: Words) -> list[str]:
+    """The words of a command on this model and its inputs."""
+    return ["convbench", command, model, *(["--input", ",".join(words(given))] if given else [])]
 
 
 def choose(what: str, given: Words, allowed: Sequence[str], default: Sequence[str]) -> list[str]:

@@ -5,7 +5,6 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import inf, isnan
 from typing import Any, NoReturn
 
 import torch
@@ -13,20 +12,20 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from convbench.case import ACCURACIES
-from convbench.errors import ConvbenchError, plural
+from convbench.errors import ConvbenchError, check_words, plural
 from convbench.graph.capture import capture
 from convbench.graph.errors import UnsupportedModel
-from convbench.graph.graph import double
-from convbench.graph.program import BY_TORCH, Program, Times, relative_error
+from convbench.graph.program import BY_TORCH, Program, Times
 from convbench.graph.simplify import simplify
 from convbench.graph.translate import translate
 from convbench.graph.tune import FEWEST, Tuning, measure, seconds_of, share_of_torch, tune
+from convbench.models.accuracy import allowed, distance, relative_error
+from convbench.models.fitness import has_modes
+from convbench.models.weights import Weights
 
 __all__ = ["Layer", "OwnGraph", "UnsupportedModel", "build"]
 
 SAME = 1e-4  # relative L2 of the graph's output and the model's: more is no rounding
-STANDARD = 5e-6  # relative L2 against float64 that accuracy "standard" allows
-STRICT = 2  # times torch's own error that "strict" does
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,7 @@ def build(
 ) -> "OwnGraph":
     """A model in evaluation mode as one program for inputs of these shapes.
 
-    Weights are copied: what is loaded into the model later does not change the graph.
+    Weights are copied: after a change the graph leaves its calls to the model, and has to be built again.
 
     Args:
         inputs: of the model's forward, by position; their numbers are used for tuning alone.
@@ -79,8 +78,7 @@ def build(
         UnsupportedModel: in words, why the model has no graph.
         ConvbenchError: an argument is not allowed.
     """
-    if accuracy not in ACCURACIES:
-        raise ConvbenchError(f"accuracy={accuracy!r}: give one of {', '.join(ACCURACIES)}")
+    [accuracy] = check_words("accuracy", [accuracy], ACCURACIES)
     if threads < 1:
         raise ConvbenchError(f"threads={threads}: give 1 or more")
     graph = simplify(translate(capture(model, inputs)))
@@ -97,7 +95,8 @@ def build(
             _tell_of_strangers(program, choices, tell)
             tuning = Tuning()
             program.load(choices)
-        theirs = model(*inputs)
+        for _ in range(2):  # by the second call, what a model counts in Python has changed
+            theirs = model(*inputs)
         _compare(program.run(given), theirs)
         errors = {} if choices is not None else _hold_accuracy(program, given, theirs, accuracy, tell)
         own.describe(tuning, measure(program, given, FEWEST), errors)
@@ -119,49 +118,51 @@ def _tell_of_strangers(program: Program, choices: Mapping[str, str], tell: Calla
 def _compare(ours: Any, theirs: Any) -> None:
     """What a model does besides calling torch's operators is seen in its output."""
     for our, their in zip(tree_leaves(ours), tree_leaves(theirs), strict=True):
-        if isinstance(their, Tensor):
-            off = relative_error(our, their) if our.shape == their.shape and our.dtype == their.dtype else inf
-            same = isnan(off) or off < SAME
-        else:
-            same = our == their
-        if not same:
+        if not (_alike(our, their) if isinstance(their, Tensor) else our == their):
             raise UnsupportedModel(
                 "the captured graph gives another output than the model: it does something that calls no operator of "
                 "torch, or its calls depend on each other"
             )
 
 
+def _alike(ours: Tensor, theirs: Tensor) -> bool:
+    """Whether the two are one tensor but for rounding; NaN and infinity are equal to each other."""
+    if ours.shape != theirs.shape or ours.dtype != theirs.dtype:
+        return False
+    if ours.is_complex():
+        ours, theirs = torch.view_as_real(ours), torch.view_as_real(theirs)
+    finite = theirs.isfinite()
+    return torch.equal(ours.isfinite(), finite) and relative_error(ours[finite], theirs[finite]) < SAME
+
+
 def _hold_accuracy(
     program: Program, inputs: list[Tensor], theirs: Any, accuracy: str, tell: Callable[[str], None]
 ) -> dict[str, float]:
     """The error of each kernel; where the whole is outside its class, Winograd gives way to direct sums."""
-    truth = program.graph.run(double(inputs))
-
-    def worst(outputs: Any) -> float:
-        pairs = zip(tree_leaves(outputs), tree_leaves(truth), strict=True)
-        return max(
-            (relative_error(a, b) for a, b in pairs if isinstance(a, Tensor) and a.is_floating_point()), default=0
-        )
-
-    error = worst(program.run(inputs))
-    allowed = STRICT * worst(theirs) if accuracy == "strict" else STANDARD
-    if error > allowed:
+    truth = _numbers(program.graph.run(inputs, exact=True))
+    most = allowed(accuracy, distance(_numbers(theirs), truth))
+    error = distance(_numbers(program.run(inputs)), truth)
+    if error > most:
         direct = {
             name: next((plan.name for plan in one.plans if plan.name.startswith("direct")), program.choices[name])
             for name, one in program.lowered.items()
         }
         program.load(direct)
-        better = worst(program.run(inputs))
-        tell(
-            f"the error was {error:.1e}, above {allowed:.1e} of {accuracy}: {better:.1e} with direct convolutions alone"
-        )
+        better = distance(_numbers(program.run(inputs)), truth)
+        tell(f"the error was {error:.1e}, above {most:.1e} of {accuracy}: {better:.1e} with direct convolutions alone")
     return program.errors(inputs)
+
+
+def _numbers(out: Any) -> list[Tensor]:
+    """What of an output rounding can change."""
+    return [one for one in tree_leaves(out) if isinstance(one, Tensor) and one.is_floating_point()]
 
 
 class OwnGraph:
     """Runs like the model that it was built of.
 
-    Inputs of another shape or dtype, and calls that ask for gradients, run by the model itself; `tell` says so once.
+    Inputs of another shape or dtype, calls that ask for gradients, and all calls in training mode or once the weights
+    have changed, run by the model itself; `tell` says each once.
     Threads may call at once; one runs after the other. The returned tensors are new and belong to the caller.
 
     Attributes:
@@ -182,7 +183,7 @@ class OwnGraph:
         self.workspace = 0
         self._model, self._program, self._tell = model, program, tell
         self._expected = [(one.shape, one.dtype) for one in inputs]
-        self._parameters = list(model.parameters())
+        self._parameters, self._weights = list(model.parameters()), Weights(model)
         self._lock = threading.Lock()
         self._told: set[str] = set()
 
@@ -213,6 +214,8 @@ class OwnGraph:
 
     def _why_not(self, inputs: tuple[Tensor, ...]) -> str:
         """Why the model itself must run this call, or ""."""
+        if self._model.training and has_modes(self._model):
+            return "the model is in training mode, and the graph is of evaluation"
         if [(one.shape, one.dtype) if isinstance(one, Tensor) else None for one in inputs] != self._expected:
             wanted = ", ".join("x".join(map(str, shape)) for shape, _ in self._expected)
             return f"the graph was built for inputs of {wanted} and got others"
@@ -227,6 +230,8 @@ class OwnGraph:
             return "the graph runs on the CPU and got inputs of another device"
         if torch.is_autocast_enabled("cpu"):
             return "autocast asks for another precision than the graph's fp32"
+        if self._weights.changed():
+            return "the weights have changed since the graph was built; build it again"
         return ""
 
     def __reduce__(self) -> NoReturn:

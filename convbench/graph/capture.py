@@ -6,6 +6,9 @@ operator would depend on the input. Operators that write in place become those t
 the same; where it is not, the model is refused.
 """
 
+# ruff: noqa: SLF001  # torch has no public name for the schema of an operator, nor for which storage a tensor has
+
+import copy
 import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -17,11 +20,11 @@ from torch import Tensor, fx, nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
 from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
-from torch.nn.modules import module as torch_module
 from torch.utils._pytree import TreeSpec, tree_flatten
 
 from convbench.errors import in_words
 from convbench.graph.errors import UnsupportedModel
+from convbench.models.fitness import why_unfit
 
 IDENTITY_IN_EVALUATION = ("dropout", "dropout_", "feature_dropout", "feature_dropout_", "alpha_dropout")
 
@@ -49,30 +52,20 @@ class Captured:
 
 def check(model: nn.Module, inputs: Sequence[Tensor]) -> None:
     """Raise UnsupportedModel for what can be seen without running the model."""
-    for name, module in model.named_modules():
-        where = f"{name or 'the model'} ({type(module).__name__})"
-        if module.training:
-            raise UnsupportedModel(f"{where} is in training mode; call model.eval() first")
-        if module._forward_hooks or module._forward_pre_hooks:  # noqa: SLF001  # torch has no public name for them
-            raise UnsupportedModel(
-                f"{where} has forward hooks, which a compiled graph would not call; remove them first"
-            )
-    if torch_module._global_forward_hooks or torch_module._global_forward_pre_hooks:  # noqa: SLF001
-        raise UnsupportedModel(
-            "torch has global forward hooks, which a compiled graph would not call; remove them first"
-        )
-    state = [*model.named_parameters(), *model.named_buffers()]
-    for what, one in [*state, *((f"input {place}", one) for place, one in enumerate(inputs))]:
+    for place, one in enumerate(inputs):
         if not isinstance(one, Tensor):
-            raise UnsupportedModel(f"{what} is a {type(one).__name__}; all inputs must be tensors")
-        if not one.is_cpu:
-            raise UnsupportedModel(f"{what} is on {one.device}; the graph runs on the CPU")
-        if one.layout != torch.strided or one.is_quantized:
-            raise UnsupportedModel(f"{what} is sparse or quantized; the graph takes dense tensors")
-        if (one.is_floating_point() or one.is_complex()) and one.dtype != torch.float32:
-            raise UnsupportedModel(
-                f"{what} has {one.dtype}; the graph computes in torch.float32, as after model.float()"
-            )
+            raise UnsupportedModel(f"input {place} is a {type(one).__name__}; all inputs must be tensors")
+    if why := why_unfit(model, inputs):
+        raise UnsupportedModel(why)
+
+
+def _apart(model: nn.Module) -> nn.Module:
+    """The modules anew over the same weights: what a forward pass keeps in attributes would be fake tensors."""
+    weights = {id(one): one for one in (*model.parameters(), *model.buffers())}
+    try:
+        return copy.deepcopy(model, weights)
+    except Exception:  # whatever a copy raises: such a model is run as it is
+        return model
 
 
 def capture(model: nn.Module, inputs: Sequence[Tensor]) -> Captured:
@@ -83,6 +76,7 @@ def capture(model: nn.Module, inputs: Sequence[Tensor]) -> Captured:
             raises an error.
     """
     check(model, inputs)
+    model = _apart(model)
     state = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     structures: list[TreeSpec] = []
 
@@ -153,7 +147,7 @@ def _refuse_random(nodes: Sequence[fx.Node]) -> None:
 
 def _drops_nothing(node: fx.Node) -> bool:
     """Attention without dropout."""
-    names = [one.name for one in node.target._schema.arguments]  # type: ignore[union-attr]  # noqa: SLF001
+    names = [one.name for one in node.target._schema.arguments]  # type: ignore[union-attr]  # an operator, not a name
     given = dict(zip(names, node.args, strict=False)) | node.kwargs
     return "dropout_p" in names and not given.get("dropout_p", 0)
 
@@ -211,12 +205,12 @@ def _sources(node: fx.Node) -> set[fx.Node]:
 
 def _storages(node: fx.Node) -> list[int]:
     leaves, _ = tree_flatten(node.meta.get("val"))
-    return [one.untyped_storage()._cdata for one in leaves if isinstance(one, Tensor)]  # noqa: SLF001
+    return [one.untyped_storage()._cdata for one in leaves if isinstance(one, Tensor)]
 
 
 def _returning(target: Any) -> Any:
     """`aten.relu.default` of `aten.relu_.default`."""
-    namespace, _, name = target._schema.name.partition("::")  # noqa: SLF001
+    namespace, _, name = target._schema.name.partition("::")
     packet = getattr(getattr(torch.ops, namespace), name.removesuffix("_"), None) if name.endswith("_") else None
-    overload = target._overloadname  # noqa: SLF001
+    overload = target._overloadname
     return getattr(packet, overload, None) if packet is not None and overload in packet.overloads() else None

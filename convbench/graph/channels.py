@@ -48,7 +48,7 @@ class _Pass:
         if x is None or len(inputs) != 1 or len(node.outputs) != 1:
             self.keep(node, inputs)
         elif _axes(node) == TO_LAST and x.is_image:
-            self.first[node.output] = x
+            self.first[node.output] = self.plain(x)
         elif x not in self.first:
             self.keep(node, inputs)
         elif _axes(node) == TO_FIRST:

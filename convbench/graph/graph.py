@@ -5,7 +5,7 @@ then a sum and an activation onto its store. Numbers of weights change in float6
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,7 +25,7 @@ from convbench.graph.operations import (
     Node,
 )
 
-Leaf = Any  # a Value, or a constant that the model returns as it is
+Leaf = Any  # a GraphValue, or a constant that the model returns as it is
 
 
 @dataclass
@@ -57,28 +57,34 @@ class Graph:
         """The values that the model returns."""
         return [one for one in self.leaves if isinstance(one, GraphValue)]
 
-    def run(self, inputs: "list[Tensor]", watch: Callable[[Node, list[Tensor], Any], None] | None = None) -> Any:
-        """What the model returns, by torch alone; in float64 if the inputs are."""
-        values: dict[GraphValue, Tensor] = dict(zip(self.inputs, inputs, strict=True))
+    def run(self, inputs: Sequence[Tensor], *, exact: bool = False) -> Any:
+        """What the model returns, by torch alone; `exact`: all of it in float64, the reference."""
+
+        def widen(one: Tensor) -> Tensor:
+            return one.double() if exact and one.dtype == torch.float32 else one
+
+        values: dict[GraphValue, Tensor] = dict(zip(self.inputs, map(widen, inputs), strict=True))
         left = Counter(one for node in self.nodes for one in node.inputs)
         left.update(self.results())
         for node in self.nodes:
-            taken = [values[one] for one in node.inputs]
-            made = node.operation.run(*taken)
-            if watch is not None:
-                watch(node, taken, made)
+            made = node.operation.run(*[values[one] for one in node.inputs])
             made = [made] if isinstance(made, Tensor) else made
-            values |= dict(zip(node.outputs, made, strict=True))
+            values |= dict(zip(node.outputs, map(widen, made), strict=True))
             for one in node.inputs:
                 left[one] -= 1
                 if not left[one]:
                     del values[one]
-        return self.put_together(lambda one: values[one])
+        return self.put_together(values.__getitem__)
 
     def put_together(self, tensor: Callable[[GraphValue], Tensor]) -> Any:
-        """What the model returns, from its values."""
-        leaves = [tensor(one) if isinstance(one, GraphValue) else one for one in self.leaves]
-        return tree_unflatten(leaves, self.structure)
+        """What the model returns, from its values; constants are copied, for the caller may write into them."""
+
+        def put(one: Leaf) -> Any:
+            if isinstance(one, GraphValue):
+                return tensor(one)
+            return one.clone() if isinstance(one, Tensor) else one
+
+        return tree_unflatten(list(map(put, self.leaves)), self.structure)
 
 
 def drop_unread(graph: Graph) -> None:
@@ -109,19 +115,14 @@ def _join(graph: Graph, node: Node, reader: Node, operation: Any, inputs: list[G
 def fold_batch_norms(graph: Graph) -> None:
     """scale * (w x + b) + shift = (scale w) x + (scale b + shift)."""
     for node in list(graph.nodes):
-        readers = graph.readers()
-        reader = _only_reader(graph, readers, node)
-        if (
-            reader is None
-            or not isinstance(reader.operation, Affine)
-            or not isinstance(node.operation, Conv | ConvTranspose)
-        ):
-            continue
-        conv, affine = node.operation, reader.operation
-        shape = (-1, 1, 1, 1) if isinstance(conv, Conv) else (1, -1, 1, 1)
-        weight = conv.weight.double() * affine.scale.view(shape)
-        bias = conv.bias.double() * affine.scale + affine.shift
-        _join(graph, node, reader, replace(conv, weight=weight, bias=bias), node.inputs)
+        while isinstance(conv := node.operation, Conv | ConvTranspose):
+            reader = _only_reader(graph, graph.readers(), node)
+            if reader is None or not isinstance(affine := reader.operation, Affine):
+                break
+            shape = (-1, 1, 1, 1) if isinstance(conv, Conv) else (1, -1, 1, 1)
+            weight = conv.weight.double() * affine.scale.view(shape)
+            bias = conv.bias.double() * affine.scale + affine.shift
+            _join(graph, node, reader, replace(conv, weight=weight, bias=bias), node.inputs)
 
 
 def join_sums(graph: Graph) -> None:
@@ -156,8 +157,3 @@ def join_activations(graph: Graph) -> None:
         if isinstance(node.operation, (Conv, ConvTranspose, Linear, Add)) and node.operation.activation == NONE:
             joined = replace(node.operation, activation=reader.operation.name)
             _join(graph, node, reader, joined, node.inputs)
-
-
-def double(inputs: list[Tensor]) -> list[Tensor]:
-    """The inputs of the float64 reference."""
-    return [one.double() if one.dtype == torch.float32 else one for one in inputs]

@@ -2,7 +2,8 @@
 
 A value that a kernel writes or reads is `Blocked`, or `Planes` if it is an input of few channels that only dense
 convolutions read. Its halo is as wide as the widest of its readers' padding, so no reader meets an edge and nothing is
-wider than it is read. Flattening moves nothing: a linear layer takes its weights in the order of the blocks.
+wider than it is read. Flattening moves nothing, for a linear layer takes its weights in the order of the blocks; only
+what a convolution reads with a halo as well is flattened by torch.
 """
 
 from collections.abc import Callable, Sequence
@@ -93,6 +94,10 @@ class Layout:
         self.own = [node for node in graph.nodes if self._has_kernel(node)]
         self.of: dict[GraphValue, Geometry] = {}
         self._lay_out()
+        padded = {one for one in self.roots if self.root(one) in self.of and self[one].halo != NO_HALO}
+        if padded:  # a linear layer reads no halo: what a convolution reads as well is flattened by torch
+            self.roots = {one: root for one, root in self.roots.items() if one not in padded}
+            self._lay_out()
 
     def root(self, value: GraphValue) -> GraphValue:
         """The value whose memory it shares."""
@@ -137,6 +142,7 @@ class Layout:
         touched = [one for node in self.own for one in (*node.inputs, *node.outputs)]
         made = {self.root(one) for node in self.own for one in node.outputs}
         few = {self.root(one) for one in touched} - made
+        self.of = {}
         for node in self.own:  # planes are read by dense convolutions alone
             dense = isinstance(node.operation, Conv) and node.operation.groups == 1
             few -= {self.root(one) for one in node.inputs[0 if not dense else 1 :]}

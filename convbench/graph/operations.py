@@ -1,11 +1,11 @@
 """The operations that the graph knows, each with what torch computes for it.
 
-A model is a list of `Node`s over `Value`s. `Operation.run` is torch's own computation of it: the definition, the
+A model is a list of `Node`s over `GraphValue`s. `Operation.run` is torch's own computation of it: the definition, the
 fall-back where no kernel does it, and with float64 the reference.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -368,17 +368,14 @@ class Slot:
 
 
 def fill(argument: Any, inputs: Sequence[Tensor]) -> Any:
-    """The argument with inputs in place of slots; in float64, constants follow."""
+    """The argument with inputs in place of slots; with inputs in float64, constants and dtypes follow."""
     if isinstance(argument, Slot):
         return inputs[argument.place]
     if isinstance(argument, (list, tuple)):
         return type(argument)(fill(one, inputs) for one in argument)
-    if isinstance(argument, Tensor) and argument.dtype == torch.float32:
-        double = next((one for one in inputs if one.is_floating_point()), argument).dtype == torch.float64
-        return argument.double() if double else argument
+    if any(one.dtype == torch.float64 for one in inputs):
+        if argument is torch.float32:
+            return torch.float64
+        if isinstance(argument, Tensor) and argument.dtype == torch.float32:
+            return argument.double()
     return argument
-
-
-def with_activation(operation: Any, activation: str) -> Any:
-    """The operation, whose result the activation takes."""
-    return replace(operation, activation=activation)

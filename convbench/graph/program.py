@@ -25,6 +25,7 @@ from convbench.jit.team import KernelStep, PreparedRun
 from convbench.kernels.blocked.inverted import InvertedPlan
 from convbench.kernels.blocked.plan import BlockedPlan
 from convbench.kernels.blocked.plan import Places as Operands
+from convbench.models.accuracy import relative_error
 
 BY_TORCH = "torch"  # the plan of a node that torch runs
 PACK, UNPACK = "pack", "unpack"
@@ -211,8 +212,11 @@ class Program:
         def take(node: Node) -> None:
             left.remove(node)
             if self._is_alias(node):
-                plain.update(one for one in node.outputs if layout.root(one) not in blocked)
-                unpack(node.output)
+                if layout.root(node.output) in blocked:
+                    unpack(node.output)
+                else:  # of an input that no kernel has read so far
+                    work.append(WorkItem(BY_TORCH, node))
+                    plain.add(node.output)
                 return
             if node in own:
                 for one in node.inputs:
@@ -430,13 +434,6 @@ class Program:
 def room_for(packed: Tensor) -> int:
     """Floats, with a few behind it that a kernel may prefetch."""
     return -(-(packed.numel() + 64) // 64) * 64
-
-
-@torch.no_grad()
-def relative_error(ours: Tensor, theirs: Tensor) -> float:
-    """Relative L2; nan where the reference is not finite."""
-    reference = theirs.double()
-    return float((ours.double() - reference).norm() / reference.norm().clamp_min(1e-300))
 
 
 def chosen_plan(lowered: Lowered, name: str | None) -> BlockedPlan:

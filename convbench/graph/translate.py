@@ -4,10 +4,11 @@ An operator is known by its name in torch's ATen library; each has a function th
 the operation, or None where they are unusual. What is not known stays a call of torch.
 """
 
-# ruff: noqa: ARG001  # all functions of KNOWN take the same
+# ruff: noqa: ARG001, SLF001  # all functions of KNOWN take the same; torch has no public name for a schema
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from operator import getitem
 from typing import Any
 
 import torch
@@ -46,7 +47,7 @@ class OperatorArguments:
     """The arguments of a call by the names of the operator's schema; absent ones have its defaults."""
 
     def __init__(self, node: fx.Node) -> None:
-        schema = node.target._schema.arguments  # type: ignore[union-attr]  # noqa: SLF001
+        schema = node.target._schema.arguments  # type: ignore[union-attr]  # an operator, not a name
         self.of = {one.name: one.default_value for one in schema if one.has_default_value()}
         self.of |= dict(zip((one.name for one in schema), node.args, strict=False)) | node.kwargs
 
@@ -97,8 +98,11 @@ class Translator:
             self._fold(node)
         elif is_identity(node) or _name(node) in ("alias", "detach", "lift_fresh_copy"):
             self._same(node)
-        elif node.target.__name__ == "getitem" and isinstance(node.args[0], fx.Node):  # type: ignore[union-attr]
-            self.values[node] = self.parts[node.args[0], int(node.args[1])]  # type: ignore[arg-type]
+        elif node.target is getitem:
+            whole, place = node.args
+            assert isinstance(whole, fx.Node)
+            assert isinstance(place, int)
+            self.values[node] = self.parts[whole, place]
         else:
             self._translate(node)
 
@@ -113,7 +117,7 @@ class Translator:
             lambda one: self.constants[one] if isinstance(one, fx.Node) else one, (list(node.args), dict(node.kwargs))
         )
         with torch.no_grad():
-            self.constants[node] = node.target(*args, **kwargs)  # type: ignore[operator]
+            self.constants[node] = node.target(*args, **kwargs)  # type: ignore[operator]  # an operator, not a name
 
     def _translate(self, node: fx.Node) -> None:
         name = _name(node)

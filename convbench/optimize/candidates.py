@@ -1,9 +1,9 @@
-"""Which ways to run a model are there, what does each need, and how is it done without convbench?
+"""Which ways to run a model are there, what does each need, and what is the code for it?
 
 Nothing here imports what a candidate needs: the table is also read to say what is missing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 
@@ -18,29 +18,20 @@ class Candidate:
     """A way to run a model.
 
     Attributes:
-        about: in a few words.
-        needs: by module that it imports, the package that has it.
-        extra: of convbench, which installs them.
-        lines: how to run the model that way without convbench; `{shapes}` is the input.
-        threads: how its number of threads is set there.
+        lines: the Python code for it; `{shapes}` is the input, `{threads}` their number.
+        needs: packages, each with a module of the same name.
     """
 
     name: str
-    about: str
-    needs: Mapping[str, str]
-    extra: str
     lines: Sequence[str]
-
-    @property
-    def packages(self) -> tuple[str, ...]:
-        return tuple(self.needs.values())
+    needs: tuple[str, ...] = ()
 
     def missing(self) -> tuple[str, ...]:
         """The packages that are not installed."""
-        return tuple(package for module, package in self.needs.items() if not _is_there(module))
+        return tuple(one for one in self.needs if find_spec(one) is None)
 
 
-_TORCH = ("torch.set_num_threads({threads})",)
+_TORCH = ("import torch", "torch.set_num_threads({threads})")
 _ONNX = (
     "program = torch.export.export(model.eval(), (x,))",
     'torch.onnx.export(program, dynamo=True).save("model.onnx")',
@@ -50,16 +41,10 @@ CANDIDATES = {
     for one in (
         Candidate(
             name=BASELINE,
-            about="torch, as the model is",
-            needs={},
-            extra="",
             lines=(*_TORCH, "with torch.inference_mode():", "    y = model.eval()(x)"),
         ),
         Candidate(
             name="channels-last",
-            about="torch with weights and input in channels_last",
-            needs={},
-            extra="",
             lines=(
                 *_TORCH,
                 "model = model.eval().to(memory_format=torch.channels_last)",
@@ -69,9 +54,6 @@ CANDIDATES = {
         ),
         Candidate(
             name="torch-compile",
-            about="inductor with frozen weights; needs a C++ compiler",
-            needs={},
-            extra="",
             lines=(
                 *_TORCH,
                 'fast = torch.compile(model.eval(), dynamic=False, options={{"freezing": True}})',
@@ -81,10 +63,9 @@ CANDIDATES = {
         ),
         Candidate(
             name="onnxruntime",
-            about="ONNX Runtime, CPUExecutionProvider",
-            needs={"onnx": "onnx", "onnxscript": "onnxscript", "onnxruntime": "onnxruntime"},
-            extra="optimize",
+            needs=("onnx", "onnxscript", "onnxruntime"),
             lines=(
+                "import onnxruntime, torch",
                 *_ONNX,
                 "options = onnxruntime.SessionOptions()",
                 "options.intra_op_num_threads = {threads}",
@@ -94,10 +75,9 @@ CANDIDATES = {
         ),
         Candidate(
             name="openvino",
-            about="OpenVINO's CPU plug-in, in fp32",
-            needs={"onnx": "onnx", "onnxscript": "onnxscript", "openvino": "openvino"},
-            extra="optimize",
+            needs=("onnx", "onnxscript", "openvino"),
             lines=(
+                "import openvino, torch",
                 *_ONNX,
                 'settings = {{"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": {threads}}}',
                 'fast = openvino.Core().compile_model("model.onnx", "CPU", settings)',
@@ -106,10 +86,9 @@ CANDIDATES = {
         ),
         Candidate(
             name="ncnn",
-            about="ncnn in fp32, one image at a time",
-            needs={"ncnn": "ncnn", "pnnx": "pnnx"},
-            extra="optimize",
+            needs=("ncnn", "pnnx"),
             lines=(
+                "import ncnn, torch",
                 'torch.jit.trace(model.eval(), x[:1]).save("model.pt")',
                 "# pnnx model.pt inputshape=[{shapes}] fp16=0",
                 "net = ncnn.Net()",
@@ -123,10 +102,8 @@ CANDIDATES = {
         ),
         Candidate(
             name=OWN,
-            about="convbench's own graph: blocked layout, fused layers",
-            needs={"llvmlite": "llvmlite"},
-            extra="",
-            lines=("fast = convbench.optimize(model, x)", "y = fast(x)"),
+            needs=("llvmlite",),
+            lines=("import convbench", "fast = convbench.optimize(model, x)", "y = fast(x)"),
         ),
     )
 }
@@ -146,13 +123,12 @@ def choose_candidates(only: Sequence[str]) -> list[Candidate]:
 
 
 def lines_of(name: str, *, shapes: str, threads: int) -> tuple[str, ...]:
-    """How to run a model as this candidate does, without convbench."""
+    """How to run a model as this candidate does, in Python.
+
+    Raises:
+        ConvbenchError: there is no such candidate.
+    """
+    if name not in CANDIDATES:
+        raise unknown("candidate", name, CANDIDATES)
     sizes = ",".join(shapes.split("x"))
     return tuple(line.format(shapes=sizes, threads=threads) for line in CANDIDATES[name].lines)
-
-
-def _is_there(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except (ImportError, ValueError):
-        return False

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from convbench.errors import ConvbenchError
+from convbench.models.fitness import has_modes
 from convbench.models.inputs import Inputs
+from convbench.models.weights import Weights
 from convbench.optimize.candidates import BASELINE
 from convbench.optimize.subject import signature
 
@@ -21,8 +23,8 @@ class FastModel:
     """Called like the model, from any thread of the process that made it.
 
     It answers calls with the shapes and dtypes that it was made for, without gradients. With others, in training mode,
-    for an input that wants a gradient, and after the weights have changed, the model itself answers; each of these is
-    said once, by a warning.
+    for an input that wants a gradient, under autocast, and after the weights have changed, the model itself answers;
+    each of these is said once, by a warning.
     """
 
     def __init__(self, model: nn.Module, inputs: Inputs, winner: str, call: Callable[..., Any]) -> None:
@@ -32,8 +34,7 @@ class FastModel:
         only = inputs.args[0] if len(inputs.args) == 1 and not inputs.kwargs else None
         self._shape = only.shape if isinstance(only, Tensor) else None
         self._dtype = only.dtype if isinstance(only, Tensor) else None
-        self._weights = [*model.parameters(), *model.buffers()]
-        self._version = self._version_now()
+        self._weights = Weights(model)
         self._process = os.getpid()
         self._said: set[str] = set()
 
@@ -54,7 +55,7 @@ class FastModel:
             return self._call(*args, **kwargs)
 
     def _why_not(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
-        if self.model.training and "eval" not in vars(self.model):
+        if self.model.training and has_modes(self.model):
             return "it is in training mode"
         if not self._fits(args, kwargs):
             return "the input has other shapes, dtypes or arguments than it was made for"
@@ -62,7 +63,9 @@ class FastModel:
             tensors = args if self._shape is not None else tree_leaves((args, dict(kwargs)))
             if any(isinstance(one, Tensor) and one.requires_grad for one in tensors):
                 return "the input wants a gradient"
-        if self._version != self._version_now():
+        if torch.is_autocast_enabled("cpu"):
+            return "autocast asks for another precision than its fp32"
+        if self._weights.changed():
             return "its weights have changed since; call convbench.optimize again"
         return ""
 
@@ -71,10 +74,3 @@ class FastModel:
             (x,) = args
             return bool(x.shape == self._shape and x.dtype == self._dtype and x.device == HOST)
         return bool(self._signature == signature(args, kwargs))
-
-    def _version_now(self) -> int | None:
-        """Counts changes in place, such as those of an optimizer or of load_state_dict; None where torch keeps none."""
-        try:
-            return sum([one._version for one in self._weights])  # noqa: SLF001  # it has no public name
-        except RuntimeError:  # made in inference mode
-            return None

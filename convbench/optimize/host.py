@@ -9,11 +9,10 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Protocol
@@ -29,41 +28,17 @@ from convbench.device.host import cpu_ns, wait_for
 from convbench.errors import ConvbenchError, in_words, one_line, printable
 from convbench.models.inputs import Inputs
 from convbench.optimize.subject import ModelCall, Structure, tensors_of
-from convbench.optimize.ways import Made, Order, make
+from convbench.optimize.ways import Facts, Made, Order, make
+from convbench.system import ending, fresh_python, lacks
 
 START_S = 300.0  # to import torch and load the model: torch was seen to take 12 s on a small machine
 MAKE_S = 600.0  # to export and compile
 STEP_S = 120.0  # for the answers to all inputs, and for a turn
 CALLS = 50  # calls that a step may last beyond that
 MOST_NBYTES = 2**26  # of an answer; tensors go through files
-HOME = str(Path(__file__).parents[2])  # the location of this package, in case it is not installed
 NAME_NBYTES = 64  # of a request to the loader
 DYING_S = 0.2
-_LOAD = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from convbench.optimize.worker import load; load(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])"
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """What a candidate cost, and what our own graph says of itself; plain values."""
-
-    export_s: float
-    build_s: float
-    choices: Mapping[str, Any] | None = None
-    layers: tuple[Mapping[str, Any], ...] = ()
-    torch_share: float | None = None
-
-    @classmethod
-    def of(cls, made: Made) -> "Facts":
-        return cls(
-            export_s=made.export_s,
-            build_s=made.build_s,
-            choices=made.choices,
-            layers=made.layers,
-            torch_share=made.torch_share,
-        )
+_LOAD = "from convbench.optimize.worker import load; load(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +75,7 @@ class Here:
     def make(self) -> Facts:
         with _words_of_faults():
             self.made = make(self._name, self._order)
-            return Facts.of(self.made)
+            return self.made
 
     def answers(self) -> list[list[Tensor]]:
         with _words_of_faults(), torch.no_grad():
@@ -154,8 +129,8 @@ def _words_of_faults() -> Iterator[None]:
 
 def can_be_sent(subject: ModelCall, structure: Structure, trials: Sequence[Inputs], folder: Path) -> str:
     """Write what a worker loads; returns why no other process can load it, or ""."""
-    if sys.platform != "linux":
-        return "only Linux has the processes for it"
+    if why := lacks("isolation"):
+        return why
     model = subject.model
     try:
         if subject.rebuilt:
@@ -210,16 +185,7 @@ class Loader:
         (order.folder / "job.json").write_text(json.dumps(job))
         with theirs, (order.folder / "loader.log").open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603  # our own module
-                # -P: nothing is imported from the working directory.
-                [
-                    sys.executable,
-                    "-P",
-                    "-c",
-                    _LOAD,
-                    json.dumps([*sys.path, HOME]),
-                    *map(str, (theirs.fileno(), os.getpid())),
-                    str(order.folder),
-                ],
+                fresh_python(_LOAD, theirs.fileno(), os.getpid(), order.folder),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -348,14 +314,4 @@ class Elsewhere:
     def _death(self, doing: str) -> str:
         time.sleep(DYING_S)  # it may be about to end by itself, and then says how
         code = self._end()
-        if code is None or code == -signal.SIGKILL:
-            return f"was killed from outside, usually for lack of memory, while {doing}"
-        if code >= 0:
-            return f"exited with code {code} while {doing}"
-        with suppress(ValueError):
-            return f"died of {signal.Signals(-code).name} while {doing}"
-        return f"died of signal {-code} while {doing}"
-
-
-def as_plain(facts: Facts | TimedTurn) -> dict[str, Any]:
-    return asdict(facts)
+        return f"{ending(-signal.SIGKILL if code is None else code)} while {doing}"

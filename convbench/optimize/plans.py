@@ -53,7 +53,7 @@ def plan_of(race: Race) -> TunedPlan:
     Raises:
         ConvbenchError: as `entry_of`.
     """
-    packages = [package for one in race.rows if one.outcome == RACED for package in CANDIDATES[one.name].packages]
+    packages = [package for one in race.rows if one.outcome == RACED for package in CANDIDATES[one.name].needs]
     plan = TunedPlan.here(threads=race.threads, accuracy=race.accuracy, packages=packages)
     return plan.with_model(entry_of(race), same=SAME)
 

@@ -11,13 +11,11 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from convbench.errors import ConvbenchError, in_words
+from convbench.models.accuracy import allowed, distance
 from convbench.models.inputs import Inputs
 from convbench.optimize.subject import ModelCall, tensors_of
 
 MAGNITUDES = (1.0, 1e-3, 1e3)  # of random inputs, each of which is tried
-OF_EAGER = 2.0  # times torch eager's own error that a candidate may have
-STANDARD = 5e-6  # relative L2 that `standard` allows in any case
-ROUNDING = 2.0**-24  # relative error of a correctly rounded fp32 number: no output of fp32 can promise less
 REPEATS = 1e-9  # what two calls in float64 may differ by: other threads add in another order
 
 
@@ -102,24 +100,6 @@ def prove(subject: ModelCall, accuracy: str, *, seed: int = 0) -> Proof:
             continue
         truths.append(ExactOutput(name=name, inputs=inputs, out=tuple(out), eager=own, allowed=allowed(accuracy, own)))
     return Proof(accuracy=accuracy, truths=tuple(truths), left_out=tuple(left_out))
-
-
-def allowed(accuracy: str, eager: float) -> float:
-    """The relative L2 that a candidate may have where torch eager has `eager`."""
-    own = max(OF_EAGER * eager, ROUNDING)
-    return own if accuracy == "strict" else max(own, STANDARD)
-
-
-def distance(out: Sequence[Tensor], truth: Sequence[Tensor]) -> float:
-    """The largest relative L2 error of the tensors of an output: ||out - truth|| / ||truth||."""
-    worst = 0.0
-    for one, exact in zip(out, truth, strict=True):
-        if exact.numel() == 0:
-            continue
-        wrong, whole = float((one.double() - exact).norm()), float(exact.norm())
-        error = 0.0 if wrong == 0 else (wrong / whole if whole > 0 else inf)
-        worst = max(worst, error if isfinite(error) else inf)
-    return worst
 
 
 def _trials(inputs: Inputs, seed: int) -> list[tuple[str, Inputs]]:

@@ -2,30 +2,29 @@
 
 import random
 import re
-import tempfile
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from math import inf
-from pathlib import Path
+from math import ceil, inf
 from statistics import median
 from typing import Any
 
 from convbench.bench.clock import block_counts
 from convbench.bench.heap import heap_kept
 from convbench.bench.noise import Meter
-from convbench.bench.rounds import Contest, TimeBudget, TimeSample
+from convbench.bench.rounds import Contest, TimeBudget, TimeSample, paced
 from convbench.bench.statistics import VerdictRule
 from convbench.errors import ConvbenchError, one_line, plural
 from convbench.optimize.candidates import BASELINE, OWN, Candidate, lines_of
-from convbench.optimize.host import CandidateLost, Elsewhere, Facts, Here, Host, Loader, can_be_sent
+from convbench.optimize.host import CandidateLost, Elsewhere, Here, Host, Loader, can_be_sent
 from convbench.optimize.proof import Judgement, Proof, prove
+from convbench.optimize.scratch import scratch_folder
 from convbench.optimize.subject import ModelCall, Tell, identity, output_of, require_fit
-from convbench.optimize.ways import Made, Order
+from convbench.optimize.ways import Facts, Made, Order
 from convbench.outcome import Noise, PairedRatio
 
 BLOCK_S = 5e-3  # of calls in a turn; at least one
-PATIENCE, MOST_PATIENCE_S = 7.0, 20.0  # as for a sweep: how long a race waits while the CPUs are elsewhere
+SPARE = 1.5  # of the budget that is suggested, for rounds that are disturbed
 TUNING = 4.0  # budgets that our own graph may be tuned for
 Keep = Callable[[str, Order, Proof, Made | None], None]
 _COLOURS = re.compile(r"(?:\x1b|\\x1b)\[[\d;]*m")  # of exporters, some of them escaped already
@@ -64,6 +63,21 @@ class CandidateRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shortage:
+    """A race that ended before a verdict was possible, on a machine that was quiet enough.
+
+    Attributes:
+        rounds: how many there were.
+        least: how many a verdict takes.
+        budget_s: for each candidate, in which they fit.
+    """
+
+    rounds: int
+    least: int
+    budget_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Race:
     """The race of one model.
 
@@ -73,6 +87,7 @@ class Race:
         rows: by candidate, in their own order.
         winner: the one to use; "" where the machine was too busy to tell.
         second: the next one, with the ratio of its time to the winner's; None if it is far behind, or alone.
+        short: whether the time was too short for a verdict; None if it was not, or the machine was too busy.
         layers, torch_share, choices: of our own graph; empty if it did not race.
         remarks: what should be known, a line each.
     """
@@ -87,6 +102,7 @@ class Race:
     rows: tuple[CandidateRow, ...]
     winner: str
     second: tuple[str, PairedRatio] | None = None
+    short: Shortage | None = None
     layers: tuple[Mapping[str, Any], ...] = ()
     torch_share: float | None = None
     choices: Mapping[str, Any] | None = None
@@ -97,7 +113,7 @@ class Race:
         return next(one for one in self.rows if one.name == name)
 
     def lines(self, name: str) -> tuple[str, ...]:
-        """How to run the model as this candidate does, without convbench."""
+        """How to run the model as this candidate does, in Python."""
         return lines_of(name, shapes=self.shapes, threads=self.threads)
 
 
@@ -127,6 +143,14 @@ class _Field:
             build_s=None if facts is None else facts.build_s,
         )
         self.tell(f"{name} is out: {self.out[name].note}")
+
+    @contextmanager
+    def attempt(self, name: str) -> Iterator[None]:
+        """Whatever happens to a candidate is its row."""
+        try:
+            yield
+        except CandidateLost as lost:
+            self.drop(name, FAILED, str(lost))
 
     def judge(self, name: str, when: str = "") -> None:
         """Compare its outputs with float64; drop it if they are wrong."""
@@ -183,8 +207,7 @@ def race(
     remarks = list(proof.left_out)
     trials = [one.inputs for one in proof.truths]
     ready = _Field(proof=proof, tell=tell)
-    with tempfile.TemporaryDirectory(prefix="convbench-optimize-", ignore_cleanup_errors=True) as place:
-        folder = Path(place)
+    with scratch_folder() as folder:
         order = Order(
             subject=subject,
             structure=structure,
@@ -208,7 +231,7 @@ def race(
                 found = _rounds(ready, threads, budget_s, rule or VerdictRule(), seed, say, hold)
             say("comparing with float64 again")
             for name in list(ready.hosts):
-                with _lost_are_dropped(ready, name):
+                with ready.attempt(name):
                     ready.judge(name, " after the race, and none before it")
             rows = _rows(ready, candidates, found)
             winner, second = _decide(rows, found)
@@ -229,6 +252,7 @@ def race(
         rows=rows,
         winner=winner,
         second=second,
+        short=_shortage(found.final or found.contest),
         layers=own.layers if own else (),
         torch_share=own.torch_share if own else None,
         choices=own.choices if own else None,
@@ -249,8 +273,7 @@ def _start(
     installed = []
     for one in candidates:
         if missing := one.missing():
-            extra = f"convbench[{one.extra}]" if one.extra else " ".join(missing)
-            ready.drop(one.name, MISSING, f"needs {' and '.join(missing)}: pip install '{extra}'")
+            ready.drop(one.name, MISSING, f"needs {' and '.join(missing)}: pip install {' '.join(missing)}")
         else:
             installed.append(one.name)
 
@@ -271,24 +294,8 @@ def _start(
     return why_here
 
 
-class _lost_are_dropped:  # noqa: N801  # it reads as a context
-    """Whatever happens to a candidate is its row."""
-
-    def __init__(self, ready: _Field, name: str) -> None:
-        self._ready, self._name = ready, name
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
-        if isinstance(error, CandidateLost):
-            self._ready.drop(self._name, FAILED, str(error))
-            return True
-        return False
-
-
 def _build(ready: _Field, name: str) -> None:
-    with _lost_are_dropped(ready, name):
+    with ready.attempt(name):
         ready.facts[name] = ready.hosts[name].make()
         ready.judge(name)
 
@@ -310,14 +317,15 @@ def _rounds(
     call_s: dict[str, float] = {}
     for name in list(ready.hosts):
         say(f"timing {name} alone")
-        with _lost_are_dropped(ready, name):
+        with ready.attempt(name):
             call_s[name] = ready.hosts[name].call_s()
     rng = random.Random(seed)  # noqa: S311  # an order of rounds, no secret
     with Meter(None, threads) as meter:
 
         def contest(names: Sequence[str], baseline: str) -> Contest:
             found = Contest(names=names, baseline=baseline, budget=TimeBudget(seconds=budget_s), rule=rule, rng=rng)
-            say(f"racing {plural(len(names), 'candidate')}")
+            most_s = found.budget.total_s(len(names))
+            say(f"racing {plural(len(names), 'candidate')}, for up to {most_s:.0f} s")
             hold()
             _hold(found, ready, call_s, meter)
             return found
@@ -334,14 +342,8 @@ def _rounds(
 def _hold(contest: Contest, ready: _Field, call_s: Mapping[str, float], meter: Meter) -> None:
     """Time rounds until the contest is over; candidates that cannot go on drop out."""
     counts = block_counts(call_s, contest.baseline, BLOCK_S)
-    patience_s = min(MOST_PATIENCE_S, PATIENCE * contest.budget.total_s(len(contest.names)))
-    start = time.perf_counter()
-    while order := contest.next_round(time.perf_counter() - start):
+    for order in paced(contest, meter):
         samples: dict[str, TimeSample] = {}
-        meter.refresh()
-        if meter.moved and patience_s > 0:
-            waited_s = meter.wait(patience_s)
-            patience_s, start = patience_s - waited_s, start + waited_s
         for name in order:
             try:
                 turn = ready.hosts[name].turn(counts[name])
@@ -354,6 +356,16 @@ def _hold(contest: Contest, ready: _Field, call_s: Mapping[str, float], meter: M
                 dirt = turn.dirt or ("CPUs moved" if meter.moved else "")
                 samples[name] = TimeSample(seconds=turn.seconds, dirt=dirt, turn_s=turn.turn_s)
         contest.record(samples)
+
+
+def _shortage(contest: Contest) -> Shortage | None:
+    base = contest.samples.get(contest.baseline, [])
+    undecided = any(one.verdict == "undecided" for one in contest.comparisons.values())
+    if not undecided or len(base) >= contest.least_rounds or 2 * sum(bool(one.dirt) for one in base) > len(base):
+        return None
+    round_s = sum(median(sample.cost_s for sample in samples) for samples in contest.samples.values() if samples)
+    needed_s = SPARE * contest.least_rounds * round_s / max(1, len(contest.names) - 1)
+    return Shortage(rounds=len(base), least=contest.least_rounds, budget_s=max(1, ceil(needed_s)))
 
 
 def _finalists(contest: Contest) -> tuple[str, list[str]]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_leaves, tree_unflatten
 
 from convbench.errors import ConvbenchError, in_words, one_line
-from convbench.models.inputs import Inputs, name_dtype
+from convbench.models.fitness import why_unfit
+from convbench.models.inputs import Inputs
 
 PLAIN = (bool, int, float, str, type(None))  # what an export keeps as a constant
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,27 +71,8 @@ def require_fit(subject: ModelCall) -> None:
     model, inputs = subject.model, subject.inputs
     if not isinstance(model, nn.Module):
         raise ConvbenchError(f"the model is a {type(model).__name__}; give a torch.nn.Module")
-    exported = "eval" in vars(model)  # a program of torch.export has no modes
-    if not exported and (name := next((name for name, one in model.named_modules() if one.training), None)) is not None:
-        where = f" in its module {name}" if name else ""
-        raise ConvbenchError(f"the model is in training mode{where}: call model.eval() first")
-    if hooks := list(_hooked(model)):
-        more = f" and {len(hooks) - 1} more" * (len(hooks) > 1)
-        raise ConvbenchError(
-            f"the model has hooks, in {hooks[0] or 'itself'}{more}: an exported or compiled model would not call "
-            f"them; remove them (handle.remove(), or remove_weight_norm)"
-        )
-    tensors = [*model.named_parameters(), *model.named_buffers(), *(("its input", one) for one in inputs.tensors)]
-    for name, one in tensors:
-        if one.device.type != torch.device("cpu").type:
-            raise ConvbenchError(f"{name} is on {one.device}: optimize works on the CPU; move model and input there")
-        if one.is_floating_point() and one.dtype != torch.float32:
-            raise ConvbenchError(
-                f"{name} is {name_dtype(one.dtype)}: all candidates are compared in fp32; use model.float() and "
-                f"x.float()"
-            )
-        if one.is_complex() or one.layout != torch.strided or one.is_quantized:
-            raise ConvbenchError(f"{name} is complex, sparse or quantized; optimize takes dense fp32 tensors")
+    if why := why_unfit(model, inputs.tensors):
+        raise ConvbenchError(why)
     if not inputs.tensors:
         raise ConvbenchError("the model gets no tensor: give x, the input that it is made faster for")
     if odd := [one for one in tree_leaves((inputs.args, dict(inputs.kwargs))) if not isinstance(one, (Tensor, *PLAIN))]:
@@ -203,12 +184,6 @@ def _settings(module: nn.Module) -> str:
     own = {name: one for name, one in vars(module).items() if not name.startswith("_") and plain(one)}
     graph = getattr(module, "graph", None)  # of torch.fx, whose code is made anew for each
     return one_line(f"{sorted(own.items())}{graph if isinstance(graph, torch.fx.Graph) else ''}", 10**6)
-
-
-def _hooked(model: nn.Module) -> Iterator[str]:
-    for name, module in model.named_modules():
-        if any(getattr(module, hooks, None) for hooks in _HOOKS):
-            yield name
 
 
 Tell = Callable[[str], None]

@@ -1,6 +1,5 @@
 """From a model, or the name of one, to a fast model: by a race, or by the plan of an earlier one."""
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,12 +16,15 @@ from convbench.optimize.fast import FastModel
 from convbench.optimize.host import CandidateLost, Here
 from convbench.optimize.plans import find
 from convbench.optimize.proof import Proof, prove
+from convbench.optimize.scratch import scratch_folder
 from convbench.optimize.subject import ModelCall, Tell, identity, output_of, require_fit
 from convbench.optimize.ways import Made, Order
 from convbench.tuned import TunedPlan
 
 
-def subject_of(model: nn.Module | str, x: Inputs | Sequence[GivenInput] | None, tell: Tell) -> ModelCall:
+def subject_of(
+    model: nn.Module | str, x: Inputs | Sequence[GivenInput] | None, tell: Tell = lambda _: None
+) -> ModelCall:
     """The model and its inputs; `x` may be their sizes for a model by name, or None for its own.
 
     Raises:
@@ -84,13 +86,13 @@ def fast_by_plan(
     if winner != BASELINE:
         structure = output_of(subject)
         proof = prove(subject, plan.accuracy)
-        with tempfile.TemporaryDirectory(prefix="convbench-optimize-", ignore_cleanup_errors=True) as folder:
+        with scratch_folder() as folder:
             order = Order(
                 subject=subject,
                 structure=structure,
                 threads=plan.threads,
                 accuracy=plan.accuracy,
-                folder=Path(folder),
+                folder=folder,
                 choices=entry.get("choices"),
                 cached=True,
                 tell=say,

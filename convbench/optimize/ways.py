@@ -21,10 +21,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from convbench.errors import ConvbenchError, one_line
 from convbench.optimize.candidates import BASELINE, OWN
-from convbench.optimize.subject import ModelCall, Structure, Tell
+from convbench.optimize.subject import ModelCall, Structure, Tell, tensors_of
 
 IMAGES = 4  # dimensions
 
@@ -55,15 +56,21 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """A candidate that can be called like the model; what our own graph says of itself."""
+class Facts:
+    """What a candidate cost, and what our own graph says of itself; plain values."""
 
-    call: Callable[..., Any]
     export_s: float = 0.0
     build_s: float = 0.0
     choices: Mapping[str, Any] | None = None
     layers: tuple[Mapping[str, Any], ...] = ()
     torch_share: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made(Facts):
+    """A candidate that can be called like the model."""
+
+    call: Callable[..., Any]
 
 
 class NotPossible(ConvbenchError):  # noqa: N818  # it says what it is
@@ -81,15 +88,7 @@ def make(name: str, order: Order) -> Made:
     begin = time.perf_counter()
     with torch.no_grad():
         order.subject.inputs.call(made.call)
-    first_s = time.perf_counter() - begin
-    return Made(
-        call=made.call,
-        export_s=made.export_s,
-        build_s=made.build_s + first_s,
-        choices=made.choices,
-        layers=made.layers,
-        torch_share=made.torch_share,
-    )
+    return replace(made, build_s=made.build_s + time.perf_counter() - begin)
 
 
 def eager(order: Order) -> Made:
@@ -107,19 +106,16 @@ def channels_last(order: Order) -> Made:
 
 
 def _channels_last(one: Any) -> Any:
-    if isinstance(one, Tensor) and one.dim() == 4:
+    if isinstance(one, Tensor) and one.dim() == IMAGES:
         return one.contiguous(memory_format=torch.channels_last)
     return one
 
 
 def torch_compile(order: Order) -> Made:
-    from torch._inductor.cpp_builder import get_cpp_compiler
-    from torch._inductor.exc import InvalidCxxCompiler
+    from convbench.backends.torch_compile import lacks_compiler
 
-    try:
-        get_cpp_compiler()
-    except InvalidCxxCompiler:
-        raise NotPossible("it needs a C++ compiler (g++, or the one in CXX), and this machine has none") from None
+    if why := lacks_compiler():
+        raise NotPossible(why)
     order.tell("compiling it with inductor")
     options: dict[str, str | int | bool | Callable[..., Any]] = {"freezing": True, "compile_threads": 1}
     if not order.cached:
@@ -130,16 +126,12 @@ def torch_compile(order: Order) -> Made:
 
 
 def onnxruntime(order: Order) -> Made:
+    from convbench.backends.onnxruntime import session_of
+
     path, export_s, names = onnx_file(order)
     order.tell("loading it into ONNX Runtime")
-    ort: Any = import_module("onnxruntime")
     with _stopwatch() as spent:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = order.threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.force_spinning_stop", "1")
-        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session = session_of(str(path), order.threads)
     outputs = [one.name for one in session.get_outputs()]
 
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -151,19 +143,13 @@ def onnxruntime(order: Order) -> Made:
 
 
 def openvino(order: Order) -> Made:
+    from convbench.backends.openvino import compile_model
+
     path, export_s, names = onnx_file(order)
     order.tell("compiling it with OpenVINO")
     ov: Any = import_module("openvino")
-    settings = {
-        "PERFORMANCE_HINT": "LATENCY",
-        "EXECUTION_MODE_HINT": "ACCURACY",
-        "INFERENCE_PRECISION_HINT": "f32",  # it takes bf16 of its own accord where the CPU has it
-        "NUM_STREAMS": "1",
-        "INFERENCE_NUM_THREADS": order.threads,
-        "ENABLE_CPU_PINNING": False,  # pinned threads would meet torch's on the same cores
-    }
     with _stopwatch() as spent:
-        compiled = ov.Core().compile_model(str(path), "CPU", settings)
+        compiled = compile_model(str(path), order.threads)
     places = {one: place for place, port in enumerate(compiled.inputs) for one in port.get_names()}
     requests = threading.local()  # a request is of one thread
 
@@ -183,6 +169,8 @@ def openvino(order: Order) -> Made:
 
 
 def ncnn(order: Order) -> Made:
+    from convbench.backends.ncnn import empty_net, run
+
     subject, structure = order.subject, order.structure
     images = _images(order)
     order.tell("exporting it with pnnx")
@@ -190,43 +178,22 @@ def ncnn(order: Order) -> Made:
         _require_no_choice(subject, images[:1])
         param, weights = _pnnx(order, images[:1])
     export_s = spent()
-    nn: Any = import_module("ncnn")
     with _stopwatch() as spent:
-        net = nn.Net()
-        net.opt.num_threads = order.threads
-        net.opt.use_vulkan_compute = False
-        for name in dir(net.opt):  # nothing is stored or added in fewer bits than fp32
-            if name.startswith(("use_fp16_", "use_bf16_", "use_int8_")):
-                setattr(net.opt, name, False)
+        net = empty_net(order.threads)
         if net.load_param(str(param)) != 0 or net.load_model(str(weights)) != 0:
             raise NotPossible("ncnn cannot load what pnnx made of it; it lacks a layer")
     outputs = list(net.output_names())
     if len(net.input_names()) != 1 or len(outputs) != structure.tensors:
         raise NotPossible("ncnn's network has other inputs or outputs than the model")
     with torch.no_grad():
-        shapes = [tuple(one.shape[1:]) for one in _leaves(subject.model(images[:1]))]
+        shapes = [tuple(one.shape[1:]) for one in tensors_of(subject.model(images[:1]))]
 
     def call(x: Tensor) -> Any:
-        rows = [_ncnn_image(nn, net, image, outputs) for image in x.contiguous()]
+        rows = [run(net, image, "in0", outputs) for image in x.detach().contiguous()]
         columns = [[row[place].reshape(shape) for row in rows] for place, shape in enumerate(shapes)]
         return structure.build([torch.stack(one) for one in columns])
 
     return Made(call=call, export_s=export_s, build_s=spent())
-
-
-def _ncnn_image(nn: Any, net: Any, image: Tensor, outputs: list[str]) -> list[Tensor]:
-    mat = nn.Mat(image.detach().numpy())
-    if image.dim() == 3 and mat.cstep % 4:  # its layers expect channels to begin at 16 bytes
-        mat = mat.clone()
-    extractor = net.create_extractor()
-    extractor.input("in0", mat)
-    found = []
-    for name in outputs:
-        code, y = extractor.extract(name)
-        if code != 0:
-            raise RuntimeError(f"ncnn returned {code}")
-        found.append(torch.from_numpy(y.numpy()).clone())
-    return found
 
 
 def own_graph(order: Order) -> Made:
@@ -269,7 +236,7 @@ WAYS: Mapping[str, Callable[[Order], Made]] = {
 def order_tensors(order: Order, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Tensor]:
     """The tensors of a call in the order of the model's inputs, whatever the order of its names."""
     own = order.subject.inputs.kwargs
-    return _leaves((args, {name: kwargs[name] for name in own}))
+    return tensors_of((args, {name: kwargs[name] for name in own}))
 
 
 def onnx_file(order: Order) -> tuple[Path, float, list[str]]:
@@ -289,7 +256,7 @@ def onnx_file(order: Order) -> tuple[Path, float, list[str]]:
         found: Any = torch.onnx.export(program, dynamo=True, verbose=False)
         found.save(str(path), external_data=True)
     graph = [one.name for one in found.model.graph.inputs]
-    tensors = [isinstance(one, Tensor) for one in _all_leaves((inputs.args, dict(inputs.kwargs)))]
+    tensors = [isinstance(one, Tensor) for one in tree_leaves((inputs.args, dict(inputs.kwargs)))]
     names = [name if name in graph else "" for name, tensor in zip(given, tensors, strict=True) if tensor]
     facts.write_text(json.dumps({"export_s": spent(), "names": names}))
     return path, spent(), names
@@ -303,7 +270,7 @@ class _Tensors(nn.Module):
         self.model = model
 
     def forward(self, *args: Any, **kwargs: Any) -> tuple[Tensor, ...]:
-        return tuple(_leaves(self.model(*args, **kwargs)))
+        return tuple(tensors_of(self.model(*args, **kwargs)))
 
 
 def _images(order: Order) -> Tensor:
@@ -319,7 +286,7 @@ def _images(order: Order) -> Tensor:
     (x,) = tensors
     if not x.is_floating_point() or x.dim() != IMAGES:
         raise NotPossible("ncnn is tried with images (N, C, H, W) in fp32")
-    if any(one.dim() < 2 or one.shape[0] != x.shape[0] for one in _leaves(order.subject.call())):
+    if any(one.dim() < 2 or one.shape[0] != x.shape[0] for one in tensors_of(order.subject.call())):
         raise NotPossible("ncnn computes one image at a time, and this model's output has no batch")
     return x
 
@@ -369,16 +336,6 @@ def _pnnx(order: Order, image: Tensor) -> tuple[Path, Path]:
         last = (done.stderr or done.stdout).strip().rpartition("\n")[2]
         raise NotPossible(f"pnnx made no network of it (exit {done.returncode}: {one_line(last, 100)})")
     return found
-
-
-def _leaves(out: Any) -> list[Tensor]:
-    return [one for one in _all_leaves(out) if isinstance(one, Tensor)]
-
-
-def _all_leaves(out: Any) -> list[Any]:
-    from torch.utils._pytree import tree_leaves
-
-    return list(tree_leaves(out))
 
 
 @contextmanager

@@ -1,12 +1,11 @@
 """The processes of the candidates: one loads the model, and each candidate's is forked from it."""
 
-import ctypes
 import json
 import os
-import signal
 import socket
 import sys
 from contextlib import suppress
+from dataclasses import asdict, fields
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -15,15 +14,14 @@ import torch
 
 from convbench.bench.heap import heap_kept
 from convbench.errors import in_words
-from convbench.optimize.host import NAME_NBYTES, CandidateLost, Here, as_plain, received
-from convbench.optimize.ways import Order
-
-PR_SET_PDEATHSIG = 1  # of linux/prctl.h
+from convbench.optimize.host import NAME_NBYTES, CandidateLost, Here, received
+from convbench.optimize.ways import Facts, Order
+from convbench.system import die_with
 
 
 def load(descriptor: int, parent: int, place: str) -> None:
     """Load the model, then fork a process for each candidate that is asked for, until the parent closes its end."""
-    _end_with(parent)
+    die_with(parent)
     control, folder = socket.socket(fileno=descriptor), Path(place)
     answers = Connection(os.dup(descriptor))
     job = json.loads((folder / "job.json").read_text())
@@ -46,7 +44,7 @@ def load(descriptor: int, parent: int, place: str) -> None:
             continue
         pid = os.fork()
         if pid == 0:
-            _end_with(own)
+            die_with(own)
             os.setsid()  # it ends with all that it starts
             answers.close()
             control.close()
@@ -70,14 +68,6 @@ def _code(pid: int) -> int | None:
     with suppress(ChildProcessError):
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     return None
-
-
-def _end_with(parent: int) -> None:
-    """Whatever ends the parent ends this process, at once."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        os._exit(0)
 
 
 def _work(name: str, order: Order, trials: list[Any], connection: Connection) -> None:
@@ -106,12 +96,13 @@ def _work(name: str, order: Order, trials: list[Any], connection: Connection) ->
 def _answer(host: Here, asked: Any, file: Path) -> Any:
     match asked:
         case "make":
-            return as_plain(host.make())
+            facts = host.make()
+            return {one.name: getattr(facts, one.name) for one in fields(Facts)}
         case "answers":
             torch.save(host.answers(), file)
             return None
         case "call_s":
             return host.call_s()
         case ["turn", int(count)]:
-            return as_plain(host.turn(count))
+            return asdict(host.turn(count))
     raise CandidateLost(f"was asked {asked!r}")

@@ -102,12 +102,17 @@ def remarks(race: "Race") -> Iterator[str]:
     if race.torch_share:
         yield f"convbench: {100 * race.torch_share:.0f} % of its time is in layers that torch runs for it"
     if any(row.noisy for row in race.rows):
-        yield "~: too few undisturbed samples, so there is no verdict"
+        yield "~: too few undisturbed samples for a verdict"
     yield from race.remarks
 
 
 def sentence(race: "Race") -> str:
     """What to use."""
+    if not race.winner and race.short is not None:
+        return (
+            f"No verdict yet: it takes {plural(race.short.least, 'round')}, and there was time for "
+            f"{race.short.rounds}. Run it again with --budget {race.short.budget_s}."
+        )
     if not race.winner:
         return (
             "The machine is too busy to tell which candidate is fastest; run convbench doctor to see what disturbs it, "
@@ -121,8 +126,13 @@ def sentence(race: "Race") -> str:
     text = f"Use {won.name}: {won.ratio.ratio:.2f}x as fast as eager ({_ends(won.ratio)})"
     if race.second is not None:
         name, ratio = race.second
-        level = ratio.verdict in ("tie", "undecided")
-        text += f"; {name} is level with it" if level else f", and {1 / ratio.ratio:.2f}x as fast as the next, {name}"
+        if ratio.verdict == "tie":
+            text += f"; {name} is level with it"
+        elif ratio.verdict == "undecided":
+            again = "" if race.short is None else f" (--budget {race.short.budget_s} may)"
+            text += f"; this race could not tell {name} from it{again}"
+        else:
+            text += f", and {1 / ratio.ratio:.2f}x as fast as the next, {name}"
     return text + "."
 
 
@@ -137,10 +147,11 @@ def record(race: "Race") -> dict[str, Any]:
         "inputs_compared": race.inputs,
         "eager_relative_l2": race.eager_error,
         "winner": race.winner,
+        "budget_s_needed": None if race.short is None else race.short.budget_s,
         "second": None if race.second is None else {"candidate": race.second[0], **_ratio(race.second[1])},
         "candidates": [
             dict(zip(COLUMNS[4:-2], _cells(row, race)[4:-2], strict=True))
-            | {"note": row.note, "without_convbench": list(race.lines(row.name))}
+            | {"note": row.note, "code": list(race.lines(row.name))}
             for row in race.rows
         ],
         "layers": [dict(one) for one in race.layers],

@@ -2,7 +2,6 @@
 
 import atexit
 import io
-import json
 import mmap
 import os
 import pickle
@@ -25,7 +24,7 @@ from convbench.environment import quieten_profiler
 from convbench.errors import ConvbenchError, first_line
 from convbench.machine import descendants, own_nbytes
 from convbench.outcome import Result
-from convbench.system import require
+from convbench.system import ending, fresh_python, require
 from convbench.workers.jobs import (
     DYING_S,
     KILL,
@@ -61,12 +60,7 @@ Kinds = type[Answer] | tuple[type[Answer], ...]
 
 LOOKS = "convbench.discovery"  # what a process needs that looks into the third-party code
 
-_HOME = str(Path(__file__).parents[2])  # the location of this package, in case it is not installed
-
-_SERVE = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from convbench.workers.worker import serve; serve(int(sys.argv[2]), int(sys.argv[3]))"
-)
+_SERVE = "from convbench.workers.worker import serve; serve(int(sys.argv[2]), int(sys.argv[3]))"
 
 _spare: "list[Server]" = []  # one at most: started for what a process asked of it first, and kept until that ends
 
@@ -231,7 +225,7 @@ class Server:
                 break
         if done < all_of_them:
             killed = "; killed" if why else ""
-            yield fall_of(board, why or _death(status), killed)
+            yield fall_of(board, why or ending(os.waitstatus_to_exitcode(status)), killed)
 
     def _kill(self) -> int:
         """Kill the worker and everything it started; returns its wait status."""
@@ -292,15 +286,7 @@ class Server:
             # Its stdout is our stderr: whatever a backend prints stays out of the CSV. A session of its own
             # keeps Ctrl-C at a terminal for us alone.
             self._process = subprocess.Popen(  # noqa: S603  # our own module
-                # -P: not even json is taken from the working directory.
-                [
-                    sys.executable,
-                    "-P",
-                    "-c",
-                    _SERVE,
-                    json.dumps([*sys.path, _HOME]),
-                    *map(str, descriptors),
-                ],
+                fresh_python(_SERVE, *descriptors),
                 stdin=subprocess.DEVNULL,
                 stdout=2,
                 pass_fds=descriptors,
@@ -401,17 +387,3 @@ def _end_all_with(mark: str) -> None:
                 if line in path.read_bytes().split(b"\0"):
                     left = True
                     os.kill(int(path.parent.name), signal.SIGKILL)
-
-
-def _death(status: int) -> str:
-    """How a process ended, as text."""
-    code = os.waitstatus_to_exitcode(status)
-    if code >= 0:
-        return f"exited with code {code}"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = f"signal {-code}"
-    if name == "SIGKILL":  # and convbench did not send it
-        return "was killed from outside (SIGKILL), usually for lack of memory,"
-    return f"died of {name}"

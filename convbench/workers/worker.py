@@ -25,6 +25,7 @@ from convbench.discovery import discover, load_here, sources
 from convbench.errors import ConvbenchError, in_words
 from convbench.machine import descendants
 from convbench.outcome import Failed, Result, Skipped, Wrong
+from convbench.system import die_with
 from convbench.workers.jobs import (
     BEGUN,
     DYING_S,
@@ -46,7 +47,7 @@ from convbench.workers.world import World
 
 MOST_THREADS = 4 * MOST_PROCESSES + 64 * (os.cpu_count() or 1)  # of a user's, beyond what he has already
 
-PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+PR_SET_CHILD_SUBREAPER = 36
 
 
 def serve(control_fd: int, board_fd: int) -> NoReturn:
@@ -58,7 +59,7 @@ def serve(control_fd: int, board_fd: int) -> NoReturn:
     os.close(board_fd)
     control.set_inheritable(False)
     warm_up()
-    _prctl(PR_SET_CHILD_SUBREAPER, 1)  # orphans of a dead worker become ours, and are killed
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # orphans of a dead worker become ours, and are killed
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # gigabytes a crash, and the time to write them
     with suppress(OSError):  # the parent is gone
         control.sendall(STATUS.pack(os.getpid(), BEGUN))
@@ -114,16 +115,10 @@ def _watch_over(pid: int, control: socket.socket) -> int:
     return status
 
 
-def _prctl(option: int, value: int) -> None:
-    ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
-
-
 def _be_a_worker(descriptor: int, board: Board, server: int) -> NoReturn:
     """Do a job and leave without any exit handler, which could hang in a driver."""
     os.setsid()
-    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # otherwise a killed server would leave us running
-    if os.getppid() != server:
-        os._exit(0)
+    die_with(server)  # otherwise a killed server would leave us running
     os.set_inheritable(descriptor, False)
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")  # if the kernel must kill a process, then not the sweep

@@ -106,7 +106,7 @@ def test_json_is_one_object_and_csv_a_row_for_each(capsys: pytest.CaptureFixture
     assert code == 0
     whole = json.loads(out)
     assert whole["winner"] == "channels-last"
-    assert whole["candidates"][1]["without_convbench"]
+    assert whole["candidates"][1]["code"]
     assert len(Path("rows.csv").read_text().splitlines()) == 3
 
 
@@ -122,7 +122,7 @@ def test_json_is_one_object_and_csv_a_row_for_each(capsys: pytest.CaptureFixture
         (["optimize", "net.py:Net", "-o", "no/such/plan.json"], "--plan: there is no folder no/such"),
         (
             ["optimize", "net.py:Net", "--input", "1x3x8x8:fp16"],
-            "its input is fp16: all candidates are compared in fp32",
+            "its input is fp16, and only fp32 is supported; use model.float()",
         ),
         (["optimize", "net.py:Net", "--input", "1x5x8x8"], "net.py:Net does not run on 1x5x8x8: RuntimeError"),
         (["optimize", "net.py:Drawing", "--input", "1x3x8x8"], "gives another output when called again"),

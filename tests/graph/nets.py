@@ -26,7 +26,7 @@ class Block(nn.Module):
         beside = x if self.shortcut is None else self.shortcut(x)
         y = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
         y += beside
-        return self.relu(y)  # type: ignore[no-any-return]
+        return self.relu(y)  # type: ignore[no-any-return]  # of a module
 
 
 def residual() -> nn.Module:
@@ -53,7 +53,7 @@ class Inverted(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.depthwise(self.expand(x))
-        return x + self.project(y * self.squeeze(y))  # type: ignore[no-any-return]
+        return x + self.project(y * self.squeeze(y))  # type: ignore[no-any-return]  # of a module
 
 
 def mobile() -> nn.Module:
@@ -104,7 +104,11 @@ SIZES = {"residual": 32, "mobile": 16, "vgg": 8, "UNet": 16}
 def make(name: str, batch: int = 1) -> tuple[nn.Module, Tensor]:
     """A model in evaluation, with norms that change something, and an input."""
     torch.manual_seed(1)
-    model = NETS[name]().eval().requires_grad_(requires_grad=False)
+    return ready(NETS[name]()), torch.randn(batch, 3, SIZES[name], SIZES[name])
+
+
+def ready(model: nn.Module) -> nn.Module:
+    """In evaluation, without gradients, and with norms as a trained model may have them."""
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             assert module.running_mean is not None
@@ -113,7 +117,7 @@ def make(name: str, batch: int = 1) -> tuple[nn.Module, Tensor]:
             module.running_mean.normal_(0, 0.2)
             nn.init.uniform_(module.weight, 0.5, 1.5)
             nn.init.normal_(module.bias, 0, 0.2)
-    return model, torch.randn(batch, 3, SIZES[name], SIZES[name])
+    return model.eval().requires_grad_(requires_grad=False)
 
 
 def quiet(_: str) -> None:

@@ -41,6 +41,14 @@ def load(net: nets.Net) -> None:
     net.load_state_dict(nets.Net().state_dict())
 
 
+def assign(net: nets.Net) -> None:
+    net.load_state_dict(nets.Net().state_dict(), assign=True)
+
+
+def remove(net: nets.Net) -> None:
+    net.conv.bias = None
+
+
 @pytest.mark.parametrize(
     ("first", "x", "words"),
     [
@@ -49,6 +57,8 @@ def load(net: nets.Net) -> None:
         (train, nets.image, "it is in training mode"),
         (change, nets.image, "its weights have changed since"),
         (load, nets.image, "its weights have changed since"),
+        (assign, nets.image, "its weights have changed since"),
+        (remove, nets.image, "its weights have changed since"),
     ],
 )
 def test_what_does_not_fit_goes_to_the_model_and_is_said_once(
@@ -63,6 +73,14 @@ def test_what_does_not_fit_goes_to_the_model_and_is_said_once(
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fast(x())
+
+
+def test_autocast_is_left_to_the_model() -> None:
+    net = nets.Net().eval()
+    fast = fast_one(net, nets.image())
+    with torch.autocast("cpu", torch.bfloat16), pytest.warns(UserWarning, match="autocast"):
+        assert fast(nets.image()).dtype == torch.bfloat16
+    assert fast(nets.image()) == "fast"
 
 
 def test_gradients_reach_the_input() -> None:

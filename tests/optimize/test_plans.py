@@ -26,7 +26,7 @@ RACE = Race(
         CandidateRow(
             name="channels-last", outcome="wrong", note="error 1.0e-03 on its own input", error=1e-3, build_s=0.1
         ),
-        CandidateRow(name="ncnn", outcome="missing", note="needs ncnn and pnnx: pip install 'convbench[optimize]'"),
+        CandidateRow(name="ncnn", outcome="missing", note="needs ncnn and pnnx: pip install ncnn pnnx"),
         CandidateRow(
             name="onnxruntime",
             outcome="raced",

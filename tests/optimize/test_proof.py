@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from convbench.errors import ConvbenchError
+from convbench.models.accuracy import ROUNDING, allowed, distance
 from convbench.models.inputs import Inputs
-from convbench.optimize.proof import MAGNITUDES, ROUNDING, ExactOutput, Proof, allowed, distance, prove
+from convbench.optimize.proof import MAGNITUDES, ExactOutput, Proof, prove
 from convbench.optimize.subject import as_inputs, tensors_of
 from tests.optimize import nets
 from tests.optimize.test_subject import subject

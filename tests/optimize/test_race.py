@@ -12,7 +12,7 @@ import convbench as cb
 from convbench.errors import ConvbenchError
 from convbench.optimize.candidates import CANDIDATES, Candidate, choose_candidates, lines_of
 from convbench.optimize.host import CandidateLost, Here, TimedTurn
-from convbench.optimize.race import Race, race
+from convbench.optimize.race import Race, Shortage, race
 from convbench.optimize.use import Keeper
 from convbench.optimize.ways import WAYS, Made, NotPossible, Order
 from convbench.show.optimize import sentence
@@ -38,9 +38,7 @@ def ways(monkeypatch: pytest.MonkeyPatch) -> dict[str, Callable[[Order], Made]]:
     own = {"eager": WAYS["eager"], "quick": way(), "quicker": way()}
     monkeypatch.setattr("convbench.optimize.ways.WAYS", own)
     for name in NAMES[1:]:
-        monkeypatch.setitem(
-            CANDIDATES, name, Candidate(name=name, about="", needs={}, extra="", lines=("run {shapes}",))
-        )
+        monkeypatch.setitem(CANDIDATES, name, Candidate(name=name, lines=("run {shapes}",)))
     return own
 
 
@@ -95,6 +93,18 @@ def test_eager_is_kept_where_nothing_is_faster(ways: Any, times: Any) -> None:
     found = run()
     assert found.winner == "eager"
     assert sentence(found) == "Keep torch eager: none of 2 other candidates is certainly faster on this machine."
+
+
+def test_too_few_rounds_say_how_many_a_verdict_takes_and_a_larger_budget_gives_them(ways: Any, times: Any) -> None:
+    times.update(eager=0.2, quick=0.1, quicker=0.05)
+    found = run(budget_s=0.0)
+    assert (found.winner, found.row("quicker").samples) == ("", 3)
+    assert found.short == Shortage(rounds=3, least=12, budget_s=4)  # 1.5 * 12 * 0.35 s for two candidates
+    assert sentence(found) == (
+        "No verdict yet: it takes 12 rounds, and there was time for 3. Run it again with --budget 4."
+    )
+    found = run(budget_s=0.2)  # the turns take no time, so this is enough
+    assert (found.winner, found.short) == ("quicker", None)
 
 
 def test_a_busy_machine_has_no_winner(ways: Any, times: Any) -> None:
@@ -164,11 +174,14 @@ def test_the_winner_is_kept_before_its_files_are_removed(ways: Any, times: Any) 
     assert net.inputs.args[0].shape == (1, 3, 12, 12)
 
 
-def test_what_is_not_installed_is_told_with_the_extra(ways: Any, times: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    needs = {"no_such_module": "no-such-package"}
-    monkeypatch.setitem(CANDIDATES, "quicker", replace(CANDIDATES["quicker"], needs=needs, extra="optimize"))
+def test_what_is_not_installed_is_told_with_what_to_install(
+    ways: Any, times: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs = ("no_such_package", "nor_this")
+    monkeypatch.setitem(CANDIDATES, "quicker", replace(CANDIDATES["quicker"], needs=needs))
     row = run().row("quicker")
-    assert (row.outcome, row.note) == ("missing", "needs no-such-package: pip install 'convbench[optimize]'")
+    words = "needs no_such_package and nor_this: pip install no_such_package nor_this"
+    assert (row.outcome, row.note) == ("missing", words)
 
 
 def test_candidates_are_chosen_by_name_and_eager_is_always_there() -> None:
@@ -178,6 +191,7 @@ def test_candidates_are_chosen_by_name_and_eager_is_always_there() -> None:
         "openvino",
     ]
     assert [one.name for one in choose_candidates([])] == list(CANDIDATES)
+    assert [one.name for one in choose_candidates(["ncnn", "NCNN", "eager"])] == ["eager", "ncnn"]
     with pytest.raises(ConvbenchError, match="unknown candidate 'tvm': choose from channels-last"):
         choose_candidates(["tvm"])
 

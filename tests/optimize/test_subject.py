@@ -35,7 +35,7 @@ def half_on() -> nn.Module:
         (nets.Net, None, "is in training mode: call model.eval"),
         (half_on, None, "training mode in its module norm"),
         (hooked, None, "has hooks, in conv"),
-        (lambda: nets.Net().eval().half(), None, "conv.weight is fp16: all candidates are compared in fp32"),
+        (lambda: nets.Net().eval().half(), None, "conv.weight is fp16, and only fp32 is supported"),
         (lambda: nets.Net().eval().double(), None, "conv.weight is fp64"),
         (lambda: nets.Net().eval(), nets.image().bfloat16(), "its input is bf16"),
         (lambda: nets.Net().eval().to("meta"), None, "conv.weight is on meta"),
@@ -52,7 +52,7 @@ def test_what_cannot_be_made_faster_is_refused_with_what_to_do(net: Any, x: Any,
 
 def test_what_is_no_model_or_no_input_is_refused() -> None:
     with pytest.raises(ConvbenchError, match="the model is a str"):
-        require_fit(ModelCall(name="net", model="resnet18", inputs=as_inputs(nets.image())))  # type: ignore[arg-type]
+        require_fit(ModelCall(name="net", model="resnet18", inputs=as_inputs(nets.image())))  # type: ignore[arg-type]  # that is tested
     with pytest.raises(ConvbenchError, match="x is a int"):
         as_inputs(3)
 

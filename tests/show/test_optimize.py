@@ -87,7 +87,7 @@ def test_json_and_csv_have_every_candidate_as_plain_numbers() -> None:
     assert [one["candidate"] for one in whole["candidates"]] == [one.name for one in race.rows]
     assert whole["candidates"][3]["ratio"] == 1.875
     assert whole["candidates"][4]["high"] is None
-    assert whole["candidates"][3]["without_convbench"]
+    assert whole["candidates"][3]["code"]
     text = io.StringIO()
     write_csv(race, text)
     rows = list(csv.DictReader(io.StringIO(text.getvalue())))
