@@ -372,6 +372,7 @@ def swapped_as_by_spec() -> Any:
     return by_spec
 
 
+@pytest.mark.program
 def test_a_model_of_ones_own_is_listed_and_left_as_it_was(tmp_path: Path) -> None:
     net = torch.nn.Sequential(torch.nn.Conv2d(2, 4, 3, padding=1), torch.nn.BatchNorm2d(4), torch.nn.Conv2d(4, 3, 1))
     net[1].eval()
@@ -426,6 +427,7 @@ def test_the_lines_run_in_a_notebook_and_are_drawn_there(tmp_path: Path) -> None
     assert not any(out["output_type"] in ("error", "stream") for cell in cells for out in cell["outputs"])
 
 
+@pytest.mark.program
 def test_a_model_is_named_as_on_the_command_line_and_what_it_prints_is_not_the_result(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -528,6 +530,7 @@ def test_a_time_is_reproduced_by_bench_and_a_row_of_a_file_with_the_plug_in_of_i
     assert old.reproduce(old[1]).endswith(" --plugin 'my k.py'") != again.startswith("convbench")
 
 
+@pytest.mark.program
 def test_a_suite_is_not_results_and_says_where_it_goes(tmp_path: Path) -> None:
     path = tmp_path / "my.csv"
     cb.model(torch.nn.Conv2d(1, 2, 3), (1, 1, 8, 8), timed=False).to_csv(path)

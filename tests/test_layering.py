@@ -49,17 +49,17 @@ def test_every_file_lives_in_a_known_room() -> None:
     assert {room_of(path) for path in FILES} - {"__init__", "__main__"} == set(ROOMS)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_file_uses_only_the_rooms_above_its_own(path: Path) -> None:
-    room = room_of(path)
-    if room in ("__init__", "__main__", "cli"):
-        return
-    own = ROOMS.index(room)
-    for name in imports(tree_of(path), top_only=False):
-        parts = name.split(".")
-        if parts[0] == "convbench" and len(parts) > 1 and parts[1] in ROOMS:
-            used = ROOMS.index(parts[1])
-            assert used <= own, f"{room} uses {parts[1]}, which is below it"
+def test_a_file_uses_only_the_rooms_above_its_own() -> None:
+    for path in FILES:
+        room = room_of(path)
+        if room in ("__init__", "__main__", "cli"):
+            continue
+        own = ROOMS.index(room)
+        for name in imports(tree_of(path), top_only=False):
+            parts = name.split(".")
+            if parts[0] == "convbench" and len(parts) > 1 and parts[1] in ROOMS:
+                used = ROOMS.index(parts[1])
+                assert used <= own, f"{path}: {room} uses {parts[1]}, which is below it"
 
 
 def module_of(path: Path) -> str:
@@ -122,12 +122,10 @@ def test_a_circle_is_found_through_imports_within_functions_and_for_types(tmp_pa
     assert used_modules(file, modules) == {"convbench.verify.exam", "convbench.spec", "convbench.case"}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_nobody_but_the_devices_compares_names_of_devices(path: Path) -> None:
+def test_nobody_but_the_devices_compares_names_of_devices() -> None:
     """What differs between devices is a property of `Device`, so that another kind is one file."""
-    if room_of(path) == "device":
-        return
-    for node in ast.walk(tree_of(path)):
+    outside = [path for path in FILES if room_of(path) != "device"]
+    for where, node in ((path, node) for path in outside for node in ast.walk(tree_of(path))):
         sides: list[ast.expr] = []
         if isinstance(node, ast.MatchValue):
             sides = [node.value]
@@ -137,20 +135,21 @@ def test_nobody_but_the_devices_compares_names_of_devices(path: Path) -> None:
                 sides += side.elts if isinstance(side, ast.Tuple | ast.List | ast.Set) else []
             if isinstance(node.ops[0], ast.In | ast.NotIn) and not isinstance(node.comparators[0], ast.Tuple | ast.Set):
                 sides = []  # a word looked for in a text
-        assert not {side.value for side in sides if isinstance(side, ast.Constant)} & {"cpu", "cuda"}, ast.unparse(node)
+        names = {side.value for side in sides if isinstance(side, ast.Constant)} & {"cpu", "cuda"}
+        assert not names, f"{where}: {ast.unparse(node)}"
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_heavy_packages_stay_where_they_belong(path: Path) -> None:
-    room, tree = room_of(path), tree_of(path)
-    top = {name.partition(".")[0] for name in imports(tree, top_only=True)}
-    anywhere = {name.partition(".")[0] for name in imports(tree, top_only=False)}
-    assert "torch" not in top or room in TORCH_AT_TOP
-    assert "torchvision" not in top  # its import takes longer than all the rest
-    assert "torchvision" not in anywhere or room in ("data", "models")
-    assert "pandas" not in top
-    assert "rich" not in anywhere or room in ("show", "cli")
-    assert "typer" not in anywhere or room in ("cli",)
+def test_heavy_packages_stay_where_they_belong() -> None:
+    for path in FILES:
+        room, tree = room_of(path), tree_of(path)
+        top = {name.partition(".")[0] for name in imports(tree, top_only=True)}
+        anywhere = {name.partition(".")[0] for name in imports(tree, top_only=False)}
+        assert "torch" not in top or room in TORCH_AT_TOP, path
+        assert "torchvision" not in top, path  # its import takes longer than all the rest
+        assert "torchvision" not in anywhere or room in ("data", "models"), path
+        assert "pandas" not in top, path
+        assert "rich" not in anywhere or room in ("show", "cli"), path
+        assert "typer" not in anywhere or room in ("cli",), path
 
 
 SAME = str(ROOT.parent / "results" / "quick-cpu-zen4.csv")

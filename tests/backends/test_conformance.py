@@ -38,7 +38,10 @@ every_cpu_backend = pytest.mark.parametrize("backend", ON_CPU, ids=lambda backen
 
 def awkward(backend: Backend, turn: int, turns: int) -> Sequence[Problem]:
     """The rows of the suite for torch, and a share of them in each turn for the others: each row has several turns."""
-    return AWKWARD if backend.name == "torch" else AWKWARD[turn % turns :: turns]
+    if backend.name == "torch":
+        return AWKWARD
+    turns *= 2 if backend.name == "naive-loops" else 1  # they are loops in Python
+    return AWKWARD[turn % turns :: turns]
 
 
 def test_the_required_backends_are_found() -> None:
@@ -65,7 +68,8 @@ def test_every_awkward_shape_is_right(backend: Backend, dtype: str, layout: str,
 
 @every_cpu_backend
 def test_the_rows_of_the_covering_array_are_right_on_their_own_axes(backend: Backend) -> None:
-    found = [result.outcome for result in verify(cases(DRAWN), [backend])]
+    rows = DRAWN[::3] if backend.name == "naive-loops" else DRAWN
+    found = [result.outcome for result in verify(cases(rows), [backend])]
     assert [one for one in found if not isinstance(one, Verified | Skipped)] == []
     assert any(isinstance(one, Verified) for one in found) or "cuda" in backend.devices or backend not in GENERAL
 

@@ -225,6 +225,7 @@ def test_the_suite_that_is_written_is_what_bench_and_verify_take(
     assert out == Path("mine.csv").read_text()
 
 
+@pytest.mark.program
 def test_the_csv_of_a_model_is_its_table_and_a_suite_of_what_is_2_d(
     nets: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -142,6 +142,7 @@ def test_a_mistake_is_one_line(words: list[str], told: str, capsys: pytest.Captu
     assert err.count("\n") == 1
 
 
+@pytest.mark.program
 def test_what_a_model_prints_is_not_in_its_csv(capsys: pytest.CaptureFixture[str], net: Path) -> None:
     net.write_text("print('an import')\n" + NET.replace("return {", "print('a call'); return {"))
     words = ("model", "net.py:Net", "--input", "1x3x8x8", "--no-time", "--csv", "-")
