@@ -31,6 +31,18 @@ CONTRASTS = """(selector) => {
 }"""
 
 
+def barriers(page: Any) -> list[str]:
+    """What axe-core finds of serious or critical impact, by rule and element."""
+    axe = importlib.import_module("axe_playwright_python.sync_playwright").Axe()
+    found = axe.run(page).response["violations"]
+    return [
+        f"{one['id']}: {node['target']}"
+        for one in found
+        if one["impact"] in ("serious", "critical")
+        for node in one["nodes"]
+    ]
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -8,7 +8,7 @@ import pytest
 
 from convbench.show.page import page as make_page
 from convbench.show.page import verify_page
-from tests.show.chromium import CONTRASTS
+from tests.show.chromium import CONTRASTS, barriers
 from tests.show.chromium import browser as browser  # noqa: PLC0414  # a fixture of this module too
 from tests.show.results_page import EVIL, RESULTS, entries, faults, hostile
 
@@ -233,3 +233,9 @@ def test_the_page_of_verify_opens_in_either_scheme_and_draws_its_maps(opened: An
     page.locator(ROWS).first.click()
     assert "smallest" in page.locator("dialog").inner_text()
     assert page.evaluate("window.pwned") is None
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+@pytest.mark.parametrize("name", ["plain", "evil", "verify"])
+def test_axe_finds_nothing_serious(opened: Any, name: str, scheme: str, width: int) -> None:
+    assert barriers(opened(name, color_scheme=scheme, viewport={"width": width, "height": 844})) == []

@@ -11,7 +11,7 @@ import pytest
 
 from convbench import ConvSpec
 from convbench.explain.backward import gradient as backward_gradient
-from tests.show.chromium import CONTRASTS
+from tests.show.chromium import CONTRASTS, barriers
 from tests.show.chromium import browser as browser  # noqa: PLC0414  # a fixture of this module too
 from tests.show.explain_pages import (
     NOTE,
@@ -748,3 +748,10 @@ def test_another_language_is_chosen_in_the_address_or_in_the_drawer(opened: Any)
     page.select_option("#lang", "en")
     assert settled(page).inner_text("#change") == "Change"
     assert "column" in page.inner_text("#text")
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+@pytest.mark.parametrize("fragment", [*(f"view={step}" for step in STEPS), *(f"view={tab}" for tab in TABS), "present"])
+def test_axe_finds_nothing_serious(opened: Any, fragment: str, scheme: str, width: int) -> None:
+    page = settled(opened(fragment=f"#{fragment}", color_scheme=scheme, viewport={"width": width, "height": 844}))
+    assert barriers(page) == []

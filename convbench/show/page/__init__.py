@@ -260,7 +260,15 @@ def _tally(headings: Sequence[str], rows: Iterable[tuple[str, tuple[str, ...]]])
         names = f'<th scope="row">{escape(first)}</th>' + "".join(f"<td>{escape(other)}</td>" for other in others)
         cells = "".join(f'<td class="n{f" {word}" if count[word] else ""}">{count[word] or ""}</td>' for word in words)
         lines.append(f"<tr>{names}{cells}</tr>")
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
+    return _scroll(
+        " by ".join(("rows", *headings)),
+        f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>",
+    )
+
+
+def _scroll(label: str, content: str, *, kind: str = "scroll") -> str:
+    """What may be wider than the page, in a box that keys can reach and scroll."""
+    return f'<div class="{kind}" tabindex="0" role="group" aria-label="{escape(label)}">{content}</div>'
 
 
 def _table_row(entry: Entry, columns: Sequence[PageColumn], cells: Sequence[Cell]) -> str:
@@ -373,11 +381,11 @@ def _standings(groups: Mapping[tuple[str, str, str], Sequence[Entry]]) -> str:
         decided = (f"{SIGNS[word]} {word}" for word in _DECIDED)
         words = (layers_title(results), "regret", "geomean", *decided, "wins")
         head = "".join(f'<th scope="col" class="n">{word}</th>' for word in words)
-        parts.append(
-            f"<h3>{escape(group_title(key, groups))}</h3>"
-            f'<div class="scroll"><table><thead><tr><th scope="col">backend</th>{head}</tr></thead>'
-            f"<tbody>{''.join(lines)}</tbody></table></div>"
+        title = group_title(key, groups)
+        table = (
+            f'<table><thead><tr><th scope="col">backend</th>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
         )
+        parts.append(f"<h3>{escape(title)}</h3>{_scroll(title, table)}")
     parts.append(
         '<p class="quiet">all layers: the sum of its medians, each as often as the layer occurs in its model. regret: '
         "how much slower than the fastest backend per layer, by the ratios to torch. geomean: the mean of these ratios "
@@ -414,7 +422,8 @@ def _filters(entries: Sequence[Entry]) -> str:
 
 
 def _charts(scenes: Iterable[Scene | None]) -> str:
-    return "\n".join(f'<div class="chart">{scene.svg(alone=False)}</div>' for scene in scenes if scene is not None)
+    drawn = (scene for scene in scenes if scene is not None)
+    return "\n".join(_scroll(scene.title, scene.svg(alone=False), kind="chart") for scene in drawn)
 
 
 def _faults(entries: Sequence[Entry]) -> str:
@@ -465,7 +474,7 @@ def _heat(picture: Picture) -> str:
     return (
         f'<figure><figcaption class="quiet">Error / bound of {escape(picture.name)}, '
         f"{picture.rows}x{picture.columns} outputs; the worst image and channel.</figcaption>"
-        f'<div class="scroll">{heat_svg(picture)}</div><p class="legend quiet">{legend}</p></figure>'
+        f'{_scroll(f"heat map of {picture.name}", heat_svg(picture))}<p class="legend quiet">{legend}</p></figure>'
     )
 
 

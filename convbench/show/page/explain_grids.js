@@ -181,7 +181,8 @@ convbench.makeGrids = ({ state, self, known, pans, roving }) => {
   }
 
   function listTable(heads, rows, label, texts = 1) {
-    return make("div", { class: "scroll" }, make("table", { class: "counts", "aria-label": label },
+    const reached = { class: "scroll", tabindex: "0", role: "group", "aria-label": label };
+    return make("div", reached, make("table", { class: "counts", "aria-label": label },
       make("thead", {}, make("tr", {}, heads.map((head, i) =>
         make("th", { scope: "col", class: i >= texts ? "n" : null }, head)))),
       make("tbody", {}, rows)));
