@@ -472,7 +472,7 @@ def optimize(
     from convbench.tuned import TunedPlan
 
     [accuracy] = check_words("accuracy", [accuracy], ACCURACIES)
-    candidates = choose_candidates(listed(only) or ())
+    candidates = choose_candidates(None if only is None else listed(only) or ())
     sized = isinstance(net, str) and (x is None or all(isinstance(one, int) for one in x))
     waiting = Waiting("reading the model")
     with threads_set(threads) as count, waiting if progress else nullcontext():

@@ -20,7 +20,7 @@ from convbench.files import check
 from convbench.outcome import Failed, Result, Timed, Wrong
 from convbench.selection import Selection, Tell
 from convbench.session import Run
-from convbench.tuned import TunedPlan
+from convbench.tuned import TunedPlan, require_plan
 
 STANDARD_L2 = 2e-6  # the largest relative error of a transform in fp32 that `standard` allows
 NEEDS = ("llvmlite",)  # what convbench's own kernels are compiled with
@@ -191,6 +191,7 @@ class PlanFile:
         from convbench.backends._plan import planned_key, shape_text
 
         plan = TunedPlan.here(threads=threads, accuracy=accuracy, packages=NEEDS)
+        require_plan(path)
         if path.exists():
             try:
                 plan = TunedPlan.load(path, threads=threads, accuracy=accuracy)

@@ -8,6 +8,7 @@ one accuracy, and is refused elsewhere.
 import json
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -21,7 +22,8 @@ from convbench.version import installed_version
 
 SCHEMA = 1
 MOST_NBYTES = 2**26
-AGAIN = "--retune measures again and replaces it"
+BEGIN = b'{"schema":'  # of the file, without its blanks
+AGAIN = "--retune (retune=True) measures again and replaces it"
 _MACHINE = ("cpu", "cpu_flags", "cpus_allowed", "cpu_quota")  # of the fingerprint; the rest are versions and threads
 _FIELDS = {"schema": int, "machine": dict, "versions": dict, "threads": int, "accuracy": str}
 
@@ -99,6 +101,7 @@ class TunedPlan:
             ConvbenchError: there is none, or it is damaged or of another schema.
         """
         try:
+            require_plan(path)
             data = json.loads(read_bytes(Path(path), MOST_NBYTES), parse_constant=_no_number)
             _need(isinstance(data, dict), "it is not an object")
             schema = data.get("schema")
@@ -129,6 +132,14 @@ class TunedPlan:
         if why := plan.why_not_here(threads=threads, accuracy=accuracy):
             raise ConvbenchError(f"the plan {path} does not hold here: {why}; {AGAIN}")
         return plan
+
+
+def require_plan(path: str | os.PathLike[str]) -> None:
+    """Raise a ConvbenchError for a file that was never a plan: not even --retune may replace it."""
+    with suppress(OSError), open(path, "rb") as file:
+        begin = b"".join(file.read(64).split())
+        if begin[: len(BEGIN)] != BEGIN[: len(begin)]:  # a plan may be cut off anywhere
+            raise ConvbenchError(f"{path} is no plan of convbench, and is left as it is; name another file")
 
 
 def versions(packages: Iterable[str]) -> dict[str, str]:

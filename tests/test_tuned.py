@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from convbench.errors import ConvbenchError
-from convbench.tuned import TunedPlan, versions
+from convbench.tuned import TunedPlan, require_plan, versions
 
 ENTRY = {"name": "resnet18", "winner": "onnxruntime", "ratio": 1.5}
 
@@ -81,6 +81,13 @@ def test_a_damaged_plan_is_one_line(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConvbenchError, match=r"plan\.json") as caught:
         TunedPlan.read(tmp_path / "plan.json")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["import torch\n", '{"name": "a package"}', "[1, 2]", "a,b\n1,2\n"])
+def test_a_file_that_was_never_a_plan_is_called_that(tmp_path: Path, text: str) -> None:
+    (tmp_path / "other").write_text(text)
+    with pytest.raises(ConvbenchError, match="other is no plan of convbench, and is left as it is"):
+        require_plan(tmp_path / "other")
 
 
 def test_no_truncation_and_no_missing_field_of_a_plan_is_read_as_another_one(plan: TunedPlan, tmp_path: Path) -> None:

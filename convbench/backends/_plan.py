@@ -18,7 +18,7 @@ from typing import Any
 from convbench.case import Case, CaseKey
 from convbench.errors import ConvbenchError, plural
 from convbench.files import cache_folder
-from convbench.tuned import TunedPlan
+from convbench.tuned import AGAIN, TunedPlan
 
 VARIABLE = "CONVBENCH_PLAN"  # the file of --plan, for this process and those that it starts
 
@@ -129,9 +129,7 @@ def _entry(path: Path, entry: Mapping[str, Any]) -> tuple[str, Sequence[Ranked]]
         backends = tuple(Ranked(str(one["backend"]), str(one.get("version", ""))) for one in entry["backends"])
         return shape_text(entry["case"]), backends
     except (KeyError, TypeError, AttributeError):
-        raise ConvbenchError(
-            f"the plan {path} is damaged: a shape has no case or no backends; --retune measures again and replaces it"
-        ) from None
+        raise ConvbenchError(f"the plan {path} is damaged: a shape has no case or no backends; {AGAIN}") from None
 
 
 def shape_text(cells: Mapping[str, Any]) -> str:

@@ -119,7 +119,7 @@ def model(
         + (["--passes", passes] if passes != "fprop" else [])
         + (["--threads", str(threads)] if threads else [])
     )
-    whole = of_whole_model(model, input) if costs.rows and passes == "fprop" else []
+    whole = of_whole_model(model, input, threads) if costs.rows and passes == "fprop" else []
     _show(costs, raced, csv, again, whole, raced_too=race, by_time=sort == "time" and not no_time, as_json=json)
     if not costs.census.calls:
         tell(f"{model} runs no convolution on this input")
@@ -154,13 +154,13 @@ def _show(
         _tell_suite(costs, csv)
 
 
-def of_whole_model(model: str, inputs: Words) -> list[str]:
+def of_whole_model(model: str, inputs: Words, threads: int) -> list[str]:
     """The line that leads to `convbench optimize`, with what it brought when it was last run here."""
     from convbench.optimize.plans import remembered
 
     if model.lower().endswith(".onnx"):
         return []
-    command = shlex.join(model_command("optimize", model, inputs))
+    command = shlex.join(model_command("optimize", model, inputs) + ["--threads", str(threads)] * (threads > 0))
     if brought := remembered(model):
         return [f"Whole model: {brought} ({command})."]
     return [f"Whole model: {command} races torch.compile, ONNX Runtime, OpenVINO and others on it."]

@@ -71,7 +71,7 @@ def optimize(
     budget: Annotated[
         float,
         typer.Option(
-            "--budget", metavar="SECONDS", min=0.0, max=LONGEST_S, help="Time budget per candidate, without its build."
+            "--budget", metavar="SECONDS", min=0.1, max=LONGEST_S, help="Time budget per candidate, without its build."
         ),
     ] = 5.0,
     threads: Threads = 0,
@@ -110,12 +110,13 @@ def optimize(
     Beware: this runs the model's code, and a .pt or .pt2 file may run code when it is loaded.
     """
     from convbench.optimize.candidates import choose_candidates
+    from convbench.tuned import require_plan
 
     if csv == "-" and json:
         raise ConvbenchError("--csv - --json: both would go to stdout; name a file for --csv")
     [accuracy] = check_words("--accuracy", [accuracy], ACCURACIES)
     [layers] = check_words("--layers", [layers], LAYERS)
-    chosen = choose_candidates(words(only))
+    chosen = choose_candidates(None if only is None else words(only))
     check_outputs({"--csv": csv}, overwrite=overwrite)
     check_outputs({"--plan": plan, "--csv": csv}, overwrite=True)
     from convbench.session import set_threads
@@ -123,8 +124,10 @@ def optimize(
     count = set_threads(threads)
     waiting: Waiting = context.obj
     subject = _subject(model, input, waiting)
-    if plan is not None and os.path.exists(plan) and not retune:
-        _refuse_or_show(plan, subject, count, accuracy)
+    if plan is not None and os.path.exists(plan):
+        require_plan(plan)
+        if not retune:
+            _refuse_or_show(plan, subject, count, accuracy, rows_wanted=csv is not None or json)
     race = _race(subject, chosen, count, accuracy, budget, waiting, isolate=not no_isolate)
     _show(race, csv, layers, overwrite=overwrite, as_json=json)
     from convbench.optimize.plans import add, remember
@@ -132,10 +135,13 @@ def optimize(
     if not only:
         remember(race)
     if not race.winner:
+        if plan is not None:
+            tell(f"{plan} was not written: no candidate won")
         raise typer.Exit(NOTHING)
     if plan is not None:
         add(race, plan, retune=retune)
-        tell(f"wrote {plan}; use it: convbench.optimize(model, x, plan={plan!r}, accuracy={accuracy!r})")
+        terms = f"threads={count}" + f", accuracy={accuracy!r}" * (accuracy != ACCURACIES[0])
+        tell(f"wrote {plan}; use it: fast = convbench.optimize(model, x, plan={plan!r}, {terms})")
 
 
 def _subject(model: str, inputs: Words, waiting: "Waiting") -> "ModelCall":
@@ -147,13 +153,15 @@ def _subject(model: str, inputs: Words, waiting: "Waiting") -> "ModelCall":
         return subject_of(model, model_inputs(inputs), tell)
 
 
-def _refuse_or_show(plan: str, subject: "ModelCall", threads: int, accuracy: str) -> None:
+def _refuse_or_show(plan: str, subject: "ModelCall", threads: int, accuracy: str, *, rows_wanted: bool) -> None:
     """Raise if the plan does not hold here, and end with what it says of the model, if it has it."""
     from convbench.optimize.plans import brought, find
     from convbench.optimize.subject import identity
     from convbench.tuned import TunedPlan
 
     known = find(TunedPlan.load(plan, threads=threads, accuracy=accuracy), identity(subject.model, subject.inputs))
+    if known is not None and rows_wanted:
+        raise ConvbenchError(f"{plan} has {subject.name} already, without the rows for --csv or --json; add --retune")
     if known is not None:
         typer.echo(f"{plan} has {subject.name}: {brought(known)}. Race it again with --retune.")
         raise typer.Exit

@@ -20,7 +20,7 @@ from convbench.graph.simplify import simplify
 from convbench.graph.translate import translate
 from convbench.graph.tune import FEWEST, Tuning, measure, seconds_of, share_of_torch, tune
 from convbench.models.accuracy import allowed, distance, relative_error
-from convbench.models.fitness import has_modes
+from convbench.models.fitness import has_modes, trains
 from convbench.models.weights import Weights
 
 __all__ = ["Layer", "OwnGraph", "UnsupportedModel", "build"]
@@ -184,6 +184,7 @@ class OwnGraph:
         self._model, self._program, self._tell = model, program, tell
         self._expected = [(one.shape, one.dtype) for one in inputs]
         self._parameters, self._weights = list(model.parameters()), Weights(model)
+        self._modules = list(model.modules()) if has_modes(model) else []
         self._lock = threading.Lock()
         self._told: set[str] = set()
 
@@ -214,7 +215,7 @@ class OwnGraph:
 
     def _why_not(self, inputs: tuple[Tensor, ...]) -> str:
         """Why the model itself must run this call, or ""."""
-        if self._model.training and has_modes(self._model):
+        if trains(self._modules):
             return "the model is in training mode, and the graph is of evaluation"
         if [(one.shape, one.dtype) if isinstance(one, Tensor) else None for one in inputs] != self._expected:
             wanted = ", ".join("x".join(map(str, shape)) for shape, _ in self._expected)

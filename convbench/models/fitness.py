@@ -1,6 +1,7 @@
 """Can a model be run another way than by its own forward? What can be seen without running it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,11 @@ _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_
 def has_modes(model: nn.Module) -> bool:
     """Whether it can be in training mode: a program of torch.export cannot."""
     return "eval" not in vars(model)
+
+
+def trains(modules: Iterable[nn.Module]) -> bool:
+    """Whether one of them is in training mode."""
+    return any(map(attrgetter("training"), modules))
 
 
 def why_unfit(model: nn.Module, inputs: Sequence[Tensor]) -> str:

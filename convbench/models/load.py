@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from convbench.errors import ConvbenchError, first_line, in_words
+from convbench.errors import ConvbenchError, in_words
 from convbench.models.hugging import find_transformer
 from convbench.models.inputs import Inputs
 from convbench.models.saved import find_saved
@@ -148,10 +148,10 @@ def _from_module(name: str, origin: str, module: ModuleType, path: str) -> Model
     try:
         for part in path.split("."):
             found = getattr(found, part)
-    except AttributeError as error:
+    except AttributeError:
         own = [key for key, one in vars(module).items() if not key.startswith("_") and _is_model(one)]
         near = f"; did you mean {' or '.join(map(repr, own[:NEAR]))}?" if own else ""
-        raise ConvbenchError(f"{name}: {first_line(error)}; {USAGE}{near}") from None
+        raise ConvbenchError(f"{origin} has no {path}; {USAGE}{near}") from None
     get_inputs: Any = getattr(module, "get_inputs", None)
     own_inputs = (lambda _: Inputs(args=tuple(get_inputs()))) if callable(get_inputs) else (lambda _: None)
     get_init_inputs: Any = getattr(module, "get_init_inputs", None)

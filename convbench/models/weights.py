@@ -12,20 +12,22 @@ _VERSION = attrgetter("_version")  # torch's count of changes in place; it has n
 class Weights:
     """A model's parameters and buffers as they are now.
 
-    Seen are changes in place, such as those of an optimizer or of load_state_dict, and other tensors in their place.
-    Not seen are writes through `.data`, modules that are replaced, and in-place changes of tensors that were made in
+    Seen are changes in place, such as those of an optimizer or of load_state_dict, and other tensors or modules in
+    their place. Not seen are writes through `.data` or numpy, and in-place changes of tensors that were made in
     inference mode, of which torch keeps no count.
     """
 
     def __init__(self, model: nn.Module) -> None:
         self._places: list[tuple[MutableMapping[str, Any], str]] = []
-        self._tensors: list[Tensor] = []
+        self._held: list[Tensor | nn.Module] = []
         for module in model.modules():
-            for holder in (module._parameters, module._buffers):  # noqa: SLF001  # where assignments are seen
+            # where assignments are seen
+            for holder in (module._parameters, module._buffers, module._modules):  # noqa: SLF001
                 for name, one in holder.items():
                     if one is not None:
                         self._places.append((holder, name))
-                        self._tensors.append(one)
+                        self._held.append(one)
+        self._tensors = [one for one in self._held if isinstance(one, Tensor)]
         self._version = self._version_now()
 
     def changed(self) -> bool:
@@ -34,7 +36,7 @@ class Weights:
             now = [holder[name] for holder, name in self._places]
         except KeyError:  # one was removed
             return True
-        return not all(map(is_, now, self._tensors)) or self._version != self._version_now()
+        return not all(map(is_, now, self._held)) or self._version != self._version_now()
 
     def _version_now(self) -> int | None:
         try:

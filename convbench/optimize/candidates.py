@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-from convbench.errors import unknown
+from convbench.errors import ConvbenchError, unknown
 
 BASELINE = "eager"
 OWN = "convbench"
@@ -103,19 +103,25 @@ CANDIDATES = {
         Candidate(
             name=OWN,
             needs=("llvmlite",),
-            lines=("import convbench", "fast = convbench.optimize(model, x)", "y = fast(x)"),
+            lines=(
+                "import convbench",
+                'fast = convbench.optimize(model, x, only="convbench", threads={threads})',
+                "y = fast(x)",
+            ),
         ),
     )
 }
 
 
-def choose_candidates(only: Sequence[str]) -> list[Candidate]:
+def choose_candidates(only: Sequence[str] | None) -> list[Candidate]:
     """All, or these and the baseline, in their own order.
 
     Raises:
-        ConvbenchError: there is none of that name.
+        ConvbenchError: there is none of that name, or no name.
     """
-    words = [one.strip().lower().replace("_", "-") for one in only]
+    words = [one.strip().lower().replace("_", "-") for one in only or ()]
+    if only is not None and not words:
+        raise ConvbenchError(f"--only (only=) names no candidate; choose from {', '.join(CANDIDATES)}")
     for word in words:
         if word not in CANDIDATES:
             raise unknown("candidate", word, CANDIDATES)

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from convbench.errors import ConvbenchError
-from convbench.models.fitness import has_modes
+from convbench.models.fitness import has_modes, trains
 from convbench.models.inputs import Inputs
 from convbench.models.weights import Weights
 from convbench.optimize.candidates import BASELINE
-from convbench.optimize.subject import signature
+from convbench.optimize.subject import PLAIN, signature
 
 HOST = torch.device("cpu")
 
@@ -35,6 +35,7 @@ class FastModel:
         self._shape = only.shape if isinstance(only, Tensor) else None
         self._dtype = only.dtype if isinstance(only, Tensor) else None
         self._weights = Weights(model)
+        self._modules = list(model.modules()) if has_modes(model) else []
         self._process = os.getpid()
         self._said: set[str] = set()
 
@@ -55,8 +56,8 @@ class FastModel:
             return self._call(*args, **kwargs)
 
     def _why_not(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
-        if self.model.training and has_modes(self.model):
-            return "it is in training mode"
+        if trains(self._modules):
+            return "it, or a module of it, is in training mode"
         if not self._fits(args, kwargs):
             return "the input has other shapes, dtypes or arguments than it was made for"
         if torch.is_grad_enabled():
@@ -73,4 +74,6 @@ class FastModel:
         if self._shape is not None and len(args) == 1 and not kwargs and type(args[0]) is Tensor:
             (x,) = args
             return bool(x.shape == self._shape and x.dtype == self._dtype and x.device == HOST)
+        if any(not isinstance(one, (Tensor, *PLAIN)) for one in tree_leaves((args, dict(kwargs)))):
+            return False  # such as an array of numpy, which no == can tell
         return bool(self._signature == signature(args, kwargs))

@@ -13,7 +13,7 @@ from convbench.errors import ConvbenchError
 from convbench.files import cache_folder, put, read_bytes
 from convbench.optimize.candidates import CANDIDATES
 from convbench.optimize.race import RACED, Race
-from convbench.tuned import TunedPlan
+from convbench.tuned import AGAIN, TunedPlan, require_plan
 
 SAME = ("identity",)
 MOST_NBYTES = 2**16
@@ -67,6 +67,7 @@ def add(race: Race, path: str | Path, *, retune: bool = False) -> None:
     Raises:
         ConvbenchError: the file does not hold here, is damaged, or cannot be written.
     """
+    require_plan(path)
     plan = plan_of(race)
     if Path(path).exists():
         with suppress(*([ConvbenchError] if retune else [])):
@@ -88,7 +89,7 @@ def find(plan: TunedPlan, identity: str) -> Mapping[str, Any] | None:
         or not isinstance(found.get("choices"), dict | None)
         or not all(isinstance(found.get(name), int | float) for name in ("ratio", "low", "high"))
     ):
-        raise ConvbenchError("the plan's entry of this model is damaged; --retune measures again and replaces it")
+        raise ConvbenchError(f"the plan's entry of this model is damaged; {AGAIN}")
     return found
 
 

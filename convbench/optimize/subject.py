@@ -166,7 +166,7 @@ def identity(model: nn.Module, inputs: Inputs) -> str:
 
 def _source(kind: type) -> str:
     """Of a class, as a digest; its compiled code where there is no source."""
-    text = f"{kind.__module__}.{kind.__qualname__}"
+    text = kind.__qualname__  # its module has other names: net, __main__, or that of a file that was loaded by its path
     try:
         text += inspect.getsource(kind)
     except (OSError, TypeError):

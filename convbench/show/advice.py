@@ -43,7 +43,7 @@ def cannot_tell(costs: "ModelCosts") -> str:
     return (
         f"The machine is too busy to tell which layer is slow: {_percent(costs.disturbed)} of the samples were "
         f"disturbed, and {plural(len(noisy), 'layer')} of {len(costs.rows)} had too few others (~). Run it again with "
-        f"--wait-until-quiet, or with fewer --threads."
+        f"--wait-until-quiet{', or with fewer --threads' if costs.threads > 1 else ''}."
     )
 
 

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from convbench.errors import plural
+from convbench.optimize.candidates import BASELINE
 from convbench.show.ledger import hanging
 from convbench.show.tables import plain_table
 from convbench.show.units import duration, seconds
@@ -116,11 +117,13 @@ def sentence(race: "Race") -> str:
     if not race.winner:
         return (
             "The machine is too busy to tell which candidate is fastest; run convbench doctor to see what disturbs it, "
-            "raise --budget, or use fewer --threads."
+            "raise --budget" + (", or use fewer --threads." if race.threads > 1 else ".")
         )
     won = race.row(race.winner)
     if won.ratio is None:
         others = sum(one.outcome == "raced" for one in race.rows) - 1
+        if not others:
+            return "Keep torch eager: no other candidate was raced."
         said = f"none of {others} other candidates is" if others > 1 else "no other candidate is"
         return f"Keep torch eager: {said} certainly faster on this machine."
     text = f"Use {won.name}: {won.ratio.ratio:.2f}x as fast as eager ({_ends(won.ratio)})"
@@ -132,7 +135,8 @@ def sentence(race: "Race") -> str:
             again = "" if race.short is None else f" (--budget {race.short.budget_s} may)"
             text += f"; this race could not tell {name} from it{again}"
         else:
-            text += f", and {1 / ratio.ratio:.2f}x as fast as the next, {name}"
+            ends = f"{1 / ratio.high:.2f} to {1 / ratio.low:.2f}"
+            text += f", and {1 / ratio.ratio:.2f}x as fast as the next, {name} ({ends})"
     return text + "."
 
 
@@ -234,9 +238,8 @@ def _how(race: "Race") -> Iterator[tuple[str, str]]:
     """How to get the winner; where that is our own graph, the best of the others too."""
     if race.winner == "convbench":
         yield "In Python:", race.winner
-    others = [
-        one for one in race.rows if one.median_s is not None and one.outcome == "raced" and one.name != "convbench"
-    ]
+    ours = ("convbench", BASELINE)
+    others = [one for one in race.rows if one.median_s is not None and one.outcome == "raced" and one.name not in ours]
     if race.winner and others:
         best = min(others, key=lambda one: one.median_s or 0.0).name if race.winner == "convbench" else race.winner
         yield f"Without convbench, by {best}:", best

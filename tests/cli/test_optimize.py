@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+import convbench as cb
 from convbench.cli.model import of_whole_model
 from convbench.optimize.host import Here, TimedTurn
 from convbench.tuned import TunedPlan
@@ -55,7 +57,7 @@ def test_a_race_prints_its_rows_and_what_to_use(capsys: pytest.CaptureFixture[st
     assert [row[head.index("candidate")] for row in rows] == ["eager", "channels-last"]
     assert {row[head.index("winner")] for row in rows} == {"channels-last"}
     assert "Use channels-last: 2.00x as fast as eager" in err
-    [line] = of_whole_model("net.py:Net", ["1x3x8x8"])
+    [line] = of_whole_model("net.py:Net", ["1x3x8x8"], 0)
     assert line.startswith("Whole model: convbench optimize net.py:Net --input 1x3x8x8 races")  # --only is not kept
 
 
@@ -68,10 +70,10 @@ def test_what_a_whole_race_brought_is_told_by_model(
     monkeypatch.setattr(candidates, "CANDIDATES", few)
     words = [word for word in WORDS if word not in ("--only", "channels-last")]
     assert run(capsys, *words)[0] == 0
-    [line] = of_whole_model("net.py:Net", None)
+    [line] = of_whole_model("net.py:Net", None, 1)
     assert line.startswith("Whole model: channels-last is 2.00x as fast as eager")
-    assert line.endswith(" (convbench optimize net.py:Net).")
-    assert of_whole_model("net.onnx", None) == []
+    assert line.endswith(" (convbench optimize net.py:Net --threads 1).")
+    assert of_whole_model("net.onnx", None, 0) == []
 
 
 def test_a_busy_machine_is_exit_3_and_writes_no_plan(capsys: pytest.CaptureFixture[str], net: dict[str, Any]) -> None:
@@ -80,16 +82,26 @@ def test_a_busy_machine_is_exit_3_and_writes_no_plan(capsys: pytest.CaptureFixtu
     assert code == 3
     assert "The machine is too busy to tell" in err
     assert not Path("plan.json").exists()
+    assert err.endswith("plan.json was not written: no candidate won\n")
 
 
 def test_a_plan_is_written_shown_and_replaced(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(capsys, *WORDS, "-o", "plan.json")[0] == 0
+    code, _, err = run(capsys, *WORDS, "-o", "plan.json", "--threads", "1")
+    assert code == 0
+    line = "fast = convbench.optimize(model, x, plan='plan.json', threads=1)"
+    assert err.endswith(f"wrote plan.json; use it: {line}\n")
+    named: dict[str, Any] = {"convbench": cb, "x": torch.ones(1, 3, 8, 8)}
+    exec(f"from net import Net\nmodel = Net().eval()\n{line}", named)
+    assert named["fast"].winner == "channels-last"
     (entry,) = TunedPlan.read("plan.json").models
     assert entry["winner"] == "channels-last"
     code, out, _ = run(capsys, *WORDS, "-o", "plan.json")
     assert code == 0
     assert out.startswith("plan.json has net.py:Net: channels-last is 2.00x as fast as eager")
     assert out.endswith("Race it again with --retune.\n")
+    code, _, err = run(capsys, *WORDS, "-o", "plan.json", "--json")
+    assert code == 2
+    assert "plan.json has net.py:Net already, without the rows for --csv or --json; add --retune" in err
     code, _, err = run(capsys, *WORDS, "-o", "plan.json", "--accuracy", "strict")
     assert code == 2
     assert "the plan plan.json does not hold here: accuracy standard, here strict" in err
@@ -113,8 +125,17 @@ def test_json_is_one_object_and_csv_a_row_for_each(capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["optimize", "net.py:Nothing"], "net.py:Nothing: "),
+        (["optimize", "net.py:Nothing"], "net.py has no Nothing; "),
         (["optimize", "net.onnx"], "net.onnx is read, not run, by convbench; give the PyTorch model"),
+        (
+            ["optimize", "net.py:Net", "--only", ""],
+            "--only (only=) names no candidate; choose from eager, channels-last",
+        ),
+        (["optimize", "net.py:Net", "--budget", "0"], "--budget 0: give 0.1 or more"),
+        (
+            ["optimize", "net.py:Net", "-o", "net.py", "--retune"],
+            "net.py is no plan of convbench, and is left as it is",
+        ),
         (["optimize", "net.py:Net", "--only", "tvm"], "unknown candidate 'tvm': choose from"),
         (["optimize", "net.py:Net", "--accuracy", "exact"], "unknown --accuracy 'exact': choose from standard, strict"),
         (["optimize", "net.py:Net", "--layers", "some"], "unknown --layers 'some'"),

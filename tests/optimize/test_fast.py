@@ -49,16 +49,26 @@ def remove(net: nets.Net) -> None:
     net.conv.bias = None
 
 
+def replace(net: nets.Net) -> None:
+    net.conv = nets.Net().conv
+
+
+def train_a_part(net: nets.Net) -> None:
+    net.conv.train()
+
+
 @pytest.mark.parametrize(
     ("first", "x", "words"),
     [
         (lambda _: None, lambda: nets.image(2), "the input has other shapes"),
         (lambda _: None, lambda: nets.image().requires_grad_(), "the input wants a gradient"),
-        (train, nets.image, "it is in training mode"),
+        (train, nets.image, "it, or a module of it, is in training mode"),
+        (train_a_part, nets.image, "it, or a module of it, is in training mode"),
         (change, nets.image, "its weights have changed since"),
         (load, nets.image, "its weights have changed since"),
         (assign, nets.image, "its weights have changed since"),
         (remove, nets.image, "its weights have changed since"),
+        (replace, nets.image, "its weights have changed since"),
     ],
 )
 def test_what_does_not_fit_goes_to_the_model_and_is_said_once(
@@ -73,6 +83,12 @@ def test_what_does_not_fit_goes_to_the_model_and_is_said_once(
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fast(x())
+
+
+def test_an_array_is_left_to_the_model_which_says_what_it_takes() -> None:
+    net = nets.Net().eval()
+    with pytest.warns(UserWarning, match="other shapes, dtypes or arguments"), pytest.raises(TypeError):
+        fast_one(net, nets.image())(nets.image().numpy())
 
 
 def test_autocast_is_left_to_the_model() -> None:

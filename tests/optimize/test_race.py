@@ -190,7 +190,7 @@ def test_candidates_are_chosen_by_name_and_eager_is_always_there() -> None:
         "channels-last",
         "openvino",
     ]
-    assert [one.name for one in choose_candidates([])] == list(CANDIDATES)
+    assert [one.name for one in choose_candidates(None)] == list(CANDIDATES)
     assert [one.name for one in choose_candidates(["ncnn", "NCNN", "eager"])] == ["eager", "ncnn"]
     with pytest.raises(ConvbenchError, match="unknown candidate 'tvm': choose from channels-last"):
         choose_candidates(["tvm"])

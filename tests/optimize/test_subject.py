@@ -1,6 +1,8 @@
 """Which models are refused before anything is raced, and what tells two models apart?"""
 
 import copy
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -106,6 +108,20 @@ def test_equal_architectures_have_one_identity_whatever_their_weights() -> None:
     own = identity(nets.Net().eval(), x)
     assert own == identity(nets.Net().eval(), Inputs(args=(nets.image() * 3,)))
     assert own == identity(copy.deepcopy(nets.Net()).eval(), x)
+
+
+def test_the_same_code_has_one_identity_whatever_its_file_is_imported_as(tmp_path: Path) -> None:
+    file = tmp_path / "net.py"
+    file.write_text("from torch import nn\n\nclass Net(nn.Conv2d):\n    pass\n")
+    own = set[str]()
+    for name in ("net", "convbench_model_net"):
+        spec = spec_from_file_location(name, file)
+        assert spec is not None
+        assert spec.loader is not None
+        module = module_from_spec(spec)
+        spec.loader.exec_module(module)
+        own.add(identity(module.Net(3, 4, 3), Inputs(args=(nets.image(),))))
+    assert len(own) == 1
 
 
 @pytest.mark.parametrize("other", ["class", "stride", "eps", "width", "batch"])

@@ -65,7 +65,7 @@ def test_what_did_not_race_is_named_with_the_reason() -> None:
     [
         (None, "Use onnxruntime: 1.88x as fast as eager (1.75 to 2.00)."),
         ("tie", "(1.75 to 2.00); openvino is level with it."),
-        ("slower", "(1.75 to 2.00), and 1.25x as fast as the next, openvino."),
+        ("slower", "(1.75 to 2.00), and 1.25x as fast as the next, openvino (1.23 to 1.27)."),
     ],
 )
 def test_the_sentence_names_the_winner_and_how_far_the_next_is(second: str | None, words: str) -> None:
