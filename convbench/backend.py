@@ -1,9 +1,12 @@
 """What is a backend? One way to compute a convolution, with its declarations."""
 
+import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
+from itertools import islice
 from math import inf
 from typing import Any
 
@@ -351,6 +354,17 @@ def _checked_points(points: Iterable[float], family: str) -> tuple[float, ...]:
     return found
 
 
+def _refuse_other_arguments(fn: Callable[..., Any]) -> None:
+    """Raise for the arguments of F.conv2d, which would get the problem as their bias."""
+    with suppress(TypeError, ValueError):  # code in C does not tell its arguments
+        third = next(islice(inspect.signature(fn).parameters, 2, None), "")
+        if third in ("bias", "stride", "padding"):
+            raise ConvbenchError(
+                f"@backend: the third argument of {fn.__name__} is {third}, as of F.conv2d, and a backend is "
+                f"fn(x, w, spec); leave the decorator out and give FILE.py::{fn.__name__}"
+            )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class backend(Traits):  # noqa: N801  # it reads as the decorator that it is
     """Turn a function `fn(x, w, spec) -> y` into a Backend named after it; nothing is registered.
@@ -372,6 +386,7 @@ class backend(Traits):  # noqa: N801  # it reads as the decorator that it is
 
     def __call__(self, fn: Callable[[Any, Any, ConvSpec], Any]) -> Backend:
         """The function as a backend."""
+        _refuse_other_arguments(fn)
         doc = fn.__doc__ or sys.modules[fn.__module__].__doc__ or ""
         traits = {one.name: getattr(self, one.name) for one in fields(Traits)}
         traits["must_run"] = self.promises

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import FunctionType, ModuleType
+from types import ModuleType
 from typing import TYPE_CHECKING, NoReturn
 
 from convbench.backend import BASELINE, MOST_NAME, OWN, Backend, Unavailable, adopt
@@ -180,7 +180,8 @@ def load_plugin(plugin: str) -> list[Backend]:
             if separator:  # a test file finds its helpers from there
                 _look_last_in(Path.cwd())
             if file.endswith(".py"):
-                module = _import_file(Path(file))
+                refuse_missing(Path(file))
+                module = import_file(Path(file))
             else:
                 if importlib.util.find_spec(file.partition(".")[0]) is None:
                     _look_last_in(Path.cwd())
@@ -193,7 +194,9 @@ def load_plugin(plugin: str) -> list[Backend]:
         return [_named(module, name, file)]
     own = [value for value in vars(module).values() if isinstance(value, Backend) and value.origin == module.__name__]
     if not own:
-        raise ConvbenchError(f"plug-in {plugin} has no backend; decorate a function fn(x, w, spec) with @backend")
+        functions = _own_functions(module)
+        one = f"give one of its functions, {plugin}::{functions[0]}, or " if functions else ""
+        raise ConvbenchError(f"plug-in {plugin} has no backend; {one}decorate a function fn(x, w, spec) with @backend")
     return [adopt(one, f"plug-in {plugin}") for one in own]
 
 
@@ -209,10 +212,21 @@ def _named(module: ModuleType, name: str, file: str) -> Backend:
         return adopt(found, f"plug-in {file}")
     if callable(found) and not isinstance(found, type):
         return function_backend(found, name, f"plug-in {file}")
-    functions = [one for one, value in values.items() if isinstance(value, FunctionType | Backend) and one[0] != "_"]
+    functions = _own_functions(module)
     if name in values:
         raise ConvbenchError(f"--plugin {file}::{name}: {name} is not a function; choose from {', '.join(functions)}")
     raise unknown(f"function of plug-in {file}", name, functions)
+
+
+def _own_functions(module: ModuleType) -> list[str]:
+    """The public functions and backends that it defines, also those that a decorator made something else of."""
+    return [
+        name
+        for name, one in vars(module).items()
+        if name[0] != "_"
+        and (isinstance(one, Backend) or (callable(one) and not isinstance(one, type)))
+        and getattr(one, "origin", getattr(one, "__module__", "")) == module.__name__
+    ]
 
 
 def refuse_plugin(plugin: str, why: str) -> ConvbenchError:
@@ -251,17 +265,42 @@ def refuse_missing(path: Path) -> None:
         raise ConvbenchError(f"plug-in {path} is not a file; --plugin takes a FILE.py or an importable module")
 
 
-def _import_file(path: Path) -> ModuleType:
-    refuse_missing(path)
+def import_file(path: Path) -> ModuleType:
+    """Run a FILE.py anew as a module; modules next to it are found last, so they replace nothing else.
+
+    It is called as `import` from its folder would call it, unless something else has that name: numba writes the name
+    into its cache beside the file, and would not find another one when the user's own program reads the cache.
+    """
     _look_last_in(path.parent)
-    name = f"convbench_plugin_{path.stem}"
+    name = path.stem if _is_free(path) else f"convbench_file_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None  # the path ends in .py
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # so that @backend can read the module's docstring
-    spec.loader.exec_module(module)
+    _files.add(name)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
     return module
+
+
+_files: set[str] = set()  # the names of modules that `import_file` made
+
+
+def _is_free(path: Path) -> bool:
+    """Whether the file's own name would import this file, and nobody has done that."""
+    if not path.stem.isidentifier() or (path.stem in sys.modules and path.stem not in _files):
+        return False
+    before = sys.modules.pop(path.stem, None)
+    importlib.invalidate_caches()  # the file may be younger than the last look into its folder
+    found = importlib.util.find_spec(path.stem)
+    free = found is not None and found.origin is not None and Path(found.origin).resolve() == path.resolve()
+    if before is not None and not free:
+        sys.modules[path.stem] = before
+    return free
 
 
 def _from_entry_point(point: "EntryPoint", origin: str) -> Backend:

@@ -1,5 +1,6 @@
 """Where backends come from, and what a plug-in may be."""
 
+import importlib
 import subprocess
 import sys
 import textwrap
@@ -77,7 +78,15 @@ def test_two_backends_of_one_name_are_refused_with_both_origins(tmp_path: Path) 
     [
         ("def f(:", "could not be loaded: SyntaxError"),
         ("import nothing_of_this_name", "No module named"),
-        ("x = 1", "has no backend"),
+        ("x = 1", "has no backend; decorate a function"),
+        (
+            "def mine(x, w, spec): ...\nfrom math import ceil",
+            "give one of its functions, .*broken.py::mine, or decorate",
+        ),
+        (
+            "from convbench import backend\n@backend(family='fft', source='')\ndef f(x, w, bias=None, stride=1): ...",
+            r"the third argument of f is bias, as of F\.conv2d, .* give FILE\.py::f",
+        ),
         ("from convbench import backend\n@backend(family='magic', source='')\ndef f(x, w, s): ...", "unknown family"),
         ("from convbench import backend\n@backend(family='fft', source='', dtypes={'fp8'})\ndef f(): ...", "fp8"),
     ],
@@ -93,6 +102,23 @@ def test_a_broken_plugin_is_refused_in_one_line(tmp_path: Path, text: str, words
 def test_a_missing_plugin_is_refused(name: str) -> None:
     with pytest.raises(ConvbenchError, match=name.replace(".", r"\.")):
         load_plugin(name)
+
+
+def test_a_file_is_a_module_of_its_own_name_unless_that_is_taken(tmp_path: Path) -> None:
+    """numba keeps that name in the cache beside the file, where the user's own program finds it."""
+    for stem, name in (("some_kernel", "some_kernel"), ("json", "convbench_file_json"), ("a-b", "convbench_file_a-b")):
+        path = tmp_path / f"{stem}.py"
+        for number in range(2):  # a file that was edited is run anew
+            path.write_text(f"number = {number}\n{PLUGIN * (1 + number)}")
+            load_plugin(str(path))
+            assert sys.modules[name].number == number
+    assert importlib.import_module("some_kernel") is sys.modules["some_kernel"]
+    assert importlib.import_module("json").loads("1") == 1
+    other = tmp_path / "other" / "some_kernel.py"
+    other.parent.mkdir()
+    other.write_text(PLUGIN)
+    load_plugin(str(other))
+    assert sys.modules["some_kernel"].__file__ == str(tmp_path / "some_kernel.py")
 
 
 def test_an_importable_module_is_a_plugin(plugin: Path, monkeypatch: pytest.MonkeyPatch) -> None:

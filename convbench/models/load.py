@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import nn
 
+from convbench.discovery import import_file
 from convbench.errors import ConvbenchError, in_words
 from convbench.models.hugging import find_transformer
 from convbench.models.inputs import Inputs
@@ -107,22 +108,15 @@ def _from_factory(name: str, module_name: str, path: str) -> ModelSource:
 
 
 def _from_file(name: str, file: str, path: str) -> ModelSource:
-    """Of a Python file, which is imported under a name of its own."""
+    """Of a Python file."""
     where = Path(file)
     if not where.is_file():
         raise ConvbenchError(f"no model at {file}: there is no such file; give a FILE.py:Model")
-    _also_import_from(where.resolve().parent)
-    module_name = f"convbench_model_{where.stem}"
-    spec = importlib.util.spec_from_file_location(module_name, where)
-    assert spec is not None  # it ends in .py
-    assert spec.loader is not None
-    module = sys.modules[module_name] = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
+        module = import_file(where)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        del sys.modules[module_name]
         raise ConvbenchError(f"{file} cannot be imported: {in_words(error)}") from None
     return _from_module(name, where.name, module, path or _only_model(file, module))
 

@@ -201,7 +201,7 @@ def test_a_file_names_its_model_and_what_it_is_called_with(tmp_path: Path, monke
     assert costs.census.calls[0].shape.dtype == "fp16"
     assert measure(find_model(f"{path}:Model"), parse_inputs("1x5x5x5"), timed=False).macs == 9 * 7 * 5 * 9
     for name, words in (
-        (":nothing", "has no attribute 'nothing'.*did you mean 'Model'"),
+        (":nothing", "own.py has no nothing; .*did you mean 'Model'"),
         (":number", "is a int, not a model"),
     ):
         with pytest.raises(ConvbenchError, match=words):

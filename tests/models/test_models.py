@@ -425,7 +425,7 @@ def test_what_is_no_input_is_refused(text: str) -> None:
         ("a b:c", "is not a module"),
         ("math:", "the name is not in it"),
         ("math:pi", "is a float"),
-        ("math:nothing", "has no attribute"),
+        ("math:nothing", "math has no nothing"),
     ],
 )
 def test_a_model_that_is_not_there_is_one_line(name: str, words: str) -> None:

@@ -114,7 +114,7 @@ def test_the_same_code_has_one_identity_whatever_its_file_is_imported_as(tmp_pat
     file = tmp_path / "net.py"
     file.write_text("from torch import nn\n\nclass Net(nn.Conv2d):\n    pass\n")
     own = set[str]()
-    for name in ("net", "convbench_model_net"):
+    for name in ("net", "convbench_file_net"):
         spec = spec_from_file_location(name, file)
         assert spec is not None
         assert spec.loader is not None
