@@ -15,6 +15,7 @@ from tests.cli.conftest import Cli, table
 
 QUICK = Path(__file__).parents[1] / "results" / "quick-cpu-zen4.csv"
 OF_SAMPLES = {"median_s", "q25_s", "q75_s", "min_s", "samples", "gflops", "gbytes_per_s", "images_per_s"}
+ODD = (0.96, 1.0, 1.2, 1.2, 1.2, 1.0, 1.3, 1.25)
 Row = dict[str, str]
 
 
@@ -76,6 +77,25 @@ def test_too_few_samples_are_exit_3(cli: Cli, changed: Callable[..., Path]) -> N
     assert "UNDECIDED: 49 of 49 rows" in done.err
 
 
+def test_an_interval_across_the_limit_is_the_reason(cli: Cli, changed: Callable[..., Path]) -> None:
+    def wide(row: Row) -> None:
+        if row["backend"] == "onednn":
+            row["samples_s"] = " ".join(
+                f"{factor * float(one):.4g}" for one, factor in zip(row["samples_s"].split(), ODD * 8, strict=True)
+            )
+
+    found = [
+        row
+        for row in table(cli("compare", changed("a"), changed("b", wide), "--fail-if-slower", "5%").out)
+        if row["gate"] == "undecided"
+    ]
+    assert {row["verdict"] for row in found} == {"slower"}
+    for row in found:
+        low, high = float(row["ratio_low"]), float(row["ratio_high"])
+        assert low < 1 / 1.05 <= high
+        assert row["reason"] == f"the interval {low:.3f} to {high:.3f} reaches above 0.952"
+
+
 def test_nothing_in_common_is_exit_3(cli: Cli, changed: Callable[..., Path]) -> None:
     done = cli("compare", changed("a"), changed("b", lambda row: row.update(suite="other")))
     assert done.code == 3
@@ -99,10 +119,10 @@ def test_a_drifting_machine_is_warned_of_and_relative_sees_through_it(cli: Cli, 
 
     paths = changed("a"), changed("b", drift)
     done = cli("compare", *paths)
-    assert done.code == 1
-    assert (
-        "WARNING: torch itself is 20 % slower overall, significantly in 12 of 12 cases: the machine drifted" in done.err
-    )
+    assert done.code == 3
+    assert {row["gate"] for row in table(done.out) if row["outcome_after"] == "timed"} == {"undecided"}
+    words = "torch itself is slower overall (before / after: 0.833), significantly in 12 of 12 cases: the machine drift"
+    assert f"WARNING: {words}" in done.err
     done = cli("compare", *paths, "--relative", "--fail-if-slower", "5%")
     assert done.code == 0, done.err
     assert "the ratios to torch hide it" in done.err
