@@ -745,8 +745,9 @@ def _select(
 
     given: list[Implementation] | None = None
     if backends is not None:
-        single = isinstance(backends, str | Backend) or callable(backends) or not isinstance(backends, Iterable)
-        given = [backends] if single else list(backends)
+        anything: Any = backends
+        single = isinstance(anything, str | Backend) or callable(anything) or not isinstance(anything, Iterable)
+        given = [anything] if single else list(anything)
     for one in given or ():
         if not (isinstance(one, str | Backend) or callable(one)):
             raise ConvbenchError(f"backends: {one!r} is none; give names, Backends and functions, one or a list")
