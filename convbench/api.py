@@ -4,11 +4,12 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from convbench.backend import BASELINE, Backend
 from convbench.case import ACCURACIES, Case, Problem
-from convbench.errors import ConvbenchError, NothingSelected
+from convbench.errors import ConvbenchError, NothingSelected, fraction
 from convbench.functions import python_name
 from convbench.outcome import Result, Verified
 from convbench.results import Results
@@ -112,7 +113,10 @@ def bench(
 
     axes = _Axes(_dtype_names(dtypes), layouts, devices, precisions, passes, epilogues, accuracies)
     how = _How(threads, isolate, timeout_s, memory_nbytes, csv, overwrite, progress)
-    work = Bench(budget_s=budget_s, confidence=confidence, margin=margin, ceilings=ceilings, force=force)
+    budget_s, confidence = _number("budget_s", budget_s), _number("confidence", confidence)
+    work = Bench(
+        budget_s=budget_s, confidence=confidence, margin=_number("margin", margin), ceilings=ceilings, force=force
+    )
     notes: list[str] = []
     chosen = _select(backends, on, axes, where, plugins, seed, FOR_BENCH, notes)
     if all(one.name != BASELINE for one in chosen.selection.backends):
@@ -316,8 +320,8 @@ def compare(
     before: "Results | File",
     after: "Results | File",
     *,
-    fail_if_slower: float | None = None,
-    margin: float | None = None,
+    fail_if_slower: float | str | None = None,
+    margin: float | str | None = None,
     confidence: float = 0.99,
     relative: bool = False,
     across: bool = False,
@@ -328,7 +332,7 @@ def compare(
 
     Args:
         before, after: Results, or CSV files.
-        fail_if_slower: the slowdown of a row that is a regression, as a share; by default the margin.
+        fail_if_slower: the slowdown of a row that is a regression, as a share, 0.05 or "5%"; by default the margin.
         margin: times that differ by less are the same, as a share; by default 0.015, or `fail_if_slower` if less.
         confidence: joint confidence of all intervals.
         relative: compare ratios to torch, which cancels drift of the machine.
@@ -348,9 +352,10 @@ def compare(
     """
     from convbench.compare import Gate, compare_pairs
 
-    if margin is None:
-        margin = min(0.015, fail_if_slower or 0.015)
-    allowance = margin if fail_if_slower is None else fail_if_slower
+    slowdown = None if fail_if_slower is None else _share("fail_if_slower", fail_if_slower)
+    margin = min(0.015, slowdown or 0.015) if margin is None else _share("margin", margin)
+    allowance = margin if slowdown is None else slowdown
+    confidence = _number("confidence", confidence)
     if not 0 < margin <= allowance <= 10 or not 0.5 <= confidence < 1:
         raise ConvbenchError(
             f"margin={margin:g} fail_if_slower={allowance:g} confidence={confidence:g}: give shares above 0, the "
@@ -706,6 +711,14 @@ class _How:
     overwrite: bool
     progress: bool
 
+    def __post_init__(self) -> None:
+        given: Any = self.threads
+        if isinstance(given, bool) or not isinstance(given, int):
+            raise ConvbenchError(f"threads={given!r}: give an integer, such as 2, or 0 for as many as torch has")
+        for name, limit in (("timeout_s", self.timeout_s), ("memory_nbytes", self.memory_nbytes)):
+            if limit is not None:
+                _number(name, limit)
+
 
 @dataclass(frozen=True, slots=True)
 class _Chosen:
@@ -732,7 +745,14 @@ def _select(
 
     given: list[Implementation] | None = None
     if backends is not None:
-        given = [backends] if isinstance(backends, str | Backend) or callable(backends) else list(backends)
+        anything: Any = backends
+        single = isinstance(anything, str | Backend) or callable(anything) or not isinstance(anything, Iterable)
+        given = [anything] if single else list(anything)
+    for one in given or ():
+        if not (isinstance(one, str | Backend) or callable(one)):
+            raise ConvbenchError(f"backends: {one!r} is none; give names, Backends and functions, one or a list")
+    if where is not None and not callable(where):
+        raise ConvbenchError(f"where={where!r}: give a function of a ConvSpec, such as lambda spec: spec.r == 3")
     python: dict[str, str] = {}
     made: list[str | Backend | Callable[..., Any]] | None = None if given is None else []
     for one in given or ():
@@ -821,6 +841,34 @@ def _call(name: str, result: Result, command: str) -> str:
     words = ", ".join(f'{axis}="{word}"' for axis, word in axes.items())
     timed = command.startswith("convbench bench")
     return f'convbench.{"bench" if timed else "verify"}({name}, on="{case.problem.text}", {words}, seed={case.seed})'
+
+
+def _number(name: str, given: Any) -> float:
+    """A number as a float.
+
+    Raises:
+        ConvbenchError: it is none.
+    """
+    if isinstance(given, bool) or not isinstance(given, Real):
+        raise ConvbenchError(f"{name}={given!r}: give a number, not a {type(given).__name__}")
+    return float(given)
+
+
+def _share(name: str, given: Any) -> float:
+    """A share below 1, or a text as the command line takes it.
+
+    Raises:
+        ConvbenchError: it is neither; a number from 1 up is more likely a percentage.
+    """
+    if isinstance(given, str):
+        return fraction(f"{name}={given!r}", given)
+    value = _number(name, given)
+    if value >= 1:
+        hint = f"; did you mean {value / 100:g}?" if value < 100 else ""
+        raise ConvbenchError(
+            f"{name}={given!r} is {100 * value:g} %: give a fraction such as 0.05, or a text such as '5%'{hint}"
+        )
+    return value
 
 
 def _dtype_names(dtypes: Dtypes) -> Words:

@@ -299,6 +299,11 @@ def _match(
         apart += [_apart(key, mine, yours, words) for key in both if key not in judged and key.backend != BASELINE]
     confidence = 1 - (1 - gate.confidence) / max(1, len(judged))
     rows = [_change(key, torch_of, mine, yours, gate, confidence, steady=steady) for key in judged]
+    if steady and not gate.relative:
+        blocks: dict[RowKey, list[RowChange]] = defaultdict(list)
+        for row in rows:
+            blocks[row.key.block].append(row)
+        rows = [_doubted(row, blocks[row.key.block], gate) if row.key.backend == BASELINE else row for row in rows]
     verified = 0
     for key in dict.fromkeys([*mine, *yours]):
         outcomes = [_outcome(side.get(key, [])) for side in (mine, yours)]
@@ -376,16 +381,18 @@ def _change(
     time = _samples_shift(mine[key], yours[key], confidence)
     ratios = _ratios(key, torch_of, mine, yours)
     notes = []
-    if _samples(mine[key]) == _samples(yours[key]):
-        to_torch = time if ratios else None
+    torch = torch_of.get(key.block)
+    same = _samples(mine[key]) == _samples(yours[key])
+    if same:
         notes.append("identical in both files")
+    if ratios and torch and same and _samples(mine[torch]) == _samples(yours[torch]):
+        to_torch: Shift | None = time
     else:  # the ratio torch / this grows when this gets faster, so new / old of it is old / new of the time
         to_torch = shift(_batches(ratios[1]), _batches(ratios[0]), confidence=confidence) if ratios else None
     if (runs := (len(mine[key]), len(yours[key]))) != (1, 1):
         notes.append(f"{POOLED}: {runs[0]} and {runs[1]}")
     judged = to_torch if gate.relative and to_torch is not None else time
     verdict, state = gate.verdict(judged), gate.state(judged)
-    torch = torch_of.get(key.block)
     if noisy := _noisy(mine, yours, (key, torch) if gate.relative and torch else (key,)):
         verdict = state = "undecided"
         notes.append(noisy)
@@ -428,17 +435,43 @@ def _doubt(mine: Iterable[Result], yours: Iterable[Result]) -> str:
     return "; ".join(f"{words} {' and '.join(where)}" for words, where in found.items() if words)
 
 
-def _goes_with(verdict: str, to_torch: Shift, gate: Gate) -> bool:
-    """Whether a backend also changed relative to torch, so it was not only the machine.
+def _goes_with(verdict: str, found: Shift, gate: Gate) -> bool:
+    """Whether a factor is beyond the margin in the direction of a verdict.
 
-    A backend that drops out early only has samples of about a second: a change of the machine then looks like its own.
+    Of a backend's time relative to torch: whether it also changed by itself, so it was not only the machine. One that
+    drops out early only has samples of about a second: a change of the machine then looks like its own.
     """
     match verdict:
         case "faster":
-            return to_torch.ratio > 1 + gate.margin
+            return found.ratio > 1 + gate.margin
         case "slower":
-            return to_torch.ratio < 1 / (1 + gate.margin)
+            return found.ratio < 1 / (1 + gate.margin)
     return True
+
+
+def _doubted(torch: RowChange, block: Iterable[RowChange], gate: Gate) -> RowChange:
+    """torch's own row; undecided if most of the others of its case changed with it, so it was probably the machine.
+
+    One changed with it if its time changed the same way, and torch certainly did not change more.
+    """
+    others = [row for row in block if row.to_torch is not None]  # which torch's own row has not
+    if torch.verdict not in ("faster", "slower") or not others:
+        return torch
+    opposite = "faster" if torch.verdict == "slower" else "slower"  # what another is to a torch that changed more
+    with_it = [
+        row
+        for row in others
+        if row.to_torch and _goes_with(torch.verdict, row.time, gate) and gate.verdict(row.to_torch) != opposite
+    ]
+    if 2 * len(with_it) <= len(others):
+        return torch
+    words = "the other backends changed as much in the same rounds: probably the machine"
+    return replace(
+        torch,
+        verdict="undecided",
+        state="undecided" if torch.state == "regression" else torch.state,
+        note="; ".join(filter(None, (torch.note, words))),
+    )
 
 
 def _samples(results: Iterable[Result]) -> list[tuple[float, ...]]:

@@ -63,6 +63,19 @@ def check_words(what: str, given: Iterable[str], allowed: Sequence[str]) -> list
     return chosen
 
 
+def fraction(what: str, text: str) -> float:
+    """`5%` or `0.05` as 0.05; `what` begins the error, and has the text as it was given.
+
+    Raises:
+        ConvbenchError: it is not a number, not above 0, or 1 and more without a percent sign.
+    """
+    match = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*(%?)\s*", text, re.ASCII)
+    value = float(match[1]) / (100 if match[2] else 1) if match else 0.0
+    if match is None or value <= 0 or value > 10 or (value >= 1 and not match[2]):
+        raise ConvbenchError(f"{what}: give a fraction such as 0.05, or a percentage such as 5%")
+    return value
+
+
 def cause(error: Exception) -> str:
     """Why a file cannot be read, in the system's words without the error number."""
     return str(getattr(error, "strerror", None) or error)

@@ -66,7 +66,8 @@ def kept_runs(tell: Callable[[str], None] = lambda _: None) -> list[Kept]:
 
 def find_run(word: str) -> Kept | None:
     """The kept run of this name; None if the word is a file, or cannot be a name."""
-    if Path(word).exists() or word.endswith(".csv") or _NAME.fullmatch(word) is None:
+    path = Path(word)  # a folder of that name is none of a run; a pipe may be one
+    if (path.exists() and not path.is_dir()) or word.endswith(".csv") or _NAME.fullmatch(word) is None:
         return None
     runs = {one.name: one for one in kept_runs()}
     if word in runs:

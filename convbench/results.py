@@ -53,8 +53,11 @@ class Results(Shown, Sequence[Result]):
             >>> len(cb.Results.load("none.csv"))
             0
         """
+        from convbench.errors import ConvbenchError
         from convbench.store import read_pairs
 
+        if not isinstance(path, str | os.PathLike):
+            raise ConvbenchError(f"Results.load() got a {type(path).__name__}; give the name of a CSV file")
         notes: list[str] = []
         return cls(read_pairs(os.fspath(path), tell=notes.append), notes)
 

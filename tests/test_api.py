@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -26,6 +27,8 @@ from tests.cli.conftest import cli as cli  # noqa: PLC0414  # a fixture of this 
 
 SHAPE = "n2c4h9w8k6r3s3_st2x1_pd1"
 ONE: dict[str, Any] = {"on": SHAPE, "dtypes": "fp32", "layouts": "nchw"}
+NONE = cb.Results([])
+USER: Any = cb  # with values that no type checker would let pass
 QUICKLY: dict[str, Any] = {"budget_s": 0.02, "ceilings": False}
 
 
@@ -363,6 +366,36 @@ def test_two_runs_are_compared_by_results_or_files(tmp_path: Path) -> None:
     assert worse.to_frame()[["backend", "outcome_after"]].values.tolist() == [["by-spec", "wrong"]]
     with pytest.raises(cb.ConvbenchError, match="give shares above 0"):
         cb.compare(before, before, fail_if_slower=-0.1)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: USER.compare(NONE, NONE, margin="x"), "margin='x': give a fraction such as 0.05, or a percentage"),
+        (lambda: USER.compare(NONE, NONE, margin=[1]), r"margin=\[1\]: give a number, not a list"),
+        (lambda: USER.compare(NONE, NONE, confidence="x"), "confidence='x': give a number, not a str"),
+        (lambda: USER.compare(NONE, NONE, fail_if_slower=5), r"fail_if_slower=5 is 500 %: .*did you mean 0.05\?"),
+        (lambda: USER.compare(NONE, NONE, fail_if_slower=1), r"fail_if_slower=1 is 100 %: .*did you mean 0.01\?"),
+        (lambda: USER.bench("torch", budget_s="1"), "budget_s='1': give a number, not a str"),
+        (lambda: USER.bench("torch", margin="x"), "margin='x': give a number, not a str"),
+        (lambda: USER.bench("torch", threads="two"), "threads='two': give an integer, such as 2"),
+        (lambda: USER.verify("torch", timeout_s="x"), "timeout_s='x': give a number, not a str"),
+        (lambda: USER.bench("torch", on="note", where=3), "where=3: give a function of a ConvSpec"),
+        (lambda: USER.Results.load(3), r"Results.load\(\) got a int; give the name of a CSV file"),
+        (lambda: USER.verify(3), "backends: 3 is none; give names, Backends and functions"),
+        (lambda: USER.verify(["torch", 3]), "backends: 3 is none; give names, Backends and functions"),
+    ],
+)
+def test_a_value_of_another_type_is_an_error_of_one_line(call: Callable[[], object], words: str) -> None:
+    with pytest.raises(cb.ConvbenchError, match=f"^{words}") as found:
+        call()
+    assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize(("given", "value"), [("5%", 0.05), ("0.05", 0.05), (0.05, 0.05), ("300%", 3.0)])
+def test_a_share_is_given_as_on_the_command_line(given: Any, value: float) -> None:
+    found = cb.compare(NONE, NONE, fail_if_slower=given, margin="1%").changes.gate
+    assert [found.allowance, found.margin] == pytest.approx([value, 0.01])
 
 
 def swapped_as_by_spec() -> Any:

@@ -165,7 +165,7 @@ def test_drift_of_the_machine_cancels_in_ratios_to_torch(changes) -> None:  # ty
 
     found = changes(run(1, 1.0, 2e-3), run(2, 1.2, 2e-3))
     assert found.drifted
-    assert [row.state for row in found.rows] == ["regression", "undecided"]  # nobody can tell torch from the machine
+    assert [row.state for row in found.rows] == ["undecided", "undecided"]  # nobody can tell torch from the machine
     relative = Gate(allowance=0.05, relative=True)
     found = changes(run(1, 1.0, 2e-3), run(2, 1.2, 2e-3), relative)
     assert [(row.key.backend, row.verdict, row.state) for row in found.rows] == [("onednn", "same", "ok")]
@@ -389,10 +389,8 @@ def test_times_of_a_suspect_machine_or_a_shared_gpu_decide_nothing_and_their_rat
     assert (row.state, row.note) == ("ok", "")
     (torch, _) = changes(new, new).rows
     assert torch.note == f"identical in both files; {words} before and after"
-    assert (
-        changes(old, [(one, name, replace(found, noise=Noise(contended=0))) for one, name, found in new]).rows[0].note
-        == ""
-    )
+    free = [(one, name, replace(found, noise=Noise(contended=0))) for one, name, found in new]
+    assert changes(old[1:], free[1:]).rows[0].note == ""
 
 
 def early(rounds: int, slow: float = 1.0) -> tuple[Timed, Timed]:
@@ -434,3 +432,50 @@ def test_where_torch_is_another_one_it_is_no_measure(tmp_path: Path) -> None:
     )
     rows = compare_files(old, new, gate=Gate(allowance=0.05)).rows
     assert next(one for one in rows if one.key.backend == "mine").state == "regression"
+
+
+def run_of(side: str, **slower: float) -> list[Row]:
+    """torch and three others, of which some are slower."""
+    names = ("torch", "onednn", "mine", "other")
+    return [(case(), name, noisy((side, name), 1e-3 * slower.get(name, 1.0))) for name in names]
+
+
+@pytest.mark.parametrize(
+    ("slower", "states"),
+    [
+        (dict.fromkeys(("torch", "onednn", "mine", "other"), 2.0), ["undecided"] * 4),  # the machine
+        ({"torch": 2.0}, ["regression", "ok", "ok", "ok"]),
+        ({"mine": 2.0}, ["ok", "ok", "regression", "ok"]),
+        ({"torch": 2.0, "onednn": 2.0, "mine": 2.0}, ["undecided", "undecided", "undecided", "ok"]),
+        ({"torch": 2.0, "onednn": 2.0}, ["regression", "undecided", "ok", "ok"]),  # most others are as before
+        (
+            {"torch": 2.0, "onednn": 1.2, "mine": 1.2, "other": 1.2},  # torch changed more
+            ["regression", "undecided", "undecided", "undecided"],
+        ),
+    ],
+)
+def test_torch_is_undecided_only_if_most_others_changed_as_much(  # type: ignore[no-untyped-def]
+    changes, slower: dict[str, float], states: list[str]
+) -> None:
+    found = changes(run_of("old"), run_of("new", **slower))
+    assert [row.state for row in found.rows] == states
+    words = "the other backends changed as much in the same rounds: probably the machine"
+    assert found.rows[0].note == (words if states[0] == "undecided" else "")
+
+
+def test_torch_of_another_version_or_alone_is_a_regression_whatever_the_others_did(changes, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    slower = dict.fromkeys(("torch", "onednn", "mine", "other"), 2.0)
+    old = write(tmp_path / "old.csv", run_of("old"))
+    new = write(tmp_path / "new.csv", run_of("new", **slower), machine=replace(MACHINE, torch="2.15.0"))
+    assert {row.state for row in compare_files(old, new, gate=Gate(allowance=0.05)).rows} == {"regression"}
+    (alone,) = changes(run_of("old")[:1], run_of("new", torch=2.0)[:1]).rows
+    assert (alone.state, alone.note) == ("regression", "")
+
+
+def test_rows_that_are_identical_show_that_torch_alone_changed(changes) -> None:  # type: ignore[no-untyped-def]
+    old = run_of("old")
+    new = [(old[0][0], "torch", timed(2 * one for one in noisy(("old", "torch")).samples_s)), *old[1:]]
+    found = changes(old, new)
+    assert [row.state for row in found.rows] == ["regression", "ok", "ok", "ok"]
+    assert found.rows[1].to_torch is not None
+    assert found.rows[1].to_torch.ratio == pytest.approx(2, rel=0.02)

@@ -62,6 +62,14 @@ def test_a_word_is_a_file_if_there_is_one_and_otherwise_a_kept_run(keep, tmp_pat
         find_run("befor")
 
 
+def test_a_folder_of_that_name_hides_no_kept_run(keep, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    keep("before", "2026-11-01T08:00:00+00:00")
+    (tmp_path / "before").mkdir()
+    found = find_run("before")
+    assert found is not None
+    assert found.path == Path(".convbench/before.csv")
+
+
 def test_without_kept_runs_an_error_says_how_to_keep_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConvbenchError, match=r"before is no file, and .convbench/ has no kept run; keep one with"):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from convbench import errors
 from convbench.case import ACCURACIES, DEVICES, DTYPES, EPILOGUES, LAYOUTS, PASSES, PRECISIONS
 from convbench.cli.completion import among, backends, listed, shapes, suites
 from convbench.dtypes import short_dtype
@@ -570,13 +571,9 @@ def fraction(option: str, text: str) -> float:
     """`5%` or `0.05` as 0.05.
 
     Raises:
-        ConvbenchError: it is not a number, not above 0, or 1 and more without a percent sign.
+        ConvbenchError: as `errors.fraction`.
     """
-    match = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*(%?)\s*", text, re.ASCII)
-    value = float(match[1]) / (100 if match[2] else 1) if match else 0.0
-    if match is None or value <= 0 or value > 10 or (value >= 1 and not match[2]):
-        raise ConvbenchError(f"{option} {text}: give a fraction such as 0.05, or a percentage such as 5%")
-    return value
+    return errors.fraction(f"{option} {text}", text)
 
 
 def unfold(command: Callable[..., None]) -> Callable[..., None]:

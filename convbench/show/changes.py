@@ -10,7 +10,7 @@ from rich.text import Text
 
 from convbench.bench.shift import Shift
 from convbench.case import RowKey
-from convbench.compare import Apart, Changes, RowChange
+from convbench.compare import Apart, Changes, Gate, RowChange
 from convbench.errors import plural
 from convbench.show.tables import plain_table
 from convbench.show.units import seconds
@@ -92,12 +92,11 @@ def remarks(changes: Changes) -> list[str]:
     return found
 
 
-def _overall(found: Shift | None) -> str:
-    """`is 13 % slower overall`."""
-    if found is None or found.ratio == 1:
+def _overall(found: Shift) -> str:
+    """`is slower overall (before / after: 0.885)`, as the column of that name has it."""
+    if found.ratio == 1:
         return "is as fast as before overall"
-    change = percent(max(found.ratio, 1 / found.ratio) - 1)
-    return f"is {change} {'slower' if found.ratio < 1 else 'faster'} overall"
+    return f"is {'slower' if found.ratio < 1 else 'faster'} overall (before / after: {_digits(found.ratio)})"
 
 
 def method(changes: Changes) -> str:
@@ -223,7 +222,7 @@ def changes_rows(changes: Changes) -> Iterator[list[str | float | None]]:
             *((to_torch.ratio, to_torch.low, to_torch.high) if to_torch else (None,) * 3),
             row.verdict,
             row.state,
-            row.note,
+            "; ".join(filter(None, (row.note, _open(row, changes.gate)))),
         ]
     for one in changes.apart:
         state = "regression" if one.regression else ""
@@ -235,6 +234,18 @@ def changes_rows(changes: Changes) -> Iterator[list[str | float | None]]:
             state,
             one.reason or apart_words(one),
         ]
+
+
+def _open(row: RowChange, gate: Gate) -> str:
+    """Why its interval does not decide the result: `the interval 0.736 to 0.956 reaches above 0.952`; "" if it does."""
+    found = row.judged
+    if gate.state(found) != "undecided":
+        return ""
+    if found.low <= 0 or found.high == inf:
+        return "too few samples for the confidence"
+    side = "above" if gate.verdict(found) == "slower" else "below"
+    limit = 1 / (1 + gate.allowance)
+    return f"the interval {_digits(found.low)} to {_digits(found.high)} reaches {side} {_digits(limit)}"
 
 
 def key_cells(key: RowKey) -> dict[str, str]:
