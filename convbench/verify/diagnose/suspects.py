@@ -135,13 +135,13 @@ def _readings(spec: ConvSpec, right: Reading) -> Iterator[tuple[str, str, Readin
         )
         words = f"the {name} {told} is ignored"
         if name == "padding":
-            words += f": all of it is {_sides(spec, none, _ENDS)}"
+            words += f", as if all of it were {_sides(spec, none, _ENDS)}"
         yield f"{name} ignored", words, _with(right, name, none)
         for axis, letter in enumerate("hw"):
             one = (plain, given[1]) if axis == 0 else (given[0], plain)
             words = f"the {name} along {letter} ({given[axis]}) is ignored"
             if name == "padding":
-                words += f": all of it is {_sides(spec, one, _ENDS)}"
+                words += f", as if all of it were {_sides(spec, one, _ENDS)}"
             yield f"{name} {letter} ignored", words, _with(right, name, one)
             other = (given[1 - axis],) * 2
             words = f"the {name} of {'wh'[axis]} ({given[1 - axis]}) is taken along {letter} too"

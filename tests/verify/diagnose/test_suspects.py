@@ -103,13 +103,13 @@ PLANTED: list[Planted] = [
         "n2c4h9w8k6r5s5_pd2",
         {},
         lambda x, w, spec: elsewhere(x, w, spec, padding=(0, 0)),
-        "the padding (2) is ignored: all of it is at the bottom and on the right",
+        "the padding (2) is ignored, as if all of it were at the bottom and on the right",
     ),
     (
         "n2c4h9w8k6r5s3_pd3x2",
         {},
         lambda x, w, spec: elsewhere(x, w, spec, padding=(0, 2)),
-        "the padding along h (3) is ignored: all of it is at the bottom",
+        "the padding along h (3) is ignored, as if all of it were at the bottom",
     ),
     (
         "n2c4h9w9k6r3s3_pd1",
