@@ -188,6 +188,11 @@ class Backend(Traits):
         found = {"fprop": self.fn, "dgrad": self.dgrad, "wgrad": self.wgrad}
         return {name: fn for name, fn in found.items() if fn is not None}
 
+    @property
+    def undeclared(self) -> bool:
+        """Whether it is a plain function (`function_backend`): nobody said how it sums."""
+        return self.source == self.origin
+
     def count_roundings(self, case: Case) -> int:
         """How often a partial sum is rounded to the case's 16 bits before the result is."""
         if not DTYPE[case.dtype].narrow:

@@ -6,14 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import torch.nn.functional as F
 
-from convbench import ConvbenchError, Failed, Skipped, Verified, Wrong
+from convbench import ConvbenchError, Failed, Skipped, Verified, Wrong, backend
 from convbench.case import Case
 from convbench.discovery import load_plugin
 from convbench.functions import function_backend
 from convbench.outcome import Outcome
+from convbench.verify.exam import prepare_exam
 from convbench.verify.sweep import verify
+from convbench.verify.trial import examine
 from tests.cli.conftest import Cli
 from tests.cli.conftest import cli as cli  # noqa: PLC0414  # a fixture of this module too
 from tests.conftest import make_case
@@ -192,3 +195,40 @@ def test_the_command_line_takes_a_function_of_a_file(cli: Cli, kernels: str) -> 
     assert "1 verified, 2 wrong" in done.err
     assert cli(*words, f"{kernels}::nothing").code == 2
     assert cli(*words, f"{kernels}x.py::nothing").code == 2
+
+
+def by_fft(x: Any, w: Any, spec: Any) -> Any:
+    """Circular correlation of the padded image: right, and rounded as an FFT is."""
+    image = F.pad(x, (spec.padding[1],) * 2 + (spec.padding[0],) * 2)
+    size = image.shape[2:]
+    product = torch.einsum("nchw,kchw->nkhw", torch.fft.rfft2(image), torch.fft.rfft2(w, size).conj())
+    return torch.fft.irfft2(product, size)[..., : spec.p, : spec.q].contiguous()
+
+
+def by_fft_without_a_weight(x: Any, w: Any, spec: Any) -> Any:
+    w = w.clone()
+    w[0, 0, 0, 0] = 0
+    return by_fft(x, w, spec)
+
+
+def test_an_fft_of_no_declared_family_is_wrong_and_told_how_to_declare_it() -> None:
+    case = make_case("n1c4h9w8k6r5s2_pd2x1")
+    exam = prepare_exam(case)
+    plain = function_backend(by_fft, "by_fft", "kernels.py")
+    outcome = examine(plain, exam)
+    assert isinstance(outcome, Wrong)
+    assert "within the bounds of winograd, fft and strassen: if it is one, declare @backend(family=...)" in str(
+        outcome.check.evidence
+    )
+    declared = examine(backend(family="fft", source="a test")(by_fft), exam)
+    assert isinstance(declared, Verified)
+
+
+@pytest.mark.parametrize("declared", [False, True])
+def test_no_family_is_suggested_for_a_bug_or_where_one_is_declared(declared: bool) -> None:
+    fn = by_fft if declared else by_fft_without_a_weight
+    given = backend(family="direct", source="a test")(fn)
+    one = given if declared else function_backend(fn, "fn", "kernels.py")
+    outcome = examine(one, prepare_exam(make_case("n1c4h9w8k6r5s2_pd2x1")))
+    assert isinstance(outcome, Wrong)
+    assert "within the bound" not in str(outcome.check.evidence)

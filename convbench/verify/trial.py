@@ -6,9 +6,10 @@ from typing import Any
 
 from torch import Tensor
 
-from convbench.backend import Backend, Unsupported
+from convbench.backend import TRANSFORMS, Backend, Unsupported
 from convbench.call.bind import failure
 from convbench.call.outputs import taken
+from convbench.dtypes import DTYPE
 from convbench.errors import one_line
 from convbench.outcome import Bill, Check, Failed, Skipped, Verified, Wrong
 from convbench.verify.answers import Answer, Answers, alike, question
@@ -17,9 +18,11 @@ from convbench.verify.diagnosis import describe_place
 from convbench.verify.exam import Exam, wrong
 from convbench.verify.inherited import inherited_defect
 from convbench.verify.probes import Probes
+from convbench.verify.transforms import TRANSFORM_RELATIVE_L2, transform_possible
 from convbench.verify.verdict import apart, check
 
 VARIES = "equal calls differ in their last bits"
+JUDGES = ("numeric", "sharp", "lattice")  # probes that compare numbers with a family's bound
 SIGNS = "equal calls differ in the sign of a zero or NaN"
 
 
@@ -106,6 +109,7 @@ def verdict(backend: Backend, probes: Probes, answers: Answers) -> Check:
         if known is None:
             return replace(
                 found,
+                evidence=f"{found.evidence}{_family_hint(backend, probes, answers, found, figures)}",
                 worst_of_bound=max(figures.worst_of_bound, found.worst_of_bound),
                 relative_l2=figures.relative_l2,
                 omega=figures.omega,
@@ -114,6 +118,34 @@ def verdict(backend: Backend, probes: Probes, answers: Answers) -> Check:
         defects[known] = None
     assert figures is not None
     return replace(figures, evidence=None, probe="", defect="; ".join(defects))
+
+
+def _family_hint(backend: Backend, probes: Probes, answers: Answers, found: Check, figures: Check) -> str:
+    """Which families would pass these numbers, of a plain function that is judged as a direct sum; or "".
+
+    In 16 bits Winograd's bound is so wide that it holds missing weights and rounded sums too: it is no hint there.
+    """
+    case = probes.exam.case
+    if not backend.undeclared or found.probe not in JUDGES or DTYPE[case.dtype].narrow:
+        return ""
+    if not figures.relative_l2 <= TRANSFORM_RELATIVE_L2[case.dtype]:  # no family passes that
+        return ""
+    asked = [(probes.exam, answers.plain.out)]
+    if answers.lattice is not None:
+        asked.append((probes.lattice_for(backend.family).exam, answers.lattice.out))
+
+    def passes(family: str) -> bool:
+        try:
+            return transform_possible(case, family) and all(check(exam, out, family).passed for exam, out in asked)
+        except Unsupported:
+            return False
+
+    fit = [family for family in TRANSFORMS if passes(family)]
+    if not fit:
+        return ""
+    families = fit[0] if len(fit) == 1 else f"{', '.join(fit[:-1])} and {fit[-1]}"
+    given = f'"{fit[0]}"' if len(fit) == 1 else "..."
+    return f"; within the bound{'s' * (len(fit) > 1)} of {families}: if it is one, declare @backend(family={given})"
 
 
 def _together(words: str, more: str) -> str:

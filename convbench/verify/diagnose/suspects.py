@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from convbench.case import Case
+from convbench.errors import plural
 from convbench.spec import ConvSpec, Pair, pair_text
 from convbench.verify.diagnose.experiment import Cause, Subject
 from convbench.verify.exam import Exam
@@ -20,6 +21,7 @@ from convbench.verify.oracle import Truth
 Model = Callable[[Tensor, Tensor], Tensor]  # x (N, C, H, W), w (K, C/G, R, S) -> y (N, K, P, Q), all float64
 MOST_ALIKE = 3
 RELU = "a relu is done that was not asked for"
+_STARTS, _ENDS = ("at the top", "on the left"), ("at the bottom", "on the right")
 NEAR = 0.3  # relative L2 beyond which nobody asks element by element
 
 
@@ -131,10 +133,15 @@ def _readings(spec: ConvSpec, right: Reading) -> Iterator[tuple[str, str, Readin
             f"the {name} is taken with h and w swapped {told}",
             _with(right, name, swapped),
         )
-        yield f"{name} ignored", f"the {name} {told} is ignored", _with(right, name, none)
+        words = f"the {name} {told} is ignored"
+        if name == "padding":
+            words += f", as if all of it were {_sides(spec, none, _ENDS)}"
+        yield f"{name} ignored", words, _with(right, name, none)
         for axis, letter in enumerate("hw"):
             one = (plain, given[1]) if axis == 0 else (given[0], plain)
             words = f"the {name} along {letter} ({given[axis]}) is ignored"
+            if name == "padding":
+                words += f", as if all of it were {_sides(spec, one, _ENDS)}"
             yield f"{name} {letter} ignored", words, _with(right, name, one)
             other = (given[1 - axis],) * 2
             words = f"the {name} of {'wh'[axis]} ({given[1 - axis]}) is taken along {letter} too"
@@ -142,15 +149,7 @@ def _readings(spec: ConvSpec, right: Reading) -> Iterator[tuple[str, str, Readin
     if spec.padding_end is not None:
         words = f"the padding ({spec.padding_text}) is taken with its two sides swapped: it starts with that of the end"
         yield "padding ends swapped", words, replace(right, padding=spec.padding_end)
-    top, left = spec.padding
-    for change in (-1, 1):
-        for moved, along in (((change, change), "h and w"), ((change, 0), "h"), ((0, change), "w")):
-            padding = (top + moved[0], left + moved[1])
-            words = (
-                f"the padding along {along} is off by one: it starts "
-                f"{'inside of' if change < 0 else 'outside of'} where it should"
-            )
-            yield f"padding {along} {change}", words, replace(right, padding=padding)
+    yield from _shifted_paddings(spec, right)
     if any(spec.sides):
         words = "the padding is not zero: the pixels of the border are repeated"
         yield "border edge", words, replace(right, border="edge")
@@ -163,6 +162,45 @@ def _readings(spec: ConvSpec, right: Reading) -> Iterator[tuple[str, str, Readin
     ):
         words = f"beyond the {columns} it reads on in memory, into the neighbouring row, instead of zeros"
         yield f"border {border}", words, replace(right, border=border)
+
+
+def _shifted_paddings(spec: ConvSpec, right: Reading) -> Iterator[tuple[str, str, Reading]]:
+    """Kind, words and reading: it starts one row or column from where it should, or holds that of both sides.
+
+    Its size is right, so what is too much before the image is missing after it.
+    """
+    whole = (spec.padding[0] + spec.end[0], spec.padding[1] + spec.end[1])
+    for along, axes in (("h and w", (0, 1)), ("h", (0,)), ("w", (1,))):
+        first = _moved(spec, [whole[axis] - spec.padding[axis] if axis in axes else 0 for axis in (0, 1)])
+        where = _sides(spec, first, _STARTS)
+        for change in (-1, 1):
+            padding = _moved(spec, [change if axis in axes else 0 for axis in (0, 1)])
+            words = f"the padding is off by one: {_start(spec, padding)}"
+            words += f", as if all of it were {where}" if padding == first else ""
+            yield f"padding {along} {change}", words, replace(right, padding=padding)
+        words = f"all of the padding is {where}: {_start(spec, first)}"
+        yield f"padding {along} first", words, replace(right, padding=first)
+
+
+def _moved(spec: ConvSpec, by: Sequence[int]) -> Pair:
+    return (spec.padding[0] + by[0], spec.padding[1] + by[1])
+
+
+def _sides(spec: ConvSpec, padding: Pair, names: tuple[str, str]) -> str:
+    """The sides on which it differs from the spec's."""
+    return " and ".join(names[axis] for axis in (0, 1) if padding[axis] != spec.padding[axis])
+
+
+def _start(spec: ConvSpec, padding: Pair) -> str:
+    """What lies before the image, as in "2 rows at the top instead of 1"; below zero the image itself is cut off."""
+    parts = []
+    for axis, (count, given) in enumerate(zip(padding, spec.padding, strict=True)):
+        noun = ("row", "column")[axis]
+        if count < 0:
+            parts.append(f"the first {noun} of the image is cut off")
+        elif count != given:
+            parts.append(f"{plural(count, noun)} {_STARTS[axis]} instead of {given}")
+    return ", ".join(parts)
 
 
 def _with(reading: Reading, name: str, pair: Pair) -> Reading:

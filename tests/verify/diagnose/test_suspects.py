@@ -79,7 +79,37 @@ PLANTED: list[Planted] = [
         "n2c4h9w9k6r3s3_pd2",
         {},
         lambda x, w, spec: elsewhere(x, w, spec, padding=(1, 1)),
-        "the padding along h and w is off by one: it starts inside of where it should",
+        "the padding is off by one: 1 row at the top instead of 2, 1 column on the left instead of 2",
+    ),
+    (
+        "n2c4h9w8k6r3s3_pd1",
+        {},
+        lambda x, w, spec: elsewhere(x, w, spec, padding=(2, 2)),
+        "2 rows at the top instead of 1, 2 columns on the left instead of 1, as if all of it were at the top",
+    ),
+    (
+        "n2c4h9w8k6r5s5_pd2x1",
+        {},
+        lambda x, w, spec: elsewhere(x, w, spec, padding=(4, 2)),
+        "all of the padding is at the top and on the left: 4 rows at the top instead of 2, 2 columns on the left",
+    ),
+    (
+        "n2c4h9w8k6r3s5_pd3",
+        {},
+        lambda x, w, spec: elsewhere(x, w, spec, padding=(3, 6)),
+        "all of the padding is on the left: 6 columns on the left instead of 3",
+    ),
+    (
+        "n2c4h9w8k6r5s5_pd2",
+        {},
+        lambda x, w, spec: elsewhere(x, w, spec, padding=(0, 0)),
+        "the padding (2) is ignored, as if all of it were at the bottom and on the right",
+    ),
+    (
+        "n2c4h9w8k6r5s3_pd3x2",
+        {},
+        lambda x, w, spec: elsewhere(x, w, spec, padding=(0, 2)),
+        "the padding along h (3) is ignored, as if all of it were at the bottom",
     ),
     (
         "n2c4h9w9k6r3s3_pd1",
