@@ -1,6 +1,7 @@
 """The command line: parse, call, show. One module a command, each importing its work when called."""
 
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from typing import Annotated, Any, NoReturn
 
@@ -36,6 +37,9 @@ WAITING = {
 }
 
 
+HELP = ("--help", "-h")
+
+
 def make_app(asked: str = "") -> typer.Typer:
     """The command line: with one command where it is asked for by name, with all of them otherwise.
 
@@ -58,8 +62,20 @@ def make_app(asked: str = "") -> typer.Typer:
             app.add_typer(catalogue.app, name=name)
         else:
             module = import_module(f"convbench.cli.{name}")
-            app.command(name, cls=Command, epilog=module.EXAMPLE)(getattr(module, name))
+            command = getattr(module, name)
+            if asked in HELP:
+                command = _summary(command)
+            app.command(name, cls=Command, epilog=module.EXAMPLE)(command)
     return app
+
+
+def _summary(command: Callable[..., None]) -> Callable[[], None]:
+    """What a list of commands says of it: its options take longer than all the rest."""
+
+    def without_options() -> None: ...
+
+    without_options.__doc__ = command.__doc__
+    return without_options
 
 
 def show_version(asked: bool) -> None:
@@ -92,7 +108,7 @@ def run_command(arguments: list[str], waiting: Waiting) -> int:
     defaults = NOTHING_SET
     try:
         name, *given = arguments
-        if name in COMMANDS and not {"--help", "-h"} & {*given} and (settings := find_settings()) is not None:
+        if name in COMMANDS and not {*HELP} & {*given} and (settings := find_settings()) is not None:
             defaults = settings.defaults(name, command.commands[name], given)
             arguments = [name, *defaults.words, *(word for word in given if word not in defaults.off)]
             if defaults.words or defaults.off:

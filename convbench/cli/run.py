@@ -16,7 +16,6 @@ from convbench.errors import ConvbenchError
 from convbench.exit_codes import NOTHING, WRONG
 from convbench.outcome import Failed, Skipped, Wrong
 from convbench.spec import Pair
-from convbench.suites.sizes import read_padding
 
 if TYPE_CHECKING:
     from convbench.run import Run
@@ -121,6 +120,8 @@ def run(
         for name in OPERANDS:
             check_outputs({"--operands": str(operands / name)}, overwrite=overwrite)
     strides = _pair("--stride", stride)
+    from convbench.suites.sizes import read_padding
+
     settings: dict[str, Any] = {
         "image_size": None if image_size is None else _pair("--image-size", image_size),
         "stride": strides,
