@@ -26,7 +26,7 @@ WARM_S, WARM = 3e-3, 3  # seconds and calls, at least
 # 8), so next to another process no window is without its waits.
 WINDOW_S = 10e-3
 FEWEST, MOST = 2, 6  # windows
-AGREE = 1.1  # of the two fastest windows
+AGREE = 1.05  # of the two fastest windows
 PAUSE_S = 0.05  # between windows that disagree
 AGAIN_S = 60.0
 
