@@ -1,5 +1,6 @@
 """The command line: parse, call, show. One module a command, each importing its work when called."""
 
+import os
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -63,7 +64,7 @@ def make_app(asked: str = "") -> typer.Typer:
         else:
             module = import_module(f"convbench.cli.{name}")
             command = getattr(module, name)
-            if asked in HELP:
+            if asked in HELP and "_CONVBENCH_COMPLETE" not in os.environ:  # a shell asks for all of them
                 command = _summary(command)
             app.command(name, cls=Command, epilog=module.EXAMPLE)(command)
     return app

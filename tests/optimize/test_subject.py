@@ -1,6 +1,7 @@
 """Which models are refused before anything is raced, and what tells two models apart?"""
 
 import copy
+import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
@@ -110,7 +111,9 @@ def test_equal_architectures_have_one_identity_whatever_their_weights() -> None:
     assert own == identity(copy.deepcopy(nets.Net()).eval(), x)
 
 
-def test_the_same_code_has_one_identity_whatever_its_file_is_imported_as(tmp_path: Path) -> None:
+def test_the_same_code_has_one_identity_whatever_its_file_is_imported_as(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "net.py"
     file.write_text("from torch import nn\n\nclass Net(nn.Conv2d):\n    pass\n")
     own = set[str]()
@@ -119,6 +122,7 @@ def test_the_same_code_has_one_identity_whatever_its_file_is_imported_as(tmp_pat
         assert spec is not None
         assert spec.loader is not None
         module = module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, name, module)  # where its source is looked for
         spec.loader.exec_module(module)
         own.add(identity(module.Net(3, 4, 3), Inputs(args=(nets.image(),))))
     assert len(own) == 1
