@@ -71,7 +71,7 @@ def optimize(
     budget: Annotated[
         float,
         typer.Option(
-            "--budget", metavar="SECONDS", min=0.1, max=LONGEST_S, help="Time budget per candidate, without its build."
+            "--budget", metavar="SECONDS", min=0.01, max=LONGEST_S, help="Time budget per candidate, without its build."
         ),
     ] = 5.0,
     threads: Threads = 0,

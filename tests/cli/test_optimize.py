@@ -131,7 +131,7 @@ def test_json_is_one_object_and_csv_a_row_for_each(capsys: pytest.CaptureFixture
             ["optimize", "net.py:Net", "--only", ""],
             "--only (only=) names no candidate; choose from eager, channels-last",
         ),
-        (["optimize", "net.py:Net", "--budget", "0"], "--budget 0: give 0.1 or more"),
+        (["optimize", "net.py:Net", "--budget", "0"], "--budget 0: give 0.01 or more"),
         (
             ["optimize", "net.py:Net", "-o", "net.py", "--retune"],
             "net.py is no plan of convbench, and is left as it is",
