@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
@@ -477,6 +478,9 @@ def optimize(
     from convbench.tuned import TunedPlan
 
     [accuracy] = check_words("accuracy", [accuracy], ACCURACIES)
+    _check_threads(threads)
+    if not 0 < (budget_s := _number("budget_s", budget_s)) < inf:
+        raise ConvbenchError(f"budget_s={budget_s:g}: give seconds, more than 0")
     candidates = choose_candidates(None if only is None else listed(only) or ())
     sized = isinstance(net, str) and (x is None or all(isinstance(one, int) for one in x))
     waiting = Waiting("reading the model")
@@ -657,8 +661,12 @@ class Optimized(Shown):
         """
         from convbench.optimize.candidates import lines_of
 
-        shapes = str(self._entry["input"])
-        return "\n".join(lines_of(candidate or self.winner, shapes=shapes, threads=self.plan.threads))
+        terms: dict[str, Any] = {
+            "shapes": str(self._entry["input"]),
+            "threads": self.plan.threads,
+            "accuracy": self.plan.accuracy,
+        }
+        return "\n".join(lines_of(candidate or self.winner, **terms))
 
     def save_plan(self, path: File) -> None:
         """Write the plan, for `optimize(..., plan=path)` in another process on this machine.
@@ -712,9 +720,7 @@ class _How:
     progress: bool
 
     def __post_init__(self) -> None:
-        given: Any = self.threads
-        if isinstance(given, bool) or not isinstance(given, int):
-            raise ConvbenchError(f"threads={given!r}: give an integer, such as 2, or 0 for as many as torch has")
+        _check_threads(self.threads)
         for name, limit in (("timeout_s", self.timeout_s), ("memory_nbytes", self.memory_nbytes)):
             if limit is not None:
                 _number(name, limit)
@@ -841,6 +847,12 @@ def _call(name: str, result: Result, command: str) -> str:
     words = ", ".join(f'{axis}="{word}"' for axis, word in axes.items())
     timed = command.startswith("convbench bench")
     return f'convbench.{"bench" if timed else "verify"}({name}, on="{case.problem.text}", {words}, seed={case.seed})'
+
+
+def _check_threads(given: Any) -> None:
+    """Raise a ConvbenchError if it is no whole number."""
+    if isinstance(given, bool) or not isinstance(given, int):
+        raise ConvbenchError(f"threads={given!r}: give an integer, such as 2, or 0 for as many as torch has")
 
 
 def _number(name: str, given: Any) -> float:

@@ -379,6 +379,8 @@ def test_two_runs_are_compared_by_results_or_files(tmp_path: Path) -> None:
         (lambda: USER.bench("torch", budget_s="1"), "budget_s='1': give a number, not a str"),
         (lambda: USER.bench("torch", margin="x"), "margin='x': give a number, not a str"),
         (lambda: USER.bench("torch", threads="two"), "threads='two': give an integer, such as 2"),
+        (lambda: USER.optimize("resnet18", threads="two"), "threads='two': give an integer, such as 2"),
+        (lambda: USER.optimize("resnet18", budget_s=0), "budget_s=0: give seconds, more than 0"),
         (lambda: USER.verify("torch", timeout_s="x"), "timeout_s='x': give a number, not a str"),
         (lambda: USER.bench("torch", on="note", where=3), "where=3: give a function of a ConvSpec"),
         (lambda: USER.Results.load(3), r"Results.load\(\) got a int; give the name of a CSV file"),

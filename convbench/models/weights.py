@@ -21,8 +21,7 @@ class Weights:
         self._places: list[tuple[MutableMapping[str, Any], str]] = []
         self._held: list[Tensor | nn.Module] = []
         for module in model.modules():
-            # where assignments are seen
-            for holder in (module._parameters, module._buffers, module._modules):  # noqa: SLF001
+            for holder in (module._parameters, module._buffers, module._modules):  # noqa: SLF001  # where assignments go
                 for name, one in holder.items():
                     if one is not None:
                         self._places.append((holder, name))

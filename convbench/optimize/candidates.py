@@ -18,7 +18,7 @@ class Candidate:
     """A way to run a model.
 
     Attributes:
-        lines: the Python code for it; `{shapes}` is the input, `{threads}` their number.
+        lines: the Python code for it; `{shapes}` is the input, `{threads}` and `{accuracy}` are those of the race.
         needs: packages, each with a module of the same name.
     """
 
@@ -105,7 +105,7 @@ CANDIDATES = {
             needs=("llvmlite",),
             lines=(
                 "import convbench",
-                'fast = convbench.optimize(model, x, only="convbench", threads={threads})',
+                'fast = convbench.optimize(model, x, only="convbench", threads={threads}, accuracy="{accuracy}")',
                 "y = fast(x)",
             ),
         ),
@@ -128,7 +128,7 @@ def choose_candidates(only: Sequence[str] | None) -> list[Candidate]:
     return [one for name, one in CANDIDATES.items() if not words or name in words or name == BASELINE]
 
 
-def lines_of(name: str, *, shapes: str, threads: int) -> tuple[str, ...]:
+def lines_of(name: str, *, shapes: str, threads: int, accuracy: str) -> tuple[str, ...]:
     """How to run a model as this candidate does, in Python.
 
     Raises:
@@ -137,4 +137,4 @@ def lines_of(name: str, *, shapes: str, threads: int) -> tuple[str, ...]:
     if name not in CANDIDATES:
         raise unknown("candidate", name, CANDIDATES)
     sizes = ",".join(shapes.split("x"))
-    return tuple(line.format(shapes=sizes, threads=threads) for line in CANDIDATES[name].lines)
+    return tuple(line.format(shapes=sizes, threads=threads, accuracy=accuracy) for line in CANDIDATES[name].lines)

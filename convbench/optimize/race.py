@@ -114,7 +114,7 @@ class Race:
 
     def lines(self, name: str) -> tuple[str, ...]:
         """How to run the model as this candidate does, in Python."""
-        return lines_of(name, shapes=self.shapes, threads=self.threads)
+        return lines_of(name, shapes=self.shapes, threads=self.threads, accuracy=self.accuracy)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -199,7 +199,7 @@ def test_candidates_are_chosen_by_name_and_eager_is_always_there() -> None:
 @pytest.mark.parametrize("name", list(CANDIDATES))
 def test_every_candidate_has_a_way_and_lines_that_are_code(name: str) -> None:
     assert name in WAYS
-    lines = lines_of(name, shapes="1x3x8x8", threads=2)
+    lines = lines_of(name, shapes="1x3x8x8", threads=2, accuracy="strict")
     compile("\n".join(lines), name, "exec")
 
 
@@ -207,7 +207,7 @@ def test_every_candidate_has_a_way_and_lines_that_are_code(name: str) -> None:
 def test_the_lines_that_need_no_package_give_the_models_output(name: str) -> None:
     net, x = nets.Net().eval(), nets.image()
     scope: dict[str, Any] = {"torch": torch, "model": net, "x": x}
-    exec("\n".join(lines_of(name, shapes="1x3x12x12", threads=1)), scope)
+    exec("\n".join(lines_of(name, shapes="1x3x12x12", threads=1, accuracy="strict")), scope)
     with torch.no_grad():
         torch.testing.assert_close(scope["y"], net(x))
 
