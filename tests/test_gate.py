@@ -101,11 +101,21 @@ def test_a_real_run_against_itself_is_no_regression_and_one_that_waits_is(
     words = (
         "--plugin kernel.py --backend torch,mine --shape n1c32h28w28k32r3s3_pd1 --threads 1 --no-ceilings --no-isolate"
     ).split()
-    for name, planted in (("before", "0"), ("same", "0"), ("slower", "0.1")):
+
+    def measure(name: str, planted: str) -> str:
         monkeypatch.setenv("PLANTED", planted)
         done = cli("bench", *words, "--min-rounds", "100", "--keep", name)
         assert done.code == 0, done.err
-    assert cli("compare", "before", "same", *GATE).code == 0
-    done = cli("compare", "before", "slower", "--relative", "--fail-if-slower", "3%")
+        return name
+
+    before = measure("before", "0")
+    assert cli("compare", before, measure("same", "0"), *GATE).code == 0
+    # Where the machine is shared, both intervals can be wider than what was planted: that is undecided, and never a
+    # pass. Whoever gets it measures both again, and so does this.
+    for attempt in range(5):
+        done = cli("compare", before, measure(f"slower{attempt}", "0.2"), "--relative", "--fail-if-slower", "3%")
+        if done.code != 3:
+            break
+        before = measure(f"before{attempt}", "0")
     assert done.code == 1, done.err
     assert cli("history", "n1c32h28w28k32r3s3_pd1", "--backend", "mine", "--relative").code == 0
