@@ -141,13 +141,16 @@ def _elsewhere(costs: "ModelCosts") -> Iterator[str]:
 
 
 def _slowest(rows: "Sequence[Row]") -> str:
-    """The first, and those whose samples overlap with its own."""
+    """The first, and how far the order after it can be told: as long as no slower one's samples overlap."""
     first = rows[0]
-    ends = first.ends_s
-    alike = [row for row in rows[1:] if ends and row.ends_s and row.ends_s[1] > ends[0] and not row.noisy]
-    if not alike:
-        return f"The slowest is {first.name}, {seconds(first.time_s)}{_each(first)}."
-    return f"Which is the slowest cannot be told: the times of {_names([first, *alike[:2]])} overlap."
+    slowest = f"The slowest is {first.name}, {seconds(first.time_s)}{_each(first)}."
+    for place, (name, row) in enumerate(zip(("the slowest", "second", "third"), rows, strict=False), start=1):
+        ends = row.ends_s
+        alike = [one for one in rows[place:] if ends and one.ends_s and one.ends_s[1] > ends[0] and not one.noisy]
+        if alike:
+            words = f"Which is {name} cannot be told: the times of {_names([row, *alike[:2]])} overlap."
+            return words if row is first else f"{slowest} {words}"
+    return slowest
 
 
 def _each(row: "Row") -> str:

@@ -87,6 +87,8 @@ def test_what_overlaps_is_not_ordered() -> None:
     said = " ".join(advice(timed((5.0, 4.0, 6.0), (4.9, 4.0, 5.5), (1.0, 1.0, 1.0))))
     assert "Which is the slowest cannot be told: the times of layer0 and layer1 overlap." in said
     assert "The slowest is" not in said
+    said = " ".join(advice(timed((9.0, 8.0, 9.5), (5.0, 4.8, 6.0), (4.0, 3.9, 4.2), (3.9, 3.8, 4.1), (1.0, 1.0, 1.0))))
+    assert "The slowest is layer0, 9.00 s. Which is third cannot be told: the times of layer2 and layer3 over" in said
 
 
 def test_a_busy_machine_gets_no_ranking() -> None:
