@@ -10,7 +10,7 @@ from pathlib import Path
 from convbench import system
 from convbench.bench.noise import FOREIGN, STEAL, TICK_S, Gpu, disturbance_now, noise_now
 from convbench.bench.placement import Placement
-from convbench.device import Device
+from convbench.device import Device, find_device
 from convbench.device.host import cpus_allowed
 from convbench.machine import cpu_quota
 
@@ -244,6 +244,15 @@ def warning(now_s: float = 0.2) -> str:
         f"machine now: {'busy' if loud else 'quiet'} ({_percent(noise.foreign)} other load, "
         f"{_percent(noise.steal)} steal{more})"
     )
+
+
+def ready_to_time(tell: Callable[[str], None], *, patiently: bool) -> None:
+    """Tell how busy the CPU is, and wait before for it to be quiet if `patiently`; for a model, on torch's threads."""
+    if patiently:
+        import torch
+
+        wait_until_quiet(find_device("cpu"), torch.get_num_threads(), tell)
+    tell(warning())
 
 
 def wait_until_quiet(

@@ -61,10 +61,7 @@ def bench(
     no_ceilings: Annotated[
         bool, typer.Option("--no-ceilings", help="Do not measure ceilings; leave their columns empty.")
     ] = False,
-    wait_until_quiet: Annotated[
-        bool,
-        typer.Option("--wait-until-quiet", help="Start once the machine is quiet, or after 10 minutes."),
-    ] = False,
+    wait_until_quiet: options.WaitUntilQuiet = False,
     percentiles: options.Percentiles = False,
     keep: Annotated[
         str | None,

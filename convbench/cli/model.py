@@ -16,6 +16,7 @@ from convbench.cli.options import (
     ModelInputs,
     Overwrite,
     Threads,
+    WaitUntilQuiet,
     Words,
     model_argument,
     model_command,
@@ -62,10 +63,7 @@ def model(
         ),
     ] = 1.0,
     threads: Threads = 0,
-    wait_until_quiet: Annotated[
-        bool,
-        typer.Option("--wait-until-quiet", help="Start the timing once the machine is quiet, or after 10 minutes."),
-    ] = False,
+    wait_until_quiet: WaitUntilQuiet = False,
     sort: Annotated[
         str,
         typer.Option(
@@ -178,20 +176,12 @@ def _tell_suite(costs: "ModelCosts", csv: str) -> None:
 def _measure(
     model: str, inputs: Words, waiting: "Waiting", *, training: bool, timed: bool, patiently: bool
 ) -> "ModelCosts":
-    from convbench.bench.doctor import MOST_WAIT_S, wait_until_quiet, warning
-    from convbench.device import find_device
+    from convbench.bench.doctor import ready_to_time
     from convbench.ran.study import study
 
     def say_pass(number: int) -> None:
         waiting.say(f"timing {model}, {f'pass {number}' if number else 'warming up'}")
         waiting.hold()  # no thread of ours runs while an operator is timed
-
-    def prepare_timing() -> None:
-        import torch
-
-        if patiently:
-            wait_until_quiet(find_device("cpu"), torch.get_num_threads(), tell, most_s=MOST_WAIT_S)
-        tell(warning())
 
     return study(
         model,
@@ -200,7 +190,7 @@ def _measure(
         timed=timed,
         tell=tell,
         say=waiting.say,
-        about_to_time=prepare_timing,
+        about_to_time=lambda: ready_to_time(tell, patiently=patiently),
         about_to_pass=say_pass,
     )
 

@@ -16,6 +16,7 @@ from convbench.cli.options import (
     ModelInputs,
     Overwrite,
     Threads,
+    WaitUntilQuiet,
     Words,
     model_argument,
     model_inputs,
@@ -75,6 +76,7 @@ def optimize(
         ),
     ] = 5.0,
     threads: Threads = 0,
+    wait_until_quiet: WaitUntilQuiet = False,
     layers: Annotated[
         str,
         typer.Option(
@@ -128,7 +130,7 @@ def optimize(
         require_plan(plan)
         if not retune:
             _refuse_or_show(plan, subject, count, accuracy, rows_wanted=csv is not None or json)
-    race = _race(subject, chosen, count, accuracy, budget, waiting, isolate=not no_isolate)
+    race = _race(subject, chosen, count, accuracy, budget, waiting, isolate=not no_isolate, patiently=wait_until_quiet)
     _show(race, csv, layers, overwrite=overwrite, as_json=json)
     from convbench.optimize.plans import add, remember
 
@@ -176,12 +178,13 @@ def _race(
     waiting: "Waiting",
     *,
     isolate: bool,
+    patiently: bool,
 ) -> "Race":
-    from convbench.bench.doctor import warning
+    from convbench.bench.doctor import ready_to_time
     from convbench.optimize.race import race
     from convbench.printing import prints_to_stderr
 
-    tell(warning())
+    ready_to_time(tell, patiently=patiently)
     with prints_to_stderr():
         found = race(
             subject,

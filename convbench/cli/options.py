@@ -189,6 +189,9 @@ Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, max=2**32 - 1, 
 Csv = Annotated[
     str | None, typer.Option("--csv", metavar="FILE", help="CSV file for the results (docs/csv.md); - is stdout.")
 ]
+WaitUntilQuiet = Annotated[
+    bool, typer.Option("--wait-until-quiet", help="Start timing once the machine is quiet, or after 10 minutes.")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the CSV file of an interrupted run.")]
 PlanFile = Annotated[

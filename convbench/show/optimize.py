@@ -116,8 +116,8 @@ def sentence(race: "Race") -> str:
         )
     if not race.winner:
         return (
-            "The machine is too busy to tell which candidate is fastest; run convbench doctor to see what disturbs it, "
-            "raise --budget" + (", or use fewer --threads." if race.threads > 1 else ".")
+            "The machine is too busy to tell which candidate is fastest; convbench doctor says what disturbs it. Run "
+            f"it again with --wait-until-quiet, a larger --budget{' or fewer --threads' * (race.threads > 1)}."
         )
     won = race.row(race.winner)
     if won.ratio is None:

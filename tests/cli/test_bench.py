@@ -64,6 +64,25 @@ def test_wait_until_quiet_waits_before_anything_is_timed(
     assert len(seen) == 1
 
 
+@pytest.mark.parametrize(
+    "words", ["model net.py:Net", "optimize net.py:Net --only channels-last --no-isolate --budget 0.1"]
+)
+def test_a_model_is_timed_when_the_machine_is_quiet(
+    words: str, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.py").write_text("from torch import nn\n\ndef Net():\n    return nn.Conv2d(3, 4, 3)\n")
+    waited = list[int]()
+    monkeypatch.setattr(
+        "convbench.bench.doctor.wait_until_quiet", lambda _device, threads, _tell: waited.append(threads)
+    )
+    words += " --input 1x3x8x8 --threads 1"
+    assert cli(*words.split()).code in (0, 3)
+    assert waited == []
+    assert cli(*words.split(), "--wait-until-quiet").code in (0, 3)
+    assert waited == [1]
+
+
 def test_results_land_in_a_folder_of_their_own_by_default(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
