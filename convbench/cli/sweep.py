@@ -87,6 +87,8 @@ def watched(session: "Session", err: "Console", show: Callable[[], None]) -> "It
         with suppress(ConvbenchError, OSError):
             session.mend()
         show()
+        if words := steps.unfinished():
+            tell(words)
         tell("interrupted; finished cases are kept")
         sys.stdout.flush()
         os._exit(INTERRUPTED)

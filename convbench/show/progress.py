@@ -50,21 +50,29 @@ def bar(console: Console, *, shown: bool) -> Progress:
 
 
 class Steps:
-    """What the backends of a slow case do: in the bar every second, in a pipe after 10 s, 20 s, 40 s and so on."""
+    """What the backends of a slow case do: in the bar every second, in a pipe after 10 s, 20 s, 40 s and so on.
+
+    Attributes:
+        wrong: the backends that are known to be wrong on this case, whose rows wait for their causes and its end.
+    """
 
     def __init__(self, drawn: Progress, tell: Callable[[str], None]) -> None:
         self._bar, self._tell = drawn, tell
         self._name = ""
         self._due_s = 0.0
         self._task: TaskID | None = None
+        self.wrong: dict[str, None] = {}
 
     def begin(self, name: str, task: TaskID) -> None:
         """Another case."""
         self._name, self._task = name, task
+        self.wrong = {}
         self._due_s = LINE_S if self._bar.disable else STEP_S
 
     def heard(self, backend: str, stage: str, seconds: float) -> None:
         """As `Session.heard`."""
+        if stage == BackendStage.EXPLAINED:
+            self.wrong[backend] = None
         if stage in QUIET or seconds < self._due_s or self._task is None:
             return
         words = f"{backend} {stage.removeprefix('while ')}"
@@ -79,6 +87,14 @@ class Steps:
         else:
             self._bar.update(self._task, description=line, refresh=True)
             self._due_s = seconds + 1
+
+    def unfinished(self) -> str:
+        """What is lost with a run that ends now: "", or a verdict that has no row yet."""
+        if not self.wrong:
+            return ""
+        one = len(self.wrong) == 1
+        rest = "its row would have come with the cause" if one else "their rows would have come with the causes"
+        return f"{self._name}: {', '.join(self.wrong)} {'is' if one else 'are'} WRONG; {rest}"
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import io
 
 from rich.console import Console
+from rich.progress import TaskID
 
 from convbench.call.watch import BackendStage
 from convbench.show.progress import Steps, bar
@@ -30,6 +31,17 @@ def test_a_pipe_gets_a_line_for_a_slow_step_at_ever_longer_intervals() -> None:
     ]
     steps.heard("mine", BackendStage.VERIFIED, 100)
     assert told[-1] == "conv1: mine being verified; smaller problems (--shape) take less, 100 s"
+
+
+def test_a_verdict_that_has_no_row_yet_is_not_lost() -> None:
+    steps, told, _ = steps_of(terminal=False)
+    steps.heard("torch", BackendStage.VERIFIED, 0.1)
+    assert steps.unfinished() == ""
+    for backend in ("mine", "other", "mine"):
+        steps.heard(backend, BackendStage.EXPLAINED, 0.2)
+    assert steps.unfinished() == "conv1: mine, other are WRONG; their rows would have come with the causes"
+    steps.begin("conv2", TaskID(0))
+    assert (steps.unfinished(), told) == ("", [])
 
 
 def test_the_bar_names_the_step_every_second_and_nothing_is_written_while_something_is_timed() -> None:
