@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from math import inf
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -706,6 +706,10 @@ class _Axes:
     epilogues: Words
     accuracies: Words
 
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            _words(one.name, getattr(self, one.name))
+
 
 @dataclass(frozen=True, slots=True)
 class _How:
@@ -721,6 +725,8 @@ class _How:
 
     def __post_init__(self) -> None:
         _check_threads(self.threads)
+        if not isinstance(self.csv, str | os.PathLike | None):
+            raise ConvbenchError(f"csv={self.csv!r}: give the name of a file")
         for name, limit in (("timeout_s", self.timeout_s), ("memory_nbytes", self.memory_nbytes)):
             if limit is not None:
                 _number(name, limit)
@@ -759,6 +765,7 @@ def _select(
             raise ConvbenchError(f"backends: {one!r} is none; give names, Backends and functions, one or a list")
     if where is not None and not callable(where):
         raise ConvbenchError(f"where={where!r}: give a function of a ConvSpec, such as lambda spec: spec.r == 3")
+    _check_integer("seed", seed)
     python: dict[str, str] = {}
     made: list[str | Backend | Callable[..., Any]] | None = None if given is None else []
     for one in given or ():
@@ -772,7 +779,7 @@ def _select(
         suites=suites,
         shapes=shapes,
         backends=made,
-        plugins=listed(plugins) or (),
+        plugins=_words("plugins", plugins) or (),
         dtypes=listed(axes.dtypes),
         layouts=listed(axes.layouts),
         devices=listed(axes.devices),
@@ -849,10 +856,14 @@ def _call(name: str, result: Result, command: str) -> str:
     return f'convbench.{"bench" if timed else "verify"}({name}, on="{case.problem.text}", {words}, seed={case.seed})'
 
 
-def _check_threads(given: Any) -> None:
+def _check_integer(name: str, given: Any, more: str = "") -> None:
     """Raise a ConvbenchError if it is no whole number."""
     if isinstance(given, bool) or not isinstance(given, int):
-        raise ConvbenchError(f"threads={given!r}: give an integer, such as 2, or 0 for as many as torch has")
+        raise ConvbenchError(f"{name}={given!r}: give an integer{more}")
+
+
+def _check_threads(given: Any) -> None:
+    _check_integer("threads", given, ", such as 2, or 0 for as many as torch has")
 
 
 def _number(name: str, given: Any) -> float:
@@ -894,6 +905,21 @@ def _dtype_names(dtypes: Dtypes) -> Words:
     return [str(names.get(one, one)) for one in given]
 
 
+def _words(name: str, given: Any) -> list[str] | None:
+    """The words of a text or a list, or the paths of files.
+
+    Raises:
+        ConvbenchError: it is neither.
+    """
+    from convbench.selection import listed
+
+    given = os.fspath(given) if isinstance(given, os.PathLike) else given
+    try:
+        return listed(given if given is None or isinstance(given, str) else [os.fspath(one) for one in given])
+    except TypeError:
+        raise ConvbenchError(f"{name}={given!r}: give a text, or a list of texts") from None
+
+
 def _texts(on: Problems) -> list[str | ConvSpec]:
     from convbench.selection import listed
 
@@ -903,6 +929,8 @@ def _texts(on: Problems) -> list[str | ConvSpec]:
         if "spec" not in columns:
             raise ConvbenchError(f"on= is a {type(on).__name__} without a column spec; give problems as text")
         return list(dict.fromkeys(map(str, frame.spec)))
+    if not isinstance(on, str | Iterable | ConvSpec):
+        raise ConvbenchError(f"on={on!r}: give a suite, a problem, or a list of these")
     return [on] if isinstance(on, ConvSpec) else listed(on) or []
 
 
