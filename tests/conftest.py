@@ -4,6 +4,7 @@ import atexit
 import importlib.util
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -14,6 +15,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from convbench import discovery
 from convbench.case import DTYPES, Case, Problem
 from convbench.ceilings.cache import Cache, CeilingLedger, CeilingReading
 from convbench.device.host import cpu_caches
@@ -53,6 +55,16 @@ def keep_threads() -> Iterator[None]:
     yield
     if torch.get_num_threads() != before:
         torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def keep_modules() -> Iterator[None]:
+    """A plug-in that one test has loaded is no module of the next, whose file may have the same name."""
+    before = set(discovery._files)
+    yield
+    for name in discovery._files - before:
+        discovery._files.discard(name)
+        sys.modules.pop(name, None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
