@@ -14,10 +14,11 @@ from convbench.errors import ConvbenchError, printable
 from convbench.exit_codes import RIGHT, WRONG
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from rich.console import RenderableType
 
+    from convbench.backend import Backend
     from convbench.outcome import Result
 
 EXAMPLE = "\b\nExample:\n  convbench verify --backend onednn,unfold-matmul --dtype bf16"
@@ -146,6 +147,9 @@ def verify(
         why = "at most: the reference, five calls and three checks per backend, at rates measured on two CPU cores"
         raise typer.Exit(show_dry_run(selection, work, how=how, why=why))
     follow(session, draw, columns=COLUMNS, heat_map=heat_map, taken=ci.takes_stdout)
+    if choice.dtype is None:
+        for line in other_dtypes(session.results, selection.backends):
+            tell(line)
     if fuzz is not None or seconds is not None:
         done = len(session.results) // len(selection.backends) - session.kept
         tell(f"{done:,} random cases with seed {choice.seed}")
@@ -164,6 +168,16 @@ def verify(
     export(ci, findings, overwrite=overwrite)
     code = exit_code(session.results, "verified") if session.total else RIGHT
     raise typer.Exit(WRONG if wrong else code)
+
+
+def other_dtypes(results: "Sequence[Result]", backends: "Sequence[Backend]") -> "Iterator[str]":
+    """Of each plug-in that has no dtype of most problems, each of which has one of its own: what runs all of them."""
+    every = {one.case.problem for one in results}
+    for backend in backends:
+        met = {one.case.problem for one in results if one.case.dtype in backend.dtypes}
+        if not backend.built_in and 2 * len(met) < len(every):
+            has = ",".join(sorted(backend.dtypes))
+            yield f"most rows have a dtype that {backend.name} lacks; --dtype {has} verifies it on all of them"
 
 
 def draw(results: "Sequence[Result]", width: int, *, whole: bool) -> "list[RenderableType]":

@@ -169,6 +169,21 @@ def test_a_plug_in_alone_is_asked_for_what_it_brings_and_the_summary_says_what_t
 
 
 @pytest.mark.program
+def test_a_plug_in_of_one_dtype_is_told_how_it_gets_all_rows(cli: Cli, tmp_path: Path) -> None:
+    kernel = (
+        "import torch.nn.functional as F\nfrom convbench import backend\n\n"
+        '@backend(family="direct", source="a test", dtypes=("fp32",))\n'
+        "def mine(x, w, spec):\n"
+        "    return F.conv2d(x, w, None, spec.stride, spec.padding, spec.dilation, spec.groups)\n"
+    )
+    (tmp_path / "kernel.py").write_text(kernel)
+    words = ("verify", "--plugin", tmp_path / "kernel.py", "--no-isolate", "--match", "^note$|^stride_")
+    told = "most rows have a dtype that mine lacks; --dtype fp32 verifies it on all of them\n"
+    assert told in cli(*words).err
+    assert told not in cli(*words, "--dtype", "fp32").err
+    assert told not in cli(*words, "--suite", "quick", "--match", "^note$").err  # all dtypes of each
+
+
 def test_the_command_that_shows_a_fault_again_asks_for_its_pass_alone(cli: Cli, tmp_path: Path) -> None:
     plugin = tmp_path / "last_tap.py"
     plugin.write_text(
