@@ -90,7 +90,7 @@ Axes = Annotated[
     ),
 ]
 Match = Annotated[
-    Words, typer.Option("--match", metavar="REGEX", help="Only problems whose SUITE:NAME or text matches.")
+    Words, typer.Option("--match", metavar="REGEX", help="Only problems whose NAME, SUITE:NAME or text matches.")
 ]
 Exclude = Annotated[Words, typer.Option("--exclude", metavar="REGEX", help="Leave out problems that match.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="List what would run and how long it would take, then stop.")]

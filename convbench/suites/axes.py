@@ -239,6 +239,6 @@ def _names_itself(problem: Problem) -> bool:
 
 
 def _texts(problem: Problem, label: str = "") -> tuple[str, ...]:
-    """The name as it is listed, and with its axes: `conv2$` is looked for in both."""
-    name = f"{problem.suite}:{problem.name}"
-    return (name, f"{name} {label}") if label else (name,)
+    """The name, alone and as it is listed, and with its axes: `^conv2$` is looked for in all of them."""
+    names = problem.name, f"{problem.suite}:{problem.name}"
+    return (*names, *(f"{name} {label}" for name in names)) if label else names

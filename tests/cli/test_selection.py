@@ -64,6 +64,8 @@ def test_the_same_problem_named_twice_is_there_once(cli: Cli) -> None:
 def test_filters_choose_problems_and_what_they_empty_is_exit_3(cli: Cli) -> None:
     _, rows = dry(cli, "--match", "^quick:dense", "--match", "r7s7", "--exclude", "late$", "--backend", "torch")
     assert [row["name"] for row in rows] == ["dense3x3_early", "dense3x3_middle", "stem7x7", "depthwise7x7"]
+    _, rows = dry(cli, "--match", "^dense3x3_early$", "--match", "^quick:stem7x7$", "--backend", "torch")
+    assert [row["name"] for row in rows] == ["dense3x3_early", "stem7x7"]
     done = cli("bench", "--match", "nothing", "--exclude", "x")
     assert done.code == 3
     assert "--match nothing --exclude x leaves none of 12 problems" in done.err
