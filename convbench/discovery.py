@@ -13,10 +13,10 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from convbench.backend import BASELINE, MOST_NAME, OWN, Backend, Unavailable, adopt
 from convbench.case import DEVICES
@@ -316,6 +316,37 @@ def _from_entry_point(point: "EntryPoint", origin: str) -> Backend:
 
 def _read_card(stem: str) -> BackendSource:
     """The declarations of a built-in file, read from its text: importing it would import torch."""
+    card = _declared(stem)
+
+    def load() -> Backend:
+        with prints_to_stderr():
+            found = getattr(importlib.import_module(f"convbench.backends.{stem}"), stem)
+        assert isinstance(found, Backend)
+        return found
+
+    return BackendSource(
+        name=_name_of(stem),
+        origin=OWN,
+        doc=card.doc,
+        devices=tuple(sorted(card.literals.get("devices", DEVICES))),
+        family=card.literals["family"],
+        missing=_missing(card.packages),
+        load=load,
+        on_request=card.literals.get("on_request", False),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Declared:
+    """Of a built-in file: its first sentence, the arguments of @backend that say what it is, and what it imports."""
+
+    doc: str
+    literals: dict[str, Any]
+    packages: frozenset[str]
+
+
+@cache
+def _declared(stem: str) -> _Declared:
     tree = ast.parse((BUILT_IN / f"{stem}.py").read_text(encoding="utf-8"))
     function = next(
         node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == stem and node.decorator_list
@@ -338,22 +369,10 @@ def _read_card(stem: str) -> BackendSource:
             else []
         )
     ]
-
-    def load() -> Backend:
-        with prints_to_stderr():
-            found = getattr(importlib.import_module(f"convbench.backends.{stem}"), stem)
-        assert isinstance(found, Backend)
-        return found
-
-    return BackendSource(
-        name=_name_of(stem),
-        origin=OWN,
+    return _Declared(
         doc=(ast.get_docstring(tree) or "").partition("\n")[0],
-        devices=tuple(sorted(literals.get("devices", DEVICES))),
-        family=literals["family"],
-        missing=_missing({name.partition(".")[0] for name in imports}),
-        load=load,
-        on_request=literals.get("on_request", False),
+        literals=literals,
+        packages=frozenset(name.partition(".")[0] for name in imports),
     )
 
 

@@ -18,6 +18,7 @@ from hypothesis import settings
 from convbench import discovery
 from convbench.case import DTYPES, Case, Problem
 from convbench.ceilings.cache import Cache, CeilingLedger, CeilingReading
+from convbench.device.cpu import Cpu
 from convbench.device.host import cpu_caches
 from convbench.machine import fingerprint
 from convbench.spec import ConvSpec
@@ -55,6 +56,13 @@ def keep_threads() -> Iterator[None]:
     yield
     if torch.get_num_threads() != before:
         torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def small_caches(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test is about how long a cold call takes, so megabytes are written to empty the caches, and not hundreds."""
+    if request.module.__name__ != "tests.device.test_device":
+        monkeypatch.setattr(Cpu, "cold_nbytes", lambda _self, _free: 2**22)
 
 
 @pytest.fixture(autouse=True)

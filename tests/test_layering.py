@@ -4,12 +4,12 @@ import ast
 import subprocess
 import sys
 from collections.abc import Container, Iterator, Mapping
-from functools import cache
 from pathlib import Path
 
 import pytest
 
 import convbench
+from tests.sources import nodes_of, tree_of
 
 ROOT = Path(convbench.__file__).parent
 ROOMS = (
@@ -24,20 +24,13 @@ TORCH_AT_TOP = set(
 FILES = sorted(ROOT.rglob("*.py"))
 
 
-@cache
-def tree_of(path: Path) -> ast.Module:
-    """Read once for all tests."""
-    return ast.parse(path.read_text())
-
-
 def room_of(path: Path) -> str:
     parts = path.relative_to(ROOT).with_suffix("").parts
     return parts[0]
 
 
-def imports(tree: ast.AST, *, top_only: bool) -> Iterator[str]:
-    nodes = ast.iter_child_nodes(tree) if top_only else ast.walk(tree)
-    for node in nodes:
+def imports(path: Path, *, top_only: bool) -> Iterator[str]:
+    for node in tree_of(path).body if top_only else nodes_of(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -55,7 +48,7 @@ def test_a_file_uses_only_the_rooms_above_its_own() -> None:
         if room in ("__init__", "__main__", "cli"):
             continue
         own = ROOMS.index(room)
-        for name in imports(tree_of(path), top_only=False):
+        for name in imports(path, top_only=False):
             parts = name.split(".")
             if parts[0] == "convbench" and len(parts) > 1 and parts[1] in ROOMS:
                 used = ROOMS.index(parts[1])
@@ -69,7 +62,7 @@ def module_of(path: Path) -> str:
 def used_modules(path: Path, modules: Container[str]) -> set[str]:
     """The modules of the package that a file imports, wherever in it: within functions and for types as well."""
     used = set()
-    for node in ast.walk(tree_of(path)):
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             used |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -125,7 +118,7 @@ def test_a_circle_is_found_through_imports_within_functions_and_for_types(tmp_pa
 def test_nobody_but_the_devices_compares_names_of_devices() -> None:
     """What differs between devices is a property of `Device`, so that another kind is one file."""
     outside = [path for path in FILES if room_of(path) != "device"]
-    for where, node in ((path, node) for path in outside for node in ast.walk(tree_of(path))):
+    for where, node in ((path, node) for path in outside for node in nodes_of(path)):
         sides: list[ast.expr] = []
         if isinstance(node, ast.MatchValue):
             sides = [node.value]
@@ -141,9 +134,9 @@ def test_nobody_but_the_devices_compares_names_of_devices() -> None:
 
 def test_heavy_packages_stay_where_they_belong() -> None:
     for path in FILES:
-        room, tree = room_of(path), tree_of(path)
-        top = {name.partition(".")[0] for name in imports(tree, top_only=True)}
-        anywhere = {name.partition(".")[0] for name in imports(tree, top_only=False)}
+        room = room_of(path)
+        top = {name.partition(".")[0] for name in imports(path, top_only=True)}
+        anywhere = {name.partition(".")[0] for name in imports(path, top_only=False)}
         assert "torch" not in top or room in TORCH_AT_TOP, path
         assert "torchvision" not in top, path  # its import takes longer than all the rest
         assert "torchvision" not in anywhere or room in ("data", "models"), path

@@ -5,6 +5,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import convbench
+from tests.sources import nodes_of
 
 PACKAGE = Path(convbench.__file__).parent
 
@@ -13,7 +14,7 @@ def defined_classes(folder: Path) -> dict[str, list[str]]:
     """Where each class of a folder's files is defined, by name."""
     found: dict[str, list[str]] = defaultdict(list)
     for path in sorted(folder.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes_of(path):
             if isinstance(node, ast.ClassDef):
                 found[node.name].append(f"{path.relative_to(folder).as_posix()}:{node.lineno}")
     return found
