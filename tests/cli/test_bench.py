@@ -65,7 +65,12 @@ def test_wait_until_quiet_waits_before_anything_is_timed(
 
 
 @pytest.mark.parametrize(
-    "words", ["model net.py:Net", "optimize net.py:Net --only channels-last --no-isolate --budget 0.1"]
+    "words",
+    [
+        pytest.param("model net.py:Net", marks=pytest.mark.program),
+        "optimize net.py:Net --only channels-last --no-isolate --budget 0.1",
+    ],
+    ids=lambda words: words.split()[0],
 )
 def test_a_model_is_timed_when_the_machine_is_quiet(
     words: str, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -47,7 +47,7 @@ def test_a_budget_is_counted_from_the_problem_alone() -> None:
 
 
 FOUND_LATE = [
-    (S, in_last_column),
+    ("n1c2h5w4k3r3s3_pd1", in_last_column),
     ("n1c32h9w9k32r3s3_pd1", lambda x, w, spec: correct(x, without(w, ..., 0, 2), spec)),
     (GROUPED, first_group_for_all),
 ]
