@@ -52,10 +52,18 @@ DTYPES = ["fp32", "fp16", "bf16", "fp64"]
 RIGHT = ["n1c1h4w4k1r2s2", "n2c4h7w9k6r3s2_st2x1_pd1x0_dl1x2_g2", "n2c8h5w5k8r3s3_pd1_g8", "n1c40h6w6k8r1s1", S]
 
 
-@pytest.mark.parametrize("shape", RIGHT)
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", ["torch", "unfold-einsum", "naive-loops"])
-def test_a_right_backend_is_never_diagnosed(shape: str, dtype: str, name: str) -> None:
+# All of them with torch; of those with another order of summation each takes every second one.
+NAMES = {"torch": (0, 1), "unfold-einsum": (0,), "naive-loops": (1,)}
+TURNS = [
+    (name, dtype, shape)
+    for name, turns in NAMES.items()
+    for number, (dtype, shape) in enumerate((dtype, shape) for dtype in DTYPES for shape in RIGHT)
+    if number % 2 in turns
+]
+
+
+@pytest.mark.parametrize(("name", "dtype", "shape"), TURNS)
+def test_a_right_backend_is_never_diagnosed(name: str, dtype: str, shape: str) -> None:
     """Each shape and each dtype meets each of the axes, by turns: all of them together take a minute."""
     ((one,), _) = discover(names=[name])
     turn = RIGHT.index(shape) + DTYPES.index(dtype)
