@@ -93,7 +93,7 @@ def _ends(series: Series, *, relative: bool) -> str:
     if not values:
         return "no ratio to torch" if relative else "never timed"
     first, last = (f"{one:.3g}x torch's" if relative else seconds(one) for one in (values[0], values[-1]))
-    return first if len(values) == 1 else f"{first} to {last}"
+    return first if len(values) == 1 else f"{first} -> {last}"
 
 
 def _notes(series: Series) -> Iterator[str]:

@@ -50,7 +50,7 @@ def models_table(race: "Race", width: int) -> Table:
     wide = width >= WIDE_FROM
     table.add_column("candidate", no_wrap=True)
     intervals = ["interval"] if width >= INTERVALS_FROM else []
-    heads = ["median", "vs eager", *intervals, "error", *(["export", "build"] if wide else ["bill"])]
+    heads = ["median", "vs eager", *intervals, "error", *(["export", "build"] if wide else ["setup"])]
     for head in heads:
         table.add_column(head, justify="right", no_wrap=True)
     ran = [one for one in race.rows if one.median_s is not None]

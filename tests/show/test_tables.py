@@ -17,7 +17,7 @@ from convbench.outcome import Bill, Check, Noise, Outcome, PairedRatio, Roofline
 from convbench.show.ceilings import age, ceiling_table
 from convbench.show.results import remark_lines
 from convbench.show.tables import (
-    COVERAGE,
+    LEGEND,
     answer,
     bench_table,
     doubt_lines,
@@ -215,7 +215,7 @@ def test_a_row_with_too_few_clean_samples_is_undecided_and_nothing_else() -> Non
     assert "~88.0 ms" in text
     assert "~ too few clean samples, so all were used: not to be trusted" in text
     assert "~" not in drawn(80, bench_table("quick", rows[:1], width=80))
-    assert noise_line(rows).startswith("1 of 2 rows had too few clean samples, so they are undecided")
+    assert noise_line(rows).startswith("1 of all 2 timed rows had too few clean samples, so they are undecided")
 
 
 def test_a_row_on_a_suspect_machine_or_a_shared_gpu_is_marked_and_counted() -> None:
@@ -258,8 +258,8 @@ def test_a_problem_that_was_named_heads_its_table_and_not_the_suite_that_it_is_f
 def test_a_suite_of_undecided_rows_has_no_ranking_and_says_what_to_do() -> None:
     rows = whole((2.0, "undecided"), (2.0, "undecided"), (2.0, "faster"))
     words = (
-        "no ranking: 2 of 3 rows are undecided; run convbench doctor to see what disturbs this machine, "
-        "raise --budget, or use --wait-until-quiet"
+        "no ranking: 2 of the 3 rows compared with torch are undecided; run convbench doctor to see what disturbs "
+        "this machine, raise --budget, or use --wait-until-quiet"
     )
     assert answer(rows) == words
     table = standing_table(rows)
@@ -287,7 +287,7 @@ def test_a_mean_of_some_cases_does_not_stand_next_to_those_of_all() -> None:
     assert table is not None
     lines = drawn(80, table).splitlines()
     assert next(line for line in lines if line.startswith(" winograd")).split() == ["winograd", "1", "of", "2"]
-    assert COVERAGE in lines
+    assert f"{LEGEND}; 1 of 2: timed on so many cases, so no mean" in " ".join(lines)
 
 
 def test_without_torch_there_is_no_ranking() -> None:
