@@ -68,11 +68,9 @@ class ChangesFindings:
         changes = self.changes
         parts = [f"### convbench: {md.escaped(headline(changes))}", ""]
         parts += [f"{md.escaped(line)}\n" for line in (f"{changes.before}, then {changes.after}", *remarks(changes))]
+        what = SPEED if changes.gate.relative else TIME
         if changes.wholes:
-            parts += [
-                f"| backend | geometric mean of {SPEED if changes.gate.relative else TIME} | rows |",
-                "| --- | ---: | ---: |",
-            ]
+            parts += [f"| backend | geometric mean of {what} | rows |", "| --- | ---: | ---: |"]
             parts += [md.row((md.escaped(one.backend), factor(one.factor), str(one.rows))) for one in changes.wholes]
             parts.append("")
         head = [

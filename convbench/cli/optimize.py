@@ -104,7 +104,7 @@ def optimize(
         bool, typer.Option("--no-isolate", help="Run all candidates in this process; a crash ends it.")
     ] = False,
 ) -> None:
-    """Find the fastest way to run a whole model, and check its outputs.
+    """Find the fastest way to run a model, and check its outputs.
 
     Races torch eager, channels_last, torch.compile, ONNX Runtime, OpenVINO, ncnn and convbench's own graph: fp32, the
     same threads, in interleaved rounds, each in its own process. Outputs are compared with float64; one that is not

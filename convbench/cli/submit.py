@@ -98,7 +98,8 @@ def submit(
         typer.Option(
             "--folder",
             metavar="DIR",
-            help="For parts and logs; continues what is there. With SLURM, it must be on a file system that all nodes share.",
+            help="For parts and logs; continues what is there. With SLURM, it must be on a file system that all nodes "
+            "share.",
         ),
     ] = None,
     print_only: Annotated[bool, typer.Option("--print", help="Print the job, and submit nothing.")] = False,

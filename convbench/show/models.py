@@ -132,8 +132,8 @@ def remarks(costs: "ModelCosts", *, piped: bool = False) -> Iterator[str]:
         yield f"not timed: {costs.unmeasured}"
     if any(row.ran and any(row.shape.spec.surplus) for row in costs.problems):
         yield (
-            f"{WOULD if costs.time_s is None else 'ran'}: torch pads opposite sides equally; if they differ, x is padded "
-            f"first with F.pad, whose own kernel and copy are not included"
+            f"{WOULD if costs.time_s is None else 'ran'}: torch pads opposite sides equally; if they differ, x is "
+            f"padded first with F.pad, whose own kernel and copy are not included"
         )
     for why, count in costs.others.items():
         yield f"{plural(count, 'convolution')} counted here, but not a problem for bench or verify: {why}"

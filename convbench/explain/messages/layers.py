@@ -396,8 +396,7 @@ def pixel_shuffle(match: re.Match[str]) -> MessageReading:
         fault=f"Each output channel takes {square} of x's, and {got} is no multiple of {square}.",
         fixes=(
             (
-                f"Give the convolution before it {many} filters, for {many // square} channels: set its out_channels "
-                f"to {many}.",
+                f"Set out_channels of the convolution before it to {many}, for {many // square} channels.",
                 ExampleCall(function="pixel_shuffle", operands=((1, many, 4, 4),), options={"upscale_factor": factor}),
             ),
         ),

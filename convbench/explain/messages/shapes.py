@@ -30,7 +30,7 @@ def kernel(match: re.Match[str]) -> MessageReading:
         more = by(padding) if len(set(padding)) > 1 else str(padding[0])
         fixes.append(
             (
-                f"Pad more: add {more} on each side.",
+                f"Pad more: {more} more on each side.",
                 ExampleCall(function=function, operands=((1, 1, *size), w), options={"padding": padding}),
             )
         )

@@ -263,12 +263,16 @@ def flops(sheet: Sheet) -> str:
         ours, theirs = _measured(dense), _measured(depthwise)
         sheet.number("fewer", ratio, ours[0] / theirs[0], "conv_flop_count", within=1e-9 * ratio)
         sheet.number("lighter", bytes_ratio, ours[1] / theirs[1], "the tensors' own bytes", within=1e-9 * bytes_ratio)
+        sheet.number("worked", 100 / ratio, 100 * theirs[0] / ours[0], "conv_flop_count", within=1e-7 / ratio)
         sheet.number(
             "moved", 100 / bytes_ratio, 100 * theirs[1] / ours[1], "the tensors' own bytes", within=1e-7 / bytes_ratio
         )
-        multiple = f" (with {filters} filters, a multiple of its {spec.c} channels)" if filters != spec.k else ""
+        multiple = ""
+        if depthwise.k != dense.k:
+            sheet.number("filters", filters, depthwise.k, "the filters of that problem")
+            multiple = ", with {filters:,} filters to keep a multiple of the channels,"
         sheet.say(
-            f"Depthwise{multiple} needs 1/{{fewer:.3g}} of the MACs but moves {{moved:.3g}} % of the bytes. If memory "
+            f"Depthwise{multiple} needs {{worked:.3g}} % of the MACs but moves {{moved:.3g}} % of the bytes. If memory "
             "is the limit, the second number counts."
         )
     sheet.number(

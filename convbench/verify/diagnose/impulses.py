@@ -92,7 +92,7 @@ class Family:
         )
 
     def _whole_lines(self, indices: Sequence[Index]) -> list[str]:
-        """The rows and columns of the kernel of which they consist, as "rows r=8..13"; none if they are no such lines."""
+        """The rows and columns of the kernel that they fill, as "rows r=8..13"; none if they are no such lines."""
         left, found = set(indices), []
         for axis, letter in enumerate(self.letters):
             sizes = [len({index[other] for index in self.indices}) for other in (0, 1)]
