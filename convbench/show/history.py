@@ -112,8 +112,8 @@ def method(gate: Gate, runs: int, *, found: Sequence[Series]) -> str:
     what = "speed relative to torch" if gate.relative else "speed"
     return (
         f"{runs} kept runs, {changes} {'change' if changes == 1 else 'changes'} of {what} by more than "
-        f"{percent(gate.margin)} (ratio before / after, >1: faster; joint confidence {percent(gate.confidence)}, not "
-        f"counting machine drift); {BROKEN} wrong or failed, {ABSENT} not timed"
+        f"{percent(gate.margin)} (ratio: time before/after, >1: faster; joint confidence {percent(gate.confidence)}, "
+        f"not counting machine drift); {BROKEN} wrong or failed, {ABSENT} not timed"
     )
 
 

@@ -23,6 +23,7 @@ from convbench.show.tables import (
     doubt_lines,
     dtype_lines,
     fault_lines,
+    layers_title,
     memory_line,
     mode_lines,
     noise_line,
@@ -31,6 +32,7 @@ from convbench.show.tables import (
     skip_lines,
     standing_table,
     suite_title,
+    table_title,
     verify_table,
 )
 from convbench.show.units import amount, seconds, share
@@ -253,6 +255,20 @@ def test_nothing_is_cut_in_a_table_of_one_row(width: int, ratio: float | None, n
 def test_a_problem_that_was_named_heads_its_table_and_not_the_suite_that_it_is_from() -> None:
     assert suite_title(BENCH[:8]) == "dense3x3_early"
     assert suite_title(BENCH) == "quick"
+    assert (table_title(BENCH), table_title(BENCH[:8])) == ("suite quick", "from quick")
+    typed = [replace(one, case=replace(one.case, problem=replace(one.case.problem, suite="shape"))) for one in BENCH]
+    assert (table_title(typed), table_title(typed[:8])) == ("given shapes", "given shape")
+
+
+def test_what_is_summed_and_counted_is_named() -> None:
+    rows = whole((2.0, "faster"), (2.0, "faster"))
+    rows += results((rows[0].case, "mine", replace(timed(1e-4, 2.0, "undecided"), noise=Noise(noisy=True))))
+    assert layers_title(rows) == "2 of 12 layers of quick"
+    table = standing_table(rows)
+    assert table is not None
+    assert "1 of these 5 rows had too few clean samples, but count in the totals" in drawn(120, table)
+    typed = [replace(one, case=replace(one.case, problem=replace(one.case.problem, suite="shape"))) for one in rows]
+    assert layers_title(typed) == "all given shapes"
 
 
 def test_a_suite_of_undecided_rows_has_no_ranking_and_says_what_to_do() -> None:
