@@ -81,8 +81,8 @@ def remarks(changes: Changes) -> list[str]:
         found.append(f"WARNING: different machines: {'; '.join(map(str, changes.machine))}")
     elif changes.anonymous:
         found.append("anonymous: only CPU, GPU and threads show whether both files are from the same machine")
-    if changes.drifted and changes.drift is not None:
-        drift = changes.drift
+    drift = changes.drift
+    if changes.drifted and drift is not None:
         what = (
             "the ratios to torch hide it"
             if changes.gate.relative
@@ -92,7 +92,7 @@ def remarks(changes: Changes) -> list[str]:
         if not drift.moved:
             where = "though no single case is significant"
         found.append(f"WARNING: torch itself {_overall(drift.factor)}, {where}: {what}")
-    elif (drift := changes.drift) is not None and abs(log(drift.factor.ratio)) > log(1 + changes.gate.margin):
+    elif drift is not None and abs(log(drift.factor.ratio)) > log(1 + changes.gate.margin):
         found.append(
             f"torch itself: {TIME} {factor(drift.factor)} overall, too uncertain to say whether the machine drifted"
         )

@@ -583,10 +583,13 @@ def dtype_lines(results: Iterable[Result]) -> list[str]:
 
 
 def cause_cut_words(check: Check) -> str:
-    """That the search for a cause was cut before it could name one, or did not begin; "" if it ended."""
-    if check.cause_cut == 0 and not check.cause:
-        return NOT_DIAGNOSED
-    return "" if check.cause_cut is None else f"no cause found (search cut after {check.cause_cut:,} experiments)"
+    """Why no cause is named: the search was cut, did not begin, or found none; "" if there is a cause."""
+    if check.cause:
+        return ""
+    if check.cause_cut is not None:
+        cut = f"no cause found (search cut after {check.cause_cut:,} experiments)"
+        return cut if check.cause_cut else NOT_DIAGNOSED
+    return "no cause found" if check.smallest or check.smallest_cut is not None else ""  # it was searched for
 
 
 def smallest_words(check: Check) -> str:

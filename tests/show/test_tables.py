@@ -347,6 +347,8 @@ def test_a_fault_whose_search_was_cut_says_so() -> None:
         "  smallest so far (search cut after 60 tries): convbench verify -",
     ]
     assert lines(replace(cut, smallest=""))[-1] == "  no smaller problem so far (search cut after 60 tries)"
+    assert lines(replace(cut, cause_cut=None))[1] == "  no cause found"
+    assert lines(replace(BAD, cause_cut=0))[1].endswith("; the command below diagnoses it")
     assert lines(replace(cut, cause="tap (0,2) is missing", cause_cut=None))[1] == "  tap (0,2) is missing"
 
 
