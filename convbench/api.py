@@ -424,7 +424,7 @@ def optimize(
     seed: int = 0,
     progress: bool = True,
 ) -> "Optimized":
-    """Make a model faster on this CPU: the fastest of all ways to run it, with its outputs proved.
+    """Make a model faster on this CPU: the fastest of all ways to run it, with its outputs checked.
 
     As `convbench optimize`: torch eager, channels_last, torch.compile, ONNX Runtime, OpenVINO, ncnn and convbench's own
     graph are raced in interleaved rounds, in fp32 with the same threads; each output is compared with float64.
@@ -434,7 +434,7 @@ def optimize(
         x: its input: a tensor, a tuple of its arguments, or a dict of them by name. For a model by name also its sizes,
             or None for the input that it declares.
         accuracy: strict: an output's relative L2 error is at most twice that of torch eager on the same input;
-            standard: at most 5e-6, or twice that of eager if that is more.
+            standard: at most 5e-6 or twice that of eager, whichever is larger.
         threads: of the CPU; 0 as torch has them. Winners that torch runs (channels-last, torch-compile) take as many
             as torch has when they are called.
         only: names of candidates; eager is always among them. None means all that are installed.

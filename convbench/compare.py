@@ -73,6 +73,7 @@ class RowChange:
         verdict: faster, slower, same or undecided.
         state: ok, regression or undecided for the gate.
         note: what a reader must know about it.
+        noisy: in which files this backend has too few clean samples, "before" or "after".
     """
 
     key: RowKey
@@ -84,6 +85,7 @@ class RowChange:
     verdict: str
     state: str
     note: str = ""
+    noisy: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,10 +173,12 @@ class Changes:
 
     @property
     def drifted(self) -> bool:
-        """Did torch move by more than the margin, in one case or overall?"""
+        """Did torch certainly move: beyond the margin in one case, or overall with an interval that excludes 1?"""
         if self.drift is None:
             return False
-        return self.drift.moved > 0 or abs(log(self.drift.factor.ratio)) > log(1 + self.gate.margin)
+        whole = self.drift.factor
+        apart = whole.low > 1 or whole.high < 1
+        return self.drift.moved > 0 or (apart and abs(log(whole.ratio)) > log(1 + self.gate.margin))
 
 
 Pair = tuple[Mapping[str, str], Result]
@@ -393,9 +397,9 @@ def _change(
         notes.append(f"{POOLED}: {runs[0]} and {runs[1]}")
     judged = to_torch if gate.relative and to_torch is not None else time
     verdict, state = gate.verdict(judged), gate.state(judged)
-    if noisy := _noisy(mine, yours, (key, torch) if gate.relative and torch else (key,)):
+    if where := _noisy(mine, yours, (key, torch) if gate.relative and torch else (key,)):
         verdict = state = "undecided"
-        notes.append(noisy)
+        notes.append(f"too few clean samples {' and '.join(where)}")
     elif judged is time and (doubt := _doubt(mine[key], yours[key])):  # the ratio to torch cancels it
         verdict = state = "undecided"
         notes.append(doubt)
@@ -413,17 +417,19 @@ def _change(
         verdict=verdict,
         state=state,
         note="; ".join(notes),
+        noisy=_noisy(mine, yours, (key,)),
     )
 
 
-def _noisy(mine: Mapping[RowKey, list[Result]], yours: Mapping[RowKey, list[Result]], keys: Iterable[RowKey]) -> str:
-    """In which file too few samples were clean for a verdict; "" for none."""
-    where = [
+def _noisy(
+    mine: Mapping[RowKey, list[Result]], yours: Mapping[RowKey, list[Result]], keys: Sequence[RowKey]
+) -> tuple[str, ...]:
+    """In which files too few samples were clean for a verdict."""
+    return tuple(
         name
         for name, side in (("before", mine), ("after", yours))
         if any(isinstance(one.outcome, Timed) and one.outcome.noise.noisy for key in keys for one in side[key])
-    ]
-    return f"too few clean samples {' and '.join(where)}" if where else ""
+    )
 
 
 def _doubt(mine: Iterable[Result], yours: Iterable[Result]) -> str:

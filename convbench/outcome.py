@@ -53,6 +53,7 @@ class Check:
         smallest: the smallest problem found on which it is wrong in the same way, or empty.
         picture: the map of its errors.
         cause_cut, smallest_cut: the experiments or tries after which the search ran out of budget; None if it finished.
+            `cause_cut` is 0 if nothing was searched, because similar faults were diagnosed.
     """
 
     worst_of_bound: float

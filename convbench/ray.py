@@ -29,7 +29,7 @@ from convbench.fleet import MOST_FRUITLESS, RESULTS, Folder, State
 NAMESPACE = "convbench"
 POLL_S = 2.0
 SEND_S = 1.0  # how often a task looks for new rows
-AGAIN_S = 10.0  # until a task that ended undone is submitted again
+AGAIN_S = 10.0  # until a task that ended unfinished is submitted again
 MOST_RETRIES = 3  # of Ray, after a crash or a lost node
 ASK_S, MOST_SILENT = 60.0, 10
 MOST_STARTS = 10  # of a keeper, one after the other
@@ -222,7 +222,7 @@ class RowKeeper:
                 return
             fruitless = 0 if part.rows > before else fruitless + 1
             if fruitless < MOST_FRUITLESS:
-                self._notes.append(f"shard {shard} ended undone ({why}) and is submitted again")
+                self._notes.append(f"shard {shard} ended unfinished ({why}) and is submitted again")
                 await asyncio.sleep(self._again_s)
         part.lost, part.words, part.version = True, part.words or why, part.version + 1
 

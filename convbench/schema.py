@@ -225,7 +225,8 @@ _HANDOVER = (
 _CUTS = (
     Column(
         "cause_cut",
-        "after how many experiments the search for the cause ran out of budget; empty if it finished",
+        "after how many experiments the search for the cause ran out of budget; empty if it finished, 0 if the fault "
+        "was not diagnosed, being like others",
     ),
     Column(
         "smallest_cut",

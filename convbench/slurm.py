@@ -156,7 +156,7 @@ class SlurmRun:
     def _again(self, shards: Sequence[int]) -> None:
         if shards:
             self.tell(
-                f"shard{'' if len(shards) == 1 else 's'} {ranges(shards, ',')} ended undone "
+                f"shard{'' if len(shards) == 1 else 's'} {ranges(shards, ',')} ended unfinished "
                 f"(see {self.folder.log(shards[0])}) and {'is' if len(shards) == 1 else 'are'} submitted again"
             )
             self._submit(shards)

@@ -52,16 +52,14 @@ def net(*layers: nn.Module) -> nn.Sequential:
 
 
 PROVOKED = (
-    one(
-        "conv1d: channels", "channels", lambda c: nn.Conv1d(c, 4, 3)(z(1, 4, 16)), 3, 4, "in_channels of the layer is 4"
-    ),
+    one("conv1d: channels", "channels", lambda c: nn.Conv1d(c, 4, 3)(z(1, 4, 16)), 3, 4, "set in_channels to 4"),
     one(
         "conv2d: channels",
         "channels",
         lambda c: nn.Conv2d(c, 4, 3)(z(1, 4, 8, 8)),
         3,
         4,
-        "in_channels of the layer is 4",
+        "set in_channels to 4",
     ),
     one(
         "conv3d: channels",
@@ -69,7 +67,7 @@ PROVOKED = (
         lambda c: nn.Conv3d(c, 4, 3)(z(1, 4, 8, 8, 8)),
         3,
         4,
-        "in_channels of the layer is 4",
+        "set in_channels to 4",
     ),
     one(
         "conv2d: channels last",
@@ -86,7 +84,7 @@ PROVOKED = (
         lambda c: nn.ConvTranspose1d(c, 4, 3)(z(1, 4, 8)),
         3,
         4,
-        "in_channels of the layer is 4",
+        "set in_channels to 4",
     ),
     one(
         "conv_transpose2d: channels",
@@ -94,7 +92,7 @@ PROVOKED = (
         lambda c: nn.ConvTranspose2d(c, 4, 3)(z(1, 4, 8, 8)),
         3,
         4,
-        "in_channels of the layer is 4",
+        "set in_channels to 4",
     ),
     one(
         "conv_transpose3d: channels",
@@ -102,7 +100,7 @@ PROVOKED = (
         lambda c: nn.ConvTranspose3d(c, 4, 3)(z(1, 4, 8, 8, 8)),
         3,
         4,
-        "in_channels of the layer is 4",
+        "set in_channels to 4",
     ),
     one("conv1d: x of four", "dimensions", nn.Conv1d(3, 4, 3), z(1, 3, 8, 8), z(1, 3, 64), "x.flatten(2)"),
     one("conv2d: x of two", "dimensions", nn.Conv2d(1, 4, 3), z(8, 8), z(1, 1, 8, 8), "x[None, None]"),
@@ -303,7 +301,7 @@ PROVOKED = (
         lambda k: F.conv2d(z(1, 6, 8, 8), z(k, 3, 3, 3), groups=2),
         3,
         4,
-        "out_channels 4",
+        "out_channels to 4",
     ),
     one("conv2d: same and stride", "same", lambda s: nn.Conv2d(1, 1, 3, padding="same", stride=s), 2, 1, "stride 1"),
     one("conv2d: padding word", "padding-word", lambda p: nn.Conv2d(1, 1, 3, padding=p), "full", "same", "'same'"),
@@ -452,14 +450,14 @@ PROVOKED = (
         z(1, 1, 2, 2).long(),
         "indices are 2×2",
     ),
-    one("batch_norm: channels", "batch-norm", lambda c: nn.BatchNorm2d(c)(z(2, 8, 4, 4)), 16, 8, "num_features=8"),
+    one("batch_norm: channels", "batch-norm", lambda c: nn.BatchNorm2d(c)(z(2, 8, 4, 4)), 16, 8, "num_features to 8"),
     one(
         "batch_norm: channels, weights",
         "batch-norm",
         lambda c: F.batch_norm(z(2, 8, 4, 4), z(8), z(8), weight=z(c)),
         16,
         8,
-        "num_features=8",
+        "num_features to 8",
     ),
     one(
         "batch_norm1d: image",
@@ -509,7 +507,7 @@ PROVOKED = (
         lambda c: nn.GroupNorm(2, c)(z(1, 8, 4, 4)),
         16,
         8,
-        "num_channels=8",
+        "num_channels to 8",
     ),
     one(
         "layer_norm: shape",
@@ -525,7 +523,7 @@ PROVOKED = (
         lambda n: net(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(n, 10))(z(2, 3, 8, 8)),
         128,
         288,
-        "in_features is 288",
+        "set in_features to 288",
     ),
     one(
         "linear without flatten",
@@ -535,7 +533,7 @@ PROVOKED = (
         nn.Flatten(1),
         "x.flatten(1)",
     ),
-    one("linear: one vector", "product", lambda n: nn.Linear(n, 10)(z(288)), 128, 288, "in_features is 288"),
+    one("linear: one vector", "product", lambda n: nn.Linear(n, 10)(z(288)), 128, 288, "set in_features to 288"),
     one("view after a convolution", "view", lambda n: z(2, 8, 6, 6).view(2, n), 128, 288, "[2, 288]"),
     one(
         "view of what is not contiguous",
@@ -631,7 +629,7 @@ PROVOKED = (
         "bilinear",
         "mode='bilinear'",
     ),
-    one("pixel_shuffle", "pixel-shuffle", lambda c: nn.PixelShuffle(2)(z(1, c, 4, 4)), 6, 8, "out_channels=8"),
+    one("pixel_shuffle", "pixel-shuffle", lambda c: nn.PixelShuffle(2)(z(1, c, 4, 4)), 6, 8, "before it to 8"),
     one(
         "pad: negative beyond",
         "crop",

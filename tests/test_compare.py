@@ -361,6 +361,7 @@ def test_what_was_noisy_is_undecided_however_far_apart(changes) -> None:  # type
     ):
         found = changes([(case(), "mine", old)], [(case(), "mine", new)])
         assert [(one.verdict, one.state, one.note) for one in found.rows] == [("undecided", "undecided", words)]
+        assert [one.noisy for one in found.rows] == [tuple(word for word in ("before", "after") if word in words)]
         assert found.state == "undecided"
     assert changes([(case(), "mine", quick)], [(case(), "mine", slow)]).state == "regression"
 

@@ -120,7 +120,7 @@ def test_a_table_has_a_line_a_backend_and_a_line_a_change_and_cuts_the_oldest_ru
     heading, line, change = text.splitlines()
     assert heading.startswith("quick:first  n1c64h56w56k64r3s3_pd1  cpu 2 threads fp32 nchw ieee")
     assert "  mine  …" in line
-    assert line.endswith(("ms to 1.20 ms", "ms to 1.19 ms", "ms to 1.21 ms"))
+    assert line.endswith(("ms -> 1.20 ms", "ms -> 1.19 ms", "ms -> 1.21 ms"))
     assert change.strip().startswith("slower, 0.8")
     assert "since run60 (2026-09-30)" in change
     assert len(line) <= width

@@ -101,7 +101,7 @@ def test_a_task_without_progress_is_given_up_and_one_with_progress_is_not() -> N
     assert report.codes == {1: 0}
     assert report.lost == (2,)
     assert submitted.count(2) == MOST_FRUITLESS
-    assert "shard 2 ended undone (the node is gone) and is submitted again" in report.notes
+    assert "shard 2 ended unfinished (the node is gone) and is submitted again" in report.notes
 
 
 def test_an_attempt_that_was_believed_dead_can_no_longer_send() -> None:
@@ -145,7 +145,7 @@ def test_what_is_reported_is_in_the_folder_before_a_shard_counts_as_done(tmp_pat
     assert [folder.code(shard) for shard in (1, 2)] == [1, 1]
     assert [folder.rows(shard) for shard in (1, 2)] == [1, 2]
     assert folder.log(1).read_text() == "last words"
-    assert told[0] == "shard 2 ended undone (exit 2) and is submitted again"
+    assert told[0] == "shard 2 ended unfinished (exit 2) and is submitted again"
 
 
 def test_a_cluster_that_is_silent_for_a_while_is_asked_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def test_what_ended_undone_is_submitted_again_and_nothing_else(slurm: Path, tmp_
     states = watch(folder, 3, turn, told)
     assert states[-1].lost == ()
     assert (slurm / "asked").read_text().splitlines()[1] == f"sbatch --parsable --array=2 {folder.script}"
-    assert told == [f"shard 2 ended undone (see {folder.log(2)}) and is submitted again"]
+    assert told == [f"shard 2 ended unfinished (see {folder.log(2)}) and is submitted again"]
     assert folder.noted == ["1", "2"]
 
 

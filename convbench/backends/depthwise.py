@@ -24,7 +24,10 @@ OWN = Own(lambda _: plan)
 
 def refuse(case: Case) -> str | None:
     if case.spec.groups == 1 or case.spec.c_per_group != 1:
-        return "depthwise needs several groups of one channel each; the backends grouped and direct do the others"
+        return (
+            "depthwise needs more than one group, each of one channel; for other groups use grouped, for a single "
+            "group direct"
+        )
     if case.pass_ == "dgrad" and case.spec.k_per_group != 1:
         return "the dgrad of several filters to a channel is grouped and not depthwise; the backend grouped does it"
     return cannot_mirror(case)

@@ -27,7 +27,7 @@ OWN = Own(lambda _: plan)
 
 def refuse(case: Case) -> str | None:
     if case.spec.groups != 1:
-        return "direct is compiled for one group; the backends grouped and depthwise do several"
+        return "direct is compiled for a single group; for more use grouped or depthwise"
     return cannot_mirror(case)
 
 

@@ -28,7 +28,7 @@ def refuse(case: Case) -> str | None:
     if spec.stride != (1, 1) or any(spec.sides):
         return "gemm-1x1 needs stride 1 and no padding; the backend direct does the others"
     if spec.groups != 1:
-        return "gemm-1x1 is compiled for one group; the backends grouped and depthwise do several"
+        return "gemm-1x1 is compiled for a single group; for more use grouped or depthwise"
     return None
 
 

@@ -24,7 +24,7 @@ OWN = Own(lambda _: plan)
 
 def refuse(case: Case) -> str | None:
     if case.spec.groups == 1:
-        return "grouped needs several groups; the backend direct does one"
+        return "grouped needs more than one group; for a single group use direct"
     return cannot_mirror(case)
 
 

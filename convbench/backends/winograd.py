@@ -52,7 +52,7 @@ def refuse(case: Case) -> str | None:
     if spec.stride != (1, 1) or spec.dilation != (1, 1):
         return "Winograd needs stride 1 and dilation 1; the backend direct does the others"
     if spec.groups != 1:
-        return "Winograd is compiled for one group; the backends grouped and depthwise do several"
+        return "Winograd is compiled for a single group; for more use grouped or depthwise"
     return cannot_mirror(case)
 
 

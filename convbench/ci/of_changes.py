@@ -10,9 +10,12 @@ from convbench.ci.findings import CiTest, Pair
 from convbench.compare import Changes, RowChange
 from convbench.show.changes import (
     ORDER,
+    SPEED,
+    TIME,
     apart_lines,
     apart_words,
     factor,
+    gate_title,
     headline,
     key_cells,
     method,
@@ -65,12 +68,13 @@ class ChangesFindings:
         changes = self.changes
         parts = [f"### convbench: {md.escaped(headline(changes))}", ""]
         parts += [f"{md.escaped(line)}\n" for line in (f"{changes.before}, then {changes.after}", *remarks(changes))]
+        what = SPEED if changes.gate.relative else TIME
         if changes.wholes:
-            parts += ["| backend | geometric mean | rows |", "| --- | ---: | ---: |"]
+            parts += [f"| backend | geometric mean of {what} | rows |", "| --- | ---: | ---: |"]
             parts += [md.row((md.escaped(one.backend), factor(one.factor), str(one.rows))) for one in changes.wholes]
             parts.append("")
         head = [
-            "| case | backend | before | after | ratio | verdict | result |",
+            md.row(("case", "backend", "before", "after", what, "change", gate_title(changes.gate))),
             "| --- | --- | ---: | ---: | ---: | --- | --- |",
         ]
         bad = [row for row in changes.rows if row.state == "regression"]

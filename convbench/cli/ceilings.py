@@ -35,7 +35,8 @@ def ceilings(
 
     `bench` compares its timings with them. This measures operations per second (matrix products, convolutions, and
     multiply-adds in registers), bytes per second (each level of memory), and launch overhead (the cheapest call). The
-    highest reading of each is the peak. Readings are cached per machine, library versions and thread count.
+    best reading of each is the peak (for launch overhead, the lowest). Readings are cached per machine, library
+    versions and thread count.
     """
     from convbench.ceilings.known import make_prober
     from convbench.session import set_threads

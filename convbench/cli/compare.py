@@ -62,7 +62,9 @@ def compare(
     ] = False,
     budget: Annotated[
         float | None,
-        typer.Option(metavar="SECONDS", min=0, help="Of --rerun: seconds of rounds per backend and case. Default: 3."),
+        typer.Option(
+            metavar="SECONDS", min=0, help="With --rerun: seconds of timing per backend and case. Default: 3."
+        ),
     ] = None,
     *,
     ci: options.ForCi,

@@ -26,7 +26,8 @@ def history(
         str,
         typer.Argument(
             metavar="SHAPE",
-            help="The problem, such as n1c64h56w56k64r3s3_pd1, or SUITE:ROW as in the kept runs; SUITE: for all rows.",
+            help="The problem, such as n1c64h56w56k64r3s3_pd1, or SUITE:ROW as in the kept runs, or SUITE: (with the "
+            "colon) for all its rows.",
             autocompletion=listed(shapes),
         ),
     ],

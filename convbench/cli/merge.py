@@ -18,7 +18,8 @@ MOST_NAMED = 8
 
 def merge(
     files: Annotated[
-        list[str], typer.Argument(metavar="FILE...", help="CSV files of one bench or verify command, by --shard.")
+        list[str],
+        typer.Argument(metavar="FILE...", help="CSV files of one bench or verify command, written with --shard."),
     ],
     output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="The merged file; - is stdout.")],
     across: Annotated[
@@ -29,8 +30,8 @@ def merge(
     """Merge the results of many machines into one file.
 
     Each case is kept once for each kind of machine, in the order of the sweep, with all its backends from one machine.
-    A case that was measured more than once stays as further attempts. Machines whose canaries are slow are named, and
-    their rows marked.
+    Repeated measurements of a case are kept, marked as further attempts. Machines that were slow on the canaries
+    (reference cases timed in every part) are named, and their rows marked.
 
     Exit 3: cases are missing.
     """

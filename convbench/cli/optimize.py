@@ -1,4 +1,4 @@
-"""convbench optimize: which way to run a whole model is fastest on this CPU, with outputs proved against float64?"""
+"""convbench optimize: which way to run a whole model is fastest on this CPU, with outputs checked against float64?"""
 
 import io
 import json as json_module
@@ -56,7 +56,8 @@ def optimize(
         typer.Option(
             "--accuracy",
             metavar="NAME",
-            help="strict: at most twice the error of torch eager; standard: at most 5e-6, or twice that of eager.",
+            help="strict: at most twice the error of torch eager; standard: at most 5e-6 or twice that of eager, "
+            "whichever is larger.",
             autocompletion=listed(among(ACCURACIES)),
         ),
     ] = "standard",
@@ -103,7 +104,7 @@ def optimize(
         bool, typer.Option("--no-isolate", help="Run all candidates in this process; a crash ends it.")
     ] = False,
 ) -> None:
-    """Find the fastest way to run a whole model, with outputs proved.
+    """Find the fastest way to run a model, and check its outputs.
 
     Races torch eager, channels_last, torch.compile, ONNX Runtime, OpenVINO, ncnn and convbench's own graph: fp32, the
     same threads, in interleaved rounds, each in its own process. Outputs are compared with float64; one that is not

@@ -199,7 +199,7 @@ PlanFile = Annotated[
     typer.Option(
         "--plan",
         metavar="PLAN",
-        help="Plan that auto reads, of convbench tune. Default: the one of this machine, else the cost table.",
+        help="Plan from convbench tune for the backend auto. Default: the one of this machine, else the cost table.",
         callback=use_plan,
     ),
 ]
@@ -273,7 +273,7 @@ Markdown = Annotated[
     typer.Option(
         "--markdown",
         metavar="FILE",
-        help="Write a comment for a pull request; - is stdout. Appends to $GITHUB_STEP_SUMMARY.",
+        help="Write a comment for a pull request; - is stdout. If FILE is $GITHUB_STEP_SUMMARY, appends to it.",
     ),
 ]
 Bmf = Annotated[

@@ -61,7 +61,13 @@ def submit(
         int, typer.Option("--shards", metavar="N", min=1, max=10_000, help="Parts of the sweep; many more than nodes.")
     ] = 16,
     time: Annotated[
-        int, typer.Option("--time", metavar="MINUTES", min=1, help="Limit of a part; one that is cut is continued.")
+        int,
+        typer.Option(
+            "--time",
+            metavar="MINUTES",
+            min=1,
+            help="Limit of a part; one that reaches it is resubmitted and continues.",
+        ),
     ] = 60,
     partition: Annotated[str | None, typer.Option("--partition", metavar="NAME", help="As for sbatch.")] = None,
     gres: Annotated[
@@ -90,7 +96,10 @@ def submit(
     folder: Annotated[
         str | None,
         typer.Option(
-            "--folder", metavar="DIR", help="For parts and logs; continues what is there. With SLURM all nodes see it."
+            "--folder",
+            metavar="DIR",
+            help="For parts and logs; continues what is there. With SLURM, it must be on a file system that all nodes "
+            "share.",
         ),
     ] = None,
     print_only: Annotated[bool, typer.Option("--print", help="Print the job, and submit nothing.")] = False,
@@ -100,9 +109,9 @@ def submit(
 ) -> None:
     """Run a bench or verify on a cluster, and merge its parts.
 
-    The engine runs one task for each shard, and restarts it after a node failure. Parts that hang, or ended undone,
-    are submitted again, unless they made no progress three times in a row. If this command is interrupted, give the
-    same one with its --folder to follow the jobs again.
+    The engine runs one task for each shard, and restarts it after a node failure. Parts that hang, or ended
+    unfinished, are submitted again, unless they made no progress three times in a row. If this command is interrupted,
+    give the same one with its --folder to follow the jobs again.
 
     Exit codes as for bench and verify; 3 also if cases are missing.
     """

@@ -95,8 +95,9 @@ def tune(
     """Find the fastest backend for each problem, for `auto`.
 
     All backends, also those of other libraries that are installed, are verified and raced on operands that are in no
-    cache, as a layer finds them in a model. The cost table comes first: what it expects to be three times slower than
-    the best is not raced, and its choice stands until another is faster by undisturbed rounds.
+    cache, as a layer finds them in a model. A built-in cost table predicts the time of each backend. One predicted to
+    take at least three times as long as the best is not raced, and the predicted best stays the choice until
+    undisturbed rounds show another to be faster.
 
     The plan holds for this machine, these versions, this number of threads and this accuracy; elsewhere it is refused.
     Each problem is saved once it is decided, so an interrupted run continues where it stopped.

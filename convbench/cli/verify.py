@@ -37,7 +37,7 @@ class VerifyChoice(options.Choice):
         typer.Option(
             "--dtype",
             metavar="NAME,...",
-            help="Data types. Default: those of the rows of awkward; of other suites all.",
+            help="Data types. Default: for awkward, those of each row; for other suites, all.",
         ),
     ] = None
     layout: Annotated[
@@ -45,7 +45,7 @@ class VerifyChoice(options.Choice):
         typer.Option(
             "--layout",
             metavar="NAME,...",
-            help="Memory layouts. Default: those of the rows of awkward; of other suites all.",
+            help="Memory layouts. Default: for awkward, those of each row; for other suites, all.",
         ),
     ] = None
     pass_: Annotated[
@@ -118,8 +118,9 @@ def verify(
     """Check every output against a proven error bound.
 
     The reference is computed in float64, and each element has its own bound. Output buffers are filled with NaN first,
-    where possible, and the inputs must come back unchanged. Each failure is reported with its cause and the smallest
-    problem that shows it.
+    where possible, and the inputs must come back unchanged. A failure is reported with its location and a
+    command that reproduces it; the first of each kind also with its cause and the smallest problem that shows it, if
+    they are found.
 
     The default suite is `awkward`, whose rows each have a dtype, layout, pass and epilogue, unless you choose them.
     `edge` contains cases that broke other libraries. For plug-ins and named backends, every gradient and fused epilogue

@@ -96,10 +96,11 @@ def find(plan: TunedPlan, identity: str) -> Mapping[str, Any] | None:
 def brought(entry: Mapping[str, Any]) -> str:
     """What an entry brought, in a sentence without its end."""
     day = str(entry.get("time", ""))[:10]
+    won = "convbench's own graph" if entry["winner"] == "convbench" else entry["winner"]
     gain = (
         "nothing is certainly faster than eager"
-        if entry["winner"] == "eager"
-        else f"{entry['winner']} is {entry['ratio']:.2f}x as fast as eager ({entry['low']:.2f} to {entry['high']:.2f})"
+        if won == "eager"
+        else f"{won} is {entry['ratio']:.2f}x as fast as eager ({entry['low']:.2f} to {entry['high']:.2f})"
     )
     return f"{gain} on {entry['input']}, measured {day}"
 

@@ -1,7 +1,7 @@
 """A comparison of two files as a table, as tab-separated rows, and in sentences."""
 
 from collections.abc import Iterator, Sequence
-from math import inf
+from math import inf, log
 from typing import Literal
 
 from rich.console import Group, RenderableType
@@ -26,6 +26,7 @@ COLUMNS = (
     "suite name spec device threads dtype layout precision pass epilogue backend outcome_before outcome_after "
     "median_before_s median_after_s ratio ratio_low ratio_high to_torch to_torch_low to_torch_high verdict gate reason"
 ).split()
+TIME, SPEED = "time before/after", "vs torch after/before"  # the headings of the two factors
 ORDER = ("regression", "undecided", "ok")
 
 
@@ -34,13 +35,17 @@ def percent(value: float) -> str:
 
 
 def factor(found: Shift | None, *, interval: bool = True) -> str:
-    """`0.952 (0.941-0.960)`; `0.952 (any)` if there are too few samples for the confidence."""
+    """`0.952 (0.941-0.960)`; `0.952 (no bound)` if there are too few samples for the confidence."""
     if found is None:
         return ""
     if not interval:
         return _digits(found.ratio)
-    known = found.low > 0 and found.high < inf
-    return f"{_digits(found.ratio)} ({f'{_digits(found.low)}-{_digits(found.high)}' if known else 'any'})"
+    known = _bounded(found)
+    return f"{_digits(found.ratio)} ({f'{_digits(found.low)}-{_digits(found.high)}' if known else 'no bound'})"
+
+
+def _bounded(found: Shift) -> bool:
+    return found.low > 0 and found.high < inf
 
 
 def _digits(value: float) -> str:
@@ -76,8 +81,8 @@ def remarks(changes: Changes) -> list[str]:
         found.append(f"WARNING: different machines: {'; '.join(map(str, changes.machine))}")
     elif changes.anonymous:
         found.append("anonymous: only CPU, GPU and threads show whether both files are from the same machine")
-    if changes.drifted and changes.drift is not None:
-        drift = changes.drift
+    drift = changes.drift
+    if changes.drifted and drift is not None:
         what = (
             "the ratios to torch hide it"
             if changes.gate.relative
@@ -87,26 +92,46 @@ def remarks(changes: Changes) -> list[str]:
         if not drift.moved:
             where = "though no single case is significant"
         found.append(f"WARNING: torch itself {_overall(drift.factor)}, {where}: {what}")
+    elif drift is not None and abs(log(drift.factor.ratio)) > log(1 + changes.gate.margin):
+        found.append(
+            f"torch itself: {TIME} {factor(drift.factor)} overall, too uncertain to say whether the machine drifted"
+        )
     if changes.versions:
         found.append("versions: " + "; ".join(map(str, changes.versions)))
     return found
 
 
 def _overall(found: Shift) -> str:
-    """`is slower overall (before / after: 0.885)`, as the column of that name has it."""
+    """`is slower overall (time before/after: 0.885)`, as the column of that name has it."""
     if found.ratio == 1:
         return "is as fast as before overall"
-    return f"is {'slower' if found.ratio < 1 else 'faster'} overall (before / after: {_digits(found.ratio)})"
+    return f"is {'slower' if found.ratio < 1 else 'faster'} overall ({TIME}: {_digits(found.ratio)})"
 
 
 def method(changes: Changes) -> str:
-    """How the numbers were computed, in one sentence."""
+    """What the columns are, and how they were computed."""
     gate = changes.gate
-    what = "speed relative to torch, after/before" if gate.relative else "before/after"
-    return (
-        f"Ratio = {what} (>1: faster). Joint confidence {percent(gate.confidence)}, not counting machine drift. "
-        f"'same': within {percent(gate.margin)}."
+    if gate.relative:
+        what = (
+            f"{SPEED}: by what factor the speed relative to torch changed (>1: faster), from the rounds of each file; "
+            f"change and gate go by it."
+        )
+    else:
+        what = (
+            f"{TIME}: estimated ratio (>1: faster), from the medians of batches of rounds, so it need not be that of "
+            f"the two medians shown; change and gate go by it."
+        )
+    rule = (
+        f"change: 'same' is within {percent(gate.margin)}. gate: slower by more than {percent(gate.allowance)} is a "
+        f"REGRESSION."
     )
+    lines = [f"{what} Joint confidence {percent(gate.confidence)}, not counting machine drift. {rule}"]
+    shifts = [one for row in changes.rows for one in (row.time, row.to_torch) if one is not None]
+    if any(not _bounded(one) for one in shifts):
+        lines.append("no bound: too few samples for this confidence.")
+    if any(row.noisy for row in changes.rows):
+        lines.append("~ too few clean samples.")
+    return " ".join(lines)
 
 
 def apart_lines(changes: Changes) -> list[str]:
@@ -148,6 +173,11 @@ def apart_words(one: Apart) -> str:
     return f"{one.before} in both" if one.before == one.after else f"{one.before}, then {one.after}"
 
 
+def gate_title(gate: Gate) -> str:
+    """`gate (5 %)`."""
+    return f"gate ({percent(gate.allowance)})"
+
+
 def changes_table(changes: Changes, *, width: int) -> Group:
     """The rows under a heading for each case, then each backend as a whole."""
     relative = changes.gate.relative
@@ -158,7 +188,7 @@ def changes_table(changes: Changes, *, width: int) -> Group:
     needs = [longest + sum(_WIDTHS[number] + 1 for number in columns[1:]) for columns in choices]
     shown, need = next((one for one in zip(choices, needs, strict=True) if one[1] <= width), (choices[-1], needs[-1]))
     name = max(_WIDTHS[0], longest - max(0, need - width))  # only a name is cut, and only if not even four columns fit
-    headings = ["", "before", "after", "before / after", "vs torch", "verdict", "result"]
+    headings = ["", "before", "after", TIME, SPEED, "change", gate_title(changes.gate)]
     if changes.rows:
         parts.append(_lines([[Text(word, "dim") for word in headings]], shown, name))
     blocks: dict[RowKey, list[RowChange]] = {}
@@ -173,7 +203,7 @@ def changes_table(changes: Changes, *, width: int) -> Group:
     if changes.wholes:
         table = plain_table()
         table.add_column("geometric mean", no_wrap=True, min_width=17)
-        table.add_column("torch / this" if relative else "before / after", justify="right", no_wrap=True)
+        table.add_column(SPEED if relative else TIME, justify="right", no_wrap=True)
         table.add_column("rows", justify="right")
         for whole in changes.wholes:
             table.add_row(Text(whole.backend), factor(whole.factor), str(whole.rows))
@@ -181,7 +211,7 @@ def changes_table(changes: Changes, *, width: int) -> Group:
     return Group(*parts)
 
 
-_WIDTHS = (17, 8, 8, 19, 19, 9, 10)
+_WIDTHS = (17, 8, 8, 19, 21, 9, 12)
 _LEFT = (0, 5, 6)
 
 
@@ -199,8 +229,8 @@ def _lines(rows: Sequence[Sequence[Text]], shown: Sequence[int], name: int) -> T
 def _cells(row: RowChange) -> list[Text]:
     return [
         Text("  " + row.key.backend),
-        Text(seconds(row.before_s)),
-        Text(seconds(row.after_s)),
+        Text("~" * ("before" in row.noisy) + seconds(row.before_s)),
+        Text("~" * ("after" in row.noisy) + seconds(row.after_s)),
         Text(factor(row.time)),
         Text(factor(row.to_torch)),
         Text(row.verdict, STYLE[row.verdict]),
@@ -241,7 +271,7 @@ def _open(row: RowChange, gate: Gate) -> str:
     found = row.judged
     if gate.state(found) != "undecided":
         return ""
-    if found.low <= 0 or found.high == inf:
+    if not _bounded(found):
         return "too few samples for the confidence"
     side = "above" if gate.verdict(found) == "slower" else "below"
     limit = 1 / (1 + gate.allowance)

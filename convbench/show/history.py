@@ -93,7 +93,7 @@ def _ends(series: Series, *, relative: bool) -> str:
     if not values:
         return "no ratio to torch" if relative else "never timed"
     first, last = (f"{one:.3g}x torch's" if relative else seconds(one) for one in (values[0], values[-1]))
-    return first if len(values) == 1 else f"{first} to {last}"
+    return first if len(values) == 1 else f"{first} -> {last}"
 
 
 def _notes(series: Series) -> Iterator[str]:
@@ -112,8 +112,8 @@ def method(gate: Gate, runs: int, *, found: Sequence[Series]) -> str:
     what = "speed relative to torch" if gate.relative else "speed"
     return (
         f"{runs} kept runs, {changes} {'change' if changes == 1 else 'changes'} of {what} by more than "
-        f"{percent(gate.margin)} (ratio before / after, >1: faster; joint confidence {percent(gate.confidence)}, not "
-        f"counting machine drift); {BROKEN} wrong or failed, {ABSENT} not timed"
+        f"{percent(gate.margin)} (ratio: time before/after, >1: faster; joint confidence {percent(gate.confidence)}, "
+        f"not counting machine drift); {BROKEN} wrong or failed, {ABSENT} not timed"
     )
 
 

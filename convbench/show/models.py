@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
 # From so many columns on a convolution is one line, and the rest of it is shown.
 ONE_LINE_FROM, ALL_FROM = 110, 80
+WOULD = "would run"  # "ran", if nothing was timed: the operands of this size were not convolved
 # Each column's heading and least width.
 WIDTHS = {
-    "times": 5,
+    "count": 5,
     "time": 8,
     "of time": 7,
     "": 8,
@@ -39,10 +40,11 @@ WIDTHS = {
     "field": 9,
     "blow-up": 7,
     "ran": 8,
+    WOULD: 9,
 }
-TIMED = ("times", "time", "of time", "", "% of peak", "MACs", "ran")
-COUNTED = ("times", "MACs", "share", "FLOP/B", "field", "blow-up", "ran")
-NARROW = ("times", "time", "of time", "", "% of peak", "MACs", "share", "FLOP/B")  # of either, on a small terminal
+TIMED = ("count", "time", "of time", "", "% of peak", "MACs", "ran")
+COUNTED = ("count", "MACs", "share", "FLOP/B", "field", "blow-up", WOULD)
+NARROW = ("count", "time", "of time", "", "% of peak", "MACs", "share", "FLOP/B")  # of either, on a small terminal
 BAR = 8
 COLUMNS_PIPED = (
     "name spec kind count macs macs_total macs_share intensity field_low field_high field_exact blow_up ran time_share "
@@ -109,7 +111,7 @@ def remarks(costs: "ModelCosts", *, piped: bool = False) -> Iterator[str]:
         yield f"a training step: {amount(whole, 'MAC')} ({whole:,}): {parts}"
         if without := [call.name for call in found.calls if not call.dgrad]:
             whose = without[0] if len(without) == 1 else f"{plural(len(without), 'convolution')}, first {without[0]}"
-            yield f"no dgrad: {whose}, whose input wants no gradient"
+            yield f"no dgrad: {whose}, whose input needs no gradient"
     if kinds := _kinds(costs):
         yield kinds
     if costs.conv_time_share is not None:
@@ -130,8 +132,8 @@ def remarks(costs: "ModelCosts", *, piped: bool = False) -> Iterator[str]:
         yield f"not timed: {costs.unmeasured}"
     if any(row.ran and any(row.shape.spec.surplus) for row in costs.problems):
         yield (
-            "ran: torch pads opposite sides equally; if they differ, x is padded first with F.pad, whose own "
-            "kernel and copy are not included"
+            f"{WOULD if costs.time_s is None else 'ran'}: torch pads opposite sides equally; if they differ, x is "
+            f"padded first with F.pad, whose own kernel and copy are not included"
         )
     for why, count in costs.others.items():
         yield f"{plural(count, 'convolution')} counted here, but not a problem for bench or verify: {why}"
@@ -151,6 +153,8 @@ def remarks(costs: "ModelCosts", *, piped: bool = False) -> Iterator[str]:
     if costs.time_s is not None:  # its columns leave no room for the field
         yield from _ran_on_the_cpu(found)
         return
+    if any(row.shape.blow_up is not None for row in costs.rows):
+        yield "blow-up: size of the patch matrix / size of x"
     if any(row.field is None for row in costs.rows):
         yield "field: receptive field, input pixels that one output sees; empty if not followed"
     else:
@@ -290,10 +294,10 @@ def _side(name: str) -> Literal["left", "right"]:
 def _blocks(cells: Cells, shown: Sequence[str], width: int, *, mixed: bool) -> Group:
     """Each convolution and its numbers below; what torch ran takes the room that is left."""
     widths = {name: WIDTHS[name] for name in shown}
-    if "ran" in widths:
+    for name in {"ran", WOULD} & set(widths):
         spare = width - sum(one + 1 for one in widths.values()) - 2
-        longest = max((len(own["ran"]) for own in cells.values()), default=0)
-        widths["ran"] = max(widths["ran"], min(longest, widths["ran"] + spare))
+        longest = max((len(own[name]) for own in cells.values()), default=0)
+        widths[name] = max(widths[name], min(longest, widths[name] + spare))
     parts: list[RenderableType] = [_line({name: Text(name, "dim") for name in WIDTHS}, widths)]
     for row, own in cells.items():
         parts += [
@@ -317,7 +321,7 @@ def _cells(row: "Row", costs: "ModelCosts") -> dict[str, Text]:
     shape, low_high, share, percent = row.shape, row.field, row.time_share, row.percent
     most = max((one.time_share or 0.0 for one in costs.rows), default=0.0)
     return {
-        "times": Text(str(row.count)),
+        "count": Text(str(row.count)),
         "time": Text(f"{'~' * row.noisy}{seconds(row.time_s)}"),
         "of time": Text("" if share is None else _percent(share)),
         "": Text("" if share is None or not most else _bar(share / most), "dim" if row.noisy else ""),
@@ -328,6 +332,7 @@ def _cells(row: "Row", costs: "ModelCosts") -> dict[str, Text]:
         "field": Text("" if low_high is None else _field(*low_high)),
         "blow-up": Text("" if shape.blow_up is None else f"{shape.blow_up:.3g}"),
         "ran": Text(row.ran),
+        WOULD: Text(row.ran),
     }
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MOST_LAYERS = 12
 INTERVALS_FROM = 72  # columns; the sentence below has that of the winner
-WIDE_FROM = 100  # columns: from there on the two parts of the bill are shown
+WIDE_FROM = 100  # columns: from there on the two parts of the setup are shown
 COLUMNS = (
     "model input threads accuracy candidate outcome median_s samples noisy ratio low high verdict relative_l2 "
     "eager_relative_l2 export_s build_s winner note"
@@ -50,7 +50,7 @@ def models_table(race: "Race", width: int) -> Table:
     wide = width >= WIDE_FROM
     table.add_column("candidate", no_wrap=True)
     intervals = ["interval"] if width >= INTERVALS_FROM else []
-    heads = ["median", "vs eager", *intervals, "error", *(["export", "build"] if wide else ["bill"])]
+    heads = ["median", "vs eager", *intervals, "error", *(["export", "build"] if wide else ["setup"])]
     for head in heads:
         table.add_column(head, justify="right", no_wrap=True)
     ran = [one for one in race.rows if one.median_s is not None]
@@ -97,7 +97,7 @@ def remarks(race: "Race") -> Iterator[str]:
         f"error: relative L2 against float64, the worst of {plural(race.inputs, 'input')}; eager itself "
         f"{race.eager_error:.1e}"
     )
-    yield "bill: export, compilation and first call, once per process"
+    yield "setup: export, compilation and first call, once per process"
     if race.layers:
         yield "layers: default -> chosen by tuning; time and gain are within the whole model"
     if race.torch_share:

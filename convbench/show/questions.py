@@ -155,7 +155,7 @@ def _body(answer: WhyAnswer, room: int) -> Iterator[Text]:
     compared = sum(comparison.compared for comparison in answer.proof)
     mark = ("✓ ", "green") if answer.holds else ("✗ ", "red")
     match = "match" if answer.holds else "do not all match"
-    words = f"{plural(compared, 'number')} {match} a second computation, by PyTorch or by hand; --json lists each"
+    words = f"{plural(compared, 'number')} {match} a second, independent computation; --json lists each"
     for i, line in enumerate(wrap(words, room - 2)):
         yield Text.assemble(mark if not i else "  ", line)
 

@@ -24,7 +24,7 @@ from convbench.show.tables import (
     shrunk,
     skip_lines,
     standing_table,
-    suite_title,
+    table_title,
     verify_table,
 )
 from convbench.show.units import gflops, seconds, share
@@ -88,7 +88,7 @@ def suite_tables(
         suites.setdefault(one.case.problem.suite, []).append(one)
     for rows in suites.values():
         if whole:
-            yield bench_table(suite_title(rows), rows, width=width, percentiles=percentiles)
+            yield bench_table(table_title(rows), rows, width=width, percentiles=percentiles)
         if (standing := standing_table(rows)) is not None:
             yield standing
 

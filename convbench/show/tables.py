@@ -225,7 +225,7 @@ def standing_table(results: Sequence[Result]) -> Group | None:
     for result in results:
         size = (result.case.problem.size or "as they are",) if sizes else ()
         groups[(*size, *((result.key().axes,) if threads else result.case.key.axes))].append(result)
-    answers, partly = [], False
+    answers, partly = [], ""
     for axes, group in groups.items():
         if not (said := answer(group)):
             continue
@@ -234,7 +234,7 @@ def standing_table(results: Sequence[Result]) -> Group | None:
         if heading:
             table.add_row(Text(heading, "cyan"))
         for one in standings(group).found:
-            partly = partly or one.done < one.cases
+            partly = partly or (geomean_words(one) if one.done < one.cases else "")
             table.add_row(
                 Text(one.backend),
                 seconds(one.total_s),
@@ -243,10 +243,11 @@ def standing_table(results: Sequence[Result]) -> Group | None:
             )
     if not answers:
         return None
-    if partly:
-        answers.append(Text(COVERAGE, "dim"))
-    if noisy := sum(isinstance(one.outcome, Timed) and one.outcome.noise.noisy for one in results):
-        answers.append(Text(f"{plural(noisy, 'row')} had too few clean samples, but count in the totals", "magenta"))
+    answers.append(Text(LEGEND + f"; '{partly}': timed on {partly} cases, so no mean" * bool(partly), "dim"))
+    timed = [one.outcome for one in results if isinstance(one.outcome, Timed)]
+    if noisy := sum(one.noise.noisy for one in timed):
+        words = f"{noisy} of these {plural(len(timed), 'row')} had too few clean samples, but count in the totals"
+        answers.append(Text(words, "magenta"))
     return Group(table, *answers)
 
 
@@ -257,7 +258,7 @@ def answer(results: Sequence[Result]) -> str:
     if len(found) < 2 or found[0].cases < 2:
         return ""
     if not whole.ranked:
-        return f"no ranking: {whole.unsure} of {whole.compared} rows are undecided; {UNSURE}"
+        return f"no ranking: {whole.unsure} of the {whole.compared} rows compared with torch are undecided; {UNSURE}"
     if sum(one.total_s is not None for one in found) < 2:
         return "no two backends ran all of these layers"
     if whole.winner is None or whole.second is None:
@@ -336,12 +337,20 @@ def ratio_words(compared: PairedRatio, digits: int = 2) -> str:
     return f"{text(compared.ratio)}x" + (f" ({text(compared.low)}-{text(compared.high)})" if known else "")
 
 
+LEGEND = (
+    "total: the sum of the medians, each layer as often as its model has it; regret: how much slower than the best "
+    "backend per layer; geomean: mean speed vs torch"
+)
 WORTH = 0.005  # what choosing per layer must save to be mentioned
-COVERAGE = "geomean: over all cases, or the number of cases that were timed"
+NOT_DIAGNOSED = (
+    "not diagnosed, because this backend's faults on this problem and on this dtype, layout and pass were diagnosed "
+    "already, or too many were; the command below diagnoses it"
+)
 # A verdict that the medians of the two rows contradict, and why that can be.
 DISAGREES = "*"
 DISAGREEMENT = f"{DISAGREES} the medians say otherwise; the verdict comes from the rounds in which both ran"
 BOUND = "err/bound: the worst error of the verified cases as a share of its bound; up to 100 % passes"
+TYPED = "shape"  # the suite of problems that were typed
 LEAST_NAME = 8  # columns for a backend
 
 
@@ -351,8 +360,17 @@ def suite_title(results: Iterable[Result]) -> str:
     return first.suite if others else first.name
 
 
+def table_title(results: Iterable[Result]) -> str:
+    """`suite quick`, `from quick` for one problem of it, or `given shapes` for problems that were typed."""
+    problems = dict.fromkeys(result.case.problem for result in results)
+    suite = next(iter(problems)).suite
+    if suite == TYPED:
+        return "given shape" + "s" * (len(problems) > 1)
+    return f"{'suite' if len(problems) > 1 else 'from'} {suite}"
+
+
 def layers_title(results: Sequence[Result]) -> str:
-    """`all layers`, or `4 of 23 layers` of a suite of which not all is there."""
+    """`all layers of quick`, or `4 of 23 layers` of a suite of which not all is there."""
     suites = {result.case.problem.suite for result in results}
     (suite,) = suites if len(suites) == 1 else ("",)
     from convbench.suites import load_suite, suite_names  # here: compare needs no suites
@@ -361,7 +379,9 @@ def layers_title(results: Sequence[Result]) -> str:
     here = {result.case.problem.layer for result in results if isinstance(result.outcome, Timed)}
     if len({result.case.problem for result in results}) == 1:
         return "this layer"
-    return "all layers" if not whole - here else f"{len(here)} of {len(whole)} layers"
+    if whole - here:
+        return f"{len(here)} of {len(whole)} layers of {suite}"
+    return "all given shapes" if suite == TYPED else f"all layers of {suite}" if suite else "all layers"
 
 
 def verify_table(results: Sequence[Result], *, width: int) -> Group:
@@ -373,7 +393,7 @@ def verify_table(results: Sequence[Result], *, width: int) -> Group:
     table.add_column("backend", no_wrap=True, min_width=13)
     apart = threads_apart(results)
     longest = max((len(_sort(result, apart)) for result in results), default=0)
-    table.add_column("cases", no_wrap=True, min_width=max(8, longest))
+    table.add_column("device, dtype", no_wrap=True, min_width=max(8, longest))
     for name in ("verified", "wrong", "failed", "skipped", "err/bound"):
         table.add_column(name, justify="right", min_width=len(name))
     rows: list[tuple[str | Text, ...]] = []
@@ -467,8 +487,8 @@ def noise_line(results: Iterable[Result]) -> str:
     told = [f"{aside:,} of {taken:,} samples were disturbed and excluded"] if aside else []
     if noisy:
         told.append(
-            f"{noisy} of {plural(len(timed), 'row')} had too few clean samples, so they are undecided (run convbench "
-            "doctor to see why)"
+            f"{noisy} of all {plural(len(timed), 'timed row')} had too few clean samples, so they are undecided (run "
+            f"convbench doctor to see why)"
         )
     return "; ".join(told)
 
@@ -563,8 +583,13 @@ def dtype_lines(results: Iterable[Result]) -> list[str]:
 
 
 def cause_cut_words(check: Check) -> str:
-    """That the search for a cause was cut before it could name one; "" if it was not."""
-    return "" if check.cause_cut is None else f"no cause found (search cut after {check.cause_cut:,} experiments)"
+    """Why no cause is named: the search was cut, did not begin, or found none; "" if there is a cause."""
+    if check.cause:
+        return ""
+    if check.cause_cut is not None:
+        cut = f"no cause found (search cut after {check.cause_cut:,} experiments)"
+        return cut if check.cause_cut else NOT_DIAGNOSED
+    return "no cause found" if check.smallest or check.smallest_cut is not None else ""  # it was searched for
 
 
 def smallest_words(check: Check) -> str:

@@ -64,8 +64,8 @@ def print_choices(out: "Console", err: "Console", file: "PlanFile") -> None:
     console.print(f"{plural(len(choices), 'problem')} tuned: {words}", markup=False)
     if noisy := sum(one.noisy for one in choices):
         console.print(
-            f"{plural(noisy, 'problem')} had too few undisturbed rounds for every verdict (~): there the cost table's "
-            f"choice is kept, and the next run of tune races them again",
+            f"{plural(noisy, 'problem')} had too few undisturbed rounds to settle all verdicts (~): there the cost "
+            f"table's choice is kept, and the next run of tune races {'it' if noisy == 1 else 'them'} again",
             style="yellow",
             markup=False,
         )

@@ -90,12 +90,15 @@ def _verify_case(probes: Probes, lineup: Lineup) -> None:
 
 
 def explained(backend: Backend, exam: Exam, outcome: Wrong, watch: Watch) -> Wrong:
-    """The outcome with its explanation, for the first of its backend on each problem and on each axis."""
+    """The outcome with its explanation, for the first of its backend on each problem and on each axis.
+
+    For others nothing is searched: `cause_cut` is 0.
+    """
     new = fault_traits(backend.name, exam.case) - watch.faults
     known = sum(name == backend.name for name, _ in watch.faults)
     watch.faults.update(new)
     if not new or known >= MOST_EXPLAINED:
-        return outcome
+        return Wrong(replace(outcome.check, cause_cut=0))
     effort = Effort() if known < MOST_SHRUNK else Effort(tries=0)
     # A few questions are a step: a watch that counts the seconds of a step ends what hangs, and no long search.
     tell = partial(watch.tell, backend.name, BackendStage.EXPLAINED)

@@ -1,5 +1,8 @@
 """The comparison on a terminal, at 80 and 120 columns."""
 
+from dataclasses import replace
+from math import inf
+
 import pytest
 
 from convbench.bench.shift import Shift
@@ -60,3 +63,45 @@ def test_the_changes_look_as_they_did(width: int) -> None:
     assert max(map(len, text.splitlines())) <= width
     lines = [*apart_lines(CHANGES), *remarks(CHANGES), headline(CHANGES)]
     assert_golden(f"changes_{width}", text + "\n".join(lines) + "\n")
+
+
+def test_the_columns_of_both_ways_to_judge_are_named_alike_everywhere() -> None:
+    text = drawn(120, changes_table(CHANGES, width=120))
+    for heading in ("time before/after", "vs torch after/before", "change", "gate (5 %)"):
+        assert heading in text
+    assert "geometric mean time before/after rows" in " ".join(text.split())
+    relative = replace(CHANGES, gate=replace(CHANGES.gate, relative=True))
+    text = drawn(120, changes_table(relative, width=120))
+    assert text.startswith("vs torch after/before: by what factor the speed relative to torch changed")
+    assert "geometric mean vs torch after/before rows" in " ".join(text.split())
+
+
+def test_a_time_of_too_few_clean_samples_and_an_interval_without_bounds_are_marked() -> None:
+    text = drawn(120, changes_table(CHANGES, width=120))
+    assert "~" not in text
+    assert "no bound" not in text
+    row = replace(CHANGES.rows[0], noisy=("after",), time=Shift(ratio=0.97, low=0.0, high=inf))
+    text = drawn(120, changes_table(replace(CHANGES, rows=(row,)), width=120))
+    assert "1.15 ms ~1.19 ms" in text
+    assert "0.970 (no bound)" in text
+    assert "no bound: too few samples for this confidence. ~ too few clean samples." in " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (1.01, 1.03, "WARNING: torch itself is faster overall (time before/after: 1.020), though no single case is"),
+        (0.236, 78.54, "torch itself: time before/after 1.020 (0.236-78.54) overall, too uncertain to say whether the"),
+        (0.0, inf, "torch itself: time before/after 1.020 (no bound) overall, too uncertain to say whether the"),
+    ],
+)
+def test_drift_is_only_warned_of_where_its_interval_excludes_one(low: float, high: float, words: str) -> None:
+    drift = Drift(cases=1, moved=0, factor=Shift(ratio=1.02, low=low, high=high))
+    (said,) = [line for line in remarks(replace(CHANGES, drift=drift)) if "torch itself" in line]
+    assert said.startswith(words)
+    assert replace(CHANGES, drift=drift).drifted == said.startswith("WARNING")
+
+
+def test_drift_within_the_margin_is_no_remark() -> None:
+    drift = Drift(cases=1, moved=0, factor=Shift(ratio=1.01, low=0.5, high=2.0))
+    assert not any("torch itself" in line for line in remarks(replace(CHANGES, drift=drift)))

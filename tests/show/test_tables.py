@@ -17,12 +17,13 @@ from convbench.outcome import Bill, Check, Noise, Outcome, PairedRatio, Roofline
 from convbench.show.ceilings import age, ceiling_table
 from convbench.show.results import remark_lines
 from convbench.show.tables import (
-    COVERAGE,
+    LEGEND,
     answer,
     bench_table,
     doubt_lines,
     dtype_lines,
     fault_lines,
+    layers_title,
     memory_line,
     mode_lines,
     noise_line,
@@ -31,6 +32,7 @@ from convbench.show.tables import (
     skip_lines,
     standing_table,
     suite_title,
+    table_title,
     verify_table,
 )
 from convbench.show.units import amount, seconds, share
@@ -215,7 +217,7 @@ def test_a_row_with_too_few_clean_samples_is_undecided_and_nothing_else() -> Non
     assert "~88.0 ms" in text
     assert "~ too few clean samples, so all were used: not to be trusted" in text
     assert "~" not in drawn(80, bench_table("quick", rows[:1], width=80))
-    assert noise_line(rows).startswith("1 of 2 rows had too few clean samples, so they are undecided")
+    assert noise_line(rows).startswith("1 of all 2 timed rows had too few clean samples, so they are undecided")
 
 
 def test_a_row_on_a_suspect_machine_or_a_shared_gpu_is_marked_and_counted() -> None:
@@ -253,13 +255,27 @@ def test_nothing_is_cut_in_a_table_of_one_row(width: int, ratio: float | None, n
 def test_a_problem_that_was_named_heads_its_table_and_not_the_suite_that_it_is_from() -> None:
     assert suite_title(BENCH[:8]) == "dense3x3_early"
     assert suite_title(BENCH) == "quick"
+    assert (table_title(BENCH), table_title(BENCH[:8])) == ("suite quick", "from quick")
+    typed = [replace(one, case=replace(one.case, problem=replace(one.case.problem, suite="shape"))) for one in BENCH]
+    assert (table_title(typed), table_title(typed[:8])) == ("given shapes", "given shape")
+
+
+def test_what_is_summed_and_counted_is_named() -> None:
+    rows = whole((2.0, "faster"), (2.0, "faster"))
+    rows += results((rows[0].case, "mine", replace(timed(1e-4, 2.0, "undecided"), noise=Noise(noisy=True))))
+    assert layers_title(rows) == "2 of 12 layers of quick"
+    table = standing_table(rows)
+    assert table is not None
+    assert "1 of these 5 rows had too few clean samples, but count in the totals" in drawn(120, table)
+    typed = [replace(one, case=replace(one.case, problem=replace(one.case.problem, suite="shape"))) for one in rows]
+    assert layers_title(typed) == "all given shapes"
 
 
 def test_a_suite_of_undecided_rows_has_no_ranking_and_says_what_to_do() -> None:
     rows = whole((2.0, "undecided"), (2.0, "undecided"), (2.0, "faster"))
     words = (
-        "no ranking: 2 of 3 rows are undecided; run convbench doctor to see what disturbs this machine, "
-        "raise --budget, or use --wait-until-quiet"
+        "no ranking: 2 of the 3 rows compared with torch are undecided; run convbench doctor to see what disturbs "
+        "this machine, raise --budget, or use --wait-until-quiet"
     )
     assert answer(rows) == words
     table = standing_table(rows)
@@ -287,7 +303,7 @@ def test_a_mean_of_some_cases_does_not_stand_next_to_those_of_all() -> None:
     assert table is not None
     lines = drawn(80, table).splitlines()
     assert next(line for line in lines if line.startswith(" winograd")).split() == ["winograd", "1", "of", "2"]
-    assert COVERAGE in lines
+    assert f"{LEGEND}; '1 of 2': timed on 1 of 2 cases, so no mean" in " ".join(lines)
 
 
 def test_without_torch_there_is_no_ranking() -> None:
@@ -331,6 +347,8 @@ def test_a_fault_whose_search_was_cut_says_so() -> None:
         "  smallest so far (search cut after 60 tries): convbench verify -",
     ]
     assert lines(replace(cut, smallest=""))[-1] == "  no smaller problem so far (search cut after 60 tries)"
+    assert lines(replace(cut, cause_cut=None))[1] == "  no cause found"
+    assert lines(replace(BAD, cause_cut=0))[1].endswith("; the command below diagnoses it")
     assert lines(replace(cut, cause="tap (0,2) is missing", cause_cut=None))[1] == "  tap (0,2) is missing"
 
 

@@ -24,11 +24,11 @@ Quiz = Annotated[
     typer.Option(
         "--quiz",
         metavar="LEVEL",
-        help="Ask questions of level 1 to 4, or 1-3. --html writes a sheet, answers at its end (--no-key: without); "
-        "another --seed asks others.",
+        help="Ask questions of level 1 to 4, or 1-3. --html writes a worksheet with the answers at the end "
+        "(--no-key leaves them out); a different --seed gives different questions.",
     ),
 ]
-Key = Annotated[bool, typer.Option("--key/--no-key", help="Whether the sheet of --quiz --html has the answers.")]
+Key = Annotated[bool, typer.Option("--key/--no-key", help="Whether the worksheet of --quiz --html has the answers.")]
 Questions = Annotated[
     int, typer.Option("--questions", metavar="N", min=1, max=MOST_QUESTIONS, help="How many questions --quiz asks.")
 ]

@@ -48,10 +48,9 @@ def decode(text: str) -> Decoded:
             fixes=tuple(try_out(reading.fixes)),
         )
     raise ConvbenchError(
-        f"unknown message: {one_line(line, 200)!r}; known are messages about shapes, types and options "
-        f"of convolutions, fold, poolings, norms and what joins them; give the whole last "
-        f"line of the traceback, or pipe all of it to 'convbench "
-        f"error -'"
+        f"unknown message: {one_line(line, 200)!r}; convbench knows PyTorch's messages about shapes, types and options "
+        f"of convolution, fold, pooling, normalization and linear layers, and of losses and what joins tensors; give "
+        f"the whole last line of the traceback, or pipe all of it to 'convbench error -'"
     )
 
 
@@ -218,7 +217,7 @@ MESSAGES = (
     ),
     _message(
         "product",
-        "a linear layer of another size",
+        "a linear layer of the wrong size",
         rf"mat1 and mat2 shapes cannot be multiplied \({INT}x{INT} and {INT}x{INT}\)",
         shapes.matrix_product,
     ),
@@ -384,13 +383,13 @@ MESSAGES = (
     ),
     _message(
         "target-size",
-        "a mask of another size",
+        "a mask of the wrong size",
         rf"arget size \({LIST}\) (?:that is different to the|must be the same as) input size \({LIST}",
         layers.target_size,
     ),
     _message(
         "load-size",
-        "weights of another size",
+        "weights of the wrong size",
         rf"size mismatch for ([\w.]+): copying a param with shape {LIST} from checkpoint, the shape in current model "
         rf"is {LIST}",
         layers.load_size,

@@ -42,7 +42,7 @@ def channels(match: re.Match[str]) -> MessageReading:
         other = (k, got // groups, *w[2:])
         fixes.append(
             (
-                f"Or change w: in_channels of the layer is {got}, not {wanted}; w.shape[1] becomes {got // groups}.",
+                f"Or change the layer: set in_channels to {got} (it is {wanted}); w.shape[1] becomes {got // groups}.",
                 fitted(x, other, **_g(groups)),
             )
         )
@@ -100,7 +100,7 @@ def _transposed_channels(w: tuple[int, ...], x: tuple[int, ...], wanted: int, go
         fault=f"w reads {wanted} channels and x has {got}. In a transposed convolution x.shape[1] must be w.shape[0].",
         fixes=(
             (
-                f"Change w: in_channels of the layer is {got}; w.shape[0] becomes {got}.",
+                f"Change the layer: set in_channels to {got} (it is {wanted}); w.shape[0] becomes {got}.",
                 ExampleCall(function=function, operands=(x, (got, *w[1:]))),
             ),
             (
@@ -128,7 +128,7 @@ def weight_groups(match: re.Match[str]) -> MessageReading:
         ),
         fault=f"{groups} groups cannot share {w[0]} filters: w.shape[0] (out_channels) must be a multiple of groups.",
         fixes=(
-            (f"Change w: make out_channels {many}.", fitted(x, (many, *w[1:]), groups=groups)),
+            (f"Change the layer: set out_channels to {many} (it is {w[0]}).", fitted(x, (many, *w[1:]), groups=groups)),
             (
                 "Or leave groups out, if each filter should read every channel of x.",
                 fitted((1, w[1], *x[2:]), (max(1, w[0]), *w[1:])),
@@ -169,7 +169,7 @@ def bias(match: re.Match[str]) -> MessageReading:
         fault=f"The bias must be a vector of {wanted} numbers, one per filter; this one is {by(bias)}.",
         fixes=(
             (
-                f"Change the bias: {wanted} numbers.",
+                f"Change the bias: give it {wanted} numbers.",
                 ExampleCall(function=function, operands=(x, w, (wanted,)), options=options),
             ),
         ),

@@ -214,9 +214,12 @@ def batch_norm(match: re.Match[str]) -> MessageReading:
         ),
         fault=f"The layer normalises {got} channels and x has {wanted}, as many as the convolution before it gives.",
         fixes=(
-            (f"Change the layer: num_features={wanted}, such as nn.BatchNorm2d({wanted}).", _norm((2, wanted, 8, 8))),
             (
-                f"Or give the convolution before it {got} filters: out_channels={got}.",
+                f"Change the layer: set num_features to {wanted} (it is {got}), such as nn.BatchNorm2d({wanted}).",
+                _norm((2, wanted, 8, 8)),
+            ),
+            (
+                f"Or give the convolution before it {got} filters: set its out_channels to {got}.",
                 ExampleCall(function="conv2d", operands=((1, 3, 8, 8), (got, 3, 3, 3))),
             ),
         ),
@@ -314,7 +317,7 @@ def group_norm_channels(match: re.Match[str]) -> MessageReading:
         fault=f"The layer is for {w[0] if w else 0} channels and x has {channels}.",
         fixes=(
             (
-                f"Change the layer: num_channels={channels}.",
+                f"Change the layer: set num_channels to {channels}{f' (it is {w[0]})' if w else ''}.",
                 ExampleCall(function="group_norm", operands=(x,), options={"num_groups": 1}),
             ),
         ),
@@ -393,7 +396,7 @@ def pixel_shuffle(match: re.Match[str]) -> MessageReading:
         fault=f"Each output channel takes {square} of x's, and {got} is no multiple of {square}.",
         fixes=(
             (
-                f"Give the convolution before it {many} filters, for {many // square} channels: out_channels={many}.",
+                f"Set out_channels of the convolution before it to {many}, for {many // square} channels.",
                 ExampleCall(function="pixel_shuffle", operands=((1, many, 4, 4),), options={"upscale_factor": factor}),
             ),
         ),

@@ -80,7 +80,7 @@ def blocks(match: re.Match[str]) -> MessageReading:
         fault="The kernel is larger than the padded x, so there is no patch.",
         fixes=(
             (
-                f"Pad more: padding={more}.",
+                f"Pad more: set padding to {more}.",
                 ExampleCall(function="unfold", operands=((1, 1, *size),), options=options | {"padding": more}),
             ),
             (
@@ -312,7 +312,7 @@ def matrix_product(match: re.Match[str]) -> MessageReading:
         )
     fixes.append(
         (
-            f"{'Or change' if fixes else 'Change'} the layer: in_features is {b}.",
+            f"{'Or change' if fixes else 'Change'} the layer: set in_features to {b} (it is {c}).",
             ExampleCall(function="linear", operands=((a, b), (d, b))),
         )
     )

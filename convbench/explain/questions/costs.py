@@ -234,8 +234,10 @@ def flops(sheet: Sheet) -> str:
         sheet.say("{inner:,} of the MACs read a pixel, the others a padding zero; most tools count them all.")
     sheet.say("Bytes moved (x, w and y once each) and work done (fp32):")
     variants = [("this problem", spec)]
+    filters = spec.c * max(1, spec.k // spec.c)
+    by_channel = "depthwise" + (f", {filters} filters" if filters != spec.k else "")
     for label, change in (
-        ("depthwise", {"k": spec.c * max(1, spec.k // spec.c), "groups": spec.c}),
+        (by_channel, {"k": filters, "groups": spec.c}),
         ("one filter", {"k": spec.groups}),
         (
             "1×1 kernel",
@@ -254,16 +256,24 @@ def flops(sheet: Sheet) -> str:
         within=1e-9,
     )
     dense, depthwise = (
-        next((one for label, one in variants if label == name), spec) for name in ("this problem", "depthwise")
+        next((one for label, one in variants if label == name), spec) for name in ("this problem", by_channel)
     )
     if depthwise != dense and depthwise.macs < dense.macs:
         ratio, bytes_ratio = dense.macs / depthwise.macs, dense.nbytes("fp32") / depthwise.nbytes("fp32")
         ours, theirs = _measured(dense), _measured(depthwise)
         sheet.number("fewer", ratio, ours[0] / theirs[0], "conv_flop_count", within=1e-9 * ratio)
         sheet.number("lighter", bytes_ratio, ours[1] / theirs[1], "the tensors' own bytes", within=1e-9 * bytes_ratio)
+        sheet.number("worked", 100 / ratio, 100 * theirs[0] / ours[0], "conv_flop_count", within=1e-7 / ratio)
+        sheet.number(
+            "moved", 100 / bytes_ratio, 100 * theirs[1] / ours[1], "the tensors' own bytes", within=1e-7 / bytes_ratio
+        )
+        multiple = ""
+        if depthwise.k != dense.k:
+            sheet.number("filters", filters, depthwise.k, "the filters of that problem")
+            multiple = ", with {filters:,} filters to keep a multiple of the channels,"
         sheet.say(
-            "Depthwise has {fewer:.3g}× fewer MACs but moves only {lighter:.3g}× fewer bytes. If memory is the "
-            "limit, the second number counts."
+            f"Depthwise{multiple} needs {{worked:.3g}} % of the MACs but moves {{moved:.3g}} % of the bytes. If memory "
+            "is the limit, the second number counts."
         )
     sheet.number(
         "intensity",

@@ -100,11 +100,13 @@ def not_equal(sheet: Sheet) -> str:
         "{conv_share:.2g} and {unfold_share:.2g} of it."
     )
     doubled = _by_unfold(x.double(), w.double(), spec)
-    sheet.number(
-        "apart64", float((doubled - again_y).abs().max()), torch.dist(doubled, again_y, p=torch.inf), "torch.dist"
-    )
+    sheet.number("apart64", float((doubled - y).abs().max()), torch.dist(doubled, y, p=torch.inf), "torch.dist")
+    # Not F.conv2d: in float64 it may itself be the product of patches, in the same order.
     apart64 = "are identical" if sheet.numbers["apart64"] == 0 else "are {apart64:.2g} apart"
-    sheet.say(f"The same two in float64 {apart64}: the difference is rounding, and shrinks with it.")
+    sheet.say(
+        f"In float64 unfold and a sum of shifted views of x, two different orders, {apart64}: the difference is "
+        "rounding, and shrinks with it."
+    )
     whole = sheet.operands if sheet.spec == ours else (x.mul(8).round().double(), w.mul(8).round().double())
     exact = convolve(*whole, spec)
     sheet.check("integers", conv2d_float64(*whole, spec), exact, "shifted views of x, summed")
@@ -138,8 +140,8 @@ def not_equal(sheet: Sheet) -> str:
             "Here it is: both sum in the same order, or have only one product. Longer sums differ in their last bits."
         )
     return (
-        "Because sums round, and the two add in different orders. They are {apart:.2g} apart here, but only {conv:.2g} "
-        "and {unfold:.2g} away from float64, respectively: neither is wrong."
+        "Because sums round, and the two add in different orders. Here they differ by up to {apart:.2g} from each "
+        "other, and by up to {conv:.2g} and {unfold:.2g} from float64: neither is wrong."
     )
 
 

@@ -380,7 +380,7 @@ def _standings(groups: Mapping[tuple[str, str, str], Sequence[Entry]]) -> str:
             lines.append(f'<tr><th scope="row">{escape(one.backend)}</th>{numbers}</tr>')
         decided = (f"{SIGNS[word]} {word}" for word in _DECIDED)
         words = (layers_title(results), "regret", "geomean", *decided, "wins")
-        head = "".join(f'<th scope="col" class="n">{word}</th>' for word in words)
+        head = "".join(f'<th scope="col" class="n">{escape(word)}</th>' for word in words)
         title = group_title(key, groups)
         table = (
             f'<table><thead><tr><th scope="col">backend</th>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table>'

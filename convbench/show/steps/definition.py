@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from convbench.explain.price import Price
 
 MAPPING = (
-    "The process note's steps: 1 (data set) is convbench run; 2 (setup) is step 1 here; 3 (why not loops) is 2 and 3; "
-    "4 to 7 are the same. Step 8 is what PyTorch really did."
+    "If you follow the note How Convolution Is Actually Computed: its step 1 is convbench run, 2 is step 1 here, 3 is "
+    "2 and 3; 4 to 7 are the same."
 )
 
 

@@ -30,7 +30,7 @@ MEANINGS = {
     "scratch": "memory held during the call",
 }
 INSIGHT = (
-    "Whatever ran: convolution = extract patches + one matrix multiply. Extract local patches, flatten patches and "
+    "Mathematically, convolution = extract patches + one matrix multiply. Extract local patches, flatten patches and "
     "kernels, take dot products, reshape to a spatial grid: a linear algebra operation, parallelizable and made for "
     "GPUs."
 )
@@ -210,8 +210,8 @@ def _proof(proof: Sequence[Comparison], room: int) -> Block:
     """A table: what was checked, how many numbers, their largest difference, and what with."""
     rows = [(what, [one for one in proof if one.name in names]) for what, names in CHECKED]
     counts = [f"{sum(one.compared for one in parts):,}" for _, parts in rows]
-    label, width = max(len(what) for what, _ in rows), max(len("numbers"), *map(len, counts))
-    lines = [Text(f"  {'checked':<{label}} {'numbers':>{width}}  differ by  compared with")]
+    label, width = max(len(what) for what, _ in rows), max(len("checks"), *map(len, counts))
+    lines = [Text(f"  {'what':<{label}} {'checks':>{width}}  differ by  compared with")]
     for (what, parts), count in zip(rows, counts, strict=True):
         holds, worst = all(one.holds for one in parts), max((one.worst for one in parts), default=0.0)
         row = f" {what:<{label}} {count:>{width}}  {worst:>9.1g}  "

@@ -79,7 +79,7 @@ def explain_fault(
             start = small_enough(backend, exam.case, check, budget)
             cause = name_cause(backend, exam if start == exam.case else prepare_exam(start), budget)
         except Spent:
-            check = replace(check, cause_cut=budget.asked)
+            check = replace(check, cause_cut=max(1, budget.asked))  # 0 says that nothing was tried
         except ANY_FAULT:
             pass
         if cause is not None:

@@ -69,7 +69,7 @@ class Family:
         return Part(operand=self.operand, axis=self.axis, indices=indices)
 
     def name(self, indices: Sequence[Index]) -> str:
-        """Some parts, as in "tap (0,2)", "the taps s=2", "channels c=12..15"."""
+        """Some parts, as in "tap (0,2)", "the taps of kernel column s=2", "channels c=12..15"."""
         if len(self.letters) == 1:
             found = [index[0] for index in indices]
             if len(found) == 1:
@@ -82,7 +82,7 @@ class Family:
             return f"{self.noun}s {self.letters}={_run(found)}"
         lines = self._whole_lines(indices)
         if lines:
-            return f"the taps {' and '.join(lines)}"
+            return f"the taps of kernel {' and '.join(lines)}"
         rows, columns = (sorted({index[axis] for index in indices}) for axis in (0, 1))
         if min(len(rows), len(columns)) > 1 and len(rows) * len(columns) == len(indices):
             return f"the taps r={_run(rows)}, s={_run(columns)}"
@@ -92,7 +92,7 @@ class Family:
         )
 
     def _whole_lines(self, indices: Sequence[Index]) -> list[str]:
-        """The rows and columns of the kernel of which they consist, as "r=8..13"; none where they are no such lines."""
+        """The rows and columns of the kernel that they fill, as "rows r=8..13"; none if they are no such lines."""
         left, found = set(indices), []
         for axis, letter in enumerate(self.letters):
             sizes = [len({index[other] for index in self.indices}) for other in (0, 1)]
@@ -102,7 +102,8 @@ class Family:
                 if sizes[1 - axis] > 1 and sum(index[axis] == line for index in indices) == sizes[1 - axis]
             ]
             if whole and len(whole) < sizes[axis]:
-                found.append(f"{letter}={_run(whole)}")
+                line = "row" if letter == "r" else "column"
+                found.append(f"{line}{'s' * (len(whole) > 1)} {letter}={_run(whole)}")
                 left -= {index for index in indices if index[axis] in whole}
         return found if found and not left else []
 

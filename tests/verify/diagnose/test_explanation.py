@@ -7,6 +7,7 @@ from torch import Tensor
 
 from convbench import ConvSpec, Wrong
 from convbench.call.watch import Watch
+from convbench.show.tables import fault_lines
 from convbench.verify.diagnose.experiment import Subject
 from convbench.verify.diagnose.fault import (
     MOST_COLUMNS,
@@ -65,11 +66,14 @@ def test_verify_explains_a_fault_of_each_problem_and_of_each_axis_once() -> None
     found = list(verify(cases, [planted(wrong, cases[0])], watch=watch))
     causes = [one.outcome.check.cause for one in found if isinstance(one.outcome, Wrong)]
     assert [bool(cause) for cause in causes] == [True, True, True, False]
+    cuts = [one.outcome.check.cause_cut for one in found if isinstance(one.outcome, Wrong)]
+    assert cuts == [None, None, None, 0]
+    assert fault_lines(found[-1], "again")[1].startswith("  not diagnosed, because this backend's faults on this")
     assert len(watch.faults) == 4
     full = Watch(faults={("planted", str(number)) for number in range(MOST_EXPLAINED)})
     (last,) = verify(cases[:1], [planted(wrong, cases[0])], watch=full)
     assert isinstance(last.outcome, Wrong)
-    assert last.outcome.check.cause == ""
+    assert (last.outcome.check.cause, last.outcome.check.cause_cut) == ("", 0)
 
 
 def test_the_picture_shows_the_worst_channel_in_few_enough_cells() -> None:

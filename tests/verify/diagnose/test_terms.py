@@ -36,7 +36,7 @@ def last_weight_of_last_tile(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
 
 PLANTED: list[Planted] = [
     (S, {}, in_last_column, "tap (0,0) is missing in the last output column (q=7)"),
-    (S, {}, lambda x, w, spec: correct(x, without(w, ..., 0), spec), "the taps s=0 are missing"),
+    (S, {}, lambda x, w, spec: correct(x, without(w, ..., 0), spec), "the taps of kernel column s=0 are missing"),
     (
         S,
         {},
@@ -80,7 +80,7 @@ PLANTED: list[Planted] = [
         "n1c2h20w18k4r10s9_st10x9",
         {},
         lambda x, w, spec: correct(x, without(without(w, ..., slice(8, None)), ..., slice(8, None), slice(None)), spec),
-        "the taps r=8..9 and s=8 are missing",
+        "the taps of kernel rows r=8..9 and column s=8 are missing",
     ),
 ]
 

@@ -44,7 +44,11 @@ def kernel_beyond_8(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
 
 @bug(
     "place",
-    causes=(r"reads on in memory", r"next row|neighbouring row", r"taps s=2 add something where they read padding"),
+    causes=(
+        r"reads on in memory",
+        r"next row|neighbouring row",
+        r"taps of kernel column s=2 add something where they read padding",
+    ),
     dtypes=ALL,
 )
 def one_column_copied_wide(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
