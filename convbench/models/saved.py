@@ -60,7 +60,10 @@ def _is_pickle(path: Path) -> bool:
 
 
 def _script(path: Path) -> Any:
-    return torch.jit.load(path, map_location=torch.get_default_device())
+    try:
+        return torch.jit.load(path, map_location=torch.get_default_device())
+    except NotImplementedError:  # frozen: constants are compared, and meta tensors cannot be
+        return torch.jit.load(path, map_location="cpu")
 
 
 def _program(path: Path) -> Any:

@@ -74,6 +74,17 @@ def test_every_kind_has_the_convolutions_that_torch_counts(
     assert all(not one.is_meta for one in net.parameters())
 
 
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("make", [torch.jit.script, lambda net: torch.jit.trace(net, torch.zeros(X))])
+def test_torchscript_in_a_file_has_the_same(
+    make: Callable[[nn.Module], torch.jit.ScriptModule], frozen: bool, net: Net, tmp_path: Path
+) -> None:
+    kept = torch.jit.freeze(make(net)) if frozen else make(net)
+    torch.jit.save(kept, tmp_path / "net.pt")
+    costs = measure(find_model(str(tmp_path / "net.pt")), parse_inputs("2x3x12x12"), timed=False)
+    assert costs.macs == WANTED == costs.census.torch_macs
+
+
 def test_a_traced_module_brings_the_input_that_it_was_traced_on(net: Net) -> None:
     traced = torch.jit.trace(net, torch.zeros(1, 3, 9, 7))
     assert [one.shape for one in measured(lambda: traced, given=None).inputs] == [(1, 3, 9, 7)]
