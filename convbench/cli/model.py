@@ -160,7 +160,7 @@ def of_whole_model(model: str, inputs: Words, threads: int) -> list[str]:
         return []
     command = shlex.join(model_command("optimize", model, inputs) + ["--threads", str(threads)] * (threads > 0))
     if brought := remembered(model):
-        return [f"Whole model: {brought}, from an earlier run on this machine ({command} races it again)."]
+        return [f"Whole model, as raced on this machine: {brought} ({command} races it again)."]
     return [f"Whole model: {command} races torch.compile, ONNX Runtime, OpenVINO and others on it."]
 
 

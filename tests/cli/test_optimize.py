@@ -71,10 +71,8 @@ def test_what_a_whole_race_brought_is_told_by_model(
     words = [word for word in WORDS if word not in ("--only", "channels-last")]
     assert run(capsys, *words)[0] == 0
     [line] = of_whole_model("net.py:Net", None, 1)
-    assert line.startswith("Whole model: channels-last is 2.00x as fast as eager")
-    assert line.endswith(
-        ", from an earlier run on this machine (convbench optimize net.py:Net --threads 1 races it again)."
-    )
+    assert line.startswith("Whole model, as raced on this machine: channels-last is 2.00x as fast as eager")
+    assert line.endswith(" (convbench optimize net.py:Net --threads 1 races it again).")
     assert of_whole_model("net.onnx", None, 0) == []
 
 
