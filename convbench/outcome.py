@@ -1,7 +1,7 @@
 """What is the outcome of one backend on one case?"""
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 from convbench.case import Case, RowKey
 
@@ -369,6 +369,28 @@ class Result:
     outcome: Outcome
     threads: int = 0
     chosen: str = ""
+
+    def __str__(self) -> str:
+        """In a line: "torch on conv1 (cpu fp32 nchw ieee): verified, 9 % of its bound"."""
+        match self.outcome:
+            case Verified(check):
+                words = f"verified, {check.worst_of_bound:.0%} of its bound".replace("%", " %")
+            case Timed():
+                words = f"timed, {self.outcome.median_s:.3g} s a call"
+            case Wrong(check):
+                words = f"WRONG, {check.cause or check.evidence}"
+            case Skipped(reason):
+                words = f"skipped: {reason}"
+            case Failed(message):
+                words = f"FAILED: {message}"
+        case = self.case
+        kind = f" {case.kind}" if case.kind else ""
+        axes = f"{case.device} {case.dtype} {case.layout} {case.precision}{kind}"
+        return f"{self.backend} on {case.problem.name} ({axes}): {words}"
+
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
+        """In a notebook, where the repr would fill a screen."""
+        printer.text(str(self))
 
     def key(self, threads: str | None = None) -> RowKey:
         """The key of its row in a report; `threads` replaces its own."""

@@ -520,6 +520,24 @@ def test_words_with_commas_are_lists_and_files_are_suites(tmp_path: Path) -> Non
     ]  # fmt: skip
 
 
+def test_a_result_is_a_line() -> None:
+    def shifted(x: Any, w: Any, spec: cb.ConvSpec) -> Any:
+        return by_spec(x, w, spec) + 1
+
+    one = {"on": "n1c1h4w4k1r2s2", "dtypes": "fp32", "layouts": "nchw", "passes": "fprop", "epilogues": "none"}
+    right, wrong = cb.verify([by_spec, shifted], **one)
+    (timed,) = cb.bench("torch", on="n1c1h4w4k1r2s2", budget_s=0.02, ceilings=False)
+    (skipped,) = cb.verify("cudnn", **one)
+    where = "on n1c1h4w4k1r2s2 (cpu fp32 nchw ieee)"
+    assert re.fullmatch(rf"by-spec {re.escape(where)}: verified, \d+ % of its bound", str(right))
+    assert str(wrong).startswith(f"shifted {where}: WRONG, ")
+    assert re.fullmatch(rf"torch {re.escape(where)}: timed, .* s a call", str(timed))
+    assert str(skipped).startswith(f"cudnn {where}: skipped: ")
+    pretty: list[str] = []
+    right._repr_pretty_(type("Printer", (), {"text": lambda _, words: pretty.append(words)})(), False)
+    assert pretty == [str(right)]
+
+
 def test_what_a_result_holds_is_explained_and_anything_else_is_an_error_of_one_line() -> None:
     (r,) = cb.verify("torch", on="n1c1h4w4k1r2s2", dtypes=torch.float32, layouts="nchw", passes="fprop")
     assert r.case.dtype == "fp32"

@@ -16,7 +16,7 @@ from convbench.models.load import find_model
 from convbench.models.source import ModelSource
 
 X = (2, 3, 12, 12)
-pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")  # people keep such models all the same
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit")  # people keep such models all the same
 
 
 class Net(nn.Module):

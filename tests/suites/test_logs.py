@@ -341,6 +341,7 @@ def test_the_mask_of_a_backward_convolution_says_its_passes(
     assert told(reading) == ({"gradients of a bias": 1} if mask.endswith("True]") else {})
 
 
+@pytest.mark.filterwarnings("ignore:.*Profiler clears events")  # torch 2.11, whatever is asked of it
 def test_a_trace_of_the_profiler_has_the_multiply_adds_and_times_that_torch_counts(tmp_path: Path) -> None:
     net, x = Net(), torch.randn(2, 3, 16, 12, requires_grad=True)
     with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as profiled:
