@@ -60,7 +60,7 @@ def keep_threads() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def small_caches(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No other test is about what empties the caches, so megabytes are written to empty the caches, and not hundreds."""
+    """No other test is about what empties the caches, so megabytes are written for that, and not hundreds."""
     if request.module.__name__ not in ("tests.device.test_device", "tests.bench.test_regimes"):
         monkeypatch.setattr(Cpu, "cold_nbytes", lambda _self, _free: 2**22)
 

@@ -161,14 +161,14 @@ def noise_of_bench(monkeypatch: pytest.MonkeyPatch, place: Placement, seconds: f
     # What else disturbs this machine now is not the question.
     monkeypatch.setattr(Meter, "dirt", lambda meter, *_: "CPUs moved" if meter.moved else "")
     (torch_itself,), _ = discover(names=["torch"])
-    budget = TimeBudget(seconds=seconds, least=3, most=200)
+    budget = TimeBudget(seconds=seconds, least=3, most=60)
     *_, result = bench([CASE], [torch_itself, twin], budget=budget, rule=VerdictRule())
     assert isinstance(result.outcome, Timed)
     return result.outcome
 
 
 def test_bench_waits_until_the_cpus_are_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    timed = noise_of_bench(monkeypatch, made_up(monkeypatch, *[FAR] * 20, NEAR, near=100), 0.3)
+    timed = noise_of_bench(monkeypatch, made_up(monkeypatch, *[FAR] * 20, NEAR, near=100), 3.0)
     assert timed.noise.handover_s == NEAR
     assert not timed.noise.noisy
 
