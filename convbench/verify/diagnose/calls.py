@@ -13,6 +13,7 @@ from convbench.verify.state import call_larger
 REPEAT = "two calls differ"
 STATE = "state between calls"
 DIVERSE = 8  # numbers that are no constant, nor alike by chance
+ALWAYS = 0.9  # of the outputs that were alike with other numbers: so many must be so again
 KEPT = "something is kept from an earlier call"
 
 
@@ -119,13 +120,18 @@ def _kept(subject: Subject, asks: Iterator[Ask]) -> Tensor | None:
     if len(values) >= DIVERSE:
         if counts.max() > DIVERSE:
             same &= before != values[counts.argmax()]  # a relu, or a limit
-        if int(same.sum()) >= same.numel() // 20:
+        if int(same.sum()) >= same.numel() // 20 and _same_again(same, before, next(asks)):
             return same
     if not few.any() or not torch.equal(few, subject.shares(got, asked) > 1):
         return None
     asked, got = next(asks)
     again = (got == before) & (subject.shares(got, asked) > 1)
     return few if torch.equal(again, few) else None
+
+
+def _same_again(same: Tensor, before: Tensor, third: Ask) -> bool:
+    """Whether what was alike is so a third time. Coarse numbers, of sums rounded to bf16, are alike by chance."""
+    return int((same & (third[1] == before)).sum()) >= ALWAYS * int(same.sum())
 
 
 def _find_stale(subject: Subject) -> Cause | None:

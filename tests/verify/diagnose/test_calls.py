@@ -53,6 +53,26 @@ def test_a_weight_that_was_packed_once_and_kept_is_told_as_that(key: str) -> Non
     assert ("of the same shape" if key == "shape" else "at the address") in cause.words
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_sums_that_are_rounded_coarsely_are_alike_by_chance_and_nothing_is_kept(seed: int) -> None:
+    """One half of the channels takes back what the other adds: only multiples of a large power of two are left."""
+
+    def partial_sums_in_bf16(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        y = torch.zeros(spec.y_shape)
+        for start in range(0, spec.c, 32):
+            part = torch.zeros_like(w)
+            part[:, start : start + 32] = w[:, start : start + 32]
+            y = (y + correct(x, part, spec).bfloat16().float()).bfloat16().float()
+        return y
+
+    plain = make_case("n1c64h5w6k9r3s3_pd1", seed=seed)
+    case = replace(plain, problem=replace(plain.problem, operands="overflow_between"))
+    check = told(partial_sums_in_bf16, case)
+    assert not check.passed
+    assert "kept" not in check.cause
+    assert "bf16" in check.cause
+
+
 def test_a_tail_that_is_kept_from_the_first_call_is_named_and_a_constant_one_is_not() -> None:
     for dtype in ("fp32", "bf16"):
         buffers: dict[tuple[int, ...], Tensor] = {}
