@@ -67,9 +67,10 @@ def small_caches(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 
 @pytest.fixture(autouse=True)
 def keep_modules() -> Iterator[None]:
-    """A plug-in that one test has loaded is no module of the next, whose file may have the same name."""
-    before = set(discovery._files)
+    """A file that one test has loaded is no module of the next, whose file may have the same name."""
+    before, path = set(discovery._files), sys.path.copy()
     yield
+    sys.path[:] = path
     for name in discovery._files - before:
         discovery._files.discard(name)
         sys.modules.pop(name, None)

@@ -589,7 +589,9 @@ def cause_cut_words(check: Check) -> str:
     if check.cause_cut is not None:
         cut = f"no cause found (search cut after {check.cause_cut:,} experiments)"
         return cut if check.cause_cut else NOT_DIAGNOSED
-    return "no cause found" if check.smallest or check.smallest_cut is not None else ""  # it was searched for
+    searched = check.smallest or check.smallest_cut is not None
+    explains_itself = (check.evidence or "").startswith("returned ")  # something that is no output at all
+    return "no cause found" if searched and not explains_itself else ""
 
 
 def smallest_words(check: Check) -> str:
