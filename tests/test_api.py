@@ -524,7 +524,13 @@ def test_a_result_is_a_line() -> None:
     def shifted(x: Any, w: Any, spec: cb.ConvSpec) -> Any:
         return by_spec(x, w, spec) + 1
 
-    one = {"on": "n1c1h4w4k1r2s2", "dtypes": "fp32", "layouts": "nchw", "passes": "fprop", "epilogues": "none"}
+    one: dict[str, Any] = {
+        "on": "n1c1h4w4k1r2s2",
+        "dtypes": "fp32",
+        "layouts": "nchw",
+        "passes": "fprop",
+        "epilogues": "none",
+    }
     right, wrong = cb.verify([by_spec, shifted], **one)
     (timed,) = cb.bench("torch", on="n1c1h4w4k1r2s2", budget_s=0.02, ceilings=False)
     (skipped,) = cb.verify("cudnn", **one)
