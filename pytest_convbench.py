@@ -114,7 +114,7 @@ def convolution(request: pytest.FixtureRequest) -> "Callable[[Any], list[Result]
             given = examiner.find(function, getattr(request, "module", None))
             results = [examiner.verify(given, case) for case in asked.of(given.backend)]
         except ConvbenchError as error:
-            pytest.fail(str(error), pytrace=False)
+            raise pytest.fail.Exception(str(error), pytrace=False) from None
         rows.extend(examiner.row(given, result) for result in results)
         local.extend([] if examiner.is_isolated(given) else [given.backend.name])
         if faults := [examiner.report(given, result) for result in results if is_fault(result)]:

@@ -73,6 +73,8 @@ def draw(dice: random.Random, known: dict[str, list[Any]]) -> list[str]:
         words += ["--budget", "0"]
     if name == "selftest":  # of whole suites it takes minutes
         words += ["--shape", "n1c1h4w4k1r2s2", "--backend", "kahan"]
+    if name == "tune":  # the same, and it has no --dry-run
+        words += ["--match", "^note$", "--backend", "torch,direct", "--budget", "0.01"]
     return [word for word in words if "\0" not in word and word not in NOT_HERE]
 
 

@@ -277,18 +277,25 @@ def _find_sums(subject: Subject, exam: Exam, out: Tensor) -> Cause | None:
 def _larger_sums(subject: Subject, bits: int, *, seed: int) -> Exam:
     """Sums of whole numbers between 2^bits and 2^(bits + 3), of a few terms each where there are many."""
     operand, number = _parts(subject, TERMS)
-    operands = subject.ones()
     kept = (number == seed % (int(number.max()) + 1)).double()
-    most = 2 ** (bits + 3)
+    most, exact = 2 ** (bits + 3), 2 ** min(DTYPE[subject.case.dtype].digits, bits, 20)
     terms = max(1, int(kept.sum() / kept.numel() * longest_sum(subject.case)) + 1)
-    largest = max(2, int((most // min(terms, TERMS)) ** 0.5))
-    largest = min(largest, 2 ** min(DTYPE[subject.case.dtype].digits, bits, 20))
-    for place in range(2):
-        operands[place] = subject.draw(
-            tuple(operands[place].shape), (largest + 1) // 2, largest, seed=seed + 1000 * place
-        )
-    operands[operand] = operands[operand] * kept
-    return subject.exam(*operands, exact=True)
+
+    def ask(largest: int) -> Exam:
+        operands = subject.ones()
+        for place in range(2):
+            operands[place] = subject.draw(
+                tuple(operands[place].shape), (largest + 1) // 2, largest, seed=seed + 1000 * place
+            )
+        operands[operand] = operands[operand] * kept
+        return subject.exam(*operands, exact=True)
+
+    largest = min(max(2, int((most // min(terms, TERMS)) ** 0.5)), exact)
+    asked = ask(largest)
+    # Where most of the terms are padding, the sums are still exact in the format that they are to be too large for.
+    room = most / max(1.0, float(asked.truth.y.abs().max()))
+    larger = min(int((largest + 1) // 2 * room**0.5), exact)
+    return ask(larger) if larger > largest else asked
 
 
 def _tell_sums(subject: Subject, name: str, asked: Exam, got: Tensor, exam: Exam, out: Tensor) -> Cause | None:
