@@ -19,7 +19,7 @@ from typing import TypeVar
 from convbench.case import DTYPES, EPILOGUES, LAYOUTS, PASSES, Problem
 from convbench.spec import ConvSpec, same_sides
 from convbench.suites import SHIPPED, cover, load_suite
-from convbench.suites.cover import BEYOND, FACTORS, UNEVEN, Value, all_pairs, pairs_of, why_impossible
+from convbench.suites.cover import BEYOND, BROUGHT, FACTORS, UNEVEN, WITHIN, Value, all_pairs, pairs_of, why_impossible
 
 FILE = SHIPPED / "awkward.csv"
 MADE = ("layer_", "cover_")  # how the names of these rows begin
@@ -93,7 +93,9 @@ class Uncovered:
 
 
 def _values() -> list[Value]:
-    return [(name, value) for name, one in FACTORS.items() for value in one.values]
+    own = [(name, value) for name, one in FACTORS.items() for value in one.values]
+    inner = [(cover.within(kind, name), value) for kind in cover.KINDS for name, value in own if name in WITHIN]
+    return own + inner
 
 
 def make_rows(by_hand: Sequence[Problem]) -> Iterator[Problem]:
@@ -139,35 +141,58 @@ def _best(pair: cover.Pair, uncovered: Uncovered, dice: Random, *, name: str) ->
 
 def _build(pair: cover.Pair, uncovered: Uncovered, dice: Random, name: str, limit: int) -> Problem | None:
     """A row around a pair; None where there is none within the limit."""
-    levels = {"pass": "fprop", "epilogue": "none", **dict(pair)}
+    inner = pair[0][0].rpartition(": ")[0]
+    levels = {"pass": "fprop", "epilogue": "none", **_of_kind(inner), **{_plain(one): value for one, value in pair}}
     if levels["pass"] != "fprop":
         levels["epilogue"] = "none"
-    plain = (levels["pass"], levels["epilogue"]) == KINDS[0]
+    kind = cover.kind_of(levels["pass"], levels["epilogue"])
     spec = _realise(levels, dice, limit)
     if spec is None:
         return None
-    mask = uncovered.mask(levels.items() if plain else [(one, levels[one]) for one in cover.BROUGHT])
+
+    def meeting(one: str, value: str) -> list[Value]:
+        """What a value is counted as: of a gradient or an epilogue that with it, and that within it."""
+        if not kind or one in BROUGHT:
+            return [(one, value)]
+        return [(one, value), (cover.within(kind, one), value)] if one in WITHIN else [(one, value)]
+
+    def gain(one: str, value: str) -> int:
+        return sum(uncovered.gain(counted, mask) for counted in meeting(one, value))
+
+    # Within a kind a plain value meets the pass and the epilogue alone.
+    counted = [own for one, value in levels.items() for own in meeting(one, value)]
+    mask = uncovered.mask(own for own in counted if not kind or own[0] not in FACTORS or own[0] in BROUGHT)
     # Those of many values first: the pairs of two of them are most of all, and a row meets few.
     for factor in sorted(dice.sample(list(FACTORS), len(FACTORS)), key=lambda name: -len(FACTORS[name].values)):
         if factor in levels:
             continue
         values = dice.sample(FACTORS[factor].values, len(FACTORS[factor].values))
-        values.sort(key=lambda value: -uncovered.gain((factor, value), mask))
+        values.sort(key=lambda value: -gain(factor, value))
         for value in values:
+            chosen = [own for own in meeting(factor, value) if not kind or own[0] not in FACTORS]
             if factor in ("dtype", "layout"):  # they go with every problem
                 levels[factor] = value
-                mask |= uncovered.mask([(factor, value)]) if plain else 0
+                mask |= uncovered.mask(chosen)
                 break
-            if not uncovered.gain((factor, value), mask):
+            if not gain(factor, value):
                 break  # whatever is smallest
             if (found := _realise(levels | {factor: value}, dice, limit)) is not None:
                 spec, levels[factor] = found, value
-                mask |= uncovered.mask([(factor, value)]) if plain else 0
+                mask |= uncovered.mask(chosen)
                 break
     return Problem(
         suite="awkward", name=name, spec=spec, dtype=levels["dtype"], layout=levels["layout"], pass_=levels["pass"],
         epilogue=levels["epilogue"], source="pairs of values that no other row meets: scripts/cover.py",
     )  # fmt: skip
+
+
+def _plain(factor: str) -> str:
+    """The name of a factor, whatever it is within."""
+    return factor.rpartition(": ")[2]
+
+
+def _of_kind(kind: str) -> dict[str, str]:
+    return {"pass": kind} if kind in PASSES else {"epilogue": kind} if kind else {}
 
 
 def _realise(levels: Mapping[str, str], dice: Random, limit: int) -> ConvSpec | None:
@@ -185,10 +210,12 @@ def _realise(levels: Mapping[str, str], dice: Random, limit: int) -> ConvSpec | 
                     for p, q in _outputs(levels, dice):
                         if n * k * p * q * (c // groups) * kernel[0] * kernel[1] > limit:
                             continue
-                        h = _size(p, stride[0], extent[0], sides[:2], None, dice)
-                        w = _size(q, stride[1], extent[1], sides[2:], levels.get("W"), dice)
-                        if h is None or w is None:
+                        rows = _sizes(p, stride[0], extent[0], sides[:2])
+                        columns = _sizes(q, stride[1], extent[1], sides[2:])
+                        rests = [rest for rest in product(rows, columns) if _suits(levels, *rest)]
+                        if not rests:
                             continue
+                        (h, _), (w, _) = dice.choice(rests)
                         spec = ConvSpec(
                             n=n, c=c, h=h, w=w, k=k, r=kernel[0], s=kernel[1], stride=stride, dilation=dilation,
                             padding=sides, groups=groups,
@@ -242,6 +269,8 @@ def _strides(levels: Mapping[str, str], kernel: tuple[int, int]) -> Sequence[tup
             return (kernel,)
         case cover.BEYOND:
             return beyond
+        case None if levels.get("rest", "none") != "none":
+            return ((2, 2), (3, 3), (2, 3), (3, 2))
         case None:  # few outputs see padding alone but by great strides
             return ((1, 1), beyond[0]) if levels.get("padding") == BEYOND else ((1, 1),)
         case stride:
@@ -279,11 +308,27 @@ def _outputs(levels: Mapping[str, str], dice: Random) -> list[tuple[int, int]]:
     return [] if pq % q else [(pq // q, q)]
 
 
-def _size(out: int, stride: int, extent: int, padding: Sequence[int], parity: str | None, dice: Random) -> int | None:
-    """A height or width with so many outputs, a rest left over where the stride allows; None where there is none."""
+def _sizes(out: int, stride: int, extent: int, padding: Sequence[int]) -> list[tuple[int, int]]:
+    """The heights or widths with so many outputs, each with what the stride leaves over."""
     least = (out - 1) * stride + extent - sum(padding)
-    sizes = [size for size in range(max(1, least), least + stride) if parity in (None, ("even", "odd")[size % 2])]
-    return dice.choice(sizes) if sizes else None
+    return [(least + rest, rest) for rest in range(stride) if least + rest >= 1]
+
+
+def _suits(levels: Mapping[str, str], rows: tuple[int, int], columns: tuple[int, int]) -> bool:
+    """Whether a height and a width, each with its rest, have the values that are asked for."""
+    (_, below), (w, beside) = rows, columns
+    if levels.get("W") not in (None, ("even", "odd")[w % 2]):
+        return False
+    match levels.get("rest"):
+        case None:
+            return True
+        case cover.ROWS:
+            return below > beside
+        case cover.COLUMNS:
+            return beside > below
+        case cover.BOTH:
+            return below == beside > 0
+    return below == beside == 0
 
 
 COLUMNS = tuple(

@@ -46,8 +46,8 @@ class Watch:
         memory_nbytes: what this process may hold; None for all that is free.
         lost: the devices that were lost so far, by name.
         faults: the traits of the wrong answers so far; more of the same would show nothing new.
-        disturbed: the backends that were asked after a call on a larger problem, with and without padding: in a sweep
-            each problem comes after others anyway.
+        disturbed: the backends that were asked after calls on problems made to disturb them, with what matters for
+            that, see `verify.state.kind`: in a sweep each problem comes after others anyway.
         worn: what happened in this process that should not affect the next case, as words.
     """
 
@@ -55,7 +55,7 @@ class Watch:
     memory_nbytes: int | None = None
     lost: dict[str, Loss] = field(default_factory=dict)
     faults: set[tuple[str, str]] = field(default_factory=set)
-    disturbed: set[tuple[str, bool]] = field(default_factory=set)
+    disturbed: set[tuple[str, ...]] = field(default_factory=set)
     worn: list[str] = field(default_factory=list)
 
 

@@ -20,6 +20,7 @@ BATCHES, ABOVE = (1, 2, 3, 8), "above 16"
 KERNELS = ("1x1", "2x2", "3x3", "4x4", "5x5", "7x7", "1x7")
 LONG = "9 and more"
 UNEVEN, PATCHES, BEYOND, SIDES = "uneven", "the kernel, above 8", "beyond the kernel", "four sides"
+ROWS, COLUMNS, BOTH = "more rows", "more columns", "as many of both"
 FEW, FEW_WIDE, DEPTHWISE, MULTIPLIER = "few", "few, C/G from 8", "depthwise", "depthwise with a multiplier"
 MOST_GROUPS = 4  # that are few
 
@@ -66,6 +67,17 @@ def _stride(problem: Problem) -> Iterator[str]:
         yield BEYOND
 
 
+def _rest(problem: Problem) -> Iterator[str]:
+    """What the last stride leaves over at the bottom and at the right: no output begins there."""
+    spec = problem.spec
+    (h, w), extent = spec.padded, spec.kernel_extent
+    rows, columns = (h - extent[0]) % spec.stride[0], (w - extent[1]) % spec.stride[1]
+    if rows != columns:
+        yield ROWS if rows > columns else COLUMNS
+    else:
+        yield BOTH if rows else "none"
+
+
 def _dilation(problem: Problem) -> Iterator[str]:
     down, across = problem.spec.dilation
     yield str(down) if down == across else UNEVEN
@@ -103,6 +115,7 @@ FACTORS: Mapping[str, CoverFactor] = {
     "W": CoverFactor(values=("even", "odd"), met=lambda problem: (("even", "odd")[problem.spec.w % 2],)),
     "kernel": CoverFactor(values=(*KERNELS, LONG), met=_kernel),
     "stride": CoverFactor(values=("1", "2", "3", UNEVEN, PATCHES, BEYOND), met=_stride),
+    "rest": CoverFactor(values=("none", ROWS, COLUMNS, BOTH), met=_rest),
     "dilation": CoverFactor(values=("1", "2", "3", UNEVEN), met=_dilation),
     "padding": CoverFactor(values=("0", "same", SIDES, BEYOND), met=_padding),
     "groups": CoverFactor(values=("1", FEW, FEW_WIDE, DEPTHWISE, MULTIPLIER), met=_groups),
@@ -113,6 +126,19 @@ FACTORS: Mapping[str, CoverFactor] = {
 }
 # Of what a backend may lack: the pairs of all others are met in an fprop without an epilogue, which every backend has.
 BROUGHT = ("pass", "epilogue")
+# Gradients and fused epilogues are kernels of their own: the pairs of these factors are met within each of them, too.
+WITHIN = ("N", "kernel", "stride", "rest", "dilation", "padding", "groups", "dtype", "layout")
+KINDS = (*PASSES[1:], *EPILOGUES[1:])
+
+
+def kind_of(pass_: str | None, epilogue: str | None) -> str:
+    """Which kernel of a backend a problem is for: a pass, an epilogue, or "" for the plain fprop."""
+    return pass_ if pass_ in PASSES[1:] else epilogue if epilogue in EPILOGUES[1:] else ""
+
+
+def within(kind: str, factor: str) -> str:
+    """The name of a factor within a kind."""
+    return f"{kind}: {factor}"
 
 
 def values_of(problem: Problem) -> list[Value]:
@@ -127,10 +153,14 @@ def pairs_of(problem: Problem) -> Iterator[Pair]:
     """
     if problem.operands or not problem.spec.inner_macs:
         return
-    plain = problem.pass_ == "fprop" and problem.epilogue == "none"
+    kind = kind_of(problem.pass_, problem.epilogue)
     for one, other in combinations(values_of(problem), 2):
-        if one[0] != other[0] and (plain or other[0] in BROUGHT):
+        if one[0] == other[0]:
+            continue
+        if not kind or other[0] in BROUGHT:
             yield one, other
+        elif one[0] in WITHIN and other[0] in WITHIN:
+            yield (within(kind, one[0]), one[1]), (within(kind, other[0]), other[1])
 
 
 def all_pairs() -> Iterator[Pair]:
@@ -138,11 +168,15 @@ def all_pairs() -> Iterator[Pair]:
     for first, second in combinations(FACTORS, 2):
         for one, other in product(FACTORS[first].values, FACTORS[second].values):
             yield (first, one), (second, other)
+            if first in WITHIN and second in WITHIN:
+                for kind in KINDS:
+                    yield (within(kind, first), one), (within(kind, second), other)
 
 
 def why_impossible(pair: Pair) -> str | None:
     """Why no problem meets both values; None if one does."""
-    return next((why for rule in _RULES if (why := rule(dict(pair))) is not None), None)
+    plain = {name.rpartition(": ")[2]: value for name, value in pair}
+    return next((why for rule in _RULES if (why := rule(plain)) is not None), None)
 
 
 def _of_columns(pair: Mapping[str, str]) -> str | None:
@@ -173,6 +207,12 @@ def _of_kernels(pair: Mapping[str, str]) -> str | None:
     return "padding that keeps the size of a 1x1 is no padding" if kernel == "1x1" and padding == "same" else None
 
 
+def _of_rests(pair: Mapping[str, str]) -> str | None:
+    if pair.get("stride") == "1" and pair.get("rest", "none") != "none":
+        return "a stride of 1 leaves nothing over"
+    return None
+
+
 def _of_passes(pair: Mapping[str, str]) -> str | None:
     pass_, epilogue = pair.get("pass"), pair.get("epilogue")
     return (
@@ -182,4 +222,4 @@ def _of_passes(pair: Mapping[str, str]) -> str | None:
     )
 
 
-_RULES = (_of_columns, _of_groups, _of_kernels, _of_passes)
+_RULES = (_of_columns, _of_groups, _of_kernels, _of_rests, _of_passes)

@@ -20,7 +20,7 @@ from convbench.outcome import Bill, Failed, Skipped
 from convbench.verify.batch import one_image
 from convbench.verify.gradient import gradient_fault
 from convbench.verify.probes import Probes
-from convbench.verify.state import call_larger
+from convbench.verify.state import call_first, disturbances
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Answers:
         poisoned: what the unwritten memory held, in words, with the answer.
         again: of further plain calls; empty if the poisoned ones gave the same bits as the first.
         single: one image of the batch computed alone, by its number; None if there is no other.
-        later: of a plain call after one on a larger problem, with the text of that; None if it computes no larger one.
+        later: of a plain call after others on other problems, with the text of those; None if it computes none.
         gradient: what is wrong with autograd through it, or "".
         not_run: that the promised operator did not run, or "".
         varies: whether it declares that two equal calls may differ in their last bits.
@@ -163,11 +163,11 @@ def question(
                     single = alone.image, failure(error)  # its earlier answers are still judged
             if whole and disturbed and not backend.slow_start:
                 tell(backend.name, BackendStage.DISTURBED)
-                larger = call_larger(backend, case)
+                called = [call_first(backend, options) for options in disturbances(case)]
                 tell(backend.name, BackendStage.VERIFIED)
-                if larger is not None:
-                    doing = f" after a call of {larger.spec}"
-                    later = str(larger.spec), take(call, guard)
+                if others := " and ".join(str(one.spec) for one in called if one is not None):
+                    doing = f" after a call of {others}"
+                    later = others, take(call, guard)
             if whole:
                 doing = " under autograd"
                 gradient = gradient_fault(backend, exam)

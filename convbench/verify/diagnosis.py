@@ -6,7 +6,7 @@ from torch import Tensor
 AXES = {
     "y": ("image n", "output channel k", "output row p", "output column q"),
     "dx": ("image n", "input channel c", "input row h", "input column w"),
-    "dw": ("output channel k", "channel of the group c", "kernel row r", "kernel column s"),
+    "dw": ("output channel k", "weight channel c", "kernel row r", "kernel column s"),
 }
 
 

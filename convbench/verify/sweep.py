@@ -9,6 +9,7 @@ from convbench.backend import Backend
 from convbench.call.watch import BackendStage, Watch, fault_traits
 from convbench.case import Case
 from convbench.outcome import Failed, Result, Wrong
+from convbench.verify import state
 from convbench.verify.answers import Answers, question
 from convbench.verify.diagnose.fault import Effort, explain_fault
 from convbench.verify.exam import Exam, prepare_exam
@@ -68,9 +69,9 @@ def _verify_case(probes: Probes, lineup: Lineup) -> None:
 
     def ask(backend: Backend) -> None:
         watch.tell(backend.name, BackendStage.VERIFIED)
-        kind = backend.name, any(probes.exam.case.spec.sides)
-        found = question(backend, probes, disturbed=kind not in watch.disturbed, tell=watch.tell)
-        watch.disturbed.add(kind)
+        disturbed = backend.name, state.kind(probes.exam.case)
+        found = question(backend, probes, disturbed=disturbed not in watch.disturbed, tell=watch.tell)
+        watch.disturbed.add(disturbed)
         if isinstance(found, Answers):
             answers[backend.name] = found
         else:

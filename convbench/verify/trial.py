@@ -190,12 +190,12 @@ def _findings(backend: Backend, probes: Probes, answers: Answers) -> Iterator[Ch
         if found is not None:
             yield found
     if answers.later is not None:
-        larger, answer = answers.later
+        others, answer = answers.later
         found = manners(answer)
         if found is None and not alike(answer.out, plain):
             found = exam.misfit(answer.out) or check(exam, answer.out, family, roundings, points)
             if not found.passed:
-                found = found.fails("state", f"right at first, wrong after a call of {larger}: {found.evidence}")
+                found = found.fails("state", f"right at first, wrong after a call of {others}: {found.evidence}")
         if found is not None and not found.passed:
             yield found
     if answers.lattice is not None:

@@ -13,7 +13,7 @@ from convbench.selection import FOR_VERIFY, select
 from convbench.spec import ConvSpec
 from convbench.suites import load_suite
 from convbench.suites.choose import give_way
-from convbench.suites.cover import FACTORS, SIZES, all_pairs, pairs_of, why_impossible
+from convbench.suites.cover import FACTORS, KINDS, SIZES, all_pairs, kind_of, pairs_of, why_impossible
 
 ROWS = load_suite("awkward")
 FPROP = [one.spec for one in ROWS if (one.pass_, one.epilogue, one.operands) == ("fprop", "none", "")]
@@ -26,7 +26,21 @@ def test_every_pair_of_values_of_different_factors_is_met_or_impossible() -> Non
     met = {pair for problem in ROWS for pair in pairs_of(problem)}
     assert pairs - impossible - met == set()
     assert met & impossible == set()
-    assert (len(FACTORS), len(SIZES), len(pairs), len(impossible), len(met)) == (15, 28, 11_270, 775, 10_495)
+    assert (len(FACTORS), len(SIZES), len(pairs), len(impossible), len(met)) == (16, 28, 15_486, 822, 14_664)
+
+
+def test_the_documentation_counts_them() -> None:
+    layers, cover = (sum(one.name.startswith(name) for one in ROWS) for name in ("layer_", "cover_"))
+    valued = sum(bool(one.operands) for one in ROWS)
+    text = (Path(__file__).parents[2] / "docs" / "verification.md").read_text(encoding="utf-8")
+    for words in (
+        f"- {len(ROWS) - layers - cover - valued} written by hand",
+        f"- {valued} with numbers",
+        f"- {layers} of 14 layers",
+        f"- {cover:,} of a covering array",
+        "15,486 pairs of values of different factors 822 are impossible",
+    ):
+        assert words in text
 
 
 def test_a_pair_of_sizes_is_met_by_an_fprop_and_not_by_a_gradient() -> None:
@@ -62,6 +76,19 @@ CIRCUMSTANCES: dict[str, Callable[[ConvSpec], bool]] = {
     "sums of more than 256 terms": lambda one: one.taps > 256,
     **{f"{q} columns": lambda one, q=q: one.q == q for q in (13, 15, 27, 29, 55, 57)},  # type: ignore[misc]  # mypy infers no default of a lambda
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_gradient_and_an_epilogue_meet_what_a_stride_leaves_over_beside_padding(kind: str) -> None:
+    rows = [one.spec for one in ROWS if kind_of(one.pass_, one.epilogue) == kind and not one.operands]
+    rests = [
+        [(size - extent) % step for size, extent, step in zip(one.padded, one.kernel_extent, one.stride, strict=True)]
+        for one in rows
+    ]
+    assert any(down > across for down, across in rests)
+    assert any(down < across for down, across in rests)
+    assert any(down == across > 0 for down, across in rests)
+    assert any((one.n, one.p, one.q) == (1, 1, 1) for one in rows)  # an output that broadcasts nothing
 
 
 @pytest.mark.parametrize("name", CIRCUMSTANCES)

@@ -95,8 +95,9 @@ def test_a_backend_that_knows_equal_padding_alone_gets_an_image_padded_beforehan
     (result,) = verify([case], [equal])
     assert isinstance(result.outcome, Verified)
     assert str(case.spec.evened) == "n2c4h10w10k6r3s3_st2_pd0x1_g2"
-    alone, larger = "n1c4h10w10k6r3s3_st2_pd0x1_g2", "n2c6h12w14k9r3s3_st2_g3"  # what two probes call it with
-    assert {str(spec) for spec in seen} == {str(case.spec.evened), alone, larger}
+    alone, larger = "n1c4h10w10k6r3s3_st2_pd0x1_g2", "n2c6h12w14k9r3s3_st2_g3"  # what probes call it with
+    filled = "n2c4h10w12k6r3s3_st2_g2"
+    assert {str(spec) for spec in seen} == {str(case.spec.evened), alone, larger, filled}
 
 
 @pytest.mark.parametrize(("extra", "outcome"), [(0, Verified), (1, Wrong)])

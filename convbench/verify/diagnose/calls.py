@@ -1,14 +1,15 @@
 """What does an implementation keep from one call to the next? Equal calls, and others at the same addresses."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
+from convbench.case import Case
 from convbench.verify.diagnose.experiment import SALT, Cause, Subject
 from convbench.verify.diagnosis import which_outputs
 from convbench.verify.exam import Exam, make_exam, prepare_exam
-from convbench.verify.state import call_larger
+from convbench.verify.state import call_first, disturbances
 
 REPEAT = "two calls differ"
 STATE = "state between calls"
@@ -33,25 +34,28 @@ def find_repeat(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Cau
 
 def find_state(subject: Subject, exam: Exam, _: Tensor, __: Tensor) -> Cause | None:
     """Outputs that depend on the numbers of the call before, on another problem."""
+    return next(filter(None, (_find_left_behind(subject, exam, one) for one in disturbances(exam.case))), None)
 
+
+def _find_left_behind(subject: Subject, exam: Exam, options: Sequence[Case]) -> Cause | None:
     def after(filled: float) -> tuple[Tensor, str] | None:
         subject.pay()
-        larger = call_larger(subject.backend, exam.case, filled=filled)
-        return None if larger is None else (subject.run(exam), str(larger.spec))
+        other = call_first(subject.backend, options, filled=filled)
+        return None if other is None else (subject.run(exam), str(other.spec))
 
     if (clean := after(0.0)) is None or (found := after(1.0)) is None:
         return None
-    before, (out, larger) = clean[0], found
+    before, (out, other) = clean[0], found
     wrong = subject.shares(out, exam) > 1
     differ = wrong & (out != before) & ~(out.isnan() & before.isnan())
     if not differ.any() or (again := after(1.0)) is None or not torch.equal(again[0][differ], out[differ]):
         return None
     if (subject.shares(before, exam) <= 1).all():
-        words = f"wrong only after an earlier call, of {larger}: it keeps state between calls"
+        words = f"wrong only after an earlier call, of {other}: it keeps state between calls"
     else:
         which = which_outputs(differ, exam.case.out_name)
         depend = "depends" if int(differ.sum()) == 1 else "depend"
-        words = f"{which} {depend} on the call before, of {larger}: it keeps state between calls"
+        words = f"{which} {depend} on the call before, of {other}: it keeps state between calls"
     return Cause(kind=STATE, words=words)
 
 

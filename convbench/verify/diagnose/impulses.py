@@ -139,7 +139,7 @@ def families(case: Case) -> Iterator[Family]:
         taps = tuple((r, s) for r in range(spec.r) for s in range(spec.s))
         yield Family(noun="tap", letters="rs", operand=1, axis=2, indices=taps, terms=summed)
     if pass_ == "fprop" and spec.c_per_group > 1:
-        noun = "channel" if spec.groups == 1 else "channel of the group"
+        noun = "channel" if spec.groups == 1 else "weight channel"
         yield lines(noun, "c", 1, 1, spec.c_per_group, terms)
     if pass_ == "dgrad" and spec.k > 1:
         indices = tuple((k,) for k in range(spec.k))

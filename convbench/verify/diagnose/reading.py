@@ -22,26 +22,33 @@ from convbench.verify.oracle import Truth
 
 BASE = 200  # of the digits that are sent: bf16 counts to 256, others further
 MOST_ASKS = 40
+BIAS_TIMES = {0: "is not added", 2: "is added twice"}  # in some outputs, where once is right
 NOTHING = 0  # where an output reads padding alone; positions count from 1
 
 
 def find_bias(subject: Subject, exam: Exam, out: Tensor, wrong: Tensor) -> Cause | None:
-    """Which bias each output adds, where no image adds anything: none, or that of another output channel."""
+    """Which bias each output adds, where no image adds anything: none, its own twice, or that of another channel."""
     case = exam.case
     if case.epilogue == "none" or not wrong.any():
         return None
     x, w, bias = exam.operands.values()
-    channels = torch.arange(case.spec.k, device=bias.device)
-    got = _send(subject, channels + 1, lambda digits: (torch.zeros_like(x), w, digits))
-    if got is None:
-        return None
-    due = (channels + 1).reshape(1, -1, 1, 1).expand_as(got)
     y, column = exam.truth.y, bias.double().reshape(1, -1, 1, 1)
-    lost = (got == NOTHING) & (due != NOTHING)
-    if bool((lost | (got == due)).all()) and lost.any() and not lost.all():
-        truth = Truth(y=torch.where(lost, y - column, y), magnitude=exam.truth.magnitude, terms=exam.truth.terms)
-        if bool((subject.shares(out, exam, truth) <= 1).all()):
-            return Cause(kind="bias lost", words=f"the bias is not added {describe_place(lost, case.out_name)}")
+    nothing = torch.zeros_like(x)
+    times = subject.run(subject.exam(*(one.double() for one in (nothing, w, torch.ones_like(bias))))).double()
+    for count, words in BIAS_TIMES.items():
+        odd = times == count
+        if odd.any() and not odd.all() and bool((odd | (times == 1)).all()):
+            truth = Truth(
+                y=torch.where(odd, y + (count - 1) * column, y),
+                magnitude=exam.truth.magnitude + column.abs(),
+                terms=exam.truth.terms,
+            )
+            if bool((subject.shares(out, exam, truth) <= 1).all()):
+                return Cause(kind=f"bias {words}", words=f"the bias {words} {describe_place(odd, case.out_name)}")
+            return None
+    channels = torch.arange(case.spec.k, device=bias.device)
+    got = _send(subject, channels + 1, lambda digits: (nothing, w, digits))
+    if got is None:
         return None
     source = got[:1, :, :1, :1].flatten() - 1
     alike = bool((got == got[:1, :, :1, :1]).all()) and bool(((source >= 0) & (source < case.spec.k)).all())

@@ -119,6 +119,22 @@ def test_a_workspace_that_is_not_cleared_is_named_and_shrinks_to_a_problem_that_
     assert told(keeps_its_workspace, alone).probe == "state"
 
 
+def test_a_workspace_of_each_size_is_filled_to_its_border_by_another_padding() -> None:
+    rooms: dict[tuple[int, ...], Tensor] = {}
+
+    def keeps_one_for_each_size(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        if spec.padding == (0, 0):
+            return correct(x, w, spec)
+        (top, left), size = spec.padding, (spec.n, spec.c, *spec.padded)
+        image = rooms.setdefault(size, torch.zeros(size))
+        image[:, :, top : top + spec.h, left : left + spec.w] = x
+        return correct(image, w, replace(spec, h=size[2], w=size[3], padding=(0, 0)))
+
+    words = "wrong only after an earlier call, of n2c4h11w8k6r3s3_pd0x1: it keeps state between calls"
+    check = told(keeps_one_for_each_size, make_case(S))
+    assert (check.probe, check.cause) == ("state", words)
+
+
 def test_a_tail_that_is_one_call_late_is_named() -> None:
     late: list[Tensor] = []
 

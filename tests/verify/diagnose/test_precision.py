@@ -53,6 +53,8 @@ def tf32_nearest(tensor: Tensor, *, even: bool) -> Tensor:
     return (bits + (0xFFF + ((bits >> 13) & 1) if even else 0x1000) >> 13 << 13).view(torch.float32)
 
 
+BESIDE_PADDING = "n1c256h1w31k1r7s1_pd3x0"  # an output reads one row of the kernel, of the others padding
+
 PLANTED: list[Planted] = [
     (S, {}, lambda x, w, spec: correct(tf32(x), tf32(w), spec), "it rounds x and w to TF32"),
     (S, {}, lambda x, w, spec: correct(x.half().float(), w, spec), "it rounds x to fp16"),
@@ -68,6 +70,7 @@ PLANTED: list[Planted] = [
     (LONG, BF16, limited, "it limits x to the range from -2 to 2"),
     (LONG, {}, parts_in(torch.bfloat16, 16), "it rounds its sums to bf16 after every 16 channels"),
     (LONG, BF16, parts_in(torch.bfloat16, 16), "it rounds its sums to bf16 after every 16 channels"),
+    (BESIDE_PADDING, BF16, parts_in(torch.bfloat16, 37), "it rounds its sums to bf16 after every 37 channels"),
     (LONG, FP16, parts_in(torch.float16, 8), "it rounds its sums to fp16 after every 8 channels"),
     (LONG, {}, lambda x, w, spec: correct(x, w, spec).bfloat16().float(), "it rounds its results to bf16"),
     (LONG, {}, products_in_fp16, "it rounds its products to fp16"),

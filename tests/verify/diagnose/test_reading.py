@@ -22,7 +22,8 @@ from tests.verify.diagnose.planting import GROUPED, S, correct, spec, told
             lambda b: b[[0, 1, 3, 2, 4, 5]],
             "output channels k=2 and k=3 are swapped: output channel k=2 gets the bias of k=3",
         ),
-        (lambda b: torch.cat([b[:4], 2 * b[4:]]), ""),
+        (lambda b: torch.cat([b[:4], 2 * b[4:]]), "the bias is added twice in output channels k=4..5"),
+        (lambda b: torch.cat([b[:4], 3 * b[4:]]), ""),
     ],
 )
 def test_the_bias_that_each_output_channel_gets_is_told(

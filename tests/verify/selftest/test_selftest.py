@@ -36,7 +36,7 @@ from convbench.verify.selftest.selftest import (
     nearest,
     random_cases,
 )
-from convbench.verify.state import call_larger
+from convbench.verify.state import call_first, disturbances
 from convbench.verify.transforms import winograd_bound
 from tests.cli.conftest import Cli, table
 from tests.cli.conftest import cli as cli  # noqa: PLC0414  # a fixture of this module too
@@ -116,7 +116,8 @@ def answers_with_another_problem(bug: Kernel, exam: Exam) -> bool:
     """The same call is right before one on a larger problem, and no longer after it."""
     fn, case = bug.make(), exam.case
     right = torch.equal(fn(exam.x, exam.w, case.spec), plain(exam))
-    assert call_larger(as_backend(replace(bug, make=lambda: fn)), case)
+    same = as_backend(replace(bug, make=lambda: fn))
+    assert [call_first(same, options) for options in disturbances(case)]
     return right and not torch.allclose(fn(exam.x, exam.w, case.spec), plain(exam))
 
 
@@ -161,6 +162,7 @@ SIGNS: dict[str, Callable[[Kernel, Exam], bool]] = {
     "tail-of-last-time": answers_with_the_past,
     "sums-not-cleared": answers_with_the_past,
     "workspace-cleared-once": answers_with_another_problem,
+    "workspace-of-a-size-cleared-once": answers_with_another_problem,
     "cached-by-pointer": answers_with_the_past,
     "last-bit-varies": differs_from_call_to_call,
     "order-varies": differs_from_call_to_call,

@@ -74,6 +74,7 @@ SHOWS: dict[str, Case] = {
     "dgrad-not-turned": make_case(SMALL, pass_="dgrad"),
     "dgrad-channel-tail": make_case("n1c2h4w4k6r3s3", pass_="dgrad"),
     "dgrad-rest-of-the-stride": make_case("n1c2h7w7k2r3s3_st2_pd1", pass_="dgrad"),
+    "dgrad-rest-of-the-rows-for-columns": make_case("n1c2h7w8k2r3s3_st2_pd1", pass_="dgrad"),
     "wgrad-depthwise-transposed": make_case("n1c4h7w7k4r3s3_st2_g4", pass_="wgrad"),
     "wgrad-saturates": make_case("n4c4h9w9k4r3s3_pd1_g4", pass_="wgrad"),
     "wgrad-forgets-an-image": make_case(SMALL, pass_="wgrad"),
@@ -84,13 +85,20 @@ SHOWS: dict[str, Case] = {
     "bias-twice": make_case(SMALL, epilogue="bias"),
     "bias-of-the-next-channel": make_case(SMALL, epilogue="bias"),
     "bias-in-eights": make_case(SMALL, epilogue="bias"),
+    "bias-in-overlapping-eights": make_case("n1c2h4w4k11r3s3", epilogue="bias"),
     "relu-missing": make_case(SMALL, epilogue="bias_relu"),
     "relu-before-bias": make_case(SMALL, epilogue="bias_relu"),
     "relu-of-six": make_case("n2c16h9w8k4r3s3_pd1", epilogue="bias_relu"),
     "relu-always": make_case(SMALL, epilogue="bias"),
 }
 # What shows in another way than in the numbers of a plain call.
-BY_BEHAVIOUR = {"rows-beyond-32-unwritten", "dgrad-gaps-unwritten", "wgrad-changes-dy", "values-beyond-fp16"}
+BY_BEHAVIOUR = {
+    "rows-beyond-32-unwritten",
+    "dgrad-gaps-unwritten",
+    "wgrad-changes-dy",
+    "bias-is-the-accumulator",
+    "values-beyond-fp16",
+}
 
 
 def distance(kernel: Kernel, case: Case) -> float:

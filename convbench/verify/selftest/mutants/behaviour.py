@@ -77,6 +77,26 @@ def workspace_cleared_once() -> Function:
     return fn
 
 
+def _has_columns_of_padding(case: Case) -> bool:
+    spec = case.spec
+    return spec.padding[1] > 0 and spec.padding_end is None and spec.p * spec.q > 0
+
+
+@bug_with_memory(causes=(r"keeps state between calls",), probe="state", fits=_has_columns_of_padding)
+def workspace_of_a_size_cleared_once() -> Function:
+    """The same with a workspace for each padded size, which another padding to that size finds filled"""
+    workspaces: dict[tuple[object, ...], Tensor] = {}
+
+    def fn(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        (top, left), (h, width) = spec.padding, spec.padded
+        shape = (spec.n, spec.c, h, width)
+        image = workspaces.setdefault((shape, x.dtype), torch.zeros(shape, dtype=x.dtype))
+        image[:, :, top : top + spec.h, left : left + spec.w] = x
+        return convolve(image, w, replace(spec, h=h, w=width, padding=(0, 0), padding_end=None))
+
+    return fn
+
+
 @bug_with_memory(
     causes=(r"(earlier|previous|last|first) call", r"\bkept\b|stale|remember|address"),
     probe="numbers that change in the same buffers",
@@ -217,6 +237,7 @@ BEHAVIOUR = (
     tail_of_last_time,
     sums_not_cleared,
     workspace_cleared_once,
+    workspace_of_a_size_cleared_once,
     cached_by_pointer,
     last_bit_varies,
     order_varies,

@@ -58,6 +58,23 @@ def bias_in_eights(x: Tensor, w: Tensor, spec: ConvSpec, bias: Tensor, relu: boo
     return _ended(_sum(x, w, spec) + _column(bias), x, relu)
 
 
+@bug_of_epilogue(causes=(r"bias is added twice",))
+def bias_in_overlapping_eights(x: Tensor, w: Tensor, spec: ConvSpec, bias: Tensor, relu: bool) -> Tensor:
+    """The last block of eight channels is moved back over the one before, and both add their bias"""
+    bias, k = bias.clone(), spec.k_per_group
+    if k > 8:
+        bias.unflatten(0, (spec.groups, k))[:, k - 8 : k // 8 * 8] *= 2
+    return _ended(_sum(x, w, spec) + _column(bias), x, relu)
+
+
+@bug_of_epilogue(causes=(r"changes? its input bias",), dtypes=("fp32", "fp64"))
+def bias_is_the_accumulator(x: Tensor, w: Tensor, spec: ConvSpec, bias: Tensor, relu: bool) -> Tensor:
+    """The sums start in a copy of the bias, which of a single output is the bias itself"""
+    total = wide(bias).reshape(1, -1, 1, 1).expand(spec.y_shape).contiguous()
+    total += _sum(x, w, spec)
+    return _ended(total, x, relu)
+
+
 @bug_of_epilogue(causes=(r"relu is not done",))
 def relu_missing(x: Tensor, w: Tensor, spec: ConvSpec, bias: Tensor, relu: bool) -> Tensor:  # noqa: ARG001  # the bug
     """The relu is forgotten"""
@@ -90,6 +107,8 @@ EPILOGUES = (
     bias_twice,
     bias_of_the_next_channel,
     bias_in_eights,
+    bias_in_overlapping_eights,
+    bias_is_the_accumulator,
     relu_missing,
     relu_before_bias,
     relu_of_six,

@@ -54,6 +54,16 @@ def dgrad_rest_of_the_stride(dy: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
     return dx
 
 
+@bug_of_gradient(causes=(ZERO,))
+def dgrad_rest_of_the_rows_for_columns(dy: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+    """dgrad makes dx as wide as the rows that the stride leaves over say, and fills the rest with zeros"""
+    dx, (h, width), extent = dgrad(dy, w, spec), spec.padded, spec.kernel_extent
+    rows, columns = (h - extent[0]) % spec.stride[0], (width - extent[1]) % spec.stride[1]
+    if columns > rows:
+        dx[..., rows - columns :] = 0
+    return dx
+
+
 @bug_of_gradient(causes=(r"r and s .*swapped", r"holds? the answer|kernel rows? .*(mixed up|swapped)"))
 def wgrad_depthwise_transposed(dy: Tensor, x: Tensor, spec: ConvSpec) -> Tensor:
     """wgrad of a depthwise convolution with a stride is cut along the wrong axis"""
@@ -112,6 +122,7 @@ GRADIENTS = (
     dgrad_not_turned,
     dgrad_channel_tail,
     dgrad_rest_of_the_stride,
+    dgrad_rest_of_the_rows_for_columns,
     wgrad_depthwise_transposed,
     wgrad_saturates,
     wgrad_forgets_an_image,
