@@ -82,7 +82,7 @@ def bench(
         plugins: files and modules with @backend functions.
         seed: of the random operands.
         threads: of the CPU; 0 as torch has them.
-        budget_s: seconds for each backend on each case.
+        budget_s: seconds for each backend besides torch on each case.
         confidence: joint confidence of all verdicts of one case.
         margin: ratios within this are a tie.
         ceilings: whether to compare with what this machine can do at most, which is measured once.
@@ -438,7 +438,8 @@ def optimize(
         threads: of the CPU; 0 as torch has them. Winners that torch runs (channels-last, torch-compile) take as many
             as torch has when they are called.
         only: names of candidates; eager is always among them. None means all that are installed.
-        budget_s: seconds of rounds for each candidate; to export and to compile them comes on top.
+        budget_s: seconds of rounds for each candidate besides eager, and again for each finalist; to export and
+            to compile them comes on top.
         plan: a file that `convbench optimize -o` or `save_plan` wrote: its winner is used, and nothing is raced.
         retune: race anyway, and write the plan file.
         isolate: run each candidate in its own process, if the model can be loaded there.

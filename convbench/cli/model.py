@@ -59,7 +59,11 @@ def model(
     budget: Annotated[
         float,
         typer.Option(
-            "--budget", metavar="SECONDS", min=0.0, max=LONGEST_S, help="With --race: time budget per backend."
+            "--budget",
+            metavar="SECONDS",
+            min=0.0,
+            max=LONGEST_S,
+            help="With --race: time budget per layer for each backend besides torch, in seconds.",
         ),
     ] = 1.0,
     threads: Threads = 0,

@@ -414,7 +414,11 @@ def test_samples_in_two_heaps_are_told_and_others_are_not() -> None:
 
 
 def test_who_pays_for_memory_that_is_mapped_anew_is_told() -> None:
-    assert memory_line([slowed(9e-3, 1e-3), slowed(None, 1e-3)]).endswith("torch on dense3x3_early takes 9.00x as long")
+    words = "timings reuse buffers; with freshly allocated ones 1 row takes longer: torch on dense3x3_early 9.00x"
+    assert memory_line([slowed(9e-3, 1e-3), slowed(None, 1e-3)]) == words
+    dearest = [replace(slowed(1e-3 * times, 1e-3), backend=f"{times}x") for times in (3, 6, 5, 4)]
+    words = "with freshly allocated ones 4 rows take longer, the most: 6x on dense3x3_early 6.00x, 5x on"
+    assert words in memory_line(dearest)
     assert memory_line([slowed(1.05e-3, 1e-3)]) == ""
     assert memory_line([slowed(None, 1e-3)]) == ""
 
