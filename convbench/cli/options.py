@@ -226,7 +226,7 @@ Timeout = Annotated[
         metavar="SECONDS",
         min=0.1,
         max=LONGEST_S,
-        help="Kill a backend that takes longer for one step. Default: 120, more for large cases.",
+        help="Kill a backend that takes longer for one step. Default: 120, on a GPU 30; more for large cases.",
     ),
 ]
 MemoryLimit = Annotated[

@@ -527,7 +527,7 @@ def memory_line(results: Iterable[Result]) -> str:
     worst = sorted((key for key, factor in dearer.items() if factor > DEARER), key=lambda key: -dearer[key])
     if not worst:
         return ""
-    rows = f"{plural(len(worst), 'row')} {'takes' if len(worst) == 1 else 'take'} longer"
+    rows = f"{plural(len(worst), 'row')} {'takes' if len(worst) == 1 else 'take'} more than {DEARER}x as long"
     rows += ", the most:" if len(worst) > MOST_DEARER else ":"
     told = (f"{backend} on {name} {dearer[backend, name]:.2f}x" for backend, name in worst[:MOST_DEARER])
     return f"timings reuse buffers; with freshly allocated ones {rows} {', '.join(told)}"
