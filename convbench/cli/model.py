@@ -54,7 +54,7 @@ def model(
         ),
     ] = "fprop",
     race: Annotated[
-        bool, typer.Option("--race", help="Then time every backend on the layers that take most of the time.")
+        bool, typer.Option("--race", help="Then time every backend on the layers where most can be gained, at most 5.")
     ] = False,
     budget: Annotated[
         float,

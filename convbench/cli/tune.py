@@ -102,8 +102,8 @@ def tune(
     """Find the fastest backend for each problem, for `auto`.
 
     Backends, also those of other installed libraries, are verified and raced on operands that are in no cache, as a
-    layer finds them in a model, except those that a built-in cost table predicts to take at least three times as long
-    as the best. The predicted best stays the choice until undisturbed rounds show another to be faster.
+    layer finds them in a model. Those that a built-in cost table predicts to take at least three times as long as the
+    best are left out. The predicted best stays the choice until undisturbed rounds show another to be faster.
 
     The plan holds for this machine, these versions, this number of threads and this accuracy; elsewhere it is refused.
     Each problem is saved once it is decided, so an interrupted run continues where it stopped.
