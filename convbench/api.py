@@ -153,8 +153,8 @@ def verify(
     As `convbench verify`: each number against a float64 reference, with a bound of its own.
 
     Args:
-        backends: as for `bench`. Of a function with a `bias`, bias and bias_relu are verified too; of a Backend, all
-            gradients and epilogues that it has.
+        backends: as for `bench`. Except on awkward, bias and bias_relu of a function with a `bias` are verified too,
+            and of a Backend all gradients and epilogues that it has.
         on: as for `bench`; by default the suite awkward, whose rows each have a dtype, layout, pass and epilogue.
         dtypes, layouts, passes, epilogues: by default all that the backends have, or what each row of the suite has.
         devices, precisions, accuracies, where, plugins, seed, threads, force: as for `bench`.
@@ -262,7 +262,7 @@ def explain(
     image: int = 0,
     seed: int = 0,
 ) -> "Explanation":
-    """Walk through one convolution, step by step, on real numbers; in a notebook, as an interactive page.
+    """Walk through one convolution, step by step, with actual numbers; in a notebook, as an interactive page.
 
     As `convbench explain`: every number is checked against PyTorch and float64 before it is shown. Only the command
     also measures what loops cost here, and watches what PyTorch really ran.

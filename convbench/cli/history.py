@@ -75,7 +75,7 @@ def history(
         if not across:
             runs, left_out = one_machine(runs)
             for name, words in left_out.items():
-                remarks(f"left out: {name}, from another machine than the newest run: {words} (--across)")
+                remarks(f"left out: {name}, not from the machine of the newest run: {words} (--across)")
         same = _matching(shape, runs)
         series = find_history(
             runs,

@@ -1,4 +1,4 @@
-"""convbench why: the questions about convolution that people keep asking, answered on real numbers."""
+"""convbench why: the questions about convolution that people keep asking, answered with actual numbers."""
 
 import json as json_module
 from typing import Annotated

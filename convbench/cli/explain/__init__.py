@@ -1,4 +1,4 @@
-"""convbench explain: walk one convolution from x and w to y on real numbers."""
+"""convbench explain: walk one convolution from x and w to y with actual numbers."""
 
 import json as json_module
 from collections.abc import Sequence
