@@ -82,13 +82,13 @@ def bench(
         plugins: files and modules with @backend functions.
         seed: of the random operands.
         threads: of the CPU; 0 as torch has them.
-        budget_s: seconds for each backend on each case.
+        budget_s: seconds for each backend besides torch on each case.
         confidence: joint confidence of all verdicts of one case.
         margin: ratios within this are a tie.
         ceilings: whether to compare with what this machine can do at most, which is measured once.
         force: run cases that a backend refuses only because they are slow.
-        isolate: run each case in its own process; None means for plug-ins, installed backends and GPUs. A function or
-            a Backend of this program cannot be isolated; the result's notes say so.
+        isolate: run each case in its own process; None means for plug-ins, installed backends, GPUs, and with a
+            limit. A function or a Backend of this program cannot be isolated; the result's notes say so.
         timeout_s, memory_nbytes: limits of a step and of a case, which need isolation.
         csv: a file that gets the rows of each case when it ends, so that an interrupted run leaves them.
         overwrite: replace that file.
@@ -153,8 +153,8 @@ def verify(
     As `convbench verify`: each number against a float64 reference, with a bound of its own.
 
     Args:
-        backends: as for `bench`. Of a function with a `bias`, bias and bias_relu are verified too; of a Backend, all
-            gradients and epilogues that it has.
+        backends: as for `bench`. Except on awkward, bias and bias_relu of a function with a `bias` are verified too,
+            and of a Backend all gradients and epilogues that it has.
         on: as for `bench`; by default the suite awkward, whose rows each have a dtype, layout, pass and epilogue.
         dtypes, layouts, passes, epilogues: by default all that the backends have, or what each row of the suite has.
         devices, precisions, accuracies, where, plugins, seed, threads, force: as for `bench`.
@@ -262,7 +262,7 @@ def explain(
     image: int = 0,
     seed: int = 0,
 ) -> "Explanation":
-    """Walk through one convolution, step by step, on real numbers; in a notebook, as an interactive page.
+    """Walk through one convolution, step by step, with actual numbers; in a notebook, as an interactive page.
 
     As `convbench explain`: every number is checked against PyTorch and float64 before it is shown. Only the command
     also measures what loops cost here, and watches what PyTorch really ran.
@@ -438,7 +438,8 @@ def optimize(
         threads: of the CPU; 0 as torch has them. Winners that torch runs (channels-last, torch-compile) take as many
             as torch has when they are called.
         only: names of candidates; eager is always among them. None means all that are installed.
-        budget_s: seconds of rounds for each candidate; to export and to compile them comes on top.
+        budget_s: seconds of rounds for each candidate besides eager, and again for each finalist; to export and
+            to compile them comes on top.
         plan: a file that `convbench optimize -o` or `save_plan` wrote: its winner is used, and nothing is raced.
         retune: race anyway, and write the plan file.
         isolate: run each candidate in its own process, if the model can be loaded there.

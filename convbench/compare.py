@@ -11,7 +11,7 @@ from convbench.anonymous import ANONYMOUS
 from convbench.backend import BASELINE
 from convbench.bench.shift import MOST_BATCHES, Shift, batch_medians, shift
 from convbench.case import RowKey
-from convbench.errors import ConvbenchError, printable
+from convbench.errors import ConvbenchError, percent, printable
 from convbench.outcome import Failed, Result, Skipped, Timed, Verified, Wrong
 from convbench.runs import kind_of, machine_name
 from convbench.store import read_pairs
@@ -399,14 +399,17 @@ def _change(
     verdict, state = gate.verdict(judged), gate.state(judged)
     if where := _noisy(mine, yours, (key, torch) if gate.relative and torch else (key,)):
         verdict = state = "undecided"
-        notes.append(f"too few clean samples {' and '.join(where)}")
+        notes.append(f"undecided: too few clean samples {' and '.join(where)}")
     elif judged is time and (doubt := _doubt(mine[key], yours[key])):  # the ratio to torch cancels it
         verdict = state = "undecided"
-        notes.append(doubt)
+        notes.append(f"undecided: {doubt}")
     elif steady and judged is time and to_torch is not None and not _goes_with(verdict, to_torch, gate):
+        notes.append(
+            f"undecided: not {verdict} relative to torch by more than {percent(gate.margin)} in the same rounds, so it "
+            f"was probably the machine"
+        )
         state = "undecided" if state == "regression" else state
         verdict = "undecided"
-        notes.append("torch changed as much in the same rounds: probably the machine")
     return RowChange(
         key=key,
         before_s=_median(mine[key]),
@@ -471,7 +474,10 @@ def _doubted(torch: RowChange, block: Iterable[RowChange], gate: Gate) -> RowCha
     ]
     if 2 * len(with_it) <= len(others):
         return torch
-    words = "the other backends changed as much in the same rounds: probably the machine"
+    words = (
+        f"undecided: most other backends became {torch.verdict} too, and it was not certainly torch that changed more, "
+        f"so it was probably the machine"
+    )
     return replace(
         torch,
         verdict="undecided",

@@ -76,6 +76,11 @@ def fraction(what: str, text: str) -> float:
     return value
 
 
+def percent(value: float) -> str:
+    """0.05 as `5 %`."""
+    return f"{100 * value:.3g} %" if value < 1 else f"{100 * value:.0f} %"
+
+
 def cause(error: Exception) -> str:
     """Why a file cannot be read, in the system's words without the error number."""
     return str(getattr(error, "strerror", None) or error)

@@ -355,9 +355,9 @@ def disturbed(outcome: Timed) -> Timed:
 def test_what_was_noisy_is_undecided_however_far_apart(changes) -> None:  # type: ignore[no-untyped-def]
     quick, slow = noisy(1), noisy(2, median_s=3e-3)
     for old, new, words in (
-        (disturbed(quick), slow, "too few clean samples before"),
-        (quick, disturbed(slow), "too few clean samples after"),
-        (disturbed(quick), disturbed(slow), "too few clean samples before and after"),
+        (disturbed(quick), slow, "undecided: too few clean samples before"),
+        (quick, disturbed(slow), "undecided: too few clean samples after"),
+        (disturbed(quick), disturbed(slow), "undecided: too few clean samples before and after"),
     ):
         found = changes([(case(), "mine", old)], [(case(), "mine", new)])
         assert [(one.verdict, one.state, one.note) for one in found.rows] == [("undecided", "undecided", words)]
@@ -385,11 +385,13 @@ def test_times_of_a_suspect_machine_or_a_shared_gpu_decide_nothing_and_their_rat
     old = [(case(), "torch", noisy(1)), (case(), "mine", noisy(2))]
     new = [(case(), name, replace(noisy(seed, 3e-3), noise=noise)) for seed, name in ((3, "torch"), (4, "mine"))]
     found = changes(old, new)
-    assert {(row.verdict, row.state, row.note) for row in found.rows} == {("undecided", "undecided", f"{words} after")}
+    assert {(row.verdict, row.state, row.note) for row in found.rows} == {
+        ("undecided", "undecided", f"undecided: {words} after")
+    }
     (row,) = changes(old, new, Gate(allowance=0.05, relative=True)).rows
     assert (row.state, row.note) == ("ok", "")
     (torch, _) = changes(new, new).rows
-    assert torch.note == f"identical in both files; {words} before and after"
+    assert torch.note == f"identical in both files; undecided: {words} before and after"
     free = [(one, name, replace(found, noise=Noise(contended=0))) for one, name, found in new]
     assert changes(old[1:], free[1:]).rows[0].note == ""
 
@@ -410,7 +412,8 @@ def test_slow_rounds_that_torch_met_as_well_are_no_regression(changes) -> None: 
     mine = next(one for one in changes(old, new).rows if one.key.backend == "mine")
     assert mine.time.high < 1 / 1.05
     assert (mine.verdict, mine.state) == ("undecided", "undecided")
-    assert "torch changed as much in the same rounds" in mine.note
+    words = "not slower relative to torch by more than 1.5 % in the same rounds, so it was probably the machine"
+    assert mine.note == f"undecided: {words}"
     alone = changes(old[1:], new[1:]).rows[0]
     assert alone.state == "regression"  # without torch nobody can tell
 
@@ -433,6 +436,21 @@ def test_where_torch_is_another_one_it_is_no_measure(tmp_path: Path) -> None:
     )
     rows = compare_files(old, new, gate=Gate(allowance=0.05)).rows
     assert next(one for one in rows if one.key.backend == "mine").state == "regression"
+
+
+def test_a_row_that_changed_more_or_less_than_torch_is_undecided_where_it_did_not_change_beside_it(  # type: ignore[no-untyped-def]
+    changes,
+) -> None:
+    """One may change less than torch, or by up to the margin more: the words may say neither."""
+    for factor, torch_factor in ((2.0, 4.0), (1.05, 1.04)):
+        old = [(case(), "torch", noisy(1, 1e-3)), (case(), "mine", noisy(2, 1e-3))]
+        new = [(case(), "torch", noisy(1, 1e-3 * torch_factor)), (case(), "mine", noisy(2, 1e-3 * factor))]
+        mine = next(one for one in changes(old, new).rows if one.key.backend == "mine")
+        assert mine.time.high < 1 / 1.015
+        assert (mine.verdict, mine.note.partition(" by more")[0]) == (
+            "undecided",
+            "undecided: not slower relative to torch",
+        )
 
 
 def run_of(side: str, **slower: float) -> list[Row]:
@@ -460,8 +478,8 @@ def test_torch_is_undecided_only_if_most_others_changed_as_much(  # type: ignore
 ) -> None:
     found = changes(run_of("old"), run_of("new", **slower))
     assert [row.state for row in found.rows] == states
-    words = "the other backends changed as much in the same rounds: probably the machine"
-    assert found.rows[0].note == (words if states[0] == "undecided" else "")
+    words = "undecided: most other backends became slower too, and it was not certainly torch that changed more"
+    assert found.rows[0].note == (f"{words}, so it was probably the machine" if states[0] == "undecided" else "")
 
 
 def test_torch_of_another_version_or_alone_is_a_regression_whatever_the_others_did(changes, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

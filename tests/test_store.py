@@ -17,7 +17,7 @@ from convbench.machine import Machine, cpu_name, free_nbytes, this_machine
 from convbench.outcome import Bill, Check, Noise, Outcome, PairedRatio, Roofline
 from convbench.rows import Context, csv_line, from_row, text_row, to_row
 from convbench.schema import COLUMNS, OLDEST, SCHEMA
-from convbench.store import CsvFile, read_pairs, read_results, read_rows
+from convbench.store import _FREE_OPTIONS, CsvFile, read_pairs, read_results, read_rows
 from tests.conftest import make_case
 
 DESIGN = (
@@ -518,3 +518,9 @@ def test_rounds_set_aside_that_were_never_held_are_a_damaged_row(tmp_path: Path)
         file.append(row)
     with pytest.raises(ConvbenchError, match=r"row 2 is damaged: it has 6 rounds, but others were set aside"):
         read_results(path)
+
+
+def test_the_documents_list_the_options_that_may_differ_when_a_file_is_continued() -> None:
+    page = " ".join((Path(__file__).parents[1] / "docs" / "isolation.md").read_text().split())
+    listed = page.partition("Only `--across`")[2].partition(" may differ")[0]
+    assert set(re.findall(r"`(--[a-z-]+)`", "`--across`" + listed)) == set(_FREE_OPTIONS)

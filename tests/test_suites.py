@@ -7,6 +7,8 @@ import pytest
 from convbench import ConvbenchError
 from convbench.suites import COLUMNS, SHIPPED, find_problem, load_suite, suite_names
 
+DOCS = Path(__file__).parents[1] / "docs"
+
 
 @pytest.mark.parametrize("suite", suite_names())
 def test_every_shipped_row_is_a_legal_problem_with_a_source(suite: str) -> None:
@@ -36,6 +38,28 @@ def test_the_awkward_suite_holds_what_it_promises() -> None:
     assert any((spec.r, spec.s) == (spec.h, spec.w) and spec.r > 1 for spec in specs)
     assert any(spec.stride != spec.dilation and spec.dilation != (1, 1) for spec in specs)
     assert any(spec.h == 1 < spec.w for spec in specs)
+
+
+def test_the_documents_count_the_rows_that_the_suites_have() -> None:
+    pages = {name: " ".join((DOCS / name).read_text().split()) for name in ("verification.md", "edge-cases.md")}
+    rows = load_suite("awkward")
+    made = ("cover_", "layer_")
+    groups = {
+        "written by hand": [one for one in rows if not one.operands and not one.name.startswith(made)],
+        "with numbers that are not drawn": [one for one in rows if one.operands],
+        "of 14 layers": [one for one in rows if one.name.startswith("layer_")],
+        "of a covering array": [one for one in rows if one.name.startswith("cover_")],
+    }
+    assert sum(map(len, groups.values())) == len(rows)
+    for page in ("README.md", "CONTRIBUTING.md"):
+        assert f"{len(rows):,} awkward problems" in (DOCS.parent / page).read_text()
+    for words, group in groups.items():
+        assert f"- {len(group):,} {words}" in pages["verification.md"]
+    edge, large = load_suite("edge"), load_suite("edge_large")
+    faults = {one.name.partition("_")[0] for one in edge}
+    assert f"has {len(faults)} faults of convolutions, in {len(edge)} rows" in pages["edge-cases.md"]
+    assert f"`--suite edge` has {len(faults)} [faults" in pages["verification.md"]
+    assert [one.name.partition("_")[0] for one in large] == ["29", "30"]
 
 
 def test_a_row_is_found_by_its_name_or_the_end_of_it() -> None:

@@ -150,6 +150,23 @@ def test_bench_times_on_macos_and_is_refused_on_windows(windows: bool, cli: Cli,
         assert "timed" in rows.read_text()
 
 
+@pytest.mark.parametrize("words", ["tune --shape n1c1h4w4k1r2s2 -o plan.json", "compare BEFORE --rerun"])
+def test_what_else_times_by_the_rounds_of_bench_is_refused_on_windows(
+    windows: bool, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if not windows:
+        assert system.lacks("bench") == ""
+        return
+    given = words.replace("BEFORE", str(Path(__file__).parent / "results" / "quick-cpu-zen4.csv")).split()
+    done = cli(*given)
+    assert done.code == 2
+    assert done.err.splitlines()[-1].startswith("convbench: bench needs resource.getrusage, which Windows lacks; run")
+    assert "tune, model --race, compare --rerun, ran and explain --interactive" in " ".join(
+        cli("doctor", "-h").out.split()
+    )
+
+
 def test_what_torch_ran_is_refused_where_its_log_would_come_too_late(windows: bool, cli: Cli) -> None:
     if not windows:
         assert system.lacks("convbench ran") == ""

@@ -35,7 +35,7 @@ RESULTS = Path("convbench-results")
 @options.unfold
 def bench(
     choice: options.Choice,
-    budget: options.Budget = 3.0,
+    budget: Annotated[float, options.budget_option("torch")] = 3.0,
     confidence: Annotated[
         float, typer.Option("--confidence", metavar="FRACTION", help="Joint confidence of all verdicts of one case.")
     ] = 0.998,
@@ -115,9 +115,9 @@ def bench(
         session = None if how.dry_run else how.begin(selection, work, remarks)
     if session is None:
         why = (
-            f"at most: {budget:g} s of rounds per backend (--budget), or {work.least_rounds} rounds if they take "
-            f"longer, plus the reference, calls and checks before and after, at rates measured on two CPU cores; "
-            f"waiting after the hypervisor moves a CPU is extra"
+            f"at most: {budget:g} s of rounds (--budget) per backend besides torch, or {work.least_rounds} rounds "
+            f"if they take longer, plus the reference, calls and checks before and after, at rates measured on two CPU "
+            f"cores; waiting after the hypervisor moves a CPU is extra"
         )
         raise typer.Exit(show_dry_run(selection, work, how=how, why=why))
     typer.echo(warning(), err=True)

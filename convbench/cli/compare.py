@@ -43,7 +43,9 @@ def compare(
     margin: Annotated[
         str | None,
         typer.Option(
-            metavar="FRACTION", help="Times that differ by less count as equal, as 1.5% or 0.015. Default: 1.5%."
+            metavar="FRACTION",
+            help="Times that differ by less count as equal, as 1.5% or 0.015. Default: 1.5%, or --fail-if-slower if "
+            "that is less.",
         ),
     ] = None,
     confidence: Annotated[float, typer.Option(metavar="FRACTION", help="Joint confidence of all intervals.")] = 0.99,
@@ -72,9 +74,10 @@ def compare(
 ) -> None:
     """Compare two result files: what got slower, or broke?
 
-    Rows match by problem, device, threads, dtype, layout, precision, pass, epilogue and backend. A row
-    is a regression if its whole interval is beyond --fail-if-slower, or if it is now wrong or failed.
-    It is undecided if its interval contains that limit.
+    Rows match by suite, name, problem, device, threads, dtype, layout, precision, accuracy, pass, epilogue and backend.
+    A row is a regression if its whole interval is beyond --fail-if-slower, or if it is now wrong or failed and was not
+    before. It is undecided if its interval contains that limit, if it was probably the machine that changed, or if too
+    few samples were clean.
     Exit 0: no regression, and nothing undecided; 1: a regression; 2: different machines, or bad input;
     3: no regression, but something is undecided (see --undecided), or there is nothing to compare.
     """

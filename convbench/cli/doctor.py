@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from convbench.cli import options
-from convbench.cli.outputs import check_outputs, tell, write
+from convbench.cli.outputs import check_outputs, is_shown, tell, write
 from convbench.device import find_device
 from convbench.errors import ConvbenchError
 
@@ -33,7 +33,7 @@ def doctor(
     It also shows which defaults a settings file sets: convbench.toml, or [tool.convbench] in pyproject.toml.
 
     Linux, or WSL on Windows, runs all of convbench; macOS runs everything except isolation. On Windows itself,
-    isolation, bench, convbench ran and explain --interactive are not available.
+    isolation, bench, tune, model --race, compare --rerun, ran and explain --interactive are not available.
     """
     check_outputs({"--bundle": bundle}, overwrite=overwrite)
     settings = _settings()
@@ -45,7 +45,8 @@ def doctor(
 
     count = set_threads(threads)
 
-    tell("checking load, clocks and CPUs for a few seconds")
+    if is_shown():
+        tell("checking load, clocks and CPUs for a few seconds")
     accelerators = [one for one in devices if not one.on_host]
     chosen = accelerators[0] if accelerators else find_device("cpu")
     findings = list(examine(chosen, count))

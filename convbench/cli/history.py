@@ -50,8 +50,8 @@ def history(
     """Follow a problem over kept runs, and find where it changed.
 
     A sparkline for each backend, and each run in which it got faster or slower. The runs are those of bench --keep in
-    .convbench/, in the order of their time. Each is compared with the first runs since the last change, with the same
-    statistics as convbench compare. Runs of another machine than the newest are left out.
+    .convbench/, in order of time. Each is compared with the first runs since the last change, with the same
+    statistics as convbench compare. Runs from a machine other than that of the newest run are left out.
 
     Exit 3: no kept run has this problem.
     """
@@ -75,7 +75,7 @@ def history(
         if not across:
             runs, left_out = one_machine(runs)
             for name, words in left_out.items():
-                remarks(f"left out: {name}, from another machine than the newest run: {words} (--across)")
+                remarks(f"left out: {name}, not from the machine of the newest run: {words} (--across)")
         same = _matching(shape, runs)
         series = find_history(
             runs,

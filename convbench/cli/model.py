@@ -54,12 +54,16 @@ def model(
         ),
     ] = "fprop",
     race: Annotated[
-        bool, typer.Option("--race", help="Then time every backend on the layers that take most of the time.")
+        bool, typer.Option("--race", help="Then time every backend on the layers where most can be gained, at most 5.")
     ] = False,
     budget: Annotated[
         float,
         typer.Option(
-            "--budget", metavar="SECONDS", min=0.0, max=LONGEST_S, help="With --race: time budget per backend."
+            "--budget",
+            metavar="SECONDS",
+            min=0.0,
+            max=LONGEST_S,
+            help="With --race: time budget per layer for each backend besides torch, in seconds.",
         ),
     ] = 1.0,
     threads: Threads = 0,

@@ -73,7 +73,11 @@ def optimize(
     budget: Annotated[
         float,
         typer.Option(
-            "--budget", metavar="SECONDS", min=0.01, max=LONGEST_S, help="Time budget per candidate, without its build."
+            "--budget",
+            metavar="SECONDS",
+            min=0.01,
+            max=LONGEST_S,
+            help="Time budget per candidate besides eager, without its build; the finalists get it again.",
         ),
     ] = 5.0,
     threads: Threads = 0,

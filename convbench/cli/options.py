@@ -214,7 +214,8 @@ Isolate = Annotated[
     bool | None,
     typer.Option(
         "--isolate/--no-isolate",
-        help="Run each case in its own process. Default: on for plug-ins, several --threads, and cuda.",
+        help="Run each case in its own process. Default: on for plug-ins, backends of other packages, several "
+        "--threads, cuda, and with --timeout or --memory-limit.",
         show_default=False,
     ),
 ]
@@ -225,7 +226,7 @@ Timeout = Annotated[
         metavar="SECONDS",
         min=0.1,
         max=LONGEST_S,
-        help="Kill a backend that takes longer for one step. Default: 120, more for large cases.",
+        help="Kill a backend that takes longer for one step. Default: 120, on a GPU 30; more for large cases.",
     ),
 ]
 MemoryLimit = Annotated[
@@ -290,16 +291,19 @@ GithubBenchmark = Annotated[
 Percentiles = Annotated[
     bool, typer.Option("--percentiles", help="Show the 95th and 99th percentile and the maximum of the times, too.")
 ]
-Budget = Annotated[
-    float,
-    typer.Option(
+
+
+def budget_option(baseline: str) -> Any:
+    """--budget of a command whose backends are compared with this one, which has no budget of its own."""
+    return typer.Option(
         "--budget",
         metavar="SECONDS",
         min=0.0,
         max=LONGEST_S,
-        help="Time budget per backend and case, in seconds.",
-    ),
-]
+        help=f"Time budget per case for each backend besides {baseline}, in seconds.",
+    )
+
+
 Force = Annotated[bool, typer.Option("--force", help="Run cases that a backend skips only because they are slow.")]
 
 

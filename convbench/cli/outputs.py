@@ -120,6 +120,11 @@ def tell(remark: str) -> None:
     sys.stderr.flush()
 
 
+def is_shown() -> bool:
+    """Is progress shown? On a terminal only."""
+    return sys.stderr.isatty()
+
+
 class Remarks:
     """Remarks that wait until the options are known to be valid, so that an error is the only line on stderr.
 

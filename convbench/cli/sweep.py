@@ -136,13 +136,13 @@ def _summary(session: "Session") -> str:
 
 
 def _tried(results: Iterable[Result]) -> str:
-    """The passes and the epilogues of what was not skipped, as in " (fprop, dgrad; bias, bias-relu)"."""
+    """The passes and the epilogues of what was not skipped, as in " (fprop, dgrad; bias, bias_relu)"."""
     cases = [result.case for result in results if not isinstance(result.outcome, Skipped)]
     if not cases:
         return "; nothing was verified"
     passes = [name for name in PASSES if any(case.pass_ == name for case in cases)]
     epilogues = [name for name in EPILOGUES[1:] if any(case.epilogue == name for case in cases)]
-    words = [", ".join(passes), ", ".join(epilogues).replace("_", "-")]
+    words = [", ".join(passes), ", ".join(epilogues)]
     return f" ({'; '.join(one for one in words if one)})"
 
 

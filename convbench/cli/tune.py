@@ -74,7 +74,7 @@ class TuneChoice:
 def tune(
     choice: TuneChoice,
     threads: options.Threads = 0,
-    budget: options.Budget = 1.0,
+    budget: Annotated[float, options.budget_option("the predicted best")] = 1.0,
     output: Annotated[
         str | None,
         typer.Option(
@@ -89,15 +89,21 @@ def tune(
         typer.Option("--retune", help="Race what the plan has already, and replace a plan that does not hold here."),
     ] = False,
     force: options.Force = False,
-    isolate: options.Isolate = None,
+    isolate: Annotated[
+        bool | None,
+        typer.Option(
+            "--isolate/--no-isolate",
+            help="Run each case in its own process. Default: on for cuda, and with --timeout.",
+            show_default=False,
+        ),
+    ] = None,
     timeout: options.Timeout = None,
 ) -> None:
     """Find the fastest backend for each problem, for `auto`.
 
-    All backends, also those of other libraries that are installed, are verified and raced on operands that are in no
-    cache, as a layer finds them in a model. A built-in cost table predicts the time of each backend. One predicted to
-    take at least three times as long as the best is not raced, and the predicted best stays the choice until
-    undisturbed rounds show another to be faster.
+    Backends, also those of other installed libraries, are verified and raced on operands that are in no cache, as a
+    layer finds them in a model. Those that a built-in cost table predicts to take at least three times as long as the
+    best are left out. The predicted best stays the choice until undisturbed rounds show another to be faster.
 
     The plan holds for this machine, these versions, this number of threads and this accuracy; elsewhere it is refused.
     Each problem is saved once it is decided, so an interrupted run continues where it stopped.

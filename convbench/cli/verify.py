@@ -53,7 +53,8 @@ class VerifyChoice(options.Choice):
         typer.Option(
             "--pass",
             metavar="NAME,...",
-            help=f"{', '.join(PASSES)}. Default: all that a plug-in or a named backend has, else fprop.",
+            help=f"{', '.join(PASSES)}. Default: for awkward, that of each row; for other suites, all that a plug-in "
+            "or a named backend has, else fprop.",
         ),
     ] = None
     epilogue: Annotated[
@@ -61,7 +62,8 @@ class VerifyChoice(options.Choice):
         typer.Option(
             "--epilogue",
             metavar="NAME,...",
-            help=f"After fprop: {', '.join(EPILOGUES)}. Default: all that a plug-in or a named backend has, else none.",
+            help=f"After fprop: {', '.join(EPILOGUES)}. Default: for awkward, that of each row; for other "
+            "suites, all that a plug-in or a named backend fuses, else none.",
         ),
     ] = None
     backend: Annotated[
@@ -123,8 +125,8 @@ def verify(
     they are found.
 
     The default suite is `awkward`, whose rows each have a dtype, layout, pass and epilogue, unless you choose them.
-    `edge` contains cases that broke other libraries. For plug-ins and named backends, every gradient and fused epilogue
-    is verified too.
+    `edge` contains cases that broke other libraries. On other suites than `awkward`, every gradient and fused epilogue
+    of plug-ins and named backends is verified too.
 
     Exit 1: something is wrong or failed; 3: nothing was verified.
     """

@@ -1,4 +1,4 @@
-"""convbench why: the questions about convolution that people keep asking, answered on real numbers."""
+"""convbench why: the questions about convolution that people keep asking, answered with actual numbers."""
 
 import json as json_module
 from typing import Annotated
@@ -39,7 +39,7 @@ def why(
     names: options.Names = "torch",
     json: options.Json = False,
 ) -> None:
-    """Answer a question about convolution on real numbers.
+    """Answer a question about convolution, with actual numbers.
 
     Every number is computed and checked before it is printed. Exit 1: a check failed, and nothing is printed.
     """

@@ -1,4 +1,4 @@
-"""How is a convolution computed? One problem walked step by step on real numbers, and proved."""
+"""How is a convolution computed? One problem walked step by step with actual numbers, and proved."""
 
 # What each step is called, in their order. This file imports nothing: --help shows the names.
 STEPS = ("operands", "loops", "positions", "unfold", "flatten", "multiply", "reshape", "pytorch")

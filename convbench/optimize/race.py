@@ -22,6 +22,7 @@ from convbench.optimize.scratch import scratch_folder
 from convbench.optimize.subject import ModelCall, Tell, identity, output_of, require_fit
 from convbench.optimize.ways import Facts, Made, Order
 from convbench.outcome import Noise, PairedRatio
+from convbench.system import lacks
 
 BLOCK_S = 5e-3  # of calls in a turn; at least one
 SPARE = 1.5  # of the budget that is suggested, for rounds that are disturbed
@@ -221,7 +222,8 @@ def race(
         try:
             why_here = _start(ready, candidates, order, trials, why_here, say)
             if why_here and isolate:
-                remarks.append(f"all candidates ran in this process, because no other can load the model: {why_here}")
+                why = why_here if lacks("isolation") else f"no other can load the model: {why_here}"
+                remarks.append(f"all candidates ran in this process, because {why}")
                 tell(remarks[-1])
             for name in list(ready.hosts):
                 _build(ready, name)

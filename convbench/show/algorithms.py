@@ -47,7 +47,7 @@ WORK_NOTES = (
     "transforms: multiplications + additions for x and y, in each run; weights: for w, once for all images.",
     "A factor of 1 or -1 in a Winograd matrix is not a multiplication; an FFT's rotation by 1 is counted.",
     "A weight on padding gives a product with zero; loops and Toeplitz skip those.",
-    "moved: bytes of x, w and y in fp32, and of every intermediate, written once and read once.",
+    "moved: bytes in fp32, of x, w and y once, of each intermediate twice; implicit-gemm's tiles stay on chip.",
     "extra: bytes needed besides x, w and y.",
 )
 

@@ -8,10 +8,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from convbench.backend import BASELINE
 from convbench.bench.shift import Shift
 from convbench.case import RowKey
 from convbench.compare import Apart, Changes, Gate, RowChange
-from convbench.errors import plural
+from convbench.errors import percent, plural
 from convbench.show.tables import plain_table
 from convbench.show.units import seconds
 
@@ -28,10 +29,6 @@ COLUMNS = (
 ).split()
 TIME, SPEED = "time before/after", "vs torch after/before"  # the headings of the two factors
 ORDER = ("regression", "undecided", "ok")
-
-
-def percent(value: float) -> str:
-    return f"{100 * value:.3g} %" if value < 1 else f"{100 * value:.0f} %"
 
 
 def factor(found: Shift | None, *, interval: bool = True) -> str:
@@ -88,7 +85,9 @@ def remarks(changes: Changes) -> list[str]:
             if changes.gate.relative
             else "the machine drifted, or torch changed; --relative compares ratios to torch"
         )
-        where = f"significantly in {drift.moved} of {plural(drift.cases, 'case')}"
+        where = f"its interval beyond the margin in {drift.moved} of {plural(drift.cases, 'case')}"
+        if doubted := sum(_doubted(row, changes.gate) for row in changes.rows):
+            where += f" ({doubted} of them undecided)"
         if not drift.moved:
             where = "though no single case is significant"
         found.append(f"WARNING: torch itself {_overall(drift.factor)}, {where}: {what}")
@@ -99,6 +98,12 @@ def remarks(changes: Changes) -> list[str]:
     if changes.versions:
         found.append("versions: " + "; ".join(map(str, changes.versions)))
     return found
+
+
+def _doubted(row: RowChange, gate: Gate) -> bool:
+    """Is it a row of torch whose interval is beyond the margin, and which is undecided for another reason?"""
+    beyond = gate.verdict(row.judged) in ("faster", "slower")
+    return row.key.backend == BASELINE and row.verdict == "undecided" and beyond
 
 
 def _overall(found: Shift) -> str:
@@ -114,12 +119,12 @@ def method(changes: Changes) -> str:
     if gate.relative:
         what = (
             f"{SPEED}: by what factor the speed relative to torch changed (>1: faster), from the rounds of each file; "
-            f"change and gate go by it."
+            f"change and gate go by it, except in rows that a note below calls undecided."
         )
     else:
         what = (
             f"{TIME}: estimated ratio (>1: faster), from the medians of batches of rounds, so it need not be that of "
-            f"the two medians shown; change and gate go by it."
+            f"the two medians shown; change and gate go by it, except in rows that a note below calls undecided."
         )
     rule = (
         f"change: 'same' is within {percent(gate.margin)}. gate: slower by more than {percent(gate.allowance)} is a "

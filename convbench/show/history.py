@@ -8,9 +8,10 @@ from rich.text import Text
 
 from convbench.case import RowKey
 from convbench.compare import Gate
+from convbench.errors import percent
 from convbench.history import Point, Series
 from convbench.outcome import Timed
-from convbench.show.changes import STYLE, factor, percent
+from convbench.show.changes import STYLE, factor
 from convbench.show.units import seconds
 
 BARS = "▁▂▃▄▅▆▇█"

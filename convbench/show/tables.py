@@ -393,7 +393,7 @@ def verify_table(results: Sequence[Result], *, width: int) -> Group:
     table.add_column("backend", no_wrap=True, min_width=13)
     apart = threads_apart(results)
     longest = max((len(_sort(result, apart)) for result in results), default=0)
-    table.add_column("device, dtype", no_wrap=True, min_width=max(8, longest))
+    table.add_column("kind of case", no_wrap=True, min_width=max(12, longest))
     for name in ("verified", "wrong", "failed", "skipped", "err/bound"):
         table.add_column(name, justify="right", min_width=len(name))
     rows: list[tuple[str | Text, ...]] = []
@@ -487,7 +487,7 @@ def noise_line(results: Iterable[Result]) -> str:
     told = [f"{aside:,} of {taken:,} samples were disturbed and excluded"] if aside else []
     if noisy:
         told.append(
-            f"{noisy} of all {plural(len(timed), 'timed row')} had too few clean samples, so they are undecided (run "
+            f"{noisy} of {plural(len(timed), 'timed row')} had too few clean samples, so they are undecided (run "
             f"convbench doctor to see why)"
         )
     return "; ".join(told)
@@ -525,9 +525,12 @@ def memory_line(results: Iterable[Result]) -> str:
         if isinstance(one.outcome, Timed) and one.outcome.bill.mapped_s
     }
     worst = sorted((key for key, factor in dearer.items() if factor > DEARER), key=lambda key: -dearer[key])
-    told = [f"{backend} on {name} takes {dearer[backend, name]:.2f}x as long" for backend, name in worst[:MOST_DEARER]]
-    more = f" and {len(worst) - len(told)} more" if len(worst) > len(told) else ""
-    return f"timings reuse buffers; with freshly allocated ones {', '.join(told)}{more}" if told else ""
+    if not worst:
+        return ""
+    rows = f"{plural(len(worst), 'row')} {'takes' if len(worst) == 1 else 'take'} more than {DEARER}x as long"
+    rows += ", the most:" if len(worst) > MOST_DEARER else ":"
+    told = (f"{backend} on {name} {dearer[backend, name]:.2f}x" for backend, name in worst[:MOST_DEARER])
+    return f"timings reuse buffers; with freshly allocated ones {rows} {', '.join(told)}"
 
 
 def launch_line(results: Iterable[Result]) -> str:

@@ -142,6 +142,13 @@ def test_help_and_the_version_do_not_read_the_file(cli: Cli, folder: Path) -> No
     assert done.stdout.endswith("False\n")
 
 
+def test_doctor_says_that_it_checks_only_to_a_terminal(cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("convbench.bench.doctor.examine", lambda *_, **__: iter(()))
+    assert cli("doctor").err == ""
+    monkeypatch.setattr("convbench.cli.doctor.is_shown", lambda: True)
+    assert cli("doctor").err == "convbench: checking load, clocks and CPUs for a few seconds\n"
+
+
 def test_doctor_shows_the_file_and_checks_it_for_every_command(
     cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

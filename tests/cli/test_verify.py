@@ -165,7 +165,7 @@ def test_a_plug_in_alone_is_asked_for_what_it_brings_and_the_summary_says_what_t
     assert [(row["backend"], row["pass"], row["epilogue"]) for row in table(beside.out) if row["pass"] == "fprop"] == [
         (name, "fprop", epilogue) for epilogue in ("none", "bias", "bias_relu") for name in ("torch", "half-done")
     ]
-    assert "(fprop, dgrad, wgrad; bias, bias-relu); " in beside.err
+    assert "(fprop, dgrad, wgrad; bias, bias_relu); " in beside.err
 
 
 @pytest.mark.program

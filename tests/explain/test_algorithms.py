@@ -208,6 +208,14 @@ def test_algorithms_are_chosen_by_name_and_a_wrong_name_is_answered_with_all() -
         choose("loops,strassen")
 
 
+@pytest.mark.parametrize("spec", [NOTE, AWKWARD], ids=str)
+def test_only_the_tiles_of_implicit_gemm_are_held_without_being_moved(spec: ConvSpec) -> None:
+    found = follow(walk(*small_integers(spec), spec, choose_cell(spec)), ALGORITHMS)
+    traces = [one for one in found if isinstance(one, Trace) and one.extra_nbytes]
+    unmoved = [one.name for one in traces if one.moved_nbytes == spec.nbytes("fp32")]
+    assert unmoved == ["implicit-gemm"]
+
+
 @pytest.mark.parametrize("text", ["n1c1h4w4k1r2s2", "n2c3h9w8k5r3s4_st2_pd1", "n1c1h40w40k3r5s5_g1"])
 def test_the_map_of_implicit_gemm_goes_both_ways(text: str) -> None:
     spec = ConvSpec.parse(text)

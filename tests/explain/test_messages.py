@@ -46,6 +46,7 @@ PROVOKED: dict[str, tuple[str, Callable[[], Any]]] = {
     "groups 0": ("positive", lambda: F.conv2d(z(1, 1, 4, 4), z(1, 1, 3, 3), groups=0)),
     "padding -1": ("negative-padding", lambda: F.conv2d(z(1, 1, 4, 4), z(1, 1, 3, 3), padding=-1)),
     "dilation 0": ("dilation", lambda: F.conv2d(z(1, 1, 4, 4), z(1, 1, 3, 3), dilation=0)),
+    "dilation -1": ("dilation", lambda: F.conv2d(z(1, 1, 4, 4), z(1, 1, 3, 3), dilation=(1, -1))),
     "2-D x": ("dimensions", lambda: F.conv2d(z(4, 5), z(1, 1, 3, 3))),
     "5-D x": ("dimensions", lambda: F.conv2d(z(2, 3, 1, 4, 4), z(1, 1, 3, 3))),
     "3-D w": ("pairs", lambda: F.conv2d(z(1, 1, 4, 4), z(1, 3, 3))),
@@ -174,6 +175,13 @@ def test_each_number_of_the_channels_message_is_named() -> None:
     assert ((1, 3, 8, 8), (4, 3, 3, 3)) in calls
     assert not found.fixes[0].words.startswith("Or")
     assert str(found.fixes[0].spec) == "n1c4h8w8k4r3s3"
+
+
+def test_a_dilation_without_numbers_is_a_negative_one() -> None:
+    bare, zero = decode(provoke("dilation -1")), decode(provoke("dilation 0"))
+    assert bare.title == zero.title == "a dilation below 1"
+    assert bare.fault.endswith("torch says this, without numbers, if a dilation is negative.")
+    assert zero.fault.endswith("a negative one has no meaning here.")
 
 
 def test_channels_last_are_recognised() -> None:

@@ -204,6 +204,22 @@ def test_the_patch_matrix_of_the_note_is_its_144_bytes() -> None:
     assert large.numbers["tile"] == 8 * 128 * 4
 
 
+@pytest.mark.parametrize("text", ["n1c64h56w56k64r3s3_pd1", "n2c4h7w9k6r3s2_st2x1_pd1x0_dl1x2_g2", "n1c2h5w5k3r3s3"])
+def test_copies_of_pixels_and_zeros_of_the_padding_make_the_patch_matrix(text: str) -> None:
+    spec = ConvSpec.parse(text)
+    found = answer("memory", spec)
+    ones = F.unfold(torch.ones(1, spec.c, spec.h, spec.w), (spec.r, spec.s), spec.dilation, spec.padding, spec.stride)
+    copies = int(ones.sum())
+    assert (found.numbers["copies"], found.numbers["zeros"]) == (copies, ones.numel() - copies)
+    assert ("zeros of the padding" in found.short) == (copies < ones.numel())
+
+
+def test_the_patch_matrix_of_a_padded_layer_has_zeros_too() -> None:
+    short = answer("memory", ConvSpec.parse("n1c64h56w56k64r3s3_pd1")).short
+    assert "1,806,336 numbers for 200,704, 9\N{MULTIPLICATION SIGN} as many" in short
+    assert "(1,763,584), and 42,752 zeros of the padding" in short
+
+
 def test_winograd_takes_16_multiplications_for_the_note_and_toeplitz_36_of_144() -> None:
     found = answer("algorithm")
     counts = {name: numbers[0] for name, numbers in table(found).items()}

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import nn
 
+from convbench import system
 from convbench.machine import descendants
 from convbench.optimize import host as hosts
 from convbench.optimize.candidates import choose_candidates
@@ -71,6 +72,13 @@ def test_a_model_that_cannot_be_sent_is_raced_here_and_says_so() -> None:
     assert [one.outcome for one in found.rows] == ["raced", "raced"]
     assert found.remarks[0].startswith("all candidates ran in this process, because no other can load the model")
     assert told == list(found.remarks)
+
+
+def test_a_system_without_isolation_is_not_blamed_on_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(system.NEEDS, "isolation", ("os.no_such_function",))
+    found = run(subject(nets.Net().eval()), "channels-last")
+    words = "all candidates ran in this process, because isolation needs os.no_such_function, which"
+    assert found.remarks[0].startswith(words)
 
 
 def test_a_model_by_name_is_built_again_with_the_same_weights(tmp_path: Path) -> None:

@@ -102,6 +102,27 @@ def test_drift_is_only_warned_of_where_its_interval_excludes_one(low: float, hig
     assert replace(CHANGES, drift=drift).drifted == said.startswith("WARNING")
 
 
+def test_rows_of_torch_that_are_undecided_are_counted_where_their_intervals_are_beyond_the_margin() -> None:
+    torch, mine, *_ = CHANGES.rows
+    doubted = replace(torch, verdict="undecided", time=Shift(ratio=1.2, low=1.1, high=1.3))
+    doubted = replace(doubted, judged=doubted.time)
+    within = replace(doubted, judged=Shift(ratio=1.02, low=0.9, high=1.1))
+    drift = Drift(cases=2, moved=2, factor=Shift(ratio=1.2, low=1.1, high=1.3))
+    for rows, words in (
+        ((torch, mine), "2 of 2 cases: the machine"),
+        ((doubted, within, mine), "2 of 2 cases (1 of them undecided): the machine"),
+    ):
+        (said,) = [one for one in remarks(replace(CHANGES, rows=rows, drift=drift)) if "torch itself" in one]
+        assert f"its interval beyond the margin in {words}" in said
+
+
+def test_the_head_says_that_notes_overrule_the_intervals() -> None:
+    relative = replace(CHANGES, gate=replace(CHANGES.gate, relative=True))
+    for one in (CHANGES, relative):
+        text = " ".join(drawn(120, changes_table(one, width=120)).split())
+        assert "change and gate go by it, except in rows that a note below calls undecided." in text
+
+
 def test_drift_within_the_margin_is_no_remark() -> None:
     drift = Drift(cases=1, moved=0, factor=Shift(ratio=1.01, low=0.5, high=2.0))
     assert not any("torch itself" in line for line in remarks(replace(CHANGES, drift=drift)))

@@ -217,7 +217,7 @@ def test_a_row_with_too_few_clean_samples_is_undecided_and_nothing_else() -> Non
     assert "~88.0 ms" in text
     assert "~ too few clean samples, so all were used: not to be trusted" in text
     assert "~" not in drawn(80, bench_table("quick", rows[:1], width=80))
-    assert noise_line(rows).startswith("1 of all 2 timed rows had too few clean samples, so they are undecided")
+    assert noise_line(rows).startswith("1 of 2 timed rows had too few clean samples, so they are undecided")
 
 
 def test_a_row_on_a_suspect_machine_or_a_shared_gpu_is_marked_and_counted() -> None:
@@ -414,7 +414,14 @@ def test_samples_in_two_heaps_are_told_and_others_are_not() -> None:
 
 
 def test_who_pays_for_memory_that_is_mapped_anew_is_told() -> None:
-    assert memory_line([slowed(9e-3, 1e-3), slowed(None, 1e-3)]).endswith("torch on dense3x3_early takes 9.00x as long")
+    words = "1 row takes more than 1.1x as long: torch on dense3x3_early 9.00x"
+    line = memory_line([slowed(9e-3, 1e-3), slowed(None, 1e-3)])
+    assert line == f"timings reuse buffers; with freshly allocated ones {words}"
+    dearest = [replace(slowed(1e-3 * times, 1e-3), backend=f"{times}x") for times in (3, 6, 5, 4)]
+    words = (
+        "with freshly allocated ones 4 rows take more than 1.1x as long, the most: 6x on dense3x3_early 6.00x, 5x on"
+    )
+    assert words in memory_line(dearest)
     assert memory_line([slowed(1.05e-3, 1e-3)]) == ""
     assert memory_line([slowed(None, 1e-3)]) == ""
 

@@ -1,11 +1,23 @@
 """What a case is foretold to take: memory as it is judged before a run, and time that is not exceeded."""
 
+from pathlib import Path
+
 import pytest
 
 from convbench.backend import Backend
 from convbench.discovery import discover
 from convbench.session import Bench, Verify
-from convbench.verify.cost import bench_s, call_s, exam_s, needed_nbytes, verify_s
+from convbench.verify.cost import (
+    CALLS_TO_BENCH,
+    CALLS_TO_VERIFY,
+    VERDICTS_TO_BENCH,
+    VERDICTS_TO_VERIFY,
+    bench_s,
+    call_s,
+    exam_s,
+    needed_nbytes,
+    verify_s,
+)
 from convbench.verify.lineup import too_large
 from tests.conftest import make_case
 
@@ -65,3 +77,13 @@ def test_a_gpu_is_quicker_and_a_process_that_takes_sixteen_cases_is_shared_among
     for work, share in ((Bench(budget_s=1.0), 16), (Verify(), 50)):
         own_s = work.at_most_s(there, [torch_itself]) - 6.0 / share
         assert 0 < own_s < work.at_most_s(here, [torch_itself])
+
+
+def test_the_documents_say_how_often_a_backend_is_called() -> None:
+    words = {3: "three", 4: "four", 5: "five", 18: "eighteen"}
+    root = Path(__file__).parents[2]
+    page = " ".join((root / "docs" / "selection.md").read_text().split())
+    assert f"{words[CALLS_TO_BENCH]} calls and {words[VERDICTS_TO_BENCH]} verdicts per backend" in page
+    assert f"the oracle, {words[CALLS_TO_VERIFY]} calls and {words[VERDICTS_TO_VERIFY]} verdicts." in page
+    help_text = (root / "convbench" / "cli" / "verify.py").read_text()
+    assert f"{words[CALLS_TO_VERIFY]} calls and {words[VERDICTS_TO_VERIFY]} checks per backend" in help_text

@@ -1,4 +1,4 @@
-"""convbench explain: walk one convolution from x and w to y on real numbers."""
+"""convbench explain: walk one convolution from x and w to y with actual numbers."""
 
 import json as json_module
 from collections.abc import Sequence
@@ -99,8 +99,8 @@ def explain(
 ) -> None:
     """Show how a convolution is computed, step by step.
 
-    Eight steps on real numbers; every computed number is checked against PyTorch and float64 before it is printed. By
-    default they are small integers: with seed 0, x repeats 1 to 97. With --svg, --cast, --png or --gif the steps
+    Eight steps with actual numbers; every computed number is checked against PyTorch and float64 before it is printed.
+    By default x and w are small integers; with seed 0, x repeats 1 to 97. With --svg, --cast, --png or --gif the steps
     go to a file instead; a drawing or a recording is COLUMNS wide (60 to 120; default 80).
     """
     mode = choose_mode(context)

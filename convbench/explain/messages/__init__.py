@@ -158,10 +158,10 @@ MESSAGES = (
     ),
     _message(
         "dilation",
-        "a dilation of zero",
+        "a dilation below 1",
         rf"dilation should be greater than zero(?:, but got {_PAIR}|, but got dilation_height: {INT}, dilation_width: "
         rf"{INT}|(?!, but got))",
-        options.zero_dilation,
+        options.small_dilation,
     ),
     _message(
         "options",

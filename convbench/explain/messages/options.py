@@ -72,7 +72,7 @@ def negative_padding(match: re.Match[str]) -> MessageReading:
     )
 
 
-def zero_dilation(match: re.Match[str]) -> MessageReading:
+def small_dilation(match: re.Match[str]) -> MessageReading:
     given = sizes(match[1]) if match[1] else sizes(f"{match[2]} {match[3]}") if match[2] else ()
     return MessageReading(
         function="conv2d",
@@ -82,7 +82,9 @@ def zero_dilation(match: re.Match[str]) -> MessageReading:
                 "the given dilation: the distance between two pixels under the kernel",
             ),
         ),
-        fault="A dilation must be at least 1, which is a kernel without gaps; 0 would read one pixel again and again.",
+        fault="A dilation must be at least 1, which is a kernel without gaps. 0 would read one pixel again and again; "
+        "a negative one has no meaning here."
+        + ("" if given else " torch says this, without numbers, if a dilation is negative."),
         fixes=(
             (
                 "dilation=1 is the default:",

@@ -54,10 +54,16 @@ def memory(sheet: Sheet) -> str:
         ("taps", spec.r * spec.s, sheet.w[0, 0].numel(), "w's numbers"),
     ):
         sheet.number(name, value, again, by)
+    copies = spec.inner_macs * spec.groups // (spec.n * spec.k)
+    on_image = spec.c * _toeplitz_nonzeros(spec.plane)
+    sheet.number("copies", copies, on_image, "ones convolved with ones")
+    zeros = spec.c * spec.r * spec.s * spec.p * spec.q - copies
+    sheet.number("zeros", zeros, rows * columns - on_image, "F.unfold's numbers without those copies")
+    why = "each pixel once for each patch that reads it"
+    why += " ({copies:,}), and {zeros:,} zeros of the padding" if zeros else ""
     sheet.say(
         "An image has $C·H·W = {C}·{H}·{W} = {x:,} numbers. Its patch matrix has $C·$R·$S·L = {C}·{R}·{S}·{L} = "
-        "{patches:,}, with L = $P·$Q locations: each pixel occurs once for each patch that reads it. That is "
-        "{times:.4g}× as many."
+        "{patches:,}, with L = $P·$Q locations, {times:.4g}× as many: " + why + "."
     )
     sheet.say("In fp32, with $N={N}: x {x_nbytes:,} B, patches {patches_nbytes:,} B, y {y_nbytes:,} B.")
     without = (prod(spec.x_shape[1:]) + prod(spec.y_shape[1:])) * ITEM
@@ -101,9 +107,8 @@ def memory(sheet: Sheet) -> str:
             "It is not, here: the patch matrix is {times:.4g}× as large as x ({patches:,} and {x:,} numbers per image)."
         )
     return (
-        "A pixel is copied once for each patch that contains it: {patches:,} numbers for {x:,}, {times:.4g}× as much. "
-        "The "
-        "kernel has {taps} elements per channel."
+        "The patch matrix has {patches:,} numbers for {x:,}, {times:.4g}× as many: " + why + ". The kernel has {taps} "
+        "elements per channel."
     )
 
 

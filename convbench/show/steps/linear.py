@@ -147,7 +147,7 @@ def multiply(walk: Walk, room: int, view: View) -> Step:
     else:
         notes.append(f"As matrices: {m}×{k} times {k}×{n}{groups}{side}.")
     if walk.on_padding:
-        notes.append(f"This count includes {walk.on_padding:,} products with zeros of the padding.")
+        notes.append(f"The cost below includes {walk.on_padding:,} products with zeros of the padding.")
     return Step("MULTIPLY", f"einsum('{walk.formula}', patches, w_flat)", body, notes, cost)
 
 
