@@ -127,7 +127,8 @@ def browser(session: nox.Session) -> None:
     if not any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")):
         session.error("no chromium on PATH: install one, as `apt install chromium`")
     session.install("-e.", *group("browser"))
-    session.run("pytest", "-m", "browser", *session.posargs)
+    session.run("pytest", "-n", "2", "--dist", "loadfile", "-m", "browser and not timed", *session.posargs)
+    session.run("pytest", "-m", "browser and timed", "tests/show/test_explain_stage.py", *session.posargs)
 
 
 @nox.session(default=False)

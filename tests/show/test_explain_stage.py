@@ -466,6 +466,7 @@ DRAWING_MS = """() => {
 }"""
 
 
+@pytest.mark.timed
 def test_a_frame_is_drawn_within_eight_milliseconds(opened: Any) -> None:
     for fragment in ("", SEVEN):
         page = settled(opened(fragment=fragment, viewport={"width": 1920, "height": 1080}))
@@ -473,6 +474,7 @@ def test_a_frame_is_drawn_within_eight_milliseconds(opened: Any) -> None:
         assert taken[189] <= 8.0  # of 200, 95 %
 
 
+@pytest.mark.timed
 def test_it_is_painted_soon(opened: Any) -> None:
     page = opened()
     wait_for(page, "performance.getEntriesByType('paint').length > 0")
