@@ -27,6 +27,9 @@ Place = tuple[int, int, int, int]
 WINOGRAD_TILES = (2, 4, 6, 3, 5)  # outputs; the usual ones first, as a small image does not tell them all apart
 
 
+NAN_LOST = "relu makes 0 of NaN"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Locality:
     """One NaN in the first operand of an exam.
@@ -65,7 +68,7 @@ class Locality:
         missing = must & ~lost
         if missing.any() and not case.relu:  # a relu may take the larger of 0 and NaN for 0
             return wrong(f"{who} does not reach {_count(missing, case, 'that depend', 's')} on it", "locality")
-        right = Check(worst_of_bound=0.0, relative_l2=0.0)
+        right = Check(worst_of_bound=0.0, relative_l2=0.0, arithmetic=_of_relu(missing, must))
         if transform_possible(case, family, points) and (lost & ~may).any():
             return replace(right, arithmetic=_name_transform(case, place, lost))
         if (leaked := ~may & ~out.double().isfinite() & plain.double().isfinite()).any():
@@ -74,7 +77,20 @@ class Locality:
         if torch.equal(elsewhere, plain):
             return right
         found = check(self.exam, elsewhere, family, roundings, points)  # summed in another order than without it
-        return found if found.passed else found.fails("locality", f"beside a {who}, {found.evidence}")
+        if found.passed:
+            return replace(found, arithmetic=right.arithmetic)
+        return found.fails("locality", f"beside a {who}, {found.evidence}")
+
+
+def _of_relu(missing: Tensor, must: Tensor) -> str:
+    """What a relu makes of NaN: the larger of it and 0 is either, to one instruction or the other."""
+    if not missing.any():
+        return ""
+    return (
+        NAN_LOST
+        if torch.equal(missing, must)
+        else f"{NAN_LOST} in {int(missing.sum()):,} of {int(must.sum()):,} outputs"
+    )
 
 
 def _name_transform(case: Case, place: Place, lost: Tensor) -> str:

@@ -1,7 +1,7 @@
 """How far may Winograd, an FFT or Strassen's product be from the truth? Each has its own bound."""
 
 from dataclasses import replace
-from math import log2, prod
+from math import frexp, log2, prod
 
 import torch
 from torch import Tensor
@@ -32,6 +32,7 @@ WINOGRAD_POINTS: tuple[Points, ...] = (
     (0.0, 1.0, -1.0, 2.0, -2.0, 0.5),
 )
 _LAVIN = WINOGRAD_POINTS[1]
+HUGE = 400  # exponents of float64 from which products of several numbers overflow
 STRASSEN_LEVELS = 3  # more than the two of Huang et al. 2016; each further one pays for larger matrices alone
 
 
@@ -299,6 +300,13 @@ def transform_bound(
     has fprop's bounds. A Winograd of wgrad has other matrices, which no vendor publishes: there is none.
     `sharp` is the tight bound for operands from N(0, 1). With `places` (S, 4) it is the (S) of those outputs alone.
     """
+    sizes = [frexp(_largest(one))[1] for one in (first, second)]
+    if max(sizes) > HUGE:  # e is as many times larger, and would be NaN on its way
+        first, second = (
+            torch.ldexp(one.double(), torch.tensor(-size)) for one, size in zip((first, second), sizes, strict=True)
+        )
+        e = transform_bound(case, first, second, family=family, points=points, sharp=sharp, places=places)
+        return torch.ldexp(e, torch.tensor(sum(sizes)))
     if family == "strassen":
         return _at((strassen_sharp_bound if sharp else strassen_bound)(case, first, second), case, places)
     bounds = []

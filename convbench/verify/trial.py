@@ -17,6 +17,7 @@ from convbench.verify.batch import DIFFERS, check_alone
 from convbench.verify.diagnosis import describe_place
 from convbench.verify.exam import Exam, wrong
 from convbench.verify.inherited import inherited_defect
+from convbench.verify.locality import NAN_LOST
 from convbench.verify.probes import Probes
 from convbench.verify.transforms import TRANSFORM_RELATIVE_L2, transform_possible
 from convbench.verify.verdict import apart, check
@@ -149,8 +150,8 @@ def _family_hint(backend: Backend, probes: Probes, answers: Answers, found: Chec
 
 
 def _together(words: str, more: str) -> str:
-    """What is known of the arithmetic: the first words for it, whether it varies, whether an image differs alone."""
-    if not words or not (more in (VARIES, SIGNS) or DIFFERS in more):
+    """What is known of the arithmetic: the first words for it, and what a later probe notices besides."""
+    if not words or not (more in (VARIES, SIGNS) or any(noticed in more for noticed in (DIFFERS, NAN_LOST))):
         return words or more
     return words if more in words else f"{words}, {more}"
 

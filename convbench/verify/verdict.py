@@ -37,8 +37,8 @@ def check(exam: Exam, out: Any, family: str, roundings: int = 0, points: Points 
         return _check_nonfinite(exam, out, family, roundings, points)
     y = exam.truth.y.clamp(min=0) if case.relu else exam.truth.y
     share = share_of_bound(out, y, *exam.within_after(roundings))
-    error, size = (out.double() - y).abs(), y.norm()
-    relative_l2 = float(error.norm() / size) if size else 0.0
+    error = (out.double() - y).abs()
+    relative_l2 = _relative_l2(error, y)
     if share.max() > 1 and transform_possible(case, family, points):
         operands = exam.operands.values()
         if not out.isfinite().all() and transform_overflows(case, *operands, family=family, points=points):
@@ -60,6 +60,12 @@ def check(exam: Exam, out: Any, family: str, roundings: int = 0, points: Points 
     if (outside := share > 1).any():
         return found.fails("numeric", exam.place(out, y, outside, share))
     return _check_sharply(exam, out, y, family, roundings, points, found) if exam.drawn else found
+
+
+def _relative_l2(error: Tensor, y: Tensor) -> float:
+    """|error| / |y|; the squares of numbers above 1e154 would overflow, so both are scaled by the largest y."""
+    largest = y.abs().max()
+    return float((error / largest).norm() / (y / largest).norm()) if largest else 0.0
 
 
 def _refuse_wide_tile(exam: Exam, family: str, points: Points, error: Tensor, relative_l2: float) -> None:

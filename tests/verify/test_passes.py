@@ -296,8 +296,8 @@ def test_the_default_epilogue_uses_what_was_prepared_and_gradients_do_not() -> N
 
     own = backend(family="direct", source="", prepare=pack, dgrad=_aten.dgrad)(packed_conv)
     assert isinstance(examine(own, prepare_exam(make_case(SHAPE, epilogue="bias_relu"))), Verified)
-    sets = len(seen)  # once for each set of operands, an image alone and a larger problem among them
-    assert sets == 4
+    sets = len(seen)  # once for each set of operands, an image alone and three other problems among them
+    assert sets == 6
     assert isinstance(examine(own, prepare_exam(make_case(SHAPE, pass_="dgrad"))), Verified)
     assert len(seen) == sets
 

@@ -12,12 +12,17 @@ from torch import Tensor
 from convbench import ConvSpec
 from convbench.backend import Backend, adopt, backend
 from convbench.backends import _aten
+from convbench.case import Case
 from convbench.errors import ConvbenchError
 from convbench.outcome import Failed, Skipped, Verified, Wrong
+from convbench.suites import find_problem
 from convbench.verify.exam import prepare_exam
 from convbench.verify.fingerprint import tf32_nearest
+from convbench.verify.selftest.kernels import as_backend
+from convbench.verify.selftest.right import RIGHT
 from convbench.verify.transforms import winograd_matrices
 from convbench.verify.trial import SIGNS, examine
+from convbench.verify.verdict import check
 from tests.conftest import make_case
 
 Conv = Callable[[Tensor, Tensor, ConvSpec], Tensor]
@@ -284,3 +289,18 @@ def test_a_compiled_plugin_is_right_and_no_probe_is_compiled_with_it() -> None:
     assert isinstance(outcome(lambda x, w, spec: compiled(x, w, spec.padding), SQUARE), Verified)
     assert graphs
     assert not [graph for graph in graphs if "new_full" in graph or "conv2d" not in graph]
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "fp64"])
+def test_sums_near_the_largest_number_are_judged_and_not_accused(dtype: str) -> None:
+    """Squares of such numbers overflow, and with them a norm or a bound that is made of them."""
+    exam = prepare_exam(Case(problem=find_problem("edge:38_huge"), dtype=dtype))
+    right = [kernel for kernel in RIGHT if kernel.takes(exam.case)]
+    assert {"numpy-fft", "winograd-f6-3x3"} <= {kernel.name for kernel in right}
+    for kernel in right:
+        found = examine(as_backend(kernel), exam)
+        assert isinstance(found, Verified), (kernel.name, found)
+        assert found.check.relative_l2 < 1e-5
+    out = exam.truth.y.to(exam.x.dtype, copy=True)
+    out[0, 2, 4, 0] *= 1 + (1e-2 if dtype == "fp32" else 1e-9)
+    assert not check(exam, out, "winograd").passed

@@ -350,7 +350,7 @@ def changed(case: Case, model: Model, operands: list[Tensor]) -> Tensor:
 
 
 def matches(subject: Subject, exam: Exam, out: Tensor, suspect: Suspect) -> bool:
-    """Whether every output lies within its bound around the suspect's truth."""
+    """Whether every output lies within its bound around the suspect's truth, and that is not the right one."""
     subject.pay(calls=0)
     case, operands = exam.case, list(exam.operands.values())
     y = changed(case, suspect.model, operands[:2])
@@ -364,7 +364,8 @@ def matches(subject: Subject, exam: Exam, out: Tensor, suspect: Suspect) -> bool
     terms = torch.full_like(exam.truth.terms, float(exam.truth.terms.max()) + 2)
     truth = Truth(y=before, magnitude=magnitude, terms=terms)
     share = subject.shares(out, exam, truth, relu=None if suspect.finish is None else False)
-    return bool((share <= 1).all())
+    # A stride of a single output row changes nothing; a bound of as many terms as the longest sum would hide that.
+    return bool((share <= 1).all()) and bool((subject.shares(after.to(out.dtype), exam) > 1).any())
 
 
 def together(found: Sequence[Cause]) -> Cause | None:
