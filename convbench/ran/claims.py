@@ -173,7 +173,7 @@ def _layout_claim(ran: Ran) -> Iterator[Claim]:
     )
     yield Claim(
         about="layouts",
-        words=f"{', '.join(layouts)}; {moved} to get there and back",
+        words=f"{', '.join(layouts)}; {moved}",
         kind="fact",
         evidence=(Evidence(asked=f"{_LOG}, its reorders", answered=answered or "none"),),
     )

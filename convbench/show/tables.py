@@ -487,8 +487,8 @@ def noise_line(results: Iterable[Result]) -> str:
     told = [f"{aside:,} of {taken:,} samples were disturbed and excluded"] if aside else []
     if noisy:
         told.append(
-            f"{noisy} of {plural(len(timed), 'timed row')} had too few clean samples, so they are undecided (run "
-            f"convbench doctor to see why)"
+            f"{noisy} of {plural(len(timed), 'timed row')} had too few clean samples; comparisons with "
+            f"{'it' if noisy == 1 else 'them'} are undecided (run convbench doctor to see why)"
         )
     return "; ".join(told)
 

@@ -187,7 +187,7 @@
       least: "1 element", most: "10 million",
       all: "PyTorch builds the patch matrix when all of these hold",
       tests: (spec, elements) => [`batch of ${spec.n}, 1 is needed`, `groups = ${spec.groups}`,
-        `kernel ${spec.r}×${spec.s}, not above 3 on both sides`, `${s(elements, "element")}, at most 20,480`],
+        `kernel ${spec.r}×${spec.s}, at most one side above 3`, `${s(elements, "element")}, at most 20,480`],
       size: (side, name) => `The size of the image decides: up to ${side}×${side} it is ${name}, from ` +
         `${side + 1}×${side + 1} on oneDNN.`,
       told: (words) => words,
