@@ -62,8 +62,8 @@ class VerifyChoice(options.Choice):
         typer.Option(
             "--epilogue",
             metavar="NAME,...",
-            help=f"After fprop: {', '.join(EPILOGUES)}. Default: for awkward, that of each row, and none if a backend lacks "
-            "it; for other suites, all that a plug-in or a named backend fuses, else none.",
+            help=f"After fprop: {', '.join(EPILOGUES)}. Default: for awkward, that of each row, and none if a backend "
+            "lacks it; for other suites, all that a plug-in or a named backend fuses, else none.",
         ),
     ] = None
     backend: Annotated[

@@ -132,7 +132,7 @@ def _record_part(part: Say | Sum | NumberGrid | Table) -> dict[str, Any]:
 def _body(answer: WhyAnswer, room: int) -> Iterator[Text]:
     yield from (Text(line, style="bold") for line in wrap(answer.short, room))
     if answer.stand_in:
-        words = f"Shown on {answer.spec}, since {answer.stand_in}. It is the closest problem that can show this."
+        words = f"Shown on {answer.spec}, since {answer.stand_in}. It is a similar problem that can show this."
         yield from (Text(line) for line in wrap(words, room))
     yield Text()
     grids: list[Block] = []

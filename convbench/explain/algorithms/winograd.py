@@ -161,8 +161,8 @@ def form(tile: Pair | None, algorithm: Algorithm, x: Tensor, w: Tensor, spec: Co
             ),
             facts=(
                 Fact(
-                    f"A tile gives {{}} output{_s(m_h * m_w)} of a channel with {{}} product{_s(size_h * size_w)}; the loops "
-                    f"need {{}}.",
+                    f"A tile gives {{}} output{_s(m_h * m_w)} of a channel with {{}} product{_s(size_h * size_w)}; "
+                    "the loops need {}.",
                     (m_h * m_w, size_h * size_w, m_h * m_w * spec.r * spec.s),
                 ),
             ),
@@ -182,8 +182,8 @@ def form(tile: Pair | None, algorithm: Algorithm, x: Tensor, w: Tensor, spec: Co
             ),
             facts=(
                 Fact(
-                    f"{{}} tile{_s(prod(tiles.count), 's cover', ' covers')} the output ({{}} down, {{}} across), with {{}} "
-                    f"output{_s(beyond)} beyond it.",
+                    f"{{}} tile{_s(prod(tiles.count), 's cover', ' covers')} the output ({{}} down, {{}} across), with "
+                    f"{{}} output{_s(beyond)} beyond it.",
                     (prod(tiles.count), *tiles.count, beyond),
                 ),
             ),

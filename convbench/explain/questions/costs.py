@@ -93,16 +93,17 @@ def memory(sheet: Sheet) -> str:
         )
     )
     view = windows(x, spec)
-    matrix = view.permute(0, 1, 4, 5, 2, 3).reshape(spec.n, -1, spec.p * spec.q)
-    copies_when = (
-        "Here even the reshape to a matrix is a view." if matrix._is_view() else "Only the reshape to a matrix copies."
-    )
+    try:
+        view.permute(0, 1, 4, 5, 2, 3).view(spec.n, -1, spec.p * spec.q)
+        copied = "Here even the reshape to a matrix is a view."
+    except RuntimeError:  # no strides walk through the patches as a matrix
+        copied = "Only the reshape to a matrix copies."
     sheet.number("windows", view.numel(), spec.n * spec.c * spec.r * spec.s * spec.p * spec.q, "$N·$C·$R·$S·$P·$Q")
     padded = spec.n * spec.c * prod(spec.padded) * ITEM
     sheet.number("stored", view.untyped_storage().nbytes(), padded, "$N·$C times the padded image")
     sheet.say(
         "You can also view the patches without storing them: x.unfold(2, ...).unfold(3, ...) is a view of "
-        f"{sheet.count('windows', 'number')} on {{stored:,}} B of {'padded x' if max(spec.sides) else 'x'}. {copies_when}"
+        f"{sheet.count('windows', 'number')} on {{stored:,}} B of {'padded x' if max(spec.sides) else 'x'}. {copied}"
     )
     sheet.note(
         "F.unfold needs this memory, and so does every library that stores the matrix. One that builds tiles, or "
@@ -177,8 +178,7 @@ def algorithm(sheet: Sheet) -> str:
     sheet.note(
         "People say that a convolution 'is not performed on images; it is linear algebra'. Mathematically that is "
         f"right: for one channel y is a matrix times x, with {sheet.count('nonzeros', 'nonzero')} of {{places:,}}. "
-        "What really runs "
-        "depends on the shape: see above."
+        "What really runs depends on the shape: see above."
     )
     sheet.note(
         "People also say that 'nested loops are inefficient'. That is true for interpreted, unblocked loops. What "
@@ -186,7 +186,8 @@ def algorithm(sheet: Sheet) -> str:
     )
     sheet.note(
         "Winograd in cuDNN needs a kernel of three by three, or five by five for its nonfused variant; oneDNN has it "
-        "on GPUs and AArch64 only, not on x86. FFT needs room for the spectra. convbench ran shows what a call really runs: primitive, layouts, memory."
+        "on GPUs and AArch64 only, not on x86. FFT needs room for the spectra. convbench ran shows what a call really "
+        "runs: primitive, layouts, memory."
     )
     fits = "Winograd saves nothing here" if "winograd" in sheet.numbers else "Winograd is not shown (see why below)"
     if spec.stride != (1, 1) or spec.dilation != (1, 1):
@@ -239,12 +240,12 @@ def flops(sheet: Sheet) -> str:
         if name in in_ledger:
             sheet.check(f"{name}, ledger", in_ledger[name], again, by)
     sheet.say(
-        f"{sheet.count('macs', 'MAC')}: {sheet.count('outputs', 'output')} of {sheet.count('taps', 'multiply-add')} each. "
-        "At two FLOPs per MAC: {flops:,} FLOPs."
+        f"{sheet.count('macs', 'MAC')}: {sheet.count('outputs', 'output')} of {sheet.count('taps', 'multiply-add')} "
+        "each. At two FLOPs per MAC: {flops:,} FLOPs."
     )
     sheet.say(
-        f"Exactly: {sheet.count('mul', 'multiplication')} + {sheet.count('add', 'addition')} = {{exact:,}}; a sum takes "
-        "one addition fewer than it has terms. "
+        f"Exactly: {sheet.count('mul', 'multiplication')} + {sheet.count('add', 'addition')} = {{exact:,}}; a sum "
+        "takes one addition fewer than it has terms. "
         "A bias adds {bias:,} more."
     )
     if spec.inner_macs < spec.macs:

@@ -122,8 +122,8 @@ def nine(sheet: Sheet) -> str:
     sheet.note("The last number is often read as 'additional channels'. It counts positions, not channels.")
     sheet.note("Filters are not in it either: the patch matrix is the same for one filter or a thousand.")
     return (
-        f"F.unfold gives ({{images}}, {{rows}}, {{columns}}): {sheet.count('rows', 'kernel element')} over all channels, "
-        f"and {sheet.count('columns', 'position')}."
+        f"F.unfold gives ({{images}}, {{rows}}, {{columns}}): {sheet.count('rows', 'kernel element')} over all "
+        f"channels, and {sheet.count('columns', 'position')}."
     )
 
 
@@ -143,7 +143,7 @@ def not_undone(sheet: Sheet) -> str:
     for name, (row, column) in (("corner", (0, 0)), ("edge", (0, middle[1])), ("inside", middle)):
         sheet.number(name, int(overlaps[row, column]), int(counts[row, column]), "positions whose patch holds it")
     places = {(0, 0): "corner", (0, middle[1]): "edge", middle: "inside"}
-    times = [f"x[{row},{column}] {{{name}}}" for (row, column), name in places.items()]
+    times = [f"{{{name}}} at x[{row},{column}]" for (row, column), name in places.items()]
     sheet.say(f"How many times a pixel occurs in the patch matrix: {', '.join(times)}.")
     sheet.grid("counts", overlaps, counts, "positions whose patch holds each", marked=overlaps > 1)
     one_by_one = F.unfold(sheet.x[cell.n][None], 1)[0, sheet.terms[0].channel].reshape(spec.h, spec.w)

@@ -142,7 +142,8 @@
       work: (taps) => `${s(taps, "multiplication")} and ${s(taps - 1, "addition")} for this output.`,
       letters: (even) => `${even ? "P padding, " : ""}D dilation, K kernel size, S stride; W_out likewise from W.`,
       rest: (value, axis) => `The floor leaves out ${s(value, ["row", "column"][axis])} at the end of the padded x.`,
-      unread: (axis, size, lines) => `${lines.length} of ${size} ${["row", "column"][axis]}s of x are never read: ` +
+      unread: (axis, size, lines) => `${lines.length} of ${s(size, ["row", "column"][axis])} of x ` +
+        `${lines.length === 1 ? "is" : "are"} never read: ` +
         `${listed(["row", "column"][axis], lines)}.`,
       allRead: "Every row and every column of x is read.",
       outputs: (spec) => `N·C_out·H_out·W_out = ${s(spec.n * spec.k * spec.l, "output")}, each a sum of ` +
@@ -163,7 +164,8 @@
         "2 per MAC.",
       onPadding: (many) => `This count includes ${s(many, "product")} with zeros of the padding.`,
       fold: (name, value, often, sum) => "F.fold is not this step: it adds overlapping patches into an image the size of " +
-        `x. ${name} = ${value} is in ${s(often, "patch", "patches")}, so it would come back as ${sum}.`,
+        `x. ${name} = ${value} is in ${s(often, "patch", "patches")}, so it would come back ` +
+        `${often === 1 ? "unchanged" : `as ${sum}`}.`,
     },
     proof: {
       same: (equal, shape, many) => `${s(equal, "number")} equal to the trace of ${shape}, which ` +

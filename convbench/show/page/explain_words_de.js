@@ -27,8 +27,9 @@
       "Die Größe des Bildes entscheidet nicht: Bei $2 und $3 ist es dasselbe."],
     [/^Why: /, "Warum: "],
     [/there is only 1 image, of (.*) elements? \(at most (.*)\), and 1 group, and (both|one) sides? of the (.*) kernel (?:are|is) at most 3/,
-      (_, count, most, sides, kernel) => `es ist nur 1 Bild mit ${count} ${count === "1" ? "Element" : "Elementen"} (höchstens ${most}) und 1 ` +
-        `Gruppe, und ${sides === "both" ? "beide Seiten" : "eine Seite"} des Kerns von ${kernel} ${sides === "both" ? "sind" : "ist"} höchstens 3`],
+      (_, count, most, sides, kernel) => `es gibt nur 1 Bild mit ${count} ${count === "1" ? "Element" : "Elementen"} ` +
+        `(höchstens ${most}) und 1 Gruppe, und ${sides === "both" ? "beide Seiten" : "eine Seite"} des Kerns von ${kernel} ` +
+        `${sides === "both" ? "sind" : "ist"} höchstens 3`],
     [/the input has (.*) elements \(more than (.*?)\)/, "x hat $1 Elemente (mehr als $2)"],
     [/there is more than 1 group/, "es gibt mehr als 1 Gruppe"], [/there is more than 1 image/, "es gibt mehr als 1 Bild"],
     [/both sides of the (\d+x\d+) kernel are larger than 3/, "beide Seiten des Kerns von $1 sind über 3"],
@@ -180,8 +181,8 @@
         "diese Ausgabe.",
       letters: (even) => `${even ? "P Rand, " : ""}D Dehnung, K Kerngröße, S Schrittweite; W_out ebenso aus W.`,
       rest: (value, axis) => `Das Abrunden lässt ${s(value, ...LINES[axis])} am Ende des gefüllten x aus.`,
-      unread: (axis, size, lines) => `${lines.length} von ${size} ${LINES[axis][1]} von x werden nie gelesen: ` +
-        `${listed(lines)}.`,
+      unread: (axis, size, lines) => `${lines.length} von ${size} ${LINES[axis][1]} von x ` +
+        `${lines.length === 1 ? "wird" : "werden"} nie gelesen: ${listed(lines)}.`,
       allRead: "Jede Zeile und jede Spalte von x wird gelesen.",
       outputs: (spec) => `N·C_out·H_out·W_out = ${s(spec.n * spec.k * spec.l, "Ausgabe", "Ausgaben")}, jede eine Summe von ` +
         `${s(spec.taps, "Produkt", "Produkten")}.`,
@@ -201,7 +202,7 @@
         `${count(2 * spec.macs)} FLOPs, 2 je MAC.`,
       onPadding: (many) => `Darin sind ${s(many, "Produkt", "Produkte")} mit Nullen des Randes.`,
       fold: (name, value, often, sum) => "F.fold ist nicht dieser Schritt: Es addiert überlappende Patches zu einem Bild " +
-        `so groß wie x. ${name} = ${value} ist in ${s(often, "Patch", "Patches")} und käme als ${sum} zurück.`,
+        `so groß wie x. ${name} = ${value} ist in ${s(often, "Patch", "Patches")} und käme ${often === 1 ? "unverändert" : `als ${sum}`} zurück.`,
     },
     proof: {
       same: (equal, shape, many) => `${s(equal, "Zahl ist", "Zahlen sind")} gleich denen von ${shape}, die ` +
