@@ -338,8 +338,8 @@ def ratio_words(compared: PairedRatio, digits: int = 2) -> str:
 
 
 LEGEND = (
-    "total: the sum of the medians, each layer as often as its model has it; regret: how much slower than the best "
-    "backend per layer; geomean: mean speed vs torch"
+    "total: the sum of the medians, each layer as often as its model has it; regret: how much slower, by the ratios "
+    "of the rounds, than the best backend per layer; geomean: mean speed vs torch"
 )
 WORTH = 0.005  # what choosing per layer must save to be mentioned
 NOT_DIAGNOSED = (

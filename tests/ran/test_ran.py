@@ -120,6 +120,8 @@ def test_a_glance_says_what_a_watch_says_or_where_to_look(name: str, fp32: dict[
     else:
         assert find_patches(here) == find_patches(seen)
     assert "not looked up" not in sentence(seen)
+    for claim in list_claims(here):
+        assert "its log has none" not in claim.words  # it was not read
 
 
 @pytest.mark.program

@@ -34,12 +34,16 @@
     [/there is more than 1 group/, "es gibt mehr als 1 Gruppe"], [/there is more than 1 image/, "es gibt mehr als 1 Bild"],
     [/both sides of the (\d+x\d+) kernel are larger than 3/, "beide Seiten des Kerns von $1 sind über 3"],
     [/there is only 1 thread for a plain 1x1 kernel on (\d+) images? \(fewer than 16\)/,
-      (_, count) => `es gibt nur 1 Thread für einen einfachen 1x1-Kern und ${count === "1" ? "1 Bild" : `${count} Bilder`} (weniger als 16)`],
+      "es gibt nur 1 Thread für einen einfachen 1x1-Kern (Bilder: $1, unter 16)"],
     [/, so torch uses oneDNN/, "; darum nimmt torch oneDNN"], [/, so torch does not use oneDNN/,
       "; darum nimmt torch oneDNN nicht"],
     [/, and its own code for dilation (.*) runs/, ", und es läuft der eigene Code für Dehnung $1"],
     [/torch ran (\w+), which is (\w+)/, "torch nahm $1, das ist $2"], [/torch ran /, "torch nahm "],
     [/oneDNN ran (.*), algorithm (\w+)/, "oneDNN nahm $1, Verfahren $2"],
+    [/whether it built the patch matrix (.*) was not looked up here; (`.*`) reads oneDNN's log for it/,
+      "ob es die Patch-Matrix $1 baute, wurde hier nicht nachgesehen; $2 liest dafür das Log von oneDNN"],
+    [/which oneDNN primitive ran was not looked up here; (`.*`) shows it/,
+      "welches Primitiv von oneDNN lief, wurde hier nicht nachgesehen; $1 zeigt es"],
     [/it built the patch matrix /, "es baute die Patch-Matrix "],
     [/it built no patch matrix, which would take (.*); beyond (.*) it allocated (.*)/, (_, would, beyond, took) =>
       `es baute keine Patch-Matrix (das wären ${would}); außer ${beyond === "y" ? "y" : "y und umgeordneten Kopien"} ` +
