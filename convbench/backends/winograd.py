@@ -1,4 +1,4 @@
-"""Winograd F(4x4, 3x3), F(2x2, 3x3) and F(2x2, 5x5) compiled for this CPU, with points 0, +-5/8, +-3/2."""
+"""Winograd compiled for this CPU: F(4x4, 3x3) and F(2x2, 5x5) with points 0, +-5/8, +-3/2, F(2x2, 3x3) with 0, +-1."""
 
 from collections.abc import Callable
 from functools import cache

@@ -48,6 +48,7 @@ class Watch:
         faults: the traits of the wrong answers so far; more of the same would show nothing new.
         disturbed: the backends that were asked after calls on problems made to disturb them, with what matters for
             that, see `verify.state.kind`: in a sweep each problem comes after others anyway.
+        spared: the backends that are not asked after such calls, because one of them ended a process.
         worn: what happened in this process that should not affect the next case, as words.
     """
 
@@ -55,7 +56,8 @@ class Watch:
     memory_nbytes: int | None = None
     lost: dict[str, Loss] = field(default_factory=dict)
     faults: set[tuple[str, str]] = field(default_factory=set)
-    disturbed: set[tuple[str, ...]] = field(default_factory=set)
+    disturbed: set[tuple[str, str]] = field(default_factory=set)
+    spared: frozenset[str] = frozenset()
     worn: list[str] = field(default_factory=list)
 
 

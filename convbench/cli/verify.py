@@ -53,8 +53,8 @@ class VerifyChoice(options.Choice):
         typer.Option(
             "--pass",
             metavar="NAME,...",
-            help=f"{', '.join(PASSES)}. Default: for awkward, that of each row; for other suites, all that a plug-in "
-            "or a named backend has, else fprop.",
+            help=f"{', '.join(PASSES)}. Default: for awkward, that of each row, and fprop if a backend lacks it; for "
+            "other suites, all that a plug-in or a named backend has, else fprop.",
         ),
     ] = None
     epilogue: Annotated[
@@ -62,8 +62,8 @@ class VerifyChoice(options.Choice):
         typer.Option(
             "--epilogue",
             metavar="NAME,...",
-            help=f"After fprop: {', '.join(EPILOGUES)}. Default: for awkward, that of each row; for other "
-            "suites, all that a plug-in or a named backend fuses, else none.",
+            help=f"After fprop: {', '.join(EPILOGUES)}. Default: for awkward, that of each row, and none if a backend "
+            "lacks it; for other suites, all that a plug-in or a named backend fuses, else none.",
         ),
     ] = None
     backend: Annotated[
@@ -125,6 +125,7 @@ def verify(
     they are found.
 
     The default suite is `awkward`, whose rows each have a dtype, layout, pass and epilogue, unless you choose them.
+    A backend that lacks a row's pass or epilogue is verified on a plain fprop of that row.
     `edge` contains cases that broke other libraries. On other suites than `awkward`, every gradient and fused epilogue
     of plug-ins and named backends is verified too.
 

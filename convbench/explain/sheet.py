@@ -218,6 +218,10 @@ class Sheet:
             self.numbers | {name: set_text(one) for name, one in self.numbers.items() if isinstance(one, tuple)}
         )
 
+    def count(self, name: str, noun: str) -> str:
+        """A template for a number of the sheet and what it counts: `{taps:,} element`, `{taps:,} elements`."""
+        return f"{{{name}:,}} {noun}{'' if self.numbers[name] == 1 else 's'}"
+
     def say(self, template: str) -> None:
         self.parts.append(Say(text=self.words(template)))
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from convbench.backend import name_surplus
+from convbench.errors import plural
 from convbench.ran.patches import account, count_blocks, find_patches, scratch_nbytes
 from convbench.ran.seen import LIBRARY, LOWERING, Ran
 from convbench.ran.threshold import Threshold, Unchanged
@@ -146,7 +147,12 @@ def _primitive_claim(ran: Ran) -> Claim:
     one = ran.primitive
     if one is None:
         words = "which oneDNN primitive ran is unknown: its log has none"
-        answered = f"{len(ran.primitives)} lines, none for a convolution"
+        answered = f"{plural(len(ran.primitives), 'line')}, none for a convolution"
+        if ran.unread:
+            words = (
+                f"which oneDNN primitive ran was not looked up here; `convbench ran {ran.asked or ran.spec}` shows it"
+            )
+            answered = "not read"
         return Claim(
             about="primitive", words=words, kind="unknown", evidence=(Evidence(asked=_LOG, answered=answered),)
         )
@@ -173,7 +179,7 @@ def _layout_claim(ran: Ran) -> Iterator[Claim]:
     )
     yield Claim(
         about="layouts",
-        words=f"{', '.join(layouts)}; {moved} to get there and back",
+        words=f"{', '.join(layouts)}; {moved}",
         kind="fact",
         evidence=(Evidence(asked=f"{_LOG}, its reorders", answered=answered or "none"),),
     )

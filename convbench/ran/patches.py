@@ -136,6 +136,11 @@ def find_patches(ran: Ran) -> Patches:
     if not _counts_scratch(ran):
         library = LIBRARY.get(ran.backend, ran.backend)
         words = f"whether it built the patch matrix ({would}) is unknown: {library}'s own memory is not counted"
+        if ran.unread:  # its log says where its scratch is from, and which of its algorithms ran
+            words = (
+                f"whether it built the patch matrix ({would}) was not looked up here; "
+                f"`convbench ran {ran.asked or ran.spec}` reads {library}'s log for it"
+            )
         return Patches(kind="unknown", words=words, certain=False)
     # x64:gemm:jit, gemm:ref; brgemm is another thing, direct on small blocks.
     lowers = ran.primitive is not None and "gemm" in ran.primitive.implementation.split(":")

@@ -7,6 +7,7 @@ restated here. It is not public and may change, so its result is always compared
 from dataclasses import dataclass
 
 from convbench.device import find_device
+from convbench.errors import plural
 from convbench.spec import ConvSpec
 
 # Convolution.cpp, use_mkldnn: at most so many elements of x, and torch's own loops are taken for faster.
@@ -96,26 +97,32 @@ def _onednn_takes(spec: ConvSpec, dtype: str, setting: Setting) -> tuple[bool, s
     if dtype != "fp32":
         return False, f"oneDNN has no {dtype} convolution"
     elements = spec.c * spec.h * spec.w
-    images = f"{spec.n:,} image{'' if spec.n == 1 else 's'}"
+    images = plural(spec.n, "image")
     if (
         (spec.r, spec.s) == (1, 1)
         and spec.stride == spec.dilation == (1, 1)
         and spec.n < ENOUGH_IMAGES
         and setting.threads == 1
     ):
-        return False, f"a plain 1x1 kernel on {images} (fewer than {ENOUGH_IMAGES}) has only 1 thread"
+        return False, f"there is only 1 thread for a plain 1x1 kernel on {images} (fewer than {ENOUGH_IMAGES})"
     if spec.groups > 1:
         return True, f"there is more than 1 group ({spec.groups:,})"
     if min(spec.r, spec.s) > MOST_SMALL_SIDE:
-        return True, f"the {spec.r}x{spec.s} kernel is larger than {MOST_SMALL_SIDE} in both dimensions"
+        return True, f"both sides of the {spec.r}x{spec.s} kernel are larger than {MOST_SMALL_SIDE}"
     if spec.n > 1:
         return True, f"there is more than 1 image ({spec.n:,})"
     if elements > MOST_ELEMENTS:
         return True, f"the input has {elements:,} elements (more than {MOST_ELEMENTS:,})"
     return False, (
-        f"the input has only {elements:,} elements (at most {MOST_ELEMENTS:,}), one group, and a {spec.r}x{spec.s} "
-        f"kernel, not larger than {MOST_SMALL_SIDE} in both dimensions"
+        f"there is only 1 image, of {plural(elements, 'element')} (at most {MOST_ELEMENTS:,}), and 1 group, and "
+        f"{_small_side(spec)} at most {MOST_SMALL_SIDE}"
     )
+
+
+def _small_side(spec: ConvSpec) -> str:
+    """`both sides of the 2x2 kernel are`, `one side of the 2x5 kernel is`."""
+    both = max(spec.r, spec.s) <= MOST_SMALL_SIDE
+    return f"{'both sides' if both else 'one side'} of the {spec.r}x{spec.s} kernel {'are' if both else 'is'}"
 
 
 def _on_cuda(spec: ConvSpec, dtype: str, layout: str, setting: Setting) -> DispatchRule:

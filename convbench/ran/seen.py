@@ -40,6 +40,7 @@ class Ran:
         trace: the profile of the call; None if there is none, and `trace_why` says why.
         cuda_peak_nbytes: by how much the call raised torch.cuda.max_memory_allocated; None on the CPU.
         primitives: what oneDNN logged, in its order.
+        logged: whether oneDNN's log was read.
         trouble: why the call was not seen.
     """
 
@@ -56,6 +57,7 @@ class Ran:
     trace_why: str = ""
     cuda_peak_nbytes: int | None = None
     primitives: tuple[Primitive, ...] = ()
+    logged: bool = True
     trouble: str = ""
 
     @classmethod
@@ -112,6 +114,11 @@ class Ran:
     def primitive(self) -> Primitive | None:
         """oneDNN's convolution."""
         return next((one for one in self.primitives if one.kind == "convolution"), None)
+
+    @property
+    def unread(self) -> bool:
+        """Whether oneDNN ran, and its log was not read."""
+        return self.backend == "Mkldnn" and not self.logged
 
     @property
     def reorders(self) -> tuple[Primitive, ...]:

@@ -98,7 +98,7 @@ def glance(spec: ConvSpec, dtype: str = "fp32") -> Ran:
     """What can be seen on the CPU without a separate process, in milliseconds: everything except oneDNN's log."""
     from convbench.ran.witness import observe
 
-    blank = Ran.blank(spec, dtype=dtype)
+    blank = replace(Ran.blank(spec, dtype=dtype), logged=False)
     try:
         return _read_answer(blank, (observe(blank.spec, dtype=dtype), ""))
     except RuntimeError as error:  # torch has no such call, or no memory for it

@@ -276,11 +276,11 @@ def backward_page(found: Backward, width: int, letters: Letters = TORCH) -> Iter
     )
     yield from _indented(_proved(found.holds, proof, width - 2))
     notes = [
-        f"Each gradient takes {found.multiplications:,} multiplications with padding, the same as y.",
+        f"Each gradient takes {plural(found.multiplications, 'multiplication')} with padding, the same as y.",
         "fold is the transpose of unfold, not its inverse: it sums where patches overlap.",
     ]
     if spec.n > 1:
-        notes.append(f"dw sums over all {spec.n} images.")
+        notes.append(f"dw sums over the {spec.n} images.")
     yield from _indented(remarks(notes, width - 4))
 
 

@@ -63,7 +63,9 @@ def headline(changes: Changes) -> str:
             return f"REGRESSION: {', '.join(parts)}"
         case "undecided":
             counted = f"; counts as a {gate.undecided} (--undecided)" if gate.undecided else ""
-            return f"UNDECIDED: {counts['undecided']} of {rows} rows may be {beyond}; none is certain{counted}"
+            unjudged = f"{counts['undecided']} of {plural(rows, 'row')} could not be judged"
+            limit = f"{percent(gate.allowance)} slower"
+            return f"UNDECIDED: {unjudged} (limit: {limit}); none is a certain regression{counted}"
         case "nothing":
             return "NOTHING COMPARED: no row was timed, or verified, in both files"
     what = f"none of {rows} rows is {beyond}" if rows else ""

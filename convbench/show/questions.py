@@ -132,11 +132,15 @@ def _record_part(part: Say | Sum | NumberGrid | Table) -> dict[str, Any]:
 def _body(answer: WhyAnswer, room: int) -> Iterator[Text]:
     yield from (Text(line, style="bold") for line in wrap(answer.short, room))
     if answer.stand_in:
-        words = f"Shown on {answer.spec}, since {answer.stand_in}. It is the closest problem that can show this."
+        words = f"Shown on {answer.spec}, since {answer.stand_in}. It is a similar problem that can show this."
         yield from (Text(line) for line in wrap(words, room))
     yield Text()
     grids: list[Block] = []
+    on_padding = False  # in a sum that the legend has not followed yet
     for part in answer.parts:
+        if on_padding and not isinstance(part, Sum):
+            yield _legend()
+            on_padding = False
         if isinstance(part, NumberGrid):
             grids.append(_grid(part, room))
             continue
@@ -148,6 +152,7 @@ def _body(answer: WhyAnswer, room: int) -> Iterator[Text]:
                 yield from (Text(line) for line in wrap(part.text, room))
             case Sum():
                 yield from _sum(part, room)
+                on_padding = on_padding or any(x is None for x, _ in part.products[:TERMS])
             case Table():
                 yield from _table(part, room)
     if grids:
@@ -195,6 +200,11 @@ def _sum(part: Sum, room: int) -> Iterator[Text]:
         products.append(product if not i else Text("+ ") + product)
     total = Text("= ") + in_role(numeral(part.total), OUTPUT)
     yield from wrap_words([*products, *more, total], room, lead=f"{part.lead} = ")
+
+
+def _legend() -> Text:
+    """What the marks of a sum are, as explain has it."""
+    return Text("   ").join([in_role("patch", PATCH), in_role("kernel", KERNEL), Text("·0 zero of the padding")])
 
 
 def _table(part: Table, room: int) -> Iterator[Text]:

@@ -218,7 +218,8 @@ def _flatten(slide: Slide) -> None:
     if 0 < moment.share < 1 and not moment.rest:
         c, r, s = tap_of(spec, moment.position)
         slide.fly(kernels[c].corner(r, s), row.corner(0, moment.position), slide.w_row[moment.position], "kernel!")
-    slide.live((f"{spec.taps} values are kernel elements, in the order ({names.c}, {names.r}, {names.s})", "ink"))
+    values = "1 value is a kernel element" if spec.taps == 1 else f"{spec.taps} values are kernel elements"
+    slide.live((f"{values}, in the order ({names.c}, {names.r}, {names.s})", "ink"))
     w, w_flat = ("x".join(map(str, one.shape)) for one in (walk.w, walk.w_flat))
     slide.aside(f"w {w}, w_flat {w_flat}")
     slide.code()

@@ -338,8 +338,8 @@ def ratio_words(compared: PairedRatio, digits: int = 2) -> str:
 
 
 LEGEND = (
-    "total: the sum of the medians, each layer as often as its model has it; regret: how much slower than the best "
-    "backend per layer; geomean: mean speed vs torch"
+    "total: the sum of the medians, each layer as often as its model has it; regret: how much slower, by the ratios "
+    "of the rounds, than the best backend per layer; geomean: mean speed vs torch"
 )
 WORTH = 0.005  # what choosing per layer must save to be mentioned
 NOT_DIAGNOSED = (
@@ -487,8 +487,8 @@ def noise_line(results: Iterable[Result]) -> str:
     told = [f"{aside:,} of {taken:,} samples were disturbed and excluded"] if aside else []
     if noisy:
         told.append(
-            f"{noisy} of {plural(len(timed), 'timed row')} had too few clean samples, so they are undecided (run "
-            f"convbench doctor to see why)"
+            f"{noisy} of {plural(len(timed), 'timed row')} had too few clean samples; comparisons with "
+            f"{'it' if noisy == 1 else 'them'} are undecided (run convbench doctor to see why)"
         )
     return "; ".join(told)
 

@@ -70,7 +70,8 @@ def _verify_case(probes: Probes, lineup: Lineup) -> None:
     def ask(backend: Backend) -> None:
         watch.tell(backend.name, BackendStage.VERIFIED)
         disturbed = backend.name, state.kind(probes.exam.case)
-        found = question(backend, probes, disturbed=disturbed not in watch.disturbed, tell=watch.tell)
+        calm = backend.name in watch.spared or disturbed in watch.disturbed
+        found = question(backend, probes, disturbed=not calm, tell=watch.tell)
         watch.disturbed.add(disturbed)
         if isinstance(found, Answers):
             answers[backend.name] = found

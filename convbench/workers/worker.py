@@ -147,8 +147,7 @@ def _do(job: Job, connection: Connection, board: Board) -> None:
     backends = _load(job)
     world.keep_environment()
     felled: Sequence[str] = job.felled
-    disturbed = {(name, padded) for name in job.spared for padded in (False, True)}
-    watch = Watch(memory_nbytes=job.memory_nbytes, faults=set(job.faults), disturbed=disturbed)
+    watch = Watch(memory_nbytes=job.memory_nbytes, faults=set(job.faults), spared=job.spared)
     for case in _cases(job, connection):
         turn = Turn(board, world)
         watch = replace(watch, tell=turn.tell)

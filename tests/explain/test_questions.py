@@ -98,6 +98,104 @@ def test_the_overlaps_of_the_note_are_one_two_and_four() -> None:
     assert found.numbers["restored"] == 16
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("n1c1h4w4k1r2s2", "its result has x's size, 4\N{MULTIPLICATION SIGN}4, not y's 3\N{MULTIPLICATION SIGN}3."),
+        (
+            "n1c2h6w5k3r3s3_pd1",
+            "its result belongs to x, with x's channels; y only happens to have its height and width",
+        ),
+        ("n1c2h6w5k3r3s3_pd1x0", "not y's 6\N{MULTIPLICATION SIGN}3."),
+    ],
+)
+def test_folds_size_is_set_apart_from_ys_only_if_they_differ(text: str, words: str) -> None:
+    short = answer("fold", ConvSpec.parse(text)).short
+    assert words in short
+    sizes = re.search(r"x's size, (\S+), not y's (\S+)\.", short)
+    assert sizes is None or sizes[1] != sizes[2]
+
+
+def test_pixels_are_named_by_their_place_with_how_often_they_occur() -> None:
+    for text, words in (
+        ("n2c6h9w7k6r3s2_st2x1_pd1_g2", "2 at x[0,0], 2 at x[0,3], 2 at x[4,3]."),
+        ("n1c2h1w5k2r1s3", "1 at x[0,0], 3 at x[0,2]."),
+    ):
+        said = [part.text for part in answer("fold", ConvSpec.parse(text)).parts if isinstance(part, Say)]
+        assert said[0] == f"How many times a pixel occurs in the patch matrix: {words}"
+
+
+@pytest.mark.parametrize(
+    ("text", "steps_over", "crop"),
+    [
+        ("n1c1h5w5k1r2s2_st2", False, True),
+        ("n1c3h8w8k2r1s1_st2", True, True),
+        ("n1c1h10w10k1r2s2_st3", True, True),
+        ("n1c1h4w4k1r3s3_st2_pd1", False, False),
+    ],
+)
+def test_pixels_between_two_positions_are_not_put_down_to_the_floor(text: str, steps_over: bool, crop: bool) -> None:
+    found = answer("floor", ConvSpec.parse(text))
+    assert not found.stand_in
+    said = " ".join(part.text for part in found.parts if isinstance(part, Say))
+    assert ("the kernel steps over those before its last position" in said) == steps_over
+    assert ("To use the pixels at the end, pad x" in found.notes[0]) == crop
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("n1c1h4w4k1r2s2_dl2", "columns {1,3} of x."),
+        ("n1c4h6w6k4r3s3_pd1_dl2_g4", "columns {-1,1,3} of x; those outside x are padding."),
+    ],
+)
+def test_padding_is_told_of_a_dilated_kernel_only_where_it_reads_some(text: str, said: str) -> None:
+    found = answer("dilation", ConvSpec.parse(text))
+    assert any(part.text.endswith(said) for part in found.parts if isinstance(part, Say))
+
+
+def test_a_dilation_that_leaves_ys_size_says_so() -> None:
+    assert answer("dilation", ConvSpec.parse("n1c1h5w5k1r2s2_st4_dl2")).short.endswith(", as without dilation.")
+
+
+def test_a_group_of_one_channel_has_nothing_to_sum() -> None:
+    found = answer("groups", ConvSpec.parse("n1c4h6w6k4r3s3_pd1_g4"))
+    said = " ".join(part.text for part in found.parts if isinstance(part, Say))
+    assert "Filter 1 is in group 1 and reads only channel 1 of 4:" in said
+    assert "summed" not in said
+    assert "here that is one channel" in found.short
+
+
+def test_counts_of_one_are_singular() -> None:
+    one = ConvSpec.parse("n1c1h1w1k1r1s1")
+    assert answer("flops", one).short.startswith("1 MAC, which is 2 FLOPs at two per MAC, or exactly 1 operation.")
+    assert answer("nine", one).short.endswith("1 kernel element over all channels, and 1 position.")
+
+
+@pytest.mark.parametrize(
+    ("text", "tile", "matrix"),
+    [
+        ("n1c1h4w4k1r2s2", "a single tile holds the whole matrix", "Only the reshape to a matrix copies."),
+        ("n1c4h6w6k2r3s3", "and no more is stored", "Only the reshape to a matrix copies."),
+        ("n1c9h5w6k2r1s1", "and no more is stored", "Here even the reshape to a matrix is a view."),
+    ],
+)
+def test_what_a_tile_saves_and_whether_the_reshape_copies_is_as_here(text: str, tile: str, matrix: str) -> None:
+    spec = ConvSpec.parse(text)
+    said = " ".join(part.text for part in answer("memory", spec).parts if isinstance(part, Say))
+    assert tile in said
+    assert matrix in said
+    x = torch.rand(spec.x_shape)
+    patches = x.unfold(2, spec.r, 1).unfold(3, spec.s, 1).permute(0, 1, 4, 5, 2, 3).reshape(spec.n, -1, spec.p * spec.q)
+    assert (patches.data_ptr() == x.data_ptr()) == ("even the reshape" in matrix)
+
+
+def test_a_sum_that_reads_padding_has_a_legend() -> None:
+    for text, legend in (("n1c1h4w4k1r2s2_pd1", True), (str(NOTE), False)):
+        lines = [line.plain.strip() for line in answer_page([answer("flip", ConvSpec.parse(text))], 80)]
+        assert lines.count("[patch]   (kernel)   \N{MIDDLE DOT}0 zero of the padding") == legend
+
+
 def test_what_was_never_read_does_not_come_back_from_fold() -> None:
     found = answer("fold", ConvSpec.parse("n1c1h6w6k1r3s3_st2"))
     assert found.numbers["restored"] == 25
@@ -216,7 +314,7 @@ def test_copies_of_pixels_and_zeros_of_the_padding_make_the_patch_matrix(text: s
 
 def test_the_patch_matrix_of_a_padded_layer_has_zeros_too() -> None:
     short = answer("memory", ConvSpec.parse("n1c64h56w56k64r3s3_pd1")).short
-    assert "1,806,336 numbers for 200,704, 9\N{MULTIPLICATION SIGN} as many" in short
+    assert "1,806,336 numbers for the 200,704 of x, 9\N{MULTIPLICATION SIGN} as many" in short
     assert "(1,763,584), and 42,752 zeros of the padding" in short
 
 
@@ -234,6 +332,9 @@ def test_winograd_is_refused_in_words_where_it_does_not_apply(spec: str) -> None
     found = answer("algorithm", ConvSpec.parse(spec))
     assert not any("Winograd" in name for name in table(found))
     assert found.numbers["no_winograd"]
+    needs = found.spec.stride != (1, 1) or found.spec.dilation != (1, 1)
+    assert ("Winograd needs a stride and a dilation of one" in found.short) == needs
+    assert ("Winograd is not shown" in found.short) != needs
 
 
 def test_the_note_has_36_macs_72_flops_and_63_operations() -> None:

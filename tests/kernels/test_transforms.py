@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from convbench.backends import winograd
 from convbench.kernels.transforms import FOUR, TWO, Matrix, Points, WinogradTransforms
 
 SIX: Points = (*FOUR, Fraction(1), Fraction(-1))
@@ -34,3 +35,11 @@ def test_what_is_multiplied_in_the_kernel_is_a_float32(points: Points, taps: int
     for entry in sum((*transforms.inputs, *transforms.outputs), ()):
         assert entry.denominator & (entry.denominator - 1) == 0  # a power of two
         assert abs(entry.numerator).bit_length() <= 24
+
+
+def test_the_description_of_the_backend_names_the_points_of_each_tile() -> None:
+    described = (winograd.__doc__ or "").splitlines()[0]
+    assert described.endswith("F(4x4, 3x3) and F(2x2, 5x5) with points 0, +-5/8, +-3/2, F(2x2, 3x3) with 0, +-1.")
+    assert {abs(point) for point in FOUR} == {0, Fraction(5, 8), Fraction(3, 2)}
+    assert {abs(point) for point in TWO} == {0, 1}
+    assert [WinogradTransforms.of(points, taps).step for points, taps in ((FOUR, 3), (TWO, 3), (FOUR, 5))] == [4, 2, 2]

@@ -19,6 +19,7 @@ from convbench.ran.verbose import read_primitives
 from convbench.ran.watch import glance, watch, what_ran
 from convbench.ran.witness import observe
 from convbench.show.ran import ran_page
+from tests.ran.test_rules import threads
 from tests.snapshots import assert_golden
 
 NOTE = "n1c1h4w4k1r2s2"
@@ -93,18 +94,34 @@ def test_fifty_problems_in_one_child_keep_their_order(watched: dict[str, Ran]) -
 def test_the_notes_own_example_forms_its_patch_matrix(fp32: dict[str, Ran]) -> None:
     note = fp32["note"]
     assert sentence(note) == (
-        "Slow2d: the input has only 16 elements (at most 20,480), one group, and a 2x2 kernel, not larger than 3 in "
-        "both dimensions, so torch does not use oneDNN; it built the patch matrix (144 B = 36 floats)"
+        "Slow2d: there is only 1 image, of 16 elements (at most 20,480), and 1 group, and both sides of the 2x2 kernel "
+        "are at most 3, so torch does not use oneDNN; it built the patch matrix (144 B = 36 floats)"
     )
     assert {(use.what, use.nbytes, use.count) for use in account(note) or ()} == {("y", 36, 1), ("patches", 144, 1)}
     assert in_plain_words(note, find_threshold(note, ask_torch)) == (
         "PyTorch really built this patch matrix: 144 B of scratch = 36 numbers in fp32 (its Slow2d path).",
         (
-            "Why: the input has only 16 elements (at most 20,480), one group, and a 2x2 kernel, not larger than 3 in "
-            "both dimensions, so torch does not use oneDNN."
+            "Why: there is only 1 image, of 16 elements (at most 20,480), and 1 group, and both sides of the 2x2 "
+            "kernel are at most 3, so torch does not use oneDNN."
         ),
         "The size of the image decides: up to 143x143 it is Slow2d, from 144x144 on oneDNN.",
     )
+
+
+@pytest.mark.program
+@pytest.mark.parametrize("name", PLAIN)
+def test_a_glance_says_what_a_watch_says_or_where_to_look(name: str, fp32: dict[str, Ran]) -> None:
+    seen = fp32[name]
+    with threads(2):  # as many as the child has
+        here = glance(ConvSpec.parse(PLAIN[name]))
+    assert here.backend == seen.backend
+    if find_patches(here).kind == "unknown":
+        assert f"was not looked up here; `convbench ran {PLAIN[name]}` reads oneDNN's log for it" in sentence(here)
+    else:
+        assert find_patches(here) == find_patches(seen)
+    assert "not looked up" not in sentence(seen)
+    for claim in list_claims(here):
+        assert "its log has none" not in claim.words  # it was not read
 
 
 @pytest.mark.program
@@ -298,7 +315,7 @@ def test_a_rule_that_says_otherwise_is_unknown() -> None:
     assert "the rule that chose it is unknown" in sentence(other)
     claim = next(claim for claim in list_claims(other) if claim.about == "rule")
     assert claim.kind == "unknown"
-    assert claim.evidence[0].answered.startswith("Slow2d: the input has only 16 elements")
+    assert claim.evidence[0].answered.startswith("Slow2d: there is only 1 image, of 16 elements")
 
 
 def test_where_choice_and_profile_differ_the_profile_is_right() -> None:

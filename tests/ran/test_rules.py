@@ -93,7 +93,7 @@ def test_the_rule_agrees_with_torch_on_200_random_problems_in_every_dtype_and_se
     [
         ("n1c1h143w143k1r2s2", "n1c1h144w144k1r2s2", "the input has 20,736 elements (more than 20,480)"),
         ("n1c5h64w64k1r2s2", "n1c5h64w65k1r2s2", "the input has 20,800 elements (more than 20,480)"),
-        ("n1c1h8w8k1r3s5", "n1c1h8w8k1r4s4", "the 4x4 kernel is larger than 3 in both dimensions"),
+        ("n1c1h8w8k1r3s5", "n1c1h8w8k1r4s4", "both sides of the 4x4 kernel are larger than 3"),
         ("n1c1h4w4k1r2s2", "n2c1h4w4k1r2s2", "there is more than 1 image (2)"),
         ("n1c2h4w4k2r2s2", "n1c2h4w4k2r2s2_g2", "there is more than 1 group (2)"),
     ],
@@ -102,8 +102,24 @@ def test_either_side_of_a_boundary_is_told_by_the_number_that_decides(slow: str,
     assert selected(ConvSpec.parse(slow)) == predicted(slow).backend == "Slow2d"
     assert selected(ConvSpec.parse(onednn)) == predicted(onednn).backend == "Mkldnn"
     assert predicted(onednn).why == f"{words}, so torch uses oneDNN"
-    assert "(at most 20,480)" in predicted(slow).why
-    assert predicted(slow).why.endswith("so torch does not use oneDNN")
+    why = predicted(slow).why  # with every condition, as one that does not hold would do
+    assert why.startswith("there is only 1 image, of ")
+    assert "(at most 20,480), and 1 group, and " in why
+    assert why.endswith("so torch does not use oneDNN")
+
+
+@pytest.mark.parametrize(
+    ("kernel", "words"),
+    [
+        ("r2s2", "both sides of the 2x2 kernel are"),
+        ("r2s5", "one side of the 2x5 kernel is"),
+        ("r5s1", "one side of the 5x1 kernel is"),
+    ],
+)
+def test_only_sides_that_are_small_are_called_small(kernel: str, words: str) -> None:
+    rule = predicted(f"n1c1h8w8k1{kernel}")
+    assert rule.backend == selected(ConvSpec.parse(f"n1c1h8w8k1{kernel}")) == "Slow2d"
+    assert rule.why.endswith(f"{words} at most 3, so torch does not use oneDNN")
 
 
 @pytest.mark.parametrize(("images", "count", "backend"), [(15, 1, "Slow2d"), (16, 1, "Mkldnn"), (15, 2, "Mkldnn")])
@@ -112,7 +128,7 @@ def test_a_1x1_kernel_on_one_thread_needs_sixteen_images(images: int, count: int
     with threads(count):
         rule = predicted(text)
         assert selected(ConvSpec.parse(text)) == rule.backend == backend
-    assert (rule.why.startswith("a plain 1x1 kernel on 15 images (fewer than 16) has only 1 thread")) == (
+    assert (rule.why.startswith("there is only 1 thread for a plain 1x1 kernel on 15 images (fewer than 16)")) == (
         backend == "Slow2d"
     )
 

@@ -145,8 +145,9 @@ def form(algorithm: Algorithm, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell)
             matrices=(Matrix("IDFT(Z)", circular[cell.n, cell.k], mark(shape, *place), role="output", aside=wrapped),),
             facts=(
                 Fact(
-                    "Of the {} numbers {} are outputs; {} wrapped around.",
-                    (height * width, int(kept.sum()), int(wrapped.sum())),
+                    "Of the {} numbers {} are outputs and {} wrapped around; {} are beyond the last output or skipped "
+                    "by a stride.",
+                    (height * width, int(kept.sum()), int(wrapped.sum()), int((~kept & ~wrapped).sum())),
                 ),
                 Fact(
                     "By Higham's bound no output is more than {} from the truth"
@@ -234,6 +235,7 @@ def again(x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Again:
     bound = answer_bound(image, kernel, spec)
     exact = bound < 0.5 and are_whole(x, w)
     first = int(own[0])
+    unwrapped = (height - spec.kernel_extent[0] + 1) * (width - spec.kernel_extent[1] + 1)
     nothing = mark(shape)
     return Again(
         matrices=(
@@ -244,7 +246,7 @@ def again(x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -> Again:
             _spectrum("Z", circular, nothing, _error_of_product(here, weights)),
             Second("IDFT(Z)", "x rolled round, exactly", circular, place, aside=wrapped, bound=bound),
         ),
-        values=((height * width, spec.p * spec.q, int(wrapped.sum())), (bound,)),
+        values=((height * width, spec.p * spec.q, int(wrapped.sum()), unwrapped - spec.p * spec.q), (bound,)),
         counts=_counts_again(spec),
         bound=0.0 if exact else bound,
     )

@@ -122,6 +122,7 @@ def form(tile: Pair | None, algorithm: Algorithm, x: Tensor, w: Tensor, spec: Co
     counting = torch.tensor([[bool(i and j) for j in across.at[b]] for i in down.at[a]])  # (size_h, size_w)
     many = spec.c_per_group > 1
     channel = f"[{first}]" if spec.c > 1 else ""
+    beyond = tiles.count[0] * m_h * tiles.count[1] * m_w - spec.p * spec.q
     row_names, column_names = tuple(f"h={row}" for row in rows), tuple(str(column) for column in columns)
     stages = [
         AlgorithmStage(
@@ -160,7 +161,8 @@ def form(tile: Pair | None, algorithm: Algorithm, x: Tensor, w: Tensor, spec: Co
             ),
             facts=(
                 Fact(
-                    "A tile gives {} outputs of a channel with {} products; the loops need {}.",
+                    f"A tile gives {{}} output{_s(m_h * m_w)} of a channel with {{}} product{_s(size_h * size_w)}; "
+                    "the loops need {}.",
                     (m_h * m_w, size_h * size_w, m_h * m_w * spec.r * spec.s),
                 ),
             ),
@@ -180,8 +182,9 @@ def form(tile: Pair | None, algorithm: Algorithm, x: Tensor, w: Tensor, spec: Co
             ),
             facts=(
                 Fact(
-                    "{}×{} tiles cover the output; {} of their outputs are beyond it.",
-                    (*tiles.count, tiles.count[0] * m_h * tiles.count[1] * m_w - spec.p * spec.q),
+                    f"{{}} tile{_s(prod(tiles.count), 's cover', ' covers')} the output ({{}} down, {{}} across), with "
+                    f"{{}} output{_s(beyond)} beyond it.",
+                    (prod(tiles.count), *tiles.count, beyond),
                 ),
             ),
         ),
@@ -231,10 +234,15 @@ def again(tile: Pair | None, x: Tensor, w: Tensor, spec: ConvSpec, cell: Cell) -
         values=(
             (_right_coefficients(tiles),),
             (direct.numel(), d[0].numel(), direct.numel() * w[cell.k, 0].numel()),
-            (tiles_h, tiles_w, below * tiles_w * m_w + spec.p * right),
+            (len(range(0, spec.p, m_h)) * tiles_w, tiles_h, tiles_w, below * tiles_w * m_w + spec.p * right),
         ),
         counts=_counts_again(spec, tiles),
     )
+
+
+def _s(count: int, several: str = "s", one: str = "") -> str:
+    """The ending of a noun of which there are so many."""
+    return one if count == 1 else several
 
 
 def _pixel(x: Tensor, spec: ConvSpec, n: int, channel: int, row: int, column: int) -> Fraction:

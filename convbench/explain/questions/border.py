@@ -70,11 +70,21 @@ def floor(sheet: Sheet) -> str:
         sheet.number("changed", float(change.abs().max()), float(oracle.abs().max()), "shifted views of x, summed")
         told = "does not change" if sheet.numbers["changed"] == 0 else "changes by {changed:g}"
         sheet.say(f"Set every unread pixel to a million, and y {told}.")
+        if any(_between(axis) for axis in measure_axes(spec)):
+            sheet.say(
+                "Not all of them are left over at the end: the kernel steps over those before its last position, "
+                "whatever the floor does."
+            )
     else:
         sheet.say("Every pixel is read: only padding is left over.")
     sheet.note(
         "Some tools refuse a stride that does not divide evenly; torch silently takes the floor. A convolution has no "
-        "ceil_mode, unlike pooling. To use every pixel, pad or crop x first."
+        "ceil_mode, unlike pooling."
+        + (
+            " To use the pixels at the end, pad x; to leave none over, crop it."
+            if any(map(_drops_pixels, measure_axes(spec)))
+            else ""
+        )
     )
     are = "is" if sheet.numbers["unread"] == 1 else "are"
     lost = (
@@ -86,6 +96,17 @@ def floor(sheet: Sheet) -> str:
         "A kernel that would reach past the end has no output there, so the quotient is rounded down. Left over at the "
         f"end of the padded x: {{rest2}} in height and {{rest3}} in width; {lost}."
     )
+
+
+def _between(axis: SlidingAxis) -> bool:
+    """Whether the kernel steps over a line of x before the last one that it reads."""
+    read = axis.readers.nonzero().flatten()
+    return any(line < int(read[-1]) for line in axis.unread) if len(read) else False
+
+
+def _drops_pixels(axis: SlidingAxis) -> bool:
+    """Whether lines of x, and not only of its padding, are left over at the end."""
+    return axis.rest > axis.padding_end
 
 
 def _line(axis: SlidingAxis) -> ConvSpec:
@@ -186,7 +207,7 @@ def padding(sheet: Sheet) -> str:
         "for another mode pass it F.pad(x, ..., mode=...). {share:.1f} % of this problem's products read padding."
     )
     return (
-        "Zeros, unless you set padding_mode; each mode gives different outputs at the border. padding='same' only "
+        "Zeros, unless you set padding_mode; the modes only differ in outputs that read padding. padding='same' only "
         "works with a stride of one; if it needs an odd number of rows or columns, the extra one is at the bottom or "
         "on the right."
     )

@@ -62,7 +62,8 @@ def memory(sheet: Sheet) -> str:
     why = "each pixel once for each patch that reads it"
     why += " ({copies:,}), and {zeros:,} zeros of the padding" if zeros else ""
     sheet.say(
-        "An image has $C·H·W = {C}·{H}·{W} = {x:,} numbers. Its patch matrix has $C·$R·$S·L = {C}·{R}·{S}·{L} = "
+        f"An image has $C·H·W = {{C}}·{{H}}·{{W}} = {sheet.count('x', 'number')}. "
+        "Its patch matrix has $C·$R·$S·L = {C}·{R}·{S}·{L} = "
         "{patches:,}, with L = $P·$Q locations, {times:.4g}× as many: " + why + "."
     )
     sheet.say("In fp32, with $N={N}: x {x_nbytes:,} B, patches {patches_nbytes:,} B, y {y_nbytes:,} B.")
@@ -82,19 +83,27 @@ def memory(sheet: Sheet) -> str:
     sheet.number("tile_taps", min(TILE[0], taps), whole[: TILE[0]].shape[0], "a slice of the matrix")
     sheet.number("tile_positions", min(TILE[1], positions), whole[:, : TILE[1]].shape[1], "a slice of the matrix")
     sheet.number("tile", tile, whole[: TILE[0], : TILE[1]].numel() * ITEM, "a slice of the matrix")
+    size = f"{sheet.count('tile_taps', 'kernel element')} by {sheet.count('tile_positions', 'position')}"
     sheet.say(
-        "An implicit GEMM computes indices and builds one tile of the matrix at a time, just before its product. A "
-        "tile of {tile_taps} kernel elements by {tile_positions} positions, for example, is {tile:,} B, and no more is "
-        "stored."
+        "An implicit GEMM computes indices and builds one tile of the matrix at a time, just before its product. "
+        + (
+            f"A tile of {size}, for example, is {{tile:,}} B, and no more is stored."
+            if (taps, positions) != (sheet.numbers["tile_taps"], sheet.numbers["tile_positions"])
+            else f"Here a single tile holds the whole matrix, {size}, {{tile:,}} B, so it would save no memory."
+        )
     )
     view = windows(x, spec)
+    try:
+        view.permute(0, 1, 4, 5, 2, 3).view(spec.n, -1, spec.p * spec.q)
+        copied = "Here even the reshape to a matrix is a view."
+    except RuntimeError:  # no strides walk through the patches as a matrix
+        copied = "Only the reshape to a matrix copies."
     sheet.number("windows", view.numel(), spec.n * spec.c * spec.r * spec.s * spec.p * spec.q, "$N·$C·$R·$S·$P·$Q")
     padded = spec.n * spec.c * prod(spec.padded) * ITEM
     sheet.number("stored", view.untyped_storage().nbytes(), padded, "$N·$C times the padded image")
     sheet.say(
-        "You can also view the patches without storing them: x.unfold(2, ...).unfold(3, ...) is a view of {windows:,} "
-        "numbers on "
-        "{stored:,} B of padded x. Only the reshape to a matrix copies."
+        "You can also view the patches without storing them: x.unfold(2, ...).unfold(3, ...) is a view of "
+        f"{sheet.count('windows', 'number')} on {{stored:,}} B of {'padded x' if max(spec.sides) else 'x'}. {copied}"
     )
     sheet.note(
         "F.unfold needs this memory, and so does every library that stores the matrix. One that builds tiles, or "
@@ -107,8 +116,9 @@ def memory(sheet: Sheet) -> str:
             "It is not, here: the patch matrix is {times:.4g}× as large as x ({patches:,} and {x:,} numbers per image)."
         )
     return (
-        "The patch matrix has {patches:,} numbers for {x:,}, {times:.4g}× as many: " + why + ". The kernel has {taps} "
-        "elements per channel."
+        "The patch matrix has {patches:,} numbers for the {x:,} of x, {times:.4g}× as many: "
+        + why
+        + f". The kernel has {sheet.count('taps', 'element')} per channel."
     )
 
 
@@ -167,19 +177,21 @@ def algorithm(sheet: Sheet) -> str:
     )
     sheet.note(
         "People say that a convolution 'is not performed on images; it is linear algebra'. Mathematically that is "
-        "right: for one channel y is a matrix times x, with {nonzeros:,} nonzeros of {places:,}. What really runs "
-        "depends on the shape: see above."
+        f"right: for one channel y is a matrix times x, with {sheet.count('nonzeros', 'nonzero')} of {{places:,}}. "
+        "What really runs depends on the shape: see above."
     )
     sheet.note(
         "People also say that 'nested loops are inefficient'. That is true for interpreted, unblocked loops. What "
         "libraries call direct is nested loops too, compiled and blocked for the caches, and often the fastest."
     )
     sheet.note(
-        "Winograd in cuDNN needs a three by three kernel; oneDNN has it on GPUs and AArch64 only, not on x86. FFT "
-        "needs room "
-        "for the spectra. convbench ran shows what a call really runs: primitive, layouts, memory."
+        "Winograd in cuDNN needs a kernel of three by three, or five by five for its nonfused variant; oneDNN has it "
+        "on GPUs and AArch64 only, not on x86. FFT needs room for the spectra. convbench ran shows what a call really "
+        "runs: primitive, layouts, memory."
     )
-    fits = "Winograd saves nothing" if "winograd" in sheet.numbers else "Winograd cannot do this problem"
+    fits = "Winograd saves nothing here" if "winograd" in sheet.numbers else "Winograd is not shown (see why below)"
+    if spec.stride != (1, 1) or spec.dilation != (1, 1):
+        fits = "Winograd needs a stride and a dilation of one, which this problem does not have"
     if saves:
         fits = "Winograd would take {winograd:.3g}× fewer multiplications, if a library has it (oneDNN has none on x86)"
     return f"Here F.conv2d used {{took}}. {fits}; an FFT pays only for large kernels."
@@ -228,11 +240,12 @@ def flops(sheet: Sheet) -> str:
         if name in in_ledger:
             sheet.check(f"{name}, ledger", in_ledger[name], again, by)
     sheet.say(
-        "{macs:,} MACs: {outputs:,} outputs of {taps:,} multiply-adds each. At two FLOPs per MAC: {flops:,} FLOPs."
+        f"{sheet.count('macs', 'MAC')}: {sheet.count('outputs', 'output')} of {sheet.count('taps', 'multiply-add')} "
+        "each. At two FLOPs per MAC: {flops:,} FLOPs."
     )
     sheet.say(
-        "Exactly: {mul:,} multiplications + {add:,} additions = {exact:,}; a sum takes one addition fewer than it "
-        "has terms. "
+        f"Exactly: {sheet.count('mul', 'multiplication')} + {sheet.count('add', 'addition')} = {{exact:,}}; a sum "
+        "takes one addition fewer than it has terms. "
         "A bias adds {bias:,} more."
     )
     if spec.inner_macs < spec.macs:
@@ -243,7 +256,7 @@ def flops(sheet: Sheet) -> str:
     by_channel = "depthwise" + (f", {filters} filters" if filters != spec.k else "")
     for label, change in (
         (by_channel, {"k": filters, "groups": spec.c}),
-        ("one filter", {"k": spec.groups}),
+        ("one filter" if spec.groups == 1 else "one filter per group", {"k": spec.groups}),
         (
             "1×1 kernel",
             {"r": 1, "s": 1, "padding": (0, 0), "dilation": (1, 1), "h": spec.p, "w": spec.q, "stride": (1, 1)}
@@ -300,7 +313,8 @@ def flops(sheet: Sheet) -> str:
             "makes a GEMM fast does not exist in this problem."
         )
     return (
-        "{macs:,} MACs, which are {flops:,} FLOPs at two per MAC, or exactly {exact:,} operations. Fewer is not faster "
+        f"{sheet.count('macs', 'MAC')}, which {'is' if spec.macs == 1 else 'are'} {{flops:,}} FLOPs at two per MAC, or "
+        f"exactly {sheet.count('exact', 'operation')}. Fewer is not faster "
         "if bytes "
         "are the limit: here there are {intensity:.3g} FLOP per byte ({patchy:.2g} with patches)."
     )

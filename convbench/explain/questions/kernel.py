@@ -42,7 +42,12 @@ def flip(sheet: Sheet) -> str:
     sheet.grid("y flipped", flipped[0, 0], mirror[0, 0], "shifted views of x", role="output", marked=marked)
     sheet.number("differ", int((y != flipped).sum()), int((oracle != mirror).sum()), "shifted views of x, summed")
     sheet.number("outputs", y.numel(), spec.p * spec.q, "$P·$Q")
-    sheet.say("{differ:,} of these {outputs:,} outputs differ between the two.")
+    if sheet.numbers["differ"] == sheet.numbers["outputs"]:
+        every = "All" if sheet.numbers["outputs"] > 1 else "The"
+        sheet.say(f"{every} {sheet.count('outputs', 'output')} differ{'s' if every == 'The' else ''} between the two.")
+    else:
+        of = "differs" if sheet.numbers["differ"] == 1 else "differ"
+        sheet.say(f"{{differ:,}} of these {{outputs:,}} outputs {of} between the two.")
     sheet.note(
         "A textbook convolution flips its kernel; the one in frameworks is a cross-correlation. For a learned kernel "
         "it "
@@ -91,7 +96,8 @@ def dilation(sheet: Sheet) -> str:
         sheet.number(name, value, again, by)
     sheet.say(
         "Rows: {D_h}·({R}−1) + 1 = {extent_h}. Columns: {D_w}·({S}−1) + 1 = {extent_w}. "
-        f"{sheet.cell_name} reads rows {{rows}} and columns {{columns}} of x; negative ones are padding."
+        f"{sheet.cell_name} reads rows {{rows}} and columns {{columns}} of x"
+        + ("; those outside x are padding." if any(term.padding for term in sheet.terms) else ".")
     )
     sheet.say("The same as an undilated kernel of {extent_h}×{extent_w} with {holes:,} zeros in each slice:")
     marked = torch.zeros(spec.kernel_extent, dtype=torch.bool)
@@ -132,9 +138,10 @@ def dilation(sheet: Sheet) -> str:
         + ("without a stride the floor drops nothing. " if axis.stride == 1 else "there the floor would drop nothing. ")
         + "You choose the dilation; the size follows."
     )
+    other = " instead of {P1}×{Q1}" if (spec.p, spec.q) != (undilated.p, undilated.q) else ", as without dilation"
     return (
         "It spreads the weights of the kernel apart: {R}×{S} of them span {extent_h}×{extent_w} of x, with the same "
-        "{weights:,} weights; y is {P}×{Q} instead of {P1}×{Q1}."
+        f"{{weights:,}} weights; y is {{P}}×{{Q}}{other}."
     )
 
 
@@ -175,6 +182,7 @@ def groups(sheet: Sheet) -> str:
         ),
         ("group", group, int((torch.arange(spec.k).reshape(spec.groups, -1) == cell.k).nonzero()[0, 0]), "looked up"),
         ("channels", read, mine, "channels dealt out to groups"),
+        ("channel", read[0], mine[0], "channels dealt out to groups"),
         ("weights", prod(spec.w_shape), _weights(spec), "torch.nn.Conv2d's weight"),
         ("dense", prod(whole.w_shape), _weights(whole), "torch.nn.Conv2d's weight with one group"),
     ):
@@ -183,7 +191,11 @@ def groups(sheet: Sheet) -> str:
         "w is ($K, $C/G, $R, $S) = ({K}, {slices}, {R}, {S}): $C/G, because a filter only has slices for its group's "
         "channels."
     )
-    sheet.say("Filter {k} is in group {group} and reads channels {channels} of {C}. Slice by slice, then summed:")
+    several = spec.c_per_group > 1
+    sheet.say(
+        "Filter {k} is in group {group} and reads "
+        + ("channels {channels} of {C}. Slice by slice, then summed:" if several else "only channel {channel} of {C}:")
+    )
     size = spec.r * spec.s
     sums = [sum(t.product for t in sheet.terms[c * size : (c + 1) * size]) for c in range(spec.c_per_group)]
     slices = convolve(
@@ -198,7 +210,7 @@ def groups(sheet: Sheet) -> str:
         "F.conv2d channel by channel",
     )
     sheet.number("total", sum(sums), float(y[0, cell.k, cell.p, cell.q]), "F.conv2d")
-    sheet.say("Their sum is {total:g}.")
+    sheet.say("Their sum is {total:g}." if several else "With one slice there is nothing more to sum: it is {total:g}.")
     others = torch.ones(spec.c, dtype=torch.bool)
     others[mine] = False
     changed = x.clone()
@@ -215,7 +227,7 @@ def groups(sheet: Sheet) -> str:
         sheet.number(
             "reused", float(reused), float(summed[0, 0, cell.p, cell.q]), "one slice on the sum of the channels"
         )
-        sheet.say("If one slice were reused for every channel, it would be {reused:g}.")
+        sheet.say("If one slice were reused for every channel, the sum would be {reused:g}.")
     try:
         convolve(torch.zeros((1, *sheet.x.shape[1:])), torch.zeros(sheet.w.shape), replace(alone, groups=1))
     except RuntimeError as refusal:
@@ -225,9 +237,9 @@ def groups(sheet: Sheet) -> str:
         "The shape ($K, $C·$R·$S) of a flattened kernel is only right for one group. With groups there is one product "
         "per group, ($K/G, $C/G·$R·$S) times that group's rows."
     )
+    added = "their sums are added" if several else "here that is one channel"
     return (
-        "Each filter has its own slice for every channel that it reads, and their sums are added. {G} groups: "
-        "filter "
+        f"Each filter has its own slice for every channel that it reads, and {added}. {{G}} groups: filter "
         "{k} reads {slices} of {C} channels; {weights:,} weights instead of {dense:,}."
     )
 

@@ -59,9 +59,11 @@ def order(sheet: Sheet) -> str:
     right = convolve(sheet.one_x, sheet.one_w, sheet.one)[0, 0, cell.p, cell.q]
     sheet.number("right", sum(x * w for x, w in products), right, "F.conv2d")
     sheet.number("mixed", mixed, patch @ sheet.one_w.flatten()[index], "w's numbers picked by index")
+    differs = sheet.numbers["mixed"] != sheet.numbers["right"]
     sheet.say(
-        f"Mix the two (a kernel flattened as ($r,$s,$c), a patch in {TAP} order), and {sheet.cell_name} becomes "
-        "{mixed:g} instead of {right:g}, without an error, because the sizes match."
+        f"Mix the two (a kernel flattened as ($r,$s,$c), a patch in {TAP} order), and {sheet.cell_name} "
+        + ("becomes {mixed:g} instead of {right:g}" if differs else "happens to stay {right:g}")
+        + ", without an error, because the sizes match."
     )
     if spec.groups > 1:
         sheet.number("all", spec.c * r * s, unfolded_shape(replace(spec, n=1))[1], "F.unfold's shape")
@@ -99,7 +101,10 @@ def nine(sheet: Sheet) -> str:
     sheet.say(
         "{rows:,} = $C·$R·$S = {C}·{R}·{S}: the kernel elements. One row is what one of them reads at every position."
     )
-    sheet.say("{columns:,} = $P·$Q = {P}·{Q}: the positions. One column is one patch, and becomes one output.")
+    each = " of each filter" if spec.k > 1 else ""
+    sheet.say(
+        f"{{columns:,}} = $P·$Q = {{P}}·{{Q}}: the positions. One column is one patch, and becomes one output{each}."
+    )
     sheet.say("What changes which:")
     changes: list[tuple[str, ConvSpec]] = [("this problem", spec)]
     changes.append(("twice the images", replace(spec, n=2 * spec.n)))
@@ -117,8 +122,8 @@ def nine(sheet: Sheet) -> str:
     sheet.note("The last number is often read as 'additional channels'. It counts positions, not channels.")
     sheet.note("Filters are not in it either: the patch matrix is the same for one filter or a thousand.")
     return (
-        "F.unfold gives ({images}, {rows}, {columns}): {rows} kernel elements over all channels, and {columns} "
-        "positions."
+        f"F.unfold gives ({{images}}, {{rows}}, {{columns}}): {sheet.count('rows', 'kernel element')} over all "
+        f"channels, and {sheet.count('columns', 'position')}."
     )
 
 
@@ -137,7 +142,9 @@ def not_undone(sheet: Sheet) -> str:
     middle = (spec.h // 2, spec.w // 2)
     for name, (row, column) in (("corner", (0, 0)), ("edge", (0, middle[1])), ("inside", middle)):
         sheet.number(name, int(overlaps[row, column]), int(counts[row, column]), "positions whose patch holds it")
-    sheet.say("How often each pixel occurs in the patch matrix: corner {corner}, edge {edge}, inside {inside}.")
+    places = {(0, 0): "corner", (0, middle[1]): "edge", middle: "inside"}
+    times = [f"{{{name}}} at x[{row},{column}]" for (row, column), name in places.items()]
+    sheet.say(f"How many times a pixel occurs in the patch matrix: {', '.join(times)}.")
     sheet.grid("counts", overlaps, counts, "positions whose patch holds each", marked=overlaps > 1)
     one_by_one = F.unfold(sheet.x[cell.n][None], 1)[0, sheet.terms[0].channel].reshape(spec.h, spec.w)
     sheet.grid("x", x[0, 0], one_by_one, "x itself")
@@ -165,9 +172,11 @@ def not_undone(sheet: Sheet) -> str:
         "F.fold sums the overlaps, as the gradient of x requires: it is the transpose of F.unfold, not its "
         "inverse."
     )
+    size = "has x's size, {H}×{W}, not y's {P}×{Q}"
+    if (spec.p, spec.q) == (spec.h, spec.w):
+        size = "belongs to x, with x's channels; y only happens to have its height and width here, {P}×{Q}"
     return (
-        "Neither: it sums the overlaps and has x's size, {H}×{W}, not y's {P}×{Q}. {value:g} comes back as "
-        "{comes:g}; "
+        f"Neither: it sums the overlaps, and its result {size}. {{value:g}} comes back as {{comes:g}}; "
         "divided by the counts, it is {value:g} again."
     )
 

@@ -86,10 +86,13 @@ def not_equal(sheet: Sheet) -> str:
         "both errors",
     )
     verdict = "True" if close else "False"
+    exceeds = "s" if sheet.numbers["beyond"] == 1 else ""
+    told = f"{{differ:,}} of {sheet.count('outputs', 'output')} {_differ(sheet, 'differ')}, by at most {{apart:.2g}}"
+    if not sheet.numbers["differ"]:
+        told = f"none of {sheet.count('outputs', 'output')} differs"
     sheet.say(
-        "Random normal x and w in fp32: {differ:,} of {outputs:,} outputs differ, by at most {apart:.2g}. "
-        "torch.allclose "
-        f"with its defaults returns {verdict}" + (": {beyond:,} outputs exceed its tolerance." if not close else ".")
+        f"Random normal x and w in fp32: {told}. torch.allclose with its defaults returns {verdict}"
+        + (f": {sheet.count('beyond', 'output')} exceed{exceeds} its tolerance." if not close else ".")
     )
     sheet.table(
         ("from float64", "of the bound"), rows, again, "float64 by F.conv2d, the bound by hand", within=max(slack, 1e-6)
@@ -115,7 +118,8 @@ def not_equal(sheet: Sheet) -> str:
     limit = "On integers fp32 is exact in any order, as long as the sums stay below {limit:,}"
     if sheet.numbers["whole_differ"]:
         sheet.say(
-            f"{limit}. Here they reach {{whole_top:,}}: {{whole_differ:,}} outputs differ, by at most {{whole:g}}."
+            f"{limit}. Here they reach {{whole_top:,}}: {sheet.count('whole_differ', 'output')} "
+            f"{_differ(sheet, 'whole_differ')}, by at most {{whole:g}}."
         )
     else:
         sheet.say(f"{limit}: here they reach {{whole_top:,}}, and no output differs.")
@@ -124,7 +128,12 @@ def not_equal(sheet: Sheet) -> str:
     if sheet.numbers["counting_top"] >= FP32_INTEGERS:
         sheet.say(
             "Beyond that fp32 skips integers: an x that counts up from zero and a w of ones have sums up to "
-            "{counting_top:,}, and {counting_differ:,} outputs differ, by at most {counting:g}."
+            + (
+                f"{{counting_top:,}}, and {sheet.count('counting_differ', 'output')} "
+                f"{_differ(sheet, 'counting_differ')}, by at most {{counting:g}}."
+                if sheet.numbers["counting_differ"]
+                else "{counting_top:,}; here both still round alike."
+            )
         )
     try:
         F.unfold(torch.ones((1, 1, 2, 2), dtype=torch.int64), 1)
@@ -143,6 +152,10 @@ def not_equal(sheet: Sheet) -> str:
         "Because sums round, and the two add in different orders. Here they differ by up to {apart:.2g} from each "
         "other, and by up to {conv:.2g} and {unfold:.2g} from float64: neither is wrong."
     )
+
+
+def _differ(sheet: Sheet, name: str) -> str:
+    return "differs" if sheet.numbers[name] == 1 else "differ"
 
 
 def _integers(sheet: Sheet, name: str, x: Tensor, w: Tensor) -> None:

@@ -142,7 +142,8 @@
       work: (taps) => `${s(taps, "multiplication")} and ${s(taps - 1, "addition")} for this output.`,
       letters: (even) => `${even ? "P padding, " : ""}D dilation, K kernel size, S stride; W_out likewise from W.`,
       rest: (value, axis) => `The floor leaves out ${s(value, ["row", "column"][axis])} at the end of the padded x.`,
-      unread: (axis, size, lines) => `${lines.length} of ${size} ${["row", "column"][axis]}s of x are never read: ` +
+      unread: (axis, size, lines) => `${lines.length} of ${s(size, ["row", "column"][axis])} of x ` +
+        `${lines.length === 1 ? "is" : "are"} never read: ` +
         `${listed(["row", "column"][axis], lines)}.`,
       allRead: "Every row and every column of x is read.",
       outputs: (spec) => `N·C_out·H_out·W_out = ${s(spec.n * spec.k * spec.l, "output")}, each a sum of ` +
@@ -163,7 +164,8 @@
         "2 per MAC.",
       onPadding: (many) => `This count includes ${s(many, "product")} with zeros of the padding.`,
       fold: (name, value, often, sum) => "F.fold is not this step: it adds overlapping patches into an image the size of " +
-        `x. ${name} = ${value} is in ${s(often, "patch", "patches")}, so it would come back as ${sum}.`,
+        `x. ${name} = ${value} is in ${s(often, "patch", "patches")}, so it would come back ` +
+        `${often === 1 ? "unchanged" : `as ${sum}`}.`,
     },
     proof: {
       same: (equal, shape, many) => `${s(equal, "number")} equal to the trace of ${shape}, which ` +
@@ -187,7 +189,7 @@
       least: "1 element", most: "10 million",
       all: "PyTorch builds the patch matrix when all of these hold",
       tests: (spec, elements) => [`batch of ${spec.n}, 1 is needed`, `groups = ${spec.groups}`,
-        `kernel ${spec.r}×${spec.s}, not above 3 on both sides`, `${s(elements, "element")}, at most 20,480`],
+        `kernel ${spec.r}×${spec.s}, at most one side above 3`, `${s(elements, "element")}, at most 20,480`],
       size: (side, name) => `The size of the image decides: up to ${side}×${side} it is ${name}, from ` +
         `${side + 1}×${side + 1} on oneDNN.`,
       told: (words) => words,

@@ -26,16 +26,24 @@
     [/^The size of the (padded )?image does not decide: it is the same for (.*) and (.*)\./,
       "Die Größe des Bildes entscheidet nicht: Bei $2 und $3 ist es dasselbe."],
     [/^Why: /, "Warum: "],
-    [/the input has only (.*) elements \(at most (.*)\), one group, and a (.*) kernel, not larger than 3 in both dimensions/,
-      "x hat nur $1 Elemente (höchstens $2), eine Gruppe und einen Kern von $3, der nicht auf beiden Seiten über 3 ist"],
+    [/there is only 1 image, of (.*) elements? \(at most (.*)\), and 1 group, and (both|one) sides? of the (.*) kernel (?:are|is) at most 3/,
+      (_, count, most, sides, kernel) => `es gibt nur 1 Bild mit ${count} ${count === "1" ? "Element" : "Elementen"} ` +
+        `(höchstens ${most}) und 1 Gruppe, und ${sides === "both" ? "beide Seiten" : "eine Seite"} des Kerns von ${kernel} ` +
+        `${sides === "both" ? "sind" : "ist"} höchstens 3`],
     [/the input has (.*) elements \(more than (.*?)\)/, "x hat $1 Elemente (mehr als $2)"],
     [/there is more than 1 group/, "es gibt mehr als 1 Gruppe"], [/there is more than 1 image/, "es gibt mehr als 1 Bild"],
-    [/the (\d+x\d+) kernel is larger than 3 in both dimensions/, "der Kern von $1 ist auf beiden Seiten über 3"],
+    [/both sides of the (\d+x\d+) kernel are larger than 3/, "beide Seiten des Kerns von $1 sind über 3"],
+    [/there is only 1 thread for a plain 1x1 kernel on (\d+) images? \(fewer than 16\)/,
+      "es gibt nur 1 Thread für einen einfachen 1x1-Kern (Bilder: $1, unter 16)"],
     [/, so torch uses oneDNN/, "; darum nimmt torch oneDNN"], [/, so torch does not use oneDNN/,
       "; darum nimmt torch oneDNN nicht"],
     [/, and its own code for dilation (.*) runs/, ", und es läuft der eigene Code für Dehnung $1"],
     [/torch ran (\w+), which is (\w+)/, "torch nahm $1, das ist $2"], [/torch ran /, "torch nahm "],
     [/oneDNN ran (.*), algorithm (\w+)/, "oneDNN nahm $1, Verfahren $2"],
+    [/whether it built the patch matrix (.*) was not looked up here; (`.*`) reads oneDNN's log for it/,
+      "ob es die Patch-Matrix $1 baute, wurde hier nicht nachgesehen; $2 liest dafür das Log von oneDNN"],
+    [/which oneDNN primitive ran was not looked up here; (`.*`) shows it/,
+      "welches Primitiv von oneDNN lief, wurde hier nicht nachgesehen; $1 zeigt es"],
     [/it built the patch matrix /, "es baute die Patch-Matrix "],
     [/it built no patch matrix, which would take (.*); beyond (.*) it allocated (.*)/, (_, would, beyond, took) =>
       `es baute keine Patch-Matrix (das wären ${would}); außer ${beyond === "y" ? "y" : "y und umgeordneten Kopien"} ` +
@@ -177,8 +185,8 @@
         "diese Ausgabe.",
       letters: (even) => `${even ? "P Rand, " : ""}D Dehnung, K Kerngröße, S Schrittweite; W_out ebenso aus W.`,
       rest: (value, axis) => `Das Abrunden lässt ${s(value, ...LINES[axis])} am Ende des gefüllten x aus.`,
-      unread: (axis, size, lines) => `${lines.length} von ${size} ${LINES[axis][1]} von x werden nie gelesen: ` +
-        `${listed(lines)}.`,
+      unread: (axis, size, lines) => `${lines.length} von ${size} ${LINES[axis][1]} von x ` +
+        `${lines.length === 1 ? "wird" : "werden"} nie gelesen: ${listed(lines)}.`,
       allRead: "Jede Zeile und jede Spalte von x wird gelesen.",
       outputs: (spec) => `N·C_out·H_out·W_out = ${s(spec.n * spec.k * spec.l, "Ausgabe", "Ausgaben")}, jede eine Summe von ` +
         `${s(spec.taps, "Produkt", "Produkten")}.`,
@@ -198,7 +206,7 @@
         `${count(2 * spec.macs)} FLOPs, 2 je MAC.`,
       onPadding: (many) => `Darin sind ${s(many, "Produkt", "Produkte")} mit Nullen des Randes.`,
       fold: (name, value, often, sum) => "F.fold ist nicht dieser Schritt: Es addiert überlappende Patches zu einem Bild " +
-        `so groß wie x. ${name} = ${value} ist in ${s(often, "Patch", "Patches")} und käme als ${sum} zurück.`,
+        `so groß wie x. ${name} = ${value} ist in ${s(often, "Patch", "Patches")} und käme ${often === 1 ? "unverändert" : `als ${sum}`} zurück.`,
     },
     proof: {
       same: (equal, shape, many) => `${s(equal, "Zahl ist", "Zahlen sind")} gleich denen von ${shape}, die ` +
@@ -221,7 +229,7 @@
       left: "baut die Patch-Matrix", right: "oneDNN", elements: "Elemente des Bildes", least: "1 Element",
       most: "10 Millionen", all: "PyTorch baut die Patch-Matrix, wenn all dies gilt",
       tests: (spec, elements) => [`Batch von ${spec.n}, nötig ist 1`, `groups = ${spec.groups}`,
-        `Kern ${spec.r}×${spec.s}, nicht auf beiden Seiten über 3`, `${s(elements, "Element", "Elemente")}, höchstens 20.480`],
+        `Kern ${spec.r}×${spec.s}, höchstens eine Seite über 3`, `${s(elements, "Element", "Elemente")}, höchstens 20.480`],
       size: (side, name) => `Die Größe des Bildes entscheidet: bis ${side}×${side} ist es ${name}, ab ` +
         `${side + 1}×${side + 1} oneDNN.`,
       told: (words) => TOLD.reduce((now, [english, german]) => now.replace(english, german), words),

@@ -195,8 +195,8 @@ def positions(walk: Walk, room: int, view: View) -> Step:
     each = f", for each {' and '.join(several)}" if several else ""
     notes.append(
         f"Computed directly, this takes nested for-loops over height, width, kernel rows and kernel columns{each}: "
-        f"{walk.multiplications:,} iterations of the innermost loop. Loops in Python are inefficient and difficult to "
-        "parallelize, so there is an intermediate representation: patches."
+        f"{plural(walk.multiplications, 'iteration')} of the innermost loop. Loops in Python are inefficient and "
+        "difficult to parallelize, so there is an intermediate representation: patches."
     )
     if view.prices and view.prices[0].loops_s < view.prices[0].einsum_s:
         notes.append("At this size loops beat unfold + einsum: a PyTorch call has a fixed cost.")
@@ -239,7 +239,8 @@ def _reading_notes(axes: tuple[SlidingAxis, SlidingAxis]) -> list[str]:
         if axis.rest
     ]
     unread = [
-        f"{len(lost)} of {axis.size} {line}s of x are never read: {listed(line, lost)}."
+        f"{len(lost)} of {plural(axis.size, line)} of x {'is' if len(lost) == 1 else 'are'} never read: "
+        f"{listed(line, lost)}."
         for axis, line in lines
         if (lost := axis.unread)
     ]

@@ -104,7 +104,8 @@ def _meanings(sentences: Sequence[str]) -> list[str]:
 def _elements(walk: Walk) -> str:
     spec = walk.spec
     if spec.c_per_group == 1:
-        return f"These {plural(spec.taps, 'value')} are kernel elements, not channels."
+        one = "This value is a kernel element, not a channel."
+        return one if spec.taps == 1 else f"These {spec.taps:,} values are kernel elements, not channels."
     return f"These {spec.taps:,} values are kernel elements: {spec.r}·{spec.s} for each of {spec.c_per_group} channels."
 
 
@@ -129,8 +130,8 @@ def multiply(walk: Walk, room: int, view: View) -> Step:
     body += in_code(walk, "multiply", room, view)
     m, n, k = walk.gemm
     cost = (
-        f"{walk.macs:,} multiply-adds (MACs) = {walk.multiplications:,} multiplications and {walk.additions:,} "
-        f"additions; by convention {walk.flops:,} FLOPs, 2 per MAC."
+        f"{plural(walk.macs, 'multiply-add')} (MACs) = {plural(walk.multiplications, 'multiplication')} and "
+        f"{plural(walk.additions, 'addition')}; by convention {walk.flops:,} FLOPs, 2 per MAC."
     )
     groups = f" for each of {spec.groups} groups" if spec.groups > 1 else ""
     group = ", g group" if spec.groups > 1 else ""
@@ -192,12 +193,15 @@ def reshape(walk: Walk, room: int, view: View) -> Step:
     if walk.seen is not None:
         channel, row, column = walk.seen
         name = f"x[{cell.n},{channel},{row},{column}]"
-        patches = plural(walk.seen_readers, "patch", "patches")
-        notes.append(
-            f"F.fold is not this step: it adds overlapping patches into an image the size of x. {name} = "
-            f"{numeral(walk.x[cell.n, channel, row, column].item())} is in {patches}, so it "
-            f"would come back as {numeral(walk.folded[channel, row, column].item())}."
-        )
+        value = numeral(walk.x[cell.n, channel, row, column].item())
+        if walk.seen_readers == 1:
+            back = f"{name} = {value} is in 1 patch, so it would come back unchanged"
+        else:
+            back = (
+                f"{name} = {value} is in {plural(walk.seen_readers, 'patch', 'patches')}, so it would come back as "
+                f"{numeral(walk.folded[channel, row, column].item())}"
+            )
+        notes.append(f"F.fold is not this step: it adds overlapping patches into an image the size of x. {back}.")
     flat = f"({names.n}, {names.k}, l)" if walk.spec.groups == 1 else f"({names.n}, g, {names.k}, l)"
     shape = f"({names.n}, {names.k}, {names.P}, {names.Q})"
     whole = [Text(f"{flat} = {tuple_text(walk.y_flat.shape)}"), Text(f"→ {shape} = {tuple_text(walk.y.shape)}")]
