@@ -185,6 +185,21 @@ def test_verify_shares_a_worker_between_cases_while_it_lives(plugin: str) -> Non
         assert isinstance(result.outcome, Failed if bad else Verified), result
 
 
+def test_a_crash_on_another_problem_costs_no_case_and_happens_once(tmp_path: Path) -> None:
+    path, deaths = tmp_path / "one_height.py", tmp_path / "deaths"
+    path.write_text(
+        "import os\nimport torch.nn.functional as F\nfrom convbench import backend\n\n"
+        "@backend(family='direct', source='a test')\ndef one_height(x, w, spec):\n"
+        f"    if spec.h != 8:\n        open({str(deaths)!r}, 'a').write('x')\n        os.abort()\n"
+        "    return F.conv2d(x, w, None, spec.stride, spec.padding, spec.dilation, spec.groups)\n"
+    )
+    backends, _ = discover([str(path)], ["one-height"])
+    cases = [make_case(shape) for shape in ("n1c2h8w5k2r3s3_pd1", "n1c2h8w5k2r3s3", "n1c2h8w5k2r3s3_pd1x0_g2")]
+    results = list(isolated(verify, cases, backends, plugins=[str(path)], cases_each=lambda _: 4))
+    assert all(isinstance(result.outcome, Verified) for result in results), results
+    assert deaths.read_text() == "x"
+
+
 def test_nothing_to_do_starts_nothing() -> None:
     backends, _ = discover([], ["torch"])
     server.stop_the_spare()
