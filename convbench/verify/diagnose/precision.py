@@ -16,7 +16,9 @@ from torch import Tensor
 from convbench.call.tensors import TORCH_DTYPE
 from convbench.case import Case
 from convbench.dtypes import DTYPE
+from convbench.verify.bounds import gamma
 from convbench.verify.diagnose.experiment import Cause, Subject
+from convbench.verify.diagnose.reading import live_output, live_tap
 from convbench.verify.exam import Exam, make_exam
 from convbench.verify.oracle import longest_sum
 
@@ -196,12 +198,12 @@ def one_product(case: Case, first: Tensor, second: Tensor) -> tuple[Tensor, Tens
     """Zeroes all but what leaves one product at most in each output: a tap of one channel, or one dy."""
     spec = case.spec
     if case.pass_ == "wgrad":
-        mask = torch.zeros_like(first)
-        mask[0, :, spec.p // 2, spec.q // 2] = 1
+        mask, (p, q) = torch.zeros_like(first), live_output(spec) or (0, 0)
+        mask[0, :, p, q] = 1
         return first * mask, second
-    mask = torch.zeros_like(second)
+    mask, (r, s) = torch.zeros_like(second), live_tap(spec) or (0, 0)
     step = spec.k_per_group if case.pass_ == "dgrad" else 1  # dgrad sums over the group's output channels
-    mask[::step, 0, spec.r // 2, spec.s // 2] = 1
+    mask[::step, 0, r, s] = 1
     return first, second * mask
 
 
@@ -313,7 +315,8 @@ def _tell_sums(subject: Subject, name: str, asked: Exam, got: Tensor, exam: Exam
             alike = " (the same on this case)" if longest_sum(case) == 1 else ""
             return Cause(kind=f"results {name}", words=f"it rounds {what} to {name}{alike}")
         return None
-    if not bool(((got - y).abs() <= 0.25 * y.abs().max()).all()):
+    rounded = gamma(asked.truth.terms + 2, 2.0 ** (1 - BITS[name])) * asked.truth.magnitude
+    if not bool(((got - y).abs() <= torch.minimum(rounded, 0.25 * y.abs().max())).all()):
         return None  # what is wrong is larger than a rounding
     if (cause := _find_cut(subject, name, asked, got, exam, out)) is not None:
         return cause

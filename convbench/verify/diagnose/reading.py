@@ -265,17 +265,25 @@ def _tell_channels(spec: ConvSpec, source: Tensor) -> str:
 
 def live_tap(spec: ConvSpec) -> tuple[int, int] | None:
     """The tap that reads the image for the most outputs, the middle one first; None where none does."""
+    return _liveliest(spec, 0)
+
+
+def live_output(spec: ConvSpec) -> tuple[int, int] | None:
+    """The row and column of outputs that read the image with the most taps, the middle ones first; None likewise."""
+    return _liveliest(spec, 1)
+
+
+def _liveliest(spec: ConvSpec, summed: int) -> tuple[int, int] | None:
+    """Of taps (outputs are summed over, 0) or outputs (taps, 1)."""
     found = []
     for outs, taps, size, axis in ((spec.p, spec.r, spec.h, 0), (spec.q, spec.s, spec.w, 1)):
         rows = torch.arange(outs) * spec.stride[axis] - spec.padding[axis]
-        counts = []
-        for tap in range(taps):
-            read = rows + tap * spec.dilation[axis]
-            counts.append((int(((read >= 0) & (read < size)).sum()), -abs(tap - taps // 2), tap))
-        most, _, tap = max(counts)
+        read = rows[:, None] + torch.arange(taps) * spec.dilation[axis]
+        counts = ((read >= 0) & (read < size)).sum(dim=summed).tolist()
+        most, _, place = max((count, -abs(at - len(counts) // 2), at) for at, count in enumerate(counts))
         if not most:
             return None
-        found.append(tap)
+        found.append(place)
     return found[0], found[1]
 
 
