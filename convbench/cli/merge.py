@@ -29,9 +29,9 @@ def merge(
 ) -> None:
     """Merge the results of many machines into one file.
 
-    Each case is kept once for each kind of machine, in the order of the sweep, with all its backends from one machine.
-    Repeated measurements of a case are kept, marked as further attempts. Machines that were slow on the canaries
-    (reference cases timed in every part) are named, and their rows marked.
+    Each case has one result for each kind of machine, in the order of the sweep, with all its backends from one
+    machine. Further measurements of a case stay in the file, marked as attempts. Machines that were slow on the
+    canaries (reference cases timed in every part) are named, and their rows marked.
 
     Exit 3: cases are missing.
     """

@@ -188,13 +188,14 @@ def gate_title(gate: Gate) -> str:
 def changes_table(changes: Changes, *, width: int) -> Group:
     """The rows under a heading for each case, then each backend as a whole."""
     relative = changes.gate.relative
-    parts: list[RenderableType] = [Text(method(changes), "dim")]
     judged = 4 if relative else 3  # the column that decides is always there
     longest = max([_WIDTHS[0], *(len(row.key.backend) + 2 for row in changes.rows)])
     choices: list[Sequence[int]] = [range(7), (0, 1, 2, judged, 5, 6), (0, judged, 5, 6)]
     needs = [longest + sum(_WIDTHS[number] + 1 for number in columns[1:]) for columns in choices]
     shown, need = next((one for one in zip(choices, needs, strict=True) if one[1] <= width), (choices[-1], needs[-1]))
     name = max(_WIDTHS[0], longest - max(0, need - width))  # only a name is cut, and only if not even four columns fit
+    both = "" if relative or 4 not in shown else f" {SPEED}: the factor of the speed relative to torch (>1: faster)."
+    parts: list[RenderableType] = [Text(f"{method(changes)}{both}", "dim")]
     headings = ["", "before", "after", TIME, SPEED, "change", gate_title(changes.gate)]
     if changes.rows:
         parts.append(_lines([[Text(word, "dim") for word in headings]], shown, name))

@@ -49,8 +49,8 @@ def decode(text: str) -> Decoded:
         )
     raise ConvbenchError(
         f"unknown message: {one_line(line, 200)!r}; convbench knows PyTorch's messages about shapes, types and options "
-        f"of convolution, fold, pooling, normalization and linear layers, and of losses and what joins tensors; give "
-        f"the whole last line of the traceback, or pipe all of it to 'convbench error -'"
+        f"of convolution, fold, pooling, normalization and linear layers, of losses, and of functions that join "
+        f"tensors (cat, stack); give the whole last line of the traceback, or pipe all of it to 'convbench error -'"
     )
 
 
