@@ -38,7 +38,7 @@ def test_the_cause_of_a_wrong_gradient_is_named(pass_: str, bug: Callable[..., T
 def test_a_dy_that_is_limited_is_asked_where_an_output_reads_the_image() -> None:
     def saturates(dy: Tensor, x: Tensor, spec: ConvSpec) -> Tensor:
         how = spec.stride, spec.padding, spec.dilation, spec.groups
-        dw = conv2d_weight(x.float(), spec.w_shape, dy.float().clamp(-4, 4), *how)
+        dw: Tensor = conv2d_weight(x.float(), spec.w_shape, dy.float().clamp(-4, 4), *how)
         return dw.to(dy.dtype)
 
     # Its middle output reads padding alone.
