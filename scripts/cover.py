@@ -142,7 +142,12 @@ def _best(pair: cover.Pair, uncovered: Uncovered, dice: Random, *, name: str) ->
 def _build(pair: cover.Pair, uncovered: Uncovered, dice: Random, name: str, limit: int) -> Problem | None:
     """A row around a pair; None where there is none within the limit."""
     inner = pair[0][0].rpartition(": ")[0]
-    levels = {"pass": "fprop", "epilogue": "none", **_of_kind(inner), **{_plain(one): value for one, value in pair}}
+    levels = {
+        "pass": "fprop",
+        "epilogue": "none",
+        **_of_kind(inner),
+        **{cover.plain_name(one): value for one, value in pair},
+    }
     if levels["pass"] != "fprop":
         levels["epilogue"] = "none"
     kind = cover.kind_of(levels["pass"], levels["epilogue"])
@@ -184,11 +189,6 @@ def _build(pair: cover.Pair, uncovered: Uncovered, dice: Random, name: str, limi
         suite="awkward", name=name, spec=spec, dtype=levels["dtype"], layout=levels["layout"], pass_=levels["pass"],
         epilogue=levels["epilogue"], source="pairs of values that no other row meets: scripts/cover.py",
     )  # fmt: skip
-
-
-def _plain(factor: str) -> str:
-    """The name of a factor, whatever it is within."""
-    return factor.rpartition(": ")[2]
 
 
 def _of_kind(kind: str) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Two files of results: what matches, what is a regression, and how sure that is."""
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from math import exp, inf
 from pathlib import Path
@@ -52,8 +52,11 @@ def write(path: Path, rows: Sequence[Row], machine: Machine = MACHINE, threads: 
     return path
 
 
+Found = Callable[..., Changes]  # rows of two files, as they are compared
+
+
 @pytest.fixture
-def changes(tmp_path: Path):  # type: ignore[no-untyped-def]
+def changes(tmp_path: Path) -> Found:
     def found(old: Sequence[Row], new: Sequence[Row], gate: Gate | None = None, **options: object) -> Changes:
         gate = gate or Gate(allowance=0.05)
         paths = write(tmp_path / "old.csv", old), write(tmp_path / "new.csv", new)
@@ -89,7 +92,7 @@ def test_a_file_against_itself_is_the_same_in_every_row(path: Path) -> None:
     assert found.machine == found.versions == ()
 
 
-def test_a_regression_is_found_and_the_others_are_left_in_peace(changes) -> None:  # type: ignore[no-untyped-def]
+def test_a_regression_is_found_and_the_others_are_left_in_peace(changes: Found) -> None:
     names = ("torch", "onednn", "unfold-matmul")
     old = [(case(), name, noisy(("old", name))) for name in names]
     new = [(case(), name, noisy(("new", name), 1.12e-3 if name == "onednn" else 1e-3)) for name in names]
@@ -103,7 +106,7 @@ def test_a_regression_is_found_and_the_others_are_left_in_peace(changes) -> None
     assert not found.drifted
 
 
-def test_a_row_matches_by_every_axis_and_the_rest_is_named(changes) -> None:  # type: ignore[no-untyped-def]
+def test_a_row_matches_by_every_axis_and_the_rest_is_named(changes: Found) -> None:
     old = [(case(), "torch", noisy(1)), (case(dtype="bf16"), "torch", noisy(2)), (case("second"), "torch", noisy(3))]
     new = [(case(), "torch", noisy(4)), (case(layout="nhwc"), "torch", noisy(5)), (case(), "onednn", noisy(6))]
     found = changes(old, new)
@@ -117,7 +120,7 @@ def test_a_row_matches_by_every_axis_and_the_rest_is_named(changes) -> None:  # 
     assert found.state == "ok"
 
 
-def test_other_random_numbers_are_compared_and_other_kinds_of_them_are_not(changes) -> None:  # type: ignore[no-untyped-def]
+def test_other_random_numbers_are_compared_and_other_kinds_of_them_are_not(changes: Found) -> None:
     huge = replace(case(), problem=replace(case().problem, operands="huge"))
     found = changes([(case(seed=1), "torch", noisy(1))], [(case(seed=2), "torch", noisy(2)), (huge, "torch", noisy(3))])
     assert [row.key.case.seed for row in found.rows] == [0]
@@ -137,13 +140,13 @@ def test_other_random_numbers_are_compared_and_other_kinds_of_them_are_not(chang
         (Verified(FINE), Verified(FINE), "ok"),
     ],
 )
-def test_what_becomes_of_an_outcome(changes, old: Outcome, new: Outcome, state: str) -> None:  # type: ignore[no-untyped-def]
+def test_what_becomes_of_an_outcome(changes: Found, old: Outcome, new: Outcome, state: str) -> None:
     found = changes([(case(), "torch", old)], [(case(), "torch", new)])
     assert found.state == state
     assert len(found.apart) == (state != "ok")
 
 
-def test_a_wrong_row_beats_an_undecided_one_and_that_a_right_one(changes) -> None:  # type: ignore[no-untyped-def]
+def test_a_wrong_row_beats_an_undecided_one_and_that_a_right_one(changes: Found) -> None:
     few, right = noisy(1, rounds=2), noisy(2)
     assert changes(
         [(case(), "a", few), (case(), "b", right)], [(case(), "a", noisy(3)), (case(), "b", right)]
@@ -154,7 +157,7 @@ def test_a_wrong_row_beats_an_undecided_one_and_that_a_right_one(changes) -> Non
     assert changes([], [(case(), "a", right)]).state == "nothing"
 
 
-def test_drift_of_the_machine_cancels_in_ratios_to_torch(changes) -> None:  # type: ignore[no-untyped-def]
+def test_drift_of_the_machine_cancels_in_ratios_to_torch(changes: Found) -> None:
     def run(seed: int, drift: float, own: float) -> list[Row]:
         rng = random.Random(seed)
         speed = [drift * exp(rng.gauss(0, 0.02)) for _ in range(120)]
@@ -175,14 +178,14 @@ def test_drift_of_the_machine_cancels_in_ratios_to_torch(changes) -> None:  # ty
     assert found.rows[0].judged.ratio == pytest.approx(1 / 1.1, rel=0.01)
 
 
-def test_without_torch_there_is_nothing_relative(changes) -> None:  # type: ignore[no-untyped-def]
+def test_without_torch_there_is_nothing_relative(changes: Found) -> None:
     rows = [(case(), "onednn", noisy(1))]
     found = changes(rows, [(case(), "onednn", noisy(2))], Gate(relative=True))
     assert found.state == "nothing"
     assert "torch" in found.apart[0].reason
 
 
-def test_several_runs_are_pooled_and_narrow_nothing(changes) -> None:  # type: ignore[no-untyped-def]
+def test_several_runs_are_pooled_and_narrow_nothing(changes: Found) -> None:
     old = [(case(), "torch", noisy(seed, 1e-3 * (1 + seed / 50))) for seed in range(4)]
     new = [(case(), "torch", noisy(seed + 9, 1e-3 * (1 + seed / 50))) for seed in range(4)]
     found = changes(old, new)
@@ -227,7 +230,7 @@ def test_rows_of_several_numbers_of_threads_are_compared_each_with_its_own(tmp_p
     assert [(row.key.threads, row.state) for row in found.rows] == [("1", "ok"), ("2", "regression")]
 
 
-def test_times_of_two_regimes_are_left_out_and_told(changes) -> None:  # type: ignore[no-untyped-def]
+def test_times_of_two_regimes_are_left_out_and_told(changes: Found) -> None:
     eager, graph, cold = noisy(1), replace(noisy(2), timing="graph"), replace(noisy(3), cache="cold")
     found = changes(
         [(case(), "torch", eager), (case(), "a", eager), (case(), "b", graph)],
@@ -321,7 +324,7 @@ def test_a_run_against_another_of_the_same_is_called_different_no_oftener_than_i
     assert false / 60 <= 0.1 + 3 * (0.1 * 0.9 / 60) ** 0.5
 
 
-def test_the_geometric_mean_lies_within_the_bounds_of_its_rows(changes) -> None:  # type: ignore[no-untyped-def]
+def test_the_geometric_mean_lies_within_the_bounds_of_its_rows(changes: Found) -> None:
     old = [(case(str(i)), "torch", noisy(("a", i))) for i in range(5)]
     new = [(case(str(i)), "torch", noisy(("b", i), 0.8e-3)) for i in range(5)]
     (whole,) = changes(old, new).wholes
@@ -332,7 +335,7 @@ def test_the_geometric_mean_lies_within_the_bounds_of_its_rows(changes) -> None:
     assert (whole.factor.low, whole.factor.high) == (0.0, inf)
 
 
-def test_relative_pairs_what_was_timed_in_one_round_though_samples_were_set_aside(changes) -> None:  # type: ignore[no-untyped-def]
+def test_relative_pairs_what_was_timed_in_one_round_though_samples_were_set_aside(changes: Found) -> None:
     """The machine becomes ten times slower midway; torch lost a sample to noise and the other did not."""
     drift = [1.0] * 50 + [10.0] * 50
 
@@ -352,7 +355,7 @@ def disturbed(outcome: Timed) -> Timed:
     return replace(outcome, noise=Noise(noisy=True))
 
 
-def test_what_was_noisy_is_undecided_however_far_apart(changes) -> None:  # type: ignore[no-untyped-def]
+def test_what_was_noisy_is_undecided_however_far_apart(changes: Found) -> None:
     quick, slow = noisy(1), noisy(2, median_s=3e-3)
     for old, new, words in (
         (disturbed(quick), slow, "undecided: too few clean samples before"),
@@ -366,7 +369,7 @@ def test_what_was_noisy_is_undecided_however_far_apart(changes) -> None:  # type
     assert changes([(case(), "mine", quick)], [(case(), "mine", slow)]).state == "regression"
 
 
-def test_a_noisy_torch_decides_no_ratio_to_it(changes) -> None:  # type: ignore[no-untyped-def]
+def test_a_noisy_torch_decides_no_ratio_to_it(changes: Found) -> None:
     old = [(case(), "torch", disturbed(noisy(1))), (case(), "mine", noisy(2))]
     new = [(case(), "torch", noisy(3)), (case(), "mine", noisy(4, median_s=3e-3))]
     assert changes(old, new, Gate(allowance=0.05, relative=True)).state == "undecided"
@@ -379,8 +382,8 @@ def test_a_noisy_torch_decides_no_ratio_to_it(changes) -> None:  # type: ignore[
         (Noise(contended=1), "on a GPU in use by other processes"),
     ],
 )
-def test_times_of_a_suspect_machine_or_a_shared_gpu_decide_nothing_and_their_ratios_do(  # type: ignore[no-untyped-def]
-    changes, noise: Noise, words: str
+def test_times_of_a_suspect_machine_or_a_shared_gpu_decide_nothing_and_their_ratios_do(
+    changes: Found, noise: Noise, words: str
 ) -> None:
     old = [(case(), "torch", noisy(1)), (case(), "mine", noisy(2))]
     new = [(case(), name, replace(noisy(seed, 3e-3), noise=noise)) for seed, name in ((3, "torch"), (4, "mine"))]
@@ -405,7 +408,7 @@ def early(rounds: int, slow: float = 1.0) -> tuple[Timed, Timed]:
     )
 
 
-def test_slow_rounds_that_torch_met_as_well_are_no_regression(changes) -> None:  # type: ignore[no-untyped-def]
+def test_slow_rounds_that_torch_met_as_well_are_no_regression(changes: Found) -> None:
     (torch_old, mine_old), (torch_new, mine_new) = early(20), early(20, slow=1.3)
     old = [(case(), "torch", torch_old), (case(), "mine", mine_old)]
     new = [(case(), "torch", torch_new), (case(), "mine", mine_new)]
@@ -418,7 +421,7 @@ def test_slow_rounds_that_torch_met_as_well_are_no_regression(changes) -> None: 
     assert alone.state == "regression"  # without torch nobody can tell
 
 
-def test_one_that_moves_against_torch_is_a_regression_whatever_the_machine_did(changes) -> None:  # type: ignore[no-untyped-def]
+def test_one_that_moves_against_torch_is_a_regression_whatever_the_machine_did(changes: Found) -> None:
     (torch_old, mine_old), (torch_new, mine_new) = early(40), early(40, slow=1.3)
     slower = timed(1.2 * one for one in mine_new.samples_s)
     old = [(case(), "torch", torch_old), (case(), "mine", mine_old)]
@@ -438,8 +441,8 @@ def test_where_torch_is_another_one_it_is_no_measure(tmp_path: Path) -> None:
     assert next(one for one in rows if one.key.backend == "mine").state == "regression"
 
 
-def test_a_row_that_changed_more_or_less_than_torch_is_undecided_where_it_did_not_change_beside_it(  # type: ignore[no-untyped-def]
-    changes,
+def test_a_row_that_changed_more_or_less_than_torch_is_undecided_where_it_did_not_change_beside_it(
+    changes: Found,
 ) -> None:
     """One may change less than torch, or by up to the margin more: the words may say neither."""
     for factor, torch_factor in ((2.0, 4.0), (1.05, 1.04)):
@@ -473,8 +476,8 @@ def run_of(side: str, **slower: float) -> list[Row]:
         ),
     ],
 )
-def test_torch_is_undecided_only_if_most_others_changed_as_much(  # type: ignore[no-untyped-def]
-    changes, slower: dict[str, float], states: list[str]
+def test_torch_is_undecided_only_if_most_others_changed_as_much(
+    changes: Found, slower: dict[str, float], states: list[str]
 ) -> None:
     found = changes(run_of("old"), run_of("new", **slower))
     assert [row.state for row in found.rows] == states
@@ -482,7 +485,9 @@ def test_torch_is_undecided_only_if_most_others_changed_as_much(  # type: ignore
     assert found.rows[0].note == (f"{words}, so it was probably the machine" if states[0] == "undecided" else "")
 
 
-def test_torch_of_another_version_or_alone_is_a_regression_whatever_the_others_did(changes, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_torch_of_another_version_or_alone_is_a_regression_whatever_the_others_did(
+    changes: Found, tmp_path: Path
+) -> None:
     slower = dict.fromkeys(("torch", "onednn", "mine", "other"), 2.0)
     old = write(tmp_path / "old.csv", run_of("old"))
     new = write(tmp_path / "new.csv", run_of("new", **slower), machine=replace(MACHINE, torch="2.15.0"))
@@ -491,7 +496,7 @@ def test_torch_of_another_version_or_alone_is_a_regression_whatever_the_others_d
     assert (alone.state, alone.note) == ("regression", "")
 
 
-def test_rows_that_are_identical_show_that_torch_alone_changed(changes) -> None:  # type: ignore[no-untyped-def]
+def test_rows_that_are_identical_show_that_torch_alone_changed(changes: Found) -> None:
     old = run_of("old")
     new = [(old[0][0], "torch", timed(2 * one for one in noisy(("old", "torch")).samples_s)), *old[1:]]
     found = changes(old, new)

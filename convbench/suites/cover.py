@@ -141,6 +141,11 @@ def within(kind: str, factor: str) -> str:
     return f"{kind}: {factor}"
 
 
+def plain_name(factor: str) -> str:
+    """The name of a factor, whatever it is within."""
+    return factor.rpartition(": ")[2]
+
+
 def values_of(problem: Problem) -> list[Value]:
     """The values that a problem has; of one factor it may have none, or two (a stride of 2 is beyond a 1x1)."""
     return [(name, value) for name, one in FACTORS.items() for value in one.met(problem) if value in one.values]
@@ -175,7 +180,7 @@ def all_pairs() -> Iterator[Pair]:
 
 def why_impossible(pair: Pair) -> str | None:
     """Why no problem meets both values; None if one does."""
-    plain = {name.rpartition(": ")[2]: value for name, value in pair}
+    plain = {plain_name(name): value for name, value in pair}
     return next((why for rule in _RULES if (why := rule(plain)) is not None), None)
 
 
