@@ -27,7 +27,7 @@ from convbench.verify.trial import Trial
 from convbench.verify.verdict import check
 
 WHOLE_S = 5e-4  # a case whose exam takes no longer is judged as a whole
-SURE = 5  # blocks that are judged by coin toss, before the cost decides
+SURE = 5  # blocks on a set that was used before are judged by coin toss, until the cost decides
 SHARE = 0.1  # of the time in timed blocks, for judging some of them
 REPLAY_S = 0.05  # a graph takes no longer; a longer call is not captured
 LATEST = 3  # the block that is always judged, if none before it was
@@ -86,6 +86,8 @@ class Entrant:
     calls: Sequence[Callable[[], Any]] = field(init=False)
     judged: int = field(default=0, init=False)
     _blocks: int = field(default=0, init=False)
+    _again: int = field(default=0, init=False)
+    _used: set[int] = field(default_factory=set, init=False)
     _judging_s: float = field(default=0.0, init=False)
     _whole: bool = field(init=False)
     _replay: Callable[[], list[Any]] | None = field(default=None, init=False)
@@ -101,6 +103,7 @@ class Entrant:
     def settle(self) -> None:
         """One untimed call: others have run since, and this brings threads, code and the weight back."""
         (number,) = self.ring.take(1)
+        self._used.add(number)
         self.calls[number]()
 
     @property
@@ -133,23 +136,27 @@ class Entrant:
         The clock stops while the sets are written. Calls that are to find their set in no cache are no more than
         there are sets, and a graph has as many as it has.
         """
-        target, seconds, done, number, out = self.case.target, 0.0, 0, 0, None
+        target, seconds, done, number, out, again = self.case.target, 0.0, 0, 0, None, False
         if self._replay is not None:
             done = self._replayed
             self.ring.renew(range(done))
             seconds, outs = target.time_calls([self._replay], first=self.evict)
             number = self.rng.randrange(done)  # they are all there, and any may be judged
+            again = number in self._used
+            self._used.update(range(done))
             out = outs[number]
             del outs
         while done < count and self._replay is None:
             out = None
             numbers = self.ring.take(min(count - done, len(self.ring)))
             number = numbers[-1]
+            again = number in self._used
+            self._used.update(numbers)
             spent_s, out = target.time_calls([self.calls[one] for one in numbers], first=self.evict)
             seconds, done = seconds + spent_s, done + len(numbers)
             if not target.on_host:
                 break
-        shot = self._shoot(out, number) if self._due(seconds) else None
+        shot = self._shoot(out, number) if self._due(seconds, again) else None
         return TimedBlock(seconds=seconds, each_s=seconds / done, shot=shot)
 
     def cold(self, evict: Callable[[], Any]) -> float:
@@ -194,11 +201,16 @@ class Entrant:
         if not found.passed and not self._known(found):
             raise Caught(found.fails(found.probe, f"correct before timing; {when}: {found.evidence}"))
 
-    def _due(self, seconds: float) -> bool:
-        """Whether the block that has just ended is judged."""
+    def _due(self, seconds: float, again: bool) -> bool:
+        """Whether the block that has just ended is judged; `again` if its last set was used before.
+
+        Only there can a call have kept an answer, so judgements on new sets do not count.
+        """
         self._blocks += 1
-        if self.judged < SURE:
-            return self.rng.random() < 1 / 2 or (self.judged == 0 and self._blocks >= LATEST)
+        if self._again < SURE:
+            due = self.rng.random() < 1 / 2 or (self.judged == 0 and self._blocks >= LATEST)
+            self._again += due and again
+            return due
         return self.rng.random() * self._judging_s / self.judged < SHARE * seconds
 
     def _shoot(self, out: Any, number: int) -> Shot:

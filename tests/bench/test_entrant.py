@@ -73,13 +73,26 @@ def test_one_of_the_first_blocks_is_judged_for_certain() -> None:
 
 def test_later_ones_are_judged_as_often_as_their_share_allows() -> None:
     one = enter(conv, draws=0.5)
-    one.judged, one._judging_s = rules.SURE, rules.SURE * 2e-3  # 2 ms each
-    assert not one._due(0.99 * 0.5 * 2e-3 / rules.SHARE)
-    assert one._due(1.01 * 0.5 * 2e-3 / rules.SHARE)
-    one.judged = rules.SURE - 1
-    assert not one._due(1e9)  # on the toss of a coin, whatever it costs
+    one.judged, one._judging_s, one._again = rules.SURE, rules.SURE * 2e-3, rules.SURE  # 2 ms each
+    assert not one._due(0.99 * 0.5 * 2e-3 / rules.SHARE, again=True)
+    assert one._due(1.01 * 0.5 * 2e-3 / rules.SHARE, again=True)
+    one._again = rules.SURE - 1
+    assert not one._due(1e9, again=True)  # on the toss of a coin, whatever it costs
     one.rng.random = lambda: 0.49  # type: ignore[method-assign]  # the other side
-    assert one._due(0.0)
+    assert one._due(0.0, again=True)
+
+
+def test_an_answer_that_was_kept_for_each_set_is_met_by_blocks_of_one_call() -> None:
+    """A ring has more small sets than blocks that are judged at first; each new one has to be computed."""
+    kept: dict[int, Tensor] = {}
+
+    def keep(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:
+        return kept.setdefault(x.data_ptr(), conv(x, w, spec))
+
+    one = enter(keep, draws=0.4)  # no set is written as a whole, and each toss says that it is judged
+    assert len(one.ring) > 4 * rules.SURE
+    assert [judged(one) for _ in one.ring.sets] == [""] * len(one.ring)
+    assert "outputs wrong" in judged(one)
 
 
 @each_way
