@@ -29,32 +29,33 @@ NEGLIGIBLE = 1e-9  # of a sum in float64
 TOO_NEAR = 2  # spacings of the dtype: results that are cut off in place of rounded are too small by less
 
 
-def find_cause(subject: Subject, exam: Exam, *, sure: bool = True) -> Cause | None:
+def find_cause(
+    subject: Subject, exam: Exam, *, sure: bool = True, experiments: Sequence["Experiment"] | None = None
+) -> Cause | None:
     """The cause of what is wrong, or None when no experiment names one.
 
     Args:
         exam: random numbers, on which nothing need be wrong: whole numbers are asked then.
         sure: ask for it on a second set of numbers too.
+        experiments: that may answer; all of them by default.
 
     Raises:
         Spent: the subject's budget does not hold the next experiment.
     """
-    found = _first_cause(subject, exam, EXPERIMENTS)
-    if found is None:
-        return None
-    cause, experiment = found
-    if not sure or cause.kind in _SEEN_ONCE:
+    cause = _first_cause(subject, exam, experiments or EXPERIMENTS)
+    if cause is None or not sure or cause.kind in _SEEN_ONCE:
         return cause
+    assert cause.told_by is not None
     other = replace(subject, salt=SALT)
-    second = _first_cause(other, prepare_exam(subject.case, salt=SALT), (experiment,))
-    return cause if second is not None and second[0].kind == cause.kind else None
+    second = _first_cause(other, prepare_exam(subject.case, salt=SALT), (cause.told_by,))
+    return cause if second is not None and second.kind == cause.kind else None
 
 
 Experiment = Callable[[Subject, Exam, Tensor, Tensor], Cause | None]
 
 
-def _first_cause(subject: Subject, exam: Exam, experiments: Sequence[Experiment]) -> tuple[Cause, Experiment] | None:
-    """The first that has an answer, and the answer."""
+def _first_cause(subject: Subject, exam: Exam, experiments: Sequence[Experiment]) -> Cause | None:
+    """The answer of the first that has one."""
     if not exam.finite:  # where a NaN must be is a question of its own
         exam = make_exam(exam.case, *(torch.where(one.isfinite(), one, 0.0) for one in exam.operands.values()))
     out = subject.run(exam)
@@ -72,7 +73,7 @@ def _first_cause(subject: Subject, exam: Exam, experiments: Sequence[Experiment]
         if experiment is find_spread and wrong.any():
             continue
         if (cause := experiment(subject, exam, out, wrong)) is not None:
-            return cause, experiment
+            return replace(cause, told_by=experiment)
     return None
 
 

@@ -1,6 +1,7 @@
 """How is a backend asked a question of our own? One call on operands of our choice, and their truth."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -28,10 +29,12 @@ class Cause:
     Attributes:
         kind: stays the same when the case shrinks.
         words: one sentence with the numbers of this case.
+        told_by: the experiment that has the answer.
     """
 
     kind: str
     words: str
+    told_by: Callable[..., "Cause | None"] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

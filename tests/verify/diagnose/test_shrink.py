@@ -7,11 +7,9 @@ from torch import Tensor
 
 from convbench import ConvSpec, Wrong
 from convbench.verify.diagnose.budget import Spent
-from convbench.verify.diagnose.fault import (
-    MOST_MACS,
-    Effort,
-    similar,
-)
+from convbench.verify.diagnose.causes import find_cause
+from convbench.verify.diagnose.experiment import Subject
+from convbench.verify.diagnose.fault import MOST_MACS, Effort, similar
 from convbench.verify.diagnose.shrink import shrink
 from convbench.verify.exam import prepare_exam
 from convbench.verify.trial import examine
@@ -97,6 +95,17 @@ def test_the_smallest_problem_is_wrong_in_the_same_way(
     outcome = examine(planted(bug, small), prepare_exam(small))
     assert isinstance(outcome, Wrong)
     assert not outcome.check.passed
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "fp16"])  # in fp16 another cause fits the least on which this one does
+def test_of_the_smallest_problem_all_experiments_name_that_cause(dtype: str) -> None:
+    case = make_case("n2c4h7w9k6r3s2_st2x1_pd1x0_dl1x2_g2", dtype=dtype)
+    kinds = []
+    for one in (case, make_case(told(in_last_column, case, Effort()).smallest, dtype=dtype)):
+        subject = Subject(backend=planted(in_last_column, one), case=one)
+        cause = find_cause(subject, prepare_exam(one), sure=False)
+        kinds.append(cause and cause.kind)
+    assert kinds == ["tap: is missing"] * 2
 
 
 def test_a_large_problem_is_asked_in_a_smaller_size() -> None:
