@@ -19,6 +19,7 @@ from statistics import median
 from typing import Any
 
 import torch
+from nets import with_plausible_norms
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
@@ -39,15 +40,6 @@ def by_onnxruntime(model: nn.Module, x: Tensor, threads: int) -> Callable[[], An
     session = onnxruntime.InferenceSession(file.getvalue(), options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     return lambda: session.run(None, {name: x.numpy()})
-
-
-def with_plausible_norms(model: nn.Module) -> nn.Module:
-    """Random statistics, as a trained model has some."""
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.get_buffer("running_var").uniform_(0.5, 2.0)
-            module.get_buffer("running_mean").normal_(0, 0.1)
-    return model
 
 
 def race(name: str, options: argparse.Namespace) -> None:

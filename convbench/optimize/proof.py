@@ -75,8 +75,8 @@ class Proof:
         return Judgement(error=worst, wrong=wrong)
 
 
-def prove(subject: ModelCall, accuracy: str, *, seed: int = 0) -> Proof:
-    """The truths of the model's own input and of random ones.
+def prove(subject: ModelCall, accuracy: str, *, seed: int = 0, magnitudes: Sequence[float] = MAGNITUDES) -> Proof:
+    """The truths of the model's own input and of random ones of these magnitudes.
 
     Raises:
         ConvbenchError: the model does not run in float64, or its output differs from call to call.
@@ -86,7 +86,7 @@ def prove(subject: ModelCall, accuracy: str, *, seed: int = 0) -> Proof:
     except Exception as error:  # whatever a copy raises
         raise ConvbenchError(f"{subject.name} cannot be copied, so nothing can be proved: {in_words(error)}") from None
     truths, left_out = [], []
-    for number, (name, inputs) in enumerate(_trials(subject.inputs, seed)):
+    for number, (name, inputs) in enumerate(_trials(subject.inputs, seed, magnitudes)):
         out = _exact(subject, exact, inputs)
         with torch.no_grad():
             eager = tensors_of(inputs.call(subject.model))
@@ -102,10 +102,10 @@ def prove(subject: ModelCall, accuracy: str, *, seed: int = 0) -> Proof:
     return Proof(accuracy=accuracy, truths=tuple(truths), left_out=tuple(left_out))
 
 
-def _trials(inputs: Inputs, seed: int) -> list[tuple[str, Inputs]]:
+def _trials(inputs: Inputs, seed: int, magnitudes: Sequence[float]) -> list[tuple[str, Inputs]]:
     """The inputs themselves, then random ones of their shapes; whole numbers stay as they are."""
     found = [("its own input", inputs)]
-    for number, magnitude in enumerate(MAGNITUDES):
+    for number, magnitude in enumerate(magnitudes):
         generator = torch.Generator().manual_seed(seed + number + 1)
 
         def draw(one: Any, generator: torch.Generator = generator, magnitude: float = magnitude) -> Any:

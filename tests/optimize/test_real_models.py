@@ -9,7 +9,7 @@ from torch import nn
 
 from convbench.graph.build import build
 from convbench.models.accuracy import allowed
-from convbench.optimize import proof as proofs
+from convbench.optimize.proof import prove
 from convbench.optimize.subject import tensors_of
 from tests.graph.nets import UNet, quiet, ready
 from tests.optimize.test_subject import subject
@@ -33,14 +33,11 @@ def mobilenet_v2() -> nn.Module:
 
 @pytest.mark.parametrize("batch", [1, 8])
 @pytest.mark.parametrize("make", [resnet18, mobilenet_v2, UNet])
-def test_outputs_are_within_both_accuracy_classes(
-    make: Callable[[], nn.Module], batch: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(proofs, "MAGNITUDES", torch.logspace(-3, 3, 10).tolist())
+def test_outputs_are_within_both_accuracy_classes(make: Callable[[], nn.Module], batch: int) -> None:
     torch.manual_seed(batch)
     model = ready(make())
     x = torch.randn(batch, 3, 64, 64)
-    strict = proofs.prove(subject(model, x), "strict")
+    strict = prove(subject(model, x), "strict", magnitudes=torch.logspace(-3, 3, 10).tolist())
     truths = [replace(one, allowed=allowed("standard", one.eager)) for one in strict.truths]
     standard = replace(strict, accuracy="standard", truths=tuple(truths))
     assert len(truths) == 11
