@@ -23,6 +23,9 @@ VERSIONS = ("driver", "python", "torch", "cuda", "cudnn", "onednn", "convbench",
 _OUTCOMES = {Wrong: "wrong", Failed: "failed", Timed: "timed", Verified: "verified", Skipped: "skipped"}
 _BROKEN = ("wrong", "failed")
 POOLED = "runs pooled"
+# A machine that runs torch twice as fast need not run all else twice as fast: a change relative to torch that the time
+# itself does not show must be more than this of torch's own change, in logarithms.
+OF_TORCH = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -410,6 +413,18 @@ def _change(
         )
         state = "undecided" if state == "regression" else state
         verdict = "undecided"
+    elif (
+        judged is not time
+        and torch
+        and (state == "regression" or verdict in ("faster", "slower"))
+        and _is_of_torch(judged, time, moved := _samples_shift(mine[torch], yours[torch], confidence), gate)
+    ):
+        notes.append(
+            f"undecided: torch itself became {gate.verdict(moved)} here (time before/after: {moved.ratio:.2f}), and a "
+            f"machine that changes so much need not change both alike"
+        )
+        state = "undecided" if state == "regression" else state
+        verdict = "undecided"
     return RowChange(
         key=key,
         before_s=_median(mine[key]),
@@ -456,6 +471,16 @@ def _goes_with(verdict: str, found: Shift, gate: Gate) -> bool:
         case "slower":
             return found.ratio < 1 / (1 + gate.margin)
     return True
+
+
+def _is_of_torch(to_torch: Shift, time: Shift, torch: Shift, gate: Gate) -> bool:
+    """Whether a change relative to torch may be a part of torch's own, which is certain, and far larger.
+
+    Not if the time itself certainly changed in the same direction.
+    """
+    certain = time.high < 1 if to_torch.ratio < 1 else time.low > 1
+    moved = gate.verdict(torch) in ("faster", "slower")
+    return moved and not certain and abs(log(to_torch.ratio)) < OF_TORCH * abs(log(torch.ratio))
 
 
 def _doubted(torch: RowChange, block: Iterable[RowChange], gate: Gate) -> RowChange:

@@ -178,6 +178,27 @@ def test_drift_of_the_machine_cancels_in_ratios_to_torch(changes: Found) -> None
     assert found.rows[0].judged.ratio == pytest.approx(1 / 1.1, rel=0.01)
 
 
+@pytest.mark.parametrize(
+    ("torch", "own", "verdict", "state"),
+    [
+        (0.5, 0.575, "undecided", "undecided"),  # a machine twice as fast, of which a kernel of another kind got less
+        (2.0, 1.7, "undecided", "ok"),  # and twice as slow
+        (0.5, 0.9, "slower", "regression"),  # too much less
+        (2.0, 2.3, "slower", "regression"),  # its own time grew, too
+        (0.99, 1.15, "slower", "regression"),
+    ],
+)
+def test_a_machine_that_changes_torch_need_not_change_all_else_alike(
+    changes: Found, torch: float, own: float, verdict: str, state: str
+) -> None:
+    def run(seed: int, torch: float, own: float) -> list[Row]:
+        return [(case(), "torch", noisy(seed, torch)), (case(), "onednn", noisy((seed, 2), own))]
+
+    (row,) = changes(run(1, 1e-3, 1e-3), run(2, torch * 1e-3, own * 1e-3), Gate(allowance=0.05, relative=True)).rows
+    assert (row.verdict, row.state) == (verdict, state)
+    assert ("torch itself became" in row.note) is (verdict == "undecided")
+
+
 def test_without_torch_there_is_nothing_relative(changes: Found) -> None:
     rows = [(case(), "onednn", noisy(1))]
     found = changes(rows, [(case(), "onednn", noisy(2))], Gate(relative=True))
