@@ -33,9 +33,9 @@ def measure(name: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     half = options.inputs // 2
     magnitudes = [1.0] * (options.inputs - half) + torch.logspace(-3, 3, half).tolist()
     subject = ModelCall(name=name, model=model, inputs=as_inputs(x))
-    rows = []
+    rows, strict = [], prove(subject, "strict", seed=options.seed, magnitudes=magnitudes)
     for accuracy in ("strict", "standard"):
-        proof = prove(subject, accuracy, seed=options.seed, magnitudes=magnitudes)
+        proof = strict.by(accuracy)
         graph = build(model, (x,), threads=options.threads, accuracy=accuracy, tune_s=options.tune, tell=lambda _: None)
         answers = [tensors_of(one.inputs.call(graph)) for one in proof.truths]
         shares = [distance(y, one.out) / one.allowed for y, one in zip(answers, proof.truths, strict=True)]

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, isfinite
 from typing import Any
 
@@ -61,6 +61,11 @@ class Proof:
     @property
     def eager_error(self) -> float:
         return max(one.eager for one in self.truths)
+
+    def by(self, accuracy: str) -> "Proof":
+        """The same truths, judged by another accuracy class."""
+        truths = tuple(replace(one, allowed=allowed(accuracy, one.eager)) for one in self.truths)
+        return replace(self, accuracy=accuracy, truths=truths)
 
     def judge(self, answers: Sequence[Sequence[Tensor]]) -> Judgement:
         """Whether these outputs, one for each input, are within the accuracy class."""
