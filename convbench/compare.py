@@ -23,8 +23,8 @@ VERSIONS = ("driver", "python", "torch", "cuda", "cudnn", "onednn", "convbench",
 _OUTCOMES = {Wrong: "wrong", Failed: "failed", Timed: "timed", Verified: "verified", Skipped: "skipped"}
 _BROKEN = ("wrong", "failed")
 POOLED = "runs pooled"
-# A machine that runs torch twice as fast need not run all else twice as fast: a change relative to torch that the time
-# itself does not show must be more than this of torch's own change, in logarithms.
+# What makes torch twice as fast need not make all else twice as fast: a change relative to torch in the other direction
+# must be more than this of torch's own, in logarithms.
 OF_TORCH = 0.5
 
 
@@ -416,12 +416,11 @@ def _change(
     elif (
         judged is not time
         and torch
-        and (state == "regression" or verdict in ("faster", "slower"))
-        and _is_of_torch(judged, time, moved := _samples_shift(mine[torch], yours[torch], confidence), gate)
+        and (moved := _larger_of_torch(judged, mine[torch], yours[torch], gate, confidence))
     ):
         notes.append(
-            f"undecided: torch itself became {gate.verdict(moved)} here (time before/after: {moved.ratio:.2f}), and a "
-            f"machine that changes so much need not change both alike"
+            f"undecided: torch itself became {gate.verdict(moved)} here (time before/after: {moved.ratio:.2f}), and "
+            f"what changed it need not change both alike"
         )
         state = "undecided" if state == "regression" else state
         verdict = "undecided"
@@ -473,14 +472,18 @@ def _goes_with(verdict: str, found: Shift, gate: Gate) -> bool:
     return True
 
 
-def _is_of_torch(to_torch: Shift, time: Shift, torch: Shift, gate: Gate) -> bool:
-    """Whether a change relative to torch may be a part of torch's own, which is certain, and far larger.
+def _larger_of_torch(
+    to_torch: Shift, mine: Iterable[Result], yours: Iterable[Result], gate: Gate, confidence: float
+) -> Shift | None:
+    """torch's own change, if that is certain, and one relative to torch in the other direction is less than half of it.
 
-    Not if the time itself certainly changed in the same direction.
+    A change in the same direction is not doubted: it shows in the time itself.
     """
-    certain = time.high < 1 if to_torch.ratio < 1 else time.low > 1
+    if gate.verdict(to_torch) not in ("faster", "slower") and gate.state(to_torch) != "regression":
+        return None
+    torch = _samples_shift(mine, yours, confidence)
     moved = gate.verdict(torch) in ("faster", "slower")
-    return moved and not certain and abs(log(to_torch.ratio)) < OF_TORCH * abs(log(torch.ratio))
+    return torch if moved and 0 < -log(to_torch.ratio) / log(torch.ratio) < OF_TORCH else None
 
 
 def _doubted(torch: RowChange, block: Iterable[RowChange], gate: Gate) -> RowChange:

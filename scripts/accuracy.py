@@ -3,7 +3,8 @@
     python scripts/accuracy.py resnet18 mobilenet_v2 --inputs 100
     python scripts/accuracy.py scripts/nets.py:UNet --input 1x3x256x256 --csv accuracy.csv
 
-Half of the inputs have magnitude 1, the others magnitudes from 1e-3 to 1e3, evenly spaced in their logarithms.
+Besides the model's own input, half of the inputs have magnitude 1, and the others magnitudes from 1e-3 to 1e3, evenly
+spaced in their logarithms.
 `allowed` is the largest share of what the class allows that an error took.
 """
 
@@ -35,11 +36,11 @@ def measure(name: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     subject = ModelCall(name=name, model=model, inputs=as_inputs(x))
     rows, strict = [], prove(subject, "strict", seed=options.seed, magnitudes=magnitudes)
     for accuracy in ("strict", "standard"):
-        proof = strict.by(accuracy)
+        proof = strict.judged_by(accuracy)
         graph = build(model, (x,), threads=options.threads, accuracy=accuracy, tune_s=options.tune, tell=lambda _: None)
         answers = [tensors_of(one.inputs.call(graph)) for one in proof.truths]
-        shares = [distance(y, one.out) / one.allowed for y, one in zip(answers, proof.truths, strict=True)]
         found = proof.judge(answers)
+        shares = [distance(y, one.out) / one.allowed for y, one in zip(answers, proof.truths, strict=True)]
         rows.append(
             {
                 "model": name,
@@ -75,15 +76,22 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.set_grad_enabled(mode=False)
-    rows = [row for name in options.models for row in measure(name, options)]
-    if options.csv is not None:
-        new = not options.csv.exists()
-        with options.csv.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COLUMNS)
-            if new:
-                writer.writeheader()
-            writer.writerows(rows)
-    sys.exit(any(row["wrong"] for row in rows))
+    wrong = False
+    for name in options.models:
+        rows = measure(name, options)
+        wrong |= any(row["wrong"] for row in rows)
+        if options.csv is not None:
+            append(options.csv, rows)
+    sys.exit(wrong)
+
+
+def append(path: Path, rows: list[dict[str, Any]]) -> None:
+    new = not path.exists()
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        if new:
+            writer.writeheader()
+        writer.writerows(rows)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Networks for the scripts: a U-Net, and norms as trained ones have them."""
+"""Networks for the scripts: a U-Net, and plausible statistics for BatchNorm."""
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +38,7 @@ class UNet(nn.Module):
 
 
 def with_plausible_norms(model: nn.Module) -> nn.Module:
-    """Random statistics, as a trained model has some."""
+    """Random statistics, like those of a trained model."""
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.get_buffer("running_var").uniform_(0.5, 2.0)

@@ -27,7 +27,7 @@ from convbench.verify.trial import Trial
 from convbench.verify.verdict import check
 
 WHOLE_S = 5e-4  # a case whose exam takes no longer is judged as a whole
-SURE = 5  # blocks on a set that was used before are judged by coin toss, until the cost decides
+SURE = 5  # judged blocks, and as many on sets that were used before, are chosen by coin toss; then the cost decides
 SHARE = 0.1  # of the time in timed blocks, for judging some of them
 REPLAY_S = 0.05  # a graph takes no longer; a longer call is not captured
 LATEST = 3  # the block that is always judged, if none before it was
@@ -204,10 +204,10 @@ class Entrant:
     def _due(self, seconds: float, again: bool) -> bool:
         """Whether the block that has just ended is judged; `again` if its last set was used before.
 
-        Only there can a call have kept an answer, so judgements on new sets do not count.
+        Only there can an answer that was kept for each set be returned: the coin is tossed there until SURE are judged.
         """
         self._blocks += 1
-        if self._again < SURE:
+        if self.judged < SURE or (again and self._again < SURE):
             due = self.rng.random() < 1 / 2 or (self.judged == 0 and self._blocks >= LATEST)
             self._again += due and again
             return due

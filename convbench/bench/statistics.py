@@ -12,7 +12,7 @@ from convbench.outcome import PairedRatio
 
 FEWEST_FOR_MODES = 12
 LEAST_SHARE, LEAST_APART, MOST_WITHIN = 1 / 7, 1.2, 1 / 8
-MOST_SORTED = 1000  # values whose pairs are sorted, half a million
+MOST_SORTED = 1000  # values up to which the averages of all pairs are computed, half a million of them
 MOST_EXACT = 60  # values up to which the signed-rank distribution is counted out; its tails are below the normal ones
 
 
@@ -157,9 +157,9 @@ def _walsh_averages(values: Sequence[float], places: Sequence[int]) -> list[tupl
         ordered = sorted(values)
         return [_walsh_average(ordered, place) for place in places]
     own = np.array(values)
-    averages = np.add.outer(own, own)[np.tri(n, dtype=bool)] / 2
-    averages.partition([place - 1 for place in places])
-    return [(float(averages[place - 1]),) * 2 for place in places]
+    sums = np.add.outer(own, own)[np.tri(n, dtype=bool)]
+    sums.partition([place - 1 for place in places])
+    return [(float(sums[place - 1]) / 2,) * 2 for place in places]
 
 
 def _walsh_average(ordered: Sequence[float], place: int) -> tuple[float, float]:

@@ -62,7 +62,7 @@ class Proof:
     def eager_error(self) -> float:
         return max(one.eager for one in self.truths)
 
-    def by(self, accuracy: str) -> "Proof":
+    def judged_by(self, accuracy: str) -> "Proof":
         """The same truths, judged by another accuracy class."""
         truths = tuple(replace(one, allowed=allowed(accuracy, one.eager)) for one in self.truths)
         return replace(self, accuracy=accuracy, truths=truths)

@@ -37,6 +37,6 @@ def test_outputs_are_within_both_accuracy_classes(make: Callable[[], nn.Module],
     x = torch.randn(batch, 3, 64, 64)
     strict = prove(subject(model, x), "strict", magnitudes=torch.logspace(-3, 3, 10).tolist())
     assert len(strict.truths) == 11
-    for proof in (strict, strict.by("standard")):
+    for proof in (strict, strict.judged_by("standard")):
         graph = build(model, (x,), threads=1, accuracy=proof.accuracy, tune_s=0, tell=quiet)
         assert proof.judge([tensors_of(one.inputs.call(graph)) for one in proof.truths]).wrong == ""

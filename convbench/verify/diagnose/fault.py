@@ -41,11 +41,11 @@ MOST_ROWS, MOST_COLUMNS = 32, 64  # of a picture; more fit on no screen
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effort:
-    """How much may be spent on one fault: nothing is begun that would take more.
+    """How much may be spent on one search: nothing is begun that would take more.
 
     Attributes:
         tries: for the smallest problem; none leave it out.
-        cause_work, shrink_work: multiply-adds for the cause, and for the smallest problem.
+        cause_work, shrink_work: multiply-adds for the cause, and for each search of the smallest problem.
     """
 
     tries: int = MOST_TRIES
@@ -179,19 +179,19 @@ def find_smallest(
 ) -> Shrunk:
     """The smallest problem, from this one on, that fails alike.
 
-    On the way the experiment that named the cause is asked alone, which takes a third of the time. Where others name
-    another cause of what that finds, all are asked, and of every problem.
-
-    Raises:
-        Spent: what was found is too slow to ask them.
+    On the way only the experiment that named the cause is asked. If another one names a different cause for the result,
+    or cannot be paid for, the search is repeated with all experiments.
     """
 
     def fails(*, quick: bool) -> Callable[[ConvSpec], bool]:
         return partial(fails_alike, backend, case, check, cause, budget=replace(budget), quick=quick)
 
     found = shrink(spec, fails(quick=True), tries=tries)
-    if cause is None or found.spec == spec or fails(quick=False)(found.spec):
+    if cause is None or found.spec == spec:
         return found
+    with suppress(Spent):
+        if fails(quick=False)(found.spec):
+            return found
     return shrink(spec, fails(quick=False), tries=tries)
 
 

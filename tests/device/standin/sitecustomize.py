@@ -19,7 +19,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 LOG = os.environ.get("STANDIN_LOG")
 NAME, L2_NBYTES = "Stand-in", int(os.environ.get("STANDIN_L2", "1048576"))
-MOST_ZEROS = 2**18  # what is larger is there to empty a cache, and here is none: writing it would take most of the time
+MOST_ZEROS = (
+    2**18
+)  # what is larger is there to empty a cache, and there is none here: writing it takes most of the time
 context: list[int] = []  # the process that has one
 capturing: list["Tape"] = []
 
@@ -50,8 +52,8 @@ def mapped(value: Any) -> Any:
 
 class Devices(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is torch.zeros and isinstance(args[0], int):
-            args = (min(args[0], MOST_ZEROS), *args[1:])
+        if func is torch.zeros and len(args) == 1 and isinstance(args[0], int) and kwargs and "device" in kwargs:
+            args = (min(args[0], MOST_ZEROS),)
         return func(*map(mapped, args), **{name: mapped(value) for name, value in (kwargs or {}).items()})
 
 

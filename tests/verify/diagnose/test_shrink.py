@@ -97,7 +97,7 @@ def test_the_smallest_problem_is_wrong_in_the_same_way(
     assert not outcome.check.passed
 
 
-@pytest.mark.parametrize("dtype", ["fp32", "fp16"])  # in fp16 another cause fits the least on which this one does
+@pytest.mark.parametrize("dtype", ["fp32", "fp16"])  # in fp16 the smallest problem for this cause fits another, too
 def test_of_the_smallest_problem_all_experiments_name_that_cause(dtype: str) -> None:
     case = make_case("n2c4h7w9k6r3s2_st2x1_pd1x0_dl1x2_g2", dtype=dtype)
     kinds = []
