@@ -6,9 +6,11 @@ import pytest
 from torch import Tensor
 
 from convbench import ConvSpec, Wrong
-from convbench.verify.diagnose.budget import Spent
+from convbench.outcome import Check
+from convbench.verify.diagnose import fault
+from convbench.verify.diagnose.budget import Budget, Spent
 from convbench.verify.diagnose.causes import find_cause
-from convbench.verify.diagnose.experiment import Subject
+from convbench.verify.diagnose.experiment import Cause, Subject
 from convbench.verify.diagnose.fault import MOST_MACS, Effort, similar
 from convbench.verify.diagnose.shrink import shrink
 from convbench.verify.exam import prepare_exam
@@ -106,6 +108,21 @@ def test_of_the_smallest_problem_all_experiments_name_that_cause(dtype: str) -> 
         cause = find_cause(subject, prepare_exam(one), sure=False)
         kinds.append(cause and cause.kind)
     assert kinds == ["tap: is missing"] * 2
+
+
+def test_what_is_found_and_cannot_be_proved_is_searched_again_and_called_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object, quick: bool, **__: object) -> bool:
+        if not quick:
+            raise Spent
+        return True
+
+    monkeypatch.setattr(fault, "fails_alike", fails)
+    case = make_case(S)
+    cause, check = Cause(kind="a kind", words="words"), Check(worst_of_bound=9.0, relative_l2=1.0)
+    one = planted(correct, case)
+    found = fault.find_smallest(one, case, check, cause, case.spec, 100, Budget(left=1))
+    assert (found.spec, found.cut) == (case.spec, True)
+    assert fault.find_smallest(one, case, check, None, case.spec, 100, Budget(left=1)).spec != case.spec
 
 
 def test_a_large_problem_is_asked_in_a_smaller_size() -> None:
