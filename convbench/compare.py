@@ -399,7 +399,7 @@ def _change(
     if (runs := (len(mine[key]), len(yours[key]))) != (1, 1):
         notes.append(f"{POOLED}: {runs[0]} and {runs[1]}")
     judged = to_torch if gate.relative and to_torch is not None else time
-    verdict, state = gate.verdict(judged), gate.state(judged)
+    verdict, state, machine = gate.verdict(judged), gate.state(judged), ""
     if where := _noisy(mine, yours, (key, torch) if gate.relative and torch else (key,)):
         verdict = state = "undecided"
         notes.append(f"undecided: too few clean samples {' and '.join(where)}")
@@ -407,23 +407,22 @@ def _change(
         verdict = state = "undecided"
         notes.append(f"undecided: {doubt}")
     elif steady and judged is time and to_torch is not None and not _goes_with(verdict, to_torch, gate):
-        notes.append(
-            f"undecided: not {verdict} relative to torch by more than {percent(gate.margin)} in the same rounds, so it "
-            f"was probably the machine"
+        machine = (
+            f"not {verdict} relative to torch by more than {percent(gate.margin)} in the same rounds, so it was "
+            "probably the machine"
         )
-        state = "undecided" if state == "regression" else state
-        verdict = "undecided"
     elif (
         judged is not time
         and torch
         and (moved := _larger_of_torch(judged, mine[torch], yours[torch], gate, confidence))
     ):
-        notes.append(
-            f"undecided: torch itself became {gate.verdict(moved)} here (time before/after: {moved.ratio:.2f}), and "
-            f"what changed it need not change both alike"
+        machine = (
+            f"torch itself became {gate.verdict(moved)} here (time before/after: {moved.ratio:.2f}), and what changed "
+            "it need not change both alike"
         )
-        state = "undecided" if state == "regression" else state
-        verdict = "undecided"
+    if machine:
+        notes.append(f"undecided: {machine}")
+        verdict, state = "undecided", "undecided" if state == "regression" else state
     return RowChange(
         key=key,
         before_s=_median(mine[key]),
