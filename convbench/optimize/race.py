@@ -40,6 +40,7 @@ class CandidateRow:
         outcome: raced, missing (a package), failed, or wrong (not within the accuracy class).
         note: why it did not race, or ""; what is remarkable if it did.
         median_s: seconds per call; None if it was not timed.
+        alone_s: seconds per call before the race, of calls in a row while all others sleep: the best of three blocks.
         samples: undisturbed turns, or all where too few were.
         ratio: against eager, above 1 is faster; None for eager itself.
         noisy: too few turns were undisturbed.
@@ -51,6 +52,7 @@ class CandidateRow:
     outcome: str
     note: str = ""
     median_s: float | None = None
+    alone_s: float | None = None
     samples: int = 0
     ratio: PairedRatio | None = None
     noisy: bool = False
@@ -308,6 +310,7 @@ class _Found:
 
     contest: Contest
     noise: Noise
+    call_s: dict[str, float]
     leader: str = ""
     final: Contest | None = None
 
@@ -333,7 +336,7 @@ def _rounds(
             return found
 
         first = contest(list(ready.hosts), BASELINE)
-        found = _Found(contest=first, noise=meter.noise())
+        found = _Found(contest=first, noise=meter.noise(), call_s=call_s)
         leader, rivals = _finalists(first)
         if leader and rivals:
             found.leader, found.final = leader, contest([leader, *rivals], leader)
@@ -417,6 +420,7 @@ def _rows(ready: _Field, candidates: Sequence[Candidate], found: _Found) -> tupl
                 name=name,
                 outcome=RACED,
                 median_s=median(told.samples_s),
+                alone_s=found.call_s[name],
                 samples=len(told.samples_s),
                 ratio=told.comparison,
                 noisy=told.noise.noisy,

@@ -24,7 +24,7 @@ MOST_LAYERS = 12
 INTERVALS_FROM = 72  # columns; the sentence below has that of the winner
 WIDE_FROM = 100  # columns: from there on the two parts of the setup are shown
 COLUMNS = (
-    "model input threads accuracy candidate outcome median_s samples noisy ratio low high verdict relative_l2 "
+    "model input threads accuracy candidate outcome median_s alone_s samples noisy ratio low high verdict relative_l2 "
     "eager_relative_l2 export_s build_s winner note"
 ).split()
 OUTCOME = {"missing": "not installed", "failed": "failed", "wrong": "wrong"}
@@ -188,6 +188,7 @@ def _cells(row: "CandidateRow", race: "Race") -> list[Any]:
         row.name,
         row.outcome,
         row.median_s,
+        row.alone_s,
         row.samples if row.median_s is not None else None,
         row.noisy if row.median_s is not None else None,
         ratio["ratio"],
