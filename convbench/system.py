@@ -80,7 +80,12 @@ def fresh_python(code: str, *arguments: object) -> list[str]:
 
     # -P: not even json is taken from the working directory.
     run = f"import json, sys; sys.path[:] = json.loads(sys.argv[1]); {code}"
-    return [sys.executable, "-P", "-c", run, json.dumps([*sys.path, _HOME]), *map(str, arguments)]
+    return [sys.executable, "-P", "-c", run, json.dumps(search_path()), *map(str, arguments)]
+
+
+def search_path() -> list[str]:
+    """Where a process that is started here finds this package, and all that is found here."""
+    return [*sys.path, _HOME]
 
 
 def ending(code: int) -> str:

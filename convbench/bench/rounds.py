@@ -71,9 +71,10 @@ class Contest:
     The samples are checked repeatedly, until a candidate has its verdict. Nothing is checked
     after that: the candidate is only timed in a few more rounds, so its median is of the same
     period as the others'. They cost a tenth of the time since.
-    Of the error that the confidence allows, a look spends the share of the budget that has gone
-    by since the look before (Lan and DeMets 1983, with the linear spending function), and the
-    candidates share it equally; by the union bound all intervals hold jointly.
+    The candidates share the error that the confidence allows equally. Of its part, a look at one
+    spends the share of the budget that has gone by since the look before (Lan and DeMets 1983, with
+    the linear spending function); by the union bound all intervals hold jointly. A look that finds too few clean
+    pairs for any interval spends nothing: which pairs are clean says nothing about which of the two was faster.
 
     A disturbed pair is set aside. If too few are left, all are used for the numbers and none for
     a verdict: two threads that compete with another process can lose a hundred times what one
@@ -104,12 +105,13 @@ class Contest:
     _decided: dict[str, "_Afterwards"] = field(default_factory=dict, init=False)
     _elapsed_s: float = field(default=0.0, init=False)
     _rounds: int = field(default=0, init=False)
-    _spent: float = field(default=0.0, init=False)
+    _spent: dict[str, float] = field(init=False)
     _next_look: float = field(default=FIRST_LOOK, init=False)
 
     def __post_init__(self) -> None:
         self.samples = {name: [] for name in self.names}
         self.rounds = {name: [] for name in self.names}
+        self._spent = dict.fromkeys(self.names, 0.0)
 
     def next_round(self, elapsed_s: float) -> list[str]:
         """The candidates of this round, in order; empty when the contest is over."""
@@ -198,18 +200,21 @@ class Contest:
         error = (1 - self.rule.confidence) / rivals
         return next(rounds for rounds in count(self.rule.least) if signed_rank(rounds, error) > 0)
 
-    def _error(self, share: float) -> float:
-        """The error that a look may spend now on each candidate."""
+    def _error(self, share: float, name: str) -> float:
+        """The error that a look at a candidate may spend now."""
         rivals = max(1, len(self.names) - 1)  # as many as set out, so a drop-out loosens nothing
-        return (1 - self.rule.confidence) * (share - self._spent) / rivals
+        return (1 - self.rule.confidence) * (share - self._spent[name]) / rivals
 
     def _could_decide(self, share: float) -> bool:
-        """Whether the rounds, were all clean, are enough for a verdict; a look at fewer could only spend its error."""
-        return self._rounds >= self.rule.least and signed_rank(self._rounds, self._error(share)) > 0
+        """Whether the rounds, were all clean, are enough for a verdict."""
+        most = max((self._error(share, name) for name in self._open()), default=0.0)
+        return self._rounds >= self.rule.least and signed_rank(self._rounds, most) > 0
+
+    def _open(self) -> set[str]:
+        return self.samples.keys() - self._decided.keys() - {self.baseline}
 
     def _look(self, share: float) -> None:
-        error, self._spent = self._error(share), share
-        for name in self.samples.keys() - self._decided.keys() - {self.baseline}:
+        for name in self._open():
             pairs = list(zip(self._base(name), self.samples[name], strict=False))
             spared = self.disturbs_itself(name)
             clean = [(base, own) for base, own in pairs if not base.dirt and (spared or not own.dirt)]
@@ -222,7 +227,10 @@ class Contest:
             self.too_few -= {name}
             self.too_few |= set() if enough else {name}
             if ratios := [base.seconds / own.seconds for base, own in (clean if enough else pairs)]:
+                error = self._error(share, name)
                 found = compare(ratios, error, self.rule)
+                if enough and found.high < inf:
+                    self._spent[name] = share
                 if found.high == inf and known:
                     continue  # the last look may have little to spend; what an earlier one said still holds
                 self.comparisons[name] = found if enough else replace(found, verdict="undecided")

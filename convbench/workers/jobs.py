@@ -25,6 +25,15 @@ Further = Iterator[tuple[Case, float]]  # cases that follow those of a job, with
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a worker runs, as the process that asks does: the working directory, sys.path and the environment."""
+
+    folder: str
+    path: tuple[str, ...]
+    environment: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Errand:
     """The job of a worker.
 

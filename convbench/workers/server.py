@@ -24,7 +24,7 @@ from convbench.environment import quieten_profiler
 from convbench.errors import ConvbenchError, first_line
 from convbench.machine import descendants, own_nbytes
 from convbench.outcome import Result
-from convbench.system import ending, fresh_python, require
+from convbench.system import ending, fresh_python, require, search_path
 from convbench.workers.jobs import (
     DYING_S,
     KILL,
@@ -43,6 +43,7 @@ from convbench.workers.jobs import (
     Inquiry,
     Job,
     NotLoaded,
+    Place,
     Sweep,
     fall_of,
 )
@@ -54,6 +55,7 @@ STARTUP_S = 300.0  # torch was seen to take 12 s on a small machine; a network d
 MOST_ANSWER_NBYTES = 2**28  # the results of a case are some kilobytes
 ANSWER_S = 10  # for the rest of an answer that has begun
 MARK = "CONVBENCH_WORKERS"  # in the environment of all that is below a fork server
+_READ_LATE = ("CONVBENCH_", "PYTEST_CURRENT_TEST")
 
 Answer = TypeVar("Answer")
 Kinds = type[Answer] | tuple[type[Answer], ...]
@@ -84,7 +86,7 @@ class Server:
         """The existing one, if a new one would be started in the same way; or a new one."""
         with suppress(IndexError):
             left = _spare.pop()
-            if isinstance(left, cls) and left._started_in == surroundings():  # noqa: SLF001  # of its own class
+            if isinstance(left, cls) and left._started_in == _inherited():  # noqa: SLF001  # of its own class
                 return left
             left.stop()
         return cls()
@@ -131,9 +133,10 @@ class Server:
         answered, timeouts_s = 0, list(errand.timeouts_s)
         try:
             with theirs:
-                socket.send_fds(control, [START], [theirs.fileno()])
+                socket.send_fds(control, [START], [theirs.fileno(), 2])
             self._status(STARTUP_S)
             with suppress(OSError):  # killed immediately; the code below finds its status
+                connection.send(_place(self._mark))
                 connection.send(errand)
             for answer in self._follow(errand, timeouts_s, connection, board, kinds, further, heard):
                 answered += 1
@@ -277,14 +280,13 @@ class Server:
     def _launch(self) -> None:
         require("isolation", "try --no-isolate")
         quieten_profiler()  # now, or the environment would differ from then on
-        self._started_in = surroundings()
+        self._started_in = _inherited()
         self._control, theirs = socket.socketpair()
         with tempfile.TemporaryFile() as shared, theirs:
             shared.truncate(mmap.PAGESIZE)
             self._board = Board(shared.fileno())
             descriptors = (theirs.fileno(), shared.fileno())
-            # Its stdout is our stderr: whatever a backend prints stays out of the CSV. A session of its own
-            # keeps Ctrl-C at a terminal for us alone.
+            # A session of its own keeps Ctrl-C at a terminal for us alone.
             self._process = subprocess.Popen(  # noqa: S603  # our own module
                 fresh_python(_SERVE, *descriptors),
                 stdin=subprocess.DEVNULL,
@@ -311,12 +313,27 @@ class Server:
 
 
 def surroundings() -> object:
-    """What a fork server inherits from the process that started it, but for the name of the test that pytest runs."""
-    variables = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
-    with suppress(OSError):  # the folder was removed
-        errors = os.fstat(2)  # where it prints
-        return os.getpid(), sys.path.copy(), variables, str(Path.cwd()), errors.st_dev, errors.st_ino
-    return object()
+    """What a worker takes over from the process that asks, but for the name of the test that pytest runs."""
+    place, errors = _place(""), os.fstat(2)  # where it prints
+    place.environment.pop("PYTEST_CURRENT_TEST", None)
+    return _inherited(), place, errors.st_dev, errors.st_ino
+
+
+def _place(mark: str) -> Place:
+    folder = ""  # it was removed: a worker stays where its server was started, which is there as well
+    with suppress(OSError):
+        folder = str(Path.cwd())
+    return Place(folder=folder, path=tuple(search_path()), environment={**os.environ, MARK: mark})
+
+
+def _inherited() -> object:
+    """What a fork server keeps from its start: the variables, because libraries read them when they are imported.
+
+    Ours are read when they are used, so a worker takes those of its own time.
+    """
+    if not _place("").folder:
+        return object()  # like no other
+    return os.getpid(), {name: value for name, value in os.environ.items() if not name.startswith(_READ_LATE)}
 
 
 def stop_the_spare() -> None:

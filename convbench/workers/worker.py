@@ -41,6 +41,7 @@ from convbench.workers.jobs import (
     Inquiry,
     Job,
     NotLoaded,
+    Place,
     fall_of,
 )
 from convbench.workers.world import World
@@ -64,13 +65,14 @@ def serve(control_fd: int, board_fd: int) -> NoReturn:
     with suppress(OSError):  # the parent is gone
         control.sendall(STATUS.pack(os.getpid(), BEGUN))
         while True:
-            order, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+            order, descriptors, _, _ = socket.recv_fds(control, 1, 2)
             if order == START:
                 server, pid = os.getpid(), os.fork()
                 if pid == 0:
                     control.close()
-                    _be_a_worker(descriptors[0], board, server)
-                os.close(descriptors[0])
+                    _be_a_worker(descriptors, board, server)
+                for one in descriptors:
+                    os.close(one)
                 status = _watch_over(pid, control)
                 control.sendall(STATUS.pack(pid, status))
             elif order == LOAD:
@@ -115,16 +117,21 @@ def _watch_over(pid: int, control: socket.socket) -> int:
     return status
 
 
-def _be_a_worker(descriptor: int, board: Board, server: int) -> NoReturn:
+def _be_a_worker(descriptors: Sequence[int], board: Board, server: int) -> NoReturn:
     """Do a job and leave without any exit handler, which could hang in a driver."""
+    descriptor, errors = descriptors
     os.setsid()
     die_with(server)  # otherwise a killed server would leave us running
     os.set_inheritable(descriptor, False)
+    for stream in (1, 2):  # whatever a backend prints stays out of the CSV
+        os.dup2(errors, stream)
+    os.close(errors)
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")  # if the kernel must kill a process, then not the sweep
     _bound_threads()
     connection = Connection(descriptor)
     try:
+        _go_to(connection.recv())
         errand = connection.recv()
         if isinstance(errand, Job):
             _do(errand, connection, board)
@@ -137,6 +144,14 @@ def _be_a_worker(descriptor: int, board: Board, server: int) -> NoReturn:
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(0)
+
+
+def _go_to(place: Place) -> None:
+    if place.folder:
+        os.chdir(place.folder)
+    sys.path[:] = place.path
+    os.environ.clear()
+    os.environ.update(place.environment)
 
 
 def _do(job: Job, connection: Connection, board: Board) -> None:

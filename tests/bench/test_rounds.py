@@ -192,11 +192,31 @@ def test_no_error_is_spent_before_a_verdict_is_possible() -> None:
     assert one.samples == {"torch": [], "a": []}
     for rounds in range(14):  # 2^-12, thirteen ratios on one side, is more than a tenth of 0.2 %
         assert one.next_round(0.3), rounds
-        assert one._spent == 0
+        assert one._spent["a"] == 0
         one.record(alike)
     one.next_round(0.3 + 1e-9)
-    assert one._spent == pytest.approx(0.1)
+    assert one._spent["a"] == pytest.approx(0.1)
     assert verdicts(one) == {"a": "tie"}
+
+
+@pytest.mark.parametrize("first", [0, 30, 88])
+def test_a_look_at_too_few_clean_pairs_spends_no_error(first: int) -> None:
+    """Twelve clean rounds of a hundred, whenever they are: enough for all of the error, and for no part of it."""
+    one, dirt = contest(["torch", "a"], TimeBudget(seconds=200.0)), iter(range(10**6))
+    hold(one, {"torch": lambda: 1.0, "a": lambda: 1.0}, lambda: "" if first <= next(dirt) // 2 - 1 < first + 12 else "steal")
+    assert sum(not sample.dirt for sample in one.samples["a"]) == 12
+    assert len(one.samples["a"]) >= 100
+    assert verdicts(one) == {"a": "tie"}
+
+
+def test_two_that_are_alike_are_not_told_apart_more_often_for_looks_that_spend_nothing() -> None:
+    rng, found = random.Random(12), Counter[str]()
+    for seed in range(300):
+        one = contest(["torch", "a"], TimeBudget(seconds=0.4), rule=VerdictRule(confidence=0.9), seed=seed)
+        duration = noisy(rng, 1e-3)
+        hold(one, {"torch": duration, "a": duration}, lambda: "steal" if rng.random() < 0.7 else "")
+        found[one.comparisons["a"].verdict] += 1
+    assert (found["faster"] + found["slower"]) / 300 <= 0.1
 
 
 def test_the_last_look_does_not_lose_what_an_earlier_one_said() -> None:

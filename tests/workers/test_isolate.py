@@ -376,14 +376,42 @@ def test_one_fork_server_serves_the_look_at_a_plug_in_and_every_sweep(
     assert isinstance(sweep, Generator)
     sweep.close()
     assert servers() == set(), "its worker may have been at work"
-    for name in ("one", "another"):  # a worker has the environment of its parent
-        monkeypatch.setenv("CONVBENCH_TEST", name)
+    for name in ("one", "another"):  # libraries read the environment when they are imported
+        monkeypatch.setenv("OF_A_LIBRARY", name)
         list(isolated(verify, CASES[:1], backends, plugins=[plugin]))
         assert len(servers()) == 1
         assert servers() != one
         one = servers()
     server.stop_the_spare()
     assert servers() == set()
+
+
+def test_a_worker_runs_where_its_parent_is_now_and_not_where_the_server_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "tells.py"
+    path.write_text(
+        "import os, sys\nimport torch.nn.functional as F\nfrom convbench import backend\n\n"
+        "@backend(family='direct', source='a test')\ndef tells_its_place(x, w, spec):\n"
+        "    print('place', os.getcwd(), os.environ['CONVBENCH_TEST'], sys.path[0], flush=True)\n"
+        "    return F.conv2d(x, w, None, spec.stride, spec.padding, spec.dilation, spec.groups)\n"
+    )
+    backends, _ = discover([str(path)], ["tells-its-place"])
+    server.stop_the_spare()
+    before, seen = set(children(os.getpid())), set()
+    for name in ("one", "two"):
+        folder = tmp_path / name
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        monkeypatch.setenv("CONVBENCH_TEST", name)
+        monkeypatch.syspath_prepend(folder)
+        list(isolated(verify, CASES[:1], backends, plugins=[str(path)]))
+        told = capfd.readouterr()
+        assert f"place {folder} {name} {folder}\n" in told.err
+        assert told.out == ""
+        seen |= set(children(os.getpid())) - before
+    assert len(seen) == 1
+    server.stop_the_spare()
 
 
 @pytest.mark.parametrize("command", ["verify", "bench"])
