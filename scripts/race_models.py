@@ -3,9 +3,9 @@
     python scripts/race_models.py                      # resnet18 ... U-Net, batch 1 and 8
     python scripts/race_models.py resnet18 --batch 8 --csv models.csv
 
-A row for each model and candidate, as `convbench optimize --csv` writes it. `low_next` and `high_next` are the interval
-of the winner's speed over the next candidate's, `ratio_next`, in the race of the finalists. `read_gb_s` is the best of a second
-before and a second after the race, all threads reading what no cache holds.
+A row for each model and candidate, as `convbench optimize --csv` writes it. `ratio_next`, `low_next` and `high_next`:
+the winner's speed over the next candidate's in the race of the finalists. `read_gb_s`: all threads read what no cache
+holds, the best of a second before the race and one after it.
 """
 
 import argparse
@@ -40,7 +40,7 @@ LARGER = 2.5  # times the budget of one image, for a batch of eight
 def read_gb_s(threads: int) -> float:
     """The memory's read bandwidth, in a process of its own: this one keeps no threads."""
     code = f"import runpy; print(runpy.run_path({__file__!r})['best_read']({threads}))"
-    return float(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)  # noqa: S603
+    return float(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
 
 
 def best_read(threads: int) -> float:
@@ -54,9 +54,7 @@ def race(model: str, size: str, budget_s: float, threads: int) -> list[dict[str,
         file = Path(folder, "rows.csv")
         command = ["optimize", model, "--input", size, "--budget", f"{budget_s:g}", "--threads", f"{threads}", "--json"]
         before = read_gb_s(threads)
-        ran = subprocess.run(  # noqa: S603
-            [sys.executable, "-m", "convbench", *command], stdout=file.open("w"), check=False
-        )
+        ran = subprocess.run([sys.executable, "-m", "convbench", *command], stdout=file.open("w"), check=False)
         if ran.returncode not in (0, 3):
             raise SystemExit(f"convbench {' '.join(command)} ended with {ran.returncode}")
         found = json.loads(file.read_text())

@@ -199,13 +199,16 @@ def test_no_error_is_spent_before_a_verdict_is_possible() -> None:
     assert verdicts(one) == {"a": "tie"}
 
 
-@pytest.mark.parametrize("first", [0, 30, 88])
+@pytest.mark.parametrize("first", [0, 30, 95])
 def test_a_look_at_too_few_clean_pairs_spends_no_error(first: int) -> None:
-    """Twelve clean rounds of a hundred, whenever they are: enough for all of the error, and for no part of it."""
-    one, dirt = contest(["torch", "a"], TimeBudget(seconds=200.0)), iter(range(10**6))
-    hold(one, {"torch": lambda: 1.0, "a": lambda: 1.0}, lambda: "" if first <= next(dirt) // 2 - 1 < first + 12 else "steal")
+    """Twelve clean rounds of 110 are enough whenever they are: a third of the error takes as many."""
+    one, dirt = contest(["torch", "a"], TimeBudget(seconds=220.0)), iter(range(10**6))
+    hold(
+        one,
+        {"torch": lambda: 1.0, "a": lambda: 1.0},
+        lambda: "" if first <= next(dirt) // 2 - 1 < first + 12 else "steal",
+    )
     assert sum(not sample.dirt for sample in one.samples["a"]) == 12
-    assert len(one.samples["a"]) >= 100
     assert verdicts(one) == {"a": "tie"}
 
 
