@@ -199,10 +199,10 @@ def test_no_error_is_spent_before_a_verdict_is_possible() -> None:
     assert verdicts(one) == {"a": "tie"}
 
 
-@pytest.mark.parametrize("first", [0, 30, 95])
+@pytest.mark.parametrize("first", [0, 30, 60])
 def test_a_look_at_too_few_clean_pairs_spends_no_error(first: int) -> None:
-    """Twelve clean rounds of 110 are enough whenever they are: a third of the error takes as many."""
-    one, dirt = contest(["torch", "a"], TimeBudget(seconds=220.0)), iter(range(10**6))
+    """Twelve clean rounds of 75 are enough whenever they are, though the last look is just before the end."""
+    one, dirt = contest(["torch", "a"], TimeBudget(seconds=150.0)), iter(range(10**6))
     hold(
         one,
         {"torch": lambda: 1.0, "a": lambda: 1.0},
