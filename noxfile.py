@@ -53,9 +53,9 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def programs(session: nox.Session) -> None:
-    """Run what starts the program or its workers anew: whole commands, those of the README, kills, hostile backends."""
+    """Run what takes seconds a test: whole commands, those of the README, kills, hostile backends, many random runs."""
     session.install("-e.", *group("test"))
-    session.run("pytest", "-n", "2", "--dist", "worksteal", "-m", "program", *session.posargs)
+    session.run("pytest", "-n", "2", "--dist", "worksteal", "-m", "program or long", *session.posargs)
 
 
 @nox.session
@@ -96,7 +96,12 @@ def rivals(session: nox.Session) -> None:
     """Install the rival libraries, and run the conformance suite and the race of whole models over them."""
     session.install("-e.[rivals,optimize]", *group("test"))
     session.run(
-        "pytest", "tests/backends", "tests/optimize", "-m", "compiles or program or not program", *session.posargs
+        "pytest",
+        "tests/backends",
+        "tests/optimize",
+        "-m",
+        "compiles or long or program or not program",
+        *session.posargs,
     )
 
 
@@ -144,4 +149,4 @@ def minimums(session: nox.Session, others: str) -> None:
     """Run all tests with the oldest torch and torchvision, beside the oldest and the newest of the rest (needs uv)."""
     oldest = [one.replace(">=", "==") + ".*" for one in PROJECT["project"]["dependencies"] if one.startswith("torch")]
     session.install(*(["--resolution=lowest-direct"] if others == "oldest" else oldest), "-e.", *group("test"))
-    session.run("pytest", "-m", "program or not program", *session.posargs)
+    session.run("pytest", "-m", "long or program or not program", *session.posargs)

@@ -408,8 +408,8 @@ def _change(
         notes.append(f"undecided: {doubt}")
     elif steady and judged is time and to_torch is not None and not _goes_with(verdict, to_torch, gate):
         machine = (
-            f"not {verdict} relative to torch by more than {percent(gate.margin)} in the same rounds, so it was "
-            "probably the machine"
+            f"not {verdict} relative to torch by more than {percent(gate.margin)} in the same rounds, so it may have "
+            "been the machine"
         )
     elif (
         judged is not time
@@ -486,7 +486,7 @@ def _larger_of_torch(
 
 
 def _doubted(torch: RowChange, block: Iterable[RowChange], gate: Gate) -> RowChange:
-    """torch's own row; undecided if most of the others of its case changed with it, so it was probably the machine.
+    """torch's own row; undecided if most of the others of its case changed with it, so it may have been the machine.
 
     One changed with it if its time changed the same way, and torch certainly did not change more.
     """
@@ -503,7 +503,7 @@ def _doubted(torch: RowChange, block: Iterable[RowChange], gate: Gate) -> RowCha
         return torch
     words = (
         f"undecided: most other backends became {torch.verdict} too, and it was not certainly torch that changed more, "
-        f"so it was probably the machine"
+        f"so it may have been the machine"
     )
     return replace(
         torch,

@@ -90,7 +90,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = set() if torch.cuda.is_available() else {"gpu"}
     left_out |= {
         name
-        for name in ("browser", "compiles", "notebook", "program", "ray", "slurm", "standin")
+        for name in ("browser", "compiles", "long", "notebook", "program", "ray", "slurm", "standin")
         if name not in config.option.markexpr
     }
     out = [item for item in items if any(item.get_closest_marker(name) for name in left_out) or lacks_package(item)]

@@ -26,7 +26,8 @@ app = typer.Typer(cls=values.PlainGroup, help="List what is available, and why s
 def backends(plugin: options.Plugins = None) -> None:
     """List the backends, and why one is not available.
 
-    Backends are only looked up, not imported, so none of their code runs; plug-ins run in their own process.
+    Shipped and installed backends are only looked up, not imported. A --plugin file is imported, on Linux in a process
+    of its own.
     """
     from convbench.discovery import sources
     from convbench.workers.probe import load_others

@@ -75,11 +75,12 @@ def compare(
     """Compare two result files: what got slower, or broke?
 
     Rows match by suite, name, problem, device, threads, dtype, layout, precision, accuracy, pass, epilogue and backend.
-    A row is a regression if its whole interval is beyond --fail-if-slower, or if it is now wrong or failed and was not
-    before. It is undecided if its interval contains that limit, if it was probably the machine that changed, or if too
-    few samples were clean.
-    Exit 0: no regression, and nothing undecided; 1: a regression; 2: different machines, or bad input;
-    3: no regression, but something is undecided (see --undecided), or there is nothing to compare.
+    Each row has a change (faster, slower, same, undecided) and a gate (ok, regression, undecided); only the gates set
+    the exit code. A gate is a regression if the whole interval is beyond --fail-if-slower, or if the row is now wrong
+    or failed and was not before. It is undecided if the interval contains that limit, if a regression may be the
+    machine's, or if too few samples were clean.
+    Exit 0: every gate is ok; 1: a regression; 2: different machines, or bad input; 3: no regression, but an undecided
+    gate (see --undecided), or there is nothing to compare.
     """
     from convbench.ci.of_changes import ChangesFindings
     from convbench.compare import Gate, by_kind, compare_pairs

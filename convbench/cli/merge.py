@@ -29,9 +29,9 @@ def merge(
 ) -> None:
     """Merge the results of many machines into one file.
 
-    Each case has one result for each kind of machine, in the order of the sweep, with all its backends from one
-    machine. Further measurements of a case stay in the file, marked as attempts. Machines that were slow on the
-    canaries (reference cases timed in every part) are named, and their rows marked.
+    For each case and each kind of machine (CPU and GPU model) one measurement counts, with all its backends from one
+    machine. Others of that case stay in the file, marked as attempts. Cases are in the order of the sweep. Machines
+    that were slow on the canaries (reference cases timed in every part) are named, and their rows marked.
 
     Exit 3: cases are missing.
     """

@@ -111,8 +111,8 @@ def optimize(
     """Find the fastest way to run a model, and check its outputs.
 
     Races torch eager, channels_last, torch.compile, ONNX Runtime, OpenVINO, ncnn and convbench's own graph: fp32, the
-    same threads, in interleaved rounds, each in its own process. Outputs are compared with float64; one that is not
-    within --accuracy cannot win. Exit 3: the machine is too busy to tell.
+    same threads, in interleaved rounds, each in its own process. A candidate whose outputs, compared with float64, are
+    not within --accuracy cannot win. Exit 3: the machine is too busy to tell.
 
     Beware: this runs the model's code, and a .pt or .pt2 file may run code when it is loaded.
     """

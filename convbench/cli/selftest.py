@@ -53,7 +53,7 @@ def selftest(
     every correct kernel must pass. The default suite is that of `verify`. With --shapes or --shape 99.9 % of the bugs
     must be found, none is diagnosed, and the tolerances of other libraries are tried on the same kernels.
 
-    Exit 1: this is not so; 3: nothing was tested.
+    Exit 1: a requirement was not met; 3: nothing was tested.
     """
     on_a_suite = shape is None and shapes is None
     if not on_a_suite and (idle := [name for name in ON_A_SUITE if getattr(choice, name) is not None]):

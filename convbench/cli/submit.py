@@ -58,7 +58,7 @@ def submit(
         ),
     ] = None,
     shards: Annotated[
-        int, typer.Option("--shards", metavar="N", min=1, max=10_000, help="Parts of the sweep; many more than nodes.")
+        int, typer.Option("--shards", metavar="N", min=1, max=10_000, help="Number of parts; use many more than nodes.")
     ] = 16,
     time: Annotated[
         int,

@@ -48,8 +48,8 @@ class TuneChoice:
         typer.Option(
             "--accuracy",
             metavar="NAME",
-            help="standard: any algorithm within its bound, in fp32 with a relative error of at most 2e-6; strict: "
-            "only direct sums of products.",
+            help="standard: any algorithm within its bound, Winograd and other transforms in fp32 also with a relative "
+            "L2 error of at most 2e-6; strict: only direct sums of products.",
             autocompletion=listed(among(ACCURACIES)),
         ),
     ] = ACCURACIES[0]

@@ -63,7 +63,7 @@ def headline(changes: Changes) -> str:
             return f"REGRESSION: {', '.join(parts)}"
         case "undecided":
             counted = f"; counts as a {gate.undecided} (--undecided)" if gate.undecided else ""
-            unjudged = f"{counts['undecided']} of {plural(rows, 'row')} could not be judged"
+            unjudged = f"the gate of {counts['undecided']} of {plural(rows, 'row')}"
             limit = f"{percent(gate.allowance)} slower"
             return f"UNDECIDED: {unjudged} (limit: {limit}); none is a certain regression{counted}"
         case "nothing":

@@ -29,6 +29,7 @@ LIKELY_CAUSE = (
 ABOVE_PEAK = "above 100 % of peak: probably Winograd or FFT, which do fewer operations, or a lower precision"
 TOO_FEW = "~ too few clean samples, so all were used: not to be trusted"
 DOUBTFUL = "?"
+_OPERANDS = {"hot": "operands in cache", "cold": "operands not in cache"}
 VERDICT_STYLE = {
     "faster": "green",
     "slower": "yellow",
@@ -89,7 +90,7 @@ def bench_table(title: str, results: Sequence[Result], *, width: int, percentile
 def _legend(results: Iterable[Result], *, peak: bool) -> str:
     """What the headings mean, in one line."""
     timed = [one.outcome for one in results if isinstance(one.outcome, Timed)]
-    regimes = dict.fromkeys(one.regime for one in timed)
+    regimes = dict.fromkeys(f"{one.timing}, {_OPERANDS[one.cache]}" for one in timed)
     parts = [f"time: median ({' or '.join(regimes)})"] if timed else []
     if any(one.comparison for one in timed):
         parts.append("speed: ratio over the rounds in which both ran")
@@ -528,7 +529,7 @@ def memory_line(results: Iterable[Result]) -> str:
     if not worst:
         return ""
     rows = f"{plural(len(worst), 'row')} {'takes' if len(worst) == 1 else 'take'} more than {DEARER}x as long"
-    rows += ", the most:" if len(worst) > MOST_DEARER else ":"
+    rows += "; the worst are" if len(worst) > MOST_DEARER else ":"
     told = (f"{backend} on {name} {dearer[backend, name]:.2f}x" for backend, name in worst[:MOST_DEARER])
     return f"timings reuse buffers; with freshly allocated ones {rows} {', '.join(told)}"
 

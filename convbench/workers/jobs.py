@@ -25,7 +25,7 @@ Further = Iterator[tuple[Case, float]]  # cases that follow those of a job, with
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Surroundings:
     """Where a worker runs, as the process that asks does: the working directory, sys.path and the environment."""
 
     folder: str

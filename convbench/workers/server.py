@@ -42,7 +42,7 @@ from convbench.workers.jobs import (
     Inquiry,
     Job,
     NotLoaded,
-    Place,
+    Surroundings,
     Sweep,
     fall_of,
 )
@@ -318,11 +318,11 @@ def surroundings() -> object:
     return _inherited(), place, errors.st_dev, errors.st_ino
 
 
-def _place(mark: str) -> Place:
+def _place(mark: str) -> Surroundings:
     folder = ""  # it was removed: a worker stays where its server was started, which is there as well
     with suppress(OSError):
         folder = str(Path.cwd())
-    return Place(folder=folder, path=tuple(search_path()), environment={**os.environ, MARK: mark})
+    return Surroundings(folder=folder, path=tuple(search_path()), environment={**os.environ, MARK: mark})
 
 
 def _inherited() -> object:

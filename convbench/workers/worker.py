@@ -41,7 +41,7 @@ from convbench.workers.jobs import (
     Inquiry,
     Job,
     NotLoaded,
-    Place,
+    Surroundings,
     fall_of,
 )
 from convbench.workers.world import World
@@ -146,7 +146,7 @@ def _be_a_worker(descriptors: Sequence[int], board: Board, server: int) -> NoRet
     os._exit(0)
 
 
-def _go_to(place: Place) -> None:
+def _go_to(place: Surroundings) -> None:
     if place.folder:
         os.chdir(place.folder)
     sys.path[:] = place.path

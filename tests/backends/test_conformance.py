@@ -77,6 +77,7 @@ def test_the_rows_of_the_covering_array_are_right_on_their_own_axes(backend: Bac
     assert any(isinstance(one, Verified) for one in found) or "cuda" in backend.devices or backend not in GENERAL
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("turn", [0, 1])
 @pytest.mark.parametrize("kind", KINDS, ids=" ".join)

@@ -30,6 +30,7 @@ def test_there_are_a_dozen() -> None:
     assert len(KERNELS) >= 12
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shape", [LARGE, SMALL])
 @pytest.mark.parametrize("path", KERNELS, ids=lambda path: path.stem)
 def test_no_cheat_is_timed_and_its_honest_twin_is(path: Path, shape: str) -> None:
@@ -63,6 +64,7 @@ def every_block(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Entrant, "_due", lambda *_: True)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.problem.name} {' '.join(case.key.axes[1:])}")
 def test_no_backend_of_ours_is_accused(case: Case, every_block: None) -> None:
     backends, _ = discover()

@@ -145,7 +145,7 @@ def test_undecided_counts_as_what_one_chooses_and_nothing_compared_does_not(cli:
     for words, code, failures in (((), 3, 0), (("--undecided", "pass"), 0, 0), (("--undecided", "fail"), 1, 1)):
         done = cli("compare", *few, *words, "--junit", "-")
         assert done.code == code
-        assert "UNDECIDED: 1 of 1 row could not be judged" in done.err
+        assert "UNDECIDED: the gate of 1 of 1 row" in done.err
         assert done.out.count('<failure type="undecided"') == failures
         assert junit_violations(done.out) == []
     other = write(folder / "c.csv", [(case("second"), "torch", noisy(1))])

@@ -73,7 +73,7 @@ def test_too_few_samples_are_exit_3(cli: Cli, changed: Callable[..., Path]) -> N
 
     done = cli("compare", changed("a"), changed("b", cut))
     assert done.code == 3
-    assert "UNDECIDED: 49 of 49 rows could not be judged (limit: " in done.err
+    assert "UNDECIDED: the gate of 49 of 49 rows (limit: " in done.err
     assert "none is a certain regression" in done.err
     assert "may be" not in done.err
 

@@ -67,6 +67,7 @@ def random_spec(source: random.Random) -> ConvSpec:
             continue  # the kernel is larger than the image; draw again
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(50))
 def test_a_random_problem_agrees_with_torch_and_fits_its_width(
     seed: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -67,6 +67,7 @@ def test_the_oracle_equals_loops_over_whole_numbers(spec: ConvSpec, pass_: str, 
         assert y[tuple(place)] == by_loops(case, operands, place)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("pass_", PASSES)
 @pytest.mark.parametrize("one", ON_CPU, ids=lambda one: one.name)
 def test_every_backend_is_right_on_the_published_cases_or_says_why_not(one: Backend, pass_: str) -> None:

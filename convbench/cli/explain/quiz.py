@@ -24,7 +24,7 @@ Quiz = Annotated[
     typer.Option(
         "--quiz",
         metavar="LEVEL",
-        help="Ask questions of level 1 to 4, or 1-3. --html writes a worksheet with the answers at the end "
+        help="Ask questions of one level, 1 (easiest) to 4, or of several, as 1-3. --html writes a worksheet with the answers at the end "
         "(--no-key leaves them out); a different --seed gives different questions.",
     ),
 ]

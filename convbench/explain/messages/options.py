@@ -82,7 +82,7 @@ def small_dilation(match: re.Match[str]) -> MessageReading:
                 "the given dilation: the distance between two pixels under the kernel",
             ),
         ),
-        fault="A dilation must be at least 1, which is a kernel without gaps. 0 would read one pixel again and again; "
+        fault="A dilation must be at least 1; 1 is a kernel without gaps. 0 would read one pixel again and again; "
         "a negative one has no meaning here."
         + ("" if given else " torch says this, without numbers, if a dilation is negative."),
         fixes=(

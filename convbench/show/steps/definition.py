@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from convbench.explain.price import Price
 
 MAPPING = (
-    "If you follow the note How Convolution Is Actually Computed: its step 1 is convbench run, 2 is step 1 here, 3 is "
-    "2 and 3; 4 to 7 are the same."
+    "If you follow the note “How Convolution Is Actually Computed”: its step 1 is convbench run, its step 2 is step 1 "
+    "here, its step 3 is steps 2 and 3; 4 to 7 are the same."
 )
 
 

@@ -72,6 +72,7 @@ TURNS = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "dtype", "shape"), TURNS)
 def test_a_right_backend_is_never_diagnosed(name: str, dtype: str, shape: str) -> None:
     """Each shape and each dtype meets each of the axes, by turns: all of them together take a minute."""
