@@ -95,14 +95,8 @@ def standin(session: nox.Session) -> None:
 def rivals(session: nox.Session) -> None:
     """Install the rival libraries, and run the conformance suite and the race of whole models over them."""
     session.install("-e.[rivals,optimize]", *group("test"))
-    session.run(
-        "pytest",
-        "tests/backends",
-        "tests/optimize",
-        "-m",
-        "compiles or long or program or not program",
-        *session.posargs,
-    )
+    marks = "compiles or long or program or not program"
+    session.run("pytest", "tests/backends", "tests/optimize", "-m", marks, *session.posargs)
 
 
 @nox.session(default=False)

@@ -21,7 +21,7 @@ WORDS = {  # step 1 of the note, the data set, is `convbench run`'s
         "1 × 1 × 4 × 4: batch × input_channel × height × width",
         "Kernel (filter) 1 × 1 × 2 × 2: output_channel × input_channel × kernel_height × kernel_width",
         "Problem name n1c1h4w4k1r2s2: n batch, c input channels, h×w image, k output channels, r×s kernel",
-        "If you follow the note How Convolution Is Actually Computed: its step 1 is convbench run, 2 is step 1 here",
+        "If you follow the note “How Convolution Is Actually Computed”: its step 1 is convbench run, its step 2 is",
     ),
     "positions": (
         "nested for-loops over height, width, kernel rows and kernel columns",

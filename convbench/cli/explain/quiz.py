@@ -24,8 +24,8 @@ Quiz = Annotated[
     typer.Option(
         "--quiz",
         metavar="LEVEL",
-        help="Ask questions of one level, 1 (easiest) to 4, or of several, as 1-3. --html writes a worksheet with the answers at the end "
-        "(--no-key leaves them out); a different --seed gives different questions.",
+        help="Ask questions of one level, 1 (easiest) to 4, or of several, as 1-3. --html writes a worksheet with the "
+        "answers at the end (--no-key leaves them out); a different --seed gives different questions.",
     ),
 ]
 Key = Annotated[bool, typer.Option("--key/--no-key", help="Whether the worksheet of --quiz --html has the answers.")]
