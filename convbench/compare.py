@@ -502,7 +502,7 @@ def _doubted(torch: RowChange, block: Iterable[RowChange], gate: Gate) -> RowCha
     if 2 * len(with_it) <= len(others):
         return torch
     words = (
-        f"undecided: most other backends became {torch.verdict} too, and it was not certainly torch that changed more, "
+        f"undecided: most other backends became {torch.verdict} too, and torch did not clearly change more than they, "
         f"so it may have been the machine"
     )
     return replace(

@@ -503,7 +503,7 @@ def test_torch_is_undecided_only_if_most_others_changed_as_much(
 ) -> None:
     found = changes(run_of("old"), run_of("new", **slower))
     assert [row.state for row in found.rows] == states
-    words = "undecided: most other backends became slower too, and it was not certainly torch that changed more"
+    words = "undecided: most other backends became slower too, and torch did not clearly change more than they"
     assert found.rows[0].note == (f"{words}, so it may have been the machine" if states[0] == "undecided" else "")
 
 

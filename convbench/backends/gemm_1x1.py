@@ -25,10 +25,10 @@ def refuse(case: Case) -> str | None:
     spec = case.spec
     if (spec.r, spec.s) != (1, 1):
         return f"gemm-1x1 needs a 1x1 kernel, and this one is {spec.r}x{spec.s}"
-    if spec.stride != (1, 1) or any(spec.sides):
-        return "gemm-1x1 needs stride 1 and no padding; the backend direct does the others"
     if spec.groups != 1:
         return "gemm-1x1 is compiled for a single group; for more use grouped or depthwise"
+    if spec.stride != (1, 1) or any(spec.sides):
+        return "gemm-1x1 needs stride 1 and no padding; the backend direct does the others"
     return None
 
 

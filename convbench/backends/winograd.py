@@ -49,10 +49,10 @@ def refuse(case: Case) -> str | None:
     spec = case.spec
     if (spec.r, spec.s) not in ((3, 3), (5, 5)):
         return f"Winograd is compiled for 3x3 and 5x5 kernels, and this one is {spec.r}x{spec.s}"
-    if spec.stride != (1, 1) or spec.dilation != (1, 1):
-        return "Winograd needs stride 1 and dilation 1; the backend direct does the others"
     if spec.groups != 1:
         return "Winograd is compiled for a single group; for more use grouped or depthwise"
+    if spec.stride != (1, 1) or spec.dilation != (1, 1):
+        return "Winograd needs stride 1 and dilation 1; the backend direct does the others"
     return cannot_mirror(case)
 
 

@@ -117,7 +117,7 @@ def bench(
         why = (
             f"at most: {budget:g} s of rounds (--budget) per backend besides torch, or {work.least_rounds} rounds "
             f"if they take longer, plus the reference, calls and checks before and after, at rates measured on two CPU "
-            f"cores; waiting after the hypervisor moves a CPU is extra"
+            f"cores; not included: waiting while the hypervisor has moved this machine's CPUs"
         )
         raise typer.Exit(show_dry_run(selection, work, how=how, why=why))
     typer.echo(warning(), err=True)

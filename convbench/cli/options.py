@@ -214,7 +214,7 @@ Isolate = Annotated[
     bool | None,
     typer.Option(
         "--isolate/--no-isolate",
-        help="Run each case in its own process. Default: on for plug-ins, backends of other packages, several "
+        help="Run backends in worker processes, which may crash. Default: on for plug-ins, entry points, several "
         "--threads, cuda, and with --timeout or --memory-limit.",
         show_default=False,
     ),

@@ -49,9 +49,9 @@ def selftest(
 ) -> None:
     """Test the verifier on planted bugs and correct kernels.
 
-    At least 97 % of the bugs must be found and 80 % of the diagnosed faults explained, no diagnosis may be wrong, and
-    every correct kernel must pass. The default suite is that of `verify`. With --shapes or --shape 99.9 % of the bugs
-    must be found, none is diagnosed, and the tolerances of other libraries are tried on the same kernels.
+    At least 97 % of the bugs must be found and 80 % of the faults diagnosed, no diagnosis may be wrong, and every
+    correct kernel must pass. The default suite is that of `verify`. With --shapes or --shape, 99.9 % of the bugs must
+    be found, none is diagnosed, and the tolerances of other libraries are tried on the same kernels.
 
     Exit 1: a requirement was not met; 3: nothing was tested.
     """

@@ -93,7 +93,7 @@ def tune(
         bool | None,
         typer.Option(
             "--isolate/--no-isolate",
-            help="Run each case in its own process. Default: on for cuda, and with --timeout.",
+            help="Run backends in worker processes, which may crash. Default: on for cuda, and with --timeout.",
             show_default=False,
         ),
     ] = None,

@@ -89,7 +89,7 @@ def remarks(changes: Changes) -> list[str]:
         )
         where = f"its interval beyond the margin in {drift.moved} of {plural(drift.cases, 'case')}"
         if doubted := sum(_doubted(row, changes.gate) for row in changes.rows):
-            where += f" ({doubted} of them undecided)"
+            where += f" ({doubted} undecided, see the notes)"
         if not drift.moved:
             where = "though no single case is significant"
         found.append(f"WARNING: torch itself {_overall(drift.factor)}, {where}: {what}")
@@ -194,7 +194,11 @@ def changes_table(changes: Changes, *, width: int) -> Group:
     needs = [longest + sum(_WIDTHS[number] + 1 for number in columns[1:]) for columns in choices]
     shown, need = next((one for one in zip(choices, needs, strict=True) if one[1] <= width), (choices[-1], needs[-1]))
     name = max(_WIDTHS[0], longest - max(0, need - width))  # only a name is cut, and only if not even four columns fit
-    both = "" if relative or 4 not in shown else f" {SPEED}: the factor of the speed relative to torch (>1: faster)."
+    both = (
+        ""
+        if relative or 4 not in shown
+        else f" {SPEED}: by what factor the speed relative to torch changed (>1: faster)."
+    )
     parts: list[RenderableType] = [Text(f"{method(changes)}{both}", "dim")]
     headings = ["", "before", "after", TIME, SPEED, "change", gate_title(changes.gate)]
     if changes.rows:

@@ -7,6 +7,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from convbench.errors import plural
 from convbench.show.tables import plain_table
 from convbench.verify.selftest.selftest import choose_kernels
 from convbench.verify.selftest.suite import (
@@ -93,7 +94,7 @@ def suite_lines(tried: Sequence[Tried]) -> list[list[str]]:
         (kernel,) = choose_kernels([one.kernel], CATALOGUE)
         if one.missed:
             failed = f", {one.failed:,} failed" if one.failed else ""
-            lines = [f"MISSED {one.kernel}: {kernel.words}", f"  on none of {one.runs:,} cases{failed}"]
+            lines = [f"MISSED {one.kernel}: {kernel.words}", f"  found on none of {plural(one.runs, 'case')}{failed}"]
             told.append([*lines, f"  convbench selftest --backend {one.kernel}"])
         for fault in one.faults:
             if fault.named == "false" or not one.is_bug:

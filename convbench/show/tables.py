@@ -244,7 +244,7 @@ def standing_table(results: Sequence[Result]) -> Group | None:
             )
     if not answers:
         return None
-    answers.append(Text(LEGEND + f"; '{partly}': timed on {partly} cases, so no mean" * bool(partly), "dim"))
+    answers.append(Text(LEGEND + f"; '{partly}': timed on {partly} cases, so not ranked" * bool(partly), "dim"))
     timed = [one.outcome for one in results if isinstance(one.outcome, Timed)]
     if noisy := sum(one.noise.noisy for one in timed):
         words = f"{noisy} of these {plural(len(timed), 'row')} had too few clean samples, but count in the totals"

@@ -123,7 +123,7 @@ def test_a_drifting_machine_is_warned_of_and_relative_sees_through_it(cli: Cli, 
     assert {row["gate"] for row in table(done.out) if row["outcome_after"] == "timed"} == {"undecided"}
     words = (
         "torch itself is slower overall (time before/after: 0.833), its interval beyond the margin in 12 of 12 cases "
-        "(12 of them undecided): the machine drift"
+        "(12 undecided, see the notes): the machine drift"
     )
     assert f"WARNING: {words}" in done.err
     done = cli("compare", *paths, "--relative", "--fail-if-slower", "5%")

@@ -110,7 +110,7 @@ def test_rows_of_torch_that_are_undecided_are_counted_where_their_intervals_are_
     drift = Drift(cases=2, moved=2, factor=Shift(ratio=1.2, low=1.1, high=1.3))
     for rows, words in (
         ((torch, mine), "2 of 2 cases: the machine"),
-        ((doubted, within, mine), "2 of 2 cases (1 of them undecided): the machine"),
+        ((doubted, within, mine), "2 of 2 cases (1 undecided, see the notes): the machine"),
     ):
         (said,) = [one for one in remarks(replace(CHANGES, rows=rows, drift=drift)) if "torch itself" in one]
         assert f"its interval beyond the margin in {words}" in said

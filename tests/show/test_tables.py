@@ -303,7 +303,7 @@ def test_a_mean_of_some_cases_does_not_stand_next_to_those_of_all() -> None:
     assert table is not None
     lines = drawn(80, table).splitlines()
     assert next(line for line in lines if line.startswith(" winograd")).split() == ["winograd", "1", "of", "2"]
-    assert f"{LEGEND}; '1 of 2': timed on 1 of 2 cases, so no mean" in " ".join(lines)
+    assert f"{LEGEND}; '1 of 2': timed on 1 of 2 cases, so not ranked" in " ".join(lines)
 
 
 def test_without_torch_there_is_no_ranking() -> None:

@@ -130,7 +130,8 @@ UNFOLD_EINSUM = Algorithm(
 UNFOLD_MATMUL = Algorithm(
     name="unfold-matmul",
     title=lambda _: "unfold + matmul",
-    idea="The same patch matrix, with those of all images next to each other, and one matrix product for each group.",
+    idea="The same patch matrix, those of all images next to each other (the backend takes one image after the other), "
+    "and one matrix product for each group.",
     source="Chellapilla, Puri, Simard 2006, High Performance Convolutional Neural Networks, section 3",
     why_not=why_not,
     form=form_with(
