@@ -87,7 +87,7 @@ def bench(
         margin: ratios within this are a tie.
         ceilings: whether to compare with what this machine can do at most, which is measured once.
         force: run cases that a backend refuses only because they are slow.
-        isolate: run each case in its own process; None means for plug-ins, installed backends, GPUs, and with a
+        isolate: run backends in worker processes; None means for plug-ins, installed backends, GPUs, and with a
             limit. A function or a Backend of this program cannot be isolated; the result's notes say so.
         timeout_s, memory_nbytes: limits of a step and of a case, which need isolation.
         csv: a file that gets the rows of each case when it ends, so that an interrupted run leaves them.

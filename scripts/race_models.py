@@ -13,7 +13,6 @@ import csv
 import json
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ MODELS = {
     "efficientnet_b0": ("3x224x224", 5.0),
     "convnext_tiny": ("3x224x224", 10.0),
     "timm:mobilenetv3_small_050": ("3x224x224", 4.0),
-    str(Path(__file__).with_name("nets.py")) + ":UNet": ("3x256x256", 15.0),
+    "scripts/nets.py:UNet": ("3x256x256", 15.0),
 }
 LARGER = 2.5  # times the budget of one image, for a batch of eight
 
@@ -50,14 +49,12 @@ def best_read(threads: int) -> float:
 
 
 def race(model: str, size: str, budget_s: float, threads: int) -> list[dict[str, Any]]:
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "rows.csv")
-        command = ["optimize", model, "--input", size, "--budget", f"{budget_s:g}", "--threads", f"{threads}", "--json"]
-        before = read_gb_s(threads)
-        ran = subprocess.run([sys.executable, "-m", "convbench", *command], stdout=file.open("w"), check=False)
-        if ran.returncode not in (0, 3):
-            raise SystemExit(f"convbench {' '.join(command)} ended with {ran.returncode}")
-        found = json.loads(file.read_text())
+    command = ["optimize", model, "--input", size, "--budget", f"{budget_s:g}", "--threads", f"{threads}", "--json"]
+    before = read_gb_s(threads)
+    ran = subprocess.run([sys.executable, "-m", "convbench", *command], stdout=subprocess.PIPE, text=True, check=False)
+    if ran.returncode not in (0, 3):
+        raise SystemExit(f"convbench {' '.join(command)} ended with {ran.returncode}")
+    found = json.loads(ran.stdout)
     after = read_gb_s(threads)
     following = found["second"] or {}
     print(f"{model} {size}: {found['sentence']}", *found["remarks"], sep="\n  ", flush=True)
@@ -92,12 +89,14 @@ def _inverse(value: float | None) -> float | None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="*", help="default: all of the table")
+    parser.add_argument("models", nargs="*", metavar="MODEL", help=f"default: all of {', '.join(MODELS)}")
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--scale", type=float, default=1.0, help="of the budgets")
     parser.add_argument("--csv", type=Path, help="append the rows to this file")
     options = parser.parse_args()
+    if unknown := [model for model in options.models if model not in MODELS]:
+        parser.error(f"{unknown[0]}: give some of {', '.join(MODELS)}")
     for batch in options.batch:
         for model in options.models or MODELS:
             size, budget_s = MODELS[model]

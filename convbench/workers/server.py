@@ -285,7 +285,7 @@ class Server:
             shared.truncate(mmap.PAGESIZE)
             self._board = Board(shared.fileno())
             descriptors = (theirs.fileno(), shared.fileno())
-            # A session of its own keeps Ctrl-C at a terminal for us alone.
+            # Whatever it prints stays out of the CSV. A session of its own keeps Ctrl-C at a terminal for us alone.
             self._process = subprocess.Popen(  # noqa: S603  # our own module
                 fresh_python(_SERVE, *descriptors),
                 stdin=subprocess.DEVNULL,
