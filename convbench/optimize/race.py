@@ -26,10 +26,13 @@ from convbench.system import lacks
 
 BLOCK_S = 5e-3  # of calls in a turn; at least one
 SPARE = 1.5  # of the budget that is suggested, for rounds that are disturbed
+FAR = (
+    3.0  # times the fastest one's time, alone: no machine that is shared by two or three makes such a difference twice
+)
 TUNING = 4.0  # budgets that our own graph may be tuned for
 Keep = Callable[[str, Order, Proof, Made | None], None]
 _COLOURS = re.compile(r"(?:\x1b|\\x1b)\[[\d;]*m")  # of exporters, some of them escaped already
-RACED, MISSING, FAILED, WRONG = "raced", "missing", "failed", "wrong"
+RACED, MISSING, FAILED, WRONG, BEHIND = "raced", "missing", "failed", "wrong", "behind"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +40,8 @@ class CandidateRow:
     """What came of a candidate.
 
     Attributes:
-        outcome: raced, missing (a package), failed, or wrong (not within the accuracy class).
+        outcome: raced, missing (a package), failed, wrong (not within the accuracy class), or behind (so slow alone
+            that rounds with it would be lost time).
         note: why it did not race, or ""; what is remarkable if it did.
         median_s: seconds per call; None if it was not timed.
         alone_s: seconds per call before the race, of calls in a row while all others sleep: the best of three blocks.
@@ -129,6 +133,7 @@ class _Field:
     hosts: dict[str, Host] = field(default_factory=dict)
     facts: dict[str, Facts] = field(default_factory=dict)
     judged: dict[str, Judgement] = field(default_factory=dict)
+    call_s: dict[str, float] = field(default_factory=dict)
     out: dict[str, CandidateRow] = field(default_factory=dict)
     loader: Loader | None = None
 
@@ -141,6 +146,7 @@ class _Field:
             name=name,
             outcome=outcome,
             note=one_line(_COLOURS.sub("", note)),
+            alone_s=self.call_s.get(name),
             error=judged.error if judged is not None and judged.error < inf else None,
             export_s=None if facts is None else facts.export_s,
             build_s=None if facts is None else facts.build_s,
@@ -310,7 +316,6 @@ class _Found:
 
     contest: Contest
     noise: Noise
-    call_s: dict[str, float]
     leader: str = ""
     final: Contest | None = None
 
@@ -319,11 +324,9 @@ def _rounds(
     ready: _Field, threads: int, budget_s: float, rule: VerdictRule, seed: int, say: Tell, hold: Callable[[], None]
 ) -> _Found:
     """All against eager; then those that may be the fastest against the one that seems to be."""
-    call_s: dict[str, float] = {}
     for name in list(ready.hosts):
-        say(f"timing {name} alone")
-        with ready.attempt(name):
-            call_s[name] = ready.hosts[name].call_s()
+        _time_alone(ready, name, say)
+    _drop_far_behind(ready, say)
     rng = random.Random(seed)  # noqa: S311  # an order of rounds, no secret
     with Meter(None, threads) as meter:
 
@@ -332,11 +335,11 @@ def _rounds(
             most_s = found.budget.total_s(len(names))
             say(f"racing {plural(len(names), 'candidate')}, for up to {most_s:.0f} s")
             hold()
-            _hold(found, ready, call_s, meter)
+            _hold(found, ready, meter)
             return found
 
         first = contest(list(ready.hosts), BASELINE)
-        found = _Found(contest=first, noise=meter.noise(), call_s=call_s)
+        found = _Found(contest=first, noise=meter.noise())
         leader, rivals = _finalists(first)
         if leader and rivals:
             found.leader, found.final = leader, contest([leader, *rivals], leader)
@@ -344,9 +347,30 @@ def _rounds(
     return found
 
 
-def _hold(contest: Contest, ready: _Field, call_s: Mapping[str, float], meter: Meter) -> None:
+def _time_alone(ready: _Field, name: str, say: Tell) -> None:
+    say(f"timing {name} alone")
+    with ready.attempt(name):
+        ready.call_s[name] = min(ready.hosts[name].call_s(), ready.call_s.get(name, inf))
+
+
+def _drop_far_behind(ready: _Field, say: Tell) -> None:
+    """A round lasts as long as its slowest. What is far behind the fastest is timed a second time, then left out."""
+
+    def far_behind() -> list[str]:
+        fastest_s = min((ready.call_s[name] for name in ready.hosts), default=0.0)
+        return [name for name in ready.hosts if name != BASELINE and ready.call_s[name] > FAR * fastest_s]
+
+    for name in far_behind():
+        _time_alone(ready, name, say)
+    for name in far_behind():
+        fastest = min(ready.hosts, key=lambda one: ready.call_s[one])
+        times = ready.call_s[name] / ready.call_s[fastest]
+        ready.drop(name, BEHIND, f"alone it takes {times:.1f}x the time of {fastest}")
+
+
+def _hold(contest: Contest, ready: _Field, meter: Meter) -> None:
     """Time rounds until the contest is over; candidates that cannot go on drop out."""
-    counts = block_counts(call_s, contest.baseline, BLOCK_S)
+    counts = block_counts(ready.call_s, contest.baseline, BLOCK_S)
     for order in paced(contest, meter):
         samples: dict[str, TimeSample] = {}
         for name in order:
@@ -420,7 +444,7 @@ def _rows(ready: _Field, candidates: Sequence[Candidate], found: _Found) -> tupl
                 name=name,
                 outcome=RACED,
                 median_s=median(told.samples_s),
-                alone_s=found.call_s[name],
+                alone_s=ready.call_s[name],
                 samples=len(told.samples_s),
                 ratio=told.comparison,
                 noisy=told.noise.noisy,

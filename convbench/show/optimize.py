@@ -27,7 +27,7 @@ COLUMNS = (
     "model input threads accuracy candidate outcome median_s alone_s samples noisy ratio low high verdict relative_l2 "
     "eager_relative_l2 export_s build_s winner note"
 ).split()
-OUTCOME = {"missing": "not installed", "failed": "failed", "wrong": "wrong"}
+OUTCOME = {"missing": "not installed", "failed": "failed", "wrong": "wrong", "behind": "not raced"}
 
 
 def page(race: "Race", width: int, *, layers: str = "slowest") -> Group:
@@ -121,7 +121,7 @@ def sentence(race: "Race") -> str:
         )
     won = race.row(race.winner)
     if won.ratio is None:
-        others = sum(one.outcome == "raced" for one in race.rows) - 1
+        others = sum(one.outcome in ("raced", "behind") for one in race.rows) - 1
         if not others:
             return "Keep torch eager: no other candidate was raced."
         said = f"none of {others} other candidates is" if others > 1 else "no other candidate is"
