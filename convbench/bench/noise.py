@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from statistics import median
 from typing import Any, Self
@@ -124,6 +125,17 @@ class Meter:
             waited_s = max((now - before.waited_s.get(task, 0.0) for task, now in after.waited_s.items()), default=0.0)
             return "foreign load" if waited_s > DELAYED * seconds else ""
         return "preempted" if after.switches > before.switches else ""
+
+    def lost(self, before: NoiseReading, after: NoiseReading, seconds: float) -> float:
+        """The share of the `seconds` between two readings that disturbances cost at most; infinity if unknown.
+
+        All waits of all threads, and all steal, as if each had held up the whole: what a late thread costs the others
+        is its own wait, however long they spin for it.
+        """
+        if self._throttle or self.moved or not self._tasks:
+            return inf
+        waited_s = sum(now - before.waited_s.get(task, 0.0) for task, now in after.waited_s.items())
+        return (waited_s + after.steal_s - before.steal_s) / seconds
 
     def noise(self) -> Noise:
         """What there was since this meter began."""

@@ -16,6 +16,9 @@ FIRST_LOOK = 1 / 32  # of the budget; each later look at half as much again
 # Of the time since their verdicts, all that are decided together take this share: so their medians are of the whole
 # case like the others', and not of its first moments.
 AFTERWARDS = 0.1
+# A sample that lost at most this share of its time is slightly disturbed. It is then at most COLDER times as much too
+# long: who took the core took the caches as well.
+SLIGHTLY, COLDER = 0.05, 2.0
 # How long a contest waits while the CPUs are elsewhere: they were seen away for 10 to 20 s.
 PATIENCE, MOST_PATIENCE_S = 7.0, 20.0
 DIGITS = 4  # of a sample, as the CSV keeps them: a row that is read again has the same median
@@ -25,16 +28,28 @@ DIGITS = 4  # of a sample, as the CSV keeps them: a row that is read again has t
 class TimeSample:
     """Seconds per call over one block, and what disturbed it, or "".
 
-    `turn_s` is the time of the whole turn, including the work before the block; 0 means one call.
+    `turn_s` is the time of the whole turn, including the work before the block; 0 means one call. `lost` is the share
+    of the block that the disturbance cost at most.
     """
 
     seconds: float
     dirt: str = ""
     turn_s: float = 0.0
+    lost: float = inf
 
     @property
     def cost_s(self) -> float:
         return max(self.turn_s, self.seconds)
+
+    @property
+    def bounded(self) -> bool:
+        """Whether it is not disturbed, or slightly."""
+        return not self.dirt or self.lost <= SLIGHTLY
+
+    @property
+    def least_s(self) -> float:
+        """The least it may have been without the disturbance."""
+        return self.seconds * (1 - COLDER * self.lost) if self.dirt else self.seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,9 +91,10 @@ class Contest:
     the linear spending function); by the union bound all intervals hold jointly. A look that finds too few clean
     pairs for any interval spends nothing: which pairs are clean says nothing about which of the two was faster.
 
-    A disturbed pair is set aside. If too few are left, all are used for the numbers and none for
-    a verdict: two threads that compete with another process can lose a hundred times what one
-    thread loses, so under load the wrong one wins.
+    A disturbed pair is set aside. If too few are left, those that are slightly disturbed are taken as well, each at its
+    worst for either end of the interval: a load that is small and never rests disturbs every block that is long. If
+    even so they are too few, all are used for the numbers and none for a verdict: two threads that compete with
+    another process can lose a hundred times what one thread loses, so under load the wrong one wins.
 
     Attributes:
         names: the candidates; with the baseline among them the others are decided against it.
@@ -159,15 +175,18 @@ class Contest:
             self.comparisons = {one: found for one, found in self.comparisons.items() if one in self._decided}
 
     def kept(self, name: str) -> dict[int, TimeSample]:
-        """By round the clean samples, or all where too few are clean."""
+        """By round the clean samples; the slightly disturbed as well where too few are clean, or else all."""
         own = dict(zip(self.rounds[name], self.samples[name], strict=True))
+        if self.disturbs_itself(name):
+            return own
         clean = {number: sample for number, sample in own.items() if not sample.dirt}
-        return own if self.disturbs_itself(name) or len(clean) < FEWEST_CLEAN else clean
+        bounded = {number: sample for number, sample in own.items() if sample.bounded}
+        return next((some for some in (clean, bounded) if len(some) >= FEWEST_CLEAN), own)
 
     def told(self, name: str, noise: Noise) -> "Told":
         """The data for the row of a candidate: its samples as in the CSV, and how disturbed they were."""
         kept = self.kept(name)
-        dirty = any(sample.dirt for sample in kept.values()) and not self.disturbs_itself(name)
+        dirty = not all(sample.bounded for sample in kept.values()) and not self.disturbs_itself(name)
         return Told(
             samples_s=tuple(float(f"{sample.seconds:.{DIGITS}g}") for sample in kept.values()),
             rounds=tuple(kept),
@@ -216,8 +235,11 @@ class Contest:
     def _look(self, share: float) -> None:
         for name in self._open():
             pairs = list(zip(self._base(name), self.samples[name], strict=False))
-            spared = self.disturbs_itself(name)
-            clean = [(base, own) for base, own in pairs if not base.dirt and (spared or not own.dirt)]
+            if self.disturbs_itself(name):
+                pairs = [(base, replace(own, dirt="")) for base, own in pairs]
+            clean = [(base, own) for base, own in pairs if not base.dirt and not own.dirt]
+            if len(clean) < self.rule.least:
+                clean = [(base, own) for base, own in pairs if base.bounded and own.bounded]
             enough = len(clean) >= self.rule.least
             if name in self.apart:
                 if enough:
@@ -226,9 +248,8 @@ class Contest:
             known = name in self.comparisons and name not in self.too_few
             self.too_few -= {name}
             self.too_few |= set() if enough else {name}
-            if ratios := [base.seconds / own.seconds for base, own in (clean if enough else pairs)]:
-                error = self._error(share, name)
-                found = compare(ratios, error, self.rule)
+            if pairs:
+                found = self._compare(clean if enough else pairs, self._error(share, name))
                 if enough and found.high < inf:
                     self._spent[name] = share
                 if found.high == inf and known:
@@ -236,6 +257,19 @@ class Contest:
                 self.comparisons[name] = found if enough else replace(found, verdict="undecided")
                 if self.comparisons[name].verdict != "undecided":
                     self._decide(name)
+
+    def _compare(self, pairs: Sequence[tuple[TimeSample, TimeSample]], error: float) -> PairedRatio:
+        """The verdict of pairs (baseline, candidate); one of slightly disturbed samples must hold at their worst."""
+        found = compare([base.seconds / own.seconds for base, own in pairs], error, self.rule)
+        both = [one for pair in pairs for one in pair]
+        if not any(one.dirt for one in both) or not all(one.bounded for one in both):
+            return found
+        least = compare([base.least_s / own.seconds for base, own in pairs], error, self.rule)
+        most = compare([base.seconds / own.least_s for base, own in pairs], error, self.rule)
+        verdicts = {one.verdict for one in (least, found, most)}
+        return replace(
+            found, low=least.low, high=most.high, verdict=found.verdict if len(verdicts) == 1 else "undecided"
+        )
 
     def _decide(self, name: str) -> None:
         self._decided[name] = _Afterwards(since_s=self._elapsed_s, turn_s=self.samples[name][-1].cost_s)

@@ -265,10 +265,15 @@ def hold(
                     crews.begin_turn(name, entrant.settle)
                 before = meter.read()
                 block = entrant.block(count)
-                dirt = meter.dirt(before, meter.read(), block.seconds)
+                after = meter.read()
                 if block.shot is not None:
                     entrant.judge(block.shot, f"while it was timed ({contest.moment})")
-                sample = TimeSample(seconds=block.each_s, dirt=dirt, turn_s=time.perf_counter() - turn)
+                sample = TimeSample(
+                    seconds=block.each_s,
+                    dirt=meter.dirt(before, after, block.seconds),
+                    turn_s=time.perf_counter() - turn,
+                    lost=meter.lost(before, after, block.seconds),
+                )
             except ANY_FAULT as error:
                 contest.drop(name)
                 lineup.settle(name, _out_of_timing(error))

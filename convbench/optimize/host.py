@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from math import inf
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Protocol
@@ -43,11 +44,12 @@ _LOAD = "from convbench.optimize.worker import load; load(int(sys.argv[2]), int(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimedTurn:
-    """One timed block: seconds per call, what disturbed it or "", and the seconds of the whole turn."""
+    """One timed block: seconds per call, what disturbed it or "", the seconds of the whole turn, the share lost."""
 
     seconds: float
     dirt: str
     turn_s: float
+    lost: float = inf
 
 
 class CandidateLost(Exception):  # noqa: N818  # it says what happened
@@ -96,9 +98,10 @@ class Here:
             self._meter.refresh()
             before = self._meter.read()
             seconds, _ = find_device("cpu").time_calls([self._once] * count)
-            dirt = self._meter.dirt(before, self._meter.read(), seconds)
+            after = self._meter.read()
+            dirt, lost = self._meter.dirt(before, after, seconds), self._meter.lost(before, after, seconds)
             wait_for(cpu_ns())  # its threads spin for a while after a call; the next candidate's need their cores
-        return TimedTurn(seconds=seconds / count, dirt=dirt, turn_s=time.perf_counter() - begin)
+        return TimedTurn(seconds=seconds / count, dirt=dirt, turn_s=time.perf_counter() - begin, lost=lost)
 
     def close(self) -> None:
         self.made = None

@@ -382,15 +382,17 @@ def _hold(contest: Contest, ready: _Field, meter: Meter) -> None:
                 if name == BASELINE:
                     raise ConvbenchError(f"torch itself stopped in the race: {lost}") from None
             else:
-                dirt = turn.dirt or ("CPUs moved" if meter.moved else "")
-                samples[name] = TimeSample(seconds=turn.seconds, dirt=dirt, turn_s=turn.turn_s)
+                moved = "CPUs moved" if meter.moved else ""
+                lost = inf if moved else turn.lost
+                dirt = turn.dirt or moved
+                samples[name] = TimeSample(seconds=turn.seconds, dirt=dirt, turn_s=turn.turn_s, lost=lost)
         contest.record(samples)
 
 
 def _shortage(contest: Contest) -> Shortage | None:
     base = contest.samples.get(contest.baseline, [])
     undecided = any(one.verdict == "undecided" for one in contest.comparisons.values())
-    if not undecided or len(base) >= contest.least_rounds or 2 * sum(bool(one.dirt) for one in base) > len(base):
+    if not undecided or len(base) >= contest.least_rounds or 2 * sum(not one.bounded for one in base) > len(base):
         return None
     round_s = sum(median(sample.cost_s for sample in samples) for samples in contest.samples.values() if samples)
     needed_s = SPARE * contest.least_rounds * round_s / max(1, len(contest.names) - 1)

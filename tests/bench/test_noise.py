@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
+from math import inf
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -56,6 +57,7 @@ def test_a_block_beside_another_process_on_the_same_core_is_dirty(one_core: None
             after = meter.read()
         assert max(now - before.waited_s.get(task, 0.0) for task, now in after.waited_s.items()) > 0.05
         assert meter.dirt(before, after, 0.3) in ("foreign load", "steal")
+        assert 0.15 < meter.lost(before, after, 0.3) < inf
         found = meter.noise()
     assert found.foreign is not None
     assert found.foreign > 0.05
@@ -84,6 +86,7 @@ def test_what_is_too_little_to_matter_is_clean() -> None:
         assert meter.dirt(CALM, CALM, 1e-3) == ""
         late = replace(CALM, waited_s={"1": 1.0 + 6e-6, "2": 3.0 + 6e-6})  # each a little, as all do that are woken
         assert meter.dirt(CALM, late, 1e-3) == ""
+        assert meter.lost(CALM, late, 1e-3) == pytest.approx(0.012)  # at most: each may have held up the others
         waited = replace(CALM, waited_s={"1": 1.0, "2": 3.0 + 2e-5})
         assert meter.dirt(CALM, waited, 1e-3) == "foreign load"
         stolen = replace(CALM, steal_s=CALM.steal_s + 0.01)

@@ -162,6 +162,49 @@ def test_where_nothing_is_clean_all_samples_serve_and_no_verdict_is_given() -> N
     assert verdicts(one) == {"a": "undecided"}
 
 
+@pytest.mark.parametrize(
+    ("own_s", "verdict"),
+    [(0.2, "slower"), (0.05, "faster"), (0.1, "undecided"), (0.102, "undecided"), (0.1045, "slower")],
+)
+def test_a_slight_disturbance_that_never_rests_leaves_a_verdict_that_holds_at_its_worst(
+    own_s: float, verdict: str
+) -> None:
+    """Both lose 1 % to 1.2 %, by twice which each may be too long; the second loses it always, the first at times."""
+    one = contest(["torch", "a"], TimeBudget(seconds=20.0))
+    rng, elapsed_s = random.Random(7), 0.0
+    while order := one.next_round(elapsed_s):
+        times = {"torch": 0.1 * rng.lognormvariate(0, 1e-3), "a": own_s * rng.lognormvariate(0, 1e-3)}
+        elapsed_s += sum(times.values())
+        dirt = {"torch": "foreign load" if rng.random() < 0.5 else "", "a": "foreign load"}
+        lost = rng.uniform(0.01, 0.012)
+        one.record({name: TimeSample(seconds=times[name], dirt=dirt[name], lost=lost) for name in order})
+    found = one.comparisons["a"]
+    assert found.verdict == verdict
+    assert found.low < 0.1 / own_s * 0.99 < 0.1 / own_s * 1.02 < found.high
+    told = one.told("a", Noise())
+    assert (told.noise.noisy, told.noise.set_aside) == (False, ())
+
+
+def test_a_larger_disturbance_leaves_no_verdict() -> None:
+    one, number = contest(["torch", "a"], TimeBudget(seconds=20.0)), 0
+    while order := one.next_round(0.3 * number):
+        number += 1
+        one.record({name: TimeSample(seconds=0.1 if name == "a" else 0.2, dirt="steal", lost=0.06) for name in order})
+    assert verdicts(one) == {"a": "undecided"}
+    assert one.told("a", Noise()).noise.noisy
+
+
+def test_clean_samples_are_judged_alone_where_they_are_enough() -> None:
+    one, number = contest(["torch", "a"], TimeBudget(seconds=20.0)), 0
+    while order := one.next_round(0.2 * number):
+        number += 1
+        dirt = "" if number % 2 else "foreign load"
+        one.record({name: TimeSample(seconds=1.0 if not dirt else 1.04, dirt=dirt, lost=0.04) for name in order})
+    assert verdicts(one) == {"a": "tie"}
+    assert (one.comparisons["a"].low, one.comparisons["a"].high) == (1.0, 1.0)
+    assert set(one.told("a", Noise()).samples_s) == {1.0}
+
+
 @pytest.mark.parametrize("clean", [1, 5, 11, 12, 13])
 def test_a_dozen_clean_samples_stand_for_a_backend_and_fewer_do_not(clean: int) -> None:
     one = contest(["torch", "a"], TimeBudget(seconds=0.0, least=30))
