@@ -44,8 +44,8 @@ def bench(
         typer.Option(
             "--margin",
             metavar="FRACTION",
-            help="Tie: the interval is within this of 1, as 2% or 0.02. Faster or slower: the ratio is at least half "
-            "of it away from 1.",
+            help="Faster or slower: the ratio is at least half of this away from 1, as 2% or 0.02. Tie: neither, and "
+            "the interval is within it of 1.",
         ),
     ] = "2%",
     min_rounds: Annotated[
@@ -84,8 +84,8 @@ def bench(
     samples are excluded.
 
     A backend drops out once its verdict is settled. Faster or slower: the interval of its ratio excludes 1, and the
-    ratio is at least half of --margin away from 1. Tie: the interval is within --margin of 1. Undecided: the budget
-    ended first, or there were too few clean samples.
+    ratio is at least half of --margin away from 1. Tie: neither, and the interval is within --margin of 1. Undecided:
+    the budget ended first, or there were too few clean samples.
 
     % of peak compares each timing with the peak of this machine, measured once (`convbench ceilings`).
 

@@ -52,7 +52,7 @@ def compare(
     undecided: Annotated[
         str | None,
         typer.Option(
-            metavar="pass|fail", help="Exit 0 or 1 if rows are undecided and none is a regression. Default: exit 3."
+            metavar="pass|fail", help="Exit 0 or 1 if gates are undecided and none is a regression. Default: exit 3."
         ),
     ] = None,
     relative: Annotated[
@@ -60,7 +60,8 @@ def compare(
     ] = False,
     across: Annotated[bool, typer.Option("--across", help="Compare different machines anyway.")] = False,
     rerun: Annotated[
-        bool, typer.Option("--rerun", help="Run the cases of BEFORE.csv here first, into AFTER.csv; compare ratios.")
+        bool,
+        typer.Option("--rerun", help="First run the cases of BEFORE.csv, into AFTER.csv; implies --relative."),
     ] = False,
     budget: Annotated[
         float | None,
@@ -77,8 +78,8 @@ def compare(
     Rows match by suite, name, problem, device, threads, dtype, layout, precision, accuracy, pass, epilogue and backend.
     Each row has a change (faster, slower, same, undecided) and a gate (ok, regression, undecided); only the gates set
     the exit code. A gate is a regression if the whole interval is beyond --fail-if-slower, or if the row is now wrong
-    or failed and was not before. It is undecided if the interval contains that limit, if a regression may be the
-    machine's, or if too few samples were clean.
+    or failed and was not before. It is undecided if the interval contains that limit, if the machine rather
+    than the code may have become slower, or if too few samples were clean.
     Exit 0: every gate is ok; 1: a regression; 2: different machines, or bad input; 3: no regression, but an undecided
     gate (see --undecided), or there is nothing to compare.
     """

@@ -78,7 +78,7 @@ def model(
         ),
     ] = "time",
     no_time: Annotated[
-        bool, typer.Option("--no-time", help="Do not time anything, and run nothing at full size.")
+        bool, typer.Option("--no-time", help="Only count: time nothing, and run no layer at full size.")
     ] = False,
     csv: Annotated[
         str | None,

@@ -77,7 +77,7 @@ def optimize(
             metavar="SECONDS",
             min=0.01,
             max=LONGEST_S,
-            help="Time budget per candidate besides eager, without its build; the finalists get it again.",
+            help="Time budget for each candidate but eager, not counting its build; the finalists get it again.",
         ),
     ] = 5.0,
     threads: Threads = 0,
@@ -87,7 +87,7 @@ def optimize(
         typer.Option(
             "--layers",
             metavar="NAME",
-            help="Layers of convbench's own graph: slowest, or all.",
+            help="Which layers of convbench's own graph to list: slowest, or all.",
             autocompletion=listed(among(LAYERS)),
         ),
     ] = "slowest",
@@ -110,9 +110,10 @@ def optimize(
 ) -> None:
     """Find the fastest way to run a model, and check its outputs.
 
-    Races torch eager, channels_last, torch.compile, ONNX Runtime, OpenVINO, ncnn and convbench's own graph: fp32, the
-    same threads, in interleaved rounds, each in its own process. A candidate whose outputs, compared with float64, are
-    not within --accuracy cannot win. Exit 3: the machine is too busy to tell.
+    Races torch eager, channels_last, torch.compile, ONNX Runtime, OpenVINO, ncnn and convbench's own graph (the model
+    captured, its layers fused, and run by convbench's kernels): fp32, the same threads, in interleaved rounds, each in
+    its own process. A candidate whose outputs, compared with float64, are not within --accuracy cannot win. Exit 3: the
+    machine is too busy to tell.
 
     Beware: this runs the model's code, and a .pt or .pt2 file may run code when it is loaded.
     """

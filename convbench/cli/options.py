@@ -123,7 +123,12 @@ Dtypes = Annotated[
 ]
 Layouts = Annotated[
     Words,
-    typer.Option("--layout", metavar="NAME,...", help=f"{', '.join(LAYOUTS)}.", autocompletion=listed(among(LAYOUTS))),
+    typer.Option(
+        "--layout",
+        metavar="NAME,...",
+        help="nchw; nhwc; strided: gaps between elements; chunk: part of a larger tensor; unaligned: an odd address.",
+        autocompletion=listed(among(LAYOUTS)),
+    ),
 ]
 Precisions = Annotated[
     Words,
@@ -179,7 +184,7 @@ ModelInputs = Annotated[
     typer.Option(
         "--input",
         metavar="[NAME=]SIZES[:DTYPE],...",
-        help="Inputs of the model: 8x3x224x224, pixel_values=1x3x224x224:fp16. Default: those that it declares.",
+        help="Inputs of the model: 8x3x224x224, input_ids=1x128:int64. Default: those that it declares.",
     ),
 ]
 Anonymous = Annotated[
@@ -208,13 +213,13 @@ ShardOption = Annotated[
     typer.Option("--shard", metavar="I/N", help="Run part I of N; convbench merge puts the parts together."),
 ]
 Across = Annotated[
-    bool, typer.Option("--across", help="With --resume: continue rows of other processors and versions.")
+    bool, typer.Option("--across", help="With --resume: continue a file with rows from other processors or versions.")
 ]
 Isolate = Annotated[
     bool | None,
     typer.Option(
         "--isolate/--no-isolate",
-        help="Run backends in worker processes, which may crash. Default: on for plug-ins, entry points, several "
+        help="Run backends in worker processes: a crash loses one row. Default: on for plug-ins, entry points, several "
         "--threads, cuda, and with --timeout or --memory-limit.",
         show_default=False,
     ),
@@ -226,7 +231,8 @@ Timeout = Annotated[
         metavar="SECONDS",
         min=0.1,
         max=LONGEST_S,
-        help="Kill a backend that takes longer for one step. Default: 120, on a GPU 30; more for large cases.",
+        help="Kill a backend that takes longer for one step (its check, a block of calls). "
+        "Default: 120, on a GPU 30; more for large cases.",
     ),
 ]
 MemoryLimit = Annotated[

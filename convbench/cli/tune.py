@@ -48,8 +48,8 @@ class TuneChoice:
         typer.Option(
             "--accuracy",
             metavar="NAME",
-            help="standard: any algorithm within its bound, Winograd and other transforms in fp32 also with a relative "
-            "L2 error of at most 2e-6; strict: only direct sums of products.",
+            help="standard: any algorithm within its bound; in fp32, Winograd and other transforms must also have a "
+            "relative L2 error of at most 2e-6; strict: only direct sums of products.",
             autocompletion=listed(among(ACCURACIES)),
         ),
     ] = ACCURACIES[0]
@@ -86,14 +86,14 @@ def tune(
     ] = None,
     retune: Annotated[
         bool,
-        typer.Option("--retune", help="Race what the plan has already, and replace a plan that does not hold here."),
+        typer.Option("--retune", help="Race again what the plan has, and replace a plan that does not hold here."),
     ] = False,
     force: options.Force = False,
     isolate: Annotated[
         bool | None,
         typer.Option(
             "--isolate/--no-isolate",
-            help="Run backends in worker processes, which may crash. Default: on for cuda, and with --timeout.",
+            help="Run backends in worker processes: a crash loses one. Default: on for cuda, and with --timeout.",
             show_default=False,
         ),
     ] = None,

@@ -124,9 +124,9 @@ def verify(
     command that reproduces it; the first of each kind also with its cause and the smallest problem that shows it, if
     they are found.
 
-    The default suite is `awkward`, whose rows each have a dtype, layout, pass and epilogue, unless you choose them.
+    The default suite is `awkward`, whose rows each have a dtype, layout, pass and epilogue; the options override them.
     A backend that lacks a row's pass or epilogue is verified on a plain fprop of that row.
-    `edge` contains cases that broke other libraries. On other suites than `awkward`, every gradient and fused epilogue
+    `edge` contains cases that broke other libraries. With any suite but `awkward`, every gradient and fused epilogue
     of plug-ins and named backends is verified too.
 
     Exit 1: something is wrong or failed; 3: nothing was verified.

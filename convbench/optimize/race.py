@@ -26,9 +26,7 @@ from convbench.system import lacks
 
 BLOCK_S = 5e-3  # of calls in a turn; at least one
 SPARE = 1.5  # of the budget that is suggested, for rounds that are disturbed
-FAR = (
-    3.0  # times the fastest one's time, alone: no machine that is shared by two or three makes such a difference twice
-)
+FAR = 3.0  # times the time of the fastest, alone
 TUNING = 4.0  # budgets that our own graph may be tuned for
 Keep = Callable[[str, Order, Proof, Made | None], None]
 _COLOURS = re.compile(r"(?:\x1b|\\x1b)\[[\d;]*m")  # of exporters, some of them escaped already
@@ -325,8 +323,9 @@ def _rounds(
 ) -> _Found:
     """All against eager; then those that may be the fastest against the one that seems to be."""
     for name in list(ready.hosts):
-        _time_alone(ready, name, say)
-    _drop_far_behind(ready, say)
+        say(f"timing {name} alone")
+        with ready.attempt(name):
+            ready.call_s[name] = ready.hosts[name].call_s()
     rng = random.Random(seed)  # noqa: S311  # an order of rounds, no secret
     with Meter(None, threads) as meter:
 
@@ -338,6 +337,7 @@ def _rounds(
             _hold(found, ready, meter)
             return found
 
+        _drop_far_behind(ready, meter, say)
         first = contest(list(ready.hosts), BASELINE)
         found = _Found(contest=first, noise=meter.noise())
         leader, rivals = _finalists(first)
@@ -347,25 +347,33 @@ def _rounds(
     return found
 
 
-def _time_alone(ready: _Field, name: str, say: Tell) -> None:
-    say(f"timing {name} alone")
-    with ready.attempt(name):
-        ready.call_s[name] = min(ready.hosts[name].call_s(), ready.call_s.get(name, inf))
-
-
-def _drop_far_behind(ready: _Field, say: Tell) -> None:
-    """A round lasts as long as its slowest. What is far behind the fastest is timed a second time, then left out."""
-
-    def far_behind() -> list[str]:
-        fastest_s = min((ready.call_s[name] for name in ready.hosts), default=0.0)
-        return [name for name in ready.hosts if name != BASELINE and ready.call_s[name] > FAR * fastest_s]
-
-    for name in far_behind():
-        _time_alone(ready, name, say)
-    for name in far_behind():
+def _drop_far_behind(ready: _Field, meter: Meter, say: Tell) -> None:
+    """Leave out what is far behind the fastest, in an undisturbed turn too: a round lasts as long as its slowest."""
+    for name in list(ready.hosts):
         fastest = min(ready.hosts, key=lambda one: ready.call_s[one])
-        times = ready.call_s[name] / ready.call_s[fastest]
-        ready.drop(name, BEHIND, f"alone it takes {times:.1f}x the time of {fastest}")
+        most_s = FAR * ready.call_s[fastest]
+        if name == BASELINE or ready.call_s[name] <= most_s:
+            continue
+        say(f"timing {name} again")
+        with ready.attempt(name):
+            meter.refresh()
+            sample = _sample(ready, name, 1, meter)
+            ready.call_s[name] = min(ready.call_s[name], sample.seconds)
+            if sample.bounded and sample.least_s > most_s:
+                times = sample.seconds / ready.call_s[fastest]
+                ready.drop(name, BEHIND, f"alone it takes {times:.1f}x the time of {fastest}")
+
+
+def _sample(ready: _Field, name: str, count: int, meter: Meter) -> TimeSample:
+    """A turn of a candidate.
+
+    Raises:
+        CandidateLost: it cannot go on.
+    """
+    turn = ready.hosts[name].turn(count)
+    moved = "CPUs moved" if meter.moved else ""
+    lost = inf if moved else turn.lost
+    return TimeSample(seconds=turn.seconds, dirt=turn.dirt or moved, turn_s=turn.turn_s, lost=lost)
 
 
 def _hold(contest: Contest, ready: _Field, meter: Meter) -> None:
@@ -375,17 +383,12 @@ def _hold(contest: Contest, ready: _Field, meter: Meter) -> None:
         samples: dict[str, TimeSample] = {}
         for name in order:
             try:
-                turn = ready.hosts[name].turn(counts[name])
+                samples[name] = _sample(ready, name, counts[name], meter)
             except CandidateLost as lost:
                 contest.drop(name)
                 ready.drop(name, FAILED, str(lost))
                 if name == BASELINE:
                     raise ConvbenchError(f"torch itself stopped in the race: {lost}") from None
-            else:
-                moved = "CPUs moved" if meter.moved else ""
-                lost = inf if moved else turn.lost
-                dirt = turn.dirt or moved
-                samples[name] = TimeSample(seconds=turn.seconds, dirt=dirt, turn_s=turn.turn_s, lost=lost)
         contest.record(samples)
 
 

@@ -108,8 +108,8 @@ def _most(costs: "ModelCosts", top: "Sequence[Row]") -> str:
         return f"{many} {takes} {_percent(share)} of the convolutions' {seconds(costs.time_s)}{names}."
     gains = sum(row.gain_s for row in costs.rows)
     share = sum(row.gain_s for row in top) / gains if gains else 0.0
-    has = "has" if len(top) == 1 else "have"
-    return f"{many} {has} {_percent(share)} of what can be gained, {seconds(gains)} at most{names}."
+    whole = f"At 100 % of peak the convolutions would take {seconds(gains)} less"
+    return f"{whole}, {_percent(share)} of it in {many}{names}."
 
 
 def _out_of_proportion(costs: "ModelCosts", top: "Sequence[Row]") -> Iterator[str]:
@@ -165,7 +165,7 @@ def _reached(top: "Sequence[Row]") -> Iterator[str]:
     row, percent = max(known, key=lambda pair: pair[0].gain_s)
     bound = " (memory bound: fuse it with its neighbours, as torch.compile does)" if row.bound == "memory" else ""
     most = seconds(row.gain_s)
-    yield f"{row.name} reaches {percent:.0f} % of what this CPU can do{bound}; at most {most} can be gained there."
+    yield f"{row.name} reaches {percent:.0f} % of peak{bound}; at 100 % it would take {most} less."
     if min(percent for _, percent in known) >= NEAR_PEAK:
         yield "All of them are near the peak: only less work helps, by smaller images, fewer channels or fewer bits."
 

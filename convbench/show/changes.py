@@ -121,12 +121,13 @@ def method(changes: Changes) -> str:
     if gate.relative:
         what = (
             f"{SPEED}: by what factor the speed relative to torch changed (>1: faster), from the rounds of each file; "
-            f"change and gate go by it, except in rows that a note below calls undecided."
+            f"it decides change and gate, except in rows that a note below calls undecided."
         )
     else:
         what = (
-            f"{TIME}: estimated ratio (>1: faster), from the medians of batches of rounds, so it need not be that of "
-            f"the two medians shown; change and gate go by it, except in rows that a note below calls undecided."
+            f"{TIME}: estimated ratio (>1: faster), from the medians of batches of rounds, so it can differ from "
+            f"the ratio of the medians shown; it decides change and gate, except in rows that a note below calls "
+            f"undecided."
         )
     rule = (
         f"change: 'same' is within {percent(gate.margin)}. gate: slower by more than {percent(gate.allowance)} is a "

@@ -26,7 +26,7 @@ LIKELY_CAUSE = (
     "; likely causes: the ceiling was measured while the machine was busy (convbench ceilings --refresh), TF32, "
     "Winograd in a library, or more threads than given"
 )
-ABOVE_PEAK = "above 100 % of peak: probably Winograd or FFT, which do fewer operations, or a lower precision"
+ABOVE_PEAK = "above 110 % of peak: probably Winograd or FFT, which do fewer operations, or a lower precision"
 TOO_FEW = "~ too few clean samples, so all were used: not to be trusted"
 DOUBTFUL = "?"
 _OPERANDS = {"hot": "operands in cache", "cold": "operands not in cache"}
@@ -298,7 +298,7 @@ def _ranking(first: Standing, second: Standing, results: Sequence[Result], *, le
         order = f"{first.backend} ({_regret(first)}), then {second.backend} ({_regret(second)})"
     overall = f"Fastest overall, by regret: {order}; {totals}."
     saved = (first.regret or 0.0) / (1 + (first.regret or 0.0))
-    choice = f"The best backend per layer would take {round(100 * saved)} % less."
+    choice = f"The best backend for each layer would take {round(100 * saved)} % less time than {first.backend}."
     if saved < WORTH:
         choice = f"Use {'either' if level else first.backend} everywhere: choosing per layer gains nothing."
     return f"{overall}{against} {choice}"
@@ -362,12 +362,12 @@ def suite_title(results: Iterable[Result]) -> str:
 
 
 def table_title(results: Iterable[Result]) -> str:
-    """`suite quick`, `from quick` for one problem of it, or `given shapes` for problems that were typed."""
+    """`suite quick`, `from suite quick` for one problem of it, or `given shapes` for problems that were typed."""
     problems = dict.fromkeys(result.case.problem for result in results)
     suite = next(iter(problems)).suite
     if suite == TYPED:
         return "given shape" + "s" * (len(problems) > 1)
-    return f"{'suite' if len(problems) > 1 else 'from'} {suite}"
+    return f"{'suite' if len(problems) > 1 else 'from suite'} {suite}"
 
 
 def layers_title(results: Sequence[Result]) -> str:

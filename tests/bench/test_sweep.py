@@ -4,6 +4,7 @@ import gc
 import re
 import time
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 import pytest
@@ -333,6 +334,7 @@ def test_a_row_is_noisy_where_its_own_samples_or_too_many_of_its_pairs_are_distu
 ) -> None:
     turns: list[str] = []
     monkeypatch.setattr("convbench.bench.noise.Meter.dirt", lambda *_: "steal" if turns[-1] in disturbed else "")
+    monkeypatch.setattr("convbench.bench.noise.Meter.lost", lambda *_: inf)
 
     @backend(family="direct", source="")
     def own(x: Tensor, w: Tensor, spec: ConvSpec) -> Tensor:

@@ -177,6 +177,7 @@ def test_counts_of_one_are_singular() -> None:
     [
         ("n1c1h4w4k1r2s2", "a single tile holds the whole matrix", "Only the reshape to a matrix copies."),
         ("n1c4h6w6k2r3s3", "and no more is stored", "Only the reshape to a matrix copies."),
+        ("n1c4h6w6k2r3s3_pd1", "and no more is stored", "After the padding, only the reshape to a matrix copies."),
         ("n1c9h5w6k2r1s1", "and no more is stored", "Here even the reshape to a matrix is a view."),
     ],
 )
@@ -185,7 +186,7 @@ def test_what_a_tile_saves_and_whether_the_reshape_copies_is_as_here(text: str, 
     said = " ".join(part.text for part in answer("memory", spec).parts if isinstance(part, Say))
     assert tile in said
     assert matrix in said
-    x = torch.rand(spec.x_shape)
+    x = torch.rand(*spec.x_shape[:2], *spec.padded)
     patches = x.unfold(2, spec.r, 1).unfold(3, spec.s, 1).permute(0, 1, 4, 5, 2, 3).reshape(spec.n, -1, spec.p * spec.q)
     assert (patches.data_ptr() == x.data_ptr()) == ("even the reshape" in matrix)
 

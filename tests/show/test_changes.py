@@ -120,7 +120,7 @@ def test_the_head_says_that_notes_overrule_the_intervals() -> None:
     relative = replace(CHANGES, gate=replace(CHANGES.gate, relative=True))
     for one in (CHANGES, relative):
         text = " ".join(drawn(120, changes_table(one, width=120)).split())
-        assert "change and gate go by it, except in rows that a note below calls undecided." in text
+        assert "it decides change and gate, except in rows that a note below calls undecided." in text
 
 
 def test_drift_within_the_margin_is_no_remark() -> None:

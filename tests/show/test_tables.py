@@ -255,7 +255,7 @@ def test_nothing_is_cut_in_a_table_of_one_row(width: int, ratio: float | None, n
 def test_a_problem_that_was_named_heads_its_table_and_not_the_suite_that_it_is_from() -> None:
     assert suite_title(BENCH[:8]) == "dense3x3_early"
     assert suite_title(BENCH) == "quick"
-    assert (table_title(BENCH), table_title(BENCH[:8])) == ("suite quick", "from quick")
+    assert (table_title(BENCH), table_title(BENCH[:8])) == ("suite quick", "from suite quick")
     typed = [replace(one, case=replace(one.case, problem=replace(one.case.problem, suite="shape"))) for one in BENCH]
     assert (table_title(typed), table_title(typed[:8])) == ("given shapes", "given shape")
 

@@ -101,7 +101,7 @@ def explain(
 
     Eight steps with actual numbers; every computed number is checked against PyTorch and float64 before it is printed.
     By default x and w are small integers; with seed 0, x repeats 1 to 97. With --svg, --cast, --png or --gif the steps
-    go to a file instead; those of --svg and --cast are COLUMNS wide (60 to 120; default 80).
+    go to a file instead; --svg and --cast are as wide as the variable COLUMNS says (60 to 120; default 80).
     """
     mode = choose_mode(context)
     letters = choose_letters(names)

@@ -97,7 +97,8 @@ def memory(sheet: Sheet) -> str:
         view.permute(0, 1, 4, 5, 2, 3).view(spec.n, -1, spec.p * spec.q)
         copied = "Here even the reshape to a matrix is a view."
     except RuntimeError:  # no strides walk through the patches as a matrix
-        copied = "Only the reshape to a matrix copies."
+        only = "Only" if spec.padded == (spec.h, spec.w) else "After the padding, only"
+        copied = f"{only} the reshape to a matrix copies."
     sheet.number("windows", view.numel(), spec.n * spec.c * spec.r * spec.s * spec.p * spec.q, "$N·$C·$R·$S·$P·$Q")
     padded = spec.n * spec.c * prod(spec.padded) * ITEM
     sheet.number("stored", view.untyped_storage().nbytes(), padded, "$N·$C times the padded image")
