@@ -157,7 +157,7 @@ _NOISE_AND_CEILINGS = (
         "number of disturbed samples that were not used: a thread waited for a core for more than 1 % of the block or "
         "was preempted, more than 1 % of our CPUs' time was stolen, the CPUs had moved, or the GPU was throttled",
     ),
-    Column("noisy", "1 if too few samples were clean; then all are shown and there is no verdict"),
+    Column("noisy", "1 if too few were clean or slightly disturbed; then all are shown and there is no verdict"),
     Column("steal", "share of all CPU time that the hypervisor took while the case was timed"),
     Column("foreign", "share of all CPU time that other processes used meanwhile"),
     Column("switches", "how often a thread of this process was preempted meanwhile"),

@@ -52,7 +52,7 @@ def test_the_documents_count_the_rows_that_the_suites_have() -> None:
     }
     assert sum(map(len, groups.values())) == len(rows)
     for page in ("README.md", "CONTRIBUTING.md"):
-        assert f"{len(rows):,} awkward problems" in (DOCS.parent / page).read_text()
+        assert f"{len(rows):,} awkward cases" in (DOCS.parent / page).read_text()
     for words, group in groups.items():
         assert f"- {len(group):,} {words}" in pages["verification.md"]
     edge, large = load_suite("edge"), load_suite("edge_large")

@@ -11,7 +11,7 @@ import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -29,6 +29,7 @@ from convbench.spec import ConvSpec
 from convbench.store import CsvFile
 from convbench.verify.sweep import verify
 from convbench.workers.isolate import isolated
+from convbench.workers.server import Server
 from tests.cli.conftest import LAST_TAP, Cli
 from tests.cli.conftest import cli as cli  # noqa: PLC0414  # a fixture of this module too
 from tests.conftest import make_case
@@ -207,6 +208,13 @@ def test_isolation_is_refused_with_what_is_missing_and_what_to_try(windows: bool
         if windows
         else "isolation needs os.pidfd_open, which macOS lacks; try --no-isolate or use Linux"
     )
+
+
+def test_a_server_that_is_running_refuses_as_a_new_one_does(elsewhere: str) -> None:
+    server = Server()
+    server._process = cast("Any", object())  # of an earlier run
+    with pytest.raises(ConvbenchError, match=r"^isolation needs "):
+        server.start("convbench.discovery")
 
 
 def test_a_python_for_linux_that_was_built_without_something_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -359,7 +359,7 @@ def _drop_far_behind(ready: _Field, meter: Meter, say: Tell) -> None:
             meter.refresh()
             sample = _sample(ready, name, 1, meter)
             ready.call_s[name] = min(ready.call_s[name], sample.seconds)
-            if sample.bounded and min(sample.least_s, ready.call_s[name]) > most_s:
+            if sample.bounded and sample.least_s > most_s:
                 times = ready.call_s[name] / ready.call_s[fastest]
                 ready.drop(name, BEHIND, f"alone it takes {times:.1f}x the time of {fastest}")
 

@@ -270,6 +270,7 @@ class Server:
 
     def start(self, preload: str) -> None:
         """Start it without waiting: it imports this module, and torch, once for all its workers."""
+        require("isolation", "try --no-isolate")
         if self._process is None:
             self._launch()
         assert self._control is not None
@@ -277,7 +278,6 @@ class Server:
             self._control.sendall(LOAD + preload.encode().ljust(MODULE_NBYTES))
 
     def _launch(self) -> None:
-        require("isolation", "try --no-isolate")
         quieten_profiler()  # now, or the environment would differ from then on
         self._started_in = _inherited()
         self._control, theirs = socket.socketpair()

@@ -47,6 +47,7 @@ def net(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         return TimedTurn(seconds=times[self._name] * (1 + 1e-4 * (next(count) % 5)), dirt=times["dirt"], turn_s=0.0)
 
     monkeypatch.setattr(Here, "turn", turn)
+    monkeypatch.setattr(Here, "call_s", lambda self: times[self._name])
     return times
 
 
