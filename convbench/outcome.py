@@ -118,7 +118,7 @@ class Noise:
 
     Attributes:
         set_aside: the rounds of the disturbed samples that were not used, counted from 0.
-        noisy: too few were clean, so all were used.
+        noisy: too few were clean, so disturbed ones were used.
         steal: share of all CPU time that the hypervisor took.
         foreign: share of all CPU time that other processes used.
         switches: how often one of our threads was preempted.
@@ -213,7 +213,7 @@ class Timed:
     """Timed, and correct before and after the timing.
 
     Attributes:
-        samples_s: seconds per call, one for each undisturbed interleaved round, in order.
+        samples_s: seconds per call, one for each interleaved round that was kept, in order.
         rounds: the round of each sample, counted from 0: a backend is timed in few rounds after its verdict. Empty
             means every round that was not set aside, as in older files.
         comparison: against the baseline; None for the baseline itself or without one.

@@ -68,7 +68,7 @@ _FIRST = (
     Column("reason", "why it was skipped, how it failed, or where it is wrong"),
     Column(
         "median_s",
-        "seconds per call, over the undisturbed rounds; `timing` and `cache` give the conditions",
+        "seconds per call, over the rounds that were kept; `timing` and `cache` give the conditions",
         "s",
     ),
     Column("q25_s", "lower quartile of the same samples", "s"),
@@ -157,7 +157,7 @@ _NOISE_AND_CEILINGS = (
         "number of disturbed samples that were not used: a thread waited for a core for more than 1 % of the block or "
         "was preempted, more than 1 % of our CPUs' time was stolen, the CPUs had moved, or the GPU was throttled",
     ),
-    Column("noisy", "1 if too few were clean or slightly disturbed; then all are shown and there is no verdict"),
+    Column("noisy", "1 if too few samples were clean, so that disturbed ones were used"),
     Column("steal", "share of all CPU time that the hypervisor took while the case was timed"),
     Column("foreign", "share of all CPU time that other processes used meanwhile"),
     Column("switches", "how often a thread of this process was preempted meanwhile"),
@@ -267,7 +267,7 @@ _TAIL = (
         "s",
     ),
     Column("p99_s", "99th percentile of the same samples", "s"),
-    Column("max_s", "the slowest of the same samples; disturbed ones were set aside before", "s"),
+    Column("max_s", "the slowest of the same samples", "s"),
 )
 
 _FLEET = (

@@ -127,15 +127,15 @@ class Meter:
         return "preempted" if after.switches > before.switches else ""
 
     def lost(self, before: NoiseReading, after: NoiseReading, seconds: float) -> float:
-        """The share of the `seconds` between two readings that disturbances cost at most; infinity if unknown.
+        """The share of the `seconds` between two readings that disturbances cost, as far as they are counted.
 
-        All waits of all threads, and all steal, as if each had held up the whole: what a late thread costs the others
-        is its own wait, however long they spin for it.
+        At most: all waits of all threads, and all steal, as if each had held up the whole. What a late thread costs
+        the others is its own wait, however long they spin for it. Infinity if nothing is counted.
         """
         if self._throttle or self.moved or not self._tasks:
             return inf
         waited_s = sum(now - before.waited_s.get(task, 0.0) for task, now in after.waited_s.items())
-        return (waited_s + after.steal_s - before.steal_s) / seconds
+        return (waited_s + max(0.0, after.steal_s - before.steal_s)) / seconds  # after a migration it may fall
 
     def noise(self) -> Noise:
         """What there was since this meter began."""

@@ -93,8 +93,9 @@ class Contest:
 
     A disturbed pair is set aside. If too few are left, those that are slightly disturbed are taken as well, each at its
     worst for either end of the interval: a load that is small and never rests disturbs every block that is long. If
-    even so they are too few, all are used for the numbers and none for a verdict: two threads that compete with
-    another process can lose a hundred times what one thread loses, so under load the wrong one wins.
+    even so they are too few, none is used for a verdict: two threads that compete with another process can lose a
+    hundred times what one thread loses, so under load the wrong one wins. A candidate with too few clean samples or
+    pairs is `noisy`, with a verdict or without: another run has nothing to pair its times with.
 
     Attributes:
         names: the candidates; with the baseline among them the others are decided against it.
@@ -103,7 +104,7 @@ class Contest:
             candidate's sample of round i pairs with sample i of the baseline.
         comparisons: the result of the last look, or of the one that decided.
         warm: whether the round that is on counts.
-        too_few: candidates that had too few clean pairs for a verdict at the last look.
+        too_few: candidates that had too few clean pairs at the last look.
         apart: candidates that are timed but not compared, because they are timed in another way than the baseline.
     """
 
@@ -186,7 +187,7 @@ class Contest:
     def told(self, name: str, noise: Noise) -> "Told":
         """The data for the row of a candidate: its samples as in the CSV, and how disturbed they were."""
         kept = self.kept(name)
-        dirty = not all(sample.bounded for sample in kept.values()) and not self.disturbs_itself(name)
+        dirty = any(sample.dirt for sample in kept.values()) and not self.disturbs_itself(name)
         return Told(
             samples_s=tuple(float(f"{sample.seconds:.{DIGITS}g}") for sample in kept.values()),
             rounds=tuple(kept),
@@ -238,18 +239,19 @@ class Contest:
             if self.disturbs_itself(name):
                 pairs = [(base, replace(own, dirt="")) for base, own in pairs]
             clean = [(base, own) for base, own in pairs if not base.dirt and not own.dirt]
-            if len(clean) < self.rule.least:
-                clean = [(base, own) for base, own in pairs if base.bounded and own.bounded]
-            enough = len(clean) >= self.rule.least
+            self.too_few -= {name}
+            self.too_few |= set() if len(clean) >= self.rule.least else {name}
             if name in self.apart:
-                if enough:
+                if name not in self.too_few:
                     self._decide(name)
                 continue
-            known = name in self.comparisons and name not in self.too_few
-            self.too_few -= {name}
-            self.too_few |= set() if enough else {name}
+            error = self._error(share, name)
+            if name in self.too_few or not signed_rank(len(clean), error):
+                clean = [(base, own) for base, own in pairs if base.bounded and own.bounded]
+            enough = len(clean) >= self.rule.least
             if pairs:
-                found = self._compare(clean if enough else pairs, self._error(share, name))
+                found = self._compare(clean if enough else pairs, error)
+                known = self._spent[name] > 0
                 if enough and found.high < inf:
                     self._spent[name] = share
                 if found.high == inf and known:

@@ -85,7 +85,7 @@ def bench(
 
     A backend drops out once its verdict is settled. Faster or slower: the interval of its ratio excludes 1, and the
     ratio is at least half of --margin away from 1. Tie: neither, and the interval is within --margin of 1. Undecided:
-    the budget ended first, or there were too few clean samples.
+    the budget ended first, or too many samples were disturbed.
 
     % of peak compares each timing with the peak of this machine, measured once (`convbench ceilings`).
 

@@ -121,12 +121,13 @@ Dtypes = Annotated[
         autocompletion=listed(among(DTYPES)),
     ),
 ]
+_LAYOUTS = {"strided": "gaps between elements", "chunk": "part of a larger tensor", "unaligned": "an odd address"}
 Layouts = Annotated[
     Words,
     typer.Option(
         "--layout",
         metavar="NAME,...",
-        help="nchw; nhwc; strided: gaps between elements; chunk: part of a larger tensor; unaligned: an odd address.",
+        help="; ".join(f"{name}: {_LAYOUTS[name]}" if name in _LAYOUTS else name for name in LAYOUTS) + ".",
         autocompletion=listed(among(LAYOUTS)),
     ),
 ]

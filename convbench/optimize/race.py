@@ -38,14 +38,14 @@ class CandidateRow:
     """What came of a candidate.
 
     Attributes:
-        outcome: raced, missing (a package), failed, wrong (not within the accuracy class), or behind (so slow alone
-            that rounds with it would be lost time).
+        outcome: raced, missing (a package), failed, wrong (not within the accuracy class), or behind (slower than
+            eager and far behind the fastest, alone: rounds with it would be lost time).
         note: why it did not race, or ""; what is remarkable if it did.
         median_s: seconds per call; None if it was not timed.
         alone_s: seconds per call before the race, of calls in a row while all others sleep: the best of three blocks.
-        samples: undisturbed turns, or all where too few were.
+        samples: undisturbed turns, or disturbed ones as well where those were too few.
         ratio: against eager, above 1 is faster; None for eager itself.
-        noisy: too few turns were undisturbed.
+        noisy: too few turns were undisturbed, so the time is of disturbed ones.
         error: the largest relative L2 error against float64; None if it gave no output.
         export_s, build_s: its bill: to write the model for another program, and to load or compile it.
     """
@@ -165,6 +165,11 @@ class _Field:
         if wrong := self.judged[name].wrong:
             self.drop(name, WRONG, wrong + when)
 
+    def require_baseline(self) -> None:
+        """Raise a ConvbenchError if torch itself is out: nothing can be compared without it."""
+        if BASELINE not in self.hosts:
+            raise ConvbenchError(f"torch itself cannot be raced: {self.out[BASELINE].note}")
+
     def close(self) -> None:
         for host in self.hosts.values():
             host.close()
@@ -233,14 +238,14 @@ def race(
                 tell(remarks[-1])
             for name in list(ready.hosts):
                 _build(ready, name)
-            if BASELINE not in ready.hosts:
-                raise ConvbenchError(f"torch itself cannot be raced on {subject.name}: {ready.out[BASELINE].note}")
+            ready.require_baseline()
             with heap_kept():
                 found = _rounds(ready, threads, budget_s, rule or VerdictRule(), seed, say, hold)
             say("comparing with float64 again")
             for name in list(ready.hosts):
                 with ready.attempt(name):
                     ready.judge(name, " after the race, and none before it")
+            ready.require_baseline()
             rows = _rows(ready, candidates, found)
             winner, second = _decide(rows, found)
             if winner and keep is not None:
@@ -326,6 +331,7 @@ def _rounds(
         say(f"timing {name} alone")
         with ready.attempt(name):
             ready.call_s[name] = ready.hosts[name].call_s()
+    ready.require_baseline()
     rng = random.Random(seed)  # noqa: S311  # an order of rounds, no secret
     with Meter(None, threads) as meter:
 
@@ -348,19 +354,20 @@ def _rounds(
 
 
 def _drop_far_behind(ready: _Field, meter: Meter, say: Tell) -> None:
-    """Leave out what is far behind the fastest, in an undisturbed turn too: a round lasts as long as its slowest."""
-    for name in list(ready.hosts):
-        fastest = min(ready.hosts, key=lambda one: ready.call_s[one])
-        most_s = FAR * ready.call_s[fastest]
-        if name == BASELINE or ready.call_s[name] <= most_s:
-            continue
+    """Leave out what is far behind the fastest, in an undisturbed turn too: a round lasts as long as its slowest.
+
+    But nothing that is faster than eager: should the fastest fail in the rounds, it may be the one to use.
+    """
+    counts = block_counts(ready.call_s, BASELINE, BLOCK_S)
+    fastest = min(ready.hosts, key=lambda one: ready.call_s[one])
+    most_s = max(FAR * ready.call_s[fastest], ready.call_s[BASELINE])
+    for name in [one for one in ready.hosts if ready.call_s[one] > most_s]:
         say(f"timing {name} again")
         with ready.attempt(name):
             meter.refresh()
-            sample = _sample(ready, name, 1, meter)
-            ready.call_s[name] = min(ready.call_s[name], sample.seconds)
+            sample = _sample(ready, name, counts[name], meter)
             if sample.bounded and sample.least_s > most_s:
-                times = ready.call_s[name] / ready.call_s[fastest]
+                times = min(sample.seconds, ready.call_s[name]) / ready.call_s[fastest]
                 ready.drop(name, BEHIND, f"alone it takes {times:.1f}x the time of {fastest}")
 
 

@@ -103,7 +103,7 @@ def remarks(race: "Race") -> Iterator[str]:
     if race.torch_share:
         yield f"convbench: {100 * race.torch_share:.0f} % of its time is in layers that torch runs for it"
     if any(row.noisy for row in race.rows):
-        yield "~: too few undisturbed samples for a verdict"
+        yield "~: too few undisturbed samples, so disturbed ones were used"
     yield from race.remarks
 
 
@@ -218,7 +218,7 @@ def _ratio(one: "PairedRatio | None") -> Mapping[str, Any]:
 def _against(row: "CandidateRow") -> tuple[str, str]:
     if row.ratio is None:
         return ("1.00x", "") if row.name == "eager" else ("", "")
-    if not isfinite(row.ratio.high) or row.noisy:
+    if not isfinite(row.ratio.high) or (row.noisy and row.ratio.verdict == "undecided"):
         return f"~{row.ratio.ratio:.2f}x", "unknown"
     return f"{row.ratio.ratio:.2f}x", _ends(row.ratio)
 

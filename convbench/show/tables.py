@@ -27,7 +27,7 @@ LIKELY_CAUSE = (
     "Winograd in a library, or more threads than given"
 )
 ABOVE_PEAK = "above 110 % of peak: probably Winograd or FFT, which do fewer operations, or a lower precision"
-TOO_FEW = "~ too few clean samples, so all were used: not to be trusted"
+TOO_FEW = "~ too few clean samples, so disturbed ones were used: a time not to be trusted"
 DOUBTFUL = "?"
 _OPERANDS = {"hot": "operands in cache", "cold": "operands not in cache"}
 VERDICT_STYLE = {
@@ -488,8 +488,8 @@ def noise_line(results: Iterable[Result]) -> str:
     told = [f"{aside:,} of {taken:,} samples were disturbed and excluded"] if aside else []
     if noisy:
         told.append(
-            f"{noisy} of {plural(len(timed), 'timed row')} had too few clean samples; comparisons with "
-            f"{'it' if noisy == 1 else 'them'} are undecided (run convbench doctor to see why)"
+            f"{noisy} of {plural(len(timed), 'timed row')} had too few clean samples, so disturbed ones were used (run "
+            f"convbench doctor to see why)"
         )
     return "; ".join(told)
 

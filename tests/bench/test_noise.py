@@ -91,6 +91,7 @@ def test_what_is_too_little_to_matter_is_clean() -> None:
         assert meter.dirt(CALM, waited, 1e-3) == "foreign load"
         stolen = replace(CALM, steal_s=CALM.steal_s + 0.01)
         assert meter.dirt(CALM, stolen, 1e-3) == "steal"
+        assert meter.lost(stolen, CALM, 1.0) == 0  # a counter that fell
         assert meter.dirt(CALM, stolen, 2.0) == ""
 
 

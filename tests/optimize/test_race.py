@@ -115,25 +115,52 @@ def test_a_busy_machine_has_no_winner(ways: Any, times: Any) -> None:
     assert sentence(found).startswith("The machine is too busy to tell")
 
 
-def test_what_is_far_behind_alone_and_in_an_undisturbed_turn_is_not_raced(
-    ways: Any, times: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    alone = {"eager": 9e-3, "quick": 4e-3, "quicker": 0.3e-3}
-    monkeypatch.setattr(Here, "call_s", lambda self: alone[self._name])
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Seconds per call alone by candidate; an exception is raised instead."""
+    seconds: dict[str, Any] = {"eager": 2e-3, "quick": 4e-3, "quicker": 0.7e-3}
+
+    def call_s(self: Here) -> float:
+        if isinstance(own := seconds[self._name], Exception):
+            raise own
+        return float(own)
+
+    monkeypatch.setattr(Here, "call_s", call_s)
+    return seconds
+
+
+def test_what_is_far_behind_alone_and_in_an_undisturbed_turn_is_not_raced(ways: Any, times: Any, alone: Any) -> None:
+    times["quick"] = 3e-3
     found = run()
     quick = found.row("quick")
-    assert (quick.outcome, quick.median_s) == ("behind", None)
-    assert quick.alone_s == pytest.approx(1e-3, rel=1e-2)  # its turn was quicker
+    assert (quick.outcome, quick.median_s, quick.alone_s) == ("behind", None, 4e-3)
     assert quick.error == found.eager_error
-    assert quick.note == "alone it takes 3.3x the time of quicker"
+    assert quick.note == "alone it takes 4.3x the time of quicker"
     assert [found.row(name).outcome for name in ("eager", "quicker")] == ["raced", "raced"]
     assert (found.winner, found.second) == ("quicker", None)
-    times["quick"] = 0.8e-3  # it was disturbed the first time
+    times["quick"] = 1.9e-3  # it was disturbed the first time
     assert [one.outcome for one in run().rows] == ["raced"] * 3
-    times.update(quick=1e-3, dirt="foreign load")  # so may this turn be
+    times.update(quick=3e-3, dirt="foreign load")  # so may this turn be
     assert [one.outcome for one in run().rows] == ["raced"] * 3
-    times.update(eager=1e-3, quick=2e-3, quicker=4e-3, dirt="")
+
+
+def test_what_is_faster_than_eager_is_raced_for_the_fastest_may_fail(ways: Any, times: Any, alone: Any) -> None:
+    alone.update(eager=9e-3, quick=4e-3, quicker=0.7e-3)
+    times.update(eager=9e-3, quick=4e-3, quicker=CandidateLost("died of SIGSEGV"))
+    found = run()
+    assert [one.outcome for one in found.rows] == ["raced", "raced", "failed"]
+    assert found.winner == "quick"
+
+
+def test_without_torch_itself_there_is_no_race(ways: Any, times: Any, alone: Any) -> None:
+    alone["eager"] = CandidateLost("died of SIGKILL while being timed")
+    with pytest.raises(ConvbenchError, match=r"^torch itself cannot be raced: died of SIGKILL while being timed$"):
+        run()
+
+
+def test_a_candidate_far_behind_is_one_that_is_not_faster(ways: Any, times: Any, alone: Any) -> None:
     alone.update(eager=1e-3, quick=1e-3, quicker=4e-3)
+    times.update(eager=1e-3, quick=2e-3, quicker=4e-3)
     found = run()
     assert [one.outcome for one in found.rows] == ["raced", "raced", "behind"]
     assert sentence(found) == "Keep torch eager: none of 2 other candidates is certainly faster on this machine."

@@ -215,9 +215,9 @@ def test_a_row_with_too_few_clean_samples_is_undecided_and_nothing_else() -> Non
     assert "noisy" not in text
     assert "0.0006x" in text
     assert "~88.0 ms" in text
-    assert "~ too few clean samples, so all were used: not to be trusted" in text
+    assert "~ too few clean samples, so disturbed ones were used: a time not to be trusted" in text
     assert "~" not in drawn(80, bench_table("quick", rows[:1], width=80))
-    assert noise_line(rows).startswith("1 of 2 timed rows had too few clean samples; comparisons with it are undecided")
+    assert noise_line(rows).startswith("1 of 2 timed rows had too few clean samples, so disturbed ones were used (run")
 
 
 def test_a_row_on_a_suspect_machine_or_a_shared_gpu_is_marked_and_counted() -> None:
