@@ -98,8 +98,10 @@ def test_twenty_cases_take_two_workers_and_are_graphs_over_cold_operands(tmp_pat
     assert done.code == 0, done.text
     assert [row["k"] for row in done.rows[::3]] == [str(k) for k in range(1, 21)]
     assert [row["backend"] for row in done.rows] == ["torch", "cudnn", "cudnn-benchmark"] * 20
-    for column, word in {"outcome": "timed", "timing": "graph", "cache": "cold", "launch_bound": "1"}.items():
+    for column, word in {"outcome": "timed", "timing": "graph", "cache": "cold"}.items():
         assert {row[column] for row in done.rows} == {word}
+    for row in done.rows:  # real times: a busy machine lengthens some waits
+        assert row["launch_bound"] == str(int(float(row["host_s"]) > 0.8 * float(row["wall_s"])))
     for column in ("median_s", "cold_s", "wall_s", "host_s", "graph_s"):
         assert all(float(row[column]) > 0 for row in done.rows), column
     assert done.count("forked") == 0
