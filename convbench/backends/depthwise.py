@@ -11,11 +11,14 @@ from convbench.case import Case
 from convbench.jit.target import host
 from convbench.kernels.plan import cannot_mirror
 from convbench.kernels.strips import Strips
+from convbench.kernels.through_blocks import ThroughBlocks, channelwise, depthwise_pays
 from convbench.spec import ConvSpec
 
 
 @cache
-def plan(spec: ConvSpec, threads: int) -> Strips:
+def plan(spec: ConvSpec, threads: int) -> Strips | ThroughBlocks:
+    if depthwise_pays(spec, host()):
+        return ThroughBlocks(spec, channelwise, host(), threads)
     return Strips(spec, host(), threads)
 
 

@@ -12,12 +12,15 @@ from convbench.jit.target import host
 from convbench.kernels.gemm import Gemm
 from convbench.kernels.plan import cannot_mirror
 from convbench.kernels.strips import Strips
+from convbench.kernels.through_blocks import ThroughBlocks, direct_pays, directly
 from convbench.spec import ConvSpec
 
 
 @cache
-def plan(spec: ConvSpec, threads: int) -> Gemm | Strips:
-    """A matrix product; not where few filters would share the patches and rows are whole tiles, as in a stem."""
+def plan(spec: ConvSpec, threads: int) -> Gemm | Strips | ThroughBlocks:
+    """Blocks of channels or a matrix product; strips where few filters share the patches, as in a stem."""
+    if direct_pays(spec, host()):
+        return ThroughBlocks(spec, directly, host(), threads)
     few = spec.k <= 64 and spec.c <= 4 and spec.q % (2 * host().lanes) == 0
     return (Strips if few else Gemm)(spec, host(), threads)
 

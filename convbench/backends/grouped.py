@@ -11,11 +11,15 @@ from convbench.case import Case
 from convbench.jit.target import host
 from convbench.kernels.plan import cannot_mirror
 from convbench.kernels.strips import Strips
+from convbench.kernels.through_blocks import ThroughBlocks, direct_pays, directly
 from convbench.spec import ConvSpec
 
 
 @cache
-def plan(spec: ConvSpec, threads: int) -> Strips:
+def plan(spec: ConvSpec, threads: int) -> Strips | ThroughBlocks:
+    """Blocks of channels where groups are whole blocks."""
+    if spec.c_per_group > 1 and direct_pays(spec, host()):
+        return ThroughBlocks(spec, directly, host(), threads)
     return Strips(spec, host(), threads)
 
 

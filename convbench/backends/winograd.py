@@ -10,7 +10,9 @@ from convbench.backend import backend
 from convbench.backends._own import Own
 from convbench.case import Case
 from convbench.jit.target import host
+from convbench.kernels.blocked.winograd import FEW_TILES
 from convbench.kernels.plan import cannot_mirror
+from convbench.kernels.through_blocks import ThroughBlocks, by_winograd, winograd_pays
 from convbench.kernels.transforms import FOUR, TWO, Points, WinogradTransforms
 from convbench.kernels.winograd import Winograd
 from convbench.spec import ConvSpec
@@ -18,9 +20,11 @@ from convbench.spec import ConvSpec
 
 @cache
 def points_for(spec: ConvSpec) -> Points:
-    """Fewer products win; of tiny images the larger tile leaves lanes empty."""
+    """Fewer products win; of tiny images the larger tile leaves lanes empty, or is all reading of weights."""
     if spec.r == 5:
         return FOUR
+    if winograd_pays(spec, host()):
+        return FOUR if spec.n * -(-spec.p // 4) * -(-spec.q // 4) >= FEW_TILES else TWO
 
     def products(points: Points) -> int:
         transforms, lanes = WinogradTransforms.of(points, spec.r), host().lanes
@@ -31,12 +35,14 @@ def points_for(spec: ConvSpec) -> Points:
 
 
 @cache
-def planner(spec: ConvSpec) -> Callable[[ConvSpec, int], Winograd]:
-    """The points are chosen for the whole problem: its weight is transformed for them."""
-    points = points_for(spec)
+def planner(spec: ConvSpec) -> Callable[[ConvSpec, int], Winograd | ThroughBlocks]:
+    """The points and the way are chosen for the whole problem: its weight is transformed for them."""
+    points, blocks = points_for(spec), winograd_pays(spec, host())
 
     @cache
-    def plan(part: ConvSpec, threads: int) -> Winograd:
+    def plan(part: ConvSpec, threads: int) -> Winograd | ThroughBlocks:
+        if blocks:
+            return ThroughBlocks(part, by_winograd(points), host(), threads)
         return Winograd(part, points, host(), threads)
 
     return plan

@@ -79,6 +79,6 @@ def host() -> Target:
     if name not in kinds:
         raise unknown(f"value of {CHOICE}", name, kinds)
     if name == "avx2":
-        has = {one: there and not one.startswith("avx512") for one, there in has.items()}
+        has = {one: there and "avx512" not in one and "avx10" not in one for one, there in has.items()}
     features = ",".join(("+" if there else "-") + one for one, there in has.items())
     return kinds[name](triple, cpu, features)

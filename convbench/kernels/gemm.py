@@ -2,13 +2,14 @@
 
 A panel is the patches of two vectors of neighbouring pixels, in the order in which the register tile reads them; it is
 made once and serves all filters. Pixels are counted through the rows of an image, so the end of a row leaves no lane
-empty. A 1x1 kernel of stride 1 has its panels in x as they are; all others take them from a strip (`layout.add_fill`).
+empty. A 1x1 kernel of stride 1 has its panels in x as they are, and reads them there if they are small or read by few
+filters; all others take them from a strip (`layout.add_fill`).
 """
 
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 from torch import Tensor
 
@@ -24,6 +25,7 @@ from convbench.kernels.tile import add_tile, for_blocks, multiply, pack_blocks, 
 from convbench.spec import ConvSpec
 
 DEPTH = 256  # taps that are added up at once: so many rows of a panel stay in the first-level cache
+FEW_BLOCKS, SMALL_IMAGE = 2, 160 << 10  # blocks of filters, floats of x: then a 1x1 kernel reads x where it lies
 PANELS = 8  # of a piece: so many use a block of weights that is in the first-level cache
 PANEL_NBYTES = 2 << 20  # of them together
 POINTWISE = -1  # in place of the number of phases: there is no strip
@@ -31,7 +33,7 @@ POINTWISE = -1  # in place of the number of phases: there is no strip
 FIELDS = Fields.of(
     f"{CALL} own_step panel_size sums_at strip_at table_at channels depth filters pixels panels "
     "panel_blocks panels_of_block first_blocks blocks group block_groups "
-    "offsets taps height width q top left stride strip_rows strip_vectors phases row_size plane_size"
+    "in_place offsets taps height width q top left stride strip_rows strip_vectors phases row_size plane_size"
 )
 
 
@@ -66,13 +68,13 @@ def kernel(module: Module, rows: int, phases: int) -> None:
     def panel_at(number: Int) -> Pointer:
         return panel + (number - first_panel) * args.number("panel_size")
 
-    def make(number: Int) -> None:
-        if first_line is None:
-            copy_panel(f, args, panel_at(number), image, number * width)
-        else:
-            gather_panel(f, args, panel_at(number), panel, first_line, number * width)
+    if first_line is None:
+        copy_panels(f, args, panel, image, first_panel, last_panel)
+    else:
+        gather = partial(gather_panel, f, args, panel, first_line)
+        f.loop(first_panel, last_panel, lambda number: gather(panel_at(number), number * width))
 
-    f.loop(first_panel, last_panel, make)
+    image_x = args.address("x") + image * (args.number("channels") * args.number("pixels"))
 
     def some(first: Int) -> None:
         def block_of(count: int, _: Index, row: Index) -> None:
@@ -85,16 +87,22 @@ def kernel(module: Module, rows: int, phases: int) -> None:
                 place = (number - first_panel) * args.number("filters") + row
                 sums = panel + args.number("sums_at") + place * width
 
+                step = f.integer(width)
+                if phases == POINTWISE:
+                    here = args.number("in_place").is_not(0) & (pixel + width).below(pixels + 1)
+                    step = f.choose(here, pixels, step)
+                    taps = f.choose(here, image_x + first * pixels + pixel, taps)
+
                 def tile(vectors: int) -> None:
                     def more() -> None:
-                        f.call(f"tile_{count}x{vectors}", weights, taps, sums, width, DEPTH, width, first)
+                        f.call(f"tile_{count}x{vectors}", weights, taps, sums, step, DEPTH, width, first)
 
                     def last() -> None:
                         to = args.address("y") + (image * args.number("filters") + row) * pixels + pixel
                         bias = args.address("bias") + row
                         f.call(
                             f"last_{count}x{vectors}",
-                            block, weights, taps, sums, to, bias, left, first, pixels, pixels - pixel,
+                            block, weights, taps, sums, to, bias, step, left, first, pixels, pixels - pixel,
                         )  # fmt: skip
 
                     f.when(left.above(DEPTH), more, last)
@@ -108,23 +116,42 @@ def kernel(module: Module, rows: int, phases: int) -> None:
     f.loop(0, args.number("depth"), some, step=DEPTH)
 
 
-def copy_panel(f: Function, args: Arguments, panel: Pointer, image: Int, pixel: Int) -> None:
-    """panel[c][lane] = x[image, c, pixel + lane], zero beyond the image."""
-    channels, pixels = args.number("channels"), args.number("pixels")
-    x, left = args.address("x") + image * (channels * pixels) + pixel, pixels - pixel
+def copy_panels(f: Function, args: Arguments, own: Pointer, image: Int, first: Int, last: Index) -> None:
+    """panel[c][lane] = x[image, c, pixel + lane] for panels first to last, zero beyond the image.
 
-    def copy(whole: bool) -> None:
-        masks = [None if whole else f.lanes_of(0, left - v * f.lanes) for v in range(2)]
+    Channel by channel through all panels: the CPU foresees long rows, not two lines at a time on pages far apart.
+    """
+    channels, pixels, width = args.number("channels"), args.number("pixels"), 2 * f.lanes
+    x = args.address("x") + image * (channels * pixels)
+    size = f.integer(args.number("panel_size"))
+    whole = f.least(last, pixels // width)
+
+    def row(_: Int, source: Pointer, to: Pointer) -> list[Pointer]:
+        def panel(_: Int, source: Pointer, to: Pointer) -> list[Pointer]:
+            for v in range(2):
+                f.store(f.load(source, v * f.lanes), to, v * f.lanes)
+            return [source + width, to + size]
+
+        f.loop(first, whole, panel, [source, to])
+        return [source + pixels, to + width]
+
+    def copy_whole() -> None:
+        f.loop(0, channels, row, [x + first * width, own])
+
+    f.when(args.number("in_place").is_not(0), lambda: None, copy_whole)
+
+    def partial_panel(number: Int) -> None:
+        left = pixels - number * width
+        masks = [f.lanes_of(0, left - v * f.lanes) for v in range(2)]
 
         def row(_: Int, source: Pointer, to: Pointer) -> list[Pointer]:
             for v, mask in enumerate(masks):
-                at = source + v * f.lanes
-                f.store(f.load(at) if mask is None else f.load_some(at, mask), to, v * f.lanes)
-            return [source + pixels, to + 2 * f.lanes]
+                f.store(f.load_some(source + v * f.lanes, mask), to, v * f.lanes)
+            return [source + pixels, to + width]
 
-        f.loop(0, channels, row, [x, panel])
+        f.loop(0, channels, row, [x + number * width, own + (number - first) * size])
 
-    f.when(left.below(2 * f.lanes), lambda: copy(False), lambda: copy(True))
+    f.loop(f.most(first, whole), last, partial_panel)
 
 
 def fill_strip(f: Function, args: Arguments, panel: Pointer, image: Int, first_line: Int) -> None:
@@ -143,7 +170,7 @@ def fill_strip(f: Function, args: Arguments, panel: Pointer, image: Int, first_l
     f.loop(0, args.number("channels"), channel)
 
 
-def gather_panel(f: Function, args: Arguments, panel: Pointer, own: Pointer, first_line: Int, pixel: Int) -> None:
+def gather_panel(f: Function, args: Arguments, own: Pointer, first_line: Int, panel: Pointer, pixel: Int) -> None:
     """panel[c][tap][lane] from the strip, a segment for each row of y that the panel touches.
 
     Segments are copied in their order as whole vectors: what one copies too much, the next one or the next tap
@@ -215,10 +242,10 @@ def gather_panel(f: Function, args: Arguments, panel: Pointer, own: Pointer, fir
 
 def add_last(module: Module, rows: int, vectors: int) -> None:
     """The last taps of a tile: with the sums of those before them, if there are any, and the epilogue, to y."""
-    f = module.function(f"last_{rows}x{vectors}", "args w x sums y bias", "depth before pixels count")
+    f = module.function(f"last_{rows}x{vectors}", "args w x sums y bias", "x_step depth before pixels count")
     block, w, x, before, y, bias = f.pointers("args w x sums y bias")
-    depth, add, pixels, count = f.integers("depth before pixels count")
-    sums = multiply(f, w, x, 2 * f.lanes, depth, rows, vectors)
+    x_step, depth, add, pixels, count = f.integers("x_step depth before pixels count")
+    sums = multiply(f, w, x, x_step, depth, rows, vectors)
     floor = FIELDS.on(f, block).spread("floor")
 
     def put(more: bool) -> None:
@@ -274,6 +301,7 @@ class Gemm:
         strip_at = sums_at + (align(panels_of_block * spec.k * width, 16) if depth > DEPTH else 0)
         return {
             "channels": spec.c, "depth": depth, "filters": spec.k, "pixels": pixels, "panels": panels,
+            "in_place": int(self.pointwise and (blocks <= FEW_BLOCKS or depth * pixels <= SMALL_IMAGE)),
             "panel_blocks": -(-panels // panels_of_block), "panels_of_block": panels_of_block,
             "first_blocks": first_blocks, "blocks": blocks, "group": group, "block_groups": -(-blocks // group),
             "panel_size": panel_size, "sums_at": sums_at, "strip_at": strip_at, "table_at": table_at, "q": spec.q,

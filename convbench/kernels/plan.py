@@ -4,7 +4,7 @@ from array import array
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -40,6 +40,14 @@ class KernelPlan(Protocol):
     def steps(self, call: Call) -> list[KernelStep]: ...
 
 
+@runtime_checkable
+class AlsoNhwc(Protocol):
+    """A plan that has a twin for NHWC, with the same packed weights."""
+
+    @property
+    def in_nhwc(self) -> KernelPlan: ...
+
+
 TURNED = 8 << 20  # floats of x and y in NCHW that a call in NHWC may need: 32 MiB
 
 
@@ -51,40 +59,59 @@ def convolve(
     bias: Tensor | None = None,
     relu: bool = False,
 ) -> Tensor:
-    """y of a convolution, in the layout of x: NHWC is turned to NCHW and back, a few images at a time.
+    """y of a convolution, in the layout of x: for plans without a twin, NHWC is turned to NCHW and back, a few images
+    at a time.
 
     Args:
         plan: of a problem and a number of threads.
         weights: as the plan packs them.
     """
     nhwc = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
-    y = torch.empty(spec.y_shape, memory_format=torch.channels_last if nhwc else torch.contiguous_format)
+    y = torch.empty(spec.y_shape, memory_format=torch.channels_last) if nhwc else torch.empty(spec.y_shape)
     if y.numel() == 0:
         return y
-    x = x if nhwc else x.contiguous()
     bias = no_bias(spec.k) if bias is None else bias.contiguous()
     threads = torch.get_num_threads()
+    whole = plan(spec, threads)
+    if nhwc and not isinstance(whole, AlsoNhwc):
+        convolve_turned(plan, x, weights, y, spec, bias, relu)
+    else:
+        chosen = whole.in_nhwc if nhwc and isinstance(whole, AlsoNhwc) else whole
+        x = x if nhwc else x.contiguous()
+        room = scratch().take(4 * chosen.scratch)
+        words = (x.data_ptr(), weights.data_ptr(), y.data_ptr(), bias.data_ptr(), floor_word(relu), room)
+        run(chosen.steps(array("q", words)), threads)
+    scratch().done()
+    return y
+
+
+def convolve_turned(
+    plan: Callable[[ConvSpec, int], KernelPlan],
+    x: Tensor,
+    weights: Tensor,
+    y: Tensor,
+    spec: ConvSpec,
+    bias: Tensor,
+    relu: bool,
+) -> None:
+    """x and y in NHWC, by a plan in NCHW."""
+    threads = torch.get_num_threads()
     image_x, image_y = spec.c * spec.h * spec.w, spec.k * spec.p * spec.q
-    together = min(spec.n, max(1, TURNED // (image_x + image_y))) if nhwc else spec.n
+    together = min(spec.n, max(1, TURNED // (image_x + image_y)))
     for first in range(0, spec.n, together):
         count = min(together, spec.n - first)
         part = plan(spec if count == spec.n else replace(spec, n=count), threads)
-        turned_x, turned_y = (count * size if nhwc else 0 for size in (image_x, image_y))
-        room = scratch().take(4 * (part.scratch + turned_x + turned_y))
+        room = scratch().take(4 * (part.scratch + count * (image_x + image_y)))
         source, to = x.data_ptr() + 4 * first * image_x, y.data_ptr() + 4 * first * image_y
-        spare = room + 4 * part.scratch
-        own_x, own_y = (spare, spare + 4 * turned_x) if nhwc else (source, to)
+        own_x = room + 4 * part.scratch
+        own_y = own_x + 4 * count * image_x
         words = (own_x, weights.data_ptr(), own_y, bias.data_ptr(), floor_word(relu), room)
-        steps = part.steps(array("q", words))
-        if nhwc:
-            steps = [
-                turned(source, own_x, count, spec.h * spec.w, spec.c),
-                *steps,
-                turned(own_y, to, count, spec.k, spec.p * spec.q),
-            ]
+        steps = [
+            turned(source, own_x, count, spec.h * spec.w, spec.c),
+            *part.steps(array("q", words)),
+            turned(own_y, to, count, spec.k, spec.p * spec.q),
+        ]
         run(steps, threads)
-    scratch().done()
-    return y
 
 
 @cache

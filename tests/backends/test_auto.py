@@ -101,7 +101,7 @@ def test_the_strict_class_has_no_transform() -> None:
 def test_a_strict_output_is_held_against_the_direct_bound_whatever_its_family() -> None:
     winograd = candidate("winograd")
     assert winograd is not None
-    case = make_case("n1c64h12w12k64r3s3_pd1")
+    case = make_case("n1c64h16w16k64r3s3_pd1")
     assert isinstance(examine(winograd, prepare_exam(case)), Verified)
     assert isinstance(examine(winograd, prepare_exam(replace(case, accuracy="strict"))), Wrong)
 

@@ -68,7 +68,7 @@ def vgg() -> nn.Module:
     """Convolutions with bias, pools, and linear layers that read an image flattened."""
     return nn.Sequential(
         nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(True), nn.Conv2d(16, 20, 3, padding=1), nn.ReLU(True), nn.MaxPool2d(2),
-        nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(20 * 16, 24), nn.ReLU(True), nn.Dropout(), nn.Linear(24, 5),
+        nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(20 * 16, 24), nn.ReLU(True), nn.Dropout(), nn.Linear(24, 100),
     )  # fmt: skip
 
 

@@ -19,6 +19,8 @@ from convbench.kernels.epilogue import floor_word
 from convbench.kernels.gemm import Gemm
 from convbench.kernels.scratch import KEPT
 from convbench.kernels.strips import Strips
+from convbench.kernels.through_blocks import Make as Inner
+from convbench.kernels.through_blocks import ThroughBlocks, by_winograd, channelwise, directly
 from convbench.kernels.transforms import FOUR, TWO
 from convbench.kernels.winograd import Winograd
 from convbench.suites import load_suite
@@ -36,6 +38,17 @@ def four(spec: ConvSpec, target: Target, threads: int) -> Winograd:
 
 def two(spec: ConvSpec, target: Target, threads: int) -> Winograd:
     return Winograd(spec, TWO, target, threads)
+
+
+def blocks(inner: Inner, together: int = 2) -> Make:
+    """At most so many images at once, so that a call has several turns."""
+
+    def make(spec: ConvSpec, target: Target, threads: int) -> ThroughBlocks:
+        plan = ThroughBlocks(spec, inner, target, threads)
+        plan.__dict__["together"] = min(together, spec.n)
+        return plan
+
+    return make
 
 
 PLANS: dict[str, tuple[Make, str]] = {
@@ -56,6 +69,13 @@ PLANS: dict[str, tuple[Make, str]] = {
     "patches, stride 2": (Gemm, "n1c40h15w37k13r3s5_st2_pd1"),
     "patches, stride 3, rows of one": (Gemm, "n1c2h39w3k7r3s3_st1x3_pd1_dl2x1"),
     "patches, short rows": (Gemm, "n1c3h30w5k7r3s3_st4_pd3"),
+    "blocks, F4": (blocks(by_winograd(FOUR)), "n3c21h9w13k18r3s3_pd1"),
+    "blocks, F2": (blocks(by_winograd(TWO)), "n1c66h7w7k13r3s3_pd2x1x0x1"),
+    "blocks, direct": (blocks(directly), "n5c19h9w21k35r3s2_pd2x1x0x3"),
+    "blocks, stride 3 and dilation": (blocks(directly), "n1c2h19w23k3r3s3_st1x3_pd4_dl2x3"),
+    "blocks, 1x1": (blocks(directly), "n2c40h16w36k13r1s1"),
+    "blocks, grouped": (blocks(directly), "n2c64h7w9k32r3s3_pd1_g2"),
+    "blocks, depthwise": (blocks(channelwise), "n3c37h10w7k37r7s5_st2x1_pd3x2_g37"),
 }  # fmt: skip
 
 
@@ -111,9 +131,9 @@ def test_sizes_are_no_part_of_the_code() -> None:
     """A kernel is compiled for the form of a problem: its rows of filters, its stride; other sizes cost nothing."""
     from convbench.jit.compile import _compiled
 
-    before = {}
-    for shape in ("n1c4h9w9k12r3s3", "n3c7h14w11k18r5s3_pd2", "n1c1h30w40k6r1s7"):
-        spec = ConvSpec.parse(shape)
+    before: dict[str, int] = {}
+    for shape in ("n1c4h9w9k{}r3s3", "n3c7h14w11k{}r5s3_pd2", "n1c1h30w40k{}r1s7"):
+        spec = ConvSpec.parse(shape.format(host().rows * (1 + len(before))))
         assert close(*work(Strips(spec, host(), 1), spec, at_end=True))
         before[shape] = _compiled.cache_info().misses
     assert len(set(before.values())) == 1

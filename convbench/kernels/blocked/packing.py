@@ -4,10 +4,11 @@ A square of channels by columns is turned in registers; at the end of a row or o
 Compiled for nothing but the target.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from convbench.jit.emit import Fields, FloatVector, Int, Module
+from convbench.jit.emit import Fields, FloatVector, Function, Int, Module, Pointer
 from convbench.jit.target import Target
 from convbench.kernels.blocked.geometry import Geometry, Planes
 from convbench.kernels.blocked.plan import Accuracy, BlockedPlan
@@ -58,34 +59,11 @@ def pack_blocks(module: Module) -> None:
     """A row of as many planes as a vector has lanes, to a row of a block; zeros for planes that do not exist."""
     f, block, piece, _ = module.task("pack_blocks")
     args = TURN.on(f, block)
-    lanes = f.lanes
 
     def row(image: Int, channel_block: Int, row: Int) -> None:
         source, to = (place_of(args, one, image, channel_block, row) for one in ("x", "y"))
-        width, step = args.number("width"), args.number("channel_step")
-        channels = args.number("channels") - channel_block * lanes
-
-        def put(vector: FloatVector, column: Int, place: int) -> None:
-            f.store(vector, to + (column + place) * lanes)
-
-        def square(column: Int) -> None:
-            for place, vector in enumerate(transposed(f, [f.load(source + column + step * c) for c in range(lanes)])):
-                put(vector, column, place)
-
-        def edge(column: Int) -> None:
-            left = width - column
-            rows = []
-            for c in range(lanes):
-                mask = f.lanes_of(0, f.choose(channels.above(c), left, 0))
-                rows.append(f.load_some(source + column + step * c, mask))
-            for place, vector in enumerate(transposed(f, rows)):
-                f.when(left.above(place), partial(put, vector, column, place))
-
-        def some(column: Int) -> None:
-            whole = channels.above(lanes - 1) & (column + lanes).below(width + 1)
-            f.when(whole, lambda: square(column), lambda: edge(column))
-
-        f.loop(0, width, some, step=lanes)
+        channels = args.number("channels") - channel_block * f.lanes
+        row_in(f, source, to, args.number("width"), channels, args.number("channel_step"))
 
     for_rows(f, args, piece, row)
 
@@ -94,24 +72,63 @@ def unpack_blocks(module: Module) -> None:
     """A row of a block, to a row of each of its channels."""
     f, block, piece, _ = module.task("unpack_blocks")
     args = TURN.on(f, block)
-    lanes = f.lanes
 
     def row(image: Int, channel_block: Int, row: Int) -> None:
         source, to = (place_of(args, one, image, channel_block, row) for one in ("x", "y"))
-        width, step = args.number("width"), args.number("channel_step")
-        channels = args.number("channels") - channel_block * lanes
-
-        def some(column: Int) -> None:
-            left = f.integer(width - column)
-            at = source + column * lanes
-            read = [f.load(at + f.least(place, left - 1) * lanes) for place in range(lanes)]
-            for c, vector in enumerate(transposed(f, read)):
-                there = to + column + step * c
-                f.when(channels.above(c), partial(store_row, f, [vector], there, left, last_only=False))
-
-        f.loop(0, width, some, step=lanes)
+        channels = args.number("channels") - channel_block * f.lanes
+        row_out(f, source, to, args.number("width"), channels, args.number("channel_step"))
 
     for_rows(f, args, piece, row)
+
+
+def row_in(f: Function, source: Pointer, to: Pointer, width: Int, channels: Int, step: Int) -> None:
+    """to[column][lane] = source[lane * step + column], zero for lanes from `channels` on."""
+    lanes = f.lanes
+
+    def put(vector: FloatVector, column: Int, place: int) -> None:
+        f.store(vector, to + (column + place) * lanes)
+
+    def square(column: Int) -> None:
+        for place, vector in enumerate(transposed(f, [f.load(source + column + step * c) for c in range(lanes)])):
+            put(vector, column, place)
+
+    def edge(column: Int) -> None:
+        left = width - column
+        rows = []
+        for c in range(lanes):
+            mask = f.lanes_of(0, f.choose(channels.above(c), left, 0))
+            rows.append(f.load_some(source + column + step * c, mask))
+        for place, vector in enumerate(transposed(f, rows)):
+            f.when(left.above(place), partial(put, vector, column, place))
+
+    def some(column: Int) -> None:
+        whole = channels.above(lanes - 1) & (column + lanes).below(width + 1)
+        f.when(whole, lambda: square(column), lambda: edge(column))
+
+    f.loop(0, width, some, step=lanes)
+
+
+def row_out(
+    f: Function,
+    source: Pointer,
+    to: Pointer,
+    width: Int,
+    channels: Int,
+    step: Int,
+    last: Callable[[FloatVector], FloatVector] = lambda pixel: pixel,
+) -> None:
+    """to[lane * step + column] = last(source[column])[lane] for lanes below `channels`."""
+    lanes = f.lanes
+
+    def some(column: Int) -> None:
+        left = f.integer(width - column)
+        at = source + column * lanes
+        read = [last(f.load(at + f.least(place, left - 1) * lanes)) for place in range(lanes)]
+        for c, vector in enumerate(transposed(f, read)):
+            there = to + column + step * c
+            f.when(channels.above(c), partial(store_row, f, [vector], there, left, last_only=False))
+
+    f.loop(0, width, some, step=lanes)
 
 
 def candidates(

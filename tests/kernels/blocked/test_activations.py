@@ -52,10 +52,10 @@ def test_errors_are_as_documented(activation: Activation) -> None:
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_nan_infinity_and_zero(activation: Activation) -> None:
     x = torch.tensor([torch.nan, torch.inf, 0.0, -0.0, 3e38, -3e38, 100.0, -100.0] * (LANES // 4))
-    y, truth = applied(activation, x), ACTIVATIONS[activation](x)
+    y, truth = applied(activation, x), ACTIVATIONS[activation](x.double())  # torch's fp32 gelu(inf) is NaN with AVX-512
     assert same(torch.isnan(y).float(), torch.isnan(truth).float())
     finite = ~truth.isnan()
-    torch_says, ours = truth[finite].clamp(-3e38, 3e38), y[finite].clamp(-3e38, 3e38)
+    torch_says, ours = truth[finite].clamp(-3e38, 3e38), y[finite].double().clamp(-3e38, 3e38)
     assert ((ours - torch_says).abs() <= 4 * U * torch_says.abs() + 1e-36).all()
 
 
