@@ -4,6 +4,7 @@
 
 Prints the tables of docs/kernels.md. The time is CPU time of the process, which others on the machine disturb less than
 that of the clock; the backends take turns, each is called once before it is timed, and the fastest of 20 rounds counts.
+`nhwc` and `bias_relu` are what those cost: the time of the own backend that is fastest in nchw over that in nchw.
 """
 
 import sys
@@ -40,12 +41,16 @@ def measure(shape: str) -> dict[str, float]:
     """Seconds a call, by backend."""
     spec = ConvSpec.parse(shape)
     case = Case(problem=Problem(suite="speed", name=shape, spec=spec))
-    x, w = torch.randn(spec.x_shape), torch.randn(spec.w_shape)
+    x, w, bias = torch.randn(spec.x_shape), torch.randn(spec.w_shape), torch.randn(spec.k)
+    nhwc = x.to(memory_format=torch.channels_last)
     calls: dict[str, Callable[[], Any]] = {}
     for backend in discover(names=[*RIVALS, *OWN])[0]:
         if backend.why_not(case) is None:
             weight = w if backend.prepare is None else backend.prepare(w, spec)
             calls[backend.name] = partial(backend.fn, x, weight, spec)
+            if backend.name in OWN and backend.fused is not None:
+                calls[f"{backend.name} nhwc"] = partial(backend.fn, nhwc, weight, spec)
+                calls[f"{backend.name} bias_relu"] = partial(backend.fused, x, weight, spec, bias, True)
     repeats = {name: max(1, int(SHORTEST_S / seconds(call, 2))) for name, call in calls.items()}
     return {name: min(one) for name, one in turns(calls, repeats).items()}
 
@@ -73,8 +78,8 @@ def mean(ratios: list[float]) -> float:
 def main(chosen: list[str]) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    print(f"| problem | {' | '.join(RIVALS)} | our own | GFLOP/s | over torch | over the best |")
-    print("| --- | ---: | ---: | ---: | --- | ---: | ---: | ---: |")
+    print(f"| problem | {' | '.join(RIVALS)} | our own | GFLOP/s | over torch | over the best | nhwc | bias_relu |")
+    print("| --- | ---: | ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: |")
     families: dict[str, list[tuple[float, float]]] = {}
     with torch.no_grad():
         for family, shapes in PROBLEMS.items():
@@ -88,7 +93,8 @@ def main(chosen: list[str]) -> None:
                 rivals = " | ".join(f"{1e3 * took[name]:.2f}" for name in RIVALS)
                 rate = ConvSpec.parse(shape).flops / took[own] / 1e9
                 print(f"| `{shape}` | {rivals} | {own} {1e3 * took[own]:.2f} | {rate:.0f}", end=" | ")
-                print(f"{over[0]:.2f} | {min(over):.2f} |", flush=True)
+                nhwc, bias_relu = (took[f"{own} {kind}"] / took[own] for kind in ("nhwc", "bias_relu"))
+                print(f"{over[0]:.2f} | {min(over):.2f} | {nhwc:.2f} | {bias_relu:.2f} |", flush=True)
     families["all"] = [one for found in families.values() for one in found]
     print("\n| family | problems | over torch | over the best |\n| --- | ---: | ---: | ---: |")
     for family, found in families.items():

@@ -38,7 +38,7 @@ def refuse(case: Case) -> str | None:
     devices={"cpu"},
     dtypes={"fp32"},
     family="direct",
-    source="convbench, a panel of patches at a time",
+    source="convbench, panels of patches or blocks of channels",
     prepare=OWN.pack,
     fused=OWN.fused,
     dgrad=OWN.dgrad,

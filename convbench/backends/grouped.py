@@ -36,7 +36,7 @@ def refuse(case: Case) -> str | None:
     devices={"cpu"},
     dtypes={"fp32"},
     family="direct",
-    source="convbench, a strip of the input at a time",
+    source="convbench, strips of the input or blocks of channels",
     prepare=OWN.pack,
     fused=OWN.fused,
     dgrad=OWN.dgrad,

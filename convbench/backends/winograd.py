@@ -10,7 +10,7 @@ from convbench.backend import backend
 from convbench.backends._own import Own
 from convbench.case import Case
 from convbench.jit.target import host
-from convbench.kernels.blocked.winograd import FEW_TILES
+from convbench.kernels.blocked.winograd import preferred_points
 from convbench.kernels.plan import cannot_mirror
 from convbench.kernels.through_blocks import ThroughBlocks, by_winograd, winograd_pays
 from convbench.kernels.transforms import FOUR, TWO, Points, WinogradTransforms
@@ -20,11 +20,11 @@ from convbench.spec import ConvSpec
 
 @cache
 def points_for(spec: ConvSpec) -> Points:
-    """Fewer products win; of tiny images the larger tile leaves lanes empty, or is all reading of weights."""
+    """On NCHW fewer products win; of tiny images the larger tile leaves lanes empty."""
     if spec.r == 5:
         return FOUR
     if winograd_pays(spec, host()):
-        return FOUR if spec.n * -(-spec.p // 4) * -(-spec.q // 4) >= FEW_TILES else TWO
+        return preferred_points(spec.n, spec.p, spec.q)
 
     def products(points: Points) -> int:
         transforms, lanes = WinogradTransforms.of(points, spec.r), host().lanes

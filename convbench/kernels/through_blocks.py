@@ -6,7 +6,7 @@
 
 That is two passes over x and two over y, in the caches for the most part. In blocks a vector holds channels, whatever
 the width of the image; in NCHW it holds neighbouring pixels, and small images leave most of its lanes empty. So it pays
-where a number is used often: the `..._pays` are the rules, from races of both ways with AVX-512 and AVX2.
+where a number is used often: the `..._pays` are the rules, from races of both ways (`scripts/blocks_or_not.py`).
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ from convbench.kernels.transforms import Points
 from convbench.spec import ConvSpec
 
 TOGETHER = 512 << 10  # floats of x and y in blocks that are in memory at once, if an image is not larger
-MOST_KEPT = 8  # lists of steps of a plan, by the addresses of the weights and the scratch
+MOST_KEPT = 64  # lists of steps of a plan, by the addresses of the weights and the scratch
 WIDE = 16  # squares of channels by columns, of a row of the kernels that turn them
 
 ENTER = Fields.of(f"{ROWS} {names_of('x')} {names_of('y')} width channels channel_step top height left right")
@@ -116,17 +116,17 @@ def wide(h: int, w: int, lanes: int) -> tuple[int, int]:
 
 
 def winograd_pays(spec: ConvSpec, target: Target) -> bool:
-    return spec.r == 3 and _dense(spec, target) and _reuse(spec) >= 280 and _image(spec) <= 4 << 20
+    return spec.r == 3 and _dense(spec, target) and _reuse(spec) >= 280 and _size(spec) <= 4 << 20
 
 
 def direct_pays(spec: ConvSpec, target: Target) -> bool:
     enough = 200 if spec.r * spec.s == 1 else 100
-    return _dense(spec, target) and _reuse(spec) >= enough and _image(spec) <= 8 << 20
+    return _dense(spec, target) and _reuse(spec) >= enough and _size(spec) <= 8 << 20
 
 
 def depthwise_pays(spec: ConvSpec, target: Target) -> bool:
     small = spec.q < 8 or spec.r * spec.s >= 49
-    return small and spec.k == spec.c and spec.c >= target.lanes and _image(spec) <= 8 << 20
+    return small and spec.k == spec.c and spec.c >= target.lanes and _size(spec) <= 8 << 20
 
 
 def _dense(spec: ConvSpec, target: Target) -> bool:
@@ -139,12 +139,14 @@ def _dense(spec: ConvSpec, target: Target) -> bool:
 
 def _reuse(spec: ConvSpec) -> float:
     """Multiply-adds for each number of x and y."""
-    return spec.c_per_group * spec.r * spec.s * spec.k * spec.p * spec.q / max(1, _image(spec))
+    y = spec.k * spec.p * spec.q
+    return spec.c_per_group * spec.r * spec.s * y / max(1, spec.c * spec.h * spec.w + y)
 
 
-def _image(spec: ConvSpec) -> int:
-    """Floats of x and y of an image."""
-    return spec.c * spec.h * spec.w + spec.k * spec.p * spec.q
+def _size(spec: ConvSpec) -> int:
+    """Floats of x with its padding and of y, of an image."""
+    top, bottom, left, right = spec.sides
+    return spec.c * (spec.h + top + bottom) * (spec.w + left + right) + spec.k * spec.p * spec.q
 
 
 Make = Callable[[Blocked, Blocked, ConvSpec, Target, int], BlockedPlan]
@@ -240,13 +242,15 @@ class ThroughBlocks:
     def steps_within(self, images: int, weights: int, scratch: int) -> list[KernelStep]:
         """All steps, of which the first waits for x and the last for y, bias and floor: those change in each call."""
         key = (images, weights, scratch)
-        if key not in self._kept:
-            if len(self._kept) >= MOST_KEPT:
-                self._kept.clear()
+        found = self._kept.get(key)
+        if found is None:
             own_x, own_y, room = scratch, scratch + 4 * self.sizes[0], scratch + 4 * sum(self.sizes)
             within = self.plan(images).steps(Places(own_x, own_y, weights, scratch=room))
-            self._kept[key] = [self.way_in(images, own_x), *within, self.way_out(images, own_y)]
-        return self._kept[key]
+            found = [self.way_in(images, own_x), *within, self.way_out(images, own_y)]
+            if len(self._kept) >= MOST_KEPT:
+                self._kept.clear()
+            self._kept[key] = found  # another thread may clear it at once: nobody reads it back
+        return found
 
     def way_in(self, images: int, to: int) -> KernelStep:
         spec, source = self.spec, self.source(images)

@@ -20,7 +20,7 @@ from convbench.kernels.gemm import Gemm
 from convbench.kernels.scratch import KEPT
 from convbench.kernels.strips import Strips
 from convbench.kernels.through_blocks import Make as Inner
-from convbench.kernels.through_blocks import ThroughBlocks, by_winograd, channelwise, directly
+from convbench.kernels.through_blocks import ThroughBlocks, by_winograd, channelwise, direct_pays, directly
 from convbench.kernels.transforms import FOUR, TWO
 from convbench.kernels.winograd import Winograd
 from convbench.suites import load_suite
@@ -85,19 +85,23 @@ def work(
     *,
     at_end: bool,
     relu: bool = False,
+    nhwc: bool = False,
     start: Callable[[Sequence[KernelStep], int], None] = run,
 ) -> tuple[Tensor, Tensor]:
     """y of a plan, every operand and its scratch between forbidden pages; and y by torch in float64."""
     generator = torch.Generator().manual_seed(0)
     x, w, bias = (torch.randn(shape, generator=generator) for shape in (spec.x_shape, spec.w_shape, (spec.k,)))
-    blank = torch.full(spec.y_shape, torch.nan)
+    n, k, p, q = spec.y_shape
+    blank, given = torch.full((n, p, q, k) if nhwc else spec.y_shape, torch.nan), x
+    if nhwc:
+        plan, given = plan.in_nhwc, x.permute(0, 2, 3, 1).contiguous()
     scratch = torch.full((plan.scratch,), torch.nan)
-    with all_guarded(x, plan.pack(w), bias, blank, scratch, at_end=at_end) as [gx, gw, gbias, y, room]:
+    with all_guarded(given, plan.pack(w), bias, blank, scratch, at_end=at_end) as [gx, gw, gbias, y, room]:
         addresses = [one.data_ptr() for one in (gx, gw, y, gbias)]
         call = array("q", [*addresses, floor_word(relu), room.data_ptr()])
         start(plan.steps(call), plan.threads)
-        assert torch.equal(gx, x)
-        out = y.clone()
+        assert torch.equal(gx, given)
+        out = y.permute(0, 3, 1, 2).clone() if nhwc else y.clone()
     top, bottom, left, right = spec.sides
     padded = torch.nn.functional.pad(x.double(), (left, right, top, bottom))
     truth = torch.nn.functional.conv2d(padded, w.double(), bias.double(), spec.stride, 0, spec.dilation, spec.groups)
@@ -114,6 +118,15 @@ def test_no_byte_beyond_an_operand_is_touched(name: str) -> None:
     spec = ConvSpec.parse(shape)
     for threads, at_end in ((1, True), (1, False), (2, True)):
         y, truth = work(make(spec, host(), threads), spec, at_end=at_end, relu=threads == 2)
+        assert close(y, truth), name
+
+
+@pytest.mark.parametrize("name", [name for name in PLANS if name.startswith("blocks")])
+def test_nhwc_is_read_and_written_as_it_lies(name: str) -> None:
+    make, shape = PLANS[name]
+    spec = ConvSpec.parse(shape)
+    for threads, at_end in ((1, True), (1, False), (2, True)):
+        y, truth = work(make(spec, host(), threads), spec, at_end=at_end, relu=threads == 2, nhwc=True)
         assert close(y, truth), name
 
 
@@ -177,12 +190,39 @@ AWKWARD = {
 }
 
 
+THROUGH_BLOCKS = {
+    "winograd": ["n3c92h9w7k77r3s3_pd1", "n1c64h11w5k80r3s3_pd2x0x1x1"],
+    "direct": ["n5c63h13w9k80r3s3_st2_pd1x0x2x1", "n2c96h9w9k80r3s3_pd2_dl2", "n1c320h5w5k640r1s1"],
+    "depthwise": ["n2c37h9w7k37r7s7_pd3_g37", "n1c20h15w30k20r7s7_st2_pd3_g20"],
+    "grouped": ["n2c64h9w7k64r3s3_pd1_g2"],
+}
+
+
+@pytest.mark.parametrize("name", THROUGH_BLOCKS)
+def test_what_goes_through_blocks_does_in_every_layout(name: str) -> None:
+    check_backend(name, THROUGH_BLOCKS[name])
+    plan = sys.modules[f"convbench.backends.{name}"].OWN.plan
+    for shape in THROUGH_BLOCKS[name]:
+        spec = ConvSpec.parse(shape)
+        assert isinstance(plan(spec)(spec, 2), ThroughBlocks), shape
+
+
+def test_padding_far_larger_than_an_image_stays_out_of_blocks() -> None:
+    """Its halo would be memory without end."""
+    assert not direct_pays(ConvSpec.parse("n1c512h7w7k512r3s3_pd150_dl150"), host())
+
+
 @pytest.mark.parametrize("name", AWKWARD)
 def test_each_backend_is_within_its_bound(name: str) -> None:
+    check_backend(name, AWKWARD[name])
+
+
+def check_backend(name: str, shapes: list[str]) -> None:
     [backend], missing = discover(names=[name])
     assert not missing
-    kinds = [("fprop", "none", "nchw"), ("fprop", "bias_relu", "nhwc"), ("dgrad", "none", "strided")]
-    for shape in AWKWARD[name]:
+    kinds = [("fprop", "none", "nchw"), ("fprop", "bias_relu", "nhwc"), ("fprop", "bias", "nchw")]
+    kinds += [("dgrad", "none", "strided"), ("dgrad", "none", "nhwc")]
+    for shape in shapes:
         for pass_, epilogue, layout in kinds:
             problem = Problem(suite="test", name=shape, spec=ConvSpec.parse(shape))
             case = Case(problem=problem, pass_=pass_, epilogue=epilogue, layout=layout)

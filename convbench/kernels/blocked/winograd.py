@@ -388,6 +388,11 @@ def fits(problem: Convolution) -> bool:
     )
 
 
+def preferred_points(n: int, p: int, q: int) -> Points:
+    """The weights of F4 are 36 matrices, those of F2 16: with few tiles, reading them is all the time."""
+    return TWO if n * -(-p // 4) * -(-q // 4) < FEW_TILES else FOUR
+
+
 def winograd_candidates(problem: Convolution, target: Target, threads: int, *, four: bool) -> list[BlockedWinograd]:
     """Groups by rows of tiles, and two steps where there are few tiles; first what a rule prefers.
 
@@ -397,9 +402,8 @@ def winograd_candidates(problem: Convolution, target: Target, threads: int, *, f
     if not fits(problem):
         return []
     y, found = problem.y, []
-    # The weights of F4 are 36 matrices, those of F2 16: with few tiles, reading them is all the time.
-    few = y.n * -(-y.h // 4) * -(-y.w // 4) < FEW_TILES
-    for points in ((TWO, FOUR) if few else (FOUR, TWO)) if four else (TWO,):
+    first = preferred_points(y.n, y.h, y.w)
+    for points in (first, TWO if first == FOUR else FOUR) if four else (TWO,):
         m = len(points) - 1
         tiles = y.n * -(-y.h // m) * -(-y.w // m)
         kinds = [(most, True) for most in (28, 56, 112) if tiles >= most * threads]
